@@ -1,0 +1,114 @@
+"""kmemu: boots an i386 kernel, runs or replaces its memory management, and shows every allocation.
+
+The names here are the public Python interface. They are imported when they are first used, so that importing the
+package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Literal
+
+    from emulator.boot.image import KernelImage
+    from emulator.errors import EmulatorError
+    from emulator.hle.layers import Mode
+    from emulator.machine.machine import Console, Machine, Outcome, Snapshot
+    from emulator.machine.memory import RamWindow
+
+    __version__: str
+
+__all__ = [
+    "Console",
+    "EmulatorError",
+    "KernelImage",
+    "Machine",
+    "Mode",
+    "Outcome",
+    "RamWindow",
+    "Snapshot",
+    "__version__",
+    "new_machine",
+]
+
+_HOMES = {
+    "Console": "emulator.machine.machine",
+    "EmulatorError": "emulator.errors",
+    "KernelImage": "emulator.boot.image",
+    "Machine": "emulator.machine.machine",
+    "Mode": "emulator.hle.layers",
+    "Outcome": "emulator.machine.machine",
+    "RamWindow": "emulator.machine.memory",
+    "Snapshot": "emulator.machine.machine",
+}
+
+
+def new_machine(  # noqa: PLR0913 - the machine's description
+    kernel: str = "firmware:demo",
+    *,
+    ram: RamWindow | None = None,
+    layers: Mapping[str, Mode | Literal["native", "model", "lockstep"]] | None = None,
+    command_line: str = "",
+    modules: Sequence[str] = (),
+    mmu: Literal["fast", "reference"] = "fast",
+    on_output: Callable[[Console, bytes], None] | None = None,
+) -> Machine:
+    """Make a PC with a kernel loaded, ready to run.
+
+    Args:
+        kernel: Path of an ELF file, or ``firmware:NAME`` for a built-in kernel.
+        ram: Extended RAM; 4 MiB from 1 MiB upwards if it is None.
+        layers: How layers of the kernel's memory management run; those not named run native.
+        command_line: For the kernel, after its own name.
+        modules: Boot modules, each "path arguments...".
+        mmu: ``fast`` or ``reference`` (slower, for comparison).
+        on_output: Called with the guest's output as it appears.
+
+    Raises:
+        EmulatorError: The kernel or a module cannot be loaded, or a layer not be attached.
+        ValueError: *ram* is no possible window, or a mode has no such name.
+    """
+    # Imported here because importing the package has to stay cheap.
+    from emulator.boot.builtin import resolve
+    from emulator.boot.image import KernelImage
+    from emulator.boot.multiboot_info import Module
+    from emulator.machine.machine import Machine
+    from emulator.machine.memory import DEFAULT_RAM
+
+    machine = Machine(
+        KernelImage.read(resolve(kernel)),
+        ram=DEFAULT_RAM if ram is None else ram,
+        command_line=command_line,
+        modules=[Module.read(each) for each in modules],
+        mmu=mmu,
+        on_output=on_output,
+    )
+    if layers:
+        from emulator.hle.layers import Mode, attach_layers
+
+        attach_layers(machine, {layer: Mode(mode) for layer, mode in layers.items()})
+    return machine
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name == "__version__":
+        return _version()
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # see above
+
+    value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slow
+
+    try:
+        return version("kmemu")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "(not installed)"

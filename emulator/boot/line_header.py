@@ -1,0 +1,232 @@
+"""The header of a DWARF line program (versions 2 to 5): its parameters and its file table.
+
+Decoded here and not by pyelftools, whose parser believes the counts in the file: 36 bytes can make it build
+a list of any length. Here time and memory stay in proportion to the bytes that are read.
+
+Source: DWARF 5, section 6.2.4; DWARF 4, section 6.2.4 for the older form.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_VERSIONS = range(2, 6)
+_DWARF5 = 5
+_LEB_MORE = 0x80  # set in every byte of a LEB128 number but the last
+_VERSION_WITH_OPERATIONS = 4  # the header tells how many operations an instruction has
+_MAX_LEB_BYTES = 10
+_MAX_PATH = 4096  # bytes
+_MAX_ENTRIES = 1 << 16  # files of a unit
+
+# Content types and forms of a version 5 header.
+_PATH, _DIRECTORY = 1, 2
+_FIXED_FORMS = {0x0B: 1, 0x05: 2, 0x06: 4, 0x07: 8, 0x1E: 16}  # data1, data2, data4, data8, data16
+
+
+class DebugSections(NamedTuple):
+    """The bytes of the sections that hold line information; empty where the file has none."""
+
+    line: bytes
+    line_str: bytes
+    str: bytes
+
+
+class Damaged(Exception):
+    """The bytes are not a line program."""
+
+
+class Reader:
+    """Reads little-endian values one after the other. Every method raises `Damaged` past the end.
+
+    Args:
+        data: Bytes that are read.
+        position: Where to begin in them.
+        end: Where to stop.
+    """
+
+    def __init__(self, data: bytes, position: int, end: int) -> None:
+        self.data = data
+        self.position = position
+        self.end = end
+
+    def take(self, size: int) -> bytes:
+        """Return the next *size* bytes."""
+        start = self.position
+        if start + size > self.end:
+            raise Damaged
+        self.position = start + size
+        return self.data[start : start + size]
+
+    def unsigned(self, size: int) -> int:
+        """Return the next *size* bytes as a number."""
+        return int.from_bytes(self.take(size), "little")
+
+    def uleb(self) -> int:
+        """Return an unsigned number of variable length (DWARF 5, section 7.6)."""
+        value, _ = self._leb()
+        return value
+
+    def sleb(self) -> int:
+        """Return a signed number of variable length (DWARF 5, section 7.6)."""
+        value, bits = self._leb()
+        return value - (1 << bits) if value >> (bits - 1) else value
+
+    def _leb(self) -> tuple[int, int]:
+        value = 0
+        for index in range(_MAX_LEB_BYTES):
+            byte = self.unsigned(1)
+            value |= (byte & ~_LEB_MORE) << (7 * index)
+            if not byte & _LEB_MORE:
+                return value, 7 * (index + 1)
+        raise Damaged
+
+    def string(self) -> memoryview:
+        """Return a text up to its NUL, as a view of the bytes."""
+        # A view and a limit: thousands of entries may name the same long string.
+        end = self.data.find(b"\0", self.position, min(self.end, self.position + _MAX_PATH))
+        if end < 0:
+            raise Damaged
+        text = memoryview(self.data)[self.position : end]
+        self.position = end + 1
+        return text
+
+
+class Files(NamedTuple):
+    """The file table of a unit. Paths are put together when they are asked for.
+
+    Attributes:
+        directories: The first is where the compiler ran; it is empty before version 5.
+        entries: Name and number of the directory.
+        first: Number of the first entry.
+    """
+
+    directories: list[memoryview]
+    entries: list[tuple[memoryview, int]]
+    first: int
+
+    def path(self, number: int) -> str:
+        """Return a file's path, "?" where the table has no such number."""
+        index = number - self.first
+        if not 0 <= index < len(self.entries):
+            return "?"
+        name, directory = self.entries[index]
+        # Directories are relative to the first one, where the compiler ran.
+        parts = [
+            bytes(self.directories[i]) for i in dict.fromkeys((0, directory)) if i < len(self.directories)
+        ]
+        return posixpath.normpath(posixpath.join(b"", *parts, bytes(name))).decode("utf-8", "replace")
+
+
+class Header(NamedTuple):
+    """What a line program needs to run.
+
+    Attributes:
+        minimum_instruction: Bytes by which addresses advance.
+        line_base: Lowest line step of a special opcode.
+        line_range: Number of line steps of the special opcodes, not 0.
+        operand_counts: For each standard opcode, from 1.
+        files: The file table.
+        program: Reads the program.
+    """
+
+    minimum_instruction: int
+    line_base: int
+    line_range: int
+    operand_counts: bytes
+    files: Files
+    program: Reader
+
+    @property
+    def opcode_base(self) -> int:
+        """The first special opcode."""
+        return len(self.operand_counts) + 1
+
+
+def read_header(sections: DebugSections, offset: int) -> Header:
+    """Read the header of the unit at *offset* of .debug_line.
+
+    Raises:
+        Damaged: It is no header of a known version.
+    """
+    reader = Reader(sections.line, offset, len(sections.line))
+    length = reader.unsigned(4)
+    reader.end = reader.position + length
+    version = reader.unsigned(2)
+    if version not in _VERSIONS:
+        raise Damaged
+    if version == _DWARF5:
+        reader.take(2)  # address size, segment selector size
+    header_length = reader.unsigned(4)
+    program = Reader(sections.line, reader.position + header_length, reader.end)
+    reader.end = min(reader.end, program.position)
+    minimum_instruction = reader.unsigned(1)
+    if version >= _VERSION_WITH_OPERATIONS:
+        reader.take(1)
+    reader.take(1)  # default_is_stmt
+    line_base = int.from_bytes(reader.take(1), "little", signed=True)
+    line_range, opcode_base = reader.take(2)
+    if not line_range or not opcode_base:
+        raise Damaged
+    operand_counts = reader.take(opcode_base - 1)
+    files = _files_5(reader, sections) if version == _DWARF5 else _files_2(reader)
+    return Header(minimum_instruction, line_base, line_range, operand_counts, files, program)
+
+
+def _files_2(reader: Reader) -> Files:
+    """Read the file table of versions 2 to 4: files count from 1, directory 0 is not recorded."""
+    directories: list[memoryview] = [memoryview(b"")]
+    while name := reader.string():
+        directories.append(name)
+    entries: list[tuple[memoryview, int]] = []
+    while name := reader.string():
+        if len(entries) == _MAX_ENTRIES:
+            raise Damaged
+        entries.append((name, reader.uleb()))
+        reader.uleb()  # time of modification
+        reader.uleb()  # size
+    return Files(directories, entries, first=1)
+
+
+def _files_5(reader: Reader, sections: DebugSections) -> Files:
+    """Read the file table of version 5: both tables count from 0, directory 0 is the compiler's own."""
+    directories = [path for path, _ in _entries_5(reader, sections)]
+    return Files(directories, list(_entries_5(reader, sections)), first=0)
+
+
+def _entries_5(reader: Reader, sections: DebugSections) -> Iterator[tuple[memoryview, int]]:
+    formats = [(reader.uleb(), reader.uleb()) for _ in range(reader.unsigned(1))]
+    count = reader.uleb()
+    if count > _MAX_ENTRIES:
+        raise Damaged
+    for _ in range(count):
+        values = {content: _value_5(reader, form, sections) for content, form in formats}
+        path, directory = values.get(_PATH), values.get(_DIRECTORY, 0)
+        if not isinstance(path, memoryview) or not isinstance(directory, int):
+            raise Damaged
+        yield path, directory
+
+
+def _value_5(reader: Reader, form: int, sections: DebugSections) -> memoryview | int:
+    match form:
+        case 0x08:  # DW_FORM_string
+            return reader.string()
+        case 0x1F:  # DW_FORM_line_strp
+            return _string_at(sections.line_str, reader.unsigned(4))
+        case 0x0E:  # DW_FORM_strp
+            return _string_at(sections.str, reader.unsigned(4))
+        case 0x0F:  # DW_FORM_udata
+            return reader.uleb()
+        case 0x09:  # DW_FORM_block
+            return memoryview(reader.take(reader.uleb()))
+        case _ if form in _FIXED_FORMS:
+            return reader.unsigned(_FIXED_FORMS[form])
+        case _:
+            raise Damaged
+
+
+def _string_at(strings: bytes, offset: int) -> memoryview:
+    return Reader(strings, offset, len(strings)).string()

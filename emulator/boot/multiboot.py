@@ -1,0 +1,81 @@
+"""Multiboot 1: the header by which a kernel asks to be booted.
+
+Source: Multiboot Specification 0.6.96, sections 3.1 (header) and 3.2 (machine state).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntFlag
+
+from emulator.errors import BadImage
+
+BOOTLOADER_MAGIC = 0x2BADB002  # in EAX when the kernel starts; EBX holds the address of the information
+
+_MAGIC = 0x1BADB002
+_MAGIC_BYTES = _MAGIC.to_bytes(4, "little")
+_HEADER = struct.Struct("<III")  # magic, flags, checksum
+_SEARCHED = 8192  # the header lies wholly in so many bytes at the file's beginning
+_ALIGNMENT = 4
+_REQUIRED = 0xFFFF  # bits that a loader which does not know them must refuse
+_WORD_MASK = 0xFFFFFFFF
+
+
+class HeaderFlags(IntFlag):
+    """What a kernel asks for."""
+
+    PAGE_ALIGN = 1 << 0  # modules begin on page boundaries
+    MEMORY_INFO = 1 << 1  # memory size and map
+    VIDEO_MODE = 1 << 2  # a video mode; the machine starts in text mode, which the specification allows
+    ADDRESSES = 1 << 16  # load addresses follow; an ELF file's own headers say the same and are used instead
+
+
+_KNOWN_REQUIRED = HeaderFlags.PAGE_ALIGN | HeaderFlags.MEMORY_INFO | HeaderFlags.VIDEO_MODE
+
+
+@dataclass(frozen=True, slots=True)
+class MultibootHeader:
+    """A valid Multiboot header.
+
+    Attributes:
+        offset: Where it begins in the file.
+        flags: What the kernel asks for; may carry further optional bits.
+    """
+
+    offset: int
+    flags: HeaderFlags
+
+
+def find_header(data: bytes, path: str) -> MultibootHeader | None:
+    """Look for a Multiboot header.
+
+    Args:
+        data: The kernel's file.
+        path: Its name, for messages.
+
+    Returns:
+        The first one with a right checksum, or None.
+
+    Raises:
+        BadImage: The kernel requires something that Multiboot 1 does not define.
+    """
+    searched = data[:_SEARCHED]
+    offset = searched.find(_MAGIC_BYTES)
+    while 0 <= offset <= len(searched) - _HEADER.size:
+        magic, flags, checksum = _HEADER.unpack_from(searched, offset)
+        if offset % _ALIGNMENT == 0 and (magic + flags + checksum) & _WORD_MASK == 0:
+            _check_flags(flags, offset, path)
+            return MultibootHeader(offset, HeaderFlags(flags))
+        offset = searched.find(_MAGIC_BYTES, offset + 1)
+    return None
+
+
+def _check_flags(flags: int, offset: int, path: str) -> None:
+    unknown = flags & _REQUIRED & ~_KNOWN_REQUIRED
+    if unknown:
+        raise BadImage(
+            path,
+            f"the Multiboot header at 0x{offset:08x} requires unknown features: flags 0x{flags:08x}, unknown 0x{unknown:04x}",
+            value=flags,
+        )

@@ -1,0 +1,76 @@
+"""The values of options: text to numbers, ranges, layers."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emulator.hle.layers import Mode
+    from emulator.machine.memory import RamWindow
+
+_SECONDS_MAX = 1e9
+_UNITS = {"K": 10, "M": 20, "G": 30}
+
+
+def size(text: str) -> int:
+    """Read a size or address: ``0x100000``, ``4096``, ``64M``."""
+    shift = _UNITS.get(text[-1:].upper(), 0)
+    digits = text[:-1] if shift else text
+    try:
+        number = int(digits, 0)
+    except ValueError:
+        number = -1
+    if number < 0 or not digits[0].isdigit():
+        raise ArgumentTypeError(f"{text!r} is no size such as 64M, 1G or 0x4000000")
+    return number << shift
+
+
+def ram_window(text: str) -> RamWindow:
+    """Read a RAM window: a size counted from 1 MiB upwards, or ``START-END``."""
+    from emulator.machine.memory import MIB, RamWindow, check_ram  # only if the option is given
+
+    start, dash, end = text.partition("-")
+    window = RamWindow(size(start), size(end)) if dash else RamWindow(MIB, MIB + size(text))
+    try:
+        return check_ram(window)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def layer_mode(text: str) -> tuple[str, Mode]:
+    """Read ``NAME=MODE``."""
+    from emulator.hle.layers import LAYERS, Mode  # only if the option is given
+
+    name, equals, mode = text.partition("=")
+    if not equals:
+        raise ArgumentTypeError(f"{text!r} is not NAME=MODE, such as heap=model")
+    if name not in LAYERS:
+        raise ArgumentTypeError(f"no layer {name!r}; there are: {', '.join(LAYERS)}")
+    try:
+        return name, Mode(mode)
+    except ValueError:
+        modes = ", ".join(each.value for each in Mode)
+        raise ArgumentTypeError(f"no mode {mode!r} of layer {name}; there are: {modes}") from None
+
+
+def instruction_count(text: str) -> int:
+    """Read a number of instructions, 1 or more."""
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if not 0 < count < 1 << 63:
+        raise ArgumentTypeError(f"{text!r} is no number of instructions (1 or more)")
+    return count
+
+
+def timeout(text: str) -> float | None:
+    """Read seconds; 0 is no limit."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _SECONDS_MAX:  # NaN fails this, too
+        raise ArgumentTypeError(f"{text!r} is no number of seconds (0 for no limit)")
+    return seconds or None

@@ -1,0 +1,263 @@
+"""``kmemu boot``: run a kernel, show what it says and what it left in memory."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from emulator.cli import arguments
+from emulator.cli.output import Output, complain, write_all
+from emulator.cli.status import CommandLineError, OutputError, Status
+from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, UnknownKernel, UnknownLayer
+from emulator.report.run_record import Ending, How, RunRecord
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import BinaryIO
+
+    from emulator.machine.machine import Console, Machine
+    from emulator.report.areas import Span
+    from emulator.report.layout import Layout
+
+HELP = "run a kernel"
+DESCRIPTION = "Runs a kernel, shows its console as it appears, and at the end what it did with its memory."
+EPILOG = """\
+examples:
+  kmemu boot                                   the built-in kernel firmware:demo
+  kmemu boot --list                            names all built-in kernels
+  kmemu boot firmware:stress --ram 3G --cmdline ram=all
+  kmemu boot --layer memmap=model --layer heap=lockstep
+  kmemu boot kernel.elf --module "initrd.img root=/dev/ram" --timeout 10
+  kmemu boot kernel.elf --json >run.json
+"""
+
+_DEFAULT_KERNEL = "firmware:demo"
+_STATUS = {
+    How.EXIT: Status.GOOD,
+    How.HALTED: Status.GOOD,
+    How.BUDGET: Status.BUDGET,
+    How.STOPPED: Status.NOT_RUN,
+    How.DIVERGED: Status.FINDINGS,
+    How.INTERRUPTED: Status.INTERRUPTED,
+    How.NOT_RUN: Status.NOT_RUN,
+}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command line may hold."""
+    add = parser.add_argument
+    add(
+        "kernel",
+        metavar="KERNEL",
+        nargs="?",
+        default=_DEFAULT_KERNEL,
+        help="ELF file, or firmware:NAME for a built-in kernel (default: %(default)s)",
+    )
+    add("--list", action="store_true", help="name the built-in kernels and stop")
+    machine = parser.add_argument_group("the machine").add_argument
+    machine(
+        "--ram",
+        metavar="SIZE",
+        type=arguments.ram_window,
+        help="RAM above 1 MiB: a size such as 64M or 3G (the most), or START-END (default: 4M)",
+    )
+    machine(
+        "--layer",
+        metavar="NAME=MODE",
+        type=arguments.layer_mode,
+        action="append",
+        default=[],
+        help="run the layer memmap or heap native, as model, or in lockstep (repeatable)",
+    )
+    machine("--cmdline", metavar="TEXT", default="", help="command line for the kernel")
+    machine(
+        "--module", metavar='"FILE ARGS"', action="append", default=[], help="Multiboot module (repeatable)"
+    )
+    machine(
+        "--mmu", choices=("fast", "reference"), default="fast", help="reference is slower, for comparison"
+    )
+    budget = parser.add_argument_group("budgets").add_argument
+    budget(
+        "--max-instructions",
+        metavar="N",
+        type=arguments.instruction_count,
+        help="stop after so many; they are counted, which makes the run slower",
+    )
+    budget(
+        "--timeout",
+        metavar="SECONDS",
+        type=arguments.timeout,
+        default=60.0,
+        help="stop after so long; 0 for no limit (default: 60)",
+    )
+    output = parser.add_argument_group("output").add_argument
+    output("--serial", metavar="FILE", help="write COM1 to FILE instead of standard output (- for that)")
+    output("--screen", action="store_true", help="show the VGA text screen at the end")
+    output("--json", action="store_true", help="print one JSON document and nothing else")
+    output("--no-summary", action="store_true", help="do not show what the kernel did with its memory")
+
+
+def run(options: Namespace) -> Status:
+    """Run the command."""
+    output = Output()
+    if options.list:
+        return _list_kernels(output)
+    if options.json and options.serial == "-":
+        raise CommandLineError("--json and --serial - cannot both have standard output")
+    console = _ConsoleWriter(output, to_output=not options.json)
+    try:
+        machine = _load(options, console)
+    except CommandLineError:
+        raise
+    except EmulatorError as error:
+        if options.json:
+            ending = Ending(How.NOT_RUN, error=(type(error).__name__, str(error)))
+            _show_json(RunRecord(options.kernel, ending), Status.NOT_RUN, output)
+        raise
+    if options.serial not in (None, "-"):
+        console.send_serial_to(options.serial)
+    record = _run(machine, options)
+    status, message = _judge(record)
+    if options.json:
+        _show_json(record, status, output)
+    else:
+        _show(record, options, output)
+    if message:
+        complain(message)
+    return status
+
+
+class _ConsoleWriter:
+    """Passes the guest's output on as it appears."""
+
+    def __init__(self, output: Output, *, to_output: bool) -> None:
+        self._output = output
+        self._to_output = to_output
+        self._file: BinaryIO | None = None
+        self._name = ""
+
+    def send_serial_to(self, name: str) -> None:
+        """Write what the guest sends to COM1 to a file from now on."""
+        try:
+            self._file = open(name, "wb", buffering=0)  # noqa: PTH123, SIM115 - open until the process ends
+        except OSError as error:
+            raise OutputError(f"cannot write {name}: {error.strerror}") from error
+        self._name = name
+
+    def __call__(self, console: Console, data: bytes) -> None:
+        if self._file is not None and console.name == "SERIAL":
+            write_all(self._file, data, self._name)
+        elif self._to_output:
+            self._output.raw(data)
+
+
+def _list_kernels(output: Output) -> Status:
+    from emulator.boot.builtin import KERNELS, PREFIX  # only here
+
+    width = max(map(len, KERNELS))
+    output.lines(f"{PREFIX}{name:{width}}  {line}" for name, line in KERNELS.items())
+    return Status.GOOD
+
+
+def _load(options: Namespace, console: _ConsoleWriter) -> Machine:
+    from emulator import new_machine  # not for --list and --help
+
+    try:
+        return new_machine(
+            options.kernel,
+            ram=options.ram,
+            layers=dict(options.layer),
+            command_line=options.cmdline,
+            modules=options.module,
+            mmu=options.mmu,
+            on_output=console,
+        )
+    except (ValueError, UnknownKernel, UnknownLayer) as error:
+        raise CommandLineError(str(error)) from error
+
+
+def _run(machine: Machine, options: Namespace) -> RunRecord:
+    from emulator.machine.machine import Console  # has been imported by now
+    from emulator.report.read_layout import modules_at_entry, read_layout  # not for --list and --help
+
+    modules: tuple[Span, ...] = modules_at_entry(machine) if options.module else ()
+    started = time.perf_counter()
+    ending = _ending(machine, options.max_instructions, options.timeout)
+    seconds = time.perf_counter() - started
+    layout = read_layout(machine, modules, with_runs=options.json)
+    return RunRecord(
+        options.kernel,
+        ending,
+        (machine.ram.start, machine.ram.end),
+        seconds,
+        _layers(options, layout),
+        bytes(machine.output[Console.SERIAL]),
+        bytes(machine.output[Console.DEBUG]),
+        tuple(machine.screen()) if options.screen else None,
+        layout,
+    )
+
+
+def _ending(machine: Machine, max_instructions: int | None, timeout_s: float | None) -> Ending:
+    """Run the machine and put into one form how that ends."""
+    try:
+        outcome = machine.run(max_instructions=max_instructions, timeout_s=timeout_s)
+    except KeyboardInterrupt:
+        return Ending(How.INTERRUPTED, eip=machine.cpu.registers().eip)
+    except GuestStopped as error:
+        how = How.BUDGET if isinstance(error, BudgetUsedUp) else How.STOPPED
+        facts = (type(error).__name__, str(error))
+        return Ending(how, None, None, error.eip, error.location, error.instructions or None, facts)
+    except EmulatorError as error:
+        from emulator.hle.lockstep import Divergence  # only after an error
+
+        how = How.DIVERGED if isinstance(error, Divergence) else How.STOPPED
+        return Ending(how, eip=machine.cpu.registers().eip, error=(type(error).__name__, str(error)))
+    instructions = outcome.instructions or None
+    if outcome.exit_code is None:
+        return Ending(How.HALTED, None, None, outcome.eip, machine.image.location(outcome.eip), instructions)
+    return Ending(How.EXIT, outcome.exit_value, outcome.exit_code, outcome.eip, None, instructions)
+
+
+def _layers(options: Namespace, layout: Layout) -> dict[str, str] | None:
+    """How each layer ran; None for a kernel without layers that are known."""
+    if not options.layer and layout.frames is None and layout.heap is None:
+        return None
+    from emulator.hle.layers import LAYERS  # `read_layout` has imported it
+
+    return dict.fromkeys(LAYERS, "native") | {name: mode.value for name, mode in options.layer}
+
+
+def _judge(record: RunRecord) -> tuple[Status, str]:
+    """Return the exit status, and the line for standard error if there is something to say."""
+    ending = record.ending
+    status = _STATUS[ending.how]
+    if ending.error:
+        return status, ending.error[1]
+    if ending.exit_value:
+        return (
+            Status.FINDINGS,
+            f"the kernel exited with value {ending.exit_value} (exit code {ending.exit_code} in QEMU)",
+        )
+    if ending.how is How.INTERRUPTED:
+        return status, "interrupted"
+    defects = record.layout.heap.defects if record.layout and record.layout.heap else ()
+    if defects:
+        return Status.FINDINGS, f"the heap is damaged: {defects[0]}"
+    return status, ""
+
+
+def _show(record: RunRecord, options: Namespace, output: Output) -> None:
+    from emulator.report.summary import screen_box, summary_lines  # not for --json
+
+    style = output.style
+    if record.screen is not None:
+        output.lines(screen_box(record.screen, style))
+    if not options.no_summary:
+        output.lines(summary_lines(record, style))
+
+
+def _show_json(record: RunRecord, status: Status, output: Output) -> None:
+    from emulator.report.run_document import run_document  # only for --json
+
+    output.json(run_document(record, status))

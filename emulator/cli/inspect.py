@@ -1,0 +1,39 @@
+"""``kmemu inspect``: what a kernel file holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.cli.output import Output
+from emulator.cli.status import Status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+HELP = "show what a kernel file holds"
+DESCRIPTION = (
+    "Shows segments, entry, symbols and Multiboot header of a kernel, and which layers can be modelled."
+)
+EPILOG = ""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command line may hold."""
+    parser.add_argument("kernel", metavar="KERNEL", help="ELF file, or firmware:NAME for a built-in kernel")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
+
+
+def run(options: Namespace) -> Status:
+    """Run the command."""
+    # Imported here so that the other commands need not wait for it.
+    from emulator.boot.builtin import resolve
+    from emulator.boot.image import KernelImage
+    from emulator.report.inspection import inspect_image, inspection_document, inspection_lines
+
+    facts = inspect_image(KernelImage.read(resolve(options.kernel)), options.kernel)
+    output = Output()
+    if options.json:
+        output.json(inspection_document(facts))
+    else:
+        output.lines(inspection_lines(facts, output.style))
+    return Status.GOOD

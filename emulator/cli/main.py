@@ -1,0 +1,126 @@
+"""The command line: what it may say, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
+from typing import TYPE_CHECKING, NoReturn
+
+from emulator.cli import boot, inspect
+from emulator.cli.output import complain
+from emulator.cli.status import CommandLineError, OutputError, Status
+from emulator.errors import EmulatorError, UnknownKernel, UnknownLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EXAMPLES = """\
+examples:
+  kmemu boot                              boot the built-in demo kernel
+  kmemu boot kernel.elf --ram 64M         boot a kernel of your own
+  kmemu boot --layer heap=lockstep        check the kernel's heap against the model
+  kmemu inspect kernel.elf                show what a kernel file holds
+
+exit status: 0 all good, 1 findings, 2 wrong command line, 3 the kernel could not be
+loaded or run, 4 budget used up
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Without the command's own name; those of the process if None.
+
+    Returns:
+        The exit status, a `Status`.
+    """
+    _replace_closed_streams()
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except (CommandLineError, UnknownKernel, UnknownLayer) as error:
+        complain(str(error))
+        return Status.COMMAND_LINE
+    except (EmulatorError, OutputError) as error:
+        complain(str(error))
+        return Status.NOT_RUN
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return Status.INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return Status.PIPE_CLOSED
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit:  # after --help and --version
+        return Status.GOOD
+    if options.command is None:
+        parser.print_help()
+        return Status.COMMAND_LINE
+    return int(options.command(options))
+
+
+class _Parser(ArgumentParser):
+    def __init__(self, **options: object) -> None:
+        # The default formatter imports shutil for the width, for every option that is added.
+        super().__init__(formatter_class=_formatter, allow_abbrev=False, **options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        raise CommandLineError(f"{message} ({self.prog} --help shows how)")
+
+
+def _formatter(prog: str) -> RawDescriptionHelpFormatter:
+    return RawDescriptionHelpFormatter(prog, max_help_position=30, width=90)
+
+
+class _Version(Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: ArgumentParser, *_: object) -> NoReturn:
+        from emulator import __version__  # slow
+
+        print(f"kmemu {__version__}")
+        parser.exit()
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="kmemu",
+        description="Boots an i386 kernel, runs or replaces its memory management, and shows what it did.",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, module in (("boot", boot), ("inspect", inspect)):
+        command = commands.add_parser(
+            name, help=module.HELP, description=module.DESCRIPTION, epilog=module.EPILOG
+        )
+        module.add_arguments(command)
+        command.set_defaults(command=module.run)
+    return parser
+
+
+def _replace_closed_streams() -> None:
+    """Let output go nowhere when the caller has closed a standard stream (``>&-``)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lasts as the process
+
+
+def _forget_stdout() -> None:
+    """Keep Python from complaining at its end that it cannot flush."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What a device is to the machine: some I/O ports, and a state that snapshots keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class FastPort:
+    """What the native core may do at a port, for one-byte accesses, without asking the device.
+
+    Attributes:
+        sink: A byte written is console output and has no other effect.
+        constant: A read gives this byte and has no effect; None: reads must ask.
+    """
+
+    sink: bool = False
+    constant: int | None = None
+
+
+class Device(Protocol):
+    """A device on the I/O bus."""
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Ports it answers at; they never change."""
+
+    def read_port(self, port: int, size: int) -> int:
+        """Answer `in`.
+
+        Args:
+            port: One of `ports`, where the access begins.
+            size: 1, 2 or 4 bytes.
+        """
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        """Take `out`.
+
+        Args:
+            port: One of `ports`, where the access begins.
+            size: 1, 2 or 4 bytes.
+            value: Unsigned, less than 2 ** (8 * size).
+        """
+
+    def fast_ports(self) -> Mapping[int, FastPort]:
+        """Say which ports need no asking at this moment.
+
+        The answer may change with every `write_port` and `restore`, and wherever a device says so.
+        """
+
+    def save(self) -> object:
+        """Return the state. It is immutable and can be restored any number of times."""
+
+    def restore(self, state: object) -> None:
+        """Go back to a state that `save` returned."""
+
+
+def read_bytes(read: Callable[[int], int], port: int, size: int) -> int:
+    """Answer a wide `in` as the ISA bus does: byte by byte from consecutive ports, the low byte first."""
+    return sum(read(port + index) << (8 * index) for index in range(size))
+
+
+def write_bytes(write: Callable[[int, int], None], port: int, size: int, value: int) -> None:
+    """Take a wide `out` as the ISA bus does: byte by byte to consecutive ports, the low byte first."""
+    for index in range(size):
+        write(port + index, value >> (8 * index) & 0xFF)

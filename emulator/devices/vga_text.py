@@ -1,0 +1,110 @@
+"""VGA text mode: the screen's 80 x 25 cells in memory at 0xB8000, and the cursor.
+
+The CRT controller is an index port and a data port; of its registers only the cursor's position has an
+effect here.
+
+Source: IBM VGA/XGA Technical Reference, "CRT Controller Registers".
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from emulator.devices.device import read_bytes, write_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from emulator.devices.device import FastPort
+
+MEMORY_START = 0xB8000
+COLUMNS = 80
+ROWS = 25
+MEMORY_SIZE = COLUMNS * ROWS * 2  # a character and its colours for each cell
+
+INDEX_PORT = 0x3D4
+DATA_PORT = 0x3D5
+
+_REGISTERS = 0x19
+_CURSOR_HIGH, _CURSOR_LOW = 0x0E, 0x0F
+_NOBODY = 0xFF
+
+# Code page 437 has pictures where ASCII has control characters, and a NUL shows as a blank.
+_PICTURES = " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
+
+
+@cache
+def _characters() -> str:
+    """Return the character of each byte; 0x7F is a house, 0xFF a blank."""
+    ascii_part = bytes(range(0x20, 0x7F)).decode("ascii")
+    return _PICTURES + ascii_part + "⌂" + bytes(range(0x80, 0xFF)).decode("cp437") + " "
+
+
+def screen_lines(memory: bytes | bytearray | memoryview) -> list[str]:
+    """Return what the screen shows: 25 lines without trailing blanks.
+
+    Args:
+        memory: The 4000 bytes at 0xB8000; further ones are not looked at.
+
+    Raises:
+        ValueError: *memory* is shorter.
+    """
+    cells = memoryview(memory).cast("B")
+    if len(cells) < MEMORY_SIZE:
+        raise ValueError(f"a screen takes {MEMORY_SIZE} bytes, not {len(cells)}")
+    characters = _characters()
+    text = "".join([characters[byte] for byte in cells[:MEMORY_SIZE:2]])
+    return [text[start : start + COLUMNS].rstrip() for start in range(0, len(text), COLUMNS)]
+
+
+class VgaText:
+    """The CRT controller of a colour adapter in text mode."""
+
+    ports = (INDEX_PORT, DATA_PORT)
+
+    def __init__(self) -> None:
+        self._index = 0
+        self._registers = bytearray(_REGISTERS)
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """Row and column of the cursor; the row is 25 or more where it is off the screen."""
+        return divmod(self._registers[_CURSOR_HIGH] << 8 | self._registers[_CURSOR_LOW], COLUMNS)
+
+    def read_port(self, port: int, size: int) -> int:
+        """Answer `in`: the index, or the register that it selects."""
+        return read_bytes(self._read, port, size)
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        """Take `out`. Both ports in one 16-bit write are usual."""
+        write_bytes(self._write, port, size, value)
+
+    def fast_ports(self) -> Mapping[int, FastPort]:
+        """Nothing is fast."""
+        return {}
+
+    def save(self) -> object:
+        """Return index and registers."""
+        return self._index, bytes(self._registers)
+
+    def restore(self, state: object) -> None:
+        """Go back to a state that `save` returned."""
+        match state:
+            case (int(index), bytes(registers)):
+                self._index, self._registers = index, bytearray(registers)
+            case _:
+                raise TypeError(f"not a state of VgaText: {state!r}")
+
+    def _read(self, port: int) -> int:
+        if port == INDEX_PORT:
+            return self._index
+        if port == DATA_PORT and self._index < _REGISTERS:
+            return self._registers[self._index]
+        return _NOBODY
+
+    def _write(self, port: int, byte: int) -> None:
+        if port == INDEX_PORT:
+            self._index = byte
+        elif port == DATA_PORT and self._index < _REGISTERS:
+            self._registers[self._index] = byte

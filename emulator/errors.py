@@ -1,0 +1,216 @@
+"""Errors that say the machine cannot go on.
+
+Each is one clear line that names what and where, and carries the same facts as attributes. Misuse of the
+Python API is a `ValueError` or `TypeError` instead, and what a guest kernel did wrong is a finding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class EmulatorError(Exception):
+    """The machine cannot go on."""
+
+
+class BadImage(EmulatorError):
+    """A kernel file cannot be loaded.
+
+    Attributes:
+        path: The file as it was named.
+        problem: What is wrong and where, without the file's name.
+        value: The number that is wrong (an address, a file offset, a header field), if there is one.
+    """
+
+    def __init__(self, path: str, problem: str, *, value: int | None = None) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+        self.value = value
+
+
+class MissingSymbol(EmulatorError):
+    """A kernel lacks symbols that were asked for.
+
+    Attributes:
+        path: The kernel's file.
+        names: The missing names, in the order in which they were asked for.
+        purpose: What needs them, as a noun ("layer heap").
+    """
+
+    def __init__(self, path: str, names: Iterable[str], purpose: str) -> None:
+        self.path = path
+        self.names = tuple(names)
+        self.purpose = purpose
+        noun = "symbol" if len(self.names) == 1 else "symbols"
+        super().__init__(f"{path}: {purpose} needs the missing {noun} {', '.join(self.names)}")
+
+
+class UnknownKernel(EmulatorError):
+    """No built-in kernel has this name.
+
+    Attributes:
+        name: The name as it was given, without "firmware:".
+        known: All names, nearest to *name* first.
+    """
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = tuple(known)
+        super().__init__(f"no built-in kernel {name!r}; there are: {', '.join(self.known)}")
+
+
+class KernelNotBuilt(EmulatorError):
+    """A built-in kernel's file is missing from this installation.
+
+    Attributes:
+        name: The kernel's name, without "firmware:".
+        path: Where its ELF file should be.
+    """
+
+    def __init__(self, name: str, path: str) -> None:
+        super().__init__(
+            f"built-in kernel {name!r} has not been built: {path} is missing (run: make firmware)"
+        )
+        self.name = name
+        self.path = path
+
+
+class BadModule(EmulatorError):
+    """A boot module's file cannot be read.
+
+    Attributes:
+        path: The file as it was named.
+        problem: The operating system's reason.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"module {path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class BootInfoDoesNotFit(EmulatorError):
+    """The Multiboot information or a module finds no place in RAM.
+
+    Attributes:
+        what: What was to be placed.
+        size: Its size in bytes.
+        room: Bytes that were left for it.
+    """
+
+    def __init__(self, what: str, size: int, room: int) -> None:
+        super().__init__(f"{what} does not fit into RAM: {size} bytes, room for {room}")
+        self.what = what
+        self.size = size
+        self.room = room
+
+
+class HostError(EmulatorError):
+    """The host cannot give what the machine needs: memory, libunicorn."""
+
+
+class UnknownFunction(EmulatorError):
+    """A function that was to be called or watched is not in the kernel's symbol table.
+
+    Attributes:
+        path: The kernel's file.
+        name: The function.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        super().__init__(f"{path}: no function {name!r} in its symbol table")
+        self.path = path
+        self.name = name
+
+
+class GuestStopped(EmulatorError):
+    """The guest cannot go on, or was not allowed to.
+
+    Attributes:
+        problem: What happened.
+        eip: Where: linear address of the instruction.
+        location: The same for people: function, offset, file and line as far as the kernel's symbols tell.
+        instructions: Instructions executed by the run, 0 unless they were counted.
+    """
+
+    def __init__(self, problem: str, eip: int, location: str, instructions: int = 0) -> None:
+        where = f"EIP 0x{eip:08x}" if location == f"0x{eip:08x}" else f"{location}, EIP 0x{eip:08x}"
+        super().__init__(f"{problem} at {where}")
+        self.problem = problem
+        self.eip = eip
+        self.location = location
+        self.instructions = instructions
+
+
+class UnmappedAccess(GuestStopped):
+    """The guest touched physical memory that is not there.
+
+    Attributes:
+        address: Physical; exact where the instruction's operands tell, else its page.
+        access: "read", "write" or "fetch".
+    """
+
+    address: int
+    access: str
+
+
+class GuestException(GuestStopped):
+    """An exception or software interrupt that the guest's IDT does not handle: on a PC a triple fault.
+
+    Attributes:
+        vector: 0 to 255.
+    """
+
+    vector: int
+
+
+class BudgetUsedUp(GuestStopped):
+    """The run's budget of instructions or seconds is used up."""
+
+
+class UnknownLayer(EmulatorError):
+    """No layer, or no mode of one, has this name.
+
+    Attributes:
+        name: The name as it was given.
+        known: The names there are.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = tuple(known)
+        super().__init__(f"no {kind} {name!r}; there are: {', '.join(self.known)}")
+
+
+class UnsupportedFunction(EmulatorError):
+    """A function cannot be watched to its end.
+
+    Attributes:
+        name: The function.
+        problem: Why, with the address.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"cannot watch {name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+class ModelStopped(EmulatorError):
+    """A model met a state of guest memory in which the kernel's own code could not go on either.
+
+    Attributes:
+        call: The call with its arguments.
+        problem: What the model says.
+        location: Where the call came from, for people.
+    """
+
+    def __init__(self, call: str, problem: str, location: str) -> None:
+        super().__init__(f"model of {call}, called from {location}: {problem}")
+        self.call = call
+        self.problem = problem
+        self.location = location

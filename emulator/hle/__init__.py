@@ -1,0 +1,1 @@
+"""High-level emulation: the models of `kernel_model` bound to functions of the guest."""

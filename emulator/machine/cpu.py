@@ -1,0 +1,379 @@
+"""The CPU: the one place that knows the native core and, through it, Unicorn.
+
+Unicorn's Python binding is not imported: the core loads the library that the unicorn package ships. That saves its
+import time at every start, and calls through cffi cost a third of calls through ctypes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from emulator.errors import HostError
+from emulator.native._core import ffi, lib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Reason(IntEnum):
+    """How a run ended; see `enum kc_reason` in core.h."""
+
+    HALTED = lib.KC_HALTED
+    ASKED = lib.KC_ASKED
+    INSTRUCTIONS = lib.KC_INSTRUCTIONS
+    TIME = lib.KC_TIME
+    INTERRUPTED = lib.KC_INTERRUPTED
+    EXCEPTION = lib.KC_EXCEPTION
+    UNMAPPED = lib.KC_UNMAPPED
+    FAILED = lib.KC_FAILED
+
+
+class Access(IntEnum):
+    """What kind of memory access."""
+
+    READ = lib.KC_READ
+    WRITE = lib.KC_WRITE
+    FETCH = lib.KC_FETCH
+
+
+class PortMode(IntEnum):
+    """How a port answers; see `enum kc_port` in core.h."""
+
+    OPEN = lib.KC_OPEN
+    DEVICE = lib.KC_DEVICE
+    SINK = lib.KC_SINK
+    CONSTANT = lib.KC_CONSTANT
+
+
+class ProbeKind(IntEnum):
+    """Where in a function a probe sits."""
+
+    ENTRY = lib.KC_ENTRY
+    EXIT = lib.KC_EXIT
+
+
+class ProbeAction(IntEnum):
+    """What a probe does: append to the event ring, tell Python, or take EAX from Python."""
+
+    RECORD = lib.KC_RECORD
+    TELL = lib.KC_TELL
+    REPLACE = lib.KC_REPLACE
+
+
+class Stop(NamedTuple):
+    """Why and where the CPU stopped.
+
+    Attributes:
+        eip: For a fault the faulting instruction, after `hlt` and `int n` the next one.
+        vector: Of the exception.
+        error_code: Of a page fault.
+        address: What was accessed: linear for a page fault, physical for unmapped memory; only the page is known.
+        problem: Unicorn's own words when it gave up.
+        instructions: Executed by this run; 0 unless they were counted.
+    """
+
+    reason: Reason
+    eip: int
+    vector: int
+    error_code: int
+    address: int
+    access: Access
+    problem: str
+    instructions: int
+
+
+class Registers(NamedTuple):
+    """The CPU's registers, all unsigned."""
+
+    eax: int
+    ecx: int
+    edx: int
+    ebx: int
+    esp: int
+    ebp: int
+    esi: int
+    edi: int
+    eip: int
+    eflags: int
+    cr0: int
+    cr2: int
+    cr3: int
+    cr4: int
+    es: int
+    cs: int
+    ss: int
+    ds: int
+    fs: int
+    gs: int
+    gdt_base: int
+    gdt_limit: int
+    idt_base: int
+    idt_limit: int
+
+
+class Event(NamedTuple):
+    """One entry or exit of a probed function, as it lies in the ring (`kc_event` in core.h)."""
+
+    sequence: int
+    function: int
+    kind: ProbeKind
+    esp: int
+    caller: int
+    values: tuple[int, int, int, int]
+
+
+class CpuClient(Protocol):
+    """What the CPU calls while it runs. An exception raised in there ends the run and comes out of `Cpu.run`."""
+
+    def on_port_read(self, port: int, size: int) -> int:
+        """A port in mode DEVICE is read."""
+
+    def on_port_write(self, port: int, size: int, value: int) -> None:
+        """A port in mode DEVICE is written."""
+
+    def on_console(self, number: int, data: bytes) -> None:
+        """Bytes that were written to ports in mode SINK."""
+
+    def on_probe(self, function: int, kind: int, esp: int, eax: int) -> int:
+        """A probe that tells Python; the result is the new EAX for a probe with REPLACE."""
+
+
+_REGISTER_FIELDS = Registers._fields
+_GENERAL = Registers._fields[:10]
+
+
+@cache
+def _load_unicorn() -> None:
+    """Let the core load libunicorn, once per process.
+
+    Raises:
+        HostError: There is none, or one of a version that the core cannot work with.
+    """
+    spec = importlib.util.find_spec("unicorn")
+    folders = spec.submodule_search_locations if spec else None
+    bundled = Path(folders[0]) / "lib" / "libunicorn.so.2" if folders else None
+    library = str(bundled) if bundled and bundled.exists() else "libunicorn.so.2"
+    problem = lib.kc_load(library.encode())
+    if problem != ffi.NULL:
+        raise HostError(f"cannot use libunicorn: {ffi.string(problem).decode()}")
+    lib.kc_connect()
+
+
+class Cpu:
+    """One i386 CPU with its physical memory [0, memory_end).
+
+    Args:
+        memory_end: End of physical memory, page aligned.
+        reference: Use Unicorn's own MMU instead of the core's.
+        client: Receives port accesses, console bytes and probe calls.
+
+    Raises:
+        HostError: The host cannot give the memory, or libunicorn is missing.
+    """
+
+    def __init__(self, memory_end: int, *, reference: bool, client: CpuClient) -> None:
+        _load_unicorn()
+        self.client = client
+        self.pending: BaseException | None = None
+        self._handle = ffi.new_handle(self)
+        self._core = lib.kc_new(memory_end, reference, self._handle)
+        if self._core == ffi.NULL:
+            raise HostError(f"the host cannot give {memory_end} bytes of address space for guest RAM")
+        self._core = ffi.gc(self._core, lib.kc_delete)
+        self.memory = memoryview(ffi.buffer(lib.kc_memory(self._core), memory_end))
+        self._stop = ffi.new("kc_stop *")
+        self._registers = ffi.new("kc_registers *")
+        self._touched = ffi.new("kc_touched **")
+        self._ring_capacity = 0
+
+    # -- set-up ------------------------------------------------------------------------------------
+
+    def map_ram(self, start: int, end: int) -> None:
+        """Make [start, end) usable."""
+        self._check(lib.kc_map_ram(self._core, start, end))
+
+    def map_rom(self, start: int, end: int) -> None:
+        """Make [start, end) read as zero and ignore writes."""
+        self._check(lib.kc_map_rom(self._core, start, end))
+
+    def set_flat_segments(self, gdt_base: int, gdt_limit: int) -> None:
+        """Enter flat 32-bit protected mode: code segment 0x08, all data segments 0x10."""
+        self._check(lib.kc_set_flat(self._core, gdt_base, gdt_limit))
+
+    def set_port_out(self, port: int, mode: PortMode, console: int = 0) -> None:
+        """Say what happens to bytes written to *port*."""
+        lib.kc_port_out(self._core, port, mode, console)
+
+    def set_port_in(self, port: int, mode: PortMode, value: int = 0) -> None:
+        """Say what a read of *port* gives."""
+        lib.kc_port_in(self._core, port, mode, value)
+
+    def _check(self, uc_error: int) -> None:
+        if uc_error:
+            raise HostError(f"unicorn: {ffi.string(lib.kc_error_text(uc_error)).decode()}")
+
+    # -- registers and memory ----------------------------------------------------------------------
+
+    def registers(self) -> Registers:
+        """All registers."""
+        lib.kc_get_registers(self._core, self._registers)
+        return Registers(*(getattr(self._registers, name) for name in _REGISTER_FIELDS))
+
+    def set_registers(self, registers: Registers) -> None:
+        """Write the general registers, EIP and EFLAGS; the others are left alone."""
+        for name in _GENERAL:
+            setattr(self._registers, name, getattr(registers, name))
+        lib.kc_set_registers(self._core, self._registers)
+
+    def translate(self, linear: int) -> int | None:
+        """Physical address of a linear one, without side effects; None where nothing is mapped."""
+        physical: int = lib.kc_translate(self._core, linear)
+        return None if physical < 0 else physical
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def run(self, max_instructions: int | None, timeout_s: float | None) -> Stop:
+        """Run from the current EIP until something ends it.
+
+        Raises:
+            Exception: What a callback raised.
+        """
+        stop = self._stop
+        lib.kc_run(self._core, max_instructions or 0, timeout_s or 0.0, stop)
+        if self.pending is not None:
+            pending, self.pending = self.pending, None
+            raise pending
+        reason = Reason(stop.reason)
+        problem = ""
+        if reason is Reason.FAILED:
+            problem = ffi.string(lib.kc_error_text(stop.uc_error)).decode()
+        return Stop(
+            reason,
+            stop.eip,
+            stop.vector,
+            stop.error_code,
+            stop.address,
+            Access(stop.access),
+            problem,
+            stop.instructions,
+        )
+
+    def request_stop(self) -> None:
+        """End the current run; for callbacks."""
+        lib.kc_stop_request(self._core)
+
+    def flush_console(self) -> None:
+        """Hand over the console bytes that the core still holds."""
+        lib.kc_console_flush(self._core)
+
+    def flush_code(self) -> None:
+        """Forget all translated code, because bytes of code were changed from outside."""
+        lib.kc_flush_code(self._core)
+
+    # -- snapshots ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> int:
+        """Keep the state of memory and registers. Returns the snapshot's depth, 0 for the outermost.
+
+        Raises:
+            HostError: Too many nested snapshots, or no memory left.
+        """
+        depth: int = lib.kc_snapshot(self._core)
+        if depth < 0:
+            raise HostError("cannot take another snapshot inside this one")
+        return depth
+
+    def reset(self, depth: int) -> None:
+        """Return to a snapshot; those taken inside it are gone."""
+        if lib.kc_reset(self._core, depth):
+            raise HostError(f"cannot return to snapshot {depth}")
+
+    def discard(self, depth: int) -> None:
+        """Forget a snapshot and those inside it."""
+        if lib.kc_discard(self._core, depth):
+            raise HostError(f"cannot forget snapshot {depth}")
+
+    # -- probes ------------------------------------------------------------------------------------
+
+    def add_probe(self, address: int, function: int, kind: ProbeKind, actions: int) -> None:
+        """Watch the instruction at *address* (linear); call `flush_code` when code has run before."""
+        self._check(lib.kc_probe_add(self._core, address, function, kind, actions))
+
+    def set_ring(self, capacity: int) -> None:
+        """Keep the newest *capacity* events; a power of two, or 0 for none."""
+        if lib.kc_ring(self._core, capacity):
+            raise HostError(f"no memory for a ring of {capacity} events")
+        self._ring_capacity = capacity
+
+    def event_count(self) -> int:
+        """Events recorded since the ring was set, those that fell out of it included."""
+        count: int = lib.kc_ring_count(self._core)
+        return count
+
+    def events(self) -> list[Event]:
+        """The events that are still in the ring, oldest first."""
+        count = self.event_count()
+        ring = lib.kc_ring_events(self._core)
+        mask = self._ring_capacity - 1
+        return [self._event(ring[i & mask]) for i in range(max(0, count - self._ring_capacity), count)]
+
+    @staticmethod
+    def _event(raw: Any) -> Event:
+        values = (raw.values[0], raw.values[1], raw.values[2], raw.values[3])
+        return Event(raw.sequence, raw.function, ProbeKind(raw.kind), raw.esp, raw.caller, values)
+
+    def watch_begin(self) -> None:
+        """Start to note the pages that the guest writes; calls nest."""
+        lib.kc_watch_begin(self._core)
+
+    def watch_end(self) -> dict[int, bytes]:
+        """End the innermost watch: physical address of each written page -> its bytes before the first write."""
+        count = lib.kc_watch_end(self._core, self._touched)
+        pages = self._touched[0]
+        return {pages[i].page << 12: bytes(ffi.buffer(pages[i].before, 4096)) for i in range(count)}
+
+
+# -- callbacks from the core: an exception must not cross C, it waits in `pending` ---------------------------------
+
+
+def _on_error(_kind: object, error: BaseException, traceback: Any) -> None:
+    cpu = ffi.from_handle(traceback.tb_frame.f_locals["handle"])
+    if cpu.pending is None:
+        cpu.pending = error
+    cpu.request_stop()
+
+
+def _callback(function: Callable[..., Any]) -> Callable[..., Any]:
+    return ffi.def_extern(error=0, onerror=_on_error)(function)  # type: ignore[no-any-return]
+
+
+@_callback
+def kc_on_port_read(handle: object, port: int, size: int) -> int:
+    """See `CpuClient.on_port_read`."""
+    return ffi.from_handle(handle).client.on_port_read(port, size) & 0xFFFFFFFF  # type: ignore[no-any-return]
+
+
+def _void(function: Callable[..., Any]) -> Callable[..., Any]:
+    return ffi.def_extern(onerror=_on_error)(function)  # type: ignore[no-any-return]
+
+
+@_void
+def kc_on_port_write(handle: object, port: int, size: int, value: int) -> None:
+    """See `CpuClient.on_port_write`."""
+    ffi.from_handle(handle).client.on_port_write(port, size, value)
+
+
+@_void
+def kc_on_console(handle: object, number: int, data: Any, count: int) -> None:
+    """See `CpuClient.on_console`."""
+    ffi.from_handle(handle).client.on_console(number, bytes(ffi.buffer(data, count)))
+
+
+@_callback
+def kc_on_probe(handle: object, function: int, kind: int, esp: int, eax: int) -> int:
+    """See `CpuClient.on_probe`."""
+    return ffi.from_handle(handle).client.on_probe(function, kind, esp, eax)  # type: ignore[no-any-return]

@@ -1,0 +1,106 @@
+"""Words for the ways a guest goes wrong.
+
+The core knows of an access only its page (Unicorn's TLB fill is not told more); the faulting instruction's operands
+give the exact address. This is the path of errors, so capstone is imported here only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnmappedAccess
+from emulator.machine.cpu import Access, Reason
+
+if TYPE_CHECKING:
+    from emulator.machine.cpu import Registers, Stop
+
+PAGE_FAULT = 14
+_LONGEST_INSTRUCTION = 15
+_ACCESS_WORDS = {Access.READ: "read of", Access.WRITE: "write to", Access.FETCH: "fetch from"}
+_ACCESS_NAMES = {Access.READ: "read", Access.WRITE: "write", Access.FETCH: "fetch"}
+
+# Intel SDM vol. 3A, table 6-1.
+EXCEPTION_NAMES = {
+    0: "#DE divide error",
+    1: "#DB debug exception",
+    2: "NMI",
+    3: "#BP breakpoint",
+    4: "#OF overflow",
+    5: "#BR bound range exceeded",
+    6: "#UD invalid opcode",
+    7: "#NM no FPU",
+    8: "#DF double fault",
+    10: "#TS invalid TSS",
+    11: "#NP segment not present",
+    12: "#SS stack fault",
+    13: "#GP general protection",
+    14: "#PF page fault",
+    16: "#MF FPU error",
+    17: "#AC alignment check",
+}
+
+
+def exact_address(code: bytes, registers: Registers, page: int) -> int:
+    """The address that an instruction accesses in a page.
+
+    Args:
+        code: The instruction's bytes (and what follows).
+        registers: At the instruction.
+        page: Address of the page that the access faulted in.
+
+    Returns:
+        The exact address if an operand, or the stack pointer, leads into that page; else *page*.
+    """
+    from capstone import CS_ARCH_X86, CS_MODE_32, CS_OP_MEM, Cs
+
+    disassembler = Cs(CS_ARCH_X86, CS_MODE_32)
+    disassembler.detail = True
+    candidates = [registers.esp, (registers.esp - 4) & 0xFFFFFFFF]
+    for instruction in disassembler.disasm(code[:_LONGEST_INSTRUCTION], registers.eip, 1):
+        for operand in instruction.operands:
+            if operand.type == CS_OP_MEM:
+                base = getattr(registers, instruction.reg_name(operand.mem.base) or "", 0)
+                index = getattr(registers, instruction.reg_name(operand.mem.index) or "", 0)
+                address = base + index * operand.mem.scale + operand.mem.disp
+                candidates.insert(0, address & 0xFFFFFFFF)
+    return next((each for each in candidates if each & ~0xFFF == page), page)
+
+
+def guest_stopped(stop: Stop, location: str, address: int, *, has_handler: bool) -> GuestStopped:
+    """The error for a run that ended badly.
+
+    Args:
+        stop: How it ended.
+        location: Of `stop.eip`, for people.
+        address: What was accessed, as exactly as it is known.
+        has_handler: The guest's IDT has a gate for the exception.
+    """
+    facts = (stop.eip, location, stop.instructions)
+    match stop.reason:
+        case Reason.INSTRUCTIONS:
+            return BudgetUsedUp(f"budget of {stop.instructions} instructions used up", *facts)
+        case Reason.TIME:
+            return BudgetUsedUp("time budget used up", *facts)
+        case Reason.UNMAPPED:
+            words = _ACCESS_WORDS[stop.access]
+            error = UnmappedAccess(f"{words} unmapped physical memory 0x{address:08x}", *facts)
+            error.address, error.access = address, _ACCESS_NAMES[stop.access]
+            return error
+        case Reason.EXCEPTION:
+            return _exception(stop, location, address, has_handler=has_handler)
+        case _:
+            return GuestStopped(f"the CPU gave up: {stop.problem}", *facts)
+
+
+def _exception(stop: Stop, location: str, address: int, *, has_handler: bool) -> GuestException:
+    name = EXCEPTION_NAMES.get(stop.vector, f"interrupt 0x{stop.vector:02x}")
+    if stop.vector == PAGE_FAULT:
+        words = _ACCESS_WORDS[Access.WRITE if stop.error_code & 2 else Access.READ]
+        name += f", {words} 0x{address:08x}, error code 0x{stop.error_code:x},"
+    handler = (
+        "not delivered: this version runs no interrupt handlers" if has_handler else "no handler in the IDT"
+    )
+    problem = f"{name} ({handler})" if has_handler else f"triple fault: {name} ({handler})"
+    error = GuestException(problem, stop.eip, location, stop.instructions)
+    error.vector = stop.vector
+    return error

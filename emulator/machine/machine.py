@@ -1,0 +1,352 @@
+"""One PC: a kernel image in RAM, a CPU at its entry, devices on its ports."""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+
+from emulator.boot.multiboot import BOOTLOADER_MAGIC, find_header
+from emulator.boot.multiboot_info import place_boot_info
+from emulator.devices.debug_console import DebugConsole
+from emulator.devices.debug_exit import DebugExit
+from emulator.devices.uart import Uart
+from emulator.devices.vga_text import VgaText, screen_lines
+from emulator.errors import GuestStopped, UnknownFunction
+from emulator.machine.cpu import Cpu, Reason, Registers
+from emulator.machine.faults import exact_address, guest_stopped
+from emulator.machine.memory import DEFAULT_RAM, MIB, PhysicalMemory, RamWindow, check_ram
+from emulator.machine.ports import PortBus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from emulator.boot.image import KernelImage
+    from emulator.boot.multiboot_info import Module
+
+_VGA_START, _ROM_START = 0xA0000, 0xC0000
+_SCREEN, _SCREEN_SIZE = 0xB8000, 80 * 25 * 2
+
+# In the extended BIOS data area, which the memory map keeps from the kernel.
+_GDT = 0x9FC00
+_GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  # null, flat code, flat data
+_RETURN_TO = 0x9FD00  # holds `hlt`: where functions called from Python return to
+_FIRST_STACK = 0x9000  # Multiboot leaves ESP undefined; some kernels count on one
+_HLT = b"\xf4"
+_EFLAGS = 0x2  # bit 1 is always set; interrupts are off
+_WORD = 0xFFFFFFFF
+
+
+class Console(Enum):
+    """Where the guest's output comes from."""
+
+    SERIAL = 0  # COM1
+    DEBUG = 1  # port 0xE9
+
+
+class Ending(Enum):
+    """How a run ended by itself."""
+
+    EXIT = "exit"  # through the debug exit device
+    HALTED = "halted"  # hlt with nothing left that could wake the CPU
+
+
+class Outcome(NamedTuple):
+    """A run that ended by itself.
+
+    Attributes:
+        exit_code: What QEMU would exit with, (value << 1) | 1; None after a halt.
+        eip: Of the next instruction.
+        instructions: Executed by the run, 0 unless they were counted.
+    """
+
+    ending: Ending
+    exit_code: int | None
+    eip: int
+    instructions: int
+
+    @property
+    def exit_value(self) -> int | None:
+        """What the kernel wrote to the debug exit device (7 bits); 0 is success."""
+        return None if self.exit_code is None else self.exit_code >> 1
+
+
+class Snapshot:
+    """A state of the machine to come back to; made by `Machine.snapshot`.
+
+    As a context manager it comes back at the end of the block and is gone then.
+    """
+
+    __slots__ = ("_bus", "_cpu", "_depth", "_devices", "_output")
+
+    def __init__(self, cpu: Cpu, bus: PortBus, output: dict[Console, bytearray]) -> None:
+        cpu.flush_console()
+        self._cpu = cpu
+        self._bus = bus
+        self._output = tuple((text, len(text)) for text in output.values())
+        self._devices = bus.save()
+        self._depth = cpu.snapshot()
+
+    def reset(self) -> None:
+        """Put the machine back: memory, CPU, devices, collected output. Snapshots taken since then are gone."""
+        self._cpu.reset(self._depth)
+        self._bus.restore(self._devices)
+        for text, size in self._output:
+            del text[size:]
+
+    def discard(self) -> None:
+        """Forget this snapshot and those taken inside it; the machine stays as it is."""
+        self._cpu.discard(self._depth)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.reset()
+        self.discard()
+
+
+class Machine:
+    """A PC with a kernel loaded, ready to run.
+
+    Args:
+        image: The kernel. Its segments are in RAM, `.bss` cleared.
+        ram: Extended RAM. The first MiB is always there: RAM up to 0xA0000, video memory, ROM that reads as zero.
+        command_line: For the kernel, after its own name.
+        modules: Multiboot modules.
+        mmu: ``fast`` (the core's) or ``reference`` (Unicorn's own; slower, for comparison).
+        on_output: Called with the guest's output as it appears.
+
+    Attributes:
+        memory: Physical memory.
+        output: All that the guest wrote so far, by console.
+
+    Raises:
+        BadImage: The kernel does not fit into *ram*.
+        BootInfoDoesNotFit: Modules or command line do not.
+        HostError: The host cannot give the memory.
+        ValueError: *ram* is no possible window.
+    """
+
+    def __init__(
+        self,
+        image: KernelImage,
+        *,
+        ram: RamWindow = DEFAULT_RAM,
+        command_line: str = "",
+        modules: Sequence[Module] = (),
+        mmu: Literal["fast", "reference"] = "fast",
+        on_output: Callable[[Console, bytes], None] | None = None,
+    ) -> None:
+        self.image = image
+        self.ram = check_ram(ram)
+        self.mmu = mmu
+        low = (0, _VGA_START)
+        image.check_fits((low, ram))
+        self.cpu = Cpu(ram.end, reference=mmu == "reference", client=self)
+        self.memory = PhysicalMemory(self.cpu.memory)
+        self.output = {console: bytearray() for console in Console}
+        self._on_output = on_output
+        self._exit_code: int | None = None
+        self._probes: list[Callable[[int, int, int], int]] = []
+        self._map()
+        self._load(command_line, modules)
+        self._bus = PortBus(self.cpu, self._devices())
+
+    # -- putting it together -----------------------------------------------------------------------
+
+    def _map(self) -> None:
+        self.cpu.map_ram(0, _ROM_START)
+        self.cpu.map_rom(_ROM_START, MIB)
+        self.cpu.map_ram(self.ram.start, self.ram.end)
+
+    def _devices(self) -> tuple[tuple[Uart | DebugConsole | DebugExit | VgaText, int], ...]:
+        def sent(console: Console) -> Callable[[bytes], None]:
+            return lambda data: self.on_console(console.value, data)
+
+        return (
+            (Uart(sent(Console.SERIAL)), Console.SERIAL.value),
+            (DebugConsole(sent(Console.DEBUG)), Console.DEBUG.value),
+            (DebugExit(self._exit), 0),
+            (VgaText(), 0),
+        )
+
+    def _load(self, command_line: str, modules: Sequence[Module]) -> None:
+        image, memory = self.image, self.memory
+        for segment in image.segments:
+            memory.write(segment.physical, segment.data)  # fresh RAM is zero, and so is .bss
+        memory.write(_GDT, _GDT_ENTRIES)
+        memory.write(_RETURN_TO, _HLT)
+        eax = ebx = 0
+        if find_header(image.data, image.path):
+            occupied = [(segment.physical, segment.end) for segment in image.segments]
+            placement = place_boot_info(self.ram.end, occupied, image.name, command_line, modules)
+            for address, data in placement.pieces:
+                memory.write(address, data)
+            eax, ebx = BOOTLOADER_MAGIC, placement.info_address
+        self.cpu.set_flat_segments(_GDT, len(_GDT_ENTRIES) - 1)
+        registers = self.cpu.registers()
+        self.cpu.set_registers(
+            registers._replace(eax=eax, ebx=ebx, esp=_FIRST_STACK, eip=image.physical_entry, eflags=_EFLAGS)
+        )
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def run(self, *, max_instructions: int | None = None, timeout_s: float | None = None) -> Outcome:
+        """Run until the guest exits or halts for good.
+
+        Args:
+            max_instructions: Budget; counting makes the run about a third slower.
+            timeout_s: Budget in seconds of the host.
+
+        Raises:
+            BudgetUsedUp: A budget is used up. The machine can go on with another call.
+            GuestStopped: The guest cannot go on; the subclasses say why.
+            KeyboardInterrupt: Ctrl-C.
+        """
+        self._exit_code = None
+        stop = self.cpu.run(max_instructions, timeout_s)
+        if stop.reason is Reason.ASKED:
+            return Outcome(Ending.EXIT, self._exit_code, stop.eip, stop.instructions)
+        if stop.reason is Reason.HALTED:
+            return Outcome(Ending.HALTED, None, stop.eip, stop.instructions)
+        if stop.reason is Reason.INTERRUPTED:
+            raise KeyboardInterrupt
+        registers = self.cpu.registers()
+        address = stop.address
+        if stop.reason in (Reason.UNMAPPED, Reason.EXCEPTION) and address:
+            address = exact_address(self._code(stop.eip), registers, address)
+        raise guest_stopped(
+            stop,
+            self.image.location(stop.eip),
+            address,
+            has_handler=stop.reason is Reason.EXCEPTION and self._has_handler(registers, stop.vector),
+        )
+
+    def call(self, function: str | int, *arguments: int, timeout_s: float | None = None) -> int:
+        """Call a function of the guest and return EAX.
+
+        The registers are as before afterwards; memory is what the function made of it. After an error the machine
+        stands where the function stopped.
+
+        Args:
+            function: Its symbol or address.
+            arguments: 32-bit words, signed or unsigned, pushed as cdecl has it.
+            timeout_s: Budget in seconds of the host.
+
+        Raises:
+            UnknownFunction: The kernel has no such symbol.
+            GuestStopped: The function did not return.
+        """
+        before = self.cpu.registers()
+        esp = before.esp - 4 * len(arguments) - 4 & _WORD
+        frame = struct.pack(f"<{len(arguments) + 1}I", _RETURN_TO, *(word & _WORD for word in arguments))
+        self.write_linear(esp, frame)
+        self.cpu.set_registers(before._replace(esp=esp, eip=self.address_of(function)))
+        outcome = self.run(timeout_s=timeout_s)
+        if outcome.eip != _RETURN_TO + 1:
+            location = self.image.location(outcome.eip)
+            raise GuestStopped(
+                f"{function} did not return: the kernel {_DID[outcome.ending]}", outcome.eip, location
+            )
+        eax = self.cpu.registers().eax
+        self.cpu.set_registers(before)
+        return eax
+
+    def address_of(self, function: str | int) -> int:
+        """The address of a function given by symbol; an address is returned as it is.
+
+        Raises:
+            UnknownFunction: The kernel has no such symbol.
+        """
+        if isinstance(function, int):
+            return function
+        symbol = self.image.symbol(function)
+        if symbol is None:
+            raise UnknownFunction(self.image.path, function)
+        return symbol.address
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Keep the state of the machine. Snapshots nest; going back costs microseconds.
+
+        Raises:
+            HostError: More than 64 nested ones, or no memory left.
+        """
+        return Snapshot(self.cpu, self._bus, self.output)
+
+    def screen(self) -> list[str]:
+        """The VGA text screen, line by line, without trailing blanks."""
+        return screen_lines(self.memory.view(_SCREEN, _SCREEN_SIZE))
+
+    def write_linear(self, address: int, data: bytes) -> None:
+        """Write at a linear address, through the guest's page tables.
+
+        Raises:
+            GuestStopped: A page is not mapped.
+        """
+        while data:
+            physical = self.cpu.translate(address)
+            if physical is None:
+                eip = self.cpu.registers().eip
+                raise GuestStopped(f"0x{address:08x} is not mapped", eip, self.image.location(eip))
+            size = min(len(data), 0x1000 - (address & 0xFFF))
+            self.memory.write(physical, data[:size])
+            address, data = address + size & _WORD, data[size:]
+
+    def _code(self, eip: int) -> bytes:
+        physical = self.cpu.translate(eip)
+        if physical is None or physical >= len(self.memory):
+            return b""
+        return self.memory.read(physical, min(16, len(self.memory) - physical))
+
+    def _has_handler(self, registers: Registers, vector: int) -> bool:
+        """Whether the IDT has a present gate (Intel SDM vol. 3A, 6.11)."""
+        offset = 8 * vector
+        if offset + 7 > registers.idt_limit:
+            return False
+        physical = self.cpu.translate(registers.idt_base + offset & _WORD)
+        if physical is None or physical + 8 > len(self.memory):
+            return False
+        return bool(self.memory.load_u32(physical + 4) & 0x8000)
+
+    # -- probes ------------------------------------------------------------------------------------
+
+    def add_callback(self, callback: Callable[[int, int, int], int]) -> int:
+        """Give a callback (kind, esp, eax) -> eax a number, for `Cpu.add_probe`."""
+        self._probes.append(callback)
+        return len(self._probes) - 1
+
+    def print_for_guest(self, text: str) -> None:
+        """Put text on COM1 as if the guest had sent it at this moment."""
+        self.cpu.flush_console()
+        self.on_console(Console.SERIAL.value, text.encode("latin-1"))
+
+    # -- what the CPU calls (emulator.machine.cpu.CpuClient) -----------------------------------------
+
+    def on_port_read(self, port: int, size: int) -> int:
+        """A port is read that the core does not answer."""
+        return self._bus.read(port, size)
+
+    def on_port_write(self, port: int, size: int, value: int) -> None:
+        """A port is written that the core does not answer."""
+        self._bus.write(port, size, value)
+
+    def on_console(self, number: int, data: bytes) -> None:
+        """Output of the guest."""
+        console = Console(number)
+        self.output[console] += data
+        if self._on_output is not None:
+            self._on_output(console, data)
+
+    def on_probe(self, function: int, kind: int, esp: int, eax: int) -> int:
+        """A probe with a callback is reached."""
+        return self._probes[function](kind, esp, eax)
+
+    def _exit(self, exit_code: int) -> None:
+        self._exit_code = exit_code
+        self.cpu.request_stop()
+
+
+_DID = {Ending.EXIT: "exited", Ending.HALTED: "halted"}

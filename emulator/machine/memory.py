@@ -1,0 +1,153 @@
+"""Guest RAM: the machine's physical memory, read and written in place.
+
+`PhysicalMemory` satisfies `kernel_model.memory.Memory` structurally, so that a model works on it directly.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MIB = 1 << 20
+PAGE_SIZE = 4096
+
+
+class RamWindow(NamedTuple):
+    """Where extended RAM lies: [start, end), physical, page aligned; it starts at 1 MiB as on every PC."""
+
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return self.end - self.start
+
+    def __str__(self) -> str:
+        return f"0x{self.start:08x}-0x{self.end:08x}"
+
+
+DEFAULT_RAM = RamWindow(0x00100000, 0x00500000)
+RAM_SIZE_MAX = 3 << 30
+
+
+def check_ram(ram: RamWindow) -> RamWindow:
+    """Return *ram*.
+
+    Raises:
+        ValueError: It is empty, unaligned, larger than 3 GiB, or does not start at 1 MiB.
+    """
+    if ram.start % PAGE_SIZE or ram.end % PAGE_SIZE:
+        raise ValueError(f"RAM {ram} does not lie on page boundaries (0x1000)")
+    if ram.start != MIB:
+        raise ValueError(f"RAM {ram} does not start at 0x00100000, as extended RAM of a PC does")
+    if ram.end <= ram.start:
+        raise ValueError(f"RAM {ram} is empty")
+    if ram.size > RAM_SIZE_MAX:
+        raise ValueError(f"RAM {ram} is larger than 3 GiB")
+    return ram
+
+
+class OutsideMemory(IndexError):
+    """An access touches an address that no memory of this machine has. Nothing was written.
+
+    Attributes:
+        address: First address of the access, physical.
+        size: Bytes that were asked for.
+    """
+
+    def __init__(self, address: int, size: int) -> None:
+        super().__init__(f"no memory at 0x{address:08x} (access of {size} bytes)")
+        self.address = address
+        self.size = size
+
+
+class PhysicalMemory:
+    """Typed loads and stores at physical addresses, little-endian, over the memory of the machine.
+
+    Every access outside raises `OutsideMemory`.
+    """
+
+    __slots__ = ("_bytes", "_readable", "_words")
+
+    def __init__(self, buffer: memoryview) -> None:
+        self._bytes = buffer.cast("B")
+        self._words = self._bytes.cast("I")
+        self._readable = self._bytes.toreadonly()
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def load_u8(self, address: int) -> int:
+        """Return the byte at *address*."""
+        try:
+            return self._bytes[address]
+        except IndexError:
+            raise OutsideMemory(address, 1) from None
+
+    def store_u8(self, address: int, value: int) -> None:
+        """Write one byte, 0 to 255."""
+        try:
+            self._bytes[address] = value
+        except IndexError:
+            raise OutsideMemory(address, 1) from None
+
+    def load_u32(self, address: int) -> int:
+        """Return the little-endian word at *address*; any alignment."""
+        if address & 3:
+            return int.from_bytes(self.read(address, 4), "little")
+        try:
+            return self._words[address >> 2]
+        except IndexError:
+            raise OutsideMemory(address, 4) from None
+
+    def store_u32(self, address: int, value: int) -> None:
+        """Write one little-endian word; any alignment."""
+        if address & 3:
+            self.write(address, value.to_bytes(4, "little"))
+            return
+        try:
+            self._words[address >> 2] = value
+        except IndexError:
+            raise OutsideMemory(address, 4) from None
+
+    def load_words(self, address: int, count: int) -> tuple[int, ...]:
+        """Return *count* words from *address* upwards."""
+        try:
+            return _words(count).unpack_from(self._bytes, address)
+        except struct.error:
+            raise OutsideMemory(address, 4 * count) from None
+
+    def store_words(self, address: int, values: Sequence[int]) -> None:
+        """Write words from *address* upwards."""
+        try:
+            _words(len(values)).pack_into(self._bytes, address, *values)
+        except struct.error:
+            raise OutsideMemory(address, 4 * len(values)) from None
+
+    def read(self, address: int, size: int) -> bytes:
+        """Copy [address, address + size)."""
+        return self.view(address, size).tobytes()
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write all of *data* from *address* upwards."""
+        end = address + len(data)
+        if end > len(self._bytes):
+            raise OutsideMemory(address, len(data))
+        self._bytes[address:end] = data
+
+    def view(self, address: int, size: int) -> memoryview:
+        """A read-only view of [address, address + size); it shows later changes, too."""
+        end = address + size
+        if address < 0 or end > len(self._bytes):
+            raise OutsideMemory(address, size)
+        return self._readable[address:end]
+
+
+@cache
+def _words(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}I")

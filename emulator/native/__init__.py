@@ -1,0 +1,1 @@
+"""The native core (C through cffi); only `emulator.machine.cpu` uses it."""

@@ -1,0 +1,59 @@
+"""Build script of the native core: cffi, API mode, stable ABI (abi3)."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+from cffi import FFI
+
+NATIVE = Path(__file__).parent
+SOURCES = ("core.c", "interpose.c", "mmu.c", "ram.c", "ports.c", "probes.c")
+CALLBACKS = """
+extern "Python" {
+    uint32_t kc_on_port_read(void *handle, uint32_t port, int32_t size);
+    void kc_on_port_write(void *handle, uint32_t port, int32_t size, uint32_t value);
+    void kc_on_console(void *handle, uint32_t number, const uint8_t *bytes, uint32_t count);
+    uint32_t kc_on_probe(void *handle, uint32_t function, uint32_t kind, uint32_t esp, uint32_t eax);
+}
+void kc_connect(void);
+"""
+CONNECT = """
+#include "core.h"
+static uint32_t kc_on_port_read(void *, uint32_t, int32_t);
+static void kc_on_port_write(void *, uint32_t, int32_t, uint32_t);
+static void kc_on_console(void *, uint32_t, const uint8_t *, uint32_t);
+static uint32_t kc_on_probe(void *, uint32_t, uint32_t, uint32_t, uint32_t);
+static void kc_connect(void)
+{
+    static const kc_python callbacks = {kc_on_port_read, kc_on_port_write, kc_on_console, kc_on_probe};
+    kc_set_python(&callbacks);
+}
+"""
+
+
+def declarations() -> str:
+    """The part of core.h that Python sees."""
+    header = (NATIVE / "core.h").read_text()
+    return header.partition("/* cdef begin */")[2].partition("/* cdef end */")[0]
+
+
+def unicorn_headers() -> str:
+    """The include directory that the unicorn package ships."""
+    spec = importlib.util.find_spec("unicorn")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("building the native core needs the Python package unicorn for its headers")
+    return str(Path(spec.submodule_search_locations[0]) / "include")
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(re.sub(r"/\*.*?\*/", "", declarations(), flags=re.DOTALL) + CALLBACKS)
+ffibuilder.set_source(
+    "emulator.native._core",
+    CONNECT,
+    # Relative to pyproject.toml: setuptools refuses absolute source paths.
+    sources=[f"emulator/native/{name}" for name in SOURCES],
+    depends=[f"emulator/native/{name}" for name in ("core.h", "machine.h")],
+    include_dirs=["emulator/native", unicorn_headers()],
+    libraries=["dl", "pthread"],
+    extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"],
+)

@@ -1,0 +1,398 @@
+/* Life of a machine, its registers, and one run with its budgets. */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "machine.h"
+
+struct unicorn U;
+kc_python python;
+
+#define UNICORN_OLDEST 0x02010400u /* 2.1.4: the first whose virtual TLB mode does what mmu.c needs */
+#define UNICORN_TOO_NEW 0x02020000u
+
+static void run_mark(kc *m, bool running);
+
+void kc_set_python(const kc_python *callbacks) { python = *callbacks; }
+
+const char *kc_load(const char *library)
+{
+    void *unicorn = kc_interpose_load(library);
+
+    if (!unicorn)
+        return dlerror();
+#define X(name) \
+    if (!(U.name = (__typeof__(U.name))dlsym(unicorn, #name))) \
+        return "libunicorn has no " #name;
+    UNICORN_FUNCTIONS(X)
+#undef X
+    unsigned version = U.uc_version(NULL, NULL);
+    if (version < UNICORN_OLDEST || version >= UNICORN_TOO_NEW)
+        return "libunicorn is not of the versions >= 2.1.4, < 2.2";
+    return NULL;
+}
+
+const char *kc_error_text(int uc_error) { return U.uc_strerror((uc_err)uc_error); }
+
+uint64_t kc_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_t end, int instruction)
+{
+    uc_hook hook;
+    return U.uc_hook_add(m->uc, &hook, type, callback, data, begin, end, instruction);
+}
+
+uint32_t kc_reg(kc *m, int id)
+{
+    uint32_t value = 0;
+    U.uc_reg_read(m->uc, id, &value);
+    return value;
+}
+
+void kc_end(kc *m, int reason)
+{
+    if (m->stop.reason == KC_RUNNING)
+        m->stop.reason = reason;
+    U.uc_emu_stop(m->uc);
+}
+
+void kc_stop_request(kc *m) { kc_end(m, KC_ASKED); }
+
+void kc_flush_code(kc *m) { U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0)); }
+
+/* -- what ends a run from the inside ------------------------------------------------------------ */
+
+static void on_interrupt(uc_engine *uc, uint32_t vector, void *data)
+{
+    kc *m = data;
+    (void)uc;
+    m->stop.vector = vector;
+    kc_end(m, KC_EXCEPTION);
+}
+
+static bool on_invalid_instruction(uc_engine *uc, void *data)
+{
+    kc *m = data;
+    (void)uc;
+    m->stop.vector = 6; /* #UD */
+    kc_end(m, KC_EXCEPTION);
+    return true;
+}
+
+/* -- life ---------------------------------------------------------------------------------------- */
+
+kc *kc_new(uint64_t memory_end, bool reference, void *handle)
+{
+    kc *m = calloc(1, sizeof *m);
+
+    if (!m)
+        return NULL;
+    m->memory_end = memory_end;
+    m->reference = reference;
+    m->handle = handle;
+    m->file = m->pagemap = -1;
+    if (U.uc_open(UC_ARCH_X86, UC_MODE_32, &m->uc) || kc_ram_init(m) || kc_mmu_init(m) || kc_ports_init(m)
+        || U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1) /* no "until" address: any EIP may run */
+        || kc_hook(m, UC_HOOK_INTR, on_interrupt, m, 1, 0, 0)
+        || kc_hook(m, UC_HOOK_INSN_INVALID, on_invalid_instruction, m, 1, 0, 0)) {
+        kc_delete(m);
+        return NULL;
+    }
+    return m;
+}
+
+void kc_delete(kc *m)
+{
+    while (m->depth)
+        kc_discard(m, m->depth - 1);
+    if (m->uc)
+        U.uc_close(m->uc);
+    kc_probes_free(m);
+    kc_ports_free(m);
+    kc_mmu_free(m);
+    kc_ram_free(m);
+    free(m->blocks);
+    free(m);
+}
+
+/* -- registers ----------------------------------------------------------------------------------- */
+
+/* In the order of kc_registers. */
+static int register_ids[] = {
+    UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX, UC_X86_REG_ESP, UC_X86_REG_EBP, UC_X86_REG_ESI,
+    UC_X86_REG_EDI, UC_X86_REG_EIP, UC_X86_REG_EFLAGS, UC_X86_REG_CR0, UC_X86_REG_CR2, UC_X86_REG_CR3, UC_X86_REG_CR4,
+    UC_X86_REG_ES, UC_X86_REG_CS, UC_X86_REG_SS, UC_X86_REG_DS, UC_X86_REG_FS, UC_X86_REG_GS,
+};
+enum { REGISTERS = sizeof register_ids / sizeof *register_ids, GENERAL = 10 };
+
+void kc_get_registers(kc *m, kc_registers *out)
+{
+    uc_x86_mmr gdt, idt;
+    uint64_t values[REGISTERS] = {0};
+    void *pointers[REGISTERS];
+    uint32_t *fields = &out->eax;
+
+    for (int i = 0; i < REGISTERS; i++)
+        pointers[i] = &values[i];
+    U.uc_reg_read_batch(m->uc, register_ids, pointers, REGISTERS);
+    for (int i = 0; i < REGISTERS; i++)
+        fields[i] = (uint32_t)values[i];
+    U.uc_reg_read(m->uc, UC_X86_REG_GDTR, &gdt);
+    U.uc_reg_read(m->uc, UC_X86_REG_IDTR, &idt);
+    out->gdt_base = (uint32_t)gdt.base, out->gdt_limit = gdt.limit;
+    out->idt_base = (uint32_t)idt.base, out->idt_limit = idt.limit;
+}
+
+void kc_set_registers(kc *m, const kc_registers *in)
+{
+    const uint32_t *fields = &in->eax;
+    void *pointers[GENERAL];
+
+    for (int i = 0; i < GENERAL; i++)
+        pointers[i] = (void *)&fields[i];
+    U.uc_reg_write_batch(m->uc, register_ids, pointers, GENERAL);
+}
+
+int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
+{
+    static const int data_segments[] = {UC_X86_REG_DS, UC_X86_REG_ES, UC_X86_REG_FS, UC_X86_REG_GS, UC_X86_REG_SS};
+    uc_x86_mmr gdt = {.base = gdt_base, .limit = gdt_limit};
+    uint32_t code = 0x08, data = 0x10, cr0 = 0x11 /* PE, ET */;
+    int error = U.uc_reg_write(m->uc, UC_X86_REG_GDTR, &gdt);
+
+    error |= U.uc_reg_write(m->uc, UC_X86_REG_CR0, &cr0);
+    error |= U.uc_reg_write(m->uc, UC_X86_REG_CS, &code);
+    for (int i = 0; i < 5; i++)
+        error |= U.uc_reg_write(m->uc, data_segments[i], &data);
+    return error;
+}
+
+/* -- the budget of seconds, and SIGINT ----------------------------------------------------------- */
+
+struct watchdog {
+    kc *machine;
+    uint64_t deadline_ns;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool over;
+};
+
+#define NUDGE_NS 10000000u /* a stop that falls between two runs of the engine is lost: ask again */
+
+static void *watchdog_main(void *data)
+{
+    struct watchdog *dog = data;
+    uint64_t wake = dog->deadline_ns;
+
+    pthread_mutex_lock(&dog->lock);
+    while (!dog->over) {
+        struct timespec until = {(time_t)(wake / 1000000000u), (long)(wake % 1000000000u)};
+        pthread_cond_timedwait(&dog->changed, &dog->lock, &until);
+        if (!dog->over && kc_now_ns() >= dog->deadline_ns) {
+            kc_end(dog->machine, KC_TIME);
+            wake = kc_now_ns() + NUDGE_NS;
+        }
+    }
+    pthread_mutex_unlock(&dog->lock);
+    return NULL;
+}
+
+static bool watchdog_start(struct watchdog *dog, kc *m, double seconds)
+{
+    pthread_condattr_t monotonic;
+
+    dog->machine = m;
+    dog->deadline_ns = kc_now_ns() + (uint64_t)(seconds * 1e9);
+    dog->over = false;
+    pthread_mutex_init(&dog->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&dog->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return pthread_create(&dog->thread, NULL, watchdog_main, dog) == 0;
+}
+
+static void watchdog_end(struct watchdog *dog)
+{
+    pthread_mutex_lock(&dog->lock);
+    dog->over = true;
+    pthread_cond_signal(&dog->changed);
+    pthread_mutex_unlock(&dog->lock);
+    pthread_join(dog->thread, NULL);
+    pthread_cond_destroy(&dog->changed);
+    pthread_mutex_destroy(&dog->lock);
+}
+
+/* Python's own handler only sets a flag that is looked at when Python code runs again, and a running machine gives it
+ * no chance: so the machines are stopped first, then Python's handler is called. */
+#define RUNNING_MAX 16
+static kc *volatile running[RUNNING_MAX];
+static struct sigaction python_sigint;
+
+static void on_sigint(int signal, siginfo_t *info, void *context)
+{
+    for (int i = 0; i < RUNNING_MAX; i++) {
+        kc *m = running[i];
+        if (m) {
+            m->interrupted = 1;
+            U.uc_emu_stop(m->uc);
+        }
+    }
+    if (python_sigint.sa_flags & SA_SIGINFO)
+        python_sigint.sa_sigaction(signal, info, context);
+    else
+        python_sigint.sa_handler(signal);
+}
+
+static bool sigint_take(void)
+{
+    struct sigaction ours = {.sa_sigaction = on_sigint, .sa_flags = SA_SIGINFO}, old;
+
+    sigaction(SIGINT, NULL, &old);
+    bool is_ours = (old.sa_flags & SA_SIGINFO) && old.sa_sigaction == on_sigint;
+    bool nobody = !(old.sa_flags & SA_SIGINFO) && (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN);
+    if (is_ours || nobody)
+        return false;
+    python_sigint = old;
+    sigaction(SIGINT, &ours, NULL);
+    return true;
+}
+
+static void run_mark(kc *m, bool start)
+{
+    for (int i = 0; i < RUNNING_MAX; i++)
+        if (running[i] == (start ? NULL : m)) {
+            running[i] = start ? m : NULL;
+            return;
+        }
+}
+
+/* -- counting instructions ----------------------------------------------------------------------- */
+
+#define BLOCKS 65536u
+#define TAIL 1024u /* two blocks: no translated block of Unicorn has more than 512 instructions */
+
+static uint32_t block_slot(uint32_t pc) { return (pc * 2654435761u) >> 16; }
+
+static void block_learn(kc *m, const uc_tb *tb)
+{
+    uint32_t slot = block_slot((uint32_t)tb->pc);
+    m->blocks[slot].pc = (uint32_t)tb->pc;
+    m->blocks[slot].icount = tb->icount;
+}
+
+static void on_new_block(uc_engine *uc, uc_tb *current, uc_tb *previous, void *data)
+{
+    (void)uc, (void)previous;
+    block_learn(data, current);
+}
+
+static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
+{
+    kc *m = data;
+    uint32_t slot = block_slot((uint32_t)address);
+    (void)size;
+
+    if (m->blocks[slot].pc != (uint32_t)address || !m->blocks[slot].icount) {
+        uc_tb tb;
+        U.uc_ctl(uc, UC_CTL_READ_WRITE(UC_CTL_TB_REQUEST_CACHE, 2), address, &tb);
+        block_learn(m, &tb);
+    }
+    m->executed += m->blocks[slot].icount;
+    if (m->executed + TAIL > m->budget)
+        kc_end(m, KC_INSTRUCTIONS); /* takes effect after this block */
+}
+
+static void counting_start(kc *m)
+{
+    if (m->counting)
+        return;
+    m->counting = true;
+    m->blocks = calloc(BLOCKS, sizeof *m->blocks);
+    kc_hook(m, UC_HOOK_BLOCK, on_block, m, 1, 0, 0);
+    kc_hook(m, UC_HOOK_EDGE_GENERATED, on_new_block, m, 1, 0, 0);
+    kc_flush_code(m); /* blocks translated before have no hook */
+}
+
+/* -- one run ------------------------------------------------------------------------------------- */
+
+static int emulate(kc *m, size_t count)
+{
+    return U.uc_emu_start(m->uc, kc_reg(m, UC_X86_REG_EIP), 0, 0, count);
+}
+
+/* Run at full speed, to the end or to the first block at which less than a block's worth of the budget is left. */
+static int emulate_fast(kc *m)
+{
+    kc *before = kc_interpose(m->reference ? NULL : m);
+    int error = emulate(m, 0);
+    kc_interpose(before);
+    return error;
+}
+
+/* Run exactly `count` instructions: Unicorn's own counter, which needs the exit checks that fast code lacks. */
+static int emulate_exactly(kc *m, size_t count)
+{
+    kc *before = kc_interpose(NULL);
+    kc_flush_code(m);
+    int error = emulate(m, count);
+    kc_flush_code(m);
+    kc_interpose(before);
+    return error;
+}
+
+static void finish(kc *m, int error)
+{
+    if (m->interrupted)
+        m->stop.reason = KC_INTERRUPTED;
+    if (m->stop.reason == KC_RUNNING) {
+        m->stop.uc_error = error;
+        m->stop.reason = error ? KC_FAILED : KC_HALTED;
+    }
+    m->stop.eip = kc_reg(m, UC_X86_REG_EIP);
+}
+
+void kc_run(kc *m, uint64_t max_instructions, double seconds, kc_stop *out)
+{
+    struct watchdog dog;
+    bool watched = seconds > 0 && watchdog_start(&dog, m, seconds);
+    bool took_sigint = sigint_take();
+
+    memset(&m->stop, 0, sizeof m->stop);
+    m->interrupted = 0;
+    m->executed = 0;
+    m->budget = max_instructions ? max_instructions : UINT64_MAX;
+    if (max_instructions)
+        counting_start(m);
+    run_mark(m, true);
+    int error = 0;
+    if (!max_instructions || max_instructions > TAIL)
+        error = emulate_fast(m);
+    else
+        m->stop.reason = KC_INSTRUCTIONS;
+    if (m->stop.reason == KC_INSTRUCTIONS) {
+        m->stop.reason = KC_RUNNING;
+        error = emulate_exactly(m, max_instructions - m->executed);
+        if (!error && m->stop.reason == KC_RUNNING) {
+            m->executed = max_instructions;
+            m->stop.reason = KC_INSTRUCTIONS;
+        }
+    }
+    run_mark(m, false);
+    if (took_sigint)
+        sigaction(SIGINT, &python_sigint, NULL);
+    if (watched)
+        watchdog_end(&dog);
+    finish(m, error);
+    m->stop.instructions = m->executed;
+    kc_console_flush(m);
+    *out = m->stop;
+}

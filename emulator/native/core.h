@@ -1,0 +1,138 @@
+/* The native core, as Python sees it (cffi reads the part between the markers).
+ *
+ * One `kc` is one emulated PC: a Unicorn engine, its physical RAM, and what must not run in Python:
+ * TLB fills, port I/O, function probes, budgets, snapshots of RAM. Policy stays in Python.
+ */
+#ifndef KMEMU_CORE_H
+#define KMEMU_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* cdef begin */
+typedef struct kc kc;
+
+/* How a run ended. The order is the order of precedence: what is found out first wins. */
+enum kc_reason {
+    KC_RUNNING,       /* not ended */
+    KC_HALTED,        /* hlt; EIP is behind it */
+    KC_ASKED,         /* kc_stop_request(), from a device for example */
+    KC_INSTRUCTIONS,  /* the instruction budget is used up */
+    KC_TIME,          /* the budget of host seconds is used up */
+    KC_INTERRUPTED,   /* SIGINT */
+    KC_EXCEPTION,     /* exception or int n: vector, error_code; address is CR2 for #PF */
+    KC_UNMAPPED,      /* access to physical memory that is not there: address, access */
+    KC_FAILED         /* Unicorn gave up for another reason: uc_error */
+};
+
+enum kc_access { KC_READ, KC_WRITE, KC_FETCH };
+
+typedef struct {
+    int32_t reason;      /* enum kc_reason */
+    uint32_t eip;
+    uint32_t vector;
+    uint32_t error_code; /* of #PF; other exceptions: 0 */
+    uint32_t address;
+    int32_t access;      /* enum kc_access */
+    int32_t uc_error;
+    uint64_t instructions; /* executed by this run; 0 unless counted */
+} kc_stop;
+
+typedef struct {
+    uint32_t eax, ecx, edx, ebx, esp, ebp, esi, edi;
+    uint32_t eip, eflags, cr0, cr2, cr3, cr4;
+    uint32_t es, cs, ss, ds, fs, gs;
+    uint32_t gdt_base, gdt_limit, idt_base, idt_limit;
+} kc_registers;
+
+/* -- life: core.c ------------------------------------------------------------------------------- */
+
+/* Load libunicorn. Returns NULL, or what is wrong with it. */
+const char *kc_load(const char *library);
+/* A machine with physical memory [0, memory_end); NULL when host resources are missing. `handle` is passed to
+ * the Python callbacks. `reference` selects Unicorn's own MMU. */
+kc *kc_new(uint64_t memory_end, bool reference, void *handle);
+void kc_delete(kc *m);
+/* Make [start, end) of physical memory usable. Returns a Unicorn error, 0 when all is well. */
+int kc_map_ram(kc *m, uint64_t start, uint64_t end);
+/* [start, end) reads as zero and ignores writes, as an absent or read-only ROM does. */
+int kc_map_rom(kc *m, uint64_t start, uint64_t end);
+const char *kc_error_text(int uc_error);
+
+void kc_get_registers(kc *m, kc_registers *out);
+/* Writes the general registers, EIP and EFLAGS. */
+void kc_set_registers(kc *m, const kc_registers *in);
+/* Puts the CPU into flat 32-bit protected mode with the descriptors found at gdt_base: code 0x08, data 0x10. */
+int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit);
+
+/* Run from the current EIP. max_instructions and seconds: 0 is no limit. */
+void kc_run(kc *m, uint64_t max_instructions, double seconds, kc_stop *out);
+/* From a callback: end the run at the next instruction. */
+void kc_stop_request(kc *m);
+/* Forget translated code: hooks or bytes below it changed. */
+void kc_flush_code(kc *m);
+
+/* -- physical RAM: ram.c ------------------------------------------------------------------------ */
+
+uint8_t *kc_memory(kc *m);
+/* The state of RAM and CPU now becomes snapshot number `depth`, returned (0 is the outermost); -1: host error. */
+int kc_snapshot(kc *m);
+/* Go back to a snapshot; the ones inside it are dropped, it stays. Returns 0, or -1 for a host error. */
+int kc_reset(kc *m, int depth);
+/* Forget this snapshot and those inside it; the state of the machine stays. */
+int kc_discard(kc *m, int depth);
+
+/* -- page walk: mmu.c --------------------------------------------------------------------------- */
+
+/* Linear to physical as the CPU would for a supervisor read, without side effects; -1: not mapped. */
+int64_t kc_translate(kc *m, uint32_t linear);
+
+/* Watch the pages that the guest writes: between begin and end each first write to a page keeps a copy of what
+ * the page held. Calls nest. */
+typedef struct { uint32_t page; const uint8_t *before; } kc_touched;
+void kc_watch_begin(kc *m);
+/* Ends the innermost watch. The result is valid until the next kc_watch_* call. */
+uint32_t kc_watch_end(kc *m, const kc_touched **out);
+
+/* -- ports: ports.c ----------------------------------------------------------------------------- */
+
+enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT };
+/* How a port answers: KC_OPEN floats (reads all ones), KC_DEVICE asks Python, KC_SINK appends the byte to console
+ * number `value`, KC_CONSTANT reads as `value`. */
+void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value);
+void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
+void kc_console_flush(kc *m);
+
+/* -- probes and the event ring: probes.c -------------------------------------------------------- */
+
+enum kc_probe_kind { KC_ENTRY, KC_EXIT };
+enum kc_probe_action { KC_RECORD = 1, KC_TELL = 2, KC_REPLACE = 4 };
+
+typedef struct {
+    uint64_t sequence;
+    uint32_t function;  /* the number given at kc_probe_add */
+    uint32_t kind;      /* enum kc_probe_kind */
+    uint32_t esp;       /* at entry and at the ret: the return address lies there */
+    uint32_t caller;    /* return address */
+    uint32_t values[4]; /* entry: the first four stack arguments; exit: EAX, 0, 0, 0 */
+} kc_event;
+
+/* Watch one instruction. actions: bits of kc_probe_action. Returns a Unicorn error or 0. */
+int kc_probe_add(kc *m, uint32_t address, uint32_t function, int kind, int actions);
+/* Keep the newest `capacity` events (a power of two); 0 ends the recording. */
+int kc_ring(kc *m, uint32_t capacity);
+/* Events recorded so far; those still in the ring are [max(0, count - capacity), count). */
+uint64_t kc_ring_count(kc *m);
+const kc_event *kc_ring_events(kc *m);
+/* cdef end */
+
+/* Called into Python (declared as extern "Python" in build.py). */
+typedef struct {
+    uint32_t (*port_read)(void *handle, uint32_t port, int32_t size);
+    void (*port_write)(void *handle, uint32_t port, int32_t size, uint32_t value);
+    void (*console)(void *handle, uint32_t number, const uint8_t *bytes, uint32_t count);
+    uint32_t (*probe)(void *handle, uint32_t function, uint32_t kind, uint32_t esp, uint32_t eax);
+} kc_python;
+void kc_set_python(const kc_python *callbacks);
+
+#endif

@@ -1,0 +1,133 @@
+/* What the core's files share: the machine, and the table of Unicorn's functions. */
+#ifndef KMEMU_MACHINE_H
+#define KMEMU_MACHINE_H
+
+#include <signal.h>
+#include <stddef.h>
+#include <unicorn/unicorn.h>
+
+#include "core.h"
+
+#define PAGE_SHIFT 12
+#define PAGE_SIZE 4096u
+#define PAGE_MASK (PAGE_SIZE - 1)
+
+/* libunicorn is loaded at run time: the wheel finds the library that the unicorn package ships. */
+#define UNICORN_FUNCTIONS(X) \
+    X(uc_open) X(uc_close) X(uc_version) X(uc_strerror) X(uc_ctl) X(uc_mem_map_ptr) X(uc_mmio_map) X(uc_mem_write) \
+    X(uc_reg_read) X(uc_reg_write) X(uc_reg_read_batch) X(uc_reg_write_batch) X(uc_hook_add) X(uc_hook_del) \
+    X(uc_emu_start) X(uc_emu_stop) X(uc_context_alloc) X(uc_context_save) X(uc_context_restore) X(uc_context_free)
+
+struct unicorn {
+#define X(name) __typeof__(&name) name;
+    UNICORN_FUNCTIONS(X)
+#undef X
+};
+extern struct unicorn U;
+extern kc_python python;
+
+struct port { uint8_t out, out_value, in, in_value; };
+
+struct probe { kc *machine; struct probe *next; /* at the same hash */ uint32_t address, function; uint16_t kind, actions; };
+
+struct page { uint32_t number; uint8_t *bytes; };
+
+/* Pages and what they held, by page number. */
+struct page_list { struct page *pages; uint32_t count, capacity; };
+
+struct snapshot {
+    uc_context *cpu;
+    struct page_list undo; /* pages that differ in the next snapshot further in, as they are in this one */
+};
+
+struct watch { struct page_list touched; };
+
+#define PROBE_SLOTS 1024
+#define CONSOLE_SIZE 4096
+#define DEPTH_MAX 64
+
+struct kc {
+    uc_engine *uc;
+    void *handle;
+    bool reference;
+
+    /* ram.c: memory is a private mapping of `file`, which holds the newest snapshot; the mapping's own pages are
+     * what changed since. */
+    uint8_t *memory, *base;
+    struct range { uint64_t start, end; } ranges[8]; /* what kc_map_ram() and kc_map_rom() made usable */
+    int range_count;
+    uint64_t memory_end;
+    int file, pagemap;
+    struct snapshot snapshots[DEPTH_MAX];
+    int depth;
+
+    /* mmu.c */
+    bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
+    uint8_t *fetched; /* one bit a physical page: code was fetched from it */
+    uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
+    struct watch watches[DEPTH_MAX];
+    int watch_depth;
+    kc_touched *touched;
+    uint32_t touched_capacity;
+
+    /* core.c */
+    kc_stop stop;
+    volatile sig_atomic_t running, interrupted;
+    bool counting;
+    uint64_t budget; /* instructions still allowed at the last block */
+    uint64_t executed;
+    uint32_t block_icount; /* of the block counted last */
+    struct { uint32_t pc, icount; } *blocks;
+
+    /* ports.c */
+    struct port *ports;
+    uint8_t console[CONSOLE_SIZE];
+    uint32_t console_used, console_number;
+    uint64_t console_flushed_ns;
+
+    /* probes.c */
+    struct probe *probes[PROBE_SLOTS];
+    kc_event *ring;
+    uint32_t ring_capacity;
+    uint64_t ring_count;
+};
+
+/* core.c */
+void kc_end(kc *m, int reason);
+uint64_t kc_now_ns(void);
+uint32_t kc_reg(kc *m, int id);
+int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_t end, int instruction);
+
+/* interpose.c */
+void *kc_interpose_load(const char *library);
+/* The machine that runs in this thread at full speed from now on, or NULL; returns the one before. */
+kc *kc_interpose(kc *m);
+
+/* mmu.c */
+int kc_mmu_init(kc *m);
+void kc_mmu_free(kc *m);
+void kc_flush_tlb(kc *m);
+static inline bool kc_was_fetched(const kc *m, uint64_t page) { return m->fetched[page >> 3] >> (page & 7) & 1; }
+
+/* ram.c */
+int kc_ram_init(kc *m);
+void kc_ram_free(kc *m);
+bool kc_is_mapped(const kc *m, uint64_t physical);
+uint8_t *kc_page_list_add(struct page_list *list, uint32_t page, const uint8_t *bytes);
+bool kc_page_list_has(const struct page_list *list, uint32_t page);
+void kc_page_list_clear(struct page_list *list);
+
+/* ports.c, probes.c */
+int kc_ports_init(kc *m);
+void kc_ports_free(kc *m);
+void kc_probes_free(kc *m);
+void kc_probes_reached(kc *m, uint32_t address);
+
+static inline uint32_t kc_load32(const kc *m, uint64_t physical)
+{
+    uint32_t value;
+    __builtin_memcpy(&value, m->memory + physical, sizeof value);
+    return value;
+}
+
+#endif

@@ -1,0 +1,73 @@
+/* Port I/O: what needs no device model is answered here, the rest goes to Python. */
+#include <stdlib.h>
+
+#include "machine.h"
+
+#define PORTS 65536u
+#define QUIET_NS 50000000u /* a console that was quiet this long shows its next byte at once */
+
+static void console_put(kc *m, uint8_t number, uint8_t byte)
+{
+    if (number != m->console_number) {
+        kc_console_flush(m);
+        m->console_number = number;
+    }
+    m->console[m->console_used++] = byte;
+    if (byte == '\n' || m->console_used == CONSOLE_SIZE || kc_now_ns() - m->console_flushed_ns > QUIET_NS)
+        kc_console_flush(m);
+}
+
+void kc_console_flush(kc *m)
+{
+    uint32_t count = m->console_used;
+
+    m->console_flushed_ns = kc_now_ns();
+    m->console_used = 0;
+    if (count)
+        python.console(m->handle, m->console_number, m->console, count);
+}
+
+static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
+{
+    kc *m = data;
+    const struct port *p = &m->ports[port & (PORTS - 1)];
+    (void)uc;
+
+    if (p->in == KC_DEVICE)
+        return python.port_read(m->handle, port, size);
+    return p->in == KC_CONSTANT ? p->in_value : 0xffffffffu;
+}
+
+static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *data)
+{
+    kc *m = data;
+    const struct port *p = &m->ports[port & (PORTS - 1)];
+    (void)uc;
+
+    if (p->out == KC_SINK)
+        console_put(m, p->out_value, (uint8_t)value);
+    else if (p->out == KC_DEVICE)
+        python.port_write(m->handle, port, size, value);
+}
+
+void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value)
+{
+    m->ports[port].out = (uint8_t)mode;
+    m->ports[port].out_value = value;
+}
+
+void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value)
+{
+    m->ports[port].in = (uint8_t)mode;
+    m->ports[port].in_value = value;
+}
+
+int kc_ports_init(kc *m)
+{
+    if (!(m->ports = calloc(PORTS, sizeof *m->ports)))
+        return -1;
+    int error = kc_hook(m, UC_HOOK_INSN, on_in, m, 1, 0, UC_X86_INS_IN);
+    return error ? error : kc_hook(m, UC_HOOK_INSN, on_out, m, 1, 0, UC_X86_INS_OUT);
+}
+
+void kc_ports_free(kc *m) { free(m->ports); }

@@ -1,0 +1,234 @@
+/* Physical RAM and its snapshots.
+ *
+ * RAM is a private mapping of an unnamed file. The file holds the newest snapshot; the pages written since are the
+ * process's own copies, which the host kernel keeps apart for us. Going back is one madvise(): the copies are dropped
+ * and the file's pages shine through. A snapshot taken inside another moves the file on; what the file loses by that
+ * is kept in the outer snapshot's list of undo pages.
+ *
+ * Untouched RAM is a hole in the file and costs nothing.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "machine.h"
+
+/* -- page lists ---------------------------------------------------------------------------------- */
+
+bool kc_page_list_has(const struct page_list *list, uint32_t page)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->pages[i].number == page)
+            return true;
+    return false;
+}
+
+uint8_t *kc_page_list_add(struct page_list *list, uint32_t page, const uint8_t *bytes)
+{
+    if (list->count == list->capacity) {
+        uint32_t capacity = list->capacity ? list->capacity * 2 : 16;
+        struct page *pages = realloc(list->pages, capacity * sizeof *pages);
+        if (!pages)
+            return NULL;
+        memset(pages + list->capacity, 0, (capacity - list->capacity) * sizeof *pages);
+        list->pages = pages;
+        list->capacity = capacity;
+    }
+    struct page *entry = &list->pages[list->count];
+    if (!entry->bytes && !(entry->bytes = malloc(PAGE_SIZE)))
+        return NULL;
+    entry->number = page;
+    memcpy(entry->bytes, bytes, PAGE_SIZE);
+    list->count++;
+    return entry->bytes;
+}
+
+void kc_page_list_clear(struct page_list *list)
+{
+    for (uint32_t i = 0; i < list->capacity; i++)
+        free(list->pages[i].bytes);
+    free(list->pages);
+    memset(list, 0, sizeof *list);
+}
+
+/* -- life ---------------------------------------------------------------------------------------- */
+
+uint8_t *kc_memory(kc *m) { return m->memory; }
+
+int kc_ram_init(kc *m)
+{
+    m->file = memfd_create("kmemu-ram", MFD_CLOEXEC);
+    if (m->file < 0 || ftruncate(m->file, (off_t)m->memory_end))
+        return -1;
+    m->memory = mmap(NULL, m->memory_end, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, m->file, 0);
+    m->base = mmap(NULL, m->memory_end, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->file, 0);
+    return m->memory == MAP_FAILED || m->base == MAP_FAILED ? -1 : 0;
+}
+
+void kc_ram_free(kc *m)
+{
+    if (m->memory && m->memory != MAP_FAILED)
+        munmap(m->memory, m->memory_end);
+    if (m->base && m->base != MAP_FAILED)
+        munmap(m->base, m->memory_end);
+    if (m->file >= 0)
+        close(m->file);
+    if (m->pagemap >= 0)
+        close(m->pagemap);
+}
+
+bool kc_is_mapped(const kc *m, uint64_t physical)
+{
+    for (int i = 0; i < m->range_count; i++)
+        if (physical >= m->ranges[i].start && physical < m->ranges[i].end)
+            return true;
+    return false;
+}
+
+static int range_add(kc *m, uint64_t start, uint64_t end, int error)
+{
+    if (m->range_count == sizeof m->ranges / sizeof *m->ranges)
+        return UC_ERR_RESOURCE;
+    if (!error)
+        m->ranges[m->range_count++] = (struct range){start, end};
+    return error;
+}
+
+int kc_map_ram(kc *m, uint64_t start, uint64_t end)
+{
+    return range_add(m, start, end, U.uc_mem_map_ptr(m->uc, start, end - start, UC_PROT_ALL, m->memory + start));
+}
+
+static uint64_t rom_read(uc_engine *uc, uint64_t offset, unsigned size, void *data)
+{
+    (void)uc, (void)offset, (void)size, (void)data;
+    return 0;
+}
+
+static void rom_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *data)
+{
+    (void)uc, (void)offset, (void)size, (void)value, (void)data;
+}
+
+int kc_map_rom(kc *m, uint64_t start, uint64_t end)
+{
+    return range_add(m, start, end, U.uc_mmio_map(m->uc, start, end - start, rom_read, NULL, rom_write, NULL));
+}
+
+/* -- snapshots ----------------------------------------------------------------------------------- */
+
+/* Call visit for each page that differs from the file. Linux: Documentation/admin-guide/mm/pagemap.rst. */
+static int for_each_changed_page(kc *m, int (*visit)(kc *, uint32_t))
+{
+    enum { BATCH = 4096 };
+    static const uint64_t present = 1ull << 63, swapped = 1ull << 62, of_file = 1ull << 61;
+    uint64_t first = (uintptr_t)m->memory >> PAGE_SHIFT, pages = m->memory_end >> PAGE_SHIFT, entries[BATCH];
+
+    if (m->pagemap < 0 && (m->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) < 0)
+        return -1;
+    for (uint64_t done = 0; done < pages; done += BATCH) {
+        uint64_t count = pages - done < BATCH ? pages - done : BATCH;
+        ssize_t bytes = (ssize_t)(count * sizeof *entries);
+        if (pread(m->pagemap, entries, (size_t)bytes, (off_t)((first + done) * sizeof *entries)) != bytes)
+            return -1;
+        for (uint64_t i = 0; i < count; i++)
+            if ((entries[i] & (present | swapped)) && !(entries[i] & of_file) && visit(m, (uint32_t)(done + i)))
+                return -1;
+    }
+    return 0;
+}
+
+static uint8_t *page_in(uint8_t *memory, uint32_t page) { return memory + (uint64_t)page * PAGE_SIZE; }
+
+/* The file takes over a page; the outer snapshot keeps what the file held. */
+static int page_commit(kc *m, uint32_t page)
+{
+    if (m->depth && !kc_page_list_add(&m->snapshots[m->depth - 1].undo, page, page_in(m->base, page)))
+        return -1;
+    memcpy(page_in(m->base, page), page_in(m->memory, page), PAGE_SIZE);
+    return 0;
+}
+
+int kc_snapshot(kc *m)
+{
+    if (m->depth == DEPTH_MAX)
+        return -1;
+    struct snapshot *s = &m->snapshots[m->depth];
+    if (U.uc_context_alloc(m->uc, &s->cpu))
+        return -1;
+    if (U.uc_context_save(m->uc, s->cpu) || for_each_changed_page(m, page_commit)) {
+        U.uc_context_free(s->cpu);
+        return -1;
+    }
+    madvise(m->memory, m->memory_end, MADV_DONTNEED);
+    return m->depth++;
+}
+
+/* A page that may hold translated code becomes `bytes`: written through the engine, so that the translations of
+ * exactly the bytes that differ are dropped. */
+static void code_restore(kc *m, uint32_t page, const uint8_t *bytes)
+{
+    enum { CHUNK = 64 };
+    const uint8_t *now = page_in(m->memory, page);
+
+    if (memcmp(now, bytes, PAGE_SIZE) == 0)
+        return;
+    for (uint32_t at = 0; at < PAGE_SIZE; at += CHUNK)
+        if (memcmp(now + at, bytes + at, CHUNK))
+            U.uc_mem_write(m->uc, (uint64_t)page * PAGE_SIZE + at, bytes + at, CHUNK);
+}
+
+/* Bring the file back to what it was at snapshot `depth`. keep: the mapping must go on showing what it shows now. */
+static void file_rewind(kc *m, int depth, bool keep)
+{
+    for (int i = m->depth - 2; i >= depth; i--) {
+        struct page_list *undo = &m->snapshots[i].undo;
+        for (uint32_t k = 0; k < undo->count; k++) {
+            uint32_t page = undo->pages[k].number;
+            if (keep)
+                *(volatile uint8_t *)page_in(m->memory, page) = *page_in(m->memory, page); /* now our own copy */
+            else if (kc_was_fetched(m, page))
+                code_restore(m, page, undo->pages[k].bytes);
+            memcpy(page_in(m->base, page), undo->pages[k].bytes, PAGE_SIZE);
+        }
+        undo->count = 0;
+    }
+}
+
+static void snapshots_forget(kc *m, int depth)
+{
+    while (m->depth > depth) {
+        struct snapshot *s = &m->snapshots[--m->depth];
+        U.uc_context_free(s->cpu);
+        kc_page_list_clear(&s->undo);
+    }
+}
+
+int kc_reset(kc *m, int depth)
+{
+    if (depth < 0 || depth >= m->depth)
+        return -1;
+    file_rewind(m, depth, false);
+    for (uint32_t i = 0; i < m->fetched_count; i++)
+        code_restore(m, m->fetched_pages[i], page_in(m->base, m->fetched_pages[i]));
+    snapshots_forget(m, depth + 1);
+    madvise(m->memory, m->memory_end, MADV_DONTNEED);
+    if (U.uc_context_restore(m->uc, m->snapshots[depth].cpu))
+        return -1;
+    kc_flush_tlb(m); /* CR3 may be another one, and D bits are clear again */
+    return 0;
+}
+
+int kc_discard(kc *m, int depth)
+{
+    if (depth < 0 || depth >= m->depth)
+        return -1;
+    if (depth)
+        file_rewind(m, depth - 1, true);
+    snapshots_forget(m, depth);
+    return 0;
+}

@@ -1,0 +1,99 @@
+"""What lies where in physical memory: the vocabulary of the memory map."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.machine.memory import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+FRAME_SIZE = PAGE_SIZE
+
+Span = tuple[int, int]
+"""Half open."""
+
+
+class Kind(Enum):
+    """What a piece of memory is used for."""
+
+    IMAGE = "image"  # the kernel's segments
+    BITMAP = "bitmap"  # of the frame allocator
+    HEAP = "heap"
+    RESERVED = "reserved"  # boot modules, and what is left of the last frame of something
+    ALLOCATED = "allocated"  # frames handed out
+    FREE = "free"  # frames
+    UNMANAGED = "unmanaged"  # RAM outside the frame allocator's window
+
+
+class Area(NamedTuple):
+    """Physical memory ``[start, end)`` of one kind."""
+
+    start: int
+    end: int
+    kind: Kind
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.end - self.start
+
+
+def round_up(address: int) -> int:
+    """Return the next frame boundary at or after *address*."""
+    return -(-address // FRAME_SIZE) * FRAME_SIZE
+
+
+def by_address(areas: Iterable[Area]) -> list[Area]:
+    """Sort areas that do not overlap."""
+    return sorted(areas, key=lambda area: area.start)
+
+
+def joined(spans: Iterable[Span], gap: int = 0) -> Iterator[Span]:
+    """Join spans that overlap, touch, or are at most *gap* apart; ascending."""
+    current: Span | None = None
+    for start, end in sorted(spans):
+        if current is None:
+            current = (start, end)
+        elif start <= current[1] + gap:
+            current = (current[0], max(current[1], end))
+        else:
+            yield current
+            current = (start, end)
+    if current is not None:
+        yield current
+
+
+def between(spans: Iterable[Span], start: int, end: int) -> Iterator[Span]:
+    """Return the parts of [start, end) that no span covers, ascending."""
+    position = start
+    for low, high in joined(spans):
+        if position < min(low, end):
+            yield position, min(low, end)
+        position = max(position, high)
+    if position < end:
+        yield position, end
+
+
+def add_areas(areas: list[Area], more: Sequence[Area]) -> list[Area]:
+    """Add areas as far as they do not lie in those there, or in earlier ones of *more*."""
+    for area in more:
+        near = [(each.start, each.end) for each in areas if each.start < area.end and area.start < each.end]
+        areas = [*areas, *(Area(*span, area.kind) for span in between(near, area.start, area.end))]
+    return areas
+
+
+def with_page_rests(areas: Iterable[Area]) -> list[Area]:
+    """Add what follows an area in its last frame, up to the next area, as RESERVED."""
+    in_order = by_address(areas)
+    result = []
+    for area, following in zip(in_order, [*in_order[1:], None], strict=True):
+        result.append(area)
+        rest_end = round_up(area.end)
+        if following is not None:
+            rest_end = min(rest_end, following.start)
+        if area.end < rest_end:
+            result.append(Area(area.end, rest_end, Kind.RESERVED))
+    return result

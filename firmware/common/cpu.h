@@ -1,0 +1,70 @@
+/* The instructions that C has no word for. */
+
+#ifndef COMMON_CPU_H
+#define COMMON_CPU_H
+
+#include <stdint.h>
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE void port_write_u8(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+ALWAYS_INLINE void port_write_u32(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+ALWAYS_INLINE uint8_t port_read_u8(uint16_t port)
+{
+    uint8_t value;
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+/* EFLAGS as it is now. */
+ALWAYS_INLINE uint32_t cpu_flags(void)
+{
+    uint32_t flags;
+    __asm__ volatile("pushfl\n\tpopl %0" : "=r"(flags) : : "memory");
+    return flags;
+}
+
+ALWAYS_INLINE void cpu_set_flags(uint32_t flags)
+{
+    __asm__ volatile("pushl %0\n\tpopfl" : : "r"(flags) : "memory", "cc");
+}
+
+ALWAYS_INLINE void cpu_disable_interrupts(void)
+{
+    __asm__ volatile("cli" : : : "memory");
+}
+
+/* Waits for an interrupt; after cpu_disable_interrupts() that is for ever. */
+ALWAYS_INLINE void cpu_halt(void)
+{
+    __asm__ volatile("hlt" : : : "memory");
+}
+
+/* Tells the CPU that this is a spin loop (SDM volume 2, PAUSE). */
+ALWAYS_INLINE void cpu_relax(void)
+{
+    __asm__ volatile("pause" : : : "memory");
+}
+
+/* Stores `value` and returns what was there, as one locked bus cycle (SDM volume 2, XCHG). */
+ALWAYS_INLINE uint32_t cpu_exchange(volatile uint32_t *word, uint32_t value)
+{
+    __asm__ volatile("xchgl %0, %1" : "+r"(value), "+m"(*word) : : "memory");
+    return value;
+}
+
+/* Number of zero bits below the lowest set bit. `word` must not be 0. */
+ALWAYS_INLINE uint32_t lowest_set_bit(uint32_t word)
+{
+    return (uint32_t)__builtin_ctz(word);
+}
+
+#endif

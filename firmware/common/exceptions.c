@@ -1,0 +1,66 @@
+/*
+ * Theory of operation
+ *
+ * An exception in these kernels is always a bug, so nothing is saved and nothing returns: one line names
+ * vector, place and error code, and the run ends with EXIT_EXCEPTION.
+ *
+ * Shortcomings
+ *
+ * There is no TSS, so a fault caused by a bad stack pointer cannot be reported: the machine resets.
+ */
+
+#include "common/exceptions.h"
+
+#include <stdint.h>
+
+#include "common/console.h"
+#include "common/debug_exit.h"
+
+enum {
+    EXCEPTION_COUNT = 32,
+    CODE_SELECTOR = 0x08,           /* entry.S */
+    GATE_PRESENT_INTERRUPT = 0x8E00 /* present, ring 0, 32-bit interrupt gate (SDM volume 3, 6.11) */
+};
+
+struct gate {
+    uint16_t offset_low;
+    uint16_t selector;
+    uint16_t type;
+    uint16_t offset_high;
+};
+
+struct __attribute__((packed)) table_register {
+    uint16_t limit;
+    const struct gate *base;
+};
+
+_Static_assert(sizeof(struct gate) == 8, "IDT gate");
+_Static_assert(sizeof(struct table_register) == 6, "operand of LIDT");
+
+extern const uint32_t exception_entries[EXCEPTION_COUNT]; /* exception_entries.S */
+
+static struct gate idt[EXCEPTION_COUNT];
+
+void exceptions_init(void)
+{
+    for (uint32_t vector = 0; vector < EXCEPTION_COUNT; vector++) {
+        uint32_t entry = exception_entries[vector];
+        idt[vector] = (struct gate){
+            .offset_low = (uint16_t)entry,
+            .selector = CODE_SELECTOR,
+            .type = GATE_PRESENT_INTERRUPT,
+            .offset_high = (uint16_t)(entry >> 16),
+        };
+    }
+    const struct table_register idt_register = {.limit = sizeof(idt) - 1, .base = idt};
+    __asm__ volatile("lidt %0" : : "m"(idt_register), "m"(idt));
+}
+
+/* Called by exception_entries.S with the CPU's own stack frame as arguments. */
+__attribute__((noreturn)) void exception_report(uint32_t vector, uint32_t error_code, uint32_t eip);
+
+void exception_report(uint32_t vector, uint32_t error_code, uint32_t eip)
+{
+    kprintf("exception %u at 0x%08x error 0x%08x\n", vector, eip, error_code);
+    debug_exit(EXIT_EXCEPTION);
+}

@@ -1,0 +1,1 @@
+"""The theory: what the guest kernel's memory management does, as Python that works on the same bytes."""

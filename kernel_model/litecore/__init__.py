@@ -1,0 +1,1 @@
+"""LiteCore: frames in a bitmap, a first-fit kernel heap, spin locks, and how they come up at boot."""

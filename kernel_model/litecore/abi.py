@@ -1,0 +1,211 @@
+"""LiteCore's calls as the guest's C code makes them.
+
+Theory. The models speak Python: they raise, and answer None. The guest knows 32-bit words only. This is the one place
+where the two meet: arguments and results are unsigned 32-bit values, an `InvalidFree` is the C code's -1, None is
+``FRAME_NONE``. It is also where symbols of the kernel ELF become the models' addresses.
+
+Source: spec 1.2 and 1.3 (the tables of calls).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+from kernel_model.litecore import boot
+from kernel_model.litecore.describe import describe
+from kernel_model.litecore.heap import Heap
+from kernel_model.litecore.heap_reader import HeapAddresses
+from kernel_model.litecore.memmap import FRAME_BYTES, InvalidFree, Memmap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kernel_model.memory import Memory
+
+FRAME_NONE: Final = 0xFFFF_FFFF
+ERROR: Final = 0xFFFF_FFFF
+"""-1 as an unsigned word: what ``free_frame`` and ``free_frames`` return for `InvalidFree`."""
+
+MEM_TYPE_HEAP: Final = 0
+MEM_TYPE_FRAME: Final = 1
+
+_MEMMAP_SYMBOLS: Final = ("memmap", "memmap_lock", "__end")
+_HEAP_SYMBOLS: Final = ("heap_start", "heap_end", "heap_free_list", "heap_error_count", "heap_lock")
+
+LAYER_SYMBOLS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "memmap": _MEMMAP_SYMBOLS,
+        "heap": _HEAP_SYMBOLS + _MEMMAP_SYMBOLS,  # mem_has_space() asks about frames, too
+    }
+)
+"""Symbols of data that the model of each layer needs. (To replace a function, its own symbol is needed as well.)"""
+
+ResultKind = Literal["void", "u32", "int", "bool", "pointer"]
+"""How EAX is to be read. ``bool``: only AL is defined, the upper 24 bits are whatever the C code left there."""
+
+
+class MissingSymbols(ValueError):
+    """The kernel lacks symbols that the models need.
+
+    Attributes:
+        names: The missing names, in the order of `LAYER_SYMBOLS`.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(f"symbols not found: {', '.join(names)}")
+        self.names = names
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the guest that the model can stand in for.
+
+    Attributes:
+        name: Its symbol.
+        layer: ``memmap`` or ``heap``.
+        signature: Its declaration in C.
+        argument_count: Number of 32-bit words on the stack.
+        result: How to read EAX.
+        call: Takes the argument words, returns EAX (0 for void), all unsigned 32-bit.
+    """
+
+    name: str
+    layer: str
+    signature: str
+    argument_count: int
+    result: ResultKind
+    call: Callable[..., int]
+
+
+class LiteCore:
+    """The models of all layers of one kernel, on its memory and its symbols.
+
+    Args:
+        memory: Guest memory, or an overlay over it.
+        symbols: Addresses by the names of the C code; `LAYER_SYMBOLS` lists those that must be there.
+        console: Receives what the C code would print.
+
+    Attributes:
+        memmap: The frame allocator.
+        heap: The kernel heap.
+        functions: Everything that can be called, by name.
+
+    Raises:
+        MissingSymbols: *symbols* lacks some.
+    """
+
+    def __init__(self, memory: Memory, symbols: Mapping[str, int], console: Callable[[str], None]) -> None:
+        missing = tuple(name for name in LAYER_SYMBOLS["heap"] if name not in symbols)
+        if missing:
+            raise MissingSymbols(missing)
+        self._memory = memory
+        self._symbols = symbols
+        self.memmap = Memmap(memory, symbols["memmap"], symbols["memmap_lock"], symbols["__end"])
+        self.heap = Heap(memory, HeapAddresses(*(symbols[name] for name in _HEAP_SYMBOLS)), console)
+        functions = (*self._memmap_functions(), *self._heap_functions())
+        self.functions: Mapping[str, Function] = MappingProxyType({each.name: each for each in functions})
+
+    def memory_init(self, settings: boot.BootSettings) -> None:
+        """Bring up frames and heap as the kernel does at boot. C: ``memory_init``."""
+        boot.memory_init(self.memmap, self.heap, self._symbols["__end"], settings)
+
+    def describe(self, address: int) -> str:
+        """Name what lies at *address*; see `kernel_model.litecore.describe.describe`."""
+        return describe(address, self._symbols, self.memmap, self.heap)
+
+    def _memmap_functions(self) -> tuple[Function, ...]:
+        memmap, address = self.memmap, self._symbols["memmap"]
+
+        def memmap_init(start: int, end: int) -> int:
+            memmap.init(start, end)
+            return 0
+
+        def alloc_frame() -> int:
+            frame = memmap.alloc_frame()
+            return FRAME_NONE if frame is None else frame
+
+        def alloc_frames(count: int) -> int:
+            frame = memmap.alloc_frames(count)
+            return FRAME_NONE if frame is None else frame
+
+        def free_frames(first: int, count: int = 1) -> int:
+            try:
+                memmap.free_frames(first, count)
+            except InvalidFree:
+                return ERROR
+            return 0
+
+        def memmap_reserve(start: int, end: int) -> int:
+            memmap.reserve(start, end)
+            return 0
+
+        def memmap_get() -> int:
+            return address
+
+        return (
+            Function(
+                "memmap_init",
+                "memmap",
+                "void memmap_init(uint32_t start, uint32_t end)",
+                2,
+                "void",
+                memmap_init,
+            ),
+            Function("alloc_frame", "memmap", "uint32_t alloc_frame(void)", 0, "u32", alloc_frame),
+            Function(
+                "alloc_frames", "memmap", "uint32_t alloc_frames(uint32_t count)", 1, "u32", alloc_frames
+            ),
+            Function("free_frame", "memmap", "int free_frame(uint32_t frame)", 1, "int", free_frames),
+            Function(
+                "free_frames",
+                "memmap",
+                "int free_frames(uint32_t first, uint32_t count)",
+                2,
+                "int",
+                free_frames,
+            ),
+            Function(
+                "memmap_reserve",
+                "memmap",
+                "void memmap_reserve(uint32_t start, uint32_t end)",
+                2,
+                "void",
+                memmap_reserve,
+            ),
+            Function("memmap_get", "memmap", "const memmap_t *memmap_get(void)", 0, "pointer", memmap_get),
+            Function(
+                "memmap_free_count", "memmap", "uint32_t memmap_free_count(void)", 0, "u32", memmap.free_count
+            ),
+        )
+
+    def _heap_functions(self) -> tuple[Function, ...]:
+        memmap, heap = self.memmap, self.heap
+
+        def mem_init(start: int, end: int) -> int:
+            heap.init(start, end)
+            return 0
+
+        def kfree(pointer: int) -> int:
+            heap.kfree(pointer)
+            return 0
+
+        def mem_has_space(kind: int, size: int) -> int:
+            if kind == MEM_TYPE_HEAP:
+                return int(heap.has_space(size))
+            return int(kind == MEM_TYPE_FRAME and memmap.has_run(-(-size // FRAME_BYTES)))
+
+        return (
+            Function("mem_init", "heap", "void mem_init(uint32_t start, uint32_t end)", 2, "void", mem_init),
+            Function("kmalloc", "heap", "void *kmalloc(uint32_t size)", 1, "pointer", heap.kmalloc),
+            Function("kfree", "heap", "void kfree(void *p)", 1, "void", kfree),
+            Function(
+                "mem_has_space",
+                "heap",
+                "bool mem_has_space(mem_type_t type, uint32_t size)",
+                2,
+                "bool",
+                mem_has_space,
+            ),
+        )

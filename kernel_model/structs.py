@@ -1,0 +1,61 @@
+"""Struct layouts of the guest kernel, as data.
+
+Theory. These layouts are the contract between the C code and the models: a layer may change hands in the
+middle of a run, so both sides must agree on every offset. The models compute with the numbers given
+here; a test compares them with the DWARF of the firmware.
+
+Source: spec 1.2 (``memmap_t``), 1.3 (``struct block_header``), 1.4 (spin locks).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One member of a struct: its name, its offset in bytes and its size in bytes."""
+
+    name: str
+    offset: int
+    size: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class StructLayout:
+    """A C struct: its name in C, its members in address order and its size in bytes."""
+
+    name: str
+    fields: tuple[Field, ...]
+    size: int
+
+    def offset(self, name: str) -> int:
+        """Return the offset of the member *name*. An unknown name is a `KeyError`."""
+        for field in self.fields:
+            if field.name == name:
+                return field.offset
+        raise KeyError(name)
+
+    def field_at(self, offset: int) -> Field | None:
+        """Return the member that the byte at *offset* belongs to, or None outside all members."""
+        for field in self.fields:
+            if field.offset <= offset < field.offset + field.size:
+                return field
+        return None
+
+
+def _words(name: str, *fields: str) -> StructLayout:
+    """Return the layout of a struct made of 32-bit words only."""
+    members = tuple(Field(field, 4 * index) for index, field in enumerate(fields))
+    return StructLayout(name, members, 4 * len(fields))
+
+
+MEMMAP: Final = _words("memmap_t", "start_addr", "end_addr", "start_frame", "max_frames", "bitmap")
+
+BLOCK_HEADER: Final = _words("block_header", "size", "used")
+
+FREE_BLOCK: Final = _words("free_block", "size", "used", "next")
+"""A free block: its header and, in the first word of its body, the address of the next free header."""
+
+SPINLOCK: Final = _words("spinlock_t", "locked")

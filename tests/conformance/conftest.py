@@ -1,0 +1,133 @@
+"""The subjects of the conformance suite: every contract of LiteCore is tested on the model and on the firmware."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+import pytest
+
+from emulator.boot import builtin
+from emulator.boot.image import KernelImage
+from emulator.machine.machine import Console, Machine
+from kernel_model.litecore.abi import LiteCore
+from kernel_model.litecore.boot import BootSettings
+from kernel_model.memory import ByteMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from kernel_model.memory import Memory
+
+RESULT_MASKS: Final = {"void": 0, "bool": 0xFF, "int": 0xFFFFFFFF, "u32": 0xFFFFFFFF, "pointer": 0xFFFFFFFF}
+LOCKS: Final = ("memmap_lock", "heap_lock")
+
+
+class Subject(Protocol):
+    """A kernel right after ``memory_init()`` with the default settings, whose functions can be called.
+
+    Attributes:
+        memory: Its memory: the first 640 KiB and 0x00100000 up to at least 0x00500000.
+        symbols: Addresses of the C names: functions, globals and ``__end``.
+    """
+
+    memory: Memory
+    symbols: Mapping[str, int]
+
+    @property
+    def console(self) -> str:
+        """Everything printed since the last reset."""
+
+    def call(self, name: str, *arguments: int) -> int:
+        """Call a C function with 32-bit arguments and return EAX, unsigned (0 for void)."""
+
+    def reset(self) -> None:
+        """Go back to the state right after ``memory_init()``."""
+
+
+class ModelSubject:
+    """The models on plain bytes, laid out as the linker and the boot code of the firmware do."""
+
+    GLOBALS: Final = (
+        "memory_window_start",
+        "memory_window_end",
+        "heap_bytes",
+        "heap_lock",
+        "heap_error_count",
+        "heap_free_list",
+        "heap_end",
+        "heap_start",
+        "memmap_lock",
+        "memmap",
+    )
+    FIRST_GLOBAL: Final = 0x0010_A300
+    IMAGE_END: Final = 0x0010_A35D  # not aligned, so that the bitmap's rounding shows
+
+    def __init__(self) -> None:
+        self.symbols: Mapping[str, int] = {
+            name: self.FIRST_GLOBAL + 4 * index for index, name in enumerate(self.GLOBALS)
+        } | {"__end": self.IMAGE_END}
+        self.reset()
+
+    @property
+    def console(self) -> str:
+        return "".join(self._lines)
+
+    def call(self, name: str, *arguments: int) -> int:
+        if name == "memory_init":
+            settings = (self.memory.load_u32(self.symbols[field]) for field in BootSettings._fields)
+            self._litecore.memory_init(BootSettings(*settings))
+            return 0
+        return self._litecore.functions[name].call(*arguments)
+
+    def reset(self) -> None:
+        self._lines: list[str] = []
+        self.memory: Memory = ByteMemory(0, 0x0050_0000)
+        self._litecore = LiteCore(self.memory, self.symbols, self._lines.append)
+        for name, value in BootSettings()._asdict().items():
+            self.memory.store_u32(self.symbols[name], value)
+        self.call("memory_init")
+
+
+class FirmwareSubject:
+    """The C code, called in the emulator on a kernel that has got as far as `memory_init`."""
+
+    def __init__(self) -> None:
+        self._machine = Machine(KernelImage.read(builtin.resolve("firmware:demo")))
+        self.memory: Memory = self._machine.memory
+        self.symbols = {name: symbol.address for name, symbol in self._machine.image.symbols.items()}
+        self._results = {
+            function.name: function.result
+            for function in LiteCore(self.memory, self.symbols, lambda _text: None).functions.values()
+        }
+        self._machine.call("memory_init")
+        self._booted = self._machine.snapshot()
+
+    @property
+    def console(self) -> str:
+        return self._machine.output[Console.SERIAL].decode("ascii")
+
+    def call(self, name: str, *arguments: int) -> int:
+        eax = self._machine.call(name, *arguments)
+        return eax & RESULT_MASKS[self._results.get(name, "void")]
+
+    def reset(self) -> None:
+        self._booted.reset()
+
+
+@pytest.fixture(scope="session")
+def model() -> Subject:
+    return ModelSubject()
+
+
+@pytest.fixture(scope="session")
+def firmware() -> Subject:
+    return FirmwareSubject()
+
+
+@pytest.fixture(params=["model", "firmware"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """Return the subject, fresh; afterwards no lock may be held."""
+    subject: Subject = request.getfixturevalue(request.param)
+    subject.reset()
+    yield subject
+    assert [subject.memory.load_u32(subject.symbols[name]) for name in LOCKS] == [0, 0]

@@ -1,0 +1,118 @@
+"""Tiny guests for tests: a few lines of assembly become a Multiboot kernel.
+
+A guest has its code in the page at `CODE`, its data (after `.data`) in a page of its own, a stack, and these macros:
+
+* ``exit VALUE`` ends the run through the debug exit device;
+* ``put REGISTER`` appends a 32-bit register to `results`, which the tests read with `results_of`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emulator.boot.image import KernelImage
+from emulator.machine.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CODE = 0x0010_0000
+HEADER_SIZE = 12  # the Multiboot header lies in front of the code
+
+_PRELUDE = """
+        .macro  exit value
+        movl    $\\value, %eax
+        movw    $0xf4, %dx
+        outl    %eax, %dx
+        .endm
+        .macro  put register
+        pushl   %edi
+        movl    results_end, %edi
+        movl    %\\register, (%edi)
+        addl    $4, results_end
+        popl    %edi
+        .endm
+
+        .section .multiboot, "a"
+        .long   0x1badb002, 3, -(0x1badb002 + 3)
+        .data
+results_end:
+        .long   results
+        .bss
+        .balign 4096
+        .globl  results
+results:
+        .skip   4096
+        .skip   4096
+stack:
+        .text
+        .globl  _start
+        .type   _start, @function
+_start:
+"""
+_WITH_STACK = "        movl    $stack, %esp\n"
+_LINKER_SCRIPT = """
+ENTRY(_start)
+SECTIONS
+{
+    . = 0x00100000;
+    .text : { KEEP(*(.multiboot)) *(.text) }
+    .data : ALIGN(4096) { *(.data) }
+    .bss : ALIGN(4096) { *(.bss) }
+    __end = .;
+    /DISCARD/ : { *(.note*) *(.comment) *(.eh_frame) }
+}
+"""
+_COMMAND = ("gcc", "-m32", "-g", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none,-z,max-page-size=4096")
+
+
+def assemble(source: str, *, stack: bool = True) -> KernelImage:
+    """Make a kernel of assembly that begins at ``_start``.
+
+    Args:
+        source: For the GNU assembler.
+        stack: Load ESP first.
+    """
+    text = _PRELUDE + (_WITH_STACK if stack else "") + source + "\n"
+    return KernelImage(_link(text), "guest.elf")
+
+
+def machine_of(source: str, **description: Any) -> Machine:
+    """Return a machine with the guest loaded, see `assemble`."""
+    return Machine(assemble(source), **description)
+
+
+def results_of(machine: Machine, count: int) -> list[int]:
+    """Return the first *count* words that the guest has ``put``."""
+    return list(machine.memory.load_words(symbol(machine, "results"), count))
+
+
+def symbol(machine: Machine, name: str) -> int:
+    """Return the address of one of the guest's labels."""
+    found = machine.image.symbol(name)
+    assert found is not None, f"the guest has no symbol {name!r}"
+    return found.address
+
+
+def as_bytes(code: Iterable[int]) -> str:
+    """Return bytes as a line of assembly."""
+    return "        .byte   " + ", ".join(f"0x{byte:02x}" for byte in code)
+
+
+@cache
+def _link(text: str) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="kmemu-guest-") as directory:
+        source, script, output = (Path(directory) / name for name in ("guest.S", "guest.ld", "guest.elf"))
+        source.write_text(text)
+        script.write_text(_LINKER_SCRIPT)
+        command = [*_COMMAND, f"-Wl,-T,{script}", "-o", str(output), str(source)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError as error:
+            raise AssertionError("these tests need gcc: apt-get install gcc") from error
+        assert done.returncode == 0, f"the guest cannot be assembled: {done.stderr}\n{text}"
+        return output.read_bytes()

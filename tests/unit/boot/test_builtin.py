@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emulator.boot import builtin
+from emulator.boot.builtin import KERNELS, resolve
+from emulator.errors import KernelNotBuilt, MissingSymbol, UnknownKernel
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(builtin, "_DIRECTORY", tmp_path)
+    return tmp_path
+
+
+def test_the_list() -> None:
+    assert list(KERNELS) == [
+        "demo",
+        "fragment",
+        "exhaust",
+        "leak",
+        "double_free",
+        "use_after_free",
+        "overflow",
+        "stress",
+    ]
+    assert all(text and "\n" not in text for text in KERNELS.values())
+
+
+def test_a_path_stays_as_it_is() -> None:
+    assert resolve("some/kernel.elf") == Path("some/kernel.elf")
+    assert resolve("demo") == Path("demo")
+
+
+def test_a_built_in_kernel(directory: Path) -> None:
+    (directory / "leak.elf").touch()
+    assert resolve("firmware:leak") == directory / "leak.elf"
+
+
+def test_the_directory_is_in_the_package() -> None:
+    assert Path(builtin.__file__).parent.parent / "_firmware" == builtin._DIRECTORY  # noqa: SLF001 - the lookup itself
+
+
+def test_not_built(directory: Path) -> None:
+    with pytest.raises(KernelNotBuilt) as caught:
+        resolve("firmware:demo")
+    assert str(caught.value) == (
+        f"built-in kernel 'demo' has not been built: {directory}/demo.elf is missing (run: make firmware)"
+    )
+
+
+def test_an_unknown_name_gets_the_nearest_first() -> None:
+    with pytest.raises(UnknownKernel) as caught:
+        resolve("firmware:strss")
+    assert str(caught.value) == (
+        "no built-in kernel 'strss'; there are: "
+        "stress, demo, fragment, exhaust, leak, double_free, use_after_free, overflow"
+    )
+    assert caught.value.name == "strss"
+
+
+@pytest.mark.parametrize("name", ["", "../demo", "Demo", "demo.elf"])
+def test_names_are_exact(name: str) -> None:
+    with pytest.raises(UnknownKernel):
+        resolve(f"firmware:{name}")
+
+
+def test_missing_symbols_are_named_with_their_purpose() -> None:
+    error = MissingSymbol("k.elf", ["kmalloc", "kfree"], "layer heap")
+    assert str(error) == "k.elf: layer heap needs the missing symbols kmalloc, kfree"
+    assert str(MissingSymbol("k.elf", ["__end"], "the memory map")) == (
+        "k.elf: the memory map needs the missing symbol __end"
+    )
+    assert error.names == ("kmalloc", "kfree")

@@ -1,0 +1,146 @@
+"""Readers of the heap: figures for a sound one, defects for a broken one, an end for both."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel_model.litecore.heap import Heap
+from kernel_model.litecore.heap_reader import Block, Defect, HeapAddresses, HeapReader, HeapUsage
+from kernel_model.memory import ByteMemory
+
+START, END = 0x1000, 0x1100
+GLOBALS = HeapAddresses(start=0x10, end=0x14, free_list=0x18, error_count=0x1C, lock=0x20)
+
+
+@pytest.fixture
+def memory() -> ByteMemory:
+    """Return a heap of five blocks: free 0x1000, live 0x1020, free 0x1040, live 0x1060, free 0x1080."""
+    memory = ByteMemory(0, 0x2000)
+    heap = Heap(memory, GLOBALS, print)
+    heap.init(START, END)
+    first, _, third, _ = (heap.kmalloc(24) for _ in range(4))
+    heap.kfree(first)
+    heap.kfree(third)
+    return memory
+
+
+@pytest.fixture
+def reader(memory: ByteMemory) -> HeapReader:
+    return HeapReader(memory, GLOBALS)
+
+
+def test_blocks_are_listed_in_address_order(reader: HeapReader) -> None:
+    assert list(reader.blocks()) == [
+        Block(0x1000, 24, used=False),
+        Block(0x1020, 24, used=True),
+        Block(0x1040, 24, used=False),
+        Block(0x1060, 24, used=True),
+        Block(0x1080, 120, used=False),
+    ]
+
+
+def test_a_block_knows_its_body_and_end() -> None:
+    block = Block(0x1020, 24, used=True)
+    assert (block.body, block.end) == (0x1028, 0x1040)
+
+
+def test_usage(reader: HeapReader) -> None:
+    usage = reader.usage()
+    assert usage == HeapUsage(used=48, free=168, largest_free=120, blocks=5)
+    assert usage.fragmentation == pytest.approx(1 - 120 / 168)
+
+
+def test_nothing_free_is_not_fragmented() -> None:
+    assert HeapUsage(used=8, free=0, largest_free=0, blocks=1).fragmentation == 0.0
+    assert HeapUsage(used=8, free=64, largest_free=64, blocks=2).fragmentation == 0.0
+
+
+def test_a_heap_before_its_init_is_empty_and_sound() -> None:
+    reader = HeapReader(ByteMemory(0, 0x40), GLOBALS)
+    assert list(reader.blocks()) == []
+    assert reader.usage() == HeapUsage(0, 0, 0, 0)
+    assert reader.validate() == []
+
+
+def test_a_sound_heap_has_no_defects(reader: HeapReader) -> None:
+    assert reader.validate() == []
+
+
+@pytest.mark.parametrize(
+    ("address", "value", "defect"),
+    [
+        (0x10, 0x1001, "0x00000010 heap_start = 0x00001001: not a multiple of 8"),
+        (0x14, 0x1101, "0x00000014 heap_end = 0x00001101: not a multiple of 8, or below heap_start"),
+        (0x14, 0x0FF8, "0x00000014 heap_end = 0x00000ff8: not a multiple of 8, or below heap_start"),
+        (
+            0x18,
+            0x1020,
+            "0x00000018 heap_free_list = 0x00001020: should be 0x00001000, the next free block or the end (0)",
+        ),
+        (
+            0x18,
+            0,
+            "0x00000018 heap_free_list = 0x00000000: should be 0x00001000, the next free block or the end (0)",
+        ),
+        (
+            0x1008,
+            0x1080,
+            "0x00001008 next = 0x00001080: should be 0x00001040, the next free block or the end (0)",
+        ),
+        (
+            0x1048,
+            0x1000,
+            "0x00001048 next = 0x00001000: should be 0x00001080, the next free block or the end (0)",
+        ),
+        (
+            0x1088,
+            0x1000,
+            "0x00001088 next = 0x00001000: should be 0x00000000, the next free block or the end (0)",
+        ),
+        (0x1060, 0x41, "0x00001060 size = 0x00000041: not a multiple of 8"),
+        (0x1060, 0, "0x00001060 size = 0x00000000: smaller than 8"),
+        (0x1060, 0xA0, "0x00001060 size = 0x000000a0: reaches beyond heap_end"),
+        (0x1060, 0xFFFFFFF8, "0x00001060 size = 0xfffffff8: reaches beyond heap_end"),
+        (0x1064, 0x41414141, "0x00001064 used = 0x41414141: neither 0 nor 1"),
+    ],
+)
+def test_a_broken_word_is_named(
+    memory: ByteMemory, reader: HeapReader, address: int, value: int, defect: str
+) -> None:
+    memory.store_u32(address, value)
+    assert [str(found) for found in reader.validate()] == [defect]
+
+
+def test_a_defect_is_a_value(memory: ByteMemory, reader: HeapReader) -> None:
+    memory.store_u32(0x1064, 7)
+    assert reader.validate() == [Defect(0x1064, "used", 7, "neither 0 nor 1")]
+
+
+def test_unmerged_neighbours_are_a_defect_each(memory: ByteMemory, reader: HeapReader) -> None:
+    memory.store_u32(0x1024, 0)
+    found = [str(defect) for defect in reader.validate()]
+    assert found == [
+        "0x00001024 used = 0x00000000: free, and so is the block before it",
+        "0x00001044 used = 0x00000000: free, and so is the block before it",
+        "0x00001008 next = 0x00001040: should be 0x00001020, the next free block or the end (0)",
+    ]
+
+
+def test_the_walk_stops_where_headers_make_no_sense(memory: ByteMemory, reader: HeapReader) -> None:
+    memory.store_u32(0x1040, 3)
+    assert [block.header for block in reader.blocks()] == [0x1000, 0x1020]
+    assert reader.usage() == HeapUsage(used=24, free=24, largest_free=24, blocks=2)
+
+
+def test_a_last_header_without_room_for_a_body_is_a_defect(memory: ByteMemory, reader: HeapReader) -> None:
+    memory.store_u32(0x1080, 112)
+    assert [str(defect) for defect in reader.validate()] == ["0x000010f8 size = 0x00000000: smaller than 8"]
+
+
+def test_a_heap_end_beyond_the_memory_is_a_defect(memory: ByteMemory, reader: HeapReader) -> None:
+    memory.store_u32(GLOBALS.end, 0x100000)
+    memory.store_u32(0x1080, 0x2000)
+    assert [str(defect) for defect in reader.validate()] == [
+        "0x00000014 heap_end = 0x00100000: there is no memory up to there"
+    ]
+    assert reader.usage().blocks == 5

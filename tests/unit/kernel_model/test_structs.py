@@ -1,0 +1,42 @@
+"""The layouts of spec 1.2 and 1.3."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel_model.structs import BLOCK_HEADER, FREE_BLOCK, MEMMAP, SPINLOCK, StructLayout
+
+
+def offsets(layout: StructLayout) -> dict[str, int]:
+    return {field.name: field.offset for field in layout.fields}
+
+
+def test_layouts_are_those_of_the_specification() -> None:
+    assert offsets(MEMMAP) == {
+        "start_addr": 0,
+        "end_addr": 4,
+        "start_frame": 8,
+        "max_frames": 12,
+        "bitmap": 16,
+    }
+    assert offsets(BLOCK_HEADER) == {"size": 0, "used": 4}
+    assert offsets(FREE_BLOCK) == {"size": 0, "used": 4, "next": 8}
+    assert (MEMMAP.size, BLOCK_HEADER.size, FREE_BLOCK.size, SPINLOCK.size) == (20, 8, 12, 4)
+
+
+def test_an_offset_can_be_asked_for_by_name() -> None:
+    assert MEMMAP.offset("bitmap") == 16
+    with pytest.raises(KeyError, match=r"^'colour'$"):
+        MEMMAP.offset("colour")
+
+
+@pytest.mark.parametrize(("offset", "name"), [(0, "size"), (3, "size"), (4, "used"), (7, "used")])
+def test_a_byte_belongs_to_a_field(offset: int, name: str) -> None:
+    field = BLOCK_HEADER.field_at(offset)
+    assert field is not None
+    assert field.name == name
+
+
+@pytest.mark.parametrize("offset", [-1, 8, 1000])
+def test_a_byte_outside_belongs_to_none(offset: int) -> None:
+    assert BLOCK_HEADER.field_at(offset) is None

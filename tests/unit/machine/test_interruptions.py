@@ -1,0 +1,222 @@
+"""Ctrl-C, and exceptions raised by the code that listens to the machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.errors import BudgetUsedUp
+from emulator.machine.cpu import ProbeAction, ProbeKind
+from emulator.machine.machine import Console, Ending, Machine
+from tests.helpers.guest import machine_of, results_of, symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Counts for a while, or for ever where the first word of `limit` stays 0.
+COUNTING = """
+1:      incl    %ebx
+        cmpl    limit, %ebx
+        jne     1b
+        put     ebx
+        exit    3
+        .data
+        .globl  limit
+limit:  .long   0
+        .text
+"""
+TALKING = "1: movb $10, %al\n outb %al, $0xe9\n jmp 1b"
+
+
+@contextmanager
+def ctrl_c(after_s: float) -> Iterator[None]:
+    """Press Ctrl-C after a while. One that comes too late is waited for, so that it hits no other test."""
+    thread = threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGINT))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+@pytest.fixture(params=["fast", "reference"])
+def mmu(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("max_instructions", [None, 1 << 60], ids=["free", "counted"])
+def test_ctrl_c_interrupts_a_run_that_can_go_on(mmu: str, max_instructions: int | None) -> None:
+    machine = machine_of(COUNTING, mmu=mmu)
+    with ctrl_c(0.05), pytest.raises(KeyboardInterrupt):
+        machine.run(max_instructions=max_instructions, timeout_s=10)
+    counted = machine.cpu.registers().ebx
+    assert counted > 0
+    limit = (counted + 1000) & 0xFFFFFFFF
+    machine.memory.store_u32(symbol(machine, "limit"), limit)
+    assert machine.run(timeout_s=10).exit_value == 3
+    assert results_of(machine, 1) == [limit]
+
+
+def test_ctrl_c_many_times() -> None:
+    machine = machine_of(COUNTING)
+    for _ in range(10):
+        with ctrl_c(0.01), pytest.raises(KeyboardInterrupt):
+            machine.run(timeout_s=10)
+
+
+def test_ctrl_c_while_python_handles_output() -> None:
+    machine = machine_of(TALKING, on_output=lambda _console, _data: time.sleep(0.002))
+    with ctrl_c(0.05), pytest.raises(KeyboardInterrupt):
+        machine.run(timeout_s=10)
+    with ctrl_c(0.05), pytest.raises(KeyboardInterrupt):
+        machine.run(timeout_s=10)
+
+
+def test_ctrl_c_is_not_lost_when_it_comes_inside_a_callback() -> None:
+    def press(_console: Console, _data: bytes) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+    machine = machine_of(TALKING, on_output=press)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            machine.run(timeout_s=10)
+
+
+def test_ctrl_c_inside_a_callback_at_the_end_of_the_run_is_not_lost() -> None:
+    def press(_console: Console, _data: bytes) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    machine = machine_of("movb $0x61, %al\n outb %al, $0xe9\n exit 0", on_output=press)
+    with pytest.raises(KeyboardInterrupt):
+        machine.run()
+
+
+def test_pythons_handler_is_back_after_the_run(mmu: str) -> None:
+    machine = machine_of("hlt", mmu=mmu)
+    machine.run()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_ones_own_is_called_and_the_run_ends() -> None:
+    machine = machine_of(COUNTING)
+    seen: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _frame: seen.append(number))
+    try:
+        with ctrl_c(0.05), pytest.raises(KeyboardInterrupt):
+            machine.run(timeout_s=10)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert seen == [signal.SIGINT]
+
+
+def test_an_ignored_ctrl_c_is_ignored() -> None:
+    machine = machine_of(COUNTING)
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ctrl_c(0.02), pytest.raises(BudgetUsedUp):
+            machine.run(timeout_s=0.1)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def test_a_run_in_another_thread_works_and_ends_with_its_budget() -> None:
+    ended: list[BaseException | object] = []
+
+    def run(machine: Machine) -> None:
+        try:
+            ended.append(machine.run(timeout_s=0.1))
+        except BudgetUsedUp as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=run, args=(machine_of(COUNTING),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [type(each) for each in ended] == [BudgetUsedUp, BudgetUsedUp]
+
+
+class Oops(Exception):
+    """Something went wrong in the code that uses the machine."""
+
+
+def fail(*_arguments: object) -> int:
+    raise Oops
+
+
+@pytest.mark.parametrize("port", [0xE9, 0x3F8])
+def test_an_exception_of_the_listener_ends_the_run(
+    port: int, mmu: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = f"movw $0x{port:x}, %dx\n movb $10, %al\n outb %al, %dx\n 1: jmp 1b"
+    machine = machine_of(source, mmu=mmu, on_output=fail)
+    with pytest.raises(Oops):
+        machine.run(timeout_s=10)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_exception_of_the_listener_at_the_end_of_the_run_is_not_lost(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    calls: list[bytes] = []
+
+    def fail_late(_console: Console, data: bytes) -> None:
+        calls.append(data)
+        if b"z" in data:
+            raise Oops
+
+    source = "".join(f"movb ${byte}, %al\n outb %al, $0xe9\n" for byte in b"abz")
+    machine = machine_of(source + "exit 4", on_output=fail_late)
+    with pytest.raises(Oops):
+        machine.run()
+    assert b"".join(calls) == b"abz"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_machine_goes_on_after_an_exception_of_the_listener() -> None:
+    failing = [True]
+
+    def maybe(_console: Console, _data: bytes) -> None:
+        if failing[0]:
+            raise Oops
+
+    machine = machine_of("movb $10, %al\n outb %al, $0xe9\n movl $8, %ebx\n put ebx\n 1: exit 0\n jmp 1b", on_output=maybe)
+    with pytest.raises(Oops):
+        machine.run()
+    failing[0] = False
+    assert machine.run().ending is Ending.EXIT
+    assert results_of(machine, 1) == [8]
+
+
+def test_an_exception_of_a_probe_ends_the_run(capfd: pytest.CaptureFixture[str]) -> None:
+    machine = machine_of("1: call f\n jmp 1b\nf: ret\n .type f, @function")
+    number = machine.add_callback(fail)
+    machine.cpu.add_probe(symbol(machine, "f"), number, ProbeKind.ENTRY, ProbeAction.TELL)
+    for _ in range(3):
+        with pytest.raises(Oops):
+            machine.run(timeout_s=10)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_only_the_first_of_several_exceptions_comes_out(capfd: pytest.CaptureFixture[str]) -> None:
+    count = iter(range(100))
+
+    def fail_counting(*_arguments: object) -> int:
+        raise Oops(next(count))
+
+    machine = machine_of("call f\n call f\n hlt\nf: ret")
+    number = machine.add_callback(fail_counting)
+    for _ in range(3):
+        machine.cpu.add_probe(symbol(machine, "f"), number, ProbeKind.ENTRY, ProbeAction.TELL)
+    with pytest.raises(Oops, match="^0$"):
+        machine.run()
+    assert capfd.readouterr() == ("", "")
