@@ -191,8 +191,8 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
         (machine.ram.start, machine.ram.end),
         seconds,
         _layers(options, layout),
-        bytes(machine.output[Console.SERIAL]),
-        bytes(machine.output[Console.DEBUG]),
+        bytes(machine.output[Console.SERIAL]) if options.json else b"",
+        bytes(machine.output[Console.DEBUG]) if options.json else b"",
         tuple(machine.screen()) if options.screen else None,
         layout,
     )
@@ -215,7 +215,8 @@ def _ending(machine: Machine, max_instructions: int | None, timeout_s: float | N
         return Ending(how, eip=machine.cpu.registers().eip, error=(type(error).__name__, str(error)))
     instructions = outcome.instructions or None
     if outcome.exit_code is None:
-        return Ending(How.HALTED, None, None, outcome.eip, machine.image.location(outcome.eip), instructions)
+        location = machine.image.location(outcome.eip - 1)  # of the hlt, which is one byte long
+        return Ending(How.HALTED, None, None, outcome.eip, location, instructions)
     return Ending(How.EXIT, outcome.exit_value, outcome.exit_code, outcome.eip, None, instructions)
 
 

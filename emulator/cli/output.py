@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from emulator.cli.status import OutputError
@@ -64,7 +65,8 @@ def write_all(stream: BinaryIO, data: bytes, name: str) -> None:
 def complain(message: str) -> None:
     """Print an error: one line, or for a report its further lines indented as they are."""
     first, *more = message.splitlines() or [""]
-    print(f"kmemu: {printable(first)}", *map(printable, more), sep="\n", file=sys.stderr)
+    with suppress(OSError):  # nobody reads it, then
+        print(f"kmemu: {printable(first)}", *map(printable, more), sep="\n", file=sys.stderr, flush=True)
 
 
 def style_of(stream: TextIO, environment: Mapping[str, str]) -> Style:

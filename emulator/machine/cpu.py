@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from emulator.errors import HostError
-from emulator.native._core import ffi, lib
+from emulator.native import _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ffi, lib = _core.ffi, _core.lib
 
 
 class Reason(IntEnum):
@@ -73,7 +75,9 @@ class Stop(NamedTuple):
         error_code: Of a page fault.
         address: What was accessed: linear for a page fault, physical for unmapped memory; only the page is known.
         problem: Unicorn's own words when it gave up.
-        instructions: Executed by this run; 0 unless they were counted.
+        instructions: Executed by this run, the last block counted whole; 0 unless they were counted.
+        block: Address of that block.
+        block_instructions: How many instructions it has; 0 where all were counted one by one.
     """
 
     reason: Reason
@@ -84,6 +88,8 @@ class Stop(NamedTuple):
     access: Access
     problem: str
     instructions: int
+    block: int
+    block_instructions: int
 
 
 class Registers(NamedTuple):
@@ -260,6 +266,8 @@ class Cpu:
             Access(stop.access),
             problem,
             stop.instructions,
+            stop.block,
+            stop.block_instructions,
         )
 
     def request_stop(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from emulator.machine.cpu import Registers, Stop
 
 PAGE_FAULT = 14
-_LONGEST_INSTRUCTION = 15
+LONGEST_INSTRUCTION = 15
 _ACCESS_WORDS = {Access.READ: "read of", Access.WRITE: "write to", Access.FETCH: "fetch from"}
 _ACCESS_NAMES = {Access.READ: "read", Access.WRITE: "write", Access.FETCH: "fetch"}
 
@@ -56,7 +56,7 @@ def exact_address(code: bytes, registers: Registers, page: int) -> int:
     disassembler = Cs(CS_ARCH_X86, CS_MODE_32)
     disassembler.detail = True
     candidates = [registers.esp, (registers.esp - 4) & 0xFFFFFFFF]
-    for instruction in disassembler.disasm(code[:_LONGEST_INSTRUCTION], registers.eip, 1):
+    for instruction in disassembler.disasm(code[:LONGEST_INSTRUCTION], registers.eip, 1):
         for operand in instruction.operands:
             if operand.type == CS_OP_MEM:
                 base = getattr(registers, instruction.reg_name(operand.mem.base) or "", 0)
@@ -64,6 +64,19 @@ def exact_address(code: bytes, registers: Registers, page: int) -> int:
                 address = base + index * operand.mem.scale + operand.mem.disp
                 candidates.insert(0, address & 0xFFFFFFFF)
     return next((each for each in candidates if each & ~0xFFF == page), page)
+
+
+def instructions_before(code: bytes, start: int, end: int) -> int:
+    """How many instructions lie in [start, end).
+
+    Args:
+        code: The bytes from *start* on.
+        start: Address of the first instruction.
+        end: Address of the instruction that is not counted any more.
+    """
+    from capstone import CS_ARCH_X86, CS_MODE_32, Cs
+
+    return sum(1 for _ in Cs(CS_ARCH_X86, CS_MODE_32).disasm_lite(code[: end - start], start))
 
 
 def guest_stopped(stop: Stop, location: str, address: int, *, has_handler: bool) -> GuestStopped:

@@ -14,8 +14,8 @@ from emulator.devices.uart import Uart
 from emulator.devices.vga_text import VgaText, screen_lines
 from emulator.errors import GuestStopped, UnknownFunction
 from emulator.machine.cpu import Cpu, Reason, Registers
-from emulator.machine.faults import exact_address, guest_stopped
-from emulator.machine.memory import DEFAULT_RAM, MIB, PhysicalMemory, RamWindow, check_ram
+from emulator.machine.faults import LONGEST_INSTRUCTION, exact_address, guest_stopped, instructions_before
+from emulator.machine.memory import DEFAULT_RAM, MIB, PAGE_SIZE, PhysicalMemory, RamWindow, check_ram
 from emulator.machine.ports import PortBus
 
 if TYPE_CHECKING:
@@ -215,7 +215,11 @@ class Machine:
         registers = self.cpu.registers()
         address = stop.address
         if stop.reason in (Reason.UNMAPPED, Reason.EXCEPTION) and address:
-            address = exact_address(self._code(stop.eip), registers, address)
+            address = exact_address(self._code(stop.eip, LONGEST_INSTRUCTION), registers, address)
+        if stop.reason in (Reason.UNMAPPED, Reason.EXCEPTION) and stop.block_instructions:
+            code = self._code(stop.block, stop.eip - stop.block)
+            done = instructions_before(code, stop.block, stop.eip)
+            stop = stop._replace(instructions=stop.instructions - stop.block_instructions + done)
         raise guest_stopped(
             stop,
             self.image.location(stop.eip),
@@ -295,11 +299,12 @@ class Machine:
             self.memory.write(physical, data[:size])
             address, data = address + size & _WORD, data[size:]
 
-    def _code(self, eip: int) -> bytes:
-        physical = self.cpu.translate(eip)
+    def _code(self, address: int, size: int) -> bytes:
+        """Up to *size* bytes at a linear address; fewer where memory or the page ends."""
+        physical = self.cpu.translate(address)
         if physical is None or physical >= len(self.memory):
             return b""
-        return self.memory.read(physical, min(16, len(self.memory) - physical))
+        return self.memory.read(physical, min(size, PAGE_SIZE - physical % PAGE_SIZE))
 
     def _has_handler(self, registers: Registers, vector: int) -> bool:
         """Whether the IDT has a present gate (Intel SDM vol. 3A, 6.11)."""

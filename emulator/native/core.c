@@ -278,7 +278,7 @@ static void run_mark(kc *m, bool start)
 /* -- counting instructions ----------------------------------------------------------------------- */
 
 #define BLOCKS 65536u
-#define TAIL 1024u /* two blocks: no translated block of Unicorn has more than 512 instructions */
+#define TAIL 512u /* no translated block of Unicorn has more instructions */
 
 static uint32_t block_slot(uint32_t pc) { return (pc * 2654435761u) >> 16; }
 
@@ -301,21 +301,34 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
     uint32_t slot = block_slot((uint32_t)address);
     (void)size;
 
+    if (m->one_by_one)
+        return;
     if (m->blocks[slot].pc != (uint32_t)address || !m->blocks[slot].icount) {
         uc_tb tb;
         U.uc_ctl(uc, UC_CTL_READ_WRITE(UC_CTL_TB_REQUEST_CACHE, 2), address, &tb);
         block_learn(m, &tb);
     }
+    if (m->executed + m->blocks[slot].icount + TAIL > m->budget) {
+        kc_end(m, KC_INSTRUCTIONS); /* the check at the start of the block comes after this hook: it is not executed */
+        return;
+    }
     m->executed += m->blocks[slot].icount;
-    if (m->executed + TAIL > m->budget)
-        kc_end(m, KC_INSTRUCTIONS); /* takes effect after this block */
+    m->last_block = (uint32_t)address;
+    m->last_block_count = m->blocks[slot].icount;
+}
+
+static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void *data)
+{
+    kc *m = data;
+    (void)uc, (void)size;
+    m->executed++;
+    m->last_instruction = (uint32_t)address;
 }
 
 static void counting_start(kc *m)
 {
-    if (m->counting)
+    if (m->blocks)
         return;
-    m->counting = true;
     m->blocks = calloc(BLOCKS, sizeof *m->blocks);
     kc_hook(m, UC_HOOK_BLOCK, on_block, m, 1, 0, 0);
     kc_hook(m, UC_HOOK_EDGE_GENERATED, on_new_block, m, 1, 0, 0);
@@ -323,6 +336,14 @@ static void counting_start(kc *m)
 }
 
 /* -- one run ------------------------------------------------------------------------------------- */
+
+/* After the last instruction of a budget: was it hlt? */
+static bool is_halted(kc *m)
+{
+    int64_t at = kc_translate(m, m->last_instruction);
+    return at >= 0 && (uint64_t)at < m->memory_end && m->memory[at] == 0xf4 &&
+           kc_reg(m, UC_X86_REG_EIP) == m->last_instruction + 1;
+}
 
 static int emulate(kc *m, size_t count)
 {
@@ -338,13 +359,22 @@ static int emulate_fast(kc *m)
     return error;
 }
 
-/* Run exactly `count` instructions: Unicorn's own counter, which needs the exit checks that fast code lacks. */
+/* Run at most `count` instructions, one by one: Unicorn's own counter ends the run, which needs the exit checks that
+ * fast code lacks; our hook says how many they were. */
 static int emulate_exactly(kc *m, size_t count)
 {
     kc *before = kc_interpose(NULL);
+    uc_hook counter;
+    int error = U.uc_hook_add(m->uc, &counter, UC_HOOK_CODE, on_instruction, m, 1, 0);
+
+    m->one_by_one = true;
+    m->last_block_count = 0;
     kc_flush_code(m);
-    int error = emulate(m, count);
+    if (!error)
+        error = emulate(m, count);
+    U.uc_hook_del(m->uc, counter);
     kc_flush_code(m);
+    m->one_by_one = false;
     kc_interpose(before);
     return error;
 }
@@ -358,6 +388,9 @@ static void finish(kc *m, int error)
         m->stop.reason = error ? KC_FAILED : KC_HALTED;
     }
     m->stop.eip = kc_reg(m, UC_X86_REG_EIP);
+    bool faulted = m->stop.reason == KC_EXCEPTION || m->stop.reason == KC_UNMAPPED;
+    if (faulted && m->executed && !m->last_block_count && m->stop.eip == m->last_instruction)
+        m->executed--; /* on_instruction() comes before the instruction */
 }
 
 void kc_run(kc *m, uint64_t max_instructions, double seconds, kc_stop *out)
@@ -369,22 +402,21 @@ void kc_run(kc *m, uint64_t max_instructions, double seconds, kc_stop *out)
     memset(&m->stop, 0, sizeof m->stop);
     m->interrupted = 0;
     m->executed = 0;
+    m->last_block_count = 0;
     m->budget = max_instructions ? max_instructions : UINT64_MAX;
     if (max_instructions)
         counting_start(m);
     run_mark(m, true);
     int error = 0;
-    if (!max_instructions || max_instructions > TAIL)
+    if (!max_instructions || max_instructions > 2 * TAIL)
         error = emulate_fast(m);
     else
         m->stop.reason = KC_INSTRUCTIONS;
     if (m->stop.reason == KC_INSTRUCTIONS) {
         m->stop.reason = KC_RUNNING;
         error = emulate_exactly(m, max_instructions - m->executed);
-        if (!error && m->stop.reason == KC_RUNNING) {
-            m->executed = max_instructions;
+        if (!error && m->stop.reason == KC_RUNNING && m->executed == max_instructions && !is_halted(m))
             m->stop.reason = KC_INSTRUCTIONS;
-        }
     }
     run_mark(m, false);
     if (took_sigint)
@@ -393,6 +425,8 @@ void kc_run(kc *m, uint64_t max_instructions, double seconds, kc_stop *out)
         watchdog_end(&dog);
     finish(m, error);
     m->stop.instructions = m->executed;
+    m->stop.block = m->last_block;
+    m->stop.block_instructions = m->last_block_count;
     kc_console_flush(m);
     *out = m->stop;
 }

@@ -35,7 +35,8 @@ typedef struct {
     uint32_t address;
     int32_t access;      /* enum kc_access */
     int32_t uc_error;
-    uint64_t instructions; /* executed by this run; 0 unless counted */
+    uint64_t instructions; /* executed by this run, its last block counted whole; 0 unless counted */
+    uint32_t block, block_instructions; /* the last block, if it was counted whole; else block_instructions is 0 */
 } kc_stop;
 
 typedef struct {

@@ -73,10 +73,9 @@ struct kc {
     /* core.c */
     kc_stop stop;
     volatile sig_atomic_t running, interrupted;
-    bool counting;
-    uint64_t budget; /* instructions still allowed at the last block */
-    uint64_t executed;
-    uint32_t block_icount; /* of the block counted last */
+    uint64_t budget, executed; /* instructions */
+    bool one_by_one;           /* counted by on_instruction(), not by on_block() */
+    uint32_t last_instruction, last_block, last_block_count;
     struct { uint32_t pc, icount; } *blocks;
 
     /* ports.c */

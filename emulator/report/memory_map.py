@@ -77,11 +77,12 @@ def memory_cells(layout: Layout, span: Span, cell_size: int) -> list[Cell]:
         cell_size: Bytes, a multiple of a frame.
     """
     start, end = span
-    step = cell_size // FRAME_SIZE
-    first, last = start // FRAME_SIZE, -(-end // FRAME_SIZE)
-    cells = [
-        _frames_cell(layout.frames, frame, min(frame + step, last)) for frame in range(first, last, step)
-    ]
+    cells = [Cell(Kind.UNMANAGED)] * -(-(end - start) // cell_size)
+    if layout.frames is not None:
+        low = max(layout.frames.window[0] - start, 0) // cell_size
+        high = -(-(min(layout.frames.window[1], end) - start) // cell_size)
+        if low < high:
+            cells[low:high] = _frames_cells(layout.frames, start + low * cell_size, high - low, cell_size)
     for kind in _RANKS:
         for area in layout.areas:
             if area.kind is kind and start < area.end and area.start < end:
@@ -91,13 +92,21 @@ def memory_cells(layout: Layout, span: Span, cell_size: int) -> list[Cell]:
     return cells
 
 
-def _frames_cell(frames: Frames | None, start: int, end: int) -> Cell:
-    if frames is None:
-        return Cell(Kind.UNMANAGED)
-    managed = min(end, frames.end) - max(start, frames.first)
-    if managed <= 0:
-        return Cell(Kind.UNMANAGED)
-    return _share(frames.used_in(start, end), managed)
+def _frames_cells(frames: Frames, start: int, count: int, cell_size: int) -> list[Cell]:
+    """Return *count* cells from address *start* on, all of them in the window at least in part.
+
+    Halves the range until all its frames are alike, because long stretches of memory are.
+    """
+    first, last = start // FRAME_SIZE, (start + count * cell_size) // FRAME_SIZE
+    used, total = frames.used_in(first, last), min(last, frames.end) - max(first, frames.first)
+    if count == 1 or used in (0, total):
+        return [_share(used, total)] * count
+    half = count // 2
+    middle = start + half * cell_size
+    return [
+        *_frames_cells(frames, start, half, cell_size),
+        *_frames_cells(frames, middle, count - half, cell_size),
+    ]
 
 
 def _share(used: int, total: int) -> Cell:
@@ -156,9 +165,17 @@ def _picture(name: str, layout: Layout, span: Span, cell_size: int, style: Style
 
 def _rows(cells: Sequence[Cell], start: int, cell_size: int, style: Style) -> Iterator[str]:
     columns = _columns(style)
-    for index in range(0, len(cells), columns):
-        address = f"0x{start + index * cell_size:08x} "
-        yield address + "".join(_painted(cells[index : index + columns], style))
+    rows = [cells[index : index + columns] for index in range(0, len(cells), columns)]
+    dull = [Cell(Kind.UNMANAGED)] * columns
+    left_out = 0
+    for number, row in enumerate(rows):
+        if row == dull and rows[number - 1 : number + 2] == [dull] * 3:
+            left_out += 1
+            continue
+        if left_out:
+            yield style.paint(f"{'':{_ADDRESS_WIDTH}}({left_out} more of these rows)", DIM)
+            left_out = 0
+        yield f"0x{start + number * columns * cell_size:08x} " + "".join(_painted(row, style))
 
 
 def _painted(cells: Sequence[Cell], style: Style) -> Iterator[str]:

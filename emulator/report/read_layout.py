@@ -66,7 +66,9 @@ def read_layout(machine: Machine, modules: Iterable[Span] = (), *, with_runs: bo
     try:
         litecore = find_litecore(machine)
         if litecore is None:
-            notes = ["frames and heap are unknown: the kernel has not all symbols of LiteCore"]
+            notes = [
+                "frames and heap are unknown: the kernel lacks symbols of LiteCore (kmemu inspect names them)"
+            ]
         else:
             frames, heap, notes = _read_litecore(
                 machine.memory, litecore, len(machine.memory), with_runs=with_runs

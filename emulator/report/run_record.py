@@ -30,8 +30,8 @@ class Ending(NamedTuple):
     Attributes:
         exit_value: What the kernel wrote to the exit device; 0 is success.
         exit_code: What QEMU would exit with.
-        eip: Where the CPU stopped.
-        location: The same for people.
+        eip: Of the next instruction, or of the one that failed.
+        location: Of the last instruction, for people.
         instructions: Executed; None unless they were counted.
         error: The class and the text of what was raised.
     """
@@ -52,8 +52,8 @@ class RunRecord(NamedTuple):
         kernel: As the user named it.
         seconds: Of the host, from the first instruction to the end.
         layers: Layer -> mode. None where the kernel's layers are not known.
-        serial: What the guest sent to COM1.
-        debug: And to port 0xE9.
+        serial: What the guest sent to COM1; not collected where it has been shown already.
+        debug: The same for port 0xE9.
         screen: Lines of the VGA text screen, if they were asked for.
         layout: What memory is used for; None when there was no machine.
     """

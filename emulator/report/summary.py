@@ -21,6 +21,7 @@ _DEFECTS_SHOWN = 5
 
 def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
     """Return the summary, line by line."""
+    yield ""
     yield rule(printable(record.kernel), style)
     layout = record.layout
     if layout is not None:
@@ -50,12 +51,15 @@ def screen_box(lines: Sequence[str], style: Style) -> Iterator[str]:
     shown = list(lines)
     while shown and not shown[-1]:
         shown.pop()
-    width = max(map(len, shown), default=0)
+    if not shown:
+        yield "the screen is blank"
+        return
+    width = max(len(" screen ") + 1, *map(len, shown))
     across, corners, down = ("─", "┌┐└┘", "│") if style.unicode else ("-", "++++", "|")
     yield f"{corners[0]}{(across + ' screen ').ljust(width, across)}{corners[1]}"
     for line in shown:
         yield f"{down}{line:{width}}{down}"
-    yield f"{corners[2]}{across * max(width, len(' screen ') + 1)}{corners[3]}"
+    yield f"{corners[2]}{across * width}{corners[3]}"
 
 
 def rule(text: str, style: Style) -> str:

@@ -76,10 +76,11 @@ static inline bool is_eights_up_to(uint32_t value, uint32_t limit)
 /* Can this be the header of a block? The address may be anything: nothing outside the heap is read. */
 static inline bool block_is_sound(const struct block_header *block)
 {
-    uint32_t offset = (uint32_t)(uintptr_t)block - heap_start;
-    uint32_t room = heap_end - heap_start; /* 0, or at least BLOCK_MIN */
+    uint32_t address = (uint32_t)(uintptr_t)block;
+    uint32_t offset = address - heap_start;
+    uint32_t room = heap_end > heap_start ? heap_end - heap_start : 0;
 
-    return room != 0 && is_eights_up_to(offset, room - BLOCK_MIN) &&
+    return room >= BLOCK_MIN && address % BLOCK_ALIGNMENT == 0 && offset <= room - BLOCK_MIN &&
            is_eights_up_to(block->size - BODY_MIN, room - BLOCK_MIN - offset) && block->used <= 1;
 }
 

@@ -23,15 +23,15 @@ LOCKS: Final = ("memmap_lock", "heap_lock")
 
 
 class Subject(Protocol):
-    """A kernel right after ``memory_init()`` with the default settings, whose functions can be called.
+    """A kernel right after ``memory_init()`` with the default settings, whose functions can be called."""
 
-    Attributes:
-        memory: Its memory: the first 640 KiB and 0x00100000 up to at least 0x00500000.
-        symbols: Addresses of the C names: functions, globals and ``__end``.
-    """
+    @property
+    def memory(self) -> Memory:
+        """Its memory: the first 640 KiB and 0x00100000 up to at least 0x00500000."""
 
-    memory: Memory
-    symbols: Mapping[str, int]
+    @property
+    def symbols(self) -> Mapping[str, int]:
+        """Addresses of the C names: globals, ``__end`` and, on the firmware, functions."""
 
     @property
     def console(self) -> str:

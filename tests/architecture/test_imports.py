@@ -1,0 +1,56 @@
+"""Which room may import what: design/architecture.md, as contracts in pyproject.toml."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(path for package in ("emulator", "kernel_model") for path in (ROOT / package).rglob("*.py"))
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return the names of all modules that a file imports, wherever in it."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules.add(node.module)
+    return modules
+
+
+def test_the_contracts_of_import_linter_hold() -> None:
+    program = Path(sys.executable).with_name("lint-imports")
+    assert program.exists(), f"import-linter is not installed beside {sys.executable}"
+    done = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_are_sources_to_look_at() -> None:
+    assert len(SOURCES) > 20
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_imports_the_python_binding_of_unicorn(path: Path) -> None:
+    """The core reaches libunicorn by itself; the binding would cost its import time at every start."""
+    assert not [module for module in imported_modules(path) if module.split(".")[0] == "unicorn"]
+
+
+def test_booting_a_kernel_imports_neither_unicorn_nor_slow_modules() -> None:
+    program = """
+import sys
+from emulator.boot.builtin import resolve
+from emulator.boot.image import KernelImage
+from emulator.machine.machine import Machine
+Machine(KernelImage.read(resolve("firmware:demo"))).run()
+print(*sorted(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {module.split(".")[0] for module in done.stdout.split()}
+    assert "emulator" in loaded
+    assert sorted(loaded & {"unicorn", "capstone", "elftools", "asyncio", "unittest"}) == []

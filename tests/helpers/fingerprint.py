@@ -1,0 +1,41 @@
+"""Runs a built-in kernel and prints what two equal runs must have in common.
+
+Also a program, so that runs in several processes can be compared: python -m tests.helpers.fingerprint NAME "COMMAND LINE"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+
+from emulator.boot.builtin import resolve
+from emulator.boot.image import KernelImage
+from emulator.machine.machine import Console, Machine
+from emulator.machine.recording import record
+
+FUNCTIONS = ("kmalloc", "kfree", "alloc_frame", "alloc_frames", "free_frame", "free_frames", "memset")
+CAPACITY = 1 << 17
+
+
+def fingerprint(name: str, command_line: str) -> dict[str, str]:
+    """Return the end of a run: outcome, registers, and digests of all events, of all RAM and of the output."""
+    machine = Machine(KernelImage.read(resolve(f"firmware:{name}")), command_line=command_line)
+    recording = record(machine, FUNCTIONS, CAPACITY)
+    outcome = machine.run(timeout_s=60)
+    return {
+        "outcome": repr(outcome),
+        "registers": repr(machine.cpu.registers()),
+        "event count": str(recording.count),
+        "events": _digest(repr(recording.events()).encode()),
+        "memory": _digest(machine.memory.read(0, len(machine.memory))),
+        "text": "".join(_digest(machine.output[console]) for console in Console),
+    }
+
+
+def _digest(data: bytes | bytearray) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(fingerprint(sys.argv[1], sys.argv[2])))

@@ -1,0 +1,57 @@
+"""Two runs are the same: events, RAM and text; in one process, in two, and on a host that is busy."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from emulator.boot.builtin import KERNELS
+from tests.helpers.fingerprint import fingerprint
+
+ROOT = Path(__file__).parents[2]
+LONG = ("stress", "calls=60000 seed=11")
+
+
+def start(name: str, command_line: str, hash_seed: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.helpers.fingerprint", name, command_line]
+    return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def result(process: subprocess.Popen[str]) -> dict[str, str]:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    found: dict[str, str] = json.loads(output)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if name != "stress"])
+def test_two_processes_run_alike(name: str) -> None:
+    processes = [start(name, "", hash_seed) for hash_seed in ("1", "2")]
+    first, second = map(result, processes)
+    assert first == second
+
+
+def test_a_long_run_is_the_same_in_one_process_in_two_and_under_load() -> None:
+    quiet = [fingerprint(*LONG) for _ in range(2)]
+    with ExitStack() as stack:
+        for _ in range(2):
+            busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            stack.callback(busy.kill)
+        loaded = [result(process) for process in [start(*LONG, hash_seed) for hash_seed in ("0", "random")]]
+    assert int(quiet[0]["event count"]) > 100_000
+    assert quiet[0] == quiet[1] == loaded[0] == loaded[1]
+
+
+def test_another_seed_gives_other_events_and_other_ram() -> None:
+    """So the comparison above would see a difference."""
+    first, second = (fingerprint("stress", f"calls=2000 seed={seed}") for seed in (1, 2))
+    assert first["events"] != second["events"]
+    assert first["memory"] != second["memory"]
+    assert first["text"] != second["text"]

@@ -1,0 +1,37 @@
+"""The fast MMU and the reference MMU: every scenario kernel ends the same under both."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from emulator.boot.builtin import KERNELS, resolve
+from emulator.boot.image import KernelImage
+from emulator.machine.machine import Console, Machine
+from emulator.machine.recording import record
+
+ALLOCATORS = ("kmalloc", "kfree", "alloc_frame", "alloc_frames", "free_frame", "free_frames")
+
+
+def ended(name: str, mmu: Literal["fast", "reference"]) -> dict[str, object]:
+    command_line = "calls=40000" if name == "stress" else ""
+    machine = Machine(KernelImage.read(resolve(f"firmware:{name}")), command_line=command_line, mmu=mmu)
+    recording = record(machine, ALLOCATORS, 1 << 16)
+    outcome = machine.run(timeout_s=60)
+    return {
+        "exit code": outcome.exit_code,
+        "eip": outcome.eip,
+        "registers": machine.cpu.registers(),
+        "text": [bytes(machine.output[console]) for console in Console],
+        "events": recording.events(),
+        "memory": machine.memory.read(0, len(machine.memory)),
+    }
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_both_mmus_end_alike(name: str) -> None:
+    fast, reference = ended(name, "fast"), ended(name, "reference")
+    for what, value in fast.items():
+        assert value == reference[what], what
+    assert fast["events"]
