@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from emulator.boot.image import KernelImage
     from emulator.errors import EmulatorError
-    from emulator.hle.layers import Mode
+    from emulator.hle.layers import Mode, attach_layers, find_litecore
     from emulator.machine.machine import Console, Machine, Outcome, Snapshot
     from emulator.machine.memory import RamWindow
 
@@ -30,6 +30,8 @@ __all__ = [
     "RamWindow",
     "Snapshot",
     "__version__",
+    "attach_layers",
+    "find_litecore",
     "new_machine",
 ]
 
@@ -42,6 +44,8 @@ _HOMES = {
     "Outcome": "emulator.machine.machine",
     "RamWindow": "emulator.machine.memory",
     "Snapshot": "emulator.machine.machine",
+    "attach_layers": "emulator.hle.layers",
+    "find_litecore": "emulator.hle.layers",
 }
 
 
@@ -92,17 +96,21 @@ def new_machine(  # noqa: PLR0913 - the machine's description
     return machine
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used."""
+def _public(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
     if name == "__version__":
         return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib  # see above
+    import importlib
 
     value: object = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for a public one
+    __getattr__ = _public
 
 
 def _version() -> str:

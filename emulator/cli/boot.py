@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from emulator.cli import arguments
-from emulator.cli.output import Output, complain, write_all
+from emulator.cli.output import Output, complain
 from emulator.cli.status import CommandLineError, OutputError, Status
-from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, UnknownKernel, UnknownLayer
+from emulator.errors import BadImage, BudgetUsedUp, EmulatorError, GuestStopped, UnknownKernel, UnknownLayer
 from emulator.report.run_record import Ending, How, RunRecord
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from typing import BinaryIO
+    from typing import BinaryIO, Self
 
     from emulator.machine.machine import Console, Machine
     from emulator.report.areas import Span
     from emulator.report.layout import Layout
 
+USAGE = "kmemu boot [KERNEL.elf | firmware:NAME] [options]"
 HELP = "run a kernel"
-DESCRIPTION = "Runs a kernel, shows its console as it appears, and at the end what it did with its memory."
+DESCRIPTION = """\
+Runs a kernel, shows its console as it appears, and at the end what it did with
+its memory."""
 EPILOG = """\
 examples:
   kmemu boot                                   the built-in kernel firmware:demo
@@ -104,26 +108,25 @@ def run(options: Namespace) -> Status:
         return _list_kernels(output)
     if options.json and options.serial == "-":
         raise CommandLineError("--json and --serial - cannot both have standard output")
-    console = _ConsoleWriter(output, to_output=not options.json)
-    try:
-        machine = _load(options, console)
-    except CommandLineError:
-        raise
-    except EmulatorError as error:
-        if options.json:
-            ending = Ending(How.NOT_RUN, error=(type(error).__name__, str(error)))
-            _show_json(RunRecord(options.kernel, ending), Status.NOT_RUN, output)
-        raise
-    if options.serial not in (None, "-"):
-        console.send_serial_to(options.serial)
-    record = _run(machine, options)
-    status, message = _judge(record)
+    with _ConsoleWriter(output, to_output=not options.json) as console:
+        try:
+            machine = _load(options, console)
+        except EmulatorError as error:
+            if options.json:
+                ending = Ending(How.NOT_RUN, error=(type(error).__name__, str(error)))
+                _show_json(RunRecord(options.kernel, ending), Status.NOT_RUN, output)
+            raise
+        if options.serial not in (None, "-"):
+            console.send_serial_to(options.serial)
+        record = _run(machine, options)
+    status, complaint = _judge(record)
     if options.json:
         _show_json(record, status, output)
     else:
         _show(record, options, output)
-    if message:
-        complain(message)
+    if complaint:
+        output.end_line()
+        complain(complaint[0], complaint[1:])
     return status
 
 
@@ -137,18 +140,37 @@ class _ConsoleWriter:
         self._name = ""
 
     def send_serial_to(self, name: str) -> None:
-        """Write what the guest sends to COM1 to a file from now on."""
-        try:
-            self._file = open(name, "wb", buffering=0)  # noqa: PTH123, SIM115 - open until the process ends
-        except OSError as error:
-            raise OutputError(f"cannot write {name}: {error.strerror}") from error
+        """Write what the guest sends to COM1 to a file from now on.
+
+        Raises:
+            OutputError: It cannot be opened.
+        """
         self._name = name
+        try:
+            self._file = open(name, "wb")  # noqa: PTH123, SIM115 - closed at the end of the run
+        except OSError as error:
+            raise self._failure(error) from error
 
     def __call__(self, console: Console, data: bytes) -> None:
         if self._file is not None and console.name == "SERIAL":
-            write_all(self._file, data, self._name)
+            try:
+                self._file.write(data)
+                self._file.flush()
+            except OSError as error:
+                raise self._failure(error) from error
         elif self._to_output:
             self._output.raw(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # of a write that has failed before
+                self._file.close()
+
+    def _failure(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self._name}: {error.strerror}")
 
 
 def _list_kernels(output: Output) -> Status:
@@ -215,9 +237,18 @@ def _ending(machine: Machine, max_instructions: int | None, timeout_s: float | N
         return Ending(how, eip=machine.cpu.registers().eip, error=(type(error).__name__, str(error)))
     instructions = outcome.instructions or None
     if outcome.exit_code is None:
-        location = machine.image.location(outcome.eip - 1)  # of the hlt, which is one byte long
-        return Ending(How.HALTED, None, None, outcome.eip, location, instructions)
+        return Ending(
+            How.HALTED, None, None, outcome.eip, _location_of_hlt(machine, outcome.eip), instructions
+        )
     return Ending(How.EXIT, outcome.exit_value, outcome.exit_code, outcome.eip, None, instructions)
+
+
+def _location_of_hlt(machine: Machine, next_eip: int) -> str:
+    eip = next_eip - 1  # it is one byte long
+    try:
+        return machine.image.location(eip)
+    except BadImage:  # a damaged symbol table
+        return f"0x{eip:08x}"
 
 
 def _layers(options: Namespace, layout: Layout) -> dict[str, str] | None:
@@ -229,23 +260,20 @@ def _layers(options: Namespace, layout: Layout) -> dict[str, str] | None:
     return dict.fromkeys(LAYERS, "native") | {name: mode.value for name, mode in options.layer}
 
 
-def _judge(record: RunRecord) -> tuple[Status, str]:
-    """Return the exit status, and the line for standard error if there is something to say."""
+def _judge(record: RunRecord) -> tuple[Status, list[str]]:
+    """Return the exit status, and what standard error has to say: no, one or, for a report, several lines."""
     ending = record.ending
     status = _STATUS[ending.how]
     if ending.error:
-        return status, ending.error[1]
+        text = ending.error[1]
+        return status, text.splitlines() if ending.how is How.DIVERGED else [text]
     if ending.exit_value:
-        return (
-            Status.FINDINGS,
-            f"the kernel exited with value {ending.exit_value} (exit code {ending.exit_code} in QEMU)",
-        )
+        code = f"(exit code {ending.exit_code} in QEMU)"
+        return Status.FINDINGS, [f"the kernel exited with value {ending.exit_value} {code}"]
     if ending.how is How.INTERRUPTED:
-        return status, "interrupted"
+        return status, ["interrupted"]
     defects = record.layout.heap.defects if record.layout and record.layout.heap else ()
-    if defects:
-        return Status.FINDINGS, f"the heap is damaged: {defects[0]}"
-    return status, ""
+    return (Status.FINDINGS, [f"the heap is damaged: {defects[0]}"]) if defects else (status, [])
 
 
 def _show(record: RunRecord, options: Namespace, output: Output) -> None:

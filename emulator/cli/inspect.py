@@ -10,10 +10,11 @@ from emulator.cli.status import Status
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+USAGE = "kmemu inspect KERNEL.elf | firmware:NAME [--json]"
 HELP = "show what a kernel file holds"
-DESCRIPTION = (
-    "Shows segments, entry, symbols and Multiboot header of a kernel, and which layers can be modelled."
-)
+DESCRIPTION = """\
+Shows segments, entry, symbols and Multiboot header of a kernel, and which of
+its layers can be modelled."""
 EPILOG = ""
 
 

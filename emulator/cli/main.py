@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 _OBJECTS_BEFORE_COLLECTION = 50_000
 _EXAMPLES = """\
 examples:
-  kmemu boot                              boot the built-in demo kernel
-  kmemu boot kernel.elf --ram 64M         boot a kernel of your own
-  kmemu boot --layer heap=lockstep        check the kernel's heap against the model
-  kmemu inspect kernel.elf                show what a kernel file holds
+  kmemu boot                         boot the built-in demo kernel
+  kmemu boot kernel.elf --ram 64M    boot a kernel of your own
+  kmemu boot --layer heap=lockstep   check the kernel's heap against the model
+  kmemu inspect kernel.elf           show what a kernel file holds
 
-exit status: 0 all good, 1 findings, 2 wrong command line, 3 the kernel could not be
-loaded or run, 4 budget used up
+exit status:
+  0 all good, 1 findings, 2 the command line was wrong,
+  3 the kernel could not be loaded or run, 4 budget used up
 """
 
 
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return Status.PIPE_CLOSED
-    except OSError as error:  # printing the help failed; everything else says by itself what it was about
+    except OSError as error:  # whatever else is read or written has errors of its own
         _forget_stdout()
         complain(f"cannot write standard output: {error.strerror}")
         return Status.NOT_RUN
@@ -83,7 +84,7 @@ class _Parser(ArgumentParser):
 
 
 def _formatter(prog: str) -> RawDescriptionHelpFormatter:
-    return RawDescriptionHelpFormatter(prog, max_help_position=30, width=90)
+    return RawDescriptionHelpFormatter(prog, max_help_position=26, width=80)
 
 
 class _Version(Action):
@@ -99,7 +100,7 @@ class _Version(Action):
 def _parser() -> _Parser:
     parser = _Parser(
         prog="kmemu",
-        description="Boots an i386 kernel, runs or replaces its memory management, and shows what it did.",
+        description="Boots an i386 kernel and shows what it does with its memory.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
@@ -107,7 +108,7 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, module in (("boot", boot), ("inspect", inspect)):
         command = commands.add_parser(
-            name, help=module.HELP, description=module.DESCRIPTION, epilog=module.EPILOG
+            name, usage=module.USAGE, help=module.HELP, description=module.DESCRIPTION, epilog=module.EPILOG
         )
         module.add_arguments(command)
         command.set_defaults(command=module.run)

@@ -7,16 +7,18 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from emulator.cli.status import OutputError
 from emulator.report.style import WIDTH_MAX, WIDTH_MIN, Style, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import BinaryIO, TextIO
+    from typing import TextIO
 
 
 class Output:
-    """Standard output, for text and for bytes in the order in which they come."""
+    """Standard output, for text and for bytes in the order in which they come.
+
+    What goes wrong is an `OSError`, for `main` to explain.
+    """
 
     def __init__(self) -> None:
         self._stream = sys.stdout
@@ -30,8 +32,14 @@ class Output:
     def raw(self, data: bytes) -> None:
         """Write bytes, at once."""
         if data:
-            write_all(self._stream.buffer, data, "standard output")
+            self._stream.buffer.write(data)
+            self._stream.buffer.flush()
             self._at_line_start = data.endswith(b"\n")
+
+    def end_line(self) -> None:
+        """End an unfinished line on a terminal, so that an error does not continue it. A pipe gets bytes as they are."""
+        if not self._at_line_start and self._stream.isatty():
+            self.raw(b"\n")
 
     def lines(self, lines: Iterable[str]) -> None:
         """Write lines of text, on lines of their own. What the encoding lacks becomes a question mark."""
@@ -46,37 +54,21 @@ class Output:
         self.lines([json.dumps(document, indent=2)])
 
 
-def write_all(stream: BinaryIO, data: bytes, name: str) -> None:
-    """Write and flush.
-
-    Raises:
-        BrokenPipeError: Nobody reads any more.
-        OutputError: It cannot be written.
-    """
-    try:
-        stream.write(data)
-        stream.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write {name}: {error.strerror}") from error
-
-
-def complain(message: str) -> None:
-    """Print an error: one line, or for a report its further lines indented as they are."""
-    first, *more = message.splitlines() or [""]
+def complain(message: str, details: Iterable[str] = ()) -> None:
+    """Print an error on standard error: one line, whatever it holds, and for a report its further lines."""
     with suppress(OSError):  # nobody reads it, then
-        print(f"kmemu: {printable(first)}", *map(printable, more), sep="\n", file=sys.stderr, flush=True)
+        print(f"kmemu: {printable(message)}", *map(printable, details), sep="\n", file=sys.stderr, flush=True)
 
 
 def style_of(stream: TextIO, environment: Mapping[str, str]) -> Style:
     """Find out what a stream can show.
 
-    Colour needs a terminal that is not dumb, and no NO_COLOR (https://no-color.org). Without a locale Python assumes
-    UTF-8; we do not, because that is where old terminals are found.
+    Colour needs a terminal that is not dumb, and no NO_COLOR (https://no-color.org).
     """
     is_terminal = stream.isatty()
-    colour = is_terminal and not environment.get("NO_COLOR") and environment.get("TERM", "dumb") != "dumb"
+    colour = (
+        is_terminal and not environment.get("NO_COLOR") and environment.get("TERM", "") not in ("", "dumb")
+    )
     return Style(
         _width(stream, environment, is_terminal=is_terminal), colour, _is_unicode(stream, environment)
     )
@@ -91,10 +83,9 @@ def _width(stream: TextIO, environment: Mapping[str, str], *, is_terminal: bool)
 
 
 def _is_unicode(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    if stream.encoding.lower().replace("-", "") != "utf8":
-        return False
+    """Without a locale Python assumes UTF-8; we do not, because that is where old terminals are found."""
     get = environment.get
-    locale = get("LC_ALL") or get("LC_CTYPE") or get("LANG") or "C"
-    if locale == "C.UTF-8" and not get("LC_ALL") and get("LANG", "C") in ("", "C", "POSIX"):
-        return False  # set by Python itself where no locale was (PEP 538)
-    return locale not in ("C", "POSIX")
+    locale = get("LC_ALL") or get("LC_CTYPE") or get("LANG") or ""
+    if locale == "C.UTF-8" and not get("LC_ALL") and get("LANG", "") in ("", "C", "POSIX"):
+        return False  # Python itself sets LC_CTYPE to this where there is no locale (PEP 538)
+    return all("utf8" in name.lower().replace("-", "") for name in (locale, stream.encoding))

@@ -22,4 +22,4 @@ class CommandLineError(Exception):
 
 
 class OutputError(Exception):
-    """Output cannot be written; the text says which and why."""
+    """A file for output cannot be written; the text says which and why."""

@@ -7,6 +7,7 @@ import time at every start, and calls through cffi cost a third of calls through
 from __future__ import annotations
 
 import importlib.util
+import struct
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
@@ -74,6 +75,7 @@ class Stop(NamedTuple):
         vector: Of the exception.
         error_code: Of a page fault.
         address: What was accessed: linear for a page fault, physical for unmapped memory; only the page is known.
+        linear: The linear page in both cases.
         problem: Unicorn's own words when it gave up.
         instructions: Executed by this run, the last block counted whole; 0 unless they were counted.
         block: Address of that block.
@@ -85,6 +87,7 @@ class Stop(NamedTuple):
     vector: int
     error_code: int
     address: int
+    linear: int
     access: Access
     problem: str
     instructions: int
@@ -148,8 +151,7 @@ class CpuClient(Protocol):
         """A probe that tells Python; the result is the new EAX for a probe with REPLACE."""
 
 
-_REGISTER_FIELDS = Registers._fields
-_GENERAL = Registers._fields[:10]
+_REGISTER_WORDS = struct.Struct(f"<{len(Registers._fields)}I")  # kc_registers has the same order
 
 
 @cache
@@ -193,8 +195,11 @@ class Cpu:
         self.memory = memoryview(ffi.buffer(lib.kc_memory(self._core), memory_end))
         self._stop = ffi.new("kc_stop *")
         self._registers = ffi.new("kc_registers *")
+        self._register_bytes = memoryview(ffi.buffer(self._registers))
         self._touched = ffi.new("kc_touched **")
         self._ring_capacity = 0
+        self._snapshots: list[int] = []  # numbers, the outermost first
+        self._snapshots_taken = 0
 
     # -- set-up ------------------------------------------------------------------------------------
 
@@ -227,12 +232,11 @@ class Cpu:
     def registers(self) -> Registers:
         """All registers."""
         lib.kc_get_registers(self._core, self._registers)
-        return Registers(*(getattr(self._registers, name) for name in _REGISTER_FIELDS))
+        return Registers._make(_REGISTER_WORDS.unpack(self._register_bytes))
 
     def set_registers(self, registers: Registers) -> None:
         """Write the general registers, EIP and EFLAGS; the others are left alone."""
-        for name in _GENERAL:
-            setattr(self._registers, name, getattr(registers, name))
+        _REGISTER_WORDS.pack_into(self._register_bytes, 0, *registers)
         lib.kc_set_registers(self._core, self._registers)
 
     def translate(self, linear: int) -> int | None:
@@ -263,6 +267,7 @@ class Cpu:
             stop.vector,
             stop.error_code,
             stop.address,
+            stop.linear,
             Access(stop.access),
             problem,
             stop.instructions,
@@ -285,25 +290,45 @@ class Cpu:
     # -- snapshots ---------------------------------------------------------------------------------
 
     def snapshot(self) -> int:
-        """Keep the state of memory and registers. Returns the snapshot's depth, 0 for the outermost.
+        """Keep the state of memory and registers. Returns the snapshot's number; numbers are not used again.
 
         Raises:
             HostError: Too many nested snapshots, or no memory left.
         """
-        depth: int = lib.kc_snapshot(self._core)
-        if depth < 0:
+        if lib.kc_snapshot(self._core) < 0:
             raise HostError("cannot take another snapshot inside this one")
-        return depth
+        self._snapshots_taken += 1
+        self._snapshots.append(self._snapshots_taken)
+        return self._snapshots_taken
 
-    def reset(self, depth: int) -> None:
-        """Return to a snapshot; those taken inside it are gone."""
+    def reset(self, snapshot: int) -> None:
+        """Return to a snapshot; those taken inside it are gone.
+
+        Raises:
+            HostError: It is gone itself.
+        """
+        depth = self._depth(snapshot)
         if lib.kc_reset(self._core, depth):
-            raise HostError(f"cannot return to snapshot {depth}")
+            raise HostError(f"the host cannot return to snapshot {snapshot}")
+        del self._snapshots[depth + 1 :]
 
-    def discard(self, depth: int) -> None:
-        """Forget a snapshot and those inside it."""
+    def discard(self, snapshot: int) -> None:
+        """Forget a snapshot and those inside it.
+
+        Raises:
+            HostError: It is gone already.
+        """
+        depth = self._depth(snapshot)
         if lib.kc_discard(self._core, depth):
-            raise HostError(f"cannot forget snapshot {depth}")
+            raise HostError(f"the host cannot forget snapshot {snapshot}")
+        del self._snapshots[depth:]
+
+    def _depth(self, snapshot: int) -> int:
+        if snapshot not in self._snapshots:
+            raise HostError(
+                f"snapshot {snapshot} is gone: an outer one was reset or discarded, or it was itself"
+            )
+        return self._snapshots.index(snapshot)
 
     # -- probes ------------------------------------------------------------------------------------
 

@@ -40,30 +40,45 @@ EXCEPTION_NAMES = {
 }
 
 
-def exact_address(code: bytes, registers: Registers, page: int) -> int:
+def exact_address(code: bytes, registers: Registers, page: int, access: Access) -> int:
     """The address that an instruction accesses in a page.
 
     Args:
         code: The instruction's bytes (and what follows).
         registers: At the instruction.
         page: Address of the page that the access faulted in.
+        access: How it was accessed.
 
     Returns:
-        The exact address if an operand, or the stack pointer, leads into that page; else *page*.
+        The exact address if the instruction's own address, an operand or the stack pointer leads into that page; else
+        *page* (as for the second page of an access across a page's end).
     """
-    from capstone import CS_ARCH_X86, CS_MODE_32, CS_OP_MEM, Cs
+    if access is Access.FETCH:
+        candidates = [registers.eip]
+    else:
+        stack = registers.esp if access is Access.READ else registers.esp - 4 & 0xFFFFFFFF
+        matching, others = _operand_addresses(code, registers, access)
+        candidates = [*matching, stack, *others]
+    return next((each for each in candidates if each & ~0xFFF == page), page)
+
+
+def _operand_addresses(code: bytes, registers: Registers, access: Access) -> tuple[list[int], list[int]]:
+    """Addresses of an instruction's memory operands: those accessed so, and the others."""
+    from capstone import CS_AC_READ, CS_AC_WRITE, CS_ARCH_X86, CS_MODE_32, CS_OP_MEM, Cs
 
     disassembler = Cs(CS_ARCH_X86, CS_MODE_32)
     disassembler.detail = True
-    candidates = [registers.esp, (registers.esp - 4) & 0xFFFFFFFF]
+    wanted = CS_AC_READ if access is Access.READ else CS_AC_WRITE
+    matching: list[int] = []
+    others: list[int] = []
     for instruction in disassembler.disasm(code[:LONGEST_INSTRUCTION], registers.eip, 1):
         for operand in instruction.operands:
             if operand.type == CS_OP_MEM:
                 base = getattr(registers, instruction.reg_name(operand.mem.base) or "", 0)
                 index = getattr(registers, instruction.reg_name(operand.mem.index) or "", 0)
-                address = base + index * operand.mem.scale + operand.mem.disp
-                candidates.insert(0, address & 0xFFFFFFFF)
-    return next((each for each in candidates if each & ~0xFFF == page), page)
+                address = base + index * operand.mem.scale + operand.mem.disp & 0xFFFFFFFF
+                (matching if operand.access & wanted else others).append(address)
+    return matching, others
 
 
 def instructions_before(code: bytes, start: int, end: int) -> int:
@@ -108,8 +123,7 @@ def guest_stopped(stop: Stop, location: str, address: int, *, has_handler: bool)
 def _exception(stop: Stop, location: str, address: int, *, has_handler: bool) -> GuestException:
     name = EXCEPTION_NAMES.get(stop.vector, f"interrupt 0x{stop.vector:02x}")
     if stop.vector == PAGE_FAULT:
-        words = _ACCESS_WORDS[Access.WRITE if stop.error_code & 2 else Access.READ]
-        name += f", {words} 0x{address:08x}, error code 0x{stop.error_code:x},"
+        name += f", {_ACCESS_WORDS[stop.access]} 0x{address:08x}, error code 0x{stop.error_code:x},"
     handler = (
         "not delivered: this version runs no interrupt handlers" if has_handler else "no handler in the IDT"
     )

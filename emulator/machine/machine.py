@@ -14,7 +14,13 @@ from emulator.devices.uart import Uart
 from emulator.devices.vga_text import VgaText, screen_lines
 from emulator.errors import GuestStopped, UnknownFunction
 from emulator.machine.cpu import Cpu, Reason, Registers
-from emulator.machine.faults import LONGEST_INSTRUCTION, exact_address, guest_stopped, instructions_before
+from emulator.machine.faults import (
+    LONGEST_INSTRUCTION,
+    PAGE_FAULT,
+    exact_address,
+    guest_stopped,
+    instructions_before,
+)
 from emulator.machine.memory import DEFAULT_RAM, MIB, PAGE_SIZE, PhysicalMemory, RamWindow, check_ram
 from emulator.machine.ports import PortBus
 
@@ -77,7 +83,7 @@ class Snapshot:
     As a context manager it comes back at the end of the block and is gone then.
     """
 
-    __slots__ = ("_bus", "_cpu", "_depth", "_devices", "_output")
+    __slots__ = ("_bus", "_cpu", "_devices", "_number", "_output")
 
     def __init__(self, cpu: Cpu, bus: PortBus, output: dict[Console, bytearray]) -> None:
         cpu.flush_console()
@@ -85,18 +91,18 @@ class Snapshot:
         self._bus = bus
         self._output = tuple((text, len(text)) for text in output.values())
         self._devices = bus.save()
-        self._depth = cpu.snapshot()
+        self._number = cpu.snapshot()
 
     def reset(self) -> None:
         """Put the machine back: memory, CPU, devices, collected output. Snapshots taken since then are gone."""
-        self._cpu.reset(self._depth)
+        self._cpu.reset(self._number)
         self._bus.restore(self._devices)
         for text, size in self._output:
             del text[size:]
 
     def discard(self) -> None:
         """Forget this snapshot and those taken inside it; the machine stays as it is."""
-        self._cpu.discard(self._depth)
+        self._cpu.discard(self._number)
 
     def __enter__(self) -> Self:
         return self
@@ -214,8 +220,9 @@ class Machine:
             raise KeyboardInterrupt
         registers = self.cpu.registers()
         address = stop.address
-        if stop.reason in (Reason.UNMAPPED, Reason.EXCEPTION) and address:
-            address = exact_address(self._code(stop.eip, LONGEST_INSTRUCTION), registers, address)
+        if stop.reason is Reason.UNMAPPED or (stop.reason is Reason.EXCEPTION and stop.vector == PAGE_FAULT):
+            code = self._code(stop.eip, LONGEST_INSTRUCTION)
+            address |= exact_address(code, registers, stop.linear, stop.access) & (PAGE_SIZE - 1)
         if stop.reason in (Reason.UNMAPPED, Reason.EXCEPTION) and stop.block_instructions:
             code = self._code(stop.block, stop.eip - stop.block)
             done = instructions_before(code, stop.block, stop.eip)

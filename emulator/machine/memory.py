@@ -72,62 +72,57 @@ class PhysicalMemory:
     Every access outside raises `OutsideMemory`.
     """
 
-    __slots__ = ("_bytes", "_readable", "_words")
+    __slots__ = ("_bytes", "_readable", "_size", "_words")
 
     def __init__(self, buffer: memoryview) -> None:
         self._bytes = buffer.cast("B")
         self._words = self._bytes.cast("I")
         self._readable = self._bytes.toreadonly()
+        self._size = len(self._bytes)
 
     def __len__(self) -> int:
-        return len(self._bytes)
+        return self._size
 
     def load_u8(self, address: int) -> int:
         """Return the byte at *address*."""
-        try:
-            return self._bytes[address]
-        except IndexError:
-            raise OutsideMemory(address, 1) from None
+        if not 0 <= address < self._size:
+            raise OutsideMemory(address, 1)
+        return self._bytes[address]
 
     def store_u8(self, address: int, value: int) -> None:
         """Write one byte, 0 to 255."""
-        try:
-            self._bytes[address] = value
-        except IndexError:
-            raise OutsideMemory(address, 1) from None
+        if not 0 <= address < self._size:
+            raise OutsideMemory(address, 1)
+        self._bytes[address] = value
 
     def load_u32(self, address: int) -> int:
         """Return the little-endian word at *address*; any alignment."""
         if address & 3:
             return int.from_bytes(self.read(address, 4), "little")
-        try:
-            return self._words[address >> 2]
-        except IndexError:
-            raise OutsideMemory(address, 4) from None
+        if not 0 <= address < self._size:
+            raise OutsideMemory(address, 4)
+        return self._words[address >> 2]
 
     def store_u32(self, address: int, value: int) -> None:
         """Write one little-endian word; any alignment."""
         if address & 3:
             self.write(address, value.to_bytes(4, "little"))
             return
-        try:
-            self._words[address >> 2] = value
-        except IndexError:
-            raise OutsideMemory(address, 4) from None
+        if not 0 <= address < self._size:
+            raise OutsideMemory(address, 4)
+        self._words[address >> 2] = value
 
     def load_words(self, address: int, count: int) -> tuple[int, ...]:
         """Return *count* words from *address* upwards."""
-        try:
-            return _words(count).unpack_from(self._bytes, address)
-        except struct.error:
-            raise OutsideMemory(address, 4 * count) from None
+        if not 0 <= address <= self._size - 4 * count:
+            raise OutsideMemory(address, 4 * count)
+        return _words(count).unpack_from(self._bytes, address)
 
     def store_words(self, address: int, values: Sequence[int]) -> None:
         """Write words from *address* upwards."""
-        try:
-            _words(len(values)).pack_into(self._bytes, address, *values)
-        except struct.error:
-            raise OutsideMemory(address, 4 * len(values)) from None
+        if not 0 <= address <= self._size - 4 * len(values):
+            raise OutsideMemory(address, 4 * len(values))
+        _words(len(values)).pack_into(self._bytes, address, *values)
 
     def read(self, address: int, size: int) -> bytes:
         """Copy [address, address + size)."""
@@ -136,14 +131,14 @@ class PhysicalMemory:
     def write(self, address: int, data: bytes) -> None:
         """Write all of *data* from *address* upwards."""
         end = address + len(data)
-        if end > len(self._bytes):
+        if address < 0 or end > self._size:
             raise OutsideMemory(address, len(data))
         self._bytes[address:end] = data
 
     def view(self, address: int, size: int) -> memoryview:
         """A read-only view of [address, address + size); it shows later changes, too."""
         end = address + size
-        if address < 0 or end > len(self._bytes):
+        if address < 0 or end > self._size:
             raise OutsideMemory(address, size)
         return self._readable[address:end]
 

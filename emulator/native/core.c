@@ -13,8 +13,6 @@ kc_python python;
 #define UNICORN_OLDEST 0x02010400u /* 2.1.4: the first whose virtual TLB mode does what mmu.c needs */
 #define UNICORN_TOO_NEW 0x02020000u
 
-static void run_mark(kc *m, bool running);
-
 void kc_set_python(const kc_python *callbacks) { python = *callbacks; }
 
 const char *kc_load(const char *library)
@@ -99,6 +97,8 @@ kc *kc_new(uint64_t memory_end, bool reference, void *handle)
     m->handle = handle;
     m->file = m->pagemap = -1;
     if (U.uc_open(UC_ARCH_X86, UC_MODE_32, &m->uc) || kc_ram_init(m) || kc_mmu_init(m) || kc_ports_init(m)
+        || U.uc_context_alloc(m->uc, &m->pristine) || U.uc_context_alloc(m->uc, &m->scratch)
+        || U.uc_context_save(m->uc, m->pristine)
         || U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1) /* no "until" address: any EIP may run */
         || kc_hook(m, UC_HOOK_INTR, on_interrupt, m, 1, 0, 0)
         || kc_hook(m, UC_HOOK_INSN_INVALID, on_invalid_instruction, m, 1, 0, 0)) {
@@ -112,6 +112,10 @@ void kc_delete(kc *m)
 {
     while (m->depth)
         kc_discard(m, m->depth - 1);
+    if (m->pristine)
+        U.uc_context_free(m->pristine);
+    if (m->scratch)
+        U.uc_context_free(m->scratch);
     if (m->uc)
         U.uc_close(m->uc);
     kc_probes_free(m);
@@ -353,9 +357,9 @@ static int emulate(kc *m, size_t count)
 /* Run at full speed, to the end or to the first block at which less than a block's worth of the budget is left. */
 static int emulate_fast(kc *m)
 {
-    kc *before = kc_interpose(m->reference ? NULL : m);
+    struct interposed before = kc_interpose(m, !m->reference);
     int error = emulate(m, 0);
-    kc_interpose(before);
+    kc_interpose_restore(before);
     return error;
 }
 
@@ -363,7 +367,7 @@ static int emulate_fast(kc *m)
  * fast code lacks; our hook says how many they were. */
 static int emulate_exactly(kc *m, size_t count)
 {
-    kc *before = kc_interpose(NULL);
+    struct interposed before = kc_interpose(m, false);
     uc_hook counter;
     int error = U.uc_hook_add(m->uc, &counter, UC_HOOK_CODE, on_instruction, m, 1, 0);
 
@@ -375,8 +379,54 @@ static int emulate_exactly(kc *m, size_t count)
     U.uc_hook_del(m->uc, counter);
     kc_flush_code(m);
     m->one_by_one = false;
-    kc_interpose(before);
+    kc_interpose_restore(before);
     return error;
+}
+
+/* A run that a device ended stands at the `out`: go on behind it. (outs stays: it would have to change registers.) */
+static void skip_out(kc *m)
+{
+    uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
+    uint8_t code;
+    int length = 0;
+
+    for (;; length++) {
+        int64_t at = kc_translate(m, eip + (uint32_t)length);
+        if (at < 0 || (uint64_t)at >= m->memory_end)
+            return;
+        code = m->memory[at];
+        if (code != 0x66) /* operand size prefix */
+            break;
+    }
+    if (code == 0xe6 || code == 0xe7)
+        length += 2;
+    else if (code == 0xee || code == 0xef)
+        length += 1;
+    else
+        return;
+    eip += (uint32_t)length;
+    U.uc_reg_write(m->uc, UC_X86_REG_EIP, &eip);
+}
+
+/* Unicorn never forgets an exception that it has handed out: the next one would become a double fault. Its note of it is
+ * the one word of the CPU's state that was -1 when the CPU was made and is the vector now. */
+void kc_forget_exception(kc *m)
+{
+    static size_t note_at; /* the same in every CPU */
+    size_t size = U.uc_context_size(m->uc);
+    uint8_t *now = (uint8_t *)m->scratch;
+    const uint8_t *then = (const uint8_t *)m->pristine;
+    uint32_t none = UINT32_MAX;
+
+    if (U.uc_context_save(m->uc, m->scratch))
+        return;
+    for (size_t at = 0; !note_at && at + 4 <= size; at += 4)
+        if (memcmp(then + at, &none, 4) == 0 && memcmp(now + at, &m->stop.vector, 4) == 0)
+            note_at = at;
+    if (note_at) {
+        memcpy(now + note_at, &none, 4);
+        U.uc_context_restore(m->uc, m->scratch);
+    }
 }
 
 static void finish(kc *m, int error)
@@ -387,6 +437,10 @@ static void finish(kc *m, int error)
         m->stop.uc_error = error;
         m->stop.reason = error ? KC_FAILED : KC_HALTED;
     }
+    if (m->in_out)
+        skip_out(m);
+    if (m->stop.reason == KC_EXCEPTION)
+        kc_forget_exception(m);
     m->stop.eip = kc_reg(m, UC_X86_REG_EIP);
     bool faulted = m->stop.reason == KC_EXCEPTION || m->stop.reason == KC_UNMAPPED;
     if (faulted && m->executed && !m->last_block_count && m->stop.eip == m->last_instruction)
@@ -401,6 +455,7 @@ void kc_run(kc *m, uint64_t max_instructions, double seconds, kc_stop *out)
 
     memset(&m->stop, 0, sizeof m->stop);
     m->interrupted = 0;
+    m->in_out = false;
     m->executed = 0;
     m->last_block_count = 0;
     m->budget = max_instructions ? max_instructions : UINT64_MAX;

@@ -32,7 +32,8 @@ typedef struct {
     uint32_t eip;
     uint32_t vector;
     uint32_t error_code; /* of #PF; other exceptions: 0 */
-    uint32_t address;
+    uint32_t address;    /* physical page for KC_UNMAPPED, linear page for #PF */
+    uint32_t linear;     /* the linear page in both cases */
     int32_t access;      /* enum kc_access */
     int32_t uc_error;
     uint64_t instructions; /* executed by this run, its last block counted whole; 0 unless counted */
@@ -99,7 +100,8 @@ uint32_t kc_watch_end(kc *m, const kc_touched **out);
 
 enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT };
 /* How a port answers: KC_OPEN floats (reads all ones), KC_DEVICE asks Python, KC_SINK appends the byte to console
- * number `value`, KC_CONSTANT reads as `value`. */
+ * number `value`, KC_CONSTANT reads as `value`. The last
+ * two hold for single bytes; wider accesses ask Python. */
 void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_console_flush(kc *m);

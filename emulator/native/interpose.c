@@ -1,4 +1,4 @@
-/* Two functions of libunicorn that this machine does better, because it needs less.
+/* Functions of libunicorn that this machine does better, because it needs less, or otherwise.
  *
  * check_exit_request(): Unicorn 2.1 translates a call of a checking helper behind every load and store, for hooks
  * that stop the engine in the middle of a block. That call costs more than the access. This machine has no such
@@ -7,6 +7,9 @@
  *
  * helper_uc_tracecode(): at each hooked instruction Unicorn walks the list of all hooks. Our probes find themselves
  * by address.
+ *
+ * helper_outb(), helper_outw(), helper_outl(): a device that ends the run, as QEMU's exit device does, ends it at its
+ * `out`, not at the next check. EIP is then that of the `out`, see kc_run().
  *
  * libunicorn reaches its own functions through the dynamic linker, which looks in the process's global scope first:
  * once this library is in that scope, a libunicorn loaded after it finds the functions below. They do anything new
@@ -23,6 +26,7 @@
 #define HOOK_INDEX_CODE 2
 
 static __thread kc *running;
+static __thread bool leaves_checks_out;
 static void (*original_check_exit_request)(void *translation);
 static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t address);
 
@@ -30,7 +34,7 @@ static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t
 EXPORTED void check_exit_request_x86_64(void *translation);
 void check_exit_request_x86_64(void *translation)
 {
-    if (!running && original_check_exit_request)
+    if (!leaves_checks_out && original_check_exit_request)
         original_check_exit_request(translation);
 }
 
@@ -38,18 +42,46 @@ void check_exit_request_x86_64(void *translation)
 EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
 void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
 {
-    if (running && running->uc == uc && (index & HOOK_INDEX_MASK) == HOOK_INDEX_CODE)
+    if (leaves_checks_out && running->uc == uc && (index & HOOK_INDEX_MASK) == HOOK_INDEX_CODE)
         kc_probes_reached(running, (uint32_t)address);
     else if (original_tracecode)
         original_tracecode(size, index, uc, address);
 }
 
-kc *kc_interpose(kc *m)
+static void (*check_exit)(void *uc, uint32_t in_delay_slot);
+
+/* The check is a sibling call: it takes the place in translated code from its own return address. */
+#define OUT(letter) \
+    static void (*original_out##letter)(void *env, uint32_t port, uint32_t value); \
+    EXPORTED void helper_out##letter##_x86_64(void *env, uint32_t port, uint32_t value); \
+    void helper_out##letter##_x86_64(void *env, uint32_t port, uint32_t value) \
+    { \
+        bool goes_on = running && running->stop.reason == KC_RUNNING; \
+        original_out##letter(env, port, value); \
+        if (goes_on && running->stop.reason != KC_RUNNING) { \
+            running->in_out = true; \
+            check_exit(running->uc, 0); \
+        } \
+    }
+OUT(b)
+OUT(w)
+OUT(l)
+
+struct interposed kc_interpose(kc *m, bool fast)
 {
-    kc *before = running;
+    struct interposed before = {running, leaves_checks_out};
     running = m;
+    leaves_checks_out = fast;
     return before;
 }
+
+void kc_interpose_restore(struct interposed before)
+{
+    running = before.machine;
+    leaves_checks_out = before.fast;
+}
+
+#define FIND(variable, name) (variable) = (__typeof__(variable))dlsym(unicorn, name)
 
 void *kc_interpose_load(const char *library)
 {
@@ -59,8 +91,12 @@ void *kc_interpose_load(const char *library)
         dlopen(self.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
     void *unicorn = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (unicorn) {
-        original_check_exit_request = (__typeof__(original_check_exit_request))dlsym(unicorn, "check_exit_request_x86_64");
-        original_tracecode = (__typeof__(original_tracecode))dlsym(unicorn, "helper_uc_tracecode");
+        FIND(original_check_exit_request, "check_exit_request_x86_64");
+        FIND(original_tracecode, "helper_uc_tracecode");
+        FIND(original_outb, "helper_outb_x86_64");
+        FIND(original_outw, "helper_outw_x86_64");
+        FIND(original_outl, "helper_outl_x86_64");
+        FIND(check_exit, "helper_check_exit_request_x86_64");
     }
     return unicorn;
 }

@@ -16,7 +16,8 @@
 #define UNICORN_FUNCTIONS(X) \
     X(uc_open) X(uc_close) X(uc_version) X(uc_strerror) X(uc_ctl) X(uc_mem_map_ptr) X(uc_mmio_map) X(uc_mem_write) \
     X(uc_reg_read) X(uc_reg_write) X(uc_reg_read_batch) X(uc_reg_write_batch) X(uc_hook_add) X(uc_hook_del) \
-    X(uc_emu_start) X(uc_emu_stop) X(uc_context_alloc) X(uc_context_save) X(uc_context_restore) X(uc_context_free)
+    X(uc_emu_start) X(uc_emu_stop) X(uc_context_alloc) X(uc_context_save) X(uc_context_restore) X(uc_context_free) \
+    X(uc_context_size)
 
 struct unicorn {
 #define X(name) __typeof__(&name) name;
@@ -72,8 +73,11 @@ struct kc {
 
     /* core.c */
     kc_stop stop;
+    uc_context *pristine; /* the CPU as it was made, and room for a second context */
+    uc_context *scratch;
     volatile sig_atomic_t running, interrupted;
     uint64_t budget, executed; /* instructions */
+    bool in_out;               /* the run ended at an `out` */
     bool one_by_one;           /* counted by on_instruction(), not by on_block() */
     uint32_t last_instruction, last_block, last_block_count;
     struct { uint32_t pc, icount; } *blocks;
@@ -94,18 +98,22 @@ struct kc {
 /* core.c */
 void kc_end(kc *m, int reason);
 uint64_t kc_now_ns(void);
+void kc_forget_exception(kc *m);
 uint32_t kc_reg(kc *m, int id);
 int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_t end, int instruction);
 
 /* interpose.c */
 void *kc_interpose_load(const char *library);
-/* The machine that runs in this thread at full speed from now on, or NULL; returns the one before. */
-kc *kc_interpose(kc *m);
+/* The machine that runs in this thread from now on; fast: without exit checks inside of blocks. Returns what was. */
+struct interposed { kc *machine; bool fast; };
+struct interposed kc_interpose(kc *m, bool fast);
+void kc_interpose_restore(struct interposed before);
 
 /* mmu.c */
 int kc_mmu_init(kc *m);
 void kc_mmu_free(kc *m);
 void kc_flush_tlb(kc *m);
+void kc_paging_read(kc *m);
 static inline bool kc_was_fetched(const kc *m, uint64_t page) { return m->fetched[page >> 3] >> (page & 7) & 1; }
 
 /* ram.c */

@@ -61,12 +61,14 @@ static void walk_tables(kc *m, uint32_t linear, struct walk *w)
     w->user = w->directory & w->table & PTE_U;
 }
 
+void kc_paging_read(kc *m) { m->paging = kc_reg(m, UC_X86_REG_CR0) & CR0_PG; }
+
 int64_t kc_translate(kc *m, uint32_t linear)
 {
     struct walk w;
 
     if (m->reference)
-        m->paging = kc_reg(m, UC_X86_REG_CR0) & CR0_PG;
+        kc_paging_read(m);
     if (!m->paging)
         return linear;
     walk_tables(m, linear, &w);
@@ -88,12 +90,18 @@ static bool is_implicit(kc *m, uint32_t linear)
     return false;
 }
 
-static bool page_fault(kc *m, uint32_t linear, bool present, bool write, bool user)
+static enum kc_access access_of(uc_mem_type type)
+{
+    return type == UC_MEM_WRITE ? KC_WRITE : type == UC_MEM_FETCH ? KC_FETCH : KC_READ;
+}
+
+static bool page_fault(kc *m, uint32_t linear, bool present, uc_mem_type type, bool user)
 {
     if (m->stop.reason == KC_RUNNING) {
         m->stop.vector = 14;
-        m->stop.address = linear;
-        m->stop.error_code = (present ? FAULT_PRESENT : 0) | (write ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0);
+        m->stop.address = m->stop.linear = linear;
+        m->stop.access = access_of(type);
+        m->stop.error_code = (present ? FAULT_PRESENT : 0) | (type == UC_MEM_WRITE ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0);
         m->stop.reason = KC_EXCEPTION;
     }
     return false;
@@ -114,10 +122,10 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     user = (kc_reg(m, UC_X86_REG_CS) & 3) == 3 && !is_implicit(m, linear);
     walk_tables(m, linear, &w);
     if (!w.present)
-        return page_fault(m, linear, false, write, user);
+        return page_fault(m, linear, false, type, user);
     bool may_write = w.writable || (!user && !(cr0 & CR0_WP));
     if ((user && !w.user) || (write && !may_write))
-        return page_fault(m, linear, true, write, user);
+        return page_fault(m, linear, true, type, user);
     if (w.table_at) {
         entry_set(m, w.directory_at, &w.directory, PTE_A);
         entry_set(m, w.table_at, &w.table, PTE_A | (write ? PTE_D : 0));
@@ -131,11 +139,12 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     return true;
 }
 
-static bool bus_error(kc *m, uint64_t physical, uc_mem_type type)
+static bool bus_error(kc *m, uint64_t physical, uint32_t linear, uc_mem_type type)
 {
     if (m->stop.reason == KC_RUNNING) {
         m->stop.address = (uint32_t)physical;
-        m->stop.access = type == UC_MEM_WRITE ? KC_WRITE : type == UC_MEM_FETCH ? KC_FETCH : KC_READ;
+        m->stop.linear = linear;
+        m->stop.access = access_of(type);
         m->stop.reason = KC_UNMAPPED;
     }
     return false;
@@ -166,7 +175,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     if (!translate_for_cpu(m, (uint32_t)linear, type, out))
         return false;
     if (!kc_is_mapped(m, out->paddr))
-        return bus_error(m, out->paddr, type);
+        return bus_error(m, out->paddr, (uint32_t)linear, type);
     uint64_t page = out->paddr >> PAGE_SHIFT;
     if (type == UC_MEM_FETCH && !kc_was_fetched(m, page)) {
         fetched_add(m, (uint32_t)page);

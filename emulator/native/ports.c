@@ -33,9 +33,9 @@ static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
     const struct port *p = &m->ports[port & (PORTS - 1)];
     (void)uc;
 
-    if (p->in == KC_DEVICE)
-        return python.port_read(m->handle, port, size);
-    return p->in == KC_CONSTANT ? p->in_value : 0xffffffffu;
+    if (p->in == KC_CONSTANT && size == 1)
+        return p->in_value;
+    return p->in == KC_OPEN ? 0xffffffffu : python.port_read(m->handle, port, size);
 }
 
 static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *data)
@@ -44,9 +44,9 @@ static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void 
     const struct port *p = &m->ports[port & (PORTS - 1)];
     (void)uc;
 
-    if (p->out == KC_SINK)
+    if (p->out == KC_SINK && size == 1)
         console_put(m, p->out_value, (uint8_t)value);
-    else if (p->out == KC_DEVICE)
+    else if (p->out != KC_OPEN)
         python.port_write(m->handle, port, size, value);
 }
 

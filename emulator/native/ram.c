@@ -168,18 +168,26 @@ int kc_snapshot(kc *m)
     return m->depth++;
 }
 
-/* A page that may hold translated code becomes `bytes`: written through the engine, so that the translations of
- * exactly the bytes that differ are dropped. */
+static void code_forget(kc *m, uint64_t start, uint64_t end)
+{
+    if (m->paging) /* Unicorn wants linear addresses, of which a page may have several */
+        kc_flush_code(m);
+    else
+        U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TB_REMOVE_CACHE, 2), start, end);
+}
+
+/* A page that may hold translated code becomes `bytes`: the translations of what differs are dropped. */
 static void code_restore(kc *m, uint32_t page, const uint8_t *bytes)
 {
     enum { CHUNK = 64 };
-    const uint8_t *now = page_in(m->memory, page);
+    uint8_t *now = page_in(m->memory, page);
 
     if (memcmp(now, bytes, PAGE_SIZE) == 0)
         return;
     for (uint32_t at = 0; at < PAGE_SIZE; at += CHUNK)
         if (memcmp(now + at, bytes + at, CHUNK))
-            U.uc_mem_write(m->uc, (uint64_t)page * PAGE_SIZE + at, bytes + at, CHUNK);
+            code_forget(m, (uint64_t)page * PAGE_SIZE + at, (uint64_t)page * PAGE_SIZE + at + CHUNK);
+    memcpy(now, bytes, PAGE_SIZE);
 }
 
 /* Bring the file back to what it was at snapshot `depth`. keep: the mapping must go on showing what it shows now. */
@@ -220,6 +228,9 @@ int kc_reset(kc *m, int depth)
     if (U.uc_context_restore(m->uc, m->snapshots[depth].cpu))
         return -1;
     kc_flush_tlb(m); /* CR3 may be another one, and D bits are clear again */
+    if (m->reference)
+        kc_flush_code(m); /* which pages hold code is not known */
+    kc_paging_read(m);
     return 0;
 }
 

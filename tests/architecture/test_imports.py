@@ -50,7 +50,9 @@ from emulator.machine.machine import Machine
 Machine(KernelImage.read(resolve("firmware:demo"))).run()
 print(*sorted(sys.modules))
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     loaded = {module.split(".")[0] for module in done.stdout.split()}
     assert "emulator" in loaded
-    assert sorted(loaded & {"unicorn", "capstone", "elftools", "asyncio", "unittest"}) == []
+    assert sorted(loaded & {"unicorn", "capstone", "asyncio", "unittest"}) == []

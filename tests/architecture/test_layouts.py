@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kernel_model.structs import StructLayout
 
-Die = Any  # elftools has no types
+Die = Any
 
 
 @pytest.fixture(params=KERNELS)
@@ -26,7 +26,7 @@ def kernel(request: pytest.FixtureRequest) -> str:
 
 
 @cache
-def elf(kernel: str) -> ELFFile:
+def elf(kernel: str) -> Any:  # noqa: ANN401 - the types of elftools are only half there
     return ELFFile(resolve(f"firmware:{kernel}").open("rb"))
 
 
@@ -72,7 +72,9 @@ def members(die: Die) -> list[tuple[str, int, int]]:
     ]
 
 
-@pytest.mark.parametrize("layout", [structs.MEMMAP, structs.BLOCK_HEADER, structs.SPINLOCK], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "layout", [structs.MEMMAP, structs.BLOCK_HEADER, structs.SPINLOCK], ids=lambda each: each.name
+)
 def test_structs_are_laid_out_as_the_compiler_has_it(layout: StructLayout, kernel: str) -> None:
     die = struct_of(kernel, layout.name)
     assert size_of(die) == layout.size
@@ -104,7 +106,7 @@ FUNCTIONS = (
 )
 
 
-def symbol(kernel: str, name: str) -> Any:  # noqa: ANN401 - elftools has no types
+def symbol(kernel: str, name: str) -> Any:  # noqa: ANN401 - see `elf`
     found = elf(kernel).get_section_by_name(".symtab").get_symbol_by_name(name)
     assert found, f"{kernel}.elf has no symbol {name}"
     assert len(found) == 1, f"{kernel}.elf has {len(found)} symbols {name}"
@@ -153,7 +155,9 @@ def test_boot_settings_of_model_and_kernel_are_the_same(kernel: str) -> None:
     assert defaults == boot.BootSettings()._asdict()
 
 
-@pytest.mark.parametrize(("name", "value"), [("MEM_TYPE_HEAP", abi.MEM_TYPE_HEAP), ("MEM_TYPE_FRAME", abi.MEM_TYPE_FRAME)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("MEM_TYPE_HEAP", abi.MEM_TYPE_HEAP), ("MEM_TYPE_FRAME", abi.MEM_TYPE_FRAME)]
+)
 def test_enumerators_of_model_and_kernel_are_the_same(name: str, value: int) -> None:
     values = {
         attribute(die, "DW_AT_const_value")
@@ -167,8 +171,28 @@ def test_the_frame_is_4_kib() -> None:
     assert memmap.FRAME_BYTES == 4096
 
 
-@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name in {"memmap_init", "alloc_frame", "alloc_frames",
-    "free_frame", "free_frames", "memmap_reserve", "memmap_get", "memmap_free_count", "mem_init", "kmalloc", "kfree", "mem_has_space"}])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in FUNCTIONS
+        if name
+        in {
+            "memmap_init",
+            "alloc_frame",
+            "alloc_frames",
+            "free_frame",
+            "free_frames",
+            "memmap_reserve",
+            "memmap_get",
+            "memmap_free_count",
+            "mem_init",
+            "kmalloc",
+            "kfree",
+            "mem_has_space",
+        }
+    ],
+)
 def test_signatures_of_the_model_have_as_many_arguments_as_the_functions(name: str) -> None:
     from kernel_model.memory import ByteMemory
 

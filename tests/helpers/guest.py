@@ -67,7 +67,15 @@ SECTIONS
     /DISCARD/ : { *(.note*) *(.comment) *(.eh_frame) }
 }
 """
-_COMMAND = ("gcc", "-m32", "-g", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none,-z,max-page-size=4096")
+_COMMAND = (
+    "gcc",
+    "-m32",
+    "-g",
+    "-nostdlib",
+    "-static",
+    "-no-pie",
+    "-Wl,--build-id=none,-z,max-page-size=4096",
+)
 
 
 def assemble(source: str, *, stack: bool = True) -> KernelImage:
@@ -81,7 +89,7 @@ def assemble(source: str, *, stack: bool = True) -> KernelImage:
     return KernelImage(_link(text), "guest.elf")
 
 
-def machine_of(source: str, **description: Any) -> Machine:
+def machine_of(source: str, **description: Any) -> Machine:  # noqa: ANN401 - the keywords of Machine
     """Return a machine with the guest loaded, see `assemble`."""
     return Machine(assemble(source), **description)
 

@@ -40,7 +40,9 @@ class PageTables:
         self._memory = memory
         self._tables: dict[int, int] = {}
 
-    def map(self, linear: int, physical: int, flags: Entry = P | W, *, directory_flags: Entry = P | W | U) -> None:
+    def map(
+        self, linear: int, physical: int, flags: Entry = P | W, *, directory_flags: Entry = P | W | U
+    ) -> None:
         """Map one 4 KiB page; flags of the directory entry count where the table is new."""
         index = linear >> 22
         if index not in self._tables:

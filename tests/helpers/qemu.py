@@ -65,7 +65,12 @@ def run_to_exit(kernel: Path, append: str = "") -> Ended:
         command = [*_command(kernel, append), "-serial", "stdio", "-debugcon", f"file:{debug}"]
         command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         done = subprocess.run(
-            command, cwd=kernel.parent, capture_output=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL, check=False
+            command,
+            cwd=kernel.parent,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
         assert not done.stderr, f"QEMU: {done.stderr.decode()}"
         return Ended(done.returncode, done.stdout, debug.read_bytes())
@@ -93,7 +98,18 @@ def _command(kernel: Path, append: str) -> list[str]:
     if shutil.which(PROGRAM) is None:
         raise AssertionError(f"the oracle tests need {PROGRAM}: apt-get install qemu-system-x86")
     # The kernel by its bare name: QEMU passes it on as the first word of the command line.
-    machine = ["-m", str(RAM_MIB), "-accel", "tcg", "-nodefaults", "-vga", "std", "-display", "none", "-no-reboot"]
+    machine = [
+        "-m",
+        str(RAM_MIB),
+        "-accel",
+        "tcg",
+        "-nodefaults",
+        "-vga",
+        "std",
+        "-display",
+        "none",
+        "-no-reboot",
+    ]
     return [PROGRAM, *machine, "-kernel", kernel.name, *(["-append", append] if append else [])]
 
 
@@ -105,8 +121,14 @@ def _paused(kernel: Path, append: str) -> Iterator[tuple[_Monitor, _Debugger, Pa
         for channel, option in (("qmp", "-qmp"), ("gdb", "-gdb")):
             socket_path = directory / channel
             command += ["-chardev", f"socket,id={channel},path={socket_path},server=on,wait=off"]
-            command += ["-mon", f"chardev={channel},mode=control"] if channel == "qmp" else [option, f"chardev:{channel}"]
-        with subprocess.Popen(command, cwd=kernel.parent, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+            command += (
+                ["-mon", f"chardev={channel},mode=control"]
+                if channel == "qmp"
+                else [option, f"chardev:{channel}"]
+            )
+        with subprocess.Popen(
+            command, cwd=kernel.parent, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+        ) as process:
             try:
                 with _connect(directory / "qmp", process) as qmp, _connect(directory / "gdb", process) as gdb:
                     yield _Monitor(qmp), _Debugger(gdb), directory

@@ -48,8 +48,12 @@ def in_qemu(name: str) -> qemu.Inspected:
 
 
 def around(image: KernelImage) -> list[tuple[int, int]]:
-    """Return the parts of managed RAM that no segment covers. (QEMU leaves garbage between segments.)"""
-    edges = [MANAGED_START, *(edge for each in image.segments for edge in (each.physical, each.end)), MANAGED_END]
+    """Return the parts of managed RAM that no segment covers; QEMU leaves garbage between segments."""
+    edges = [
+        MANAGED_START,
+        *(edge for each in image.segments for edge in (each.physical, each.end)),
+        MANAGED_END,
+    ]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
@@ -71,9 +75,18 @@ def started_like_qemu(
 def assert_same(ours: bytes, theirs: bytes, start: int, image: KernelImage) -> None:
     """Compare memory; a difference is named by its first address and symbol."""
     if ours != theirs:
-        different = [start + at for at, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1]]
+        different = [
+            start + at for at, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1]
+        ]
         first = different[0]
-        place = next((each.name for each in image.symbols.values() if each.address <= first < each.address + each.size), "-")
+        place = next(
+            (
+                each.name
+                for each in image.symbols.values()
+                if each.address <= first < each.address + each.size
+            ),
+            "-",
+        )
         pytest.fail(
             f"{len(different)} bytes differ, the first at 0x{first:08x} ({place}):"
             f" here 0x{ours[first - start]:02x}, QEMU 0x{theirs[first - start]:02x}"

@@ -188,7 +188,8 @@ def test_a_budget_on_code_that_changes_itself_is_never_overrun(max_instructions:
 2:      movl    $0, %eax
         loop    1b
         put     eax
-        hlt
+3:      hlt
+        jmp     3b
     """
     machine = machine_of(source, mmu=mmu)
     with suppress(BudgetUsedUp):
@@ -262,13 +263,13 @@ def test_a_run_that_ends_in_time_leaves_no_trace_of_its_seconds() -> None:
 
 def test_seconds_end_a_run_that_keeps_calling_python() -> None:
     machine = machine_of("1: movw $0x3d4, %dx\n inb %dx, %al\n jmp 1b")
-    with pytest.raises(BudgetUsedUp, match="^time budget used up"):
+    with pytest.raises(BudgetUsedUp, match=r"^time budget used up"):
         machine.run(timeout_s=0.05)
 
 
 def test_both_budgets_together_end_with_the_first() -> None:
     machine = machine_of("1: jmp 1b")
-    with pytest.raises(BudgetUsedUp, match="^budget of 1000 instructions"):
+    with pytest.raises(BudgetUsedUp, match=r"^budget of 1000 instructions"):
         machine.run(max_instructions=1000, timeout_s=10)
-    with pytest.raises(BudgetUsedUp, match="^time budget"):
+    with pytest.raises(BudgetUsedUp, match=r"^time budget"):
         machine.run(max_instructions=1 << 60, timeout_s=0.05)

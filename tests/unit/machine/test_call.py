@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from emulator.boot.builtin import resolve
@@ -155,14 +157,18 @@ def test_calls_work_between_the_runs_of_a_kernel() -> None:
 
 
 def test_an_unknown_function_is_named(machine: Machine) -> None:
-    with pytest.raises(UnknownFunction, match=r"^guest\.elf: no function 'kmaloc' in its symbol table$") as caught:
+    with pytest.raises(
+        UnknownFunction, match=r"^guest\.elf: no function 'kmaloc' in its symbol table$"
+    ) as caught:
         machine.call("kmaloc", 1)
     assert (caught.value.path, caught.value.name) == ("guest.elf", "kmaloc")
 
 
 @pytest.mark.parametrize(("function", "how"), [("halts", "halted"), ("exits", "exited")])
 def test_a_function_that_ends_the_run_did_not_return(machine: Machine, function: str, how: str) -> None:
-    with pytest.raises(GuestStopped, match=rf"^{function} did not return: the kernel {how} at {function}\+0x"):
+    with pytest.raises(
+        GuestStopped, match=rf"^{function} did not return: the kernel {how} at {function}\+0x"
+    ):
         machine.call(function)
     assert machine.image.function_at(machine.cpu.registers().eip) is not None
 
@@ -186,7 +192,7 @@ def test_a_function_that_loses_its_return_address_is_not_taken_for_returned(mach
 
 
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
-def test_the_kernels_allocator_is_callable(mmu: str) -> None:
+def test_the_kernels_allocator_is_callable(mmu: Literal["fast", "reference"]) -> None:
     machine = Machine(KernelImage.read(resolve("firmware:demo")), mmu=mmu)
     machine.run()
     first, second = machine.call("kmalloc", 100), machine.call("kmalloc", 64)

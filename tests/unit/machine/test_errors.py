@@ -120,9 +120,7 @@ def test_a_jump_to_nowhere_names_its_target(target: int) -> None:
 
 
 def test_running_off_the_end_of_ram_names_the_first_missing_byte() -> None:
-    machine = machine_of(
-        "movl $0x004ffffc, %edi\n movl $0x90909090, (%edi)\n jmp *%edi"
-    )
+    machine = machine_of("movl $0x004ffffc, %edi\n movl $0x90909090, (%edi)\n jmp *%edi")
     error = unmapped(machine)
     assert (error.access, error.address) == ("fetch", 0x00500000)
     assert 0x004FFFFC <= error.eip <= 0x00500000  # the block that runs into it
@@ -147,7 +145,9 @@ def test_an_instruction_cut_off_by_the_end_of_ram_names_the_missing_byte() -> No
         ("movl $0x18, %ecx\n fault: movl %ecx, %ss", 13, "#GP general protection"),
     ],
 )
-def test_a_fault_without_a_handler_is_a_triple_fault(instruction: str, vector: int, name: str, mmu: str) -> None:
+def test_a_fault_without_a_handler_is_a_triple_fault(
+    instruction: str, vector: int, name: str, mmu: str
+) -> None:
     machine = machine_of("nop\n" + marked(instruction), mmu=mmu)
     error = exception(machine)
     assert error.vector == vector
@@ -190,7 +190,9 @@ idt:    .skip   8 * 6
 
 
 def test_the_message_names_function_file_and_line(mmu: str) -> None:
-    machine = machine_of("call broken\n .type broken, @function\nbroken: nop\n ud2\n .size broken, . - broken", mmu=mmu)
+    machine = machine_of(
+        "call broken\n .type broken, @function\nbroken: nop\n ud2\n .size broken, . - broken", mmu=mmu
+    )
     error = exception(machine)
     assert error.location.startswith("broken+0x1 (")
     assert error.location.endswith(")")
@@ -205,17 +207,16 @@ def test_executing_zeroes_ends_somewhere_with_an_error() -> None:
     assert (error.access, error.address) == ("fetch", 0x00500000)
 
 
-def test_executing_garbage_ends_with_one_clear_error(mmu: str) -> None:
+def test_executing_garbage_ends_with_one_clear_line(mmu: str) -> None:
     for seed in range(20):
         garbage = bytes((seed * 7919 + i * i * 31 + i * 17) >> 3 & 0xFF for i in range(256))
         machine = machine_of("jmp 0x00200000", mmu=mmu)
         machine.memory.write(0x00200000, garbage)
         try:
-            outcome = machine.run(timeout_s=0.2)
+            end = str(machine.run(timeout_s=0.2))
         except GuestStopped as error:
-            assert "\n" not in str(error)
-        else:
-            assert outcome.ending in set(Ending)
+            end = str(error)
+        assert "\n" not in end
 
 
 def test_a_halt_loop_ends_at_the_first_halt(mmu: str) -> None:
@@ -273,5 +274,7 @@ def test_contributory_faults_one_after_another_are_each_reported_as_what_they_ar
 @pytest.mark.parametrize("address", [CODE + 1, CODE + 2])
 def test_a_jump_into_the_middle_of_an_instruction_is_no_error_of_the_machine(address: int) -> None:
     machine = machine_of("movl $0x90f4f490, %eax\n hlt")
-    machine.cpu.set_registers(machine.cpu.registers()._replace(eip=machine.image.physical_entry + 5 + address - CODE))
+    machine.cpu.set_registers(
+        machine.cpu.registers()._replace(eip=machine.image.physical_entry + 5 + address - CODE)
+    )
     assert machine.run().ending is Ending.HALTED

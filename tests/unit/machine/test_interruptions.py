@@ -189,7 +189,9 @@ def test_the_machine_goes_on_after_an_exception_of_the_listener() -> None:
         if failing[0]:
             raise Oops
 
-    machine = machine_of("movb $10, %al\n outb %al, $0xe9\n movl $8, %ebx\n put ebx\n 1: exit 0\n jmp 1b", on_output=maybe)
+    machine = machine_of(
+        "movb $10, %al\n outb %al, $0xe9\n movl $8, %ebx\n put ebx\n 1: exit 0\n jmp 1b", on_output=maybe
+    )
     with pytest.raises(Oops):
         machine.run()
     failing[0] = False
@@ -217,6 +219,6 @@ def test_only_the_first_of_several_exceptions_comes_out(capfd: pytest.CaptureFix
     number = machine.add_callback(fail_counting)
     for _ in range(3):
         machine.cpu.add_probe(symbol(machine, "f"), number, ProbeKind.ENTRY, ProbeAction.TELL)
-    with pytest.raises(Oops, match="^0$"):
+    with pytest.raises(Oops, match=r"^0$"):
         machine.run()
     assert capfd.readouterr() == ("", "")

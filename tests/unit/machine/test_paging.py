@@ -42,12 +42,16 @@ def page_fault(machine: Machine) -> tuple[str, int, int, int]:
     with pytest.raises(GuestException) as caught:
         machine.run(timeout_s=10)
     assert caught.value.vector == 14
-    found = re.search(r"#PF page fault, (\w+ \w+) 0x([0-9a-f]{8}), error code 0x([0-9a-f]+),", caught.value.problem)
+    found = re.search(
+        r"#PF page fault, (\w+ \w+) 0x([0-9a-f]{8}), error code 0x([0-9a-f]+),", caught.value.problem
+    )
     assert found, caught.value.problem
     return found[1], int(found[2], 16), int(found[3], 16), caught.value.eip
 
 
-def assert_page_fault(machine: Machine, words: str, address: int, code: int, eip: int | str = "fault") -> None:
+def assert_page_fault(
+    machine: Machine, words: str, address: int, code: int, eip: int | str = "fault"
+) -> None:
     """Run into exactly this page fault. The reference MMU tells vector and EIP only."""
     place = symbol(machine, eip) if isinstance(eip, str) else eip
     got = page_fault(machine)
@@ -354,7 +358,8 @@ def user_machine(source: str, pages: dict[int, Entry], mmu: Mmu) -> Machine:
 
 
 @pytest.mark.parametrize(
-    ("access", "words", "code"), [("movl 0x300ffc, %eax", "read of", 0), ("movl %eax, 0x300ffc", "write to", 2)]
+    ("access", "words", "code"),
+    [("movl 0x300ffc, %eax", "read of", 0), ("movl %eax, 0x300ffc", "write to", 2)],
 )
 def test_a_page_that_is_not_present_faults(access: str, words: str, code: int, mmu: Mmu) -> None:
     machine, _ = paged_machine("fault: " + access, mmu, pages={DATA: W})
@@ -393,7 +398,11 @@ def test_a_fetch_from_a_missing_page_faults_at_its_target(mmu: Mmu) -> None:
     ],
 )
 def test_the_supervisor_writes_to_read_only_pages_only_without_wp(
-    directory: Entry, table: Entry, write_protect: bool, allowed: bool, mmu: Mmu  # noqa: FBT001 - a table of cases
+    directory: Entry,
+    table: Entry,
+    write_protect: bool,
+    allowed: bool,
+    mmu: Mmu,
 ) -> None:
     machine, tables = paged_machine("fault: movl $1, 0x80000010\n hlt", mmu, write_protect=write_protect)
     tables.map(KERNEL_SPACE, DATA, table, directory_flags=directory)
@@ -408,7 +417,9 @@ def test_the_supervisor_writes_to_read_only_pages_only_without_wp(
 
 
 def test_reading_a_read_only_page_first_does_not_make_it_writable(mmu: Mmu) -> None:
-    machine, tables = paged_machine("movl 0x80000000, %eax\n movl 0x80000000, %eax\n fault: movl $1, 0x80000000", mmu)
+    machine, tables = paged_machine(
+        "movl 0x80000000, %eax\n movl 0x80000000, %eax\n fault: movl $1, 0x80000000", mmu
+    )
     tables.map(KERNEL_SPACE, DATA, P)
     assert_page_fault(machine, "write to", KERNEL_SPACE, 3)
 
@@ -446,7 +457,7 @@ def test_ring_3_uses_pages_that_are_its_own(mmu: Mmu) -> None:
     """
     machine = user_machine(source, {DATA: P | U, DATA + PAGE: P | W | U}, mmu)
     machine.memory.store_u32(DATA + 8, 41)
-    assert_page_fault(machine, "read of", 0x302000, 5, 0x302000)
+    assert_page_fault(machine, "fetch from", 0x302000, 5, 0x302000)
     assert machine.memory.load_u32(DATA + PAGE + 8) == 42
 
 
@@ -472,7 +483,9 @@ def test_the_second_page_of_a_word_may_fault_and_nothing_is_written(mmu: Mmu) ->
 
 
 def test_a_fault_can_be_mended_and_the_instruction_tried_again(mmu: Mmu) -> None:
-    machine, tables = paged_machine("movl $5, %ecx\n fault: movl %ecx, 0x80000000\n movl 0x80000000, %ebx\n hlt", mmu)
+    machine, tables = paged_machine(
+        "movl $5, %ecx\n fault: movl %ecx, 0x80000000\n movl 0x80000000, %ebx\n hlt", mmu
+    )
     assert_page_fault(machine, "write to", KERNEL_SPACE, 2)
     tables.map(KERNEL_SPACE, DATA)
     assert machine.run().ending is Ending.HALTED
@@ -489,7 +502,9 @@ def test_a_mapping_of_physical_memory_that_is_not_there() -> None:
 
 
 def test_a_page_directory_outside_ram_is_an_error_and_no_crash(mmu: Mmu) -> None:
-    source = "movl $0xe0000000, %eax\n movl %eax, %cr3\n movl %cr0, %eax\n orl $0x80000000, %eax\n movl %eax, %cr0"
+    source = (
+        "movl $0xe0000000, %eax\n movl %eax, %cr3\n movl %cr0, %eax\n orl $0x80000000, %eax\n movl %eax, %cr0"
+    )
     machine = machine_of(source, mmu=mmu)
     with pytest.raises(GuestStopped):
         machine.run(timeout_s=10)

@@ -72,7 +72,9 @@ def test_ram_reaches_to_its_last_word(size: int) -> None:
 def test_three_gib_cost_no_host_memory_until_they_are_touched() -> None:
     end = MIB + 3 * GIB
     before = resident_bytes()
-    machine = machine_of(store_and_load(end - 4) + store_and_load(2 * GIB) + "exit 0", ram=RamWindow(MIB, end))
+    machine = machine_of(
+        store_and_load(end - 4) + store_and_load(2 * GIB) + "exit 0", ram=RamWindow(MIB, end)
+    )
     machine.run()
     assert results_of(machine, 2) == [0xCAFE0000, 0xCAFE0000]
     with machine.snapshot():
@@ -102,7 +104,11 @@ def test_the_host_gets_everything_back_from_a_machine_that_is_gone() -> None:
     [
         (MIB, MIB, r"^RAM 0x00100000-0x00100000 is empty$"),
         (MIB, MIB + 100, r"^RAM 0x00100000-0x00100064 does not lie on page boundaries \(0x1000\)$"),
-        (2 * MIB, 4 * MIB, r"^RAM 0x00200000-0x00400000 does not start at 0x00100000, as extended RAM of a PC does$"),
+        (
+            2 * MIB,
+            4 * MIB,
+            r"^RAM 0x00200000-0x00400000 does not start at 0x00100000, as extended RAM of a PC does$",
+        ),
         (MIB, MIB + 3 * GIB + 4096, r"^RAM 0x00100000-0xc0101000 is larger than 3 GiB$"),
     ],
 )

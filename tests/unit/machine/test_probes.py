@@ -158,7 +158,9 @@ def test_the_watch_keeps_what_written_pages_held() -> None:
 
 
 def test_watches_nest() -> None:
-    machine = machine_of("movl $1, 0x300000\n hlt\n movl $2, 0x300000\n movl $3, 0x301000\n hlt\n movl $4, 0x302000\n hlt")
+    machine = machine_of(
+        "movl $1, 0x300000\n hlt\n movl $2, 0x300000\n movl $3, 0x301000\n hlt\n movl $4, 0x302000\n hlt"
+    )
     machine.cpu.watch_begin()
     machine.run()
     machine.cpu.watch_begin()

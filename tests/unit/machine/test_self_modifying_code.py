@@ -7,14 +7,16 @@ address.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from emulator.errors import BudgetUsedUp
-from emulator.machine.machine import Machine
 from tests.helpers.guest import machine_of, results_of, symbol
 from tests.helpers.page_tables import LARGE_PAGE, P, W, enable_paging, identity_tables, paged_machine
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
 
 Mmu = Literal["fast", "reference"]
 ALIAS = 0x80000000
@@ -373,7 +375,9 @@ def test_code_executed_before_paging_and_rewritten_after(mmu: Mmu) -> None:
 
 
 def test_a_read_only_page_of_code_rewritten_through_a_writable_alias(mmu: Mmu) -> None:
-    source = "call function\n put eax\n movl $2, function + 1 + 0x80000000\n call function\n put eax\n exit 0\n"
+    source = (
+        "call function\n put eax\n movl $2, function + 1 + 0x80000000\n call function\n put eax\n exit 0\n"
+    )
     machine = machine_of(enable_paging() + source + CODE_PAGE, mmu=mmu)
     tables = identity_tables(machine, {symbol(machine, "function"): P})
     tables.map(ALIAS + symbol(machine, "function"), symbol(machine, "function"), P | W)

@@ -1,0 +1,67 @@
+"""Whole processes and pure emulation, against QEMU."""
+
+from __future__ import annotations
+
+from measure import Row, at_most, kmemu_command, medians, process_seconds, qemu_command
+
+from emulator.boot.builtin import resolve
+from emulator.boot.image import KernelImage
+from emulator.machine.machine import Machine
+
+QEMU_EXIT, KMEMU_EXIT = 1, 0  # of a kernel that reports success
+LONG, NOTHING = "calls=2500000", "calls=0"
+LONG_INSTRUCTIONS = 1_000_000_000
+
+
+def whole_process() -> Row:
+    """Boot the demo, from the start of the process to its end."""
+    ours, theirs = kmemu_command("demo"), qemu_command(resolve("firmware:demo"))
+    kmemu_s, qemu_s = medians(
+        15, lambda: process_seconds(ours, KMEMU_EXIT), lambda: process_seconds(theirs, QEMU_EXIT)
+    )
+    ratio = kmemu_s / qemu_s
+    return Row(
+        name="process",
+        what="whole process: boot demo",
+        measured=f"{kmemu_s * 1e3:.0f} ms",
+        peer=f"qemu-system-i386 {qemu_s * 1e3:.0f} ms",
+        ratio=ratio,
+        target=at_most(ratio, 1.0, "ratio <= 1.0"),
+    )
+
+
+def emulation_time() -> Row:
+    """Run more than 1 G instructions.
+
+    Start-up is taken off on both sides: it is what the same kernel takes with nothing to do.
+    """
+    kernel = resolve("firmware:stress")
+    qemu_long, ours_long, qemu_nothing, ours_nothing = medians(
+        5,
+        lambda: process_seconds(qemu_command(kernel, LONG), QEMU_EXIT),
+        lambda: process_seconds(kmemu_command("stress", LONG), KMEMU_EXIT),
+        lambda: process_seconds(qemu_command(kernel, NOTHING), QEMU_EXIT),
+        lambda: process_seconds(kmemu_command("stress", NOTHING), KMEMU_EXIT),
+    )
+    ours, qemu = ours_long - ours_nothing, qemu_long - qemu_nothing
+    instructions = instructions_of("stress", LONG) - instructions_of("stress", NOTHING)
+    if instructions < LONG_INSTRUCTIONS:
+        raise RuntimeError(
+            f"stress executes {instructions} instructions only: not the long kernel that is asked for"
+        )
+    ratio = ours / qemu
+    return Row(
+        name="emulation",
+        what=f"emulation of {instructions / 1e9:.2f} G instructions (stress)",
+        measured=f"{ours:.2f} s, {instructions / ours / 1e6:.0f} M/s",
+        peer=f"QEMU TCG {qemu:.2f} s",
+        ratio=ratio,
+        target=at_most(ratio, 1.0, "ratio <= 1.0"),
+        notes=(f"both without start-up: the whole process of stress minus the one with {NOTHING}",),
+    )
+
+
+def instructions_of(kernel: str, command_line: str) -> int:
+    """Count the instructions of a run, in a run of its own."""
+    machine = Machine(KernelImage.read(resolve(f"firmware:{kernel}")), command_line=command_line)
+    return machine.run(max_instructions=1 << 50).instructions

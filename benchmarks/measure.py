@@ -1,0 +1,140 @@
+"""What all benchmarks share: interleaved measuring, medians, and the rows of the table.
+
+Two things are compared by taking turns, A B A B, so that a host that becomes slower does so for both; and by medians,
+so that a single disturbed run does not count.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+QEMU = "qemu-system-i386"
+
+
+class QemuMissingError(Exception):
+    """QEMU is not installed."""
+
+
+class Target(NamedTuple):
+    """What must be reached, for people, and whether it is."""
+
+    text: str
+    reached: bool
+
+
+def at_most(value: float, limit: float, text: str) -> Target:
+    """Say that *value* must not be above *limit*."""
+    return Target(text, reached=value <= limit)
+
+
+def at_least(value: float, limit: float, text: str) -> Target:
+    """Say that *value* must not be below *limit*."""
+    return Target(text, reached=value >= limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        name: For ``--only``.
+        what: What is measured.
+        measured: Our result, with its unit.
+        peer: What it is compared with, and that one's result.
+        ratio: Ours / the peer's.
+        target: What must be reached.
+        notes: Facts beside the table.
+    """
+
+    name: str
+    what: str
+    measured: str
+    peer: str
+    ratio: float
+    target: Target
+    notes: tuple[str, ...] = ()
+
+
+class Benchmark(NamedTuple):
+    """A row to be measured."""
+
+    name: str
+    measure: Callable[[], Row]
+
+
+def medians(runs: int, *measured: Callable[[], float]) -> list[float]:
+    """Call each in turn, *runs* times over; return the median of what each returned."""
+    results: list[list[float]] = [[] for _ in measured]
+    for number in range(runs):
+        progress(f"  {number + 1} of {runs}")
+        for result, measure in zip(results, measured, strict=True):
+            result.append(measure())
+    return [statistics.median(result) for result in results]
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    """Time one call."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def process_seconds(command: Sequence[str], exit_code: int) -> float:
+    """Time a whole process; its output goes nowhere.
+
+    Raises:
+        RuntimeError: It ended with another exit code.
+    """
+    started = time.perf_counter()
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+    )
+    elapsed = time.perf_counter() - started
+    if done.returncode != exit_code:
+        raise RuntimeError(
+            f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode().strip()}"
+        )
+    return elapsed
+
+
+def kmemu_command(kernel: str, command_line: str = "") -> list[str]:
+    """Return the command that boots a built-in kernel here."""
+    script = Path(sys.executable).with_name("kmemu")
+    program = [str(script)] if script.exists() else [sys.executable, "-m", "emulator.cli.main"]
+    return [*program, "boot", f"firmware:{kernel}", *(["--cmdline", command_line] if command_line else [])]
+
+
+def qemu_command(kernel: Path, command_line: str = "") -> list[str]:
+    """Return the command that boots the same file in QEMU.
+
+    Raises:
+        QemuMissingError: There is no QEMU.
+    """
+    if shutil.which(QEMU) is None:
+        raise QemuMissingError(f"{QEMU} is not installed: apt-get install qemu-system-x86")
+    machine = ["-display", "none", "-serial", "stdio", "-no-reboot", "-accel", "tcg", "-m", "16"]
+    device = ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+    return [
+        QEMU,
+        "-kernel",
+        str(kernel),
+        *machine,
+        *device,
+        *(["-append", command_line] if command_line else []),
+    ]
+
+
+def progress(text: str) -> None:
+    """Tell that something happens."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

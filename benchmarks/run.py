@@ -1,0 +1,77 @@
+"""Measure everything and print one table.
+
+Usage: run.py [--only NAME]... [--json]
+
+Exit code: 0 all targets reached, 1 a target missed, 2 QEMU is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+import against_qemu
+import in_process
+from measure import Benchmark, QemuMissingError, Row, progress
+
+BENCHMARKS = (
+    Benchmark("process", against_qemu.whole_process),
+    Benchmark("emulation", against_qemu.emulation_time),
+    Benchmark("recording", in_process.recording),
+    Benchmark("reset", in_process.snapshot_reset),
+    Benchmark("pairs", in_process.direct_pairs),
+    Benchmark("guest-pairs", in_process.guest_pairs),
+    Benchmark("window", in_process.large_window),
+)
+HEADER = ("what", "measured", "peer", "ratio", "must reach", "verdict")
+
+
+def measure_all(chosen: list[Benchmark]) -> list[Row]:
+    """Measure one after the other; progress goes to standard error."""
+    rows = []
+    for benchmark in chosen:
+        print(f"{benchmark.name} ...", file=sys.stderr)
+        rows.append(benchmark.measure())
+        progress("")
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows with aligned columns, and the notes below."""
+    lines = [HEADER]
+    for row in rows:
+        verdict = "reached" if row.target.reached else "MISSED"
+        lines.append((row.what, row.measured, row.peer, f"{row.ratio:.3g}", row.target.text, verdict))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    notes = [f"({note})" for row in rows for note in row.notes]
+    return "\n".join([text[0], "-" * len(text[0]), *text[1:], *notes])
+
+
+def main() -> int:
+    """Run the program; return its exit code."""
+    parser = argparse.ArgumentParser(description="Measure the emulator against its peers.")
+    parser.add_argument("--only", action="append", choices=[each.name for each in BENCHMARKS], metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    arguments = parser.parse_args()
+    chosen = [each for each in BENCHMARKS if not arguments.only or each.name in arguments.only]
+    try:
+        rows = measure_all(chosen)
+    except QemuMissingError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(
+        json.dumps([asdict(row) | {"target": row.target._asdict()} for row in rows], indent=2)
+        if arguments.json
+        else table(rows)
+    )
+    return 0 if all(row.target.reached for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Writes tiny kernels for the command to boot: machine code at 1 MiB."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from tests.unit.boot.elf_builder import BASE, FUNC, Elf, Load, Sym, build_elf
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOOP = b"\xeb\xfe"  # jmp $
+HALT = b"\xfa\xf4"  # cli; hlt
+JUMP_TO_NOWHERE = b"\xb8\xef\xbe\xad\xde\xff\xe0"  # mov eax, 0xdeadbeef; jmp eax
+UNDEFINED = b"\x0f\x0b"  # ud2
+GARBAGE = b"\xff\xff\xff\xff\x0f\xff"
+PAGE_FAULT = b"\xa1\x00\x00\x00\x40"  # mov eax, [0x40000000]
+
+
+def exit_with(value: int) -> bytes:
+    return (
+        b"\x66\xba\xf4\x00\xb8" + struct.pack("<I", value) + b"\xef"
+    )  # mov dx, 0xf4; mov eax, value; out dx, eax
+
+
+def send(port: int, text: bytes) -> bytes:
+    start = b"\x66\xba" + struct.pack("<H", port)  # mov dx, port
+    return start + b"".join(b"\xb0" + bytes([each]) + b"\xee" for each in text)  # mov al, byte; out dx, al
+
+
+def write_kernel(path: Path, code: bytes, *symbols: Sym) -> str:
+    """Write a kernel with one function, ``start``, and return its path."""
+    start = Sym("start", BASE, len(code), FUNC)
+    path.write_bytes(build_elf(Elf([Load(BASE, code)], symbols=[start, *symbols])))
+    return str(path)

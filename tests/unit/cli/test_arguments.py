@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import re
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.cli.arguments import instruction_count, layer_mode, ram_window, size, timeout
+from emulator.hle.layers import Mode
+from emulator.machine.memory import RamWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("0x1000", 4096),
+        ("64M", 64 << 20),
+        ("64m", 64 << 20),
+        ("3G", 3 << 30),
+        ("8k", 8192),
+    ],
+)
+def test_sizes(text: str, value: int) -> None:
+    assert size(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "window"),
+    [
+        ("4M", RamWindow(0x100000, 0x500000)),
+        ("3G", RamWindow(0x100000, 0xC0100000)),
+        ("1M-64M", RamWindow(0x100000, 0x4000000)),
+        ("0x100000-0x200000", RamWindow(0x100000, 0x200000)),
+    ],
+)
+def test_ram(text: str, window: RamWindow) -> None:
+    assert ram_window(text) == window
+
+
+def test_layers() -> None:
+    assert layer_mode("heap=lockstep") == ("heap", Mode.LOCKSTEP)
+
+
+def test_counts_and_times() -> None:
+    assert instruction_count("1_000") == 1000
+    assert timeout("0.5") == 0.5
+    assert timeout("0") is None
+
+
+@pytest.mark.parametrize(
+    ("convert", "text", "message"),
+    [
+        *(
+            (size, text, f"{text!r} is no size such as 64M, 1G or 0x4000000")
+            for text in ("", "M", "-1", " 1", "1T", "x")
+        ),
+        (size, "9" * 5000, f"'{'9' * 5000}' is no size such as 64M, 1G or 0x4000000"),
+        (ram_window, "-4M", "'' is no size such as 64M, 1G or 0x4000000"),
+        (ram_window, "0", "RAM 0x00100000-0x00100000 is empty"),
+        (ram_window, "5000", "RAM 0x00100000-0x00101388 does not lie on page boundaries (0x1000)"),
+        (ram_window, "4G", "RAM 0x00100000-0x100100000 is larger than 3 GiB"),
+        (
+            ram_window,
+            "2M-4M",
+            "RAM 0x00200000-0x00400000 does not start at 0x00100000, as extended RAM of a PC does",
+        ),
+        (layer_mode, "heap", "'heap' is not NAME=MODE, such as heap=model"),
+        (layer_mode, "heep=model", "no layer 'heep'; there are: memmap, heap"),
+        (layer_mode, "heap=modle", "no mode 'modle' of layer heap; there are: native, model, lockstep"),
+        *(
+            (instruction_count, text, f"{text!r} is no number of instructions (1 or more)")
+            for text in ("0", "-5", "1.5", "many", str(1 << 63))
+        ),
+        *(
+            (timeout, text, f"{text!r} is no number of seconds (0 for no limit)")
+            for text in ("-1", "nan", "inf", "soon", "")
+        ),
+    ],
+)
+def test_wrong_values(convert: Callable[[str], object], text: str, message: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=f"^{re.escape(message)}$"):
+        convert(text)

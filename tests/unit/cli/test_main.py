@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.cli import boot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.cli.conftest import Done
+
+NAMES = "demo, fragment, exhaust, leak, double_free, use_after_free, overflow, stress"
+
+
+def test_no_command_shows_help(kmemu: Callable[..., Done]) -> None:
+    done = kmemu()
+    assert (done.status, done.err) == (2, "")
+    assert done.out.startswith("usage: kmemu [-h] [--version] COMMAND ...\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["boot", "--help"], ["inspect", "-h"]])
+def test_help_fits_the_terminal_and_is_no_error(kmemu: Callable[..., Done], arguments: list[str]) -> None:
+    done = kmemu(*arguments)
+    assert (done.status, done.err) == (0, "")
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_version(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("--version")
+    assert done.status == 0
+    assert done.out.startswith("kmemu ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["foo"],
+            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect') (kmemu --help shows how)",
+        ),
+        (["--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
+        (["boot", "--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
+        (["boot", "--time", "3"], "unrecognized arguments: --time (kmemu --help shows how)"),
+        (["boot", "a", "b"], "unrecognized arguments: b (kmemu --help shows how)"),
+        (["boot", "--ram"], "argument --ram: expected one argument (kmemu boot --help shows how)"),
+        (
+            ["boot", "--ram", "x"],
+            "argument --ram: 'x' is no size such as 64M, 1G or 0x4000000 (kmemu boot --help shows how)",
+        ),
+        (
+            ["boot", "--layer", "pages=model"],
+            "argument --layer: no layer 'pages'; there are: memmap, heap (kmemu boot --help shows how)",
+        ),
+        (
+            ["boot", "--mmu", "slow"],
+            "argument --mmu: invalid choice: 'slow' (choose from 'fast', 'reference') (kmemu boot --help shows how)",
+        ),
+        (["boot", "--json", "--serial", "-"], "--json and --serial - cannot both have standard output"),
+        (["boot", "--mmu", "reference", "--layer", "heap=lockstep"], "lockstep needs the fast MMU"),
+        (
+            ["boot", "firmware:dmeo"],
+            f"no built-in kernel 'dmeo'; there are: {NAMES}",
+        ),
+        (["inspect"], "the following arguments are required: KERNEL (kmemu inspect --help shows how)"),
+    ],
+)
+def test_a_wrong_command_line(kmemu: Callable[..., Done], arguments: list[str], message: str) -> None:
+    done = kmemu(*arguments)
+    assert done == (2, "", f"kmemu: {message}\n")
+
+
+def test_control_characters_in_errors_are_escaped(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("inspect", "\x1b]0;x\x07\n.elf")
+    assert done == (3, "", "kmemu: \\x1b]0;x\\x07\\n.elf: cannot be read: No such file or directory\n")
+
+
+def test_ctrl_c_while_loading(kmemu: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(boot, "_load", interrupted)
+    assert kmemu("boot") == (130, "", "kmemu: interrupted\n")

@@ -1,0 +1,49 @@
+"""A small machine's memory as data: 64 frames from 1 MiB on."""
+
+from __future__ import annotations
+
+from emulator.report.areas import Area, Kind
+from emulator.report.layout import Frames, HeapState, Layout
+from kernel_model.litecore.heap_reader import Block
+from kernel_model.litecore.memmap import FrameRun
+
+RAM = (0x100000, 0x140000)
+AREAS = (
+    Area(0x100000, 0x102800, Kind.IMAGE),
+    Area(0x102800, 0x102808, Kind.BITMAP),
+    Area(0x102808, 0x103000, Kind.RESERVED),
+    Area(0x103000, 0x105000, Kind.HEAP),
+)
+
+
+def frames(first: int, used: str, *, reserved: int = 0) -> Frames:
+    """Describe frames by a text: ``#`` in use, ``.`` free."""
+    number = sum(1 << index for index, character in enumerate(used) if character == "#")
+    runs, start = [], 0
+    for index in range(1, len(used) + 1):
+        if index == len(used) or used[index] != used[start]:
+            runs.append(FrameRun(first + start, first + index, used=used[start] == "#"))
+            start = index
+    return Frames(
+        first,
+        len(used),
+        used.count("."),
+        max(map(len, used.split("#"))),
+        number.to_bytes(-(-len(used) // 8), "little"),
+        reserved,
+        tuple(runs),
+    )
+
+
+def heap(*, refused: int = 0, defects: tuple[str, ...] = ()) -> HeapState:
+    blocks = (
+        Block(0x103000, 4088, used=True),
+        Block(0x104000, 504, used=True),
+        Block(0x104200, 3576, used=False),
+    )
+    return HeapState(0x103000, 0x105000, blocks, 4592, 3576, 3576, refused, defects)
+
+
+def layout(*, notes: tuple[str, ...] = ()) -> Layout:
+    """Return image, bitmap and heap in five frames, three frames handed out, one of them further up."""
+    return Layout(RAM, AREAS, frames(0x100, "#######" + "." * 9 + "#" + "." * 47, reserved=5), heap(), notes)
