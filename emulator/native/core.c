@@ -84,6 +84,17 @@ static bool on_invalid_instruction(uc_engine *uc, void *data)
     return true;
 }
 
+/* Host time must not reach the guest: its time stamp counter counts its own readings. */
+static int on_rdtsc(uc_engine *uc, void *data)
+{
+    kc *m = data;
+    m->time_stamp += TIME_STAMP_STEP;
+    uint32_t low = (uint32_t)m->time_stamp, high = (uint32_t)(m->time_stamp >> 32);
+    U.uc_reg_write(uc, UC_X86_REG_EAX, &low);
+    U.uc_reg_write(uc, UC_X86_REG_EDX, &high);
+    return 1; /* the instruction is done */
+}
+
 /* -- life ---------------------------------------------------------------------------------------- */
 
 kc *kc_new(uint64_t memory_end, bool reference, void *handle)
@@ -101,6 +112,8 @@ kc *kc_new(uint64_t memory_end, bool reference, void *handle)
         || U.uc_context_save(m->uc, m->pristine)
         || U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1) /* no "until" address: any EIP may run */
         || kc_hook(m, UC_HOOK_INTR, on_interrupt, m, 1, 0, 0)
+        || kc_hook(m, UC_HOOK_INSN, on_rdtsc, m, 1, 0, UC_X86_INS_RDTSC)
+        || kc_hook(m, UC_HOOK_INSN, on_rdtsc, m, 1, 0, UC_X86_INS_RDTSCP)
         || kc_hook(m, UC_HOOK_INSN_INVALID, on_invalid_instruction, m, 1, 0, 0)) {
         kc_delete(m);
         return NULL;

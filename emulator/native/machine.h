@@ -38,12 +38,14 @@ struct page_list { struct page *pages; uint32_t count, capacity; };
 
 struct snapshot {
     uc_context *cpu;
+    uint64_t time_stamp;
     struct page_list undo; /* pages that differ in the next snapshot further in, as they are in this one */
 };
 
 struct watch { struct page_list touched; };
 
 #define PROBE_SLOTS 1024
+#define TIME_STAMP_STEP 1000
 #define CONSOLE_SIZE 4096
 #define DEPTH_MAX 64
 
@@ -77,6 +79,7 @@ struct kc {
     uc_context *scratch;
     volatile sig_atomic_t running, interrupted;
     uint64_t budget, executed; /* instructions */
+    uint64_t time_stamp;       /* rdtsc */
     bool in_out;               /* the run ended at an `out` */
     bool one_by_one;           /* counted by on_instruction(), not by on_block() */
     uint32_t last_instruction, last_block, last_block_count;

@@ -165,6 +165,7 @@ int kc_snapshot(kc *m)
         return -1;
     }
     madvise(m->memory, m->memory_end, MADV_DONTNEED);
+    s->time_stamp = m->time_stamp;
     return m->depth++;
 }
 
@@ -231,6 +232,7 @@ int kc_reset(kc *m, int depth)
     if (m->reference)
         kc_flush_code(m); /* which pages hold code is not known */
     kc_paging_read(m);
+    m->time_stamp = m->snapshots[depth].time_stamp;
     return 0;
 }
 
