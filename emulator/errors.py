@@ -93,6 +93,20 @@ class BadModule(EmulatorError):
         self.problem = problem
 
 
+class NotMultiboot(EmulatorError):
+    """A kernel without a Multiboot header was given what only Multiboot can hand over.
+
+    Attributes:
+        path: The kernel's file.
+        what: What it was given.
+    """
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(f"{path}: cannot be given {what}: it has no Multiboot header")
+        self.path = path
+        self.what = what
+
+
 class BootInfoDoesNotFit(EmulatorError):
     """The Multiboot information or a module finds no place in RAM.
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from emulator.cli import arguments
+from emulator.cli.console import ConsoleWriter
 from emulator.cli.output import Output, complain
-from emulator.cli.status import CommandLineError, OutputError, Status
+from emulator.cli.status import CommandLineError, Status
 from emulator.errors import BadImage, BudgetUsedUp, EmulatorError, GuestStopped, UnknownKernel, UnknownLayer
 from emulator.report.run_record import Ending, How, RunRecord
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from typing import BinaryIO, Self
 
-    from emulator.machine.machine import Console, Machine
+    from emulator.machine.machine import Machine
     from emulator.report.areas import Span
     from emulator.report.layout import Layout
 
@@ -108,7 +107,7 @@ def run(options: Namespace) -> Status:
         return _list_kernels(output)
     if options.json and options.serial == "-":
         raise CommandLineError("--json and --serial - cannot both have standard output")
-    with _ConsoleWriter(output, to_output=not options.json) as console:
+    with ConsoleWriter(output, to_output=not options.json) as console:
         try:
             machine = _load(options, console)
         except EmulatorError as error:
@@ -130,49 +129,6 @@ def run(options: Namespace) -> Status:
     return status
 
 
-class _ConsoleWriter:
-    """Passes the guest's output on as it appears."""
-
-    def __init__(self, output: Output, *, to_output: bool) -> None:
-        self._output = output
-        self._to_output = to_output
-        self._file: BinaryIO | None = None
-        self._name = ""
-
-    def send_serial_to(self, name: str) -> None:
-        """Write what the guest sends to COM1 to a file from now on.
-
-        Raises:
-            OutputError: It cannot be opened.
-        """
-        self._name = name
-        try:
-            self._file = open(name, "wb")  # noqa: PTH123, SIM115 - closed at the end of the run
-        except OSError as error:
-            raise self._failure(error) from error
-
-    def __call__(self, console: Console, data: bytes) -> None:
-        if self._file is not None and console.name == "SERIAL":
-            try:
-                self._file.write(data)
-                self._file.flush()
-            except OSError as error:
-                raise self._failure(error) from error
-        elif self._to_output:
-            self._output.raw(data)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            with suppress(OSError):  # of a write that has failed before
-                self._file.close()
-
-    def _failure(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self._name}: {error.strerror}")
-
-
 def _list_kernels(output: Output) -> Status:
     from emulator.boot.builtin import KERNELS, PREFIX  # only here
 
@@ -181,7 +137,7 @@ def _list_kernels(output: Output) -> Status:
     return Status.GOOD
 
 
-def _load(options: Namespace, console: _ConsoleWriter) -> Machine:
+def _load(options: Namespace, console: ConsoleWriter) -> Machine:
     from emulator import new_machine  # not for --list and --help
 
     try:
@@ -207,16 +163,17 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
     ending = _ending(machine, options.max_instructions, options.timeout)
     seconds = time.perf_counter() - started
     layout = read_layout(machine, modules, with_runs=options.json)
+    output = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
     return RunRecord(
         options.kernel,
         ending,
-        (machine.ram.start, machine.ram.end),
-        seconds,
-        _layers(options, layout),
-        bytes(machine.output[Console.SERIAL]) if options.json else b"",
-        bytes(machine.output[Console.DEBUG]) if options.json else b"",
-        tuple(machine.screen()) if options.screen else None,
-        layout,
+        ram=(machine.ram.start, machine.ram.end),
+        seconds=seconds,
+        layers=_layers(options, layout),
+        serial=output[Console.SERIAL],
+        debug=output[Console.DEBUG],
+        screen=tuple(machine.screen()) if options.screen else None,
+        layout=layout,
     )
 
 

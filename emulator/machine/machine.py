@@ -12,7 +12,7 @@ from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import VgaText, screen_lines
-from emulator.errors import GuestStopped, UnknownFunction
+from emulator.errors import GuestStopped, NotMultiboot, UnknownFunction
 from emulator.machine.cpu import Cpu, Reason, Registers
 from emulator.machine.faults import (
     LONGEST_INSTRUCTION,
@@ -41,6 +41,9 @@ _FIRST_STACK = 0x9000  # Multiboot leaves ESP undefined; some kernels count on o
 _HLT = b"\xf4"
 _EFLAGS = 0x2  # bit 1 is always set; interrupts are off
 _WORD = 0xFFFFFFFF
+
+OUTPUT_KEPT = 16 << 20
+"""Bytes of each console that `Machine.output` keeps; `on_output` gets all, however long a kernel talks."""
 
 
 class Console(Enum):
@@ -125,11 +128,12 @@ class Machine:
 
     Attributes:
         memory: Physical memory.
-        output: All that the guest wrote so far, by console.
+        output: What the guest wrote so far, by console; of each the first `OUTPUT_KEPT` bytes.
 
     Raises:
         BadImage: The kernel does not fit into *ram*.
         BootInfoDoesNotFit: Modules or command line do not.
+        NotMultiboot: There are modules or a command line, but no Multiboot header.
         HostError: The host cannot give the memory.
         ValueError: *ram* is no possible window.
     """
@@ -190,6 +194,8 @@ class Machine:
             for address, data in placement.pieces:
                 memory.write(address, data)
             eax, ebx = BOOTLOADER_MAGIC, placement.info_address
+        elif command_line or modules:
+            raise NotMultiboot(image.path, "modules" if modules else "a command line")
         self.cpu.set_flat_segments(_GDT, len(_GDT_ENTRIES) - 1)
         registers = self.cpu.registers()
         self.cpu.set_registers(
@@ -348,7 +354,8 @@ class Machine:
     def on_console(self, number: int, data: bytes) -> None:
         """Output of the guest."""
         console = Console(number)
-        self.output[console] += data
+        kept = self.output[console]
+        kept += data[: OUTPUT_KEPT - len(kept)]
         if self._on_output is not None:
             self._on_output(console, data)
 

@@ -35,11 +35,6 @@ class Area(NamedTuple):
     end: int
     kind: Kind
 
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.end - self.start
-
 
 def round_up(address: int) -> int:
     """Return the next frame boundary at or after *address*."""

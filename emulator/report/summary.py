@@ -42,8 +42,8 @@ def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
         yield from labelled(
             "Layers", ", ".join(f"{name} {mode}" for name, mode in record.layers.items()), style
         )
-    for label, text in zip(("Ended", "", ""), _ending_texts(record.ending, record.seconds), strict=False):
-        yield from labelled(label, text, style)
+    yield from labelled("Ended", printable(_ending_text(record.ending)), style)
+    yield from labelled("Took", _duration_text(record), style)
 
 
 def screen_box(lines: Sequence[str], style: Style) -> Iterator[str]:
@@ -98,16 +98,20 @@ def _defect_lines(defects: Sequence[str]) -> Iterator[str]:
         yield f"and {len(defects) - _DEFECTS_SHOWN} more defects"
 
 
-def _ending_texts(ending: Ending, seconds: float) -> Iterator[str]:
+def _ending_text(ending: Ending) -> str:
     match ending.how:
+        case How.EXIT if ending.exit_value == 0:
+            return "the kernel exited with value 0 (success)"
         case How.EXIT:
-            yield f"the kernel exited with value {ending.exit_value} (exit code {ending.exit_code} in QEMU)"
+            return f"the kernel exited with value {ending.exit_value} (exit code {ending.exit_code} in QEMU)"
         case How.HALTED:
-            yield f"the kernel halted at {printable(ending.location or '?')}"
+            return f"the kernel halted at {ending.location}"
         case How.INTERRUPTED:
-            yield "interrupted by Ctrl-C"
+            return "interrupted by Ctrl-C"
         case _:
-            text = ending.error[1] if ending.error else ending.how.value
-            yield printable(text.splitlines()[0])
-    count = "" if ending.instructions is None else f"{ending.instructions} instructions in "
-    yield f"{count}{seconds:.3f} s"
+            return ending.error[1].splitlines()[0] if ending.error else ending.how.value
+
+
+def _duration_text(record: RunRecord) -> str:
+    count = record.ending.instructions
+    return f"{record.seconds:.3f} s" if count is None else f"{record.seconds:.3f} s for {count} instructions"

@@ -40,7 +40,7 @@ class TestRuns:
         assert summary.startswith(f"\n-- firmware:demo {'-' * 63}\nMemory 0x00100000-0x00500000, 4 MiB")
         assert summary.splitlines()[-3:-1] == [
             "Layers    memmap native, heap native",
-            "Ended     the kernel exited with value 0 (exit code 1 in QEMU)",
+            "Ended     the kernel exited with value 0 (success)",
         ]
 
     def test_a_kernel_of_ones_own(self, boot_code: Callable[..., Done]) -> None:
@@ -80,7 +80,8 @@ class TestRuns:
         assert (done.status, done.err) == (0, "")
         lines = done.out.splitlines()
         assert [line.split()[0] for line in lines] == [f"firmware:{name}" for name in builtin.KERNELS]
-        assert lines[0].endswith(f"  {builtin.KERNELS['demo']}")
+        texts = zip(lines, builtin.KERNELS.values(), strict=True)
+        assert {line.index(f"  {text}") for line, text in texts} == {len("firmware:use_after_free")}
 
     def test_the_screen(self, kmemu: Callable[..., Done]) -> None:
         done = kmemu("boot", "--no-summary", "--screen")
@@ -206,8 +207,8 @@ class TestStops:
         self, kmemu: Callable[..., Done], tmp_path: Path
     ) -> None:
         path = kernels.write_kernel(tmp_path / "k.elf", kernels.HALT)
-        assert "\n          2 instructions in 0.0" in kmemu("boot", path, "--max-instructions", "9").out
-        assert " instructions in " not in kmemu("boot", path).out
+        assert kmemu("boot", path, "--max-instructions", "9").out.endswith(" s for 2 instructions\n")
+        assert kmemu("boot", path).out.endswith(" s\n")
 
     def test_ctrl_c_still_shows_the_summary(
         self, kmemu: Callable[..., Done], monkeypatch: pytest.MonkeyPatch

@@ -31,7 +31,14 @@ def test_the_demo_kernel_boots() -> None:
 def test_ctrl_c_stops_a_kernel_that_loops(tmp_path: Path) -> None:
     code = kernels.send(0x3F8, b"up\n") + kernels.LOOP
     path = kernels.write_kernel(tmp_path / "k.elf", code)
-    with subprocess.Popen([*KMEMU, "boot", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command = [
+        "env",
+        "--default-signal=INT",
+        *KMEMU,
+        "boot",
+        path,
+    ]  # background jobs of a shell ignore SIGINT
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"  # streamed while it runs
         process.send_signal(signal.SIGINT)

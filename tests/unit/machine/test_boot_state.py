@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from emulator.boot.image import KernelImage
 from emulator.boot.multiboot_info import Module, read_boot_info
+from emulator.errors import NotMultiboot
 from emulator.machine.machine import Console, Machine
 from emulator.machine.memory import RamWindow
 from tests.helpers.guest import CODE, HEADER_SIZE, as_bytes, assemble, machine_of, results_of, symbol
@@ -135,3 +137,16 @@ def test_code_runs_from_the_physical_entry_of_a_kernel_linked_elsewhere() -> Non
     machine = machine_of("call 1f\n1: popl %eax\n put eax\n exit 0\n" + as_bytes([0x90]))
     machine.run()
     assert results_of(machine, 1)[0] in range(CODE, symbol(machine, "__end"))
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [({"command_line": "x"}, "a command line"), ({"modules": [Module("m", b"")]}, "modules")],
+)
+def test_a_kernel_without_a_multiboot_header_takes_no_arguments(given: dict[str, object], what: str) -> None:
+    image = KernelImage(assemble("hlt").data.replace(b"\x02\xb0\xad\x1b", bytes(4)), "plain.elf")
+    Machine(image)
+    with pytest.raises(
+        NotMultiboot, match=f"^plain.elf: cannot be given {what}: it has no Multiboot header$"
+    ):
+        Machine(image, **given)

@@ -158,3 +158,13 @@ def test_output_before_the_exit_is_complete() -> None:
     machine = machine_of(write_port(0x3F8, "b", 0x61) + write_port(0x3F8, "b", 0x62) + "exit 5")
     assert machine.run().exit_code == 11
     assert bytes(machine.output[Console.SERIAL]) == b"ab"
+
+
+def test_a_talkative_guest_takes_no_host_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.machine.machine.OUTPUT_KEPT", 10)
+    seen = bytearray()
+    source = "movl $100, %ecx\n movb $0x41, %al\n 1: outb %al, $0xe9\n loop 1b\n hlt"
+    machine = machine_of(source, on_output=lambda _console, data: seen.extend(data))
+    machine.run()
+    assert bytes(machine.output[Console.DEBUG]) == b"A" * 10
+    assert bytes(seen) == b"A" * 100

@@ -48,6 +48,6 @@ def test_without_frames_the_rest_is_unmanaged() -> None:
 
 
 def test_areas_below_ram_are_left_out() -> None:
-    low = Area(0x7C00, 0x7E00, Kind.IMAGE)
+    low = Area(0x7C00, 0x100000, Kind.IMAGE)
     across = Area(0x13F000, 0x150000, Kind.HEAP)
     assert Layout(RAM, (low, across)).inside_ram() == [Area(0x13F000, 0x140000, Kind.HEAP)]

@@ -116,6 +116,23 @@ def test_a_memmap_is_not_believed(booted: Machine, words: dict[str, int], shown:
     assert layout.notes == (f"the memmap makes no sense: {window}, {shown}",)
 
 
+def test_a_window_that_contradicts_itself_is_not_believed(booted: Machine) -> None:
+    layout = damaged(booted, {"memmap": 0x123000})
+    assert layout.frames is None
+    assert layout.notes[0].startswith("the memmap makes no sense: start_addr 0x00123000, ")
+
+
+def test_a_heap_in_pieces(booted: Machine) -> None:
+    with booted.snapshot():
+        small, _, large, _ = (booted.call("kmalloc", size) for size in (8, 8, 600, 8))
+        booted.call("kfree", small)
+        booted.call("kfree", large)
+        layout = read_layout(booted)
+    assert layout.heap is not None
+    assert (layout.heap.free, layout.heap.largest_free) == (64224 - 4 * 8 - 16, 64224 - 4 * 8 - 16 - 608)
+    assert layout.heap.fragmentation == 1 - layout.heap.largest_free / layout.heap.free
+
+
 @pytest.mark.parametrize(("start", "end"), [(0x200000, 0x100000), (0x200000, 0xFFFFFFF8)])
 def test_heap_bounds_are_not_believed(booted: Machine, start: int, end: int) -> None:
     layout = damaged(booted, {"heap_start": start, "heap_end": end})
@@ -172,6 +189,6 @@ def test_a_damaged_symbol_table_is_a_note() -> None:
 
 
 def test_segments_with_only_padding_between_them_are_one_area() -> None:
-    loads = [eb.Load(0x100000, b"\x90"), eb.Load(0x101000, b"\x90"), eb.Load(0x103000, b"\x90")]
+    loads = [eb.Load(0x100000, b"\x90"), eb.Load(0x101000, b"\x90"), eb.Load(0x102001, b"\x90")]
     layout = read_layout(Machine(KernelImage(eb.build_elf(eb.Elf(loads)), "k.elf")))
-    assert layout.areas == (Area(0x100000, 0x101001, Kind.IMAGE), Area(0x103000, 0x103001, Kind.IMAGE))
+    assert layout.areas == (Area(0x100000, 0x101001, Kind.IMAGE), Area(0x102001, 0x102002, Kind.IMAGE))

@@ -45,9 +45,8 @@ def test_the_whole_summary() -> None:
         "Heap      2 blocks in use (4592 bytes), 3576 bytes free;",
         "          largest free block 3576, fragmentation 0 %",
         "Layers    memmap native, heap model",
-        "Ended     the kernel exited with value 0 (exit code 1 in",
-        "          QEMU)",
-        "          0.012 s",
+        "Ended     the kernel exited with value 0 (success)",
+        "Took      0.012 s",
     ]
 
 
@@ -77,13 +76,25 @@ def test_damage_of_the_heap_is_listed() -> None:
     ]
 
 
+def test_five_defects_are_listed_without_more() -> None:
+    bad = heap(defects=("defect",) * 5)
+    lines = text_below_the_pictures(
+        RunRecord("k.elf", Ending(How.EXIT, 0, 1), layout=Layout(RAM, (), heap=bad))
+    )
+    assert lines[-3:] == [
+        "          damaged: defect",
+        "Ended     the kernel exited with value 0 (success)",
+        "Took      0.000 s",
+    ]
+
+
 @pytest.mark.parametrize(
     ("ending", "lines"),
     [
         (Ending(How.EXIT, 3, 7), ["the kernel exited with value 3 (exit code 7 in QEMU)", "0.250 s"]),
         (
             Ending(How.HALTED, location="idle+0x4 (k.c:9)", instructions=7),
-            ["the kernel halted at idle+0x4 (k.c:9)", "7 instructions in 0.250 s"],
+            ["the kernel halted at idle+0x4 (k.c:9)", "0.250 s for 7 instructions"],
         ),
         (Ending(How.INTERRUPTED), ["interrupted by Ctrl-C", "0.250 s"]),
         (
@@ -95,7 +106,7 @@ def test_damage_of_the_heap_is_listed() -> None:
     ids=lambda value: value.how.name if isinstance(value, Ending) else "",
 )
 def test_how_the_run_ended(ending: Ending, lines: list[str]) -> None:
-    assert ended(ending) == [f"Ended     {lines[0]}", f"          {lines[1]}"]
+    assert ended(ending) == [f"Ended     {lines[0]}", f"Took      {lines[1]}"]
 
 
 def test_the_screen_has_a_frame() -> None:
