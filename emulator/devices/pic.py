@@ -7,7 +7,6 @@ Source: Intel 8259A data sheet (ICW1-4, OCW1-3).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from emulator.devices.device import read_bytes, write_bytes
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from emulator.devices.device import FastPort
 
 MASTER, SLAVE = 0x20, 0xA0
-_CASCADE = 2
+_CASCADE = 1 << 2
 _LINES = 8
 _SPURIOUS = 7
 
@@ -29,80 +28,114 @@ _EOI, _EOI_SPECIFIC = 0x20, 0x60
 _COMMAND_MASK = 0xE0
 
 
-@dataclass(frozen=True, slots=True)
 class _Chip:
-    """The registers of one controller."""
+    """One controller. Its registers are plain attributes: they change with every interrupt."""
 
-    requested: int = 0  # IRR
-    in_service: int = 0  # ISR
-    mask: int = 0xFF  # IMR; a PC's firmware leaves all lines masked
-    vector: int = 0x08  # of line 0
-    expected: tuple[str, ...] = ()  # initialization words to come
-    auto_eoi: bool = False
-    reads_isr: bool = False
+    __slots__ = ("auto_eoi", "expected", "in_service", "mask", "reads_isr", "requested", "vector")
 
-    def pending(self) -> int | None:
-        """The line that would interrupt now."""
+    def __init__(self, vector: int) -> None:
+        self.requested = 0  # IRR
+        self.in_service = 0  # ISR
+        self.mask = 0xFF  # IMR; a PC's firmware leaves all lines masked
+        self.vector = vector  # of line 0
+        self.expected: tuple[str, ...] = ()  # initialization words to come
+        self.auto_eoi = False
+        self.reads_isr = False
+
+    def pending(self) -> int:
+        """The bit of the line that would interrupt now: the most urgent one, if no other as urgent is in service."""
         waiting = self.requested & ~self.mask
-        for line in range(_LINES):
-            if self.in_service >> line & 1:
-                return None
-            if waiting >> line & 1:
-                return line
-        return None
+        bit = waiting & -waiting
+        service = self.in_service & -self.in_service
+        return bit if not service or bit < service else 0
 
-    def taken(self, line: int) -> _Chip:
-        """The chip after the CPU has taken a line."""
-        bit = 1 << line
-        service = self.in_service if self.auto_eoi else self.in_service | bit
-        return replace(self, requested=self.requested & ~bit, in_service=service)
+    def take(self, bit: int) -> int:
+        """The CPU takes a line: its vector."""
+        self.requested &= ~bit
+        if not self.auto_eoi:
+            self.in_service |= bit
+        return self.vector + bit.bit_length() - 1
+
+    def initialize(self, icw1: int) -> None:
+        """ICW1: everything but the vector is as after power-on, and no line is masked."""
+        self.requested = self.in_service = self.mask = 0
+        self.auto_eoi = self.reads_isr = False
+        words = ("vector",) if icw1 & _ICW1_SINGLE else ("vector", "cascade")
+        self.expected = (*words, "mode") if icw1 & _ICW1_NEEDS_ICW4 else words
+
+    def write_data(self, byte: int) -> None:
+        """A byte at the odd port: an initialization word, or the mask."""
+        if not self.expected:
+            self.mask = byte
+            return
+        word, self.expected = self.expected[0], self.expected[1:]
+        if word == "vector":
+            self.vector = byte & 0xF8
+        elif word == "mode":
+            self.auto_eoi = bool(byte & _ICW4_AUTO_EOI)
+
+    def write_command(self, byte: int) -> None:
+        """Take a byte at the even port: ICW1, OCW2 or OCW3. Priority rotation is ignored: no PC kernel uses it."""
+        if byte & _ICW1:
+            self.initialize(byte)
+        elif byte & _OCW3:
+            if byte & _OCW3_READ:
+                self.reads_isr = bool(byte & _OCW3_READ_ISR)
+        elif byte & _COMMAND_MASK == _EOI_SPECIFIC:
+            self.in_service &= ~(1 << (byte & 7))
+        elif byte & _COMMAND_MASK == _EOI:
+            self.in_service &= self.in_service - 1  # the most urgent one
+
+    def save(self) -> tuple[object, ...]:
+        """All registers."""
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def restore(self, state: tuple[object, ...]) -> None:
+        """Go back to a state that `save` returned."""
+        for name, value in zip(self.__slots__, state, strict=True):
+            setattr(self, name, value)
 
 
 class Pic:
     """Both controllers.
 
     Args:
-        changed: Called after anything that may change `pending`.
+        changed: Called when `pending` changes.
+
+    Attributes:
+        pending: Whether the CPU is asked for an interrupt.
     """
 
     ports = (MASTER, MASTER + 1, SLAVE, SLAVE + 1)
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
-        self._chips = {MASTER: _Chip(), SLAVE: _Chip(vector=0x70)}
-
-    @property
-    def pending(self) -> bool:
-        """Whether the CPU is asked for an interrupt."""
-        return self._master().pending() is not None
+        self._announce = changed
+        self._master, self._slave = _Chip(0x08), _Chip(0x70)
+        self.pending = False
 
     def is_masked(self, line: int) -> bool:
         """Whether a request on a line (0 to 15) can never reach the CPU as things stand."""
         if line < _LINES:
-            return bool(self._chips[MASTER].mask >> line & 1)
-        return bool(self._chips[SLAVE].mask >> line - _LINES & 1 or self._chips[MASTER].mask >> _CASCADE & 1)
+            return bool(self._master.mask >> line & 1)
+        return bool(self._slave.mask >> line - _LINES & 1 or self._master.mask & _CASCADE)
 
     def request(self, line: int) -> None:
         """A device raises its line (0 to 15)."""
-        base, line = (MASTER, line) if line < _LINES else (SLAVE, line - _LINES)
-        chip = self._chips[base]
-        self._chips[base] = replace(chip, requested=chip.requested | 1 << line)
+        if line < _LINES:
+            self._master.requested |= 1 << line
+        else:
+            self._slave.requested |= 1 << line - _LINES
         self._changed()
 
     def acknowledge(self) -> int:
         """The CPU takes the interrupt: its vector. Without a pending one it is the spurious line 7."""
-        master = self._master()
-        line = master.pending()
-        if line is None:
-            return master.vector + _SPURIOUS
-        self._chips[MASTER] = replace(
-            master.taken(line), requested=self._chips[MASTER].requested & ~(1 << line)
-        )
-        vector = master.vector + line
-        slave = self._chips[SLAVE]
-        if line == _CASCADE and (second := slave.pending()) is not None:
-            self._chips[SLAVE] = slave.taken(second)
-            vector = slave.vector + second
+        bit = self._master.pending()
+        if not bit:
+            return self._master.vector + _SPURIOUS
+        vector = self._master.take(bit)
+        second = self._slave.pending() if bit == _CASCADE else 0
+        if second:
+            vector = self._slave.take(second)
         self._changed()
         return vector
 
@@ -121,25 +154,31 @@ class Pic:
 
     def save(self) -> object:
         """Return all registers."""
-        return self._chips[MASTER], self._chips[SLAVE]
+        return self._master.save(), self._slave.save()
 
     def restore(self, state: object) -> None:
         """Go back to a state that `save` returned."""
         match state:
-            case (_Chip() as master, _Chip() as slave):
-                self._chips = {MASTER: master, SLAVE: slave}
+            case (tuple(master), tuple(slave)):
+                self._master.restore(master)
+                self._slave.restore(slave)
             case _:
                 raise TypeError(f"not a state of Pic: {state!r}")
         self._changed()
 
-    def _master(self) -> _Chip:
-        """The master with the slave's request on its cascade line."""
-        master = self._chips[MASTER]
-        cascade = (self._chips[SLAVE].pending() is not None) << _CASCADE
-        return replace(master, requested=master.requested | cascade)
+    def _changed(self) -> None:
+        """Put the slave's request on the master's cascade line, and tell what comes out."""
+        if self._slave.pending():
+            self._master.requested |= _CASCADE
+        else:
+            self._master.requested &= ~_CASCADE
+        pending = bool(self._master.pending())
+        if pending != self.pending:
+            self.pending = pending
+            self._announce()
 
     def _read(self, port: int) -> int:
-        chip = self._chips.get(port & ~1)
+        chip = self._chip(port)
         if chip is None:
             return 0xFF
         if port & 1:
@@ -147,38 +186,13 @@ class Pic:
         return chip.in_service if chip.reads_isr else chip.requested
 
     def _write(self, port: int, byte: int) -> None:
-        base = port & ~1
-        chip = self._chips.get(base)
+        chip = self._chip(port)
         if chip is None:
             return
         if port & 1:
-            self._chips[base] = _data(chip, byte)
-        elif byte & _ICW1:
-            words = ("vector",) + (() if byte & _ICW1_SINGLE else ("cascade",))
-            words += ("mode",) if byte & _ICW1_NEEDS_ICW4 else ()
-            self._chips[base] = _Chip(mask=0, vector=chip.vector, expected=words)
+            chip.write_data(byte)
         else:
-            self._chips[base] = _command(chip, byte)
+            chip.write_command(byte)
 
-
-def _data(chip: _Chip, byte: int) -> _Chip:
-    """A byte at the odd port: an initialization word, or the mask."""
-    if not chip.expected:
-        return replace(chip, mask=byte)
-    word, expected = chip.expected[0], chip.expected[1:]
-    if word == "vector":
-        return replace(chip, vector=byte & 0xF8, expected=expected)
-    if word == "mode":
-        return replace(chip, auto_eoi=bool(byte & _ICW4_AUTO_EOI), expected=expected)
-    return replace(chip, expected=expected)
-
-
-def _command(chip: _Chip, byte: int) -> _Chip:
-    """A byte at the even port: OCW2 or OCW3."""
-    if byte & _OCW3:
-        return replace(chip, reads_isr=bool(byte & _OCW3_READ_ISR)) if byte & _OCW3_READ else chip
-    if byte & _COMMAND_MASK == _EOI_SPECIFIC:
-        return replace(chip, in_service=chip.in_service & ~(1 << (byte & 7)))
-    if byte & _COMMAND_MASK == _EOI:
-        return replace(chip, in_service=chip.in_service & (chip.in_service - 1))  # the most urgent one
-    return chip  # priority rotation: no PC kernel uses it
+    def _chip(self, port: int) -> _Chip | None:
+        return {MASTER: self._master, SLAVE: self._slave}.get(port & ~1)

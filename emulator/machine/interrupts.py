@@ -67,7 +67,7 @@ class Interrupts:
 
     def take(self) -> bool:
         """Deliver the pending interrupt, if the guest takes it now. False if its IDT has no handler."""
-        if not (self.pic.pending and self._cpu.irq_possible()):
+        if not self.pic.pending or not self._cpu.irq_possible():
             return True
         vector = self.pic.acknowledge()
         return self._cpu.deliver(vector, DeliveryKind.EXTERNAL, None) is Delivery.ENTERED

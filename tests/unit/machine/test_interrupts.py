@@ -130,12 +130,16 @@ directory: .skip 4096
 
     def test_an_interrupt_without_a_gate(self, mmu: str) -> None:
         machine = guest("int $0x40", "", mmu)
-        with pytest.raises(GuestException, match=r"^triple fault: interrupt 0x40 \(no handler in the IDT\) at "):
+        with pytest.raises(
+            GuestException, match=r"^triple fault: interrupt 0x40 \(no handler in the IDT\) at "
+        ):
             machine.run()
 
     def test_without_a_handler_it_is_a_triple_fault(self, mmu: str) -> None:
         machine = guest("xorl %ecx, %ecx\n fault: divl %ecx", "", mmu)
-        with pytest.raises(GuestException, match=r"^triple fault: #DE divide error \(no handler in the IDT\) at "):
+        with pytest.raises(
+            GuestException, match=r"^triple fault: #DE divide error \(no handler in the IDT\) at "
+        ):
             machine.run()
 
     def test_a_double_fault_handler_is_the_last_resort(self, mmu: str) -> None:
@@ -143,7 +147,9 @@ directory: .skip 4096
         assert machine.run().exit_value == 8
 
     @pytest.mark.parametrize(("access", "flag"), [(0x8E, 0), (0x8F, 0x200)])
-    def test_an_interrupt_gate_clears_if_and_a_trap_gate_does_not(self, access: int, flag: int, mmu: str) -> None:
+    def test_an_interrupt_gate_clears_if_and_a_trap_gate_does_not(
+        self, access: int, flag: int, mmu: str
+    ) -> None:
         machine = guest(
             f"gate 0x40, h, {access}\n sti\n int $0x40\n pushfl\n popl %ebx\n andl $0x200, %ebx\n put ebx",
             "h: pushfl\n popl %ebx\n andl $0x200, %ebx\n put ebx\n iret",
@@ -179,7 +185,9 @@ class TestTimer:
         assert guest(TIMER + "out8 0x21, 0xff\n sti\n hlt", ON_TICK, mmu).run().ending is Ending.HALTED
 
     def test_a_tick_while_interrupts_are_off_comes_when_they_are_on(self, mmu: str) -> None:
-        body = TIMER + """
+        body = (
+            TIMER
+            + """
         movl    $200000, %ecx
 1:      decl    %ecx
         jnz     1b
@@ -192,6 +200,7 @@ class TestTimer:
         movl    ticks, %ebx
         put     ebx
         """
+        )
         machine = guest(body, ON_TICK, mmu)
         machine.run()
         assert results_of(machine, 2) == [0, 1]  # two ticks on one line are one interrupt
