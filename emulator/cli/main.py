@@ -16,6 +16,8 @@ from emulator.errors import EmulatorError, UnknownKernel, UnknownLayer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import SupportsWrite
+
 _OBJECTS_BEFORE_COLLECTION = 50_000
 _EXAMPLES = """\
 examples:
@@ -78,6 +80,10 @@ class _Parser(ArgumentParser):
     def __init__(self, **options: object) -> None:
         # The default formatter imports shutil for the width, for every option that is added.
         super().__init__(formatter_class=_formatter, allow_abbrev=False, **options)  # type: ignore[arg-type]
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        # argparse's own swallows the error of a full disk.
+        (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         raise CommandLineError(f"{message} ({self.prog} --help shows how)")

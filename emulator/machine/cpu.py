@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import struct
+from contextlib import contextmanager
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from emulator.errors import HostError
 from emulator.native import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ffi, lib = _core.ffi, _core.lib
 
@@ -32,6 +33,8 @@ class Reason(IntEnum):
     INTERRUPTED = lib.KC_INTERRUPTED
     EXCEPTION = lib.KC_EXCEPTION
     UNMAPPED = lib.KC_UNMAPPED
+    SLICE = lib.KC_SLICE
+    IRQ = lib.KC_IRQ
     FAILED = lib.KC_FAILED
 
 
@@ -41,6 +44,24 @@ class Access(IntEnum):
     READ = lib.KC_READ
     WRITE = lib.KC_WRITE
     FETCH = lib.KC_FETCH
+
+
+class Delivery(IntEnum):
+    """What became of an interrupt; see `enum kc_delivery` in core.h."""
+
+    ENTERED = lib.KC_ENTERED
+    NO_GATE = lib.KC_NO_GATE
+    NO_RIGHT = lib.KC_NO_RIGHT
+    NO_STACK = lib.KC_NO_STACK
+    OTHER_RING = lib.KC_OTHER_RING
+
+
+class DeliveryKind(IntEnum):
+    """Where an interrupt comes from."""
+
+    FAULT = lib.KC_FAULT
+    SOFTWARE = lib.KC_SOFTWARE
+    EXTERNAL = lib.KC_EXTERNAL
 
 
 class PortMode(IntEnum):
@@ -246,14 +267,35 @@ class Cpu:
 
     # -- running -----------------------------------------------------------------------------------
 
-    def run(self, max_instructions: int | None, timeout_s: float | None) -> Stop:
+    @contextmanager
+    def time_limit(self, seconds: float | None) -> Iterator[None]:
+        """Runs inside the block end with `Reason.TIME` when they have taken *seconds* of the host in total.
+
+        Raises:
+            HostError: The host has no thread left, or there is a limit already.
+        """
+        if seconds is None:
+            yield
+            return
+        if lib.kc_time_limit(self._core, seconds):
+            raise HostError("cannot watch the time: no thread left, or the machine runs already")
+        try:
+            yield
+        finally:
+            lib.kc_time_unlimited(self._core)
+
+    def run(self, max_instructions: int | None = None, slice_instructions: int | None = None) -> Stop:
         """Run from the current EIP until something ends it.
+
+        Args:
+            max_instructions: Exact budget.
+            slice_instructions: After so many, the run ends with the next block.
 
         Raises:
             Exception: What a callback raised.
         """
         stop = self._stop
-        lib.kc_run(self._core, max_instructions or 0, timeout_s or 0.0, stop)
+        lib.kc_run(self._core, max_instructions or 0, slice_instructions or 0, stop)
         if self.pending is not None:
             pending, self.pending = self.pending, None
             raise pending
@@ -286,6 +328,30 @@ class Cpu:
     def flush_code(self) -> None:
         """Forget all translated code, because bytes of code were changed from outside."""
         lib.kc_flush_code(self._core)
+
+    # -- interrupts --------------------------------------------------------------------------------
+
+    def executed(self) -> int:
+        """Instructions of the present run up to the present block; 0 unless they are counted, and between runs."""
+        count: int = lib.kc_executed(self._core)
+        return count
+
+    def set_irq_pending(self, pending: bool) -> None:  # noqa: FBT001 - a line's level
+        """A run ends with `Reason.IRQ` where the guest would take an interrupt, while this is set."""
+        lib.kc_irq_pending(self._core, pending)
+
+    def irq_possible(self) -> bool:
+        """Whether the guest would take an interrupt now."""
+        return bool(lib.kc_irq_possible(self._core))
+
+    def deliver(self, vector: int, kind: DeliveryKind, error_code: int | None) -> Delivery:
+        """Go to the guest's handler of *vector*."""
+        has_code = error_code is not None
+        return Delivery(lib.kc_deliver(self._core, vector, kind, has_code, error_code or 0))
+
+    def set_cr2(self, address: int) -> None:
+        """Note the linear address of a page fault for the guest."""
+        lib.kc_set_cr2(self._core, address)
 
     # -- snapshots ---------------------------------------------------------------------------------
 

@@ -94,14 +94,13 @@ def instructions_before(code: bytes, start: int, end: int) -> int:
     return sum(1 for _ in Cs(CS_ARCH_X86, CS_MODE_32).disasm_lite(code[: end - start], start))
 
 
-def guest_stopped(stop: Stop, location: str, address: int, *, has_handler: bool) -> GuestStopped:
+def guest_stopped(stop: Stop, location: str, address: int) -> GuestStopped:
     """The error for a run that ended badly.
 
     Args:
         stop: How it ended.
         location: Of `stop.eip`, for people.
         address: What was accessed, as exactly as it is known.
-        has_handler: The guest's IDT has a gate for the exception.
     """
     facts = (stop.eip, location, stop.instructions)
     match stop.reason:
@@ -115,19 +114,16 @@ def guest_stopped(stop: Stop, location: str, address: int, *, has_handler: bool)
             error.address, error.access = address, _ACCESS_NAMES[stop.access]
             return error
         case Reason.EXCEPTION:
-            return _exception(stop, location, address, has_handler=has_handler)
+            return _exception(stop, location, address)
         case _:
             return GuestStopped(f"the CPU gave up: {stop.problem}", *facts)
 
 
-def _exception(stop: Stop, location: str, address: int, *, has_handler: bool) -> GuestException:
+def _exception(stop: Stop, location: str, address: int) -> GuestException:
     name = EXCEPTION_NAMES.get(stop.vector, f"interrupt 0x{stop.vector:02x}")
     if stop.vector == PAGE_FAULT:
         name += f", {_ACCESS_WORDS[stop.access]} 0x{address:08x}, error code 0x{stop.error_code:x},"
-    handler = (
-        "not delivered: this version runs no interrupt handlers" if has_handler else "no handler in the IDT"
-    )
-    problem = f"{name} ({handler})" if has_handler else f"triple fault: {name} ({handler})"
+    problem = f"triple fault: {name} (no handler in the IDT)"
     error = GuestException(problem, stop.eip, location, stop.instructions)
     error.vector = stop.vector
     return error

@@ -13,7 +13,7 @@ from emulator.devices.debug_exit import DebugExit
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import VgaText, screen_lines
 from emulator.errors import GuestStopped, NotMultiboot, UnknownFunction
-from emulator.machine.cpu import Cpu, Reason, Registers
+from emulator.machine.cpu import Cpu, Reason
 from emulator.machine.faults import (
     LONGEST_INSTRUCTION,
     PAGE_FAULT,
@@ -21,6 +21,7 @@ from emulator.machine.faults import (
     guest_stopped,
     instructions_before,
 )
+from emulator.machine.interrupts import Interrupts
 from emulator.machine.memory import DEFAULT_RAM, MIB, PAGE_SIZE, PhysicalMemory, RamWindow, check_ram
 from emulator.machine.ports import PortBus
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from emulator.boot.image import KernelImage
     from emulator.boot.multiboot_info import Module
+    from emulator.devices.device import Device
+    from emulator.machine.cpu import Stop
 
 _VGA_START, _ROM_START = 0xA0000, 0xC0000
 _SCREEN, _SCREEN_SIZE = 0xB8000, 80 * 25 * 2
@@ -39,6 +42,9 @@ _GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  #
 _RETURN_TO = 0x9FD00  # holds `hlt`: where functions called from Python return to
 _FIRST_STACK = 0x9000  # Multiboot leaves ESP undefined; some kernels count on one
 _HLT = b"\xf4"
+_INT_N = 0xCD
+_INT_1_BYTE = {0xCC: 3, 0xCE: 4}  # int3, into
+_IF = 0x200
 _EFLAGS = 0x2  # bit 1 is always set; interrupts are off
 _WORD = 0xFFFFFFFF
 
@@ -86,19 +92,24 @@ class Snapshot:
     As a context manager it comes back at the end of the block and is gone then.
     """
 
-    __slots__ = ("_bus", "_cpu", "_devices", "_number", "_output")
+    __slots__ = ("_bus", "_cpu", "_devices", "_interrupts", "_number", "_output", "_time")
 
-    def __init__(self, cpu: Cpu, bus: PortBus, output: dict[Console, bytearray]) -> None:
+    def __init__(
+        self, cpu: Cpu, bus: PortBus, interrupts: Interrupts, output: dict[Console, bytearray]
+    ) -> None:
         cpu.flush_console()
         self._cpu = cpu
         self._bus = bus
         self._output = tuple((text, len(text)) for text in output.values())
         self._devices = bus.save()
+        self._interrupts = interrupts
+        self._time = interrupts.save()
         self._number = cpu.snapshot()
 
     def reset(self) -> None:
         """Put the machine back: memory, CPU, devices, collected output. Snapshots taken since then are gone."""
         self._cpu.reset(self._number)
+        self._interrupts.restore(self._time)
         self._bus.restore(self._devices)
         for text, size in self._output:
             del text[size:]
@@ -155,6 +166,7 @@ class Machine:
         image.check_fits((low, ram))
         self.cpu = Cpu(ram.end, reference=mmu == "reference", client=self)
         self.memory = PhysicalMemory(self.cpu.memory)
+        self.interrupts = Interrupts(self.cpu)
         self.output = {console: bytearray() for console in Console}
         self._on_output = on_output
         self._exit_code: int | None = None
@@ -170,7 +182,7 @@ class Machine:
         self.cpu.map_rom(_ROM_START, MIB)
         self.cpu.map_ram(self.ram.start, self.ram.end)
 
-    def _devices(self) -> tuple[tuple[Uart | DebugConsole | DebugExit | VgaText, int], ...]:
+    def _devices(self) -> tuple[tuple[Device, int], ...]:
         def sent(console: Console) -> Callable[[bytes], None]:
             return lambda data: self.on_console(console.value, data)
 
@@ -179,6 +191,8 @@ class Machine:
             (DebugConsole(sent(Console.DEBUG)), Console.DEBUG.value),
             (DebugExit(self._exit), 0),
             (VgaText(), 0),
+            (self.interrupts.pic, 0),
+            (self.interrupts.pit, 0),
         )
 
     def _load(self, command_line: str, modules: Sequence[Module]) -> None:
@@ -217,28 +231,64 @@ class Machine:
             KeyboardInterrupt: Ctrl-C.
         """
         self._exit_code = None
-        stop = self.cpu.run(max_instructions, timeout_s)
-        if stop.reason is Reason.ASKED:
-            return Outcome(Ending.EXIT, self._exit_code, stop.eip, stop.instructions)
-        if stop.reason is Reason.HALTED:
-            return Outcome(Ending.HALTED, None, stop.eip, stop.instructions)
-        if stop.reason is Reason.INTERRUPTED:
-            raise KeyboardInterrupt
-        registers = self.cpu.registers()
-        address = stop.address
+        executed = 0
+        with self.cpu.time_limit(timeout_s):
+            while True:
+                left = None if max_instructions is None else max_instructions - executed
+                stop = self._count_exactly(self.cpu.run(left, self.interrupts.slice()))
+                executed += stop.instructions
+                self.interrupts.ran(stop.instructions)
+                outcome = self._go_on(
+                    stop._replace(instructions=executed), budget_left=left != stop.instructions
+                )
+                if outcome is not None:
+                    return outcome
+
+    def _go_on(self, stop: Stop, *, budget_left: bool) -> Outcome | None:
+        """After a stop of the CPU: how the run ended, or None if it goes on."""
+        match stop.reason:
+            case Reason.ASKED if self._exit_code is not None:
+                return Outcome(Ending.EXIT, self._exit_code, stop.eip, stop.instructions)
+            case Reason.HALTED if not (self.cpu.registers().eflags & _IF and self.interrupts.skip_idle()):
+                return Outcome(Ending.HALTED, None, stop.eip, stop.instructions)
+            case Reason.EXCEPTION if self._deliver_exception(stop):
+                pass
+            case Reason.ASKED | Reason.HALTED | Reason.SLICE | Reason.IRQ if self.interrupts.take():
+                pass
+            case Reason.INTERRUPTED:
+                raise KeyboardInterrupt
+            case _:
+                raise self._error(stop)
+        if not budget_left:
+            raise self._error(stop._replace(reason=Reason.INSTRUCTIONS, eip=self.cpu.registers().eip))
+        return None
+
+    def _deliver_exception(self, stop: Stop) -> bool:
+        before = self._code(stop.eip - 2 & _WORD, 2).ljust(2, b"\0")
+        opcode = before[0] if before[0] == _INT_N and before[1] == stop.vector else before[1]
+        is_int3 = opcode in _INT_1_BYTE and stop.vector == _INT_1_BYTE[opcode]
+        if opcode != _INT_N and not is_int3:
+            opcode = 0
+        return self.interrupts.deliver_exception(stop, self._accessed(stop), opcode)
+
+    def _accessed(self, stop: Stop) -> int:
+        """What a failed access touched, as exactly as the instruction tells."""
         if stop.reason is Reason.UNMAPPED or (stop.reason is Reason.EXCEPTION and stop.vector == PAGE_FAULT):
             code = self._code(stop.eip, LONGEST_INSTRUCTION)
-            address |= exact_address(code, registers, stop.linear, stop.access) & (PAGE_SIZE - 1)
-        if stop.reason in (Reason.UNMAPPED, Reason.EXCEPTION) and stop.block_instructions:
-            code = self._code(stop.block, stop.eip - stop.block)
-            done = instructions_before(code, stop.block, stop.eip)
-            stop = stop._replace(instructions=stop.instructions - stop.block_instructions + done)
-        raise guest_stopped(
-            stop,
-            self.image.location(stop.eip),
-            address,
-            has_handler=stop.reason is Reason.EXCEPTION and self._has_handler(registers, stop.vector),
-        )
+            exact = exact_address(code, self.cpu.registers(), stop.linear, stop.access)
+            return stop.address | exact & (PAGE_SIZE - 1)
+        return stop.address
+
+    def _count_exactly(self, stop: Stop) -> Stop:
+        """Count of a block that failed in the middle only what was executed."""
+        if stop.reason not in (Reason.UNMAPPED, Reason.EXCEPTION) or not stop.block_instructions:
+            return stop
+        code = self._code(stop.block, stop.eip - stop.block)
+        done = instructions_before(code, stop.block, stop.eip)
+        return stop._replace(instructions=stop.instructions - stop.block_instructions + done)
+
+    def _error(self, stop: Stop) -> GuestStopped:
+        return guest_stopped(stop, self.image.location(stop.eip), self._accessed(stop))
 
     def call(self, function: str | int, *arguments: int, timeout_s: float | None = None) -> int:
         """Call a function of the guest and return EAX.
@@ -291,7 +341,7 @@ class Machine:
         Raises:
             HostError: More than 64 nested ones, or no memory left.
         """
-        return Snapshot(self.cpu, self._bus, self.output)
+        return Snapshot(self.cpu, self._bus, self.interrupts, self.output)
 
     def screen(self) -> list[str]:
         """The VGA text screen, line by line, without trailing blanks."""
@@ -318,16 +368,6 @@ class Machine:
         if physical is None or physical >= len(self.memory):
             return b""
         return self.memory.read(physical, min(size, PAGE_SIZE - physical % PAGE_SIZE))
-
-    def _has_handler(self, registers: Registers, vector: int) -> bool:
-        """Whether the IDT has a present gate (Intel SDM vol. 3A, 6.11)."""
-        offset = 8 * vector
-        if offset + 7 > registers.idt_limit:
-            return False
-        physical = self.cpu.translate(registers.idt_base + offset & _WORD)
-        if physical is None or physical + 8 > len(self.memory):
-            return False
-        return bool(self.memory.load_u32(physical + 4) & 0x8000)
 
     # -- probes ------------------------------------------------------------------------------------
 

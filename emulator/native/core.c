@@ -63,6 +63,8 @@ void kc_end(kc *m, int reason)
 
 void kc_stop_request(kc *m) { kc_end(m, KC_ASKED); }
 
+uint64_t kc_executed(kc *m) { return m->executed; }
+
 void kc_flush_code(kc *m) { U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0)); }
 
 /* -- what ends a run from the inside ------------------------------------------------------------ */
@@ -123,6 +125,7 @@ kc *kc_new(uint64_t memory_end, bool reference, void *handle)
 
 void kc_delete(kc *m)
 {
+    kc_time_unlimited(m);
     while (m->depth)
         kc_discard(m, m->depth - 1);
     if (m->pristine)
@@ -214,7 +217,8 @@ static void *watchdog_main(void *data)
         struct timespec until = {(time_t)(wake / 1000000000u), (long)(wake % 1000000000u)};
         pthread_cond_timedwait(&dog->changed, &dog->lock, &until);
         if (!dog->over && kc_now_ns() >= dog->deadline_ns) {
-            kc_end(dog->machine, KC_TIME);
+            dog->machine->timed_out = 1;
+            U.uc_emu_stop(dog->machine->uc);
             wake = kc_now_ns() + NUDGE_NS;
         }
     }
@@ -222,23 +226,34 @@ static void *watchdog_main(void *data)
     return NULL;
 }
 
-static bool watchdog_start(struct watchdog *dog, kc *m, double seconds)
+int kc_time_limit(kc *m, double seconds)
 {
+    struct watchdog *dog = m->watchdog ? NULL : calloc(1, sizeof *dog);
     pthread_condattr_t monotonic;
 
+    if (!dog)
+        return -1;
     dog->machine = m;
     dog->deadline_ns = kc_now_ns() + (uint64_t)(seconds * 1e9);
-    dog->over = false;
     pthread_mutex_init(&dog->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&dog->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    return pthread_create(&dog->thread, NULL, watchdog_main, dog) == 0;
+    m->watchdog = dog;
+    if (pthread_create(&dog->thread, NULL, watchdog_main, dog) == 0)
+        return 0;
+    m->watchdog = NULL;
+    free(dog);
+    return -1;
 }
 
-static void watchdog_end(struct watchdog *dog)
+void kc_time_unlimited(kc *m)
 {
+    struct watchdog *dog = m->watchdog;
+
+    if (!dog)
+        return;
     pthread_mutex_lock(&dog->lock);
     dog->over = true;
     pthread_cond_signal(&dog->changed);
@@ -246,6 +261,9 @@ static void watchdog_end(struct watchdog *dog)
     pthread_join(dog->thread, NULL);
     pthread_cond_destroy(&dog->changed);
     pthread_mutex_destroy(&dog->lock);
+    free(dog);
+    m->watchdog = NULL;
+    m->timed_out = 0;
 }
 
 /* Python's own handler only sets a flag that is looked at when Python code runs again, and a running machine gives it
@@ -316,7 +334,6 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 {
     kc *m = data;
     uint32_t slot = block_slot((uint32_t)address);
-    (void)size;
 
     if (m->one_by_one)
         return;
@@ -329,17 +346,27 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
         kc_end(m, KC_INSTRUCTIONS); /* the check at the start of the block comes after this hook: it is not executed */
         return;
     }
+    if (m->irq_pending && kc_irq_possible(m)) {
+        kc_end(m, KC_IRQ);
+        return;
+    }
+    if (m->executed >= m->slice) {
+        kc_end(m, KC_SLICE);
+        return;
+    }
     m->executed += m->blocks[slot].icount;
     m->last_block = (uint32_t)address;
     m->last_block_count = m->blocks[slot].icount;
+    m->last_end = (uint32_t)address + size;
 }
 
 static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 {
     kc *m = data;
-    (void)uc, (void)size;
+    (void)uc;
     m->executed++;
     m->last_instruction = (uint32_t)address;
+    m->last_end = (uint32_t)address + size;
 }
 
 static void counting_start(kc *m)
@@ -446,6 +473,8 @@ static void finish(kc *m, int error)
 {
     if (m->interrupted)
         m->stop.reason = KC_INTERRUPTED;
+    if (m->timed_out && m->stop.reason == KC_RUNNING)
+        m->stop.reason = KC_TIME;
     if (m->stop.reason == KC_RUNNING) {
         m->stop.uc_error = error;
         m->stop.reason = error ? KC_FAILED : KC_HALTED;
@@ -460,10 +489,8 @@ static void finish(kc *m, int error)
         m->executed--; /* on_instruction() comes before the instruction */
 }
 
-void kc_run(kc *m, uint64_t max_instructions, double seconds, kc_stop *out)
+void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
 {
-    struct watchdog dog;
-    bool watched = seconds > 0 && watchdog_start(&dog, m, seconds);
     bool took_sigint = sigint_take();
 
     memset(&m->stop, 0, sizeof m->stop);
@@ -472,11 +499,14 @@ void kc_run(kc *m, uint64_t max_instructions, double seconds, kc_stop *out)
     m->executed = 0;
     m->last_block_count = 0;
     m->budget = max_instructions ? max_instructions : UINT64_MAX;
-    if (max_instructions)
+    m->slice = slice ? slice : UINT64_MAX;
+    if (max_instructions || slice)
         counting_start(m);
     run_mark(m, true);
     int error = 0;
-    if (!max_instructions || max_instructions > 2 * TAIL)
+    if (m->timed_out)
+        m->stop.reason = KC_TIME;
+    else if (!max_instructions || max_instructions > 2 * TAIL)
         error = emulate_fast(m);
     else
         m->stop.reason = KC_INSTRUCTIONS;
@@ -489,12 +519,11 @@ void kc_run(kc *m, uint64_t max_instructions, double seconds, kc_stop *out)
     run_mark(m, false);
     if (took_sigint)
         sigaction(SIGINT, &python_sigint, NULL);
-    if (watched)
-        watchdog_end(&dog);
     finish(m, error);
     m->stop.instructions = m->executed;
     m->stop.block = m->last_block;
     m->stop.block_instructions = m->last_block_count;
     kc_console_flush(m);
+    m->executed = 0;
     *out = m->stop;
 }

@@ -22,6 +22,8 @@ enum kc_reason {
     KC_INTERRUPTED,   /* SIGINT */
     KC_EXCEPTION,     /* exception or int n: vector, error_code; address is CR2 for #PF */
     KC_UNMAPPED,      /* access to physical memory that is not there: address, access */
+    KC_SLICE,         /* the slice is over: at a block's start, no instruction of it was executed */
+    KC_IRQ,           /* an interrupt is pending and the guest takes it now: at a block's start */
     KC_FAILED         /* Unicorn gave up for another reason: uc_error */
 };
 
@@ -67,8 +69,13 @@ void kc_set_registers(kc *m, const kc_registers *in);
 /* Puts the CPU into flat 32-bit protected mode with the descriptors found at gdt_base: code 0x08, data 0x10. */
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit);
 
-/* Run from the current EIP. max_instructions and seconds: 0 is no limit. */
-void kc_run(kc *m, uint64_t max_instructions, double seconds, kc_stop *out);
+/* Run from the current EIP. max_instructions (exact) and slice (instructions, to the next block): 0 is no limit. */
+void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out);
+/* From now on, until kc_time_unlimited(), runs end with KC_TIME once `seconds` are over. -1: no thread to be had. */
+int kc_time_limit(kc *m, double seconds);
+void kc_time_unlimited(kc *m);
+/* Instructions of the present run, to the start of the present block; 0 unless counted. */
+uint64_t kc_executed(kc *m);
 /* From a callback: end the run at the next instruction. */
 void kc_stop_request(kc *m);
 /* Forget translated code: hooks or bytes below it changed. */
@@ -95,6 +102,24 @@ typedef struct { uint32_t page; const uint8_t *before; } kc_touched;
 void kc_watch_begin(kc *m);
 /* Ends the innermost watch. The result is valid until the next kc_watch_* call. */
 uint32_t kc_watch_end(kc *m, const kc_touched **out);
+
+/* -- interrupts: interrupts.c ------------------------------------------------------------------- */
+
+enum kc_delivery {
+    KC_ENTERED,    /* the guest stands at its handler */
+    KC_NO_GATE,    /* the IDT has no usable gate for the vector */
+    KC_NO_RIGHT,   /* int n: the gate's privilege level forbids it */
+    KC_NO_STACK,   /* the stack is not mapped */
+    KC_OTHER_RING  /* the guest runs in another ring than 0 */
+};
+enum kc_delivery_kind { KC_FAULT, KC_SOFTWARE, KC_EXTERNAL };
+/* Push the frame and go to the handler. Unless KC_ENTERED is returned, nothing was changed but words below ESP. */
+int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t error_code);
+void kc_set_cr2(kc *m, uint32_t address);
+/* A device asks for an interrupt: runs end with KC_IRQ where the guest would take it. Needs counting (a slice). */
+void kc_irq_pending(kc *m, bool pending);
+/* Would the guest take an interrupt before its next instruction? */
+bool kc_irq_possible(kc *m);
 
 /* -- ports: ports.c ----------------------------------------------------------------------------- */
 

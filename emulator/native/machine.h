@@ -77,12 +77,15 @@ struct kc {
     kc_stop stop;
     uc_context *pristine; /* the CPU as it was made, and room for a second context */
     uc_context *scratch;
-    volatile sig_atomic_t running, interrupted;
-    uint64_t budget, executed; /* instructions */
+    volatile sig_atomic_t interrupted, timed_out;
+    struct watchdog *watchdog;
+    uint64_t budget, slice, executed; /* instructions */
+    bool irq_pending;
     uint64_t time_stamp;       /* rdtsc */
     bool in_out;               /* the run ended at an `out` */
     bool one_by_one;           /* counted by on_instruction(), not by on_block() */
     uint32_t last_instruction, last_block, last_block_count;
+    uint32_t last_end; /* address behind what was counted last */
     struct { uint32_t pc, icount; } *blocks;
 
     /* ports.c */
@@ -117,6 +120,8 @@ int kc_mmu_init(kc *m);
 void kc_mmu_free(kc *m);
 void kc_flush_tlb(kc *m);
 void kc_paging_read(kc *m);
+/* Physical address for an access of the CPU itself, as a supervisor; -1 after noting a #PF. */
+int64_t kc_reach(kc *m, uint32_t linear, bool write);
 static inline bool kc_was_fetched(const kc *m, uint64_t page) { return m->fetched[page >> 3] >> (page & 7) & 1; }
 
 /* ram.c */

@@ -139,6 +139,17 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     return true;
 }
 
+int64_t kc_reach(kc *m, uint32_t linear, bool write)
+{
+    uc_tlb_entry entry;
+
+    if (m->reference)
+        return kc_translate(m, linear);
+    if (!translate_for_cpu(m, linear & ~PAGE_MASK, write ? UC_MEM_WRITE : UC_MEM_READ, &entry))
+        return -1;
+    return (int64_t)(entry.paddr | (linear & PAGE_MASK));
+}
+
 static bool bus_error(kc *m, uint64_t physical, uint32_t linear, uc_mem_type type)
 {
     if (m->stop.reason == KC_RUNNING) {

@@ -174,21 +174,6 @@ def test_a_software_interrupt_without_a_handler_is_a_triple_fault(
     assert error.problem == f"triple fault: {name} (no handler in the IDT)"
 
 
-def test_a_handler_in_the_idt_is_recognised() -> None:
-    source = """
-        lidt    1f
-        fault: ud2
-        .data
-1:      .word   8 * 7 - 1
-        .long   idt
-idt:    .skip   8 * 6
-        .long   0x00080000, 0x00008e00
-        .text
-    """
-    error = exception(machine_of(source))
-    assert error.problem == "#UD invalid opcode (not delivered: this version runs no interrupt handlers)"
-
-
 def test_the_message_names_function_file_and_line(mmu: str) -> None:
     machine = machine_of(
         "call broken\n .type broken, @function\nbroken: nop\n ud2\n .size broken, . - broken", mmu=mmu

@@ -1,0 +1,114 @@
+"""Interrupts and exceptions: who wants one, when the guest takes it, and how it gets into the guest's handler.
+
+Time is virtual. While the guest computes, an instruction takes `INSTRUCTION_NS`; while it waits in `hlt`, the clock jumps to
+the next event. Instructions are counted only once the guest has set a timer, because counting costs a third of the speed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.devices.pic import Pic
+from emulator.devices.pit import Pit
+from emulator.machine.cpu import Delivery, DeliveryKind
+
+if TYPE_CHECKING:
+    from emulator.machine.cpu import Cpu, Stop
+
+INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second
+TIMER_LINE = 0
+PAGE_FAULT, GENERAL_PROTECTION, DOUBLE_FAULT = 14, 13, 8
+_WITH_ERROR_CODE = frozenset({8, 10, 11, 12, 13, 14, 17})
+_SOFTWARE_OPCODES = {0xCD: 2, 0xCC: 1, 0xCE: 1}  # int n, int3, into: EIP stands behind them
+
+
+class Interrupts:
+    """The controllers, the timer and the clock of one machine.
+
+    Args:
+        cpu: Gets told when an interrupt is pending.
+
+    Attributes:
+        pic: Both interrupt controllers.
+        pit: The interval timer.
+    """
+
+    def __init__(self, cpu: Cpu) -> None:
+        self._cpu = cpu
+        self._past_ns = 0  # virtual time at the start of the present run of the CPU
+        self.pic = Pic(self._update)
+        self.pit = Pit(self.now_ns, self._timer_moved)
+
+    def now_ns(self) -> int:
+        """Virtual time since the machine was made."""
+        return self._past_ns + self._cpu.executed() * INSTRUCTION_NS
+
+    def slice(self) -> int | None:
+        """Instructions until the next event; None while nothing is going to happen."""
+        due = self.pit.next_tick_ns()
+        if due is None:
+            return 1 << 32 if self.pic.pending else None
+        return max(1, (due - self._past_ns) // INSTRUCTION_NS)
+
+    def ran(self, instructions: int) -> None:
+        """The CPU ran: move the clock and let devices catch up."""
+        self._past_ns += instructions * INSTRUCTION_NS
+        self._catch_up()
+
+    def skip_idle(self) -> bool:
+        """The CPU waits: jump to the next event that can wake it. False if there is none."""
+        if not self.pic.pending:
+            due = self.pit.next_tick_ns()
+            if due is None or self.pic.is_masked(TIMER_LINE):
+                return False
+            self._past_ns = max(self._past_ns, due)
+            self._catch_up()
+        return self.pic.pending
+
+    def take(self) -> bool:
+        """Deliver the pending interrupt, if the guest takes it now. False if its IDT has no handler."""
+        if not self.pic.pending or not self._cpu.irq_possible():
+            return True
+        vector = self.pic.acknowledge()
+        return self._cpu.deliver(vector, DeliveryKind.EXTERNAL, None) is Delivery.ENTERED
+
+    def deliver_exception(self, stop: Stop, address: int, opcode: int) -> bool:
+        """Enter the guest's handler of an exception. False when there is no way: on a PC a triple fault.
+
+        Args:
+            stop: How the CPU stopped.
+            address: Linear address of a page fault.
+            opcode: First byte of the instruction before EIP, of `int n` and its like; else 0.
+        """
+        vector = stop.vector
+        if vector == PAGE_FAULT:
+            self._cpu.set_cr2(address)
+        error_code = (stop.error_code if vector == PAGE_FAULT else 0) if vector in _WITH_ERROR_CODE else None
+        software = opcode in _SOFTWARE_OPCODES
+        kind = DeliveryKind.SOFTWARE if software else DeliveryKind.FAULT
+        delivery = self._cpu.deliver(vector, kind, None if software else error_code)
+        if delivery is Delivery.ENTERED:
+            return True
+        if delivery is Delivery.NO_RIGHT:
+            return (
+                self._cpu.deliver(GENERAL_PROTECTION, DeliveryKind.FAULT, vector * 8 + 2) is Delivery.ENTERED
+            )
+        return self._cpu.deliver(DOUBLE_FAULT, DeliveryKind.FAULT, 0) is Delivery.ENTERED
+
+    def save(self) -> int:
+        """The clock; controllers and timer are saved as devices."""
+        return self._past_ns
+
+    def restore(self, past_ns: int) -> None:
+        """Go back to a time that `save` returned."""
+        self._past_ns = past_ns
+
+    def _catch_up(self) -> None:
+        if self.pit.take_ticks(self._past_ns):
+            self.pic.request(TIMER_LINE)
+
+    def _update(self) -> None:
+        self._cpu.set_irq_pending(self.pic.pending)
+
+    def _timer_moved(self) -> None:
+        self._cpu.request_stop()  # the machine goes on with another slice, from now on counted

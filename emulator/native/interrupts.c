@@ -1,0 +1,79 @@
+/* Entering the guest's handlers through its IDT (Intel SDM vol. 3A, 6.12). Unicorn delivers nothing by itself. */
+#include <string.h>
+
+#include "machine.h"
+
+enum { GATE_PRESENT = 0x80, GATE_TYPE = 0x1f, GATE_INTERRUPT = 0x0e, GATE_TRAP = 0x0f };
+enum { FLAG_TF = 1 << 8, FLAG_IF = 1 << 9, FLAG_NT = 1 << 14, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17 };
+
+/* The host's place of a guest word for the CPU's own access, or NULL after a fault. Words of a stack are aligned. */
+static uint8_t *place(kc *m, uint32_t linear, bool write)
+{
+    int64_t at = kc_reach(m, linear, write);
+    return at < 0 || (uint64_t)at + 4 > m->memory_end ? NULL : m->memory + at;
+}
+
+static bool push(kc *m, uint32_t *esp, uint32_t value)
+{
+    uint8_t *at = place(m, *esp - 4, true);
+
+    if (!at)
+        return false;
+    memcpy(at, &value, sizeof value);
+    *esp -= 4;
+    return true;
+}
+
+int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t error_code)
+{
+    kc_registers r;
+    uint32_t gate[2];
+
+    kc_get_registers(m, &r);
+    if (vector * 8 + 7 > r.idt_limit)
+        return KC_NO_GATE;
+    for (int i = 0; i < 2; i++) {
+        const uint8_t *at = place(m, r.idt_base + vector * 8 + 4 * (uint32_t)i, false);
+        if (!at)
+            return KC_NO_GATE;
+        memcpy(&gate[i], at, sizeof gate[i]);
+    }
+    uint32_t access = gate[1] >> 8 & 0xff, type = access & GATE_TYPE, selector = gate[0] >> 16;
+    if (!(access & GATE_PRESENT) || (type != GATE_INTERRUPT && type != GATE_TRAP))
+        return KC_NO_GATE;
+    if (kind == KC_SOFTWARE && (access >> 5 & 3) < (r.cs & 3))
+        return KC_NO_RIGHT;
+    if (r.cs & 3)
+        return KC_OTHER_RING; /* would need the stack of the TSS */
+
+    uint32_t esp = r.esp;
+    if (!push(m, &esp, r.eflags) || !push(m, &esp, r.cs) || !push(m, &esp, r.eip) ||
+        (has_error_code && !push(m, &esp, error_code)))
+        return KC_NO_STACK;
+    r.esp = esp;
+    r.eip = (gate[0] & 0xffff) | (gate[1] & 0xffff0000u);
+    r.eflags &= ~(uint32_t)(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM);
+    if (type == GATE_INTERRUPT)
+        r.eflags &= ~(uint32_t)FLAG_IF;
+    if (selector != r.cs && U.uc_reg_write(m->uc, UC_X86_REG_CS, &selector))
+        return KC_NO_GATE;
+    kc_set_registers(m, &r);
+    return KC_ENTERED;
+}
+
+void kc_set_cr2(kc *m, uint32_t address) { U.uc_reg_write(m->uc, UC_X86_REG_CR2, &address); }
+
+void kc_irq_pending(kc *m, bool pending) { m->irq_pending = pending; }
+
+bool kc_irq_possible(kc *m)
+{
+    static const uint8_t sti = 0xfb;
+
+    uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
+
+    if (!(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF))
+        return false;
+    /* sti takes effect behind the next instruction (SDM vol. 2B, STI), so that `sti; hlt` loses no interrupt. */
+    int64_t at = kc_translate(m, eip - 1);
+    return eip != m->last_end || at < 0 || (uint64_t)at >= m->memory_end || m->memory[at] != sti;
+}
