@@ -6,8 +6,6 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from emulator.errors import MissingSymbol, UnknownLayer
-from emulator.hle.lockstep import Lockstep
-from emulator.hle.model import replace_function
 from kernel_model.litecore.abi import LAYER_SYMBOLS, LiteCore
 
 if TYPE_CHECKING:
@@ -65,6 +63,9 @@ def attach_layers(machine: Machine, modes: Mapping[str, Mode]) -> None:
 
 
 def _attach(machine: Machine, symbols: Mapping[str, int], chosen: Mapping[str, Mode]) -> None:
+    from emulator.hle.lockstep import Lockstep  # not every run needs it
+    from emulator.hle.model import replace_function
+
     model = LiteCore(machine.memory, symbols, machine.print_for_guest)
     functions = [each for each in model.functions.values() if each.layer in chosen]
     places = {each.name: _function_symbol(machine, each) for each in functions}

@@ -6,11 +6,11 @@ import time at every start, and calls through cffi cost a third of calls through
 
 from __future__ import annotations
 
-import importlib.util
 import struct
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -182,7 +182,7 @@ def _load_unicorn() -> None:
     Raises:
         HostError: There is none, or one of a version that the core cannot work with.
     """
-    spec = importlib.util.find_spec("unicorn")
+    spec = PathFinder.find_spec("unicorn")  # importlib.util would look here, too, but is slow to import
     folders = spec.submodule_search_locations if spec else None
     bundled = Path(folders[0]) / "lib" / "libunicorn.so.2" if folders else None
     library = str(bundled) if bundled and bundled.exists() else "libunicorn.so.2"

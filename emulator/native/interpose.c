@@ -89,7 +89,7 @@ void *kc_interpose_load(const char *library)
 
     if (dladdr((void *)kc_interpose_load, &self))
         dlopen(self.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
-    void *unicorn = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    void *unicorn = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
     if (unicorn) {
         FIND(original_check_exit_request, "check_exit_request_x86_64");
         FIND(original_tracecode, "helper_uc_tracecode");

@@ -18,12 +18,12 @@ def lowest_run_bit_by_bit(bitmap: bytes, count: int) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 16384, 16385, 98304, 131072])
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 16384, 16385, 32768, 32769, 98304, 131072])
 def test_a_full_bitmap_has_no_free_byte(size: int) -> None:
     assert bits.first_free_byte(memoryview(b"\xff" * size)) == size
 
 
-SIZES = [1, 7, 511, 512, 513, 1000, 16383, 16384, 16385, 40000, 98304]
+SIZES = [1, 7, 511, 512, 513, 1000, 16384, 32767, 32768, 32769, 40000, 98304]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -35,7 +35,7 @@ def test_the_first_free_byte_is_found_wherever_it_is(size: int) -> None:
         size // 3,
         max(0, size - 513),
         min(size - 1, 512),
-        min(size - 1, 16384),
+        min(size - 1, 32768),
     }
     for position in positions:
         bitmap = bytearray(b"\xff" * size)
