@@ -42,6 +42,23 @@ ALWAYS_INLINE void cpu_disable_interrupts(void)
     __asm__ volatile("cli" : : : "memory");
 }
 
+ALWAYS_INLINE void cpu_enable_interrupts(void)
+{
+    __asm__ volatile("sti" : : : "memory");
+}
+
+/* Turns interrupts on and waits for one. STI takes effect after the next instruction, so none is missed. */
+ALWAYS_INLINE void cpu_wait_for_interrupt(void)
+{
+    __asm__ volatile("sti\n\thlt" : : : "memory");
+}
+
+/* Uses the page directory at `physical`, and forgets all translations. */
+ALWAYS_INLINE void cpu_set_page_directory(uint32_t physical)
+{
+    __asm__ volatile("movl %0, %%cr3" : : "r"(physical) : "memory");
+}
+
 /* Waits for an interrupt; after cpu_disable_interrupts() that is for ever. */
 ALWAYS_INLINE void cpu_halt(void)
 {

@@ -17,16 +17,8 @@
 #include "common/debug_exit.h"
 
 enum {
-    EXCEPTION_COUNT = 32,
     CODE_SELECTOR = 0x08,           /* entry.S */
     GATE_PRESENT_INTERRUPT = 0x8E00 /* present, ring 0, 32-bit interrupt gate (SDM volume 3, 6.11) */
-};
-
-struct gate {
-    uint16_t offset_low;
-    uint16_t selector;
-    uint16_t type;
-    uint16_t offset_high;
 };
 
 struct __attribute__((packed)) table_register {
@@ -39,21 +31,23 @@ _Static_assert(sizeof(struct table_register) == 6, "operand of LIDT");
 
 extern const uint32_t exception_entries[EXCEPTION_COUNT]; /* exception_entries.S */
 
-static struct gate idt[EXCEPTION_COUNT];
+struct gate interrupt_gate(uint32_t entry)
+{
+    return (struct gate){
+        .offset_low = (uint16_t)entry,
+        .selector = CODE_SELECTOR,
+        .type = GATE_PRESENT_INTERRUPT,
+        .offset_high = (uint16_t)(entry >> 16),
+    };
+}
 
-void exceptions_init(void)
+void exceptions_init(struct gate *idt, uint32_t count)
 {
     for (uint32_t vector = 0; vector < EXCEPTION_COUNT; vector++) {
-        uint32_t entry = exception_entries[vector];
-        idt[vector] = (struct gate){
-            .offset_low = (uint16_t)entry,
-            .selector = CODE_SELECTOR,
-            .type = GATE_PRESENT_INTERRUPT,
-            .offset_high = (uint16_t)(entry >> 16),
-        };
+        idt[vector] = interrupt_gate(exception_entries[vector]);
     }
-    const struct table_register idt_register = {.limit = sizeof(idt) - 1, .base = idt};
-    __asm__ volatile("lidt %0" : : "m"(idt_register), "m"(idt));
+    const struct table_register idt_register = {.limit = (uint16_t)(count * sizeof(*idt) - 1), .base = idt};
+    __asm__ volatile("lidt %0" : : "m"(idt_register) : "memory");
 }
 
 /* Called by exception_entries.S with the CPU's own stack frame as arguments. */

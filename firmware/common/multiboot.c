@@ -2,7 +2,7 @@
  * Theory of operation
  *
  * The loader may put its blocks anywhere in RAM that the image does not use; QEMU puts the command line
- * right behind the image, where the bitmap will be. So everything of interest is copied first.
+ * right behind the image, where the tables of the memory subsystems will be. So everything of interest is copied first.
  *
  * Shortcomings
  *
@@ -12,6 +12,7 @@
 
 #include "common/multiboot.h"
 
+#include "common/physical.h"
 #include "common/string.h"
 
 #define UPPER_MEMORY  0x00100000u
@@ -32,17 +33,27 @@ static bool holds_upper_memory(const struct multiboot_mmap_entry *entry)
            (entry->len_high != 0 || entry->len_low > UPPER_MEMORY - entry->addr_low);
 }
 
+const struct multiboot_mmap_entry *multiboot_mmap_first(const struct multiboot_info *info)
+{
+    return info->mmap_length != 0 ? at_physical(info->mmap_addr) : NULL;
+}
+
+const struct multiboot_mmap_entry *multiboot_mmap_next(const struct multiboot_info *info,
+                                                       const struct multiboot_mmap_entry *entry)
+{
+    uint32_t position = physical_of(entry) + entry->size + sizeof(entry->size) - info->mmap_addr;
+
+    return position < info->mmap_length ? at_physical(info->mmap_addr + position) : NULL;
+}
+
 static uint32_t memory_top(const struct multiboot_info *info)
 {
     if ((info->flags & MULTIBOOT_INFO_MEMORY_MAP) != 0) {
-        uint32_t position = 0;
-        while (position < info->mmap_length) {
-            const struct multiboot_mmap_entry *entry =
-                (const struct multiboot_mmap_entry *)(info->mmap_addr + position);
+        for (const struct multiboot_mmap_entry *entry = multiboot_mmap_first(info); entry != NULL;
+             entry = multiboot_mmap_next(info, entry)) {
             if (holds_upper_memory(entry)) {
                 return limit_of(entry->addr_low, (uint64_t)entry->len_high << 32 | entry->len_low);
             }
-            position += entry->size + sizeof(entry->size);
         }
     }
     if ((info->flags & MULTIBOOT_INFO_MEMORY) != 0) {
@@ -53,7 +64,7 @@ static uint32_t memory_top(const struct multiboot_info *info)
 
 static void copy_modules(struct boot_info *boot, const struct multiboot_info *info)
 {
-    const struct multiboot_module *modules = (const struct multiboot_module *)info->mods_addr;
+    const struct multiboot_module *modules = at_physical(info->mods_addr);
 
     for (uint32_t i = 0; i < info->mods_count; i++) {
         if (i == BOOT_MODULES_MAX) {
@@ -84,7 +95,7 @@ void boot_info_read(struct boot_info *boot, uint32_t magic, const struct multibo
     }
     boot->memory_top = memory_top(info);
     if ((info->flags & MULTIBOOT_INFO_COMMAND_LINE) != 0) {
-        copy_command_line(boot, (const char *)info->cmdline);
+        copy_command_line(boot, at_physical(info->cmdline));
     }
     if ((info->flags & MULTIBOOT_INFO_MODULES) != 0) {
         copy_modules(boot, info);

@@ -54,6 +54,11 @@ _Static_assert(offsetof(struct multiboot_info, mmap_length) == 44, "multiboot_in
 _Static_assert(sizeof(struct multiboot_module) == 16, "multiboot_module");
 _Static_assert(sizeof(struct multiboot_mmap_entry) == 24, "multiboot_mmap_entry");
 
+/* The loader's memory map, entry by entry; NULL behind the last. For infos with MULTIBOOT_INFO_MEMORY_MAP. */
+const struct multiboot_mmap_entry *multiboot_mmap_first(const struct multiboot_info *info);
+const struct multiboot_mmap_entry *multiboot_mmap_next(const struct multiboot_info *info,
+                                                       const struct multiboot_mmap_entry *entry);
+
 enum { BOOT_COMMAND_LINE_SIZE = 256, BOOT_MODULES_MAX = 32 };
 
 /* The kernel's own copy: it stays whole when the loader's blocks are overwritten. */
@@ -68,7 +73,10 @@ struct boot_info {
     char command_line[BOOT_COMMAND_LINE_SIZE]; /* cut where it is longer */
 };
 
-/* Copies what the loader passed into `boot`. With any other `magic` than Multiboot's, all is empty. */
+/*
+ * Copies what the loader passed into `boot`; `info` is a kernel pointer, pointers inside are physical. With any other
+ * `magic` than Multiboot's, all is empty.
+ */
 void boot_info_read(struct boot_info *boot, uint32_t magic, const struct multiboot_info *info);
 
 /*

@@ -10,12 +10,16 @@
 
 #include "common/vga_text.h"
 
+#include "common/physical.h"
+
 typedef volatile uint16_t vga_row_t[VGA_COLUMNS];
 
-static vga_row_t *const screen = (vga_row_t *)0xB8000;
+enum { SCREEN = 0xB8000 }; /* physical */
 
 void vga_write_row(uint32_t row, uint8_t attribute, const char *text)
 {
+    vga_row_t *screen = at_physical(SCREEN);
+
     for (uint32_t column = 0; column < VGA_COLUMNS; column++) {
         uint8_t c = *text != '\0' ? (uint8_t)*text++ : ' ';
         screen[row][column] = (uint16_t)(attribute << 8 | c);

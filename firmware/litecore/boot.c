@@ -18,6 +18,8 @@
 #include "litecore/memmap.h"
 #include "litecore/memory.h"
 
+static _Alignas(4) struct gate idt[EXCEPTION_COUNT]; /* no more: interrupts stay off */
+
 /* Reads `0xSTART-0xEND`. False, with nothing changed, when it is anything else. */
 static bool parse_range(const char *text, uint32_t *start, uint32_t *end)
 {
@@ -58,7 +60,7 @@ const struct boot_info *litecore_boot(uint32_t magic, const struct multiboot_inf
     static struct boot_info boot;
 
     console_init();
-    exceptions_init();
+    exceptions_init(idt, EXCEPTION_COUNT);
     boot_info_read(&boot, magic, info);
     choose_window(&boot);
     heap_bytes = boot_option_u32(&boot, "heap", heap_bytes);

@@ -11,7 +11,7 @@
 
 #include "common/vga_text.h"
 #include "litecore/memory.h"
-#include "scenarios/scenario.h"
+#include "scenarios/litecore.h"
 
 extern uint8_t __end[]; /* kernel.ld */
 

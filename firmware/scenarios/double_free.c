@@ -9,7 +9,7 @@
  * The third way cannot be noticed by the allocator: the block is live, only its owner is another one.
  */
 
-#include "scenarios/scenario.h"
+#include "scenarios/litecore.h"
 
 void kmain(uint32_t magic, const struct multiboot_info *info)
 {

@@ -10,7 +10,7 @@
  * Frames are not written to: a window of 3 GiB costs no more than its bitmap.
  */
 
-#include "scenarios/scenario.h"
+#include "scenarios/litecore.h"
 
 enum { RUNS_MAX = 2048, RUNS_WANTED = 256 };
 

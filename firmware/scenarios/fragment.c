@@ -9,7 +9,7 @@
  * The heap picture shows single blocks as long as the heap has its default size.
  */
 
-#include "scenarios/scenario.h"
+#include "scenarios/litecore.h"
 
 enum {
     SQUARE_BYTES = 1024 - sizeof(struct block_header), /* a block and its header are one cell of the picture */

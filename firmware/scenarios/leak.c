@@ -10,7 +10,7 @@
  * None intended beyond the leaks.
  */
 
-#include "scenarios/scenario.h"
+#include "scenarios/litecore.h"
 
 enum { REQUESTS = 12, CONFIG_BYTES = 512, SESSION_BYTES = 48, LOG_BYTES = 100, REPLY_BYTES = 256 };
 

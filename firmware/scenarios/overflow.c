@@ -9,7 +9,7 @@
  * The damage is never repaired; that is left to whoever has to find it.
  */
 
-#include "scenarios/scenario.h"
+#include "scenarios/litecore.h"
 
 void kmain(uint32_t magic, const struct multiboot_info *info)
 {

@@ -13,7 +13,7 @@
  * Of a run of frames only the first words of each frame are filled and verified.
  */
 
-#include "scenarios/scenario.h"
+#include "scenarios/litecore.h"
 
 #define DEFAULT_SEED  1u
 #define DEFAULT_CALLS 2500000u

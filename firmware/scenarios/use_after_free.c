@@ -9,7 +9,7 @@
  * The heap stays as it is at the end: with a broken list nothing can be given back.
  */
 
-#include "scenarios/scenario.h"
+#include "scenarios/litecore.h"
 
 void kmain(uint32_t magic, const struct multiboot_info *info)
 {
