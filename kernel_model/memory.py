@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_WORDS: Final = 8
+MAX_WORDS: Final = 20
 """Most words that `Memory.load_words` and `Memory.store_words` move in one call."""
 
 WORD_STRUCTS: Final = tuple(Struct(f"<{count}I") for count in range(MAX_WORDS + 1))

@@ -4,7 +4,7 @@ Theory. These layouts are the contract between the C code and the models: a laye
 middle of a run, so both sides must agree on every offset. The models compute with the numbers given
 here; a test compares them with the DWARF of the firmware.
 
-Source: spec 1.2 (``memmap_t``), 1.3 (``struct block_header``), 1.4 (spin locks).
+Source: spec 1.2 (``memmap_t``), 1.3 (``struct block_header``), 1.4 (spin locks); 2.2 to 2.4 (BTRON/386).
 """
 
 from __future__ import annotations
@@ -59,3 +59,39 @@ FREE_BLOCK: Final = _words("free_block", "size", "used", "next")
 """A free block: its header and, in the first word of its body, the address of the next free header."""
 
 SPINLOCK: Final = _words("spinlock_t", "locked")
+
+# BTRON/386.
+
+PMEM_ENTRY: Final = _words("pmem_entry", "flag", "refcount")
+BOOT_RANGE: Final = _words("boot_range", "start", "end")
+
+KMEM_ENTRY: Final = _words("kmem_entry", "next", "size")
+"""The header of a free area. ``body``, which has no size, follows."""
+
+KMEM_EXTENT: Final = _words("kmem_extent", "start", "size")
+
+POOL_MPL: Final = _words(
+    "pool_mpl", "exinf", "attr", "size", "area", "area_size", "free", "first_waiter", "exists"
+)
+POOL_MPF: Final = _words(
+    "pool_mpf",
+    *("exinf", "attr", "count", "block_size", "area", "area_size", "free", "first_waiter", "exists"),
+    "free_count",
+)
+MPL_BLOCK: Final = _words("mpl_block", "size", "tag")
+"""The record before each block of a pool."""
+
+FREE_MPL_BLOCK: Final = _words("free_mpl_block", "size", "tag", "next")
+"""A free block of a pool: its record and, in the first word of its body, the address of the next free record."""
+
+TCB: Final = _words(
+    "tcb",
+    *("esp", "tskid", "state", "priority", "next", "prev"),
+    *("wait_kind", "wait_id", "wait_size", "wait_out", "wercd", "wait_attr_unused"),
+    *("deadline_lo", "has_deadline", "wakeups", "start", "exinf", "stack", "stack_size", "reserved"),
+)
+
+T_CMPL: Final = _words("T_CMPL", "exinf", "mplatr", "mplsz")
+T_RMPL: Final = _words("T_RMPL", "exinf", "wtsk", "frsz", "maxsz")
+T_CMPF: Final = _words("T_CMPF", "exinf", "mpfatr", "mpfcnt", "blfsz")
+T_RMPF: Final = _words("T_RMPF", "exinf", "wtsk", "frbcnt")

@@ -8,7 +8,7 @@ from emulator.errors import GuestStopped
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
-    from kernel_model.litecore.abi import Function
+    from kernel_model.abi import Function
 
 
 def stack_words(machine: Machine, esp: int, count: int) -> tuple[int, ...]:

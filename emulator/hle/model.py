@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.machine.machine import Machine
-    from kernel_model.litecore.abi import Function
+    from kernel_model.abi import Function
 
 RET = 0xC3
 MODEL_ERRORS = (LockHeld, OutOfMemoryRange, IndexError)

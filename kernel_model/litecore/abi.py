@@ -4,15 +4,15 @@ Theory. The models speak Python: they raise, and answer None. The guest knows 32
 where the two meet: arguments and results are unsigned 32-bit values, an `InvalidFree` is the C code's -1, None is
 ``FRAME_NONE``. It is also where symbols of the kernel ELF become the models' addresses.
 
-Source: spec 1.2 and 1.3 (the tables of calls).
+Source: `kernel_model.abi`; spec 1.2 and 1.3 (the tables of calls).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
+from kernel_model.abi import Function, MissingSymbols
 from kernel_model.litecore import boot
 from kernel_model.litecore.describe import describe
 from kernel_model.litecore.heap import Heap
@@ -41,42 +41,6 @@ LAYER_SYMBOLS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Symbols of data that the model of each layer needs. (To replace a function, its own symbol is needed as well.)"""
-
-ResultKind = Literal["void", "u32", "int", "bool", "pointer"]
-"""How EAX is to be read. ``bool``: only AL is defined, the upper 24 bits are whatever the C code left there."""
-
-
-class MissingSymbols(ValueError):
-    """The kernel lacks symbols that the models need.
-
-    Attributes:
-        names: The missing names, in the order of `LAYER_SYMBOLS`.
-    """
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        super().__init__(f"symbols not found: {', '.join(names)}")
-        self.names = names
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A function of the guest that the model can stand in for.
-
-    Attributes:
-        name: Its symbol.
-        layer: ``memmap`` or ``heap``.
-        signature: Its declaration in C.
-        argument_count: Number of 32-bit words on the stack.
-        result: How to read EAX.
-        call: Takes the argument words, returns EAX (0 for void), all unsigned 32-bit.
-    """
-
-    name: str
-    layer: str
-    signature: str
-    argument_count: int
-    result: ResultKind
-    call: Callable[..., int]
 
 
 class LiteCore:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_model.litecore.abi import LAYER_SYMBOLS, LiteCore, MissingSymbols
+from kernel_model.abi import MissingSymbols
+from kernel_model.litecore.abi import LAYER_SYMBOLS, LiteCore
 from kernel_model.litecore.boot import BootSettings
 from kernel_model.memory import ByteMemory
 

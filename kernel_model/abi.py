@@ -1,0 +1,53 @@
+"""What the models of all kernels have in common where C code calls them.
+
+Theory. A model speaks Python: it raises, and answers None. The guest knows 32-bit words only. A kernel's ``abi`` module
+turns each call of the guest into one of the models: arguments and results are unsigned 32-bit words, and
+symbols of the kernel ELF become the models' addresses. Whoever binds models to a guest (or calls them in a test)
+needs to know nothing else about a kernel.
+
+Source: design/architecture.md, "The way of the data".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ResultKind = Literal["void", "u32", "int", "bool", "pointer"]
+"""How EAX is to be read. ``bool``: only AL is defined, the upper 24 bits are whatever the C code left there."""
+
+
+class MissingSymbols(ValueError):
+    """The kernel lacks symbols that the models need.
+
+    Attributes:
+        names: The missing names, in the order in which the kernel's ``LAYER_SYMBOLS`` lists them.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__(f"symbols not found: {', '.join(names)}")
+        self.names = names
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the guest that the model can stand in for.
+
+    Attributes:
+        name: Its symbol.
+        layer: The layer that it belongs to, a key of the kernel's ``LAYER_SYMBOLS``.
+        signature: Its declaration in C.
+        argument_count: Number of 32-bit words on the stack.
+        result: How to read EAX.
+        call: Takes the argument words, returns EAX (0 for void), all unsigned 32-bit.
+    """
+
+    name: str
+    layer: str
+    signature: str
+    argument_count: int
+    result: ResultKind
+    call: Callable[..., int]

@@ -1,0 +1,225 @@
+"""BTRON/386's calls as the guest's C code makes them.
+
+Theory. Only what never blocks is modelled: the layers ``pmem`` and ``kmem``, and of the memory pools the inner functions, which
+the public calls wrap with a wait and a dispatch. They run with interrupts off. An ``ER`` is a `BtronError` turned
+into its number, or E_OK, or `E_WAITING` where the current task now stands in a queue. IDs, sizes and times are
+signed in C, pointers are kernel addresses; all come and go as unsigned words.
+
+Source: `kernel_model.abi`; spec 2.2 to 2.4 (the tables of calls).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from kernel_model.abi import Function, MissingSymbols
+from kernel_model.btron.describe import describe
+from kernel_model.btron.errors import E_WAITING, BtronError, Error
+from kernel_model.btron.kernel_space import physical
+from kernel_model.btron.kmem import Kmem, KmemAddresses
+from kernel_model.btron.mpf import FixedPools
+from kernel_model.btron.mpl import VariablePools
+from kernel_model.btron.pmem import Pmem, PmemAddresses
+from kernel_model.btron.tasks import TaskAddresses, Tasks, WaitKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kernel_model.memory import Memory
+
+_PMEM_SYMBOLS: Final = (
+    "pmem_table",
+    "pmem_pages",
+    "boot_ranges",
+    "boot_range_count",
+    "boot_reserved",
+    "boot_reserved_count",
+)
+_KMEM_SYMBOLS: Final = ("kmem_free_list", "kmem_extents", "kmem_extent_count")
+_TASK_SYMBOLS: Final = (
+    "tcb_table",
+    "ready_head",
+    "ready_tail",
+    "current_task",
+    "sys_dispatch_disabled",
+    "need_dispatch",
+    "sys_tick",
+)
+
+LAYER_SYMBOLS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "pmem": _PMEM_SYMBOLS,
+        "kmem": _KMEM_SYMBOLS + _PMEM_SYMBOLS,  # each layer takes its memory from the one before
+        "pools": ("mpl_table", "mpf_table", *_TASK_SYMBOLS, *_KMEM_SYMBOLS, *_PMEM_SYMBOLS),
+    }
+)
+"""Symbols of data that the model of each layer needs. (To replace a function, its own symbol is needed as well.)"""
+
+_WORD_MASK: Final = 0xFFFF_FFFF
+
+
+class Btron:
+    """The models of all layers of one kernel, on its memory and its symbols.
+
+    Args:
+        memory: Physical guest memory, or an overlay over it.
+        symbols: Addresses by the names of the C code, virtual as they are linked; `LAYER_SYMBOLS` lists those that
+            must be there.
+        console: Would receive what the C code prints. It prints nothing; all kernels' models are made alike.
+
+    Attributes:
+        pmem: The page allocator.
+        kmem: The byte allocator.
+        tasks: Tasks and their queues.
+        mpl: Memory pools of blocks of any size.
+        mpf: Memory pools of blocks of one size.
+        functions: Everything that can be called, by name.
+
+    Raises:
+        MissingSymbols: *symbols* lacks some.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        symbols: Mapping[str, int],
+        console: Callable[[str], None],  # noqa: ARG002 - see above
+    ) -> None:
+        missing = tuple(name for name in LAYER_SYMBOLS["pools"] if name not in symbols)
+        if missing:
+            raise MissingSymbols(missing)
+        self._addresses = {name: physical(symbols[name]) for name in LAYER_SYMBOLS["pools"]}
+        self.pmem = Pmem(memory, PmemAddresses(*self._named(_PMEM_SYMBOLS)))
+        self.kmem = Kmem(memory, KmemAddresses(*self._named(_KMEM_SYMBOLS)), self.pmem)
+        self.tasks = Tasks(memory, TaskAddresses(*self._named(_TASK_SYMBOLS)))
+        self.mpl = VariablePools(memory, self._addresses["mpl_table"], self.kmem, self.tasks)
+        self.mpf = FixedPools(memory, self._addresses["mpf_table"], self.kmem, self.tasks)
+        functions = (
+            *self._pmem_functions(),
+            *self._kmem_functions(),
+            *self._mpl_functions(),
+            *self._mpf_functions(),
+            Function(
+                "wait_cancel", "pools", "ER wait_cancel(ID tskid, ER code)", 2, "int", _er(self.wait_cancel)
+            ),
+        )
+        self.functions: Mapping[str, Function] = MappingProxyType({each.name: each for each in functions})
+
+    def wait_cancel(self, task: int, code: int) -> None:
+        """End a task's wait; the call that it waits in answers *code*. Then serve who now fits. C: ``wait_cancel``.
+
+        Raises:
+            BtronError: E_ID, E_NOEXS: there is no such task; E_OBJ: it does not wait.
+        """
+        kind, number = self.tasks.waiting_for(task)
+        if kind == WaitKind.MPL:
+            self.mpl.cancel(task, number, code)
+        elif kind == WaitKind.MPF:
+            self.mpf.cancel(task, number, code)
+        else:
+            self.tasks.end_wait(None, task, code)
+
+    def describe(self, address: int) -> str:
+        """Name what lies at a physical *address*; see `kernel_model.btron.describe.describe`."""
+        return describe(address, self._addresses, self)
+
+    def _named(self, names: tuple[str, ...]) -> list[int]:
+        return [self._addresses[name] for name in names]
+
+    def _pmem_functions(self) -> tuple[Function, ...]:
+        pmem = self.pmem
+        return (
+            Function("pmem_init", "pmem", "ER pmem_init(void)", 0, "int", _er(pmem.init)),
+            Function("pmem_alloc", "pmem", "VP pmem_alloc(W size)", 1, "pointer", pmem.alloc),
+            Function("pmem_free", "pmem", "ER pmem_free(VP region, W size)", 2, "int", _er(pmem.free)),
+            Function("pmem_share", "pmem", "ER pmem_share(VP region, W size)", 2, "int", _er(pmem.share)),
+            Function("pmem_free_pages", "pmem", "W pmem_free_pages(void)", 0, "int", pmem.free_pages),
+        )
+
+    def _kmem_functions(self) -> tuple[Function, ...]:
+        kmem = self.kmem
+        return (
+            Function("kmem_init", "kmem", "ER kmem_init(void)", 0, "int", _er(kmem.init)),
+            Function("kmem_alloc", "kmem", "VP kmem_alloc(W size)", 1, "pointer", kmem.alloc),
+            Function("kmem_free", "kmem", "ER kmem_free(VP p, W size)", 2, "int", _er(kmem.free)),
+        )
+
+    def _mpl_functions(self) -> tuple[Function, ...]:
+        mpl = self.mpl
+
+        def create(number: int, packet: int) -> None:
+            mpl.create(_signed(number), packet)
+
+        def delete(number: int) -> None:
+            mpl.delete(_signed(number))
+
+        def get(out: int, number: int, size: int, timeout: int) -> bool:
+            return mpl.get(out, _signed(number), size, _signed(timeout))
+
+        def release(number: int, block: int) -> None:
+            mpl.release(_signed(number), block)
+
+        def refer(packet: int, number: int) -> None:
+            mpl.refer(_signed(number), packet)
+
+        get_signature = "ER mpl_get(VP *p_blk, ID mplid, INT blksz, TMO tmout)"
+        return (
+            Function(
+                "mpl_create", "pools", "ER mpl_create(ID mplid, const T_CMPL *pk)", 2, "int", _er(create)
+            ),
+            Function("mpl_delete", "pools", "ER mpl_delete(ID mplid)", 1, "int", _er(delete)),
+            Function("mpl_get", "pools", get_signature, 4, "int", _er_or_waiting(get)),
+            Function("mpl_release", "pools", "ER mpl_release(ID mplid, VP blk)", 2, "int", _er(release)),
+            Function("mpl_refer", "pools", "ER mpl_refer(T_RMPL *pk, ID mplid)", 2, "int", _er(refer)),
+        )
+
+    def _mpf_functions(self) -> tuple[Function, ...]:
+        mpf = self.mpf
+
+        def get(out: int, number: int, timeout: int) -> bool:
+            return mpf.get(out, number, _signed(timeout))
+
+        def refer(packet: int, number: int) -> None:
+            mpf.refer(number, packet)
+
+        get_signature = "ER mpf_get(VP *p_blf, ID mpfid, TMO tmout)"
+        return (
+            Function(
+                "mpf_create", "pools", "ER mpf_create(ID mpfid, const T_CMPF *pk)", 2, "int", _er(mpf.create)
+            ),
+            Function("mpf_delete", "pools", "ER mpf_delete(ID mpfid)", 1, "int", _er(mpf.delete)),
+            Function("mpf_get", "pools", get_signature, 3, "int", _er_or_waiting(get)),
+            Function("mpf_release", "pools", "ER mpf_release(ID mpfid, VP blf)", 2, "int", _er(mpf.release)),
+            Function("mpf_refer", "pools", "ER mpf_refer(T_RMPF *pk, ID mpfid)", 2, "int", _er(refer)),
+        )
+
+
+def _er(action: Callable[..., None]) -> Callable[..., int]:
+    """Return *action* as a function that answers an ``ER``."""
+
+    def call(*words: int) -> int:
+        try:
+            action(*words)
+        except BtronError as error:
+            return error.code & _WORD_MASK
+        return Error.E_OK.value
+
+    return call
+
+
+def _er_or_waiting(action: Callable[..., bool]) -> Callable[..., int]:
+    """Return *action* as a function that answers an ``ER``; where it answers False, the current task waits."""
+
+    def call(*words: int) -> int:
+        try:
+            return Error.E_OK.value if action(*words) else E_WAITING
+        except BtronError as error:
+            return error.code & _WORD_MASK
+
+    return call
+
+
+def _signed(word: int) -> int:
+    """Return a word as the int32 that C sees."""
+    return word - (word >> 31 << 32)

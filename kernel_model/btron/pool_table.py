@@ -1,0 +1,200 @@
+"""What both kinds of memory pools have in common.
+
+Theory. Pools are entries of a table, by ids 1 to 100, and exist or do not. Their memory is one area from the byte layer.
+In it, a record of eight bytes stands before every block: the bytes of its body, and a tag. The tag says that the block
+is free, or which pool it was handed out from. That is how a release, which names no size, is checked: a
+block goes back to its own pool, and once. Free blocks are linked through the first word of their bodies; links
+name records.
+
+Tasks wait for a pool in a queue, in the order that the pool's attribute demands. A wait ends when a release makes room,
+when its time is over or someone cancels it (`PoolTable.cancel`), or with the pool.
+
+Source: spec 2.4.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kernel_model.btron.errors import BtronError, Error
+from kernel_model.btron.kernel_space import physical
+from kernel_model.btron.tasks import TMO_FEVR, TMO_POL
+from kernel_model.structs import FREE_MPL_BLOCK, MPL_BLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernel_model.btron.kmem import Kmem
+    from kernel_model.btron.tasks import Tasks, Wait, WaitKind
+    from kernel_model.memory import Memory
+    from kernel_model.structs import StructLayout
+
+POOL_IDS: Final = range(1, 101)
+TA_TFIFO: Final = 0
+TA_TPRI: Final = 1
+
+FREE_TAG: Final = 0x4652_4545
+"""``'FREE'`` in C."""
+
+RECORD_BYTES: Final = MPL_BLOCK.size
+TAG_OFFSET: Final = MPL_BLOCK.offset("tag")
+LINK_OFFSET: Final = FREE_MPL_BLOCK.offset("next")
+
+
+class PoolBlock(NamedTuple):
+    """A block of a pool: kernel address of its record, bytes of its body, and whether it is handed out."""
+
+    record: int
+    size: int
+    used: bool
+
+    @property
+    def body(self) -> int:
+        """Kernel address that ``get_blk`` gave or would give."""
+        return self.record + RECORD_BYTES
+
+
+class PoolTable(ABC):
+    """All pools of one kind, in guest memory.
+
+    Args:
+        memory: Physical guest memory.
+        table: Physical address of the table; the index is the id.
+        kmem: Where the pools' memory comes from.
+        tasks: Who may wait.
+    """
+
+    layout: StructLayout
+    kind: WaitKind
+    live_tag: int
+
+    def __init__(self, memory: Memory, table: int, kmem: Kmem, tasks: Tasks) -> None:
+        self._memory = memory
+        self._table = table
+        self._kmem = kmem
+        self._tasks = tasks
+
+    # What the guest calls.
+
+    def delete(self, number: int) -> None:
+        """Delete a pool, with blocks out or not; each waiting task gets E_DLT.
+
+        Raises:
+            BtronError: E_ID, E_NOEXS. Nothing is changed.
+        """
+        pool = self._existing(number)
+        head = self._head(pool)
+        for task in self._tasks.waiters(head):
+            self._tasks.end_wait(head, task, Error.E_DLT)
+        with suppress(BtronError):  # the byte layer may be broken; the pool is gone in any case
+            self._kmem.free(self._load(pool, "area"), self._load(pool, "area_size"))
+        self._memory.write(pool, bytes(self.layout.size))
+
+    def cancel(self, task: int, number: int, code: int) -> None:
+        """End a task's wait for the pool *number* with *code*, and serve who fits."""
+        pool = self._pool(number)
+        self._tasks.end_wait(self._head(pool), task, code)
+        self._serve(pool, number)
+
+    # Readers: no change.
+
+    def numbers(self) -> list[int]:
+        """Return the ids of the pools that exist."""
+        return [number for number in POOL_IDS if self._load(self._pool(number), "exists")]
+
+    def waiters(self, number: int) -> list[int]:
+        """Return the ids of the tasks that wait for a pool, first to last."""
+        return list(self._tasks.waiters(self._head(self._pool(number))))
+
+    # What the kinds do differently.
+
+    @abstractmethod
+    def blocks(self, number: int) -> Iterator[PoolBlock]:
+        """Yield a pool's blocks in address order, up to the first record that cannot be one."""
+
+    @abstractmethod
+    def _take(self, pool: int, number: int, size: int) -> int:
+        """Hand out a block and return its kernel address; 0 if there is none, as far as the free list is whole."""
+
+    @abstractmethod
+    def _serve(self, pool: int, number: int) -> None:
+        """Give blocks to waiting tasks as far as there are any."""
+
+    # What they share.
+
+    def _existing(self, number: int) -> int:
+        """Return the physical address of a pool's struct. E_ID, E_NOEXS."""
+        check_id(number)
+        pool = self._pool(number)
+        if not self._load(pool, "exists"):
+            raise BtronError(Error.E_NOEXS)
+        return pool
+
+    def _new(self, number: int) -> int:
+        """Return the physical address of the struct of a pool that does not exist. E_OBJ."""
+        pool = self._pool(number)
+        if self._load(pool, "exists"):
+            raise BtronError(Error.E_OBJ)
+        return pool
+
+    def _get(self, pool: int, wait: Wait) -> bool:
+        """Give the current task a block (True), or let it wait for one; E_TMOUT if it would not wait at all."""
+        block = self._take(pool, wait.number, wait.size)
+        if block:
+            self._memory.store_u32(physical(wait.out), block)
+            return True
+        if wait.timeout == TMO_POL:
+            raise BtronError(Error.E_TMOUT)
+        by_priority = self._load(pool, "attr") == TA_TPRI
+        self._tasks.begin_wait(self._head(pool), wait, by_priority=by_priority)
+        return False
+
+    def _give(self, pool: int, task: int, block: int) -> None:
+        """End a task's wait with a block."""
+        self._memory.store_u32(physical(self._tasks.wait_out(task)), block)
+        self._tasks.end_wait(self._head(pool), task, Error.E_OK)
+
+    def _pool(self, number: int) -> int:
+        return self._table + self.layout.size * number
+
+    def _head(self, pool: int) -> int:
+        """Return the physical address of the word that holds a pool's first waiting task."""
+        return pool + self.layout.offset("first_waiter")
+
+    def _load(self, pool: int, field: str) -> int:
+        return self._memory.load_u32(pool + self.layout.offset(field))
+
+    def _store(self, pool: int, field: str, value: int) -> None:
+        self._memory.store_u32(pool + self.layout.offset(field), value)
+
+
+def check_id(number: int) -> None:
+    """Accept the id of a pool.
+
+    Raises:
+        BtronError: E_ID.
+    """
+    if number not in POOL_IDS:
+        raise BtronError(Error.E_ID)
+
+
+def check_attribute(attribute: int) -> None:
+    """Accept the attribute of a new pool.
+
+    Raises:
+        BtronError: E_RSATR.
+    """
+    if attribute not in (TA_TFIFO, TA_TPRI):
+        raise BtronError(Error.E_RSATR)
+
+
+def check_timeout(timeout: int) -> None:
+    """Accept a time-out.
+
+    Raises:
+        BtronError: E_PAR.
+    """
+    if timeout < TMO_FEVR:
+        raise BtronError(Error.E_PAR)

@@ -1,0 +1,324 @@
+"""Tasks as far as memory pools touch them: task control blocks, ready queues, wait queues.
+
+Theory. A task is a ``struct tcb``; ids are 1 to 32 and index the table. It is linked, by ids through ``next`` and ``prev``
+(0 = none), into at most one queue: the ready queue of its priority, or the queue of the pool that it waits for. The
+running task is READY and stays in its ready queue. Priorities are 1 (most urgent) to 31.
+
+A model never switches contexts. `Tasks.begin_wait` takes the current task out of its ready queue and puts it into a wait
+queue; `Tasks.end_wait` does the reverse, notes the code that the interrupted call will answer (``wercd``), and
+asks for a dispatch (``need_dispatch``) if the task is more urgent than the current one. The switching is up to the
+guest's native code, which finds these words.
+
+Whatever ends a wait leaves what it waited for, and its deadline, as stale words.
+
+Shortcoming. The queues are believed; one that the guest broke is noticed (`BrokenQueue`) when it does not end.
+
+Source: spec 2.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kernel_model.btron.errors import BtronError, Error
+from kernel_model.structs import TCB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kernel_model.memory import Memory
+
+MAX_TASKS: Final = 32
+PRIORITIES: Final = range(1, 32)
+
+TMO_POL: Final = 0
+TMO_FEVR: Final = -1
+
+_WORD: Final = 4
+_WORD_MASK: Final = 0xFFFF_FFFF
+_STATE: Final = TCB.offset("state")
+_PRIORITY: Final = TCB.offset("priority")
+_NEXT: Final = TCB.offset("next")
+_PREV: Final = TCB.offset("prev")
+_WAIT_KIND: Final = TCB.offset("wait_kind")
+_WAIT_ID: Final = TCB.offset("wait_id")
+_WAIT_SIZE: Final = TCB.offset("wait_size")
+_WAIT_OUT: Final = TCB.offset("wait_out")
+_WERCD: Final = TCB.offset("wercd")
+_DEADLINE: Final = TCB.offset("deadline_lo")
+_HAS_DEADLINE: Final = TCB.offset("has_deadline")
+
+
+class TaskState(IntEnum):
+    """``tcb.state``."""
+
+    NON_EXISTENT = 0
+    DORMANT = 1
+    READY = 2
+    WAIT = 4
+
+
+class WaitKind(IntEnum):
+    """``tcb.wait_kind``."""
+
+    NONE = 0
+    SLEEP = 1
+    MPL = 2
+    MPF = 3
+
+
+class BrokenQueue(IndexError):
+    """A queue of tasks does not end, or names a task that cannot be.
+
+    Attributes:
+        head: Physical address of the word that holds the queue's first task.
+    """
+
+    def __init__(self, head: int) -> None:
+        super().__init__(f"the task queue at 0x{head:08x} is broken")
+        self.head = head
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAddresses:
+    """Physical addresses of the globals in C, named there as here.
+
+    Attributes:
+        tcb_table: 33 control blocks; the index is the id.
+        ready_head: First task by priority; 32 words.
+        ready_tail: Last task by priority; 32 words.
+        current_task: Id of the running task; 0 while there is none.
+        sys_dispatch_disabled: Not 0 between ``dis_dsp`` and ``ena_dsp``.
+        need_dispatch: Set to 1 when a more urgent task has become ready.
+        sys_tick: System time in ms, low word.
+    """
+
+    tcb_table: int
+    ready_head: int
+    ready_tail: int
+    current_task: int
+    sys_dispatch_disabled: int
+    need_dispatch: int
+    sys_tick: int
+
+
+class Wait(NamedTuple):
+    """What a task waits for.
+
+    Attributes:
+        kind: The kind of object.
+        number: Its id.
+        size: Bytes of the block; 0 in pools of fixed-size blocks.
+        out: Kernel address of the word that receives the block's address.
+        timeout: ms, or `TMO_FEVR`.
+    """
+
+    kind: WaitKind
+    number: int
+    size: int
+    out: int
+    timeout: int
+
+
+class Task(NamedTuple):
+    """A task, to look at: some members of its ``struct tcb``. ``deadline`` is None if it has none."""
+
+    number: int
+    state: int
+    priority: int
+    wait_kind: int
+    wait_id: int
+    wait_size: int
+    wercd: int
+    deadline: int | None
+
+
+class Tasks:
+    """Task control blocks and queues in guest memory.
+
+    Args:
+        memory: Physical guest memory.
+        addresses: Where the globals lie.
+    """
+
+    def __init__(self, memory: Memory, addresses: TaskAddresses) -> None:
+        self._memory = memory
+        self.addresses = addresses
+
+    def current(self) -> int:
+        """Return the id of the running task, or 0."""
+        return self._memory.load_u32(self.addresses.current_task)
+
+    def check_may_wait(self, timeout: int) -> None:
+        """Accept a call that waits for *timeout* ms, if need be.
+
+        Raises:
+            BtronError: E_CTX: it might wait, but dispatching is disabled or no task is running.
+        """
+        if timeout == TMO_POL:
+            return
+        if self._memory.load_u32(self.addresses.sys_dispatch_disabled) or not self.current():
+            raise BtronError(Error.E_CTX)
+
+    def begin_wait(self, head: int, wait: Wait, *, by_priority: bool) -> None:
+        """Let the current task wait.
+
+        Args:
+            head: Physical address of the word that holds the queue's first task.
+            wait: What for.
+            by_priority: Queue before the first less urgent task; otherwise at the end.
+        """
+        number = self.current()
+        tcb = self._tcb(number)
+        store = self._memory.store_u32
+        self._leave_ready_queue(number)
+        store(tcb + _STATE, TaskState.WAIT)
+        self._memory.store_words(tcb + _WAIT_KIND, (wait.kind, wait.number, wait.size, wait.out))
+        if wait.timeout != TMO_FEVR:
+            deadline = self._memory.load_u32(self.addresses.sys_tick) + wait.timeout
+            store(tcb + _DEADLINE, deadline & _WORD_MASK)
+        store(tcb + _HAS_DEADLINE, int(wait.timeout != TMO_FEVR))
+        self._enqueue(head, number, by_priority=by_priority)
+
+    def end_wait(self, head: int | None, number: int, code: int) -> None:
+        """Make a waiting task ready.
+
+        Args:
+            head: Physical address of the word that holds its queue's first task; None for a sleeping task.
+            number: Its id.
+            code: What the call that it waits in will answer.
+        """
+        tcb = self._tcb(number)
+        store = self._memory.store_u32
+        if head is not None:
+            self._dequeue(head, number)
+        store(tcb + _WAIT_KIND, WaitKind.NONE)
+        store(tcb + _WERCD, code & _WORD_MASK)
+        store(tcb + _HAS_DEADLINE, 0)
+        self._make_ready(number)
+
+    def waiters(self, head: int) -> Iterator[int]:
+        """Yield the ids of the tasks in a wait queue, first to last. Each may leave the queue when it was yielded.
+
+        Raises:
+            BrokenQueue: The queue is none.
+        """
+        number = self._memory.load_u32(head)
+        for _ in range(MAX_TASKS):
+            if not number:
+                return
+            if number > MAX_TASKS:
+                break
+            following = self._load(number, _NEXT)
+            yield number
+            number = following
+        if number:
+            raise BrokenQueue(head)
+
+    def waiting_for(self, number: int) -> tuple[int, int]:
+        """Return kind and id of what a task waits for.
+
+        Raises:
+            BtronError: E_ID, E_NOEXS: there is no such task; E_OBJ: it does not wait.
+        """
+        if not 1 <= number <= MAX_TASKS:
+            raise BtronError(Error.E_ID)
+        state = self._load(number, _STATE)
+        if state == TaskState.NON_EXISTENT:
+            raise BtronError(Error.E_NOEXS)
+        if state != TaskState.WAIT:
+            raise BtronError(Error.E_OBJ)
+        return self._load(number, _WAIT_KIND), self._load(number, _WAIT_ID)
+
+    def wait_size(self, number: int) -> int:
+        """Return the bytes that a task waits for."""
+        return self._load(number, _WAIT_SIZE)
+
+    def wait_out(self, number: int) -> int:
+        """Return the kernel address of the word that receives the block a task waits for."""
+        return self._load(number, _WAIT_OUT)
+
+    def tasks(self) -> list[Task]:
+        """Return all tasks that exist, by id."""
+        tasks = (self.task(number) for number in range(1, MAX_TASKS + 1))
+        return [task for task in tasks if task.state != TaskState.NON_EXISTENT]
+
+    def task(self, number: int) -> Task:
+        """Return the task with an id from 1 to 32, whether or not it exists."""
+        words = self._memory.load_words(self._tcb(number), len(TCB.fields))
+        tcb = {field.name: word for field, word in zip(TCB.fields, words, strict=True)}
+        return Task(
+            number=number,
+            state=tcb["state"],
+            priority=tcb["priority"],
+            wait_kind=tcb["wait_kind"],
+            wait_id=tcb["wait_id"],
+            wait_size=tcb["wait_size"],
+            wercd=tcb["wercd"] - (tcb["wercd"] >> 31 << 32),
+            deadline=tcb["deadline_lo"] if tcb["has_deadline"] else None,
+        )
+
+    def _tcb(self, number: int) -> int:
+        """Return the physical address of a task's control block."""
+        return self.addresses.tcb_table + TCB.size * number
+
+    def _load(self, number: int, offset: int) -> int:
+        return self._memory.load_u32(self._tcb(number) + offset)
+
+    def _store(self, number: int, offset: int, value: int) -> None:
+        self._memory.store_u32(self._tcb(number) + offset, value)
+
+    def _enqueue(self, head: int, number: int, *, by_priority: bool) -> None:
+        """Put a task into a wait queue: at the end, or before the first that is less urgent."""
+        priority = self._load(number, _PRIORITY)
+        before = after = 0
+        for waiter in self.waiters(head):
+            if by_priority and self._load(waiter, _PRIORITY) > priority:
+                after = waiter
+                break
+            before = waiter
+        self._memory.store_words(self._tcb(number) + _NEXT, (after, before))
+        self._link(head, before, number)
+        if after:
+            self._store(after, _PREV, number)
+
+    def _dequeue(self, head: int, number: int) -> None:
+        """Take a task out of a wait queue."""
+        following, before = self._memory.load_words(self._tcb(number) + _NEXT, 2)
+        self._link(head, before, following)
+        if following:
+            self._store(following, _PREV, before)
+        self._memory.store_words(self._tcb(number) + _NEXT, (0, 0))
+
+    def _link(self, head: int, before: int, number: int) -> None:
+        """Let *number* follow the task *before*, or be the first where *before* is 0."""
+        if before:
+            self._store(before, _NEXT, number)
+        else:
+            self._memory.store_u32(head, number)
+
+    def _make_ready(self, number: int) -> None:
+        """Append a task to the ready queue of its priority, and ask for a dispatch if it is the most urgent."""
+        memory, addresses = self._memory, self.addresses
+        priority = self._load(number, _PRIORITY)
+        tail = addresses.ready_tail + _WORD * priority
+        last = memory.load_u32(tail)
+        self._store(number, _STATE, TaskState.READY)
+        memory.store_words(self._tcb(number) + _NEXT, (0, last))
+        self._link(addresses.ready_head + _WORD * priority, last, number)
+        memory.store_u32(tail, number)
+        current = self.current()
+        if not current or priority < self._load(current, _PRIORITY):
+            memory.store_u32(addresses.need_dispatch, 1)
+
+    def _leave_ready_queue(self, number: int) -> None:
+        """Take a task out of its ready queue; its own links stay for the queue that it enters next."""
+        following, before = self._memory.load_words(self._tcb(number) + _NEXT, 2)
+        at = _WORD * self._load(number, _PRIORITY)
+        self._link(self.addresses.ready_head + at, before, following)
+        if following:
+            self._store(following, _PREV, before)
+        else:
+            self._memory.store_u32(self.addresses.ready_tail + at, before)

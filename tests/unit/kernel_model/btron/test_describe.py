@@ -1,0 +1,77 @@
+"""What a report calls the byte at an address."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel_model.structs import POOL_MPF, POOL_MPL, TCB
+from tests.conformance.btron.subjects import KERNEL, RAM_END, SCRATCH, WINDOW, Guest, ModelSubject
+
+END = WINDOW + 40960
+
+
+@pytest.fixture
+def subject() -> ModelSubject:
+    """Return a kernel with a pool of each kind, one block out of each, at the end of the byte layer's pages."""
+    subject = ModelSubject()
+    guest = Guest(subject)
+    guest.boot()
+    assert guest.er("mpl_create", 7, guest.packet(0, 0, 56)) == 0
+    assert guest.er("mpf_create", 2, guest.packet(0, 0, 2, 12)) == 0
+    assert guest.er("mpl_get", guest.out(), 7, 16, 0) == 0
+    assert guest.er("mpf_get", guest.out(), 2, 0) == 0
+    return subject
+
+
+@pytest.mark.parametrize(
+    ("symbol", "offset", "text"),
+    [
+        ("need_dispatch", 0, "need_dispatch"),
+        ("kmem_free_list", 3, "kmem_free_list"),
+        ("pmem_table", 2, "pmem_table"),
+        ("ready_head", 40, "ready_head[10]"),
+        ("ready_tail", 127, "ready_tail[31]"),
+        ("tcb_table", TCB.size * 3 + TCB.offset("wercd"), "tcb_table[3].wercd"),
+        ("tcb_table", TCB.size * 33 - 1, "tcb_table[32].reserved"),
+        ("mpl_table", POOL_MPL.size * 100 + 20, "mpl_table[100].free"),
+        ("mpf_table", POOL_MPF.size * 2 + 39, "mpf_table[2].free_count"),
+        ("kmem_extents", 12, "kmem_extents[1].size"),
+        ("boot_ranges", 8, "boot_ranges[1].start"),
+        ("boot_reserved", 4, "boot_reserved[0].end"),
+    ],
+)
+def test_globals(subject: ModelSubject, symbol: str, offset: int, text: str) -> None:
+    address = subject.symbols[symbol] + offset
+    assert subject.btron.describe(address - KERNEL) == text
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (0x0012_0000 + 8 * 0x123 + 5, "pmem_table[0x00000123].refcount"),
+        (END - 64, "mpl 7 block 0x80309fc0 .size"),
+        (END - 60, "mpl 7 block 0x80309fc0 .tag"),
+        (END - 56, "mpl 7 block 0x80309fc0 body byte 0"),
+        (END - 40, "mpl 7 block 0x80309fd8 .size"),
+        (END - 32, "mpl 7 block 0x80309fd8 .next"),
+        (END - 1, "mpl 7 block 0x80309fd8 body byte 31"),
+        (END - 64 - 48, "mpf 2 block 0x80309f90 .size"),
+        (END - 64 - 40, "mpf 2 block 0x80309f90 body byte 0"),
+        (END - 64 - 16, "mpf 2 block 0x80309fa8 .next"),
+        (END - 64 - 12, "mpf 2 block 0x80309fa8 body byte 4"),
+        (WINDOW + 3, "kmem area 0x80300000 .next"),
+        (WINDOW + 4, "kmem area 0x80300000 .size"),
+        (WINDOW + 100, "kmem area 0x80300000 body byte 92"),
+        (SCRATCH - KERNEL, "0x00050000"),
+        (RAM_END - 1, "0x004fffff"),
+    ],
+)
+def test_tables_blocks_and_areas(subject: ModelSubject, address: int, text: str) -> None:
+    assert subject.btron.describe(address) == text
+
+
+def test_behind_a_broken_record_and_in_a_broken_list(subject: ModelSubject) -> None:
+    subject.memory.store_u32(END - 64, 7)
+    assert subject.btron.describe(END - 64) == "mpl 7 byte 0x00309fc0, behind a broken record"
+    subject.memory.store_u32(subject.symbols["kmem_free_list"] - KERNEL, 0x41414141)
+    assert subject.btron.describe(WINDOW) == "0x00300000"

@@ -1,0 +1,152 @@
+"""What reports read: pages, areas, pools and tasks, also where the guest has damaged them."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernel_model.btron.kmem import Area, KmemUsage
+from kernel_model.btron.mpf import MpfState
+from kernel_model.btron.mpl import MplState
+from kernel_model.btron.pmem import PageRun, PageUsage
+from kernel_model.btron.pool_table import PoolBlock
+from kernel_model.btron.tasks import BrokenQueue, Task
+from tests.conformance.btron.subjects import KERNEL, PAGE, RAM_END, WINDOW, Guest, ModelSubject
+
+BASE, FIRST = KERNEL + WINDOW, WINDOW // PAGE
+END = BASE + 40960
+
+
+@pytest.fixture
+def subject() -> ModelSubject:
+    return ModelSubject()
+
+
+@pytest.fixture
+def guest(subject: ModelSubject) -> Guest:
+    guest = Guest(subject)
+    guest.boot()
+    return guest
+
+
+def test_pages_as_runs_and_in_figures(subject: ModelSubject, guest: Guest) -> None:
+    guest.call("pmem_alloc", 3 * PAGE)
+    guest.er("pmem_share", BASE + PAGE, PAGE)
+    pmem = subject.btron.pmem
+    assert list(pmem.runs()) == [
+        PageRun(0, FIRST, 2, 0),
+        PageRun(FIRST, FIRST + 1, 1, 1),
+        PageRun(FIRST + 1, FIRST + 2, 1, 2),
+        PageRun(FIRST + 2, FIRST + 3, 1, 1),
+        PageRun(FIRST + 3, FIRST + 64, 0, 0),
+        PageRun(FIRST + 64, RAM_END // PAGE, 2, 0),
+    ]
+    total = RAM_END // PAGE
+    assert pmem.usage() == PageUsage(total, 61, 3, 1, total - 64, 61)
+
+
+def test_a_table_without_entries(subject: ModelSubject, guest: Guest) -> None:
+    guest.set("pmem_pages", 0)
+    assert list(subject.btron.pmem.runs()) == []
+    assert subject.btron.pmem.usage() == PageUsage(0, 0, 0, 0, 0, 0)
+    assert guest.call("pmem_alloc", 1) == 0
+    guest.set("pmem_pages", RAM_END // PAGE)
+
+
+def test_an_unknown_flag_is_a_run_of_its_own(subject: ModelSubject, guest: Guest) -> None:
+    guest.poke(guest.get("pmem_table") + 8 * FIRST, 0x300, 9)
+    assert PageRun(FIRST, FIRST + 1, 0x300, 9) in list(subject.btron.pmem.runs())
+    assert subject.btron.pmem.usage().free == 63
+
+
+def test_areas_and_extents(subject: ModelSubject, guest: Guest) -> None:
+    kmem = subject.btron.kmem
+    assert kmem.usage() == KmemUsage(0, 0, 0, 0)
+    guest.call("kmem_alloc", 100)
+    guest.er("kmem_free", END - 64, 32)
+    assert kmem.extents() == [Area(BASE, 40960)]
+    assert kmem.areas() == [Area(BASE, 40960 - 104), Area(END - 64, 32)]
+    assert kmem.areas()[0].end == END - 104
+    assert kmem.usage() == KmemUsage(40960, 40960 - 72, 40960 - 104, 2)
+    assert not kmem.is_broken()
+
+
+def test_a_broken_list_is_read_up_to_the_damage(subject: ModelSubject, guest: Guest) -> None:
+    guest.call("kmem_alloc", 100)
+    guest.poke(BASE, 0x41414141)
+    assert subject.btron.kmem.areas() == [Area(BASE, 40960 - 104)]
+    assert subject.btron.kmem.is_broken()
+
+
+def test_pools_of_any_size(subject: ModelSubject, guest: Guest) -> None:
+    mpl = subject.btron.mpl
+    assert mpl.numbers() == []
+    guest.er("mpl_create", 7, guest.packet(5, 0, 96))
+    guest.er("mpl_get", guest.out(), 7, 16, 0)
+    area = END - 104
+    assert mpl.numbers() == [7]
+    assert mpl.fields(7) == (5, 0, 96, area, 104, area + 24, 0, 1)
+    assert list(mpl.blocks(7)) == [PoolBlock(area, 16, used=True), PoolBlock(area + 24, 72, used=False)]
+    assert next(mpl.blocks(7)).body == guest.block()
+    assert mpl.state(7) == MplState(5, 0, 72, 72)
+    guest.poke(area + 24, 71)
+    assert list(mpl.blocks(7)) == [PoolBlock(area, 16, used=True)]
+
+
+def test_pools_of_one_size(subject: ModelSubject, guest: Guest) -> None:
+    mpf = subject.btron.mpf
+    guest.er("mpf_create", 100, guest.packet(5, 1, 3, 10))
+    guest.er("mpf_get", guest.out(), 100, 0)
+    area = END - 72
+    assert mpf.numbers() == [100]
+    assert mpf.fields(100) == (5, 1, 3, 12, area, 72, area + 24, 0, 1, 2)
+    assert [block.used for block in mpf.blocks(100)] == [True, False, False]
+    assert mpf.state(100) == MpfState(5, 0, 2)
+    guest.poke(area + 28, 0x41414141)
+    assert list(mpf.blocks(100)) == [PoolBlock(area, 12, used=True)]
+
+
+def test_tasks_and_waiters(subject: ModelSubject, guest: Guest) -> None:
+    for number in (1, 2, 32):
+        guest.add_task(number, 9)
+    guest.set_tcb(32, "wercd", 0xFFFFFFAA)
+    guest.er("mpf_create", 1, guest.packet(0, 0, 1, 8))
+    guest.er("mpf_get", guest.out(), 1, 0)
+    guest.run(2)
+    guest.er("mpf_get", guest.out(), 1, 30)
+    assert subject.btron.mpf.waiters(1) == [2]
+    assert subject.btron.tasks.tasks() == [
+        Task(1, 2, 9, 0, 0, 0, 0, None),
+        Task(2, 4, 9, 3, 1, 0, 0, 30),
+        Task(32, 2, 9, 0, 0, 0, -86, None),
+    ]
+    assert subject.btron.tasks.task(3).state == 0
+
+
+@pytest.mark.parametrize("following", [2, 33, 0xFFFFFFFF])
+def test_a_queue_that_does_not_end_is_noticed(subject: ModelSubject, guest: Guest, following: int) -> None:
+    guest.er("mpf_create", 1, guest.packet(0, 0, 1, 8))
+    head = subject.symbols["mpf_table"] - KERNEL + 40 + 28
+    subject.memory.store_u32(head, 2)
+    guest.set_tcb(2, "next", following)
+    with pytest.raises(BrokenQueue, match=rf"^the task queue at 0x{head:08x} is broken$") as error:
+        subject.btron.mpf.waiters(1)
+    assert error.value.head == head
+
+
+def test_many_pages_stay_usable() -> None:
+    """Counting and searching look at no single page; one by one, this test would take minutes."""
+    subject = ModelSubject()
+    guest = Guest(subject)
+    pages = (WINDOW - 0x120000) // 8  # as many as have room in the table below the window: almost 1 GiB
+    guest.set("pmem_pages", pages)
+    guest.boot_map([(0x100000, pages * PAGE)], [])
+    pmem = subject.btron.pmem
+    pmem.init()
+    free = pages - 0x100
+    assert pmem.free_pages() == free
+    for _ in range(20):
+        assert pmem.alloc((free - 1) * PAGE) == KERNEL + 0x100000
+        assert pmem.alloc(2 * PAGE) == 0
+        assert pmem.alloc(PAGE) == KERNEL + 0x100000 + (free - 1) * PAGE
+        pmem.free(KERNEL + 0x100000, free * PAGE)
+    assert pmem.usage() == PageUsage(pages, free, 0, 0, 0x100, free)
