@@ -429,6 +429,10 @@ class Cpu:
         """Start to note the pages that the guest writes; calls nest."""
         lib.kc_watch_begin(self._core)
 
+    def watch_note(self, address: int, size: int) -> None:
+        """Count a write from Python to [address, address + size), physical, as the guest's; call it before writing."""
+        lib.kc_watch_note(self._core, address, size)
+
     def watch_end(self) -> dict[int, bytes]:
         """End the innermost watch: physical address of each written page -> its bytes before the first write."""
         count = lib.kc_watch_end(self._core, self._touched)

@@ -1,6 +1,6 @@
 """Interrupts and exceptions: who wants one, when the guest takes it, and how it gets into the guest's handler.
 
-Time is virtual. While the guest computes, an instruction takes `INSTRUCTION_NS`; while it waits in `hlt`, the clock jumps to
+Time is virtual. While the guest computes, an instruction takes `instruction_ns`; while it waits in `hlt`, the clock jumps to
 the next event. Instructions are counted only once the guest has set a timer, because counting costs a third of the speed.
 """
 
@@ -15,7 +15,7 @@ from emulator.machine.cpu import Delivery, DeliveryKind
 if TYPE_CHECKING:
     from emulator.machine.cpu import Cpu, Stop
 
-INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second
+INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine is told otherwise
 TIMER_LINE = 0
 PAGE_FAULT, GENERAL_PROTECTION, DOUBLE_FAULT = 14, 13, 8
 _WITH_ERROR_CODE = frozenset({8, 10, 11, 12, 13, 14, 17})
@@ -31,28 +31,30 @@ class Interrupts:
     Attributes:
         pic: Both interrupt controllers.
         pit: The interval timer.
+        instruction_ns: Virtual time that an instruction takes, 1 or more. A slow CPU gets its ticks after few instructions.
     """
 
     def __init__(self, cpu: Cpu) -> None:
         self._cpu = cpu
+        self.instruction_ns = INSTRUCTION_NS
         self._past_ns = 0  # virtual time at the start of the present run of the CPU
         self.pic = Pic(self._update)
         self.pit = Pit(self.now_ns, self._timer_moved)
 
     def now_ns(self) -> int:
         """Virtual time since the machine was made."""
-        return self._past_ns + self._cpu.executed() * INSTRUCTION_NS
+        return self._past_ns + self._cpu.executed() * self.instruction_ns
 
     def slice(self) -> int | None:
         """Instructions until the next event; None while nothing is going to happen."""
         due = self.pit.next_tick_ns()
         if due is None:
             return 1 << 32 if self.pic.pending else None
-        return max(1, (due - self._past_ns) // INSTRUCTION_NS)
+        return max(1, (due - self._past_ns) // self.instruction_ns)
 
     def ran(self, instructions: int) -> None:
         """The CPU ran: move the clock and let devices catch up."""
-        self._past_ns += instructions * INSTRUCTION_NS
+        self._past_ns += instructions * self.instruction_ns
         self._catch_up()
 
     def skip_idle(self) -> bool:

@@ -41,6 +41,8 @@ _GDT = 0x9FC00
 _GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  # null, flat code, flat data
 _RETURN_TO = 0x9FD00  # holds `hlt`: where functions called from Python return to
 _FIRST_STACK = 0x9000  # Multiboot leaves ESP undefined; some kernels count on one
+_KERNEL_BASES = (0, 0x80000000, 0xC0000000)
+_CALLS_END = frozenset(base | _RETURN_TO for base in _KERNEL_BASES)
 _HLT = b"\xf4"
 _INT_N = 0xCD
 _INT_1_BYTE = {0xCC: 3, 0xCE: 4}  # int3, into
@@ -249,7 +251,7 @@ class Machine:
         match stop.reason:
             case Reason.ASKED if self._exit_code is not None:
                 return Outcome(Ending.EXIT, self._exit_code, stop.eip, stop.instructions)
-            case Reason.HALTED if not (self.cpu.registers().eflags & _IF and self.interrupts.skip_idle()):
+            case Reason.HALTED if stop.eip - 1 in _CALLS_END or not self._wakes():
                 return Outcome(Ending.HALTED, None, stop.eip, stop.instructions)
             case Reason.EXCEPTION if self._deliver_exception(stop):
                 pass
@@ -262,6 +264,10 @@ class Machine:
         if not budget_left:
             raise self._error(stop._replace(reason=Reason.INSTRUCTIONS, eip=self.cpu.registers().eip))
         return None
+
+    def _wakes(self) -> bool:
+        """Whether an interrupt will end the CPU's halt; if so, it is pending now."""
+        return bool(self.cpu.registers().eflags & _IF) and self.interrupts.skip_idle()
 
     def _deliver_exception(self, stop: Stop) -> bool:
         before = self._code(stop.eip - 2 & _WORD, 2).ljust(2, b"\0")
@@ -290,7 +296,13 @@ class Machine:
     def _error(self, stop: Stop) -> GuestStopped:
         return guest_stopped(stop, self.image.location(stop.eip), self._accessed(stop))
 
-    def call(self, function: str | int, *arguments: int, timeout_s: float | None = None) -> int:
+    def call(
+        self,
+        function: str | int,
+        *arguments: int,
+        max_instructions: int | None = None,
+        timeout_s: float | None = None,
+    ) -> int:
         """Call a function of the guest and return EAX.
 
         The registers are as before afterwards; memory is what the function made of it. After an error the machine
@@ -299,6 +311,7 @@ class Machine:
         Args:
             function: Its symbol or address.
             arguments: 32-bit words, signed or unsigned, pushed as cdecl has it.
+            max_instructions: Budget; after `BudgetUsedUp` the machine stands inside the function.
             timeout_s: Budget in seconds of the host.
 
         Raises:
@@ -307,11 +320,12 @@ class Machine:
         """
         before = self.cpu.registers()
         esp = before.esp - 4 * len(arguments) - 4 & _WORD
-        frame = struct.pack(f"<{len(arguments) + 1}I", _RETURN_TO, *(word & _WORD for word in arguments))
+        return_to = self._return_address()
+        frame = struct.pack(f"<{len(arguments) + 1}I", return_to, *(word & _WORD for word in arguments))
         self.write_linear(esp, frame)
         self.cpu.set_registers(before._replace(esp=esp, eip=self.address_of(function)))
-        outcome = self.run(timeout_s=timeout_s)
-        if outcome.eip != _RETURN_TO + 1:
+        outcome = self.run(max_instructions=max_instructions, timeout_s=timeout_s)
+        if outcome.eip != return_to + 1:
             location = self.image.location(outcome.eip)
             raise GuestStopped(
                 f"{function} did not return: the kernel {_DID[outcome.ending]}", outcome.eip, location
@@ -319,6 +333,18 @@ class Machine:
         eax = self.cpu.registers().eax
         self.cpu.set_registers(before)
         return eax
+
+    def _return_address(self) -> int:
+        """Where the page with the `hlt` that ends a call is mapped: as it is, or where kernels map physical memory.
+
+        Raises:
+            GuestStopped: It is mapped nowhere there.
+        """
+        for base in _KERNEL_BASES:
+            if self.cpu.translate(base | _RETURN_TO) == _RETURN_TO:
+                return base | _RETURN_TO
+        eip = self.cpu.registers().eip
+        raise GuestStopped("no call is possible: low memory is not mapped", eip, self.image.location(eip))
 
     def address_of(self, function: str | int) -> int:
         """The address of a function given by symbol; an address is returned as it is.

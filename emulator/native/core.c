@@ -47,13 +47,6 @@ int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_
     return U.uc_hook_add(m->uc, &hook, type, callback, data, begin, end, instruction);
 }
 
-uint32_t kc_reg(kc *m, int id)
-{
-    uint32_t value = 0;
-    U.uc_reg_read(m->uc, id, &value);
-    return value;
-}
-
 void kc_end(kc *m, int reason)
 {
     if (m->stop.reason == KC_RUNNING)
@@ -391,7 +384,13 @@ static bool is_halted(kc *m)
 
 static int emulate(kc *m, size_t count)
 {
-    return U.uc_emu_start(m->uc, kc_reg(m, UC_X86_REG_EIP), 0, 0, count);
+    m->removing_hook |= count != 0; /* from now on: the engine forgets a run's counter in the runs that follow */
+    int error = U.uc_emu_start(m->uc, kc_reg(m, UC_X86_REG_EIP), 0, 0, count);
+    if (m->stray_fill) {
+        kc_flush_tlb(m);
+        m->stray_fill = false;
+    }
+    return error;
 }
 
 /* Run at full speed, to the end or to the first block at which less than a block's worth of the budget is left. */

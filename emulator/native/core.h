@@ -100,6 +100,8 @@ int64_t kc_translate(kc *m, uint32_t linear);
  * the page held. Calls nest. */
 typedef struct { uint32_t page; const uint8_t *before; } kc_touched;
 void kc_watch_begin(kc *m);
+/* A write from outside to [physical, physical + size) is to count as the guest's; call it before writing. */
+void kc_watch_note(kc *m, uint64_t physical, uint64_t size);
 /* Ends the innermost watch. The result is valid until the next kc_watch_* call. */
 uint32_t kc_watch_end(kc *m, const kc_touched **out);
 

@@ -25,8 +25,9 @@
 #define HOOK_INDEX_MASK 0x3f
 #define HOOK_INDEX_CODE 2
 
-static __thread kc *running;
-static __thread bool leaves_checks_out;
+/* Looked at for every probed instruction, so without a call to find the thread's copy. */
+static __thread __attribute__((tls_model("initial-exec"))) kc *running;
+static __thread __attribute__((tls_model("initial-exec"))) bool leaves_checks_out;
 static void (*original_check_exit_request)(void *translation);
 static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t address);
 

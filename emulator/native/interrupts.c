@@ -71,7 +71,8 @@ bool kc_irq_possible(kc *m)
 
     uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
 
-    if (!(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF))
+    /* In the middle of a watched call an interrupt waits: what its handler writes is not the call's. */
+    if (m->watch_depth || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF))
         return false;
     /* sti takes effect behind the next instruction (SDM vol. 2B, STI), so that `sti; hlt` loses no interrupt. */
     int64_t at = kc_translate(m, eip - 1);

@@ -45,6 +45,7 @@ struct snapshot {
 struct watch { struct page_list touched; };
 
 #define PROBE_SLOTS 1024
+#define FILLS 64
 #define TIME_STAMP_STEP 1000
 #define CONSOLE_SIZE 4096
 #define DEPTH_MAX 64
@@ -65,6 +66,8 @@ struct kc {
     int depth;
 
     /* mmu.c */
+    bool removing_hook, stray_fill; /* a fill was answered that was not the guest's */
+    struct fill { uint32_t linear, physical; } fills[FILLS]; /* newest TLB fills, addresses of pages; by linear page */
     bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
     uint8_t *fetched; /* one bit a physical page: code was fetched from it */
     uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
@@ -105,7 +108,6 @@ struct kc {
 void kc_end(kc *m, int reason);
 uint64_t kc_now_ns(void);
 void kc_forget_exception(kc *m);
-uint32_t kc_reg(kc *m, int id);
 int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_t end, int instruction);
 
 /* interpose.c */
@@ -120,8 +122,20 @@ int kc_mmu_init(kc *m);
 void kc_mmu_free(kc *m);
 void kc_flush_tlb(kc *m);
 void kc_paging_read(kc *m);
+void kc_fills_forget(kc *m);
 /* Physical address for an access of the CPU itself, as a supervisor; -1 after noting a #PF. */
 int64_t kc_reach(kc *m, uint32_t linear, bool write);
+/* Where an address lies that the guest has just used: its page's TLB fill is remembered. */
+static inline int64_t kc_translate_used(kc *m, uint32_t linear)
+{
+    const struct fill *fill = &m->fills[linear >> PAGE_SHIFT & (FILLS - 1)];
+
+    if (!m->paging && !m->reference)
+        return linear;
+    return fill->linear == (linear & ~PAGE_MASK) ? (int64_t)(fill->physical | (linear & PAGE_MASK))
+                                                  : kc_translate(m, linear);
+}
+
 static inline bool kc_was_fetched(const kc *m, uint64_t page) { return m->fetched[page >> 3] >> (page & 7) & 1; }
 
 /* ram.c */
@@ -137,6 +151,13 @@ int kc_ports_init(kc *m);
 void kc_ports_free(kc *m);
 void kc_probes_free(kc *m);
 void kc_probes_reached(kc *m, uint32_t address);
+
+static inline uint32_t kc_reg(kc *m, int id)
+{
+    uint32_t value = 0;
+    U.uc_reg_read(m->uc, id, &value);
+    return value;
+}
 
 static inline uint32_t kc_load32(const kc *m, uint64_t physical)
 {

@@ -61,6 +61,8 @@ static void walk_tables(kc *m, uint32_t linear, struct walk *w)
     w->user = w->directory & w->table & PTE_U;
 }
 
+void kc_fills_forget(kc *m) { memset(m->fills, 0xff, sizeof m->fills); }
+
 void kc_paging_read(kc *m) { m->paging = kc_reg(m, UC_X86_REG_CR0) & CR0_PG; }
 
 int64_t kc_translate(kc *m, uint32_t linear)
@@ -178,15 +180,30 @@ static void fetched_add(kc *m, uint32_t page)
     m->fetched[page >> 3] |= (uint8_t)(1u << (page & 7));
 }
 
+/* Unicorn looks up where a removed hook's code lies by fetching from it, mapped or not. The guest fetches at EIP, or
+ * from the page behind it. */
+static bool is_execution(kc *m, uint32_t linear)
+{
+    uint32_t page = kc_reg(m, UC_X86_REG_EIP) >> PAGE_SHIFT;
+    return !m->removing_hook || linear >> PAGE_SHIFT == page || linear >> PAGE_SHIFT == page + 1;
+}
+
 static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb_entry *out, void *data)
 {
     kc *m = data;
     (void)uc;
 
+    if (type == UC_MEM_FETCH && !is_execution(m, (uint32_t)linear)) {
+        out->paddr = linear;
+        out->perms = UC_PROT_READ | UC_PROT_EXEC;
+        m->stray_fill = true;
+        return true;
+    }
     if (!translate_for_cpu(m, (uint32_t)linear, type, out))
         return false;
     if (!kc_is_mapped(m, out->paddr))
         return bus_error(m, out->paddr, (uint32_t)linear, type);
+    m->fills[linear >> PAGE_SHIFT & (FILLS - 1)] = (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};
     uint64_t page = out->paddr >> PAGE_SHIFT;
     if (type == UC_MEM_FETCH && !kc_was_fetched(m, page)) {
         fetched_add(m, (uint32_t)page);
@@ -209,6 +226,14 @@ void kc_watch_begin(kc *m)
 {
     m->watch_depth++;
     kc_flush_tlb(m); /* so that the first write to each page is seen */
+}
+
+void kc_watch_note(kc *m, uint64_t physical, uint64_t size)
+{
+    if (!m->watch_depth || !size || physical + size > m->memory_end)
+        return;
+    for (uint64_t page = physical >> PAGE_SHIFT; page <= (physical + size - 1) >> PAGE_SHIFT; page++)
+        watch_note(m, (uint32_t)page);
 }
 
 uint32_t kc_watch_end(kc *m, const kc_touched **out)
@@ -244,6 +269,7 @@ int kc_mmu_init(kc *m)
 {
     if (!(m->fetched = calloc(PAGES_4GIB / 8, 1)))
         return -1;
+    kc_fills_forget(m);
     if (m->reference)
         return 0;
     int error = U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TLB_TYPE, 1), UC_TLB_VIRTUAL);

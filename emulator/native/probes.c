@@ -7,7 +7,7 @@
 /* Copy `count` words of the guest's stack; words that are not mapped read as 0. */
 static void stack_words(kc *m, uint32_t linear, uint32_t *out, uint32_t count)
 {
-    int64_t at = kc_translate(m, linear);
+    int64_t at = kc_translate_used(m, linear);
     bool one_page = (linear & PAGE_MASK) + 4 * count <= PAGE_SIZE;
 
     if (one_page && at >= 0 && (uint64_t)at + 4 * count <= m->memory_end) {

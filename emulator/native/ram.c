@@ -231,6 +231,7 @@ int kc_reset(kc *m, int depth)
     kc_flush_tlb(m); /* CR3 may be another one, and D bits are clear again */
     if (m->reference)
         kc_flush_code(m); /* which pages hold code is not known */
+    kc_fills_forget(m);
     kc_paging_read(m);
     m->time_stamp = m->snapshots[depth].time_stamp;
     return 0;
