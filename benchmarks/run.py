@@ -13,6 +13,7 @@ import sys
 from dataclasses import asdict
 
 import against_qemu
+import btron
 import in_process
 from measure import Benchmark, QemuMissingError, Row, progress
 
@@ -24,6 +25,9 @@ BENCHMARKS = (
     Benchmark("pairs", in_process.direct_pairs),
     Benchmark("guest-pairs", in_process.guest_pairs),
     Benchmark("window", in_process.large_window),
+    Benchmark("kmem-pairs", btron.kmem_pairs),
+    Benchmark("pools-recorded", btron.pools_recorded),
+    Benchmark("interrupts", btron.interrupts),
 )
 HEADER = ("what", "measured", "peer", "ratio", "must reach", "verdict")
 

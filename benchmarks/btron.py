@@ -1,0 +1,128 @@
+"""BTRON/386: its models, its pools while recorded, interrupts, and the time that an idle kernel takes."""
+
+from __future__ import annotations
+
+from measure import Row, at_least, at_most, medians, seconds_of
+
+from emulator.boot.builtin import resolve
+from emulator.boot.image import KernelImage
+from emulator.hle.layers import find_btron
+from emulator.machine.machine import Machine
+from emulator.machine.recording import record
+
+POOL_CALLS = (
+    "mpl_get",
+    "mpl_release",
+    "mpf_get",
+    "mpf_release",
+    "kmem_alloc",
+    "kmem_free",
+    "pmem_alloc",
+    "pmem_free",
+)
+RING = 1 << 16
+PAIRS = 5000
+TICKS = 20_000
+TICK_NS = 1_000_000
+PLACE, HANDLER = 0x00400000, 0x00401000
+TIMER = (
+    (0x20, 0x11),
+    (0x21, 0x18),
+    (0x21, 4),
+    (0x21, 1),
+    (0x21, 0xFE),
+    (0x43, 0x34),
+    (0x40, 0xA9),
+    (0x40, 0x04),
+)
+END_OF_INTERRUPT = b"\x50\xb0\x20\xe6\x20\x58\xcf"  # push eax; mov al, 0x20; out 0x20, al; pop eax; iret
+IF = 0x200
+
+
+def machine_of(kernel: str, command_line: str = "") -> Machine:
+    """Return a machine with a built-in kernel, not yet run."""
+    return Machine(KernelImage.read(resolve(f"firmware:{kernel}")), command_line=command_line)
+
+
+def kmem_pairs() -> Row:
+    """The model's kmem_alloc and kmem_free on guest RAM, against the guest's own called from Python."""
+    machine = machine_of("btron_demo")
+    machine.run()
+    models = find_btron(machine)
+    if models is None:
+        raise RuntimeError("the kernel has no BTRON")
+    alloc, free = models.functions["kmem_alloc"].call, models.functions["kmem_free"].call
+
+    def modelled() -> None:
+        for _ in range(PAIRS):
+            free(alloc(64), 64)
+
+    def native() -> None:
+        for _ in range(PAIRS // 10):
+            machine.call("kmem_free", machine.call("kmem_alloc", 64), 64)
+
+    modelled_s, native_s = medians(9, lambda: seconds_of(modelled), lambda: seconds_of(native) * 10)
+    rate = PAIRS / modelled_s
+    return Row(
+        name="kmem-pairs",
+        what="kmem_alloc+kmem_free pairs of the model",
+        measured=f"{rate / 1e3:.0f} k/s",
+        peer=f"machine.call of the guest's own {PAIRS / native_s / 1e3:.0f} k/s",
+        ratio=modelled_s / native_s,
+        target=at_least(rate, 60_000, ">= 60 k/s"),
+    )
+
+
+def pools_recorded() -> Row:
+    """All pool, byte and page calls of btron_stress in the ring, against none."""
+    counts = []
+
+    def run(*, recorded: bool) -> float:
+        machine = machine_of("btron_stress")
+        taken = record(machine, POOL_CALLS, RING) if recorded else None
+        elapsed = seconds_of(machine.run)
+        if taken is not None:
+            counts.append(taken.count)
+        return elapsed
+
+    plain_s, recorded_s = medians(5, lambda: run(recorded=False), lambda: run(recorded=True))
+    ratio = recorded_s / plain_s
+    return Row(
+        name="pools-recorded",
+        what=f"btron_stress with {counts[0] / 1e6:.1f} M events recorded",
+        measured=f"{recorded_s:.2f} s",
+        peer=f"not recorded {plain_s:.2f} s",
+        ratio=ratio,
+        target=at_most(ratio, 1.05, "ratio <= 1.05"),
+    )
+
+
+def ticking(code: bytes) -> Machine:
+    """Return a machine that runs *code* with a timer of 1000 Hz, whose handler does nothing."""
+    machine = machine_of("demo")
+    machine.run()
+    machine.memory.write(PLACE, code)
+    machine.memory.write(HANDLER, END_OF_INTERRUPT)
+    gate = machine.cpu.registers().idt_base + 8 * 0x18
+    machine.memory.store_words(gate, (8 << 16 | HANDLER & 0xFFFF, HANDLER & 0xFFFF0000 | 0x8E00))
+    for port, value in TIMER:
+        machine.on_port_write(port, 1, value)
+    registers = machine.cpu.registers()
+    machine.cpu.set_registers(registers._replace(eip=PLACE, ecx=TICKS, eflags=registers.eflags | IF))
+    return machine
+
+
+def interrupts() -> Row:
+    """Interrupts delivered to a waiting guest and returned from, against the virtual time that passed."""
+    waiting = b"\xf4\x49\x75\xfc\xfa\xf4"  # 1: hlt; dec ecx; jnz 1b; cli; hlt
+    (elapsed_s,) = medians(5, lambda: seconds_of(ticking(waiting).run))
+    each_s = elapsed_s / TICKS
+    virtual_s = TICKS * TICK_NS / 1e9
+    return Row(
+        name="interrupts",
+        what=f"{TICKS} ticks: hlt, idle time skipped, interrupt, handler, iret",
+        measured=f"{each_s * 1e6:.1f} us each",
+        peer=f"{virtual_s:.0f} s of virtual time",
+        ratio=elapsed_s / virtual_s,
+        target=at_most(each_s, 15e-6, "<= 15 us"),
+    )
