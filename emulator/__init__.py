@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from emulator.boot.image import KernelImage
     from emulator.errors import EmulatorError
-    from emulator.hle.layers import Mode, attach_layers, find_litecore
+    from emulator.hle.layers import Mode, attach_layers, find_btron, find_litecore
     from emulator.machine.machine import Console, Machine, Outcome, Snapshot
     from emulator.machine.memory import RamWindow
 
@@ -31,6 +31,7 @@ __all__ = [
     "Snapshot",
     "__version__",
     "attach_layers",
+    "find_btron",
     "find_litecore",
     "new_machine",
 ]
@@ -45,6 +46,7 @@ _HOMES = {
     "RamWindow": "emulator.machine.memory",
     "Snapshot": "emulator.machine.machine",
     "attach_layers": "emulator.hle.layers",
+    "find_btron": "emulator.hle.layers",
     "find_litecore": "emulator.hle.layers",
 }
 

@@ -21,6 +21,9 @@ KERNELS = {
     "use_after_free": "writes to a freed block, over the link of the free list",
     "overflow": "writes past the end of a block, over the next header",
     "stress": "a long random run of all calls with a fixed seed, for benchmarks",
+    "btron_demo": "BTRON/386: every call and every error of pages, bytes and memory pools, as a table",
+    "btron_pools_wait": "BTRON/386: tasks that wait for pools, time out, are released, lose their pool",
+    "btron_stress": "BTRON/386: a long random run of pages, bytes and pools with a fixed seed",
 }
 
 _DIRECTORY = Path(__file__).parent.parent / "_firmware"

@@ -30,6 +30,7 @@ examples:
   kmemu boot --list                            names all built-in kernels
   kmemu boot firmware:stress --ram 3G --cmdline ram=all
   kmemu boot --layer memmap=model --layer heap=lockstep
+  kmemu boot firmware:btron_demo --layer pools=model
   kmemu boot kernel.elf --module "initrd.img root=/dev/ram" --timeout 10
   kmemu boot kernel.elf --json >run.json
 """
@@ -70,7 +71,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=arguments.layer_mode,
         action="append",
         default=[],
-        help="run the layer memmap or heap native, as model, or in lockstep (repeatable)",
+        help="run a layer (LiteCore: memmap, heap; BTRON/386: pmem, kmem, pools) native, as model, or in lockstep (repeatable)",
     )
     machine("--cmdline", metavar="TEXT", default="", help="command line for the kernel")
     machine(
@@ -209,12 +210,14 @@ def _location_of_hlt(machine: Machine, next_eip: int) -> str:
 
 
 def _layers(options: Namespace, layout: Layout) -> dict[str, str] | None:
-    """How each layer ran; None for a kernel without layers that are known."""
-    if not options.layer and layout.frames is None and layout.heap is None:
+    """How each layer of the kernel ran; None for a kernel without layers that are known."""
+    if not options.layer and layout.frames is None and layout.heap is None and layout.btron is None:
         return None
-    from emulator.hle.layers import LAYERS  # `read_layout` has imported it
+    from emulator.hle.kernels import BTRON, LITECORE  # `read_layout` has imported it
 
-    return dict.fromkeys(LAYERS, "native") | {name: mode.value for name, mode in options.layer}
+    kernel = LITECORE if layout.btron is None else BTRON
+    modes = {name: mode.value for name, mode in options.layer}
+    return {layer: modes.get(layer, "native") for layer in kernel.layers}
 
 
 def _judge(record: RunRecord) -> tuple[Status, list[str]]:
@@ -229,8 +232,11 @@ def _judge(record: RunRecord) -> tuple[Status, list[str]]:
         return Status.FINDINGS, [f"the kernel exited with value {ending.exit_value} {code}"]
     if ending.how is How.INTERRUPTED:
         return status, ["interrupted"]
-    defects = record.layout.heap.defects if record.layout and record.layout.heap else ()
-    return (Status.FINDINGS, [f"the heap is damaged: {defects[0]}"]) if defects else (status, [])
+    layout = record.layout
+    if layout is None or not layout.defects:
+        return status, []
+    what = "the heap" if layout.btron is None else "memory management"
+    return Status.FINDINGS, [f"{what} is damaged: {layout.defects[0]}"]
 
 
 def _show(record: RunRecord, options: Namespace, output: Output) -> None:

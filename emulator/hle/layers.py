@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from emulator.errors import MissingSymbol, UnknownLayer
-from kernel_model.litecore.abi import LAYER_SYMBOLS, LiteCore
+from emulator.hle.kernels import BTRON, KERNELS, LITECORE, addresses, find_models, kernel_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.boot.symbols import Symbol
+    from emulator.hle.kernels import Kernel
     from emulator.machine.machine import Machine
-    from kernel_model.litecore.abi import Function
+    from kernel_model.abi import Function
+    from kernel_model.btron.abi import Btron
+    from kernel_model.litecore.abi import LiteCore
 
 
 class Mode(Enum):
@@ -24,15 +27,17 @@ class Mode(Enum):
     LOCKSTEP = "lockstep"  # both; they must agree after every call
 
 
-LAYERS = tuple(LAYER_SYMBOLS)
+LAYERS = tuple(layer for kernel in KERNELS for layer in kernel.layers)
 
 
 def find_litecore(machine: Machine) -> LiteCore | None:
     """LiteCore's models on the machine's RAM, or None when the kernel lacks LiteCore's symbols."""
-    symbols = _addresses(machine)
-    if any(name not in symbols for names in LAYER_SYMBOLS.values() for name in names):
-        return None
-    return LiteCore(machine.memory, symbols, machine.print_for_guest)
+    return cast("LiteCore | None", find_models(machine, LITECORE))
+
+
+def find_btron(machine: Machine) -> Btron | None:
+    """BTRON/386's models on the machine's RAM, or None when the kernel lacks BTRON's symbols."""
+    return cast("Btron | None", find_models(machine, BTRON))
 
 
 def attach_layers(machine: Machine, modes: Mapping[str, Mode]) -> None:
@@ -46,30 +51,35 @@ def attach_layers(machine: Machine, modes: Mapping[str, Mode]) -> None:
         UnsupportedFunction: Lockstep: a function's end cannot be found.
         ValueError: Lockstep on the reference MMU, which does not tell which pages are written.
     """
-    for layer in modes:
-        if layer not in LAYERS:
-            raise UnknownLayer("layer", layer, LAYERS)
     chosen = {layer: mode for layer, mode in modes.items() if mode is not Mode.NATIVE}
-    if not chosen:
-        return
+    kernels = {}
+    for layer in modes:
+        kernel = kernel_of(layer)
+        if kernel is None:
+            raise UnknownLayer("layer", layer, LAYERS)
+        kernels[layer] = kernel
     if Mode.LOCKSTEP in chosen.values() and machine.mmu == "reference":
         raise ValueError("lockstep needs the fast MMU")
-    symbols = _addresses(machine)
+    symbols = addresses(machine) if chosen else {}
     for layer in chosen:
-        missing = [name for name in LAYER_SYMBOLS[layer] if name not in symbols]
+        missing = kernels[layer].missing(symbols, layer)
         if missing:
             raise MissingSymbol(machine.image.path, missing, f"layer {layer}")
-    _attach(machine, symbols, chosen)
+    for kernel in KERNELS:
+        if kernel in [kernels[layer] for layer in chosen]:
+            _attach(machine, kernel, symbols, chosen)
 
 
-def _attach(machine: Machine, symbols: Mapping[str, int], chosen: Mapping[str, Mode]) -> None:
-    from emulator.hle.lockstep import Lockstep  # not every run needs it
+def _attach(machine: Machine, kernel: Kernel, symbols: Mapping[str, int], chosen: Mapping[str, Mode]) -> None:
+    from emulator.hle.lockstep import Lockstep, WatchedMemory  # not every run needs them
     from emulator.hle.model import replace_function
 
-    model = LiteCore(machine.memory, symbols, machine.print_for_guest)
+    watched = Mode.LOCKSTEP in chosen.values()
+    memory = WatchedMemory(machine.cpu) if watched else machine.memory
+    model = kernel.models(memory, symbols, machine.print_for_guest)
     functions = [each for each in model.functions.values() if each.layer in chosen]
     places = {each.name: _function_symbol(machine, each) for each in functions}
-    lockstep = Lockstep(machine, symbols)
+    lockstep = Lockstep(machine, kernel, symbols)
     for function in functions:
         if chosen[function.layer] is Mode.LOCKSTEP:
             lockstep.watch(function.name, places[function.name])
@@ -84,7 +94,3 @@ def _function_symbol(machine: Machine, function: Function) -> Symbol:
     if symbol is None:
         raise MissingSymbol(machine.image.path, [function.name], f"layer {function.layer}")
     return symbol
-
-
-def _addresses(machine: Machine) -> dict[str, int]:
-    return {name: symbol.address for name, symbol in machine.image.symbols.items()}

@@ -18,18 +18,19 @@ from emulator.hle.model import MODEL_ERRORS
 from emulator.machine.cpu import ProbeAction, ProbeKind
 from emulator.machine.exits import find_exits
 from emulator.machine.machine import Console
-from emulator.machine.memory import PAGE_SIZE
-from kernel_model.litecore.abi import LiteCore
+from emulator.machine.memory import PAGE_SIZE, PhysicalMemory
 from kernel_model.memory import Overlay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from emulator.boot.symbols import Symbol
+    from emulator.hle.kernels import Kernel
+    from emulator.machine.cpu import Cpu
     from emulator.machine.machine import Machine
-    from kernel_model.litecore.abi import Function
+    from kernel_model.abi import Function
 
-_STACK_GUESS = 16 * 1024
+_STACK_GUESS = 2048
 _WORD = 4
 _SHOWN = 16
 
@@ -89,20 +90,55 @@ class _OpenCall:
     console_size: int
 
 
+class WatchedMemory(PhysicalMemory):
+    """Guest RAM for models that replace functions inside of calls in lockstep: their writes count as the native code's.
+
+    Args:
+        cpu: Notes the pages that are written.
+    """
+
+    __slots__ = ("_note",)
+
+    def __init__(self, cpu: Cpu) -> None:
+        super().__init__(cpu.memory)
+        self._note = cpu.watch_note
+
+    def store_u8(self, address: int, value: int) -> None:
+        """See `PhysicalMemory.store_u8`."""
+        self._note(address, 1)
+        super().store_u8(address, value)
+
+    def store_u32(self, address: int, value: int) -> None:
+        """See `PhysicalMemory.store_u32`."""
+        self._note(address, 4)
+        super().store_u32(address, value)
+
+    def store_words(self, address: int, values: Sequence[int]) -> None:
+        """See `PhysicalMemory.store_words`."""
+        self._note(address, 4 * len(values))
+        super().store_words(address, values)
+
+    def write(self, address: int, data: bytes) -> None:
+        """See `PhysicalMemory.write`."""
+        self._note(address, len(data))
+        super().write(address, data)
+
+
 class Lockstep:
     """Runs models beside the guest's own functions.
 
     Args:
         machine: Whose guest.
+        kernel: Which kernel it runs.
         symbols: Addresses of the guest's symbols by name.
     """
 
-    def __init__(self, machine: Machine, symbols: Mapping[str, int]) -> None:
+    def __init__(self, machine: Machine, kernel: Kernel, symbols: Mapping[str, int]) -> None:
         self._machine = machine
         self._overlay = Overlay(machine.memory)
         self._printed: list[str] = []
-        self._model = LiteCore(self._overlay, symbols, self._printed.append)
-        self._native = LiteCore(machine.memory, symbols, self._printed.append)  # only to name places
+        self._model = kernel.models(self._overlay, symbols, self._printed.append)
+        self._native = kernel.models(machine.memory, symbols, self._printed.append)  # only to name places
         self._open: list[_OpenCall] = []
         self._stacks = _objects(machine.image.symbols.values())
         self.calls = 0
@@ -214,7 +250,8 @@ class Lockstep:
     def _used_stack(self, call: _OpenCall) -> range:
         """Physical addresses that the native code may use: its arguments and everything below, to the stack's end.
 
-        The stack ends with the object symbol that it lies in; without one, 16 KiB are assumed.
+        The stack ends with the object symbol that it lies in; without one, 2 KiB are assumed, more than any
+        allocator needs.
         """
         top = self._machine.cpu.translate(call.esp)
         if top is None:

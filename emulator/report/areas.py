@@ -21,8 +21,11 @@ class Kind(Enum):
 
     IMAGE = "image"  # the kernel's segments
     BITMAP = "bitmap"  # of the frame allocator
+    TABLE = "table"  # of BTRON/386's pages
     HEAP = "heap"
-    RESERVED = "reserved"  # boot modules, and what is left of the last frame of something
+    KMEM = "kmem"  # pages of BTRON/386's byte allocator
+    RESERVED = "reserved"  # boot modules, what is left of the last frame of something, pages never handed out
+    SHARED = "shared"  # pages with more than one owner
     ALLOCATED = "allocated"  # frames handed out
     FREE = "free"  # frames
     UNMANAGED = "unmanaged"  # RAM outside the frame allocator's window

@@ -6,8 +6,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator.boot.multiboot import HeaderFlags, MultibootHeader, find_header
+from emulator.hle.kernels import KERNELS
 from emulator.report.style import BOLD, address_range, human_size, labelled, printable
-from kernel_model.litecore.abi import LAYER_SYMBOLS, LiteCore
 from kernel_model.memory import ByteMemory
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from emulator.boot.image import KernelImage, Segment
     from emulator.boot.symbols import Symbol
+    from emulator.hle.kernels import Kernel
     from emulator.report.style import Style
 
 _FUNCTIONS_TRIED = 64
@@ -73,15 +74,22 @@ def inspect_image(image: KernelImage, kernel: str) -> Inspection:
 
 
 def _missing(symbols: Mapping[str, Symbol]) -> dict[str, tuple[str, ...]]:
-    every_symbol = {name: 0 for names in LAYER_SYMBOLS.values() for name in names}
-    functions = LiteCore(
-        ByteMemory(0, 0), every_symbol, print
-    ).functions.values()  # for its table of functions only
-    needed = {
-        layer: [*names, *(function.name for function in functions if function.layer == layer)]
-        for layer, names in LAYER_SYMBOLS.items()
+    return {
+        layer: tuple(name for name in names if name not in symbols)
+        for kernel in KERNELS
+        for layer, names in _needed(kernel).items()
     }
-    return {layer: tuple(name for name in names if name not in symbols) for layer, names in needed.items()}
+
+
+def _needed(kernel: Kernel) -> dict[str, list[str]]:
+    every_symbol = {name: 0 for names in kernel.symbols.values() for name in names}
+    functions = kernel.models(
+        ByteMemory(0, 0), every_symbol, print
+    ).functions.values()  # for their names only
+    return {
+        layer: [*kernel.symbols[layer], *(each.name for each in functions if each.layer == layer)]
+        for layer in kernel.layers
+    }
 
 
 def inspection_lines(facts: Inspection, style: Style) -> Iterator[str]:
@@ -111,9 +119,16 @@ def _rows(facts: Inspection) -> Iterator[tuple[str, str]]:
     yield "multiboot", _multiboot_text(facts.multiboot)
     yield "symbols", f"{facts.symbol_count}, {facts.function_count} of them functions"
     yield "source lines", "yes" if facts.has_lines else "no (compile with -g to see them)"
+    known = next(
+        (each.name for each in KERNELS if not any(facts.missing[layer] for layer in each.layers)), None
+    )
     for layer, missing in facts.missing.items():
-        lacks = f"no: the kernel lacks {', '.join(missing)}"
-        yield f"layer {layer}", lacks if missing else "can run native, as model, or in lockstep"
+        if not missing:
+            yield f"layer {layer}", "can run native, as model, or in lockstep"
+        elif known is not None:
+            yield f"layer {layer}", f"no: the kernel is {known}"
+        else:
+            yield f"layer {layer}", f"no: the kernel lacks {', '.join(missing)}"
 
 
 def _multiboot_text(header: MultibootHeader | None) -> str:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.report.areas import Span
+    from emulator.report.btron_state import BtronState
     from kernel_model.litecore.heap_reader import Block
     from kernel_model.litecore.memmap import FrameRun
 
@@ -98,11 +99,12 @@ class Layout(NamedTuple):
     """What physical memory is used for.
 
     Attributes:
-        ram: Extended RAM.
+        ram: Extended RAM; memory from 0 on where the kernel uses pages below that.
         areas: Image, bitmap, heap, reserved: sorted, without overlaps. Some may lie outside *ram*.
-        frames: None where there is no frame allocator, or none that makes sense.
+        frames: None where there is no frame allocator, or none that makes sense. BTRON/386's pages, too.
         heap: The same for the heap.
         notes: Why something is missing.
+        btron: What else is known of a BTRON/386 kernel; None for other kernels.
     """
 
     ram: Span
@@ -110,6 +112,14 @@ class Layout(NamedTuple):
     frames: Frames | None = None
     heap: HeapState | None = None
     notes: tuple[str, ...] = ()
+    btron: BtronState | None = None
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """Broken rules of what manages memory."""
+        if self.btron is not None:
+            return self.btron.defects
+        return self.heap.defects if self.heap is not None else ()
 
     def inside_ram(self) -> list[Area]:
         """The areas, cut down to RAM."""

@@ -23,17 +23,31 @@ _CLOSE_UP_ROWS_MAX = 4
 _ADDRESS_WIDTH = len("0x00000000 ")
 _HEAP_CELL_MIN = 16  # bytes: the smallest block
 
-_LETTERS = {Kind.IMAGE: "I", Kind.BITMAP: "B", Kind.HEAP: "H", Kind.RESERVED: "R", Kind.UNMANAGED: ":"}
+_LETTERS = {
+    Kind.IMAGE: "I",
+    Kind.BITMAP: "B",
+    Kind.TABLE: "T",
+    Kind.HEAP: "H",
+    Kind.KMEM: "K",
+    Kind.RESERVED: "R",
+    Kind.SHARED: "S",
+    Kind.UNMANAGED: ":",
+}
 _COLOURS = {
     Kind.IMAGE: "97;44",
     Kind.BITMAP: "97;45",
+    Kind.TABLE: "97;45",
     Kind.HEAP: "30;43",
+    Kind.KMEM: "30;43",
     Kind.RESERVED: "97;100",
+    Kind.SHARED: "30;42",
     Kind.ALLOCATED: "32",
     Kind.FREE: DIM,
     Kind.UNMANAGED: DIM,
 }
-_RANKS = (Kind.RESERVED, Kind.IMAGE, Kind.HEAP, Kind.BITMAP)  # of several in one cell the last is shown
+# Of several in one cell the last is shown.
+_RANKS = (Kind.RESERVED, Kind.IMAGE, Kind.HEAP, Kind.KMEM, Kind.SHARED, Kind.BITMAP, Kind.TABLE)
+_NOT_THE_KERNEL = (Kind.RESERVED, Kind.SHARED)
 _QUARTERS = 4
 
 
@@ -141,7 +155,7 @@ def _cell_size(span: Span, columns: int, rows: int, smallest: int) -> int:
 
 def _kernel_span(layout: Layout) -> Span | None:
     """Whole frames from the first to the last area of the kernel, without boot modules; None for no area in RAM."""
-    areas = [area for area in layout.inside_ram() if area.kind is not Kind.RESERVED]
+    areas = [area for area in layout.inside_ram() if area.kind not in _NOT_THE_KERNEL]
     if not areas:
         return None
     start, end = min(area.start for area in areas), max(area.end for area in areas)
@@ -210,11 +224,12 @@ def _legend(layout: Layout, style: Style) -> Iterator[str]:
 def _legend_rows(layout: Layout) -> Iterator[tuple[Kind, str, int]]:
     """Yield kind, where it is, and its bytes."""
     areas = [*layout.inside_ram(), *layout.unmanaged()]
-    for kind in (Kind.IMAGE, Kind.BITMAP, Kind.HEAP, Kind.RESERVED, Kind.UNMANAGED):
+    for kind in _LETTERS:
         spans = [(area.start, area.end) for area in areas if area.kind is kind]
         if spans:
             place = address_range(*spans[0]) if len(spans) == 1 else f"{len(spans)} areas"
             yield kind, place, sum(end - start for start, end in spans)
     if layout.frames is not None:
+        unit = "frame" if layout.btron is None else "page"
         for kind, count in ((Kind.ALLOCATED, layout.frames.allocated), (Kind.FREE, layout.frames.free)):
-            yield kind, "1 frame" if count == 1 else f"{count} frames", count * FRAME_SIZE
+            yield kind, f"1 {unit}" if count == 1 else f"{count} {unit}s", count * FRAME_SIZE

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from emulator.machine.machine import Machine
     from emulator.report.areas import Span
+    from kernel_model.btron.abi import Btron
     from kernel_model.litecore.abi import LiteCore
     from kernel_model.litecore.memmap import Memmap, MemmapFields
     from kernel_model.memory import Memory
@@ -55,7 +56,7 @@ def read_layout(machine: Machine, modules: Iterable[Span] = (), *, with_runs: bo
         modules: From `modules_at_entry`.
         with_runs: Fill in `Frames.runs`; a second or so where hundreds of thousands of frames alternate.
     """
-    from emulator.hle.layers import find_litecore  # only here are the models needed
+    from emulator.hle.layers import find_btron, find_litecore  # only here are the models needed
 
     # Less than a page between two segments is padding.
     spans = joined(((each.physical, each.end) for each in machine.image.segments), gap=FRAME_SIZE - 1)
@@ -66,9 +67,11 @@ def read_layout(machine: Machine, modules: Iterable[Span] = (), *, with_runs: bo
     try:
         litecore = find_litecore(machine)
         if litecore is None:
-            notes = [
-                "frames and heap are unknown: the kernel lacks symbols of LiteCore (kmemu inspect names them)"
-            ]
+            btron = find_btron(machine)
+            if btron is not None:
+                return _btron_layout(machine, btron, add_areas(image, reserved), with_runs=with_runs)
+            lacking = "the kernel lacks symbols of LiteCore and of BTRON/386 (kmemu inspect names them)"
+            notes = [f"frames and heap are unknown: {lacking}"]
         else:
             frames, heap, notes = _read_litecore(
                 machine.memory, litecore, len(machine.memory), with_runs=with_runs
@@ -81,6 +84,22 @@ def read_layout(machine: Machine, modules: Iterable[Span] = (), *, with_runs: bo
         areas = with_page_rests(areas)
         frames = frames._replace(reserved=_frames_in_use(frames, areas))
     return Layout((machine.ram.start, machine.ram.end), tuple(by_address(areas)), frames, heap, tuple(notes))
+
+
+def _btron_layout(machine: Machine, btron: Btron, taken: list[Area], *, with_runs: bool) -> Layout:
+    from emulator.report.read_btron import read_btron  # not for LiteCore
+
+    memory = machine.memory
+    picture = read_btron(memory, len(memory), btron, by_address(taken), with_runs=with_runs)
+    start = machine.ram.start
+    nothing_below = any(area.start == 0 and area.end >= start for area in picture.areas)  # all reserved
+    return Layout(
+        (start if picture.frames is None or nothing_below else 0, machine.ram.end),
+        tuple(by_address(picture.areas)),
+        picture.frames,
+        notes=picture.notes,
+        btron=picture.state,
+    )
 
 
 def _read_litecore(

@@ -35,14 +35,24 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "regions": [],
         "frames": None,
         "heap": None,
+        "pages": None,
+        "kmem": None,
+        "pools": None,
+        "defects": [],
         "notes": [],
     }
     if layout is not None:
         document["regions"] = [
             {"start": area.start, "end": area.end, "kind": area.kind.value} for area in layout.regions()
         ]
-        document["frames"] = None if layout.frames is None else _frames(layout.frames)
+        if layout.btron is not None:
+            from emulator.report.btron_text import btron_document  # not for LiteCore
+
+            document |= btron_document(layout.btron)
+        elif layout.frames is not None:
+            document["frames"] = _frames(layout.frames)
         document["heap"] = None if layout.heap is None else _heap(layout.heap)
+        document["defects"] = layout.defects
         document["notes"] = layout.notes
     return document
 

@@ -30,12 +30,16 @@ def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
         if layout.heap is not None:
             yield from draw_heap(layout.heap, style)
             yield ""
-        if layout.frames is not None:
+        if layout.btron is not None:
+            from emulator.report.btron_text import btron_lines  # not for LiteCore
+
+            yield from btron_lines(layout.btron, style)
+        elif layout.frames is not None:
             yield from labelled("Frames", _frames_text(layout.frames), style)
         if layout.heap is not None:
             yield from labelled("Heap", _heap_text(layout.heap), style)
-            for line in _defect_lines(layout.heap.defects):
-                yield from labelled("", line, style)
+        for line in _defect_lines(layout.defects):
+            yield from labelled("", line, style)
         for note in layout.notes:
             yield from labelled("Note", printable(note), style)
     if record.layers is not None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from emulator.boot.builtin import KERNELS, resolve
+from emulator.boot.builtin import resolve
 from kernel_model import structs
 from kernel_model.litecore import abi, boot, memmap
+from tests.helpers.kernels import BTRON, LITECORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Die = Any
 
 
-@pytest.fixture(params=KERNELS)
+@pytest.fixture(params=LITECORE)
 def kernel(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -79,6 +80,23 @@ def test_structs_are_laid_out_as_the_compiler_has_it(layout: StructLayout, kerne
     die = struct_of(kernel, layout.name)
     assert size_of(die) == layout.size
     assert members(die) == [(field.name, field.offset, field.size) for field in layout.fields]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        *(structs.PMEM_ENTRY, structs.BOOT_RANGE, structs.KMEM_ENTRY, structs.KMEM_EXTENT, structs.TCB),
+        *(structs.POOL_MPL, structs.POOL_MPF, structs.MPL_BLOCK),
+        *(structs.T_CMPL, structs.T_RMPL, structs.T_CMPF, structs.T_RMPF),
+    ],
+    ids=lambda each: each.name,
+)
+@pytest.mark.parametrize("name", BTRON)
+def test_structs_of_btron_are_laid_out_as_the_compiler_has_it(layout: StructLayout, name: str) -> None:
+    die = struct_of(name, layout.name)
+    assert size_of(die) == layout.size
+    words = [member for member in members(die) if member[1] < size_of(die)]  # body[0] takes no room
+    assert words == [(field.name, field.offset, field.size) for field in layout.fields]
 
 
 def test_a_free_block_is_a_header_with_one_word_behind_it() -> None:

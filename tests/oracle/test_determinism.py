@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from emulator.boot.builtin import KERNELS
+from emulator.boot.builtin import resolve
+from emulator.boot.image import KernelImage
+from emulator.machine.machine import Machine
 from tests.helpers.fingerprint import fingerprint
+from tests.helpers.kernels import BTRON, LITECORE
 
 ROOT = Path(__file__).parents[2]
 LONG = ("stress", "calls=60000 seed=11")
@@ -31,7 +34,7 @@ def result(process: subprocess.Popen[str]) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in KERNELS if name != "stress"])
+@pytest.mark.parametrize("name", [name for name in LITECORE if name != "stress"])
 def test_two_processes_run_alike(name: str) -> None:
     processes = [start(name, "", hash_seed) for hash_seed in ("1", "2")]
     first, second = map(result, processes)
@@ -55,3 +58,15 @@ def test_another_seed_gives_other_events_and_other_ram() -> None:
     assert first["events"] != second["events"]
     assert first["memory"] != second["memory"]
     assert first["text"] != second["text"]
+
+
+@pytest.mark.parametrize("name", BTRON)
+def test_a_kernel_with_a_timer_runs_alike_every_time(name: str) -> None:
+    """Ticks come at the same instruction, whatever the host does."""
+    ends = []
+    for _ in range(2):
+        machine = Machine(KernelImage.read(resolve(f"firmware:{name}")), command_line="calls=3000")
+        machine.run(timeout_s=60)
+        memory = machine.memory.read(0, len(machine.memory))
+        ends.append((machine.cpu.registers(), machine.interrupts.now_ns(), machine.output, memory))
+    assert ends[0] == ends[1]

@@ -10,14 +10,17 @@ from emulator.boot.builtin import KERNELS, resolve
 from emulator.boot.image import KernelImage
 from emulator.machine.machine import Console, Machine
 from emulator.machine.recording import record
+from tests.helpers.kernels import BTRON
 
 ALLOCATORS = ("kmalloc", "kfree", "alloc_frame", "alloc_frames", "free_frame", "free_frames")
+BTRON_ALLOCATORS = ("pmem_alloc", "pmem_free", "kmem_alloc", "kmem_free", "mpl_get", "mpl_release")
+COMMAND_LINES = {"stress": "calls=40000", "btron_stress": "calls=5000"}
 
 
 def ended(name: str, mmu: Literal["fast", "reference"]) -> dict[str, object]:
-    command_line = "calls=40000" if name == "stress" else ""
+    command_line = COMMAND_LINES.get(name, "")
     machine = Machine(KernelImage.read(resolve(f"firmware:{name}")), command_line=command_line, mmu=mmu)
-    recording = record(machine, ALLOCATORS, 1 << 16)
+    recording = record(machine, BTRON_ALLOCATORS if name in BTRON else ALLOCATORS, 1 << 16)
     outcome = machine.run(timeout_s=60)
     return {
         "exit code": outcome.exit_code,

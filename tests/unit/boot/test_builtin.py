@@ -25,6 +25,9 @@ def test_the_list() -> None:
         "use_after_free",
         "overflow",
         "stress",
+        "btron_demo",
+        "btron_pools_wait",
+        "btron_stress",
     ]
     assert all(text and "\n" not in text for text in KERNELS.values())
 
@@ -56,7 +59,8 @@ def test_an_unknown_name_gets_the_nearest_first() -> None:
         resolve("firmware:strss")
     assert str(caught.value) == (
         "no built-in kernel 'strss'; there are: "
-        "stress, demo, fragment, exhaust, leak, double_free, use_after_free, overflow"
+        "stress, demo, fragment, exhaust, leak, double_free, use_after_free, overflow, "
+        "btron_demo, btron_pools_wait, btron_stress"
     )
     assert caught.value.name == "strss"
 

@@ -81,7 +81,7 @@ class TestRuns:
         lines = done.out.splitlines()
         assert [line.split()[0] for line in lines] == [f"firmware:{name}" for name in builtin.KERNELS]
         texts = zip(lines, builtin.KERNELS.values(), strict=True)
-        assert {line.index(f"  {text}") for line, text in texts} == {len("firmware:use_after_free")}
+        assert {line.index(f"  {text}") for line, text in texts} == {len("firmware:btron_pools_wait")}
 
     def test_the_screen(self, kmemu: Callable[..., Done]) -> None:
         done = kmemu("boot", "--no-summary", "--screen")
@@ -320,3 +320,28 @@ class TestJson:
         done = boot_code(code, "--json", "--serial", str(tmp_path / "log"))
         assert json.loads(done.out)["console"]["serial"] == "x\n"
         assert (tmp_path / "log").read_bytes() == b"x\n"
+
+
+class TestBtron:
+    def test_the_summary(self, kmemu: Callable[..., Done]) -> None:
+        done = kmemu("boot", "firmware:btron_demo", "--layer", "kmem=model")
+        assert (done.status, done.err) == (0, "")
+        assert "\nT    table     0x00113000-0x00115800    10 KiB\n" in done.out
+        assert "\nOwners    36 pages with 1 owner\n" in done.out
+        assert "\nPools     none\nLayers    pmem native, kmem model, pools native\n" in done.out
+        assert "LiteCore" not in done.out
+
+    def test_waiting_tasks_are_named_in_the_middle_of_a_run(self, kmemu: Callable[..., Done]) -> None:
+        done = kmemu("boot", "firmware:btron_pools_wait", "--max-instructions", "300000")
+        assert done.status == 4
+        assert "waiting, by priority: task 2 for 200 bytes until 451 ms\n" in done.out
+
+    def test_json(self, kmemu: Callable[..., Done]) -> None:
+        document = json.loads(kmemu("boot", "firmware:btron_demo", "--json").out)
+        assert document["layers"] == {"pmem": "native", "kmem": "native", "pools": "native"}
+        assert (document["frames"], document["heap"], document["pools"]) == (None, None, [])
+        assert document["pages"]["total"] == 1280
+        assert document["kmem"]["owned"] == document["kmem"]["free"] == 143360
+
+    def test_litecore_names_its_own_layers_only(self, kmemu: Callable[..., Done]) -> None:
+        assert "\nLayers    memmap native, heap native\n" in kmemu("boot").out

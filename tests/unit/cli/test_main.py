@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.conftest import Done
 
-NAMES = "demo, fragment, exhaust, leak, double_free, use_after_free, overflow, stress"
+NAMES = "demo, fragment, exhaust, leak, double_free, use_after_free, overflow, stress, btron_demo, btron_pools_wait, btron_stress"
 
 
 def test_no_command_shows_help(kmemu: Callable[..., Done]) -> None:
@@ -51,7 +51,7 @@ def test_version(kmemu: Callable[..., Done]) -> None:
         ),
         (
             ["boot", "--layer", "pages=model"],
-            "argument --layer: no layer 'pages'; there are: memmap, heap (kmemu boot --help shows how)",
+            "argument --layer: no layer 'pages'; there are: memmap, heap, pmem, kmem, pools (kmemu boot --help shows how)",
         ),
         (
             ["boot", "--mmu", "slow"],

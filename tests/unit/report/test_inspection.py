@@ -27,7 +27,10 @@ def text(data: bytes, width: int = 100) -> list[str]:
 
 
 def test_the_report_for_people() -> None:
-    assert text(KERNEL) == [
+    lines = text(KERNEL)
+    assert lines[15].startswith("layer pmem   no: the kernel lacks pmem_table, pmem_pages, boot_ranges, ")
+    assert [line.split()[1] for line in lines[15:] if line.startswith("layer")] == ["pmem", "kmem", "pools"]
+    assert lines[:15] == [
         f"k.elf: ELF32 executable for i386, {len(KERNEL)} B",
         "",
         "segment at physical    linked at  in memory    in file",
@@ -58,11 +61,32 @@ def test_a_bare_kernel() -> None:
 
 def test_a_litecore_kernel_can_be_modelled() -> None:
     facts = inspect_image(KernelImage.read(resolve("firmware:demo")), "firmware:demo")
-    assert facts.missing == {"memmap": (), "heap": ()}
+    assert {layer: bool(names) for layer, names in facts.missing.items()} == {
+        "memmap": False,
+        "heap": False,
+        "pmem": True,
+        "kmem": True,
+        "pools": True,
+    }
     assert facts.has_lines
-    assert (
-        list(inspection_lines(facts, Style()))[-1] == "layer heap   can run native, as model, or in lockstep"
-    )
+    assert list(inspection_lines(facts, Style()))[-5:] == [
+        "layer memmap can run native, as model, or in lockstep",
+        "layer heap   can run native, as model, or in lockstep",
+        "layer pmem   no: the kernel is LiteCore",
+        "layer kmem   no: the kernel is LiteCore",
+        "layer pools  no: the kernel is LiteCore",
+    ]
+
+
+def test_a_btron_kernel_can_be_modelled() -> None:
+    facts = inspect_image(KernelImage.read(resolve("firmware:btron_demo")), "firmware:btron_demo")
+    assert list(inspection_lines(facts, Style()))[-5:] == [
+        "layer memmap no: the kernel is BTRON/386",
+        "layer heap   no: the kernel is BTRON/386",
+        "layer pmem   can run native, as model, or in lockstep",
+        "layer kmem   can run native, as model, or in lockstep",
+        "layer pools  can run native, as model, or in lockstep",
+    ]
 
 
 def test_the_document_for_programs() -> None:

@@ -169,7 +169,7 @@ def test_a_kernel_that_is_no_litecore() -> None:
     assert layout.areas == (Area(0x100000, 0x100040, Kind.IMAGE),)
     assert (layout.frames, layout.heap) == (None, None)
     assert layout.notes == (
-        "frames and heap are unknown: the kernel lacks symbols of LiteCore (kmemu inspect names them)",
+        "frames and heap are unknown: the kernel lacks symbols of LiteCore and of BTRON/386 (kmemu inspect names them)",
     )
 
 

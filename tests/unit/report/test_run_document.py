@@ -67,6 +67,10 @@ def test_a_run() -> None:
             "refused_frees": 2,
             "defects": ["bad"],
         },
+        "pages": None,
+        "kmem": None,
+        "pools": None,
+        "defects": ["bad"],
         "notes": ["a note"],
     }
 

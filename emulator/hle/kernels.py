@@ -1,0 +1,75 @@
+"""The kernels whose memory management has models."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from emulator.machine.machine import Machine
+    from kernel_model.abi import Function
+    from kernel_model.memory import Memory
+
+
+class Models(Protocol):
+    """The models of one kernel, as its `abi` module makes them."""
+
+    functions: Mapping[str, Function]
+
+    def describe(self, address: int) -> str:
+        """Name what lies at a physical address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel with models. They are imported when they are needed.
+
+    Attributes:
+        name: For people.
+        layers: The layers that can be modelled, the lowest first.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    _module: str
+    _class: str
+
+    @property
+    def symbols(self) -> Mapping[str, tuple[str, ...]]:
+        """Symbols of data that each layer's model needs."""
+        return cast("Mapping[str, tuple[str, ...]]", importlib.import_module(self._module).LAYER_SYMBOLS)
+
+    def missing(self, symbols: Mapping[str, object], layer: str) -> list[str]:
+        """Which symbols of a layer a kernel file lacks."""
+        return [name for name in self.symbols[layer] if name not in symbols]
+
+    def models(self, memory: Memory, symbols: Mapping[str, int], console: Callable[[str], None]) -> Models:
+        """The models on some memory."""
+        made = getattr(importlib.import_module(self._module), self._class)(memory, symbols, console)
+        return cast("Models", made)
+
+
+LITECORE = Kernel("LiteCore", ("memmap", "heap"), "kernel_model.litecore.abi", "LiteCore")
+BTRON = Kernel("BTRON/386", ("pmem", "kmem", "pools"), "kernel_model.btron.abi", "Btron")
+KERNELS = (LITECORE, BTRON)
+
+
+def kernel_of(layer: str) -> Kernel | None:
+    """The kernel that has this layer."""
+    return next((kernel for kernel in KERNELS if layer in kernel.layers), None)
+
+
+def find_models(machine: Machine, kernel: Kernel) -> Models | None:
+    """A kernel's models on the machine's RAM, or None when the machine runs another kernel."""
+    symbols = addresses(machine)
+    if any(kernel.missing(symbols, layer) for layer in kernel.layers):
+        return None
+    return kernel.models(machine.memory, symbols, machine.print_for_guest)
+
+
+def addresses(machine: Machine) -> dict[str, int]:
+    """Addresses of all symbols, as linked."""
+    return {name: symbol.address for name, symbol in machine.image.symbols.items()}
