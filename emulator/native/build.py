@@ -7,7 +7,7 @@ from pathlib import Path
 from cffi import FFI
 
 NATIVE = Path(__file__).parent
-SOURCES = ("core.c", "interpose.c", "interrupts.c", "mmu.c", "ram.c", "ports.c", "probes.c")
+SOURCES = ("core.c", "interpose.c", "interrupts.c", "limits.c", "mmu.c", "ram.c", "ports.c", "probes.c")
 CALLBACKS = """
 extern "Python" {
     uint32_t kc_on_port_read(void *handle, uint32_t port, int32_t size);

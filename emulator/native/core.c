@@ -1,6 +1,5 @@
 /* Life of a machine, its registers, and one run with its budgets. */
 #include <dlfcn.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -185,122 +184,6 @@ int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
     for (int i = 0; i < 5; i++)
         error |= U.uc_reg_write(m->uc, data_segments[i], &data);
     return error;
-}
-
-/* -- the budget of seconds, and SIGINT ----------------------------------------------------------- */
-
-struct watchdog {
-    kc *machine;
-    uint64_t deadline_ns;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool over;
-};
-
-#define NUDGE_NS 10000000u /* a stop that falls between two runs of the engine is lost: ask again */
-
-static void *watchdog_main(void *data)
-{
-    struct watchdog *dog = data;
-    uint64_t wake = dog->deadline_ns;
-
-    pthread_mutex_lock(&dog->lock);
-    while (!dog->over) {
-        struct timespec until = {(time_t)(wake / 1000000000u), (long)(wake % 1000000000u)};
-        pthread_cond_timedwait(&dog->changed, &dog->lock, &until);
-        if (!dog->over && kc_now_ns() >= dog->deadline_ns) {
-            dog->machine->timed_out = 1;
-            U.uc_emu_stop(dog->machine->uc);
-            wake = kc_now_ns() + NUDGE_NS;
-        }
-    }
-    pthread_mutex_unlock(&dog->lock);
-    return NULL;
-}
-
-int kc_time_limit(kc *m, double seconds)
-{
-    struct watchdog *dog = m->watchdog ? NULL : calloc(1, sizeof *dog);
-    pthread_condattr_t monotonic;
-
-    if (!dog)
-        return -1;
-    dog->machine = m;
-    dog->deadline_ns = kc_now_ns() + (uint64_t)(seconds * 1e9);
-    pthread_mutex_init(&dog->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&dog->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    m->watchdog = dog;
-    if (pthread_create(&dog->thread, NULL, watchdog_main, dog) == 0)
-        return 0;
-    m->watchdog = NULL;
-    free(dog);
-    return -1;
-}
-
-void kc_time_unlimited(kc *m)
-{
-    struct watchdog *dog = m->watchdog;
-
-    if (!dog)
-        return;
-    pthread_mutex_lock(&dog->lock);
-    dog->over = true;
-    pthread_cond_signal(&dog->changed);
-    pthread_mutex_unlock(&dog->lock);
-    pthread_join(dog->thread, NULL);
-    pthread_cond_destroy(&dog->changed);
-    pthread_mutex_destroy(&dog->lock);
-    free(dog);
-    m->watchdog = NULL;
-    m->timed_out = 0;
-}
-
-/* Python's own handler only sets a flag that is looked at when Python code runs again, and a running machine gives it
- * no chance: so the machines are stopped first, then Python's handler is called. */
-#define RUNNING_MAX 16
-static kc *volatile running[RUNNING_MAX];
-static struct sigaction python_sigint;
-
-static void on_sigint(int signal, siginfo_t *info, void *context)
-{
-    for (int i = 0; i < RUNNING_MAX; i++) {
-        kc *m = running[i];
-        if (m) {
-            m->interrupted = 1;
-            U.uc_emu_stop(m->uc);
-        }
-    }
-    if (python_sigint.sa_flags & SA_SIGINFO)
-        python_sigint.sa_sigaction(signal, info, context);
-    else
-        python_sigint.sa_handler(signal);
-}
-
-static bool sigint_take(void)
-{
-    struct sigaction ours = {.sa_sigaction = on_sigint, .sa_flags = SA_SIGINFO}, old;
-
-    sigaction(SIGINT, NULL, &old);
-    bool is_ours = (old.sa_flags & SA_SIGINFO) && old.sa_sigaction == on_sigint;
-    bool nobody = !(old.sa_flags & SA_SIGINFO) && (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN);
-    if (is_ours || nobody)
-        return false;
-    python_sigint = old;
-    sigaction(SIGINT, &ours, NULL);
-    return true;
-}
-
-static void run_mark(kc *m, bool start)
-{
-    for (int i = 0; i < RUNNING_MAX; i++)
-        if (running[i] == (start ? NULL : m)) {
-            running[i] = start ? m : NULL;
-            return;
-        }
 }
 
 /* -- counting instructions ----------------------------------------------------------------------- */
@@ -490,7 +373,7 @@ static void finish(kc *m, int error)
 
 void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
 {
-    bool took_sigint = sigint_take();
+    bool took_sigint = kc_sigint_take();
 
     memset(&m->stop, 0, sizeof m->stop);
     m->interrupted = 0;
@@ -501,7 +384,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     m->slice = slice ? slice : UINT64_MAX;
     if (max_instructions || slice)
         counting_start(m);
-    run_mark(m, true);
+    kc_run_mark(m, true);
     int error = 0;
     if (m->timed_out)
         m->stop.reason = KC_TIME;
@@ -515,9 +398,9 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
         if (!error && m->stop.reason == KC_RUNNING && m->executed == max_instructions && !is_halted(m))
             m->stop.reason = KC_INSTRUCTIONS;
     }
-    run_mark(m, false);
+    kc_run_mark(m, false);
     if (took_sigint)
-        sigaction(SIGINT, &python_sigint, NULL);
+        kc_sigint_give_back();
     finish(m, error);
     m->stop.instructions = m->executed;
     m->stop.block = m->last_block;

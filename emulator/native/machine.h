@@ -110,6 +110,12 @@ uint64_t kc_now_ns(void);
 void kc_forget_exception(kc *m);
 int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_t end, int instruction);
 
+/* limits.c */
+/* While machines run, SIGINT stops them before Python hears of it. False: nobody handles SIGINT, or it is done already. */
+bool kc_sigint_take(void);
+void kc_sigint_give_back(void);
+void kc_run_mark(kc *m, bool start);
+
 /* interpose.c */
 void *kc_interpose_load(const char *library);
 /* The machine that runs in this thread from now on; fast: without exit checks inside of blocks. Returns what was. */

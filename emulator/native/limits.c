@@ -1,0 +1,122 @@
+/* What ends a run from outside: the host's clock, and Ctrl-C. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "machine.h"
+
+struct watchdog {
+    kc *machine;
+    uint64_t deadline_ns;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool over;
+};
+
+#define NUDGE_NS 10000000u /* a stop that falls between two runs of the engine is lost: ask again */
+
+static void *watchdog_main(void *data)
+{
+    struct watchdog *dog = data;
+    uint64_t wake = dog->deadline_ns;
+
+    pthread_mutex_lock(&dog->lock);
+    while (!dog->over) {
+        struct timespec until = {(time_t)(wake / 1000000000u), (long)(wake % 1000000000u)};
+        pthread_cond_timedwait(&dog->changed, &dog->lock, &until);
+        if (!dog->over && kc_now_ns() >= dog->deadline_ns) {
+            dog->machine->timed_out = 1;
+            U.uc_emu_stop(dog->machine->uc);
+            wake = kc_now_ns() + NUDGE_NS;
+        }
+    }
+    pthread_mutex_unlock(&dog->lock);
+    return NULL;
+}
+
+int kc_time_limit(kc *m, double seconds)
+{
+    struct watchdog *dog = m->watchdog ? NULL : calloc(1, sizeof *dog);
+    pthread_condattr_t monotonic;
+
+    if (!dog)
+        return -1;
+    dog->machine = m;
+    dog->deadline_ns = kc_now_ns() + (uint64_t)(seconds * 1e9);
+    pthread_mutex_init(&dog->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&dog->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    m->watchdog = dog;
+    if (pthread_create(&dog->thread, NULL, watchdog_main, dog) == 0)
+        return 0;
+    m->watchdog = NULL;
+    free(dog);
+    return -1;
+}
+
+void kc_time_unlimited(kc *m)
+{
+    struct watchdog *dog = m->watchdog;
+
+    if (!dog)
+        return;
+    pthread_mutex_lock(&dog->lock);
+    dog->over = true;
+    pthread_cond_signal(&dog->changed);
+    pthread_mutex_unlock(&dog->lock);
+    pthread_join(dog->thread, NULL);
+    pthread_cond_destroy(&dog->changed);
+    pthread_mutex_destroy(&dog->lock);
+    free(dog);
+    m->watchdog = NULL;
+    m->timed_out = 0;
+}
+
+/* Python's own handler only sets a flag that is looked at when Python code runs again, and a running machine gives it
+ * no chance: so the machines are stopped first, then Python's handler is called. */
+#define RUNNING_MAX 16
+static kc *volatile running[RUNNING_MAX];
+static struct sigaction python_sigint;
+
+static void on_sigint(int signal, siginfo_t *info, void *context)
+{
+    for (int i = 0; i < RUNNING_MAX; i++) {
+        kc *m = running[i];
+        if (m) {
+            m->interrupted = 1;
+            U.uc_emu_stop(m->uc);
+        }
+    }
+    if (python_sigint.sa_flags & SA_SIGINFO)
+        python_sigint.sa_sigaction(signal, info, context);
+    else
+        python_sigint.sa_handler(signal);
+}
+
+bool kc_sigint_take(void)
+{
+    struct sigaction ours = {.sa_sigaction = on_sigint, .sa_flags = SA_SIGINFO}, old;
+
+    sigaction(SIGINT, NULL, &old);
+    bool is_ours = (old.sa_flags & SA_SIGINFO) && old.sa_sigaction == on_sigint;
+    bool nobody = !(old.sa_flags & SA_SIGINFO) && (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN);
+    if (is_ours || nobody)
+        return false;
+    python_sigint = old;
+    sigaction(SIGINT, &ours, NULL);
+    return true;
+}
+
+void kc_run_mark(kc *m, bool start)
+{
+    for (int i = 0; i < RUNNING_MAX; i++)
+        if (running[i] == (start ? NULL : m)) {
+            running[i] = start ? m : NULL;
+            return;
+        }
+}
+
+void kc_sigint_give_back(void) { sigaction(SIGINT, &python_sigint, NULL); }
