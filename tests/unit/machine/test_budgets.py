@@ -273,3 +273,36 @@ def test_both_budgets_together_end_with_the_first() -> None:
         machine.run(max_instructions=1000, timeout_s=10)
     with pytest.raises(BudgetUsedUp, match=r"^time budget"):
         machine.run(max_instructions=1 << 60, timeout_s=0.05)
+
+
+LEAVES_ITS_IDENTITY_MAP = """
+        movl    $0x83, directory
+        movl    $0x83, directory + 0x800
+        movl    $directory, %eax
+        movl    %eax, %cr3
+        movl    %cr4, %eax
+        orl     $0x10, %eax                     # PSE
+        movl    %eax, %cr4
+        movl    %cr0, %eax
+        orl     $0x80000000, %eax
+        movl    %eax, %cr0
+        movl    $high + 0x80000000, %eax
+        jmp     *%eax
+high:   movl    $0, directory + 0x80000000
+        movl    %cr3, %eax
+        movl    %eax, %cr3
+        nop
+        hlt
+        .bss
+        .balign 4096
+directory: .skip 4096
+"""
+
+
+@pytest.mark.parametrize("budget", range(1, 18))
+def test_a_budget_leaves_nothing_behind_where_code_is_mapped_no_more(budget: int, mmu: str) -> None:
+    """Unicorn fetches from the addresses that its counter was hooked to, in a run that follows."""
+    machine = machine_of(LEAVES_ITS_IDENTITY_MAP, mmu=mmu)
+    with suppress(BudgetUsedUp):
+        machine.run(max_instructions=budget)
+    assert machine.run().ending is Ending.HALTED
