@@ -112,6 +112,7 @@ kc *kc_new(uint64_t memory_end, bool reference, void *handle)
         kc_delete(m);
         return NULL;
     }
+    kc_interpose_find_registers(m);
     return m;
 }
 

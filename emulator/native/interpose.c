@@ -11,6 +11,8 @@
  * helper_outb(), helper_outw(), helper_outl(): a device that ends the run, as QEMU's exit device does, ends it at its
  * `out`, not at the next check. EIP is then that of the `out`, see kc_run().
  *
+ * reg_read(): the original; it only tells where the CPU's registers lie, so that probes read them without a call.
+ *
  * libunicorn reaches its own functions through the dynamic linker, which looks in the process's global scope first:
  * once this library is in that scope, a libunicorn loaded after it finds the functions below. They do anything new
  * only while kc_interpose() says that a machine of ours runs in this thread; otherwise they pass on to the
@@ -18,6 +20,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <string.h>
 
 #include "machine.h"
 
@@ -68,6 +71,44 @@ OUT(b)
 OUT(w)
 OUT(l)
 
+/* Reading a register: shows where the CPU's state lies, which nothing else tells. */
+static __thread void *last_state;
+static int (*original_reg_read)(void *state, int mode, unsigned id, void *value, size_t *size);
+EXPORTED int reg_read_x86_64(void *state, int mode, unsigned id, void *value, size_t *size);
+int reg_read_x86_64(void *state, int mode, unsigned id, void *value, size_t *size)
+{
+    last_state = state;
+    return original_reg_read(state, mode, id, value, size);
+}
+
+/* The place of a general register in the CPU's state: the word that follows what is written to the register. */
+static const uint32_t *register_in(kc *m, uint8_t *state, int id)
+{
+    enum { SEARCHED = 16 * 8 }; /* the general registers come first */
+    static const uint32_t marks[] = {0x5a17c0de, 0x13579bdf};
+    uint32_t before = kc_reg(m, id), *place = NULL;
+
+    for (size_t at = 0; at < SEARCHED && !place; at += 4) {
+        bool follows = true;
+        for (int i = 0; i < 2 && follows; i++) {
+            U.uc_reg_write(m->uc, id, &marks[i]);
+            follows = memcmp(state + at, &marks[i], 4) == 0;
+        }
+        if (follows)
+            place = (uint32_t *)(state + at);
+    }
+    U.uc_reg_write(m->uc, id, &before);
+    return place;
+}
+
+void kc_interpose_find_registers(kc *m)
+{
+    last_state = NULL;
+    kc_reg(m, UC_X86_REG_ESP);
+    m->esp = last_state ? register_in(m, last_state, UC_X86_REG_ESP) : NULL;
+    m->eax = last_state ? register_in(m, last_state, UC_X86_REG_EAX) : NULL;
+}
+
 struct interposed kc_interpose(kc *m, bool fast)
 {
     struct interposed before = {running, leaves_checks_out};
@@ -97,6 +138,7 @@ void *kc_interpose_load(const char *library)
         FIND(original_outb, "helper_outb_x86_64");
         FIND(original_outw, "helper_outw_x86_64");
         FIND(original_outl, "helper_outl_x86_64");
+        FIND(original_reg_read, "reg_read_x86_64");
         FIND(check_exit, "helper_check_exit_request_x86_64");
     }
     return unicorn;

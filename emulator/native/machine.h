@@ -85,6 +85,7 @@ struct kc {
     uint64_t budget, slice, executed; /* instructions */
     bool irq_pending;
     uint64_t time_stamp;       /* rdtsc */
+    const uint32_t *esp, *eax; /* where the CPU keeps them, or NULL where that is not known */
     bool in_out;               /* the run ended at an `out` */
     bool one_by_one;           /* counted by on_instruction(), not by on_block() */
     uint32_t last_instruction, last_block, last_block_count;
@@ -122,6 +123,8 @@ void *kc_interpose_load(const char *library);
 struct interposed { kc *machine; bool fast; };
 struct interposed kc_interpose(kc *m, bool fast);
 void kc_interpose_restore(struct interposed before);
+/* Find out where the CPU keeps ESP and EAX; once, when it is made. */
+void kc_interpose_find_registers(kc *m);
 
 /* mmu.c */
 int kc_mmu_init(kc *m);

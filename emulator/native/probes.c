@@ -32,14 +32,14 @@ static void record(kc *m, const struct probe *p, uint32_t esp)
         stack_words(m, esp, &event->caller, 5); /* the return address, then values[] */
     } else {
         stack_words(m, esp, &event->caller, 1);
-        event->values[0] = kc_reg(m, UC_X86_REG_EAX);
+        event->values[0] = m->eax ? *m->eax : kc_reg(m, UC_X86_REG_EAX);
         event->values[1] = event->values[2] = event->values[3] = 0;
     }
 }
 
 static void reach(kc *m, const struct probe *p)
 {
-    uint32_t esp = kc_reg(m, UC_X86_REG_ESP);
+    uint32_t esp = m->esp ? *m->esp : kc_reg(m, UC_X86_REG_ESP);
 
     if ((p->actions & KC_RECORD) && m->ring)
         record(m, p, esp);
