@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from in_process import machine_of, recording_of
 from measure import Row, at_least, at_most, medians, seconds_of
 
-from emulator.boot.builtin import resolve
-from emulator.boot.image import KernelImage
 from emulator.hle.layers import find_btron
-from emulator.machine.machine import Machine
-from emulator.machine.recording import record
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
 
 POOL_CALLS = (
     "mpl_get",
@@ -20,7 +22,6 @@ POOL_CALLS = (
     "pmem_alloc",
     "pmem_free",
 )
-RING = 1 << 16
 PAIRS = 5000
 TICKS = 20_000
 TICK_NS = 1_000_000
@@ -37,11 +38,6 @@ TIMER = (
 )
 END_OF_INTERRUPT = b"\x50\xb0\x20\xe6\x20\x58\xcf"  # push eax; mov al, 0x20; out 0x20, al; pop eax; iret
 IF = 0x200
-
-
-def machine_of(kernel: str, command_line: str = "") -> Machine:
-    """Return a machine with a built-in kernel, not yet run."""
-    return Machine(KernelImage.read(resolve(f"firmware:{kernel}")), command_line=command_line)
 
 
 def kmem_pairs() -> Row:
@@ -75,26 +71,7 @@ def kmem_pairs() -> Row:
 
 def pools_recorded() -> Row:
     """All pool, byte and page calls of btron_stress in the ring, against none."""
-    counts = []
-
-    def run(*, recorded: bool) -> float:
-        machine = machine_of("btron_stress")
-        taken = record(machine, POOL_CALLS, RING) if recorded else None
-        elapsed = seconds_of(machine.run)
-        if taken is not None:
-            counts.append(taken.count)
-        return elapsed
-
-    plain_s, recorded_s = medians(5, lambda: run(recorded=False), lambda: run(recorded=True))
-    ratio = recorded_s / plain_s
-    return Row(
-        name="pools-recorded",
-        what=f"btron_stress with {counts[0] / 1e6:.1f} M events recorded",
-        measured=f"{recorded_s:.2f} s",
-        peer=f"not recorded {plain_s:.2f} s",
-        ratio=ratio,
-        target=at_most(ratio, 1.05, "ratio <= 1.05"),
-    )
+    return recording_of("pools-recorded", "btron_stress", POOL_CALLS, 5)
 
 
 def ticking(code: bytes) -> Machine:

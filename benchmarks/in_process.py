@@ -37,28 +37,33 @@ def machine_of(kernel: str, command_line: str = "", ram: RamWindow | None = None
     return Machine(image, command_line=command_line, ram=ram or RamWindow(MIB, 5 * MIB))
 
 
-def recording() -> Row:
-    """All allocator calls of stress in the ring, against none."""
+def recording_of(name: str, kernel: str, calls: tuple[str, ...], runs: int) -> Row:
+    """A kernel with some of its calls in the ring, against none."""
     counts = []
 
     def run(*, recorded: bool) -> float:
-        machine = machine_of("stress")
-        taken = record(machine, ALLOCATORS, RING) if recorded else None
+        machine = machine_of(kernel)
+        taken = record(machine, calls, RING) if recorded else None
         elapsed = seconds_of(machine.run)
         if taken is not None:
             counts.append(taken.count)
         return elapsed
 
-    plain_s, recorded_s = medians(7, lambda: run(recorded=False), lambda: run(recorded=True))
+    plain_s, recorded_s = medians(runs, lambda: run(recorded=False), lambda: run(recorded=True))
     ratio = recorded_s / plain_s
     return Row(
-        name="recording",
-        what=f"stress with {counts[0] / 1e6:.1f} M allocator events recorded",
+        name=name,
+        what=f"{kernel} with {counts[0] / 1e6:.1f} M allocator events recorded",
         measured=f"{recorded_s:.2f} s",
         peer=f"not recorded {plain_s:.2f} s",
         ratio=ratio,
         target=at_most(ratio, 1.05, "ratio <= 1.05"),
     )
+
+
+def recording() -> Row:
+    """All allocator calls of stress in the ring, against none."""
+    return recording_of("recording", "stress", ALLOCATORS, 7)
 
 
 def snapshot_reset() -> Row:

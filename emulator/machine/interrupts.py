@@ -19,7 +19,6 @@ INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a mach
 TIMER_LINE = 0
 PAGE_FAULT, GENERAL_PROTECTION, DOUBLE_FAULT = 14, 13, 8
 _WITH_ERROR_CODE = frozenset({8, 10, 11, 12, 13, 14, 17})
-_SOFTWARE_OPCODES = {0xCD: 2, 0xCC: 1, 0xCE: 1}  # int n, int3, into: EIP stands behind them
 
 
 class Interrupts:
@@ -74,19 +73,18 @@ class Interrupts:
         vector = self.pic.acknowledge()
         return self._cpu.deliver(vector, DeliveryKind.EXTERNAL, None) is Delivery.ENTERED
 
-    def deliver_exception(self, stop: Stop, address: int, opcode: int) -> bool:
+    def deliver_exception(self, stop: Stop, address: int, *, software: bool) -> bool:
         """Enter the guest's handler of an exception. False when there is no way: on a PC a triple fault.
 
         Args:
             stop: How the CPU stopped.
             address: Linear address of a page fault.
-            opcode: First byte of the instruction before EIP, of `int n` and its like; else 0.
+            software: It is an `int n` or its like, which has no error code and needs a gate that is open to it.
         """
         vector = stop.vector
         if vector == PAGE_FAULT:
             self._cpu.set_cr2(address)
         error_code = (stop.error_code if vector == PAGE_FAULT else 0) if vector in _WITH_ERROR_CODE else None
-        software = opcode in _SOFTWARE_OPCODES
         kind = DeliveryKind.SOFTWARE if software else DeliveryKind.FAULT
         delivery = self._cpu.deliver(vector, kind, None if software else error_code)
         if delivery is Delivery.ENTERED:

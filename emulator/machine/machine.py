@@ -271,11 +271,9 @@ class Machine:
 
     def _deliver_exception(self, stop: Stop) -> bool:
         before = self._code(stop.eip - 2 & _WORD, 2).ljust(2, b"\0")
-        opcode = before[0] if before[0] == _INT_N and before[1] == stop.vector else before[1]
-        is_int3 = opcode in _INT_1_BYTE and stop.vector == _INT_1_BYTE[opcode]
-        if opcode != _INT_N and not is_int3:
-            opcode = 0
-        return self.interrupts.deliver_exception(stop, self._accessed(stop), opcode)
+        is_int_n = before[0] == _INT_N and before[1] == stop.vector
+        software = is_int_n or before[1] == _INT_N or _INT_1_BYTE.get(before[1]) == stop.vector
+        return self.interrupts.deliver_exception(stop, self._accessed(stop), software=software)
 
     def _accessed(self, stop: Stop) -> int:
         """What a failed access touched, as exactly as the instruction tells."""

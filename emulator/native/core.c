@@ -333,7 +333,7 @@ static void skip_out(kc *m)
 
 /* Unicorn never forgets an exception that it has handed out: the next one would become a double fault. Its note of it is
  * the one word of the CPU's state that was -1 when the CPU was made and is the vector now. */
-void kc_forget_exception(kc *m)
+static void forget_exception(kc *m)
 {
     static size_t note_at; /* the same in every CPU */
     size_t size = U.uc_context_size(m->uc);
@@ -365,7 +365,7 @@ static void finish(kc *m, int error)
     if (m->in_out)
         skip_out(m);
     if (m->stop.reason == KC_EXCEPTION)
-        kc_forget_exception(m);
+        forget_exception(m);
     m->stop.eip = kc_reg(m, UC_X86_REG_EIP);
     bool faulted = m->stop.reason == KC_EXCEPTION || m->stop.reason == KC_UNMAPPED;
     if (faulted && m->executed && !m->last_block_count && m->stop.eip == m->last_instruction)

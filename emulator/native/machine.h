@@ -108,7 +108,6 @@ struct kc {
 /* core.c */
 void kc_end(kc *m, int reason);
 uint64_t kc_now_ns(void);
-void kc_forget_exception(kc *m);
 int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_t end, int instruction);
 
 /* limits.c */
