@@ -272,7 +272,7 @@ class Machine:
     def _deliver_exception(self, stop: Stop) -> bool:
         before = self._code(stop.eip - 2 & _WORD, 2).ljust(2, b"\0")
         is_int_n = before[0] == _INT_N and before[1] == stop.vector
-        software = is_int_n or before[1] == _INT_N or _INT_1_BYTE.get(before[1]) == stop.vector
+        software = is_int_n or _INT_1_BYTE.get(before[1]) == stop.vector
         return self.interrupts.deliver_exception(stop, self._accessed(stop), software=software)
 
     def _accessed(self, stop: Stop) -> int:

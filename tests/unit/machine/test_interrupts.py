@@ -97,8 +97,9 @@ class TestExceptions:
         machine.run()
         assert results_of(machine, 1) == [77]
 
-    def test_a_page_fault_tells_address_and_error_code_and_is_mended(self) -> None:
-        body = """
+    @pytest.mark.parametrize("before", ["nop", "movb $0xcd, %al"], ids=["plain", "behind a byte like int's"])
+    def test_a_page_fault_tells_address_and_error_code_and_is_mended(self, before: str) -> None:
+        body = f"""
         gate    14, h
         movl    $directory, %eax
         movl    $0x83, directory            # the first 4 MiB as they are
@@ -109,6 +110,7 @@ class TestExceptions:
         movl    %cr0, %eax
         orl     $0x80000000, %eax
         movl    %eax, %cr0
+        {before}
         movl    $42, 0x80123456
         movl    0x80123456, %ebx
         put     ebx
