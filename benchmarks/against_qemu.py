@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from measure import Row, at_most, kmemu_command, medians, process_seconds, qemu_command
 
-from emulator.boot.builtin import resolve
-from emulator.boot.image import KernelImage
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 
 QEMU_EXIT, KMEMU_EXIT = 1, 0  # of a kernel that reports success

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from measure import Row, at_least, at_most, medians, seconds_of
 
-from emulator.boot.builtin import resolve
-from emulator.boot.image import KernelImage
 from emulator.hle.layers import Mode, attach_layers, find_litecore
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.machine.memory import MIB, RAM_SIZE_MAX, RamWindow
 from emulator.machine.recording import record

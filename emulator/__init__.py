@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Literal
 
-    from emulator.boot.image import KernelImage
     from emulator.errors import EmulatorError
     from emulator.hle.layers import Mode, attach_layers, find_btron, find_litecore
+    from emulator.loader.image import KernelImage
     from emulator.machine.machine import Console, Machine, Outcome, Snapshot
     from emulator.machine.memory import RamWindow
 
@@ -31,15 +31,15 @@ __all__ = [
     "Snapshot",
     "__version__",
     "attach_layers",
+    "boot",
     "find_btron",
     "find_litecore",
-    "new_machine",
 ]
 
 _HOMES = {
     "Console": "emulator.machine.machine",
     "EmulatorError": "emulator.errors",
-    "KernelImage": "emulator.boot.image",
+    "KernelImage": "emulator.loader.image",
     "Machine": "emulator.machine.machine",
     "Mode": "emulator.hle.layers",
     "Outcome": "emulator.machine.machine",
@@ -51,7 +51,7 @@ _HOMES = {
 }
 
 
-def new_machine(  # noqa: PLR0913 - the machine's description
+def boot(  # noqa: PLR0913 - the machine's description
     kernel: str = "firmware:demo",
     *,
     ram: RamWindow | None = None,
@@ -77,9 +77,9 @@ def new_machine(  # noqa: PLR0913 - the machine's description
         ValueError: *ram* is no possible window, or a mode has no such name.
     """
     # Imported here because importing the package has to stay cheap.
-    from emulator.boot.builtin import resolve
-    from emulator.boot.image import KernelImage
-    from emulator.boot.multiboot_info import Module
+    from emulator.loader.builtin import resolve
+    from emulator.loader.image import KernelImage
+    from emulator.loader.multiboot_info import Module
     from emulator.machine.machine import Machine
     from emulator.machine.memory import DEFAULT_RAM
 

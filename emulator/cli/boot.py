@@ -131,7 +131,7 @@ def run(options: Namespace) -> Status:
 
 
 def _list_kernels(output: Output) -> Status:
-    from emulator.boot.builtin import KERNELS, PREFIX  # only here
+    from emulator.loader.builtin import KERNELS, PREFIX  # only here
 
     width = max(map(len, KERNELS))
     output.lines(f"{PREFIX}{name:{width}}  {line}" for name, line in KERNELS.items())
@@ -139,10 +139,10 @@ def _list_kernels(output: Output) -> Status:
 
 
 def _load(options: Namespace, console: ConsoleWriter) -> Machine:
-    from emulator import new_machine  # not for --list and --help
+    from emulator import boot  # not for --list and --help
 
     try:
-        return new_machine(
+        return boot(
             options.kernel,
             ram=options.ram,
             layers=dict(options.layer),

@@ -27,8 +27,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> Status:
     """Run the command."""
     # Imported here so that the other commands need not wait for it.
-    from emulator.boot.builtin import resolve
-    from emulator.boot.image import KernelImage
+    from emulator.loader.builtin import resolve
+    from emulator.loader.image import KernelImage
     from emulator.report.inspection import inspect_image, inspection_document, inspection_lines
 
     facts = inspect_image(KernelImage.read(resolve(options.kernel)), options.kernel)

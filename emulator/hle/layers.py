@@ -11,8 +11,8 @@ from emulator.hle.kernels import BTRON, KERNELS, LITECORE, addresses, find_model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from emulator.boot.symbols import Symbol
     from emulator.hle.kernels import Kernel
+    from emulator.loader.symbols import Symbol
     from emulator.machine.machine import Machine
     from kernel_model.abi import Function
     from kernel_model.btron.abi import Btron

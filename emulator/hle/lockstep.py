@@ -24,8 +24,8 @@ from kernel_model.memory import Overlay
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from emulator.boot.symbols import Symbol
     from emulator.hle.kernels import Kernel
+    from emulator.loader.symbols import Symbol
     from emulator.machine.cpu import Cpu
     from emulator.machine.machine import Machine
     from kernel_model.abi import Function

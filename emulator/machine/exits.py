@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from emulator.errors import UnsupportedFunction
 
 if TYPE_CHECKING:
-    from emulator.boot.image import KernelImage
-    from emulator.boot.symbols import Symbol
+    from emulator.loader.image import KernelImage
+    from emulator.loader.symbols import Symbol
 
 
 def find_exits(image: KernelImage, function: Symbol) -> list[int]:

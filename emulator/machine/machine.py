@@ -6,13 +6,13 @@ import struct
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
-from emulator.boot.multiboot import BOOTLOADER_MAGIC, find_header
-from emulator.boot.multiboot_info import place_boot_info
 from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import VgaText, screen_lines
 from emulator.errors import GuestStopped, NotMultiboot, UnknownFunction
+from emulator.loader.multiboot import BOOTLOADER_MAGIC, find_header
+from emulator.loader.multiboot_info import place_boot_info
 from emulator.machine.cpu import Cpu, Reason
 from emulator.machine.faults import (
     LONGEST_INSTRUCTION,
@@ -28,9 +28,9 @@ from emulator.machine.ports import PortBus
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from emulator.boot.image import KernelImage
-    from emulator.boot.multiboot_info import Module
     from emulator.devices.device import Device
+    from emulator.loader.image import KernelImage
+    from emulator.loader.multiboot_info import Module
     from emulator.machine.cpu import Stop
 
 _VGA_START, _ROM_START = 0xA0000, 0xC0000

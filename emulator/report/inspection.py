@@ -5,17 +5,17 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from emulator.boot.multiboot import HeaderFlags, MultibootHeader, find_header
 from emulator.hle.kernels import KERNELS
+from emulator.loader.multiboot import HeaderFlags, MultibootHeader, find_header
 from emulator.report.style import BOLD, address_range, human_size, labelled, printable
 from kernel_model.memory import ByteMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from emulator.boot.image import KernelImage, Segment
-    from emulator.boot.symbols import Symbol
     from emulator.hle.kernels import Kernel
+    from emulator.loader.image import KernelImage, Segment
+    from emulator.loader.symbols import Symbol
     from emulator.report.style import Style
 
 _FUNCTIONS_TRIED = 64

@@ -44,8 +44,8 @@ def test_no_file_imports_the_python_binding_of_unicorn(path: Path) -> None:
 def test_booting_a_kernel_imports_neither_unicorn_nor_slow_modules() -> None:
     program = """
 import sys
-from emulator.boot.builtin import resolve
-from emulator.boot.image import KernelImage
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 Machine(KernelImage.read(resolve("firmware:demo"))).run()
 print(*sorted(sys.modules))

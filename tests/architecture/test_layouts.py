@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from emulator.boot.builtin import resolve
+from emulator.loader.builtin import resolve
 from kernel_model import structs
 from kernel_model.litecore import abi, boot, memmap
 from tests.helpers.kernels import BTRON, LITECORE

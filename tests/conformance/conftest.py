@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
 
-from emulator.boot import builtin
-from emulator.boot.image import KernelImage
+from emulator.loader import builtin
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Machine
 from kernel_model.litecore.abi import LiteCore
 from kernel_model.litecore.boot import BootSettings

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.boot import builtin
-from emulator.boot.image import KernelImage
 from emulator.errors import BudgetUsedUp
 from emulator.hle.layers import Mode, attach_layers, find_btron, find_litecore
+from emulator.loader import builtin
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Ending, Machine
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.boot import builtin
-from emulator.boot.image import KernelImage
 from emulator.errors import EmulatorError
+from emulator.loader import builtin
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 
 DEMO = builtin.resolve("firmware:demo").read_bytes()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.boot.image import KernelImage
-from emulator.boot.line_header import DebugSections
-from emulator.boot.multiboot import find_header
-from emulator.boot.source_lines import LineTable
 from emulator.errors import BadImage
-from tests.unit.boot import elf_builder as eb
-from tests.unit.boot import line_builder as lb
-from tests.unit.boot.elf_builder import BASE, Elf, Load, Sym, build_elf
+from emulator.loader.image import KernelImage
+from emulator.loader.line_header import DebugSections
+from emulator.loader.multiboot import find_header
+from emulator.loader.source_lines import LineTable
+from tests.unit.loader import elf_builder as eb
+from tests.unit.loader import line_builder as lb
+from tests.unit.loader.elf_builder import BASE, Elf, Load, Sym, build_elf
 
 if TYPE_CHECKING:
     from collections.abc import Callable

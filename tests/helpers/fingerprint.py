@@ -9,8 +9,8 @@ import hashlib
 import json
 import sys
 
-from emulator.boot.builtin import resolve
-from emulator.boot.image import KernelImage
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Machine
 from emulator.machine.recording import record
 

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emulator.boot.image import KernelImage
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 
 if TYPE_CHECKING:

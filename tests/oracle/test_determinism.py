@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator.boot.builtin import resolve
-from emulator.boot.image import KernelImage
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from tests.helpers.fingerprint import fingerprint
 from tests.helpers.kernels import BTRON, LITECORE

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from emulator.boot.builtin import KERNELS, resolve
-from emulator.boot.image import KernelImage
+from emulator.loader.builtin import KERNELS, resolve
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Ending, Machine
 from emulator.machine.memory import MIB, RamWindow
 from tests.helpers import qemu

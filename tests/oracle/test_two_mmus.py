@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 
-from emulator.boot.builtin import KERNELS, resolve
-from emulator.boot.image import KernelImage
+from emulator.loader.builtin import KERNELS, resolve
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Machine
 from emulator.machine.recording import record
 from tests.helpers.kernels import BTRON

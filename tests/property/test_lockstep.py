@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
 
-from emulator.boot import builtin
-from emulator.boot.image import KernelImage
 from emulator.errors import GuestStopped
 from emulator.hle.layers import Mode, attach_layers, find_litecore
+from emulator.loader import builtin
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 
 WORDS = st.one_of(st.integers(0, 600), st.sampled_from([0xFFFFFFF8, 0xFFFFFFFF, 0x80000000, 65528, 65536]))

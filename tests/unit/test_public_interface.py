@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import emulator
-from emulator import Console, Mode, RamWindow, new_machine
+from emulator import Console, Mode, RamWindow, boot
 from emulator.errors import UnknownKernel, UnknownLayer
 
 
@@ -30,7 +30,7 @@ def test_other_names_are_not() -> None:
 
 def test_a_machine_of_a_built_in_kernel_is_ready_to_run() -> None:
     seen: list[tuple[Console, bytes]] = []
-    machine = new_machine(
+    machine = boot(
         "firmware:demo",
         ram=RamWindow(0x100000, 0x300000),
         layers={"memmap": Mode.MODEL, "heap": "lockstep"},
@@ -46,8 +46,8 @@ def test_a_machine_of_a_built_in_kernel_is_ready_to_run() -> None:
 
 def test_what_cannot_be_made_is_refused() -> None:
     with pytest.raises(UnknownKernel):
-        new_machine("firmware:none")
+        boot("firmware:none")
     with pytest.raises(UnknownLayer):
-        new_machine(layers={"none": "model"})
+        boot(layers={"none": "model"})
     with pytest.raises(ValueError, match=r"^'sideways' is not a valid Mode$"):
-        new_machine(layers={"heap": "sideways"})  # type: ignore[dict-item]
+        boot(layers={"heap": "sideways"})  # type: ignore[dict-item]

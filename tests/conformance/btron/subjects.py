@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from emulator.boot import builtin
-from emulator.boot.image import KernelImage
+from emulator.loader import builtin
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from kernel_model.btron.abi import LAYER_SYMBOLS, Btron
 from kernel_model.btron.tasks import TaskState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from tests.unit.boot.elf_builder import BASE, FUNC, Elf, Load, Sym, build_elf
+from tests.unit.loader.elf_builder import BASE, FUNC, Elf, Load, Sym, build_elf
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.boot import builtin
 from emulator.cli.main import main
 from emulator.hle.lockstep import Difference, Divergence
+from emulator.loader import builtin
 from emulator.machine.machine import Machine
-from tests.unit.boot import elf_builder as eb
 from tests.unit.cli import kernels
+from tests.unit.loader import elf_builder as eb
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.boot import builtin
-from emulator.boot.image import KernelImage
 from emulator.errors import MissingSymbol, ModelStopped, UnknownLayer, UnsupportedFunction
 from emulator.hle.layers import LAYERS, Mode, attach_layers, find_btron, find_litecore
 from emulator.hle.lockstep import Difference, Divergence
+from emulator.loader import builtin
+from emulator.loader.image import KernelImage
 from emulator.machine.exits import find_exits
 from emulator.machine.machine import Console, Machine
 from kernel_model.litecore.heap import Heap

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.boot.builtin import resolve
-from emulator.boot.image import KernelImage
 from emulator.errors import BudgetUsedUp, GuestException, UnmappedAccess
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Ending, Machine
 from tests.helpers.guest import machine_of, results_of, symbol
 

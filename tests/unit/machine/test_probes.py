@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.boot.builtin import resolve
-from emulator.boot.image import KernelImage
 from emulator.errors import HostError, UnknownFunction
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
 from emulator.machine.cpu import ProbeAction, ProbeKind
 from emulator.machine.machine import Machine
 from emulator.machine.recording import record

@@ -3,11 +3,11 @@ from __future__ import annotations
 import json
 import struct
 
-from emulator.boot.builtin import resolve
-from emulator.boot.image import KernelImage
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
 from emulator.report.inspection import inspect_image, inspection_document, inspection_lines
 from emulator.report.style import Style
-from tests.unit.boot import elf_builder as eb
+from tests.unit.loader import elf_builder as eb
 
 HEADER = struct.pack("<III", 0x1BADB002, 3, -0x1BADB005 & 0xFFFFFFFF)
 KERNEL = eb.build_elf(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator import new_machine
+from emulator import boot
 from emulator.errors import BudgetUsedUp
 from emulator.report.areas import Kind
 from emulator.report.btron_state import PageCount, Waiter
@@ -24,7 +24,7 @@ BASE = 0x80000000
 @pytest.fixture(scope="module")
 def waiting() -> Machine:
     """Stop where five tasks wait for pool 1 and one for pool 3."""
-    machine = new_machine("firmware:btron_pools_wait")
+    machine = boot("firmware:btron_pools_wait")
     with pytest.raises(BudgetUsedUp):
         machine.run(max_instructions=200_000, timeout_s=10)
     return machine
@@ -122,7 +122,7 @@ def test_the_document_for_programs(waiting: Machine) -> None:
 
 
 def test_a_kernel_that_has_not_started() -> None:
-    layout = read_layout(new_machine("firmware:btron_demo"))
+    layout = read_layout(boot("firmware:btron_demo"))
     assert layout.notes == ("the page table is not set up",)
     assert layout.btron is not None
     assert (layout.btron.pages, layout.btron.pools, layout.btron.defects) == (None, (), ())

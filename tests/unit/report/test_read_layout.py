@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator import new_machine
-from emulator.boot.image import KernelImage
+from emulator import boot
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.report import read_layout as module
 from emulator.report.areas import Area, Kind
 from emulator.report.read_layout import modules_at_entry, read_layout
-from tests.unit.boot import elf_builder as eb
+from tests.unit.loader import elf_builder as eb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def booted() -> Machine:
-    machine = new_machine("firmware:leak")
+    machine = boot("firmware:leak")
     machine.run(timeout_s=10)
     return machine
 
@@ -75,7 +75,7 @@ def test_frames_that_were_handed_out(booted: Machine) -> None:
 def test_boot_modules_are_reserved(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"1" * 5000)
     (tmp_path / "two").write_bytes(b"2" * 100)
-    machine = new_machine("firmware:demo", modules=[f"{tmp_path}/one arguments", f"{tmp_path}/two"])
+    machine = boot("firmware:demo", modules=[f"{tmp_path}/one arguments", f"{tmp_path}/two"])
     modules = modules_at_entry(machine)
     assert [end - start for start, end in modules] == [5000, 100]
     assert machine.memory.read(modules[1][0], 100) == b"2" * 100

@@ -4,13 +4,13 @@ import struct
 
 import pytest
 
-from emulator.boot.image import KernelImage
-from emulator.boot.line_header import DebugSections
-from emulator.boot.source_lines import LineTable, SourceLine
-from tests.unit.boot import elf_builder as eb
-from tests.unit.boot import line_builder as lb
-from tests.unit.boot.elf_builder import BASE, Elf, Sym, build_elf
-from tests.unit.boot.line_builder import TABLES_2, TABLES_5, at, step, uleb, unit
+from emulator.loader.image import KernelImage
+from emulator.loader.line_header import DebugSections
+from emulator.loader.source_lines import LineTable, SourceLine
+from tests.unit.loader import elf_builder as eb
+from tests.unit.loader import line_builder as lb
+from tests.unit.loader.elf_builder import BASE, Elf, Sym, build_elf
+from tests.unit.loader.line_builder import TABLES_2, TABLES_5, at, step, uleb, unit
 
 PROGRAM = (
     at(BASE) + step(0, 8) + step(4, 1) + at(BASE + 8) + step(0, 5) + uleb(lb.ADVANCE_PC) + uleb(8) + lb.END

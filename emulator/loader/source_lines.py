@@ -14,7 +14,7 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.boot.line_header import Damaged, DebugSections, Files, Header, Reader, read_header
+from emulator.loader.line_header import Damaged, DebugSections, Files, Header, Reader, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

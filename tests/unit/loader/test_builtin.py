@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from emulator.boot import builtin
-from emulator.boot.builtin import KERNELS, resolve
 from emulator.errors import KernelNotBuilt, MissingSymbol, UnknownKernel
+from emulator.loader import builtin
+from emulator.loader.builtin import KERNELS, resolve
 
 
 @pytest.fixture

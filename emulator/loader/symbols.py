@@ -12,8 +12,8 @@ from bisect import bisect_right
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from emulator.boot.elf_headers import SectionHeader, check_inside
 from emulator.errors import BadImage
+from emulator.loader.elf_headers import SectionHeader, check_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

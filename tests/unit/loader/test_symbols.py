@@ -4,11 +4,11 @@ import struct
 
 import pytest
 
-from emulator.boot.image import KernelImage
-from emulator.boot.symbols import Symbol
 from emulator.errors import BadImage
-from tests.unit.boot import elf_builder as eb
-from tests.unit.boot.elf_builder import BASE, Elf, Load, Sym, build_elf, patch_section_header
+from emulator.loader.image import KernelImage
+from emulator.loader.symbols import Symbol
+from tests.unit.loader import elf_builder as eb
+from tests.unit.loader.elf_builder import BASE, Elf, Load, Sym, build_elf, patch_section_header
 
 SYMTAB_SECTION, STRTAB_SECTION = 2, 3
 

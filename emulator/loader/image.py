@@ -13,16 +13,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.boot.elf_headers import ElfHeaders, ProgramHeader, SectionHeader, check_inside
-from emulator.boot.files import read_file
 from emulator.errors import BadImage
+from emulator.loader.elf_headers import ElfHeaders, ProgramHeader, SectionHeader, check_inside
+from emulator.loader.files import read_file
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
 
-    from emulator.boot.source_lines import LineTable, SourceLine
-    from emulator.boot.symbols import Symbol, SymbolTable
+    from emulator.loader.source_lines import LineTable, SourceLine
+    from emulator.loader.symbols import Symbol, SymbolTable
 
 _FOUR_GIB = 1 << 32
 _LARGEST_FILE = 1 << 30  # bytes; far above any kernel, and still fit to be read at once
@@ -204,14 +204,14 @@ class KernelImage:
 
     @cached_property
     def _symbol_table(self) -> SymbolTable:
-        from emulator.boot.symbols import read_symbols
+        from emulator.loader.symbols import read_symbols
 
         return read_symbols(self.data, self._sections, self.path)
 
     @cached_property
     def _line_table(self) -> LineTable:
-        from emulator.boot.line_header import DebugSections
-        from emulator.boot.source_lines import LineTable
+        from emulator.loader.line_header import DebugSections
+        from emulator.loader.source_lines import LineTable
 
         return LineTable(
             DebugSections(*map(self._debug_section, (".debug_line", ".debug_line_str", ".debug_str")))

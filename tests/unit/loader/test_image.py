@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.boot.image import KernelImage, SegmentFlags
 from emulator.errors import BadImage
-from tests.unit.boot import elf_builder as eb
-from tests.unit.boot.elf_builder import BASE, Elf, Load, Sym, build_elf, patch, patch_program_header
+from emulator.loader.image import KernelImage, SegmentFlags
+from tests.unit.loader import elf_builder as eb
+from tests.unit.loader.elf_builder import BASE, Elf, Load, Sym, build_elf, patch, patch_program_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from enum import IntFlag
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from emulator.boot.files import read_file
 from emulator.errors import BadModule, BootInfoDoesNotFit
+from emulator.loader.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

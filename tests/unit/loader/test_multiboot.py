@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from emulator.boot.multiboot import HeaderFlags, MultibootHeader, find_header
 from emulator.errors import BadImage
+from emulator.loader.multiboot import HeaderFlags, MultibootHeader, find_header
 
 MAGIC = 0x1BADB002
 

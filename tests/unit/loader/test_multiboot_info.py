@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.boot.multiboot_info import (
+from emulator.errors import BadModule, BootInfoDoesNotFit
+from emulator.loader.multiboot_info import (
     BootInfo,
     InfoFlags,
     MemoryRegion,
@@ -14,7 +15,6 @@ from emulator.boot.multiboot_info import (
     place_boot_info,
     read_boot_info,
 )
-from emulator.errors import BadModule, BootInfoDoesNotFit
 
 if TYPE_CHECKING:
     from pathlib import Path
