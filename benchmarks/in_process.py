@@ -12,7 +12,7 @@ from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.machine.memory import MIB, RAM_SIZE_MAX, RamWindow
-from emulator.machine.recording import record
+from emulator.machine.recording import RecordedFunction, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,6 @@ ALLOCATORS = (
     *("kmalloc", "kfree", "mem_has_space"),
     *("alloc_frame", "alloc_frames", "free_frame", "free_frames", "memmap_reserve", "memmap_free_count"),
 )
-RING = 1 << 16
 RESETS = 2000
 PAIRS = 5000
 FRAMES = 64
@@ -43,10 +42,11 @@ def recording_of(name: str, kernel: str, calls: tuple[str, ...], runs: int) -> R
 
     def run(*, recorded: bool) -> float:
         machine = machine_of(kernel)
-        taken = record(machine, calls, RING) if recorded else None
+        functions = [RecordedFunction(name, 4) for name in calls]
+        taken = record(machine, functions) if recorded else None
         elapsed = seconds_of(machine.run)
         if taken is not None:
-            counts.append(taken.count)
+            counts.append(taken.event_count)
         return elapsed
 
     plain_s, recorded_s = medians(runs, lambda: run(recorded=False), lambda: run(recorded=True))

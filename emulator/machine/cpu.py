@@ -18,7 +18,7 @@ from emulator.errors import HostError
 from emulator.native import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 ffi, lib = _core.ffi, _core.lib
 
@@ -35,6 +35,7 @@ class Reason(IntEnum):
     UNMAPPED = lib.KC_UNMAPPED
     SLICE = lib.KC_SLICE
     IRQ = lib.KC_IRQ
+    EVENT = lib.KC_EVENT
     FAILED = lib.KC_FAILED
 
 
@@ -81,7 +82,7 @@ class ProbeKind(IntEnum):
 
 
 class ProbeAction(IntEnum):
-    """What a probe does: append to the event ring, tell Python, or take EAX from Python."""
+    """What a probe does: record the call, tell Python, or take EAX from Python."""
 
     RECORD = lib.KC_RECORD
     TELL = lib.KC_TELL
@@ -145,15 +146,84 @@ class Registers(NamedTuple):
     idt_limit: int
 
 
-class Event(NamedTuple):
-    """One entry or exit of a probed function, as it lies in the ring (`kc_event` in core.h)."""
+class LateReturn(NamedTuple):
+    """A return of a call whose row was handed over before; see `kc_late` in core.h."""
 
-    sequence: int
-    function: int
-    kind: ProbeKind
-    esp: int
-    caller: int
-    values: tuple[int, int, int, int]
+    call: int
+    left: int
+    left_time_ns: int
+    result: int
+    out: int
+
+
+class CallColumns:
+    """The rows of recorded calls that the core holds, `kc_calls` in core.h, read in place.
+
+    Attributes:
+        first_call: Number of the first row's call.
+        rows: How many there are.
+    """
+
+    __slots__ = ("_raw", "first_call", "rows")
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.first_call: int = raw.first_call
+        self.rows: int = raw.rows
+
+    def buffer(self, name: str) -> memoryview:
+        """The bytes of a column: a field of `kc_calls`, or ``arg0`` to ``arg5``."""
+        column = self._column(name)
+        return memoryview(ffi.buffer(column, self.rows * ffi.sizeof(ffi.typeof(column).item)))
+
+    def value(self, name: str, row: int) -> int:
+        """One number of a column."""
+        number: int = self._column(name)[row]
+        return number
+
+    def _column(self, name: str) -> Any:
+        return self._raw.arguments[int(name[3:])] if name.startswith("arg") else getattr(self._raw, name)
+
+
+class LastWrite(NamedTuple):
+    """The last write to a watched word; see `kc_write` in core.h.
+
+    Attributes:
+        eip: The instruction.
+        event: The last event before it.
+        before: The watched bytes, as a little-endian number.
+        after: The same behind the write.
+        stack: Return addresses, innermost first, behind the instruction's own address + 1.
+    """
+
+    eip: int
+    event: int
+    before: int
+    after: int
+    stack: tuple[int, ...]
+
+
+class StepKind(IntEnum):
+    """What a step is; see `enum kc_step_kind` in core.h."""
+
+    INSTRUCTION = lib.KC_INSTRUCTION
+    LOAD = lib.KC_LOAD
+    STORE = lib.KC_STORE
+
+
+class Step(NamedTuple):
+    """An instruction, or an access of the instruction before.
+
+    Attributes:
+        address: Of an instruction linear, of an access physical.
+        size: Bytes.
+        value: What was loaded, or is stored; of accesses up to 8 bytes.
+    """
+
+    kind: StepKind
+    address: int
+    size: int
+    value: int
 
 
 class CpuClient(Protocol):
@@ -168,8 +238,11 @@ class CpuClient(Protocol):
     def on_console(self, number: int, data: bytes) -> None:
         """Bytes that were written to ports in mode SINK."""
 
-    def on_probe(self, function: int, kind: int, esp: int, eax: int) -> int:
+    def on_probe(self, number: int, kind: int, esp: int, eax: int) -> int:
         """A probe that tells Python; the result is the new EAX for a probe with REPLACE."""
+
+    def on_calls(self) -> None:
+        """The rows for recorded calls are full and wait to be taken."""
 
 
 _REGISTER_WORDS = struct.Struct(f"<{len(Registers._fields)}I")  # kc_registers has the same order
@@ -218,7 +291,6 @@ class Cpu:
         self._registers = ffi.new("kc_registers *")
         self._register_bytes = memoryview(ffi.buffer(self._registers))
         self._touched = ffi.new("kc_touched **")
-        self._ring_capacity = 0
         self._snapshots: list[int] = []  # numbers, the outermost first
         self._snapshots_taken = 0
 
@@ -398,32 +470,103 @@ class Cpu:
 
     # -- probes ------------------------------------------------------------------------------------
 
-    def add_probe(self, address: int, function: int, kind: ProbeKind, actions: int) -> None:
+    def add_probe(self, address: int, number: int, kind: ProbeKind, actions: int) -> None:
         """Watch the instruction at *address* (linear); call `flush_code` when code has run before."""
-        self._check(lib.kc_probe_add(self._core, address, function, kind, actions))
+        self._check(lib.kc_probe_add(self._core, address, number, kind, actions))
 
-    def set_ring(self, capacity: int) -> None:
-        """Keep the newest *capacity* events; a power of two, or 0 for none."""
-        if lib.kc_ring(self._core, capacity):
-            raise HostError(f"no memory for a ring of {capacity} events")
-        self._ring_capacity = capacity
+    def record_calls(self, functions: Sequence[tuple[int, int, int, int]]) -> None:
+        """Record calls of functions, by the numbers of their probes, from now on; an empty list ends it.
+
+        Args:
+            functions: Of each where its code begins and ends, how many words of arguments it has, and which of them
+                points to a result, or -1.
+        """
+        table = ffi.new("kc_function[]", functions)
+        if lib.kc_record(self._core, table, len(functions)):
+            raise HostError("no memory for a record of calls")
+
+    def hand_over_calls(self, yes: bool) -> None:  # noqa: FBT001 - a switch
+        """Call `CpuClient.on_calls` whenever the rows are full; otherwise they are forgotten then."""
+        lib.kc_calls_hand_over(self._core, yes)
+
+    def calls_now(self) -> CallColumns:
+        """The rows that were not handed over yet; while calls are recorded."""
+        return CallColumns(lib.kc_calls_now(self._core))
+
+    def calls_late(self) -> list[LateReturn]:
+        """Returns of calls whose rows were handed over."""
+        count = ffi.new("uint32_t *")
+        late = lib.kc_calls_late(self._core, count)
+        return [
+            LateReturn(each.call, each.left, each.left_time_ns, each.result, each.out)
+            for each in (late[i] for i in range(count[0]))
+        ]
+
+    def calls_taken(self) -> None:
+        """Empty the rows."""
+        lib.kc_calls_taken(self._core)
 
     def event_count(self) -> int:
-        """Events recorded since the ring was set, those that fell out of it included."""
-        count: int = lib.kc_ring_count(self._core)
+        """Entries and exits of recorded functions so far."""
+        count: int = lib.kc_events(self._core)
         return count
 
-    def events(self) -> list[Event]:
-        """The events that are still in the ring, oldest first."""
-        count = self.event_count()
-        ring = lib.kc_ring_events(self._core)
-        mask = self._ring_capacity - 1
-        return [self._event(ring[i & mask]) for i in range(max(0, count - self._ring_capacity), count)]
+    def set_clock(self, now_ns: int, instruction_ns: int) -> None:
+        """Say what events get as their time in the next run."""
+        lib.kc_clock(self._core, now_ns, instruction_ns)
 
-    @staticmethod
-    def _event(raw: Any) -> Event:
-        values = (raw.values[0], raw.values[1], raw.values[2], raw.values[3])
-        return Event(raw.sequence, raw.function, ProbeKind(raw.kind), raw.esp, raw.caller, values)
+    def stop_at_event(self, event: int) -> None:
+        """Runs end with `Reason.EVENT` where this event happens, in front of the instruction; 0 for never."""
+        lib.kc_stop_at_event(self._core, event)
+
+    def set_unwind_rules(self, rules: bytes, code: Sequence[tuple[int, int]]) -> None:
+        """Say how call stacks are walked.
+
+        Args:
+            rules: Packed `kc_rule`, ascending; where there is none, frame pointers are followed.
+            code: Ranges of addresses that hold code, 16 at most.
+        """
+        ranges = ffi.new("uint32_t[]", [bound for each in code for bound in each])
+        packed = ffi.from_buffer("kc_rule[]", rules)
+        if lib.kc_unwind(self._core, packed, len(packed), ranges, len(code)):
+            raise HostError(f"cannot take {len(packed)} unwind rules and {len(code)} ranges of code")
+
+    def stack_count(self) -> int:
+        """Call stacks met so far."""
+        count: int = lib.kc_stack_count(self._core)
+        return count
+
+    def stack(self, number: int) -> tuple[int, tuple[int, ...]]:
+        """The first call that had a stack, and its return addresses, innermost first."""
+        count, call = ffi.new("uint32_t *"), ffi.new("uint32_t *")
+        words = lib.kc_stack(self._core, number, count, call)
+        return call[0], tuple(ffi.unpack(words, count[0]))
+
+    def watch_word(self, physical: int, size: int) -> None:
+        """Keep the last write to *size* bytes, 1 to 4; 0 ends it. Runs are slower meanwhile."""
+        self._check(lib.kc_watch_word(self._core, physical, size))
+
+    def last_write(self) -> LastWrite | None:
+        """The last write to the watched word since `watch_word`."""
+        write = ffi.new("kc_write *")
+        lib.kc_last_write(self._core, write)
+        if not write.count:
+            return None
+        stack = self.stack(write.stack)[1] if write.stack else ()
+        return LastWrite(write.eip, write.event, write.before, write.after, stack)
+
+    def keep_steps(self, limit: int) -> None:
+        """Keep each instruction and access of the runs from now on, at most *limit*; 0 ends it. Runs are slow meanwhile."""
+        self._check(lib.kc_keep_steps(self._core, limit))
+
+    def steps(self) -> list[Step]:
+        """What was kept so far."""
+        count = ffi.new("uint32_t *")
+        steps = lib.kc_steps(self._core, count)
+        return [
+            Step(StepKind(each.kind), each.address, each.size, each.value)
+            for each in (steps[i] for i in range(count[0]))
+        ]
 
     def watch_begin(self) -> None:
         """Start to note the pages that the guest writes; calls nest."""
@@ -477,6 +620,12 @@ def kc_on_console(handle: object, number: int, data: Any, count: int) -> None:
 
 
 @_callback
-def kc_on_probe(handle: object, function: int, kind: int, esp: int, eax: int) -> int:
+def kc_on_probe(handle: object, number: int, kind: int, esp: int, eax: int) -> int:
     """See `CpuClient.on_probe`."""
-    return ffi.from_handle(handle).client.on_probe(function, kind, esp, eax)  # type: ignore[no-any-return]
+    return ffi.from_handle(handle).client.on_probe(number, kind, esp, eax)  # type: ignore[no-any-return]
+
+
+@_void
+def kc_on_calls(handle: object) -> None:
+    """See `CpuClient.on_calls`."""
+    ffi.from_handle(handle).client.on_calls()

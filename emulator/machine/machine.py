@@ -50,6 +50,8 @@ _IF = 0x200
 _EFLAGS = 0x2  # bit 1 is always set; interrupts are off
 _WORD = 0xFFFFFFFF
 
+EVENTS_MAX = 0xFFFFFFFF
+
 OUTPUT_KEPT = 16 << 20
 """Bytes of each console that `Machine.output` keeps; `on_output` gets all, however long a kernel talks."""
 
@@ -66,6 +68,7 @@ class Ending(Enum):
 
     EXIT = "exit"  # through the debug exit device
     HALTED = "halted"  # hlt with nothing left that could wake the CPU
+    EVENT = "event"  # at the event that `run` was asked to stop at
 
 
 class Outcome(NamedTuple):
@@ -142,6 +145,7 @@ class Machine:
     Attributes:
         memory: Physical memory.
         output: What the guest wrote so far, by console; of each the first `OUTPUT_KEPT` bytes.
+        on_calls_full: Takes the rows of recorded calls; set by `emulator.machine.recording`.
 
     Raises:
         BadImage: The kernel does not fit into *ram*.
@@ -173,6 +177,7 @@ class Machine:
         self._on_output = on_output
         self._exit_code: int | None = None
         self._probes: list[Callable[[int, int, int], int]] = []
+        self.on_calls_full: Callable[[], None] = _take_nothing
         self._map()
         self._load(command_line, modules)
         self._bus = PortBus(self.cpu, self._devices())
@@ -220,12 +225,20 @@ class Machine:
 
     # -- running -----------------------------------------------------------------------------------
 
-    def run(self, *, max_instructions: int | None = None, timeout_s: float | None = None) -> Outcome:
+    def run(
+        self,
+        *,
+        max_instructions: int | None = None,
+        timeout_s: float | None = None,
+        stop_at_event: int | None = None,
+    ) -> Outcome:
         """Run until the guest exits or halts for good.
 
         Args:
             max_instructions: Budget; counting makes the run about a third slower.
             timeout_s: Budget in seconds of the host.
+            stop_at_event: Number of an event of the recording (`emulator.machine.recording`). When a function's entry is
+                reached, the machine stands at its first instruction; after a return, behind the call.
 
         Raises:
             BudgetUsedUp: A budget is used up. The machine can go on with another call.
@@ -234,9 +247,11 @@ class Machine:
         """
         self._exit_code = None
         executed = 0
+        self.cpu.stop_at_event(stop_at_event or 0)
         with self.cpu.time_limit(timeout_s):
             while True:
                 left = None if max_instructions is None else max_instructions - executed
+                self.cpu.set_clock(self.interrupts.now_ns(), self.interrupts.instruction_ns)
                 stop = self._count_exactly(self.cpu.run(left, self.interrupts.slice()))
                 executed += stop.instructions
                 self.interrupts.ran(stop.instructions)
@@ -251,6 +266,8 @@ class Machine:
         match stop.reason:
             case Reason.ASKED if self._exit_code is not None:
                 return Outcome(Ending.EXIT, self._exit_code, stop.eip, stop.instructions)
+            case Reason.EVENT if self.cpu.event_count() < EVENTS_MAX:
+                return Outcome(Ending.EVENT, None, stop.eip, stop.instructions)
             case Reason.HALTED if stop.eip - 1 in _CALLS_END or not self._wakes():
                 return Outcome(Ending.HALTED, None, stop.eip, stop.instructions)
             case Reason.EXCEPTION if self._deliver_exception(stop):
@@ -285,10 +302,11 @@ class Machine:
 
     def _count_exactly(self, stop: Stop) -> Stop:
         """Count of a block that failed in the middle only what was executed."""
-        if stop.reason not in (Reason.UNMAPPED, Reason.EXCEPTION) or not stop.block_instructions:
+        if stop.reason not in (Reason.UNMAPPED, Reason.EXCEPTION, Reason.EVENT) or not stop.block_instructions:
             return stop
-        code = self._code(stop.block, stop.eip - stop.block)
-        done = instructions_before(code, stop.block, stop.eip)
+        last = stop.address if stop.reason is Reason.EVENT else stop.eip
+        code = self._code(stop.block, last - stop.block)
+        done = instructions_before(code, stop.block, last)
         return stop._replace(instructions=stop.instructions - stop.block_instructions + done)
 
     def _error(self, stop: Stop) -> GuestStopped:
@@ -423,13 +441,21 @@ class Machine:
         if self._on_output is not None:
             self._on_output(console, data)
 
-    def on_probe(self, function: int, kind: int, esp: int, eax: int) -> int:
+    def on_probe(self, number: int, kind: int, esp: int, eax: int) -> int:
         """A probe with a callback is reached."""
-        return self._probes[function](kind, esp, eax)
+        return self._probes[number](kind, esp, eax)
+
+    def on_calls(self) -> None:
+        """The rows of recorded calls are full."""
+        self.on_calls_full()
 
     def _exit(self, exit_code: int) -> None:
         self._exit_code = exit_code
         self.cpu.request_stop()
+
+
+def _take_nothing() -> None:
+    """Take no rows: nothing is recorded."""
 
 
 _DID = {Ending.EXIT: "exited", Ending.HALTED: "halted"}

@@ -1,69 +1,208 @@
-"""Recording: entries and exits of functions go into the core's event ring, without any Python in between."""
+"""Recording: calls of functions become rows of columns in the core, without any Python in between."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import UnknownFunction
+from emulator.loader.image import SegmentFlags
 from emulator.machine.cpu import ProbeAction, ProbeKind
 from emulator.machine.exits import find_exits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterator, Sequence
 
-    from emulator.machine.cpu import Event
+    from emulator.loader.image import KernelImage
+    from emulator.loader.symbols import Symbol
+    from emulator.machine.cpu import CallColumns, LateReturn
     from emulator.machine.machine import Machine
 
-DEFAULT_CAPACITY = 1 << 16
+ARGUMENTS_MAX = 6
+FUNCTIONS_MAX = 127
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A recording that has begun.
+class RecordedFunction(NamedTuple):
+    """A function to record.
 
     Attributes:
-        functions: Names; an event's `function` is the position in here.
+        name: Its symbol.
+        argument_count: Words on the stack to keep, at most `ARGUMENTS_MAX`.
+        out: Which of them, from 0, points to a word for a result; None: none.
+    """
+
+    name: str
+    argument_count: int = 0
+    out: int | None = None
+
+
+class RecordedCall(NamedTuple):
+    """One call of a recorded function.
+
+    Attributes:
+        number: From 1, in order of entry.
+        parent: Number of the recorded call that it is nested in; 0 for none.
+        depth: How many recorded calls it is nested in.
+        function: Position among the recorded functions.
+        arguments: As many words as the function has.
+        entered: Number of the event, from 1.
+        left: The same of its return; None when it did not return.
+        time_ns: Virtual time of the entry.
+        left_time_ns: And of the return.
+        result: EAX at the return.
+        out: The word that the function's `out` pointed to then.
+        esp: At entry: where the return address lies.
+        stack: Number of its call stack, see `Recording.stack`; 0 when it is not known.
+    """
+
+    number: int
+    parent: int
+    depth: int
+    function: int
+    arguments: tuple[int, ...]
+    entered: int
+    left: int | None
+    time_ns: int
+    left_time_ns: int | None
+    result: int | None
+    out: int | None
+    esp: int
+    stack: int
+
+
+@dataclass(slots=True)
+class Recording:
+    """A recording that goes on.
+
+    Attributes:
+        functions: What is recorded; a call's `function` is the position in here.
+        on_rows: Is called with full columns, which are empty again afterwards; None: they are forgotten, and only the
+            newest calls remain.
     """
 
     machine: Machine
-    functions: tuple[str, ...]
+    functions: tuple[RecordedFunction, ...]
+    on_rows: Callable[[CallColumns], None] | None
+    _stacks_taken: int = field(default=0, init=False)
 
     @property
-    def count(self) -> int:
-        """Events seen since the beginning, those that fell out of the ring included."""
+    def event_count(self) -> int:
+        """Entries and returns so far."""
         return self.machine.cpu.event_count()
 
-    def events(self) -> list[Event]:
-        """The newest events, as many as the ring holds, oldest first."""
-        return self.machine.cpu.events()
+    def flush(self) -> None:
+        """Hand over the rows there are, also when they are not full."""
+        if self.on_rows is not None:
+            self.on_rows(self.machine.cpu.calls_now())
+            self.machine.cpu.calls_taken()
+
+    def late_returns(self) -> list[LateReturn]:
+        """For `on_rows`: returns of calls whose rows were handed over before."""
+        return self.machine.cpu.calls_late()
+
+    def new_stacks(self) -> Iterator[tuple[int, int]]:
+        """For `on_rows`: the call stacks met since it was asked last, and the first call of each."""
+        count = self.machine.cpu.stack_count()
+        for number in range(self._stacks_taken + 1, count + 1):
+            yield number, self.machine.cpu.stack(number)[0]
+        self._stacks_taken = count
+
+    def stack(self, number: int) -> tuple[int, ...]:
+        """Return addresses of a call stack, innermost first."""
+        return self.machine.cpu.stack(number)[1] if number else ()
+
+    def calls(self) -> list[RecordedCall]:
+        """The calls that are in the columns now, in order of entry."""
+        columns = self.machine.cpu.calls_now()
+        return [self._call(columns, row) for row in range(columns.rows)]
+
+    def _call(self, columns: CallColumns, row: int) -> RecordedCall:
+        value = columns.value
+        function = value("function", row)
+        recorded = self.functions[function]
+        returned = bool(value("returned", row))
+        return RecordedCall(
+            number=columns.first_call + row,
+            parent=value("parent", row),
+            depth=value("depth", row),
+            function=function,
+            arguments=tuple(value(f"arg{i}", row) for i in range(recorded.argument_count)),
+            entered=value("entered", row),
+            left=value("left", row) if returned else None,
+            time_ns=value("time_ns", row),
+            left_time_ns=value("left_time_ns", row) if returned else None,
+            result=value("result", row) if returned else None,
+            out=value("out", row) if returned and recorded.out is not None else None,
+            esp=value("esp", row),
+            stack=value("stack", row),
+        )
 
 
-def record(machine: Machine, functions: Iterable[str], capacity: int = DEFAULT_CAPACITY) -> Recording:
-    """Record every entry and exit of some functions of the guest from now on.
+def record(
+    machine: Machine,
+    functions: Sequence[RecordedFunction],
+    on_rows: Callable[[CallColumns], None] | None = None,
+) -> Recording:
+    """Record the calls of some functions of the guest from now on.
+
+    A function that leaves by a jump to another one ends with that one. A function that a model stands in for, or one
+    that never returns, can be recorded like any other. A machine has one recording; a new one ends the one before.
 
     Args:
-        machine: Whose guest.
-        functions: Their symbols.
-        capacity: Events kept, a power of two; older ones are overwritten.
+        machine: Whose guest. Attach its layers first.
+        functions: At most `FUNCTIONS_MAX`.
+        on_rows: See `Recording`.
 
     Raises:
         UnknownFunction: The kernel has no such symbol.
-        UnsupportedFunction: A function's end cannot be found.
-        ValueError: *capacity* is no power of two.
+        UnsupportedFunction: There is no code at a symbol.
+        ValueError: There are too many functions or arguments.
     """
-    if capacity < 1 or capacity & (capacity - 1):
-        raise ValueError(f"a ring of {capacity} events: the capacity must be a power of two")
-    names = tuple(functions)
-    symbols = [machine.image.symbol(name) for name in names]
-    probes = []
-    for number, (name, symbol) in enumerate(zip(names, symbols, strict=True)):
-        if symbol is None:
-            raise UnknownFunction(machine.image.path, name)
-        probes.append((symbol.address, number, ProbeKind.ENTRY))
-        probes.extend((address, number, ProbeKind.EXIT) for address in find_exits(machine.image, symbol))
-    machine.cpu.set_ring(capacity)
+    if len(functions) > FUNCTIONS_MAX:
+        raise ValueError(f"{len(functions)} functions cannot be recorded at once, {FUNCTIONS_MAX} can")
+    for function in functions:
+        if not 0 <= function.argument_count <= ARGUMENTS_MAX:
+            raise ValueError(f"{function.name}: {function.argument_count} arguments, not 0 to {ARGUMENTS_MAX}")
+    symbols = [_symbol(machine, function) for function in functions]
+    probes = _probes(machine, symbols)
+    recording = Recording(machine, tuple(functions), on_rows)
+    cpu = machine.cpu
+    cpu.set_unwind_rules(b"", _code_ranges(machine.image))
+    cpu.record_calls(
+        [
+            (symbol.address, symbol.address + symbol.size, each.argument_count, -1 if each.out is None else each.out)
+            for each, symbol in zip(functions, symbols, strict=True)
+        ]
+    )
+    cpu.hand_over_calls(on_rows is not None)
+    machine.on_calls_full = recording.flush
     for address, number, kind in probes:
-        machine.cpu.add_probe(address, number, kind, ProbeAction.RECORD)
-    machine.cpu.flush_code()
-    return Recording(machine, names)
+        cpu.add_probe(address, number, kind, ProbeAction.RECORD)
+    cpu.flush_code()
+    return recording
+
+
+def _symbol(machine: Machine, function: RecordedFunction) -> Symbol:
+    symbol = machine.image.symbol(function.name)
+    if symbol is None:
+        raise UnknownFunction(machine.image.path, function.name)
+    return symbol
+
+
+def _probes(machine: Machine, functions: Sequence[Symbol]) -> list[tuple[int, int, ProbeKind]]:
+    """Entries, and each place where one of the functions may end, once."""
+    entries = [(function.address, number, ProbeKind.ENTRY) for number, function in enumerate(functions)]
+    exits = {address for function in functions for address in find_exits(machine.image, function)}
+    # An exit can be an entry, too: the ret in place of a modelled function. It is entered first.
+    return [*entries, *((address, 0, ProbeKind.EXIT) for address in sorted(exits))]
+
+
+def _code_ranges(image: KernelImage) -> list[tuple[int, int]]:
+    """Where the kernel's code is linked, and where it is loaded: before paging it may run there."""
+    ranges = {
+        (start, start + segment.size)
+        for segment in image.segments
+        if segment.flags & SegmentFlags.X
+        for start in (segment.virtual, segment.physical)
+    }
+    return sorted(ranges)[:16]

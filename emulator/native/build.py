@@ -7,13 +7,17 @@ from pathlib import Path
 from cffi import FFI
 
 NATIVE = Path(__file__).parent
-SOURCES = ("core.c", "interpose.c", "interrupts.c", "limits.c", "mmu.c", "ram.c", "ports.c", "probes.c")
+SOURCES = (
+    *("core.c", "interpose.c", "interrupts.c", "limits.c", "mmu.c", "ram.c", "ports.c"),
+    *("probes.c", "calls.c", "stacks.c", "writes.c", "steps.c"),
+)
 CALLBACKS = """
 extern "Python" {
     uint32_t kc_on_port_read(void *handle, uint32_t port, int32_t size);
     void kc_on_port_write(void *handle, uint32_t port, int32_t size, uint32_t value);
     void kc_on_console(void *handle, uint32_t number, const uint8_t *bytes, uint32_t count);
-    uint32_t kc_on_probe(void *handle, uint32_t function, uint32_t kind, uint32_t esp, uint32_t eax);
+    uint32_t kc_on_probe(void *handle, uint32_t number, uint32_t kind, uint32_t esp, uint32_t eax);
+    void kc_on_calls(void *handle);
 }
 void kc_connect(void);
 """
@@ -23,9 +27,10 @@ static uint32_t kc_on_port_read(void *, uint32_t, int32_t);
 static void kc_on_port_write(void *, uint32_t, int32_t, uint32_t);
 static void kc_on_console(void *, uint32_t, const uint8_t *, uint32_t);
 static uint32_t kc_on_probe(void *, uint32_t, uint32_t, uint32_t, uint32_t);
+static void kc_on_calls(void *);
 static void kc_connect(void)
 {
-    static const kc_python callbacks = {kc_on_port_read, kc_on_port_write, kc_on_console, kc_on_probe};
+    static const kc_python callbacks = {kc_on_port_read, kc_on_port_write, kc_on_console, kc_on_probe, kc_on_calls};
     kc_set_python(&callbacks);
 }
 """

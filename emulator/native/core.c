@@ -128,6 +128,9 @@ void kc_delete(kc *m)
     if (m->uc)
         U.uc_close(m->uc);
     kc_probes_free(m);
+    kc_calls_free(m);
+    kc_stacks_free(m);
+    kc_steps_free(m);
     kc_ports_free(m);
     kc_mmu_free(m);
     kc_ram_free(m);
@@ -171,6 +174,7 @@ void kc_set_registers(kc *m, const kc_registers *in)
     for (int i = 0; i < GENERAL; i++)
         pointers[i] = (void *)&fields[i];
     U.uc_reg_write_batch(m->uc, register_ids, pointers, GENERAL);
+    m->now.at_probe = false;
 }
 
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
@@ -223,11 +227,12 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
         kc_end(m, KC_INSTRUCTIONS); /* the check at the start of the block comes after this hook: it is not executed */
         return;
     }
-    if (m->irq_pending && kc_irq_possible(m)) {
+    if (m->inside_block) { /* no block would begin here, had the run not been stopped in the middle of one */
+        m->inside_block = false;
+    } else if (m->irq_pending && kc_irq_possible(m)) {
         kc_end(m, KC_IRQ);
         return;
-    }
-    if (m->executed >= m->slice) {
+    } else if (m->executed >= m->slice) {
         kc_end(m, KC_SLICE);
         return;
     }
@@ -280,7 +285,7 @@ static int emulate(kc *m, size_t count)
 /* Run at full speed, to the end or to the first block at which less than a block's worth of the budget is left. */
 static int emulate_fast(kc *m)
 {
-    struct interposed before = kc_interpose(m, !m->reference);
+    struct interposed before = kc_interpose(m, !m->reference && !m->stops_exactly);
     int error = emulate(m, 0);
     kc_interpose_restore(before);
     return error;
@@ -303,6 +308,36 @@ static int emulate_exactly(kc *m, size_t count)
     kc_flush_code(m);
     m->one_by_one = false;
     kc_interpose_restore(before);
+    return error;
+}
+
+/* Execute one instruction whose probes have been reached before. */
+static int step_over_probes(kc *m)
+{
+    m->probes_off = true;
+    int error = emulate_exactly(m, 1);
+    m->probes_off = false;
+    return error;
+}
+
+/* A run that an event ended: at a function's entry it stays there, at a ret it goes on to the caller. */
+static int finish_event(kc *m)
+{
+    uint32_t block = m->last_block, block_count = m->last_block_count;
+    int error = 0;
+
+    m->stop.address = kc_reg(m, UC_X86_REG_EIP);
+    if (m->event_is_exit) {
+        m->stop.reason = KC_RUNNING;
+        error = step_over_probes(m);
+        m->last_block = block;
+        m->last_block_count = block_count;
+        if (!error && m->stop.reason == KC_RUNNING)
+            m->stop.reason = KC_EVENT;
+    } else {
+        m->now.at_probe = true;
+        m->now.probe_eip = m->stop.address;
+    }
     return error;
 }
 
@@ -386,9 +421,16 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     if (max_instructions || slice)
         counting_start(m);
     kc_run_mark(m, true);
-    int error = 0;
+    bool stepped = m->now.at_probe && m->now.probe_eip == kc_reg(m, UC_X86_REG_EIP);
+    int error = stepped ? step_over_probes(m) : 0;
+    m->now.at_probe = false;
+    m->inside_block = stepped && kc_reg(m, UC_X86_REG_EIP) == m->last_end;
+    if (!max_instructions && !slice)
+        m->executed = 0; /* not counted */
     if (m->timed_out)
         m->stop.reason = KC_TIME;
+    else if (error || m->stop.reason != KC_RUNNING || (stepped && is_halted(m)))
+        ; /* that instruction was the last one */
     else if (!max_instructions || max_instructions > 2 * TAIL)
         error = emulate_fast(m);
     else
@@ -399,11 +441,13 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
         if (!error && m->stop.reason == KC_RUNNING && m->executed == max_instructions && !is_halted(m))
             m->stop.reason = KC_INSTRUCTIONS;
     }
+    if (m->stop.reason == KC_EVENT)
+        error = finish_event(m);
     kc_run_mark(m, false);
     if (took_sigint)
         kc_sigint_give_back();
     finish(m, error);
-    m->stop.instructions = m->executed;
+    m->stop.instructions = max_instructions || slice ? m->executed : 0;
     m->stop.block = m->last_block;
     m->stop.block_instructions = m->last_block_count;
     kc_console_flush(m);

@@ -1,7 +1,7 @@
 /* The native core, as Python sees it (cffi reads the part between the markers).
  *
  * One `kc` is one emulated PC: a Unicorn engine, its physical RAM, and what must not run in Python:
- * TLB fills, port I/O, function probes, budgets, snapshots of RAM. Policy stays in Python.
+ * TLB fills, port I/O, function probes, the record of calls, budgets, snapshots of RAM. Policy stays in Python.
  */
 #ifndef KMEMU_CORE_H
 #define KMEMU_CORE_H
@@ -24,6 +24,7 @@ enum kc_reason {
     KC_UNMAPPED,      /* access to physical memory that is not there: address, access */
     KC_SLICE,         /* the slice is over: at a block's start, no instruction of it was executed */
     KC_IRQ,           /* an interrupt is pending and the guest takes it now: at a block's start */
+    KC_EVENT,         /* the event asked for with kc_stop_at_event(), or the last that has a number */
     KC_FAILED         /* Unicorn gave up for another reason: uc_error */
 };
 
@@ -34,7 +35,7 @@ typedef struct {
     uint32_t eip;
     uint32_t vector;
     uint32_t error_code; /* of #PF; other exceptions: 0 */
-    uint32_t address;    /* physical page for KC_UNMAPPED, linear page for #PF */
+    uint32_t address;    /* physical page for KC_UNMAPPED, linear page for #PF, the event's instruction for KC_EVENT */
     uint32_t linear;     /* the linear page in both cases */
     int32_t access;      /* enum kc_access */
     int32_t uc_error;
@@ -133,27 +134,90 @@ void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_console_flush(kc *m);
 
-/* -- probes and the event ring: probes.c -------------------------------------------------------- */
+/* -- probes: probes.c --------------------------------------------------------------------------- */
 
 enum kc_probe_kind { KC_ENTRY, KC_EXIT };
 enum kc_probe_action { KC_RECORD = 1, KC_TELL = 2, KC_REPLACE = 4 };
 
-typedef struct {
-    uint64_t sequence;
-    uint32_t function;  /* the number given at kc_probe_add */
-    uint32_t kind;      /* enum kc_probe_kind */
-    uint32_t esp;       /* at entry and at the ret: the return address lies there */
-    uint32_t caller;    /* return address */
-    uint32_t values[4]; /* entry: the first four stack arguments; exit: EAX, 0, 0, 0 */
-} kc_event;
+/* Watch one instruction. `number` is that of a recorded function, or what the Python callback is told. actions: bits of
+ * kc_probe_action. Returns a Unicorn error or 0. */
+int kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions);
 
-/* Watch one instruction. actions: bits of kc_probe_action. Returns a Unicorn error or 0. */
-int kc_probe_add(kc *m, uint32_t address, uint32_t function, int kind, int actions);
-/* Keep the newest `capacity` events (a power of two); 0 ends the recording. */
-int kc_ring(kc *m, uint32_t capacity);
-/* Events recorded so far; those still in the ring are [max(0, count - capacity), count). */
-uint64_t kc_ring_count(kc *m);
-const kc_event *kc_ring_events(kc *m);
+/* -- recorded calls: calls.c -------------------------------------------------------------------- */
+
+enum { KC_ROWS = 32768, KC_ARGUMENTS = 6, KC_FUNCTIONS = 127 };
+
+typedef struct {
+    uint32_t start, end;   /* its code */
+    int8_t arguments, out; /* words of arguments, and which of them points to a word for a result; -1: none */
+} kc_function;
+
+/* Calls in order of entry, as columns. Events (entries and exits) and calls are numbered from 1. */
+typedef struct {
+    uint32_t first_call, rows;
+    uint64_t time_ns[KC_ROWS], left_time_ns[KC_ROWS]; /* virtual */
+    uint32_t parent[KC_ROWS];                 /* the recorded call that it is nested in; 0: none */
+    uint32_t entered[KC_ROWS], left[KC_ROWS]; /* numbers of events; left is 0 while it has not returned */
+    uint32_t arguments[KC_ARGUMENTS][KC_ROWS], result[KC_ROWS] /* EAX */, out[KC_ROWS];
+    uint32_t esp[KC_ROWS];                      /* at entry: the return address lies there */
+    uint32_t stack[KC_ROWS];                    /* see kc_stack() */
+    uint8_t depth[KC_ROWS], function[KC_ROWS], returned[KC_ROWS];
+} kc_calls;
+
+/* A call that returned after its row was handed over. */
+typedef struct { uint64_t left_time_ns; uint32_t call, left, result, out; } kc_late;
+
+/* Record calls of `count` functions from now on, numbered as in the array; 0 ends the recording. -1: no memory. */
+int kc_record(kc *m, const kc_function *functions, uint32_t count);
+/* The rows since the last hand-over. Full, they are handed over to Python; at any other time by whoever asks. */
+const kc_calls *kc_calls_now(kc *m);
+const kc_late *kc_calls_late(kc *m, uint32_t *count);
+void kc_calls_taken(kc *m);
+/* Whether full rows are handed over; else the oldest are forgotten. */
+void kc_calls_hand_over(kc *m, bool yes);
+uint32_t kc_events(kc *m);
+/* Virtual time: what an event gets is `now` plus `instruction_ns` for each instruction of the run (if they are counted). */
+void kc_clock(kc *m, uint64_t now_ns, uint32_t instruction_ns);
+/* Runs end with KC_EVENT at this event: in front of the function's first instruction, or behind its ret. 0: never.
+ * From the first such request on, translated code is slower. */
+void kc_stop_at_event(kc *m, uint32_t event);
+
+/* -- call stacks: stacks.c ---------------------------------------------------------------------- */
+
+enum { KC_FRAMES = 64, KC_CODE_RANGES = 16 };
+
+/* How to leave a frame, from `start` up to the next rule. The return address lies at CFA - 4. */
+typedef struct {
+    uint32_t start;
+    int32_t cfa_offset, ebp_offset; /* of the CFA; the caller's EBP at CFA + ebp_offset, 0: still in EBP */
+    uint32_t cfa_register;          /* 0: not known, 1: ESP, 2: EBP */
+} kc_rule;
+/* Rules in ascending order, and the ranges [start, end) in which code lies. -1: no memory, or too many ranges. */
+int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *ranges, uint32_t range_count);
+/* Stacks met so far; they are numbered from 1. */
+uint32_t kc_stack_count(kc *m);
+/* Return addresses, innermost first, and how many; `call` is the first call with this stack. */
+const uint32_t *kc_stack(kc *m, uint32_t stack, uint32_t *count, uint32_t *call);
+
+/* -- who wrote a word: writes.c ----------------------------------------------------------------- */
+
+typedef struct {
+    uint32_t eip, event; /* the event before it; 0: none yet */
+    uint32_t before, after, stack; /* of the bytes watched, little-endian */
+    uint64_t count;      /* of writes; 0: the rest says nothing */
+} kc_write;
+/* Keep the last write to [physical, physical + size), size 1 to 4, of the runs from now on; size 0 ends it. */
+int kc_watch_word(kc *m, uint32_t physical, uint32_t size);
+void kc_last_write(kc *m, kc_write *out);
+
+/* -- what a piece of code does: steps.c --------------------------------------------------------- */
+
+enum kc_step_kind { KC_INSTRUCTION, KC_LOAD, KC_STORE };
+/* An instruction (address: linear, size: its length), or an access of the instruction before (address: physical). */
+typedef struct { uint64_t value; uint32_t address; uint16_t size; uint16_t kind; } kc_step;
+/* Keep the steps of the runs from now on, at most `limit` of them; 0 ends it. Runs are much slower meanwhile. */
+int kc_keep_steps(kc *m, uint32_t limit);
+const kc_step *kc_steps(kc *m, uint32_t *count);
 /* cdef end */
 
 /* Called into Python (declared as extern "Python" in build.py). */
@@ -161,7 +225,8 @@ typedef struct {
     uint32_t (*port_read)(void *handle, uint32_t port, int32_t size);
     void (*port_write)(void *handle, uint32_t port, int32_t size, uint32_t value);
     void (*console)(void *handle, uint32_t number, const uint8_t *bytes, uint32_t count);
-    uint32_t (*probe)(void *handle, uint32_t function, uint32_t kind, uint32_t esp, uint32_t eax);
+    uint32_t (*probe)(void *handle, uint32_t number, uint32_t kind, uint32_t esp, uint32_t eax);
+    void (*calls)(void *handle);
 } kc_python;
 void kc_set_python(const kc_python *callbacks);
 

@@ -107,6 +107,7 @@ void kc_interpose_find_registers(kc *m)
     kc_reg(m, UC_X86_REG_ESP);
     m->esp = last_state ? register_in(m, last_state, UC_X86_REG_ESP) : NULL;
     m->eax = last_state ? register_in(m, last_state, UC_X86_REG_EAX) : NULL;
+    m->ebp = last_state ? register_in(m, last_state, UC_X86_REG_EBP) : NULL;
 }
 
 struct interposed kc_interpose(kc *m, bool fast)

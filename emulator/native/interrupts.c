@@ -46,7 +46,7 @@ int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t e
     if (r.cs & 3)
         return KC_OTHER_RING; /* would need the stack of the TSS */
 
-    uint32_t esp = r.esp;
+    uint32_t esp = r.esp, eip = r.eip;
     if (!push(m, &esp, r.eflags) || !push(m, &esp, r.cs) || !push(m, &esp, r.eip) ||
         (has_error_code && !push(m, &esp, error_code)))
         return KC_NO_STACK;
@@ -57,6 +57,7 @@ int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t e
         r.eflags &= ~(uint32_t)FLAG_IF;
     if (selector != r.cs && U.uc_reg_write(m->uc, UC_X86_REG_CS, &selector))
         return KC_NO_GATE;
+    kc_interrupt_pushed(m, has_error_code ? esp + 4 : esp, eip);
     kc_set_registers(m, &r);
     return KC_ENTERED;
 }

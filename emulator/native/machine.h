@@ -29,22 +29,41 @@ extern kc_python python;
 
 struct port { uint8_t out, out_value, in, in_value; };
 
-struct probe { kc *machine; struct probe *next; /* at the same hash */ uint32_t address, function; uint16_t kind, actions; };
+struct probe { kc *machine; struct probe *next; /* at the same hash */ uint32_t address, number; uint16_t kind, actions; };
 
 struct page { uint32_t number; uint8_t *bytes; };
 
 /* Pages and what they held, by page number. */
 struct page_list { struct page *pages; uint32_t count, capacity; };
 
+/* A call that has not returned. */
+struct open_call { uint32_t call, esp, caller, out_address; uint8_t function, depth; };
+
+/* How far the record of calls is. */
+struct progress {
+    uint32_t events, calls, open_count, open_capacity;
+    struct open_call *open; /* in order of entry */
+    bool at_probe;          /* stopped at an event: the probes of the instruction at probe_eip have been reached already */
+    uint32_t probe_eip;
+};
+
 struct snapshot {
     uc_context *cpu;
     uint64_t time_stamp;
+    struct progress calls;
     struct page_list undo; /* pages that differ in the next snapshot further in, as they are in this one */
 };
 
 struct watch { struct page_list touched; };
 
+struct stack { uint32_t hash, first, call; uint16_t count; };
+
+/* A frame that kc_deliver() has pushed: where EIP lies in it, and its value. */
+struct pushed { uint32_t at, eip; };
+
 #define PROBE_SLOTS 1024
+#define RULE_SLOTS 4096
+#define PUSHED 64
 #define FILLS 64
 #define TIME_STAMP_STEP 1000
 #define CONSOLE_SIZE 4096
@@ -85,11 +104,12 @@ struct kc {
     uint64_t budget, slice, executed; /* instructions */
     bool irq_pending;
     uint64_t time_stamp;       /* rdtsc */
-    const uint32_t *esp, *eax; /* where the CPU keeps them, or NULL where that is not known */
+    const uint32_t *esp, *eax, *ebp; /* where the CPU keeps them, or NULL where that is not known */
     bool in_out;               /* the run ended at an `out` */
     bool one_by_one;           /* counted by on_instruction(), not by on_block() */
     uint32_t last_instruction, last_block, last_block_count;
     uint32_t last_end; /* address behind what was counted last */
+    bool inside_block; /* the next block is the rest of one */
     struct { uint32_t pc, icount; } *blocks;
 
     /* ports.c */
@@ -100,9 +120,37 @@ struct kc {
 
     /* probes.c */
     struct probe *probes[PROBE_SLOTS];
-    kc_event *ring;
-    uint32_t ring_capacity;
-    uint64_t ring_count;
+
+    /* calls.c */
+    kc_calls *calls; /* NULL: not recording */
+    kc_function functions[KC_FUNCTIONS];
+    struct progress now;
+    kc_late *late;
+    uint32_t late_count, late_capacity, stop_event;
+    bool hand_over, stops_exactly; /* translated with checks in the middle of blocks */
+    bool probes_off, event_is_exit;
+    uint64_t clock_ns;
+    uint32_t instruction_ns;
+
+    /* stacks.c */
+    kc_rule *rules;
+    uint32_t rule_count, code_ranges[KC_CODE_RANGES][2], code_range_count;
+    struct { uint32_t pc; const kc_rule *rule; } rule_slots[RULE_SLOTS];
+    struct stack *stacks; /* [0] is not used */
+    uint32_t stack_count, stack_capacity, *stack_slots, stack_slot_count;
+    uint32_t *stack_words, stack_word_count, stack_word_capacity;
+    struct pushed pushed[PUSHED];
+    uint32_t pushed_count;
+
+    /* writes.c */
+    uc_hook word_hook;
+    uint32_t word_at, word_size;
+    kc_write last_write;
+
+    /* steps.c */
+    uc_hook step_hooks[2];
+    kc_step *steps;
+    uint32_t step_count, step_limit;
 };
 
 /* core.c */
@@ -122,7 +170,7 @@ void *kc_interpose_load(const char *library);
 struct interposed { kc *machine; bool fast; };
 struct interposed kc_interpose(kc *m, bool fast);
 void kc_interpose_restore(struct interposed before);
-/* Find out where the CPU keeps ESP and EAX; once, when it is made. */
+/* Find out where the CPU keeps ESP, EAX and EBP; once, when it is made. */
 void kc_interpose_find_registers(kc *m);
 
 /* mmu.c */
@@ -159,6 +207,33 @@ int kc_ports_init(kc *m);
 void kc_ports_free(kc *m);
 void kc_probes_free(kc *m);
 void kc_probes_reached(kc *m, uint32_t address);
+/* Probes that record have nothing to do any more. */
+void kc_probes_stop_recording(kc *m);
+
+/* calls.c */
+void kc_call_entered(kc *m, uint32_t function, uint32_t esp);
+void kc_call_left(kc *m, uint32_t esp);
+int kc_progress_copy(struct progress *to, const struct progress *from);
+void kc_progress_return(kc *m, const struct progress *to);
+void kc_calls_free(kc *m);
+
+/* stacks.c */
+/* A walk up the stack: return addresses, innermost first, and where they lie. */
+struct walked {
+    uint32_t count, frames[KC_FRAMES], slots[KC_FRAMES];
+    bool sure; /* by rules only, to the end */
+};
+/* From a function's entry. */
+void kc_stack_at_entry(kc *m, uint32_t esp, struct walked *out);
+/* From any instruction: it is the first frame, its address + 1 as if it were a return address. */
+void kc_stack_at(kc *m, uint32_t eip, struct walked *out);
+/* The number of a stack; `call` is noted if it is a new one. 0: no memory. */
+uint32_t kc_stack_number(kc *m, const struct walked *walked, uint32_t call);
+void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip);
+void kc_stacks_free(kc *m);
+
+/* steps.c */
+void kc_steps_free(kc *m);
 
 static inline uint32_t kc_reg(kc *m, int id)
 {
@@ -167,11 +242,31 @@ static inline uint32_t kc_reg(kc *m, int id)
     return value;
 }
 
+static inline uint32_t kc_esp(kc *m) { return m->esp ? *m->esp : kc_reg(m, UC_X86_REG_ESP); }
+static inline uint32_t kc_eax(kc *m) { return m->eax ? *m->eax : kc_reg(m, UC_X86_REG_EAX); }
+static inline uint32_t kc_ebp(kc *m) { return m->ebp ? *m->ebp : kc_reg(m, UC_X86_REG_EBP); }
+
 static inline uint32_t kc_load32(const kc *m, uint64_t physical)
 {
     uint32_t value;
     __builtin_memcpy(&value, m->memory + physical, sizeof value);
     return value;
+}
+
+/* Copy `count` words that lie at a linear address; words that are not mapped read as 0. */
+static inline void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t count)
+{
+    int64_t at = kc_translate_used(m, linear);
+    bool one_page = (linear & PAGE_MASK) + 4 * count <= PAGE_SIZE;
+
+    if (one_page && at >= 0 && (uint64_t)at + 4 * count <= m->memory_end) {
+        __builtin_memcpy(out, m->memory + at, 4 * count);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        at = kc_translate(m, linear + 4 * i);
+        out[i] = at < 0 || (uint64_t)at + 4 > m->memory_end ? 0 : kc_load32(m, (uint64_t)at);
+    }
 }
 
 #endif

@@ -160,8 +160,13 @@ int kc_snapshot(kc *m)
     struct snapshot *s = &m->snapshots[m->depth];
     if (U.uc_context_alloc(m->uc, &s->cpu))
         return -1;
+    if (kc_progress_copy(&s->calls, &m->now)) {
+        U.uc_context_free(s->cpu);
+        return -1;
+    }
     if (U.uc_context_save(m->uc, s->cpu) || for_each_changed_page(m, page_commit)) {
         U.uc_context_free(s->cpu);
+        free(s->calls.open);
         return -1;
     }
     madvise(m->memory, m->memory_end, MADV_DONTNEED);
@@ -213,6 +218,7 @@ static void snapshots_forget(kc *m, int depth)
     while (m->depth > depth) {
         struct snapshot *s = &m->snapshots[--m->depth];
         U.uc_context_free(s->cpu);
+        free(s->calls.open);
         kc_page_list_clear(&s->undo);
     }
 }
@@ -234,6 +240,7 @@ int kc_reset(kc *m, int depth)
     kc_fills_forget(m);
     kc_paging_read(m);
     m->time_stamp = m->snapshots[depth].time_stamp;
+    kc_progress_return(m, &m->snapshots[depth].calls);
     return 0;
 }
 

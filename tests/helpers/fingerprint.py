@@ -12,22 +12,21 @@ import sys
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Machine
-from emulator.machine.recording import record
+from emulator.machine.recording import RecordedFunction, record
 
 FUNCTIONS = ("kmalloc", "kfree", "alloc_frame", "alloc_frames", "free_frame", "free_frames", "memset")
-CAPACITY = 1 << 17
 
 
 def fingerprint(name: str, command_line: str) -> dict[str, str]:
-    """Return the end of a run: outcome, registers, and digests of all events, of all RAM and of the output."""
+    """Return the end of a run: outcome, registers, and digests of all calls, of all RAM and of the output."""
     machine = Machine(KernelImage.read(resolve(f"firmware:{name}")), command_line=command_line)
-    recording = record(machine, FUNCTIONS, CAPACITY)
+    recorded = WholeRecording(machine, FUNCTIONS)
     outcome = machine.run(timeout_s=60)
     return {
         "outcome": repr(outcome),
         "registers": repr(machine.cpu.registers()),
-        "event count": str(recording.count),
-        "events": _digest(repr(recording.events()).encode()),
+        "event count": str(recorded.recording.event_count),
+        "calls": _digest(repr(recorded.named()).encode()),
         "memory": _digest(machine.memory.read(0, len(machine.memory))),
         "text": "".join(_digest(machine.output[console]) for console in Console),
     }

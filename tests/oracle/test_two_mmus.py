@@ -9,8 +9,8 @@ import pytest
 from emulator.loader.builtin import KERNELS, resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Machine
-from emulator.machine.recording import record
 from tests.helpers.kernels import BTRON
+from tests.helpers.recorded import WholeRecording
 
 ALLOCATORS = ("kmalloc", "kfree", "alloc_frame", "alloc_frames", "free_frame", "free_frames")
 BTRON_ALLOCATORS = ("pmem_alloc", "pmem_free", "kmem_alloc", "kmem_free", "mpl_get", "mpl_release")
@@ -20,14 +20,14 @@ COMMAND_LINES = {"stress": "calls=40000", "btron_stress": "calls=5000"}
 def ended(name: str, mmu: Literal["fast", "reference"]) -> dict[str, object]:
     command_line = COMMAND_LINES.get(name, "")
     machine = Machine(KernelImage.read(resolve(f"firmware:{name}")), command_line=command_line, mmu=mmu)
-    recording = record(machine, BTRON_ALLOCATORS if name in BTRON else ALLOCATORS, 1 << 16)
+    recorded = WholeRecording(machine, BTRON_ALLOCATORS if name in BTRON else ALLOCATORS)
     outcome = machine.run(timeout_s=60)
     return {
         "exit code": outcome.exit_code,
         "eip": outcome.eip,
         "registers": machine.cpu.registers(),
         "text": [bytes(machine.output[console]) for console in Console],
-        "events": recording.events(),
+        "calls": recorded.named(),
         "memory": machine.memory.read(0, len(machine.memory)),
     }
 
@@ -37,4 +37,4 @@ def test_both_mmus_end_alike(name: str) -> None:
     fast, reference = ended(name, "fast"), ended(name, "reference")
     for what, value in fast.items():
         assert value == reference[what], what
-    assert fast["events"]
+    assert fast["calls"]

@@ -1,0 +1,133 @@
+"""Recording a run into a trace: what the core collects becomes chunks of the file, while the kernel runs."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from typing import TYPE_CHECKING
+
+from emulator.machine.recording import RecordedFunction, record
+from emulator.trace.events import Frame
+from emulator.trace.header import TracedSegment, TraceHeader
+from emulator.trace.schema import fixed_columns
+from emulator.trace.trace_file import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from emulator.loader.image import KernelImage
+    from emulator.loader.profile import Profile, TracedFunction
+    from emulator.machine.cpu import CallColumns
+    from emulator.machine.machine import Machine
+    from emulator.trace.trace_file import TraceWriter
+
+_MADE_BY_THE_WRITER = ("call",)
+
+
+class TraceRecorder:
+    """Records the calls of a profile's functions from now on; use one for each machine.
+
+    Args:
+        machine: Whose guest. Attach its layers first.
+        profile: Functions that the kernel has.
+        writer: Gets the calls.
+        on_progress: Is told the number of the last event after each chunk.
+
+    Raises:
+        UnknownFunction: The kernel lacks a function.
+        UnsupportedFunction: There is no code at a function's symbol.
+
+    Attributes:
+        recording: The recording beneath.
+        calls: Calls written so far.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        profile: Profile,
+        writer: TraceWriter,
+        on_progress: Callable[[int], None] = lambda _event: None,
+    ) -> None:
+        self._writer = writer
+        self._on_progress = on_progress
+        self._columns = [name for name, _ in fixed_columns(profile) if name not in _MADE_BY_THE_WRITER]
+        self._frame = frames_of(machine.image)
+        self.calls = 0
+        self.recording = record(machine, recorded_functions(profile), self._take)
+
+    def finish(self) -> None:
+        """Write what is left.
+
+        Raises:
+            TraceNotWritten: The file cannot be written. A run that is going on ends with the same.
+        """
+        self.recording.flush()
+
+    def _take(self, columns: CallColumns) -> None:
+        self.calls += columns.rows
+        if columns.rows:
+            buffers = {name: columns.buffer(name) for name in self._columns}
+            self._writer.write(Chunk(columns.first_call, columns.rows, buffers, self._definitions(columns)))
+        for late in self.recording.late_returns():
+            self._writer.amend(late.call, late.result, late.out, late.left, late.left_time_ns)
+        self._on_progress(self.recording.event_count)
+
+    def _definitions(self, columns: CallColumns) -> list[tuple[int, tuple[Frame, ...]]]:
+        stack = self.recording.stack
+        return [
+            (call - columns.first_call, tuple(map(self._frame, stack(number))))
+            for number, call in self.recording.new_stacks()
+        ]
+
+
+def recorded_functions(profile: Profile) -> list[RecordedFunction]:
+    """What of a profile's functions is to be recorded."""
+
+    def recorded(function: TracedFunction) -> RecordedFunction:
+        return RecordedFunction(function.name, len(function.parameters), function.out)
+
+    return [recorded(function) for function in profile.functions]
+
+
+def frames_of(image: KernelImage) -> Callable[[int], Frame]:
+    """Return what names a frame by its return address, and remembers it."""
+
+    @cache
+    def frame(address: int) -> Frame:
+        call = address - 1  # the instruction that calls; behind it another line, even another function may begin
+        function, line = image.function_at(call), image.source_line(call)
+        name, offset = ("", 0) if function is None else (function[0].name, function[1] + 1)
+        file, number = ("", 0) if line is None else line
+        return Frame(address, name, offset, file, number)
+
+    return frame
+
+
+def trace_header(
+    machine: Machine,
+    profile: Profile,
+    version: str,
+    command_line: Sequence[str],
+    layers: Mapping[str, str],
+) -> TraceHeader:
+    """What a trace of a machine's run says of it.
+
+    Args:
+        machine: Whose run.
+        profile: What is recorded.
+        version: Of this program.
+        command_line: The words after the program's name.
+        layers: Layer -> mode.
+    """
+    image = machine.image
+    return TraceHeader(
+        kmemu=version,
+        kernel=image.path,
+        sha256=hashlib.sha256(image.data).hexdigest(),
+        segments=tuple(TracedSegment(each.physical, each.virtual, each.size) for each in image.segments),
+        ram=(machine.ram.start, machine.ram.end),
+        command_line=tuple(command_line),
+        layers=dict(layers),
+        profile=profile,
+    )

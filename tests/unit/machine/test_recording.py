@@ -1,0 +1,555 @@
+"""Recorded calls: arguments, results, nesting, stacks, whatever way the guest takes in and out of a function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import attach_layers, boot
+from emulator.errors import UnknownFunction
+from emulator.hle.layers import Mode
+from emulator.machine.cpu import StepKind
+from emulator.machine.machine import Ending, Machine
+from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedCall, RecordedFunction, record
+from tests.helpers.guest import machine_of, symbol
+from tests.helpers.recorded import WholeRecording
+from tests.unit.machine.test_interrupts import IDT, ON_TICK, TIMER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FUNCTION = """
+        .macro  function name
+        .type   \\name, @function
+\\name:
+        .endm
+        .macro  ends name
+        .size   \\name, . - \\name
+        .endm
+"""
+ADDING = (
+    FUNCTION
+    + """
+        movl    $6, %ecx
+1:      pushl   %ecx
+        pushl   $40
+        pushl   $30
+        pushl   $20
+        pushl   %ecx
+        call    add
+returns:
+        addl    $16, %esp
+        popl    %ecx
+        loop    1b
+        put     eax
+        exit    0
+        function add
+        movl    4(%esp), %eax
+        addl    8(%esp), %eax
+        ret
+        ends    add
+"""
+)
+
+
+@pytest.fixture(params=["fast", "reference"])
+def machine(request: pytest.FixtureRequest) -> Machine:
+    return machine_of(ADDING, mmu=request.param)
+
+
+def calls_of(source: str, functions: Sequence[str | RecordedFunction]) -> list[RecordedCall]:
+    machine = machine_of(FUNCTION + source)
+    whole = WholeRecording(machine, functions)
+    machine.run(timeout_s=10)
+    return whole.calls()
+
+
+def shape(calls: list[RecordedCall]) -> list[tuple[int, int, int, int, int | None]]:
+    """Function, parent, depth, entered, left."""
+    return [(call.function, call.parent, call.depth, call.entered, call.left) for call in calls]
+
+
+def test_a_call_keeps_its_arguments_and_its_result(machine: Machine) -> None:
+    recording = record(machine, [RecordedFunction("add", 4)])
+    machine.run()
+    calls = recording.calls()
+    assert [call.number for call in calls] == [1, 2, 3, 4, 5, 6]
+    assert [call.arguments for call in calls] == [(n, 20, 30, 40) for n in range(6, 0, -1)]
+    assert [call.result for call in calls] == [n + 20 for n in range(6, 0, -1)]
+    assert [(call.entered, call.left) for call in calls] == [(n, n + 1) for n in range(1, 12, 2)]
+    assert {recording.stack(call.stack) for call in calls} == {(symbol(machine, "returns"),)}
+    assert recording.event_count == 12
+
+
+def test_recording_does_not_change_what_the_guest_does(machine: Machine) -> None:
+    plain = machine_of(ADDING, mmu=machine.mmu)
+    plain.run()
+    record(machine, [RecordedFunction("add", 1)])
+    machine.run()
+    assert machine.memory.read(0, len(machine.memory)) == plain.memory.read(0, len(plain.memory))
+    assert machine.cpu.registers() == plain.cpu.registers()
+
+
+def test_code_that_has_run_before_is_recorded_too(machine: Machine) -> None:
+    assert machine.call("add", 1, 2) == 3
+    recording = record(machine, [RecordedFunction("add", 2)])
+    assert machine.call("add", 3, 4) == 7
+    assert [call.arguments for call in recording.calls()] == [(3, 4)]
+
+
+def test_a_new_recording_begins_at_one(machine: Machine) -> None:
+    record(machine, [RecordedFunction("add", 2)])
+    machine.call("add", 3, 4)
+    recording = record(machine, [RecordedFunction("add", 1)])
+    machine.call("add", 5, 6)
+    assert [(call.number, call.arguments) for call in recording.calls()] == [(1, (5,))]
+
+
+def test_what_cannot_be_recorded_is_refused(machine: Machine) -> None:
+    with pytest.raises(UnknownFunction, match=r"no function 'subtract'"):
+        record(machine, [RecordedFunction("add"), RecordedFunction("subtract")])
+    with pytest.raises(ValueError, match=r"^add: 7 arguments, not 0 to 6$"):
+        record(machine, [RecordedFunction("add", ARGUMENTS_MAX + 1)])
+    with pytest.raises(ValueError, match=r"^128 functions cannot be recorded at once, 127 can$"):
+        record(machine, [RecordedFunction("add")] * (FUNCTIONS_MAX + 1))
+
+
+def test_arguments_on_a_stack_that_crosses_a_page_are_read(machine: Machine) -> None:
+    recording = record(machine, [RecordedFunction("add", 4)])
+    registers = machine.cpu.registers()
+    for esp in range(0x8FF0, 0x9010, 4):
+        machine.cpu.set_registers(registers._replace(esp=esp))
+        machine.call("add", 1, 2, 3, 4)
+        assert recording.calls()[-1].arguments == (1, 2, 3, 4)
+
+
+def test_a_stack_outside_ram_reads_as_zero() -> None:
+    (call,) = calls_of(
+        "movl $0xe0000000, %esp\n jmp nowhere\n function nowhere\n hlt\n ret\n ends nowhere",
+        [RecordedFunction("nowhere", 2)],
+    )
+    assert (call.esp, call.arguments, call.left) == (0xE0000000, (0, 0), None)
+
+
+def test_recursion() -> None:
+    calls = calls_of(
+        """
+        pushl   $3
+        call    down
+        exit    0
+        function down
+        movl    4(%esp), %eax
+        testl   %eax, %eax
+        jz      1f
+        decl    %eax
+        pushl   %eax
+        call    down
+        addl    $4, %esp
+        incl    %eax
+1:      ret
+        ends    down
+        """,
+        ["down"],
+    )
+    assert shape(calls) == [(0, 0, 0, 1, 8), (0, 1, 1, 2, 7), (0, 2, 2, 3, 6), (0, 3, 3, 4, 5)]
+    assert [call.result for call in calls] == [3, 2, 1, 0]
+
+
+def test_a_function_left_by_a_jump_ends_with_the_one_jumped_to() -> None:
+    calls = calls_of(
+        """
+        call    front
+        call    back
+        exit    0
+        function front
+        cmpl    $1, %ebx
+        jne     back
+        ret
+        ends    front
+        function back
+        movl    $7, %eax
+        jmp     unknown
+        ends    back
+        function unknown
+        incl    %eax
+        ret
+        ends    unknown
+        """,
+        ["front", "back"],
+    )
+    assert shape(calls) == [(0, 0, 0, 1, 4), (1, 1, 1, 2, 3), (1, 0, 0, 5, 6)]
+    assert [call.result for call in calls] == [8, 8, 8]
+
+
+def test_functions_that_never_return_stay_open() -> None:
+    calls = calls_of(
+        """
+        call    last
+        function last
+        call    inner
+        exit    0
+        ends    last
+        function inner
+        ret
+        ends    inner
+        """,
+        ["last", "inner"],
+    )
+    assert shape(calls) == [(0, 0, 0, 1, None), (1, 1, 1, 2, 3)]
+    assert (calls[0].result, calls[0].left_time_ns) == (None, None)
+
+
+def test_a_jump_out_of_a_function_leaves_it_behind() -> None:
+    calls = calls_of(
+        """
+        movl    $3, %ecx
+again:  movl    $stack, %esp
+        pushl   %ecx
+        call    escape
+escaped:
+        popl    %ecx
+        loop    again
+        movl    $stack, %esp
+        call    other
+        exit    0
+        function escape
+        movl    $stack - 4, %esp
+        jmp     escaped
+        ret
+        ends    escape
+        function other
+        ret
+        ends    other
+        """,
+        ["escape", "other"],
+    )
+    assert shape(calls) == [(0, 0, 0, 1, None), (0, 0, 0, 2, None), (0, 0, 0, 3, None), (1, 0, 0, 4, 5)]
+
+
+TASKS = """
+        .bss
+        .balign 4096
+        .skip   4096
+stack_b:
+        .data
+esp_b:  .long   stack_b - 8
+        .text
+        movl    $task_b, stack_b - 4
+        movl    $0, stack_b - 8
+        xorl    %ebp, %ebp
+        call    wait
+        call    wait
+        exit    0
+task_b: pushl   %ebp
+        movl    %esp, %ebp
+1:      call    take
+        call    switch
+        jmp     1b
+        function wait
+        pushl   %ebp
+        movl    %esp, %ebp
+        call    switch
+        call    take
+        leave
+        ret
+        ends    wait
+        function take
+        ret
+        ends    take
+switch: pushl   %ebp
+        xchgl   %esp, esp_b
+        popl    %ebp
+        ret
+"""
+
+
+def test_calls_of_two_tasks_do_not_nest_in_each_other() -> None:
+    calls = calls_of(TASKS, ["wait", "take"])
+    assert shape(calls) == [
+        (0, 0, 0, 1, 6),  # wait of the first task, in the middle of which
+        (1, 0, 0, 2, 3),  # the second task takes
+        (1, 1, 1, 4, 5),
+        (0, 0, 0, 7, 12),
+        (1, 0, 0, 8, 9),
+        (1, 4, 1, 10, 11),
+    ]
+
+
+TICKING_ALLOCATOR = (
+    IDT
+    + """
+        movl    $stack, %esp
+        lidt    idtr
+"""
+    + TIMER
+    + """
+        xorl    %ebp, %ebp
+        sti
+        call    work
+        exit    0
+        function work
+        pushl   %ebp
+        movl    %esp, %ebp
+        movl    $500, %ecx
+1:      call    take
+        loop    1b
+        leave
+        ret
+        ends    work
+        function take
+        pushl   %ebp
+        movl    %esp, %ebp
+        movl    $100, %eax
+1:      decl    %eax
+        jnz     1b
+        leave
+        ret
+        ends    take
+"""
+    + ON_TICK.replace("incl    ticks", "call take\n incl ticks")
+)
+
+
+def ticking() -> Machine:
+    """Return a machine whose timer ticks every few hundred instructions."""
+    machine = machine_of(FUNCTION + TICKING_ALLOCATOR)
+    machine.interrupts.instruction_ns = 1300
+    return machine
+
+
+def test_interrupts_that_call_the_same_function_nest_in_what_they_interrupt() -> None:
+    machine = ticking()
+    whole = WholeRecording(machine, ["work", "take"])
+    machine.run(timeout_s=10)
+    calls = whole.calls()
+    inner = [call for call in calls if call.depth == 2]
+    assert len(calls) == 501 + machine.memory.load_u32(symbol(machine, "ticks"))
+    assert len(inner) > 1
+    assert all(call.left is not None for call in calls)
+    for call in inner:
+        outer = calls[call.parent - 1]
+        assert outer.depth == 1
+        assert outer.entered < call.entered < (call.left or 0) < (outer.left or 0)
+
+
+def test_the_stack_of_a_call_in_an_interrupt_goes_on_with_what_was_interrupted() -> None:
+    machine = ticking()
+    whole = WholeRecording(machine, ["take"])
+    machine.run(timeout_s=10)
+    inner = next(call for call in whole.calls() if call.depth == 1)
+    names = []
+    for frame in whole.recording.stack(inner.stack):
+        found = machine.image.function_at(frame - 1)
+        names.append(found[0].name if found else "?")
+    assert names in (["on_tick", "take", "work", "_start"], ["on_tick", "take", "_start"])
+
+
+def test_the_word_behind_an_out_parameter_is_read_at_the_return() -> None:
+    calls = calls_of(
+        """
+        pushl   $5
+        pushl   $results
+        call    give
+        exit    0
+        function give
+        movl    4(%esp), %edx
+        movl    $0x1234, (%edx)
+        xorl    %eax, %eax
+        ret
+        ends    give
+        """,
+        [RecordedFunction("give", 2, 0)],
+    )
+    assert [(call.result, call.out, call.arguments[1]) for call in calls] == [(0, 0x1234, 5)]
+
+
+MANY = """
+        call    outer
+        exit    0
+        function outer
+        movl    $100000, %ecx
+1:      call    inner
+        loop    1b
+        movl    $9, %eax
+        ret
+        ends    outer
+        function inner
+        movl    %ecx, %eax
+        ret
+        ends    inner
+"""
+
+
+def test_a_call_returns_after_its_row_was_handed_over() -> None:
+    calls = calls_of(MANY, ["outer", "inner"])
+    assert len(calls) == 100_001
+    assert (calls[0].left, calls[0].result) == (200_002, 9)
+    assert [call.result for call in calls[1:]] == list(range(100_000, 0, -1))
+    assert [call.entered for call in calls[1:]] == list(range(2, 200_002, 2))
+    assert {call.parent for call in calls[1:]} == {1}
+
+
+def test_without_a_taker_the_newest_calls_remain() -> None:
+    machine = machine_of(FUNCTION + MANY)
+    recording = record(machine, [RecordedFunction("outer"), RecordedFunction("inner")])
+    machine.run()
+    calls = recording.calls()
+    assert calls[-1].number == 100_001
+    assert calls[0].number == 100_001 - 100_001 % 32768 + 1
+    assert recording.event_count == 200_002
+
+
+def test_an_error_in_the_taker_ends_the_run() -> None:
+    machine = machine_of(FUNCTION + MANY)
+
+    def refuse(_rows: object) -> None:
+        raise OSError("disk full")
+
+    record(machine, [RecordedFunction("inner")], refuse)
+    with pytest.raises(OSError, match="disk full"):
+        machine.run()
+
+
+def test_a_modelled_function_is_recorded_as_its_native_twin() -> None:
+    names = ["kmalloc", "kfree", "alloc_frame", "free_frame", "alloc_frames", "free_frames"]
+
+    def recorded(mode: Mode) -> list[tuple[object, ...]]:
+        machine = boot("firmware:demo")
+        attach_layers(machine, {"heap": mode, "memmap": mode})
+        whole = WholeRecording(machine, names)
+        machine.run()
+        void = names.index("kfree")  # what it leaves in EAX is no result
+        return [
+            (call.function, call.arguments[:1], call.function != void and call.result, stack)
+            for _, call, stack in whole.named()  # type: ignore[attr-defined]
+        ]
+
+    native = recorded(Mode.NATIVE)
+    assert len(native) > 50
+    assert recorded(Mode.MODEL) == native
+    assert recorded(Mode.LOCKSTEP) == native
+
+
+def test_going_back_to_a_snapshot_takes_back_the_calls() -> None:
+    machine = machine_of(FUNCTION + MANY.replace("100000", "5"))
+    recording = record(machine, [RecordedFunction("outer"), RecordedFunction("inner")])
+    machine.run(stop_at_event=4)
+    snapshot = machine.snapshot()
+    machine.run()
+    whole = recording.calls()
+    snapshot.reset()
+    assert recording.event_count == 4
+    assert [call.number for call in recording.calls()] == [1, 2, 3]
+    assert [call.left for call in recording.calls()] == [None, 3, None]
+    machine.run()
+    assert recording.calls() == whole
+
+
+@pytest.mark.parametrize("mmu", ["fast", "reference"])
+def test_a_run_stops_at_the_function_or_behind_its_call(mmu: str) -> None:
+    machine = machine_of(ADDING, mmu=mmu)
+    recording = record(machine, [RecordedFunction("add", 1)])
+    outcome = machine.run(stop_at_event=3)
+    assert outcome.ending is Ending.EVENT
+    assert outcome.eip == symbol(machine, "add")
+    outcome = machine.run(stop_at_event=4)
+    assert outcome.eip == symbol(machine, "returns")
+    assert machine.cpu.registers().eax == 25
+    assert machine.run().ending is Ending.EXIT
+    assert recording.event_count == 12
+
+
+def test_stopping_at_every_event_changes_nothing() -> None:
+    machine, straight = ticking(), ticking()
+    recording = record(machine, [RecordedFunction("work"), RecordedFunction("take")])
+    other = record(straight, [RecordedFunction("work"), RecordedFunction("take")])
+    straight.run()
+    for event in range(1, other.event_count + 1):
+        assert machine.run(stop_at_event=event).ending is Ending.EVENT
+        assert recording.event_count == event
+    machine.run()
+    assert recording.calls() == other.calls()
+    assert machine.interrupts.now_ns() == straight.interrupts.now_ns()
+    assert machine.memory.read(0, len(machine.memory)) == straight.memory.read(0, len(straight.memory))
+
+
+WRITES = """
+        movl    $1, 0x300000
+        call    writer
+        movl    $3, 0x300004
+        movb    $4, 0x2ffffc
+        exit    0
+        function writer
+        pushl   %ebp
+        movl    %esp, %ebp
+        movl    $0x2fffff, %edi
+write:  movl    $0x11223344, (%edi)
+behind: leave
+        ret
+        ends    writer
+"""
+
+
+@pytest.mark.parametrize("mmu", ["fast", "reference"])
+def test_the_last_write_to_a_word_is_kept(mmu: str) -> None:
+    machine = machine_of(FUNCTION + WRITES, mmu=mmu)
+    record(machine, [RecordedFunction("writer")])
+    machine.cpu.watch_word(0x300000, 4)
+    machine.run()
+    write = machine.cpu.last_write()
+    assert write is not None
+    assert (write.eip, write.event) == (symbol(machine, "write"), 1)
+    assert (write.before, write.after) == (1, 0x112233)
+    assert write.stack[0] == symbol(machine, "write") + 1
+    assert machine.image.location(write.stack[1] - 1).startswith("_start+")
+
+
+def test_a_word_that_nobody_writes_has_no_last_write() -> None:
+    machine = machine_of(FUNCTION + WRITES)
+    machine.cpu.watch_word(0x300008, 4)
+    machine.run()
+    assert machine.cpu.last_write() is None
+
+
+STEPS = """
+        pushl   $5
+        call    work
+behind: exit    0
+        function work
+        movl    4(%esp), %eax
+        addl    %eax, 0x300000
+        movb    $7, 0x300002
+        ret
+        ends    work
+"""
+
+
+def test_the_steps_of_a_call_are_its_instructions_with_what_they_load_and_store() -> None:
+    machine = machine_of(FUNCTION + STEPS)
+    machine.memory.store_u32(0x300000, 0x100)
+    record(machine, [RecordedFunction("work", 1)])
+    machine.run(stop_at_event=1)
+    esp = machine.cpu.registers().esp
+    machine.cpu.keep_steps(100)
+    machine.run(stop_at_event=2)
+    steps = machine.cpu.steps()
+    machine.cpu.keep_steps(0)
+    instructions = [step for step in steps if step.kind is StepKind.INSTRUCTION]
+    start = symbol(machine, "work")
+    assert [(step.address - start, step.size) for step in instructions] == [(0, 4), (4, 6), (10, 7), (17, 1)]
+    assert [tuple(step) for step in steps if step.kind is not StepKind.INSTRUCTION] == [
+        (StepKind.LOAD, esp + 4, 4, 5),
+        (StepKind.LOAD, 0x300000, 4, 0x100),
+        (StepKind.STORE, 0x300000, 4, 0x105),
+        (StepKind.STORE, 0x300002, 1, 7),
+        (StepKind.LOAD, esp, 4, symbol(machine, "behind")),
+    ]
+    assert machine.run().ending is Ending.EXIT
+
+
+def test_no_more_steps_are_kept_than_asked_for() -> None:
+    machine = machine_of(FUNCTION + STEPS)
+    machine.cpu.keep_steps(3)
+    machine.run()
+    assert len(machine.cpu.steps()) == 3
