@@ -200,6 +200,47 @@ class UnknownLayer(EmulatorError):
         super().__init__(f"no {kind} {name!r}; there are: {', '.join(self.known)}")
 
 
+class BadProfile(EmulatorError):
+    """A profile's file cannot be used.
+
+    Attributes:
+        path: The file as it was named.
+        problem: What is wrong.
+        line: Where, from 1, if that is known.
+        key: The key that is wrong, with its table: "heap.alloc"; empty where it is none.
+    """
+
+    def __init__(self, path: str, problem: str, *, line: int | None = None, key: str = "") -> None:
+        where = "" if line is None else f"line {line}: "
+        what = f"key '{key}': " if key else ""
+        super().__init__(f"{path}: {where}{what}{problem}")
+        self.path = path
+        self.problem = problem
+        self.line = line
+        self.key = key
+
+
+class NoFunctionFound(EmulatorError):
+    """A kernel has none of the functions of a profile.
+
+    Attributes:
+        path: The kernel's file.
+        profile: The profile's name.
+        names: The profile's functions.
+        nearest: Functions of the kernel with similar names.
+    """
+
+    def __init__(self, path: str, profile: str, names: Iterable[str], nearest: Iterable[str]) -> None:
+        self.path = path
+        self.profile = profile
+        self.names = tuple(names)
+        self.nearest = tuple(nearest)
+        hint = f"; similar names: {', '.join(self.nearest)}" if self.nearest else ""
+        super().__init__(
+            f"{path}: has none of the functions of profile {profile}: {', '.join(self.names)}{hint}"
+        )
+
+
 class UnsupportedFunction(EmulatorError):
     """A function cannot be watched to its end.
 
