@@ -134,7 +134,7 @@ class Profile:
             if times > 1:
                 raise ValueError(f"function {name} is there {times} times")
         for area in sorted(self.page_areas.difference(self.areas)):
-            raise ValueError(f"area {area!r} of pages has no functions")
+            raise ValueError(f"area {shortened(area)} of pages has no functions")
 
     @property
     def areas(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LARGEST_FILE: Final = 1 << 16  # bytes
+_LONGEST_PROBLEM: Final = 100  # characters
 _ROLES: Final = {role.value: role for role in Role}
 _AREA_KEYS: Final = (*_ROLES, "failure", "pages")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
@@ -79,8 +80,10 @@ class _Reader:
             message = str(error)
             place = _SYNTAX_LINE.search(message)
             line = int(place[1]) if place else None
-            problem = f"is no TOML: {_SYNTAX_LINE.sub('', message)}"
-            raise BadProfile(self._path, problem, line=line) from error
+            problem = _SYNTAX_LINE.sub("", message)
+            if len(problem) > _LONGEST_PROBLEM:  # it quotes keys whole
+                problem = f"{problem[:_LONGEST_PROBLEM]}..."
+            raise BadProfile(self._path, f"is no TOML: {problem}", line=line) from error
         except ValueError as error:
             raise BadProfile(self._path, "contains a number of thousands of digits") from error
         except RecursionError as error:
@@ -130,7 +133,7 @@ class _Reader:
 
 
 def _shown(key: str) -> str:
-    return key if _BARE_KEY.fullmatch(key) else shortened(key)
+    return key if _BARE_KEY.fullmatch(key) else shortened(key)[1:-1]
 
 
 def _find(text: str, keys: tuple[str, ...], signature: str) -> int | None:

@@ -1,0 +1,94 @@
+"""The known profiles name functions and parameters of the C code; here they are compared with what the compiler saw."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from emulator.hle import kernels as hle
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
+from emulator.loader.known_profiles import find_profile, known_profile
+from emulator.loader.profile import Result, Role
+from emulator.loader.profile_file import read_profile
+from kernel_model.memory import ByteMemory
+from tests.helpers.kernels import BTRON, LITECORE
+
+PROFILES = [("litecore", name) for name in LITECORE] + [("btron", name) for name in BTRON]
+MEANINGS = {
+    "size": {"size", "blksz"},
+    "pages": {"count"},
+    "ptr": {"p", "region", "blk", "blf"},
+    "frame": {"frame", "first"},
+    "out": {"p_blk", "p_blf"},
+    "pool": {"mplid", "mpfid"},
+}
+
+
+@cache
+def declarations(kernel: str) -> dict[str, Any]:
+    """Return the DWARF entry of every function that has code, by name."""
+    with resolve(f"firmware:{kernel}").open("rb") as file:
+        return {
+            die.attributes["DW_AT_name"].value.decode(): list(die.iter_children())
+            for unit in ELFFile(file).get_dwarf_info().iter_CUs()
+            for die in unit.iter_DIEs()
+            if die.tag == "DW_TAG_subprogram" and "DW_AT_low_pc" in die.attributes
+        }
+
+
+def parameters(kernel: str, function: str) -> list[str]:
+    children = declarations(kernel)[function]
+    formal = [child for child in children if child.tag == "DW_TAG_formal_parameter"]
+    return [child.attributes["DW_AT_name"].value.decode() for child in formal]
+
+
+@pytest.mark.parametrize(("profile", "kernel"), PROFILES)
+def test_every_built_in_kernel_has_all_functions_of_its_profile(profile: str, kernel: str) -> None:
+    assert find_profile(KernelImage.read(resolve(f"firmware:{kernel}"))) == known_profile(profile)
+
+
+@pytest.mark.parametrize(("profile", "kernel"), PROFILES)
+def test_parameters_mean_what_the_c_code_calls_them(profile: str, kernel: str) -> None:
+    for function in known_profile(profile).functions:
+        names = parameters(kernel, function.name)
+        assert len(function.parameters) == len(names), function.name
+        for ours, theirs in zip(function.parameters, names, strict=True):
+            assert theirs in MEANINGS.get(ours, {theirs}), function.name
+
+
+@pytest.mark.parametrize(
+    ("profile", "kernel"), [("litecore", hle.LITECORE), ("btron", hle.BTRON)], ids=["litecore", "btron"]
+)
+def test_the_models_agree(profile: str, kernel: hle.Kernel) -> None:
+    names = {name for layer in kernel.layers for name in kernel.symbols[layer]}
+    models = kernel.models(ByteMemory(0, 4096), dict.fromkeys(names, 0x80000000), print)
+    compared = 0
+    for function in known_profile(profile).functions:
+        model = models.functions.get(function.name)
+        if model is None:
+            continue  # a public call of BTRON: only its inner function is modelled
+        compared += 1
+        assert model.argument_count == len(function.parameters), function.name
+        assert (model.result in {"void", "bool"}) == (function.result is Result.NONE), function.name
+        if function.role is Role.ALLOC:
+            assert (model.result == "pointer") == (function.result is Result.POINTER), function.name
+    assert compared >= 8
+
+
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text("utf-8")
+    path = tmp_path / "mykernel.toml"
+    path.write_text(text.partition("```toml\n")[2].partition("```")[0], "utf-8")
+    profile = read_profile(path)
+    assert profile.areas == ("heap", "pages", "slab")
+    assert [(each.name, each.failure) for each in profile.functions if each.role is Role.ALLOC] == [
+        ("kmalloc", 0),
+        ("kmemalign", 0),
+        ("page_alloc", 0xFFFFFFFF),
+        ("slab_get", None),
+    ]
