@@ -1,0 +1,212 @@
+"""What the calls did to the blocks of one area, as the profile explains them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from emulator.loader.profile import Result, Role
+
+if TYPE_CHECKING:
+    from emulator.loader.profile import Profile, TracedFunction
+    from emulator.trace.columns import I64, U8, U32, Columns, Flags
+
+PAGE_SIZE: Final = 4096
+ALL_POOLS: Final = -1
+
+_PAGES: Final = 1 << 20  # of a physical memory of 4 GiB
+_LARGEST: Final = 0xFFFF_FFFF
+_MAKES, _SHARES, _CHANGES = 1, 2, 4
+_BITS: Final = {
+    Role.ALLOC: _MAKES | _CHANGES,
+    Role.REALLOC: _MAKES | _CHANGES,
+    Role.SHARE: _SHARES | _CHANGES,
+    Role.FREE: _CHANGES,
+    Role.RESET: _CHANGES,
+    Role.OTHER: 0,
+}
+
+
+class Operations(NamedTuple):
+    """Operations of one kind.
+
+    Attributes:
+        rows: Of the calls.
+        address: Of the block.
+        size: Bytes; 0 where the call does not say.
+        pool: Of the block; `ALL_POOLS` where the call does not say.
+        nested: It is a part of another operation on this area.
+    """
+
+    rows: I64
+    address: U32
+    size: U32
+    pool: I64
+    nested: Flags
+
+    def where(self, chosen: Flags) -> Operations:
+        """Return the operations for which *chosen* is true."""
+        return self if chosen.all() else Operations(*(column[chosen] for column in self))
+
+
+class AreaOperations(NamedTuple):
+    """All operations on the blocks of one area.
+
+    Attributes:
+        births: Blocks that were made, by the outermost call that made them.
+        deaths: Blocks that were given back.
+        shares: Blocks that were given one more owner.
+        resets: All blocks, or those of a pool, were forgotten.
+        failed: Calls that should have made a block and did not.
+    """
+
+    births: Operations
+    deaths: Operations
+    shares: Operations
+    resets: Operations
+    failed: Operations
+
+
+def area_operations(columns: Columns, profile: Profile, area: str) -> AreaOperations:
+    """Find all operations on one area; those of one function are in order."""
+    inherited = _inherited(columns, profile, area)
+    found: dict[str, list[Operations]] = {name: [] for name in AreaOperations._fields}
+    for code, function in enumerate(profile.functions):
+        if function.area == area and function.role is not Role.OTHER:
+            rows = np.flatnonzero(columns.function == code)
+            for name, operations in _Calls(columns, function, rows, inherited[rows]).operations().items():
+                found[name].append(operations)
+    return AreaOperations(*(_joined(parts) for parts in found.values()))
+
+
+class _Calls:
+    """All calls of one function."""
+
+    def __init__(self, columns: Columns, function: TracedFunction, rows: I64, around: U8) -> None:
+        self._columns = columns
+        self._function = function
+        self._rows = rows
+        self._around = around
+
+    def operations(self) -> dict[str, Operations]:
+        """Return what they did, by the fields of `AreaOperations`."""
+        role = self._function.role
+        if role is Role.ALLOC:
+            return self._made()
+        if role is Role.REALLOC:
+            return self._moved()
+        if role is Role.FREE:
+            return {"deaths": self._given().where(~self._refused() & self._named())}
+        if role is Role.SHARE:
+            whole = (self._around & (_MAKES | _SHARES)) == 0
+            return {"shares": self._given().where(~self._refused() & self._returned() & whole)}
+        return {"resets": self._all(np.zeros(len(self._rows), np.uint32)).where(~self._refused())}
+
+    def _made(self) -> dict[str, Operations]:
+        address, good = self._place()
+        calls = self._all(address)
+        counts = self._returned() & ((self._around & _MAKES) == 0)
+        return {"births": calls.where(counts & good), "failed": calls.where(counts & ~good)}
+
+    def _moved(self) -> dict[str, Operations]:
+        """Explain realloc: it frees, unless it fails. To ask for no bytes is to free."""
+        operations = self._made()
+        _, freed = self._place()
+        if "size" in self._function.parameters:
+            empty = self._word("size") == 0
+            freed |= empty
+            operations["failed"] = operations["failed"].where(operations["failed"].size != 0)
+        freed &= self._returned() & self._named()
+        return operations | {"deaths": self._given(whole=True).where(freed)}
+
+    def _all(self, address: U32) -> Operations:
+        pool = (
+            self._word("pool").astype(np.int64)
+            if "pool" in self._function.parameters
+            else np.full(len(self._rows), ALL_POOLS)
+        )
+        return Operations(self._rows, address, self._size(), pool, (self._around & _CHANGES) != 0)
+
+    def _given(self, *, whole: bool = False) -> Operations:
+        """Return the operations on blocks that the calls name; *whole*: whatever size they name."""
+        if "ptr" in self._function.parameters:
+            address = self._word("ptr")
+        else:
+            address = self._word("frame") << 12
+        operations = self._all(address)
+        return operations._replace(size=np.zeros_like(operations.size)) if whole else operations
+
+    def _place(self) -> tuple[U32, Flags]:
+        """Return where the new blocks are, and which calls succeeded."""
+        function, result = self._function, self._columns.result[self._rows]
+        if function.out is not None:
+            address = self._columns.out[self._rows]
+            return address, (result == 0) if function.result is Result.ERROR else address != 0
+        good = np.ones(len(result), np.bool_) if function.failure is None else result != function.failure
+        if function.result is Result.FRAME:
+            return result << 12, good & (result < _PAGES)
+        return result, good
+
+    def _named(self) -> Flags:
+        """Tell which calls name a block: not those with a null pointer, nor a frame that cannot be."""
+        if "ptr" in self._function.parameters:
+            return self._word("ptr") != 0
+        return self._word("frame") < _PAGES
+
+    def _returned(self) -> Flags:
+        return self._columns.left[self._rows] != 0
+
+    def _refused(self) -> Flags:
+        if self._function.result is not Result.ERROR:
+            return np.zeros(len(self._rows), np.bool_)
+        return self._returned() & (self._columns.result[self._rows] != 0)
+
+    def _word(self, parameter: str) -> U32:
+        return self._columns.arguments[self._function.parameters.index(parameter)][self._rows]
+
+    def _size(self) -> U32:
+        names = self._function.parameters
+        if "size" in names:
+            size = self._word("size")
+            if "count" not in names:
+                return size
+            wide = size.astype(np.uint64) * self._word("count")
+        elif "pages" in names:
+            wide = self._word("pages").astype(np.uint64) * PAGE_SIZE
+        elif "order" in names:
+            wide = np.uint64(PAGE_SIZE) << np.minimum(self._word("order"), 20).astype(np.uint64)
+        else:
+            one = PAGE_SIZE if "frame" in names or self._function.result is Result.FRAME else 0
+            return np.full(len(self._rows), one, np.uint32)
+        return np.minimum(wide, _LARGEST).astype(np.uint32)
+
+
+def _inherited(columns: Columns, profile: Profile, area: str) -> U8:
+    """Return for each call what the calls around it do to the area, as bits."""
+    bits = np.zeros(128, np.uint8)  # by function code
+    for code, function in enumerate(profile.functions):
+        bits[code] = _BITS[function.role] if function.area == area else 0
+    count = len(columns)
+    result = np.zeros(count + 1, np.uint8)  # by call number; 0 is outside all calls
+    active = np.flatnonzero(columns.parent) + 1
+    if not len(active):
+        return result[1:]
+    around = np.zeros(count + 1, np.uint32)
+    around[1:] = columns.parent
+    result[active] = bits[columns.function[around[active] - 1]]
+    while len(active):  # each round looks twice as far out
+        outer = around[active]
+        result[active] |= result[outer]
+        around[active] = around[outer]
+        active = active[around[active] != 0]
+    return result[1:]
+
+
+def _joined(parts: list[Operations]) -> Operations:
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        none = np.empty(0, np.int64)
+        return Operations(none, none.astype(np.uint32), none.astype(np.uint32), none, none.astype(np.bool_))
+    return Operations(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

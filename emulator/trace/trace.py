@@ -1,0 +1,188 @@
+"""A trace: all recorded calls of a run, and what they say about the kernel's memory."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from emulator.loader.profile import Role
+from emulator.trace.blocks import NEVER
+from emulator.trace.call_rows import calls_of
+from emulator.trace.checks import check_calls
+from emulator.trace.columns import Columns
+from emulator.trace.events import Frame
+from emulator.trace.history import AreaHistory, area_history
+from emulator.trace.reading import read_contents, reported
+from emulator.trace.totals import Peak, StackTotals, Usage, peak_of, totals_by_stack, usage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from emulator.loader.profile import Profile, TracedFunction
+    from emulator.trace.blocks import Blocks
+    from emulator.trace.checks import CheckedCalls
+    from emulator.trace.columns import U32
+    from emulator.trace.events import Call
+    from emulator.trace.header import TraceEnding, TraceHeader
+    from emulator.trace.reading import TraceContents
+
+_CALLS_AT_ONCE: Final = 4096
+
+
+class Trace:
+    """A trace; use `read`.
+
+    Attributes:
+        header: What was known when recording began.
+        ending: What was known when it ended; None: it was cut off.
+        columns: All calls as numpy arrays.
+        event_count: Number of the last event.
+    """
+
+    def __init__(self, contents: TraceContents, checked: CheckedCalls) -> None:
+        self.header: TraceHeader = contents.header
+        self.ending: TraceEnding | None = contents.ending
+        self.columns = Columns(contents.batches, contents.header.profile)
+        self.event_count = checked.last_event if self.ending is None else self.ending.events
+        self._contents = contents
+        self._checked = checked
+        self._histories: dict[str, AreaHistory] = {}
+        self._usages: dict[str, Usage] = {}
+
+    @classmethod
+    def read(cls, path: str) -> Trace:
+        """Read a trace; its calls stay in the file until they are asked for.
+
+        Raises:
+            BadTrace: It cannot be read, or it is no trace, or it is damaged.
+        """
+        contents = read_contents(path)
+        with reported(path):
+            return cls(contents, check_calls(contents.batches, contents.header.profile, contents.ending))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the recording came to its end."""
+        return self.ending is not None
+
+    @property
+    def profile(self) -> Profile:
+        """What the functions mean."""
+        return self.header.profile
+
+    @property
+    def functions(self) -> tuple[TracedFunction, ...]:
+        """The functions that were recorded, by their code in the columns."""
+        return self.profile.functions
+
+    @property
+    def areas(self) -> tuple[str, ...]:
+        """All areas of which blocks are known: those with a function that makes blocks."""
+        making = {function.area for function in self.functions if function.role is Role.ALLOC}
+        return tuple(area for area in self.profile.areas if area in making)
+
+    @property
+    def stack_count(self) -> int:
+        """Highest number of a call stack."""
+        return len(self._checked.stack_places)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def __getitem__(self, number: int) -> Call:
+        """Return the call with a number.
+
+        Raises:
+            IndexError: There is none.
+        """
+        first = 1
+        for batch in self._contents.batches:
+            if first <= number < first + batch.num_rows:
+                return next(calls_of(batch.slice(number - first, 1), self.functions))
+            first += batch.num_rows
+        raise IndexError(f"no call {number}; there are {len(self)}")
+
+    def __iter__(self) -> Iterator[Call]:
+        for batch in self._contents.batches:
+            for start in range(0, batch.num_rows, _CALLS_AT_ONCE):
+                yield from calls_of(batch.slice(start, _CALLS_AT_ONCE), self.functions)
+
+    def frames(self, stack: int) -> tuple[Frame, ...]:
+        """Return a call stack, the caller of the recorded function first; () for the unknown stack 0.
+
+        Raises:
+            IndexError: There is no such stack.
+        """
+        if not 0 <= stack <= self.stack_count:
+            raise IndexError(f"no call stack {stack}; there are {self.stack_count}")
+        if stack == 0:
+            return ()
+        batch, row = self._checked.stack_places[stack - 1].tolist()
+        frames = self._contents.batches[batch].column("frames")[row].as_py()
+        return tuple(Frame(**frame) for frame in frames)
+
+    def to_arrow(self) -> pa.Table:
+        """Return the file's table, without a copy."""
+        import pyarrow as pa
+
+        return pa.Table.from_batches(self._contents.batches, self._contents.schema)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the file's table for pandas, which has to be installed."""
+        return self.to_arrow().to_pandas()
+
+    def blocks(self, area: str) -> Blocks:
+        """Return every block that ever lived in an area, by birth.
+
+        Raises:
+            KeyError: There is no such area.
+        """
+        return self._history(area).blocks
+
+    def live(self, event: int | None, area: str) -> Blocks:
+        """Return the blocks that are live after an event; None: at the end."""
+        return self.blocks(area).live_after(NEVER - 1 if event is None else event)
+
+    def usage(self, area: str) -> Usage:
+        """Return how much of an area is in use over time."""
+        if area not in self._usages:
+            self._usages[area] = usage_of(self.blocks(area), self._checked.last_event)
+        return self._usages[area]
+
+    def peak(self, area: str) -> Peak:
+        """Return when most bytes of an area were in use."""
+        return peak_of(self.usage(area))
+
+    def by_stack(self, area: str) -> list[StackTotals]:
+        """Return what each call stack has done in an area, those with most bytes at its peak first."""
+        return totals_by_stack(self.blocks(area), self.peak(area), self.stack_count)
+
+    def failed(self, area: str) -> U32:
+        """Return the numbers of calls that should have made a block and did not."""
+        return self._history(area).failed
+
+    def stray_frees(self, area: str) -> U32:
+        """Return the numbers of calls that gave back what was not live."""
+        return self._history(area).stray
+
+    def _history(self, area: str) -> AreaHistory:
+        if area not in self._histories:
+            if area not in self.areas:
+                raise KeyError(f"no area {area!r}; there are: {', '.join(self.areas)}")
+            self._histories[area] = area_history(self.columns, self._calls, self.profile, area)
+        return self._histories[area]
+
+    @cached_property
+    def _calls(self) -> U32:
+        """Number of the call by event."""
+        numbers = np.arange(1, len(self) + 1, dtype=np.uint32)
+        result = np.zeros(self._checked.last_event + 1, np.uint32)
+        result[self.columns.left] = numbers
+        result[self.columns.entered] = numbers
+        result[0] = 0  # where calls that did not return have gone
+        return result

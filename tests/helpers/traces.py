@@ -1,0 +1,264 @@
+"""Traces made up for tests: call by call, or large random ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from emulator.trace.events import Frame
+from emulator.trace.header import TracedSegment, TraceEnding, TraceHeader
+from emulator.trace.schema import argument_columns
+from emulator.trace.trace import Trace
+from emulator.trace.trace_file import Chunk, TraceWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FAILURE = 0xFFFF_FFFF
+ESP = 0x0010_7FF0
+CALL_NS = 100
+"""Virtual time between events."""
+
+PROFILE = Profile(
+    "test",
+    (
+        TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),
+        TracedFunction("kmemalign", "heap", Role.ALLOC, ("align", "size"), Result.POINTER, 0),
+        TracedFunction("kcalloc", "heap", Role.ALLOC, ("count", "size"), Result.POINTER, 0),
+        TracedFunction("kfree", "heap", Role.FREE, ("ptr",), Result.NONE),
+        TracedFunction("krealloc", "heap", Role.REALLOC, ("ptr", "size"), Result.POINTER, 0),
+        TracedFunction("heap_init", "heap", Role.RESET, (), Result.NONE),
+        TracedFunction("alloc_frame", "frames", Role.ALLOC, (), Result.FRAME, FAILURE),
+        TracedFunction("alloc_frames", "frames", Role.ALLOC, ("pages",), Result.FRAME, FAILURE),
+        TracedFunction("free_frame", "frames", Role.FREE, ("frame",), Result.ERROR),
+        TracedFunction("free_frames", "frames", Role.FREE, ("frame", "pages"), Result.ERROR),
+        TracedFunction("share_frames", "frames", Role.SHARE, ("frame", "pages"), Result.ERROR),
+        TracedFunction("get_blk", "pools", Role.ALLOC, ("out", "pool", "size"), Result.ERROR),
+        TracedFunction("rel_blk", "pools", Role.FREE, ("pool", "ptr"), Result.ERROR),
+        TracedFunction("share_blk", "pools", Role.SHARE, ("ptr",), Result.NONE),
+        TracedFunction("del_pool", "pools", Role.RESET, ("pool",), Result.ERROR),
+        TracedFunction("tick", "heap", Role.OTHER, ("now",), Result.VALUE),
+    ),
+    frozenset({"frames"}),
+)
+"""A kernel with a heap, frames and memory pools."""
+
+WHO = (Frame(0x101042, "kmain", 0x42, "firmware/scenarios/demo.c", 31), Frame(0x100020, "start", 0x20))
+
+
+def header(profile: Profile = PROFILE) -> TraceHeader:
+    return TraceHeader(
+        "0.1.0",
+        "demo.elf",
+        "ab" * 32,
+        (TracedSegment(0x100000, 0x100000, 0x3000),),
+        (0x100000, 0x500000),
+        ("trace", "demo.elf"),
+        {"heap": "native"},
+        profile,
+    )
+
+
+@dataclass
+class Row:
+    """A call as it goes into a file."""
+
+    function: int
+    entered: int
+    parent: int = 0
+    depth: int = 0
+    arguments: tuple[int, ...] = ()
+    left: int = 0
+    result: int = 0
+    out: int = 0
+    stack: int = 0
+
+
+@dataclass
+class TraceBuilder:
+    """Describes calls in the order of their events.
+
+    `call` enters and leaves; between `enter` and `leave` calls are nested. Numbers are those of calls.
+    """
+
+    profile: Profile = PROFILE
+    rows: list[Row] = field(default_factory=list)
+    stacks: dict[tuple[Frame, ...], int] = field(default_factory=dict)
+    events: int = 0
+    _open: list[int] = field(default_factory=list)
+
+    def enter(self, function: str, *arguments: int, stack: Sequence[Frame] = WHO) -> int:
+        """Enter a function; return the call's number."""
+        names = [each.name for each in self.profile.functions]
+        self.events += 1
+        number = self.stacks.setdefault(tuple(stack), len(self.stacks) + 1) if stack else 0
+        parent = self._open[-1] if self._open else 0
+        code = names.index(function)
+        self.rows.append(Row(code, self.events, parent, len(self._open), arguments, stack=number))
+        self._open.append(len(self.rows))
+        return len(self.rows)
+
+    def leave(self, result: int = 0, *, out: int = 0) -> int:
+        """Leave the innermost open call; return the event's number."""
+        self.events += 1
+        row = self.rows[self._open.pop() - 1]
+        row.left, row.result, row.out = self.events, result, out
+        return self.events
+
+    def call(
+        self, function: str, *arguments: int, result: int = 0, out: int = 0, stack: Sequence[Frame] = WHO
+    ) -> Self:
+        """Enter and leave a function."""
+        self.enter(function, *arguments, stack=stack)
+        self.leave(result, out=out)
+        return self
+
+    def stay(self) -> Self:
+        """Never leave the innermost open call, but go on outside of it."""
+        self._open.pop()
+        return self
+
+    def chunks(self, size: int = 1 << 16) -> list[Chunk]:
+        """Return all calls in chunks of so many."""
+        defined: set[int] = {0}
+        stacks = {number: frames for frames, number in self.stacks.items()}
+        chunks = []
+        for start in range(0, len(self.rows), size):
+            rows = self.rows[start : start + size]
+            definitions = []
+            for index, row in enumerate(rows):
+                if row.stack not in defined:
+                    definitions.append((index, stacks[row.stack]))
+                    defined.add(row.stack)
+            chunks.append(Chunk(start + 1, len(rows), _buffers(rows, self.profile), definitions))
+        return chunks
+
+    def ending(self) -> TraceEnding:
+        return TraceEnding("exit", 0, self.events, len(self.rows))
+
+    def write(self, path: Path, *, chunk: int = 1 << 16, complete: bool = True) -> Path:
+        """Write the trace; *complete*: with its ending."""
+        writer = TraceWriter(str(path), header(self.profile))
+        for each in self.chunks(chunk):
+            writer.write(each)
+        if complete:
+            writer.close(self.ending())
+        else:
+            writer.abandon()
+        return path
+
+    def trace(self, path: Path, *, chunk: int = 1 << 16) -> Trace:
+        """Write the trace to a file and read it."""
+        return Trace.read(str(self.write(path, chunk=chunk)))
+
+
+def _buffers(rows: Sequence[Row], profile: Profile) -> dict[str, np.ndarray]:
+    words = {
+        "parent": [row.parent for row in rows],
+        "entered": [row.entered for row in rows],
+        "left": [row.left for row in rows],
+        "result": [row.result for row in rows],
+        "out": [row.out for row in rows],
+        "esp": [ESP - 16 * row.depth for row in rows],
+        "stack": [row.stack for row in rows],
+    }
+    for index in range(argument_columns(profile)):
+        words[f"arg{index}"] = [row.arguments[index] if index < len(row.arguments) else 0 for row in rows]
+    buffers = {name: np.array(values, np.uint32) for name, values in words.items()}
+    return buffers | {
+        "depth": np.array([row.depth for row in rows], np.uint8),
+        "function": np.array([row.function for row in rows], np.int8),
+        "time_ns": buffers["entered"].astype(np.uint64) * CALL_NS,
+        "left_time_ns": buffers["left"].astype(np.uint64) * CALL_NS,
+        "returned": (buffers["left"] != 0).astype(np.uint8),
+    }
+
+
+def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Path:
+    """Write a large trace: kmalloc and kfree of random blocks; some of them take or give a frame inside.
+
+    Three in ten calls are about frames; one in ten of these is nested in a call about the heap.
+    """
+    rng = np.random.default_rng(seed)
+    profile = PROFILE
+    codes = {function.name: code for code, function in enumerate(profile.functions)}
+    framed = rng.random(calls) < 0.3
+    function = np.empty(calls, np.int8)
+    argument = np.zeros(calls, np.uint32)
+    result = np.zeros(calls, np.uint32)
+    for chosen, take, give, unit, slots in (
+        (np.flatnonzero(~framed), codes["kmalloc"], codes["kfree"], 64, max(calls // 20, 16)),
+        (np.flatnonzero(framed), codes["alloc_frame"], codes["free_frame"], 1, max(calls // 40, 16)),
+    ):
+        slot = rng.integers(0, min(slots, 900_000), len(chosen), dtype=np.uint32)
+        order = np.argsort(slot, kind="stable")
+        ranks = np.arange(len(chosen)) - np.maximum.accumulate(
+            np.where(np.r_[True, slot[order][1:] != slot[order][:-1]], np.arange(len(chosen)), 0)
+        )
+        taking = np.empty(len(chosen), np.bool_)
+        taking[order] = ranks % 2 == 0
+        place = 0x1000 // (4096 // unit if unit > 1 else 4096) + slot * np.uint32(unit)
+        place = (slot + 16) * np.uint32(unit)
+        function[chosen] = np.where(taking, take, give)
+        sizes = (
+            rng.integers(1, 64, len(chosen), dtype=np.uint32)
+            if unit > 1
+            else np.zeros(len(chosen), np.uint32)
+        )
+        argument[chosen] = np.where(taking, sizes, place)
+        result[chosen] = np.where(taking, place, 0)
+    parent = np.zeros(calls, np.uint32)
+    inner = np.flatnonzero(framed[1:] & ~framed[:-1] & (rng.random(calls - 1) < 0.3)) + 1
+    parent[inner] = inner  # the call before, counted from 1
+    nested = parent != 0
+    outer = np.zeros(calls, np.bool_)
+    outer[inner - 1] = True
+    number = np.arange(calls, dtype=np.uint32)
+    entered = 2 * number + 1 - nested
+    left = 2 * number + 2 + 2 * outer.astype(np.uint32) - nested
+    left[outer] = 2 * number[outer] + 4
+    stack = (rng.zipf(1.3, calls) % stacks + 1).astype(np.uint32)
+    first = np.unique(stack, return_index=True)
+    renumbered = np.zeros(stacks + 1, np.uint32)
+    renumbered[first[0][np.argsort(first[1])]] = np.arange(1, len(first[0]) + 1)
+    stack = renumbered[stack]
+    definitions = {int(row): _random_stack(rng, index) for index, row in enumerate(np.sort(first[1]))}
+    columns = {"function": function, "arg0": argument, "result": result, "parent": parent, "stack": stack}
+    columns |= {
+        "entered": entered.astype(np.uint32),
+        "left": left.astype(np.uint32),
+        "depth": nested.astype(np.uint8),
+    }
+    columns |= {
+        "time_ns": entered.astype(np.uint64) * CALL_NS,
+        "left_time_ns": left.astype(np.uint64) * CALL_NS,
+    }
+    columns |= {"returned": np.ones(calls, np.uint8), "esp": np.full(calls, ESP, np.uint32)}
+    for name in ("out", *(f"arg{index}" for index in range(1, argument_columns(profile)))):
+        columns[name] = np.zeros(calls, np.uint32)
+    writer = TraceWriter(str(path), header(profile))
+    for start in range(0, calls, 1 << 16):
+        stop = min(start + (1 << 16), calls)
+        here = [(row - start, frames) for row, frames in definitions.items() if start <= row < stop]
+        buffers = {name: values[start:stop] for name, values in columns.items()}
+        writer.write(Chunk(start + 1, stop - start, buffers, here))
+    writer.close(TraceEnding("exit", 0, 2 * calls, calls))
+    return path
+
+
+def _random_stack(rng: np.random.Generator, index: int) -> tuple[Frame, ...]:
+    depth = int(rng.integers(1, 12))
+    return tuple(
+        Frame(
+            0x100000 + 16 * index + level,
+            f"function_{(index * 7 + level) % 300}",
+            level,
+            "kernel/main.c",
+            level + 1,
+        )
+        for level in range(depth)
+    )
