@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from emulator.cli import arguments
 from emulator.cli.console import ConsoleWriter
+from emulator.cli.machine_options import DEFAULT_KERNEL, add_budgets, add_machine, new_machine
 from emulator.cli.output import Output, complain
+from emulator.cli.running import judge_ending, run_to_end
 from emulator.cli.status import CommandLineError, Status
-from emulator.errors import BadImage, BudgetUsedUp, EmulatorError, GuestStopped, UnknownKernel, UnknownLayer
+from emulator.errors import EmulatorError
 from emulator.report.run_record import Ending, How, RunRecord
 
 if TYPE_CHECKING:
@@ -35,17 +36,6 @@ examples:
   kmemu boot kernel.elf --json >run.json
 """
 
-_DEFAULT_KERNEL = "firmware:demo"
-_STATUS = {
-    How.EXIT: Status.GOOD,
-    How.HALTED: Status.GOOD,
-    How.BUDGET: Status.BUDGET,
-    How.STOPPED: Status.NOT_RUN,
-    How.DIVERGED: Status.FINDINGS,
-    How.INTERRUPTED: Status.INTERRUPTED,
-    How.NOT_RUN: Status.NOT_RUN,
-}
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command line may hold."""
@@ -54,46 +44,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "kernel",
         metavar="KERNEL",
         nargs="?",
-        default=_DEFAULT_KERNEL,
+        default=DEFAULT_KERNEL,
         help="ELF file, or firmware:NAME for a built-in kernel (default: %(default)s)",
     )
     add("--list", action="store_true", help="name the built-in kernels and stop")
-    machine = parser.add_argument_group("the machine").add_argument
-    machine(
-        "--ram",
-        metavar="SIZE",
-        type=arguments.ram_window,
-        help="RAM above 1 MiB: a size such as 64M or 3G (the most), or START-END (default: 4M)",
-    )
-    machine(
-        "--layer",
-        metavar="NAME=MODE",
-        type=arguments.layer_mode,
-        action="append",
-        default=[],
-        help="run a layer (LiteCore: memmap, heap; BTRON/386: pmem, kmem, pools) native, as model, or in lockstep (repeatable)",
-    )
-    machine("--cmdline", metavar="TEXT", default="", help="command line for the kernel")
-    machine(
-        "--module", metavar='"FILE ARGS"', action="append", default=[], help="Multiboot module (repeatable)"
-    )
-    machine(
-        "--mmu", choices=("fast", "reference"), default="fast", help="reference is slower, for comparison"
-    )
-    budget = parser.add_argument_group("budgets").add_argument
-    budget(
-        "--max-instructions",
-        metavar="N",
-        type=arguments.instruction_count,
-        help="stop after so many; they are counted, which makes the run slower",
-    )
-    budget(
-        "--timeout",
-        metavar="SECONDS",
-        type=arguments.timeout,
-        default=60.0,
-        help="stop after so long; 0 for no limit (default: 60)",
-    )
+    add_machine(parser)
+    add_budgets(parser)
     output = parser.add_argument_group("output").add_argument
     output("--serial", metavar="FILE", help="write COM1 to FILE instead of standard output (- for that)")
     output("--screen", action="store_true", help="show the VGA text screen at the end")
@@ -110,7 +66,7 @@ def run(options: Namespace) -> Status:
         raise CommandLineError("--json and --serial - cannot both have standard output")
     with ConsoleWriter(output, to_output=not options.json) as console:
         try:
-            machine = _load(options, console)
+            machine = new_machine(options, console)
         except EmulatorError as error:
             if options.json:
                 ending = Ending(How.NOT_RUN, error=(type(error).__name__, str(error)))
@@ -138,30 +94,13 @@ def _list_kernels(output: Output) -> Status:
     return Status.GOOD
 
 
-def _load(options: Namespace, console: ConsoleWriter) -> Machine:
-    from emulator import boot  # not for --list and --help
-
-    try:
-        return boot(
-            options.kernel,
-            ram=options.ram,
-            layers=dict(options.layer),
-            command_line=options.cmdline,
-            modules=options.module,
-            mmu=options.mmu,
-            on_output=console,
-        )
-    except (ValueError, UnknownKernel, UnknownLayer) as error:
-        raise CommandLineError(str(error)) from error
-
-
 def _run(machine: Machine, options: Namespace) -> RunRecord:
     from emulator.machine.machine import Console  # has been imported by now
     from emulator.report.read_layout import modules_at_entry, read_layout  # not for --list and --help
 
     modules: tuple[Span, ...] = modules_at_entry(machine) if options.module else ()
     started = time.perf_counter()
-    ending = _ending(machine, options.max_instructions, options.timeout)
+    ending = run_to_end(machine, options.max_instructions, options.timeout)
     seconds = time.perf_counter() - started
     layout = read_layout(machine, modules, with_runs=options.json)
     output = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
@@ -178,37 +117,6 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
     )
 
 
-def _ending(machine: Machine, max_instructions: int | None, timeout_s: float | None) -> Ending:
-    """Run the machine and put into one form how that ends."""
-    try:
-        outcome = machine.run(max_instructions=max_instructions, timeout_s=timeout_s)
-    except KeyboardInterrupt:
-        return Ending(How.INTERRUPTED, eip=machine.cpu.registers().eip)
-    except GuestStopped as error:
-        how = How.BUDGET if isinstance(error, BudgetUsedUp) else How.STOPPED
-        facts = (type(error).__name__, str(error))
-        return Ending(how, None, None, error.eip, error.location, error.instructions or None, facts)
-    except EmulatorError as error:
-        from emulator.hle.lockstep import Divergence  # only after an error
-
-        how = How.DIVERGED if isinstance(error, Divergence) else How.STOPPED
-        return Ending(how, eip=machine.cpu.registers().eip, error=(type(error).__name__, str(error)))
-    instructions = outcome.instructions or None
-    if outcome.exit_code is None:
-        return Ending(
-            How.HALTED, None, None, outcome.eip, _location_of_hlt(machine, outcome.eip), instructions
-        )
-    return Ending(How.EXIT, outcome.exit_value, outcome.exit_code, outcome.eip, None, instructions)
-
-
-def _location_of_hlt(machine: Machine, next_eip: int) -> str:
-    eip = next_eip - 1  # it is one byte long
-    try:
-        return machine.image.location(eip)
-    except BadImage:  # a damaged symbol table
-        return f"0x{eip:08x}"
-
-
 def _layers(options: Namespace, layout: Layout) -> dict[str, str] | None:
     """How each layer of the kernel ran; None for a kernel without layers that are known."""
     if not options.layer and layout.frames is None and layout.heap is None and layout.btron is None:
@@ -222,16 +130,9 @@ def _layers(options: Namespace, layout: Layout) -> dict[str, str] | None:
 
 def _judge(record: RunRecord) -> tuple[Status, list[str]]:
     """Return the exit status, and what standard error has to say: no, one or, for a report, several lines."""
-    ending = record.ending
-    status = _STATUS[ending.how]
-    if ending.error:
-        text = ending.error[1]
-        return status, text.splitlines() if ending.how is How.DIVERGED else [text]
-    if ending.exit_value:
-        code = f"(exit code {ending.exit_code} in QEMU)"
-        return Status.FINDINGS, [f"the kernel exited with value {ending.exit_value} {code}"]
-    if ending.how is How.INTERRUPTED:
-        return status, ["interrupted"]
+    status, complaint = judge_ending(record.ending)
+    if status is not Status.GOOD:
+        return status, complaint
     layout = record.layout
     if layout is None or not layout.defects:
         return status, []

@@ -302,7 +302,10 @@ class Machine:
 
     def _count_exactly(self, stop: Stop) -> Stop:
         """Count of a block that failed in the middle only what was executed."""
-        if stop.reason not in (Reason.UNMAPPED, Reason.EXCEPTION, Reason.EVENT) or not stop.block_instructions:
+        if (
+            stop.reason not in (Reason.UNMAPPED, Reason.EXCEPTION, Reason.EVENT)
+            or not stop.block_instructions
+        ):
             return stop
         last = stop.address if stop.reason is Reason.EVENT else stop.eip
         code = self._code(stop.block, last - stop.block)

@@ -162,7 +162,9 @@ def record(
         raise ValueError(f"{len(functions)} functions cannot be recorded at once, {FUNCTIONS_MAX} can")
     for function in functions:
         if not 0 <= function.argument_count <= ARGUMENTS_MAX:
-            raise ValueError(f"{function.name}: {function.argument_count} arguments, not 0 to {ARGUMENTS_MAX}")
+            raise ValueError(
+                f"{function.name}: {function.argument_count} arguments, not 0 to {ARGUMENTS_MAX}"
+            )
     symbols = [_symbol(machine, function) for function in functions]
     probes = _probes(machine, symbols)
     recording = Recording(machine, tuple(functions), on_rows)
@@ -170,7 +172,12 @@ def record(
     cpu.set_unwind_rules(b"", _code_ranges(machine.image))
     cpu.record_calls(
         [
-            (symbol.address, symbol.address + symbol.size, each.argument_count, -1 if each.out is None else each.out)
+            (
+                symbol.address,
+                symbol.address + symbol.size,
+                each.argument_count,
+                -1 if each.out is None else each.out,
+            )
             for each, symbol in zip(functions, symbols, strict=True)
         ]
     )

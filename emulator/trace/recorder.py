@@ -95,7 +95,9 @@ def frames_of(image: KernelImage) -> Callable[[int], Frame]:
 
     @cache
     def frame(address: int) -> Frame:
-        call = address - 1  # the instruction that calls; behind it another line, even another function may begin
+        call = (
+            address - 1
+        )  # the instruction that calls; behind it another line, even another function may begin
         function, line = image.function_at(call), image.source_line(call)
         name, offset = ("", 0) if function is None else (function[0].name, function[1] + 1)
         file, number = ("", 0) if line is None else line

@@ -80,5 +80,5 @@ def test_ctrl_c_while_loading(kmemu: Callable[..., Done], monkeypatch: pytest.Mo
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(boot, "_load", interrupted)
+    monkeypatch.setattr(boot, "new_machine", interrupted)
     assert kmemu("boot") == (130, "", "kmemu: interrupted\n")

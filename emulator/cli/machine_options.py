@@ -1,0 +1,85 @@
+"""The options that describe a machine and its run, for all commands that run a kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.cli import arguments
+from emulator.cli.status import CommandLineError
+from emulator.errors import UnknownKernel, UnknownLayer
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
+
+    from emulator.machine.machine import Console, Machine
+
+DEFAULT_KERNEL = "firmware:demo"
+DEFAULT_TIMEOUT_S = 60.0
+
+
+def add_machine(parser: ArgumentParser) -> None:
+    """Add what describes the machine."""
+    machine = parser.add_argument_group("the machine").add_argument
+    machine(
+        "--ram",
+        metavar="SIZE",
+        type=arguments.ram_window,
+        help="RAM above 1 MiB: a size such as 64M or 3G (the most), or START-END (default: 4M)",
+    )
+    machine(
+        "--layer",
+        metavar="NAME=MODE",
+        type=arguments.layer_mode,
+        action="append",
+        default=[],
+        help="run a layer (LiteCore: memmap, heap; BTRON/386: pmem, kmem, pools) native, as model, or in lockstep (repeatable)",
+    )
+    machine("--cmdline", metavar="TEXT", default="", help="command line for the kernel")
+    machine(
+        "--module", metavar='"FILE ARGS"', action="append", default=[], help="Multiboot module (repeatable)"
+    )
+    machine(
+        "--mmu", choices=("fast", "reference"), default="fast", help="reference is slower, for comparison"
+    )
+
+
+def add_budgets(parser: ArgumentParser) -> None:
+    """Add what limits the run."""
+    budget = parser.add_argument_group("budgets").add_argument
+    budget(
+        "--max-instructions",
+        metavar="N",
+        type=arguments.instruction_count,
+        help="stop after so many; they are counted, which makes the run slower",
+    )
+    budget(
+        "--timeout",
+        metavar="SECONDS",
+        type=arguments.timeout,
+        default=DEFAULT_TIMEOUT_S,
+        help="stop after so long; 0 for no limit (default: 60)",
+    )
+
+
+def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] | None) -> Machine:
+    """Return the machine that the options describe, not yet run.
+
+    Raises:
+        CommandLineError: They describe none.
+        EmulatorError: The kernel or a module cannot be loaded.
+    """
+    from emulator import boot  # not for --list and --help
+
+    try:
+        return boot(
+            options.kernel,
+            ram=options.ram,
+            layers=dict(options.layer),
+            command_line=options.cmdline,
+            modules=options.module,
+            mmu=options.mmu,
+            on_output=on_output,
+        )
+    except (ValueError, UnknownKernel, UnknownLayer) as error:
+        raise CommandLineError(str(error)) from error
