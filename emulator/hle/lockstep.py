@@ -16,7 +16,7 @@ from emulator.errors import EmulatorError, ModelStopped
 from emulator.hle.binding import call_text, stack_words
 from emulator.hle.model import MODEL_ERRORS
 from emulator.machine.cpu import ProbeAction, ProbeKind
-from emulator.machine.exits import find_exits
+from emulator.machine.exits import find_own_exits
 from emulator.machine.machine import Console
 from emulator.machine.memory import PAGE_SIZE, PhysicalMemory
 from kernel_model.memory import Overlay
@@ -150,7 +150,7 @@ class Lockstep:
             UnsupportedFunction: Its end cannot be found.
         """
         function = self._model.functions[name]
-        exits = find_exits(self._machine.image, symbol)
+        exits = find_own_exits(self._machine.image, symbol)
 
         def probe(kind: int, esp: int, eax: int) -> int:
             if kind == ProbeKind.ENTRY:

@@ -160,6 +160,14 @@ class KernelImage:
         """
         return self._symbol_table.function_at(self._linked(address))
 
+    def function_extent(self, address: int) -> range | None:
+        """Return the linked addresses of the function that an address (as in `function_at`) lies in.
+
+        Raises:
+            BadImage: The symbol table is damaged.
+        """
+        return self._symbol_table.extent_at(self._linked(address))
+
     def source_line(self, address: int) -> SourceLine | None:
         """Return the source line of an address (as in `function_at`), or None where the file does not tell."""
         return self._line_table.find(self._linked(address))

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from emulator.loader.profile import Result, Role, TracedFunction, shortened
 
 _SHAPE = re.compile(r"\s*([^\s(),]+)\s*\(([^()]*)\)\s*(?:->\s*(\S+)\s*)?")
-_LONGEST = 1000
 _FAILURES = {Result.POINTER: 0, Result.FRAME: 0xFFFF_FFFF}
 
 
@@ -38,7 +37,7 @@ def parse_signature(text: str, role: Role, area: Area) -> TracedFunction:
     Raises:
         ValueError: It is no signature, or means nothing in its role.
     """
-    match = _SHAPE.fullmatch(text) if len(text) <= _LONGEST else None
+    match = _SHAPE.fullmatch(text)
     if match is None:
         raise ValueError(
             f'{shortened(text)} is no signature such as "kmalloc(size) -> ptr"; C types are left out'

@@ -80,10 +80,20 @@ class SymbolTable:
         Returns:
             The symbol and the offset of *address* in it.
         """
+        found = self._find(address)
+        return None if found is None else (found[0], address - found[0].address)
+
+    def extent_at(self, address: int) -> range | None:
+        """Return the addresses of the function or label that `function_at` finds."""
+        found = self._find(address)
+        return None if found is None else range(found[0].address, found[1])
+
+    def _find(self, address: int) -> tuple[Symbol, int] | None:
+        """Return the symbol that an address lies in, and where it ends."""
         for starts, ends, symbols in (self._functions, self._labels):
             index = bisect_right(starts, address) - 1
             if index >= 0 and address < ends[index]:
-                return symbols[index], address - starts[index]
+                return symbols[index], ends[index]
         return None
 
     @cached_property

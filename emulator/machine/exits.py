@@ -1,6 +1,10 @@
-"""Where a function of the guest ends: found by disassembling it.
+"""Where a call of a guest's function ends: at which `ret` instructions.
 
-capstone is slow to import, so it is imported only when functions are watched to their end.
+Theory. A function may leave by a jump to another one (a tail call): then the `ret` over there ends the call. So every path
+from the function's first instruction is followed, see `emulator.machine.flow`.
+
+Shortcomings. The exits behind an indirect tail jump are not found. In assembly, a call that never returns is followed by
+whatever comes next, which may add exits of other functions.
 """
 
 from __future__ import annotations
@@ -10,33 +14,60 @@ from typing import TYPE_CHECKING
 from emulator.errors import UnsupportedFunction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.loader.image import KernelImage
     from emulator.loader.symbols import Symbol
 
 
-def find_exits(image: KernelImage, function: Symbol) -> list[int]:
-    """Addresses of all `ret` instructions of a function, as linked.
+def find_exits(
+    image: KernelImage, function: Symbol, code: Callable[[int, int], bytes] | None = None
+) -> list[int]:
+    """Addresses of all `ret` instructions at which a call of a function may end, as linked, ascending.
+
+    Those of functions that it jumps to are included. A function that never returns has none.
+
+    Args:
+        image: The kernel, for its symbols.
+        function: One of them.
+        code: Returns the bytes at a linked address: as many as it is asked for, or fewer where there are no more.
+            Without it they come from the image, whatever a machine's memory holds.
 
     Raises:
-        UnsupportedFunction: It has no size, no code in the image, no `ret`, or leaves by a jump.
+        UnsupportedFunction: There is no code at its address.
+        BadImage: The symbol table is damaged.
     """
-    from capstone import CS_ARCH_X86, CS_GRP_JUMP, CS_GRP_RET, CS_MODE_32, CS_OP_IMM, Cs
+    from emulator.machine.flow import Flow
 
-    code = image.code(function.address, function.size)
-    if not code:
-        raise UnsupportedFunction(function.name, f"its symbol at 0x{function.address:08x} covers no code")
-    disassembler = Cs(CS_ARCH_X86, CS_MODE_32)
-    disassembler.detail = True
-    exits = []
-    for instruction in disassembler.disasm(code, function.address):
-        if instruction.group(CS_GRP_RET):
-            exits.append(instruction.address)
-        elif instruction.group(CS_GRP_JUMP) and instruction.operands[0].type == CS_OP_IMM:
-            target = instruction.operands[0].imm & 0xFFFFFFFF
-            if not function.address <= target < function.address + function.size:
-                raise UnsupportedFunction(
-                    function.name, f"it leaves by a jump to 0x{target:08x} at 0x{instruction.address:08x}"
-                )
-    if not exits:
+    read = code or image.code
+    if not read(function.address, 1):
+        raise _no_code(function)
+    return sorted(Flow(image, read, function.address).returns)
+
+
+def find_own_exits(image: KernelImage, function: Symbol) -> list[int]:
+    """Addresses of all `ret` instructions of a function that ends nowhere else, as linked, ascending.
+
+    Raises:
+        UnsupportedFunction: It has no size, no code in the image, no `ret`, leaves by a jump, or runs past its end.
+        BadImage: The symbol table is damaged.
+    """
+    from emulator.machine.flow import Flow
+
+    if not image.code(function.address, function.size):
+        raise _no_code(function)
+    flow = Flow(image, image.code, function.address)
+    own = range(function.address, function.address + function.size)
+    for address, target in flow.jumps:
+        if address in own and target not in own:
+            problem = f"it leaves by a jump to 0x{target:08x} at 0x{address:08x}"
+            raise UnsupportedFunction(function.name, problem)
+    if not flow.returns:
         raise UnsupportedFunction(function.name, "it has no ret instruction")
-    return exits
+    for address in sorted(flow.returns.difference(own)):
+        raise UnsupportedFunction(function.name, f"it goes on past its end, to the ret at 0x{address:08x}")
+    return sorted(flow.returns)
+
+
+def _no_code(function: Symbol) -> UnsupportedFunction:
+    return UnsupportedFunction(function.name, f"its symbol at 0x{function.address:08x} covers no code")

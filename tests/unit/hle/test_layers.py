@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.errors import MissingSymbol, ModelStopped, UnknownLayer, UnsupportedFunction
+from emulator.errors import MissingSymbol, ModelStopped, UnknownLayer
 from emulator.hle.layers import LAYERS, Mode, attach_layers, find_btron, find_litecore
 from emulator.hle.lockstep import Difference, Divergence
 from emulator.loader import builtin
@@ -13,7 +13,7 @@ from emulator.machine.exits import find_exits
 from emulator.machine.machine import Console, Machine
 from kernel_model.litecore.heap import Heap
 from kernel_model.litecore.memmap import Memmap
-from tests.helpers.guest import assemble, machine_of
+from tests.helpers.guest import machine_of
 
 RET = 0xC3
 
@@ -213,23 +213,3 @@ class TestRefusal:
     def test_find_litecore_in_a_kernel_without_it(self) -> None:
         assert find_litecore(machine_of("hlt")) is None
         assert find_btron(machine_of("hlt")) is None
-
-
-class TestExits:
-    def test_all_returns_of_a_function(self) -> None:
-        image = assemble("hlt\n.type f, @function\nf: test %eax, %eax\njz 1f\nret\n1: ret $4\n.size f, . - f")
-        start = image.symbols["f"].address
-        assert find_exits(image, image.symbols["f"]) == [start + 4, start + 5]
-
-    @pytest.mark.parametrize(
-        ("body", "problem"),
-        [
-            ("f: jmp _start\n.size f, . - f", r"it leaves by a jump to 0x0010000c at 0x[0-9a-f]{8}"),
-            ("f: hlt\n.size f, . - f", "it has no ret instruction"),
-            ("f: ret", r"its symbol at 0x[0-9a-f]{8} covers no code"),
-        ],
-    )
-    def test_a_function_whose_end_cannot_be_watched(self, body: str, problem: str) -> None:
-        image = assemble(f"hlt\n.type f, @function\n{body}")
-        with pytest.raises(UnsupportedFunction, match=f"^cannot watch f: {problem}$"):
-            find_exits(image, image.symbols["f"])

@@ -86,6 +86,19 @@ class TestFunctionAt:
     @pytest.mark.parametrize("offset", [-1, 8, 15, 64, 65])
     def test_finds_nothing(self, offset: int) -> None:
         assert self.KERNEL.function_at(BASE + offset) is None
+        assert self.KERNEL.function_extent(BASE + offset) is None
+
+    @pytest.mark.parametrize(("start", "stop"), [(0, 8), (16, 32), (48, 64)])
+    def test_finds_the_extent(self, start: int, stop: int) -> None:
+        expected = range(BASE + start, BASE + stop)
+        assert self.KERNEL.function_extent(BASE + start) == expected
+        assert self.KERNEL.function_extent(BASE + stop - 1) == expected
+
+    def test_finds_the_extent_of_a_physical_address(self) -> None:
+        load = Load(BASE, b"\x90" * 64, virtual=BASE + 0x8000_0000)
+        symbols = [Sym("kmain", BASE + 0x8000_0000, 16, eb.FUNC)]
+        kernel = KernelImage(build_elf(Elf(loads=[load], symbols=symbols)), "k.elf")
+        assert kernel.function_extent(BASE + 4) == range(BASE + 0x8000_0000, BASE + 0x8000_0010)
 
     def test_prefers_global_names_for_the_same_code(self) -> None:
         kernel = image(Sym("alias", BASE, 8, eb.FUNC), Sym("local", BASE, 8, eb.FUNC, eb.LOCAL))

@@ -1,0 +1,145 @@
+"""Follows the instructions of the guest from an address on.
+
+Theory. Every path is followed: past calls, and over jumps, also those into other functions. What no path reaches is not
+looked at, so data in the code does no harm. Only where a path ends in an indirect jump, perhaps through a table of cases,
+its targets are not known: then all of the function that the jump stands in is taken for code.
+
+capstone is slow to import, so import this module where it is needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from capstone import (
+    CS_ARCH_X86,
+    CS_GRP_BRANCH_RELATIVE,
+    CS_GRP_CALL,
+    CS_GRP_INT,
+    CS_GRP_IRET,
+    CS_GRP_JUMP,
+    CS_MODE_32,
+    CS_OP_IMM,
+    Cs,
+    CsInsn,
+    x86_const,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from emulator.loader.image import KernelImage
+
+    Code = Callable[[int, int], bytes]
+
+_READ_AT_ONCE: Final = 128  # bytes, more than the longest instruction
+_MOST_INSTRUCTIONS: Final = 20_000  # far more than any function has; ends a walk through data
+_WORD_MASK: Final = 0xFFFF_FFFF
+
+_NEVER_GO_ON: Final = frozenset(
+    (x86_const.X86_INS_RET, x86_const.X86_INS_RETF, x86_const.X86_INS_JMP, x86_const.X86_INS_LJMP)
+)
+_MAY_NOT_GO_ON: Final = frozenset(
+    (x86_const.X86_INS_HLT, x86_const.X86_INS_UD0, x86_const.X86_INS_UD1, x86_const.X86_INS_UD2)
+)
+
+
+class Flow:
+    """The instructions that can be reached from an address.
+
+    Args:
+        image: The kernel, for its symbols.
+        code: Returns the bytes at a linked address: as many as it is asked for, or fewer where there are no more.
+        start: The address.
+
+    Attributes:
+        returns: Addresses of the `ret` instructions (those that return to the same code segment).
+        jumps: Address and target of each direct jump.
+
+    Raises:
+        BadImage: The symbol table is damaged.
+    """
+
+    def __init__(self, image: KernelImage, code: Code, start: int) -> None:
+        self.returns: set[int] = set()
+        self.jumps: list[tuple[int, int]] = []
+        self._image = image
+        self._code = code
+        self._sizes: dict[int, int] = {}  # of what was decoded, by address
+        self._indirect: list[int] = []
+        self._disassembler = Cs(CS_ARCH_X86, CS_MODE_32)
+        self._disassembler.detail = True
+        self._walk(start)
+        self._sweep_behind_indirect_jumps()
+
+    def _sweep_behind_indirect_jumps(self) -> None:
+        swept = set()
+        while self._indirect:
+            extent = self._image.function_extent(self._indirect.pop())
+            if extent is not None and extent not in swept:
+                swept.add(extent)
+                self._sweep(extent)
+
+    def _sweep(self, extent: range) -> None:
+        """Take a whole function for code."""
+        address = extent.start
+        while address < extent.stop and len(self._sizes) < _MOST_INSTRUCTIONS:
+            self._walk(address)
+            address += self._sizes.get(address, 1)
+
+    def _walk(self, start: int) -> None:
+        pending = [start]
+        while pending:
+            for instruction in self._path(pending.pop()):
+                self._note(instruction, pending)
+                if self._is_last(instruction):
+                    break
+
+    def _path(self, address: int) -> Iterator[CsInsn]:
+        """Yield the instructions from an address on, up to one that is known already or that is none."""
+        while code := self._code(address, _READ_AT_ONCE):
+            start = address
+            for instruction in self._disassembler.disasm(code, start):
+                if address in self._sizes or len(self._sizes) >= _MOST_INSTRUCTIONS:
+                    return
+                self._sizes[address] = instruction.size
+                yield instruction
+                address += instruction.size
+            if address == start:
+                self._sizes.setdefault(address, 1)
+                return
+
+    def _note(self, instruction: CsInsn, pending: list[int]) -> None:
+        """Note a `ret`, and where a jump leads to."""
+        if instruction.id == x86_const.X86_INS_RET:
+            self.returns.add(instruction.address)
+        elif _is_near_jump(instruction):
+            if instruction.operands[0].type == CS_OP_IMM:
+                target = instruction.operands[0].imm & _WORD_MASK
+                self.jumps.append((instruction.address, target))
+                pending.append(target)
+            else:
+                self._indirect.append(instruction.address)
+
+    def _is_last(self, instruction: CsInsn) -> bool:
+        """Tell whether nothing behind an instruction belongs to its path."""
+        if instruction.id in _NEVER_GO_ON or instruction.group(CS_GRP_IRET):
+            return True
+        # Where a compiler knows that a call does not return, it puts nothing behind it.
+        may_go_on = not (
+            instruction.id in _MAY_NOT_GO_ON
+            or instruction.group(CS_GRP_CALL)
+            or instruction.group(CS_GRP_INT)
+        )
+        return not may_go_on and self._ends_function(instruction)
+
+    def _ends_function(self, instruction: CsInsn) -> bool:
+        found = self._image.function_at(instruction.address)
+        return found is not None and found[1] + instruction.size == found[0].size
+
+
+def _is_near_jump(instruction: CsInsn) -> bool:
+    if instruction.id == x86_const.X86_INS_LJMP or instruction.group(CS_GRP_CALL):
+        return False
+    # `loop` is only the latter, an indirect jump only the former.
+    return instruction.group(CS_GRP_JUMP) or instruction.group(CS_GRP_BRANCH_RELATIVE)
