@@ -241,6 +241,23 @@ class NoFunctionFound(EmulatorError):
         )
 
 
+class NoAllocatorKnown(EmulatorError):
+    """A kernel has no functions of a known profile that take memory, and none was described.
+
+    Attributes:
+        path: The kernel's file.
+        candidates: Functions of the kernel whose names sound as if they took or gave back memory.
+    """
+
+    def __init__(self, path: str, candidates: Iterable[str]) -> None:
+        self.path = path
+        self.candidates = tuple(candidates)
+        hint = f"; it has {', '.join(self.candidates)}" if self.candidates else ""
+        super().__init__(
+            f"{path}: no known function that allocates memory; describe those it has in a profile (--profile){hint}"
+        )
+
+
 class UnsupportedFunction(EmulatorError):
     """A function cannot be watched to its end.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from emulator.errors import NoFunctionFound
+from emulator.errors import NoAllocatorKnown, NoFunctionFound
 from emulator.loader.profile import Role
 from emulator.loader.profile_file import read_profile
 
@@ -21,6 +22,7 @@ KNOWN_PROFILES: Final = ("litecore", "btron")
 
 _DIRECTORY = Path(__file__).parent / "profiles"
 _NAMES_COMPARED = 8
+_SOUNDS_LIKE_ONE = re.compile("alloc|free", re.IGNORECASE)
 
 
 @cache
@@ -45,6 +47,21 @@ def find_profile(image: KernelImage) -> Profile | None:
     fitting = [_reduced(known_profile(name), image) for name in KNOWN_PROFILES]
     useful = [each for each in fitting if each and any(one.role is Role.ALLOC for one in each.functions)]
     return max(useful, key=lambda profile: len(profile.functions), default=None)
+
+
+def matching_profile(image: KernelImage) -> Profile:
+    """Return what `find_profile` finds.
+
+    Raises:
+        NoAllocatorKnown: That is nothing.
+        BadImage: The kernel's symbol table is damaged.
+    """
+    profile = find_profile(image)
+    if profile is None:
+        functions = [symbol.name for symbol in image.symbols.values() if symbol.kind == "function"]
+        candidates = [name for name in sorted(functions) if _SOUNDS_LIKE_ONE.search(name)]
+        raise NoAllocatorKnown(image.path, candidates[:_NAMES_COMPARED])
+    return profile
 
 
 def match(profile: Profile, image: KernelImage) -> Profile:

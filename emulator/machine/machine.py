@@ -287,7 +287,7 @@ class Machine:
         return bool(self.cpu.registers().eflags & _IF) and self.interrupts.skip_idle()
 
     def _deliver_exception(self, stop: Stop) -> bool:
-        before = self._code(stop.eip - 2 & _WORD, 2).ljust(2, b"\0")
+        before = self.read_linear(stop.eip - 2 & _WORD, 2).ljust(2, b"\0")
         is_int_n = before[0] == _INT_N and before[1] == stop.vector
         software = is_int_n or _INT_1_BYTE.get(before[1]) == stop.vector
         return self.interrupts.deliver_exception(stop, self._accessed(stop), software=software)
@@ -295,7 +295,7 @@ class Machine:
     def _accessed(self, stop: Stop) -> int:
         """What a failed access touched, as exactly as the instruction tells."""
         if stop.reason is Reason.UNMAPPED or (stop.reason is Reason.EXCEPTION and stop.vector == PAGE_FAULT):
-            code = self._code(stop.eip, LONGEST_INSTRUCTION)
+            code = self.read_linear(stop.eip, LONGEST_INSTRUCTION)
             exact = exact_address(code, self.cpu.registers(), stop.linear, stop.access)
             return stop.address | exact & (PAGE_SIZE - 1)
         return stop.address
@@ -308,7 +308,7 @@ class Machine:
         ):
             return stop
         last = stop.address if stop.reason is Reason.EVENT else stop.eip
-        code = self._code(stop.block, last - stop.block)
+        code = self.read_linear(stop.block, last - stop.block)
         done = instructions_before(code, stop.block, last)
         return stop._replace(instructions=stop.instructions - stop.block_instructions + done)
 
@@ -407,12 +407,15 @@ class Machine:
             self.memory.write(physical, data[:size])
             address, data = address + size & _WORD, data[size:]
 
-    def _code(self, address: int, size: int) -> bytes:
-        """Up to *size* bytes at a linear address; fewer where memory or the page ends."""
-        physical = self.cpu.translate(address)
-        if physical is None or physical >= len(self.memory):
-            return b""
-        return self.memory.read(physical, min(size, PAGE_SIZE - physical % PAGE_SIZE))
+    def read_linear(self, address: int, size: int) -> bytes:
+        """Read at a linear address, through the guest's page tables: *size* bytes, fewer where nothing is mapped."""
+        data = b""
+        while len(data) < size:
+            physical = self.cpu.translate(address + len(data) & _WORD)
+            if physical is None or physical >= len(self.memory):
+                break
+            data += self.memory.read(physical, min(size - len(data), PAGE_SIZE - physical % PAGE_SIZE))
+        return data
 
     # -- probes ------------------------------------------------------------------------------------
 

@@ -199,9 +199,19 @@ def _symbol(machine: Machine, function: RecordedFunction) -> Symbol:
 def _probes(machine: Machine, functions: Sequence[Symbol]) -> list[tuple[int, int, ProbeKind]]:
     """Entries, and each place where one of the functions may end, once."""
     entries = [(function.address, number, ProbeKind.ENTRY) for number, function in enumerate(functions)]
-    exits = {address for function in functions for address in find_exits(machine.image, function)}
+    exits = {
+        address
+        for function in functions
+        for address in find_exits(machine.image, function, lambda at, size: _code(machine, at, size))
+    }
     # An exit can be an entry, too: the ret in place of a modelled function. It is entered first.
     return [*entries, *((address, 0, ProbeKind.EXIT) for address in sorted(exits))]
+
+
+def _code(machine: Machine, address: int, size: int) -> bytes:
+    """Code as it is in memory, where a function that a model stands in for is only a `ret`; paging may be off yet."""
+    wanted = len(machine.image.code(address, size))
+    return machine.memory.read(machine.image.physical(address), wanted)
 
 
 def _code_ranges(image: KernelImage) -> list[tuple[int, int]]:

@@ -23,7 +23,8 @@ def calls_of(batch: pa.RecordBatch, functions: Sequence[TracedFunction]) -> Iter
     """
 
     def column(name: str) -> list[int]:
-        return batch.column(name).to_numpy(zero_copy_only=False).tolist()
+        numbers: list[int] = batch.column(name).to_numpy(zero_copy_only=False).tolist()
+        return numbers
 
     codes = batch.column("function").indices.to_numpy().tolist()
     words = [column(name) for name in batch.schema.names if name.startswith("arg")]
@@ -31,12 +32,15 @@ def calls_of(batch: pa.RecordBatch, functions: Sequence[TracedFunction]) -> Iter
     lengths = [len(function.parameters) for function in functions]
     names = [function.name for function in functions]
     left = column("left")
-    after = [left, column("left_time_ns"), column("result"), column("out")]
-    if 0 in left:  # nothing is known of the return of a call that did not
-        after = [
-            [value if event else None for value, event in zip(each, left, strict=True)] for each in after
-        ]
-    left, left_times, results, outs = after
+    all_returned = 0 not in left
+
+    def after(name: str) -> list[int] | list[int | None]:
+        """Return a column of which nothing is known for a call that did not return."""
+        numbers = column(name)
+        if all_returned:
+            return numbers
+        return [number if event else None for number, event in zip(numbers, left, strict=True)]
+
     return map(
         Call,
         column("call"),
@@ -45,11 +49,11 @@ def calls_of(batch: pa.RecordBatch, functions: Sequence[TracedFunction]) -> Iter
         [names[code] for code in codes],
         [words[: lengths[code]] for words, code in zip(rows, codes, strict=True)],
         column("entered"),
-        left,
+        after("left"),
         column("time_ns"),
-        left_times,
-        results,
-        outs,
+        after("left_time_ns"),
+        after("result"),
+        after("out"),
         column("esp"),
         column("stack"),
     )

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emulator.trace.blocks import NEVER, Blocks
-from emulator.trace.operations import ALL_POOLS, PAGE_SIZE, area_operations
+from emulator.trace.operations import ALL_POOLS, NOWHERE, PAGE_SIZE, area_operations
 from emulator.trace.pairing import BIRTH, DEATH, SHARE, at_place, pair
 from emulator.trace.spans import PAGES, Borders, Spans
 
 if TYPE_CHECKING:
     from emulator.loader.profile import Profile
-    from emulator.trace.columns import I64, U8, U32, Columns, Flags
+    from emulator.trace.columns import I64, U8, U32, U64, Columns, Flags
     from emulator.trace.operations import AreaOperations, Operations
 
 _LARGEST = 0xFFFF_FFFF
@@ -92,7 +92,7 @@ def _page_runs(columns: Columns, calls: U32, operations: AreaOperations) -> tupl
     lives, taken = pair(keys, kinds, partial(_forgotten, columns, calls, operations))
     runs, died = borders.rejoin(lives)
     sizes = np.minimum((runs.stop - runs.start).astype(np.uint64) * PAGE_SIZE, _LARGEST).astype(np.uint32)
-    return _made(columns, calls, (runs.start << 12, sizes, runs.event, died)), taken
+    return _made(columns, calls, (runs.start << np.uint32(12), sizes, runs.event, died)), taken
 
 
 def _made(columns: Columns, calls: U32, parts: tuple[U32, U32, U32, U32]) -> Blocks:
@@ -105,9 +105,10 @@ def _made(columns: Columns, calls: U32, parts: tuple[U32, U32, U32, U32]) -> Blo
 
 def _spans(operations: Operations, events: U32) -> Spans:
     """Return the pages that operations are about, at least one each."""
-    start = operations.address >> 12
-    pages = (operations.size >> 12) + ((operations.size & (PAGE_SIZE - 1)) != 0)
-    return Spans(start, np.minimum(start + np.maximum(pages, 1), PAGES), events)
+    nowhere = operations.address == NOWHERE
+    start = np.where(nowhere, np.uint32(PAGES), operations.address >> np.uint32(12))
+    pages = np.maximum(-(-operations.size.astype(np.int64) // PAGE_SIZE), 1)
+    return Spans(start, np.minimum(start + pages, PAGES).astype(np.uint32), events)
 
 
 def _ends(births: Spans, deaths: Spans, whole: Flags) -> U32:
@@ -150,7 +151,7 @@ def _forgotten(columns: Columns, calls: U32, operations: AreaOperations, born: U
     return end
 
 
-def _next(keys: I64, after: U32) -> U32:
+def _next(keys: U64, after: U32 | U64) -> U32:
     """Return the event of the first of sorted *keys* after each of *after*, of the same pool; or `NEVER`."""
     padded = np.append(keys, np.uint64((1 << 64) - 1))
     found = padded[np.searchsorted(keys, after, side="right")]

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from emulator.trace.columns import I64, U8, U32, Columns, Flags
 
 PAGE_SIZE: Final = 4096
+_PAGE_BITS: Final = np.uint32(12)
 ALL_POOLS: Final = -1
 
-_PAGES: Final = 1 << 20  # of a physical memory of 4 GiB
+_FRAMES: Final = 1 << 20  # of a physical memory of 4 GiB
 _LARGEST: Final = 0xFFFF_FFFF
+NOWHERE: Final = 0xFFFF_FFFF
+"""The address of what a call wanted to give back where there cannot be memory."""
+
 _MAKES, _SHARES, _CHANGES = 1, 2, 4
 _BITS: Final = {
     Role.ALLOC: _MAKES | _CHANGES,
@@ -34,7 +38,7 @@ class Operations(NamedTuple):
     Attributes:
         rows: Of the calls.
         address: Of the block.
-        size: Bytes; 0 where the call does not say.
+        size: Bytes; 0 where the call does not say: of a block that is given back, the whole block.
         pool: Of the block; `ALL_POOLS` where the call does not say.
         nested: It is a part of another operation on this area.
     """
@@ -47,7 +51,10 @@ class Operations(NamedTuple):
 
     def where(self, chosen: Flags) -> Operations:
         """Return the operations for which *chosen* is true."""
-        return self if chosen.all() else Operations(*(column[chosen] for column in self))
+        if chosen.all():
+            return self
+        rows, address, size, pool, nested = self
+        return Operations(rows[chosen], address[chosen], size[chosen], pool[chosen], nested[chosen])
 
 
 class AreaOperations(NamedTuple):
@@ -75,7 +82,8 @@ def area_operations(columns: Columns, profile: Profile, area: str) -> AreaOperat
     for code, function in enumerate(profile.functions):
         if function.area == area and function.role is not Role.OTHER:
             rows = np.flatnonzero(columns.function == code)
-            for name, operations in _Calls(columns, function, rows, inherited[rows]).operations().items():
+            calls = _Calls(columns, function, pages=profile.pages(area), rows=rows, around=inherited[rows])
+            for name, operations in calls.operations().items():
                 found[name].append(operations)
     return AreaOperations(*(_joined(parts) for parts in found.values()))
 
@@ -83,9 +91,12 @@ def area_operations(columns: Columns, profile: Profile, area: str) -> AreaOperat
 class _Calls:
     """All calls of one function."""
 
-    def __init__(self, columns: Columns, function: TracedFunction, rows: I64, around: U8) -> None:
+    def __init__(
+        self, columns: Columns, function: TracedFunction, *, pages: bool, rows: I64, around: U8
+    ) -> None:
         self._columns = columns
         self._function = function
+        self._pages = pages
         self._rows = rows
         self._around = around
 
@@ -97,10 +108,11 @@ class _Calls:
         if role is Role.REALLOC:
             return self._moved()
         if role is Role.FREE:
-            return {"deaths": self._given().where(~self._refused() & self._named())}
+            return {"deaths": self._given().where(~self._refused() & self._means_something())}
         if role is Role.SHARE:
-            whole = (self._around & (_MAKES | _SHARES)) == 0
-            return {"shares": self._given().where(~self._refused() & self._returned() & whole)}
+            outermost = (self._around & (_MAKES | _SHARES)) == 0
+            chosen = ~self._refused() & self._returned() & outermost
+            return {"shares": self._given().where(chosen & self._means_something())}
         return {"resets": self._all(np.zeros(len(self._rows), np.uint32)).where(~self._refused())}
 
     def _made(self) -> dict[str, Operations]:
@@ -117,8 +129,9 @@ class _Calls:
             empty = self._word("size") == 0
             freed |= empty
             operations["failed"] = operations["failed"].where(operations["failed"].size != 0)
-        freed &= self._returned() & self._named()
-        return operations | {"deaths": self._given(whole=True).where(freed)}
+        freed &= self._returned() & self._means_something()
+        old = self._given()
+        return operations | {"deaths": old._replace(size=np.zeros_like(old.size)).where(freed)}
 
     def _all(self, address: U32) -> Operations:
         pool = (
@@ -128,39 +141,45 @@ class _Calls:
         )
         return Operations(self._rows, address, self._size(), pool, (self._around & _CHANGES) != 0)
 
-    def _given(self, *, whole: bool = False) -> Operations:
-        """Return the operations on blocks that the calls name; *whole*: whatever size they name."""
+    def _given(self) -> Operations:
+        """Return the operations on blocks that the calls name."""
         if "ptr" in self._function.parameters:
-            address = self._word("ptr")
-        else:
-            address = self._word("frame") << 12
-        operations = self._all(address)
-        return operations._replace(size=np.zeros_like(operations.size)) if whole else operations
+            return self._all(self._word("ptr"))
+        frame = self._word("frame")
+        return self._all(np.where(frame < _FRAMES, frame << _PAGE_BITS, np.uint32(NOWHERE)))
 
     def _place(self) -> tuple[U32, Flags]:
         """Return where the new blocks are, and which calls succeeded."""
         function, result = self._function, self._columns.result[self._rows]
+        good: Flags
         if function.out is not None:
             address = self._columns.out[self._rows]
-            return address, (result == 0) if function.result is Result.ERROR else address != 0
+            good = result == 0 if function.result is Result.ERROR else address != 0
+            return address, good
         good = np.ones(len(result), np.bool_) if function.failure is None else result != function.failure
         if function.result is Result.FRAME:
-            return result << 12, good & (result < _PAGES)
+            return result << _PAGE_BITS, good & (result < _FRAMES)
         return result, good
 
-    def _named(self) -> Flags:
-        """Tell which calls name a block: not those with a null pointer, nor a frame that cannot be."""
-        if "ptr" in self._function.parameters:
-            return self._word("ptr") != 0
-        return self._word("frame") < _PAGES
+    def _means_something(self) -> Flags:
+        """Tell which calls name a block: not a null pointer, nor a run of no pages."""
+        names = self._function.parameters
+        named = np.ones(len(self._rows), np.bool_)
+        if "ptr" in names:
+            named &= self._word("ptr") != 0
+        if self._pages and self._function.role is not Role.REALLOC and ("size" in names or "pages" in names):
+            named &= self._size() != 0
+        return named
 
     def _returned(self) -> Flags:
-        return self._columns.left[self._rows] != 0
+        returned: Flags = self._columns.left[self._rows] != 0
+        return returned
 
     def _refused(self) -> Flags:
         if self._function.result is not Result.ERROR:
             return np.zeros(len(self._rows), np.bool_)
-        return self._returned() & (self._columns.result[self._rows] != 0)
+        refused: Flags = self._returned() & (self._columns.result[self._rows] != 0)
+        return refused
 
     def _word(self, parameter: str) -> U32:
         return self._columns.arguments[self._function.parameters.index(parameter)][self._rows]
@@ -168,10 +187,9 @@ class _Calls:
     def _size(self) -> U32:
         names = self._function.parameters
         if "size" in names:
-            size = self._word("size")
             if "count" not in names:
-                return size
-            wide = size.astype(np.uint64) * self._word("count")
+                return self._word("size")
+            wide = self._word("size").astype(np.uint64) * self._word("count")
         elif "pages" in names:
             wide = self._word("pages").astype(np.uint64) * PAGE_SIZE
         elif "order" in names:
@@ -179,7 +197,8 @@ class _Calls:
         else:
             one = PAGE_SIZE if "frame" in names or self._function.result is Result.FRAME else 0
             return np.full(len(self._rows), one, np.uint32)
-        return np.minimum(wide, _LARGEST).astype(np.uint32)
+        size: U32 = np.minimum(wide, _LARGEST).astype(np.uint32)
+        return size
 
 
 def _inherited(columns: Columns, profile: Profile, area: str) -> U8:

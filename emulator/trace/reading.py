@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _DAMAGE: Final = (ValueError, KeyError, TypeError, MemoryError, NotImplementedError)
 """What pyarrow and numpy raise on data that they do not expect."""
+
+
+_FOREIGN: Final = "no kmemu trace"
 
 
 class TraceContents(NamedTuple):
@@ -65,27 +69,45 @@ def reported(path: str) -> Iterator[None]:
 
 
 def _contents(path: str) -> TraceContents:
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise BadTrace(path, "it is not a regular file")
-    if os.path.getsize(path) < FIRST_MESSAGE:
-        raise BadTrace(path, "no kmemu trace")
-    data = pa.memory_map(path).read_buffer()
-    if data.slice(0, len(MAGIC)).to_pybytes() != MAGIC:
-        raise BadTrace(path, "no kmemu trace")
+    data = _mapped(path)
     whole = data.slice(data.size - len(MAGIC)).to_pybytes() == MAGIC
     end = _end_of_messages(data, whole=whole)
     try:
         reader = pa.ipc.open_stream(data.slice(FIRST_MESSAGE, end - FIRST_MESSAGE))
     except (pa.ArrowException, OSError):
-        raise BadTrace(path, "no kmemu trace") from None
+        raise BadTrace(path, _FOREIGN) from None
     text = (reader.schema.metadata or {}).get(KEY)
     if text is None:
-        raise BadTrace(path, "no kmemu trace")
+        raise BadTrace(path, _FOREIGN)
     header = TraceHeader.from_json(text)
     _check_schema(reader.schema, trace_schema(header.profile))
+    ending, batches = _batches(reader)
+    if whole and ending is None:
+        raise ValueError("no ending")
+    return TraceContents(header, ending if whole else None, reader.schema, batches)
+
+
+def _mapped(path: str) -> pa.Buffer:
+    """Map a file that begins like one of Arrow's."""
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise BadTrace(path, "it is not a regular file")
+    if status.st_size >= FIRST_MESSAGE:
+        data = pa.memory_map(path).read_buffer()
+        if data.slice(0, len(MAGIC)).to_pybytes() == MAGIC:
+            return data
+    raise BadTrace(path, _FOREIGN)
+
+
+def _batches(reader: pa.RecordBatchReader) -> tuple[TraceEnding | None, list[pa.RecordBatch]]:
+    """Return the ending and all batches with calls."""
     ending = None
     batches: list[pa.RecordBatch] = []
-    for batch, metadata in _batches(reader):
+    while True:
+        try:
+            batch, metadata = reader.read_next_batch_with_custom_metadata()
+        except StopIteration:
+            return ending, batches
         if ending is not None:
             raise ValueError("a batch after the ending")
         batch.validate()
@@ -93,17 +115,6 @@ def _contents(path: str) -> TraceContents:
             ending = TraceEnding.from_json(metadata[KEY])
         if batch.num_rows:
             batches.append(batch)
-    if whole and ending is None:
-        raise ValueError("no ending")
-    return TraceContents(header, ending if whole else None, reader.schema, batches)
-
-
-def _batches(reader: pa.RecordBatchReader) -> Iterator[tuple[pa.RecordBatch, pa.KeyValueMetadata | None]]:
-    while True:
-        try:
-            yield reader.read_next_batch_with_custom_metadata()
-        except StopIteration:
-            return
 
 
 def _end_of_messages(data: pa.Buffer, *, whole: bool) -> int:
@@ -144,8 +155,8 @@ def _check_schema(found: pa.Schema, expected: pa.Schema) -> None:
             raise ValueError(f"no column {name}")
         if found.field(name).type != expected.field(name).type:
             raise ValueError(f"column {name} is not of type {expected.field(name).type}")
-    if len(found.names) > len(expected.names):
-        raise ValueError("too many columns")
+    if found.names != expected.names:
+        raise ValueError("more columns than those of a trace, or in another order")
 
 
 def _one_line(error: BaseException) -> str:
