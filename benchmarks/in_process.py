@@ -66,6 +66,25 @@ def recording() -> Row:
     return recording_of("recording", "stress", ALLOCATORS, 7)
 
 
+def counting() -> Row:
+    """A budget that stress does not reach, against none."""
+
+    def run(budget: int | None) -> float:
+        machine = machine_of("stress")
+        return seconds_of(lambda: machine.run(max_instructions=budget))
+
+    plain_s, counted_s = medians(7, lambda: run(None), lambda: run(10**12))
+    ratio = counted_s / plain_s
+    return Row(
+        name="counting",
+        what="stress with a budget of instructions",
+        measured=f"{counted_s:.2f} s",
+        peer=f"without {plain_s:.2f} s",
+        ratio=ratio,
+        target=at_most(ratio, 1.08, "ratio <= 1.08"),
+    )
+
+
 def snapshot_reset() -> Row:
     """Back to the snapshot and one call of kmalloc, against a new boot."""
     machine = machine_of("demo")

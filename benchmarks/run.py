@@ -21,6 +21,7 @@ BENCHMARKS = (
     Benchmark("process", against_qemu.whole_process),
     Benchmark("emulation", against_qemu.emulation_time),
     Benchmark("recording", in_process.recording),
+    Benchmark("counting", in_process.counting),
     Benchmark("reset", in_process.snapshot_reset),
     Benchmark("pairs", in_process.direct_pairs),
     Benchmark("guest-pairs", in_process.guest_pairs),

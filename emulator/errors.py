@@ -148,7 +148,7 @@ class GuestStopped(EmulatorError):
         problem: What happened.
         eip: Where: linear address of the instruction.
         location: The same for people: function, offset, file and line as far as the kernel's symbols tell.
-        instructions: Instructions executed by the run, 0 unless they were counted.
+        instructions: Instructions executed by the run.
     """
 
     def __init__(self, problem: str, eip: int, location: str, instructions: int = 0) -> None:

@@ -51,7 +51,7 @@ def add_budgets(parser: ArgumentParser) -> None:
         "--max-instructions",
         metavar="N",
         type=arguments.instruction_count,
-        help="stop after so many; they are counted, which makes the run slower",
+        help="stop after exactly so many",
     )
     budget(
         "--timeout",

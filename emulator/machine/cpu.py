@@ -99,7 +99,7 @@ class Stop(NamedTuple):
         address: What was accessed: linear for a page fault, physical for unmapped memory; only the page is known.
         linear: The linear page in both cases.
         problem: Unicorn's own words when it gave up.
-        instructions: Executed by this run, the last block counted whole; 0 unless they were counted.
+        instructions: Executed by this run, the last block counted whole.
         block: Address of that block.
         block_instructions: How many instructions it has; 0 where all were counted one by one.
     """
@@ -404,7 +404,7 @@ class Cpu:
     # -- interrupts --------------------------------------------------------------------------------
 
     def executed(self) -> int:
-        """Instructions of the present run up to the present block; 0 unless they are counted, and between runs."""
+        """Instructions of the present run up to the present block; 0 between runs."""
         count: int = lib.kc_executed(self._core)
         return count
 

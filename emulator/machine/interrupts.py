@@ -1,7 +1,7 @@
 """Interrupts and exceptions: who wants one, when the guest takes it, and how it gets into the guest's handler.
 
 Time is virtual. While the guest computes, an instruction takes `instruction_ns`; while it waits in `hlt`, the clock jumps to
-the next event. Instructions are counted only once the guest has set a timer, because counting costs a third of the speed.
+the next event. The clock starts when the guest sets a timer, or with a budget of instructions.
 """
 
 from __future__ import annotations
@@ -111,4 +111,4 @@ class Interrupts:
         self._cpu.set_irq_pending(self.pic.pending)
 
     def _timer_moved(self) -> None:
-        self._cpu.request_stop()  # the machine goes on with another slice, from now on counted
+        self._cpu.request_stop()  # the machine goes on with another slice

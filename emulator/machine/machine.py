@@ -77,7 +77,7 @@ class Outcome(NamedTuple):
     Attributes:
         exit_code: What QEMU would exit with, (value << 1) | 1; None after a halt.
         eip: Of the next instruction.
-        instructions: Executed by the run, 0 unless they were counted.
+        instructions: Executed by the run; an exit counts to the end of its translated block.
     """
 
     ending: Ending
@@ -235,7 +235,7 @@ class Machine:
         """Run until the guest exits or halts for good.
 
         Args:
-            max_instructions: Budget; counting makes the run about a third slower.
+            max_instructions: Budget, exact.
             timeout_s: Budget in seconds of the host.
             stop_at_event: Number of an event of the recording (`emulator.machine.recording`). When a function's entry is
                 reached, the machine stands at its first instruction; after a return, behind the call.

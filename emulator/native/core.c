@@ -50,7 +50,13 @@ void kc_end(kc *m, int reason)
 {
     if (m->stop.reason == KC_RUNNING)
         m->stop.reason = reason;
+    kc_engine_stop(m);
+}
+
+void kc_engine_stop(kc *m)
+{
     U.uc_emu_stop(m->uc);
+    kc_look_soon(m);
 }
 
 void kc_stop_request(kc *m) { kc_end(m, KC_ASKED); }
@@ -175,6 +181,7 @@ void kc_set_registers(kc *m, const kc_registers *in)
         pointers[i] = (void *)&fields[i];
     U.uc_reg_write_batch(m->uc, register_ids, pointers, GENERAL);
     m->now.at_probe = false;
+    kc_look_soon(m); /* a running engine goes on at the new EIP */
 }
 
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
@@ -191,56 +198,7 @@ int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
     return error;
 }
 
-/* -- counting instructions ----------------------------------------------------------------------- */
-
-#define BLOCKS 65536u
-#define TAIL 512u /* no translated block of Unicorn has more instructions */
-
-static uint32_t block_slot(uint32_t pc) { return (pc * 2654435761u) >> 16; }
-
-static void block_learn(kc *m, const uc_tb *tb)
-{
-    uint32_t slot = block_slot((uint32_t)tb->pc);
-    m->blocks[slot].pc = (uint32_t)tb->pc;
-    m->blocks[slot].icount = tb->icount;
-}
-
-static void on_new_block(uc_engine *uc, uc_tb *current, uc_tb *previous, void *data)
-{
-    (void)uc, (void)previous;
-    block_learn(data, current);
-}
-
-static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
-{
-    kc *m = data;
-    uint32_t slot = block_slot((uint32_t)address);
-
-    if (m->one_by_one)
-        return;
-    if (m->blocks[slot].pc != (uint32_t)address || !m->blocks[slot].icount) {
-        uc_tb tb;
-        U.uc_ctl(uc, UC_CTL_READ_WRITE(UC_CTL_TB_REQUEST_CACHE, 2), address, &tb);
-        block_learn(m, &tb);
-    }
-    if (m->executed + m->blocks[slot].icount + TAIL > m->budget) {
-        kc_end(m, KC_INSTRUCTIONS); /* the check at the start of the block comes after this hook: it is not executed */
-        return;
-    }
-    if (m->inside_block) { /* no block would begin here, had the run not been stopped in the middle of one */
-        m->inside_block = false;
-    } else if (m->irq_pending && kc_irq_possible(m)) {
-        kc_end(m, KC_IRQ);
-        return;
-    } else if (m->executed >= m->slice) {
-        kc_end(m, KC_SLICE);
-        return;
-    }
-    m->executed += m->blocks[slot].icount;
-    m->last_block = (uint32_t)address;
-    m->last_block_count = m->blocks[slot].icount;
-    m->last_end = (uint32_t)address + size;
-}
+/* -- one run ------------------------------------------------------------------------------------- */
 
 static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 {
@@ -248,20 +206,8 @@ static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void 
     (void)uc;
     m->executed++;
     m->last_instruction = (uint32_t)address;
-    m->last_end = (uint32_t)address + size;
+    m->last = (struct last){(uint32_t)address, 0, (uint16_t)size};
 }
-
-static void counting_start(kc *m)
-{
-    if (m->blocks)
-        return;
-    m->blocks = calloc(BLOCKS, sizeof *m->blocks);
-    kc_hook(m, UC_HOOK_BLOCK, on_block, m, 1, 0, 0);
-    kc_hook(m, UC_HOOK_EDGE_GENERATED, on_new_block, m, 1, 0, 0);
-    kc_flush_code(m); /* blocks translated before have no hook */
-}
-
-/* -- one run ------------------------------------------------------------------------------------- */
 
 /* After the last instruction of a budget: was it hlt? */
 static bool is_halted(kc *m)
@@ -286,7 +232,15 @@ static int emulate(kc *m, size_t count)
 static int emulate_fast(kc *m)
 {
     struct interposed before = kc_interpose(m, !m->reference && !m->stops_exactly);
+    m->recount = false;
     int error = emulate(m, 0);
+
+    if (m->recount) { /* nothing was executed yet */
+        kc_counting_start(m);
+        kc_flush_code(m);
+        if (!m->interrupted && !m->timed_out)
+            error = emulate(m, 0);
+    }
     kc_interpose_restore(before);
     return error;
 }
@@ -300,7 +254,7 @@ static int emulate_exactly(kc *m, size_t count)
     int error = U.uc_hook_add(m->uc, &counter, UC_HOOK_CODE, on_instruction, m, 1, 0);
 
     m->one_by_one = true;
-    m->last_block_count = 0;
+    m->last.count = 0;
     kc_flush_code(m);
     if (!error)
         error = emulate(m, count);
@@ -323,15 +277,14 @@ static int step_over_probes(kc *m)
 /* A run that an event ended: at a function's entry it stays there, at a ret it goes on to the caller. */
 static int finish_event(kc *m)
 {
-    uint32_t block = m->last_block, block_count = m->last_block_count;
+    struct last block = m->last;
     int error = 0;
 
     m->stop.address = kc_reg(m, UC_X86_REG_EIP);
     if (m->event_is_exit) {
         m->stop.reason = KC_RUNNING;
         error = step_over_probes(m);
-        m->last_block = block;
-        m->last_block_count = block_count;
+        m->last = block;
         if (!error && m->stop.reason == KC_RUNNING)
             m->stop.reason = KC_EVENT;
     } else {
@@ -403,7 +356,7 @@ static void finish(kc *m, int error)
         forget_exception(m);
     m->stop.eip = kc_reg(m, UC_X86_REG_EIP);
     bool faulted = m->stop.reason == KC_EXCEPTION || m->stop.reason == KC_UNMAPPED;
-    if (faulted && m->executed && !m->last_block_count && m->stop.eip == m->last_instruction)
+    if (faulted && m->executed && !m->last.count && m->stop.eip == m->last_instruction)
         m->executed--; /* on_instruction() comes before the instruction */
 }
 
@@ -415,18 +368,16 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     m->interrupted = 0;
     m->in_out = false;
     m->executed = 0;
-    m->last_block_count = 0;
+    m->last.count = 0;
     m->budget = max_instructions ? max_instructions : UINT64_MAX;
     m->slice = slice ? slice : UINT64_MAX;
-    if (max_instructions || slice)
-        counting_start(m);
+    kc_counting_start(m);
+    kc_look_soon(m);
     kc_run_mark(m, true);
     bool stepped = m->now.at_probe && m->now.probe_eip == kc_reg(m, UC_X86_REG_EIP);
     int error = stepped ? step_over_probes(m) : 0;
     m->now.at_probe = false;
-    m->inside_block = stepped && kc_reg(m, UC_X86_REG_EIP) == m->last_end;
-    if (!max_instructions && !slice)
-        m->executed = 0; /* not counted */
+    m->inside_block = stepped && kc_reg(m, UC_X86_REG_EIP) == m->last.pc + m->last.size;
     if (m->timed_out)
         m->stop.reason = KC_TIME;
     else if (error || m->stop.reason != KC_RUNNING || (stepped && is_halted(m)))
@@ -447,9 +398,9 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     if (took_sigint)
         kc_sigint_give_back();
     finish(m, error);
-    m->stop.instructions = max_instructions || slice ? m->executed : 0;
-    m->stop.block = m->last_block;
-    m->stop.block_instructions = m->last_block_count;
+    m->stop.instructions = m->executed;
+    m->stop.block = m->last.pc;
+    m->stop.block_instructions = m->last.count;
     kc_console_flush(m);
     m->executed = 0;
     *out = m->stop;

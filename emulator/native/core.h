@@ -39,7 +39,7 @@ typedef struct {
     uint32_t linear;     /* the linear page in both cases */
     int32_t access;      /* enum kc_access */
     int32_t uc_error;
-    uint64_t instructions; /* executed by this run, its last block counted whole; 0 unless counted */
+    uint64_t instructions; /* executed by this run, its last block counted whole */
     uint32_t block, block_instructions; /* the last block, if it was counted whole; else block_instructions is 0 */
 } kc_stop;
 
@@ -75,7 +75,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out);
 /* From now on, until kc_time_unlimited(), runs end with KC_TIME once `seconds` are over. -1: no thread to be had. */
 int kc_time_limit(kc *m, double seconds);
 void kc_time_unlimited(kc *m);
-/* Instructions of the present run, to the start of the present block; 0 unless counted. */
+/* Instructions of the present run, to the start of the present block. */
 uint64_t kc_executed(kc *m);
 /* From a callback: end the run at the next instruction. */
 void kc_stop_request(kc *m);
@@ -176,7 +176,7 @@ void kc_calls_taken(kc *m);
 /* Whether full rows are handed over; else the oldest are forgotten. */
 void kc_calls_hand_over(kc *m, bool yes);
 uint32_t kc_events(kc *m);
-/* Virtual time: what an event gets is `now` plus `instruction_ns` for each instruction of the run (if they are counted). */
+/* Virtual time: what an event gets is `now` plus `instruction_ns` for each instruction of the run. */
 void kc_clock(kc *m, uint64_t now_ns, uint32_t instruction_ns);
 /* Runs end with KC_EVENT at this event: in front of the function's first instruction, or behind its ret. 0: never.
  * From the first such request on, translated code is slower. */

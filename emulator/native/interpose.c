@@ -6,7 +6,7 @@
  * next block, at whose start Unicorn checks anyway. So the calls are left out.
  *
  * helper_uc_tracecode(): at each hooked instruction Unicorn walks the list of all hooks. Our probes find themselves
- * by address.
+ * by address. Blocks that count themselves (translation.c) call it, too.
  *
  * helper_outb(), helper_outw(), helper_outl(): a device that ends the run, as QEMU's exit device does, ends it at its
  * `out`, not at the next check. EIP is then that of the `out`, see kc_run().
@@ -24,13 +24,13 @@
 
 #include "machine.h"
 
-#define EXPORTED __attribute__((visibility("default")))
 #define HOOK_INDEX_MASK 0x3f
 #define HOOK_INDEX_CODE 2
 
 /* Looked at for every probed instruction, so without a call to find the thread's copy. */
 static __thread __attribute__((tls_model("initial-exec"))) kc *running;
 static __thread __attribute__((tls_model("initial-exec"))) bool leaves_checks_out;
+static bool translation_found;
 static void (*original_check_exit_request)(void *translation);
 static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t address);
 
@@ -42,19 +42,22 @@ void check_exit_request_x86_64(void *translation)
         original_check_exit_request(translation);
 }
 
+/* Leaves the block if the engine is to stop. Always a sibling call: it takes the place in translated code from its own
+ * return address. */
+static void (*check_exit)(void *uc, uint32_t in_delay_slot);
+
 /* While running: an instruction or block with hooks is reached. */
-EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
 void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
 {
     if (leaves_checks_out && running->uc == uc && (index & HOOK_INDEX_MASK) == HOOK_INDEX_CODE)
         kc_probes_reached(running, (uint32_t)address);
-    else if (original_tracecode)
+    else if (index == KC_BLOCK_STARTS) {
+        kc_block_starts(running, (uint32_t)address, (uint32_t)size);
+        check_exit(uc, 0);
+    } else if (original_tracecode)
         original_tracecode(size, index, uc, address);
 }
 
-static void (*check_exit)(void *uc, uint32_t in_delay_slot);
-
-/* The check is a sibling call: it takes the place in translated code from its own return address. */
 #define OUT(letter) \
     static void (*original_out##letter)(void *env, uint32_t port, uint32_t value); \
     EXPORTED void helper_out##letter##_x86_64(void *env, uint32_t port, uint32_t value); \
@@ -105,10 +108,13 @@ void kc_interpose_find_registers(kc *m)
 {
     last_state = NULL;
     kc_reg(m, UC_X86_REG_ESP);
+    m->interposed = last_state != NULL && translation_found;
     m->esp = last_state ? register_in(m, last_state, UC_X86_REG_ESP) : NULL;
     m->eax = last_state ? register_in(m, last_state, UC_X86_REG_EAX) : NULL;
     m->ebp = last_state ? register_in(m, last_state, UC_X86_REG_EBP) : NULL;
 }
+
+kc *kc_running(void) { return running && !running->one_by_one ? running : NULL; }
 
 struct interposed kc_interpose(kc *m, bool fast)
 {
@@ -140,6 +146,7 @@ void *kc_interpose_load(const char *library)
         FIND(original_outw, "helper_outw_x86_64");
         FIND(original_outl, "helper_outl_x86_64");
         FIND(original_reg_read, "reg_read_x86_64");
+        translation_found = kc_translation_load(unicorn);
         FIND(check_exit, "helper_check_exit_request_x86_64");
     }
     return unicorn;

@@ -64,18 +64,22 @@ int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t e
 
 void kc_set_cr2(kc *m, uint32_t address) { U.uc_reg_write(m->uc, UC_X86_REG_CR2, &address); }
 
-void kc_irq_pending(kc *m, bool pending) { m->irq_pending = pending; }
+void kc_irq_pending(kc *m, bool pending)
+{
+    m->irq_pending = pending;
+    kc_look_soon(m);
+}
 
-bool kc_irq_possible(kc *m)
+bool kc_irq_possible(kc *m) { return kc_irq_possible_at(m, kc_reg(m, UC_X86_REG_EIP)); }
+
+bool kc_irq_possible_at(kc *m, uint32_t eip)
 {
     static const uint8_t sti = 0xfb;
-
-    uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
 
     /* In the middle of a watched call an interrupt waits: what its handler writes is not the call's. */
     if (m->watch_depth || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF))
         return false;
     /* sti takes effect behind the next instruction (SDM vol. 2B, STI), so that `sti; hlt` loses no interrupt. */
     int64_t at = kc_translate(m, eip - 1);
-    return eip != m->last_end || at < 0 || (uint64_t)at >= m->memory_end || m->memory[at] != sti;
+    return eip != m->last.pc + m->last.size || at < 0 || (uint64_t)at >= m->memory_end || m->memory[at] != sti;
 }

@@ -27,7 +27,7 @@ static void *watchdog_main(void *data)
         pthread_cond_timedwait(&dog->changed, &dog->lock, &until);
         if (!dog->over && kc_now_ns() >= dog->deadline_ns) {
             dog->machine->timed_out = 1;
-            U.uc_emu_stop(dog->machine->uc);
+            kc_engine_stop(dog->machine);
             wake = kc_now_ns() + NUDGE_NS;
         }
     }
@@ -87,7 +87,7 @@ static void on_sigint(int signal, siginfo_t *info, void *context)
         kc *m = running[i];
         if (m) {
             m->interrupted = 1;
-            U.uc_emu_stop(m->uc);
+            kc_engine_stop(m);
         }
     }
     if (python_sigint.sa_flags & SA_SIGINFO)

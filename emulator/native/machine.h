@@ -101,14 +101,19 @@ struct kc {
     uc_context *scratch;
     volatile sig_atomic_t interrupted, timed_out;
     struct watchdog *watchdog;
-    uint64_t budget, slice, executed; /* instructions */
+    uint64_t budget, slice; /* instructions */
+    uint64_t executed, look_at; /* instructions; a block that starts at look_at or later asks, see counting.c */
+    struct last { uint32_t pc; uint16_t count, size; } last __attribute__((aligned(8))); /* block counted last, or an
+                                instruction counted alone: count is 0 */
+    bool interposed;           /* libunicorn uses our functions */
+    void *cpu;                 /* Unicorn's; NULL: it has translated nothing yet */
+    bool proved, recount;      /* blocks count themselves right; start again and count by hooks */
     bool irq_pending;
     uint64_t time_stamp;       /* rdtsc */
     const uint32_t *esp, *eax, *ebp; /* where the CPU keeps them, or NULL where that is not known */
     bool in_out;               /* the run ended at an `out` */
     bool one_by_one;           /* counted by on_instruction(), not by on_block() */
-    uint32_t last_instruction, last_block, last_block_count;
-    uint32_t last_end; /* address behind what was counted last */
+    uint32_t last_instruction;
     bool inside_block; /* the next block is the rest of one */
     struct { uint32_t pc, icount; } *blocks;
 
@@ -155,8 +160,25 @@ struct kc {
 
 /* core.c */
 void kc_end(kc *m, int reason);
+/* End the run at the next block. From another thread or a signal handler, too. */
+void kc_engine_stop(kc *m);
 uint64_t kc_now_ns(void);
 int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_t end, int instruction);
+
+/* counting.c */
+#define TAIL 512u /* no translated block of Unicorn has more instructions */
+void kc_counting_start(kc *m);
+/* Do blocks count themselves? If they cannot after all: end the run, it starts again with hooks. */
+bool kc_counts_itself(const kc *m);
+void kc_counting_by_hooks(kc *m);
+/* A block asks: end the run here if need be. */
+void kc_block_starts(kc *m, uint32_t pc, uint32_t count);
+/* Let the next block ask. */
+void kc_look_soon(kc *m);
+
+/* translation.c */
+/* False if libunicorn lacks what is needed. */
+bool kc_translation_load(void *unicorn);
 
 /* limits.c */
 /* While machines run, SIGINT stops them before Python hears of it. False: nobody handles SIGINT, or it is done already. */
@@ -165,6 +187,11 @@ void kc_sigint_give_back(void);
 void kc_run_mark(kc *m, bool start);
 
 /* interpose.c */
+#define EXPORTED __attribute__((visibility("default")))
+enum { KC_BLOCK_STARTS = 0x3f }; /* where Unicorn has the type of a hook: not of any */
+EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
+/* The machine that runs whole blocks in this thread, or NULL. */
+kc *kc_running(void);
 void *kc_interpose_load(const char *library);
 /* The machine that runs in this thread from now on; fast: without exit checks inside of blocks. Returns what was. */
 struct interposed { kc *machine; bool fast; };
@@ -172,6 +199,10 @@ struct interposed kc_interpose(kc *m, bool fast);
 void kc_interpose_restore(struct interposed before);
 /* Find out where the CPU keeps ESP, EAX and EBP; once, when it is made. */
 void kc_interpose_find_registers(kc *m);
+
+/* interrupts.c */
+/* Would the guest take an interrupt before the instruction at `eip`? */
+bool kc_irq_possible_at(kc *m, uint32_t eip);
 
 /* mmu.c */
 int kc_mmu_init(kc *m);

@@ -32,7 +32,7 @@ class Ending(NamedTuple):
         exit_code: What QEMU would exit with.
         eip: Of the next instruction, or of the one that failed.
         location: Of the last instruction, for people.
-        instructions: Executed; None unless they were counted.
+        instructions: Executed; None when nothing ran.
         error: The class and the text of what was raised.
     """
 

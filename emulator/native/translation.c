@@ -1,0 +1,193 @@
+/* Code of our own in translated blocks: at its start each block counts its instructions.
+ *
+ * Unicorn begins every block with a call of a helper that looks whether the engine is to stop. In its place we emit,
+ * in the intermediate language of QEMU's translator:
+ *
+ *     if (m->executed >= m->look_at) look(instructions of the block, its address);    may end the run here
+ *     m->executed += instructions of the block;
+ *     m->last = the block;
+ *
+ * How many instructions a block has is known when it is translated: only then the constants are filled in.
+ *
+ * libunicorn exports the functions that emit. Numbers that it does not export stand below; two of them, on both
+ * sides of the others, are compared with what its functions use, and the first block that is executed shows whether
+ * the count is right: kc_counting_by_hooks() takes over where one of it fails.
+ */
+#include <dlfcn.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "machine.h"
+
+enum { MOVI_I64 = 0x40, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1 }; /* tcg-opc.h of QEMU 5.0 */
+enum { TYPE_I64 = 1, LESS_UNSIGNED = 4 };                                             /* tcg.h */
+enum { BLOCK_SIZE = 20, BLOCK_ICOUNT = 22 };                                          /* struct TranslationBlock */
+enum { OPERATION_WORDS = 6 }; /* enough of struct TCGOp to hold the arguments of a constant */
+enum { UNKNOWN = 0x3c0ffee5 };
+
+typedef void tcg;  /* the state of a translation */
+typedef char *var; /* a variable of the code that is translated */
+
+#define TRANSLATOR(X) \
+    X(void *, tcg_emit_op, (tcg *, unsigned)) \
+    X(uintptr_t, tcg_const_i64, (tcg *, int64_t)) \
+    X(var, tcg_temp_new_internal, (tcg *, int, bool)) \
+    X(void, tcg_temp_free_internal, (tcg *, var)) \
+    X(void, tcg_gen_op1, (tcg *, unsigned, uintptr_t)) \
+    X(void, tcg_gen_op3, (tcg *, unsigned, uintptr_t, uintptr_t, uintptr_t)) \
+    X(void, tcg_gen_addi_i64, (tcg *, uintptr_t, uintptr_t, int64_t)) \
+    X(void, tcg_gen_brcond_i64, (tcg *, int, uintptr_t, uintptr_t, void *)) \
+    X(void *, gen_new_label, (tcg *)) \
+    X(void, tcg_gen_callN, (tcg *, void *, var, int, var *)) \
+    X(void, gen_intermediate_code, (void *, uint8_t *, int))
+static struct {
+#define X(result, name, parameters) result (*name) parameters;
+    TRANSLATOR(X)
+#undef X
+    void *check_exit;
+} T;
+
+/* The block that is translated. */
+static __thread __attribute__((tls_model("initial-exec"))) struct {
+    uint64_t pc;
+    bool starts;        /* its first check is still to come */
+    unsigned operation; /* emitted last */
+    uint64_t *words;
+    uint64_t *looked, *added, *last; /* constants that only the block's end tells */
+} block;
+
+EXPORTED void *tcg_emit_op_x86_64(tcg *state, unsigned operation);
+void *tcg_emit_op_x86_64(tcg *state, unsigned operation)
+{
+    block.operation = operation;
+    return block.words = T.tcg_emit_op(state, operation);
+}
+
+static uintptr_t arg(tcg *state, var variable) { return (uintptr_t)(variable - (char *)state); }
+
+static var constant(tcg *state, uint64_t value) { return (char *)state + T.tcg_const_i64(state, (int64_t)value); }
+
+/* A constant that is filled in later; *place becomes NULL if that cannot be. */
+static var unknown(tcg *state, uint64_t **place)
+{
+    var variable = constant(state, UNKNOWN);
+
+    *place = NULL;
+    for (int i = 0; i < OPERATION_WORDS && block.operation == MOVI_I64 && !*place; i++)
+        if (block.words[i] == UNKNOWN)
+            *place = &block.words[i];
+    return variable;
+}
+
+static var load(tcg *state, var base, size_t offset)
+{
+    var variable = T.tcg_temp_new_internal(state, TYPE_I64, false);
+    T.tcg_gen_op3(state, LD_I64, (uintptr_t)variable, (uintptr_t)base, offset);
+    return variable;
+}
+
+static void forget(tcg *state, var *variables, int count)
+{
+    for (int i = 0; i < count; i++)
+        T.tcg_temp_free_internal(state, variables[i]);
+}
+
+/* Do our numbers of operations hold? What this emits has no effect and is dropped by the translator. */
+static bool numbers_hold(tcg *state)
+{
+    static bool hold;
+    uint64_t *place;
+
+    if (!hold) {
+        var variable = unknown(state, &place);
+        T.tcg_gen_addi_i64(state, arg(state, variable), arg(state, variable), 1);
+        hold = place && block.operation == ADD_I64;
+        forget(state, &variable, 1);
+    }
+    return hold;
+}
+
+_Static_assert(sizeof(struct last) == sizeof(uint64_t), "it is stored at once");
+#define AT(field) (offsetof(kc, field) - offsetof(kc, executed))
+
+/* if (m->executed >= m->look_at) look(); */
+static void emit_look(tcg *state, kc *m, uint64_t pc)
+{
+    void *go_on = T.gen_new_label(state);
+    var base = constant(state, (uintptr_t)&m->executed);
+    var used[] = {base, load(state, base, 0), load(state, base, AT(look_at))};
+
+    T.tcg_gen_brcond_i64(state, LESS_UNSIGNED, arg(state, used[1]), arg(state, used[2]), go_on);
+    forget(state, used, 3);
+    var look[] = {unknown(state, &block.looked), constant(state, KC_BLOCK_STARTS), constant(state, (uintptr_t)m->uc),
+                  constant(state, pc)};
+    T.tcg_gen_callN(state, (void *)helper_uc_tracecode, NULL, 4, look); /* a helper that the translator knows */
+    forget(state, look, 4);
+    T.tcg_gen_op1(state, SET_LABEL, (uintptr_t)go_on);
+}
+
+/* m->executed += instructions; m->last = block; */
+static void emit_count(tcg *state, kc *m)
+{
+    var base = constant(state, (uintptr_t)&m->executed);
+    var used[] = {base, load(state, base, 0), unknown(state, &block.added), unknown(state, &block.last)};
+    uintptr_t executed = (uintptr_t)used[1];
+
+    T.tcg_gen_op3(state, ADD_I64, executed, executed, (uintptr_t)used[2]);
+    T.tcg_gen_op3(state, ST_I64, executed, (uintptr_t)base, 0);
+    T.tcg_gen_op3(state, ST_I64, (uintptr_t)used[3], (uintptr_t)base, AT(last));
+    forget(state, used, 4);
+}
+
+EXPORTED void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var *arguments);
+void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var *arguments)
+{
+    bool starts = block.starts && function == T.check_exit;
+
+    if (starts) {
+        block.starts = false;
+        if (numbers_hold(state)) {
+            emit_look(state, kc_running(), block.pc);
+            emit_count(state, kc_running());
+            return;
+        }
+        kc_counting_by_hooks(kc_running());
+    }
+    T.tcg_gen_callN(state, function, result, count, arguments);
+}
+
+static void fill_in(const uint8_t *tb)
+{
+    struct last last = {.pc = (uint32_t)block.pc};
+    memcpy(&last.size, tb + BLOCK_SIZE, sizeof last.size);
+    memcpy(&last.count, tb + BLOCK_ICOUNT, sizeof last.count);
+    *block.looked = *block.added = last.count;
+    memcpy(block.last, &last, sizeof last);
+}
+
+EXPORTED void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest);
+void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
+{
+    kc *m = kc_running();
+
+    memset(&block, 0, sizeof block);
+    memcpy(&block.pc, tb, sizeof block.pc);
+    if (m && !m->cpu)
+        m->cpu = cpu;
+    block.starts = m && m->cpu == cpu && kc_counts_itself(m); /* a callback may run an engine that is not ours */
+    T.gen_intermediate_code(cpu, tb, longest);
+    if (block.looked && block.added && block.last)
+        fill_in(tb);
+    block.starts = false;
+}
+
+bool kc_translation_load(void *unicorn)
+{
+    bool all = true; /* what is there is needed in any case, to be passed on to */
+
+#define X(result, name, parameters) all &= (T.name = (__typeof__(T.name))dlsym(unicorn, #name "_x86_64")) != NULL;
+    TRANSLATOR(X)
+#undef X
+    T.check_exit = dlsym(unicorn, "helper_check_exit_request_x86_64");
+    return all && T.check_exit;
+}
