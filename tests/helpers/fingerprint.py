@@ -13,7 +13,6 @@ from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Machine
 from tests.helpers.recorded import WholeRecording
-from emulator.machine.recording import RecordedFunction, record
 
 FUNCTIONS = ("kmalloc", "kfree", "alloc_frame", "alloc_frames", "free_frame", "free_frames", "memset")
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from emulator.machine.cpu import ProbeAction, ProbeKind
-from emulator.machine.machine import Machine
 from tests.helpers.guest import machine_of, results_of, symbol
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
 
 ADDING = """
         movl    $6, %ecx
