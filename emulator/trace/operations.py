@@ -125,9 +125,8 @@ class _Calls:
         """Explain realloc: it frees, unless it fails. To ask for no bytes is to free."""
         operations = self._made()
         _, freed = self._place()
-        if "size" in self._function.parameters:
-            empty = self._word("size") == 0
-            freed |= empty
+        if self._may_be_empty():
+            freed |= self._size() == 0
             operations["failed"] = operations["failed"].where(operations["failed"].size != 0)
         freed &= self._returned() & self._means_something()
         old = self._given()
@@ -167,9 +166,13 @@ class _Calls:
         named = np.ones(len(self._rows), np.bool_)
         if "ptr" in names:
             named &= self._word("ptr") != 0
-        if self._pages and self._function.role is not Role.REALLOC and ("size" in names or "pages" in names):
+        if self._pages and self._function.role is not Role.REALLOC and self._may_be_empty():
             named &= self._size() != 0
         return named
+
+    def _may_be_empty(self) -> bool:
+        """Tell whether the parameters can ask for no bytes."""
+        return "size" in self._function.parameters or "pages" in self._function.parameters
 
     def _returned(self) -> Flags:
         returned: Flags = self._columns.left[self._rows] != 0

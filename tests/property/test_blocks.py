@@ -1,0 +1,304 @@
+"""The vectorised analysis against the obvious one: a dictionary of what is live, changed event by event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from emulator.trace import page_runs
+from emulator.trace.blocks import NEVER
+from tests.helpers.traces import FAILURE, PROFILE, TraceBuilder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.trace.trace import Trace
+
+PAGE = 4096
+WHOLE_RUNS = Profile(
+    "runs freed by address",
+    (
+        TracedFunction("get_pages", "runs", Role.ALLOC, ("order",), Result.POINTER, 0),
+        TracedFunction("put_pages", "runs", Role.FREE, ("ptr",), Result.NONE),
+        TracedFunction("put_some", "runs", Role.FREE, ("ptr", "size"), Result.NONE),
+        TracedFunction("share_page", "runs", Role.SHARE, ("frame",), Result.NONE),
+        TracedFunction("resize", "runs", Role.REALLOC, ("ptr", "pages"), Result.POINTER, 0),
+        TracedFunction("renew", "runs", Role.RESET, (), Result.NONE),
+        TracedFunction("get_bytes", "bytes", Role.ALLOC, ("out", "size"), Result.NONE),
+        TracedFunction("resize_bytes", "bytes", Role.REALLOC, ("frame", "size"), Result.FRAME, FAILURE),
+        TracedFunction("share_bytes", "bytes", Role.SHARE, ("ptr",), Result.ERROR),
+        TracedFunction("put_bytes", "bytes", Role.FREE, ("ptr",), Result.ERROR),
+    ),
+    frozenset({"runs"}),
+)
+ADDRESSES = st.sampled_from([0, *range(0x1000, 0x7000, 0x1000), 0xFFFF_F000, FAILURE])
+FRAMES = st.sampled_from([*range(6), (1 << 20) - 1, 1 << 20, FAILURE])
+RESULTS = {Result.POINTER: ADDRESSES, Result.FRAME: FRAMES, Result.ERROR: st.sampled_from([0, 0, 0, FAILURE])}
+ARGUMENTS = {
+    "ptr": ADDRESSES,
+    "frame": FRAMES,
+    "size": st.sampled_from([0, 1, 64, PAGE, PAGE + 1, 3 * PAGE, 0x12345]),
+    "pages": st.sampled_from([0, 1, 1, 2, 3, 4, 5, 70]),
+    "order": st.sampled_from([0, 0, 1, 2, 5]),
+    "count": st.sampled_from([0, 1, 3, FAILURE]),
+    "pool": st.sampled_from([1, 2, FAILURE]),
+}
+
+
+class Live(NamedTuple):
+    born: int
+    call: int
+    size: int
+    pool: int | None
+    owners: int
+
+
+class Reference:
+    """What is live at each place: an address, or in an area of pages the number of a page."""
+
+    def __init__(self, builder: TraceBuilder, area: str) -> None:
+        self.rows, self.area = builder.rows, area
+        self.functions = builder.profile.functions
+        self.pages = builder.profile.pages(area)
+        self.live: dict[int, Live] = {}
+        self.lives: list[
+            tuple[int, int, int, int, int, int]
+        ] = []  # birth, place, size, call, death, its call
+        self.failed: list[int] = []
+        self.stray: list[int] = []
+        self.stops: dict[int, int] = {}  # of the latest run that began at a page
+        events = [(row.entered, number, False) for number, row in enumerate(self.rows, 1)]
+        events += [(row.left, number, True) for number, row in enumerate(self.rows, 1) if row.left]
+        for event, number, left in sorted(events):
+            if self.function(number).area == area:
+                (self.leave if left else self.enter)(event, number)
+        for place in list(self.live):
+            self.die(place, NEVER, 0)
+
+    def function(self, number: int) -> TracedFunction:
+        return self.functions[self.rows[number - 1].function]
+
+    def roles_around(self, number: int) -> set[Role]:
+        roles = set()
+        while number := self.rows[number - 1].parent:
+            if self.function(number).area == self.area:
+                roles.add(self.function(number).role)
+        return roles - {Role.OTHER}
+
+    def word(self, number: int, name: str) -> int | None:
+        names = self.function(number).parameters
+        return self.rows[number - 1].arguments[names.index(name)] if name in names else None
+
+    def size(self, number: int) -> int | None:
+        size, pages, order = (self.word(number, name) for name in ("size", "pages", "order"))
+        count = self.word(number, "count")
+        if size is not None:
+            size *= 1 if count is None else count
+        elif pages is not None:
+            size = pages * PAGE
+        elif order is not None:
+            size = PAGE << min(order, 20)
+        elif self.word(number, "frame") is not None or self.function(number).result is Result.FRAME:
+            size = PAGE
+        return None if size is None else min(size, FAILURE)
+
+    def enter(self, event: int, number: int) -> None:
+        function, row = self.function(number), self.rows[number - 1]
+        refused = row.left and function.result is Result.ERROR and row.result != 0
+        if function.role is Role.RESET and not refused:
+            for place, live in list(self.live.items()):
+                pool = self.word(number, "pool")
+                if pool is None or pool == live.pool:
+                    self.die(place, event, number)
+        if function.role is Role.FREE and not refused:
+            self.free(event, number, self.size(number))
+        if (
+            function.role is Role.REALLOC
+            and row.left
+            and (self.place(number) is not None or self.size(number) == 0)
+        ):
+            self.free(event, number, None)
+
+    def named(self, number: int, size: int | None) -> list[int] | None:
+        """Return the places that a call names; None: it names nothing at all."""
+        address, frame = self.word(number, "ptr"), self.word(number, "frame")
+        if address == 0 or (self.pages and size == 0):
+            return None
+        if frame is not None and frame >= 1 << 20:
+            return []
+        if not self.pages:
+            return [address if frame is None else frame * PAGE]
+        start = address // PAGE if frame is None else frame
+        if address == FAILURE:
+            return []
+        if size is None:
+            return list(range(start, self.stops.get(start, start + 1)))
+        return list(range(start, min(start + -(-size // PAGE), 1 << 20)))
+
+    def free(self, event: int, number: int, size: int | None) -> None:
+        places = self.named(number, size)
+        if places is None:
+            return
+        found = [place for place in places if place in self.live]
+        for place in found:
+            live = self.live[place]
+            if live.owners > 1:
+                self.live[place] = live._replace(owners=live.owners - 1)
+            else:
+                self.die(place, event, number)
+        if not found and not self.roles_around(number):
+            self.stray.append(number)
+
+    def place(self, number: int) -> int | None:
+        """Return the address of the block that a call made."""
+        function, row = self.function(number), self.rows[number - 1]
+        if function.out is not None:
+            failed = row.result != 0 if function.result is Result.ERROR else row.out == 0
+            return None if failed else row.out
+        if row.result == function.failure or (function.result is Result.FRAME and row.result >= 1 << 20):
+            return None
+        return row.result * PAGE if function.result is Result.FRAME else row.result
+
+    def leave(self, event: int, number: int) -> None:
+        function, row = self.function(number), self.rows[number - 1]
+        around = self.roles_around(number)
+        refused = function.result is Result.ERROR and row.result != 0
+        if (
+            function.role is Role.SHARE
+            and not refused
+            and not around & {Role.SHARE, Role.ALLOC, Role.REALLOC}
+        ):
+            for place in self.named(number, self.size(number)) or []:
+                if place in self.live:
+                    self.live[place] = self.live[place]._replace(owners=self.live[place].owners + 1)
+        if function.role in {Role.ALLOC, Role.REALLOC} and not around & {Role.ALLOC, Role.REALLOC}:
+            address = self.place(number)
+            if address is not None:
+                self.make(address, event, number)
+            elif function.role is Role.ALLOC or self.size(number) != 0:
+                self.failed.append(number)
+
+    def make(self, address: int, event: int, number: int) -> None:
+        size, places = self.size(number) or 0, [address]
+        if self.pages:
+            start = address // PAGE
+            places = list(range(start, min(start + max(-(-size // PAGE), 1), 1 << 20)))
+            if address == FAILURE:
+                places = []
+            self.stops[start] = start + len(places)
+            size = PAGE
+        for place in places:
+            if place in self.live:
+                self.die(place, event, number)
+            self.live[place] = Live(event, number, size, self.word(number, "pool"), 1)
+
+    def die(self, place: int, event: int, number: int) -> None:
+        live = self.live.pop(place)
+        self.lives.append((live.born, place, live.size, live.call, event, number))
+
+    def blocks(self) -> list[tuple[int, ...]]:
+        """Return address, size, birth, its call, death, its call of all blocks."""
+        rows: list[list[int]] = []
+        for born, place, size, call, died, died_call in sorted(self.lives):
+            address = place * PAGE if self.pages else place
+            row = [address, size, born, call, died, died_call]
+            if self.pages and rows and rows[-1][2:] == row[2:] and sum(rows[-1][:2]) == address:
+                rows[-1][1] += size
+            else:
+                rows.append(row)
+        return [(row[0], min(row[1], FAILURE), *row[2:]) for row in rows]
+
+
+@st.composite
+def traces(draw: st.DrawFn, profile: Profile) -> TraceBuilder:
+    builder = TraceBuilder(profile)
+    open_calls: list[TracedFunction] = []
+
+    def leave() -> None:
+        function = open_calls.pop()
+        result = draw(RESULTS.get(function.result, st.just(7)))
+        builder.leave(result, out=0 if function.out is None else draw(ADDRESSES))
+
+    for _ in range(draw(st.integers(0, 40))):
+        action = draw(st.sampled_from(["call", "call", "call", "call", "enter", "leave", "stay"]))
+        if action in {"call", "enter"}:
+            function = draw(st.sampled_from(profile.functions))
+            builder.enter(
+                function.name, *(draw(ARGUMENTS.get(name, st.just(0))) for name in function.parameters)
+            )
+            open_calls.append(function)
+        if open_calls and action in {"call", "leave"}:
+            leave()
+        if open_calls and action == "stay" and draw(st.integers(0, 4)) == 0:
+            builder.stay()
+            open_calls.pop()
+    while open_calls:
+        leave()
+    return builder
+
+
+def check(builder: TraceBuilder, path: Path) -> None:
+    trace = builder.trace(path, chunk=7)
+    for area in trace.areas:
+        expected = Reference(builder, area)
+        blocks = trace.blocks(area)
+        assert list(zip(*(column.tolist() for column in blocks[:6]), strict=True)) == expected.blocks()
+        assert (blocks.stack == trace.columns.stack[blocks.born_call - 1]).all()
+        assert trace.failed(area).tolist() == sorted(expected.failed)
+        assert trace.stray_frees(area).tolist() == sorted(expected.stray)
+        check_totals(trace, area)
+
+
+def check_totals(trace: Trace, area: str) -> None:
+    blocks, usage = trace.blocks(area), trace.usage(area)
+    steps = dict(
+        zip(usage.events.tolist(), zip(usage.bytes.tolist(), usage.blocks.tolist(), strict=True), strict=True)
+    )
+    now = (0, 0)
+    for event in range(trace.event_count + 1):
+        now = steps.get(event, now)
+        live = trace.live(event, area)
+        assert now == (int(live.size.sum(dtype=np.int64)), len(live.born))
+    assert now[1] == len(trace.live(None, area).born)
+    peak = trace.peak(area)
+    assert peak.bytes == usage.bytes.max()
+    assert steps.get(peak.event) == (peak.bytes, peak.blocks)
+    totals = trace.by_stack(area)
+    assert sum(total.bytes_allocated for total in totals) == int(blocks.size.sum(dtype=np.int64))
+    assert sum(total.calls for total in totals) == len(set(blocks.born_call.tolist()))
+    assert (sum(each.peak_bytes for each in totals), sum(each.peak_blocks for each in totals)) == peak[1:]
+    assert (sum(each.end_bytes for each in totals), sum(each.end_blocks for each in totals)) == now
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("traces") / "random.kmt"
+
+
+many_examples = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@many_examples
+@given(traces(PROFILE))
+def test_blocks_are_those_of_the_reference(path: Path, builder: TraceBuilder) -> None:
+    check(builder, path)
+
+
+@many_examples
+@given(traces(WHOLE_RUNS))
+def test_runs_freed_by_address(path: Path, builder: TraceBuilder) -> None:
+    check(builder, path)
+
+
+@many_examples
+@given(st.data())
+def test_following_calls_one_by_one_says_the_same(path: Path, data: st.DataObject) -> None:
+    builder = data.draw(st.sampled_from([PROFILE, WHOLE_RUNS]).flatmap(traces))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page_runs, "_PIECES", -1 << 40)
+        check(builder, path)
