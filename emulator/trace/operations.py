@@ -19,7 +19,7 @@ ALL_POOLS: Final = -1
 _FRAMES: Final = 1 << 20  # of a physical memory of 4 GiB
 _LARGEST: Final = 0xFFFF_FFFF
 NOWHERE: Final = 0xFFFF_FFFF
-"""The address of what a call wanted to give back where there cannot be memory."""
+"""An address at which no block can be; what a call wanted to give back that cannot be memory is there."""
 
 _MAKES, _SHARES, _CHANGES = 1, 2, 4
 _BITS: Final = {
@@ -154,11 +154,12 @@ class _Calls:
         if function.out is not None:
             address = self._columns.out[self._rows]
             good = result == 0 if function.result is Result.ERROR else address != 0
-            return address, good
-        good = np.ones(len(result), np.bool_) if function.failure is None else result != function.failure
+        else:
+            address = result
+            good = np.ones(len(result), np.bool_) if function.failure is None else result != function.failure
         if function.result is Result.FRAME:
-            return result << _PAGE_BITS, good & (result < _FRAMES)
-        return result, good
+            return address << _PAGE_BITS, good & (address < _FRAMES)
+        return address, good & (address != NOWHERE)
 
     def _means_something(self) -> Flags:
         """Tell which calls name a block: not a null pointer, nor a run of no pages."""

@@ -160,4 +160,6 @@ def _check_schema(found: pa.Schema, expected: pa.Schema) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """Return what is wrong, fit for a terminal: the text may come from the file."""
+    text = " ".join(str(error).split())[:200] or type(error).__name__
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -129,13 +129,11 @@ class Reference:
         address, frame = self.word(number, "ptr"), self.word(number, "frame")
         if address == 0 or (self.pages and size == 0):
             return None
-        if frame is not None and frame >= 1 << 20:
+        if address == FAILURE or (frame is not None and frame >= 1 << 20):
             return []
         if not self.pages:
             return [address if frame is None else frame * PAGE]
         start = address // PAGE if frame is None else frame
-        if address == FAILURE:
-            return []
         if size is None:
             return list(range(start, self.stops.get(start, start + 1)))
         return list(range(start, min(start + -(-size // PAGE), 1 << 20)))
@@ -159,8 +157,10 @@ class Reference:
         function, row = self.function(number), self.rows[number - 1]
         if function.out is not None:
             failed = row.result != 0 if function.result is Result.ERROR else row.out == 0
-            return None if failed else row.out
-        if row.result == function.failure or (function.result is Result.FRAME and row.result >= 1 << 20):
+            return None if failed or row.out == FAILURE else row.out
+        if row.result in {function.failure, FAILURE} or (
+            function.result is Result.FRAME and row.result >= 1 << 20
+        ):
             return None
         return row.result * PAGE if function.result is Result.FRAME else row.result
 
@@ -188,8 +188,6 @@ class Reference:
         if self.pages:
             start = address // PAGE
             places = list(range(start, min(start + max(-(-size // PAGE), 1), 1 << 20)))
-            if address == FAILURE:
-                places = []
             self.stops[start] = start + len(places)
             size = PAGE
         for place in places:
