@@ -70,16 +70,10 @@ def reported(path: str) -> Iterator[None]:
 
 def _contents(path: str) -> TraceContents:
     data = _mapped(path)
+    header = _header(path, data)
     whole = data.slice(data.size - len(MAGIC)).to_pybytes() == MAGIC
     end = _end_of_messages(data, whole=whole)
-    try:
-        reader = pa.ipc.open_stream(data.slice(FIRST_MESSAGE, end - FIRST_MESSAGE))
-    except (pa.ArrowException, OSError):
-        raise BadTrace(path, _FOREIGN) from None
-    text = (reader.schema.metadata or {}).get(KEY)
-    if text is None:
-        raise BadTrace(path, _FOREIGN)
-    header = TraceHeader.from_json(text)
+    reader = pa.ipc.open_stream(data.slice(FIRST_MESSAGE, end - FIRST_MESSAGE))
     _check_schema(reader.schema, trace_schema(header.profile))
     ending, batches = _batches(reader)
     if whole and ending is None:
@@ -97,6 +91,17 @@ def _mapped(path: str) -> pa.Buffer:
         if data.slice(0, len(MAGIC)).to_pybytes() == MAGIC:
             return data
     raise BadTrace(path, _FOREIGN)
+
+
+def _header(path: str, data: pa.Buffer) -> TraceHeader:
+    try:
+        schema = pa.ipc.read_schema(data.slice(FIRST_MESSAGE))
+    except (pa.ArrowException, OSError):
+        raise BadTrace(path, _FOREIGN) from None
+    text = (schema.metadata or {}).get(KEY)
+    if text is None:
+        raise BadTrace(path, _FOREIGN)
+    return TraceHeader.from_json(text)
 
 
 def _batches(reader: pa.RecordBatchReader) -> tuple[TraceEnding | None, list[pa.RecordBatch]]:

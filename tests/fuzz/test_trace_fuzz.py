@@ -55,27 +55,33 @@ def all_calls(folder: Path, good: bytes) -> list[Call]:
 def use(path: Path, data: bytes) -> Trace | None:
     """Do all that an analysis does, within a second."""
     path.write_bytes(data)
-    began = time.monotonic()
+    began, problem, trace = time.monotonic(), None, None
     try:
         trace = Trace.read(str(path))
-        assert len(list(trace)) == len(trace)
-        for area in trace.areas:
-            trace.by_stack(area)
-            trace.failed(area)
-            trace.stray_frees(area)
-        for stack in range(trace.stack_count + 1):
-            assert all(str(frame) for frame in trace.frames(stack))
+        look_at(trace)
     except BadTrace as error:
-        assert str(error).startswith(str(path))
-        assert "\n" not in str(error)
-        trace = None
+        problem = str(error)
     assert time.monotonic() - began < 1
-    return trace
+    if problem is None:
+        return trace
+    assert problem.startswith(str(path))
+    assert problem.isprintable()
+    return None
+
+
+def look_at(trace: Trace) -> None:
+    assert len(list(trace)) == len(trace)
+    for area in trace.areas:
+        trace.by_stack(area)
+        trace.failed(area)
+        trace.stray_frees(area)
+    for stack in range(trace.stack_count + 1):
+        assert all(str(frame) for frame in trace.frames(stack))
 
 
 def test_every_truncation_is_a_cut_recording(folder: Path, good: bytes, all_calls: list[Call]) -> None:
     found = []
-    for size in [*range(0, len(good), 7), len(good) - 1]:
+    for size in [*range(0, len(good), 61), len(good) - 1]:
         trace = use(folder / "short.kmt", good[:size])
         if trace is not None:
             assert not trace.complete
@@ -96,7 +102,7 @@ def test_at_every_border_between_batches(folder: Path, good: bytes, all_calls: l
     assert found == [0, 0, 8, 16, 24, 32, 39, 39]
 
 
-some_examples = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+some_examples = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @some_examples
