@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.loader.profile import Result, Role
+from emulator.trace.sizes import asked_size, is_one_page
 
 if TYPE_CHECKING:
     from emulator.loader.profile import Profile, TracedFunction
@@ -189,20 +190,10 @@ class _Calls:
         return self._columns.arguments[self._function.parameters.index(parameter)][self._rows]
 
     def _size(self) -> U32:
-        names = self._function.parameters
-        if "size" in names:
-            if "count" not in names:
-                return self._word("size")
-            wide = self._word("size").astype(np.uint64) * self._word("count")
-        elif "pages" in names:
-            wide = self._word("pages").astype(np.uint64) * PAGE_SIZE
-        elif "order" in names:
-            wide = np.uint64(PAGE_SIZE) << np.minimum(self._word("order"), 20).astype(np.uint64)
-        else:
-            one = PAGE_SIZE if "frame" in names or self._function.result is Result.FRAME else 0
-            return np.full(len(self._rows), one, np.uint32)
-        size: U32 = np.minimum(wide, _LARGEST).astype(np.uint32)
-        return size
+        asked = asked_size(self._function, self._word)
+        if asked is not None:
+            return asked
+        return np.full(len(self._rows), PAGE_SIZE if is_one_page(self._function) else 0, np.uint32)
 
 
 def _inherited(columns: Columns, profile: Profile, area: str) -> U8:
