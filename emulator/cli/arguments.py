@@ -5,11 +5,15 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
+from emulator.trace.measure import Measure
+
 if TYPE_CHECKING:
     from emulator.hle.layers import Mode
     from emulator.machine.memory import RamWindow
+    from emulator.trace.selection import Bounds
 
 _SECONDS_MAX = 1e9
+_DIGITS_MAX = 10
 _UNITS = {"K": 10, "M": 20, "G": 30}
 
 
@@ -36,6 +40,38 @@ def ram_window(text: str) -> RamWindow:
         return check_ram(window)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
+
+
+def bounds(text: str) -> Bounds:
+    """Read a range, both of whose ends belong to it: ``A..B``, ``A..``, ``..B``, or ``N`` alone."""
+    from emulator.trace.selection import Bounds  # only if the option is given
+
+    first, dots, last = text.partition("..")
+    if not dots:
+        number = size(text)
+        return Bounds(number, number)
+    if not first and not last:
+        raise ArgumentTypeError(f"{text!r} is no range such as 10..20, 4K.. or ..0x1fffff")
+    result = Bounds(size(first) if first else 0, size(last) if last else None)
+    if result.last is not None and result.last < result.first:
+        raise ArgumentTypeError(f"the range {text} ends before it begins")
+    return result
+
+
+def count(text: str) -> int:
+    """Read a number of things, 1 or more."""
+    if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS_MAX and int(text)):
+        raise ArgumentTypeError(f"{text!r} is no number (1 or more)")
+    return int(text)
+
+
+def measure(text: str) -> Measure:
+    """Read a number that callers are measured by."""
+    try:
+        return Measure(text)
+    except ValueError:
+        known = ", ".join(each.value for each in Measure)
+        raise ArgumentTypeError(f"no measure {text!r}; there are: {known}") from None
 
 
 def layer_mode(text: str) -> tuple[str, Mode]:

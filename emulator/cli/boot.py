@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from emulator.report.layout import Layout
 
 USAGE = "kmemu boot [KERNEL.elf | firmware:NAME] [options]"
-HELP = "run a kernel"
 DESCRIPTION = """\
 Runs a kernel, shows its console as it appears, and at the end what it did with
 its memory."""

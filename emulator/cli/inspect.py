@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 USAGE = "kmemu inspect KERNEL.elf | firmware:NAME [--json]"
-HELP = "show what a kernel file holds"
 DESCRIPTION = """\
 Shows segments, entry, symbols and Multiboot header of a kernel, and which of
 its layers can be modelled."""

@@ -6,25 +6,33 @@ import gc
 import os
 import sys
 from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
+from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
-from emulator.cli import boot, inspect
 from emulator.cli.output import complain
 from emulator.cli.status import CommandLineError, OutputError, Status
 from emulator.errors import EmulatorError, UnknownKernel, UnknownLayer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
     from _typeshed import SupportsWrite
 
 _OBJECTS_BEFORE_COLLECTION = 50_000
+_COMMANDS = {  # name, which is also that of the module: what it does, in one line
+    "boot": "run a kernel",
+    "inspect": "show what a kernel file holds",
+    "export": "write a trace in the format of another tool",
+    "diff": "show which callers allocate more in one trace than in another",
+}
 _EXAMPLES = """\
 examples:
   kmemu boot                         boot the built-in demo kernel
   kmemu boot kernel.elf --ram 64M    boot a kernel of your own
   kmemu boot --layer heap=lockstep   check the kernel's heap against the model
   kmemu inspect kernel.elf           show what a kernel file holds
+  kmemu export run.kmt --to perfetto write a trace for ui.perfetto.dev
 
 exit status:
   0 all good, 1 findings, 2 the command line was wrong,
@@ -65,9 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    parser = _parser()
+    words = sys.argv[1:] if arguments is None else arguments
+    parser = _parser(_chosen(words))
     try:
-        options = parser.parse_args(arguments)
+        options = parser.parse_args(words)
     except SystemExit:  # after --help and --version
         return Status.GOOD
     if options.command is None:
@@ -103,7 +112,13 @@ class _Version(Action):
         parser.exit()
 
 
-def _parser() -> _Parser:
+def _chosen(words: Sequence[str]) -> str:
+    """Return the command: the first word that is no option, because no option before it takes a value."""
+    return next((word for word in words if not word.startswith("-")), "")
+
+
+def _parser(chosen: str) -> _Parser:
+    """Return the parser; only the module of the *chosen* command is imported, for the sake of a quick start."""
     parser = _Parser(
         prog="kmemu",
         description="Boots an i386 kernel and shows what it does with its memory.",
@@ -112,13 +127,17 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, module in (("boot", boot), ("inspect", inspect)):
-        command = commands.add_parser(
-            name, usage=module.USAGE, help=module.HELP, description=module.DESCRIPTION, epilog=module.EPILOG
-        )
-        module.add_arguments(command)
-        command.set_defaults(command=module.run)
+    for name, line in _COMMANDS.items():
+        command = commands.add_parser(name, help=line)
+        if name == chosen:
+            _fill(command, import_module(f"emulator.cli.{name}"))
     return parser
+
+
+def _fill(command: ArgumentParser, module: ModuleType) -> None:
+    command.usage, command.description, command.epilog = module.USAGE, module.DESCRIPTION, module.EPILOG
+    module.add_arguments(command)
+    command.set_defaults(command=module.run)
 
 
 def _replace_closed_streams() -> None:

@@ -6,9 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.cli.arguments import instruction_count, layer_mode, ram_window, size, timeout
+from emulator.cli.arguments import (
+    bounds,
+    count,
+    instruction_count,
+    layer_mode,
+    measure,
+    ram_window,
+    size,
+    timeout,
+)
 from emulator.hle.layers import Mode
 from emulator.machine.memory import RamWindow
+from emulator.trace.measure import Measure
+from emulator.trace.selection import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +58,28 @@ def test_layers() -> None:
     assert layer_mode("heap=lockstep") == ("heap", Mode.LOCKSTEP)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("17", Bounds(17, 17)),
+        ("10..20", Bounds(10, 20)),
+        ("10..10", Bounds(10, 10)),
+        ("4K..", Bounds(4096, None)),
+        ("..0x1FFFFF", Bounds(0, 0x1FFFFF)),
+        ("1M..2M", Bounds(1 << 20, 2 << 20)),
+    ],
+)
+def test_ranges(text: str, value: Bounds) -> None:
+    assert bounds(text) == value
+
+
+def test_measures() -> None:
+    assert list(map(measure, ("peak", "end", "calls", "allocated"))) == list(Measure)
+
+
 def test_counts_and_times() -> None:
     assert instruction_count("1_000") == 1000
+    assert count("20") == 20
     assert timeout("0.5") == 0.5
     assert timeout("0") is None
 
@@ -76,6 +107,15 @@ def test_counts_and_times() -> None:
         *(
             (instruction_count, text, f"{text!r} is no number of instructions (1 or more)")
             for text in ("0", "-5", "1.5", "many", str(1 << 63))
+        ),
+        (bounds, "..", "'..' is no range such as 10..20, 4K.. or ..0x1fffff"),
+        (bounds, "20..10", "the range 20..10 ends before it begins"),
+        (bounds, "1...5", "'.5' is no size such as 64M, 1G or 0x4000000"),
+        (bounds, "5-6", "'5-6' is no size such as 64M, 1G or 0x4000000"),
+        (measure, "size", "no measure 'size'; there are: peak, end, calls, allocated"),
+        *(
+            (count, text, f"{text!r} is no number (1 or more)")
+            for text in ("", "0", "-1", "1K", "1" * 11, "٣")
         ),
         *(
             (timeout, text, f"{text!r} is no number of seconds (0 for no limit)")

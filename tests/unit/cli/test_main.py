@@ -20,11 +20,20 @@ def test_no_command_shows_help(kmemu: Callable[..., Done]) -> None:
     assert done.out.startswith("usage: kmemu [-h] [--version] COMMAND ...\n")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["boot", "--help"], ["inspect", "-h"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["boot", "--help"], ["inspect", "-h"], ["export", "-h"], ["diff", "-h"]]
+)
 def test_help_fits_the_terminal_and_is_no_error(kmemu: Callable[..., Done], arguments: list[str]) -> None:
     done = kmemu(*arguments)
     assert (done.status, done.err) == (0, "")
     assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_help_names_every_command_on_a_line(kmemu: Callable[..., Done]) -> None:
+    lines = kmemu("--help").out.splitlines()
+    start = lines.index("commands:") + 2
+    names = [line.split()[0] for line in lines[start : lines.index("", start)]]
+    assert names == ["boot", "inspect", "export", "diff"]
 
 
 def test_version(kmemu: Callable[..., Done]) -> None:
@@ -38,7 +47,7 @@ def test_version(kmemu: Callable[..., Done]) -> None:
     [
         (
             ["foo"],
-            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect') (kmemu --help shows how)",
+            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'export', 'diff') (kmemu --help shows how)",
         ),
         (["--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
         (["boot", "--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
@@ -63,6 +72,7 @@ def test_version(kmemu: Callable[..., Done]) -> None:
             ["boot", "firmware:dmeo"],
             f"no built-in kernel 'dmeo'; there are: {NAMES}",
         ),
+        (["export"], "the following arguments are required: TRACE.kmt, --to (kmemu export --help shows how)"),
         (["inspect"], "the following arguments are required: KERNEL (kmemu inspect --help shows how)"),
     ],
 )

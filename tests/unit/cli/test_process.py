@@ -28,6 +28,16 @@ def test_the_demo_kernel_boots() -> None:
     assert b"\x1b" not in done.stdout
 
 
+def test_only_the_chosen_command_is_imported() -> None:
+    script = "import sys; from emulator.cli.main import main; main(['diff', '--help']); print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=20, check=True)
+    modules = done.stdout.split()
+    assert b"emulator.cli.diff" in modules
+    assert not {b"emulator.cli.boot", b"emulator.cli.export", b"numpy", b"pyarrow", b"rich"}.intersection(
+        modules
+    )
+
+
 def test_ctrl_c_stops_a_kernel_that_loops(tmp_path: Path) -> None:
     code = kernels.send(0x3F8, b"up\n") + kernels.LOOP
     path = kernels.write_kernel(tmp_path / "k.elf", code)

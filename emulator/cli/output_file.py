@@ -1,0 +1,51 @@
+"""A file that a command writes: whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.cli.status import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+
+@contextmanager
+def whole_file(name: str) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its name only when the body has ended without an error.
+
+    Until then it stands beside its place under another name, and what was there stays. What is no regular file
+    (a device, a pipe) is written to as it is.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    path = Path(os.path.realpath(name))  # what a link points to is replaced, not the link
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                yield stream
+        else:
+            with _replacing(path) as stream:
+                yield stream
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {name}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with unfinished.open("xb") as stream:
+            yield stream
+        unfinished.replace(path)
+    except BaseException:  # Ctrl-C, too
+        with suppress(OSError):
+            unfinished.unlink()
+        raise

@@ -1,0 +1,58 @@
+"""How far a long piece of work is, on the terminal of whoever waits for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.progress import Progress, Task
+
+_TOTAL_MIN = 200_000  # what is less is done before a bar has been drawn
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error while the body runs, if that is a terminal, and take it away again.
+
+    Args:
+        label: What is being done.
+        total: Steps that this takes.
+
+    Yields:
+        What to call with the number of steps done since the last call.
+    """
+    if total < _TOTAL_MIN or not sys.stderr.isatty() or os.environ.get("TERM", "") in ("", "dumb"):
+        yield _ignore
+        return
+    with _bar() as bar:  # rich keeps to NO_COLOR by itself
+        task = bar.add_task(label, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+def _bar() -> Progress:
+    from rich import progress as parts  # slow, and only for a terminal
+    from rich.console import Console
+    from rich.text import Text
+
+    class Rate(parts.ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
+
+    return parts.Progress(
+        parts.TextColumn("{task.description}", markup=False),
+        parts.BarColumn(),
+        parts.TaskProgressColumn(),
+        Rate(),
+        parts.TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )
+
+
+def _ignore(_: int) -> None:
+    """Show nothing."""

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from emulator.cli.progress import progress
+
+if TYPE_CHECKING:
+    import pytest
+
+SCRIPT = """
+import sys, time
+from emulator.cli.progress import progress
+with progress("writing [b]x", 1_000_000) as advance:
+    for _ in range(4):
+        advance(250_000)
+        time.sleep(0.12)
+print("rich" in sys.modules)
+"""
+
+
+def on_terminal(**environment: str) -> tuple[bytes, bytes]:
+    """Run the script with a terminal as its standard error; return output and what the terminal got."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80", **environment}
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=theirs, env=env
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while data := os.read(ours, 4096):
+                shown += data
+        except OSError:  # the other side is closed
+            pass
+        assert process.stdout is not None
+        out = process.stdout.read()
+    os.close(ours)
+    return out, shown
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    out, shown = on_terminal()
+    assert out == b"True\n"
+    assert b"writing [b]x" in shown
+    assert b"100%" in shown
+    assert b"/s" in shown
+    assert b"\x1b[3" in shown  # colours
+
+
+def test_no_color_has_no_colours() -> None:
+    _, shown = on_terminal(NO_COLOR="1")
+    assert b"100%" in shown
+    assert b"\x1b[3" not in shown
+
+
+def test_a_dumb_terminal_gets_nothing() -> None:
+    assert on_terminal(TERM="dumb") == (b"False\n", b"")
+
+
+def test_a_pipe_gets_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("writing", 1_000_000) as advance:
+        advance(1_000_000)
+    assert capsys.readouterr() == ("", "")
