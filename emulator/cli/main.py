@@ -23,6 +23,7 @@ _OBJECTS_BEFORE_COLLECTION = 50_000
 _COMMANDS = {  # name, which is also that of the module: what it does, in one line
     "boot": "run a kernel",
     "inspect": "show what a kernel file holds",
+    "trace": "record a kernel's allocations, show each call as a line",
     "export": "write a trace in the format of another tool",
     "diff": "show which callers allocate more in one trace than in another",
 }

@@ -26,12 +26,35 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     Yields:
         What to call with the number of steps done since the last call.
     """
-    if total < _TOTAL_MIN or not sys.stderr.isatty() or os.environ.get("TERM", "") in ("", "dumb"):
+    if total < _TOTAL_MIN or not _is_shown():
         yield _ignore
         return
     with _bar() as bar:  # rich keeps to NO_COLOR by itself
         task = bar.add_task(label, total=total)
         yield lambda steps: bar.advance(task, steps)
+
+
+@contextmanager
+def activity(label: str, what: str) -> Iterator[Callable[[int], None]]:
+    """Show on standard error that something goes on, if that is a terminal, and take it away again.
+
+    Args:
+        label: What is being done.
+        what: What is counted meanwhile.
+
+    Yields:
+        What to call with the number of them so far.
+    """
+    if not _is_shown():
+        yield _ignore
+        return
+    with _counter(what) as counter:
+        task = counter.add_task(label, total=None)
+        yield lambda count: counter.update(task, completed=count)
+
+
+def _is_shown() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def _bar() -> Progress:
@@ -49,6 +72,20 @@ def _bar() -> Progress:
         parts.TaskProgressColumn(),
         Rate(),
         parts.TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )
+
+
+def _counter(what: str) -> Progress:
+    from rich import progress as parts  # slow, and only for a terminal
+    from rich.console import Console
+
+    return parts.Progress(
+        parts.SpinnerColumn(),
+        parts.TextColumn("{task.description}", markup=False),
+        parts.TextColumn(f"{{task.completed:,.0f}} {what}", markup=False),
+        parts.TimeElapsedColumn(),
         console=Console(file=sys.stderr),
         transient=True,
     )

@@ -142,4 +142,4 @@ def _is_near_jump(instruction: CsInsn) -> bool:
     if instruction.id == x86_const.X86_INS_LJMP or instruction.group(CS_GRP_CALL):
         return False
     # `loop` is only the latter, an indirect jump only the former.
-    return instruction.group(CS_GRP_JUMP) or instruction.group(CS_GRP_BRANCH_RELATIVE)
+    return bool(instruction.group(CS_GRP_JUMP) or instruction.group(CS_GRP_BRANCH_RELATIVE))

@@ -7,16 +7,18 @@ Lines come in the order in which the calls were entered; what a call made happen
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.profile import Result, Role
 from emulator.report.style import BOLD, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from emulator.loader.profile import TracedFunction
     from emulator.report.style import Style
+    from emulator.trace.columns import Flags
     from emulator.trace.events import Call, Frame
     from emulator.trace.trace import Trace
 
@@ -183,14 +185,17 @@ class CallLayout:
         return "".join(painted) + mark
 
 
-def call_lines(trace: Trace, numbers: Iterable[int], style: Style) -> Iterator[str]:
-    """Return a line for each of some calls of a trace, given by number in ascending order."""
-    layout = CallLayout(
+def call_layout(trace: Trace, style: Style) -> CallLayout:
+    """Return what lays out the calls of a trace."""
+    return CallLayout(
         {function.name: function for function in trace.functions},
-        trace.frames,
+        cache(trace.frames),
         len(trace),
         style,
         error_names(trace.profile.name),
     )
-    for number in numbers:
-        yield layout.line(trace[number])
+
+
+def call_lines(trace: Trace, mask: Flags, style: Style) -> Iterator[str]:
+    """Return a line for each call of a trace for which a mask, one flag for each call, is true."""
+    return map(call_layout(trace, style).line, trace.chosen(mask))

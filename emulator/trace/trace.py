@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from emulator.loader.profile import Profile, TracedFunction
     from emulator.trace.blocks import Blocks
     from emulator.trace.checks import CheckedCalls
-    from emulator.trace.columns import U32
+    from emulator.trace.columns import U32, Flags
     from emulator.trace.events import Call
     from emulator.trace.header import TraceEnding, TraceHeader
     from emulator.trace.reading import TraceContents
@@ -111,6 +111,20 @@ class Trace:
         for batch in self._contents.batches:
             for start in range(0, batch.num_rows, _CALLS_AT_ONCE):
                 yield from calls_of(batch.slice(start, _CALLS_AT_ONCE), self.functions)
+
+    def chosen(self, mask: Flags) -> Iterator[Call]:
+        """Yield the calls for which a mask, one flag for each call, is true."""
+        import pyarrow as pa
+
+        first = 0
+        for batch in self._contents.batches:
+            for start in range(0, batch.num_rows, _CALLS_AT_ONCE):
+                flags = mask[first + start : first + start + min(_CALLS_AT_ONCE, batch.num_rows - start)]
+                if flags.any():
+                    yield from calls_of(
+                        batch.slice(start, _CALLS_AT_ONCE).filter(pa.array(flags)), self.functions
+                    )
+            first += batch.num_rows
 
     def frames(self, stack: int) -> tuple[Frame, ...]:
         """Return a call stack, the caller of the recorded function first; () for the unknown stack 0.

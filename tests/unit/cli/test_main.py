@@ -33,7 +33,7 @@ def test_help_names_every_command_on_a_line(kmemu: Callable[..., Done]) -> None:
     lines = kmemu("--help").out.splitlines()
     start = lines.index("commands:") + 2
     names = [line.split()[0] for line in lines[start : lines.index("", start)]]
-    assert names == ["boot", "inspect", "export", "diff"]
+    assert names == ["boot", "inspect", "trace", "step", "report", "export", "diff"]
 
 
 def test_version(kmemu: Callable[..., Done]) -> None:
@@ -47,7 +47,7 @@ def test_version(kmemu: Callable[..., Done]) -> None:
     [
         (
             ["foo"],
-            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'export', 'diff') (kmemu --help shows how)",
+            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'trace', 'step', 'report', 'export', 'diff') (kmemu --help shows how)",
         ),
         (["--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
         (["boot", "--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),

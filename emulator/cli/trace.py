@@ -1,0 +1,210 @@
+"""``kmemu trace``: record a kernel's allocations, show each call as a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emulator.cli import arguments
+from emulator.cli.machine_options import DEFAULT_KERNEL, add_budgets, add_machine, new_machine
+from emulator.cli.output import Output, complain
+from emulator.cli.progress import activity
+from emulator.cli.running import judge_ending
+from emulator.cli.status import CommandLineError, Status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable, Iterator
+
+    from emulator.machine.machine import Console
+    from emulator.report.run_record import Ending
+    from emulator.trace.events import Call
+    from emulator.trace.selection import Selection
+    from emulator.trace.trace import Trace
+
+USAGE = "kmemu trace [KERNEL.elf | firmware:NAME | TRACE.kmt] [options]"
+DESCRIPTION = """\
+Runs a kernel and shows each call that takes or gives back memory, as strace does
+for system calls: arguments, result, and where it was called. Calls that a call makes
+itself stand below it, indented. Given a trace, shows the calls in there."""
+EPILOG = """\
+ranges are A..B, A.., ..B or one number; sizes may end in K or M
+
+examples:
+  kmemu trace                                    the calls of firmware:demo
+  kmemu trace firmware:stress -o run.kmt         record into a file, show a summary
+  kmemu trace run.kmt --summary
+  kmemu trace run.kmt --function kmalloc --size 1K..
+  kmemu trace run.kmt --address 0x10b008 --json  calls on one block, as JSON lines
+  kmemu trace firmware:overflow --calls 3 --insn what happens inside a call
+  kmemu trace kernel.elf --profile kernel.toml   a kernel of your own
+"""
+_TRACE_SUFFIX = ".kmt"
+_TOP = 5  # callers in a summary
+_LINES_AT_ONCE = 5000
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command line may hold."""
+    add = parser.add_argument
+    add(
+        "kernel",
+        metavar="KERNEL",
+        nargs="?",
+        default=DEFAULT_KERNEL,
+        help="ELF file, firmware:NAME, or a trace (default: %(default)s)",
+    )
+    add("-o", "--output", metavar="FILE", help="keep the trace in FILE, and show a summary instead of calls")
+    add("--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)")
+    _add_selection(parser)
+    output = parser.add_argument_group("output").add_argument
+    output("--summary", action="store_true", help="show a summary instead of calls")
+    output("--console", action="store_true", help="show what the kernel says, on standard error")
+    output("--json", action="store_true", help="a JSON object a line for each call, or one for the summary")
+    add_machine(parser)
+    add_budgets(parser)
+
+
+def _add_selection(parser: ArgumentParser) -> None:
+    add = parser.add_argument_group("calls to show").add_argument
+    add("--function", metavar="GLOB", action="append", default=[], help="of these functions (repeatable)")
+    add(
+        "--caller",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="from below these functions (repeatable)",
+    )
+    add("--address", metavar="RANGE", type=arguments.bounds, help="on blocks that cover these addresses")
+    add("--size", metavar="RANGE", type=arguments.bounds, help="of so many bytes")
+    add("--events", metavar="RANGE", type=arguments.bounds, help="entered or left in these events")
+    add("--calls", metavar="RANGE", type=arguments.bounds, help="with these numbers")
+    add("--insn", action="store_true", help="with each instruction in them, and what it loads and stores")
+
+
+def run(options: Namespace) -> Status:
+    """Run the command."""
+    output = Output()
+    if Path(options.kernel).suffix == _TRACE_SUFFIX:
+        return _show_trace(options, output)
+    if options.output is not None:
+        options.summary = not options.insn
+        ending = _record(options, options.output)
+        _show(options.output, options, output)
+    else:
+        import tempfile  # only here
+
+        with tempfile.TemporaryDirectory(prefix="kmemu-") as folder:
+            path = str(Path(folder) / f"run{_TRACE_SUFFIX}")
+            ending = _record(options, path)
+            _show(path, options, output)
+    status, complaint = judge_ending(ending)
+    if complaint:
+        complain(complaint[0], complaint[1:])
+    return status
+
+
+def _show_trace(options: Namespace, output: Output) -> Status:
+    for option, value in (("-o", options.output), ("--insn", options.insn), ("--profile", options.profile)):
+        if value:
+            raise CommandLineError(f"{options.kernel} is a trace; {option} needs a kernel to run")
+    _show(options.kernel, options, output)
+    return Status.GOOD
+
+
+def _record(options: Namespace, path: str) -> Ending:
+    from emulator.cli.recorded_run import chosen_profile, record_run  # not for --help
+
+    machine = new_machine(options, _say if options.console else None)
+    profile = chosen_profile(machine.image, options.profile)
+    with activity("recording", "events") as so_far:
+        return record_run(machine, profile, path, options, so_far)
+
+
+def _say(_console: Console, data: bytes) -> None:
+    sys.stderr.buffer.write(data)
+    sys.stderr.buffer.flush()
+
+
+def _show(path: str, options: Namespace, output: Output) -> None:
+    from emulator.trace.trace import Trace  # has numpy
+
+    trace = Trace.read(path)
+    if not len(trace):
+        complain(f"no call of {', '.join(function.name for function in trace.functions)} was seen")
+    if options.summary:
+        _show_summary(trace, path, output, as_json=options.json)
+    else:
+        _show_calls(trace, options, output)
+
+
+def _show_summary(trace: Trace, path: str, output: Output, *, as_json: bool) -> None:
+    from emulator.report.trace_summary import trace_document, trace_lines
+    from emulator.trace.overview import overview
+
+    facts = overview(trace, _TOP)
+    if as_json:
+        output.json(trace_document(trace, facts, path))
+    else:
+        output.lines(trace_lines(trace, facts, path, output.style))
+
+
+def _show_calls(trace: Trace, options: Namespace, output: Output) -> None:
+    """Show the selected calls, some thousand lines at a time."""
+    from emulator.trace.selection import select
+
+    mask = select(trace, _selection(options))
+    if options.insn:
+        lines = _with_instructions(trace, trace.chosen(mask), options, output)
+    elif options.json:
+        lines = map(json.dumps, _documents(trace, trace.chosen(mask)))
+    else:
+        from emulator.report.call_text import call_lines
+
+        lines = call_lines(trace, mask, output.style)
+    while some := list(islice(lines, _LINES_AT_ONCE)):
+        output.lines(some)
+
+
+def _documents(trace: Trace, calls: Iterable[Call]) -> Iterator[dict[str, Any]]:
+    from emulator.report.call_document import call_document
+
+    functions = {function.name: function for function in trace.functions}
+    frames = cache(trace.frames)
+    return (call_document(call, functions, frames(call.stack)) for call in calls)
+
+
+def _with_instructions(
+    trace: Trace, calls: Iterable[Call], options: Namespace, output: Output
+) -> Iterator[str]:
+    """Run the kernel once more, and look into the calls on the way."""
+    from emulator.cli.replayed_calls import replayed
+    from emulator.report.call_text import call_layout
+    from emulator.report.step_text import instruction_lines
+
+    machine = new_machine(options, None)
+    layout, style = call_layout(trace, output.style), output.style
+    for call, instructions in replayed(machine, trace.profile, calls):
+        if options.json:
+            (document,) = _documents(trace, [call])
+            yield json.dumps(document | {"instructions": [each.to_document() for each in instructions]})
+        else:
+            yield layout.line(call)
+            yield from instruction_lines(instructions, style)
+
+
+def _selection(options: Namespace) -> Selection:
+    from emulator.trace.selection import Selection  # has numpy
+
+    return Selection(
+        functions=options.function,
+        callers=options.caller,
+        address=options.address,
+        size=options.size,
+        events=options.events,
+        calls=options.calls,
+    )
