@@ -62,7 +62,8 @@ class Columns:
 
     def __init__(self, batches: Sequence[pa.RecordBatch], profile: Profile) -> None:
         self._batches = batches
-        self._arguments = argument_columns(profile)
+        self._argument_columns = argument_columns(profile)
+        self._arguments: dict[int, U32] = {}
 
     def __len__(self) -> int:
         return sum(batch.num_rows for batch in self._batches)
@@ -113,10 +114,16 @@ class Columns:
         parts = [flags(batch, "returned") for batch in self._batches]
         return np.concatenate(parts) if parts else np.empty(0, np.bool_)
 
-    @cached_property
+    @property
     def arguments(self) -> list[U32]:
         """Argument words, one array for each position."""
-        return [self._joined(f"arg{index}", np.uint32) for index in range(self._arguments)]
+        return [self.argument(index) for index in range(self._argument_columns)]
+
+    def argument(self, index: int) -> U32:
+        """Return the argument words of one position, from 0."""
+        if index not in self._arguments:
+            self._arguments[index] = self._joined(f"arg{index}", np.uint32)
+        return self._arguments[index]
 
     @cached_property
     def result(self) -> U32:

@@ -83,6 +83,8 @@ def area_operations(columns: Columns, profile: Profile, area: str) -> AreaOperat
     for code, function in enumerate(profile.functions):
         if function.area == area and function.role is not Role.OTHER:
             rows = np.flatnonzero(columns.function == code)
+            if not len(rows):  # its columns need not be put together
+                continue
             calls = _Calls(columns, function, pages=profile.pages(area), rows=rows, around=inherited[rows])
             for name, operations in calls.operations().items():
                 found[name].append(operations)
@@ -187,7 +189,7 @@ class _Calls:
         return refused
 
     def _word(self, parameter: str) -> U32:
-        return self._columns.arguments[self._function.parameters.index(parameter)][self._rows]
+        return self._columns.argument(self._function.parameters.index(parameter))[self._rows]
 
     def _size(self) -> U32:
         asked = asked_size(self._function, self._word)

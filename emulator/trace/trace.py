@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -55,14 +56,15 @@ class Trace:
         self._usages: dict[str, Usage] = {}
 
     @classmethod
-    def read(cls, path: str) -> Trace:
+    def read(cls, path: str | os.PathLike[str]) -> Trace:
         """Read a trace; its calls stay in the file until they are asked for.
 
         Raises:
             BadTrace: It cannot be read, or it is no trace, or it is damaged.
         """
-        contents = read_contents(path)
-        with reported(path):
+        name = os.fspath(path)
+        contents = read_contents(name)
+        with reported(name):
             return cls(contents, check_calls(contents.batches, contents.header.profile, contents.ending))
 
     @property

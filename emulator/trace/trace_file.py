@@ -66,16 +66,16 @@ class TraceWriter:
         TraceNotWritten: The file cannot be written. So do all methods.
     """
 
-    def __init__(self, path: str, header: TraceHeader) -> None:
-        self.path = path
+    def __init__(self, path: str | os.PathLike[str], header: TraceHeader) -> None:
+        self.path = os.fspath(path)
         self._columns = fixed_columns(header.profile)
         self._schema = trace_schema(header.profile, header.to_json())
         self._names = pa.array([function.name for function in header.profile.functions], pa.utf8())
         self._written: list[_Written] = []
         self._end = FIRST_MESSAGE
         with self._reported():
-            self._sink = pa.OSFile(path, "wb")
-            self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            self._sink = pa.OSFile(self.path, "wb")
+            self._file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             self._writer = pa.ipc.new_file(self._sink, self._schema)
 
     def write(self, chunk: Chunk) -> None:

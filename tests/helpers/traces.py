@@ -142,7 +142,7 @@ class TraceBuilder:
 
     def write(self, path: Path, *, chunk: int = 1 << 16, complete: bool = True) -> Path:
         """Write the trace; *complete*: with its ending."""
-        writer = TraceWriter(str(path), header(self.profile))
+        writer = TraceWriter(path, header(self.profile))
         for each in self.chunks(chunk):
             writer.write(each)
         if complete:
@@ -153,7 +153,7 @@ class TraceBuilder:
 
     def trace(self, path: Path, *, chunk: int = 1 << 16) -> Trace:
         """Write the trace to a file and read it."""
-        return Trace.read(str(self.write(path, chunk=chunk)))
+        return Trace.read(self.write(path, chunk=chunk))
 
 
 def _buffers(rows: Sequence[Row], profile: Profile) -> dict[str, np.ndarray]:
@@ -240,7 +240,7 @@ def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Pat
     columns |= {"returned": np.ones(calls, np.uint8), "esp": np.full(calls, ESP, np.uint32)}
     for name in ("out", *(f"arg{index}" for index in range(1, argument_columns(profile)))):
         columns[name] = np.zeros(calls, np.uint32)
-    writer = TraceWriter(str(path), header(profile))
+    writer = TraceWriter(path, header(profile))
     for start in range(0, calls, 1 << 16):
         stop = min(start + (1 << 16), calls)
         here = [(row - start, frames) for row, frames in definitions.items() if start <= row < stop]

@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def ours(path: Path) -> dict[str, list[object]]:
-    trace = Trace.read(str(path))
+    trace = Trace.read(path)
     columns: dict[str, list[object]] = {name: [] for name in NAMES}
     for name in columns:
         if name.startswith("arg"):
@@ -55,7 +55,7 @@ def test_pandas(path: Path) -> None:
     frame = pd.read_feather(path)
     assert {name: frame[name].tolist() for name in NAMES} == {name: ours(path)[name] for name in NAMES}
     assert [None if each is None else list(each) for each in frame["frames"]] == ours(path)["frames"]
-    pd.testing.assert_frame_equal(Trace.read(str(path)).to_pandas(), frame)
+    pd.testing.assert_frame_equal(Trace.read(path).to_pandas(), frame)
 
 
 def test_polars(path: Path) -> None:

@@ -34,7 +34,7 @@ def table(path: Path) -> pa.Table:
 
 def problem(path: Path) -> str:
     with pytest.raises(BadTrace) as caught:
-        Trace.read(str(path))
+        Trace.read(path)
     assert caught.value.path == str(path)
     assert str(caught.value) == f"{path}: {caught.value.problem}"
     return caught.value.problem
@@ -61,7 +61,7 @@ def changed(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
 
 
 def test_the_way_in_which_these_tests_write_is_right(path: Path, table: pa.Table) -> None:
-    trace = Trace.read(str(written(path, table)))
+    trace = Trace.read(written(path, table))
     assert [call.function for call in trace] == ["kmalloc", "alloc_frame", "kfree"]
     assert trace.complete
 

@@ -79,12 +79,12 @@ def test_a_late_return_is_completed_in_place(tmp_path: Path, call: int) -> None:
     for size in range(20):
         builder.enter("kmalloc", size)
         builder.stay()
-    writer = TraceWriter(str(tmp_path / "late.kmt"), header())
+    writer = TraceWriter(tmp_path / "late.kmt", header())
     for chunk in builder.chunks(9):
         writer.write(chunk)
     writer.amend(call, 0x10A008, 0xFFFF_FFFE, 21, (1 << 64) - 1)
     writer.close(replace(builder.ending(), events=21))
-    trace = Trace.read(str(tmp_path / "late.kmt"))
+    trace = Trace.read(tmp_path / "late.kmt")
     for each in trace:
         after = (each.result, each.out, each.left, each.left_time_ns)
         expected = (0x10A008, 0xFFFF_FFFE, 21, (1 << 64) - 1) if each.number == call else (None,) * 4
@@ -95,7 +95,7 @@ def test_a_late_return_is_completed_in_place(tmp_path: Path, call: int) -> None:
 
 @pytest.mark.parametrize("call", [0, 6, 7])
 def test_a_call_that_has_not_been_written_is_not_completed(tmp_path: Path, call: int) -> None:
-    writer = TraceWriter(str(tmp_path / "late.kmt"), header())
+    writer = TraceWriter(tmp_path / "late.kmt", header())
     writer.write(several().chunks()[0])
     with pytest.raises(IndexError, match=rf"^call {call} has not been written$"):
         writer.amend(call, 0, 0, 0, 0)
@@ -147,13 +147,13 @@ def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(
         TraceNotWritten, match=rf"^{path}: the trace cannot be written: No such file or directory$"
     ) as caught:
-        TraceWriter(str(path), header())
+        TraceWriter(path, header())
     assert caught.value.path == str(path)
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(TraceNotWritten, match=rf"^{tmp_path}: the trace cannot be written: .*$"):
-        TraceWriter(str(tmp_path), header())
+        TraceWriter(tmp_path, header())
 
 
 @pytest.fixture
@@ -173,14 +173,14 @@ def test_a_full_disk(full: TraceWriter) -> None:
 
 def test_the_buffers_may_be_used_again(tmp_path: Path) -> None:
     """The recorder fills the same memory once a chunk is written."""
-    writer = TraceWriter(str(tmp_path / "a.kmt"), header())
+    writer = TraceWriter(tmp_path / "a.kmt", header())
     chunk = several().chunks()[0]
     buffers = {name: bytearray(values) for name, values in chunk.buffers.items()}
     writer.write(chunk._replace(buffers={name: memoryview(each) for name, each in buffers.items()}))
     for each in buffers.values():
         each[:] = bytes(len(each))
     writer.close(several().ending())
-    assert list(Trace.read(str(tmp_path / "a.kmt"))) == list(several().trace(tmp_path / "b.kmt"))
+    assert list(Trace.read(tmp_path / "a.kmt")) == list(several().trace(tmp_path / "b.kmt"))
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
