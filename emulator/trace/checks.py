@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from emulator.trace.columns import flags, values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pyarrow as pa
 
     from emulator.loader.profile import Profile
     from emulator.trace.columns import I64, U32, Flags
@@ -41,11 +40,11 @@ def check_calls(
     Raises:
         ValueError: Something cannot be; one line that names the first such call.
     """
-    names = [function.name for function in profile.functions]
+    names = pa.array([function.name for function in profile.functions], pa.utf8())
     first, last_entry, last_event, highest_stack = 1, 0, 0, 0
     defined: list[tuple[int, I64, U32]] = []
     for index, batch in enumerate(batches):
-        if batch.column("function").dictionary.to_pylist() != names:
+        if not batch.column("function").dictionary.equals(names):
             raise ValueError("the names of functions are not those of the profile")
         last_entry, latest = _check_batch(batch, first, last_entry, len(names))
         first += batch.num_rows

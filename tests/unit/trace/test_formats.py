@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset
 import pytest
+from pyarrow import dataset
 
 from emulator.trace.schema import fixed_columns
 from emulator.trace.trace import Trace
@@ -64,7 +64,7 @@ def test_polars(path: Path) -> None:
 
 
 def test_duckdb(path: Path) -> None:
-    calls = pa.dataset.dataset(path, format="feather")
+    calls = dataset.dataset(path, format="feather")
     rows = duckdb.sql("SELECT * FROM calls ORDER BY call").fetchall()
     assert calls.count_rows() == len(rows)
     assert dict(zip([*NAMES, "frames"], map(list, zip(*rows, strict=True)), strict=True)) == ours(path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from pyarrow import feather
 
 from emulator.trace.errors import BadTrace
 from emulator.trace.schema import KEY
@@ -75,7 +76,15 @@ def test_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"ARROW1", b"\x7fELF" + bytes(1000), b"ARROW1\0\0" + bytes(1000), b"ARROW1\0\0" * 2]
+    "data",
+    [
+        b"",
+        b"ARROW1",
+        b"\x7fELF" + bytes(1000),
+        b"ARROW1\0\0" + bytes(1000),
+        b"ARROW1\0\0" * 2,
+        b"ARROW1\0\0\xff\xff\xff\xff\0\1\0\0ab",
+    ],
 )
 def test_foreign_files(path: Path, data: bytes) -> None:
     path.write_bytes(data)
@@ -83,9 +92,9 @@ def test_foreign_files(path: Path, data: bytes) -> None:
 
 
 def test_a_feather_file_of_another_program(path: Path) -> None:
-    pa.feather.write_feather(pa.table({"a": [1, 2]}), str(path), compression="uncompressed")
+    feather.write_feather(pa.table({"a": [1, 2]}), str(path), compression="uncompressed")
     assert problem(path) == "no kmemu trace"
-    pa.feather.write_feather(pa.table({"a": ["x"] * 9}), str(path))
+    feather.write_feather(pa.table({"a": ["x"] * 9}), str(path))
     assert problem(path) == "no kmemu trace"
 
 
@@ -197,14 +206,24 @@ def test_names_of_functions_that_are_not_in_the_profile(path: Path, table: pa.Ta
 
 
 def test_a_compressed_file(path: Path, table: pa.Table) -> None:
-    pa.feather.write_feather(
+    feather.write_feather(
         table.replace_schema_metadata({KEY: header().to_json()}), str(path), compression="zstd"
     )
     assert problem(path) == "damaged trace: not laid out as kmemu does"
 
 
 def test_a_whole_file_without_an_ending(path: Path, table: pa.Table) -> None:
-    pa.feather.write_feather(
+    feather.write_feather(
         table.replace_schema_metadata({KEY: header().to_json()}), str(path), compression="uncompressed"
     )
     assert problem(path) == "damaged trace: no ending"
+
+
+def test_calls_after_the_ending(path: Path, table: pa.Table) -> None:
+    text = {KEY: header().to_json()}
+    batch = table.replace_schema_metadata(text).combine_chunks().to_batches()[0]
+    ending = json.dumps({"how": "exit", "exit_value": 0, "events": 6, "calls": 3, "memory_map": []}).encode()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch, custom_metadata={KEY: ending})
+        writer.write_batch(batch.slice(0, 0))
+    assert problem(path) == "damaged trace: a batch after the ending"
