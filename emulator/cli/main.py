@@ -33,7 +33,7 @@ examples:
   kmemu boot kernel.elf --ram 64M    boot a kernel of your own
   kmemu boot --layer heap=lockstep   check the kernel's heap against the model
   kmemu inspect kernel.elf           show what a kernel file holds
-  kmemu export run.kmt --to perfetto write a trace for ui.perfetto.dev
+  kmemu export run.kmt --to csv      write a trace as a table
 
 exit status:
   0 all good, 1 findings, 2 the command line was wrong,

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 RED = "31"
-_BYTES_AND_COUNTS = ("size", "count", "pages", "order", "align")
+BYTES_AND_COUNTS = ("size", "count", "pages", "order", "align")
+"""Parameters that are numbers, not places."""
+
 _PLACES = ("ptr", "out", "address")
 _DECIMAL_MAX = 0xFFFF  # what is larger and has no known meaning is more likely an address than a count
 _INDENT = 2
@@ -56,7 +58,7 @@ def error_names(profile_name: str) -> Mapping[int, str]:
 
 def argument_text(parameter: str, value: int) -> str:
     """Return an argument: sizes and counts decimal, addresses and frames hexadecimal."""
-    if parameter in _BYTES_AND_COUNTS:
+    if parameter in BYTES_AND_COUNTS:
         return str(value)
     if parameter in _PLACES:
         return address_text(value)

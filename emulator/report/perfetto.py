@@ -9,9 +9,10 @@ Source: "Trace Event Format", https://docs.google.com/document/d/1CvAClvFfyA5R-P
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from emulator.report.call_text import argument_texts, error_names, result_text
+from emulator.report.call_text import BYTES_AND_COUNTS, argument_texts, error_names, result_text
 from emulator.report.frame_text import UNKNOWN_CALLER
 from emulator.report.lanes import NEVER, Lanes, OpenCall
 from emulator.report.style import printable
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from emulator.loader.profile import TracedFunction
     from emulator.trace.trace import Trace
 
-_BATCH = 1 << 14  # calls or steps of a counter that are turned into text at a time
+_BATCH = 1 << 10  # calls or steps of a counter that are turned into text at a time; they fit into the cache
+_TEXTS_KEPT = 1 << 15  # calls of a function with the same words as one before are many
 _PROCESS = 1
 
 
@@ -83,19 +85,8 @@ def _counter(trace: Trace, area: str) -> Iterator[list[str]]:
         ]
 
 
-class _Row(NamedTuple):
-    """What an event says of a call."""
-
-    number: int
-    parent: int
-    function: int
-    entered: int
-    left: int  # 0: it did not return
-    time_ns: int
-    result: int
-    out: int
-    stack: int
-    arguments: tuple[int, ...]
+_Row = tuple[int, int, int, int, int, int, int, int, int, tuple[int, ...]]
+"""Of a call: number, parent, function, entered, left (0: it did not return), time_ns, result, out, stack, arguments."""
 
 
 class _Slices:
@@ -136,23 +127,25 @@ class _Slices:
             columns.out,
             columns.stack,
         )
-        return list(map(_Row, *(column[part].tolist() for column in plain), arguments))
+        return list(zip(*(column[part].tolist() for column in plain), arguments, strict=True))
 
     def _add(self, row: _Row, events: list[str]) -> None:
-        text = self._texts[row.function]
+        number, parent, function, entered, left, time_ns, result, out, stack, arguments = row
+        text = self._texts[function]
         if text is None:
             return
-        lane = self._lanes.place(OpenCall(row.number, row.left or NEVER), row.parent, row.entered)
+        lane = self._lanes.place(OpenCall(number, left or NEVER), parent, entered)
         if self._open:
             events.extend(self._ended())
+        members = text.members(arguments, result if left else None, out)
         event = (
-            f'{{"ph": "X", {text.head}, "tid": {_thread(lane)}, "ts": {row.entered}, "args": {{"call": {row.number}, '
-            f'{text.arguments(row)}"time_ns": {row.time_ns}, "caller": {self._caller(row.stack)}}}, "dur": '
+            f'{{"ph": "X", {text.head}, "tid": {_thread(lane)}, "ts": {entered}, "args": {{"call": {number}, '
+            f'{members}"time_ns": {time_ns}, "caller": {self._caller(stack)}}}, "dur": '
         )
-        if row.left:
-            events.append(f"{event}{row.left - row.entered}}}")
+        if left:
+            events.append(f"{event}{left - entered}}}")
         else:
-            self._open[row.number] = event, row.entered
+            self._open[number] = event, entered
 
     def _ended(self) -> list[str]:
         """Return the events of calls that did not return and whose slices have ended since the last time."""
@@ -177,17 +170,20 @@ class _SliceText:
         self.head = f'"name": {name}, "cat": {area}, "pid": {_PROCESS}'
         self._function = function
         self._errors = errors
-        self._names = [f"{json.dumps(each)}: " for each in function.parameters]
+        self._forms = [
+            f"{json.dumps(each)}: %s, " if each in BYTES_AND_COUNTS else f'{json.dumps(each)}: "%s", '
+            for each in function.parameters
+        ]
 
-    def arguments(self, row: _Row) -> str:
-        """Return members of a JSON object, each with a comma behind it."""
-        function = self._function
-        out = row.out if row.left and not row.result else None
-        texts = argument_texts(function, row.arguments, out)
-        members = [f'{name}"{text}", ' for name, text in zip(self._names, texts, strict=True)]
-        result = result_text(function, row.result if row.left else None, self._errors)
-        if result.text:
-            members.append(f'"result": "{result.text}", ')
-        if result.failed:
+        self.members = lru_cache(_TEXTS_KEPT)(self._members)
+
+    def _members(self, arguments: tuple[int, ...], result: int | None, out: int) -> str:
+        """Return members of a JSON object for arguments and result, each with a comma behind it."""
+        texts = argument_texts(self._function, arguments, None if result is None or result else out)
+        members = [form % text for form, text in zip(self._forms, texts, strict=True)]
+        outcome = result_text(self._function, result, self._errors)
+        if outcome.text:
+            members.append(f'"result": "{outcome.text}", ')
+        if outcome.failed:
             members.append('"failed": true, ')
         return "".join(members)

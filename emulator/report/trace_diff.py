@@ -41,11 +41,11 @@ def difference_lines(
     """
     measure = difference.measure
     yield rule(f"{printable(before)} -> {printable(after)}", style)
-    yield style.paint(f"{_COLUMNS}{_TITLES[measure]}", BOLD)
+    yield style.paint(f"{_COLUMNS}{_TITLES[measure]}"[: style.width], BOLD)
     for total in difference.totals:
         yield _line(total, f"{printable(total.area)} in all", measure, style)
     if not difference.changes:
-        yield "no caller takes more or less than before"
+        yield "no caller takes more or less"
         return
     yield style.paint(f"{_COLUMNS}by callers", BOLD)
     several = len(difference.totals) > 1

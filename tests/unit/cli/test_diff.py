@@ -49,6 +49,19 @@ def test_top(kmemu: Callable[..., Done], two: tuple[str, str]) -> None:
     assert "-512" not in done.out
 
 
+def test_several_areas_are_told_apart(kmemu: Callable[..., Done], two: tuple[str, str]) -> None:
+    assert "  heap: load load.c:7 <" in kmemu("diff", *two).out
+
+
+def test_a_narrow_terminal_cuts_the_callers_off(
+    kmemu: Callable[..., Done], two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    lines = kmemu("diff", *two).out.splitlines()
+    assert "      +2 KiB        0 B      2 KiB  heap: load loa" in lines
+    assert max(map(len, lines)) <= 50
+
+
 def test_addresses_do_not_count(kmemu: Callable[..., Done], tmp_path: Path) -> None:
     moved = tuple(frame._replace(address=frame.address + 64, offset=1) for frame in WHO)
     names = [
@@ -56,7 +69,7 @@ def test_addresses_do_not_count(kmemu: Callable[..., Done], tmp_path: Path) -> N
         for name, stack in (("a", WHO), ("b", moved))
     ]
     done = kmemu("diff", *names)
-    assert done.out.splitlines()[-1] == "no caller takes more or less than before"
+    assert done.out.splitlines()[-1] == "no caller takes more or less"
 
 
 @pytest.mark.parametrize(

@@ -125,10 +125,23 @@ def test_what_was_there_stays_when_the_export_fails(
     assert names_in(tmp_path) == ["run.folded", "run.kmt"]
 
 
-@pytest.mark.parametrize("form", ["perfetto", "speedscope", "folded", "csv", "parquet"])
-def test_a_full_disk_is_one_line(kmemu: Callable[..., Done], trace: str, form: str) -> None:
-    done = kmemu("export", trace, "--to", form, "-o", "/dev/full")
-    assert done == (3, "", "kmemu: cannot write /dev/full: No space left on device\n")
+@pytest.mark.parametrize("form", ["perfetto", "speedscope", "folded", "csv"])
+def test_a_full_disk_is_one_line(trace: str, form: str) -> None:
+    command = [*KMEMU, "export", trace, "--to", form, "-o", "-"]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (
+        3,
+        b"kmemu: cannot write standard output: No space left on device\n",
+    )
+
+
+def test_a_file_that_cannot_be_written_is_one_line(
+    kmemu: Callable[..., Done], trace: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "none" / "x"
+    done = kmemu("export", trace, "--to", "parquet", "-o", str(path))
+    assert done == (3, "", f"kmemu: cannot write {path}: No such file or directory\n")
 
 
 @pytest.mark.parametrize("form", ["perfetto", "csv"])

@@ -50,6 +50,10 @@ def test_version(kmemu: Callable[..., Done]) -> None:
             "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'trace', 'step', 'report', 'export', 'diff') (kmemu --help shows how)",
         ),
         (["--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
+        (
+            ["--bogus", "inspect"],
+            "the following arguments are required: KERNEL (kmemu inspect --help shows how)",
+        ),
         (["boot", "--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
         (["boot", "--time", "3"], "unrecognized arguments: --time (kmemu --help shows how)"),
         (["boot", "a", "b"], "unrecognized arguments: b (kmemu --help shows how)"),

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     import pytest
 
 SCRIPT = """
-import sys, time
+import os, sys, time
 from emulator.cli.progress import progress
-with progress("writing [b]x", 1_000_000) as advance:
+total = int(os.environ["TOTAL"])
+with progress("writing [b]x", total) as advance:
     for _ in range(4):
-        advance(250_000)
+        advance(total // 4)
         time.sleep(0.12)
 print("rich" in sys.modules)
 """
@@ -25,7 +26,7 @@ print("rich" in sys.modules)
 def on_terminal(**environment: str) -> tuple[bytes, bytes]:
     """Run the script with a terminal as its standard error; return output and what the terminal got."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80", **environment}
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "TOTAL": "1000000", **environment}
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=theirs, env=env
     ) as process:
@@ -49,12 +50,17 @@ def test_a_terminal_gets_a_bar() -> None:
     assert b"100%" in shown
     assert b"/s" in shown
     assert b"\x1b[3" in shown  # colours
+    assert shown.endswith(b"\x1b[2K")  # taken away again
 
 
 def test_no_color_has_no_colours() -> None:
     _, shown = on_terminal(NO_COLOR="1")
     assert b"100%" in shown
     assert b"\x1b[3" not in shown
+
+
+def test_a_short_piece_of_work_shows_nothing() -> None:
+    assert on_terminal(TOTAL="1000") == (b"False\n", b"")
 
 
 def test_a_dumb_terminal_gets_nothing() -> None:

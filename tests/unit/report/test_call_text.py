@@ -143,6 +143,7 @@ def test_colours() -> None:
     text = line(call("kmalloc", 8), Style(colour=True))
     assert text.startswith("#17  \x1b[1mkmalloc\x1b[0m(8)\x1b[31m = 0 (no block)\x1b[0m ")
     assert "\x1b[31m" not in line(call("kmalloc", 8, result=8), Style(colour=True))
+    assert "\x1b[31m = ?  (did not return)\x1b[0m" in line(call("kfree", 8, result=None), Style(colour=True))
 
 
 def test_a_hostile_name_cannot_command_the_terminal() -> None:

@@ -60,6 +60,21 @@ def test_a_damaged_trace_has_a_limited_number_of_lanes() -> None:
     assert len(lanes) == LANES_MAX
 
 
+def test_calls_from_one_call_share_its_lane() -> None:
+    lanes = Lanes()
+    lanes.place(OpenCall(1, 10), 0, 1)
+    assert lanes.place(OpenCall(2, 3), 1, 2) == 0
+    assert lanes.place(OpenCall(3, 5), 1, 4) == 0
+
+
+def test_a_call_that_did_not_return_does_not_end_before_its_entry() -> None:
+    lanes = Lanes()
+    lanes.place(OpenCall(1, 4), 0, 1)
+    lanes.place(OpenCall(2, NEVER), 1, 5)
+    lanes.finish(9)
+    assert lanes.cut() == [(2, 10)]
+
+
 def test_a_call_after_its_parent_goes_on_without_it() -> None:
     lanes = Lanes()
     lanes.place(OpenCall(1, 4), 0, 1)

@@ -71,7 +71,7 @@ def test_calls_are_slices(tmp_path: Path) -> None:
         "dur": 3,
         "args": {
             "call": 2,
-            "size": "300",
+            "size": 300,
             "result": "0x00200100",
             "time_ns": 300,
             "caller": "load+0x20 load.c:7",
@@ -126,7 +126,13 @@ def test_names_of_process_and_rows(tmp_path: Path) -> None:
 def test_where_out_points_is_shown(tmp_path: Path) -> None:
     builder = TraceBuilder().call("get_blk", 0x9000, 3, 64, out=0x20_0000)
     args = slices(exported(builder.trace(tmp_path / "t")))[1]["args"]
-    assert (args["out"], args["pool"], args["size"], args["result"]) == ("[0x00200000]", "3", "64", "0")
+    assert (args["out"], args["pool"], args["size"], args["result"]) == ("[0x00200000]", "3", 64, "0")
+
+
+def test_where_out_points_is_not_shown_of_a_call_that_failed(tmp_path: Path) -> None:
+    builder = TraceBuilder().call("get_blk", 0x9000, 3, 64, result=0xFFFF_FFDF, out=0x20_0000)
+    args = slices(exported(builder.trace(tmp_path / "t")))[1]["args"]
+    assert (args["out"], args["result"], args["failed"]) == ("0x00009000", "-33", True)
 
 
 def test_a_trace_without_calls(tmp_path: Path) -> None:
@@ -137,6 +143,13 @@ def test_hostile_names_are_plain_text(tmp_path: Path) -> None:
     caller = slices(exported(trace_examples.hostile().trace(tmp_path / "t")))[1]["args"]["caller"]
     assert caller.isprintable()
     assert caller.startswith("a;b\\n\\x1b]0;x\\x07\"',<script>\\u202e\\+0x1 ")
+
+
+def test_a_hostile_name_of_a_kernel_is_plain_text(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    trace = TraceBuilder().trace(tmp_path / "t")
+    write_perfetto(trace, stream, (), trace_examples.HOSTILE_NAME, lambda _: None)
+    assert json.loads(stream.getvalue())["traceEvents"][0]["args"]["name"].isprintable()
 
 
 def test_batches_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,8 +73,16 @@ def test_addresses_of_frames_and_of_what_out_points_to(tmp_path: Path) -> None:
     builder.call("get_blk", 0x9000, 1, 8, result=0xFFFF_FFDF, out=0x20_0000)
     trace = builder.trace(tmp_path / "more")
     assert numbers(trace, address=Bounds(0x30_0800, 0x30_0800)) == [1]
+    assert numbers(trace, address=Bounds(0, 0x30_0000)) == [1, 2]
+    assert numbers(trace, address=Bounds(0x20_0000, 0x20_0000)) == [2]
     assert numbers(trace, address=Bounds(0x20_0004, 0x20_0004)) == [2]
     assert numbers(trace, address=Bounds(0x9000, 0x9000)) == []
+
+
+def test_a_block_of_unknown_size_covers_its_address_only(tmp_path: Path) -> None:
+    trace = TraceBuilder().call("kmalloc", 0, result=0x20_0000).trace(tmp_path / "more")
+    assert numbers(trace, address=Bounds(0x20_0000, 0x20_0000)) == [1]
+    assert numbers(trace, address=Bounds(0x20_0001, None)) == []
 
 
 @pytest.mark.parametrize(
