@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Console, Machine, Outcome, Snapshot
     from emulator.machine.memory import RamWindow
+    from emulator.trace.trace import Trace
 
     __version__: str
 
@@ -29,6 +30,7 @@ __all__ = [
     "Outcome",
     "RamWindow",
     "Snapshot",
+    "Trace",
     "__version__",
     "attach_layers",
     "boot",
@@ -45,6 +47,7 @@ _HOMES = {
     "Outcome": "emulator.machine.machine",
     "RamWindow": "emulator.machine.memory",
     "Snapshot": "emulator.machine.machine",
+    "Trace": "emulator.trace.trace",
     "attach_layers": "emulator.hle.layers",
     "find_btron": "emulator.hle.layers",
     "find_litecore": "emulator.hle.layers",

@@ -80,6 +80,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         options = parser.parse_args(words)
     except SystemExit:  # after --help and --version
         return Status.GOOD
+    options.words = words
     if options.command is None:
         parser.print_help()
         return Status.COMMAND_LINE

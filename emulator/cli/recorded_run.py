@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from emulator.cli.running import run_to_end
@@ -44,7 +43,7 @@ def record_run(
         machine: Not yet run.
         profile: What to record.
         path: The trace's file.
-        options: Of the command: the machine's layers, the budgets.
+        options: Of the command: its words, the kernel's name, the machine's layers, the budgets.
         on_progress: Is told the number of the last event now and then.
 
     Raises:
@@ -52,8 +51,14 @@ def record_run(
     """
     from emulator import __version__  # slow
 
-    layers = {name: mode.value for name, mode in options.layer}
-    header = trace_header(machine, profile, __version__, sys.argv[1:], layers)
+    header = trace_header(
+        machine,
+        profile,
+        kernel=options.kernel,
+        version=__version__,
+        command_line=options.words,
+        layers={name: mode.value for name, mode in options.layer},
+    )
     writer = TraceWriter(path, header)
     try:
         recorder = TraceRecorder(machine, profile, writer, on_progress)

@@ -120,6 +120,12 @@ def _signed(word: int) -> int:
     return word - (1 << 32) if word >> 31 else word
 
 
+def _location(frame: Frame, room: int) -> str:
+    """Return where a call comes from; in a narrow room file and line say more than the offset."""
+    location = str(frame)
+    return str(frame._replace(offset=0)).replace("+0x0", "", 1) if len(location) > room else location
+
+
 class CallLayout:
     """Lays calls out in columns.
 
@@ -154,7 +160,7 @@ class CallLayout:
         start = self._number_width + max(self._text_width, width) + 1
         if start + _LOCATION_MIN <= self._style.width:
             frames = self._frames(call.stack)
-            location = printable(str(frames[0])) if frames else ""
+            location = printable(_location(frames[0], self._style.width - start)) if frames else ""
             pieces.append((" " * max(self._text_width - width, 0) + " " + location, ""))
         number = f"#{call.number}".ljust(self._number_width)
         return self._painted([(number, ""), *pieces]).rstrip()

@@ -109,6 +109,8 @@ def frames_of(image: KernelImage) -> Callable[[int], Frame]:
 def trace_header(
     machine: Machine,
     profile: Profile,
+    *,
+    kernel: str,
     version: str,
     command_line: Sequence[str],
     layers: Mapping[str, str],
@@ -118,6 +120,7 @@ def trace_header(
     Args:
         machine: Whose run.
         profile: What is recorded.
+        kernel: The kernel as the user named it.
         version: Of this program.
         command_line: The words after the program's name.
         layers: Layer -> mode.
@@ -125,7 +128,7 @@ def trace_header(
     image = machine.image
     return TraceHeader(
         kmemu=version,
-        kernel=image.path,
+        kernel=kernel,
         sha256=hashlib.sha256(image.data).hexdigest(),
         segments=tuple(TracedSegment(each.physical, each.virtual, each.size) for each in image.segments),
         ram=(machine.ram.start, machine.ram.end),

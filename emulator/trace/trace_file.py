@@ -74,8 +74,8 @@ class TraceWriter:
         self._written: list[_Written] = []
         self._end = FIRST_MESSAGE
         with self._reported():
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # its errors are plainer
             self._sink = pa.OSFile(self.path, "wb")
-            self._file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             self._writer = pa.ipc.new_file(self._sink, self._schema)
 
     def write(self, chunk: Chunk) -> None:

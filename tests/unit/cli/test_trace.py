@@ -1,0 +1,183 @@
+"""The command `kmemu trace`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.trace.trace import Trace
+from tests.unit.cli import kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.cli.conftest import Done
+
+KMEMU = (sys.executable, "-m", "emulator.cli.main")
+
+
+def test_each_call_is_a_line(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("trace", "firmware:overflow")
+    lines = done.out.splitlines()
+    assert done.status == 0
+    assert lines[4] == "#5   kmalloc(24) = 0x0010b008                      kmain+0x3f overflow.c:20"
+    assert lines[7] == "#8   kfree(0x0010b028)                             kmain+0xc8 overflow.c:33"
+    assert len(lines) == 12
+
+
+def test_inner_calls_stand_below_the_outer_one(kmemu: Callable[..., Done]) -> None:
+    lines = kmemu("trace", "firmware:btron_demo", "--function", "*_alloc").out.splitlines()
+    outer = next(index for index, line in enumerate(lines) if "kmem_alloc(100)" in line)
+    assert lines[outer + 1].split("#", 1)[1].split(maxsplit=1)[1].startswith("pmem_alloc(40960) = ")
+    assert lines[outer + 1].index("pmem_alloc") == lines[outer].index("kmem_alloc") + 2
+
+
+def test_calls_are_selected(kmemu: Callable[..., Done]) -> None:
+    def numbers(*options: str) -> list[str]:
+        out = kmemu("trace", "firmware:leak", *options).out
+        return [line.split()[0] for line in out.splitlines()]
+
+    everything = numbers()
+    assert len(everything) == 69
+    assert numbers("--calls", "4..6") == ["#4", "#5", "#6"]
+    assert numbers("--events", "..4") == ["#1", "#2"]
+    assert len(numbers("--function", "kmalloc")) == 38
+    assert len(numbers("--function", "kmalloc", "--function", "kfree")) == 38 + 27
+    assert len(numbers("--function", "kmalloc", "--caller", "write_log")) == 12
+    assert len(numbers("--function", "kmalloc", "--size", "200..300")) == 12
+    assert numbers("--address", "0x10b210")[:3] == ["#6", "#7", "#8"]
+
+
+def test_json_has_an_object_for_each_call(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("trace", "firmware:demo", "--function", "kmalloc", "--json")
+    first = json.loads(done.out.splitlines()[0])
+    assert done.status == 0
+    assert set(first) == {
+        *("number", "parent", "depth", "function", "arguments", "result", "stack", "esp"),
+        *("entered", "left", "time_ns", "left_time_ns"),
+    }
+    assert first["arguments"] == {"size": 13}
+    assert first["stack"][-1]["function"] == "_start"
+
+
+def test_instructions_show_what_they_load_and_store(kmemu: Callable[..., Done]) -> None:
+    lines = kmemu("trace", "firmware:demo", "--calls", "5", "--insn").out.splitlines()
+    assert lines[0].startswith("#5 ")
+    assert "push ebp" in lines[1]
+    assert "memmap_free_count+0x0" in lines[1]
+    assert any(" -> 0x" in line for line in lines)
+    assert lines[-1].split()[1] == "ret"
+
+
+def test_instructions_of_calls_in_json(kmemu: Callable[..., Done]) -> None:
+    line = kmemu("trace", "firmware:demo", "--calls", "5", "--insn", "--json").out
+    instructions = json.loads(line)["instructions"]
+    assert instructions[0]["text"] == "push ebp"
+    assert instructions[0]["accesses"][0]["kind"] == "store"
+
+
+def test_a_trace_is_kept_and_shown_again(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    path = str(tmp_path / "run.kmt")
+    done = kmemu("trace", "firmware:demo", "-o", path)
+    assert done.status == 0
+    assert "complete, 97 calls, 194 events" in done.out
+    assert kmemu("trace", path).out == kmemu("trace", "firmware:demo").out
+    assert kmemu("trace", path, "--summary").out == done.out
+    document = json.loads(kmemu("trace", path, "--summary", "--json").out)
+    assert document["calls"] == 97
+    trace = Trace.read(path)
+    assert trace.header.kernel == "firmware:demo"
+    assert trace.header.command_line == ("trace", "firmware:demo", "-o", path)
+    assert trace.ending is not None
+    assert {area.kind for area in trace.ending.memory_map} >= {"image", "bitmap", "heap"}
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    def trace(seed: str) -> bytes:
+        path = tmp_path / "run.kmt"
+        command = [*KMEMU, "trace", "firmware:btron_pools_wait", "-o", str(path)]
+        subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True)
+        return path.read_bytes()
+
+    assert trace("1") == trace("2")
+
+
+def test_a_killed_run_leaves_a_trace_that_says_so(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    path = tmp_path / "run.kmt"
+    command = [*KMEMU, "trace", "firmware:stress", "-o", str(path), "--cmdline", "calls=1000000000"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not path.exists() or path.stat().st_size < 10_000_000:
+            time.sleep(0.01)
+        process.kill()
+    trace = Trace.read(str(path))
+    assert not trace.complete
+    assert len(trace) > 100_000
+    assert "incomplete, the run was cut off" in kmemu("trace", str(path), "--summary").out
+
+
+def test_ctrl_c_ends_the_run_and_keeps_the_trace(tmp_path: Path) -> None:
+    path = tmp_path / "run.kmt"
+    trace = [*KMEMU, "trace", "firmware:stress", "-o", str(path), "--cmdline", "calls=1000000000"]
+    command = ["env", "--default-signal=INT", *trace]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not path.exists() or path.stat().st_size < 10_000_000:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "kmemu: interrupted\n")
+    assert "the run ended: interrupted" in out
+    assert Trace.read(str(path)).complete
+
+
+def test_a_used_up_budget_keeps_the_trace(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    path = str(tmp_path / "run.kmt")
+    done = kmemu("trace", "firmware:stress", "-o", path, "--max-instructions", "1000000")
+    assert done.status == 4
+    assert "budget of 1000000 instructions used up" in done.err
+    assert Trace.read(path).complete
+
+
+def test_what_the_kernel_says_goes_to_standard_error() -> None:
+    done = subprocess.run([*KMEMU, "trace", "firmware:demo", "--console"], capture_output=True, check=True)
+    assert done.stderr.endswith(b"done\n")
+    assert b"done\n" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["/nosuch/run.kmt"], 3, "/nosuch/run.kmt: No such file or directory"),
+        (["firmware:demo", "-o", "/nosuch/run.kmt"], 3, "the trace cannot be written: No such file"),
+        (["firmware:demo", "-o", "/dev/full"], 3, "/dev/full: the trace cannot be written: No space left"),
+        (["firmware:demo", "--calls", "9..3"], 2, "the range 9..3 ends before it begins"),
+        (["firmware:demo", "--profile", "/nosuch.toml"], 3, "/nosuch.toml: cannot be read"),
+        (["run.kmt", "--insn"], 2, "run.kmt is a trace; --insn needs a kernel to run"),
+        (["run.kmt", "-o", "x.kmt"], 2, "run.kmt is a trace; -o needs a kernel to run"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    kmemu: Callable[..., Done], arguments: list[str], status: int, message: str
+) -> None:
+    done = kmemu("trace", *arguments)
+    assert (done.status, done.out, done.err.count("\n")) == (status, "", 1)
+    assert message in done.err
+
+
+def test_a_kernel_without_a_known_allocator(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    path = kernels.write_kernel(tmp_path / "k.elf", kernels.HALT)
+    done = kmemu("trace", path)
+    assert done.status == 3
+    assert "no known function that allocates memory; describe those it has in a profile (--profile)" in done.err
+
+
+def test_a_folder_is_no_trace(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    done = kmemu("trace", "firmware:demo", "-o", str(tmp_path))
+    assert (done.status, done.err) == (3, f"kmemu: {tmp_path}: the trace cannot be written: Is a directory\n")
