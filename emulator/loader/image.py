@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from emulator.loader.source_lines import LineTable, SourceLine
     from emulator.loader.symbols import Symbol, SymbolTable
+    from emulator.loader.unwind import UnwindTable
 
 _FOUR_GIB = 1 << 32
 _LARGEST_FILE = 1 << 30  # bytes; far above any kernel, and still fit to be read at once
@@ -171,6 +172,20 @@ class KernelImage:
     def source_line(self, address: int) -> SourceLine | None:
         """Return the source line of an address (as in `function_at`), or None where the file does not tell."""
         return self._line_table.find(self._linked(address))
+
+    @cached_property
+    def unwind_table(self) -> UnwindTable:
+        """How to find the caller of code at a linked address; empty where the file does not tell."""
+        from emulator.loader.frame_entries import FrameSection
+        from emulator.loader.unwind import read_unwind_table
+
+        places = {section.name: section.address for section in self._sections}
+        sections = [
+            FrameSection(self._debug_section(name), places.get(name, 0), name == ".eh_frame")
+            for name in (".eh_frame", ".debug_frame")
+        ]
+        code = [range(segment.virtual, segment.virtual + segment.size) for segment in self.segments]
+        return read_unwind_table(sections, code)
 
     def location(self, address: int) -> str:
         """Return an address for people: "kmain+0x42 (firmware/scenarios/demo.c:31)", or else "0x00100123".
