@@ -43,7 +43,7 @@ class DescribedFunction(NamedTuple):
 
     Attributes:
         start: First address.
-        end: First address behind it, at most 2^32.
+        end: First address behind it; beyond 2^32 where the entry is wrong.
         rows: Addresses, ascending from *start*, and the rules from there on. Of equal addresses the last row counts.
     """
 
@@ -124,8 +124,6 @@ def _read_fde(reader: Reader, cie: _Cie, address: int) -> DescribedFunction:
         start += place
     start %= _FOUR_GIB
     end = start + reader.unsigned(size)
-    if end > _FOUR_GIB:
-        raise Damaged
     if cie.is_augmented:
         reader.take(reader.uleb())
     return DescribedFunction(start, end, Program(reader, cie.factors, cie.rules, start).rows)

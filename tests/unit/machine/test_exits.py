@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from capstone import CS_ARCH_X86, CS_MODE_32, Cs
 
@@ -9,8 +11,12 @@ from emulator.errors import UnsupportedFunction
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from emulator.machine.exits import find_exits, find_own_exits
+from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.guest import assemble, machine_of
 from tests.helpers.kernels import BTRON, LITECORE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FUNCTION = ".type {0}, @function\n{0}: {1}\n.size {0}, . - {0}\n"
 
@@ -185,6 +191,54 @@ class TestOwnExits:
         image = assemble(f"hlt\n{source}")
         with pytest.raises(UnsupportedFunction, match=f"^cannot watch f: {problem}$"):
             find_own_exits(image, image.symbols["f"])
+
+
+COMPILED = r"""
+__attribute__((noinline)) int last(int n) { asm volatile("" : "+r"(n)); return n; }
+__attribute__((noinline)) int tail(int n) { asm volatile("nop"); return n > 3 ? last(n + 1) : n; }
+__attribute__((noinline)) int cases(int n)
+{
+    switch (n) {
+    case 0: asm volatile("hlt"); return 1;
+    case 1: asm volatile("cli"); return tail(n);
+    case 2: asm volatile("sti"); return 7;
+    case 3: asm volatile("nop"); return n * 3;
+    case 4: asm volatile("cld"); return last(9);
+    case 5: asm volatile("std"); return 5;
+    }
+    return 0;
+}
+int (*pointer)(int) = last;
+int indirect(int n) { return pointer(n); }
+__attribute__((noreturn, noinline)) void never(void) { for (;;) asm volatile("hlt"); }
+int dies(int n) { if (n) never(); return 1; }
+void _start(void) { cases(1); }
+"""
+
+
+def test_what_gcc_makes_of_tail_calls_and_cases(tmp_path: Path) -> None:
+    image = KernelImage.read(compile_kernel(tmp_path, COMPILED))
+    disassembler = Cs(CS_ARCH_X86, CS_MODE_32)
+
+    def own(name: str) -> set[int]:
+        parts = (symbol for each, symbol in image.symbols.items() if each in {name, f"{name}.cold"})
+        return {
+            instruction.address
+            for part in parts
+            for instruction in disassembler.disasm(image.code(part.address, part.size), part.address)
+            if instruction.mnemonic == "ret"
+        }
+
+    def found(name: str) -> set[int]:
+        return set(find_exits(image, image.symbols[name]))
+
+    assert found("last") == own("last")
+    assert found("tail") == own("tail") | own("last")
+    assert found("cases") == own("cases") | own("tail") | own("last")
+    assert len(own("cases")) >= 3
+    assert found("indirect") == own("indirect") == set()
+    assert found("never") == set()
+    assert found("dies") == own("dies") != set()
 
 
 @pytest.mark.parametrize("kernel", [LITECORE[0], BTRON[0]])
