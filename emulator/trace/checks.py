@@ -83,8 +83,7 @@ def _check_batch(batch: pa.RecordBatch, first: int, last_entry: int, functions: 
         raise ValueError(f"call {first} was not entered after the one before it")
     _refuse(entered[1:] <= entered[:-1], first + 1, "was not entered after the one before it")
     returned = flags(batch, "returned")
-    _refuse(returned & (left <= entered), first, "returned before it was entered")
-    _refuse(~returned & (left != 0), first, "did not return, but has an event of its return")
+    _refuse((returned | (left != 0)) & (left <= entered), first, "returned before it was entered")
     return int(entered[-1]), max(int(entered[-1]), int(left.max()))
 
 
@@ -120,6 +119,6 @@ def _stack_places(defined: Sequence[tuple[int, I64, U32]], highest: int) -> I64:
         places[stacks, 0] = index
         places[stacks, 1] = rows
         np.add.at(counts, stacks, 1)
-    if counts[0] or (counts[1:] != 1).any():
+    if (counts[1:] != 1).any():
         raise ValueError("a call stack is not defined once")
     return places[1:]

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from emulator.trace.events import Frame
     from emulator.trace.header import TraceEnding, TraceHeader
 
-_LATE: Final = {"result": 4, "out": 4, "left": 4, "left_time_ns": 8}
-"""Columns that a late return completes, with their widths in bytes; and the bit in `returned`."""
+_LATE: Final = {"result": 4, "out": 4, "left_time_ns": 8, "left": 4}
+"""Columns that a late return completes before the bit in `returned`, with their widths in bytes.
+
+A reader goes by `left`, which comes after what it vouches for: the process may be killed at any moment.
+"""
 
 
 class Chunk(NamedTuple):
@@ -37,7 +40,7 @@ class Chunk(NamedTuple):
         first_call: Number of the first.
         rows: How many there are.
         buffers: Column -> its values, little-endian: all columns but ``call`` and ``frames``. ``returned`` is one byte
-            for each call, 0 or 1. The memory may be used again once the chunk is written.
+            for each call, 0 or 1. What lies behind the last row is not looked at. Memory beyond the last row is not looked at. It all may be used again once the chunk is written.
         definitions: Position in this chunk and frames of each call whose stack number has not been used before, ascending.
     """
 
@@ -79,7 +82,11 @@ class TraceWriter:
             self._writer = pa.ipc.new_file(self._sink, self._schema)
 
     def write(self, chunk: Chunk) -> None:
-        """Append calls."""
+        """Append calls.
+
+        Raises:
+            ValueError: A column is too short.
+        """
         batch = self._batch(chunk)
         with self._reported():
             self._writer.write_batch(batch)
@@ -135,6 +142,10 @@ class TraceWriter:
         if name == "call":
             return pa.array(np.arange(chunk.first_call, chunk.first_call + chunk.rows, dtype=np.uint32))
         values = pa.py_buffer(chunk.buffers[name])
+        size = chunk.rows * max(kind.bit_width // 8, 1)
+        if values.size < size:
+            raise ValueError(f"column {name} has {values.size} bytes, not {size}")
+        values = values.slice(0, size)
         if name == "returned":
             flags = np.frombuffer(values, np.uint8, chunk.rows)
             values = pa.py_buffer(np.packbits(flags, bitorder="little"))
@@ -161,9 +172,10 @@ class TraceWriter:
 
     def _check(self, batch: pa.RecordBatch, offsets: Mapping[str, int]) -> None:
         """Make sure that columns lie where they will be changed."""
-        for name in ("returned", *_LATE):
+        sizes = {name: batch.num_rows * width for name, width in _LATE.items()}
+        for name, size in (sizes | {"returned": -(-batch.num_rows // 8)}).items():
             values = batch.column(name).buffers()[1]
-            if self._read(offsets[name], values.size) != values.to_pybytes():
+            if self._read(offsets[name], size) != values.slice(0, size).to_pybytes():
                 raise OSError(f"column {name} is not where it should be")
 
     def _read(self, offset: int, size: int) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 from emulator.loader.profile import Profile, Result, Role, TracedFunction
 from emulator.trace.events import Frame
 from emulator.trace.header import TracedSegment, TraceEnding, TraceHeader
-from emulator.trace.schema import argument_columns
+from emulator.trace.schema import argument_columns, fixed_columns
 from emulator.trace.trace import Trace
 from emulator.trace.trace_file import Chunk, TraceWriter
 
@@ -179,75 +179,63 @@ def _buffers(rows: Sequence[Row], profile: Profile) -> dict[str, np.ndarray]:
 
 
 def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Path:
-    """Write a large trace: kmalloc and kfree of random blocks; some of them take or give a frame inside.
+    """Write a large trace: kmalloc and kfree of random blocks, alloc_frame and free_frame of random frames.
 
-    Three in ten calls are about frames; one in ten of these is nested in a call about the heap.
+    Three in ten calls are about frames; some of these are nested in the call about the heap before them.
     """
     rng = np.random.default_rng(seed)
-    profile = PROFILE
-    codes = {function.name: code for code, function in enumerate(profile.functions)}
+    codes = {function.name: code for code, function in enumerate(PROFILE.functions)}
     framed = rng.random(calls) < 0.3
-    function = np.empty(calls, np.int8)
-    argument = np.zeros(calls, np.uint32)
-    result = np.zeros(calls, np.uint32)
-    for chosen, take, give, unit, slots in (
-        (np.flatnonzero(~framed), codes["kmalloc"], codes["kfree"], 64, max(calls // 20, 16)),
-        (np.flatnonzero(framed), codes["alloc_frame"], codes["free_frame"], 1, max(calls // 40, 16)),
-    ):
-        slot = rng.integers(0, min(slots, 900_000), len(chosen), dtype=np.uint32)
-        order = np.argsort(slot, kind="stable")
-        ranks = np.arange(len(chosen)) - np.maximum.accumulate(
-            np.where(np.r_[True, slot[order][1:] != slot[order][:-1]], np.arange(len(chosen)), 0)
-        )
-        taking = np.empty(len(chosen), np.bool_)
-        taking[order] = ranks % 2 == 0
-        place = 0x1000 // (4096 // unit if unit > 1 else 4096) + slot * np.uint32(unit)
-        place = (slot + 16) * np.uint32(unit)
-        function[chosen] = np.where(taking, take, give)
-        sizes = (
-            rng.integers(1, 64, len(chosen), dtype=np.uint32)
-            if unit > 1
-            else np.zeros(len(chosen), np.uint32)
-        )
-        argument[chosen] = np.where(taking, sizes, place)
-        result[chosen] = np.where(taking, place, 0)
-    parent = np.zeros(calls, np.uint32)
+    heap, frames = np.flatnonzero(~framed), np.flatnonzero(framed)
+    columns = {name: np.zeros(calls, kind) for name, kind in _COLUMNS.items()}
+    for rows, names, unit in ((heap, ("kmalloc", "kfree"), 64), (frames, ("alloc_frame", "free_frame"), 1)):
+        place = 16 + rng.integers(0, min(calls // 20 + 16, 900_000), len(rows), dtype=np.uint32)
+        taking = _every_other(place)
+        columns["function"][rows] = np.where(taking, *(codes[name] for name in names))
+        columns["arg0"][rows] = np.where(taking, rng.integers(1, 64, len(rows)), place * np.uint32(unit))
+        columns["result"][rows] = np.where(taking, place * np.uint32(unit), 0)
     inner = np.flatnonzero(framed[1:] & ~framed[:-1] & (rng.random(calls - 1) < 0.3)) + 1
-    parent[inner] = inner  # the call before, counted from 1
-    nested = parent != 0
-    outer = np.zeros(calls, np.bool_)
-    outer[inner - 1] = True
-    number = np.arange(calls, dtype=np.uint32)
-    entered = 2 * number + 1 - nested
-    left = 2 * number + 2 + 2 * outer.astype(np.uint32) - nested
-    left[outer] = 2 * number[outer] + 4
-    stack = (rng.zipf(1.3, calls) % stacks + 1).astype(np.uint32)
-    first = np.unique(stack, return_index=True)
-    renumbered = np.zeros(stacks + 1, np.uint32)
-    renumbered[first[0][np.argsort(first[1])]] = np.arange(1, len(first[0]) + 1)
-    stack = renumbered[stack]
-    definitions = {int(row): _random_stack(rng, index) for index, row in enumerate(np.sort(first[1]))}
-    columns = {"function": function, "arg0": argument, "result": result, "parent": parent, "stack": stack}
-    columns |= {
-        "entered": entered.astype(np.uint32),
-        "left": left.astype(np.uint32),
-        "depth": nested.astype(np.uint8),
-    }
-    columns |= {
-        "time_ns": entered.astype(np.uint64) * CALL_NS,
-        "left_time_ns": left.astype(np.uint64) * CALL_NS,
-    }
-    columns |= {"returned": np.ones(calls, np.uint8), "esp": np.full(calls, ESP, np.uint32)}
-    for name in ("out", *(f"arg{index}" for index in range(1, argument_columns(profile)))):
-        columns[name] = np.zeros(calls, np.uint32)
-    writer = TraceWriter(path, header(profile))
+    columns["parent"][inner] = inner  # the call before, counted from 1
+    columns["depth"][inner] = 1
+    columns["entered"] = 2 * np.arange(calls, dtype=np.uint32) + 1
+    columns["left"] = columns["entered"] + np.uint32(1)
+    columns["left"][inner - 1] += 2
+    columns["entered"][inner] -= 1
+    columns["left"][inner] -= 1
+    columns["time_ns"] = columns["entered"].astype(np.uint64) * CALL_NS
+    columns["left_time_ns"] = columns["left"].astype(np.uint64) * CALL_NS
+    columns["returned"][:] = 1
+    used, first, stack = np.unique(rng.zipf(1.3, calls) % stacks, return_index=True, return_inverse=True)
+    columns["stack"] = (np.argsort(np.argsort(first)) + 1).astype(np.uint32)[stack]  # by first use
+    definitions = {int(row): _random_stack(rng, index) for index, row in enumerate(np.sort(first))}
+    assert len(definitions) == len(used)
+    writer = TraceWriter(path, header())
     for start in range(0, calls, 1 << 16):
         stop = min(start + (1 << 16), calls)
-        here = [(row - start, frames) for row, frames in definitions.items() if start <= row < stop]
+        here = [(row - start, each) for row, each in definitions.items() if start <= row < stop]
         buffers = {name: values[start:stop] for name, values in columns.items()}
         writer.write(Chunk(start + 1, stop - start, buffers, here))
     writer.close(TraceEnding("exit", 0, 2 * calls, calls))
     return path
+
+
+_COLUMNS = {name: np.uint32 for name, _ in fixed_columns(PROFILE)} | {
+    "depth": np.uint8,
+    "function": np.int8,
+    "time_ns": np.uint64,
+    "left_time_ns": np.uint64,
+    "returned": np.uint8,
+}
+
+
+def _every_other(places: np.ndarray) -> np.ndarray:
+    """Tell of each item whether it is at its place the first, third, fifth … one."""
+    order = np.argsort(places, kind="stable")
+    index = np.arange(len(places))
+    first = np.r_[True, places[order][1:] != places[order][:-1]]
+    result = np.empty(len(places), np.bool_)
+    result[order] = (index - np.maximum.accumulate(np.where(first, index, 0))) % 2 == 0
+    return result
 
 
 def _random_stack(rng: np.random.Generator, index: int) -> tuple[Frame, ...]:

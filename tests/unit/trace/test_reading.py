@@ -10,7 +10,7 @@ import pytest
 from pyarrow import feather
 
 from emulator.trace.errors import BadTrace
-from emulator.trace.schema import KEY
+from emulator.trace.schema import FRAMES_TYPE, KEY
 from emulator.trace.trace import Trace
 from tests.helpers.traces import TraceBuilder, header
 
@@ -109,6 +109,7 @@ def test_a_newer_format(path: Path, table: pa.Table) -> None:
     [
         ({"format": 0}, "format 0"),
         ({"format": "1"}, "format is no number"),
+        ({"format": True}, "format is no number"),
         ({"kernel": []}, "kernel is no object"),
         ({"kernel": {"path": "k", "sha256": ""}}, "no segments"),
         ({"ram": {"start": 0, "end": 1 << 33}}, "end is 8.590e+09"),
@@ -148,7 +149,7 @@ def test_wrong_endings(path: Path, table: pa.Table, ending: dict[str, Any], text
         ("entered", [1, 1, 5], "call 2 was not entered after the one before it"),
         ("entered", [0, 2, 5], "call 1 was not entered after the one before it"),
         ("left", [4, 2, 6], "call 2 returned before it was entered"),
-        ("returned", [True, False, True], "call 2 did not return, but has an event of its return"),
+        ("left", [4, 0, 6], "call 2 returned before it was entered"),
         ("left", [4, 3, 0xFFFF_FFFF], "3 calls up to event 4294967295, but the ending says 3 and 6"),
         ("stack", [1, 2, 1], "call stack 2 is used, and 1 are defined"),
         ("stack", [1, 0xFFFF_FFFF, 1], "call stack 4294967295 is used, and 1 are defined"),
@@ -227,3 +228,39 @@ def test_calls_after_the_ending(path: Path, table: pa.Table) -> None:
         writer.write_batch(batch, custom_metadata={KEY: ending})
         writer.write_batch(batch.slice(0, 0))
     assert problem(path) == "damaged trace: a batch after the ending"
+
+
+def test_a_process_killed_while_it_completed_a_call(path: Path, table: pa.Table) -> None:
+    """All is there but the bit that says so."""
+    trace = Trace.read(written(path, changed(table, "returned", [True, False, True])))
+    assert trace[2].result == 0x200
+    assert trace.blocks("frames").address.tolist() == [0x200000]
+
+
+FRAME = {"address": 1, "function": "f", "offset": 0, "file": "", "line": 0}
+
+
+def test_a_call_stack_that_is_defined_twice(path: Path, table: pa.Table) -> None:
+    written(path, changed(table, "frames", [[FRAME], None, [FRAME]]))
+    assert problem(path) == "damaged trace: a call stack is not defined once"
+
+
+@pytest.mark.parametrize("frame", [None, FRAME | {"line": None}])
+def test_frames_with_nulls(path: Path, table: pa.Table, frame: dict[str, Any] | None) -> None:
+    written(path, changed(table, "frames", [[frame], None, None]))
+    assert problem(path) == "damaged trace: a frame with nulls"
+
+
+def test_names_that_are_no_text(path: Path, table: pa.Table) -> None:
+    kind = FRAMES_TYPE.value_type
+    parts = [pa.array([FRAME[field.name]], field.type) for field in kind]
+    parts[1] = pa.array([b"\xff"], pa.binary()).view(pa.utf8())
+    frames = pa.ListArray.from_arrays(
+        pa.array([0, 1, 1, 1], pa.int32()),
+        pa.StructArray.from_arrays(parts, fields=list(kind)),
+        type=FRAMES_TYPE,
+        mask=pa.array([False, True, True]),
+    )
+    index = table.schema.get_field_index("frames")
+    written(path, table.set_column(index, table.schema.field(index), frames))
+    assert problem(path).startswith("damaged trace: ")

@@ -183,6 +183,27 @@ def test_the_buffers_may_be_used_again(tmp_path: Path) -> None:
     assert list(Trace.read(tmp_path / "a.kmt")) == list(several().trace(tmp_path / "b.kmt"))
 
 
+def test_the_buffers_may_be_longer_than_the_chunk(tmp_path: Path) -> None:
+    """The recorder's are as long as its largest chunk."""
+    chunk = several().chunks()[0]
+    longer = {
+        name: bytes(memoryview(values).cast("B")) + b"\xff" * 99 for name, values in chunk.buffers.items()
+    }
+    writer = TraceWriter(tmp_path / "a.kmt", header())
+    writer.write(chunk._replace(buffers=longer))
+    writer.close(several().ending())
+    several().write(tmp_path / "b.kmt")
+    assert (tmp_path / "a.kmt").read_bytes() == (tmp_path / "b.kmt").read_bytes()
+
+
+def test_a_column_that_is_too_short(tmp_path: Path) -> None:
+    chunk = several().chunks()[0]
+    writer = TraceWriter(tmp_path / "a.kmt", header())
+    with pytest.raises(ValueError, match=r"^column left_time_ns has 39 bytes, not 40$"):
+        writer.write(chunk._replace(buffers={**chunk.buffers, "left_time_ns": bytes(39)}))
+    writer.abandon()
+
+
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     folder = Path("/proc/self/fd")
     before = len(list(folder.iterdir()))
