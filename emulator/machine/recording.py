@@ -169,7 +169,7 @@ def record(
     probes = _probes(machine, symbols)
     recording = Recording(machine, tuple(functions), on_rows)
     cpu = machine.cpu
-    cpu.set_unwind_rules(b"", _code_ranges(machine.image))
+    cpu.set_unwind_rules(machine.image.unwind_table.rows, _code_ranges(machine.image))
     cpu.record_calls(
         [
             (
