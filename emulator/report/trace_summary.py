@@ -112,7 +112,7 @@ def _caller_line(caller: Caller, whole: int, style: Style) -> str:
 
 
 def trace_document(trace: Trace, facts: Overview, name: str) -> dict[str, Any]:
-    """Return the summary for JSON; `docs/export.md` describes it.
+    """Return the summary for JSON; `docs/trace_summary.md` describes it.
 
     Args:
         trace: The trace.
