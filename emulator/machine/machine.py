@@ -177,7 +177,9 @@ class Machine:
         self._on_output = on_output
         self._exit_code: int | None = None
         self._probes: list[Callable[[int, int, int], int]] = []
-        self.on_calls_full: Callable[[], None] = _take_nothing
+        self.on_calls_full: Callable[[], None] = _do_nothing
+        self._pause: Callable[[], None] = _do_nothing
+        self._pause_left: int | None = None  # instructions
         self._map()
         self._load(command_line, modules)
         self._bus = PortBus(self.cpu, self._devices())
@@ -252,14 +254,34 @@ class Machine:
             while True:
                 left = None if max_instructions is None else max_instructions - executed
                 self.cpu.set_clock(self.interrupts.now_ns(), self.interrupts.instruction_ns)
-                stop = self._count_exactly(self.cpu.run(left, self.interrupts.slice()))
+                stop = self._count_exactly(self.cpu.run(left, self._slice()))
                 executed += stop.instructions
                 self.interrupts.ran(stop.instructions)
+                self._pause_if_due(stop.instructions)
                 outcome = self._go_on(
                     stop._replace(instructions=executed), budget_left=left != stop.instructions
                 )
                 if outcome is not None:
                     return outcome
+
+    def pause_after(self, instructions: int, callback: Callable[[], None]) -> None:
+        """Call back once from a run: when so many more instructions have been executed, at the next block.
+
+        The guest does not notice, and the place depends on nothing but the guest.
+        """
+        self._pause_left, self._pause = instructions, callback
+
+    def _slice(self) -> int | None:
+        slices = [each for each in (self.interrupts.slice(), self._pause_left) if each is not None]
+        return min(slices, default=None)
+
+    def _pause_if_due(self, executed: int) -> None:
+        if self._pause_left is None:
+            return
+        self._pause_left -= executed
+        if self._pause_left <= 0:
+            self._pause_left = None
+            self._pause()
 
     def _go_on(self, stop: Stop, *, budget_left: bool) -> Outcome | None:
         """After a stop of the CPU: how the run ended, or None if it goes on."""
@@ -460,8 +482,8 @@ class Machine:
         self.cpu.request_stop()
 
 
-def _take_nothing() -> None:
-    """Take no rows: nothing is recorded."""
+def _do_nothing() -> None:
+    """Nobody has asked to be called."""
 
 
 _DID = {Ending.EXIT: "exited", Ending.HALTED: "halted"}

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from emulator.loader.known_profiles import matching_profile
 from emulator.machine.recording import RecordedFunction, record
 from emulator.trace.events import Frame
-from emulator.trace.header import TracedSegment, TraceHeader
+from emulator.trace.header import TracedSegment, TraceEnding, TraceHeader
 from emulator.trace.schema import fixed_columns
-from emulator.trace.trace_file import Chunk
+from emulator.trace.trace_file import Chunk, TraceWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from os import PathLike
 
     from emulator.loader.image import KernelImage
     from emulator.loader.profile import Profile, TracedFunction
     from emulator.machine.cpu import CallColumns
     from emulator.machine.machine import Machine
-    from emulator.trace.trace_file import TraceWriter
 
 _MADE_BY_THE_WRITER = ("call",)
+_FIRST_PAUSE = (
+    1 << 20
+)  # instructions until calls are written although there are few of them; about a millisecond
+_LONGEST_PAUSE = 1 << 29
 
 
 class TraceRecorder:
@@ -54,7 +60,10 @@ class TraceRecorder:
         self._columns = [name for name, _ in fixed_columns(profile) if name not in _MADE_BY_THE_WRITER]
         self._frame = frames_of(machine.image)
         self.calls = 0
+        self._machine = machine
+        self._pause = _FIRST_PAUSE
         self.recording = record(machine, recorded_functions(profile), self._take)
+        machine.pause_after(self._pause, self._write_now)
 
     def finish(self) -> None:
         """Write what is left.
@@ -62,6 +71,12 @@ class TraceRecorder:
         Raises:
             TraceNotWritten: The file cannot be written. A run that is going on ends with the same.
         """
+        self.recording.flush()
+
+    def _write_now(self) -> None:
+        """Write what there is, so that it is not lost when the run is killed."""
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        self._machine.pause_after(self._pause, self._write_now)
         self.recording.flush()
 
     def _take(self, columns: CallColumns) -> None:
@@ -79,6 +94,38 @@ class TraceRecorder:
             (call - columns.first_call, tuple(map(self._frame, stack(number))))
             for number, call in self.recording.new_stacks()
         ]
+
+
+@contextmanager
+def record_trace(
+    machine: Machine, path: str | PathLike[str], profile: Profile | None = None
+) -> Iterator[TraceRecorder]:
+    """Record what a machine does inside the block into a trace.
+
+    Args:
+        machine: Whose guest. Attach its layers first.
+        path: The trace's file. It can be read after the block, whatever ended that.
+        profile: What to record; the known one that fits the kernel if it is None.
+
+    Raises:
+        NoAllocatorKnown: None fits.
+        TraceNotWritten: The file cannot be written.
+    """
+    from emulator import __version__  # slow
+
+    chosen = matching_profile(machine.image) if profile is None else profile
+    header = trace_header(
+        machine, chosen, kernel=machine.image.path, version=__version__, command_line=(), layers={}
+    )
+    writer = TraceWriter(path, header)
+    try:
+        recorder = TraceRecorder(machine, chosen, writer)
+        yield recorder
+        recorder.finish()
+    except BaseException:
+        writer.abandon()
+        raise
+    writer.close(TraceEnding("the recording ended", None, recorder.recording.event_count, recorder.calls))
 
 
 def recorded_functions(profile: Profile) -> list[RecordedFunction]:

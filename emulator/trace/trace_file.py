@@ -77,9 +77,15 @@ class TraceWriter:
         self._written: list[_Written] = []
         self._end = FIRST_MESSAGE
         with self._reported():
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # its errors are plainer
+            # First, because its errors are plainer than Arrow's.
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             self._sink = pa.OSFile(self.path, "wb")
             self._writer = pa.ipc.new_file(self._sink, self._schema)
+        try:
+            self.write(self._no_calls())  # the header is written with the first batch
+        except TraceNotWritten:
+            self.abandon()
+            raise
 
     def write(self, chunk: Chunk) -> None:
         """Append calls.
@@ -122,11 +128,14 @@ class TraceWriter:
 
     def close(self, ending: TraceEnding) -> None:
         """Write the ending and make the file whole."""
-        last = self._batch(Chunk(1, 0, {name: b"" for name, _ in self._columns}, ()))
+        last = self._batch(self._no_calls())
         with self._reported():
             self._writer.write_batch(last, custom_metadata={KEY: ending.to_json()})
             self._writer.close()
         self.abandon()
+
+    def _no_calls(self) -> Chunk:
+        return Chunk(1, 0, {name: b"" for name, _ in self._columns}, ())
 
     def abandon(self) -> None:
         """Close the file as it is: a trace without an ending, which can be read."""

@@ -123,6 +123,16 @@ def test_a_killed_run_leaves_a_trace_that_says_so(kmemu: Callable[..., Done], tm
     assert "incomplete, the run was cut off" in kmemu("trace", str(path), "--summary").out
 
 
+def test_a_kernel_that_hangs_after_few_calls_leaves_them(tmp_path: Path) -> None:
+    path = tmp_path / "run.kmt"
+    command = [*KMEMU, "trace", "firmware:stress", "-o", str(path), "--cmdline", "calls=5000"]
+    with subprocess.Popen([*command, "--timeout", "0"], stdout=subprocess.DEVNULL) as process:
+        while not path.exists() or path.stat().st_size < 100_000:
+            time.sleep(0.01)
+        process.kill()
+    assert 1000 < len(Trace.read(str(path))) < 10_000
+
+
 def test_ctrl_c_ends_the_run_and_keeps_the_trace(tmp_path: Path) -> None:
     path = tmp_path / "run.kmt"
     trace = [*KMEMU, "trace", "firmware:stress", "-o", str(path), "--cmdline", "calls=1000000000"]
@@ -175,7 +185,9 @@ def test_a_kernel_without_a_known_allocator(kmemu: Callable[..., Done], tmp_path
     path = kernels.write_kernel(tmp_path / "k.elf", kernels.HALT)
     done = kmemu("trace", path)
     assert done.status == 3
-    assert "no known function that allocates memory; describe those it has in a profile (--profile)" in done.err
+    assert (
+        "no known function that allocates memory; describe those it has in a profile (--profile)" in done.err
+    )
 
 
 def test_a_folder_is_no_trace(kmemu: Callable[..., Done], tmp_path: Path) -> None:
