@@ -1,0 +1,68 @@
+"""The report page: a trace in, one HTML file out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from emulator.report.html.assets import read_assets
+from emulator.report.html.columns import pack
+from emulator.report.html.document import page_document, shown_areas
+from emulator.report.html.frames import frame_tables
+from emulator.report.html.series import page_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator.trace.trace import Trace
+
+# Inside a script element only these could end it or begin another (HTML, 13.2.5.4 "script data"); JSON knows the escapes.
+_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
+
+
+def report_page(
+    trace: Trace, area: str | None = None, progress: Callable[[str], None] | None = None
+) -> bytes:
+    """Make the report page of a trace.
+
+    Args:
+        trace: The trace.
+        area: The area that is shown first, of `trace.areas`; None for the first that was used.
+        progress: Called with the name of each stage before it begins.
+
+    Returns:
+        The page: HTML in UTF-8, with all it needs.
+    """
+    tell = progress or (lambda _: None)
+    tell("following the blocks")
+    tables = frame_tables(trace)
+    areas = shown_areas(trace)
+    document = page_document(trace, areas, tables)
+    document["first"] = areas.index(area) if area in areas else 0
+    tell("packing the columns")
+    packed = pack(page_columns(trace, areas, tables))
+    document["columns"] = packed.directory
+    tell("writing the page")
+    assets = read_assets()
+    parts = {
+        "POLICY": assets.policy.encode(),
+        "STYLE": assets.style.encode(),
+        "DOCUMENT": script_json(document).encode(),
+        "COLUMNS": packed.data,
+        "LICENCES": assets.licences.encode(),
+        "LIBRARIES": assets.libraries.encode(),
+        "SCRIPT": assets.script.encode(),
+    }
+    return _fill(assets.template.encode(), parts)
+
+
+def script_json(document: object) -> str:
+    """Return JSON that may stand in a script element: ASCII, without ``<``, ``>`` and ``&``."""
+    return json.dumps(document, separators=(",", ":")).translate(_ESCAPES)
+
+
+def _fill(template: bytes, parts: dict[str, bytes]) -> bytes:
+    """Put the parts into the template. One pass: what a part holds is not looked at again."""
+    pieces = template.split(b"@")
+    pieces[1::2] = [parts[name.decode()] for name in pieces[1::2]]
+    return b"".join(pieces)

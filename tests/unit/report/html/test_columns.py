@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import base64
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emulator.report.html.columns import Column, PackedColumns, pack
+
+WORDS = st.lists(st.integers(0, 2**32 - 1), max_size=20)
+
+
+def unpack(packed: PackedColumns) -> dict[str, list[int]]:
+    """Read columns as the page's script does."""
+    data = zlib.decompress(base64.b64decode(packed.data))
+    columns, start = {}, 0
+    for entry in packed.directory:
+        count, width = int(str(entry["count"])), int(str(entry["width"]))
+        planes = data[start : start + count * width]
+        start += count * width
+        values = [int.from_bytes(planes[index::count], "little") for index in range(count)]
+        if entry["grows"]:
+            values = [sum(values[: index + 1]) % (1 << 8 * width) for index in range(count)]
+        columns[str(entry["name"])] = values
+    assert start == len(data)
+    return columns
+
+
+@given(WORDS, st.lists(st.integers(0, 2**53 - 1), max_size=20), st.booleans())
+def test_numbers_come_back(words: list[int], wide: list[int], grows: bool) -> None:
+    columns = [
+        Column("words", np.array(words, np.uint32), grows),
+        Column("wide", np.array(wide, np.uint64), grows),
+    ]
+    assert unpack(pack(columns)) == {"words": words, "wide": wide}
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint32, np.int64])
+def test_every_width_of_number_is_taken(kind: type[np.integer]) -> None:
+    assert unpack(pack([Column("n", np.array([0, 200], kind))])) == {"n": [0, 200]}
+
+
+def test_growing_numbers_are_small() -> None:
+    values = np.arange(0, 300_000, 3, dtype=np.uint32)
+    assert len(pack([Column("n", values, grows=True)]).data) < 2000 < len(pack([Column("n", values)]).data)
