@@ -16,10 +16,10 @@ help:  ## show this list
 run: $(VENV)/ready  ## boot the built-in kernel and show what it did
 	@$(BIN)/kmemu boot
 
-test: $(VENV)/ready $(VENV)/dev qemu  ## run the tests (they compare with qemu-system-i386)
+test: $(VENV)/ready $(VENV)/dev qemu chromium  ## run the tests (they compare with qemu-system-i386, and look at reports in Chromium)
 	$(BIN)/pytest
 
-check: $(VENV)/ready $(VENV)/dev qemu  ## all that CI checks: format, linters, types, import contracts, tests
+check: $(VENV)/ready $(VENV)/dev qemu chromium  ## all that CI checks: format, linters, types, import contracts, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -59,7 +59,7 @@ $(VENV)/dev: pyproject.toml | $(VENV)/installed
 	@$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
-.PHONY: tools qemu
+.PHONY: tools qemu chromium
 tools:
 	@for tool in $(or $(I386_CC),gcc) cc $(PYTHON); do \
 	    command -v "$$tool" >/dev/null || { echo "kmemu: $$tool is missing; $(DEBIAN)" >&2; exit 1; }; \
@@ -74,3 +74,7 @@ tools:
 qemu:
 	@command -v qemu-system-i386 >/dev/null || \
 	    { echo "kmemu: qemu-system-i386 is missing; on Debian: apt install qemu-system-x86" >&2; exit 1; }
+
+chromium:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	    { echo "kmemu: chromium or chromedriver is missing; on Debian: apt install chromium chromium-driver" >&2; exit 1; }
