@@ -35,6 +35,14 @@ _FLAGS = (
 )
 
 
+def size_text(size: int) -> str:
+    """Return a size as the page shows it."""
+    value, units = float(size), ["B", "KiB", "MiB"]
+    while round(value, 1) >= 1024:
+        value, units = value / 1024, units[1:]
+    return f"{round(value, 1):g} {units[0]}"
+
+
 def start_browser(profile: Path) -> Chrome:
     """Start Chromium with a fresh profile."""
     options = ChromeOptions()
