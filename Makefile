@@ -16,17 +16,17 @@ help:  ## show this list
 run: $(VENV)/ready  ## boot the built-in kernel and show what it did
 	@$(BIN)/kmemu boot
 
-test: $(VENV)/ready $(VENV)/dev qemu chromium  ## run the tests (they compare with qemu-system-i386, and look at reports in Chromium)
+test: $(VENV)/ready $(VENV)/dev peers  ## run the tests (they need QEMU, Chromium, tmux, gdb)
 	$(BIN)/pytest
 
-check: $(VENV)/ready $(VENV)/dev qemu chromium  ## all that CI checks: format, linters, types, import contracts, tests
+check: $(VENV)/ready $(VENV)/dev peers  ## all that CI checks: format, linters, types, import contracts, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
-bench: $(VENV)/ready qemu  ## measure against QEMU and print the table of ratios
+bench: $(VENV)/ready $(VENV)/dev peers  ## measure against QEMU, gdb and others, print the table of ratios
 	$(BIN)/python benchmarks/run.py
 
 firmware: tools  ## build the guest kernels into emulator/_firmware
@@ -59,7 +59,7 @@ $(VENV)/dev: pyproject.toml | $(VENV)/installed
 	@$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
-.PHONY: tools qemu chromium
+.PHONY: tools peers
 tools:
 	@for tool in $(or $(I386_CC),gcc) cc $(PYTHON); do \
 	    command -v "$$tool" >/dev/null || { echo "kmemu: $$tool is missing; $(DEBIAN)" >&2; exit 1; }; \
@@ -71,10 +71,8 @@ tools:
 	@test -e "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || \
 	    { echo "kmemu: the C headers of $(PYTHON) are missing; $(DEBIAN)" >&2; exit 1; }
 
-qemu:
-	@command -v qemu-system-i386 >/dev/null || \
-	    { echo "kmemu: qemu-system-i386 is missing; on Debian: apt install qemu-system-x86" >&2; exit 1; }
-
-chromium:
-	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
-	    { echo "kmemu: chromium or chromedriver is missing; on Debian: apt install chromium chromium-driver" >&2; exit 1; }
+peers:
+	@for tool in qemu-system-i386:qemu-system-x86 chromium:chromium chromedriver:chromium-driver tmux:tmux gdb:gdb; do \
+	    command -v "$${tool%%:*}" >/dev/null || \
+	    { echo "kmemu: $${tool%%:*} is missing; on Debian: apt install $${tool##*:}" >&2; exit 1; }; \
+	done
