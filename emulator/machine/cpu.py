@@ -461,6 +461,26 @@ class Cpu:
             raise HostError(f"the host cannot forget snapshot {snapshot}")
         del self._snapshots[depth:]
 
+    def page_written(self, snapshot: int, physical: int) -> bool:
+        """Whether the page at *physical* was written between a snapshot and the next one inside it.
+
+        Raises:
+            HostError: The snapshot is gone.
+        """
+        return bool(lib.kc_page_written(self._core, self._depth(snapshot), physical >> 12))
+
+    def pages_written(self, snapshot: int) -> dict[int, bytes]:
+        """What was written between a snapshot and the next one inside it: address of a page -> its bytes at the snapshot.
+
+        Raises:
+            HostError: The snapshot is gone.
+        """
+        return self._pages(lib.kc_pages_written(self._core, self._depth(snapshot), self._touched))
+
+    def _pages(self, count: int) -> dict[int, bytes]:
+        pages = self._touched[0]
+        return {pages[i].page << 12: bytes(ffi.buffer(pages[i].before, 4096)) for i in range(count)}
+
     def _depth(self, snapshot: int) -> int:
         if snapshot not in self._snapshots:
             raise HostError(
@@ -578,9 +598,7 @@ class Cpu:
 
     def watch_end(self) -> dict[int, bytes]:
         """End the innermost watch: physical address of each written page -> its bytes before the first write."""
-        count = lib.kc_watch_end(self._core, self._touched)
-        pages = self._touched[0]
-        return {pages[i].page << 12: bytes(ffi.buffer(pages[i].before, 4096)) for i in range(count)}
+        return self._pages(lib.kc_watch_end(self._core, self._touched))
 
 
 # -- callbacks from the core: an exception must not cross C, it waits in `pending` ---------------------------------

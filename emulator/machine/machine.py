@@ -119,6 +119,14 @@ class Snapshot:
         for text, size in self._output:
             del text[size:]
 
+    def page_written(self, physical: int) -> bool:
+        """Whether the page at *physical* was written between this snapshot and the next one inside it."""
+        return self._cpu.page_written(self._number, physical)
+
+    def pages_written(self) -> dict[int, bytes]:
+        """What was written from here to the next snapshot inside this one: address of a page -> its bytes here."""
+        return self._cpu.pages_written(self._number)
+
     def discard(self) -> None:
         """Forget this snapshot and those taken inside it; the machine stays as it is."""
         self._cpu.discard(self._number)

@@ -106,6 +106,11 @@ void kc_watch_note(kc *m, uint64_t physical, uint64_t size);
 /* Ends the innermost watch. The result is valid until the next kc_watch_* call. */
 uint32_t kc_watch_end(kc *m, const kc_touched **out);
 
+/* Was this page of RAM written between a snapshot and the next one inside it? */
+bool kc_page_written(const kc *m, int depth, uint32_t page);
+/* All such pages, as they were at the snapshot. Valid until the next call of this or a kc_watch_* function. */
+uint32_t kc_pages_written(kc *m, int depth, const kc_touched **out);
+
 /* -- interrupts: interrupts.c ------------------------------------------------------------------- */
 
 enum kc_delivery {

@@ -232,6 +232,8 @@ bool kc_is_mapped(const kc *m, uint64_t physical);
 uint8_t *kc_page_list_add(struct page_list *list, uint32_t page, const uint8_t *bytes);
 bool kc_page_list_has(const struct page_list *list, uint32_t page);
 void kc_page_list_clear(struct page_list *list);
+/* The same for Python, valid until the next call. */
+uint32_t kc_touched_of(kc *m, const struct page_list *list, const kc_touched **out);
 
 /* ports.c, probes.c */
 int kc_ports_init(kc *m);

@@ -236,10 +236,8 @@ void kc_watch_note(kc *m, uint64_t physical, uint64_t size)
         watch_note(m, (uint32_t)page);
 }
 
-uint32_t kc_watch_end(kc *m, const kc_touched **out)
+uint32_t kc_touched_of(kc *m, const struct page_list *list, const kc_touched **out)
 {
-    struct page_list *list = &m->watches[--m->watch_depth].touched;
-
     for (uint32_t i = 0; i < list->count; i++) {
         if (i == m->touched_capacity) {
             m->touched_capacity = m->touched_capacity ? m->touched_capacity * 2 : 64;
@@ -248,6 +246,15 @@ uint32_t kc_watch_end(kc *m, const kc_touched **out)
         m->touched[i].page = list->pages[i].number;
         m->touched[i].before = list->pages[i].bytes;
     }
+    *out = m->touched;
+    return list->count;
+}
+
+uint32_t kc_watch_end(kc *m, const kc_touched **out)
+{
+    struct page_list *list = &m->watches[--m->watch_depth].touched;
+    uint32_t count = kc_touched_of(m, list, out);
+
     if (m->watch_depth) {
         /* What the inner call found untouched, the outer call had not touched either. */
         struct page_list *outer = &m->watches[m->watch_depth - 1].touched;
@@ -257,9 +264,7 @@ uint32_t kc_watch_end(kc *m, const kc_touched **out)
     } else {
         kc_flush_tlb(m);
     }
-    uint32_t count = list->count;
     list->count = 0; /* the pages' memory stays for the next watch */
-    *out = m->touched;
     return count;
 }
 

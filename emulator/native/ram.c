@@ -244,6 +244,16 @@ int kc_reset(kc *m, int depth)
     return 0;
 }
 
+bool kc_page_written(const kc *m, int depth, uint32_t page)
+{
+    return depth >= 0 && depth < m->depth && kc_page_list_has(&m->snapshots[depth].undo, page);
+}
+
+uint32_t kc_pages_written(kc *m, int depth, const kc_touched **out)
+{
+    return depth >= 0 && depth < m->depth ? kc_touched_of(m, &m->snapshots[depth].undo, out) : 0;
+}
+
 int kc_discard(kc *m, int depth)
 {
     if (depth < 0 || depth >= m->depth)

@@ -46,6 +46,25 @@ def step(machine: Machine) -> None:
     machine.run()
 
 
+def test_pages_written_between_two_snapshots_are_known_as_they_were(machine: Machine) -> None:
+    step(machine)
+    outer = machine.snapshot()
+    word, results = symbol(machine, "counter"), symbol(machine, "results")
+    pages = {page: machine.memory.read(page, 4096) for page in (word & -4096, results & -4096)}
+    assert outer.pages_written() == {}
+    step(machine)
+    machine.snapshot()
+    step(machine)
+    written = outer.pages_written()
+    assert {page: written[page] for page in pages} == pages
+    assert all(outer.page_written(page + 4095) for page in written)
+    unwritten = symbol(machine, "page") + 4096
+    assert unwritten not in written
+    assert not outer.page_written(unwritten)
+    outer.reset()
+    assert outer.pages_written() == {}
+
+
 def test_a_reset_brings_memory_and_registers_back(machine: Machine) -> None:
     step(machine)
     before = state(machine)
