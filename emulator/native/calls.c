@@ -273,8 +273,7 @@ void kc_progress_return(kc *m, const struct progress *to)
         return;
     m->now.events = to->events;
     m->now.calls = to->calls;
-    m->now.at_probe = to->at_probe;
-    m->now.probe_eip = to->probe_eip;
+    m->now.probe = to->probe;
     m->now.open_count = 0;
     for (uint32_t i = 0; i < to->open_count && room_for_open(&m->now); i++) {
         uint32_t call = to->open[i].call;

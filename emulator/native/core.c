@@ -180,7 +180,7 @@ void kc_set_registers(kc *m, const kc_registers *in)
     for (int i = 0; i < GENERAL; i++)
         pointers[i] = (void *)&fields[i];
     U.uc_reg_write_batch(m->uc, register_ids, pointers, GENERAL);
-    m->now.at_probe = false;
+    m->now.probe = NULL;
     kc_look_soon(m); /* a running engine goes on at the new EIP */
 }
 
@@ -274,6 +274,15 @@ static int step_over_probes(kc *m)
     return error;
 }
 
+/* The rest of an instruction at which an event ended the last run: a function's first one may be its `ret`, too. */
+static int finish_instruction(kc *m, const struct probe *probe)
+{
+    m->executed++; /* for the time of events: the instruction is counted before its probes are reached */
+    kc_probes_behind(m, probe);
+    m->executed--;
+    return m->stop.reason == KC_RUNNING ? step_over_probes(m) : 0;
+}
+
 /* A run that an event ended: at a function's entry it stays there, at a ret it goes on to the caller. */
 static int finish_event(kc *m)
 {
@@ -288,8 +297,7 @@ static int finish_event(kc *m)
         if (!error && m->stop.reason == KC_RUNNING)
             m->stop.reason = KC_EVENT;
     } else {
-        m->now.at_probe = true;
-        m->now.probe_eip = m->stop.address;
+        m->now.probe = m->event_probe;
     }
     return error;
 }
@@ -374,9 +382,10 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     kc_counting_start(m);
     kc_look_soon(m);
     kc_run_mark(m, true);
-    bool stepped = m->now.at_probe && m->now.probe_eip == kc_reg(m, UC_X86_REG_EIP);
-    int error = stepped ? step_over_probes(m) : 0;
-    m->now.at_probe = false;
+    const struct probe *probe = m->now.probe;
+    bool stepped = probe && probe->address == kc_reg(m, UC_X86_REG_EIP);
+    m->now.probe = NULL;
+    int error = stepped ? finish_instruction(m, probe) : 0;
     m->inside_block = stepped && kc_reg(m, UC_X86_REG_EIP) == m->last.pc + m->last.size;
     if (m->timed_out)
         m->stop.reason = KC_TIME;

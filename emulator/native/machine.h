@@ -43,8 +43,7 @@ struct open_call { uint32_t call, esp, caller, out_address; uint8_t function, de
 struct progress {
     uint32_t events, calls, open_count, open_capacity;
     struct open_call *open; /* in order of entry */
-    bool at_probe;          /* stopped at an event: the probes of the instruction at probe_eip have been reached already */
-    uint32_t probe_eip;
+    const struct probe *probe; /* stopped at an event, at this one; others of its instruction may follow */
 };
 
 struct snapshot {
@@ -134,6 +133,7 @@ struct kc {
     uint32_t late_count, late_capacity, stop_event;
     bool hand_over, stops_exactly; /* translated with checks in the middle of blocks */
     bool probes_off, event_is_exit;
+    const struct probe *event_probe;
     uint64_t clock_ns;
     uint32_t instruction_ns;
 
@@ -240,6 +240,8 @@ int kc_ports_init(kc *m);
 void kc_ports_free(kc *m);
 void kc_probes_free(kc *m);
 void kc_probes_reached(kc *m, uint32_t address);
+/* The probes of the same instruction that come behind this one, until something ends the run. */
+void kc_probes_behind(kc *m, const struct probe *p);
 /* Probes that record have nothing to do any more. */
 void kc_probes_stop_recording(kc *m);
 

@@ -10,6 +10,7 @@ static void reach(kc *m, const struct probe *p)
     if (m->probes_off)
         return;
     if ((p->actions & KC_RECORD) && m->calls) {
+        m->event_probe = p;
         if (p->kind == KC_ENTRY)
             kc_call_entered(m, p->number, esp);
         else
@@ -34,6 +35,15 @@ static struct probe **slot_of(kc *m, uint32_t address) { return &m->probes[addre
 void kc_probes_reached(kc *m, uint32_t address)
 {
     for (const struct probe *p = *slot_of(m, address); p; p = p->next)
+        if (p->address == address)
+            reach(m, p);
+}
+
+void kc_probes_behind(kc *m, const struct probe *p)
+{
+    uint32_t address = p->address;
+
+    while ((p = p->next) && m->stop.reason == KC_RUNNING)
         if (p->address == address)
             reach(m, p);
 }

@@ -474,6 +474,21 @@ def test_stopping_at_every_event_changes_nothing() -> None:
     assert machine.memory.read(0, len(machine.memory)) == straight.memory.read(0, len(straight.memory))
 
 
+def test_a_modelled_function_has_an_exit_behind_a_stop_at_its_entry() -> None:
+    machine, straight = boot("firmware:overflow"), boot("firmware:overflow")
+    functions = [RecordedFunction("kmalloc", 1), RecordedFunction("kfree", 1)]
+    attach_layers(machine, {"heap": Mode.MODEL})
+    attach_layers(straight, {"heap": Mode.MODEL})
+    recording, other = record(machine, functions), record(straight, functions)
+    straight.run()
+    assert other.event_count == 14
+    for event in range(1, 15):
+        assert machine.run(stop_at_event=event).ending is Ending.EVENT
+        assert recording.event_count == event
+    machine.run()
+    assert recording.calls() == other.calls()
+
+
 WRITES = """
         movl    $1, 0x300000
         call    writer
