@@ -1,0 +1,1 @@
+"""Looking at a machine that stands still, and moving it forwards and backwards."""

@@ -1,0 +1,59 @@
+"""The names of all panes in one row, for terminals that have room for two panes only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.style import Style
+from rich.text import Text
+from textual.message import Message
+from textual.widget import Widget
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual import events
+
+_GAP = 2
+
+
+class PaneBar(Widget):
+    """Names to click at.
+
+    Args:
+        panes: Keys of the panes.
+    """
+
+    class Picked(Message):
+        """A name was clicked."""
+
+        def __init__(self, pane: str) -> None:
+            super().__init__()
+            self.pane = pane
+
+    def __init__(self, panes: Sequence[str]) -> None:
+        super().__init__(id="panes")
+        self._panes = panes
+        self._marked = ""
+
+    def mark(self, pane: str) -> None:
+        """Mark the pane that has the keys."""
+        self._marked = pane
+        self.refresh()
+
+    def render(self) -> Text:
+        """Draw the names."""
+        marked = Style(reverse=True)
+        pieces = [(pane, marked if pane == self._marked else Style()) for pane in self._panes]
+        return Text((" " * _GAP), no_wrap=True, overflow="crop", end="").join(
+            Text(*piece) for piece in pieces
+        )
+
+    def on_click(self, event: events.Click) -> None:
+        """Find the name that was clicked."""
+        offset = event.get_content_offset(self)
+        start = 0
+        for pane in self._panes:
+            if offset is not None and start <= offset.x < start + len(pane):
+                self.post_message(self.Picked(pane))
+            start += len(pane) + _GAP

@@ -1,0 +1,84 @@
+"""Which bytes of memory a call has changed."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.debug.guest_memory import PAGE_SIZE
+from emulator.debug.symbols import data_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from emulator.machine.machine import Machine
+
+_STACK_GUESS = 2048
+
+
+class Change(NamedTuple):
+    """Neighbouring bytes that changed.
+
+    Attributes:
+        address: Of the first one, physical.
+        before: What they were.
+        after: What they are; as many, and no byte is the same.
+    """
+
+    address: int
+    before: bytes
+    after: bytes
+
+
+def find_changes(machine: Machine, before: Mapping[int, bytes]) -> list[Change]:
+    """Compare pages with what they are now.
+
+    Args:
+        machine: Stands still.
+        before: Address of a page -> its bytes then, as `Cpu.watch_end` returns them.
+
+    Returns:
+        All changes, by address, without those of the stack below ESP: what a call leaves there means nothing.
+    """
+    skip = dead_stack(machine)
+    return [
+        change
+        for page in sorted(before)
+        for change in _page_changes(page, before[page], machine.memory.read(page, PAGE_SIZE), skip)
+    ]
+
+
+def _page_changes(page: int, before: bytes, after: bytes, skip: range) -> Iterator[Change]:
+    if before == after:
+        return
+    start = None
+    for offset in range(PAGE_SIZE + 1):
+        differs = offset < PAGE_SIZE and before[offset] != after[offset] and page + offset not in skip
+        if differs and start is None:
+            start = offset
+        elif not differs and start is not None:
+            yield Change(page + start, before[start:offset], after[start:offset])
+            start = None
+
+
+def dead_stack(machine: Machine) -> range:
+    """Physical addresses of the stack below ESP, to the stack's end.
+
+    The stack ends with the object symbol that it lies in; without one, 2 KiB are assumed.
+    """
+    esp = machine.cpu.registers().esp
+    top = machine.cpu.translate(esp)
+    if top is None:
+        return range(0)
+    start = _object_start(machine, esp)
+    depth = _STACK_GUESS if start is None else esp - start
+    return range(max(0, top - depth), top)
+
+
+def _object_start(machine: Machine, address: int) -> int | None:
+    """Where the data object begins that an address lies in; an address at its very end counts, an empty stack's."""
+    objects = data_objects(machine.image)
+    index = bisect_left(objects, address, key=lambda each: each.address) - 1  # the last one that starts below
+    if index < 0 or address > objects[index].address + objects[index].size:
+        return None
+    return objects[index].address

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import attach_layers, boot
+from emulator.debug.errors import Cancelled
+from emulator.debug.timeline import Place, Timeline
+from emulator.hle.layers import Mode
+from emulator.loader.known_profiles import matching_profile
+from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from tests.helpers.guest import machine_of
+from tests.helpers.timelines import timeline_of
+from tests.unit.machine.test_recording import FUNCTION
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
+
+LOOPING = (
+    FUNCTION
+    + """
+        movl    $1, %esi
+1:      pushl   %esi
+        call    take
+        addl    $4, %esp
+        incl    %esi
+        jmp     1b
+        function take
+        movl    4(%esp), %eax
+        ret
+        ends    take
+"""
+)
+TAKE = Profile("test", (TracedFunction("take", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),))
+
+
+def test_a_recorded_timeline_stands_at_the_start() -> None:
+    timeline = timeline_of("overflow")
+    fresh = boot("firmware:overflow")
+    assert (timeline.position, timeline.at_end, timeline.event_count, len(timeline.calls)) == (
+        0,
+        False,
+        24,
+        12,
+    )
+    assert timeline.machine.memory.read(0, 5 << 20) == fresh.memory.read(0, 5 << 20)
+    assert timeline.machine.cpu.registers() == fresh.cpu.registers()
+    assert (timeline.ending, timeline.failed) == ("the kernel exited with value 0", False)
+
+
+def test_calls_have_arguments_results_and_stacks() -> None:
+    timeline = timeline_of("overflow")
+    call = timeline.calls[4]
+    assert call[:7] == (5, 0, 0, "kmalloc", (24,), 9, 10)
+    assert call.result == 0x10B008
+    assert [str(frame) for frame in timeline.frames(call.stack)] == [
+        "kmain+0x3f overflow.c:20",
+        "_start+0x33 entry.S:47",
+    ]
+    assert timeline.frames(0) == ()
+    assert timeline.block_of(call) == 0x10B008
+    assert timeline.block_of(timeline.calls[11]) is None
+    assert [timeline.call_of(event) for event in (0, 9, 10, 25)] == [None, call, call, None]
+
+
+def test_at_an_entry_the_machine_stands_at_the_function_and_behind_an_exit_at_the_caller() -> None:
+    timeline = timeline_of("overflow")
+    timeline.go_to(9)
+    assert timeline.machine.image.location(timeline.machine.cpu.registers().eip).startswith("kmalloc+0x0")
+    timeline.go_to(10)
+    registers = timeline.machine.cpu.registers()
+    assert timeline.machine.image.location(registers.eip).startswith("kmain+0x3f")
+    assert registers.eax == 0x10B008
+
+
+@pytest.mark.parametrize("event", [-1, 25])
+def test_an_event_that_is_not_there_is_refused(event: int) -> None:
+    timeline = timeline_of("overflow")
+    with pytest.raises(ValueError, match=rf"^there is no event {event}: the run has events 0 to 24$"):
+        timeline.go_to(event)
+
+
+def test_the_end_can_be_reached_and_left() -> None:
+    timeline = timeline_of("overflow")
+    timeline.run_to_end()
+    assert timeline.place == Place(24, at_end=True)
+    end = timeline.machine.memory.read(0, 5 << 20)
+    timeline.go_to(24)
+    assert timeline.place == Place(24, at_end=False)
+    timeline.go_to_place(Place(24, at_end=True))
+    assert timeline.machine.memory.read(0, 5 << 20) == end
+
+
+def test_a_fault_is_an_ending() -> None:
+    machine = machine_of(FUNCTION + "call take\nmovl 0x70000000, %eax\nfunction take\nret\nends take\n")
+    timeline = Timeline(machine, TAKE)
+    timeline.record()
+    assert timeline.failed
+    assert timeline.ending.startswith("read of unmapped physical memory 0x70000000 at _start+0xa")
+    timeline.run_to_end()
+    assert machine.image.location(machine.cpu.registers().eip).startswith("_start+0x")
+    assert timeline.machine.cpu.event_count() == 2
+
+
+def test_a_run_that_a_budget_ends_has_the_events_so_far() -> None:
+    machine = machine_of(LOOPING)
+    timeline = Timeline(machine, TAKE)
+    timeline.record(max_instructions=1000)
+    assert not timeline.failed
+    assert "1000 instructions" in timeline.ending
+    assert timeline.event_count == 2 * len(timeline.calls)
+    timeline.run_to_end()
+    assert timeline.place == Place(timeline.event_count, at_end=False)
+    assert timeline.calls[-1].arguments == (len(timeline.calls),)
+
+
+def cancel_after(timeline: Timeline, seconds: float, done: threading.Event) -> threading.Thread:
+    def nag() -> None:
+        time.sleep(seconds)
+        while not done.wait(0.01):
+            timeline.cancel()
+
+    thread = threading.Thread(target=nag)
+    thread.start()
+    return thread
+
+
+def test_a_recording_can_be_cancelled_and_keeps_what_it_has() -> None:
+    timeline = Timeline(machine_of(LOOPING), TAKE)
+    done = threading.Event()
+    thread = cancel_after(timeline, 0.1, done)
+    timeline.record(timeout_s=20)
+    done.set()
+    thread.join()
+    timeline.forget_cancel()
+    assert timeline.ending == "it was stopped by hand"
+    assert timeline.event_count > 1000
+    timeline.go_to(1001)
+    assert timeline.machine.cpu.registers().esi == 501
+
+
+def test_a_journey_that_is_cancelled_ends_at_an_exact_place() -> None:
+    timeline, other = (Timeline(machine_of(LOOPING), TAKE) for _ in range(2))
+    for each in (timeline, other):
+        each.record(max_instructions=8_000_000)
+    done = threading.Event()
+    thread = cancel_after(timeline, 0.02, done)
+    with pytest.raises(Cancelled):
+        timeline.go_to(timeline.event_count)
+    done.set()
+    thread.join()
+    timeline.forget_cancel()
+    assert timeline.position < timeline.event_count
+    other.go_to(timeline.position)
+    assert timeline.machine.cpu.registers() == other.machine.cpu.registers()
+    assert timeline.machine.interrupts.now_ns() == other.machine.interrupts.now_ns()
+    timeline.go_to(timeline.event_count)
+    assert timeline.calls[-1].arguments == (timeline.machine.cpu.registers().esi,)
+
+
+def changed(machine: Machine) -> int:
+    timeline = Timeline(machine, matching_profile(machine.image))
+    timeline.record()
+    timeline.go_to(10)
+    changes = timeline.changed()
+    assert timeline.position == 10
+    return sum(len(change.after) for change in changes if change.address >= 0x10A000)
+
+
+def test_what_a_call_changed_is_found_also_when_a_model_made_it() -> None:
+    machine = boot("firmware:overflow")
+    attach_layers(machine, {"heap": Mode.MODEL})
+    assert changed(machine) == changed(boot("firmware:overflow")) == 6
+
+
+def test_only_behind_an_exit_there_are_changes() -> None:
+    timeline = timeline_of("overflow")
+    for event in (0, 9):
+        timeline.go_to(event)
+        assert timeline.changed() == []
+    timeline.run_to_end()
+    assert timeline.changed() == []
+
+
+def test_calls_that_return_at_one_instruction_are_events_of_their_own() -> None:
+    source = (
+        "call front\nexit 0\nfunction front\njmp take\nends front\nfunction take\nincl %edi\nret\nends take\n"
+    )
+    front = TracedFunction("front", "heap", Role.OTHER, (), Result.VALUE)
+    timeline = Timeline(machine_of(FUNCTION + source), Profile("test", (front, TAKE.functions[0])))
+    timeline.record()
+    assert timeline.event_count == 4
+    for event in (3, 4, 3, 2, 4):
+        timeline.go_to(event)
+        assert timeline.position == event
+        assert timeline.machine.cpu.registers().edi == (event > 2)

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import pytest
+
+from emulator.debug.places import Places
+from emulator.debug.timeline import Place, Timeline
+from emulator.debug.writer import Writer, writer_document, writer_lines
+from emulator.debug.writes import go_to_first_touch, last_writer
+from tests.helpers.guest import machine_of, symbol
+from tests.helpers.timelines import call_number, go_behind, timeline_of
+from tests.unit.debug.test_timeline import TAKE
+from tests.unit.machine.test_recording import FUNCTION
+
+
+def writer_of(timeline: Timeline, address: int | str) -> Writer:
+    if isinstance(address, str):
+        address = timeline.machine.image.symbols[address].address
+    where = timeline.place
+    writer = last_writer(timeline, Places(timeline.machine), address)
+    assert timeline.place == where
+    assert writer is not None
+    return writer
+
+
+def places_of(writer: Writer) -> list[str]:
+    return [str(frame) for frame in writer.stack]
+
+
+def test_who_overflowed_a_block() -> None:
+    timeline = timeline_of("overflow")
+    timeline.run_to_end()
+    writer = writer_of(timeline, 0x10B020)
+    assert writer.text.startswith("rep stosd")
+    assert places_of(writer) == [
+        "memset+0x26 string.c:22",
+        "kmain+0xa5 overflow.c:28",
+        "_start+0x33 entry.S:47",
+    ]
+    assert (writer.before, writer.after) == ((40).to_bytes(4, "little"), b"AAAA")
+    assert writer.event == timeline.calls[call_number(timeline, "kmalloc", 3) - 1].left
+    go_behind(timeline, call_number(timeline, "kmalloc", 3))
+    assert places_of(writer_of(timeline, 0x10B020))[1:] == [
+        "kmalloc+0x50 heap.c:178",
+        "kmain+0x4d overflow.c:21",
+        "_start+0x33 entry.S:47",
+    ]
+
+
+def test_who_wrote_to_a_freed_block() -> None:
+    timeline = timeline_of("use_after_free")
+    timeline.go_to(timeline.calls[call_number(timeline, "kmalloc", 4) - 1].entered)
+    message = timeline.calls[call_number(timeline, "kfree") - 1].arguments[0]
+    writer = writer_of(timeline, message)
+    assert [frame.function for frame in writer.stack] == ["memcpy", "kmain", "_start"]
+    assert writer.stack[1].line == 29
+    assert writer.after == b"too "
+
+
+def test_who_refused_the_second_free() -> None:
+    timeline = timeline_of("double_free")
+    timeline.run_to_end()
+    writer = writer_of(timeline, "heap_error_count")
+    assert writer.name == "heap_error_count"
+    assert [frame.function for frame in writer.stack][-3:] == ["kfree", "kmain", "_start"]
+    assert writer.stack[-2].line == 46
+    assert writer.after == (3).to_bytes(4, "little")
+
+
+def test_who_wrote_a_word_of_a_kernel_with_paging() -> None:
+    timeline = timeline_of("btron_pools_wait")
+    timeline.run_to_end()
+    by_linear = writer_of(timeline, "sys_tick")
+    assert by_linear.stack[0].function == "tick_handle"
+    assert "timer_interrupt" in [frame.function for frame in by_linear.stack]
+    assert writer_of(timeline, by_linear.address) == by_linear
+
+
+def test_what_was_never_written_has_no_writer() -> None:
+    timeline = timeline_of("overflow")
+    timeline.run_to_end()
+    assert last_writer(timeline, Places(timeline.machine), 0x4FF000) is None
+    timeline.go_to(0)
+    assert last_writer(timeline, Places(timeline.machine), 0x10B020) is None
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda timeline, address: last_writer(timeline, Places(timeline.machine), address), go_to_first_touch],
+)
+def test_an_address_without_memory_is_refused(ask: object) -> None:
+    timeline = timeline_of("overflow")
+    with pytest.raises(ValueError, match=r"^there is no memory at 0x90000000$"):
+        ask(timeline, 0x90000000)  # type: ignore[operator]
+
+
+def test_a_writer_is_shown_in_lines_and_as_a_document() -> None:
+    timeline = timeline_of("overflow")
+    timeline.run_to_end()
+    writer = writer_of(timeline, "heap_error_count")
+    lines = list(writer_lines(writer))
+    assert lines[0] == f"0x{writer.address:08x}  heap_error_count"
+    assert lines[1] == f"0x00000001 became 0x00000002 after event {writer.event}"
+    document = writer_document(writer)
+    assert document["after"] == "02000000"
+    assert document["stack"][-1]["function"] == "_start"
+
+
+def test_hostile_names_are_shown_printable() -> None:
+    timeline = timeline_of("overflow")
+    timeline.run_to_end()
+    writer = writer_of(timeline, "heap_error_count")._replace(name="\x1b[2Jevil", source="a\nb")
+    assert not any("\x1b" in line or "\n" in line for line in writer_lines(writer))
+
+
+def first_touch(timeline: Timeline, address: int | str) -> tuple[int, str]:
+    if isinstance(address, str):
+        address = timeline.machine.image.symbols[address].address
+    go_to_first_touch(timeline, address)
+    call = timeline.call_of(timeline.position)
+    assert call is not None
+    assert timeline.position == call.left
+    return call.number, call.function
+
+
+def test_the_first_call_that_touched_a_word_wrote_there_or_took_its_block() -> None:
+    timeline = timeline_of("overflow")
+    timeline.run_to_end()
+    assert first_touch(timeline, "heap_error_count") == (2, "mem_init")
+    assert first_touch(timeline, "heap_free_list") == (2, "mem_init")
+    assert first_touch(timeline, 0x10B008 + 20) == (5, "kmalloc")
+    assert first_touch(timeline, 0x10B050) == (6, "kmalloc")
+
+
+def test_what_no_call_touched_leaves_the_timeline_alone() -> None:
+    timeline = timeline_of("overflow")
+    timeline.go_to(5)
+    with pytest.raises(ValueError, match=r"^no call has touched 0x0010a338$"):
+        go_to_first_touch(timeline, 0x10A338)  # failed_checks
+    assert timeline.place == Place(5, at_end=False)
+
+
+WRITES = (
+    FUNCTION
+    + """
+        movl    $40, %ebx
+1:      movl    %ebx, word
+        pushl   %ebx
+        call    take
+        addl    $4, %esp
+        decl    %ebx
+        jnz     1b
+        exit    0
+        function take
+        cmpl    $7, %ebx
+        jne     2f
+        movl    %ebx, word
+2:      movl    $0x300000, %eax
+        ret
+        ends    take
+        .data
+        .balign 4096
+        .globl  word
+word:   .long   0
+        .text
+"""
+)
+
+
+def test_writes_outside_of_calls_are_no_touch_of_a_call() -> None:
+    machine = machine_of(WRITES.replace("$40", "$20"))
+    timeline = Timeline(machine, TAKE)
+    timeline.record()
+    assert first_touch(timeline, symbol(machine, "word")) == (14, "take")
+
+
+def test_the_last_writer_is_the_last_one_at_every_place() -> None:
+    machine = machine_of(WRITES)
+    timeline = Timeline(machine, TAKE)
+    timeline.record()
+    for event in (80, 66, 67, 68, 1, 40):
+        timeline.go_to(event)
+        writer = writer_of(timeline, symbol(machine, "word"))
+        inside = event == 68
+        assert writer.event == (67 if inside else (event - 1) // 2 * 2)
+        assert int.from_bytes(writer.after, "little") == 40 - (event - 1) // 2
+        assert writer.stack[0].function == ("take" if inside else "_start")
