@@ -24,6 +24,7 @@ _COMMANDS = {  # name, which is also that of the module: what it does, in one li
     "boot": "run a kernel",
     "inspect": "show what a kernel file holds",
     "trace": "record a kernel's allocations, show each call as a line",
+    "step": "go through a run call by call, forwards and backwards",
     "report": "show a trace in the browser",
     "export": "write a trace in the format of another tool",
     "diff": "show which callers allocate more in one trace than in another",
@@ -33,6 +34,7 @@ examples:
   kmemu boot                         boot the built-in demo kernel
   kmemu boot kernel.elf --ram 64M    boot a kernel of your own
   kmemu boot --layer heap=lockstep   check the kernel's heap against the model
+  kmemu step firmware:overflow       go through a run call by call, and back
   kmemu inspect kernel.elf           show what a kernel file holds
   kmemu report run.kmt               make a page for the browser from a trace
   kmemu export run.kmt --to csv      write a trace as a table
