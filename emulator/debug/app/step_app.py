@@ -89,6 +89,7 @@ class StepApp(PanesApp):
         self._start = start
         self._modules = modules
         self._places = Places(timeline.machine)
+        self._steps_waiting = 0  # pressed while the machine was on its way
 
     def on_mount(self) -> None:
         """Begin with the recording."""
@@ -111,10 +112,18 @@ class StepApp(PanesApp):
             move()
             return self._read()
 
-        self.work("on the way", job, self.show_view)
+        self.work("on the way", job, self._arrive)
+
+    def _arrive(self, view: View) -> None:
+        """Show where the timeline is now, and take the steps that were asked for meanwhile."""
+        self.show_view(view)
+        steps, self._steps_waiting = self._steps_waiting, 0
+        if steps:
+            self.action_step(steps)
 
     def stopped(self) -> None:
         """Show where the timeline is after a journey that was cancelled."""
+        self._steps_waiting = 0
         self.tell("stopped")
         self.work("reading", self._read, self.show_view)
 
@@ -138,9 +147,13 @@ class StepApp(PanesApp):
         self._travel(lambda: self.timeline.go_to(call.left or call.entered))
 
     def action_step(self, calls: int) -> None:
-        """Go to the next call, or the previous one."""
+        """Go so many calls on, or back if *calls* is negative."""
         if self.view is None:
             self.bell()
+        elif self.is_busy:
+            self._steps_waiting += calls
+        elif abs(calls) > 1:
+            self._go_to_call(min(max(self._number + calls, 1), len(self.timeline.calls)))
         elif self.view.at_end and calls < 0:
             self._go_to_call(len(self.timeline.calls))
         elif self._number + calls == 0 and self._number:

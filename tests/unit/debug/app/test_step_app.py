@@ -121,6 +121,20 @@ def test_behind_the_last_call_there_is_only_the_end() -> None:
     play(scene, start=24)
 
 
+def test_keys_that_are_pressed_on_the_way_are_not_lost() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        for _ in range(5):
+            app.action_step(1)
+        await stage.settle()
+        assert event(app) == 10
+        for _ in range(9):
+            app.action_step(-1)
+        await stage.settle()
+        assert event(app) == 2
+
+    play(scene)
+
+
 def test_an_entry_leads_to_its_return() -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
         await stage.press("e")
