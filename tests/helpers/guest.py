@@ -78,6 +78,42 @@ _COMMAND = (
 )
 
 
+#: Macros that say where a function begins and ends.
+FUNCTION = """
+        .macro  function name
+        .type   \\name, @function
+\\name:
+        .endm
+        .macro  ends name
+        .size   \\name, . - \\name
+        .endm
+"""
+#: A guest that calls `add` six times.
+ADDING = (
+    FUNCTION
+    + """
+        movl    $6, %ecx
+1:      pushl   %ecx
+        pushl   $40
+        pushl   $30
+        pushl   $20
+        pushl   %ecx
+        call    add
+returns:
+        addl    $16, %esp
+        popl    %ecx
+        loop    1b
+        put     eax
+        exit    0
+        function add
+        movl    4(%esp), %eax
+        addl    8(%esp), %eax
+        ret
+        ends    add
+"""
+)
+
+
 def assemble(source: str, *, stack: bool = True) -> KernelImage:
     """Make a kernel of assembly that begins at ``_start``.
 

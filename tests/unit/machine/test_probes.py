@@ -7,31 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.machine.cpu import ProbeAction, ProbeKind
-from tests.helpers.guest import machine_of, results_of, symbol
+from tests.helpers.guest import ADDING, machine_of, results_of, symbol
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
-
-ADDING = """
-        movl    $6, %ecx
-1:      pushl   %ecx
-        pushl   $40
-        pushl   $30
-        pushl   $20
-        pushl   %ecx
-        call    add
-returns:
-        addl    $16, %esp
-        popl    %ecx
-        loop    1b
-        put     eax
-        exit    0
-        .type   add, @function
-add:    movl    4(%esp), %eax
-        addl    8(%esp), %eax
-        ret
-        .size   add, . - add
-"""
 
 
 @pytest.fixture(params=["fast", "reference"])

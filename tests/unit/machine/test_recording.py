@@ -12,45 +12,12 @@ from emulator.hle.layers import Mode
 from emulator.machine.cpu import StepKind
 from emulator.machine.machine import Ending, Machine
 from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedCall, RecordedFunction, record
-from tests.helpers.guest import machine_of, symbol
+from tests.helpers.guest import ADDING, FUNCTION, machine_of, symbol
 from tests.helpers.recorded import WholeRecording
 from tests.unit.machine.test_interrupts import IDT, ON_TICK, TIMER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-FUNCTION = """
-        .macro  function name
-        .type   \\name, @function
-\\name:
-        .endm
-        .macro  ends name
-        .size   \\name, . - \\name
-        .endm
-"""
-ADDING = (
-    FUNCTION
-    + """
-        movl    $6, %ecx
-1:      pushl   %ecx
-        pushl   $40
-        pushl   $30
-        pushl   $20
-        pushl   %ecx
-        call    add
-returns:
-        addl    $16, %esp
-        popl    %ecx
-        loop    1b
-        put     eax
-        exit    0
-        function add
-        movl    4(%esp), %eax
-        addl    8(%esp), %eax
-        ret
-        ends    add
-"""
-)
 
 
 @pytest.fixture(params=["fast", "reference"])
