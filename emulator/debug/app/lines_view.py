@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style as RichStyle
-from rich.text import Text
 from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -14,6 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 if TYPE_CHECKING:
+    from rich.text import Text
     from textual import events
     from textual.binding import BindingType
 
@@ -56,7 +56,7 @@ class LinesView(ScrollView, can_focus=True):
 
     def __init__(self, title: str, pane: str) -> None:
         super().__init__(id=pane)
-        self.border_title = Text(title).markup
+        self.border_title = title
         self.cursor = 0
 
     # -- what a pane says of itself -------------------------------------------------------------------

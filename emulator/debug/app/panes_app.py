@@ -203,6 +203,24 @@ class PanesApp(App[None]):
             self._cancelling = True
             self.timeline.cancel()
 
+    def coming_back(self, question: Callable[[], _Result]) -> Callable[[], _Result]:
+        """Return a job that asks a question; if it is cancelled, the timeline goes back to where it was.
+
+        That can be cancelled, too: then the timeline stays where it is.
+        """
+        where = self.timeline.place
+
+        def job() -> _Result:
+            try:
+                return question()
+            except Cancelled:
+                self._cancelling = False
+                self.timeline.forget_cancel()
+                self.timeline.go_to_place(where)
+                raise
+
+        return job
+
     def _pulse(self) -> None:
         if self._job is None or monotonic() - self._job.since < _PATIENCE_S:
             return

@@ -232,7 +232,7 @@ class StepApp(PanesApp):
 
         def answer(text: str) -> None:
             address = read_address(text, self.timeline.machine.image)
-            self._travel(lambda: go_to_first_touch(self.timeline, address))
+            self._travel(self.coming_back(lambda: go_to_first_touch(self.timeline, address)))
 
         self._ask("First call that touched the address:", self._proposed(), answer)
 
@@ -241,11 +241,8 @@ class StepApp(PanesApp):
 
         def answer(text: str) -> None:
             address = read_address(text, self.timeline.machine.image)
-            self.work(
-                "looking for the writer",
-                lambda: last_writer(self.timeline, self._places, address),
-                self._show_writer,
-            )
+            question = self.coming_back(lambda: last_writer(self.timeline, self._places, address))
+            self.work("looking for the writer", question, self._show_writer)
 
         self._ask("Who wrote the word at:", self._proposed(), answer)
 

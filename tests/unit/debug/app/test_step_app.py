@@ -319,6 +319,7 @@ def test_names_of_the_kernel_are_no_markup() -> None:
         app.tell("[bold]x[/bold] [link=evil]")
         app.push_screen(Prompt("[red]question", "[/]"))
         await stage.pilot.pause()
+        assert [each.markup for each in app._notifications] == [False]  # noqa: SLF001 - see `told`
         app.push_screen(MessageScreen("[/] title [x]", "[red]text[/"))
         await stage.pilot.pause()
         assert "[red]text[/" in app.export_screenshot().replace("&#160;", " ")
@@ -371,5 +372,25 @@ def test_escape_stops_a_recording_that_does_not_end() -> None:
             assert 0 < app.timeline.event_count < 5_000_184
             await stage.press("n")
             assert event(app) == 2
+
+    asyncio.run(run())
+
+
+def test_escape_stops_a_question_and_comes_back() -> None:
+    async def run() -> None:
+        timeline = timeline_of("stress", command_line="calls=400000", record=False)
+        app = StepApp(timeline, timeline.record, start=1 << 31, style=Style(80, colour=True, unicode=True))
+        async with app.run_test(size=SMALL) as pilot:
+            stage = Stage(app, pilot)
+            await stage.settle()
+            last = timeline.event_count
+            assert event(app) == last
+            await pilot.press("w", *"memmap", "enter")
+            await pilot.pause(0.4)
+            assert app.is_busy
+            await pilot.press("escape")
+            await stage.settle()
+            assert "stopped" in told(app)
+            assert timeline.position == event(app) == last
 
     asyncio.run(run())
