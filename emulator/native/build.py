@@ -9,7 +9,17 @@ from cffi import FFI
 NATIVE = Path(__file__).parent
 SOURCES = (
     *("core.c", "counting.c", "interpose.c", "interrupts.c", "limits.c", "translation.c"),
-    *("mmu.c", "ram.c", "ports.c", "probes.c", "calls.c", "stacks.c", "writes.c", "steps.c"),
+    *(
+        "mmu.c",
+        "ram.c",
+        "ports.c",
+        "probes.c",
+        "calls.c",
+        "stacks.c",
+        "stack_numbers.c",
+        "writes.c",
+        "steps.c",
+    ),
 )
 CALLBACKS = """
 extern "Python" {

@@ -36,8 +36,8 @@ static bool room_for_open(struct progress *p)
 
 static void forget_open(struct progress *p, uint32_t index)
 {
-    p->open_count--;
-    memmove(p->open + index, p->open + index + 1, (p->open_count - index) * sizeof *p->open);
+    if (index < --p->open_count)
+        memmove(p->open + index, p->open + index + 1, (p->open_count - index) * sizeof *p->open);
 }
 
 static bool is_walked(const struct walked *walked, uint32_t slot)
@@ -111,16 +111,15 @@ void kc_call_entered(kc *m, uint32_t function, uint32_t esp)
     const kc_function *f = &m->functions[function];
     kc_calls *c = m->calls;
     uint32_t row = c->rows, words[1 + KC_ARGUMENTS];
-    struct walked walked;
 
     if (m->now.events >= UINT32_MAX - 1 || !room_for_open(&m->now)) {
         kc_end(m, KC_EVENT);
         return;
     }
-    kc_words(m, esp, words, 1 + (uint32_t)f->arguments);
-    kc_stack_at_entry(m, esp, &walked);
-    forget_abandoned(m, function, &walked);
-    const struct open_call *parent = find_parent(m, &walked);
+    kc_words(m, esp, words, 1 + KC_ARGUMENTS);
+    struct walked *walked = kc_stack_at_entry(m, esp, words[0]);
+    forget_abandoned(m, function, walked);
+    const struct open_call *parent = find_parent(m, walked);
     uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
     uint32_t call = ++m->now.calls;
 
@@ -129,10 +128,12 @@ void kc_call_entered(kc *m, uint32_t function, uint32_t esp)
     c->function[row] = (uint8_t)function;
     c->entered[row] = next_event(m, false);
     c->time_ns[row] = now_ns(m);
-    for (int i = 0; i < KC_ARGUMENTS; i++)
-        c->arguments[i][row] = i < f->arguments ? words[1 + i] : 0;
+    for (int i = 0; i < f->arguments; i++)
+        c->arguments[i][row] = words[1 + i];
+    for (int i = f->arguments; i < KC_ARGUMENTS; i++)
+        c->arguments[i][row] = 0;
     c->esp[row] = esp;
-    c->stack[row] = kc_stack_number(m, &walked, call);
+    c->stack[row] = kc_stack_number(m, walked, call);
     c->left[row] = c->result[row] = c->out[row] = 0;
     c->left_time_ns[row] = 0;
     c->returned[row] = 0;

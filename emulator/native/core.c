@@ -107,7 +107,7 @@ kc *kc_new(uint64_t memory_end, bool reference, void *handle)
     m->reference = reference;
     m->handle = handle;
     m->file = m->pagemap = -1;
-    if (U.uc_open(UC_ARCH_X86, UC_MODE_32, &m->uc) || kc_ram_init(m) || kc_mmu_init(m) || kc_ports_init(m)
+    if (U.uc_open(UC_ARCH_X86, UC_MODE_32, &m->uc) || kc_ram_init(m) || kc_mmu_init(m) || kc_ports_init(m) || kc_stacks_init(m)
         || U.uc_context_alloc(m->uc, &m->pristine) || U.uc_context_alloc(m->uc, &m->scratch)
         || U.uc_context_save(m->uc, m->pristine)
         || U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1) /* no "until" address: any EIP may run */

@@ -187,7 +187,7 @@ void kc_clock(kc *m, uint64_t now_ns, uint32_t instruction_ns);
  * From the first such request on, translated code is slower. */
 void kc_stop_at_event(kc *m, uint32_t event);
 
-/* -- call stacks: stacks.c ---------------------------------------------------------------------- */
+/* -- call stacks: stacks.c, stack_numbers.c ------------------------------------------------------ */
 
 enum { KC_FRAMES = 64, KC_CODE_RANGES = 16 };
 

@@ -141,6 +141,7 @@ struct kc {
     kc_rule *rules;
     uint32_t rule_count, code_ranges[KC_CODE_RANGES][2], code_range_count;
     struct { uint32_t pc; const kc_rule *rule; } rule_slots[RULE_SLOTS];
+    struct walk *walks;
     struct stack *stacks; /* [0] is not used */
     uint32_t stack_count, stack_capacity, *stack_slots, stack_slot_count;
     uint32_t *stack_words, stack_word_count, stack_word_capacity;
@@ -255,17 +256,22 @@ void kc_calls_free(kc *m);
 /* stacks.c */
 /* A walk up the stack: return addresses, innermost first, and where they lie. */
 struct walked {
-    uint32_t count, frames[KC_FRAMES], slots[KC_FRAMES];
-    bool sure; /* by rules only, to the end */
+    uint32_t count, number; /* of the stack; 0: it was not asked for yet */
+    bool sure;              /* by rules only, to the end */
+    uint32_t frames[KC_FRAMES], slots[KC_FRAMES];
 };
-/* From a function's entry. */
-void kc_stack_at_entry(kc *m, uint32_t esp, struct walked *out);
+int kc_stacks_init(kc *m);
+/* From a function's entry, where `caller` is on top of the stack. The result is valid until the next walk. */
+struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller);
 /* From any instruction: it is the first frame, its address + 1 as if it were a return address. */
-void kc_stack_at(kc *m, uint32_t eip, struct walked *out);
-/* The number of a stack; `call` is noted if it is a new one. 0: no memory. */
-uint32_t kc_stack_number(kc *m, const struct walked *walked, uint32_t call);
+struct walked *kc_stack_at(kc *m, uint32_t eip);
 void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip);
 void kc_stacks_free(kc *m);
+
+/* stack_numbers.c */
+/* The number of a stack; `call` is noted if it is a new one. 0: no memory. */
+uint32_t kc_stack_number(kc *m, struct walked *walked, uint32_t call);
+void kc_stack_numbers_free(kc *m);
 
 /* steps.c */
 void kc_steps_free(kc *m);

@@ -3,7 +3,8 @@
  * A frame is left by the rule that the kernel's call frame information has for its address (.eh_frame, .debug_frame), or
  * else by the frame pointer: the caller's EBP and the return address lie at EBP. Code without either ends the walk.
  *
- * Stacks are kept once each and then only numbered.
+ * A kernel calls its allocator from the same places again and again. So a walk is kept, with the words of the guest's
+ * stack that it depends on: as long as they are the same, so is the walk.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,52 @@
 
 enum { CFA_UNKNOWN, CFA_ESP, CFA_EBP };
 #define FRAME_SIZE_MAX (1u << 20)
-#define STACKS_MAX (1u << 24)
+#define WALKS 256
+#define SEEN 64 /* what a walk depends on; one that depends on more is not kept */
+
+/* Two words of the guest's stack, and which of their bits count. */
+struct seen {
+    uint64_t words, mask;
+    uint32_t at;
+};
+#define LOWER 0x00000000ffffffffu
+#define UPPER 0xffffffff00000000u
+
+/* A walk, where it began, and what it depends on. */
+struct walk {
+    uint32_t caller, esp, ebp, pushed_count, seen_count; /* seen_count above SEEN: not kept */
+    struct walked walked;                                /* count 0: none */
+    struct seen seen[SEEN];
+};
+
+static uint64_t two_words(kc *m, uint32_t at)
+{
+    uint32_t words[2];
+
+    kc_words(m, at, words, 2);
+    return (uint64_t)words[1] << 32 | words[0];
+}
+
+/* Read two words, of which the walk uses those in the mask. */
+static uint64_t see(kc *m, struct walk *walk, uint32_t at, uint64_t mask)
+{
+    uint64_t words = two_words(m, at);
+
+    if (walk->seen_count < SEEN)
+        walk->seen[walk->seen_count] = (struct seen){words, mask, at};
+    walk->seen_count += walk->seen_count <= SEEN;
+    return words;
+}
+
+static bool is_same(kc *m, const struct walk *walk)
+{
+    if (walk->seen_count > SEEN)
+        return false;
+    for (uint32_t i = 0; i < walk->seen_count; i++)
+        if ((two_words(m, walk->seen[i].at) ^ walk->seen[i].words) & walk->seen[i].mask)
+            return false;
+    return true;
+}
 
 static bool is_code(const kc *m, uint32_t address)
 {
@@ -52,32 +98,30 @@ static const kc_rule *rule_of(kc *m, uint32_t pc)
 _Static_assert(RULE_SLOTS == 1 << (32 - 20), "rule_of() takes the upper 12 bits");
 
 /* An interrupt came between the frames at [esp, cfa), in code that has no rules, as handlers in assembler have none. */
-static const struct pushed *find_interrupt(kc *m, uint32_t esp, uint32_t cfa)
+static const struct pushed *find_interrupt(kc *m, struct walk *walk, uint32_t esp, uint32_t cfa)
 {
     for (uint32_t i = m->pushed_count; i-- > 0 && i + PUSHED >= m->pushed_count;) {
         const struct pushed *pushed = &m->pushed[i % PUSHED];
-        uint32_t eip;
-        if (pushed->at < esp || pushed->at >= cfa)
-            continue;
-        kc_words(m, pushed->at, &eip, 1);
-        if (eip == pushed->eip)
+        if (pushed->at >= esp && pushed->at < cfa && (uint32_t)see(m, walk, pushed->at, LOWER) == pushed->eip)
             return pushed;
     }
     return NULL;
 }
 
 /* Go up from an instruction in a frame, with the registers there. */
-static void walk(kc *m, uint32_t pc, uint32_t esp, uint32_t ebp, struct walked *w)
+static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t ebp)
 {
+    struct walked *w = &walk->walked;
+
     while (w->count < KC_FRAMES && is_code(m, pc)) {
         const kc_rule *rule = rule_of(m, pc);
         uint32_t base = !rule || rule->cfa_register == CFA_EBP ? ebp : esp;
-        uint32_t cfa = base + (rule ? (uint32_t)rule->cfa_offset : 8), words[2];
+        uint32_t cfa = base + (rule ? (uint32_t)rule->cfa_offset : 8);
         int32_t ebp_offset = rule ? rule->ebp_offset : -8;
 
         w->sure &= rule != NULL;
         if (!rule && m->pushed_count) {
-            const struct pushed *interrupt = find_interrupt(m, esp, ebp - esp < FRAME_SIZE_MAX ? cfa : esp + FRAME_SIZE_MAX);
+            const struct pushed *interrupt = find_interrupt(m, walk, esp, ebp - esp < FRAME_SIZE_MAX ? cfa : esp + FRAME_SIZE_MAX);
             if (interrupt) {
                 w->slots[w->count] = interrupt->at;
                 w->frames[w->count++] = interrupt->eip + 1;
@@ -88,126 +132,57 @@ static void walk(kc *m, uint32_t pc, uint32_t esp, uint32_t ebp, struct walked *
         }
         if (cfa <= esp || cfa - esp > FRAME_SIZE_MAX)
             break;
-        kc_words(m, cfa - 8, words, 2);
+        uint64_t words = see(m, walk, cfa - 8, ebp_offset == -8 ? LOWER | UPPER : UPPER);
         if (ebp_offset == -8)
-            ebp = words[0];
+            ebp = (uint32_t)words;
         else if (ebp_offset)
-            kc_words(m, cfa + (uint32_t)ebp_offset, &ebp, 1);
-        if (!is_code(m, words[1])) {
+            ebp = (uint32_t)see(m, walk, cfa + (uint32_t)ebp_offset, LOWER);
+        if (!is_code(m, words >> 32))
             return;
-        }
         w->slots[w->count] = cfa - 4;
-        w->frames[w->count++] = words[1];
-        pc = words[1] - 1;
+        w->frames[w->count++] = words >> 32;
+        pc = (uint32_t)(words >> 32) - 1;
         esp = cfa;
     }
 }
 
-void kc_stack_at_entry(kc *m, uint32_t esp, struct walked *out)
+static void start(kc *m, struct walk *walk, uint32_t frame, uint32_t esp)
 {
-    out->count = 1;
-    out->sure = m->rule_count > 0;
-    out->slots[0] = esp;
-    kc_words(m, esp, &out->frames[0], 1);
-    walk(m, out->frames[0] - 1, esp + 4, kc_ebp(m), out);
+    walk->seen_count = 0;
+    walk->walked.number = 0;
+    walk->walked.sure = m->rule_count > 0;
+    walk->walked.count = 1;
+    walk->walked.frames[0] = frame;
+    walk->walked.slots[0] = esp;
 }
 
-void kc_stack_at(kc *m, uint32_t eip, struct walked *out)
+struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller)
 {
+    struct walk *walk = &m->walks[(esp ^ caller) * 2654435761u >> 24];
+    uint32_t ebp = kc_ebp(m);
+
+    if (!walk->walked.count || walk->caller != caller || walk->esp != esp || walk->ebp != ebp ||
+        walk->pushed_count != m->pushed_count || !is_same(m, walk)) {
+        walk->caller = caller;
+        walk->esp = esp;
+        walk->ebp = ebp;
+        walk->pushed_count = m->pushed_count;
+        start(m, walk, caller, esp);
+        go_up(m, walk, caller - 1, esp + 4, ebp);
+    }
+    return &walk->walked;
+}
+
+_Static_assert(WALKS == 1 << (32 - 24), "kc_stack_at_entry() takes the upper 8 bits");
+
+struct walked *kc_stack_at(kc *m, uint32_t eip)
+{
+    struct walk *walk = &m->walks[WALKS]; /* never found again */
     uint32_t esp = kc_esp(m);
 
-    out->count = 1;
-    out->sure = m->rule_count > 0;
-    out->slots[0] = esp;
-    out->frames[0] = eip + 1;
-    walk(m, eip, esp, kc_ebp(m), out);
-}
-
-/* -- numbers -------------------------------------------------------------------------------------- */
-
-static uint32_t hash_of(const uint32_t *words, uint32_t count)
-{
-    uint32_t hash = 2166136261u;
-    for (uint32_t i = 0; i < count; i++)
-        hash = (hash ^ words[i]) * 16777619u;
-    return hash ^ hash >> 15;
-}
-
-static void *grown(void *list, uint32_t *capacity, uint32_t needed, size_t size)
-{
-    uint32_t larger = *capacity ? *capacity : 256;
-
-    if (needed <= *capacity)
-        return list;
-    while (larger < needed)
-        larger *= 2;
-    list = realloc(list, larger * size);
-    if (list)
-        *capacity = larger;
-    return list;
-}
-
-/* Twice as many slots as stacks, and empty slots are 0. */
-static bool room_for_slots(kc *m)
-{
-    if (m->stack_slot_count > 2 * (m->stack_count + 1))
-        return true;
-    uint32_t count = m->stack_slot_count ? 2 * m->stack_slot_count : 1024, *slots = calloc(count, sizeof *slots);
-    if (!slots)
-        return false;
-    for (uint32_t number = 1; number <= m->stack_count; number++) {
-        uint32_t at = m->stacks[number].hash & (count - 1);
-        while (slots[at])
-            at = (at + 1) & (count - 1);
-        slots[at] = number;
-    }
-    free(m->stack_slots);
-    m->stack_slots = slots;
-    m->stack_slot_count = count;
-    return true;
-}
-
-static uint32_t new_stack(kc *m, const struct walked *w, uint32_t hash, uint32_t call)
-{
-    if (m->stack_count + 1 >= STACKS_MAX)
-        return 0;
-    void *stacks = grown(m->stacks, &m->stack_capacity, m->stack_count + 2, sizeof *m->stacks);
-    if (!stacks)
-        return 0;
-    m->stacks = stacks;
-    void *words = grown(m->stack_words, &m->stack_word_capacity, m->stack_word_count + w->count, sizeof *m->stack_words);
-    if (!words)
-        return 0;
-    m->stack_words = words;
-    memcpy(m->stack_words + m->stack_word_count, w->frames, w->count * sizeof *w->frames);
-    m->stacks[++m->stack_count] = (struct stack){hash, m->stack_word_count, call, (uint16_t)w->count};
-    m->stack_word_count += w->count;
-    return m->stack_count;
-}
-
-uint32_t kc_stack_number(kc *m, const struct walked *w, uint32_t call)
-{
-    uint32_t hash = hash_of(w->frames, w->count);
-
-    if (!room_for_slots(m))
-        return 0;
-    uint32_t at = hash & (m->stack_slot_count - 1);
-    for (; m->stack_slots[at]; at = (at + 1) & (m->stack_slot_count - 1)) {
-        const struct stack *known = &m->stacks[m->stack_slots[at]];
-        if (known->hash == hash && known->count == w->count &&
-            memcmp(m->stack_words + known->first, w->frames, w->count * sizeof *w->frames) == 0)
-            return m->stack_slots[at];
-    }
-    return m->stack_slots[at] = new_stack(m, w, hash, call);
-}
-
-uint32_t kc_stack_count(kc *m) { return m->stack_count; }
-
-const uint32_t *kc_stack(kc *m, uint32_t stack, uint32_t *count, uint32_t *call)
-{
-    *count = m->stacks[stack].count;
-    *call = m->stacks[stack].call;
-    return m->stack_words + m->stacks[stack].first;
+    start(m, walk, eip + 1, esp);
+    go_up(m, walk, eip, esp, kc_ebp(m));
+    return &walk->walked;
 }
 
 /* -- for Python, and for interrupts.c ------------------------------------------------------------- */
@@ -226,7 +201,15 @@ int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *range
     memcpy(m->code_ranges, ranges, range_count * sizeof m->code_ranges[0]);
     m->code_range_count = range_count;
     memset(m->rule_slots, 0, sizeof m->rule_slots);
+    for (uint32_t i = 0; i < WALKS; i++)
+        m->walks[i].walked.count = 0;
     return 0;
+}
+
+int kc_stacks_init(kc *m)
+{
+    m->walks = calloc(WALKS + 1, sizeof *m->walks);
+    return m->walks ? 0 : -1;
 }
 
 void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip)
@@ -236,8 +219,7 @@ void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip)
 
 void kc_stacks_free(kc *m)
 {
+    free(m->walks);
     free(m->rules);
-    free(m->stacks);
-    free(m->stack_slots);
-    free(m->stack_words);
+    kc_stack_numbers_free(m);
 }

@@ -25,18 +25,16 @@ static void on_write(uc_engine *uc, uc_mem_type type, uint64_t address, int size
 {
     kc *m = data;
     uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
-    struct walked walked;
     (void)uc, (void)type;
 
     if (address + (uint64_t)size <= m->word_at || address >= m->word_at + m->word_size)
         return;
-    kc_stack_at(m, eip, &walked);
     m->last_write = (kc_write){
         .eip = eip,
         .event = m->now.events,
         .before = watched_bytes(m),
         .after = bytes_after(m, (uint32_t)address, (uint32_t)size, (uint64_t)value),
-        .stack = kc_stack_number(m, &walked, 0),
+        .stack = kc_stack_number(m, kc_stack_at(m, eip), 0),
         .count = m->last_write.count + 1,
     };
 }
