@@ -53,7 +53,7 @@ def recording_of(name: str, kernel: str, calls: tuple[str, ...], runs: int) -> R
     ratio = recorded_s / plain_s
     return Row(
         name=name,
-        what=f"{kernel} with {counts[0] / 1e6:.1f} M allocator events recorded",
+        what=f"{kernel} with {counts[0] / 1e6:.1f} M allocator events recorded, with call stacks",
         measured=f"{recorded_s:.2f} s",
         peer=f"not recorded {plain_s:.2f} s",
         ratio=ratio,

@@ -6,6 +6,7 @@ so that a single disturbed run does not count.
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import subprocess
@@ -16,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 QEMU = "qemu-system-i386"
 
 
-class QemuMissingError(Exception):
-    """QEMU is not installed."""
+class PeerMissingError(Exception):
+    """What we are compared with is not installed."""
 
 
 class Target(NamedTuple):
@@ -107,22 +108,80 @@ def process_seconds(command: Sequence[str], exit_code: int) -> float:
     return elapsed
 
 
-def kmemu_command(kernel: str, command_line: str = "") -> list[str]:
-    """Return the command that boots a built-in kernel here."""
+class Used(NamedTuple):
+    """What a whole process took: seconds, and bytes of memory at its peak."""
+
+    seconds: float
+    memory: int
+
+
+def process_use(command: Sequence[str]) -> Used:
+    """Run a whole process, which must succeed; its output goes nowhere.
+
+    The memory of this process is a lower limit of what is returned: Linux counts what a process was before `exec`, too.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    elapsed = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+    return Used(elapsed, usage.ru_maxrss * 1024)
+
+
+def output_of(command: Sequence[str], variables: Mapping[str, str] | None = None) -> str:
+    """Run a command with some environment variables more; return what it prints.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+        env=os.environ | (variables or {}),
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def kmemu(*words: str) -> list[str]:
+    """Return the command that runs this program here."""
     script = Path(sys.executable).with_name("kmemu")
     program = [str(script)] if script.exists() else [sys.executable, "-m", "emulator.cli.main"]
-    return [*program, "boot", f"firmware:{kernel}", *(["--cmdline", command_line] if command_line else [])]
+    return [*program, *words]
 
 
-def qemu_command(kernel: Path, command_line: str = "") -> list[str]:
+def kmemu_command(kernel: str, command_line: str = "") -> list[str]:
+    """Return the command that boots a built-in kernel here."""
+    return kmemu("boot", f"firmware:{kernel}", *(["--cmdline", command_line] if command_line else []))
+
+
+def need_tool(name: str, package: str) -> None:
+    """Make sure that a program is installed.
+
+    Raises:
+        PeerMissingError: It is not.
+    """
+    if shutil.which(name) is None:
+        raise PeerMissingError(f"{name} is not installed: apt-get install {package}")
+
+
+def qemu_command(kernel: Path, command_line: str = "", serial: str = "stdio") -> list[str]:
     """Return the command that boots the same file in QEMU.
 
     Raises:
-        QemuMissingError: There is no QEMU.
+        PeerMissingError: There is no QEMU.
     """
-    if shutil.which(QEMU) is None:
-        raise QemuMissingError(f"{QEMU} is not installed: apt-get install qemu-system-x86")
-    machine = ["-display", "none", "-serial", "stdio", "-no-reboot", "-accel", "tcg", "-m", "16"]
+    need_tool(QEMU, "qemu-system-x86")
+    machine = ["-display", "none", "-serial", serial, "-no-reboot", "-accel", "tcg", "-m", "16"]
     device = ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
     return [
         QEMU,

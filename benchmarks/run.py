@@ -2,7 +2,7 @@
 
 Usage: run.py [--only NAME]... [--json]
 
-Exit code: 0 all targets reached, 1 a target missed, 2 QEMU is missing.
+Exit code: 0 all targets reached, 1 a target missed, 2 QEMU, gdb or another peer is missing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,19 @@ from dataclasses import asdict
 import against_qemu
 import btron
 import in_process
-from measure import Benchmark, QemuMissingError, Row, progress
+import traces
+import tracing
+from measure import Benchmark, PeerMissingError, Row, progress
 
 BENCHMARKS = (
     Benchmark("process", against_qemu.whole_process),
     Benchmark("emulation", against_qemu.emulation_time),
     Benchmark("recording", in_process.recording),
+    Benchmark("trace-file", tracing.trace_file),
+    Benchmark("trace-vs-gdb", tracing.trace_vs_gdb),
+    Benchmark("trace-vs-unicorn", tracing.trace_vs_unicorn),
+    Benchmark("trace-open", traces.trace_open),
+    Benchmark("report", traces.report),
     Benchmark("counting", in_process.counting),
     Benchmark("reset", in_process.snapshot_reset),
     Benchmark("pairs", in_process.direct_pairs),
@@ -67,7 +74,7 @@ def main() -> int:
     chosen = [each for each in BENCHMARKS if not arguments.only or each.name in arguments.only]
     try:
         rows = measure_all(chosen)
-    except QemuMissingError as error:
+    except PeerMissingError as error:
         print(error, file=sys.stderr)
         return 2
     print(
