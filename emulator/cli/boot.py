@@ -35,6 +35,8 @@ examples:
   kmemu boot kernel.elf --json >run.json
 """
 
+_DEFECTS_HEADING = "With a defect each; NAME_ok is the same without it:"
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command line may hold."""
@@ -86,10 +88,12 @@ def run(options: Namespace) -> Status:
 
 
 def _list_kernels(output: Output) -> Status:
-    from emulator.loader.builtin import KERNELS, PREFIX  # only here
+    from emulator.loader.builtin import DEFECTS, KERNELS, PREFIX  # only here
 
-    width = max(map(len, KERNELS))
+    width = max(map(len, [*KERNELS, *DEFECTS]))
     output.lines(f"{PREFIX}{name:{width}}  {line}" for name, line in KERNELS.items())
+    output.lines(["", _DEFECTS_HEADING])
+    output.lines(f"{PREFIX}{name:{width}}  {line}" for name, line in DEFECTS.items())
     return Status.GOOD
 
 

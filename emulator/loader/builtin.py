@@ -20,13 +20,43 @@ KERNELS = {
     "double_free": "frees a block twice; the heap notices",
     "use_after_free": "writes to a freed block, over the link of the free list",
     "overflow": "writes past the end of a block, over the next header",
+    "fragile": "a small server that handles only some failed allocations; for fault injection",
     "stress": "a long random run of all calls with a fixed seed, for benchmarks",
     "btron_demo": "BTRON/386: every call and every error of pages, bytes and memory pools, as a table",
     "btron_pools_wait": "BTRON/386: tasks that wait for pools, time out, are released, lose their pool",
     "btron_stress": "BTRON/386: a long random run of pages, bytes and pools with a fixed seed",
 }
 
+#: The same for kernels that do one thing wrong each, for `kmemu check`. NAME_ok is NAME without its defect.
+DEFECTS = {
+    "bad_double_free": "frees a block that is free",
+    "bad_wild_free": "frees what never was a block",
+    "bad_inner_free": "frees a pointer into a block",
+    "bad_overlap": "an arena whose blocks overlap (firmware/scenarios/arena.toml)",
+    "bad_align": "an arena whose blocks are misaligned (the same)",
+    "bad_place": "an arena that returns an address outside RAM (the same)",
+    "bad_pool": "puts a box into another pool (the same)",
+    "bad_overflow": "writes a byte past the end of a block",
+    "bad_late_write": "writes to a freed block",
+    "bad_bitmap": "writes to the bitmap of frames",
+    "bad_reserved": "hands out a reserved frame",
+    "bad_leak": "forgets blocks",
+    "bad_lock": "ends with a lock held",
+    "bad_lock_twice": "takes a lock twice; never ends",
+    "bad_fit": "a heap that differs from its model",
+    "bad_divide": "divides by 0 and has no handlers; the CPU shuts down",
+    "bad_exit": "exits with value 3",
+    "btron_bad_size": "BTRON/386: frees bytes with too small a size",
+    "btron_bad_round": "BTRON/386: frees bytes with a wrong size that rounds to the right one",
+    "btron_bad_refcount": "BTRON/386: writes to the count of a page's owners",
+    "btron_bad_null": "BTRON/386: writes through a null pointer; the handler exits with value 2",
+    "btron_bad_stack": "BTRON/386: loses a task's stack pointer; the CPU shuts down",
+}
+TWINS = tuple(f"{name}_ok" for name in DEFECTS)
+
 _DIRECTORY = Path(__file__).parent.parent / "_firmware"
+_NAMES = (*KERNELS, *DEFECTS, *TWINS)
+_NEAREST = 5
 
 
 def resolve(argument: str) -> Path:
@@ -42,7 +72,7 @@ def resolve(argument: str) -> Path:
     if not argument.startswith(PREFIX):
         return Path(argument)
     name = argument.removeprefix(PREFIX)
-    if name not in KERNELS:
+    if name not in _NAMES:
         raise UnknownKernel(name, _nearest_first(name))
     path = _DIRECTORY / f"{name}.elf"
     if not path.is_file():
@@ -53,5 +83,5 @@ def resolve(argument: str) -> Path:
 def _nearest_first(name: str) -> list[str]:
     import difflib
 
-    nearest = difflib.get_close_matches(name, KERNELS, n=len(KERNELS))
+    nearest = difflib.get_close_matches(name, _NAMES, n=_NEAREST)
     return [*nearest, *(known for known in KERNELS if known not in nearest)]

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 MOST_PARAMETERS: Final = 6
 MOST_FUNCTIONS: Final = 127  # a trace numbers them in a signed byte
 _LONGEST_NAME: Final = 255
+_UNKNOWN_ERROR: Final = 0xFFFF_FFFF  # -1: whoever looks for an error, finds one
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]*")  # compilers write clones as "name.part.0"
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -80,7 +81,8 @@ class TracedFunction:
             ``pool``. Any other is only shown.
         result: What EAX is at its return.
         failure: EAX, unsigned, that says "no block" where a block's place is the result; None: never fails. A
-            function whose result is ERROR fails with any EAX but 0 and has None here.
+            function whose result is ERROR fails with any EAX but 0; here is what it answers when there is no memory,
+            None: not known.
 
     Raises:
         ValueError: The parts do not fit together.
@@ -97,8 +99,10 @@ class TracedFunction:
         _check_names(self)
         _check_meaning(self)
         if self.failure is not None:
-            if self.role not in _TAKING or self.result not in _PLACES:
-                raise ValueError(f"{self.name}: only the place of a new block has a failure value")
+            if self.role not in _TAKING or self.result not in (*_PLACES, Result.ERROR):
+                raise ValueError(f"{self.name}: only a function that takes a block has a failure value")
+            if self.result is Result.ERROR and self.failure == 0:
+                raise ValueError(f"{self.name}: the failure value of an error is not 0, that is success")
             if not 0 <= self.failure < 1 << 32:
                 raise ValueError(f"{self.name}: the failure value {self.failure} is no unsigned 32-bit word")
 
@@ -106,6 +110,15 @@ class TracedFunction:
     def out(self) -> int | None:
         """Position of the parameter ``out``, if there is one."""
         return self.parameters.index("out") if "out" in self.parameters else None
+
+    @property
+    def refusal(self) -> int | None:
+        """EAX, unsigned, with which it says that there is no memory; None: it takes none, or has no way to say so."""
+        if self.role not in _TAKING:
+            return None
+        if self.result is Result.ERROR and self.failure is None:
+            return _UNKNOWN_ERROR
+        return self.failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ class Area(NamedTuple):
 
     Attributes:
         name: Its name.
-        failure: The result that means "no block", unsigned; None: 0 for an address, 0xffffffff for a frame.
+        failure: The result that means "no block", unsigned; None: 0 for an address, 0xffffffff for a frame, not known
+            for an error.
     """
 
     name: str
@@ -44,9 +45,9 @@ def parse_signature(text: str, role: Role, area: Area) -> TracedFunction:
         )
     parameters = tuple(each.strip() for each in match[2].split(",")) if match[2].strip() else ()
     result = _default_result(role, parameters) if match[3] is None else _result(match[3])
-    failure = _FAILURES.get(result) if role in (Role.ALLOC, Role.REALLOC) else None
-    if failure is not None and area.failure is not None:
-        failure = area.failure
+    failure = None
+    if role in (Role.ALLOC, Role.REALLOC) and result is not Result.NONE:
+        failure = _FAILURES.get(result) if area.failure is None else area.failure
     return TracedFunction(match[1], area.name, role, parameters, result, failure)
 
 

@@ -186,7 +186,7 @@ class CallColumns:
 
 
 class LastWrite(NamedTuple):
-    """The last write to a watched word; see `kc_write` in core.h.
+    """A write to a watched word, the last as a rule; see `kc_write` in core.h.
 
     Attributes:
         eip: The instruction.
@@ -194,6 +194,7 @@ class LastWrite(NamedTuple):
         before: The watched bytes, as a little-endian number.
         after: The same behind the write.
         stack: Return addresses, innermost first, behind the instruction's own address + 1.
+        writes: How many there were by then, itself among them.
     """
 
     eip: int
@@ -201,6 +202,7 @@ class LastWrite(NamedTuple):
     before: int
     after: int
     stack: tuple[int, ...]
+    writes: int
 
 
 class StepKind(IntEnum):
@@ -243,6 +245,9 @@ class CpuClient(Protocol):
 
     def on_calls(self) -> None:
         """The rows for recorded calls are full and wait to be taken."""
+
+    def on_entered(self) -> None:
+        """A recorded function is entered, and it is the turn of `Cpu.tell_every`."""
 
 
 _REGISTER_WORDS = struct.Struct(f"<{len(Registers._fields)}I")  # kc_registers has the same order
@@ -494,12 +499,12 @@ class Cpu:
         """Watch the instruction at *address* (linear); call `flush_code` when code has run before."""
         self._check(lib.kc_probe_add(self._core, address, number, kind, actions))
 
-    def record_calls(self, functions: Sequence[tuple[int, int, int, int]]) -> None:
+    def record_calls(self, functions: Sequence[tuple[int, int, int, int, bool]]) -> None:
         """Record calls of functions, by the numbers of their probes, from now on; an empty list ends it.
 
         Args:
-            functions: Of each where its code begins and ends, how many words of arguments it has, and which of them
-                points to a result, or -1.
+            functions: Of each where its code begins and ends, how many words of arguments it has, which of them
+                points to a result, or -1, and whether its calls are allocations.
         """
         table = ffi.new("kc_function[]", functions)
         if lib.kc_record(self._core, table, len(functions)):
@@ -531,6 +536,15 @@ class Cpu:
         count: int = lib.kc_events(self._core)
         return count
 
+    def tell_every(self, calls: int) -> None:
+        """Call `CpuClient.on_entered` at the entry of each *calls*-th call from now on; 0: never."""
+        lib.kc_tell_every(self._core, calls)
+
+    def open_calls(self) -> int:
+        """Calls of recorded functions that have not returned; those of tasks that wait are among them."""
+        count: int = lib.kc_open_calls(self._core)
+        return count
+
     def set_clock(self, now_ns: int, instruction_ns: int) -> None:
         """Say what events get as their time in the next run."""
         lib.kc_clock(self._core, now_ns, instruction_ns)
@@ -538,6 +552,33 @@ class Cpu:
     def stop_at_event(self, event: int) -> None:
         """Runs end with `Reason.EVENT` where this event happens, in front of the instruction; 0 for never."""
         lib.kc_stop_at_event(self._core, event)
+
+    def allocation_count(self) -> int:
+        """Allocations so far, without those that are passed."""
+        count: int = lib.kc_allocations(self._core)
+        return count
+
+    def stop_at_allocation(self, n: int) -> None:
+        """Runs end with `Reason.EVENT` at the n-th allocation from now, in front of the instruction; 0 for never."""
+        lib.kc_stop_at_allocation(self._core, n)
+
+    def pass_stack(self, stack: int, yes: bool) -> None:  # noqa: FBT001 - a switch
+        """Whether allocations with this call stack, a number from 1, are passed from now on, without a number."""
+        lib.kc_pass_stack(self._core, stack, yes)
+
+    def at_allocation(self) -> int:
+        """Number of the allocation at whose first instruction the last run has ended; 0: it ended elsewhere."""
+        number: int = lib.kc_at_allocation(self._core)
+        return number
+
+    def return_from(self, eax: int) -> None:
+        """Leave the function at whose entry the last run has ended, as if it had done nothing but return *eax*.
+
+        Raises:
+            ValueError: The last run ended elsewhere.
+        """
+        if lib.kc_return(self._core, eax):
+            raise ValueError("the machine does not stand at the entry of a recorded function")
 
     def set_unwind_rules(self, rules: bytes, code: Sequence[tuple[int, int]]) -> None:
         """Say how call stacks are walked.
@@ -562,6 +603,11 @@ class Cpu:
         words = lib.kc_stack(self._core, number, count, call)
         return call[0], tuple(ffi.unpack(words, count[0]))
 
+    def stack_of(self, eip: int) -> tuple[int, ...]:
+        """Return addresses from an instruction outwards, between runs; the first is its own address + 1."""
+        number = lib.kc_stack_of(self._core, eip)
+        return self.stack(number)[1] if number else ()
+
     def watch_word(self, physical: int, size: int) -> None:
         """Keep the last write to *size* bytes, 1 to 4; 0 ends it. Runs are slower meanwhile."""
         self._check(lib.kc_watch_word(self._core, physical, size))
@@ -570,10 +616,20 @@ class Cpu:
         """The last write to the watched word since `watch_word`."""
         write = ffi.new("kc_write *")
         lib.kc_last_write(self._core, write)
+        return self._write(write)
+
+    def changes(self) -> tuple[LastWrite, LastWrite] | None:
+        """The first and the last write since `watch_word` that left the watched word other than it was."""
+        first, last = ffi.new("kc_write *"), ffi.new("kc_write *")
+        lib.kc_changes(self._core, first, last)
+        changes = self._write(first), self._write(last)
+        return None if changes[0] is None or changes[1] is None else (changes[0], changes[1])
+
+    def _write(self, write: Any) -> LastWrite | None:
         if not write.count:
             return None
         stack = self.stack(write.stack)[1] if write.stack else ()
-        return LastWrite(write.eip, write.event, write.before, write.after, stack)
+        return LastWrite(write.eip, write.event, write.before, write.after, stack, write.count)
 
     def keep_steps(self, limit: int) -> None:
         """Keep each instruction and access of the runs from now on, at most *limit*; 0 ends it. Runs are slow meanwhile."""
@@ -647,3 +703,9 @@ def kc_on_probe(handle: object, number: int, kind: int, esp: int, eax: int) -> i
 def kc_on_calls(handle: object) -> None:
     """See `CpuClient.on_calls`."""
     ffi.from_handle(handle).client.on_calls()
+
+
+@_void
+def kc_on_entered(handle: object) -> None:
+    """See `CpuClient.on_entered`."""
+    ffi.from_handle(handle).client.on_entered()

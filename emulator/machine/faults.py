@@ -6,12 +6,15 @@ give the exact address. This is the path of errors, so capstone is imported here
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnmappedAccess
 from emulator.machine.cpu import Access, Reason
 
 if TYPE_CHECKING:
+    from capstone import Cs
+
     from emulator.machine.cpu import Registers, Stop
 
 PAGE_FAULT = 14
@@ -89,9 +92,15 @@ def instructions_before(code: bytes, start: int, end: int) -> int:
         start: Address of the first instruction.
         end: Address of the instruction that is not counted any more.
     """
+    return sum(1 for _ in _disassembler().disasm_lite(code[: end - start], start))
+
+
+@cache
+def _disassembler() -> Cs:
+    """Return the one for lengths; a run that is stopped at many events asks often."""
     from capstone import CS_ARCH_X86, CS_MODE_32, Cs
 
-    return sum(1 for _ in Cs(CS_ARCH_X86, CS_MODE_32).disasm_lite(code[: end - start], start))
+    return Cs(CS_ARCH_X86, CS_MODE_32)
 
 
 def guest_stopped(stop: Stop, location: str, address: int) -> GuestStopped:

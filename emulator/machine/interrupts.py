@@ -6,7 +6,7 @@ the next event. The clock starts when the guest sets a timer, or with a budget o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.devices.pic import Pic
 from emulator.devices.pit import Pit
@@ -21,6 +21,20 @@ PAGE_FAULT, GENERAL_PROTECTION, DOUBLE_FAULT = 14, 13, 8
 _WITH_ERROR_CODE = frozenset({8, 10, 11, 12, 13, 14, 17})
 
 
+class Fault(NamedTuple):
+    """An exception that the guest's own handler was entered for.
+
+    Attributes:
+        vector: 0 to 31.
+        eip: The instruction that failed.
+        frame: Where EIP lies in what the CPU pushed; linear.
+    """
+
+    vector: int
+    eip: int
+    frame: int
+
+
 class Interrupts:
     """The controllers, the timer and the clock of one machine.
 
@@ -31,11 +45,13 @@ class Interrupts:
         pic: Both interrupt controllers.
         pit: The interval timer.
         instruction_ns: Virtual time that an instruction takes, 1 or more. A slow CPU gets its ticks after few instructions.
+        last_fault: The newest exception that was no `int n`.
     """
 
     def __init__(self, cpu: Cpu) -> None:
         self._cpu = cpu
         self.instruction_ns = INSTRUCTION_NS
+        self.last_fault: Fault | None = None
         self._past_ns = 0  # virtual time at the start of the present run of the CPU
         self.pic = Pic(self._update)
         self.pit = Pit(self.now_ns, self._timer_moved)
@@ -88,6 +104,9 @@ class Interrupts:
         kind = DeliveryKind.SOFTWARE if software else DeliveryKind.FAULT
         delivery = self._cpu.deliver(vector, kind, None if software else error_code)
         if delivery is Delivery.ENTERED:
+            if not software:
+                frame = self._cpu.registers().esp + (0 if error_code is None else 4)
+                self.last_fault = Fault(vector, stop.eip, frame)
             return True
         if delivery is Delivery.NO_RIGHT:
             return (
@@ -95,13 +114,13 @@ class Interrupts:
             )
         return self._cpu.deliver(DOUBLE_FAULT, DeliveryKind.FAULT, 0) is Delivery.ENTERED
 
-    def save(self) -> int:
-        """The clock; controllers and timer are saved as devices."""
-        return self._past_ns
+    def save(self) -> tuple[int, Fault | None]:
+        """The clock and the last fault; controllers and timer are saved as devices."""
+        return self._past_ns, self.last_fault
 
-    def restore(self, past_ns: int) -> None:
-        """Go back to a time that `save` returned."""
-        self._past_ns = past_ns
+    def restore(self, state: tuple[int, Fault | None]) -> None:
+        """Go back to a state that `save` returned."""
+        self._past_ns, self.last_fault = state
 
     def _catch_up(self) -> None:
         if self.pit.take_ticks(self._past_ns):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.loader.multiboot_info import Module
     from emulator.machine.cpu import Stop
+    from emulator.machine.interrupts import Fault
+    from emulator.machine.refusals import Refusals
 
 _VGA_START, _ROM_START = 0xA0000, 0xC0000
 _SCREEN, _SCREEN_SIZE = 0xB8000, 80 * 25 * 2
@@ -42,13 +44,16 @@ _GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  #
 _RETURN_TO = 0x9FD00  # holds `hlt`: where functions called from Python return to
 _FIRST_STACK = 0x9000  # Multiboot leaves ESP undefined; some kernels count on one
 _KERNEL_BASES = (0, 0x80000000, 0xC0000000)
-_CALLS_END = frozenset(base | _RETURN_TO for base in _KERNEL_BASES)
+CALLS_END = frozenset(base | _RETURN_TO for base in _KERNEL_BASES)
+"""Return addresses of functions that `Machine.call` calls."""
+
 _HLT = b"\xf4"
 _INT_N = 0xCD
 _INT_1_BYTE = {0xCC: 3, 0xCE: 4}  # int3, into
 _IF = 0x200
 _EFLAGS = 0x2  # bit 1 is always set; interrupts are off
 _WORD = 0xFFFFFFFF
+_HANDLER_STACK = 1 << 16  # bytes; more than any handler of an exception is likely to need
 
 EVENTS_MAX = 0xFFFFFFFF
 
@@ -69,6 +74,7 @@ class Ending(Enum):
     EXIT = "exit"  # through the debug exit device
     HALTED = "halted"  # hlt with nothing left that could wake the CPU
     EVENT = "event"  # at the event that `run` was asked to stop at
+    ASKED = "asked"  # by `Machine.stop`
 
 
 class Outcome(NamedTuple):
@@ -154,6 +160,7 @@ class Machine:
         memory: Physical memory.
         output: What the guest wrote so far, by console; of each the first `OUTPUT_KEPT` bytes.
         on_calls_full: Takes the rows of recorded calls; set by `emulator.machine.recording`.
+        refusals: Decides which allocations fail; None: none does.
 
     Raises:
         BadImage: The kernel does not fit into *ram*.
@@ -186,8 +193,11 @@ class Machine:
         self._exit_code: int | None = None
         self._probes: list[Callable[[int, int, int], int]] = []
         self.on_calls_full: Callable[[], None] = _do_nothing
+        self.refusals: Refusals | None = None
+        self._each_call: Callable[[], None] = _do_nothing
         self._pause: Callable[[], None] = _do_nothing
         self._pause_left: int | None = None  # instructions
+        self._stop_asked = False
         self._map()
         self._load(command_line, modules)
         self._bus = PortBus(self.cpu, self._devices())
@@ -241,6 +251,7 @@ class Machine:
         max_instructions: int | None = None,
         timeout_s: float | None = None,
         stop_at_event: int | None = None,
+        stop_at_allocation: int | None = None,
     ) -> Outcome:
         """Run until the guest exits or halts for good.
 
@@ -249,6 +260,8 @@ class Machine:
             timeout_s: Budget in seconds of the host.
             stop_at_event: Number of an event of the recording (`emulator.machine.recording`). When a function's entry is
                 reached, the machine stands at its first instruction; after a return, behind the call.
+            stop_at_allocation: 1 for the next call of a recorded function that `takes`, 2 for the one after it, and so
+                on. The machine then stands at the function's first instruction.
 
         Raises:
             BudgetUsedUp: A budget is used up. The machine can go on with another call.
@@ -256,10 +269,15 @@ class Machine:
             KeyboardInterrupt: Ctrl-C.
         """
         self._exit_code = None
+        self._stop_asked = False
         executed = 0
         self.cpu.stop_at_event(stop_at_event or 0)
+        last = self.cpu.allocation_count() + stop_at_allocation if stop_at_allocation else 0
         with self.cpu.time_limit(timeout_s):
             while True:
+                if self._refuse() and self.cpu.event_count() == stop_at_event:
+                    return Outcome(Ending.EVENT, None, self.cpu.registers().eip, executed)
+                self._stop_at_allocation(last)
                 left = None if max_instructions is None else max_instructions - executed
                 self.cpu.set_clock(self.interrupts.now_ns(), self.interrupts.instruction_ns)
                 stop = self._count_exactly(self.cpu.run(left, self._slice()))
@@ -269,8 +287,39 @@ class Machine:
                 outcome = self._go_on(
                     stop._replace(instructions=executed), budget_left=left != stop.instructions
                 )
-                if outcome is not None:
+                if outcome is not None and not self._asks_only(outcome, stop_at_event, last):
                     return outcome
+
+    def _refuse(self) -> bool:
+        """Let the allocation at which the machine stands fail, if it is to."""
+        number = self.cpu.at_allocation()
+        result = self.refusals.answer(number) if number and self.refusals is not None else None
+        if result is None:
+            return False
+        self.cpu.return_from(result)
+        return True
+
+    def _stop_at_allocation(self, last: int) -> None:
+        """Say at which allocation the CPU is to stop: number *last* (0: none), or one before it that may have to fail."""
+        count = self.cpu.allocation_count()
+        asked = self.refusals.next_after(count) if self.refusals is not None else 0
+        self.cpu.stop_at_allocation(min((each - count for each in (last, asked) if each > count), default=0))
+
+    def _asks_only(self, outcome: Outcome, event: int | None, allocation: int) -> bool:
+        """Whether the run stands at an event only because an allocation may have to fail."""
+        asked = outcome.ending is Ending.EVENT and self.refusals is not None
+        return asked and self.cpu.event_count() != event and self.cpu.at_allocation() != (allocation or -1)
+
+    def return_from_function(self, result: int) -> None:
+        """Leave the recorded function at whose entry the last run has ended: it did nothing but return *result*.
+
+        Args:
+            result: EAX, unsigned.
+
+        Raises:
+            ValueError: The last run ended elsewhere.
+        """
+        self.cpu.return_from(result)
 
     def pause_after(self, instructions: int, callback: Callable[[], None]) -> None:
         """Call back once from a run: when so many more instructions have been executed, at the next block.
@@ -278,6 +327,19 @@ class Machine:
         The guest does not notice, and the place depends on nothing but the guest.
         """
         self._pause_left, self._pause = instructions, callback
+
+    def stop(self) -> None:
+        """End the run that goes on, before long; for callbacks."""
+        self._stop_asked = True
+        self.cpu.request_stop()
+
+    def at_calls(self, every: int, callback: Callable[[], None]) -> None:
+        """Call back at the entry of each *every*-th recorded call, before it does anything; 0: no more.
+
+        The callback may look at the machine, but not change it.
+        """
+        self._each_call = callback
+        self.cpu.tell_every(every)
 
     def _slice(self) -> int | None:
         slices = [each for each in (self.interrupts.slice(), self._pause_left) if each is not None]
@@ -298,7 +360,7 @@ class Machine:
                 return Outcome(Ending.EXIT, self._exit_code, stop.eip, stop.instructions)
             case Reason.EVENT if self.cpu.event_count() < EVENTS_MAX:
                 return Outcome(Ending.EVENT, None, stop.eip, stop.instructions)
-            case Reason.HALTED if stop.eip - 1 in _CALLS_END or not self._wakes():
+            case Reason.HALTED if stop.eip - 1 in CALLS_END or not self._wakes():
                 return Outcome(Ending.HALTED, None, stop.eip, stop.instructions)
             case Reason.EXCEPTION if self._deliver_exception(stop):
                 pass
@@ -310,6 +372,8 @@ class Machine:
                 raise self._error(stop)
         if not budget_left:
             raise self._error(stop._replace(reason=Reason.INSTRUCTIONS, eip=self.cpu.registers().eip))
+        if self._stop_asked:
+            return Outcome(Ending.ASKED, None, self.cpu.registers().eip, stop.instructions)
         return None
 
     def _wakes(self) -> bool:
@@ -447,6 +511,14 @@ class Machine:
             data += self.memory.read(physical, min(size - len(data), PAGE_SIZE - physical % PAGE_SIZE))
         return data
 
+    def fault_in_hand(self) -> Fault | None:
+        """The exception whose handler the guest has not left again: it reports it, most likely, or has died of it."""
+        fault = self.interrupts.last_fault
+        if fault is None or not 0 <= fault.frame - self.cpu.registers().esp < _HANDLER_STACK:
+            return None
+        pushed = self.read_linear(fault.frame, 4)
+        return fault if int.from_bytes(pushed, "little") == fault.eip else None
+
     # -- probes ------------------------------------------------------------------------------------
 
     def add_callback(self, callback: Callable[[int, int, int], int]) -> int:
@@ -485,6 +557,10 @@ class Machine:
         """The rows of recorded calls are full."""
         self.on_calls_full()
 
+    def on_entered(self) -> None:
+        """A recorded function is entered that was to be told."""
+        self._each_call()
+
     def _exit(self, exit_code: int) -> None:
         self._exit_code = exit_code
         self.cpu.request_stop()
@@ -494,4 +570,4 @@ def _do_nothing() -> None:
     """Nobody has asked to be called."""
 
 
-_DID = {Ending.EXIT: "exited", Ending.HALTED: "halted"}
+_DID = {Ending.EXIT: "exited", Ending.HALTED: "halted", Ending.ASKED: "was stopped"}

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import UnknownFunction
-from emulator.loader.image import SegmentFlags
+from emulator.machine.call_stack import prepare_stacks
 from emulator.machine.cpu import ProbeAction, ProbeKind
 from emulator.machine.exits import find_exits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from emulator.loader.image import KernelImage
     from emulator.loader.symbols import Symbol
     from emulator.machine.cpu import CallColumns, LateReturn
     from emulator.machine.machine import Machine
@@ -29,11 +28,13 @@ class RecordedFunction(NamedTuple):
         name: Its symbol.
         argument_count: Words on the stack to keep, at most `ARGUMENTS_MAX`.
         out: Which of them, from 0, points to a word for a result; None: none.
+        takes: Its calls are allocations, see `Machine.run`.
     """
 
     name: str
     argument_count: int = 0
     out: int | None = None
+    takes: bool = False
 
 
 class RecordedCall(NamedTuple):
@@ -116,6 +117,17 @@ class Recording:
         columns = self.machine.cpu.calls_now()
         return [self._call(columns, row) for row in range(columns.rows)]
 
+    def newest_call(self) -> RecordedCall:
+        """The call that was entered last.
+
+        Raises:
+            ValueError: There is none, or it was handed over.
+        """
+        columns = self.machine.cpu.calls_now()
+        if not columns.rows:
+            raise ValueError("there is no call in the columns")
+        return self._call(columns, columns.rows - 1)
+
     def _call(self, columns: CallColumns, row: int) -> RecordedCall:
         value = columns.value
         function = value("function", row)
@@ -169,7 +181,7 @@ def record(
     probes = _probes(machine, symbols)
     recording = Recording(machine, tuple(functions), on_rows)
     cpu = machine.cpu
-    cpu.set_unwind_rules(machine.image.unwind_table.rows, _code_ranges(machine.image))
+    prepare_stacks(machine)
     cpu.record_calls(
         [
             (
@@ -177,6 +189,7 @@ def record(
                 symbol.address + symbol.size,
                 each.argument_count,
                 -1 if each.out is None else each.out,
+                each.takes,
             )
             for each, symbol in zip(functions, symbols, strict=True)
         ]
@@ -212,14 +225,3 @@ def _code(machine: Machine, address: int, size: int) -> bytes:
     """Code as it is in memory, where a function that a model stands in for is only a `ret`; paging may be off yet."""
     wanted = len(machine.image.code(address, size))
     return machine.memory.read(machine.image.physical(address), wanted)
-
-
-def _code_ranges(image: KernelImage) -> list[tuple[int, int]]:
-    """Where the kernel's code is linked, and where it is loaded: before paging it may run there."""
-    ranges = {
-        (start, start + segment.size)
-        for segment in image.segments
-        if segment.flags & SegmentFlags.X
-        for start in (segment.virtual, segment.physical)
-    }
-    return sorted(ranges)[:16]

@@ -9,17 +9,8 @@ from cffi import FFI
 NATIVE = Path(__file__).parent
 SOURCES = (
     *("core.c", "counting.c", "interpose.c", "interrupts.c", "limits.c", "translation.c"),
-    *(
-        "mmu.c",
-        "ram.c",
-        "ports.c",
-        "probes.c",
-        "calls.c",
-        "stacks.c",
-        "stack_numbers.c",
-        "writes.c",
-        "steps.c",
-    ),
+    *("mmu.c", "ram.c", "ports.c", "probes.c", "calls.c", "stacks.c", "stack_numbers.c"),
+    *("writes.c", "steps.c", "lives.c", "overlaps.c"),
 )
 CALLBACKS = """
 extern "Python" {
@@ -28,6 +19,7 @@ extern "Python" {
     void kc_on_console(void *handle, uint32_t number, const uint8_t *bytes, uint32_t count);
     uint32_t kc_on_probe(void *handle, uint32_t number, uint32_t kind, uint32_t esp, uint32_t eax);
     void kc_on_calls(void *handle);
+    void kc_on_entered(void *handle);
 }
 void kc_connect(void);
 """
@@ -38,9 +30,12 @@ static void kc_on_port_write(void *, uint32_t, int32_t, uint32_t);
 static void kc_on_console(void *, uint32_t, const uint8_t *, uint32_t);
 static uint32_t kc_on_probe(void *, uint32_t, uint32_t, uint32_t, uint32_t);
 static void kc_on_calls(void *);
+static void kc_on_entered(void *);
 static void kc_connect(void)
 {
-    static const kc_python callbacks = {kc_on_port_read, kc_on_port_write, kc_on_console, kc_on_probe, kc_on_calls};
+    static const kc_python callbacks = {
+        kc_on_port_read, kc_on_port_write, kc_on_console, kc_on_probe, kc_on_calls, kc_on_entered,
+    };
     kc_set_python(&callbacks);
 }
 """

@@ -93,25 +93,51 @@ static const struct open_call *find_parent(kc *m, const struct walked *walked)
 
 /* -- events --------------------------------------------------------------------------------------- */
 
+static uint64_t now_ns(const kc *m) { return m->clock_ns + m->executed * m->instruction_ns; }
+
 static uint32_t next_event(kc *m, bool is_exit)
 {
     uint32_t event = ++m->now.events;
 
     if (event == m->stop_event || event == UINT32_MAX) {
         m->event_is_exit = is_exit;
+        m->now.stopped_ns = now_ns(m);
         kc_end(m, KC_EVENT);
     }
     return event;
 }
 
-static uint64_t now_ns(const kc *m) { return m->clock_ns + m->executed * m->instruction_ns; }
+static void next_allocation(kc *m, uint32_t stack)
+{
+    if (stack && m->stacks[stack].passed)
+        return;
+    m->now.at_allocation = true;
+    if (++m->now.allocations == m->stop_allocation) {
+        m->event_is_exit = false;
+        m->now.stopped_ns = now_ns(m);
+        kc_end(m, KC_EVENT);
+    }
+}
+
+/* Full rows are handed over by the call behind them: the newest call is always there. */
+static void make_room(kc *m)
+{
+    if (m->calls->rows < KC_ROWS)
+        return;
+    if (m->hand_over)
+        python.calls(m->handle);
+    if (m->calls->rows == KC_ROWS) /* nobody took them */
+        kc_calls_taken(m);
+}
 
 void kc_call_entered(kc *m, uint32_t function, uint32_t esp)
 {
     const kc_function *f = &m->functions[function];
     kc_calls *c = m->calls;
-    uint32_t row = c->rows, words[1 + KC_ARGUMENTS];
+    uint32_t words[1 + KC_ARGUMENTS];
 
+    m->now.at_allocation = false;
+    make_room(m);
     if (m->now.events >= UINT32_MAX - 1 || !room_for_open(&m->now)) {
         kc_end(m, KC_EVENT);
         return;
@@ -121,7 +147,7 @@ void kc_call_entered(kc *m, uint32_t function, uint32_t esp)
     forget_abandoned(m, function, walked);
     const struct open_call *parent = find_parent(m, walked);
     uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
-    uint32_t call = ++m->now.calls;
+    uint32_t call = ++m->now.calls, row = c->rows;
 
     c->parent[row] = parent ? parent->call : 0;
     c->depth[row] = depth;
@@ -137,13 +163,14 @@ void kc_call_entered(kc *m, uint32_t function, uint32_t esp)
     c->left[row] = c->result[row] = c->out[row] = 0;
     c->left_time_ns[row] = 0;
     c->returned[row] = 0;
+    if (f->takes)
+        next_allocation(m, c->stack[row]);
     m->now.open[m->now.open_count++] =
         (struct open_call){call, esp, words[0], f->out < 0 ? 0 : words[1 + f->out], (uint8_t)function, depth};
-    if (++c->rows == KC_ROWS) {
-        if (m->hand_over)
-            python.calls(m->handle);
-        else
-            kc_calls_taken(m);
+    c->rows++;
+    if (m->tell_every && --m->until_told == 0) {
+        m->until_told = m->tell_every;
+        python.entered(m->handle);
     }
 }
 
@@ -230,9 +257,13 @@ void kc_calls_taken(kc *m)
     m->late_count = 0;
 }
 
+void kc_tell_every(kc *m, uint32_t calls) { m->tell_every = m->until_told = calls; }
+
 void kc_calls_hand_over(kc *m, bool yes) { m->hand_over = yes; }
 
 uint32_t kc_events(kc *m) { return m->now.events; }
+
+uint32_t kc_open_calls(kc *m) { return m->now.open_count; }
 
 void kc_clock(kc *m, uint64_t now, uint32_t instruction_ns)
 {
@@ -240,13 +271,52 @@ void kc_clock(kc *m, uint64_t now, uint32_t instruction_ns)
     m->instruction_ns = instruction_ns;
 }
 
-void kc_stop_at_event(kc *m, uint32_t event)
+static void stop_exactly(kc *m)
 {
-    m->stop_event = event;
-    if (event && !m->stops_exactly) {
+    if (!m->stops_exactly) {
         m->stops_exactly = true;
         kc_flush_code(m);
     }
+}
+
+void kc_stop_at_event(kc *m, uint32_t event)
+{
+    m->stop_event = event;
+    if (event)
+        stop_exactly(m);
+}
+
+uint32_t kc_allocations(kc *m) { return m->now.allocations; }
+
+void kc_stop_at_allocation(kc *m, uint32_t n)
+{
+    m->stop_allocation = n ? m->now.allocations + n : 0;
+    if (n)
+        stop_exactly(m);
+}
+
+void kc_pass_stack(kc *m, uint32_t stack, bool yes) { m->stacks[stack].passed = yes; }
+
+static bool at_entry(kc *m) { return m->now.probe && m->now.probe->address == kc_reg(m, UC_X86_REG_EIP); }
+
+uint32_t kc_at_allocation(kc *m) { return m->now.at_allocation && at_entry(m) ? m->now.allocations : 0; }
+
+int kc_return(kc *m, uint32_t eax)
+{
+    uint32_t esp = kc_reg(m, UC_X86_REG_ESP), behind = esp + 4, caller;
+
+    if (!at_entry(m))
+        return -1;
+    m->stop_event = m->stop_allocation = 0; /* no run is there to be ended */
+    m->clock_ns = m->now.stopped_ns;        /* it returns at once */
+    U.uc_reg_write(m->uc, UC_X86_REG_EAX, &eax);
+    kc_call_left(m, esp);
+    kc_words(m, esp, &caller, 1);
+    U.uc_reg_write(m->uc, UC_X86_REG_ESP, &behind);
+    U.uc_reg_write(m->uc, UC_X86_REG_EIP, &caller);
+    m->now.probe = NULL;
+    m->now.at_allocation = false;
+    return 0;
 }
 
 /* -- snapshots ------------------------------------------------------------------------------------ */
@@ -274,7 +344,10 @@ void kc_progress_return(kc *m, const struct progress *to)
         return;
     m->now.events = to->events;
     m->now.calls = to->calls;
+    m->now.allocations = to->allocations;
     m->now.probe = to->probe;
+    m->now.at_allocation = to->at_allocation;
+    m->now.stopped_ns = to->stopped_ns;
     m->now.open_count = 0;
     for (uint32_t i = 0; i < to->open_count && room_for_open(&m->now); i++) {
         uint32_t call = to->open[i].call;

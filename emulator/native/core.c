@@ -385,6 +385,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     const struct probe *probe = m->now.probe;
     bool stepped = probe && probe->address == kc_reg(m, UC_X86_REG_EIP);
     m->now.probe = NULL;
+    m->now.at_allocation = false;
     int error = stepped ? finish_instruction(m, probe) : 0;
     m->inside_block = stepped && kc_reg(m, UC_X86_REG_EIP) == m->last.pc + m->last.size;
     if (m->timed_out)

@@ -155,6 +155,7 @@ enum { KC_ROWS = 32768, KC_ARGUMENTS = 6, KC_FUNCTIONS = 127 };
 typedef struct {
     uint32_t start, end;   /* its code */
     int8_t arguments, out; /* words of arguments, and which of them points to a word for a result; -1: none */
+    bool takes;            /* it takes memory, and can say that there is none: its entries are allocations */
 } kc_function;
 
 /* Calls in order of entry, as columns. Events (entries and exits) and calls are numbered from 1. */
@@ -180,12 +181,27 @@ const kc_late *kc_calls_late(kc *m, uint32_t *count);
 void kc_calls_taken(kc *m);
 /* Whether full rows are handed over; else the oldest are forgotten. */
 void kc_calls_hand_over(kc *m, bool yes);
+/* Call kc_python.entered at the entry of each n-th call from now on, before its first instruction; 0: never. */
+void kc_tell_every(kc *m, uint32_t calls);
 uint32_t kc_events(kc *m);
+/* Calls that were entered and have not returned; those of tasks that wait are among them. */
+uint32_t kc_open_calls(kc *m);
 /* Virtual time: what an event gets is `now` plus `instruction_ns` for each instruction of the run. */
 void kc_clock(kc *m, uint64_t now_ns, uint32_t instruction_ns);
 /* Runs end with KC_EVENT at this event: in front of the function's first instruction, or behind its ret. 0: never.
  * From the first such request on, translated code is slower. */
 void kc_stop_at_event(kc *m, uint32_t event);
+
+/* Allocations are the entries of functions that take memory. They are numbered from 1, without those that are passed. */
+uint32_t kc_allocations(kc *m);
+/* Runs end with KC_EVENT in front of the first instruction of the n-th allocation from now. 0: never. */
+void kc_stop_at_allocation(kc *m, uint32_t n);
+/* Whether allocations with this call stack are passed from now on: they get no numbers. */
+void kc_pass_stack(kc *m, uint32_t stack, bool yes);
+/* Number of the allocation that the machine stands at since the last run; 0: at none. */
+uint32_t kc_at_allocation(kc *m);
+/* Leave the function (cdecl) at whose entry a run has ended: it has returned `eax`, and done nothing. -1: there is none. */
+int kc_return(kc *m, uint32_t eax);
 
 /* -- call stacks: stacks.c, stack_numbers.c ------------------------------------------------------ */
 
@@ -203,6 +219,8 @@ int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *range
 uint32_t kc_stack_count(kc *m);
 /* Return addresses, innermost first, and how many; `call` is the first call with this stack. */
 const uint32_t *kc_stack(kc *m, uint32_t stack, uint32_t *count, uint32_t *call);
+/* Number of the call stack of an instruction at which no run goes on: its address + 1, then as above. 0: no memory. */
+uint32_t kc_stack_of(kc *m, uint32_t eip);
 
 /* -- who wrote a word: writes.c ----------------------------------------------------------------- */
 
@@ -214,6 +232,8 @@ typedef struct {
 /* Keep the last write to [physical, physical + size), size 1 to 4, of the runs from now on; size 0 ends it. */
 int kc_watch_word(kc *m, uint32_t physical, uint32_t size);
 void kc_last_write(kc *m, kc_write *out);
+/* The first and the last write since kc_watch_word() that changed the bytes. */
+void kc_changes(kc *m, kc_write *first, kc_write *last);
 
 /* -- what a piece of code does: steps.c --------------------------------------------------------- */
 
@@ -223,6 +243,28 @@ typedef struct { uint64_t value; uint32_t address; uint16_t size; uint16_t kind;
 /* Keep the steps of the runs from now on, at most `limit` of them; 0 ends it. Runs are much slower meanwhile. */
 int kc_keep_steps(kc *m, uint32_t limit);
 const kc_step *kc_steps(kc *m, uint32_t *count);
+
+/* -- the lives of blocks: lives.c ---------------------------------------------------------------- */
+
+/* What happened to blocks, by event: nothing (0), a birth (1), a death (2), a share (3), and at which address. */
+typedef struct {
+    uint32_t count;
+    const uint8_t *kinds;
+    const uint32_t *place;
+} kc_block_events;
+/* `died` holds for each birth, in order, when its block is forgotten, and is set to when it dies if that is before.
+ * `taken`, all 0, becomes 1 for each event that took an owner from a block. -1: no memory. */
+int kc_pair(const kc_block_events *changes, uint32_t *died, uint8_t *taken);
+
+/* -- which blocks overlap: overlaps.c ----------------------------------------------------------- */
+
+/* The lives of blocks, ascending by `born`: the units [first, last] from the event `born` to the event `died`. */
+typedef struct {
+    uint32_t count, last_event; /* who dies later does not die */
+    const uint32_t *first, *last, *born, *died;
+} kc_lives;
+/* How many blocks were made over live ones; the positions of the first `room` of them go to `out`. -1: no memory. */
+int64_t kc_overlaps(const kc_lives *lives, uint32_t *out, uint32_t room);
 /* cdef end */
 
 /* Called into Python (declared as extern "Python" in build.py). */
@@ -232,6 +274,7 @@ typedef struct {
     void (*console)(void *handle, uint32_t number, const uint8_t *bytes, uint32_t count);
     uint32_t (*probe)(void *handle, uint32_t number, uint32_t kind, uint32_t esp, uint32_t eax);
     void (*calls)(void *handle);
+    void (*entered)(void *handle);
 } kc_python;
 void kc_set_python(const kc_python *callbacks);
 

@@ -41,9 +41,11 @@ struct open_call { uint32_t call, esp, caller, out_address; uint8_t function, de
 
 /* How far the record of calls is. */
 struct progress {
-    uint32_t events, calls, open_count, open_capacity;
+    uint32_t events, calls, allocations, open_count, open_capacity;
     struct open_call *open; /* in order of entry */
     const struct probe *probe; /* stopped at an event, at this one; others of its instruction may follow */
+    bool at_allocation;        /* the newest allocation is that event */
+    uint64_t stopped_ns;       /* virtual time of that event */
 };
 
 struct snapshot {
@@ -55,7 +57,7 @@ struct snapshot {
 
 struct watch { struct page_list touched; };
 
-struct stack { uint32_t hash, first, call; uint16_t count; };
+struct stack { uint32_t hash, first, call; uint16_t count; bool passed; };
 
 /* A frame that kc_deliver() has pushed: where EIP lies in it, and its value. */
 struct pushed { uint32_t at, eip; };
@@ -130,7 +132,8 @@ struct kc {
     kc_function functions[KC_FUNCTIONS];
     struct progress now;
     kc_late *late;
-    uint32_t late_count, late_capacity, stop_event;
+    uint32_t late_count, late_capacity, stop_event, stop_allocation;
+    uint32_t tell_every, until_told; /* calls */
     bool hand_over, stops_exactly; /* translated with checks in the middle of blocks */
     bool probes_off, event_is_exit;
     const struct probe *event_probe;
@@ -151,7 +154,7 @@ struct kc {
     /* writes.c */
     uc_hook word_hook;
     uint32_t word_at, word_size;
-    kc_write last_write;
+    kc_write last_write, first_change, last_change;
 
     /* steps.c */
     uc_hook step_hooks[2];

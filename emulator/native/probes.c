@@ -3,6 +3,8 @@
 
 #include "machine.h"
 
+static bool is_recorded_entry(const struct probe *p) { return (p->actions & KC_RECORD) && p->kind == KC_ENTRY; }
+
 static void reach(kc *m, const struct probe *p)
 {
     uint32_t esp = kc_esp(m);
@@ -23,29 +25,38 @@ static void reach(kc *m, const struct probe *p)
     }
 }
 
-static void on_probe(uc_engine *uc, uint64_t address, uint32_t size, void *data)
-{
-    const struct probe *p = data;
-    (void)uc, (void)address, (void)size;
-    reach(p->machine, p);
-}
-
 static struct probe **slot_of(kc *m, uint32_t address) { return &m->probes[address * 2654435761u >> 22]; }
 
-void kc_probes_reached(kc *m, uint32_t address)
+/* The probes of an instruction behind one of them, or all. Calls are recorded before anybody else knows of them, so that nobody
+ * else knows of one at which the run ends. */
+static void reach_behind(kc *m, uint32_t address, const struct probe *behind, bool to_the_end)
 {
-    for (const struct probe *p = *slot_of(m, address); p; p = p->next)
-        if (p->address == address)
-            reach(m, p);
+    for (int pass = 0; pass < 2; pass++)
+        for (const struct probe *p = *slot_of(m, address); p; p = p->next) {
+            if (p->address != address || is_recorded_entry(p) != (pass == 0))
+                continue;
+            if (!behind && !to_the_end && m->stop.reason != KC_RUNNING)
+                return;
+            if (!behind)
+                reach(m, p);
+            else if (behind == p)
+                behind = NULL;
+        }
 }
 
-void kc_probes_behind(kc *m, const struct probe *p)
-{
-    uint32_t address = p->address;
+void kc_probes_reached(kc *m, uint32_t address) { reach_behind(m, address, NULL, true); }
 
-    while ((p = p->next) && m->stop.reason == KC_RUNNING)
-        if (p->address == address)
-            reach(m, p);
+void kc_probes_behind(kc *m, const struct probe *p) { reach_behind(m, p->address, p, false); }
+
+/* The engine calls this for each probe of an instruction. */
+static void on_probe(uc_engine *uc, uint64_t address, uint32_t size, void *data)
+{
+    const struct probe *p = data, *first = *slot_of(p->machine, p->address);
+    (void)uc, (void)address, (void)size;
+    while (first->address != p->address)
+        first = first->next;
+    if (first == p) /* else it was reached with that one */
+        reach_behind(p->machine, p->address, NULL, false);
 }
 
 int kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions)

@@ -61,7 +61,7 @@ static uint32_t new_stack(kc *m, const struct walked *w, uint32_t hash, uint32_t
         return 0;
     m->stack_words = words;
     memcpy(m->stack_words + m->stack_word_count, w->frames, w->count * sizeof *w->frames);
-    m->stacks[++m->stack_count] = (struct stack){hash, m->stack_word_count, call, (uint16_t)w->count};
+    m->stacks[++m->stack_count] = (struct stack){hash, m->stack_word_count, call, (uint16_t)w->count, false};
     m->stack_word_count += w->count;
     return m->stack_count;
 }

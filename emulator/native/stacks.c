@@ -187,6 +187,8 @@ struct walked *kc_stack_at(kc *m, uint32_t eip)
 
 /* -- for Python, and for interrupts.c ------------------------------------------------------------- */
 
+uint32_t kc_stack_of(kc *m, uint32_t eip) { return kc_stack_number(m, kc_stack_at(m, eip), 0); }
+
 int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *ranges, uint32_t range_count)
 {
     kc_rule *copy = count ? malloc(count * sizeof *copy) : NULL;

@@ -1,4 +1,4 @@
-/* The last write to a word, and where the kernel was then. */
+/* The last write to a word, and those that changed it, and where the kernel was then. */
 #include <string.h>
 
 #include "machine.h"
@@ -37,6 +37,11 @@ static void on_write(uc_engine *uc, uc_mem_type type, uint64_t address, int size
         .stack = kc_stack_number(m, kc_stack_at(m, eip), 0),
         .count = m->last_write.count + 1,
     };
+    if (m->last_write.before == m->last_write.after)
+        return;
+    m->last_change = m->last_write;
+    if (!m->first_change.count)
+        m->first_change = m->last_write;
 }
 
 int kc_watch_word(kc *m, uint32_t physical, uint32_t size)
@@ -52,6 +57,8 @@ int kc_watch_word(kc *m, uint32_t physical, uint32_t size)
         m->word_at = physical;
         m->word_size = size;
         memset(&m->last_write, 0, sizeof m->last_write);
+        memset(&m->first_change, 0, sizeof m->first_change);
+        memset(&m->last_change, 0, sizeof m->last_change);
         error = U.uc_hook_add(m->uc, &m->word_hook, UC_HOOK_MEM_WRITE, (void *)on_write, m, first, physical + size - 1);
     }
     kc_flush_code(m);
@@ -60,3 +67,9 @@ int kc_watch_word(kc *m, uint32_t physical, uint32_t size)
 }
 
 void kc_last_write(kc *m, kc_write *out) { *out = m->last_write; }
+
+void kc_changes(kc *m, kc_write *first, kc_write *last)
+{
+    *first = m->first_change;
+    *last = m->last_change;
+}

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.report.areas import Span
-    from emulator.report.btron_state import BtronState, KmemState, PageState, PoolState, Waiter
+    from emulator.report.btron_state import BtronState, PageState
     from emulator.report.style import Style
+    from kernel_model.btron.kmem_reader import KmemState
+    from kernel_model.btron.pool_reader import PoolState, Waiter
 
 _OWNERS_SHOWN = 6
 _FLAGS = {PMEM_FREE: "free", PMEM_USE: "in use", PMEM_RESERVED: "reserved"}

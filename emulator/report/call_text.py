@@ -96,11 +96,11 @@ def result_text(function: TracedFunction, value: int | None, errors: Mapping[int
     """
     if value is None:
         return ResultText("?  (did not return)", failed=True)
+    if function.result is Result.ERROR:
+        return ResultText(errors.get(value, str(_signed(value))), failed=value != 0)
     if function.failure is not None and value == function.failure:
         number = "0" if value == 0 else f"0x{value:08x}"
         return ResultText(f"{number} (no block)", failed=function.role in (Role.ALLOC, Role.REALLOC))
-    if function.result is Result.ERROR:
-        return ResultText(errors.get(value, str(_signed(value))), failed=value != 0)
     return ResultText(_good_text(function.result, value))
 
 

@@ -2,7 +2,6 @@
 
 As in `read_layout` nothing is believed before it is checked. The kernel stores addresses of its own, from 0x80000000 upwards;
 the picture is one of physical memory.
-No more than `BLOCKS_MAX` free areas are read.
 """
 
 from __future__ import annotations
@@ -12,22 +11,23 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.report.areas import FRAME_SIZE, Area, Kind, add_areas, by_address, round_up, with_page_rests
-from emulator.report.btron_state import BtronState, KmemState, PageCount, PageState
+from emulator.report.btron_state import BtronState, PageCount, PageState
 from emulator.report.layout import Frames
-from emulator.report.read_pools import BLOCKS_MAX, PoolReader, holds
-from kernel_model.btron.kernel_space import KERNEL_BASE, physical
-from kernel_model.btron.kmem import ALIGNMENT, MAX_EXTENTS
+from kernel_model.btron.kernel_space import physical
+from kernel_model.btron.kmem_reader import KmemReader
 from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
+from kernel_model.btron.pool_reader import PoolReader
 from kernel_model.litecore.memmap import FrameRun
 from kernel_model.structs import PMEM_ENTRY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.report.areas import Span
-    from emulator.report.btron_state import PoolState
     from kernel_model.btron.abi import Btron
+    from kernel_model.btron.kmem_reader import KmemState
     from kernel_model.btron.pmem import PageRun
+    from kernel_model.btron.pool_reader import PoolState
+    from kernel_model.defect import Defect
     from kernel_model.memory import Memory
 
 _PAGES_MAX = (1 << 32) // FRAME_SIZE
@@ -71,7 +71,8 @@ class _Reader:
         self._size = memory_size
         self._btron = btron
         self._notes: list[str] = []
-        self._defects: list[str] = []
+        self._defects: list[Defect] = []
+        self._mismatches: list[str] = []
 
     def picture(self, taken: Sequence[Area], *, with_runs: bool) -> BtronPicture:
         runs: list[PageRun] = []
@@ -79,7 +80,7 @@ class _Reader:
         pools: list[PoolState] = []
         try:
             runs = self._page_runs()
-            kmem = self._kmem()
+            kmem = KmemReader(self._memory, self._size, self._btron.kmem, self._notes, self._defects).state()
             reader = PoolReader(self._memory, self._size, self._btron, self._notes, self._defects)
             pools.extend(reader.pools())
         except IndexError as error:
@@ -89,8 +90,9 @@ class _Reader:
         if pages is not None:
             kinds = _page_kinds(runs)
             frames, areas = self._frames(kinds, kmem, taken, pages, with_runs=with_runs)
-            self._defects[:0] = _entry_defects(pages)
-        state = BtronState(pages, kmem, tuple(pools), tuple(self._defects))
+            self._mismatches[:0] = _entry_defects(pages)
+        defects = (*self._mismatches, *map(str, self._defects))
+        state = BtronState(pages, kmem, tuple(pools), defects)
         return BtronPicture(state, areas, frames, tuple(self._notes))
 
     # Pages.
@@ -137,7 +139,7 @@ class _Reader:
             outside = len(kinds[span]) - kinds.count(_USED, span.start, span.stop)
             outside -= kinds.count(_SHARED, span.start, span.stop)
             if outside:
-                self._defects.append(f"kmem extent 0x{start:08x}: {outside} of its pages are not in use")
+                self._mismatches.append(f"kmem extent 0x{start:08x}: {outside} of its pages are not in use")
             kinds[span] = kinds[span].translate(_AS_KMEM)
         table = self._btron.pmem.table()
         known = add_areas(list(taken), [Area(table, table + PMEM_ENTRY.size * pages.total, Kind.TABLE)])
@@ -155,46 +157,6 @@ class _Reader:
             runs=tuple(_runs(used)) if with_runs else None,
         )
         return frames, tuple(by_address([*known, *_page_areas(kinds)]))
-
-    # Bytes.
-
-    def _kmem(self) -> KmemState | None:
-        addresses = self._btron.kmem.addresses
-        count = self._memory.load_u32(addresses.extent_count)
-        if count > MAX_EXTENTS:
-            self._notes.append(f"kmem makes no sense: kmem_extent_count 0x{count:08x}")
-            return None
-        extents = []
-        position = KERNEL_BASE
-        for start, size in self._btron.kmem.extents():
-            sound = position <= start and not start % FRAME_SIZE and not size % FRAME_SIZE and size
-            if not sound or not holds(self._size, start, size):
-                self._defects.append(f"kmem_extents: 0x{start:08x} with 0x{size:08x} bytes makes no sense")
-                continue
-            extents.append((start, start + size))
-            position = start + size
-        return KmemState(tuple(extents), tuple(self._free_areas(extents)))
-
-    def _free_areas(self, extents: Sequence[Span]) -> Iterator[Span]:
-        """Walk the free list; an entry must be aligned, behind the one before and inside an extent."""
-        entry = self._memory.load_u32(self._btron.kmem.addresses.free_list)
-        position = index = 0
-        for _ in range(BLOCKS_MAX):
-            if not entry:
-                return
-            while index < len(extents) and extents[index][1] <= entry:
-                index += 1
-            inside = index < len(extents) and extents[index][0] <= entry
-            if not inside or entry < position or entry % ALIGNMENT:
-                self._defects.append(f"kmem_free_list: there is no area at 0x{entry:08x}")
-                return
-            following, size = self._memory.load_words(physical(entry), 2)
-            if size % ALIGNMENT or not ALIGNMENT <= size <= extents[index][1] - entry:
-                self._defects.append(f"kmem_free_list: area 0x{entry:08x} cannot have 0x{size:08x} bytes")
-                return
-            yield entry, entry + size
-            entry, position = following, entry + size
-        self._notes.append(f"kmem has {BLOCKS_MAX} free areas or more, and only those are shown")
 
 
 def _page_state(runs: Sequence[PageRun]) -> PageState:

@@ -150,3 +150,13 @@ class Columns:
         if len(parts) == 1:
             return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, kind)
+
+
+def calls_by_event(columns: Columns, last_event: int) -> U32:
+    """Return the number of the call by event, entries and exits, up to the last one; 0 for event 0."""
+    numbers = np.arange(1, len(columns) + 1, dtype=np.uint32)
+    result = np.zeros(last_event + 1, np.uint32)
+    result[columns.left] = numbers
+    result[columns.entered] = numbers
+    result[0] = 0  # where calls that did not return have gone
+    return result

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from emulator.machine.lives import pair
 from emulator.trace.area_events import AreaEvents
 from emulator.trace.blocks import NEVER, Blocks
 from emulator.trace.operations import PAGE_SIZE
 from emulator.trace.page_runs import page_runs
-from emulator.trace.pairing import BIRTH, at_place, pair
+from emulator.trace.pairing import BIRTH
 
 if TYPE_CHECKING:
     from emulator.loader.profile import Profile
@@ -60,21 +61,15 @@ def _blocks(events: AreaEvents) -> tuple[tuple[U32, U32, U32, U32], Flags]:
         Address, size, birth and death of all blocks, by birth; and by event whether it freed one.
     """
     births, deaths, shares, *_ = events.operations
-    keys = np.concatenate(
-        [
-            at_place(births.address, events.births),
-            at_place(deaths.address, events.deaths),
-            at_place(shares.address, events.shares),
-        ]
-    )
-    keys.sort()
-    lives, taken = pair(keys, events.kinds, events.forgotten)
-    by_event = np.zeros(len(events.kinds), np.uint32)  # sorts by birth in linear time
-    by_event[lives.born] = np.arange(len(lives.born), dtype=np.uint32)
-    in_order = np.flatnonzero(events.kinds == BIRTH)
-    order = by_event[in_order]
+    by_event = np.zeros(len(events.kinds), np.uint32)
+    for operations, at in ((births, events.births), (deaths, events.deaths), (shares, events.shares)):
+        by_event[at] = operations.address
+    born = np.flatnonzero(events.kinds == BIRTH).astype(np.uint32)
+    died, taken = events.forgotten(born), np.zeros(len(events.kinds), np.bool_)
+    pair(events.kinds.data, by_event.data, died.data, taken.data)
+    addresses = by_event[born]
     by_event[events.births] = births.size
-    return (lives.place[order], by_event[in_order], lives.born[order], lives.died[order]), taken
+    return (addresses, by_event[born], born, died), taken
 
 
 def _runs(events: AreaEvents) -> tuple[tuple[U32, U32, U32, U32], Flags]:

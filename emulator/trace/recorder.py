@@ -132,7 +132,8 @@ def recorded_functions(profile: Profile) -> list[RecordedFunction]:
     """What of a profile's functions is to be recorded."""
 
     def recorded(function: TracedFunction) -> RecordedFunction:
-        return RecordedFunction(function.name, len(function.parameters), function.out)
+        takes = function.refusal is not None
+        return RecordedFunction(function.name, len(function.parameters), function.out, takes)
 
     return [recorded(function) for function in profile.functions]
 

@@ -6,13 +6,11 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from emulator.loader.profile import Role
 from emulator.trace.blocks import NEVER
 from emulator.trace.call_rows import calls_of
 from emulator.trace.checks import check_calls
-from emulator.trace.columns import Columns
+from emulator.trace.columns import Columns, calls_by_event
 from emulator.trace.events import Frame
 from emulator.trace.history import AreaHistory, area_history
 from emulator.trace.reading import read_contents, reported
@@ -196,9 +194,4 @@ class Trace:
     @cached_property
     def _calls(self) -> U32:
         """Number of the call by event."""
-        numbers = np.arange(1, len(self) + 1, dtype=np.uint32)
-        result = np.zeros(self._checked.last_event + 1, np.uint32)
-        result[self.columns.left] = numbers
-        result[self.columns.entered] = numbers
-        result[0] = 0  # where calls that did not return have gone
-        return result
+        return calls_by_event(self.columns, self._checked.last_event)

@@ -62,7 +62,7 @@ static struct block_header **find_fit(uint32_t body)
     struct block_header **link = &heap_free_list;
 
     while (*link != NULL && is_sound_link(previous, *link)) {
-        if ((*link)->size >= body) {
+        if ((*link)->size >= body + HEAP_FIT_SLACK) {
             return link;
         }
         previous = *link;

@@ -86,4 +86,9 @@ static inline bool block_is_sound(const struct block_header *block)
 
 _Static_assert(BLOCK_ALIGNMENT == 8 && BODY_MIN == 8, "block_is_sound() counts in eights");
 
+/* Bytes by which a free block has to be too large. Not 0 only in scenarios/bad_fit.c, whose heap is not its model's. */
+#ifndef HEAP_FIT_SLACK
+#define HEAP_FIT_SLACK 0u
+#endif
+
 #endif

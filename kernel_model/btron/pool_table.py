@@ -104,6 +104,10 @@ class PoolTable(ABC):
         """Return the ids of the pools that exist."""
         return [number for number in POOL_IDS if self._load(self._pool(number), "exists")]
 
+    def struct(self, number: int) -> int:
+        """Return the physical address of a pool's struct."""
+        return self._pool(number)
+
     def waiters(self, number: int) -> list[int]:
         """Return the ids of the tasks that wait for a pool, first to last."""
         return list(self._tasks.waiters(self._head(self._pool(number))))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.defect import Defect
 from kernel_model.structs import BLOCK_HEADER, FREE_BLOCK
 
 if TYPE_CHECKING:
@@ -80,27 +81,6 @@ class HeapUsage(NamedTuple):
         return 1 - self.largest_free / self.free if self.free else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """One broken rule of a heap.
-
-    Attributes:
-        address: Address of the word that breaks the rule.
-        field: What that word is: ``size``, ``used``, ``next``, ``heap_start``, ``heap_end``, ``heap_free_list``.
-        value: The word found there.
-        problem: The rule, in words.
-    """
-
-    address: int
-    field: str
-    value: int
-    problem: str
-
-    def __str__(self) -> str:
-        """One line, such as ``0x0010a000 size = 0x00000007: not a multiple of 8``."""
-        return f"0x{self.address:08x} {self.field} = 0x{self.value:08x}: {self.problem}"
-
-
 class HeapReader:
     """A heap in guest memory, to look at only.
 
@@ -137,6 +117,29 @@ class HeapReader:
         free = [block.size for block in blocks if not block.used]
         used = sum(block.size for block in blocks if block.used)
         return HeapUsage(used, sum(free), max(free, default=0), len(blocks))
+
+    def is_sound(self) -> bool:
+        """Tell whether `validate` would find nothing, in a fraction of its time."""
+        start, end = self.bounds()
+        if start % ALIGNMENT or end % ALIGNMENT or end < start:
+            return False
+        try:
+            words = self._memory.view(start, end - start).cast("I")
+        except IndexError:
+            return False
+        link = self._memory.load_u32(self.addresses.free_list)
+        index, stop, was_free = 0, len(words), False
+        while index < stop:
+            size, used = words[index], words[index + 1]
+            if used > 1 or size % ALIGNMENT or not ALIGNMENT <= size <= 4 * (stop - index) - HEADER_BYTES:
+                return False
+            if not used:
+                if was_free or link != start + 4 * index:
+                    return False
+                link = words[index + 2]
+            was_free = not used
+            index += (HEADER_BYTES + size) // 4
+        return link == 0
 
     def validate(self) -> list[Defect]:
         """Check every rule of the heap and return what is broken, in the order found; a sound heap gives []."""

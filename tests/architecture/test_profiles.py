@@ -16,9 +16,9 @@ from emulator.loader.known_profiles import find_profile, known_profile
 from emulator.loader.profile import Result, Role
 from emulator.loader.profile_file import read_profile
 from kernel_model.memory import ByteMemory
-from tests.helpers.kernels import BTRON, LITECORE
+from tests.helpers.kernels import EVERY, is_btron
 
-PROFILES = [("litecore", name) for name in LITECORE] + [("btron", name) for name in BTRON]
+PROFILES = [("btron" if is_btron(name) else "litecore", name) for name in EVERY]
 MEANINGS = {
     "size": {"size", "blksz"},
     "pages": {"count"},

@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,32 @@ def run_to_exit(kernel: Path, append: str = "") -> Ended:
         )
         assert not done.stderr, f"QEMU: {done.stderr.decode()}"
         return Ended(done.returncode, done.stdout, debug.read_bytes())
+
+
+def text_of_endless(kernel: Path, size: int, append: str = "") -> bytes:
+    """Return what a kernel that never ends writes to COM1: *size* bytes, and whatever half a second adds to them.
+
+    Args:
+        kernel: ELF file with a Multiboot header.
+        size: Bytes to wait for.
+        append: Command line, after the kernel's name.
+    """
+    command = [*_command(kernel, append), "-serial", "stdio"]
+    command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+    with subprocess.Popen(
+        command, cwd=kernel.parent, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        watchdog = threading.Timer(TIMEOUT_S, process.kill)
+        watchdog.start()
+        try:
+            text = process.stdout.read(size)
+            time.sleep(0.5)
+            assert process.poll() is None, f"QEMU ended with {process.returncode}"
+        finally:
+            watchdog.cancel()
+            process.kill()
+        return text + process.stdout.read()
 
 
 def inspect(kernel: Path, entry: int, end: int, append: str = "") -> Inspected:

@@ -15,7 +15,7 @@ from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from tests.helpers.fingerprint import fingerprint
-from tests.helpers.kernels import BTRON, LITECORE
+from tests.helpers.kernels import BTRON, BTRON_DEFECTS, LITECORE, LITECORE_DEFECTS
 
 ROOT = Path(__file__).parents[2]
 LONG = ("stress", "calls=60000 seed=11")
@@ -34,7 +34,7 @@ def result(process: subprocess.Popen[str]) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in LITECORE if name != "stress"])
+@pytest.mark.parametrize("name", [*(name for name in LITECORE if name != "stress"), *LITECORE_DEFECTS])
 def test_two_processes_run_alike(name: str) -> None:
     processes = [start(name, "", hash_seed) for hash_seed in ("1", "2")]
     first, second = map(result, processes)
@@ -60,7 +60,7 @@ def test_another_seed_gives_other_events_and_other_ram() -> None:
     assert first["text"] != second["text"]
 
 
-@pytest.mark.parametrize("name", BTRON)
+@pytest.mark.parametrize("name", [*BTRON, *BTRON_DEFECTS])
 def test_a_kernel_with_a_timer_runs_alike_every_time(name: str) -> None:
     """Ticks come at the same instruction, whatever the host does."""
     ends = []

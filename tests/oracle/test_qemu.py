@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from emulator.loader.builtin import KERNELS, resolve
+from emulator.errors import BudgetUsedUp, GuestStopped
+from emulator.loader.builtin import KERNELS, TWINS, resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Ending, Machine
 from emulator.machine.memory import MIB, RamWindow
 from tests.helpers import qemu
 from tests.helpers.guest import assemble
-from tests.helpers.kernels import LITECORE
+from tests.helpers.kernels import ENDLESS, EVERY, EXITING_DEFECTS, LITECORE, LITECORE_DEFECTS, SHUT_DOWN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,13 +30,13 @@ LOADER_START, LOADER_END = 0x00000500, 0x0009F000  # where QEMU's loader may hav
 SCREEN, SCREEN_SIZE = 0xB8000, 80 * 25 * 2
 
 # QEMU ends the command line with a blank where there is nothing behind the kernel's name; so there is something.
-COMMAND_LINES = dict.fromkeys(KERNELS, "oracle=1") | {
+COMMAND_LINES = dict.fromkeys(EVERY, "oracle=1") | {
     "stress": "calls=40000 seed=7",
     "btron_stress": "calls=20000 seed=7",
 }
 
 
-@pytest.fixture(params=LITECORE)
+@pytest.fixture(params=[*LITECORE, *LITECORE_DEFECTS])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -97,7 +98,7 @@ def assert_same(ours: bytes, theirs: bytes, start: int, image: KernelImage) -> N
         )
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", [*KERNELS, *EXITING_DEFECTS, *TWINS])
 def test_text_and_exit_code_are_qemus(name: str) -> None:
     """BTRON's too: its ticks come at other moments in QEMU, so its RAM is not compared, but what it prints is."""
     theirs = qemu.run_to_exit(resolve(f"firmware:{name}"), COMMAND_LINES[name])
@@ -108,6 +109,27 @@ def test_text_and_exit_code_are_qemus(name: str) -> None:
     assert bytes(machine.output[Console.SERIAL]) == theirs.serial
     assert bytes(machine.output[Console.DEBUG]) == theirs.debug
     assert outcome.exit_code == theirs.exit_code
+
+
+@pytest.mark.parametrize("name", SHUT_DOWN)
+def test_a_kernel_that_shuts_the_cpu_down_does_so_in_qemu(name: str) -> None:
+    """QEMU resets the PC then, and ends instead, because of ``-no-reboot``."""
+    theirs = qemu.run_to_exit(resolve(f"firmware:{name}"), COMMAND_LINES[name])
+    machine = Machine(image_of(name), command_line=COMMAND_LINES[name])
+    with pytest.raises(GuestStopped, match=r"^triple fault: "):
+        machine.run(timeout_s=60)
+    assert theirs.exit_code == 0  # not the exit device's: those are odd
+    assert theirs.serial == bytes(machine.output[Console.SERIAL])
+
+
+def test_a_kernel_that_hangs_does_so_in_qemu() -> None:
+    machine = Machine(image_of(ENDLESS), command_line=COMMAND_LINES[ENDLESS])
+    with pytest.raises(BudgetUsedUp):
+        machine.run(max_instructions=3_000_000)
+    ours = bytes(machine.output[Console.SERIAL])
+    assert ours
+    kernel = resolve(f"firmware:{ENDLESS}")
+    assert qemu.text_of_endless(kernel, len(ours), COMMAND_LINES[ENDLESS]) == ours
 
 
 def test_the_image_is_loaded_like_qemus(name: str) -> None:

@@ -9,18 +9,20 @@ import pytest
 from emulator.loader.builtin import KERNELS, resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Machine
-from tests.helpers.kernels import BTRON
+from tests.helpers.kernels import EXITING_DEFECTS, is_btron
 from tests.helpers.recorded import WholeRecording
 
 ALLOCATORS = ("kmalloc", "kfree", "alloc_frame", "alloc_frames", "free_frame", "free_frames")
 BTRON_ALLOCATORS = ("pmem_alloc", "pmem_free", "kmem_alloc", "kmem_free", "mpl_get", "mpl_release")
 COMMAND_LINES = {"stress": "calls=40000", "btron_stress": "calls=5000"}
 
+PRINTS_ERROR_CODE = "btron_bad_null"  # of a page fault: Unicorn's own MMU does not tell it, and it is 0 there
+
 
 def ended(name: str, mmu: Literal["fast", "reference"]) -> dict[str, object]:
     command_line = COMMAND_LINES.get(name, "")
     machine = Machine(KernelImage.read(resolve(f"firmware:{name}")), command_line=command_line, mmu=mmu)
-    recorded = WholeRecording(machine, BTRON_ALLOCATORS if name in BTRON else ALLOCATORS)
+    recorded = WholeRecording(machine, BTRON_ALLOCATORS if is_btron(name) else ALLOCATORS)
     outcome = machine.run(timeout_s=60)
     return {
         "exit code": outcome.exit_code,
@@ -32,7 +34,7 @@ def ended(name: str, mmu: Literal["fast", "reference"]) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", [*KERNELS, *(name for name in EXITING_DEFECTS if name != PRINTS_ERROR_CODE)])
 def test_both_mmus_end_alike(name: str) -> None:
     fast, reference = ended(name, "fast"), ended(name, "reference")
     for what, value in fast.items():

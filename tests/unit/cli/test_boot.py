@@ -78,10 +78,13 @@ class TestRuns:
     def test_list(self, kmemu: Callable[..., Done]) -> None:
         done = kmemu("boot", "--list")
         assert (done.status, done.err) == (0, "")
-        lines = done.out.splitlines()
-        assert [line.split()[0] for line in lines] == [f"firmware:{name}" for name in builtin.KERNELS]
-        texts = zip(lines, builtin.KERNELS.values(), strict=True)
-        assert {line.index(f"  {text}") for line, text in texts} == {len("firmware:btron_pools_wait")}
+        heading = "\nWith a defect each; NAME_ok is the same without it:\n"
+        assert heading in done.out
+        lines = done.out.replace(heading, "").splitlines()
+        kernels = builtin.KERNELS | builtin.DEFECTS
+        assert [line.split()[0] for line in lines] == [f"firmware:{name}" for name in kernels]
+        texts = zip(lines, kernels.values(), strict=True)
+        assert {line.index(f"  {text}") for line, text in texts} == {len("firmware:btron_bad_refcount")}
 
     def test_the_screen(self, kmemu: Callable[..., Done]) -> None:
         done = kmemu("boot", "--no-summary", "--screen")

@@ -6,7 +6,7 @@ import pytest
 
 from emulator.errors import KernelNotBuilt, MissingSymbol, UnknownKernel
 from emulator.loader import builtin
-from emulator.loader.builtin import KERNELS, resolve
+from emulator.loader.builtin import DEFECTS, KERNELS, TWINS, resolve
 
 
 @pytest.fixture
@@ -24,12 +24,30 @@ def test_the_list() -> None:
         "double_free",
         "use_after_free",
         "overflow",
+        "fragile",
         "stress",
         "btron_demo",
         "btron_pools_wait",
         "btron_stress",
     ]
-    assert all(text and "\n" not in text for text in KERNELS.values())
+    assert all(text and "\n" not in text for text in (KERNELS | DEFECTS).values())
+
+
+def test_every_defect_has_a_twin_and_both_are_there() -> None:
+    assert tuple(f"{name}_ok" for name in DEFECTS) == TWINS
+    for name in (*DEFECTS, *TWINS):
+        assert resolve(f"firmware:{name}").is_file()
+
+
+def test_the_sources_with_a_defect_are_those_in_the_list() -> None:
+    scenarios = Path(__file__).parents[3] / "firmware" / "scenarios"
+    assert {path.stem for path in scenarios.glob("*bad_*.c")} == set(DEFECTS)
+
+
+def test_near_names_are_those_of_defects_too() -> None:
+    with pytest.raises(UnknownKernel) as caught:
+        resolve("firmware:bad_leek_ok")
+    assert str(caught.value).startswith("no built-in kernel 'bad_leek_ok'; there are: bad_leak_ok, ")
 
 
 def test_a_path_stays_as_it_is() -> None:
@@ -59,7 +77,7 @@ def test_an_unknown_name_gets_the_nearest_first() -> None:
         resolve("firmware:strss")
     assert str(caught.value) == (
         "no built-in kernel 'strss'; there are: "
-        "stress, demo, fragment, exhaust, leak, double_free, use_after_free, overflow, "
+        "stress, demo, fragment, exhaust, leak, double_free, use_after_free, overflow, fragile, "
         "btron_demo, btron_pools_wait, btron_stress"
     )
     assert caught.value.name == "strss"

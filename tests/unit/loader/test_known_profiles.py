@@ -8,6 +8,7 @@ from emulator.errors import NoFunctionFound
 from emulator.loader.image import KernelImage
 from emulator.loader.known_profiles import KNOWN_PROFILES, find_profile, known_profile, match
 from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from kernel_model.btron.errors import Error
 from tests.unit.loader import elf_builder as eb
 from tests.unit.loader.elf_builder import BASE, Elf, Sym, build_elf
 
@@ -48,6 +49,8 @@ class TestKnown:
             "alloc_frames": 0xFFFFFFFF,
             "pmem_alloc": 0,
             "kmem_alloc": 0,
+            **dict.fromkeys(["get_blk", "pget_blk", "tget_blk"], Error.E_NOMEM & 0xFFFFFFFF),
+            **dict.fromkeys(["get_blf", "pget_blf", "tget_blf"], Error.E_NOMEM & 0xFFFFFFFF),
         }
 
 

@@ -10,6 +10,7 @@ from emulator.loader.profile import Profile, Result, Role, TracedFunction
 ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0)
 FREE = TracedFunction("kfree", "heap", Role.FREE, ("ptr",), Result.NONE)
 GET = TracedFunction("get_blk", "pools", Role.ALLOC, ("pool", "out", "size"), Result.ERROR)
+STORE = TracedFunction("take_blk", "pools", Role.ALLOC, ("out",), Result.NONE)
 FRAME = TracedFunction("alloc_frame", "frames", Role.ALLOC, (), Result.FRAME, 0xFFFF_FFFF)
 PROFILE = Profile("mine", (ALLOC, GET, FREE, FRAME), frozenset({"frames"}))
 
@@ -99,10 +100,34 @@ def test_what_is_no_name_of_an_area() -> None:
     assert replace(FREE, area="slab-64").area == "slab-64"
 
 
-@pytest.mark.parametrize("function", [FREE, GET])
-def test_a_failure_value_is_for_places_of_new_blocks(function: TracedFunction) -> None:
-    with pytest.raises(ValueError, match=r"^\w+: only the place of a new block has a failure value$"):
-        replace(function, failure=0)
+@pytest.mark.parametrize("function", [FREE, replace(FREE, result=Result.ERROR), STORE])
+def test_a_failure_value_is_for_functions_that_take_a_block(function: TracedFunction) -> None:
+    with pytest.raises(ValueError, match=r"^\w+: only a function that takes a block has a failure value$"):
+        replace(function, failure=1)
+
+
+def test_an_error_that_is_success_is_no_failure() -> None:
+    with pytest.raises(
+        ValueError, match=r"^get_blk: the failure value of an error is not 0, that is success$"
+    ):
+        replace(GET, failure=0)
+
+
+@pytest.mark.parametrize(
+    ("function", "refusal"),
+    [
+        (ALLOC, 0),
+        (FRAME, 0xFFFF_FFFF),
+        (replace(ALLOC, failure=None), None),
+        (GET, 0xFFFF_FFFF),
+        (replace(GET, failure=0xFFFF_FFF6), 0xFFFF_FFF6),
+        (STORE, None),
+        (FREE, None),
+        (replace(FREE, result=Result.ERROR), None),
+    ],
+)
+def test_how_a_function_says_that_there_is_no_memory(function: TracedFunction, refusal: int | None) -> None:
+    assert function.refusal == refusal
 
 
 @pytest.mark.parametrize("failure", [-1, 1 << 32])

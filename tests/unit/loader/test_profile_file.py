@@ -84,7 +84,9 @@ class TestMeaning:
             ("realloc = 'f(ptr, size)'\nfailure = 16", 16),
             ("failure = -1\nalloc = 'f(size) -> ptr'", 0xFFFFFFFF),
             ("failure = 0\nalloc = 'f(size) -> frame'", 0),
-            ("failure = 7\nalloc = 'f(out)'", None),
+            ("failure = -10\nalloc = 'f(out)'", 0xFFFFFFF6),
+            ("alloc = 'f(out)'", None),
+            ("failure = 7\nalloc = 'f(out) -> none'", None),
             ("failure = 7\nfree = 'f(ptr) -> error'", None),
         ],
     )
@@ -115,6 +117,10 @@ class TestErrors:
             (
                 "[heap]\nfailure = 0x100000000",
                 "line 2: key 'heap.failure': 4294967296 is no integer of 32 bits",
+            ),
+            (
+                "[heap]\nfailure = 0\nalloc = 'f(out)'",
+                "line 3: key 'heap.alloc': f: the failure value of an error is not 0, that is success",
             ),
             ("[heap]\nfailure = true", "line 2: key 'heap.failure': True is no integer of 32 bits"),
             ("name = 1\n", "line 1: key 'name': 1 is no string"),

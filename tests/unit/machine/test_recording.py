@@ -492,6 +492,39 @@ def test_a_word_that_nobody_writes_has_no_last_write() -> None:
     machine.cpu.watch_word(0x300008, 4)
     machine.run()
     assert machine.cpu.last_write() is None
+    assert machine.cpu.changes() is None
+
+
+@pytest.mark.parametrize("mmu", ["fast", "reference"])
+def test_writes_that_change_a_word_are_kept(mmu: str) -> None:
+    source = """
+        movl    $0, 0x300000
+first:  movl    $7, 0x300000
+last:   movl    $8, 0x300000
+        movl    $8, 0x300000
+        exit    0
+"""
+    machine = machine_of(source, mmu=mmu)
+    machine.cpu.watch_word(0x300000, 4)
+    machine.run()
+    changes = machine.cpu.changes()
+    assert changes is not None
+    assert [(each.eip, each.before, each.after, each.writes) for each in changes] == [
+        (symbol(machine, "first"), 0, 7, 2),
+        (symbol(machine, "last"), 7, 8, 3),
+    ]
+    machine.cpu.watch_word(0x300000, 4)
+    assert machine.cpu.changes() is None
+
+
+def test_open_calls_are_counted() -> None:
+    machine = machine_of(FUNCTION + WRITES)
+    record(machine, [RecordedFunction("writer")])
+    assert machine.cpu.open_calls() == 0
+    machine.run(stop_at_event=1)
+    assert machine.cpu.open_calls() == 1
+    machine.run(stop_at_event=2)
+    assert machine.cpu.open_calls() == 0
 
 
 STEPS = """

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from emulator.report.areas import Area, Kind
-from emulator.report.btron_state import BtronState, KmemState, PageCount, PageState, PoolState, Waiter
+from emulator.report.btron_state import BtronState, PageCount, PageState
 from emulator.report.layout import Layout
 from emulator.report.run_record import Ending, How, RunRecord
 from emulator.report.style import Style
 from emulator.report.summary import summary_lines
+from kernel_model.btron.kmem_reader import KmemState
+from kernel_model.btron.pool_reader import PoolState, Waiter
 from tests.unit.report.examples import RAM, frames
 
 PAGES = PageState(

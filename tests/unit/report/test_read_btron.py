@@ -8,10 +8,11 @@ import pytest
 from emulator import boot
 from emulator.errors import BudgetUsedUp
 from emulator.report.areas import Kind
-from emulator.report.btron_state import PageCount, Waiter
+from emulator.report.btron_state import PageCount
 from emulator.report.read_layout import read_layout
 from emulator.report.run_document import run_document
 from emulator.report.run_record import Ending, How, RunRecord
+from kernel_model.btron.pool_reader import Waiter
 from kernel_model.structs import POOL_MPF, POOL_MPL, TCB
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def test_kmem_pages_that_are_free_are_a_defect(waiting: Machine) -> None:
 
 
 def test_the_walk_over_blocks_is_bounded(waiting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emulator.report.read_pools.BLOCKS_MAX", 1)
+    monkeypatch.setattr("kernel_model.btron.pool_reader.BLOCKS_MAX", 1)
     layout = read_layout(waiting)
     assert layout.notes == ("the pools have 1 blocks or more, and only those are counted",)
     assert layout.defects == ()

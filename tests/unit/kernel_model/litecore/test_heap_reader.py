@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from kernel_model.defect import Defect
 from kernel_model.litecore.heap import Heap
-from kernel_model.litecore.heap_reader import Block, Defect, HeapAddresses, HeapReader, HeapUsage
+from kernel_model.litecore.heap_reader import Block, HeapAddresses, HeapReader, HeapUsage
 from kernel_model.memory import ByteMemory
 
 START, END = 0x1000, 0x1100
@@ -144,3 +147,27 @@ def test_a_heap_end_beyond_the_memory_is_a_defect(memory: ByteMemory, reader: He
         "0x00000014 heap_end = 0x00100000: there is no memory up to there"
     ]
     assert reader.usage().blocks == 5
+
+
+def test_is_sound_says_what_validate_says(memory: ByteMemory, reader: HeapReader) -> None:
+    words = [*range(0x10, 0x1C, 4), *range(START, END, 4)]
+    values = [0, 1, 2, 8, 16, 24, 0x1000, 0x1020, 0x1040, 0x1080, 0x1100, 0x41414141, 0xFFFFFFF8]
+    rng = random.Random(1)
+    sound = 0
+    for _ in range(3000):
+        address, value = rng.choice(words), rng.choice(values)
+        before = memory.load_u32(address)
+        memory.store_u32(address, value)
+        assert reader.is_sound() == (reader.validate() == []), (hex(address), hex(value))
+        sound += reader.is_sound()
+        memory.store_u32(address, before)
+    assert 0 < sound < 3000
+
+
+def test_a_heap_that_reaches_beyond_memory_is_not_sound(memory: ByteMemory, reader: HeapReader) -> None:
+    memory.store_u32(GLOBALS.end, 0xFFFFFFF8)
+    assert not reader.is_sound()
+
+
+def test_a_heap_before_its_init_is_sound() -> None:
+    assert HeapReader(ByteMemory(0, 0x40), GLOBALS).is_sound()

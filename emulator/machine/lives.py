@@ -1,0 +1,75 @@
+"""How long blocks live, and which of them overlap meanwhile: followed in the core, for millions of blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.errors import HostError
+from emulator.native import _core
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_ffi, _lib = _core.ffi, _core.lib
+
+
+class Lives(NamedTuple):
+    """The lives of blocks, ascending by birth, as columns of unsigned words.
+
+    Attributes:
+        first: The first unit of memory of each: byte, page or what the caller counts in.
+        last: The last one, not below *first*.
+        born: Event from which on it lives.
+        died: Event at which it ends; one that never comes if it does not.
+    """
+
+    first: Buffer
+    last: Buffer
+    born: Buffer
+    died: Buffer
+
+
+def pair(kinds: Buffer, places: Buffer, died: Buffer, taken: Buffer) -> None:
+    """Find out when blocks die that each have an address of their own.
+
+    Args:
+        kinds: By event, one byte: nothing happens (0), a birth (1), a death (2), a share (3).
+        places: By event: the address of the block; unsigned words.
+        died: By birth: when the block is forgotten. Set to when it dies, if that is before.
+        taken: By event, one byte, all 0. Set to 1 where an owner was taken from a block.
+
+    Raises:
+        HostError: No memory is left.
+    """
+    changes = _ffi.new("kc_block_events *")
+    columns = (
+        _ffi.from_buffer("uint8_t[]", kinds),
+        _ffi.from_buffer("uint32_t[]", places),
+        _ffi.from_buffer("uint32_t[]", died, require_writable=True),
+        _ffi.from_buffer("uint8_t[]", taken, require_writable=True),
+    )
+    changes.count, changes.kinds, changes.place = len(columns[0]), columns[0], columns[1]
+    if _lib.kc_pair(changes, columns[2], columns[3]):
+        raise HostError("no memory is left to pair births with deaths")
+
+
+def find_overlaps(lives: Lives, last_event: int, most: int) -> tuple[int, list[int]]:
+    """Find the blocks that were made over live ones. Each is left out from then on, as if it had not been made.
+
+    Args:
+        lives: All blocks of an area.
+        last_event: The last event there is.
+        most: How many to return.
+
+    Returns:
+        How many there are, and the positions of the first *most*.
+
+    Raises:
+        HostError: No memory is left.
+    """
+    columns = [_ffi.from_buffer("uint32_t[]", column) for column in lives]
+    out = _ffi.new("uint32_t[]", most)
+    found = _lib.kc_overlaps(_ffi.new("kc_lives *", (len(columns[0]), last_event, *columns)), out, most)
+    if found < 0:
+        raise HostError("no memory is left to look for overlapping blocks")
+    return found, list(out[0 : min(found, most)])

@@ -1,0 +1,78 @@
+"""The calls of a recording that goes on say the same as those of a trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from emulator import Machine, Trace, boot, record_trace
+from emulator.loader.known_profiles import matching_profile
+from emulator.trace.live_columns import CallLog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS = ("call", "parent", "depth", "function", "entered", "left", "time_ns", "left_time_ns")
+MORE_COLUMNS = ("returned", "result", "out", "esp", "stack")
+
+
+def logged(machine: Machine) -> CallLog:
+    return CallLog(machine, matching_profile(machine.image))
+
+
+@pytest.mark.parametrize("kernel", ["firmware:demo", "firmware:btron_pools_wait"])
+def test_columns_and_blocks_are_those_of_a_trace(tmp_path: Path, kernel: str) -> None:
+    """They are taken in many chunks, and a task that waits returns in a later one."""
+    traced = boot(kernel)
+    with record_trace(traced, tmp_path / "run.kmt"):
+        traced.run()
+    trace = Trace.read(tmp_path / "run.kmt")
+    machine = boot(kernel)
+    log = logged(machine)
+    taken: list[int] = []
+
+    def take() -> None:
+        taken.append(len(log.columns()))
+        machine.pause_after(1000, take)
+
+    take()
+    machine.run()
+    assert len(set(taken)) > 5
+    columns = log.columns()
+    assert len(columns) == len(trace)
+    for name in (*COLUMNS, *MORE_COLUMNS):
+        expected = getattr(trace.columns, name)
+        assert getattr(columns, name).dtype == expected.dtype
+        assert np.array_equal(getattr(columns, name), expected), name
+    for index, words in enumerate(trace.columns.arguments):
+        assert np.array_equal(columns.argument(index), words)
+    for area in trace.areas:
+        for mine, theirs in zip(log.blocks(area), trace.blocks(area), strict=True):
+            assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("look", [False, True], ids=["not looked at", "looked at"])
+def test_calls_that_were_undone_are_gone(look: bool) -> None:
+    machine = boot("firmware:demo")
+    machine.run()
+    log = logged(machine)
+    kept = machine.call("kmalloc", 64)
+    with machine.snapshot():
+        machine.call("kfree", kept)
+        machine.call("kmalloc", 200)
+        if look:
+            assert len(log.columns()) == 3
+    machine.call("kmalloc", 8)
+    assert log.blocks("heap").size.tolist() == [64, 8]
+    assert log.blocks("heap").live_after(log.recording.event_count).size.tolist() == [64, 8]
+
+
+def test_an_area_without_calls_has_no_blocks() -> None:
+    machine = boot("firmware:demo")
+    machine.run()
+    log = logged(machine)
+    assert len(log.blocks("frames").born) == 0
+    machine.call("kmalloc", 64)
+    assert len(log.blocks("frames").born) == 0
