@@ -17,14 +17,14 @@ run: $(VENV)/ready  ## boot the built-in kernel and show what it did
 	@$(BIN)/kmemu boot
 
 test: $(VENV)/ready $(VENV)/dev peers  ## run the tests (they need QEMU, Chromium, tmux, gdb)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 check: $(VENV)/ready $(VENV)/dev peers  ## all that CI checks: format, linters, types, import contracts, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 bench: $(VENV)/ready $(VENV)/dev peers  ## measure against QEMU, gdb and others, print the table of ratios
 	$(BIN)/python benchmarks/run.py

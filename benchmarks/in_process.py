@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from measure import Row, at_least, at_most, medians, seconds_of
 
+from emulator.check.exhaust import Task
+from emulator.check.workers import exhaust
 from emulator.hle.layers import Mode, attach_layers, find_litecore
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
+from emulator.loader.known_profiles import matching_profile
 from emulator.machine.machine import Machine
 from emulator.machine.memory import MIB, RAM_SIZE_MAX, RamWindow
 from emulator.machine.recording import RecordedFunction, record
@@ -25,6 +29,7 @@ ALLOCATORS = (
     *("alloc_frame", "alloc_frames", "free_frame", "free_frames", "memmap_reserve", "memmap_free_count"),
 )
 RESETS = 2000
+EXHAUSTED = 125  # requests of fragile, with 4 allocations each, and 2 before
 PAIRS = 5000
 FRAMES = 64
 LOOP = 0x00400000  # a frame that demo leaves free
@@ -106,6 +111,28 @@ def snapshot_reset() -> Row:
         peer=f"boot demo from scratch {boot_s * 1e3:.1f} ms",
         ratio=reset_s / boot_s,
         target=at_most(reset_s, 60e-6, "<= 60 us"),
+    )
+
+
+def exhausting() -> Row:
+    """Every allocation of fragile fails once, on all CPUs."""
+    new = partial(machine_of, "fragile", f"requests={EXHAUSTED}")
+    task = Task(new, matching_profile(new().image))
+    counts = []
+
+    def run() -> float:
+        started = time.perf_counter()
+        counts.append(len(exhaust(task, limit=1_000_000).points))
+        return time.perf_counter() - started
+
+    whole_s, boot_s = medians(3, run, lambda: seconds_of(lambda: new().run()))
+    return Row(
+        name="exhaust",
+        what=f"each of {counts[0]} allocations fails once, a run each",
+        measured=f"{whole_s:.2f} s",
+        peer=f"as many boots from scratch {boot_s * counts[0]:.2f} s",
+        ratio=whole_s / (boot_s * counts[0]),
+        target=at_most(whole_s * 500 / counts[0], 15, "<= 15 s for 500"),
     )
 
 

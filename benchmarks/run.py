@@ -14,7 +14,9 @@ from dataclasses import asdict
 
 import against_qemu
 import btron
+import checking
 import in_process
+import plugin
 import traces
 import tracing
 from measure import Benchmark, PeerMissingError, Row, progress
@@ -30,6 +32,9 @@ BENCHMARKS = (
     Benchmark("report", traces.report),
     Benchmark("counting", in_process.counting),
     Benchmark("reset", in_process.snapshot_reset),
+    Benchmark("check", checking.check),
+    Benchmark("exhaust", in_process.exhausting),
+    Benchmark("pytest", plugin.thousand_tests),
     Benchmark("pairs", in_process.direct_pairs),
     Benchmark("guest-pairs", in_process.guest_pairs),
     Benchmark("window", in_process.large_window),

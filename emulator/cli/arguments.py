@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 _SECONDS_MAX = 1e9
 _DIGITS_MAX = 10
 _UNITS = {"K": 10, "M": 20, "G": 30}
+_LONG_UNITS = ("KiB", "MiB", "GiB")
 
 
 def size(text: str) -> int:
-    """Read a size or address: ``0x100000``, ``4096``, ``64M``."""
-    shift = _UNITS.get(text[-1:].upper(), 0)
-    digits = text[:-1] if shift else text
+    """Read a size or address: ``0x100000``, ``4096``, ``64M``, ``64MiB``."""
+    short = text[:-2] if text.endswith(_LONG_UNITS) else text
+    shift = _UNITS.get(short[-1:].upper(), 0)
+    digits = short[:-1] if shift else short
     try:
         number = int(digits, 0)
     except ValueError:
@@ -28,6 +30,24 @@ def size(text: str) -> int:
     if number < 0 or not digits[0].isdigit():
         raise ArgumentTypeError(f"{text!r} is no size such as 64M, 1G or 0x4000000")
     return number << shift
+
+
+def area_size(text: str) -> tuple[str, int]:
+    """Read ``SIZE`` or ``AREA=SIZE``; the area is empty where there is none."""
+    area, _, value = text.rpartition("=")
+    return area, size(value)
+
+
+def area_share(text: str) -> tuple[str, float]:
+    """Read a share from 0 to 1, or ``AREA=SHARE``; the area is empty where there is none."""
+    area, _, value = text.rpartition("=")
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:  # NaN fails this, too
+        raise ArgumentTypeError(f"{text!r} is no share from 0 to 1, such as 0.3, or AREA=SHARE")
+    return area, share
 
 
 def ram_window(text: str) -> RamWindow:

@@ -23,6 +23,7 @@ _OBJECTS_BEFORE_COLLECTION = 50_000
 _COMMANDS = {  # name, which is also that of the module: what it does, in one line
     "boot": "run a kernel",
     "inspect": "show what a kernel file holds",
+    "check": "run a kernel, find what it does wrong with its memory",
     "trace": "record a kernel's allocations, show each call as a line",
     "step": "go through a run call by call, forwards and backwards",
     "report": "show a trace in the browser",
@@ -34,6 +35,7 @@ examples:
   kmemu boot                         boot the built-in demo kernel
   kmemu boot kernel.elf --ram 64M    boot a kernel of your own
   kmemu boot --layer heap=lockstep   check the kernel's heap against the model
+  kmemu check kernel.elf             find double frees, leaks, heap damage
   kmemu step firmware:overflow       go through a run call by call, and back
   kmemu inspect kernel.elf           show what a kernel file holds
   kmemu report run.kmt               make a page for the browser from a trace

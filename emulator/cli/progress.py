@@ -35,6 +35,24 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def steps(label: str) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """Show a bar on standard error for steps that take long, if that is a terminal, and take it away again.
+
+    Args:
+        label: What is being done.
+
+    Yields:
+        What to call with the number of steps when it is known, and what with those done since the last call.
+    """
+    if not _is_shown():
+        yield _ignore, _ignore
+        return
+    with _bar() as bar:
+        task = bar.add_task(label, total=None)
+        yield (lambda total: bar.update(task, total=total)), (lambda done: bar.advance(task, done))
+
+
+@contextmanager
 def activity(label: str, what: str) -> Iterator[Callable[[int], None]]:
     """Show on standard error that something goes on, if that is a terminal, and take it away again.
 

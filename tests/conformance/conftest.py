@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
 
-from emulator.loader import builtin
-from emulator.loader.image import KernelImage
-from emulator.machine.machine import Console, Machine
 from kernel_model.litecore.abi import LiteCore
 from kernel_model.litecore.boot import BootSettings
 from kernel_model.memory import ByteMemory
@@ -16,6 +13,7 @@ from kernel_model.memory import ByteMemory
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from emulator.testing import Kernel
     from kernel_model.memory import Memory
 
 RESULT_MASKS: Final = {"void": 0, "bool": 0xFF, "int": 0xFFFFFFFF, "u32": 0xFFFFFFFF, "pointer": 0xFFFFFFFF}
@@ -35,13 +33,10 @@ class Subject(Protocol):
 
     @property
     def console(self) -> str:
-        """Everything printed since the last reset."""
+        """Everything printed since then."""
 
     def call(self, name: str, *arguments: int) -> int:
         """Call a C function with 32-bit arguments and return EAX, unsigned (0 for void)."""
-
-    def reset(self) -> None:
-        """Go back to the state right after ``memory_init()``."""
 
 
 class ModelSubject:
@@ -66,7 +61,12 @@ class ModelSubject:
         self.symbols: Mapping[str, int] = {
             name: self.FIRST_GLOBAL + 4 * index for index, name in enumerate(self.GLOBALS)
         } | {"__end": self.IMAGE_END}
-        self.reset()
+        self._lines: list[str] = []
+        self.memory: Memory = ByteMemory(0, 0x0050_0000)
+        self._litecore = LiteCore(self.memory, self.symbols, self._lines.append)
+        for name, value in BootSettings()._asdict().items():
+            self.memory.store_u32(self.symbols[name], value)
+        self.call("memory_init")
 
     @property
     def console(self) -> str:
@@ -79,55 +79,50 @@ class ModelSubject:
             return 0
         return self._litecore.functions[name].call(*arguments)
 
-    def reset(self) -> None:
-        self._lines: list[str] = []
-        self.memory: Memory = ByteMemory(0, 0x0050_0000)
-        self._litecore = LiteCore(self.memory, self.symbols, self._lines.append)
-        for name, value in BootSettings()._asdict().items():
-            self.memory.store_u32(self.symbols[name], value)
-        self.call("memory_init")
-
 
 class FirmwareSubject:
-    """The C code, called in the emulator on a kernel that has got as far as `memory_init`."""
+    """The C code, called in the emulator on a kernel that has got as far as `memory_init`.
 
-    def __init__(self) -> None:
-        self._machine = Machine(KernelImage.read(builtin.resolve("firmware:demo")))
-        self.memory: Memory = self._machine.memory
-        self.symbols = {name: symbol.address for name, symbol in self._machine.image.symbols.items()}
+    Args:
+        kernel: It stands where `memory_init` begins; the plugin puts it back before each test.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        kernel.call("memory_init")
+        self.memory: Memory = kernel.machine.memory
+        self.symbols = {name: symbol.address for name, symbol in kernel.machine.image.symbols.items()}
         self._results = {
             function.name: function.result
             for function in LiteCore(self.memory, self.symbols, lambda _text: None).functions.values()
         }
-        self._machine.call("memory_init")
-        self._booted = self._machine.snapshot()
 
     @property
     def console(self) -> str:
-        return self._machine.output[Console.SERIAL].decode("ascii")
+        return self._kernel.console
 
     def call(self, name: str, *arguments: int) -> int:
-        eax = self._machine.call(name, *arguments)
+        eax = self._kernel.call(name, *arguments)
         return eax & RESULT_MASKS[self._results.get(name, "void")]
 
-    def reset(self) -> None:
-        self._booted.reset()
 
-
-@pytest.fixture(scope="session")
+@pytest.fixture
 def model() -> Subject:
     return ModelSubject()
 
 
-@pytest.fixture(scope="session")
-def firmware() -> Subject:
-    return FirmwareSubject()
+@pytest.fixture
+def firmware(kernel: Kernel) -> Subject:
+    return FirmwareSubject(kernel)
 
 
-@pytest.fixture(params=["model", "firmware"])
+# Tests leave heaps that only they understand.
+FIRMWARE: Final = pytest.mark.kmemu(kernel="firmware:demo", boot_until="memory_init", walk_heap=False)
+
+
+@pytest.fixture(params=["model", pytest.param("firmware", marks=FIRMWARE)])
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """Return the subject, fresh; afterwards no lock may be held."""
     subject: Subject = request.getfixturevalue(request.param)
-    subject.reset()
     yield subject
     assert [subject.memory.load_u32(subject.symbols[name]) for name in LOCKS] == [0, 0]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.cli.arguments import bounds, count, measure, size
+from emulator.cli.arguments import area_share, area_size, bounds, count, measure, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NEAR_MISSES = st.text("0123456789abxKMG._- +\x1b\n", max_size=12)
 
 
-@pytest.mark.parametrize("convert", [bounds, count, measure, size])
+@pytest.mark.parametrize("convert", [area_share, area_size, bounds, count, measure, size])
 @given(text=st.text(max_size=40) | NEAR_MISSES)
 def test_any_text(convert: Callable[[str], object], text: str) -> None:
     with suppress(ArgumentTypeError):

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 import pytest
 
 from tests.conformance.btron.subjects import FirmwareSubject, Guest, ModelSubject, Subject
 
+if TYPE_CHECKING:
+    from emulator.testing import Kernel
 
-@pytest.fixture(scope="session")
+
+@pytest.fixture
 def model() -> Subject:
     return ModelSubject()
 
 
-@pytest.fixture(scope="session")
-def firmware() -> Subject:
-    return FirmwareSubject()
+@pytest.fixture
+def firmware(kernel: Kernel) -> Subject:
+    return FirmwareSubject(kernel)
 
 
-@pytest.fixture(params=["model", "firmware"])
+FIRMWARE: Final = pytest.mark.kmemu(kernel="firmware:btron_demo")
+
+
+@pytest.fixture(params=["model", pytest.param("firmware", marks=FIRMWARE)])
 def bare(request: pytest.FixtureRequest) -> Guest:
     """Return a kernel before `pmem_init`, with cleared globals."""
     subject: Subject = request.getfixturevalue(request.param)
-    subject.reset()
     return Guest(subject)
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from emulator.loader import builtin
-from emulator.loader.image import KernelImage
-from emulator.machine.machine import Machine
 from kernel_model.btron.abi import LAYER_SYMBOLS, Btron
 from kernel_model.btron.tasks import TaskState
 from kernel_model.memory import ByteMemory
@@ -15,6 +12,7 @@ from kernel_model.structs import BOOT_RANGE, KMEM_EXTENT, PMEM_ENTRY, POOL_MPF, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from emulator.testing import Kernel
     from kernel_model.memory import Memory
 
 SIZES: Final[Mapping[str, int]] = dict.fromkeys(LAYER_SYMBOLS["pools"], 4) | {
@@ -54,9 +52,6 @@ class Subject(Protocol):
     def call(self, name: str, *arguments: int) -> int:
         """Call a C function with 32-bit arguments and return EAX, unsigned."""
 
-    def reset(self) -> None:
-        """Go back to the first state."""
-
 
 class ModelSubject:
     """The models on plain bytes, laid out as the linker and the boot code do."""
@@ -70,37 +65,26 @@ class ModelSubject:
         for name, size in SIZES.items():
             self.symbols |= {name: address}
             address += size
-        self.reset()
-
-    def call(self, name: str, *arguments: int) -> int:
-        return self.btron.functions[name].call(*arguments)
-
-    def reset(self) -> None:
         self.memory: Memory = ByteMemory(0, RAM_END)
         self.btron = Btron(self.memory, self.symbols, lambda _text: None)
         self.memory.store_u32(self.symbols["pmem_table"] - KERNEL, self.TABLE)
         self.memory.store_u32(self.symbols["pmem_pages"] - KERNEL, RAM_END // PAGE)
 
+    def call(self, name: str, *arguments: int) -> int:
+        return self.btron.functions[name].call(*arguments)
+
 
 class FirmwareSubject:
     """The C code, called in the emulator on a kernel that has run to its end, with interrupts off."""
 
-    def __init__(self) -> None:
-        self._machine = Machine(KernelImage.read(builtin.resolve("firmware:btron_demo")))
-        assert self._machine.run(timeout_s=60).exit_value == 0
-        registers = self._machine.cpu.registers()
-        self._machine.cpu.set_registers(registers._replace(eflags=registers.eflags & ~0x200))
-        self.memory: Memory = self._machine.memory
+    def __init__(self, kernel: Kernel) -> None:
+        registers = kernel.machine.cpu.registers()
+        kernel.machine.cpu.set_registers(registers._replace(eflags=registers.eflags & ~0x200))
+        self.memory: Memory = kernel.machine.memory
         self.symbols: Mapping[str, int] = {
-            name: symbol.address for name, symbol in self._machine.image.symbols.items()
+            name: symbol.address for name, symbol in kernel.machine.image.symbols.items()
         }
-        self._booted = self._machine.snapshot()
-
-    def call(self, name: str, *arguments: int) -> int:
-        return self._machine.call(name, *arguments, timeout_s=20)
-
-    def reset(self) -> None:
-        self._booted.reset()
+        self.call = kernel.call
 
 
 class Guest:

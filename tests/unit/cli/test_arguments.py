@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.cli.arguments import (
+    area_share,
+    area_size,
     bounds,
     count,
     instruction_count,
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
         ("64m", 64 << 20),
         ("3G", 3 << 30),
         ("8k", 8192),
+        ("64KiB", 65536),
+        ("3MiB", 3 << 20),
+        ("1GiB", 1 << 30),
     ],
 )
 def test_sizes(text: str, value: int) -> None:
@@ -77,6 +82,13 @@ def test_measures() -> None:
     assert list(map(measure, ("peak", "end", "calls", "allocated"))) == list(Measure)
 
 
+def test_values_of_an_area() -> None:
+    assert area_size("64KiB") == ("", 65536)
+    assert area_size("slab=0") == ("slab", 0)
+    assert area_share("0.3") == ("", 0.3)
+    assert area_share("slab=1") == ("slab", 1.0)
+
+
 def test_counts_and_times() -> None:
     assert instruction_count("1_000") == 1000
     assert count("20") == 20
@@ -89,7 +101,7 @@ def test_counts_and_times() -> None:
     [
         *(
             (size, text, f"{text!r} is no size such as 64M, 1G or 0x4000000")
-            for text in ("", "M", "-1", " 1", "1T", "x")
+            for text in ("", "M", "-1", " 1", "1T", "x", "KiB", "1B", "1kib", "iB")
         ),
         (size, "9" * 5000, f"'{'9' * 5000}' is no size such as 64M, 1G or 0x4000000"),
         (ram_window, "-4M", "'' is no size such as 64M, 1G or 0x4000000"),
@@ -107,6 +119,11 @@ def test_counts_and_times() -> None:
         *(
             (instruction_count, text, f"{text!r} is no number of instructions (1 or more)")
             for text in ("0", "-5", "1.5", "many", str(1 << 63))
+        ),
+        (area_size, "slab=", "'' is no size such as 64M, 1G or 0x4000000"),
+        *(
+            (area_share, text, f"{text!r} is no share from 0 to 1, such as 0.3, or AREA=SHARE")
+            for text in ("", "-0.1", "1.1", "nan", "30%", "slab=")
         ),
         (bounds, "..", "'..' is no range such as 10..20, 4K.. or ..0x1fffff"),
         (bounds, "20..10", "the range 20..10 ends before it begins"),

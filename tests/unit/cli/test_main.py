@@ -21,7 +21,8 @@ def test_no_command_shows_help(kmemu: Callable[..., Done]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["boot", "--help"], ["inspect", "-h"], ["export", "-h"], ["diff", "-h"]]
+    "arguments",
+    [["--help"], ["boot", "--help"], ["inspect", "-h"], ["export", "-h"], ["diff", "-h"], ["check", "-h"]],
 )
 def test_help_fits_the_terminal_and_is_no_error(kmemu: Callable[..., Done], arguments: list[str]) -> None:
     done = kmemu(*arguments)
@@ -33,7 +34,7 @@ def test_help_names_every_command_on_a_line(kmemu: Callable[..., Done]) -> None:
     lines = kmemu("--help").out.splitlines()
     start = lines.index("commands:") + 2
     names = [line.split()[0] for line in lines[start : lines.index("", start)]]
-    assert names == ["boot", "inspect", "trace", "step", "report", "export", "diff"]
+    assert names == ["boot", "inspect", "check", "trace", "step", "report", "export", "diff"]
 
 
 def test_version(kmemu: Callable[..., Done]) -> None:
@@ -47,7 +48,7 @@ def test_version(kmemu: Callable[..., Done]) -> None:
     [
         (
             ["foo"],
-            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'trace', 'step', 'report', 'export', 'diff') (kmemu --help shows how)",
+            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'check', 'trace', 'step', 'report', 'export', 'diff') (kmemu --help shows how)",
         ),
         (["--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
         (

@@ -23,12 +23,23 @@ print("rich" in sys.modules)
 """
 
 
-def on_terminal(**environment: str) -> tuple[bytes, bytes]:
-    """Run the script with a terminal as its standard error; return output and what the terminal got."""
+STEPS = """
+import time
+from emulator.cli.progress import steps
+with steps("failing [b]x") as (on_start, on_step):
+    on_start(4)
+    for _ in range(4):
+        on_step(1)
+        time.sleep(0.12)
+"""
+
+
+def on_terminal(script: str = SCRIPT, **environment: str) -> tuple[bytes, bytes]:
+    """Run a script with a terminal as its standard error; return output and what the terminal got."""
     ours, theirs = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "TOTAL": "1000000", **environment}
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=theirs, env=env
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=theirs, env=env
     ) as process:
         os.close(theirs)
         shown = b""
@@ -51,6 +62,17 @@ def test_a_terminal_gets_a_bar() -> None:
     assert b"/s" in shown
     assert b"\x1b[3" in shown  # colours
     assert shown.endswith(b"\x1b[2K")  # taken away again
+
+
+def test_a_few_long_steps_have_a_bar() -> None:
+    _, shown = on_terminal(STEPS)
+    assert b"failing [b]x" in shown
+    assert b"100%" in shown
+    assert shown.endswith(b"\x1b[2K")
+
+
+def test_steps_show_nothing_on_a_dumb_terminal() -> None:
+    assert on_terminal(STEPS, TERM="dumb") == (b"", b"")
 
 
 def test_no_color_has_no_colours() -> None:

@@ -1,0 +1,1 @@
+"""Looking for what a kernel does wrong with its memory."""

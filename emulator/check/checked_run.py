@@ -1,0 +1,143 @@
+"""A check: a kernel runs once, recorded, and everything that can be said about that run is said."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.check.blocks_check import check_blocks
+from emulator.check.check_report import CheckReport
+from emulator.check.deaths import bad_endings
+from emulator.check.guest_words import GuestWords
+from emulator.check.leaks import NO_LEAKS, find_leaks
+from emulator.check.locks import check_locks
+from emulator.check.measuring import measure
+from emulator.check.pictures import with_pictures
+from emulator.check.rerun import Rerun
+from emulator.check.run import RunBudget, run_to_end
+from emulator.check.state import state_checks
+from emulator.check.walks import Walks
+from emulator.check.wrong_results import known_memory
+from emulator.trace.header import TraceEnding
+from emulator.trace.recorder import TraceRecorder, trace_header
+from emulator.trace.trace import Trace
+from emulator.trace.trace_file import TraceWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator.check.findings import Finding
+    from emulator.check.leaks import Leaks
+    from emulator.check.run import EndedRun
+    from emulator.check.state import StateChecks
+    from emulator.loader.profile import Profile
+    from emulator.machine.machine import Machine
+    from emulator.machine.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Who wants to know about a run, or to take part in it.
+
+    Attributes:
+        on_start: Is given the recording, before the first instruction.
+        on_progress: Is told the number of the last event now and then.
+        new_machine: Makes a machine as the first one was before its run. Without it, no finding tells about memory as it was
+            during the run.
+    """
+
+    on_start: Callable[[Recording], None] = lambda _recording: None
+    on_progress: Callable[[int], None] = lambda _event: None
+    new_machine: Callable[[], Machine] | None = None
+
+
+def check_kernel(
+    machine: Machine, profile: Profile, budget: RunBudget | None = None, hooks: Hooks | None = None
+) -> CheckReport:
+    """Run a kernel to its end and find what it does wrong with its memory.
+
+    Args:
+        machine: Not yet run, with its layers attached.
+        profile: What to record; functions that the kernel has.
+        budget: What the run may take; the defaults of `RunBudget` if it is None.
+        hooks: Who else takes part.
+
+    Raises:
+        TraceNotWritten: There is no room for the recording among the temporary files.
+        HostError: No memory is left.
+    """
+    check = _Check(machine, profile, budget or RunBudget(), hooks or Hooks())
+    with tempfile.TemporaryDirectory(prefix="kmemu-check-") as folder:
+        return check.report(str(Path(folder) / "run.kmt"))
+
+
+class _Check:
+    """One check on its way."""
+
+    def __init__(self, machine: Machine, profile: Profile, budget: RunBudget, hooks: Hooks) -> None:
+        self._machine = machine
+        self._profile = profile
+        self._budget = budget
+        self._hooks = hooks
+        self._state: StateChecks | None = state_checks(machine, profile.name)
+        self._walks = Walks(machine, self._state)
+
+    def report(self, path: str) -> CheckReport:
+        """Run, and look at everything."""
+        started = time.perf_counter()
+        run = self._record(path)
+        trace = Trace.read(path)
+        leaks = find_leaks(trace, GuestWords(self._machine)) if run.by_itself else NO_LEAKS
+        findings = self._findings(run, trace, leaks)
+        return CheckReport(
+            kernel=self._machine.image.path,
+            ending=run.ending,
+            events=trace.event_count,
+            calls=len(trace),
+            findings=tuple(findings),
+            measures=measure(trace, leaks.sizes),
+            seconds=time.perf_counter() - started,
+            reachable=leaks.reachable,
+        )
+
+    def _record(self, path: str) -> EndedRun:
+        machine = self._machine
+        header = trace_header(
+            machine, self._profile, kernel=machine.image.path, version="", command_line=(), layers={}
+        )
+        writer = TraceWriter(path, header)
+        try:
+            recorder = TraceRecorder(machine, self._profile, writer, self._hooks.on_progress)
+            self._hooks.on_start(recorder.recording)
+            run = run_to_end(machine, self._budget, self._walks.look)
+            self._walks.look()
+            recorder.finish()
+        except BaseException:
+            writer.abandon()
+            raise
+        ending = run.ending
+        writer.close(
+            TraceEnding(ending.how, ending.exit_value, recorder.recording.event_count, recorder.calls)
+        )
+        return run
+
+    def _findings(self, run: EndedRun, trace: Trace, leaks: Leaks) -> list[Finding]:
+        """Return all findings: as they happened, then what is seen at the end."""
+        rerun = self._rerun(run)
+        found = check_blocks(trace, known_memory(self._machine))
+        if self._state is not None:
+            found += self._state.at_end(trace, rerun)
+        if rerun is not None and (run.by_itself or run.instructions is not None):  # else it died
+            found += check_locks(self._machine, trace, rerun, finished=run.by_itself)
+        found += self._walks.findings(trace, rerun)
+        found.sort(key=lambda finding: finding.place.event if finding.place else trace.event_count + 1)
+        found += [*leaks.lost, *bad_endings(self._machine.image, run, trace)]
+        return found if rerun is None else with_pictures(found, rerun)
+
+    def _rerun(self, run: EndedRun) -> Rerun | None:
+        if self._hooks.new_machine is None:
+            return None
+        return Rerun(self._hooks.new_machine, self._profile, run.instructions)

@@ -1,0 +1,44 @@
+"""A write to memory as the instruction that did it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from emulator.check.findings import Culprit
+from emulator.trace.recorder import frames_of
+
+if TYPE_CHECKING:
+    from emulator.machine.cpu import LastWrite
+    from emulator.machine.machine import Machine
+    from emulator.trace.events import Frame
+
+_LONGEST: Final = 15  # bytes of an instruction
+
+
+def culprit_of(machine: Machine, write: LastWrite, address: int, before: int, after: int) -> Culprit:
+    """Describe the instruction behind a write.
+
+    Args:
+        machine: That executed it; its memory still holds the code.
+        write: The write.
+        address: Of the word, as the kernel calls it.
+        before: The word while it was still right.
+        after: The word as it was found.
+    """
+    return Culprit(
+        write.eip, _text(machine, write.eip), write.event, before, after, address, _stack(machine, write)
+    )
+
+
+def _stack(machine: Machine, write: LastWrite) -> tuple[Frame, ...]:
+    frame = frames_of(machine.image)
+    itself = frame(write.eip + 1)  # frames are named by what lies before the return address
+    return itself._replace(address=write.eip, offset=max(itself.offset - 1, 0)), *map(frame, write.stack[1:])
+
+
+def _text(machine: Machine, eip: int) -> str:
+    from capstone import CS_ARCH_X86, CS_MODE_32, Cs  # slow, and only a kernel with faults needs it
+
+    code = machine.read_linear(eip, _LONGEST)
+    found: list[Any] = list(Cs(CS_ARCH_X86, CS_MODE_32).disasm_lite(code, eip, 1))
+    return " ".join(found[0][2:]).strip() if found else "(bad)"

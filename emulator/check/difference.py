@@ -1,0 +1,53 @@
+"""Where a run is not what it was expected to be: compared with a baseline, or with a limit."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from emulator.check.findings import Place
+
+
+class Importance(IntEnum):
+    """What a difference means, the most important first."""
+
+    LIMIT = 0  # more than a limit of the command line allows
+    FINDING = 1  # that the baseline does not know
+    AREA = 2  # that only one of them has
+    MORE = 3  # than the baseline and its tolerance allow
+    LESS = 4  # an improvement, like all below: no failure
+    GONE = 5
+
+
+class Difference(NamedTuple):
+    """One difference.
+
+    Attributes:
+        importance: What it means.
+        key: What differs, such as "heap.peak_bytes", "heap.callers.kmain.calls", "findings.0123456789ab".
+        text: The same for people, with the numbers: one line unless a name in it holds a line break.
+        growth: How much it grew, as a share of what it was; the order among equals.
+        place: The call that made it so, where one did.
+    """
+
+    importance: Importance
+    key: str
+    text: str
+    growth: float = 0.0
+    place: Place | None = None
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is a regression."""
+        return self.importance < Importance.LESS
+
+    @property
+    def order(self) -> tuple[int, float, str]:
+        """Sorts the most important first."""
+        return self.importance, -self.growth, self.key
+
+
+def bytes_text(size: int) -> str:
+    """Return ``1 byte``, ``65,536 bytes``."""
+    return "1 byte" if size == 1 else f"{size:,} bytes"

@@ -1,0 +1,180 @@
+"""What a check finds: one value for each thing that the guest did wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from emulator.trace.events import Frame
+
+_ID_DIGITS: Final = 12
+
+
+class Kind(Enum):
+    """What kind of thing went wrong. The value is a stable name, for JSON, SARIF and baselines."""
+
+    DOUBLE_FREE = "double-free"
+    INVALID_FREE = "invalid-free"
+    WRONG_SIZE = "wrong-size-free"
+    WRONG_POOL = "wrong-pool-free"
+    OVERLAP = "overlapping-blocks"
+    BAD_RESULT = "bad-result"
+    CORRUPTION = "heap-corruption"
+    BITMAP = "bitmap-mismatch"
+    REFCOUNT = "refcount-mismatch"
+    RESERVED = "reserved-frame"
+    LEAK = "leak"
+    LOCK_HELD = "lock-held"
+    LOCK_TWICE = "lock-taken-twice"
+    DIVERGENCE = "lockstep-divergence"
+    DIED = "kernel-died"  # a fault, or it hangs
+    FAILED = "kernel-failed"  # it exited with a value other than 0
+
+    @property
+    def title(self) -> str:
+        """The name for people, in lower case."""
+        return _TEXTS[self][0]
+
+    @property
+    def explanation(self) -> str:
+        """What it means: one sentence."""
+        return _TEXTS[self][1]
+
+
+_TEXTS: Final = {
+    Kind.DOUBLE_FREE: ("double free", "A block was freed that had been freed before."),
+    Kind.INVALID_FREE: ("invalid free", "A pointer was freed that is not the start of a block."),
+    Kind.WRONG_SIZE: (
+        "free with a wrong size",
+        "A block was freed with another size than it was allocated with.",
+    ),
+    Kind.WRONG_POOL: (
+        "release to the wrong pool",
+        "A block was released to another pool than it came from.",
+    ),
+    Kind.OVERLAP: ("overlapping blocks", "The allocator returned memory that a live block already covers."),
+    Kind.BAD_RESULT: (
+        "bad result of an allocation",
+        "The allocator returned an address that is misaligned, outside RAM, or inside the kernel's own image.",
+    ),
+    Kind.CORRUPTION: ("heap corruption", "The allocator's own data in memory contradicts itself."),
+    Kind.BITMAP: (
+        "bitmap mismatch",
+        "The bitmap of frames does not agree with the frames that are in use.",
+    ),
+    Kind.REFCOUNT: ("refcount mismatch", "The count of a page's owners is not the number of its owners."),
+    Kind.RESERVED: ("reserved frame", "A frame was handed out that is reserved."),
+    Kind.LEAK: ("memory leak", "A block is live at the end of the run, and nobody can free it any more."),
+    Kind.LOCK_HELD: ("lock held", "A lock was still held at the end of the run."),
+    Kind.LOCK_TWICE: ("lock taken twice", "A lock was taken by who held it already."),
+    Kind.DIVERGENCE: ("lockstep divergence", "The kernel's function and its model did not do the same."),
+    Kind.DIED: ("kernel died", "The kernel could not go on: a fault that nobody handled, or it hangs."),
+    Kind.FAILED: ("kernel failed", "The kernel exited with a value other than 0."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A recorded call.
+
+    Attributes:
+        call: Its number, from 1.
+        event: Number of the event, its entry or its return, from 1.
+        function: What was called.
+        stack: Its call stack, the caller of *function* first; empty where it is not known.
+    """
+
+    call: int
+    event: int
+    function: str
+    stack: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStory:
+    """The life of a block.
+
+    Attributes:
+        address: Where it begins.
+        size: Bytes; 0: not known.
+        allocated: The call that made it.
+        freed: The call that gave it back; None: none did.
+    """
+
+    address: int
+    size: int
+    allocated: Place
+    freed: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """The instruction that broke something.
+
+    Attributes:
+        eip: Its address.
+        text: It in assembly language.
+        event: Number of the last event before it.
+        before: The word at *address* before it.
+        after: The same after it.
+        address: Of the word that it broke.
+        stack: Itself first, then its callers.
+    """
+
+    eip: int
+    text: str
+    event: int
+    before: int
+    after: int
+    address: int
+    stack: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the guest did wrong.
+
+    Attributes:
+        kind: What.
+        area: Where; "" for what is in no area.
+        message: One line, such as "double free of 0x0010b008 (24 bytes)".
+        place: Where it happened or was seen; None: at the end of the run.
+        block: The block that it is about.
+        culprit: The instruction that broke it.
+        picture: Memory around it, as lines of hexadecimal digits.
+        details: Further lines, such as "still pointed to by global config+0x4".
+    """
+
+    kind: Kind
+    area: str
+    message: str
+    place: Place | None
+    block: BlockStory | None = None
+    culprit: Culprit | None = None
+    picture: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that stay the same when the kernel is built anew.
+
+        They are made of the kind, the area, and the names of the functions in all its stacks: no addresses, no lines.
+        """
+        text = "\n".join([self.kind.value, self.area, *self._stacks()])
+        return hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
+
+    def _stacks(self) -> Iterator[str]:
+        """Yield each call stack on a line of its own, so that it cannot be taken for a part of another."""
+        block = self.block
+        for place in (self.place, block and block.allocated, block and block.freed):
+            yield _names([place.function], place.stack) if place else ""
+        yield _names([], self.culprit.stack) if self.culprit else ""
+
+
+def _names(called: list[str], stack: Iterable[Frame]) -> str:
+    return " < ".join([*called, *(frame.function or "?" for frame in stack)])

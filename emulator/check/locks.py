@@ -1,0 +1,137 @@
+"""Spin locks that are held when they should not be, in any kernel.
+
+A spin lock is a word that is taken with an atomic instruction. There is one CPU: whoever waits for a lock with
+interrupts off waits for ever, because nobody else can give it back. Which words are locks is not written anywhere; a
+symbol that is called so is believed to be one if its last change was made by an atomic instruction.
+
+Shortcomings. A lock that is held at the end is only found if it has a symbol of its own whose name ends in ``lock``.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.check.culprits import culprit_of
+from emulator.check.findings import Finding, Kind
+from emulator.check.rerun import Word, last_change_of_run
+from emulator.check.stories import place_at
+from emulator.errors import BudgetUsedUp
+from emulator.machine.cpu import StepKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.check.findings import Culprit
+    from emulator.check.rerun import Rerun
+    from emulator.machine.machine import Machine
+    from emulator.trace.trace import Trace
+
+_INTERRUPTS: Final = 0x200  # EFLAGS.IF
+_TURNS: Final = 3
+_INSTRUCTIONS: Final = 96
+_STEPS_MAX: Final = 1024
+_STACK_NEAR: Final = 256
+_WORD: Final = 4
+_is_lock_name: Final = re.compile(
+    r"(?:.*_)?(?:spin)?lock(?:\.\d+)?"
+).fullmatch  # a static one may be "lock.0"
+_is_atomic: Final = re.compile(r"lock |xchg ").match  # SDM volume 3, 9.1.2.1: xchg locks the bus by itself
+
+
+class Lock(NamedTuple):
+    """A spin lock: its name, and the physical address of its word."""
+
+    name: str
+    address: int
+
+
+def check_locks(machine: Machine, trace: Trace | None, rerun: Rerun, *, finished: bool) -> list[Finding]:
+    """Look at the locks at the end of a run.
+
+    Args:
+        machine: As the run left it.
+        trace: Of the run; None: findings have no places.
+        rerun: To find out who took a lock.
+        finished: The kernel ended the run by itself; otherwise it may be about to give back what it holds, and only a
+            lock that it waits for is told.
+    """
+    if not finished:
+        lock = _awaited(machine)
+        return [] if lock is None else _taken_twice(machine, lock, trace, rerun)
+    found = []
+    for lock in _named_locks(machine):
+        if machine.memory.load_u32(lock.address):
+            taker = _taker(lock, rerun)
+            if taker is not None and _is_atomic(taker.text):
+                message = f"{lock.name} is still held at the end of the run"
+                found.append(Finding(Kind.LOCK_HELD, "", message, None, culprit=taker))
+    return found
+
+
+def _taken_twice(machine: Machine, lock: Lock, trace: Trace | None, rerun: Rerun) -> list[Finding]:
+    taker = _taker(lock, rerun)
+    if taker is None or not _is_atomic(taker.text):
+        return []
+    waiting = _waiting(machine, lock)
+    details = ["waits for it:", *(f"  {frame}" for frame in waiting.stack)] if waiting else []
+    message = f"{lock.name} is taken by who holds it already: the kernel waits for ever"
+    place = None if trace is None else place_at(trace, trace.event_count)
+    return [Finding(Kind.LOCK_TWICE, "", message, place, culprit=taker, details=tuple(details))]
+
+
+def _taker(lock: Lock, rerun: Rerun) -> Culprit | None:
+    """Return the instruction that took a lock for the last time."""
+    machine, write = last_change_of_run(rerun, Word(lock.address))
+    return None if write is None else culprit_of(machine, write, lock.address, write.before, write.after)
+
+
+def _named_locks(machine: Machine) -> Iterator[Lock]:
+    for symbol in machine.image.symbols.values():
+        if symbol.kind == "object" and symbol.size >= _WORD and _is_lock_name(symbol.name):
+            address = machine.cpu.translate(symbol.address)
+            if address is not None and address + _WORD <= len(machine.memory):
+                yield Lock(symbol.name, address)
+
+
+def _awaited(machine: Machine) -> Lock | None:
+    """Return the word that the CPU, with interrupts off, does nothing but look at, and which is not 0."""
+    registers = machine.cpu.registers()
+    if registers.eflags & _INTERRUPTS:
+        return None
+    stack = machine.cpu.translate(registers.esp)
+    with machine.snapshot():
+        machine.cpu.keep_steps(_STEPS_MAX)
+        with suppress(BudgetUsedUp):
+            machine.run(max_instructions=_INSTRUCTIONS)
+        steps = machine.cpu.steps()
+        machine.cpu.keep_steps(0)
+    places = [
+        step.address
+        for step in steps
+        if step.kind is not StepKind.INSTRUCTION
+        and (stack is None or abs(step.address - stack) > _STACK_NEAR)
+    ]
+    if len(set(places)) != 1 or len(places) < _TURNS or not machine.memory.load_u32(places[0]):
+        return None
+    return Lock(_name_of(machine, places[0]), places[0])
+
+
+def _waiting(machine: Machine, lock: Lock) -> Culprit | None:
+    """Return the instruction that tries to take a lock again and again."""
+    with machine.snapshot():
+        machine.cpu.watch_word(lock.address, _WORD)
+        with suppress(BudgetUsedUp):
+            machine.run(max_instructions=_INSTRUCTIONS)
+        write = machine.cpu.last_write()
+        machine.cpu.watch_word(0, 0)
+    return None if write is None else culprit_of(machine, write, lock.address, write.before, write.after)
+
+
+def _name_of(machine: Machine, address: int) -> str:
+    for symbol in machine.image.symbols.values():
+        offset = address - machine.image.physical(symbol.address)
+        if symbol.kind == "object" and 0 <= offset < max(symbol.size, _WORD):
+            return f"{symbol.name}+0x{offset:x}" if offset else symbol.name
+    return f"the lock at 0x{address:08x}"

@@ -1,0 +1,115 @@
+"""The part of ``kmemu check`` that makes allocations fail."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from emulator.cli import arguments
+from emulator.cli.machine_options import new_machine
+from emulator.cli.output import Output, complain
+from emulator.cli.progress import steps
+from emulator.cli.status import CommandLineError, Status
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from emulator.check.exhaust import Exhaustion
+    from emulator.check.injection import FailedCall, Injection
+    from emulator.loader.profile import Profile
+
+_MOST = 2000
+_OF_A_MACHINE = ("kernel", "ram", "layer", "cmdline", "module", "mmu")
+
+
+def add_injection_arguments(parser: ArgumentParser) -> None:
+    """Add what makes allocations fail."""
+    group = parser.add_argument_group("allocations that fail", "although there is memory")
+    one = group.add_mutually_exclusive_group().add_argument
+    one("--fail-nth", metavar="N", type=arguments.count, help="the N-th allocation of the run fails")
+    one("--fail-every", metavar="N", type=arguments.count, help="every N-th allocation fails")
+    one("--fail-at", metavar="GLOB", help="all allocations below these functions fail")
+    one("--exhaust", action="store_true", help="each allocation fails once, in a run of its own")
+    group.add_argument(
+        "--limit",
+        metavar="N",
+        type=arguments.count,
+        help=f"with --exhaust: at most so many runs, evenly spread (default: {_MOST})",
+    )
+    group.add_argument(
+        "--jobs",
+        metavar="N",
+        type=arguments.count,
+        help="with --exhaust: processes (default: one for each CPU)",
+    )
+
+
+def chosen_injection(options: Namespace) -> Injection | None:
+    """Return which allocations are to fail in the run that is checked; None: none.
+
+    Raises:
+        CommandLineError: An option of ``--exhaust`` is given without it.
+    """
+    for name in ("limit", "jobs"):
+        if getattr(options, name) is not None and not options.exhaust:
+            raise CommandLineError(f"--{name} needs --exhaust")
+    if options.fail_nth is None and options.fail_every is None and options.fail_at is None:
+        return None
+    from emulator.check.injection import Injection  # few runs need it
+
+    return Injection(options.fail_nth, options.fail_every, options.fail_at)
+
+
+def complaint_about(injection: Injection, failed: tuple[FailedCall, ...], allocations: int) -> str:
+    """Return what standard error has to say when nothing was made to fail, for then nothing was tried; "" else."""
+    if failed:
+        return ""
+    return f"nothing failed: the run has no {injection}, of {allocations} that could fail"
+
+
+def run_exhaust(options: Namespace, profile: Profile) -> Status:
+    """Do ``--exhaust``: run the kernel once for each allocation, and show what becomes of it.
+
+    Args:
+        options: Of the command: the machine, its budgets, ``limit``, ``jobs`` and ``json``.
+        profile: What is recorded.
+
+    Raises:
+        CommandLineError: The limit is too small.
+        BudgetUsedUp: The run without a failure does not end.
+        EmulatorError: It ends badly.
+    """
+    exhaustion = _exhaust(options, profile)
+    output = Output()
+    from emulator.report.exhaust_text import exhaustion_document, exhaustion_lines
+
+    if options.json:
+        output.json(exhaustion_document(exhaustion, options.kernel))
+    else:
+        output.lines(exhaustion_lines(exhaustion, profile, options.kernel, output.style))
+    if not exhaustion.points:
+        names = ", ".join(each.name for each in profile.functions if each.refusal is not None)
+        complain(f"nothing was tried: no call of {names or 'a function that can fail'} was seen")
+        return Status.NOT_RUN
+    return Status.FINDINGS if exhaustion.is_bad else Status.GOOD
+
+
+def _exhaust(options: Namespace, profile: Profile) -> Exhaustion:
+    from emulator.check.exhaust import Task  # not for --help
+    from emulator.check.workers import exhaust
+
+    limit = _MOST if options.limit is None else options.limit
+    if limit < 2:  # noqa: PLR2004 - the first and the last
+        raise CommandLineError("--limit is 2 or more")
+    machine = Namespace(**{name: getattr(options, name) for name in _OF_A_MACHINE})
+    with steps("failing") as (on_start, on_point):
+        return exhaust(
+            Task(partial(new_machine, machine, None), profile),
+            max_instructions=options.max_instructions,
+            timeout_s=options.timeout,
+            limit=limit,
+            workers=options.jobs,
+            on_start=on_start,
+            on_point=on_point,
+        )

@@ -1,0 +1,109 @@
+"""What a test demands of the kernel's memory management: its markers ``kmem_...``, read and checked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.pytest_plugin.settings import Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
+
+_SIZE = re.compile(r"(\d{1,12}) ?(B|bytes|KiB|MiB|GiB|K|M|G)?")
+_SHIFTS: Final = {"K": 10, "M": 20, "G": 30}
+
+
+class Limit(NamedTuple):
+    """The most that a test may take.
+
+    Attributes:
+        bytes: At any time.
+        area: Of the profile; "": of each area.
+    """
+
+    bytes: int
+    area: str
+
+
+class Expectations(NamedTuple):
+    """What a test demands.
+
+    Attributes:
+        no_leaks: All blocks that it allocates are given back.
+        limits: It takes no more than this.
+        fail_nth: Which of its allocations fails, from 1; None: none does.
+    """
+
+    no_leaks: bool = False
+    limits: tuple[Limit, ...] = ()
+    fail_nth: int | None = None
+
+    @property
+    def needs_calls(self) -> bool:
+        """Whether the kernel's calls have to be recorded."""
+        return bool(self.no_leaks or self.limits or self.fail_nth)
+
+
+NOTHING: Final = Expectations()
+
+
+def expectations_of(item: pytest.Item) -> Expectations:
+    """Return what the markers of a test say; of two of one kind the nearer, of limits all.
+
+    Raises:
+        Mistake: A marker is wrong.
+    """
+    found = NOTHING
+    for marker in item.iter_markers():
+        read = READERS.get(marker.name)
+        if read is not None:
+            found = read(found, marker)
+    return found
+
+
+def byte_count(value: object) -> int:
+    """Read a number of bytes: 65536, "64 KiB", "64K".
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{value!r} is no size such as "64 KiB" or 65536')
+    return int(match[1]) << _SHIFTS.get((match[2] or "B")[0], 0)
+
+
+def _no_leaks(found: Expectations, marker: pytest.Mark) -> Expectations:
+    if marker.args or marker.kwargs:
+        raise Mistake("@pytest.mark.kmem_no_leaks takes no arguments")
+    return found._replace(no_leaks=True)
+
+
+def _limit(found: Expectations, marker: pytest.Mark) -> Expectations:
+    area = marker.kwargs.get("area", "")
+    if len(marker.args) != 1 or set(marker.kwargs) - {"area"} or not isinstance(area, str):
+        raise Mistake('@pytest.mark.kmem_limit takes a size such as "64 KiB" and, if wanted, area="heap"')
+    try:
+        limit = Limit(byte_count(marker.args[0]), area)
+    except ValueError as error:
+        raise Mistake(f"@pytest.mark.kmem_limit: {error}") from None
+    return found._replace(limits=(*found.limits, limit))
+
+
+def _fail_nth(found: Expectations, marker: pytest.Mark) -> Expectations:
+    number = marker.args[0] if len(marker.args) == 1 and not marker.kwargs else None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise Mistake("@pytest.mark.kmem_fail_nth takes the number of an allocation, 1 or more")
+    return found if found.fail_nth else found._replace(fail_nth=number)
+
+
+READERS: Final[Mapping[str, Callable[[Expectations, pytest.Mark], Expectations]]] = {
+    "kmem_no_leaks": _no_leaks,
+    "kmem_limit": _limit,
+    "kmem_fail_nth": _fail_nth,
+}

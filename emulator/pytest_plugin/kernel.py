@@ -1,0 +1,211 @@
+"""The fixture ``kernel``: a booted kernel, for one test."""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_right
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, UnknownFunction
+from emulator.machine.machine import Ending
+from emulator.pytest_plugin.guest_failure import last_lines
+from emulator.pytest_plugin.guest_memory import GuestMemory
+from emulator.pytest_plugin.machines import add_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from drgn import Object
+
+    from emulator.machine.machine import Machine, Outcome, Snapshot
+    from emulator.pytest_plugin.machines import BootedKernel
+
+_TEXT_SHOWN = 60
+
+
+class Kernel:
+    """A kernel at the end of its boot. What a test does to it is gone after the test.
+
+    Attributes:
+        memory: Typed loads and stores at the addresses that the kernel uses.
+        died: Whether it has stopped in a way after which its structures may be half changed.
+    """
+
+    def __init__(self, booted: BootedKernel) -> None:
+        self._booted = booted
+        self._machine = booted.machine
+        self.memory = GuestMemory(booted.machine)
+        self.died = False
+        self._printed_before = len(booted.output())
+        self._expected_up_to = self._printed_before
+        self._calls_made: list[tuple[int, str]] = []
+
+    @property
+    def machine(self) -> Machine:
+        """The whole PC. Layers, probes and callbacks that are added to it stay for the tests that follow."""
+        return self._machine
+
+    @property
+    def console(self) -> str:
+        """What the kernel has printed since the test began: on COM1, or if it never uses that, on port 0xE9."""
+        return self._booted.output()[self._printed_before :].decode("utf-8", "replace")
+
+    def call(
+        self,
+        function: str | int,
+        *arguments: int,
+        max_instructions: int | None = None,
+        timeout_s: float | None = None,
+    ) -> int:
+        """Call a function of the kernel and return EAX, unsigned.
+
+        Args:
+            function: Its symbol or address.
+            arguments: 32-bit words, signed or unsigned, pushed as cdecl has it.
+            max_instructions: Budget.
+            timeout_s: Budget in seconds of the host; None: the configured one.
+
+        Raises:
+            UnknownFunction: The kernel has no such symbol.
+            GuestStopped: The function did not return.
+        """
+        __tracebackhide__ = True
+        if self._booted.log is not None:
+            self._note_call(sys._getframe(1).f_code.co_filename, sys._getframe(1).f_lineno)  # noqa: SLF001 - Python's own way
+        try:
+            with self._booted.deadline(timeout_s):
+                return self._machine.call(function, *arguments, max_instructions=max_instructions)
+        except EmulatorError as error:
+            self._explain(error)
+            raise error.with_traceback(None) from None  # our own frames help nobody
+
+    def run(self, *, max_instructions: int | None = None, timeout_s: float | None = None) -> Outcome:
+        """Let the kernel go on from where it stands, until it exits or halts for good.
+
+        Args:
+            max_instructions: Budget.
+            timeout_s: Budget in seconds of the host; None: the configured one.
+
+        Raises:
+            BudgetUsedUp: A budget is used up; the kernel can go on with another run.
+            GuestStopped: It cannot go on.
+        """
+        __tracebackhide__ = True
+        try:
+            with self._booted.deadline(timeout_s):
+                return self._machine.run(max_instructions=max_instructions)
+        except EmulatorError as error:
+            self._explain(error)
+            raise error.with_traceback(None) from None
+
+    def expect(
+        self, text: str, *, max_instructions: int | None = None, timeout_s: float | None = None
+    ) -> str:
+        """Let the kernel go on until its console has said something, behind what was expected before.
+
+        Args:
+            text: What.
+            max_instructions: Budget.
+            timeout_s: Budget in seconds of the host; None: the configured one.
+
+        Returns:
+            What it has printed from there up to the end of *text*.
+
+        Raises:
+            AssertionError: It never said that; the message has the last lines that it did say.
+            GuestStopped: It died before.
+        """
+        __tracebackhide__ = True
+        wanted = text.encode()
+        if self._end_of(wanted) < 0:
+            how = self._run_until_said(wanted, max_instructions, timeout_s)
+            if self._end_of(wanted) < 0:
+                shown = text if len(text) <= _TEXT_SHOWN else text[:_TEXT_SHOWN] + "..."
+                raise AssertionError(
+                    "\n".join([f"the console never said {shown!r}: {how}", *last_lines(self.console)])
+                )
+        end = self._end_of(wanted)
+        said = self._booted.output()[self._expected_up_to : end].decode("utf-8", "replace")
+        self._expected_up_to = end
+        return said
+
+    def symbol(self, name: str) -> int:
+        """Return the address of a symbol, as linked.
+
+        Raises:
+            UnknownFunction: The kernel has none of this name.
+        """
+        __tracebackhide__ = True
+        symbol = self._machine.image.symbol(name)
+        if symbol is None:
+            raise UnknownFunction(self._machine.image.path, name)
+        return symbol.address
+
+    def object(self, name: str) -> Object:
+        """Return a variable of the kernel with its type, as a drgn object: ``kernel.object("memmap").bitmap``.
+
+        Raises:
+            NoObject: drgn is not installed, or the kernel's debug information has no such variable.
+        """
+        __tracebackhide__ = True
+        try:
+            return self._booted.objects[name]
+        except EmulatorError as error:
+            raise error.with_traceback(None) from None
+
+    def snapshot(self) -> Snapshot:
+        """Keep the state; as a context manager it comes back at the end of the block. Snapshots nest."""
+        return self._machine.snapshot()
+
+    def called_from(self, event: int) -> str:
+        """Return the place in the test, "test_heap.py:12", whose call led to an event of the recording; or ""."""
+        index = bisect_right(self._calls_made, event, key=lambda made: made[0]) - 1
+        return self._calls_made[index][1] if index >= 0 else ""
+
+    def _note_call(self, file: str, line: int) -> None:
+        events = self._booted.log.recording.event_count + 1 if self._booted.log else 0
+        while self._calls_made and self._calls_made[-1][0] >= events:  # the machine went back to a snapshot
+            self._calls_made.pop()
+        self._calls_made.append((events, f"{PurePath(file).name}:{line}"))
+
+    def _run_until_said(self, wanted: bytes, max_instructions: int | None, timeout_s: float | None) -> str:
+        """Run; return how that ended."""
+        __tracebackhide__ = True
+        with self._stopping_at(wanted):
+            try:
+                outcome = self.run(max_instructions=max_instructions, timeout_s=timeout_s)
+            except BudgetUsedUp as error:
+                self.died = False
+                return error.problem
+        if outcome.ending is Ending.EXIT:
+            return f"the kernel exited with {outcome.exit_value}"
+        return f"the kernel halted at {self._machine.image.location(outcome.eip - 1)}"
+
+    @contextmanager
+    def _stopping_at(self, wanted: bytes) -> Iterator[None]:
+        def look() -> None:
+            if self._end_of(wanted) >= 0:
+                self._machine.stop()
+
+        self._booted.on_output = look
+        try:
+            yield
+        finally:
+            self._booted.on_output = _do_nothing
+
+    def _end_of(self, wanted: bytes) -> int:
+        """Where *wanted* ends in the output; -1 if it is not there."""
+        output = self._booted.output()
+        start = output.find(wanted, min(self._expected_up_to, len(output)))
+        return start if start < 0 else start + len(wanted)
+
+    def _explain(self, error: EmulatorError) -> None:
+        if isinstance(error, GuestStopped):
+            self.died = True
+            add_facts(error, self._booted.machine, self.console)
+
+
+def _do_nothing() -> None:
+    """Nobody waits for output."""

@@ -1,0 +1,176 @@
+"""The machines of a session: each kernel is booted once, and every test starts from a snapshot of it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from emulator.errors import BudgetUsedUp, EmulatorError
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
+from emulator.loader.known_profiles import match, matching_profile
+from emulator.machine.machine import Console, Ending, Machine
+from emulator.machine.memory import DEFAULT_RAM
+from emulator.machine.recording import RecordedFunction, record
+from emulator.pytest_plugin.guest_failure import last_lines, where_it_stands
+from emulator.pytest_plugin.heap_walk import HeapWalk
+from emulator.pytest_plugin.settings import Mistake, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from emulator.machine.machine import Outcome
+    from emulator.pytest_plugin.guest_objects import GuestObjects
+    from emulator.trace.live_columns import CallLog
+
+_INSTRUCTIONS_BETWEEN_LOOKS: Final = 1 << 20
+_NO_KERNEL: Final = 'no kernel to test: set kmemu_kernel in the configuration of pytest, or mark the test with @pytest.mark.kmemu(kernel="...")'
+
+
+class BootedKernel:
+    """A kernel that has booted.
+
+    Args:
+        settings: What to boot.
+        recorded: Whether its calls can be looked at.
+
+    Attributes:
+        machine: It stands where the boot has ended.
+        start: The snapshot of that.
+        log: The calls since then; None if they are not recorded.
+        on_output: Called whenever the kernel has printed something.
+
+    Raises:
+        EmulatorError: The kernel cannot be booted; with notes that say where it stands.
+    """
+
+    def __init__(self, settings: Settings, *, recorded: bool) -> None:
+        self.settings = settings
+        self.on_output: Callable[[], None] = _do_nothing
+        self.machine = Machine(
+            KernelImage.read(resolve(settings.kernel)),
+            ram=settings.ram or DEFAULT_RAM,
+            command_line=settings.cmdline,
+            on_output=lambda _console, _data: self.on_output(),
+        )
+        try:
+            self._boot()
+        except EmulatorError as error:
+            add_facts(error, self.machine, self.output().decode("utf-8", "replace"))
+            raise
+        self.log = self._record() if recorded else None
+        self.start = self.machine.snapshot()
+        self.walk = HeapWalk.of(self.machine) if settings.walk_heap else None
+
+    def output(self) -> bytearray:
+        """What the kernel has printed: on COM1, or if it has never used that, on port 0xE9."""
+        serial = self.machine.output[Console.SERIAL]
+        return serial or self.machine.output[Console.DEBUG]
+
+    @cached_property
+    def objects(self) -> GuestObjects:
+        """Its variables."""
+        from emulator.pytest_plugin.guest_objects import GuestObjects  # only if a test asks for it
+
+        return GuestObjects(self.machine)
+
+    @contextmanager
+    def deadline(self, timeout_s: float | None) -> Iterator[None]:
+        """Let runs inside the block raise `BudgetUsedUp` when it takes longer than that; None: than the settings say.
+
+        A thread that watches the time, as `Machine.run` has it, would cost more than most calls take.
+        """
+        seconds = self.settings.timeout if timeout_s is None else timeout_s
+        end = time.monotonic() + seconds
+        machine = self.machine
+
+        def look() -> None:
+            machine.cpu.flush_console()  # a prompt without a newline
+            if time.monotonic() > end:
+                eip = machine.cpu.registers().eip
+                problem = f"budget of {seconds:g} seconds used up"
+                raise BudgetUsedUp(problem, eip, machine.image.location(eip))
+            machine.pause_after(_INSTRUCTIONS_BETWEEN_LOOKS, look)
+
+        machine.pause_after(_INSTRUCTIONS_BETWEEN_LOOKS, look)
+        yield
+
+    def _boot(self) -> None:
+        symbol = self.settings.boot_until
+        with self.deadline(None):
+            if not symbol:
+                outcome = self.machine.run()
+                if outcome.exit_value:
+                    raise BootFailed(outcome.exit_value)
+                return
+            record(self.machine, [RecordedFunction(symbol)])
+            outcome = self.machine.run(stop_at_event=1)
+        if outcome.ending is not Ending.EVENT:
+            raise BootEnded(symbol, outcome)
+        self.machine.cpu.record_calls([])
+
+    def _record(self) -> CallLog:
+        from emulator.loader.profile_file import read_profile
+        from emulator.trace.live_columns import CallLog  # slow: numpy
+
+        image, path = self.machine.image, self.settings.profile
+        return CallLog(self.machine, match(read_profile(path), image) if path else matching_profile(image))
+
+
+class BootFailed(EmulatorError):
+    """A kernel said with its exit value that it failed, before any test began."""
+
+    def __init__(self, exit_value: int) -> None:
+        super().__init__(
+            f"the kernel exited with {exit_value} when it booted; boot_until can end its boot earlier"
+        )
+
+
+class BootEnded(EmulatorError):
+    """A kernel never reached the place where its boot should end."""
+
+    def __init__(self, symbol: str, outcome: Outcome) -> None:
+        how = f"exited with {outcome.exit_value}" if outcome.ending is Ending.EXIT else "halted"
+        super().__init__(f"the kernel {how} before it reached {symbol}, where its boot should end")
+
+
+class Machines:
+    """The kernels that were booted in this session, and those that could not be."""
+
+    def __init__(self) -> None:
+        self._booted: dict[tuple[Settings, bool], BootedKernel | EmulatorError] = {}
+
+    def booted(self, settings: Settings, *, recorded: bool) -> BootedKernel:
+        """Return a kernel at the end of its boot.
+
+        Raises:
+            Mistake: The settings name no kernel.
+            EmulatorError: It cannot be booted.
+        """
+        if not settings.kernel:
+            raise Mistake(_NO_KERNEL)
+        key = (settings, recorded)
+        if key not in self._booted:
+            try:
+                self._booted[key] = BootedKernel(settings, recorded=recorded)
+            except (
+                EmulatorError
+            ) as error:  # once is enough: a kernel that hangs would cost its timeout in each test
+                self._booted[key] = error
+        found = self._booted[key]
+        if isinstance(found, EmulatorError):
+            raise found
+        found.start.reset()
+        found.machine.refusals = None
+        return found
+
+
+def add_facts(error: EmulatorError, machine: Machine, console: str) -> None:
+    """Tell with an error where the kernel stood and what it printed."""
+    error.add_note("\n".join([*where_it_stands(machine), *(last_lines(console) if console else [])]))
+
+
+def _do_nothing() -> None:
+    """Nobody waits for output."""

@@ -1,0 +1,131 @@
+"""What to boot for a test: from pytest's configuration, and from the marker ``kmemu`` of single tests."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from emulator.cli import arguments
+from emulator.loader.builtin import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
+
+    from emulator.machine.memory import RamWindow
+
+MARKER: Final = "kmemu"
+DEFAULT_TIMEOUT_S: Final = 60.0
+
+
+class Mistake(Exception):
+    """The configuration or a marker asks for what cannot be; one line for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to boot, and how.
+
+    Attributes:
+        kernel: A path, or ``firmware:NAME``; "" when nothing says.
+        profile: Path of a profile; "": the known one that fits the kernel.
+        ram: Extended RAM; None: 4 MiB.
+        cmdline: For the kernel, after its own name.
+        boot_until: Symbol at whose entry the boot ends; "": where the kernel exits or halts.
+        timeout: Seconds of the host that a boot, a call or a run may take.
+        walk_heap: Look for damage in a known kernel's heap after each test.
+    """
+
+    kernel: str = ""
+    profile: str = ""
+    ram: RamWindow | None = None
+    cmdline: str = ""
+    boot_until: str = ""
+    timeout: float = DEFAULT_TIMEOUT_S
+    walk_heap: bool = True
+
+
+NAMES: Final = tuple(field.name for field in fields(Settings))
+
+
+def configured(config: pytest.Config) -> Settings:
+    """Return what the configuration says.
+
+    Raises:
+        Mistake: A value is wrong.
+    """
+    values = {name: config.getini(f"kmemu_{name}") for name in NAMES}
+    return _settings(Settings(), values, config.rootpath, "kmemu_{}".format)
+
+
+def settings_of(item: pytest.Item, base: Settings) -> Settings:
+    """Return what is booted for a test: *base*, and what its markers say, the nearest last.
+
+    Raises:
+        Mistake: A marker is wrong.
+    """
+    markers = list(item.iter_markers(MARKER))
+    for marker in reversed(markers):
+        if marker.args:
+            raise Mistake(f"@pytest.mark.kmemu takes no positional arguments, but {', '.join(NAMES)}")
+        unknown = [name for name in marker.kwargs if name not in NAMES]
+        if unknown:
+            raise Mistake(f"@pytest.mark.kmemu has no {unknown[0]!r}; there are: {', '.join(NAMES)}")
+        base = _settings(base, marker.kwargs, item.config.rootpath, "@pytest.mark.kmemu({}=...)".format)
+    return base
+
+
+def _settings(
+    base: Settings, values: Mapping[str, object], root: Path, place: Callable[[str], str]
+) -> Settings:
+    read: dict[str, object] = {name: getattr(base, name) for name in NAMES}
+    for name, value in values.items():
+        try:
+            read[name] = _READERS[name](value, root)
+        except (ArgumentTypeError, ValueError, TypeError) as error:
+            raise Mistake(f"{place(name)}: {error}") from None
+    return Settings(**read)  # type: ignore[arg-type]
+
+
+def _text(value: object, _root: Path) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _path(value: object, root: Path) -> str:
+    text = str(value) if isinstance(value, Path) else _text(value, root)
+    return text if not text or text.startswith(PREFIX) else str(root / text)
+
+
+def _ram(value: object, root: Path) -> RamWindow | None:
+    text = _text(value, root)
+    return arguments.ram_window(text) if text else None
+
+
+def _timeout(value: object, _root: Path) -> float:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no number of seconds")
+    if value == "":
+        return DEFAULT_TIMEOUT_S
+    return arguments.timeout(str(value)) or float("inf")
+
+
+def _flag(value: object, _root: Path) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither True nor False")
+    return value
+
+
+_READERS: Final[Mapping[str, Callable[[object, Path], object]]] = {
+    "kernel": _path,
+    "profile": _path,
+    "ram": _ram,
+    "cmdline": _text,
+    "boot_until": _text,
+    "timeout": _timeout,
+    "walk_heap": _flag,
+}

@@ -1,0 +1,133 @@
+"""The plugin for pytest: tests call the functions of a booted kernel. See docs/pytest.md.
+
+pytest imports this module in every project that has the package installed, so all else is imported when a test uses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from emulator.pytest_plugin.checks import KernelChecks
+    from emulator.pytest_plugin.kernel import Kernel
+    from emulator.pytest_plugin.settings import Settings
+
+_OPTIONS = {
+    "kmemu_kernel": "kernel to test: a path from the root directory, or firmware:NAME",
+    "kmemu_profile": "profile with the kernel's functions that allocate and free (default: the known one that fits)",
+    "kmemu_ram": "RAM above 1 MiB, such as 64M (default: 4M)",
+    "kmemu_cmdline": "command line for the kernel",
+    "kmemu_boot_until": "symbol at whose entry the boot ends (default: where the kernel exits or halts)",
+    "kmemu_timeout": "seconds that a boot, a call or a run may take; 0 for no limit (default: 60)",
+}
+_MARKERS = {
+    "kmem_no_leaks": "no block that the test allocates in the kernel is left when it ends",
+    "kmem_limit": "the most bytes that the test may take at a time",
+    "kmem_fail_nth": "this allocation of the test fails, from 1",
+}
+_SIGNATURES = {"kmem_limit": "(size, area=None)", "kmem_fail_nth": "(number)"}
+
+_settings: pytest.StashKey[Settings] = pytest.StashKey()
+_checks: pytest.StashKey[KernelChecks] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Describe the configuration."""
+    for name, text in _OPTIONS.items():
+        parser.addini(name, text, default="")
+    parser.addini(
+        "kmemu_walk_heap", "look for damage in a known heap after each test", type="bool", default=True
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Describe the markers; read the configuration if there is one."""
+    config.addinivalue_line(
+        "markers",
+        "kmemu(kernel, profile, ram, cmdline, boot_until, timeout, walk_heap): what the fixture kernel boots",
+    )
+    for name, text in _MARKERS.items():
+        config.addinivalue_line("markers", f"{name}{_SIGNATURES.get(name, '')}: {text}")
+    if any(config.getini(name) for name in _OPTIONS):
+        _configured(config)
+
+
+@pytest.fixture(scope="session")
+def _kmemu_machines() -> object:
+    """Return the kernels that this session has booted."""
+    from emulator.pytest_plugin.machines import Machines
+
+    return Machines()
+
+
+@pytest.fixture
+def kernel(request: pytest.FixtureRequest, _kmemu_machines: object) -> Kernel:
+    """Return a kernel at the end of its boot, to call its functions and look at its memory."""
+    from emulator.pytest_plugin.preparation import prepare
+
+    item = request.node
+    ready, checks = prepare(item, _configured(item.config), _kmemu_machines)
+    checks.begin()
+    item.stash[_checks] = checks
+    return ready
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse markers that nothing would look at."""
+    for marker in item.iter_markers():
+        if marker.name in _MARKERS and "kernel" not in getattr(item, "fixturenames", ()):
+            pytest.fail(f"@pytest.mark.{marker.name} is of no use without the fixture kernel", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Look at what a test leaves, if it has passed."""
+    checks = item.stash.get(_checks, None)
+    if checks is not None:
+        checks.begin()
+    result = yield
+    checks = item.stash.get(_checks, None)
+    if checks is not None:
+        problem = checks.problem()
+        if problem:
+            pytest.fail(problem, pytrace=False)
+    return result
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Let go of the test's kernel."""
+    if _checks in item.stash:
+        del item.stash[_checks]
+
+
+def _configured(config: pytest.Config) -> Settings:
+    """Return what the configuration says.
+
+    Raises:
+        UsageError: It is wrong.
+    """
+    if _settings not in config.stash:
+        from emulator.pytest_plugin.settings import Mistake, configured
+
+        try:
+            config.stash[_settings] = configured(config)
+        except Mistake as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[_settings]
+
+
+def _public(name: str) -> object:
+    """Import `Kernel`, for annotations of tests, when it is first used (PEP 562)."""
+    if name != "Kernel":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from emulator.pytest_plugin.kernel import Kernel
+
+    return Kernel
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for a public one
+    __getattr__ = _public

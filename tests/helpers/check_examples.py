@@ -1,0 +1,127 @@
+"""Results of checks to compare, judge and write down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from emulator.check.check_report import AreaMeasures, CallerMeasures, CheckReport, Measures, RunEnding
+from emulator.check.findings import BlockStory, Culprit, Finding, Kind, Place
+from emulator.trace.events import Frame
+
+KMAIN = Frame(0x101042, "kmain", 0x42, "demo.c", 31)
+SERVE = Frame(0x101142, "serve", 0x12, "/repo/src/serve it.c", 62)
+LIBRARY = Frame(0x102000, "memset", 0x10, "/usr/lib/string.c", 7)
+START = Frame(0x100020, "start", 0x20)
+HOSTILE = Frame(0x101042, "f\x1b[2J\n::error::,]]>&<\ufffe", 0, "a:b,c%\r\n<é>.c", 3)
+
+ALLOCATED = Place(1, 2, "kmalloc", (KMAIN, START))
+FREED = Place(2, 3, "kfree", (SERVE, START))
+BLOCK = BlockStory(0x200008, 24, ALLOCATED, FREED)
+DOUBLE_FREE = Finding(
+    Kind.DOUBLE_FREE,
+    "heap",
+    "double free of 0x00200008 (24 bytes)",
+    Place(3, 5, "kfree", (START, KMAIN)),
+    BLOCK,
+    picture=(">0x00200008: aa bb",),
+    details=("it was freed twice",),
+)
+LEAK = Finding(
+    Kind.LEAK, "heap", "leak of 0x00200108 (40 bytes)", None, BlockStory(0x200108, 40, ALLOCATED, None)
+)
+CORRUPTION = Finding(
+    Kind.CORRUPTION,
+    "heap",
+    "a header is damaged",
+    Place(4, 8, "kmalloc", (KMAIN,)),
+    BLOCK,
+    Culprit(0x102000, "mov dword ptr [eax], 1", 6, 0xA0, 1, 0x200020, (LIBRARY, SERVE, START)),
+)
+DIED = Finding(Kind.DIED, "", "page fault at 0x00000000", None)
+HOSTILE_FINDING = Finding(
+    Kind.INVALID_FREE, "heap", "bad\x00\nfree ]]>", Place(5, 9, "kfree", (HOSTILE,)), details=("\x1b]0;x",)
+)
+
+HEAP = AreaMeasures(
+    peak_bytes=4096,
+    peak_blocks=3,
+    end_bytes=64,
+    end_blocks=2,
+    calls=10,
+    failed=1,
+    lost_bytes=40,
+    lost_blocks=1,
+    fragmentation=0.25,
+    peak=ALLOCATED,
+    callers={"kmain": CallerMeasures(7, 4000, 40), "serve.part.0": CallerMeasures(3, 96, 24)},
+)
+FRAMES = replace(HEAP, peak_bytes=0, fragmentation=0.0, lost_bytes=0, lost_blocks=0, peak=None, callers={})
+ENDING = RunEnding("exit", 0, "the kernel exited with value 0")
+
+
+def report(*findings: Finding, **changes: object) -> CheckReport:
+    """Return a check of a kernel with a heap and frames."""
+    measures = Measures({"heap": HEAP, "frames": FRAMES})
+    usual = CheckReport("build/demo.elf", ENDING, 20, 10, findings, measures, 0.25)
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def with_heap(checked: CheckReport, **changes: object) -> CheckReport:
+    """Return a check with another heap."""
+    areas = dict(checked.measures.areas)
+    areas["heap"] = replace(areas["heap"], **changes)  # type: ignore[arg-type]
+    return replace(checked, measures=Measures(areas))
+
+
+# Names in a kernel file are decoded without surrogates; the file's own name need not be.
+_TEXT = st.text(
+    st.characters(codec="utf-8") | st.sampled_from("\x00\x1b\n\r:,%<&]>\uffff\u2028"), max_size=12
+)
+_WORD = st.integers(0, 0xFFFF_FFFF)
+_FRAMES = st.builds(Frame, _WORD, _TEXT, _WORD, _TEXT, st.integers(0, 1 << 31))
+_STACKS = st.lists(_FRAMES, max_size=3).map(tuple)
+_PLACES = st.builds(Place, _WORD, _WORD, _TEXT, _STACKS)
+_LINES = st.lists(_TEXT, max_size=2).map(tuple)
+FINDINGS = st.builds(
+    Finding,
+    st.sampled_from(Kind),
+    _TEXT,
+    _TEXT,
+    st.none() | _PLACES,
+    st.none() | st.builds(BlockStory, _WORD, _WORD, _PLACES, st.none() | _PLACES),
+    st.none() | st.builds(Culprit, _WORD, _TEXT, _WORD, _WORD, _WORD, _WORD, _STACKS),
+    _LINES,
+    _LINES,
+)
+"""Any finding, with names of any kind."""
+
+_COUNT = st.integers(0, 1 << 40)
+_AREAS = st.builds(
+    AreaMeasures,
+    peak_bytes=_COUNT,
+    peak_blocks=_COUNT,
+    end_bytes=_COUNT,
+    end_blocks=_COUNT,
+    calls=_COUNT,
+    failed=_COUNT,
+    lost_bytes=_COUNT,
+    lost_blocks=_COUNT,
+    fragmentation=st.floats(0, 1),
+    peak=st.none() | _PLACES,
+    callers=st.dictionaries(_TEXT, st.builds(CallerMeasures, _COUNT, _COUNT, _COUNT), max_size=3),
+)
+REPORTS = st.builds(
+    CheckReport,
+    kernel=_TEXT | st.just("build/\udcff\ud800.elf"),
+    ending=st.builds(RunEnding, _TEXT, st.none() | _WORD, _TEXT),
+    events=_WORD,
+    calls=_WORD,
+    findings=st.lists(FINDINGS, max_size=3).map(tuple),
+    measures=st.builds(
+        Measures, st.dictionaries(st.text("abc_-0", min_size=1, max_size=4), _AREAS, max_size=3)
+    ),
+    seconds=st.floats(0, 1e6),
+)
+"""Any check."""

@@ -1,0 +1,226 @@
+"""Checks of whole kernels."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.check.checked_run import Hooks, check_kernel
+from emulator.check.findings import Kind
+from emulator.check.run import RunBudget
+from emulator.check.walks import Walks
+from emulator.hle.kernels import LITECORE
+from emulator.hle.layers import Mode
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
+from emulator.loader.known_profiles import matching_profile
+from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from emulator.machine.machine import Machine
+from tests.helpers.traces import TraceBuilder
+from tests.unit.cli import kernels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.check.check_report import CheckReport
+    from emulator.machine.recording import Recording
+
+SHORT = RunBudget(max_instructions=50_000_000)
+
+
+def check(name: str, budget: RunBudget = SHORT, command_line: str = "") -> CheckReport:
+    def new() -> Machine:
+        return boot(f"firmware:{name}", command_line=command_line)
+
+    machine = new()
+    return check_kernel(machine, matching_profile(machine.image), budget, Hooks(new_machine=new))
+
+
+def told(report: CheckReport) -> list[tuple[str, str]]:
+    return [(finding.kind.value, finding.message) for finding in report.findings]
+
+
+@pytest.mark.parametrize(
+    ("name", "command_line"),
+    [
+        ("fragment", ""),
+        ("exhaust", ""),
+        ("stress", "calls=20000"),
+        ("btron_demo", ""),
+        ("btron_stress", "calls=5000"),
+        ("btron_pools_wait", ""),
+    ],
+)
+def test_kernels_that_do_nothing_wrong_are_clean(name: str, command_line: str) -> None:
+    report = check(name, command_line=command_line)
+    assert told(report) == []
+    assert (report.ending.how, report.ending.exit_value) == ("exit", 0)
+    assert report.events >= report.calls > 50
+
+
+def test_double_frees_are_found_with_a_picture() -> None:
+    report = check("double_free")
+    assert told(report) == [
+        ("double-free", "double free of 0x0010b050 (64 bytes)"),
+        ("double-free", "double free of 0x0010b050 (64 bytes)"),
+        ("double-free", "double free of 0x0010b008 (64 bytes)"),
+    ]
+    picture = report.findings[0].picture
+    assert picture[2].startswith("> 0x0010b050: d8 b0 10 00 00 00 00 00")  # the link of the free list
+    assert picture[3] == " " * len("> 0x0010b050: ") + "^^^^^^^^^^^"
+    assert report.findings[1].picture == ()  # alike
+
+
+def test_the_refusals_that_the_demo_provokes_are_found() -> None:
+    report = check("demo")
+    assert [kind for kind, _ in told(report)] == [
+        "invalid-free",
+        "invalid-free",
+        "invalid-free",
+        "double-free",
+    ]
+    assert {finding.place and finding.place.stack[0].function for finding in report.findings} == {
+        "show_refusals"
+    }
+    assert report.findings[0].picture[3].startswith("  0x0010c010") or report.findings[0].picture[
+        2
+    ].startswith("> 0x0010c010")
+
+
+def test_leaks_are_found_by_function() -> None:
+    report = check("leak")
+    found = [
+        (each.block and each.block.allocated.stack[0].function, each.message) for each in report.findings
+    ]
+    assert found == [
+        ("load_config", "memory leak: 512 bytes in 1 block definitely lost"),
+        ("write_log", "memory leak: 400 bytes in 4 blocks definitely lost"),
+        ("open_session", "memory leak: 288 bytes in 6 blocks definitely lost"),
+    ]
+    area = report.measures.areas["heap"]
+    assert (area.lost_bytes, area.lost_blocks) == (1200, 11)
+    assert (area.peak_bytes, area.peak_blocks, area.calls, area.failed) == (1712, 12, 66, 0)
+    assert area.callers["write_log"].calls == 12
+    assert area.peak is not None
+    assert area.peak.stack[0].function == "load_config"
+
+
+def test_the_same_kernel_has_the_same_findings() -> None:
+    assert [each.id for each in check("leak").findings] == [each.id for each in check("leak").findings]
+
+
+def code_kernel(folder: Path, code: bytes) -> Machine:
+    return Machine(KernelImage.read(kernels.write_kernel(folder / "kernel.elf", code)))
+
+
+NOTHING = Profile("nothing", (TracedFunction("start", "heap", Role.OTHER, (), Result.NONE),))
+
+
+def test_a_kernel_that_dies_is_a_finding_with_its_place(tmp_path: Path) -> None:
+    report = check_kernel(code_kernel(tmp_path, kernels.PAGE_FAULT), NOTHING)
+    (finding,) = report.findings
+    assert finding.kind is Kind.DIED
+    assert finding.message == f"the kernel died: {report.ending.text}"
+    assert report.ending.how == "stopped"
+    assert finding.place is not None
+    assert (finding.place.call, finding.place.event, finding.place.function) == (1, 1, "start")
+    assert [(frame.address, frame.function, frame.offset) for frame in finding.place.stack[:1]] == [
+        (0x100000, "start", 0)
+    ]
+
+
+def test_a_full_recording_is_a_budget_not_a_death(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("emulator.check.run.EVENTS_MAX", 2)
+    report = check_kernel(code_kernel(tmp_path, kernels.UNDEFINED), NOTHING)
+    assert told(report) == []
+    assert report.ending.how == "budget used up"
+
+
+def test_a_value_other_than_0_is_a_finding(tmp_path: Path) -> None:
+    report = check_kernel(code_kernel(tmp_path, kernels.exit_with(3)), NOTHING)
+    assert told(report) == [("kernel-failed", "the kernel exited with value 3")]
+
+
+def test_a_halt_is_an_end(tmp_path: Path) -> None:
+    report = check_kernel(code_kernel(tmp_path, kernels.HALT), NOTHING)
+    assert told(report) == []
+    assert (report.ending.how, report.ending.text) == ("halted", "the kernel halted at start+0x1")
+
+
+@pytest.mark.parametrize("walk_every", [0, 1])
+def test_a_used_up_budget_is_no_finding(walk_every: int, tmp_path: Path) -> None:
+    budget = RunBudget(max_instructions=1000, walk_every=walk_every)
+    report = check_kernel(code_kernel(tmp_path, kernels.LOOP), NOTHING, budget)
+    assert told(report) == []
+    assert report.ending.how == "budget used up"
+
+
+def test_a_budget_counts_over_all_walks() -> None:
+    whole, walked = (check("demo", RunBudget(max_instructions=20_000, walk_every=each)) for each in (0, 1))
+    assert whole.ending.how == walked.ending.how == "budget used up"
+    assert whole.events == walked.events > 0
+
+
+def test_what_is_known_before_the_end_is_told_when_a_budget_ends_the_run() -> None:
+    everything = check("double_free")
+    instructions = boot("firmware:double_free").run(max_instructions=1 << 40).instructions
+    report = check("double_free", RunBudget(max_instructions=instructions // 2))
+    assert report.ending.how == "budget used up"
+    assert 0 < len(report.findings) < len(everything.findings)
+    assert report.findings[0] == everything.findings[0]
+
+
+def test_a_divergence_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kernel_model.litecore.heap.Heap.kmalloc", lambda _heap, _size: 0x123456)
+    machine = boot("firmware:leak", layers={"heap": Mode.LOCKSTEP})
+    report = check_kernel(machine, matching_profile(machine.image))
+    finding = report.findings[-1]
+    assert finding.kind is Kind.DIVERGENCE
+    assert finding.message.startswith("lockstep divergence in kmalloc(0x00000200), called from load_config+")
+    assert report.ending.how == "diverged"
+    assert finding.details
+
+
+def test_the_recording_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    check("overflow")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_takes_part_gets_the_recording_before_the_run() -> None:
+    seen: list[int] = []
+    machine = boot("firmware:overflow")
+
+    def start(recording: Recording) -> None:
+        seen.append(recording.event_count)
+
+    check_kernel(machine, matching_profile(machine.image), hooks=Hooks(on_start=start))
+    assert seen == [0]
+
+
+def overflown() -> Machine:
+    return boot("firmware:bad_overflow")
+
+
+def test_what_breaks_on_the_way_is_told_once_with_who_broke_it() -> None:
+    profile = matching_profile(overflown().image)
+    budget = RunBudget(walk_every=1)
+    (finding,) = check_kernel(overflown(), profile, budget, Hooks(new_machine=overflown)).findings
+    assert finding.culprit is not None
+    assert finding.culprit.stack[0].function == "copy_name"
+    (finding,) = check_kernel(overflown(), profile, budget).findings
+    assert (finding.kind, finding.culprit) == (Kind.CORRUPTION, None)
+    assert finding.place is not None
+
+
+def test_nothing_is_looked_at_in_an_unknown_kernel(tmp_path: Path) -> None:
+    walks = Walks(boot("firmware:leak"), None)
+    walks.look()
+    assert walks.findings(TraceBuilder().trace(tmp_path / "a.kmt"), None) == []
+
+
+def test_the_built_in_kernel_is_found() -> None:
+    assert LITECORE.name == matching_profile(KernelImage.read(resolve("firmware:leak"))).name

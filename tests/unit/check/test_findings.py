@@ -1,0 +1,78 @@
+"""What a check finds, and the ids by which baselines know it."""
+
+import re
+
+import pytest
+
+from emulator.check.findings import BlockStory, Culprit, Finding, Kind, Place
+from emulator.trace.events import Frame
+
+KMAIN = Frame(0x101042, "kmain", 0x42, "demo.c", 31)
+SERVE = Frame(0x101142, "serve", 0x12, "demo.c", 62)
+START = Frame(0x100020, "start", 0x20)
+BLOCK = BlockStory(0x200008, 24, Place(1, 2, "kmalloc", (KMAIN, START)), Place(2, 3, "kfree", (SERVE, START)))
+FINDING = Finding(
+    Kind.DOUBLE_FREE, "heap", "double free of 0x00200008", Place(3, 5, "kfree", (KMAIN, START)), BLOCK
+)
+
+
+def changed(**fields: object) -> Finding:
+    values = {name: getattr(FINDING, name) for name in Finding.__slots__}
+    return Finding(**values | fields)
+
+
+def test_an_id_is_twelve_hexadecimal_digits_that_never_change() -> None:
+    assert FINDING.id == "e90630be51e6"
+    assert re.fullmatch("[0-9a-f]{12}", FINDING.id)
+
+
+def moved(frame: Frame) -> Frame:
+    return frame._replace(address=frame.address + 0x40, offset=1, line=7, file="other.c")
+
+
+def test_an_id_stays_when_code_and_blocks_move() -> None:
+    place = Place(30, 50, "kfree", (moved(KMAIN), moved(START)))
+    made = Place(10, 20, "kmalloc", (moved(KMAIN), START))
+    freed = Place(20, 30, "kfree", (SERVE, moved(START)))
+    other = changed(
+        message="double free of 0x00300008", place=place, block=BlockStory(0x300008, 32, made, freed)
+    )
+    assert other.id == FINDING.id
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": Kind.INVALID_FREE},
+        {"area": "frames"},
+        {"place": None},
+        {"place": Place(3, 5, "kfree", (SERVE, START))},
+        {"place": Place(3, 5, "kfree", (KMAIN,))},
+        {"place": Place(3, 5, "krealloc", (KMAIN, START))},
+        {"block": None},
+        {"block": BlockStory(0x200008, 24, BLOCK.allocated, None)},
+        {"block": BlockStory(0x200008, 24, Place(1, 2, "kmalloc", (SERVE, START)), BLOCK.freed)},
+        {"culprit": Culprit(0x101050, "mov", 4, 0, 1, 0x200000, (SERVE,))},
+    ],
+)
+def test_an_id_tells_findings_apart(fields: dict[str, object]) -> None:
+    assert changed(**fields).id != FINDING.id
+
+
+def test_the_parts_of_an_id_do_not_run_into_each_other() -> None:
+    nameless = Frame(0x101042)
+    one = changed(place=Place(3, 5, "kfree", (KMAIN,)), block=None)
+    two = changed(place=None, block=BlockStory(0, 0, Place(3, 5, "kfree", (KMAIN,)), None))
+    assert one.id != two.id
+    assert changed(place=Place(3, 5, "kfree", (nameless,))).id != changed(place=Place(3, 5, "kfree", ())).id
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_explains_itself(kind: Kind) -> None:
+    assert kind.title == kind.title.strip()
+    assert kind.title[0].islower()
+    assert re.fullmatch(r"[A-Z][^.]*\.", kind.explanation)
+
+
+def test_titles_are_told_apart() -> None:
+    assert len({kind.title for kind in Kind}) == len(Kind)

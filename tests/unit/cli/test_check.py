@@ -1,0 +1,152 @@
+"""The command `kmemu check`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.cli import kernels
+from tests.unit.loader.elf_builder import BASE, FUNC, Sym
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.cli.conftest import Done
+
+DOUBLE_FREE = """\
+BUG: double free of 0x0010b050 (64 bytes) in kfree
+id bd947b83a062, area heap, event 17, call #9, first of 3 alike
+Call trace:
+  kmain+0x85 (firmware/scenarios/double_free.c:25)
+  _start+0x33 (firmware/common/entry.S:47)
+Allocated by call #6, kmalloc:
+  kmain+0x4d (firmware/scenarios/double_free.c:21)
+  _start+0x33 (firmware/common/entry.S:47)
+Freed by call #8, kfree:
+  kmain+0x7d (firmware/scenarios/double_free.c:24)
+  _start+0x33 (firmware/common/entry.S:47)
+Memory state around the buggy address:
+  0x0010b030: 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+  0x0010b040: 00 00 00 00 00 00 00 00 40 00 00 00 00 00 00 00
+> 0x0010b050: d8 b0 10 00 00 00 00 00 00 00 00 00 00 00 00 00
+              ^^^^^^^^^^^
+  0x0010b060: 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+  0x0010b070: 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+
+firmware:double_free: 3 findings (1 distinct); 19 calls, peak heap 192 B, frames 0 B
+the kernel exited with value 0 after """
+
+
+def profile(folder: Path, text: str = '[heap]\nalloc = "start(size)"\n') -> str:
+    path = folder / "kernel.toml"
+    path.write_text(f'name = "mine"\n{text}')
+    return str(path)
+
+
+def test_a_finding_reads_like_one_of_kasan(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("check", "firmware:double_free")
+    assert done.status == 1
+    assert done.out.startswith(DOUBLE_FREE)
+    assert done.err == ""
+
+
+def test_a_clean_kernel(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("check", "firmware:exhaust")
+    assert done.status == 0
+    first, second = done.out.splitlines()
+    assert first == "firmware:exhaust: no findings; 1017 calls, peak heap 62 KiB, frames 3.9 MiB"
+    assert second.startswith("the kernel exited with value 0 after ")
+
+
+def test_leaks_can_be_chosen(kmemu: Callable[..., Done]) -> None:
+    assert kmemu("check", "firmware:leak").status == 1
+    assert kmemu("check", "firmware:leak", "--leaks", "none").status == 0
+    assert kmemu("check", "firmware:btron_demo").status == 0
+    done = kmemu("check", "firmware:btron_demo", "--leaks", "all")
+    assert done.status == 1
+    assert done.out.startswith("BUG: live at the end: 4096 bytes in 1 block still reachable\n")
+    assert "  block #171 of 4096 bytes at 0x80139000: pointed to by " in done.out
+
+
+def test_what_is_provoked_can_be_ignored_and_is_counted(kmemu: Callable[..., Done]) -> None:
+    assert kmemu("check", "firmware:demo").status == 1
+    done = kmemu("check", "firmware:demo", "--ignore", "show_ref*")
+    assert done.status == 0
+    assert done.out.startswith("firmware:demo: no findings, 4 ignored; ")
+    assert kmemu("check", "firmware:demo", "--ignore", "show_heap").status == 1
+    assert kmemu("check", "firmware:leak", "--ignore", "serve", "--ignore", "load_config").status == 0
+
+
+def test_json_is_one_document(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("check", "firmware:leak", "--json")
+    document = json.loads(done.out)
+    assert done.status == document["status"] == 1
+    assert document["kernel"] == "firmware:leak"
+    assert document["ending"] == {"how": "exit", "exit_value": 0, "text": "the kernel exited with value 0"}
+    assert (document["events"], document["calls"]) == (138, 69)
+    assert document["areas"]["heap"]["lost_bytes"] == 1200
+    assert document["areas"]["heap"]["callers"]["send_reply"]["calls"] == 12
+    first = document["findings"][0]
+    assert (first["id"], first["kind"], first["area"], first["place"]) == (
+        "294d5be8a299",
+        "leak",
+        "heap",
+        None,
+    )
+    assert first["block"]["allocated"]["stack"][0]["function"] == "load_config"
+    assert document["reachable"] == []
+
+
+def test_no_call_is_no_success(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    code = kernels.exit_with(0)
+    path = kernels.write_kernel(tmp_path / "k.elf", code + b"\xc3", Sym("kmalloc", BASE + len(code), 1, FUNC))
+    done = kmemu("check", path)
+    assert done.status == 3
+    assert done.err == "kmemu: nothing was checked: no call of kmalloc was seen\n"
+
+
+def test_no_allocator_is_no_success(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    done = kmemu("check", kernels.write_kernel(tmp_path / "k.elf", kernels.HALT))
+    assert done.status == 3
+    assert "k.elf" in done.err
+
+
+@pytest.mark.parametrize(
+    ("code", "options", "status", "text"),
+    [
+        (kernels.exit_with(5), (), 1, "BUG: the kernel exited with value 5"),
+        (kernels.UNDEFINED, (), 1, "BUG: the kernel died: "),
+        (kernels.LOOP, ("--max-instructions", "1000"), 4, "budget of 1000 instructions used up at "),
+    ],
+)
+def test_a_kernel_that_ends_badly_still_has_its_report(
+    code: bytes, options: tuple[str, ...], status: int, text: str, kmemu: Callable[..., Done], tmp_path: Path
+) -> None:
+    path = kernels.write_kernel(tmp_path / "k.elf", code)
+    done = kmemu("check", path, "--profile", profile(tmp_path), *options)
+    assert done.status == status
+    assert text in done.out
+    assert "calls, peak heap 0 B" in done.out
+
+
+def test_findings_are_worth_more_than_a_used_up_budget(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("check", "firmware:double_free", "--max-instructions", "15000")
+    assert done.status == 1
+    assert "budget of 15000 instructions used up at " in done.out
+
+
+def test_the_console_can_be_seen(kmemu: Callable[..., Done]) -> None:
+    assert "a server that forgets" not in kmemu("check", "firmware:leak").err
+    assert "a server that forgets" in kmemu("check", "firmware:leak", "--console").err
+
+
+def test_walks_on_the_way_change_nothing_for_a_clean_kernel(kmemu: Callable[..., Done]) -> None:
+    assert kmemu("check", "firmware:fragment", "--walk-every", "10").status == 0
+
+
+def test_a_wrong_option_is_a_command_line_error(kmemu: Callable[..., Done]) -> None:
+    assert kmemu("check", "--leaks", "some").status == 2
+    assert kmemu("check", "--walk-every", "0").status == 2
