@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.trace.arrays import numbers_of
 from emulator.trace.events import Call
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ def calls_of(batch: pa.RecordBatch, functions: Sequence[TracedFunction]) -> Iter
     """
 
     def column(name: str) -> list[int]:
-        numbers: list[int] = batch.column(name).to_numpy(zero_copy_only=False).tolist()
+        numbers: list[int] = numbers_of(batch.column(name)).tolist()
         return numbers
 
-    codes = batch.column("function").indices.to_numpy().tolist()
+    codes = numbers_of(batch.column("function").indices).tolist()
     words = [column(name) for name in batch.schema.names if name.startswith("arg")]
     rows = zip(*words, strict=True) if words else iter([()] * batch.num_rows)
     lengths = [len(function.parameters) for function in functions]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
+from emulator.trace.arrays import text_array
 from emulator.trace.columns import flags, values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pyarrow as pa
 
     from emulator.loader.profile import Profile
     from emulator.trace.columns import I64, U32, Flags
@@ -40,7 +42,7 @@ def check_calls(
     Raises:
         ValueError: Something cannot be; one line that names the first such call.
     """
-    names = pa.array([function.name for function in profile.functions], pa.utf8())
+    names = text_array([function.name for function in profile.functions])
     first, last_entry, last_event, highest_stack = 1, 0, 0, 0
     defined: list[tuple[int, I64, U32]] = []
     for index, batch in enumerate(batches):

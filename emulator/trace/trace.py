@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from emulator.loader.profile import Role
+from emulator.trace.arrays import flag_array
 from emulator.trace.blocks import NEVER
 from emulator.trace.call_rows import calls_of
 from emulator.trace.checks import check_calls
@@ -114,15 +115,13 @@ class Trace:
 
     def chosen(self, mask: Flags) -> Iterator[Call]:
         """Yield the calls for which a mask, one flag for each call, is true."""
-        import pyarrow as pa
-
         first = 0
         for batch in self._contents.batches:
             for start in range(0, batch.num_rows, _CALLS_AT_ONCE):
                 flags = mask[first + start : first + start + min(_CALLS_AT_ONCE, batch.num_rows - start)]
                 if flags.any():
                     yield from calls_of(
-                        batch.slice(start, _CALLS_AT_ONCE).filter(pa.array(flags)), self.functions
+                        batch.slice(start, _CALLS_AT_ONCE).filter(flag_array(flags)), self.functions
                     )
             first += batch.num_rows
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from emulator.trace.arrays import number_array, text_array
 from emulator.trace.errors import TraceNotWritten
 from emulator.trace.messages import FIRST_MESSAGE, RECORD_BATCH, read_message
 from emulator.trace.schema import FRAMES_TYPE, FUNCTION_TYPE, KEY, fixed_columns, trace_schema
@@ -73,7 +74,7 @@ class TraceWriter:
         self.path = os.fspath(path)
         self._columns = fixed_columns(header.profile)
         self._schema = trace_schema(header.profile, header.to_json())
-        self._names = pa.array([function.name for function in header.profile.functions], pa.utf8())
+        self._names = text_array([function.name for function in header.profile.functions])
         self._written: list[_Written] = []
         self._end = FIRST_MESSAGE
         with self._reported():
@@ -149,7 +150,7 @@ class TraceWriter:
 
     def _column(self, chunk: Chunk, name: str, kind: pa.DataType) -> pa.Array:
         if name == "call":
-            return pa.array(np.arange(chunk.first_call, chunk.first_call + chunk.rows, dtype=np.uint32))
+            return number_array(np.arange(chunk.first_call, chunk.first_call + chunk.rows, dtype=np.uint32))
         values = pa.py_buffer(chunk.buffers[name])
         size = chunk.rows * max(kind.bit_width // 8, 1)
         if values.size < size:
@@ -206,8 +207,11 @@ def _frames_column(chunk: Chunk) -> pa.Array:
     kind = FRAMES_TYPE.value_type
     values = pa.StructArray.from_arrays(
         [
-            pa.array([frame[index] for frame in frames], kind.field(index).type)
-            for index in range(kind.num_fields)
+            number_array(np.array([frame.address for frame in frames], np.uint32)),
+            text_array([frame.function for frame in frames]),
+            number_array(np.array([frame.offset for frame in frames], np.uint32)),
+            text_array([frame.file for frame in frames]),
+            number_array(np.array([frame.line for frame in frames], np.uint32)),
         ],
         fields=list(kind),
     )
