@@ -8,7 +8,7 @@ from emulator.check.findings import Culprit
 from emulator.trace.recorder import frames_of
 
 if TYPE_CHECKING:
-    from emulator.machine.cpu import LastWrite
+    from emulator.machine.core_types import LastWrite
     from emulator.machine.machine import Machine
     from emulator.trace.events import Frame
 

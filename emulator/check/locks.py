@@ -18,7 +18,7 @@ from emulator.check.findings import Finding, Kind
 from emulator.check.rerun import Word, last_change_of_run
 from emulator.check.stories import place_at
 from emulator.errors import BudgetUsedUp
-from emulator.machine.cpu import StepKind
+from emulator.machine.core_types import StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.loader.profile import Profile
-    from emulator.machine.cpu import LastWrite
+    from emulator.machine.core_types import LastWrite
     from emulator.machine.machine import Machine, Snapshot
 
 

@@ -12,7 +12,7 @@ from emulator.trace.recorder import recorded_functions
 
 if TYPE_CHECKING:
     from emulator.loader.profile import Profile
-    from emulator.machine import cpu
+    from emulator.machine import core_types
     from emulator.machine.machine import Machine
 
 _KINDS: Final = {
@@ -50,7 +50,7 @@ class CallCollector:
         self._kinds.update({f"arg{index}": np.uint32 for index in range(most)})
         self._parts: list[dict[str, np.ndarray[tuple[int], np.dtype[np.unsignedinteger]]]] = []
         self._firsts: list[int] = []
-        self._late: list[cpu.LateReturn] = []
+        self._late: list[core_types.LateReturn] = []
         self.recording = record(machine, recorded_functions(profile), self._take)
 
     def finish(self) -> Calls:
@@ -68,7 +68,7 @@ class CallCollector:
     def _joined(self, name: str) -> np.ndarray[tuple[int], np.dtype[np.unsignedinteger]]:
         return np.concatenate([np.zeros(0, self._kinds[name]), *(part[name] for part in self._parts)])
 
-    def _take(self, columns: cpu.CallColumns) -> None:
+    def _take(self, columns: core_types.CallColumns) -> None:
         if columns.rows:
             self._parts.append(
                 {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from emulator.loader.image import KernelImage
     from emulator.loader.source_lines import SourceLine
-    from emulator.machine.cpu import Registers
+    from emulator.machine.core_types import Registers
     from emulator.machine.machine import Machine
 
 _LONGEST = 15  # bytes of an instruction

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from emulator.debug.fields import FieldChange
     from emulator.debug.places import Places
     from emulator.debug.timeline import Timeline
-    from emulator.machine.cpu import Registers
+    from emulator.machine.core_types import Registers
     from emulator.report.areas import Span
     from emulator.report.layout import Layout
     from emulator.trace.events import Call

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from emulator.debug.places import Places
     from emulator.debug.timeline import Place, Timeline
-    from emulator.machine.cpu import LastWrite
+    from emulator.machine.core_types import LastWrite
     from emulator.machine.machine import Machine
 
 _WORD = 4

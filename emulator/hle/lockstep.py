@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from emulator.errors import EmulatorError, ModelStopped
 from emulator.hle.binding import call_text, stack_words
 from emulator.hle.model import MODEL_ERRORS
-from emulator.machine.cpu import ProbeAction, ProbeKind
+from emulator.machine.core_types import ProbeAction, ProbeKind
 from emulator.machine.exits import find_own_exits
 from emulator.machine.machine import Console
 from emulator.machine.memory import PAGE_SIZE, PhysicalMemory

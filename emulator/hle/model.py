@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import ModelStopped
 from emulator.hle.binding import call_text, stack_words
-from emulator.machine.cpu import ProbeAction, ProbeKind
+from emulator.machine.core_types import ProbeAction, ProbeKind
 from kernel_model.litecore.spinlock import LockHeld
 from kernel_model.memory import OutOfMemoryRange
 

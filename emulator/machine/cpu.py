@@ -8,246 +8,34 @@ from __future__ import annotations
 
 import struct
 from contextlib import contextmanager
-from enum import IntEnum
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from emulator.errors import HostError
+from emulator.machine.core_types import (
+    Access,
+    CallColumns,
+    CpuClient,
+    Delivery,
+    DeliveryKind,
+    LastWrite,
+    LateReturn,
+    PortMode,
+    ProbeKind,
+    Reason,
+    Registers,
+    Step,
+    StepKind,
+    Stop,
+)
 from emulator.native import _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 ffi, lib = _core.ffi, _core.lib
-
-
-class Reason(IntEnum):
-    """How a run ended; see `enum kc_reason` in core.h."""
-
-    HALTED = lib.KC_HALTED
-    ASKED = lib.KC_ASKED
-    INSTRUCTIONS = lib.KC_INSTRUCTIONS
-    TIME = lib.KC_TIME
-    INTERRUPTED = lib.KC_INTERRUPTED
-    EXCEPTION = lib.KC_EXCEPTION
-    UNMAPPED = lib.KC_UNMAPPED
-    SLICE = lib.KC_SLICE
-    IRQ = lib.KC_IRQ
-    EVENT = lib.KC_EVENT
-    FAILED = lib.KC_FAILED
-
-
-class Access(IntEnum):
-    """What kind of memory access."""
-
-    READ = lib.KC_READ
-    WRITE = lib.KC_WRITE
-    FETCH = lib.KC_FETCH
-
-
-class Delivery(IntEnum):
-    """What became of an interrupt; see `enum kc_delivery` in core.h."""
-
-    ENTERED = lib.KC_ENTERED
-    NO_GATE = lib.KC_NO_GATE
-    NO_RIGHT = lib.KC_NO_RIGHT
-    NO_STACK = lib.KC_NO_STACK
-    OTHER_RING = lib.KC_OTHER_RING
-
-
-class DeliveryKind(IntEnum):
-    """Where an interrupt comes from."""
-
-    FAULT = lib.KC_FAULT
-    SOFTWARE = lib.KC_SOFTWARE
-    EXTERNAL = lib.KC_EXTERNAL
-
-
-class PortMode(IntEnum):
-    """How a port answers; see `enum kc_port` in core.h."""
-
-    OPEN = lib.KC_OPEN
-    DEVICE = lib.KC_DEVICE
-    SINK = lib.KC_SINK
-    CONSTANT = lib.KC_CONSTANT
-
-
-class ProbeKind(IntEnum):
-    """Where in a function a probe sits."""
-
-    ENTRY = lib.KC_ENTRY
-    EXIT = lib.KC_EXIT
-
-
-class ProbeAction(IntEnum):
-    """What a probe does: record the call, tell Python, or take EAX from Python."""
-
-    RECORD = lib.KC_RECORD
-    TELL = lib.KC_TELL
-    REPLACE = lib.KC_REPLACE
-
-
-class Stop(NamedTuple):
-    """Why and where the CPU stopped.
-
-    Attributes:
-        eip: For a fault the faulting instruction, after `hlt` and `int n` the next one.
-        vector: Of the exception.
-        error_code: Of a page fault.
-        address: What was accessed: linear for a page fault, physical for unmapped memory; only the page is known.
-        linear: The linear page in both cases.
-        problem: Unicorn's own words when it gave up.
-        instructions: Executed by this run, the last block counted whole.
-        block: Address of that block.
-        block_instructions: How many instructions it has; 0 where all were counted one by one.
-    """
-
-    reason: Reason
-    eip: int
-    vector: int
-    error_code: int
-    address: int
-    linear: int
-    access: Access
-    problem: str
-    instructions: int
-    block: int
-    block_instructions: int
-
-
-class Registers(NamedTuple):
-    """The CPU's registers, all unsigned."""
-
-    eax: int
-    ecx: int
-    edx: int
-    ebx: int
-    esp: int
-    ebp: int
-    esi: int
-    edi: int
-    eip: int
-    eflags: int
-    cr0: int
-    cr2: int
-    cr3: int
-    cr4: int
-    es: int
-    cs: int
-    ss: int
-    ds: int
-    fs: int
-    gs: int
-    gdt_base: int
-    gdt_limit: int
-    idt_base: int
-    idt_limit: int
-
-
-class LateReturn(NamedTuple):
-    """A return of a call whose row was handed over before; see `kc_late` in core.h."""
-
-    call: int
-    left: int
-    left_time_ns: int
-    result: int
-    out: int
-
-
-class CallColumns:
-    """The rows of recorded calls that the core holds, `kc_calls` in core.h, read in place.
-
-    Attributes:
-        first_call: Number of the first row's call.
-        rows: How many there are.
-    """
-
-    __slots__ = ("_raw", "first_call", "rows")
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self.first_call: int = raw.first_call
-        self.rows: int = raw.rows
-
-    def buffer(self, name: str) -> memoryview:
-        """The bytes of a column: a field of `kc_calls`, or ``arg0`` to ``arg5``."""
-        column = self._column(name)
-        return memoryview(ffi.buffer(column, self.rows * ffi.sizeof(ffi.typeof(column).item)))
-
-    def value(self, name: str, row: int) -> int:
-        """One number of a column."""
-        number: int = self._column(name)[row]
-        return number
-
-    def _column(self, name: str) -> Any:
-        return self._raw.arguments[int(name[3:])] if name.startswith("arg") else getattr(self._raw, name)
-
-
-class LastWrite(NamedTuple):
-    """A write to a watched word, the last as a rule; see `kc_write` in core.h.
-
-    Attributes:
-        eip: The instruction.
-        event: The last event before it.
-        before: The watched bytes, as a little-endian number.
-        after: The same behind the write.
-        stack: Return addresses, innermost first, behind the instruction's own address + 1.
-        writes: How many there were by then, itself among them.
-    """
-
-    eip: int
-    event: int
-    before: int
-    after: int
-    stack: tuple[int, ...]
-    writes: int
-
-
-class StepKind(IntEnum):
-    """What a step is; see `enum kc_step_kind` in core.h."""
-
-    INSTRUCTION = lib.KC_INSTRUCTION
-    LOAD = lib.KC_LOAD
-    STORE = lib.KC_STORE
-
-
-class Step(NamedTuple):
-    """An instruction, or an access of the instruction before.
-
-    Attributes:
-        address: Of an instruction linear, of an access physical.
-        size: Bytes.
-        value: What was loaded, or is stored; of accesses up to 8 bytes.
-    """
-
-    kind: StepKind
-    address: int
-    size: int
-    value: int
-
-
-class CpuClient(Protocol):
-    """What the CPU calls while it runs. An exception raised in there ends the run and comes out of `Cpu.run`."""
-
-    def on_port_read(self, port: int, size: int) -> int:
-        """A port in mode DEVICE is read."""
-
-    def on_port_write(self, port: int, size: int, value: int) -> None:
-        """A port in mode DEVICE is written."""
-
-    def on_console(self, number: int, data: bytes) -> None:
-        """Bytes that were written to ports in mode SINK."""
-
-    def on_probe(self, number: int, kind: int, esp: int, eax: int) -> int:
-        """A probe that tells Python; the result is the new EAX for a probe with REPLACE."""
-
-    def on_calls(self) -> None:
-        """The rows for recorded calls are full and wait to be taken."""
-
-    def on_entered(self) -> None:
-        """A recorded function is entered, and it is the turn of `Cpu.tell_every`."""
 
 
 _REGISTER_WORDS = struct.Struct(f"<{len(Registers._fields)}I")  # kc_registers has the same order

@@ -10,12 +10,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnmappedAccess
-from emulator.machine.cpu import Access, Reason
+from emulator.machine.core_types import Access, Reason
 
 if TYPE_CHECKING:
     from capstone import Cs
 
-    from emulator.machine.cpu import Registers, Stop
+    from emulator.machine.core_types import Registers, Stop
 
 PAGE_FAULT = 14
 LONGEST_INSTRUCTION = 15

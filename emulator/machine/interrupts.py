@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.devices.pic import Pic
 from emulator.devices.pit import Pit
-from emulator.machine.cpu import Delivery, DeliveryKind
+from emulator.machine.core_types import Delivery, DeliveryKind
 
 if TYPE_CHECKING:
-    from emulator.machine.cpu import Cpu, Stop
+    from emulator.machine.core_types import Stop
+    from emulator.machine.cpu import Cpu
 
 INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine is told otherwise
 TIMER_LINE = 0

@@ -13,7 +13,8 @@ from emulator.devices.vga_text import VgaText, screen_lines
 from emulator.errors import GuestStopped, NotMultiboot, UnknownFunction
 from emulator.loader.multiboot import BOOTLOADER_MAGIC, find_header
 from emulator.loader.multiboot_info import place_boot_info
-from emulator.machine.cpu import Cpu, Reason
+from emulator.machine.core_types import Reason
+from emulator.machine.cpu import Cpu
 from emulator.machine.faults import (
     LONGEST_INSTRUCTION,
     PAGE_FAULT,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from emulator.devices.device import Device
     from emulator.loader.image import KernelImage
     from emulator.loader.multiboot_info import Module
-    from emulator.machine.cpu import Stop
+    from emulator.machine.core_types import Stop
     from emulator.machine.interrupts import Fault
     from emulator.machine.refusals import Refusals
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.machine.cpu import PortMode
+from emulator.machine.core_types import PortMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import UnknownFunction
 from emulator.machine.call_stack import prepare_stacks
-from emulator.machine.cpu import ProbeAction, ProbeKind
+from emulator.machine.core_types import ProbeAction, ProbeKind
 from emulator.machine.exits import find_exits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from emulator.loader.symbols import Symbol
-    from emulator.machine.cpu import CallColumns, LateReturn
+    from emulator.machine.core_types import CallColumns, LateReturn
     from emulator.machine.machine import Machine
 
 ARGUMENTS_MAX = 6

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from emulator.machine.cpu import StepKind
+from emulator.machine.core_types import StepKind
 from emulator.report.style import DIM, printable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from capstone import Cs
 
-    from emulator.machine.cpu import Step
+    from emulator.machine.core_types import Step
     from emulator.machine.machine import Machine
     from emulator.report.style import Style
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from emulator.loader.profile import Profile
-    from emulator.machine.cpu import CallColumns
+    from emulator.machine.core_types import CallColumns
     from emulator.machine.machine import Machine
     from emulator.trace.columns import Flags, Number
 

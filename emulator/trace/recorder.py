@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from emulator.loader.image import KernelImage
     from emulator.loader.profile import Profile, TracedFunction
-    from emulator.machine.cpu import CallColumns
+    from emulator.machine.core_types import CallColumns
     from emulator.machine.machine import Machine
 
 _MADE_BY_THE_WRITER = ("call",)

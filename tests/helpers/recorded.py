@@ -9,7 +9,7 @@ from emulator.machine.recording import RecordedCall, RecordedFunction, Recording
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.machine.cpu import CallColumns
+    from emulator.machine.core_types import CallColumns
     from emulator.machine.machine import Machine
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BudgetUsedUp
-from emulator.machine.cpu import ProbeAction, ProbeKind
+from emulator.machine.core_types import ProbeAction, ProbeKind
 from emulator.machine.machine import Console, Ending, Machine
 from tests.helpers.guest import machine_of, results_of, symbol
 

@@ -9,7 +9,7 @@ import pytest
 from emulator import attach_layers, boot
 from emulator.errors import UnknownFunction
 from emulator.hle.layers import Mode
-from emulator.machine.cpu import StepKind
+from emulator.machine.core_types import StepKind
 from emulator.machine.machine import Ending, Machine
 from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedCall, RecordedFunction, record
 from tests.helpers.guest import ADDING, FUNCTION, machine_of, symbol
