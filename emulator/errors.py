@@ -200,14 +200,14 @@ class UnknownLayer(EmulatorError):
         super().__init__(f"no {kind} {name!r}; there are: {', '.join(self.known)}")
 
 
-class BadProfile(EmulatorError):
-    """A profile's file cannot be used.
+class BadInput(EmulatorError):
+    """A file in which somebody describes something cannot be used.
 
     Attributes:
         path: The file as it was named.
         problem: What is wrong.
         line: Where, from 1, if that is known.
-        key: The key that is wrong, with its table: "heap.alloc"; empty where it is none.
+        key: The key that is wrong, with those it lies in: "heap.alloc"; empty where it is none.
     """
 
     def __init__(self, path: str, problem: str, *, line: int | None = None, key: str = "") -> None:
@@ -218,6 +218,10 @@ class BadProfile(EmulatorError):
         self.problem = problem
         self.line = line
         self.key = key
+
+
+class BadProfile(BadInput):
+    """A profile cannot be used."""
 
 
 class NoFunctionFound(EmulatorError):

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from emulator.cli.console import ConsoleWriter
-from emulator.cli.machine_options import DEFAULT_KERNEL, add_budgets, add_machine, new_machine
+from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
 from emulator.cli.output import Output, complain
 from emulator.cli.running import judge_ending, run_to_end
 from emulator.cli.status import CommandLineError, Status
@@ -41,13 +41,7 @@ _DEFECTS_HEADING = "With a defect each; NAME_ok is the same without it:"
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command line may hold."""
     add = parser.add_argument
-    add(
-        "kernel",
-        metavar="KERNEL",
-        nargs="?",
-        default=DEFAULT_KERNEL,
-        help="ELF file, or firmware:NAME for a built-in kernel (default: %(default)s)",
-    )
+    add_kernel(parser)
     add("--list", action="store_true", help="name the built-in kernels and stop")
     add_machine(parser)
     add_budgets(parser)

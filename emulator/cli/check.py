@@ -22,7 +22,7 @@ from emulator.cli.check_output import (
     update_baseline,
     write_outputs,
 )
-from emulator.cli.machine_options import DEFAULT_KERNEL, add_budgets, add_machine, new_machine
+from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
 from emulator.cli.output import Output, complain
 from emulator.cli.progress import activity
 from emulator.cli.status import Status
@@ -65,13 +65,7 @@ _MOST_INSTRUCTIONS = 10**10
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command line may hold."""
     add = parser.add_argument
-    add(
-        "kernel",
-        metavar="KERNEL",
-        nargs="?",
-        default=DEFAULT_KERNEL,
-        help="ELF file, or firmware:NAME for a built-in kernel (default: %(default)s)",
-    )
+    add_kernel(parser)
     add("--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)")
     what = parser.add_argument_group("what to look for").add_argument
     what(

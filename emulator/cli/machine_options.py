@@ -18,6 +18,24 @@ DEFAULT_KERNEL = "firmware:demo"
 DEFAULT_TIMEOUT_S = 60.0
 
 
+def add_kernel(
+    parser: ArgumentParser, what: str = "ELF file, or firmware:NAME for a built-in kernel"
+) -> None:
+    """Add the kernel, of which there is a default.
+
+    Args:
+        parser: Of the command.
+        what: May be named, for people.
+    """
+    parser.add_argument(
+        "kernel",
+        metavar="KERNEL",
+        nargs="?",
+        default=DEFAULT_KERNEL,
+        help=f"{what} (default: %(default)s)",
+    )
+
+
 def add_machine(parser: ArgumentParser) -> None:
     """Add what describes the machine."""
     machine = parser.add_argument_group("the machine").add_argument

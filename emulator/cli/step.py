@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from emulator.cli.machine_options import DEFAULT_KERNEL, add_budgets, add_machine, new_machine
+from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
 from emulator.cli.output import Output
 from emulator.cli.status import CommandLineError, Status
 
@@ -34,13 +34,7 @@ examples:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command line may hold."""
-    parser.add_argument(
-        "kernel",
-        metavar="KERNEL",
-        nargs="?",
-        default=DEFAULT_KERNEL,
-        help="ELF file, or firmware:NAME for a built-in kernel (default: %(default)s)",
-    )
+    add_kernel(parser)
     parser.add_argument(
         "--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.cli import arguments
-from emulator.cli.machine_options import DEFAULT_KERNEL, add_budgets, add_machine, new_machine
+from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
 from emulator.cli.output import Output, complain
 from emulator.cli.progress import activity
 from emulator.cli.running import judge_ending
@@ -51,13 +51,7 @@ _LINES_AT_ONCE = 5000
 def add_arguments(parser: ArgumentParser) -> None:
     """Say what the command line may hold."""
     add = parser.add_argument
-    add(
-        "kernel",
-        metavar="KERNEL",
-        nargs="?",
-        default=DEFAULT_KERNEL,
-        help="ELF file, firmware:NAME, or a trace (default: %(default)s)",
-    )
+    add_kernel(parser, "ELF file, firmware:NAME, or a trace")
     add("-o", "--output", metavar="FILE", help="keep the trace in FILE, and show a summary instead of calls")
     add("--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)")
     _add_selection(parser)

@@ -49,7 +49,6 @@ class CallCollector:
         most = max(len(function.parameters) for function in profile.functions)
         self._kinds.update({f"arg{index}": np.uint32 for index in range(most)})
         self._parts: list[dict[str, np.ndarray[tuple[int], np.dtype[np.unsignedinteger]]]] = []
-        self._firsts: list[int] = []
         self._late: list[core_types.LateReturn] = []
         self.recording = record(machine, recorded_functions(profile), self._take)
 
