@@ -109,12 +109,15 @@ void kc_interpose_find_registers(kc *m)
     last_state = NULL;
     kc_reg(m, UC_X86_REG_ESP);
     m->interposed = last_state != NULL && translation_found;
+    m->state = last_state;
     m->esp = last_state ? register_in(m, last_state, UC_X86_REG_ESP) : NULL;
     m->eax = last_state ? register_in(m, last_state, UC_X86_REG_EAX) : NULL;
     m->ebp = last_state ? register_in(m, last_state, UC_X86_REG_EBP) : NULL;
 }
 
 kc *kc_running(void) { return running && !running->one_by_one ? running : NULL; }
+
+bool kc_is_running(const void *state) { return running && running->state == state; }
 
 struct interposed kc_interpose(kc *m, bool fast)
 {
@@ -147,6 +150,7 @@ void *kc_interpose_load(const char *library)
         FIND(original_outl, "helper_outl_x86_64");
         FIND(original_reg_read, "reg_read_x86_64");
         translation_found = kc_translation_load(unicorn);
+        kc_decoding_load(unicorn);
         FIND(check_exit, "helper_check_exit_request_x86_64");
     }
     return unicorn;

@@ -111,6 +111,7 @@ struct kc {
     bool proved, recount;      /* blocks count themselves right; start again and count by hooks */
     bool irq_pending;
     uint64_t time_stamp;       /* rdtsc */
+    const void *state;         /* of the CPU */
     const uint32_t *esp, *eax, *ebp; /* where the CPU keeps them, or NULL where that is not known */
     bool in_out;               /* the run ended at an `out` */
     bool one_by_one;           /* counted by on_instruction(), not by on_block() */
@@ -184,6 +185,9 @@ void kc_look_soon(kc *m);
 /* False if libunicorn lacks what is needed. */
 bool kc_translation_load(void *unicorn);
 
+/* decoding.c */
+void kc_decoding_load(void *unicorn);
+
 /* limits.c */
 /* While machines run, SIGINT stops them before Python hears of it. False: nobody handles SIGINT, or it is done already. */
 bool kc_sigint_take(void);
@@ -196,6 +200,8 @@ enum { KC_BLOCK_STARTS = 0x3f }; /* where Unicorn has the type of a hook: not of
 EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
 /* The machine that runs whole blocks in this thread, or NULL. */
 kc *kc_running(void);
+/* Does the CPU whose state this is run in this thread, and is it one of ours? */
+bool kc_is_running(const void *state);
 void *kc_interpose_load(const char *library);
 /* The machine that runs in this thread from now on; fast: without exit checks inside of blocks. Returns what was. */
 struct interposed { kc *machine; bool fast; };

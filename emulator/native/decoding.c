@@ -1,0 +1,116 @@
+/* Instructions that a CPU refuses and Unicorn translates: the first byte of such a one is replaced while it is read.
+ *
+ * LOCK is allowed in front of 18 instructions, and only where they write to memory; else there is #UD (SDM vol. 2A, LOCK).
+ * Unicorn looks only at some of the others; its translator ends the process for `lock btc %eax, %eax`.
+ *
+ * The translator marks where an instruction starts (tcg_gen_op2()), then reads it byte by byte (cpu_ldub_code()). Prefixes are
+ * followed from there, so that a byte of another meaning is never taken for one.
+ */
+#include <dlfcn.h>
+
+#include "machine.h"
+
+enum { INSN_START = 0x81 }; /* tcg-opc.h of QEMU 5.0 */
+enum { LOCK = 0xf0, TWO_BYTES = 0x0f, UD2_FIRST = 0x0f, UD2_SECOND = 0x0b, LONGEST_INSTRUCTION = 15 };
+
+static uint32_t (*original_ldub_code)(void *state, uint64_t address);
+static void (*original_op2)(void *translation, unsigned operation, uintptr_t first, uintptr_t second);
+
+/* The instruction that is translated in this thread. */
+static __thread __attribute__((tls_model("initial-exec"))) struct {
+    uint64_t prefix_at; /* where its next prefix lies, if it has one */
+    bool refused;
+} instruction;
+
+static bool is_prefix(uint32_t byte)
+{
+    switch (byte) {
+    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: /* segment overrides */
+    case 0x66: case 0x67: case LOCK: case 0xf2: case 0xf3:
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum { ALL = 0xff };
+
+/* Which values of the modrm byte's middle field make an instruction that may be locked: one bit for each. */
+static unsigned lockable(uint32_t opcode)
+{
+    switch (opcode) {
+    case 0x00: case 0x01: case 0x08: case 0x09: case 0x10: case 0x11: case 0x18: case 0x19: /* add, or, adc, sbb */
+    case 0x20: case 0x21: case 0x28: case 0x29: case 0x30: case 0x31: /* and, sub, xor */
+    case 0x86: case 0x87: /* xchg */
+        return ALL;
+    case 0x80: case 0x81: case 0x82: case 0x83:
+        return ALL & ~(1u << 7); /* the same with an immediate; 7 is cmp */
+    case 0xf6: case 0xf7:
+        return 1 << 2 | 1 << 3; /* not, neg */
+    case 0xfe: case 0xff:
+        return 1 << 0 | 1 << 1; /* inc, dec */
+    default:
+        return 0;
+    }
+}
+
+static unsigned lockable_two_bytes(uint32_t opcode)
+{
+    switch (opcode) {
+    case 0xab: case 0xb3: case 0xbb: /* bts, btr, btc */
+    case 0xb0: case 0xb1: case 0xc0: case 0xc1: /* cmpxchg, xadd */
+        return ALL;
+    case 0xba:
+        return 1 << 5 | 1 << 6 | 1 << 7; /* bts, btr, btc */
+    case 0xc7:
+        return 1 << 1; /* cmpxchg8b */
+    default:
+        return 0;
+    }
+}
+
+/* May a LOCK in front of `at` stand there? Reads no byte that the translator would not read. */
+static bool may_be_locked(void *state, uint64_t at)
+{
+    uint32_t byte = LOCK;
+
+    for (int i = 1; i < LONGEST_INSTRUCTION && is_prefix(byte); i++)
+        byte = original_ldub_code(state, at++);
+    if (is_prefix(byte))
+        return true; /* it is too long, which the translator finds out */
+    unsigned allowed =
+        byte == TWO_BYTES ? lockable_two_bytes(original_ldub_code(state, at++)) : lockable(byte);
+    if (!allowed)
+        return false;
+    uint32_t modrm = original_ldub_code(state, at);
+    return modrm >> 6 != 3 && (allowed >> (modrm >> 3 & 7) & 1);
+}
+
+EXPORTED void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, uintptr_t second);
+void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, uintptr_t second)
+{
+    if (operation == INSN_START) {
+        instruction.prefix_at = first;
+        instruction.refused = false;
+    }
+    original_op2(translation, operation, first, second);
+}
+
+EXPORTED uint32_t cpu_ldub_code_x86_64(void *state, uint64_t address);
+uint32_t cpu_ldub_code_x86_64(void *state, uint64_t address)
+{
+    if (instruction.refused)
+        return UD2_SECOND;
+    uint32_t byte = original_ldub_code(state, address);
+    if (address != instruction.prefix_at || !kc_is_running(state) || !is_prefix(byte))
+        return byte;
+    instruction.prefix_at++;
+    instruction.refused = byte == LOCK && !may_be_locked(state, address + 1);
+    return instruction.refused ? UD2_FIRST : byte;
+}
+
+void kc_decoding_load(void *unicorn)
+{
+    original_op2 = (__typeof__(original_op2))dlsym(unicorn, "tcg_gen_op2_x86_64");
+    original_ldub_code = (__typeof__(original_ldub_code))dlsym(unicorn, "cpu_ldub_code_x86_64");
+}
