@@ -146,7 +146,7 @@ class GuestStopped(EmulatorError):
 
     Attributes:
         problem: What happened.
-        eip: Where: linear address of the instruction.
+        eip: Where: of the instruction, in the code segment.
         location: The same for people: function, offset, file and line as far as the kernel's symbols tell.
         instructions: Instructions executed by the run.
     """

@@ -26,7 +26,7 @@ def culprit_of(machine: Machine, write: LastWrite, address: int, before: int, af
         after: The word as it was found.
     """
     return Culprit(
-        write.eip, _text(machine, write.eip), write.event, before, after, address, _stack(machine, write)
+        write.eip, _text(machine, write), write.event, before, after, address, _stack(machine, write)
     )
 
 
@@ -36,9 +36,9 @@ def _stack(machine: Machine, write: LastWrite) -> tuple[Frame, ...]:
     return itself._replace(address=write.eip, offset=max(itself.offset - 1, 0)), *map(frame, write.stack[1:])
 
 
-def _text(machine: Machine, eip: int) -> str:
+def _text(machine: Machine, write: LastWrite) -> str:
     from capstone import CS_ARCH_X86, CS_MODE_32, Cs  # slow, and only a kernel with faults needs it
 
-    code = machine.read_linear(eip, _LONGEST)
-    found: list[Any] = list(Cs(CS_ARCH_X86, CS_MODE_32).disasm_lite(code, eip, 1))
+    code = machine.read_linear(write.pc, _LONGEST)
+    found: list[Any] = list(Cs(CS_ARCH_X86, CS_MODE_32).disasm_lite(code, write.eip, 1))
     return " ".join(found[0][2:]).strip() if found else "(bad)"

@@ -100,7 +100,7 @@ def _awaited(machine: Machine) -> Lock | None:
     registers = machine.cpu.registers()
     if registers.eflags & _INTERRUPTS:
         return None
-    stack = machine.cpu.translate(registers.esp)
+    stack = machine.cpu.translate(registers.on_stack(registers.esp))
     with machine.snapshot():
         machine.cpu.keep_steps(_STEPS_MAX)
         with suppress(BudgetUsedUp):

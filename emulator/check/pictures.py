@@ -70,7 +70,8 @@ def _address(machine: Machine, finding: Finding, rerun: Rerun) -> int:
         if finding.place and function.name == finding.place.function and function.role is Role.FREE:
             position = function.parameters.index("ptr") if "ptr" in function.parameters else None
             if position is not None:
-                stack = machine.cpu.registers().esp + 4 * (1 + position)
+                registers = machine.cpu.registers()
+                stack = registers.on_stack(registers.esp + 4 * (1 + position))
                 return int.from_bytes(machine.read_linear(stack, 4), "little")
     return finding.block.address if finding.block else 0
 

@@ -13,6 +13,7 @@ from emulator.debug.symbols import function_at
 
 if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
+    from emulator.machine.core_types import Registers
     from emulator.machine.machine import Machine
 
 _DEPTH_MAX = 64
@@ -50,9 +51,10 @@ class StackFrame(NamedTuple):
 def call_stack(machine: Machine) -> list[StackFrame]:
     """Return who called whom, the innermost function first; at least one frame."""
     registers = machine.cpu.registers()
-    address, low, base = registers.eip, registers.esp, registers.ebp
+    address = registers.eip
+    low, base = registers.on_stack(registers.esp), registers.on_stack(registers.ebp)
     frames: list[StackFrame] = []
-    at = _return_address_at(machine, address, low)
+    at = _return_address_at(machine, registers)
     if at is not None:  # the caller's frame pointer is in EBP still, or again
         frames.append(stack_frame(machine.image, address, low, at + WORD, is_call=False))
         address, low = load_linear(machine, at) or 0, at + WORD
@@ -62,15 +64,16 @@ def call_stack(machine: Machine) -> list[StackFrame]:
         frames.append(stack_frame(machine.image, address, low, high, is_call=bool(frames)))
         if caller is None:
             break
-        address, low, base = caller, high, load_linear(machine, base) or 0
+        address, low, base = caller, high, registers.on_stack(load_linear(machine, base) or 0)
     return frames
 
 
-def _return_address_at(machine: Machine, eip: int, esp: int) -> int | None:
+def _return_address_at(machine: Machine, registers: Registers) -> int | None:
     """Where the return address lies while the function at EIP has no frame of its own; None once it has."""
-    function = function_at(machine.image, eip)
-    code = machine.read_linear(eip, 1)
-    if function is not None and function[1] == 1 and machine.read_linear(eip - 1, 1) == bytes([_PUSH_EBP]):
+    function = function_at(machine.image, registers.eip)
+    pc, esp = registers.pc, registers.on_stack(registers.esp)
+    code = machine.read_linear(pc, 1)
+    if function is not None and function[1] == 1 and machine.read_linear(pc - 1, 1) == bytes([_PUSH_EBP]):
         return esp + WORD
     if (function is not None and function[1] == 0) or (code and code[0] in _RETURNS):
         return esp

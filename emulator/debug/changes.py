@@ -66,8 +66,9 @@ def dead_stack(machine: Machine) -> range:
 
     The stack ends with the object symbol that it lies in; without one, 2 KiB are assumed.
     """
-    esp = machine.cpu.registers().esp
-    top = machine.cpu.translate(esp)
+    registers = machine.cpu.registers()
+    esp = registers.esp
+    top = machine.cpu.translate(registers.on_stack(esp))
     if top is None:
         return range(0)
     start = _object_start(machine, esp)

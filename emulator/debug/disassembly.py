@@ -67,10 +67,11 @@ def disassemble(machine: Machine, before: int, after: int) -> list[CodeLine]:
     registers = machine.cpu.registers()
     eip = registers.eip
     start = _function_start(machine.image, eip)
-    first = _decode(machine, start, eip)[-before:] if before else []
+    base = registers.cs_base
+    first = _decode(machine, start, eip, base)[-before:] if before else []
     if first and first[-1].address + first[-1].size != eip:
         first = []  # EIP is in the middle of what seems an instruction: only what follows is sure
-    rest = _decode(machine, eip, eip + _LONGEST * (after + 1))[: after + 1]
+    rest = _decode(machine, eip, eip + _LONGEST * (after + 1), base)[: after + 1]
     lines: list[CodeLine] = []
     place: SourceLine | None = None
     for instruction in (*first, *rest):
@@ -83,13 +84,13 @@ def disassemble(machine: Machine, before: int, after: int) -> list[CodeLine]:
         text = _text(machine.image, instruction)
         lines.append(CodeLine(instruction.address, bytes(instruction.bytes), text, is_next, operands))
     if not rest:
-        lines.append(CodeLine(eip, machine.read_linear(eip, 1), "(no instruction)", is_next=True))
+        lines.append(CodeLine(eip, machine.read_linear(registers.pc, 1), "(no instruction)", is_next=True))
     return lines
 
 
-def instruction_at(machine: Machine, address: int) -> str:
-    """Return the instruction at a linear address, or "(no instruction)"."""
-    found = _decode(machine, address, address + _LONGEST)
+def instruction_at(machine: Machine, eip: int, pc: int) -> str:
+    """Return the instruction at EIP, whose linear address is *pc*, or "(no instruction)"."""
+    found = _decode(machine, eip, eip + _LONGEST, pc - eip)
     return _text(machine.image, found[0]) if found else "(no instruction)"
 
 
@@ -129,12 +130,13 @@ def _function_start(image: KernelImage, eip: int) -> int:
     return eip if function is None or function[1] > _BACK_MAX else eip - function[1]
 
 
-def _decode(machine: Machine, start: int, end: int) -> list[Any]:
+def _decode(machine: Machine, start: int, end: int, base: int) -> list[Any]:
+    """The instructions from *start* to *end*, addresses in a code segment that begins at *base*."""
     from capstone import CS_ARCH_X86, CS_MODE_32, Cs
 
     decoder = Cs(CS_ARCH_X86, CS_MODE_32)
     decoder.detail = True
-    return list(decoder.disasm(machine.read_linear(start, end - start), start))
+    return list(decoder.disasm(machine.read_linear(start + base & _MASK, end - start), start))
 
 
 def _operands(machine: Machine, registers: Registers, instruction: Any) -> list[Operand]:
@@ -144,20 +146,11 @@ def _operands(machine: Machine, registers: Registers, instruction: Any) -> list[
     for operand in instruction.operands:
         if operand.type != X86_OP_MEM or instruction.id == X86_INS_LEA:
             continue
-        address = _address_of(instruction, operand.mem, registers)
+        address = registers.operand_address(instruction, operand.mem)
         data = machine.read_linear(address, operand.size)
         value = int.from_bytes(data, "little") if data and len(data) == operand.size else None
         found.append(Operand(_operand_text(instruction, operand.mem), address, value, operand.size))
     return found
-
-
-def _address_of(instruction: Any, memory: Any, registers: Registers) -> int:
-    """The linear address; segments are taken to be flat, as those that Multiboot leaves are."""
-    base, index = (
-        getattr(registers, instruction.reg_name(each) or "", 0) if each else 0
-        for each in (memory.base, memory.index)
-    )
-    return int(base + index * memory.scale + memory.disp) & _MASK
 
 
 def _operand_text(instruction: Any, memory: Any) -> str:

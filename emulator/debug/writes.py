@@ -48,7 +48,7 @@ def last_writer(timeline: Timeline, places: Places, address: int, size: int = _W
     for start, end in timeline.pieces_that_wrote(physical, size):
         write = _write_between(timeline, physical, size, start, end)
         if write is not None:
-            text = instruction_at(machine, write.eip)
+            text = instruction_at(machine, write.eip, write.pc)
             found = write, text
             break
     timeline.go_to_place(where)

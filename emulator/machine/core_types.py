@@ -81,6 +81,7 @@ class Stop(NamedTuple):
 
     Attributes:
         eip: For a fault the faulting instruction, after `hlt` and `int n` the next one.
+        pc: The linear address that EIP stands for: another one in a code segment with a base.
         vector: Of the exception.
         error_code: Of a page fault.
         address: What was accessed: linear for a page fault, physical for unmapped memory; only the page is known.
@@ -93,6 +94,7 @@ class Stop(NamedTuple):
 
     reason: Reason
     eip: int
+    pc: int
     vector: int
     error_code: int
     address: int
@@ -105,7 +107,11 @@ class Stop(NamedTuple):
 
 
 class Registers(NamedTuple):
-    """The CPU's registers, all unsigned."""
+    """The CPU's registers, all unsigned.
+
+    `es_base` to `gs_base` are the linear addresses at which the segments begin, as the CPU holds them: what the descriptors in
+    memory say counts when a segment register is loaded.
+    """
 
     eax: int
     ecx: int
@@ -131,6 +137,35 @@ class Registers(NamedTuple):
     gdt_limit: int
     idt_base: int
     idt_limit: int
+    es_base: int
+    cs_base: int
+    ss_base: int
+    ds_base: int
+    fs_base: int
+    gs_base: int
+
+    @property
+    def pc(self) -> int:
+        """The linear address that EIP stands for."""
+        return self.cs_base + self.eip & 0xFFFFFFFF
+
+    def on_stack(self, offset: int) -> int:
+        """The linear address of what lies at *offset* in the stack segment, where ESP points to."""
+        return self.ss_base + offset & 0xFFFFFFFF
+
+    def operand_address(self, instruction: Any, memory: Any) -> int:
+        """The linear address of a memory operand.
+
+        Args:
+            instruction: At which the registers stand, from capstone.
+            memory: Its operand (`capstone.x86.X86OpMem`).
+        """
+        base, index, segment = (
+            instruction.reg_name(each) or "" for each in (memory.base, memory.index, memory.segment)
+        )
+        offset = getattr(self, base, 0) + getattr(self, index, 0) * memory.scale + memory.disp
+        segment = segment or ("ss" if base in {"esp", "ebp"} else "ds")
+        return int(getattr(self, f"{segment}_base") + (offset & 0xFFFFFFFF)) & 0xFFFFFFFF
 
 
 class LateReturn(NamedTuple):
@@ -177,6 +212,7 @@ class LastWrite(NamedTuple):
 
     Attributes:
         eip: The instruction.
+        pc: Its linear address.
         event: The last event before it.
         before: The watched bytes, as a little-endian number.
         after: The same behind the write.
@@ -185,6 +221,7 @@ class LastWrite(NamedTuple):
     """
 
     eip: int
+    pc: int
     event: int
     before: int
     after: int

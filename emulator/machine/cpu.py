@@ -171,6 +171,7 @@ class Cpu:
         return Stop(
             reason,
             stop.eip,
+            stop.pc,
             stop.vector,
             stop.error_code,
             stop.address,
@@ -417,7 +418,7 @@ class Cpu:
         if not write.count:
             return None
         stack = self.stack(write.stack)[1] if write.stack else ()
-        return LastWrite(write.eip, write.event, write.before, write.after, stack, write.count)
+        return LastWrite(write.eip, write.pc, write.event, write.before, write.after, stack, write.count)
 
     def keep_steps(self, limit: int) -> None:
         """Keep each instruction and access of the runs from now on, at most *limit*; 0 ends it. Runs are slow meanwhile."""

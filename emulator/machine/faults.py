@@ -57,9 +57,9 @@ def exact_address(code: bytes, registers: Registers, page: int, access: Access) 
         *page* (as for the second page of an access across a page's end).
     """
     if access is Access.FETCH:
-        candidates = [registers.eip]
+        candidates = [registers.pc]
     else:
-        stack = registers.esp if access is Access.READ else registers.esp - 4 & 0xFFFFFFFF
+        stack = registers.on_stack(registers.esp if access is Access.READ else registers.esp - 4)
         matching, others = _operand_addresses(code, registers, access)
         candidates = [*matching, stack, *others]
     return next((each for each in candidates if each & ~0xFFF == page), page)
@@ -77,9 +77,7 @@ def _operand_addresses(code: bytes, registers: Registers, access: Access) -> tup
     for instruction in disassembler.disasm(code[:LONGEST_INSTRUCTION], registers.eip, 1):
         for operand in instruction.operands:
             if operand.type == CS_OP_MEM:
-                base = getattr(registers, instruction.reg_name(operand.mem.base) or "", 0)
-                index = getattr(registers, instruction.reg_name(operand.mem.index) or "", 0)
-                address = base + index * operand.mem.scale + operand.mem.disp & 0xFFFFFFFF
+                address = registers.operand_address(instruction, operand.mem)
                 (matching if operand.access & wanted else others).append(address)
     return matching, others
 

@@ -28,7 +28,7 @@ class Fault(NamedTuple):
     Attributes:
         vector: 0 to 31.
         eip: The instruction that failed.
-        frame: Where EIP lies in what the CPU pushed; linear.
+        frame: Where EIP lies in what the CPU pushed, in the stack segment.
     """
 
     vector: int

@@ -382,7 +382,7 @@ class Machine:
         return bool(self.cpu.registers().eflags & _IF) and self.interrupts.skip_idle()
 
     def _deliver_exception(self, stop: Stop) -> bool:
-        before = self.read_linear(stop.eip - 2 & _WORD, 2).ljust(2, b"\0")
+        before = self.read_linear(stop.pc - 2 & _WORD, 2).ljust(2, b"\0")
         is_int_n = before[0] == _INT_N and before[1] == stop.vector
         software = is_int_n or _INT_1_BYTE.get(before[1]) == stop.vector
         return self.interrupts.deliver_exception(stop, self._accessed(stop), software=software)
@@ -390,7 +390,7 @@ class Machine:
     def _accessed(self, stop: Stop) -> int:
         """What a failed access touched, as exactly as the instruction tells."""
         if stop.reason is Reason.UNMAPPED or (stop.reason is Reason.EXCEPTION and stop.vector == PAGE_FAULT):
-            code = self.read_linear(stop.eip, LONGEST_INSTRUCTION)
+            code = self.read_linear(stop.pc, LONGEST_INSTRUCTION)
             exact = exact_address(code, self.cpu.registers(), stop.linear, stop.access)
             return stop.address | exact & (PAGE_SIZE - 1)
         return stop.address
@@ -402,7 +402,7 @@ class Machine:
             or not stop.block_instructions
         ):
             return stop
-        last = stop.address if stop.reason is Reason.EVENT else stop.eip
+        last = stop.address if stop.reason is Reason.EVENT else stop.pc
         code = self.read_linear(stop.block, last - stop.block)
         done = instructions_before(code, stop.block, last)
         return stop._replace(instructions=stop.instructions - stop.block_instructions + done)
@@ -436,7 +436,7 @@ class Machine:
         esp = before.esp - 4 * len(arguments) - 4 & _WORD
         return_to = self._return_address()
         frame = struct.pack(f"<{len(arguments) + 1}I", return_to, *(word & _WORD for word in arguments))
-        self.write_linear(esp, frame)
+        self.write_linear(before.on_stack(esp), frame)
         self.cpu.set_registers(before._replace(esp=esp, eip=self.address_of(function)))
         outcome = self.run(max_instructions=max_instructions, timeout_s=timeout_s)
         if outcome.eip != return_to + 1:
@@ -454,10 +454,11 @@ class Machine:
         Raises:
             GuestStopped: It is mapped nowhere there.
         """
+        registers = self.cpu.registers()
         for base in _KERNEL_BASES:
-            if self.cpu.translate(base | _RETURN_TO) == _RETURN_TO:
+            if self.cpu.translate(registers.cs_base + (base | _RETURN_TO) & _WORD) == _RETURN_TO:
                 return base | _RETURN_TO
-        eip = self.cpu.registers().eip
+        eip = registers.eip
         raise GuestStopped("no call is possible: low memory is not mapped", eip, self.image.location(eip))
 
     def address_of(self, function: str | int) -> int:
@@ -515,9 +516,10 @@ class Machine:
     def fault_in_hand(self) -> Fault | None:
         """The exception whose handler the guest has not left again: it reports it, most likely, or has died of it."""
         fault = self.interrupts.last_fault
-        if fault is None or not 0 <= fault.frame - self.cpu.registers().esp < _HANDLER_STACK:
+        registers = self.cpu.registers()
+        if fault is None or not 0 <= fault.frame - registers.esp < _HANDLER_STACK:
             return None
-        pushed = self.read_linear(fault.frame, 4)
+        pushed = self.read_linear(registers.on_stack(fault.frame), 4)
         return fault if int.from_bytes(pushed, "little") == fault.eip else None
 
     # -- probes ------------------------------------------------------------------------------------

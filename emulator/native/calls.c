@@ -73,7 +73,7 @@ static bool is_missed(kc *m, const struct open_call *open, const struct walked *
 
     for (uint32_t i = 0; i < walked->count && walked->slots[i] < open->esp; i++)
         if (walked->frames[i] - 1 - f->start < f->end - f->start) {
-            kc_words(m, open->esp, &caller, 1);
+            kc_stack_words(m, open->esp, &caller, 1);
             return caller == open->caller;
         }
     return false;
@@ -142,7 +142,7 @@ void kc_call_entered(kc *m, uint32_t function, uint32_t esp)
         kc_end(m, KC_EVENT);
         return;
     }
-    kc_words(m, esp, words, 1 + KC_ARGUMENTS);
+    kc_stack_words(m, esp, words, 1 + KC_ARGUMENTS);
     struct walked *walked = kc_stack_at_entry(m, esp, words[0]);
     forget_abandoned(m, function, walked);
     const struct open_call *parent = find_parent(m, walked);
@@ -195,7 +195,7 @@ static void return_from(kc *m, const struct open_call *open)
     kc_late call = {.left_time_ns = now_ns(m), .call = open->call, .left = next_event(m, true), .result = kc_eax(m)};
 
     if (m->functions[open->function].out >= 0)
-        kc_words(m, open->out_address, &call.out, 1);
+        kc_words(m, kc_segment_base(m, DS) + open->out_address, &call.out, 1);
     if (open->call < c->first_call) {
         if (m->hand_over)
             late_return(m, &call);
@@ -297,7 +297,7 @@ void kc_stop_at_allocation(kc *m, uint32_t n)
 
 void kc_pass_stack(kc *m, uint32_t stack, bool yes) { m->stacks[stack].passed = yes; }
 
-static bool at_entry(kc *m) { return m->now.probe && m->now.probe->address == kc_reg(m, UC_X86_REG_EIP); }
+static bool at_entry(kc *m) { return m->now.probe && m->now.probe->address == kc_pc(m); }
 
 uint32_t kc_at_allocation(kc *m) { return m->now.at_allocation && at_entry(m) ? m->now.allocations : 0; }
 
@@ -311,7 +311,7 @@ int kc_return(kc *m, uint32_t eax)
     m->clock_ns = m->now.stopped_ns;        /* it returns at once */
     U.uc_reg_write(m->uc, UC_X86_REG_EAX, &eax);
     kc_call_left(m, esp);
-    kc_words(m, esp, &caller, 1);
+    kc_stack_words(m, esp, &caller, 1);
     U.uc_reg_write(m->uc, UC_X86_REG_ESP, &behind);
     U.uc_reg_write(m->uc, UC_X86_REG_EIP, &caller);
     m->now.probe = NULL;

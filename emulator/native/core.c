@@ -119,6 +119,10 @@ kc *kc_new(uint64_t memory_end, bool reference, void *handle)
         return NULL;
     }
     kc_interpose_find_registers(m);
+    if (!kc_segments_find(m)) {
+        kc_delete(m);
+        return NULL;
+    }
     return m;
 }
 
@@ -170,6 +174,8 @@ void kc_get_registers(kc *m, kc_registers *out)
     U.uc_reg_read(m->uc, UC_X86_REG_IDTR, &idt);
     out->gdt_base = (uint32_t)gdt.base, out->gdt_limit = gdt.limit;
     out->idt_base = (uint32_t)idt.base, out->idt_limit = idt.limit;
+    for (int segment = ES; segment <= GS; segment++)
+        (&out->es_base)[segment] = kc_segment_base(m, (enum segment)segment);
 }
 
 void kc_set_registers(kc *m, const kc_registers *in)
@@ -214,7 +220,7 @@ static bool is_halted(kc *m)
 {
     int64_t at = kc_translate(m, m->last_instruction);
     return at >= 0 && (uint64_t)at < m->memory_end && m->memory[at] == 0xf4 &&
-           kc_reg(m, UC_X86_REG_EIP) == m->last_instruction + 1;
+           kc_pc(m) == m->last_instruction + 1;
 }
 
 static int emulate(kc *m, size_t count)
@@ -289,7 +295,7 @@ static int finish_event(kc *m)
     struct last block = m->last;
     int error = 0;
 
-    m->stop.address = kc_reg(m, UC_X86_REG_EIP);
+    m->stop.address = kc_pc(m);
     if (m->event_is_exit) {
         m->stop.reason = KC_RUNNING;
         error = step_over_probes(m);
@@ -305,12 +311,12 @@ static int finish_event(kc *m)
 /* A run that a device ended stands at the `out`: go on behind it. (outs stays: it would have to change registers.) */
 static void skip_out(kc *m)
 {
-    uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
+    uint32_t eip = kc_reg(m, UC_X86_REG_EIP), pc = kc_pc(m);
     uint8_t code;
     int length = 0;
 
     for (;; length++) {
-        int64_t at = kc_translate(m, eip + (uint32_t)length);
+        int64_t at = kc_translate(m, pc + (uint32_t)length);
         if (at < 0 || (uint64_t)at >= m->memory_end)
             return;
         code = m->memory[at];
@@ -363,8 +369,9 @@ static void finish(kc *m, int error)
     if (m->stop.reason == KC_EXCEPTION)
         forget_exception(m);
     m->stop.eip = kc_reg(m, UC_X86_REG_EIP);
+    m->stop.pc = kc_pc(m);
     bool faulted = m->stop.reason == KC_EXCEPTION || m->stop.reason == KC_UNMAPPED;
-    if (faulted && m->executed && !m->last.count && m->stop.eip == m->last_instruction)
+    if (faulted && m->executed && !m->last.count && m->stop.pc == m->last_instruction)
         m->executed--; /* on_instruction() comes before the instruction */
 }
 
@@ -383,11 +390,11 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     kc_look_soon(m);
     kc_run_mark(m, true);
     const struct probe *probe = m->now.probe;
-    bool stepped = probe && probe->address == kc_reg(m, UC_X86_REG_EIP);
+    bool stepped = probe && probe->address == kc_pc(m);
     m->now.probe = NULL;
     m->now.at_allocation = false;
     int error = stepped ? finish_instruction(m, probe) : 0;
-    m->inside_block = stepped && kc_reg(m, UC_X86_REG_EIP) == m->last.pc + m->last.size;
+    m->inside_block = stepped && kc_pc(m) == m->last.pc + m->last.size;
     if (m->timed_out)
         m->stop.reason = KC_TIME;
     else if (error || m->stop.reason != KC_RUNNING || (stepped && is_halted(m)))

@@ -32,7 +32,7 @@ enum kc_access { KC_READ, KC_WRITE, KC_FETCH };
 
 typedef struct {
     int32_t reason;      /* enum kc_reason */
-    uint32_t eip;
+    uint32_t eip, pc;    /* pc: the linear address that EIP stands for */
     uint32_t vector;
     uint32_t error_code; /* of #PF; other exceptions: 0 */
     uint32_t address;    /* physical page for KC_UNMAPPED, linear page for #PF, the event's instruction for KC_EVENT */
@@ -48,6 +48,7 @@ typedef struct {
     uint32_t eip, eflags, cr0, cr2, cr3, cr4;
     uint32_t es, cs, ss, ds, fs, gs;
     uint32_t gdt_base, gdt_limit, idt_base, idt_limit;
+    uint32_t es_base, cs_base, ss_base, ds_base, fs_base, gs_base;
 } kc_registers;
 
 /* -- life: core.c ------------------------------------------------------------------------------- */
@@ -225,7 +226,8 @@ uint32_t kc_stack_of(kc *m, uint32_t eip);
 /* -- who wrote a word: writes.c ----------------------------------------------------------------- */
 
 typedef struct {
-    uint32_t eip, event; /* the event before it; 0: none yet */
+    uint32_t eip, pc;    /* pc: linear */
+    uint32_t event;      /* the one before it; 0: none yet */
     uint32_t before, after, stack; /* of the bytes watched, little-endian */
     uint64_t count;      /* of writes; 0: the rest says nothing */
 } kc_write;

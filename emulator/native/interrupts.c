@@ -15,7 +15,7 @@ static uint8_t *place(kc *m, uint32_t linear, bool write)
 
 static bool push(kc *m, uint32_t *esp, uint32_t value)
 {
-    uint8_t *at = place(m, *esp - 4, true);
+    uint8_t *at = place(m, kc_segment_base(m, SS) + *esp - 4, true);
 
     if (!at)
         return false;
@@ -55,7 +55,8 @@ int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t e
     r.eflags &= ~(uint32_t)(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM);
     if (type == GATE_INTERRUPT)
         r.eflags &= ~(uint32_t)FLAG_IF;
-    if (selector != r.cs && U.uc_reg_write(m->uc, UC_X86_REG_CS, &selector))
+    /* The descriptor may be another than when the segment was loaded: kernels give up a base so. */
+    if ((selector != r.cs || r.cs_base) && U.uc_reg_write(m->uc, UC_X86_REG_CS, &selector))
         return KC_NO_GATE;
     kc_interrupt_pushed(m, has_error_code ? esp + 4 : esp, eip);
     kc_set_registers(m, &r);
@@ -70,9 +71,9 @@ void kc_irq_pending(kc *m, bool pending)
     kc_look_soon(m);
 }
 
-bool kc_irq_possible(kc *m) { return kc_irq_possible_at(m, kc_reg(m, UC_X86_REG_EIP)); }
+bool kc_irq_possible(kc *m) { return kc_irq_possible_at(m, kc_pc(m)); }
 
-bool kc_irq_possible_at(kc *m, uint32_t eip)
+bool kc_irq_possible_at(kc *m, uint32_t pc)
 {
     static const uint8_t sti = 0xfb;
 
@@ -80,6 +81,6 @@ bool kc_irq_possible_at(kc *m, uint32_t eip)
     if (m->watch_depth || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF))
         return false;
     /* sti takes effect behind the next instruction (SDM vol. 2B, STI), so that `sti; hlt` loses no interrupt. */
-    int64_t at = kc_translate(m, eip - 1);
-    return eip != m->last.pc + m->last.size || at < 0 || (uint64_t)at >= m->memory_end || m->memory[at] != sti;
+    int64_t at = kc_translate(m, pc - 1);
+    return pc != m->last.pc + m->last.size || at < 0 || (uint64_t)at >= m->memory_end || m->memory[at] != sti;
 }

@@ -111,8 +111,8 @@ struct kc {
     bool proved, recount;      /* blocks count themselves right; start again and count by hooks */
     bool irq_pending;
     uint64_t time_stamp;       /* rdtsc */
-    const void *state;         /* of the CPU */
-    const uint32_t *esp, *eax, *ebp; /* where the CPU keeps them, or NULL where that is not known */
+    const void *state;         /* of Unicorn's CPU, or NULL where that is not known */
+    const uint32_t *esp, *eax, *ebp; /* where it keeps them, or NULL */
     bool in_out;               /* the run ended at an `out` */
     bool one_by_one;           /* counted by on_instruction(), not by on_block() */
     uint32_t last_instruction;
@@ -210,9 +210,16 @@ void kc_interpose_restore(struct interposed before);
 /* Find out where the CPU keeps ESP, EAX and EBP; once, when it is made. */
 void kc_interpose_find_registers(kc *m);
 
+/* segments.c */
+enum segment { ES, CS, SS, DS, FS, GS };
+/* False if libunicorn keeps the bases where they are not found. */
+bool kc_segments_find(kc *m);
+/* Base of a segment as the CPU holds it, which need not be what the descriptor in memory says by now. */
+uint32_t kc_segment_base(kc *m, enum segment segment);
+
 /* interrupts.c */
-/* Would the guest take an interrupt before the instruction at `eip`? */
-bool kc_irq_possible_at(kc *m, uint32_t eip);
+/* Would the guest take an interrupt before the instruction at this linear address? */
+bool kc_irq_possible_at(kc *m, uint32_t pc);
 
 /* mmu.c */
 int kc_mmu_init(kc *m);
@@ -292,6 +299,9 @@ static inline uint32_t kc_reg(kc *m, int id)
     return value;
 }
 
+/* The linear address that EIP stands for: of the next instruction, or of the one that faulted. */
+static inline uint32_t kc_pc(kc *m) { return kc_segment_base(m, CS) + kc_reg(m, UC_X86_REG_EIP); }
+
 static inline uint32_t kc_esp(kc *m) { return m->esp ? *m->esp : kc_reg(m, UC_X86_REG_ESP); }
 static inline uint32_t kc_eax(kc *m) { return m->eax ? *m->eax : kc_reg(m, UC_X86_REG_EAX); }
 static inline uint32_t kc_ebp(kc *m) { return m->ebp ? *m->ebp : kc_reg(m, UC_X86_REG_EBP); }
@@ -317,6 +327,12 @@ static inline void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t coun
         at = kc_translate(m, linear + 4 * i);
         out[i] = at < 0 || (uint64_t)at + 4 > m->memory_end ? 0 : kc_load32(m, (uint64_t)at);
     }
+}
+
+/* The same of words on the stack, by ESP or EBP. */
+static inline void kc_stack_words(kc *m, uint32_t at, uint32_t *out, uint32_t count)
+{
+    kc_words(m, kc_segment_base(m, SS) + at, out, count);
 }
 
 #endif

@@ -184,7 +184,7 @@ static void fetched_add(kc *m, uint32_t page)
  * from the page behind it. */
 static bool is_execution(kc *m, uint32_t linear)
 {
-    uint32_t page = kc_reg(m, UC_X86_REG_EIP) >> PAGE_SHIFT;
+    uint32_t page = m->removing_hook ? kc_pc(m) >> PAGE_SHIFT : 0;
     return !m->removing_hook || linear >> PAGE_SHIFT == page || linear >> PAGE_SHIFT == page + 1;
 }
 

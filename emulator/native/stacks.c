@@ -35,7 +35,7 @@ static uint64_t two_words(kc *m, uint32_t at)
 {
     uint32_t words[2];
 
-    kc_words(m, at, words, 2);
+    kc_stack_words(m, at, words, 2);
     return (uint64_t)words[1] << 32 | words[0];
 }
 

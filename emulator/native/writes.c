@@ -31,6 +31,7 @@ static void on_write(uc_engine *uc, uc_mem_type type, uint64_t address, int size
         return;
     m->last_write = (kc_write){
         .eip = eip,
+        .pc = kc_pc(m),
         .event = m->now.events,
         .before = watched_bytes(m),
         .after = bytes_after(m, (uint32_t)address, (uint32_t)size, (uint64_t)value),

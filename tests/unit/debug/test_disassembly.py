@@ -74,7 +74,7 @@ def test_where_nothing_is_mapped_there_is_no_instruction() -> None:
     machine = machine_of("nop")
     machine.cpu.set_registers(machine.cpu.registers()._replace(eip=0x70000000))
     assert [line.text for line in disassemble(machine, 3, 3)] == ["(no instruction)"]
-    assert instruction_at(machine, 0x70000000) == "(no instruction)"
+    assert instruction_at(machine, 0x70000000, 0x70000000) == "(no instruction)"
 
 
 def test_what_lies_behind_a_function_without_its_beginning_is_shown_from_eip_on() -> None:
