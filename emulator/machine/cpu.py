@@ -6,6 +6,7 @@ import time at every start, and calls through cffi cost a third of calls through
 
 from __future__ import annotations
 
+import operator
 import struct
 from contextlib import contextmanager
 from functools import cache
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 ffi, lib = _core.ffi, _core.lib
 
+_WORD_MAX = 0xFFFFFFFF
 
 _REGISTER_WORDS = struct.Struct(f"<{len(Registers._fields)}I")  # kc_registers has the same order
 
@@ -161,9 +163,7 @@ class Cpu:
         """
         stop = self._stop
         lib.kc_run(self._core, max_instructions or 0, slice_instructions or 0, stop)
-        if self.pending is not None:
-            pending, self.pending = self.pending, None
-            raise pending
+        self._raise_pending()
         reason = Reason(stop.reason)
         problem = ""
         if reason is Reason.FAILED:
@@ -187,9 +187,25 @@ class Cpu:
         """End the current run; for callbacks."""
         lib.kc_stop_request(self._core)
 
+    def fail(self, error: BaseException) -> None:
+        """End the current run with an exception, the first one if there are several; for callbacks."""
+        if self.pending is None:
+            self.pending = error
+        self.request_stop()
+
+    def _raise_pending(self) -> None:
+        if self.pending is not None:
+            pending, self.pending = self.pending, None
+            raise pending
+
     def flush_console(self) -> None:
-        """Hand over the console bytes that the core still holds."""
+        """Hand over the console bytes that the core still holds.
+
+        Raises:
+            Exception: What the receiver raised.
+        """
         lib.kc_console_flush(self._core)
+        self._raise_pending()
 
     def flush_code(self) -> None:
         """Forget all translated code, because bytes of code were changed from outside."""
@@ -450,51 +466,59 @@ class Cpu:
 
 
 def _on_error(_kind: object, error: BaseException, traceback: Any) -> None:
-    cpu = ffi.from_handle(traceback.tb_frame.f_locals["handle"])
-    if cpu.pending is None:
-        cpu.pending = error
-    cpu.request_stop()
+    """Keep what is raised outside of the `try` below: Ctrl-C can be, at any instruction of Python."""
+    if traceback is not None and "handle" in traceback.tb_frame.f_locals:
+        ffi.from_handle(traceback.tb_frame.f_locals["handle"]).fail(error)
 
 
-def _callback(function: Callable[..., Any]) -> Callable[..., Any]:
-    return ffi.def_extern(error=0, onerror=_on_error)(function)  # type: ignore[no-any-return]
+def _extern(name: str, function: Callable[..., Any], *, answers: bool) -> None:
+    """Let the core call *function* with the CPU's client and the arguments. What it raises ends the run.
+
+    cffi converts a result when the callback is over, where an error belongs to no machine any more. So that is
+    checked in here.
+    """
+
+    def callback(handle: object, *arguments: Any) -> int | None:
+        cpu = ffi.from_handle(handle)
+        try:
+            result = function(cpu.client, *arguments)
+            return _word(result) if answers else None
+        except BaseException as error:  # noqa: BLE001 - `Cpu.run` raises it
+            cpu.fail(error)
+            return 0 if answers else None
+
+    options = {"error": 0} if answers else {}
+    ffi.def_extern(name, onerror=_on_error, **options)(callback)
 
 
-@_callback
-def kc_on_port_read(handle: object, port: int, size: int) -> int:
-    """See `CpuClient.on_port_read`."""
-    return ffi.from_handle(handle).client.on_port_read(port, size) & 0xFFFFFFFF  # type: ignore[no-any-return]
+def _word(value: object) -> int:
+    """Return what a callback says EAX, or a port, is.
+
+    Raises:
+        TypeError: It is no number.
+        OverflowError: It does not fit an unsigned 32-bit word.
+    """
+    word = operator.index(value)  # type: ignore[arg-type] # this is what tells
+    if not 0 <= word <= _WORD_MAX:
+        raise OverflowError(f"a callback returned {word:#x}, which does not fit an unsigned 32-bit word")
+    return word
 
 
-def _void(function: Callable[..., Any]) -> Callable[..., Any]:
-    return ffi.def_extern(onerror=_on_error)(function)  # type: ignore[no-any-return]
-
-
-@_void
-def kc_on_port_write(handle: object, port: int, size: int, value: int) -> None:
-    """See `CpuClient.on_port_write`."""
-    ffi.from_handle(handle).client.on_port_write(port, size, value)
-
-
-@_void
-def kc_on_console(handle: object, number: int, data: Any, count: int) -> None:
-    """See `CpuClient.on_console`."""
-    ffi.from_handle(handle).client.on_console(number, bytes(ffi.buffer(data, count)))
-
-
-@_callback
-def kc_on_probe(handle: object, number: int, kind: int, esp: int, eax: int) -> int:
-    """See `CpuClient.on_probe`."""
-    return ffi.from_handle(handle).client.on_probe(number, kind, esp, eax)  # type: ignore[no-any-return]
-
-
-@_void
-def kc_on_calls(handle: object) -> None:
-    """See `CpuClient.on_calls`."""
-    ffi.from_handle(handle).client.on_calls()
-
-
-@_void
-def kc_on_entered(handle: object) -> None:
-    """See `CpuClient.on_entered`."""
-    ffi.from_handle(handle).client.on_entered()
+_extern("kc_on_port_read", lambda client, port, size: client.on_port_read(port, size), answers=True)
+_extern(
+    "kc_on_port_write",
+    lambda client, port, size, value: client.on_port_write(port, size, value),
+    answers=False,
+)
+_extern(
+    "kc_on_console",
+    lambda client, number, data, count: client.on_console(number, bytes(ffi.buffer(data, count))),
+    answers=False,
+)
+_extern(
+    "kc_on_probe",
+    lambda client, number, kind, esp, eax: client.on_probe(number, kind, esp, eax),
+    answers=True,
+)
+_extern("kc_on_calls", lambda client: client.on_calls(), answers=False)
+_extern("kc_on_entered", lambda client: client.on_entered(), answers=False)

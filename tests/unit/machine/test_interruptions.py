@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BudgetUsedUp
-from emulator.machine.core_types import ProbeAction, ProbeKind
+from emulator.machine.core_types import PortMode, ProbeAction, ProbeKind
 from emulator.machine.machine import Console, Ending, Machine
 from tests.helpers.guest import machine_of, results_of, symbol
 
@@ -221,4 +221,31 @@ def test_only_the_first_of_several_exceptions_comes_out(capfd: pytest.CaptureFix
         machine.cpu.add_probe(symbol(machine, "f"), number, ProbeKind.ENTRY, ProbeAction.TELL)
     with pytest.raises(Oops, match=r"^0$"):
         machine.run()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [(1 << 32, OverflowError), (-1, OverflowError), (None, TypeError), ("1", TypeError)],
+)
+def test_an_answer_that_is_no_word_ends_the_run(
+    answer: object, error: type[Exception], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """EAX would be 0 without a word."""
+    machine = machine_of("1: call f\n jmp 1b\nf: ret\n .type f, @function")
+    number = machine.add_callback(lambda *_: answer)  # type: ignore[arg-type, return-value]
+    machine.cpu.add_probe(symbol(machine, "f"), number, ProbeKind.ENTRY, ProbeAction.REPLACE)
+    with pytest.raises(error):
+        machine.run(timeout_s=10)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_port_that_reads_as_no_word_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine = machine_of("1: inl $0x60, %eax\n jmp 1b")
+    machine.cpu.set_port_in(0x60, PortMode.DEVICE)
+    monkeypatch.setattr(machine, "on_port_read", lambda _port, _size: 1 << 32)
+    with pytest.raises(OverflowError, match=r"^a callback returned 0x100000000, which does not fit"):
+        machine.run(timeout_s=10)
     assert capfd.readouterr() == ("", "")
