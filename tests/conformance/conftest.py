@@ -9,6 +9,7 @@ import pytest
 from kernel_model.litecore.abi import LiteCore
 from kernel_model.litecore.boot import BootSettings
 from kernel_model.memory import ByteMemory
+from tests.helpers.strict_call import strict_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -81,7 +82,7 @@ class ModelSubject:
 
 
 class FirmwareSubject:
-    """The C code, called in the emulator on a kernel that has got as far as `memory_init`.
+    """The C code, called in the emulator on a kernel that has got as far as `memory_init`, with interrupts on.
 
     Args:
         kernel: It stands where `memory_init` begins; the plugin puts it back before each test.
@@ -89,7 +90,7 @@ class FirmwareSubject:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        kernel.call("memory_init")
+        strict_call(kernel.machine, "memory_init")
         self.memory: Memory = kernel.machine.memory
         self.symbols = {name: symbol.address for name, symbol in kernel.machine.image.symbols.items()}
         self._results = {
@@ -102,7 +103,7 @@ class FirmwareSubject:
         return self._kernel.console
 
     def call(self, name: str, *arguments: int) -> int:
-        eax = self._kernel.call(name, *arguments)
+        eax = strict_call(self._kernel.machine, name, *arguments)
         return eax & RESULT_MASKS[self._results.get(name, "void")]
 
 

@@ -43,6 +43,17 @@ def test_the_heap_begins_on_the_page_after_image_and_bitmap(subject: Subject) ->
     assert word(subject, "heap_error_count") == 0
 
 
+@pytest.mark.parametrize("frames", [8 * 4096 - 1, 8 * 4096, 8 * 4096 + 1, 8 * 4 * 4096])
+def test_the_heap_begins_behind_a_bitmap_of_several_pages(subject: Subject, frames: int) -> None:
+    boot(subject, 0x100000, 0x100000 + 4096 * frames, 65536)
+    bitmap_end = round_up(subject.symbols["__end"], 4) + round_up(frames, 8) // 8
+    start = round_up(bitmap_end, 4096)
+    assert (word(subject, "heap_start"), word(subject, "heap_end")) == (start, start + 65536)
+    used = word(subject, "heap_end") // 4096 - 0x100
+    assert subject.call("memmap_free_count") == frames - used
+    assert subject.call("alloc_frame") == 0x100 + used
+
+
 def test_the_heap_is_one_free_block(subject: Subject) -> None:
     start = word(subject, "heap_start")
     assert word(subject, "heap_free_list") == start

@@ -238,6 +238,16 @@ def test_neighbours_are_merged_and_stale_headers_stay(
     assert reader(heap).validate() == []
 
 
+@pytest.mark.parametrize("low_first", [False, True])
+def test_neighbours_of_every_size_are_merged(heap: Subject, low_first: bool) -> None:
+    for size in range(8, 240, 8):
+        pair = allocate(heap, size, 240 - size)
+        allocate(heap, 8)
+        free(heap, *(pair if low_first else pair[::-1]))
+        assert words(heap, pair[0] - 8, 2) == [248, 0]
+        assert allocate(heap, 248) == [pair[0]]
+
+
 def test_freeing_everything_restores_the_heap(heap: Subject) -> None:
     pointers = allocate(heap, *range(1, 200, 7))
     free(heap, *pointers[::2], *pointers[1::2])

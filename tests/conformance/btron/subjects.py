@@ -8,6 +8,7 @@ from kernel_model.btron.abi import LAYER_SYMBOLS, Btron
 from kernel_model.btron.tasks import TaskState
 from kernel_model.memory import ByteMemory
 from kernel_model.structs import BOOT_RANGE, KMEM_EXTENT, PMEM_ENTRY, POOL_MPF, POOL_MPL, TCB
+from tests.helpers.strict_call import strict_call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,7 @@ WINDOW: Final = 0x0030_0000
 """RAM that the tests let the kernel manage begins here: above image and page table, below `RAM_END`."""
 
 RAM_END: Final = 0x0050_0000
+PIC_MASK: Final = 0x21
 SCRATCH: Final = 0x8005_0000
 """A page in conventional memory, for packets and results."""
 
@@ -75,16 +77,18 @@ class ModelSubject:
 
 
 class FirmwareSubject:
-    """The C code, called in the emulator on a kernel that has run to its end, with interrupts off."""
+    """The C code, called in the emulator on a kernel that has run to its end, with interrupts on and all of them masked."""
 
     def __init__(self, kernel: Kernel) -> None:
-        registers = kernel.machine.cpu.registers()
-        kernel.machine.cpu.set_registers(registers._replace(eflags=registers.eflags & ~0x200))
+        self._machine = kernel.machine
+        self._machine.interrupts.pic.write_port(PIC_MASK, 1, 0xFF)
         self.memory: Memory = kernel.machine.memory
         self.symbols: Mapping[str, int] = {
             name: symbol.address for name, symbol in kernel.machine.image.symbols.items()
         }
-        self.call = kernel.call
+
+    def call(self, name: str, *arguments: int) -> int:
+        return strict_call(self._machine, name, *arguments)
 
 
 class Guest:

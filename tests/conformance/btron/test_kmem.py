@@ -203,6 +203,18 @@ def test_areas_are_kept_in_order_and_merged(
     assert guest.free_list() == expected
 
 
+@pytest.mark.parametrize("low_first", [False, True])
+def test_areas_of_every_size_are_merged(guest: Guest, low_first: bool) -> None:
+    assert guest.call("kmem_alloc", GROWTH) == BASE
+    start = BASE
+    for size in range(8, 240, 8):
+        pair = [(start, size), (start + size, 240 - size)]
+        free(guest, *(pair if low_first else pair[::-1]))
+        assert guest.free_list() == [(start, 240)]
+        guest.set("kmem_free_list", 0)
+        start += 240
+
+
 def test_headers_that_a_merge_swallows_stay_behind(guest: Guest) -> None:
     assert guest.call("kmem_alloc", GROWTH) == BASE
     guest.memory.write(WINDOW, b"\xaa" * GROWTH)
