@@ -102,7 +102,7 @@ uint32_t cpu_ldub_code_x86_64(void *state, uint64_t address)
     if (instruction.refused)
         return UD2_SECOND;
     uint32_t byte = original_ldub_code(state, address);
-    if (address != instruction.prefix_at || !kc_is_running(state) || !is_prefix(byte))
+    if (address != instruction.prefix_at || !kc_running_on(state) || !is_prefix(byte))
         return byte;
     instruction.prefix_at++;
     instruction.refused = byte == LOCK && !may_be_locked(state, address + 1);

@@ -30,7 +30,7 @@
 /* Looked at for every probed instruction, so without a call to find the thread's copy. */
 static __thread __attribute__((tls_model("initial-exec"))) kc *running;
 static __thread __attribute__((tls_model("initial-exec"))) bool leaves_checks_out;
-static bool translation_found;
+static bool translation_found, flags_found;
 static void (*original_check_exit_request)(void *translation);
 static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t address);
 
@@ -109,6 +109,7 @@ void kc_interpose_find_registers(kc *m)
     last_state = NULL;
     kc_reg(m, UC_X86_REG_ESP);
     m->interposed = last_state != NULL && translation_found;
+    m->sees_flags = last_state != NULL && flags_found;
     m->state = last_state;
     m->esp = last_state ? register_in(m, last_state, UC_X86_REG_ESP) : NULL;
     m->eax = last_state ? register_in(m, last_state, UC_X86_REG_EAX) : NULL;
@@ -117,7 +118,7 @@ void kc_interpose_find_registers(kc *m)
 
 kc *kc_running(void) { return running && !running->one_by_one ? running : NULL; }
 
-bool kc_is_running(const void *state) { return running && running->state == state; }
+kc *kc_running_on(const void *state) { return running && running->state == state ? running : NULL; }
 
 struct interposed kc_interpose(kc *m, bool fast)
 {
@@ -151,6 +152,7 @@ void *kc_interpose_load(const char *library)
         FIND(original_reg_read, "reg_read_x86_64");
         translation_found = kc_translation_load(unicorn);
         kc_decoding_load(unicorn);
+        flags_found = kc_flags_load(unicorn);
         FIND(check_exit, "helper_check_exit_request_x86_64");
     }
     return unicorn;

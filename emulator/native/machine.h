@@ -48,27 +48,31 @@ struct progress {
     uint64_t stopped_ns;       /* virtual time of that event */
 };
 
+#define PROBE_SLOTS 1024
+#define RULE_SLOTS 4096
+#define PUSHED_MAX 64
+#define FILLS 64
+#define TIME_STAMP_STEP 1000
+#define CONSOLE_SIZE 4096
+#define DEPTH_MAX 64
+
+/* Frames that kc_deliver() has pushed and no iret has left: where EIP lies in each, and its value; the newest last. */
+struct pushed {
+    uint32_t count;
+    struct { uint32_t at, eip; } frames[PUSHED_MAX];
+};
+
 struct snapshot {
     uc_context *cpu;
     uint64_t time_stamp;
     struct progress calls;
+    struct pushed pushed;
     struct page_list undo; /* pages that differ in the next snapshot further in, as they are in this one */
 };
 
 struct watch { struct page_list touched; };
 
 struct stack { uint32_t hash, first, call; uint16_t count; bool passed; };
-
-/* A frame that kc_deliver() has pushed: where EIP lies in it, and its value. */
-struct pushed { uint32_t at, eip; };
-
-#define PROBE_SLOTS 1024
-#define RULE_SLOTS 4096
-#define PUSHED 64
-#define FILLS 64
-#define TIME_STAMP_STEP 1000
-#define CONSOLE_SIZE 4096
-#define DEPTH_MAX 64
 
 struct kc {
     uc_engine *uc;
@@ -107,6 +111,7 @@ struct kc {
     struct last { uint32_t pc; uint16_t count, size; } last __attribute__((aligned(8))); /* block counted last, or an
                                 instruction counted alone: count is 0 */
     bool interposed;           /* libunicorn uses our functions */
+    bool sees_flags;           /* those of flags.c, too */
     void *cpu;                 /* Unicorn's; NULL: it has translated nothing yet */
     bool proved, recount;      /* blocks count themselves right; start again and count by hooks */
     bool irq_pending;
@@ -149,8 +154,8 @@ struct kc {
     struct stack *stacks; /* [0] is not used */
     uint32_t stack_count, stack_capacity, *stack_slots, stack_slot_count;
     uint32_t *stack_words, stack_word_count, stack_word_capacity;
-    struct pushed pushed[PUSHED];
-    uint32_t pushed_count;
+    struct pushed pushed;
+    uint64_t pushed_changes; /* how often it was changed */
 
     /* writes.c */
     uc_hook word_hook;
@@ -188,6 +193,10 @@ bool kc_translation_load(void *unicorn);
 /* decoding.c */
 void kc_decoding_load(void *unicorn);
 
+/* flags.c */
+/* False if libunicorn lacks one of the functions. */
+bool kc_flags_load(void *unicorn);
+
 /* limits.c */
 /* While machines run, SIGINT stops them before Python hears of it. False: nobody handles SIGINT, or it is done already. */
 bool kc_sigint_take(void);
@@ -200,8 +209,8 @@ enum { KC_BLOCK_STARTS = 0x3f }; /* where Unicorn has the type of a hook: not of
 EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
 /* The machine that runs whole blocks in this thread, or NULL. */
 kc *kc_running(void);
-/* Does the CPU whose state this is run in this thread, and is it one of ours? */
-bool kc_is_running(const void *state);
+/* The machine whose CPU has this state, if it runs in this thread; or NULL. */
+kc *kc_running_on(const void *state);
 void *kc_interpose_load(const char *library);
 /* The machine that runs in this thread from now on; fast: without exit checks inside of blocks. Returns what was. */
 struct interposed { kc *machine; bool fast; };
@@ -282,6 +291,9 @@ struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller);
 /* From any instruction: it is the first frame, its address + 1 as if it were a return address. */
 struct walked *kc_stack_at(kc *m, uint32_t eip);
 void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip);
+/* iret was executed with this ESP. */
+void kc_interrupt_left(kc *m, uint32_t esp);
+void kc_interrupts_return(kc *m, const struct pushed *to);
 void kc_stacks_free(kc *m);
 
 /* stack_numbers.c */

@@ -171,6 +171,7 @@ int kc_snapshot(kc *m)
     }
     madvise(m->memory, m->memory_end, MADV_DONTNEED);
     s->time_stamp = m->time_stamp;
+    s->pushed = m->pushed;
     return m->depth++;
 }
 
@@ -240,6 +241,7 @@ int kc_reset(kc *m, int depth)
     kc_fills_forget(m);
     kc_paging_read(m);
     m->time_stamp = m->snapshots[depth].time_stamp;
+    kc_interrupts_return(m, &m->snapshots[depth].pushed);
     kc_progress_return(m, &m->snapshots[depth].calls);
     return 0;
 }

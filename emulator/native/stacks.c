@@ -26,8 +26,9 @@ struct seen {
 
 /* A walk, where it began, and what it depends on. */
 struct walk {
-    uint32_t caller, esp, ebp, pushed_count, seen_count; /* seen_count above SEEN: not kept */
-    struct walked walked;                                /* count 0: none */
+    uint32_t caller, esp, ebp, seen_count; /* seen_count above SEEN: not kept */
+    uint64_t pushed_changes;
+    struct walked walked; /* count 0: none */
     struct seen seen[SEEN];
 };
 
@@ -98,14 +99,14 @@ static const kc_rule *rule_of(kc *m, uint32_t pc)
 _Static_assert(RULE_SLOTS == 1 << (32 - 20), "rule_of() takes the upper 12 bits");
 
 /* An interrupt came between the frames at [esp, cfa), in code that has no rules, as handlers in assembler have none. */
-static const struct pushed *find_interrupt(kc *m, struct walk *walk, uint32_t esp, uint32_t cfa)
+static bool find_interrupt(kc *m, struct walk *walk, uint32_t esp, uint32_t cfa, uint32_t *at)
 {
-    for (uint32_t i = m->pushed_count; i-- > 0 && i + PUSHED >= m->pushed_count;) {
-        const struct pushed *pushed = &m->pushed[i % PUSHED];
-        if (pushed->at >= esp && pushed->at < cfa && (uint32_t)see(m, walk, pushed->at, LOWER) == pushed->eip)
-            return pushed;
+    for (uint32_t i = m->pushed.count; i-- > 0;) {
+        *at = m->pushed.frames[i].at;
+        if (*at >= esp && *at < cfa && (uint32_t)see(m, walk, *at, LOWER) == m->pushed.frames[i].eip)
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 /* Go up from an instruction in a frame, with the registers there. */
@@ -120,13 +121,13 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
         int32_t ebp_offset = rule ? rule->ebp_offset : -8;
 
         w->sure &= rule != NULL;
-        if (!rule && m->pushed_count) {
-            const struct pushed *interrupt = find_interrupt(m, walk, esp, ebp - esp < FRAME_SIZE_MAX ? cfa : esp + FRAME_SIZE_MAX);
-            if (interrupt) {
-                w->slots[w->count] = interrupt->at;
-                w->frames[w->count++] = interrupt->eip + 1;
-                pc = interrupt->eip;
-                esp = interrupt->at + 12; /* behind EIP, CS and EFLAGS */
+        if (!rule && m->pushed.count) {
+            uint32_t at, end = ebp - esp < FRAME_SIZE_MAX ? cfa : esp + FRAME_SIZE_MAX;
+            if (find_interrupt(m, walk, esp, end, &at)) {
+                kc_stack_words(m, at, &pc, 1);
+                w->slots[w->count] = at;
+                w->frames[w->count++] = pc + 1;
+                esp = at + 12; /* behind EIP, CS and EFLAGS */
                 continue;
             }
         }
@@ -162,11 +163,11 @@ struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller)
     uint32_t ebp = kc_ebp(m);
 
     if (!walk->walked.count || walk->caller != caller || walk->esp != esp || walk->ebp != ebp ||
-        walk->pushed_count != m->pushed_count || !is_same(m, walk)) {
+        walk->pushed_changes != m->pushed_changes || !is_same(m, walk)) {
         walk->caller = caller;
         walk->esp = esp;
         walk->ebp = ebp;
-        walk->pushed_count = m->pushed_count;
+        walk->pushed_changes = m->pushed_changes;
         start(m, walk, caller, esp);
         go_up(m, walk, caller - 1, esp + 4, ebp);
     }
@@ -214,9 +215,38 @@ int kc_stacks_init(kc *m)
     return m->walks ? 0 : -1;
 }
 
+static void forget_frame(kc *m, uint32_t index)
+{
+    struct pushed *p = &m->pushed;
+    memmove(p->frames + index, p->frames + index + 1, (--p->count - index) * sizeof *p->frames);
+    m->pushed_changes++;
+}
+
 void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip)
 {
-    m->pushed[m->pushed_count++ % PUSHED] = (struct pushed){at, eip};
+    struct pushed *p = &m->pushed;
+
+    if (!m->sees_flags)
+        return; /* it would never be known to be left */
+    kc_interrupt_left(m, at); /* the place is used again */
+    if (p->count == PUSHED_MAX)
+        forget_frame(m, 0);
+    p->frames[p->count].at = at;
+    p->frames[p->count++].eip = eip;
+    m->pushed_changes++;
+}
+
+void kc_interrupt_left(kc *m, uint32_t esp)
+{
+    for (uint32_t i = m->pushed.count; i-- > 0;)
+        if (m->pushed.frames[i].at == esp)
+            forget_frame(m, i);
+}
+
+void kc_interrupts_return(kc *m, const struct pushed *to)
+{
+    m->pushed = *to;
+    m->pushed_changes++;
 }
 
 void kc_stacks_free(kc *m)
