@@ -28,9 +28,8 @@ from emulator.hle.layers import Mode
 from emulator.loader.known_profiles import matching_profile
 from emulator.loader.profile import Profile
 from emulator.machine.machine import Ending
-from tests.helpers.guest import machine_of
+from tests.helpers.guest import FUNCTION, machine_of
 from tests.unit.check.test_injection import PROFILE
-from tests.unit.machine.test_recording import FUNCTION
 
 ROOT = Path(__file__).parents[3]
 ALL = 10_000
@@ -211,7 +210,7 @@ def script(folder: Path, what: str) -> subprocess.Popen[str]:
 )
 def test_a_worker_that_cannot_work_is_an_error(tmp_path: Path, what: str, said: str) -> None:
     with script(tmp_path, what) as process:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate()
     assert output.splitlines() == [said]
 
 
@@ -228,10 +227,8 @@ def test_ctrl_c_ends_the_workers(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "point\n"
         os.killpg(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate()
         rest = [line for line in output.splitlines() if line != "point"]
         assert rest == ["KeyboardInterrupt "]
-    deadline = time.monotonic() + 30
     while not group_is_gone(process.pid):
-        assert time.monotonic() < deadline
         time.sleep(0.05)

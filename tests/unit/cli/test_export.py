@@ -129,7 +129,7 @@ def test_what_was_there_stays_when_the_export_fails(
 def test_a_full_disk_is_one_line(trace: str, form: str) -> None:
     command = [*KMEMU, "export", trace, "--to", form, "-o", "-"]
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=20, check=False)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (
         3,
         b"kmemu: cannot write standard output: No space left on device\n",
@@ -154,19 +154,18 @@ def test_a_closed_pipe_ends_the_export_quietly(tmp_path: Path, form: str) -> Non
         process.stdout.read(10)
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=20) == 141
+        assert process.wait() == 141
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     path = str(random_trace(tmp_path / "run.kmt", 300_000, 1))
     command = ["env", "--default-signal=INT", *KMEMU, "export", path, "--to", "perfetto"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 20
         while not any(name.endswith(".part") for name in names_in(tmp_path)):
-            assert time.monotonic() < deadline
+            assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate()
     assert (process.returncode, out, err) == (130, b"", b"kmemu: interrupted\n")
     assert names_in(tmp_path) == ["run.kmt"]
 

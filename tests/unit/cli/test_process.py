@@ -18,7 +18,7 @@ KMEMU = (sys.executable, "-m", "emulator.cli.main")
 
 
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*KMEMU, *arguments], capture_output=True, timeout=20, check=False, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run([*KMEMU, *arguments], capture_output=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
 
 def test_the_demo_kernel_boots() -> None:
@@ -30,7 +30,7 @@ def test_the_demo_kernel_boots() -> None:
 
 def test_only_the_chosen_command_is_imported() -> None:
     script = "import sys; from emulator.cli.main import main; main(['diff', '--help']); print(*sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=20, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     modules = done.stdout.split()
     assert b"emulator.cli.diff" in modules
     assert not {b"emulator.cli.boot", b"emulator.cli.export", b"numpy", b"pyarrow", b"rich"}.intersection(
@@ -52,7 +52,7 @@ def test_ctrl_c_stops_a_kernel_that_loops(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"  # streamed while it runs
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate()
     assert (process.returncode, err) == (130, b"kmemu: interrupted\n")
     assert b"\nEnded     interrupted by Ctrl-C\n" in out
 
@@ -68,15 +68,13 @@ def test_a_closed_pipe_ends_the_run_quietly(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"spam\n"
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=20) == 141
+        assert process.wait() == 141
 
 
 def test_a_full_disk_is_one_line() -> None:
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         for arguments in (["--help"], ["boot"], ["inspect", "firmware:demo", "--json"]):
-            done = subprocess.run(
-                [*KMEMU, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=20, check=False
-            )
+            done = subprocess.run([*KMEMU, *arguments], stdout=full, stderr=subprocess.PIPE, check=False)
             assert (done.returncode, done.stderr) == (
                 3,
                 b"kmemu: cannot write standard output: No space left on device\n",
@@ -85,7 +83,7 @@ def test_a_full_disk_is_one_line() -> None:
 
 def test_closed_standard_streams_are_no_traceback() -> None:
     command = f"{' '.join(KMEMU)} boot none.elf >&- 2>&-"
-    assert subprocess.run(["/bin/sh", "-c", command], check=False, timeout=20).returncode == 3
+    assert subprocess.run(["/bin/sh", "-c", command], check=False).returncode == 3
 
 
 def test_an_ascii_terminal_gets_ascii() -> None:

@@ -141,7 +141,7 @@ def test_ctrl_c_ends_the_run_and_keeps_the_trace(tmp_path: Path) -> None:
         while not path.exists() or path.stat().st_size < 10_000_000:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
     assert (process.returncode, err) == (130, "kmemu: interrupted\n")
     assert "the run ended: interrupted" in out
     assert Trace.read(str(path)).complete
