@@ -1,4 +1,4 @@
-"""A kernel that is recorded, and whose structures are looked at on the way."""
+"""A kernel that is recorded and looked at as a check does it, but at other moments, and with a way to meddle."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator import boot
-from emulator.check.blame import Seen, blame
 from emulator.check.rerun import Rerun
 from emulator.check.state import StateChecks, state_checks
+from emulator.check.walks import Walks
 from emulator.errors import GuestStopped
 from emulator.loader.known_profiles import matching_profile
 from emulator.machine.machine import Ending
@@ -27,7 +27,6 @@ class Checked(NamedTuple):
     """What a run left.
 
     Attributes:
-        seen: The first broken structures that were met.
         looks: How often the kernel was quiet when it was looked at.
         finished: It ended the run by itself.
     """
@@ -36,13 +35,18 @@ class Checked(NamedTuple):
     checks: StateChecks
     trace: Trace
     rerun: Rerun
-    seen: Seen | None
+    walks: Walks
     looks: int
     finished: bool
 
+    def broken(self) -> list[Finding]:
+        """Return what the looks found."""
+        return self.walks.findings(self.trace, self.rerun)
+
     def blamed(self) -> Finding:
-        assert self.seen is not None
-        return blame(self.rerun, self.seen, self.trace)
+        """Return the one thing that they found."""
+        (finding,) = self.broken()
+        return finding
 
 
 def checked(  # noqa: PLR0913 - all but two have a default
@@ -76,46 +80,31 @@ def checked(  # noqa: PLR0913 - all but two have a default
     profile = matching_profile(machine.image)
     checks = state_checks(machine, profile.name)
     assert checks is not None
-    watch = _Watch(machine, checks)
+    walks = Walks(machine, checks)
+    looks = 0
     finished = False
+
+    def look() -> None:
+        nonlocal looks
+        looks += checks.quiet
+        walks.look()
+
+    def pause() -> None:
+        look()
+        machine.pause_after(50_000, pause)
+
     with record_trace(machine, directory / "run.kmt", profile), suppress(GuestStopped):
         if every:
-            watch.step(every)
+            event = every
+            while machine.run(stop_at_event=event).ending is Ending.EVENT:
+                look()
+                event += every
         else:
-            watch.pause()
+            pause()
             machine.run(max_instructions=max_instructions)
         finished = True
     at_end(machine)
-    watch.look()
+    look()
     trace = Trace.read(directory / "run.kmt")
     rerun = Rerun(new_machine, profile, max_instructions)
-    return Checked(machine, checks, trace, rerun, watch.seen, watch.looks, finished)
-
-
-class _Watch:
-    def __init__(self, machine: Machine, checks: StateChecks) -> None:
-        self._machine = machine
-        self._checks = checks
-        self._sound = 0
-        self.looks = 0
-        self.seen: Seen | None = None
-
-    def look(self) -> None:
-        defects = self._checks.look()
-        quiet = self._checks.quiet
-        self.looks += quiet
-        event = self._machine.cpu.event_count()
-        if defects and self.seen is None:
-            self.seen = Seen(self._sound, event, defects)
-        elif quiet and self.seen is None:
-            self._sound = event
-
-    def pause(self) -> None:
-        self.look()
-        self._machine.pause_after(50_000, self.pause)
-
-    def step(self, every: int) -> None:
-        event = every
-        while self._machine.run(stop_at_event=event).ending is Ending.EVENT:
-            self.look()
-            event += every
+    return Checked(machine, checks, trace, rerun, walks, looks, finished)
