@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from in_process import machine_of
-from measure import PeerMissingError, Row, Target, kmemu, medians, process_use
+from measure import PeerMissingError, Row, Target, Used, kmemu, medians, process_use
 from tracing import DISK, SCRIPTS
 
 from emulator.trace.recorder import record_trace
@@ -39,7 +39,8 @@ def trace_open() -> Row:
     if importlib.util.find_spec("pandas") is None:
         raise PeerMissingError("pandas is not installed: pip install pandas")
     with trace_of("calls=5000000") as (path, events):
-        ours, pandas = [], []
+        ours: list[Used] = []
+        pandas: list[Used] = []
         commands = (
             (kmemu("trace", str(path), "--summary"), ours),
             ([sys.executable, str(SCRIPTS / "pandas_script.py"), str(path)], pandas),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from emulator.pytest_plugin.kernel import Kernel
     from emulator.pytest_plugin.settings import Settings
 
+__all__ = ["Kernel"]  # the rest is for pytest
+
 _OPTIONS = {
     "kmemu_kernel": "kernel to test: a path from the root directory, or firmware:NAME",
     "kmemu_profile": "profile with the kernel's functions that allocate and free (default: the known one that fits)",

@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import Any
 
-import gdb  # type: ignore[import-not-found]
+import gdb
 
 calls: list[tuple[Any, ...]] = []
 open_calls: dict[int, int] = {}

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from unicorn import UC_ARCH_X86, UC_HOOK_CODE, UC_HOOK_INSN, UC_MODE_32, Uc
 from unicorn.x86_const import (
     UC_X86_INS_IN,
@@ -85,6 +86,8 @@ def load(uc: Uc, path: str, command_line: str) -> tuple[int, dict[str, int]]:
         for segment in elf.iter_segments("PT_LOAD"):
             uc.mem_write(segment["p_paddr"], segment.data())
         table = elf.get_section_by_name(".symtab")
+        if not isinstance(table, SymbolTableSection):
+            sys.exit(f"{path}: no symbol table")
         symbols = {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
         entry = elf["e_entry"]
     flags = HAS_MEMORY | HAS_COMMAND_LINE

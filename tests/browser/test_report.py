@@ -198,7 +198,7 @@ def test_all_that_can_be_used_has_a_name(page: ReportPage) -> None:
 def test_the_tab_key_reaches_every_control(page: ReportPage) -> None:
     page.open_tab("map")
     page.script("document.querySelector('.skip').focus()")
-    reached = []
+    reached: list[str] = []
     while "slider" not in reached and len(reached) < 40:
         page.browser.switch_to.active_element.send_keys(Keys.TAB)
         reached.append(

@@ -39,7 +39,7 @@ class WholeRecording:
         self.recording.flush()
         return self._calls
 
-    def named(self) -> list[tuple[object, ...]]:
+    def named(self) -> list[tuple[str, RecordedCall, tuple[int, ...]]]:
         """The calls with names of functions and whole stacks instead of numbers."""
         names = [each.name for each in self.recording.functions]
         return [(names[call.function], call, self.recording.stack(call.stack)) for call in self.calls()]

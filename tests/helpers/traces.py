@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from emulator.trace.trace_file import Chunk, TraceWriter
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import numpy.typing as npt
 
 FAILURE = 0xFFFF_FFFF
 ESP = 0x0010_7FF0
@@ -156,7 +158,7 @@ class TraceBuilder:
         return Trace.read(self.write(path, chunk=chunk))
 
 
-def _buffers(rows: Sequence[Row], profile: Profile) -> dict[str, np.ndarray]:
+def _buffers(rows: Sequence[Row], profile: Profile) -> dict[str, memoryview]:
     words = {
         "parent": [row.parent for row in rows],
         "entered": [row.entered for row in rows],
@@ -169,13 +171,14 @@ def _buffers(rows: Sequence[Row], profile: Profile) -> dict[str, np.ndarray]:
     for index in range(argument_columns(profile)):
         words[f"arg{index}"] = [row.arguments[index] if index < len(row.arguments) else 0 for row in rows]
     buffers = {name: np.array(values, np.uint32) for name, values in words.items()}
-    return buffers | {
+    columns: dict[str, npt.NDArray[Any]] = buffers | {
         "depth": np.array([row.depth for row in rows], np.uint8),
         "function": np.array([row.function for row in rows], np.int8),
         "time_ns": buffers["entered"].astype(np.uint64) * CALL_NS,
         "left_time_ns": buffers["left"].astype(np.uint64) * CALL_NS,
         "returned": (buffers["left"] != 0).astype(np.uint8),
     }
+    return {name: column.data for name, column in columns.items()}
 
 
 def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Path:
@@ -213,7 +216,7 @@ def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Pat
     for start in range(0, calls, 1 << 16):
         stop = min(start + (1 << 16), calls)
         here = [(row - start, each) for row, each in definitions.items() if start <= row < stop]
-        buffers = {name: values[start:stop] for name, values in columns.items()}
+        buffers = {name: values[start:stop].data for name, values in columns.items()}
         writer.write(Chunk(start + 1, stop - start, buffers, here))
     writer.close(TraceEnding("exit", 0, 2 * calls, calls))
     return path

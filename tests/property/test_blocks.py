@@ -131,9 +131,11 @@ class Reference:
             return None
         if address == FAILURE or (frame is not None and frame >= 1 << 20):
             return []
+        place = address if frame is None else frame * PAGE
+        assert place is not None
         if not self.pages:
-            return [address if frame is None else frame * PAGE]
-        start = address // PAGE if frame is None else frame
+            return [place]
+        start = place // PAGE
         if size is None:
             return list(range(start, self.stops.get(start, start + 1)))
         return list(range(start, min(start + -(-size // PAGE), 1 << 20)))

@@ -28,7 +28,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 def test_the_text_does_not_depend_on_any_order() -> None:
-    callers = dict(reversed(HEAP.callers.items()))
+    callers = dict(reversed([*HEAP.callers.items()]))
     measures = Measures({"frames": FRAMES, "heap": replace(HEAP, callers=callers)})
     other = baseline_of(report(LEAK, measures=measures), BASELINE.tolerances)
     assert baseline_text(other) == TEXT

@@ -13,8 +13,7 @@ from emulator.loader.profile import Profile, Result, Role, TracedFunction
 from emulator.machine.machine import Ending, Machine
 from emulator.machine.recording import Recording, record
 from emulator.trace.recorder import recorded_functions
-from tests.helpers.guest import machine_of, results_of
-from tests.unit.machine.test_recording import FUNCTION
+from tests.helpers.guest import FUNCTION, machine_of, results_of
 
 NO_MEMORY = 0xFFFFFFF6
 PROFILE = Profile(

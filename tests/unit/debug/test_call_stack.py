@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 from emulator.debug.call_stack import call_stack
-from tests.helpers.guest import machine_of, symbol
+from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.timelines import call_number, timeline_of
-from tests.unit.machine.test_recording import FUNCTION
 
 NESTED = (
     FUNCTION
@@ -34,7 +33,7 @@ def test_the_stack_is_known_at_every_instruction_of_a_function() -> None:
     machine = machine_of(NESTED)
     machine.cpu.set_registers(machine.cpu.registers()._replace(ebp=0))
     inner = symbol(machine, "inner")
-    seen = set()
+    seen: set[int] = set()
     while len(seen) < INNER_SIZE - 1:
         machine.cpu.run(1)
         stack = call_stack(machine)

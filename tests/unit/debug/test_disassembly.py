@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from emulator.debug.disassembly import Operand
+
 SOURCE = """
         movl    $word, %ebx
         movl    $2, %ecx
@@ -59,7 +61,7 @@ def test_without_the_source_file_there_is_only_its_name(
 def test_memory_operands_of_the_next_instruction_have_values() -> None:
     machine = machine_of(SOURCE)
     word = symbol(machine, "word")
-    seen = []
+    seen: list[Operand] = []
     for _ in range(7):
         (line,) = [each for each in disassemble(machine, 8, 0) if each.is_next]
         seen += line.operands

@@ -12,9 +12,8 @@ from emulator.debug.timeline import Place, Timeline
 from emulator.hle.layers import Mode
 from emulator.loader.known_profiles import matching_profile
 from emulator.loader.profile import Profile, Result, Role, TracedFunction
-from tests.helpers.guest import machine_of
+from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.timelines import timeline_of
-from tests.unit.machine.test_recording import FUNCTION
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine

@@ -6,10 +6,9 @@ from emulator.debug.places import Places
 from emulator.debug.timeline import Place, Timeline
 from emulator.debug.writer import Writer, writer_document, writer_lines
 from emulator.debug.writes import go_to_first_touch, last_writer
-from tests.helpers.guest import machine_of, symbol
+from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.timelines import call_number, go_behind, timeline_of
 from tests.unit.debug.test_timeline import TAKE
-from tests.unit.machine.test_recording import FUNCTION
 
 
 def writer_of(timeline: Timeline, address: int | str) -> Writer:

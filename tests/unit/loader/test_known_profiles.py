@@ -33,8 +33,8 @@ class TestKnown:
 
     def test_areas(self) -> None:
         litecore, btron = map(known_profile, KNOWN_PROFILES)
-        assert (litecore.areas, litecore.page_areas) == (("heap", "frames"), {"frames"})
-        assert (btron.areas, btron.page_areas) == (("pmem", "kmem", "mpl", "mpf"), {"pmem"})
+        assert (litecore.areas, litecore.page_areas) == (("heap", "frames"), frozenset({"frames"}))
+        assert (btron.areas, btron.page_areas) == (("pmem", "kmem", "mpl", "mpf"), frozenset({"pmem"}))
 
     def test_failures(self) -> None:
         failures = {

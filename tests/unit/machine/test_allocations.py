@@ -8,9 +8,9 @@ from emulator import attach_layers, boot
 from emulator.hle.layers import Mode
 from emulator.machine.machine import Ending, Machine
 from emulator.machine.recording import RecordedFunction, Recording, record
-from tests.helpers.guest import machine_of, results_of, symbol
+from tests.helpers.guest import FUNCTION, machine_of, results_of, symbol
 from tests.helpers.recorded import WholeRecording
-from tests.unit.machine.test_recording import FUNCTION, MANY, ticking
+from tests.unit.machine.test_recording import MANY, ticking
 
 NESTED = (
     FUNCTION

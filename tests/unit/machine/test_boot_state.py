@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from emulator.errors import NotMultiboot
@@ -10,6 +12,9 @@ from emulator.loader.multiboot_info import Module, read_boot_info
 from emulator.machine.machine import Console, Machine
 from emulator.machine.memory import RamWindow
 from tests.helpers.guest import CODE, HEADER_SIZE, as_bytes, assemble, machine_of, results_of, symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CR0_PE, CR0_PG = 1 << 0, 1 << 31
 EFLAGS_VM, EFLAGS_IF = 1 << 17, 1 << 9
@@ -141,12 +146,15 @@ def test_code_runs_from_the_physical_entry_of_a_kernel_linked_elsewhere() -> Non
 
 @pytest.mark.parametrize(
     ("given", "what"),
-    [({"command_line": "x"}, "a command line"), ({"modules": [Module("m", b"")]}, "modules")],
+    [(("x", ()), "a command line"), (("", [Module("m", b"")]), "modules")],
 )
-def test_a_kernel_without_a_multiboot_header_takes_no_arguments(given: dict[str, object], what: str) -> None:
+def test_a_kernel_without_a_multiboot_header_takes_no_arguments(
+    given: tuple[str, Sequence[Module]], what: str
+) -> None:
+    command_line, modules = given
     image = KernelImage(assemble("hlt").data.replace(b"\x02\xb0\xad\x1b", bytes(4)), "plain.elf")
     Machine(image)
     with pytest.raises(
         NotMultiboot, match=f"^plain.elf: cannot be given {what}: it has no Multiboot header$"
     ):
-        Machine(image, **given)
+        Machine(image, command_line=command_line, modules=modules)

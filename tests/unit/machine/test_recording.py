@@ -389,7 +389,7 @@ def test_a_modelled_function_is_recorded_as_its_native_twin() -> None:
         void = names.index("kfree")  # what it leaves in EAX is no result
         return [
             (call.function, call.arguments[:1], call.function != void and call.result, stack)
-            for _, call, stack in whole.named()  # type: ignore[attr-defined]
+            for _, call, stack in whole.named()
         ]
 
     native = recorded(Mode.NATIVE)

@@ -110,7 +110,8 @@ def test_batches_join(
     write: Callable[[Trace, BinaryIO, Callable[[int], None]], None],
 ) -> None:
     trace = trace_examples.small().trace(tmp_path / "t", chunk=3)
-    whole, parts, steps = io.BytesIO(), io.BytesIO(), []
+    whole, parts = io.BytesIO(), io.BytesIO()
+    steps: list[int] = []
     write(trace, whole, ignore)
     monkeypatch.setattr(columns, "_CSV_BATCH", 2)
     monkeypatch.setattr(columns, "_ROW_GROUP", 2)

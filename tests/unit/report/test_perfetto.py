@@ -154,7 +154,8 @@ def test_a_hostile_name_of_a_kernel_is_plain_text(tmp_path: Path) -> None:
 
 def test_batches_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trace = trace_examples.small().trace(tmp_path / "t")
-    whole, steps = exported(trace), []
+    whole = exported(trace)
+    steps: list[int] = []
     monkeypatch.setattr(perfetto, "_BATCH", 2)
     assert exported(trace, advance=steps.append) == whole
     assert steps == [2, 2, 2, 1, 0]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from emulator.trace.arrays import flag_array, number_array, text_array
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["kmain", "", "größer", "a" * 1000]])
@@ -19,8 +23,8 @@ def test_texts(texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint32, np.uint64, np.int8])
-def test_numbers(kind: type) -> None:
-    numbers = np.arange(100, dtype=kind)
+def test_numbers(kind: type[np.integer[Any]]) -> None:
+    numbers: npt.NDArray[np.integer[Any]] = np.arange(100, dtype=kind)
     assert number_array(numbers).equals(pa.array(numbers))
     assert number_array(numbers[:0]).equals(pa.array(numbers[:0]))
 

@@ -65,7 +65,9 @@ def test_polars(path: Path) -> None:
 
 def test_duckdb(path: Path) -> None:
     calls = dataset.dataset(path, format="feather")
-    rows = duckdb.sql("SELECT * FROM calls ORDER BY call").fetchall()
+    found = duckdb.sql("SELECT * FROM calls ORDER BY call")
+    assert found is not None
+    rows = found.fetchall()
     assert calls.count_rows() == len(rows)
     assert dict(zip([*NAMES, "frames"], map(list, zip(*rows, strict=True)), strict=True)) == ours(path)
 
