@@ -89,6 +89,7 @@ class Stop(NamedTuple):
         problem: Unicorn's own words when it gave up.
         instructions: Executed by this run, the last block counted whole.
         block: Address of that block.
+        block_size: Bytes of its code.
         block_instructions: How many instructions it has; 0 where all were counted one by one.
     """
 
@@ -103,6 +104,7 @@ class Stop(NamedTuple):
     problem: str
     instructions: int
     block: int
+    block_size: int
     block_instructions: int
 
 

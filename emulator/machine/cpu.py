@@ -180,6 +180,7 @@ class Cpu:
             problem,
             stop.instructions,
             stop.block,
+            stop.block_size,
             stop.block_instructions,
         )
 

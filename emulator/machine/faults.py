@@ -82,23 +82,30 @@ def _operand_addresses(code: bytes, registers: Registers, access: Access) -> tup
     return matching, others
 
 
-def instructions_before(code: bytes, start: int, end: int) -> int:
-    """How many instructions lie in [start, end).
+def instructions_before(code: bytes, offset: int, count: int) -> int:
+    """How many instructions of a block lie in front of one of them.
 
     Args:
-        code: The bytes from *start* on.
-        start: Address of the first instruction.
-        end: Address of the instruction that is not counted any more.
+        code: The block's bytes.
+        offset: Where that instruction starts.
+        count: How many instructions the CPU has seen in the block: that tells code of 16 bits from code of 32 bits.
     """
-    return sum(1 for _ in _disassembler().disasm_lite(code[: end - start], start))
+    starts = min(
+        (_instruction_starts(code, bits) for bits in (32, 16)), key=lambda each: abs(len(each) - count)
+    )
+    return sum(start < offset for start in starts)
+
+
+def _instruction_starts(code: bytes, bits: int) -> list[int]:
+    return [address for address, *_ in _disassembler(bits).disasm_lite(code, 0)]
 
 
 @cache
-def _disassembler() -> Cs:
+def _disassembler(bits: int) -> Cs:
     """Return the one for lengths; a run that is stopped at many events asks often."""
-    from capstone import CS_ARCH_X86, CS_MODE_32, Cs
+    from capstone import CS_ARCH_X86, CS_MODE_16, CS_MODE_32, Cs
 
-    return Cs(CS_ARCH_X86, CS_MODE_32)
+    return Cs(CS_ARCH_X86, CS_MODE_32 if bits == 32 else CS_MODE_16)  # noqa: PLR2004 - bits
 
 
 def guest_stopped(stop: Stop, location: str, address: int) -> GuestStopped:

@@ -397,14 +397,16 @@ class Machine:
 
     def _count_exactly(self, stop: Stop) -> Stop:
         """Count of a block that failed in the middle only what was executed."""
-        if (
-            stop.reason not in (Reason.UNMAPPED, Reason.EXCEPTION, Reason.EVENT)
-            or not stop.block_instructions
-        ):
-            return stop
         last = stop.address if stop.reason is Reason.EVENT else stop.pc
-        code = self.read_linear(stop.block, last - stop.block)
-        done = instructions_before(code, stop.block, last)
+        stopped_inside = (
+            stop.reason in (Reason.UNMAPPED, Reason.EXCEPTION, Reason.EVENT)
+            and stop.block_instructions
+            and stop.block <= last < stop.block + stop.block_size
+        )
+        if not stopped_inside:
+            return stop
+        code = self.read_linear(stop.block, stop.block_size)
+        done = instructions_before(code, last - stop.block, stop.block_instructions)
         return stop._replace(instructions=stop.instructions - stop.block_instructions + done)
 
     def _error(self, stop: Stop) -> GuestStopped:

@@ -417,6 +417,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     finish(m, error);
     m->stop.instructions = m->executed;
     m->stop.block = m->last.pc;
+    m->stop.block_size = m->last.size;
     m->stop.block_instructions = m->last.count;
     kc_console_flush(m);
     m->executed = 0;

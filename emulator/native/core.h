@@ -40,7 +40,8 @@ typedef struct {
     int32_t access;      /* enum kc_access */
     int32_t uc_error;
     uint64_t instructions; /* executed by this run, its last block counted whole */
-    uint32_t block, block_instructions; /* the last block, if it was counted whole; else block_instructions is 0 */
+    uint32_t block, block_size, block_instructions; /* the last block, if it was counted whole; else block_instructions
+                                                     * is 0 */
 } kc_stop;
 
 typedef struct {

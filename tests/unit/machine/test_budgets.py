@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.errors import BudgetUsedUp, GuestException, UnmappedAccess
+from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnmappedAccess
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Console, Ending, Machine
@@ -305,3 +305,69 @@ def test_a_budget_leaves_nothing_behind_where_code_is_mapped_no_more(budget: int
     with suppress(BudgetUsedUp):
         machine.run(max_instructions=budget)
     assert machine.run().ending is Ending.HALTED
+
+
+WILD = {
+    "a jump to memory that is not there": ("movl $0xda68e807, %eax\n jmp *%eax", 0xDA68E807, 3),
+    "a call": ("movl $0xda68e807, %eax\n nop\n call *%eax", 0xDA68E807, 4),
+    "a return": ("pushl $0xda68e807\n ret", 0xDA68E807, 3),
+    "a jump right behind RAM": ("movl $0x00500000, %eax\n jmp *%eax", 0x00500000, 3),
+    "a fault behind a jump far away": (
+        "movl $0x0b0f0b0f, 0x00400000\n movl $0x00400000, %eax\n jmp *%eax",
+        0x00400000,
+        4,
+    ),
+}
+
+
+@pytest.mark.parametrize("wild", WILD)
+def test_a_jump_far_away_counts_its_block_whole_and_looks_at_nothing_between(
+    wild: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, target, executed = WILD[wild]
+    machine = machine_of(code)
+    read_linear, read = machine.read_linear, []
+
+    def reads(address: int, size: int) -> bytes:
+        read.append(size)
+        return read_linear(address, size)
+
+    monkeypatch.setattr(machine, "read_linear", reads)
+    with pytest.raises(GuestStopped) as caught:
+        machine.run()
+    assert (caught.value.eip, caught.value.instructions) == (target, executed)
+    assert max(read) <= 4096
+
+
+IN_16_BITS = """
+        lgdt    gdt_register
+        movl    $1, %ebx
+        ljmp    $8, $code
+        .code16
+code:   movw    $0x1111, %ax
+        movw    $0x2222, %cx
+        addl    $0x33333333, %edx
+        {fault}
+        movw    $0x4444, %ax
+        hlt
+        .code32
+        .data
+gdt:    .quad   0, 0x008f9a000000ffff, 0x00cf92000000ffff
+gdt_register:
+        .word   23
+        .long   gdt
+"""
+
+
+@pytest.mark.parametrize(
+    "fault", ["ud2", ".byte 0x0f, 0xff", "divw %di", "movl $0x7ffffff0, %esi\n incw (%esi)"]
+)
+def test_a_block_of_16_bit_code_that_fails_in_the_middle_is_counted_exactly(fault: str) -> None:
+    """The same in one block, and one by one."""
+    source = IN_16_BITS.format(fault=fault)
+    counts = []
+    for budget in (None, 1000):
+        with pytest.raises(GuestStopped) as caught:
+            machine_of(source).run(max_instructions=budget)
+        counts.append(caught.value.instructions)
+    assert counts[0] == counts[1]
