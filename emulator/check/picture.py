@@ -29,8 +29,8 @@ def picture_of(memory: Memory, memory_size: int, address: int, linear: int | Non
     for start in range(first, last, _LINE):
         data = memory.read(start, min(_LINE, memory_size - start))
         mark = ">" if start == middle else " "
-        lines.append(f"{mark} 0x{start + shift:08x}: {data.hex(' ')}")
+        lines.append(f"{mark}0x{start + shift:08x}: {data.hex(' ')}")
         if start == middle:
-            before = len(f"> 0x{start:08x}: ") + 3 * (address % _LINE)
+            before = len(f">0x{start:08x}: ") + 3 * (address % _LINE)
             lines.append(" " * before + "^" * (3 * min(_WORD, _LINE - address % _LINE) - 1))
     return tuple(lines)

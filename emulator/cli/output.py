@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import TextIO
 
+_DIGITS_MAX = 4  # of a number of columns
+
 
 class Output:
     """Standard output, for text and for bytes in the order in which they come.
@@ -69,17 +71,21 @@ def style_of(stream: TextIO, environment: Mapping[str, str]) -> Style:
     colour = (
         is_terminal and not environment.get("NO_COLOR") and environment.get("TERM", "") not in ("", "dumb")
     )
+    columns = max(_columns(stream, environment, is_terminal=is_terminal), WIDTH_MIN)
     return Style(
-        _width(stream, environment, is_terminal=is_terminal), colour, _is_unicode(stream, environment)
+        min(columns, WIDTH_MAX),
+        colour,
+        _is_unicode(stream, environment),
+        room=columns if is_terminal else None,
     )
 
 
-def _width(stream: TextIO, environment: Mapping[str, str], *, is_terminal: bool) -> int:
-    columns = environment.get("COLUMNS", "")
-    width = int(columns) if columns.isdecimal() else 0
-    if not width and is_terminal:
-        width = os.get_terminal_size(stream.fileno()).columns
-    return min(max(width or Style().width, WIDTH_MIN), WIDTH_MAX)
+def _columns(stream: TextIO, environment: Mapping[str, str], *, is_terminal: bool) -> int:
+    text = environment.get("COLUMNS", "")
+    columns = int(text) if text.isdecimal() and len(text) <= _DIGITS_MAX else 0
+    if not columns and is_terminal:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    return columns or Style().width
 
 
 def _is_unicode(stream: TextIO, environment: Mapping[str, str]) -> bool:

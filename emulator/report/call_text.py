@@ -30,7 +30,6 @@ _PLACES = ("ptr", "out", "address")
 _DECIMAL_MAX = 0xFFFF  # what is larger and has no known meaning is more likely an address than a count
 _INDENT = 2
 _TEXT_MIN, _TEXT_MAX = 24, 46  # columns for the call itself
-_LOCATION_MIN = 8
 
 _Pieces = list[tuple[str, str]]  # text, and the colour or weight to paint it with
 
@@ -120,14 +119,17 @@ def _signed(word: int) -> int:
     return word - (1 << 32) if word >> 31 else word
 
 
-def _location(frame: Frame, room: int) -> str:
-    """Return where a call comes from; in a narrow room file and line say more than the offset."""
-    location = str(frame)
-    return str(frame._replace(offset=0)).replace("+0x0", "", 1) if len(location) > room else location
+def _location(frame: Frame, taken: int, style: Style) -> str:
+    """Return where a call comes from; where there is no room, file and line say more than the offset."""
+    location = printable(str(frame))
+    shorter = location.replace(f"+0x{frame.offset:x}", f"+{style.mark}", 1)
+    if style.room is not None and taken + len(shorter) <= style.room < taken + len(location):
+        return shorter
+    return style.cut(location, taken)
 
 
 class CallLayout:
-    """Lays calls out in columns.
+    """Lays calls out in columns. Only where a call comes from may be cut, and only on a terminal.
 
     Args:
         functions: By name.
@@ -158,12 +160,12 @@ class CallLayout:
         pieces = self._call(call)
         width = sum(len(text) for text, _ in pieces)
         start = self._number_width + max(self._text_width, width) + 1
-        if start + _LOCATION_MIN <= self._style.width:
-            frames = self._frames(call.stack)
-            location = printable(_location(frames[0], self._style.width - start)) if frames else ""
-            pieces.append((" " * max(self._text_width - width, 0) + " " + location, ""))
+        frames = self._frames(call.stack)
+        location = _location(frames[0], start, self._style) if frames else ""
         number = f"#{call.number}".ljust(self._number_width)
-        return self._painted([(number, ""), *pieces]).rstrip()
+        rest = " " * max(self._text_width - width, 0) + " " + location
+        painted = (self._style.paint(*piece) for piece in [(number, ""), *pieces, (rest, "")])
+        return "".join(painted).rstrip()
 
     def _call(self, call: Call) -> _Pieces:
         function = self._functions[call.function]
@@ -177,20 +179,6 @@ class CallLayout:
             (f"({arguments})", ""),
             (equals, RED if result.failed else ""),
         ]
-
-    def _painted(self, pieces: _Pieces) -> str:
-        """Cut the line to the width, then paint it."""
-        style, room = self._style, self._style.width
-        mark = "…" if style.unicode else ".."
-        if sum(len(text) for text, _ in pieces) > room:
-            room -= len(mark)
-        else:
-            mark = ""
-        painted = []
-        for text, code in pieces:
-            painted.append(style.paint(text[:room], code))
-            room -= min(room, len(text))
-        return "".join(painted) + mark
 
 
 def call_layout(trace: Trace, style: Style) -> CallLayout:

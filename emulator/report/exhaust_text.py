@@ -68,7 +68,7 @@ def exhaustion_lines(exhaustion: Exhaustion, profile: Profile, kernel: str, styl
         style: What the output can show.
     """
     good = exhaustion.good
-    yield f"{printable(kernel)}: {_counted(exhaustion)}"
+    yield from style.folded(f"{printable(kernel)}: {_counted(exhaustion)}")
     yield f"without a failure: {ending_text(good.exit_value)} after {good.instructions} instructions"
     if not exhaustion.points:
         return
@@ -82,9 +82,9 @@ def exhaustion_lines(exhaustion: Exhaustion, profile: Profile, kernel: str, styl
     for row, text in zip(rows, calls, strict=True):
         painted = style.paint(f"{row.end():<{end}}", _COLOURS[row.verdict])
         where = stack_text(row.points[0].call.place.stack)
-        yield f"{len(row.points):>5}  {painted}  {text:<{call}}  {_cut(where, style.width - 11 - end - call, style)}"
+        yield f"{len(row.points):>5}  {painted}  {text:<{call}}  {style.cut(where, 11 + end + call)}"
         if row.points[0].place:
-            yield " " * 9 + _cut(_death(row.points[0]), style.width - 9, style)
+            yield from style.folded(" " * 9 + _death(row.points[0]), indent=11)
 
 
 def _counted(exhaustion: Exhaustion) -> str:
@@ -108,12 +108,6 @@ def _rows(exhaustion: Exhaustion) -> list[_Row]:
 
 def _death(point: FailurePoint) -> str:
     return f"allocation {point.number}: {printable(point.ending)} at {printable(point.place)}"
-
-
-def _cut(text: str, room: int, style: Style) -> str:
-    mark = "…" if style.unicode else ".."
-    room = max(room, len(mark))
-    return text if len(text) <= room else text[: room - len(mark)] + mark
 
 
 def exhaustion_document(exhaustion: Exhaustion, kernel: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _FRAMES_MAX: Final = 4  # of the finding's own call stack
 _FRAMES_BESIDE_MAX: Final = 3  # of every further one
 _DETAILS_MAX: Final = 5
 _FAILED_MAX: Final = 5
+_HALF_ROW: Final = 8  # bytes
 
 _Line = tuple[str, str]  # text, and the colour or weight to paint it with
 
@@ -61,22 +62,20 @@ def grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 
 def finding_lines(same: Sequence[Finding], style: Style) -> list[str]:
-    """Return the first of some findings of one id, at most `LINES_MAX` lines."""
+    """Return the first of some findings of one id, at most `LINES_MAX` lines, which a narrow terminal folds."""
     finding = same[0]
     where = f" in {printable(finding.place.function)}" if finding.place else ""
-    lines = [
-        (f"BUG: {printable(finding.message)}{where}", RED),
-        (_facts(same), DIM),
-        *((f"  {printable(each)}", "") for each in finding.details[:_DETAILS_MAX]),
-    ]
+    head = [(f"BUG: {printable(finding.message)}{where}", RED)]
+    lines = _details(finding.details)
     if finding.place:
         lines += _stack("Call trace:", finding.place.stack, _FRAMES_MAX)
     if finding.culprit:
         lines += _culprit(finding.culprit)
     if finding.block:
         lines += _story(finding.block)
-    lines += _picture(finding, LINES_MAX - len(lines))
-    return [style.paint(text[: style.width], code) for text, code in lines[:LINES_MAX]]
+    picture, left_out = _picture(finding, LINES_MAX - len(lines) - 2, style)
+    lines = [*head, (_facts(same) + left_out, DIM), *lines, *picture]
+    return [style.paint(part, code) for text, code in lines for part in style.folded(text)]
 
 
 def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterator[str]:
@@ -92,7 +91,7 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
         f"{printable(name)} {human_size(area.peak_bytes)}" for name, area in report.measures.areas.items()
     )
     text = f"{printable(report.kernel)}: {found}; {report.calls} calls, peak {peaks}"
-    yield style.paint(text, RED if number else BOLD)
+    yield from (style.paint(part, RED if number else BOLD) for part in style.folded(text))
     yield f"{printable(report.ending.text)} after {report.seconds:.1f} s"
 
 
@@ -110,6 +109,13 @@ def _facts(same: Sequence[Finding]) -> str:
     if len(same) > 1:
         facts.append(f"first of {len(same)} alike")
     return ", ".join(facts)
+
+
+def _details(details: Sequence[str]) -> list[_Line]:
+    shown = details if len(details) <= _DETAILS_MAX else details[: _DETAILS_MAX - 1]
+    lines = [(f"  {printable(each)}", "") for each in shown]
+    more = len(details) - len(shown)
+    return [*lines, (f"  (and {more} more)", "")] if more else lines
 
 
 def _story(block: BlockStory) -> list[_Line]:
@@ -144,8 +150,30 @@ def frame_text(frame: Frame) -> str:
     return f"{place} ({frame.file}:{frame.line})" if frame.line else f"{place} ({frame.file})"
 
 
-def _picture(finding: Finding, room: int) -> list[_Line]:
-    """Return memory, or nothing where it does not fit."""
-    if not finding.picture or room <= len(finding.picture):
-        return []
-    return [("Memory state around the buggy address:", BOLD), *((line, "") for line in finding.picture)]
+def _picture(finding: Finding, room: int, style: Style) -> tuple[list[_Line], str]:
+    """Return memory; or, where it does not fit into so many lines, nothing and what to say of that."""
+    if not finding.picture:
+        return [], ""
+    if room <= len(finding.picture):
+        return [], ", memory state only with --json"
+    lines = finding.picture if _fits(finding.picture, style) else _halved(finding.picture)
+    return [("Memory state around the buggy address:", BOLD), *((line, "") for line in lines)], ""
+
+
+def _fits(picture: Sequence[str], style: Style) -> bool:
+    return style.room is None or max(map(len, picture)) <= style.room
+
+
+def _halved(picture: Sequence[str]) -> Iterator[str]:
+    """Show eight bytes a line instead of sixteen; what points at them stays below them."""
+    rows: list[list[str]] = []
+    for line in picture:
+        if ":" in line:
+            rows.append([line])
+        else:
+            rows[-1].append(line)  # it points at bytes of the line before
+    indent = picture[0].index(":") + 2
+    middle = indent + 3 * _HALF_ROW
+    for row in rows:
+        yield from (line[:middle].rstrip() for line in row if line[:middle].strip())
+        yield from (" " * indent + line[middle:] for line in row if line[middle:].strip())

@@ -106,11 +106,12 @@ def inspection_lines(facts: Inspection, style: Style) -> Iterator[str]:
 
 
 def _segment_lines(facts: Inspection, style: Style) -> Iterator[str]:
-    yield style.paint("segment at physical    linked at  in memory    in file", BOLD)
+    yield style.paint(style.cut("segment at physical    linked at  in memory    in file"), BOLD)
     for segment in facts.segments:
         flags = "".join(flag.name or "" if flag in segment.flags else "-" for flag in type(segment.flags))
         places = f"{address_range(segment.physical, segment.end)}  0x{segment.virtual:08x}"
-        yield f"{places} {human_size(segment.size):>10} {human_size(len(segment.data)):>10}  {flags[::-1]}"
+        sizes = f"{human_size(segment.size):>10} {human_size(len(segment.data)):>10}"
+        yield from style.folded(f"{places} {sizes}  {flags[::-1]}")
 
 
 def _rows(facts: Inspection) -> Iterator[tuple[str, str]]:

@@ -214,11 +214,10 @@ def _legend(layout: Layout, style: Style) -> Iterator[str]:
     for kind, place, size in _legend_rows(layout):
         quarters = range(1, _QUARTERS + 1) if kind is Kind.ALLOCATED else (_QUARTERS,)
         symbols = "".join(_character(Cell(kind, each), style) for each in quarters)
-        pad = " " * (_QUARTERS - len(symbols))
-        row = f" {kind.value:9} {place:21}"
-        size_text = f" {human_size(size):>9}"
-        fits = _QUARTERS + len(row + size_text) <= style.width
-        yield style.paint(symbols, _COLOURS[kind]) + pad + (row + size_text if fits else row).rstrip()
+        row = f"{symbols:{_QUARTERS}} {kind.value:9} {place:21} {human_size(size):>9}"
+        first, *others = style.folded(row, indent=_QUARTERS + 11)
+        yield style.paint(symbols, _COLOURS[kind]) + first[len(symbols) :]
+        yield from others
 
 
 def _legend_rows(layout: Layout) -> Iterator[tuple[Kind, str, int]]:

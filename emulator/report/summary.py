@@ -69,7 +69,7 @@ def screen_box(lines: Sequence[str], style: Style) -> Iterator[str]:
 def rule(text: str, style: Style) -> str:
     """Return a line across that carries *text*."""
     across = "─" if style.unicode else "-"
-    return style.paint(f"{across * 2} {text} ".ljust(style.width, across)[: style.width], BOLD)
+    return style.paint(f"{across * 2} {text} ".ljust(style.width, across), BOLD)
 
 
 def _percent(share: float) -> str:

@@ -41,7 +41,7 @@ def difference_lines(
     """
     measure = difference.measure
     yield rule(f"{printable(before)} -> {printable(after)}", style)
-    yield style.paint(f"{_COLUMNS}{_TITLES[measure]}"[: style.width], BOLD)
+    yield style.paint(style.cut(f"{_COLUMNS}{_TITLES[measure]}"), BOLD)
     for total in difference.totals:
         yield _line(total, f"{printable(total.area)} in all", measure, style)
     if not difference.changes:
@@ -62,8 +62,9 @@ def _line(change: Change, text: str, measure: Measure, style: Style) -> str:
     number = f"{sign}{_number(abs(change.difference), measure)}"
     numbers = f" {_number(change.before, measure):>10} {_number(change.after, measure):>10}  "
     colour = {"+": RED, "-": GREEN}.get(sign, "")
-    room = style.width - len(numbers) - max(len(number), 12)
-    return style.paint(f"{number:>12}", colour) + numbers + text[: max(room, 0)]
+    return (
+        style.paint(f"{number:>12}", colour) + numbers + style.cut(text, max(len(number), 12) + len(numbers))
+    )
 
 
 def _number(number: int, measure: Measure) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _INDENT = 12
-_COUNTS = 28  # columns of the numbers in the table of functions
+_NAME_WIDTH = 52  # of the column with functions at most; a longer name shifts its line
 
 
 def trace_lines(trace: Trace, facts: Overview, name: str, style: Style) -> Iterator[str]:
@@ -56,15 +56,15 @@ def _many(number: int, noun: str) -> str:
 
 
 def _function_lines(functions: Sequence[FunctionCounts], style: Style) -> Iterator[str]:
-    """Return a table of the functions that were called; what does not fit is cut off, the area first."""
+    """Return a table of the functions that were called."""
     called = [each for each in functions if each.calls]
     width = max([len("function"), *(len(printable(each.name)) for each in called)])
-    width = min(width, style.width - _COUNTS)
-    yield style.paint(f"{'function':{width}}    calls  failed unfinished  area"[: style.width], BOLD)
+    width = min(width, _NAME_WIDTH)
+    yield style.paint(style.cut(f"{'function':{width}}    calls  failed unfinished  area"), BOLD)
     for each in called:
-        name, area = printable(each.name)[:width], printable(each.area)
+        name, area = printable(each.name), printable(each.area)
         counts = f"{each.calls:>9} {each.failed or '-':>7} {each.unfinished or '-':>10}"
-        yield f"{name:{width}}{counts}  {area}"[: style.width].rstrip()
+        yield from style.folded(f"{name:{width}}{counts}  {area}".rstrip(), indent=width)
 
 
 def _area_lines(trace: Trace, area: AreaOverview, style: Style) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _area_lines(trace: Trace, area: AreaOverview, style: Style) -> Iterator[str]
         taken += f", {_many(area.failed, 'call')} got none"
     if area.stray_frees:
         taken += f"; {_many(area.stray_frees, 'free')} of what was not taken"
-    yield from labelled(printable(area.name)[: _INDENT - 1], taken, style, _INDENT)
+    yield from labelled(printable(area.name), taken, style, _INDENT)
     if not area.allocations:
         return
     peak = (
@@ -81,7 +81,7 @@ def _area_lines(trace: Trace, area: AreaOverview, style: Style) -> Iterator[str]
     )
     yield from labelled("  peak", peak, style, _INDENT)
     if area.peak_call is not None:
-        yield " " * _INDENT + _call_line(trace, area.peak_call, style._replace(width=style.width - _INDENT))
+        yield " " * _INDENT + _call_line(trace, area.peak_call, _beside_indent(style))
     yield from labelled("  end", _amount(*area.end) + _gaps_text(area.end_gaps), style, _INDENT)
     if area.callers:
         yield style.paint("  biggest callers at the peak", BOLD)
@@ -97,6 +97,12 @@ def _gaps_text(gaps: Gaps) -> str:
     return f", fragmentation {100 * gaps.fragmentation:.0f} %"
 
 
+def _beside_indent(style: Style) -> Style:
+    return style._replace(
+        width=style.width - _INDENT, room=None if style.room is None else style.room - _INDENT
+    )
+
+
 def _call_line(trace: Trace, call: Call, style: Style) -> str:
     functions = {function.name: function for function in trace.functions}
     layout = CallLayout(functions, trace.frames, call.number, style, error_names(trace.profile.name))
@@ -107,8 +113,9 @@ def _caller_line(caller: Caller, whole: int, style: Style) -> str:
     totals = caller.totals
     share = f"{100 * totals.peak_bytes / whole:.0f} %" if whole else "-"
     blocks = _many(totals.peak_blocks, "block")
-    line = f"  {human_size(totals.peak_bytes):>10} {share:>5} {blocks:>12}  {stack_text(caller.frames)}"
-    return line[: style.width]
+    return style.cut(
+        f"  {human_size(totals.peak_bytes):>10} {share:>5} {blocks:>12}  {stack_text(caller.frames)}"
+    )
 
 
 def trace_document(trace: Trace, facts: Overview, name: str) -> dict[str, Any]:

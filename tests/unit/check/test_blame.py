@@ -42,7 +42,7 @@ def test_an_overflow_is_found_where_it_happens(every: int, tmp_path: Path) -> No
     assert (finding.place.function, finding.place.event) == ("kmalloc", culprit.event)
     assert finding.block is not None
     assert (finding.block.address, finding.block.size, finding.block.freed) == (0x10B008, 24, None)
-    assert finding.picture[2] == "> 0x0010b020: 41 41 41 41 41 41 41 41 00 00 00 00 00 00 00 00"
+    assert finding.picture[2] == ">0x0010b020: 41 41 41 41 41 41 41 41 00 00 00 00 00 00 00 00"
 
 
 def test_a_use_after_free_is_found_where_it_happens(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ def test_double_frees_are_found_with_a_picture() -> None:
         ("double-free", "double free of 0x0010b008 (64 bytes)"),
     ]
     picture = report.findings[0].picture
-    assert picture[2].startswith("> 0x0010b050: d8 b0 10 00 00 00 00 00")  # the link of the free list
-    assert picture[3] == " " * len("> 0x0010b050: ") + "^^^^^^^^^^^"
+    assert picture[2].startswith(">0x0010b050: d8 b0 10 00 00 00 00 00")  # the link of the free list
+    assert picture[3] == " " * len(">0x0010b050: ") + "^^^^^^^^^^^"
     assert report.findings[1].picture == ()  # alike
 
 
@@ -87,7 +87,7 @@ def test_the_refusals_that_the_demo_provokes_are_found() -> None:
     }
     assert report.findings[0].picture[3].startswith("  0x0010c010") or report.findings[0].picture[
         2
-    ].startswith("> 0x0010c010")
+    ].startswith(">0x0010c010")
 
 
 def test_leaks_are_found_by_function() -> None:

@@ -20,7 +20,7 @@ XTERM = {"TERM": "xterm", "LANG": "de_DE.UTF-8", "COLUMNS": "100"}
 
 
 def test_a_terminal_shows_everything() -> None:
-    assert style_of(Terminal(), XTERM) == Style(100, colour=True, unicode=True)
+    assert style_of(Terminal(), XTERM) == Style(100, colour=True, unicode=True, room=100)
 
 
 def test_a_pipe_has_no_colour_and_no_width() -> None:
@@ -62,8 +62,14 @@ def test_they_need_an_encoding_that_has_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "width"), [("20", 40), ("79", 79), ("500", 120), ("0", 80), ("wide", 80)]
+    ("columns", "width"), [("20", 40), ("79", 79), ("500", 120), ("0", 80), ("wide", 80), ("9" * 5000, 80)]
 )
 def test_the_width_has_limits(columns: str, width: int) -> None:
     pipe = io.TextIOWrapper(io.BytesIO(), "utf-8")
     assert style_of(pipe, {"COLUMNS": columns}).width == width
+    assert style_of(pipe, {"COLUMNS": columns}).room is None
+
+
+@pytest.mark.parametrize(("columns", "room"), [("20", 40), ("79", 79), ("500", 500)])
+def test_a_terminal_is_used_to_its_edge(columns: str, room: int) -> None:
+    assert style_of(Terminal(), {"COLUMNS": columns}).room == room

@@ -60,7 +60,9 @@ def summary(state: BtronState, width: int = 80) -> list[str]:
     layout = Layout(RAM, AREAS, managed, btron=state)
     layers = dict.fromkeys(("pmem", "kmem", "pools"), "native")
     return list(
-        summary_lines(RunRecord("k.elf", Ending(How.EXIT, 0, 1), layers=layers, layout=layout), Style(width))
+        summary_lines(
+            RunRecord("k.elf", Ending(How.EXIT, 0, 1), layers=layers, layout=layout), Style(width, room=width)
+        )
     )
 
 

@@ -119,19 +119,28 @@ def test_words_beyond_the_parameters_are_not_arguments() -> None:
     assert argument_texts(KMALLOC, (8, 9, 10), None) == ["8"]
 
 
-def test_a_narrow_terminal_loses_the_place_first() -> None:
+def terminal(width: int, *, unicode: bool = False) -> Style:
+    return Style(width=width, unicode=unicode, room=width)
+
+
+def test_a_narrow_terminal_cuts_only_the_place_and_marks_that() -> None:
     each = call("kmalloc", 128, result=0x10A008)
-    assert line(each, Style(width=60)).endswith(" kmain+0x42 demo.c:31")
-    assert line(each, Style(width=50)) == "#17  kmalloc(128) = 0x0010a008   kmain demo.c:31"
-    assert line(each, Style(width=40)) == "#17  kmalloc(128) = 0x0010a008 kmain d.."
-    assert line(each, Style(width=40, unicode=True)).endswith(" kmain de…")
-    assert line(call("get_blk", 0x9000, 3, 64, result=0xFFFF_FFDF), Style(width=40)) == (
-        "#17  get_blk(0x00009000, 3, 64) = E_PAR"
+    assert line(each, terminal(60)).endswith(" kmain+0x42 demo.c:31")
+    assert line(each, terminal(53)) == "#17  kmalloc(128) = 0x0010a008    kmain+.. demo.c:31"
+    assert line(each, terminal(40)) == "#17  kmalloc(128) = 0x0010a008 kmain+0.."
+    assert line(each, terminal(40, unicode=True)).endswith(" kmain+0x…")
+    assert line(call("get_blk", 0x9000, 3, 64, result=0xFFFF_FFDF), terminal(40)) == (
+        "#17  get_blk(0x00009000, 3, 64) = E_PAR .."
     )
     assert (
-        line(call("get_blk", 0x9000, 3, 64, result=None), Style(width=40))
-        == "#17  get_blk(0x00009000, 3, 64) = ?  (.."
+        line(call("get_blk", 0x9000, 3, 64, result=None), terminal(40))
+        == "#17  get_blk(0x00009000, 3, 64) = ?  (did not return) .."
     )
+
+
+def test_a_pipe_gets_all_of_it() -> None:
+    each = call("kmalloc", 128, result=0x10A008)
+    assert line(each, Style(width=40)) == "#17  kmalloc(128) = 0x0010a008 kmain+0x42 demo.c:31"
 
 
 def test_deep_calls_stay_on_the_line() -> None:

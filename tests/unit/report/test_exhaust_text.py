@@ -60,10 +60,20 @@ def test_the_worst_comes_first() -> None:
     ]
 
 
-def test_lines_keep_to_the_width() -> None:
-    narrow = list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", Style(width=62)))[3:]
+def test_a_terminal_cuts_call_stacks_only() -> None:
+    narrow = list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", Style(room=62)))
     assert max(map(len, narrow)) <= 62
-    assert narrow[1].endswith(" open+0x10 a..")
+    assert narrow[0:2] == [
+        "k.elf: 5 allocations made to fail, one in each run: 1",
+        "    survived, 1 reported it, 1 hung, 2 died",
+    ]
+    assert narrow[5].endswith(" open+0x10 a..")
+    assert "         allocation 3: #UD invalid opcode at use+0x5" in narrow
+
+
+def test_a_pipe_gets_all_of_it() -> None:
+    narrow = exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", Style(width=40))
+    assert list(narrow) == list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", Style(width=100)))
 
 
 def test_verdicts_have_colours() -> None:

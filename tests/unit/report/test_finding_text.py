@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from emulator.check.check_report import CheckReport, Measures, RunEnding
 from emulator.check.findings import BlockStory, Culprit, Finding, Kind, Place
+from emulator.check.picture import picture_of
 from emulator.report.finding_text import LINES_MAX, finding_lines, report_lines
 from emulator.report.style import Style
 from emulator.trace.events import Frame
+from kernel_model.memory import ByteMemory
 
 PLAIN = Style(100)
 DEEP = tuple(Frame(0x100000 + level, f"level_{level}", level, "deep.c", level + 1) for level in range(9))
@@ -54,6 +56,8 @@ def test_a_finding_is_never_longer_than_promised() -> None:
     full = replace(FINDING, culprit=CULPRIT, details=details, picture=picture)
     assert len(finding_lines([full], PLAIN)) <= LINES_MAX
     assert "  detail 0" in finding_lines([full], PLAIN)
+    assert "  (and 36 more)" in finding_lines([full], PLAIN)
+    assert finding_lines([full], PLAIN)[1].endswith(", memory state only with --json")
 
 
 def test_a_picture_is_whole_or_not_there() -> None:
@@ -95,9 +99,40 @@ def test_equal_findings_are_shown_once_with_their_number() -> None:
     ]
 
 
-def test_lines_fit_the_terminal_and_may_have_colour() -> None:
-    narrow = finding_lines([FINDING], Style(40))
-    assert max(map(len, narrow)) == 40
-    coloured = finding_lines([FINDING], Style(40, colour=True))
-    assert coloured[0] == f"\x1b[31;1m{narrow[0]}\x1b[0m"
-    assert coloured[3] == narrow[3]
+def test_a_pipe_gets_every_line_whole() -> None:
+    long = replace(FINDING, message="double free of 0x00200008 " * 20, culprit=CULPRIT)
+    lines = finding_lines([long], Style(40))
+    assert lines[0] == f"BUG: {long.message} in kfree"
+    assert "  mov [eax], edx   0x00200000: 0x00000001 -> 0x41414141" in lines
+
+
+def test_a_terminal_folds_lines_and_loses_no_word_of_them() -> None:
+    full = replace(FINDING, details=("0x00200008 next = 0x206f6f74: should be 0",), culprit=CULPRIT)
+    whole = finding_lines([full], Style())
+    for room in (40, 60, 80, 200):
+        narrow = finding_lines([full], Style(room=room))
+        assert max(map(len, narrow)) <= room
+        assert " ".join(narrow).split() == " ".join(whole).split()
+
+
+def test_every_part_of_a_folded_line_has_its_colour() -> None:
+    narrow = finding_lines([FINDING], Style(room=41))
+    coloured = finding_lines([FINDING], Style(room=41, colour=True))
+    assert narrow[:2] == ["BUG: double free of 0x00200008 (24 bytes)", "    in kfree"]
+    assert coloured[:2] == [f"\x1b[31;1m{line}\x1b[0m" for line in narrow[:2]]
+    assert coloured[5] == narrow[5] == "  level_0+0x0 (deep.c:1)"
+
+
+def test_memory_is_sixty_columns_wide_and_halved_where_there_are_fewer() -> None:
+    memory = ByteMemory(0x1000, 0x1000)
+    picture = picture_of(memory, 0x1030, 0x1026)
+    shown = replace(FINDING, block=None, picture=picture)
+    assert finding_lines([shown], Style(room=60))[-len(picture) :] == list(picture)
+    assert finding_lines([shown], Style(room=59))[-6:] == [
+        " 0x00001010: 00 00 00 00 00 00 00 00",
+        "             00 00 00 00 00 00 00 00",
+        ">0x00001020: 00 00 00 00 00 00 00 00",
+        "                               ^^^^^^",
+        "             00 00 00 00 00 00 00 00",
+        "             ^^^^^",
+    ]

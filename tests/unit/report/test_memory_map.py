@@ -30,8 +30,8 @@ def test_every_frame_has_a_cell_where_there_is_room() -> None:
     )
 
 
-def test_a_narrow_terminal_gets_shorter_rows_and_no_sizes() -> None:
-    text = picture(layout(), Style(40, unicode=True))
+def test_a_narrow_terminal_gets_shorter_rows_and_sizes_below() -> None:
+    text = picture(layout(), Style(40, unicode=True, room=40))
     assert text == (
         "Memory 0x00100000-0x00140000, 256 KiB\n"
         "a cell is 4 KiB\n"
@@ -41,11 +41,17 @@ def test_a_narrow_terminal_gets_shorter_rows_and_no_sizes() -> None:
         "0x00130000 ················\n"
         "\n"
         "I    image     0x00100000-0x00102800\n"
+        "               10 KiB\n"
         "B    bitmap    0x00102800-0x00102808\n"
+        "               8 B\n"
         "H    heap      0x00103000-0x00105000\n"
+        "               8 KiB\n"
         "R    reserved  0x00102808-0x00103000\n"
+        "               2 KiB\n"
         "░▒▓█ allocated 3 frames\n"
-        "·    free      56 frames"
+        "               12 KiB\n"
+        "·    free      56 frames\n"
+        "               224 KiB"
     )
     assert max(map(len, text.splitlines())) <= 40
 

@@ -52,9 +52,15 @@ def test_the_whole_summary() -> None:
 
 @pytest.mark.parametrize("width", range(40, 121, 10))
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    record = RunRecord("k.elf", Ending(How.STOPPED, error=("X", "x " * 500)), layers=LAYERS, layout=layout())
+    assert max(len(line) for line in summary_lines(record, Style(width, room=width))) <= width
+
+
+def test_a_long_name_stays_whole() -> None:
     long_name = "a/very/long/path/" * 10
-    record = RunRecord(long_name, Ending(How.STOPPED, error=("X", "x" * 500)), layers=LAYERS, layout=layout())
-    assert max(len(line) for line in summary_lines(record, Style(width))) <= width
+    assert long_name in next(
+        line for line in summary_lines(RunRecord(long_name, Ending(How.HALTED)), Style(40, room=40)) if line
+    )
 
 
 def test_what_cannot_be_read_is_noted() -> None:

@@ -39,7 +39,7 @@ def test_the_summary(tmp_path: Path) -> None:
         "            #2  kmalloc(300) = 0x00200100              load+0x20 load.c:7",
         "  end       300 B in 1 block, fragmentation 0 %",
         "  biggest callers at the peak",
-        "       300 B  75 %      1 block  load+0x20 load.c:7 < kmain+0x42 demo.c:31 < sta",
+        "       300 B  75 %      1 block  load+0x20 load.c:7 < kmain+0x42 demo.c:31 < start+0x20",
         "       100 B  25 %      1 block  kmain+0x42 demo.c:31 < start+0x20",
     ]
 
@@ -57,11 +57,18 @@ def test_no_calls(tmp_path: Path) -> None:
     )
 
 
-def test_lines_fit_the_terminal_and_hold_no_commands(tmp_path: Path) -> None:
+def test_lines_hold_no_commands_and_a_pipe_gets_them_whole(tmp_path: Path) -> None:
     for builder in (trace_examples.small(), trace_examples.hostile()):
         trace = builder.trace(tmp_path / "t")
-        for width in (40, 80, 120):
-            assert all(line.isprintable() and len(line) <= width for line in lines(trace, Style(width)))
+        whole = lines(trace)
+        assert all(line.isprintable() for line in whole)
+        assert not any(line.endswith("..") for line in whole)
+
+
+def test_lines_fit_the_terminal(tmp_path: Path) -> None:
+    trace = trace_examples.small().trace(tmp_path / "t")
+    for width in (60, 80, 120):
+        assert all(len(line) <= width for line in lines(trace, Style(width, room=width)))
 
 
 def test_the_document(tmp_path: Path) -> None:
