@@ -255,7 +255,7 @@ class Step(NamedTuple):
 
 
 class CpuClient(Protocol):
-    """What the CPU calls while it runs. An exception raised in there ends the run and comes out of `Cpu.run`."""
+    """What the CPU calls while it runs. An exception raised in there ends the run and waits for `Cpu.raise_pending`."""
 
     def on_port_read(self, port: int, size: int) -> int:
         """A port in mode DEVICE is read."""

@@ -158,12 +158,13 @@ class Cpu:
             max_instructions: Exact budget.
             slice_instructions: After so many, the run ends with the next block.
 
-        Raises:
-            Exception: What a callback raised.
+        What callbacks raised meanwhile, and handlers of signals, waits for `raise_pending`: the run counts all the same.
         """
         stop = self._stop
-        lib.kc_run(self._core, max_instructions or 0, slice_instructions or 0, stop)
-        self._raise_pending()
+        try:
+            lib.kc_run(self._core, max_instructions or 0, slice_instructions or 0, stop)
+        except BaseException as error:  # noqa: BLE001 - Python handles signals as soon as the core has returned
+            error.__context__, self.pending = self.pending, error
         reason = Reason(stop.reason)
         problem = ""
         if reason is Reason.FAILED:
@@ -194,10 +195,18 @@ class Cpu:
             self.pending = error
         self.request_stop()
 
-    def _raise_pending(self) -> None:
-        if self.pending is not None:
-            pending, self.pending = self.pending, None
-            raise pending
+    def raise_pending(self) -> None:
+        """Raise what waits to be raised.
+
+        Raises:
+            BaseException: What a callback or the handler of a signal raised.
+        """
+        if self.pending is None:
+            return
+        pending, self.pending = self.pending, None
+        if isinstance(pending, KeyboardInterrupt):
+            lib.kc_interruption_taken(self._core)
+        raise pending
 
     def flush_console(self) -> None:
         """Hand over the console bytes that the core still holds.
@@ -206,7 +215,7 @@ class Cpu:
             Exception: What the receiver raised.
         """
         lib.kc_console_flush(self._core)
-        self._raise_pending()
+        self.raise_pending()
 
     def flush_code(self) -> None:
         """Forget all translated code, because bytes of code were changed from outside."""
@@ -484,7 +493,7 @@ def _extern(name: str, function: Callable[..., Any], *, answers: bool) -> None:
         try:
             result = function(cpu.client, *arguments)
             return _word(result) if answers else None
-        except BaseException as error:  # noqa: BLE001 - `Cpu.run` raises it
+        except BaseException as error:  # noqa: BLE001 - `Cpu.raise_pending` raises it
             cpu.fail(error)
             return 0 if answers else None
 

@@ -267,7 +267,7 @@ class Machine:
         Raises:
             BudgetUsedUp: A budget is used up. The machine can go on with another call.
             GuestStopped: The guest cannot go on; the subclasses say why.
-            KeyboardInterrupt: Ctrl-C.
+            KeyboardInterrupt: Ctrl-C, also one that came when the run before had just ended by itself.
         """
         self._exit_code = None
         self._stop_asked = False
@@ -284,6 +284,7 @@ class Machine:
                 stop = self._count_exactly(self.cpu.run(left, self._slice()))
                 executed += stop.instructions
                 self.interrupts.ran(stop.instructions)
+                self.cpu.raise_pending()
                 self._pause_if_due(stop.instructions)
                 outcome = self._go_on(
                     stop._replace(instructions=executed), budget_left=left != stop.instructions

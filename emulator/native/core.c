@@ -356,14 +356,12 @@ static void forget_exception(kc *m)
 
 static void finish(kc *m, int error)
 {
-    if (m->interrupted)
-        m->stop.reason = KC_INTERRUPTED;
-    if (m->timed_out && m->stop.reason == KC_RUNNING)
-        m->stop.reason = KC_TIME;
     if (m->stop.reason == KC_RUNNING) {
         m->stop.uc_error = error;
-        m->stop.reason = error ? KC_FAILED : KC_HALTED;
+        m->stop.reason = error ? KC_FAILED : m->interrupted ? KC_INTERRUPTED : m->timed_out ? KC_TIME : KC_HALTED;
     }
+    if (m->stop.reason == KC_INTERRUPTED)
+        m->interrupted = 0;
     if (m->in_out)
         skip_out(m);
     if (m->stop.reason == KC_EXCEPTION)
@@ -375,29 +373,15 @@ static void finish(kc *m, int error)
         m->executed--; /* on_instruction() comes before the instruction */
 }
 
-void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
+static int run_guest(kc *m, uint64_t max_instructions)
 {
-    bool took_sigint = kc_sigint_take();
-
-    memset(&m->stop, 0, sizeof m->stop);
-    m->interrupted = 0;
-    m->in_out = false;
-    m->executed = 0;
-    m->last.count = 0;
-    m->budget = max_instructions ? max_instructions : UINT64_MAX;
-    m->slice = slice ? slice : UINT64_MAX;
-    kc_counting_start(m);
-    kc_look_soon(m);
-    kc_run_mark(m, true);
     const struct probe *probe = m->now.probe;
     bool stepped = probe && probe->address == kc_pc(m);
     m->now.probe = NULL;
     m->now.at_allocation = false;
     int error = stepped ? finish_instruction(m, probe) : 0;
     m->inside_block = stepped && kc_pc(m) == m->last.pc + m->last.size;
-    if (m->timed_out)
-        m->stop.reason = KC_TIME;
-    else if (error || m->stop.reason != KC_RUNNING || (stepped && is_halted(m)))
+    if (error || m->interrupted || m->timed_out || m->stop.reason != KC_RUNNING || (stepped && is_halted(m)))
         ; /* that instruction was the last one */
     else if (!max_instructions || max_instructions > 2 * TAIL)
         error = emulate_fast(m);
@@ -409,8 +393,25 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
         if (!error && m->stop.reason == KC_RUNNING && m->executed == max_instructions && !is_halted(m))
             m->stop.reason = KC_INSTRUCTIONS;
     }
-    if (m->stop.reason == KC_EVENT)
-        error = finish_event(m);
+    return m->stop.reason == KC_EVENT ? finish_event(m) : error;
+}
+
+void kc_interruption_taken(kc *m) { m->interrupted = 0; }
+
+void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
+{
+    bool took_sigint = kc_sigint_take();
+
+    memset(&m->stop, 0, sizeof m->stop);
+    m->in_out = false;
+    m->executed = 0;
+    m->last.count = 0;
+    m->budget = max_instructions ? max_instructions : UINT64_MAX;
+    m->slice = slice ? slice : UINT64_MAX;
+    kc_counting_start(m);
+    kc_look_soon(m);
+    kc_run_mark(m, true);
+    int error = m->interrupted || m->timed_out ? 0 : run_guest(m, max_instructions);
     kc_run_mark(m, false);
     if (took_sigint)
         kc_sigint_give_back();

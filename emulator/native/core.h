@@ -12,7 +12,8 @@
 /* cdef begin */
 typedef struct kc kc;
 
-/* How a run ended. The order is the order of precedence: what is found out first wins. */
+/* How a run ended. It has one reason: the first that is found. SIGINT and the clock, which come at any time, end a run only
+ * if it has not ended by itself; a SIGINT that came too late for that ends the next run before its first instruction. */
 enum kc_reason {
     KC_RUNNING,       /* not ended */
     KC_HALTED,        /* hlt; EIP is behind it */
@@ -77,6 +78,8 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out);
 /* From now on, until kc_time_unlimited(), runs end with KC_TIME once `seconds` are over. -1: no thread to be had. */
 int kc_time_limit(kc *m, double seconds);
 void kc_time_unlimited(kc *m);
+/* Somebody else has acted upon a SIGINT that came during the last run: the next run need not end for it. */
+void kc_interruption_taken(kc *m);
 /* Instructions of the present run, to the start of the present block. */
 uint64_t kc_executed(kc *m);
 /* From a callback: end the run at the next instruction. */

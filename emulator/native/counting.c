@@ -24,6 +24,10 @@ static bool may_go_on(kc *m, uint32_t pc, uint32_t count)
 {
     bool inside_block = m->inside_block;
 
+    if (m->interrupted || m->timed_out) { /* the engine may have been asked to stop before it started */
+        kc_engine_stop(m);
+        return false;
+    }
     m->inside_block = false;
     if (m->executed + count + TAIL > m->budget)
         kc_end(m, KC_INSTRUCTIONS);

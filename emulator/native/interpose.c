@@ -11,6 +11,9 @@
  * helper_outb(), helper_outw(), helper_outl(): a device that ends the run, as QEMU's exit device does, ends it at its
  * `out`, not at the next check. EIP is then that of the `out`, see kc_run().
  *
+ * helper_hlt(): that is how a run ended, whatever else is to end it meanwhile. The instruction cannot be told afterwards from
+ * one at whose end the engine was stopped.
+ *
  * reg_read(): the original; it only tells where the CPU's registers lie, so that probes read them without a call.
  *
  * libunicorn reaches its own functions through the dynamic linker, which looks in the process's global scope first:
@@ -73,6 +76,17 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
 OUT(b)
 OUT(w)
 OUT(l)
+
+static void (*original_hlt)(void *state, int size);
+EXPORTED void helper_hlt_x86_64(void *state, int size);
+void helper_hlt_x86_64(void *state, int size)
+{
+    kc *m = kc_running_on(state);
+
+    if (m && m->stop.reason == KC_RUNNING)
+        m->stop.reason = KC_HALTED;
+    original_hlt(state, size); /* does not return */
+}
 
 /* Reading a register: shows where the CPU's state lies, which nothing else tells. */
 static __thread void *last_state;
@@ -149,6 +163,7 @@ void *kc_interpose_load(const char *library)
         FIND(original_outb, "helper_outb_x86_64");
         FIND(original_outw, "helper_outw_x86_64");
         FIND(original_outl, "helper_outl_x86_64");
+        FIND(original_hlt, "helper_hlt_x86_64");
         FIND(original_reg_read, "reg_read_x86_64");
         translation_found = kc_translation_load(unicorn);
         kc_decoding_load(unicorn);

@@ -1,5 +1,6 @@
 /* What ends a run from outside: the host's clock, and Ctrl-C. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -79,12 +80,14 @@ void kc_time_unlimited(kc *m)
  * no chance: so the machines are stopped first, then Python's handler is called. */
 #define RUNNING_MAX 16
 static kc *volatile running[RUNNING_MAX];
+static int handling; /* how many threads are in on_sigint() */
 static struct sigaction python_sigint;
 
 static void on_sigint(int signal, siginfo_t *info, void *context)
 {
+    __atomic_add_fetch(&handling, 1, __ATOMIC_SEQ_CST);
     for (int i = 0; i < RUNNING_MAX; i++) {
-        kc *m = running[i];
+        kc *m = __atomic_load_n(&running[i], __ATOMIC_SEQ_CST);
         if (m) {
             m->interrupted = 1;
             kc_engine_stop(m);
@@ -94,6 +97,7 @@ static void on_sigint(int signal, siginfo_t *info, void *context)
         python_sigint.sa_sigaction(signal, info, context);
     else
         python_sigint.sa_handler(signal);
+    __atomic_sub_fetch(&handling, 1, __ATOMIC_SEQ_CST);
 }
 
 bool kc_sigint_take(void)
@@ -114,9 +118,12 @@ void kc_run_mark(kc *m, bool start)
 {
     for (int i = 0; i < RUNNING_MAX; i++)
         if (running[i] == (start ? NULL : m)) {
-            running[i] = start ? m : NULL;
-            return;
+            __atomic_store_n(&running[i], start ? m : NULL, __ATOMIC_SEQ_CST);
+            break;
         }
+    /* Another thread may have taken a SIGINT for this run and not yet told Python, which would then tell it again. */
+    while (!start && __atomic_load_n(&handling, __ATOMIC_SEQ_CST))
+        sched_yield();
 }
 
 void kc_sigint_give_back(void) { sigaction(SIGINT, &python_sigint, NULL); }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.errors import BudgetUsedUp
+from emulator.errors import BudgetUsedUp, GuestException
 from emulator.machine.core_types import PortMode, ProbeAction, ProbeKind
 from emulator.machine.machine import Console, Ending, Machine
 from tests.helpers.guest import machine_of, results_of, symbol
@@ -66,7 +66,7 @@ def test_ctrl_c_interrupts_a_run_that_can_go_on(mmu: str, max_instructions: int 
 def test_ctrl_c_many_times() -> None:
     machine = machine_of(COUNTING)
     for _ in range(10):
-        with ctrl_c(0.01), pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt), ctrl_c(0.01):  # it may come while its thread starts
             machine.run(timeout_s=10)
 
 
@@ -249,3 +249,73 @@ def test_a_port_that_reads_as_no_word_ends_the_run(
     with pytest.raises(OverflowError, match=r"^a callback returned 0x100000000, which does not fit"):
         machine.run(timeout_s=10)
     assert capfd.readouterr() == ("", "")
+
+
+@contextmanager
+def own_handler() -> Iterator[list[int]]:
+    """A handler of SIGINT that raises nothing."""
+    seen: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _frame: seen.append(number))
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def press_ctrl_c(*_arguments: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("end", "ending"),
+    [("exit 3", Ending.EXIT), ("hlt", Ending.HALTED), ("1: jmp 1b", None)],
+    ids=["exit", "hlt", "no end"],
+)
+def test_a_run_that_has_ended_keeps_its_end_and_ctrl_c_ends_the_next_one(
+    end: str, ending: Ending | None, mmu: str
+) -> None:
+    source = f"movb $10, %al\n outb %al, $0xe9\n {end}\n movl $7, %ebx\n put ebx\n 1: jmp 1b"
+    machine = machine_of(source, mmu=mmu, on_output=press_ctrl_c)
+    with own_handler() as seen:
+        if ending is not None:
+            assert machine.run(timeout_s=10).ending is ending
+            eip = machine.cpu.registers().eip
+        with pytest.raises(KeyboardInterrupt):
+            machine.run(timeout_s=10)
+        if ending is not None:
+            assert machine.cpu.registers().eip == eip
+        assert seen == [signal.SIGINT]
+        with pytest.raises(BudgetUsedUp):
+            machine.run(max_instructions=100)
+
+
+def test_a_run_that_ctrl_c_ends_with_few_instructions_left_goes_on_where_it_was(mmu: str) -> None:
+    machine = machine_of("movb $10, %al\n outb %al, $0xe9\n nop\n hlt", mmu=mmu, on_output=press_ctrl_c)
+    with own_handler():
+        with pytest.raises(KeyboardInterrupt):
+            machine.run(max_instructions=10)
+        outcome = machine.run(max_instructions=10)
+    assert (outcome.ending, outcome.instructions) == (Ending.HALTED, 2)
+
+
+def test_a_failure_is_not_hidden_by_ctrl_c(mmu: str) -> None:
+    machine = machine_of("movb $10, %al\n outb %al, $0xe9\n ud2", mmu=mmu, on_output=press_ctrl_c)
+    with own_handler(), pytest.raises(GuestException, match=r"#UD"):
+        machine.run()
+
+
+def test_virtual_time_passes_in_a_run_that_ctrl_c_ends() -> None:
+    machine = machine_of(COUNTING)
+    before = machine.cpu.registers().ebx
+    with ctrl_c(0.05), pytest.raises(KeyboardInterrupt):
+        machine.run(timeout_s=10)
+    counted = machine.cpu.registers().ebx - before
+    assert counted > 0
+    assert machine.interrupts.now_ns() >= 3 * counted * machine.interrupts.instruction_ns
+
+
+def test_ctrl_c_that_python_has_raised_does_not_end_the_next_run_too() -> None:
+    machine = machine_of("movb $10, %al\n outb %al, $0xe9\n exit 3", on_output=press_ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        machine.run()
+    assert machine.run().exit_value == 3
