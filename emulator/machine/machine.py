@@ -10,7 +10,7 @@ from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import VgaText, screen_lines
-from emulator.errors import GuestStopped, NotMultiboot, UnknownFunction
+from emulator.errors import BudgetUsedUp, GuestStopped, NotMultiboot, UnknownFunction
 from emulator.loader.multiboot import BOOTLOADER_MAGIC, find_header
 from emulator.loader.multiboot_info import place_boot_info
 from emulator.machine.core_types import Reason
@@ -257,7 +257,7 @@ class Machine:
         """Run until the guest exits or halts for good.
 
         Args:
-            max_instructions: Budget, exact.
+            max_instructions: Budget, exact; with 0 nothing is executed.
             timeout_s: Budget in seconds of the host.
             stop_at_event: Number of an event of the recording (`emulator.machine.recording`). When a function's entry is
                 reached, the machine stands at its first instruction; after a return, behind the call.
@@ -268,7 +268,9 @@ class Machine:
             BudgetUsedUp: A budget is used up. The machine can go on with another call.
             GuestStopped: The guest cannot go on; the subclasses say why.
             KeyboardInterrupt: Ctrl-C, also one that came when the run before had just ended by itself.
+            ValueError: A budget is below nothing.
         """
+        self._check_budgets(max_instructions, timeout_s)
         self._exit_code = None
         self._stop_asked = False
         executed = 0
@@ -287,10 +289,20 @@ class Machine:
                 self.cpu.raise_pending()
                 self._pause_if_due(stop.instructions)
                 outcome = self._go_on(
-                    stop._replace(instructions=executed), budget_left=left != stop.instructions
+                    stop._replace(instructions=executed),
+                    budget_left=left is None or stop.instructions < left,
                 )
                 if outcome is not None and not self._asks_only(outcome, stop_at_event, last):
                     return outcome
+
+    def _check_budgets(self, max_instructions: int | None, timeout_s: float | None) -> None:
+        if max_instructions is not None and max_instructions < 0:
+            raise ValueError(f"a budget of {max_instructions} instructions")
+        if timeout_s is not None and not timeout_s >= 0:
+            raise ValueError(f"a budget of {timeout_s:g} seconds")
+        if max_instructions == 0:
+            eip = self.cpu.registers().eip
+            raise BudgetUsedUp("budget of 0 instructions used up", eip, self.image.location(eip))
 
     def _refuse(self) -> bool:
         """Let the allocation at which the machine stands fail, if it is to."""

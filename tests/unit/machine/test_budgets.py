@@ -371,3 +371,25 @@ def test_a_block_of_16_bit_code_that_fails_in_the_middle_is_counted_exactly(faul
             machine_of(source).run(max_instructions=budget)
         counts.append(caught.value.instructions)
     assert counts[0] == counts[1]
+
+
+def test_a_budget_of_nothing_is_used_up_at_once() -> None:
+    machine = machine_of("movl $1, %ebx\n put ebx\n exit 0")
+    with pytest.raises(BudgetUsedUp, match=r"^budget of 0 instructions used up at "):
+        machine.run(max_instructions=0)
+    assert machine.run().exit_value == 0
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ({"max_instructions": -1}, "a budget of -1 instructions"),
+        ({"timeout_s": -0.5}, "a budget of -0.5 seconds"),
+        ({"timeout_s": float("nan")}, "a budget of nan seconds"),
+    ],
+)
+def test_a_budget_below_nothing_is_refused(budget: dict[str, float], message: str) -> None:
+    machine = machine_of("exit 0")
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        machine.run(**budget)  # type: ignore[arg-type]
+    assert machine.run().exit_value == 0
