@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.machine.machine import Ending
 from emulator.machine.recording import record
 from emulator.report.step_text import instructions_of
@@ -17,34 +19,84 @@ if TYPE_CHECKING:
     from emulator.report.step_text import Instruction
     from emulator.trace.events import Call
 
-_STEPS_MAX = 1 << 20
+_STEPS_MAX = 1 << 16  # so many take no more than 100 MiB
 
 
-def replayed(
-    machine: Machine, profile: Profile, calls: Iterable[Call]
-) -> Iterator[tuple[Call, list[Instruction]]]:
-    """Run a machine from call to call.
+class ReplayedCall(NamedTuple):
+    """A call and what happened in it.
 
-    A call that is made by one of the others has its instructions there, and none of its own.
+    Attributes:
+        instructions: Of the call; none where it is made by one of the others, which has them.
+        cut: Which instructions are the only ones of more; "" if none is missing.
+    """
+
+    call: Call
+    instructions: list[Instruction]
+    cut: str = ""
+
+
+class Replay:
+    """The second run.
 
     Args:
         machine: As the recorded one was before its run.
         profile: What was recorded.
-        calls: In order of entry. Those that did not return end the run.
-
-    Yields:
-        Each call and its instructions, the first million of them.
+        max_instructions: Budget, the same as that of the recorded run; None: no limit.
+        timeout_s: Budget in seconds of the host, for this run alone; None: no limit.
     """
-    recording = record(machine, recorded_functions(profile))
-    for call in calls:
-        if recording.event_count >= call.entered:
-            yield call, []
-            continue
-        machine.run(stop_at_event=call.entered)
-        machine.cpu.keep_steps(_STEPS_MAX)
-        ending = machine.run(stop_at_event=call.left).ending
-        steps = machine.cpu.steps()
-        machine.cpu.keep_steps(0)
-        yield call, list(instructions_of(machine, steps))
-        if ending is not Ending.EVENT:
-            return
+
+    def __init__(
+        self, machine: Machine, profile: Profile, max_instructions: int | None, timeout_s: float | None
+    ) -> None:
+        self._machine = machine
+        self._recording = record(machine, recorded_functions(profile))
+        self._left = max_instructions
+        self._deadline = None if timeout_s is None else monotonic() + timeout_s
+
+    def calls(self, calls: Iterable[Call]) -> Iterator[ReplayedCall]:
+        """Run from call to call.
+
+        Args:
+            calls: In order of entry. One that did not return ends the run as it ended the recorded one.
+
+        Raises:
+            BudgetUsedUp: The seconds are used up; the last call that was yielded may lack instructions.
+        """
+        for call in calls:
+            if self._recording.event_count >= call.entered:
+                yield ReplayedCall(call, [])
+                continue
+            if self._run_to(call.entered):
+                yield self._inside(call)
+            if self._seconds_left() == 0:
+                eip = self._machine.cpu.registers().eip
+                raise BudgetUsedUp("time budget used up", eip, self._machine.image.location(eip))
+
+    def _inside(self, call: Call) -> ReplayedCall:
+        cpu = self._machine.cpu
+        cpu.keep_steps(_STEPS_MAX)
+        self._run_to(call.left or 0)
+        steps = cpu.steps()
+        cpu.keep_steps(0)
+        instructions: list[Instruction] = []
+        for each in instructions_of(self._machine, steps):
+            if self._seconds_left() == 0:
+                return ReplayedCall(call, instructions, "those there was time for")
+            instructions.append(each)
+        most = f"the first {_STEPS_MAX} instructions and accesses" if len(steps) == _STEPS_MAX else ""
+        return ReplayedCall(call, instructions, most)
+
+    def _run_to(self, event: int) -> bool:
+        """Run to an event, 0: to the end. False when something else ended the run: it has ended the recorded one, too."""
+        try:
+            outcome = self._machine.run(
+                max_instructions=self._left, timeout_s=self._seconds_left(), stop_at_event=event
+            )
+        except EmulatorError:
+            return False
+        if self._left is not None:
+            self._left -= outcome.instructions
+        return outcome.ending is Ending.EVENT
+
+    def _seconds_left(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - monotonic())

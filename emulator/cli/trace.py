@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,14 @@ from emulator.cli.output import Output, complain
 from emulator.cli.progress import activity
 from emulator.cli.running import judge_ending
 from emulator.cli.status import CommandLineError, Status
+from emulator.errors import BudgetUsedUp
+from emulator.report.run_record import Ending, How
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
     from emulator.machine.machine import Console
-    from emulator.report.run_record import Ending
     from emulator.trace.events import Call
     from emulator.trace.selection import Selection
     from emulator.trace.trace import Trace
@@ -87,15 +87,12 @@ def run(options: Namespace) -> Status:
         return _show_trace(options, output)
     if options.output is not None:
         options.summary = not options.insn
-        ending = _record(options, options.output)
-        _show(options.output, options, output)
+        ending = _record_and_show(options.output, options, output)
     else:
         import tempfile  # only here
 
         with tempfile.TemporaryDirectory(prefix="kmemu-") as folder:
-            path = str(Path(folder) / f"run{_TRACE_SUFFIX}")
-            ending = _record(options, path)
-            _show(path, options, output)
+            ending = _record_and_show(str(Path(folder) / f"run{_TRACE_SUFFIX}"), options, output)
     status, complaint = judge_ending(ending)
     if complaint:
         complain(complaint[0], complaint[1:])
@@ -108,6 +105,16 @@ def _show_trace(options: Namespace, output: Output) -> Status:
             raise CommandLineError(f"{options.kernel} is a trace; {option} needs a kernel to run")
     _show(options.kernel, options, output)
     return Status.GOOD
+
+
+def _record_and_show(path: str, options: Namespace, output: Output) -> Ending:
+    """Return how the run ended; if it was run twice, and well the first time, how the second run did."""
+    ending = _record(options, path)
+    try:
+        _show(path, options, output)
+    except BudgetUsedUp as error:  # of the second run
+        return ending if ending.error else Ending(How.BUDGET, error=(type(error).__name__, str(error)))
+    return ending
 
 
 def _record(options: Namespace, path: str) -> Ending:
@@ -160,7 +167,19 @@ def _show_calls(trace: Trace, options: Namespace, output: Output) -> None:
         from emulator.report.call_text import call_lines
 
         lines = call_lines(trace, mask, output.style)
-    while some := list(islice(lines, _LINES_AT_ONCE)):
+    _write(lines, output)
+
+
+def _write(lines: Iterable[str], output: Output) -> None:
+    """Write some thousand lines at a time; what there is also where an error ends them."""
+    some: list[str] = []
+    try:
+        for line in lines:
+            some.append(line)
+            if len(some) == _LINES_AT_ONCE:
+                output.lines(some)
+                some.clear()
+    finally:
         output.lines(some)
 
 
@@ -176,19 +195,22 @@ def _with_instructions(
     trace: Trace, calls: Iterable[Call], options: Namespace, output: Output
 ) -> Iterator[str]:
     """Run the kernel once more, and look into the calls on the way."""
-    from emulator.cli.replayed_calls import replayed
+    from emulator.cli.replayed_calls import Replay
     from emulator.report.call_text import call_layout
     from emulator.report.step_text import instruction_lines
 
-    machine = new_machine(options, None)
+    replay = Replay(new_machine(options, None), trace.profile, options.max_instructions, options.timeout)
     layout, style = call_layout(trace, output.style), output.style
-    for call, instructions in replayed(machine, trace.profile, calls):
+    for call, instructions, cut in replay.calls(calls):
         if options.json:
             (document,) = _documents(trace, [call])
-            yield json.dumps(document | {"instructions": [each.to_document() for each in instructions]})
+            inside = {"instructions": [each.to_document() for each in instructions], "whole": not cut}
+            yield json.dumps(document | inside)
         else:
             yield layout.line(call)
             yield from instruction_lines(instructions, style)
+            if cut:
+                yield f"     ... (only {cut} of this call)"
 
 
 def _selection(options: Namespace) -> Selection:

@@ -84,6 +84,37 @@ def test_instructions_of_calls_in_json(kmemu: Callable[..., Done]) -> None:
     assert instructions[0]["accesses"][0]["kind"] == "store"
 
 
+def test_instructions_of_a_call_that_never_returns(kmemu: Callable[..., Done]) -> None:
+    words = ("trace", "firmware:bad_lock_twice", "--insn", "--max-instructions", "40000")
+    done = kmemu(*words)
+    assert done.status == 4
+    assert done.err.startswith("kmemu: budget of 40000 instructions used up at ")
+    calls = [line for line in done.out.splitlines() if line.startswith("#")]
+    assert calls == kmemu(*words[:2], *words[3:]).out.splitlines()
+    assert "0x" in done.out.splitlines()[-1]
+
+
+def test_more_instructions_than_are_kept(kmemu: Callable[..., Done]) -> None:
+    words = ("trace", "firmware:bad_lock_twice", "--insn", "--max-instructions", "150000")
+    last = kmemu(*words).out.splitlines()[-1]
+    assert last == "     ... (only the first 65536 instructions and accesses of this call)"
+    documents = [json.loads(line) for line in kmemu(*words, "--json").out.splitlines()]
+    assert [each["whole"] for each in documents] == [True] * (len(documents) - 1) + [False]
+
+
+def test_a_run_with_instructions_that_takes_too_long_shows_what_it_has(
+    kmemu: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(1_000_000))
+    monkeypatch.setattr("emulator.cli.replayed_calls.monotonic", lambda: next(clock))
+    done = kmemu("trace", "firmware:demo", "--insn", "--timeout", "200")
+    assert done.status == 4
+    assert done.err.startswith("kmemu: time budget used up at ")
+    lines = done.out.splitlines()
+    assert lines[0].startswith("#1 ")
+    assert lines[-1] == "     ... (only those there was time for of this call)"
+
+
 def test_a_trace_is_kept_and_shown_again(kmemu: Callable[..., Done], tmp_path: Path) -> None:
     path = str(tmp_path / "run.kmt")
     done = kmemu("trace", "firmware:demo", "-o", path)
