@@ -169,6 +169,15 @@ class KernelImage:
         """
         return self._symbol_table.extent_at(self._linked(address))
 
+    @property
+    def function_extents(self) -> bytes:
+        """Linked start and end of each function and label in the code, as 32-bit words, ascending by start.
+
+        Raises:
+            BadImage: The symbol table is damaged.
+        """
+        return self._symbol_table.extents
+
     def source_line(self, address: int) -> SourceLine | None:
         """Return the source line of an address (as in `function_at`), or None where the file does not tell."""
         return self._line_table.find(self._linked(address))

@@ -25,6 +25,7 @@ _KINDS: dict[int, SymbolKind] = {0: "other", 1: "object", 2: "function", 10: "fu
 _LOCAL = 0
 _NO_PLACE = frozenset((0, 0xFFF2))  # SHN_UNDEF, SHN_COMMON
 _EXECUTABLE_SECTION = 4
+_WORD_MAX = 0xFFFF_FFFF
 
 
 class Symbol(NamedTuple):
@@ -87,6 +88,16 @@ class SymbolTable:
         """Return the addresses of the function or label that `function_at` finds."""
         found = self._find(address)
         return None if found is None else range(found[0].address, found[1])
+
+    @cached_property
+    def extents(self) -> bytes:
+        """Start and end of each function, and of each label outside of them, as 32-bit words, ascending by start."""
+        starts, ends, _ = self._functions
+        found = dict(zip(starts, ends, strict=True))
+        labels = zip(*self._labels, strict=True)
+        found |= {start: end for start, end, symbol in labels if self._find(start) == (symbol, end)}
+        words = [min(word, _WORD_MAX) for extent in sorted(found.items()) for word in extent]
+        return struct.pack(f"={len(words)}I", *words)
 
     def _find(self, address: int) -> tuple[Symbol, int] | None:
         """Return the symbol that an address lies in, and where it ends."""

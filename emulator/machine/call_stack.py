@@ -16,6 +16,7 @@ _RANGES_MAX = 16
 def prepare_stacks(machine: Machine) -> None:
     """Let the core know how the kernel's stacks are walked."""
     machine.cpu.set_unwind_rules(machine.image.unwind_table.rows, _code_ranges(machine.image))
+    machine.cpu.set_functions(machine.image.function_extents)
 
 
 def call_stack(machine: Machine) -> tuple[int, ...]:

@@ -62,10 +62,12 @@ class PortMode(IntEnum):
 
 
 class ProbeKind(IntEnum):
-    """Where in a function a probe sits."""
+    """Where a probe sits: at a function's entry or exit, at a jump to an entry, or where that jump is not taken."""
 
     ENTRY = lib.KC_ENTRY
     EXIT = lib.KC_EXIT
+    JUMP = lib.KC_JUMP
+    NO_JUMP = lib.KC_NO_JUMP
 
 
 class ProbeAction(IntEnum):

@@ -407,6 +407,16 @@ class Cpu:
         if lib.kc_unwind(self._core, packed, len(packed), ranges, len(code)):
             raise HostError(f"cannot take {len(packed)} unwind rules and {len(code)} ranges of code")
 
+    def set_functions(self, extents: bytes) -> None:
+        """Say where the kernel's functions are.
+
+        Args:
+            extents: Packed `kc_extent`, ascending.
+        """
+        packed = ffi.from_buffer("kc_extent[]", extents)
+        if lib.kc_functions(self._core, packed, len(packed)):
+            raise HostError(f"cannot take {len(packed)} functions")
+
     def stack_count(self) -> int:
         """Call stacks met so far."""
         count: int = lib.kc_stack_count(self._core)

@@ -1,4 +1,4 @@
-"""Where a call of a guest's function ends: at which `ret` instructions.
+"""Where a call of a guest's function ends: at which `ret` instructions, and which jumps lead there.
 
 Theory. A function may leave by a jump to another one (a tail call): then the `ret` over there ends the call. So every path
 from the function's first instruction is followed, see `emulator.machine.flow`.
@@ -9,7 +9,7 @@ whatever comes next, which may add exits of other functions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import UnsupportedFunction
 
@@ -18,14 +18,25 @@ if TYPE_CHECKING:
 
     from emulator.loader.image import KernelImage
     from emulator.loader.symbols import Symbol
+    from emulator.machine.flow import Jump
+
+
+class Exits(NamedTuple):
+    """How calls of a function go on and end; addresses as linked.
+
+    Attributes:
+        returns: Addresses of all `ret` instructions at which a call may end, ascending; none if it never returns.
+        jumps: All direct jumps.
+    """
+
+    returns: list[int]
+    jumps: list[Jump]
 
 
 def find_exits(
     image: KernelImage, function: Symbol, code: Callable[[int, int], bytes] | None = None
-) -> list[int]:
-    """Addresses of all `ret` instructions at which a call of a function may end, as linked, ascending.
-
-    Those of functions that it jumps to are included. A function that never returns has none.
+) -> Exits:
+    """Return how calls of a function go on and end, in itself and in the functions that it jumps to.
 
     Args:
         image: The kernel, for its symbols.
@@ -42,7 +53,8 @@ def find_exits(
     read = code or image.code
     if not read(function.address, 1):
         raise _no_code(function)
-    return sorted(Flow(image, read, function.address).returns)
+    flow = Flow(image, read, function.address)
+    return Exits(sorted(flow.returns), flow.jumps)
 
 
 def find_own_exits(image: KernelImage, function: Symbol) -> list[int]:
@@ -58,7 +70,7 @@ def find_own_exits(image: KernelImage, function: Symbol) -> list[int]:
         raise _no_code(function)
     flow = Flow(image, image.code, function.address)
     own = range(function.address, function.address + function.size)
-    for address, target in flow.jumps:
+    for address, target, _ in flow.jumps:
         if address in own and target not in own:
             problem = f"it leaves by a jump to 0x{target:08x} at 0x{address:08x}"
             raise UnsupportedFunction(function.name, problem)

@@ -9,7 +9,7 @@ capstone is slow to import, so import this module where it is needed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capstone import (
     CS_ARCH_X86,
@@ -44,6 +44,20 @@ _MAY_NOT_GO_ON: Final = frozenset(
 )
 
 
+class Jump(NamedTuple):
+    """A direct jump.
+
+    Attributes:
+        address: Its own.
+        target: Where it leads to.
+        behind: Where it goes on if it is conditional and not taken.
+    """
+
+    address: int
+    target: int
+    behind: int
+
+
 class Flow:
     """The instructions that can be reached from an address.
 
@@ -54,7 +68,7 @@ class Flow:
 
     Attributes:
         returns: Addresses of the `ret` instructions (those that return to the same code segment).
-        jumps: Address and target of each direct jump.
+        jumps: All direct jumps.
 
     Raises:
         BadImage: The symbol table is damaged.
@@ -62,7 +76,7 @@ class Flow:
 
     def __init__(self, image: KernelImage, code: Code, start: int) -> None:
         self.returns: set[int] = set()
-        self.jumps: list[tuple[int, int]] = []
+        self.jumps: list[Jump] = []
         self._image = image
         self._code = code
         self._sizes: dict[int, int] = {}  # of what was decoded, by address
@@ -116,7 +130,7 @@ class Flow:
         elif _is_near_jump(instruction):
             if instruction.operands[0].type == CS_OP_IMM:
                 target = instruction.operands[0].imm & _WORD_MASK
-                self.jumps.append((instruction.address, target))
+                self.jumps.append(Jump(instruction.address, target, instruction.address + instruction.size))
                 pending.append(target)
             else:
                 self._indirect.append(instruction.address)

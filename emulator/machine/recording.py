@@ -210,15 +210,24 @@ def _symbol(machine: Machine, function: RecordedFunction) -> Symbol:
 
 
 def _probes(machine: Machine, functions: Sequence[Symbol]) -> list[tuple[int, int, ProbeKind]]:
-    """Entries, and each place where one of the functions may end, once."""
-    entries = [(function.address, number, ProbeKind.ENTRY) for number, function in enumerate(functions)]
-    exits = {
-        address
-        for function in functions
-        for address in find_exits(machine.image, function, lambda at, size: _code(machine, at, size))
-    }
+    """Entries, each place where one of the functions may end, once, and the jumps to entries on the way there."""
+    entries = {function.address for function in functions}
+    exits: set[int] = set()
+    jumps: set[int] = set()
+    others: set[int] = set()
+    for function in functions:
+        found = find_exits(machine.image, function, lambda at, size: _code(machine, at, size))
+        exits.update(found.returns)
+        to_entries = [jump for jump in found.jumps if jump.target in entries]
+        jumps.update(jump.address for jump in to_entries)
+        others.update(jump.behind for jump in to_entries)
     # An exit can be an entry, too: the ret in place of a modelled function. It is entered first.
-    return [*entries, *((address, 0, ProbeKind.EXIT) for address in sorted(exits))]
+    return [
+        *((function.address, number, ProbeKind.ENTRY) for number, function in enumerate(functions)),
+        *((address, 0, ProbeKind.EXIT) for address in sorted(exits)),
+        *((address, 0, ProbeKind.NO_JUMP) for address in sorted(others)),
+        *((address, 0, ProbeKind.JUMP) for address in sorted(jumps)),
+    ]
 
 
 def _code(machine: Machine, address: int, size: int) -> bytes:

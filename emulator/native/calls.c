@@ -3,7 +3,8 @@
  * A call is open from its entry to the `ret` that is executed with ESP where the return address lay at entry. That pairs
  * them without knowing tasks: each call in the guest has a return address of its own, wherever its stack is. It holds for
  * recursion, for calls inside calls, for interrupts, and for functions left by a jump: the `ret` of the last function
- * of such a chain ends all of them.
+ * of such a chain ends all of them. Jumps to recorded functions are watched: one that comes back to a function at the
+ * same place on the stack is no new call from there.
  *
  * A call that is left in another way (longjmp, a task that is deleted) stays open until its place on the stack is
  * used again; it did not return.
@@ -58,25 +59,12 @@ static void forget_abandoned(kc *m, uint32_t function, const struct walked *walk
 
     for (uint32_t i = p->open_count; i-- > 0;) {
         const struct open_call *open = &p->open[i];
-        bool is_reused = open->esp == esp && (open->caller != walked->frames[0] || open->function == function);
+        bool is_reused = open->esp == esp &&
+                         (open->caller != walked->frames[0] || (open->function == function && !p->jumps));
         bool is_skipped = walked->sure && open->esp > esp && open->esp < end && !is_walked(walked, open->esp);
         if (is_reused || is_skipped)
             forget_open(p, i);
     }
-}
-
-/* Without frame pointer or rules a frame is missed in the walk, but not that the function is there. */
-static bool is_missed(kc *m, const struct open_call *open, const struct walked *walked)
-{
-    const kc_function *f = &m->functions[open->function];
-    uint32_t caller;
-
-    for (uint32_t i = 0; i < walked->count && walked->slots[i] < open->esp; i++)
-        if (walked->frames[i] - 1 - f->start < f->end - f->start) {
-            kc_stack_words(m, open->esp, &caller, 1);
-            return caller == open->caller;
-        }
-    return false;
 }
 
 /* The innermost open call of the present stack, or NULL. */
@@ -85,7 +73,7 @@ static const struct open_call *find_parent(kc *m, const struct walked *walked)
     for (uint32_t i = m->now.open_count; i-- > 0;) {
         const struct open_call *open = &m->now.open[i];
         if (open->esp == walked->slots[0] || is_walked(walked, open->esp) ||
-            (!walked->sure && is_missed(m, open, walked)))
+            (!walked->sure && kc_grew_from(m, walked->slots[0], walked->frames[0], open)))
             return open;
     }
     return NULL;
@@ -145,6 +133,7 @@ void kc_call_entered(kc *m, uint32_t function, uint32_t esp)
     kc_stack_words(m, esp, words, 1 + KC_ARGUMENTS);
     struct walked *walked = kc_stack_at_entry(m, esp, words[0]);
     forget_abandoned(m, function, walked);
+    m->now.jumps = false;
     const struct open_call *parent = find_parent(m, walked);
     uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
     uint32_t call = ++m->now.calls, row = c->rows;
@@ -347,6 +336,7 @@ void kc_progress_return(kc *m, const struct progress *to)
     m->now.allocations = to->allocations;
     m->now.probe = to->probe;
     m->now.at_allocation = to->at_allocation;
+    m->now.jumps = to->jumps;
     m->now.stopped_ns = to->stopped_ns;
     m->now.open_count = 0;
     for (uint32_t i = 0; i < to->open_count && room_for_open(&m->now); i++) {

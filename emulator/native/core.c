@@ -140,6 +140,7 @@ void kc_delete(kc *m)
     kc_probes_free(m);
     kc_calls_free(m);
     kc_stacks_free(m);
+    kc_ancestry_free(m);
     kc_steps_free(m);
     kc_ports_free(m);
     kc_mmu_free(m);

@@ -146,7 +146,12 @@ void kc_console_flush(kc *m);
 
 /* -- probes: probes.c --------------------------------------------------------------------------- */
 
-enum kc_probe_kind { KC_ENTRY, KC_EXIT };
+enum kc_probe_kind {
+    KC_ENTRY,
+    KC_EXIT,
+    KC_JUMP,   /* to the entry of a recorded function */
+    KC_NO_JUMP /* where such a jump is not taken */
+};
 enum kc_probe_action { KC_RECORD = 1, KC_TELL = 2, KC_REPLACE = 4 };
 
 /* Watch one instruction. `number` is that of a recorded function, or what the Python callback is told. actions: bits of
@@ -208,7 +213,7 @@ uint32_t kc_at_allocation(kc *m);
 /* Leave the function (cdecl) at whose entry a run has ended: it has returned `eax`, and done nothing. -1: there is none. */
 int kc_return(kc *m, uint32_t eax);
 
-/* -- call stacks: stacks.c, stack_numbers.c ------------------------------------------------------ */
+/* -- call stacks: stacks.c, stack_numbers.c, ancestry.c ------------------------------------------ */
 
 enum { KC_FRAMES = 64, KC_CODE_RANGES = 16 };
 
@@ -220,6 +225,11 @@ typedef struct {
 } kc_rule;
 /* Rules in ascending order, and the ranges [start, end) in which code lies. -1: no memory, or too many ranges. */
 int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *ranges, uint32_t range_count);
+/* Where the functions of the kernel begin and end, ascending: for code without rules, see ancestry.c. -1: no memory. */
+typedef struct {
+    uint32_t start, end;
+} kc_extent;
+int kc_functions(kc *m, const kc_extent *functions, uint32_t count);
 /* Stacks met so far; they are numbered from 1. */
 uint32_t kc_stack_count(kc *m);
 /* Return addresses, innermost first, and how many; `call` is the first call with this stack. */

@@ -45,6 +45,7 @@ struct progress {
     struct open_call *open; /* in order of entry */
     const struct probe *probe; /* stopped at an event, at this one; others of its instruction may follow */
     bool at_allocation;        /* the newest allocation is that event */
+    bool jumps;                /* the next instruction is a function's entry, reached by a jump */
     uint64_t stopped_ns;       /* virtual time of that event */
 };
 
@@ -156,6 +157,10 @@ struct kc {
     uint32_t *stack_words, stack_word_count, stack_word_capacity;
     struct pushed pushed;
     uint64_t pushed_changes; /* how often it was changed */
+
+    /* ancestry.c */
+    kc_extent *extents;
+    uint32_t extent_count;
 
     /* writes.c */
     uc_hook word_hook;
@@ -295,6 +300,14 @@ void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip);
 void kc_interrupt_left(kc *m, uint32_t esp);
 void kc_interrupts_return(kc *m, const struct pushed *to);
 void kc_stacks_free(kc *m);
+
+/* Does code lie at an address? */
+bool kc_is_code(const kc *m, uint32_t address);
+
+/* ancestry.c */
+/* Can the stack from `esp` on, with a return address on top, have grown out of an open call further up? */
+bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *open);
+void kc_ancestry_free(kc *m);
 
 /* stack_numbers.c */
 /* The number of a stack; `call` is noted if it is a new one. 0: no memory. */

@@ -15,8 +15,10 @@ static void reach(kc *m, const struct probe *p)
         m->event_probe = p;
         if (p->kind == KC_ENTRY)
             kc_call_entered(m, p->number, esp);
-        else
+        else if (p->kind == KC_EXIT)
             kc_call_left(m, esp);
+        else
+            m->now.jumps = p->kind == KC_JUMP;
     }
     if (p->actions & (KC_TELL | KC_REPLACE)) {
         uint32_t eax = python.probe(m->handle, p->number, p->kind, esp, kc_eax(m));

@@ -61,7 +61,7 @@ static bool is_same(kc *m, const struct walk *walk)
     return true;
 }
 
-static bool is_code(const kc *m, uint32_t address)
+bool kc_is_code(const kc *m, uint32_t address)
 {
     for (uint32_t i = 0; i < m->code_range_count; i++)
         if (address - m->code_ranges[i][0] < m->code_ranges[i][1] - m->code_ranges[i][0])
@@ -114,7 +114,7 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
 {
     struct walked *w = &walk->walked;
 
-    while (w->count < KC_FRAMES && is_code(m, pc)) {
+    while (w->count < KC_FRAMES && kc_is_code(m, pc)) {
         const kc_rule *rule = rule_of(m, pc);
         uint32_t base = !rule || rule->cfa_register == CFA_EBP ? ebp : esp;
         uint32_t cfa = base + (rule ? (uint32_t)rule->cfa_offset : 8);
@@ -138,7 +138,7 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
             ebp = (uint32_t)words;
         else if (ebp_offset)
             ebp = (uint32_t)see(m, walk, cfa + (uint32_t)ebp_offset, LOWER);
-        if (!is_code(m, words >> 32))
+        if (!kc_is_code(m, words >> 32))
             return;
         w->slots[w->count] = cfa - 4;
         w->frames[w->count++] = words >> 32;

@@ -144,7 +144,7 @@ class TestDivergence:
         attach_layers(machine, {"memmap": Mode.LOCKSTEP})
         bitmap = machine.memory.load_u32(machine.image.symbols["memmap"].address + 16)
         code = b"\x80\x0d" + (bitmap + 12).to_bytes(4, "little") + b"\x02\xc3"  # orb $2, bitmap+12; ret
-        exits = find_exits(machine.image, machine.image.symbols["alloc_frame"])
+        exits = find_exits(machine.image, machine.image.symbols["alloc_frame"]).returns
         address = machine.image.symbols["alloc_frame"].address
         size = exits[0] - address
         machine.memory.write(

@@ -29,7 +29,9 @@ def exits(source: str, name: str = "f") -> list[str]:
     """Return the exits of a function as names of labels, or as numbers where there is no label."""
     image = assemble("hlt\n" + source, stack=False)
     labels = {symbol.address: symbol.name for symbol in image.symbols.values() if symbol.name[0] == "r"}
-    return [labels.get(address, f"{address:#x}") for address in find_exits(image, image.symbols[name])]
+    return [
+        labels.get(address, f"{address:#x}") for address in find_exits(image, image.symbols[name]).returns
+    ]
 
 
 class TestOneFunction:
@@ -70,7 +72,7 @@ class TestOneFunction:
         code = {0x100: b"\xea\x00\x00\x10\x00\x08\x00", 8: b"\xc3"}  # ljmp $8, $0x100000
         image = assemble("hlt")
         symbol = image.symbols["_start"]._replace(address=0x100)
-        assert find_exits(image, symbol, lambda address, _size: code.get(address, b"")) == []
+        assert find_exits(image, symbol, lambda address, _size: code.get(address, b"")).returns == []
 
 
 class TestData:
@@ -88,12 +90,12 @@ class TestData:
         image = assemble("hlt", stack=False)
         start = image.symbols["_start"]
         cut = {start.address: b"\xf4"}
-        assert find_exits(image, start, lambda address, _size: cut.get(address, b"")) == []
+        assert find_exits(image, start, lambda address, _size: cut.get(address, b"")).returns == []
 
     def test_without_an_end(self) -> None:
         """Zeros are `add %al, (%eax)`, for ever."""
         image = assemble("hlt")
-        assert find_exits(image, image.symbols["_start"], lambda _address, size: bytes(size)) == []
+        assert find_exits(image, image.symbols["_start"], lambda _address, size: bytes(size)).returns == []
 
 
 class TestTailCalls:
@@ -157,9 +159,9 @@ class TestMemory:
     def test_a_function_that_begins_with_ret_in_memory(self) -> None:
         machine = machine_of("hlt\n" + function("f", "nop\n r1: ret"))
         symbol = machine.image.symbols["f"]
-        assert find_exits(machine.image, symbol) == [symbol.address + 1]
+        assert find_exits(machine.image, symbol).returns == [symbol.address + 1]
         machine.memory.write(symbol.address, b"\xc3")
-        assert find_exits(machine.image, symbol, machine.memory.read) == [symbol.address]
+        assert find_exits(machine.image, symbol, machine.memory.read).returns == [symbol.address]
 
 
 class TestNoCode:
@@ -230,7 +232,7 @@ def test_what_gcc_makes_of_tail_calls_and_cases(tmp_path: Path) -> None:
         }
 
     def found(name: str) -> set[int]:
-        return set(find_exits(image, image.symbols[name]))
+        return set(find_exits(image, image.symbols[name]).returns)
 
     assert found("last") == own("last")
     assert found("tail") == own("tail") | own("last")
@@ -250,5 +252,5 @@ def test_every_function_of_the_built_in_kernels(kernel: str) -> None:
     for symbol in functions:
         code = disassembler.disasm(image.code(symbol.address, symbol.size), symbol.address)
         expected = [instruction.address for instruction in code if instruction.mnemonic == "ret"]
-        assert find_exits(image, symbol) == expected, symbol.name
+        assert find_exits(image, symbol).returns == expected, symbol.name
     assert len(functions) > 100

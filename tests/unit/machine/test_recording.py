@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator import attach_layers, boot
-from emulator.errors import UnknownFunction
+from emulator.errors import BudgetUsedUp, UnknownFunction
 from emulator.hle.layers import Mode
 from emulator.machine.core_types import StepKind
 from emulator.machine.machine import Ending, Machine
@@ -568,3 +569,183 @@ def test_no_more_steps_are_kept_than_asked_for() -> None:
     machine.cpu.keep_steps(3)
     machine.run()
     assert len(machine.cpu.steps()) == 3
+
+
+COMES_BACK = """
+        movl    $3, %ecx
+1:      movl    %ecx, %ebx
+        call    front
+        loop    1b
+        exit    0
+        function front
+        decl    %ebx
+        jmp     back
+        ends    front
+        function back
+        nop
+        {way}
+        ret
+        ends    back
+"""
+
+
+@pytest.mark.parametrize("way", ["testl %ebx, %ebx\n jnz front", "testl %ebx, %ebx\n jz 1f\n jmp front\n1:"])
+def test_jumps_that_come_back_to_a_function_are_calls_in_it(way: str) -> None:
+    calls = calls_of(COMES_BACK.format(way=way), ["front", "back"])
+    assert shape(calls) == [
+        *[
+            (0, 0, 0, 1, 12),
+            (1, 1, 1, 2, 11),
+            (0, 2, 2, 3, 10),
+            (1, 3, 3, 4, 9),
+            (0, 4, 4, 5, 8),
+            (1, 5, 5, 6, 7),
+        ],
+        *[(0, 0, 0, 13, 20), (1, 7, 1, 14, 19), (0, 8, 2, 15, 18), (1, 9, 3, 16, 17)],
+        *[(0, 0, 0, 21, 24), (1, 11, 1, 22, 23)],
+    ]
+
+
+def test_a_jump_is_remembered_by_snapshots() -> None:
+    source = COMES_BACK.format(way="testl %ebx, %ebx\n jnz front")
+    machine = machine_of(FUNCTION + source)
+    recording = record(machine, [RecordedFunction("front"), RecordedFunction("back")])
+    exited = False
+    while not exited:
+        with machine.snapshot() as snapshot:
+            for _ in range(4):
+                with suppress(BudgetUsedUp):
+                    machine.run(max_instructions=1)
+            snapshot.reset()
+        with suppress(BudgetUsedUp):
+            exited = machine.run(max_instructions=1).ending is Ending.EXIT
+    assert shape(recording.calls()) == shape(calls_of(source, ["front", "back"]))
+
+
+def test_a_function_that_was_left_is_called_anew_although_it_can_be_jumped_to() -> None:
+    calls = calls_of(
+        """
+        movl    $3, %ecx
+        movl    $1, %ebx
+again:  movl    $stack, %esp
+        pushl   %ecx
+        call    escape
+escaped:
+        popl    %ecx
+        loop    again
+        movl    $stack, %esp
+        pushl   $0
+        pushl   $0            # where the return address lay
+        movl    $back, %eax
+        movl    $-8, %ebx
+        call    *%eax
+        exit    0
+        function escape
+        jmp     back
+        ends    escape
+        function back
+        decl    %ebx
+        je      2f
+        cmpl    $-9, %ebx
+        je      1f
+        jmp     *out
+1:      call    take
+        ret
+2:      jmp     escape
+        ends    back
+        function take
+        ret
+        ends    take
+        .data
+out:    .long   leave
+        .text
+leave:  movl    $stack - 4, %esp
+        jmp     escaped
+        """,
+        ["escape", "take"],
+    )
+    assert shape(calls) == [
+        *[(0, 0, 0, 1, None), (0, 1, 1, 2, None)],
+        *[(0, 0, 0, 3, None), (0, 0, 0, 4, None)],
+        (1, 0, 0, 5, 6),
+    ]
+
+
+def test_a_stack_below_that_of_another_task_has_not_grown_out_of_it() -> None:
+    """There are no frame pointers; both tasks are in `wait`, of which that on the stack further up was entered last."""
+    calls = calls_of(
+        """
+        .bss
+        .balign 4096
+        .skip   256
+stack_a:
+        .skip   256
+stack_b:
+        .data
+other:  .long   stack_b - 8
+        .text
+        movl    $stack_a, %esp
+        movl    $-1, %ebp
+        movl    $task_b, stack_b - 8
+        call    wait
+        call    helper
+        exit    0
+task_b: call    wait
+        function wait
+        nop
+        call    switch
+        call    take
+        ret
+        ends    wait
+        function helper
+        call    take
+        ret
+        ends    helper
+        function take
+        ret
+        ends    take
+        function switch
+        xchgl   %esp, other
+        ret
+        ends    switch
+        """,
+        ["wait", "take"],
+    )
+    assert shape(calls) == [
+        (0, 0, 0, 1, 5),
+        (0, 0, 0, 2, None),
+        (1, 1, 1, 3, 4),
+        (1, 0, 0, 6, 7),
+    ]
+
+
+def test_the_frames_of_any_number_of_functions_without_frame_pointers_are_skipped() -> None:
+    calls = calls_of(
+        """
+        movl    $-1, %ebp
+        call    outer
+        exit    0
+        function outer
+        subl    $256, %esp
+        movl    $middle, %eax
+        call    *%eax
+        addl    $256, %esp
+        ret
+        ends    outer
+        function middle
+        pushl   $before       # what a call of another function would have left
+        pushl   $0
+        jmp     last
+        ends    middle
+        function last
+        call    take
+before: addl    $8, %esp
+        ret
+        ends    last
+        function take
+        ret
+        ends    take
+        """,
+        ["outer", "take"],
+    )
+    assert shape(calls) == [(0, 0, 0, 1, 4), (1, 1, 1, 2, 3)]

@@ -1,0 +1,162 @@
+"""Allocators that are made of each other: which call is a part of which, in code of every style that gcc makes."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.check.blocks_check import check_blocks
+from emulator.check.wrong_results import KnownMemory
+from emulator.loader.image import KernelImage
+from emulator.loader.profile_file import read_profile
+from emulator.machine.machine import Machine
+from emulator.trace.recorder import record_trace
+from emulator.trace.trace import Trace
+from tests.helpers.c_kernel import compile_kernel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Small blocks are carved from pages that come from the same function; bl_malloc, carve, refill are in no profile. Optimised,
+# kmalloc jumps to bl_malloc, and kfree to bl_free, which may jump back to kfree.
+SOURCE = r"""
+asm(".section .multiboot, \"a\"\n .long 0x1badb002, 0, -0x1badb002\n .text\n"
+    ".globl _start\n_start: movl $stack + 8192, %esp\n xorl %ebp, %ebp\n call kmain\n hlt\n");
+#define REAL __attribute__((noinline, noclone))
+typedef unsigned u;
+char stack[8192];
+char memory[64 << 10] __attribute__((aligned(4096)));
+static u taken, left;
+static char *chunk;
+
+void *kmalloc(u size);
+void kfree(void *ptr);
+
+REAL static void *page_alloc(u size)
+{
+    void *page = memory + taken;
+    taken += (size + 4095) & -4096;
+    return page;
+}
+REAL static void page_free(char *page) { page[0] = 0; }
+REAL static char *refill(u size)
+{
+    volatile u room[9];
+    room[size & 7] = 4096;
+    chunk = kmalloc(room[size & 7]);
+    left = 4096;
+    return chunk;
+}
+REAL static void *carve(u size)
+{
+    if (left < size + 16 && !refill(size))
+        return 0;
+    char *block = chunk + 4096 - left + 16;
+    left -= size + 16;
+    return block;
+}
+REAL void *bl_malloc(u size) { return carve((size + 15) & -16); }
+REAL void bl_free(char *p)
+{
+    if (((u)p & 4095) == 16)
+        kfree((void *)((u)p & -4096));
+    else
+        *p = 0;
+}
+REAL void *kmalloc(u size) { return size >= 4096 ? page_alloc(size) : bl_malloc(size); }
+REAL void kfree(void *ptr)
+{
+    if ((u)ptr & 4095)
+        bl_free(ptr);
+    else
+        page_free(ptr);
+}
+REAL void *kzalloc(u size)
+{
+    volatile char *p = kmalloc(size);
+    for (u i = 0; i < size; i++)
+        p[i] = 0;
+    return (void *)p;
+}
+REAL void *kcalloc(u count, u size) { return kzalloc(count * size); }
+REAL void *krealloc(void *ptr, u size)
+{
+    if (!ptr)
+        return kmalloc(size);
+    volatile char *new = kmalloc(size);
+    for (u i = 0; i < size; i++)
+        new[i] = ((char *)ptr)[i];
+    kfree(ptr);
+    return (void *)new;
+}
+REAL void *kmemalign(u align, u size)
+{
+    char *p = kmalloc(size + align);
+    char *q = (char *)(((u)p + align) & -align);
+    ((void **)q)[-1] = p;
+    return q;
+}
+REAL void kfree_aligned(void **ptr) { kfree(ptr[-1]); }
+void kmain(void)
+{
+    void *a = kmalloc(24), *b = kzalloc(40), *c = kcalloc(3, 8), *d = krealloc(0, 100), *e = krealloc(d, 200);
+    void *f = kmemalign(64, 70), *g = kmalloc(5000);
+    kfree(b), kfree(c), kfree(e), kfree_aligned(f), kfree(g), kfree(a);
+    a = kmemalign(256, 3000);
+    kfree_aligned(a);
+    asm volatile("outl %0, $0xf4" : : "a"(0));
+}
+"""
+PROFILE = """
+[heap]
+alloc = ["kmalloc(size)", "kzalloc(size)", "kcalloc(count, size)", "kmemalign(align, size)"]
+realloc = "krealloc(ptr, size)"
+free = ["kfree(ptr)", "kfree_aligned(ptr)"]
+"""
+#: Function, parent and depth of each call.
+CALLS = [
+    *[("kmalloc", 0, 0), ("kmalloc", 1, 1)],
+    *[("kzalloc", 0, 0), ("kmalloc", 3, 1)],
+    *[("kcalloc", 0, 0), ("kzalloc", 5, 1), ("kmalloc", 6, 2)],
+    *[("krealloc", 0, 0), ("kmalloc", 8, 1)],
+    *[("krealloc", 0, 0), ("kmalloc", 10, 1), ("kfree", 10, 1)],
+    *[("kmemalign", 0, 0), ("kmalloc", 13, 1)],
+    *[("kmalloc", 0, 0), ("kfree", 0, 0), ("kfree", 0, 0), ("kfree", 0, 0)],
+    *[("kfree_aligned", 0, 0), ("kfree", 19, 1)],
+    *[("kfree", 0, 0), ("kfree", 0, 0), ("kfree", 22, 1)],
+    *[("kmemalign", 0, 0), ("kmalloc", 24, 1)],
+    *[("kfree_aligned", 0, 0), ("kfree", 26, 1)],
+]
+#: Offset in the kernel's memory, size, and the calls that made and freed each block.
+BLOCKS = [
+    *[(16, 24, 1, 22), (64, 40, 3, 16), (128, 24, 5, 17), (176, 100, 8, 10), (304, 200, 10, 18)],
+    *[(576, 70, 13, 19), (4096, 5000, 15, 21), (768, 3000, 24, 26)],
+]
+
+STYLES = list(
+    product(
+        ["-O0", "-O1", "-O2", "-O3", "-Os"],
+        ["-fomit-frame-pointer", "-fno-omit-frame-pointer"],
+        ["-fasynchronous-unwind-tables", "-fno-asynchronous-unwind-tables"],
+    )
+)
+
+
+@pytest.mark.parametrize("style", STYLES, ids=" ".join)
+def test_parts_of_an_allocation_are_known_as_such(style: tuple[str, ...], tmp_path: Path) -> None:
+    image = KernelImage.read(compile_kernel(tmp_path, SOURCE, style))
+    (tmp_path / "shapes.toml").write_text(PROFILE)
+    machine = Machine(image)
+    with record_trace(machine, tmp_path / "run.kmt", read_profile(tmp_path / "shapes.toml")):
+        assert machine.run(timeout_s=10).exit_value == 0
+    trace = Trace.read(tmp_path / "run.kmt")
+    assert [(call.function, call.parent, call.depth) for call in trace] == CALLS
+    assert all(call.left is not None for call in trace)
+
+    memory = image.symbols["memory"].address
+    blocks = trace.blocks("heap")
+    facts = (blocks.address - memory, blocks.size, blocks.born_call, blocks.died_call)
+    assert list(zip(*(fact.tolist() for fact in facts), strict=True)) == BLOCKS
+    assert check_blocks(trace, KnownMemory(((memory, memory + (64 << 10)),), ())) == []
