@@ -40,5 +40,6 @@ void kmain(uint32_t magic, const struct multiboot_info *info)
     clear_flag(CORRECT ? own_flags : memmap.bitmap, buffer - memmap.start_frame);
     page = (void *)(alloc_frame() * FRAME_SIZE);
     kprintf("  reserved 0x%08x, got 0x%08x\n", buffer * FRAME_SIZE, (uint32_t)page);
+    check(((uint32_t)page == buffer * FRAME_SIZE) == !CORRECT, CORRECT ? "these are two" : "these are the same");
     finish();
 }

@@ -31,8 +31,8 @@ void kmain(uint32_t magic, const struct multiboot_info *info)
     add_user(CORRECT ? &own_users : owners);
     VP bytes = kmem_alloc(64);
     ROW(E_OK, kmem_free(bytes, 64));
-    kprintf("  owners: %u\n", *owners);
+    check(*owners == (CORRECT ? 1 : 2), CORRECT ? "it has one owner" : "it has two owners");
     ROW(E_OK, pmem_free(page, PAGE_SIZE));
-    kprintf("  owners: %u\n", *owners);
+    check(*owners == (CORRECT ? 0 : 1), CORRECT ? "now it has none" : "now it still has one");
     finish();
 }

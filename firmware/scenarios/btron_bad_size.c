@@ -27,6 +27,6 @@ void kmain(uint32_t magic, const struct multiboot_info *info)
         size = NEW_BYTES;
     }
     ROW(E_OK, kmem_free(table, size)); /* finding: wrong-size-free */
-    kprintf("  all bytes are back: %s\n", kmem_is_whole() ? "yes" : "no");
+    check(kmem_is_whole() == CORRECT, CORRECT ? "all bytes are back" : "not all bytes are back");
     finish();
 }

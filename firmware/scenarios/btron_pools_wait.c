@@ -4,7 +4,8 @@
  * Each section makes a pool, takes all of it, and lets tasks ask for more: they wait. Then something happens: a
  * block comes back, time passes, a wait is cancelled, the pool is deleted. A task prints what it got as soon as
  * it runs, with the place of its block, so two orders can be read off: tasks run by priority, but places were
- * given out in the order of the queue.
+ * given out in the order of the queue. Each section says beforehand what its tasks will print; whatever differs is a
+ * failed check.
  *
  * The director, task 1, is less urgent than all others: while it runs, each of them waits or is dormant.
  * Moments are ticks counted from the beginning of the section, at least 40 apart; every deadline is computed
@@ -40,7 +41,20 @@ struct request {
     INT hold;   /* moment when it gives the block back; 0: it keeps the block */
 };
 
+/* What a task prints. */
+struct outcome {
+    const char *name; /* NULL: nothing more is printed */
+    ER result;
+    INT place; /* of the block in the pool's area, if it got one; GIVEN_BACK: the task gives it back */
+};
+
+enum { GIVEN_BACK = -1 };
+
+/* What will be printed in this section, in this order. */
+#define EXPECT(...) expect((const struct outcome[]){__VA_ARGS__, {.name = NULL}})
+
 static struct request requests[TASKS_MAX];
+static const struct outcome *expected;
 static UW section_start; /* value of sys_tick */
 
 static TMO ticks_until(INT moment)
@@ -57,11 +71,52 @@ static void wait_until(INT moment)
     tget_blf(&never, CLOCK, ticks_until(moment));
 }
 
-static UW place_in(ID pool, VP blk)
+static INT place_in(ID pool, VP blk)
 {
     VP area = pool == ANY ? mpl_table[ANY].area : mpf_table[FIXED].area;
 
-    return (UW)blk - (UW)area;
+    return bytes(blk) - bytes(area);
+}
+
+static void expect(const struct outcome *outcomes)
+{
+    expected = outcomes;
+}
+
+static void print_outcome(const struct outcome *outcome)
+{
+    if (outcome->name == NULL) {
+        console_write("nothing");
+    } else if (outcome->place == GIVEN_BACK) {
+        kprintf("%s: gives it back", outcome->name);
+    } else if (outcome->result == E_OK) {
+        kprintf("%s: E_OK, block at +%d", outcome->name, outcome->place);
+    } else {
+        kprintf("%s: %s", outcome->name, error_name(outcome->result));
+    }
+}
+
+static bool is_expected(const struct outcome *outcome)
+{
+    return expected->name != NULL && *outcome->name == *expected->name && outcome->result == expected->result &&
+           outcome->place == expected->place;
+}
+
+/* Prints what a task got or did, and checks that this is what comes next. */
+static void report(struct outcome outcome)
+{
+    console_write("    ");
+    print_outcome(&outcome);
+    console_write("\n");
+    if (!is_expected(&outcome)) {
+        console_write("        expected: ");
+        print_outcome(expected);
+        console_write("\n");
+        check(false, "who is served, with what, and when");
+    }
+    if (expected->name != NULL) {
+        expected++;
+    }
 }
 
 static void ask(INT index, VP exinf)
@@ -73,13 +128,13 @@ static void ask(INT index, VP exinf)
     (void)exinf;
     ER result = request->pool == ANY ? tget_blk(&blk, ANY, request->size, tmout) : tget_blf(&blk, FIXED, tmout);
     if (result != E_OK) {
-        kprintf("    %s: %s\n", request->name, error_name(result));
+        report((struct outcome){request->name, result, 0});
         return;
     }
-    kprintf("    %s: %s, block at +%u\n", request->name, error_name(result), place_in(request->pool, blk));
+    report((struct outcome){request->name, E_OK, place_in(request->pool, blk)});
     if (request->hold != 0) {
         wait_until(request->hold);
-        kprintf("    %s: gives it back\n", request->name);
+        report((struct outcome){request->name, E_OK, GIVEN_BACK});
         if (request->pool == ANY) {
             rel_blk(ANY, blk);
         } else {
@@ -105,27 +160,42 @@ static void start_requests(const struct request *list, INT count)
     }
 }
 
-static void print_first_waiter(ID wtsk)
+static void show_first_waiter(ID wtsk, const char *first)
 {
-    kprintf("  first in the queue: %s\n", wtsk != 0 ? requests[wtsk - FIRST_TASK].name : "nobody");
+    const char *name = wtsk != 0 ? requests[wtsk - FIRST_TASK].name : "nobody";
+
+    kprintf("  first in the queue: %s\n", name);
+    if (*name != *first) {
+        kprintf("        expected: %s\n", first);
+        check(false, "who is first in the queue");
+    }
 }
 
-static void print_any(void)
+/* Prints what is left of the pool, all of it in one block, and who waits; checks both. */
+static void show_any(INT free, const char *first)
 {
     T_RMPL state;
 
-    ref_mpl(&state, ANY);
+    ER result = ref_mpl(&state, ANY);
     kprintf("  free: %d bytes, largest %d\n", state.frsz, state.maxsz);
-    print_first_waiter(state.wtsk);
+    if (result != E_OK || state.frsz != free || state.maxsz != free) {
+        kprintf("        expected: %d bytes, in one block\n", free);
+        check(false, "what is free");
+    }
+    show_first_waiter(state.wtsk, first);
 }
 
-static void print_fixed(void)
+static void show_fixed(INT free, const char *first)
 {
     T_RMPF state;
 
-    ref_mpf(&state, FIXED);
+    ER result = ref_mpf(&state, FIXED);
     kprintf("  free: %d blocks\n", state.frbcnt);
-    print_first_waiter(state.wtsk);
+    if (result != E_OK || state.frbcnt != free) {
+        kprintf("        expected: %d blocks\n", free);
+        check(false, "what is free");
+    }
+    show_first_waiter(state.wtsk, first);
 }
 
 static void begin(const char *title)
@@ -163,6 +233,7 @@ static void end(INT count, ID pool)
         ER deleted = del_tsk(FIRST_TASK + i);
         result = result != E_OK ? result : deleted;
     }
+    check(expected->name == NULL, "everybody got what was due, in the right order");
     check(result == E_OK, "no pool and no task is left");
 }
 
@@ -173,16 +244,31 @@ static const struct request four_sizes[] = {
     {"D", 10, ANY, 16, FOR_EVER, 0},
 };
 
-static void show_order(const char *title, ATR order)
+static void show_arrival(void)
 {
     VP all;
 
-    begin_any(title, order, &all);
+    begin_any("First come, first served: TA_TFIFO", TA_TFIFO, &all);
+    EXPECT({"B", E_OK, 120}, {"D", E_OK, 168}, {"A", E_OK, 8}, {"C", E_DLT, 0});
     start_requests(four_sizes, 4);
-    print_any();
+    show_any(0, "A");
     console_write("  all 256 bytes come back\n");
     rel_blk(ANY, all);
-    print_any();
+    show_any(72, "C");
+    end(4, ANY);
+}
+
+static void show_priority(void)
+{
+    VP all;
+
+    begin_any("The most urgent first: TA_TPRI", TA_TPRI, &all);
+    EXPECT({"B", E_OK, 8}, {"D", E_OK, 56}, {"A", E_OK, 80}, {"C", E_DLT, 0});
+    start_requests(four_sizes, 4);
+    show_any(0, "B");
+    console_write("  all 256 bytes come back\n");
+    rel_blk(ANY, all);
+    show_any(72, "C");
     end(4, ANY);
 }
 
@@ -203,17 +289,18 @@ static void show_passing_over(void)
     pget_blk(&middle, ANY, 80);
     pget_blk(&high, ANY, 64);
     console_write("  taken again as 96, 80 and 64 bytes\n");
+    EXPECT({"D", E_OK, 8}, {"E", E_OK, 80}, {"A", E_OK, 112}, {"B", E_DLT, 0}, {"C", E_DLT, 0});
     start_requests(list, 5);
-    print_any();
+    show_any(0, "A");
     console_write("  the 96 bytes come back\n");
     rel_blk(ANY, low);
-    print_any();
+    show_any(0, "A");
     console_write("  the 64 bytes come back\n");
     rel_blk(ANY, high);
-    print_any();
+    show_any(64, "A");
     console_write("  the 80 bytes come back\n");
     rel_blk(ANY, middle);
-    print_any();
+    show_any(24, "B");
     end(5, ANY);
 }
 
@@ -229,16 +316,17 @@ static void show_time_outs(void)
     VP all;
 
     begin_any("Time-outs", TA_TFIFO, &all);
+    EXPECT({"A", E_TMOUT, 0}, {"C", E_TMOUT, 0}, {"B", E_TMOUT, 0}, {"D", E_OK, 8}, {"E", E_TMOUT, 0});
     start_requests(list, 5);
     wait_until(200);
     console_write("  tick 200\n");
-    print_any();
+    show_any(0, "D");
     console_write("  all 256 bytes come back\n");
     rel_blk(ANY, all);
-    print_any();
+    show_any(48, "E");
     wait_until(350);
     console_write("  tick 350\n");
-    print_any();
+    show_any(48, "nobody");
     end(5, ANY);
 }
 
@@ -253,9 +341,10 @@ static void show_one_moment(void)
     VP all;
 
     begin_any("Time-outs in the same tick", TA_TPRI, &all);
+    EXPECT({"B", E_TMOUT, 0}, {"D", E_TMOUT, 0}, {"A", E_TMOUT, 0}, {"C", E_TMOUT, 0});
     start_requests(list, 4);
     wait_until(150);
-    print_any();
+    show_any(0, "nobody");
     end(4, ANY);
 }
 
@@ -264,15 +353,16 @@ static void show_release(void)
     VP all;
 
     begin_any("Released: rel_wai", TA_TFIFO, &all);
+    EXPECT({"C", E_RLWAI, 0}, {"A", E_RLWAI, 0}, {"B", E_OK, 8}, {"D", E_OK, 56});
     start_requests(four_sizes, 4);
     console_write("  rel_wai of C, then of A\n");
     check(rel_wai(FIRST_TASK + 2) == E_OK, "C was waiting");
     check(rel_wai(FIRST_TASK + 0) == E_OK, "A was waiting");
     check(rel_wai(FIRST_TASK + 0) == E_OBJ, "A is not any more");
-    print_any();
+    show_any(0, "B");
     console_write("  all 256 bytes come back\n");
     rel_blk(ANY, all);
-    print_any();
+    show_any(184, "nobody");
     end(4, ANY);
 }
 
@@ -281,13 +371,14 @@ static void show_termination(void)
     VP all;
 
     begin_any("Terminated: ter_tsk", TA_TPRI, &all);
+    EXPECT({"D", E_OK, 8}, {"C", E_OK, 32}, {"A", E_DLT, 0});
     start_requests(four_sizes, 4);
     console_write("  ter_tsk of B\n");
     check(ter_tsk(FIRST_TASK + 1) == E_OK, "it leaves the queue without a word");
-    print_any();
+    show_any(0, "D");
     console_write("  all 256 bytes come back\n");
     rel_blk(ANY, all);
-    print_any();
+    show_any(24, "A");
     end(4, ANY);
 }
 
@@ -296,8 +387,9 @@ static void show_deletion(void)
     VP all;
 
     begin_any("Deleted under waiting tasks: del_mpl", TA_TPRI, &all);
+    EXPECT({"B", E_DLT, 0}, {"D", E_DLT, 0}, {"C", E_DLT, 0}, {"A", E_DLT, 0});
     start_requests(four_sizes, 4);
-    print_any();
+    show_any(0, "B");
     end(4, ANY);
 }
 
@@ -312,13 +404,15 @@ static void show_handing_on(void)
     VP all;
 
     begin_any("Handed on: each keeps the block for a while", TA_TFIFO, &all);
+    EXPECT({"B", E_RLWAI, 0}, {"A", E_OK, 8}, {"A", E_OK, GIVEN_BACK}, {"C", E_OK, 8}, {"C", E_OK, GIVEN_BACK},
+           {"D", E_OK, 8}, {"D", E_OK, GIVEN_BACK});
     start_requests(list, 4);
     rel_wai(FIRST_TASK + 1);
     wait_until(50);
     console_write("  tick 50: all 256 bytes come back\n");
     rel_blk(ANY, all);
     wait_until(350);
-    print_any();
+    show_any(256, "nobody");
     end(4, ANY);
 }
 
@@ -329,17 +423,33 @@ static const struct request four_fixed[] = {
     {"D", 10, FIXED, 0, FOR_EVER, 0},
 };
 
-static void show_fixed_order(const char *title, ATR order)
+static void show_fixed_arrival(void)
 {
     VP blocks[2];
 
-    begin_fixed(title, order, blocks);
+    begin_fixed("Fixed size, first come, first served: TA_TFIFO", TA_TFIFO, blocks);
+    EXPECT({"A", E_OK, 40}, {"B", E_OK, 8}, {"D", E_DLT, 0}, {"C", E_DLT, 0});
     start_requests(four_fixed, 4);
-    print_fixed();
+    show_fixed(0, "A");
     console_write("  the second block comes back, then the first\n");
     rel_blf(FIXED, blocks[1]);
     rel_blf(FIXED, blocks[0]);
-    print_fixed();
+    show_fixed(0, "C");
+    end(4, FIXED);
+}
+
+static void show_fixed_priority(void)
+{
+    VP blocks[2];
+
+    begin_fixed("Fixed size, the most urgent first: TA_TPRI", TA_TPRI, blocks);
+    EXPECT({"B", E_OK, 40}, {"D", E_OK, 8}, {"A", E_DLT, 0}, {"C", E_DLT, 0});
+    start_requests(four_fixed, 4);
+    show_fixed(0, "B");
+    console_write("  the second block comes back, then the first\n");
+    rel_blf(FIXED, blocks[1]);
+    rel_blf(FIXED, blocks[0]);
+    show_fixed(0, "A");
     end(4, FIXED);
 }
 
@@ -355,15 +465,17 @@ static void show_fixed_time_outs(void)
     VP blocks[2];
 
     begin_fixed("Fixed size: time-out, rel_wai, a block that is handed on", TA_TFIFO, blocks);
+    EXPECT({"A", E_TMOUT, 0}, {"C", E_RLWAI, 0}, {"B", E_OK, 8}, {"D", E_OK, 40}, {"D", E_OK, GIVEN_BACK},
+           {"E", E_OK, 40});
     start_requests(list, 5);
     wait_until(100);
     console_write("  tick 100: rel_wai of C, then a block comes back, and the other\n");
     check(rel_wai(FIRST_TASK + 2) == E_OK, "C was waiting");
     rel_blf(FIXED, blocks[0]);
     rel_blf(FIXED, blocks[1]);
-    print_fixed();
+    show_fixed(0, "E");
     wait_until(350);
-    print_fixed();
+    show_fixed(0, "nobody");
     end(5, FIXED);
 }
 
@@ -377,8 +489,8 @@ static void direct(INT stacd, VP exinf)
     check(cre_mpf(CLOCK, &clock) == E_OK && pget_blf(&block, CLOCK) == E_OK, "a pool to wait for time");
     W free_pages = pmem_free_pages();
 
-    show_order("First come, first served: TA_TFIFO", TA_TFIFO);
-    show_order("The most urgent first: TA_TPRI", TA_TPRI);
+    show_arrival();
+    show_priority();
     show_passing_over();
     show_time_outs();
     show_one_moment();
@@ -386,8 +498,8 @@ static void direct(INT stacd, VP exinf)
     show_termination();
     show_deletion();
     show_handing_on();
-    show_fixed_order("Fixed size, first come, first served: TA_TFIFO", TA_TFIFO);
-    show_fixed_order("Fixed size, the most urgent first: TA_TPRI", TA_TPRI);
+    show_fixed_arrival();
+    show_fixed_priority();
     show_fixed_time_outs();
 
     section("At the end");

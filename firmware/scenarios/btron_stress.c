@@ -337,6 +337,8 @@ static void stress(INT stacd, VP exinf)
     give_everything();
     print_calls();
     kprintf("  checksum 0x%08x\n", checksum);
+    check(calls.kmem_alloc == calls.kmem_free, "all of kmem's memory was given back");
+    check(calls.waits == calls.served + calls.cancelled, "every wait has ended");
     check(spoilt == 0, "every pattern was found as it was written");
     check(unexpected == 0, "every call returned what it should");
     check(pools_are_whole(), "every pool was whole before it was deleted");

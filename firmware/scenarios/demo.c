@@ -115,6 +115,7 @@ static void show_heap(void)
     check(name[12] == 0x11 && table[0] == 0x22 && table[255] == 0x22 && buffer[0] == 0x33,
           "what is written stays apart");
     heap_print();
+    check(heap_measure().live_blocks == 3 && heap_measure().live_bytes == 16 + 256 + 1000, "a walk finds all three");
     kfree(table);
     check(kmalloc(200) == table, "first fit: a smaller block takes the hole");
     kfree(table);

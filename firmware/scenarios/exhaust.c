@@ -50,6 +50,7 @@ static void exhaust_heap(void)
     kprintf("  filled up with blocks of 8 bytes: %u blocks\n", count);
     heap_draw();
     heap_print();
+    check(heap_measure().live_blocks == count, "the heap has as many");
     check(kmalloc(1) == NULL, "not a byte is left");
     while (chain != NULL) {
         struct chained_block *next = chain->next;

@@ -35,6 +35,8 @@ static void fragment_heap(void)
         count++;
     }
     kprintf("  filled with %u blocks of %u bytes\n", count, SQUARE_BYTES);
+    check(count == SQUARES_MAX || count == (heap_end - heap_start) / (SQUARE_BYTES + sizeof(struct block_header)),
+          "as many as fit side by side");
     heap_draw();
     free_every_second(count, 1);
     console_write("  every second one is free\n");
@@ -66,6 +68,7 @@ static void fragment_frames(void)
     }
     kprintf("  64 frames taken, every second one given back; free: %u of %u\n", memmap_free_count(),
             memmap.max_frames);
+    check(memmap_free_count() == free_before - FRAME_SQUARES / 2, "half of the 64 are free");
     uint32_t pair = alloc_frames(2);
     check(pair == FRAME_NONE || pair >= first + FRAME_SQUARES - 1, "two side by side are only behind them");
     uint32_t single = alloc_frame();

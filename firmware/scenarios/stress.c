@@ -216,6 +216,9 @@ void kmain(uint32_t magic, const struct multiboot_info *info)
     print_calls();
     kprintf("  checksum 0x%08x\n", checksum);
     check(spoilt == 0, "every pattern was found as it was written");
+    check(calls.kmalloc - calls.kmalloc_failed == calls.kfree &&
+              calls.alloc_frames - calls.alloc_frames_failed == calls.free_frames,
+          "as many calls have given back as have taken");
     check(heap_error_count == 0, "kfree refused nothing");
     check(heap_is_whole(), "the heap is one free block");
     check(memmap_free_count() == free_before, "as many frames are free as at boot");

@@ -333,7 +333,7 @@ class TestBtron:
         assert "LiteCore" not in done.out
 
     def test_waiting_tasks_are_named_in_the_middle_of_a_run(self, kmemu: Callable[..., Done]) -> None:
-        done = kmemu("boot", "firmware:btron_pools_wait", "--max-instructions", "300000")
+        done = kmemu("boot", "firmware:btron_pools_wait", "--max-instructions", "304500")
         assert done.status == 4
         assert "waiting, by priority: task 2 for 200 bytes until 451 ms\n" in done.out
 
