@@ -24,6 +24,7 @@ class Reason(IntEnum):
     IRQ = lib.KC_IRQ
     EVENT = lib.KC_EVENT
     FAILED = lib.KC_FAILED
+    NO_MEMORY = lib.KC_NO_MEMORY
 
 
 class Access(IntEnum):

@@ -429,9 +429,15 @@ class Cpu:
         return call[0], tuple(ffi.unpack(words, count[0]))
 
     def stack_of(self, eip: int) -> tuple[int, ...]:
-        """Return addresses from an instruction outwards, between runs; the first is its own address + 1."""
+        """Return addresses from an instruction outwards, between runs; the first is its own address + 1.
+
+        Raises:
+            HostError: No memory.
+        """
         number = lib.kc_stack_of(self._core, eip)
-        return self.stack(number)[1] if number else ()
+        if not number:
+            raise HostError("the host has no memory for a call stack")
+        return self.stack(number)[1]
 
     def watch_word(self, physical: int, size: int) -> None:
         """Keep the last write to *size* bytes, 1 to 4; 0 ends it. Runs are slower meanwhile."""

@@ -10,7 +10,7 @@ from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import VgaText, screen_lines
-from emulator.errors import BudgetUsedUp, GuestStopped, NotMultiboot, UnknownFunction
+from emulator.errors import BudgetUsedUp, GuestStopped, HostError, NotMultiboot, UnknownFunction
 from emulator.loader.multiboot import BOOTLOADER_MAGIC, find_header
 from emulator.loader.multiboot_info import place_boot_info
 from emulator.machine.core_types import Reason
@@ -380,6 +380,8 @@ class Machine:
                 pass
             case Reason.ASKED | Reason.HALTED | Reason.SLICE | Reason.IRQ if self.interrupts.take():
                 pass
+            case Reason.NO_MEMORY:
+                raise HostError("the host has no memory left for what is recorded of the run")
             case Reason.INTERRUPTED:
                 raise KeyboardInterrupt
             case _:

@@ -126,8 +126,12 @@ void kc_call_entered(kc *m, uint32_t function, uint32_t esp)
 
     m->now.at_allocation = false;
     make_room(m);
-    if (m->now.events >= UINT32_MAX - 1 || !room_for_open(&m->now)) {
+    if (m->now.events >= UINT32_MAX - 1) {
         kc_end(m, KC_EVENT);
+        return;
+    }
+    if (!room_for_open(&m->now)) {
+        kc_no_memory(m);
         return;
     }
     kc_stack_words(m, esp, words, 1 + KC_ARGUMENTS);
@@ -169,7 +173,7 @@ static void late_return(kc *m, const kc_late *late)
         uint32_t capacity = m->late_capacity ? 2 * m->late_capacity : 16;
         kc_late *list = realloc(m->late, capacity * sizeof *list);
         if (!list) {
-            kc_end(m, KC_EVENT);
+            kc_no_memory(m);
             return;
         }
         m->late = list;
@@ -339,8 +343,12 @@ void kc_progress_return(kc *m, const struct progress *to)
     m->now.jumps = to->jumps;
     m->now.stopped_ns = to->stopped_ns;
     m->now.open_count = 0;
-    for (uint32_t i = 0; i < to->open_count && room_for_open(&m->now); i++) {
+    for (uint32_t i = 0; i < to->open_count; i++) {
         uint32_t call = to->open[i].call;
+        if (!room_for_open(&m->now)) {
+            kc_no_memory(m);
+            break;
+        }
         m->now.open[m->now.open_count++] = to->open[i];
         if (call >= c->first_call)
             c->left[call - c->first_call] = c->returned[call - c->first_call] = 0;

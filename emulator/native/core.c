@@ -53,6 +53,12 @@ void kc_end(kc *m, int reason)
     kc_engine_stop(m);
 }
 
+void kc_no_memory(kc *m)
+{
+    m->no_memory = true;
+    kc_end(m, KC_NO_MEMORY);
+}
+
 void kc_engine_stop(kc *m)
 {
     U.uc_emu_stop(m->uc);
@@ -235,6 +241,8 @@ static int emulate(kc *m, size_t count)
     return error;
 }
 
+static bool may_run(const kc *m) { return !m->interrupted && !m->timed_out && !m->no_memory; }
+
 /* Run at full speed, to the end or to the first block at which less than a block's worth of the budget is left. */
 static int emulate_fast(kc *m)
 {
@@ -245,7 +253,7 @@ static int emulate_fast(kc *m)
     if (m->recount) { /* nothing was executed yet */
         kc_counting_start(m);
         kc_flush_code(m);
-        if (!m->interrupted && !m->timed_out)
+        if (may_run(m))
             error = emulate(m, 0);
     }
     kc_interpose_restore(before);
@@ -361,6 +369,8 @@ static void finish(kc *m, int error)
         m->stop.uc_error = error;
         m->stop.reason = error ? KC_FAILED : m->interrupted ? KC_INTERRUPTED : m->timed_out ? KC_TIME : KC_HALTED;
     }
+    if (m->no_memory)
+        m->stop.reason = KC_NO_MEMORY;
     if (m->stop.reason == KC_INTERRUPTED)
         m->interrupted = 0;
     if (m->in_out)
@@ -382,7 +392,7 @@ static int run_guest(kc *m, uint64_t max_instructions)
     m->now.at_allocation = false;
     int error = stepped ? finish_instruction(m, probe) : 0;
     m->inside_block = stepped && kc_pc(m) == m->last.pc + m->last.size;
-    if (error || m->interrupted || m->timed_out || m->stop.reason != KC_RUNNING || (stepped && is_halted(m)))
+    if (error || !may_run(m) || m->stop.reason != KC_RUNNING || (stepped && is_halted(m)))
         ; /* that instruction was the last one */
     else if (!max_instructions || max_instructions > 2 * TAIL)
         error = emulate_fast(m);
@@ -412,7 +422,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     kc_counting_start(m);
     kc_look_soon(m);
     kc_run_mark(m, true);
-    int error = m->interrupted || m->timed_out ? 0 : run_guest(m, max_instructions);
+    int error = may_run(m) ? run_guest(m, max_instructions) : 0;
     kc_run_mark(m, false);
     if (took_sigint)
         kc_sigint_give_back();

@@ -26,7 +26,8 @@ enum kc_reason {
     KC_SLICE,         /* the slice is over: at a block's start, no instruction of it was executed */
     KC_IRQ,           /* an interrupt is pending and the guest takes it now: at a block's start */
     KC_EVENT,         /* the event asked for with kc_stop_at_event(), or the last that has a number */
-    KC_FAILED         /* Unicorn gave up for another reason: uc_error */
+    KC_FAILED,        /* Unicorn gave up for another reason: uc_error */
+    KC_NO_MEMORY      /* the host has no memory for what is kept of the run: whatever else ended it, and from then on every run */
 };
 
 enum kc_access { KC_READ, KC_WRITE, KC_FETCH };

@@ -120,7 +120,10 @@ void kc_counting_start(kc *m)
     if (m->blocks || kc_counts_itself(m))
         return;
     m->blocks = calloc(BLOCKS, sizeof *m->blocks);
-    kc_hook(m, UC_HOOK_BLOCK, on_block, m, 1, 0, 0);
-    kc_hook(m, UC_HOOK_EDGE_GENERATED, on_new_block, m, 1, 0, 0);
+    if (!m->blocks || kc_hook(m, UC_HOOK_BLOCK, on_block, m, 1, 0, 0)
+        || kc_hook(m, UC_HOOK_EDGE_GENERATED, on_new_block, m, 1, 0, 0)) {
+        kc_no_memory(m);
+        return;
+    }
     kc_flush_code(m); /* blocks translated before have no hook */
 }

@@ -106,6 +106,7 @@ struct kc {
     uc_context *pristine; /* the CPU as it was made, and room for a second context */
     uc_context *scratch;
     volatile sig_atomic_t interrupted, timed_out;
+    bool no_memory; /* something could not be kept: what is known is not whole any more */
     struct watchdog *watchdog;
     uint64_t budget, slice; /* instructions */
     uint64_t executed, look_at; /* instructions; a block that starts at look_at or later asks, see counting.c */
@@ -175,6 +176,8 @@ struct kc {
 
 /* core.c */
 void kc_end(kc *m, int reason);
+/* Something cannot be kept: end this run and all that follow. */
+void kc_no_memory(kc *m);
 /* End the run at the next block. From another thread or a signal handler, too. */
 void kc_engine_stop(kc *m);
 uint64_t kc_now_ns(void);
@@ -182,7 +185,7 @@ int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_
 
 /* counting.c */
 #define TAIL 512u /* no translated block of Unicorn has more instructions */
-void kc_counting_start(kc *m);
+void kc_counting_start(kc *m); /* may call kc_no_memory() */
 /* Do blocks count themselves? If they cannot after all: end the run, it starts again with hooks. */
 bool kc_counts_itself(const kc *m);
 void kc_counting_by_hooks(kc *m);
@@ -310,7 +313,7 @@ bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *
 void kc_ancestry_free(kc *m);
 
 /* stack_numbers.c */
-/* The number of a stack; `call` is noted if it is a new one. 0: no memory. */
+/* The number of a stack; `call` is noted if it is a new one. 0: no memory, and kc_no_memory() was called. */
 uint32_t kc_stack_number(kc *m, struct walked *walked, uint32_t call);
 void kc_stack_numbers_free(kc *m);
 

@@ -170,14 +170,21 @@ static void watch_note(kc *m, uint32_t page)
         kc_page_list_add(list, page, m->memory + (uint64_t)page * PAGE_SIZE);
 }
 
-static void fetched_add(kc *m, uint32_t page)
+static bool fetched_add(kc *m, uint32_t page)
 {
     if (m->fetched_count == m->fetched_capacity) {
-        m->fetched_capacity = m->fetched_capacity ? m->fetched_capacity * 2 : 64;
-        m->fetched_pages = realloc(m->fetched_pages, m->fetched_capacity * sizeof *m->fetched_pages);
+        uint32_t capacity = m->fetched_capacity ? m->fetched_capacity * 2 : 64;
+        uint32_t *pages = realloc(m->fetched_pages, capacity * sizeof *pages);
+        if (!pages) {
+            kc_no_memory(m);
+            return false;
+        }
+        m->fetched_pages = pages;
+        m->fetched_capacity = capacity;
     }
     m->fetched_pages[m->fetched_count++] = page;
     m->fetched[page >> 3] |= (uint8_t)(1u << (page & 7));
+    return true;
 }
 
 /* Unicorn looks up where a removed hook's code lies by fetching from it, mapped or not. The guest fetches at EIP, or
@@ -206,7 +213,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     m->fills[linear >> PAGE_SHIFT & (FILLS - 1)] = (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};
     uint64_t page = out->paddr >> PAGE_SHIFT;
     if (type == UC_MEM_FETCH && !kc_was_fetched(m, page)) {
-        fetched_add(m, (uint32_t)page);
+        if (!fetched_add(m, (uint32_t)page))
+            return false;
         kc_flush_tlb(m);
     }
     if (kc_was_fetched(m, page))

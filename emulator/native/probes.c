@@ -67,11 +67,16 @@ int kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions
 
     if (!p)
         return UC_ERR_NOMEM;
+    *p = (struct probe){m, NULL, address, number, (uint16_t)kind, (uint16_t)actions};
+    int error = kc_hook(m, UC_HOOK_CODE, on_probe, p, address, address, 0);
+    if (error) {
+        free(p);
+        return error;
+    }
     while (*slot) /* probes of one address are reached in the order in which they were added */
         slot = &(*slot)->next;
-    *p = (struct probe){m, NULL, address, number, (uint16_t)kind, (uint16_t)actions};
     *slot = p;
-    return kc_hook(m, UC_HOOK_CODE, on_probe, p, address, address, 0);
+    return 0;
 }
 
 void kc_probes_stop_recording(kc *m)

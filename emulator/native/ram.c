@@ -153,6 +153,17 @@ static int page_commit(kc *m, uint32_t page)
     return 0;
 }
 
+/* A snapshot could not be finished: the file holds again what it held. */
+static void pages_uncommit(kc *m)
+{
+    struct page_list *undo = m->depth ? &m->snapshots[m->depth - 1].undo : NULL;
+
+    for (uint32_t i = 0; undo && i < undo->count; i++)
+        memcpy(page_in(m->base, undo->pages[i].number), undo->pages[i].bytes, PAGE_SIZE);
+    if (undo)
+        undo->count = 0;
+}
+
 int kc_snapshot(kc *m)
 {
     if (m->depth == DEPTH_MAX)
@@ -164,12 +175,13 @@ int kc_snapshot(kc *m)
         U.uc_context_free(s->cpu);
         return -1;
     }
-    if (U.uc_context_save(m->uc, s->cpu) || for_each_changed_page(m, page_commit)) {
+    if (U.uc_context_save(m->uc, s->cpu) || for_each_changed_page(m, page_commit)
+        || madvise(m->memory, m->memory_end, MADV_DONTNEED)) {
+        pages_uncommit(m);
         U.uc_context_free(s->cpu);
         free(s->calls.open);
         return -1;
     }
-    madvise(m->memory, m->memory_end, MADV_DONTNEED);
     s->time_stamp = m->time_stamp;
     s->pushed = m->pushed;
     return m->depth++;
@@ -232,7 +244,8 @@ int kc_reset(kc *m, int depth)
     for (uint32_t i = 0; i < m->fetched_count; i++)
         code_restore(m, m->fetched_pages[i], page_in(m->base, m->fetched_pages[i]));
     snapshots_forget(m, depth + 1);
-    madvise(m->memory, m->memory_end, MADV_DONTNEED);
+    if (madvise(m->memory, m->memory_end, MADV_DONTNEED))
+        return -1;
     if (U.uc_context_restore(m->uc, m->snapshots[depth].cpu))
         return -1;
     kc_flush_tlb(m); /* CR3 may be another one, and D bits are clear again */
@@ -243,7 +256,7 @@ int kc_reset(kc *m, int depth)
     m->time_stamp = m->snapshots[depth].time_stamp;
     kc_interrupts_return(m, &m->snapshots[depth].pushed);
     kc_progress_return(m, &m->snapshots[depth].calls);
-    return 0;
+    return m->no_memory ? -1 : 0;
 }
 
 bool kc_page_written(const kc *m, int depth, uint32_t page)

@@ -86,6 +86,8 @@ uint32_t kc_stack_number(kc *m, struct walked *w, uint32_t call)
 {
     if (!w->number)
         w->number = find_number(m, w, call);
+    if (!w->number)
+        kc_no_memory(m);
     return w->number;
 }
 

@@ -192,7 +192,7 @@ uint32_t kc_stack_of(kc *m, uint32_t eip) { return kc_stack_number(m, kc_stack_a
 
 int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *ranges, uint32_t range_count)
 {
-    kc_rule *copy = count ? malloc(count * sizeof *copy) : NULL;
+    kc_rule *copy = count && range_count <= KC_CODE_RANGES ? malloc(count * sizeof *copy) : NULL;
 
     if ((count && !copy) || range_count > KC_CODE_RANGES)
         return -1;

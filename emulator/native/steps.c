@@ -41,12 +41,13 @@ int kc_keep_steps(kc *m, uint32_t limit)
     m->steps = limit ? malloc(limit * sizeof *m->steps) : NULL;
     if (limit && !m->steps)
         return UC_ERR_NOMEM;
-    m->step_limit = limit;
     int error = 0;
     if (limit) {
         int accesses = UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE;
         error = U.uc_hook_add(m->uc, &m->step_hooks[0], UC_HOOK_CODE, (void *)on_step, m, 1, 0);
-        error |= U.uc_hook_add(m->uc, &m->step_hooks[1], accesses, (void *)on_access, m, 1, 0);
+        if (!error && (error = U.uc_hook_add(m->uc, &m->step_hooks[1], accesses, (void *)on_access, m, 1, 0)))
+            U.uc_hook_del(m->uc, m->step_hooks[0]);
+        m->step_limit = error ? 0 : limit;
         m->stops_exactly = true; /* hooks of every instruction are the engine's own business */
     }
     kc_flush_code(m);

@@ -56,11 +56,11 @@ int kc_watch_word(kc *m, uint32_t physical, uint32_t size)
     if (size) {
         uint64_t first = physical < 15 ? 0 : physical - 15; /* no access is longer than 16 bytes */
         m->word_at = physical;
-        m->word_size = size;
         memset(&m->last_write, 0, sizeof m->last_write);
         memset(&m->first_change, 0, sizeof m->first_change);
         memset(&m->last_change, 0, sizeof m->last_change);
         error = U.uc_hook_add(m->uc, &m->word_hook, UC_HOOK_MEM_WRITE, (void *)on_write, m, first, physical + size - 1);
+        m->word_size = error ? 0 : size;
     }
     kc_flush_code(m);
     kc_flush_tlb(m);
