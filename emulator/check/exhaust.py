@@ -23,7 +23,7 @@ from emulator.machine.recording import record
 from emulator.trace.recorder import frames_of, recorded_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from emulator.loader.profile import Profile
     from emulator.machine.machine import Machine, Outcome
@@ -40,6 +40,7 @@ class Verdict(Enum):
     REPORTS = "reports"  # it ends in another way: it noticed
     DIES = "dies"  # a fault
     HANGS = "hangs"
+    LOST = "lost"  # nobody knows: the process in which it was tried died, which is kmemu's failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class FailurePoint:
         number: Of the allocation, from 1.
         call: The call that failed.
         verdict: What became of the kernel.
-        ending: The same in words: ``exit value 1``, ``#UD invalid opcode``.
+        ending: The same in words: ``exit value 1``, ``#UD invalid opcode``; of a lost one how the process ended.
         place: Where it died or was when patience ended, for people; "" for the other verdicts.
     """
 
@@ -112,16 +113,28 @@ class Exhauster:
 
     def points(self, numbers: Iterable[int], good: GoodRun) -> Iterator[FailurePoint]:
         """Let each of these allocations fail, in ascending order."""
-        machine = self._machine
         for number in numbers:
-            machine.run(stop_at_allocation=number - machine.cpu.allocation_count())
-            call = self._recording.newest_call()
-            stack = stack_of(self._recording, call, self._frame)
-            failed = failed_call(self._recording, call, stack, self._answers)
-            with machine.snapshot():
-                machine.return_from_function(failed.result)
+            failed = self._go_to(number)
+            with self._machine.snapshot():
+                self._machine.return_from_function(failed.result)
                 verdict = self._run_on(good)
             yield FailurePoint(number, failed, *verdict)
+
+    def lost_points(self, causes: Mapping[int, str]) -> Iterator[FailurePoint]:
+        """Describe allocations whose failure killed the process that tried it, without trying it.
+
+        Args:
+            causes: By number of the allocation, how the process ended.
+        """
+        for number in sorted(causes):
+            yield FailurePoint(number, self._go_to(number), Verdict.LOST, causes[number], "")
+
+    def _go_to(self, number: int) -> FailedCall:
+        """Run to an allocation, which is to fail."""
+        self._machine.run(stop_at_allocation=number - self._machine.cpu.allocation_count())
+        call = self._recording.newest_call()
+        stack = stack_of(self._recording, call, self._frame)
+        return failed_call(self._recording, call, stack, self._answers)
 
     def _run_on(self, good: GoodRun) -> tuple[Verdict, str, str]:
         budget = PATIENCE * good.instructions + PATIENCE_MORE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import contextmanager
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from typing import TYPE_CHECKING, Final
 
 from emulator.check.exhaust import Exhaustion, FailurePoint, sampled
@@ -18,13 +18,14 @@ from emulator.errors import EmulatorError, HostError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
-    from multiprocessing.context import SpawnProcess
 
     from emulator.check.exhaust import GoodRun, Task
 
 _WORTH_PROCESSES: Final = (
     1 << 26
 )  # instructions in all good runs together; starting processes takes about a second
+_DEATHS_IN_A_ROW: Final = 8
+"""So many workers of a share die without an answer until what is left of it is given up."""
 
 
 def exhaust(  # noqa: PLR0913 - the run, and how to spread it
@@ -45,13 +46,13 @@ def exhaust(  # noqa: PLR0913 - the run, and how to spread it
         timeout_s: The same in seconds of the host.
         limit: So many allocations fail at most, 2 or more; of more an even sample does.
         workers: Processes; 1: none but this one; None: one for each CPU that we may use, where it is worth it. The
-            result is the same.
+            result is the same. Where one dies, another goes on behind the allocation that it tried, which is lost.
         on_start: Is told how many runs there will be.
         on_point: Is told 1 after each of them.
 
     Raises:
         BudgetUsedUp: The good run does not end within its budgets.
-        EmulatorError: The kernel cannot be loaded, the good run ends badly, or a worker does.
+        EmulatorError: The kernel cannot be loaded, the good run ends badly, a worker does, or none lives.
         KeyboardInterrupt: Ctrl-C; no worker is left.
     """
     good = task.exhauster().good_run(max_instructions, timeout_s)
@@ -76,59 +77,119 @@ def _points(task: Task, good: GoodRun, shares: Sequence[Sequence[int]]) -> Itera
         for share in shares:
             yield from task.exhauster().points(share, good)
         return
-    with _started(task, good, shares) as pipes:
-        while pipes:
+    lost: dict[int, str] = {}
+    with _started(task, good, shares) as workers:
+        while pipes := [worker.pipe for worker in workers if worker.left]:
             ready = connection.wait(pipes)
-            for pipe in [each for each in pipes if each in ready]:
-                answer = _receive(pipe)
-                if answer is None:
-                    pipes.remove(pipe)
-                else:
-                    yield answer
+            for worker in [each for each in workers if each.left and each.pipe in ready]:
+                try:
+                    yield worker.receive()
+                except (EOFError, OSError):
+                    lost |= worker.replace()
+    if len(lost) == sum(map(len, shares)):
+        raise HostError(f"no worker of --exhaust lives: {lost[min(lost)]}")
+    yield from task.exhauster().lost_points(lost)
 
 
-def _receive(pipe: Connection) -> FailurePoint | None:
-    """Return the next answer of a worker; None: it is done."""
-    try:
-        answer: FailurePoint | str | None = pipe.recv()
-    except EOFError:
-        raise HostError("a worker of --exhaust died") from None
-    if isinstance(answer, str):
-        raise EmulatorError(answer)
-    return answer
+class _Worker:
+    """A process that lets its share of the allocations fail, and those that take its place when it dies.
+
+    Args:
+        task: The kernel.
+        good: Its run without a failure.
+        share: Numbers of allocations, ascending.
+
+    Attributes:
+        pipe: Where the answers come from.
+        left: Allocations without an answer.
+    """
+
+    def __init__(self, task: Task, good: GoodRun, share: Sequence[int]) -> None:
+        self._task, self._good = task, good
+        self.left = list(share)
+        self._deaths = 0  # in a row, without an answer between them
+        self._start()
+
+    def _start(self) -> None:
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe(duplex=False)
+        arguments = (theirs, self._task, self._good, self.left)
+        self._process = context.Process(target=_work, args=arguments, daemon=True)
+        with _without_ctrl_c():
+            self._process.start()
+        theirs.close()
+
+    def receive(self) -> FailurePoint:
+        """Return its next answer.
+
+        Raises:
+            EOFError, OSError: It has died.
+            EmulatorError: It cannot work.
+        """
+        answer: FailurePoint | str = self.pipe.recv()
+        if isinstance(answer, str):
+            raise EmulatorError(answer)
+        self.left.remove(answer.number)
+        self._deaths = 0
+        return answer
+
+    def replace(self) -> dict[int, str]:
+        """Start again behind the allocation at which it died. Returns what is lost: of each allocation the cause."""
+        self.pipe.close()
+        self._process.join()
+        self._deaths += 1
+        cause = _how_ended(self._process.exitcode or 0)
+        count = 1 if self._deaths < _DEATHS_IN_A_ROW else len(self.left)
+        lost, self.left = self.left[:count], self.left[count:]
+        if self.left:
+            self._start()
+        return dict.fromkeys(lost, cause)
+
+    def terminate(self) -> None:
+        """End it, if it has not ended; `join` comes next."""
+        self._process.terminate()
+
+    def join(self) -> None:
+        """Wait for its end."""
+        self._process.join()
+        self.pipe.close()
+
+
+def _how_ended(status: int) -> str:
+    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    return f"the process that tried it ended {how}"
 
 
 @contextmanager
-def _started(task: Task, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[list[Connection]]:
-    """Run workers while the body runs, and end those that are left."""
-    context = get_context("spawn")
-    processes: list[SpawnProcess] = []
-    pipes: list[Connection] = []
+def _without_ctrl_c() -> Iterator[None]:
+    """What is started in the body never hears of Ctrl-C, which reaches the whole group: who started it ends it."""
+    resource_tracker.ensure_running()  # started with the first process, it would let Ctrl-C through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        for share in shares:
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(theirs, task, good, share), daemon=True)
-            pipes.append(ours)
-            process.start()
-            processes.append(process)
-            theirs.close()
-        yield list(pipes)
+        yield
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
-        for pipe in pipes:
-            pipe.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def _started(task: Task, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[list[_Worker]]:
+    """Run workers while the body runs, and end those that are left."""
+    workers: list[_Worker] = []
+    try:
+        workers.extend(_Worker(task, good, share) for share in shares)
+        yield workers
+    finally:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
 
 
 def _work(answers: Connection, task: Task, good: GoodRun, numbers: Sequence[int]) -> None:
     """Be a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; who started us ends us
     try:
         for point in task.exhauster().points(numbers, good):
             answers.send(point)
-        answers.send(None)
     except EmulatorError as error:
         answers.send(str(error))
     except BrokenPipeError:

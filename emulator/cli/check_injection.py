@@ -82,6 +82,7 @@ def run_exhaust(options: Namespace, profile: Profile) -> Status:
     """
     exhaustion = _exhaust(options, profile)
     output = Output()
+    from emulator.check.exhaust import Verdict
     from emulator.report.exhaust_text import exhaustion_document, exhaustion_lines
 
     if options.json:
@@ -92,7 +93,13 @@ def run_exhaust(options: Namespace, profile: Profile) -> Status:
         names = ", ".join(each.name for each in profile.functions if each.refusal is not None)
         complain(f"nothing was tried: no call of {names or 'a function that can fail'} was seen")
         return Status.NOT_RUN
-    return Status.FINDINGS if exhaustion.is_bad else Status.GOOD
+    lost = exhaustion.count(Verdict.LOST)
+    if lost:
+        noun = "a failure" if lost == 1 else f"{lost} failures"
+        complain(f"{noun} could not be tried: kmemu's own process died of it")
+    if exhaustion.is_bad:
+        return Status.FINDINGS
+    return Status.NOT_RUN if lost else Status.GOOD
 
 
 def _exhaust(options: Namespace, profile: Profile) -> Exhaustion:

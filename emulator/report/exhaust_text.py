@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     from emulator.loader.profile import Profile, TracedFunction
     from emulator.report.style import Style
 
-_WORST_FIRST = (Verdict.DIES, Verdict.HANGS, Verdict.REPORTS, Verdict.SURVIVES)
-_COLOURS = {Verdict.DIES: "31", Verdict.HANGS: "31", Verdict.REPORTS: "33", Verdict.SURVIVES: "32"}
+_WORST_FIRST = (Verdict.DIES, Verdict.HANGS, Verdict.LOST, Verdict.REPORTS, Verdict.SURVIVES)
+_COLOURS = {
+    Verdict.DIES: "31",
+    Verdict.HANGS: "31",
+    Verdict.LOST: "35",
+    Verdict.REPORTS: "33",
+    Verdict.SURVIVES: "32",
+}
 _PAST = {
     Verdict.DIES: "died",
     Verdict.HANGS: "hung",
+    Verdict.LOST: "lost with its process",
     Verdict.REPORTS: "reported it",
     Verdict.SURVIVES: "survived",
 }
+_EXPLAINED = (Verdict.DIES, Verdict.HANGS, Verdict.LOST)
 
 
 class _Row(NamedTuple):
@@ -83,7 +91,7 @@ def exhaustion_lines(exhaustion: Exhaustion, profile: Profile, kernel: str, styl
         painted = style.paint(f"{row.end():<{end}}", _COLOURS[row.verdict])
         where = stack_text(row.points[0].call.place.stack)
         yield f"{len(row.points):>5}  {painted}  {text:<{call}}  {style.cut(where, 11 + end + call)}"
-        if row.points[0].place:
+        if row.verdict in _EXPLAINED:
             yield from style.folded(" " * 9 + _death(row.points[0]), indent=11)
 
 
@@ -107,7 +115,8 @@ def _rows(exhaustion: Exhaustion) -> list[_Row]:
 
 
 def _death(point: FailurePoint) -> str:
-    return f"allocation {point.number}: {printable(point.ending)} at {printable(point.place)}"
+    place = f" at {printable(point.place)}" if point.place else ""
+    return f"allocation {point.number}: {printable(point.ending)}{place}"
 
 
 def exhaustion_document(exhaustion: Exhaustion, kernel: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def test_each_failure_of_a_fragile_kernel_has_its_own_end() -> None:
         "open_session": "serve_session",
         "send_reply": "send_reply",
     }
-    assert [exhaustion.count(verdict) for verdict in Verdict] == [7, 1, 3, 3]
+    assert [exhaustion.count(verdict) for verdict in Verdict] == [7, 1, 3, 3, 0]
     assert exhaustion.is_bad
 
 
@@ -166,7 +166,7 @@ def test_a_sample_is_spread_evenly() -> None:
 
 
 SCRIPT = """
-import os, sys
+import os, signal, sys
 from functools import partial
 from emulator import boot
 from emulator.check.exhaust import Task
@@ -180,12 +180,23 @@ def new(parent, what):
             raise HostError("no room here")
         if what == "death":
             os._exit(3)
-    return boot("firmware:fragile", command_line="requests=100000" if what == "long" else "")
+    machine = boot("firmware:fragile", command_line="requests=100000" if what == "long" else "requests=6")
+    if os.getpid() != parent and what.startswith("killed"):
+        deadly = [int(word) for word in what.split()[1:]]
+        go_on = machine.return_from_function
+        def return_from_function(result):
+            if machine.cpu.at_allocation() in deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+            go_on(result)
+        machine.return_from_function = return_from_function
+    return machine
 
 if __name__ == "__main__":
     task = Task(partial(new, os.getpid(), sys.argv[1]), matching_profile(boot("firmware:fragile").image))
     try:
-        exhaust(task, limit=100000, workers=2, on_point=lambda _: print("point", flush=True))
+        found = exhaust(task, limit=100000, workers=2, on_point=lambda _: print("point", flush=True))
+        for point in found.points:
+            print(point.number, point.verdict.value, point.ending if point.verdict.value == "lost" else "")
     except (EmulatorError, KeyboardInterrupt) as error:
         print(type(error).__name__, error)
 """
@@ -206,12 +217,38 @@ def script(folder: Path, what: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(
     ("what", "said"),
-    [("error", "EmulatorError no room here"), ("death", "HostError a worker of --exhaust died")],
+    [
+        ("error", "EmulatorError no room here"),
+        ("death", "HostError no worker of --exhaust lives: the process that tried it ended with status 3"),
+    ],
 )
 def test_a_worker_that_cannot_work_is_an_error(tmp_path: Path, what: str, said: str) -> None:
     with script(tmp_path, what) as process:
         output, _ = process.communicate()
     assert output.splitlines() == [said]
+
+
+VERDICTS = ["reports", "survives", *["survives", "dies", "survives", "hangs"] * 6]
+
+
+@pytest.mark.parametrize("deadly", [[5], [1, 2], [25, 26], [3, 5, 7, 9], [4, 8]])
+def test_a_worker_that_dies_loses_one_result(tmp_path: Path, deadly: list[int]) -> None:
+    with script(tmp_path, " ".join(["killed", *map(str, deadly)])) as process:
+        output, _ = process.communicate(timeout=60)
+    lines = [line.strip() for line in output.splitlines()]
+    assert lines[:26] == ["point"] * 26
+    lost = "lost the process that tried it ended by SIGKILL"
+    assert lines[26:] == [
+        f"{number} {lost if number in deadly else verdict}" for number, verdict in enumerate(VERDICTS, 1)
+    ]
+
+
+def test_workers_that_die_again_and_again_are_given_up(tmp_path: Path) -> None:
+    with script(tmp_path, "killed 1 3 5 7 9 11 13 15") as process:
+        output, _ = process.communicate(timeout=60)
+    lines = output.splitlines()[26:]
+    assert [int(line.split()[0]) for line in lines if " lost " in line] == list(range(1, 27, 2))
+    assert [line.split()[1] for line in lines if " lost " not in line] == VERDICTS[1::2]
 
 
 def group_is_gone(group: int) -> bool:

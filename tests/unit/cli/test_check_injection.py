@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.check.injection import Injection
+from emulator.check.exhaust import Exhaustion, FailurePoint, GoodRun, Verdict
+from emulator.check.findings import Place
+from emulator.check.injection import FailedCall, Injection
 from emulator.cli.check_injection import (
     add_injection_arguments,
     chosen_injection,
@@ -20,9 +21,7 @@ from emulator.cli.status import CommandLineError, Status
 from emulator.errors import BudgetUsedUp
 from emulator.loader.known_profiles import matching_profile
 from emulator.loader.profile import Profile, Result, Role, TracedFunction
-
-if TYPE_CHECKING:
-    from emulator.check.injection import FailedCall
+from emulator.machine.machine import Ending
 
 
 def options_of(*words: str) -> Namespace:
@@ -87,6 +86,28 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert status is Status.FINDINGS
     document = json.loads(capsys.readouterr().out)
     assert [failure["allocation"] for failure in document["failures"]] == [1, 7, 13, 19, 26]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "status", "complaint"),
+    [
+        ([Verdict.SURVIVES, Verdict.LOST], Status.NOT_RUN, "a failure could not be tried"),
+        ([Verdict.LOST, Verdict.DIES, Verdict.LOST], Status.FINDINGS, "2 failures could not be tried"),
+    ],
+)
+def test_a_failure_that_kills_a_worker_is_no_verdict_about_the_kernel(
+    verdicts: list[Verdict],
+    status: Status,
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call = FailedCall(Place(1, 1, "kmalloc", ()), (8,), 0)
+    points = (FailurePoint(number, call, verdict, "ended", "") for number, verdict in enumerate(verdicts, 1))
+    result = Exhaustion(GoodRun(Ending.EXIT, 0, None, 5000, len(verdicts)), tuple(points))
+    monkeypatch.setattr("emulator.check.workers.exhaust", lambda *_, **__: result)
+    assert exhausted("firmware:fragile") is status
+    assert capsys.readouterr().err == f"kmemu: {complaint}: kmemu's own process died of it\n"
 
 
 def test_a_limit_of_one_is_refused() -> None:
