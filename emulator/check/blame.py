@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _MORE_DEFECTS: Final = 4
 _WORD: Final = 4
 _WORDS_MAX: Final = 4096
-_TASKS: Final = ("tcb_table", "ready_", "current_task", "need_dispatch", "sys_")
-"""Names of what has nothing to do with memory."""
 
 
 class Seen(NamedTuple):
@@ -131,7 +129,7 @@ class _Blame:
         self._replay.back()
         address, before = defect.address, self._word(defect.address)
         if before == after:
-            changed = self._changed_word()
+            changed = self._changed_word(defect)
             if changed is None:
                 return None
             address, before, after = changed
@@ -144,8 +142,11 @@ class _Blame:
     def _word(self, address: int) -> int:
         return int.from_bytes(self._memory.read(address, min(_WORD, len(self._memory) - address)), "little")
 
-    def _changed_word(self) -> tuple[int, int, int] | None:
-        """Return the first word of the kernel's structures that is not as it was: address, before, after."""
+    def _changed_word(self, defect: Defect) -> tuple[int, int, int] | None:
+        """Return the first word of the structures that was changed and breaks the rule: address, before, after.
+
+        Much may have been changed rightly meanwhile. A word is to blame if the rule holds with what was there before.
+        """
         if self._machine.mmu == "reference":  # does not tell which pages are written
             return None
         self._machine.cpu.watch_begin()
@@ -156,12 +157,18 @@ class _Blame:
             for page, old in sorted(pages.items())
             for each in _differences(page, old, self._memory.read(page, len(old)))
         ]
+        found = next((each for each in changed[:_WORDS_MAX] if self._breaks(defect, *each)), None)
         self._replay.back()
-        return next((each for each in changed[:_WORDS_MAX] if self._is_structure(each[0])), None)
+        return found
 
-    def _is_structure(self, address: int) -> bool:
+    def _breaks(self, defect: Defect, address: int, before: int, after: int) -> bool:
         name = self._checks.describe(address)
-        return not name.startswith(("0x", *_TASKS)) and " body byte " not in name
+        if name.startswith("0x") or " body byte " in name:
+            return False
+        self._memory.store_u32(address, before)
+        broken = defect in self._checks.look()
+        self._memory.store_u32(address, after)
+        return not broken
 
 
 def _differences(address: int, old: bytes, new: bytes) -> Iterator[tuple[int, int, int]]:
