@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from emulator.check.check_report import RunEnding
-from emulator.errors import BadImage, BudgetUsedUp, EmulatorError, GuestStopped
+from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped
 from emulator.machine.machine import EVENTS_MAX, Ending
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run_to_end(machine: Machine, budget: RunBudget, look: Callable[[], None]) ->
         text = f"the kernel exited with value {outcome.exit_value}"
         return EndedRun(RunEnding(EXIT, outcome.exit_value, text), outcome.eip)
     eip = outcome.eip - 1  # hlt is one byte long
-    return EndedRun(RunEnding(HALTED, None, f"the kernel halted at {_location(machine, eip)}"), eip)
+    return EndedRun(RunEnding(HALTED, None, f"the kernel halted at {machine.image.location(eip)}"), eip)
 
 
 def _stopped(machine: Machine, budget: RunBudget, error: GuestStopped) -> EndedRun:
@@ -107,10 +107,3 @@ def _used_up(budget: RunBudget, executed: int) -> str:
     if executed < budget.max_instructions and budget.timeout_s is not None:
         return f"time budget of {budget.timeout_s:g} s used up"
     return f"budget of {budget.max_instructions} instructions used up"
-
-
-def _location(machine: Machine, eip: int) -> str:
-    try:
-        return machine.image.location(eip)
-    except BadImage:  # a damaged symbol table
-        return f"0x{eip:08x}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.cli.status import Status
-from emulator.errors import BadImage, BudgetUsedUp, EmulatorError, GuestStopped
+from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped
 from emulator.report.run_record import Ending, How
 
 if TYPE_CHECKING:
@@ -39,18 +39,9 @@ def run_to_end(machine: Machine, max_instructions: int | None, timeout_s: float 
         return Ending(how, eip=machine.cpu.registers().eip, error=(type(error).__name__, str(error)))
     instructions = outcome.instructions or None
     if outcome.exit_code is None:
-        return Ending(
-            How.HALTED, None, None, outcome.eip, _location_of_hlt(machine, outcome.eip), instructions
-        )
+        location = machine.image.location(outcome.eip - 1)  # of the hlt, which is one byte long
+        return Ending(How.HALTED, None, None, outcome.eip, location, instructions)
     return Ending(How.EXIT, outcome.exit_value, outcome.exit_code, outcome.eip, None, instructions)
-
-
-def _location_of_hlt(machine: Machine, next_eip: int) -> str:
-    eip = next_eip - 1  # it is one byte long
-    try:
-        return machine.image.location(eip)
-    except BadImage:  # a damaged symbol table
-        return f"0x{eip:08x}"
 
 
 def judge_ending(ending: Ending) -> tuple[Status, list[str]]:

@@ -20,14 +20,6 @@ def function_at(image: KernelImage, address: int) -> tuple[str, int] | None:
     return None if found is None else (found[0].name, found[1])
 
 
-def location(image: KernelImage, address: int) -> str:
-    """Return an address for people, see `KernelImage.location`."""
-    try:
-        return image.location(address)
-    except BadImage:
-        return f"0x{address:08x}"
-
-
 def symbol(image: KernelImage, name: str) -> Symbol | None:
     """Return the symbol called *name*, if there is one."""
     try:

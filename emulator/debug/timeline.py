@@ -16,7 +16,7 @@ from emulator.debug.call_collector import CallCollector
 from emulator.debug.calls import Calls, no_calls
 from emulator.debug.changes import Change, find_changes
 from emulator.debug.errors import Cancelled, NotRepeated
-from emulator.debug.symbols import location, symbol
+from emulator.debug.symbols import symbol
 from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.machine.machine import Ending
 from emulator.trace.recorder import frames_of
@@ -104,7 +104,7 @@ class Timeline:
             self.failed = bool(outcome.exit_value)
             self.ending = f"the kernel exited with value {outcome.exit_value}"
         else:
-            self.ending = f"the kernel halted at {location(self.machine.image, outcome.eip - 1)}"
+            self.ending = f"the kernel halted at {self.machine.image.location(outcome.eip - 1)}"
 
     # -- what is known of the calls ------------------------------------------------------------------
 

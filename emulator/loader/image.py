@@ -199,10 +199,13 @@ class KernelImage:
     def location(self, address: int) -> str:
         """Return an address for people: "kmain+0x42 (firmware/scenarios/demo.c:31)", or else "0x00100123".
 
-        Raises:
-            BadImage: The symbol table is damaged.
+        A damaged symbol table names nothing: what happened there matters more, and whoever asks for symbols is told.
         """
-        function, line = self.function_at(address), self.source_line(address)
+        try:
+            function = self.function_at(address)
+        except BadImage:
+            function = None
+        line = self.source_line(address)
         place = f"0x{address:08x}" if function is None else f"{function[0].name}+0x{function[1]:x}"
         return place if line is None else f"{place} ({line.file}:{line.line})"
 

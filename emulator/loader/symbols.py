@@ -23,6 +23,7 @@ SymbolKind = Literal["function", "object", "other"]
 _ENTRY = struct.Struct("<IIIBBH")  # name, value, size, info, other, section
 _KINDS: dict[int, SymbolKind] = {0: "other", 1: "object", 2: "function", 10: "function"}  # 10 is GNU_IFUNC
 _LOCAL = 0
+_FOUR_GIB = 1 << 32
 _NO_PLACE = frozenset((0, 0xFFF2))  # SHN_UNDEF, SHN_COMMON
 _EXECUTABLE_SECTION = 4
 _WORD_MAX = 0xFFFF_FFFF
@@ -147,7 +148,7 @@ def read_symbols(data: bytes, sections: Sequence[SectionHeader], path: str) -> S
         path: Its name, for messages.
 
     Raises:
-        BadImage: A table lies outside the file, or a name outside its string table.
+        BadImage: A table lies outside the file, a name outside its string table, or a symbol's end behind 4 GiB.
     """
     entries: list[_Entry] = []
     for section in sections:
@@ -195,6 +196,12 @@ def _decode(rows: Iterable[tuple[int, ...]], strings: bytes, path: str) -> Itera
                 path,
                 f"symbol {number}: its name at 0x{name_offset:08x} is outside the string table of {len(strings)} bytes",
                 value=name_offset,
+            )
+        if value + size > _FOUR_GIB:
+            raise BadImage(
+                path,
+                f"symbol {number} at 0x{value:08x} is 0x{size:x} bytes long and wraps past 4 GiB",
+                value=size,
             )
         name = text[name_offset:end]
         if not is_ascii:

@@ -61,6 +61,37 @@ class TestRuns:
         assert done.status == 0
         assert "Ended     the kernel halted at 0x00100001\n" in done.out
 
+    @pytest.mark.parametrize(
+        ("code", "options", "status", "message"),
+        [
+            (
+                kernels.JUMP_TO_NOWHERE,
+                (),
+                3,
+                "fetch from unmapped physical memory 0xdeadbeef at EIP 0xdeadbeef",
+            ),
+            (
+                kernels.LOOP,
+                ("--max-instructions", "9"),
+                4,
+                "budget of 9 instructions used up at EIP 0x00100000",
+            ),
+        ],
+    )
+    def test_a_damaged_symbol_table_does_not_hide_how_a_kernel_ended(
+        self,
+        kmemu: Callable[..., Done],
+        tmp_path: Path,
+        code: bytes,
+        options: tuple[str, ...],
+        status: int,
+        message: str,
+    ) -> None:
+        data = eb.build_elf(eb.Elf([eb.Load(eb.BASE, code)]))
+        (tmp_path / "k.elf").write_bytes(eb.patch_section_header(data, 2, eb.SH_SIZE, 0x7FFFFFF0))
+        done = kmemu("boot", str(tmp_path / "k.elf"), *options)
+        assert (done.status, done.err) == (status, f"kmemu: {message}\n")
+
     def test_layers_can_be_modelled(self, kmemu: Callable[..., Done]) -> None:
         done = kmemu("boot", "--layer", "memmap=model", "--layer", "heap=lockstep")
         assert (done.status, done.err) == (0, "")

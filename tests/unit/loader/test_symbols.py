@@ -144,6 +144,16 @@ class TestDamage:
         data = patch_section_header(self.GOOD, STRTAB_SECTION, eb.SH_SIZE, 6)
         assert self.problem(data) == "symbol 1: its name at 0x00000001 is outside the string table of 6 bytes"
 
+    def test_a_symbol_that_wraps(self) -> None:
+        last = build_elf(Elf(symbols=[Sym("kmain", 0xFFFFFFF8, 8, eb.FUNC)]))
+        assert KernelImage(last, "k.elf").symbols["kmain"].size == 8
+        data = build_elf(Elf(symbols=[Sym("kmain", BASE, 8), Sym("kfree", 0xFFFFFFF8, 9, eb.FUNC)]))
+        assert self.problem(data) == "symbol 2 at 0xfffffff8 is 0x9 bytes long and wraps past 4 GiB"
+
+    def test_a_place_is_named_by_its_address_where_the_table_is_damaged(self) -> None:
+        data = patch_section_header(self.GOOD, SYMTAB_SECTION, eb.SH_LINK, 99)
+        assert KernelImage(data, "k.elf").location(BASE + 4) == "0x00100004"
+
     def test_label_of_a_section_that_is_not_there(self) -> None:
         kernel = image(Sym("stray", BASE, section=0x1234), Sym("absolute", BASE, section=eb.ABSOLUTE))
         assert kernel.function_at(BASE) is None
