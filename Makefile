@@ -8,7 +8,7 @@ NATIVE := $(wildcard emulator/native/*.c emulator/native/*.h) emulator/native/bu
 GUEST := $(shell find firmware -name '*.[chS]' -o -name '*.ld' -o -name Makefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench firmware clean distclean
+.PHONY: help run test check fuzz bench firmware clean distclean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ check: $(VENV)/ready $(VENV)/dev peers  ## all that CI checks: format, linters, 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto
+
+fuzz: $(VENV)/ready $(VENV)/dev  ## run random kernels, traces and guests: FUZZ="--guests 1000 --seed 7" (about half an hour)
+	$(BIN)/python -m tests.fuzz.harness $(FUZZ)
 
 bench: $(VENV)/ready $(VENV)/dev peers  ## measure against QEMU, gdb and others, print the table of ratios
 	$(BIN)/python benchmarks/run.py
