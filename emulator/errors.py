@@ -149,6 +149,7 @@ class GuestStopped(EmulatorError):
         eip: Where: of the instruction, in the code segment.
         location: The same for people: function, offset, file and line as far as the kernel's symbols tell.
         instructions: Instructions executed by the run.
+        remark: What else was going on then; empty: nothing.
     """
 
     def __init__(self, problem: str, eip: int, location: str, instructions: int = 0) -> None:
@@ -158,6 +159,12 @@ class GuestStopped(EmulatorError):
         self.eip = eip
         self.location = location
         self.instructions = instructions
+        self.remark = ""
+
+    def add_remark(self, text: str) -> None:
+        """Add to the text what else was going on."""
+        self.remark = text
+        self.args = (f"{self.args[0]}; {text}",)
 
 
 class UnmappedAccess(GuestStopped):

@@ -10,11 +10,12 @@ Source: design/architecture.md, "The way of the data".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 ResultKind = Literal["void", "u32", "int", "bool", "pointer"]
 """How EAX is to be read. ``bool``: only AL is defined, the upper 24 bits are whatever the C code left there."""
@@ -43,6 +44,7 @@ class Function:
         argument_count: Number of 32-bit words on the stack.
         result: How to read EAX.
         call: Takes the argument words, returns EAX (0 for void), all unsigned 32-bit.
+        names: What some results are called, such as ``E_PAR``.
     """
 
     name: str
@@ -51,3 +53,9 @@ class Function:
     argument_count: int
     result: ResultKind
     call: Callable[..., int]
+    names: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def show(self, result: int) -> str:
+        """Return a result for people: ``E_PAR``, ``0x0010c008``, and for a bool, which is a byte, ``0x01``."""
+        width = 4 if self.result == "bool" else 10
+        return self.names.get(result, f"{result:#0{width}x}")

@@ -149,9 +149,9 @@ class _Blame:
         """
         if self._machine.mmu == "reference":  # does not tell which pages are written
             return None
-        self._machine.cpu.watch_begin()
+        watch = self._machine.cpu.watch_begin()
         self._replay.last_part(self._damage)
-        pages = self._machine.cpu.watch_end()
+        pages = self._machine.cpu.watch_end(watch).pages
         changed = [
             each
             for page, old in sorted(pages.items())

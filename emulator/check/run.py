@@ -96,6 +96,7 @@ def _stopped(machine: Machine, budget: RunBudget, error: GuestStopped) -> EndedR
     text = str(error)
     if isinstance(error, BudgetUsedUp):
         text = f"{_used_up(budget, executed)} at {error.location}"
+        text += f"; {error.remark}" if error.remark else ""
     elif (
         machine.cpu.event_count() < EVENTS_MAX - 1
     ):  # else no number is left for more: not the kernel's fault

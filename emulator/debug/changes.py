@@ -35,7 +35,7 @@ def find_changes(machine: Machine, before: Mapping[int, bytes]) -> list[Change]:
 
     Args:
         machine: Stands still.
-        before: Address of a page -> its bytes then, as `Cpu.watch_end` returns them.
+        before: Address of a page -> its bytes then, as `Cpu.watch_end` tells them.
 
     Returns:
         All changes, by address, without those of the stack below ESP: what a call leaves there means nothing.

@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from emulator.errors import GuestStopped
+from emulator.errors import GuestStopped, MissingSymbol
+from emulator.hle.kernels import addresses
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator.hle.kernels import Kernel, Models
+    from emulator.loader.symbols import Symbol
     from emulator.machine.machine import Machine
     from kernel_model.abi import Function
+    from kernel_model.memory import Memory
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A machine, and which kernel with models it runs."""
+
+    machine: Machine
+    kernel: Kernel
+
+    def models(self, memory: Memory, console: Callable[[str], None] | None = None) -> Models:
+        """The models on some memory. What they print goes to the guest's console, or to *console*."""
+        return self.kernel.models(memory, self._symbols, console or self.machine.print_for_guest)
+
+    @cached_property
+    def _symbols(self) -> dict[str, int]:
+        return addresses(self.machine)
+
+    def symbol(self, name: str) -> Symbol:
+        """The symbol of a function.
+
+        Raises:
+            MissingSymbol: The kernel has none.
+        """
+        symbol = self.machine.image.symbol(name)
+        if symbol is None:
+            raise MissingSymbol(self.machine.image.path, [name], f"kernel {self.kernel.name}")
+        return symbol
+
+    @cached_property
+    def own_functions(self) -> frozenset[str]:
+        """The functions of the kernel's memory management: what they call, somebody else has asked for."""
+        from emulator.loader.known_profiles import KNOWN_PROFILES, known_profile  # only for errors
+
+        profiles = [known_profile(name) for name in KNOWN_PROFILES]
+        public = [each.name for one in profiles if one.name == self.kernel.name for each in one.functions]
+        return frozenset([*self.models(self.machine.memory).functions, *public])
 
 
 def stack_words(machine: Machine, esp: int, count: int) -> tuple[int, ...]:
@@ -27,3 +71,23 @@ def stack_words(machine: Machine, esp: int, count: int) -> tuple[int, ...]:
 def call_text(function: Function, arguments: tuple[int, ...]) -> str:
     """A call for people: ``kmalloc(0x00000040)``."""
     return f"{function.name}({', '.join(f'0x{word:08x}' for word in arguments)})"
+
+
+def caller_of(bound: Bound, esp: int, ebp: int) -> str:
+    """Where a call comes from, for people: the first place outside of the kernel's memory management.
+
+    Args:
+        bound: The machine is in the call.
+        esp: Where the return address lies.
+        ebp: What EBP was at the function's entry.
+    """
+    from emulator.machine.call_stack import callers  # only for errors
+
+    image = bound.machine.image
+    location = ""
+    for address in callers(bound.machine, esp, ebp):
+        location = image.location(address)
+        found = image.function_at(address - 1)
+        if found is None or found[0].name not in bound.own_functions:
+            break
+    return location

@@ -19,8 +19,8 @@ class Models(Protocol):
 
     functions: Mapping[str, Function]
 
-    def describe(self, address: int) -> str:
-        """Name what lies at a physical address."""
+    def describe(self, address: int, size: int = 1) -> str:
+        """Name what lies at *size* bytes, 1 to 4, from a physical address on."""
 
 
 @dataclass(frozen=True, slots=True)

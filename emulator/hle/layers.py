@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from emulator.errors import MissingSymbol, UnknownLayer
 from emulator.hle.kernels import BTRON, KERNELS, LITECORE, addresses, find_models, kernel_of
@@ -11,10 +11,9 @@ from emulator.hle.kernels import BTRON, KERNELS, LITECORE, addresses, find_model
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from emulator.hle.kernel_layers import KernelLayers
     from emulator.hle.kernels import Kernel
-    from emulator.loader.symbols import Symbol
     from emulator.machine.machine import Machine
-    from kernel_model.abi import Function
     from kernel_model.btron.abi import Btron
     from kernel_model.litecore.abi import LiteCore
 
@@ -30,6 +29,19 @@ class Mode(Enum):
 LAYERS = tuple(layer for kernel in KERNELS for layer in kernel.layers)
 
 
+class LockstepCalls(NamedTuple):
+    """How many calls were made in lockstep.
+
+    Attributes:
+        compared: Model and native code agreed after each of them.
+        given_up: Calls that were left in another way than by their `ret`, or that something was put into from
+            outside. They were not compared.
+    """
+
+    compared: int = 0
+    given_up: int = 0
+
+
 def find_litecore(machine: Machine) -> LiteCore | None:
     """LiteCore's models on the machine's RAM, or None when the kernel lacks LiteCore's symbols."""
     return cast("LiteCore | None", find_models(machine, LITECORE))
@@ -43,54 +55,84 @@ def find_btron(machine: Machine) -> Btron | None:
 def attach_layers(machine: Machine, modes: Mapping[str, Mode]) -> None:
     """Choose how layers run from now on; layers not named stay as they are.
 
-    A model finds the structures that native code has left, so this may happen in the middle of a run.
+    A model finds the structures that native code has left, and the other way round, so this may happen in the middle of
+    a run, and again and again. Snapshots keep how layers ran: `Snapshot.reset` brings it back.
 
     Raises:
         UnknownLayer: There is no such layer.
         MissingSymbol: The kernel lacks symbols of a layer.
         UnsupportedFunction: Lockstep: a function's end cannot be found.
         ValueError: Lockstep on the reference MMU, which does not tell which pages are written.
+
+        After any of them all layers run as before.
     """
-    chosen = {layer: mode for layer, mode in modes.items() if mode is not Mode.NATIVE}
-    kernels = {}
-    for layer in modes:
-        kernel = kernel_of(layer)
-        if kernel is None:
-            raise UnknownLayer("layer", layer, LAYERS)
-        kernels[layer] = kernel
-    if Mode.LOCKSTEP in chosen.values() and machine.mmu == "reference":
-        raise ValueError("lockstep needs the fast MMU")
-    symbols = addresses(machine) if chosen else {}
-    for layer in chosen:
-        missing = kernels[layer].missing(symbols, layer)
-        if missing:
-            raise MissingSymbol(machine.image.path, missing, f"layer {layer}")
-    for kernel in KERNELS:
-        if kernel in [kernels[layer] for layer in chosen]:
-            _attach(machine, kernel, symbols, chosen)
+    layers = machine.layers if isinstance(machine.layers, Layers) else Layers(machine)
+    layers.choose(modes)
+    machine.layers = layers
 
 
-def _attach(machine: Machine, kernel: Kernel, symbols: Mapping[str, int], chosen: Mapping[str, Mode]) -> None:
-    from emulator.hle.lockstep import Lockstep, WatchedMemory  # not every run needs them
-    from emulator.hle.model import replace_function
-
-    watched = Mode.LOCKSTEP in chosen.values()
-    memory = WatchedMemory(machine.cpu) if watched else machine.memory
-    model = kernel.models(memory, symbols, machine.print_for_guest)
-    functions = [each for each in model.functions.values() if each.layer in chosen]
-    places = {each.name: _function_symbol(machine, each) for each in functions}
-    lockstep = Lockstep(machine, kernel, symbols)
-    for function in functions:
-        if chosen[function.layer] is Mode.LOCKSTEP:
-            lockstep.watch(function.name, places[function.name])
-    for function in functions:
-        if chosen[function.layer] is Mode.MODEL:
-            replace_function(machine, function, places[function.name].address)
-    machine.cpu.flush_code()
+def lockstep_calls(machine: Machine) -> LockstepCalls | None:
+    """How many calls were made in lockstep so far; None: no layer of the machine runs in lockstep, or ever did."""
+    return machine.layers.lockstep_calls() if isinstance(machine.layers, Layers) else None
 
 
-def _function_symbol(machine: Machine, function: Function) -> Symbol:
-    symbol = machine.image.symbol(function.name)
-    if symbol is None:
-        raise MissingSymbol(machine.image.path, [function.name], f"layer {function.layer}")
-    return symbol
+class Layers:
+    """How the layers of one machine run.
+
+    Args:
+        machine: It.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._kernels: dict[str, KernelLayers] = {}
+
+    def choose(self, modes: Mapping[str, Mode]) -> None:
+        """See `attach_layers`."""
+        by_kernel: dict[str, dict[str, Mode]] = {}
+        for layer, mode in modes.items():
+            kernel = kernel_of(layer)
+            if kernel is None:
+                raise UnknownLayer("layer", layer, LAYERS)
+            by_kernel.setdefault(kernel.name, {})[layer] = mode
+        if Mode.LOCKSTEP in modes.values() and self._machine.mmu == "reference":
+            raise ValueError("lockstep needs the fast MMU")
+        for kernel in KERNELS:
+            chosen = by_kernel.get(kernel.name, {})
+            if kernel.name in self._kernels:
+                self._kernels[kernel.name].choose(chosen)
+            elif any(mode is not Mode.NATIVE for mode in chosen.values()):
+                self._attach(kernel, chosen)
+
+    def _attach(self, kernel: Kernel, modes: Mapping[str, Mode]) -> None:
+        from emulator.hle.kernel_layers import KernelLayers  # not every run needs it
+
+        symbols = addresses(self._machine)
+        for layer in modes:
+            missing = kernel.missing(symbols, layer)
+            if missing:
+                raise MissingSymbol(self._machine.image.path, missing, f"layer {layer}")
+        layers = KernelLayers(self._machine, kernel)
+        layers.choose(modes)
+        self._kernels[kernel.name] = layers
+
+    def lockstep_calls(self) -> LockstepCalls | None:
+        """See the function of this name."""
+        calls = [each for one in self._kernels.values() if (each := one.lockstep_calls()) is not None]
+        return LockstepCalls(*map(sum, zip(*calls, strict=True))) if calls else None
+
+    # -- what belongs to the state of the machine (emulator.machine.machine.LayerModes) ---------------
+
+    def save(self) -> object:
+        """Return how all layers run, and the calls in lockstep."""
+        return {name: layers.save() for name, layers in self._kernels.items()}
+
+    def restore(self, state: object) -> None:
+        """Go back to that."""
+        saved = cast("dict[str, object]", state or {})
+        for name, layers in self._kernels.items():
+            layers.restore(saved.get(name))
+
+    def open_call(self) -> str:
+        """Return what has to be said of a call in lockstep that goes on; empty if none does."""
+        return next((text for each in self._kernels.values() if (text := each.open_call())), "")

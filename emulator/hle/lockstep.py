@@ -2,55 +2,46 @@
 
 At a function's entry the model makes the same call on a copy-on-write view of guest RAM. While the native code runs,
 the core notes each page that it writes, with the page's bytes from before. At the function's exit the two must agree
-on the result, on every byte of memory and on what was printed. The part of the stack that the native code used for
-itself is left out: a model has no stack.
+on the result, on every byte of memory and on what was printed, and the native code must have kept what every function
+has to keep: EBX, ESI, EDI, EBP, ESP, and the flags IF and DF. The part of the stack that the native code used for itself
+is left out: a model has no stack. So are bits that the CPU itself sets in page tables.
+
+A call that does not come back through its `ret` is given up, and counted: nothing can be said of it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.errors import EmulatorError, ModelStopped
-from emulator.hle.binding import call_text, stack_words
+from emulator.errors import EmulatorError, ModelStopped, UnsupportedFunction
+from emulator.hle.binding import call_text, caller_of, stack_words
+from emulator.hle.differences import Difference, memory_differences
+from emulator.hle.layers import LockstepCalls
 from emulator.hle.model import MODEL_ERRORS
 from emulator.machine.core_types import ProbeAction, ProbeKind
 from emulator.machine.exits import find_own_exits
 from emulator.machine.machine import Console
-from emulator.machine.memory import PAGE_SIZE, PhysicalMemory
+from emulator.machine.memory import PhysicalMemory
 from kernel_model.memory import Overlay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from emulator.hle.kernels import Kernel
+    from emulator.hle.binding import Bound
     from emulator.loader.symbols import Symbol
+    from emulator.machine.core_types import Registers, Written
     from emulator.machine.cpu import Cpu
-    from emulator.machine.machine import Machine
     from kernel_model.abi import Function
 
 _STACK_GUESS = 2048
 _WORD = 4
 _SHOWN = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One place where native code and model disagree.
-
-    Attributes:
-        place: ``result``, ``console``, or the address and what lies there.
-        expected: What the model says.
-        actual: What the native code did.
-    """
-
-    place: str
-    expected: str
-    actual: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: expected {self.expected}, actual {self.actual}"
+_POPPED_MAX = 16  # words that a wrong function takes from its caller's stack
+_KEPT = ("ebx", "esi", "edi", "ebp")
+_FLAGS = {"IF": 0x200, "DF": 0x400}
+_RET_N = 0xC2
 
 
 class Divergence(EmulatorError):
@@ -58,7 +49,7 @@ class Divergence(EmulatorError):
 
     Attributes:
         call: The call with its arguments.
-        location: Where it came from, for people.
+        location: Where it came from, for people: the first place outside of the kernel's memory management.
         number: The how manieth call in lockstep it was, from 1.
         differences: All of them, at least one.
     """
@@ -81,13 +72,23 @@ class _OpenCall:
 
     function: Function
     number: int
+    watch: int
     esp: int
-    caller: int
     arguments: tuple[int, ...]
+    registers: Registers
+    stack: range  # physical
     result: int
     changes: dict[int, int]
     console: str
     console_size: int
+
+
+class LockstepState(NamedTuple):
+    """What belongs to the state of the machine: how far the calls are."""
+
+    entered: int = 0
+    calls: LockstepCalls = LockstepCalls()
+    open: tuple[_OpenCall, ...] = ()
 
 
 class WatchedMemory(PhysicalMemory):
@@ -124,143 +125,245 @@ class WatchedMemory(PhysicalMemory):
         super().write(address, data)
 
 
+class WatchedFunction:
+    """A function of the guest whose calls are compared with the model's, or not: it can be switched.
+
+    Args:
+        lockstep: Does that.
+        function: Of the model.
+        exits: Addresses of its `ret` instructions.
+    """
+
+    def __init__(self, lockstep: Lockstep, function: Function, exits: Iterable[int]) -> None:
+        machine = lockstep.bound.machine
+        self._cpu = machine.cpu
+        self._numbers = [machine.add_callback(_enterer(lockstep, function))]
+        self._cpu.add_probe(
+            lockstep.bound.symbol(function.name).address, self._numbers[0], ProbeKind.ENTRY, ProbeAction.TELL
+        )
+        for address in exits:
+            code = machine.image.code(address, 3)
+            popped = int.from_bytes(code[1:], "little") if code[0] == _RET_N else 0
+            number = machine.add_callback(_leaver(lockstep, function, popped))
+            self._cpu.add_probe(address, number, ProbeKind.EXIT, ProbeAction.TELL)
+            self._numbers.append(number)
+
+    def switch(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """Compare its calls from now on, or not."""
+        for number in self._numbers:
+            self._cpu.switch_probes(number, on)
+
+
 class Lockstep:
     """Runs models beside the guest's own functions.
 
     Args:
-        machine: Whose guest.
-        kernel: Which kernel it runs.
-        symbols: Addresses of the guest's symbols by name.
+        bound: The machine and its kernel.
     """
 
-    def __init__(self, machine: Machine, kernel: Kernel, symbols: Mapping[str, int]) -> None:
-        self._machine = machine
-        self._overlay = Overlay(machine.memory)
+    def __init__(self, bound: Bound) -> None:
+        self.bound = bound
+        self._machine = bound.machine
+        self._overlay = Overlay(bound.machine.memory)
         self._printed: list[str] = []
-        self._model = kernel.models(self._overlay, symbols, self._printed.append)
-        self._native = kernel.models(machine.memory, symbols, self._printed.append)  # only to name places
+        self._model = bound.models(self._overlay, self._printed.append)
+        self._native = bound.models(bound.machine.memory, self._printed.append)  # only to name places
         self._open: list[_OpenCall] = []
-        self._stacks = _objects(machine.image.symbols.values())
-        self.calls = 0
+        self._stacks = _objects(bound.machine.image.symbols.values())
+        self._exits: dict[str, list[int]] = {}
+        self._entered = 0
+        self._compared = 0
+        self._given_up = 0
 
-    def watch(self, name: str, symbol: Symbol) -> None:
-        """Check every call of a function from now on.
+    @property
+    def calls(self) -> LockstepCalls:
+        """How many calls there were so far."""
+        self._notice_closed()
+        return LockstepCalls(self._compared, self._given_up)
+
+    def exits(self, name: str) -> list[int]:
+        """Where a function ends.
 
         Raises:
-            UnsupportedFunction: Its end cannot be found.
+            UnsupportedFunction: That cannot be found.
         """
-        function = self._model.functions[name]
-        exits = find_own_exits(self._machine.image, symbol)
+        if name not in self._exits:
+            self._exits[name] = find_own_exits(self._machine.image, self.bound.symbol(name))
+        return self._exits[name]
 
-        def probe(kind: int, esp: int, eax: int) -> int:
-            if kind == ProbeKind.ENTRY:
-                self._enter(function, esp)
-            else:
-                self._leave(esp, eax)
-            return eax
+    def watch(self, name: str) -> WatchedFunction:
+        """Check every call of a function from now on."""
+        return WatchedFunction(self, self._model.functions[name], self.exits(name))
 
-        number = self._machine.add_callback(probe)
-        cpu = self._machine.cpu
-        cpu.add_probe(symbol.address, number, ProbeKind.ENTRY, ProbeAction.TELL)
-        for address in exits:
-            cpu.add_probe(address, number, ProbeKind.EXIT, ProbeAction.TELL)
+    def give_up(self, names: Iterable[str]) -> None:
+        """Compare the calls of these functions that go on with nothing."""
+        for call in [each for each in self._open if each.function.name in names]:
+            self._give_up(call)
 
-    def _enter(self, function: Function, esp: int) -> None:
-        machine = self._machine
-        caller, *words = stack_words(machine, esp, function.argument_count + 1)
+    def save(self) -> LockstepState:
+        """How far the calls are."""
+        return LockstepState(self._entered, self.calls, tuple(self._open))
+
+    def restore(self, state: LockstepState) -> None:
+        """Go back to a state that `save` returned; the CPU's watches have gone back."""
+        self._entered = state.entered
+        self._compared, self._given_up = state.calls
+        self._open = list(state.open)
+
+    def open_call(self) -> str:
+        """Return what has to be said of the call that goes on, for people; empty if none does."""
+        self._notice_closed()
+        if not self._open:
+            return ""
+        call = self._open[-1]
+        text = call_text(call.function, call.arguments)
+        kind = call.function.result
+        returned = "returned" if kind == "void" else f"returned {call.function.show(call.result)}"
+        return f"in lockstep the model of {text}, called from {self._caller(call)}, has {returned}"
+
+    # -- what the probes tell ----------------------------------------------------------------------
+
+    def enter(self, function: Function, esp: int) -> None:
+        """The function is entered; its return address lies at *esp*."""
+        machine, cpu = self._machine, self._machine.cpu
+        _, *words = stack_words(machine, esp, function.argument_count + 1)
         arguments = tuple(words)
-        machine.cpu.flush_console()
+        cpu.watch_leave(esp + _WORD)  # the caller's own; what was deeper has been left
+        self._notice_closed()
+        cpu.flush_console()
         self._overlay.clear()
         self._printed.clear()
-        self.calls += 1
+        self._entered += 1
+        registers = cpu.registers()
         try:
             result = function.call(*arguments)
         except MODEL_ERRORS as error:
-            location = machine.image.location(caller)
+            location = caller_of(self.bound, esp, registers.ebp)
             raise ModelStopped(call_text(function, arguments), str(error), location) from error
+        depth = self._stack_depth(esp)
+        watch = cpu.watch_begin(range(esp - depth, esp + 1))
+        if not watch:
+            raise UnsupportedFunction(
+                function.name, f"{len(self._open)} calls in lockstep go on inside one another"
+            )
         self._open.append(
             _OpenCall(
                 function,
-                self.calls,
+                self._entered,
+                watch,
                 esp,
-                caller,
                 arguments,
+                registers,
+                self._used_stack(esp, depth, len(arguments)),
                 result,
                 self._overlay.changes(),
                 "".join(self._printed),
                 len(machine.output[Console.SERIAL]),
             )
         )
-        machine.cpu.watch_begin()
 
-    def _leave(self, esp: int, eax: int) -> None:
-        while self._open:
-            call = self._open.pop()
-            touched = self._machine.cpu.watch_end()
-            if call.esp == esp:  # calls that never came back (a stack was switched or unwound) end unchecked
-                differences = tuple(self._differences(call, eax, touched))
-                if differences:
-                    location = self._machine.image.location(call.caller)
-                    raise Divergence(
-                        call_text(call.function, call.arguments), location, call.number, differences
-                    )
-                return
+    def leave(self, function: Function, esp: int, eax: int, popped: int) -> None:
+        """A `ret` of the function is reached that takes *popped* bytes of arguments with it."""
+        self._notice_closed()
+        mine = [each for each in self._open if each.function is function]
+        call = next((each for each in reversed(mine) if each.esp == esp), None)
+        if call is None and mine and esp in _near(mine[-1]):
+            call = mine[-1]
+        if call is None:
+            return  # it was entered before it was watched
+        while self._open[-1] is not call:
+            self._give_up(self._open[-1])
+        self._open.pop()
+        written = self._machine.cpu.watch_end(call.watch)
+        self._compared += 1
+        differences = tuple(self._differences(call, esp + popped, eax, written))
+        if differences:
+            self._compared -= 1
+            text = call_text(function, call.arguments)
+            raise Divergence(text, self._caller(call), call.number, differences)
 
-    def _differences(self, call: _OpenCall, eax: int, touched: dict[int, bytes]) -> Iterator[Difference]:
-        kind = call.function.result
-        if kind != "void":
-            mask, width = (0xFF, 4) if kind == "bool" else (0xFFFFFFFF, 10)
+    def _caller(self, call: _OpenCall) -> str:
+        return caller_of(self.bound, call.esp, call.registers.ebp)
+
+    def _give_up(self, call: _OpenCall) -> None:
+        self._open.remove(call)
+        self._given_up += 1
+        if self._machine.cpu.watch_is_open(call.watch):
+            self._machine.cpu.watch_end(call.watch)
+
+    def _notice_closed(self) -> None:
+        """Give up the calls that the core has seen to be left."""
+        for call in [each for each in self._open if not self._machine.cpu.watch_is_open(each.watch)]:
+            self._give_up(call)
+
+    # -- what is compared --------------------------------------------------------------------------
+
+    def _differences(self, call: _OpenCall, esp: int, eax: int, written: Written) -> Iterator[Difference]:
+        function = call.function
+        if function.result != "void":
+            mask = 0xFF if function.result == "bool" else 0xFFFFFFFF
             if (eax ^ call.result) & mask:
-                yield Difference("result", f"{call.result & mask:#0{width}x}", f"{eax & mask:#0{width}x}")
-        yield from self._memory_differences(call, touched)
+                yield Difference("result", function.show(call.result & mask), function.show(eax & mask))
+        yield from _register_differences(call, esp, self._machine.cpu.registers())
+        yield from memory_differences(
+            self._machine.memory, call.changes, written, call.stack, self._native.describe
+        )
         self._machine.cpu.flush_console()
         printed = self._machine.output[Console.SERIAL][call.console_size :].decode("latin-1")
         if printed != call.console:
             yield Difference("console", repr(call.console), repr(printed))
 
-    def _memory_differences(self, call: _OpenCall, touched: dict[int, bytes]) -> Iterator[Difference]:
-        memory = self._machine.memory
-        stack = self._used_stack(call)
-        pages = dict(touched)
-        for address in call.changes:
-            page = address & -PAGE_SIZE
-            if page not in pages:
-                pages[page] = memory.read(page, PAGE_SIZE)  # the native code left it alone
-        for page in sorted(pages):
-            expected = bytearray(pages[page])
-            for address, value in call.changes.items():
-                if address & -PAGE_SIZE == page:
-                    expected[address - page] = value
-            actual = memory.read(page, PAGE_SIZE)
-            own = slice(max(stack.start - page, 0), max(min(stack.stop - page, PAGE_SIZE), 0))
-            expected[own] = actual[own]
-            if expected != actual:
-                yield from self._word_differences(page, bytes(expected), actual)
-
-    def _word_differences(self, page: int, expected: bytes, actual: bytes) -> Iterator[Difference]:
-        for offset in range(0, PAGE_SIZE, _WORD):
-            word = slice(offset, offset + _WORD)
-            if expected[word] != actual[word]:
-                address = page + offset
-                place = self._native.describe(address)
-                where = f"0x{address:08x}" if place == f"0x{address:08x}" else f"0x{address:08x} {place}"
-                words = (int.from_bytes(each[word], "little") for each in (expected, actual))
-                yield Difference(where, *(f"0x{each:08x}" for each in words))
-
-    def _used_stack(self, call: _OpenCall) -> range:
-        """Physical addresses that the native code may use: its arguments and everything below, to the stack's end.
+    def _stack_depth(self, esp: int) -> int:
+        """Bytes below ESP that the native code may use.
 
         The stack ends with the object symbol that it lies in; without one, 2 KiB are assumed, more than any
         allocator needs.
         """
-        top = self._machine.cpu.translate(call.esp)
-        if top is None:
-            return range(0)
         starts, ends = self._stacks
-        index = bisect_right(starts, call.esp) - 1
-        known = index >= 0 and call.esp < ends[index]
-        depth = call.esp - starts[index] if known else _STACK_GUESS
-        return range(max(0, top - depth), top + _WORD * (1 + len(call.arguments)))
+        index = bisect_right(starts, esp) - 1
+        known = index >= 0 and esp < ends[index]
+        return esp - starts[index] if known else min(_STACK_GUESS, esp)
+
+    def _used_stack(self, esp: int, depth: int, arguments: int) -> range:
+        """Physical addresses that the native code may use: its arguments and everything below, to the stack's end."""
+        top = self._machine.cpu.translate(esp)
+        return range(0) if top is None else range(max(0, top - depth), top + _WORD * (1 + arguments))
+
+
+def _enterer(lockstep: Lockstep, function: Function) -> Callable[[int, int, int], int]:
+    def enter(_kind: int, esp: int, eax: int) -> int:
+        lockstep.enter(function, esp)
+        return eax
+
+    return enter
+
+
+def _leaver(lockstep: Lockstep, function: Function, popped: int) -> Callable[[int, int, int], int]:
+    def leave(_kind: int, esp: int, eax: int) -> int:
+        lockstep.leave(function, esp, eax, popped)
+        return eax
+
+    return leave
+
+
+def _near(call: _OpenCall) -> range:
+    """Where ESP is at a `ret` of the call that takes another word for the return address."""
+    return range(call.esp - _STACK_GUESS, call.esp + _WORD * _POPPED_MAX)
+
+
+def _register_differences(call: _OpenCall, esp: int, now: Registers) -> Iterator[Difference]:
+    """Yield what the function should have kept, and ESP as it will be behind the `ret`."""
+    before = call.registers
+    for name in _KEPT:
+        expected, actual = getattr(before, name), getattr(now, name)
+        if expected != actual:
+            yield Difference(name.upper(), f"0x{expected:08x}", f"0x{actual:08x}")
+    if esp != call.esp:
+        yield Difference("ESP", f"0x{call.esp + _WORD:08x}", f"0x{esp + _WORD:08x}")
+    for name, flag in _FLAGS.items():
+        expected, actual = bool(before.eflags & flag), bool(now.eflags & flag)
+        if expected != actual:
+            yield Difference(name, str(int(expected)), str(int(actual)))
 
 
 def _objects(symbols: Iterable[Symbol]) -> tuple[list[int], list[int]]:

@@ -9,15 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.errors import ModelStopped
-from emulator.hle.binding import call_text, stack_words
+from emulator.hle.binding import call_text, caller_of, stack_words
 from emulator.machine.core_types import ProbeAction, ProbeKind
 from kernel_model.litecore.spinlock import LockHeld
 from kernel_model.memory import OutOfMemoryRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from emulator.machine.machine import Machine
+    from emulator.hle.binding import Bound
     from kernel_model.abi import Function
 
 RET = 0xC3
@@ -25,25 +23,47 @@ MODEL_ERRORS = (LockHeld, OutOfMemoryRange, IndexError)
 """What a model raises on guest memory that its C twin could not handle either (IndexError: guest RAM's own)."""
 
 
-def replace_function(machine: Machine, function: Function, address: int) -> None:
-    """Let the model's *function* answer all calls of the guest function at *address* (linear)."""
-    number = machine.add_callback(_answer(machine, function))
-    machine.cpu.add_probe(address, number, ProbeKind.ENTRY, ProbeAction.REPLACE)
-    machine.memory.store_u8(machine.image.physical(address), RET)
+class ReplacedFunction:
+    """A function of the guest that its model answers for, or not: it can be switched.
 
+    Args:
+        bound: The kernel's models and functions.
+        function: Of the models; another one of the same name may take its place.
+    """
 
-def _answer(machine: Machine, function: Function) -> Callable[[int, int, int], int]:
-    words = function.argument_count + 1
-    call = function.call
-    keeps_eax = function.result == "void"
+    def __init__(self, bound: Bound, function: Function) -> None:
+        self.function = function
+        self._bound = bound
+        machine = bound.machine
+        address = bound.symbol(function.name).address
+        self._first_byte_at = machine.image.physical(address)
+        self._first_byte = RET
+        self._number = machine.add_callback(self._answer)
+        machine.cpu.add_probe(address, self._number, ProbeKind.ENTRY, ProbeAction.REPLACE)
 
-    def answer(_kind: int, esp: int, eax: int) -> int:
-        caller, *arguments = stack_words(machine, esp, words)
+    def switch(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """Let the model answer from now on, or not; the function itself stays as it is."""
+        self._bound.machine.cpu.switch_probes(self._number, on)
+
+    def patch(self) -> None:
+        """Make the function a `ret`."""
+        memory = self._bound.machine.memory
+        self._first_byte = memory.load_u8(self._first_byte_at)
+        memory.store_u8(self._first_byte_at, RET)
+
+    def repair(self) -> None:
+        """Give the function its first byte back, unless the guest has written another one."""
+        memory = self._bound.machine.memory
+        if memory.load_u8(self._first_byte_at) == RET:
+            memory.store_u8(self._first_byte_at, self._first_byte)
+
+    def _answer(self, _kind: int, esp: int, eax: int) -> int:
+        function = self.function
+        _, *arguments = stack_words(self._bound.machine, esp, function.argument_count + 1)
         try:
-            result = call(*arguments)
+            result = function.call(*arguments)
         except MODEL_ERRORS as error:
-            location = machine.image.location(caller)
-            raise ModelStopped(call_text(function, tuple(arguments)), str(error), location) from error
-        return eax if keeps_eax else result
-
-    return answer
+            call = call_text(function, tuple(arguments))
+            location = caller_of(self._bound, esp, self._bound.machine.cpu.registers().ebp)
+            raise ModelStopped(call, str(error), location) from error
+        return eax if function.result == "void" else result

@@ -28,6 +28,12 @@ def call_stack(machine: Machine) -> tuple[int, ...]:
     return machine.cpu.stack_of(machine.cpu.registers().eip)
 
 
+def callers(machine: Machine, esp: int, ebp: int) -> tuple[int, ...]:
+    """Return the return addresses of a call, from the one that lies at *esp* outwards; EBP was *ebp* at its entry."""
+    prepare_stacks(machine)
+    return machine.cpu.stack_of_call(esp, ebp)
+
+
 def _code_ranges(image: KernelImage) -> list[tuple[int, int]]:
     """Where the kernel's code is linked, and where it is loaded: before paging it may run there."""
     ranges = {

@@ -234,6 +234,18 @@ class LastWrite(NamedTuple):
     writes: int
 
 
+class Written(NamedTuple):
+    """What a watch has seen.
+
+    Attributes:
+        pages: Physical address of each written page -> its bytes before the first write.
+        marked: Physical address of a page -> the bits in it that the CPU has set by itself (A and D of page tables).
+    """
+
+    pages: dict[int, bytes]
+    marked: dict[int, bytes]
+
+
 class StepKind(IntEnum):
     """What a step is; see `enum kc_step_kind` in core.h."""
 

@@ -30,6 +30,7 @@ from emulator.machine.core_types import (
     Step,
     StepKind,
     Stop,
+    Written,
 )
 from emulator.native import _core
 
@@ -295,11 +296,10 @@ class Cpu:
         Raises:
             HostError: The snapshot is gone.
         """
-        return self._pages(lib.kc_pages_written(self._core, self._depth(snapshot), self._touched))
-
-    def _pages(self, count: int) -> dict[int, bytes]:
-        pages = self._touched[0]
-        return {pages[i].page << 12: bytes(ffi.buffer(pages[i].before, 4096)) for i in range(count)}
+        count = lib.kc_pages_written(self._core, self._depth(snapshot), self._touched)
+        if count < 0:
+            raise HostError("no memory for a list of pages")
+        return _pages(self._touched, count)
 
     def _depth(self, snapshot: int) -> int:
         if snapshot not in self._snapshots:
@@ -313,6 +313,10 @@ class Cpu:
     def add_probe(self, address: int, number: int, kind: ProbeKind, actions: int) -> None:
         """Watch the instruction at *address* (linear); call `flush_code` when code has run before."""
         self._check(lib.kc_probe_add(self._core, address, number, kind, actions))
+
+    def switch_probes(self, number: int, on: bool) -> None:  # noqa: FBT001 - a switch
+        """Switch the probes that call the callback of this number off, or on again."""
+        lib.kc_probes_switch(self._core, number, on)
 
     def record_calls(self, functions: Sequence[tuple[int, int, int, int, bool]]) -> None:
         """Record calls of functions, by the numbers of their probes, from now on; an empty list ends it.
@@ -439,6 +443,11 @@ class Cpu:
             raise HostError("the host has no memory for a call stack")
         return self.stack(number)[1]
 
+    def stack_of_call(self, esp: int, ebp: int) -> tuple[int, ...]:
+        """Return addresses, innermost first, of a call whose return address lies at *esp*; *ebp* is its caller's."""
+        number = lib.kc_stack_of_call(self._core, esp, ebp)
+        return self.stack(number)[1] if number else ()
+
     def watch_word(self, physical: int, size: int) -> None:
         """Keep the last write to *size* bytes, 1 to 4; 0 ends it. Runs are slower meanwhile."""
         self._check(lib.kc_watch_word(self._core, physical, size))
@@ -475,17 +484,53 @@ class Cpu:
             for each in (steps[i] for i in range(count[0]))
         ]
 
-    def watch_begin(self) -> None:
-        """Start to note the pages that the guest writes; calls nest."""
-        lib.kc_watch_begin(self._core)
+    def watch_begin(self, stack: range | None = None) -> int:
+        """Start to note the pages that the guest writes; up to 64 watches may be open at a time.
+
+        Args:
+            stack: Where ESP (linear) is while a call of the guest goes on that this watch belongs to. It is closed when ESP
+                is seen elsewhere, and when registers are set. No interrupt comes before. Snapshots keep it.
+
+        Returns:
+            The watch's number, which is not used again; 0: there are too many.
+        """
+        low, high = (stack[0], stack[-1]) if stack else (0, 0)
+        number: int = lib.kc_watch_begin(self._core, low, high)
+        return number
 
     def watch_note(self, address: int, size: int) -> None:
         """Count a write from Python to [address, address + size), physical, as the guest's; call it before writing."""
         lib.kc_watch_note(self._core, address, size)
 
-    def watch_end(self) -> dict[int, bytes]:
-        """End the innermost watch: physical address of each written page -> its bytes before the first write."""
-        return self._pages(lib.kc_watch_end(self._core, self._touched))
+    def watch_is_open(self, number: int) -> bool:
+        """Whether a watch still goes on."""
+        return bool(lib.kc_watch_is_open(self._core, number))
+
+    def watch_leave(self, esp: int) -> int:
+        """Close the watches of calls that do not go on with this ESP. Returns how many are left."""
+        count: int = lib.kc_watch_leave(self._core, esp)
+        return count
+
+    def watch_end(self, number: int) -> Written:
+        """End a watch.
+
+        Raises:
+            HostError: There was no memory for all pages.
+            ValueError: It is not open.
+        """
+        if not self.watch_is_open(number):
+            raise ValueError(f"watch {number} is not open")
+        marked, marked_count = ffi.new("kc_touched **"), ffi.new("uint32_t *")
+        count = lib.kc_watch_end(self._core, number, self._touched, marked, marked_count)
+        if count < 0:
+            raise HostError("no memory to keep the pages that the guest writes")
+        return Written(_pages(self._touched, count), _pages(marked, marked_count[0]))
+
+
+def _pages(list_: Any, count: int) -> dict[int, bytes]:
+    """Return a list of the core's: physical address of each page -> its bytes."""
+    pages = list_[0]
+    return {pages[i].page << 12: bytes(ffi.buffer(pages[i].bytes, 4096)) for i in range(count)}
 
 
 # -- callbacks from the core: an exception must not cross C, it waits in `pending` ---------------------------------

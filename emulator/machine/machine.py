@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
 
 from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
@@ -98,29 +98,54 @@ class Outcome(NamedTuple):
         return None if self.exit_code is None else self.exit_code >> 1
 
 
+class LayerModes(Protocol):
+    """How the layers of a machine's kernel run (`emulator.hle.layers`). That belongs to the state of the machine."""
+
+    def save(self) -> object:
+        """Return the state now, for `restore`."""
+
+    def restore(self, state: object) -> None:
+        """Go back to a state; None is that of a machine whose layers all run native. RAM has gone back by itself."""
+
+    def open_call(self) -> str:
+        """Return what has to be said of a call that the guest is in, for people; empty if there is nothing."""
+
+
 class Snapshot:
     """A state of the machine to come back to; made by `Machine.snapshot`.
 
     As a context manager it comes back at the end of the block and is gone then.
     """
 
-    __slots__ = ("_bus", "_cpu", "_devices", "_interrupts", "_number", "_output", "_time")
+    __slots__ = (
+        "_bus",
+        "_cpu",
+        "_devices",
+        "_interrupts",
+        "_layers",
+        "_machine",
+        "_number",
+        "_output",
+        "_time",
+    )
 
-    def __init__(
-        self, cpu: Cpu, bus: PortBus, interrupts: Interrupts, output: dict[Console, bytearray]
-    ) -> None:
-        cpu.flush_console()
-        self._cpu = cpu
+    def __init__(self, machine: Machine, bus: PortBus) -> None:
+        machine.cpu.flush_console()
+        self._machine = machine
+        self._cpu = machine.cpu
         self._bus = bus
-        self._output = tuple((text, len(text)) for text in output.values())
+        self._output = tuple((text, len(text)) for text in machine.output.values())
         self._devices = bus.save()
-        self._interrupts = interrupts
-        self._time = interrupts.save()
-        self._number = cpu.snapshot()
+        self._interrupts = machine.interrupts
+        self._time = machine.interrupts.save()
+        self._layers = machine.layers.save() if machine.layers is not None else None
+        self._number = machine.cpu.snapshot()
 
     def reset(self) -> None:
-        """Put the machine back: memory, CPU, devices, collected output. Snapshots taken since then are gone."""
+        """Put the machine back: memory, CPU, devices, collected output, how layers run. Snapshots taken since are gone."""
         self._cpu.reset(self._number)
+        if self._machine.layers is not None:
+            self._machine.layers.restore(self._layers)
         self._interrupts.restore(self._time)
         self._bus.restore(self._devices)
         for text, size in self._output:
@@ -162,6 +187,7 @@ class Machine:
         output: What the guest wrote so far, by console; of each the first `OUTPUT_KEPT` bytes.
         on_calls_full: Takes the rows of recorded calls; set by `emulator.machine.recording`.
         refusals: Decides which allocations fail; None: none does.
+        layers: How the kernel's layers run, where they have been attached; set by `emulator.hle.layers`.
 
     Raises:
         BadImage: The kernel does not fit into *ram*.
@@ -195,6 +221,7 @@ class Machine:
         self._probes: list[Callable[[int, int, int], int]] = []
         self.on_calls_full: Callable[[], None] = _do_nothing
         self.refusals: Refusals | None = None
+        self.layers: LayerModes | None = None
         self._each_call: Callable[[], None] = _do_nothing
         self._pause: Callable[[], None] = _do_nothing
         self._pause_left: int | None = None  # instructions
@@ -425,7 +452,14 @@ class Machine:
         return stop._replace(instructions=stop.instructions - stop.block_instructions + done)
 
     def _error(self, stop: Stop) -> GuestStopped:
-        return guest_stopped(stop, self.image.location(stop.eip), self._accessed(stop))
+        return self._in_call(guest_stopped(stop, self.image.location(stop.eip), self._accessed(stop)))
+
+    def _in_call(self, error: GuestStopped) -> GuestStopped:
+        """Let an error say what call of the layers the guest is in, if that matters."""
+        remark = "" if self.layers is None else self.layers.open_call()
+        if remark:
+            error.add_remark(remark)
+        return error
 
     def call(
         self,
@@ -458,9 +492,8 @@ class Machine:
         outcome = self.run(max_instructions=max_instructions, timeout_s=timeout_s)
         if outcome.eip != return_to + 1:
             location = self.image.location(outcome.eip)
-            raise GuestStopped(
-                f"{function} did not return: the kernel {_DID[outcome.ending]}", outcome.eip, location
-            )
+            text = f"{function} did not return: the kernel {_DID[outcome.ending]}"
+            raise self._in_call(GuestStopped(text, outcome.eip, location))
         eax = self.cpu.registers().eax
         self.cpu.set_registers(before)
         return eax
@@ -499,7 +532,7 @@ class Machine:
         Raises:
             HostError: More than 64 nested ones, or no memory left.
         """
-        return Snapshot(self.cpu, self._bus, self.interrupts, self.output)
+        return Snapshot(self, self._bus)
 
     def screen(self) -> list[str]:
         """The VGA text screen, line by line, without trailing blanks."""

@@ -11,8 +11,7 @@ SOURCES = (
     *("core.c", "counting.c", "decoding.c", "flags.c", "interpose.c", "interrupts.c", "limits.c"),
     *("segments.c", "translation.c"),
     *("mmu.c", "ram.c", "ports.c", "probes.c", "calls.c", "stacks.c", "stack_numbers.c"),
-    *("ancestry.c",),
-    *("writes.c", "steps.c", "lives.c", "overlaps.c"),
+    *("ancestry.c", "writes.c", "steps.c", "lives.c", "overlaps.c", "watches.c"),
 )
 CALLBACKS = """
 extern "Python" {

@@ -302,6 +302,7 @@ int kc_return(kc *m, uint32_t eax)
         return -1;
     m->stop_event = m->stop_allocation = 0; /* no run is there to be ended */
     m->clock_ns = m->now.stopped_ns;        /* it returns at once */
+    kc_watch_drop_calls(m);                 /* no model refuses with it */
     U.uc_reg_write(m->uc, UC_X86_REG_EAX, &eax);
     kc_call_left(m, esp);
     kc_stack_words(m, esp, &caller, 1);

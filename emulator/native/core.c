@@ -150,6 +150,7 @@ void kc_delete(kc *m)
     kc_steps_free(m);
     kc_ports_free(m);
     kc_mmu_free(m);
+    kc_watches_free(m);
     kc_ram_free(m);
     free(m->blocks);
     free(m);
@@ -185,7 +186,7 @@ void kc_get_registers(kc *m, kc_registers *out)
         (&out->es_base)[segment] = kc_segment_base(m, (enum segment)segment);
 }
 
-void kc_set_registers(kc *m, const kc_registers *in)
+void kc_put_registers(kc *m, const kc_registers *in)
 {
     const uint32_t *fields = &in->eax;
     void *pointers[GENERAL];
@@ -195,6 +196,12 @@ void kc_set_registers(kc *m, const kc_registers *in)
     U.uc_reg_write_batch(m->uc, register_ids, pointers, GENERAL);
     m->now.probe = NULL;
     kc_look_soon(m); /* a running engine goes on at the new EIP */
+}
+
+void kc_set_registers(kc *m, const kc_registers *in)
+{
+    kc_watch_drop_calls(m); /* whoever sets registers leaves the calls that go on, or puts something into them */
+    kc_put_registers(m, in);
 }
 
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)

@@ -103,19 +103,30 @@ int kc_discard(kc *m, int depth);
 /* Linear to physical as the CPU would for a supervisor read, without side effects; -1: not mapped. */
 int64_t kc_translate(kc *m, uint32_t linear);
 
-/* Watch the pages that the guest writes: between begin and end each first write to a page keeps a copy of what
- * the page held. Calls nest. */
-typedef struct { uint32_t page; const uint8_t *before; } kc_touched;
-void kc_watch_begin(kc *m);
-/* A write from outside to [physical, physical + size) is to count as the guest's; call it before writing. */
-void kc_watch_note(kc *m, uint64_t physical, uint64_t size);
-/* Ends the innermost watch. The result is valid until the next kc_watch_* call. */
-uint32_t kc_watch_end(kc *m, const kc_touched **out);
-
 /* Was this page of RAM written between a snapshot and the next one inside it? */
 bool kc_page_written(const kc *m, int depth, uint32_t page);
-/* All such pages, as they were at the snapshot. Valid until the next call of this or a kc_watch_* function. */
-uint32_t kc_pages_written(kc *m, int depth, const kc_touched **out);
+typedef struct { uint32_t page; const uint8_t *bytes; } kc_touched;
+/* All such pages, as they were at the snapshot. Valid until the next call of this or a kc_watch_* function. -1: no
+ * memory. */
+int64_t kc_pages_written(kc *m, int depth, const kc_touched **out);
+
+/* -- written pages: watches.c ------------------------------------------------------------------- */
+
+/* Watch the pages that the guest writes: between begin and end each first write to a page keeps a copy of what
+ * the page held. Many watches can be open at a time. One that belongs to a call of the guest is closed as soon as ESP is
+ * seen outside of [low, high], and when registers are set from outside; snapshots keep it. high 0: it belongs to none.
+ * Returns its number, which is not used again; 0: too many are open. */
+uint32_t kc_watch_begin(kc *m, uint32_t low, uint32_t high);
+/* A write from outside to [physical, physical + size) is to count as the guest's; call it before writing. */
+void kc_watch_note(kc *m, uint64_t physical, uint64_t size);
+bool kc_watch_is_open(kc *m, uint32_t number);
+/* Close the watches of calls that cannot go on with this ESP. Returns how many are left open. */
+uint32_t kc_watch_leave(kc *m, uint32_t esp);
+/* Close the watches of all calls. */
+void kc_watch_drop_calls(kc *m);
+/* End a watch. Returns how many pages were touched, and in `marked` those in which the CPU set bits (A and D) by itself:
+ * only these bits are set there. Both are valid until the next kc_watch_* call. -1: it is not open, or memory was short. */
+int64_t kc_watch_end(kc *m, uint32_t number, const kc_touched **touched, const kc_touched **marked, uint32_t *marked_count);
 
 /* -- interrupts: interrupts.c ------------------------------------------------------------------- */
 
@@ -158,6 +169,8 @@ enum kc_probe_action { KC_RECORD = 1, KC_TELL = 2, KC_REPLACE = 4 };
 /* Watch one instruction. `number` is that of a recorded function, or what the Python callback is told. actions: bits of
  * kc_probe_action. Returns a Unicorn error or 0. */
 int kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions);
+/* Switch the probes that call the Python callback of this number off or on again; new ones are on. */
+void kc_probes_switch(kc *m, uint32_t number, bool on);
 
 /* -- recorded calls: calls.c -------------------------------------------------------------------- */
 
@@ -237,6 +250,8 @@ uint32_t kc_stack_count(kc *m);
 const uint32_t *kc_stack(kc *m, uint32_t stack, uint32_t *count, uint32_t *call);
 /* Number of the call stack of an instruction at which no run goes on: its address + 1, then as above. 0: no memory. */
 uint32_t kc_stack_of(kc *m, uint32_t eip);
+/* The same, without that first one, of a call: its return address lies at `esp`, and `ebp` is its caller's. */
+uint32_t kc_stack_of_call(kc *m, uint32_t esp, uint32_t ebp);
 
 /* -- who wrote a word: writes.c ----------------------------------------------------------------- */
 

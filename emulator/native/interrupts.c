@@ -59,7 +59,7 @@ int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t e
     if ((selector != r.cs || r.cs_base) && U.uc_reg_write(m->uc, UC_X86_REG_CS, &selector))
         return KC_NO_GATE;
     kc_interrupt_pushed(m, has_error_code ? esp + 4 : esp, eip);
-    kc_set_registers(m, &r);
+    kc_put_registers(m, &r);
     return KC_ENTERED;
 }
 
@@ -78,7 +78,7 @@ bool kc_irq_possible_at(kc *m, uint32_t pc)
     static const uint8_t sti = 0xfb;
 
     /* In the middle of a watched call an interrupt waits: what its handler writes is not the call's. */
-    if (m->watch_depth || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF))
+    if (kc_watch_leave(m, kc_esp(m)) || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF))
         return false;
     /* sti takes effect behind the next instruction (SDM vol. 2B, STI), so that `sti; hlt` loses no interrupt. */
     int64_t at = kc_translate(m, pc - 1);

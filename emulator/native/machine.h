@@ -29,7 +29,7 @@ extern kc_python python;
 
 struct port { uint8_t out, out_value, in, in_value; };
 
-struct probe { kc *machine; struct probe *next; /* at the same hash */ uint32_t address, number; uint16_t kind, actions; };
+struct probe { kc *machine; struct probe *next; /* at the same hash */ uint32_t address, number; uint16_t kind, actions; bool off; };
 
 struct page { uint32_t number; uint8_t *bytes; };
 
@@ -56,6 +56,7 @@ struct progress {
 #define TIME_STAMP_STEP 1000
 #define CONSOLE_SIZE 4096
 #define DEPTH_MAX 64
+#define WATCHES_MAX 64
 
 /* Frames that kc_deliver() has pushed and no iret has left: where EIP lies in each, and its value; the newest last. */
 struct pushed {
@@ -63,15 +64,24 @@ struct pushed {
     struct { uint32_t at, eip; } frames[PUSHED_MAX];
 };
 
+/* Pages that are written while it is open, as they were at its beginning; see watches.c. */
+struct watch {
+    uint32_t number;    /* 0: not open */
+    uint32_t low, high; /* ESP while the call goes on that it belongs to; high 0: it belongs to none */
+    struct page_list touched, marked; /* marked: bits that the CPU set by itself */
+};
+
+struct touched_room { kc_touched *entries; uint32_t capacity; };
+
 struct snapshot {
     uc_context *cpu;
     uint64_t time_stamp;
     struct progress calls;
     struct pushed pushed;
+    struct watch *watches; /* those of calls */
+    uint32_t watch_count;
     struct page_list undo; /* pages that differ in the next snapshot further in, as they are in this one */
 };
-
-struct watch { struct page_list touched; };
 
 struct stack { uint32_t hash, first, call; uint16_t count; bool passed; };
 
@@ -96,10 +106,11 @@ struct kc {
     bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
     uint8_t *fetched; /* one bit a physical page: code was fetched from it */
     uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
-    struct watch watches[DEPTH_MAX];
-    int watch_depth;
-    kc_touched *touched;
-    uint32_t touched_capacity;
+
+    /* watches.c */
+    struct watch watches[WATCHES_MAX];
+    uint32_t watches_begun, watches_open, calls_watched; /* calls_watched: open watches of calls */
+    struct touched_room touched, marked;
 
     /* core.c */
     kc_stop stop;
@@ -175,6 +186,8 @@ struct kc {
 };
 
 /* core.c */
+/* The guest's own way to other registers; kc_set_registers() is for others. */
+void kc_put_registers(kc *m, const kc_registers *in);
 void kc_end(kc *m, int reason);
 /* Something cannot be kept: end this run and all that follow. */
 void kc_no_memory(kc *m);
@@ -264,10 +277,21 @@ int kc_ram_init(kc *m);
 void kc_ram_free(kc *m);
 bool kc_is_mapped(const kc *m, uint64_t physical);
 uint8_t *kc_page_list_add(struct page_list *list, uint32_t page, const uint8_t *bytes);
-bool kc_page_list_has(const struct page_list *list, uint32_t page);
+/* The bytes kept of a page, or NULL. */
+uint8_t *kc_page_list_find(const struct page_list *list, uint32_t page);
 void kc_page_list_clear(struct page_list *list);
-/* The same for Python, valid until the next call. */
-uint32_t kc_touched_of(kc *m, const struct page_list *list, const kc_touched **out);
+
+/* watches.c */
+/* The guest writes to a page that it has not written to since the TLB was flushed. */
+void kc_watch_page(kc *m, uint32_t page);
+/* The CPU sets bits of a word by itself. */
+void kc_watch_mark(kc *m, uint64_t at, uint32_t bits);
+/* A list for Python, valid until the next call with the same room. Returns its length; -1: no memory. */
+int64_t kc_touched_of(struct touched_room *room, const struct page_list *list, const kc_touched **out);
+int kc_watches_save(kc *m, struct snapshot *s);
+void kc_watches_restore(kc *m, const struct snapshot *s);
+void kc_watches_forget(struct snapshot *s);
+void kc_watches_free(kc *m);
 
 /* ports.c, probes.c */
 int kc_ports_init(kc *m);

@@ -1,4 +1,4 @@
-/* TLB fill: the i386 page walk (Intel SDM vol. 3A, 4.3), and the watch on written pages.
+/* TLB fill: the i386 page walk (Intel SDM vol. 3A, 4.3).
  *
  * Unicorn's own MMU makes each mapped page executable and therefore each store a possible write to translated code,
  * for ever. In virtual TLB mode we decide: a page gets no EXEC until it is fetched from, and stores to it run at
@@ -39,6 +39,7 @@ static void entry_set(kc *m, uint32_t at, uint32_t *entry, uint32_t bits)
         return;
     *entry |= bits;
     memcpy(m->memory + at, entry, sizeof *entry);
+    kc_watch_mark(m, at, bits);
 }
 
 static void walk_tables(kc *m, uint32_t linear, struct walk *w)
@@ -163,13 +164,6 @@ static bool bus_error(kc *m, uint64_t physical, uint32_t linear, uc_mem_type typ
     return false;
 }
 
-static void watch_note(kc *m, uint32_t page)
-{
-    struct page_list *list = &m->watches[m->watch_depth - 1].touched;
-    if (!kc_page_list_has(list, page))
-        kc_page_list_add(list, page, m->memory + (uint64_t)page * PAGE_SIZE);
-}
-
 static bool fetched_add(kc *m, uint32_t page)
 {
     if (m->fetched_count == m->fetched_capacity) {
@@ -219,61 +213,13 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     }
     if (kc_was_fetched(m, page))
         out->perms |= UC_PROT_EXEC;
-    if (m->watch_depth && out->paddr < m->memory_end) {
+    if (m->watches_open && out->paddr < m->memory_end) {
         if (type == UC_MEM_WRITE)
-            watch_note(m, (uint32_t)page);
+            kc_watch_page(m, (uint32_t)page);
         else
             out->perms &= ~(uint32_t)UC_PROT_WRITE;
     }
     return true;
-}
-
-/* -- the watch ----------------------------------------------------------------------------------- */
-
-void kc_watch_begin(kc *m)
-{
-    m->watch_depth++;
-    kc_flush_tlb(m); /* so that the first write to each page is seen */
-}
-
-void kc_watch_note(kc *m, uint64_t physical, uint64_t size)
-{
-    if (!m->watch_depth || !size || physical + size > m->memory_end)
-        return;
-    for (uint64_t page = physical >> PAGE_SHIFT; page <= (physical + size - 1) >> PAGE_SHIFT; page++)
-        watch_note(m, (uint32_t)page);
-}
-
-uint32_t kc_touched_of(kc *m, const struct page_list *list, const kc_touched **out)
-{
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (i == m->touched_capacity) {
-            m->touched_capacity = m->touched_capacity ? m->touched_capacity * 2 : 64;
-            m->touched = realloc(m->touched, m->touched_capacity * sizeof *m->touched);
-        }
-        m->touched[i].page = list->pages[i].number;
-        m->touched[i].before = list->pages[i].bytes;
-    }
-    *out = m->touched;
-    return list->count;
-}
-
-uint32_t kc_watch_end(kc *m, const kc_touched **out)
-{
-    struct page_list *list = &m->watches[--m->watch_depth].touched;
-    uint32_t count = kc_touched_of(m, list, out);
-
-    if (m->watch_depth) {
-        /* What the inner call found untouched, the outer call had not touched either. */
-        struct page_list *outer = &m->watches[m->watch_depth - 1].touched;
-        for (uint32_t i = 0; i < list->count; i++)
-            if (!kc_page_list_has(outer, list->pages[i].number))
-                kc_page_list_add(outer, list->pages[i].number, list->pages[i].bytes);
-    } else {
-        kc_flush_tlb(m);
-    }
-    list->count = 0; /* the pages' memory stays for the next watch */
-    return count;
 }
 
 /* -- life ---------------------------------------------------------------------------------------- */
@@ -291,9 +237,6 @@ int kc_mmu_init(kc *m)
 
 void kc_mmu_free(kc *m)
 {
-    for (int i = 0; i < DEPTH_MAX; i++)
-        kc_page_list_clear(&m->watches[i].touched);
-    free(m->touched);
     free(m->fetched_pages);
     free(m->fetched);
 }

@@ -9,7 +9,7 @@ static void reach(kc *m, const struct probe *p)
 {
     uint32_t esp = kc_esp(m);
 
-    if (m->probes_off)
+    if (m->probes_off || p->off)
         return;
     if ((p->actions & KC_RECORD) && m->calls) {
         m->event_probe = p;
@@ -67,7 +67,7 @@ int kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions
 
     if (!p)
         return UC_ERR_NOMEM;
-    *p = (struct probe){m, NULL, address, number, (uint16_t)kind, (uint16_t)actions};
+    *p = (struct probe){m, NULL, address, number, (uint16_t)kind, (uint16_t)actions, false};
     int error = kc_hook(m, UC_HOOK_CODE, on_probe, p, address, address, 0);
     if (error) {
         free(p);
@@ -77,6 +77,14 @@ int kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions
         slot = &(*slot)->next;
     *slot = p;
     return 0;
+}
+
+void kc_probes_switch(kc *m, uint32_t number, bool on)
+{
+    for (int i = 0; i < PROBE_SLOTS; i++)
+        for (struct probe *p = m->probes[i]; p; p = p->next)
+            if (p->number == number && (p->actions & (KC_TELL | KC_REPLACE)))
+                p->off = !on;
 }
 
 void kc_probes_stop_recording(kc *m)

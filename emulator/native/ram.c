@@ -19,12 +19,12 @@
 
 /* -- page lists ---------------------------------------------------------------------------------- */
 
-bool kc_page_list_has(const struct page_list *list, uint32_t page)
+uint8_t *kc_page_list_find(const struct page_list *list, uint32_t page)
 {
     for (uint32_t i = 0; i < list->count; i++)
         if (list->pages[i].number == page)
-            return true;
-    return false;
+            return list->pages[i].bytes;
+    return NULL;
 }
 
 uint8_t *kc_page_list_add(struct page_list *list, uint32_t page, const uint8_t *bytes)
@@ -175,11 +175,12 @@ int kc_snapshot(kc *m)
         U.uc_context_free(s->cpu);
         return -1;
     }
-    if (U.uc_context_save(m->uc, s->cpu) || for_each_changed_page(m, page_commit)
+    if (kc_watches_save(m, s) || U.uc_context_save(m->uc, s->cpu) || for_each_changed_page(m, page_commit)
         || madvise(m->memory, m->memory_end, MADV_DONTNEED)) {
         pages_uncommit(m);
         U.uc_context_free(s->cpu);
         free(s->calls.open);
+        kc_watches_forget(s);
         return -1;
     }
     s->time_stamp = m->time_stamp;
@@ -232,6 +233,7 @@ static void snapshots_forget(kc *m, int depth)
         struct snapshot *s = &m->snapshots[--m->depth];
         U.uc_context_free(s->cpu);
         free(s->calls.open);
+        kc_watches_forget(s);
         kc_page_list_clear(&s->undo);
     }
 }
@@ -256,17 +258,18 @@ int kc_reset(kc *m, int depth)
     m->time_stamp = m->snapshots[depth].time_stamp;
     kc_interrupts_return(m, &m->snapshots[depth].pushed);
     kc_progress_return(m, &m->snapshots[depth].calls);
+    kc_watches_restore(m, &m->snapshots[depth]);
     return m->no_memory ? -1 : 0;
 }
 
 bool kc_page_written(const kc *m, int depth, uint32_t page)
 {
-    return depth >= 0 && depth < m->depth && kc_page_list_has(&m->snapshots[depth].undo, page);
+    return depth >= 0 && depth < m->depth && kc_page_list_find(&m->snapshots[depth].undo, page);
 }
 
-uint32_t kc_pages_written(kc *m, int depth, const kc_touched **out)
+int64_t kc_pages_written(kc *m, int depth, const kc_touched **out)
 {
-    return depth >= 0 && depth < m->depth ? kc_touched_of(m, &m->snapshots[depth].undo, out) : 0;
+    return depth >= 0 && depth < m->depth ? kc_touched_of(&m->touched, &m->snapshots[depth].undo, out) : 0;
 }
 
 int kc_discard(kc *m, int depth)

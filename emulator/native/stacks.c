@@ -157,10 +157,9 @@ static void start(kc *m, struct walk *walk, uint32_t frame, uint32_t esp)
     walk->walked.slots[0] = esp;
 }
 
-struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller)
+static struct walked *stack_of_call(kc *m, uint32_t esp, uint32_t caller, uint32_t ebp)
 {
     struct walk *walk = &m->walks[(esp ^ caller) * 2654435761u >> 24];
-    uint32_t ebp = kc_ebp(m);
 
     if (!walk->walked.count || walk->caller != caller || walk->esp != esp || walk->ebp != ebp ||
         walk->pushed_changes != m->pushed_changes || !is_same(m, walk)) {
@@ -174,7 +173,9 @@ struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller)
     return &walk->walked;
 }
 
-_Static_assert(WALKS == 1 << (32 - 24), "kc_stack_at_entry() takes the upper 8 bits");
+_Static_assert(WALKS == 1 << (32 - 24), "stack_of_call() takes the upper 8 bits");
+
+struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller) { return stack_of_call(m, esp, caller, kc_ebp(m)); }
 
 struct walked *kc_stack_at(kc *m, uint32_t eip)
 {
@@ -189,6 +190,14 @@ struct walked *kc_stack_at(kc *m, uint32_t eip)
 /* -- for Python, and for interrupts.c ------------------------------------------------------------- */
 
 uint32_t kc_stack_of(kc *m, uint32_t eip) { return kc_stack_number(m, kc_stack_at(m, eip), 0); }
+
+uint32_t kc_stack_of_call(kc *m, uint32_t esp, uint32_t ebp)
+{
+    uint32_t caller;
+
+    kc_stack_words(m, esp, &caller, 1);
+    return kc_stack_number(m, stack_of_call(m, esp, caller, ebp), 0);
+}
 
 int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *ranges, uint32_t range_count)
 {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from kernel_model.abi import Function, MissingSymbols
 from kernel_model.btron.describe import describe
-from kernel_model.btron.errors import E_WAITING, BtronError, Error
+from kernel_model.btron.errors import E_WAITING, RESULT_NAMES, BtronError, Error
 from kernel_model.btron.kernel_space import physical
 from kernel_model.btron.kmem import Kmem, KmemAddresses
 from kernel_model.btron.mpf import FixedPools
@@ -100,8 +100,8 @@ class Btron:
             *self._kmem_functions(),
             *self._mpl_functions(),
             *self._mpf_functions(),
-            Function(
-                "wait_cancel", "pools", "ER wait_cancel(ID tskid, ER code)", 2, "int", _er(self.wait_cancel)
+            _answers_er(
+                "wait_cancel", "pools", "ER wait_cancel(ID tskid, ER code)", 2, _er(self.wait_cancel)
             ),
         )
         self.functions: Mapping[str, Function] = MappingProxyType({each.name: each for each in functions})
@@ -120,7 +120,7 @@ class Btron:
         else:
             self.tasks.end_wait(None, task, code)
 
-    def describe(self, address: int) -> str:
+    def describe(self, address: int, size: int = 1) -> str:  # noqa: ARG002 - nothing here is made of single bytes
         """Name what lies at a physical *address*; see `kernel_model.btron.describe.describe`."""
         return describe(address, self._addresses, self)
 
@@ -130,19 +130,19 @@ class Btron:
     def _pmem_functions(self) -> tuple[Function, ...]:
         pmem = self.pmem
         return (
-            Function("pmem_init", "pmem", "ER pmem_init(void)", 0, "int", _er(pmem.init)),
+            _answers_er("pmem_init", "pmem", "ER pmem_init(void)", 0, _er(pmem.init)),
             Function("pmem_alloc", "pmem", "VP pmem_alloc(W size)", 1, "pointer", pmem.alloc),
-            Function("pmem_free", "pmem", "ER pmem_free(VP region, W size)", 2, "int", _er(pmem.free)),
-            Function("pmem_share", "pmem", "ER pmem_share(VP region, W size)", 2, "int", _er(pmem.share)),
+            _answers_er("pmem_free", "pmem", "ER pmem_free(VP region, W size)", 2, _er(pmem.free)),
+            _answers_er("pmem_share", "pmem", "ER pmem_share(VP region, W size)", 2, _er(pmem.share)),
             Function("pmem_free_pages", "pmem", "W pmem_free_pages(void)", 0, "int", pmem.free_pages),
         )
 
     def _kmem_functions(self) -> tuple[Function, ...]:
         kmem = self.kmem
         return (
-            Function("kmem_init", "kmem", "ER kmem_init(void)", 0, "int", _er(kmem.init)),
+            _answers_er("kmem_init", "kmem", "ER kmem_init(void)", 0, _er(kmem.init)),
             Function("kmem_alloc", "kmem", "VP kmem_alloc(W size)", 1, "pointer", kmem.alloc),
-            Function("kmem_free", "kmem", "ER kmem_free(VP p, W size)", 2, "int", _er(kmem.free)),
+            _answers_er("kmem_free", "kmem", "ER kmem_free(VP p, W size)", 2, _er(kmem.free)),
         )
 
     def _mpl_functions(self) -> tuple[Function, ...]:
@@ -165,13 +165,11 @@ class Btron:
 
         get_signature = "ER mpl_get(VP *p_blk, ID mplid, INT blksz, TMO tmout)"
         return (
-            Function(
-                "mpl_create", "pools", "ER mpl_create(ID mplid, const T_CMPL *pk)", 2, "int", _er(create)
-            ),
-            Function("mpl_delete", "pools", "ER mpl_delete(ID mplid)", 1, "int", _er(delete)),
-            Function("mpl_get", "pools", get_signature, 4, "int", _er_or_waiting(get)),
-            Function("mpl_release", "pools", "ER mpl_release(ID mplid, VP blk)", 2, "int", _er(release)),
-            Function("mpl_refer", "pools", "ER mpl_refer(T_RMPL *pk, ID mplid)", 2, "int", _er(refer)),
+            _answers_er("mpl_create", "pools", "ER mpl_create(ID mplid, const T_CMPL *pk)", 2, _er(create)),
+            _answers_er("mpl_delete", "pools", "ER mpl_delete(ID mplid)", 1, _er(delete)),
+            _answers_er("mpl_get", "pools", get_signature, 4, _er_or_waiting(get)),
+            _answers_er("mpl_release", "pools", "ER mpl_release(ID mplid, VP blk)", 2, _er(release)),
+            _answers_er("mpl_refer", "pools", "ER mpl_refer(T_RMPL *pk, ID mplid)", 2, _er(refer)),
         )
 
     def _mpf_functions(self) -> tuple[Function, ...]:
@@ -185,14 +183,19 @@ class Btron:
 
         get_signature = "ER mpf_get(VP *p_blf, ID mpfid, TMO tmout)"
         return (
-            Function(
-                "mpf_create", "pools", "ER mpf_create(ID mpfid, const T_CMPF *pk)", 2, "int", _er(mpf.create)
+            _answers_er(
+                "mpf_create", "pools", "ER mpf_create(ID mpfid, const T_CMPF *pk)", 2, _er(mpf.create)
             ),
-            Function("mpf_delete", "pools", "ER mpf_delete(ID mpfid)", 1, "int", _er(mpf.delete)),
-            Function("mpf_get", "pools", get_signature, 3, "int", _er_or_waiting(get)),
-            Function("mpf_release", "pools", "ER mpf_release(ID mpfid, VP blf)", 2, "int", _er(mpf.release)),
-            Function("mpf_refer", "pools", "ER mpf_refer(T_RMPF *pk, ID mpfid)", 2, "int", _er(refer)),
+            _answers_er("mpf_delete", "pools", "ER mpf_delete(ID mpfid)", 1, _er(mpf.delete)),
+            _answers_er("mpf_get", "pools", get_signature, 3, _er_or_waiting(get)),
+            _answers_er("mpf_release", "pools", "ER mpf_release(ID mpfid, VP blf)", 2, _er(mpf.release)),
+            _answers_er("mpf_refer", "pools", "ER mpf_refer(T_RMPF *pk, ID mpfid)", 2, _er(refer)),
         )
+
+
+def _answers_er(name: str, layer: str, signature: str, arguments: int, call: Callable[..., int]) -> Function:
+    """Return a function whose results have names."""
+    return Function(name, layer, signature, arguments, "int", call, RESULT_NAMES)
 
 
 def _er(action: Callable[..., None]) -> Callable[..., int]:

@@ -12,7 +12,11 @@ Source: spec 2.1.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Error(IntEnum):
@@ -40,6 +44,11 @@ class Error(IntEnum):
 E_WAITING: Final = 1
 """What ``mpl_get`` and ``mpf_get`` answer when the current task now waits. No error, and never seen by a caller of the
 public calls: they dispatch, and answer the code that ends the wait."""
+
+RESULT_NAMES: Final[Mapping[int, str]] = MappingProxyType(
+    {**{error & 0xFFFF_FFFF: error.name for error in Error}, E_WAITING: "E_WAITING"}
+)
+"""What the results of the inner calls are called, by EAX."""
 
 
 class BtronError(Exception):

@@ -75,9 +75,9 @@ class LiteCore:
         """Bring up frames and heap as the kernel does at boot. C: ``memory_init``."""
         boot.memory_init(self.memmap, self.heap, self._symbols["__end"], settings)
 
-    def describe(self, address: int) -> str:
+    def describe(self, address: int, size: int = 1) -> str:
         """Name what lies at *address*; see `kernel_model.litecore.describe.describe`."""
-        return describe(address, self._symbols, self.memmap, self.heap)
+        return describe(address, size, self._symbols, self.memmap, self.heap)
 
     def _memmap_functions(self) -> tuple[Function, ...]:
         memmap, address = self.memmap, self._symbols["memmap"]

@@ -29,12 +29,12 @@ _WORD_SYMBOLS: Final = (
 )
 
 
-def describe(address: int, symbols: Mapping[str, int], memmap: Memmap, heap: HeapReader) -> str:
-    """Return what the byte at *address* belongs to.
+def describe(address: int, size: int, symbols: Mapping[str, int], memmap: Memmap, heap: HeapReader) -> str:
+    """Return what the *size* bytes from *address* on belong to, by the first of them.
 
-    Examples: ``memmap.bitmap``, ``heap_free_list``, ``bitmap byte 12 (frames 352..359)``,
-    ``heap block 0x0010a000 .size`` (blocks are named by their headers), ``heap block 0x0010a000 body byte 24``,
-    and, for anything else, the address itself.
+    Examples: ``memmap.bitmap``, ``heap_free_list``, ``bitmap byte 12 (frames 352..359)``, ``bitmap bytes 12..13 (frames
+    352..367)``, ``heap block 0x0010a000 .size`` (blocks are named by their headers), ``heap block 0x0010a000 body byte
+    24``, and, for anything else, the address itself.
     """
     for name in _WORD_SYMBOLS:
         if symbols[name] <= address < symbols[name] + 4:
@@ -42,17 +42,19 @@ def describe(address: int, symbols: Mapping[str, int], memmap: Memmap, heap: Hea
     field = MEMMAP.field_at(address - symbols["memmap"])
     if field is not None:
         return f"memmap.{field.name}"
-    return _in_bitmap(address, memmap.fields()) or _in_heap(address, heap) or f"0x{address:08x}"
+    return _in_bitmap(address, size, memmap.fields()) or _in_heap(address, heap) or f"0x{address:08x}"
 
 
-def _in_bitmap(address: int, fields: MemmapFields) -> str | None:
-    """Return which frames a byte of the bitmap stands for, or None outside it."""
+def _in_bitmap(address: int, size: int, fields: MemmapFields) -> str | None:
+    """Return which frames bytes of the bitmap stand for, or None outside it."""
     index = address - fields.bitmap
     if not 0 <= index < fields.bitmap_bytes:
         return None
+    last_index = min(index + size, fields.bitmap_bytes) - 1
     first = fields.start_frame + 8 * index
-    last = min(first + 8, fields.end_frame) - 1
-    return f"bitmap byte {index} (frames {first}..{last})"
+    last = min(fields.start_frame + 8 * last_index + 8, fields.end_frame) - 1
+    span = f"byte {index}" if index == last_index else f"bytes {index}..{last_index}"
+    return f"bitmap {span} (frames {first}..{last})"
 
 
 def _in_heap(address: int, heap: HeapReader) -> str | None:

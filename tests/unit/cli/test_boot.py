@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.cli.main import main
-from emulator.hle.lockstep import Difference, Divergence
+from emulator.hle.differences import Difference
+from emulator.hle.lockstep import Divergence
 from emulator.loader import builtin
 from emulator.machine.machine import Machine
 from tests.unit.cli import kernels

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from emulator.errors import MissingSymbol, ModelStopped, UnknownLayer
+from emulator.hle.differences import Difference
 from emulator.hle.layers import LAYERS, Mode, attach_layers, find_btron, find_litecore
-from emulator.hle.lockstep import Difference, Divergence
+from emulator.hle.lockstep import Divergence
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from emulator.machine.exits import find_exits
@@ -130,7 +131,7 @@ class TestDivergence:
         with pytest.raises(Divergence) as caught:
             broken.call("kmalloc", 64)
         place = f"0x{start:08x} heap block 0x{start:08x} .size"
-        assert caught.value.differences == (Difference(place, "0x00000048", "0x00000040"),)
+        assert caught.value.differences == (Difference(place, "0x00000048", "0x00000040", start, 4),)
         assert caught.value.number == 2  # the first was mem_init
         assert str(caught.value).splitlines() == [
             f"lockstep divergence in kmalloc(0x00000040), called from 0x{0x9FD00:08x}, call 2 in lockstep",

@@ -46,27 +46,27 @@ def test_the_watch_keeps_what_written_pages_held() -> None:
     )
     machine.memory.store_u32(0x00301004, 0x77)
     machine.memory.store_u32(0x00300000, 0x55)
-    machine.cpu.watch_begin()
+    watch = machine.cpu.watch_begin()
     machine.run()
-    touched = machine.cpu.watch_end()
+    touched = machine.cpu.watch_end(watch).pages
     assert sorted(touched) == [0x00301000, 0x00302000, 0x00303000]
     assert touched[0x00301000][:8] == bytes((0, 0, 0, 0, 0x77, 0, 0, 0))
     assert not any(touched[0x00303000])
     machine.run()
-    machine.cpu.watch_begin()
-    assert machine.cpu.watch_end() == {}
+    watch = machine.cpu.watch_begin()
+    assert machine.cpu.watch_end(watch).pages == {}
 
 
 def test_watches_nest() -> None:
     machine = machine_of(
         "movl $1, 0x300000\n hlt\n movl $2, 0x300000\n movl $3, 0x301000\n hlt\n movl $4, 0x302000\n hlt"
     )
-    machine.cpu.watch_begin()
+    first = machine.cpu.watch_begin()
     machine.run()
-    machine.cpu.watch_begin()
+    second = machine.cpu.watch_begin()
     machine.run()
-    inner = machine.cpu.watch_end()
+    inner = machine.cpu.watch_end(second).pages
     machine.run()
-    outer = machine.cpu.watch_end()
+    outer = machine.cpu.watch_end(first).pages
     assert {page: before[0] for page, before in inner.items()} == {0x300000: 1, 0x301000: 0}
     assert {page: before[0] for page, before in outer.items()} == {0x300000: 0, 0x301000: 0, 0x302000: 0}

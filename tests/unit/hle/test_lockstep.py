@@ -1,0 +1,323 @@
+"""Calls in lockstep that do not come back, that interfere with each other, or that do not keep what every function keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator import Mode, attach_layers, boot
+from emulator.errors import BudgetUsedUp, EmulatorError, UnsupportedFunction
+from emulator.hle.differences import Difference
+from emulator.hle.layers import LockstepCalls, lockstep_calls
+from emulator.hle.lockstep import Divergence
+from emulator.machine.machine import Ending, Machine
+from tests.helpers.guest import symbol
+from tests.helpers.tiny_litecore import RIGHT, tiny_litecore
+from tests.unit.machine.test_interrupts import IDT, ON_TICK, TIMER
+
+MANY = 200  # more than watches can be open at a time
+
+
+def watched(memmap_get: str, body: str = "call memmap_get", more: str = "") -> Machine:
+    machine = tiny_litecore(memmap_get, body, more)
+    attach_layers(machine, {"memmap": Mode.LOCKSTEP})
+    return machine
+
+
+def differences(machine: Machine) -> tuple[Difference, ...]:
+    with pytest.raises(Divergence) as caught:
+        machine.run(timeout_s=20)
+    return caught.value.differences
+
+
+@pytest.fixture
+def heap() -> Machine:
+    """The demonstration kernel behind its end, its heap in lockstep."""
+    machine = boot("firmware:demo", layers={"heap": "lockstep"})
+    machine.run(timeout_s=20)
+    machine.call("memory_init")
+    return machine
+
+
+class TestCallsThatAreGivenUp:
+    def test_by_setting_registers(self, heap: Machine) -> None:
+        before, first = heap.cpu.registers(), lockstep_calls(heap)
+        assert first is not None
+        for _ in range(MANY):
+            with pytest.raises(BudgetUsedUp):
+                heap.call("kmalloc", 64, max_instructions=5)
+            heap.cpu.set_registers(before)
+        heap.memory.store_u32(symbol(heap, "heap_lock"), 0)
+        assert heap.call("kmalloc", 64)
+        assert lockstep_calls(heap) == (first.compared + 1, first.given_up + MANY)
+
+    def test_by_going_back_to_a_snapshot(self, heap: Machine) -> None:
+        first, snapshot = lockstep_calls(heap), heap.snapshot()
+        assert first is not None
+        for _ in range(MANY):
+            with pytest.raises(BudgetUsedUp):
+                heap.call("kmalloc", 64, max_instructions=5)
+            snapshot.reset()
+        assert heap.call("kmalloc", 64)
+        assert lockstep_calls(heap) == (first.compared + 1, first.given_up)
+
+    def test_by_another_call_from_outside(self, heap: Machine) -> None:
+        """What that one does is not the first one's, so the first one is not compared."""
+        first = lockstep_calls(heap)
+        assert first is not None
+        with pytest.raises(BudgetUsedUp):
+            heap.call("kmalloc", 64, max_instructions=1)
+        registers = heap.cpu.registers()
+        assert heap.call("kmalloc", 64)
+        assert heap.cpu.registers() == registers
+        assert heap.run(timeout_s=20).ending is Ending.HALTED
+        assert lockstep_calls(heap) == (first.compared + 1, first.given_up + 1)
+
+    def test_by_the_guest_alone(self) -> None:
+        """A handler restores an older ESP each time."""
+        machine = watched(
+            "cmpl $0, %ebx\n je 1f\n ud2\n1: " + RIGHT,
+            f"{IDT} lidt idtr\n gate 6, handler\n movl ${MANY}, %ebx\n again: call memmap_get\n exit 0",
+            "handler: movl $stack, %esp\n decl %ebx\n jmp again",
+        )
+        assert machine.run(timeout_s=20).exit_value == 0
+        assert lockstep_calls(machine) == LockstepCalls(compared=1, given_up=MANY)
+
+    def test_by_the_guest_alone_deeper_and_deeper(self) -> None:
+        """Nothing tells these calls from nested ones: there is an end to them, and it is said."""
+        machine = watched(
+            "ud2\n ret",
+            f"{IDT} lidt idtr\n gate 6, handler\n again: call memmap_get",
+            "handler: subl $16, %esp\n jmp again",
+        )
+        with pytest.raises(
+            UnsupportedFunction,
+            match=r"^cannot watch memmap_get: 64 calls in lockstep go on inside one another$",
+        ):
+            machine.run(timeout_s=20)
+
+    def test_with_interrupts_that_come_all_the_same(self) -> None:
+        machine = watched(
+            "ud2\n ret",
+            f"{IDT} lidt idtr\n gate 6, handler\n {TIMER} call memmap_get",
+            f"{ON_TICK} handler: movl $stack, %esp\n sti\n 1: cmpl $3, ticks\n jb 1b\n exit 0",
+        )
+        assert machine.run(max_instructions=10_000_000).exit_value == 0
+        assert lockstep_calls(machine) == LockstepCalls(compared=0, given_up=1)
+
+    def test_by_registers_that_are_set_lets_interrupts_in(self) -> None:
+        outputs = []
+        for mode in Mode.NATIVE, Mode.LOCKSTEP:
+            machine = boot("firmware:btron_pools_wait", layers={"kmem": mode})
+            with pytest.raises(BudgetUsedUp):
+                machine.run(max_instructions=200_000)
+            before = machine.cpu.registers()
+            with pytest.raises(BudgetUsedUp):
+                machine.call("kmem_alloc", 64, max_instructions=5)
+            machine.cpu.set_registers(before)
+            outcome = machine.run(max_instructions=20_000_000)
+            outputs.append((outcome.exit_value, bytes(next(iter(machine.output.values())))))
+        assert outputs[0][0] == 0
+        assert outputs[0] == outputs[1]
+
+
+class TestCallsThatGoOn:
+    def test_over_the_end_of_a_budget(self, heap: Machine) -> None:
+        first = lockstep_calls(heap)
+        assert first is not None
+        with pytest.raises(BudgetUsedUp):
+            heap.call("kmalloc", 64, max_instructions=5)
+        heap.run()
+        assert lockstep_calls(heap) == (first.compared + 1, first.given_up)
+
+    def test_from_a_snapshot_in_their_middle(self) -> None:
+        """The pages that were written before the snapshot are still known."""
+        right = "movl $5, memmap\n 1: nop\n jmp 2f\n 2: movl $0, memmap\n " + RIGHT
+        machine = watched(right, "call memmap_get\n hlt")
+        with pytest.raises(BudgetUsedUp):
+            machine.run(max_instructions=5)
+        snapshot = machine.snapshot()
+        for _ in range(3):
+            assert machine.run().ending is Ending.HALTED
+            assert lockstep_calls(machine) == LockstepCalls(1, 0)
+            snapshot.reset()
+            assert lockstep_calls(machine) == LockstepCalls(0, 0)
+        machine.memory.write(symbol(machine, "memmap_get") + 13, b"\x90" * 10)  # no second store
+        machine.cpu.flush_code()
+        place = f"0x{symbol(machine, 'memmap'):08x} memmap.start_addr"
+        assert [each.place for each in differences(machine)] == [place]
+
+    def test_as_recursion(self) -> None:
+        recursive = "movl $memmap, %eax\n decl %ecx\n jz 1f\n call memmap_get\n 1: ret"
+        machine = watched(recursive, "movl $10, %ecx\n call memmap_get\n hlt")
+        machine.run(timeout_s=20)
+        assert lockstep_calls(machine) == LockstepCalls(10, 0)
+
+
+KEEPERS = {
+    "ebx": ("movl $0x77, %ebx", ("EBX", "0x00000001", "0x00000077")),
+    "esi": ("incl %esi", ("ESI", "0x00000002", "0x00000003")),
+    "edi": ("decl %edi", ("EDI", "0x00000003", "0x00000002")),
+    "ebp": ("movl $-1, %ebp", ("EBP", "0x00000004", "0xffffffff")),
+    "IF": ("cli", ("IF", "1", "0")),
+    "DF": ("std", ("DF", "0", "1")),
+}
+
+
+class TestWhatAFunctionKeeps:
+    @pytest.mark.parametrize(("code", "expected"), KEEPERS.values(), ids=KEEPERS)
+    def test_registers_and_flags(self, code: str, expected: tuple[str, str, str]) -> None:
+        body = "movl $1, %ebx\n movl $2, %esi\n movl $3, %edi\n movl $4, %ebp\n sti\n call memmap_get"
+        assert differences(watched(f"{code}\n {RIGHT}", body)) == (Difference(*expected),)
+
+    @pytest.mark.parametrize(
+        ("code", "moved"),
+        {
+            "ret $8": 8,
+            "ret $0x100": 0x100,
+            "popl %edx\n addl $4, %esp\n pushl %edx\n ret": 4,
+            "popl %edx\n pushl %eax\n pushl %edx\n ret": -4,
+        }.items(),
+    )
+    def test_the_stack_pointer(self, code: str, moved: int) -> None:
+        machine = watched(f"movl $memmap, %eax\n {code}", "call memmap_get\n hlt\n hlt")
+        stack = symbol(machine, "stack")
+        assert differences(machine)[0] == Difference("ESP", f"0x{stack:08x}", f"0x{stack + moved:08x}")
+
+    def test_what_it_may_change(self) -> None:
+        code = "movl $7, %ecx\n movl $8, %edx\n stc\n" + RIGHT
+        machine = watched(code, "sti\n std\n call memmap_get\n hlt")
+        machine.run(max_instructions=100)
+        assert lockstep_calls(machine) == LockstepCalls(1, 0)
+
+
+# Paging with a directory at 0x200000; 4 MiB pages: 0x00000000 as it is, and 0x00400000 at 0x00400000.
+PAGED = """
+        movl    $0x83, 0x200000
+        movl    $0x400083, 0x200004
+        movl    $0x200000, %eax
+        movl    %eax, %cr3
+        movl    %cr4, %eax
+        orl     $0x10, %eax
+        movl    %eax, %cr4
+        movl    %cr0, %eax
+        orl     $0x80000000, %eax
+        movl    %eax, %cr0
+        call    memmap_get
+"""
+
+
+class TestBitsThatTheCpuSets:
+    def test_are_nobodys_difference(self) -> None:
+        """The function writes to the directory, and then touches 4 MiB that were not touched before."""
+        machine = watched(
+            "movl 0x200004, %eax\n movl %eax, 0x200004\n incl 0x400000\n decl 0x400000\n" + RIGHT, PAGED
+        )
+        machine.run(timeout_s=20)
+        assert lockstep_calls(machine) == LockstepCalls(1, 0)
+        assert machine.memory.load_u32(0x200004) == 0x4000E3
+
+    def test_do_not_hide_other_bits_of_their_word(self) -> None:
+        machine = watched("orl $0x200, 0x200004\n incl 0x400000\n decl 0x400000\n" + RIGHT, PAGED)
+        assert differences(machine) == (Difference("0x00200004", "0x00400083", "0x004002e3", 0x200004, 4),)
+
+    def test_are_compared_where_the_cpu_did_not_set_them(self) -> None:
+        machine = watched("orl $0x40, 0x200004\n" + RIGHT, PAGED)
+        assert differences(machine) == (Difference("0x00200004", "0x00400083", "0x004000c3", 0x200004, 4),)
+
+
+def test_a_native_function_that_hangs_is_not_the_models_fault() -> None:
+    machine = watched("1: testl %esp, %esp\n jnz 1b\n ret")
+    with pytest.raises(BudgetUsedUp) as caught:
+        machine.run(max_instructions=1000)
+    assert str(caught.value).endswith(f"; {caught.value.remark}")
+    assert caught.value.remark.startswith("in lockstep the model of memmap_get(), called from ")
+    assert caught.value.remark.endswith(f", has returned 0x{symbol(machine, 'memmap'):08x}")
+
+
+MODES = list(Mode)
+
+
+def which_runs(machine: Machine) -> Mode:
+    """Native code and model answer differently here, so that one sees which of them does."""
+    try:
+        answer = machine.call("memmap_get")
+    except Divergence:
+        return Mode.LOCKSTEP
+    return Mode.NATIVE if answer == 0x1234 else Mode.MODEL
+
+
+@pytest.fixture
+def odd() -> Machine:
+    machine = tiny_litecore("movl $0x1234, %eax\n ret")
+    machine.run()
+    return machine
+
+
+class TestChangesOfMode:
+    @pytest.mark.parametrize("first", MODES)
+    @pytest.mark.parametrize("second", MODES)
+    @pytest.mark.parametrize("third", MODES)
+    def test_in_every_direction(self, odd: Machine, first: Mode, second: Mode, third: Mode) -> None:
+        for mode in (first, second, third, first):
+            attach_layers(odd, {"memmap": mode})
+            assert which_runs(odd) is mode
+
+    @pytest.mark.parametrize("first", MODES)
+    @pytest.mark.parametrize("second", MODES)
+    def test_are_taken_back_by_a_snapshot(self, odd: Machine, first: Mode, second: Mode) -> None:
+        attach_layers(odd, {"memmap": first})
+        outer = odd.snapshot()
+        attach_layers(odd, {"memmap": second})
+        inner = odd.snapshot()
+        attach_layers(odd, {"memmap": first})
+        assert which_runs(odd) is first
+        inner.reset()
+        assert which_runs(odd) is second
+        outer.reset()
+        assert which_runs(odd) is first
+        attach_layers(odd, {"memmap": second})
+        assert which_runs(odd) is second
+
+    @pytest.mark.parametrize("mode", [Mode.MODEL, Mode.LOCKSTEP])
+    def test_a_snapshot_from_before_any_layer_was_attached(self, odd: Machine, mode: Mode) -> None:
+        snapshot = odd.snapshot()
+        attach_layers(odd, {"memmap": mode})
+        snapshot.reset()
+        assert which_runs(odd) is Mode.NATIVE
+        attach_layers(odd, {"memmap": mode})
+        assert which_runs(odd) is mode
+
+    def test_a_refused_change_changes_nothing(self) -> None:
+        machine = tiny_litecore("movl $0x1234, %eax\n ret\n .skip 4\n jmp memmap_init")
+        attach_layers(machine, {"memmap": Mode.MODEL})
+        machine.run()
+        for modes in (
+            {"memmap": Mode.NATIVE, "heap": Mode.MODEL},
+            {"heap": Mode.LOCKSTEP, "memmap": Mode.NATIVE},
+        ):
+            with pytest.raises(EmulatorError):
+                attach_layers(machine, modes)
+            assert which_runs(machine) is Mode.MODEL
+
+    def test_in_the_middle_of_a_call_gives_it_up(self) -> None:
+        machine = watched("nop\n nop\n movl $0x1234, %eax\n ret", "call memmap_get\n hlt")
+        with pytest.raises(BudgetUsedUp):
+            machine.run(max_instructions=3)
+        attach_layers(machine, {"memmap": Mode.NATIVE})
+        assert machine.run().ending is Ending.HALTED
+        assert lockstep_calls(machine) == LockstepCalls(0, 1)
+
+    def test_a_model_inside_of_a_call_that_came_later_into_lockstep(self) -> None:
+        """`memory_init` in lockstep calls functions of a layer that was modelled before: their writes count."""
+        machine = boot("firmware:demo", layers={"memmap": "model"})
+        attach_layers(machine, {"heap": Mode.LOCKSTEP})
+        assert machine.run(timeout_s=20).exit_value == 0
+
+
+def test_machines_without_lockstep_have_no_calls_in_it() -> None:
+    machine = tiny_litecore(RIGHT)
+    assert lockstep_calls(machine) is None
+    attach_layers(machine, {"memmap": Mode.MODEL})
+    assert lockstep_calls(machine) is None
+    attach_layers(machine, {"memmap": Mode.LOCKSTEP})
+    assert lockstep_calls(machine) == LockstepCalls(0, 0)
