@@ -54,6 +54,14 @@ def test_the_heap_begins_behind_a_bitmap_of_several_pages(subject: Subject, fram
     assert subject.call("alloc_frame") == 0x100 + used
 
 
+@pytest.mark.parametrize("bytes_behind", [0, 1, 2])
+def test_the_heap_begins_on_the_page_where_the_bitmap_ends(subject: Subject, bytes_behind: int) -> None:
+    bitmap = round_up(subject.symbols["__end"], 4)
+    page = round_up(bitmap, 4096) + 4096
+    boot(subject, 0x100000, 0x100000 + 4096 * 8 * (page + bytes_behind - bitmap), 65536)
+    assert word(subject, "heap_start") == page + (4096 if bytes_behind else 0)
+
+
 def test_the_heap_is_one_free_block(subject: Subject) -> None:
     start = word(subject, "heap_start")
     assert word(subject, "heap_free_list") == start

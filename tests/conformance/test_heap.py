@@ -316,6 +316,7 @@ BROKEN_HEADERS = [
     pytest.param((28, 1), id="size not a multiple of 8"),
     pytest.param((0, 1), id="size 0"),
     pytest.param((0x10000, 1), id="beyond the heap"),
+    pytest.param((65472, 1), id="a word beyond the heap"),
     pytest.param((0xFFFFFFF8, 1), id="size wraps"),
     pytest.param((24, 2), id="used 2"),
     pytest.param((24, 0x41414141), id="used overwritten"),
@@ -368,6 +369,7 @@ BROKEN_LINKS = [
     pytest.param(START + 96, (20, 0, 0), id="size not a multiple of 8"),
     pytest.param(START + 96, (0, 0, 0), id="size 0"),
     pytest.param(START + 96, (0xFFF8, 0, 0), id="beyond the heap"),
+    pytest.param(START + 96, (65440, 0, 0), id="a word beyond the heap"),
     pytest.param(START + 96, (0xFFFFFFF8, 0, 0), id="size wraps"),
     pytest.param(START + 96, (24, 2, 0), id="used 2"),
 ]

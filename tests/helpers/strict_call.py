@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from emulator.errors import BudgetUsedUp
 from emulator.machine.machine import CALLS_END
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.machine.core_types import Registers
     from emulator.machine.machine import Machine
 
 IF: Final = 0x200
 DF: Final = 0x400
 _LIMIT: Final = 20_000_000  # instructions
+_STEPS: Final = 5_000
 _KEPT: Final = {"ebx": 0xB0B0_0001, "esi": 0x0515_0002, "edi": 0x0D10_0003, "ebp": 0x0EB9_0004}
 """Registers that a function has to keep (i386 psABI 2.2.1), with values that nobody else uses."""
 
@@ -24,18 +30,47 @@ def strict_call(machine: Machine, function: str, *arguments: int, interrupts: bo
         AssertionError: It has not kept ebx, esi, edi, ebp or esp; or IF is not as it was; or DF is set.
     """
     before = machine.cpu.registers()
-    return_to = next(each for each in sorted(CALLS_END) if machine.cpu.translate(each) == min(CALLS_END))
-    words = (return_to, *(argument & 0xFFFF_FFFF for argument in arguments))
-    esp = before.esp - 4 * len(words)
-    machine.write_linear(esp, struct.pack(f"<{len(words)}I", *words))
-    flags = before.eflags & ~(IF | DF) | IF * interrupts
-    eip = machine.address_of(function)
-    machine.cpu.set_registers(before._replace(**_KEPT, esp=esp, eip=eip, eflags=flags))
+    begun = _begin(machine, function, arguments, IF * interrupts)
     outcome = machine.run(max_instructions=_LIMIT)
-    assert outcome.eip == return_to + 1, f"{function} did not return"
+    assert outcome.eip == _return_address(machine) + 1, f"{function} did not return"
     after = machine.cpu.registers()
     assert {name: getattr(after, name) for name in _KEPT} == _KEPT, f"after {function}"
-    assert after.esp == esp + 4, f"ESP after {function}"
-    assert after.eflags & (IF | DF) == flags & IF, f"IF and DF after {function}"
+    assert after.esp == begun.esp + 4, f"ESP after {function}"
+    assert (after.eflags ^ begun.eflags) & (IF | DF) == 0, f"IF and DF after {function}"
     machine.cpu.set_registers(before)
     return after.eax
+
+
+def stepped_call(machine: Machine, function: str, *arguments: int) -> Iterator[Registers]:
+    """Call a function with interrupts on, one instruction after the other.
+
+    Yields:
+        The registers before each of its instructions, and after the last one. The machine then stands behind it.
+    """
+    yield _begin(machine, function, arguments, IF)
+    for _ in range(_STEPS):
+        with suppress(BudgetUsedUp):
+            machine.run(max_instructions=1)
+        registers = machine.cpu.registers()
+        yield registers
+        if registers.eip == _return_address(machine):
+            return
+    raise AssertionError(f"{function} does not return")
+
+
+def _begin(machine: Machine, function: str, arguments: tuple[int, ...], interrupt_flag: int) -> Registers:
+    """Put the machine at a function's entry."""
+    before = machine.cpu.registers()
+    words = (_return_address(machine), *(argument & 0xFFFF_FFFF for argument in arguments))
+    esp = before.esp - 4 * len(words)
+    machine.write_linear(esp, struct.pack(f"<{len(words)}I", *words))
+    flags = before.eflags & ~(IF | DF) | interrupt_flag
+    begun = before._replace(**_KEPT, esp=esp, eip=machine.address_of(function), eflags=flags)
+    machine.cpu.set_registers(begun)
+    return begun
+
+
+def _return_address(machine: Machine) -> int:
+    """Return where calls from Python return to, at the address where the kernel maps it."""
+    physical = min(CALLS_END)
+    return next(each for each in sorted(CALLS_END) if machine.cpu.translate(each) == physical)
