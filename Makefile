@@ -8,7 +8,7 @@ NATIVE := $(wildcard emulator/native/*.c emulator/native/*.h) emulator/native/bu
 GUEST := $(shell find firmware -name '*.[chS]' -o -name '*.ld' -o -name Makefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz bench firmware clean distclean
+.PHONY: help run test check fuzz bench mutants firmware clean distclean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ fuzz: $(VENV)/ready $(VENV)/dev  ## run random kernels, traces and guests: FUZZ=
 
 bench: $(VENV)/ready $(VENV)/dev peers  ## measure against QEMU, gdb and others, print the table of ratios
 	$(BIN)/python benchmarks/run.py
+
+# Takes hours, and goes on where it was stopped; other options: make mutants MUTANTS='-j 2 --again litecore/heap.c'
+mutants: $(VENV)/ready $(VENV)/dev  ## change the C kernels in small ways, one by one, and list what no test notices
+	$(BIN)/python -m tests.mutation.firmware $(MUTANTS)
 
 firmware: tools  ## build the guest kernels into emulator/_firmware
 	@$(MAKE) --no-print-directory -C firmware

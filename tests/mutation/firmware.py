@@ -1,0 +1,338 @@
+"""Mutation tests of the guest kernels: ``make mutants``, or ``python -m tests.mutation.firmware [FILE...]``.
+
+Theory of operation. Each file of `firmware/{litecore,btron,common}` is changed in many small ways, one at a time
+(`firmware_operators`). For each the kernels are built in a copy of the tree, and the conformance tests run on the C code until one fails. A
+mutant whose kernels are the same bytes as the original's, or as an earlier mutant's, is not run. The tests are collected
+once; for each mutant a forked process builds and runs them.
+
+The results are in `build/mutants.jsonl`, a line for each mutant. A run goes on after the last one; with ``--again`` it
+looks at the survivors once more, which is what one wants after writing a test. The order is always the same, and a mutant's
+verdict depends on nothing but sources and tests; a mutant that uses up its CPU time counts as killed.
+
+Shortcomings. Assembly and linker scripts are not mutated. Tests outside `TESTS` may well kill what survives here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import pytest
+
+from emulator.loader import builtin
+from emulator.loader.image import KernelImage
+from tests.mutation.firmware_operators import Mutant, mutants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+ROOT: Final = Path(__file__).parents[2]
+FIRMWARE: Final = ROOT / "firmware"
+ROOMS: Final = ("litecore", "btron", "common")
+RESULTS: Final = ROOT / "build" / "mutants.jsonl"
+TESTS: Final = (
+    "tests/conformance/test_heap.py",
+    "tests/conformance/test_memmap.py",
+    "tests/conformance/test_boot.py",
+    "tests/conformance/btron",
+    "tests/conformance/test_exclusion.py",
+    "tests/conformance/test_interrupted.py",
+    "tests/unit/hle/test_layers.py",
+)
+#: What most tests run, and those that run all others, which come last.
+FIRST: Final = ("demo", "btron_demo", "btron_stress")
+EVERY_KERNEL: Final = "tests/unit/hle/test_layers.py"
+CPU_SECONDS: Final = 60  # of one mutant's tests; those of the original need a sixth
+BOOT_SECONDS: Final = 10
+KILLED, SURVIVED, SAME, DUPLICATE, INVALID = "killed", "survived", "same code", "duplicate", "no valid C"
+
+#: Where the tests of a file are, if not in the one of its name: these are run first.
+NEAREST: Final = {
+    "memory": "test_boot",
+    "boot": "test_boot",
+    "spinlock": "test_heap",
+    "ready": "test_waiting",
+    "wait": "test_waiting",
+    "pools": "test_mpl",
+    "task": "test_tasks",
+    "calls": "test_tasks",
+}
+
+
+class Case(NamedTuple):
+    """A mutant of a file with the text `source`."""
+
+    path: Path
+    mutant: Mutant
+    source: str
+
+    @property
+    def key(self) -> tuple[str, str, int, int, str]:
+        return (str(self.path), hashlib.sha256(self.source.encode()).hexdigest()[:16], *self.mutant)
+
+
+class Verdict(NamedTuple):
+    """What became of a mutant: `by` is the test that killed it; `code` a digest of the kernels' bytes."""
+
+    verdict: str
+    by: str = ""
+    code: str = ""
+
+
+class Workshop:
+    """A copy of the firmware's sources, with what was built of them.
+
+    Args:
+        directory: An empty one, for it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._sources = directory / "firmware"
+        self.kernels = directory / "kernels"
+        self.verdict = directory / "verdict.json"
+        shutil.copytree(FIRMWARE, self._sources, ignore=shutil.ignore_patterns("build"))
+
+    def change(self, case: Case) -> None:
+        """Put a mutant into the sources."""
+        (self._sources / case.path).write_text(case.mutant.applied(case.source))
+
+    def build(self, names: Iterable[str]) -> bool:
+        """Build kernels. Return whether that is possible."""
+        command = ["make", "-s", "-C", str(self._sources), f"OUT={self.kernels}", "I386_CC=gcc -w"]
+        targets = [str(self.kernels / f"{name}.elf") for name in names]
+        done = subprocess.run([*command, *targets], capture_output=True, check=False)
+        return done.returncode == 0
+
+    def restore(self, case: Case) -> None:
+        """Take the mutant out again."""
+        (self._sources / case.path).write_text(case.source)
+
+    def code(self, room: str) -> str:
+        """Return a digest of what a room's kernels load."""
+        digest = hashlib.sha256()
+        for name in _of_room(room, FIRST):
+            for segment in KernelImage.read(self.kernels / f"{name}.elf").segments:
+                digest.update(segment.data)
+        return digest.hexdigest()
+
+
+def _of_room(room: str, kernels: Iterable[str]) -> list[str]:
+    return [name for name in kernels if room == "common" or (room == "btron") == name.startswith("btron_")]
+
+
+class Campaign:
+    """A plugin of pytest that runs the collected tests once for each mutant.
+
+    Args:
+        cases: The mutants.
+        workshops: One for each process.
+        codes: Digests of kernels that need not be run, and what they are.
+    """
+
+    def __init__(
+        self, cases: list[Case], workshops: list[Workshop], codes: dict[tuple[str, str], str]
+    ) -> None:
+        self._cases = cases
+        self._free = workshops
+        self._running: dict[int, tuple[Case, Workshop]] = {}
+        self._codes = codes
+        self._failed = ""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep what runs the C code."""
+        items[:] = [item for item in items if _runs_c(item.nodeid)]
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run the tests for one mutant after the other, in processes of their own."""
+        for number, case in enumerate(self._cases, 1):
+            if not self._free:
+                self._wait()
+            workshop = self._free.pop()
+            pid = _fork()
+            if not pid:
+                self._try(case, workshop, session)
+            self._running[pid] = case, workshop
+            print(f"{number} of {len(self._cases)}: firmware/{case.path}", file=sys.stderr)
+        while self._running:
+            self._wait()
+        return True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the first test that fails."""
+        if report.failed and not self._failed:
+            self._failed = report.nodeid
+
+    def _try(self, case: Case, workshop: Workshop, session: pytest.Session) -> None:
+        """Decide about a mutant; this process ends."""
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (1, 2):
+            os.dup2(null, descriptor)
+        verdict = self._verdict(case, workshop, session)
+        workshop.verdict.write_text(json.dumps(verdict))
+        os._exit(0)
+
+    def _verdict(self, case: Case, workshop: Workshop, session: pytest.Session) -> Verdict:
+        room = case.path.parts[0]
+        workshop.change(case)
+        if not workshop.build(_of_room(room, FIRST)):
+            return Verdict(INVALID)
+        code = workshop.code(room)
+        if (room, code) in self._codes:
+            return Verdict(self._codes[room, code])
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        builtin._DIRECTORY = workshop.kernels  # noqa: SLF001 - the tests shall find the mutants there
+        items = _in_order(session.items, case.path)
+        for index, item in enumerate(items):
+            if item.nodeid.startswith(EVERY_KERNEL):
+                workshop.build(_of_room(room, builtin.KERNELS))
+            following = items[index + 1] if index + 1 < len(items) else None
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self._failed:
+                return Verdict(KILLED, self._failed, code)
+        return Verdict(SURVIVED, "", code)
+
+    def _wait(self) -> None:
+        """Wait for a process to end, and write down what it found."""
+        pid, status = os.wait()
+        case, workshop = self._running.pop(pid)
+        if os.WIFSIGNALED(status):
+            verdict = Verdict(KILLED, f"signal {os.WTERMSIG(status)}")
+        else:
+            verdict = Verdict(*json.loads(workshop.verdict.read_text()))
+        if verdict.code:
+            self._codes.setdefault((case.path.parts[0], verdict.code), DUPLICATE)
+        workshop.verdict.unlink(missing_ok=True)
+        workshop.restore(case)
+        self._free.append(workshop)
+        facts = {
+            "key": case.key,
+            "line": case.mutant.line(case.source),
+            "what": case.mutant.what(case.source),
+        }
+        with RESULTS.open("a") as results:
+            results.write(json.dumps(facts | verdict._asdict()) + "\n")
+
+
+def _fork() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of numpy are idle
+        return os.fork()
+
+
+def _runs_c(nodeid: str) -> bool:
+    if "test_layers" in nodeid:
+        return "alike" in nodeid and "MODEL" not in nodeid and "NATIVE" not in nodeid
+    return "[model" not in nodeid and "-model" not in nodeid and "MODEL" not in nodeid
+
+
+def _in_order(items: list[pytest.Item], path: Path) -> list[pytest.Item]:
+    """Return the tests of a file's room, the nearest ones first."""
+    room = path.parts[0]
+    nearest = NEAREST.get(path.stem, f"test_{path.stem}")
+    own = [item for item in items if room == "common" or "interrupted" in item.nodeid or _room(item) == room]
+    return sorted(own, key=lambda item: nearest not in item.nodeid)
+
+
+def _room(item: pytest.Item) -> str:
+    return "btron" if "btron" in item.nodeid else "litecore"
+
+
+def _all_cases(files: list[str]) -> Iterator[Case]:
+    for room in ROOMS:
+        for path in sorted((FIRMWARE / room).glob("*.[ch]")):
+            relative = path.relative_to(FIRMWARE)
+            if files and str(relative) not in files:
+                continue
+            source = path.read_text()
+            for mutant in mutants(source):
+                yield Case(relative, mutant, source)
+
+
+def _results() -> dict[tuple[object, ...], dict[str, str]]:
+    """Return the last result of each mutant."""
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    read = [json.loads(line) for line in lines]
+    return {tuple(each["key"]): each for each in read}
+
+
+def _report(cases: list[Case]) -> None:
+    """Print the survivors, and how many of each file there are."""
+    results = _results()
+    counts: dict[Path, Counter[str]] = {}
+    for case in cases:
+        result = results.get(case.key)
+        if result is None:
+            continue
+        counts.setdefault(case.path, Counter())[result["verdict"]] += 1
+        if result["verdict"] == SURVIVED:
+            print(f"survived  firmware/{case.path}:{result['line']}: {result['what']}")
+    columns = (KILLED, SURVIVED, SAME, DUPLICATE, INVALID)
+    print(f"\n{'':24}" + "".join(f"{each:>12}" for each in columns))
+    for name, count in [*counts.items(), ("all", sum(counts.values(), Counter[str]()))]:
+        print(f"{name!s:24}" + "".join(f"{count[each]:12}" for each in columns))
+
+
+def main() -> int:
+    """Run what has not been run yet, and print the table."""
+    parser = argparse.ArgumentParser(description="Mutation tests of the guest kernels.")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="such as litecore/heap.c; all if none is given"
+    )
+    parser.add_argument("-j", "--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--again", action="store_true", help="run the survivors once more")
+    parser.add_argument("--report", action="store_true", help="only print the table")
+    arguments = parser.parse_args()
+    cases = list(_all_cases(arguments.files))
+    results = _results()
+    unknown = [
+        case
+        for case in cases
+        if case.key not in results or (arguments.again and results[case.key]["verdict"] == SURVIVED)
+    ]
+    if unknown and not arguments.report:
+        RESULTS.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="kmemu-mutants-") as directory:
+            _run(unknown, Path(directory), arguments.jobs)
+    _report(cases)
+    return 0
+
+
+def _run(cases: list[Case], directory: Path, jobs: int) -> None:
+    workshops = []
+    codes = {}
+    for number in range(jobs):
+        place = directory / str(number)
+        place.mkdir()
+        workshops.append(Workshop(place))
+        if not workshops[-1].build(builtin.KERNELS):
+            raise SystemExit("the kernels cannot be built; see: make firmware")
+        codes = {(room, workshops[-1].code(room)): SAME for room in ROOMS}
+    options = [
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+        "-s",
+        "-q",
+        "--no-header",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        f"kmemu_timeout={BOOT_SECONDS}",
+    ]
+    status = pytest.main([*options, *TESTS], plugins=[Campaign(cases, workshops, codes)])
+    if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        raise SystemExit(f"the tests cannot be run: {status!r}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
