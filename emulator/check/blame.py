@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from emulator.check.culprits import culprit_of
 from emulator.check.findings import Finding, Kind
 from emulator.check.picture import picture_of
+from emulator.check.places import Places
 from emulator.check.rerun import Damage, Replay, Word
 from emulator.check.state import state_checks
-from emulator.check.stories import block_near, place_at
+from emulator.check.stories import block_near
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +69,7 @@ def blame(rerun: Rerun, seen: Seen, trace: Trace | None) -> Finding:
 
 def _unexplained(checks: StateChecks, seen: Seen, trace: Trace | None) -> Finding:
     defect, *more = seen.defects
-    place = None if trace is None else place_at(trace, seen.event)
+    place = None if trace is None else Places(trace).at(seen.event)
     details = (*_more(defect, more), "it did not break when the kernel was run once more")
     return Finding(Kind.CORRUPTION, checks.area_of(defect), checks.message(defect), place, details=details)
 
@@ -101,7 +102,7 @@ class _Blame:
         culprit = self._culprit(defect, details)
         place = block = None
         if trace is not None:
-            place = place_at(trace, self._damage.sound)
+            place = Places(trace).at(self._damage.sound)
             word = linear if culprit is None else culprit.address
             block = self._block(trace, area, word, freed_first=_is_link(defect))
         return Finding(

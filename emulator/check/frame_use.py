@@ -12,10 +12,11 @@ import numpy as np
 
 from emulator.check.culprits import culprit_of
 from emulator.check.findings import Finding, Kind
+from emulator.check.places import Places
 from emulator.check.rerun import Replay, Word
 from emulator.check.reservations import Reservation, own_reservations, reserve_calls
 from emulator.check.spans import runs_of
-from emulator.check.stories import OpenCalls, place_of_call, story
+from emulator.check.stories import OpenCalls
 from emulator.trace.operations import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class FrameCheck:
         self._machine = machine
         self._memmap = litecore.memmap
         self._trace = trace
+        self._places = Places(trace)
         fields = self._memmap.fields()
         self._window = _Window(fields.start_frame, fields.end_frame)
         self._bitmap = fields.bitmap
@@ -81,13 +83,13 @@ class FrameCheck:
 
     def _handed_out(self, reserved: Reservation, row: int, rerun: Rerun | None) -> Finding:
         blocks = self._trace.blocks(AREA)
-        place = place_of_call(self._trace, int(blocks.born_call[row]), int(blocks.born[row]))
+        place = self._places.exit(int(blocks.born_call[row]))
         first, pages = int(blocks.address[row]) // PAGE_SIZE, int(blocks.size[row]) // PAGE_SIZE
         low = max(first, reserved.first)
         frames = _frames(low, min(first + pages, reserved.stop))
         message = f"{place.function} handed out {frames}, reserved {reserved.name}"
         culprit = self._culprit(low, rerun)
-        return Finding(Kind.RESERVED, AREA, message, place, story(self._trace, blocks, row), culprit)
+        return Finding(Kind.RESERVED, AREA, message, place, self._places.story(blocks, row), culprit)
 
     def mismatches(self, rerun: Rerun | None) -> list[Finding]:
         """Return the frames of which bitmap and trace say different things."""
@@ -121,7 +123,7 @@ class FrameCheck:
             (live.address <= frame * PAGE_SIZE)
             & (frame * PAGE_SIZE - live.address.astype(np.int64) < live.size)
         )
-        return story(self._trace, live, int(rows[0])) if len(rows) else None
+        return self._places.story(live, int(rows[0])) if len(rows) else None
 
     # Frames of the window, a flag each.
 

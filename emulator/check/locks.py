@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.check.culprits import culprit_of
 from emulator.check.findings import Finding, Kind
+from emulator.check.places import Places
 from emulator.check.rerun import Word, last_change_of_run
-from emulator.check.stories import place_at
 from emulator.errors import BudgetUsedUp
 from emulator.machine.core_types import StepKind
 
@@ -77,7 +77,7 @@ def _taken_twice(machine: Machine, lock: Lock, trace: Trace | None, rerun: Rerun
     waiting = _waiting(machine, lock)
     details = ["waits for it:", *(f"  {frame}" for frame in waiting.stack)] if waiting else []
     message = f"{lock.name} is taken by who holds it already: the kernel waits for ever"
-    place = None if trace is None else place_at(trace, trace.event_count)
+    place = None if trace is None else Places(trace).at(trace.event_count)
     return [Finding(Kind.LOCK_TWICE, "", message, place, culprit=taker, details=tuple(details))]
 
 

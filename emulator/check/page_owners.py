@@ -12,9 +12,10 @@ import numpy as np
 
 from emulator.check.culprits import culprit_of
 from emulator.check.findings import Finding, Kind
+from emulator.check.places import Places
 from emulator.check.rerun import Replay, Word
 from emulator.check.spans import runs_of
-from emulator.check.stories import OpenCalls, place_of_call, story
+from emulator.check.stories import OpenCalls
 from emulator.trace.operations import PAGE_SIZE, area_operations
 from kernel_model.btron.kernel_space import KERNEL_BASE
 from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
@@ -48,6 +49,7 @@ class PageCheck:
         self._machine = machine
         self._pmem = pmem
         self._trace = trace
+        self._places = Places(trace)
         self._table, self._pages = pmem.table(), pmem.pages()
         operations = area_operations(trace.columns, trace.profile, AREA)
         entered, left = trace.columns.entered, trace.columns.left
@@ -68,11 +70,11 @@ class PageCheck:
         for row in rows.tolist():
             stack = int(blocks.stack[row])
             if stack not in found:
-                place = place_of_call(self._trace, int(blocks.born_call[row]), int(blocks.born[row]))
+                place = self._places.exit(int(blocks.born_call[row]))
                 message = (
                     f"{place.function} handed out {_named(int(first[row]), int(stop[row]))}, reserved at boot"
                 )
-                found[stack] = Finding(Kind.RESERVED, AREA, message, place, story(self._trace, blocks, row))
+                found[stack] = Finding(Kind.RESERVED, AREA, message, place, self._places.story(blocks, row))
         return list(found.values())
 
     def mismatches(self, rerun: Rerun | None) -> list[Finding]:
@@ -110,7 +112,7 @@ class PageCheck:
         live = self._trace.live(None, AREA)
         offset = (page * PAGE_SIZE | KERNEL_BASE) - live.address.astype(np.int64)
         rows = np.flatnonzero((offset >= 0) & (offset < live.size))
-        return story(self._trace, live, int(rows[0])) if len(rows) else None
+        return self._places.story(live, int(rows[0])) if len(rows) else None
 
     def _never_to_be_had(self) -> Flags:
         """Tell of each page whether it was reserved from the start."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from emulator.check.findings import BlockStory, Place
-from emulator.loader.profile import Role
+from emulator.trace.blocks import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,27 +31,30 @@ class Places:
 
     def entry(self, number: int) -> Place:
         """Return the entry of a call."""
-        columns, row = self._trace.columns, number - 1
-        return self._place(number, int(columns.entered[row]))
+        return self._place(number, int(self._trace.columns.entered[number - 1]))
 
     def exit(self, number: int) -> Place:
         """Return the return of a call."""
         return self._place(number, int(self._trace.columns.left[number - 1]))
 
-    def story(self, blocks: Blocks, index: int) -> BlockStory:
-        """Return the life of one of some blocks."""
+    def at(self, event: int) -> Place | None:
+        """Return the call that an event is the entry or the return of; None if there is none, as for event 0."""
+        columns = self._trace.columns
+        row = int(np.searchsorted(columns.entered, event))
+        if row < len(columns) and columns.entered[row] == event:
+            return self._place(row + 1, event)
+        returned = np.flatnonzero(columns.left == event).tolist() if event else []
+        return self._place(returned[0] + 1, event) if returned else None
+
+    def story(self, blocks: Blocks, index: int, event: int = NEVER - 1) -> BlockStory:
+        """Return the life of one of some blocks up to an event."""
+        freed = int(blocks.died_call[index]) if blocks.died[index] <= event else 0
         return BlockStory(
             int(blocks.address[index]),
             int(blocks.size[index]),
             self.exit(int(blocks.born_call[index])),
-            self._freed(int(blocks.died_call[index])),
+            self.entry(freed) if freed else None,
         )
-
-    def _freed(self, call: int) -> Place | None:
-        """Return where a block was freed; not by the call that was given its place while it was live."""
-        if not call or self._trace.functions[int(self._trace.columns.function[call - 1])].role is Role.ALLOC:
-            return None
-        return self.entry(call)
 
     def _place(self, number: int, event: int) -> Place:
         columns, row = self._trace.columns, number - 1

@@ -1,4 +1,4 @@
-"""What a trace tells about a call, or about the block at an address."""
+"""What a trace tells about the block at an address, and about calls that go on."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.check.findings import BlockStory, Place
+from emulator.check.places import Places
 from emulator.trace.blocks import NEVER
 
 if TYPE_CHECKING:
-    from emulator.trace.blocks import Blocks
+    from emulator.check.findings import BlockStory
     from emulator.trace.columns import Flags
     from emulator.trace.trace import Trace
 
@@ -19,37 +19,6 @@ _NEAR: Final = 64
 
 _HEADER: Final = 16
 """Bytes before a block that may belong to its header."""
-
-
-def place_of_call(trace: Trace, number: int, event: int) -> Place:
-    """Return a call as the place of one of its events.
-
-    Raises:
-        IndexError: There is no such call.
-    """
-    call = trace[number]
-    return Place(number, event, call.function, trace.frames(call.stack))
-
-
-def place_at(trace: Trace, event: int) -> Place | None:
-    """Return the call that an event is the entry or the return of; None if there is none, as for event 0."""
-    columns = trace.columns
-    row = int(np.searchsorted(columns.entered, event))
-    if row < len(columns) and columns.entered[row] == event:
-        return place_of_call(trace, row + 1, event)
-    returned = np.flatnonzero(columns.left == event).tolist() if event else []
-    return place_of_call(trace, returned[0] + 1, event) if returned else None
-
-
-def story(trace: Trace, blocks: Blocks, row: int, event: int = NEVER - 1) -> BlockStory:
-    """Return the life of one of some blocks up to an event."""
-    died = int(blocks.died[row])
-    return BlockStory(
-        int(blocks.address[row]),
-        int(blocks.size[row]),
-        place_of_call(trace, int(blocks.born_call[row]), int(blocks.born[row])),
-        None if died > event else place_of_call(trace, int(blocks.died_call[row]), died),
-    )
 
 
 def block_near(trace: Trace, area: str, address: int, event: int, *, freed_first: bool) -> BlockStory | None:
@@ -71,13 +40,13 @@ def block_near(trace: Trace, area: str, address: int, event: int, *, freed_first
     covers = (start <= address) & (address < end)
     latest: list[tuple[Flags, object]] = [
         (live & (end <= address) & (address < end + _NEAR), end),
-        (born & ~live & covers, blocks.died),
+        (born & ~live & covers & (blocks.died_call != 0), blocks.died),
     ]
     header = (live & (start - _HEADER <= address) & (address < start), start)
     for chosen, order in [(live & covers, start), *(reversed(latest) if freed_first else latest), header]:
         rows = np.flatnonzero(chosen)
         if len(rows):
-            return story(trace, blocks, int(rows[np.argmax(np.asarray(order)[rows])]), event)
+            return Places(trace).story(blocks, int(rows[np.argmax(np.asarray(order)[rows])]), event)
     return None
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emulator.check.blame import Seen, blame
 from emulator.check.findings import Finding, Kind
-from emulator.check.stories import place_at
+from emulator.check.places import Places
 
 if TYPE_CHECKING:
     from emulator.check.rerun import Rerun
@@ -47,5 +47,5 @@ class Walks:
             return [blame(rerun, self._seen, trace)]
         defect = self._seen.defects[0]
         message = self._state.message(defect)
-        place = place_at(trace, self._seen.event)
+        place = Places(trace).at(self._seen.event)
         return [Finding(Kind.CORRUPTION, self._state.area_of(defect), message, place)]

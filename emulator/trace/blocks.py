@@ -21,8 +21,9 @@ class Blocks(NamedTuple):
         size: Bytes; 0 where the profile does not say.
         born: Event of the return of the call that made it.
         born_call: That call.
-        died: Event of the entry of the call that freed it; `NEVER` if none did.
-        died_call: That call; 0 if none did.
+        died: Event of the entry of the call that freed it, or forgot it, or else of the return of a call that made a block at its
+            place; `NEVER`: it lived to the end.
+        died_call: The call that freed or forgot it; 0 if none did.
         stack: Call stack of the call that made it.
     """
 

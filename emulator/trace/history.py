@@ -47,6 +47,8 @@ def area_history(columns: Columns, calls: U32, profile: Profile, area: str) -> A
     parts, taken = _runs(events) if profile.pages(area) else _blocks(events)
     address, size, born, died = parts
     born_call, died_call = calls[born], calls[np.where(died == NEVER, 0, died)]
+    freed = columns.entered[np.maximum(died_call, 1) - 1] == died  # else its place was handed out again
+    died_call = np.where(freed, died_call, np.uint32(0))
     blocks = Blocks(address, size, born, born_call, died, died_call, columns.stack[born_call - 1])
     stray = ~taken[events.deaths] & ~events.operations.deaths.nested
     return AreaHistory(

@@ -194,7 +194,7 @@ class Reference:
             size = PAGE
         for place in places:
             if place in self.live:
-                self.die(place, event, number)
+                self.die(place, event, 0)
             self.live[place] = Live(event, number, size, self.word(number, "pool"), 1)
 
     def die(self, place: int, event: int, number: int) -> None:

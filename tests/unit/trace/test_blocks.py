@@ -145,7 +145,7 @@ def test_an_address_that_is_handed_out_again_ends_the_old_block(path: Path) -> N
     builder = TraceBuilder().call("kmalloc", 64, result=A).call("kmalloc", 32, result=A).call("kfree", A)
     trace = builder.trace(path)
     assert blocks(trace) == [(A, 64, 2, 4), (A, 32, 4, 5)]
-    assert trace.blocks("heap").died_call.tolist() == [2, 3]
+    assert trace.blocks("heap").died_call.tolist() == [0, 3]
     assert trace.usage("heap").bytes.tolist() == [0, 64, 32, 0]
 
 

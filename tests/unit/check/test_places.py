@@ -1,0 +1,59 @@
+"""What findings say of the life of a block."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.check.places import Places
+from emulator.check.stories import block_near
+from tests.helpers.traces import TraceBuilder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.check.findings import Place
+
+A, B = 0x200008, 0x200100
+
+
+def allocated() -> TraceBuilder:
+    return TraceBuilder().call("kmalloc", 64, result=A).call("kmalloc", 64, result=B)
+
+
+def named(place: Place | None) -> tuple[int, int, str] | None:
+    return None if place is None else (place.call, place.event, place.function)
+
+
+@pytest.mark.parametrize(
+    ("end", "freed"),
+    [
+        (allocated(), None),
+        (allocated().call("kfree", A), (3, 5, "kfree")),
+        (allocated().call("heap_init"), (3, 5, "heap_init")),
+        (allocated().call("krealloc", A, 99, result=B + 512), (3, 5, "krealloc")),
+        (allocated().call("krealloc", A, 99, result=A), (3, 5, "krealloc")),
+        (allocated().call("krealloc", B, 99, result=A), None),
+        (allocated().call("kmalloc", 16, result=A), None),
+        (allocated().call("kmalloc", 16, result=A).call("kfree", A), None),
+    ],
+    ids=["live", "freed", "forgotten", "moved", "grown", "replaced by another", "handed out", "and freed"],
+)
+def test_who_freed_a_block(end: TraceBuilder, freed: tuple[int, int, str] | None, tmp_path: Path) -> None:
+    trace = end.trace(tmp_path / "run.kmt")
+    places, blocks = Places(trace), trace.blocks("heap")
+    story = places.story(blocks, 0)
+    assert (story.address, story.size, named(story.allocated)) == (A, 64, (1, 2, "kmalloc"))
+    assert named(story.freed) == freed
+    assert places.story(blocks, 0, 4).freed is None
+
+
+@pytest.mark.parametrize("freed_first", [False, True])
+def test_a_block_whose_place_was_handed_out_again_is_no_freed_one(
+    *, freed_first: bool, tmp_path: Path
+) -> None:
+    trace = allocated().call("kmalloc", 16, result=A).trace(tmp_path / "run.kmt")
+    story = block_near(trace, "heap", A + 32, 6, freed_first=freed_first)
+    assert story is not None
+    assert (story.address, story.size, story.freed) == (A, 16, None)
