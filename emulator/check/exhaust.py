@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from emulator.check.errors import NoEnd
 from emulator.check.injection import FailedCall, failed_call, stack_of
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped
 from emulator.machine.faults import EXCEPTION_NAMES
@@ -99,10 +100,13 @@ class Exhauster:
         """Run to the end; the machine cannot be used for anything else then.
 
         Raises:
-            BudgetUsedUp: The run does not end within its budgets.
+            NoEnd: The run does not end within its budgets.
             EmulatorError: It ends badly.
         """
-        outcome = self._machine.run(max_instructions=max_instructions, timeout_s=timeout_s)
+        try:
+            outcome = self._machine.run(max_instructions=max_instructions, timeout_s=timeout_s)
+        except BudgetUsedUp as error:
+            raise NoEnd(error, self._machine.cpu.allocation_count()) from error
         return GoodRun(
             outcome.ending,
             outcome.exit_value,

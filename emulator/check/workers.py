@@ -51,7 +51,7 @@ def exhaust(  # noqa: PLR0913 - the run, and how to spread it
         on_point: Is told 1 after each of them.
 
     Raises:
-        BudgetUsedUp: The good run does not end within its budgets.
+        NoEnd: The good run does not end within its budgets.
         EmulatorError: The kernel cannot be loaded, the good run ends badly, a worker does, or none lives.
         KeyboardInterrupt: Ctrl-C; no worker is left.
     """

@@ -19,13 +19,14 @@ from emulator.cli.check_output import (
     baseline_of_options,
     check_output_options,
     limits_of,
+    see_output_files,
     update_baseline,
     write_outputs,
 )
 from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
 from emulator.cli.output import Output, complain
 from emulator.cli.progress import activity
-from emulator.cli.status import Status
+from emulator.cli.status import CommandLineError, Status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from emulator.check.check_report import CheckReport
     from emulator.check.findings import Kind
     from emulator.check.injection import FailedCall, Injection
+    from emulator.check.limits import Limits
     from emulator.check.verdict import Verdict
     from emulator.loader.profile import Profile
     from emulator.machine.machine import Console, Machine
@@ -78,7 +80,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     what(
         "--leaks",
         choices=_LEAKS,
-        default="lost",
         help="live blocks at the end that are findings: those nobody points to, all, or none (default: lost)",
     )
     what(
@@ -105,23 +106,27 @@ def run(options: Namespace) -> Status:
     check_output_options(options)
     injection = chosen_injection(options)
     limits, baseline = limits_of(options), baseline_of_options(options)
+    see_output_files(options)
     from emulator.check.selecting import WhichLeaks, select  # not for --help
     from emulator.check.verdict import judge
     from emulator.cli.recorded_run import chosen_profile
 
     machine = new_machine(options, _say if options.console else None)
     profile = chosen_profile(machine.image, options.profile)
-    limits.check_areas(profile.areas)
+    _check_areas(limits, profile)
     if options.exhaust:
         return run_exhaust(options, profile)
     report, failed, complaint = _check(machine, profile, options, injection)
     report, ignored = select(
-        replace(report, kernel=options.kernel), WhichLeaks(options.leaks), options.ignore
+        replace(report, kernel=options.kernel), WhichLeaks(options.leaks or "lost"), options.ignore
     )
-    if options.update_baseline and report.ending.exit_value == 0:
+    not_whole = _why_no_baseline(report) if options.update_baseline else ""
+    if options.update_baseline and not not_whole:
         baseline = update_baseline(options, report, baseline)
     verdict = judge(report, _looked_for(profile), limits, baseline)
     status, complaint = _judge(verdict, profile, complaint)
+    if not_whole and status is Status.GOOD:
+        status = Status.NOT_RUN
 
     def text(style: Style) -> Iterator[str]:
         from emulator.report.difference_lines import difference_lines
@@ -134,7 +139,27 @@ def run(options: Namespace) -> Status:
     write_outputs(options, verdict, status, text, Output())
     if complaint:
         complain(complaint)
+    if not_whole:
+        complain(f"{options.baseline} was not written: {not_whole}")
     return status
+
+
+def _check_areas(limits: Limits, profile: Profile) -> None:
+    from emulator.check.errors import UnknownArea  # has been imported by now
+
+    try:
+        limits.check_areas(profile.areas)
+    except UnknownArea as error:
+        raise CommandLineError(str(error)) from None
+
+
+def _why_no_baseline(report: CheckReport) -> str:
+    """Return why a run is no measure for others; "" if it is one."""
+    from emulator.check.run import EXIT, HALTED
+
+    if report.ending.how not in (EXIT, HALTED):
+        return "the kernel did not end the run by itself"
+    return "" if report.calls else "no call was seen"
 
 
 def _check(

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from emulator.loader.profile import Profile
 
 _MOST = 2000
+_HINT = "give it more with --timeout or --max-instructions, or let the kernel halt or exit"
+_NOT_WITH_EXHAUST = (  # for one run, which has findings
+    "walk_every",
+    "leaks",
+    "ignore",
+    "baseline",
+    "max_heap",
+    "max_leaked",
+    "max_fragmentation",
+    "console",
+)
 _OF_A_MACHINE = ("kernel", "ram", "layer", "cmdline", "module", "mmu")
 
 
@@ -49,16 +60,28 @@ def chosen_injection(options: Namespace) -> Injection | None:
     """Return which allocations are to fail in the run that is checked; None: none.
 
     Raises:
-        CommandLineError: An option of ``--exhaust`` is given without it.
+        CommandLineError: An option of ``--exhaust`` is given without it, or one for a single run with it.
     """
+    if options.exhaust:
+        _check_exhaust(options)
+        return None
     for name in ("limit", "jobs"):
-        if getattr(options, name) is not None and not options.exhaust:
+        if getattr(options, name) is not None:
             raise CommandLineError(f"--{name} needs --exhaust")
     if options.fail_nth is None and options.fail_every is None and options.fail_at is None:
         return None
     from emulator.check.injection import Injection  # few runs need it
 
     return Injection(options.fail_nth, options.fail_every, options.fail_at)
+
+
+def _check_exhaust(options: Namespace) -> None:
+    for name in _NOT_WITH_EXHAUST:
+        if getattr(options, name):
+            raise CommandLineError(f"--{name.replace('_', '-')} does not go with --exhaust")
+    for form, path in options.formats:
+        if path != "-" or form not in ("text", "json"):
+            raise CommandLineError(f"--exhaust prints text or json, it does not write --format {form}")
 
 
 def complaint_about(injection: Injection, failed: tuple[FailedCall, ...], allocations: int) -> str:
@@ -72,20 +95,25 @@ def run_exhaust(options: Namespace, profile: Profile) -> Status:
     """Do ``--exhaust``: run the kernel once for each allocation, and show what becomes of it.
 
     Args:
-        options: Of the command: the machine, its budgets, ``limit``, ``jobs`` and ``json``.
+        options: Of the command: the machine, its budgets, ``limit``, ``jobs`` and ``formats``.
         profile: What is recorded.
 
     Raises:
         CommandLineError: The limit is too small.
-        BudgetUsedUp: The run without a failure does not end.
-        EmulatorError: It ends badly.
+        EmulatorError: The run without a failure ends badly.
     """
-    exhaustion = _exhaust(options, profile)
+    from emulator.check.errors import NoEnd  # not for --help
+
+    try:
+        exhaustion = _exhaust(options, profile)
+    except NoEnd as error:
+        complain(f"--exhaust tried nothing: {error}; {_HINT}")
+        return Status.BUDGET
     output = Output()
     from emulator.check.exhaust import Verdict
     from emulator.report.exhaust_text import exhaustion_document, exhaustion_lines
 
-    if options.json:
+    if any(each.name == "json" for each in options.formats):
         output.json(exhaustion_document(exhaustion, options.kernel))
     else:
         output.lines(exhaustion_lines(exhaustion, profile, options.kernel, output.style))

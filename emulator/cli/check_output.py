@@ -7,7 +7,7 @@ from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.cli import arguments
-from emulator.cli.output_file import whole_file
+from emulator.cli.output_file import see_writable, whole_file
 from emulator.cli.status import CommandLineError, OutputError
 from emulator.report.style import WIDTH_MAX, Style
 
@@ -123,6 +123,19 @@ def check_output_options(options: Namespace) -> None:
             raise CommandLineError(f"--format {name}={path}: {path} is {taken[real]}")
         if os.path.isfile(real) or not os.path.exists(real):  # noqa: PTH110, PTH113 - os.path takes any name
             taken[real] = f"that of {name} already"
+
+
+def see_output_files(options: Namespace) -> None:
+    """See that all files can be written, before anything runs.
+
+    Raises:
+        OutputError: One cannot.
+    """
+    for _, path in options.formats:
+        if path != _STDOUT:
+            see_writable(path)
+    if options.update_baseline:
+        see_writable(options.baseline)
 
 
 def _inputs(options: Namespace) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,25 @@ from emulator.cli.status import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
+
+
+def see_writable(name: str) -> None:
+    """See that `whole_file` can begin, before the work whose result it is to hold. Nothing is changed.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    import tempfile  # few runs need it
+
+    path = Path(os.path.realpath(name))
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.is_file() or not path.exists():
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+    except OSError as error:
+        raise OutputError(f"cannot write {name}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -72,8 +72,9 @@ def run(options: Namespace) -> Status:
 
     timeline = Timeline(machine, profile)
     if options.show or options.who is not None:
+        address = None if options.who is None else _address(options.who, machine)
         _record(timeline, options)
-        _answer(timeline, options, modules)
+        _answer(timeline, options, address, modules)
     else:
         _open(timeline, options, modules)
     return Status.GOOD
@@ -106,22 +107,25 @@ def _record(timeline: Timeline, options: Namespace) -> None:
     timeline.record(max_instructions=options.max_instructions, timeout_s=options.timeout)
 
 
-def _answer(timeline: Timeline, options: Namespace, modules: tuple[Span, ...]) -> None:
-    """Print what was asked for."""
+def _address(text: str, machine: Machine) -> int:
     from emulator.debug.addresses import read_address
 
+    try:
+        return read_address(text, machine.image)
+    except ValueError as error:
+        raise CommandLineError(str(error)) from error
+
+
+def _answer(timeline: Timeline, options: Namespace, address: int | None, modules: tuple[Span, ...]) -> None:
+    """Print what was asked for: who wrote to *address*, or all there is to see."""
     if options.at is not None and options.at > timeline.event_count:
         raise CommandLineError(
             f"there is no event {options.at}: the run has events 0 to {timeline.event_count}"
         )
-    if options.who is None:
+    if address is None:
         timeline.go_to(options.at or 0)
         _print_view(timeline, options, modules)
         return
-    try:
-        address = read_address(options.who, timeline.machine.image)
-    except ValueError as error:
-        raise CommandLineError(str(error)) from error
     if options.at is None:
         timeline.run_to_end()
     else:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from emulator import boot
+from emulator.check.errors import NoEnd
 from emulator.check.exhaust import (
     PATIENCE,
     PATIENCE_MORE,
@@ -23,7 +24,6 @@ from emulator.check.exhaust import (
     sampled,
 )
 from emulator.check.workers import exhaust
-from emulator.errors import BudgetUsedUp
 from emulator.hle.layers import Mode
 from emulator.loader.known_profiles import matching_profile
 from emulator.loader.profile import Profile
@@ -145,7 +145,7 @@ def test_verdicts(code: str, verdict: Verdict, ending: str) -> None:
 
 
 def test_a_good_run_has_to_end_well() -> None:
-    with pytest.raises(BudgetUsedUp, match=r"^budget of 1000 instructions used up "):
+    with pytest.raises(NoEnd, match=r"^the run without a failure did not end by itself: budget of 1000 "):
         exhaust(fragile(), limit=ALL, max_instructions=1000)
 
 

@@ -150,3 +150,73 @@ def test_walks_on_the_way_change_nothing_for_a_clean_kernel(kmemu: Callable[...,
 def test_a_wrong_option_is_a_command_line_error(kmemu: Callable[..., Done]) -> None:
     assert kmemu("check", "--leaks", "some").status == 2
     assert kmemu("check", "--walk-every", "0").status == 2
+
+
+def test_a_limit_for_an_area_that_is_not_there_is_an_error_of_the_command_line(
+    kmemu: Callable[..., Done],
+) -> None:
+    for option in ("--max-heap=foo=3", "--max-leaked=foo=3", "--max-fragmentation=foo=1"):
+        done = kmemu("check", option)
+        assert (done.status, done.out) == (2, "")
+        assert done.err == f"kmemu: {option.partition('=')[0]}: no area 'foo'; there are: heap, frames\n"
+
+
+def test_where_a_result_cannot_go_is_said_before_the_run(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    for words in (
+        ["--format", f"junit={tmp_path}/none/x"],
+        ["--baseline", f"{tmp_path}/none/x", "--update-baseline"],
+    ):
+        done = kmemu("check", *words)
+        assert (done.status, done.out) == (3, "")
+        assert done.err == f"kmemu: cannot write {tmp_path}/none/x: No such file or directory\n"
+
+
+@pytest.mark.parametrize("code", [kernels.HALT, kernels.exit_with(7)], ids=["halts", "exits with 7"])
+def test_every_run_that_ends_by_itself_can_be_a_baseline(
+    kmemu: Callable[..., Done], tmp_path: Path, code: bytes
+) -> None:
+    path = kernels.write_kernel(tmp_path / "k.elf", code)
+    words = ["check", path, "--profile", profile(tmp_path), "--baseline", str(tmp_path / "base.json")]
+    assert kmemu(*words, "--update-baseline").status == 0
+    assert (tmp_path / "base.json").exists()
+    assert kmemu(*words).status == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "status"),
+    [
+        (kernels.LOOP, "the kernel did not end the run by itself", 4),
+        (kernels.UNDEFINED, "the kernel did not end the run by itself", 1),
+    ],
+)
+def test_a_baseline_that_is_not_written_is_told(
+    kmemu: Callable[..., Done], tmp_path: Path, code: bytes, why: str, status: int
+) -> None:
+    path = kernels.write_kernel(tmp_path / "k.elf", code)
+    base = tmp_path / "base.json"
+    done = kmemu(
+        "check",
+        path,
+        "--profile",
+        profile(tmp_path),
+        "--baseline",
+        str(base),
+        "--update-baseline",
+        "--max-instructions=1000",
+    )
+    assert done.status == status
+    assert done.err.endswith(f"kmemu: {base} was not written: {why}\n")
+    assert not base.exists()
+
+
+def test_a_run_without_a_call_is_no_baseline(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    path = kernels.write_kernel(tmp_path / "k.elf", kernels.HALT + b"\x90", Sym("never", BASE + 2, 1, FUNC))
+    base = tmp_path / "base.json"
+    text = profile(tmp_path, '[heap]\nalloc = "never(size)"\n')
+    done = kmemu("check", path, "--profile", text, "--baseline", str(base), "--update-baseline")
+    assert done.status == 3
+    assert done.err == (
+        "kmemu: nothing was checked: no call of never was seen\n"
+        f"kmemu: {base} was not written: no call was seen\n"
+    )
+    assert not base.exists()

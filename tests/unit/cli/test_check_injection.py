@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
+from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator.check.exhaust import Exhaustion, FailurePoint, GoodRun, Verdict
 from emulator.check.findings import Place
 from emulator.check.injection import FailedCall, Injection
+from emulator.cli.check import add_arguments
 from emulator.cli.check_injection import (
-    add_injection_arguments,
     chosen_injection,
     complaint_about,
     run_exhaust,
 )
-from emulator.cli.machine_options import add_budgets, add_machine, new_machine
+from emulator.cli.machine_options import new_machine
 from emulator.cli.status import CommandLineError, Status
-from emulator.errors import BudgetUsedUp
 from emulator.loader.known_profiles import matching_profile
 from emulator.loader.profile import Profile, Result, Role, TracedFunction
 from emulator.machine.machine import Ending
+from tests.unit.cli import kernels
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.cli.conftest import Done
 
 
 def options_of(*words: str) -> Namespace:
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("kernel")
-    parser.add_argument("--json", action="store_true")
-    add_injection_arguments(parser)
-    add_machine(parser)
-    add_budgets(parser)
+    add_arguments(parser)
     return parser.parse_args(words)
 
 
@@ -82,7 +86,7 @@ def test_a_kernel_that_takes_it_is_good(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
-    status = exhausted("firmware:fragile", "--json", "--limit", "5", "--jobs", "2")
+    status = exhausted("firmware:fragile", "--format", "json", "--limit", "5", "--jobs", "2")
     assert status is Status.FINDINGS
     document = json.loads(capsys.readouterr().out)
     assert [failure["allocation"] for failure in document["failures"]] == [1, 7, 13, 19, 26]
@@ -115,9 +119,45 @@ def test_a_limit_of_one_is_refused() -> None:
         exhausted("firmware:fragile", "--limit", "1")
 
 
-def test_the_budget_is_that_of_the_run_without_a_failure() -> None:
-    with pytest.raises(BudgetUsedUp, match=r"^budget of 100 instructions used up "):
-        exhausted("firmware:fragile", "--max-instructions", "100")
+def test_a_kernel_that_does_not_end_is_not_tried_and_why_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exhausted("firmware:fragile", "--max-instructions", "100") is Status.BUDGET
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(
+        "kmemu: --exhaust tried nothing: the run without a failure did not end by itself: "
+        "budget of 100 instructions used up after 100 instructions and 0 allocations at "
+    )
+    assert err.endswith(
+        "; give it more with --timeout or --max-instructions, or let the kernel halt or exit\n"
+    )
+
+
+def test_it_says_how_far_such_a_kernel_got(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    path = kernels.write_kernel(tmp_path / "k.elf", b"\x90" + kernels.LOOP)
+    (tmp_path / "p.toml").write_text('name = "mine"\n[heap]\nalloc = "start(size)"\n')
+    done = kmemu(
+        "check", path, "--profile", str(tmp_path / "p.toml"), "--exhaust", "--max-instructions", "1000"
+    )
+    assert (done.status, done.out) == (4, "")
+    assert "used up after 1000 instructions and 1 allocation at start+0x1, EIP " in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--baseline=b"], "--baseline does not go with --exhaust"),
+        (["--max-heap=1"], "--max-heap does not go with --exhaust"),
+        (["--walk-every=1"], "--walk-every does not go with --exhaust"),
+        (["--leaks=lost"], "--leaks does not go with --exhaust"),
+        (["--ignore=a"], "--ignore does not go with --exhaust"),
+        (["--console"], "--console does not go with --exhaust"),
+        (["--format=junit=a"], "--exhaust prints text or json, it does not write --format junit"),
+        (["--format=json=a"], "--exhaust prints text or json, it does not write --format json"),
+    ],
+)
+def test_what_exhaust_would_not_do_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(CommandLineError, match=f"^{message}$"):
+        chosen_injection(options_of("k.elf", "--exhaust", *words))
 
 
 def test_a_kernel_that_allocates_nothing_was_not_tried(capsys: pytest.CaptureFixture[str]) -> None:

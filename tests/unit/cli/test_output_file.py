@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.cli.output_file import whole_file
+from emulator.cli.output_file import see_writable, whole_file
 from emulator.cli.status import OutputError
 
 if TYPE_CHECKING:
@@ -98,3 +98,24 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
         stream.write(b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_bytes() == b"new"
+
+
+def test_whether_a_file_can_be_written_is_seen_before(tmp_path: Path) -> None:
+    see_writable(str(tmp_path / "new"))
+    (tmp_path / "old").write_bytes(b"old")
+    see_writable(str(tmp_path / "old"))
+    see_writable("/dev/null")
+    assert names_in(tmp_path) == ["old"]
+    assert (tmp_path / "old").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("none/out", "No such file or directory"), ("", "Is a directory"), ("file/out", "Not a directory")],
+)
+def test_where_nothing_can_be_written(tmp_path: Path, name: str, problem: str) -> None:
+    (tmp_path / "file").touch()
+    path = f"{tmp_path}/{name}"
+    with pytest.raises(OutputError) as caught:
+        see_writable(path)
+    assert str(caught.value) == f"cannot write {path}: {problem}"

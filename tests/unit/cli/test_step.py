@@ -197,3 +197,10 @@ def test_a_terminal_without_colours_will_do(terminal: Terminal) -> None:
     assert re.search(r"\x1b\[(\d+;)*([349]|10)[0-8][;m]", terminal.screen(escapes=True)) is None
     terminal.keys("q")
     terminal.wait_for("left with 0")
+
+
+def test_an_address_that_is_none_is_seen_before_the_run(
+    kmemu: Kmemu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("emulator.cli.step._record")
+    assert kmemu("step", OVERFLOW, "--who", "nothing").status == 2
