@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from in_process import machine_of, recording_of
 from measure import Row, at_least, at_most, medians, seconds_of
 
+from emulator.errors import BudgetUsedUp
 from emulator.hle.layers import find_btron
 
 if TYPE_CHECKING:
@@ -37,7 +40,9 @@ TIMER = (
     (0x40, 0x04),
 )
 END_OF_INTERRUPT = b"\x50\xb0\x20\xe6\x20\x58\xcf"  # push eax; mov al, 0x20; out 0x20, al; pop eax; iret
+PIC_MASK, ALL_LINES = 0x21, 0xFF
 IF = 0x200
+LOOPED = 300_000_000  # instructions
 
 
 def kmem_pairs() -> Row:
@@ -74,7 +79,7 @@ def pools_recorded() -> Row:
     return recording_of("pools-recorded", "btron_stress", POOL_CALLS, 5)
 
 
-def ticking(code: bytes) -> Machine:
+def ticking(code: bytes, timer: tuple[tuple[int, int], ...] = TIMER) -> Machine:
     """Return a machine that runs *code* with a timer of 1000 Hz, whose handler does nothing."""
     machine = machine_of("demo")
     machine.run()
@@ -82,7 +87,7 @@ def ticking(code: bytes) -> Machine:
     machine.memory.write(HANDLER, END_OF_INTERRUPT)
     gate = machine.cpu.registers().idt_base + 8 * 0x18
     machine.memory.store_words(gate, (8 << 16 | HANDLER & 0xFFFF, HANDLER & 0xFFFF0000 | 0x8E00))
-    for port, value in TIMER:
+    for port, value in timer:
         machine.on_port_write(port, 1, value)
     registers = machine.cpu.registers()
     machine.cpu.set_registers(registers._replace(eip=PLACE, ecx=TICKS, eflags=registers.eflags | IF))
@@ -102,4 +107,32 @@ def interrupts() -> Row:
         peer=f"{virtual_s:.0f} s of virtual time",
         ratio=elapsed_s / virtual_s,
         target=at_most(each_s, 15e-6, "<= 15 us"),
+    )
+
+
+def waiting_interrupt() -> Row:
+    """A guest that computes while a tick waits, with interrupts off or the line masked, against one without a timer."""
+
+    def looping(code: bytes, timer: tuple[tuple[int, int], ...]) -> float:
+        machine = ticking(code, timer)
+        started = time.process_time()
+        with suppress(BudgetUsedUp):
+            machine.run(max_instructions=LOOPED)
+        return time.process_time() - started
+
+    loop, cli = b"\xeb\xfe", b"\xfa"  # jmp .
+    plain_s, off_s, masked_s = medians(
+        5,
+        lambda: looping(loop, ()),
+        lambda: looping(cli + loop, TIMER),
+        lambda: looping(loop, (*TIMER, (PIC_MASK, ALL_LINES))),
+    )
+    slowest_s = max(off_s, masked_s)
+    return Row(
+        name="waiting-interrupt",
+        what=f"{LOOPED / 1e6:.0f} M instructions while a tick waits: interrupts off, line masked",
+        measured=f"{off_s:.3f} s, {masked_s:.3f} s",
+        peer=f"no timer {plain_s:.3f} s",
+        ratio=slowest_s / plain_s,
+        target=at_most(slowest_s / plain_s, 1.05, "ratio <= 1.05"),
     )

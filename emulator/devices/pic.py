@@ -100,7 +100,8 @@ class Pic:
     """Both controllers.
 
     Args:
-        changed: Called when `pending` changes.
+        changed: Called when `pending` changes, and when a request is taken back.
+        written: Called before a port is written: what devices have asked for until then is to be there.
 
     Attributes:
         pending: Whether the CPU is asked for an interrupt.
@@ -108,10 +109,15 @@ class Pic:
 
     ports = (MASTER, MASTER + 1, SLAVE, SLAVE + 1)
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._announce = changed
+    def __init__(self, changed: Callable[[], None], written: Callable[[], None]) -> None:
+        self._announce, self._written = changed, written
         self._master, self._slave = _Chip(0x08), _Chip(0x70)
         self.pending = False
+        self._requested = 0  # of the master, when that was announced
+
+    def is_requested(self, line: int) -> bool:
+        """Whether a line (0 to 7) has asked and was not served yet: asking again changes nothing."""
+        return bool(self._master.requested >> line & 1)
 
     def is_masked(self, line: int) -> bool:
         """Whether a request on a line (0 to 15) can never reach the CPU as things stand."""
@@ -145,6 +151,7 @@ class Pic:
 
     def write_port(self, port: int, size: int, value: int) -> None:
         """Take `out`."""
+        self._written()
         write_bytes(self._write, port, size, value)
         self._changed()
 
@@ -172,10 +179,11 @@ class Pic:
             self._master.requested |= _CASCADE
         else:
             self._master.requested &= ~_CASCADE
-        pending = bool(self._master.pending())
-        if pending != self.pending:
+        pending, requested = bool(self._master.pending()), self._master.requested
+        if pending != self.pending or self._requested & ~requested:
             self.pending = pending
             self._announce()
+        self._requested = requested
 
     def _read(self, port: int) -> int:
         chip = self._chip(port)

@@ -54,7 +54,7 @@ class Interrupts:
         self.instruction_ns = INSTRUCTION_NS
         self.last_fault: Fault | None = None
         self._past_ns = 0  # virtual time at the start of the present run of the CPU
-        self.pic = Pic(self._update)
+        self.pic = Pic(self._update, self._catch_up_before_write)
         self.pit = Pit(self.now_ns, self._timer_moved)
 
     def now_ns(self) -> int:
@@ -64,8 +64,8 @@ class Interrupts:
     def slice(self) -> int | None:
         """Instructions until the next event; None while nothing is going to happen."""
         due = self.pit.next_tick_ns()
-        if due is None:
-            return 1 << 32 if self.pic.pending else None
+        if due is None or self.pic.is_requested(TIMER_LINE):  # no tick is noticed while one waits
+            return None
         return max(1, (due - self._past_ns) // self.instruction_ns)
 
     def ran(self, instructions: int) -> None:
@@ -127,8 +127,14 @@ class Interrupts:
         if self.pit.take_ticks(self._past_ns):
             self.pic.request(TIMER_LINE)
 
+    def _catch_up_before_write(self) -> None:
+        if self.pic.is_requested(TIMER_LINE):  # else the run has a slice, which ends at the tick
+            self.pit.take_ticks(self.now_ns())
+
     def _update(self) -> None:
         self._cpu.set_irq_pending(self.pic.pending)
+        if not self.pic.is_requested(TIMER_LINE):
+            self._timer_moved()
 
     def _timer_moved(self) -> None:
         self._cpu.request_stop()  # the machine goes on with another slice

@@ -141,7 +141,7 @@ enum kc_delivery_kind { KC_FAULT, KC_SOFTWARE, KC_EXTERNAL };
 /* Push the frame and go to the handler. Unless KC_ENTERED is returned, nothing was changed but words below ESP. */
 int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t error_code);
 void kc_set_cr2(kc *m, uint32_t address);
-/* A device asks for an interrupt: runs end with KC_IRQ where the guest would take it. Needs counting (a slice). */
+/* A device asks for an interrupt: runs end with KC_IRQ where the guest would take it. */
 void kc_irq_pending(kc *m, bool pending);
 /* Would the guest take an interrupt before its next instruction? */
 bool kc_irq_possible(kc *m);

@@ -10,11 +10,11 @@
 /* -- between two blocks --------------------------------------------------------------------------- */
 
 /* No block that starts before so many instructions has to be looked at. */
-static uint64_t next_look(const kc *m)
+static uint64_t next_look(kc *m)
 {
     uint64_t tail = m->budget > 2 * TAIL ? m->budget - 2 * TAIL : 0;
 
-    if (m->irq_pending)
+    if (m->irq_pending && kc_irq_may_come(m))
         return 0;
     return m->slice < tail ? m->slice : tail;
 }

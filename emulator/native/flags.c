@@ -1,37 +1,67 @@
-/* The instructions that load EFLAGS. iret leaves an interrupt's handler: its frame is none on the stack any more. */
+/* The instructions that load EFLAGS.
+ *
+ * Behind each of them the guest may take an interrupt that has waited: the next block looks. So no block has to look while
+ * interrupts are off.
+ *
+ * iret leaves an interrupt's handler, too: its frame is none on the stack any more.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 
 #include "machine.h"
 
-static void (*original_iret_real)(void *state, int shift);
-static void (*original_iret_protected)(void *state, int shift, int next_eip);
+/* Parameters of the original, and how they are passed on. */
+#define LOADS_FLAGS(X) \
+    X(sti, (void *state), (state)) \
+    X(write_eflags, (void *state, uint64_t flags, uint32_t mask), (state, flags, mask)) \
+    X(ljmp_protected, (void *state, int selector, uint64_t eip, uint64_t next), (state, selector, eip, next)) \
+    X(lcall_protected, (void *state, int selector, uint64_t eip, int shift, uint64_t next), (state, selector, eip, shift, next)) \
+    X(sysret, (void *state, int size), (state, size)) \
+    X(rsm, (void *state), (state)) \
+    X(vmrun, (void *state, int size, int length), (state, size, length))
+#define LEAVES_HANDLER(X) \
+    X(iret_real, (void *state, int shift), (state, shift)) \
+    X(iret_protected, (void *state, int shift, int next), (state, shift, next))
 
-EXPORTED void helper_iret_real_x86_64(void *state, int shift);
-void helper_iret_real_x86_64(void *state, int shift)
+static void flags_loaded(kc *m)
 {
-    kc *m = kc_running_on(state);
-    uint32_t esp = m ? kc_esp(m) : 0;
-
-    original_iret_real(state, shift); /* does not return if it faults */
-    if (m)
-        kc_interrupt_left(m, esp);
+    if (m && m->irq_pending)
+        kc_look_soon(m);
 }
 
-EXPORTED void helper_iret_protected_x86_64(void *state, int shift, int next_eip);
-void helper_iret_protected_x86_64(void *state, int shift, int next_eip)
-{
-    kc *m = kc_running_on(state);
-    uint32_t esp = m ? kc_esp(m) : 0;
+/* The originals do not return if they fault. */
+#define LOAD(name, parameters, arguments) \
+    static void (*original_##name) parameters; \
+    EXPORTED void helper_##name##_x86_64 parameters; \
+    void helper_##name##_x86_64 parameters \
+    { \
+        original_##name arguments; \
+        flags_loaded(kc_running_on(state)); \
+    }
+LOADS_FLAGS(LOAD)
 
-    original_iret_protected(state, shift, next_eip);
-    if (m)
-        kc_interrupt_left(m, esp);
-}
+#define LEAVE(name, parameters, arguments) \
+    static void (*original_##name) parameters; \
+    EXPORTED void helper_##name##_x86_64 parameters; \
+    void helper_##name##_x86_64 parameters \
+    { \
+        kc *m = kc_running_on(state); \
+        uint32_t esp = m ? kc_esp(m) : 0; \
+        original_##name arguments; \
+        flags_loaded(m); \
+        if (m) \
+            kc_interrupt_left(m, esp); \
+    }
+LEAVES_HANDLER(LEAVE)
 
 bool kc_flags_load(void *unicorn)
 {
-#define FIND(name) ((original_##name = (__typeof__(original_##name))dlsym(unicorn, "helper_" #name "_x86_64")) != NULL)
-    return FIND(iret_real) & FIND(iret_protected);
+    bool all = true; /* what is there is needed in any case, to be passed on to */
+
+#define FIND(name, parameters, arguments) \
+    all &= (original_##name = (__typeof__(original_##name))dlsym(unicorn, "helper_" #name "_x86_64")) != NULL;
+    LOADS_FLAGS(FIND)
+    LEAVES_HANDLER(FIND)
 #undef FIND
+    return all;
 }

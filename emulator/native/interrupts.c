@@ -71,6 +71,8 @@ void kc_irq_pending(kc *m, bool pending)
     kc_look_soon(m);
 }
 
+bool kc_irq_may_come(kc *m) { return !m->sees_flags || (kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF); }
+
 bool kc_irq_possible(kc *m) { return kc_irq_possible_at(m, kc_pc(m)); }
 
 bool kc_irq_possible_at(kc *m, uint32_t pc)

@@ -248,6 +248,8 @@ bool kc_segments_find(kc *m);
 uint32_t kc_segment_base(kc *m, enum segment segment);
 
 /* interrupts.c */
+/* Must each block look whether the guest takes an interrupt? If not, kc_look_soon() is called when it has to. */
+bool kc_irq_may_come(kc *m);
 /* Would the guest take an interrupt before the instruction at this linear address? */
 bool kc_irq_possible_at(kc *m, uint32_t pc);
 
