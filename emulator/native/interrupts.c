@@ -24,6 +24,9 @@ static bool push(kc *m, uint32_t *esp, uint32_t value)
     return true;
 }
 
+/* Virtual 8086 mode is ring 3, whatever its CS holds (SDM vol. 3B, 21.2). */
+uint32_t kc_ring(kc *m) { return kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_VM ? 3 : kc_reg(m, UC_X86_REG_CS) & 3; }
+
 int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t error_code)
 {
     kc_registers r;
@@ -41,9 +44,9 @@ int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t e
     uint32_t access = gate[1] >> 8 & 0xff, type = access & GATE_TYPE, selector = gate[0] >> 16;
     if (!(access & GATE_PRESENT) || (type != GATE_INTERRUPT && type != GATE_TRAP))
         return KC_NO_GATE;
-    if (kind == KC_SOFTWARE && (access >> 5 & 3) < (r.cs & 3))
+    if (kind == KC_SOFTWARE && (access >> 5 & 3) < kc_ring(m))
         return KC_NO_RIGHT;
-    if (r.cs & 3)
+    if (kc_ring(m))
         return KC_OTHER_RING; /* would need the stack of the TSS */
 
     uint32_t esp = r.esp, eip = r.eip;

@@ -252,6 +252,7 @@ uint32_t kc_segment_base(kc *m, enum segment segment);
 bool kc_irq_may_come(kc *m);
 /* Would the guest take an interrupt before the instruction at this linear address? */
 bool kc_irq_possible_at(kc *m, uint32_t pc);
+uint32_t kc_ring(kc *m);
 
 /* mmu.c */
 int kc_mmu_init(kc *m);

@@ -122,7 +122,7 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     m->paging = cr0 & CR0_PG;
     if (!m->paging)
         return true;
-    user = (kc_reg(m, UC_X86_REG_CS) & 3) == 3 && !is_implicit(m, linear);
+    user = kc_ring(m) == 3 && !is_implicit(m, linear);
     walk_tables(m, linear, &w);
     if (!w.present)
         return page_fault(m, linear, false, type, user);
