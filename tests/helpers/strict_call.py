@@ -19,7 +19,7 @@ IF: Final = 0x200
 DF: Final = 0x400
 _LIMIT: Final = 20_000_000  # instructions
 _STEPS: Final = 5_000
-_KEPT: Final = {"ebx": 0xB0B0_0001, "esi": 0x0515_0002, "edi": 0x0D10_0003, "ebp": 0x0EB9_0004}
+KEPT: Final = {"ebx": 0xB0B0_0001, "esi": 0x0515_0002, "edi": 0x0D10_0003, "ebp": 0x0EB9_0004}
 """Registers that a function has to keep (i386 psABI 2.2.1), with values that nobody else uses."""
 
 
@@ -32,9 +32,9 @@ def strict_call(machine: Machine, function: str, *arguments: int, interrupts: bo
     before = machine.cpu.registers()
     begun = _begin(machine, function, arguments, IF * interrupts)
     outcome = machine.run(max_instructions=_LIMIT)
-    assert outcome.eip == _return_address(machine) + 1, f"{function} did not return"
+    assert outcome.eip == return_address(machine) + 1, f"{function} did not return"
     after = machine.cpu.registers()
-    assert {name: getattr(after, name) for name in _KEPT} == _KEPT, f"after {function}"
+    assert {name: getattr(after, name) for name in KEPT} == KEPT, f"after {function}"
     assert after.esp == begun.esp + 4, f"ESP after {function}"
     assert (after.eflags ^ begun.eflags) & (IF | DF) == 0, f"IF and DF after {function}"
     machine.cpu.set_registers(before)
@@ -53,7 +53,7 @@ def stepped_call(machine: Machine, function: str, *arguments: int) -> Iterator[R
             machine.run(max_instructions=1)
         registers = machine.cpu.registers()
         yield registers
-        if registers.eip == _return_address(machine):
+        if registers.eip == return_address(machine):
             return
     raise AssertionError(f"{function} does not return")
 
@@ -61,16 +61,16 @@ def stepped_call(machine: Machine, function: str, *arguments: int) -> Iterator[R
 def _begin(machine: Machine, function: str, arguments: tuple[int, ...], interrupt_flag: int) -> Registers:
     """Put the machine at a function's entry."""
     before = machine.cpu.registers()
-    words = (_return_address(machine), *(argument & 0xFFFF_FFFF for argument in arguments))
+    words = (return_address(machine), *(argument & 0xFFFF_FFFF for argument in arguments))
     esp = before.esp - 4 * len(words)
     machine.write_linear(esp, struct.pack(f"<{len(words)}I", *words))
     flags = before.eflags & ~(IF | DF) | interrupt_flag
-    begun = before._replace(**_KEPT, esp=esp, eip=machine.address_of(function), eflags=flags)
+    begun = before._replace(**KEPT, esp=esp, eip=machine.address_of(function), eflags=flags)
     machine.cpu.set_registers(begun)
     return begun
 
 
-def _return_address(machine: Machine) -> int:
+def return_address(machine: Machine) -> int:
     """Return where calls from Python return to, at the address where the kernel maps it."""
     physical = min(CALLS_END)
     return next(each for each in sorted(CALLS_END) if machine.cpu.translate(each) == physical)
