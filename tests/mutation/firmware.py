@@ -23,10 +23,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
+from unittest import mock
 
 import pytest
 
@@ -53,8 +55,8 @@ TESTS: Final = (
 #: What most tests run, and those that run all others, which come last.
 FIRST: Final = ("demo", "btron_demo", "btron_stress")
 EVERY_KERNEL: Final = "tests/unit/hle/test_layers.py"
-CPU_SECONDS: Final = 60  # of one mutant's tests; those of the original need a sixth
-BOOT_SECONDS: Final = 10
+CPU_SECONDS: Final = 40  # of one mutant's tests; those of the original need a quarter
+BOOT_SECONDS: Final = 1  # of CPU time as well; the original needs a tenth
 KILLED, SURVIVED, SAME, DUPLICATE, INVALID = "killed", "survived", "same code", "duplicate", "no valid C"
 
 #: Where the tests of a file are, if not in the one of its name: these are run first.
@@ -191,6 +193,9 @@ class Campaign:
         if (room, code) in self._codes:
             return Verdict(self._codes[room, code])
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        mock.patch(
+            "time.monotonic", time.process_time
+        ).start()  # for the plugin's deadlines: the machine may be busy
         builtin._DIRECTORY = workshop.kernels  # noqa: SLF001 - the tests shall find the mutants there
         items = _in_order(session.items, case.path)
         for index, item in enumerate(items):
@@ -290,10 +295,13 @@ def main() -> int:
         "files", nargs="*", metavar="FILE", help="such as litecore/heap.c; all if none is given"
     )
     parser.add_argument("-j", "--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="only every Nth mutant, for a first look"
+    )
     parser.add_argument("--again", action="store_true", help="run the survivors once more")
     parser.add_argument("--report", action="store_true", help="only print the table")
     arguments = parser.parse_args()
-    cases = list(_all_cases(arguments.files))
+    cases = list(_all_cases(arguments.files))[:: arguments.every]
     results = _results()
     unknown = [
         case
