@@ -48,6 +48,7 @@ TESTS: Final = (
     "tests/conformance/test_memmap.py",
     "tests/conformance/test_boot.py",
     "tests/conformance/btron",
+    "tests/conformance/test_common.py",
     "tests/conformance/test_exclusion.py",
     "tests/conformance/test_interrupted.py",
     "tests/unit/hle/test_layers.py",
@@ -69,6 +70,7 @@ NEAREST: Final = {
     "pools": "test_mpl",
     "task": "test_tasks",
     "calls": "test_tasks",
+    **dict.fromkeys(("string", "console", "multiboot", "vga_text", "physical"), "test_common"),
 }
 
 
