@@ -81,6 +81,14 @@ def _more(defect: Defect, others: Sequence[Defect]) -> list[str]:
     return [*lines, f"and {left} more broken rules"] if left > 0 else lines
 
 
+class _Change(NamedTuple):
+    """A word that is not as it was."""
+
+    address: int
+    before: int
+    after: int
+
+
 class _Blame:
     """Looking at the damage from both sides; the machine stands at the last sound event."""
 
@@ -120,7 +128,7 @@ class _Blame:
         return block_near(trace, area, address, self._damage.sound, freed_first=freed_first)
 
     def _culprit(self, defect: Defect, details: list[str]) -> Culprit | None:
-        """Return what wrote the word that breaks the rule, or, if it is as it was, another word of the structures.
+        """Return what wrote the word that breaks the rule: the one that it is about, or another one of the structures.
 
         Args:
             defect: The broken rule.
@@ -128,12 +136,13 @@ class _Blame:
         """
         after = self._word(defect.address)
         self._replay.back()
-        address, before = defect.address, self._word(defect.address)
-        if before == after:
-            changed = self._changed_word(defect)
-            if changed is None:
-                return None
-            address, before, after = changed
+        before = self._word(defect.address)
+        own = None if before == after else _Change(defect.address, before, after)
+        change = self._proven(defect) or own
+        if change is None:
+            return None
+        address, before, after = change
+        if address != defect.address:
             details.append(f"what was changed is {self._checks.describe(address)}")
         write = self._replay.watch(self._damage._replace(word=Word(address)))
         if write is None:
@@ -143,10 +152,11 @@ class _Blame:
     def _word(self, address: int) -> int:
         return int.from_bytes(self._memory.read(address, min(_WORD, len(self._memory) - address)), "little")
 
-    def _changed_word(self, defect: Defect) -> tuple[int, int, int] | None:
-        """Return the first word of the structures that was changed and breaks the rule: address, before, after.
+    def _proven(self, defect: Defect) -> _Change | None:
+        """Return the first word of the structures whose change broke the rule.
 
-        Much may have been changed rightly meanwhile. A word is to blame if the rule holds with what was there before.
+        Much may have been changed rightly meanwhile, the word that the rule is about, too. A change is to blame if without it the rule
+        holds, and no other is broken in turn.
         """
         if self._machine.mmu == "reference":  # does not tell which pages are written
             return None
@@ -158,27 +168,25 @@ class _Blame:
             for page, old in sorted(pages.items())
             for each in _differences(page, old, self._memory.read(page, len(old)))
         ]
-        found = next((each for each in changed[:_WORDS_MAX] if self._breaks(defect, *each)), None)
-        self._replay.back()
-        return found
+        return next((each for each in changed[:_WORDS_MAX] if self._breaks(defect, each)), None)
 
-    def _breaks(self, defect: Defect, address: int, before: int, after: int) -> bool:
-        name = self._checks.describe(address)
+    def _breaks(self, defect: Defect, change: _Change) -> bool:
+        name = self._checks.describe(change.address)
         if name.startswith("0x") or " body byte " in name:
             return False
-        self._memory.store_u32(address, before)
-        broken = defect in self._checks.look()
-        self._memory.store_u32(address, after)
-        return not broken
+        self._memory.store_u32(change.address, change.before)
+        left = self._checks.look()
+        self._memory.store_u32(change.address, change.after)
+        return defect not in left and all(each in self._defects for each in left)
 
 
-def _differences(address: int, old: bytes, new: bytes) -> Iterator[tuple[int, int, int]]:
+def _differences(address: int, old: bytes, new: bytes) -> Iterator[_Change]:
     if old == new:
         return
     words = zip(memoryview(old).cast("I"), memoryview(new).cast("I"), strict=True)
     for index, (before, after) in enumerate(words):
         if before != after:
-            yield address + _WORD * index, before, after
+            yield _Change(address + _WORD * index, before, after)
 
 
 def _is_link(defect: Defect) -> bool:

@@ -34,6 +34,14 @@ def test_the_text_does_not_depend_on_any_order() -> None:
     assert baseline_text(other) == TEXT
 
 
+@pytest.mark.parametrize(("fragmentation", "written"), [(1 / 3, 0.3333), (0.0, 0.0), (1.0, 1.0)])
+def test_fragmentation_is_rounded(tmp_path: Path, fragmentation: float, written: float) -> None:
+    measures = Measures({"heap": replace(HEAP, fragmentation=fragmentation)})
+    path = tmp_path / "base.json"
+    path.write_text(baseline_text(baseline_of(report(LEAK, measures=measures), {})))
+    assert read_baseline(path).areas["heap"].values["fragmentation"] == written
+
+
 def error(path: Path, text: str | bytes) -> str:
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(BadBaseline) as caught:
@@ -84,6 +92,21 @@ def changed(*keys: str, to: object) -> str:
             "line 24: key 'areas.heap.fragmentation': 2 is no number from 0 to 1",
         ),
         (
+            ("areas", "heap", "calls"),
+            1 << 63,
+            f"line 22: key 'areas.heap.calls': {1 << 63} is no whole number, 0 or more",
+        ),
+        (
+            ("areas", "heap", "fragmentation"),
+            True,
+            "line 24: key 'areas.heap.fragmentation': True is no number from 0 to 1",
+        ),
+        (
+            ("areas", "heap", "fragmentation"),
+            "0.5",
+            "line 24: key 'areas.heap.fragmentation': '0.5' is no number from 0 to 1",
+        ),
+        (
             ("areas", "heap", "callers", "kmain", "calls"),
             "7",
             "line 29: key 'areas.heap.callers.kmain.calls': '7' is no whole number, 0 or more",
@@ -107,6 +130,11 @@ def changed(*keys: str, to: object) -> str:
             ("findings", LEAK.id, "count"),
             -1,
             f"line 44: key 'findings.{LEAK.id}.count': -1 is no whole number, 0 or more",
+        ),
+        (
+            ("findings", LEAK.id, "who"),
+            "me",
+            f"line 45: key 'findings.{LEAK.id}.who': unknown key; there are: kind, area, message, count",
         ),
         (("findings", "x\ny"), {}, "line 46: key 'findings.x\\ny': is no id of a finding"),
         (
@@ -137,6 +165,7 @@ def test_a_missing_key_is_named_with_the_line_of_its_object(tmp_path: Path) -> N
         ("[]", "is no baseline: a list instead of an object"),
         ("{}", "is no baseline: it has no key 'version'"),
         ('{"version": 1,\n "a": 1,\n "a": 2}', "line 3: key 'a': is there twice"),
+        ('\n{"version": 1,\n "ä": 1,\n "ä": 2}', "line 4: key '\\xe4': is there twice"),
         ('{"version": NaN}', "contains a number that is infinite, none, or too long"),
         (f'{{"version": {"1" * 5000}}}', "contains a number that is infinite, none, or too long"),
         ("[" * 100_000, "is nested too deeply"),

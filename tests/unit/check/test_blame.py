@@ -142,6 +142,23 @@ def test_a_broken_rule_about_an_unchanged_word_blames_what_was_changed(tmp_path:
     assert finding.block.address == 0x10B008
 
 
+def test_a_call_that_rightly_changed_the_word_of_the_broken_rule_is_not_blamed(tmp_path: Path) -> None:
+    """The third kmalloc moves heap_free_list, and on the way somebody frees a block before it behind the heap's back."""
+    used, size = 0x10B024, 0x10B020
+
+    def prepare(machine: Machine) -> None:
+        take = machine.address_of("take")
+        third = b"\x83\x3d" + size.to_bytes(4, "little") + b"\x28"  # cmp dword [size], 40
+        code = third + go_to(b"\x0f\x85", 7, take) + store(used, 0)
+        put_stub(machine, code + go_to(b"\xe9", len(code), take), callee="take", caller="kmalloc")
+
+    finding = checked("overflow", tmp_path, every=1, prepare=prepare).blamed()
+    assert finding.message.startswith("heap metadata corrupted: heap_free_list 0x")
+    assert finding.culprit is not None
+    assert (finding.culprit.eip, finding.culprit.address) == (STUB + 13, used)
+    assert finding.details[-1] == "what was changed is heap block 0x0010b020 .used"
+
+
 def test_of_several_writes_the_first_that_changed_the_word_is_blamed(tmp_path: Path) -> None:
     code = b"".join(store(0x10B020, value) for value in (40, 5, 6)) + b"\xc3"
     finding = checked("overflow", tmp_path, prepare=lambda machine: put_stub(machine, code)).blamed()
