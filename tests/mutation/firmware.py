@@ -49,6 +49,7 @@ TESTS: Final = (
     "tests/conformance/test_boot.py",
     "tests/conformance/btron",
     "tests/conformance/test_common.py",
+    "tests/conformance/test_start.py",
     "tests/conformance/test_exclusion.py",
     "tests/conformance/test_interrupted.py",
     "tests/unit/hle/test_layers.py",
@@ -63,7 +64,7 @@ KILLED, SURVIVED, SAME, DUPLICATE, INVALID = "killed", "survived", "same code", 
 #: Where the tests of a file are, if not in the one of its name: these are run first.
 NEAREST: Final = {
     "memory": "test_boot",
-    "boot": "test_boot",
+    "boot": "test_start",
     "spinlock": "test_heap",
     "ready": "test_waiting",
     "wait": "test_waiting",
