@@ -6,10 +6,10 @@ Python API is a `ValueError` or `TypeError` instead, and what a guest kernel did
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class EmulatorError(Exception):
@@ -252,21 +252,45 @@ class NoFunctionFound(EmulatorError):
         )
 
 
+class NearProfile(NamedTuple):
+    """A built-in profile that does not fit a kernel.
+
+    Attributes:
+        name: Its name.
+        there: The functions of it that the kernel has.
+        missing: Its other functions, and the variables of its kernel that this one lacks.
+    """
+
+    name: str
+    there: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 class NoAllocatorKnown(EmulatorError):
-    """A kernel has no functions of a known profile that take memory, and none was described.
+    """No built-in profile fits a kernel, and none was given.
 
     Attributes:
         path: The kernel's file.
         candidates: Functions of the kernel whose names sound as if they took or gave back memory.
+        near: The built-in profile of which the kernel has most functions; None: it has none of any.
     """
 
-    def __init__(self, path: str, candidates: Iterable[str]) -> None:
+    def __init__(self, path: str, candidates: Iterable[str], near: NearProfile | None = None) -> None:
         self.path = path
         self.candidates = tuple(candidates)
-        hint = f"; it has {', '.join(self.candidates)}" if self.candidates else ""
+        self.near = near
+        hint = f"; it has {_some(self.candidates)}" if self.candidates else ""
+        if near:
+            hint += f"; nearest is {near.name}, of which it has {_some(near.there)}, but not {_some(near.missing)}"
         super().__init__(
-            f"{path}: no known function that allocates memory; describe those it has in a profile (--profile){hint}"
+            f"{path}: no built-in profile fits; describe the functions that allocate memory in one (--profile){hint}"
         )
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first of some names, and the number of the others."""
+    most = 8
+    return ", ".join([*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])])
 
 
 class UnsupportedFunction(EmulatorError):

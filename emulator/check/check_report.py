@@ -92,6 +92,7 @@ class CheckReport:
         measures: What it took.
         seconds: Of the host, from the first instruction to the last finding.
         reachable: Live blocks at the end to which something still points; in the form of findings, but none.
+        profile: Name of what was recorded.
     """
 
     kernel: str
@@ -102,3 +103,4 @@ class CheckReport:
     measures: Measures
     seconds: float
     reachable: tuple[Finding, ...] = ()
+    profile: str = ""

@@ -101,6 +101,7 @@ class _Check:
             measures=measure(trace, leaks.sizes),
             seconds=time.perf_counter() - started,
             reachable=leaks.reachable,
+            profile=self._profile.name,
         )
 
     def _record(self, path: str) -> EndedRun:

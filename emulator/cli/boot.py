@@ -16,6 +16,7 @@ from emulator.report.run_record import Ending, How, RunRecord
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from emulator.hle.kernels import Kernel
     from emulator.machine.machine import Machine
     from emulator.report.areas import Span
     from emulator.report.layout import Layout
@@ -100,27 +101,33 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
     ending = run_to_end(machine, options.max_instructions, options.timeout)
     seconds = time.perf_counter() - started
     layout = read_layout(machine, modules, with_runs=options.json)
+    kernel = _kernel(options, layout)
     output = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
     return RunRecord(
         options.kernel,
         ending,
         ram=(machine.ram.start, machine.ram.end),
         seconds=seconds,
-        layers=_layers(options, layout),
+        layers=None if kernel is None else _layers(options, kernel),
         serial=output[Console.SERIAL],
         debug=output[Console.DEBUG],
         screen=tuple(machine.screen()) if options.screen else None,
         layout=layout,
+        profile=None if kernel is None else kernel.name,
     )
 
 
-def _layers(options: Namespace, layout: Layout) -> dict[str, str] | None:
-    """How each layer of the kernel ran; None for a kernel without layers that are known."""
+def _kernel(options: Namespace, layout: Layout) -> Kernel | None:
+    """Which kernel this is; None for one without layers that are known."""
     if not options.layer and layout.frames is None and layout.heap is None and layout.btron is None:
         return None
     from emulator.hle.kernels import BTRON, LITECORE  # `read_layout` has imported it
 
-    kernel = LITECORE if layout.btron is None else BTRON
+    return LITECORE if layout.btron is None else BTRON
+
+
+def _layers(options: Namespace, kernel: Kernel) -> dict[str, str]:
+    """How each layer of the kernel ran."""
     modes = {name: mode.value for name, mode in options.layer}
     return {layer: modes.get(layer, "native") for layer in kernel.layers}
 

@@ -114,7 +114,7 @@ def run_exhaust(options: Namespace, profile: Profile) -> Status:
     from emulator.report.exhaust_text import exhaustion_document, exhaustion_lines
 
     if any(each.name == "json" for each in options.formats):
-        output.json(exhaustion_document(exhaustion, options.kernel))
+        output.json(exhaustion_document(exhaustion, options.kernel, profile.name))
     else:
         output.lines(exhaustion_lines(exhaustion, profile, options.kernel, output.style))
     if not exhaustion.points:

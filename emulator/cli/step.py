@@ -137,13 +137,15 @@ def _print_view(timeline: Timeline, options: Namespace, modules: tuple[Span, ...
     from emulator.debug.places import Places
     from emulator.debug.view import read_view
     from emulator.debug.view_print import view_document, view_lines
+    from emulator.report.style import printable
 
     output = Output()
     view = read_view(timeline, Places(timeline.machine), modules)
     if options.json:
-        output.json(view_document(view))
+        output.json({"profile": timeline.profile.name, **view_document(view)})
     else:
         output.lines(view_lines(view, output.style))
+        output.lines(["", f"profile {printable(timeline.profile.name)}"])
 
 
 def _print_writer(timeline: Timeline, address: int, options: Namespace) -> None:

@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from emulator.errors import NoAllocatorKnown, NoFunctionFound
-from emulator.loader.profile import Role
+from emulator.errors import NearProfile, NoAllocatorKnown, NoFunctionFound
 from emulator.loader.profile_file import read_profile
 
 if TYPE_CHECKING:
@@ -17,8 +16,26 @@ if TYPE_CHECKING:
     from emulator.loader.profile import Profile
     from emulator.loader.symbols import Symbol
 
-#: Names for `known_profile`.
-KNOWN_PROFILES: Final = ("litecore", "btron")
+#: Variables that a kernel has of which a known profile is, by its name for `known_profile`.
+STRUCTURES: Final = {
+    "litecore": (
+        *("memmap", "memmap_lock", "__end"),
+        *("heap_start", "heap_end", "heap_free_list", "heap_error_count", "heap_lock"),
+    ),
+    "btron": (
+        *(
+            "pmem_table",
+            "pmem_pages",
+            "boot_ranges",
+            "boot_range_count",
+            "boot_reserved",
+            "boot_reserved_count",
+        ),
+        *("kmem_free_list", "kmem_extents", "kmem_extent_count", "mpl_table", "mpf_table", "tcb_table"),
+        *("ready_head", "ready_tail", "current_task", "sys_dispatch_disabled", "need_dispatch", "sys_tick"),
+    ),
+}
+KNOWN_PROFILES: Final = tuple(STRUCTURES)
 
 _DIRECTORY = Path(__file__).parent / "profiles"
 _NAMES_COMPARED = 8
@@ -36,17 +53,18 @@ def known_profile(name: str) -> Profile:
 
 
 def find_profile(image: KernelImage) -> Profile | None:
-    """Return the known profile of which a kernel has most functions, reduced to those that it has.
+    """Return the known profile of which a kernel has everything: all functions, and all `STRUCTURES`.
+
+    One of these names proves nothing: many kernels have a ``kmem_init``, and mean something else.
 
     Returns:
-        None when the kernel has no function of any profile that takes memory.
+        None when there is none; of several the one with most functions.
 
     Raises:
         BadImage: The kernel's symbol table is damaged.
     """
-    fitting = [_reduced(known_profile(name), image) for name in KNOWN_PROFILES]
-    useful = [each for each in fitting if each and any(one.role is Role.ALLOC for one in each.functions)]
-    return max(useful, key=lambda profile: len(profile.functions), default=None)
+    fitting = [known_profile(name) for name in KNOWN_PROFILES if not _missing(name, image)]
+    return max(fitting, key=lambda profile: len(profile.functions), default=None)
 
 
 def matching_profile(image: KernelImage) -> Profile:
@@ -60,8 +78,27 @@ def matching_profile(image: KernelImage) -> Profile:
     if profile is None:
         functions = [symbol.name for symbol in image.symbols.values() if symbol.kind == "function"]
         candidates = [name for name in sorted(functions) if _SOUNDS_LIKE_ONE.search(name)]
-        raise NoAllocatorKnown(image.path, candidates[:_NAMES_COMPARED])
+        raise NoAllocatorKnown(image.path, candidates, _nearest(image))
     return profile
+
+
+def _missing(name: str, image: KernelImage) -> list[str]:
+    """Return the functions and structures of a known profile that a kernel has not."""
+    functions = [
+        each.name for each in known_profile(name).functions if not _is_function(image.symbol(each.name))
+    ]
+    return functions + [each for each in STRUCTURES[name] if image.symbol(each) is None]
+
+
+def _nearest(image: KernelImage) -> NearProfile | None:
+    """Return the known profile of which a kernel has most functions; None if it has not one of any."""
+    found = []
+    for name in KNOWN_PROFILES:
+        profile = known_profile(name)
+        there = tuple(each.name for each in profile.functions if _is_function(image.symbol(each.name)))
+        if there:
+            found.append(NearProfile(profile.name, there, tuple(_missing(name, image))))
+    return max(found, key=lambda each: len(each.there), default=None)
 
 
 def match(profile: Profile, image: KernelImage) -> Profile:

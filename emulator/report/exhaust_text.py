@@ -119,16 +119,18 @@ def _death(point: FailurePoint) -> str:
     return f"allocation {point.number}: {printable(point.ending)}{place}"
 
 
-def exhaustion_document(exhaustion: Exhaustion, kernel: str) -> dict[str, Any]:
+def exhaustion_document(exhaustion: Exhaustion, kernel: str, profile: str) -> dict[str, Any]:
     """Return all of it as plain data for JSON; one entry for each allocation that failed.
 
     Args:
         exhaustion: What to show.
         kernel: As the user named it.
+        profile: Name of what was recorded.
     """
     good = exhaustion.good
     return {
         "kernel": kernel,
+        "profile": profile,
         "good_run": {
             "ending": good.ending.value,
             "exit_value": good.exit_value,

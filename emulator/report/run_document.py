@@ -30,6 +30,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "error": None if ending.error is None else dict(zip(("kind", "message"), ending.error, strict=True)),
         "console": {"serial": _text(record.serial), "debug": _text(record.debug)},
         "screen": record.screen,
+        "profile": record.profile,
         "layers": record.layers,
         "ram": None if record.ram is None else dict(zip(("start", "end"), record.ram, strict=True)),
         "regions": [],

@@ -52,6 +52,7 @@ class RunRecord(NamedTuple):
         kernel: As the user named it.
         seconds: Of the host, from the first instruction to the end.
         layers: Layer -> mode. None where the kernel's layers are not known.
+        profile: Name of the kernel whose memory management this is; None where it is not known.
         serial: What the guest sent to COM1; not collected where it has been shown already.
         debug: The same for port 0xE9.
         screen: Lines of the VGA text screen, if they were asked for.
@@ -67,3 +68,4 @@ class RunRecord(NamedTuple):
     debug: bytes = b""
     screen: tuple[str, ...] | None = None
     layout: Layout | None = None
+    profile: str | None = None

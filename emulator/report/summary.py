@@ -42,6 +42,8 @@ def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
             yield from labelled("", line, style)
         for note in layout.notes:
             yield from labelled("Note", printable(note), style)
+    if record.profile is not None:
+        yield from labelled("Profile", record.profile, style)
     if record.layers is not None:
         yield from labelled(
             "Layers", ", ".join(f"{name} {mode}" for name, mode in record.layers.items()), style

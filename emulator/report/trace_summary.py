@@ -33,6 +33,7 @@ def trace_lines(trace: Trace, facts: Overview, name: str, style: Style) -> Itera
     """
     yield rule(printable(name), style)
     yield from labelled("Kernel", printable(trace.header.kernel), style, _INDENT)
+    yield from labelled("Profile", printable(trace.profile.name), style, _INDENT)
     yield from labelled("Trace", printable(_extent_text(trace)), style, _INDENT)
     yield ""
     yield from _function_lines(facts.functions, style)
@@ -131,6 +132,7 @@ def trace_document(trace: Trace, facts: Overview, name: str) -> dict[str, Any]:
         "version": VERSION,
         "trace": name,
         "kernel": trace.header.kernel,
+        "profile": trace.profile.name,
         "complete": trace.complete,
         "ending": None if ending is None else {"how": ending.how, "exit_value": ending.exit_value},
         "calls": len(trace),

@@ -64,7 +64,7 @@ ENDING = RunEnding("exit", 0, "the kernel exited with value 0")
 def report(*findings: Finding, **changes: object) -> CheckReport:
     """Return a check of a kernel with a heap and frames."""
     measures = Measures({"heap": HEAP, "frames": FRAMES})
-    usual = CheckReport("build/demo.elf", ENDING, 20, 10, findings, measures, 0.25)
+    usual = CheckReport("build/demo.elf", ENDING, 20, 10, findings, measures, 0.25, profile="LiteCore")
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 

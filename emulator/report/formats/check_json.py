@@ -27,6 +27,7 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
     return {
         "version": VERSION,
         "kernel": printable(report.kernel),
+        "profile": printable(report.profile),
         "status": status,
         "ending": {
             "how": ending.how,

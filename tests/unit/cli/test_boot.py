@@ -361,7 +361,10 @@ class TestBtron:
         assert (done.status, done.err) == (0, "")
         assert "\nT    table     0x00113000-0x00115800    10 KiB\n" in done.out
         assert "\nOwners    36 pages with 1 owner\n" in done.out
-        assert "\nPools     none\nLayers    pmem native, kmem model, pools native\n" in done.out
+        assert (
+            "\nPools     none\nProfile   BTRON/386\nLayers    pmem native, kmem model, pools native\n"
+            in done.out
+        )
         assert "LiteCore" not in done.out
 
     def test_waiting_tasks_are_named_in_the_middle_of_a_run(self, kmemu: Callable[..., Done]) -> None:
@@ -372,9 +375,10 @@ class TestBtron:
     def test_json(self, kmemu: Callable[..., Done]) -> None:
         document = json.loads(kmemu("boot", "firmware:btron_demo", "--json").out)
         assert document["layers"] == {"pmem": "native", "kmem": "native", "pools": "native"}
+        assert document["profile"] == "BTRON/386"
         assert (document["frames"], document["heap"], document["pools"]) == (None, None, [])
         assert document["pages"]["total"] == 1280
         assert document["kmem"]["owned"] == document["kmem"]["free"] == 143360
 
     def test_litecore_names_its_own_layers_only(self, kmemu: Callable[..., Done]) -> None:
-        assert "\nLayers    memmap native, heap native\n" in kmemu("boot").out
+        assert "\nProfile   LiteCore\nLayers    memmap native, heap native\n" in kmemu("boot").out

@@ -103,9 +103,21 @@ def test_json_is_one_document(kmemu: Callable[..., Done]) -> None:
 def test_no_call_is_no_success(kmemu: Callable[..., Done], tmp_path: Path) -> None:
     code = kernels.exit_with(0)
     path = kernels.write_kernel(tmp_path / "k.elf", code + b"\xc3", Sym("kmalloc", BASE + len(code), 1, FUNC))
-    done = kmemu("check", path)
+    (tmp_path / "p.toml").write_text('[heap]\nalloc = "kmalloc(size)"\n')
+    done = kmemu("check", path, "--profile", str(tmp_path / "p.toml"))
     assert done.status == 3
     assert done.err == "kmemu: nothing was checked: no call of kmalloc was seen\n"
+
+
+def test_one_name_of_a_known_kernel_is_not_taken_for_it(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    code = kernels.exit_with(0)
+    path = kernels.write_kernel(
+        tmp_path / "k.elf", code + b"\xc3", Sym("kmem_init", BASE + len(code), 1, FUNC)
+    )
+    done = kmemu("check", path)
+    assert done.status == 3
+    assert done.err.startswith(f"kmemu: {path}: no built-in profile fits; ")
+    assert "; nearest is BTRON/386, of which it has kmem_init, but not pmem_alloc, " in done.err
 
 
 def test_no_allocator_is_no_success(kmemu: Callable[..., Done], tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_kernel_without_known_functions_needs_a_profile(kmemu: Kmemu, tmp_path
     kernel = write_kernel(tmp_path / "k.elf", exit_with(0))
     done = kmemu("step", kernel, "--print")
     assert (done.status, done.out) == (3, "")
-    assert "no known function that allocates memory" in done.err
+    assert "no built-in profile fits" in done.err
     profile = tmp_path / "p.toml"
     profile.write_text('name = "test"\n[heap]\nalloc = "start(size)"\n')
     done = kmemu("step", kernel, "--print", "--profile", str(profile), "--at", "1")

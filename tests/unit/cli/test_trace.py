@@ -217,7 +217,7 @@ def test_a_kernel_without_a_known_allocator(kmemu: Callable[..., Done], tmp_path
     done = kmemu("trace", path)
     assert done.status == 3
     assert (
-        "no known function that allocates memory; describe those it has in a profile (--profile)" in done.err
+        "no built-in profile fits; describe the functions that allocate memory in one (--profile)" in done.err
     )
 
 

@@ -4,9 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.errors import NoFunctionFound
+from emulator.errors import NoAllocatorKnown, NoFunctionFound
 from emulator.loader.image import KernelImage
-from emulator.loader.known_profiles import KNOWN_PROFILES, find_profile, known_profile, match
+from emulator.loader.known_profiles import (
+    KNOWN_PROFILES,
+    STRUCTURES,
+    find_profile,
+    known_profile,
+    match,
+    matching_profile,
+)
 from emulator.loader.profile import Profile, Result, Role, TracedFunction
 from kernel_model.btron.errors import Error
 from tests.unit.loader import elf_builder as eb
@@ -22,9 +29,13 @@ def kernel(*names: str, kind: int = eb.FUNC) -> KernelImage:
     return KernelImage(build_elf(Elf(symbols=symbols)), "k.elf")
 
 
-def names_of(profile: Profile | None) -> list[str]:
-    assert profile is not None
-    return [function.name for function in profile.functions]
+def everything(name: str) -> list[str]:
+    """Return the functions and structures of a known profile."""
+    return [*(function.name for function in known_profile(name).functions), *STRUCTURES[name]]
+
+
+def whole(name: str, kind: int = eb.FUNC) -> KernelImage:
+    return kernel(*everything(name), kind=kind)
 
 
 class TestKnown:
@@ -55,25 +66,61 @@ class TestKnown:
 
 
 class TestFind:
-    def test_only_functions_that_exist(self) -> None:
-        profile = find_profile(kernel("kfree", "kmalloc"))
-        assert names_of(profile) == ["kmalloc", "kfree"]
-        assert profile is not None
-        assert profile.page_areas == frozenset()
+    @pytest.mark.parametrize("name", KNOWN_PROFILES)
+    def test_a_kernel_that_has_everything(self, name: str) -> None:
+        assert find_profile(whole(name)) == known_profile(name)
 
-    def test_the_profile_with_more_functions(self) -> None:
-        both = ["kmalloc", "alloc_frame", "pmem_alloc", "pmem_free", "get_blk"]
-        assert names_of(find_profile(kernel(*both))) == ["pmem_alloc", "pmem_free", "get_blk"]
+    @pytest.mark.parametrize("name", KNOWN_PROFILES)
+    def test_one_that_lacks_any_one_thing(self, name: str) -> None:
+        for missing in everything(name):
+            assert find_profile(kernel(*(each for each in everything(name) if each != missing))) is None
 
     def test_labels_of_assembly_are_functions(self) -> None:
-        assert names_of(find_profile(kernel("kmalloc", kind=eb.NOTYPE))) == ["kmalloc"]
+        assert find_profile(whole("litecore", kind=eb.NOTYPE)) == known_profile("litecore")
 
     def test_data_is_not(self) -> None:
-        assert find_profile(kernel("kmalloc", kind=eb.OBJECT)) is None
+        assert find_profile(whole("litecore", kind=eb.OBJECT)) is None
 
-    def test_nothing_that_takes_memory(self) -> None:
-        assert find_profile(kernel("kfree", "mem_init")) is None
+    def test_one_name_is_no_evidence(self) -> None:
+        """GNU Mach has a kmem_init."""
+        assert find_profile(kernel("kmem_init", "kalloc")) is None
         assert find_profile(kernel()) is None
+
+    def test_of_both_the_one_with_more_functions(self) -> None:
+        both = kernel(*dict.fromkeys(each for name in KNOWN_PROFILES for each in everything(name)))
+        assert find_profile(both) == known_profile("btron")
+
+
+class TestNoneFits:
+    def test_what_was_near_is_said(self) -> None:
+        with pytest.raises(NoAllocatorKnown) as caught:
+            matching_profile(kernel("kmem_init", "kalloc", "kfree", "kmain"))
+        error = caught.value
+        assert str(error) == (
+            "k.elf: no built-in profile fits; describe the functions that allocate memory in one (--profile); it has kalloc, kfree; "
+            "nearest is LiteCore, of which it has kfree, but not kmalloc, mem_init, mem_has_space, alloc_frame, alloc_frames, "
+            "free_frame, free_frames, memmap_init, 10 more"
+        )
+        assert error.candidates == ("kalloc", "kfree")
+        assert error.near is not None
+        assert (error.near.name, error.near.there, len(error.near.missing)) == ("LiteCore", ("kfree",), 18)
+
+    def test_the_one_with_most_functions_is_near(self) -> None:
+        with pytest.raises(
+            NoAllocatorKnown, match=r"nearest is BTRON/386, of which it has kmem_alloc, kmem_free, but not "
+        ):
+            matching_profile(kernel("kfree", "kmem_alloc", "kmem_free"))
+
+    def test_nothing_is_near(self) -> None:
+        with pytest.raises(
+            NoAllocatorKnown,
+            match=r"^k\.elf: no built-in profile fits; describe the functions that allocate memory in one \(--profile\)$",
+        ):
+            matching_profile(kernel("kmain"))
+
+    def test_many_names_are_counted(self) -> None:
+        with pytest.raises(NoAllocatorKnown, match=r"it has alloc0, .*, alloc7, 3 more$"):
+            matching_profile(kernel(*(f"alloc{number}" for number in range(10)), "alloc99"))
 
 
 class TestMatch:

@@ -129,9 +129,9 @@ def test_pointers_are_addresses() -> None:
 
 
 def test_the_document() -> None:
-    document = exhaustion_document(EXHAUSTION, "k.elf")
+    document = exhaustion_document(EXHAUSTION, "k.elf", "Mine")
     assert json.loads(json.dumps(document)) == document
-    assert document["kernel"] == "k.elf"
+    assert (document["kernel"], document["profile"]) == ("k.elf", "Mine")
     assert document["good_run"] == {
         "ending": "exit",
         "exit_value": 0,

@@ -136,3 +136,9 @@ def test_memory_is_sixty_columns_wide_and_halved_where_there_are_fewer() -> None
         "             00 00 00 00 00 00 00 00",
         "             ^^^^^",
     ]
+
+
+def test_the_profile_is_named() -> None:
+    assert list(report_lines(replace(REPORT, profile="mine\x1b"), PLAIN))[-1] == (
+        "the kernel exited with value 0 after 1.2 s; profile mine\\x1b"
+    )

@@ -21,6 +21,7 @@ def test_a_run() -> None:
         Layout(
             RAM, AREAS[:1], frames(0x100, "###.", reserved=3), heap(refused=2, defects=("bad",)), ("a note",)
         ),
+        "LiteCore",
     )
     document = json.loads(json.dumps(run_document(record, 1)))
     assert document == {
@@ -36,6 +37,7 @@ def test_a_run() -> None:
         "error": None,
         "console": {"serial": "hi\ufffd\n", "debug": "debug"},
         "screen": ["screen"],
+        "profile": "LiteCore",
         "layers": {"heap": "model"},
         "ram": {"start": 0x100000, "end": 0x140000},
         "regions": [

@@ -20,12 +20,13 @@ def lines(trace: Trace, style: Style | None = None) -> list[str]:
 
 def test_the_summary(tmp_path: Path) -> None:
     shown = lines(trace_examples.small().trace(tmp_path / "t"))
-    start = 9
-    assert shown[1:3] == [
+    start = 10
+    assert shown[1:4] == [
         "Kernel      demo.elf",
+        "Profile     test",
         "Trace       complete, 7 calls, 13 events; the run ended: exit with value 0",
     ]
-    assert shown[3:9] == [
+    assert shown[4:10] == [
         "",
         "function        calls  failed unfinished  area",
         "kmalloc             4       1          1  heap",

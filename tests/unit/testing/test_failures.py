@@ -218,7 +218,7 @@ def compile_kernel_that_spins(kernel: str) -> Path:
 def test_a_kernel_without_a_known_allocator_needs_a_profile(failure: Failure, kernel: str) -> None:
     report = failure("@pytest.mark.kmem_no_leaks\ndef test_it(kernel): pass", kmemu_kernel=kernel)
     assert len(report) == 1
-    assert "no known function that allocates memory" in report[0]
+    assert "no built-in profile fits" in report[0]
 
 
 def test_a_profile_of_the_project_is_used(failure: Failure, pytester: pytest.Pytester) -> None:

@@ -18,6 +18,7 @@ def test_the_document() -> None:
     assert document == {
         "version": 1,
         "kernel": "build/demo.elf",
+        "profile": "LiteCore",
         "status": 1,
         "ending": {"how": "exit", "exit_value": 0, "text": "the kernel exited with value 0"},
         "events": 20,
