@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from emulator.report.style import Style
     from emulator.trace.events import Call, Frame
-    from emulator.trace.overview import AreaOverview, Caller, FunctionCounts, Gaps, Overview
+    from emulator.trace.gaps import Gaps
+    from emulator.trace.overview import AreaOverview, Caller, FunctionCounts, Overview
     from emulator.trace.trace import Trace
 
 VERSION = 1

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emulator.loader.profile import Result
+from emulator.trace.gaps import GapMeasure
 
 if TYPE_CHECKING:
     from emulator.loader.profile import TracedFunction
-    from emulator.trace.blocks import Blocks
-    from emulator.trace.columns import I64, U32, Flags
+    from emulator.trace.columns import U32, Flags
     from emulator.trace.events import Call, Frame
+    from emulator.trace.gaps import Gaps
     from emulator.trace.totals import Peak, StackTotals
     from emulator.trace.trace import Trace
 
@@ -33,21 +34,6 @@ class FunctionCounts(NamedTuple):
     calls: int
     failed: int
     unfinished: int
-
-
-class Gaps(NamedTuple):
-    """Bytes between the lowest and the highest address that an area's blocks ever had, and that none covers at a moment.
-
-    What the allocator needs for itself, such as headers, is among them.
-    """
-
-    size: int
-    largest: int
-
-    @property
-    def fragmentation(self) -> float:
-        """The share of them that does not lie in the largest gap: 0.0 to 1.0."""
-        return 1 - self.largest / self.size if self.size else 0.0
 
 
 class Caller(NamedTuple):
@@ -135,7 +121,8 @@ def _is_failure(function: TracedFunction, results: U32) -> Flags:
 
 def _area(trace: Trace, name: str, top: int) -> AreaOverview:
     blocks, peak = trace.blocks(name), trace.peak(name)
-    at_end = trace.live(None, name)
+    at_peak, at_end = trace.live(peak.event, name), trace.live(None, name)
+    measure = GapMeasure(blocks, at_peak)
     makers = blocks.born_call[blocks.born == peak.event]
     by_stack = [totals for totals in trace.by_stack(name) if totals.peak_blocks][:top]
     return AreaOverview(
@@ -145,26 +132,8 @@ def _area(trace: Trace, name: str, top: int) -> AreaOverview:
         len(trace.stray_frees(name)),
         peak,
         trace[int(makers[0])] if len(makers) else None,
-        _gaps(blocks, trace.live(peak.event, name)),
+        measure.gaps(at_peak),
         (int(at_end.size.sum(dtype=np.int64)), len(at_end.born)),
-        _gaps(blocks, at_end),
+        measure.gaps(at_end),
         tuple(Caller(totals, trace.frames(totals.stack)) for totals in by_stack),
     )
-
-
-def _gaps(ever: Blocks, live: Blocks) -> Gaps:
-    """Measure the gaps between some blocks that live at the same time."""
-    if not len(ever.born):
-        return Gaps(0, 0)
-    starts, ends = _extents(ever)
-    low, high = starts.min(), ends.max()
-    starts, ends = _extents(live)
-    order = np.argsort(starts, kind="stable")
-    covered = np.maximum.accumulate(np.concatenate(([low], ends[order])))
-    gaps = np.maximum(np.concatenate((starts[order], [high])) - covered, 0)
-    return Gaps(int(gaps.sum()), int(gaps.max()))
-
-
-def _extents(blocks: Blocks) -> tuple[I64, I64]:
-    starts = blocks.address.astype(np.int64)
-    return starts, starts + blocks.size

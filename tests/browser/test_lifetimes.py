@@ -8,9 +8,9 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.helpers.browser import size_text
+from tests.helpers.gaps import free_gaps
 
 if TYPE_CHECKING:
-    from emulator.trace.trace import Trace
     from tests.helpers.browser import ReportPage
 
 
@@ -29,25 +29,13 @@ def test_the_histogram_counts_all_blocks(page: ReportPage) -> None:
     assert counts == [*expected, int((~dead).sum())]
 
 
-def largest_gap(trace: Trace, event: int) -> tuple[int, int]:
-    """Return the free bytes in the span of the heap, and the largest gap, by going through all blocks."""
-    everything, live = trace.blocks("heap"), trace.live(event, "heap")
-    start = int(everything.address.min())
-    end = int((everything.address.astype(int) + everything.size).max())
-    gaps, place = [], start
-    for address, size in sorted(zip(live.address.tolist(), live.size.tolist(), strict=True)):
-        gaps.append(address - place)
-        place = max(place, address + size)
-    gaps.append(end - place)
-    return sum(gaps), max(gaps)
-
-
 def test_fragmentation_is_what_going_through_all_blocks_gives(page: ReportPage) -> None:
     page.open_tab("lifetimes")
     page.until(lambda: page.text("#gaps-readout").startswith("Now"))
     for event in (0, 2, 100, 901, 1500, page.trace.peak("heap").event, page.trace.event_count):
         page.go_to(event)
-        free, largest = largest_gap(page.trace, event)
+        gaps = free_gaps(page.trace, "heap", event)
+        free, largest = sum(gaps), max(gaps)
         text = page.text("#gaps-readout")
         assert f" {size_text(free)} free in the span" in text, event
         assert f" largest gap {size_text(largest)}, fragmentation " in text, event

@@ -9,6 +9,7 @@ import numpy as np
 
 from emulator.report.call_text import argument_texts
 from emulator.report.html.frames import clipped
+from emulator.trace.gaps import GapMeasure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,7 @@ def _area(trace: Trace, area: str) -> dict[str, object]:
         "calls": int(np.isin(trace.columns.function, codes).sum()),
         "allocated": int(blocks.size.sum(dtype=np.int64)),
         "peak": peak._asdict(),
+        "closest": GapMeasure(blocks, trace.live(peak.event, area)).closest,
         "end_live": {"bytes": int(end.size.sum(dtype=np.int64)), "blocks": len(end.size)},
         "failed": _problems(trace, trace.failed(area).tolist()),
         "stray": _problems(trace, trace.stray_frees(area).tolist()),

@@ -95,8 +95,8 @@ def test_the_document(tmp_path: Path) -> None:
         "blocks": 2,
         "event": 6,
         "call": 2,
-        "gaps": 156,
-        "largest_gap": 156,
+        "gaps": 0,
+        "largest_gap": 0,
         "fragmentation": 0.0,
     }
     assert heap["end"]["bytes"] == 300
