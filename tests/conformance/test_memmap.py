@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conformance.conftest import FIRMWARE
+from tests.helpers.strict_call import stepped_call
+
 if TYPE_CHECKING:
+    from emulator.testing import Kernel
     from tests.conformance.conftest import Subject
 
 FRAME_NONE = 0xFFFFFFFF
@@ -243,3 +247,13 @@ def test_a_window_of_4_gib(subject: Subject) -> None:
 def test_a_window_of_one_frame(subject: Subject) -> None:
     subject.call("memmap_init", 0x7FFFF000, 0x80000000)
     assert [subject.call("alloc_frame"), subject.call("alloc_frame")] == [0x7FFFF, FRAME_NONE]
+
+
+@FIRMWARE
+@pytest.mark.parametrize("frames", [1024, 1000])
+def test_a_search_looks_at_32_frames_at_a_time(kernel: Kernel, frames: int) -> None:
+    """The C code's promise; a model is not slower for long."""
+    kernel.call("memmap_init", 0x100000, 0x100000 + 4096 * frames)
+    kernel.call("memmap_reserve", 0x100000, 0x100000 + 4096 * frames)
+    instructions = sum(1 for _ in stepped_call(kernel.machine, "memmap_has_run", 1))
+    assert instructions < 20 * frames // 32 + 60
