@@ -23,22 +23,25 @@
     X(iret_real, (void *state, int shift), (state, shift)) \
     X(iret_protected, (void *state, int shift, int next), (state, shift, next))
 
-static void flags_loaded(kc *m)
+static void loads_flags(kc *m)
 {
     if (m && m->irq_pending)
         kc_look_soon(m);
 }
 
-/* The originals do not return if they fault. */
+/* An original that faults does not return, and finds out by its own return address which instruction that was: so it is
+ * called last, which makes it a sibling call, or the CPU is told the instruction before. */
 #define LOAD(name, parameters, arguments) \
     static void (*original_##name) parameters; \
     EXPORTED void helper_##name##_x86_64 parameters; \
     void helper_##name##_x86_64 parameters \
     { \
+        loads_flags(kc_running_on(state)); \
         original_##name arguments; \
-        flags_loaded(kc_running_on(state)); \
     }
 LOADS_FLAGS(LOAD)
+
+static bool (*restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
 
 #define LEAVE(name, parameters, arguments) \
     static void (*original_##name) parameters; \
@@ -46,17 +49,22 @@ LOADS_FLAGS(LOAD)
     void helper_##name##_x86_64 parameters \
     { \
         kc *m = kc_running_on(state); \
-        uint32_t esp = m ? kc_esp(m) : 0; \
-        original_##name arguments; \
-        flags_loaded(m); \
-        if (m) \
+        if (m && m->sees_flags) { \
+            uint32_t esp = kc_esp(m); \
+            if (m->cpu) /* else it is known: no block has run that was not translated one by one */ \
+                restore_state(m->cpu, (uintptr_t)__builtin_return_address(0), false); \
+            loads_flags(m); \
+            original_##name arguments; \
             kc_interrupt_left(m, esp); \
+        } else \
+            original_##name arguments; \
     }
 LEAVES_HANDLER(LEAVE)
 
 bool kc_flags_load(void *unicorn)
 {
-    bool all = true; /* what is there is needed in any case, to be passed on to */
+    restore_state = (__typeof__(restore_state))dlsym(unicorn, "cpu_restore_state_x86_64");
+    bool all = restore_state != NULL; /* what is there is needed in any case, to be passed on to */
 
 #define FIND(name, parameters, arguments) \
     all &= (original_##name = (__typeof__(original_##name))dlsym(unicorn, "helper_" #name "_x86_64")) != NULL;

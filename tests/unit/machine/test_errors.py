@@ -263,3 +263,35 @@ def test_a_jump_into_the_middle_of_an_instruction_is_no_error_of_the_machine(add
         machine.cpu.registers()._replace(eip=machine.image.physical_entry + 5 + address - CODE)
     )
     assert machine.run().ending is Ending.HALTED
+
+
+FAR = """
+        .data
+far:    .long   0
+        .word   0x99
+        .text
+"""
+LEAVING = {
+    "ljmp $0x99, $0x1000": 13,
+    "lcall $0x99, $0x1000": 13,
+    "ljmp *far": 13,
+    "lcall *far": 13,
+    "sysret": 6,
+    "pushl $2\n pushl $0x99\n pushl $0\n fault: iret": 13,
+    "pushl $0x99\n pushl $0\n fault: lret": 13,
+}
+
+
+@pytest.mark.parametrize("code", LEAVING)
+def test_a_jump_to_another_segment_fails_where_it_stands(code: str, mmu: str) -> None:
+    """It ends a block, of which EIP is known only by where in the translated code the CPU was."""
+    body = code if "fault:" in code else f"fault: {code}"
+    machine = machine_of(FAR + "movl $7, %ebx\n pushl %ebx\n movl (%esp), %esi\n" + body, mmu=mmu)
+    error = exception(machine)
+    assert (error.vector, error.eip) == (LEAVING[code], symbol(machine, "fault"))
+    assert error.instructions == 4 + code.count("pushl")
+
+
+def test_an_iret_without_a_stack_fails_where_it_stands() -> None:
+    machine = machine_of("movl $7, %ebx\n pushl %ebx\n movl $0xe0000000, %esp\n fault: iret")
+    assert unmapped(machine).eip == symbol(machine, "fault")
