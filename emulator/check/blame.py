@@ -64,7 +64,7 @@ def blame(rerun: Rerun, seen: Seen, trace: Trace | None) -> Finding:
     damage = replay.find(seen.sound, seen.event)
     if damage is None:
         return _unexplained(checks, seen, trace)
-    return _Blame(replay, checks, damage, seen).finding(trace)
+    return _Blame(replay, checks, damage).finding(trace)
 
 
 def _unexplained(checks: StateChecks, seen: Seen, trace: Trace | None) -> Finding:
@@ -92,14 +92,14 @@ class _Change(NamedTuple):
 class _Blame:
     """Looking at the damage from both sides; the machine stands at the last sound event."""
 
-    def __init__(self, replay: Replay, checks: StateChecks, damage: Damage, seen: Seen) -> None:
+    def __init__(self, replay: Replay, checks: StateChecks, damage: Damage) -> None:
         self._replay = replay
         self._machine = replay.machine
         self._memory = replay.machine.memory
         self._checks = checks
         self._damage = damage
         replay.last_part(damage)
-        self._defects = checks.look() or list(seen.defects)
+        self._defects = checks.look()
 
     def finding(self, trace: Trace | None) -> Finding:
         defect, *more = self._defects

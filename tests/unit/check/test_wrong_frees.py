@@ -141,9 +141,30 @@ def test_frames_beside_the_reserved_ones_may_not(tmp_path: Path) -> None:
     assert len(findings_of(calls, tmp_path)) == 1
 
 
+@pytest.mark.parametrize(
+    ("function", "start", "end", "number"),
+    [
+        ("reserve", 0x300000, 0x400000, 0),
+        ("reserve", 0x300800, 0x300800, 1),  # an empty range
+        ("keep", 0x300000, 0x400000, 1),  # one of the heap
+        ("free_frames", 0x300, 0x400, 2),  # no reservation, and itself wrong
+    ],
+)
+def test_only_frames_that_were_reserved_before_may_be_given_back(
+    function: str, start: int, end: int, number: int, tmp_path: Path
+) -> None:
+    keep = TracedFunction("keep", "heap", Role.OTHER, ("start", "end"), Result.NONE)
+    profile = replace(RESERVING, functions=(*RESERVING.functions, keep))
+    calls = TraceBuilder(profile).call("reserve", 0x100000, 0x200000).call(function, start, end)
+    calls.call("free_frame", 0x300)
+    calls.call("reserve", 0x300000, 0x400000)
+    assert len(findings_of(calls, tmp_path)) == number
+
+
 def test_a_flood_from_one_place_is_cut(tmp_path: Path) -> None:
     calls = TraceBuilder()
     for index in range(MOST_ALIKE + 5):
         calls.call("kfree", A + 16 * index)
-    calls.call("kfree", A, stack=OTHER)
-    assert len(findings_of(calls, tmp_path)) == MOST_ALIKE + 1
+    calls.call("kfree", A, stack=OTHER).call("kfree", A)
+    told = [finding.place and finding.place.call for finding in findings_of(calls, tmp_path)]
+    assert told == [*range(1, MOST_ALIKE + 1), MOST_ALIKE + 6]
