@@ -33,8 +33,9 @@ bench: $(VENV)/ready $(VENV)/dev peers  ## measure against QEMU, gdb and others,
 	$(BIN)/python benchmarks/run.py
 
 # Takes hours, and goes on where it was stopped; other options: make mutants MUTANTS='-j 2 --again litecore/heap.c'
-mutants: $(VENV)/ready $(VENV)/dev  ## change the C kernels in small ways, one by one, and list what no test notices
+mutants: $(VENV)/ready $(VENV)/dev  ## change C kernels, models and checks in small ways, and list what no test notices
 	$(BIN)/python -m tests.mutation.firmware $(MUTANTS)
+	$(BIN)/python -m tests.mutation.python $(MUTANTS)
 
 firmware: tools  ## build the guest kernels into emulator/_firmware
 	@$(MAKE) --no-print-directory -C firmware

@@ -24,8 +24,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from unittest import mock
@@ -35,6 +33,8 @@ import pytest
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from tests.mutation.firmware_operators import Mutant, mutants
+from tests.mutation.forks import be_quiet, fork
+from tests.mutation.results import KILLED, SURVIVED, Results, Tried, add_options, to_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +59,7 @@ FIRST: Final = ("demo", "btron_demo", "btron_stress")
 EVERY_KERNEL: Final = "tests/unit/hle/test_layers.py"
 CPU_SECONDS: Final = 40  # of one mutant's tests; those of the original need a quarter
 BOOT_SECONDS: Final = 1  # of CPU time as well; the original needs a tenth
-KILLED, SURVIVED, SAME, DUPLICATE, INVALID = "killed", "survived", "same code", "duplicate", "no valid C"
+SAME, DUPLICATE, INVALID = "same code", "duplicate", "no valid C"
 
 #: Where the tests of a file are, if not in the one of its name: these are run first.
 NEAREST: Final = {
@@ -83,8 +83,12 @@ class Case(NamedTuple):
     source: str
 
     @property
-    def key(self) -> tuple[str, str, int, int, str]:
-        return (str(self.path), hashlib.sha256(self.source.encode()).hexdigest()[:16], *self.mutant)
+    def tried(self) -> Tried:
+        """What it is known by."""
+        digest = hashlib.sha256(self.source.encode()).hexdigest()[:16]
+        mutant = self.mutant
+        key = str(self.path), digest, *mutant
+        return Tried(key, f"firmware/{self.path}", mutant.line(self.source), mutant.what(self.source))
 
 
 class Verdict(NamedTuple):
@@ -141,14 +145,20 @@ class Campaign:
 
     Args:
         cases: The mutants.
+        results: Where to write down what becomes of them.
         workshops: One for each process.
         codes: Digests of kernels that need not be run, and what they are.
     """
 
     def __init__(
-        self, cases: list[Case], workshops: list[Workshop], codes: dict[tuple[str, str], str]
+        self,
+        cases: list[Case],
+        results: Results,
+        workshops: list[Workshop],
+        codes: dict[tuple[str, str], str],
     ) -> None:
         self._cases = cases
+        self._results = results
         self._free = workshops
         self._running: dict[int, tuple[Case, Workshop]] = {}
         self._codes = codes
@@ -164,7 +174,7 @@ class Campaign:
             if not self._free:
                 self._wait()
             workshop = self._free.pop()
-            pid = _fork()
+            pid = fork()
             if not pid:
                 self._try(case, workshop, session)
             self._running[pid] = case, workshop
@@ -180,9 +190,7 @@ class Campaign:
 
     def _try(self, case: Case, workshop: Workshop, session: pytest.Session) -> None:
         """Decide about a mutant; this process ends."""
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (1, 2):
-            os.dup2(null, descriptor)
+        be_quiet()
         verdict = self._verdict(case, workshop, session)
         workshop.verdict.write_text(json.dumps(verdict))
         os._exit(0)
@@ -223,19 +231,7 @@ class Campaign:
         workshop.verdict.unlink(missing_ok=True)
         workshop.restore(case)
         self._free.append(workshop)
-        facts = {
-            "key": case.key,
-            "line": case.mutant.line(case.source),
-            "what": case.mutant.what(case.source),
-        }
-        with RESULTS.open("a") as results:
-            results.write(json.dumps(facts | verdict._asdict()) + "\n")
-
-
-def _fork() -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads of numpy are idle
-        return os.fork()
+        self._results.add(case.tried, **verdict._asdict())
 
 
 def _runs_c(nodeid: str) -> bool:
@@ -267,59 +263,23 @@ def _all_cases(files: list[str]) -> Iterator[Case]:
                 yield Case(relative, mutant, source)
 
 
-def _results() -> dict[tuple[object, ...], dict[str, str]]:
-    """Return the last result of each mutant."""
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    read = [json.loads(line) for line in lines]
-    return {tuple(each["key"]): each for each in read}
-
-
-def _report(cases: list[Case]) -> None:
-    """Print the survivors, and how many of each file there are."""
-    results = _results()
-    counts: dict[Path, Counter[str]] = {}
-    for case in cases:
-        result = results.get(case.key)
-        if result is None:
-            continue
-        counts.setdefault(case.path, Counter())[result["verdict"]] += 1
-        if result["verdict"] == SURVIVED:
-            print(f"survived  firmware/{case.path}:{result['line']}: {result['what']}")
-    columns = (KILLED, SURVIVED, SAME, DUPLICATE, INVALID)
-    print(f"\n{'':24}" + "".join(f"{each:>12}" for each in columns))
-    for name, count in [*counts.items(), ("all", sum(counts.values(), Counter[str]()))]:
-        print(f"{name!s:24}" + "".join(f"{count[each]:12}" for each in columns))
-
-
 def main() -> int:
     """Run what has not been run yet, and print the table."""
     parser = argparse.ArgumentParser(description="Mutation tests of the guest kernels.")
-    parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="such as litecore/heap.c; all if none is given"
-    )
-    parser.add_argument("-j", "--jobs", type=int, default=1, help="processes (default: 1)")
-    parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="only every Nth mutant, for a first look"
-    )
-    parser.add_argument("--again", action="store_true", help="run the survivors once more")
-    parser.add_argument("--report", action="store_true", help="only print the table")
-    arguments = parser.parse_args()
-    cases = list(_all_cases(arguments.files))[:: arguments.every]
-    results = _results()
-    unknown = [
-        case
-        for case in cases
-        if case.key not in results or (arguments.again and results[case.key]["verdict"] == SURVIVED)
-    ]
-    if unknown and not arguments.report:
-        RESULTS.parent.mkdir(exist_ok=True)
+    add_options(parser, "litecore/heap.c")
+    options = parser.parse_args()
+    results = Results(RESULTS)
+    cases = list(_all_cases(options.files))[:: options.every]
+    unknown = [case for case in cases if to_run(options, results.of(case.tried), (SURVIVED,))]
+    if unknown:
         with tempfile.TemporaryDirectory(prefix="kmemu-mutants-") as directory:
-            _run(unknown, Path(directory), arguments.jobs)
-    _report(cases)
+            _run(unknown, results, Path(directory), options.jobs)
+    verdicts = (KILLED, SURVIVED, SAME, DUPLICATE, INVALID)
+    results.print_table((case.tried for case in cases), verdicts, (SURVIVED,))
     return 0
 
 
-def _run(cases: list[Case], directory: Path, jobs: int) -> None:
+def _run(cases: list[Case], results: Results, directory: Path, jobs: int) -> None:
     workshops = []
     codes = {}
     for number in range(jobs):
@@ -340,7 +300,7 @@ def _run(cases: list[Case], directory: Path, jobs: int) -> None:
         "-o",
         f"kmemu_timeout={BOOT_SECONDS}",
     ]
-    status = pytest.main([*options, *TESTS], plugins=[Campaign(cases, workshops, codes)])
+    status = pytest.main([*options, *TESTS], plugins=[Campaign(cases, results, workshops, codes)])
     if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
         raise SystemExit(f"the tests cannot be run: {status!r}")
 
