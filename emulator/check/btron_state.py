@@ -14,6 +14,7 @@ from kernel_model.btron.kernel_space import virtual
 from kernel_model.btron.kmem_reader import KmemReader
 from kernel_model.btron.page_reader import page_defects
 from kernel_model.btron.pool_reader import PoolReader
+from kernel_model.btron.tasks import TaskState, WaitKind
 
 if TYPE_CHECKING:
     from emulator.check.findings import Finding
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
     from kernel_model.btron.abi import Btron
+    from kernel_model.btron.tasks import Task
     from kernel_model.defect import Defect
 
 _INTERRUPTS: Final = 0x200  # EFLAGS.IF
@@ -75,7 +77,27 @@ class BtronState:
         """See `StateChecks.describe`."""
         return self._btron.describe(address)
 
+    def waiting(self) -> list[str]:
+        """See `StateChecks.waiting`."""
+        tasks = self._btron.tasks.tasks()
+        return [
+            f"task {each.number} waits {_wait_text(each)}" for each in tasks if each.state == TaskState.WAIT
+        ]
+
     def at_end(self, trace: Trace, rerun: Rerun | None = None) -> list[Finding]:
         """See `StateChecks.at_end`."""
         pages = PageCheck(self._machine, self._btron.pmem, trace)
         return pages.handed_out() + (pages.mismatches(rerun) if self.quiet else [])
+
+
+def _wait_text(task: Task) -> str:
+    until = "" if task.deadline is None else f" until tick {task.deadline}"
+    match task.wait_kind:
+        case WaitKind.SLEEP:
+            return f"to be woken{until}"
+        case WaitKind.MPL:
+            return f"for {task.wait_size} bytes of memory pool {task.wait_id}{until}"
+        case WaitKind.MPF:
+            return f"for a block of fixed-size memory pool {task.wait_id}{until}"
+        case _:
+            return f"for what kmemu does not know (wait_kind {task.wait_kind}){until}"

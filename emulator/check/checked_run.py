@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from emulator.check.blocks_check import check_blocks
 from emulator.check.check_report import CheckReport
-from emulator.check.deaths import bad_endings
+from emulator.check.deaths import bad_endings, deadlocks
 from emulator.check.guest_words import GuestWords
 from emulator.check.leaks import NO_LEAKS, find_leaks
 from emulator.check.locks import check_locks
@@ -135,7 +135,9 @@ class _Check:
             found += check_locks(self._machine, trace, rerun, finished=run.by_itself)
         found += self._walks.findings(trace, rerun)
         found.sort(key=lambda finding: finding.place.event if finding.place else trace.event_count + 1)
-        found += [*leaks.lost, *bad_endings(self._machine.image, run, trace)]
+        waiting = self._state.waiting() if self._state is not None else []
+        found += [*leaks.lost, *deadlocks(self._machine, run, trace, waiting)]
+        found += bad_endings(self._machine.image, run, trace)
         return found if rerun is None else with_pictures(found, rerun)
 
     def _rerun(self, run: EndedRun) -> Rerun | None:

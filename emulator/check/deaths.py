@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from emulator.check.findings import Finding, Kind, Place
 from emulator.check.places import Places
-from emulator.check.run import DIVERGED, STOPPED
+from emulator.check.run import DIVERGED, HALTED, STOPPED
 from emulator.errors import BadImage
 from emulator.trace.recorder import frames_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emulator.check.run import EndedRun
     from emulator.loader.image import KernelImage
+    from emulator.machine.machine import Machine
     from emulator.trace.events import Frame
     from emulator.trace.trace import Trace
+
+_INTERRUPTS: Final = 0x200  # EFLAGS.IF
 
 
 def bad_endings(image: KernelImage, run: EndedRun, trace: Trace) -> list[Finding]:
@@ -33,6 +38,24 @@ def bad_endings(image: KernelImage, run: EndedRun, trace: Trace) -> list[Finding
     if ending.exit_value:
         return [Finding(Kind.FAILED, "", ending.text, None)]
     return []
+
+
+def deadlocks(machine: Machine, run: EndedRun, trace: Trace, waiting: Sequence[str]) -> list[Finding]:
+    """Return a finding for a kernel that halted for good while tasks wait.
+
+    Args:
+        machine: As the run left it.
+        run: That is over.
+        trace: Of the run.
+        waiting: What each waiting task waits for.
+    """
+    if run.ending.how != HALTED or not waiting:
+        return []
+    tasks = "1 task waits" if len(waiting) == 1 else f"{len(waiting)} tasks wait"
+    is_on = machine.cpu.registers().eflags & _INTERRUPTS
+    why = "no device to interrupt it" if is_on else "interrupts off"
+    message = f"deadlock: the kernel halted for good, with {why}, while {tasks}"
+    return [Finding(Kind.DEADLOCK, "", message, _innermost(trace), details=tuple(waiting))]
 
 
 def _death(image: KernelImage, eip: int, trace: Trace) -> Place:

@@ -31,6 +31,7 @@ class Kind(Enum):
     LEAK = "leak"
     LOCK_HELD = "lock-held"
     LOCK_TWICE = "lock-taken-twice"
+    DEADLOCK = "deadlock"
     DIVERGENCE = "lockstep-divergence"
     DIED = "kernel-died"  # a fault, or it hangs
     FAILED = "kernel-failed"  # it exited with a value other than 0
@@ -72,6 +73,10 @@ _TEXTS: Final = {
     Kind.LEAK: ("memory leak", "A block is live at the end of the run, and nobody can free it any more."),
     Kind.LOCK_HELD: ("lock held", "A lock was still held at the end of the run."),
     Kind.LOCK_TWICE: ("lock taken twice", "A lock was taken by who held it already."),
+    Kind.DEADLOCK: (
+        "deadlock",
+        "The kernel halted for good while tasks wait, and nothing can wake them.",
+    ),
     Kind.DIVERGENCE: ("lockstep divergence", "The kernel's function and its model did not do the same."),
     Kind.DIED: ("kernel died", "The kernel could not go on: a fault that nobody handled, or it hangs."),
     Kind.FAILED: ("kernel failed", "The kernel exited with a value other than 0."),

@@ -81,6 +81,10 @@ class LiteCoreState:
         """See `StateChecks.describe`."""
         return self._litecore.describe(address)
 
+    def waiting(self) -> list[str]:
+        """See `StateChecks.waiting`: LiteCore has no tasks."""
+        return []
+
     def at_end(self, trace: Trace, rerun: Rerun | None = None) -> list[Finding]:
         """See `StateChecks.at_end`."""
         frames = FrameCheck(self._machine, self._litecore, trace)

@@ -88,7 +88,14 @@ def run_to_end(machine: Machine, budget: RunBudget, look: Callable[[], None]) ->
         text = f"the kernel exited with value {outcome.exit_value}"
         return EndedRun(RunEnding(EXIT, outcome.exit_value, text), outcome.eip)
     eip = outcome.eip - 1  # hlt is one byte long
-    return EndedRun(RunEnding(HALTED, None, f"the kernel halted at {machine.image.location(eip)}"), eip)
+    return EndedRun(RunEnding(HALTED, None, _halted(machine, eip)), eip)
+
+
+def _halted(machine: Machine, eip: int) -> str:
+    text, count = f"the kernel halted at {machine.image.location(eip)}", machine.cpu.open_calls()
+    if not count:
+        return text
+    return f"{text}, and {count} recorded {'call has' if count == 1 else 'calls have'} not returned"
 
 
 def _stopped(machine: Machine, budget: RunBudget, error: GuestStopped) -> EndedRun:

@@ -37,6 +37,9 @@ class StateChecks(Protocol):
     def describe(self, address: int) -> str:
         """Name what lies at a physical address."""
 
+    def waiting(self) -> list[str]:
+        """Say of each task that waits for something what that is."""
+
     def at_end(self, trace: Trace, rerun: Rerun | None = None) -> list[Finding]:
         """Compare the structures with what the trace says.
 

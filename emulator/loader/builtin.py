@@ -51,6 +51,7 @@ DEFECTS = {
     "btron_bad_refcount": "BTRON/386: writes to the count of a page's owners",
     "btron_bad_null": "BTRON/386: writes through a null pointer; the handler exits with value 2",
     "btron_bad_stack": "BTRON/386: loses a task's stack pointer; the CPU shuts down",
+    "btron_bad_wait": "BTRON/386: two tasks wait for each other; the CPU halts for good",
 }
 TWINS = tuple(f"{name}_ok" for name in DEFECTS)
 

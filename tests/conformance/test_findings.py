@@ -52,6 +52,7 @@ EXPECTED: Final = {
     "btron_bad_refcount": {Kind.REFCOUNT},
     "btron_bad_null": {Kind.FAILED},
     "btron_bad_stack": {Kind.DIED},
+    "btron_bad_wait": {Kind.DEADLOCK},
 }
 ARENAS: Final = ("bad_overlap", "bad_align", "bad_place", "bad_pool")
 LOCKSTEP: Final = ("bad_fit",)

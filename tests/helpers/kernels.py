@@ -17,7 +17,8 @@ LITECORE: Final = [name for name in KERNELS if name not in BTRON]
 #: Those that never write to the exit device.
 ENDLESS: Final = "bad_lock_twice"
 SHUT_DOWN: Final = ("bad_divide", "btron_bad_stack")
-EXITING_DEFECTS: Final = [name for name in DEFECTS if name not in (ENDLESS, *SHUT_DOWN)]
+HALTED: Final = "btron_bad_wait"
+EXITING_DEFECTS: Final = [name for name in DEFECTS if name not in (ENDLESS, HALTED, *SHUT_DOWN)]
 LITECORE_DEFECTS: Final = [name for name in EXITING_DEFECTS if not is_btron(name)]
 BTRON_DEFECTS: Final = [name for name in EXITING_DEFECTS if is_btron(name)]
 EVERY: Final = [*KERNELS, *DEFECTS, *TWINS]

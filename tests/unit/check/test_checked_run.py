@@ -147,7 +147,8 @@ def test_a_value_other_than_0_is_a_finding(tmp_path: Path) -> None:
 def test_a_halt_is_an_end(tmp_path: Path) -> None:
     report = check_kernel(code_kernel(tmp_path, kernels.HALT), NOTHING)
     assert told(report) == []
-    assert (report.ending.how, report.ending.text) == ("halted", "the kernel halted at start+0x1")
+    text = "the kernel halted at start+0x1, and 1 recorded call has not returned"
+    assert (report.ending.how, report.ending.text) == ("halted", text)
 
 
 @pytest.mark.parametrize("walk_every", [0, 1])

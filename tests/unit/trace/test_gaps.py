@@ -97,6 +97,14 @@ def test_a_gap_that_no_block_fits_into_with_its_header(tmp_path: Path) -> None:
     assert gaps(trace) == (0, 0)
 
 
+def test_a_gap_without_room_for_the_header_of_the_next_block(tmp_path: Path) -> None:
+    calls, places = side_by_side([24] * 3)
+    calls.call("kfree", places[1]).call("kfree", places[2]).call("kmalloc", 24, result=places[2] - 8)
+    trace = calls.trace(tmp_path / "t")
+    assert measure(trace).closest == 8
+    assert gaps(trace) == (0, 0)
+
+
 def test_blocks_of_unknown_size_do_not_count(tmp_path: Path) -> None:
     calls = TraceBuilder().call("kmalloc", 0, result=BASE).call("kmalloc", 24, result=BASE + 64)
     calls.call("kmalloc", 24, result=BASE + 128).call("kmalloc", 0, result=BASE + 512).call(

@@ -1,0 +1,131 @@
+"""Kernels that halt for good: some have come to a good end, in some tasks wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.check.check_report import RunEnding
+from emulator.check.checked_run import check_kernel
+from emulator.check.deaths import deadlocks
+from emulator.check.findings import Kind
+from emulator.check.run import EXIT, HALTED, EndedRun
+from emulator.check.state import state_checks
+from emulator.hle.layers import find_btron
+from emulator.loader.known_profiles import matching_profile
+from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from kernel_model.btron.tasks import TaskState
+from kernel_model.structs import TCB
+from tests.helpers.guest import FUNCTION, machine_of
+from tests.helpers.traces import TraceBuilder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.check.findings import Finding
+    from emulator.machine.machine import Machine
+
+TAKE = Profile("test", (TracedFunction("take", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),))
+
+
+def waiting(machine: Machine) -> list[str]:
+    checks = state_checks(machine, matching_profile(machine.image).name)
+    assert checks is not None
+    return checks.waiting()
+
+
+def found(machine: Machine, folder: Path, tasks: list[str], how: str = HALTED) -> list[Finding]:
+    trace = TraceBuilder().call("kmalloc", 8, result=0x200008).trace(folder / "t")
+    return deadlocks(machine, EndedRun(RunEnding(how, None, ""), 0), trace, tasks)
+
+
+def test_tasks_that_wait_for_each_other() -> None:
+    machine = boot("firmware:btron_bad_wait")
+    (finding,) = check_kernel(machine, matching_profile(machine.image)).findings
+    assert finding.kind is Kind.DEADLOCK
+    assert finding.message == "deadlock: the kernel halted for good, with interrupts off, while 2 tasks wait"
+    assert finding.details == (
+        "task 2 waits for a block of fixed-size memory pool 2",
+        "task 3 waits for a block of fixed-size memory pool 1",
+    )
+    assert finding.place is not None
+    assert [frame.function for frame in finding.place.stack[:2]] == ["get_blf", "read_request"]
+
+
+def test_a_halt_without_tasks_that_wait_is_a_good_end(tmp_path: Path) -> None:
+    machine = boot("firmware:btron_bad_wait_ok")
+    machine.run()
+    assert waiting(machine) == []
+    assert found(machine, tmp_path, []) == []
+
+
+def test_who_exits_may_leave_tasks_behind(tmp_path: Path) -> None:
+    assert found(boot("firmware:btron_demo"), tmp_path, ["task 2 waits to be woken"], EXIT) == []
+
+
+def test_with_interrupts_on_there_is_no_device_that_could_interrupt(tmp_path: Path) -> None:
+    machine = boot("firmware:btron_demo")
+    registers = machine.cpu.registers()
+    machine.cpu.set_registers(registers._replace(eflags=registers.eflags | 0x200))
+    (finding,) = found(machine, tmp_path, ["task 2 waits to be woken"])
+    assert (
+        finding.message
+        == "deadlock: the kernel halted for good, with no device to interrupt it, while 1 task waits"
+    )
+    assert finding.place is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"wait_kind": 1}, "to be woken"),
+        ({"wait_kind": 1, "has_deadline": 1, "deadline_lo": 451}, "to be woken until tick 451"),
+        ({"wait_kind": 2, "wait_id": 1, "wait_size": 200}, "for 200 bytes of memory pool 1"),
+        ({"wait_kind": 3, "wait_id": 4}, "for a block of fixed-size memory pool 4"),
+        ({"wait_kind": 9}, "for what kmemu does not know (wait_kind 9)"),
+    ],
+)
+def test_what_tasks_wait_for(fields: dict[str, int], text: str) -> None:
+    machine = boot("firmware:btron_demo")
+    btron = find_btron(machine)
+    assert btron is not None
+    table = btron.tasks.addresses.tcb_table
+    for task, state in ((1, TaskState.READY), (7, TaskState.WAIT), (8, TaskState.DORMANT)):
+        for name, value in {"state": int(state), **fields}.items():
+            machine.memory.store_u32(table + task * TCB.size + TCB.offset(name), value)
+    assert waiting(machine) == [f"task 7 waits {text}"]
+
+
+def test_litecore_has_no_tasks() -> None:
+    assert waiting(boot("firmware:demo")) == []
+
+
+@pytest.mark.parametrize(
+    ("calls", "end"),
+    [(0, ""), (1, ", and 1 recorded call has not returned"), (2, ", and 2 recorded calls have not returned")],
+)
+def test_calls_that_have_not_returned_are_counted(calls: int, end: str) -> None:
+    machine = machine_of(
+        FUNCTION
+        + f"""
+        movl    ${calls}, %ecx
+        testl   %ecx, %ecx
+        jz      stop
+        call    take
+stop:   cli
+        hlt
+        function take
+        decl    %ecx
+        jz      stop
+        call    take
+        ret
+        ends    take
+        """
+    )
+    report = check_kernel(machine, TAKE)
+    assert report.findings == ()
+    assert report.ending.how == HALTED
+    assert report.ending.text.startswith("the kernel halted at stop+0x1 (")
+    assert report.ending.text.partition("S:46)")[2] == end
