@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from emulator.machine.machine import Console
 from tests.conformance.conftest import FIRMWARE
+from tests.helpers.ports import read_port, write_port
 from tests.helpers.strict_call import strict_call
 
 if TYPE_CHECKING:
@@ -164,6 +166,29 @@ def test_kprintf_of_text(guest: Guest) -> None:
     guest.call("kprintf", guest.text("<%s%s>"), guest.text("ab"), guest.text(""))
     guest.call("console_write", guest.text("!\n"))
     assert guest.kernel.console[before:] == "<ab>!\n"
+
+
+COM1: Final = 0x3F8
+DATA, ENABLE, IDENTIFICATION, LINE, MODEM = range(COM1, COM1 + 5)
+
+
+def test_the_console_is_115200_8n1_with_fifo_and_without_interrupts(guest: Guest) -> None:
+    """PC16550D data sheet, table I."""
+    machine = guest.kernel.machine
+    for port, value in ((ENABLE, 0x0F), (LINE, 0x1B), (MODEM, 0)):
+        write_port(machine, port, value)
+    guest.call("console_init")
+    registers = [read_port(machine, port) for port in (ENABLE, IDENTIFICATION, LINE, MODEM)]
+    assert registers == [0, 0xC1, 0x03, 0x03]
+    write_port(machine, LINE, 0x83)  # the divisor
+    assert [read_port(machine, port) for port in (DATA, ENABLE)] == [1, 0]
+
+
+def test_the_debug_port_is_another_console(guest: Guest) -> None:
+    before = len(guest.kernel.machine.output[Console.DEBUG])
+    guest.call("debug_port_write", guest.text("hello"))
+    assert guest.kernel.machine.output[Console.DEBUG][before:] == b"hello"
+    assert not guest.kernel.machine.output[Console.SERIAL]
 
 
 # multiboot.h

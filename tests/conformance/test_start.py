@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.conformance.conftest import FIRMWARE
+from tests.helpers.ports import read_port, write_port
 from tests.helpers.strict_call import strict_call
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ pytestmark = FIRMWARE
 
 MAGIC: Final = 0x2BADB002
 INFO, TEXT, MODULES = 0x0007_0000, 0x0007_0100, 0x0007_0400
+LINE_CONTROL: Final = 0x3FB  # of COM1
 DEFAULT: Final = (0x0010_0000, 0x0050_0000)
 IGNORED: Final = "boot: ram= wants `all` or `0xSTART-0xEND`; ignored\n"
 
@@ -96,6 +98,23 @@ def test_modules_are_reserved(kernel: Kernel) -> None:
 def test_modules_that_are_not_reserved_are_counted(kernel: Kernel) -> None:
     started(kernel, "", modules=((0x0030_0000, 0x0030_1000),) * 35)
     assert kernel.console == "boot: 3 modules too many are not reserved\n"
+
+
+def test_nothing_but_the_32_modules_is_reserved(kernel: Kernel) -> None:
+    """What lies behind their table is the command line, which could be taken for one more module."""
+    memory = kernel.machine.memory
+    started(kernel, "", modules=((0x0030_0000, 0x0030_1000),) * 32, upper_kib=(0xC000_0000 >> 10) - 1024)
+    memory.write(TEXT, b"aaaazzzz ram=all\0")
+    strict_call(kernel.machine, "litecore_boot", MAGIC, INFO)
+    assert word(kernel, "memory_window_end") == 0xC000_0000
+    assert strict_call(kernel.machine, "free_frame", int.from_bytes(b"aaaa", "little") >> 12) == 0xFFFFFFFF
+    assert strict_call(kernel.machine, "free_frame", 0x300) == 0
+
+
+def test_the_console_is_set_up(kernel: Kernel) -> None:
+    write_port(kernel.machine, LINE_CONTROL, 0)
+    started(kernel, "")
+    assert read_port(kernel.machine, LINE_CONTROL) == 0x03
 
 
 def test_exceptions_have_gates(kernel: Kernel) -> None:

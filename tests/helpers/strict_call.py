@@ -23,7 +23,7 @@ KEPT: Final = {"ebx": 0xB0B0_0001, "esi": 0x0515_0002, "edi": 0x0D10_0003, "ebp"
 """Registers that a function has to keep (i386 psABI 2.2.1), with values that nobody else uses."""
 
 
-def strict_call(machine: Machine, function: str, *arguments: int, interrupts: bool = True) -> int:
+def strict_call(machine: Machine, function: str | int, *arguments: int, interrupts: bool = True) -> int:
     """Call a function as `Machine.call` does, with interrupts on or off, and return EAX.
 
     Raises:
@@ -58,7 +58,9 @@ def stepped_call(machine: Machine, function: str, *arguments: int) -> Iterator[R
     raise AssertionError(f"{function} does not return")
 
 
-def _begin(machine: Machine, function: str, arguments: tuple[int, ...], interrupt_flag: int) -> Registers:
+def _begin(
+    machine: Machine, function: str | int, arguments: tuple[int, ...], interrupt_flag: int
+) -> Registers:
     """Put the machine at a function's entry."""
     before = machine.cpu.registers()
     words = (return_address(machine), *(argument & 0xFFFF_FFFF for argument in arguments))

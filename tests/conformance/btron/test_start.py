@@ -8,6 +8,7 @@ import pytest
 
 from tests.conformance.btron.conftest import FIRMWARE
 from tests.conformance.btron.subjects import KERNEL, PAGE
+from tests.helpers.ports import read_port, write_port
 
 if TYPE_CHECKING:
     from emulator.testing import Kernel
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.parametrize("bare", [pytest.param("firmware", marks=FIR
 MAGIC: Final = 0x2BADB002
 INFO, MAP, MODULES = 0x0007_0000, 0x0007_0100, 0x0007_0400
 MEMORY, WITH_MODULES, WITH_MAP = 1, 8, 64
+LINE_CONTROL: Final = 0x3FB  # of COM1
 RAM: Final = [(0, 0x9F000), (0x100000, 0x500000)]
 
 
@@ -157,6 +159,12 @@ def test_the_page_table_moves_up_behind_modules(
         assert [guest.page(number)[0] for number in range(start // PAGE, end // PAGE)] == [2] * (
             (end - start) // PAGE
         )
+
+
+def test_the_console_is_set_up(loader: Loader, kernel: Kernel) -> None:
+    write_port(kernel.machine, LINE_CONTROL, 0, KERNEL)
+    loader.sizes(636, 4096).boot()
+    assert read_port(kernel.machine, LINE_CONTROL, KERNEL) == 0x03
 
 
 def test_modules_that_are_not_reserved_are_counted(loader: Loader, kernel: Kernel) -> None:
