@@ -31,7 +31,10 @@ const char *kc_load(const char *library)
     return NULL;
 }
 
-const char *kc_error_text(int uc_error) { return U.uc_strerror((uc_err)uc_error); }
+const char *kc_error_text(int uc_error)
+{
+    return uc_error == KC_LONG_MODE ? "64-bit page tables, which kmemu does not have," : U.uc_strerror((uc_err)uc_error);
+}
 
 uint64_t kc_now_ns(void)
 {

@@ -1,9 +1,10 @@
-/* TLB fill: the i386 page walk (Intel SDM vol. 3A, 4.3).
+/* TLB fill: the page walk, of two levels or with PAE of three (Intel SDM vol. 3A, 4.3 and 4.4).
  *
  * Unicorn's own MMU makes each mapped page executable and therefore each store a possible write to translated code,
  * for ever. In virtual TLB mode we decide: a page gets no EXEC until it is fetched from, and stores to it run at
  * full speed. Once a physical page was fetched, all TLB entries go, and from then on every mapping of that page is
- * executable, so that a store through any alias meets Unicorn's check for self-modifying code.
+ * executable, so that a store through any alias meets Unicorn's check for self-modifying code. That goes for mappings that
+ * forbid it (NX), too: a fetch through one faults, unless data of such a page was accessed through it just before.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,55 +12,109 @@
 #include "machine.h"
 
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40, PTE_PS = 0x80 };
-enum { FAULT_PRESENT = 1, FAULT_WRITE = 2, FAULT_USER = 4 };
-enum { CR0_WP = 1 << 16, CR0_PG = 1u << 31, CR4_PSE = 1 << 4 };
+enum { FAULT_PRESENT = 1, FAULT_WRITE = 2, FAULT_USER = 4, FAULT_RESERVED = 8, FAULT_FETCH = 0x10 };
+enum { CR0_WP = 1 << 16, CR0_PG = 1u << 31, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
+#define MSR_EFER 0xc0000080u
+#define PTE_NX (1ull << 63)
+#define PTE_ADDRESS 0x000000fffffff000ull /* Unicorn's CPU has physical addresses of 40 bits */
+#define PTE_TOO_HIGH 0x7fffff0000000000ull
 
 #define PAGES_4GIB (1u << 20)
 
 struct walk {
     uint64_t physical; /* of the page */
-    uint32_t directory_at, table_at; /* addresses of the entries; table_at is 0 for a 4 MiB page */
-    uint32_t directory, table;
-    bool present, writable, user;
+    uint64_t directory_at, table_at; /* addresses of the entries; table_at is 0 for a large page */
+    uint64_t directory, table;
+    bool present, reserved; /* reserved: a bit is set that must not be */
+    bool writable, user, no_execute, nx; /* nx: the CPU looks at it */
 };
 
 void kc_flush_tlb(kc *m) { U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TLB_FLUSH, 0)); }
 
-static bool entry_read(const kc *m, uint32_t at, uint32_t *entry)
+/* An entry of 4 or 8 bytes. False: it is not present. */
+static bool entry_read(const kc *m, uint64_t at, uint32_t size, uint64_t *entry)
 {
-    if ((uint64_t)at + 4 > m->memory_end)
+    if (at + size > m->memory_end)
         return false;
-    *entry = kc_load32(m, at);
+    memcpy(entry, m->memory + at, size);
     return *entry & PTE_P;
 }
 
-static void entry_set(kc *m, uint32_t at, uint32_t *entry, uint32_t bits)
+/* A and D lie in an entry's first four bytes. */
+static void entry_set(kc *m, uint64_t at, uint64_t *entry, uint32_t bits)
 {
     if ((*entry & bits) == bits)
         return;
     *entry |= bits;
-    memcpy(m->memory + at, entry, sizeof *entry);
+    memcpy(m->memory + at, entry, sizeof(uint32_t));
     kc_watch_mark(m, at, bits);
 }
 
-static void walk_tables(kc *m, uint32_t linear, struct walk *w)
+static void walk_two_levels(kc *m, uint32_t linear, bool large, struct walk *w)
 {
-    memset(w, 0, sizeof *w);
     w->directory_at = (kc_reg(m, UC_X86_REG_CR3) & ~PAGE_MASK) + (linear >> 22) * 4;
-    if (!entry_read(m, w->directory_at, &w->directory))
+    if (!entry_read(m, w->directory_at, 4, &w->directory))
         return;
-    if ((w->directory & PTE_PS) && (kc_reg(m, UC_X86_REG_CR4) & CR4_PSE)) {
-        w->physical = (w->directory & 0xffc00000u) | (linear & 0x003ff000u);
+    if ((w->directory & PTE_PS) && large) { /* bits 20 to 13 are bits 39 to 32 of the address (PSE-36) */
+        w->physical = (w->directory & 0xffc00000u) | (w->directory & 0x001fe000) << 19 | (linear & 0x003ff000u);
+        w->reserved = w->directory & 0x00200000;
         w->table = w->directory;
     } else {
-        w->table_at = (w->directory & ~PAGE_MASK) + (linear >> 12 & 0x3ff) * 4;
-        if (!entry_read(m, w->table_at, &w->table))
+        w->table_at = (w->directory & ~(uint64_t)PAGE_MASK) + (linear >> 12 & 0x3ff) * 4;
+        if (!entry_read(m, w->table_at, 4, &w->table))
             return;
-        w->physical = w->table & ~PAGE_MASK;
+        w->physical = w->table & ~(uint64_t)PAGE_MASK;
     }
     w->present = true;
+}
+
+/* The four entries of the first level have neither rights nor A. A CPU reads them when CR3 is loaded, and refuses reserved
+ * bits then (SDM 4.4.1); they are read here when they are used, as by Unicorn's own MMU and QEMU's. */
+static void walk_three_levels(kc *m, uint32_t linear, struct walk *w)
+{
+    uint64_t reserved = PTE_TOO_HIGH | (w->nx ? 0 : PTE_NX), first;
+
+    if (!entry_read(m, (kc_reg(m, UC_X86_REG_CR3) & ~0x1fu) + (linear >> 30) * 8, 8, &first))
+        return;
+    w->reserved = first & (PTE_TOO_HIGH | PTE_NX);
+    w->directory_at = (first & PTE_ADDRESS) + (linear >> 21 & 0x1ff) * 8;
+    if (w->reserved || !entry_read(m, w->directory_at, 8, &w->directory))
+        return;
+    w->reserved = w->directory & reserved;
+    if (w->directory & PTE_PS) {
+        w->physical = (w->directory & PTE_ADDRESS & ~0x001fffffull) | (linear & 0x001ff000u);
+        w->reserved |= (w->directory & 0x001fe000) != 0;
+        w->table = w->directory;
+    } else {
+        w->table_at = (w->directory & PTE_ADDRESS) + (linear >> 12 & 0x1ff) * 8;
+        if (w->reserved || !entry_read(m, w->table_at, 8, &w->table))
+            return;
+        w->physical = w->table & PTE_ADDRESS;
+        w->reserved = w->table & reserved;
+    }
+    w->no_execute = (w->directory | w->table) & PTE_NX;
+    w->present = true;
+}
+
+/* False: the CPU is in a mode that this machine does not have. */
+static bool walk_tables(kc *m, uint32_t linear, struct walk *w)
+{
+    uint32_t cr4 = kc_reg(m, UC_X86_REG_CR4);
+    uc_x86_msr efer = {.rid = MSR_EFER};
+
+    memset(w, 0, sizeof *w);
+    if (cr4 & CR4_PAE) {
+        U.uc_reg_read(m->uc, UC_X86_REG_MSR, &efer);
+        if (efer.value & EFER_LMA)
+            return false;
+        w->nx = efer.value & EFER_NXE;
+        walk_three_levels(m, linear, w);
+    } else {
+        walk_two_levels(m, linear, cr4 & CR4_PSE, w);
+    }
     w->writable = w->directory & w->table & PTE_W;
     w->user = w->directory & w->table & PTE_U;
+    return true;
 }
 
 void kc_fills_forget(kc *m) { memset(m->fills, 0xff, sizeof m->fills); }
@@ -74,8 +129,7 @@ int64_t kc_translate(kc *m, uint32_t linear)
         kc_paging_read(m);
     if (!m->paging)
         return linear;
-    walk_tables(m, linear, &w);
-    return w.present ? (int64_t)(w.physical | (linear & PAGE_MASK)) : -1;
+    return walk_tables(m, linear, &w) && w.present && !w.reserved ? (int64_t)(w.physical | (linear & PAGE_MASK)) : -1;
 }
 
 /* The CPU's own reads of its tables are supervisor accesses even in ring 3 (SDM 4.6.1, implicit accesses). */
@@ -98,13 +152,13 @@ static enum kc_access access_of(uc_mem_type type)
     return type == UC_MEM_WRITE ? KC_WRITE : type == UC_MEM_FETCH ? KC_FETCH : KC_READ;
 }
 
-static bool page_fault(kc *m, uint32_t linear, bool present, uc_mem_type type, bool user)
+static bool page_fault(kc *m, uint32_t linear, uc_mem_type type, uint32_t error_code)
 {
     if (m->stop.reason == KC_RUNNING) {
         m->stop.vector = 14;
         m->stop.address = m->stop.linear = linear;
         m->stop.access = access_of(type);
-        m->stop.error_code = (present ? FAULT_PRESENT : 0) | (type == UC_MEM_WRITE ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0);
+        m->stop.error_code = error_code;
         m->stop.reason = KC_EXCEPTION;
     }
     return false;
@@ -113,7 +167,7 @@ static bool page_fault(kc *m, uint32_t linear, bool present, uc_mem_type type, b
 /* Walks for the CPU: checks rights, sets A and D. Returns false after noting a #PF. */
 static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_entry *out)
 {
-    bool write = type == UC_MEM_WRITE, user;
+    bool write = type == UC_MEM_WRITE, fetch = type == UC_MEM_FETCH, user;
     uint32_t cr0 = kc_reg(m, UC_X86_REG_CR0);
     struct walk w;
 
@@ -123,12 +177,19 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     if (!m->paging)
         return true;
     user = kc_ring(m) == 3 && !is_implicit(m, linear);
-    walk_tables(m, linear, &w);
+    if (!walk_tables(m, linear, &w)) {
+        m->stop.uc_error = KC_LONG_MODE;
+        m->stop.reason = KC_FAILED;
+        return false;
+    }
+    uint32_t code = (write ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0) | (fetch && w.nx ? FAULT_FETCH : 0);
+    if (w.reserved)
+        return page_fault(m, linear, type, code | FAULT_PRESENT | FAULT_RESERVED);
     if (!w.present)
-        return page_fault(m, linear, false, type, user);
+        return page_fault(m, linear, type, code);
     bool may_write = w.writable || (!user && !(cr0 & CR0_WP));
-    if ((user && !w.user) || (write && !may_write))
-        return page_fault(m, linear, true, type, user);
+    if ((user && !w.user) || (write && !may_write) || (fetch && w.no_execute))
+        return page_fault(m, linear, type, code | FAULT_PRESENT);
     if (w.table_at) {
         entry_set(m, w.directory_at, &w.directory, PTE_A);
         entry_set(m, w.table_at, &w.table, PTE_A | (write ? PTE_D : 0));
@@ -156,7 +217,7 @@ int64_t kc_reach(kc *m, uint32_t linear, bool write)
 static bool bus_error(kc *m, uint64_t physical, uint32_t linear, uc_mem_type type)
 {
     if (m->stop.reason == KC_RUNNING) {
-        m->stop.address = (uint32_t)physical;
+        m->stop.address = physical;
         m->stop.linear = linear;
         m->stop.access = access_of(type);
         m->stop.reason = KC_UNMAPPED;

@@ -105,3 +105,73 @@ def paged_machine(
     """Return a machine whose guest runs with the first 4 MiB mapped to themselves, and the tables."""
     machine = machine_of(enable_paging(write_protect=write_protect, pse=pse) + source, mmu=mmu)
     return machine, identity_tables(machine, pages)
+
+
+LARGE_PAE_PAGE = 0x0020_0000
+NX = 1 << 63
+_FIRST_LEVEL = DIRECTORY
+_DIRECTORIES = FIRST_TABLE  # four of them, then the tables
+Level = Literal["first", "directory", "table"]
+
+
+class PaeTables:
+    """Page tables of three levels (Intel SDM vol. 3A, 4.4): four entries, four directories, tables as they are needed."""
+
+    def __init__(self, memory: PhysicalMemory) -> None:
+        self._memory = memory
+        self._tables: dict[int, int] = {}
+        for index in range(4):
+            self._store(_FIRST_LEVEL + 8 * index, _DIRECTORIES + PAGE * index | P)
+
+    def map(self, linear: int, physical: int, flags: Entry = P | W) -> None:
+        """Map one 4 KiB page."""
+        index = linear >> 21
+        if index not in self._tables:
+            self._tables[index] = _DIRECTORIES + PAGE * (4 + len(self._tables))
+            self._store(self.entry(linear, "directory"), self._tables[index] | P | W | U)
+        self._store(self.entry(linear, "table"), physical | flags)
+
+    def map_large(self, linear: int, physical: int, flags: Entry = P | W) -> None:
+        """Map one 2 MiB page."""
+        self._store(self.entry(linear, "directory"), physical | flags | PS)
+
+    def add_bits(self, linear: int, level: Level, bits: int) -> None:
+        """Set bits in an entry that a linear address goes through."""
+        at = self.entry(linear, level)
+        self._store(at, self._load(at) | bits)
+
+    def entry(self, linear: int, level: Level) -> int:
+        """Address of the entry that a linear address goes through."""
+        if level == "first":
+            return _FIRST_LEVEL + 8 * (linear >> 30)
+        if level == "directory":
+            return _DIRECTORIES + 8 * (linear >> 21)
+        return self._tables[linear >> 21] + 8 * (linear >> 12 & 0x1FF)
+
+    def bits(self, linear: int) -> tuple[Entry, Entry, Entry | None]:
+        """A and D bits on the way to a linear address, from the first level on; None for the table that a large page lacks."""
+        first, directory = (self._load(self.entry(linear, level)) for level in ("first", "directory"))
+        table = None if directory & PS else Entry(self._load(self.entry(linear, "table")) & (A | D))
+        return Entry(first & (A | D)), Entry(directory & (A | D)), table
+
+    def _store(self, at: int, entry: int) -> None:
+        self._memory.store_words(at, (entry & 0xFFFF_FFFF, entry >> 32))
+
+    def _load(self, at: int) -> int:
+        low, high = self._memory.load_words(at, 2)
+        return low | high << 32
+
+
+def enable_pae() -> str:
+    """Assembly that switches paging of three levels on, with write protection for the supervisor."""
+    return f"""
+        movl    ${_FIRST_LEVEL}, %eax
+        movl    %eax, %cr3
+        movl    $0x20, %eax
+        movl    %eax, %cr4
+        movl    %cr0, %eax
+        orl     $0x{0x80000000 | CR0_WP:x}, %eax
+        movl    %eax, %cr0
+        jmp     paging_is_on
+paging_is_on:
+    """

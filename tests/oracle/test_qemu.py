@@ -232,6 +232,75 @@ code_page:
         .balign 4096
 """
 
+# Tables of three levels by the guest itself: 4 KiB pages below 2 MiB, 2 MiB pages above, aliases at 0x40000000 and 0xc0000000.
+PAE = """
+        movl    $0x00300000, %edi
+        xorl    %eax, %eax
+        movl    $0x2000, %ecx
+        cld
+        rep stosl
+        movl    $0x00301001, 0x00300020         # not on the border of a page
+        movl    $0x00302001, 0x00300028
+        movl    $0x00303001, 0x00300038
+        movl    $0x00304007, 0x00301000
+        movl    $0x00200083, 0x00301008
+        movl    $0x00305007, 0x00302000
+        movl    $0x00200083, 0x00303008
+        movl    $0x00200083, 0x00303010         # the same again, never written
+        movl    $0x00304000, %edi
+        movl    $0x00000003, %eax
+1:      movl    %eax, (%edi)
+        addl    $0x1000, %eax
+        addl    $8, %edi
+        cmpl    $0x00305000, %edi
+        jne     1b
+        movl    $0x00310007, 0x00305000
+        movl    $0x00311005, 0x00305008         # read only
+        movl    $0x00312001, 0x00305ff8
+        movl    $0x00300020, %eax
+        movl    %eax, %cr3
+        movl    $0x20, %eax
+        movl    %eax, %cr4
+        movl    %cr0, %eax
+        orl     $0x80000000, %eax               # WP off: the supervisor writes everywhere
+        movl    %eax, %cr0
+
+        movl    0x001f0000, %eax                # read
+        movl    %eax, 0x001f1000                # written
+        incl    0x001f2000                      # both
+        movl    0x001f3000, %eax
+        movl    %eax, 0x001f3004                # read first, then written
+        movl    0x001f4ffe, %eax                # across two pages
+        movl    %eax, 0x001f6ffe
+        movl    %eax, 0x001ffffe                # across a 4 KiB page and a 2 MiB page
+        movl    $1, 0x40000010
+        movl    $2, 0x40001010                  # read only, WP off
+        movl    0x401ff000, %eax
+        movl    0xc0310000, %eax
+        movl    $3, 0xc0320000
+        movl    0xc0520000, %eax
+        andl    $~0x60, 0x00304000 + 0x1f1 * 8
+        invlpg  0x001f1000
+        movl    0x001f1000, %eax
+        movl    $code_page, %eax
+        call    *%eax
+        put     ebx
+        movl    %cr4, %eax
+        put     eax
+        andl    $~0x20, 0x00300020              # A, which QEMU sets there: the manual (4.4.1) reserves the bit
+        andl    $~0x20, 0x00300028
+        andl    $~0x20, 0x00300038
+        exit    0
+1:      cli
+        hlt
+        jmp     1b
+        .balign 4096
+code_page:
+        movl    $1, %ebx
+        ret
+        .balign 4096
+"""
+
 PORTS = """
         .irp    port, 0x3f9, 0x3fa, 0x3fb, 0x3fd, 0x3fe, 0x3ff, 0xe9, 0x2f0, 0x1234
         movl    $0x5a5a5a5a, %eax
@@ -341,7 +410,9 @@ factor: .float  1000000.0
 """
 
 
-@pytest.mark.parametrize("source", [PAGING, PORTS, ARITHMETIC], ids=["paging", "ports", "arithmetic"])
+@pytest.mark.parametrize(
+    "source", [PAGING, PAE, PORTS, ARITHMETIC], ids=["paging", "PAE", "ports", "arithmetic"]
+)
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
 def test_a_guest_of_ours_ends_as_in_qemu(
     source: str, mmu: Literal["fast", "reference"], tmp_path: Path
