@@ -68,7 +68,7 @@ def stacks_of(machine: Machine) -> list[list[str]]:
     names = {each.address: name for name, each in machine.image.symbols.items()}
     names |= {
         machine.address_of(each) + 1: f"{each}+1"
-        for each in ("interrupted", "again")
+        for each in ("interrupted", "again", "bad")
         if machine.image.symbol(each)
     }
     return [[names[frame] for frame in recording.stack(call.stack)] for call in recording.calls()]
@@ -99,6 +99,11 @@ def test_of_two_interrupts_the_one_that_was_not_left_stays() -> None:
         ["taken", "interrupted+1", "after_busy", "worked"],
         ["after_take", "after_wrap", "worked"],
     ]
+
+
+def test_an_iret_that_faults_leaves_nothing(mmu: str) -> None:
+    handler = "gate 13, on_gp\n movl $0x88, 4(%esp)\nbad: iret\non_gp: call take\ntaken: exit 0"
+    assert stacks_of(guest(handler, mmu)) == [["taken", "bad+1", "interrupted+1", "after_busy", "worked"]]
 
 
 def test_a_snapshot_knows_the_interrupts_of_its_time() -> None:
