@@ -160,6 +160,11 @@ def test_a_block_whose_record_was_overwritten_is_refused(pool: Guest) -> None:
     assert refused(pool, E_PAR, "mpf_release", POOL, block)
 
 
+def test_a_forged_record_behind_the_area_is_not_believed(pool: Guest) -> None:
+    pool.poke(END, SIZE, LIVE | POOL)
+    assert refused(pool, E_PAR, "mpf_release", POOL, END + 8)
+
+
 @pytest.mark.parametrize("offset", [8, 16])
 def test_a_forged_record_in_a_body_is_not_believed(pool: Guest, offset: int) -> None:
     block = poll(pool)

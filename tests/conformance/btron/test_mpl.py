@@ -164,6 +164,14 @@ def test_neighbours_are_merged_and_stale_records_stay(
     assert pool.words(guard - 8, 2) == (24, LIVE | POOL)
 
 
+def test_the_smallest_block_at_the_end_of_the_area_can_be_released(pool: Guest) -> None:
+    blocks = [poll(pool, 984), poll(pool, 8)]
+    assert blocks == [AREA + 8, AREA + 1000]
+    assert refer(pool) == (0x1234, 0, 0, 0)
+    release(pool, blocks[1])
+    assert refer(pool) == (0x1234, 0, 8, 8)
+
+
 def test_releasing_everything_leaves_one_block(pool: Guest) -> None:
     blocks = [poll(pool, size) for size in range(1, 100, 9)]
     release(pool, *blocks[::2], *blocks[1::2])

@@ -46,6 +46,16 @@ def test_globals(subject: ModelSubject, symbol: str, offset: int, text: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("symbol", "size"),
+    [("ready_head", 128), ("ready_tail", 128), ("need_dispatch", 4), ("tcb_table", TCB.size * 33)],
+)
+def test_what_lies_beside_a_global_is_not_it(subject: ModelSubject, symbol: str, size: int) -> None:
+    address = subject.symbols[symbol] - KERNEL
+    for beside in (address - 1, address + size):
+        assert not subject.btron.describe(beside).startswith(symbol)
+
+
+@pytest.mark.parametrize(
     ("address", "text"),
     [
         (0x0012_0000 + 8 * 0x123 + 5, "pmem_table[0x00000123].refcount"),

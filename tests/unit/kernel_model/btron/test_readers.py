@@ -88,8 +88,9 @@ def test_pools_of_any_size(subject: ModelSubject, guest: Guest) -> None:
     assert list(mpl.blocks(7)) == [PoolBlock(area, 16, used=True), PoolBlock(area + 24, 72, used=False)]
     assert next(mpl.blocks(7)).body == guest.block()
     assert mpl.state(7) == MplState(5, 0, 72, 72)
-    guest.poke(area + 24, 71)
-    assert list(mpl.blocks(7)) == [PoolBlock(area, 16, used=True)]
+    for size in (71, 72 + 8, 72 + 16):
+        guest.poke(area + 24, size)
+        assert list(mpl.blocks(7)) == [PoolBlock(area, 16, used=True)]
 
 
 def test_pools_of_one_size(subject: ModelSubject, guest: Guest) -> None:

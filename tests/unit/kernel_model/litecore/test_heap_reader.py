@@ -135,6 +135,18 @@ def test_the_walk_stops_where_headers_make_no_sense(memory: ByteMemory, reader: 
     assert reader.usage() == HeapUsage(used=24, free=24, largest_free=24, blocks=2)
 
 
+def test_a_link_over_a_free_block_to_behind_a_broken_header_is_a_defect(
+    memory: ByteMemory, reader: HeapReader
+) -> None:
+    """Only where all blocks that can be known are in the list, what follows may be right."""
+    memory.store_u32(0x1060, 3)
+    header = "0x00001060 size = 0x00000003: not a multiple of 8"
+    assert [str(defect) for defect in reader.validate()] == [header]
+    memory.store_u32(0x1008, 0x1080)
+    link = "0x00001008 next = 0x00001080: should be 0x00001040, the next free block or the end (0)"
+    assert [str(defect) for defect in reader.validate()] == [header, link]
+
+
 def test_a_last_header_without_room_for_a_body_is_a_defect(memory: ByteMemory, reader: HeapReader) -> None:
     memory.store_u32(0x1080, 112)
     assert [str(defect) for defect in reader.validate()] == ["0x000010f8 size = 0x00000000: smaller than 8"]
@@ -151,7 +163,7 @@ def test_a_heap_end_beyond_the_memory_is_a_defect(memory: ByteMemory, reader: He
 
 def test_is_sound_says_what_validate_says(memory: ByteMemory, reader: HeapReader) -> None:
     words = [*range(0x10, 0x1C, 4), *range(START, END, 4)]
-    values = [0, 1, 2, 8, 16, 24, 0x1000, 0x1020, 0x1040, 0x1080, 0x1100, 0x41414141, 0xFFFFFFF8]
+    values = [0, 1, 2, 8, 16, 24, 128, 136, 0x1000, 0x1020, 0x1040, 0x1080, 0x1100, 0x41414141, 0xFFFFFFF8]
     rng = random.Random(1)
     sound = 0
     for _ in range(3000):
