@@ -180,13 +180,17 @@ class UnmappedAccess(GuestStopped):
 
 
 class GuestException(GuestStopped):
-    """An exception or software interrupt that the guest's IDT does not handle: on a PC a triple fault.
+    """An exception or interrupt that finds no way to a handler of the guest: on a PC a triple fault.
 
     Attributes:
         vector: 0 to 255.
     """
 
     vector: int
+
+
+class NotEmulated(GuestStopped):
+    """The guest needs something that a PC has and kmemu lacks; it did nothing wrong."""
 
 
 class BudgetUsedUp(GuestStopped):

@@ -69,7 +69,7 @@ class RunEnding:
     """How a run ended.
 
     Attributes:
-        how: "exit", "halted", "budget used up", "stopped", "diverged", or "interrupted".
+        how: "exit", "halted", "budget used up", "stopped", "not emulated", "diverged", or "interrupted".
         exit_value: What the kernel wrote to the exit device; 0 is success. None: nothing.
         text: One line for people, such as "the kernel exited with value 0".
     """

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from emulator.check.errors import NoEnd
 from emulator.check.injection import FailedCall, failed_call, stack_of
-from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped
+from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
 from emulator.machine.faults import EXCEPTION_NAMES
 from emulator.machine.machine import Ending
 from emulator.machine.recording import record
@@ -41,7 +41,9 @@ class Verdict(Enum):
     REPORTS = "reports"  # it ends in another way: it noticed
     DIES = "dies"  # a fault
     HANGS = "hangs"
-    LOST = "lost"  # nobody knows: the process in which it was tried died, which is kmemu's failure
+    UNKNOWN = (
+        "unknown"  # its process died, or the kernel needs what kmemu lacks: neither is the kernel's fault
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class FailurePoint:
         number: Of the allocation, from 1.
         call: The call that failed.
         verdict: What became of the kernel.
-        ending: The same in words: ``exit value 1``, ``#UD invalid opcode``; of a lost one how the process ended.
+        ending: The same in words: ``exit value 1``, ``#UD invalid opcode``; of an unknown one why it is unknown.
         place: Where it died or was when patience ended, for people; "" for the other verdicts.
     """
 
@@ -131,7 +133,7 @@ class Exhauster:
             causes: By number of the allocation, how the process ended.
         """
         for number in sorted(causes):
-            yield FailurePoint(number, self._go_to(number), Verdict.LOST, causes[number], "")
+            yield FailurePoint(number, self._go_to(number), Verdict.UNKNOWN, causes[number], "")
 
     def _go_to(self, number: int) -> FailedCall:
         """Run to an allocation, which is to fail."""
@@ -146,6 +148,8 @@ class Exhauster:
             outcome = self._machine.run(max_instructions=budget)
         except BudgetUsedUp as error:
             return Verdict.HANGS, f"no end after {budget} instructions", error.location
+        except NotEmulated as error:
+            return Verdict.UNKNOWN, error.problem, error.location
         except GuestStopped as error:
             return Verdict.DIES, error.problem, error.location
         except EmulatorError as error:  # a model could not go on

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from emulator.check.check_report import RunEnding
-from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped
+from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, HostError, NotEmulated
 from emulator.machine.machine import EVENTS_MAX, Ending
 
 if TYPE_CHECKING:
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from emulator.machine.machine import Machine
 
-EXIT, HALTED, BUDGET, STOPPED, DIVERGED, INTERRUPTED = (
+EXIT, HALTED, BUDGET, STOPPED, NOT_EMULATED, DIVERGED, INTERRUPTED = (
     "exit",
     "halted",
     "budget used up",
     "stopped",
+    "not emulated",
     "diverged",
     "interrupted",
 )
@@ -70,6 +71,9 @@ def run_to_end(machine: Machine, budget: RunBudget, look: Callable[[], None]) ->
         machine: With its recording.
         budget: What it may take.
         look: Called at the entry of every `RunBudget.walk_every`-th recorded call.
+
+    Raises:
+        HostError: The host cannot give what the run needs.
     """
     machine.at_calls(budget.walk_every, look)
     try:
@@ -78,6 +82,8 @@ def run_to_end(machine: Machine, budget: RunBudget, look: Callable[[], None]) ->
         return EndedRun(RunEnding(INTERRUPTED, None, "interrupted"), machine.cpu.registers().eip)
     except GuestStopped as error:
         return _stopped(machine, budget, error)
+    except HostError:
+        raise
     except EmulatorError as error:
         from emulator.hle.lockstep import Divergence  # only after an error
 
@@ -104,6 +110,8 @@ def _stopped(machine: Machine, budget: RunBudget, error: GuestStopped) -> EndedR
     if isinstance(error, BudgetUsedUp):
         text = f"{_used_up(budget, executed)} at {error.location}"
         text += f"; {error.remark}" if error.remark else ""
+    elif isinstance(error, NotEmulated):
+        return EndedRun(RunEnding(NOT_EMULATED, None, text), error.eip, error)
     elif (
         machine.cpu.event_count() < EVENTS_MAX - 1
     ):  # else no number is left for more: not the kernel's fault

@@ -76,7 +76,8 @@ def run(options: Namespace) -> Status:
         _show_json(record, status, output)
     else:
         _show(record, options, output)
-    if complaint:
+    summary_says_it = not options.json and not options.no_summary and len(complaint) == 1
+    if complaint and not (summary_says_it and output.is_beside_errors()):
         output.end_line()
         complain(complaint[0], complaint[1:])
     return status

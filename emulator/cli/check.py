@@ -198,7 +198,7 @@ def _looked_for(profile: Profile) -> frozenset[Kind]:
 
 def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, str]:
     """Return the exit status, and what standard error has to say. What was not checked is not good."""
-    from emulator.check.run import BUDGET, INTERRUPTED
+    from emulator.check.run import BUDGET, INTERRUPTED, NOT_EMULATED
 
     report = verdict.report
     how = report.ending.how
@@ -208,6 +208,8 @@ def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, 
         return Status.FINDINGS, complaint
     if how == BUDGET:
         return Status.BUDGET, report.ending.text
+    if how == NOT_EMULATED:
+        return Status.NOT_RUN, report.ending.text
     if not report.calls:
         names = ", ".join(function.name for function in profile.functions)
         return Status.NOT_RUN, f"nothing was checked: no call of {names} was seen"

@@ -31,6 +31,10 @@ class Output:
         """What this output can show."""
         return style_of(self._stream, os.environ)
 
+    def is_beside_errors(self) -> bool:
+        """Whether this and standard error are on a terminal: what the one says the other need not repeat."""
+        return self._stream.isatty() and sys.stderr.isatty()
+
     def raw(self, data: bytes) -> None:
         """Write bytes, at once."""
         if data:

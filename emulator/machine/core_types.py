@@ -40,9 +40,22 @@ class Delivery(IntEnum):
 
     ENTERED = lib.KC_ENTERED
     NO_GATE = lib.KC_NO_GATE
+    IDT_ENDS = lib.KC_IDT_ENDS
+    IDT_LOST = lib.KC_IDT_LOST
+    GATE_OFF = lib.KC_GATE_OFF
+    WRONG_GATE = lib.KC_WRONG_GATE
+    NO_CODE = lib.KC_NO_CODE
     NO_RIGHT = lib.KC_NO_RIGHT
     NO_STACK = lib.KC_NO_STACK
+    OTHER_GATE = lib.KC_OTHER_GATE
     OTHER_RING = lib.KC_OTHER_RING
+    V86 = lib.KC_V86
+    REAL_MODE = lib.KC_REAL_MODE
+
+    @property
+    def is_lacking(self) -> bool:
+        """Whether a CPU would go on, and the machine cannot."""
+        return self >= Delivery.OTHER_GATE
 
 
 class DeliveryKind(IntEnum):
@@ -86,7 +99,7 @@ class Stop(NamedTuple):
         eip: For a fault the faulting instruction, after `hlt` and `int n` the next one.
         pc: The linear address that EIP stands for: another one in a code segment with a base.
         vector: Of the exception.
-        error_code: Of a page fault.
+        error_code: Of an exception that has one; else 0.
         address: What was accessed: linear for a page fault, physical for unmapped memory; only the page is known.
         linear: The linear page in both cases.
         problem: Unicorn's own words when it gave up.

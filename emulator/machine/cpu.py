@@ -237,10 +237,13 @@ class Cpu:
         """Whether the guest would take an interrupt now."""
         return bool(lib.kc_irq_possible(self._core))
 
-    def deliver(self, vector: int, kind: DeliveryKind, error_code: int | None) -> Delivery:
-        """Go to the guest's handler of *vector*."""
-        has_code = error_code is not None
-        return Delivery(lib.kc_deliver(self._core, vector, kind, has_code, error_code or 0))
+    def deliver(
+        self, vector: int, kind: DeliveryKind, error_code: int | None
+    ) -> tuple[Delivery, tuple[int, int]]:
+        """Go to the guest's handler of *vector*; if that cannot be: why, and vector and error code that a CPU raises then."""
+        has_code, following = error_code is not None, ffi.new("kc_fault *")
+        delivery = lib.kc_deliver(self._core, vector, kind, has_code, error_code or 0, following)
+        return Delivery(delivery), (following.vector, following.error_code)
 
     def set_cr2(self, address: int) -> None:
         """Note the linear address of a page fault for the guest."""

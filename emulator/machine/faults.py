@@ -9,13 +9,27 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnmappedAccess
-from emulator.machine.core_types import Access, Reason
+from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, NotEmulated, UnmappedAccess
+from emulator.machine.core_types import Access, Delivery, DeliveryKind, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Protocol
+
     from capstone import Cs
 
     from emulator.machine.core_types import Registers, Stop
+    from emulator.machine.cpu import Cpu
+    from emulator.machine.interrupts import Attempt
+
+    class GuestState(Protocol):
+        """What the words for a fault need of a machine."""
+
+        cpu: Cpu
+
+        def read_linear(self, address: int, size: int) -> bytes:
+            """See `emulator.machine.machine.Machine`."""
+
 
 PAGE_FAULT = 14
 LONGEST_INSTRUCTION = 15
@@ -40,6 +54,25 @@ EXCEPTION_NAMES = {
     14: "#PF page fault",
     16: "#MF FPU error",
     17: "#AC alignment check",
+}
+_VM = 1 << 17  # EFLAGS: virtual-8086 mode
+_BY_INSTRUCTION = (3, 4)  # int3 and into
+
+_REASONS = {
+    Delivery.NO_GATE: "no handler in the IDT",
+    Delivery.IDT_ENDS: "the IDT ends before vector {vector}: its limit is 0x{limit:04x}",
+    Delivery.IDT_LOST: "the IDT is not mapped: its gate would lie at 0x{at:08x}",
+    Delivery.GATE_OFF: "its gate in the IDT is not present",
+    Delivery.WRONG_GATE: "its gate in the IDT has type 0x{type:02x}, through which no interrupt goes",
+    Delivery.NO_CODE: "its gate in the IDT names 0x{selector:04x}, which is no code segment of ring 0",
+    Delivery.NO_RIGHT: "its gate in the IDT is not open to ring {ring}",
+    Delivery.NO_STACK: "its frame finds no memory below ESP 0x{esp:08x}",
+}
+_LACKS = {
+    Delivery.OTHER_GATE: "through task gates and 16-bit gates",
+    Delivery.OTHER_RING: "from ring {ring}",
+    Delivery.V86: "from virtual-8086 mode",
+    Delivery.REAL_MODE: "in real mode",
 }
 
 
@@ -127,17 +160,62 @@ def guest_stopped(stop: Stop, location: str, address: int) -> GuestStopped:
             error = UnmappedAccess(f"{words} unmapped physical memory 0x{address:08x}", *facts)
             error.address, error.access = address, _ACCESS_NAMES[stop.access]
             return error
-        case Reason.EXCEPTION:
-            return _exception(stop, location, address)
         case _:
             return GuestStopped(f"the CPU gave up: {stop.problem}", *facts)
 
 
-def _exception(stop: Stop, location: str, address: int) -> GuestException:
-    name = EXCEPTION_NAMES.get(stop.vector, f"interrupt 0x{stop.vector:02x}")
-    if stop.vector == PAGE_FAULT:
+def interrupt_name(vector: int, kind: DeliveryKind) -> str:
+    """The name of an interrupt for people: exceptions have one of their own."""
+    is_exception = kind is DeliveryKind.FAULT or (kind is DeliveryKind.SOFTWARE and vector in _BY_INSTRUCTION)
+    name = EXCEPTION_NAMES.get(vector) if is_exception else None
+    return name or f"interrupt 0x{vector:02x}"
+
+
+def undelivered(
+    stop: Stop, location: str, address: int, failed: Sequence[Attempt], machine: GuestState
+) -> GuestStopped:
+    """The error for an interrupt that found no way to a handler.
+
+    Args:
+        stop: How the run ended.
+        location: Of `stop.eip`, for people.
+        address: What a page fault accessed, as exactly as it is known.
+        failed: What was tried, see `emulator.machine.interrupts.Interrupts`.
+        machine: For the reasons.
+    """
+    first, last = failed[0], failed[-1]
+    name = interrupt_name(first.vector, first.kind)
+    if first.vector == PAGE_FAULT and first.kind is DeliveryKind.FAULT:
         name += f", {_ACCESS_WORDS[stop.access]} 0x{address:08x}, error code 0x{stop.error_code:x},"
-    problem = f"triple fault: {name} (no handler in the IDT)"
-    error = GuestException(problem, stop.eip, location, stop.instructions)
-    error.vector = stop.vector
-    return error
+    facts = (stop.eip, location, stop.instructions)
+    if not last.delivery.is_lacking:
+        error = GuestException(f"triple fault: {name} ({_reason(first, machine)})", *facts)
+        error.vector = first.vector
+        return error
+    if last is not first:
+        name = f"{interrupt_name(last.vector, last.kind)} after {name} ({_reason(first, machine)})"
+    return NotEmulated(_lack(last, name, machine.cpu.registers()), *facts)
+
+
+def _reason(attempt: Attempt, machine: GuestState) -> str:
+    """Why a CPU would not deliver it either."""
+    registers = machine.cpu.registers()
+    at = registers.idt_base + 8 * attempt.vector & 0xFFFFFFFF
+    gate = machine.read_linear(at, 8).ljust(8, b"\0")
+    return _REASONS[attempt.delivery].format(
+        vector=attempt.vector,
+        limit=registers.idt_limit,
+        at=at,
+        type=gate[5] & 0x1F,
+        selector=int.from_bytes(gate[2:4], "little"),
+        ring=3 if registers.eflags & _VM else registers.cs & 3,
+        esp=registers.esp,
+    )
+
+
+def _lack(attempt: Attempt, name: str, registers: Registers) -> str:
+    """What kmemu would need to deliver it."""
+    if attempt.delivery is Delivery.REAL_MODE and attempt.kind is DeliveryKind.SOFTWARE:
+        return f"kmemu has no BIOS: {name} in real mode"
+    where = _LACKS[attempt.delivery].format(ring=registers.cs & 3)
+    return f"kmemu does not deliver interrupts {where}: {name}"

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine is told otherwise
 TIMER_LINE = 0
-PAGE_FAULT, GENERAL_PROTECTION, DOUBLE_FAULT = 14, 13, 8
+PAGE_FAULT, DOUBLE_FAULT = 14, 8
 _WITH_ERROR_CODE = frozenset({8, 10, 11, 12, 13, 14, 17})
+_CONTRIBUTORY = frozenset({0, 10, 11, 12, 13})  # Intel SDM vol. 3A, table 6-4
 
 
 class Fault(NamedTuple):
@@ -34,6 +35,20 @@ class Fault(NamedTuple):
     vector: int
     eip: int
     frame: int
+
+
+class Attempt(NamedTuple):
+    """An interrupt that did not reach a handler.
+
+    Attributes:
+        vector: 0 to 255.
+        kind: Where it comes from.
+        delivery: Why it did not.
+    """
+
+    vector: int
+    kind: DeliveryKind
+    delivery: Delivery
 
 
 class Interrupts:
@@ -83,37 +98,56 @@ class Interrupts:
             self._catch_up()
         return self.pic.pending
 
-    def take(self) -> bool:
-        """Deliver the pending interrupt, if the guest takes it now. False if its IDT has no handler."""
+    def take(self) -> tuple[Attempt, ...]:
+        """Deliver the pending interrupt, if the guest takes it now. Returns what failed, see `deliver_exception`."""
         if not self.pic.pending or not self._cpu.irq_possible():
-            return True
-        vector = self.pic.acknowledge()
-        return self._cpu.deliver(vector, DeliveryKind.EXTERNAL, None) is Delivery.ENTERED
+            return ()
+        return self._deliver(self.pic.acknowledge(), DeliveryKind.EXTERNAL, None)
 
-    def deliver_exception(self, stop: Stop, address: int, *, software: bool) -> bool:
-        """Enter the guest's handler of an exception. False when there is no way: on a PC a triple fault.
+    def deliver_exception(self, stop: Stop, address: int, *, length: int) -> tuple[Attempt, ...]:
+        """Enter the guest's handler of an exception.
+
+        When that fails, a CPU raises another one, at last a double fault (Intel SDM vol. 3A, 6.15, table 6-5).
 
         Args:
             stop: How the CPU stopped.
             address: Linear address of a page fault.
-            software: It is an `int n` or its like, which has no error code and needs a gate that is open to it.
+            length: Of an `int n` or its like, which has no error code and needs a gate that is open to it; 0: it is a fault.
+
+        Returns:
+            What was tried, in order, if the guest has not got to a handler; () if it has.
         """
         vector = stop.vector
-        if vector == PAGE_FAULT:
+        if vector == PAGE_FAULT and not length:
             self._cpu.set_cr2(address)
-        error_code = (stop.error_code if vector == PAGE_FAULT else 0) if vector in _WITH_ERROR_CODE else None
-        kind = DeliveryKind.SOFTWARE if software else DeliveryKind.FAULT
-        delivery = self._cpu.deliver(vector, kind, None if software else error_code)
-        if delivery is Delivery.ENTERED:
-            if not software:
-                frame = self._cpu.registers().esp + (0 if error_code is None else 4)
-                self.last_fault = Fault(vector, stop.eip, frame)
-            return True
-        if delivery is Delivery.NO_RIGHT:
-            return (
-                self._cpu.deliver(GENERAL_PROTECTION, DeliveryKind.FAULT, vector * 8 + 2) is Delivery.ENTERED
-            )
-        return self._cpu.deliver(DOUBLE_FAULT, DeliveryKind.FAULT, 0) is Delivery.ENTERED
+        if length:
+            return self._deliver(vector, DeliveryKind.SOFTWARE, None, length)
+        return self._deliver(vector, DeliveryKind.FAULT, stop.error_code)
+
+    def _deliver(
+        self, vector: int, kind: DeliveryKind, error_code: int | None, length: int = 0
+    ) -> tuple[Attempt, ...]:
+        failed: list[Attempt] = []
+        before = self._cpu.registers()
+        while True:
+            has_code = kind is DeliveryKind.FAULT and vector in _WITH_ERROR_CODE
+            delivery, following = self._cpu.deliver(vector, kind, error_code if has_code else None)
+            if delivery is Delivery.ENTERED:
+                if kind is DeliveryKind.FAULT:
+                    frame = self._cpu.registers().esp + (4 if has_code else 0)
+                    self.last_fault = Fault(vector, before.eip - length, frame)
+                return ()
+            failed.append(Attempt(vector, kind, delivery))
+            if delivery.is_lacking or vector == DOUBLE_FAULT:
+                break
+            if length:  # what an `int n` raises is a fault, at itself
+                self._cpu.set_registers(before._replace(eip=before.eip - length & 0xFFFFFFFF))
+            serious = kind is DeliveryKind.FAULT and _makes_double_fault(vector, following[0])
+            vector, error_code = (DOUBLE_FAULT, 0) if serious else following
+            kind = DeliveryKind.FAULT
+        if length:
+            self._cpu.set_registers(before)
+        return tuple(failed)
 
     def save(self) -> tuple[int, Fault | None]:
         """The clock and the last fault; controllers and timer are saved as devices."""
@@ -138,3 +172,10 @@ class Interrupts:
 
     def _timer_moved(self) -> None:
         self._cpu.request_stop()  # the machine goes on with another slice
+
+
+def _makes_double_fault(first: int, second: int) -> bool:
+    """Whether the second of two exceptions, raised while the first one is delivered, becomes a double fault."""
+    return second == DOUBLE_FAULT or (
+        second in _CONTRIBUTORY if first in _CONTRIBUTORY else first == PAGE_FAULT
+    )

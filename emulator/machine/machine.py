@@ -10,7 +10,15 @@ from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import VgaText, screen_lines
-from emulator.errors import BudgetUsedUp, GuestStopped, HostError, NotMultiboot, UnknownFunction
+from emulator.errors import (
+    BudgetUsedUp,
+    EmulatorError,
+    GuestStopped,
+    HostError,
+    NotEmulated,
+    NotMultiboot,
+    UnknownFunction,
+)
 from emulator.loader.multiboot import BOOTLOADER_MAGIC, find_header
 from emulator.loader.multiboot_info import place_boot_info
 from emulator.machine.core_types import Reason
@@ -21,6 +29,7 @@ from emulator.machine.faults import (
     exact_address,
     guest_stopped,
     instructions_before,
+    undelivered,
 )
 from emulator.machine.interrupts import Interrupts
 from emulator.machine.memory import DEFAULT_RAM, MIB, PAGE_SIZE, PhysicalMemory, RamWindow, check_ram
@@ -403,12 +412,8 @@ class Machine:
                 return Outcome(Ending.EVENT, None, stop.eip, stop.instructions)
             case Reason.HALTED if stop.eip - 1 in CALLS_END or not self._wakes():
                 return Outcome(Ending.HALTED, None, stop.eip, stop.instructions)
-            case Reason.EXCEPTION if self._deliver_exception(stop):
-                pass
-            case Reason.ASKED | Reason.HALTED | Reason.SLICE | Reason.IRQ if self.interrupts.take():
-                pass
-            case Reason.NO_MEMORY:
-                raise HostError("the host has no memory left for what is recorded of the run")
+            case Reason.EXCEPTION | Reason.ASKED | Reason.HALTED | Reason.SLICE | Reason.IRQ:
+                self._deliver(stop)
             case Reason.INTERRUPTED:
                 raise KeyboardInterrupt
             case _:
@@ -423,11 +428,25 @@ class Machine:
         """Whether an interrupt will end the CPU's halt; if so, it is pending now."""
         return bool(self.cpu.registers().eflags & _IF) and self.interrupts.skip_idle()
 
-    def _deliver_exception(self, stop: Stop) -> bool:
+    def _deliver(self, stop: Stop) -> None:
+        """Let the guest enter its handler of an exception, or of an interrupt that is pending."""
+        if stop.reason is Reason.EXCEPTION:
+            length = self._int_length(stop)
+            failed = self.interrupts.deliver_exception(stop, self._accessed(stop), length=length)
+        else:
+            failed = self.interrupts.take()
+        if failed:
+            location = self.image.location(stop.eip)
+            raise self._in_call(undelivered(stop, location, self._accessed(stop), failed, self))
+
+    def _int_length(self, stop: Stop) -> int:
+        """Length of the `int n` or its like that raised an exception; 0: it is a fault. Such an instruction ends its block."""
+        if stop.pc != stop.block + stop.block_size & _WORD:
+            return 0
         before = self.read_linear(stop.pc - 2 & _WORD, 2).ljust(2, b"\0")
-        is_int_n = before[0] == _INT_N and before[1] == stop.vector
-        software = is_int_n or _INT_1_BYTE.get(before[1]) == stop.vector
-        return self.interrupts.deliver_exception(stop, self._accessed(stop), software=software)
+        if before[0] == _INT_N and before[1] == stop.vector:
+            return 2
+        return 1 if _INT_1_BYTE.get(before[1]) == stop.vector else 0
 
     def _accessed(self, stop: Stop) -> int:
         """What a failed access touched, as exactly as the instruction tells."""
@@ -451,8 +470,14 @@ class Machine:
         done = instructions_before(code, last - stop.block, stop.block_instructions)
         return stop._replace(instructions=stop.instructions - stop.block_instructions + done)
 
-    def _error(self, stop: Stop) -> GuestStopped:
-        return self._in_call(guest_stopped(stop, self.image.location(stop.eip), self._accessed(stop)))
+    def _error(self, stop: Stop) -> EmulatorError:
+        location = self.image.location(stop.eip)
+        if stop.reason is Reason.NO_MEMORY:
+            return HostError("the host has no memory left for what is recorded of the run")
+        if stop.reason is Reason.FAILED and _ROM_START <= (self.cpu.translate(stop.pc) or 0) < MIB:
+            problem = "kmemu has no BIOS: a jump into its ROM"
+            return self._in_call(NotEmulated(problem, stop.eip, location, stop.instructions))
+        return self._in_call(guest_stopped(stop, location, self._accessed(stop)))
 
     def _in_call(self, error: GuestStopped) -> GuestStopped:
         """Let an error say what call of the layers the guest is in, if that matters."""

@@ -80,7 +80,11 @@ static void on_interrupt(uc_engine *uc, uint32_t vector, void *data)
 {
     kc *m = data;
     (void)uc;
-    m->stop.vector = vector;
+    if (m->stop.reason == KC_RUNNING) {
+        m->stop.vector = vector;
+        m->stop.error_code = m->error_code;
+    }
+    m->error_code = 0;
     kc_end(m, KC_EXCEPTION);
 }
 

@@ -37,7 +37,7 @@ typedef struct {
     int32_t reason;      /* enum kc_reason */
     uint32_t eip, pc;    /* pc: the linear address that EIP stands for */
     uint32_t vector;
-    uint32_t error_code; /* of #PF; other exceptions: 0 */
+    uint32_t error_code; /* of an exception that has one; else 0 */
     uint64_t address;    /* physical page for KC_UNMAPPED, linear page for #PF, the event's instruction for KC_EVENT */
     uint32_t linear;     /* the linear page in both cases */
     int32_t access;      /* enum kc_access */
@@ -133,14 +133,25 @@ int64_t kc_watch_end(kc *m, uint32_t number, const kc_touched **touched, const k
 
 enum kc_delivery {
     KC_ENTERED,    /* the guest stands at its handler */
-    KC_NO_GATE,    /* the IDT has no usable gate for the vector */
+    KC_NO_GATE,    /* the IDT has nothing for the vector: zeroes, or there is no IDT at all */
+    KC_IDT_ENDS,   /* the vector lies behind the IDT's limit */
+    KC_IDT_LOST,   /* the IDT is not mapped there */
+    KC_GATE_OFF,   /* the gate says that it is not present */
+    KC_WRONG_GATE, /* of a type that no interrupt goes through */
+    KC_NO_CODE,    /* the gate's selector names no code segment of ring 0 that is present */
     KC_NO_RIGHT,   /* int n: the gate's privilege level forbids it */
     KC_NO_STACK,   /* the stack is not mapped */
-    KC_OTHER_RING  /* the guest runs in another ring than 0 */
+    KC_OTHER_GATE, /* from here on: what a CPU would do. A task gate, or one of 16 bits */
+    KC_OTHER_RING, /* the guest runs in another ring than 0 */
+    KC_V86,        /* in virtual-8086 mode */
+    KC_REAL_MODE   /* in real mode */
 };
 enum kc_delivery_kind { KC_FAULT, KC_SOFTWARE, KC_EXTERNAL };
-/* Push the frame and go to the handler. Unless KC_ENTERED is returned, nothing was changed but words below ESP. */
-int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t error_code);
+/* The exception that a CPU raises when it cannot deliver another one. */
+typedef struct { uint32_t vector, error_code; } kc_fault;
+/* Push the frame and go to the handler. Unless KC_ENTERED is returned, nothing was changed but words below ESP and, where
+ * *next is a #PF, CR2. */
+int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t error_code, kc_fault *next);
 void kc_set_cr2(kc *m, uint32_t address);
 /* A device asks for an interrupt: runs end with KC_IRQ where the guest would take it. */
 void kc_irq_pending(kc *m, bool pending);

@@ -14,6 +14,8 @@
  * helper_hlt(): that is how a run ended, whatever else is to end it meanwhile. The instruction cannot be told afterwards from
  * one at whose end the engine was stopped.
  *
+ * raise_exception_err(), raise_exception_err_ra(): the originals; they tell the error code of an exception.
+ *
  * reg_read(): the original; it only tells where the CPU's registers lie, so that probes read them without a call.
  *
  * libunicorn reaches its own functions through the dynamic linker, which looks in the process's global scope first:
@@ -86,6 +88,27 @@ void helper_hlt_x86_64(void *state, int size)
     if (m && m->stop.reason == KC_RUNNING)
         m->stop.reason = KC_HALTED;
     original_hlt(state, size); /* does not return */
+}
+
+/* Exceptions with an error code, which no hook is told. They do not return. */
+static void (*original_raise)(void *state, int vector, int error_code);
+EXPORTED void raise_exception_err_x86_64(void *state, int vector, int error_code);
+void raise_exception_err_x86_64(void *state, int vector, int error_code)
+{
+    kc *m = kc_running_on(state);
+    if (m)
+        m->error_code = (uint32_t)error_code;
+    original_raise(state, vector, error_code);
+}
+
+static void (*original_raise_ra)(void *state, int vector, int error_code, uintptr_t place);
+EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t place);
+void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t place)
+{
+    kc *m = kc_running_on(state);
+    if (m)
+        m->error_code = (uint32_t)error_code;
+    original_raise_ra(state, vector, error_code, place);
 }
 
 /* Reading a register: shows where the CPU's state lies, which nothing else tells. */
@@ -164,6 +187,8 @@ void *kc_interpose_load(const char *library)
         FIND(original_outw, "helper_outw_x86_64");
         FIND(original_outl, "helper_outl_x86_64");
         FIND(original_hlt, "helper_hlt_x86_64");
+        FIND(original_raise, "raise_exception_err_x86_64");
+        FIND(original_raise_ra, "raise_exception_err_ra_x86_64");
         FIND(original_reg_read, "reg_read_x86_64");
         translation_found = kc_translation_load(unicorn);
         kc_decoding_load(unicorn);

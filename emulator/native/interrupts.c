@@ -4,6 +4,10 @@
 #include "machine.h"
 
 enum { GATE_PRESENT = 0x80, GATE_TYPE = 0x1f, GATE_INTERRUPT = 0x0e, GATE_TRAP = 0x0f };
+enum { GATE_TASK = 0x05, GATE_INTERRUPT_16 = 0x06, GATE_TRAP_16 = 0x07 };
+enum { LOCAL = 4, SEGMENT_KIND = 0xf8, CODE_OF_RING_0 = 0x98, CR0_PE = 1 };
+enum { DOUBLE_FAULT = 8, NOT_PRESENT = 11, GENERAL_PROTECTION = 13, PAGE_FAULT = 14 };
+enum { ERROR_EXTERNAL = 1, ERROR_IN_IDT = 2 }; /* SDM vol. 3A, 6.13 */
 enum { FLAG_TF = 1 << 8, FLAG_IF = 1 << 9, FLAG_NT = 1 << 14, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17 };
 
 /* The host's place of a guest word for the CPU's own access, or NULL after a fault. Words of a stack are aligned. */
@@ -27,40 +31,89 @@ static bool push(kc *m, uint32_t *esp, uint32_t value)
 /* Virtual 8086 mode is ring 3, whatever its CS holds (SDM vol. 3B, 21.2). */
 uint32_t kc_ring(kc *m) { return kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_VM ? 3 : kc_reg(m, UC_X86_REG_CS) & 3; }
 
-int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t error_code)
+/* Does a selector name a code segment of ring 0 that is present? Those of an LDT are left to the engine. */
+static bool names_code(kc *m, const kc_registers *r, uint32_t selector)
+{
+    uint32_t at = selector & ~7u, high;
+    const uint8_t *descriptor;
+
+    if (selector & LOCAL)
+        return true;
+    if (!at || at + 7 > r->gdt_limit || !(descriptor = place(m, r->gdt_base + at + 4, false)))
+        return false;
+    memcpy(&high, descriptor, sizeof high);
+    return (high >> 8 & SEGMENT_KIND) == CODE_OF_RING_0;
+}
+
+/* Find the gate of a vector. Returns KC_ENTERED if an interrupt may go through it; else why not, and what a CPU raises. */
+static int find_gate(kc *m, const kc_registers *r, uint32_t vector, int kind, uint32_t gate[2], kc_fault *next)
+{
+    uint32_t at = r->idt_base + vector * 8;
+
+    *next = (kc_fault){GENERAL_PROTECTION, vector * 8 + ERROR_IN_IDT + (kind == KC_SOFTWARE ? 0 : ERROR_EXTERNAL)};
+    if (!(r->cr0 & CR0_PE))
+        return KC_REAL_MODE;
+    if (vector * 8 + 7 > r->idt_limit)
+        return r->idt_limit ? KC_IDT_ENDS : KC_NO_GATE;
+    for (int i = 0; i < 2; i++) {
+        const uint8_t *word = place(m, at + 4 * (uint32_t)i, false);
+        if (!word && m->paging) {
+            *next = (kc_fault){PAGE_FAULT, 0};
+            kc_set_cr2(m, at + 4 * (uint32_t)i);
+        }
+        if (!word)
+            return KC_IDT_LOST;
+        memcpy(&gate[i], word, sizeof gate[i]);
+    }
+    uint32_t access = gate[1] >> 8 & 0xff, type = access & GATE_TYPE;
+    bool is_other = type == GATE_TASK || type == GATE_INTERRUPT_16 || type == GATE_TRAP_16;
+    if (!gate[0] && !gate[1])
+        return KC_NO_GATE;
+    if (type != GATE_INTERRUPT && type != GATE_TRAP && !is_other)
+        return KC_WRONG_GATE;
+    if (kind == KC_SOFTWARE && (access >> 5 & 3) < kc_ring(m))
+        return KC_NO_RIGHT;
+    if (!(access & GATE_PRESENT)) {
+        next->vector = NOT_PRESENT;
+        return KC_GATE_OFF;
+    }
+    if (is_other)
+        return KC_OTHER_GATE;
+    if (!names_code(m, r, gate[0] >> 16)) {
+        next->error_code = (gate[0] >> 16 & ~3u) | (next->error_code & ERROR_EXTERNAL);
+        return KC_NO_CODE;
+    }
+    if (r->eflags & FLAG_VM)
+        return KC_V86;
+    return kc_ring(m) ? KC_OTHER_RING : KC_ENTERED; /* another ring would need the stack of the TSS */
+}
+
+int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t error_code, kc_fault *next)
 {
     kc_registers r;
     uint32_t gate[2];
 
     kc_get_registers(m, &r);
-    if (vector * 8 + 7 > r.idt_limit)
-        return KC_NO_GATE;
-    for (int i = 0; i < 2; i++) {
-        const uint8_t *at = place(m, r.idt_base + vector * 8 + 4 * (uint32_t)i, false);
-        if (!at)
-            return KC_NO_GATE;
-        memcpy(&gate[i], at, sizeof gate[i]);
-    }
-    uint32_t access = gate[1] >> 8 & 0xff, type = access & GATE_TYPE, selector = gate[0] >> 16;
-    if (!(access & GATE_PRESENT) || (type != GATE_INTERRUPT && type != GATE_TRAP))
-        return KC_NO_GATE;
-    if (kind == KC_SOFTWARE && (access >> 5 & 3) < kc_ring(m))
-        return KC_NO_RIGHT;
-    if (kc_ring(m))
-        return KC_OTHER_RING; /* would need the stack of the TSS */
+    kc_paging_read(m);
+    int found = find_gate(m, &r, vector, kind, gate, next);
+    if (found != KC_ENTERED)
+        return found;
 
     uint32_t esp = r.esp, eip = r.eip;
     if (!push(m, &esp, r.eflags) || !push(m, &esp, r.cs) || !push(m, &esp, r.eip) ||
-        (has_error_code && !push(m, &esp, error_code)))
+        (has_error_code && !push(m, &esp, error_code))) {
+        *next = (kc_fault){DOUBLE_FAULT, 0}; /* whatever is raised: it would have to be pushed there, too */
         return KC_NO_STACK;
+    }
     r.esp = esp;
     r.eip = (gate[0] & 0xffff) | (gate[1] & 0xffff0000u);
     r.eflags &= ~(uint32_t)(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM);
-    if (type == GATE_INTERRUPT)
+    if ((gate[1] >> 8 & GATE_TYPE) == GATE_INTERRUPT)
         r.eflags &= ~(uint32_t)FLAG_IF;
     /* The descriptor may be another than when the segment was loaded: kernels give up a base so. */
+    uint32_t selector = gate[0] >> 16;
     if ((selector != r.cs || r.cs_base) && U.uc_reg_write(m->uc, UC_X86_REG_CS, &selector))
-        return KC_NO_GATE;
+        return KC_NO_CODE;
     kc_interrupt_pushed(m, has_error_code ? esp + 4 : esp, eip);
     kc_put_registers(m, &r);
     return KC_ENTERED;

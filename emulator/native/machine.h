@@ -128,6 +128,7 @@ struct kc {
     void *cpu;                 /* Unicorn's; NULL: it has translated nothing yet */
     bool proved, recount;      /* blocks count themselves right; start again and count by hooks */
     bool irq_pending;
+    uint32_t error_code;       /* of the exception that is raised now */
     uint64_t time_stamp;       /* rdtsc */
     const void *state;         /* of Unicorn's CPU, or NULL where that is not known */
     const uint32_t *esp, *eax, *ebp; /* where it keeps them, or NULL */

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from emulator.loader.profile import Profile, TracedFunction
     from emulator.report.style import Style
 
-_WORST_FIRST = (Verdict.DIES, Verdict.HANGS, Verdict.LOST, Verdict.REPORTS, Verdict.SURVIVES)
+_WORST_FIRST = (Verdict.DIES, Verdict.HANGS, Verdict.UNKNOWN, Verdict.REPORTS, Verdict.SURVIVES)
 _COLOURS = {
     Verdict.DIES: "31",
     Verdict.HANGS: "31",
-    Verdict.LOST: "35",
+    Verdict.UNKNOWN: "35",
     Verdict.REPORTS: "33",
     Verdict.SURVIVES: "32",
 }
 _PAST = {
     Verdict.DIES: "died",
     Verdict.HANGS: "hung",
-    Verdict.LOST: "lost with its process",
+    Verdict.UNKNOWN: "not known",
     Verdict.REPORTS: "reported it",
     Verdict.SURVIVES: "survived",
 }
-_EXPLAINED = (Verdict.DIES, Verdict.HANGS, Verdict.LOST)
+_EXPLAINED = (Verdict.DIES, Verdict.HANGS, Verdict.UNKNOWN)
 
 
 class _Row(NamedTuple):

@@ -12,6 +12,7 @@ from emulator.check.checked_run import Hooks, check_kernel
 from emulator.check.findings import Kind
 from emulator.check.run import RunBudget
 from emulator.check.walks import Walks
+from emulator.errors import HostError
 from emulator.hle.kernels import LITECORE
 from emulator.hle.layers import Mode
 from emulator.loader.builtin import resolve
@@ -130,6 +131,23 @@ def test_a_kernel_that_dies_is_a_finding_with_its_place(tmp_path: Path) -> None:
     assert [(frame.address, frame.function, frame.offset) for frame in finding.place.stack[:1]] == [
         (0x100000, "start", 0)
     ]
+
+
+def test_what_kmemu_lacks_is_no_finding(tmp_path: Path) -> None:
+    report = check_kernel(code_kernel(tmp_path, kernels.JUMP_INTO_ROM), NOTHING)
+    assert report.findings == ()
+    assert report.ending.how == "not emulated"
+    assert report.ending.text == "kmemu has no BIOS: a jump into its ROM at EIP 0x000f0000"
+
+
+def test_what_the_host_lacks_is_no_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise HostError("no memory")
+
+    machine = code_kernel(tmp_path, kernels.HALT)
+    monkeypatch.setattr(machine, "run", run)
+    with pytest.raises(HostError, match=r"^no memory$"):
+        check_kernel(machine, NOTHING)
 
 
 def test_a_full_recording_is_a_budget_not_a_death(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

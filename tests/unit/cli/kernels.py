@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 LOOP = b"\xeb\xfe"  # jmp $
 HALT = b"\xfa\xf4"  # cli; hlt
 JUMP_TO_NOWHERE = b"\xb8\xef\xbe\xad\xde\xff\xe0"  # mov eax, 0xdeadbeef; jmp eax
+JUMP_INTO_ROM = b"\xb8\x00\x00\x0f\x00\xff\xe0"  # mov eax, 0xf0000; jmp eax
 UNDEFINED = b"\x0f\x0b"  # ud2
 GARBAGE = b"\xff\xff\xff\xff\x0f\xff"
 PAGE_FAULT = b"\xa1\x00\x00\x00\x40"  # mov eax, [0x40000000]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.cli.main import main
+from emulator.cli.output import Output
 from emulator.hle.differences import Difference
 from emulator.hle.lockstep import Divergence
 from emulator.loader import builtin
@@ -382,3 +383,32 @@ class TestBtron:
 
     def test_litecore_names_its_own_layers_only(self, kmemu: Callable[..., Done]) -> None:
         assert "\nProfile   LiteCore\nLayers    memmap native, heap native\n" in kmemu("boot").out
+
+
+class TestOnATerminal:
+    @pytest.fixture
+    def on_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Output, "is_beside_errors", lambda _output: True)
+
+    @pytest.mark.usefixtures("on_terminal")
+    def test_what_the_summary_says_is_not_said_twice(
+        self, kmemu: Callable[..., Done], tmp_path: Path
+    ) -> None:
+        done = kmemu("boot", kernels.write_kernel(tmp_path / "k.elf", kernels.UNDEFINED))
+        assert (done.status, done.err) == (3, "")
+        assert done.out.count("triple fault") == 1
+
+    @pytest.mark.usefixtures("on_terminal")
+    @pytest.mark.parametrize("option", ["--no-summary", "--json"])
+    def test_without_a_summary_it_is_said(
+        self, kmemu: Callable[..., Done], tmp_path: Path, option: str
+    ) -> None:
+        done = kmemu("boot", kernels.write_kernel(tmp_path / "k.elf", kernels.UNDEFINED), option)
+        assert done.status == 3
+        assert done.err.startswith("kmemu: triple fault: #UD invalid opcode ")
+
+    def test_both_streams_have_to_be_on_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for out, err in ((False, False), (True, False), (False, True), (True, True)):
+            monkeypatch.setattr("sys.stdout.isatty", lambda out=out: out, raising=False)
+            monkeypatch.setattr("sys.stderr.isatty", lambda err=err: err, raising=False)
+            assert Output().is_beside_errors() == (out and err)

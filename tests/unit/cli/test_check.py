@@ -132,6 +132,7 @@ def test_no_allocator_is_no_success(kmemu: Callable[..., Done], tmp_path: Path) 
         (kernels.exit_with(5), (), 1, "BUG: the kernel exited with value 5"),
         (kernels.UNDEFINED, (), 1, "BUG: the kernel died: "),
         (kernels.LOOP, ("--max-instructions", "1000"), 4, "budget of 1000 instructions used up at "),
+        (kernels.JUMP_INTO_ROM, (), 3, "k.elf: no findings"),
     ],
 )
 def test_a_kernel_that_ends_badly_still_has_its_report(

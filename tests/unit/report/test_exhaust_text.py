@@ -60,18 +60,15 @@ def test_the_worst_comes_first() -> None:
     ]
 
 
-def test_what_was_lost_says_how() -> None:
-    lost = point(2, "open", 24, Verdict.LOST, ending="the process that tried it ended by SIGKILL")
+def test_what_is_not_known_says_why() -> None:
+    lost = point(2, "open", 24, Verdict.UNKNOWN, ending="the process that tried it ended by SIGKILL")
     exhaustion = Exhaustion(GOOD, (point(1, "open", 24, Verdict.SURVIVES), lost))
     assert list(exhaustion_lines(exhaustion, PROFILE, "k.elf", WIDE)) == [
-        (
-            "k.elf: 2 of 5 allocations made to fail, one in each run, evenly spread: "
-            "1 survived, 1 lost with its process"
-        ),
+        ("k.elf: 2 of 5 allocations made to fail, one in each run, evenly spread: 1 survived, 1 not known"),
         "without a failure: exit value 0 after 5000 instructions",
         "",
         "count  verdict   call         called from",
-        "    1  lost      kmalloc(24)  open+0x10 a.c:3 < kmain+0x20 main.c:9",
+        "    1  unknown   kmalloc(24)  open+0x10 a.c:3 < kmain+0x20 main.c:9",
         "         allocation 2: the process that tried it ended by SIGKILL",
         "    1  survives  kmalloc(24)  open+0x10 a.c:3 < kmain+0x20 main.c:9",
     ]
@@ -138,7 +135,7 @@ def test_the_document() -> None:
         "instructions": 5000,
         "allocations": 5,
     }
-    assert document["counts"] == {"survives": 1, "reports": 1, "dies": 2, "hangs": 1, "lost": 0}
+    assert document["counts"] == {"survives": 1, "reports": 1, "dies": 2, "hangs": 1, "unknown": 0}
     assert len(document["failures"]) == 5
     assert document["failures"][2] == {
         "allocation": 3,
