@@ -85,8 +85,11 @@ class BootedKernel:
         seconds = self.settings.timeout if timeout_s is None else timeout_s
         end = time.monotonic() + seconds
         machine = self.machine
+        inside = True
 
         def look() -> None:
+            if not inside:
+                return
             machine.cpu.flush_console()  # a prompt without a newline
             if time.monotonic() > end:
                 eip = machine.cpu.registers().eip
@@ -95,7 +98,10 @@ class BootedKernel:
             machine.pause_after(_INSTRUCTIONS_BETWEEN_LOOKS, look)
 
         machine.pause_after(_INSTRUCTIONS_BETWEEN_LOOKS, look)
-        yield
+        try:
+            yield
+        finally:
+            inside = False
 
     def _boot(self) -> None:
         symbol = self.settings.boot_until

@@ -39,6 +39,18 @@ def test_every_test_starts_from_the_same_state(run: Run) -> None:
     ).assert_outcomes(passed=5)
 
 
+def test_a_deadline_ends_with_what_it_is_for(run: Run) -> None:
+    """What a test does with the machine itself has no deadline, also long after the boot."""
+    run(
+        """
+        def test_it(kernel, monkeypatch):
+            monkeypatch.setattr("time.monotonic", lambda: 1e9)
+            for _ in range(2):
+                kernel.machine.call("memmove", 0x0040_0001, 0x0040_0000, 400_000)  # over a million instructions
+        """
+    ).assert_outcomes(passed=1)
+
+
 def test_snapshots_nest(run: Run) -> None:
     run(
         """
