@@ -8,7 +8,7 @@ NATIVE := $(wildcard emulator/native/*.c emulator/native/*.h) emulator/native/bu
 GUEST := $(shell find firmware -name '*.[chS]' -o -name '*.ld' -o -name Makefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz bench mutants firmware clean distclean
+.PHONY: help run test sanitize check fuzz bench mutants firmware clean distclean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ check: $(VENV)/ready $(VENV)/dev peers  ## all that CI checks: format, linters, 
 
 fuzz: $(VENV)/ready $(VENV)/dev  ## run random kernels, traces and guests: FUZZ="--guests 1000 --seed 7" (about half an hour)
 	$(BIN)/python -m tests.fuzz.harness $(FUZZ)
+
+sanitize: $(VENV)/ready $(VENV)/dev  ## run the tests of the machine on a core that stops at undefined behaviour (UBSan)
+	CFLAGS='-fsanitize=undefined -fno-sanitize-recover=all -g' LDFLAGS=-fsanitize=undefined \
+	    $(BIN)/python setup.py --quiet build_ext --inplace --force
+	$(BIN)/pytest -n auto tests/unit/machine; status=$$?; \
+	    $(BIN)/python setup.py --quiet build_ext --inplace --force; exit $$status
 
 bench: $(VENV)/ready $(VENV)/dev peers  ## measure against QEMU, gdb and others, print the table of ratios
 	$(BIN)/python benchmarks/run.py

@@ -42,12 +42,19 @@ static bool may_go_on(kc *m, uint32_t pc, uint32_t count)
     return false;
 }
 
+/* The block that was translated for an address; it is translated if there was none. The constant of unicorn.h overflows. */
+static uc_err block_at(kc *m, uint64_t pc, uc_tb *tb)
+{
+    const uint32_t request = UC_CTL_TB_REQUEST_CACHE | 2u << 26 | (uint32_t)UC_CTL_IO_READ_WRITE << 30;
+    return U.uc_ctl(m->uc, (uc_control_type)request, pc, tb);
+}
+
 /* The first block that a machine runs shows whether its instructions are counted right. */
 static bool is_right(kc *m, uint32_t pc, uint32_t count)
 {
     uc_tb tb;
 
-    if (!m->proved && U.uc_ctl(m->uc, UC_CTL_READ_WRITE(UC_CTL_TB_REQUEST_CACHE, 2), (uint64_t)pc, &tb) == UC_ERR_OK)
+    if (!m->proved && block_at(m, pc, &tb) == UC_ERR_OK)
         m->proved = tb.icount == count;
     return m->proved;
 }
@@ -88,12 +95,17 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 {
     kc *m = data;
     uint32_t slot = block_slot((uint32_t)address);
+    (void)uc;
 
     if (m->one_by_one)
         return;
     if (m->blocks[slot].pc != (uint32_t)address || !m->blocks[slot].icount) {
         uc_tb tb;
-        U.uc_ctl(uc, UC_CTL_READ_WRITE(UC_CTL_TB_REQUEST_CACHE, 2), address, &tb);
+        m->stop.uc_error = block_at(m, address, &tb);
+        if (m->stop.uc_error) {
+            kc_end(m, KC_FAILED);
+            return;
+        }
         block_learn(m, &tb);
     }
     if (!may_go_on(m, (uint32_t)address, m->blocks[slot].icount))

@@ -75,8 +75,12 @@ def scenario():
     start = machine.snapshot()
     machine.run(stop_at_event=50)
     inner = machine.snapshot()
+    pages = start.pages_written()
     stack = call_stack(machine)
-    first = machine.run()
+    watch = machine.cpu.watch_begin()
+    machine.cpu.watch_note(2 * MIB, 40 * 4096)
+    first = machine.run(timeout_s=60)
+    touched = machine.cpu.watch_end(watch)
     inner.reset()
     machine.cpu.keep_steps(1000)
     again = machine.run()
@@ -86,7 +90,7 @@ def scenario():
     calls = [(each.entered, each.left, recording.stack(each.stack)) for each in recording.calls()]
     start.reset()
     third = machine.run()
-    return first, again, third, steps, written, stack, calls, machine.memory.read(MIB, 3 * MIB)
+    return first, again, third, steps, written, stack, calls, pages, touched, machine.memory.read(MIB, 3 * MIB)
 
 clean = scenario()
 shim.shim_fail_at(0)
@@ -111,6 +115,7 @@ def test_each_request_that_fails_is_said(tmp_path: Path, mmu: str) -> None:
     assert len(told) == int(count) > 30
     assert "nothing" not in told, [number for number, text in enumerate(told, start=1) if text == "nothing"]
     assert "the host has no memory left for what is recorded of the run" in told
+    assert "no memory to keep the pages that the guest writes" in told
     assert "the host cannot return to snapshot 2" in told
     assert "cannot take another snapshot inside this one" in told
 
