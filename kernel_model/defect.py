@@ -26,3 +26,15 @@ class Defect:
         if not self.field:
             return self.problem
         return f"0x{self.address:08x} {self.field} = 0x{self.value:08x}: {self.problem}"
+
+
+class BrokenStructure(IndexError):
+    """A model meets a word with which its C twin could not go on in a way that means anything. Nothing was written.
+
+    Attributes:
+        defect: The word, and what is wrong with it.
+    """
+
+    def __init__(self, defect: Defect) -> None:
+        super().__init__(str(defect))
+        self.defect = defect

@@ -23,7 +23,7 @@ from emulator.hle.model import MODEL_ERRORS
 from emulator.machine.core_types import ProbeAction, ProbeKind
 from emulator.machine.exits import find_own_exits
 from emulator.machine.machine import Console
-from emulator.machine.memory import PhysicalMemory
+from emulator.machine.memory import MIB, ROM_START, OutsideMemory, PhysicalMemory
 from kernel_model.memory import Overlay
 
 if TYPE_CHECKING:
@@ -125,6 +125,63 @@ class WatchedMemory(PhysicalMemory):
         super().write(address, data)
 
 
+class _InStack(IndexError):
+    """A model touches the stack of the call, which it does not have: the guest's structures lie in there.
+
+    Attributes:
+        address: Physical.
+    """
+
+    def __init__(self, address: int) -> None:
+        super().__init__(f"0x{address:08x} is on the stack: no structure of the kernel's can lie there")
+        self.address = address
+
+
+class _OwnMemory(Overlay):
+    """Guest RAM for a model in lockstep, as the native code would find it, but for what is on the stack.
+
+    Args:
+        base: Guest RAM.
+    """
+
+    __slots__ = ("stack",)
+
+    def __init__(self, base: PhysicalMemory) -> None:
+        super().__init__(base)
+        self.stack = range(0)  # physical; what the native code has for itself
+
+    def _check(self, address: int, size: int) -> None:
+        if address < self.stack.stop and address + size > self.stack.start:
+            raise _InStack(address)
+
+    def load_u8(self, address: int) -> int:
+        """See `Overlay.load_u8`."""
+        self._check(address, 1)
+        return super().load_u8(address)
+
+    def load_u32(self, address: int) -> int:
+        """See `Overlay.load_u32`."""
+        self._check(address, 4)
+        return super().load_u32(address)
+
+    def load_words(self, address: int, count: int) -> tuple[int, ...]:
+        """See `Overlay.load_words`."""
+        self._check(address, 4 * count)
+        return super().load_words(address, count)
+
+    def read(self, address: int, size: int) -> bytes:
+        """See `Overlay.read`. A `view` is not checked: it goes over bodies of blocks, and they may hold stacks."""
+        self._check(address, size)
+        return super().read(address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """See `Overlay.write`."""
+        self._check(address, len(data))
+        if address < MIB and address + len(data) > ROM_START:
+            raise OutsideMemory(address, len(data))  # ROM: the native code's write has no effect
+        super().write(address, data)
+
+
 class WatchedFunction:
     """A function of the guest whose calls are compared with the model's, or not: it can be switched.
 
@@ -164,7 +221,7 @@ class Lockstep:
     def __init__(self, bound: Bound) -> None:
         self.bound = bound
         self._machine = bound.machine
-        self._overlay = Overlay(bound.machine.memory)
+        self._overlay = _OwnMemory(bound.machine.memory)
         self._printed: list[str] = []
         self._model = bound.models(self._overlay, self._printed.append)
         self._native = bound.models(bound.machine.memory, self._printed.append)  # only to name places
@@ -235,12 +292,13 @@ class Lockstep:
         self._printed.clear()
         self._entered += 1
         registers = cpu.registers()
+        depth = self._stack_depth(esp)
+        stack = self._overlay.stack = self._used_stack(esp, depth, len(arguments))
         try:
             result = function.call(*arguments)
         except MODEL_ERRORS as error:
             location = caller_of(self.bound, esp, registers.ebp)
             raise ModelStopped(call_text(function, arguments), str(error), location) from error
-        depth = self._stack_depth(esp)
         watch = cpu.watch_begin(range(esp - depth, esp + 1))
         if not watch:
             raise UnsupportedFunction(
@@ -254,7 +312,7 @@ class Lockstep:
                 esp,
                 arguments,
                 registers,
-                self._used_stack(esp, depth, len(arguments)),
+                stack,
                 result,
                 self._overlay.changes(),
                 "".join(self._printed),

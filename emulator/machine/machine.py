@@ -32,7 +32,15 @@ from emulator.machine.faults import (
     undelivered,
 )
 from emulator.machine.interrupts import Interrupts
-from emulator.machine.memory import DEFAULT_RAM, MIB, PAGE_SIZE, PhysicalMemory, RamWindow, check_ram
+from emulator.machine.memory import (
+    DEFAULT_RAM,
+    MIB,
+    PAGE_SIZE,
+    ROM_START,
+    PhysicalMemory,
+    RamWindow,
+    check_ram,
+)
 from emulator.machine.ports import PortBus
 
 if TYPE_CHECKING:
@@ -45,7 +53,7 @@ if TYPE_CHECKING:
     from emulator.machine.interrupts import Fault
     from emulator.machine.refusals import Refusals
 
-_VGA_START, _ROM_START = 0xA0000, 0xC0000
+_VGA_START = 0xA0000
 _SCREEN, _SCREEN_SIZE = 0xB8000, 80 * 25 * 2
 
 # In the extended BIOS data area, which the memory map keeps from the kernel.
@@ -242,8 +250,8 @@ class Machine:
     # -- putting it together -----------------------------------------------------------------------
 
     def _map(self) -> None:
-        self.cpu.map_ram(0, _ROM_START)
-        self.cpu.map_rom(_ROM_START, MIB)
+        self.cpu.map_ram(0, ROM_START)
+        self.cpu.map_rom(ROM_START, MIB)
         self.cpu.map_ram(self.ram.start, self.ram.end)
 
     def _devices(self) -> tuple[tuple[Device, int], ...]:
@@ -474,7 +482,7 @@ class Machine:
         location = self.image.location(stop.eip)
         if stop.reason is Reason.NO_MEMORY:
             return HostError("the host has no memory left for what is recorded of the run")
-        if stop.reason is Reason.FAILED and _ROM_START <= (self.cpu.translate(stop.pc) or 0) < MIB:
+        if stop.reason is Reason.FAILED and ROM_START <= (self.cpu.translate(stop.pc) or 0) < MIB:
             problem = "kmemu has no BIOS: a jump into its ROM"
             return self._in_call(NotEmulated(problem, stop.eip, location, stop.instructions))
         return self._in_call(guest_stopped(stop, location, self._accessed(stop)))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MIB = 1 << 20
+ROM_START = 0xC0000  # up to `MIB`
 PAGE_SIZE = 4096
 
 

@@ -21,7 +21,9 @@ from kernel_model.btron.kmem import Kmem, KmemAddresses
 from kernel_model.btron.mpf import FixedPools
 from kernel_model.btron.mpl import VariablePools
 from kernel_model.btron.pmem import Pmem, PmemAddresses
+from kernel_model.btron.pool_table import POOL_IDS
 from kernel_model.btron.tasks import TaskAddresses, Tasks, WaitKind
+from kernel_model.defect import BrokenStructure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,6 +115,8 @@ class Btron:
             BtronError: E_ID, E_NOEXS: there is no such task; E_OBJ: it does not wait.
         """
         kind, number = self.tasks.waiting_for(task)
+        if kind in (WaitKind.MPL, WaitKind.MPF) and number not in POOL_IDS:
+            raise BrokenStructure(self.tasks.wait_id_defect(task, "there is no such pool"))
         if kind == WaitKind.MPL:
             self.mpl.cancel(task, number, code)
         elif kind == WaitKind.MPF:

@@ -9,6 +9,7 @@ Source: spec 2.2 to 2.4; `kernel_model.structs`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from kernel_model.btron.kernel_space import physical
@@ -62,13 +63,12 @@ def describe(address: int, addresses: Mapping[str, int], kernel: Btron) -> str:
         addresses: Physical addresses of the kernel's symbols.
         kernel: The models, to find blocks and areas.
     """
-    return (
-        _in_globals(address, addresses)
-        or _in_page_table(address, kernel)
-        or _in_pools(address, kernel)
-        or _in_free_areas(address, kernel)
-        or f"0x{address:08x}"
-    )
+    name = _in_globals(address, addresses)
+    for part in (_in_page_table, _in_pools, _in_free_areas):
+        if name is None:
+            with suppress(IndexError):  # it leads to nowhere, or makes no sense
+                name = part(address, kernel)
+    return name or f"0x{address:08x}"
 
 
 def _in_globals(address: int, addresses: Mapping[str, int]) -> str | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from kernel_model.btron.errors import BtronError, Error
+from kernel_model.memory import OutOfMemoryRange
 
 KERNEL_BASE: Final = 0x8000_0000
 OFFSET_MASK: Final = 0x7FFF_FFFF
@@ -31,6 +32,17 @@ def physical(address: int) -> int:
 def virtual(address: int) -> int:
     """Return the kernel address of a physical address below 2 GiB; 0 becomes 0x80000000, not NULL."""
     return address | KERNEL_BASE
+
+
+def pointee(address: int) -> int:
+    """Return the physical address of what a pointer of the kernel's points to.
+
+    Raises:
+        OutOfMemoryRange: It points below kernel space, where nothing is mapped.
+    """
+    if address < KERNEL_BASE:
+        raise OutOfMemoryRange(address, 1)
+    return address - KERNEL_BASE
 
 
 def check_pointer(address: int) -> None:

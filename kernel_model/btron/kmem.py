@@ -21,11 +21,12 @@ Source: spec 2.3; BTRON/386 memo 11, 2.3.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from kernel_model.btron.errors import BtronError, Error
-from kernel_model.btron.kernel_space import ADDRESS_SPACE, OFFSET_MASK, virtual
-from kernel_model.btron.pmem import PAGE_BYTES
+from kernel_model.btron.kernel_space import ADDRESS_SPACE, KERNEL_BASE, OFFSET_MASK, virtual
+from kernel_model.btron.pmem import MAX_SIZE, PAGE_BYTES
+from kernel_model.defect import BrokenStructure, Defect
 from kernel_model.structs import KMEM_ENTRY, KMEM_EXTENT
 
 if TYPE_CHECKING:
@@ -40,12 +41,14 @@ GROWTH_BYTES: Final = 40960
 
 MAX_EXTENTS: Final = 64
 MAX_REQUEST: Final = 0x7FFF_FFF8
-"""Largest size whose rounding up to 8 is still a positive W."""
+"""Largest size whose rounding up to 8 is still a positive W: more than any area has."""
 
 _ALIGNMENT_MASK: Final = ALIGNMENT - 1
 _SIZE_OFFSET: Final = KMEM_ENTRY.offset("size")
 _EXTENT_BYTES: Final = KMEM_EXTENT.size
 _NOWHERE: Final = (0, 0)
+_WORD: Final = 4
+_WORD_MASK: Final = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class Kmem:
         Returns:
             Kernel address; 0 for a size that is not positive, a broken list, or when pages or extents run out.
         """
-        if not 0 < size <= MAX_REQUEST:
+        if not 0 < size <= MAX_SIZE:
             return 0
         wanted = (size + _ALIGNMENT_MASK) & ~_ALIGNMENT_MASK
         place = self._search(wanted, ADDRESS_SPACE)
@@ -196,7 +199,7 @@ class Kmem:
             if entry & _ALIGNMENT_MASK or not before < entry < end:
                 return None
             next_entry, size = load_words(entry & OFFSET_MASK, 2)
-            if size & _ALIGNMENT_MASK or not ALIGNMENT <= size <= end - entry:
+            if size & _ALIGNMENT_MASK or not ALIGNMENT <= size <= min(end - entry, MAX_REQUEST):
                 return None
             if size >= wanted or entry >= limit:
                 break
@@ -243,16 +246,27 @@ class Kmem:
     def _extent_words(self) -> list[int]:
         """Return start and size of each extent, one after the other."""
         count = self._memory.load_u32(self.addresses.extent_count)
+        if count > MAX_EXTENTS:
+            problem = f"there are {MAX_EXTENTS} extents at most"
+            raise BrokenStructure(Defect(self.addresses.extent_count, "kmem_extent_count", count, problem))
         return self._memory.view(self.addresses.extents, _EXTENT_BYTES * count).cast("I").tolist()
 
     def _extent_of(self, address: int) -> tuple[int, int]:
         """Return start and end of the extent that *address* lies in, or `_NOWHERE`."""
         words = self._extent_words()
         for index in range(0, len(words), 2):
-            start = words[index]
-            if start <= address < start + words[index + 1]:
-                return start, start + words[index + 1]
+            start, size = words[index], words[index + 1]
+            if address - start & _WORD_MASK < size:
+                if not KERNEL_BASE <= start <= ADDRESS_SPACE - size:
+                    self._refuse_extent(index, size)
+                return start, start + size
         return _NOWHERE
+
+    def _refuse_extent(self, index: int, size: int) -> NoReturn:
+        """Refuse to work with an extent that is no part of kernel space."""
+        place = self.addresses.extents + _WORD * (index + 1)
+        name = f"kmem_extents[{index // 2}].size"
+        raise BrokenStructure(Defect(place, name, size, "such an extent is not in kernel space"))
 
     def _add_extent(self, start: int, size: int) -> bool:
         """Note that the layer owns ``[start, start + size)``, too; False, with nothing changed, if there is no room.

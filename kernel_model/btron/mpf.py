@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.btron.errors import BtronError, Error
-from kernel_model.btron.kernel_space import ADDRESS_SPACE, check_pointer, physical
+from kernel_model.btron.kernel_space import ADDRESS_SPACE, check_pointer, physical, pointee
 from kernel_model.btron.kmem import MAX_REQUEST
 from kernel_model.btron.pool_table import (
     FREE_TAG,
@@ -29,6 +29,7 @@ from kernel_model.btron.pool_table import (
     check_timeout,
 )
 from kernel_model.btron.tasks import Wait, WaitKind
+from kernel_model.defect import BrokenStructure, Defect
 from kernel_model.structs import POOL_MPF, T_CMPF
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ LIVE_TAG: Final = 0x4D50_4600
 
 _WORDS: Final = len(POOL_MPF.fields)
 _MAX_W: Final = ADDRESS_SPACE // 2 - 1
+_WORD_MASK: Final = 0xFFFF_FFFF
 
 
 class MpfFields(NamedTuple):
@@ -57,8 +59,8 @@ class MpfFields(NamedTuple):
 
     @property
     def stride(self) -> int:
-        """Bytes from one record to the next."""
-        return RECORD_BYTES + _round_up(self.block_size, 8)
+        """Bytes from one record to the next; as in C it wraps, where the struct makes no sense."""
+        return RECORD_BYTES + _round_up(self.block_size, 8) & _WORD_MASK
 
 
 class MpfState(NamedTuple):
@@ -147,12 +149,12 @@ class FixedPools(PoolTable):
         """
         pool = self._existing(number)
         fields = self._fields(pool)
-        record = block - RECORD_BYTES
-        if self._tag(fields, record) != self.live_tag | number:
+        record = block - RECORD_BYTES & _WORD_MASK
+        if self._tag(pool, number, fields, record) != self.live_tag | number:
             raise BtronError(Error.E_PAR)
         self._memory.store_words(physical(record) + TAG_OFFSET, (FREE_TAG, fields.free))
         self._store(pool, "free", record)
-        self._store(pool, "free_count", fields.free_count + 1)
+        self._store(pool, "free_count", fields.free_count + 1 & _WORD_MASK)
         self._serve(pool, number)
 
     def refer(self, number: int, packet: int) -> None:
@@ -188,28 +190,33 @@ class FixedPools(PoolTable):
     def _fields(self, pool: int) -> MpfFields:
         return MpfFields._make(self._memory.load_words(pool, _WORDS))
 
-    def _tag(self, fields: MpfFields, record: int) -> int | None:
+    def _tag(self, pool: int, number: int, fields: MpfFields, record: int) -> int | None:
         """Return the tag of the block at *record*, or None if there is none."""
-        offset = record - fields.area
-        if not 0 <= offset < fields.area_size or offset % fields.stride:
+        if record - fields.area & _WORD_MASK >= fields.area_size:
             return None
-        return self._memory.load_u32(physical(record) + TAG_OFFSET)
+        if not fields.stride:
+            place = pool + self.layout.offset("block_size")
+            name = f"mpf_table[{number}].block_size"
+            raise BrokenStructure(Defect(place, name, fields.block_size, "blocks have no such size"))
+        if (record - fields.area & _WORD_MASK) % fields.stride:
+            return None
+        return self._memory.load_u32(pointee(record) + TAG_OFFSET)
 
     def _take(self, pool: int, number: int, size: int) -> int:  # noqa: ARG002 - all blocks are of one size
         """See `PoolTable._take`."""
         fields = self._fields(pool)
         record = fields.free
-        if not record or self._tag(fields, record) != FREE_TAG:
+        if not record or self._tag(pool, number, fields, record) != FREE_TAG:
             return 0
         address = physical(record)
         self._memory.store_u32(address + TAG_OFFSET, self.live_tag | number)
         self._store(pool, "free", self._memory.load_u32(address + LINK_OFFSET))
-        self._store(pool, "free_count", fields.free_count - 1 & 0xFFFF_FFFF)
+        self._store(pool, "free_count", fields.free_count - 1 & _WORD_MASK)
         return record + RECORD_BYTES
 
     def _serve(self, pool: int, number: int) -> None:
         """See `PoolTable._serve`."""
-        for task in self._tasks.waiters(self._head(pool)):
+        for task in self._tasks.first_waiters(self._head(pool)):
             block = self._take(pool, number, 0)
             if not block:
                 return

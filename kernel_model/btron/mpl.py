@@ -23,7 +23,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.btron.errors import BtronError, Error
-from kernel_model.btron.kernel_space import ADDRESS_SPACE, OFFSET_MASK, check_pointer, physical
+from kernel_model.btron.kernel_space import (
+    ADDRESS_SPACE,
+    KERNEL_BASE,
+    OFFSET_MASK,
+    check_pointer,
+    physical,
+)
 from kernel_model.btron.os_pool import TMPL_OS, OsPool
 from kernel_model.btron.pool_table import (
     FREE_TAG,
@@ -37,6 +43,7 @@ from kernel_model.btron.pool_table import (
     check_timeout,
 )
 from kernel_model.btron.tasks import Wait, WaitKind
+from kernel_model.defect import BrokenStructure, Defect
 from kernel_model.structs import FREE_MPL_BLOCK, POOL_MPL, T_CMPL
 
 if TYPE_CHECKING:
@@ -54,6 +61,7 @@ LIVE_TAG: Final = 0x4D50_4C00
 
 _MIN_BLOCK_BYTES: Final = RECORD_BYTES + ALIGNMENT
 _ALIGNMENT_MASK: Final = ALIGNMENT - 1
+_WORD_MASK: Final = 0xFFFF_FFFF
 _WORDS: Final = len(POOL_MPL.fields)
 _FREE_WORDS: Final = len(FREE_MPL_BLOCK.fields)
 _FREE_FIELD: Final = POOL_MPL.offset("free")
@@ -159,8 +167,8 @@ class VariablePools(PoolTable):
             return
         pool = self._existing(number)
         fields = self._fields(pool)
-        record = block - RECORD_BYTES
-        size = self._live_size(fields, self.live_tag | number, record)
+        record = block - RECORD_BYTES & _WORD_MASK
+        size = self._live_size(pool, fields, self.live_tag | number, record)
         place = self._search(pool, fields, ADDRESS_SPACE, record) if size else None
         if place is None:
             raise BtronError(Error.E_PAR)
@@ -188,7 +196,8 @@ class VariablePools(PoolTable):
         fields = self._fields(pool)
         sizes: list[int] = []
         self._search(pool, fields, ADDRESS_SPACE, ADDRESS_SPACE, sizes)
-        return MplState(fields.exinf, fields.first_waiter, sum(sizes), max(sizes, default=0))
+        free = sum(sizes) & _WORD_MASK  # a broken list may count bytes more than once
+        return MplState(fields.exinf, fields.first_waiter, free, max(sizes, default=0))
 
     def fields(self, number: int) -> MplFields:
         """Return the struct's members, whether or not the pool exists."""
@@ -259,10 +268,14 @@ class VariablePools(PoolTable):
         load_words = self._memory.load_words
         link, record = pool + _FREE_FIELD, fields.free
         area = fields.area
-        end = area + fields.area_size
+        end = self._end(pool, fields) if record else 0
         size = next_free = before = before_end = 0
         while record:
-            if record & _ALIGNMENT_MASK or not area <= record <= end - _MIN_BLOCK_BYTES or record <= before:
+            if (
+                record - area & _ALIGNMENT_MASK
+                or not area <= record <= end - _MIN_BLOCK_BYTES
+                or record <= before
+            ):
                 return None
             size, tag, next_free = load_words(record & OFFSET_MASK, _FREE_WORDS)
             if tag != FREE_TAG or size & _ALIGNMENT_MASK:
@@ -278,12 +291,27 @@ class VariablePools(PoolTable):
             record = next_free
         return link, record, size, next_free, before_end
 
-    def _live_size(self, fields: MplFields, live: int, record: int) -> int:
+    def _end(self, pool: int, fields: MplFields) -> int:
+        """Return the end of a pool's area.
+
+        Raises:
+            BrokenStructure: It is not in kernel space.
+        """
+        end = fields.area + fields.area_size
+        if fields.area < KERNEL_BASE or end > ADDRESS_SPACE:
+            name = f"mpl_table[{(pool - self._table) // self.layout.size}]"
+            field = "area" if fields.area < KERNEL_BASE else "area_size"
+            place = pool + self.layout.offset(field)
+            problem = "such an area is not in kernel space"
+            raise BrokenStructure(Defect(place, f"{name}.{field}", getattr(fields, field), problem))
+        return end
+
+    def _live_size(self, pool: int, fields: MplFields, live: int, record: int) -> int:
         """Return the size of the live block at *record*; 0 if walking from the area's start does not arrive at one."""
-        start, end = fields.area, fields.area + fields.area_size
-        if record & _ALIGNMENT_MASK or not start <= record <= end - _MIN_BLOCK_BYTES:
+        start, end = fields.area, self._end(pool, fields)
+        if record - start & _ALIGNMENT_MASK or not start <= record <= end - _MIN_BLOCK_BYTES:
             return 0
-        words = self._memory.view(physical(start), record - start + RECORD_BYTES).cast("I")
+        words = self._memory.view(start - KERNEL_BASE, record - start + RECORD_BYTES).cast("I")
         index, target, stop = 0, (record - start) // 4, fields.area_size // 4 - 2
         while index < target:
             size = words[index]

@@ -26,6 +26,7 @@ TMPL_OS: Final = -4
 OS_TAG: Final = 0x4D50_4CFF
 
 _ALIGNMENT: Final = 8
+_WORD_MASK: Final = 0xFFFF_FFFF
 _MIN_BLOCK_BYTES: Final = RECORD_BYTES + _ALIGNMENT
 
 
@@ -59,7 +60,7 @@ class OsPool:
         Raises:
             BtronError: E_PAR: it is not one. Nothing is changed.
         """
-        record = block - RECORD_BYTES
+        record = block - RECORD_BYTES & _WORD_MASK
         if record < KERNEL_BASE or record % _ALIGNMENT or not self._kmem.owns(record, _MIN_BLOCK_BYTES):
             raise BtronError(Error.E_PAR)
         size, tag = self._memory.load_words(physical(record), 2)

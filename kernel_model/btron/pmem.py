@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import KERNEL_BASE, physical, virtual
+from kernel_model.defect import BrokenStructure, Defect
 from kernel_model.memory import WORD_STRUCTS
 from kernel_model.structs import BOOT_RANGE, PMEM_ENTRY
 
@@ -44,6 +45,8 @@ MAX_SIZE: Final = 0x7FFF_FFFF
 """Largest W. Sizes above are negative in C."""
 
 _MAX_COUNT: Final = 0xFFFF_FFFF
+_WORD_MASK: Final = 0xFFFF_FFFF
+_PAGES_OF_4_GIB: Final = 1 << 20
 _ENTRY_BYTES: Final = PMEM_ENTRY.size
 _FREE_ENTRY: Final = WORD_STRUCTS[2].pack(PMEM_FREE, 0)
 _USED_ENTRY: Final = WORD_STRUCTS[2].pack(PMEM_USE, 1)
@@ -118,12 +121,12 @@ class Pmem:
             BtronError: E_NOMEM: no page is free. The table is built nevertheless.
         """
         pages, addresses = self.pages(), self.addresses
-        self._fill(0, pages, _RESERVED_ENTRY)
-        for start, end in self._boot_ranges(addresses.ranges, addresses.range_count):
+        self._fill(0, pages % _PAGES_OF_4_GIB, _RESERVED_ENTRY)  # C counts in bytes, which wrap
+        for start, end in self._boot_ranges("boot_range", addresses.ranges, addresses.range_count):
             self._fill(start // PAGE_BYTES, min(end // PAGE_BYTES, pages), _FREE_ENTRY)
-        for start, end in self._boot_ranges(addresses.reserved, addresses.reserved_count):
+        for start, end in self._boot_ranges("boot_reserved", addresses.reserved, addresses.reserved_count):
             self._fill(start // PAGE_BYTES, min(end // PAGE_BYTES, pages), _RESERVED_ENTRY)
-        if self._lowest_run(1) is None:
+        if not self.free_pages():
             raise BtronError(Error.E_NOMEM)
 
     def alloc(self, size: int) -> int:
@@ -203,20 +206,38 @@ class Pmem:
         longest = max(map(len, re.findall(rb"\0+", self._flags(0, total))), default=0)
         return PageUsage(total, counts[PMEM_FREE], counts[PMEM_USE], shared, counts[PMEM_RESERVED], longest)
 
-    def _boot_ranges(self, address: int, count_address: int) -> list[tuple[int, int]]:
+    def _entries(self, first: int, stop: int) -> int:
+        """Return the physical address of the entries of the pages ``[first, stop)``.
+
+        Raises:
+            BrokenStructure: They are not in memory.
+        """
+        table = self._memory.load_u32(self.addresses.table)
+        address, size = table - KERNEL_BASE + _ENTRY_BYTES * first, _ENTRY_BYTES * (stop - first)
+        try:
+            self._memory.view(address, size)
+        except IndexError as error:
+            problem = f"there is no memory for the entries of pages 0x{first:x} to 0x{stop:x}"
+            raise BrokenStructure(Defect(self.addresses.table, "pmem_table", table, problem)) from error
+        return address
+
+    def _boot_ranges(self, name: str, address: int, count_address: int) -> list[tuple[int, int]]:
         """Return the ranges that the boot code has put down at *address*."""
         count = self._memory.load_u32(count_address)
+        if count > MAX_BOOT_RANGES:
+            problem = f"there are {MAX_BOOT_RANGES} ranges at most"
+            raise BrokenStructure(Defect(count_address, f"{name}_count", count, problem))
         words = self._memory.view(address, BOOT_RANGE.size * count).cast("I").tolist()
         return list(zip(words[::2], words[1::2], strict=True))
 
     def _fill(self, first: int, stop: int, entry: bytes) -> None:
         """Write *entry* for the pages ``[first, stop)``."""
         if first < stop:
-            self._memory.write(self.table() + _ENTRY_BYTES * first, entry * (stop - first))
+            self._memory.write(self._entries(first, stop), entry * (stop - first))
 
     def _flags(self, first: int, stop: int) -> bytes:
         """Return one byte for each page of ``[first, stop)``: 0 exactly when its flag is `PMEM_FREE`."""
-        entries = self._memory.read(self.table() + _ENTRY_BYTES * first, _ENTRY_BYTES * (stop - first))
+        entries = self._memory.read(self._entries(first, stop), _ENTRY_BYTES * (stop - first))
         lanes = (int.from_bytes(entries[lane::_ENTRY_BYTES], "little") for lane in range(4))
         a, b, c, d = lanes
         return (a | b | c | d).to_bytes(stop - first, "little")
@@ -239,11 +260,11 @@ class Pmem:
 
     def _span(self, region: int, size: int) -> tuple[int, int]:
         """Return the address of a region's first entry and the count of its pages; E_PAR if it is not one."""
-        first, offset = divmod(region - KERNEL_BASE, PAGE_BYTES)
+        first, offset = divmod(region - KERNEL_BASE & _WORD_MASK, PAGE_BYTES)
         count = -(-size // PAGE_BYTES)
-        if first < 0 or offset or not 0 < size <= MAX_SIZE or first + count > self.pages():
+        if offset or not 0 < size <= MAX_SIZE or first + count > self.pages():
             raise BtronError(Error.E_PAR)
-        return self.table() + _ENTRY_BYTES * first, count
+        return self._entries(first, first + count), count
 
     def _owners(self, address: int, count: int) -> list[int]:
         """Return the numbers of owners of pages that must all be in use, or E_PAR."""

@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.btron.errors import BtronError, Error
-from kernel_model.btron.kernel_space import physical
+from kernel_model.btron.kernel_space import physical, pointee
 from kernel_model.btron.tasks import TMO_FEVR, TMO_POL
 from kernel_model.structs import FREE_MPL_BLOCK, MPL_BLOCK
 
@@ -86,7 +86,7 @@ class PoolTable(ABC):
         """
         pool = self._existing(number)
         head = self._head(pool)
-        for task in self._tasks.waiters(head):
+        for task in self._tasks.first_waiters(head):
             self._tasks.end_wait(head, task, Error.E_DLT)
         with suppress(BtronError):  # the byte layer may be broken; the pool is gone in any case
             self._kmem.free(self._load(pool, "area"), self._load(pool, "area_size"))
@@ -157,7 +157,7 @@ class PoolTable(ABC):
 
     def _give(self, pool: int, task: int, block: int) -> None:
         """End a task's wait with a block."""
-        self._memory.store_u32(physical(self._tasks.wait_out(task)), block)
+        self._memory.store_u32(pointee(self._tasks.wait_out(task)), block)
         self._tasks.end_wait(self._head(pool), task, Error.E_OK)
 
     def _pool(self, number: int) -> int:

@@ -11,7 +11,8 @@ guest's native code, which finds these words.
 
 Whatever ends a wait leaves what it waited for, and its deadline, as stale words.
 
-Shortcoming. The queues are believed; one that the guest broke is noticed (`BrokenQueue`) when it does not end.
+Shortcoming. The queues are believed; one that the guest broke is noticed when it does not end (`BrokenQueue`), or names a task or
+a priority that cannot be (`BrokenStructure`). C goes on with whatever lies there.
 
 Source: spec 2.4.
 """
@@ -23,6 +24,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.btron.errors import BtronError, Error
+from kernel_model.defect import BrokenStructure, Defect
 from kernel_model.structs import TCB
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ TMO_FEVR: Final = -1
 
 _WORD: Final = 4
 _WORD_MASK: Final = 0xFFFF_FFFF
+_STEPS_MAX: Final = 1000
+"""A queue that is longer does not end: it has no more than `MAX_TASKS`."""
+
+_TSKID: Final = TCB.offset("tskid")
 _STATE: Final = TCB.offset("state")
 _PRIORITY: Final = TCB.offset("priority")
 _NEXT: Final = TCB.offset("next")
@@ -74,11 +80,14 @@ class BrokenQueue(IndexError):
 
     Attributes:
         head: Physical address of the word that holds the queue's first task.
+        task: That id; None: the queue does not end.
     """
 
-    def __init__(self, head: int) -> None:
-        super().__init__(f"the task queue at 0x{head:08x} is broken")
+    def __init__(self, head: int, task: int | None = None) -> None:
+        problem = "it does not end" if task is None else f"there is no task 0x{task:x}"
+        super().__init__(f"the task queue at 0x{head:08x} is broken: {problem}")
         self.head = head
+        self.task = task
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +180,7 @@ class Tasks:
             by_priority: Queue before the first less urgent task; otherwise at the end.
         """
         number = self.current()
+        self._check(number, self.addresses.current_task)
         tcb = self._tcb(number)
         store = self._memory.store_u32
         self._leave_ready_queue(number)
@@ -191,6 +201,7 @@ class Tasks:
             code: What the call that it waits in will answer.
         """
         tcb = self._tcb(number)
+        self._check(number, tcb)
         store = self._memory.store_u32
         if head is not None:
             self._dequeue(head, number)
@@ -206,16 +217,29 @@ class Tasks:
             BrokenQueue: The queue is none.
         """
         number = self._memory.load_u32(head)
-        for _ in range(MAX_TASKS):
+        for _ in range(_STEPS_MAX):
             if not number:
                 return
             if number > MAX_TASKS:
-                break
+                raise BrokenQueue(head, number)
             following = self._load(number, _NEXT)
             yield number
             number = following
-        if number:
-            raise BrokenQueue(head)
+        raise BrokenQueue(head)
+
+    def first_waiters(self, head: int) -> Iterator[int]:
+        """Yield the id of the first task in a wait queue, and again, until the queue is empty.
+
+        Raises:
+            BrokenQueue: It does not become empty.
+        """
+        for _ in range(_STEPS_MAX):
+            number = self._memory.load_u32(head)
+            if not number:
+                return
+            self._check(number, head)
+            yield number
+        raise BrokenQueue(head)
 
     def waiting_for(self, number: int) -> tuple[int, int]:
         """Return kind and id of what a task waits for.
@@ -231,6 +255,11 @@ class Tasks:
         if state != TaskState.WAIT:
             raise BtronError(Error.E_OBJ)
         return self._load(number, _WAIT_KIND), self._load(number, _WAIT_ID)
+
+    def wait_id_defect(self, number: int, problem: str) -> Defect:
+        """Return what is wrong with the id of what a task waits for."""
+        value = self._load(number, _WAIT_ID)
+        return Defect(self._tcb(number) + _WAIT_ID, f"tcb_table[{number}].wait_id", value, problem)
 
     def wait_size(self, number: int) -> int:
         """Return the bytes that a task waits for."""
@@ -264,6 +293,36 @@ class Tasks:
         """Return the physical address of a task's control block."""
         return self.addresses.tcb_table + TCB.size * number
 
+    def _check(self, number: int, place: int) -> None:
+        """Refuse a task that cannot be.
+
+        Args:
+            number: Its id.
+            place: Physical address of the word that names it.
+
+        Raises:
+            BrokenStructure: The id is none, or the task's control block names another.
+        """
+        if not 1 <= number <= MAX_TASKS:
+            raise BrokenStructure(Defect(place, "task id", number, "there is no such task"))
+        named = self._load(number, _TSKID)
+        if named != number:
+            place = self._tcb(number) + _TSKID
+            raise BrokenStructure(Defect(place, f"tcb_table[{number}].tskid", named, "that is another task"))
+
+    def _ready_queue(self, number: int) -> int:
+        """Return where the words of a task's ready queue lie in ``ready_head`` and ``ready_tail``, as an offset.
+
+        Raises:
+            BrokenStructure: The task's priority cannot be.
+        """
+        priority = self._load(number, _PRIORITY)
+        if priority not in PRIORITIES:
+            place = self._tcb(number) + _PRIORITY
+            name = f"tcb_table[{number}].priority"
+            raise BrokenStructure(Defect(place, name, priority, "there is no such priority"))
+        return _WORD * priority
+
     def _load(self, number: int, offset: int) -> int:
         return self._memory.load_u32(self._tcb(number) + offset)
 
@@ -272,53 +331,59 @@ class Tasks:
 
     def _enqueue(self, head: int, number: int, *, by_priority: bool) -> None:
         """Put a task into a wait queue: at the end, or before the first that is less urgent."""
-        priority = self._load(number, _PRIORITY)
+        priority = self._ready_queue(number)
         before = after = 0
         for waiter in self.waiters(head):
-            if by_priority and self._load(waiter, _PRIORITY) > priority:
+            if by_priority and self._ready_queue(waiter) > priority:
                 after = waiter
                 break
             before = waiter
         self._memory.store_words(self._tcb(number) + _NEXT, (after, before))
         self._link(head, before, number)
-        if after:
-            self._store(after, _PREV, number)
+        self._link_back(head, after, number)
 
     def _dequeue(self, head: int, number: int) -> None:
-        """Take a task out of a wait queue."""
+        """Take a task out of a wait queue; its own links stay for the queue that it enters next."""
         following, before = self._memory.load_words(self._tcb(number) + _NEXT, 2)
         self._link(head, before, following)
-        if following:
-            self._store(following, _PREV, before)
-        self._memory.store_words(self._tcb(number) + _NEXT, (0, 0))
+        self._link_back(head, following, before)
 
     def _link(self, head: int, before: int, number: int) -> None:
         """Let *number* follow the task *before*, or be the first where *before* is 0."""
         if before:
+            self._check(before, head)
             self._store(before, _NEXT, number)
         else:
             self._memory.store_u32(head, number)
 
+    def _link_back(self, head: int, number: int, before: int) -> None:
+        """Let *before* stand in front of the task *number*, if there is one."""
+        if number:
+            self._check(number, head)
+            self._store(number, _PREV, before)
+
     def _make_ready(self, number: int) -> None:
         """Append a task to the ready queue of its priority, and ask for a dispatch if it is the most urgent."""
         memory, addresses = self._memory, self.addresses
-        priority = self._load(number, _PRIORITY)
-        tail = addresses.ready_tail + _WORD * priority
+        at = self._ready_queue(number)
+        tail = addresses.ready_tail + at
         last = memory.load_u32(tail)
-        self._store(number, _STATE, TaskState.READY)
         memory.store_words(self._tcb(number) + _NEXT, (0, last))
-        self._link(addresses.ready_head + _WORD * priority, last, number)
+        self._link(addresses.ready_head + at, last, number)
         memory.store_u32(tail, number)
+        self._store(number, _STATE, TaskState.READY)
         current = self.current()
-        if not current or priority < self._load(current, _PRIORITY):
+        if current:
+            self._check(current, addresses.current_task)
+        if not current or at < self._ready_queue(current):
             memory.store_u32(addresses.need_dispatch, 1)
 
     def _leave_ready_queue(self, number: int) -> None:
         """Take a task out of its ready queue; its own links stay for the queue that it enters next."""
         following, before = self._memory.load_words(self._tcb(number) + _NEXT, 2)
-        at = _WORD * self._load(number, _PRIORITY)
-        self._link(self.addresses.ready_head + at, before, following)
-        if following:
-            self._store(following, _PREV, before)
-        else:
-            self._memory.store_u32(self.addresses.ready_tail + at, before)
+        at = self._ready_queue(number)
+        head, tail = self.addresses.ready_head + at, self.addresses.ready_tail + at
+        self._link(head, before, following)
+        self._link_back(head, following, before)
+        if self._memory.load_u32(tail) == number:
+            self._memory.store_u32(tail, self._load(number, _PREV))

@@ -18,6 +18,7 @@ import re
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.defect import BrokenStructure, Defect
 from kernel_model.litecore import bitmap as bits
 from kernel_model.litecore.spinlock import SpinLock
 from kernel_model.structs import MEMMAP
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from kernel_model.memory import Memory
 
 FRAME_BYTES: Final = 4096
+
+_WORD_MASK: Final = 0xFFFF_FFFF
 
 _WORDS: Final = len(MEMMAP.fields)
 _NO_BITMAP: Final = memoryview(b"")
@@ -65,8 +68,8 @@ class MemmapFields(NamedTuple):
 
     @property
     def end_frame(self) -> int:
-        """Number of the first frame after the window."""
-        return self.start_frame + self.max_frames
+        """Number of the first frame after the window; as in C it wraps, where the struct makes no sense."""
+        return self.start_frame + self.max_frames & _WORD_MASK
 
 
 class FrameUsage(NamedTuple):
@@ -140,7 +143,7 @@ class Memmap:
             if index >= fields.max_frames:  # only where something cleared an unused bit
                 return None
             self._memory.store_u8(fields.bitmap + byte_index, byte | (byte + 1))
-            return fields.start_frame + index
+            return fields.start_frame + index & _WORD_MASK
 
     def alloc_frames(self, count: int) -> int | None:
         """Take the lowest run of *count* free frames. C: ``alloc_frames``.
@@ -154,7 +157,7 @@ class Memmap:
             if index is None:
                 return None
             self._set_used(fields, index, count)
-            return fields.start_frame + index
+            return fields.start_frame + index & _WORD_MASK
 
     def free_frame(self, frame: int) -> None:
         """Give back one frame.
@@ -177,8 +180,8 @@ class Memmap:
         """
         with self._lock:
             fields = self.fields()
-            index = first - fields.start_frame
-            if count <= 0 or index < 0 or index + count > fields.max_frames:
+            index = first - fields.start_frame & _WORD_MASK
+            if count <= 0 or index + count > fields.max_frames:
                 raise InvalidFree(first, count)
             address, size, mask = _span(fields, index, count)
             used = int.from_bytes(self._memory.read(address, size), "little")
@@ -239,16 +242,26 @@ class Memmap:
         return f"{self.frames_in_use():0{total}b}"[::-1] if total else ""
 
     def _bitmap(self, fields: MemmapFields) -> memoryview:
-        """Return a view of the whole bitmap; before `init` there is none, and its address means nothing."""
+        """Return a view of the whole bitmap; before `init` there is none, and its address means nothing.
+
+        Raises:
+            BrokenStructure: There is no memory for it.
+        """
         if not fields.max_frames:
             return _NO_BITMAP
-        return self._memory.view(fields.bitmap, fields.bitmap_bytes)
+        try:
+            return self._memory.view(fields.bitmap, fields.bitmap_bytes)
+        except IndexError as error:
+            place = self._struct_address + MEMMAP.offset("bitmap")
+            problem = f"there is no memory for the bitmap of max_frames = 0x{fields.max_frames:08x}"
+            raise BrokenStructure(Defect(place, "memmap.bitmap", fields.bitmap, problem)) from error
 
     def _lowest_run(self, fields: MemmapFields, count: int) -> int | None:
         """Return the index of the lowest run of *count* free frames, or None."""
+        bitmap = self._bitmap(fields)  # C looks at it in any case
         if not 0 < count <= fields.max_frames:
             return None
-        index = bits.lowest_run(self._bitmap(fields), count)
+        index = bits.lowest_run(bitmap, count)
         if index is None or index + count > fields.max_frames:  # see `alloc_frame`
             return None
         return index

@@ -129,7 +129,8 @@ def test_a_queue_that_does_not_end_is_noticed(subject: ModelSubject, guest: Gues
     head = subject.symbols["mpf_table"] - KERNEL + 40 + 28
     subject.memory.store_u32(head, 2)
     guest.set_tcb(2, "next", following)
-    with pytest.raises(BrokenQueue, match=rf"^the task queue at 0x{head:08x} is broken$") as error:
+    problem = "it does not end" if following == 2 else f"there is no task 0x{following:x}"
+    with pytest.raises(BrokenQueue, match=rf"^the task queue at 0x{head:08x} is broken: {problem}$") as error:
         subject.btron.mpf.waiters(1)
     assert error.value.head == head
 
