@@ -21,6 +21,7 @@ from emulator.check.run import RunBudget, run_to_end
 from emulator.check.state import state_checks
 from emulator.check.walks import Walks
 from emulator.check.wrong_results import known_memory
+from emulator.loader.known_profiles import structures_of
 from emulator.trace.header import TraceEnding
 from emulator.trace.recorder import TraceRecorder, trace_header
 from emulator.trace.trace import Trace
@@ -90,7 +91,8 @@ class _Check:
         started = time.perf_counter()
         run = self._record(path)
         trace = Trace.read(path)
-        leaks = find_leaks(trace, GuestWords(self._machine)) if run.by_itself else NO_LEAKS
+        memory = GuestWords(self._machine, structures_of(self._profile))
+        leaks = find_leaks(trace, memory) if run.by_itself else NO_LEAKS
         findings = self._findings(run, trace, leaks)
         return CheckReport(
             kernel=self._machine.image.path,

@@ -12,7 +12,7 @@ from emulator.loader.image import SegmentFlags
 from emulator.machine.memory import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from emulator.loader.symbols import Symbol
     from emulator.machine.machine import Machine
@@ -23,11 +23,30 @@ _STACK_MAX: Final = 16 << 10  # of a stack of which nothing is known but ESP
 _POINTERS: Final = ("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi")
 
 
-class Words(NamedTuple):
-    """Words of memory.
+class Part(NamedTuple):
+    """A part of memory.
 
     Attributes:
-        address: Of the first one; a multiple of 4. The others follow.
+        address: Of its first byte.
+        data: Its bytes.
+    """
+
+    address: int
+    data: bytes
+
+    def words(self, offset: int = 0) -> Words:
+        """Return all whole words at multiples of 4, plus *offset*."""
+        skipped = (offset - self.address) % 4
+        count = max(len(self.data) - skipped, 0) // 4
+        values = np.frombuffer(self.data, "<u4", count, skipped) if count else np.empty(0, np.uint32)
+        return Words(self.address + skipped, values)
+
+
+class Words(NamedTuple):
+    """Words of memory, one after another.
+
+    Attributes:
+        address: Of the first one.
         values: What they hold.
     """
 
@@ -40,10 +59,12 @@ class GuestWords:
 
     Args:
         machine: Its memory and registers are read, nothing is changed.
+        allocator: Names of the allocator's own variables, as far as they are known.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, allocator: Iterable[str] = ()) -> None:
         self._machine = machine
+        self._allocator = tuple(allocator)
         self._registers = machine.cpu.registers()
 
     @property
@@ -56,38 +77,53 @@ class GuestWords:
         """The registers that can hold a pointer, by name."""
         return {name: getattr(self._registers, name) for name in _POINTERS}
 
-    def read(self, start: int, end: int) -> Words:
-        """Return the whole words in [start, end), up to the first that is not mapped."""
-        start = -(-start // 4) * 4
-        end = max(end // 4 * 4, start)
-        if self.paging:
-            pages = range(start // PAGE_SIZE, -(-end // PAGE_SIZE))
-            data = b"".join(
-                self._machine.read_linear(low, min(end, (page + 1) * PAGE_SIZE) - low)
-                for page in pages
-                for low in (max(start, page * PAGE_SIZE),)
-            )
-        else:
+    def read(self, start: int, end: int) -> Iterator[Part]:
+        """Yield what of [start, end) is mapped."""
+        if not self.paging:
             end = min(end, len(self._machine.memory))
-            data = self._machine.memory.read(start, end - start) if start < end else b""
-        return Words(start, np.frombuffer(data, "<u4", len(data) // 4))
+            if start < end:
+                yield Part(start, self._machine.memory.read(start, end - start))
+            return
+        at, pages = start, b""
+        for page in range(start // PAGE_SIZE, -(-end // PAGE_SIZE)):
+            low, high = max(start, page * PAGE_SIZE), min(end, (page + 1) * PAGE_SIZE)
+            data = self._machine.read_linear(low, high - low)
+            if len(data) < high - low and pages:
+                yield Part(at, pages)
+            if len(data) < high - low:
+                at, pages = high, b""
+            else:
+                pages += data
+        if pages:
+            yield Part(at, pages)
 
-    def globals(self) -> Iterator[Words]:
+    def globals(self) -> Iterator[Part]:
         """Yield the kernel's data, without what lies below the top of the stack: that is dead."""
-        dead = self._dead
+        yield from self._written([self._dead])
+
+    def plain_globals(self) -> Iterator[Part]:
+        """Yield it without code that can be written, as that of a program in assembler, and without the allocator's own."""
+        image = self._machine.image
+        own = [image.symbols[name] for name in self._allocator if name in image.symbols]
+        own_words = [range(each.address, each.address + each.size) for each in own]
+        yield from self._written([*image.code_sections, *own_words, self._dead])
+
+    def _written(self, without: Iterable[range]) -> Iterator[Part]:
+        """Yield the segments that can be written, without some parts."""
+        others = sorted(without, key=lambda each: each.start)
         for segment in self._machine.image.segments:
             if segment.flags & SegmentFlags.W:
-                start, end = segment.virtual, segment.virtual + segment.size
-                for low, high in ((start, min(dead.start, end)), (max(dead.stop, start), end)):
-                    if low < high:
-                        yield self.read(low, high)
+                at, end = segment.virtual, segment.virtual + segment.size
+                for other in (*others, range(end, end)):
+                    if at < min(other.start, end):
+                        yield from self.read(at, min(other.start, end))
+                    at = max(at, other.stop)
 
-    def stack(self) -> Words:
-        """Return the live part of a stack that is not among the globals; no words if it is."""
+    def stack(self) -> Iterator[Part]:
+        """Yield the live part of a stack that is not among the globals; nothing if it is."""
         esp = self._registers.esp
-        if self._segment_end(esp):
-            return self.read(esp, esp)
-        return self.read(esp, esp + _STACK_MAX)
+        if not self._segment_end(esp):
+            yield from self.read(esp, esp + _STACK_MAX)
 
     def place(self, address: int) -> str:
         """Return a place for people: ``global config+0x4``, ``the stack of the CPU``."""

@@ -1,15 +1,14 @@
 """Leaks: blocks that live at the end of a run, by who allocated them, and who still points to them.
 
 The words are Valgrind's. A block is *definitely lost* when nothing points to it, *indirectly lost* when only lost blocks
-do, else *still reachable*. A block that holds another area's blocks, as the frames of a heap do, is none.
+do, *possibly lost* when it is only held by a pointer at an odd address or by the address behind its end, or only such blocks point to it,
+else *still reachable*. A block that holds another area's blocks, as the frames of a heap do, is none.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-import numpy as np
 
 from emulator.check.area import Area
 from emulator.check.blocks_text import block_text, size_text
@@ -24,10 +23,19 @@ if TYPE_CHECKING:
     from emulator.check.findings import BlockStory
     from emulator.check.guest_words import GuestWords
     from emulator.check.live_blocks import LiveBlocks
+    from emulator.check.reachability import Pointer
     from emulator.trace.trace import Trace
 
 _MOST_POINTERS: Final = 4
-DEFINITELY, INDIRECTLY, REACHABLE = "definitely lost", "indirectly lost", "still reachable"
+DEFINITELY, INDIRECTLY, POSSIBLY, REACHABLE = (
+    "definitely lost",
+    "indirectly lost",
+    "possibly lost",
+    "still reachable",
+)
+
+
+_HOLDS: Final = ("pointed to only by ", "only the address behind its end is held, by ")
 
 
 class Leaks(NamedTuple):
@@ -86,22 +94,31 @@ def _blocks(areas: Sequence[Area], live: LiveBlocks, scan: Reachability, memory:
         for area, index in zip(live.area.tolist(), live.row.tolist(), strict=True)
     ]
 
-    def place(address: int) -> str:
-        """Say where a pointer is: in a block, or elsewhere."""
-        for _, block in zip(*live.hit(np.array([address], np.uint32)), strict=True):
-            return f"{block_text(stories[block])} +0x{address - int(live.start[block]):x}"
-        return memory.place(address)
+    def holder(pointer: Pointer) -> int | None:
+        return live.holder(pointer.place, 1) if isinstance(pointer.place, int) else None
+
+    def place(pointer: Pointer) -> str:
+        """Say where a pointer is: in a register, in a block, or elsewhere."""
+        address, block = pointer.place, holder(pointer)
+        if isinstance(address, str):
+            return address
+        text = (
+            memory.place(address)
+            if block is None
+            else f"{block_text(stories[block])} +0x{address - int(live.start[block]):x}"
+        )
+        return f"{text} (unaligned)" if address % 4 else text
 
     result = []
     for number, story in enumerate(stories):
-        pointer = scan.pointer.get(number)
-        lost_pointer = scan.lost_pointer.get(number)
-        if pointer is not None:
-            state, text = REACHABLE, f"by {pointer if isinstance(pointer, str) else place(pointer)}"
-        elif lost_pointer is not None:
-            state, text = INDIRECTLY, f"only by {place(lost_pointer)}, which is lost itself"
-        else:
-            state, text = DEFINITELY, ""
+        state, text = DEFINITELY, ""
+        if pointer := scan.pointer.get(number):
+            state, text = REACHABLE, f"pointed to by {place(pointer)}"
+        elif pointer := scan.doubtful.get(number):
+            itself = ", which is possibly lost itself" if holder(pointer) in scan.doubtful else ""
+            state, text = POSSIBLY, f"{_HOLDS[pointer.is_end]}{place(pointer)}{itself}"
+        elif pointer := scan.lost_pointer.get(number):
+            state, text = INDIRECTLY, f"pointed to only by {place(pointer)}, which is lost itself"
         result.append(_Block(areas[int(live.area[number])].name, story, state, text))
     return result
 
@@ -136,7 +153,7 @@ def _state_text(states: Counter[str]) -> str:
 
 def _details(group: Sequence[_Block]) -> list[str]:
     lines = [
-        f"{block_text(block.story)} at 0x{block.story.address:08x}: pointed to {block.pointer}"
+        f"{block_text(block.story)} at 0x{block.story.address:08x}: {block.pointer}"
         for block in group
         if block.pointer
     ]
@@ -145,4 +162,6 @@ def _details(group: Sequence[_Block]) -> list[str]:
         lines[_MOST_POINTERS:] = [f"and {len(lines) - _MOST_POINTERS} more blocks that something points to"]
     if lost:
         lines.append("nobody points to it" if lost == 1 else f"nobody points to {lost} blocks")
+    if not all(block.story.size for block in group):
+        lines.append("without a known size: pointers into a block were not looked for")
     return lines

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from emulator.machine.memory import PAGE_SIZE
 from emulator.trace.blocks import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from emulator.check.area import Area
     from emulator.trace.columns import I64, Flags
@@ -43,6 +45,32 @@ class LiveBlocks(NamedTuple):
         target = np.searchsorted(self.start, values, side="right") - 1
         inside = values < self.end[target]
         return near[inside], target[inside]
+
+    def ending_at(self, words: np.ndarray) -> tuple[I64, I64]:
+        """Find among words the addresses behind the ends of blocks whose size is known, in the same form."""
+        known = np.flatnonzero(self.end - self.start > 1)
+        order = known[np.argsort(self.end[known], kind="stable")]
+        ends = self.end[order]
+        near = (
+            np.flatnonzero((words >= ends[0]) & (words <= ends[-1])) if len(ends) else np.empty(0, np.int64)
+        )
+        values = words[near].astype(np.int64)
+        target = np.searchsorted(ends, values)
+        equal = ends[target] == values
+        return near[equal], order[target[equal]]
+
+    def holder(self, address: int, size: int) -> int | None:
+        """Return the block in which all of a piece of memory lies; None if there is none."""
+        block = int(np.searchsorted(self.start, address, side="right")) - 1
+        return block if block >= 0 and address + size <= self.end[block] else None
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """Yield parts of memory in which all blocks lie; each page of them has some of one."""
+        ends = np.maximum.accumulate(self.end)
+        are_far = self.start[1:] // PAGE_SIZE > (ends[:-1] - 1) // PAGE_SIZE + 1
+        first = np.flatnonzero(np.concatenate(([True], are_far)))
+        for low, high in pairwise([*first.tolist(), len(self.start)]):
+            yield int(self.start[low]), int(ends[high - 1])
 
 
 def live_blocks(areas: Sequence[Area]) -> LiveBlocks:

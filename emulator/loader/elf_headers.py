@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from emulator.errors import BadImage
 
@@ -33,6 +33,10 @@ _NOT_EXECUTABLE = {
     "ET_DYN": "a shared or position-independent object (ET_DYN), not an executable; link it with -no-pie",
     "ET_CORE": "a core dump (ET_CORE), not an executable",
 }
+
+
+EXECUTABLE_SECTION: Final = 4
+"""SHF_EXECINSTR: the section holds code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
-from emulator.loader.elf_headers import ElfHeaders, ProgramHeader, SectionHeader, check_inside
+from emulator.loader.elf_headers import (
+    EXECUTABLE_SECTION,
+    ElfHeaders,
+    ProgramHeader,
+    SectionHeader,
+    check_inside,
+)
 from emulator.loader.files import read_file
 
 if TYPE_CHECKING:
@@ -168,6 +174,16 @@ class KernelImage:
             BadImage: The symbol table is damaged.
         """
         return self._symbol_table.extent_at(self._linked(address))
+
+    @property
+    def code_sections(self) -> list[range]:
+        """Linked addresses of the sections that hold code, ascending; empty where the file does not tell."""
+        code = [
+            range(each.address, each.address + each.size)
+            for each in self._sections
+            if each.flags & EXECUTABLE_SECTION
+        ]
+        return sorted(code, key=lambda section: section.start)
 
     @property
     def function_extents(self) -> bytes:

@@ -52,6 +52,11 @@ def known_profile(name: str) -> Profile:
     return read_profile(_DIRECTORY / f"{name}.toml")
 
 
+def structures_of(profile: Profile) -> tuple[str, ...]:
+    """Return the variables that belong to a known profile; none for another one."""
+    return next((STRUCTURES[name] for name in KNOWN_PROFILES if known_profile(name) == profile), ())
+
+
 def find_profile(image: KernelImage) -> Profile | None:
     """Return the known profile of which a kernel has everything: all functions, and all `STRUCTURES`.
 

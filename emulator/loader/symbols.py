@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from emulator.errors import BadImage
-from emulator.loader.elf_headers import SectionHeader, check_inside
+from emulator.loader.elf_headers import EXECUTABLE_SECTION, SectionHeader, check_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,6 @@ _KINDS: dict[int, SymbolKind] = {0: "other", 1: "object", 2: "function", 10: "fu
 _LOCAL = 0
 _FOUR_GIB = 1 << 32
 _NO_PLACE = frozenset((0, 0xFFF2))  # SHN_UNDEF, SHN_COMMON
-_EXECUTABLE_SECTION = 4
 _WORD_MAX = 0xFFFF_FFFF
 
 
@@ -135,7 +134,7 @@ class SymbolTable:
         return (
             entry.symbol.kind != "object"
             and entry.section < len(self._sections)
-            and bool(self._sections[entry.section].flags & _EXECUTABLE_SECTION)
+            and bool(self._sections[entry.section].flags & EXECUTABLE_SECTION)
         )
 
 

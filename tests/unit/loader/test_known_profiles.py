@@ -13,6 +13,7 @@ from emulator.loader.known_profiles import (
     known_profile,
     match,
     matching_profile,
+    structures_of,
 )
 from emulator.loader.profile import Profile, Result, Role, TracedFunction
 from kernel_model.btron.errors import Error
@@ -89,6 +90,12 @@ class TestFind:
     def test_of_both_the_one_with_more_functions(self) -> None:
         both = kernel(*dict.fromkeys(each for name in KNOWN_PROFILES for each in everything(name)))
         assert find_profile(both) == known_profile("btron")
+
+
+def test_the_variables_of_a_profile() -> None:
+    for name in KNOWN_PROFILES:
+        assert structures_of(known_profile(name)) == STRUCTURES[name]
+    assert structures_of(replace(MINE, name="LiteCore")) == ()
 
 
 class TestNoneFits:
