@@ -217,16 +217,14 @@ class PoolReader:
 
     def _waiters(self, pools: VariablePools | FixedPools, number: int) -> Iterator[Waiter]:
         name = f"{pools.kind.name.lower()} {number}"
-        seen = set()
         try:
             for each in pools.waiters(number):
                 task = self._btron.tasks.task(each)
                 waits = (task.state, task.wait_kind, task.wait_id) == (TaskState.WAIT, pools.kind, number)
-                if each in seen or not waits:
+                if not waits:
                     text = f"{name}: task {each} is in its queue, but does not wait for it"
                     self._add_field(pools, number, "first_waiter", text)
                     return
-                seen.add(each)
                 yield Waiter(each, task.priority, task.wait_size, task.deadline)
         except IndexError as error:
             self._add_field(pools, number, "first_waiter", f"{name}: {error}")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import json
 import os
 import signal
@@ -114,7 +115,7 @@ class Campaign:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the tests for one mutant after the other, in processes of their own."""
         callers = _callers(session)
-        functions = _functions()
+        functions = _functions({case.path for case in self._cases})
         for number, case in enumerate(self._cases, 1):
             print(f"\r{number} of {len(self._cases)}: {case.path}\033[K", end="", file=sys.stderr)
             code = case.code()
@@ -194,8 +195,10 @@ def _affordable(tests: list[tuple[float, pytest.Item]]) -> list[tuple[float, pyt
     return tests
 
 
-def _functions() -> dict[Place, list[FunctionType]]:
-    """Return all functions that there are, by where they are written."""
+def _functions(paths: set[str]) -> dict[Place, list[FunctionType]]:
+    """Return all functions that there are, by where they are written; some files may not be imported yet."""
+    for path in paths:
+        importlib.import_module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
     found: dict[Place, list[FunctionType]] = defaultdict(list)
     for each in gc.get_objects():
         if isinstance(each, FunctionType):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from kernel_model.btron.kmem import Area, KmemUsage
+from kernel_model.btron.kmem_reader import KmemReader, KmemState
 from kernel_model.btron.mpf import MpfState
 from kernel_model.btron.mpl import MplState
 from kernel_model.btron.pmem import PageRun, PageUsage
+from kernel_model.btron.pool_reader import PoolReader, PoolState
 from kernel_model.btron.pool_table import PoolBlock
 from kernel_model.btron.tasks import BrokenQueue, Task
 from tests.conformance.btron.subjects import KERNEL, PAGE, RAM_END, WINDOW, Guest, ModelSubject
+
+if TYPE_CHECKING:
+    from kernel_model.defect import Defect
 
 BASE, FIRST = KERNEL + WINDOW, WINDOW // PAGE
 END = BASE + 40960
@@ -77,6 +84,44 @@ def test_a_broken_list_is_read_up_to_the_damage(subject: ModelSubject, guest: Gu
     assert subject.btron.kmem.is_broken()
 
 
+def read_kmem(subject: ModelSubject) -> tuple[KmemState, list[str]]:
+    notes: list[str] = []
+    defects: list[Defect] = []
+    state = KmemReader(subject.memory, RAM_END, subject.btron.kmem, notes, defects).state()
+    assert state is not None
+    assert notes == []
+    return state, [str(each) for each in defects]
+
+
+def test_kmem_in_figures(subject: ModelSubject, guest: Guest) -> None:
+    state, defects = read_kmem(subject)
+    assert (state, state.largest_free, state.fragmentation, defects) == (KmemState((), ()), 0, 0.0, [])
+    guest.call("kmem_alloc", 100)
+    guest.er("kmem_free", END - 64, 32)
+    state, defects = read_kmem(subject)
+    assert (state.owned, state.free, state.largest_free, defects) == (40960, 40888, 40856, [])
+    assert state.fragmentation == pytest.approx(1 - 40856 / 40888)
+    guest.poke(END - 60, 28)
+    assert read_kmem(subject)[1] == [f"kmem_free_list: area 0x{END - 64:08x} cannot have 0x0000001c bytes"]
+
+
+def test_a_broken_extent_hides_no_other(subject: ModelSubject, guest: Guest) -> None:
+    second = BASE + 0x100000
+    guest.call("kmem_alloc", 40960)
+    guest.poke(second, 0, PAGE)
+    guest.set("kmem_free_list", second)
+    extents = subject.symbols["kmem_extents"]
+    guest.poke(extents, BASE, 40960, second, PAGE)
+    guest.set("kmem_extent_count", 2)
+    both = (BASE, BASE + 40960), (second, second + PAGE)
+    assert read_kmem(subject) == (KmemState(both, both[1:]), [])
+    guest.poke(extents, BASE + 1)
+    assert read_kmem(subject) == (
+        KmemState(both[1:], both[1:]),
+        [f"kmem_extents: 0x{BASE + 1:08x} with 0x0000a000 bytes makes no sense"],
+    )
+
+
 def test_pools_of_any_size(subject: ModelSubject, guest: Guest) -> None:
     mpl = subject.btron.mpl
     assert mpl.numbers() == []
@@ -104,6 +149,49 @@ def test_pools_of_one_size(subject: ModelSubject, guest: Guest) -> None:
     assert mpf.state(100) == MpfState(5, 0, 2)
     guest.poke(area + 28, 0x41414141)
     assert list(mpf.blocks(100)) == [PoolBlock(area, 12, used=True)]
+
+
+def read_pools(subject: ModelSubject) -> tuple[list[PoolState], list[Defect]]:
+    notes: list[str] = []
+    defects: list[Defect] = []
+    states = list(PoolReader(subject.memory, RAM_END, subject.btron, notes, defects).pools())
+    assert notes == []
+    return states, defects
+
+
+def test_a_broken_record_of_a_fixed_pool_is_named(subject: ModelSubject, guest: Guest) -> None:
+    guest.er("mpf_create", 100, guest.packet(5, 1, 3, 10))
+    area = END - 72
+    guest.poke(area + 48 + 4, 0x41414141)
+    (state,), defects = read_pools(subject)
+    assert (state.free_blocks, state.free) == (2, 24)
+    assert [str(each) for each in defects] == [f"mpf 100: there is no record of a block at 0x{area + 48:08x}"]
+
+
+def test_the_bytes_of_a_fixed_pool_do_not_depend_on_its_records(subject: ModelSubject, guest: Guest) -> None:
+    guest.er("mpf_create", 100, guest.packet(5, 1, 3, 10))
+    guest.er("mpf_get", guest.out(), 100, 0)
+    guest.poke(END - 72, 4)
+    (state,), defects = read_pools(subject)
+    assert (state.used_blocks, state.used, state.free_blocks, state.free) == (1, 12, 2, 24)
+    assert defects == []
+
+
+@pytest.mark.parametrize("following", [1, 2])
+def test_a_queue_of_waiters_that_turns_back_has_none(
+    subject: ModelSubject, guest: Guest, following: int
+) -> None:
+    for number in (1, 2, 3):
+        guest.add_task(number, 9)
+    guest.er("mpf_create", 1, guest.packet(0, 0, 1, 8))
+    guest.er("mpf_get", guest.out(), 1, 0)
+    for number in (1, 2):
+        guest.run(number)
+        guest.er("mpf_get", guest.out(), 1, -1)
+    guest.set_tcb(2, "next", following)
+    (state,), defects = read_pools(subject)
+    assert state.waiters == ()
+    assert ["is broken" in str(each) for each in defects] == [True]
 
 
 def test_tasks_and_waiters(subject: ModelSubject, guest: Guest) -> None:

@@ -52,6 +52,13 @@ def test_a_damaged_memmap(memory: ByteMemory, offset: int, value: int, text: str
     assert [str(each) for each in defects(memory)] == [text]
 
 
+def test_a_bitmap_may_end_where_memory_ends(memory: ByteMemory) -> None:
+    Memmap(memory, STRUCT, None, IMAGE_END).init(0x100000, 0x10D000)
+    memory.store_u32(STRUCT + 16, SIZE - 2)
+    memory.store_u8(SIZE - 1, 0xE0)
+    assert defects(memory) == []
+
+
 def test_bits_behind_the_last_frame_are_set(memory: ByteMemory) -> None:
     Memmap(memory, STRUCT, None, IMAGE_END).init(0x100000, 0x10D000)
     memory.store_u8(0x41, 0xC0)
