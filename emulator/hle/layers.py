@@ -62,10 +62,11 @@ def attach_layers(machine: Machine, modes: Mapping[str, Mode]) -> None:
         UnknownLayer: There is no such layer.
         MissingSymbol: The kernel lacks symbols of a layer.
         UnsupportedFunction: Lockstep: a function's end cannot be found.
-        ValueError: Lockstep on the reference MMU, which does not tell which pages are written.
+        ValueError: Lockstep on the reference MMU, which does not tell which pages are written, or the machine runs.
 
         After any of them all layers run as before.
     """
+    machine.check_rests("attach_layers()")
     layers = machine.layers if isinstance(machine.layers, Layers) else Layers(machine)
     layers.choose(modes)
     machine.layers = layers

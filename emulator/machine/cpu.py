@@ -41,6 +41,9 @@ ffi, lib = _core.ffi, _core.lib
 
 _WORD_MAX = 0xFFFFFFFF
 
+RUNS = "{} while the machine runs: a callback may look at it, and end the run with stop()"
+"""What is said of a call that may not come from a callback."""
+
 _REGISTER_WORDS = struct.Struct(f"<{len(Registers._fields)}I")  # kc_registers has the same order
 
 
@@ -87,6 +90,7 @@ class Cpu:
         self._registers = ffi.new("kc_registers *")
         self._register_bytes = memoryview(ffi.buffer(self._registers))
         self._touched = ffi.new("kc_touched **")
+        self._runs = False
         self._snapshots: list[int] = []  # numbers, the outermost first
         self._snapshots_taken = 0
 
@@ -94,14 +98,17 @@ class Cpu:
 
     def map_ram(self, start: int, end: int) -> None:
         """Make [start, end) usable."""
+        self._check_rests("map_ram()")
         self._check(lib.kc_map_ram(self._core, start, end))
 
     def map_rom(self, start: int, end: int) -> None:
         """Make [start, end) read as zero and ignore writes."""
+        self._check_rests("map_rom()")
         self._check(lib.kc_map_rom(self._core, start, end))
 
     def set_flat_segments(self, gdt_base: int, gdt_limit: int) -> None:
         """Enter flat 32-bit protected mode: code segment 0x08, all data segments 0x10."""
+        self._check_rests("set_flat_segments()")
         self._check(lib.kc_set_flat(self._core, gdt_base, gdt_limit))
 
     def set_port_out(self, port: int, mode: PortMode, console: int = 0) -> None:
@@ -125,6 +132,7 @@ class Cpu:
 
     def set_registers(self, registers: Registers) -> None:
         """Write the general registers, EIP and EFLAGS; the others are left alone."""
+        self._check_rests("set_registers()")
         _REGISTER_WORDS.pack_into(self._register_bytes, 0, *registers)
         lib.kc_set_registers(self._core, self._registers)
 
@@ -162,10 +170,13 @@ class Cpu:
         What callbacks raised meanwhile, and handlers of signals, waits for `raise_pending`: the run counts all the same.
         """
         stop = self._stop
+        self._check_rests("run()")
+        self._runs = True
         try:
             lib.kc_run(self._core, max_instructions or 0, slice_instructions or 0, stop)
         except BaseException as error:  # noqa: BLE001 - Python handles signals as soon as the core has returned
             error.__context__, self.pending = self.pending, error
+        self._runs = False
         reason = Reason(stop.reason)
         problem = ""
         if reason is Reason.FAILED:
@@ -185,6 +196,11 @@ class Cpu:
             stop.block_size,
             stop.block_instructions,
         )
+
+    def _check_rests(self, what: str) -> None:
+        """Raises `ValueError` if the core runs: what a callback changes below it would be lost, or worse."""
+        if self._runs:
+            raise ValueError(RUNS.format(what))
 
     def request_stop(self) -> None:
         """End the current run; for callbacks."""
@@ -220,6 +236,7 @@ class Cpu:
 
     def flush_code(self) -> None:
         """Forget all translated code, because bytes of code were changed from outside."""
+        self._check_rests("flush_code()")
         lib.kc_flush_code(self._core)
 
     # -- interrupts --------------------------------------------------------------------------------
@@ -257,6 +274,7 @@ class Cpu:
         Raises:
             HostError: Too many nested snapshots, or no memory left.
         """
+        self._check_rests("snapshot()")
         if lib.kc_snapshot(self._core) < 0:
             raise HostError("cannot take another snapshot inside this one")
         self._snapshots_taken += 1
@@ -269,6 +287,7 @@ class Cpu:
         Raises:
             HostError: It is gone itself.
         """
+        self._check_rests("reset()")
         depth = self._depth(snapshot)
         if lib.kc_reset(self._core, depth):
             raise HostError(f"the host cannot return to snapshot {snapshot}")
@@ -280,6 +299,7 @@ class Cpu:
         Raises:
             HostError: It is gone already.
         """
+        self._check_rests("discard()")
         depth = self._depth(snapshot)
         if lib.kc_discard(self._core, depth):
             raise HostError(f"the host cannot forget snapshot {snapshot}")
@@ -315,6 +335,7 @@ class Cpu:
 
     def add_probe(self, address: int, number: int, kind: ProbeKind, actions: int) -> None:
         """Watch the instruction at *address* (linear); call `flush_code` when code has run before."""
+        self._check_rests("add_probe()")
         self._check(lib.kc_probe_add(self._core, address, number, kind, actions))
 
     def switch_probes(self, number: int, on: bool) -> None:  # noqa: FBT001 - a switch
@@ -328,6 +349,7 @@ class Cpu:
             functions: Of each where its code begins and ends, how many words of arguments it has, which of them
                 points to a result, or -1, and whether its calls are allocations.
         """
+        self._check_rests("record_calls()")
         table = ffi.new("kc_function[]", functions)
         if lib.kc_record(self._core, table, len(functions)):
             raise HostError("no memory for a record of calls")
@@ -399,6 +421,7 @@ class Cpu:
         Raises:
             ValueError: The last run ended elsewhere.
         """
+        self._check_rests("return_from()")
         if lib.kc_return(self._core, eax):
             raise ValueError("the machine does not stand at the entry of a recorded function")
 
@@ -453,6 +476,7 @@ class Cpu:
 
     def watch_word(self, physical: int, size: int) -> None:
         """Keep the last write to *size* bytes, 1 to 4; 0 ends it. Runs are slower meanwhile."""
+        self._check_rests("watch_word()")
         self._check(lib.kc_watch_word(self._core, physical, size))
 
     def last_write(self) -> LastWrite | None:
@@ -476,6 +500,7 @@ class Cpu:
 
     def keep_steps(self, limit: int) -> None:
         """Keep each instruction and access of the runs from now on, at most *limit*; 0 ends it. Runs are slow meanwhile."""
+        self._check_rests("keep_steps()")
         self._check(lib.kc_keep_steps(self._core, limit))
 
     def steps(self) -> list[Step]:

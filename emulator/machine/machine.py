@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
 
@@ -22,7 +23,7 @@ from emulator.errors import (
 from emulator.loader.multiboot import BOOTLOADER_MAGIC, find_header
 from emulator.loader.multiboot_info import place_boot_info
 from emulator.machine.core_types import Reason
-from emulator.machine.cpu import Cpu
+from emulator.machine.cpu import RUNS, Cpu
 from emulator.machine.faults import (
     LONGEST_INSTRUCTION,
     PAGE_FAULT,
@@ -44,7 +45,7 @@ from emulator.machine.memory import (
 from emulator.machine.ports import PortBus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from emulator.devices.device import Device
     from emulator.loader.image import KernelImage
@@ -147,6 +148,7 @@ class Snapshot:
     )
 
     def __init__(self, machine: Machine, bus: PortBus) -> None:
+        machine.check_rests("snapshot()")
         machine.cpu.flush_console()
         self._machine = machine
         self._cpu = machine.cpu
@@ -159,7 +161,13 @@ class Snapshot:
         self._number = machine.cpu.snapshot()
 
     def reset(self) -> None:
-        """Put the machine back: memory, CPU, devices, collected output, how layers run. Snapshots taken since are gone."""
+        """Put the machine back: memory, CPU, devices, collected output, how layers run. Snapshots taken since are gone.
+
+        Raises:
+            ValueError: The machine runs.
+            HostError: The snapshot is gone itself.
+        """
+        self._machine.check_rests("reset()")
         self._cpu.reset(self._number)
         if self._machine.layers is not None:
             self._machine.layers.restore(self._layers)
@@ -177,7 +185,13 @@ class Snapshot:
         return self._cpu.pages_written(self._number)
 
     def discard(self) -> None:
-        """Forget this snapshot and those taken inside it; the machine stays as it is."""
+        """Forget this snapshot and those taken inside it; the machine stays as it is.
+
+        Raises:
+            ValueError: The machine runs.
+            HostError: The snapshot is gone already.
+        """
+        self._machine.check_rests("discard()")
         self._cpu.discard(self._number)
 
     def __enter__(self) -> Self:
@@ -243,6 +257,7 @@ class Machine:
         self._pause: Callable[[], None] = _do_nothing
         self._pause_left: int | None = None  # instructions
         self._stop_asked = False
+        self._runs = False
         self._map()
         self._load(command_line, modules)
         self._bus = PortBus(self.cpu, self._devices())
@@ -312,15 +327,16 @@ class Machine:
             BudgetUsedUp: A budget is used up. The machine can go on with another call.
             GuestStopped: The guest cannot go on; the subclasses say why.
             KeyboardInterrupt: Ctrl-C, also one that came when the run before had just ended by itself.
-            ValueError: A budget is below nothing.
+            ValueError: A budget is below nothing, or the machine runs: it was called from a callback.
         """
+        self.check_rests("run()")
         self._check_budgets(max_instructions, timeout_s)
         self._exit_code = None
         self._stop_asked = False
         executed = 0
         self.cpu.stop_at_event(stop_at_event or 0)
         last = self.cpu.allocation_count() + stop_at_allocation if stop_at_allocation else 0
-        with self.cpu.time_limit(timeout_s):
+        with self._one_run(), self.cpu.time_limit(timeout_s):
             while True:
                 if self._refuse() and self.cpu.event_count() == stop_at_event:
                     return Outcome(Ending.EVENT, None, self.cpu.registers().eip, executed)
@@ -347,6 +363,26 @@ class Machine:
         if max_instructions == 0:
             eip = self.cpu.registers().eip
             raise BudgetUsedUp("budget of 0 instructions used up", eip, self.image.location(eip))
+
+    @contextmanager
+    def _one_run(self) -> Iterator[None]:
+        self._runs = True
+        try:
+            yield
+        finally:
+            self._runs = False
+
+    def check_rests(self, what: str) -> None:
+        """Refuse what would change the machine below a run that goes on.
+
+        Args:
+            what: The function that was called, as its caller knows it.
+
+        Raises:
+            ValueError: The machine runs: a callback was called, and has called this.
+        """
+        if self._runs:
+            raise ValueError(RUNS.format(what))
 
     def _refuse(self) -> bool:
         """Let the allocation at which the machine stands fail, if it is to."""
@@ -375,8 +411,9 @@ class Machine:
             result: EAX, unsigned.
 
         Raises:
-            ValueError: The last run ended elsewhere.
+            ValueError: The last run ended elsewhere, or the machine runs.
         """
+        self.check_rests("return_from_function()")
         self.cpu.return_from(result)
 
     def pause_after(self, instructions: int, callback: Callable[[], None]) -> None:
@@ -515,7 +552,9 @@ class Machine:
         Raises:
             UnknownFunction: The kernel has no such symbol.
             GuestStopped: The function did not return.
+            ValueError: The machine runs: it was called from a callback.
         """
+        self.check_rests("call()")
         before = self.cpu.registers()
         esp = before.esp - 4 * len(arguments) - 4 & _WORD
         return_to = self._return_address()
@@ -563,6 +602,7 @@ class Machine:
         """Keep the state of the machine. Snapshots nest; going back costs microseconds.
 
         Raises:
+            ValueError: The machine runs.
             HostError: More than 64 nested ones, or no memory left.
         """
         return Snapshot(self, self._bus)

@@ -43,7 +43,7 @@ static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t
 EXPORTED void check_exit_request_x86_64(void *translation);
 void check_exit_request_x86_64(void *translation)
 {
-    if (!leaves_checks_out && original_check_exit_request)
+    if (!(leaves_checks_out && kc_translates_ours()) && original_check_exit_request)
         original_check_exit_request(translation);
 }
 
@@ -68,11 +68,12 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
     EXPORTED void helper_out##letter##_x86_64(void *env, uint32_t port, uint32_t value); \
     void helper_out##letter##_x86_64(void *env, uint32_t port, uint32_t value) \
     { \
-        bool goes_on = running && running->stop.reason == KC_RUNNING; \
+        kc *m = kc_running_on(env); \
+        bool goes_on = m && m->stop.reason == KC_RUNNING; \
         original_out##letter(env, port, value); \
-        if (goes_on && running->stop.reason != KC_RUNNING) { \
-            running->in_out = true; \
-            check_exit(running->uc, 0); \
+        if (goes_on && m->stop.reason != KC_RUNNING) { \
+            m->in_out = true; \
+            check_exit(m->uc, 0); \
         } \
     }
 OUT(b)

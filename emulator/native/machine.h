@@ -211,6 +211,8 @@ void kc_look_soon(kc *m);
 /* translation.c */
 /* False if libunicorn lacks what is needed. */
 bool kc_translation_load(void *unicorn);
+/* Is the block that this thread translates one of the machine that runs in it? A callback may run an engine that is not ours. */
+bool kc_translates_ours(void);
 
 /* decoding.c */
 void kc_decoding_load(void *unicorn);

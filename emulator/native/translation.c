@@ -50,6 +50,7 @@ static struct {
 /* The block that is translated. */
 static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t pc;
+    bool is_ours;       /* a callback may run an engine that is not */
     bool starts;        /* its first check is still to come */
     unsigned operation; /* emitted last */
     uint64_t *words;
@@ -174,12 +175,15 @@ void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
     memcpy(&block.pc, tb, sizeof block.pc);
     if (m && !m->cpu)
         m->cpu = cpu;
-    block.starts = m && m->cpu == cpu && kc_counts_itself(m); /* a callback may run an engine that is not ours */
+    block.is_ours = m && m->cpu == cpu;
+    block.starts = block.is_ours && kc_counts_itself(m);
     T.gen_intermediate_code(cpu, tb, longest);
     if (block.looked && block.added && block.last)
         fill_in(tb);
     block.starts = false;
 }
+
+bool kc_translates_ours(void) { return block.is_ours; }
 
 bool kc_translation_load(void *unicorn)
 {
