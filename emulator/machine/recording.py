@@ -233,4 +233,4 @@ def _probes(machine: Machine, functions: Sequence[Symbol]) -> list[tuple[int, in
 def _code(machine: Machine, address: int, size: int) -> bytes:
     """Code as it is in memory, where a function that a model stands in for is only a `ret`; paging may be off yet."""
     wanted = len(machine.image.code(address, size))
-    return machine.memory.read(machine.image.physical(address), wanted)
+    return machine.memory.read(machine.image.physical(address), wanted) if wanted else b""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import attach_layers, boot
-from emulator.errors import BudgetUsedUp, UnknownFunction
+from emulator.errors import BudgetUsedUp, UnknownFunction, UnsupportedFunction
 from emulator.hle.layers import Mode
 from emulator.machine.core_types import StepKind
 from emulator.machine.machine import Ending, Machine
@@ -749,3 +749,11 @@ before: addl    $8, %esp
         ["outer", "take"],
     )
     assert shape(calls) == [(0, 0, 0, 1, 4), (1, 1, 1, 2, 3)]
+
+
+@pytest.mark.parametrize("address", [0x80105A90, 0x004FFFFF, 0xFFFFFFFF])
+def test_a_function_that_no_memory_backs_cannot_be_watched(address: int) -> None:
+    ghost = f".globl ghost\n .type ghost, @function\n .set ghost, 0x{address:x}\n exit 0"
+    message = rf"^cannot watch ghost: its symbol at 0x{address:08x} covers no code$"
+    with pytest.raises(UnsupportedFunction, match=message):
+        record(machine_of(ghost), [RecordedFunction("ghost")])
