@@ -17,7 +17,7 @@ from emulator.check.culprits import culprit_of
 from emulator.check.findings import Finding, Kind
 from emulator.check.places import Places
 from emulator.check.rerun import Word, last_change_of_run
-from emulator.errors import BudgetUsedUp
+from emulator.errors import GuestStopped
 from emulator.machine.core_types import StepKind
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _awaited(machine: Machine) -> Lock | None:
     stack = machine.cpu.translate(registers.on_stack(registers.esp))
     with machine.snapshot():
         machine.cpu.keep_steps(_STEPS_MAX)
-        with suppress(BudgetUsedUp):
+        with suppress(GuestStopped):
             machine.run(max_instructions=_INSTRUCTIONS)
         steps = machine.cpu.steps()
         machine.cpu.keep_steps(0)
@@ -122,7 +122,7 @@ def _waiting(machine: Machine, lock: Lock) -> Culprit | None:
     """Return the instruction that tries to take a lock again and again."""
     with machine.snapshot():
         machine.cpu.watch_word(lock.address, _WORD)
-        with suppress(BudgetUsedUp):
+        with suppress(GuestStopped):
             machine.run(max_instructions=_INSTRUCTIONS)
         write = machine.cpu.last_write()
         machine.cpu.watch_word(0, 0)

@@ -10,12 +10,14 @@ import pytest
 from emulator.check.findings import Kind
 from emulator.check.locks import check_locks
 from tests.helpers.checked import checked
+from tests.unit.cli.kernels import JUMP_TO_NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from emulator.check.findings import Finding
+    from emulator.machine.machine import Machine
     from emulator.trace.events import Frame
     from tests.helpers.checked import Checked
 
@@ -75,3 +77,12 @@ def test_a_word_whose_last_change_was_not_atomic_is_no_lock(tmp_path: Path) -> N
         "demo", tmp_path, at_end=lambda machine: machine.memory.store_u32(machine.address_of("heap_lock"), 1)
     )
     assert found(run) == []
+
+
+def test_a_kernel_that_dies_while_its_next_instructions_are_looked_at(tmp_path: Path) -> None:
+    def to_nowhere(machine: Machine) -> None:
+        eip = machine.image.physical(machine.cpu.registers().eip)
+        machine.memory.write(eip, JUMP_TO_NOWHERE)
+        machine.cpu.flush_code()
+
+    assert found(checked("bad_lock_twice", tmp_path, max_instructions=BUDGET, at_end=to_nowhere)) == []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.errors import GuestStopped, UnmappedAccess
+from emulator.errors import NotEmulated, UnmappedAccess
 from tests.helpers.guest import machine_of, results_of, symbol
 from tests.helpers.page_tables import (
     LARGE_PAE_PAGE,
@@ -269,6 +269,6 @@ def test_a_snapshot_keeps_the_mode(mmu: Mmu) -> None:
 def test_64_bit_mode_is_refused() -> None:
     source = "movl $0xc0000080, %ecx\n rdmsr\n orl $0x100, %eax\n wrmsr\n" + enable_pae() + "hlt"
     with pytest.raises(
-        GuestStopped, match=r"^the CPU gave up: 64-bit page tables, which kmemu does not have, at "
+        NotEmulated, match=r"^the CPU gave up: 64-bit page tables, which kmemu does not have, at "
     ):
         machine_of(source).run()
