@@ -8,7 +8,16 @@ from cffi import FFI
 
 NATIVE = Path(__file__).parent
 SOURCES = (
-    *("core.c", "counting.c", "decoding.c", "flags.c", "interpose.c", "interrupts.c", "limits.c"),
+    *(
+        "core.c",
+        "counting.c",
+        "decoding.c",
+        "system_calls.c",
+        "flags.c",
+        "interpose.c",
+        "interrupts.c",
+        "limits.c",
+    ),
     *("segments.c", "translation.c"),
     *("mmu.c", "ram.c", "ports.c", "probes.c", "calls.c", "stacks.c", "stack_numbers.c"),
     *("ancestry.c", "writes.c", "steps.c", "lives.c", "overlaps.c", "watches.c"),

@@ -33,7 +33,14 @@ const char *kc_load(const char *library)
 
 const char *kc_error_text(int uc_error)
 {
-    return uc_error == KC_LONG_MODE ? "64-bit page tables, which kmemu does not have," : U.uc_strerror((uc_err)uc_error);
+    switch (uc_error) {
+    case KC_LONG_MODE:
+        return "64-bit page tables, which kmemu does not have,";
+    case KC_SYSENTER:
+        return "sysenter, which kmemu does not have,";
+    default:
+        return U.uc_strerror((uc_err)uc_error);
+    }
 }
 
 uint64_t kc_now_ns(void)

@@ -30,7 +30,8 @@ enum kc_reason {
     KC_NO_MEMORY      /* the host has no memory for what is kept of the run: whatever else ended it, and from then on every run */
 };
 
-enum { KC_LONG_MODE = 1 << 16 }; /* the guest has switched on page tables of four levels */
+/* What the guest needs and kmemu lacks: page tables of four levels, sysenter. */
+enum { KC_LONG_MODE = 1 << 16, KC_SYSENTER };
 enum kc_access { KC_READ, KC_WRITE, KC_FETCH };
 
 typedef struct {
@@ -41,7 +42,7 @@ typedef struct {
     uint64_t address;    /* physical page for KC_UNMAPPED, linear page for #PF, the event's instruction for KC_EVENT */
     uint32_t linear;     /* the linear page in both cases */
     int32_t access;      /* enum kc_access */
-    int32_t uc_error;    /* or KC_LONG_MODE */
+    int32_t uc_error;    /* or KC_LONG_MODE, KC_SYSENTER */
     uint64_t instructions; /* executed by this run, its last block counted whole */
     uint32_t block, block_size, block_instructions; /* the last block, if it was counted whole; else block_instructions
                                                      * is 0 */

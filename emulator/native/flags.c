@@ -16,7 +16,6 @@
     X(write_eflags, (void *state, uint64_t flags, uint32_t mask), (state, flags, mask)) \
     X(ljmp_protected, (void *state, int selector, uint64_t eip, uint64_t next), (state, selector, eip, next)) \
     X(lcall_protected, (void *state, int selector, uint64_t eip, int shift, uint64_t next), (state, selector, eip, shift, next)) \
-    X(sysret, (void *state, int size), (state, size)) \
     X(rsm, (void *state), (state)) \
     X(vmrun, (void *state, int size, int length), (state, size, length))
 #define LEAVES_HANDLER(X) \

@@ -103,7 +103,6 @@ void raise_exception_err_x86_64(void *state, int vector, int error_code)
 }
 
 static void (*original_raise_ra)(void *state, int vector, int error_code, uintptr_t place);
-EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t place);
 void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t place)
 {
     kc *m = kc_running_on(state);
@@ -193,6 +192,7 @@ void *kc_interpose_load(const char *library)
         FIND(original_reg_read, "reg_read_x86_64");
         translation_found = kc_translation_load(unicorn);
         kc_decoding_load(unicorn);
+        kc_system_calls_load(unicorn);
         flags_found = kc_flags_load(unicorn);
         FIND(check_exit, "helper_check_exit_request_x86_64");
     }

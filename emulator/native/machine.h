@@ -214,6 +214,9 @@ bool kc_translation_load(void *unicorn);
 /* Is the block that this thread translates one of the machine that runs in it? A callback may run an engine that is not ours. */
 bool kc_translates_ours(void);
 
+/* system_calls.c */
+void kc_system_calls_load(void *unicorn);
+
 /* decoding.c */
 void kc_decoding_load(void *unicorn);
 
@@ -235,6 +238,7 @@ EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t
 kc *kc_running(void);
 /* The machine whose CPU has this state, if it runs in this thread; or NULL. */
 kc *kc_running_on(const void *state);
+EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t place);
 void *kc_interpose_load(const char *library);
 /* The machine that runs in this thread from now on; fast: without exit checks inside of blocks. Returns what was. */
 struct interposed { kc *machine; bool fast; };
