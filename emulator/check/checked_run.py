@@ -122,7 +122,7 @@ class _Check:
             writer.abandon()
             raise
         ending = run.ending
-        writer.close(
+        recorder.close(
             TraceEnding(ending.how, ending.exit_value, recorder.recording.event_count, recorder.calls)
         )
         return run

@@ -78,8 +78,9 @@ def run_to_end(machine: Machine, budget: RunBudget, look: Callable[[], None]) ->
     machine.at_calls(budget.walk_every, look)
     try:
         outcome = machine.run(max_instructions=budget.max_instructions, timeout_s=budget.timeout_s)
-    except KeyboardInterrupt:
-        return EndedRun(RunEnding(INTERRUPTED, None, "interrupted"), machine.cpu.registers().eip)
+    except KeyboardInterrupt as error:
+        text = f"interrupted by {error}" if str(error) else "interrupted"
+        return EndedRun(RunEnding(INTERRUPTED, None, text), machine.cpu.registers().eip)
     except GuestStopped as error:
         return _stopped(machine, budget, error)
     except HostError:

@@ -53,7 +53,7 @@ def exhaust(  # noqa: PLR0913 - the run, and how to spread it
     Raises:
         NoEnd: The good run does not end within its budgets.
         EmulatorError: The kernel cannot be loaded, the good run ends badly, a worker does, or none lives.
-        KeyboardInterrupt: Ctrl-C; no worker is left.
+        KeyboardInterrupt: Ctrl-C, or a signal that is handled so; no worker is left.
     """
     good = task.exhauster().good_run(max_instructions, timeout_s)
     numbers = sampled(good.allocations, limit)
@@ -115,7 +115,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe(duplex=False)
         arguments = (theirs, self._task, self._good, self.left)
         self._process = context.Process(target=_work, args=arguments, daemon=True)
-        with _without_ctrl_c():
+        with _without_signals():
             self._process.start()
         theirs.close()
 
@@ -145,9 +145,9 @@ class _Worker:
             self._start()
         return dict.fromkeys(lost, cause)
 
-    def terminate(self) -> None:
+    def kill(self) -> None:
         """End it, if it has not ended; `join` comes next."""
-        self._process.terminate()
+        self._process.kill()
 
     def join(self) -> None:
         """Wait for its end."""
@@ -161,14 +161,14 @@ def _how_ended(status: int) -> str:
 
 
 @contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """What is started in the body never hears of Ctrl-C, which reaches the whole group: who started it ends it."""
-    resource_tracker.ensure_running()  # started with the first process, it would let Ctrl-C through again
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _without_signals() -> Iterator[None]:
+    """What is started in the body never hears of signals that reach the whole group: who started it ends it."""
+    resource_tracker.ensure_running()  # started with the first process, it would let them through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def _started(task: Task, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iter
         yield workers
     finally:
         for worker in workers:
-            worker.terminate()
+            worker.kill()
         for worker in workers:
             worker.join()
 

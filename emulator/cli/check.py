@@ -203,7 +203,7 @@ def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, 
     report = verdict.report
     how = report.ending.how
     if how == INTERRUPTED:
-        return Status.INTERRUPTED, "interrupted"
+        return Status.INTERRUPTED, report.ending.text
     if not verdict.is_clean:
         return Status.FINDINGS, complaint
     if how == BUDGET:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from emulator.cli.output import complain
+from emulator.cli.signals import Interrupted, ending_in_order
 from emulator.cli.status import CommandLineError, OutputError, Status
 from emulator.errors import EmulatorError, UnknownKernel, UnknownLayer
 
@@ -57,6 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status, a `Status`.
     """
     _replace_closed_streams()
+    interruption = None
+    try:
+        with ending_in_order() as interruption:
+            status = _main(arguments)
+    except KeyboardInterrupt:  # once more, while the first one was dealt with
+        status = Status.INTERRUPTED
+    return status if interruption is None or interruption.status is None else interruption.status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         status = _run(arguments)
         sys.stdout.flush()
@@ -66,9 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (EmulatorError, OutputError) as error:
         complain(str(error))
         return Status.NOT_RUN
-    except KeyboardInterrupt:
-        complain("interrupted")
-        return Status.INTERRUPTED
+    except KeyboardInterrupt as error:
+        complain(f"interrupted by {error}" if str(error) else "interrupted")
+        return error.status if isinstance(error, Interrupted) else Status.INTERRUPTED
     except BrokenPipeError:
         _forget_stdout()
         return Status.PIPE_CLOSED

@@ -67,7 +67,7 @@ def record_run(
     except BaseException:
         writer.abandon()
         raise
-    writer.close(_trace_ending(machine, ending, recorder))
+    recorder.close(_trace_ending(machine, ending, recorder))
     return ending
 
 

@@ -26,8 +26,9 @@ def run_to_end(machine: Machine, max_instructions: int | None, timeout_s: float 
     """Run the machine until something ends that."""
     try:
         outcome = machine.run(max_instructions=max_instructions, timeout_s=timeout_s)
-    except KeyboardInterrupt:
-        return Ending(How.INTERRUPTED, eip=machine.cpu.registers().eip)
+    except KeyboardInterrupt as error:
+        by = (type(error).__name__, f"interrupted by {error}") if str(error) else None  # not after Ctrl-C
+        return Ending(How.INTERRUPTED, eip=machine.cpu.registers().eip, error=by)
     except GuestStopped as error:
         how = How.BUDGET if isinstance(error, BudgetUsedUp) else How.STOPPED
         facts = (type(error).__name__, str(error))

@@ -13,8 +13,10 @@ class Status(IntEnum):
     COMMAND_LINE = 2
     NOT_RUN = 3
     BUDGET = 4
-    INTERRUPTED = 130  # as a shell says for SIGINT
-    PIPE_CLOSED = 141  # and for SIGPIPE
+    HUNG_UP = 129  # as a shell says for SIGHUP
+    INTERRUPTED = 130  # for SIGINT
+    PIPE_CLOSED = 141  # for SIGPIPE
+    TERMINATED = 143  # for SIGTERM
 
 
 class CommandLineError(Exception):

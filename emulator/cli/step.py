@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
 from emulator.cli.output import Output
+from emulator.cli.signals import ENDING, Interrupted
 from emulator.cli.status import CommandLineError, Status
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from emulator.debug.app.step_app import StepApp
     from emulator.debug.timeline import Timeline
     from emulator.machine.machine import Machine
     from emulator.report.areas import Span
@@ -168,12 +170,37 @@ def _print_writer(timeline: Timeline, address: int, options: Namespace) -> None:
 
 def _open(timeline: Timeline, options: Namespace, modules: tuple[Span, ...]) -> None:
     """Open the program on the terminal."""
+    import asyncio  # not for --help
+
     from emulator.debug.app.step_app import StepApp
 
-    StepApp(
+    app = StepApp(
         timeline,
         lambda: _record(timeline, options),
         start=options.at or 0,
         style=Output().style,
         modules=modules,
-    ).run()
+    )
+    number = asyncio.run(_session(app))
+    if number is not None:
+        raise Interrupted(number)
+
+
+async def _session(app: StepApp) -> int | None:
+    """Let a person work with the program; return the signal that ended it, if one did."""
+    import asyncio  # has been imported by now
+
+    received: list[int] = []
+
+    def end(number: int) -> None:
+        received.append(number)
+        app.leave()
+
+    loop = asyncio.get_running_loop()
+    for number in ENDING:
+        loop.add_signal_handler(number, end, number)
+    try:
+        await app.run_async()
+    finally:
+        await app.finish()
+    return received[0] if received else None

@@ -110,6 +110,10 @@ def _show_trace(options: Namespace, output: Output) -> Status:
 def _record_and_show(path: str, options: Namespace, output: Output) -> Ending:
     """Return how the run ended; if it was run twice, and well the first time, how the second run did."""
     ending = _record(options, path)
+    if ending.how is How.INTERRUPTED:
+        if ending.error:  # not by Ctrl-C: nobody waits for it
+            return ending
+        complain("interrupted; what was recorded until then follows (Ctrl-C once more ends that)")
     try:
         _show(path, options, output)
     except BudgetUsedUp as error:  # of the second run

@@ -79,11 +79,13 @@ class Recording:
         functions: What is recorded; a call's `function` is the position in here.
         on_rows: Is called with full columns, which are empty again afterwards; None: they are forgotten, and only the
             newest calls remain.
+        torn: `on_rows` was interrupted, by Ctrl-C for example: it may have kept the rows, and hand them over again nobody may.
     """
 
     machine: Machine
     functions: tuple[RecordedFunction, ...]
     on_rows: Callable[[CallColumns], None] | None
+    torn: bool = field(default=False, init=False)
     _stacks_taken: int = field(default=0, init=False)
 
     @property
@@ -94,8 +96,10 @@ class Recording:
     def flush(self) -> None:
         """Hand over the rows there are, also when they are not full."""
         if self.on_rows is not None:
+            self.torn = True
             self.on_rows(self.machine.cpu.calls_now())
             self.machine.cpu.calls_taken()
+            self.torn = False
 
     def late_returns(self) -> list[LateReturn]:
         """For `on_rows`: returns of calls whose rows were handed over before."""

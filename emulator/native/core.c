@@ -432,7 +432,7 @@ void kc_interruption_taken(kc *m) { m->interrupted = 0; }
 
 void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
 {
-    bool took_sigint = kc_sigint_take();
+    unsigned taken = kc_signals_take();
 
     memset(&m->stop, 0, sizeof m->stop);
     m->in_out = false;
@@ -445,8 +445,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     kc_run_mark(m, true);
     int error = may_run(m) ? run_guest(m, max_instructions) : 0;
     kc_run_mark(m, false);
-    if (took_sigint)
-        kc_sigint_give_back();
+    kc_signals_give_back(taken);
     finish(m, error);
     m->stop.instructions = m->executed;
     m->stop.block = m->last.pc;

@@ -80,11 +80,15 @@ void kc_time_unlimited(kc *m)
  * no chance: so the machines are stopped first, then Python's handler is called. */
 #define RUNNING_MAX 16
 static kc *volatile running[RUNNING_MAX];
-static int handling; /* how many threads are in on_sigint() */
-static struct sigaction python_sigint;
+static int handling; /* how many threads are in on_signal() */
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+#define ENDING_MAX (sizeof ending / sizeof *ending)
+static struct sigaction pythons[ENDING_MAX];
 
-static void on_sigint(int signal, siginfo_t *info, void *context)
+static void on_signal(int signal, siginfo_t *info, void *context)
 {
+    const struct sigaction *python = pythons;
+
     __atomic_add_fetch(&handling, 1, __ATOMIC_SEQ_CST);
     for (int i = 0; i < RUNNING_MAX; i++) {
         kc *m = __atomic_load_n(&running[i], __ATOMIC_SEQ_CST);
@@ -93,25 +97,32 @@ static void on_sigint(int signal, siginfo_t *info, void *context)
             kc_engine_stop(m);
         }
     }
-    if (python_sigint.sa_flags & SA_SIGINFO)
-        python_sigint.sa_sigaction(signal, info, context);
+    for (size_t i = 0; i < ENDING_MAX; i++)
+        if (ending[i] == signal)
+            python = &pythons[i];
+    if (python->sa_flags & SA_SIGINFO)
+        python->sa_sigaction(signal, info, context);
     else
-        python_sigint.sa_handler(signal);
+        python->sa_handler(signal);
     __atomic_sub_fetch(&handling, 1, __ATOMIC_SEQ_CST);
 }
 
-bool kc_sigint_take(void)
+unsigned kc_signals_take(void)
 {
-    struct sigaction ours = {.sa_sigaction = on_sigint, .sa_flags = SA_SIGINFO}, old;
+    struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO}, old;
+    unsigned taken = 0;
 
-    sigaction(SIGINT, NULL, &old);
-    bool is_ours = (old.sa_flags & SA_SIGINFO) && old.sa_sigaction == on_sigint;
-    bool nobody = !(old.sa_flags & SA_SIGINFO) && (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN);
-    if (is_ours || nobody)
-        return false;
-    python_sigint = old;
-    sigaction(SIGINT, &ours, NULL);
-    return true;
+    for (size_t i = 0; i < ENDING_MAX; i++) {
+        sigaction(ending[i], NULL, &old);
+        bool is_ours = (old.sa_flags & SA_SIGINFO) && old.sa_sigaction == on_signal;
+        bool nobody = !(old.sa_flags & SA_SIGINFO) && (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN);
+        if (is_ours || nobody)
+            continue;
+        pythons[i] = old;
+        sigaction(ending[i], &ours, NULL);
+        taken |= 1U << i;
+    }
+    return taken;
 }
 
 void kc_run_mark(kc *m, bool start)
@@ -121,9 +132,14 @@ void kc_run_mark(kc *m, bool start)
             __atomic_store_n(&running[i], start ? m : NULL, __ATOMIC_SEQ_CST);
             break;
         }
-    /* Another thread may have taken a SIGINT for this run and not yet told Python, which would then tell it again. */
+    /* Another thread may have taken a signal for this run and not yet told Python, which would then tell it again. */
     while (!start && __atomic_load_n(&handling, __ATOMIC_SEQ_CST))
         sched_yield();
 }
 
-void kc_sigint_give_back(void) { sigaction(SIGINT, &python_sigint, NULL); }
+void kc_signals_give_back(unsigned taken)
+{
+    for (size_t i = 0; i < ENDING_MAX; i++)
+        if (taken >> i & 1)
+            sigaction(ending[i], &pythons[i], NULL);
+}

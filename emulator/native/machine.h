@@ -225,9 +225,10 @@ void kc_decoding_load(void *unicorn);
 bool kc_flags_load(void *unicorn);
 
 /* limits.c */
-/* While machines run, SIGINT stops them before Python hears of it. False: nobody handles SIGINT, or it is done already. */
-bool kc_sigint_take(void);
-void kc_sigint_give_back(void);
+/* While machines run, SIGINT, SIGTERM and SIGHUP stop them before Python hears of it, as far as Python handles them. Returns
+ * those that are now ours, a bit each; 0 also where it is done already. */
+unsigned kc_signals_take(void);
+void kc_signals_give_back(unsigned taken);
 void kc_run_mark(kc *m, bool start);
 
 /* interpose.c */

@@ -20,7 +20,7 @@ class How(Enum):
     BUDGET = "budget used up"
     STOPPED = "stopped"  # the guest could not go on
     DIVERGED = "diverged"  # model and native code disagreed
-    INTERRUPTED = "interrupted"  # Ctrl-C
+    INTERRUPTED = "interrupted"  # Ctrl-C, or another signal
     NOT_RUN = "not run"  # the kernel could not be loaded
 
 
@@ -33,7 +33,7 @@ class Ending(NamedTuple):
         eip: Of the next instruction, or of the one that failed.
         location: Of the last instruction, for people.
         instructions: Executed; None when nothing ran.
-        error: The class and the text of what was raised.
+        error: The class and the text of what was raised; None also after Ctrl-C.
     """
 
     how: How

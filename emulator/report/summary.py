@@ -112,7 +112,7 @@ def _ending_text(ending: Ending) -> str:
             return f"the kernel exited with value {ending.exit_value} (exit code {ending.exit_code} in QEMU)"
         case How.HALTED:
             return f"the kernel halted at {ending.location}"
-        case How.INTERRUPTED:
+        case How.INTERRUPTED if ending.error is None:
             return "interrupted by Ctrl-C"
         case _:
             return ending.error[1].splitlines()[0] if ending.error else ending.how.value

@@ -71,7 +71,19 @@ class TraceRecorder:
         Raises:
             TraceNotWritten: The file cannot be written. A run that is going on ends with the same.
         """
-        self.recording.flush()
+        if not self.recording.torn:
+            self.recording.flush()
+
+    def close(self, ending: TraceEnding) -> None:
+        """Make the file whole, after `finish`. If the run was interrupted while it was written, it stays a trace without an ending.
+
+        Raises:
+            TraceNotWritten: The file cannot be written.
+        """
+        if self.recording.torn:
+            self._writer.abandon()
+        else:
+            self._writer.close(ending)
 
     def _write_now(self) -> None:
         """Write what there is, so that it is not lost when the run is killed."""
@@ -125,7 +137,7 @@ def record_trace(
     except BaseException:
         writer.abandon()
         raise
-    writer.close(TraceEnding("the recording ended", None, recorder.recording.event_count, recorder.calls))
+    recorder.close(TraceEnding("the recording ended", None, recorder.recording.event_count, recorder.calls))
 
 
 def recorded_functions(profile: Profile) -> list[RecordedFunction]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import sleep
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
@@ -67,6 +68,8 @@ class PanesApp(App[None]):
         self._style = style
         self._job: _Job | None = None
         self._cancelling = False
+        self._leaving = False
+        self._at_work = False  # the other thread is
 
     def compose(self) -> ComposeResult:
         """Make the widgets."""
@@ -172,17 +175,36 @@ class PanesApp(App[None]):
         self.timeline.forget_cancel()
 
         def run() -> None:
-            try:
-                result = job()
-            except Cancelled:
-                self.call_from_thread(self._end_job, self.stopped)
-            except (EmulatorError, ValueError) as error:
-                text = str(error)
-                self.call_from_thread(self._end_job, lambda: self.tell(text))
-            else:
-                self.call_from_thread(self._end_job, lambda: done(result))
+            self._at_work = True
+            then = self.stopped if self._leaving else self._outcome(job, done)
+            self._at_work = False
+            if not self._leaving:
+                self.call_from_thread(self._end_job, then)
 
         self.run_worker(run, thread=True, exit_on_error=True)
+
+    def _outcome(self, job: Callable[[], _Result], done: Callable[[_Result], None]) -> Callable[[], None]:
+        """Do a job, and return what is to be done then."""
+        try:
+            result = job()
+        except (Cancelled, KeyboardInterrupt):  # a signal stops the machine, and ends the program
+            return self.stopped
+        except (EmulatorError, ValueError) as error:
+            text = str(error)
+            return lambda: self.tell(text)
+        return lambda: done(result)
+
+    def leave(self) -> None:
+        """Close the program, whatever it does."""
+        self._leaving = True
+        self.cancel()
+        self.exit()
+
+    async def finish(self) -> None:
+        """Wait for the job that the closed program has left behind, and stop it."""
+        while self._at_work:
+            self.timeline.cancel()
+            await sleep(_PULSE_S)
 
     def _end_job(self, then: Callable[[], None]) -> None:
         self._job = None

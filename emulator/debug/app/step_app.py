@@ -277,6 +277,14 @@ class StepApp(PanesApp):
         """Show the keys."""
         self.push_screen(MessageScreen("Keys", HELP))
 
+    async def action_quit(self) -> None:
+        """Close the program."""
+        self.leave()
+
+    def action_help_quit(self) -> None:
+        """Say which key closes the program; Ctrl-C asks for that."""
+        self.tell("q quits")
+
     def action_cancel(self) -> None:
         """Stop what takes long."""
         self.cancel()

@@ -176,6 +176,7 @@ from functools import partial
 from emulator import boot
 from emulator.check.exhaust import Task
 from emulator.check.workers import exhaust
+from emulator.cli.signals import ending_in_order
 from emulator.errors import EmulatorError, HostError
 from emulator.loader.known_profiles import matching_profile
 
@@ -199,7 +200,8 @@ def new(parent, what):
 if __name__ == "__main__":
     task = Task(partial(new, os.getpid(), sys.argv[1]), matching_profile(boot("firmware:fragile").image))
     try:
-        found = exhaust(task, limit=100000, workers=2, on_point=lambda _: print("point", flush=True))
+        with ending_in_order():
+            found = exhaust(task, limit=100000, workers=2, on_point=lambda _: print("point", flush=True))
         for point in found.points:
             print(point.number, point.verdict.value, point.ending if point.verdict.value == "unknown" else "")
     except (EmulatorError, KeyboardInterrupt) as error:
@@ -264,13 +266,14 @@ def group_is_gone(group: int) -> bool:
     return False
 
 
-def test_ctrl_c_ends_the_workers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_the_workers(tmp_path: Path, number: signal.Signals) -> None:
     with script(tmp_path, "long") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "point\n"
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         output, _ = process.communicate()
         rest = [line for line in output.splitlines() if line != "point"]
-        assert rest == ["KeyboardInterrupt "]
+        assert rest == ["KeyboardInterrupt " if number is signal.SIGINT else f"Interrupted {number.name}"]
     while not group_is_gone(process.pid):
         time.sleep(0.05)

@@ -35,9 +35,9 @@ TALKING = "1: movb $10, %al\n outb %al, $0xe9\n jmp 1b"
 
 
 @contextmanager
-def ctrl_c(after_s: float) -> Iterator[None]:
+def ctrl_c(after_s: float, number: int = signal.SIGINT) -> Iterator[None]:
     """Press Ctrl-C after a while. One that comes too late is waited for, so that it hits no other test."""
-    thread = threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGINT))
+    thread = threading.Timer(after_s, os.kill, (os.getpid(), number))
     thread.start()
     try:
         yield
@@ -106,16 +106,17 @@ def test_pythons_handler_is_back_after_the_run(mmu: str) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_handler_of_ones_own_is_called_and_the_run_ends() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_handler_of_ones_own_is_called_and_the_run_ends(number: signal.Signals) -> None:
     machine = machine_of(COUNTING)
     seen: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, _frame: seen.append(number))
+    previous = signal.signal(number, lambda number, _frame: seen.append(number))
     try:
-        with ctrl_c(0.05), pytest.raises(KeyboardInterrupt):
+        with ctrl_c(0.05, number), pytest.raises(KeyboardInterrupt):
             machine.run(timeout_s=10)
     finally:
-        signal.signal(signal.SIGINT, previous)
-    assert seen == [signal.SIGINT]
+        signal.signal(number, previous)
+    assert seen == [number]
 
 
 def test_an_ignored_ctrl_c_is_ignored() -> None:

@@ -11,6 +11,7 @@ import pytest
 from emulator import Mode, Trace, boot, record_trace
 from emulator.loader.profile import Profile, Result, Role, TracedFunction
 from emulator.trace.errors import TraceNotWritten
+from emulator.trace.trace_file import Chunk, TraceWriter
 
 if TYPE_CHECKING:
     from emulator.trace.events import Call
@@ -108,3 +109,27 @@ def test_the_documented_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     names: dict[str, object] = {}
     exec(code, names)  # noqa: S102 - it is our own
     assert str(names["trace"].peak("heap")) == re.findall(r"# (Peak\(.*\))", code)[0]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_a_chunk_whose_writing_is_interrupted_is_not_written_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    write = TraceWriter.write
+    machine = boot("firmware:leak")
+    path = tmp_path / "run.kmt"
+
+    def interrupted(writer: TraceWriter, chunk: Chunk) -> None:
+        if where == "behind":
+            write(writer, chunk)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with record_trace(machine, path) as recorder:
+        machine.run()
+        monkeypatch.setattr(TraceWriter, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            recorder.recording.flush()
+    trace = Trace.read(str(path))
+    assert trace.ending is None
+    assert (len(trace) > 0) == (where == "behind")
