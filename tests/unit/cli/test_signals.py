@@ -128,7 +128,7 @@ def test_trace_leaves_nothing_in_the_folder_for_temporary_files(
     assert (done, left) == (status, [])
     assert err.endswith(f"kmemu: {name(number)}\n")
     if number is signal.SIGINT:
-        assert out.startswith("#1  start(")
+        assert out.startswith("#1  start(") or "no call of start was seen" in err  # no chunk was whole yet
         assert err.startswith(
             "kmemu: interrupted; what was recorded until then follows (Ctrl-C once more ends that)\n"
         )
