@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emulator.trace.arrays import text_array
-from emulator.trace.columns import flags, values
+from emulator.trace.columns import flags, values, without_nulls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +75,8 @@ def _check_batch(batch: pa.RecordBatch, first: int, last_entry: int, functions: 
     Returns:
         Event of its last entry, and its last event.
     """
+    for name in batch.schema.names[:-1]:  # all but the frames, of which most are null
+        without_nulls(batch, name)
     numbers = np.arange(first, first + batch.num_rows, dtype=np.uint32)
     _refuse(values(batch, "call", np.uint32) != numbers, first, "is not numbered so")
     _refuse(values(batch, "parent", np.uint32) >= numbers, first, "is said to be made in a later one")

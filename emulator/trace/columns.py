@@ -33,7 +33,7 @@ def values(batch: pa.RecordBatch, name: str, kind: type[Number]) -> npt.NDArray[
     Raises:
         ValueError: It is shorter than the batch, or has nulls.
     """
-    column = _without_nulls(batch, name)
+    column = without_nulls(batch, name)
     return np.frombuffer(column.buffers()[1], kind, batch.num_rows)
 
 
@@ -43,11 +43,16 @@ def flags(batch: pa.RecordBatch, name: str) -> Flags:
     Raises:
         ValueError: It is shorter than the batch, or has nulls.
     """
-    packed = np.frombuffer(_without_nulls(batch, name).buffers()[1], np.uint8, -(-batch.num_rows // 8))
+    packed = np.frombuffer(without_nulls(batch, name).buffers()[1], np.uint8, -(-batch.num_rows // 8))
     return np.unpackbits(packed, count=batch.num_rows, bitorder="little").view(np.bool_)
 
 
-def _without_nulls(batch: pa.RecordBatch, name: str) -> pa.Array:
+def without_nulls(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """Return a column as it lies in the file.
+
+    Raises:
+        ValueError: It has nulls.
+    """
     column = batch.column(name)
     if column.null_count or column.offset:
         raise ValueError(f"column {name} has nulls")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -10,7 +12,7 @@ import pytest
 from pyarrow import feather
 
 from emulator.trace.errors import BadTrace
-from emulator.trace.schema import FRAMES_TYPE, KEY
+from emulator.trace.schema import FRAMES_TYPE, KEY, fixed_columns
 from emulator.trace.trace import Trace
 from tests.helpers.traces import TraceBuilder, header
 
@@ -181,10 +183,50 @@ def test_columns_too_many(path: Path, table: pa.Table) -> None:
     assert problem(path) == "damaged trace: more columns than those of a trace, or in another order"
 
 
-def test_nulls(path: Path, table: pa.Table) -> None:
-    index = table.schema.get_field_index("left")
-    written(path, table.set_column(index, pa.field("left", pa.uint32()), pa.array([4, None, 6], pa.uint32())))
-    assert problem(path) == "damaged trace: column left has nulls"
+COLUMNS = [name for name, _ in fixed_columns(header().profile)]
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_nulls(path: Path, table: pa.Table, name: str) -> None:
+    index = table.schema.get_field_index(name)
+    values = table.column(name).to_pylist()
+    kind = table.schema.field(name).type
+    column = pa.array([values[0], None, values[2]], getattr(kind, "value_type", kind))
+    if name == "function":
+        column = pa.DictionaryArray.from_arrays(
+            pa.array([0, None, 3], pa.int8()), table.column(name).combine_chunks().dictionary
+        )
+    written(path, table.set_column(index, pa.field(name, kind), column))
+    assert problem(path) == f"damaged trace: column {name} has nulls"
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, "frames"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.int32(),
+        pa.utf8(),
+        pa.float64(),
+        pa.list_(pa.uint32()),
+        pa.uuid(),
+        pa.dictionary(pa.int16(), pa.utf8()),
+    ],
+)
+def test_every_column_has_its_type(path: Path, table: pa.Table, name: str, kind: pa.DataType) -> None:
+    index = table.schema.get_field_index(name)
+    written(path, table.set_column(index, pa.field(name, kind), pa.nulls(3, kind)))
+    assert problem(path).startswith(
+        (f"damaged trace: column {name} is not of type ", "damaged trace: not laid out as kmemu does")
+    )
+
+
+def test_a_number_of_rows_that_the_file_cannot_hold(path: Path, table: pa.Table) -> None:
+    data = written(path, table).read_bytes()
+    rows = (3).to_bytes(8, "little")
+    for at in [match.start() for match in re.finditer(re.escape(rows), data)]:
+        path.write_bytes(data[:at] + (1 << 62).to_bytes(8, "little") + data[at + 8 :])
+        with suppress(BadTrace):  # some of these are values, not numbers of rows
+            list(Trace.read(path))
 
 
 @pytest.mark.parametrize("code", [-1, 16, 127])
