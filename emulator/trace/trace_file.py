@@ -80,6 +80,7 @@ class TraceWriter:
         with self._reported():
             # First, because its errors are plainer than Arrow's.
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._see_seekable()
             self._sink = pa.OSFile(self.path, "wb")
             self._writer = pa.ipc.new_file(self._sink, self._schema)
         try:
@@ -87,6 +88,13 @@ class TraceWriter:
         except TraceNotWritten:
             self.abandon()
             raise
+
+    def _see_seekable(self) -> None:
+        try:
+            os.lseek(self._file, 0, os.SEEK_CUR)
+        except OSError:
+            os.close(self._file)
+            raise OSError("it is a pipe or a terminal, and parts of a trace are completed later") from None
 
     def write(self, chunk: Chunk) -> None:
         """Append calls.
@@ -168,9 +176,12 @@ class TraceWriter:
         """Note where the batch just written is in the file."""
         message = None
         while message is None or message.kind != RECORD_BATCH:  # the first one follows schema and dictionary
-            message = read_message(self._read, self._end)
+            try:
+                message = read_message(self._read, self._end)
+            except ValueError:  # a device that forgets
+                message = None
             if message is None:
-                raise OSError("the batch is not where it should be")
+                raise OSError("what was written cannot be read back")
             self._end = message.end
         offsets = {
             name: message.buffers[2 * index + 1][0]  # each column has two: which are null, and the values

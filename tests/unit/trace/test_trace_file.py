@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -206,3 +207,20 @@ def test_a_profile_without_parameters(tmp_path: Path) -> None:
     assert trace.columns.arguments == []
     assert trace[1].arguments == ()
     assert trace.blocks("frames").address.tolist() == [0x7000]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("fifo", "it is a pipe or a terminal, and parts of a trace are completed later"),
+        ("/dev/null", "what was written cannot be read back"),
+        (".", "Is a directory"),
+        ("none/run.kmt", "No such file or directory"),
+    ],
+)
+def test_where_a_trace_cannot_go(tmp_path: Path, name: str, problem: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    path = tmp_path / name
+    with pytest.raises(TraceNotWritten) as caught:
+        several().write(path)
+    assert str(caught.value) == f"{path}: the trace cannot be written: {problem}"
