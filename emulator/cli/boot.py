@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from emulator.cli.console import ConsoleWriter
+from emulator.cli.console import RAW_HELP, ConsoleWriter
 from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
 from emulator.cli.output import Output, complain
 from emulator.cli.running import judge_ending, run_to_end
@@ -50,6 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     output("--serial", metavar="FILE", help="write COM1 to FILE instead of standard output (- for that)")
     output("--screen", action="store_true", help="show the VGA text screen at the end")
     output("--json", action="store_true", help="print one JSON document and nothing else")
+    output("--raw", action="store_true", help=RAW_HELP)
     output("--no-summary", action="store_true", help="do not show what the kernel did with its memory")
 
 
@@ -60,7 +61,7 @@ def run(options: Namespace) -> Status:
         return _list_kernels(output)
     if options.json and options.serial == "-":
         raise CommandLineError("--json and --serial - cannot both have standard output")
-    with ConsoleWriter(output, to_output=not options.json) as console:
+    with ConsoleWriter(output, to_output=not options.json, raw=options.raw) as console:
         try:
             machine = new_machine(options, console)
         except EmulatorError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from emulator.cli.check_output import (
     update_baseline,
     write_outputs,
 )
+from emulator.cli.console import RAW_HELP, ErrorConsole
 from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
 from emulator.cli.output import Output, complain
 from emulator.cli.progress import activity
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from emulator.check.limits import Limits
     from emulator.check.verdict import Verdict
     from emulator.loader.profile import Profile
-    from emulator.machine.machine import Console, Machine
+    from emulator.machine.machine import Machine
     from emulator.report.style import Style
 
 USAGE = "kmemu check [KERNEL.elf | firmware:NAME] [options]"
@@ -93,6 +93,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_output_arguments(parser)
     output = parser.add_argument_group("output").add_argument
     output("--console", action="store_true", help="show what the kernel says, on standard error")
+    output("--raw", action="store_true", help=f"with --console: {RAW_HELP}")
     output("--json", action="store_true", help="the same as --format json")
     add_machine(parser)
     add_budgets(parser)
@@ -111,12 +112,15 @@ def run(options: Namespace) -> Status:
     from emulator.check.verdict import judge
     from emulator.cli.recorded_run import chosen_profile
 
-    machine = new_machine(options, _say if options.console else None)
+    console = ErrorConsole(raw=options.raw) if options.console else None
+    machine = new_machine(options, console)
     profile = chosen_profile(machine.image, options.profile)
     _check_areas(limits, profile)
     if options.exhaust:
         return run_exhaust(options, profile)
     report, failed, complaint = _check(machine, profile, options, injection)
+    if console is not None:
+        console.end()
     report, ignored = select(
         replace(report, kernel=options.kernel), WhichLeaks(options.leaks or "lost"), options.ignore
     )
@@ -214,8 +218,3 @@ def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, 
         names = ", ".join(function.name for function in profile.functions)
         return Status.NOT_RUN, f"nothing was checked: no call of {names} was seen"
     return (Status.NOT_RUN if complaint else Status.GOOD), complaint
-
-
-def _say(_console: Console, data: bytes) -> None:
-    sys.stderr.buffer.write(data)
-    sys.stderr.buffer.flush()

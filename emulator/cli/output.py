@@ -42,6 +42,11 @@ class Output:
             self._stream.buffer.flush()
             self._at_line_start = data.endswith(b"\n")
 
+    def sequence(self, data: bytes) -> None:
+        """Write what moves no cursor, at once."""
+        self._stream.buffer.write(data)
+        self._stream.buffer.flush()
+
     def end_line(self) -> None:
         """End an unfinished line on a terminal, so that an error does not continue it. A pipe gets bytes as they are."""
         if not self._at_line_start and self._stream.isatty():

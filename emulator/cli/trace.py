@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.cli import arguments
+from emulator.cli.console import RAW_HELP, ErrorConsole
 from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
 from emulator.cli.output import Output, complain
 from emulator.cli.progress import activity
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
-    from emulator.machine.machine import Console
     from emulator.trace.events import Call
     from emulator.trace.selection import Selection
     from emulator.trace.trace import Trace
@@ -58,6 +59,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     output = parser.add_argument_group("output").add_argument
     output("--summary", action="store_true", help="show a summary instead of calls")
     output("--console", action="store_true", help="show what the kernel says, on standard error")
+    output("--raw", action="store_true", help=f"with --console: {RAW_HELP}")
     output("--json", action="store_true", help="a JSON object a line for each call, or one for the summary")
     add_machine(parser)
     add_budgets(parser)
@@ -86,6 +88,7 @@ def run(options: Namespace) -> Status:
     if Path(options.kernel).suffix == _TRACE_SUFFIX:
         return _show_trace(options, output)
     if options.output is not None:
+        _check_output(options.output)
         options.summary = not options.insn
         ending = _record_and_show(options.output, options, output)
     else:
@@ -97,6 +100,13 @@ def run(options: Namespace) -> Status:
     if complaint:
         complain(complaint[0], complaint[1:])
     return status
+
+
+def _check_output(name: str) -> None:
+    """See that a trace is not written over the summary that standard output gets."""
+    path = Path(name)
+    if name == "-" or (path.exists() and os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))):
+        raise CommandLineError(f"-o {name}: a trace cannot go to standard output, which gets the summary")
 
 
 def _show_trace(options: Namespace, output: Output) -> Status:
@@ -124,15 +134,14 @@ def _record_and_show(path: str, options: Namespace, output: Output) -> Ending:
 def _record(options: Namespace, path: str) -> Ending:
     from emulator.cli.recorded_run import chosen_profile, record_run  # not for --help
 
-    machine = new_machine(options, _say if options.console else None)
+    console = ErrorConsole(raw=options.raw) if options.console else None
+    machine = new_machine(options, console)
     profile = chosen_profile(machine.image, options.profile)
     with activity("recording", "events") as so_far:
-        return record_run(machine, profile, path, options, so_far)
-
-
-def _say(_console: Console, data: bytes) -> None:
-    sys.stderr.buffer.write(data)
-    sys.stderr.buffer.flush()
+        ending = record_run(machine, profile, path, options, so_far)
+    if console is not None:
+        console.end()
+    return ending
 
 
 def _show(path: str, options: Namespace, output: Output) -> None:

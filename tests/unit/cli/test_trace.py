@@ -228,3 +228,19 @@ def test_a_kernel_without_a_known_allocator(kmemu: Callable[..., Done], tmp_path
 def test_a_folder_is_no_trace(kmemu: Callable[..., Done], tmp_path: Path) -> None:
     done = kmemu("trace", "firmware:demo", "-o", str(tmp_path))
     assert (done.status, done.err) == (3, f"kmemu: {tmp_path}: the trace cannot be written: Is a directory\n")
+
+
+def test_a_trace_cannot_go_to_standard_output(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        for name in ("-", "/dev/stdout"):
+            done = subprocess.run(
+                [*KMEMU, "trace", "firmware:overflow", "-o", name],
+                stdout=out,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 2
+            assert done.stderr == (
+                f"kmemu: -o {name}: a trace cannot go to standard output, which gets the summary\n"
+            )
