@@ -148,6 +148,24 @@ def test_extents_are_ascending_and_merge_when_they_touch(guest: Guest) -> None:
     assert guest.get("kmem_free_list") == 0
 
 
+@pytest.mark.parametrize(
+    "stale",
+    [
+        pytest.param((0, 0), id="nothing"),
+        pytest.param((BASE - PAGE, PAGE), id="what would touch from below"),
+        pytest.param((BASE + GROWTH, PAGE), id="what would touch from above"),
+    ],
+)
+@pytest.mark.parametrize("count", [0, 1])
+def test_what_lies_behind_the_extents_is_none(guest: Guest, stale: tuple[int, int], count: int) -> None:
+    extents = [(KERNEL + 0x1000, PAGE)][:count]
+    for index, extent in enumerate([*extents, stale]):
+        guest.poke(guest.symbols["kmem_extents"] + 8 * index, *extent)
+    guest.set("kmem_extent_count", count)
+    assert guest.call("kmem_alloc", 8) == BASE + GROWTH - 8
+    assert guest.extents() == [*extents, (BASE, GROWTH)]
+
+
 def test_an_area_may_reach_over_what_were_two_extents(guest: Guest) -> None:
     first, second = allocate(guest, GROWTH, GROWTH)
     assert second == first + GROWTH
