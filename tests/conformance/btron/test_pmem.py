@@ -195,3 +195,31 @@ def test_owners_are_counted_up_to_the_largest_word(guest: Guest) -> None:
     assert guest.state() == before
     assert guest.er("pmem_free", region, 2 * PAGE) == 0
     assert entries(guest, FIRST, FIRST + 2) == [(1, 1), (1, 0xFFFFFFFE)]
+
+
+# The ends of the table.
+
+
+def test_page_0_is_a_page_like_any_other(bare: Guest) -> None:
+    bare.boot_map([(0, 3 * PAGE)], [])
+    assert bare.er("pmem_init") == 0
+    assert bare.call("pmem_free_pages") == 3
+    assert bare.call("pmem_alloc", 2 * PAGE) == KERNEL
+    assert bare.call("pmem_free_pages") == 1
+    assert bare.er("pmem_share", KERNEL, PAGE) == bare.er("pmem_free", KERNEL, PAGE) == 0
+    assert bare.page(0) == USED
+
+
+@pytest.mark.parametrize("call", ["pmem_free", "pmem_share"])
+def test_what_lies_behind_the_table_is_no_page(bare: Guest, call: str) -> None:
+    bare.boot_map([(RAM_END - 2 * PAGE, RAM_END)], [])
+    assert bare.er("pmem_init") == 0
+    region = bare.call("pmem_alloc", 2 * PAGE)
+    assert region == KERNEL + RAM_END - 2 * PAGE
+    behind = bare.get("pmem_table") + 8 * bare.get("pmem_pages")
+    bare.poke(behind, *USED, *USED)
+    before = bare.state()
+    assert bare.er(call, region, 3 * PAGE) == E_PAR
+    assert bare.er(call, region + 2 * PAGE, PAGE) == E_PAR
+    assert (bare.state(), bare.words(behind, 4)) == (before, (*USED, *USED))
+    assert bare.er(call, region, 2 * PAGE) == 0
