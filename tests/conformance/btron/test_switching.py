@@ -124,6 +124,16 @@ def test_the_switch_keeps_registers_on_the_stack(tasks: Guest, kernel: Kernel) -
     assert tasks.words(tasks.words(SAW, 1)[0], 5) == (*kept, back)
 
 
+def test_no_interrupt_comes_between_the_timer_and_the_first_task(tasks: Guest, kernel: Kernel) -> None:
+    entries = {tasks.symbols[name] | KERNEL for name in ("timer_start", "dispatch")}
+    for registers in stepped_call(kernel.machine, "tasks_run"):
+        if registers.eip in entries:
+            assert not registers.eflags & IF
+            entries.remove(registers.eip)
+        if not entries:
+            return
+
+
 def test_a_task_of_the_same_priority_has_to_wait(tasks: Guest, kernel: Kernel, interrupts: bool) -> None:
     code = bytearray()
     notes(code)

@@ -174,7 +174,7 @@ def test_a_task_that_waits_leaves_the_pools_queue_when_it_is_terminated(tasks: G
     assert tasks.er("ter_tsk", 3) == E_OK
     assert tasks.waiters("mpf_table", POOL) == [2, 4]
     assert tasks.ready(10) == [1]
-    assert (tasks.tcb(3, "state"), tasks.tcb(3, "wait_kind")) == (DORMANT, 0)
+    assert (tasks.tcb(3, "state"), tasks.tcb(3, "wait_kind"), tasks.wercd(3)) == (DORMANT, 0, E_OK)
 
 
 def test_only_others_that_are_not_dormant_can_be_terminated(tasks: Guest) -> None:
