@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kernel_model.structs import TCB
+from kernel_model.structs import POOL_MPF, POOL_MPL, TCB
 from tests.conformance.btron.subjects import KERNEL, SCRATCH, WINDOW
 
 if TYPE_CHECKING:
     from tests.conformance.btron.subjects import Guest
 
 E_OK, E_WAITING = 0, 1
-E_ID, E_NOEXS, E_OBJ, E_DLT, E_TMOUT, E_RLWAI = -35, -52, -63, -81, -85, -86
+E_PAR, E_ID, E_NOEXS, E_OBJ, E_DLT, E_TMOUT, E_RLWAI = -33, -35, -52, -63, -81, -85, -86
 TMO_POL, TMO_FEVR = 0, -1
 TA_TFIFO, TA_TPRI = 0, 1
 READY, WAIT = 2, 4
@@ -241,6 +241,32 @@ def test_a_wait_can_be_cancelled(tasks: Guest, kind: str, code: int, cancelled: 
     assert tasks.get("need_dispatch") == (cancelled == 3)
     assert tasks.er(f"{kind}_release", POOL, block) == E_OK
     assert tasks.block(left[0]) == block
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_stands_behind_a_cancelled_wait_is_looked_at_again(tasks: Guest, kind: str) -> None:
+    """Nothing is free while they come; then there is something, of which nobody has heard yet."""
+    create(tasks, kind)
+    layout = POOL_MPL if kind == "mpl" else POOL_MPF
+    head = tasks.symbols[f"{kind}_table"] + layout.size * POOL + layout.offset("free")
+    free = tasks.words(head, 1)[0]
+    tasks.poke(head, 0)
+    for number in (2, 3):
+        assert get(tasks, kind, number) == E_WAITING
+    tasks.poke(head, free)
+    tasks.run(1)
+    assert tasks.er("wait_cancel", 2, E_RLWAI) == E_OK
+    assert (tasks.wercd(2), tasks.wercd(3), tasks.block(3)) == (E_RLWAI, E_OK, free + 8)
+    assert tasks.waiters(f"{kind}_table", POOL) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kernel_space_begins_with_its_first_byte(tasks: Guest, kind: str) -> None:
+    create(tasks, kind)
+    size = (MPL_SIZE,) if kind == "mpl" else ()
+    assert tasks.er(f"{kind}_get", KERNEL - 1, POOL, *size, TMO_POL) == E_PAR
+    assert tasks.er(f"{kind}_get", KERNEL, POOL, *size, TMO_POL) == E_OK
+    assert tasks.er(f"{kind}_release", POOL, tasks.words(KERNEL, 1)[0]) == E_OK
 
 
 def test_a_sleeping_task_is_in_no_queue(tasks: Guest) -> None:
