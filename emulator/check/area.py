@@ -58,18 +58,24 @@ class Area:
             if function.area == self.name and function.role in roles:
                 yield code, function
 
-    def first_of_each(self, calls: U32, most: int) -> list[int]:
-        """Return of calls those that are the first *most* of one function from one call stack, in order."""
-        seen: dict[tuple[int, int], int] = {}
-        chosen = []
+    def first_of_each(self, calls: U32, most: int) -> dict[int, tuple[str, ...]]:
+        """Return of calls those that are the first *most* of one function from one call stack, in order.
+
+        Returns:
+            By call: for the first of those that are not all there, a line that says so.
+        """
+        alike: dict[tuple[int, int], list[int]] = {}
         rows = calls.astype(np.int64) - 1
         columns = self.trace.columns
         keys = zip(columns.function[rows].tolist(), columns.stack[rows].tolist(), strict=True)
         for call, key in zip(calls.tolist(), keys, strict=True):
-            seen[key] = seen.get(key, 0) + 1
-            if seen[key] <= most:
-                chosen.append(call)
-        return chosen
+            alike.setdefault(key, []).append(call)
+        chosen: dict[int, tuple[str, ...]] = {}
+        for group in alike.values():
+            chosen |= dict.fromkeys(group[:most], ())
+            if len(group) > most:
+                chosen[group[0]] = (f"the first {most} of {len(group)} such calls were looked at",)
+        return dict(sorted(chosen.items()))
 
     def was_reserved(self, address: int, event: int) -> bool:
         """Tell whether the page of an address had been reserved by then.

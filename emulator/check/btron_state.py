@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emulator.check.findings import Finding, Kind
 from emulator.check.page_owners import PageCheck
 from kernel_model.btron.kernel_space import virtual
 from kernel_model.btron.kmem_reader import KmemReader
@@ -17,7 +18,6 @@ from kernel_model.btron.pool_reader import PoolReader
 from kernel_model.btron.tasks import TaskState, WaitKind
 
 if TYPE_CHECKING:
-    from emulator.check.findings import Finding
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
@@ -40,6 +40,11 @@ class BtronState:
     def __init__(self, machine: Machine, btron: Btron) -> None:
         self._machine = machine
         self._btron = btron
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """See `StateChecks.kinds`."""
+        return frozenset((Kind.CORRUPTION, Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK))
 
     @property
     def quiet(self) -> bool:

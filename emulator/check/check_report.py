@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from emulator.check.findings import Kind
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -93,6 +95,7 @@ class CheckReport:
         seconds: Of the host, from the first instruction to the last finding.
         reachable: Live blocks at the end to which something still points; in the form of findings, but none.
         profile: Name of what was recorded.
+        checked: What was looked for.
     """
 
     kernel: str
@@ -104,3 +107,4 @@ class CheckReport:
     seconds: float
     reachable: tuple[Finding, ...] = ()
     profile: str = ""
+    checked: frozenset[Kind] = frozenset(Kind)

@@ -14,6 +14,7 @@ from emulator.check.deaths import bad_endings, deadlocks
 from emulator.check.guest_words import GuestWords
 from emulator.check.leaks import NO_LEAKS, find_leaks
 from emulator.check.locks import check_locks
+from emulator.check.looked_for import looked_for
 from emulator.check.measuring import measure
 from emulator.check.pictures import with_pictures
 from emulator.check.rerun import Rerun
@@ -30,7 +31,7 @@ from emulator.trace.trace_file import TraceWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.check.findings import Finding
+    from emulator.check.findings import Finding, Kind
     from emulator.check.leaks import Leaks
     from emulator.check.run import EndedRun
     from emulator.check.state import StateChecks
@@ -104,6 +105,7 @@ class _Check:
             seconds=time.perf_counter() - started,
             reachable=leaks.reachable,
             profile=self._profile.name,
+            checked=self._looked_for(run),
         )
 
     def _record(self, path: str) -> EndedRun:
@@ -141,6 +143,10 @@ class _Check:
         found += [*leaks.lost, *deadlocks(self._machine, run, trace, waiting)]
         found += bad_endings(self._machine.image, run, trace)
         return found if rerun is None else with_pictures(found, rerun)
+
+    def _looked_for(self, run: EndedRun) -> frozenset[Kind]:
+        is_rerun = self._hooks.new_machine is not None
+        return looked_for(self._profile, run, self._state, walked=self._walks.looked, is_rerun=is_rerun)
 
     def _rerun(self, run: EndedRun) -> Rerun | None:
         if self._hooks.new_machine is None:

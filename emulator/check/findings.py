@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from emulator.trace.events import Frame
 
@@ -183,3 +183,12 @@ class Finding:
 
 def _names(called: list[str], stack: Iterable[Frame]) -> str:
     return " < ".join([*called, *(frame.function or "?" for frame in stack)])
+
+
+def with_rest(found: Sequence[Finding], count: int) -> list[Finding]:
+    """Return findings, of which the first says it if there would have been more: *count*."""
+    if count <= len(found):
+        return list(found)
+    first, *others = found
+    line = f"the first {len(found)} of {count} like this are listed"
+    return [replace(first, details=(*first.details, line)), *others]

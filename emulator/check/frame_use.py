@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.check.culprits import culprit_of
-from emulator.check.findings import Finding, Kind
+from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.places import Places
 from emulator.check.rerun import Replay, Word
 from emulator.check.reservations import Reservation, own_reservations, reserve_calls
@@ -20,7 +20,7 @@ from emulator.check.stories import OpenCalls
 from emulator.trace.operations import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from emulator.check.findings import BlockStory, Culprit
     from emulator.check.rerun import Rerun
@@ -97,15 +97,19 @@ class FrameCheck:
             return []
         used = self._used_in_bitmap()
         live, reserved = self._live(), self._held(self._reserved)
-        lost = [*self._runs(live & ~used), *self._runs(reserved & ~live & ~used)]
-        found = [
-            self._lost(*run, is_live=bool(live[run[0] - self._window.first]), rerun=rerun) for run in lost
+        nobodys = used & ~live & ~reserved & ~self._held(self._own)
+        return [
+            *self._first(live & ~used, lambda *run: self._lost(*run, is_live=True, rerun=rerun)),
+            *self._first(reserved & ~live & ~used, lambda *run: self._lost(*run, is_live=False, rerun=rerun)),
+            *self._first(nobodys, lambda *run: self._nobodys(*run, rerun=rerun)),
         ]
-        found += [
-            self._nobodys(*run, rerun=rerun)
-            for run in self._runs(used & ~live & ~reserved & ~self._held(self._own))
-        ]
-        return found
+
+    def _first(self, flags: Flags, judge: Callable[[int, int], Finding]) -> list[Finding]:
+        """Judge the first runs of frames; if there are more, the first finding says so."""
+        start = self._window.first
+        runs = [(first + start, stop + start) for first, stop in runs_of(flags)]
+        found = [judge(*run) for run in runs[:_FINDINGS_MAX]]
+        return with_rest(found, len(runs))
 
     def _lost(self, first: int, stop: int, *, is_live: bool, rerun: Rerun | None) -> Finding:
         what = "live" if is_live else "reserved"
@@ -146,10 +150,6 @@ class FrameCheck:
         for first, last in runs:
             flags[max(first - start, 0) : max(last - start, 0)] = True
         return flags
-
-    def _runs(self, flags: Flags) -> list[tuple[int, int]]:
-        start = self._window.first
-        return [(first + start, stop + start) for first, stop in runs_of(flags)[:_FINDINGS_MAX]]
 
     # Who broke it.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emulator.check.findings import Finding, Kind
 from emulator.check.frame_use import FrameCheck
 from kernel_model.defect import Defect
 from kernel_model.litecore.memmap_reader import memmap_defects
@@ -16,7 +17,6 @@ from kernel_model.litecore.spinlock import FREE, HELD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.check.findings import Finding
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
@@ -40,6 +40,11 @@ class LiteCoreState:
         self._memory = machine.memory
         self._memmap = machine.address_of("memmap")
         self._locks = {name: machine.address_of(name) for name in _LOCKS}
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """See `StateChecks.kinds`."""
+        return frozenset((Kind.CORRUPTION, Kind.BITMAP, Kind.RESERVED))
 
     @property
     def quiet(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from emulator.check.culprits import culprit_of
-from emulator.check.findings import Finding, Kind
+from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.places import Places
 from emulator.check.rerun import Replay, Word
 from emulator.check.spans import runs_of
@@ -89,17 +89,17 @@ class PageCheck:
         right = np.where(
             owners > 0, (flag == PMEM_USE) & (count == owners), (flag != PMEM_USE) & (count == 0)
         )
-        found = []
+        runs = []
         for first, stop in runs_of(~right):
             same = (flag[first:stop], count[first:stop], owners[first:stop])
             borders = np.flatnonzero(np.any([part[1:] != part[:-1] for part in same], axis=0)) + 1
             for low, high in zip([0, *borders.tolist()], [*borders.tolist(), stop - first], strict=True):
-                found.append(
-                    self._mismatch(first + low, first + high, [int(part[low]) for part in same], rerun)
-                )
-                if len(found) == _FINDINGS_MAX:
-                    return found
-        return found
+                runs.append((first + low, first + high))
+        found = [
+            self._mismatch(first, stop, [int(each[first]) for each in (flag, count, owners)], rerun)
+            for first, stop in runs[:_FINDINGS_MAX]
+        ]
+        return with_rest(found, len(runs))
 
     def _mismatch(self, first: int, stop: int, values: list[int], rerun: Rerun | None) -> Finding:
         flag, count, owners = values

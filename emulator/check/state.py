@@ -8,7 +8,7 @@ from emulator.hle.kernels import BTRON, LITECORE
 from emulator.hle.layers import find_btron, find_litecore
 
 if TYPE_CHECKING:
-    from emulator.check.findings import Finding
+    from emulator.check.findings import Finding, Kind
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 class StateChecks(Protocol):
     """What can be checked of one kernel on one machine."""
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """What is looked for in the kernel's structures."""
 
     @property
     def quiet(self) -> bool:

@@ -28,6 +28,12 @@ class Walks:
         self._state = state
         self._sound = 0
         self._seen: Seen | None = None
+        self._looked = False
+
+    @property
+    def looked(self) -> bool:
+        """Whether the structures were whole, or should have been, at some look."""
+        return self._looked
 
     def look(self) -> None:
         """Look now."""
@@ -38,6 +44,7 @@ class Walks:
             self._seen = Seen(self._sound, event, defects)
         elif self._state.quiet:
             self._sound = event
+        self._looked |= bool(defects) or self._state.quiet
 
     def findings(self, trace: Trace, rerun: Rerun | None) -> list[Finding]:
         """Return what was broken first, with who broke it if the kernel may be run once more."""

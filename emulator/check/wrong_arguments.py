@@ -37,11 +37,13 @@ def wrong_sizes(area: Area) -> Iterator[Finding]:
         if given is None:
             continue
         sizes = area.blocks.size[frees.blocks]
-        for call, index in _first(area, frees, (given != sizes) & (sizes != 0)):
+        for call, index, details in _first(area, frees, (given != sizes) & (sizes != 0)):
             story = area.places.story(area.blocks, index)
             wrong = size_text(int(given[frees.blocks == index][0]))
             message = f"free of 0x{story.address:08x} as {wrong}, but it has {size_text(story.size)}"
-            yield Finding(Kind.WRONG_SIZE, area.name, message, area.places.entry(call), story)
+            yield Finding(
+                Kind.WRONG_SIZE, area.name, message, area.places.entry(call), story, details=details
+            )
 
 
 def wrong_pools(area: Area) -> Iterator[Finding]:
@@ -54,11 +56,13 @@ def wrong_pools(area: Area) -> Iterator[Finding]:
             continue
         named = _argument(area, frees.function, "pool", frees.rows)
         known = home[frees.blocks]
-        for call, index in _first(area, frees, (known >= 0) & (named != known)):
+        for call, index, details in _first(area, frees, (known >= 0) & (named != known)):
             story = area.places.story(area.blocks, index)
             pool = area.argument(call, "pool")
             message = f"release of 0x{story.address:08x} to pool {pool}, but it is from pool {home[index]}"
-            yield Finding(Kind.WRONG_POOL, area.name, message, area.places.entry(call), story)
+            yield Finding(
+                Kind.WRONG_POOL, area.name, message, area.places.entry(call), story, details=details
+            )
 
 
 def _frees(area: Area) -> Iterator[_Frees]:
@@ -96,9 +100,9 @@ def _pools_at_birth(area: Area) -> I64 | None:
     return pools
 
 
-def _first(area: Area, frees: _Frees, wrong: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield call and block of the wrong ones that are worth telling."""
+def _first(area: Area, frees: _Frees, wrong: np.ndarray) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield call and block of the wrong ones that are worth telling, and what else is to be said of them."""
     block_of = dict(zip((frees.rows[wrong] + 1).tolist(), frees.blocks[wrong].tolist(), strict=True))
     calls = np.array(sorted(block_of), np.uint32)
-    for call in area.first_of_each(calls, MOST_ALIKE):
-        yield call, block_of[call]
+    for call, details in area.first_of_each(calls, MOST_ALIKE).items():
+        yield call, block_of[call], details

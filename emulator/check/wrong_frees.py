@@ -41,10 +41,10 @@ class _Free(NamedTuple):
 
 def wrong_frees(area: Area) -> Iterator[Finding]:
     """Yield the findings, in order of events."""
-    for call in area.first_of_each(area.trace.stray_frees(area.name), MOST_ALIKE):
+    for call, details in area.first_of_each(area.trace.stray_frees(area.name), MOST_ALIKE).items():
         free = _Free(call, int(area.trace.columns.entered[call - 1]), _address(area, call))
         if not area.was_reserved(free.address, free.event):
-            yield _judge(area, free)
+            yield replace(_judge(area, free), details=details)
 
 
 def _address(area: Area, call: int) -> int:

@@ -68,10 +68,12 @@ def overlapping(area: Area) -> Iterator[Finding]:
         blocks.address.astype(np.uint64) + np.maximum(blocks.size, 1) - np.uint64(1), 0xFFFF_FFFF
     ).astype(np.uint32)
     lives = Lives((blocks.address >> shift).data, (last >> shift).data, blocks.born.data, blocks.died.data)
-    _, found = find_overlaps(lives, area.trace.event_count, _MOST_OVERLAPS)
+    count, found = find_overlaps(lives, area.trace.event_count, _MOST_OVERLAPS)
     by_call = {int(blocks.born_call[index]): index for index in reversed(found)}
-    for call in area.first_of_each(np.array(sorted(by_call), np.uint32), MOST_ALIKE):
-        yield _overlap(area, call, by_call[call])
+    most = (f"the first {len(found)} of {count} blocks that overlap were looked at",) * (count > len(found))
+    for call, details in area.first_of_each(np.array(sorted(by_call), np.uint32), MOST_ALIKE).items():
+        yield replace(_overlap(area, call, by_call[call]), details=details + most)
+        most = ()
 
 
 def _common_zeros(addresses: U32) -> int:
@@ -99,11 +101,11 @@ def bad_results(area: Area, memory: KnownMemory) -> Iterator[Finding]:
     for index, problem in (*_misaligned(area), *_misplaced(area, memory)):
         problems.setdefault(int(area.blocks.born_call[index]), problem)
     calls = np.array(sorted(problems), np.uint32)
-    for call in area.first_of_each(calls, MOST_ALIKE):
+    for call, details in area.first_of_each(calls, MOST_ALIKE).items():
         index = int(np.flatnonzero(area.blocks.born_call == call)[0])
         story = area.places.story(area.blocks, index)
         message = f"bad result: {with_size(story.address, story.size)} {problems[call]}"
-        yield Finding(Kind.BAD_RESULT, area.name, message, area.places.exit(call))
+        yield Finding(Kind.BAD_RESULT, area.name, message, area.places.exit(call), details=details)
 
 
 def _misaligned(area: Area) -> Iterator[tuple[int, str]]:

@@ -127,7 +127,7 @@ def run(options: Namespace) -> Status:
     not_whole = _why_no_baseline(report) if options.update_baseline else ""
     if options.update_baseline and not not_whole:
         baseline = update_baseline(options, report, baseline)
-    verdict = judge(report, _looked_for(profile), limits, baseline)
+    verdict = judge(report, _looked_for(report, options), limits, baseline)
     status, complaint = _judge(verdict, profile, complaint)
     if not_whole and status is Status.GOOD:
         status = Status.NOT_RUN
@@ -190,14 +190,13 @@ def _check(
     return report, failed, complaint_about(injection, failed, machine.cpu.allocation_count())
 
 
-def _looked_for(profile: Profile) -> frozenset[Kind]:
-    """Return what a check of a kernel looks for. Its own structures have to be known for some of it."""
+def _looked_for(report: CheckReport, options: Namespace) -> frozenset[Kind]:
+    """Return what a check has looked for. Models are compared with the kernel only where that is asked for."""
     from emulator.check.findings import Kind
-    from emulator.hle.kernels import BTRON, LITECORE
 
-    of_structures = {Kind.CORRUPTION, Kind.BITMAP, Kind.REFCOUNT, Kind.RESERVED}
-    not_there = {LITECORE.name: {Kind.REFCOUNT}, BTRON.name: {Kind.BITMAP, Kind.RESERVED}}
-    return frozenset(Kind) - not_there.get(profile.name, of_structures)
+    lockstep = any(mode.value == "lockstep" for _, mode in options.layer)
+    left_out = {Kind.DIVERGENCE} if not lockstep else set()
+    return report.checked - left_out - ({Kind.LEAK} if options.leaks == "none" else set())
 
 
 def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, str]:

@@ -144,7 +144,7 @@ def _print_view(timeline: Timeline, options: Namespace, modules: tuple[Span, ...
     output = Output()
     view = read_view(timeline, Places(timeline.machine), modules)
     if options.json:
-        output.json({"profile": timeline.profile.name, **view_document(view)})
+        output.json({"profile": timeline.profile.name, **view_document(view, timeline.profile.functions)})
     else:
         output.lines(view_lines(view, output.style))
         output.lines(["", f"profile {printable(timeline.profile.name)}"])

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from emulator.debug.pane_text import PANES, Tone, headline
+from emulator.loader.profile import Result
 from emulator.report.style import BOLD, DIM
 from emulator.report.summary import rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from emulator.debug.view import View
+    from emulator.loader.profile import TracedFunction
     from emulator.report.style import Style
 
 _CODES = {Tone.PLAIN: "", Tone.HERE: BOLD, Tone.TITLE: "36", Tone.FAINT: DIM, Tone.BAD: "31"}
@@ -27,13 +29,22 @@ def view_lines(view: View, style: Style) -> Iterator[str]:
             yield style.paint(line.text, _CODES[line.tone]).rstrip()
 
 
-def view_document(view: View) -> dict[str, Any]:
-    """Return a view for JSON."""
+def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, Any]:
+    """Return a view for JSON.
+
+    Args:
+        view: The view.
+        functions: Those that are recorded; the call of one without a result has none.
+    """
+    call = None if view.call is None else view.call._asdict()
+    without = {function.name for function in functions if function.result is Result.NONE}
+    if call is not None and call["function"] in without:
+        del call["result"]
     return {
         "event": view.event,
         "events": view.event_count,
         "ending": view.ending,
-        "call": None if view.call is None else view.call._asdict(),
+        "call": call,
         "changes": [
             {
                 "name": field.name,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from emulator.loader.profile import Result
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 def call_document(
     call: Call, functions: Mapping[str, TracedFunction], frames: Sequence[Frame]
 ) -> dict[str, Any]:
-    """Return a call; numbers are unsigned, what is not known is null.
+    """Return a call; numbers are unsigned, what is not known is null. A function without a result has none.
 
     Args:
         call: The call.
@@ -26,5 +28,7 @@ def call_document(
     document["arguments"] = dict(zip(function.parameters, call.arguments, strict=True))
     if function.out is None:
         del document["out"]
+    if function.result is Result.NONE:
+        del document["result"]
     document["stack"] = [frame._asdict() for frame in frames]
     return document

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
+from emulator.loader.profile import Result
 from emulator.report.style import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
     from emulator.trace.trace import Trace
@@ -35,10 +36,10 @@ def write_csv(trace: Trace, stream: BinaryIO, advance: Callable[[int], None]) ->
         OSError: It cannot be written.
     """
     table = trace.to_arrow()
-    locations, areas = _locations(trace), _areas(trace)
+    locations, functions = _locations(trace), _functions(trace)
     writer: csv.CSVWriter | None = None
     for batch in _parts(table, _CSV_BATCH):
-        plain = _plain(batch, locations, areas)
+        plain = _plain(batch, locations, functions)
         if writer is None:
             writer = csv.CSVWriter(stream, plain.schema)
         writer.write_table(plain)
@@ -74,12 +75,17 @@ def _locations(trace: Trace) -> pa.Array:
     return pa.array(texts, pa.string())
 
 
-def _areas(trace: Trace) -> pa.Array:
-    """Return the area of each function by its name's position in the profile."""
-    return pa.array([function.area for function in trace.functions], pa.string())
+def _functions(trace: Trace) -> dict[str, pa.Array]:
+    """Return what is known of each function, by its position in the profile."""
+    functions = trace.functions
+    return {
+        "area": pa.array([each.area for each in functions], pa.string()),
+        "has result": pa.array([each.result is not Result.NONE for each in functions], pa.bool_()),
+        "has out": pa.array([each.out is not None for each in functions], pa.bool_()),
+    }
 
 
-def _plain(part: pa.Table, locations: pa.Array, areas: pa.Array) -> pa.Table:
+def _plain(part: pa.Table, locations: pa.Array, functions: Mapping[str, pa.Array]) -> pa.Table:
     """Return columns that CSV can hold."""
     columns = {}
     returned = part["returned"]
@@ -87,11 +93,14 @@ def _plain(part: pa.Table, locations: pa.Array, areas: pa.Array) -> pa.Table:
         column = part[name]
         if name == "function":
             columns["function"] = column.cast(pa.string())
-            columns["area"] = areas.take(_codes(column))
+            columns["area"] = functions["area"].take(_codes(column))
         elif name == "frames":
             columns["location"] = locations.take(part["stack"].combine_chunks())
-        elif name in ("left", "left_time_ns", "result", "out"):
+        elif name in ("left", "left_time_ns"):
             columns[name] = pc.if_else(returned, column, pa.scalar(None, column.type))
+        elif name in ("result", "out"):
+            known = pc.and_(returned, functions[f"has {name}"].take(_codes(part["function"])))
+            columns[name] = pc.if_else(known, column, pa.scalar(None, column.type))
         else:
             columns[name] = column
     return pa.table(columns)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from emulator.check.findings import BlockStory, Culprit, Finding, Kind, Place
+from emulator.check.findings import BlockStory, Culprit, Finding, Kind, Place, with_rest
 from emulator.trace.events import Frame
 
 KMAIN = Frame(0x101042, "kmain", 0x42, "demo.c", 31)
@@ -76,3 +76,11 @@ def test_every_kind_explains_itself(kind: Kind) -> None:
 
 def test_titles_are_told_apart() -> None:
     assert len({kind.title for kind in Kind}) == len(Kind)
+
+
+def test_what_is_left_out_is_said_once() -> None:
+    assert with_rest([FINDING, FINDING], 2) == [FINDING, FINDING]
+    assert with_rest([], 0) == []
+    first, second = with_rest([changed(details=("it is so",)), FINDING], 19)
+    assert first.details == ("it is so", "the first 2 of 19 like this are listed")
+    assert second == FINDING

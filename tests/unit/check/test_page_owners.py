@@ -49,6 +49,20 @@ def test_a_page_of_kmem(flag: int, owners: int, text: str, tmp_path: Path) -> No
     assert finding.block.address <= (page << 12 | 0x80000000) < finding.block.address + finding.block.size
 
 
+def test_many_mismatches_are_cut_short(tmp_path: Path) -> None:
+    def every_other(machine: Machine) -> None:
+        for page in range(1000, 1080, 2):
+            store(machine, page, 1, 2)
+
+    run = checked("btron_demo", tmp_path, at_end=every_other)
+    found = run.checks.at_end(run.trace)
+    assert [finding.message for finding in found][15] == "page 0x00406: in use, refcount 2, but no owner"
+    assert [finding.details for finding in found] == [
+        ("the first 16 of 40 like this are listed",),
+        *[()] * 15,
+    ]
+
+
 def test_who_changed_a_count_is_found(tmp_path: Path) -> None:
     run = checked("btron_bad_refcount", tmp_path)
     (finding,) = run.checks.at_end(run.trace, run.rerun)

@@ -166,5 +166,8 @@ def test_a_flood_from_one_place_is_cut(tmp_path: Path) -> None:
     for index in range(MOST_ALIKE + 5):
         calls.call("kfree", A + 16 * index)
     calls.call("kfree", A, stack=OTHER).call("kfree", A)
-    told = [finding.place and finding.place.call for finding in findings_of(calls, tmp_path)]
+    findings = findings_of(calls, tmp_path)
+    told = [finding.place and finding.place.call for finding in findings]
     assert told == [*range(1, MOST_ALIKE + 1), MOST_ALIKE + 6]
+    line = f"the first {MOST_ALIKE} of {MOST_ALIKE + 6} such calls were looked at"
+    assert [finding.details for finding in findings] == [(line,), *[()] * MOST_ALIKE]

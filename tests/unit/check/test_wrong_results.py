@@ -134,3 +134,16 @@ def test_overlaps_are_those_that_a_slow_search_finds() -> None:
 def test_no_blocks_do_not_overlap() -> None:
     none = np.empty(0, np.uint32).data
     assert find_overlaps(Lives(none, none, none, none), 0, 1) == (0, [])
+
+
+def test_more_blocks_that_overlap_than_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.check.wrong_results._MOST_OVERLAPS", 3)
+    calls = TraceBuilder().call("kmalloc", 24, result=A)
+    for _ in range(5):
+        calls.call("kmalloc", 24, result=A + 8)
+    findings = findings_of(calls, tmp_path)
+    assert [finding.details for finding in findings] == [
+        ("the first 3 of 5 blocks that overlap were looked at",),
+        (),
+        (),
+    ]

@@ -98,6 +98,29 @@ def test_json_is_one_document(kmemu: Callable[..., Done]) -> None:
     )
     assert first["block"]["allocated"]["stack"][0]["function"] == "load_config"
     assert document["reachable"] == []
+    assert document["checked"] == [
+        *("bad-result", "bitmap-mismatch", "double-free", "heap-corruption", "invalid-free", "kernel-died"),
+        *("kernel-failed", "leak", "lock-held", "lock-taken-twice", "overlapping-blocks", "reserved-frame"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        (["--leaks", "none"], {"leak"}),
+        (["--max-instructions", "5000"], {"leak", "lock-held"}),
+        (["--fail-nth", "99"], {"lock-held", "lock-taken-twice"}),
+        (["--layer", "heap=lockstep"], {"lockstep-divergence"}),
+    ],
+)
+def test_what_was_looked_for_is_what_the_options_leave(
+    words: list[str], changed: set[str], kmemu: Callable[..., Done]
+) -> None:
+    usual, other = (
+        set(json.loads(kmemu("check", "firmware:leak", "--json", *more).out)["checked"])
+        for more in ([], words)
+    )
+    assert usual ^ other == changed
 
 
 def test_no_call_is_no_success(kmemu: Callable[..., Done], tmp_path: Path) -> None:

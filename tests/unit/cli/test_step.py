@@ -78,6 +78,13 @@ def test_print_as_a_document(kmemu: Kmemu) -> None:
     document = json.loads(kmemu("step", OVERFLOW, "--print", "--at", "10", "--json").out)
     assert document["call"]["function"] == "kmalloc"
     assert document["changes"][0]["name"] == "heap_free_list"
+    assert (document["profile"], "result" in document["call"]) == ("LiteCore", True)
+
+
+def test_a_call_of_a_function_without_a_result_has_none(kmemu: Kmemu) -> None:
+    document = json.loads(kmemu("step", OVERFLOW, "--print", "--at", "16", "--json").out)
+    assert document["call"]["function"] == "kfree"
+    assert "result" not in document["call"]
 
 
 def test_who_tells_the_last_writer_before_a_place(kmemu: Kmemu) -> None:

@@ -68,6 +68,12 @@ def test_json_has_an_object_for_each_call(kmemu: Callable[..., Done]) -> None:
     assert first["stack"][-1]["function"] == "_start"
 
 
+def test_json_has_no_result_of_a_function_without_one(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("trace", "firmware:demo", "--function", "kfree", "--json")
+    assert all("result" not in json.loads(line) for line in done.out.splitlines())
+    assert done.out
+
+
 def test_instructions_show_what_they_load_and_store(kmemu: Callable[..., Done]) -> None:
     lines = kmemu("trace", "firmware:demo", "--calls", "5", "--insn").out.splitlines()
     assert lines[0].startswith("#5 ")

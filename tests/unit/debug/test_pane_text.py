@@ -156,7 +156,7 @@ def test_every_view_can_be_printed(kernel: str) -> None:
 
 
 def test_a_view_is_a_document(view: View) -> None:
-    document = view_document(view)
+    document = view_document(view, ())
     assert (document["event"], document["events"]) == (10, 24)
     assert document["call"]["function"] == "kmalloc"
     assert document["changes"][1] == {

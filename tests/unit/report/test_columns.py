@@ -51,7 +51,7 @@ def test_csv_has_a_row_for_each_call(tmp_path: Path) -> None:
         "arg1": "0",
         "arg2": "0",
         "result": "768",
-        "out": "0",
+        "out": "",
         "esp": str(0x0010_7FF0 - 16),
         "stack": "2",
         "location": "load+0x20 load.c:7",
@@ -62,6 +62,13 @@ def test_csv_leaves_out_what_is_not_known(tmp_path: Path) -> None:
     row = as_rows(trace_examples.small().trace(tmp_path / "t"))[6]
     assert row["returned"] == "false"
     assert [row[name] for name in ("left", "left_time_ns", "result", "out", "location")] == [""] * 5
+
+
+def test_csv_has_no_result_of_a_function_without_one(tmp_path: Path) -> None:
+    rows = as_rows(
+        TraceBuilder().call("kfree", 0x200008, result=7).call("kmalloc", 8, result=7).trace(tmp_path / "t")
+    )
+    assert [(row["function"], row["result"]) for row in rows] == [("kfree", ""), ("kmalloc", "7")]
 
 
 def test_csv_of_no_calls_has_its_header(tmp_path: Path) -> None:

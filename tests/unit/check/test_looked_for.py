@@ -1,0 +1,97 @@
+"""What "no findings" is about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.check.check_report import RunEnding
+from emulator.check.checked_run import Hooks, check_kernel
+from emulator.check.findings import Kind
+from emulator.check.looked_for import looked_for
+from emulator.check.run import BUDGET, EXIT, HALTED, STOPPED, EndedRun, RunBudget
+from emulator.check.state import state_checks
+from emulator.loader.known_profiles import known_profile, matching_profile
+from emulator.loader.profile import Profile, Result, Role, TracedFunction
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
+
+ALWAYS = {
+    *(Kind.DOUBLE_FREE, Kind.INVALID_FREE, Kind.OVERLAP, Kind.BAD_RESULT),
+    *(Kind.DIED, Kind.FAILED, Kind.DIVERGENCE),
+}
+LOCKS = {Kind.LOCK_HELD, Kind.LOCK_TWICE}
+ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0)
+
+
+def looked(profile: Profile, how: str = EXIT, *, is_rerun: bool = True) -> set[Kind]:
+    """Return what is looked for in a kernel whose structures are not known."""
+    run = EndedRun(RunEnding(how, None, ""), 0)
+    return set(looked_for(profile, run, None, walked=False, is_rerun=is_rerun))
+
+
+def with_free(*parameters: str, pages: bool = False) -> Profile:
+    free = TracedFunction("kfree", "heap", Role.FREE, parameters, Result.NONE)
+    return Profile("mine", (ALLOC, free), frozenset({"heap"} if pages else ()))
+
+
+@pytest.mark.parametrize(
+    ("profile", "more"),
+    [
+        (with_free("ptr"), set()),
+        (with_free("ptr", "size"), {Kind.WRONG_SIZE}),
+        (with_free("ptr", "order"), {Kind.WRONG_SIZE}),
+        (with_free("ptr", "size", pages=True), set()),
+        (with_free("ptr", "pool"), {Kind.WRONG_POOL}),
+        (known_profile("btron"), {Kind.WRONG_SIZE, Kind.WRONG_POOL}),
+        (known_profile("litecore"), set()),
+    ],
+)
+def test_what_calls_can_tell(profile: Profile, more: set[Kind]) -> None:
+    assert looked(profile) == ALWAYS | LOCKS | {Kind.LEAK} | more
+
+
+@pytest.mark.parametrize(
+    ("how", "by_itself"), [(EXIT, True), (HALTED, True), (BUDGET, False), (STOPPED, False)]
+)
+def test_only_who_ends_by_itself_has_leaks(how: str, *, by_itself: bool) -> None:
+    at_end = {Kind.LEAK, Kind.LOCK_HELD} if by_itself else set()
+    assert looked(with_free("ptr"), how) == ALWAYS | {Kind.LOCK_TWICE} | at_end
+
+
+def test_locks_need_a_second_run() -> None:
+    assert looked(with_free("ptr"), is_rerun=False) == ALWAYS | {Kind.LEAK}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kinds"),
+    [
+        ("demo", {Kind.CORRUPTION, Kind.BITMAP, Kind.RESERVED}),
+        ("btron_demo", {Kind.CORRUPTION, Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK}),
+    ],
+)
+def test_structures_that_are_known(kernel: str, kinds: set[Kind]) -> None:
+    def new() -> Machine:
+        return boot(f"firmware:{kernel}")
+
+    machine = new()
+    profile = matching_profile(machine.image)
+    report = check_kernel(machine, profile, None, Hooks(new_machine=new))
+    assert report.checked == looked(profile) | kinds
+
+    stopped = check_kernel(new(), profile, RunBudget(max_instructions=200), Hooks(new_machine=new))
+    left_out = {Kind.LEAK, Kind.LOCK_HELD, Kind.DEADLOCK}
+    assert stopped.checked == report.checked - left_out
+
+
+def test_structures_that_are_being_changed_were_not_looked_at() -> None:
+    machine = boot("firmware:demo")
+    profile = matching_profile(machine.image)
+    state = state_checks(machine, profile.name)
+    assert state is not None
+    run = EndedRun(RunEnding(EXIT, 0, ""), 0)
+    whole = looked_for(profile, run, state, walked=True, is_rerun=True)
+    assert looked_for(profile, run, state, walked=False, is_rerun=True) == whole - {Kind.CORRUPTION}
