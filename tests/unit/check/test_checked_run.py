@@ -21,6 +21,7 @@ from emulator.loader.known_profiles import matching_profile
 from emulator.loader.profile import Profile, Result, Role, TracedFunction
 from emulator.machine.machine import Machine
 from tests.helpers.traces import TraceBuilder
+from tests.unit.check.test_blame import go_to, put_stub
 from tests.unit.cli import kernels
 
 if TYPE_CHECKING:
@@ -73,6 +74,21 @@ def test_double_frees_are_found_with_a_picture() -> None:
     assert picture[2].startswith(">0x0010b050: d8 b0 10 00 00 00 00 00")  # the link of the free list
     assert picture[3] == " " * len(">0x0010b050: ") + "^^^^^^^^^^^"
     assert report.findings[1].picture == ()  # alike
+
+
+def test_findings_come_in_the_order_of_events() -> None:
+    """Wrong frees are looked for before broken structures."""
+
+    def new() -> Machine:
+        machine = boot("firmware:overflow")
+        code = b"\x68" + (0x10B028).to_bytes(4, "little")  # push: the victim, which is freed
+        code += go_to(b"\xe8", len(code), machine.address_of("kfree")) + b"\x59"  # pop ecx
+        code += go_to(b"\xe9", len(code), machine.address_of("mem_has_space"))
+        put_stub(machine, code, callee="mem_has_space")
+        return machine
+
+    report = check_kernel(new(), matching_profile(new().image), SHORT, Hooks(new_machine=new))
+    assert [kind for kind, _ in told(report)][:2] == ["heap-corruption", "double-free"]
 
 
 def test_the_refusals_that_the_demo_provokes_are_found() -> None:

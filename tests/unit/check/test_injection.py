@@ -225,3 +225,8 @@ def test_what_is_no_injection(arguments: dict[str, int], problem: str) -> None:
 )
 def test_in_words(injection: Injection, text: str) -> None:
     assert str(injection) == text
+
+
+def test_an_allocation_has_to_fail_once() -> None:
+    assert [Injection(nth=3).next_after(number) for number in range(5)] == [3, 3, 3, 0, 0]
+    assert [Injection(every=2).next_after(number) for number in range(5)] == [2, 2, 4, 4, 6]

@@ -26,6 +26,17 @@ def named(place: Place | None) -> tuple[int, int, str] | None:
     return None if place is None else (place.call, place.event, place.function)
 
 
+def test_an_event_is_the_entry_or_the_return_of_a_call(tmp_path: Path) -> None:
+    builder = allocated()
+    builder.enter("kmalloc", 64)
+    places = Places(builder.trace(tmp_path / "run.kmt"))
+    assert [named(places.at(event)) for event in range(7)] == [
+        None,
+        *((call, event, "kmalloc") for call, event in ((1, 1), (1, 2), (2, 3), (2, 4), (3, 5))),
+        None,
+    ]
+
+
 @pytest.mark.parametrize(
     ("end", "freed"),
     [

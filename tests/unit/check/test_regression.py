@@ -104,6 +104,16 @@ def test_the_peak_says_where_it_was_reached() -> None:
     assert difference.place == HEAP.peak
 
 
+def test_a_peak_that_has_shrunk_was_not_reached_anywhere() -> None:
+    [difference] = compare(with_heap(GOOD, peak_bytes=4000), BASELINE)
+    assert difference.place is None
+
+
+def test_what_has_shrunk_most_comes_first() -> None:
+    now = with_heap(GOOD, calls=9, end_bytes=8)
+    assert [each.key for each in compare(now, BASELINE)] == ["heap.end_bytes", "heap.calls"]
+
+
 def test_callers_come_grow_and_go() -> None:
     callers = {"kmain": CallerMeasures(8, 4000, 40), "load": CallerMeasures(1, 10, 1)}
     now = with_heap(GOOD, callers=callers)

@@ -1,0 +1,47 @@
+"""The numbers of a trace for baselines and limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.check.check_report import CallerMeasures
+from emulator.check.measuring import measure
+from emulator.trace.events import Frame
+from tests.helpers.traces import TraceBuilder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+A, B, C = 0x200008, 0x200108, 0x200208
+
+
+def by(name: str) -> tuple[Frame, ...]:
+    return Frame(0x101000, name, 0), Frame(0x100020, "start", 0x20)
+
+
+def test_callers_come_with_most_bytes_at_the_peak_first_then_by_name(tmp_path: Path) -> None:
+    calls = TraceBuilder()
+    calls.call("kmalloc", 16, result=A, stack=by("b")).call("kmalloc", 64, result=B, stack=by("c"))
+    calls.call("kmalloc", 16, result=C, stack=by("a")).call("kmalloc", 8, stack=by("d"))
+    calls.call("kfree", B, stack=by("c")).call("kfree", C, stack=())
+    area = measure(calls.trace(tmp_path / "run.kmt"), {"heap": (16, 1)}).areas["heap"]
+    assert list(area.callers.items()) == [
+        ("c", CallerMeasures(1, 64, 0)),
+        ("a", CallerMeasures(1, 16, 0)),
+        ("b", CallerMeasures(1, 16, 16)),
+    ]
+    assert (area.peak_bytes, area.peak_blocks, area.end_bytes, area.end_blocks) == (96, 3, 16, 1)
+    assert (area.calls, area.failed, area.lost_bytes, area.lost_blocks) == (6, 1, 16, 1)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_peak_is_where_its_call_returned(nested: bool, tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 8, result=A)
+    if nested:
+        calls.enter("tick")
+    calls.call("kmalloc", 16, result=B).call("kfree", A)
+    place = measure(calls.trace(tmp_path / "run.kmt"), {}).areas["heap"].peak
+    assert place is not None
+    assert (place.call, place.event, place.function) == ((3, 5, "kmalloc") if nested else (2, 4, "kmalloc"))
