@@ -85,7 +85,7 @@ class Cpu:
         if self._core == ffi.NULL:
             raise HostError(f"the host cannot give {memory_end} bytes of address space for guest RAM")
         self._core = ffi.gc(self._core, lib.kc_delete)
-        self.memory = memoryview(ffi.buffer(lib.kc_memory(self._core), memory_end))
+        self.memory = _memory_of(self._core, memory_end)
         self._stop = ffi.new("kc_stop *")
         self._registers = ffi.new("kc_registers *")
         self._register_bytes = memoryview(ffi.buffer(self._registers))
@@ -553,6 +553,11 @@ class Cpu:
         if count < 0:
             raise HostError("no memory to keep the pages that the guest writes")
         return Written(_pages(self._touched, count), _pages(marked, marked_count[0]))
+
+
+def _memory_of(core: Any, size: int) -> memoryview:
+    """Return the machine's RAM, which is there as long as anybody has a view of it."""
+    return memoryview(ffi.buffer(ffi.gc(lib.kc_memory(core), lambda _memory, _core=core: None), size))
 
 
 def _pages(list_: Any, count: int) -> dict[int, bytes]:

@@ -145,6 +145,16 @@ def test_python_cannot_reach_beyond_the_memory() -> None:
     assert memory.read(size - 4, 4) == bytes(4)
 
 
+def test_memory_and_views_of_it_outlive_the_machine() -> None:
+    memory = machine_of("exit 0").memory
+    view = memory.view(len(memory) - 4, 4)
+    gc.collect()
+    assert memory.read(len(memory) - 4, 4) == bytes(4)
+    del memory
+    gc.collect()
+    assert bytes(view) == bytes(4)
+
+
 @pytest.mark.parametrize("address", [-1, -4, -8])
 def test_negative_addresses_are_outside(address: int) -> None:
     memory = machine_of("exit 0").memory
