@@ -58,7 +58,7 @@ def run(options: Namespace) -> Status:
     """Run the command."""
     output = Output()
     if options.list:
-        return _list_kernels(output)
+        return _list_kernels(output, as_json=options.json)
     if options.json and options.serial == "-":
         raise CommandLineError("--json and --serial - cannot both have standard output")
     with ConsoleWriter(output, to_output=not options.json, raw=options.raw) as console:
@@ -84,9 +84,17 @@ def run(options: Namespace) -> Status:
     return status
 
 
-def _list_kernels(output: Output) -> Status:
+def _list_kernels(output: Output, *, as_json: bool) -> Status:
     from emulator.loader.builtin import DEFECTS, KERNELS, PREFIX  # only here
 
+    if as_json:
+        groups = (("kernels", KERNELS), ("kernels_with_defects", DEFECTS))
+        lists = {
+            key: [{"name": f"{PREFIX}{name}", "description": line} for name, line in group.items()]
+            for key, group in groups
+        }
+        output.json({"version": 1, **lists})
+        return Status.GOOD
     width = max(map(len, [*KERNELS, *DEFECTS]))
     output.lines(f"{PREFIX}{name:{width}}  {line}" for name, line in KERNELS.items())
     output.lines(["", _DEFECTS_HEADING])

@@ -45,6 +45,8 @@ examples:
   kmemu trace kernel.elf --profile kernel.toml   a kernel of your own
 """
 _TRACE_SUFFIX = ".kmt"
+_TRACE_MAGIC = b"ARROW1"
+_LIVE = "a run that is not kept"
 _TOP = 5  # callers in a summary
 _LINES_AT_ONCE = 5000
 
@@ -85,7 +87,7 @@ def _add_selection(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> Status:
     """Run the command."""
     output = Output()
-    if Path(options.kernel).suffix == _TRACE_SUFFIX:
+    if _is_trace(options.kernel):
         return _show_trace(options, output)
     if options.output is not None:
         _check_output(options.output)
@@ -102,6 +104,17 @@ def run(options: Namespace) -> Status:
     return status
 
 
+def _is_trace(name: str) -> bool:
+    """Tell whether a file is to be read as a trace: by its name, or by what it begins with."""
+    if name.endswith(_TRACE_SUFFIX):
+        return True
+    try:
+        with open(name, "rb") as stream:  # noqa: PTH123 - any name
+            return stream.read(len(_TRACE_MAGIC)) == _TRACE_MAGIC
+    except (OSError, ValueError):  # it may be no file's name
+        return False
+
+
 def _check_output(name: str) -> None:
     """See that a trace is not written over the summary that standard output gets."""
     path = Path(name)
@@ -113,7 +126,7 @@ def _show_trace(options: Namespace, output: Output) -> Status:
     for option, value in (("-o", options.output), ("--insn", options.insn), ("--profile", options.profile)):
         if value:
             raise CommandLineError(f"{options.kernel} is a trace; {option} needs a kernel to run")
-    _show(options.kernel, options, output)
+    _show(options.kernel, options.kernel, options, output)
     return Status.GOOD
 
 
@@ -125,7 +138,7 @@ def _record_and_show(path: str, options: Namespace, output: Output) -> Ending:
             return ending
         complain("interrupted; what was recorded until then follows (Ctrl-C once more ends that)")
     try:
-        _show(path, options, output)
+        _show(path, options.output, options, output)
     except BudgetUsedUp as error:  # of the second run
         return ending if ending.error else Ending(How.BUDGET, error=(type(error).__name__, str(error)))
     return ending
@@ -144,27 +157,28 @@ def _record(options: Namespace, path: str) -> Ending:
     return ending
 
 
-def _show(path: str, options: Namespace, output: Output) -> None:
+def _show(path: str, name: str | None, options: Namespace, output: Output) -> None:
+    """Show the trace in a file, which has a name for people if it is kept."""
     from emulator.trace.trace import Trace  # has numpy
 
     trace = Trace.read(path)
     if not len(trace):
         complain(f"no call of {', '.join(function.name for function in trace.functions)} was seen")
     if options.summary:
-        _show_summary(trace, path, output, as_json=options.json)
+        _show_summary(trace, name, output, as_json=options.json)
     else:
         _show_calls(trace, options, output)
 
 
-def _show_summary(trace: Trace, path: str, output: Output, *, as_json: bool) -> None:
+def _show_summary(trace: Trace, name: str | None, output: Output, *, as_json: bool) -> None:
     from emulator.report.trace_summary import trace_document, trace_lines
     from emulator.trace.overview import overview
 
     facts = overview(trace, _TOP)
     if as_json:
-        output.json(trace_document(trace, facts, path))
+        output.json(trace_document(trace, facts, name))
     else:
-        output.lines(trace_lines(trace, facts, path, output.style))
+        output.lines(trace_lines(trace, facts, name or _LIVE, output.style))
 
 
 def _show_calls(trace: Trace, options: Namespace, output: Output) -> None:

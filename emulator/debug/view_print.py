@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from emulator.loader.profile import TracedFunction
     from emulator.report.style import Style
 
+VERSION = 1
 _CODES = {Tone.PLAIN: "", Tone.HERE: BOLD, Tone.TITLE: "36", Tone.FAINT: DIM, Tone.BAD: "31"}
 
 
@@ -41,6 +42,7 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
     if call is not None and call["function"] in without:
         del call["result"]
     return {
+        "version": VERSION,
         "event": view.event,
         "events": view.event_count,
         "ending": view.ending,

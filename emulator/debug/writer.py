@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from emulator.debug.call_stack import StackFrame
 
+VERSION = 1
+
 
 class Writer(NamedTuple):
     """The last write to some bytes.
@@ -55,6 +57,7 @@ def writer_lines(writer: Writer) -> Iterator[str]:
 def writer_document(writer: Writer) -> dict[str, Any]:
     """Return a writer for JSON."""
     return {
+        "version": VERSION,
         "address": writer.address,
         "name": writer.name,
         "event": writer.event,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAGIC = b"\x7fELF"
+_TRACE_MAGIC = b"ARROW1"  # of any file in Arrow's format
 HEADER_SIZE = 52
 PROGRAM_HEADER_SIZE = 32
 SECTION_HEADER_SIZE = 40
@@ -174,6 +175,11 @@ class ElfHeaders:
         data = self._data
         if not data:
             raise BadImage(self._path, "is empty")
+        if data.startswith(_TRACE_MAGIC):
+            raise BadImage(
+                self._path,
+                "looks like a trace of kmemu, not a kernel; kmemu trace, report, export and diff read traces",
+            )
         if not data.startswith(MAGIC):
             raise BadImage(self._path, f"not an ELF file: begins with {data[:4].hex(' ')}, not 7f 45 4c 46")
         self._check_inside("the ELF header", 0, HEADER_SIZE)

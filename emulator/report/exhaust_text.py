@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from emulator.loader.profile import Profile, TracedFunction
     from emulator.report.style import Style
 
+VERSION = 1
 _WORST_FIRST = (Verdict.DIES, Verdict.HANGS, Verdict.UNKNOWN, Verdict.REPORTS, Verdict.SURVIVES)
 _COLOURS = {
     Verdict.DIES: "31",
@@ -129,6 +130,7 @@ def exhaustion_document(exhaustion: Exhaustion, kernel: str, profile: str) -> di
     """
     good = exhaustion.good
     return {
+        "version": VERSION,
         "kernel": kernel,
         "profile": profile,
         "good_run": {

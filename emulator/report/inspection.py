@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from emulator.loader.symbols import Symbol
     from emulator.report.style import Style
 
+VERSION = 1
 _FUNCTIONS_TRIED = 64
 
 
@@ -145,6 +146,7 @@ def inspection_document(facts: Inspection) -> dict[str, Any]:
     """Return the facts for JSON."""
     header = facts.multiboot
     return {
+        "version": VERSION,
         "kernel": facts.kernel,
         "file_size": facts.file_size,
         "segments": [

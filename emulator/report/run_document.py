@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from emulator.report.layout import Frames, HeapState
     from emulator.report.run_record import RunRecord
 
+VERSION = 1
+
 
 def run_document(record: RunRecord, status: int) -> dict[str, Any]:
     """Return what JSON says about a run.
@@ -18,6 +20,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
     """
     ending, layout = record.ending, record.layout
     document: dict[str, Any] = {
+        "version": VERSION,
         "kernel": record.kernel,
         "status": status,
         "outcome": ending.how.value,

@@ -120,13 +120,13 @@ def _caller_line(caller: Caller, whole: int, style: Style) -> str:
     )
 
 
-def trace_document(trace: Trace, facts: Overview, name: str) -> dict[str, Any]:
+def trace_document(trace: Trace, facts: Overview, name: str | None) -> dict[str, Any]:
     """Return the summary for JSON; `docs/trace_summary.md` describes it.
 
     Args:
         trace: The trace.
         facts: What it comes to.
-        name: As the user named it.
+        name: As the user named it; None: it is not kept.
     """
     ending = trace.ending
     return {

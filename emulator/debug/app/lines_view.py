@@ -92,7 +92,11 @@ class LinesView(ScrollView, can_focus=True):
         text = self.line_text(index)
         text.end = ""
         segments = list(Segment.apply_style(text.render(self.app.console), base))
-        strip = Strip(segments).crop(left, left + width).extend_cell_length(width, base)
+        whole = Strip(segments)
+        strip = whole.crop(left, left + width).extend_cell_length(width, base)
+        if whole.cell_length > left + width:  # it goes on; < and > scroll
+            mark = Segment(">" if self.screen.has_class("-ascii") else "…", base)
+            strip = Strip([*strip.crop(0, width - 1), mark])
         return strip.apply_style(self._row_style(index))
 
     def _row_style(self, index: int) -> RichStyle:

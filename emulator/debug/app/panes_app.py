@@ -147,8 +147,8 @@ class PanesApp(App[None]):
 
     def _style_for(self, pane: LinesView) -> Style:
         """What a pane can show; one column is the cursor's."""
-        width = min(max(pane.scrollable_content_region.width - 1, WIDTH_MIN), WIDTH_MAX)
-        return self._style._replace(width=width)
+        columns = max(pane.scrollable_content_region.width - 1, WIDTH_MIN)
+        return self._style._replace(width=min(columns, WIDTH_MAX), room=columns)
 
     def _say(self, text: str) -> None:
         self.query_one("#headline", Static).update(Text(text, no_wrap=True, overflow="ellipsis"))

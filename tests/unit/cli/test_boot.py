@@ -412,3 +412,34 @@ class TestOnATerminal:
             monkeypatch.setattr("sys.stdout.isatty", lambda out=out: out, raising=False)
             monkeypatch.setattr("sys.stderr.isatty", lambda err=err: err, raising=False)
             assert Output().is_beside_errors() == (out and err)
+
+
+def test_the_built_in_kernels_as_a_document(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("boot", "--list", "--json")
+    assert (done.status, done.err) == (0, "")
+    document = json.loads(done.out)
+    assert document["version"] == 1
+    names = [each["name"] for key in ("kernels", "kernels_with_defects") for each in document[key]]
+    assert names == [f"firmware:{name}" for name in builtin.KERNELS | builtin.DEFECTS]
+    assert document["kernels"][0]["description"] == builtin.KERNELS["demo"]
+
+
+def test_the_document_of_a_run_has_a_version(kmemu: Callable[..., Done]) -> None:
+    assert json.loads(kmemu("boot", "firmware:demo", "--json").out)["version"] == 1
+    assert json.loads(kmemu("boot", "none.elf", "--json").out)["version"] == 1
+
+
+def test_a_trace_is_no_kernel_and_that_is_said(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    path = tmp_path / "run.kmt"
+    assert kmemu("trace", "firmware:overflow", "-o", str(path)).status == 0
+    text = "looks like a trace of kmemu, not a kernel; kmemu trace, report, export and diff read traces"
+    for command in ("boot", "inspect", "check"):
+        assert kmemu(command, str(path)) == (3, "", f"kmemu: {path}: {text}\n")
+    path.rename(tmp_path / "other.name")
+    assert kmemu("trace", str(tmp_path / "other.name")).out.startswith("#1 ")
+
+
+def test_a_run_that_is_not_kept_has_no_name(kmemu: Callable[..., Done]) -> None:
+    out = kmemu("trace", "firmware:leak", "--summary").out
+    assert out.startswith("-- a run that is not kept ---")
+    assert json.loads(kmemu("trace", "firmware:leak", "--summary", "--json").out)["trace"] is None

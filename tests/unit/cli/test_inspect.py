@@ -20,7 +20,7 @@ def test_json(kmemu: Callable[..., Done]) -> None:
     done = kmemu("inspect", "firmware:demo", "--json")
     document = json.loads(done.out)
     assert (done.status, done.err) == (0, "")
-    assert document["kernel"] == "firmware:demo"
+    assert (document["version"], document["kernel"]) == (1, "firmware:demo")
     assert document["layers"]["heap"] == {"available": True, "missing": []}
 
 

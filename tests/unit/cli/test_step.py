@@ -76,7 +76,7 @@ def test_print_begins_at_the_start(kmemu: Kmemu) -> None:
 
 def test_print_as_a_document(kmemu: Kmemu) -> None:
     document = json.loads(kmemu("step", OVERFLOW, "--print", "--at", "10", "--json").out)
-    assert document["call"]["function"] == "kmalloc"
+    assert (document["version"], document["call"]["function"]) == (1, "kmalloc")
     assert document["changes"][0]["name"] == "heap_free_list"
     assert (document["profile"], "result" in document["call"]) == ("LiteCore", True)
 

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from textual.widgets._toast import Toast
 
 from emulator.debug.app import step_app
 from emulator.debug.app.calls_pane import CallsPane
@@ -404,5 +405,48 @@ def test_escape_stops_a_question_and_comes_back(monkeypatch: pytest.MonkeyPatch)
             await stage.settle()
             assert "stopped" in told(app)
             assert timeline.position == event(app) == last
+
+    asyncio.run(run())
+
+
+def test_a_line_that_goes_on_is_marked() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("3")
+        pane = app.query_one("#code", LinesView)
+        rows = [pane.render_line(y).text for y in range(pane.size.height)]
+        lines = [pane.line_text(index).plain for index in range(pane.line_count())]
+        top, width = int(pane.scroll_offset.y), pane.size.width
+        goes_on = [len(line) > width for line in lines[top : top + len(rows)]]
+        assert [row.endswith("…") for row in rows[: len(goes_on)]] == goes_on
+        assert any(goes_on)
+
+    play(scene, size=(40, 24), start=10)
+
+
+def test_messages_do_not_cover_the_keys() -> None:
+    async def run() -> None:
+        timeline = timeline_of("overflow", record=False)
+        app = StepApp(timeline, timeline.record, start=0, style=Style(80, unicode=True))
+        async with app.run_test(size=SMALL, notifications=True) as pilot:
+            await Stage(app, pilot).settle()
+            await pilot.press("ctrl+c")
+            await pilot.pause()
+            assert told(app) == "q quits"
+            (toast,) = app.screen.query(Toast)
+            assert toast.region.bottom <= app.query_one(PaneBar).region.y
+
+    asyncio.run(run())
+
+
+def test_q_ends_also_what_takes_long() -> None:
+    async def run() -> None:
+        timeline = timeline_of("stress", record=False)
+        app = StepApp(timeline, timeline.record, start=0, style=Style(80, colour=True, unicode=True))
+        async with app.run_test(size=SMALL) as pilot:
+            while not app.is_busy:
+                await pilot.pause(0.01)
+            await pilot.press("q")
+        await app.finish()
+        assert timeline.event_count < 5_000_184
 
     asyncio.run(run())
