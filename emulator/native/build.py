@@ -12,6 +12,7 @@ SOURCES = (
         "core.c",
         "counting.c",
         "decoding.c",
+        "alignment.c",
         "system_calls.c",
         "flags.c",
         "interpose.c",

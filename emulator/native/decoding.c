@@ -19,7 +19,10 @@ static void (*original_op2)(void *translation, unsigned operation, uintptr_t fir
 /* The instruction that is translated in this thread. */
 static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t prefix_at; /* where its next prefix lies, if it has one */
+    uint64_t opcode_at; /* where the next byte of its opcode lies, if there is one */
     bool refused;
+    uint8_t map, mandatory; /* of the opcode, see alignment.c */
+    bool aligned;           /* its memory operand has to be, and was not accessed yet */
 } instruction;
 
 static bool is_prefix(uint32_t byte)
@@ -91,9 +94,37 @@ void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, 
 {
     if (operation == INSN_START) {
         instruction.prefix_at = first;
-        instruction.refused = false;
+        instruction.opcode_at = 0;
+        instruction.refused = instruction.aligned = false;
+        instruction.map = instruction.mandatory = 0;
     }
     original_op2(translation, operation, first, second);
+}
+
+/* A byte of an instruction with nothing but prefixes before it. Returns what is read there. */
+static uint32_t starts(void *state, uint64_t address, uint32_t byte)
+{
+    if (!is_prefix(byte)) {
+        instruction.opcode_at = byte == TWO_BYTES ? address + 1 : 0;
+        return byte;
+    }
+    instruction.prefix_at++;
+    if (byte == KC_66 || ((byte == KC_F2 || byte == KC_F3) && instruction.mandatory != KC_66))
+        instruction.mandatory = (uint8_t)byte;
+    instruction.refused = byte == LOCK && !may_be_locked(state, address + 1);
+    return instruction.refused ? UD2_FIRST : byte;
+}
+
+/* The byte behind 0x0f, or behind that and 0x38 or 0x3a. */
+static void goes_on(uint64_t address, uint32_t byte)
+{
+    if (!instruction.map && (byte == KC_MAP_38 || byte == KC_MAP_3A)) {
+        instruction.map = (uint8_t)byte;
+        instruction.opcode_at = address + 1;
+    } else {
+        instruction.aligned = kc_is_aligned(instruction.map, instruction.mandatory, byte);
+        instruction.opcode_at = 0;
+    }
 }
 
 EXPORTED uint32_t cpu_ldub_code_x86_64(void *state, uint64_t address);
@@ -102,11 +133,21 @@ uint32_t cpu_ldub_code_x86_64(void *state, uint64_t address)
     if (instruction.refused)
         return UD2_SECOND;
     uint32_t byte = original_ldub_code(state, address);
-    if (address != instruction.prefix_at || !kc_running_on(state) || !is_prefix(byte))
+    if (!kc_running_on(state))
         return byte;
-    instruction.prefix_at++;
-    instruction.refused = byte == LOCK && !may_be_locked(state, address + 1);
-    return instruction.refused ? UD2_FIRST : byte;
+    if (address == instruction.prefix_at)
+        return starts(state, address, byte);
+    if (address == instruction.opcode_at)
+        goes_on(address, byte);
+    return byte;
+}
+
+bool kc_needs_alignment(void)
+{
+    bool needed = instruction.aligned;
+
+    instruction.aligned = false;
+    return needed;
 }
 
 void kc_decoding_load(void *unicorn)

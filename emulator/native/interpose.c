@@ -157,6 +157,12 @@ kc *kc_running(void) { return running && !running->one_by_one ? running : NULL; 
 
 kc *kc_running_on(const void *state) { return running && running->state == state ? running : NULL; }
 
+void *kc_state_of(const void *cpu)
+{
+    bool ours = running && (!running->cpu || running->cpu == cpu); /* it has not run a whole block yet */
+    return ours ? (void *)running->state : NULL;
+}
+
 struct interposed kc_interpose(kc *m, bool fast)
 {
     struct interposed before = {running, leaves_checks_out};
@@ -193,6 +199,7 @@ void *kc_interpose_load(const char *library)
         translation_found = kc_translation_load(unicorn);
         kc_decoding_load(unicorn);
         kc_system_calls_load(unicorn);
+        kc_alignment_load(unicorn);
         flags_found = kc_flags_load(unicorn);
         FIND(check_exit, "helper_check_exit_request_x86_64");
     }

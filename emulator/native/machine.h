@@ -214,6 +214,17 @@ bool kc_translation_load(void *unicorn);
 /* Is the block that this thread translates one of the machine that runs in it? A callback may run an engine that is not ours. */
 bool kc_translates_ours(void);
 
+/* Has the memory operand of the instruction that this thread translates to be aligned? Once for each instruction. */
+bool kc_needs_alignment(void);
+
+/* alignment.c */
+enum { MISALIGNED = 32 }; /* first bit of an address above those of the guest */
+enum { KC_66 = 0x66, KC_F2 = 0xf2, KC_F3 = 0xf3, KC_MAP_38 = 0x38, KC_MAP_3A = 0x3a };
+/* Is an instruction one whose memory operand has to lie at a multiple of 16? map: 0, or the byte behind 0x0f; prefix: the one
+ * that belongs to the opcode, or 0. */
+bool kc_is_aligned(uint32_t map, uint32_t prefix, uint32_t opcode);
+void kc_alignment_load(void *unicorn);
+
 /* system_calls.c */
 void kc_system_calls_load(void *unicorn);
 
@@ -239,6 +250,8 @@ EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t
 kc *kc_running(void);
 /* The machine whose CPU has this state, if it runs in this thread; or NULL. */
 kc *kc_running_on(const void *state);
+/* The state of a CPU of Unicorn's, if it is that of the machine that runs in this thread; or NULL. */
+void *kc_state_of(const void *cpu);
 EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t place);
 void *kc_interpose_load(const char *library);
 /* The machine that runs in this thread from now on; fast: without exit checks inside of blocks. Returns what was. */

@@ -250,11 +250,23 @@ static bool is_execution(kc *m, uint32_t linear)
     return !m->removing_hook || linear >> PAGE_SHIFT == page || linear >> PAGE_SHIFT == page + 1;
 }
 
+static void misaligned(kc *m)
+{
+    if (m->stop.reason == KC_RUNNING) {
+        m->stop.vector = 13; /* #GP(0), see alignment.c */
+        m->stop.reason = KC_EXCEPTION;
+    }
+}
+
 static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb_entry *out, void *data)
 {
     kc *m = data;
     (void)uc;
 
+    if (linear >> MISALIGNED) {
+        misaligned(m);
+        return false;
+    }
     if (type == UC_MEM_FETCH && !is_execution(m, (uint32_t)linear)) {
         out->paddr = linear;
         out->perms = UC_PROT_READ | UC_PROT_EXEC;

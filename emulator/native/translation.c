@@ -36,6 +36,10 @@ typedef char *var; /* a variable of the code that is translated */
     X(void, tcg_gen_op1, (tcg *, unsigned, uintptr_t)) \
     X(void, tcg_gen_op3, (tcg *, unsigned, uintptr_t, uintptr_t, uintptr_t)) \
     X(void, tcg_gen_addi_i64, (tcg *, uintptr_t, uintptr_t, int64_t)) \
+    X(void, tcg_gen_andi_i64, (tcg *, uintptr_t, uintptr_t, int64_t)) \
+    X(void, tcg_gen_shli_i64, (tcg *, uintptr_t, uintptr_t, int64_t)) \
+    X(void, tcg_gen_qemu_ld_i64, (tcg *, uintptr_t, uintptr_t, uintptr_t, unsigned)) \
+    X(void, tcg_gen_qemu_st_i64, (tcg *, uintptr_t, uintptr_t, uintptr_t, unsigned)) \
     X(void, tcg_gen_brcond_i64, (tcg *, int, uintptr_t, uintptr_t, void *)) \
     X(void *, gen_new_label, (tcg *)) \
     X(void, tcg_gen_callN, (tcg *, void *, var, int, var *)) \
@@ -156,6 +160,25 @@ void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var
     }
     T.tcg_gen_callN(state, function, result, count, arguments);
 }
+
+/* Accesses of 64 bits: of a memory operand that has to be aligned the first one, see alignment.c. */
+#define ACCESS(name) \
+    EXPORTED void tcg_gen_qemu_##name##_i64_x86_64(tcg *state, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind); \
+    void tcg_gen_qemu_##name##_i64_x86_64(tcg *state, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind) \
+    { \
+        if (!kc_needs_alignment() || !numbers_hold(state)) { \
+            T.tcg_gen_qemu_##name##_i64(state, value, address, mode, kind); \
+            return; \
+        } \
+        var marked = T.tcg_temp_new_internal(state, TYPE_I64, false); \
+        T.tcg_gen_andi_i64(state, arg(state, marked), address, 15); \
+        T.tcg_gen_shli_i64(state, arg(state, marked), arg(state, marked), MISALIGNED); \
+        T.tcg_gen_op3(state, ADD_I64, (uintptr_t)marked, (uintptr_t)marked, (uintptr_t)state + address); \
+        T.tcg_gen_qemu_##name##_i64(state, value, arg(state, marked), mode, kind); \
+        forget(state, &marked, 1); \
+    }
+ACCESS(ld)
+ACCESS(st)
 
 static void fill_in(const uint8_t *tb)
 {

@@ -1,0 +1,59 @@
+"""Memory operands of SSE that are not aligned: #GP(0) where a CPU raises it (SDM vol. 2A, 2.4); see tests/oracle, too."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator.errors import GuestException
+from tests.helpers.guest import results_of, symbol
+from tests.unit.machine.test_interrupts import guest
+
+SSE = """
+        movl    %cr4, %eax
+        orl     $0x600, %eax            # OSFXSR, OSXMMEXCPT
+        movl    %eax, %cr4
+        movl    %cr0, %eax
+        andl    $~4, %eax               # EM
+        orl     $2, %eax
+        movl    %eax, %cr0
+        movl    $0x300008, %ecx
+        movl    $0x300010, %edx
+        pxor    %xmm1, %xmm1
+"""
+HANDLER = "on_13: popl %ebx\n put ebx\n popl %ebx\n put ebx\n exit 0"
+ALIGNED = ["movaps {}, %xmm0", "movaps %xmm1, {}", "movdqa {}, %xmm0", "movntps %xmm1, {}", "addps {}, %xmm1", "pshufb {}, %xmm1", "palignr $3, {}, %xmm1", "ss movapd {}, %xmm0"]  # fmt: skip
+ANY = ["movups {}, %xmm0", "movdqu %xmm1, {}", "lddqu {}, %xmm0", "addsd {}, %xmm1", "cvtps2pd {}, %xmm0", "paddb {}, %mm1", "movq {}, %xmm0", "pmovsxbw {}, %xmm0", "pcmpistri $3, {}, %xmm0"]  # fmt: skip
+
+
+@pytest.fixture(params=["fast", "reference"])
+def mmu(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("budget", [None, 1000])
+@pytest.mark.parametrize("instruction", ALIGNED)
+def test_an_operand_that_has_to_be_aligned(instruction: str, budget: int | None, mmu: str) -> None:
+    body = f"{SSE} gate 13, on_13\n {instruction.format('(%edx)')}\n fault: {instruction.format('(%ecx)')}\n exit 9"
+    machine = guest(body, HANDLER, mmu)
+    assert machine.run(max_instructions=budget).exit_value == 0
+    assert results_of(machine, 2) == [0, symbol(machine, "fault")]
+
+
+@pytest.mark.parametrize("instruction", ANY)
+def test_an_operand_that_need_not_be(instruction: str, mmu: str) -> None:
+    assert guest(f"{SSE}{instruction.format('1(%ecx)')}\n exit 0", "", mmu).run().exit_value == 0
+
+
+def test_what_is_loaded_and_stored_is_right(mmu: str) -> None:
+    body = "movl $0x12345678, (%edx)\n movl $77, 12(%edx)\n movaps (%edx), %xmm0\n movaps %xmm0, 16(%edx)\n movl 16(%edx), %eax\n put eax\n movl 28(%edx), %eax\n put eax"
+    machine = guest(SSE + body, "", mmu)
+    assert machine.run().exit_value == 0
+    assert results_of(machine, 2) == [0x12345678, 77]
+
+
+def test_without_a_handler_and_while_steps_are_kept() -> None:
+    machine = guest(f"{SSE} fault: movaps (%ecx), %xmm0")
+    machine.cpu.keep_steps(1000)
+    with pytest.raises(GuestException, match=r"^triple fault: #GP general protection ") as caught:
+        machine.run()
+    assert caught.value.eip == symbol(machine, "fault")
