@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from emulator.errors import MissingSymbol
+from emulator.errors import MissingSymbol, UnsupportedFunction
 from emulator.hle.binding import Bound
 from emulator.hle.layers import Mode
 from emulator.hle.lockstep import Lockstep, LockstepState, WatchedMemory
@@ -101,6 +101,9 @@ class KernelLayers:
         missing = [name for name in self._names(layer) if name not in symbols]
         if missing:
             raise MissingSymbol(self._machine.image.path, missing, f"layer {layer}")
+        for name in self._names(layer):
+            if not self._machine.image.code(symbols[name].address, 1):
+                raise UnsupportedFunction(name, f"its symbol at 0x{symbols[name].address:08x} covers no code")
         if mode is Mode.LOCKSTEP:
             self._lockstep = self._lockstep or Lockstep(self._bound)
             for name in self._names(layer):

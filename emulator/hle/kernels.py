@@ -52,6 +52,8 @@ class Kernel:
         return cast("Models", made)
 
 
+_WORD = 4
+
 LITECORE = Kernel("LiteCore", ("memmap", "heap"), "kernel_model.litecore.abi", "LiteCore")
 BTRON = Kernel("BTRON/386", ("pmem", "kmem", "pools"), "kernel_model.btron.abi", "Btron")
 KERNELS = (LITECORE, BTRON)
@@ -71,5 +73,10 @@ def find_models(machine: Machine, kernel: Kernel) -> Models | None:
 
 
 def addresses(machine: Machine) -> dict[str, int]:
-    """Addresses of all symbols, as linked."""
-    return {name: symbol.address for name, symbol in machine.image.symbols.items()}
+    """Addresses of all symbols, as linked; without those where the machine has no memory."""
+    image, end = machine.image, len(machine.memory)
+    return {
+        name: symbol.address
+        for name, symbol in image.symbols.items()
+        if image.physical(symbol.address) + _WORD <= end
+    }

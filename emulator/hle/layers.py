@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from emulator.errors import MissingSymbol, UnknownLayer
+from emulator.errors import BadImage, MissingSymbol, UnknownLayer
 from emulator.hle.kernels import BTRON, KERNELS, LITECORE, addresses, find_models, kernel_of
 
 if TYPE_CHECKING:
@@ -111,6 +111,9 @@ class Layers:
         symbols = addresses(self._machine)
         for layer in modes:
             missing = kernel.missing(symbols, layer)
+            for outside in (found for name in missing if (found := self._machine.image.symbol(name))):
+                problem = f"symbol {outside.name} at 0x{outside.address:08x} lies outside of memory"
+                raise BadImage(self._machine.image.path, problem, value=outside.address)
             if missing:
                 raise MissingSymbol(self._machine.image.path, missing, f"layer {layer}")
         layers = KernelLayers(self._machine, kernel)
