@@ -42,7 +42,7 @@ class RecordedCall(NamedTuple):
 
     Attributes:
         number: From 1, in order of entry.
-        parent: Number of the recorded call that it is nested in; 0 for none.
+        parent: Number of the recorded call that it is nested in; 0 for none, also where an interrupt came in between.
         depth: How many recorded calls it is nested in.
         function: Position among the recorded functions.
         arguments: As many words as the function has.

@@ -67,14 +67,15 @@ static void forget_abandoned(kc *m, uint32_t function, const struct walked *walk
     }
 }
 
-/* The innermost open call of the present stack, or NULL. */
+/* The innermost open call of the present stack, or NULL. What the handler of an interrupt does is no part of what it has
+ * interrupted. */
 static const struct open_call *find_parent(kc *m, const struct walked *walked)
 {
     for (uint32_t i = m->now.open_count; i-- > 0;) {
         const struct open_call *open = &m->now.open[i];
         if (open->esp == walked->slots[0] || is_walked(walked, open->esp) ||
             (!walked->sure && kc_grew_from(m, walked->slots[0], walked->frames[0], open)))
-            return open;
+            return kc_is_interrupted(m, walked->slots[0], open->esp) ? NULL : open;
     }
     return NULL;
 }

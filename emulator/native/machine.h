@@ -347,6 +347,8 @@ struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller);
 /* From any instruction: it is the first frame, its address + 1 as if it were a return address. */
 struct walked *kc_stack_at(kc *m, uint32_t eip);
 void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip);
+/* Has an interrupt come between the frames at [esp, end) of a stack? */
+bool kc_is_interrupted(const kc *m, uint32_t esp, uint32_t end);
 /* iret was executed with this ESP. */
 void kc_interrupt_left(kc *m, uint32_t esp);
 void kc_interrupts_return(kc *m, const struct pushed *to);

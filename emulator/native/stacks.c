@@ -109,6 +109,14 @@ static bool find_interrupt(kc *m, struct walk *walk, uint32_t esp, uint32_t cfa,
     return false;
 }
 
+bool kc_is_interrupted(const kc *m, uint32_t esp, uint32_t end)
+{
+    for (uint32_t i = 0; i < m->pushed.count; i++)
+        if (m->pushed.frames[i].at - esp < end - esp)
+            return true;
+    return false;
+}
+
 /* Go up from an instruction in a frame, with the registers there. */
 static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t ebp)
 {

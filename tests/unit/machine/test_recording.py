@@ -10,15 +10,19 @@ import pytest
 from emulator import attach_layers, boot
 from emulator.errors import BudgetUsedUp, UnknownFunction, UnsupportedFunction
 from emulator.hle.layers import Mode
+from emulator.loader.profile import Profile, Result, Role, TracedFunction
 from emulator.machine.core_types import StepKind
 from emulator.machine.machine import Ending, Machine
 from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedCall, RecordedFunction, record
+from emulator.trace.recorder import record_trace
+from emulator.trace.trace import Trace
 from tests.helpers.guest import ADDING, FUNCTION, machine_of, symbol
 from tests.helpers.recorded import WholeRecording
 from tests.unit.machine.test_interrupts import IDT, ON_TICK, TIMER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 @pytest.fixture(params=["fast", "reference"])
@@ -286,26 +290,37 @@ def ticking() -> Machine:
     return machine
 
 
-def test_interrupts_that_call_the_same_function_nest_in_what_they_interrupt() -> None:
+def test_a_call_in_an_interrupt_is_no_part_of_what_was_interrupted() -> None:
     machine = ticking()
     whole = WholeRecording(machine, ["work", "take"])
     machine.run(timeout_s=10)
     calls = whole.calls()
-    inner = [call for call in calls if call.depth == 2]
+    inner = [call for call in calls[1:] if call.parent != 1]
     assert len(calls) == 501 + machine.memory.load_u32(symbol(machine, "ticks"))
-    assert len(inner) > 1
-    assert all(call.left is not None for call in calls)
-    for call in inner:
-        outer = calls[call.parent - 1]
-        assert outer.depth == 1
-        assert outer.entered < call.entered < (call.left or 0) < (outer.left or 0)
+    assert len(inner) == len(calls) - 501 > 1
+    assert {(call.parent, call.depth) for call in inner} == {(0, 0)}
+    assert any(
+        outer.entered < call.entered < (call.left or 0) < (outer.left or 0)
+        for call in inner
+        for outer in calls[1:]
+        if outer.parent == 1
+    )
+
+
+def test_every_block_of_an_interrupted_allocator_is_one(tmp_path: Path) -> None:
+    machine = ticking()
+    take = TracedFunction("take", "heap", Role.ALLOC, (), Result.POINTER, None)
+    with record_trace(machine, tmp_path / "t", Profile("mine", (take,))):
+        machine.run(timeout_s=10)
+    trace = Trace.read(tmp_path / "t")
+    assert len(trace) == len(trace.blocks("heap").born) > 501
 
 
 def test_the_stack_of_a_call_in_an_interrupt_goes_on_with_what_was_interrupted() -> None:
     machine = ticking()
     whole = WholeRecording(machine, ["take"])
     machine.run(timeout_s=10)
-    inner = next(call for call in whole.calls() if call.depth == 1)
+    inner = next(call for call in whole.calls() if len(whole.recording.stack(call.stack)) > 2)
     names = []
     for frame in whole.recording.stack(inner.stack):
         found = machine.image.function_at(frame - 1)
