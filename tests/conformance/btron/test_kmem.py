@@ -166,6 +166,13 @@ def test_what_lies_behind_the_extents_is_none(guest: Guest, stale: tuple[int, in
     assert guest.extents() == [*extents, (BASE, GROWTH)]
 
 
+def test_nothing_is_freed_into_what_lies_behind_the_extents(guest: Guest) -> None:
+    guest.poke(guest.symbols["kmem_extents"], BASE, PAGE)
+    before = guest.state()
+    assert guest.er("kmem_free", BASE, 8) == E_PAR
+    assert guest.state() == before
+
+
 def test_an_area_may_reach_over_what_were_two_extents(guest: Guest) -> None:
     first, second = allocate(guest, GROWTH, GROWTH)
     assert second == first + GROWTH
