@@ -185,6 +185,25 @@ def test_what_lies_behind_the_end_of_ram_is_not_mapped(
     assert present == list(range(512, 512 + large_pages))
 
 
+def test_the_page_table_may_begin_where_a_range_of_ram_does(loader: Loader) -> None:
+    table = image_end(loader.guest)
+    loader.map(
+        (0x100000, 0, table - 0x100000, 0, 1),
+        (table, 0, 0x500000 - table, 0, 1),
+    ).boot()
+    assert loader.guest.get("pmem_table") == table | KERNEL
+
+
+def test_the_page_table_has_to_be_in_ram_as_a_whole(loader: Loader, kernel: Kernel) -> None:
+    loader.sizes(636, (image_end(loader.guest) - 0x100000) // 1024).too_small()
+    assert kernel.console.endswith("boot: no memory for the page table of pmem\n")
+
+
+def test_a_kernel_without_a_free_page_ends_its_boot(loader: Loader, kernel: Kernel) -> None:
+    loader.sizes(636, (image_end(loader.guest) + PAGE - 0x100000) // 1024).too_small()
+    assert kernel.console.endswith("boot: no free page\n")
+
+
 @pytest.mark.parametrize("upper_kib", [0, 64, 72])
 def test_too_little_memory_ends_the_boot(loader: Loader, kernel: Kernel, upper_kib: int) -> None:
     loader.sizes(636, upper_kib).too_small()
