@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator import boot
 from emulator.check.findings import Kind
 from tests.helpers.checked import checked
+from tests.unit.check.test_blame import go_to, put_stub
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +64,21 @@ def test_a_reserved_frame_that_is_handed_out(tmp_path: Path) -> None:
     assert handed_out.place.stack[0].function == "kmain"
     assert handed_out.culprit is not None
     assert handed_out.culprit.stack[0].function == "clear_flag"
+
+
+def test_a_frame_of_the_kernel_itself_that_is_handed_out(tmp_path: Path) -> None:
+    done = boot("firmware:overflow")
+    done.run()
+    bitmap = done.memory.load_u32(done.address_of("memmap") + 16)
+
+    def prepare(machine: Machine) -> None:
+        code = b"\xc6\x05" + bitmap.to_bytes(4, "little") + b"\xfe"  # mov byte [bitmap], 0xfe
+        code += go_to(b"\xe9", len(code), machine.address_of("alloc_frame"))
+        put_stub(machine, code)
+
+    run = checked("overflow", tmp_path, prepare=prepare)
+    messages = [finding.message for finding in run.checks.at_end(run.trace, run.rerun)]
+    assert messages == ["alloc_frame handed out frame 0x00100, reserved for the kernel's image"]
 
 
 def test_many_mismatches_are_cut_short(tmp_path: Path) -> None:
