@@ -63,6 +63,12 @@ def test_blocks_of_unknown_size_fit_any(tmp_path: Path) -> None:
     assert findings_of(calls, tmp_path) == []
 
 
+def test_a_pool_may_have_the_number_0(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("get_blk", 0x300000, 0, 24, out=A).call("rel_blk", 2, A)
+    (finding,) = findings_of(calls, tmp_path)
+    assert finding.message == "release of 0x00200008 to pool 2, but it is from pool 0"
+
+
 def test_the_wrong_pool(tmp_path: Path) -> None:
     calls = TraceBuilder().call("get_blk", 0x300000, 1, 24, out=A).call("get_blk", 0x300000, 2, 8, out=B)
     calls.call("rel_blk", 2, A).call("rel_blk", 2, B)

@@ -71,6 +71,14 @@ def test_a_result_off_alignment(tmp_path: Path) -> None:
     assert (finding.place.call, finding.place.event) == (1, 2)
 
 
+def test_each_call_has_asked_for_its_own_alignment(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("kmemalign", 8, 24, result=A + 64)
+    calls.call("kmemalign", 64, 24, result=A + 128).call("kmemalign", 4, 24, result=A + 192)
+    assert messages_of(calls, tmp_path) == [
+        f"bad-result: bad result: 0x{A + 128:08x} (24 bytes) is not aligned to the 64 bytes that were asked for"
+    ]
+
+
 @pytest.mark.parametrize(("align", "number"), [(64, 1), (8, 0), (1, 0), (0, 0), (24, 0)])
 def test_a_result_off_the_alignment_that_was_asked_for(align: int, number: int, tmp_path: Path) -> None:
     messages = messages_of(TraceBuilder().call("kmemalign", align, 24, result=A), tmp_path)
