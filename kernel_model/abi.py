@@ -45,6 +45,8 @@ class Function:
         result: How to read EAX.
         call: Takes the argument words, returns EAX (0 for void), all unsigned 32-bit.
         names: What some results are called, such as ``E_PAR``.
+        replaces: Whether the model may stand in for it. It does not for a function that makes calls of others which
+            somebody may want to see.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Function:
     result: ResultKind
     call: Callable[..., int]
     names: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    replaces: bool = True
 
     def show(self, result: int) -> str:
         """Return a result for people: ``E_PAR``, ``0x0010c008``, and for a bool, which is a byte, ``0x01``."""

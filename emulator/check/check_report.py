@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.check.findings import Finding, Place
+    from emulator.hle.layers import LockstepCalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class CheckReport:
         measures: What it took.
         seconds: Of the host, from the first instruction to the last finding.
         reachable: Live blocks at the end to which something still points; in the form of findings, but none.
+        lockstep: How many calls were made in lockstep; None: no layer ran so.
         profile: Name of what was recorded.
         checked: What was looked for.
     """
@@ -108,3 +110,4 @@ class CheckReport:
     reachable: tuple[Finding, ...] = ()
     profile: str = ""
     checked: frozenset[Kind] = frozenset(Kind)
+    lockstep: LockstepCalls | None = None

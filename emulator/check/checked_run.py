@@ -22,6 +22,7 @@ from emulator.check.run import RunBudget, run_to_end
 from emulator.check.state import state_checks
 from emulator.check.walks import Walks
 from emulator.check.wrong_results import known_memory
+from emulator.hle.layers import lockstep_calls
 from emulator.loader.known_profiles import structures_of
 from emulator.trace.header import TraceEnding
 from emulator.trace.recorder import TraceRecorder, trace_header
@@ -104,6 +105,7 @@ class _Check:
             measures=measure(trace, leaks.sizes),
             seconds=time.perf_counter() - started,
             reachable=leaks.reachable,
+            lockstep=lockstep_calls(self._machine),
             profile=self._profile.name,
             checked=self._looked_for(run),
         )

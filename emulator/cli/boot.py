@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from emulator.hle.kernels import Kernel
+    from emulator.hle.layers import LockstepCalls
     from emulator.machine.machine import Machine
     from emulator.report.areas import Span
     from emulator.report.layout import Layout
@@ -119,6 +120,7 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
         ram=(machine.ram.start, machine.ram.end),
         seconds=seconds,
         layers=None if kernel is None else _layers(options, kernel),
+        lockstep=_lockstep(machine, options),
         serial=output[Console.SERIAL],
         debug=output[Console.DEBUG],
         screen=tuple(machine.screen()) if options.screen else None,
@@ -140,6 +142,14 @@ def _layers(options: Namespace, kernel: Kernel) -> dict[str, str]:
     """How each layer of the kernel ran."""
     modes = {name: mode.value for name, mode in options.layer}
     return {layer: modes.get(layer, "native") for layer in kernel.layers}
+
+
+def _lockstep(machine: Machine, options: Namespace) -> LockstepCalls | None:
+    if not options.layer:
+        return None
+    from emulator.hle.layers import lockstep_calls  # has been imported by now
+
+    return lockstep_calls(machine)
 
 
 def _judge(record: RunRecord) -> tuple[Status, list[str]]:

@@ -53,7 +53,7 @@ class KernelLayers:
         for layer, mode in modes.items():
             self._check(layer, mode)
         for layer, mode in modes.items():
-            for name in self._names(layer):
+            for name in self._names(layer, Mode.MODEL):
                 if self._modes[layer] is Mode.MODEL:
                     self._replaced[name].repair()
                 if mode is Mode.MODEL:
@@ -91,27 +91,29 @@ class KernelLayers:
         """What has to be said of a call in lockstep that goes on; empty if none does."""
         return "" if self._lockstep is None else self._lockstep.open_call()
 
-    def _names(self, layer: str) -> list[str]:
-        return [each.name for each in self._plain.functions.values() if each.layer == layer]
+    def _names(self, layer: str, mode: Mode) -> list[str]:
+        """Return the functions of a layer on which a mode has an effect."""
+        functions = [each for each in self._plain.functions.values() if each.layer == layer]
+        return [each.name for each in functions if each.replaces or mode is not Mode.MODEL]
 
     def _check(self, layer: str, mode: Mode) -> None:
         if mode is Mode.NATIVE:
             return
         symbols = self._machine.image.symbols
-        missing = [name for name in self._names(layer) if name not in symbols]
+        missing = [name for name in self._names(layer, mode) if name not in symbols]
         if missing:
             raise MissingSymbol(self._machine.image.path, missing, f"layer {layer}")
-        for name in self._names(layer):
+        for name in self._names(layer, mode):
             if not self._machine.image.code(symbols[name].address, 1):
                 raise UnsupportedFunction(name, f"its symbol at 0x{symbols[name].address:08x} covers no code")
         if mode is Mode.LOCKSTEP:
             self._lockstep = self._lockstep or Lockstep(self._bound)
-            for name in self._names(layer):
+            for name in self._names(layer, mode):
                 self._lockstep.exits(name)
 
     def _switch(self, layer: str, mode: Mode) -> None:
         """Let probes of a layer's functions act as its mode has it."""
-        names = self._names(layer)
+        names = self._names(layer, Mode.LOCKSTEP)
         if self._modes[layer] is Mode.LOCKSTEP and self._lockstep is not None:
             self._lockstep.give_up(names)
         self._modes[layer] = mode

@@ -41,6 +41,10 @@ class LockstepCalls(NamedTuple):
     compared: int = 0
     given_up: int = 0
 
+    def __str__(self) -> str:
+        calls = f"{self.compared} call{'s' * (self.compared != 1)} compared"
+        return f"{calls}, {self.given_up} given up" if self.given_up else calls
+
 
 def find_litecore(machine: Machine) -> LiteCore | None:
     """LiteCore's models on the machine's RAM, or None when the kernel lacks LiteCore's symbols."""

@@ -92,6 +92,8 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
     )
     text = f"{printable(report.kernel)}: {found}; {report.calls} calls, peak {peaks}"
     yield from (style.paint(part, RED if number else BOLD) for part in style.folded(text))
+    if report.lockstep is not None:
+        yield f"in lockstep: {report.lockstep}"
     profile = f"; profile {printable(report.profile)}" if report.profile else ""
     yield f"{printable(report.ending.text)} after {report.seconds:.1f} s{profile}"
 

@@ -35,6 +35,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "screen": record.screen,
         "profile": record.profile,
         "layers": record.layers,
+        "lockstep": None if record.lockstep is None else record.lockstep._asdict(),
         "ram": None if record.ram is None else dict(zip(("start", "end"), record.ram, strict=True)),
         "regions": [],
         "frames": None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from emulator.hle.layers import LockstepCalls
     from emulator.report.areas import Span
     from emulator.report.layout import Layout
 
@@ -57,6 +58,7 @@ class RunRecord(NamedTuple):
         debug: The same for port 0xE9.
         screen: Lines of the VGA text screen, if they were asked for.
         layout: What memory is used for; None when there was no machine.
+        lockstep: How many calls were made in lockstep; None where no layer ran so.
     """
 
     kernel: str
@@ -69,3 +71,4 @@ class RunRecord(NamedTuple):
     screen: tuple[str, ...] | None = None
     layout: Layout | None = None
     profile: str | None = None
+    lockstep: LockstepCalls | None = None

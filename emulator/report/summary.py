@@ -42,14 +42,21 @@ def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
             yield from labelled("", line, style)
         for note in layout.notes:
             yield from labelled("Note", printable(note), style)
+    yield from _kernel_lines(record, style)
+    yield from labelled("Ended", printable(_ending_text(record.ending)), style)
+    yield from labelled("Took", _duration_text(record), style)
+
+
+def _kernel_lines(record: RunRecord, style: Style) -> Iterator[str]:
+    """Yield which kernel it is and how its layers ran, as far as that is known."""
     if record.profile is not None:
         yield from labelled("Profile", record.profile, style)
     if record.layers is not None:
         yield from labelled(
             "Layers", ", ".join(f"{name} {mode}" for name, mode in record.layers.items()), style
         )
-    yield from labelled("Ended", printable(_ending_text(record.ending)), style)
-    yield from labelled("Took", _duration_text(record), style)
+    if record.lockstep is not None:
+        yield from labelled("Lockstep", str(record.lockstep), style)
 
 
 def screen_box(lines: Sequence[str], style: Style) -> Iterator[str]:

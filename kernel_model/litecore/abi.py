@@ -20,7 +20,7 @@ from kernel_model.litecore.heap_reader import HeapAddresses
 from kernel_model.litecore.memmap import FRAME_BYTES, InvalidFree, Memmap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from kernel_model.memory import Memory
 
@@ -32,6 +32,7 @@ MEM_TYPE_HEAP: Final = 0
 MEM_TYPE_FRAME: Final = 1
 
 _MEMMAP_SYMBOLS: Final = ("memmap", "memmap_lock", "__end")
+_SETTINGS: Final = boot.BootSettings._fields
 _HEAP_SYMBOLS: Final = ("heap_start", "heap_end", "heap_free_list", "heap_error_count", "heap_lock")
 
 LAYER_SYMBOLS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -68,7 +69,7 @@ class LiteCore:
         self._symbols = symbols
         self.memmap = Memmap(memory, symbols["memmap"], symbols["memmap_lock"], symbols["__end"])
         self.heap = Heap(memory, HeapAddresses(*(symbols[name] for name in _HEAP_SYMBOLS)), console)
-        functions = (*self._memmap_functions(), *self._heap_functions())
+        functions = (*self._memmap_functions(), *self._heap_functions(), *self._other_functions())
         self.functions: Mapping[str, Function] = MappingProxyType({each.name: each for each in functions})
 
     def memory_init(self, settings: boot.BootSettings) -> None:
@@ -143,6 +144,24 @@ class LiteCore:
                 "memmap_free_count", "memmap", "uint32_t memmap_free_count(void)", 0, "u32", memmap.free_count
             ),
         )
+
+    def _other_functions(self) -> Iterator[Function]:
+        """Yield what is no interface of a layer, but whose effect is known, as far as the kernel has it."""
+        memmap, memory, symbols = self.memmap, self._memory, self._symbols
+
+        def memory_init() -> int:
+            self.memory_init(boot.BootSettings(*(memory.load_u32(symbols[name]) for name in _SETTINGS)))
+            return 0
+
+        def memmap_has_run(count: int) -> int:
+            return int(memmap.has_run(count))
+
+        if "memmap_has_run" in symbols:
+            signature = "bool memmap_has_run(uint32_t count)"
+            yield Function("memmap_has_run", "memmap", signature, 1, "bool", memmap_has_run)
+        if all(name in symbols for name in ("memory_init", *_SETTINGS)):
+            signature = "void memory_init(void)"
+            yield Function("memory_init", "heap", signature, 0, "void", memory_init, replaces=False)
 
     def _heap_functions(self) -> tuple[Function, ...]:
         memmap, heap = self.memmap, self.heap

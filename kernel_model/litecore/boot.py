@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kernel_model.litecore.heap import Heap
     from kernel_model.litecore.memmap import Memmap
 
+_WORD_MASK: Final = 0xFFFF_FFFF
+
 IMAGE_START: Final = 0x0010_0000
 """Where the kernel image is linked."""
 
@@ -47,8 +49,8 @@ def memory_init(memmap: Memmap, heap: Heap, image_end: int, settings: BootSettin
     """
     memmap.init(settings.memory_window_start, settings.memory_window_end)
     fields = memmap.fields()
-    bitmap_end = fields.bitmap + fields.bitmap_bytes
-    heap_start = -(-max(image_end, bitmap_end) // FRAME_BYTES) * FRAME_BYTES
+    bitmap_end = fields.bitmap + fields.bitmap_bytes & _WORD_MASK
+    heap_start = -(-max(image_end, bitmap_end) // FRAME_BYTES) * FRAME_BYTES & _WORD_MASK
     heap_end = min(heap_start + settings.heap_bytes, fields.end_addr)
     heap.init(heap_start, heap_end)
     memmap.reserve(heap_start, heap_end)

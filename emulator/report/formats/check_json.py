@@ -36,6 +36,7 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
         },
         "events": report.events,
         "calls": report.calls,
+        "lockstep": None if report.lockstep is None else report.lockstep._asdict(),
         "seconds": round(report.seconds, 6),
         "checked": sorted(kind.value for kind in verdict.checked),
         "areas": {name: _area(area) for name, area in report.measures.areas.items()},

@@ -99,6 +99,17 @@ class TestRuns:
         assert (done.status, done.err) == (0, "")
         assert "\nLayers    memmap model, heap lockstep\n" in done.out
 
+    def test_calls_in_lockstep_are_counted(self, kmemu: Callable[..., Done]) -> None:
+        layers = ("--layer", "memmap=lockstep", "--layer", "heap=lockstep")
+        count = json.loads(kmemu("boot", *layers, "--json").out)["lockstep"]["compared"]
+        assert count > 100
+        assert f"\nLockstep  {count} calls compared\n" in kmemu("boot", *layers).out
+        checked = kmemu("check", "firmware:demo", "--ignore", "show_refusals", *layers)
+        assert f"\nin lockstep: {count} calls compared\n" in checked.out
+        document = json.loads(kmemu("check", "firmware:demo", *layers, "--json").out)
+        assert document["lockstep"] == {"compared": count, "given_up": 0}
+        assert json.loads(kmemu("boot", "--layer", "heap=model", "--json").out)["lockstep"] is None
+
     def test_ram_command_line_and_modules_reach_the_kernel(
         self, kmemu: Callable[..., Done], tmp_path: Path
     ) -> None:

@@ -9,7 +9,12 @@ from emulator.errors import BudgetUsedUp, EmulatorError, UnsupportedFunction
 from emulator.hle.differences import Difference
 from emulator.hle.layers import LockstepCalls, lockstep_calls
 from emulator.hle.lockstep import Divergence
+from emulator.machine.exits import find_own_exits
 from emulator.machine.machine import Ending, Machine
+from emulator.machine.recording import RecordedFunction, record
+from kernel_model.btron.errors import BtronError, Error
+from kernel_model.btron.mpl import VariablePools
+from kernel_model.litecore.abi import LiteCore
 from tests.helpers.guest import symbol
 from tests.helpers.tiny_litecore import RIGHT, tiny_litecore
 from tests.unit.machine.test_interrupts import IDT, ON_TICK, TIMER
@@ -232,6 +237,87 @@ def test_a_native_function_that_hangs_is_not_the_models_fault() -> None:
     assert str(caught.value).endswith(f"; {caught.value.remark}")
     assert caught.value.remark.startswith("in lockstep the model of memmap_get(), called from ")
     assert caught.value.remark.endswith(f", has returned 0x{symbol(machine, 'memmap'):08x}")
+
+
+class TestTheStartOfTheKernel:
+    def test_is_compared(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(LiteCore, "memory_init", lambda _self, _settings: None)
+        machine = boot("firmware:demo", layers={"heap": "lockstep"})
+        with pytest.raises(Divergence) as caught:
+            machine.run(timeout_s=20)
+        assert caught.value.call == "memory_init()"
+
+    def test_reads_the_settings_of_the_boot_code(self) -> None:
+        machine = boot(
+            "firmware:demo", layers={"heap": "lockstep"}, command_line="heap=8192 ram=0x100000-0x300000"
+        )
+        assert machine.run(timeout_s=20).exit_value is not None
+
+    def test_stays_the_kernels_own_where_the_layer_is_modelled(self) -> None:
+        """Whoever records the calls that it makes still sees them."""
+        machine = boot("firmware:demo", layers={"heap": "model", "memmap": "model"})
+        recording = record(machine, [RecordedFunction("mem_init", 2), RecordedFunction("memmap_init", 2)])
+        machine.run(timeout_s=20)
+        assert [call.function for call in recording.calls()][:2] == [1, 0]
+
+
+def test_an_allocation_that_is_made_to_fail_inside_of_a_call_is_not_compared() -> None:
+    """The model knows nothing of it."""
+    machine = boot("firmware:btron_demo", layers={"pools": "lockstep"})
+    record(machine, [RecordedFunction("kmem_alloc", 1, takes=True)])
+    machine.run(timeout_s=20, stop_at_allocation=1)
+    while machine.layers is not None and not machine.layers.open_call():
+        machine.run(timeout_s=20, stop_at_allocation=1)
+    machine.return_from_function(0)
+    machine.run(timeout_s=20)
+    calls = lockstep_calls(machine)
+    assert calls is not None
+    assert calls.given_up == 1
+
+
+class TestWhoCalled:
+    """Errors name the caller outside of memory management."""
+
+    def test_of_pools(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(VariablePools, "create", lambda _self, _number, _packet: None)
+        machine = boot("firmware:btron_demo", layers={"pools": "lockstep"})
+        with pytest.raises(Divergence) as caught:
+            machine.run(timeout_s=20)
+        assert "firmware/scenarios/btron_demo.c:" in caught.value.location
+
+    def test_and_results_by_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(_self: VariablePools, _number: int, _packet: int) -> None:
+            raise BtronError(Error.E_PAR)
+
+        monkeypatch.setattr(VariablePools, "create", refuse)
+        machine = boot("firmware:btron_demo", layers={"pools": "lockstep"})
+        with pytest.raises(Divergence) as caught:
+            machine.run(timeout_s=20)
+        assert caught.value.differences[0] == Difference("result", "E_PAR", "E_ID")
+
+
+def test_exactly_the_bytes_that_differ_are_named() -> None:
+    """Frame 285 is in the fourth byte of its word of the bitmap."""
+    machine = boot("firmware:demo")
+    machine.run(timeout_s=20)
+    machine.call("memory_init")
+    attach_layers(machine, {"memmap": Mode.LOCKSTEP})
+    fields = machine.memory.load_words(symbol(machine, "memmap"), 5)
+    byte = fields[4] + (285 - fields[2]) // 8
+    address = symbol(machine, "free_frame")
+    code = (
+        b"\x80\x35" + byte.to_bytes(4, "little") + b"\x20\x83\xc8\xff\xc3"
+    )  # xorb $0x20, byte; orl $-1, %eax; ret
+    exits = find_own_exits(machine.image, machine.image.symbols["free_frame"])
+    machine.memory.write(address, code[:-1].ljust(exits[0] - address, b"\x90"))
+    machine.cpu.flush_code()
+    with pytest.raises(Divergence) as caught:
+        machine.call("free_frame", 0)
+    before = machine.memory.load_u8(byte) ^ 0x20
+    place = f"0x{byte:08x} bitmap byte {byte - fields[4]} (frames 280..287)"
+    assert caught.value.differences == (
+        Difference(place, f"0x{before:02x}", f"0x{before ^ 0x20:02x}", byte, 1),
+    )
 
 
 MODES = list(Mode)

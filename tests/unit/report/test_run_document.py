@@ -39,6 +39,7 @@ def test_a_run() -> None:
         "screen": ["screen"],
         "profile": "LiteCore",
         "layers": {"heap": "model"},
+        "lockstep": None,
         "ram": {"start": 0x100000, "end": 0x140000},
         "regions": [
             {"start": 0x100000, "end": 0x102800, "kind": "image"},

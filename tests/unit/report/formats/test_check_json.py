@@ -23,6 +23,7 @@ def test_the_document() -> None:
         "ending": {"how": "exit", "exit_value": 0, "text": "the kernel exited with value 0"},
         "events": 20,
         "calls": 10,
+        "lockstep": None,
         "seconds": 0.25,
         "checked": ["leak"],
         "reachable": [],
