@@ -268,6 +268,12 @@ def test_memory_of_a_map(boot: Boot, entries: list[tuple[int, ...]], top: int) -
     assert boot.top == top
 
 
+def test_a_map_ends_where_it_says(boot: Boot) -> None:
+    boot.map(LOW, (20, 0x100000, 0, 0x300000, 0, 1))
+    boot.word(44, 24)  # bytes of the first entry
+    assert boot.top == 0
+
+
 def test_a_map_is_believed_more_than_the_sizes(boot: Boot) -> None:
     boot.map(LOW, (20, 0x100000, 0, 0x300000, 0, 1))
     boot.word(0, MEMORY | MAP)
