@@ -166,6 +166,13 @@ def test_what_lies_behind_the_extents_is_none(guest: Guest, stale: tuple[int, in
     assert guest.extents() == [*extents, (BASE, GROWTH)]
 
 
+def test_growth_below_an_extent_joins_it(guest: Guest) -> None:
+    guest.poke(guest.symbols["kmem_extents"], BASE + GROWTH, PAGE)
+    guest.set("kmem_extent_count", 1)
+    assert guest.call("kmem_alloc", 8) == BASE + GROWTH - 8
+    assert guest.extents() == [(BASE, GROWTH + PAGE)]
+
+
 def test_nothing_is_freed_into_what_lies_behind_the_extents(guest: Guest) -> None:
     guest.poke(guest.symbols["kmem_extents"], BASE, PAGE)
     before = guest.state()
