@@ -117,9 +117,15 @@ def _is_trace(name: str) -> bool:
 
 def _check_output(name: str) -> None:
     """See that a trace is not written over the summary that standard output gets."""
-    path = Path(name)
-    if name == "-" or (path.exists() and os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))):
+    if name == "-" or _is_standard_output(Path(name)):
         raise CommandLineError(f"-o {name}: a trace cannot go to standard output, which gets the summary")
+
+
+def _is_standard_output(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):  # there is no such file yet, or no such stream
+        return False
 
 
 def _show_trace(options: Namespace, output: Output) -> Status:

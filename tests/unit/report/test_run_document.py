@@ -25,6 +25,7 @@ def test_a_run() -> None:
     )
     document = json.loads(json.dumps(run_document(record, 1)))
     assert document == {
+        "version": 1,
         "kernel": "firmware:demo",
         "status": 1,
         "outcome": "exit",
