@@ -38,6 +38,27 @@ def test_pytest_finds_the_plugin_and_workers_boot_for_themselves(
     result.stdout.fnmatch_lines(["1 block allocated in this test and not freed, 64 bytes"])
 
 
+def test_a_worker_that_dies_loses_its_test_only(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeini("[pytest]\nkmemu_kernel = firmware:demo")
+    pytester.makepyfile(
+        """
+        import os, signal, pytest
+
+        @pytest.mark.parametrize("number", range(6))
+        def test_it(kernel, number):
+            if number == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            assert kernel.call("kmalloc", 64)
+        """
+    )
+    result = pytester.runpytest_subprocess("-n", "2")
+    result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(["worker 'gw?' crashed while running *test_it?2?'"])
+
+
 def test_a_project_that_does_not_use_it_imports_nothing_of_it(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
