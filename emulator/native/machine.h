@@ -218,7 +218,7 @@ bool kc_translates_ours(void);
 bool kc_needs_alignment(void);
 
 /* alignment.c */
-enum { MISALIGNED = 32 }; /* first bit of an address above those of the guest */
+enum { MISALIGNED = 40 }; /* a bit above those of the sum of a segment base and an offset, which may be more than 32 */
 enum { KC_66 = 0x66, KC_F2 = 0xf2, KC_F3 = 0xf3, KC_MAP_38 = 0x38, KC_MAP_3A = 0x3a };
 /* Is an instruction one whose memory operand has to lie at a multiple of 16? map: 0, or the byte behind 0x0f; prefix: the one
  * that belongs to the opcode, or 0. */
