@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import emulator
+import kernel_model
 from emulator.cli.main import main
 from emulator.cli.status import Status
 
@@ -36,9 +37,10 @@ class Done(NamedTuple):
 
 def import_all() -> None:
     """Import what the commands need, so that no case has to wait for it."""
-    for module in pkgutil.walk_packages(emulator.__path__, "emulator."):
-        if "pytest" not in module.name and module.name != "emulator.testing":
-            importlib.import_module(module.name)
+    for package in (emulator, kernel_model):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if "pytest" not in module.name and module.name != "emulator.testing":
+                importlib.import_module(module.name)
 
 
 def run_commands(case: Case, suffix: str, meter: Meter) -> str:

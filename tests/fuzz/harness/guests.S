@@ -1,7 +1,7 @@
 # Brings the CPU into the mode that is asked for and goes to chunk after chunk of `program`; an exception goes to the next.
 # What a case patches lies from `gdt` to `program`.
         .equ    CHUNK, 32
-        .equ    CHUNKS, 16
+        .equ    CHUNKS, 8
         .equ    LOW, 0x8000                     # where virtual 8086 mode finds the program
 
         lgdt    gdtr
@@ -15,8 +15,8 @@
         ltr     %ax
         movl    $program, %esi
         movl    $LOW, %edi
-        movl    $CHUNK * CHUNKS, %ecx
-        rep movsb
+        movl    $CHUNK * CHUNKS / 4, %ecx
+        rep movsl
         cmpl    $0, with_idt
         je      1f
         lidt    idtr

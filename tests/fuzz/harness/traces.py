@@ -264,6 +264,8 @@ def _changed(random: Random, column: pa.Array) -> pa.Array | None:
 
 def _another(random: Random, column: pa.Array, values: list[Any]) -> Any:  # noqa: ANN401 - any value of the column
     kind = column.type
+    if random.randrange(6) == 0:
+        return None
     if random.randrange(3) == 0:
         return random.choice(values)
     if pa.types.is_boolean(kind):
@@ -288,6 +290,8 @@ def _changed_frames(random: Random, column: pa.Array) -> pa.Array:
             [one] * 3000,
             [one | {"function": "x" * 100_000}],
             [one | {"function": "\x1b]0;t\x07\n</script>", "file": "\u202e\0"}],
+            [one, None],
+            [one | {random.choice(list(one)): None}],
             [one | {"line": 0xFFFFFFFF, "offset": 0xFFFFFFFF, "address": 0xFFFFFFFF}],
         )
     )

@@ -19,7 +19,7 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.fuzz.harness.commands import ERR, OUT, taken
-from tests.fuzz.harness.limits import Meter
+from tests.fuzz.harness.limits import Meter, TooSlow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +32,7 @@ HANGS_AFTER_S = 60.0
 """A process that says nothing for so long is ended."""
 _ERR_FILE = "err"
 _EXITS_WITHIN_S = 10  # a process that has closed its reports
+_TRIES = 3  # of a case that is too slow
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -210,12 +211,17 @@ def _work(target: Target, seed: int, numbers: Sequence[int], reports: Connection
 
 
 def _done(target: Target, case: Case, number: int) -> _Done:
-    meter = Meter()
-    ending = failure = ""
-    try:
-        ending = target.run(case, meter, number)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the case's failure
-        failure = "".join(traceback.format_exception(error))
+    for _ in range(_TRIES):
+        meter = Meter()
+        ending = failure = ""
+        try:
+            ending = target.run(case, meter, number)
+        except TooSlow as error:
+            failure = f"TooSlow: {error}"
+            continue
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the case's failure
+            failure = "".join(traceback.format_exception(error))
+        break
     if said := taken(ERR):
         failure = failure or f"said on standard error: {said}"
     taken(OUT)
