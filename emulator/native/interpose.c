@@ -14,6 +14,8 @@
  * helper_hlt(): that is how a run ended, whatever else is to end it meanwhile. The instruction cannot be told afterwards from
  * one at whose end the engine was stopped.
  *
+ * helper_rdrand(): the same numbers in every run. cpu_x86_update_dr7() is not replaced, but called.
+ *
  * raise_exception_err(), raise_exception_err_ra(): the originals; they tell the error code of an exception.
  *
  * reg_read(): the original; it only tells where the CPU's registers lie, so that probes read them without a call.
@@ -111,6 +113,35 @@ void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uint
     original_raise_ra(state, vector, error_code, place);
 }
 
+/* The host's chance must not reach the guest: rdrand and rdseed give numbers that depend on the readings of the time stamp
+ * counter and of these so far. */
+static uint64_t (*original_rdrand)(void *state);
+EXPORTED uint64_t helper_rdrand_x86_64(void *state);
+uint64_t helper_rdrand_x86_64(void *state)
+{
+    kc *m = kc_running_on(state);
+    uint64_t value = original_rdrand(state); /* sets the flags, too */
+
+    if (!m)
+        return value;
+    value = m->time_stamp += TIME_STAMP_STEP;
+    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u;
+    value = (value ^ value >> 27) * 0x94d049bb133111ebu;
+    return value ^ value >> 31;
+}
+
+static void (*update_dr7)(void *state, uint32_t value);
+
+uint32_t kc_breakpoints(kc *m, uint32_t dr7)
+{
+    enum { ENABLED = 0xff };
+    uint32_t before = kc_reg(m, UC_X86_REG_DR7);
+
+    if (update_dr7 && m->state && ((before | dr7) & ENABLED))
+        update_dr7((void *)m->state, dr7);
+    return before;
+}
+
 /* Reading a register: shows where the CPU's state lies, which nothing else tells. */
 static __thread void *last_state;
 static int (*original_reg_read)(void *state, int mode, unsigned id, void *value, size_t *size);
@@ -195,6 +226,8 @@ void *kc_interpose_load(const char *library)
         FIND(original_hlt, "helper_hlt_x86_64");
         FIND(original_raise, "raise_exception_err_x86_64");
         FIND(original_raise_ra, "raise_exception_err_ra_x86_64");
+        FIND(original_rdrand, "helper_rdrand_x86_64");
+        FIND(update_dr7, "cpu_x86_update_dr7_x86_64");
         FIND(original_reg_read, "reg_read_x86_64");
         translation_found = kc_translation_load(unicorn);
         kc_decoding_load(unicorn);

@@ -75,6 +75,7 @@ struct touched_room { kc_touched *entries; uint32_t capacity; };
 
 struct snapshot {
     uc_context *cpu;
+    uint32_t dr7;
     uint64_t time_stamp;
     struct progress calls;
     struct pushed pushed;
@@ -252,6 +253,9 @@ kc *kc_running(void);
 kc *kc_running_on(const void *state);
 /* The state of a CPU of Unicorn's, if it is that of the machine that runs in this thread; or NULL. */
 void *kc_state_of(const void *cpu);
+/* Set DR7, return what it was. Unicorn keeps the breakpoints themselves outside of what a context holds: a context is taken
+ * and restored without them. */
+uint32_t kc_breakpoints(kc *m, uint32_t dr7);
 EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t place);
 void *kc_interpose_load(const char *library);
 /* The machine that runs in this thread from now on; fast: without exit checks inside of blocks. Returns what was. */

@@ -175,7 +175,10 @@ int kc_snapshot(kc *m)
         U.uc_context_free(s->cpu);
         return -1;
     }
-    if (kc_watches_save(m, s) || U.uc_context_save(m->uc, s->cpu) || for_each_changed_page(m, page_commit)
+    s->dr7 = kc_breakpoints(m, 0);
+    int error = U.uc_context_save(m->uc, s->cpu);
+    kc_breakpoints(m, s->dr7);
+    if (kc_watches_save(m, s) || error || for_each_changed_page(m, page_commit)
         || madvise(m->memory, m->memory_end, MADV_DONTNEED)) {
         pages_uncommit(m);
         U.uc_context_free(s->cpu);
@@ -248,8 +251,10 @@ int kc_reset(kc *m, int depth)
     snapshots_forget(m, depth + 1);
     if (madvise(m->memory, m->memory_end, MADV_DONTNEED))
         return -1;
+    kc_breakpoints(m, 0);
     if (U.uc_context_restore(m->uc, m->snapshots[depth].cpu))
         return -1;
+    kc_breakpoints(m, m->snapshots[depth].dr7);
     kc_flush_tlb(m); /* CR3 may be another one, and D bits are clear again */
     if (m->reference)
         kc_flush_code(m); /* which pages hold code is not known */

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from emulator.errors import EmulatorError, HostError
+from emulator.errors import EmulatorError, GuestException, HostError
 from emulator.machine.machine import Console, Machine, Snapshot
 from tests.helpers.guest import as_bytes, machine_of, results_of, symbol
 
@@ -453,4 +453,49 @@ page:   .skip   4096
         machine.memory.store_u32(symbol(machine, "value"), value)
         machine.run()
         assert results_of(machine, 1) == [value]
+        snapshot.reset()
+
+
+BREAKPOINT = """
+        cmpl    $0, wanted
+        je      1f
+        movl    $place, %eax
+        movl    %eax, %dr0
+        movl    $2, %eax                    # G0: stop at the instruction there
+1:      movl    %eax, %dr7
+place:  nop
+        movl    $0, %eax
+        movl    %eax, %dr7
+        exit    0
+        .data
+        .globl  wanted
+wanted: .long   0
+        .text
+"""
+
+
+def test_a_breakpoint_of_the_guest_is_gone_after_a_reset(machine: Machine) -> None:
+    machine = machine_of("movl $0, %eax\n" + BREAKPOINT, mmu=machine.mmu)
+    snapshot = machine.snapshot()
+    for wanted in (1, 0, 1, 0):
+        machine.memory.store_u32(symbol(machine, "wanted"), wanted)
+        if wanted:
+            with pytest.raises(GuestException, match=r"#DB"):
+                machine.run()
+        else:
+            assert machine.run().exit_value == 0
+        snapshot.reset()
+
+
+def test_a_breakpoint_of_the_guest_is_there_again_after_a_reset(machine: Machine) -> None:
+    machine = machine_of("movl $0, %eax\n" + BREAKPOINT, mmu=machine.mmu)
+    machine.memory.store_u32(symbol(machine, "wanted"), 1)
+    with pytest.raises(GuestException, match=r"#DB"):
+        machine.run()
+    snapshot = machine.snapshot()
+    for _ in range(3):
+        with pytest.raises(GuestException, match=r"#DB"):
+            machine.run()
+        machine.cpu.set_registers(machine.cpu.registers()._replace(eip=symbol(machine, "place") + 1))
+        assert machine.run().exit_value == 0
         snapshot.reset()

@@ -1,4 +1,4 @@
-"""rdtsc gives no host time to the guest."""
+"""rdtsc gives no host time to the guest, rdrand and rdseed no chance of the host's."""
 
 from __future__ import annotations
 
@@ -25,3 +25,22 @@ def test_it_goes_back_with_a_snapshot() -> None:
         machine.run()
     machine.run()
     assert results_of(machine, 4) == [1000, 0, 2000, 3000]
+
+
+DRAWING = "rdrand %ebx\n setc %cl\n movzbl %cl, %ecx\n put ebx\n put ecx\n rdseed %ebx\n put ebx\n rdrand %ebx\n put ebx\n hlt"
+
+
+@pytest.mark.parametrize("mmu", ["fast", "reference"])
+def test_random_numbers_are_the_same_in_every_run(mmu: str) -> None:
+    runs = []
+    for budget in (None, 100):
+        machine = machine_of(DRAWING, mmu=mmu)
+        snapshot = machine.snapshot()
+        for _ in range(2):
+            machine.run(max_instructions=budget)
+            runs.append(results_of(machine, 4))
+            snapshot.reset()
+    first, carry, seed, second = runs[0]
+    assert runs == [runs[0]] * 4
+    assert carry == 1
+    assert len({first, seed, second, 0}) == 4
