@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SECONDS_OVER = 0.5
 """Besides 1.2 times its `--timeout`."""
 BYTES_OVER = 300 << 20
-"""Besides the guest's RAM: all that the process has, Python and its libraries, too."""
+"""Besides the guest's RAM and what the process had before its first case; of a process of its own, besides RAM only."""
 
 _TIMEOUT_SHARE = 1.2
 _STATUS, _FORGET_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -30,12 +30,16 @@ class TooSlow(OverLimit):
 class Meter:
     """Measures what the product does in one case.
 
+    Args:
+        before: Bytes that the process had before its first case: a fork has all that its parent has.
+
     Attributes:
         seconds: The most that anything took besides 1.2 times its time budget; negative if all stayed below.
-        size: The most bytes that the process had besides guest RAM.
+        size: The most bytes that the process had besides guest RAM and those.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: int = 0) -> None:
+        self._before = before
         self.seconds = -1e9
         self.size = 0
 
@@ -53,7 +57,8 @@ class Meter:
         _FORGET_PEAK.write_text("5")
         started = time.monotonic() - waited_s("thread-self")
         yield
-        self.note(time.monotonic() - waited_s("thread-self") - started, peak(), timeout_s, ram)
+        seconds = time.monotonic() - waited_s("thread-self") - started
+        self.note(seconds, peak() - self._before, timeout_s, ram)
 
     def note(self, seconds: float, size: int, timeout_s: float, ram: int) -> None:
         """Compare figures with the limits.
@@ -77,6 +82,11 @@ def waited_s(process: int | str) -> float:
     Linux: Documentation/scheduler/sched-stats.rst.
     """
     return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+
+
+def resident() -> int:
+    """Return how many bytes of memory this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 def peak() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.errors import EmulatorError
@@ -17,6 +16,7 @@ from emulator.machine.memory import DEFAULT_RAM
 from emulator.machine.recording import record
 from emulator.trace.recorder import recorded_functions
 from tests.fuzz.harness.commands import import_all
+from tests.fuzz.harness.limits import resident
 from tests.fuzz.harness.target import Case, Target
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Machines(Target):
         if self._made != _FIRST and self._made % _EVERY:
             return "ended"
         gc.collect()
-        size = _resident()
+        size = resident()
         if self._made >= _FIRST:
             self._size = self._size or size
             assert size <= self._size + _MAY_GROW, (
@@ -100,8 +100,3 @@ def _use(image: KernelImage, budget: int, mmu: str, number: int) -> None:
                 layers = {"kmem": Mode.LOCKSTEP} if "btron" in image.symbols else {"heap": Mode.LOCKSTEP}
                 attach_layers(machine, layers)
                 machine.run(max_instructions=budget, timeout_s=_TIMEOUT_S)
-
-
-def _resident() -> int:
-    """Return the bytes of memory that this process has now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

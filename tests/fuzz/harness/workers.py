@@ -19,7 +19,7 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.fuzz.harness.commands import ERR, OUT, taken
-from tests.fuzz.harness.limits import Meter, TooSlow
+from tests.fuzz.harness.limits import Meter, TooSlow, resident
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -205,14 +205,15 @@ def _work(target: Target, seed: int, numbers: Sequence[int], reports: Connection
         os.close(file)
     sys.stdout = open(OUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - lasts as the process
     sys.stderr = open(ERR, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    before = resident()
     faulthandler.enable(sys.stderr, all_threads=False)
     for number in numbers:
-        reports.send(_done(target, case_of(target, seed, number), number))
+        reports.send(_done(target, case_of(target, seed, number), number, before))
 
 
-def _done(target: Target, case: Case, number: int) -> _Done:
+def _done(target: Target, case: Case, number: int, before: int) -> _Done:
     for _ in range(_TRIES):
-        meter = Meter()
+        meter = Meter(before)
         ending = failure = ""
         try:
             ending = target.run(case, meter, number)
