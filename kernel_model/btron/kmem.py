@@ -141,7 +141,7 @@ class Kmem:
             BtronError: E_PAR: *size* is not positive; the area is not aligned, not inside one extent, or
                 overlaps a free one; or the list is broken. Nothing is changed.
         """
-        if not 0 < size <= MAX_REQUEST or address & _ALIGNMENT_MASK:
+        if not 0 < size <= MAX_SIZE or address & _ALIGNMENT_MASK:
             raise BtronError(Error.E_PAR)
         whole = (size + _ALIGNMENT_MASK) & ~_ALIGNMENT_MASK
         if address + whole > self._extent_of(address)[1]:

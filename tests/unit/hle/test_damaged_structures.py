@@ -118,6 +118,11 @@ REFUSED = {
         ("kmem_alloc", 8),
         "kmem_extents[0].size = 0xfffffff8: such an extent is not in kernel space",
     ),
+    "the same, to give back more than a size can be after rounding": (
+        ("kmem_extents", 4, 0xFFFFFFF8),
+        ("kmem_free", 0x8013A000, 0x7FFFFFFF),
+        "kmem_extents[0].size = 0xfffffff8: such an extent is not in kernel space",
+    ),
     "a page table without memory": (
         ("pmem_table", 0, 0x7FFFFFFF),
         ("pmem_free_pages",),
