@@ -179,7 +179,7 @@ class PanesApp(App[None]):
             then = self.stopped if self._leaving else self._outcome(job, done)
             self._at_work = False
             if not self._leaving:
-                self.call_from_thread(self._end_job, then)
+                self.call_later(self._end_job, then)  # does not wait for an app that is closing
 
         self.run_worker(run, thread=True, exit_on_error=True)
 
