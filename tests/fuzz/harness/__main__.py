@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.fuzz.harness.workers import Failure, Tally
 
 TARGETS: tuple[type[Target], ...] = (Kernels, Traces, Guests, Machines, Processes)
-_FAILED = 1
+_FAILED, _INTERRUPTED = 1, 130
 
 
 def main() -> int:
@@ -40,6 +40,8 @@ def main() -> int:
         failed += len(tally.failures)
         sys.stdout.write(report(target, options.seed, tally))
         sys.stdout.flush()
+        if tally.interrupted:
+            return _INTERRUPTED
     if not ran:
         sys.stdout.write("nothing was run\n")
     return _FAILED if failed or not ran else 0

@@ -63,6 +63,7 @@ class Tally:
         seconds: The most that a case took besides 1.2 times its time budget.
         size: The most bytes besides guest RAM.
         elapsed_s: Time that all took.
+        interrupted: Ctrl-C ended it before all cases had run.
     """
 
     cases: int = 0
@@ -71,6 +72,7 @@ class Tally:
     seconds: float = -1e9
     size: int = 0
     elapsed_s: float = 0.0
+    interrupted: bool = False
 
     def add(self, done: _Done) -> None:
         """Count a case."""
@@ -135,6 +137,8 @@ def run_cases(
                         waiting.appendleft(left)
             for failure in tally.failures[known:]:
                 on_failure(failure)
+    except KeyboardInterrupt:  # what there is so far counts
+        tally.interrupted = True
     finally:
         for worker in workers.values():
             worker.kill()
