@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from emulator.loader.symbols import Symbol
     from emulator.machine.machine import Machine
     from kernel_model.abi import Function
     from kernel_model.memory import Memory
@@ -80,3 +81,15 @@ def addresses(machine: Machine) -> dict[str, int]:
         for name, symbol in image.symbols.items()
         if image.physical(symbol.address) + _WORD <= end
     }
+
+
+def symbol_outside(machine: Machine, kernel: Kernel, layers: Iterable[str]) -> Symbol | None:
+    """The first symbol that these layers need and the kernel has where the machine has no memory; None: there is none."""
+    inside = addresses(machine)
+    names = (name for layer in layers for name in kernel.missing(inside, layer))
+    return next((symbol for name in names if (symbol := machine.image.symbol(name))), None)
+
+
+def outside_text(symbol: Symbol) -> str:
+    """Say that a symbol is where the machine has no memory."""
+    return f"symbol {symbol.name} at 0x{symbol.address:08x} lies outside of memory"

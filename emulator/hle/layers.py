@@ -6,7 +6,15 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from emulator.errors import BadImage, MissingSymbol, UnknownLayer
-from emulator.hle.kernels import BTRON, KERNELS, LITECORE, addresses, find_models, kernel_of
+from emulator.hle.kernels import (
+    BTRON,
+    KERNELS,
+    LITECORE,
+    find_models,
+    kernel_of,
+    outside_text,
+    symbol_outside,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,12 +120,11 @@ class Layers:
     def _attach(self, kernel: Kernel, modes: Mapping[str, Mode]) -> None:
         from emulator.hle.kernel_layers import KernelLayers  # not every run needs it
 
-        symbols = addresses(self._machine)
+        outside = symbol_outside(self._machine, kernel, modes)
+        if outside is not None:
+            raise BadImage(self._machine.image.path, outside_text(outside), value=outside.address)
         for layer in modes:
-            missing = kernel.missing(symbols, layer)
-            for outside in (found for name in missing if (found := self._machine.image.symbol(name))):
-                problem = f"symbol {outside.name} at 0x{outside.address:08x} lies outside of memory"
-                raise BadImage(self._machine.image.path, problem, value=outside.address)
+            missing = kernel.missing(self._machine.image.symbols, layer)
             if missing:
                 raise MissingSymbol(self._machine.image.path, missing, f"layer {layer}")
         layers = KernelLayers(self._machine, kernel)

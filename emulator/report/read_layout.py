@@ -70,8 +70,7 @@ def read_layout(machine: Machine, modules: Iterable[Span] = (), *, with_runs: bo
             btron = find_btron(machine)
             if btron is not None:
                 return _btron_layout(machine, btron, add_areas(image, reserved), with_runs=with_runs)
-            lacking = "the kernel lacks symbols of LiteCore and of BTRON/386 (kmemu inspect names them)"
-            notes = [f"frames and heap are unknown: {lacking}"]
+            notes = [f"frames and heap are unknown: {_why_unknown(machine)}"]
         else:
             frames, heap, notes = _read_litecore(
                 machine.memory, litecore, len(machine.memory), with_runs=with_runs
@@ -100,6 +99,18 @@ def _btron_layout(machine: Machine, btron: Btron, taken: list[Area], *, with_run
         notes=picture.notes,
         btron=picture.state,
     )
+
+
+def _why_unknown(machine: Machine) -> str:
+    """Say why a machine's kernel is none of those that are known."""
+    from emulator.hle.kernels import KERNELS, outside_text, symbol_outside
+
+    for kernel in KERNELS:
+        if not any(kernel.missing(machine.image.symbols, layer) for layer in kernel.layers):
+            outside = symbol_outside(machine, kernel, kernel.layers)
+            if outside is not None:
+                return outside_text(outside)
+    return "the kernel lacks symbols of LiteCore and of BTRON/386 (kmemu inspect names them)"
 
 
 def _read_litecore(

@@ -173,12 +173,17 @@ def test_a_kernel_that_is_no_litecore() -> None:
     )
 
 
-def test_symbols_outside_memory() -> None:
-    symbols = [eb.Sym(name, 0x80000000) for name in (*LITECORE, "heap_lock")]
+@pytest.mark.parametrize(
+    ("address", "note"),
+    [
+        (0x80000000, "frames and heap are unknown: symbol memmap at 0x80000000 lies outside of memory"),
+        (0x4FFFFC, "LiteCore's symbols do not lie in memory: no memory at 0x004ffffc (access of 20 bytes)"),
+    ],
+)
+def test_symbols_outside_memory(address: int, note: str) -> None:
+    symbols = [eb.Sym(name, address) for name in (*LITECORE, "heap_lock")]
     layout = read_layout(Machine(KernelImage(eb.build_elf(eb.Elf(symbols=symbols)), "k.elf")))
-    assert layout.notes == (
-        "LiteCore's symbols do not lie in memory: no memory at 0x80000000 (access of 20 bytes)",
-    )
+    assert layout.notes == (note,)
 
 
 def test_a_damaged_symbol_table_is_a_note() -> None:
