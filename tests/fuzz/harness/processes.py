@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests.fuzz.harness.commands import Done, check
 from tests.fuzz.harness.guests import Guests
 from tests.fuzz.harness.kernels import Kernels
-from tests.fuzz.harness.limits import waited_s
+from tests.fuzz.harness.limits import peak, waited_s
 from tests.fuzz.harness.target import Case, Target
 from tests.fuzz.harness.traces import Traces
 
@@ -60,7 +60,7 @@ class Processes(Target):
 def _run(words: Sequence[str], case: Case, meter: Meter) -> Done:
     command = [sys.executable, "-m", "emulator.cli.main", *words]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    started = time.monotonic()
+    started, inherited = time.monotonic(), peak()
     with Path("stdout").open("w+b") as out, Path("stderr").open("w+b") as err:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -68,7 +68,10 @@ def _run(words: Sequence[str], case: Case, meter: Meter) -> Done:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode >= 0, f"killed by signal {-process.returncode}"
-        meter.note(seconds, usage.ru_maxrss << 10, case.timeout_s, case.ram)
+        size = (
+            usage.ru_maxrss << 10
+        )  # at least what this process has had: getrusage(2) counts what was before exec
+        meter.note(seconds, size if size > inherited else 0, case.timeout_s, case.ram)
         texts = []
         for stream in (out, err):
             stream.seek(0)
