@@ -39,6 +39,12 @@ static bool is_plain(uint32_t prefix, uint32_t opcode)
     }
 }
 
+bool kc_is_chosen_by_prefix(uint32_t opcode)
+{
+    return in(opcode, 0x10, 0x17) || in(opcode, 0x28, 0x2f) || in(opcode, 0x50, 0x7f) || opcode == 0xc2 || in(opcode, 0xc4, 0xc6) ||
+           in(opcode, 0xd0, 0xfe);
+}
+
 bool kc_is_aligned(uint32_t map, uint32_t prefix, uint32_t opcode)
 {
     if (!map)

@@ -1,4 +1,4 @@
-/* Instructions that a CPU refuses and Unicorn translates: the first byte of such a one is replaced while it is read.
+/* Instructions that a CPU refuses, or takes for others, and Unicorn translates: bytes of them are replaced while they are read.
  *
  * LOCK is allowed in front of 18 instructions, and only where they write to memory; else there is #UD (SDM vol. 2A, LOCK).
  * Unicorn looks only at some of the others; its translator ends the process for `lock btc %eax, %eax`.
@@ -89,6 +89,20 @@ static bool may_be_locked(void *state, uint64_t at)
     return modrm >> 6 != 3 && (allowed >> (modrm >> 3 & 7) & 1);
 }
 
+/* What is read for 66, F2 or F3 where more than one of them stands in front of an instruction of SSE: the last F2 or F3, which
+ * says on a CPU which instruction it is. Unicorn would take 66 for that, and F3 before F2. */
+static uint32_t overruled(void *state, uint64_t at, uint32_t byte)
+{
+    uint32_t last = byte == KC_66 && instruction.mandatory ? instruction.mandatory : byte, next = byte;
+
+    for (int i = 1; i < LONGEST_INSTRUCTION && is_prefix(next); i++) {
+        next = original_ldub_code(state, at++);
+        if (next == KC_F2 || next == KC_F3)
+            last = next;
+    }
+    return last != byte && next == TWO_BYTES && kc_is_chosen_by_prefix(original_ldub_code(state, at)) ? last : byte;
+}
+
 EXPORTED void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, uintptr_t second);
 void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, uintptr_t second)
 {
@@ -109,8 +123,10 @@ static uint32_t starts(void *state, uint64_t address, uint32_t byte)
         return byte;
     }
     instruction.prefix_at++;
-    if (byte == KC_66 || ((byte == KC_F2 || byte == KC_F3) && instruction.mandatory != KC_66))
+    if (byte == KC_66 || byte == KC_F2 || byte == KC_F3) {
+        byte = overruled(state, address + 1, byte);
         instruction.mandatory = (uint8_t)byte;
+    }
     instruction.refused = byte == LOCK && !may_be_locked(state, address + 1);
     return instruction.refused ? UD2_FIRST : byte;
 }
