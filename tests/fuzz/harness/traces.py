@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -407,7 +408,7 @@ def _document(random: Random, text: bytes) -> bytes:
         if random.randrange(4) == 0:
             del table[key]
             break
-        table[key] = random.choice(_JSON)
+        table[key] = deepcopy(random.choice(_JSON))  # else cases would change what others get
     return json.dumps(document).encode()
 
 
