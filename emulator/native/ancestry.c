@@ -5,7 +5,8 @@
  * the stack: its target is this function, or one that leaves for it by a jump. Calls through pointers can lead to any. The
  * frame next to the open call has to be one of its function, and of no caller in between: that would be on another stack.
  *
- * Shortcomings. A word that was left over from an earlier call may be believed. Jumps through pointers are not followed.
+ * Shortcomings. A word that was left over from an earlier call of another function may be believed. Jumps through pointers are
+ * not followed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -106,7 +107,16 @@ static bool leads_to(kc *m, const kc_extent *from, const kc_extent *to)
     return false;
 }
 
-/* Is a word what a call instruction has pushed that can have led to one of the functions? Intel SDM 2A, CALL. */
+static bool is_recorded(const kc *m, uint32_t address)
+{
+    for (uint32_t i = 0; i < KC_FUNCTIONS; i++)
+        if (m->functions[i].start == address)
+            return true;
+    return false;
+}
+
+/* Is a word what a call instruction has pushed that can have led to one of the functions? Intel SDM 2A, CALL. Behind a call of a
+ * recorded function it is left over, or a copy: a call that is active would be open, and nearer. */
 static bool is_return_to_caller(kc *m, uint32_t word, struct active *active)
 {
     static const uint8_t indirect_sizes[] = {2, 3, 4, 6, 7};
@@ -115,6 +125,8 @@ static bool is_return_to_caller(kc *m, uint32_t word, struct active *active)
     if ((uint8_t)code_word(m, word - 5) == CALL_NEAR) {
         uint32_t target = word + code_word(m, word - 4);
         const kc_extent *called = function_at(m, target);
+        if (is_recorded(m, target))
+            return false;
         for (uint32_t i = 0; called && called->start == target && i < active->count; i++)
             if (leads_to(m, called, active->functions[i]))
                 is_caller = active->has_caller[i] = true;

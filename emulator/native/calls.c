@@ -67,17 +67,22 @@ static void forget_abandoned(kc *m, uint32_t function, const struct walked *walk
     }
 }
 
-/* The innermost open call of the present stack, or NULL. What the handler of an interrupt does is no part of what it has
- * interrupted. */
+/* The innermost open call of the present stack, or NULL: stacks do not interleave, so it is the nearest one. What the handler
+ * of an interrupt does is no part of what it has interrupted. */
 static const struct open_call *find_parent(kc *m, const struct walked *walked)
 {
+    const struct open_call *parent = NULL;
+    uint32_t esp = walked->slots[0];
+
     for (uint32_t i = m->now.open_count; i-- > 0;) {
         const struct open_call *open = &m->now.open[i];
-        if (open->esp == walked->slots[0] || is_walked(walked, open->esp) ||
-            (!walked->sure && kc_grew_from(m, walked->slots[0], walked->frames[0], open)))
-            return kc_is_interrupted(m, walked->slots[0], open->esp) ? NULL : open;
+        if (parent && open->esp - esp >= parent->esp - esp)
+            continue;
+        if (open->esp == esp || is_walked(walked, open->esp) ||
+            (!walked->sure && kc_grew_from(m, esp, walked->frames[0], open)))
+            parent = open;
     }
-    return NULL;
+    return parent && kc_is_interrupted(m, esp, parent->esp) ? NULL : parent;
 }
 
 /* -- events --------------------------------------------------------------------------------------- */
@@ -232,6 +237,7 @@ int kc_record(kc *m, const kc_function *functions, uint32_t count)
     if (!m->calls)
         return -1;
     m->calls->first_call = 1;
+    memset(m->functions, 0, sizeof m->functions);
     memcpy(m->functions, functions, count * sizeof *functions);
     return 0;
 }

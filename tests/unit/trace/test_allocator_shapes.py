@@ -160,3 +160,86 @@ def test_parts_of_an_allocation_are_known_as_such(style: tuple[str, ...], tmp_pa
     facts = (blocks.address - memory, blocks.size, blocks.born_call, blocks.died_call)
     assert list(zip(*(fact.tolist() for fact in facts), strict=True)) == BLOCKS
     assert check_blocks(trace, KnownMemory(((memory, memory + (64 << 10)),), ())) == []
+
+
+# Each function hands its return address to a log, which leaves copies of it on the stack; four tasks are in kzalloc at a time.
+CUSTOMERS = r"""
+asm(".section .multiboot, \"a\"\n .long 0x1badb002, 0, -0x1badb002\n .text\n"
+    ".globl _start\n_start: movl $stack + 8192, %esp\n xorl %ebp, %ebp\n call kmain\n hlt\n"
+    ".type switch_to, @function\nswitch_to: movl 4(%esp), %eax\n movl 8(%esp), %edx\n"
+    "pushl %ebp\n pushl %ebx\n pushl %esi\n pushl %edi\n movl %esp, (%eax)\n movl %edx, %esp\n"
+    "popl %edi\n popl %esi\n popl %ebx\n popl %ebp\n ret\n.size switch_to, . - switch_to\n");
+#define REAL __attribute__((noinline, noclone))
+#define RETURNS __builtin_return_address(0)
+typedef unsigned u;
+char stack[8192];
+static u stacks[4][1024], saved[4], task, done, taken, logged;
+char memory[64 << 10] __attribute__((aligned(4096)));
+static void *last;
+void switch_to(u *from, u to);
+REAL void note(u what, u a, u b, u c, void *from) { logged += what + a + b + c, last = from; }
+REAL static void yield(void)
+{
+    u from = task;
+    task = (task + 1) % 4;
+    switch_to(&saved[from], saved[task]);
+}
+REAL void *page_get(void)
+{
+    note(1, 0, 0, 0, RETURNS);
+    taken += 4096;
+    return memory + taken - 4096;
+}
+REAL static char *grow(u size)
+{
+    volatile u room[30];
+    room[size & 7] = 1;
+    return (char *)page_get() + room[size & 7];
+}
+REAL void *kmalloc(u size)
+{
+    note(2, size, size, size, RETURNS);
+    yield();
+    char *block = grow(size);
+    yield();
+    return block + 15;
+}
+REAL void *kzalloc(u size)
+{
+    note(3, size, size, size, RETURNS);
+    volatile char *block = kmalloc(size);
+    block[0] = 0;
+    return (void *)block;
+}
+REAL void customer(void)
+{
+    kzalloc(100 + task);
+    done++;
+    while (done < 4)
+        yield();
+    asm volatile("outl %0, $0xf4" : : "a"(0));
+}
+void kmain(void)
+{
+    for (u i = 1; i < 4; i++) {
+        stacks[i][1022] = (u)customer;
+        saved[i] = (u)&stacks[i][1018];
+    }
+    customer();
+}
+"""
+
+
+@pytest.mark.parametrize("style", STYLES, ids=" ".join)
+def test_tasks_in_an_allocator_that_logs_its_callers_are_not_confused(
+    style: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "tasks.toml").write_text(
+        '[heap]\nalloc = ["kmalloc(size)", "kzalloc(size)"]\n[pages]\nalloc = "page_get()"\n'
+    )
+    machine = Machine(KernelImage.read(compile_kernel(tmp_path, CUSTOMERS, style)))
+    with record_trace(machine, tmp_path / "run.kmt", read_profile(tmp_path / "tasks.toml")):
+        assert machine.run(timeout_s=10).exit_value == 0
+    calls = [(call.function, call.parent, call.depth) for call in Trace.read(tmp_path / "run.kmt")]
+    in_tasks = [call for task in range(4) for call in (("kzalloc", 0, 0), ("kmalloc", 2 * task + 1, 1))]
+    assert calls == in_tasks + [("page_get", 2 * task + 2, 2) for task in range(4)]
