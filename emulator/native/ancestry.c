@@ -138,15 +138,15 @@ static bool is_return_to_caller(kc *m, uint32_t word, struct active *active)
     return is_caller;
 }
 
-bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *open)
+bool kc_grew_below(kc *m, uint32_t esp, uint32_t caller, uint32_t entered, uint32_t end)
 {
     struct active active = {.functions = {function_at(m, caller - 1)}, .count = 1};
-    const kc_extent *outer = function_at(m, m->functions[open->function].start);
+    const kc_extent *outer = function_at(m, entered);
     uint32_t last = esp;
 
-    if (!active.functions[0] || !outer || open->esp - esp >= STACK_MAX || stack_word(m, open->esp) != open->caller)
+    if (!active.functions[0] || !outer || end - esp >= STACK_MAX)
         return false;
-    for (uint32_t at = esp + 4; at < open->esp; at += 4) {
+    for (uint32_t at = esp + 4; at < end; at += 4) {
         uint32_t word = stack_word(m, at);
         if (kc_is_code(m, word) && is_return_to_caller(m, word, &active)) {
             const kc_extent *function = function_at(m, word - 1);
@@ -161,6 +161,12 @@ bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *
         if (!active.has_caller[i] && leads_to(m, outer, active.functions[i]))
             return true;
     return false;
+}
+
+bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *open)
+{
+    return stack_word(m, open->esp) == open->caller &&
+           kc_grew_below(m, esp, caller, m->functions[open->function].start, open->esp);
 }
 
 int kc_functions(kc *m, const kc_extent *functions, uint32_t count)

@@ -114,7 +114,7 @@ int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t e
     uint32_t selector = gate[0] >> 16;
     if ((selector != r.cs || r.cs_base) && U.uc_reg_write(m->uc, UC_X86_REG_CS, &selector))
         return KC_NO_CODE;
-    kc_interrupt_pushed(m, has_error_code ? esp + 4 : esp, eip);
+    kc_interrupt_pushed(m, has_error_code ? esp + 4 : esp, eip, r.eip);
     kc_put_registers(m, &r);
     return KC_ENTERED;
 }

@@ -58,10 +58,11 @@ struct progress {
 #define DEPTH_MAX 64
 #define WATCHES_MAX 64
 
-/* Frames that kc_deliver() has pushed and no iret has left: where EIP lies in each, and its value; the newest last. */
+/* Frames that kc_deliver() has pushed and no iret has left: where EIP lies in each, its value, and where the handler begins;
+ * the newest last. */
 struct pushed {
     uint32_t count;
-    struct { uint32_t at, eip; } frames[PUSHED_MAX];
+    struct { uint32_t at, eip, handler; } frames[PUSHED_MAX];
 };
 
 /* Pages that are written while it is open, as they were at its beginning; see watches.c. */
@@ -352,7 +353,7 @@ int kc_stacks_init(kc *m);
 struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller);
 /* From any instruction: it is the first frame, its address + 1 as if it were a return address. */
 struct walked *kc_stack_at(kc *m, uint32_t eip);
-void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip);
+void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip, uint32_t handler);
 /* Has an interrupt come between the frames at [esp, end) of a stack? */
 bool kc_is_interrupted(const kc *m, uint32_t esp, uint32_t end);
 /* iret was executed with this ESP. */
@@ -364,8 +365,10 @@ void kc_stacks_free(kc *m);
 bool kc_is_code(const kc *m, uint32_t address);
 
 /* ancestry.c */
-/* Can the stack from `esp` on, with a return address on top, have grown out of an open call further up? */
+/* Can the stack from `esp` on, with the return address `caller` on top, have grown out of an open call further up? */
 bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *open);
+/* The same, out of a function or handler that was entered when its stack ended at `end`. */
+bool kc_grew_below(kc *m, uint32_t esp, uint32_t caller, uint32_t entered, uint32_t end);
 void kc_ancestry_free(kc *m);
 
 /* stack_numbers.c */

@@ -98,12 +98,18 @@ static const kc_rule *rule_of(kc *m, uint32_t pc)
 
 _Static_assert(RULE_SLOTS == 1 << (32 - 20), "rule_of() takes the upper 12 bits");
 
-/* An interrupt came between the frames at [esp, cfa), in code that has no rules, as handlers in assembler have none. */
-static bool find_interrupt(kc *m, struct walk *walk, uint32_t esp, uint32_t cfa, uint32_t *at)
+/* An interrupt came between the frames at [esp, cfa), in code that has no rules, as handlers in assembler have none. Where the
+ * frame's end is unknown, cfa is 0: there are stacks of other tasks, which were interrupted too. */
+static bool find_interrupt(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t cfa, uint32_t *at)
 {
     for (uint32_t i = m->pushed.count; i-- > 0;) {
         *at = m->pushed.frames[i].at;
-        if (*at >= esp && *at < cfa && (uint32_t)see(m, walk, *at, LOWER) == m->pushed.frames[i].eip)
+        if (*at < esp || (cfa && *at >= cfa) || (uint32_t)see(m, walk, *at, LOWER) != m->pushed.frames[i].eip)
+            continue;
+        if (cfa)
+            return true;
+        walk->seen_count = SEEN + 1;
+        if (kc_grew_below(m, esp - 4, pc + 1, m->pushed.frames[i].handler, *at))
             return true;
     }
     return false;
@@ -130,8 +136,8 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
 
         w->sure &= rule != NULL;
         if (!rule && m->pushed.count) {
-            uint32_t at, end = ebp - esp < FRAME_SIZE_MAX ? cfa : esp + FRAME_SIZE_MAX;
-            if (find_interrupt(m, walk, esp, end, &at)) {
+            uint32_t at, end = ebp - esp < FRAME_SIZE_MAX ? cfa : 0;
+            if (find_interrupt(m, walk, pc, esp, end, &at)) {
                 kc_stack_words(m, at, &pc, 1);
                 w->slots[w->count] = at;
                 w->frames[w->count++] = pc + 1;
@@ -239,7 +245,7 @@ static void forget_frame(kc *m, uint32_t index)
     m->pushed_changes++;
 }
 
-void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip)
+void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip, uint32_t handler)
 {
     struct pushed *p = &m->pushed;
 
@@ -249,7 +255,8 @@ void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip)
     if (p->count == PUSHED_MAX)
         forget_frame(m, 0);
     p->frames[p->count].at = at;
-    p->frames[p->count++].eip = eip;
+    p->frames[p->count].eip = eip;
+    p->frames[p->count++].handler = handler;
     m->pushed_changes++;
 }
 
