@@ -18,6 +18,7 @@ from emulator.check.reservations import Reservation, own_reservations, reserve_c
 from emulator.check.spans import runs_of
 from emulator.check.stories import OpenCalls
 from emulator.trace.operations import PAGE_SIZE
+from kernel_model.litecore.memmap_reader import broken_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,15 +57,15 @@ class FrameCheck:
         self._trace = trace
         self._places = Places(trace)
         fields = self._memmap.fields()
-        self._window = _Window(fields.start_frame, fields.end_frame)
-        self._bitmap = fields.bitmap
         start, end = litecore.heap.bounds()
-        image = [(each.physical, each.end, "for the kernel's image") for each in machine.image.segments]
-        own = [
-            *image,
-            (fields.bitmap, fields.bitmap + fields.bitmap_bytes, "for the bitmap"),
-            (start, end, "for the heap"),
-        ]
+        own = [(each.physical, each.end, "for the kernel's image") for each in machine.image.segments]
+        if broken_field(fields, len(machine.memory)) is None:
+            self._window = _Window(fields.start_frame, fields.end_frame)
+            own.append((fields.bitmap, fields.bitmap + fields.bitmap_bytes, "for the bitmap"))
+        else:
+            self._window = _Window(0, 0)  # a broken rule of the structures, and none of a frame
+        own.append((start, end, "for the heap"))
+        self._bitmap = fields.bitmap
         self._own = own_reservations(trace, AREA, [each for each in own if each[0] < each[1]])
         self._reserved = reserve_calls(trace, AREA)
 

@@ -18,6 +18,7 @@ from emulator.check.spans import runs_of
 from emulator.check.stories import OpenCalls
 from emulator.trace.operations import PAGE_SIZE, area_operations
 from kernel_model.btron.kernel_space import KERNEL_BASE
+from kernel_model.btron.page_reader import is_in_memory
 from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
 from kernel_model.structs import BOOT_RANGE, PMEM_ENTRY
 
@@ -51,6 +52,8 @@ class PageCheck:
         self._trace = trace
         self._places = Places(trace)
         self._table, self._pages = pmem.table(), pmem.pages()
+        if not is_in_memory(self._table, self._pages, len(machine.memory)):
+            self._pages = 0  # a broken rule of the structures, and none of a page
         operations = area_operations(trace.columns, trace.profile, AREA)
         entered, left = trace.columns.entered, trace.columns.left
         self._resets = np.sort(entered[operations.resets.rows])

@@ -37,11 +37,11 @@ def page_defects(memory: Memory, memory_size: int, pmem: Pmem) -> Iterator[Defec
     table, pages = pmem.table(), pmem.pages()
     if not table or not pages:
         return
-    size = PMEM_ENTRY.size * pages
-    if pages > _PAGES_MAX or table + size > memory_size:
+    if not is_in_memory(table, pages, memory_size):
         text = f"the page table makes no sense: pmem_table 0x{table:08x}, pmem_pages 0x{pages:08x}"
         yield Defect(pmem.addresses.pages, "", pages, text)
         return
+    size = PMEM_ENTRY.size * pages
     entries = memory.view(table, size)
     position = 0
     while position < size:
@@ -50,6 +50,11 @@ def page_defects(memory: Memory, memory_size: int, pmem: Pmem) -> Iterator[Defec
         if position < size:
             yield _defect(memory, table, position // PMEM_ENTRY.size)
             position += PMEM_ENTRY.size
+
+
+def is_in_memory(table: int, pages: int, memory_size: int) -> bool:
+    """Tell whether there is memory for the page table of so many pages, and whether there can be so many."""
+    return pages <= _PAGES_MAX and table + PMEM_ENTRY.size * pages <= memory_size
 
 
 def _defect(memory: Memory, table: int, page: int) -> Defect:

@@ -11,7 +11,7 @@ from kernel_model.structs import MEMMAP
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kernel_model.litecore.memmap import Memmap
+    from kernel_model.litecore.memmap import Memmap, MemmapFields
     from kernel_model.memory import Memory
 
 
@@ -27,18 +27,28 @@ def memmap_defects(memory: Memory, memory_size: int, memmap: Memmap, address: in
     fields = memmap.fields()
     if not any(fields):
         return
-
-    def defect(field: str, problem: str) -> Defect:
-        return Defect(address + MEMMAP.offset(field), f"memmap.{field}", getattr(fields, field), problem)
-
-    if fields.start_addr != fields.start_frame * FRAME_BYTES:
-        yield defect("start_addr", "not where start_frame begins")
-    elif fields.end_addr != fields.end_frame * FRAME_BYTES:
-        yield defect("end_addr", "not where the last of max_frames frames ends")
-    elif fields.bitmap + fields.bitmap_bytes > memory_size:
-        yield defect("bitmap", "there is no memory for the bitmap")
+    broken = broken_field(fields, memory_size)
+    if broken is not None:
+        field, problem = broken
+        yield Defect(address + MEMMAP.offset(field), f"memmap.{field}", getattr(fields, field), problem)
     else:
         yield from _last_byte(memory, fields.bitmap + fields.bitmap_bytes - 1, fields.max_frames)
+
+
+def broken_field(fields: MemmapFields, memory_size: int) -> tuple[str, str] | None:
+    """Return the field of a ``memmap_t`` that fits neither the others nor memory, and why; None: all do.
+
+    Args:
+        fields: Of the struct.
+        memory_size: Bytes of physical memory.
+    """
+    if fields.start_addr != fields.start_frame * FRAME_BYTES:
+        return "start_addr", "not where start_frame begins"
+    if fields.end_addr != fields.end_frame * FRAME_BYTES:
+        return "end_addr", "not where the last of max_frames frames ends"
+    if fields.bitmap + fields.bitmap_bytes > memory_size:
+        return "bitmap", "there is no memory for the bitmap"
+    return None
 
 
 def _last_byte(memory: Memory, address: int, frames: int) -> Iterator[Defect]:

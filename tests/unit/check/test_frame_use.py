@@ -44,6 +44,20 @@ def test_bits_that_are_wrong(first: int, stop: int, used: bool, message: str, tm
     assert messages(run.checks.at_end(run.trace)) == [(Kind.BITMAP, message)]
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(8, 0x02020202), (12, 0xFFFFFFFF), (16, 0x02020202), (16, 0xFFFFFFF0)],
+    ids=["start_frame", "max_frames", "bitmap outside", "bitmap at the end"],
+)
+def test_a_memmap_that_makes_no_sense_says_nothing_of_frames(field: int, value: int, tmp_path: Path) -> None:
+    def spoil(machine: Machine) -> None:
+        machine.memory.store_u32(machine.address_of("memmap") + field, value)
+
+    run = checked("demo", tmp_path, at_end=spoil)
+    assert run.checks.at_end(run.trace) == []
+    assert [defect.field.partition(".")[0] for defect in run.checks.look()] == ["memmap"]
+
+
 def test_a_live_frame_whose_bit_is_clear_has_a_story(tmp_path: Path) -> None:
     run = checked("bad_bitmap", tmp_path)
     (finding,) = run.checks.at_end(run.trace, run.rerun)

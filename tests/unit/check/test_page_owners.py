@@ -32,6 +32,18 @@ def test_a_page_that_nobody_has(tmp_path: Path) -> None:
     assert finding.block is None
 
 
+@pytest.mark.parametrize(("name", "value"), [("pmem_pages", 0xFFFFFFFF), ("pmem_table", 0xFFFFFFF8)])
+def test_a_page_table_that_makes_no_sense_says_nothing_of_pages(
+    name: str, value: int, tmp_path: Path
+) -> None:
+    def spoil(machine: Machine) -> None:
+        machine.memory.store_u32(machine.address_of(name) & 0x7FFFFFFF, value)
+
+    run = checked("btron_demo", tmp_path, at_end=spoil)
+    assert run.checks.at_end(run.trace) == []
+    assert "the page table makes no sense: " in run.checks.look()[0].problem
+
+
 @pytest.mark.parametrize(
     ("flag", "owners", "text"),
     [(1, 2, "in use, refcount 2, but 1 owner"), (0, 0, "free, refcount 0, but 1 owner")],
