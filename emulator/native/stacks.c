@@ -98,15 +98,15 @@ static const kc_rule *rule_of(kc *m, uint32_t pc)
 
 _Static_assert(RULE_SLOTS == 1 << (32 - 20), "rule_of() takes the upper 12 bits");
 
-/* An interrupt came between the frames at [esp, cfa), in code that has no rules, as handlers in assembler have none. Where the
- * frame's end is unknown, cfa is 0: there are stacks of other tasks, which were interrupted too. */
-static bool find_interrupt(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t cfa, uint32_t *at)
+/* An interrupt came between the frames at [esp, end), in code that has no rules, as handlers in assembler have none. Where the
+ * frame's end is unknown, end is 0: there are stacks of other tasks, which were interrupted too. */
+static bool find_interrupt(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t end, uint32_t *at)
 {
     for (uint32_t i = m->pushed.count; i-- > 0;) {
         *at = m->pushed.frames[i].at;
-        if (*at < esp || (cfa && *at >= cfa) || (uint32_t)see(m, walk, *at, LOWER) != m->pushed.frames[i].eip)
+        if (*at < esp || (end && *at >= end) || (uint32_t)see(m, walk, *at, LOWER) != m->pushed.frames[i].eip)
             continue;
-        if (cfa)
+        if (end)
             return true;
         walk->seen_count = SEEN + 1;
         if (kc_grew_below(m, esp - 4, pc + 1, m->pushed.frames[i].handler, *at))
@@ -119,6 +119,15 @@ bool kc_is_interrupted(const kc *m, uint32_t esp, uint32_t end)
 {
     for (uint32_t i = 0; i < m->pushed.count; i++)
         if (m->pushed.frames[i].at - esp < end - esp)
+            return true;
+    return false;
+}
+
+/* Is it the EIP that an interrupt has pushed there? Handlers in C begin their frame with it. */
+static bool is_pushed(const kc *m, uint32_t at, uint32_t eip)
+{
+    for (uint32_t i = 0; i < m->pushed.count; i++)
+        if (m->pushed.frames[i].at == at && m->pushed.frames[i].eip == eip)
             return true;
     return false;
 }
@@ -136,7 +145,7 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
 
         w->sure &= rule != NULL;
         if (!rule && m->pushed.count) {
-            uint32_t at, end = ebp - esp < FRAME_SIZE_MAX ? cfa : 0;
+            uint32_t at, end = ebp - esp < FRAME_SIZE_MAX ? cfa - 4 : 0;
             if (find_interrupt(m, walk, pc, esp, end, &at)) {
                 kc_stack_words(m, at, &pc, 1);
                 w->slots[w->count] = at;
@@ -154,10 +163,11 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
             ebp = (uint32_t)see(m, walk, cfa + (uint32_t)ebp_offset, LOWER);
         if (!kc_is_code(m, words >> 32))
             return;
+        bool is_interrupt = is_pushed(m, cfa - 4, words >> 32);
+        pc = (uint32_t)(words >> 32) - !is_interrupt;
         w->slots[w->count] = cfa - 4;
-        w->frames[w->count++] = words >> 32;
-        pc = (uint32_t)(words >> 32) - 1;
-        esp = cfa;
+        w->frames[w->count++] = pc + 1;
+        esp = cfa + (is_interrupt ? 8 : 0); /* behind CS and EFLAGS */
     }
 }
 

@@ -1,4 +1,4 @@
-"""Call stacks of tasks that a timer interrupts at any instruction, in code of every style that gcc makes."""
+"""Call stacks in and around interrupts, in code of every style that gcc makes."""
 
 from __future__ import annotations
 
@@ -91,3 +91,44 @@ def test_no_stack_goes_on_in_that_of_an_interrupted_task(
     if frames == FRAMES[0] and rules == RULES[1]:
         whole = [stack[:1] for stack in whole]
     assert sorted(stacks) == [stack for stack in whole for _ in range(50)]
+
+
+HANDLER = r"""
+asm(".section .multiboot, \"a\"\n .long 0x1badb002, 0, -0x1badb002\n .text\n"
+    ".globl _start\n_start: movl $stack + 4096, %esp\n movl $gdt_place, %eax\n lgdt (%eax)\n ljmp $8, $1f\n"
+    "1: movl $16, %eax\n movl %eax, %ds\n movl %eax, %es\n movl %eax, %ss\n xorl %ebp, %ebp\n call kmain\n hlt\n"
+    ".data\n.align 8\ngdt: .quad 0, 0x00cf9a000000ffff, 0x00cf92000000ffff\ngdt_place: .word 23\n .long gdt\n"
+    "idt_place: .word 527\n .long idt\n.text\n");
+#define REAL __attribute__((noinline, noclone))
+#define REST asm volatile("" : : : "memory")
+typedef unsigned u;
+char stack[4096];
+u idt[132] __attribute__((aligned(8)));
+REAL u kmalloc(u size) { static u taken; return taken += size; }
+__attribute__((interrupt, target("general-regs-only"))) void handler(void *frame) { (void)frame; kmalloc(8); }
+REAL void inner(u size) { volatile u room[9]; room[size & 7] = 1; asm volatile("int $0x41" : : : "memory"); kmalloc(room[0]); }
+REAL void outer(u size) { volatile u room[5]; room[size & 3] = 1; inner(room[0]); REST; }
+void kmain(void)
+{
+    idt[130] = 8 << 16 | ((u)handler & 0xffff), idt[131] = ((u)handler & 0xffff0000) | 0x8e00;
+    asm volatile("lidt idt_place");
+    outer(3);
+    asm volatile("outl %0, $0xf4" : : "a"(0));
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("frames", "rules"), [(FRAMES[0], RULES[0]), (FRAMES[1], RULES[0]), (FRAMES[1], RULES[1])]
+)
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-Os"])
+def test_a_handler_in_c_has_interrupted_the_whole_stack(
+    level: str, frames: str, rules: str, tmp_path: Path
+) -> None:
+    (tmp_path / "handler.toml").write_text('[heap]\nother = "kmalloc(size)"\n')
+    machine = Machine(KernelImage.read(compile_kernel(tmp_path, HANDLER, (level, frames, rules))))
+    with record_trace(machine, tmp_path / "run.kmt", read_profile(tmp_path / "handler.toml")):
+        assert machine.run(timeout_s=10).exit_value == 0
+    trace = Trace.read(tmp_path / "run.kmt")
+    first = [frame.function for frame in trace.frames(next(iter(trace)).stack)]
+    assert first == ["handler", "inner", "outer", "kmain", "_start"]
