@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from measure import Row, at_least, at_most, medians, seconds_of
 
-from emulator.check.exhaust import Task
-from emulator.check.workers import exhaust
 from emulator.hle.layers import Mode, attach_layers, find_litecore
+from emulator.inject.campaign import Task
+from emulator.inject.workers import exhaust
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.loader.known_profiles import matching_profile
 from emulator.machine.machine import Machine
 from emulator.machine.memory import MIB, RAM_SIZE_MAX, RamWindow
 from emulator.machine.recording import RecordedFunction, record
+from emulator.profile.known import matching_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,11 +15,11 @@ from measure import Row, at_least, at_most, medians, need_tool, output_of, qemu_
 from emulator import __version__
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.loader.known_profiles import matching_profile
 from emulator.machine.exits import find_exits
-from emulator.trace.header import TraceEnding
+from emulator.profile.known import matching_profile
+from emulator.trace.file.header import TraceEnding
+from emulator.trace.file.writer import TraceWriter
 from emulator.trace.recorder import TraceRecorder, trace_header
-from emulator.trace.trace_file import TraceWriter
 
 DISK = "/var/tmp"  # noqa: S108 - /tmp may be in memory
 SCRIPTS = Path(__file__).parent / "peers"

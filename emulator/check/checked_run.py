@@ -8,37 +8,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emulator.check.blocks_check import check_blocks
+from emulator.check.calls.blocks_check import check_blocks
+from emulator.check.calls.wrong_results import known_memory
 from emulator.check.check_report import CheckReport
 from emulator.check.deaths import bad_endings, deadlocks
-from emulator.check.guest_words import GuestWords
-from emulator.check.leaks import NO_LEAKS, find_leaks
-from emulator.check.locks import check_locks
+from emulator.check.leaks.guest_words import GuestWords
+from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
 from emulator.check.looked_for import looked_for
 from emulator.check.measuring import measure
 from emulator.check.pictures import with_pictures
 from emulator.check.rerun import Rerun
 from emulator.check.run import RunBudget, run_to_end
-from emulator.check.state import state_checks
-from emulator.check.walks import Walks
-from emulator.check.wrong_results import known_memory
+from emulator.check.structures.locks import check_locks
+from emulator.check.structures.state import state_checks
+from emulator.check.structures.walks import Walks
 from emulator.hle.layers import lockstep_calls
-from emulator.loader.known_profiles import structures_of
-from emulator.trace.header import TraceEnding
+from emulator.profile.known import structures_of
+from emulator.trace.file.header import TraceEnding
+from emulator.trace.file.writer import TraceWriter
 from emulator.trace.recorder import TraceRecorder, trace_header
 from emulator.trace.trace import Trace
-from emulator.trace.trace_file import TraceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.check.findings import Finding, Kind
-    from emulator.check.leaks import Leaks
+    from emulator.check.leaks.leaks import Leaks
     from emulator.check.run import EndedRun
-    from emulator.check.state import StateChecks
-    from emulator.loader.profile import Profile
+    from emulator.check.structures.state import StateChecks
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
+    from emulator.profile.model import Profile
 
 
 @dataclass(frozen=True, slots=True)

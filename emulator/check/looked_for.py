@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.check.findings import Kind
-from emulator.loader.profile import Role
+from emulator.profile.model import Role
 
 if TYPE_CHECKING:
     from emulator.check.run import EndedRun
-    from emulator.check.state import StateChecks
-    from emulator.loader.profile import Profile
+    from emulator.check.structures.state import StateChecks
+    from emulator.profile.model import Profile
 
 _OF_STRUCTURES: Final = {Kind.CORRUPTION, Kind.BITMAP, Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK}
 _LENGTHS: Final = {"size", "pages", "order"}

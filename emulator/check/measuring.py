@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from emulator.check.check_report import AreaMeasures, CallerMeasures, Measures
 from emulator.check.findings import Place
-from emulator.trace.overview import overview
+from emulator.trace.queries.overview import overview
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from emulator.trace.events import Call
-    from emulator.trace.overview import AreaOverview, FunctionCounts
+    from emulator.trace.queries.overview import AreaOverview, FunctionCounts
     from emulator.trace.trace import Trace
 
 UNKNOWN = "?"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.check.picture import picture_of
 from emulator.errors import EmulatorError
-from emulator.loader.profile import Role
 from emulator.machine.machine import Ending
 from emulator.machine.recording import record
+from emulator.profile.model import Role
 from emulator.trace.recorder import recorded_functions
 
 if TYPE_CHECKING:

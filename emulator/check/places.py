@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emulator.check.findings import BlockStory, Place
-from emulator.trace.blocks import NEVER
+from emulator.trace.blocks.blocks import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.trace.blocks import Blocks
+    from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.events import Frame
     from emulator.trace.trace import Trace
 

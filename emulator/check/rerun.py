@@ -18,9 +18,9 @@ from emulator.trace.recorder import recorded_functions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.loader.profile import Profile
     from emulator.machine.core_types import LastWrite
     from emulator.machine.machine import Machine, Snapshot
+    from emulator.profile.model import Profile
 
 
 _EVENTS_BEHIND: Final = 64

@@ -5,12 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from emulator.trace.measure import Measure
+from emulator.trace.queries.measure import Measure
 
 if TYPE_CHECKING:
     from emulator.hle.layers import Mode
     from emulator.machine.memory import RamWindow
-    from emulator.trace.selection import Bounds
+    from emulator.trace.queries.selection import Bounds
 
 _SECONDS_MAX = 1e9
 _DIGITS_MAX = 10
@@ -64,7 +64,7 @@ def ram_window(text: str) -> RamWindow:
 
 def bounds(text: str) -> Bounds:
     """Read a range, both of whose ends belong to it: ``A..B``, ``A..``, ``..B``, or ``N`` alone."""
-    from emulator.trace.selection import Bounds  # only if the option is given
+    from emulator.trace.queries.selection import Bounds  # only if the option is given
 
     first, dots, last = text.partition("..")
     if not dots:

@@ -9,9 +9,9 @@ from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
-from emulator.cli.output import complain
-from emulator.cli.signals import Interrupted, ending_in_order
 from emulator.cli.status import CommandLineError, OutputError, Status
+from emulator.cli.terminal.output import complain
+from emulator.cli.terminal.signals import Interrupted, ending_in_order
 from emulator.errors import EmulatorError, UnknownKernel, UnknownLayer
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _parser(chosen: str) -> _Parser:
     for name, line in _COMMANDS.items():
         command = commands.add_parser(name, help=line)
         if name == chosen:
-            _fill(command, import_module(f"emulator.cli.{name}"))
+            _fill(command, import_module(f"emulator.cli.commands.{name}"))
     return parser
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.cli.running import run_to_end
-from emulator.report.read_layout import read_layout
+from emulator.report.memory.read_layout import read_layout
 from emulator.report.run_record import How
-from emulator.trace.header import MemoryArea, TraceEnding
+from emulator.trace.file.header import MemoryArea, TraceEnding
+from emulator.trace.file.writer import TraceWriter
 from emulator.trace.recorder import TraceRecorder, trace_header
-from emulator.trace.trace_file import TraceWriter
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
 
     from emulator.loader.image import KernelImage
-    from emulator.loader.profile import Profile
     from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
     from emulator.report.run_record import Ending
 
 
@@ -28,8 +28,8 @@ def chosen_profile(image: KernelImage, file: str | None) -> Profile:
         BadProfile: The user's file is none.
         NoFunctionFound: No function of a profile is in the kernel.
     """
-    from emulator.loader.known_profiles import match, matching_profile
-    from emulator.loader.profile_file import read_profile
+    from emulator.profile.known import match, matching_profile
+    from emulator.profile.reader import read_profile
 
     return matching_profile(image) if file is None else match(read_profile(file), image)
 

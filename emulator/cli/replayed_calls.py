@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.machine.machine import Ending
 from emulator.machine.recording import record
-from emulator.report.step_text import instructions_of
+from emulator.report.text.step_text import instructions_of
 from emulator.trace.recorder import recorded_functions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from emulator.loader.profile import Profile
     from emulator.machine.machine import Machine
-    from emulator.report.step_text import Instruction
+    from emulator.profile.model import Profile
+    from emulator.report.text.step_text import Instruction
     from emulator.trace.events import Call
 
 _STEPS_MAX = 1 << 16  # so many take no more than 100 MiB

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from emulator.debug.symbols import symbol
+from emulator.guest.symbols import symbol
 
 if TYPE_CHECKING:
     from emulator.loader.image import KernelImage

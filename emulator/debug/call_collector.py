@@ -11,9 +11,9 @@ from emulator.machine.recording import record
 from emulator.trace.recorder import recorded_functions
 
 if TYPE_CHECKING:
-    from emulator.loader.profile import Profile
     from emulator.machine import core_types
     from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
 
 _KINDS: Final = {
     "parent": np.uint32,

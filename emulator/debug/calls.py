@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 
-from emulator.loader.profile import Result, Role
+from emulator.profile.model import Result, Role
 from emulator.trace.events import Call
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from emulator.loader.profile import TracedFunction
+    from emulator.profile.model import TracedFunction
 
     Words = NDArray[np.uint32]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from emulator.debug.call_stack import StackFrame
     from emulator.debug.changes import Change
-    from emulator.debug.places import Places
-    from emulator.loader.c_types import Encoding
+    from emulator.guest.backtrace import StackFrame
+    from emulator.guest.locator import Places
+    from emulator.loader.dwarf.c_types import Encoding
     from kernel_model.memory import Memory
 
 _BITMAP = re.compile(r"^bitmap byte (\d+) \(frames (\d+)\.\.(\d+)\)$")

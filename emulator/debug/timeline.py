@@ -16,16 +16,16 @@ from emulator.debug.call_collector import CallCollector
 from emulator.debug.calls import Calls, no_calls
 from emulator.debug.changes import Change, find_changes
 from emulator.debug.errors import Cancelled, NotRepeated
-from emulator.debug.symbols import symbol
 from emulator.errors import BudgetUsedUp, EmulatorError
+from emulator.guest.symbols import symbol
 from emulator.machine.machine import Ending
 from emulator.trace.recorder import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.loader.profile import Profile
     from emulator.machine.machine import Machine, Outcome, Snapshot
+    from emulator.profile.model import Profile
     from emulator.trace.events import Call, Frame
 
 SNAPSHOTS_MAX = 48

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from emulator.report.style import printable
+from emulator.report.text.style import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.debug.call_stack import StackFrame
+    from emulator.guest.backtrace import StackFrame
 
 VERSION = 1
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from emulator.debug.call_stack import StackFrame, call_stack, stack_frame
-from emulator.debug.disassembly import instruction_at, source_text
-from emulator.debug.guest_memory import physical_of
 from emulator.debug.writer import Writer
+from emulator.guest.backtrace import StackFrame, call_stack, stack_frame
+from emulator.guest.disassembler import instruction_at, source_text
+from emulator.guest.memory import physical_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.debug.places import Places
     from emulator.debug.timeline import Place, Timeline
+    from emulator.guest.locator import Places
     from emulator.machine.core_types import LastWrite
     from emulator.machine.machine import Machine
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.hle.kernels import Kernel, Models
-    from emulator.loader.symbols import Symbol
+    from emulator.loader.elf.symbols import Symbol
     from emulator.machine.machine import Machine
     from kernel_model.abi import Function
     from kernel_model.memory import Memory
@@ -48,7 +48,7 @@ class Bound:
     @cached_property
     def own_functions(self) -> frozenset[str]:
         """The functions of the kernel's memory management: what they call, somebody else has asked for."""
-        from emulator.loader.known_profiles import KNOWN_PROFILES, known_profile  # only for errors
+        from emulator.profile.known import KNOWN_PROFILES, known_profile  # only for errors
 
         profiles = [known_profile(name) for name in KNOWN_PROFILES]
         public = [each.name for one in profiles if one.name == self.kernel.name for each in one.functions]

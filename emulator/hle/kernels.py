@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from emulator.loader.symbols import Symbol
+    from emulator.loader.elf.symbols import Symbol
     from emulator.machine.machine import Machine
     from kernel_model.abi import Function
     from kernel_model.memory import Memory

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from emulator.hle.binding import Bound
-    from emulator.loader.symbols import Symbol
+    from emulator.loader.elf.symbols import Symbol
     from emulator.machine.core_types import Registers, Written
     from emulator.machine.cpu import Cpu
     from kernel_model.abi import Function

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
-from emulator.loader.elf_headers import (
+from emulator.loader.elf.headers import (
     EXECUTABLE_SECTION,
     ElfHeaders,
     ProgramHeader,
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
 
-    from emulator.loader.source_lines import LineTable, SourceLine
-    from emulator.loader.symbols import Symbol, SymbolTable
-    from emulator.loader.unwind import UnwindTable
+    from emulator.loader.dwarf.source_lines import LineTable, SourceLine
+    from emulator.loader.dwarf.unwind import UnwindTable
+    from emulator.loader.elf.symbols import Symbol, SymbolTable
 
 _FOUR_GIB = 1 << 32
 _LARGEST_FILE = 1 << 30  # bytes; far above any kernel, and still fit to be read at once
@@ -201,8 +201,8 @@ class KernelImage:
     @cached_property
     def unwind_table(self) -> UnwindTable:
         """How to find the caller of code at a linked address; empty where the file does not tell."""
-        from emulator.loader.frame_entries import FrameSection
-        from emulator.loader.unwind import read_unwind_table
+        from emulator.loader.dwarf.frame_entries import FrameSection
+        from emulator.loader.dwarf.unwind import read_unwind_table
 
         places = {section.name: section.address for section in self._sections}
         sections = [
@@ -255,14 +255,14 @@ class KernelImage:
 
     @cached_property
     def _symbol_table(self) -> SymbolTable:
-        from emulator.loader.symbols import read_symbols
+        from emulator.loader.elf.symbols import read_symbols
 
         return read_symbols(self.data, self._sections, self.path)
 
     @cached_property
     def _line_table(self) -> LineTable:
-        from emulator.loader.line_header import DebugSections
-        from emulator.loader.source_lines import LineTable
+        from emulator.loader.dwarf.line_header import DebugSections
+        from emulator.loader.dwarf.source_lines import LineTable
 
         return LineTable(
             DebugSections(*map(self._debug_section, (".debug_line", ".debug_line_str", ".debug_str")))

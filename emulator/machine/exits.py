@@ -16,8 +16,8 @@ from emulator.errors import UnsupportedFunction
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from emulator.loader.elf.symbols import Symbol
     from emulator.loader.image import KernelImage
-    from emulator.loader.symbols import Symbol
     from emulator.machine.flow import Jump
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
 
+from emulator.boot_protocol.multiboot import BOOTLOADER_MAGIC, find_header
+from emulator.boot_protocol.multiboot_info import place_boot_info
 from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.uart import Uart
@@ -20,8 +22,6 @@ from emulator.errors import (
     NotMultiboot,
     UnknownFunction,
 )
-from emulator.loader.multiboot import BOOTLOADER_MAGIC, find_header
-from emulator.loader.multiboot_info import place_boot_info
 from emulator.machine.core_types import Reason
 from emulator.machine.cpu import RUNS, Cpu
 from emulator.machine.faults import (
@@ -47,9 +47,9 @@ from emulator.machine.ports import PortBus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from emulator.boot_protocol.multiboot_info import Module
     from emulator.devices.device import Device
     from emulator.loader.image import KernelImage
-    from emulator.loader.multiboot_info import Module
     from emulator.machine.core_types import Stop
     from emulator.machine.interrupts import Fault
     from emulator.machine.refusals import Refusals

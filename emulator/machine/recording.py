@@ -13,7 +13,7 @@ from emulator.machine.exits import find_exits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from emulator.loader.symbols import Symbol
+    from emulator.loader.elf.symbols import Symbol
     from emulator.machine.core_types import CallColumns, LateReturn
     from emulator.machine.machine import Machine
 

@@ -11,11 +11,11 @@ from emulator.pytest_plugin.settings import Mistake
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.check.injection import Failures
+    from emulator.inject.policy import Failures
     from emulator.pytest_plugin.expectations import Expectations, Limit
     from emulator.pytest_plugin.kernel import Kernel
     from emulator.pytest_plugin.machines import BootedKernel
-    from emulator.trace.blocks import Blocks
+    from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.live_columns import CallLog
 
 _STACKS_SHOWN: Final = 4
@@ -89,7 +89,7 @@ class KernelChecks:
         return [*lines, *self._by_stack(log, left)]
 
     def _above(self, limit: Limit, area: str, log: CallLog) -> list[str]:
-        from emulator.trace.totals import peak_of, usage_of
+        from emulator.trace.queries.totals import peak_of, usage_of
 
         blocks = self._taken(log, area)
         peak = peak_of(usage_of(blocks, log.recording.event_count))
@@ -134,13 +134,13 @@ class KernelChecks:
 
 
 def _failures(log: CallLog, number: int) -> Failures:
-    from emulator.check.injection import Failures, Injection
+    from emulator.inject.policy import Failures, Injection
 
     return Failures(log.recording, log.profile, Injection(nth=number))
 
 
 def _areas_of(log: CallLog) -> list[str]:
-    from emulator.loader.profile import Role
+    from emulator.profile.model import Role
 
     making = {function.area for function in log.profile.functions if function.role is Role.ALLOC}
     return [area for area in log.profile.areas if area in making]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.machine.call_stack import call_stack
 from emulator.machine.machine import CALLS_END
-from emulator.report.style import printable
+from emulator.report.text.style import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

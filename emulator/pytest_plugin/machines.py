@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.loader.known_profiles import match, matching_profile
 from emulator.machine.machine import Console, Ending, Machine
 from emulator.machine.memory import DEFAULT_RAM
 from emulator.machine.recording import RecordedFunction, record
+from emulator.profile.known import match, matching_profile
 from emulator.pytest_plugin.guest_failure import last_lines, where_it_stands
 from emulator.pytest_plugin.heap_walk import HeapWalk
 from emulator.pytest_plugin.settings import Mistake, Settings
@@ -118,7 +118,7 @@ class BootedKernel:
         self.machine.cpu.record_calls([])
 
     def _record(self) -> CallLog:
-        from emulator.loader.profile_file import read_profile
+        from emulator.profile.reader import read_profile
         from emulator.trace.live_columns import CallLog  # slow: numpy
 
         image, path = self.machine.image, self.settings.profile

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.hle.layers import LockstepCalls
-    from emulator.report.areas import Span
-    from emulator.report.layout import Layout
+    from emulator.report.memory.areas import Span
+    from emulator.report.memory.layout import Layout
 
 
 class How(Enum):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.trace.arrays import numbers_of
 from emulator.trace.events import Call
+from emulator.trace.file.arrays import numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
-    from emulator.loader.profile import TracedFunction
+    from emulator.profile.model import TracedFunction
 
 
 def calls_of(batch: pa.RecordBatch, functions: Sequence[TracedFunction]) -> Iterator[Call]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from emulator.trace.schema import argument_columns
+from emulator.trace.file.schema import argument_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
 
-    from emulator.loader.profile import Profile
+    from emulator.profile.model import Profile
 
 U8: TypeAlias = npt.NDArray[np.uint8]
 I8: TypeAlias = npt.NDArray[np.int8]

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emulator.machine.recording import record
-from emulator.trace.blocks import Blocks
+from emulator.trace.blocks.blocks import Blocks
+from emulator.trace.blocks.history import area_history
 from emulator.trace.columns import Columns, calls_by_event
-from emulator.trace.history import area_history
 from emulator.trace.recorder import recorded_functions
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from emulator.loader.profile import Profile
     from emulator.machine.core_types import CallColumns
     from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
     from emulator.trace.columns import Flags, Number
 
 _FIELDS = ("parent", "depth", "function", "entered", "left", "time_ns", "left_time_ns", "returned")

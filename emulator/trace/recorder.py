@@ -7,21 +7,21 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
-from emulator.loader.known_profiles import matching_profile
 from emulator.machine.recording import RecordedFunction, record
+from emulator.profile.known import matching_profile
 from emulator.trace.events import Frame
-from emulator.trace.header import TracedSegment, TraceEnding, TraceHeader
-from emulator.trace.schema import fixed_columns
-from emulator.trace.trace_file import Chunk, TraceWriter
+from emulator.trace.file.header import TracedSegment, TraceEnding, TraceHeader
+from emulator.trace.file.schema import fixed_columns
+from emulator.trace.file.writer import Chunk, TraceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from emulator.loader.image import KernelImage
-    from emulator.loader.profile import Profile, TracedFunction
     from emulator.machine.core_types import CallColumns
     from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile, TracedFunction
 
 _MADE_BY_THE_WRITER = ("call",)
 _FIRST_PAUSE = (

@@ -6,16 +6,16 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from emulator.loader.profile import Role
-from emulator.trace.arrays import flag_array
-from emulator.trace.blocks import NEVER
+from emulator.profile.model import Role
+from emulator.trace.blocks.blocks import NEVER
+from emulator.trace.blocks.history import AreaHistory, area_history
 from emulator.trace.call_rows import calls_of
-from emulator.trace.checks import check_calls
 from emulator.trace.columns import Columns, calls_by_event
 from emulator.trace.events import Frame
-from emulator.trace.history import AreaHistory, area_history
-from emulator.trace.reading import read_contents, reported
-from emulator.trace.totals import Peak, StackTotals, Usage, peak_of, totals_by_stack, usage_of
+from emulator.trace.file.arrays import flag_array
+from emulator.trace.file.checks import check_calls
+from emulator.trace.file.reader import read_contents, reported
+from emulator.trace.queries.totals import Peak, StackTotals, Usage, peak_of, totals_by_stack, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from emulator.loader.profile import Profile, TracedFunction
-    from emulator.trace.blocks import Blocks
-    from emulator.trace.checks import CheckedCalls
+    from emulator.profile.model import Profile, TracedFunction
+    from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.columns import U32, Flags
     from emulator.trace.events import Call
-    from emulator.trace.header import TraceEnding, TraceHeader
-    from emulator.trace.reading import TraceContents
+    from emulator.trace.file.checks import CheckedCalls
+    from emulator.trace.file.header import TraceEnding, TraceHeader
+    from emulator.trace.file.reader import TraceContents
 
 _CALLS_AT_ONCE: Final = 4096
 

@@ -12,9 +12,9 @@ from elftools.elf.elffile import ELFFile
 from emulator.hle import kernels as hle
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.loader.known_profiles import STRUCTURES, find_profile, known_profile
-from emulator.loader.profile import Result, Role
-from emulator.loader.profile_file import read_profile
+from emulator.profile.known import STRUCTURES, find_profile, known_profile
+from emulator.profile.model import Result, Role
+from emulator.profile.reader import read_profile
 from kernel_model.memory import ByteMemory
 from tests.helpers.kernels import EVERY, is_btron
 

@@ -18,14 +18,14 @@ from emulator.check.findings import Kind
 from emulator.check.run import RunBudget
 from emulator.loader.builtin import DEFECTS, resolve
 from emulator.loader.image import KernelImage
-from emulator.loader.known_profiles import match, matching_profile
-from emulator.loader.profile_file import read_profile
+from emulator.profile.known import match, matching_profile
+from emulator.profile.reader import read_profile
 
 if TYPE_CHECKING:
     from emulator.check.check_report import CheckReport
     from emulator.check.findings import Finding
-    from emulator.loader.profile import Profile
     from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
     from emulator.trace.events import Frame
 
 SCENARIOS: Final = Path(__file__).parents[2] / "firmware" / "scenarios"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.check.baseline import Baseline, baseline_of, baseline_text
-from emulator.check.baseline_file import read_baseline
 from emulator.check.errors import BadBaseline
-from emulator.check.regression import compare
+from emulator.verdict.baseline import Baseline, baseline_of, baseline_text
+from emulator.verdict.baseline_file import read_baseline
+from emulator.verdict.comparison import compare
 from tests.helpers.check_examples import HOSTILE_FINDING, LEAK, report
 
 if TYPE_CHECKING:

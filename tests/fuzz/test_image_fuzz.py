@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from emulator.boot_protocol.multiboot import find_header
 from emulator.errors import BadImage
+from emulator.loader.dwarf.line_header import DebugSections
+from emulator.loader.dwarf.source_lines import LineTable
 from emulator.loader.image import KernelImage
-from emulator.loader.line_header import DebugSections
-from emulator.loader.multiboot import find_header
-from emulator.loader.source_lines import LineTable
 from tests.unit.loader import elf_builder as eb
 from tests.unit.loader import line_builder as lb
 from tests.unit.loader.elf_builder import BASE, Elf, Load, Sym, build_elf

@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.errors import BadProfile
-from emulator.loader import known_profiles
-from emulator.loader.known_profiles import KNOWN_PROFILES, known_profile
-from emulator.loader.profile import Profile, Role
-from emulator.loader.profile_file import read_profile
+from emulator.profile import known
+from emulator.profile.known import KNOWN_PROFILES, known_profile
+from emulator.profile.model import Profile, Role
+from emulator.profile.reader import read_profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DIRECTORY = Path(known_profiles.__file__).parent / "profiles"
+DIRECTORY = Path(known.__file__).parent / "profiles"
 TEXTS = [(DIRECTORY / f"{name}.toml").read_bytes() for name in KNOWN_PROFILES]
 WORDS = [
     *("alloc", "free", "out", "ptr", "frame", "size", "pages", "failure", "name", "heap", "void"),

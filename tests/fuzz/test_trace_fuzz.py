@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.trace.errors import BadTrace
-from emulator.trace.messages import read_message
-from emulator.trace.schema import KEY, trace_schema
+from emulator.trace.file.messages import read_message
+from emulator.trace.file.schema import KEY, trace_schema
 from emulator.trace.trace import Trace
 from tests.helpers.traces import PROFILE, TraceBuilder, header
 

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.loader import builtin
-from emulator.loader.frame_entries import FrameSection
+from emulator.loader.dwarf.frame_entries import FrameSection
+from emulator.loader.dwarf.unwind import ROW, read_unwind_table
 from emulator.loader.image import KernelImage
-from emulator.loader.unwind import ROW, read_unwind_table
 
 BASE = 0x100000
 CODE = [range(BASE, BASE + 0x10000), range(0xFFFF0000, 1 << 32)]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator import boot
 from emulator.check.rerun import Rerun
-from emulator.check.state import StateChecks, state_checks
-from emulator.check.walks import Walks
+from emulator.check.structures.state import StateChecks, state_checks
+from emulator.check.structures.walks import Walks
 from emulator.errors import GuestStopped
-from emulator.loader.known_profiles import matching_profile
 from emulator.machine.machine import Ending
+from emulator.profile.known import matching_profile
 from emulator.trace.recorder import record_trace
 from emulator.trace.trace import Trace
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emulator.trace.blocks import Blocks
+    from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.trace import Trace
 
 Span = tuple[int, int]

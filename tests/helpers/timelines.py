@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from emulator import boot
 from emulator.debug.timeline import Timeline
-from emulator.loader.known_profiles import matching_profile
+from emulator.profile.known import matching_profile
 
 
 def timeline_of(kernel: str, *, command_line: str = "", record: bool = True) -> Timeline:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.trace.events import Frame
-from emulator.trace.header import TracedSegment, TraceEnding, TraceHeader
-from emulator.trace.schema import argument_columns, fixed_columns
+from emulator.trace.file.header import TracedSegment, TraceEnding, TraceHeader
+from emulator.trace.file.schema import argument_columns, fixed_columns
+from emulator.trace.file.writer import Chunk, TraceWriter
 from emulator.trace.trace import Trace
-from emulator.trace.trace_file import Chunk, TraceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from emulator.check.baseline import baseline_of, baseline_text
-from emulator.check.baseline_file import read_baseline
 from emulator.check.check_report import Measures
 from emulator.check.findings import Kind
-from emulator.check.limits import Limits
-from emulator.check.regression import compare
-from emulator.check.tolerances import AREA_KEYS
-from emulator.check.verdict import judge
+from emulator.verdict.baseline import baseline_of, baseline_text
+from emulator.verdict.baseline_file import read_baseline
+from emulator.verdict.comparison import compare
+from emulator.verdict.limits import Limits
+from emulator.verdict.tolerances import AREA_KEYS
+from emulator.verdict.verdict import judge
 from tests.helpers.check_examples import REPORTS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emulator.check.baseline import Baseline
     from emulator.check.check_report import CheckReport
+    from emulator.verdict.baseline import Baseline
 
 SLOW = settings(
     deadline=None,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.loader.profile import Profile, Result, Role, TracedFunction
-from emulator.trace import page_runs
-from emulator.trace.blocks import NEVER
+from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.trace.blocks import page_runs
+from emulator.trace.blocks.blocks import NEVER
 from tests.helpers.traces import FAILURE, PROFILE, TraceBuilder
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emulator.report.call_text import argument_texts
 from emulator.report.html.frames import clipped
-from emulator.trace.gaps import GapMeasure
+from emulator.report.text.call_text import argument_texts
+from emulator.trace.queries.gaps import GapMeasure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

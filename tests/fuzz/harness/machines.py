@@ -10,10 +10,10 @@ from emulator.errors import EmulatorError
 from emulator.hle.layers import Mode, attach_layers
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
-from emulator.loader.known_profiles import matching_profile
 from emulator.machine.machine import Machine
 from emulator.machine.memory import DEFAULT_RAM
 from emulator.machine.recording import record
+from emulator.profile.known import matching_profile
 from emulator.trace.recorder import recorded_functions
 from tests.fuzz.harness.commands import import_all
 from tests.fuzz.harness.limits import resident

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from emulator.trace.messages import read_message
-from emulator.trace.schema import KEY
+from emulator.trace.file.messages import read_message
+from emulator.trace.file.schema import KEY
 from tests.fuzz.harness.commands import import_all, run_commands
 from tests.fuzz.harness.target import Case, Target
 from tests.helpers.traces import TraceBuilder, random_trace

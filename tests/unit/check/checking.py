@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.check.blocks_check import check_blocks
-from emulator.check.wrong_results import KnownMemory
+from emulator.check.calls.blocks_check import check_blocks
+from emulator.check.calls.wrong_results import KnownMemory
 
 if TYPE_CHECKING:
     from pathlib import Path

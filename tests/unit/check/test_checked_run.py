@@ -11,17 +11,17 @@ from emulator import boot
 from emulator.check.checked_run import Hooks, check_kernel
 from emulator.check.findings import Kind
 from emulator.check.run import RunBudget
-from emulator.check.walks import Walks
+from emulator.check.structures.walks import Walks
 from emulator.errors import HostError
 from emulator.hle.kernels import LITECORE
 from emulator.hle.layers import Mode
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.loader.known_profiles import matching_profile
-from emulator.loader.profile import Profile, Result, Role, TracedFunction
 from emulator.machine.machine import Machine
+from emulator.profile.known import matching_profile
+from emulator.profile.model import Profile, Result, Role, TracedFunction
 from tests.helpers.traces import TraceBuilder
-from tests.unit.check.test_blame import go_to, put_stub
+from tests.unit.check.structures.test_blame import go_to, put_stub
 from tests.unit.cli import kernels
 
 if TYPE_CHECKING:

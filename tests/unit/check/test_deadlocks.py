@@ -12,10 +12,10 @@ from emulator.check.checked_run import check_kernel
 from emulator.check.deaths import deadlocks
 from emulator.check.findings import Kind
 from emulator.check.run import EXIT, HALTED, EndedRun
-from emulator.check.state import state_checks
+from emulator.check.structures.state import state_checks
 from emulator.hle.layers import find_btron
-from emulator.loader.known_profiles import matching_profile
-from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from emulator.profile.known import matching_profile
+from emulator.profile.model import Profile, Result, Role, TracedFunction
 from kernel_model.btron.tasks import TaskState
 from kernel_model.structs import TCB
 from tests.helpers.guest import FUNCTION, machine_of

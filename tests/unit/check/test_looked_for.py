@@ -12,9 +12,9 @@ from emulator.check.checked_run import Hooks, check_kernel
 from emulator.check.findings import Kind
 from emulator.check.looked_for import looked_for
 from emulator.check.run import BUDGET, EXIT, HALTED, STOPPED, EndedRun, RunBudget
-from emulator.check.state import state_checks
-from emulator.loader.known_profiles import known_profile, matching_profile
-from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from emulator.check.structures.state import state_checks
+from emulator.profile.known import known_profile, matching_profile
+from emulator.profile.model import Profile, Result, Role, TracedFunction
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.check.places import Places
-from emulator.check.stories import block_near
+from emulator.check.structures.stories import block_near
 from tests.helpers.traces import TraceBuilder
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from emulator.cli.arguments import (
 )
 from emulator.hle.layers import Mode
 from emulator.machine.memory import RamWindow
-from emulator.trace.measure import Measure
-from emulator.trace.selection import Bounds
+from emulator.trace.queries.measure import Measure
+from emulator.trace.queries.selection import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from emulator.trace.schema import KEY
+from emulator.trace.file.schema import KEY
 from tests.helpers import trace_examples
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.cli import boot
+from emulator.cli.commands import boot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

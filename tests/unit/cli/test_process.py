@@ -32,10 +32,14 @@ def test_only_the_chosen_command_is_imported() -> None:
     script = "import sys; from emulator.cli.main import main; main(['diff', '--help']); print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     modules = done.stdout.split()
-    assert b"emulator.cli.diff" in modules
-    assert not {b"emulator.cli.boot", b"emulator.cli.export", b"numpy", b"pyarrow", b"rich"}.intersection(
-        modules
-    )
+    assert b"emulator.cli.commands.diff" in modules
+    assert not {
+        b"emulator.cli.commands.boot",
+        b"emulator.cli.commands.export",
+        b"numpy",
+        b"pyarrow",
+        b"rich",
+    }.intersection(modules)
 
 
 def test_ctrl_c_stops_a_kernel_that_loops(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emulator.debug.calls import CallColumns, Calls, no_calls
-from emulator.loader.profile import Result, Role, TracedFunction
+from emulator.profile.model import Result, Role, TracedFunction
 from tests.helpers.timelines import timeline_of
 
 FUNCTIONS = (

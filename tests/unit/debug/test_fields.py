@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.debug.call_stack import call_stack
 from emulator.debug.changes import Change
 from emulator.debug.fields import changed_fields
-from emulator.debug.places import Places
-from emulator.loader.c_types import Encoding
+from emulator.guest.backtrace import call_stack
+from emulator.guest.locator import Places
+from emulator.loader.dwarf.c_types import Encoding
 from tests.helpers.guest import machine_of, symbol
 from tests.helpers.timelines import call_number, first_success, go_behind, timeline_of
 

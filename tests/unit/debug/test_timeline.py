@@ -10,8 +10,8 @@ from emulator import attach_layers, boot
 from emulator.debug.errors import Cancelled
 from emulator.debug.timeline import Place, Timeline
 from emulator.hle.layers import Mode
-from emulator.loader.known_profiles import matching_profile
-from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from emulator.profile.known import matching_profile
+from emulator.profile.model import Profile, Result, Role, TracedFunction
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.timelines import timeline_of
 

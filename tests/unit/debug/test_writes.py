@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.debug.places import Places
 from emulator.debug.timeline import Place, Timeline
 from emulator.debug.writer import Writer, writer_document, writer_lines
 from emulator.debug.writes import go_to_first_touch, last_writer
+from emulator.guest.locator import Places
 from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.timelines import call_number, go_behind, timeline_of
 from tests.unit.debug.test_timeline import TAKE

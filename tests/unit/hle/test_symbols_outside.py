@@ -14,8 +14,8 @@ from emulator.errors import BadImage, UnsupportedFunction
 from emulator.hle.layers import Mode, attach_layers
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.loader.known_profiles import matching_profile
 from emulator.machine.machine import Machine
+from emulator.profile.known import matching_profile
 
 VALUE_AT, SYMBOL_SIZE = 4, 16
 OUTSIDE = 0x80105A90

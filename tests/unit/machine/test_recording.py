@@ -10,10 +10,10 @@ import pytest
 from emulator import attach_layers, boot
 from emulator.errors import BudgetUsedUp, UnknownFunction, UnsupportedFunction
 from emulator.hle.layers import Mode
-from emulator.loader.profile import Profile, Result, Role, TracedFunction
 from emulator.machine.core_types import StepKind
 from emulator.machine.machine import Ending, Machine
 from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedCall, RecordedFunction, record
+from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.trace.recorder import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.guest import ADDING, FUNCTION, machine_of, symbol

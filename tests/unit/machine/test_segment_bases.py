@@ -12,9 +12,9 @@ import sys
 import pytest
 
 from emulator.check.culprits import culprit_of
-from emulator.debug.call_stack import call_stack as frames_by_ebp
-from emulator.debug.disassembly import disassemble
 from emulator.errors import BudgetUsedUp, GuestException, UnmappedAccess
+from emulator.guest.backtrace import call_stack as frames_by_ebp
+from emulator.guest.disassembler import disassemble
 from emulator.machine.call_stack import call_stack
 from emulator.machine.machine import Ending, Machine
 from tests.helpers.guest import machine_of, symbol

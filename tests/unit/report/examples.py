@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from emulator.report.areas import Area, Kind
-from emulator.report.layout import Frames, HeapState, Layout
+from emulator.report.memory.areas import Area, Kind
+from emulator.report.memory.layout import Frames, HeapState, Layout
 from kernel_model.litecore.heap_reader import Block
 from kernel_model.litecore.memmap import FrameRun
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.check.blocks_check import check_blocks
-from emulator.check.wrong_results import KnownMemory
+from emulator.check.calls.blocks_check import check_blocks
+from emulator.check.calls.wrong_results import KnownMemory
 from emulator.loader.image import KernelImage
-from emulator.loader.profile_file import read_profile
 from emulator.machine.machine import Machine
+from emulator.profile.reader import read_profile
 from emulator.trace.recorder import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.c_kernel import compile_kernel

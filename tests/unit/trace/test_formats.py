@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import dataset
 
-from emulator.trace.schema import fixed_columns
+from emulator.trace.file.schema import fixed_columns
 from emulator.trace.trace import Trace
 from tests.helpers.traces import PROFILE, WHO, TraceBuilder
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emulator import Machine, Trace, boot, record_trace
-from emulator.loader.known_profiles import matching_profile
+from emulator.profile.known import matching_profile
 from emulator.trace.live_columns import CallLog
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.loader.image import KernelImage
-from emulator.loader.profile_file import read_profile
 from emulator.machine.machine import Machine
+from emulator.profile.reader import read_profile
 from emulator.trace.recorder import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.c_kernel import compile_kernel

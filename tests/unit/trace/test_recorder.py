@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import Mode, Trace, boot, record_trace
-from emulator.loader.profile import Profile, Result, Role, TracedFunction
+from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.trace.errors import TraceNotWritten
-from emulator.trace.trace_file import Chunk, TraceWriter
+from emulator.trace.file.writer import Chunk, TraceWriter
 
 if TYPE_CHECKING:
     from emulator.trace.events import Call

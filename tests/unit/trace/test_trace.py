@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emulator.trace.events import Call
-from emulator.trace.totals import Peak, StackTotals
+from emulator.trace.queries.totals import Peak, StackTotals
 from emulator.trace.trace import Trace
 from tests.helpers.traces import CALL_NS, ESP, PROFILE, WHO, TraceBuilder, random_trace
 

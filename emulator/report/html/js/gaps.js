@@ -1,5 +1,5 @@
 // Fragmentation: after every event the free bytes inside an area's span and the largest gap among them. Which gaps count as free is
-// explained in emulator/trace/gaps.py, which measures the same.
+// explained in emulator/trace/queries/gaps.py, which measures the same.
 //
 // A tree over the addresses at which blocks begin or end. A node knows how many blocks cover all of it, and of what they leave: where
 // the gap at its beginning ends and that at its end begins, and of the gaps in between the longest and the sum. A birth or death

@@ -1,0 +1,1 @@
+"""What a boot loader hands to a kernel."""

@@ -1,0 +1,108 @@
+"""Frees that do not fit the block: another size than it was allocated with, another pool than it came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from emulator.check.calls.blocks_text import size_text
+from emulator.check.calls.wrong_frees import MOST_ALIKE
+from emulator.check.findings import Finding, Kind
+from emulator.profile.model import Role
+from emulator.trace.blocks.sizes import asked_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.check.calls.area import Area
+    from emulator.profile.model import TracedFunction
+    from emulator.trace.columns import I64, U32
+
+
+class _Frees(NamedTuple):
+    """Blocks that one function freed: positions among the area's blocks, and the rows of the calls."""
+
+    function: TracedFunction
+    blocks: I64
+    rows: I64
+
+
+def wrong_sizes(area: Area) -> Iterator[Finding]:
+    """Yield the frees with a wrong size. In an area of pages any part may be given back."""
+    if area.pages:
+        return
+    for frees in _frees(area):
+        given = _given_size(area, frees)
+        if given is None:
+            continue
+        sizes = area.blocks.size[frees.blocks]
+        for call, index, details in _first(area, frees, (given != sizes) & (sizes != 0)):
+            story = area.places.story(area.blocks, index)
+            wrong = size_text(int(given[frees.blocks == index][0]))
+            message = f"free of 0x{story.address:08x} as {wrong}, but it has {size_text(story.size)}"
+            yield Finding(
+                Kind.WRONG_SIZE, area.name, message, area.places.entry(call), story, details=details
+            )
+
+
+def wrong_pools(area: Area) -> Iterator[Finding]:
+    """Yield the frees that name another pool than the allocation did."""
+    home = _pools_at_birth(area)
+    if home is None:
+        return
+    for frees in _frees(area):
+        if "pool" not in frees.function.parameters:
+            continue
+        named = _argument(area, frees.function, "pool", frees.rows)
+        known = home[frees.blocks]
+        for call, index, details in _first(area, frees, (known >= 0) & (named != known)):
+            story = area.places.story(area.blocks, index)
+            pool = area.argument(call, "pool")
+            message = f"release of 0x{story.address:08x} to pool {pool}, but it is from pool {home[index]}"
+            yield Finding(
+                Kind.WRONG_POOL, area.name, message, area.places.entry(call), story, details=details
+            )
+
+
+def _frees(area: Area) -> Iterator[_Frees]:
+    columns, blocks = area.trace.columns, area.blocks
+    died_call: U32 | None = None
+    for code, function in area.functions(Role.FREE):
+        if not {"size", "pages", "order", "pool"} & set(function.parameters):
+            continue
+        if died_call is None:  # most areas have no such function
+            freed = np.flatnonzero(blocks.died_call)
+            died_call = blocks.died_call[freed]
+        rows = died_call.astype(np.int64) - 1
+        mine = columns.function[rows] == code
+        yield _Frees(function, freed[mine], rows[mine])
+
+
+def _given_size(area: Area, frees: _Frees) -> U32 | None:
+    return asked_size(frees.function, lambda name: _argument(area, frees.function, name, frees.rows))
+
+
+def _argument(area: Area, function: TracedFunction, name: str, rows: I64) -> U32:
+    return area.trace.columns.argument(function.parameters.index(name))[rows]
+
+
+def _pools_at_birth(area: Area) -> I64 | None:
+    """Return the pool of each block, -1 where it is not known; None for an area without pools."""
+    columns, pools = area.trace.columns, None
+    for code, function in area.functions(Role.ALLOC, Role.REALLOC):
+        if "pool" in function.parameters:
+            if pools is None:
+                pools = np.full(len(area.blocks.born), -1, np.int64)
+                rows = area.blocks.born_call.astype(np.int64) - 1
+            mine = columns.function[rows] == code
+            pools[mine] = _argument(area, function, "pool", rows[mine])
+    return pools
+
+
+def _first(area: Area, frees: _Frees, wrong: np.ndarray) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield call and block of the wrong ones that are worth telling, and what else is to be said of them."""
+    block_of = dict(zip((frees.rows[wrong] + 1).tolist(), frees.blocks[wrong].tolist(), strict=True))
+    calls = np.array(sorted(block_of), np.uint32)
+    for call, details in area.first_of_each(calls, MOST_ALIKE).items():
+        yield call, block_of[call], details

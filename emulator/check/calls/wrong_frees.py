@@ -1,0 +1,99 @@
+"""Frees of what was not live: freed before, never allocated, or the inside of a block.
+
+Theory. The trace knows which frees met no live block ("stray"). What was at the address before tells which mistake it was.
+A free that the kernel refused with an error result is none of them: the kernel has told the caller, and did nothing.
+
+Shortcomings. A free of a block that has been handed out again to somebody else looks like a right one; the second free of
+the same block is found. Memory from functions that the profile does not name was "never allocated".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from emulator.check.calls.blocks_text import block_text, with_size
+from emulator.check.findings import Finding, Kind
+from emulator.profile.model import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.check.calls.area import Area
+    from emulator.check.findings import BlockStory
+    from emulator.trace.blocks.blocks import Blocks
+    from emulator.trace.columns import I64
+
+PAGE_SIZE: Final = 4096
+MOST_ALIKE: Final = 16
+"""Findings of one function from one call stack that are told apart; further ones are of no use to anybody."""
+
+
+class _Free(NamedTuple):
+    """A stray free: its call, the event of its entry, and the address that it was given."""
+
+    call: int
+    event: int
+    address: int
+
+
+def wrong_frees(area: Area) -> Iterator[Finding]:
+    """Yield the findings, in order of events."""
+    for call, details in area.first_of_each(area.trace.stray_frees(area.name), MOST_ALIKE).items():
+        free = _Free(call, int(area.trace.columns.entered[call - 1]), _address(area, call))
+        if not area.was_reserved(free.address, free.event):
+            yield replace(_judge(area, free), details=details)
+
+
+def _address(area: Area, call: int) -> int:
+    parameters, word = area.function(call).parameters, area.argument
+    return word(call, "ptr") if "ptr" in parameters else word(call, "frame") * PAGE_SIZE & 0xFFFF_FFFF
+
+
+def _judge(area: Area, free: _Free) -> Finding:
+    blocks = area.blocks
+    begun = (blocks.born < free.event) & (blocks.address <= free.address)
+    covering = begun & (free.address - blocks.address.astype(np.int64) < np.maximum(blocks.size, 1))
+    live = np.flatnonzero(covering & (blocks.died > free.event))
+    if len(live):
+        return _inside(area, free, int(live[-1]))
+    before = np.flatnonzero(covering if area.pages else covering & (blocks.address == free.address))
+    if len(before):
+        return _again(area, free, _last_to_die(blocks, before))
+    gone = np.flatnonzero(covering)
+    if len(gone):
+        return _inside(area, free, _last_to_die(blocks, gone))
+    message = f"invalid free of 0x{free.address:08x}, which was never allocated"
+    return Finding(Kind.INVALID_FREE, area.name, message, area.places.entry(free.call))
+
+
+def _last_to_die(blocks: Blocks, rows: I64) -> int:
+    return int(rows[np.argmax(blocks.died[rows])])
+
+
+def _inside(area: Area, free: _Free, index: int) -> Finding:
+    story = area.places.story(area.blocks, index)
+    state = "" if story.freed is None or story.freed.event > free.event else "the freed "
+    message = f"invalid free of 0x{free.address:08x}, {free.address - story.address} bytes inside {state}{block_text(story)}"
+    return Finding(
+        Kind.INVALID_FREE, area.name, message, area.places.entry(free.call), _until(story, free.event)
+    )
+
+
+def _again(area: Area, free: _Free, index: int) -> Finding:
+    story = area.places.story(area.blocks, index)
+    place = area.places.entry(free.call)
+    if story.freed is not None and area.function(story.freed.call).role is Role.RESET:
+        message = f"invalid free of {with_size(story.address, story.size)}, which {story.freed.function} has forgotten"
+        return Finding(Kind.INVALID_FREE, area.name, message, place, story)
+    address = free.address if area.pages else story.address
+    return Finding(
+        Kind.DOUBLE_FREE, area.name, f"double free of {with_size(address, story.size)}", place, story
+    )
+
+
+def _until(story: BlockStory, event: int) -> BlockStory:
+    """Return what had been the life of a block at an event."""
+    return story if story.freed is None or story.freed.event <= event else replace(story, freed=None)

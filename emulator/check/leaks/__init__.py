@@ -1,0 +1,1 @@
+"""Findings about blocks that live at the end of a run."""

@@ -1,0 +1,169 @@
+"""A kernel's memory as words, and where in it a pointer counts: globals, the stack, registers."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from emulator.loader.image import SegmentFlags
+from emulator.machine.memory import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from emulator.loader.elf.symbols import Symbol
+    from emulator.machine.machine import Machine
+    from emulator.trace.columns import U32
+
+_PAGING: Final = 1 << 31  # CR0.PG
+_STACK_MAX: Final = 16 << 10  # of a stack of which nothing is known but ESP
+_POINTERS: Final = ("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi")
+
+
+class Part(NamedTuple):
+    """A part of memory.
+
+    Attributes:
+        address: Of its first byte.
+        data: Its bytes.
+    """
+
+    address: int
+    data: bytes
+
+    def words(self, offset: int = 0) -> Words:
+        """Return all whole words at multiples of 4, plus *offset*."""
+        skipped = (offset - self.address) % 4
+        count = max(len(self.data) - skipped, 0) // 4
+        values = np.frombuffer(self.data, "<u4", count, skipped) if count else np.empty(0, np.uint32)
+        return Words(self.address + skipped, values)
+
+
+class Words(NamedTuple):
+    """Words of memory, one after another.
+
+    Attributes:
+        address: Of the first one.
+        values: What they hold.
+    """
+
+    address: int
+    values: U32
+
+
+class GuestWords:
+    """The memory of a machine that stands still.
+
+    Args:
+        machine: Its memory and registers are read, nothing is changed.
+        allocator: Names of the allocator's own variables, as far as they are known.
+    """
+
+    def __init__(self, machine: Machine, allocator: Iterable[str] = ()) -> None:
+        self._machine = machine
+        self._allocator = tuple(allocator)
+        self._registers = machine.cpu.registers()
+
+    @property
+    def paging(self) -> bool:
+        """Whether addresses are translated."""
+        return bool(self._registers.cr0 & _PAGING)
+
+    @property
+    def registers(self) -> dict[str, int]:
+        """The registers that can hold a pointer, by name."""
+        return {name: getattr(self._registers, name) for name in _POINTERS}
+
+    def read(self, start: int, end: int) -> Iterator[Part]:
+        """Yield what of [start, end) is mapped."""
+        if not self.paging:
+            end = min(end, len(self._machine.memory))
+            if start < end:
+                yield Part(start, self._machine.memory.read(start, end - start))
+            return
+        at, pages = start, b""
+        for page in range(start // PAGE_SIZE, -(-end // PAGE_SIZE)):
+            low, high = max(start, page * PAGE_SIZE), min(end, (page + 1) * PAGE_SIZE)
+            data = self._machine.read_linear(low, high - low)
+            if len(data) < high - low and pages:
+                yield Part(at, pages)
+            if len(data) < high - low:
+                at, pages = high, b""
+            else:
+                pages += data
+        if pages:
+            yield Part(at, pages)
+
+    def globals(self) -> Iterator[Part]:
+        """Yield the kernel's data, without what lies below the top of the stack: that is dead."""
+        yield from self._written([self._dead])
+
+    def plain_globals(self) -> Iterator[Part]:
+        """Yield it without code that can be written, as that of a program in assembler, and without the allocator's own."""
+        image = self._machine.image
+        own = [image.symbols[name] for name in self._allocator if name in image.symbols]
+        own_words = [range(each.address, each.address + each.size) for each in own]
+        yield from self._written([*image.code_sections, *own_words, self._dead])
+
+    def _written(self, without: Iterable[range]) -> Iterator[Part]:
+        """Yield the segments that can be written, without some parts."""
+        others = sorted(without, key=lambda each: each.start)
+        for segment in self._machine.image.segments:
+            if segment.flags & SegmentFlags.W:
+                at, end = segment.virtual, segment.virtual + segment.size
+                for other in (*others, range(end, end)):
+                    if at < min(other.start, end):
+                        yield from self.read(at, min(other.start, end))
+                    at = max(at, other.stop)
+
+    def stack(self) -> Iterator[Part]:
+        """Yield the live part of a stack that is not among the globals; nothing if it is."""
+        esp = self._registers.esp
+        if not self._segment_end(esp):
+            yield from self.read(esp, esp + _STACK_MAX)
+
+    def place(self, address: int) -> str:
+        """Return a place for people: ``global config+0x4``, ``the stack of the CPU``."""
+        esp = self._registers.esp
+        symbol = self._symbol(address)
+        if esp <= address and (symbol is None or symbol.address <= esp):
+            return "the stack of the CPU"
+        if symbol is None:
+            return f"the word at 0x{address:08x}"
+        offset = address - symbol.address
+        return f"global {symbol.name}+0x{offset:x}" if offset else f"global {symbol.name}"
+
+    @property
+    def _dead(self) -> range:
+        """The part of the stack below ESP, if the stack lies in the kernel's data."""
+        esp = self._registers.esp
+        symbol = self._symbol(esp - 4)
+        return range(symbol.address if symbol and self._segment_end(esp - 4) else esp, esp)
+
+    def _segment_end(self, address: int) -> int:
+        """Return where the segment of data ends that holds an address; 0: none does."""
+        for segment in self._machine.image.segments:
+            end = segment.virtual + segment.size
+            if segment.flags & SegmentFlags.W and segment.virtual <= address < end:
+                return end
+        return 0
+
+    def _symbol(self, address: int) -> Symbol | None:
+        """Return the symbol of data that an address lies in; a label reaches to the next symbol."""
+        starts, symbols = self._data_symbols
+        index = bisect_right(starts, address) - 1
+        if index < 0 or not self._segment_end(address):
+            return None
+        symbol = symbols[index]
+        return symbol if not symbol.size or address < symbol.address + symbol.size else None
+
+    @cached_property
+    def _data_symbols(self) -> tuple[list[int], list[Symbol]]:
+        data = [
+            symbol for symbol in self._machine.image.symbols.values() if self._segment_end(symbol.address)
+        ]
+        data.sort(key=lambda symbol: (symbol.address, symbol.size))
+        return [symbol.address for symbol in data], data

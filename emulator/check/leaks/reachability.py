@@ -1,0 +1,164 @@
+"""Which live blocks can still be reached: a conservative scan of memory, as Valgrind and the kernel's kmemleak do it.
+
+Theory. Whatever looks like a pointer to a block, to its start or into it, counts as one. Roots are the kernel's data, the
+live part of the stack, and the registers. From a block that can be reached, all its words are looked at in turn.
+
+A block that is left may still be held in two other ways: by a pointer at an address that is no multiple of 4, as packed
+structures have them, or by the address behind its end. Neither proves anything: at odd addresses numbers look like pointers
+(0x20 behind a zero is 0x00200000), and behind a block begins what the allocator's own data points to. So these blocks, and
+what only they point to, are *doubtful*.
+
+Frames are known by numbers as well: a word of the kernel's data that is the number of a block's first frame counts, too.
+
+Shortcomings. A number that happens to look like a pointer hides a leak. What other tasks keep only on stacks that are
+blocks themselves is seen as long as something points to these. Pointers into a block of unknown size are not recognised.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from emulator.check.leaks.guest_words import GuestWords, Part, Words
+    from emulator.check.leaks.live_blocks import LiveBlocks
+    from emulator.trace.columns import I64, Flags
+
+    Hit = Callable[[np.ndarray], tuple[I64, I64]]
+
+_PAGE_BITS: Final = np.uint32(12)
+_WORD: Final = 4
+
+
+class Pointer(NamedTuple):
+    """Where a block is pointed to from.
+
+    Attributes:
+        place: An address, or the name of a register.
+        is_end: It is the address behind the block's end.
+    """
+
+    place: int | str
+    is_end: bool = False
+
+
+class Reachability:
+    """The result of a scan.
+
+    Args:
+        live: All live blocks.
+        memory: That of the machine at the end.
+        framed: By area: its blocks are known by frame numbers.
+
+    Attributes:
+        reached: By block: something that lives points to it.
+        pointer: By reached block: the first pointer to it that was found.
+        doubtful: By block that was not reached: what may hold it, in the roots, in what is reached, or in another such block.
+        lost_pointer: By block that is neither reached nor doubtful: a pointer in another such block.
+    """
+
+    def __init__(self, live: LiveBlocks, memory: GuestWords, framed: Sequence[bool]) -> None:
+        self._live = live
+        self._memory = memory
+        self.reached: Flags = np.zeros(len(live.start), np.bool_)
+        self.pointer: dict[int, Pointer] = {}
+        self.doubtful: dict[int, Pointer] = {}
+        self.lost_pointer: dict[int, Pointer] = {}
+        self._scan_registers()
+        if len(live.start):
+            self._scan([*memory.globals(), *memory.stack()])
+        self._scan_frame_numbers(np.array(framed, np.bool_))
+        self._scan_doubtful()
+        self._scan_lost()
+
+    def _scan_registers(self) -> None:
+        for name, block in self._in_registers(self._live.hit):
+            self._reach(block, Pointer(name))
+
+    def _scan(self, parts: Iterable[Part]) -> None:
+        """Follow all pointers from some memory, and from the blocks that they lead to."""
+        waiting = list(parts)
+        while waiting:
+            for address, block in self._pointers(waiting.pop().words(), self._live.hit):
+                if self._reach(block, Pointer(address)):
+                    waiting += self._inside(block)
+
+    def _scan_frame_numbers(self, framed: Flags) -> None:
+        candidates = np.flatnonzero(framed[self._live.area] & ~self.reached)
+        if not len(candidates):
+            return
+        numbers = (self._live.start[candidates] >> _PAGE_BITS).astype(np.uint32)
+        for words in (part.words() for part in self._memory.globals()):
+            for position in np.flatnonzero(np.isin(words.values, numbers)).tolist():
+                block = int(candidates[np.searchsorted(numbers, words.values[position])])
+                if self._reach(block, Pointer(words.address + _WORD * position)):
+                    self._scan(self._inside(block))
+
+    def _scan_doubtful(self) -> None:
+        """Find what is held in a way that proves nothing, and what such blocks point to."""
+        found = [(block, Pointer(address)) for address, block in self._to_rest(self._live.hit)]
+        found += [
+            (block, Pointer(address, is_end=True)) for address, block in self._to_rest(self._live.ending_at)
+        ]
+        found += [
+            (block, Pointer(name, is_end=True)) for name, block in self._in_registers(self._live.ending_at)
+        ]
+        waiting = found[::-1]
+        while waiting:
+            block, pointer = waiting.pop()
+            if block not in self.doubtful:
+                self.doubtful[block] = pointer
+                inside = self._everywhere(self._inside(block), self._live.hit)
+                waiting += [(other, Pointer(address)) for address, other in inside]
+
+    def _scan_lost(self) -> None:
+        rest = [block for block in np.flatnonzero(~self.reached).tolist() if block not in self.doubtful]
+        for lost in rest:
+            for address, block in self._everywhere(self._inside(lost), self._live.hit):
+                if block != lost and not self.reached[block] and block not in self.doubtful:
+                    self.lost_pointer.setdefault(block, Pointer(address))
+
+    def _in_registers(self, hit: Hit) -> Iterator[tuple[str, int]]:
+        for name, value in self._memory.registers.items():
+            for block in hit(np.array([value], np.uint32))[1].tolist():
+                if not self.reached[block]:
+                    yield f"register {name}", block
+
+    def _pointers(self, words: Words, hit: Hit) -> list[tuple[int, int]]:
+        positions, targets = hit(words.values)
+        return list(zip((words.address + _WORD * positions).tolist(), targets.tolist(), strict=True))
+
+    def _to_rest(self, hit: Hit) -> Iterator[tuple[int, int]]:
+        """Yield all pointers, at any address of the roots and of what is reached, to what is not."""
+        if self.reached.all():
+            return
+        yield from self._everywhere([*self._memory.plain_globals(), *self._memory.stack()], hit)
+        for start, end in self._live.runs():
+            for address, block in self._everywhere(self._memory.read(start, end), hit):
+                owner = self._live.holder(address, _WORD)
+                if owner is not None and self.reached[owner]:
+                    yield address, block
+
+    def _everywhere(self, parts: Iterable[Part], hit: Hit) -> Iterator[tuple[int, int]]:
+        """Yield the pointers to what is not reached, at all addresses of some memory, multiples of 4 first."""
+        for part in parts:
+            for offset in range(_WORD):
+                for address, block in self._pointers(part.words(offset), hit):
+                    if not self.reached[block]:
+                        yield address, block
+
+    def _inside(self, block: int) -> Iterator[Part]:
+        return self._memory.read(int(self._live.start[block]), int(self._live.end[block]))
+
+    def _reach(self, block: int, pointer: Pointer) -> bool:
+        """Note that a block is reached; return whether it was not before."""
+        if self.reached[block]:
+            return False
+        self.reached[block] = True
+        self.pointer[block] = pointer
+        if isinstance(pointer.place, str):
+            self._scan(self._inside(block))
+        return True

@@ -1,0 +1,193 @@
+"""Who broke a structure: the instruction, its source line and its callers, found by exact re-execution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.check.culprits import culprit_of
+from emulator.check.findings import Finding, Kind
+from emulator.check.picture import picture_of
+from emulator.check.places import Places
+from emulator.check.rerun import Damage, Replay, Word
+from emulator.check.structures.state import state_checks
+from emulator.check.structures.stories import block_near
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from emulator.check.findings import BlockStory, Culprit
+    from emulator.check.rerun import Rerun
+    from emulator.check.structures.state import StateChecks
+    from emulator.trace.trace import Trace
+    from kernel_model.defect import Defect
+
+_MORE_DEFECTS: Final = 4
+_WORD: Final = 4
+_WORDS_MAX: Final = 4096
+
+
+class Seen(NamedTuple):
+    """Broken structures that were met at a checkpoint.
+
+    Attributes:
+        sound: The last event at which they were looked at and nothing was wrong; 0: none.
+        event: The last event before they were met.
+        defects: What is broken, at least one.
+    """
+
+    sound: int
+    event: int
+    defects: Sequence[Defect]
+
+
+def blame(rerun: Rerun, seen: Seen, trace: Trace | None) -> Finding:
+    """Find out what broke a kernel's structures.
+
+    Args:
+        rerun: How to run it once more.
+        seen: What is broken, and when that was met.
+        trace: Of the run, for places and blocks; None: the finding has none.
+
+    Raises:
+        ValueError: The kernel's structures are not known.
+    """
+    machine = rerun.new_machine()
+    checks = state_checks(machine, rerun.profile.name)
+    if checks is None:
+        raise ValueError(f"{machine.image.path}: no structures are known")
+
+    def broken(_event: int) -> Word | None:
+        defects = checks.look()
+        return Word(defects[0].address) if defects else None
+
+    replay = Replay(rerun, machine, broken, lambda _event: not checks.quiet)
+    damage = replay.find(seen.sound, seen.event)
+    if damage is None:
+        return _unexplained(checks, seen, trace)
+    return _Blame(replay, checks, damage).finding(trace)
+
+
+def _unexplained(checks: StateChecks, seen: Seen, trace: Trace | None) -> Finding:
+    defect, *more = seen.defects
+    place = None if trace is None else Places(trace).at(seen.event)
+    details = (*_more(defect, more), "it did not break when the kernel was run once more")
+    return Finding(Kind.CORRUPTION, checks.area_of(defect), checks.message(defect), place, details=details)
+
+
+def _more(defect: Defect, others: Sequence[Defect]) -> list[str]:
+    """Return the broken rule, and some more of them."""
+    lines = [str(each) for each in (defect, *others[:_MORE_DEFECTS])]
+    left = len(others) - _MORE_DEFECTS
+    return [*lines, f"and {left} more broken rules"] if left > 0 else lines
+
+
+class _Change(NamedTuple):
+    """A word that is not as it was."""
+
+    address: int
+    before: int
+    after: int
+
+
+class _Blame:
+    """Looking at the damage from both sides; the machine stands at the last sound event."""
+
+    def __init__(self, replay: Replay, checks: StateChecks, damage: Damage) -> None:
+        self._replay = replay
+        self._machine = replay.machine
+        self._memory = replay.machine.memory
+        self._checks = checks
+        self._damage = damage
+        replay.last_part(damage)
+        self._defects = checks.look()
+
+    def finding(self, trace: Trace | None) -> Finding:
+        defect, *more = self._defects
+        checks = self._checks
+        area, linear = checks.area_of(defect), checks.linear(defect.address)
+        picture = picture_of(self._memory, len(self._memory), defect.address, linear)
+        details = _more(defect, more)
+        culprit = self._culprit(defect, details)
+        place = block = None
+        if trace is not None:
+            place = Places(trace).at(self._damage.sound)
+            word = linear if culprit is None else culprit.address
+            block = self._block(trace, area, word, freed_first=_is_link(defect))
+        return Finding(
+            Kind.CORRUPTION,
+            area,
+            checks.message(defect),
+            place,
+            block,
+            culprit,
+            picture,
+            tuple(details),
+        )
+
+    def _block(self, trace: Trace, area: str, address: int, *, freed_first: bool) -> BlockStory | None:
+        return block_near(trace, area, address, self._damage.sound, freed_first=freed_first)
+
+    def _culprit(self, defect: Defect, details: list[str]) -> Culprit | None:
+        """Return what wrote the word that breaks the rule: the one that it is about, or another one of the structures.
+
+        Args:
+            defect: The broken rule.
+            details: Receives what that other word is.
+        """
+        after = self._word(defect.address)
+        self._replay.back()
+        before = self._word(defect.address)
+        own = None if before == after else _Change(defect.address, before, after)
+        change = self._proven(defect) or own
+        if change is None:
+            return None
+        address, before, after = change
+        if address != defect.address:
+            details.append(f"what was changed is {self._checks.describe(address)}")
+        write = self._replay.watch(self._damage._replace(word=Word(address)))
+        if write is None:
+            return None
+        return culprit_of(self._machine, write, self._checks.linear(address), before, after)
+
+    def _word(self, address: int) -> int:
+        return int.from_bytes(self._memory.read(address, min(_WORD, len(self._memory) - address)), "little")
+
+    def _proven(self, defect: Defect) -> _Change | None:
+        """Return the first word of the structures whose change broke the rule.
+
+        Much may have been changed rightly meanwhile, the word that the rule is about, too. A change is to blame if without it the rule
+        holds, and no other is broken in turn.
+        """
+        if self._machine.mmu == "reference":  # does not tell which pages are written
+            return None
+        watch = self._machine.cpu.watch_begin()
+        self._replay.last_part(self._damage)
+        pages = self._machine.cpu.watch_end(watch).pages
+        changed = [
+            each
+            for page, old in sorted(pages.items())
+            for each in _differences(page, old, self._memory.read(page, len(old)))
+        ]
+        return next((each for each in changed[:_WORDS_MAX] if self._breaks(defect, each)), None)
+
+    def _breaks(self, defect: Defect, change: _Change) -> bool:
+        name = self._checks.describe(change.address)
+        if name.startswith("0x") or " body byte " in name:
+            return False
+        self._memory.store_u32(change.address, change.before)
+        left = self._checks.look()
+        self._memory.store_u32(change.address, change.after)
+        return defect not in left and all(each in self._defects for each in left)
+
+
+def _differences(address: int, old: bytes, new: bytes) -> Iterator[_Change]:
+    if old == new:
+        return
+    words = zip(memoryview(old).cast("I"), memoryview(new).cast("I"), strict=True)
+    for index, (before, after) in enumerate(words):
+        if before != after:
+            yield _Change(address + _WORD * index, before, after)
+
+
+def _is_link(defect: Defect) -> bool:
+    return defect.field == "next" or "free list" in defect.problem or "kmem_free_list" in defect.problem

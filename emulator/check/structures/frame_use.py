@@ -1,0 +1,202 @@
+"""LiteCore's bitmap against the frames that are in use, as the trace tells.
+
+A frame is in use when it is in a live block of the trace, when `memmap_reserve` took it and nobody gave it back
+since, or when the kernel itself lies there. All others have to be free.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from emulator.check.culprits import culprit_of
+from emulator.check.findings import Finding, Kind, with_rest
+from emulator.check.places import Places
+from emulator.check.rerun import Replay, Word
+from emulator.check.spans import runs_of
+from emulator.check.structures.reservations import Reservation, own_reservations, reserve_calls
+from emulator.check.structures.stories import OpenCalls
+from emulator.trace.blocks.operations import PAGE_SIZE
+from kernel_model.litecore.memmap_reader import broken_field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from emulator.check.findings import BlockStory, Culprit
+    from emulator.check.rerun import Rerun
+    from emulator.machine.machine import Machine
+    from emulator.trace.columns import Flags
+    from emulator.trace.trace import Trace
+    from kernel_model.litecore.abi import LiteCore
+
+AREA: Final = "frames"
+_FINDINGS_MAX: Final = 16
+"""Of each kind; what is damaged altogether need not be told frame by frame."""
+
+
+class _Window(NamedTuple):
+    """The managed frames [first, stop)."""
+
+    first: int
+    stop: int
+
+
+class FrameCheck:
+    """Checks of the frames at the end of a run.
+
+    Args:
+        machine: As the run left it.
+        litecore: The models on its memory; only read from.
+        trace: Of the run.
+    """
+
+    def __init__(self, machine: Machine, litecore: LiteCore, trace: Trace) -> None:
+        self._machine = machine
+        self._memmap = litecore.memmap
+        self._trace = trace
+        self._places = Places(trace)
+        fields = self._memmap.fields()
+        start, end = litecore.heap.bounds()
+        own = [(each.physical, each.end, "for the kernel's image") for each in machine.image.segments]
+        if broken_field(fields, len(machine.memory)) is None:
+            self._window = _Window(fields.start_frame, fields.end_frame)
+            own.append((fields.bitmap, fields.bitmap + fields.bitmap_bytes, "for the bitmap"))
+        else:
+            self._window = _Window(0, 0)  # a broken rule of the structures, and none of a frame
+        own.append((start, end, "for the heap"))
+        self._bitmap = fields.bitmap
+        self._own = own_reservations(trace, AREA, [each for each in own if each[0] < each[1]])
+        self._reserved = reserve_calls(trace, AREA)
+
+    def handed_out(self, rerun: Rerun | None) -> list[Finding]:
+        """Return the allocations that got frames that are reserved, one for each call stack."""
+        blocks = self._trace.blocks(AREA)
+        first = blocks.address // PAGE_SIZE
+        stop = first + blocks.size // PAGE_SIZE
+        found: dict[int, Finding] = {}
+        for reserved in (*self._own, *self._reserved):
+            for row in reserved.taken_by(first, stop, blocks.born).tolist():
+                stack = int(blocks.stack[row])
+                if stack not in found:
+                    found[stack] = self._handed_out(reserved, row, rerun)
+        return sorted(found.values(), key=lambda finding: finding.place.event if finding.place else 0)
+
+    def _handed_out(self, reserved: Reservation, row: int, rerun: Rerun | None) -> Finding:
+        blocks = self._trace.blocks(AREA)
+        place = self._places.exit(int(blocks.born_call[row]))
+        first, pages = int(blocks.address[row]) // PAGE_SIZE, int(blocks.size[row]) // PAGE_SIZE
+        low = max(first, reserved.first)
+        frames = _frames(low, min(first + pages, reserved.stop))
+        message = f"{place.function} handed out {frames}, reserved {reserved.name}"
+        culprit = self._culprit(low, rerun)
+        return Finding(Kind.RESERVED, AREA, message, place, self._places.story(blocks, row), culprit)
+
+    def mismatches(self, rerun: Rerun | None) -> list[Finding]:
+        """Return the frames of which bitmap and trace say different things."""
+        if self._window.stop <= self._window.first:
+            return []
+        used = self._used_in_bitmap()
+        live, reserved = self._live(), self._held(self._reserved)
+        nobodys = used & ~live & ~reserved & ~self._held(self._own)
+        return [
+            *self._first(live & ~used, lambda *run: self._lost(*run, is_live=True, rerun=rerun)),
+            *self._first(reserved & ~live & ~used, lambda *run: self._lost(*run, is_live=False, rerun=rerun)),
+            *self._first(nobodys, lambda *run: self._nobodys(*run, rerun=rerun)),
+        ]
+
+    def _first(self, flags: Flags, judge: Callable[[int, int], Finding]) -> list[Finding]:
+        """Judge the first runs of frames; if there are more, the first finding says so."""
+        start = self._window.first
+        runs = [(first + start, stop + start) for first, stop in runs_of(flags)]
+        found = [judge(*run) for run in runs[:_FINDINGS_MAX]]
+        return with_rest(found, len(runs))
+
+    def _lost(self, first: int, stop: int, *, is_live: bool, rerun: Rerun | None) -> Finding:
+        what = "live" if is_live else "reserved"
+        message = f"{_frames(first, stop)}: {what}, but free in the bitmap"
+        block = self._block(first) if is_live else None
+        return Finding(Kind.BITMAP, AREA, message, None, block, self._culprit(first, rerun))
+
+    def _nobodys(self, first: int, stop: int, *, rerun: Rerun | None) -> Finding:
+        message = f"{_frames(first, stop)}: in use in the bitmap, but nobody has {'it' if stop - first == 1 else 'them'}"
+        return Finding(Kind.BITMAP, AREA, message, None, None, self._culprit(first, rerun))
+
+    def _block(self, frame: int) -> BlockStory | None:
+        live = self._trace.live(None, AREA)
+        rows = np.flatnonzero(
+            (live.address <= frame * PAGE_SIZE)
+            & (frame * PAGE_SIZE - live.address.astype(np.int64) < live.size)
+        )
+        return self._places.story(live, int(rows[0])) if len(rows) else None
+
+    # Frames of the window, a flag each.
+
+    def _used_in_bitmap(self) -> Flags:
+        fields = self._memmap.fields()
+        packed = np.frombuffer(self._machine.memory.read(fields.bitmap, fields.bitmap_bytes), np.uint8)
+        return np.unpackbits(packed, count=fields.max_frames, bitorder="little").view(np.bool_)
+
+    def _live(self) -> Flags:
+        blocks = self._trace.live(None, AREA)
+        first = blocks.address // PAGE_SIZE
+        return self._covered(zip(first.tolist(), (first + blocks.size // PAGE_SIZE).tolist(), strict=True))
+
+    def _held(self, reservations: Iterable[Reservation]) -> Flags:
+        return self._covered(run for each in reservations for run in each.still_held())
+
+    def _covered(self, runs: Iterable[tuple[int, int]]) -> Flags:
+        start, stop = self._window
+        flags = np.zeros(stop - start, np.bool_)
+        for first, last in runs:
+            flags[max(first - start, 0) : max(last - start, 0)] = True
+        return flags
+
+    # Who broke it.
+
+    def _culprit(self, frame: int, rerun: Rerun | None) -> Culprit | None:
+        """Return what left the bit of a frame wrong, if it is found.
+
+        A frame that was handed out although it was reserved is wrong before that, and right again while somebody has it.
+        """
+        if rerun is None:
+            return None
+        blocks = self._trace.blocks(AREA)
+        first = blocks.address // PAGE_SIZE
+        taken = [
+            int(self._trace.columns.entered[blocks.born_call[row] - 1])
+            for each in self._reserved
+            for row in each.taken_by(first, first + blocks.size // PAGE_SIZE, blocks.born).tolist()
+            if first[row] <= frame < first[row] + blocks.size[row] // PAGE_SIZE
+        ]
+        machine = rerun.new_machine()
+        index = frame - self._window.first
+        word = Word(self._bitmap + index // 8, 1)
+        calls = OpenCalls(self._trace, AREA)
+
+        def wrong(event: int) -> Word | None:
+            if self._memmap.fields() != self._fields_of(machine):
+                return None  # not set up yet
+            bit = machine.memory.load_u8(word.address) >> index % 8 & 1
+            return word if bool(bit) != self._in_use_at(frame, calls.settled(event)) else None
+
+        replay = Replay(rerun, machine, wrong, calls.any_at)
+        damage = replay.find(0, min(taken, default=self._trace.event_count))
+        write = None if damage is None else replay.watch(damage)
+        if write is None:
+            return None
+        return culprit_of(machine, write, word.address, write.before, write.after)
+
+    def _fields_of(self, machine: Machine) -> object:
+        address = machine.address_of("memmap")
+        return machine.memory.load_words(address, len(self._memmap.fields()))
+
+    def _in_use_at(self, frame: int, event: int) -> bool:
+        blocks = self._trace.live(event, AREA)
+        address = np.uint32(frame * PAGE_SIZE)
+        live = (blocks.address <= address) & (address - blocks.address < blocks.size)
+        return bool(live.any()) or any(each.holds(frame, event) for each in self._reserved)
+
+
+def _frames(first: int, stop: int) -> str:
+    return f"frame 0x{first:05x}" if stop - first == 1 else f"frames 0x{first:05x}..0x{stop - 1:05x}"

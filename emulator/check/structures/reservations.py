@@ -1,0 +1,155 @@
+"""Frames that were reserved, and for how long.
+
+What `memmap_reserve` takes can be given back like any other frame; from then on it is an ordinary one. But who frees a
+frame that was handed out although it was reserved gives back that, and not what was reserved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from emulator.check.spans import runs_of
+from emulator.trace.blocks.blocks import NEVER
+from emulator.trace.blocks.operations import PAGE_SIZE, area_operations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from emulator.trace.blocks.blocks import Blocks
+    from emulator.trace.columns import I64, U32
+    from emulator.trace.trace import Trace
+
+_RESERVE: Final = "memmap_reserve"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Frames [first, stop) that were reserved.
+
+    Attributes:
+        since: Event from which on they were.
+        until: Of each frame the event from which on it was not; `NEVER`.
+        name: "for" what, or "by" which call.
+    """
+
+    first: int
+    stop: int
+    since: int
+    until: U32
+    name: str
+
+    def holds(self, frame: int, event: int) -> bool:
+        """Tell whether a frame is reserved by it after an event."""
+        inside = self.first <= frame < self.stop and self.since <= event
+        return inside and event < int(self.until[frame - self.first])
+
+    def still_held(self) -> list[tuple[int, int]]:
+        """Return the frames that are reserved at the end, as runs."""
+        return [(start + self.first, stop + self.first) for start, stop in runs_of(self.until == NEVER)]
+
+    def taken_by(self, first: U32, stop: U32, event: U32) -> I64:
+        """Return which of some runs of frames were allocated while a frame of theirs was reserved.
+
+        Args:
+            first: First frames of the runs.
+            stop: The frames behind them.
+            event: When they were allocated.
+        """
+        rows = np.flatnonzero((first < self.stop) & (stop > self.first) & (event > self.since))
+        held = [
+            bool((self.until[max(low - self.first, 0) : high - self.first] > when).any())
+            for low, high, when in zip(
+                first[rows].tolist(), stop[rows].tolist(), event[rows].tolist(), strict=True
+            )
+        ]
+        return rows[np.array(held, np.bool_)]
+
+
+def own_reservations(trace: Trace, area: str, own: Iterable[tuple[int, int, str]]) -> list[Reservation]:
+    """Return what the kernel itself has from the start on.
+
+    Args:
+        trace: Of the run.
+        area: Whose frames.
+        own: Addresses [start, end), and "for" what.
+    """
+    frees = _Frees(trace, area)
+    return [_reservation(frees, _frames(start, end), 0, NEVER, name) for start, end, name in own]
+
+
+def reserve_calls(trace: Trace, area: str) -> list[Reservation]:
+    """Return what calls of `memmap_reserve` have reserved. A new start of the area forgets it."""
+    frees = _Frees(trace, area)
+    found = []
+    for start, end, event, row in _reserve_calls(trace):
+        later = frees.resets[np.searchsorted(frees.resets, event) :]
+        until = int(later[0]) if len(later) else NEVER
+        found.append(
+            _reservation(frees, _frames(start, end), event, until, f"by call #{row + 1} of {_RESERVE}")
+        )
+    return found
+
+
+def _frames(start: int, end: int) -> tuple[int, int]:
+    return start // PAGE_SIZE, -(-end // PAGE_SIZE)
+
+
+def _reserve_calls(trace: Trace) -> list[tuple[int, int, int, int]]:
+    columns = trace.columns
+    codes = [code for code, function in enumerate(trace.functions) if function.name == _RESERVE]
+    rows = np.flatnonzero(np.isin(columns.function, codes) & (columns.left != 0))
+    start, end = columns.argument(0)[rows], columns.argument(1)[rows]
+    chosen = (
+        each
+        for each in zip(start.tolist(), end.tolist(), columns.left[rows].tolist(), rows.tolist(), strict=True)
+    )
+    return [each for each in chosen if each[0] < each[1]]
+
+
+class _Frees:
+    """All calls that gave back frames, and those that started anew."""
+
+    def __init__(self, trace: Trace, area: str) -> None:
+        operations = area_operations(trace.columns, trace.profile, area)
+        deaths = operations.deaths
+        self.resets = np.sort(trace.columns.entered[operations.resets.rows])
+        self.blocks = trace.blocks(area)
+        self.event = trace.columns.entered[deaths.rows]
+        self.first = deaths.address.astype(np.int64) // PAGE_SIZE
+        self.stop = self.first + np.maximum(deaths.size // PAGE_SIZE, 1)
+
+
+def _reservation(frees: _Frees, frames: tuple[int, int], since: int, until: int, name: str) -> Reservation:
+    first, stop = frames
+    given_back = np.full(stop - first, until, np.uint32)
+    chosen = (frees.first < stop) & (frees.stop > first) & (frees.event > since)
+    places, events = _each_frame(
+        np.maximum(frees.first[chosen], first), np.minimum(frees.stop[chosen], stop), frees.event[chosen]
+    )
+    ours = ~np.isin(_keys(places, events), _handed_out(frees.blocks, first, stop, since))
+    np.minimum.at(given_back, places[ours] - first, events[ours])
+    return Reservation(first, stop, since, given_back, name)
+
+
+def _handed_out(blocks: Blocks, first: int, stop: int, since: int) -> I64:
+    """Return which frames were given back when, as keys, that had been handed out while they were reserved."""
+    low = blocks.address.astype(np.int64) // PAGE_SIZE
+    high = low + blocks.size // PAGE_SIZE
+    chosen = (low < stop) & (high > first) & (blocks.born > since) & (blocks.died != NEVER)
+    return _keys(
+        *_each_frame(np.maximum(low[chosen], first), np.minimum(high[chosen], stop), blocks.died[chosen])
+    )
+
+
+def _each_frame(first: I64, stop: I64, event: U32) -> tuple[I64, U32]:
+    """Return the frames of runs one by one, each with the event of its run."""
+    counts = stop - first
+    offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(first, counts) + offsets, np.repeat(event, counts)
+
+
+def _keys(frames: I64, events: U32) -> I64:
+    return frames << 32 | events.astype(np.int64)

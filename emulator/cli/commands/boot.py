@@ -1,0 +1,180 @@
+"""``kmemu boot``: run a kernel, show what it says and what it left in memory."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
+from emulator.cli.running import judge_ending, run_to_end
+from emulator.cli.status import CommandLineError, Status
+from emulator.cli.terminal.console import RAW_HELP, ConsoleWriter
+from emulator.cli.terminal.output import Output, complain
+from emulator.errors import EmulatorError
+from emulator.report.run_record import Ending, How, RunRecord
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from emulator.hle.kernels import Kernel
+    from emulator.hle.layers import LockstepCalls
+    from emulator.machine.machine import Machine
+    from emulator.report.memory.areas import Span
+    from emulator.report.memory.layout import Layout
+
+USAGE = "kmemu boot [KERNEL.elf | firmware:NAME] [options]"
+DESCRIPTION = """\
+Runs a kernel, shows its console as it appears, and at the end what it did with
+its memory."""
+EPILOG = """\
+examples:
+  kmemu boot                                   the built-in kernel firmware:demo
+  kmemu boot --list                            names all built-in kernels
+  kmemu boot firmware:stress --ram 3G --cmdline ram=all
+  kmemu boot --layer memmap=model --layer heap=lockstep
+  kmemu boot firmware:btron_demo --layer pools=model
+  kmemu boot kernel.elf --module "initrd.img root=/dev/ram" --timeout 10
+  kmemu boot kernel.elf --json >run.json
+"""
+
+_DEFECTS_HEADING = "With a defect each; NAME_ok is the same without it:"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command line may hold."""
+    add = parser.add_argument
+    add_kernel(parser)
+    add("--list", action="store_true", help="name the built-in kernels and stop")
+    add_machine(parser)
+    add_budgets(parser)
+    output = parser.add_argument_group("output").add_argument
+    output("--serial", metavar="FILE", help="write COM1 to FILE instead of standard output (- for that)")
+    output("--screen", action="store_true", help="show the VGA text screen at the end")
+    output("--json", action="store_true", help="print one JSON document and nothing else")
+    output("--raw", action="store_true", help=RAW_HELP)
+    output("--no-summary", action="store_true", help="do not show what the kernel did with its memory")
+
+
+def run(options: Namespace) -> Status:
+    """Run the command."""
+    output = Output()
+    if options.list:
+        return _list_kernels(output, as_json=options.json)
+    if options.json and options.serial == "-":
+        raise CommandLineError("--json and --serial - cannot both have standard output")
+    with ConsoleWriter(output, to_output=not options.json, raw=options.raw) as console:
+        try:
+            machine = new_machine(options, console)
+        except EmulatorError as error:
+            if options.json:
+                ending = Ending(How.NOT_RUN, error=(type(error).__name__, str(error)))
+                _show_json(RunRecord(options.kernel, ending), Status.NOT_RUN, output)
+            raise
+        if options.serial not in (None, "-"):
+            console.send_serial_to(options.serial)
+        record = _run(machine, options)
+    status, complaint = _judge(record)
+    if options.json:
+        _show_json(record, status, output)
+    else:
+        _show(record, options, output)
+    summary_says_it = not options.json and not options.no_summary and len(complaint) == 1
+    if complaint and not (summary_says_it and output.is_beside_errors()):
+        output.end_line()
+        complain(complaint[0], complaint[1:])
+    return status
+
+
+def _list_kernels(output: Output, *, as_json: bool) -> Status:
+    from emulator.loader.builtin import DEFECTS, KERNELS, PREFIX  # only here
+
+    if as_json:
+        groups = (("kernels", KERNELS), ("kernels_with_defects", DEFECTS))
+        lists = {
+            key: [{"name": f"{PREFIX}{name}", "description": line} for name, line in group.items()]
+            for key, group in groups
+        }
+        output.json({"version": 1, **lists})
+        return Status.GOOD
+    width = max(map(len, [*KERNELS, *DEFECTS]))
+    output.lines(f"{PREFIX}{name:{width}}  {line}" for name, line in KERNELS.items())
+    output.lines(["", _DEFECTS_HEADING])
+    output.lines(f"{PREFIX}{name:{width}}  {line}" for name, line in DEFECTS.items())
+    return Status.GOOD
+
+
+def _run(machine: Machine, options: Namespace) -> RunRecord:
+    from emulator.machine.machine import Console  # has been imported by now
+    from emulator.report.memory.read_layout import modules_at_entry, read_layout  # not for --list and --help
+
+    modules: tuple[Span, ...] = modules_at_entry(machine) if options.module else ()
+    started = time.perf_counter()
+    ending = run_to_end(machine, options.max_instructions, options.timeout)
+    seconds = time.perf_counter() - started
+    layout = read_layout(machine, modules, with_runs=options.json)
+    kernel = _kernel(options, layout)
+    output = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
+    return RunRecord(
+        options.kernel,
+        ending,
+        ram=(machine.ram.start, machine.ram.end),
+        seconds=seconds,
+        layers=None if kernel is None else _layers(options, kernel),
+        lockstep=_lockstep(machine, options),
+        serial=output[Console.SERIAL],
+        debug=output[Console.DEBUG],
+        screen=tuple(machine.screen()) if options.screen else None,
+        layout=layout,
+        profile=None if kernel is None else kernel.name,
+    )
+
+
+def _kernel(options: Namespace, layout: Layout) -> Kernel | None:
+    """Which kernel this is; None for one without layers that are known."""
+    if not options.layer and layout.frames is None and layout.heap is None and layout.btron is None:
+        return None
+    from emulator.hle.kernels import BTRON, LITECORE  # `read_layout` has imported it
+
+    return LITECORE if layout.btron is None else BTRON
+
+
+def _layers(options: Namespace, kernel: Kernel) -> dict[str, str]:
+    """How each layer of the kernel ran."""
+    modes = {name: mode.value for name, mode in options.layer}
+    return {layer: modes.get(layer, "native") for layer in kernel.layers}
+
+
+def _lockstep(machine: Machine, options: Namespace) -> LockstepCalls | None:
+    if not options.layer:
+        return None
+    from emulator.hle.layers import lockstep_calls  # has been imported by now
+
+    return lockstep_calls(machine)
+
+
+def _judge(record: RunRecord) -> tuple[Status, list[str]]:
+    """Return the exit status, and what standard error has to say: no, one or, for a report, several lines."""
+    status, complaint = judge_ending(record.ending)
+    if status is not Status.GOOD:
+        return status, complaint
+    layout = record.layout
+    if layout is None or not layout.defects:
+        return status, []
+    what = "the heap" if layout.btron is None else "memory management"
+    return Status.FINDINGS, [f"{what} is damaged: {layout.defects[0]}"]
+
+
+def _show(record: RunRecord, options: Namespace, output: Output) -> None:
+    from emulator.report.text.summary import screen_box, summary_lines  # not for --json
+
+    style = output.style
+    if record.screen is not None:
+        output.lines(screen_box(record.screen, style))
+    if not options.no_summary:
+        output.lines(summary_lines(record, style))
+
+
+def _show_json(record: RunRecord, status: Status, output: Output) -> None:
+    from emulator.report.documents.run_document import run_document  # only for --json
+
+    output.json(run_document(record, status))

@@ -1,0 +1,219 @@
+"""``kmemu check``: run a kernel and find what it does wrong with its memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from emulator.cli import arguments
+from emulator.cli.commands.check_injection import (
+    add_injection_arguments,
+    chosen_injection,
+    complaint_about,
+    run_exhaust,
+)
+from emulator.cli.commands.check_output import (
+    JSON,
+    add_output_arguments,
+    baseline_of_options,
+    check_output_options,
+    limits_of,
+    see_output_files,
+    update_baseline,
+    write_outputs,
+)
+from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
+from emulator.cli.status import CommandLineError, Status
+from emulator.cli.terminal.console import RAW_HELP, ErrorConsole
+from emulator.cli.terminal.output import Output, complain
+from emulator.cli.terminal.progress import activity
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+
+    from emulator.check.check_report import CheckReport
+    from emulator.check.findings import Kind
+    from emulator.inject.policy import FailedCall, Injection
+    from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
+    from emulator.report.text.style import Style
+    from emulator.verdict.limits import Limits
+    from emulator.verdict.verdict import Verdict
+
+USAGE = "kmemu check [KERNEL.elf | firmware:NAME] [options]"
+DESCRIPTION = """\
+Runs a kernel and finds what it does wrong with its memory: double and wrong
+frees, overlapping blocks, leaks, heap damage. Each finding has call stacks."""
+EPILOG = """\
+examples:
+  kmemu check firmware:double_free
+  kmemu check kernel.elf --profile kernel.toml   a kernel of yours
+  kmemu check firmware:demo --ignore show_refusals
+  kmemu check kernel.elf --walk-every 100        look at the heap on the way
+  kmemu check kernel.elf --baseline base.json --max-leaked 0
+  kmemu check kernel.elf --format sarif=check.sarif --format github
+  kmemu check kernel.elf --fail-nth 3            the third allocation fails
+  kmemu check firmware:fragile --exhaust         each of them fails once
+
+exit status:
+  0 nothing found, 1 findings, 2 the command line was wrong,
+  3 the kernel could not be run, or nothing was checked, 4 budget used up
+"""
+_LEAKS = ("lost", "all", "none")
+_MOST_INSTRUCTIONS = 10**10
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command line may hold."""
+    add = parser.add_argument
+    add_kernel(parser)
+    add("--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)")
+    what = parser.add_argument_group("what to look for").add_argument
+    what(
+        "--walk-every",
+        metavar="N",
+        type=arguments.count,
+        default=0,
+        help="look at the kernel's own structures every N calls (default: at the end)",
+    )
+    what(
+        "--leaks",
+        choices=_LEAKS,
+        help="live blocks at the end that are findings: those nobody points to, all, or none (default: lost)",
+    )
+    what(
+        "--ignore",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="leave out findings below these functions (repeatable)",
+    )
+    add_injection_arguments(parser)
+    add_output_arguments(parser)
+    output = parser.add_argument_group("output").add_argument
+    output("--console", action="store_true", help="show what the kernel says, on standard error")
+    output("--raw", action="store_true", help=f"with --console: {RAW_HELP}")
+    output("--json", action="store_true", help="the same as --format json")
+    add_machine(parser)
+    add_budgets(parser)
+    parser.set_defaults(max_instructions=_MOST_INSTRUCTIONS)
+
+
+def run(options: Namespace) -> Status:
+    """Run the command."""
+    if options.json:
+        options.formats.append(JSON)
+    check_output_options(options)
+    injection = chosen_injection(options)
+    limits, baseline = limits_of(options), baseline_of_options(options)
+    see_output_files(options)
+    from emulator.cli.recorded_run import chosen_profile
+    from emulator.verdict.selecting import WhichLeaks, select  # not for --help
+    from emulator.verdict.verdict import judge
+
+    console = ErrorConsole(raw=options.raw) if options.console else None
+    machine = new_machine(options, console)
+    profile = chosen_profile(machine.image, options.profile)
+    _check_areas(limits, profile)
+    if options.exhaust:
+        return run_exhaust(options, profile)
+    report, failed, complaint = _check(machine, profile, options, injection)
+    if console is not None:
+        console.end()
+    report, ignored = select(
+        replace(report, kernel=options.kernel), WhichLeaks(options.leaks or "lost"), options.ignore
+    )
+    not_whole = _why_no_baseline(report) if options.update_baseline else ""
+    if options.update_baseline and not not_whole:
+        baseline = update_baseline(options, report, baseline)
+    verdict = judge(report, _looked_for(report, options), limits, baseline)
+    status, complaint = _judge(verdict, profile, complaint)
+    if not_whole and status is Status.GOOD:
+        status = Status.NOT_RUN
+
+    def text(style: Style) -> Iterator[str]:
+        from emulator.report.text.difference_lines import difference_lines
+        from emulator.report.text.finding_text import failed_lines, report_lines
+
+        yield from failed_lines(failed)
+        yield from report_lines(report, style, ignored)
+        yield from difference_lines(verdict.differences, style)
+
+    write_outputs(options, verdict, status, text, Output())
+    if complaint:
+        complain(complaint)
+    if not_whole:
+        complain(f"{options.baseline} was not written: {not_whole}")
+    return status
+
+
+def _check_areas(limits: Limits, profile: Profile) -> None:
+    from emulator.check.errors import UnknownArea  # has been imported by now
+
+    try:
+        limits.check_areas(profile.areas)
+    except UnknownArea as error:
+        raise CommandLineError(str(error)) from None
+
+
+def _why_no_baseline(report: CheckReport) -> str:
+    """Return why a run is no measure for others; "" if it is one."""
+    from emulator.check.run import EXIT, HALTED
+
+    if report.ending.how not in (EXIT, HALTED):
+        return "the kernel did not end the run by itself"
+    return "" if report.calls else "no call was seen"
+
+
+def _check(
+    machine: Machine, profile: Profile, options: Namespace, injection: Injection | None
+) -> tuple[CheckReport, tuple[FailedCall, ...], str]:
+    """Run the check; also return the calls that were made to fail, and why the check says nothing, if it does not."""
+    from emulator.check.checked_run import Hooks, check_kernel
+    from emulator.check.run import RunBudget
+
+    budget = RunBudget(options.max_instructions, options.timeout, options.walk_every)
+    with activity("checking", "events") as so_far:
+        if injection is None:
+            hooks = Hooks(on_progress=so_far, new_machine=lambda: new_machine(options, None))
+            return check_kernel(machine, profile, budget, hooks), (), ""
+        from emulator.inject.policy import Failures  # few runs need it
+
+        made: list[Failures] = []
+        hooks = Hooks(
+            on_start=lambda recording: made.append(Failures(recording, profile, injection)),
+            on_progress=so_far,
+        )
+        report = check_kernel(machine, profile, budget, hooks)
+    failed = made[0].calls
+    return report, failed, complaint_about(injection, failed, machine.cpu.allocation_count())
+
+
+def _looked_for(report: CheckReport, options: Namespace) -> frozenset[Kind]:
+    """Return what a check has looked for. Models are compared with the kernel only where that is asked for."""
+    from emulator.check.findings import Kind
+
+    lockstep = any(mode.value == "lockstep" for _, mode in options.layer)
+    left_out = {Kind.DIVERGENCE} if not lockstep else set()
+    return report.checked - left_out - ({Kind.LEAK} if options.leaks == "none" else set())
+
+
+def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, str]:
+    """Return the exit status, and what standard error has to say. What was not checked is not good."""
+    from emulator.check.run import BUDGET, INTERRUPTED, NOT_EMULATED
+
+    report = verdict.report
+    how = report.ending.how
+    if how == INTERRUPTED:
+        return Status.INTERRUPTED, report.ending.text
+    if not verdict.is_clean:
+        return Status.FINDINGS, complaint
+    if how == BUDGET:
+        return Status.BUDGET, report.ending.text
+    if how == NOT_EMULATED:
+        return Status.NOT_RUN, report.ending.text
+    if not report.calls:
+        names = ", ".join(function.name for function in profile.functions)
+        return Status.NOT_RUN, f"nothing was checked: no call of {names} was seen"
+    return (Status.NOT_RUN if complaint else Status.GOOD), complaint

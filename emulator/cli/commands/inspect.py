@@ -1,0 +1,39 @@
+"""``kmemu inspect``: what a kernel file holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.cli.status import Status
+from emulator.cli.terminal.output import Output
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+USAGE = "kmemu inspect KERNEL.elf | firmware:NAME [--json]"
+DESCRIPTION = """\
+Shows segments, entry, symbols and Multiboot header of a kernel, and which of
+its layers can be modelled."""
+EPILOG = ""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command line may hold."""
+    parser.add_argument("kernel", metavar="KERNEL", help="ELF file, or firmware:NAME for a built-in kernel")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
+
+
+def run(options: Namespace) -> Status:
+    """Run the command."""
+    # Imported here so that the other commands need not wait for it.
+    from emulator.loader.builtin import resolve
+    from emulator.loader.image import KernelImage
+    from emulator.report.text.inspection import inspect_image, inspection_document, inspection_lines
+
+    facts = inspect_image(KernelImage.read(resolve(options.kernel)), options.kernel)
+    output = Output()
+    if options.json:
+        output.json(inspection_document(facts))
+    else:
+        output.lines(inspection_lines(facts, output.style))
+    return Status.GOOD

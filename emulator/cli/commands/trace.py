@@ -1,0 +1,259 @@
+"""``kmemu trace``: record a kernel's allocations, show each call as a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emulator.cli import arguments
+from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
+from emulator.cli.running import judge_ending
+from emulator.cli.status import CommandLineError, Status
+from emulator.cli.terminal.console import RAW_HELP, ErrorConsole
+from emulator.cli.terminal.output import Output, complain
+from emulator.cli.terminal.progress import activity
+from emulator.errors import BudgetUsedUp
+from emulator.report.run_record import Ending, How
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable, Iterator
+
+    from emulator.trace.events import Call
+    from emulator.trace.queries.selection import Selection
+    from emulator.trace.trace import Trace
+
+USAGE = "kmemu trace [KERNEL.elf | firmware:NAME | TRACE.kmt] [options]"
+DESCRIPTION = """\
+Runs a kernel and shows each call that takes or gives back memory, as strace does
+for system calls: arguments, result, and where it was called. Calls that a call makes
+itself stand below it, indented. Given a trace, shows the calls in there."""
+EPILOG = """\
+ranges are A..B, A.., ..B or one number; sizes may end in K or M
+
+examples:
+  kmemu trace                                    the calls of firmware:demo
+  kmemu trace firmware:stress -o run.kmt         record into a file, show a summary
+  kmemu trace run.kmt --summary
+  kmemu trace run.kmt --function kmalloc --size 1K..
+  kmemu trace run.kmt --address 0x10b008 --json  calls on one block, as JSON lines
+  kmemu trace firmware:overflow --calls 3 --insn what happens inside a call
+  kmemu trace kernel.elf --profile kernel.toml   a kernel of your own
+"""
+_TRACE_SUFFIX = ".kmt"
+_TRACE_MAGIC = b"ARROW1"
+_LIVE = "a run that is not kept"
+_TOP = 5  # callers in a summary
+_LINES_AT_ONCE = 5000
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Say what the command line may hold."""
+    add = parser.add_argument
+    add_kernel(parser, "ELF file, firmware:NAME, or a trace")
+    add("-o", "--output", metavar="FILE", help="keep the trace in FILE, and show a summary instead of calls")
+    add("--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)")
+    _add_selection(parser)
+    output = parser.add_argument_group("output").add_argument
+    output("--summary", action="store_true", help="show a summary instead of calls")
+    output("--console", action="store_true", help="show what the kernel says, on standard error")
+    output("--raw", action="store_true", help=f"with --console: {RAW_HELP}")
+    output("--json", action="store_true", help="a JSON object a line for each call, or one for the summary")
+    add_machine(parser)
+    add_budgets(parser)
+
+
+def _add_selection(parser: ArgumentParser) -> None:
+    add = parser.add_argument_group("calls to show").add_argument
+    add("--function", metavar="GLOB", action="append", default=[], help="of these functions (repeatable)")
+    add(
+        "--caller",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="from below these functions (repeatable)",
+    )
+    add("--address", metavar="RANGE", type=arguments.bounds, help="on blocks that cover these addresses")
+    add("--size", metavar="RANGE", type=arguments.bounds, help="of so many bytes")
+    add("--events", metavar="RANGE", type=arguments.bounds, help="entered or left in these events")
+    add("--calls", metavar="RANGE", type=arguments.bounds, help="with these numbers")
+    add("--insn", action="store_true", help="with each instruction in them, and what it loads and stores")
+
+
+def run(options: Namespace) -> Status:
+    """Run the command."""
+    output = Output()
+    if _is_trace(options.kernel):
+        return _show_trace(options, output)
+    if options.output is not None:
+        _check_output(options.output)
+        options.summary = not options.insn
+        ending = _record_and_show(options.output, options, output)
+    else:
+        import tempfile  # only here
+
+        with tempfile.TemporaryDirectory(prefix="kmemu-") as folder:
+            ending = _record_and_show(str(Path(folder) / f"run{_TRACE_SUFFIX}"), options, output)
+    status, complaint = judge_ending(ending)
+    if complaint:
+        complain(complaint[0], complaint[1:])
+    return status
+
+
+def _is_trace(name: str) -> bool:
+    """Tell whether a file is to be read as a trace: by its name, or by what it begins with."""
+    if name.endswith(_TRACE_SUFFIX):
+        return True
+    try:
+        with open(name, "rb") as stream:  # noqa: PTH123 - any name
+            return stream.read(len(_TRACE_MAGIC)) == _TRACE_MAGIC
+    except (OSError, ValueError):  # it may be no file's name
+        return False
+
+
+def _check_output(name: str) -> None:
+    """See that a trace is not written over the summary that standard output gets."""
+    if name == "-" or _is_standard_output(Path(name)):
+        raise CommandLineError(f"-o {name}: a trace cannot go to standard output, which gets the summary")
+
+
+def _is_standard_output(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):  # there is no such file yet, or no such stream
+        return False
+
+
+def _show_trace(options: Namespace, output: Output) -> Status:
+    for option, value in (("-o", options.output), ("--insn", options.insn), ("--profile", options.profile)):
+        if value:
+            raise CommandLineError(f"{options.kernel} is a trace; {option} needs a kernel to run")
+    _show(options.kernel, options.kernel, options, output)
+    return Status.GOOD
+
+
+def _record_and_show(path: str, options: Namespace, output: Output) -> Ending:
+    """Return how the run ended; if it was run twice, and well the first time, how the second run did."""
+    ending = _record(options, path)
+    if ending.how is How.INTERRUPTED:
+        if ending.error:  # not by Ctrl-C: nobody waits for it
+            return ending
+        complain("interrupted; what was recorded until then follows (Ctrl-C once more ends that)")
+    try:
+        _show(path, options.output, options, output)
+    except BudgetUsedUp as error:  # of the second run
+        return ending if ending.error else Ending(How.BUDGET, error=(type(error).__name__, str(error)))
+    return ending
+
+
+def _record(options: Namespace, path: str) -> Ending:
+    from emulator.cli.recorded_run import chosen_profile, record_run  # not for --help
+
+    console = ErrorConsole(raw=options.raw) if options.console else None
+    machine = new_machine(options, console)
+    profile = chosen_profile(machine.image, options.profile)
+    with activity("recording", "events") as so_far:
+        ending = record_run(machine, profile, path, options, so_far)
+    if console is not None:
+        console.end()
+    return ending
+
+
+def _show(path: str, name: str | None, options: Namespace, output: Output) -> None:
+    """Show the trace in a file, which has a name for people if it is kept."""
+    from emulator.trace.trace import Trace  # has numpy
+
+    trace = Trace.read(path)
+    if not len(trace):
+        complain(f"no call of {', '.join(function.name for function in trace.functions)} was seen")
+    if options.summary:
+        _show_summary(trace, name, output, as_json=options.json)
+    else:
+        _show_calls(trace, options, output)
+
+
+def _show_summary(trace: Trace, name: str | None, output: Output, *, as_json: bool) -> None:
+    from emulator.report.text.trace_summary import trace_document, trace_lines
+    from emulator.trace.queries.overview import overview
+
+    facts = overview(trace, _TOP)
+    if as_json:
+        output.json(trace_document(trace, facts, name))
+    else:
+        output.lines(trace_lines(trace, facts, name or _LIVE, output.style))
+
+
+def _show_calls(trace: Trace, options: Namespace, output: Output) -> None:
+    """Show the selected calls, some thousand lines at a time."""
+    from emulator.trace.queries.selection import select
+
+    mask = select(trace, _selection(options))
+    if options.insn:
+        lines = _with_instructions(trace, trace.chosen(mask), options, output)
+    elif options.json:
+        lines = map(json.dumps, _documents(trace, trace.chosen(mask)))
+    else:
+        from emulator.report.text.call_text import call_lines
+
+        lines = call_lines(trace, mask, output.style)
+    _write(lines, output)
+
+
+def _write(lines: Iterable[str], output: Output) -> None:
+    """Write some thousand lines at a time; what there is also where an error ends them."""
+    some: list[str] = []
+    try:
+        for line in lines:
+            some.append(line)
+            if len(some) == _LINES_AT_ONCE:
+                output.lines(some)
+                some.clear()
+    finally:
+        output.lines(some)
+
+
+def _documents(trace: Trace, calls: Iterable[Call]) -> Iterator[dict[str, Any]]:
+    from emulator.report.documents.call_document import call_document
+
+    functions = {function.name: function for function in trace.functions}
+    frames = cache(trace.frames)
+    return (call_document(call, functions, frames(call.stack)) for call in calls)
+
+
+def _with_instructions(
+    trace: Trace, calls: Iterable[Call], options: Namespace, output: Output
+) -> Iterator[str]:
+    """Run the kernel once more, and look into the calls on the way."""
+    from emulator.cli.replayed_calls import Replay
+    from emulator.report.text.call_text import call_layout
+    from emulator.report.text.step_text import instruction_lines
+
+    replay = Replay(new_machine(options, None), trace.profile, options.max_instructions, options.timeout)
+    layout, style = call_layout(trace, output.style), output.style
+    for call, instructions, cut in replay.calls(calls):
+        if options.json:
+            (document,) = _documents(trace, [call])
+            inside = {"instructions": [each.to_document() for each in instructions], "whole": not cut}
+            yield json.dumps(document | inside)
+        else:
+            yield layout.line(call)
+            yield from instruction_lines(instructions, style)
+            if cut:
+                yield f"     ... (only {cut} of this call)"
+
+
+def _selection(options: Namespace) -> Selection:
+    from emulator.trace.queries.selection import Selection  # has numpy
+
+    return Selection(
+        functions=options.function,
+        callers=options.caller,
+        address=options.address,
+        size=options.size,
+        events=options.events,
+        calls=options.calls,
+    )

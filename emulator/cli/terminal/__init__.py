@@ -1,0 +1,1 @@
+"""Standard streams, terminals, output files, progress and signals of the command."""

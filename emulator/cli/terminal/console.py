@@ -1,0 +1,132 @@
+"""The guest's console on its way out of the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from emulator.cli.status import OutputError
+from emulator.cli.terminal.output import style_of
+
+if TYPE_CHECKING:
+    from typing import BinaryIO, Self, TextIO
+
+    from emulator.cli.terminal.output import Output
+    from emulator.cli.terminal.terminal_filter import TerminalFilter
+    from emulator.machine.machine import Console
+
+RAW_HELP = (
+    "let all escape sequences of the kernel reach the terminal, not only those that move, colour and clear"
+)
+
+
+class _Filters:
+    """Keeps from a terminal what is not for it; a pipe or a file gets the guest's bytes as they are.
+
+    Args:
+        stream: Where the bytes go.
+        raw: Nothing is kept from it.
+    """
+
+    def __init__(self, stream: TextIO, *, raw: bool) -> None:
+        self._stream = stream if stream.isatty() and not raw else None
+        self._filters: dict[Console, TerminalFilter] = {}  # a sequence comes from one of them
+
+    def __call__(self, console: Console, data: bytes) -> bytes:
+        """Return what may be shown."""
+        if self._stream is None:
+            return data
+        if console not in self._filters:
+            from emulator.cli.terminal.terminal_filter import TerminalFilter  # only for terminals
+
+            utf8 = style_of(self._stream, os.environ).unicode
+            self._filters[console] = TerminalFilter(utf8=utf8)
+        return self._filters[console](data)
+
+    def end(self) -> bytes:
+        """Return what is to be shown at the end."""
+        return b"".join(each.end() for each in self._filters.values())
+
+
+class ErrorConsole:
+    """Passes the guest's output on to standard error.
+
+    Args:
+        raw: All of it, also to a terminal.
+    """
+
+    def __init__(self, *, raw: bool) -> None:
+        self._filters = _Filters(sys.stderr, raw=raw)
+
+    def __call__(self, console: Console, data: bytes) -> None:
+        """Take what the guest has written."""
+        self._write(self._filters(console, data))
+
+    def end(self) -> None:
+        """Give the terminal its colours back."""
+        self._write(self._filters.end())
+
+    @staticmethod
+    def _write(data: bytes) -> None:
+        sys.stderr.buffer.write(data)
+        sys.stderr.buffer.flush()
+
+
+class ConsoleWriter:
+    """Passes the guest's output on as it appears; a context manager because of the file it may write.
+
+    Args:
+        output: Standard output.
+        to_output: Whether the guest's output goes there.
+        raw: All of it, also to a terminal.
+    """
+
+    def __init__(self, output: Output, *, to_output: bool, raw: bool = False) -> None:
+        self._output = output
+        self._filters = _Filters(sys.stdout, raw=raw)
+        self._to_output = to_output
+        self._file: BinaryIO | None = None
+        self._name = ""
+
+    def send_serial_to(self, name: str) -> None:
+        """Write what the guest sends to COM1 to a file from now on.
+
+        Raises:
+            OutputError: It cannot be opened.
+        """
+        self._name = name
+        try:
+            self._file = open(name, "wb")  # noqa: PTH123, SIM115 - closed at the end of the run
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def __call__(self, console: Console, data: bytes) -> None:
+        """Take what the guest has written.
+
+        Raises:
+            OutputError: The file cannot be written.
+            OSError: Standard output cannot.
+        """
+        if self._file is not None and console.name == "SERIAL":
+            try:
+                self._file.write(data)
+                self._file.flush()
+            except OSError as error:
+                raise self._failure(error) from error
+        elif self._to_output:
+            self._output.raw(self._filters(console, data))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # the same that ended the body
+            self._output.sequence(self._filters.end())
+        if self._file is not None:
+            with suppress(OSError):  # of a write that has failed before
+                self._file.close()
+
+    def _failure(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self._name}: {error.strerror}")

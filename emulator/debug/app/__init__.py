@@ -1,1 +1,0 @@
-"""The terminal program of `kmemu step`."""

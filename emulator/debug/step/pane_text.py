@@ -1,0 +1,183 @@
+"""A view as lines of text, pane by pane. What comes from the kernel is made safe for a terminal here."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.loader.dwarf.c_types import Encoding
+from emulator.report.memory.memory_map import draw_heap, draw_memory
+from emulator.report.text.style import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.debug.fields import FieldChange
+    from emulator.debug.step.view import View
+    from emulator.guest.disassembler import CodeLine, Operand
+    from emulator.report.memory.layout import HeapState
+    from emulator.report.text.style import Style
+
+_DECIMAL_MAX = 0xFFFF
+_BYTES_SHOWN = 8
+_BLOCKS_MAX = 200
+_WORD = 4
+_NAME_WIDTH = 34
+_FLAGS = {0: "CF", 2: "PF", 4: "AF", 6: "ZF", 7: "SF", 8: "TF", 9: "IF", 10: "DF", 11: "OF"}
+
+
+class Tone(Enum):
+    """How a line stands out."""
+
+    PLAIN = ""
+    HERE = "here"
+    TITLE = "title"
+    FAINT = "faint"
+    BAD = "bad"
+
+
+class PaneLine(NamedTuple):
+    """One line of a pane.
+
+    Attributes:
+        text: Printable, except for the escape sequences of a picture's colours.
+        address: What the line is about, for "who wrote this?".
+        tone: How it stands out.
+    """
+
+    text: str
+    address: int | None = None
+    tone: Tone = Tone.PLAIN
+
+
+def headline(view: View) -> str:
+    """Return where the machine stands, in one line."""
+    if view.at_end:
+        return f"the end of the run: {printable(view.ending)}"
+    if view.call is None:
+        return f"before the first instruction; {view.event_count} events"
+    done = "has returned" if view.has_returned else "is entered"
+    return f"event {view.event} of {view.event_count}: #{view.call.number} {printable(view.call.function)} {done}"
+
+
+def change_lines(view: View, style: Style) -> Iterator[PaneLine]:
+    """Yield the fields that the last call changed."""
+    if not view.fields:
+        yield PaneLine(_no_change(view), tone=Tone.FAINT)
+        return
+    arrow = "→" if style.unicode else "->"
+    width = min(max(len(field.name) for field in view.fields), _NAME_WIDTH, max(style.width - 26, 12))
+    for field in view.fields:
+        before, after = (value_text(each, field.encoding) for each in (field.before, field.after))
+        more = f"  ({len(field.after)} bytes)" if _is_cut(field) else ""
+        yield PaneLine(f"{printable(field.name):{width}}  {before} {arrow} {after}{more}", field.address)
+    if view.has_more_fields:
+        yield PaneLine("and more", tone=Tone.FAINT)
+
+
+def _no_change(view: View) -> str:
+    if view.at_end or view.call is None:
+        return "no call to look at"
+    return "nothing" if view.has_returned else "the call is only entered; n goes to its return"
+
+
+def _is_cut(field: FieldChange) -> bool:
+    return field.encoding is Encoding.BYTES and len(field.after) > _BYTES_SHOWN
+
+
+def value_text(data: bytes, encoding: Encoding) -> str:
+    """Return a scalar's value: numbers decimal while they are small, bytes as bytes."""
+    if encoding is Encoding.BYTES or len(data) > 2 * _WORD:
+        shown = data[:_BYTES_SHOWN]
+        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in shown)  # noqa: PLR2004 - ASCII
+        return f"{shown.hex(' ')} '{text}'"
+    if encoding is Encoding.SIGNED:
+        return str(int.from_bytes(data, "little", signed=True))
+    value = int.from_bytes(data, "little")
+    if encoding is Encoding.UNSIGNED and value <= _DECIMAL_MAX:
+        return str(value)
+    return f"0x{value:0{2 * len(data)}x}"
+
+
+def code_lines(view: View, style: Style) -> Iterator[PaneLine]:
+    """Yield source lines and instructions around EIP; the next one is marked, what it reads and writes stands below it."""
+    for line in view.code:
+        if not line.code:
+            yield PaneLine(printable(line.text), tone=Tone.TITLE)
+            continue
+        yield _instruction(line, style)
+        for operand in line.operands:
+            yield PaneLine(f"             {_operand_text(operand)}", operand.address, Tone.FAINT)
+
+
+def _instruction(line: CodeLine, style: Style) -> PaneLine:
+    mark = ("▶" if style.unicode else ">") if line.is_next else " "
+    tone = Tone.HERE if line.is_next else Tone.PLAIN
+    return PaneLine(f"{mark} 0x{line.address:08x}  {printable(line.text)}", line.address, tone)
+
+
+def _operand_text(operand: Operand) -> str:
+    value = "is not mapped" if operand.value is None else f"= 0x{operand.value:0{2 * operand.size}x}"
+    return f"{operand.text} at 0x{operand.address:08x} {value}"
+
+
+def register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
+    """Yield the registers, a line each, and what they point to."""
+    registers = view.registers
+    for name in ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip"):
+        value: int = getattr(registers, name)
+        yield PaneLine(f"{name}  0x{value:08x}  {printable(view.pointers.get(name, ''))}".rstrip(), value)
+    flags = " ".join(text for bit, text in _FLAGS.items() if registers.eflags >> bit & 1)
+    yield PaneLine(f"efl  0x{registers.eflags:08x}  {flags}".rstrip())
+    for name in ("cr0", "cr2", "cr3"):
+        yield PaneLine(f"{name}  0x{getattr(registers, name):08x}", tone=Tone.FAINT)
+
+
+def stack_lines(view: View, _style: Style) -> Iterator[PaneLine]:
+    """Yield who called whom, the innermost function first."""
+    for number, frame in enumerate(view.stack):
+        yield PaneLine(f"{number}  {printable(str(frame))}", frame.low, Tone.PLAIN if number else Tone.HERE)
+
+
+def memory_lines(view: View, style: Style) -> Iterator[PaneLine]:
+    """Yield pictures of memory and of the heap, and what is wrong with them."""
+    for defect in view.layout.defects:
+        yield PaneLine(f"damaged: {printable(defect)}", tone=Tone.BAD)
+    heap = view.layout.heap
+    if heap is not None:
+        yield from map(PaneLine, draw_heap(heap, style))
+        yield from _block_lines(heap)
+        yield PaneLine("")
+    yield from map(PaneLine, draw_memory(view.layout, style))
+    if view.layout.btron is not None:
+        from emulator.report.text.btron_text import btron_lines  # not for LiteCore
+
+        yield PaneLine("")
+        yield from map(PaneLine, btron_lines(view.layout.btron, style))
+    for note in view.layout.notes:
+        yield PaneLine(printable(note), tone=Tone.FAINT)
+
+
+def _block_lines(heap: HeapState) -> Iterator[PaneLine]:
+    for block in heap.blocks[:_BLOCKS_MAX]:
+        text = f"0x{block.body:08x} {'used' if block.used else 'free'} {block.size:8}"
+        yield PaneLine(text, block.body, Tone.PLAIN if block.used else Tone.FAINT)
+    if len(heap.blocks) > _BLOCKS_MAX:
+        yield PaneLine(f"and {len(heap.blocks) - _BLOCKS_MAX} more blocks", tone=Tone.FAINT)
+
+
+def console_lines(view: View, _style: Style) -> Iterator[PaneLine]:
+    """Yield what the kernel wrote so far."""
+    for line in view.console.replace("\r\n", "\n").split("\n"):
+        yield PaneLine(printable(line.expandtabs()))
+
+
+PANES = {
+    "changes": ("Changes", change_lines),
+    "code": ("Code", code_lines),
+    "memory": ("Memory", memory_lines),
+    "registers": ("Registers", register_lines),
+    "stack": ("Call stack", stack_lines),
+    "console": ("Console", console_lines),
+}
+"""Key of a pane -> its title, and what makes its lines."""

@@ -1,0 +1,252 @@
+"""What is on the screen, how it is laid out, and the thread that works behind it."""
+
+from __future__ import annotations
+
+from asyncio import sleep
+from time import monotonic
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+
+from rich.text import Text
+from textual.app import App
+from textual.containers import Container
+from textual.widgets import Footer, Static
+
+from emulator.debug.errors import Cancelled
+from emulator.debug.step.calls_pane import CallsPane
+from emulator.debug.step.lines_view import LinesView
+from emulator.debug.step.pane_bar import PaneBar
+from emulator.debug.step.pane_text import PANES, headline
+from emulator.debug.step.text_pane import TextPane
+from emulator.errors import EmulatorError
+from emulator.report.text.style import WIDTH_MAX, WIDTH_MIN, Style
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual import events
+    from textual.app import ComposeResult
+
+    from emulator.debug.step.view import View
+    from emulator.debug.timeline import Timeline
+
+_Result = TypeVar("_Result")
+
+_WIDE, _HIGH = 120, 30  # columns and rows from which on all panes have room
+_COLUMNS = {
+    "left": ("calls", "changes"),
+    "middle": ("code", "console"),
+    "right": ("memory", "registers", "stack"),
+}
+ORDER = ("calls", *PANES)
+"""Keys of all panes, as the Tab key visits them."""
+_PULSE_S = 0.2
+_PATIENCE_S = 0.3  # what takes less needs no word
+
+
+class _Job(NamedTuple):
+    what: str
+    since: float
+
+
+class PanesApp(App[None]):
+    """Shows views of a timeline; what moves it is in `StepApp`.
+
+    Args:
+        timeline: Only one thread at a time may touch it: this one, or the one of a job.
+        style: What the terminal can show.
+    """
+
+    CSS_PATH: ClassVar = "step.tcss"
+    ENABLE_COMMAND_PALETTE = False
+
+    def __init__(self, timeline: Timeline, style: Style) -> None:
+        # Textual makes colours grey for NO_COLOR; only the terminal's own can be left out altogether.
+        super().__init__(ansi_color=None if style.colour else True)
+        self.timeline = timeline
+        self.current = "code"  # the pane below the calls, where there is room for two only
+        self.view: View | None = None
+        self._style = style
+        self._job: _Job | None = None
+        self._cancelling = False
+        self._leaving = False
+        self._at_work = False  # the other thread is
+
+    def compose(self) -> ComposeResult:
+        """Make the widgets."""
+        yield Static(id="headline")
+        with Container(id="body"):
+            for column, panes in _COLUMNS.items():
+                with Container(id=column, classes="column"):
+                    for pane in panes:
+                        yield (
+                            CallsPane() if pane == "calls" else TextPane(pane, follows_end=pane == "console")
+                        )
+        yield PaneBar(ORDER)
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Lay the panes out."""
+        self.screen.set_class(not self._style.unicode, "-ascii")
+        self.arrange()
+        self.query_one(CallsPane).focus()
+        self.set_interval(_PULSE_S, self._pulse)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lay the panes out anew."""
+        self.arrange(event.size.width, event.size.height)
+        self.call_after_refresh(self._draw)
+
+    # -- panes -------------------------------------------------------------------------------------
+
+    def arrange(self, width: int | None = None, height: int | None = None) -> None:
+        """Show all panes, or where there is no room for that, the calls and the current one."""
+        wide = (width or self.size.width) >= _WIDE and (height or self.size.height) >= _HIGH
+        self.screen.set_class(wide, "-wide").set_class(not wide, "-stacked")
+        for column, panes in _COLUMNS.items():
+            shown = [pane for pane in panes if wide or pane in ("calls", self._below)]
+            for pane in panes:
+                self.query_one(f"#{pane}").display = pane in shown
+            self.query_one(f"#{column}").display = bool(shown)
+        self.query_one(PaneBar).mark(self.current)
+
+    @property
+    def _below(self) -> str:
+        return self.current if self.current != "calls" else self._last_below
+
+    _last_below = "code"
+
+    def show_pane(self, pane: str) -> None:
+        """Show a pane and give it the keys."""
+        self.current = pane
+        if pane != "calls":
+            self._last_below = pane
+        self.arrange()
+        self.query_one(f"#{pane}").focus()
+        self.call_after_refresh(self._draw)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Remember the pane that has the keys, a click's as well."""
+        if isinstance(event.widget, LinesView) and event.widget.id:
+            self.current = event.widget.id
+            self.query_one(PaneBar).mark(self.current)
+
+    def show_view(self, view: View) -> None:
+        """Show where the machine stands now."""
+        self.view = view
+        self._draw()
+
+    def _draw(self) -> None:
+        if self.view is None:
+            return
+        calls = self.query_one(CallsPane)
+        calls.show(self.timeline, self._style_for(calls))
+        calls.mark(self.view.call.number if self.view.call else None)
+        for pane in self.query(TextPane):
+            pane.show(self.view, self._style_for(pane))
+        self._say(headline(self.view))
+
+    def _style_for(self, pane: LinesView) -> Style:
+        """What a pane can show; one column is the cursor's."""
+        columns = max(pane.scrollable_content_region.width - 1, WIDTH_MIN)
+        return self._style._replace(width=min(columns, WIDTH_MAX), room=columns)
+
+    def _say(self, text: str) -> None:
+        self.query_one("#headline", Static).update(Text(text, no_wrap=True, overflow="ellipsis"))
+
+    # -- work in another thread ----------------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job has the timeline."""
+        return self._job is not None
+
+    def work(self, what: str, job: Callable[[], _Result], done: Callable[[_Result], None]) -> None:
+        """Do a job in another thread; only one at a time.
+
+        Args:
+            what: What is done, for people.
+            job: May raise `EmulatorError` and `ValueError`, which are shown.
+            done: Called with its result, in this thread.
+        """
+        if self._job is not None:
+            self.bell()
+            return
+        self._job, self._cancelling = _Job(what, monotonic()), False
+        self.timeline.forget_cancel()
+
+        def run() -> None:
+            self._at_work = True
+            then = self.stopped if self._leaving else self._outcome(job, done)
+            self._at_work = False
+            if not self._leaving:
+                self.call_later(self._end_job, then)  # does not wait for an app that is closing
+
+        self.run_worker(run, thread=True, exit_on_error=True)
+
+    def _outcome(self, job: Callable[[], _Result], done: Callable[[_Result], None]) -> Callable[[], None]:
+        """Do a job, and return what is to be done then."""
+        try:
+            result = job()
+        except (Cancelled, KeyboardInterrupt):  # a signal stops the machine, and ends the program
+            return self.stopped
+        except (EmulatorError, ValueError) as error:
+            text = str(error)
+            return lambda: self.tell(text)
+        return lambda: done(result)
+
+    def leave(self) -> None:
+        """Close the program, whatever it does."""
+        self._leaving = True
+        self.cancel()
+        self.exit()
+
+    async def finish(self) -> None:
+        """Wait for the job that the closed program has left behind, and stop it."""
+        while self._at_work:
+            self.timeline.cancel()
+            await sleep(_PULSE_S)
+
+    def _end_job(self, then: Callable[[], None]) -> None:
+        self._job = None
+        if self.view is not None:
+            self._say(headline(self.view))
+        then()
+
+    def stopped(self) -> None:
+        """A job was cancelled."""
+
+    def tell(self, text: str) -> None:
+        """Show a short message."""
+        self.notify(text, markup=False, timeout=6)
+
+    def cancel(self) -> None:
+        """Stop the job."""
+        if self._job is not None:
+            self._cancelling = True
+            self.timeline.cancel()
+
+    def coming_back(self, question: Callable[[], _Result]) -> Callable[[], _Result]:
+        """Return a job that asks a question; if it is cancelled, the timeline goes back to where it was.
+
+        That can be cancelled, too: then the timeline stays where it is.
+        """
+        where = self.timeline.place
+
+        def job() -> _Result:
+            try:
+                return question()
+            except Cancelled:
+                self._cancelling = False
+                self.timeline.forget_cancel()
+                self.timeline.go_to_place(where)
+                raise
+
+        return job
+
+    def _pulse(self) -> None:
+        if self._job is None or monotonic() - self._job.since < _PATIENCE_S:
+            return
+        if self._cancelling:  # a request that falls between two runs of the machine is lost
+            self.timeline.cancel()
+        seconds = int(monotonic() - self._job.since)
+        self._say(f"{self._job.what}: event {self.timeline.reached}, {seconds} s (Esc stops)")

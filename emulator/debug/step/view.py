@@ -1,0 +1,122 @@
+"""All that can be seen of a machine at one event, as plain data."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.debug.fields import changed_fields
+from emulator.guest.backtrace import call_stack
+from emulator.guest.disassembler import disassemble
+from emulator.guest.memory import physical_of
+from emulator.machine.machine import Console
+from emulator.report.memory.read_layout import read_layout
+
+if TYPE_CHECKING:
+    from emulator.debug.fields import FieldChange
+    from emulator.debug.timeline import Timeline
+    from emulator.guest.backtrace import StackFrame
+    from emulator.guest.disassembler import CodeLine
+    from emulator.guest.locator import Places
+    from emulator.machine.core_types import Registers
+    from emulator.report.memory.areas import Span
+    from emulator.report.memory.layout import Layout
+    from emulator.trace.events import Call
+
+FIELDS_MAX = 500
+_CODE_BEFORE, _CODE_AFTER = 24, 24  # instructions
+_CONSOLE_MAX = 1 << 16  # bytes of its end
+_NAMED = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip")
+
+
+class View(NamedTuple):
+    """What can be seen.
+
+    Attributes:
+        event: The event that has just happened; 0 before the first instruction.
+        event_count: Events of the whole run.
+        at_end: The machine stands where the run ended.
+        ending: How it ended.
+        call: The call whose entry or exit *event* is.
+        fields: What the call has changed, the first `FIELDS_MAX` fields.
+        has_more_fields: There are more.
+        code: Around EIP.
+        registers: All of them.
+        pointers: What some registers point to: name of the register -> place.
+        stack: Who called whom.
+        layout: What memory is used for.
+        console: The end of what the kernel wrote so far to COM1, or where it wrote nothing, to port 0xE9.
+    """
+
+    event: int
+    event_count: int
+    at_end: bool
+    ending: str
+    call: Call | None
+    fields: tuple[FieldChange, ...]
+    has_more_fields: bool
+    code: tuple[CodeLine, ...]
+    registers: Registers
+    pointers: dict[str, str]
+    stack: tuple[StackFrame, ...]
+    layout: Layout
+    console: str
+
+    @property
+    def has_returned(self) -> bool:
+        """Whether *event* is the call's exit."""
+        return self.call is not None and self.call.left == self.event
+
+
+def read_view(timeline: Timeline, places: Places, modules: tuple[Span, ...] = ()) -> View:
+    """Read everything from the machine as it stands. (It moves to find out what changed, and comes back.).
+
+    Args:
+        timeline: Whose machine.
+        places: Names addresses of that machine.
+        modules: Where boot modules lie.
+    """
+    machine = timeline.machine
+    changes = timeline.changed()
+    stack = tuple(call_stack(machine))
+    found = changed_fields(changes, places, machine.memory, stack)
+    fields = tuple(islice(found, FIELDS_MAX))
+    registers = machine.cpu.registers()
+    return View(
+        timeline.position,
+        timeline.event_count,
+        timeline.at_end,
+        timeline.ending,
+        timeline.call_of(timeline.position),
+        fields,
+        next(found, None) is not None,
+        tuple(disassemble(machine, _CODE_BEFORE, _CODE_AFTER)),
+        registers,
+        _pointers(timeline, places, registers, stack),
+        stack,
+        read_layout(machine, modules),
+        _console(timeline),
+    )
+
+
+def _pointers(
+    timeline: Timeline, places: Places, registers: Registers, stack: tuple[StackFrame, ...]
+) -> dict[str, str]:
+    machine = timeline.machine
+    named = {}
+    for name in _NAMED:
+        value: int = getattr(registers, name)
+        physical = physical_of(machine, value)
+        if name == "eip":
+            named[name] = str(stack[0])
+        elif physical is not None and value >= machine.ram.start:
+            place = places.name(physical, physical + 1, stack).name
+            if place != f"0x{physical:08x}":
+                named[name] = place
+    return named
+
+
+def _console(timeline: Timeline) -> str:
+    output = timeline.machine.output
+    text = output[Console.SERIAL] or output[Console.DEBUG]
+    return bytes(text[-_CONSOLE_MAX:]).decode("utf-8", "replace")

@@ -1,0 +1,165 @@
+"""The code around an address: instructions with their source lines, and what the next one reads and writes."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.guest.symbols import function_at
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from emulator.loader.dwarf.source_lines import SourceLine
+    from emulator.loader.image import KernelImage
+    from emulator.machine.core_types import Registers
+    from emulator.machine.machine import Machine
+
+_LONGEST = 15  # bytes of an instruction
+_BACK_MAX = 16384  # bytes that are decoded to find where instructions begin
+_MASK = 0xFFFFFFFF
+_SOURCE_SIZE_MAX = 4 << 20
+
+
+class Operand(NamedTuple):
+    """A memory operand of an instruction, as the registers stand.
+
+    Attributes:
+        text: ``[ebp + 8]``.
+        address: Linear.
+        value: Its word, or as many bytes as the instruction takes; None where nothing is mapped.
+        size: Bytes.
+    """
+
+    text: str
+    address: int
+    value: int | None
+    size: int
+
+
+class CodeLine(NamedTuple):
+    """One instruction, or, where *code* is empty, one source line in front of its instructions.
+
+    Attributes:
+        address: Linear.
+        code: Its bytes.
+        text: The instruction, or the source line: its file and number, and its text where the file is at hand.
+        is_next: The machine executes it next.
+        operands: Its memory operands; only of the next one.
+    """
+
+    address: int
+    code: bytes
+    text: str
+    is_next: bool = False
+    operands: tuple[Operand, ...] = ()
+
+
+def disassemble(machine: Machine, before: int, after: int) -> list[CodeLine]:
+    """Return the code around EIP.
+
+    Args:
+        machine: Stands still.
+        before: Instructions to show before EIP, as far as its function goes.
+        after: Instructions to show after it.
+    """
+    registers = machine.cpu.registers()
+    eip = registers.eip
+    start = _function_start(machine.image, eip)
+    base = registers.cs_base
+    first = _decode(machine, start, eip, base)[-before:] if before else []
+    if first and first[-1].address + first[-1].size != eip:
+        first = []  # EIP is in the middle of what seems an instruction: only what follows is sure
+    rest = _decode(machine, eip, eip + _LONGEST * (after + 1), base)[: after + 1]
+    lines: list[CodeLine] = []
+    place: SourceLine | None = None
+    for instruction in (*first, *rest):
+        line = machine.image.source_line(instruction.address)
+        if line is not None and line != place:
+            lines.append(CodeLine(instruction.address, b"", source_text(machine.image, line)))
+        place = line
+        is_next = instruction.address == eip
+        operands = tuple(_operands(machine, registers, instruction)) if is_next else ()
+        text = _text(machine.image, instruction)
+        lines.append(CodeLine(instruction.address, bytes(instruction.bytes), text, is_next, operands))
+    if not rest:
+        lines.append(CodeLine(eip, machine.read_linear(registers.pc, 1), "(no instruction)", is_next=True))
+    return lines
+
+
+def instruction_at(machine: Machine, eip: int, pc: int) -> str:
+    """Return the instruction at EIP, whose linear address is *pc*, or "(no instruction)"."""
+    found = _decode(machine, eip, eip + _LONGEST, pc - eip)
+    return _text(machine.image, found[0]) if found else "(no instruction)"
+
+
+def _text(image: KernelImage, instruction: Any) -> str:
+    """The instruction; a call with the name of the function that it calls."""
+    from capstone.x86 import X86_OP_IMM
+
+    text = f"{instruction.mnemonic} {instruction.op_str}".strip()
+    if instruction.mnemonic != "call" or instruction.operands[0].type != X86_OP_IMM:
+        return text
+    function = function_at(image, instruction.operands[0].imm & _MASK)
+    return text if function is None else f"{text} {function[0]}"
+
+
+def source_text(image: KernelImage, line: SourceLine) -> str:
+    """Return ``demo.c:31  text``; without the text where the source file is not at hand."""
+    place = f"{Path(line.file).name}:{line.line}"
+    lines = _source(line.file, str(Path(image.path).parent))
+    text = lines[line.line - 1].strip() if 0 < line.line <= len(lines) else ""
+    return f"{place}  {text}" if text else place
+
+
+@cache
+def _source(file: str, folder: str) -> tuple[str, ...]:
+    """The lines of a source file as the compiler named it: from here, or from where the kernel is; () if it is not there."""
+    for path in (Path(file), Path(folder, file), Path(folder, Path(file).name)):
+        try:
+            if path.is_file() and path.stat().st_size <= _SOURCE_SIZE_MAX:
+                return tuple(path.read_text(encoding="utf-8", errors="replace").splitlines())
+        except (OSError, ValueError):  # ValueError: a name with a null byte
+            continue
+    return ()
+
+
+def _function_start(image: KernelImage, eip: int) -> int:
+    function = function_at(image, eip)
+    return eip if function is None or function[1] > _BACK_MAX else eip - function[1]
+
+
+def _decode(machine: Machine, start: int, end: int, base: int) -> list[Any]:
+    """The instructions from *start* to *end*, addresses in a code segment that begins at *base*."""
+    from capstone import CS_ARCH_X86, CS_MODE_32, Cs
+
+    decoder = Cs(CS_ARCH_X86, CS_MODE_32)
+    decoder.detail = True
+    return list(decoder.disasm(machine.read_linear(start + base & _MASK, end - start), start))
+
+
+def _operands(machine: Machine, registers: Registers, instruction: Any) -> list[Operand]:
+    from capstone.x86 import X86_INS_LEA, X86_OP_MEM
+
+    found = []
+    for operand in instruction.operands:
+        if operand.type != X86_OP_MEM or instruction.id == X86_INS_LEA:
+            continue
+        address = registers.operand_address(instruction, operand.mem)
+        data = machine.read_linear(address, operand.size)
+        value = int.from_bytes(data, "little") if data and len(data) == operand.size else None
+        found.append(Operand(_operand_text(instruction, operand.mem), address, value, operand.size))
+    return found
+
+
+def _operand_text(instruction: Any, memory: Any) -> str:
+    parts = [instruction.reg_name(memory.base)] if memory.base else []
+    if memory.index:
+        scale = f"*{memory.scale}" if memory.scale > 1 else ""
+        parts.append(f"{instruction.reg_name(memory.index)}{scale}")
+    text = " + ".join(parts)
+    if memory.disp or not text:
+        sign = " - " if memory.disp < 0 and text else " + " if text else ""
+        text += f"{sign}0x{abs(memory.disp) if text else memory.disp & _MASK:x}"
+    return f"[{text}]"

@@ -1,0 +1,1 @@
+"""Fault injection: make allocations fail, and judge what the kernel makes of it."""

@@ -1,0 +1,227 @@
+"""Every allocation of a run fails once: what becomes of the kernel each time.
+
+Theory. A run that ends by itself is the measure. A machine goes through it again and stops in front of each allocation: there
+it takes a snapshot, lets the allocation fail, runs on to the end, and returns to the snapshot. So a run is not begun anew for
+each failure, and each failure meets the same kernel. Several machines share the allocations; what comes out does not
+depend on how many they are.
+
+Shortcomings. A kernel hangs when it has executed several times as many instructions as the good run: one that only
+waits for a long time does so, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from emulator.check.errors import NoEnd
+from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
+from emulator.inject.policy import FailedCall, failed_call, stack_of
+from emulator.machine.faults import EXCEPTION_NAMES
+from emulator.machine.machine import Ending
+from emulator.machine.recording import record
+from emulator.trace.recorder import frames_of, recorded_functions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from emulator.machine.machine import Machine, Outcome
+    from emulator.profile.model import Profile
+
+PATIENCE = 10
+"""So many times the instructions of the good run, and `PATIENCE_MORE`, are executed until a kernel is said to hang."""
+PATIENCE_MORE = 2_000_000
+
+
+class Verdict(Enum):
+    """What becomes of a kernel when an allocation fails. The value is a stable name."""
+
+    SURVIVES = "survives"  # it ends as in the good run
+    REPORTS = "reports"  # it ends in another way: it noticed
+    DIES = "dies"  # a fault
+    HANGS = "hangs"
+    UNKNOWN = (
+        "unknown"  # its process died, or the kernel needs what kmemu lacks: neither is the kernel's fault
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GoodRun:
+    """The run in which no allocation was made to fail.
+
+    Attributes:
+        ending: How it ended by itself.
+        exit_value: What the kernel wrote to the exit device; None after a halt.
+        halted_at: EIP behind the `hlt`; None after an exit.
+        instructions: That it executed.
+        allocations: Calls that can be made to fail.
+    """
+
+    ending: Ending
+    exit_value: int | None
+    halted_at: int | None
+    instructions: int
+    allocations: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePoint:
+    """One allocation, and the run in which it failed.
+
+    Attributes:
+        number: Of the allocation, from 1.
+        call: The call that failed.
+        verdict: What became of the kernel.
+        ending: The same in words: ``exit value 1``, ``#UD invalid opcode``; of an unknown one why it is unknown.
+        place: Where it died or was when patience ended, for people; "" for the other verdicts.
+    """
+
+    number: int
+    call: FailedCall
+    verdict: Verdict
+    ending: str
+    place: str
+
+
+class Exhauster:
+    """Lets allocations of one machine fail, one at a time.
+
+    Args:
+        machine: Not yet run.
+        profile: What is recorded.
+    """
+
+    def __init__(self, machine: Machine, profile: Profile) -> None:
+        self._machine = machine
+        self._recording = record(machine, recorded_functions(profile))
+        self._answers = {each.name: each.refusal for each in profile.functions}
+        self._frame = frames_of(machine.image)
+
+    def good_run(self, max_instructions: int | None, timeout_s: float | None) -> GoodRun:
+        """Run to the end; the machine cannot be used for anything else then.
+
+        Raises:
+            NoEnd: The run does not end within its budgets.
+            EmulatorError: It ends badly.
+        """
+        try:
+            outcome = self._machine.run(max_instructions=max_instructions, timeout_s=timeout_s)
+        except BudgetUsedUp as error:
+            raise NoEnd(error, self._machine.cpu.allocation_count()) from error
+        return GoodRun(
+            outcome.ending,
+            outcome.exit_value,
+            outcome.eip if outcome.ending is Ending.HALTED else None,
+            outcome.instructions,
+            self._machine.cpu.allocation_count(),
+        )
+
+    def points(self, numbers: Iterable[int], good: GoodRun) -> Iterator[FailurePoint]:
+        """Let each of these allocations fail, in ascending order."""
+        for number in numbers:
+            failed = self._go_to(number)
+            with self._machine.snapshot():
+                self._machine.return_from_function(failed.result)
+                verdict = self._run_on(good)
+            yield FailurePoint(number, failed, *verdict)
+
+    def lost_points(self, causes: Mapping[int, str]) -> Iterator[FailurePoint]:
+        """Describe allocations whose failure killed the process that tried it, without trying it.
+
+        Args:
+            causes: By number of the allocation, how the process ended.
+        """
+        for number in sorted(causes):
+            yield FailurePoint(number, self._go_to(number), Verdict.UNKNOWN, causes[number], "")
+
+    def _go_to(self, number: int) -> FailedCall:
+        """Run to an allocation, which is to fail."""
+        self._machine.run(stop_at_allocation=number - self._machine.cpu.allocation_count())
+        call = self._recording.newest_call()
+        stack = stack_of(self._recording, call, self._frame)
+        return failed_call(self._recording, call, stack, self._answers)
+
+    def _run_on(self, good: GoodRun) -> tuple[Verdict, str, str]:
+        budget = PATIENCE * good.instructions + PATIENCE_MORE
+        try:
+            outcome = self._machine.run(max_instructions=budget)
+        except BudgetUsedUp as error:
+            return Verdict.HANGS, f"no end after {budget} instructions", error.location
+        except NotEmulated as error:
+            return Verdict.UNKNOWN, error.problem, error.location
+        except GuestStopped as error:
+            return Verdict.DIES, error.problem, error.location
+        except EmulatorError as error:  # a model could not go on
+            return Verdict.DIES, str(error).splitlines()[0], ""
+        return self._judge(outcome, good)
+
+    def _judge(self, outcome: Outcome, good: GoodRun) -> tuple[Verdict, str, str]:
+        halted_at = outcome.eip if outcome.ending is Ending.HALTED else None
+        if (outcome.ending, outcome.exit_value, halted_at) == (
+            good.ending,
+            good.exit_value,
+            good.halted_at,
+        ):
+            return Verdict.SURVIVES, ending_text(outcome.exit_value), ""
+        fault = self._machine.fault_in_hand()
+        if fault is not None:
+            name = EXCEPTION_NAMES.get(fault.vector, f"exception {fault.vector}")
+            return Verdict.DIES, name, self._machine.image.location(fault.eip)
+        return Verdict.REPORTS, ending_text(outcome.exit_value), ""
+
+
+def ending_text(exit_value: int | None) -> str:
+    """Return how a run ended by itself, for people."""
+    return "halted" if exit_value is None else f"exit value {exit_value}"
+
+
+def sampled(count: int, limit: int) -> list[int]:
+    """Return the numbers 1 to *count*, or of more than *limit* so many, evenly spread, the first and the last among them.
+
+    Args:
+        count: 0 or more.
+        limit: 2 or more.
+    """
+    if count <= limit:
+        return list(range(1, count + 1))
+    return [1 + index * (count - 1) // (limit - 1) for index in range(limit)]
+
+
+@dataclass(frozen=True, slots=True)
+class Exhaustion:
+    """What became of a kernel in all runs.
+
+    Attributes:
+        good: The run without failures.
+        points: One for each allocation that failed, in order.
+    """
+
+    good: GoodRun
+    points: tuple[FailurePoint, ...]
+
+    def count(self, verdict: Verdict) -> int:
+        """Return how many failures had this verdict."""
+        return sum(point.verdict is verdict for point in self.points)
+
+    @property
+    def is_bad(self) -> bool:
+        """The kernel died or hung at least once."""
+        return any(point.verdict in (Verdict.DIES, Verdict.HANGS) for point in self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What every worker needs to know.
+
+    Attributes:
+        new_machine: Makes a machine with the kernel, not yet run, always the same one. Can be pickled.
+        profile: Functions that the kernel has.
+    """
+
+    new_machine: Callable[[], Machine]
+    profile: Profile
+
+    def exhauster(self) -> Exhauster:
+        """Return what works on a machine of its own."""
+        return Exhauster(self.new_machine(), self.profile)

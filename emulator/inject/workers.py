@@ -1,0 +1,196 @@
+"""Many runs with a failure each, spread over processes.
+
+A machine holds memory and translated code of the process that made it, so each worker makes its own. Workers are started
+afresh, not forked: the core has threads.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager
+from multiprocessing import connection, get_context, resource_tracker
+from typing import TYPE_CHECKING, Final
+
+from emulator.errors import EmulatorError, HostError
+from emulator.inject.campaign import Exhaustion, FailurePoint, sampled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
+
+    from emulator.inject.campaign import GoodRun, Task
+
+_WORTH_PROCESSES: Final = (
+    1 << 26
+)  # instructions in all good runs together; starting processes takes about a second
+_DEATHS_IN_A_ROW: Final = 8
+"""So many workers of a share die without an answer until what is left of it is given up."""
+
+
+def exhaust(  # noqa: PLR0913 - the run, and how to spread it
+    task: Task,
+    *,
+    max_instructions: int | None = None,
+    timeout_s: float | None = None,
+    limit: int,
+    workers: int | None = None,
+    on_start: Callable[[int], None] = lambda _total: None,
+    on_point: Callable[[int], None] = lambda _steps: None,
+) -> Exhaustion:
+    """Run a kernel once as it is, and once for each of its allocations with that one failing.
+
+    Args:
+        task: The kernel.
+        max_instructions: Budget of the good run.
+        timeout_s: The same in seconds of the host.
+        limit: So many allocations fail at most, 2 or more; of more an even sample does.
+        workers: Processes; 1: none but this one; None: one for each CPU that we may use, where it is worth it. The
+            result is the same. Where one dies, another goes on behind the allocation that it tried, which is lost.
+        on_start: Is told how many runs there will be.
+        on_point: Is told 1 after each of them.
+
+    Raises:
+        NoEnd: The good run does not end within its budgets.
+        EmulatorError: The kernel cannot be loaded, the good run ends badly, a worker does, or none lives.
+        KeyboardInterrupt: Ctrl-C, or a signal that is handled so; no worker is left.
+    """
+    good = task.exhauster().good_run(max_instructions, timeout_s)
+    numbers = sampled(good.allocations, limit)
+    on_start(len(numbers))
+    count = _workers(good, len(numbers)) if workers is None else workers
+    shares = [numbers[first::count] for first in range(count)]
+    points = []
+    for point in _points(task, good, [share for share in shares if share]):
+        points.append(point)
+        on_point(1)
+    return Exhaustion(good, tuple(sorted(points, key=lambda point: point.number)))
+
+
+def _workers(good: GoodRun, runs: int) -> int:
+    return len(os.sched_getaffinity(0)) if runs * good.instructions >= _WORTH_PROCESSES else 1
+
+
+def _points(task: Task, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[FailurePoint]:
+    """Yield the points in the order in which they are done."""
+    if len(shares) <= 1:
+        for share in shares:
+            yield from task.exhauster().points(share, good)
+        return
+    lost: dict[int, str] = {}
+    with _started(task, good, shares) as workers:
+        while pipes := [worker.pipe for worker in workers if worker.left]:
+            ready = connection.wait(pipes)
+            for worker in [each for each in workers if each.left and each.pipe in ready]:
+                try:
+                    yield worker.receive()
+                except (EOFError, OSError):
+                    lost |= worker.replace()
+    if len(lost) == sum(map(len, shares)):
+        raise HostError(f"no worker of --exhaust lives: {lost[min(lost)]}")
+    yield from task.exhauster().lost_points(lost)
+
+
+class _Worker:
+    """A process that lets its share of the allocations fail, and those that take its place when it dies.
+
+    Args:
+        task: The kernel.
+        good: Its run without a failure.
+        share: Numbers of allocations, ascending.
+
+    Attributes:
+        pipe: Where the answers come from.
+        left: Allocations without an answer.
+    """
+
+    def __init__(self, task: Task, good: GoodRun, share: Sequence[int]) -> None:
+        self._task, self._good = task, good
+        self.left = list(share)
+        self._deaths = 0  # in a row, without an answer between them
+        self._start()
+
+    def _start(self) -> None:
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe(duplex=False)
+        arguments = (theirs, self._task, self._good, self.left)
+        self._process = context.Process(target=_work, args=arguments, daemon=True)
+        with _without_signals():
+            self._process.start()
+        theirs.close()
+
+    def receive(self) -> FailurePoint:
+        """Return its next answer.
+
+        Raises:
+            EOFError, OSError: It has died.
+            EmulatorError: It cannot work.
+        """
+        answer: FailurePoint | str = self.pipe.recv()
+        if isinstance(answer, str):
+            raise EmulatorError(answer)
+        self.left.remove(answer.number)
+        self._deaths = 0
+        return answer
+
+    def replace(self) -> dict[int, str]:
+        """Start again behind the allocation at which it died. Returns what is lost: of each allocation the cause."""
+        self.pipe.close()
+        self._process.join()
+        self._deaths += 1
+        cause = _how_ended(self._process.exitcode or 0)
+        count = 1 if self._deaths < _DEATHS_IN_A_ROW else len(self.left)
+        lost, self.left = self.left[:count], self.left[count:]
+        if self.left:
+            self._start()
+        return dict.fromkeys(lost, cause)
+
+    def kill(self) -> None:
+        """End it, if it has not ended; `join` comes next."""
+        self._process.kill()
+
+    def join(self) -> None:
+        """Wait for its end."""
+        self._process.join()
+        self.pipe.close()
+
+
+def _how_ended(status: int) -> str:
+    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    return f"the process that tried it ended {how}"
+
+
+@contextmanager
+def _without_signals() -> Iterator[None]:
+    """What is started in the body never hears of signals that reach the whole group: who started it ends it."""
+    resource_tracker.ensure_running()  # started with the first process, it would let them through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _started(task: Task, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[list[_Worker]]:
+    """Run workers while the body runs, and end those that are left."""
+    workers: list[_Worker] = []
+    try:
+        workers.extend(_Worker(task, good, share) for share in shares)
+        yield workers
+    finally:
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.join()
+
+
+def _work(answers: Connection, task: Task, good: GoodRun, numbers: Sequence[int]) -> None:
+    """Be a worker."""
+    try:
+        for point in task.exhauster().points(numbers, good):
+            answers.send(point)
+    except EmulatorError as error:
+        answers.send(str(error))
+    except BrokenPipeError:
+        pass  # nobody waits for answers any more

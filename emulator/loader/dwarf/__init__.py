@@ -1,0 +1,1 @@
+"""DWARF: source lines, variables and types, call frame information."""

@@ -1,0 +1,188 @@
+"""Source file and line of an address, from DWARF line programs.
+
+A line program is a byte code that spells out a table of addresses and lines. Only the units whose code is
+asked for are decoded; no .debug_info is needed. Damaged line information is no error: such a unit has no lines.
+
+Source: DWARF 5, section 6.2.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from array import array
+from bisect import bisect_right
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.loader.dwarf.line_header import Damaged, DebugSections, Files, Header, Reader, read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MASK = 0xFFFFFFFF
+_NEAREST_UNITS = 4
+
+_SET_ADDRESS = re.compile(rb"\x00\x05\x02(....)", re.DOTALL)  # extended opcode, 5 bytes, DW_LNE_set_address
+
+
+class SourceLine(NamedTuple):
+    """A place in the source.
+
+    Attributes:
+        file: Path as the compiler recorded it, normalised.
+        line: From 1; 0 for code that belongs to no line.
+    """
+
+    file: str
+    line: int
+
+
+class _Sequence:
+    """Rows of ascending addresses; the code `[start, end)` that one run of the program describes."""
+
+    def __init__(self) -> None:
+        self.addresses = array("I")
+        self.files = array("I")
+        self.lines = array("I")
+        self.end = 0
+
+    def append(self, address: int, file: int, line: int) -> None:
+        self.addresses.append(address)
+        self.files.append(file)
+        self.lines.append(line)
+
+    def find(self, address: int) -> tuple[int, int] | None:
+        index = bisect_right(self.addresses, address) - 1
+        return (self.files[index], self.lines[index]) if index >= 0 and address < self.end else None
+
+
+class _Unit(NamedTuple):
+    files: Files
+    sequences: list[_Sequence]
+
+
+class LineTable:
+    """The line information of one file.
+
+    Args:
+        sections: The bytes it is read from.
+    """
+
+    def __init__(self, sections: DebugSections) -> None:
+        self._sections = sections
+        self._units: dict[int, _Unit] = {}
+        starts = sorted(_sequence_starts(sections.line))
+        self._starts = [address for address, _ in starts]
+        self._offsets = [offset for _, offset in starts]
+
+    def find(self, address: int) -> SourceLine | None:
+        """Return the source line of a linked (virtual) address, or None where the file does not tell."""
+        # The sequence that holds an address is the one that begins closest below it. The search for
+        # beginnings can find chance bytes too, so a few more units are tried.
+        index = bisect_right(self._starts, address)
+        nearest = dict.fromkeys(reversed(self._offsets[max(0, index - _NEAREST_UNITS) : index]))
+        for offset in nearest:
+            unit = self._unit(offset)
+            for sequence in unit.sequences:
+                if (place := sequence.find(address)) is not None:
+                    return SourceLine(unit.files.path(place[0]), place[1])
+        return None
+
+    def _unit(self, offset: int) -> _Unit:
+        if offset not in self._units:
+            try:
+                header = read_header(self._sections, offset)
+                self._units[offset] = _Unit(header.files, _run(header))
+            except Damaged:
+                self._units[offset] = _Unit(Files([], [], 0), [])
+        return self._units[offset]
+
+
+def _unit_bounds(line: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the `[start, end)` of each unit, without looking into it.
+
+    The length 0xFFFFFFFF of a 64-bit unit reaches past any section and so ends the search.
+    """
+    start = 0
+    while start + 4 <= len(line):
+        (length,) = struct.unpack_from("<I", line, start)
+        if start + 4 + length > len(line):
+            return
+        yield start, start + 4 + length
+        start += 4 + length
+
+
+def _sequence_starts(line: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (address, offset of the unit) wherever a unit seems to set an address."""
+    for start, end in _unit_bounds(line):
+        for match in _SET_ADDRESS.finditer(line, start, end):
+            yield int.from_bytes(match[1], "little"), start
+
+
+class _Rows:
+    """The registers of the line machine (DWARF 5, section 6.2.2) and the sequences they have written."""
+
+    def __init__(self) -> None:
+        self.sequences: list[_Sequence] = []
+        self.restart()
+
+    def restart(self) -> None:
+        self.address, self.file, self.line = 0, 1, 1
+        self.sequence = _Sequence()
+
+    def emit(self) -> None:
+        self.sequence.append(self.address & _MASK, self.file & _MASK, self.line & _MASK)
+
+    def end_sequence(self) -> None:
+        self.sequence.end = self.address & _MASK
+        if self.sequence.addresses:
+            self.sequences.append(self.sequence)
+        self.restart()
+
+
+def _run(header: Header) -> list[_Sequence]:
+    """Run the line program of a unit."""
+    reader, rows = header.program, _Rows()
+    while reader.position < reader.end:
+        opcode = reader.unsigned(1)
+        if opcode >= header.opcode_base:
+            step = opcode - header.opcode_base
+            rows.address += step // header.line_range * header.minimum_instruction
+            rows.line += header.line_base + step % header.line_range
+            rows.emit()
+        elif opcode == 0:
+            _run_extended(reader, rows)
+        else:
+            _run_standard(opcode, header, rows)
+    return rows.sequences
+
+
+def _run_extended(reader: Reader, rows: _Rows) -> None:
+    instruction = reader.take(reader.uleb())
+    match instruction[:1]:
+        case b"\x01":  # DW_LNE_end_sequence
+            rows.end_sequence()
+        case b"\x02":  # DW_LNE_set_address
+            rows.address = int.from_bytes(instruction[1:5], "little")
+        case _:  # discriminators and vendors' own
+            pass
+
+
+def _run_standard(opcode: int, header: Header, rows: _Rows) -> None:
+    reader = header.program
+    match opcode:
+        case 1:  # DW_LNS_copy
+            rows.emit()
+        case 2:  # DW_LNS_advance_pc
+            rows.address += reader.uleb() * header.minimum_instruction
+        case 3:  # DW_LNS_advance_line
+            rows.line += reader.sleb()
+        case 4:  # DW_LNS_set_file
+            rows.file = reader.uleb()
+        case 8:  # DW_LNS_const_add_pc
+            rows.address += (255 - header.opcode_base) // header.line_range * header.minimum_instruction
+        case 9:  # DW_LNS_fixed_advance_pc
+            rows.address += reader.unsigned(2)
+        case _:  # columns, statement marks and opcodes of the future
+            for _ in range(header.operand_counts[opcode - 1]):
+                reader.uleb()

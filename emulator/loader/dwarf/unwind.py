@@ -1,0 +1,128 @@
+"""A table for unwinding the stack: how to find the caller of the code at any address.
+
+Made of call frame information, which compilers write into .eh_frame or .debug_frame, also for functions that keep no frame
+pointer. What cannot be put into a row of the table (code of assembly, expressions, other registers) gets a row that says so.
+
+Damaged information is no error: what cannot be understood is left out.
+
+Source: DWARF 5, section 6.4.1; Linux Standard Base Core 5.0, section 10.6 (".eh_frame"), for its differences.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.loader.dwarf.call_frames import EBP, ESP
+from emulator.loader.dwarf.frame_entries import DescribedFunction, FrameSection, read_functions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from emulator.loader.dwarf.call_frames import Rules
+
+ROW: Final = struct.Struct("<IiiI")
+"""A row of `UnwindTable.rows`: start, cfa_offset, ebp_offset, cfa_register, as in `UnwindRow`."""
+
+_FROM_NOWHERE, _FROM_ESP, _FROM_EBP = 0, 1, 2
+_REGISTERS: Final = {ESP: _FROM_ESP, EBP: _FROM_EBP}
+_RETURN_ADDRESS_AT: Final = -4
+_FOUR_GIB: Final = 1 << 32
+_INT32: Final = range(-1 << 31, 1 << 31)
+
+
+class UnwindRow(NamedTuple):
+    """How to find the caller of the code from an address on, up to the next row.
+
+    The CFA is the value that ESP has in the caller behind its call. The return address is at CFA - 4.
+
+    Attributes:
+        start: First address, as linked.
+        cfa_offset: The CFA is the register plus this.
+        ebp_offset: The caller's EBP is at the CFA plus this; 0: it is still in EBP.
+        cfa_register: 1: ESP, 2: EBP. 0: nothing is known, and the other numbers are 0.
+    """
+
+    start: int
+    cfa_offset: int
+    ebp_offset: int
+    cfa_register: int
+
+
+class UnwindTable:
+    """The rows of a kernel.
+
+    Args:
+        rows: In order of their addresses, no two of one address.
+
+    Attributes:
+        rows: All of them, each packed as `ROW`.
+    """
+
+    def __init__(self, rows: Sequence[UnwindRow]) -> None:
+        self.rows = b"".join(ROW.pack(*row) for row in rows)
+        self._rows = rows
+        self._starts = [row.start for row in rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def find(self, address: int) -> UnwindRow | None:
+        """Return the row that an address lies in; None below the first."""
+        index = bisect_right(self._starts, address) - 1
+        return self._rows[index] if index >= 0 else None
+
+
+def read_unwind_table(sections: Iterable[FrameSection], code: Sequence[range]) -> UnwindTable:
+    """Make the table of a kernel.
+
+    Args:
+        sections: Its call frame information. Where functions overlap, the one that begins first counts, and of two
+            that begin together the one in the earlier section.
+        code: Where its code is linked. What is described elsewhere has been left out by the linker.
+    """
+    functions = [
+        function
+        for section in sections
+        for function in read_functions(section)
+        if any(place.start <= function.start < function.end <= place.stop for place in code)
+    ]
+    functions.sort(key=lambda function: function.start)
+    builder = _Builder()
+    for function in functions:
+        builder.add(function)
+    return UnwindTable(builder.rows)
+
+
+class _Builder:
+    """Puts functions in order of their addresses one behind the other."""
+
+    def __init__(self) -> None:
+        self.rows: list[UnwindRow] = []
+        self._end = 0
+
+    def add(self, function: DescribedFunction) -> None:
+        if function.start < self._end:
+            return
+        for start, rules in function.rows:
+            if start < function.end:
+                self._append(_row(start, rules))
+        if function.end < _FOUR_GIB:
+            self._append(UnwindRow(function.end, 0, 0, _FROM_NOWHERE))
+        self._end = function.end
+
+    def _append(self, row: UnwindRow) -> None:
+        if self.rows and self.rows[-1].start == row.start:
+            self.rows.pop()
+        if not self.rows or self.rows[-1][1:] != row[1:]:
+            self.rows.append(row)
+
+
+def _row(start: int, rules: Rules) -> UnwindRow:
+    register = _REGISTERS.get(rules.register, _FROM_NOWHERE)
+    if register == _FROM_NOWHERE or rules.ebp is None or rules.return_address != _RETURN_ADDRESS_AT:
+        return UnwindRow(start, 0, 0, _FROM_NOWHERE)
+    if rules.offset not in _INT32 or rules.ebp not in _INT32:
+        return UnwindRow(start, 0, 0, _FROM_NOWHERE)
+    return UnwindRow(start, rules.offset, rules.ebp, register)

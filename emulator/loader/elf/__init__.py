@@ -1,0 +1,1 @@
+"""The ELF32 file: headers, sections, symbols."""

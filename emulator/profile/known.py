@@ -1,0 +1,140 @@
+"""The profiles that come with the emulator, and which profile fits a kernel."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from emulator.errors import NearProfile, NoAllocatorKnown, NoFunctionFound
+from emulator.profile.reader import read_profile
+
+if TYPE_CHECKING:
+    from emulator.loader.elf.symbols import Symbol
+    from emulator.loader.image import KernelImage
+    from emulator.profile.model import Profile
+
+#: Variables that a kernel has of which a known profile is, by its name for `known_profile`.
+STRUCTURES: Final = {
+    "litecore": (
+        *("memmap", "memmap_lock", "__end"),
+        *("heap_start", "heap_end", "heap_free_list", "heap_error_count", "heap_lock"),
+    ),
+    "btron": (
+        *(
+            "pmem_table",
+            "pmem_pages",
+            "boot_ranges",
+            "boot_range_count",
+            "boot_reserved",
+            "boot_reserved_count",
+        ),
+        *("kmem_free_list", "kmem_extents", "kmem_extent_count", "mpl_table", "mpf_table", "tcb_table"),
+        *("ready_head", "ready_tail", "current_task", "sys_dispatch_disabled", "need_dispatch", "sys_tick"),
+    ),
+}
+KNOWN_PROFILES: Final = tuple(STRUCTURES)
+
+_DIRECTORY = Path(__file__).parent / "kernels"
+_NAMES_COMPARED = 8
+_SOUNDS_LIKE_ONE = re.compile("alloc|free", re.IGNORECASE)
+
+
+@cache
+def known_profile(name: str) -> Profile:
+    """Return a profile that comes with the emulator.
+
+    Args:
+        name: One of `KNOWN_PROFILES`.
+    """
+    return read_profile(_DIRECTORY / f"{name}.toml")
+
+
+def structures_of(profile: Profile) -> tuple[str, ...]:
+    """Return the variables that belong to a known profile; none for another one."""
+    return next((STRUCTURES[name] for name in KNOWN_PROFILES if known_profile(name) == profile), ())
+
+
+def find_profile(image: KernelImage) -> Profile | None:
+    """Return the known profile of which a kernel has everything: all functions, and all `STRUCTURES`.
+
+    One of these names proves nothing: many kernels have a ``kmem_init``, and mean something else.
+
+    Returns:
+        None when there is none; of several the one with most functions.
+
+    Raises:
+        BadImage: The kernel's symbol table is damaged.
+    """
+    fitting = [known_profile(name) for name in KNOWN_PROFILES if not _missing(name, image)]
+    return max(fitting, key=lambda profile: len(profile.functions), default=None)
+
+
+def matching_profile(image: KernelImage) -> Profile:
+    """Return what `find_profile` finds.
+
+    Raises:
+        NoAllocatorKnown: That is nothing.
+        BadImage: The kernel's symbol table is damaged.
+    """
+    profile = find_profile(image)
+    if profile is None:
+        functions = [symbol.name for symbol in image.symbols.values() if symbol.kind == "function"]
+        candidates = [name for name in sorted(functions) if _SOUNDS_LIKE_ONE.search(name)]
+        raise NoAllocatorKnown(image.path, candidates, _nearest(image))
+    return profile
+
+
+def _missing(name: str, image: KernelImage) -> list[str]:
+    """Return the functions and structures of a known profile that a kernel has not."""
+    functions = [
+        each.name for each in known_profile(name).functions if not _is_function(image.symbol(each.name))
+    ]
+    return functions + [each for each in STRUCTURES[name] if image.symbol(each) is None]
+
+
+def _nearest(image: KernelImage) -> NearProfile | None:
+    """Return the known profile of which a kernel has most functions; None if it has not one of any."""
+    found = []
+    for name in KNOWN_PROFILES:
+        profile = known_profile(name)
+        there = tuple(each.name for each in profile.functions if _is_function(image.symbol(each.name)))
+        if there:
+            found.append(NearProfile(profile.name, there, tuple(_missing(name, image))))
+    return max(found, key=lambda each: len(each.there), default=None)
+
+
+def match(profile: Profile, image: KernelImage) -> Profile:
+    """Reduce a profile to the functions that a kernel has.
+
+    Raises:
+        NoFunctionFound: It has none of them.
+        BadImage: Its symbol table is damaged.
+    """
+    reduced = _reduced(profile, image)
+    if reduced is None:
+        names = [function.name for function in profile.functions]
+        raise NoFunctionFound(image.path, profile.name, names, _similar(names, image))
+    return reduced
+
+
+def _reduced(profile: Profile, image: KernelImage) -> Profile | None:
+    functions = tuple(each for each in profile.functions if _is_function(image.symbol(each.name)))
+    if not functions:
+        return None
+    areas = {function.area for function in functions}
+    return replace(profile, functions=functions, page_areas=profile.page_areas & areas)
+
+
+def _is_function(symbol: Symbol | None) -> bool:
+    return symbol is not None and symbol.kind != "object"  # assembly need not say what is a function
+
+
+def _similar(names: list[str], image: KernelImage) -> list[str]:
+    import difflib
+
+    there = [symbol.name for symbol in image.symbols.values() if _is_function(symbol)]
+    near = (difflib.get_close_matches(name, there) for name in names[:_NAMES_COMPARED])
+    return list(dict.fromkeys(name for each in near for name in each))

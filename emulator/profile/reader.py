@@ -1,0 +1,153 @@
+"""Reads a profile that somebody wrote, as TOML. The format is described in docs/profiles.md."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from emulator.errors import BadProfile
+from emulator.loader.files import read_file
+from emulator.profile.model import Profile, Role, TracedFunction, shortened
+from emulator.profile.signature import Area, parse_signature
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+_LARGEST_FILE: Final = 1 << 16  # bytes
+_LONGEST_PROBLEM: Final = 100  # characters
+_ROLES: Final = {role.value: role for role in Role}
+_AREA_KEYS: Final = (*_ROLES, "failure", "pages")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
+_SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+
+
+def read_profile(path: str | os.PathLike[str]) -> Profile:
+    """Read a profile. Its name is what the key ``name`` says, or else the file's name without its ending.
+
+    Raises:
+        BadProfile: The file cannot be read, or it is no profile.
+    """
+    name = str(path)
+    try:
+        text = read_file(name, _LARGEST_FILE).decode()
+    except OSError as error:
+        raise BadProfile(name, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadProfile(name, f"is not UTF-8: {error.reason} at byte {error.start}") from error
+    return _Reader(name, text).profile()
+
+
+class _Reader:
+    """Turns the text of one file into a profile.
+
+    Args:
+        path: The file, for messages.
+        text: What it contains.
+    """
+
+    def __init__(self, path: str, text: str) -> None:
+        self._path = path
+        self._text = text
+
+    def profile(self) -> Profile:
+        document = self._parse()
+        name = document.pop("name", Path(self._path).stem)
+        if not isinstance(name, str):
+            raise self._wrong(f"{shortened(name)} is no string", "name")
+        functions: dict[str, TracedFunction] = {}
+        page_areas = []
+        for area, value in document.items():
+            table = self._table(area, value)
+            for key, signature, function in self._functions(area, table):
+                if function.name in functions:
+                    problem = f"function {function.name} is there twice"
+                    raise self._wrong(problem, area, key, signature=signature)
+                functions[function.name] = function
+            if table.get("pages"):
+                page_areas.append(area)
+        try:
+            return Profile(name, tuple(functions.values()), frozenset(page_areas))
+        except ValueError as error:
+            raise BadProfile(self._path, str(error)) from error
+
+    def _parse(self) -> dict[str, object]:
+        try:
+            return tomllib.loads(self._text)
+        except tomllib.TOMLDecodeError as error:
+            message = str(error)
+            place = _SYNTAX_LINE.search(message)
+            line = int(place[1]) if place else None
+            problem = _SYNTAX_LINE.sub("", message)
+            if len(problem) > _LONGEST_PROBLEM:  # it quotes keys whole
+                problem = f"{problem[:_LONGEST_PROBLEM]}..."
+            raise BadProfile(self._path, f"is no TOML: {problem}", line=line) from error
+        except ValueError as error:
+            raise BadProfile(self._path, "contains a number of thousands of digits") from error
+        except RecursionError as error:
+            raise BadProfile(self._path, "is nested too deeply") from error
+
+    def _table(self, area: str, value: object) -> dict[str, object]:
+        """Return the table of an area, its keys checked."""
+        if not isinstance(value, dict):
+            belongs = "it belongs into the table of an area, such as [heap]"
+            raise self._wrong(belongs if area in _AREA_KEYS else "unknown key", area)
+        for key in value:
+            if key not in _AREA_KEYS:
+                raise self._wrong(f"unknown key; there are: {', '.join(_AREA_KEYS)}", area, key)
+        if not isinstance(value.get("pages", False), bool):
+            raise self._wrong(f"{shortened(value['pages'])} is neither true nor false", area, "pages")
+        return value
+
+    def _functions(self, area: str, table: dict[str, object]) -> Iterator[tuple[str, str, TracedFunction]]:
+        """Yield the functions of an area, each with its key and its signature."""
+        common = Area(area, self._failure(area, table))
+        for key, role in _ROLES.items():
+            for signature in self._signatures(area, key, table):
+                try:
+                    yield key, signature, parse_signature(signature, role, common)
+                except ValueError as error:
+                    raise self._wrong(str(error), area, key, signature=signature) from error
+
+    def _signatures(self, area: str, key: str, table: dict[str, object]) -> Iterator[str]:
+        value = table.get(key, [])
+        for signature in value if isinstance(value, list) else [value]:
+            if not isinstance(signature, str):
+                raise self._wrong(f"{shortened(signature)} is no string", area, key)
+            yield signature
+
+    def _failure(self, area: str, table: dict[str, object]) -> int | None:
+        value = table.get("failure")
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not -1 << 31 <= value < 1 << 32:
+            raise self._wrong(f"{shortened(value)} is no integer of 32 bits", area, "failure")
+        return value & 0xFFFF_FFFF
+
+    def _wrong(self, problem: str, *keys: str, signature: str = "") -> BadProfile:
+        """Make the error for a place: the one or two keys that lead there, and the signature where it is one."""
+        line = _find(self._text, keys, signature)
+        return BadProfile(self._path, problem, line=line, key=".".join(map(_shown, keys)))
+
+
+def _shown(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else shortened(key)[1:-1]
+
+
+def _find(text: str, keys: tuple[str, ...], signature: str) -> int | None:
+    """Find the line of a place, from 1; None where it is written in an unusual way. tomllib does not tell.
+
+    A key is looked for behind the header of its table, and a signature behind its key.
+    """
+    table, *key = (rf"[ \t]*[\"']?{re.escape(each)}[\"']?[ \t]*" for each in keys)
+    patterns = [rf"^[ \t]*\[{table}\]", rf"^{key[0]}="] if key else [rf"^[ \t]*\[?{table}[=\]]"]
+    position = 0
+    for pattern in patterns:
+        match = re.compile(pattern, re.MULTILINE).search(text, position)
+        if match is None:
+            return None
+        position = match.end()
+    position = max(position, text.find(signature, position))
+    return text.count("\n", 0, position) + 1

@@ -1,0 +1,1 @@
+"""The formats of CI services: SARIF, JUnit XML, annotations of GitHub."""

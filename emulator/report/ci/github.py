@@ -1,0 +1,57 @@
+"""A check as annotations of a GitHub Actions run: one workflow command on a line.
+
+Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions, "Setting an error message"; what is
+to be escaped is in actions/toolkit, packages/core/src/command.ts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.report.ci.finding_lines import finding_lines
+from emulator.report.ci.sources import SourceLine, Sources, main_stack
+from emulator.report.text.style import printable
+from emulator.verdict.difference import Importance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.verdict.verdict import Verdict
+
+_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+_PROPERTY = _DATA | {":": "%3A", ",": "%2C"}
+_DATA_TABLE, _PROPERTY_TABLE = str.maketrans(_DATA), str.maketrans(_PROPERTY)
+
+
+def github_lines(verdict: Verdict, root: str) -> Iterator[str]:
+    """Yield annotations: an error for each reason to fail, then a notice for each finding that is accepted.
+
+    GitHub shows the first ten errors of a step.
+
+    Args:
+        verdict: The check.
+        root: Absolute path of the top of the repository.
+    """
+    sources = Sources(root)
+    for finding in (*verdict.failures, *filter(verdict.accepts, verdict.report.findings)):
+        accepted = verdict.accepts(finding)
+        title = f"kmemu: {finding.kind.title}{' (accepted)' if accepted else ''}"
+        line = sources.first_line(main_stack(finding))
+        yield _annotation("notice" if accepted else "error", title, "\n".join(finding_lines(finding)), line)
+    for difference in verdict.differences:
+        if difference.fails and difference.importance is not Importance.FINDING:  # which has been told
+            place = difference.place
+            line = None if place is None else sources.first_line(place.stack)
+            yield _annotation("error", "kmemu: regression", printable(difference.text), line)
+
+
+def _annotation(command: str, title: str, message: str, line: SourceLine | None) -> str:
+    properties = {"title": title}
+    if line is not None and line.is_inside:
+        properties = {
+            "file": printable(line.path),
+            **({"line": str(line.line)} if line.line else {}),
+            **properties,
+        }
+    words = ",".join(f"{key}={value.translate(_PROPERTY_TABLE)}" for key, value in properties.items())
+    return f"::{command} {words}::{message.translate(_DATA_TABLE)}"

@@ -1,0 +1,49 @@
+"""Traces as folded stacks: one line per call stack, ``outermost;...;innermost NUMBER``.
+
+The format of Brendan Gregg's flame graphs (https://github.com/brendangregg/FlameGraph), which speedscope and inferno read, too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from emulator.report.text.frame_text import UNKNOWN_CALLER, function_name
+from emulator.report.text.style import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
+    from emulator.trace.events import Frame
+    from emulator.trace.queries.measure import Measure
+    from emulator.trace.trace import Trace
+
+
+def write_folded(trace: Trace, stream: BinaryIO, areas: Sequence[str], measure: Measure) -> None:
+    """Write the call stacks that take memory, each with what it takes.
+
+    Args:
+        trace: The trace.
+        stream: Where to.
+        areas: Which; with more than one, the outermost frame is the area's name.
+        measure: The number.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    for area in areas:
+        weights: Counter[str] = Counter()
+        for totals in trace.by_stack(area):
+            names = [*([f"[{area}]"] if len(areas) > 1 else ()), *_names(trace.frames(totals.stack))]
+            weights[";".join(names)] += measure.of(totals)
+        for stack, weight in sorted(weights.items()):
+            if weight:
+                stream.write(f"{stack} {weight}\n".encode())
+
+
+def _names(frames: Sequence[Frame]) -> Iterator[str]:
+    if not frames:
+        yield UNKNOWN_CALLER
+    for frame in reversed(frames):
+        yield printable(function_name(frame)).replace(";", ":")

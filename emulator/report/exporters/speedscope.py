@@ -1,0 +1,135 @@
+"""Traces in speedscope's file format, for https://www.speedscope.app.
+
+A "sampled" profile for each area and measure; a sample is a call stack, its weight what the stack takes.
+Source: https://www.speedscope.app/file-format-schema.json.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from emulator.report.text.frame_text import UNKNOWN_CALLER, function_name
+from emulator.report.text.style import printable
+from emulator.trace.queries.measure import Measure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import BinaryIO
+
+    from emulator.trace.queries.totals import StackTotals
+    from emulator.trace.trace import Trace
+
+_TITLES = {
+    Measure.PEAK: "bytes at the peak",
+    Measure.END: "bytes at the end",
+    Measure.CALLS: "calls",
+    Measure.ALLOCATED: "bytes allocated",
+}
+
+
+class _Frames:
+    """The frames that the profiles share, each once."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._positions: dict[tuple[str, str, int], int] = {}
+        self._stacks: dict[int, str] = {}
+
+    def stack(self, number: int) -> str:
+        """Return the positions of a stack's frames, outermost first, as JSON."""
+        text = self._stacks.get(number)
+        if text is None:
+            frames = reversed(self._trace.frames(number))
+            names = [(function_name(frame), frame.file, frame.line) for frame in frames]
+            positions = self._positions
+            text = str(
+                [positions.setdefault(name, len(positions)) for name in names or [(UNKNOWN_CALLER, "", 0)]]
+            )
+            self._stacks[number] = text
+        return text
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """Return the frames by position."""
+        for function, file, line in self._positions:
+            document: dict[str, Any] = {"name": printable(function)}
+            if file:
+                document["file"] = printable(file)
+            if line:
+                document["line"] = line
+            yield document
+
+
+def write_speedscope(
+    trace: Trace, stream: BinaryIO, areas: Sequence[str], measures: Sequence[Measure], name: str
+) -> None:
+    """Write profiles.
+
+    Args:
+        trace: The trace.
+        stream: Where to.
+        areas: Which.
+        measures: Which; each area gets a profile for each of them.
+        name: What the viewer shows as a title.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    shared = _Frames(trace)
+    totals = {area: trace.by_stack(area) for area in areas}
+    for each in chain.from_iterable(totals.values()):
+        shared.stack(each.stack)
+    head = {
+        "$schema": "https://www.speedscope.app/file-format-schema.json",
+        "exporter": "kmemu",
+        "name": printable(name),
+        "activeProfileIndex": 0,
+    }
+    _write(stream, json.dumps(head)[:-1] + ', "shared": {"frames": [')
+    _write_list(stream, map(json.dumps, shared.documents()))
+    _write(stream, ']}, "profiles": [')
+    for number, (area, measure) in enumerate((area, measure) for area in areas for measure in measures):
+        _write(stream, ",\n" if number else "\n")
+        _write_profile(stream, _Profile(shared, area, measure, totals[area]))
+    _write(stream, "\n]}\n")
+
+
+class _Profile(NamedTuple):
+    shared: _Frames
+    area: str
+    measure: Measure
+    totals: Sequence[StackTotals]
+
+    def samples(self) -> Iterator[str]:
+        return (self.shared.stack(totals.stack) for totals in self._shown())
+
+    def weights(self) -> Iterator[int]:
+        return map(self.measure.of, self._shown())
+
+    def _shown(self) -> Iterator[StackTotals]:
+        return (totals for totals in self.totals if self.measure.of(totals))
+
+
+def _write_profile(stream: BinaryIO, profile: _Profile) -> None:
+    head = {
+        "type": "sampled",
+        "name": f"{profile.area}: {_TITLES[profile.measure]}",
+        "unit": "bytes" if profile.measure.is_bytes else "none",
+        "startValue": 0,
+        "endValue": sum(profile.weights()),
+    }
+    _write(stream, json.dumps(head)[:-1] + ', "samples": [')
+    _write_list(stream, profile.samples())
+    _write(stream, '], "weights": [')
+    _write_list(stream, map(str, profile.weights()))
+    _write(stream, "]}")
+
+
+def _write_list(stream: BinaryIO, texts: Iterable[str]) -> None:
+    for number, text in enumerate(texts):
+        _write(stream, ", " + text if number else text)
+
+
+def _write(stream: BinaryIO, text: str) -> None:
+    stream.write(text.encode())

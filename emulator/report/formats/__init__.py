@@ -1,1 +1,0 @@
-"""The result of a check in the formats of other programs."""

@@ -1,0 +1,1 @@
+"""The memory map: which part of physical memory holds what."""

@@ -1,0 +1,234 @@
+"""Reads from a machine what a BTRON/386 kernel uses its memory for.
+
+As in `read_layout` nothing is believed before it is checked. The kernel stores addresses of its own, from 0x80000000 upwards;
+the picture is one of physical memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.report.memory.areas import (
+    FRAME_SIZE,
+    Area,
+    Kind,
+    add_areas,
+    by_address,
+    round_up,
+    with_page_rests,
+)
+from emulator.report.memory.btron_state import BtronState, PageCount, PageState
+from emulator.report.memory.layout import Frames
+from kernel_model.btron.kernel_space import physical
+from kernel_model.btron.kmem_reader import KmemReader
+from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
+from kernel_model.btron.pool_reader import PoolReader
+from kernel_model.litecore.memmap import FrameRun
+from kernel_model.structs import PMEM_ENTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kernel_model.btron.abi import Btron
+    from kernel_model.btron.kmem_reader import KmemState
+    from kernel_model.btron.pmem import PageRun
+    from kernel_model.btron.pool_reader import PoolState
+    from kernel_model.defect import Defect
+    from kernel_model.memory import Memory
+
+_PAGES_MAX = (1 << 32) // FRAME_SIZE
+_FREE, _USED, _SHARED, _RESERVED, _KMEM, _COVERED = range(6)  # what a page is, a byte each
+_KINDS = {_SHARED: Kind.SHARED, _RESERVED: Kind.RESERVED, _KMEM: Kind.KMEM}
+_AS_KMEM = bytes.maketrans(bytes([_USED]), bytes([_KMEM]))
+_AS_BITS = bytes([0]) + bytes([1]) * 255
+_BITS = 8
+_FLAG_NAMES = {PMEM_FREE: "free", PMEM_USE: "in use", PMEM_RESERVED: "reserved"}
+
+
+class BtronPicture(NamedTuple):
+    """What a `Layout` needs. Without page table *frames* is None, and *areas* are those that were given."""
+
+    state: BtronState
+    areas: tuple[Area, ...]
+    frames: Frames | None
+    notes: tuple[str, ...]
+
+
+def read_btron(
+    memory: Memory, memory_size: int, btron: Btron, taken: Sequence[Area], *, with_runs: bool
+) -> BtronPicture:
+    """Read all layers.
+
+    Args:
+        memory: Physical memory.
+        memory_size: Its bytes.
+        btron: The models; only read from.
+        taken: Areas that are known already: the image, boot modules. Sorted, without overlaps.
+        with_runs: Fill in `Frames.runs`.
+    """
+    return _Reader(memory, memory_size, btron).picture(taken, with_runs=with_runs)
+
+
+class _Reader:
+    """One reading."""
+
+    def __init__(self, memory: Memory, memory_size: int, btron: Btron) -> None:
+        self._memory = memory
+        self._size = memory_size
+        self._btron = btron
+        self._notes: list[str] = []
+        self._defects: list[Defect] = []
+        self._mismatches: list[str] = []
+
+    def picture(self, taken: Sequence[Area], *, with_runs: bool) -> BtronPicture:
+        runs: list[PageRun] = []
+        kmem = None
+        pools: list[PoolState] = []
+        try:
+            runs = self._page_runs()
+            kmem = KmemReader(self._memory, self._size, self._btron.kmem, self._notes, self._defects).state()
+            reader = PoolReader(self._memory, self._size, self._btron, self._notes, self._defects)
+            pools.extend(reader.pools())
+        except IndexError as error:
+            self._notes.append(f"BTRON/386's symbols do not lie in memory: {error}")
+        areas, frames = tuple(taken), None
+        pages = _page_state(runs) if runs else None
+        if pages is not None:
+            kinds = _page_kinds(runs)
+            frames, areas = self._frames(kinds, kmem, taken, pages, with_runs=with_runs)
+            self._mismatches[:0] = _entry_defects(pages)
+        defects = (*self._mismatches, *map(str, self._defects))
+        state = BtronState(pages, kmem, tuple(pools), defects)
+        return BtronPicture(state, areas, frames, tuple(self._notes))
+
+    # Pages.
+
+    def _page_runs(self) -> list[PageRun]:
+        table, pages = self._btron.pmem.table(), self._btron.pmem.pages()
+        if not table or not pages:
+            self._notes.append("the page table is not set up")
+            return []
+        if pages > _PAGES_MAX or table + PMEM_ENTRY.size * pages > self._size:
+            self._notes.append(
+                f"the page table makes no sense: pmem_table 0x{table:08x}, pmem_pages 0x{pages:08x}"
+            )
+            return []
+        runs = list(self._btron.pmem.runs())
+        if all(run.flag == PMEM_FREE for run in runs):  # page 0 never is
+            self._notes.append("the page table is not set up")
+            return []
+        return runs
+
+    def _frames(
+        self,
+        kinds: bytearray,
+        kmem: KmemState | None,
+        taken: Sequence[Area],
+        pages: PageState,
+        *,
+        with_runs: bool,
+    ) -> tuple[Frames, tuple[Area, ...]]:
+        """Return the pages in the form of frames, and all areas.
+
+        Args:
+            kinds: What each page is; is changed.
+            kmem: The byte layer.
+            taken: What is known already.
+            pages: Figures.
+            with_runs: Fill in `Frames.runs`.
+        """
+        used = bytes(kinds).translate(_AS_BITS)
+        for start, end in kmem.extents if kmem is not None else ():
+            span = slice(
+                physical(start) // FRAME_SIZE, physical(start) // FRAME_SIZE + (end - start) // FRAME_SIZE
+            )
+            outside = len(kinds[span]) - kinds.count(_USED, span.start, span.stop)
+            outside -= kinds.count(_SHARED, span.start, span.stop)
+            if outside:
+                self._mismatches.append(f"kmem extent 0x{start:08x}: {outside} of its pages are not in use")
+            kinds[span] = kinds[span].translate(_AS_KMEM)
+        table = self._btron.pmem.table()
+        known = add_areas(list(taken), [Area(table, table + PMEM_ENTRY.size * pages.total, Kind.TABLE)])
+        known = with_page_rests(known)
+        for area in known:
+            first, stop = area.start // FRAME_SIZE, min(round_up(area.end) // FRAME_SIZE, pages.total)
+            kinds[first:stop] = bytes([_COVERED]) * (stop - first)
+        frames = Frames(
+            0,
+            pages.total,
+            pages.free,
+            pages.largest_free_run,
+            _packed(used),
+            reserved=pages.total - pages.free - kinds.count(_USED),
+            runs=tuple(_runs(used)) if with_runs else None,
+        )
+        return frames, tuple(by_address([*known, *_page_areas(kinds)]))
+
+
+def _page_state(runs: Sequence[PageRun]) -> PageState:
+    counts: Counter[tuple[int, int]] = Counter()
+    largest = current = position = 0
+    for start, end, flag, refcount in runs:
+        counts[flag, refcount] += end - start
+        current = current + end - start if flag == PMEM_FREE else 0
+        largest = max(largest, current)
+        position = end
+
+    def count(*flags: int) -> int:
+        return sum(pages for (flag, _), pages in counts.items() if flag in flags)
+
+    return PageState(
+        total=position,
+        free=count(PMEM_FREE),
+        used=count(PMEM_USE),
+        shared=sum(pages for (flag, refs), pages in counts.items() if flag == PMEM_USE and refs > 1),
+        reserved=count(PMEM_RESERVED),
+        largest_free_run=largest,
+        by_entry=tuple(PageCount(*entry, counts[entry]) for entry in sorted(counts)),
+    )
+
+
+def _page_kinds(runs: Sequence[PageRun]) -> bytearray:
+    """Return what each page is, a byte each; what has an unknown flag is never handed out, so it is in use."""
+    kinds = bytearray(runs[-1].end)
+    for start, end, flag, refcount in runs:
+        if flag == PMEM_RESERVED:
+            kind = _RESERVED
+        elif flag == PMEM_USE and refcount > 1:
+            kind = _SHARED
+        else:
+            kind = _FREE if flag == PMEM_FREE else _USED
+        if kind:
+            kinds[start:end] = bytes([kind]) * (end - start)
+    return kinds
+
+
+def _entry_defects(pages: PageState) -> Iterator[str]:
+    for flag, refcount, count in pages.by_entry:
+        if flag not in _FLAG_NAMES:
+            yield f"pmem_table: flag 0x{flag:08x} of {_pages(count)} does not exist"
+        elif (flag == PMEM_USE) != (refcount > 0):
+            yield f"pmem_table: refcount {refcount} of {_pages(count)}, {_FLAG_NAMES[flag]}"
+
+
+def _pages(count: int) -> str:
+    return "1 page" if count == 1 else f"{count} pages"
+
+
+def _packed(used: bytes) -> bytes:
+    """Make a bitmap of bytes that are 0 or 1."""
+    size = -(-len(used) // _BITS)
+    lanes = (int.from_bytes(used[bit::_BITS], "little") << bit for bit in range(_BITS))
+    return sum(lanes).to_bytes(size, "little")
+
+
+def _runs(used: bytes) -> Iterator[FrameRun]:
+    for run in re.finditer(rb"\x00+|\x01+", used):
+        yield FrameRun(*run.span(), used=used[run.start()] != 0)
+
+
+def _page_areas(kinds: bytearray) -> Iterator[Area]:
+    for run in re.finditer(rb"\x02+|\x03+|\x04+", kinds):
+        yield Area(run.start() * FRAME_SIZE, run.end() * FRAME_SIZE, _KINDS[run[0][0]])

@@ -1,0 +1,1 @@
+"""Lines for people, from data."""

@@ -1,0 +1,197 @@
+"""Calls as lines of text, one each, in the manner of strace.
+
+``#17  kmalloc(128) = 0x0010a008                     kmain+0x42 demo.c:31``
+
+Lines come in the order in which the calls were entered; what a call made happen itself stands below it, indented.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.profile.model import Result, Role
+from emulator.report.text.style import BOLD, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from emulator.profile.model import TracedFunction
+    from emulator.report.text.style import Style
+    from emulator.trace.columns import Flags
+    from emulator.trace.events import Call, Frame
+    from emulator.trace.trace import Trace
+
+RED = "31"
+BYTES_AND_COUNTS = ("size", "count", "pages", "order", "align")
+"""Parameters that are numbers, not places."""
+
+_PLACES = ("ptr", "out", "address")
+_DECIMAL_MAX = 0xFFFF  # what is larger and has no known meaning is more likely an address than a count
+_INDENT = 2
+_TEXT_MIN, _TEXT_MAX = 24, 46  # columns for the call itself
+
+_Pieces = list[tuple[str, str]]  # text, and the colour or weight to paint it with
+
+
+class ResultText(NamedTuple):
+    """What a call returned, for people.
+
+    Attributes:
+        text: Such as ``0x0010a008``; empty for a function without a result.
+        failed: It is bad news.
+    """
+
+    text: str
+    failed: bool = False
+
+
+def error_names(profile_name: str) -> Mapping[int, str]:
+    """Return the names of a kernel's error numbers, by unsigned result; empty for a kernel whose names are not known."""
+    if not profile_name.startswith("BTRON"):
+        return {}
+    from kernel_model.btron.errors import Error  # not for other kernels
+
+    return {error & 0xFFFF_FFFF: error.name for error in Error}
+
+
+def argument_text(parameter: str, value: int) -> str:
+    """Return an argument: sizes and counts decimal, addresses and frames hexadecimal."""
+    if parameter in BYTES_AND_COUNTS:
+        return str(value)
+    if parameter in _PLACES:
+        return address_text(value)
+    if parameter == "frame":
+        return f"0x{value:x}"
+    return str(value) if value <= _DECIMAL_MAX else f"0x{value:08x}"
+
+
+def address_text(address: int) -> str:
+    """Return ``0x0010a008``, or ``0``."""
+    return f"0x{address:08x}" if address else "0"
+
+
+def argument_texts(function: TracedFunction, values: Sequence[int], out: int | None) -> list[str]:
+    """Return all arguments of a call.
+
+    Args:
+        function: What was called.
+        values: The words on the stack; those beyond its parameters are left out.
+        out: The word that was stored where ``out`` points, to be shown instead: ``[0x0010a008]``. None if none was.
+    """
+    texts = [argument_text(*each) for each in zip(function.parameters, values, strict=False)]
+    if function.out is not None and out is not None:
+        texts[function.out] = f"[{address_text(out)}]"
+    return texts
+
+
+def result_text(function: TracedFunction, value: int | None, errors: Mapping[int, str]) -> ResultText:
+    """Return what a call returned, and whether it failed.
+
+    Args:
+        function: What was called.
+        value: EAX, unsigned; None if the call did not return.
+        errors: From `error_names`.
+    """
+    if value is None:
+        return ResultText("?  (did not return)", failed=True)
+    if function.result is Result.ERROR:
+        return ResultText(errors.get(value, str(_signed(value))), failed=value != 0)
+    if function.failure is not None and value == function.failure:
+        number = "0" if value == 0 else f"0x{value:08x}"
+        return ResultText(f"{number} (no block)", failed=function.role in (Role.ALLOC, Role.REALLOC))
+    return ResultText(_good_text(function.result, value))
+
+
+def _good_text(result: Result, value: int) -> str:
+    match result:
+        case Result.POINTER:
+            return address_text(value)
+        case Result.FRAME:
+            return f"0x{value:x}"
+        case Result.NONE:
+            return ""
+        case _:
+            return argument_text("", value)
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 32) if word >> 31 else word
+
+
+def _location(frame: Frame, taken: int, style: Style) -> str:
+    """Return where a call comes from; where there is no room, file and line say more than the offset."""
+    location = printable(str(frame))
+    shorter = location.replace(f"+0x{frame.offset:x}", f"+{style.mark}", 1)
+    if style.room is not None and taken + len(shorter) <= style.room < taken + len(location):
+        return shorter
+    return style.cut(location, taken)
+
+
+class CallLayout:
+    """Lays calls out in columns. Only where a call comes from may be cut, and only on a terminal.
+
+    Args:
+        functions: By name.
+        frames: Gives the call stack of a number.
+        last: The largest number of a call that will come.
+        style: What the output can show.
+        errors: From `error_names`.
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[str, TracedFunction],
+        frames: Callable[[int], Sequence[Frame]],
+        last: int,
+        style: Style,
+        errors: Mapping[int, str],
+    ) -> None:
+        self._functions = functions
+        self._frames = frames
+        self._style = style
+        self._errors = errors
+        self._number_width = len(f"#{last}") + 2
+        room = style.width - self._number_width
+        self._text_width = min(max(room * 3 // 5, _TEXT_MIN), _TEXT_MAX)
+
+    def line(self, call: Call) -> str:
+        """Return the line of one call."""
+        pieces = self._call(call)
+        width = sum(len(text) for text, _ in pieces)
+        start = self._number_width + max(self._text_width, width) + 1
+        frames = self._frames(call.stack)
+        location = _location(frames[0], start, self._style) if frames else ""
+        number = f"#{call.number}".ljust(self._number_width)
+        rest = " " * max(self._text_width - width, 0) + " " + location
+        painted = (self._style.paint(*piece) for piece in [(number, ""), *pieces, (rest, "")])
+        return "".join(painted).rstrip()
+
+    def _call(self, call: Call) -> _Pieces:
+        function = self._functions[call.function]
+        indent = min(call.depth * _INDENT, self._text_width // 2)
+        result = result_text(function, call.result, self._errors)
+        equals = f" = {result.text}" if result.text else ""
+        arguments = ", ".join(argument_texts(function, call.arguments, None if call.result else call.out))
+        return [
+            (" " * indent, ""),
+            (printable(call.function), BOLD),
+            (f"({arguments})", ""),
+            (equals, RED if result.failed else ""),
+        ]
+
+
+def call_layout(trace: Trace, style: Style) -> CallLayout:
+    """Return what lays out the calls of a trace."""
+    return CallLayout(
+        {function.name: function for function in trace.functions},
+        cache(trace.frames),
+        len(trace),
+        style,
+        error_names(trace.profile.name),
+    )
+
+
+def call_lines(trace: Trace, mask: Flags, style: Style) -> Iterator[str]:
+    """Return a line for each call of a trace for which a mask, one flag for each call, is true."""
+    return map(call_layout(trace, style).line, trace.chosen(mask))

@@ -1,0 +1,182 @@
+"""Findings for people, in the wording that kernel developers know from KASAN and slub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from emulator.report.text.frame_text import UNKNOWN_CALLER
+from emulator.report.text.style import BOLD, DIM, human_size, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from emulator.check.check_report import CheckReport
+    from emulator.check.findings import BlockStory, Culprit, Finding, Place
+    from emulator.inject.policy import FailedCall
+    from emulator.report.text.style import Style
+    from emulator.trace.events import Frame
+
+LINES_MAX: Final = 25
+"""Of one finding."""
+
+RED: Final = "31;1"
+_FRAMES_MAX: Final = 4  # of the finding's own call stack
+_FRAMES_BESIDE_MAX: Final = 3  # of every further one
+_DETAILS_MAX: Final = 5
+_FAILED_MAX: Final = 5
+_HALF_ROW: Final = 8  # bytes
+
+_Line = tuple[str, str]  # text, and the colour or weight to paint it with
+
+
+def report_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterator[str]:
+    """Return a whole report: every finding, equal ones once, and lines that sum up.
+
+    Args:
+        report: The report.
+        style: What the output can show.
+        ignored: How many findings were left out of it.
+    """
+    for same in grouped(report.findings):
+        yield from finding_lines(same, style)
+        yield ""
+    yield from summary_lines(report, style, ignored)
+
+
+def failed_lines(failed: Sequence[FailedCall]) -> Iterator[str]:
+    """Return which calls were made to fail, the first few of them."""
+    for call in failed[:_FAILED_MAX]:
+        arguments = ", ".join(map(str, call.arguments))
+        place = f"   {call.place.stack[0]}" if call.place.stack else ""
+        yield printable(f"made to fail: #{call.place.call} {call.place.function}({arguments}){place}")
+    if len(failed) > _FAILED_MAX:
+        yield f"made to fail: {len(failed) - _FAILED_MAX} more"
+
+
+def grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Put findings of one id together, in the order of the first ones."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.id, []).append(finding)
+    return list(groups.values())
+
+
+def finding_lines(same: Sequence[Finding], style: Style) -> list[str]:
+    """Return the first of some findings of one id, at most `LINES_MAX` lines, which a narrow terminal folds."""
+    finding = same[0]
+    where = f" in {printable(finding.place.function)}" if finding.place else ""
+    head = [(f"BUG: {printable(finding.message)}{where}", RED)]
+    lines = _details(finding.details)
+    if finding.place:
+        lines += _stack("Call trace:", finding.place.stack, _FRAMES_MAX)
+    if finding.culprit:
+        lines += _culprit(finding.culprit)
+    if finding.block:
+        lines += _story(finding.block)
+    picture, left_out = _picture(finding, LINES_MAX - len(lines) - 2, style)
+    lines = [*head, (_facts(same) + left_out, DIM), *lines, *picture]
+    return [style.paint(part, code) for text, code in lines for part in style.folded(text)]
+
+
+def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterator[str]:
+    """Return the end of a report: what was found, and what the kernel took."""
+    number = len(report.findings)
+    kinds = len(grouped(report.findings))
+    found = "no findings" if not number else f"{number} finding{'s' * (number != 1)}"
+    if kinds < number:
+        found += f" ({kinds} distinct)"
+    if ignored:
+        found += f", {ignored} ignored"
+    peaks = ", ".join(
+        f"{printable(name)} {human_size(area.peak_bytes)}" for name, area in report.measures.areas.items()
+    )
+    text = f"{printable(report.kernel)}: {found}; {report.calls} calls, peak {peaks}"
+    yield from (style.paint(part, RED if number else BOLD) for part in style.folded(text))
+    if report.lockstep is not None:
+        yield f"in lockstep: {report.lockstep}"
+    profile = f"; profile {printable(report.profile)}" if report.profile else ""
+    yield f"{printable(report.ending.text)} after {report.seconds:.1f} s{profile}"
+
+
+def _facts(same: Sequence[Finding]) -> str:
+    finding = same[0]
+    facts = [f"id {finding.id}"]
+    if finding.area:
+        facts.append(f"area {printable(finding.area)}")
+    if finding.place is None:
+        facts.append("at the end of the run")
+    else:
+        facts.append(f"event {finding.place.event}")
+        if finding.place.call:
+            facts.append(f"call #{finding.place.call}")
+    if len(same) > 1:
+        facts.append(f"first of {len(same)} alike")
+    return ", ".join(facts)
+
+
+def _details(details: Sequence[str]) -> list[_Line]:
+    shown = details if len(details) <= _DETAILS_MAX else details[: _DETAILS_MAX - 1]
+    lines = [(f"  {printable(each)}", "") for each in shown]
+    more = len(details) - len(shown)
+    return [*lines, (f"  (and {more} more)", "")] if more else lines
+
+
+def _story(block: BlockStory) -> list[_Line]:
+    lines = _called("Allocated", block.allocated)
+    return lines if block.freed is None else [*lines, *_called("Freed", block.freed)]
+
+
+def _called(what: str, place: Place) -> list[_Line]:
+    head = f"{what} by call #{place.call}, {printable(place.function)}:"
+    return _stack(head, place.stack, _FRAMES_BESIDE_MAX)
+
+
+def _culprit(culprit: Culprit) -> list[_Line]:
+    change = f"0x{culprit.address:08x}: 0x{culprit.before:08x} -> 0x{culprit.after:08x}"
+    instruction = f"  {printable(culprit.text)}   {change}"
+    head, *frames = _stack(f"Broken after event {culprit.event} by:", culprit.stack, _FRAMES_BESIDE_MAX)
+    return [head, (instruction, ""), *frames]
+
+
+def _stack(head: str, frames: Sequence[Frame], most: int) -> list[_Line]:
+    lines = [f"  {printable(frame_text(frame))}" for frame in frames[:most]] or [f"  {UNKNOWN_CALLER}"]
+    if len(frames) > most:
+        lines[-1] += f"  (and {len(frames) - most} more)"
+    return [(head, BOLD), *((line, "") for line in lines)]
+
+
+def frame_text(frame: Frame) -> str:
+    """Return ``kmain+0x42 (firmware/scenarios/demo.c:31)``, as the kernel writes call traces."""
+    place = f"{frame.function}+0x{frame.offset:x}" if frame.function else f"0x{frame.address:08x}"
+    if not frame.file:
+        return place
+    return f"{place} ({frame.file}:{frame.line})" if frame.line else f"{place} ({frame.file})"
+
+
+def _picture(finding: Finding, room: int, style: Style) -> tuple[list[_Line], str]:
+    """Return memory; or, where it does not fit into so many lines, nothing and what to say of that."""
+    if not finding.picture:
+        return [], ""
+    if room <= len(finding.picture):
+        return [], ", memory state only with --json"
+    lines = finding.picture if _fits(finding.picture, style) else _halved(finding.picture)
+    return [("Memory state around the buggy address:", BOLD), *((line, "") for line in lines)], ""
+
+
+def _fits(picture: Sequence[str], style: Style) -> bool:
+    return style.room is None or max(map(len, picture)) <= style.room
+
+
+def _halved(picture: Sequence[str]) -> Iterator[str]:
+    """Show eight bytes a line instead of sixteen; what points at them stays below them."""
+    rows: list[list[str]] = []
+    for line in picture:
+        if ":" in line:
+            rows.append([line])
+        else:
+            rows[-1].append(line)  # it points at bytes of the line before
+    indent = picture[0].index(":") + 2
+    middle = indent + 3 * _HALF_ROW
+    for row in rows:
+        yield from (line[:middle].rstrip() for line in row if line[:middle].strip())
+        yield from (" " * indent + line[middle:] for line in row if line[middle:].strip())

@@ -1,0 +1,130 @@
+"""The summary of a run, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.report.memory.areas import FRAME_SIZE
+from emulator.report.memory.memory_map import draw_heap, draw_memory
+from emulator.report.run_record import How
+from emulator.report.text.style import BOLD, human_size, labelled, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from emulator.report.memory.layout import Frames, HeapState
+    from emulator.report.run_record import Ending, RunRecord
+    from emulator.report.text.style import Style
+
+_DEFECTS_SHOWN = 5
+
+
+def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
+    """Return the summary, line by line."""
+    yield ""
+    yield rule(printable(record.kernel), style)
+    layout = record.layout
+    if layout is not None:
+        yield from draw_memory(layout, style)
+        yield ""
+        if layout.heap is not None:
+            yield from draw_heap(layout.heap, style)
+            yield ""
+        if layout.btron is not None:
+            from emulator.report.text.btron_text import btron_lines  # not for LiteCore
+
+            yield from btron_lines(layout.btron, style)
+        elif layout.frames is not None:
+            yield from labelled("Frames", _frames_text(layout.frames), style)
+        if layout.heap is not None:
+            yield from labelled("Heap", _heap_text(layout.heap), style)
+        for line in _defect_lines(layout.defects):
+            yield from labelled("", line, style)
+        for note in layout.notes:
+            yield from labelled("Note", printable(note), style)
+    yield from _kernel_lines(record, style)
+    yield from labelled("Ended", printable(_ending_text(record.ending)), style)
+    yield from labelled("Took", _duration_text(record), style)
+
+
+def _kernel_lines(record: RunRecord, style: Style) -> Iterator[str]:
+    """Yield which kernel it is and how its layers ran, as far as that is known."""
+    if record.profile is not None:
+        yield from labelled("Profile", record.profile, style)
+    if record.layers is not None:
+        yield from labelled(
+            "Layers", ", ".join(f"{name} {mode}" for name, mode in record.layers.items()), style
+        )
+    if record.lockstep is not None:
+        yield from labelled("Lockstep", str(record.lockstep), style)
+
+
+def screen_box(lines: Sequence[str], style: Style) -> Iterator[str]:
+    """Return the VGA text screen in a frame, without the blank lines at its end."""
+    shown = list(lines)
+    while shown and not shown[-1]:
+        shown.pop()
+    if not shown:
+        yield "the screen is blank"
+        return
+    width = max(len(" screen ") + 1, *map(len, shown))
+    across, corners, down = ("─", "┌┐└┘", "│") if style.unicode else ("-", "++++", "|")
+    yield f"{corners[0]}{(across + ' screen ').ljust(width, across)}{corners[1]}"
+    for line in shown:
+        yield f"{down}{line:{width}}{down}"
+    yield f"{corners[2]}{across * width}{corners[3]}"
+
+
+def rule(text: str, style: Style) -> str:
+    """Return a line across that carries *text*."""
+    across = "─" if style.unicode else "-"
+    return style.paint(f"{across * 2} {text} ".ljust(style.width, across), BOLD)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _frames_text(frames: Frames) -> str:
+    return (
+        f"{frames.used} of {frames.total} in use ({human_size(frames.used * FRAME_SIZE)}), {frames.free} free; "
+        f"largest free run {frames.largest_free_run} ({human_size(frames.largest_free_run * FRAME_SIZE)}), "
+        f"fragmentation {_percent(frames.fragmentation)}"
+    )
+
+
+def _heap_text(heap: HeapState) -> str:
+    taken = [block for block in heap.blocks if block.used]
+    text = (
+        f"{len(taken)} {'block' if len(taken) == 1 else 'blocks'} in use ({heap.used} bytes), {heap.free} bytes free; "
+        f"largest free block {heap.largest_free}, fragmentation {_percent(heap.fragmentation)}"
+    )
+    if heap.refused:
+        text += f"; kfree refused {heap.refused} {'call' if heap.refused == 1 else 'calls'}"
+    return text
+
+
+def _defect_lines(defects: Sequence[str]) -> Iterator[str]:
+    for defect in defects[:_DEFECTS_SHOWN]:
+        yield f"damaged: {defect}"
+    if len(defects) > _DEFECTS_SHOWN:
+        yield f"and {len(defects) - _DEFECTS_SHOWN} more defects"
+
+
+def _ending_text(ending: Ending) -> str:
+    match ending.how:
+        case How.EXIT if ending.exit_value == 0:
+            return "the kernel exited with value 0 (success)"
+        case How.EXIT:
+            return f"the kernel exited with value {ending.exit_value} (exit code {ending.exit_code} in QEMU)"
+        case How.HALTED:
+            return f"the kernel halted at {ending.location}"
+        case How.INTERRUPTED if ending.error is None:
+            return "interrupted by Ctrl-C"
+        case _:
+            return ending.error[1].splitlines()[0] if ending.error else ending.how.value
+
+
+def _duration_text(record: RunRecord) -> str:
+    count = record.ending.instructions
+    return f"{record.seconds:.3f} s" if count is None else f"{record.seconds:.3f} s for {count} instructions"

@@ -1,0 +1,1 @@
+"""From the calls of a trace to blocks of memory and their lives."""

@@ -1,0 +1,151 @@
+"""The life of runs of pages, which may be given back in parts.
+
+Runs are cut into pieces, and each piece is a place of its own: millions of calls are handled at once that way. Where long
+runs are made again and again over short ones that would be too many pieces, and the calls are followed one by one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from emulator.trace.blocks.blocks import NEVER
+from emulator.trace.blocks.pairing import BIRTH, DEATH, at_place, pair
+from emulator.trace.blocks.spans import PAGES, Borders, Runs, Spans, spans_of
+
+if TYPE_CHECKING:
+    from emulator.trace.blocks.area_events import AreaEvents
+    from emulator.trace.columns import U32, Flags
+
+_PIECES: Final = 1 << 22
+"""Pieces, beyond two for each operation, up to which cutting is worth its memory."""
+
+
+def page_runs(events: AreaEvents) -> tuple[Runs, Flags]:
+    """Work out the life of all pages of an area.
+
+    Returns:
+        Pages that came and went together, by birth and address; and by event whether it freed one.
+    """
+    births = spans_of(events.operations.births, events.births)
+    deaths = spans_of(events.operations.deaths, events.deaths)
+    shares = spans_of(events.operations.shares, events.shares)
+    whole = events.operations.deaths.size == 0
+    deaths.stop[whole] = _ends(births, deaths.start[whole], deaths.event[whole])
+    spans = (births, deaths, shares)
+    borders = Borders(*spans)
+    if sum(map(borders.count, spans)) > 2 * sum(len(each.event) for each in spans) + _PIECES:
+        runs, taken = _followed(spans, events)
+    else:
+        keys = np.concatenate([at_place(*borders.cut(each)) for each in spans])
+        keys.sort()
+        lives, taken = pair(keys, events.kinds, events.forgotten)
+        runs = borders.runs(lives)
+    return runs.joined(), taken
+
+
+def _ends(births: Spans, start: U32, freed: U32) -> U32:
+    """Return where runs end that are freed without a size: where the latest one born at their start ended."""
+    keys = at_place(births.start, births.event)
+    order = np.argsort(keys)
+    latest = np.searchsorted(keys[order], at_place(start, freed)) - 1
+    if not len(keys):
+        return np.minimum(start + 1, PAGES).astype(np.uint32)
+    born_start, born_stop = births.start[order][latest], births.stop[order][latest]
+    known = (latest >= 0) & (born_start == start)
+    return np.where(known, born_stop, np.minimum(start + 1, PAGES)).astype(np.uint32)
+
+
+class _Live(NamedTuple):
+    """A live run up to the page *stop*; it is forgotten at the event *end*."""
+
+    stop: int
+    born: int
+    owners: int
+    end: int
+
+
+class _Pages:
+    """The pages of an area at one moment, as live runs that do not overlap.
+
+    Attributes:
+        ended: All runs that have died: start, stop, birth, death.
+    """
+
+    def __init__(self) -> None:
+        self._heads = bytearray(PAGES + 1)  # 1: a live run begins at this page
+        self._runs: dict[int, _Live] = {}  # by head
+        self.ended: list[tuple[int, int, int, int]] = []
+
+    def birth(self, start: int, stop: int, event: int, end: int) -> None:
+        """Make a run; what is live there dies."""
+        for head in self._inside(start, stop):
+            self._die(head, event)
+        self._set(start, _Live(stop, event, 1, end))
+
+    def change(self, start: int, stop: int, event: int, owners: int) -> bool:
+        """Add owners to all that is live in a run, or take them away; return whether there was something."""
+        found = False
+        for head in self._inside(start, stop):
+            run = self._runs[head]
+            found |= event < run.end
+            if run.end <= event or run.owners + owners == 0:
+                self._die(head, event)
+            else:
+                self._runs[head] = run._replace(owners=run.owners + owners)
+        return found
+
+    def die(self) -> None:
+        """End what is still live."""
+        for head in list(self._runs):
+            self._die(head, NEVER)
+
+    def _die(self, head: int, event: int) -> None:
+        run = self._runs.pop(head)
+        self._heads[head] = 0
+        self.ended.append((head, run.stop, run.born, min(event, run.end)))
+
+    def _set(self, head: int, run: _Live) -> None:
+        self._heads[head] = 1
+        self._runs[head] = run
+
+    def _inside(self, start: int, stop: int) -> list[int]:
+        """Return the heads of all live runs in a run, after cutting those that reach over its ends."""
+        for border in (start, stop):
+            head = self._heads.rfind(1, 0, border)
+            if head >= 0 and self._runs[head].stop > border:
+                run = self._runs[head]
+                self._set(head, run._replace(stop=border))
+                self._set(border, run)
+        heads = []
+        head = self._heads.find(1, start, stop)
+        while head >= 0:
+            heads.append(head)
+            head = self._heads.find(1, head + 1, stop)
+        return heads
+
+
+def _followed(spans: tuple[Spans, Spans, Spans], events: AreaEvents) -> tuple[Runs, Flags]:
+    """Follow all operations one by one."""
+    start, stop, event = (np.concatenate(columns) for columns in zip(*spans, strict=True))
+    order = np.argsort(event)
+    order = order[start[order] < stop[order]]
+    event = event[order]
+    kind = events.kinds[event]
+    ends = np.full(len(event), NEVER, np.uint32)
+    births = kind == BIRTH
+    ends[births] = events.forgotten(event[births])
+    taken = np.zeros(len(events.kinds), np.bool_)
+    pages = _Pages()
+    columns = (start[order], stop[order], event, kind, ends)
+    for first, last, now, what, end in zip(*(column.tolist() for column in columns), strict=True):
+        if what == BIRTH:
+            pages.birth(first, last, now, end)
+        elif what == DEATH:
+            taken[now] = pages.change(first, last, now, -1)
+        else:
+            pages.change(first, last, now, 1)
+    pages.die()
+    ended = np.array(pages.ended, np.uint32).reshape(-1, 4)
+    return Runs(*ended.T), taken

@@ -1,0 +1,85 @@
+"""Which birth and which death belong together.
+
+All events at one place, in order, are cut at its births. Within such a piece each share adds an owner to the one that
+the birth gave and each death takes one away; the block dies with its last owner, or when the place is handed out again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from emulator.trace.blocks.blocks import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator.trace.columns import U8, U32, U64, Flags
+
+BIRTH, DEATH, SHARE = 1, 2, 3
+
+_LOW: Final = np.uint64(32)
+
+
+class Lives(NamedTuple):
+    """Lives of blocks by place and birth.
+
+    Attributes:
+        place: Where.
+        born: Event.
+        died: Event, or `NEVER`.
+    """
+
+    place: U32
+    born: U32
+    died: U32
+
+
+def at_place(place: U32, event: U32) -> U64:
+    """Return sort keys: events by place."""
+    keys = place.astype(np.uint64)
+    keys <<= _LOW
+    keys |= event
+    return keys
+
+
+def pair(keys: U64, kinds: U8, forgotten: Callable[[U32], U32]) -> tuple[Lives, Flags]:
+    """Find the death of each birth.
+
+    Args:
+        keys: From `at_place`, ascending.
+        kinds: `BIRTH`, `DEATH` or `SHARE` by event.
+        forgotten: Returns for events of birth when all such blocks are next forgotten, or `NEVER`.
+
+    Returns:
+        The lives, and by event whether it took an owner from a block.
+    """
+    events = keys.astype(np.uint32)
+    places = (keys >> _LOW).astype(np.uint32)
+    kind = kinds[events]
+    births = np.flatnonzero(kind == BIRTH)
+    taken = np.zeros(len(kinds), np.bool_)
+    born, place = events[births], places[births]
+    died = np.full(len(births), NEVER, np.uint32)
+    if not len(births):
+        return Lives(place, born, died), taken
+    again = place[1:] == place[:-1]
+    died[:-1][again] = born[1:][again]
+
+    piece = np.cumsum(kind == BIRTH, dtype=np.int32) - 1
+    change = np.array([0, 0, -1, 1], np.int8)[kind]
+    owners = np.cumsum(change, dtype=np.int32)
+    owners -= owners[births][piece]
+    owned = (piece >= 0) & (places == place[piece])
+    last = np.flatnonzero(owned & (owners == -1))  # one less than the birth gave
+    ended = piece[last]
+    first = np.ones(len(last), np.bool_)
+    first[1:] = ended[1:] != ended[:-1]
+    died[ended[first]] = events[last[first]]
+
+    end = forgotten(born)
+    deaths = np.flatnonzero(owned & (kind == DEATH))
+    at, of = events[deaths], piece[deaths]
+    taken[at[(at <= died[of]) & (at < end[of])]] = True
+    return Lives(place, born, np.minimum(died, end)), taken

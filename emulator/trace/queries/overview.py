@@ -1,0 +1,139 @@
+"""What a trace comes to: how often each function was called, and what each area took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from emulator.profile.model import Result
+from emulator.trace.queries.gaps import GapMeasure
+
+if TYPE_CHECKING:
+    from emulator.profile.model import TracedFunction
+    from emulator.trace.columns import U32, Flags
+    from emulator.trace.events import Call, Frame
+    from emulator.trace.queries.gaps import Gaps
+    from emulator.trace.queries.totals import Peak, StackTotals
+    from emulator.trace.trace import Trace
+
+
+class FunctionCounts(NamedTuple):
+    """How often a function was called.
+
+    Attributes:
+        name: The function.
+        area: Its area.
+        calls: All of them.
+        failed: Those that returned an error, or no block.
+        unfinished: Those that did not return.
+    """
+
+    name: str
+    area: str
+    calls: int
+    failed: int
+    unfinished: int
+
+
+class Caller(NamedTuple):
+    """A call stack that takes memory.
+
+    Attributes:
+        totals: What it took.
+        frames: Innermost first; empty where they are not known.
+    """
+
+    totals: StackTotals
+    frames: tuple[Frame, ...]
+
+
+class AreaOverview(NamedTuple):
+    """An area.
+
+    Attributes:
+        name: Its name.
+        allocations: Blocks that ever lived.
+        failed: Calls that got no block.
+        stray_frees: Calls that gave back what was not taken.
+        peak: The most bytes that lived at a time, and when that was for the first time.
+        peak_call: The call that made it so; None if there was never a block.
+        peak_gaps: The gaps then.
+        end: Bytes and blocks that live at the end.
+        end_gaps: The gaps then.
+        callers: The stacks that had blocks at the peak, most bytes first; as many as were asked for.
+    """
+
+    name: str
+    allocations: int
+    failed: int
+    stray_frees: int
+    peak: Peak
+    peak_call: Call | None
+    peak_gaps: Gaps
+    end: tuple[int, int]
+    end_gaps: Gaps
+    callers: tuple[Caller, ...]
+
+
+class Overview(NamedTuple):
+    """A trace.
+
+    Attributes:
+        functions: In the profile's order.
+        areas: The same.
+    """
+
+    functions: tuple[FunctionCounts, ...]
+    areas: tuple[AreaOverview, ...]
+
+
+def overview(trace: Trace, top: int) -> Overview:
+    """Look at a whole trace.
+
+    Args:
+        trace: The trace.
+        top: How many callers to name for each area.
+    """
+    functions = tuple(_counts(trace, code, each) for code, each in enumerate(trace.functions))
+    return Overview(functions, tuple(_area(trace, name, top) for name in trace.areas))
+
+
+def _counts(trace: Trace, code: int, function: TracedFunction) -> FunctionCounts:
+    columns = trace.columns
+    mine = columns.function == code
+    finished = mine & columns.returned
+    failed = np.count_nonzero(finished & _is_failure(function, columns.result))
+    calls = int(np.count_nonzero(mine))
+    return FunctionCounts(
+        function.name, function.area, calls, int(failed), calls - int(np.count_nonzero(finished))
+    )
+
+
+def _is_failure(function: TracedFunction, results: U32) -> Flags:
+    failed: Flags = np.zeros(len(results), np.bool_)
+    if function.result is Result.ERROR:
+        failed = results != 0
+    elif function.failure is not None:
+        failed = results == function.failure
+    return failed
+
+
+def _area(trace: Trace, name: str, top: int) -> AreaOverview:
+    blocks, peak = trace.blocks(name), trace.peak(name)
+    at_peak, at_end = trace.live(peak.event, name), trace.live(None, name)
+    measure = GapMeasure(blocks, at_peak)
+    makers = blocks.born_call[blocks.born == peak.event]
+    by_stack = [totals for totals in trace.by_stack(name) if totals.peak_blocks][:top]
+    return AreaOverview(
+        name,
+        len(blocks.born),
+        len(trace.failed(name)),
+        len(trace.stray_frees(name)),
+        peak,
+        trace[int(makers[0])] if len(makers) else None,
+        measure.gaps(at_peak),
+        (int(at_end.size.sum(dtype=np.int64)), len(at_end.born)),
+        measure.gaps(at_end),
+        tuple(Caller(totals, trace.frames(totals.stack)) for totals in by_stack),
+    )

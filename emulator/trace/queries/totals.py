@@ -1,0 +1,116 @@
+"""How much memory is in use over time, and who uses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from emulator.trace.blocks.blocks import NEVER
+
+if TYPE_CHECKING:
+    from emulator.trace.blocks.blocks import Blocks
+    from emulator.trace.columns import I64, U32
+
+
+class Usage(NamedTuple):
+    """Memory in use as a step function.
+
+    Attributes:
+        events: At which it changes, ascending; the first is 0, where nothing is in use.
+        bytes: In use from that event on.
+        blocks: The same as a number of blocks.
+    """
+
+    events: U32
+    bytes: I64
+    blocks: I64
+
+
+class Peak(NamedTuple):
+    """The first event after which most bytes were in use; event 0 if none ever were."""
+
+    event: int
+    bytes: int
+    blocks: int
+
+
+class StackTotals(NamedTuple):
+    """What one call stack has done in an area.
+
+    Attributes:
+        stack: Its number; 0: all calls whose stack is unknown.
+        calls: Calls that made a block.
+        bytes_allocated: By all of them.
+        peak_bytes: Of its blocks that were live at the peak of the area.
+        peak_blocks: How many these were.
+        end_bytes: Of its blocks that were live at the end.
+        end_blocks: How many these were.
+    """
+
+    stack: int
+    calls: int
+    bytes_allocated: int
+    peak_bytes: int
+    peak_blocks: int
+    end_bytes: int
+    end_blocks: int
+
+
+def usage_of(blocks: Blocks, events: int) -> Usage:
+    """Return the usage over time.
+
+    Args:
+        blocks: All of an area.
+        events: Number of the last event.
+    """
+    bytes_change = np.zeros(events + 1, np.int64)
+    blocks_change = np.zeros(events + 1, np.int32)
+    changed = np.zeros(events + 1, np.bool_)
+    dead = blocks.died != NEVER
+    died = blocks.died[dead]
+    changed[0] = True
+    changed[blocks.born] = True
+    changed[died] = True
+    np.add.at(bytes_change, blocks.born, blocks.size.astype(np.int64))
+    np.subtract.at(bytes_change, died, blocks.size[dead].astype(np.int64))
+    np.add.at(blocks_change, blocks.born, np.int32(1))
+    np.subtract.at(blocks_change, died, np.int32(1))
+    at = np.flatnonzero(changed)
+    return Usage(
+        at.astype(np.uint32), np.cumsum(bytes_change[at]), np.cumsum(blocks_change[at], dtype=np.int64)
+    )
+
+
+def peak_of(usage: Usage) -> Peak:
+    """Return the peak of a usage."""
+    index = int(usage.bytes.argmax())
+    return Peak(int(usage.events[index]), int(usage.bytes[index]), int(usage.blocks[index]))
+
+
+def totals_by_stack(blocks: Blocks, peak: Peak, stacks: int) -> list[StackTotals]:
+    """Return what each call stack has done, most bytes at the peak first; then most bytes allocated, then by number.
+
+    Args:
+        blocks: All of an area.
+        peak: Of that area.
+        stacks: The highest number of a stack.
+    """
+    first = np.ones(len(blocks.born), np.bool_)  # rows of one call are neighbours
+    first[1:] = blocks.born_call[1:] != blocks.born_call[:-1]
+    calls = np.bincount(blocks.stack[first], minlength=stacks + 1)
+    columns = [calls, _bytes(blocks, stacks)]
+    for event in (peak.event, NEVER - 1):
+        live = blocks.live_after(event)
+        columns += [_bytes(live, stacks), np.bincount(live.stack, minlength=stacks + 1)]
+    used = np.flatnonzero(calls)
+    order = used[np.lexsort((used, -columns[1][used], -columns[2][used]))]
+    return [
+        StackTotals(*row)
+        for row in zip(order.tolist(), *(each[order].tolist() for each in columns), strict=True)
+    ]
+
+
+def _bytes(blocks: Blocks, stacks: int) -> I64:
+    sums = np.bincount(blocks.stack, weights=blocks.size, minlength=stacks + 1)  # exact up to 2^53
+    return sums.astype(np.int64)

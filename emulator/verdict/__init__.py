@@ -1,0 +1,1 @@
+"""Judge a check: compare its report with a baseline and with limits."""

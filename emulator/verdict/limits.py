@@ -1,0 +1,115 @@
+"""Limits from the command line: what a run may take at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from emulator.check.errors import UnknownArea
+from emulator.check.findings import Kind
+from emulator.verdict.difference import Difference, Importance, bytes_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from emulator.check.check_report import AreaMeasures, Measures
+
+ALL_AREAS: Final = ""
+"""Stands for all areas together in `Limits.leaked`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may take at most, by area; each limit itself is still allowed.
+
+    Attributes:
+        heap: Bytes live at the peak.
+        leaked: Bytes lost at the end; under `ALL_AREAS` of all areas together.
+        fragmentation: At the peak, 0.0 to 1.0.
+    """
+
+    heap: Mapping[str, int] = field(default_factory=dict)
+    leaked: Mapping[str, int] = field(default_factory=dict)
+    fragmentation: Mapping[str, float] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.heap or self.leaked or self.fragmentation)
+
+    def check_areas(self, areas: Iterable[str]) -> None:
+        """See that every limit has something to limit.
+
+        Raises:
+            UnknownArea: It is for another area than *areas*.
+        """
+        known = tuple(areas)
+        limits: tuple[tuple[str, Iterable[str]], ...] = (
+            ("--max-heap", self.heap),
+            ("--max-leaked", self.leaked),
+            ("--max-fragmentation", self.fragmentation),
+        )
+        for option, names in limits:
+            for name in names:
+                if name not in known and not (names is self.leaked and name == ALL_AREAS):
+                    raise UnknownArea(option, name, known)
+
+    def violations(self, measures: Measures) -> list[Difference]:
+        """Return what is above its limit, the most important first.
+
+        Raises:
+            UnknownArea: A limit is for an area that was not measured.
+        """
+        self.check_areas(measures.areas)
+        found = [
+            *self._above_heap(measures),
+            *self._above_leaked(measures),
+            *self._above_fragmentation(measures),
+        ]
+        return sorted(found, key=lambda each: each.order)
+
+    def allowed_kinds(self, measures: Measures) -> frozenset[Kind]:
+        """Return the kinds of findings that limits allow: leaks, where they were limited and are below the limit.
+
+        A limit for some areas says nothing of leaks in the others.
+        """
+        limited = set(measures.areas) if ALL_AREAS in self.leaked else set(self.leaked)
+        leaking = {name for name, area in measures.areas.items() if area.lost_blocks}
+        if not self.leaked or not leaking <= limited or any(self._above_leaked(measures)):
+            return frozenset()
+        return frozenset({Kind.LEAK})
+
+    def _above_heap(self, measures: Measures) -> Iterator[Difference]:
+        for name, most in self.heap.items():
+            area = measures.areas[name]
+            if area.peak_bytes > most:
+                numbers = f"{bytes_text(area.peak_bytes)} at the peak, limit {most:,}"
+                yield _violation(f"{name}.peak_bytes", numbers, area.peak_bytes, most, area)
+
+    def _above_leaked(self, measures: Measures) -> Iterator[Difference]:
+        for name, most in self.leaked.items():
+            areas = measures.areas.values() if name == ALL_AREAS else [measures.areas[name]]
+            lost = sum(area.lost_bytes for area in areas)
+            blocks = sum(area.lost_blocks for area in areas)
+            if lost > most or (blocks and not most):  # a block whose size is not known is lost, too
+                noun = "block" if blocks == 1 else "blocks"
+                numbers = f"{bytes_text(lost)} in {blocks:,} {noun} lost at the end, limit {most:,}"
+                key = f"{name}.lost_bytes" if name else "lost_bytes"
+                yield _violation(key, numbers, lost, most)
+
+    def _above_fragmentation(self, measures: Measures) -> Iterator[Difference]:
+        for name, most in self.fragmentation.items():
+            area = measures.areas[name]
+            if area.fragmentation > most:
+                numbers = f"{area.fragmentation:.6g} at the peak, limit {most:g}"
+                yield _violation(f"{name}.fragmentation", numbers, area.fragmentation, most, area)
+
+
+def _violation(
+    key: str, numbers: str, value: float, most: float, area: AreaMeasures | None = None
+) -> Difference:
+    place = None if area is None else area.peak
+    where = ""
+    if place is not None:
+        caller = f" from {place.stack[0]}" if place.stack else ""
+        where = f", reached at event {place.event} in call #{place.call} of {place.function}{caller}"
+    growth = value / most - 1 if most else float("inf")
+    return Difference(Importance.LIMIT, key, f"{key}: {numbers}{where}", growth, place)

@@ -1,0 +1,90 @@
+"""How much worse than a baseline a number may be."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.profile.model import shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AREA_KEYS: Final = ("peak_bytes", "end_bytes", "end_blocks", "calls", "failed", "fragmentation")
+"""Numbers of an area, the most important first."""
+CALLER_KEYS: Final = ("peak_bytes", "end_bytes", "calls")
+"""Numbers of a caller."""
+
+_PERCENT: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(%?)", re.ASCII)
+
+
+class Tolerance(NamedTuple):
+    """How much more is still good.
+
+    Attributes:
+        amount: In the unit of the number.
+        percent: Of the baseline's number; one of the two is 0.
+    """
+
+    amount: float = 0.0
+    percent: float = 0.0
+
+    def allows(self, before: float, now: float) -> bool:
+        """Tell whether a number has not grown too much."""
+        return now <= before + self.amount + before * self.percent / 100
+
+    def __str__(self) -> str:
+        return f"{self.percent:g}%" if self.percent else f"{self.amount:,.10g}"
+
+
+def parse_tolerance(value: object) -> Tolerance:
+    """Read a tolerance: ``10``, ``0.05``, ``"10"`` or ``"5%"``.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        number = float(match[1])
+        return Tolerance(percent=number) if match[2] else Tolerance(number)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return Tolerance(min(float(value), 1e18)) if value < 1 << 63 else Tolerance(1e18)
+    raise ValueError(f'{shortened(value)} is no tolerance such as 10, 0.05 or "5%"')
+
+
+def check_pattern(pattern: str) -> str:
+    """Return a key or a pattern of keys, in which ``*`` stands for any text.
+
+    Raises:
+        ValueError: No number's key can be like this.
+    """
+    last = pattern.rpartition(".")[2]
+    if pattern.endswith("*") or ("." in pattern and last in (*AREA_KEYS, *CALLER_KEYS, "count")):
+        return pattern
+    raise ValueError(f"does not end in * or a number: {', '.join(AREA_KEYS)}, count")
+
+
+class Tolerances:
+    """The tolerances of a baseline.
+
+    Args:
+        entries: By key or pattern; those of `check_pattern`.
+    """
+
+    def __init__(self, entries: Mapping[str, Tolerance]) -> None:
+        self._exact = {key: value for key, value in entries.items() if "*" not in key}
+        # What says more about the key counts more.
+        patterns = sorted((key for key in entries if "*" in key), key=lambda key: (-len(key), key))
+        self._patterns = [(_compiled(key), entries[key]) for key in patterns]
+
+    def of(self, key: str) -> Tolerance:
+        """Return the tolerance of a number: that of its key, or of the longest pattern that fits, or none."""
+        if key in self._exact:
+            return self._exact[key]
+        return next((value for pattern, value in self._patterns if pattern.fullmatch(key)), Tolerance())
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    pieces = re.split(r"\*+", pattern)  # two stars together are one, and would be slow
+    return re.compile(".*".join(map(re.escape, pieces)), re.DOTALL)

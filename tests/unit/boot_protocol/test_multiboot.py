@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from emulator.boot_protocol.multiboot import HeaderFlags, MultibootHeader, find_header
+from emulator.errors import BadImage
+
+MAGIC = 0x1BADB002
+
+
+def header(flags: int = 3, error: int = 0) -> bytes:
+    return struct.pack("<III", MAGIC, flags, -(MAGIC + flags) + error & 0xFFFFFFFF)
+
+
+@pytest.mark.parametrize("offset", [0, 4, 4096, 8192 - 12])
+def test_finds_the_header(offset: int) -> None:
+    found = find_header(bytes(offset) + header(), "k.elf")
+    assert found == MultibootHeader(offset, HeaderFlags.PAGE_ALIGN | HeaderFlags.MEMORY_INFO)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        header()[:11],
+        bytes(2) + header(),
+        bytes(8192 - 8) + header() + bytes(100),
+        bytes(8192) + header(),
+        header(error=1),
+    ],
+    ids=["empty", "cut", "unaligned", "across 8192", "after 8192", "checksum"],
+)
+def test_finds_none(data: bytes) -> None:
+    assert find_header(data, "k.elf") is None
+
+
+def test_passes_over_what_is_no_header() -> None:
+    data = header(error=1) + bytes(2) + header() + bytes(2) + header(flags=0)
+    assert find_header(data, "k.elf") == MultibootHeader(28, HeaderFlags(0))
+
+
+def test_unknown_required_flags_are_refused() -> None:
+    with pytest.raises(BadImage) as caught:
+        find_header(bytes(16) + header(flags=0x8009), "k.elf")
+    assert str(caught.value) == (
+        "k.elf: the Multiboot header at 0x00000010 requires unknown features: flags 0x00008009, unknown 0x8008"
+    )
+    assert caught.value.value == 0x8009
+
+
+def test_unknown_optional_flags_are_not() -> None:
+    found = find_header(header(flags=0xFFFF0007), "k.elf")
+    assert found is not None
+    assert HeaderFlags.ADDRESSES | HeaderFlags.VIDEO_MODE in found.flags

@@ -1,0 +1,173 @@
+"""Frees of what was not live."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.check.calls.wrong_frees import MOST_ALIKE
+from emulator.check.findings import Kind
+from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.trace.events import Frame
+from tests.helpers.traces import PROFILE, WHO, TraceBuilder
+from tests.unit.check.checking import findings_of, messages_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+A, B = 0x200008, 0x200048
+OTHER = (Frame(0x101099, "other", 0x9),)
+
+
+def test_what_is_right_has_no_findings(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("kfree", A).call("kfree", 0)
+    calls.call("kmalloc", 24, result=A).call("krealloc", A, 48, result=A).call("kfree", A)
+    calls.call("alloc_frames", 4, result=0x201).call("free_frame", 0x202).call("free_frames", 0x203, 2)
+    calls.call("free_frame", 0x201)
+    calls.call("get_blk", 0x300000, 1, 24, out=B).call("rel_blk", 1, B)
+    assert findings_of(calls, tmp_path) == []
+
+
+def test_a_double_free_names_all_three_places(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("kfree", A, stack=OTHER).call("kfree", A)
+    (finding,) = findings_of(calls, tmp_path)
+    assert finding.kind is Kind.DOUBLE_FREE
+    assert finding.message == "double free of 0x00200008 (24 bytes)"
+    assert finding.place is not None
+    assert (finding.place.call, finding.place.event, finding.place.function) == (3, 5, "kfree")
+    assert finding.place.stack == WHO
+    assert finding.block is not None
+    assert (finding.block.address, finding.block.size) == (A, 24)
+    assert (finding.block.allocated.call, finding.block.allocated.event) == (1, 2)
+    assert finding.block.freed is not None
+    assert (finding.block.freed.call, finding.block.freed.event) == (2, 3)
+    assert finding.block.freed.stack == OTHER
+
+
+def test_the_latest_life_of_an_address_is_told(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("kfree", A)
+    calls.call("kmalloc", 16, result=A).call("kfree", A).call("kfree", A)
+    assert messages_of(calls, tmp_path) == ["double-free: double free of 0x00200008 (16 bytes)"]
+
+
+def test_a_pointer_into_a_live_block_is_an_invalid_free(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("kfree", A + 8).call("kfree", A)
+    (finding,) = findings_of(calls, tmp_path)
+    assert finding.kind is Kind.INVALID_FREE
+    assert finding.message == "invalid free of 0x00200010, 8 bytes inside block #1 of 24 bytes"
+    assert finding.block is not None
+    assert finding.block.freed is None  # that came later
+
+
+def test_a_pointer_into_a_freed_block_is_told(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("kfree", A).call("kfree", A + 8)
+    assert messages_of(calls, tmp_path) == [
+        "invalid-free: invalid free of 0x00200010, 8 bytes inside the freed block #1 of 24 bytes"
+    ]
+
+
+def test_a_block_whose_place_was_handed_out_again_was_not_freed(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 64, result=A).call("kmalloc", 16, result=A).call("kfree", A)
+    calls.call("kfree", A + 32)
+    assert messages_of(calls, tmp_path)[1] == (
+        "invalid-free: invalid free of 0x00200028, 32 bytes inside block #1 of 64 bytes"
+    )
+
+
+def test_an_address_that_is_now_inside_another_block_is_no_double_free(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=B).call("kfree", B)
+    calls.call("kmalloc", 256, result=A).call("kfree", B)
+    assert messages_of(calls, tmp_path) == [
+        "invalid-free: invalid free of 0x00200048, 64 bytes inside block #3 of 256 bytes"
+    ]
+
+
+def test_a_pointer_that_was_never_allocated(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("kfree", A + 24)
+    (finding,) = findings_of(calls, tmp_path)
+    assert finding.kind is Kind.INVALID_FREE
+    assert finding.message == "invalid free of 0x00200020, which was never allocated"
+    assert finding.block is None
+
+
+def test_a_refused_free_is_the_kernels_word_not_a_finding(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("get_blk", 0x300000, 1, 24, out=A).call("rel_blk", 1, A)
+    calls.call("rel_blk", 1, A, result=0xFFFFFFDE).call("free_frame", 0x201, result=0xFFFFFFFF)
+    assert findings_of(calls, tmp_path) == []
+
+
+def test_a_free_that_a_kernel_accepts_wrongly_is_found(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("get_blk", 0x300000, 1, 24, out=A).call("rel_blk", 1, A).call("rel_blk", 1, A)
+    assert messages_of(calls, tmp_path) == ["double-free: double free of 0x00200008 (24 bytes)"]
+
+
+def test_a_block_that_a_reset_has_forgotten(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("heap_init").call("kfree", A)
+    assert messages_of(calls, tmp_path) == [
+        "invalid-free: invalid free of 0x00200008 (24 bytes), which heap_init has forgotten"
+    ]
+
+
+def test_frames_twice(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("alloc_frames", 4, result=0x201).call("free_frames", 0x201, 4)
+    calls.call("free_frame", 0x202)
+    (finding,) = findings_of(calls, tmp_path)
+    assert finding.kind is Kind.DOUBLE_FREE
+    assert finding.message == "double free of 0x00202000 (16384 bytes)"
+
+
+RESERVING = replace(
+    PROFILE,
+    functions=(
+        *PROFILE.functions,
+        TracedFunction("reserve", "frames", Role.OTHER, ("start", "end"), Result.NONE),
+    ),
+)
+
+
+@pytest.mark.parametrize(("profile", "number"), [(RESERVING, 0), (PROFILE, 1)])
+def test_reserved_frames_may_be_given_back(profile: Profile, number: int, tmp_path: Path) -> None:
+    calls = TraceBuilder(profile)
+    if profile is RESERVING:
+        calls.call("reserve", 0x201800, 0x203001)
+    calls.call("free_frames", 0x201, 3)
+    assert len(findings_of(calls, tmp_path)) == number
+
+
+def test_frames_beside_the_reserved_ones_may_not(tmp_path: Path) -> None:
+    calls = TraceBuilder(RESERVING).call("reserve", 0x201000, 0x203000).call("free_frame", 0x203)
+    assert len(findings_of(calls, tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "start", "end", "number"),
+    [
+        ("reserve", 0x300000, 0x400000, 0),
+        ("reserve", 0x300800, 0x300800, 1),  # an empty range
+        ("keep", 0x300000, 0x400000, 1),  # one of the heap
+        ("free_frames", 0x300, 0x400, 2),  # no reservation, and itself wrong
+    ],
+)
+def test_only_frames_that_were_reserved_before_may_be_given_back(
+    function: str, start: int, end: int, number: int, tmp_path: Path
+) -> None:
+    keep = TracedFunction("keep", "heap", Role.OTHER, ("start", "end"), Result.NONE)
+    profile = replace(RESERVING, functions=(*RESERVING.functions, keep))
+    calls = TraceBuilder(profile).call("reserve", 0x100000, 0x200000).call(function, start, end)
+    calls.call("free_frame", 0x300)
+    calls.call("reserve", 0x300000, 0x400000)
+    assert len(findings_of(calls, tmp_path)) == number
+
+
+def test_a_flood_from_one_place_is_cut(tmp_path: Path) -> None:
+    calls = TraceBuilder()
+    for index in range(MOST_ALIKE + 5):
+        calls.call("kfree", A + 16 * index)
+    calls.call("kfree", A, stack=OTHER).call("kfree", A)
+    findings = findings_of(calls, tmp_path)
+    told = [finding.place and finding.place.call for finding in findings]
+    assert told == [*range(1, MOST_ALIKE + 1), MOST_ALIKE + 6]
+    line = f"the first {MOST_ALIKE} of {MOST_ALIKE + 6} such calls were looked at"
+    assert [finding.details for finding in findings] == [(line,), *[()] * MOST_ALIKE]

@@ -1,0 +1,157 @@
+"""Blocks that no allocator may hand out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from emulator.check.calls.wrong_results import KnownMemory
+from emulator.check.findings import Kind
+from emulator.machine.lives import Lives, find_overlaps
+from tests.helpers.traces import TraceBuilder
+from tests.unit.check.checking import findings_of, messages_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+A = 0x200008
+
+
+@pytest.mark.parametrize("start", [A, A - 8, A + 8, A + 23, A - 23])
+def test_a_block_over_a_live_one(start: int, tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("kmalloc", 24, result=start)
+    (finding,) = [each for each in findings_of(calls, tmp_path) if each.kind is Kind.OVERLAP]
+    assert finding.message == (
+        f"overlapping blocks: 0x{start:08x} (24 bytes) was allocated over the live block #1 of 24 bytes at 0x00200008"
+    )
+    assert finding.place is not None
+    assert (finding.place.call, finding.place.event) == (2, 4)
+    assert finding.block is not None
+    assert finding.block.address == A
+    assert finding.block.freed is None
+
+
+@pytest.mark.parametrize("start", [A - 24, A + 24])
+def test_neighbours_do_not_overlap(start: int, tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("kmalloc", 24, result=start)
+    assert findings_of(calls, tmp_path) == []
+
+
+def test_memory_may_be_used_again(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 64, result=A).call("kfree", A)
+    calls.call("kmalloc", 8, result=A + 8).call("kfree", A + 8).call("kmalloc", 64, result=A)
+    calls.call("heap_init").call("kmalloc", 64, result=A + 32)
+    assert findings_of(calls, tmp_path) == []
+
+
+def test_who_overlaps_does_not_make_others_do_so(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 16, result=A).call("kmalloc", 64, result=A + 8)
+    calls.call("kmalloc", 16, result=A + 32)
+    assert [each.place and each.place.call for each in findings_of(calls, tmp_path)] == [2]
+
+
+def test_frames_overlap_by_pages(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("alloc_frames", 4, result=0x201).call("alloc_frame", result=0x203)
+    assert messages_of(calls, tmp_path) == [
+        (
+            "overlapping-blocks: overlapping blocks: 0x00203000 (4096 bytes) was allocated over the live"
+            " block #1 of 4096 bytes at 0x00203000"
+        )
+    ]
+
+
+def test_a_result_off_alignment(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=0x200002)
+    (finding,) = findings_of(calls, tmp_path)
+    assert finding.kind is Kind.BAD_RESULT
+    assert finding.message == "bad result: 0x00200002 (24 bytes) is not aligned to 4 bytes"
+    assert finding.place is not None
+    assert (finding.place.call, finding.place.event) == (1, 2)
+
+
+def test_each_call_has_asked_for_its_own_alignment(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=A).call("kmemalign", 8, 24, result=A + 64)
+    calls.call("kmemalign", 64, 24, result=A + 128).call("kmemalign", 4, 24, result=A + 192)
+    assert messages_of(calls, tmp_path) == [
+        f"bad-result: bad result: 0x{A + 128:08x} (24 bytes) is not aligned to the 64 bytes that were asked for"
+    ]
+
+
+@pytest.mark.parametrize(("align", "number"), [(64, 1), (8, 0), (1, 0), (0, 0), (24, 0)])
+def test_a_result_off_the_alignment_that_was_asked_for(align: int, number: int, tmp_path: Path) -> None:
+    messages = messages_of(TraceBuilder().call("kmemalign", align, 24, result=A), tmp_path)
+    text = "bad-result: bad result: 0x00200008 (24 bytes) is not aligned to the 64 bytes that were asked for"
+    assert messages == [text] * number
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        (0x500000, "lies outside RAM"),
+        (0x4FFFF0, "lies outside RAM"),
+        (0xA0000, "lies outside RAM"),
+        (0x102FF8, "lies in the kernel's own code at 0x00100000-0x00103000"),
+        (0x0FFFF8, "lies in the kernel's own code at 0x00100000-0x00103000"),
+    ],
+)
+def test_a_result_where_no_block_can_be(address: int, problem: str, tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=address)
+    assert messages_of(calls, tmp_path) == [f"bad-result: bad result: 0x{address:08x} (24 bytes) {problem}"]
+
+
+@pytest.mark.parametrize("address", [0x4FFFE8, 0x103000, 0x9FFE8, 0x8])
+def test_a_result_at_the_edge_of_where_blocks_can_be(address: int, tmp_path: Path) -> None:
+    assert findings_of(TraceBuilder().call("kmalloc", 24, result=address), tmp_path) == []
+
+
+def test_a_result_whose_last_byte_is_outside(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 25, result=0x4FFFE8)
+    assert messages_of(calls, tmp_path) == ["bad-result: bad result: 0x004fffe8 (25 bytes) lies outside RAM"]
+
+
+def test_with_paging_any_address_can_be_memory(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=0xC0000000)
+    assert findings_of(calls, tmp_path, KnownMemory(None, ())) == []
+
+
+def test_overlaps_are_those_that_a_slow_search_finds() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(50):
+        count = 200
+        first = rng.integers(0, 3000, count).astype(np.uint32)
+        last = (first + rng.integers(0, 130, count)).astype(np.uint32)
+        born = np.sort(rng.choice(2000, count, replace=False)).astype(np.uint32)
+        died = np.where(rng.random(count) < 0.8, born + rng.integers(1, 60, count), 0xFFFFFFFF).astype(
+            np.uint32
+        )
+        live: list[int] = []
+        expected = []
+        for new in range(count):
+            live = [each for each in live if died[each] >= born[new]]
+            if any(first[new] <= last[each] and last[new] >= first[each] for each in live):
+                expected.append(new)
+            else:
+                live.append(new)
+        lives = Lives(first.data, last.data, born.data, died.data)
+        assert find_overlaps(lives, 2100, count) == (len(expected), expected)
+        assert find_overlaps(lives, 2100, 3) == (len(expected), expected[:3])
+
+
+def test_no_blocks_do_not_overlap() -> None:
+    none = np.empty(0, np.uint32).data
+    assert find_overlaps(Lives(none, none, none, none), 0, 1) == (0, [])
+
+
+def test_more_blocks_that_overlap_than_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.check.calls.wrong_results._MOST_OVERLAPS", 3)
+    calls = TraceBuilder().call("kmalloc", 24, result=A)
+    for _ in range(5):
+        calls.call("kmalloc", 24, result=A + 8)
+    findings = findings_of(calls, tmp_path)
+    assert [finding.details for finding in findings] == [
+        ("the first 3 of 5 blocks that overlap were looked at",),
+        (),
+        (),
+    ]

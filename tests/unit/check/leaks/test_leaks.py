@@ -1,0 +1,270 @@
+"""Blocks that live at the end of a run, and who still points to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.check.checked_run import check_kernel
+from emulator.check.leaks.guest_words import GuestWords
+from emulator.check.leaks.leaks import find_leaks
+from emulator.loader.image import KernelImage
+from emulator.machine.machine import Machine
+from emulator.profile.known import match
+from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.trace.recorder import record_trace
+from emulator.trace.trace import Trace
+from tests.helpers.c_kernel import compile_kernel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.check.check_report import CheckReport
+
+PROFILE = Profile(
+    "bump",
+    (
+        TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),
+        TracedFunction("alloc_frame", "frames", Role.ALLOC, (), Result.FRAME, 0xFFFF_FFFF),
+    ),
+    frozenset({"frames"}),
+)
+KERNEL = """
+typedef unsigned int word;
+#define HIDDEN __attribute__((noinline, noclone))
+static word next_block = 0x2468a8, next_frame = 0x300;
+word stack[1024];
+word table[4];
+HIDDEN void *kmalloc(word size) { word p = next_block; next_block += (size + 15) & ~7u; asm volatile(""); return (void *)p; }
+HIDDEN word alloc_frame(void) { asm volatile(""); return next_frame++; }
+HIDDEN void scenario(void) { BODY }
+HIDDEN void clear(void) { volatile word *dead = stack; for (int i = 0; i < 900; i++) dead[i] = LEFT; }
+void kmain(void)
+{
+    scenario();
+    clear();
+    asm volatile("xor %%eax,%%eax; xor %%ebx,%%ebx; xor %%ecx,%%ecx; xor %%esi,%%esi; xor %%edi,%%edi; xor %%ebp,%%ebp;"
+                 "mov $0xf4,%%edx; out %%eax,%%dx; hlt" ::: "eax");
+}
+asm(".globl _start; _start: mov $stack+4096,%esp; call kmain; hlt");
+"""
+
+
+def checked(folder: Path, body: str, *, left: str = "0") -> CheckReport:
+    """Run a kernel that executes some C, and leaves a value all over its dead stack."""
+    source = KERNEL.replace("BODY", body).replace("LEFT", left)
+    image = KernelImage.read(compile_kernel(folder, source, ["-O1"]))
+    report = check_kernel(Machine(image), match(PROFILE, image))
+    assert report.ending.how == "exit"
+    assert report.calls
+    return report
+
+
+def texts(folder: Path, body: str, **options: str) -> tuple[list[str], list[str]]:
+    """Return what is lost, and what is not, with who points to it."""
+    report = checked(folder, body, **options)
+    lost, reachable = (
+        [", ".join([finding.message, *finding.details]) for finding in findings]
+        for findings in (report.findings, report.reachable)
+    )
+    return lost, reachable
+
+
+def test_a_block_nobody_points_to_is_lost(tmp_path: Path) -> None:
+    report = checked(tmp_path, "kmalloc(24);")
+    (finding,) = report.findings
+    assert finding.kind.value == "leak"
+    assert finding.area == "heap"
+    assert finding.message == "memory leak: 24 bytes in 1 block definitely lost"
+    assert finding.details == ("nobody points to it",)
+    assert finding.place is None
+    assert finding.block is not None
+    assert finding.block.allocated.stack[0].function == "scenario"
+    area = report.measures.areas["heap"]
+    assert (area.lost_bytes, area.lost_blocks, area.end_bytes, area.end_blocks) == (24, 1, 24, 1)
+
+
+def test_what_a_dead_part_of_the_stack_holds_does_not_count(tmp_path: Path) -> None:
+    lost, _ = texts(tmp_path, "kmalloc(24);", left="0x2468a8")
+    assert lost == ["memory leak: 24 bytes in 1 block definitely lost, nobody points to it"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ("table[0] = (word)kmalloc(24);", "global table"),
+        ("table[1] = (word)kmalloc(24) + 23;", "global table+0x4"),
+        ("stack[1023] = (word)kmalloc(24);", "the stack of the CPU"),
+    ],
+)
+def test_a_block_something_points_to_is_still_reachable(body: str, pointer: str, tmp_path: Path) -> None:
+    lost, reachable = texts(tmp_path, body)
+    assert lost == []
+    where = f"block #1 of 24 bytes at 0x002468a8: pointed to by {pointer}"
+    assert reachable == [f"live at the end: 24 bytes in 1 block still reachable, {where}"]
+
+
+@pytest.mark.parametrize("offset", ["25", "-1"])
+def test_a_pointer_beside_a_block_does_not_count(offset: str, tmp_path: Path) -> None:
+    lost, _ = texts(tmp_path, f"table[0] = (word)kmalloc(24) + {offset};")
+    assert lost == ["memory leak: 24 bytes in 1 block definitely lost, nobody points to it"]
+
+
+POSSIBLY = "memory leak: 24 bytes in 1 block possibly lost, block #1 of 24 bytes at 0x002468a8: "
+PACKED = "volatile struct __attribute__((packed)) { char tag[%d]; word link; } *t = (void *)table; t->link = (word)kmalloc(24)%s;"
+
+
+@pytest.mark.parametrize("offset", [1, 2, 3, 5, 11])
+@pytest.mark.parametrize("into", ["", " + 8"])
+def test_a_pointer_at_an_odd_address_may_hold_a_block(offset: int, into: str, tmp_path: Path) -> None:
+    lost, reachable = texts(tmp_path, PACKED % (offset, into))
+    assert lost == [f"{POSSIBLY}pointed to only by global table+0x{offset:x} (unaligned)"]
+    assert reachable == []
+
+
+def test_numbers_can_look_like_a_pointer_at_an_odd_address(tmp_path: Path) -> None:
+    lost, _ = texts(tmp_path, "next_block = 0x200000; kmalloc(24); next_block = 0; table[2] = 0x20;")
+    assert lost == [f"{POSSIBLY.replace('2468a8', '200000')}pointed to only by global table+0x6 (unaligned)"]
+
+
+@pytest.mark.parametrize(
+    ("body", "holder"),
+    [
+        ("table[1] = (word)kmalloc(24) + 24;", "global table+0x4"),
+        ((PACKED % (3, " + 24")), "global table+0x3 (unaligned)"),
+        ("stack[1023] = (word)kmalloc(24) + 24;", "the stack of the CPU"),
+    ],
+)
+def test_the_address_behind_its_end_may_hold_a_block(body: str, holder: str, tmp_path: Path) -> None:
+    lost, reachable = texts(tmp_path, body)
+    assert lost == [f"{POSSIBLY}only the address behind its end is held, by {holder}"]
+    assert reachable == []
+
+
+def test_a_register_may_hold_the_end_of_a_block(tmp_path: Path) -> None:
+    source = 'word end = (word)kmalloc(24) + 24; asm volatile("xor %%eax,%%eax; cli; hlt" :: "S"(end), "b"(0), "c"(0), "d"(0), "D"(0));'
+    image = KernelImage.read(
+        compile_kernel(tmp_path, KERNEL.replace("BODY", source).replace("LEFT", "0"), ["-O1"])
+    )
+    (finding,) = check_kernel(Machine(image), match(PROFILE, image)).findings
+    assert finding.details == (
+        "block #1 of 24 bytes at 0x002468a8: only the address behind its end is held, by register esi",
+    )
+
+
+def test_what_only_a_doubtful_block_points_to_is_doubtful(tmp_path: Path) -> None:
+    body = "word *a = kmalloc(24); table[0] = (word)a + 24; a[2] = (word)kmalloc(40);"
+    lost, _ = texts(tmp_path, body)
+    assert lost == [
+        (
+            "memory leak: 40 bytes in 1 block possibly lost, block #2 of 40 bytes at 0x002468c8: pointed to only by block"
+            " #1 of 24 bytes +0x8, which is possibly lost itself"
+        ),
+        f"{POSSIBLY}only the address behind its end is held, by global table",
+    ]
+
+
+def test_a_pointer_proves_more_than_the_end_of_another_block(tmp_path: Path) -> None:
+    """The second frame begins where the first one ends."""
+    report = checked(tmp_path, "next_frame = 0x4bc; alloc_frame(); table[0] = alloc_frame() << 12;")
+    assert [finding.details for finding in report.findings] == [
+        ("block #1 of 4096 bytes at 0x004bc000: only the address behind its end is held, by global table",)
+    ]
+    assert len(report.reachable) == 1
+
+
+def test_blocks_that_a_reachable_block_points_to_are_reachable(tmp_path: Path) -> None:
+    body = "word *a = kmalloc(16), *b = kmalloc(24); table[0] = (word)a; a[3] = (word)b; b[0] = (word)kmalloc(8);"
+    lost, reachable = texts(tmp_path, body)
+    assert lost == []
+    assert len(reachable) == 3
+    assert reachable[0].endswith(
+        "block #2 of 24 bytes at 0x002468c0: pointed to by block #1 of 16 bytes +0xc"
+    )
+
+
+def test_blocks_that_only_lost_blocks_point_to_are_indirectly_lost(tmp_path: Path) -> None:
+    lost, reachable = texts(tmp_path, "word *a = kmalloc(16); a[1] = (word)kmalloc(24);")
+    assert reachable == []
+    assert lost == [
+        (
+            "memory leak: 24 bytes in 1 block indirectly lost, block #2 of 24 bytes at 0x002468c0: pointed to"
+            " only by block #1 of 16 bytes +0x4, which is lost itself"
+        ),
+        "memory leak: 16 bytes in 1 block definitely lost, nobody points to it",
+    ]
+
+
+def test_blocks_of_one_place_are_one_finding(tmp_path: Path) -> None:
+    body = "for (int i = 0; i < 6; i++) { word *p = kmalloc(16); if (i == 2) table[2] = (word)p; }"
+    lost, reachable = texts(tmp_path, body)
+    assert lost == ["memory leak: 80 bytes in 5 blocks definitely lost, nobody points to 5 blocks"]
+    assert len(reachable) == 1
+
+
+def test_the_largest_leak_comes_first(tmp_path: Path) -> None:
+    lost, _ = texts(tmp_path, "kmalloc(16); kmalloc(400); kmalloc(24);")
+    assert [text.split()[2] for text in lost] == ["400", "24", "16"]
+
+
+@pytest.mark.parametrize(
+    ("body", "is_lost"),
+    [
+        ("alloc_frame();", True),
+        ("table[0] = alloc_frame();", False),
+        ("table[0] = alloc_frame() << 12 | 3;", False),  # as in a page table
+        ("table[0] = alloc_frame() + 1;", True),
+    ],
+)
+def test_frames_are_known_by_number_and_by_address(body: str, is_lost: bool, tmp_path: Path) -> None:
+    report = checked(tmp_path, body)
+    assert (len(report.findings), len(report.reachable)) == ((1, 0) if is_lost else (0, 1))
+
+
+def test_the_frames_of_a_heap_are_no_leak(tmp_path: Path) -> None:
+    body = "word frame = alloc_frame(); next_block = frame << 12; word *p = kmalloc(8); p[1] = (word)kmalloc(8); frame = 0; table[0] = (word)p;"
+    lost, reachable = texts(tmp_path, body)
+    assert lost == []
+    assert len(reachable) == 2  # the two blocks
+
+
+def test_frames_that_once_were_a_heap_can_be_lost(tmp_path: Path) -> None:
+    body = "next_block = 0x300000; next_frame = 0x300; kmalloc(8); alloc_frame(); next_block = 0;"
+    report = checked(tmp_path, body)
+    assert [finding.area for finding in report.findings] == ["frames"]
+
+
+def test_the_allocator_s_own_variables_hold_nothing_by_its_end(tmp_path: Path) -> None:
+    body = "table[1] = (word)kmalloc(24) + 24; next_block = table[1];"
+    image = KernelImage.read(
+        compile_kernel(tmp_path, KERNEL.replace("BODY", body).replace("LEFT", "0"), ["-O1"])
+    )
+    machine, profile = Machine(image), match(PROFILE, image)
+    with record_trace(machine, tmp_path / "t", profile):
+        machine.run()
+    trace = Trace.read(tmp_path / "t")
+    states = [
+        find_leaks(trace, GuestWords(machine, names)).lost[0].message.partition("block ")[2]
+        for names in ([], ["table"], ["next_block", "table", "nothing"])
+    ]
+    assert states == ["possibly lost", "possibly lost", "definitely lost"]
+
+
+def test_of_blocks_of_unknown_size_only_the_start_is_known(tmp_path: Path) -> None:
+    image = KernelImage.read(
+        compile_kernel(
+            tmp_path,
+            KERNEL.replace("BODY", "table[0] = (word)kmalloc(24) + 1;").replace("LEFT", "0"),
+            ["-O1"],
+        )
+    )
+    sizeless = Profile(
+        "bump", (TracedFunction("kmalloc", "heap", Role.ALLOC, ("bytes",), Result.POINTER, 0),)
+    )
+    (finding,) = check_kernel(Machine(image), sizeless).findings
+    assert finding.message == "memory leak: 1 block definitely lost"
+    assert finding.details == (
+        "nobody points to it",
+        "without a known size: pointers into a block were not looked for",
+    )

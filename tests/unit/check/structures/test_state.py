@@ -1,0 +1,200 @@
+"""Looking at kernels' own structures: nothing in sound ones, each broken rule in damaged ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.check.structures.state import StateChecks, state_checks
+from emulator.errors import BudgetUsedUp
+from emulator.machine.recording import record
+from emulator.profile.known import matching_profile
+from emulator.trace.recorder import recorded_functions
+from tests.helpers.checked import checked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.machine.machine import Machine
+
+CLEAN = [
+    *(("demo", ""), ("fragment", ""), ("exhaust", ""), ("leak", ""), ("double_free", "")),
+    *(
+        ("stress", "calls=50000"),
+        ("btron_demo", ""),
+        ("btron_stress", "calls=5000"),
+        ("btron_pools_wait", ""),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kernel", "command_line"), CLEAN)
+def test_sound_kernels_give_no_alarm(kernel: str, command_line: str, tmp_path: Path) -> None:
+    run = checked(kernel, tmp_path, command_line=command_line)
+    assert run.broken() == []
+    assert run.looks > 0
+    assert run.checks.at_end(run.trace, run.rerun) == []
+
+
+@pytest.mark.parametrize("kernel", ["demo", "leak", "double_free", "btron_demo", "btron_pools_wait"])
+def test_nor_do_they_at_any_event(kernel: str, tmp_path: Path) -> None:
+    run = checked(kernel, tmp_path, every=1)
+    assert run.broken() == []
+    assert run.looks > run.trace.event_count // 3
+
+
+def checks_of(machine: Machine, profile: str) -> StateChecks:
+    checks = state_checks(machine, profile)
+    assert checks is not None
+    return checks
+
+
+def test_other_profiles_and_kernels_have_no_checks() -> None:
+    assert state_checks(boot("firmware:demo"), "mine") is None
+    assert state_checks(boot("firmware:demo"), "BTRON/386") is None
+    assert state_checks(boot("firmware:btron_demo"), "LiteCore") is None
+
+
+@pytest.fixture(scope="module")
+def litecore() -> Machine:
+    machine = boot("firmware:leak")
+    machine.run()
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("symbol", "value", "area", "message"),
+    [
+        ("heap_free_list", 5, "heap", "heap metadata corrupted: heap_free_list 0x00000005"),
+        ("heap_end", 5, "heap", "heap metadata corrupted: heap_end 0x00000005"),
+        ("heap_lock", 5, "heap", "heap metadata corrupted: heap_lock 0x00000005"),
+        ("memmap", 5, "frames", "frame metadata corrupted: memmap.start_addr 0x00000005"),
+    ],
+)
+def test_a_damaged_litecore(litecore: Machine, symbol: str, value: int, area: str, message: str) -> None:
+    checks = checks_of(litecore, "LiteCore")
+    assert checks.look() == []
+    with litecore.snapshot():
+        litecore.memory.store_u32(litecore.address_of(symbol), value)
+        (defect,) = checks.look()
+        assert (checks.area_of(defect), checks.message(defect)) == (area, message)
+        assert defect.address == litecore.address_of(symbol)
+        assert checks.linear(defect.address) == defect.address
+
+
+def test_a_header_is_named_by_where_it_begins(litecore: Machine) -> None:
+    checks = checks_of(litecore, "LiteCore")
+    header = litecore.memory.load_u32(litecore.address_of("heap_start"))
+    with litecore.snapshot():
+        litecore.memory.store_u32(header + 4, 7)
+        (defect,) = checks.look()
+        assert checks.message(defect) == f"heap metadata corrupted: header at 0x{header:08x}: used 0x00000007"
+        assert checks.describe(header + 4) == f"heap byte 0x{header + 4:08x}, behind a broken header"
+
+
+@pytest.mark.parametrize("lock", ["heap_lock", "memmap_lock"])
+def test_nothing_is_said_while_a_lock_is_held(litecore: Machine, lock: str) -> None:
+    checks = checks_of(litecore, "LiteCore")
+    with litecore.snapshot():
+        litecore.memory.store_u32(litecore.address_of("heap_free_list"), 5)
+        free = checks.quiet
+        litecore.memory.store_u32(litecore.address_of(lock), 1)
+        assert (free, checks.quiet) == (True, False)
+        assert checks.look() == []
+
+
+@pytest.fixture(scope="module")
+def btron() -> Machine:
+    """Stop where tasks wait for pools, with interrupts on."""
+    machine = boot("firmware:btron_pools_wait")
+    record(machine, recorded_functions(matching_profile(machine.image)))
+    with pytest.raises(BudgetUsedUp):
+        machine.run(max_instructions=200_000)
+    registers = machine.cpu.registers()
+    machine.cpu.set_registers(registers._replace(eflags=registers.eflags | 0x200))
+    return machine
+
+
+def physical(machine: Machine, name: str) -> int:
+    return machine.address_of(name) & 0x7FFFFFFF
+
+
+@pytest.mark.parametrize(
+    ("symbol", "offset", "area", "text"),
+    [
+        (
+            "kmem_free_list",
+            0,
+            "kmem",
+            "kmem metadata corrupted: kmem_free_list: there is no area at 0x00000007",
+        ),
+        ("mpl_table", 32 + 20, "mpl", "mpl metadata corrupted: mpl 1: the free list leads to 0x00000007"),
+        ("mpf_table", 3 * 40 + 36, "mpf", "mpf metadata corrupted: mpf 3: free_count is 7, but 0 blocks are"),
+    ],
+)
+def test_a_damaged_btron(btron: Machine, symbol: str, offset: int, area: str, text: str) -> None:
+    checks = checks_of(btron, "BTRON/386")
+    assert checks.look() == []
+    address = physical(btron, symbol) + offset
+    with btron.snapshot():
+        btron.memory.store_u32(address, 7)
+        defect = checks.look()[0]
+        assert (defect.address, defect.value, checks.area_of(defect)) == (address, 7, area)
+        assert checks.message(defect).startswith(text)
+        assert checks.linear(address) == address | 0x80000000
+
+
+def test_a_damaged_page_table(btron: Machine) -> None:
+    checks = checks_of(btron, "BTRON/386")
+    entry = btron.memory.load_u32(physical(btron, "pmem_table")) - 0x80000000 + 8 * 1000
+    with btron.snapshot():
+        btron.memory.store_u32(entry + 4, 3)
+        (defect,) = checks.look()
+        assert (checks.area_of(defect), checks.message(defect)) == (
+            "pmem",
+            "pmem metadata corrupted: pmem_table[0x000003e8].refcount 0x00000003: a free page has no owner",
+        )
+
+
+def test_a_damaged_record_is_named_by_its_broken_word(btron: Machine) -> None:
+    checks = checks_of(btron, "BTRON/386")
+    area = btron.memory.load_u32(physical(btron, "mpl_table") + 32 + 12) & 0x7FFFFFFF
+    for offset in (0, 4):
+        with btron.snapshot():
+            btron.memory.store_u32(area + offset, 0x41414141)
+            assert checks.look()[0].address == area + offset
+
+
+def test_nothing_is_said_of_btron_while_interrupts_are_off(btron: Machine) -> None:
+    checks = checks_of(btron, "BTRON/386")
+    with btron.snapshot():
+        btron.memory.store_u32(physical(btron, "kmem_free_list"), 7)
+        on = checks.quiet
+        registers = btron.cpu.registers()
+        btron.cpu.set_registers(registers._replace(eflags=registers.eflags & ~0x200))
+        assert (on, checks.quiet) == (True, False)
+        assert checks.look() == []
+
+
+def test_looking_at_each_call_from_inside_the_run() -> None:
+    machine = boot("firmware:overflow")
+    record(machine, recorded_functions(matching_profile(machine.image)))
+    checks = checks_of(machine, "LiteCore")
+    seen: list[tuple[int, int]] = []
+    machine.at_calls(1, lambda: seen.append((machine.cpu.event_count(), len(checks.look()))))
+    machine.run()
+    assert seen == [(event, int(event >= 15)) for event in range(1, 25, 2)]
+    machine.at_calls(0, seen.clear)
+    assert machine.call("kmalloc", 8)
+    assert seen
+
+
+def test_looking_at_each_third_call() -> None:
+    machine = boot("firmware:demo")
+    record(machine, recorded_functions(matching_profile(machine.image)))
+    calls: list[int] = []
+    machine.at_calls(3, lambda: calls.append(machine.cpu.event_count()))
+    machine.run()
+    assert len(calls) == 97 // 3

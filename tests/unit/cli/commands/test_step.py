@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.cli.kernels import exit_with, write_kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.unit.cli.conftest import Done
+
+    Kmemu = Callable[..., Done]
+
+OVERFLOW = "firmware:overflow"
+_PATIENCE_S = 300  # only ends the wait for what never comes; how long it takes is not tested
+
+
+def test_without_a_terminal_step_says_what_works(kmemu: Kmemu) -> None:
+    done = kmemu("step", OVERFLOW)
+    assert done == (2, "", "kmemu: step needs a terminal; --print and --who do without\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--json",), "--json goes with --print or --who"),
+        (("--print", "--who", "memmap"), "--print and --who cannot both be had"),
+        (
+            ("--print", "--layer", "heap=lockstep"),
+            "step cannot run layers in lockstep, only native or as model",
+        ),
+        (
+            ("--print", "--mmu", "reference"),
+            "step needs the fast MMU: the reference does not tell what is written",
+        ),
+        (("--print", "--at", "25"), "there is no event 25: the run has events 0 to 24"),
+        (("--who", "nothing"), "'nothing' is no address and no symbol of the kernel"),
+        (("--who", "0x90000000"), "there is no memory at 0x90000000"),
+        (("--at", "x"), "argument --at: 'x' is no number of an event (kmemu step --help shows how)"),
+        (
+            ("--at", "9" * 30),
+            f"argument --at: '{'9' * 30}' is no number of an event (kmemu step --help shows how)",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_one_clear_line(
+    kmemu: Kmemu, arguments: tuple[str, ...], message: str
+) -> None:
+    assert kmemu("step", OVERFLOW, *arguments) == (2, "", f"kmemu: {message}\n")
+
+
+def test_print_shows_all_panes_of_a_place(kmemu: Kmemu) -> None:
+    done = kmemu("step", OVERFLOW, "--print", "--at", "10")
+    assert done.status == 0
+    assert done.err == ""
+    lines = done.out.splitlines()
+    assert lines[0] == "event 10 of 24: #5 kmalloc has returned"
+    assert "heap_free_list               0x0010b000 -> 0x0010b020" in lines
+    for title in ("Changes", "Code", "Memory", "Registers", "Call stack", "Console"):
+        assert any(line.startswith(f"-- {title} -") for line in lines)
+    assert all(len(line) <= 80 or not line.startswith("0x") for line in lines)
+
+
+def test_print_begins_at_the_start(kmemu: Kmemu) -> None:
+    assert kmemu("step", OVERFLOW, "--print").out.startswith("before the first instruction; 24 events\n")
+
+
+def test_print_as_a_document(kmemu: Kmemu) -> None:
+    document = json.loads(kmemu("step", OVERFLOW, "--print", "--at", "10", "--json").out)
+    assert (document["version"], document["call"]["function"]) == (1, "kmalloc")
+    assert document["changes"][0]["name"] == "heap_free_list"
+    assert (document["profile"], "result" in document["call"]) == ("LiteCore", True)
+
+
+def test_a_call_of_a_function_without_a_result_has_none(kmemu: Kmemu) -> None:
+    document = json.loads(kmemu("step", OVERFLOW, "--print", "--at", "16", "--json").out)
+    assert document["call"]["function"] == "kfree"
+    assert "result" not in document["call"]
+
+
+def test_who_tells_the_last_writer_before_a_place(kmemu: Kmemu) -> None:
+    assert kmemu("step", OVERFLOW, "--who", "heap_error_count").out.startswith(
+        "0x0010a310  heap_error_count\n0x00000001 became 0x00000002 after event 17\n\n"
+    )
+    assert (
+        "0x00000000 became 0x00000001"
+        in kmemu("step", OVERFLOW, "--who", "heap_error_count", "--at", "16").out
+    )
+    assert (
+        kmemu("step", OVERFLOW, "--who", "0x4ff000").out
+        == "nobody has written to 0x004ff000 since the start\n"
+    )
+
+
+def test_who_as_a_document(kmemu: Kmemu) -> None:
+    document = json.loads(kmemu("step", OVERFLOW, "--who", "0x10b020", "--json").out)
+    assert [frame["function"] for frame in document["stack"]] == ["memset", "kmain", "_start"]
+    assert json.loads(kmemu("step", OVERFLOW, "--who", "0x4ff000", "--json").out) is None
+
+
+def test_models_can_be_stepped_through(kmemu: Kmemu) -> None:
+    native = json.loads(kmemu("step", OVERFLOW, "--print", "--at", "10", "--json").out)
+    model = json.loads(
+        kmemu("step", OVERFLOW, "--print", "--at", "10", "--json", "--layer", "heap=model").out
+    )
+    assert model["call"]["result"] == native["call"]["result"]
+    heap = [change for change in model["changes"] if not change["name"].startswith("stack of ")]
+    assert heap == native["changes"]
+
+
+def test_a_kernel_without_known_functions_needs_a_profile(kmemu: Kmemu, tmp_path: Path) -> None:
+    kernel = write_kernel(tmp_path / "k.elf", exit_with(0))
+    done = kmemu("step", kernel, "--print")
+    assert (done.status, done.out) == (3, "")
+    assert "no built-in profile fits" in done.err
+    profile = tmp_path / "p.toml"
+    profile.write_text('name = "test"\n[heap]\nalloc = "start(size)"\n')
+    done = kmemu("step", kernel, "--print", "--profile", str(profile), "--at", "1")
+    assert done.out.startswith("event 1 of 1: #1 start is entered\n")
+
+
+# -- on a real terminal ------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A terminal of tmux in which `kmemu step` runs."""
+
+    def __init__(self, socket: Path, columns: int, rows: int) -> None:
+        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        self._size = ("-x", str(columns), "-y", str(rows))
+
+    def start(self, *arguments: str, setting: str = "") -> None:
+        command = [setting, sys.executable, "-m", "emulator.cli.main", "step", *arguments]
+        shell = " ".join(command) + "; echo left with $?; cat"
+        environment = {**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+        subprocess.run([*self._tmux, "new-session", "-d", *self._size, shell], check=True, env=environment)
+
+    def keys(self, *keys: str) -> None:
+        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
+
+    def screen(self, *, escapes: bool = False) -> str:
+        capture = [*self._tmux, "capture-pane", "-p", *(["-e"] if escapes else [])]
+        done = subprocess.run(capture, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    def wait_for(self, text: str, gone: str = "\0") -> str:
+        end = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < end:
+            screen = self.screen()
+            if text in screen and gone not in screen:
+                return screen
+            time.sleep(0.1)
+        pytest.fail(f"{text!r} does not appear:\n{self.screen()}")
+
+    def close(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path / "tmux", 80, 24)
+    yield terminal
+    terminal.close()
+
+
+def test_a_session_on_a_real_terminal(terminal: Terminal) -> None:
+    terminal.start(OVERFLOW, "--at", "8")
+    screen = terminal.wait_for("event 8 of 24: #4 memmap_reserve has returned")
+    assert "#4" in screen
+    assert "? Help" in screen
+    terminal.keys("n")
+    screen = terminal.wait_for("event 10 of 24: #5 kmalloc has returned")
+    assert "char *victim = kmalloc(40);" in screen
+    terminal.keys("Tab")
+    terminal.wait_for("heap block 0x0010b020 .size  0 → 65496")
+    terminal.keys("w")
+    terminal.wait_for("Who wrote the word at:")
+    terminal.keys("Enter")
+    terminal.wait_for("take+0x3d heap.c:90")
+    terminal.keys("Enter")
+    terminal.wait_for("heap_free_list", gone="Last writer")
+    terminal.keys("q")
+    assert "left with 0" in terminal.wait_for("left with")
+
+
+def test_a_dumb_terminal_is_none(terminal: Terminal) -> None:
+    terminal.start(OVERFLOW, setting="TERM=dumb")
+    screen = terminal.wait_for("left with 2")
+    assert "kmemu: step needs a terminal; --print and --who do without" in screen
+
+
+def test_a_terminal_without_colours_will_do(terminal: Terminal) -> None:
+    terminal.start(OVERFLOW, "--at", "10", setting="NO_COLOR=1 TERM=vt100")
+    terminal.wait_for("event 10 of 24: #5 kmalloc has returned")
+    assert re.search(r"\x1b\[(\d+;)*([349]|10)[0-8][;m]", terminal.screen(escapes=True)) is None
+    terminal.keys("q")
+    terminal.wait_for("left with 0")
+
+
+def test_an_address_that_is_none_is_seen_before_the_run(
+    kmemu: Kmemu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("emulator.cli.commands.step._record")
+    assert kmemu("step", OVERFLOW, "--who", "nothing").status == 2

@@ -1,0 +1,452 @@
+"""Every key of the program, on a screen that exists only in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from textual.widgets._toast import Toast
+
+from emulator.debug.step import step_app
+from emulator.debug.step.calls_pane import CallsPane
+from emulator.debug.step.lines_view import LinesView
+from emulator.debug.step.message_screen import MessageScreen
+from emulator.debug.step.pane_bar import PaneBar
+from emulator.debug.step.panes_app import ORDER
+from emulator.debug.step.prompt import Prompt
+from emulator.debug.step.step_app import StepApp
+from emulator.debug.step.text_pane import TextPane
+from emulator.debug.writes import last_writer
+from emulator.report.text.style import Style
+from tests.helpers.timelines import timeline_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from textual.pilot import Pilot
+
+    from emulator.debug.timeline import Timeline
+    from emulator.debug.writer import Writer
+    from emulator.guest.locator import Places
+
+    Scene = Callable[[StepApp, "Stage"], Awaitable[None]]
+
+WIDE, SMALL, TINY = (160, 48), (80, 24), (60, 20)
+
+
+class Stage:
+    """Presses keys and waits until the work that they start is done."""
+
+    def __init__(self, app: StepApp, pilot: Pilot[None]) -> None:
+        self._app = app
+        self.pilot = pilot
+
+    async def settle(self) -> None:
+        for _ in range(500):
+            await self.pilot.pause(0.01)
+            if not self._app.is_busy and self._app.view is not None:
+                await self.pilot.pause()
+                return
+        pytest.fail("the work does not end")
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.settle()
+
+    async def answer(self, key: str, text: str) -> None:
+        await self.pilot.press(key)
+        await self.pilot.pause()
+        assert isinstance(self._app.screen, Prompt)
+        await self.press(*text, "enter")
+
+
+def play(
+    scene: Scene,
+    kernel: str = "overflow",
+    size: tuple[int, int] = WIDE,
+    start: int = 0,
+    *,
+    unicode: bool = True,
+) -> StepApp:
+    async def run() -> StepApp:
+        timeline = timeline_of(kernel, record=False)
+        app = StepApp(timeline, timeline.record, start=start, style=Style(80, colour=True, unicode=unicode))
+        async with app.run_test(size=size) as pilot:
+            stage = Stage(app, pilot)
+            await stage.settle()
+            await scene(app, stage)
+        return app
+
+    return asyncio.run(run())
+
+
+def shown(app: StepApp, pane: str) -> str:
+    view = app.query_one(f"#{pane}", LinesView)
+    return "\n".join(view.line_text(index).plain for index in range(view.line_count()))
+
+
+def told(app: StepApp) -> str:
+    return "\n".join(str(each.message) for each in app._notifications)  # noqa: SLF001 - Textual has no way to ask
+
+
+def event(app: StepApp) -> int:
+    assert app.view is not None
+    return app.view.event
+
+
+@pytest.mark.parametrize(("key", "back"), [("n", "p"), ("right", "left")])
+def test_next_and_previous_go_from_call_to_call(key: str, back: str) -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        assert event(app) == 0
+        await stage.press(key)
+        assert event(app) == 2
+        await stage.press(key)
+        assert event(app) == 4
+        assert app.query_one(CallsPane).cursor == 1
+        await stage.press(back)
+        assert event(app) == 2
+        await stage.press(back)
+        assert event(app) == 0
+        await stage.press(back)
+        assert "there is no call before this one" in told(app)
+
+    play(scene)
+
+
+def test_behind_the_last_call_there_is_only_the_end() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("n")
+        assert "this is the last call" in told(app)
+        await stage.press("r")
+        assert app.view is not None
+        assert app.view.at_end
+        assert "it did not fail: the kernel exited with value 0" in told(app)
+        await stage.press("p")
+        assert (event(app), app.view.at_end) == (24, False)
+
+    play(scene, start=24)
+
+
+def test_keys_that_are_pressed_on_the_way_are_not_lost() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        for _ in range(5):
+            app.action_step(1)
+        await stage.settle()
+        assert event(app) == 10
+        for _ in range(9):
+            app.action_step(-1)
+        await stage.settle()
+        assert event(app) == 2
+
+    play(scene)
+
+
+def test_an_entry_leads_to_its_return() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("e")
+        assert event(app) == 9
+        assert "only entered" in shown(app, "changes")
+        await stage.press("n")
+        assert event(app) == 10
+
+    play(scene, start=10)
+
+
+def test_the_next_call_of_a_block() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("N")
+        assert app.view is not None
+        assert app.view.call is not None
+        assert (app.view.call.number, app.view.call.function) == (10, "kfree")
+        await stage.press("N")
+        await stage.press("N")
+        assert "no later call is about this block" in told(app)
+
+    play(scene, start=10)
+
+
+def test_go_to_an_event() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.answer("g", "17")
+        assert event(app) == 17
+        await stage.answer("g", "99")
+        assert event(app) == 17
+        assert "'99' is no event: there are 0 to 24" in told(app)
+        await stage.press("g", "escape")
+        assert not isinstance(app.screen, Prompt)
+
+    play(scene)
+
+
+def test_search_a_function_from_here_on() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.answer("slash", "free")
+        assert app.view is not None
+        assert app.view.call is not None
+        assert app.view.call.number == 8
+        await stage.answer("slash", "nothing")
+        assert "no call of a function with 'nothing' in its name" in told(app)
+
+    play(scene)
+
+
+def test_the_first_call_that_touched_an_address() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.answer("f", "heap_free_list")
+        assert event(app) == 4
+        await stage.answer("f", "0x4ff000")
+        assert event(app) == 4
+        assert "no call has touched 0x004ff000" in told(app)
+
+    play(scene, start=24)
+
+
+def test_who_wrote_a_word_last() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.answer("w", "heap_free_list")
+        assert isinstance(app.screen, MessageScreen)
+        assert event(app) == 10
+        await stage.press("escape")
+        await stage.answer("w", "nonsense")
+        assert "'nonsense' is no address and no symbol of the kernel" in told(app)
+        await stage.answer("w", "0x4ff000")
+        assert "nobody has written there since the start" in told(app)
+
+    play(scene, start=10)
+
+
+def test_the_address_under_the_cursor_is_proposed() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("2", "down")
+        await stage.press("w")
+        assert isinstance(app.screen, Prompt)
+        assert app.screen.query_one("Input").value == "0x0010b000"  # type: ignore[attr-defined]
+        await stage.press("escape", "1", "f")
+        assert app.screen.query_one("Input").value == "0x0010b008"  # type: ignore[attr-defined]
+
+    play(scene, start=10)
+
+
+def test_enter_goes_to_the_call_under_the_cursor() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("home", "down", "enter")
+        assert event(app) == 4
+        await stage.press("end", "up", "enter")
+        assert event(app) == 22
+        await stage.press("pageup", "pagedown", "enter")
+        assert event(app) == 24
+
+    play(scene, start=10)
+
+
+def test_a_click_goes_to_a_call() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.pilot.click("#calls", offset=(5, 3))
+        await stage.settle()
+        assert event(app) == 6
+        await stage.pilot.click("#code", offset=(5, 3))
+        await stage.settle()
+        assert app.current == "code"
+
+    play(scene, start=10)
+
+
+@pytest.mark.parametrize("size", [WIDE, SMALL, TINY])
+def test_tab_visits_all_panes(size: tuple[int, int]) -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        seen = []
+        for _ in range(7):
+            await stage.press("tab")
+            focused = app.focused
+            assert focused is not None
+            assert focused.display
+            assert focused.size.height > 2
+            seen.append(focused.id)
+        assert seen == ["changes", "code", "memory", "registers", "stack", "console", "calls"]
+        await stage.press("shift+tab")
+        assert app.current == "console"
+        await stage.press("3")
+        assert app.current == "code"
+
+    play(scene, size=size, start=10)
+
+
+@pytest.mark.parametrize("size", [SMALL, TINY])
+def test_small_terminals_show_the_calls_and_one_more_pane(size: tuple[int, int]) -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        visible = [pane.id for pane in app.query(LinesView) if pane.size.height]
+        assert visible == ["calls", "code"]
+        assert app.query_one(CallsPane).size.height >= 4
+        await stage.pilot.click(PaneBar, offset=(8, 0))
+        await stage.settle()
+        assert app.current == "changes"
+        assert [pane.id for pane in app.query(LinesView) if pane.size.height] == ["calls", "changes"]
+        await stage.pilot.resize_terminal(*WIDE)
+        await stage.settle()
+        assert all(pane.size.height for pane in app.query(LinesView))
+
+    play(scene, size=size, start=10)
+
+
+def test_help_names_every_key() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("question_mark")
+        assert isinstance(app.screen, MessageScreen)
+        await stage.press("escape")
+        assert not isinstance(app.screen, MessageScreen)
+
+    play(scene, size=TINY)
+
+
+def test_q_leaves() -> None:
+    async def scene(_app: StepApp, stage: Stage) -> None:
+        await stage.pilot.press("q")
+
+    assert play(scene).return_code == 0
+
+
+def test_all_panes_show_the_place() -> None:
+    async def scene(app: StepApp, _stage: Stage) -> None:
+        assert "kmalloc(24) = 0x0010b008" in shown(app, "calls")
+        assert "heap_free_list" in shown(app, "changes")
+        assert "char *victim = kmalloc(40);" in shown(app, "code")
+        assert "Memory 0x00100000-0x00500000" in shown(app, "memory")
+        assert "eax  0x0010b008" in shown(app, "registers")
+        assert "kmain+0x3f" in shown(app, "stack")
+        assert "Three blocks" in shown(app, "console")
+        pane = app.query_one("#code", TextPane)
+        assert pane.is_here(pane.cursor)
+
+    play(scene, start=10)
+
+
+def test_names_of_the_kernel_are_no_markup() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        app.tell("[bold]x[/bold] [link=evil]")
+        app.push_screen(Prompt("[red]question", "[/]"))
+        await stage.pilot.pause()
+        assert [each.markup for each in app._notifications] == [False]  # noqa: SLF001 - see `told`
+        app.push_screen(MessageScreen("[/] title [x]", "[red]text[/"))
+        await stage.pilot.pause()
+        assert "[red]text[/" in app.export_screenshot().replace("&#160;", " ")
+
+    play(scene)
+
+
+def test_without_unicode_borders_are_ascii() -> None:
+    async def scene(app: StepApp, _stage: Stage) -> None:
+        assert app.screen.has_class("-ascii")
+        assert app.query_one("#code", LinesView).styles.border.top[0] == "ascii"
+        assert all(shown(app, pane).isascii() for pane in ORDER)
+        assert ">#5 " in shown(app, "calls")
+
+    play(scene, start=10, unicode=False)
+
+
+def test_millions_of_calls_need_no_widget_each() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        pane = app.query_one(CallsPane)
+        assert pane.line_count() > 100_000
+        assert len(app.query("*")) < 50
+        await stage.press("end", "enter")
+        assert event(app) == app.timeline.event_count
+        assert pane.scroll_offset.y > 100_000 - 60
+
+    async def run() -> None:
+        timeline = timeline_of("stress", command_line="calls=120000", record=False)
+        app = StepApp(timeline, timeline.record, start=0, style=Style(80, colour=True, unicode=True))
+        async with app.run_test(size=SMALL) as pilot:
+            stage = Stage(app, pilot)
+            await stage.settle()
+            await scene(app, stage)
+
+    asyncio.run(run())
+
+
+def test_escape_stops_a_recording_that_does_not_end() -> None:
+    async def run() -> None:
+        timeline = timeline_of("stress", record=False)
+        app = StepApp(timeline, timeline.record, start=0, style=Style(80, colour=True, unicode=True))
+        async with app.run_test(size=SMALL) as pilot:
+            await pilot.pause(0.5)
+            assert app.is_busy
+            assert "Esc stops" in str(app.query_one("#headline").render())
+            await pilot.press("escape")
+            stage = Stage(app, pilot)
+            await stage.settle()
+            assert app.timeline.ending == "it was stopped by hand"
+            assert 0 < app.timeline.event_count < 5_000_184
+            await stage.press("n")
+            assert event(app) == 2
+
+    asyncio.run(run())
+
+
+def test_escape_stops_a_question_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def search_for_ever(timeline: Timeline, places: Places, address: int) -> Writer | None:
+        while True:
+            last_writer(timeline, places, address)
+
+    monkeypatch.setattr(step_app, "last_writer", search_for_ever)
+
+    async def run() -> None:
+        timeline = timeline_of("stress", command_line="calls=20000", record=False)
+        app = StepApp(timeline, timeline.record, start=1 << 31, style=Style(80, colour=True, unicode=True))
+        async with app.run_test(size=SMALL) as pilot:
+            stage = Stage(app, pilot)
+            await stage.settle()
+            last = timeline.event_count
+            assert event(app) == last
+            await pilot.press("w", *"memmap", "enter")
+            while not app.is_busy:
+                await pilot.pause(0.01)
+            await pilot.press("escape")
+            await stage.settle()
+            assert "stopped" in told(app)
+            assert timeline.position == event(app) == last
+
+    asyncio.run(run())
+
+
+def test_a_line_that_goes_on_is_marked() -> None:
+    async def scene(app: StepApp, stage: Stage) -> None:
+        await stage.press("3")
+        pane = app.query_one("#code", LinesView)
+        rows = [pane.render_line(y).text for y in range(pane.size.height)]
+        lines = [pane.line_text(index).plain for index in range(pane.line_count())]
+        top, width = int(pane.scroll_offset.y), pane.size.width
+        goes_on = [len(line) > width for line in lines[top : top + len(rows)]]
+        assert [row.endswith("…") for row in rows[: len(goes_on)]] == goes_on
+        assert any(goes_on)
+
+    play(scene, size=(40, 24), start=10)
+
+
+def test_messages_do_not_cover_the_keys() -> None:
+    async def run() -> None:
+        timeline = timeline_of("overflow", record=False)
+        app = StepApp(timeline, timeline.record, start=0, style=Style(80, unicode=True))
+        async with app.run_test(size=SMALL, notifications=True) as pilot:
+            await Stage(app, pilot).settle()
+            await pilot.press("ctrl+c")
+            await pilot.pause()
+            assert told(app) == "q quits"
+            (toast,) = app.screen.query(Toast)
+            assert toast.region.bottom <= app.query_one(PaneBar).region.y
+
+    asyncio.run(run())
+
+
+def test_q_ends_also_what_takes_long() -> None:
+    async def run() -> None:
+        timeline = timeline_of("stress", record=False)
+        app = StepApp(timeline, timeline.record, start=0, style=Style(80, colour=True, unicode=True))
+        async with app.run_test(size=SMALL) as pilot:
+            while not app.is_busy:
+                await pilot.pause(0.01)
+            await pilot.press("q")
+        await app.finish()
+        assert timeline.event_count < 5_000_184
+
+    asyncio.run(run())

@@ -1,0 +1,232 @@
+"""Allocations that are made to fail."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator import boot
+from emulator.errors import BudgetUsedUp
+from emulator.hle.layers import Mode, attach_layers
+from emulator.inject.policy import Failures, Injection
+from emulator.machine.machine import Ending, Machine
+from emulator.machine.recording import Recording, record
+from emulator.profile.known import matching_profile
+from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.trace.recorder import recorded_functions
+from tests.helpers.guest import FUNCTION, machine_of, results_of
+
+NO_MEMORY = 0xFFFFFFF6
+PROFILE = Profile(
+    "mine",
+    (
+        TracedFunction("take", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),
+        TracedFunction("take_surely", "heap", Role.ALLOC, ("size",), Result.POINTER),
+        TracedFunction("take_frame", "frames", Role.ALLOC, (), Result.FRAME, 0xFFFFFFFF),
+        TracedFunction("take_blk", "pools", Role.ALLOC, ("out",), Result.ERROR, NO_MEMORY),
+        TracedFunction("give", "heap", Role.FREE, ("ptr",), Result.ERROR),
+    ),
+)
+TAKING = (
+    FUNCTION
+    + """
+        movl    $2, %esi
+1:      call    first
+        call    second
+        decl    %esi
+        jnz     1b
+        exit    0
+        function first
+        pushl   %ebp
+        movl    %esp, %ebp
+        pushl   $7
+        call    take
+        put     eax
+        call    take_surely
+        call    give
+        leave
+        ret
+        ends    first
+        function second
+        pushl   %ebp
+        movl    %esp, %ebp
+        call    take_frame
+        put     eax
+        pushl   $word
+        call    take_blk
+        put     eax
+        movl    word, %eax
+        put     eax
+        leave
+        ret
+        ends    second
+        function take
+        movl    $0x2000, %eax
+        ret
+        ends    take
+        function take_surely
+        movl    $0x3000, %eax
+        ret
+        ends    take_surely
+        function take_frame
+        movl    $4, %eax
+        ret
+        ends    take_frame
+        function take_blk
+        incl    word
+        xorl    %eax, %eax
+        ret
+        ends    take_blk
+        function give
+        ret
+        ends    give
+        .data
+word:   .long   0x5000
+        .text
+"""
+)
+GOOD = [0x2000, 4, 0, 0x5001, 0x2000, 4, 0, 0x5002]
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return machine_of(TAKING)
+
+
+def failing(machine: Machine, injection: Injection) -> tuple[Failures, Recording]:
+    recording = record(machine, recorded_functions(PROFILE))
+    return Failures(recording, PROFILE, injection), recording
+
+
+@pytest.mark.parametrize(
+    ("injection", "results", "failed"),
+    [
+        (Injection(nth=1), [0, 4, 0, 0x5001, 0x2000, 4, 0, 0x5002], ["take"]),
+        (Injection(nth=2), [0x2000, 0xFFFFFFFF, 0, 0x5001, 0x2000, 4, 0, 0x5002], ["take_frame"]),
+        (Injection(nth=3), [0x2000, 4, NO_MEMORY, 0x5000, 0x2000, 4, 0, 0x5001], ["take_blk"]),
+        (Injection(nth=6), [0x2000, 4, 0, 0x5001, 0x2000, 4, NO_MEMORY, 0x5001], ["take_blk"]),
+        (Injection(nth=7), GOOD, []),
+        (
+            Injection(every=2),
+            [0x2000, 0xFFFFFFFF, 0, 0x5001, 0, 4, NO_MEMORY, 0x5001],
+            ["take_frame", "take", "take_blk"],
+        ),
+        (
+            Injection(caller="sec*"),
+            [0x2000, 0xFFFFFFFF, NO_MEMORY, 0x5000] * 2,
+            ["take_frame", "take_blk"] * 2,
+        ),
+        (Injection(caller="take"), GOOD, []),
+    ],
+)
+def test_the_chosen_allocations_fail(
+    machine: Machine, injection: Injection, results: list[int], failed: list[str]
+) -> None:
+    failures, _ = failing(machine, injection)
+    assert machine.run().ending is Ending.EXIT
+    assert results_of(machine, 8) == results
+    assert [each.place.function for each in failures.calls] == failed
+
+
+def test_a_failed_call_says_what_it_was_and_where(machine: Machine) -> None:
+    failures, recording = failing(machine, Injection(nth=4))
+    machine.run()
+    (failed,) = failures.calls
+    assert (failed.place.call, failed.place.function, failed.arguments) == (6, "take", (7,))
+    assert failed.result == 0
+    assert [frame.function for frame in failed.place.stack] == ["first", "_start"]
+    call = recording.calls()[5]
+    assert (call.entered, call.left, call.result) == (failed.place.event, failed.place.event + 1, 0)
+
+
+def test_a_run_can_be_stopped_at_each_event_of_a_call_that_fails(machine: Machine) -> None:
+    straight = machine_of(TAKING)
+    _, other = failing(straight, Injection(every=1))
+    straight.run()
+    failures, recording = failing(machine, Injection(every=1))
+    for event in range(1, other.event_count + 1):
+        assert machine.run(stop_at_event=event).ending is Ending.EVENT
+        assert recording.event_count == event
+    assert machine.run().ending is Ending.EXIT
+    assert recording.calls() == other.calls()
+    assert len(failures.calls) == 6
+    assert results_of(machine, 8) == results_of(straight, 8)
+
+
+def test_a_run_can_be_stopped_at_an_allocation_that_fails(machine: Machine) -> None:
+    failing(machine, Injection(every=1))
+    machine.run(stop_at_allocation=2)
+    assert machine.cpu.at_allocation() == 2
+    machine.run(stop_at_allocation=2)
+    assert machine.cpu.at_allocation() == 4
+    machine.run()
+    assert results_of(machine, 2) == [0, 0xFFFFFFFF]
+
+
+def test_the_same_calls_fail_again_after_a_reset(machine: Machine) -> None:
+    failures, recording = failing(machine, Injection(caller="second"))
+    machine.run(stop_at_event=3)
+    snapshot = machine.snapshot()
+    machine.run()
+    before, calls = failures.calls, recording.calls()
+    snapshot.reset()
+    machine.run()
+    assert failures.calls == before
+    assert recording.calls() == calls
+
+
+def test_a_budget_counts_over_all_failures(machine: Machine) -> None:
+    failing(machine, Injection(every=1))
+    with pytest.raises(BudgetUsedUp, match=r"^budget of 40 instructions used up "):
+        machine.run(max_instructions=40)
+    assert results_of(machine, 3) == [0, 0xFFFFFFFF, NO_MEMORY]
+    assert results_of(machine, 5)[4] == 0
+    assert machine.run(max_instructions=100).ending is Ending.EXIT
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_failures_do_not_depend_on_who_allocates(mode: Mode) -> None:
+    def run(mode: Mode) -> tuple[list[tuple[object, ...]], object]:
+        machine = boot("firmware:demo")
+        attach_layers(machine, {"heap": mode, "memmap": mode})
+        profile = matching_profile(machine.image)
+        recording = record(machine, recorded_functions(profile))
+        failures = Failures(recording, profile, Injection(every=3))
+        machine.run()
+        return [
+            (each.place.call, each.arguments, each.place.stack) for each in failures.calls
+        ], machine.output
+
+    native = run(Mode.NATIVE)
+    assert len(native[0]) > 2
+    assert run(mode) == native
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({}, "an injection is one of nth, every and caller"),
+        ({"nth": 1, "caller": "f"}, "an injection is one of nth, every and caller"),
+        ({"nth": 0}, "allocations are numbered from 1"),
+        ({"every": -1}, "allocations are numbered from 1"),
+    ],
+)
+def test_what_is_no_injection(arguments: dict[str, int], problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{problem}$"):
+        Injection(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("injection", "text"),
+    [
+        (Injection(nth=3), "allocation 3"),
+        (Injection(every=3), "every allocation number 3"),
+        (Injection(caller="kma*"), "allocations below kma*"),
+    ],
+)
+def test_in_words(injection: Injection, text: str) -> None:
+    assert str(injection) == text
+
+
+def test_an_allocation_has_to_fail_once() -> None:
+    assert [Injection(nth=3).next_after(number) for number in range(5)] == [3, 3, 3, 0, 0]
+    assert [Injection(every=2).next_after(number) for number in range(5)] == [2, 2, 4, 4, 6]

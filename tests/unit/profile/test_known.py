@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from emulator.errors import NoAllocatorKnown, NoFunctionFound
+from emulator.loader.image import KernelImage
+from emulator.profile.known import (
+    KNOWN_PROFILES,
+    STRUCTURES,
+    find_profile,
+    known_profile,
+    match,
+    matching_profile,
+    structures_of,
+)
+from emulator.profile.model import Profile, Result, Role, TracedFunction
+from kernel_model.btron.errors import Error
+from tests.unit.loader import elf_builder as eb
+from tests.unit.loader.elf_builder import BASE, Elf, Sym, build_elf
+
+ALLOC = TracedFunction("alloc_page", "pages", Role.ALLOC, (), Result.POINTER, 0)
+FREE = TracedFunction("free_page", "heap", Role.FREE, ("ptr",), Result.NONE)
+MINE = Profile("mine", (ALLOC, FREE), frozenset({"pages"}))
+
+
+def kernel(*names: str, kind: int = eb.FUNC) -> KernelImage:
+    symbols = [Sym(name, BASE + number, 1, kind) for number, name in enumerate(names)]
+    return KernelImage(build_elf(Elf(symbols=symbols)), "k.elf")
+
+
+def everything(name: str) -> list[str]:
+    """Return the functions and structures of a known profile."""
+    return [*(function.name for function in known_profile(name).functions), *STRUCTURES[name]]
+
+
+def whole(name: str, kind: int = eb.FUNC) -> KernelImage:
+    return kernel(*everything(name), kind=kind)
+
+
+class TestKnown:
+    def test_names(self) -> None:
+        assert [known_profile(name).name for name in KNOWN_PROFILES] == ["LiteCore", "BTRON/386"]
+
+    def test_areas(self) -> None:
+        litecore, btron = map(known_profile, KNOWN_PROFILES)
+        assert (litecore.areas, litecore.page_areas) == (("heap", "frames"), frozenset({"frames"}))
+        assert (btron.areas, btron.page_areas) == (("pmem", "kmem", "mpl", "mpf"), frozenset({"pmem"}))
+
+    def test_failures(self) -> None:
+        failures = {
+            function.name: function.failure
+            for name in KNOWN_PROFILES
+            for function in known_profile(name).functions
+            if function.failure is not None
+        }
+        assert failures == {
+            "kmalloc": 0,
+            "alloc_frame": 0xFFFFFFFF,
+            "alloc_frames": 0xFFFFFFFF,
+            "pmem_alloc": 0,
+            "kmem_alloc": 0,
+            **dict.fromkeys(["get_blk", "pget_blk", "tget_blk"], Error.E_NOMEM & 0xFFFFFFFF),
+            **dict.fromkeys(["get_blf", "pget_blf", "tget_blf"], Error.E_NOMEM & 0xFFFFFFFF),
+        }
+
+
+class TestFind:
+    @pytest.mark.parametrize("name", KNOWN_PROFILES)
+    def test_a_kernel_that_has_everything(self, name: str) -> None:
+        assert find_profile(whole(name)) == known_profile(name)
+
+    @pytest.mark.parametrize("name", KNOWN_PROFILES)
+    def test_one_that_lacks_any_one_thing(self, name: str) -> None:
+        for missing in everything(name):
+            assert find_profile(kernel(*(each for each in everything(name) if each != missing))) is None
+
+    def test_labels_of_assembly_are_functions(self) -> None:
+        assert find_profile(whole("litecore", kind=eb.NOTYPE)) == known_profile("litecore")
+
+    def test_data_is_not(self) -> None:
+        assert find_profile(whole("litecore", kind=eb.OBJECT)) is None
+
+    def test_one_name_is_no_evidence(self) -> None:
+        """GNU Mach has a kmem_init."""
+        assert find_profile(kernel("kmem_init", "kalloc")) is None
+        assert find_profile(kernel()) is None
+
+    def test_of_both_the_one_with_more_functions(self) -> None:
+        both = kernel(*dict.fromkeys(each for name in KNOWN_PROFILES for each in everything(name)))
+        assert find_profile(both) == known_profile("btron")
+
+
+def test_the_variables_of_a_profile() -> None:
+    for name in KNOWN_PROFILES:
+        assert structures_of(known_profile(name)) == STRUCTURES[name]
+    assert structures_of(replace(MINE, name="LiteCore")) == ()
+
+
+class TestNoneFits:
+    def test_what_was_near_is_said(self) -> None:
+        with pytest.raises(NoAllocatorKnown) as caught:
+            matching_profile(kernel("kmem_init", "kalloc", "kfree", "kmain"))
+        error = caught.value
+        assert str(error) == (
+            "k.elf: no built-in profile fits; describe the functions that allocate memory in one (--profile); it has kalloc, kfree; "
+            "nearest is LiteCore, of which it has kfree, but not kmalloc, mem_init, mem_has_space, alloc_frame, alloc_frames, "
+            "free_frame, free_frames, memmap_init, 10 more"
+        )
+        assert error.candidates == ("kalloc", "kfree")
+        assert error.near is not None
+        assert (error.near.name, error.near.there, len(error.near.missing)) == ("LiteCore", ("kfree",), 18)
+
+    def test_the_one_with_most_functions_is_near(self) -> None:
+        with pytest.raises(
+            NoAllocatorKnown, match=r"nearest is BTRON/386, of which it has kmem_alloc, kmem_free, but not "
+        ):
+            matching_profile(kernel("kfree", "kmem_alloc", "kmem_free"))
+
+    def test_nothing_is_near(self) -> None:
+        with pytest.raises(
+            NoAllocatorKnown,
+            match=r"^k\.elf: no built-in profile fits; describe the functions that allocate memory in one \(--profile\)$",
+        ):
+            matching_profile(kernel("kmain"))
+
+    def test_many_names_are_counted(self) -> None:
+        with pytest.raises(NoAllocatorKnown, match=r"it has alloc0, .*, alloc7, 3 more$"):
+            matching_profile(kernel(*(f"alloc{number}" for number in range(10)), "alloc99"))
+
+
+class TestMatch:
+    def test_only_functions_that_exist(self) -> None:
+        assert match(MINE, kernel("alloc_page", "other")) == Profile("mine", (ALLOC,), frozenset({"pages"}))
+        assert match(MINE, kernel("free_page", "other")) == Profile("mine", (FREE,))
+        assert match(MINE, kernel("free_page", "alloc_page")) == MINE
+
+    def test_none_exists(self) -> None:
+        with pytest.raises(NoFunctionFound) as caught:
+            match(MINE, kernel("allocate_page", "kmain", "alloc_pages", "freepage"))
+        error = caught.value
+        assert str(error) == (
+            "k.elf: has none of the functions of profile mine: alloc_page, free_page; "
+            "similar names: alloc_pages, allocate_page, freepage"
+        )
+        assert (error.path, error.profile) == ("k.elf", "mine")
+        assert error.names == ("alloc_page", "free_page")
+        assert error.nearest == ("alloc_pages", "allocate_page", "freepage")
+
+    def test_none_exists_and_nothing_is_similar(self) -> None:
+        with pytest.raises(
+            NoFunctionFound, match=r"^k\.elf: has none of the functions of profile mine: free_page$"
+        ):
+            match(replace(MINE, functions=(FREE,), page_areas=frozenset()), kernel())

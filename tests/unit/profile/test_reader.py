@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.errors import BadProfile
+from emulator.profile.model import Profile, Result, Role
+from emulator.profile.reader import read_profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.profile.model import TracedFunction
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "mine.toml"
+
+
+def read(path: Path, text: str) -> Profile:
+    path.write_text(text, "utf-8")
+    return read_profile(path)
+
+
+def read_one(path: Path, text: str) -> TracedFunction:
+    (function,) = read(path, f"[heap]\n{text}\n").functions
+    return function
+
+
+def problem(path: Path, text: str) -> str:
+    with pytest.raises(BadProfile) as caught:
+        read(path, text)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert caught.value.path == str(path)
+    return message.removeprefix(f"{path}: ")
+
+
+class TestMeaning:
+    def test_areas_and_roles(self, path: Path) -> None:
+        profile = read(
+            path,
+            """
+            name = "My kernel"
+            [heap]
+            alloc = ["kmalloc(size)", "kcalloc(count, size)"]
+            free = "kfree(ptr)"
+            realloc = "krealloc(ptr, size)"
+            [frames]
+            pages = true
+            alloc = "alloc_frames(pages) -> frame"
+            share = "share_frame(frame) -> error"
+            reset = "frames_init()"
+            other = "frames_free() -> value"
+            """,
+        )
+        assert profile.name == "My kernel"
+        assert profile.page_areas == {"frames"}
+        assert [(each.name, each.area, each.role, each.result) for each in profile.functions] == [
+            ("kmalloc", "heap", Role.ALLOC, Result.POINTER),
+            ("kcalloc", "heap", Role.ALLOC, Result.POINTER),
+            ("kfree", "heap", Role.FREE, Result.NONE),
+            ("krealloc", "heap", Role.REALLOC, Result.POINTER),
+            ("alloc_frames", "frames", Role.ALLOC, Result.FRAME),
+            ("share_frame", "frames", Role.SHARE, Result.ERROR),
+            ("frames_init", "frames", Role.RESET, Result.NONE),
+            ("frames_free", "frames", Role.OTHER, Result.VALUE),
+        ]
+
+    def test_the_name_is_the_files_by_default(self, path: Path) -> None:
+        assert read(path, "[heap]\nalloc = 'a(size)'").name == "mine"
+
+    def test_spaces_do_not_matter(self, path: Path) -> None:
+        function = read_one(path, 'alloc = " f ( align ,size )->ptr "')
+        assert (function.name, function.parameters) == ("f", ("align", "size"))
+
+    @pytest.mark.parametrize(
+        ("text", "failure"),
+        [
+            ("alloc = 'f(size)'", 0),
+            ("alloc = 'f() -> frame'", 0xFFFFFFFF),
+            ("realloc = 'f(ptr, size)'\nfailure = 16", 16),
+            ("failure = -1\nalloc = 'f(size) -> ptr'", 0xFFFFFFFF),
+            ("failure = 0\nalloc = 'f(size) -> frame'", 0),
+            ("failure = -10\nalloc = 'f(out)'", 0xFFFFFFF6),
+            ("alloc = 'f(out)'", None),
+            ("failure = 7\nalloc = 'f(out) -> none'", None),
+            ("failure = 7\nfree = 'f(ptr) -> error'", None),
+        ],
+    )
+    def test_failure(self, path: Path, text: str, failure: int | None) -> None:
+        assert read_one(path, text).failure == failure
+
+    def test_the_result_of_an_alloc_with_out_is_an_error_by_default(self, path: Path) -> None:
+        assert read_one(path, "alloc = 'f(out)'").result is Result.ERROR
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (
+                "alloc = 'f(size)'",
+                "line 1: key 'alloc': it belongs into the table of an area, such as [heap]",
+            ),
+            ("\nx = 3", "line 2: key 'x': unknown key"),
+            (
+                "[heap]\nalocs = 'f(size)'",
+                "line 2: key 'heap.alocs': unknown key; there are: alloc, free, realloc, share, reset, other, failure, pages",
+            ),
+            ("[heap]\nalloc = 3", "line 2: key 'heap.alloc': 3 is no string"),
+            ("[heap]\nalloc = ['a()', [1]]", "line 2: key 'heap.alloc': a list is no string"),
+            ("[heap]\npages = 1", "line 2: key 'heap.pages': 1 is neither true nor false"),
+            ("[heap]\nfailure = '0'", "line 2: key 'heap.failure': '0' is no integer of 32 bits"),
+            (
+                "[heap]\nfailure = 0x100000000",
+                "line 2: key 'heap.failure': 4294967296 is no integer of 32 bits",
+            ),
+            (
+                "[heap]\nfailure = 0\nalloc = 'f(out)'",
+                "line 3: key 'heap.alloc': f: the failure value of an error is not 0, that is success",
+            ),
+            ("[heap]\nfailure = true", "line 2: key 'heap.failure': True is no integer of 32 bits"),
+            ("name = 1\n", "line 1: key 'name': 1 is no string"),
+            ("name = ''\n[heap]\nalloc = 'f()'", "the name of a profile is 1 to 80 printable characters"),
+            ("", "0 functions; a profile has 1 to 127"),
+            (
+                "[heap]\nalloc = 'f(size) -> int'",
+                "line 2: key 'heap.alloc': result 'int' is not one of ptr, frame, error, value, none",
+            ),
+            ("[heap]\nalloc = 'f(size,)'", "line 2: key 'heap.alloc': f: '' is no name of a parameter"),
+            ("[heap]\nalloc = '9()'", "line 2: key 'heap.alloc': '9' is no name of a function"),
+            ("['a b']\nalloc = 'f()'", "line 2: key 'a b.alloc': 'a b' is no name of an area"),
+            ('["a\\nb"]\nalloc = "f()"', r"key 'a\nb.alloc': 'a\nb' is no name of an area"),
+            (
+                "[heap]\nalloc = 'f(size)'\n[slab]\nalloc = 'f(size)'",
+                "line 4: key 'slab.alloc': function f is there twice",
+            ),
+            (
+                "[heap]\nalloc = [\n 'f(size)',\n 'g(a, a)',\n]",
+                "line 4: key 'heap.alloc': g: parameter a is there 2 times",
+            ),
+            (
+                "heap.alloc = 'f('",
+                """key 'heap.alloc': 'f(' is no signature such as "kmalloc(size) -> ptr"; C types are left out""",
+            ),
+            ("[heap]\nalloc\n", "line 2: is no TOML: Expected '=' after a key in a key/value pair"),
+            ("[heap]\nalloc = [", "is no TOML: Invalid value (at end of document)"),
+            ("[x]\n[x]", "line 2: is no TOML: Cannot declare ('x',) twice"),
+            (f"[{'x' * 500}]\n" * 2, f"line 2: is no TOML: Cannot declare ('{'x' * 83}..."),
+            ("[x]\npages = true\n[y]\nalloc = 'f()'", "area 'x' of pages has no functions"),
+            ("x = " + "9" * 5000, "contains a number of thousands of digits"),
+            ("x = " + "[" * 9000, "is nested too deeply"),
+        ],
+    )
+    def test_in_the_text(self, path: Path, text: str, message: str) -> None:
+        assert problem(path, text) == message
+
+    @pytest.mark.parametrize(
+        "text", ["void *f(size_t size)", "f", "f(a", "f(a))", "f() ->", "f() -> ptr x", "f(" + "a" * 1000]
+    )
+    def test_no_signature(self, path: Path, text: str) -> None:
+        message = problem(path, f"[heap]\nalloc = '{text}'")
+        assert "is no signature such as" in message
+        assert len(message) < 200
+
+    def test_facts(self, path: Path) -> None:
+        path.write_text("[heap]\nalloc = 3")
+        with pytest.raises(BadProfile) as caught:
+            read_profile(path)
+        error = caught.value
+        assert (error.line, error.key, error.problem) == (2, "heap.alloc", "3 is no string")
+
+    def test_not_utf8(self, path: Path) -> None:
+        path.write_bytes(b"# \xff")
+        with pytest.raises(BadProfile, match=r": is not UTF-8: invalid start byte at byte 2$"):
+            read_profile(path)
+
+    def test_too_large(self, path: Path) -> None:
+        path.write_bytes(b"#" * 65537)
+        with pytest.raises(BadProfile, match=r": cannot be read: its size is 65537 bytes, more than 65536$"):
+            read_profile(path)
+
+    def test_missing_or_no_file(self, tmp_path: Path) -> None:
+        with pytest.raises(BadProfile, match=r"/none\.toml: cannot be read: No such file or directory$"):
+            read_profile(tmp_path / "none.toml")
+        with pytest.raises(BadProfile, match=r": cannot be read: it is a directory$"):
+            read_profile(tmp_path)

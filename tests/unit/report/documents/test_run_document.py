@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+
+from emulator.report.documents.run_document import run_document
+from emulator.report.memory.layout import Layout
+from emulator.report.run_record import Ending, How, RunRecord
+from tests.unit.report.examples import AREAS, RAM, frames, heap
+
+
+def test_a_run() -> None:
+    record = RunRecord(
+        "firmware:demo",
+        Ending(How.EXIT, 0, 1, 0x101234, None, 99),
+        RAM,
+        0.5,
+        {"heap": "model"},
+        b"hi\xff\n",
+        b"debug",
+        ("screen",),
+        Layout(
+            RAM, AREAS[:1], frames(0x100, "###.", reserved=3), heap(refused=2, defects=("bad",)), ("a note",)
+        ),
+        "LiteCore",
+    )
+    document = json.loads(json.dumps(run_document(record, 1)))
+    assert document == {
+        "version": 1,
+        "kernel": "firmware:demo",
+        "status": 1,
+        "outcome": "exit",
+        "exit_value": 0,
+        "exit_code": 1,
+        "eip": 0x101234,
+        "location": None,
+        "instructions": 99,
+        "seconds": 0.5,
+        "error": None,
+        "console": {"serial": "hi\ufffd\n", "debug": "debug"},
+        "screen": ["screen"],
+        "profile": "LiteCore",
+        "layers": {"heap": "model"},
+        "lockstep": None,
+        "ram": {"start": 0x100000, "end": 0x140000},
+        "regions": [
+            {"start": 0x100000, "end": 0x102800, "kind": "image"},
+            {"start": 0x102800, "end": 0x103000, "kind": "allocated"},
+            {"start": 0x103000, "end": 0x104000, "kind": "free"},
+            {"start": 0x104000, "end": 0x140000, "kind": "unmanaged"},
+        ],
+        "frames": {
+            "total": 4,
+            "used": 3,
+            "free": 1,
+            "allocated": 0,
+            "largest_free_run": 1,
+            "fragmentation": 0.0,
+        },
+        "heap": {
+            "start": 0x103000,
+            "end": 0x105000,
+            "used": 4592,
+            "free": 3576,
+            "largest_free": 3576,
+            "fragmentation": 0.0,
+            "blocks": [
+                {"header": 0x103000, "size": 4088, "used": True},
+                {"header": 0x104000, "size": 504, "used": True},
+                {"header": 0x104200, "size": 3576, "used": False},
+            ],
+            "refused_frees": 2,
+            "defects": ["bad"],
+        },
+        "pages": None,
+        "kmem": None,
+        "pools": None,
+        "defects": ["bad"],
+        "notes": ["a note"],
+    }
+
+
+def test_a_kernel_that_was_not_run() -> None:
+    document = run_document(RunRecord("k.elf", Ending(How.NOT_RUN, error=("BadImage", "k.elf: no"))), 3)
+    assert document["outcome"] == "not run"
+    assert document["error"] == {"kind": "BadImage", "message": "k.elf: no"}
+    assert (document["ram"], document["regions"], document["frames"], document["heap"]) == (
+        None,
+        [],
+        None,
+        None,
+    )

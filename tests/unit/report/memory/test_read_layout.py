@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.loader.image import KernelImage
+from emulator.machine.machine import Machine
+from emulator.report.memory import read_layout as module
+from emulator.report.memory.areas import Area, Kind
+from emulator.report.memory.read_layout import modules_at_entry, read_layout
+from tests.unit.loader import elf_builder as eb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.report.memory.layout import Layout
+
+
+@pytest.fixture(scope="module")
+def booted() -> Machine:
+    machine = boot("firmware:leak")
+    machine.run(timeout_s=10)
+    return machine
+
+
+def address(machine: Machine, name: str) -> int:
+    found = machine.image.symbol(name)
+    assert found is not None
+    return found.address
+
+
+def damaged(machine: Machine, words: dict[str, int]) -> Layout:
+    """Read the layout while some of the kernel's words have other values."""
+    with machine.snapshot():
+        for name, value in words.items():
+            symbol, _, offset = name.partition("+")
+            machine.memory.store_u32(address(machine, symbol) + int(offset or 0), value)
+        return read_layout(machine)
+
+
+def test_a_booted_kernel(booted: Machine) -> None:
+    layout = read_layout(booted, with_runs=True)
+    end = address(booted, "__end")
+    bitmap_end = end + 128
+    heap_start = (bitmap_end + 0xFFF) & ~0xFFF
+    assert layout.areas == (
+        Area(0x100000, end, Kind.IMAGE),
+        Area(end, bitmap_end, Kind.BITMAP),
+        Area(bitmap_end, heap_start, Kind.RESERVED),
+        Area(heap_start, heap_start + 0x10000, Kind.HEAP),
+    )
+    assert layout.frames is not None
+    assert layout.heap is not None
+    assert layout.frames.total == 1024
+    assert layout.frames.reserved == (heap_start + 0x10000 - 0x100000) // 0x1000
+    assert layout.frames.allocated == 0
+    assert [area.kind for area in layout.regions()][-1] is Kind.FREE
+    assert (layout.heap.used, layout.heap.free, layout.heap.largest_free) == (1216, 64224, 64224)
+    assert (len(layout.heap.blocks), layout.heap.refused, layout.heap.defects) == (12, 0, ())
+    assert layout.notes == ()
+
+
+def test_frames_that_were_handed_out(booted: Machine) -> None:
+    with booted.snapshot():
+        first = booted.call("alloc_frames", 5)
+        layout = read_layout(booted, with_runs=True)
+    assert layout.frames is not None
+    assert layout.frames.allocated == 5
+    assert Area(first << 12, (first + 5) << 12, Kind.ALLOCATED) in layout.regions()
+
+
+def test_boot_modules_are_reserved(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1" * 5000)
+    (tmp_path / "two").write_bytes(b"2" * 100)
+    machine = boot("firmware:demo", modules=[f"{tmp_path}/one arguments", f"{tmp_path}/two"])
+    modules = modules_at_entry(machine)
+    assert [end - start for start, end in modules] == [5000, 100]
+    assert machine.memory.read(modules[1][0], 100) == b"2" * 100
+    machine.run(timeout_s=10)
+    layout = read_layout(machine, modules)
+    assert layout.frames is not None
+    assert layout.frames.allocated == 0
+    assert {Area(*module, Kind.RESERVED) for module in modules} <= set(layout.areas)
+
+
+def test_a_kernel_that_has_not_started(booted: Machine) -> None:
+    fresh = Machine(booted.image)
+    layout = read_layout(fresh)
+    assert (layout.frames, layout.heap) == (None, None)
+    assert layout.notes == ("the frame allocator is not set up", "the heap is not set up")
+    assert [area.kind for area in layout.areas] == [Kind.IMAGE]
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (
+            {"memmap+12": 0xFFFFFFFF},
+            "max_frames 0xffffffff, bitmap 0x{bitmap:08x}",
+        ),
+        (
+            {"memmap+16": 0xFFFFFF00},
+            "max_frames 0x00000400, bitmap 0xffffff00",
+        ),
+    ],
+)
+def test_a_memmap_is_not_believed(booted: Machine, words: dict[str, int], shown: str) -> None:
+    layout = damaged(booted, words)
+    assert layout.frames is None
+    assert layout.heap is not None
+    window = "start_addr 0x00100000, end_addr 0x00500000, start_frame 0x00000100"
+    shown = shown.format(bitmap=address(booted, "__end"))
+    assert layout.notes == (f"the memmap makes no sense: {window}, {shown}",)
+
+
+def test_a_window_that_contradicts_itself_is_not_believed(booted: Machine) -> None:
+    layout = damaged(booted, {"memmap": 0x123000})
+    assert layout.frames is None
+    assert layout.notes[0].startswith("the memmap makes no sense: start_addr 0x00123000, ")
+
+
+def test_a_heap_in_pieces(booted: Machine) -> None:
+    with booted.snapshot():
+        small, _, large, _ = (booted.call("kmalloc", size) for size in (8, 8, 600, 8))
+        booted.call("kfree", small)
+        booted.call("kfree", large)
+        layout = read_layout(booted)
+    assert layout.heap is not None
+    assert (layout.heap.free, layout.heap.largest_free) == (64224 - 4 * 8 - 16, 64224 - 4 * 8 - 16 - 608)
+    assert layout.heap.fragmentation == 1 - layout.heap.largest_free / layout.heap.free
+
+
+@pytest.mark.parametrize(("start", "end"), [(0x200000, 0x100000), (0x200000, 0xFFFFFFF8)])
+def test_heap_bounds_are_not_believed(booted: Machine, start: int, end: int) -> None:
+    layout = damaged(booted, {"heap_start": start, "heap_end": end})
+    assert layout.heap is None
+    assert layout.notes == (f"the heap makes no sense: heap_start 0x{start:08x}, heap_end 0x{end:08x}",)
+
+
+def test_a_damaged_heap_lists_its_defects(booted: Machine) -> None:
+    layout = damaged(booted, {"heap_free_list": 0x1234})
+    assert layout.heap is not None
+    (defect,) = layout.heap.defects
+    free_list = address(booted, "heap_free_list")
+    assert defect.startswith(f"0x{free_list:08x} heap_free_list = 0x00001234: should be 0x")
+
+
+def test_a_heap_laid_over_the_image_counts_only_once(booted: Machine) -> None:
+    layout = damaged(booted, {"heap_start": 0x100000})
+    assert all(left.end <= right.start for left, right in pairwise(layout.areas))
+
+
+def test_walks_of_the_heap_are_bounded(booted: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCKS_MAX", 3)
+    layout = read_layout(booted)
+    assert layout.heap is not None
+    assert len(layout.heap.blocks) == 3
+    assert layout.notes == ("the heap has 3 blocks or more, and only those are shown",)
+
+
+LITECORE = ("memmap", "memmap_lock", "__end", "heap_start", "heap_end", "heap_free_list", "heap_error_count")
+
+
+def test_a_kernel_that_is_no_litecore() -> None:
+    layout = read_layout(Machine(KernelImage(eb.build_elf(), "k.elf")))
+    assert layout.areas == (Area(0x100000, 0x100040, Kind.IMAGE),)
+    assert (layout.frames, layout.heap) == (None, None)
+    assert layout.notes == (
+        "frames and heap are unknown: the kernel lacks symbols of LiteCore and of BTRON/386 (kmemu inspect names them)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "note"),
+    [
+        (0x80000000, "frames and heap are unknown: symbol memmap at 0x80000000 lies outside of memory"),
+        (0x4FFFFC, "LiteCore's symbols do not lie in memory: no memory at 0x004ffffc (access of 20 bytes)"),
+    ],
+)
+def test_symbols_outside_memory(address: int, note: str) -> None:
+    symbols = [eb.Sym(name, address) for name in (*LITECORE, "heap_lock")]
+    layout = read_layout(Machine(KernelImage(eb.build_elf(eb.Elf(symbols=symbols)), "k.elf")))
+    assert layout.notes == (note,)
+
+
+def test_a_damaged_symbol_table_is_a_note() -> None:
+    data = eb.patch_section_header(eb.build_elf(), 2, eb.SH_SIZE, 0x7FFFFFF0)
+    layout = read_layout(Machine(KernelImage(data, "k.elf")))
+    (note,) = layout.notes
+    assert note.startswith("frames and heap are unknown: truncated: the symbol table takes bytes 0x")
+
+
+def test_segments_with_only_padding_between_them_are_one_area() -> None:
+    loads = [eb.Load(0x100000, b"\x90"), eb.Load(0x101000, b"\x90"), eb.Load(0x102001, b"\x90")]
+    layout = read_layout(Machine(KernelImage(eb.build_elf(eb.Elf(loads)), "k.elf")))
+    assert layout.areas == (Area(0x100000, 0x101001, Kind.IMAGE), Area(0x102001, 0x102002, Kind.IMAGE))

@@ -1,0 +1,154 @@
+"""The table of failures."""
+
+from __future__ import annotations
+
+import json
+
+from emulator.check.findings import Place
+from emulator.inject.campaign import Exhaustion, FailurePoint, GoodRun, Verdict
+from emulator.inject.policy import FailedCall
+from emulator.machine.machine import Ending
+from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.report.text.exhaust_text import exhaustion_document, exhaustion_lines
+from emulator.report.text.style import Style
+from emulator.trace.events import Frame
+
+PROFILE = Profile(
+    "mine",
+    (
+        TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),
+        TracedFunction("get_blk", "pools", Role.ALLOC, ("out", "pool"), Result.ERROR, 0xFFFFFFF6),
+    ),
+)
+MAIN = Frame(0x100200, "kmain", 0x20, "kernel/main.c", 9)
+GOOD = GoodRun(Ending.EXIT, 0, None, 5000, 5)
+WIDE = Style(width=100, unicode=True)
+
+
+def point(
+    number: int, caller: str, size: int, verdict: Verdict, *, ending: str = "exit value 0", place: str = ""
+) -> FailurePoint:
+    stack = (Frame(0x100100, caller, 0x10, "kernel/a.c", 3), MAIN)
+    call = FailedCall(Place(2 * number, 4 * number, "kmalloc", stack), (size,), 0)
+    return FailurePoint(number, call, verdict, ending, place)
+
+
+EXHAUSTION = Exhaustion(
+    GOOD,
+    (
+        point(1, "start", 8, Verdict.REPORTS, ending="exit value 7"),
+        point(2, "open", 24, Verdict.SURVIVES),
+        point(3, "open", 24, Verdict.DIES, ending="#UD invalid opcode", place="use+0x5 (kernel/a.c:8)"),
+        point(4, "open", 100, Verdict.DIES, ending="#UD invalid opcode", place="use+0x5 (kernel/a.c:8)"),
+        point(5, "wait", 8, Verdict.HANGS, ending="no end after 9 instructions", place="wait+0x1"),
+    ),
+)
+
+
+def test_the_worst_comes_first() -> None:
+    assert list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", WIDE)) == [
+        "k.elf: 5 allocations made to fail, one in each run: 1 survived, 1 reported it, 1 hung, 2 died",
+        "without a failure: exit value 0 after 5000 instructions",
+        "",
+        "count  verdict                 call              called from",
+        "    2  dies                    kmalloc(24..100)  open+0x10 a.c:3 < kmain+0x20 main.c:9",
+        "         allocation 3: #UD invalid opcode at use+0x5 (kernel/a.c:8)",
+        "    1  hangs                   kmalloc(8)        wait+0x10 a.c:3 < kmain+0x20 main.c:9",
+        "         allocation 5: no end after 9 instructions at wait+0x1",
+        "    1  reports (exit value 7)  kmalloc(8)        start+0x10 a.c:3 < kmain+0x20 main.c:9",
+        "    1  survives                kmalloc(24)       open+0x10 a.c:3 < kmain+0x20 main.c:9",
+    ]
+
+
+def test_what_is_not_known_says_why() -> None:
+    lost = point(2, "open", 24, Verdict.UNKNOWN, ending="the process that tried it ended by SIGKILL")
+    exhaustion = Exhaustion(GOOD, (point(1, "open", 24, Verdict.SURVIVES), lost))
+    assert list(exhaustion_lines(exhaustion, PROFILE, "k.elf", WIDE)) == [
+        ("k.elf: 2 of 5 allocations made to fail, one in each run, evenly spread: 1 survived, 1 not known"),
+        "without a failure: exit value 0 after 5000 instructions",
+        "",
+        "count  verdict   call         called from",
+        "    1  unknown   kmalloc(24)  open+0x10 a.c:3 < kmain+0x20 main.c:9",
+        "         allocation 2: the process that tried it ended by SIGKILL",
+        "    1  survives  kmalloc(24)  open+0x10 a.c:3 < kmain+0x20 main.c:9",
+    ]
+
+
+def test_a_terminal_cuts_call_stacks_only() -> None:
+    narrow = list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", Style(room=62)))
+    assert max(map(len, narrow)) <= 62
+    assert narrow[0:2] == [
+        "k.elf: 5 allocations made to fail, one in each run: 1",
+        "    survived, 1 reported it, 1 hung, 2 died",
+    ]
+    assert narrow[5].endswith(" open+0x10 a..")
+    assert "         allocation 3: #UD invalid opcode at use+0x5" in narrow
+
+
+def test_a_pipe_gets_all_of_it() -> None:
+    narrow = exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", Style(width=40))
+    assert list(narrow) == list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", Style(width=100)))
+
+
+def test_verdicts_have_colours() -> None:
+    lines = list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", WIDE._replace(colour=True)))
+    assert "\x1b[31mdies                  \x1b[0m" in lines[4]
+    assert "\x1b[32msurvives              \x1b[0m" in lines[9]
+
+
+def test_a_sample_says_so() -> None:
+    sample = Exhaustion(GOOD, EXHAUSTION.points[1:2])
+    assert next(iter(exhaustion_lines(sample, PROFILE, "k.elf", WIDE))) == (
+        "k.elf: 1 of 5 allocations made to fail, one in each run, evenly spread: 1 survived"
+    )
+
+
+def test_a_run_without_allocations_has_no_table() -> None:
+    nothing = Exhaustion(GoodRun(Ending.HALTED, None, 0x100000, 5, 0), ())
+    assert list(exhaustion_lines(nothing, PROFILE, "k.elf", WIDE)) == [
+        "k.elf: 0 allocations made to fail, one in each run",
+        "without a failure: halted after 5 instructions",
+    ]
+
+
+def test_text_from_a_kernel_is_made_harmless() -> None:
+    evil = Exhaustion(GOOD, (point(1, "a\x1b[m", 8, Verdict.DIES, ending="x\x1b", place="\x07"),))
+    assert "\x1b" not in "".join(exhaustion_lines(evil, PROFILE, "\x1bk", WIDE))
+    assert "\x07" not in "".join(exhaustion_lines(evil, PROFILE, "\x1bk", WIDE))
+
+
+def test_pointers_are_addresses() -> None:
+    call = FailedCall(Place(1, 1, "get_blk", (MAIN,)), (0x80001000, 3), 0xFFFFFFF6)
+    lines = exhaustion_lines(
+        Exhaustion(GOOD, (FailurePoint(1, call, Verdict.SURVIVES, "exit value 0", ""),)), PROFILE, "k", WIDE
+    )
+    assert "  get_blk(0x80001000, 3)  " in list(lines)[-1]
+
+
+def test_the_document() -> None:
+    document = exhaustion_document(EXHAUSTION, "k.elf", "Mine")
+    assert json.loads(json.dumps(document)) == document
+    assert (document["kernel"], document["profile"]) == ("k.elf", "Mine")
+    assert document["good_run"] == {
+        "ending": "exit",
+        "exit_value": 0,
+        "instructions": 5000,
+        "allocations": 5,
+    }
+    assert document["counts"] == {"survives": 1, "reports": 1, "dies": 2, "hangs": 1, "unknown": 0}
+    assert len(document["failures"]) == 5
+    assert document["failures"][2] == {
+        "allocation": 3,
+        "call": 6,
+        "function": "kmalloc",
+        "arguments": [24],
+        "result": 0,
+        "stack": [
+            {"address": 0x100100, "function": "open", "offset": 0x10, "file": "kernel/a.c", "line": 3},
+            MAIN._asdict(),
+        ],
+        "verdict": "dies",
+        "ending": "#UD invalid opcode",
+        "place": "use+0x5 (kernel/a.c:8)",
+    }
+    assert document["failures"][1]["place"] is None

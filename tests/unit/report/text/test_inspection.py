@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import struct
+
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
+from emulator.report.text.inspection import inspect_image, inspection_document, inspection_lines
+from emulator.report.text.style import Style
+from tests.unit.loader import elf_builder as eb
+
+HEADER = struct.pack("<III", 0x1BADB002, 3, -0x1BADB005 & 0xFFFFFFFF)
+KERNEL = eb.build_elf(
+    eb.Elf(
+        [eb.Load(0x100000, HEADER + b"\x90" * 52), eb.Load(0x200000, b"", 8192, 0x80200000, 6)],
+        symbols=[
+            eb.Sym("st\x1bart", 0x100000, 16, eb.FUNC),
+            eb.Sym("__end", 0x80202000),
+            *(eb.Sym(name, 0x80200000) for name in ("memmap", "memmap_lock")),
+        ],
+    )
+)
+
+
+def text(data: bytes, width: int = 100) -> list[str]:
+    return list(inspection_lines(inspect_image(KernelImage(data, "k.elf"), "k.elf"), Style(width)))
+
+
+def test_the_report_for_people() -> None:
+    lines = text(KERNEL)
+    assert lines[15].startswith("layer pmem   no: the kernel lacks pmem_table, pmem_pages, boot_ranges, ")
+    assert [line.split()[1] for line in lines[15:] if line.startswith("layer")] == ["pmem", "kmem", "pools"]
+    assert lines[:15] == [
+        f"k.elf: ELF32 executable for i386, {len(KERNEL)} B",
+        "",
+        "segment at physical    linked at  in memory    in file",
+        "0x00100000-0x00100040  0x00100000       64 B       64 B  R-X",
+        "0x00200000-0x00202000  0x80200000      8 KiB        0 B  RW-",
+        "",
+        r"entry        0x00100000  st\x1bart+0x0",
+        "__end        0x80202000",
+        "multiboot    header at file offset 0x74, flags 0x00000003 (PAGE_ALIGN, MEMORY_INFO)",
+        "symbols      4, 1 of them functions",
+        "source lines no (compile with -g to see them)",
+        "layer memmap no: the kernel lacks memmap_init, alloc_frame, alloc_frames, free_frame, free_frames,",
+        "             memmap_reserve, memmap_get, memmap_free_count",
+        "layer heap   no: the kernel lacks heap_start, heap_end, heap_free_list, heap_error_count, heap_lock,",
+        "             mem_init, kmalloc, kfree, mem_has_space",
+    ]
+
+
+def test_a_bare_kernel() -> None:
+    lines = text(eb.build_elf())
+    assert lines[5:9] == [
+        "entry        0x00100000  0x00100000",
+        "__end        no such symbol",
+        "multiboot    no header in the first 8192 bytes; the kernel starts without boot information",
+        "symbols      0, 0 of them functions",
+    ]
+
+
+def test_a_litecore_kernel_can_be_modelled() -> None:
+    facts = inspect_image(KernelImage.read(resolve("firmware:demo")), "firmware:demo")
+    assert {layer: bool(names) for layer, names in facts.missing.items()} == {
+        "memmap": False,
+        "heap": False,
+        "pmem": True,
+        "kmem": True,
+        "pools": True,
+    }
+    assert facts.has_lines
+    assert list(inspection_lines(facts, Style()))[-5:] == [
+        "layer memmap can run native, as model, or in lockstep",
+        "layer heap   can run native, as model, or in lockstep",
+        "layer pmem   no: the kernel is LiteCore",
+        "layer kmem   no: the kernel is LiteCore",
+        "layer pools  no: the kernel is LiteCore",
+    ]
+
+
+def test_a_btron_kernel_can_be_modelled() -> None:
+    facts = inspect_image(KernelImage.read(resolve("firmware:btron_demo")), "firmware:btron_demo")
+    assert list(inspection_lines(facts, Style()))[-5:] == [
+        "layer memmap no: the kernel is BTRON/386",
+        "layer heap   no: the kernel is BTRON/386",
+        "layer pmem   can run native, as model, or in lockstep",
+        "layer kmem   can run native, as model, or in lockstep",
+        "layer pools  can run native, as model, or in lockstep",
+    ]
+
+
+def test_the_document_for_programs() -> None:
+    document = json.loads(
+        json.dumps(inspection_document(inspect_image(KernelImage(KERNEL, "k.elf"), "k.elf")))
+    )
+    assert document["segments"][1] == {
+        "physical": 0x200000,
+        "virtual": 0x80200000,
+        "size": 8192,
+        "file_size": 0,
+        "flags": ["W", "R"],
+    }
+    assert document["multiboot"] == {"offset": 0x74, "flags": 3}
+    assert document["end"] == 0x80202000
+    assert document["layers"]["memmap"]["available"] is False
+    assert document["layers"]["memmap"]["missing"][0] == "memmap_init"

@@ -1,0 +1,133 @@
+"""Which bytes between blocks are free, and how fragmented they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emulator.trace.queries.gaps import GapMeasure, Gaps
+from tests.helpers.gaps import free_gaps
+from tests.helpers.traces import TraceBuilder
+
+if TYPE_CHECKING:
+    from emulator.trace.trace import Trace
+
+BASE, HEADER, UNIT = 0x200000, 8, 16
+
+
+def gaps(trace: Trace, event: int | None = None) -> Gaps:
+    return measure(trace).gaps(trace.live(event, "heap"))
+
+
+def measure(trace: Trace) -> GapMeasure:
+    return GapMeasure(trace.blocks("heap"), trace.live(trace.peak("heap").event, "heap"))
+
+
+def side_by_side(sizes: list[int]) -> tuple[TraceBuilder, list[int]]:
+    """Return allocations of blocks behind each other, with headers and rounded up, and where they lie."""
+    calls, places, at = TraceBuilder(), [], BASE
+    for size in sizes:
+        places.append(at + HEADER)
+        calls.call("kmalloc", size, result=at + HEADER)
+        at += -(-(size + HEADER) // UNIT) * UNIT
+    return calls, places
+
+
+def test_headers_and_rounding_are_no_gaps(tmp_path: Path) -> None:
+    trace = side_by_side([20 + number for number in range(22)])[0].trace(tmp_path / "t")
+    assert gaps(trace) == (0, 0)
+    assert gaps(trace).fragmentation == 0
+
+
+def test_blocks_that_were_freed_leave_gaps(tmp_path: Path) -> None:
+    calls, places = side_by_side([24] * 8)
+    for number in (1, 4, 5):
+        calls.call("kfree", places[number])
+    found = gaps(calls.trace(tmp_path / "t"))
+    assert found == (40 + 72, 72)  # with the headers in them, and that of the next block
+    assert found.fragmentation == pytest.approx(40 / 112)
+
+
+def test_a_checkerboard(tmp_path: Path) -> None:
+    calls, places = side_by_side([24] * 22)
+    for place in places[1::2]:
+        calls.call("kfree", place)
+    found = gaps(calls.trace(tmp_path / "t"))
+    assert found == (10 * 40 + 32, 40)  # nothing follows the last one
+    assert found.fragmentation == pytest.approx(1 - 40 / 432)
+
+
+def test_what_was_used_once_is_one_gap_at_the_end(tmp_path: Path) -> None:
+    calls, places = side_by_side([24] * 22)
+    for place in places[1:]:
+        calls.call("kfree", place)
+    found = gaps(calls.trace(tmp_path / "t"))
+    assert found == (21 * 32, 21 * 32)
+    assert found.fragmentation == 0
+
+
+def test_the_slots_of_a_slab_are_full_whatever_they_hold(tmp_path: Path) -> None:
+    calls = TraceBuilder()
+    for number, size in enumerate([128, 65, 70, 128, 99, 16, 128, 65]):
+        calls.call("kmalloc", size, result=BASE + 128 * number)
+    assert gaps(calls.trace(tmp_path / "t")) == (0, 0)
+
+
+def test_pages_side_by_side_have_no_room_between_them(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("alloc_frames", 2, result=0x200).call("alloc_frame", result=0x202)
+    calls.call("alloc_frame", result=0x203).call("free_frame", 0x202, result=0)
+    trace = calls.trace(tmp_path / "t")
+    found = GapMeasure(trace.blocks("frames"), trace.live(trace.peak("frames").event, "frames"))
+    assert found.closest == 0
+    assert found.gaps(trace.live(None, "frames")) == (4096, 4096)
+
+
+def test_a_gap_that_no_block_fits_into_with_its_header(tmp_path: Path) -> None:
+    calls, places = side_by_side([8, 24, 8])
+    calls.call("kfree", places[0]).call("kfree", places[1]).call("kmalloc", 20, result=places[0])
+    trace = calls.trace(
+        tmp_path / "t"
+    )  # where a block of 24 began, 20 bytes of a live one end: 4 bytes further
+    assert measure(trace).closest == 8
+    assert gaps(trace) == (0, 0)
+
+
+def test_a_gap_without_room_for_the_header_of_the_next_block(tmp_path: Path) -> None:
+    calls, places = side_by_side([24] * 3)
+    calls.call("kfree", places[1]).call("kfree", places[2]).call("kmalloc", 24, result=places[2] - 8)
+    trace = calls.trace(tmp_path / "t")
+    assert measure(trace).closest == 8
+    assert gaps(trace) == (0, 0)
+
+
+def test_blocks_of_unknown_size_do_not_count(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 0, result=BASE).call("kmalloc", 24, result=BASE + 64)
+    calls.call("kmalloc", 24, result=BASE + 128).call("kmalloc", 0, result=BASE + 512).call(
+        "kfree", BASE + 64
+    )
+    assert gaps(calls.trace(tmp_path / "t")) == (64, 64)
+
+
+def test_nothing_ever_lived(tmp_path: Path) -> None:
+    assert gaps(TraceBuilder().trace(tmp_path / "t")) == (0, 0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9), st.booleans()), max_size=25))
+def test_going_through_all_blocks_gives_the_same(steps: list[tuple[int, int, bool]]) -> None:
+    calls = TraceBuilder()
+    for place, size, frees in steps:
+        if frees:
+            calls.call("kfree", BASE + 4 * place)
+        else:
+            calls.call("kmalloc", 4 * size, result=BASE + 4 * place)
+    with TemporaryDirectory() as folder:
+        trace = calls.trace(Path(folder) / "t")
+    for event in range(trace.event_count + 1):
+        expected = free_gaps(trace, "heap", event)
+        assert gaps(trace, event) == (sum(expected), max(expected, default=0))
