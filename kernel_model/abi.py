@@ -5,7 +5,7 @@ turns each call of the guest into one of the models: arguments and results are u
 symbols of the kernel ELF become the models' addresses. Whoever binds models to a guest (or calls them in a test)
 needs to know nothing else about a kernel.
 
-Source: design/architecture.md, "The way of the data".
+Source: docs/architecture.md, "The way of the data".
 """
 
 from __future__ import annotations

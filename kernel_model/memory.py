@@ -8,7 +8,7 @@ an `Overlay`, which records what the model *would* have written and leaves the b
 A method call costs far more than the bytes it moves, so neighbouring words go in one call
 (`load_words`, `store_words`) and searches run over a `view`, which copies nothing.
 
-Source: design/architecture.md, "The way of the data"; spec, opening ("all words are little-endian 32-bit").
+Source: docs/architecture.md, "The way of the data"; spec, opening ("all words are little-endian 32-bit").
 """
 
 from __future__ import annotations

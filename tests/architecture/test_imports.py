@@ -1,4 +1,4 @@
-"""Which room may import what: design/architecture.md, as contracts in pyproject.toml."""
+"""Which room may import what: docs/architecture.md, as contracts in pyproject.toml."""
 
 from __future__ import annotations
 

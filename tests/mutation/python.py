@@ -48,7 +48,7 @@ ROOMS: Final = {
         "tests/unit/check/structures",
         "tests/conformance",
     ),
-    "emulator/check": ("tests/unit/check", "tests/unit/cli/test_check.py"),
+    "emulator/check": ("tests/unit/check", "tests/unit/cli/commands/test_check.py"),
     "emulator/hle": ("tests/unit/hle",),
 }
 TESTS_SECONDS: Final = 5.0

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 BLOCKS_MAX = 1_000_000
 
 _FOUR_GIB = 1 << 32
-_INFO_MODULE_COUNT, _INFO_MODULES = 20, 24  # offsets in multiboot_info (specification, 3.3)
+# Offsets in multiboot_info (Multiboot Specification 0.6.96, section 3.3).
+_INFO_MODULE_COUNT, _INFO_MODULES = 20, 24
 _MODULE_ENTRY_SIZE = 16
 
 

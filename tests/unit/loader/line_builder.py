@@ -48,7 +48,7 @@ def unit(version: int, tables: bytes, program: bytes) -> bytes:
 
 TABLES_2 = b"common\0" + b"\0" + b"demo.c\0\x00\x00\x00" + b"entry.S\0\x01\x00\x00" + b"\0"
 # Directories: line_strp; files: line_strp and a one-byte directory.
-LINE_STR = b"firmware\0common\0demo.c\0entry.S\0"
+LINE_STR = b"platform\0common\0demo.c\0entry.S\0"
 TABLES_5 = (
     b"\x01\x01\x1f\x02"
     + struct.pack("<II", 0, 9)

@@ -250,7 +250,7 @@ selector: .long 0
 
 
 def test_contributory_faults_one_after_another_are_each_reported_as_what_they_are() -> None:
-    """Unicorn never forgets the last exception, so that a second #DE would be a #DF; see architecture.md, fact 7."""
+    """Unicorn never forgets the last exception, so that a second #DE would be a #DF; see docs/architecture.md, fact 6."""
     machine = machine_of("xorl %ecx, %ecx\n1: divl %ecx\n jmp 1b")
     for _ in range(4):
         assert exception(machine).vector == 0

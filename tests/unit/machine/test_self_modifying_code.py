@@ -1,4 +1,4 @@
-"""Code that changes: design/architecture.md, fact 1.
+"""Code that changes: docs/architecture.md, fact 1.
 
 The fast MMU lets stores to a page run at full speed until the page is executed. Each case below is a way to get
 past that: the page written through an entry of the TLB that is older than its first execution, or under another

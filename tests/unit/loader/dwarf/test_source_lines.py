@@ -42,9 +42,9 @@ def test_rows_of_the_older_versions(version: int) -> None:
 
 def test_rows_of_version_5_with_directories() -> None:
     found = table(unit(5, TABLES_5, bytes([lb.SET_FILE, 0]) + PROGRAM), lb.LINE_STR)
-    assert found.find(BASE) == SourceLine("firmware/demo.c", 9)
+    assert found.find(BASE) == SourceLine("platform/demo.c", 9)
     found = table(unit(5, TABLES_5, bytes([lb.SET_FILE, 1]) + PROGRAM), lb.LINE_STR)
-    assert found.find(BASE) == SourceLine("firmware/common/entry.S", 9)
+    assert found.find(BASE) == SourceLine("platform/common/entry.S", 9)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_several_units_and_unknown_versions_between() -> None:
     section = unit(4, TABLES_2, PROGRAM) + unit(9, TABLES_2, PROGRAM) + unit(5, TABLES_5, other)
     found = table(section, lb.LINE_STR)
     assert found.find(BASE) == SourceLine("demo.c", 9)
-    assert found.find(BASE + 0x100) == SourceLine("firmware/common/entry.S", 2)
+    assert found.find(BASE + 0x100) == SourceLine("platform/common/entry.S", 2)
 
 
 class TestDamage:
@@ -172,12 +172,12 @@ class TestImage:
 
     def test_location_names_function_and_line(self) -> None:
         kernel = KernelImage(build_elf(self.ELF), "k.elf")
-        assert kernel.source_line(BASE + 8) == SourceLine("firmware/common/entry.S", 15)
-        assert kernel.location(BASE + 8) == "kmain+0x8 (firmware/common/entry.S:15)"
+        assert kernel.source_line(BASE + 8) == SourceLine("platform/common/entry.S", 15)
+        assert kernel.location(BASE + 8) == "kmain+0x8 (platform/common/entry.S:15)"
 
     def test_location_without_symbols(self) -> None:
         kernel = KernelImage(build_elf(Elf(sections=self.ELF.sections)), "k.elf")
-        assert kernel.location(BASE) == "0x00100000 (firmware/common/entry.S:9)"
+        assert kernel.location(BASE) == "0x00100000 (platform/common/entry.S:9)"
 
     @pytest.mark.parametrize(
         ("field", "value"), [(eb.SH_TYPE, eb.NOBITS), (eb.SH_OFFSET, 0xFFFF_FFF0), (8, 0x800)]
