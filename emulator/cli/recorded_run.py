@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.cli.running import run_to_end
-from emulator.report.memory.read_layout import read_layout
+from emulator.guest.memory_map.reader import read_memory_map
 from emulator.report.run_record import How
 from emulator.trace.file.header import MemoryArea, TraceEnding
 from emulator.trace.file.writer import TraceWriter
@@ -72,7 +72,7 @@ def record_run(
 
 
 def _trace_ending(machine: Machine, ending: Ending, recorder: TraceRecorder) -> TraceEnding:
-    layout = read_layout(machine)
+    memory_map = read_memory_map(machine)
     how = ending.how.value
     if ending.how in (How.STOPPED, How.DIVERGED) and ending.error:
         how += f": {ending.error[1].splitlines()[0]}"
@@ -82,6 +82,6 @@ def _trace_ending(machine: Machine, ending: Ending, recorder: TraceRecorder) -> 
         events=recorder.recording.event_count,
         calls=recorder.calls,
         memory_map=tuple(
-            MemoryArea(area.start, area.end, area.kind.value, "") for area in layout.inside_ram()
+            MemoryArea(region.start, region.end, region.kind.value, "") for region in memory_map.inside_ram()
         ),
     )

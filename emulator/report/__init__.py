@@ -1,1 +1,1 @@
-"""Turns what a machine holds after a run, or a kernel file, into text and JSON for people and programs."""
+"""Reporters: values come in (a run, a trace, findings, a memory map), text, JSON and HTML leave. None of them reads a machine."""

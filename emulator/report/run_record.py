@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from emulator.guest.memory_map.memory_map import MemoryMap
+    from emulator.guest.memory_map.regions import Span
     from emulator.hle.layers import LockstepCalls
-    from emulator.report.memory.areas import Span
-    from emulator.report.memory.layout import Layout
 
 
 class How(Enum):
@@ -57,7 +57,7 @@ class RunRecord(NamedTuple):
         serial: What the guest sent to COM1; not collected where it has been shown already.
         debug: The same for port 0xE9.
         screen: Lines of the VGA text screen, if they were asked for.
-        layout: What memory is used for; None when there was no machine.
+        memory_map: What memory is used for; None when there was no machine.
         lockstep: How many calls were made in lockstep; None where no layer ran so.
     """
 
@@ -69,6 +69,6 @@ class RunRecord(NamedTuple):
     serial: bytes = b""
     debug: bytes = b""
     screen: tuple[str, ...] | None = None
-    layout: Layout | None = None
+    memory_map: MemoryMap | None = None
     profile: str | None = None
     lockstep: LockstepCalls | None = None

@@ -44,7 +44,7 @@ RESULTS: Final = ROOT / "build" / "mutants-python.jsonl"
 ROOMS: Final = {
     "kernel_model": (
         "tests/unit/kernel_model",
-        "tests/unit/report/memory",
+        "tests/unit/guest/memory_map",
         "tests/unit/check/structures",
         "tests/conformance",
     ),

@@ -16,11 +16,11 @@ from emulator.report.run_record import Ending, How, RunRecord
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from emulator.guest.memory_map.memory_map import MemoryMap
+    from emulator.guest.memory_map.regions import Span
     from emulator.hle.kernels import Kernel
     from emulator.hle.layers import LockstepCalls
     from emulator.machine.machine import Machine
-    from emulator.report.memory.areas import Span
-    from emulator.report.memory.layout import Layout
 
 USAGE = "kmemu boot [KERNEL.elf | firmware:NAME] [options]"
 DESCRIPTION = """\
@@ -104,15 +104,18 @@ def _list_kernels(output: Output, *, as_json: bool) -> Status:
 
 
 def _run(machine: Machine, options: Namespace) -> RunRecord:
+    from emulator.guest.memory_map.reader import (  # not for --list and --help
+        modules_at_entry,
+        read_memory_map,
+    )
     from emulator.machine.machine import Console  # has been imported by now
-    from emulator.report.memory.read_layout import modules_at_entry, read_layout  # not for --list and --help
 
     modules: tuple[Span, ...] = modules_at_entry(machine) if options.module else ()
     started = time.perf_counter()
     ending = run_to_end(machine, options.max_instructions, options.timeout)
     seconds = time.perf_counter() - started
-    layout = read_layout(machine, modules, with_runs=options.json)
-    kernel = _kernel(options, layout)
+    memory_map = read_memory_map(machine, modules, with_runs=options.json)
+    kernel = _kernel(options, memory_map)
     output = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
     return RunRecord(
         options.kernel,
@@ -124,18 +127,23 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
         serial=output[Console.SERIAL],
         debug=output[Console.DEBUG],
         screen=tuple(machine.screen()) if options.screen else None,
-        layout=layout,
+        memory_map=memory_map,
         profile=None if kernel is None else kernel.name,
     )
 
 
-def _kernel(options: Namespace, layout: Layout) -> Kernel | None:
+def _kernel(options: Namespace, memory_map: MemoryMap) -> Kernel | None:
     """Which kernel this is; None for one without layers that are known."""
-    if not options.layer and layout.frames is None and layout.heap is None and layout.btron is None:
+    if (
+        not options.layer
+        and memory_map.frames is None
+        and memory_map.heap is None
+        and memory_map.btron is None
+    ):
         return None
-    from emulator.hle.kernels import BTRON, LITECORE  # `read_layout` has imported it
+    from emulator.hle.kernels import BTRON, LITECORE  # `read_memory_map` has imported it
 
-    return LITECORE if layout.btron is None else BTRON
+    return LITECORE if memory_map.btron is None else BTRON
 
 
 def _layers(options: Namespace, kernel: Kernel) -> dict[str, str]:
@@ -157,11 +165,11 @@ def _judge(record: RunRecord) -> tuple[Status, list[str]]:
     status, complaint = judge_ending(record.ending)
     if status is not Status.GOOD:
         return status, complaint
-    layout = record.layout
-    if layout is None or not layout.defects:
+    memory_map = record.memory_map
+    if memory_map is None or not memory_map.defects:
         return status, []
-    what = "the heap" if layout.btron is None else "memory management"
-    return Status.FINDINGS, [f"{what} is damaged: {layout.defects[0]}"]
+    what = "the heap" if memory_map.btron is None else "memory management"
+    return Status.FINDINGS, [f"{what} is damaged: {memory_map.defects[0]}"]
 
 
 def _show(record: RunRecord, options: Namespace, output: Output) -> None:

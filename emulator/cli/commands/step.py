@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from emulator.debug.step.step_app import StepApp
     from emulator.debug.timeline import Timeline
+    from emulator.guest.memory_map.regions import Span
     from emulator.machine.machine import Machine
-    from emulator.report.memory.areas import Span
 
 USAGE = "kmemu step [KERNEL.elf | firmware:NAME] [options]"
 DESCRIPTION = """\
@@ -100,7 +100,7 @@ def _check(options: Namespace) -> None:
 
 
 def _modules(options: Namespace, machine: Machine) -> tuple[Span, ...]:
-    from emulator.report.memory.read_layout import modules_at_entry
+    from emulator.guest.memory_map.reader import modules_at_entry
 
     return modules_at_entry(machine) if options.module else ()
 

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.c_types import Encoding
-from emulator.report.memory.memory_map import draw_heap, draw_memory
+from emulator.report.text.memory_map import draw_heap, draw_memory
 from emulator.report.text.style import printable
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from emulator.debug.fields import FieldChange
     from emulator.debug.step.view import View
     from emulator.guest.disassembler import CodeLine, Operand
-    from emulator.report.memory.layout import HeapState
+    from emulator.guest.memory_map.memory_map import HeapState
     from emulator.report.text.style import Style
 
 _DECIMAL_MAX = 0xFFFF
@@ -141,20 +141,20 @@ def stack_lines(view: View, _style: Style) -> Iterator[PaneLine]:
 
 def memory_lines(view: View, style: Style) -> Iterator[PaneLine]:
     """Yield pictures of memory and of the heap, and what is wrong with them."""
-    for defect in view.layout.defects:
+    for defect in view.memory_map.defects:
         yield PaneLine(f"damaged: {printable(defect)}", tone=Tone.BAD)
-    heap = view.layout.heap
+    heap = view.memory_map.heap
     if heap is not None:
         yield from map(PaneLine, draw_heap(heap, style))
         yield from _block_lines(heap)
         yield PaneLine("")
-    yield from map(PaneLine, draw_memory(view.layout, style))
-    if view.layout.btron is not None:
+    yield from map(PaneLine, draw_memory(view.memory_map, style))
+    if view.memory_map.btron is not None:
         from emulator.report.text.btron_text import btron_lines  # not for LiteCore
 
         yield PaneLine("")
-        yield from map(PaneLine, btron_lines(view.layout.btron, style))
-    for note in view.layout.notes:
+        yield from map(PaneLine, btron_lines(view.memory_map.btron, style))
+    for note in view.memory_map.notes:
         yield PaneLine(printable(note), tone=Tone.FAINT)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from emulator.debug.step.view import View
     from emulator.debug.timeline import Timeline
     from emulator.debug.writer import Writer
-    from emulator.report.memory.areas import Span
+    from emulator.guest.memory_map.regions import Span
     from emulator.report.text.style import Style
 
 HELP = """\

@@ -9,8 +9,8 @@ from emulator.debug.fields import changed_fields
 from emulator.guest.backtrace import call_stack
 from emulator.guest.disassembler import disassemble
 from emulator.guest.memory import physical_of
+from emulator.guest.memory_map.reader import read_memory_map
 from emulator.machine.machine import Console
-from emulator.report.memory.read_layout import read_layout
 
 if TYPE_CHECKING:
     from emulator.debug.fields import FieldChange
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.disassembler import CodeLine
     from emulator.guest.locator import Places
+    from emulator.guest.memory_map.memory_map import MemoryMap
+    from emulator.guest.memory_map.regions import Span
     from emulator.machine.core_types import Registers
-    from emulator.report.memory.areas import Span
-    from emulator.report.memory.layout import Layout
     from emulator.trace.events import Call
 
 FIELDS_MAX = 500
@@ -44,7 +44,7 @@ class View(NamedTuple):
         registers: All of them.
         pointers: What some registers point to: name of the register -> place.
         stack: Who called whom.
-        layout: What memory is used for.
+        memory_map: What memory is used for.
         console: The end of what the kernel wrote so far to COM1, or where it wrote nothing, to port 0xE9.
     """
 
@@ -59,7 +59,7 @@ class View(NamedTuple):
     registers: Registers
     pointers: dict[str, str]
     stack: tuple[StackFrame, ...]
-    layout: Layout
+    memory_map: MemoryMap
     console: str
 
     @property
@@ -94,7 +94,7 @@ def read_view(timeline: Timeline, places: Places, modules: tuple[Span, ...] = ()
         registers,
         _pointers(timeline, places, registers, stack),
         stack,
-        read_layout(machine, modules),
+        read_memory_map(machine, modules),
         _console(timeline),
     )
 

@@ -63,6 +63,6 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
             {"address": line.address, "code": line.code.hex(), "text": line.text, "next": line.is_next}
             for line in view.code
         ],
-        "defects": list(view.layout.defects),
+        "defects": list(view.memory_map.defects),
         "console": view.console,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emulator.report.memory.layout import Frames, HeapState
+    from emulator.guest.memory_map.memory_map import Frames, HeapState
     from emulator.report.run_record import RunRecord
 
 VERSION = 1
@@ -18,7 +18,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         record: The run. Its frames carry their runs.
         status: Exit status of the command.
     """
-    ending, layout = record.ending, record.layout
+    ending, memory_map = record.ending, record.memory_map
     document: dict[str, Any] = {
         "version": VERSION,
         "kernel": record.kernel,
@@ -46,19 +46,20 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "defects": [],
         "notes": [],
     }
-    if layout is not None:
+    if memory_map is not None:
         document["regions"] = [
-            {"start": area.start, "end": area.end, "kind": area.kind.value} for area in layout.regions()
+            {"start": region.start, "end": region.end, "kind": region.kind.value}
+            for region in memory_map.whole_ram()
         ]
-        if layout.btron is not None:
+        if memory_map.btron is not None:
             from emulator.report.text.btron_text import btron_document  # not for LiteCore
 
-            document |= btron_document(layout.btron)
-        elif layout.frames is not None:
-            document["frames"] = _frames(layout.frames)
-        document["heap"] = None if layout.heap is None else _heap(layout.heap)
-        document["defects"] = layout.defects
-        document["notes"] = layout.notes
+            document |= btron_document(memory_map.btron)
+        elif memory_map.frames is not None:
+            document["frames"] = _frames(memory_map.frames)
+        document["heap"] = None if memory_map.heap is None else _heap(memory_map.heap)
+        document["defects"] = memory_map.defects
+        document["notes"] = memory_map.notes
     return document
 
 

@@ -12,7 +12,7 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from emulator.report.memory.lanes import NEVER, Lanes, OpenCall
+from emulator.report.exporters.tracks import NEVER, OpenCall, Tracks
 from emulator.report.text.call_text import BYTES_AND_COUNTS, argument_texts, error_names, result_text
 from emulator.report.text.frame_text import UNKNOWN_CALLER
 from emulator.report.text.style import printable
@@ -46,15 +46,15 @@ def write_perfetto(
     """
     stream.write(b'{"displayTimeUnit": "ns", "otherData": {"axis": "1 us is 1 event"}, "traceEvents": [\n')
     _write(stream, [_metadata("process_name", 0, printable(name))], first=True)
-    lanes = Lanes()
-    for events, calls in _Slices(trace, areas, lanes).batches():
+    tracks = Tracks()
+    for events, calls in _Slices(trace, areas, tracks).batches():
         _write(stream, events)
         advance(calls)
     for area in areas:
         for events in _counter(trace, area):
             _write(stream, events)
-    titles = ("calls", *(f"calls, {number + 1}" for number in range(1, len(lanes))))
-    _write(stream, [_metadata("thread_name", lane, title) for lane, title in enumerate(titles)])
+    titles = ("calls", *(f"calls, {number + 1}" for number in range(1, len(tracks))))
+    _write(stream, [_metadata("thread_name", track, title) for track, title in enumerate(titles)])
     stream.write(b"\n]}\n")
 
 
@@ -63,13 +63,13 @@ def _write(stream: BinaryIO, events: Sequence[str], *, first: bool = False) -> N
         stream.write((("" if first else ",\n") + ",\n".join(events)).encode())
 
 
-def _metadata(kind: str, lane: int, name: str) -> str:
-    event: dict[str, Any] = {"ph": "M", "name": kind, "pid": _PROCESS, "tid": _thread(lane)}
+def _metadata(kind: str, track: int, name: str) -> str:
+    event: dict[str, Any] = {"ph": "M", "name": kind, "pid": _PROCESS, "tid": _thread(track)}
     return json.dumps(event | {"args": {"name": name}})
 
 
-def _thread(lane: int) -> int:
-    return lane + 1  # 0 is the idle task of Linux to Perfetto
+def _thread(track: int) -> int:
+    return track + 1  # 0 is the idle task of Linux to Perfetto
 
 
 def _counter(trace: Trace, area: str) -> Iterator[list[str]]:
@@ -92,9 +92,9 @@ _Row = tuple[int, int, int, int, int, int, int, int, int, tuple[int, ...]]
 class _Slices:
     """Turns calls into events."""
 
-    def __init__(self, trace: Trace, areas: Sequence[str], lanes: Lanes) -> None:
+    def __init__(self, trace: Trace, areas: Sequence[str], tracks: Tracks) -> None:
         self._trace = trace
-        self._lanes = lanes
+        self._tracks = tracks
         errors = error_names(trace.profile.name)
         self._texts = [_SliceText(each, errors) if each.area in areas else None for each in trace.functions]
         self._callers: dict[int, str] = {}
@@ -110,7 +110,7 @@ class _Slices:
             for row in rows:
                 self._add(row, events)
             yield events, len(rows)
-        self._lanes.finish(self._trace.event_count)
+        self._tracks.finish(self._trace.event_count)
         yield self._ended(), 0
 
     def _rows(self, start: int) -> list[_Row]:
@@ -134,12 +134,12 @@ class _Slices:
         text = self._texts[function]
         if text is None:
             return
-        lane = self._lanes.place(OpenCall(number, left or NEVER), parent, entered)
+        track = self._tracks.place(OpenCall(number, left or NEVER), parent, entered)
         if self._open:
             events.extend(self._ended())
         members = text.members(arguments, result if left else None, out)
         event = (
-            f'{{"ph": "X", {text.head}, "tid": {_thread(lane)}, "ts": {entered}, "args": {{"call": {number}, '
+            f'{{"ph": "X", {text.head}, "tid": {_thread(track)}, "ts": {entered}, "args": {{"call": {number}, '
             f'{members}"time_ns": {time_ns}, "caller": {self._caller(stack)}}}, "dur": '
         )
         if left:
@@ -149,7 +149,7 @@ class _Slices:
 
     def _ended(self) -> list[str]:
         """Return the events of calls that did not return and whose slices have ended since the last time."""
-        ended = [(end, *self._open.pop(number)) for number, end in self._lanes.cut()]
+        ended = [(end, *self._open.pop(number)) for number, end in self._tracks.cut()]
         return [f"{event}{end - entered}}}" for end, event, entered in ended]
 
     def _caller(self, stack: int) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emulator.report.memory.areas import FRAME_SIZE
+from emulator.guest.memory_map.regions import FRAME_SIZE
 from emulator.report.text.style import human_size, labelled
 from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.report.memory.areas import Span
-    from emulator.report.memory.btron_state import BtronState, PageState
+    from emulator.guest.memory_map.memory_map import BtronState, PageState
+    from emulator.guest.memory_map.regions import Span
     from emulator.report.text.style import Style
     from kernel_model.btron.kmem_reader import KmemState
     from kernel_model.btron.pool_reader import PoolState, Waiter

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.report.memory.areas import FRAME_SIZE
-from emulator.report.memory.memory_map import draw_heap, draw_memory
+from emulator.guest.memory_map.regions import FRAME_SIZE
 from emulator.report.run_record import How
+from emulator.report.text.memory_map import draw_heap, draw_memory
 from emulator.report.text.style import BOLD, human_size, labelled, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.report.memory.layout import Frames, HeapState
+    from emulator.guest.memory_map.memory_map import Frames, HeapState
     from emulator.report.run_record import Ending, RunRecord
     from emulator.report.text.style import Style
 
@@ -23,24 +23,24 @@ def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
     """Return the summary, line by line."""
     yield ""
     yield rule(printable(record.kernel), style)
-    layout = record.layout
-    if layout is not None:
-        yield from draw_memory(layout, style)
+    memory_map = record.memory_map
+    if memory_map is not None:
+        yield from draw_memory(memory_map, style)
         yield ""
-        if layout.heap is not None:
-            yield from draw_heap(layout.heap, style)
+        if memory_map.heap is not None:
+            yield from draw_heap(memory_map.heap, style)
             yield ""
-        if layout.btron is not None:
+        if memory_map.btron is not None:
             from emulator.report.text.btron_text import btron_lines  # not for LiteCore
 
-            yield from btron_lines(layout.btron, style)
-        elif layout.frames is not None:
-            yield from labelled("Frames", _frames_text(layout.frames), style)
-        if layout.heap is not None:
-            yield from labelled("Heap", _heap_text(layout.heap), style)
-        for line in _defect_lines(layout.defects):
+            yield from btron_lines(memory_map.btron, style)
+        elif memory_map.frames is not None:
+            yield from labelled("Frames", _frames_text(memory_map.frames), style)
+        if memory_map.heap is not None:
+            yield from labelled("Heap", _heap_text(memory_map.heap), style)
+        for line in _defect_lines(memory_map.defects):
             yield from labelled("", line, style)
-        for note in layout.notes:
+        for note in memory_map.notes:
             yield from labelled("Note", printable(note), style)
     yield from _kernel_lines(record, style)
     yield from labelled("Ended", printable(_ending_text(record.ending)), style)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from emulator.report.memory.areas import Area, Kind
-from emulator.report.memory.layout import Frames, HeapState, Layout
+from emulator.guest.memory_map.memory_map import Frames, HeapState, MemoryMap
+from emulator.guest.memory_map.regions import Region, RegionKind
 from kernel_model.litecore.heap_reader import Block
 from kernel_model.litecore.memmap import FrameRun
 
 RAM = (0x100000, 0x140000)
-AREAS = (
-    Area(0x100000, 0x102800, Kind.IMAGE),
-    Area(0x102800, 0x102808, Kind.BITMAP),
-    Area(0x102808, 0x103000, Kind.RESERVED),
-    Area(0x103000, 0x105000, Kind.HEAP),
+REGIONS = (
+    Region(0x100000, 0x102800, RegionKind.IMAGE),
+    Region(0x102800, 0x102808, RegionKind.BITMAP),
+    Region(0x102808, 0x103000, RegionKind.RESERVED),
+    Region(0x103000, 0x105000, RegionKind.HEAP),
 )
 
 
@@ -44,6 +44,8 @@ def heap(*, refused: int = 0, defects: tuple[str, ...] = ()) -> HeapState:
     return HeapState(0x103000, 0x105000, blocks, 4592, 3576, 3576, refused, defects)
 
 
-def layout(*, notes: tuple[str, ...] = ()) -> Layout:
+def memory_map(*, notes: tuple[str, ...] = ()) -> MemoryMap:
     """Return image, bitmap and heap in five frames, three frames handed out, one of them further up."""
-    return Layout(RAM, AREAS, frames(0x100, "#######" + "." * 9 + "#" + "." * 47, reserved=5), heap(), notes)
+    return MemoryMap(
+        RAM, REGIONS, frames(0x100, "#######" + "." * 9 + "#" + "." * 47, reserved=5), heap(), notes
+    )

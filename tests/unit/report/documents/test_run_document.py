@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 
+from emulator.guest.memory_map.memory_map import MemoryMap
 from emulator.report.documents.run_document import run_document
-from emulator.report.memory.layout import Layout
 from emulator.report.run_record import Ending, How, RunRecord
-from tests.unit.report.examples import AREAS, RAM, frames, heap
+from tests.unit.report.examples import RAM, REGIONS, frames, heap
 
 
 def test_a_run() -> None:
@@ -18,8 +18,12 @@ def test_a_run() -> None:
         b"hi\xff\n",
         b"debug",
         ("screen",),
-        Layout(
-            RAM, AREAS[:1], frames(0x100, "###.", reserved=3), heap(refused=2, defects=("bad",)), ("a note",)
+        MemoryMap(
+            RAM,
+            REGIONS[:1],
+            frames(0x100, "###.", reserved=3),
+            heap(refused=2, defects=("bad",)),
+            ("a note",),
         ),
         "LiteCore",
     )

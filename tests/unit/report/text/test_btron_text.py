@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from emulator.report.memory.areas import Area, Kind
-from emulator.report.memory.btron_state import BtronState, PageCount, PageState
-from emulator.report.memory.layout import Layout
+from emulator.guest.memory_map.memory_map import BtronState, MemoryMap, PageCount, PageState
+from emulator.guest.memory_map.regions import Region, RegionKind
 from emulator.report.run_record import Ending, How, RunRecord
 from emulator.report.text.style import Style
 from emulator.report.text.summary import summary_lines
@@ -46,22 +45,23 @@ FIXED = PoolState(
     largest_free=12,
     waiters=(),
 )
-AREAS = (
-    Area(0x100000, 0x102800, Kind.IMAGE),
-    Area(0x102800, 0x102A00, Kind.TABLE),
-    Area(0x102A00, 0x103000, Kind.RESERVED),
-    Area(0x103000, 0x105000, Kind.KMEM),
-    Area(0x110000, 0x111000, Kind.SHARED),
+REGIONS = (
+    Region(0x100000, 0x102800, RegionKind.IMAGE),
+    Region(0x102800, 0x102A00, RegionKind.TABLE),
+    Region(0x102A00, 0x103000, RegionKind.RESERVED),
+    Region(0x103000, 0x105000, RegionKind.KMEM),
+    Region(0x110000, 0x111000, RegionKind.SHARED),
 )
 
 
 def summary(state: BtronState, width: int = 80) -> list[str]:
     managed = frames(0x100, "######" + "." * 10 + "#" + "." * 47, reserved=6)
-    layout = Layout(RAM, AREAS, managed, btron=state)
+    memory_map = MemoryMap(RAM, REGIONS, managed, btron=state)
     layers = dict.fromkeys(("pmem", "kmem", "pools"), "native")
     return list(
         summary_lines(
-            RunRecord("k.elf", Ending(How.EXIT, 0, 1), layers=layers, layout=layout), Style(width, room=width)
+            RunRecord("k.elf", Ending(How.EXIT, 0, 1), layers=layers, memory_map=memory_map),
+            Style(width, room=width),
         )
     )
 

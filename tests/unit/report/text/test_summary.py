@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.report.memory.layout import Layout
+from emulator.guest.memory_map.memory_map import MemoryMap
 from emulator.report.run_record import Ending, How, RunRecord
 from emulator.report.text.style import Style
 from emulator.report.text.summary import rule, screen_box, summary_lines
-from tests.unit.report.examples import AREAS, RAM, frames, heap, layout
+from tests.unit.report.examples import RAM, REGIONS, frames, heap, memory_map
 
 LAYERS = {"memmap": "native", "heap": "model"}
 
@@ -21,7 +21,7 @@ def ended(ending: Ending, seconds: float = 0.25) -> list[str]:
 
 
 def test_the_whole_summary() -> None:
-    record = RunRecord("k.elf", Ending(How.EXIT, 0, 1), RAM, 0.0123, LAYERS, layout=layout())
+    record = RunRecord("k.elf", Ending(How.EXIT, 0, 1), RAM, 0.0123, LAYERS, memory_map=memory_map())
     assert list(summary_lines(record, Style(60))) == [
         "",
         "-- k.elf ---------------------------------------------------",
@@ -52,7 +52,9 @@ def test_the_whole_summary() -> None:
 
 @pytest.mark.parametrize("width", range(40, 121, 10))
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    record = RunRecord("k.elf", Ending(How.STOPPED, error=("X", "x " * 500)), layers=LAYERS, layout=layout())
+    record = RunRecord(
+        "k.elf", Ending(How.STOPPED, error=("X", "x " * 500)), layers=LAYERS, memory_map=memory_map()
+    )
     assert max(len(line) for line in summary_lines(record, Style(width, room=width))) <= width
 
 
@@ -64,13 +66,17 @@ def test_a_long_name_stays_whole() -> None:
 
 
 def test_what_cannot_be_read_is_noted() -> None:
-    record = RunRecord("k.elf", Ending(How.HALTED), layout=Layout(RAM, AREAS[:1], notes=("not \x1b set up",)))
+    record = RunRecord(
+        "k.elf", Ending(How.HALTED), memory_map=MemoryMap(RAM, REGIONS[:1], notes=("not \x1b set up",))
+    )
     assert text_below_the_pictures(record)[0] == r"Note      not \x1b set up"
 
 
 def test_damage_of_the_heap_is_listed() -> None:
     bad = heap(refused=1, defects=tuple(f"defect {number}" for number in range(7)))
-    record = RunRecord("k.elf", Ending(How.EXIT, 0, 1), layout=Layout(RAM, AREAS, frames(0x100, "#."), bad))
+    record = RunRecord(
+        "k.elf", Ending(How.EXIT, 0, 1), memory_map=MemoryMap(RAM, REGIONS, frames(0x100, "#."), bad)
+    )
     lines = text_below_the_pictures(record, 120)
     assert lines[1] == (
         "Heap      2 blocks in use (4592 bytes), 3576 bytes free; largest free block 3576, fragmentation 0 %; kfree refused 1"
@@ -85,7 +91,7 @@ def test_damage_of_the_heap_is_listed() -> None:
 def test_five_defects_are_listed_without_more() -> None:
     bad = heap(defects=("defect",) * 5)
     lines = text_below_the_pictures(
-        RunRecord("k.elf", Ending(How.EXIT, 0, 1), layout=Layout(RAM, (), heap=bad))
+        RunRecord("k.elf", Ending(How.EXIT, 0, 1), memory_map=MemoryMap(RAM, (), heap=bad))
     )
     assert lines[-3:] == [
         "          damaged: defect",

@@ -1,7 +1,7 @@
-"""Reads from a machine what a BTRON/386 kernel uses its memory for.
+"""Read what a BTRON/386 kernel uses its memory for.
 
-As in `read_layout` nothing is believed before it is checked. The kernel stores addresses of its own, from 0x80000000 upwards;
-the picture is one of physical memory.
+As in `reader` nothing is believed before it is checked. The kernel stores addresses of its own, from 0x80000000 upwards;
+regions are physical.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.report.memory.areas import (
+from emulator.guest.memory_map.memory_map import BtronState, Frames, PageCount, PageState
+from emulator.guest.memory_map.regions import (
     FRAME_SIZE,
-    Area,
-    Kind,
-    add_areas,
+    Region,
+    RegionKind,
+    add_regions,
     by_address,
     round_up,
     with_page_rests,
 )
-from emulator.report.memory.btron_state import BtronState, PageCount, PageState
-from emulator.report.memory.layout import Frames
 from kernel_model.btron.kernel_space import physical
 from kernel_model.btron.kmem_reader import KmemReader
 from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
@@ -40,25 +39,25 @@ if TYPE_CHECKING:
 
 _PAGES_MAX = (1 << 32) // FRAME_SIZE
 _FREE, _USED, _SHARED, _RESERVED, _KMEM, _COVERED = range(6)  # what a page is, a byte each
-_KINDS = {_SHARED: Kind.SHARED, _RESERVED: Kind.RESERVED, _KMEM: Kind.KMEM}
+_KINDS = {_SHARED: RegionKind.SHARED, _RESERVED: RegionKind.RESERVED, _KMEM: RegionKind.KMEM}
 _AS_KMEM = bytes.maketrans(bytes([_USED]), bytes([_KMEM]))
 _AS_BITS = bytes([0]) + bytes([1]) * 255
 _BITS = 8
 _FLAG_NAMES = {PMEM_FREE: "free", PMEM_USE: "in use", PMEM_RESERVED: "reserved"}
 
 
-class BtronPicture(NamedTuple):
-    """What a `Layout` needs. Without page table *frames* is None, and *areas* are those that were given."""
+class BtronUsage(NamedTuple):
+    """What a `MemoryMap` needs. Without page table *frames* is None, and *regions* are those that were given."""
 
     state: BtronState
-    areas: tuple[Area, ...]
+    regions: tuple[Region, ...]
     frames: Frames | None
     notes: tuple[str, ...]
 
 
 def read_btron(
-    memory: Memory, memory_size: int, btron: Btron, taken: Sequence[Area], *, with_runs: bool
-) -> BtronPicture:
+    memory: Memory, memory_size: int, btron: Btron, taken: Sequence[Region], *, with_runs: bool
+) -> BtronUsage:
     """Read all layers.
 
     Args:
@@ -68,7 +67,7 @@ def read_btron(
         taken: Areas that are known already: the image, boot modules. Sorted, without overlaps.
         with_runs: Fill in `Frames.runs`.
     """
-    return _Reader(memory, memory_size, btron).picture(taken, with_runs=with_runs)
+    return _Reader(memory, memory_size, btron).usage(taken, with_runs=with_runs)
 
 
 class _Reader:
@@ -82,7 +81,7 @@ class _Reader:
         self._defects: list[Defect] = []
         self._mismatches: list[str] = []
 
-    def picture(self, taken: Sequence[Area], *, with_runs: bool) -> BtronPicture:
+    def usage(self, taken: Sequence[Region], *, with_runs: bool) -> BtronUsage:
         runs: list[PageRun] = []
         kmem = None
         pools: list[PoolState] = []
@@ -93,15 +92,15 @@ class _Reader:
             pools.extend(reader.pools())
         except IndexError as error:
             self._notes.append(f"BTRON/386's symbols do not lie in memory: {error}")
-        areas, frames = tuple(taken), None
+        regions, frames = tuple(taken), None
         pages = _page_state(runs) if runs else None
         if pages is not None:
             kinds = _page_kinds(runs)
-            frames, areas = self._frames(kinds, kmem, taken, pages, with_runs=with_runs)
+            frames, regions = self._frames(kinds, kmem, taken, pages, with_runs=with_runs)
             self._mismatches[:0] = _entry_defects(pages)
         defects = (*self._mismatches, *map(str, self._defects))
         state = BtronState(pages, kmem, tuple(pools), defects)
-        return BtronPicture(state, areas, frames, tuple(self._notes))
+        return BtronUsage(state, regions, frames, tuple(self._notes))
 
     # Pages.
 
@@ -125,12 +124,12 @@ class _Reader:
         self,
         kinds: bytearray,
         kmem: KmemState | None,
-        taken: Sequence[Area],
+        taken: Sequence[Region],
         pages: PageState,
         *,
         with_runs: bool,
-    ) -> tuple[Frames, tuple[Area, ...]]:
-        """Return the pages in the form of frames, and all areas.
+    ) -> tuple[Frames, tuple[Region, ...]]:
+        """Return the pages in the form of frames, and all regions.
 
         Args:
             kinds: What each page is; is changed.
@@ -150,10 +149,12 @@ class _Reader:
                 self._mismatches.append(f"kmem extent 0x{start:08x}: {outside} of its pages are not in use")
             kinds[span] = kinds[span].translate(_AS_KMEM)
         table = self._btron.pmem.table()
-        known = add_areas(list(taken), [Area(table, table + PMEM_ENTRY.size * pages.total, Kind.TABLE)])
+        known = add_regions(
+            list(taken), [Region(table, table + PMEM_ENTRY.size * pages.total, RegionKind.TABLE)]
+        )
         known = with_page_rests(known)
-        for area in known:
-            first, stop = area.start // FRAME_SIZE, min(round_up(area.end) // FRAME_SIZE, pages.total)
+        for region in known:
+            first, stop = region.start // FRAME_SIZE, min(round_up(region.end) // FRAME_SIZE, pages.total)
             kinds[first:stop] = bytes([_COVERED]) * (stop - first)
         frames = Frames(
             0,
@@ -164,7 +165,7 @@ class _Reader:
             reserved=pages.total - pages.free - kinds.count(_USED),
             runs=tuple(_runs(used)) if with_runs else None,
         )
-        return frames, tuple(by_address([*known, *_page_areas(kinds)]))
+        return frames, tuple(by_address([*known, *_page_regions(kinds)]))
 
 
 def _page_state(runs: Sequence[PageRun]) -> PageState:
@@ -220,8 +221,8 @@ def _pages(count: int) -> str:
 def _packed(used: bytes) -> bytes:
     """Make a bitmap of bytes that are 0 or 1."""
     size = -(-len(used) // _BITS)
-    lanes = (int.from_bytes(used[bit::_BITS], "little") << bit for bit in range(_BITS))
-    return sum(lanes).to_bytes(size, "little")
+    bits = (int.from_bytes(used[bit::_BITS], "little") << bit for bit in range(_BITS))
+    return sum(bits).to_bytes(size, "little")
 
 
 def _runs(used: bytes) -> Iterator[FrameRun]:
@@ -229,6 +230,6 @@ def _runs(used: bytes) -> Iterator[FrameRun]:
         yield FrameRun(*run.span(), used=used[run.start()] != 0)
 
 
-def _page_areas(kinds: bytearray) -> Iterator[Area]:
+def _page_regions(kinds: bytearray) -> Iterator[Region]:
     for run in re.finditer(rb"\x02+|\x03+|\x04+", kinds):
-        yield Area(run.start() * FRAME_SIZE, run.end() * FRAME_SIZE, _KINDS[run[0][0]])
+        yield Region(run.start() * FRAME_SIZE, run.end() * FRAME_SIZE, _KINDS[run[0][0]])

@@ -1,4 +1,4 @@
-"""Reads from a machine what its memory is used for.
+"""Read what a machine's memory is used for.
 
 The guest may have overwritten everything, or may never have set it up. So nothing is believed before it is checked,
 and no walk is longer than `BLOCKS_MAX`; what makes no sense is left out, with a note that says why.
@@ -10,23 +10,23 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
-from emulator.report.memory.areas import (
+from emulator.guest.memory_map.memory_map import Frames, HeapState, MemoryMap
+from emulator.guest.memory_map.regions import (
     FRAME_SIZE,
-    Area,
-    Kind,
-    add_areas,
+    Region,
+    RegionKind,
+    add_regions,
     by_address,
     joined,
     round_up,
     with_page_rests,
 )
-from emulator.report.memory.layout import Frames, HeapState, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from emulator.guest.memory_map.regions import Span
     from emulator.machine.machine import Machine
-    from emulator.report.memory.areas import Span
     from kernel_model.btron.abi import Btron
     from kernel_model.litecore.abi import LiteCore
     from kernel_model.litecore.memmap import Memmap, MemmapFields
@@ -41,7 +41,7 @@ _MODULE_ENTRY_SIZE = 16
 
 
 def modules_at_entry(machine: Machine) -> tuple[Span, ...]:
-    """Where a machine that was given boot modules, and has not run yet, holds them."""
+    """Return where a machine that was given boot modules, and has not run yet, holds them."""
     info = machine.cpu.registers().ebx
     load = machine.memory.load_u32
     count, table = load(info + _INFO_MODULE_COUNT), load(info + _INFO_MODULES)
@@ -49,7 +49,7 @@ def modules_at_entry(machine: Machine) -> tuple[Span, ...]:
     return tuple((load(entry), load(entry + 4)) for entry in entries)
 
 
-def read_layout(machine: Machine, modules: Iterable[Span] = (), *, with_runs: bool = False) -> Layout:
+def read_memory_map(machine: Machine, modules: Iterable[Span] = (), *, with_runs: bool = False) -> MemoryMap:
     """Read what a machine's memory is used for now.
 
     Args:
@@ -61,44 +61,46 @@ def read_layout(machine: Machine, modules: Iterable[Span] = (), *, with_runs: bo
 
     # Less than a page between two segments is padding.
     spans = joined(((each.physical, each.end) for each in machine.image.segments), gap=FRAME_SIZE - 1)
-    image = [Area(*span, Kind.IMAGE) for span in spans]
-    reserved = [Area(*span, Kind.RESERVED) for span in modules]
+    image = [Region(*span, RegionKind.IMAGE) for span in spans]
+    reserved = [Region(*span, RegionKind.RESERVED) for span in modules]
     frames = heap = None
-    found: list[Area] = []
+    found: list[Region] = []
     try:
         litecore = find_litecore(machine)
         if litecore is None:
             btron = find_btron(machine)
             if btron is not None:
-                return _btron_layout(machine, btron, add_areas(image, reserved), with_runs=with_runs)
+                return _btron_memory_map(machine, btron, add_regions(image, reserved), with_runs=with_runs)
             notes = [f"frames and heap are unknown: {_why_unknown(machine)}"]
         else:
             frames, heap, notes = _read_litecore(
                 machine.memory, litecore, len(machine.memory), with_runs=with_runs
             )
-            found = _areas_of(litecore, frames, heap)
+            found = _regions_of(litecore, frames, heap)
     except BadImage as error:
         notes = [f"frames and heap are unknown: {error.problem}"]
-    areas = add_areas(image, [*found, *reserved])
+    regions = add_regions(image, [*found, *reserved])
     if frames is not None:
-        areas = with_page_rests(areas)
-        frames = frames._replace(reserved=_frames_in_use(frames, areas))
-    return Layout((machine.ram.start, machine.ram.end), tuple(by_address(areas)), frames, heap, tuple(notes))
+        regions = with_page_rests(regions)
+        frames = frames._replace(reserved=_frames_in_use(frames, regions))
+    return MemoryMap(
+        (machine.ram.start, machine.ram.end), tuple(by_address(regions)), frames, heap, tuple(notes)
+    )
 
 
-def _btron_layout(machine: Machine, btron: Btron, taken: list[Area], *, with_runs: bool) -> Layout:
-    from emulator.report.memory.read_btron import read_btron  # not for LiteCore
+def _btron_memory_map(machine: Machine, btron: Btron, taken: list[Region], *, with_runs: bool) -> MemoryMap:
+    from emulator.guest.memory_map.btron_reader import read_btron  # not for LiteCore
 
     memory = machine.memory
-    picture = read_btron(memory, len(memory), btron, by_address(taken), with_runs=with_runs)
+    usage = read_btron(memory, len(memory), btron, by_address(taken), with_runs=with_runs)
     start = machine.ram.start
-    nothing_below = any(area.start == 0 and area.end >= start for area in picture.areas)  # all reserved
-    return Layout(
-        (start if picture.frames is None or nothing_below else 0, machine.ram.end),
-        tuple(by_address(picture.areas)),
-        picture.frames,
-        notes=picture.notes,
-        btron=picture.state,
+    nothing_below = any(region.start == 0 and region.end >= start for region in usage.regions)  # all reserved
+    return MemoryMap(
+        (start if usage.frames is None or nothing_below else 0, machine.ram.end),
+        tuple(by_address(usage.regions)),
+        usage.frames,
+        notes=usage.notes,
+        btron=usage.state,
     )
 
 
@@ -180,17 +182,17 @@ def _read_heap(memory: Memory, litecore: LiteCore, notes: list[str]) -> HeapStat
     )
 
 
-def _areas_of(litecore: LiteCore, frames: Frames | None, heap: HeapState | None) -> list[Area]:
-    areas = []
+def _regions_of(litecore: LiteCore, frames: Frames | None, heap: HeapState | None) -> list[Region]:
+    regions = []
     if frames is not None:
         bitmap = litecore.memmap.fields().bitmap
-        areas.append(Area(bitmap, bitmap + len(frames.bits), Kind.BITMAP))
+        regions.append(Region(bitmap, bitmap + len(frames.bits), RegionKind.BITMAP))
     if heap is not None:
-        areas.append(Area(heap.start, heap.end, Kind.HEAP))
-    return areas
+        regions.append(Region(heap.start, heap.end, RegionKind.HEAP))
+    return regions
 
 
-def _frames_in_use(frames: Frames, areas: Iterable[Area]) -> int:
-    """Count the frames in use that areas touch."""
-    spans = joined((area.start // FRAME_SIZE, round_up(area.end) // FRAME_SIZE) for area in areas)
+def _frames_in_use(frames: Frames, regions: Iterable[Region]) -> int:
+    """Count the frames in use that regions touch."""
+    spans = joined((region.start // FRAME_SIZE, round_up(region.end) // FRAME_SIZE) for region in regions)
     return sum(frames.used_in(*span) for span in spans)

@@ -1,4 +1,4 @@
-"""What lies where in physical memory: the vocabulary of the memory map."""
+"""Ranges of physical memory with the use they have, and arithmetic on them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Span = tuple[int, int]
 """Half open."""
 
 
-class Kind(Enum):
-    """What a piece of memory is used for."""
+class RegionKind(Enum):
+    """What a region is used for."""
 
     IMAGE = "image"  # the kernel's segments
     BITMAP = "bitmap"  # of the frame allocator
@@ -31,12 +31,12 @@ class Kind(Enum):
     UNMANAGED = "unmanaged"  # RAM outside the frame allocator's window
 
 
-class Area(NamedTuple):
+class Region(NamedTuple):
     """Physical memory ``[start, end)`` of one kind."""
 
     start: int
     end: int
-    kind: Kind
+    kind: RegionKind
 
 
 def round_up(address: int) -> int:
@@ -44,9 +44,9 @@ def round_up(address: int) -> int:
     return -(-address // FRAME_SIZE) * FRAME_SIZE
 
 
-def by_address(areas: Iterable[Area]) -> list[Area]:
-    """Sort areas that do not overlap."""
-    return sorted(areas, key=lambda area: area.start)
+def by_address(regions: Iterable[Region]) -> list[Region]:
+    """Sort regions that do not overlap."""
+    return sorted(regions, key=lambda region: region.start)
 
 
 def joined(spans: Iterable[Span], gap: int = 0) -> Iterator[Span]:
@@ -75,23 +75,28 @@ def between(spans: Iterable[Span], start: int, end: int) -> Iterator[Span]:
         yield position, end
 
 
-def add_areas(areas: list[Area], more: Sequence[Area]) -> list[Area]:
-    """Add areas as far as they do not lie in those there, or in earlier ones of *more*."""
-    for area in more:
-        near = [(each.start, each.end) for each in areas if each.start < area.end and area.start < each.end]
-        areas = [*areas, *(Area(*span, area.kind) for span in between(near, area.start, area.end))]
-    return areas
+def add_regions(regions: list[Region], more: Sequence[Region]) -> list[Region]:
+    """Add regions as far as they do not lie in those there, or in earlier ones of *more*."""
+    for region in more:
+        near = [
+            (each.start, each.end) for each in regions if each.start < region.end and region.start < each.end
+        ]
+        regions = [
+            *regions,
+            *(Region(*span, region.kind) for span in between(near, region.start, region.end)),
+        ]
+    return regions
 
 
-def with_page_rests(areas: Iterable[Area]) -> list[Area]:
-    """Add what follows an area in its last frame, up to the next area, as RESERVED."""
-    in_order = by_address(areas)
+def with_page_rests(regions: Iterable[Region]) -> list[Region]:
+    """Add what follows a region in its last frame, up to the next region, as RESERVED."""
+    in_order = by_address(regions)
     result = []
-    for area, following in zip(in_order, [*in_order[1:], None], strict=True):
-        result.append(area)
-        rest_end = round_up(area.end)
+    for region, following in zip(in_order, [*in_order[1:], None], strict=True):
+        result.append(region)
+        rest_end = round_up(region.end)
         if following is not None:
             rest_end = min(rest_end, following.start)
-        if area.end < rest_end:
-            result.append(Area(area.end, rest_end, Kind.RESERVED))
+        if region.end < rest_end:
+            result.append(Region(region.end, rest_end, RegionKind.RESERVED))
     return result

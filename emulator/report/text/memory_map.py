@@ -1,6 +1,6 @@
-"""Draws physical memory, and the heap, as rows of characters.
+"""Draw physical memory, and the heap, as rows of characters.
 
-A cell is one character and stands for a power of two of bytes. It shows what its bytes are used for: areas by
+A cell is one character and stands for a power of two of bytes. It shows what its bytes are used for: regions by
 their letter, the rarest kind first, so that the small ones are seen; everything else by how much of it is taken.
 """
 
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.report.memory.areas import FRAME_SIZE, Kind
+from emulator.guest.memory_map.regions import FRAME_SIZE, RegionKind
 from emulator.report.text.style import BOLD, DIM, address_range, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.report.memory.areas import Span
-    from emulator.report.memory.layout import Frames, HeapState, Layout
+    from emulator.guest.memory_map.memory_map import Frames, HeapState, MemoryMap
+    from emulator.guest.memory_map.regions import Span
     from emulator.report.text.style import Style
 
 _ROWS_MAX = 16
@@ -24,53 +24,61 @@ _ADDRESS_WIDTH = len("0x00000000 ")
 _HEAP_CELL_MIN = 16  # bytes: the smallest block
 
 _LETTERS = {
-    Kind.IMAGE: "I",
-    Kind.BITMAP: "B",
-    Kind.TABLE: "T",
-    Kind.HEAP: "H",
-    Kind.KMEM: "K",
-    Kind.RESERVED: "R",
-    Kind.SHARED: "S",
-    Kind.UNMANAGED: ":",
+    RegionKind.IMAGE: "I",
+    RegionKind.BITMAP: "B",
+    RegionKind.TABLE: "T",
+    RegionKind.HEAP: "H",
+    RegionKind.KMEM: "K",
+    RegionKind.RESERVED: "R",
+    RegionKind.SHARED: "S",
+    RegionKind.UNMANAGED: ":",
 }
 _COLOURS = {
-    Kind.IMAGE: "97;44",
-    Kind.BITMAP: "97;45",
-    Kind.TABLE: "97;45",
-    Kind.HEAP: "30;43",
-    Kind.KMEM: "30;43",
-    Kind.RESERVED: "97;100",
-    Kind.SHARED: "30;42",
-    Kind.ALLOCATED: "32",
-    Kind.FREE: DIM,
-    Kind.UNMANAGED: DIM,
+    RegionKind.IMAGE: "97;44",
+    RegionKind.BITMAP: "97;45",
+    RegionKind.TABLE: "97;45",
+    RegionKind.HEAP: "30;43",
+    RegionKind.KMEM: "30;43",
+    RegionKind.RESERVED: "97;100",
+    RegionKind.SHARED: "30;42",
+    RegionKind.ALLOCATED: "32",
+    RegionKind.FREE: DIM,
+    RegionKind.UNMANAGED: DIM,
 }
 # Of several in one cell the last is shown.
-_RANKS = (Kind.RESERVED, Kind.IMAGE, Kind.HEAP, Kind.KMEM, Kind.SHARED, Kind.BITMAP, Kind.TABLE)
-_NOT_THE_KERNEL = (Kind.RESERVED, Kind.SHARED)
+_RANKS = (
+    RegionKind.RESERVED,
+    RegionKind.IMAGE,
+    RegionKind.HEAP,
+    RegionKind.KMEM,
+    RegionKind.SHARED,
+    RegionKind.BITMAP,
+    RegionKind.TABLE,
+)
+_NOT_THE_KERNEL = (RegionKind.RESERVED, RegionKind.SHARED)
 _QUARTERS = 4
 
 
 class Cell(NamedTuple):
-    """One cell of a picture; *quarters* (1 to 4) says how much of an ALLOCATED one is taken."""
+    """One cell of a memory map; *quarters* (1 to 4) says how much of an ALLOCATED one is taken."""
 
-    kind: Kind
+    kind: RegionKind
     quarters: int = _QUARTERS
 
 
-def draw_memory(layout: Layout, style: Style) -> Iterator[str]:
+def draw_memory(memory_map: MemoryMap, style: Style) -> Iterator[str]:
     """Draw RAM, a close-up of the kernel where it would be lost in that, and the legend."""
     columns = _columns(style)
-    cell_size = _cell_size(layout.ram, columns, _ROWS_MAX, FRAME_SIZE)
-    yield from _picture("Memory", layout, layout.ram, cell_size, style)
-    close_up = _kernel_span(layout)
+    cell_size = _cell_size(memory_map.ram, columns, _ROWS_MAX, FRAME_SIZE)
+    yield from _titled_rows("Memory", memory_map, memory_map.ram, cell_size, style)
+    close_up = _kernel_span(memory_map)
     if close_up is not None:
         close_up_cell = _cell_size(close_up, columns, _CLOSE_UP_ROWS_MAX, FRAME_SIZE)
         if close_up_cell < cell_size:
             yield ""
-            yield from _picture("Close-up", layout, close_up, close_up_cell, style)
+            yield from _titled_rows("Close-up", memory_map, close_up, close_up_cell, style)
     yield ""
-    yield from _legend(layout, style)
+    yield from _legend(memory_map, style)
 
 
 def draw_heap(heap: HeapState, style: Style) -> Iterator[str]:
@@ -82,26 +90,26 @@ def draw_heap(heap: HeapState, style: Style) -> Iterator[str]:
     yield from _rows(_heap_cells(heap, cell_size), heap.start, cell_size, style)
 
 
-def memory_cells(layout: Layout, span: Span, cell_size: int) -> list[Cell]:
+def memory_cells(memory_map: MemoryMap, span: Span, cell_size: int) -> list[Cell]:
     """Return what each cell of *span* shows.
 
     Args:
-        layout: What lies where.
+        memory_map: What lies where.
         span: Its start is a frame boundary.
         cell_size: Bytes, a multiple of a frame.
     """
     start, end = span
-    cells = [Cell(Kind.UNMANAGED)] * -(-(end - start) // cell_size)
-    if layout.frames is not None:
-        low = max(layout.frames.window[0] - start, 0) // cell_size
-        high = -(-(min(layout.frames.window[1], end) - start) // cell_size)
+    cells = [Cell(RegionKind.UNMANAGED)] * -(-(end - start) // cell_size)
+    if memory_map.frames is not None:
+        low = max(memory_map.frames.window[0] - start, 0) // cell_size
+        high = -(-(min(memory_map.frames.window[1], end) - start) // cell_size)
         if low < high:
-            cells[low:high] = _frames_cells(layout.frames, start + low * cell_size, high - low, cell_size)
+            cells[low:high] = _frames_cells(memory_map.frames, start + low * cell_size, high - low, cell_size)
     for kind in _RANKS:
-        for area in layout.areas:
-            if area.kind is kind and start < area.end and area.start < end:
-                low = max(area.start - start, 0) // cell_size
-                high = -(-(min(area.end, end) - start) // cell_size)
+        for region in memory_map.regions:
+            if region.kind is kind and start < region.end and region.start < end:
+                low = max(region.start - start, 0) // cell_size
+                high = -(-(min(region.end, end) - start) // cell_size)
                 cells[low:high] = [Cell(kind)] * (high - low)
     return cells
 
@@ -124,7 +132,7 @@ def _frames_cells(frames: Frames, start: int, count: int, cell_size: int) -> lis
 
 
 def _share(used: int, total: int) -> Cell:
-    return Cell(Kind.ALLOCATED, -(-_QUARTERS * used // total)) if used else Cell(Kind.FREE)
+    return Cell(RegionKind.ALLOCATED, -(-_QUARTERS * used // total)) if used else Cell(RegionKind.FREE)
 
 
 def _heap_cells(heap: HeapState, cell_size: int) -> list[Cell]:
@@ -153,12 +161,12 @@ def _cell_size(span: Span, columns: int, rows: int, smallest: int) -> int:
     return size
 
 
-def _kernel_span(layout: Layout) -> Span | None:
-    """Whole frames from the first to the last area of the kernel, without boot modules; None for no area in RAM."""
-    areas = [area for area in layout.inside_ram() if area.kind not in _NOT_THE_KERNEL]
-    if not areas:
+def _kernel_span(memory_map: MemoryMap) -> Span | None:
+    """Whole frames from the first to the last region of the kernel, without boot modules; None for no region in RAM."""
+    regions = [region for region in memory_map.inside_ram() if region.kind not in _NOT_THE_KERNEL]
+    if not regions:
         return None
-    start, end = min(area.start for area in areas), max(area.end for area in areas)
+    start, end = min(region.start for region in regions), max(region.end for region in regions)
     return start - start % FRAME_SIZE, -(-end // FRAME_SIZE) * FRAME_SIZE
 
 
@@ -172,15 +180,15 @@ def _titles(name: str, span: Span, cell_size: int, style: Style) -> Iterator[str
         yield scale
 
 
-def _picture(name: str, layout: Layout, span: Span, cell_size: int, style: Style) -> Iterator[str]:
+def _titled_rows(name: str, memory_map: MemoryMap, span: Span, cell_size: int, style: Style) -> Iterator[str]:
     yield from _titles(name, span, cell_size, style)
-    yield from _rows(memory_cells(layout, span, cell_size), span[0], cell_size, style)
+    yield from _rows(memory_cells(memory_map, span, cell_size), span[0], cell_size, style)
 
 
 def _rows(cells: Sequence[Cell], start: int, cell_size: int, style: Style) -> Iterator[str]:
     columns = _columns(style)
     rows = [cells[index : index + columns] for index in range(0, len(cells), columns)]
-    dull = [Cell(Kind.UNMANAGED)] * columns
+    dull = [Cell(RegionKind.UNMANAGED)] * columns
     left_out = 0
     for number, row in enumerate(rows):
         if row == dull and rows[number - 1 : number + 2] == [dull] * 3:
@@ -203,16 +211,16 @@ def _painted(cells: Sequence[Cell], style: Style) -> Iterator[str]:
 
 
 def _character(cell: Cell, style: Style) -> str:
-    if cell.kind is Kind.ALLOCATED:
+    if cell.kind is RegionKind.ALLOCATED:
         return ("░▒▓█" if style.unicode else "-+*#")[cell.quarters - 1]
-    if cell.kind is Kind.FREE:
+    if cell.kind is RegionKind.FREE:
         return "·" if style.unicode else "."
     return _LETTERS[cell.kind]
 
 
-def _legend(layout: Layout, style: Style) -> Iterator[str]:
-    for kind, place, size in _legend_rows(layout):
-        quarters = range(1, _QUARTERS + 1) if kind is Kind.ALLOCATED else (_QUARTERS,)
+def _legend(memory_map: MemoryMap, style: Style) -> Iterator[str]:
+    for kind, place, size in _legend_rows(memory_map):
+        quarters = range(1, _QUARTERS + 1) if kind is RegionKind.ALLOCATED else (_QUARTERS,)
         symbols = "".join(_character(Cell(kind, each), style) for each in quarters)
         row = f"{symbols:{_QUARTERS}} {kind.value:9} {place:21} {human_size(size):>9}"
         first, *others = style.folded(row, indent=_QUARTERS + 11)
@@ -220,15 +228,18 @@ def _legend(layout: Layout, style: Style) -> Iterator[str]:
         yield from others
 
 
-def _legend_rows(layout: Layout) -> Iterator[tuple[Kind, str, int]]:
+def _legend_rows(memory_map: MemoryMap) -> Iterator[tuple[RegionKind, str, int]]:
     """Yield kind, where it is, and its bytes."""
-    areas = [*layout.inside_ram(), *layout.unmanaged()]
+    regions = [*memory_map.inside_ram(), *memory_map.unmanaged()]
     for kind in _LETTERS:
-        spans = [(area.start, area.end) for area in areas if area.kind is kind]
+        spans = [(region.start, region.end) for region in regions if region.kind is kind]
         if spans:
             place = address_range(*spans[0]) if len(spans) == 1 else f"{len(spans)} areas"
             yield kind, place, sum(end - start for start, end in spans)
-    if layout.frames is not None:
-        unit = "frame" if layout.btron is None else "page"
-        for kind, count in ((Kind.ALLOCATED, layout.frames.allocated), (Kind.FREE, layout.frames.free)):
+    if memory_map.frames is not None:
+        unit = "frame" if memory_map.btron is None else "page"
+        for kind, count in (
+            (RegionKind.ALLOCATED, memory_map.frames.allocated),
+            (RegionKind.FREE, memory_map.frames.free),
+        ):
             yield kind, f"1 {unit}" if count == 1 else f"{count} {unit}s", count * FRAME_SIZE

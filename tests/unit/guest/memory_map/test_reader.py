@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
+from emulator.guest.memory_map import reader as module
+from emulator.guest.memory_map.reader import modules_at_entry, read_memory_map
+from emulator.guest.memory_map.regions import Region, RegionKind
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
-from emulator.report.memory import read_layout as module
-from emulator.report.memory.areas import Area, Kind
-from emulator.report.memory.read_layout import modules_at_entry, read_layout
 from tests.unit.loader import elf_builder as eb
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emulator.report.memory.layout import Layout
+    from emulator.guest.memory_map.memory_map import MemoryMap
 
 
 @pytest.fixture(scope="module")
@@ -32,44 +32,44 @@ def address(machine: Machine, name: str) -> int:
     return found.address
 
 
-def damaged(machine: Machine, words: dict[str, int]) -> Layout:
-    """Read the layout while some of the kernel's words have other values."""
+def damaged(machine: Machine, words: dict[str, int]) -> MemoryMap:
+    """Read the memory map while some of the kernel's words have other values."""
     with machine.snapshot():
         for name, value in words.items():
             symbol, _, offset = name.partition("+")
             machine.memory.store_u32(address(machine, symbol) + int(offset or 0), value)
-        return read_layout(machine)
+        return read_memory_map(machine)
 
 
 def test_a_booted_kernel(booted: Machine) -> None:
-    layout = read_layout(booted, with_runs=True)
+    memory_map = read_memory_map(booted, with_runs=True)
     end = address(booted, "__end")
     bitmap_end = end + 128
     heap_start = (bitmap_end + 0xFFF) & ~0xFFF
-    assert layout.areas == (
-        Area(0x100000, end, Kind.IMAGE),
-        Area(end, bitmap_end, Kind.BITMAP),
-        Area(bitmap_end, heap_start, Kind.RESERVED),
-        Area(heap_start, heap_start + 0x10000, Kind.HEAP),
+    assert memory_map.regions == (
+        Region(0x100000, end, RegionKind.IMAGE),
+        Region(end, bitmap_end, RegionKind.BITMAP),
+        Region(bitmap_end, heap_start, RegionKind.RESERVED),
+        Region(heap_start, heap_start + 0x10000, RegionKind.HEAP),
     )
-    assert layout.frames is not None
-    assert layout.heap is not None
-    assert layout.frames.total == 1024
-    assert layout.frames.reserved == (heap_start + 0x10000 - 0x100000) // 0x1000
-    assert layout.frames.allocated == 0
-    assert [area.kind for area in layout.regions()][-1] is Kind.FREE
-    assert (layout.heap.used, layout.heap.free, layout.heap.largest_free) == (1216, 64224, 64224)
-    assert (len(layout.heap.blocks), layout.heap.refused, layout.heap.defects) == (12, 0, ())
-    assert layout.notes == ()
+    assert memory_map.frames is not None
+    assert memory_map.heap is not None
+    assert memory_map.frames.total == 1024
+    assert memory_map.frames.reserved == (heap_start + 0x10000 - 0x100000) // 0x1000
+    assert memory_map.frames.allocated == 0
+    assert [region.kind for region in memory_map.whole_ram()][-1] is RegionKind.FREE
+    assert (memory_map.heap.used, memory_map.heap.free, memory_map.heap.largest_free) == (1216, 64224, 64224)
+    assert (len(memory_map.heap.blocks), memory_map.heap.refused, memory_map.heap.defects) == (12, 0, ())
+    assert memory_map.notes == ()
 
 
 def test_frames_that_were_handed_out(booted: Machine) -> None:
     with booted.snapshot():
         first = booted.call("alloc_frames", 5)
-        layout = read_layout(booted, with_runs=True)
-    assert layout.frames is not None
-    assert layout.frames.allocated == 5
-    assert Area(first << 12, (first + 5) << 12, Kind.ALLOCATED) in layout.regions()
+        memory_map = read_memory_map(booted, with_runs=True)
+    assert memory_map.frames is not None
+    assert memory_map.frames.allocated == 5
+    assert Region(first << 12, (first + 5) << 12, RegionKind.ALLOCATED) in memory_map.whole_ram()
 
 
 def test_boot_modules_are_reserved(tmp_path: Path) -> None:
@@ -80,18 +80,18 @@ def test_boot_modules_are_reserved(tmp_path: Path) -> None:
     assert [end - start for start, end in modules] == [5000, 100]
     assert machine.memory.read(modules[1][0], 100) == b"2" * 100
     machine.run(timeout_s=10)
-    layout = read_layout(machine, modules)
-    assert layout.frames is not None
-    assert layout.frames.allocated == 0
-    assert {Area(*module, Kind.RESERVED) for module in modules} <= set(layout.areas)
+    memory_map = read_memory_map(machine, modules)
+    assert memory_map.frames is not None
+    assert memory_map.frames.allocated == 0
+    assert {Region(*module, RegionKind.RESERVED) for module in modules} <= set(memory_map.regions)
 
 
 def test_a_kernel_that_has_not_started(booted: Machine) -> None:
     fresh = Machine(booted.image)
-    layout = read_layout(fresh)
-    assert (layout.frames, layout.heap) == (None, None)
-    assert layout.notes == ("the frame allocator is not set up", "the heap is not set up")
-    assert [area.kind for area in layout.areas] == [Kind.IMAGE]
+    memory_map = read_memory_map(fresh)
+    assert (memory_map.frames, memory_map.heap) == (None, None)
+    assert memory_map.notes == ("the frame allocator is not set up", "the heap is not set up")
+    assert [region.kind for region in memory_map.regions] == [RegionKind.IMAGE]
 
 
 @pytest.mark.parametrize(
@@ -108,18 +108,18 @@ def test_a_kernel_that_has_not_started(booted: Machine) -> None:
     ],
 )
 def test_a_memmap_is_not_believed(booted: Machine, words: dict[str, int], shown: str) -> None:
-    layout = damaged(booted, words)
-    assert layout.frames is None
-    assert layout.heap is not None
+    memory_map = damaged(booted, words)
+    assert memory_map.frames is None
+    assert memory_map.heap is not None
     window = "start_addr 0x00100000, end_addr 0x00500000, start_frame 0x00000100"
     shown = shown.format(bitmap=address(booted, "__end"))
-    assert layout.notes == (f"the memmap makes no sense: {window}, {shown}",)
+    assert memory_map.notes == (f"the memmap makes no sense: {window}, {shown}",)
 
 
 def test_a_window_that_contradicts_itself_is_not_believed(booted: Machine) -> None:
-    layout = damaged(booted, {"memmap": 0x123000})
-    assert layout.frames is None
-    assert layout.notes[0].startswith("the memmap makes no sense: start_addr 0x00123000, ")
+    memory_map = damaged(booted, {"memmap": 0x123000})
+    assert memory_map.frames is None
+    assert memory_map.notes[0].startswith("the memmap makes no sense: start_addr 0x00123000, ")
 
 
 def test_a_heap_in_pieces(booted: Machine) -> None:
@@ -127,48 +127,51 @@ def test_a_heap_in_pieces(booted: Machine) -> None:
         small, _, large, _ = (booted.call("kmalloc", size) for size in (8, 8, 600, 8))
         booted.call("kfree", small)
         booted.call("kfree", large)
-        layout = read_layout(booted)
-    assert layout.heap is not None
-    assert (layout.heap.free, layout.heap.largest_free) == (64224 - 4 * 8 - 16, 64224 - 4 * 8 - 16 - 608)
-    assert layout.heap.fragmentation == 1 - layout.heap.largest_free / layout.heap.free
+        memory_map = read_memory_map(booted)
+    assert memory_map.heap is not None
+    assert (memory_map.heap.free, memory_map.heap.largest_free) == (
+        64224 - 4 * 8 - 16,
+        64224 - 4 * 8 - 16 - 608,
+    )
+    assert memory_map.heap.fragmentation == 1 - memory_map.heap.largest_free / memory_map.heap.free
 
 
 @pytest.mark.parametrize(("start", "end"), [(0x200000, 0x100000), (0x200000, 0xFFFFFFF8)])
 def test_heap_bounds_are_not_believed(booted: Machine, start: int, end: int) -> None:
-    layout = damaged(booted, {"heap_start": start, "heap_end": end})
-    assert layout.heap is None
-    assert layout.notes == (f"the heap makes no sense: heap_start 0x{start:08x}, heap_end 0x{end:08x}",)
+    memory_map = damaged(booted, {"heap_start": start, "heap_end": end})
+    assert memory_map.heap is None
+    assert memory_map.notes == (f"the heap makes no sense: heap_start 0x{start:08x}, heap_end 0x{end:08x}",)
 
 
 def test_a_damaged_heap_lists_its_defects(booted: Machine) -> None:
-    layout = damaged(booted, {"heap_free_list": 0x1234})
-    assert layout.heap is not None
-    (defect,) = layout.heap.defects
+    memory_map = damaged(booted, {"heap_free_list": 0x1234})
+    assert memory_map.heap is not None
+    (defect,) = memory_map.heap.defects
     free_list = address(booted, "heap_free_list")
     assert defect.startswith(f"0x{free_list:08x} heap_free_list = 0x00001234: should be 0x")
 
 
 def test_a_heap_laid_over_the_image_counts_only_once(booted: Machine) -> None:
-    layout = damaged(booted, {"heap_start": 0x100000})
-    assert all(left.end <= right.start for left, right in pairwise(layout.areas))
+    memory_map = damaged(booted, {"heap_start": 0x100000})
+    assert all(left.end <= right.start for left, right in pairwise(memory_map.regions))
 
 
 def test_walks_of_the_heap_are_bounded(booted: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCKS_MAX", 3)
-    layout = read_layout(booted)
-    assert layout.heap is not None
-    assert len(layout.heap.blocks) == 3
-    assert layout.notes == ("the heap has 3 blocks or more, and only those are shown",)
+    memory_map = read_memory_map(booted)
+    assert memory_map.heap is not None
+    assert len(memory_map.heap.blocks) == 3
+    assert memory_map.notes == ("the heap has 3 blocks or more, and only those are shown",)
 
 
 LITECORE = ("memmap", "memmap_lock", "__end", "heap_start", "heap_end", "heap_free_list", "heap_error_count")
 
 
 def test_a_kernel_that_is_no_litecore() -> None:
-    layout = read_layout(Machine(KernelImage(eb.build_elf(), "k.elf")))
-    assert layout.areas == (Area(0x100000, 0x100040, Kind.IMAGE),)
-    assert (layout.frames, layout.heap) == (None, None)
-    assert layout.notes == (
+    memory_map = read_memory_map(Machine(KernelImage(eb.build_elf(), "k.elf")))
+    assert memory_map.regions == (Region(0x100000, 0x100040, RegionKind.IMAGE),)
+    assert (memory_map.frames, memory_map.heap) == (None, None)
+    assert memory_map.notes == (
         "frames and heap are unknown: the kernel lacks symbols of LiteCore and of BTRON/386 (kmemu inspect names them)",
     )
 
@@ -182,18 +185,21 @@ def test_a_kernel_that_is_no_litecore() -> None:
 )
 def test_symbols_outside_memory(address: int, note: str) -> None:
     symbols = [eb.Sym(name, address) for name in (*LITECORE, "heap_lock")]
-    layout = read_layout(Machine(KernelImage(eb.build_elf(eb.Elf(symbols=symbols)), "k.elf")))
-    assert layout.notes == (note,)
+    memory_map = read_memory_map(Machine(KernelImage(eb.build_elf(eb.Elf(symbols=symbols)), "k.elf")))
+    assert memory_map.notes == (note,)
 
 
 def test_a_damaged_symbol_table_is_a_note() -> None:
     data = eb.patch_section_header(eb.build_elf(), 2, eb.SH_SIZE, 0x7FFFFFF0)
-    layout = read_layout(Machine(KernelImage(data, "k.elf")))
-    (note,) = layout.notes
+    memory_map = read_memory_map(Machine(KernelImage(data, "k.elf")))
+    (note,) = memory_map.notes
     assert note.startswith("frames and heap are unknown: truncated: the symbol table takes bytes 0x")
 
 
 def test_segments_with_only_padding_between_them_are_one_area() -> None:
     loads = [eb.Load(0x100000, b"\x90"), eb.Load(0x101000, b"\x90"), eb.Load(0x102001, b"\x90")]
-    layout = read_layout(Machine(KernelImage(eb.build_elf(eb.Elf(loads)), "k.elf")))
-    assert layout.areas == (Area(0x100000, 0x101001, Kind.IMAGE), Area(0x102001, 0x102002, Kind.IMAGE))
+    memory_map = read_memory_map(Machine(KernelImage(eb.build_elf(eb.Elf(loads)), "k.elf")))
+    assert memory_map.regions == (
+        Region(0x100000, 0x101001, RegionKind.IMAGE),
+        Region(0x102001, 0x102002, RegionKind.IMAGE),
+    )

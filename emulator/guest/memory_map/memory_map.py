@@ -1,16 +1,20 @@
-"""What physical memory is used for, as plain data."""
+"""The memory map: what physical memory is used for, as plain data.
+
+Of a BTRON/386 kernel addresses are the kernel's own.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.report.memory.areas import FRAME_SIZE, Area, Kind, between, by_address
+from emulator.guest.memory_map.regions import FRAME_SIZE, Region, RegionKind, between, by_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.report.memory.areas import Span
-    from emulator.report.memory.btron_state import BtronState
+    from emulator.guest.memory_map.regions import Span
+    from kernel_model.btron.kmem_reader import KmemState
+    from kernel_model.btron.pool_reader import PoolState
     from kernel_model.litecore.heap_reader import Block
     from kernel_model.litecore.memmap import FrameRun
 
@@ -95,12 +99,55 @@ class HeapState(NamedTuple):
         return 1 - self.largest_free / self.free if self.free else 0.0
 
 
-class Layout(NamedTuple):
+class PageCount(NamedTuple):
+    """How many pages have the same entry in ``pmem_table``."""
+
+    flag: int
+    refcount: int
+    pages: int
+
+
+class PageState(NamedTuple):
+    """Figures of BTRON/386's page table; all but `by_entry` are counts of pages.
+
+    Attributes:
+        shared: Pages in use that have more than one owner; they count as used, too.
+        by_entry: Counts by flag and refcount, ascending.
+    """
+
+    total: int
+    free: int
+    used: int
+    shared: int
+    reserved: int
+    largest_free_run: int
+    by_entry: tuple[PageCount, ...]
+
+    @property
+    def fragmentation(self) -> float:
+        """1 - largest free run / all free pages: 0.0 when they are one run or nothing is free."""
+        return 1 - self.largest_free_run / self.free if self.free else 0.0
+
+
+class BtronState(NamedTuple):
+    """The state of all layers of a BTRON/386 kernel. A part is None where it is not set up or makes no sense.
+
+    Attributes:
+        defects: Broken rules, a line each.
+    """
+
+    pages: PageState | None = None
+    kmem: KmemState | None = None
+    pools: tuple[PoolState, ...] = ()
+    defects: tuple[str, ...] = ()
+
+
+class MemoryMap(NamedTuple):
     """What physical memory is used for.
 
     Attributes:
         ram: Extended RAM; memory from 0 on where the kernel uses pages below that.
-        areas: Image, bitmap, heap, reserved: sorted, without overlaps. Some may lie outside *ram*.
+        regions: Image, bitmap, heap, reserved: sorted, without overlaps. Some may lie outside *ram*.
         frames: None where there is no frame allocator, or none that makes sense. BTRON/386's pages, too.
         heap: The same for the heap.
         notes: Why something is missing.
@@ -108,7 +155,7 @@ class Layout(NamedTuple):
     """
 
     ram: Span
-    areas: tuple[Area, ...]
+    regions: tuple[Region, ...]
     frames: Frames | None = None
     heap: HeapState | None = None
     notes: tuple[str, ...] = ()
@@ -121,30 +168,32 @@ class Layout(NamedTuple):
             return self.btron.defects
         return self.heap.defects if self.heap is not None else ()
 
-    def inside_ram(self) -> list[Area]:
-        """The areas, cut down to RAM."""
+    def inside_ram(self) -> list[Region]:
+        """Return the regions, cut down to RAM."""
         start, end = self.ram
-        clipped = (Area(max(area.start, start), min(area.end, end), area.kind) for area in self.areas)
-        return [area for area in clipped if area.start < area.end]
+        clipped = (
+            Region(max(region.start, start), min(region.end, end), region.kind) for region in self.regions
+        )
+        return [region for region in clipped if region.start < region.end]
 
-    def unmanaged(self) -> list[Area]:
-        """RAM that is in no area and not managed by the frame allocator."""
-        taken = [(area.start, area.end) for area in self.areas]
+    def unmanaged(self) -> list[Region]:
+        """Return the RAM that is in no region and not managed by the frame allocator."""
+        taken = [(region.start, region.end) for region in self.regions]
         if self.frames is not None:
             taken.append(self.frames.window)
-        return [Area(*gap, Kind.UNMANAGED) for gap in between(taken, *self.ram)]
+        return [Region(*gap, RegionKind.UNMANAGED) for gap in between(taken, *self.ram)]
 
-    def regions(self) -> list[Area]:
-        """All of RAM by address, each byte once. Needs the runs of `frames`, if there are frames."""
-        areas = self.inside_ram()
-        result = [*areas, *self.unmanaged()]
+    def whole_ram(self) -> list[Region]:
+        """Return all of RAM by address, each byte once. This needs the runs of `frames`, if there are frames."""
+        regions = self.inside_ram()
+        result = [*regions, *self.unmanaged()]
         if self.frames is not None and self.frames.runs is not None:
-            gaps = list(between([(area.start, area.end) for area in areas], *self.ram))
+            gaps = list(between([(region.start, region.end) for region in regions], *self.ram))
             result += _inside(self.frames.runs, gaps)
         return by_address(result)
 
 
-def _inside(runs: Sequence[FrameRun], gaps: Sequence[Span]) -> Iterator[Area]:
+def _inside(runs: Sequence[FrameRun], gaps: Sequence[Span]) -> Iterator[Region]:
     """Cut the runs down to *gaps*; both are ascending."""
     index = 0
     for start, end in gaps:
@@ -153,7 +202,7 @@ def _inside(runs: Sequence[FrameRun], gaps: Sequence[Span]) -> Iterator[Area]:
         while index < len(runs) and runs[index].start * FRAME_SIZE < end:
             run = runs[index]
             low, high = max(run.start * FRAME_SIZE, start), min(run.end * FRAME_SIZE, end)
-            yield Area(low, high, Kind.ALLOCATED if run.used else Kind.FREE)
+            yield Region(low, high, RegionKind.ALLOCATED if run.used else RegionKind.FREE)
             if run.end * FRAME_SIZE > end:
                 break
             index += 1

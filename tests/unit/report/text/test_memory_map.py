@@ -2,22 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.report.memory.areas import Area, Kind
-from emulator.report.memory.layout import Layout
-from emulator.report.memory.memory_map import draw_heap, draw_memory
+from emulator.guest.memory_map.memory_map import MemoryMap
+from emulator.guest.memory_map.regions import Region, RegionKind
+from emulator.report.text.memory_map import draw_heap, draw_memory
 from emulator.report.text.style import Style
-from tests.unit.report.examples import AREAS, RAM, frames, heap, layout
+from tests.unit.report.examples import RAM, REGIONS, frames, heap, memory_map
 
 PLAIN = Style(80)
 BIG = (0x100000, 0x100000 + (64 << 20))
 
 
-def picture(what: Layout, style: Style = PLAIN) -> str:
+def drawn(what: MemoryMap, style: Style = PLAIN) -> str:
     return "\n".join(draw_memory(what, style))
 
 
 def test_every_frame_has_a_cell_where_there_is_room() -> None:
-    assert picture(layout()) == (
+    assert drawn(memory_map()) == (
         "Memory 0x00100000-0x00140000, 256 KiB; a cell is 4 KiB\n"
         "0x00100000 IIBHH##.........#...............................................\n"
         "\n"
@@ -31,7 +31,7 @@ def test_every_frame_has_a_cell_where_there_is_room() -> None:
 
 
 def test_a_narrow_terminal_gets_shorter_rows_and_sizes_below() -> None:
-    text = picture(layout(), Style(40, unicode=True, room=40))
+    text = drawn(memory_map(), Style(40, unicode=True, room=40))
     assert text == (
         "Memory 0x00100000-0x00140000, 256 KiB\n"
         "a cell is 4 KiB\n"
@@ -58,13 +58,13 @@ def test_a_narrow_terminal_gets_shorter_rows_and_sizes_below() -> None:
 
 def test_large_ram_shows_shares_of_cells_and_the_kernel_close_up() -> None:
     used = "#####" + "." * 11 + "#" * 16 + "#" * 8 + "." * 8 + "##" + "." * 14 + "." * 16320
-    large = Layout(BIG, AREAS, frames(0x100, used, reserved=5))
-    assert picture(large).splitlines()[:6] == [
+    large = MemoryMap(BIG, REGIONS, frames(0x100, used, reserved=5))
+    assert drawn(large).splitlines()[:6] == [
         "Memory 0x00100000-0x04100000, 64 MiB; a cell is 64 KiB",
         "0x00100000 B#+-............................................................",
         *(f"0x{0x100000 + row * 0x400000:08x} {'.' * 64}" for row in range(1, 5)),
     ]
-    assert picture(large).splitlines()[17:20] == [
+    assert drawn(large).splitlines()[17:20] == [
         "",
         "Close-up 0x00100000-0x00105000, 20 KiB; a cell is 4 KiB",
         "0x00100000 IIBHH",
@@ -72,7 +72,7 @@ def test_large_ram_shows_shares_of_cells_and_the_kernel_close_up() -> None:
 
 
 def test_rows_of_unmanaged_ram_are_left_out_in_the_middle() -> None:
-    assert picture(Layout(BIG, AREAS[:1])).splitlines()[1:5] == [
+    assert drawn(MemoryMap(BIG, REGIONS[:1])).splitlines()[1:5] == [
         "0x00100000 I" + ":" * 63,
         "0x00500000 " + ":" * 64,
         "           (13 more of these rows)",
@@ -81,8 +81,8 @@ def test_rows_of_unmanaged_ram_are_left_out_in_the_middle() -> None:
 
 
 def test_the_window_may_begin_and_end_anywhere() -> None:
-    odd = Layout(RAM, (), frames(0x103, "##.#"))
-    assert picture(odd).splitlines() == [
+    odd = MemoryMap(RAM, (), frames(0x103, "##.#"))
+    assert drawn(odd).splitlines() == [
         "Memory 0x00100000-0x00140000, 256 KiB; a cell is 4 KiB",
         "0x00100000 :::##.#" + ":" * 57,
         "",
@@ -94,23 +94,23 @@ def test_the_window_may_begin_and_end_anywhere() -> None:
 
 @pytest.mark.parametrize("window", [(0x0, "#" * 8), (0x50000, "#" * 8)], ids=["below", "above"])
 def test_a_window_outside_ram_shows_nothing_of_it(window: tuple[int, str]) -> None:
-    assert picture(Layout(RAM, (), frames(*window))).splitlines()[1] == "0x00100000 " + ":" * 64
+    assert drawn(MemoryMap(RAM, (), frames(*window))).splitlines()[1] == "0x00100000 " + ":" * 64
 
 
 def test_small_areas_show_before_large_ones_in_a_cell() -> None:
-    page = Layout(
+    page = MemoryMap(
         (0x100000, 0x101000),
         (
-            Area(0x100000, 0x100010, Kind.IMAGE),
-            Area(0x100010, 0x100020, Kind.HEAP),
-            Area(0x100020, 0x101000, Kind.RESERVED),
+            Region(0x100000, 0x100010, RegionKind.IMAGE),
+            Region(0x100010, 0x100020, RegionKind.HEAP),
+            Region(0x100020, 0x101000, RegionKind.RESERVED),
         ),
     )
-    assert picture(page).splitlines()[1] == "0x00100000 H"
+    assert drawn(page).splitlines()[1] == "0x00100000 H"
 
 
 def test_each_kind_has_its_own_colour() -> None:
-    lines = list(draw_memory(layout(), Style(80, colour=True, unicode=True)))
+    lines = list(draw_memory(memory_map(), Style(80, colour=True, unicode=True)))
     assert lines[1] == (
         "0x00100000 \x1b[97;44mII\x1b[0m\x1b[97;45mB\x1b[0m\x1b[30;43mHH\x1b[0m\x1b[32m██\x1b[0m"
         "\x1b[2m·········\x1b[0m\x1b[32m█\x1b[0m\x1b[2m" + "·" * 47 + "\x1b[0m"

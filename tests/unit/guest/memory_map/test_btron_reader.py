@@ -7,17 +7,17 @@ import pytest
 
 from emulator import boot
 from emulator.errors import BudgetUsedUp
+from emulator.guest.memory_map.memory_map import PageCount
+from emulator.guest.memory_map.reader import read_memory_map
+from emulator.guest.memory_map.regions import RegionKind
 from emulator.report.documents.run_document import run_document
-from emulator.report.memory.areas import Kind
-from emulator.report.memory.btron_state import PageCount
-from emulator.report.memory.read_layout import read_layout
 from emulator.report.run_record import Ending, How, RunRecord
 from kernel_model.btron.pool_reader import Waiter
 from kernel_model.structs import POOL_MPF, POOL_MPL, TCB
 
 if TYPE_CHECKING:
+    from emulator.guest.memory_map.memory_map import BtronState
     from emulator.machine.machine import Machine
-    from emulator.report.memory.btron_state import BtronState
 
 BASE = 0x80000000
 
@@ -38,7 +38,7 @@ def address(machine: Machine, name: str) -> int:
 
 
 def read(machine: Machine) -> BtronState:
-    state = read_layout(machine, with_runs=True).btron
+    state = read_memory_map(machine, with_runs=True).btron
     assert state is not None
     return state
 
@@ -78,35 +78,41 @@ def test_pages_bytes_and_pools_with_their_waiters(waiting: Machine) -> None:
     assert fixed.waiters == (Waiter(1, fixed.waiters[0].priority, 0, 201),)
 
 
-def test_the_picture(waiting: Machine) -> None:
-    layout = read_layout(waiting, with_runs=True)
-    assert layout.ram == (0x100000, 0x500000)
-    inside = [area.kind for area in layout.inside_ram()]
-    assert inside == [Kind.IMAGE, Kind.RESERVED, Kind.TABLE, Kind.RESERVED, Kind.KMEM]
-    assert layout.frames is not None
-    assert layout.frames.allocated == 6  # the stacks of the tasks
-    regions = layout.regions()
+def test_the_memory_map(waiting: Machine) -> None:
+    memory_map = read_memory_map(waiting, with_runs=True)
+    assert memory_map.ram == (0x100000, 0x500000)
+    inside = [region.kind for region in memory_map.inside_ram()]
+    assert inside == [
+        RegionKind.IMAGE,
+        RegionKind.RESERVED,
+        RegionKind.TABLE,
+        RegionKind.RESERVED,
+        RegionKind.KMEM,
+    ]
+    assert memory_map.frames is not None
+    assert memory_map.frames.allocated == 6  # the stacks of the tasks
+    regions = memory_map.whole_ram()
     assert regions[0].start == 0x100000
-    assert [area.end for area in regions[:-1]] == [area.start for area in regions[1:]]
-    assert (regions[-1].end, regions[-1].kind) == (0x500000, Kind.FREE)
+    assert [region.end for region in regions[:-1]] == [region.start for region in regions[1:]]
+    assert (regions[-1].end, regions[-1].kind) == (0x500000, RegionKind.FREE)
 
 
 def test_shared_pages_are_seen(waiting: Machine) -> None:
     with waiting.snapshot():
         table = waiting.memory.load_u32(address(waiting, "pmem_table")) - BASE
         waiting.memory.store_words(table + 8 * 0x400, (1, 3))
-        layout = read_layout(waiting)
-    assert layout.btron is not None
-    assert layout.btron.pages is not None
-    assert layout.btron.pages.shared == 1
-    assert PageCount(1, 3, 1) in layout.btron.pages.by_entry
-    assert [(area.start, area.end) for area in layout.areas if area.kind is Kind.SHARED] == [
-        (0x400000, 0x401000)
-    ]
+        memory_map = read_memory_map(waiting)
+    assert memory_map.btron is not None
+    assert memory_map.btron.pages is not None
+    assert memory_map.btron.pages.shared == 1
+    assert PageCount(1, 3, 1) in memory_map.btron.pages.by_entry
+    assert [
+        (region.start, region.end) for region in memory_map.regions if region.kind is RegionKind.SHARED
+    ] == [(0x400000, 0x401000)]
 
 
 def test_the_document_for_programs(waiting: Machine) -> None:
-    record = RunRecord("k.elf", Ending(How.BUDGET), layout=read_layout(waiting, with_runs=True))
+    record = RunRecord("k.elf", Ending(How.BUDGET), memory_map=read_memory_map(waiting, with_runs=True))
     document = json.loads(json.dumps(run_document(record, 4)))
     assert (document["frames"], document["heap"], document["defects"]) == (None, None, [])
     assert document["pages"]["by_entry"][0] == {
@@ -123,20 +129,20 @@ def test_the_document_for_programs(waiting: Machine) -> None:
 
 
 def test_a_kernel_that_has_not_started() -> None:
-    layout = read_layout(boot("firmware:btron_demo"))
-    assert layout.notes == ("the page table is not set up",)
-    assert layout.btron is not None
-    assert (layout.btron.pages, layout.btron.pools, layout.btron.defects) == (None, (), ())
-    assert [area.kind for area in layout.areas] == [Kind.IMAGE]
+    memory_map = read_memory_map(boot("firmware:btron_demo"))
+    assert memory_map.notes == ("the page table is not set up",)
+    assert memory_map.btron is not None
+    assert (memory_map.btron.pages, memory_map.btron.pools, memory_map.btron.defects) == (None, (), ())
+    assert [region.kind for region in memory_map.regions] == [RegionKind.IMAGE]
 
 
 @pytest.mark.parametrize("word", ["pmem_pages", "pmem_table"])
 def test_a_page_table_outside_memory_is_not_believed(waiting: Machine, word: str) -> None:
     with waiting.snapshot():
         waiting.memory.store_u32(address(waiting, word), 0xFFFFFFF0)
-        layout = read_layout(waiting)
-    assert layout.frames is None
-    assert layout.notes[0].startswith("the page table makes no sense: pmem_table 0x")
+        memory_map = read_memory_map(waiting)
+    assert memory_map.frames is None
+    assert memory_map.notes[0].startswith("the page table makes no sense: pmem_table 0x")
 
 
 def pool_word(symbol: str, number: int, field: str) -> str:
@@ -196,8 +202,8 @@ def test_nothing_is_believed(waiting: Machine, words: dict[str, int], defect: st
 def test_a_count_of_extents_is_not_believed(waiting: Machine) -> None:
     with waiting.snapshot():
         waiting.memory.store_u32(address(waiting, "kmem_extent_count"), 0x1FFFFFFF)
-        layout = read_layout(waiting)
-    assert layout.notes == ("kmem makes no sense: kmem_extent_count 0x1fffffff",)
+        memory_map = read_memory_map(waiting)
+    assert memory_map.notes == ("kmem makes no sense: kmem_extent_count 0x1fffffff",)
 
 
 def test_kmem_pages_that_are_free_are_a_defect(waiting: Machine) -> None:
@@ -210,6 +216,6 @@ def test_kmem_pages_that_are_free_are_a_defect(waiting: Machine) -> None:
 
 def test_the_walk_over_blocks_is_bounded(waiting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kernel_model.btron.pool_reader.BLOCKS_MAX", 1)
-    layout = read_layout(waiting)
-    assert layout.notes == ("the pools have 1 blocks or more, and only those are counted",)
-    assert layout.defects == ()
+    memory_map = read_memory_map(waiting)
+    assert memory_map.notes == ("the pools have 1 blocks or more, and only those are counted",)
+    assert memory_map.defects == ()

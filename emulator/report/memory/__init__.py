@@ -1,1 +1,0 @@
-"""The memory map: which part of physical memory holds what."""
