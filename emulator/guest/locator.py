@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +11,8 @@ from emulator.errors import BadImage
 from emulator.guest.symbols import data_objects
 from emulator.loader.dwarf.c_types import Encoding, part_at
 from emulator.loader.dwarf.variables import Variables
+from kernel_model.audit import LocationKind
+from kernel_model.text import location_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
 
 _WORD = 4
-_BODY = re.compile(r" body byte \d+$")
-_BITMAP = re.compile(r"^bitmap byte (\d+) \(frames (\d+)\.\.(\d+)\)$")
 
 
 class Place(NamedTuple):
@@ -100,41 +100,19 @@ class Places:
         if self._models is None:
             return None
         try:
-            name = self._models.describe(address)
+            location = self._models.locate(address)
         except IndexError:  # the kernel's pointers lead out of memory
             return None
-        if name == f"0x{address:08x}":
+        if location is None:
             return None
-        body = _BODY.search(name)
-        if body is not None:
-            return Place(
-                name[: body.start()] + " body", address, self._body_end(name[: body.start()], address, end)
-            )
-        if _BITMAP.match(name):
-            return Place(name, address, address + 1, Encoding.UNSIGNED)
+        if location.is_body:
+            name = location_text(replace(location, byte=None))
+            return Place(name, address, min(end, location.end))
+        name = location_text(location)
+        if location.kind is LocationKind.BITMAP:
+            return Place(name, location.start, location.end, Encoding.UNSIGNED)
         start = address - address % _WORD
         return Place(name, start, start + _WORD, Encoding.UNSIGNED)
-
-    def _body_end(self, block: str, first: int, end: int) -> int:
-        """How far a block's body goes; *block* is its name."""
-        if self._is_body(block, end - 1):
-            return end
-        inside, outside = first, end - 1
-        while outside - inside > 1:
-            middle = (inside + outside) // 2
-            if self._is_body(block, middle):
-                inside = middle
-            else:
-                outside = middle
-        return outside
-
-    def _is_body(self, block: str, address: int) -> bool:
-        assert self._models is not None  # noqa: S101 - it has named the block
-        try:
-            name = self._models.describe(address)
-        except IndexError:
-            return False
-        return name.startswith(f"{block} body byte ")
 
     def _object_at(self, address: int) -> tuple[int, Symbol] | None:
         starts, symbols = self._objects

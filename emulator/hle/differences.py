@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emulator.machine.memory import PAGE_SIZE
+from kernel_model.text import location_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from emulator.machine.core_types import Written
     from emulator.machine.memory import PhysicalMemory
+    from kernel_model.audit import Location
 
 _WORD = 4
 
@@ -43,7 +45,7 @@ def memory_differences(
     changes: Mapping[int, int],
     written: Written,
     left_out: range,
-    describe: Callable[[int, int], str],
+    locate: Callable[[int, int], Location | None],
 ) -> Iterator[Difference]:
     """Yield the words that are not as they were before, with the model's changes.
 
@@ -52,7 +54,7 @@ def memory_differences(
         changes: Each byte that the model wrote: physical address -> value.
         written: The pages that the native code wrote.
         left_out: Physical addresses that are not compared.
-        describe: Names what lies at so many bytes from an address.
+        locate: Returns what so many bytes from an address on are.
     """
     pages = dict(written.pages)
     for address in changes:
@@ -69,11 +71,11 @@ def memory_differences(
         expected[own] = actual[own]
         if expected != actual:
             marks = written.marked.get(page, bytes(PAGE_SIZE))
-            yield from _word_differences(page, bytes(expected), bytes(actual), marks, describe)
+            yield from _word_differences(page, bytes(expected), bytes(actual), marks, locate)
 
 
 def _word_differences(
-    page: int, expected: bytes, actual: bytes, marks: bytes, describe: Callable[[int, int], str]
+    page: int, expected: bytes, actual: bytes, marks: bytes, locate: Callable[[int, int], Location | None]
 ) -> Iterator[Difference]:
     for offset in range(0, PAGE_SIZE, _WORD):
         word = slice(offset, offset + _WORD)
@@ -83,7 +85,7 @@ def _word_differences(
             at for at in range(offset, offset + _WORD) if (expected[at] ^ actual[at]) & ~marks[at] & 0xFF
         ]
         if differing:
-            yield _difference(page, differing, offset, expected, actual, describe)
+            yield _difference(page, differing, offset, expected, actual, locate)
 
 
 def _difference(
@@ -92,18 +94,17 @@ def _difference(
     offset: int,
     expected: bytes,
     actual: bytes,
-    describe: Callable[[int, int], str],
+    locate: Callable[[int, int], Location | None],
 ) -> Difference:
     """Return a difference in a word: the whole of it where it has one name or none, else the bytes that differ."""
     first, stop = differing[0], differing[-1] + 1
-    place = describe(page + first, stop - first)
-    nameless = place == f"0x{page + first:08x}"
-    if nameless or place == describe(page + offset, _WORD):
+    location = locate(page + first, stop - first)
+    if location is None or location == locate(page + offset, _WORD):
         first, stop = offset, offset + _WORD
     address, size = page + first, stop - first
     values = [int.from_bytes(each[first:stop], "little") for each in (expected, actual)]
     return Difference(
-        f"0x{address:08x}" if nameless else f"0x{address:08x} {place}",
+        f"0x{address:08x}" if location is None else f"0x{address:08x} {location_text(location)}",
         f"0x{values[0]:0{2 * size}x}",
         f"0x{values[1]:0{2 * size}x}",
         address,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from emulator.loader.elf.symbols import Symbol
     from emulator.machine.machine import Machine
     from kernel_model.abi import Function
+    from kernel_model.audit import Location
     from kernel_model.memory import Memory
 
 
@@ -20,8 +21,12 @@ class Models(Protocol):
 
     functions: Mapping[str, Function]
 
-    def describe(self, address: int, size: int = 1) -> str:
-        """Name what lies at *size* bytes, 1 to 4, from a physical address on."""
+    def locate(self, address: int, size: int = 1) -> Location | None:
+        """Return what the *size* bytes, 1 to 4, from a physical address on are; None: nothing that is known.
+
+        Raises:
+            IndexError: The kernel's pointers lead out of memory.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,7 +364,7 @@ class Lockstep:
                 yield Difference("result", function.show(call.result & mask), function.show(eax & mask))
         yield from _register_differences(call, esp, self._machine.cpu.registers())
         yield from memory_differences(
-            self._machine.memory, call.changes, written, call.stack, self._native.describe
+            self._machine.memory, call.changes, written, call.stack, self._native.locate
         )
         self._machine.cpu.flush_console()
         printed = self._machine.output[Console.SERIAL][call.console_size :].decode("latin-1")

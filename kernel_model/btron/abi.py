@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kernel_model.abi import Function, MissingSymbols
-from kernel_model.btron.describe import describe
 from kernel_model.btron.errors import E_WAITING, RESULT_NAMES, BtronError, Error
 from kernel_model.btron.kernel_space import physical
 from kernel_model.btron.kmem import Kmem, KmemAddresses
+from kernel_model.btron.locate import locate
 from kernel_model.btron.mpf import FixedPools
 from kernel_model.btron.mpl import VariablePools
 from kernel_model.btron.pmem import Pmem, PmemAddresses
@@ -28,6 +28,7 @@ from kernel_model.defect import BrokenStructure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kernel_model.audit import Location
     from kernel_model.memory import Memory
 
 _PMEM_SYMBOLS: Final = (
@@ -124,9 +125,9 @@ class Btron:
         else:
             self.tasks.end_wait(None, task, code)
 
-    def describe(self, address: int, size: int = 1) -> str:  # noqa: ARG002 - nothing here is made of single bytes
-        """Name what lies at a physical *address*; see `kernel_model.btron.describe.describe`."""
-        return describe(address, self._addresses, self)
+    def locate(self, address: int, size: int = 1) -> Location | None:  # noqa: ARG002 - no location depends on it
+        """Return what lies at a physical *address*; see `kernel_model.btron.locate.locate`."""
+        return locate(address, self._addresses, self)
 
     def _named(self, names: tuple[str, ...]) -> list[int]:
         return [self._addresses[name] for name in names]

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 from kernel_model.abi import Function, MissingSymbols
 from kernel_model.litecore import boot
-from kernel_model.litecore.describe import describe
 from kernel_model.litecore.heap import Heap
 from kernel_model.litecore.heap_reader import HeapAddresses
+from kernel_model.litecore.locate import locate
 from kernel_model.litecore.memmap import FRAME_BYTES, InvalidFree, Memmap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from kernel_model.audit import Location
     from kernel_model.memory import Memory
 
 FRAME_NONE: Final = 0xFFFF_FFFF
@@ -76,9 +77,9 @@ class LiteCore:
         """Bring up frames and heap as the kernel does at boot. C: ``memory_init``."""
         boot.memory_init(self.memmap, self.heap, self._symbols["__end"], settings)
 
-    def describe(self, address: int, size: int = 1) -> str:
-        """Name what lies at *address*; see `kernel_model.litecore.describe.describe`."""
-        return describe(address, size, self._symbols, self.memmap, self.heap)
+    def locate(self, address: int, size: int = 1) -> Location | None:
+        """Return what lies at *address*; see `kernel_model.litecore.locate.locate`."""
+        return locate(address, size, self._symbols, self.memmap, self.heap)
 
     def _memmap_functions(self) -> tuple[Function, ...]:
         memmap, address = self.memmap, self._symbols["memmap"]

@@ -11,6 +11,7 @@ from emulator.check.places import Places
 from emulator.check.rerun import Damage, Replay, Word
 from emulator.check.structures.state import state_checks
 from emulator.check.structures.stories import block_near
+from kernel_model.text import location_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -143,7 +144,9 @@ class _Blame:
             return None
         address, before, after = change
         if address != defect.address:
-            details.append(f"what was changed is {self._checks.describe(address)}")
+            location = self._checks.locate(address)
+            text = f"0x{address:08x}" if location is None else location_text(location)
+            details.append(f"what was changed is {text}")
         write = self._replay.watch(self._damage._replace(word=Word(address)))
         if write is None:
             return None
@@ -171,8 +174,8 @@ class _Blame:
         return next((each for each in changed[:_WORDS_MAX] if self._breaks(defect, each)), None)
 
     def _breaks(self, defect: Defect, change: _Change) -> bool:
-        name = self._checks.describe(change.address)
-        if name.startswith("0x") or " body byte " in name:
+        location = self._checks.locate(change.address)
+        if location is None or location.is_body:
             return False
         self._memory.store_u32(change.address, change.before)
         left = self._checks.look()

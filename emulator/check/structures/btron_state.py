@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
+    from kernel_model.audit import Location
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.tasks import Task
     from kernel_model.defect import Defect
@@ -78,9 +79,9 @@ class BtronState:
         """See `StateChecks.linear`."""
         return virtual(address)
 
-    def describe(self, address: int) -> str:
-        """See `StateChecks.describe`."""
-        return self._btron.describe(address)
+    def locate(self, address: int) -> Location | None:
+        """See `StateChecks.locate`."""
+        return self._btron.locate(address)
 
     def waiting(self) -> list[str]:
         """See `StateChecks.waiting`."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
+    from kernel_model.audit import Location
     from kernel_model.litecore.abi import LiteCore
 
 _LOCKS: Final = ("heap_lock", "memmap_lock")
@@ -82,9 +83,9 @@ class LiteCoreState:
         """See `StateChecks.linear`."""
         return address
 
-    def describe(self, address: int) -> str:
-        """See `StateChecks.describe`."""
-        return self._litecore.describe(address)
+    def locate(self, address: int) -> Location | None:
+        """See `StateChecks.locate`."""
+        return self._litecore.locate(address)
 
     def waiting(self) -> list[str]:
         """See `StateChecks.waiting`: LiteCore has no tasks."""

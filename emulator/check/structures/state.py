@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
+    from kernel_model.audit import Location
     from kernel_model.defect import Defect
 
 
@@ -38,8 +39,8 @@ class StateChecks(Protocol):
     def linear(self, address: int) -> int:
         """Return what the kernel calls a physical address."""
 
-    def describe(self, address: int) -> str:
-        """Name what lies at a physical address."""
+    def locate(self, address: int) -> Location | None:
+        """Return what the byte at a physical address is; None: nothing that is known of the kernel."""
 
     def waiting(self) -> list[str]:
         """Say of each task that waits for something what that is."""

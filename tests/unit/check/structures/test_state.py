@@ -12,6 +12,7 @@ from emulator.errors import BudgetUsedUp
 from emulator.machine.recording import record
 from emulator.profile.known import matching_profile
 from emulator.trace.recorder import recorded_functions
+from kernel_model.text import location_text
 from tests.helpers.checked import checked
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def test_a_header_is_named_by_where_it_begins(litecore: Machine) -> None:
         litecore.memory.store_u32(header + 4, 7)
         (defect,) = checks.look()
         assert checks.message(defect) == f"heap metadata corrupted: header at 0x{header:08x}: used 0x00000007"
-        assert checks.describe(header + 4) == f"heap byte 0x{header + 4:08x}, behind a broken header"
+        location = checks.locate(header + 4)
+        assert location is not None
+        assert location_text(location) == f"heap byte 0x{header + 4:08x}, behind a broken header"
 
 
 @pytest.mark.parametrize("lock", ["heap_lock", "memmap_lock"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from kernel_model.abi import MissingSymbols
+from kernel_model.audit import Location, LocationKind
 from kernel_model.litecore.abi import LAYER_SYMBOLS, LiteCore
 from kernel_model.litecore.boot import BootSettings
 from kernel_model.memory import ByteMemory
+from kernel_model.text import location_text
 
 NAMES = ("memmap_lock", "heap_start", "heap_end", "heap_free_list", "heap_error_count", "heap_lock", "memmap")
 SYMBOLS = {name: 0x100000 + 4 * index for index, name in enumerate(NAMES)} | {"__end": 0x100200}
@@ -29,6 +31,11 @@ def call(litecore: LiteCore, name: str, *arguments: int) -> int:
     function = litecore.functions[name]
     assert len(arguments) == function.argument_count
     return function.call(*arguments)
+
+
+def text_at(litecore: LiteCore, address: int) -> str | None:
+    location = litecore.locate(address)
+    return None if location is None else location_text(location)
 
 
 def test_every_call_of_the_specification_is_there(litecore: LiteCore) -> None:
@@ -101,23 +108,48 @@ def test_the_symbols_of_a_layer_are_data() -> None:
         (0x101020, "heap block 0x00101000 body byte 24"),
         (0x101030, "heap block 0x00101028 .next"),
         (0x110FFF, "heap block 0x00101028 body byte 65487"),
-        (0x111000, "0x00111000"),
-        (0x1FF, "0x000001ff"),
+        (0x111000, None),
+        (0x1FF, None),
     ],
 )
-def test_an_address_is_described(litecore: LiteCore, address: int, text: str) -> None:
+def test_an_address_has_a_location(litecore: LiteCore, address: int, text: str | None) -> None:
     assert call(litecore, "kmalloc", 32) == 0x101008
-    assert litecore.describe(address) == text
+    assert text_at(litecore, address) == text
+
+
+def test_a_location_is_of_the_whole_member_or_body(litecore: LiteCore) -> None:
+    assert call(litecore, "kmalloc", 32) == 0x101008
+    block = (LocationKind.BLOCK, "heap")
+    assert litecore.locate(0x101002) == Location(*block, 0x101000, 0x101004, index=0x101000, field="size")
+    assert litecore.locate(0x101027) == Location(*block, 0x101008, 0x101028, index=0x101000, byte=31)
+    assert litecore.locate(0x101040) == Location(*block, 0x101034, 0x111000, index=0x101028, byte=16)
+    variable = (LocationKind.VARIABLE, "memmap", SYMBOLS["memmap"] + 4, SYMBOLS["memmap"] + 8)
+    assert litecore.locate(SYMBOLS["memmap"] + 5) == Location(*variable, field="end_addr")
+
+
+@pytest.mark.parametrize(
+    ("size", "end", "text"),
+    [
+        (1, 0x10020D, "bitmap byte 12 (frames 352..359)"),
+        (2, 0x10020E, "bitmap bytes 12..13 (frames 352..367)"),
+    ],
+)
+def test_several_bytes_of_a_bitmap_have_one_location(
+    litecore: LiteCore, size: int, end: int, text: str
+) -> None:
+    location = litecore.locate(0x10020C, size)
+    assert location is not None
+    assert (location.start, location.end, location.byte, location_text(location)) == (0x10020C, end, 12, text)
 
 
 def test_the_last_byte_of_a_bitmap_names_managed_frames_only(litecore: LiteCore) -> None:
     call(litecore, "memmap_init", 0x100000, 0x10B000)
-    assert litecore.describe(0x100201) == "bitmap byte 1 (frames 264..266)"
+    assert text_at(litecore, 0x100201) == "bitmap byte 1 (frames 264..266)"
 
 
-def test_an_address_behind_a_broken_header_is_described() -> None:
+def test_an_address_behind_a_broken_header_has_a_location() -> None:
     memory = ByteMemory(0x100000, 0x400000)
     broken = LiteCore(memory, SYMBOLS, print)
     broken.memory_init(BootSettings())
     memory.store_u32(0x101000, 5)
-    assert broken.describe(0x101010) == "heap byte 0x00101010, behind a broken header"
+    assert text_at(broken, 0x101010) == "heap byte 0x00101010, behind a broken header"

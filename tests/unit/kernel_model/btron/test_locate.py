@@ -1,10 +1,12 @@
-"""What a report calls the byte at an address."""
+"""Where the byte at an address lies, and what a report calls that."""
 
 from __future__ import annotations
 
 import pytest
 
+from kernel_model.audit import Location, LocationKind
 from kernel_model.structs import POOL_MPF, POOL_MPL, TCB
+from kernel_model.text import location_text
 from tests.conformance.btron.subjects import KERNEL, RAM_END, SCRATCH, WINDOW, Guest, ModelSubject
 
 END = WINDOW + 40960
@@ -21,6 +23,11 @@ def subject() -> ModelSubject:
     assert guest.er("mpl_get", guest.out(), 7, 16, 0) == 0
     assert guest.er("mpf_get", guest.out(), 2, 0) == 0
     return subject
+
+
+def text_at(subject: ModelSubject, address: int) -> str | None:
+    location = subject.btron.locate(address)
+    return None if location is None else location_text(location)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +49,7 @@ def subject() -> ModelSubject:
 )
 def test_globals(subject: ModelSubject, symbol: str, offset: int, text: str) -> None:
     address = subject.symbols[symbol] + offset
-    assert subject.btron.describe(address - KERNEL) == text
+    assert text_at(subject, address - KERNEL) == text
 
 
 @pytest.mark.parametrize(
@@ -52,7 +59,8 @@ def test_globals(subject: ModelSubject, symbol: str, offset: int, text: str) -> 
 def test_what_lies_beside_a_global_is_not_it(subject: ModelSubject, symbol: str, size: int) -> None:
     address = subject.symbols[symbol] - KERNEL
     for beside in (address - 1, address + size):
-        assert not subject.btron.describe(beside).startswith(symbol)
+        location = subject.btron.locate(beside)
+        assert location is None or location.object != symbol
 
 
 @pytest.mark.parametrize(
@@ -72,16 +80,33 @@ def test_what_lies_beside_a_global_is_not_it(subject: ModelSubject, symbol: str,
         (WINDOW + 3, "kmem area 0x80300000 .next"),
         (WINDOW + 4, "kmem area 0x80300000 .size"),
         (WINDOW + 100, "kmem area 0x80300000 body byte 92"),
-        (SCRATCH - KERNEL, "0x00050000"),
-        (RAM_END - 1, "0x004fffff"),
+        (SCRATCH - KERNEL, None),
+        (RAM_END - 1, None),
     ],
 )
-def test_tables_blocks_and_areas(subject: ModelSubject, address: int, text: str) -> None:
-    assert subject.btron.describe(address) == text
+def test_tables_blocks_and_areas(subject: ModelSubject, address: int, text: str | None) -> None:
+    assert text_at(subject, address) == text
 
 
 def test_behind_a_broken_record_and_in_a_broken_list(subject: ModelSubject) -> None:
     subject.memory.store_u32(END - 64, 7)
-    assert subject.btron.describe(END - 64) == "mpl 7 byte 0x00309fc0, behind a broken record"
+    assert text_at(subject, END - 64) == "mpl 7 byte 0x00309fc0, behind a broken record"
     subject.memory.store_u32(subject.symbols["kmem_free_list"] - KERNEL, 0x41414141)
-    assert subject.btron.describe(WINDOW) == "0x00300000"
+    assert subject.btron.locate(WINDOW) is None
+
+
+def test_a_location_is_of_the_whole_member_or_body(subject: ModelSubject) -> None:
+    record = KERNEL + END - 64
+    block = (LocationKind.BLOCK, "mpl")
+    assert subject.btron.locate(END - 62) == Location(*block, END - 64, END - 60, 7, record, "size")
+    assert subject.btron.locate(END - 50) == Location(*block, END - 56, END - 40, 7, record, byte=6)
+    assert subject.btron.locate(END - 27) == Location(*block, END - 28, END, 7, record + 24, byte=5)
+    area = (LocationKind.AREA, "kmem")
+    assert subject.btron.locate(WINDOW + 7) == Location(
+        *area, WINDOW + 4, WINDOW + 8, index=KERNEL + WINDOW, field="size"
+    )
+    entry = 0x0012_0000 + 8 * 0x123
+    page = (LocationKind.PAGE, "pmem_table")
+    assert subject.btron.locate(entry + 5) == Location(
+        *page, entry + 4, entry + 8, index=0x123, field="refcount"
+    )

@@ -1,0 +1,130 @@
+"""What lies at an address of BTRON/386's memory.
+
+Theory. A byte belongs to a global variable of the kernel, an entry of one of its tables, a block of a pool, or a free
+area. The structures may be broken at that moment; whatever cannot be made sense of has no location.
+
+Source: spec 2.2 to 2.4; `kernel_model.structs`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from kernel_model.audit import Location, LocationKind, part_of_block
+from kernel_model.btron.kernel_space import physical
+from kernel_model.btron.kmem import MAX_EXTENTS
+from kernel_model.btron.pmem import MAX_BOOT_RANGES
+from kernel_model.btron.pool_table import POOL_IDS
+from kernel_model.btron.tasks import MAX_TASKS, PRIORITIES
+from kernel_model.structs import (
+    BOOT_RANGE,
+    FREE_MPL_BLOCK,
+    KMEM_ENTRY,
+    KMEM_EXTENT,
+    MPL_BLOCK,
+    PMEM_ENTRY,
+    POOL_MPF,
+    POOL_MPL,
+    TCB,
+    StructLayout,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kernel_model.btron.abi import Btron
+    from kernel_model.btron.pool_table import PoolBlock
+
+_WORD_SYMBOLS: Final = (
+    *("pmem_table", "pmem_pages", "boot_range_count", "boot_reserved_count"),
+    *("kmem_free_list", "kmem_extent_count"),
+    *("current_task", "sys_dispatch_disabled", "need_dispatch", "sys_tick"),
+)
+_WORD: Final = 4
+_TABLES: Final = (
+    ("boot_ranges", BOOT_RANGE, MAX_BOOT_RANGES),
+    ("boot_reserved", BOOT_RANGE, MAX_BOOT_RANGES),
+    ("kmem_extents", KMEM_EXTENT, MAX_EXTENTS),
+    ("mpl_table", POOL_MPL, POOL_IDS.stop),
+    ("mpf_table", POOL_MPF, POOL_IDS.stop),
+    ("tcb_table", TCB, MAX_TASKS + 1),
+)
+
+
+def locate(address: int, addresses: Mapping[str, int], kernel: Btron) -> Location | None:
+    """Return what the byte at a physical address belongs to; None: nothing that is known.
+
+    Args:
+        address: The byte.
+        addresses: Physical addresses of the kernel's symbols.
+        kernel: The models, to find blocks and areas.
+    """
+    found = _in_variables(address, addresses)
+    for search in (_in_page_table, _in_pools, _in_free_areas):
+        if found is None:
+            with suppress(IndexError):  # it leads to nowhere, or makes no sense
+                found = search(address, kernel)
+    return found
+
+
+def _in_variables(address: int, addresses: Mapping[str, int]) -> Location | None:
+    for name in _WORD_SYMBOLS:
+        if addresses[name] <= address < addresses[name] + _WORD:
+            return Location(LocationKind.VARIABLE, name, addresses[name], addresses[name] + _WORD)
+    for name in ("ready_head", "ready_tail"):
+        priority = (address - addresses[name]) // _WORD
+        if 0 <= priority < PRIORITIES.stop:
+            start = addresses[name] + _WORD * priority
+            return Location(LocationKind.VARIABLE, name, start, start + _WORD, index=priority)
+    for name, layout, count in _TABLES:
+        index, offset = divmod(address - addresses[name], layout.size)
+        if 0 <= index < count:
+            return _member(LocationKind.VARIABLE, name, index, layout, address, offset)
+    return None
+
+
+def _in_page_table(address: int, kernel: Btron) -> Location | None:
+    page, offset = divmod(address - kernel.pmem.table(), PMEM_ENTRY.size)
+    if not 0 <= page < kernel.pmem.pages():
+        return None
+    return _member(LocationKind.PAGE, "pmem_table", page, PMEM_ENTRY, address, offset)
+
+
+def _member(
+    kind: LocationKind, name: str, index: int, layout: StructLayout, address: int, offset: int
+) -> Location:
+    """Return the member of an element of an array that the byte at *offset* of the element belongs to."""
+    field = layout.field_at(offset)
+    assert field is not None  # noqa: S101 - the members of these structs leave no gaps
+    start = address - offset + field.offset
+    return Location(kind, name, start, start + field.size, index=index, field=field.name)
+
+
+def _in_pools(address: int, kernel: Btron) -> Location | None:
+    for name, pools in (("mpl", kernel.mpl), ("mpf", kernel.mpf)):
+        for number in pools.numbers():
+            fields = pools.fields(number)
+            if 0 <= address - physical(fields.area) < fields.area_size:
+                return _in_blocks(address, name, number, pools.blocks(number))
+    return None
+
+
+def _in_blocks(address: int, name: str, number: int, blocks: Iterable[PoolBlock]) -> Location:
+    """Return the block and the part of it that a byte of a pool's area belongs to."""
+    for block in blocks:
+        end = physical(block.body) + block.size
+        if address < end:
+            start, layout = physical(block.record), MPL_BLOCK if block.used else FREE_MPL_BLOCK
+            whole = Location(LocationKind.BLOCK, name, start, end, number, block.record)
+            return part_of_block(whole, MPL_BLOCK, layout, address)
+    return Location(LocationKind.UNREADABLE, name, address, address + 1, number, field="record")
+
+
+def _in_free_areas(address: int, kernel: Btron) -> Location | None:
+    for area in kernel.kmem.areas():
+        start = physical(area.start)
+        if 0 <= address - start < area.size:
+            whole = Location(LocationKind.AREA, "kmem", start, start + area.size, index=area.start)
+            return part_of_block(whole, KMEM_ENTRY, KMEM_ENTRY, address)
+    return None

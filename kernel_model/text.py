@@ -1,0 +1,51 @@
+"""The words for locations, made here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kernel_model.audit import Location, LocationKind
+
+_PARTS: Final = {LocationKind.BLOCK: "block", LocationKind.AREA: "area"}
+
+
+def location_text(location: Location) -> str:
+    """Return the words for a location.
+
+    Examples: ``heap_free_list``, ``memmap.bitmap``, ``ready_head[10]``, ``tcb_table[3].wercd``,
+    ``pmem_table[0x00000123].refcount``, ``heap block 0x0010a000 .size`` (blocks are named by their headers), ``mpl 7 block
+    0x80140010 body byte 24``, ``kmem area 0x80142000 .next``, ``bitmap byte 12 (frames 352..359)``, ``bitmap bytes 12..13
+    (frames 352..367)``, ``heap byte 0x0010a010, behind a broken header``.
+    """
+    match location.kind:
+        case LocationKind.BITMAP:
+            return _bitmap_text(location)
+        case LocationKind.BLOCK | LocationKind.AREA:
+            owner, part = _owner(location), _PARTS[location.kind]
+            return f"{owner} {part} 0x{location.index:08x} {_member(location) or _body(location)}"
+        case LocationKind.UNREADABLE:
+            return f"{_owner(location)} byte 0x{location.start:08x}, behind a broken {location.field}"
+        case LocationKind.PAGE:
+            return f"{location.object}[0x{location.index:08x}]{_member(location)}"
+        case LocationKind.VARIABLE:
+            element = "" if location.index is None else f"[{location.index}]"
+            return f"{location.object}{element}{_member(location)}"
+
+
+def _owner(location: Location) -> str:
+    return location.object if location.number is None else f"{location.object} {location.number}"
+
+
+def _member(location: Location) -> str:
+    return f".{location.field}" if location.field else ""
+
+
+def _body(location: Location) -> str:
+    return "body" if location.byte is None else f"body byte {location.byte}"
+
+
+def _bitmap_text(location: Location) -> str:
+    first, count = location.byte, location.end - location.start
+    assert first is not None  # noqa: S101 - a bitmap's location has it
+    span = f"byte {first}" if count == 1 else f"bytes {first}..{first + count - 1}"
+    return f"bitmap {span} (frames {location.frames.start}..{location.frames.stop - 1})"
