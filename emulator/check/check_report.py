@@ -10,7 +10,7 @@ from emulator.check.findings import Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from emulator.check.findings import Finding, Place
+    from emulator.check.findings import CallSite, Finding
     from emulator.hle.layers import LockstepCalls
 
 
@@ -56,7 +56,7 @@ class AreaMeasures:
     lost_bytes: int
     lost_blocks: int
     fragmentation: float
-    peak: Place | None
+    peak: CallSite | None
     callers: Mapping[str, CallerMeasures]
 
 

@@ -12,11 +12,11 @@ from emulator.check.calls.blocks_check import check_blocks
 from emulator.check.calls.wrong_results import known_memory
 from emulator.check.check_report import CheckReport
 from emulator.check.deaths import bad_endings, deadlocks
+from emulator.check.hex_dumps import with_hex_dumps
 from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
 from emulator.check.looked_for import looked_for
 from emulator.check.measuring import measure
-from emulator.check.pictures import with_pictures
 from emulator.check.rerun import Rerun
 from emulator.check.run import RunBudget, run_to_end
 from emulator.check.structures.locks import check_locks
@@ -140,11 +140,13 @@ class _Check:
         if rerun is not None and (run.by_itself or run.instructions is not None):  # else it died
             found += check_locks(self._machine, trace, rerun, finished=run.by_itself)
         found += self._walks.findings(trace, rerun)
-        found.sort(key=lambda finding: finding.place.event if finding.place else trace.event_count + 1)
+        found.sort(
+            key=lambda finding: finding.call_site.event if finding.call_site else trace.event_count + 1
+        )
         waiting = self._state.waiting() if self._state is not None else []
         found += [*leaks.lost, *deadlocks(self._machine, run, trace, waiting)]
         found += bad_endings(self._machine.image, run, trace)
-        return found if rerun is None else with_pictures(found, rerun)
+        return found if rerun is None else with_hex_dumps(found, rerun)
 
     def _looked_for(self, run: EndedRun) -> frozenset[Kind]:
         is_rerun = self._hooks.new_machine is not None

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.check.findings import Finding, Kind, Place
-from emulator.check.places import Places
+from emulator.check.call_sites import CallSites
+from emulator.check.findings import CallSite, Finding, Kind
 from emulator.check.run import DIVERGED, HALTED, STOPPED
 from emulator.errors import BadImage
 from emulator.trace.recorder import frames_of
@@ -58,26 +58,26 @@ def deadlocks(machine: Machine, run: EndedRun, trace: Trace, waiting: Sequence[s
     return [Finding(Kind.DEADLOCK, "", message, _innermost(trace), details=tuple(waiting))]
 
 
-def _death(image: KernelImage, eip: int, trace: Trace) -> Place:
-    """Return the place of an instruction: in the recorded call that it ends, if it is in one."""
+def _death(image: KernelImage, eip: int, trace: Trace) -> CallSite:
+    """Return where an instruction ended the run: in the innermost recorded call, if there is one."""
     frame = frame_at(image, eip)
     inside = _innermost(trace)
     event = trace.event_count
     if inside is None:
-        return Place(0, event, frame.function or "?", (frame,))
-    return Place(inside.call, event, inside.function, (frame, *inside.stack))
+        return CallSite(0, event, frame.function or "?", (frame,))
+    return CallSite(inside.call, event, inside.function, (frame, *inside.backtrace))
 
 
-def _last(trace: Trace) -> Place | None:
+def _last(trace: Trace) -> CallSite | None:
     """Return the call that has just returned, or else the innermost one that has not."""
     rows = np.flatnonzero(trace.columns.left == trace.event_count)
-    return Places(trace).exit(int(rows[-1]) + 1) if len(rows) else _innermost(trace)
+    return CallSites(trace).exit(int(rows[-1]) + 1) if len(rows) else _innermost(trace)
 
 
-def _innermost(trace: Trace) -> Place | None:
+def _innermost(trace: Trace) -> CallSite | None:
     """Return the innermost call that has not returned."""
     rows = np.flatnonzero(~trace.columns.returned)
-    return Places(trace).entry(int(rows[-1]) + 1) if len(rows) else None
+    return CallSites(trace).entry(int(rows[-1]) + 1) if len(rows) else None
 
 
 def frame_at(image: KernelImage, eip: int) -> Frame:

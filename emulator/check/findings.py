@@ -1,4 +1,4 @@
-"""What a check finds: one value for each thing that the guest did wrong."""
+"""Findings: values that describe what the guest did wrong, one for each mistake."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ID_DIGITS: Final = 12
 
 
 class Kind(Enum):
-    """What kind of thing went wrong. The value is a stable name, for JSON, SARIF and baselines."""
+    """A kind of mistake. The value is a stable name, for JSON, SARIF and baselines."""
 
     DOUBLE_FREE = "double-free"
     INVALID_FREE = "invalid-free"
@@ -84,51 +84,51 @@ _TEXTS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A recorded call.
+class CallSite:
+    """A recorded call at one of its two events, with the backtrace of its caller.
 
     Attributes:
-        call: Its number, from 1.
-        event: Number of the event, its entry or its return, from 1.
-        function: What was called.
-        stack: Its call stack, the caller of *function* first; empty where it is not known.
+        call: Number of the call, from 1; 0: the event is in no recorded call.
+        event: Number of the event, the call's entry or its return, from 1.
+        function: The function that was called.
+        backtrace: The frames of its callers, that of the caller of *function* first; empty where it is not known.
     """
 
     call: int
     event: int
     function: str
-    stack: tuple[Frame, ...]
+    backtrace: tuple[Frame, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class BlockStory:
-    """The life of a block.
+class BlockHistory:
+    """A block, with the calls that allocated and freed it.
 
     Attributes:
-        address: Where it begins.
-        size: Bytes; 0: not known.
-        allocated: The call that made it.
-        freed: The call that gave it back; None: none did.
+        address: Address of its first byte.
+        size: Its size in bytes; 0: not known.
+        allocated: The call that returned it.
+        freed: The call that freed it; None: it is live.
     """
 
     address: int
     size: int
-    allocated: Place
-    freed: Place | None
+    allocated: CallSite
+    freed: CallSite | None
 
 
 @dataclass(frozen=True, slots=True)
-class Culprit:
-    """The instruction that broke something.
+class FaultingWrite:
+    """The instruction whose write to memory broke something.
 
     Attributes:
-        eip: Its address.
-        text: It in assembly language.
-        event: Number of the last event before it.
-        before: The word at *address* before it.
-        after: The same after it.
-        address: Of the word that it broke.
-        stack: Itself first, then its callers.
+        eip: Address of the instruction.
+        text: The instruction in assembly language.
+        event: Number of the last event before the write.
+        before: The word at *address* before the write.
+        after: The word at *address* after the write.
+        address: Address of the word that was broken.
+        backtrace: The frame of the instruction itself first, then its callers.
     """
 
     eip: int
@@ -137,52 +137,52 @@ class Culprit:
     before: int
     after: int
     address: int
-    stack: tuple[Frame, ...]
+    backtrace: tuple[Frame, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that the guest did wrong.
+    """A mistake of the guest.
 
     Attributes:
-        kind: What.
-        area: Where; "" for what is in no area.
+        kind: The kind of mistake.
+        area: The area that it concerns; "" if it concerns none.
         message: One line, such as "double free of 0x0010b008 (24 bytes)".
-        place: Where it happened or was seen; None: at the end of the run.
-        block: The block that it is about.
-        culprit: The instruction that broke it.
-        picture: Memory around it, as lines of hexadecimal digits.
+        call_site: The call in which it happened or was noticed; None: at the end of the run.
+        block: The block that it concerns.
+        faulting_write: The instruction that caused it.
+        hex_dump: Memory around what it concerns, as lines of hexadecimal digits.
         details: Further lines, such as "still pointed to by global config+0x4".
     """
 
     kind: Kind
     area: str
     message: str
-    place: Place | None
-    block: BlockStory | None = None
-    culprit: Culprit | None = None
-    picture: tuple[str, ...] = ()
+    call_site: CallSite | None
+    block: BlockHistory | None = None
+    faulting_write: FaultingWrite | None = None
+    hex_dump: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """Twelve hexadecimal digits that stay the same when the kernel is built anew.
 
-        They are made of the kind, the area, and the names of the functions in all its stacks: no addresses, no lines.
+        They are made of the kind, the area, and the names of the functions in all its backtraces: no addresses, no lines.
         """
-        text = "\n".join([self.kind.value, self.area, *self._stacks()])
+        text = "\n".join([self.kind.value, self.area, *self._backtraces()])
         return hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
 
-    def _stacks(self) -> Iterator[str]:
-        """Yield each call stack on a line of its own, so that it cannot be taken for a part of another."""
+    def _backtraces(self) -> Iterator[str]:
+        """Yield each backtrace on a line of its own, so that it cannot be taken for a part of another."""
         block = self.block
-        for place in (self.place, block and block.allocated, block and block.freed):
-            yield _names([place.function], place.stack) if place else ""
-        yield _names([], self.culprit.stack) if self.culprit else ""
+        for call_site in (self.call_site, block and block.allocated, block and block.freed):
+            yield _names([call_site.function], call_site.backtrace) if call_site else ""
+        yield _names([], self.faulting_write.backtrace) if self.faulting_write else ""
 
 
-def _names(called: list[str], stack: Iterable[Frame]) -> str:
-    return " < ".join([*called, *(frame.function or "?" for frame in stack)])
+def _names(called: list[str], backtrace: Iterable[Frame]) -> str:
+    return " < ".join([*called, *(frame.function or "?" for frame in backtrace)])
 
 
 def with_rest(found: Sequence[Finding], count: int) -> list[Finding]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from emulator.check.check_report import AreaMeasures, CallerMeasures, Measures
-from emulator.check.findings import Place
+from emulator.check.findings import CallSite
 from emulator.trace.queries.overview import overview
 
 if TYPE_CHECKING:
@@ -54,16 +54,16 @@ def _area(
         lost_bytes=lost[0],
         lost_blocks=lost[1],
         fragmentation=area.peak_gaps.fragmentation,
-        peak=_place(trace, area.peak_call),
+        peak=_call_site(trace, area.peak_call),
         callers=_callers(trace, area.name),
     )
 
 
-def _place(trace: Trace, call: Call | None) -> Place | None:
+def _call_site(trace: Trace, call: Call | None) -> CallSite | None:
     if call is None:
         return None
     event = call.entered if call.left is None else call.left
-    return Place(call.number, event, call.function, trace.frames(call.stack))
+    return CallSite(call.number, event, call.function, trace.frames(call.stack))
 
 
 def _callers(trace: Trace, area: str) -> dict[str, CallerMeasures]:

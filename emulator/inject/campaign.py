@@ -74,14 +74,14 @@ class FailurePoint:
         call: The call that failed.
         verdict: What became of the kernel.
         ending: The same in words: ``exit value 1``, ``#UD invalid opcode``; of an unknown one why it is unknown.
-        place: Where it died or was when patience ended, for people; "" for the other verdicts.
+        location: Where it died or was when patience ended, for people; "" for the other verdicts.
     """
 
     number: int
     call: FailedCall
     verdict: Verdict
     ending: str
-    place: str
+    location: str
 
 
 class Exhauster:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from emulator.check.findings import Place
+from emulator.check.findings import CallSite
 from emulator.trace.recorder import frames_of
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ class FailedCall:
     """A call that was made to fail.
 
     Attributes:
-        place: The call; its event is the entry.
+        call_site: The call; its event is the entry.
         arguments: As many as the profile describes.
         result: EAX that it returned, unsigned.
     """
 
-    place: Place
+    call_site: CallSite
     arguments: tuple[int, ...]
     result: int
 
@@ -136,4 +136,4 @@ def failed_call(
     result = answers[name]
     if result is None:
         raise ValueError(f"{name} has no way to fail")
-    return FailedCall(Place(call.number, call.entered, name, stack), call.arguments, result)
+    return FailedCall(CallSite(call.number, call.entered, name, stack), call.arguments, result)

@@ -54,10 +54,10 @@ def _areas(
             peak = bytes_text(int(area.values["peak_bytes"]))
             yield Difference(Importance.AREA, name, f"area {name} is not in the baseline: {peak} at its peak")
             continue
-        place = report.measures.areas[name].peak
+        call_site = report.measures.areas[name].peak
         for each in _numbers(name, before[name].values, area.values, tolerances):
             is_peak = each.fails and each.key.endswith((".peak_bytes", ".fragmentation"))
-            yield each._replace(place=place) if is_peak else each
+            yield each._replace(call_site=call_site) if is_peak else each
         yield from _callers(f"{name}.callers", before[name].callers, area.callers, tolerances)
     for name in before:
         if name not in now:
@@ -67,10 +67,10 @@ def _areas(
 
 
 def _numbers(
-    place: str, before: Mapping[str, float], now: Mapping[str, float], tolerances: Tolerances
+    prefix: str, before: Mapping[str, float], now: Mapping[str, float], tolerances: Tolerances
 ) -> Iterator[Difference]:
     for name, new in now.items():
-        old, key = before[name], f"{place}.{name}"
+        old, key = before[name], f"{prefix}.{name}"
         tolerance = tolerances.of(key)
         growth = (new - old) / old if old else float("inf")
         text = f"{key}: {_number(old)} -> {_number(new)} ({_change(old, new)})"
@@ -82,13 +82,13 @@ def _numbers(
 
 
 def _callers(
-    place: str,
+    prefix: str,
     before: Mapping[str, Mapping[str, int]],
     now: Mapping[str, Mapping[str, int]],
     tolerances: Tolerances,
 ) -> Iterator[Difference]:
     for name, numbers in now.items():
-        key = f"{place}.{name}"
+        key = f"{prefix}.{name}"
         if name in before:
             yield from _numbers(key, before[name], numbers, tolerances)
         elif not all(tolerances.of(f"{key}.{each}").allows(0, value) for each, value in numbers.items()):
@@ -97,7 +97,7 @@ def _callers(
     for name, numbers in before.items():
         if name not in now:
             yield Difference(
-                Importance.GONE, f"{place}.{name}", f"caller {place}.{name} is gone: {_caller(numbers)}"
+                Importance.GONE, f"{prefix}.{name}", f"caller {prefix}.{name} is gone: {_caller(numbers)}"
             )
 
 

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from emulator.check.findings import Place
+    from emulator.check.findings import CallSite
 
 
 class Importance(IntEnum):
@@ -28,14 +28,14 @@ class Difference(NamedTuple):
         key: What differs, such as "heap.peak_bytes", "heap.callers.kmain.calls", "findings.0123456789ab".
         text: The same for people, with the numbers: one line unless a name in it holds a line break.
         growth: How much it grew, as a share of what it was; the order among equals.
-        place: The call that made it so, where one did.
+        call_site: The call that made it so, where one did.
     """
 
     importance: Importance
     key: str
     text: str
     growth: float = 0.0
-    place: Place | None = None
+    call_site: CallSite | None = None
 
     @property
     def fails(self) -> bool:

@@ -106,10 +106,12 @@ class Limits:
 def _violation(
     key: str, numbers: str, value: float, most: float, area: AreaMeasures | None = None
 ) -> Difference:
-    place = None if area is None else area.peak
+    call_site = None if area is None else area.peak
     where = ""
-    if place is not None:
-        caller = f" from {place.stack[0]}" if place.stack else ""
-        where = f", reached at event {place.event} in call #{place.call} of {place.function}{caller}"
+    if call_site is not None:
+        caller = f" from {call_site.backtrace[0]}" if call_site.backtrace else ""
+        where = (
+            f", reached at event {call_site.event} in call #{call_site.call} of {call_site.function}{caller}"
+        )
     growth = value / most - 1 if most else float("inf")
-    return Difference(Importance.LIMIT, key, f"{key}: {numbers}{where}", growth, place)
+    return Difference(Importance.LIMIT, key, f"{key}: {numbers}{where}", growth, call_site)

@@ -43,6 +43,6 @@ def select(report: CheckReport, leaks: WhichLeaks, ignored: Sequence[str]) -> tu
 
 
 def _is_ignored(finding: Finding, ignored: Sequence[str]) -> bool:
-    place = finding.place or (finding.block.allocated if finding.block else None)
-    functions = [frame.function for frame in place.stack] if place else []
+    call_site = finding.call_site or (finding.block.allocated if finding.block else None)
+    functions = [frame.function for frame in call_site.backtrace] if call_site else []
     return any(fnmatchcase(function, pattern) for function in functions for pattern in ignored)

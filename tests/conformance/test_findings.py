@@ -106,11 +106,11 @@ def pointed_to(finding: Finding, name: str) -> Where:
 
 
 def _blamed(finding: Finding) -> tuple[Frame, ...]:
-    if finding.culprit is not None:
-        return finding.culprit.stack
+    if finding.faulting_write is not None:
+        return finding.faulting_write.backtrace
     if finding.kind is Kind.LEAK and finding.block is not None:
-        return finding.block.allocated.stack
-    return finding.place.stack if finding.place is not None else ()
+        return finding.block.allocated.backtrace
+    return finding.call_site.backtrace if finding.call_site is not None else ()
 
 
 def checked(kernel: str) -> CheckReport:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from emulator.check.check_report import AreaMeasures, CallerMeasures, CheckReport, Measures, RunEnding
-from emulator.check.findings import BlockStory, Culprit, Finding, Kind, Place
+from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
 from emulator.trace.events import Frame
 
 KMAIN = Frame(0x101042, "kmain", 0x42, "demo.c", 31)
@@ -16,32 +16,32 @@ LIBRARY = Frame(0x102000, "memset", 0x10, "/usr/lib/string.c", 7)
 START = Frame(0x100020, "start", 0x20)
 HOSTILE = Frame(0x101042, "f\x1b[2J\n::error::,]]>&<\ufffe", 0, "a:b,c%\r\n<é>.c", 3)
 
-ALLOCATED = Place(1, 2, "kmalloc", (KMAIN, START))
-FREED = Place(2, 3, "kfree", (SERVE, START))
-BLOCK = BlockStory(0x200008, 24, ALLOCATED, FREED)
+ALLOCATED = CallSite(1, 2, "kmalloc", (KMAIN, START))
+FREED = CallSite(2, 3, "kfree", (SERVE, START))
+BLOCK = BlockHistory(0x200008, 24, ALLOCATED, FREED)
 DOUBLE_FREE = Finding(
     Kind.DOUBLE_FREE,
     "heap",
     "double free of 0x00200008 (24 bytes)",
-    Place(3, 5, "kfree", (START, KMAIN)),
+    CallSite(3, 5, "kfree", (START, KMAIN)),
     BLOCK,
-    picture=(">0x00200008: aa bb",),
+    hex_dump=(">0x00200008: aa bb",),
     details=("it was freed twice",),
 )
 LEAK = Finding(
-    Kind.LEAK, "heap", "leak of 0x00200108 (40 bytes)", None, BlockStory(0x200108, 40, ALLOCATED, None)
+    Kind.LEAK, "heap", "leak of 0x00200108 (40 bytes)", None, BlockHistory(0x200108, 40, ALLOCATED, None)
 )
 CORRUPTION = Finding(
     Kind.CORRUPTION,
     "heap",
     "a header is damaged",
-    Place(4, 8, "kmalloc", (KMAIN,)),
+    CallSite(4, 8, "kmalloc", (KMAIN,)),
     BLOCK,
-    Culprit(0x102000, "mov dword ptr [eax], 1", 6, 0xA0, 1, 0x200020, (LIBRARY, SERVE, START)),
+    FaultingWrite(0x102000, "mov dword ptr [eax], 1", 6, 0xA0, 1, 0x200020, (LIBRARY, SERVE, START)),
 )
 DIED = Finding(Kind.DIED, "", "page fault at 0x00000000", None)
 HOSTILE_FINDING = Finding(
-    Kind.INVALID_FREE, "heap", "bad\x00\nfree ]]>", Place(5, 9, "kfree", (HOSTILE,)), details=("\x1b]0;x",)
+    Kind.INVALID_FREE, "heap", "bad\x00\nfree ]]>", CallSite(5, 9, "kfree", (HOSTILE,)), details=("\x1b]0;x",)
 )
 
 HEAP = AreaMeasures(
@@ -82,7 +82,7 @@ _TEXT = st.text(
 _WORD = st.integers(0, 0xFFFF_FFFF)
 _FRAMES = st.builds(Frame, _WORD, _TEXT, _WORD, _TEXT, st.integers(0, 1 << 31))
 _STACKS = st.lists(_FRAMES, max_size=3).map(tuple)
-_PLACES = st.builds(Place, _WORD, _WORD, _TEXT, _STACKS)
+_PLACES = st.builds(CallSite, _WORD, _WORD, _TEXT, _STACKS)
 _LINES = st.lists(_TEXT, max_size=2).map(tuple)
 FINDINGS = st.builds(
     Finding,
@@ -90,8 +90,8 @@ FINDINGS = st.builds(
     _TEXT,
     _TEXT,
     st.none() | _PLACES,
-    st.none() | st.builds(BlockStory, _WORD, _WORD, _PLACES, st.none() | _PLACES),
-    st.none() | st.builds(Culprit, _WORD, _TEXT, _WORD, _WORD, _WORD, _WORD, _STACKS),
+    st.none() | st.builds(BlockHistory, _WORD, _WORD, _PLACES, st.none() | _PLACES),
+    st.none() | st.builds(FaultingWrite, _WORD, _TEXT, _WORD, _WORD, _WORD, _WORD, _STACKS),
     _LINES,
     _LINES,
 )

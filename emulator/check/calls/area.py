@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.check.places import Places
+from emulator.check.call_sites import CallSites
 from emulator.profile.model import Role
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Area:
         name: As given.
         pages: Its blocks are runs of pages.
         blocks: All blocks that ever lived in it.
-        places: Tells of calls and blocks.
+        call_sites: Looks up the calls and blocks that findings name.
     """
 
     def __init__(self, trace: Trace, name: str) -> None:
@@ -41,7 +41,7 @@ class Area:
         self.name = name
         self.pages = trace.profile.pages(name)
         self.blocks: Blocks = trace.blocks(name)
-        self.places = Places(trace)
+        self.call_sites = CallSites(trace)
 
     def function(self, call: int) -> TracedFunction:
         """Return the function of a call."""

@@ -44,4 +44,4 @@ def _of_area(area: Area, memory: KnownMemory) -> Iterator[Finding]:
 
 
 def _event(finding: Finding) -> int:
-    return finding.place.event if finding.place else 0
+    return finding.call_site.event if finding.call_site else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emulator.check.findings import BlockStory
+    from emulator.check.findings import BlockHistory
 
 
 def size_text(size: int) -> str:
@@ -13,10 +13,10 @@ def size_text(size: int) -> str:
     return "1 byte" if size == 1 else f"{size} bytes"
 
 
-def block_text(story: BlockStory) -> str:
+def block_text(history: BlockHistory) -> str:
     """Return ``block #12 of 24 bytes``: a block is called by the call that made it."""
-    size = f" of {size_text(story.size)}" if story.size else ""
-    return f"block #{story.allocated.call}{size}"
+    size = f" of {size_text(history.size)}" if history.size else ""
+    return f"block #{history.allocated.call}{size}"
 
 
 def with_size(address: int, size: int) -> str:

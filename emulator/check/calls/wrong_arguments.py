@@ -38,11 +38,11 @@ def wrong_sizes(area: Area) -> Iterator[Finding]:
             continue
         sizes = area.blocks.size[frees.blocks]
         for call, index, details in _first(area, frees, (given != sizes) & (sizes != 0)):
-            story = area.places.story(area.blocks, index)
+            history = area.call_sites.history(area.blocks, index)
             wrong = size_text(int(given[frees.blocks == index][0]))
-            message = f"free of 0x{story.address:08x} as {wrong}, but it has {size_text(story.size)}"
+            message = f"free of 0x{history.address:08x} as {wrong}, but it has {size_text(history.size)}"
             yield Finding(
-                Kind.WRONG_SIZE, area.name, message, area.places.entry(call), story, details=details
+                Kind.WRONG_SIZE, area.name, message, area.call_sites.entry(call), history, details=details
             )
 
 
@@ -57,11 +57,11 @@ def wrong_pools(area: Area) -> Iterator[Finding]:
         named = _argument(area, frees.function, "pool", frees.rows)
         known = home[frees.blocks]
         for call, index, details in _first(area, frees, (known >= 0) & (named != known)):
-            story = area.places.story(area.blocks, index)
+            history = area.call_sites.history(area.blocks, index)
             pool = area.argument(call, "pool")
-            message = f"release of 0x{story.address:08x} to pool {pool}, but it is from pool {home[index]}"
+            message = f"release of 0x{history.address:08x} to pool {pool}, but it is from pool {home[index]}"
             yield Finding(
-                Kind.WRONG_POOL, area.name, message, area.places.entry(call), story, details=details
+                Kind.WRONG_POOL, area.name, message, area.call_sites.entry(call), history, details=details
             )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.check.calls.area import Area
-    from emulator.check.findings import BlockStory
+    from emulator.check.findings import BlockHistory
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.columns import I64
 
@@ -66,7 +66,7 @@ def _judge(area: Area, free: _Free) -> Finding:
     if len(gone):
         return _inside(area, free, _last_to_die(blocks, gone))
     message = f"invalid free of 0x{free.address:08x}, which was never allocated"
-    return Finding(Kind.INVALID_FREE, area.name, message, area.places.entry(free.call))
+    return Finding(Kind.INVALID_FREE, area.name, message, area.call_sites.entry(free.call))
 
 
 def _last_to_die(blocks: Blocks, rows: I64) -> int:
@@ -74,26 +74,26 @@ def _last_to_die(blocks: Blocks, rows: I64) -> int:
 
 
 def _inside(area: Area, free: _Free, index: int) -> Finding:
-    story = area.places.story(area.blocks, index)
-    state = "" if story.freed is None or story.freed.event > free.event else "the freed "
-    message = f"invalid free of 0x{free.address:08x}, {free.address - story.address} bytes inside {state}{block_text(story)}"
+    history = area.call_sites.history(area.blocks, index)
+    state = "" if history.freed is None or history.freed.event > free.event else "the freed "
+    message = f"invalid free of 0x{free.address:08x}, {free.address - history.address} bytes inside {state}{block_text(history)}"
     return Finding(
-        Kind.INVALID_FREE, area.name, message, area.places.entry(free.call), _until(story, free.event)
+        Kind.INVALID_FREE, area.name, message, area.call_sites.entry(free.call), _until(history, free.event)
     )
 
 
 def _again(area: Area, free: _Free, index: int) -> Finding:
-    story = area.places.story(area.blocks, index)
-    place = area.places.entry(free.call)
-    if story.freed is not None and area.function(story.freed.call).role is Role.RESET:
-        message = f"invalid free of {with_size(story.address, story.size)}, which {story.freed.function} has forgotten"
-        return Finding(Kind.INVALID_FREE, area.name, message, place, story)
-    address = free.address if area.pages else story.address
+    history = area.call_sites.history(area.blocks, index)
+    call_site = area.call_sites.entry(free.call)
+    if history.freed is not None and area.function(history.freed.call).role is Role.RESET:
+        message = f"invalid free of {with_size(history.address, history.size)}, which {history.freed.function} has forgotten"
+        return Finding(Kind.INVALID_FREE, area.name, message, call_site, history)
+    address = free.address if area.pages else history.address
     return Finding(
-        Kind.DOUBLE_FREE, area.name, f"double free of {with_size(address, story.size)}", place, story
+        Kind.DOUBLE_FREE, area.name, f"double free of {with_size(address, history.size)}", call_site, history
     )
 
 
-def _until(story: BlockStory, event: int) -> BlockStory:
+def _until(history: BlockHistory, event: int) -> BlockHistory:
     """Return what had been the life of a block at an event."""
-    return story if story.freed is None or story.freed.event <= event else replace(story, freed=None)
+    return history if history.freed is None or history.freed.event <= event else replace(history, freed=None)

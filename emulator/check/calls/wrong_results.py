@@ -88,11 +88,11 @@ def _overlap(area: Area, call: int, index: int) -> Finding:
     ends = starts + np.maximum(blocks.size, 1)
     born = blocks.born[index]
     under = (starts < ends[index]) & (ends > starts[index]) & (blocks.born < born) & (blocks.died >= born)
-    story = area.places.story(blocks, int(np.flatnonzero(under)[-1]))
+    history = area.call_sites.history(blocks, int(np.flatnonzero(under)[-1]))
     new = with_size(int(starts[index]), int(blocks.size[index]))
-    at = f"0x{story.address:08x}"
-    message = f"overlapping blocks: {new} was allocated over the live {block_text(story)} at {at}"
-    return Finding(Kind.OVERLAP, area.name, message, area.places.exit(call), replace(story, freed=None))
+    at = f"0x{history.address:08x}"
+    message = f"overlapping blocks: {new} was allocated over the live {block_text(history)} at {at}"
+    return Finding(Kind.OVERLAP, area.name, message, area.call_sites.exit(call), replace(history, freed=None))
 
 
 def bad_results(area: Area, memory: KnownMemory) -> Iterator[Finding]:
@@ -103,9 +103,9 @@ def bad_results(area: Area, memory: KnownMemory) -> Iterator[Finding]:
     calls = np.array(sorted(problems), np.uint32)
     for call, details in area.first_of_each(calls, MOST_ALIKE).items():
         index = int(np.flatnonzero(area.blocks.born_call == call)[0])
-        story = area.places.story(area.blocks, index)
-        message = f"bad result: {with_size(story.address, story.size)} {problems[call]}"
-        yield Finding(Kind.BAD_RESULT, area.name, message, area.places.exit(call), details=details)
+        history = area.call_sites.history(area.blocks, index)
+        message = f"bad result: {with_size(history.address, history.size)} {problems[call]}"
+        yield Finding(Kind.BAD_RESULT, area.name, message, area.call_sites.exit(call), details=details)
 
 
 def _misaligned(area: Area) -> Iterator[tuple[int, str]]:

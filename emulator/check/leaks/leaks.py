@@ -20,7 +20,7 @@ from emulator.profile.model import Result, Role
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from emulator.check.findings import BlockStory
+    from emulator.check.findings import BlockHistory
     from emulator.check.leaks.guest_words import GuestWords
     from emulator.check.leaks.live_blocks import LiveBlocks
     from emulator.check.leaks.reachability import Pointer
@@ -59,7 +59,7 @@ class _Block(NamedTuple):
     """A live block: its area, its life, what is lost of it, and a line that says who points to it."""
 
     area: str
-    story: BlockStory
+    history: BlockHistory
     state: str
     pointer: str
 
@@ -84,13 +84,13 @@ def _sizes(blocks: Sequence[_Block]) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
     for block in blocks:
         size, count = sizes.get(block.area, (0, 0))
-        sizes[block.area] = (size + block.story.size, count + 1)
+        sizes[block.area] = (size + block.history.size, count + 1)
     return sizes
 
 
 def _blocks(areas: Sequence[Area], live: LiveBlocks, scan: Reachability, memory: GuestWords) -> list[_Block]:
-    stories = [
-        areas[area].places.story(areas[area].blocks, index)
+    histories = [
+        areas[area].call_sites.history(areas[area].blocks, index)
         for area, index in zip(live.area.tolist(), live.row.tolist(), strict=True)
     ]
 
@@ -105,12 +105,12 @@ def _blocks(areas: Sequence[Area], live: LiveBlocks, scan: Reachability, memory:
         text = (
             memory.place(address)
             if block is None
-            else f"{block_text(stories[block])} +0x{address - int(live.start[block]):x}"
+            else f"{block_text(histories[block])} +0x{address - int(live.start[block]):x}"
         )
         return f"{text} (unaligned)" if address % 4 else text
 
     result = []
-    for number, story in enumerate(stories):
+    for number, history in enumerate(histories):
         state, text = DEFINITELY, ""
         if pointer := scan.pointer.get(number):
             state, text = REACHABLE, f"pointed to by {place(pointer)}"
@@ -119,30 +119,30 @@ def _blocks(areas: Sequence[Area], live: LiveBlocks, scan: Reachability, memory:
             state, text = POSSIBLY, f"{_HOLDS[pointer.is_end]}{place(pointer)}{itself}"
         elif pointer := scan.lost_pointer.get(number):
             state, text = INDIRECTLY, f"pointed to only by {place(pointer)}, which is lost itself"
-        result.append(_Block(areas[int(live.area[number])].name, story, state, text))
+        result.append(_Block(areas[int(live.area[number])].name, history, state, text))
     return result
 
 
 def _findings(blocks: Sequence[_Block]) -> tuple[Finding, ...]:
     """Return a finding for each area and call stack, that of the most bytes first."""
     groups: dict[tuple[object, ...], list[_Block]] = {}
-    for block in sorted(blocks, key=lambda block: block.story.allocated.event):
+    for block in sorted(blocks, key=lambda block: block.history.allocated.event):
         groups.setdefault(
-            (block.area, block.story.allocated.function, block.story.allocated.stack), []
+            (block.area, block.history.allocated.function, block.history.allocated.backtrace), []
         ).append(block)
-    ordered = sorted(groups.values(), key=lambda group: -sum(block.story.size for block in group))
+    ordered = sorted(groups.values(), key=lambda group: -sum(block.history.size for block in group))
     return tuple(_finding(group) for group in ordered)
 
 
 def _finding(group: Sequence[_Block]) -> Finding:
     first = group[0]
     states = Counter(block.state for block in group)
-    total = sum(block.story.size for block in group)
+    total = sum(block.history.size for block in group)
     blocks = "1 block" if len(group) == 1 else f"{len(group)} blocks"
     size = f"{size_text(total)} in {blocks}" if total else blocks
     what = "live at the end" if set(states) == {REACHABLE} else "memory leak"
     message = f"{what}: {size} {_state_text(states)}"
-    return Finding(Kind.LEAK, first.area, message, None, first.story, details=tuple(_details(group)))
+    return Finding(Kind.LEAK, first.area, message, None, first.history, details=tuple(_details(group)))
 
 
 def _state_text(states: Counter[str]) -> str:
@@ -153,7 +153,7 @@ def _state_text(states: Counter[str]) -> str:
 
 def _details(group: Sequence[_Block]) -> list[str]:
     lines = [
-        f"{block_text(block.story)} at 0x{block.story.address:08x}: {block.pointer}"
+        f"{block_text(block.history)} at 0x{block.history.address:08x}: {block.pointer}"
         for block in group
         if block.pointer
     ]
@@ -162,6 +162,6 @@ def _details(group: Sequence[_Block]) -> list[str]:
         lines[_MOST_POINTERS:] = [f"and {len(lines) - _MOST_POINTERS} more blocks that something points to"]
     if lost:
         lines.append("nobody points to it" if lost == 1 else f"nobody points to {lost} blocks")
-    if not all(block.story.size for block in group):
+    if not all(block.history.size for block in group):
         lines.append("without a known size: pointers into a block were not looked for")
     return lines

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.check.culprits import culprit_of
+from emulator.check.call_sites import CallSites
+from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind
-from emulator.check.picture import picture_of
-from emulator.check.places import Places
+from emulator.check.hex_dumps import hex_dump
 from emulator.check.rerun import Damage, Replay, Word
 from emulator.check.structures.state import state_checks
 from emulator.check.structures.stories import block_near
@@ -16,7 +16,7 @@ from kernel_model.text import location_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.check.findings import BlockStory, Culprit
+    from emulator.check.findings import BlockHistory, FaultingWrite
     from emulator.check.rerun import Rerun
     from emulator.check.structures.state import StateChecks
     from emulator.trace.trace import Trace
@@ -47,7 +47,7 @@ def blame(rerun: Rerun, seen: Seen, trace: Trace | None) -> Finding:
     Args:
         rerun: How to run it once more.
         seen: What is broken, and when that was met.
-        trace: Of the run, for places and blocks; None: the finding has none.
+        trace: Of the run, for call sites and blocks; None: the finding has none.
 
     Raises:
         ValueError: The kernel's structures are not known.
@@ -70,9 +70,11 @@ def blame(rerun: Rerun, seen: Seen, trace: Trace | None) -> Finding:
 
 def _unexplained(checks: StateChecks, seen: Seen, trace: Trace | None) -> Finding:
     defect, *more = seen.defects
-    place = None if trace is None else Places(trace).at(seen.event)
+    call_site = None if trace is None else CallSites(trace).at(seen.event)
     details = (*_more(defect, more), "it did not break when the kernel was run once more")
-    return Finding(Kind.CORRUPTION, checks.area_of(defect), checks.message(defect), place, details=details)
+    return Finding(
+        Kind.CORRUPTION, checks.area_of(defect), checks.message(defect), call_site, details=details
+    )
 
 
 def _more(defect: Defect, others: Sequence[Defect]) -> list[str]:
@@ -106,29 +108,29 @@ class _Blame:
         defect, *more = self._defects
         checks = self._checks
         area, linear = checks.area_of(defect), checks.linear(defect.address)
-        picture = picture_of(self._memory, len(self._memory), defect.address, linear)
+        dump = hex_dump(self._memory, len(self._memory), defect.address, linear)
         details = _more(defect, more)
-        culprit = self._culprit(defect, details)
-        place = block = None
+        faulting_write = self._faulting_write(defect, details)
+        call_site = block = None
         if trace is not None:
-            place = Places(trace).at(self._damage.sound)
-            word = linear if culprit is None else culprit.address
+            call_site = CallSites(trace).at(self._damage.sound)
+            word = linear if faulting_write is None else faulting_write.address
             block = self._block(trace, area, word, freed_first=_is_link(defect))
         return Finding(
             Kind.CORRUPTION,
             area,
             checks.message(defect),
-            place,
+            call_site,
             block,
-            culprit,
-            picture,
+            faulting_write,
+            dump,
             tuple(details),
         )
 
-    def _block(self, trace: Trace, area: str, address: int, *, freed_first: bool) -> BlockStory | None:
+    def _block(self, trace: Trace, area: str, address: int, *, freed_first: bool) -> BlockHistory | None:
         return block_near(trace, area, address, self._damage.sound, freed_first=freed_first)
 
-    def _culprit(self, defect: Defect, details: list[str]) -> Culprit | None:
+    def _faulting_write(self, defect: Defect, details: list[str]) -> FaultingWrite | None:
         """Return what wrote the word that breaks the rule: the one that it is about, or another one of the structures.
 
         Args:
@@ -150,7 +152,7 @@ class _Blame:
         write = self._replay.watch(self._damage._replace(word=Word(address)))
         if write is None:
             return None
-        return culprit_of(self._machine, write, self._checks.linear(address), before, after)
+        return faulting_write_of(self._machine, write, self._checks.linear(address), before, after)
 
     def _word(self, address: int) -> int:
         return int.from_bytes(self._memory.read(address, min(_WORD, len(self._memory) - address)), "little")
@@ -158,7 +160,7 @@ class _Blame:
     def _proven(self, defect: Defect) -> _Change | None:
         """Return the first word of the structures whose change broke the rule.
 
-        Much may have been changed rightly meanwhile, the word that the rule is about, too. A change is to blame if without it the rule
+        Much may have been changed rightly meanwhile, the word that the rule is about, too. A change is at fault if without it the rule
         holds, and no other is broken in turn.
         """
         if self._machine.mmu == "reference":  # does not tell which pages are written

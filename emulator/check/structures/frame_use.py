@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.check.culprits import culprit_of
+from emulator.check.call_sites import CallSites
+from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
-from emulator.check.places import Places
 from emulator.check.rerun import Replay, Word
 from emulator.check.spans import runs_of
 from emulator.check.structures.reservations import Reservation, own_reservations, reserve_calls
@@ -23,7 +23,7 @@ from kernel_model.litecore.memmap_reader import broken_field
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from emulator.check.findings import BlockStory, Culprit
+    from emulator.check.findings import BlockHistory, FaultingWrite
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.columns import Flags
@@ -55,7 +55,7 @@ class FrameCheck:
         self._machine = machine
         self._memmap = litecore.memmap
         self._trace = trace
-        self._places = Places(trace)
+        self._call_sites = CallSites(trace)
         fields = self._memmap.fields()
         start, end = litecore.heap.bounds()
         own = [(each.physical, each.end, "for the kernel's image") for each in machine.image.segments]
@@ -80,17 +80,19 @@ class FrameCheck:
                 stack = int(blocks.stack[row])
                 if stack not in found:
                     found[stack] = self._handed_out(reserved, row, rerun)
-        return sorted(found.values(), key=lambda finding: finding.place.event if finding.place else 0)
+        return sorted(found.values(), key=lambda finding: finding.call_site.event if finding.call_site else 0)
 
     def _handed_out(self, reserved: Reservation, row: int, rerun: Rerun | None) -> Finding:
         blocks = self._trace.blocks(AREA)
-        place = self._places.exit(int(blocks.born_call[row]))
+        call_site = self._call_sites.exit(int(blocks.born_call[row]))
         first, pages = int(blocks.address[row]) // PAGE_SIZE, int(blocks.size[row]) // PAGE_SIZE
         low = max(first, reserved.first)
         frames = _frames(low, min(first + pages, reserved.stop))
-        message = f"{place.function} handed out {frames}, reserved {reserved.name}"
-        culprit = self._culprit(low, rerun)
-        return Finding(Kind.RESERVED, AREA, message, place, self._places.story(blocks, row), culprit)
+        message = f"{call_site.function} handed out {frames}, reserved {reserved.name}"
+        faulting_write = self._faulting_write(low, rerun)
+        return Finding(
+            Kind.RESERVED, AREA, message, call_site, self._call_sites.history(blocks, row), faulting_write
+        )
 
     def mismatches(self, rerun: Rerun | None) -> list[Finding]:
         """Return the frames of which bitmap and trace say different things."""
@@ -116,19 +118,19 @@ class FrameCheck:
         what = "live" if is_live else "reserved"
         message = f"{_frames(first, stop)}: {what}, but free in the bitmap"
         block = self._block(first) if is_live else None
-        return Finding(Kind.BITMAP, AREA, message, None, block, self._culprit(first, rerun))
+        return Finding(Kind.BITMAP, AREA, message, None, block, self._faulting_write(first, rerun))
 
     def _nobodys(self, first: int, stop: int, *, rerun: Rerun | None) -> Finding:
         message = f"{_frames(first, stop)}: in use in the bitmap, but nobody has {'it' if stop - first == 1 else 'them'}"
-        return Finding(Kind.BITMAP, AREA, message, None, None, self._culprit(first, rerun))
+        return Finding(Kind.BITMAP, AREA, message, None, None, self._faulting_write(first, rerun))
 
-    def _block(self, frame: int) -> BlockStory | None:
+    def _block(self, frame: int) -> BlockHistory | None:
         live = self._trace.live(None, AREA)
         rows = np.flatnonzero(
             (live.address <= frame * PAGE_SIZE)
             & (frame * PAGE_SIZE - live.address.astype(np.int64) < live.size)
         )
-        return self._places.story(live, int(rows[0])) if len(rows) else None
+        return self._call_sites.history(live, int(rows[0])) if len(rows) else None
 
     # Frames of the window, a flag each.
 
@@ -154,7 +156,7 @@ class FrameCheck:
 
     # Who broke it.
 
-    def _culprit(self, frame: int, rerun: Rerun | None) -> Culprit | None:
+    def _faulting_write(self, frame: int, rerun: Rerun | None) -> FaultingWrite | None:
         """Return what left the bit of a frame wrong, if it is found.
 
         A frame that was handed out although it was reserved is wrong before that, and right again while somebody has it.
@@ -185,7 +187,7 @@ class FrameCheck:
         write = None if damage is None else replay.watch(damage)
         if write is None:
             return None
-        return culprit_of(machine, write, word.address, write.before, write.after)
+        return faulting_write_of(machine, write, word.address, write.before, write.after)
 
     def _fields_of(self, machine: Machine) -> object:
         address = machine.address_of("memmap")

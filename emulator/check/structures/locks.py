@@ -13,9 +13,9 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.check.culprits import culprit_of
+from emulator.check.call_sites import CallSites
+from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind
-from emulator.check.places import Places
 from emulator.check.rerun import Word, last_change_of_run
 from emulator.errors import GuestStopped
 from emulator.machine.core_types import StepKind
@@ -23,7 +23,7 @@ from emulator.machine.core_types import StepKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.check.findings import Culprit
+    from emulator.check.findings import FaultingWrite
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
@@ -52,7 +52,7 @@ def check_locks(machine: Machine, trace: Trace | None, rerun: Rerun, *, finished
 
     Args:
         machine: As the run left it.
-        trace: Of the run; None: findings have no places.
+        trace: Of the run; None: findings have no call sites.
         rerun: To find out who took a lock.
         finished: The kernel ended the run by itself; otherwise it may be about to give back what it holds, and only a
             lock that it waits for is told.
@@ -66,7 +66,7 @@ def check_locks(machine: Machine, trace: Trace | None, rerun: Rerun, *, finished
             taker = _taker(lock, rerun)
             if taker is not None and _is_atomic(taker.text):
                 message = f"{lock.name} is still held at the end of the run"
-                found.append(Finding(Kind.LOCK_HELD, "", message, None, culprit=taker))
+                found.append(Finding(Kind.LOCK_HELD, "", message, None, faulting_write=taker))
     return found
 
 
@@ -75,16 +75,18 @@ def _taken_twice(machine: Machine, lock: Lock, trace: Trace | None, rerun: Rerun
     if taker is None or not _is_atomic(taker.text):
         return []
     waiting = _waiting(machine, lock)
-    details = ["waits for it:", *(f"  {frame}" for frame in waiting.stack)] if waiting else []
+    details = ["waits for it:", *(f"  {frame}" for frame in waiting.backtrace)] if waiting else []
     message = f"{lock.name} is taken by who holds it already: the kernel waits for ever"
-    place = None if trace is None else Places(trace).at(trace.event_count)
-    return [Finding(Kind.LOCK_TWICE, "", message, place, culprit=taker, details=tuple(details))]
+    call_site = None if trace is None else CallSites(trace).at(trace.event_count)
+    return [Finding(Kind.LOCK_TWICE, "", message, call_site, faulting_write=taker, details=tuple(details))]
 
 
-def _taker(lock: Lock, rerun: Rerun) -> Culprit | None:
+def _taker(lock: Lock, rerun: Rerun) -> FaultingWrite | None:
     """Return the instruction that took a lock for the last time."""
     machine, write = last_change_of_run(rerun, Word(lock.address))
-    return None if write is None else culprit_of(machine, write, lock.address, write.before, write.after)
+    return (
+        None if write is None else faulting_write_of(machine, write, lock.address, write.before, write.after)
+    )
 
 
 def _named_locks(machine: Machine) -> Iterator[Lock]:
@@ -118,7 +120,7 @@ def _awaited(machine: Machine) -> Lock | None:
     return Lock(_name_of(machine, places[0]), places[0])
 
 
-def _waiting(machine: Machine, lock: Lock) -> Culprit | None:
+def _waiting(machine: Machine, lock: Lock) -> FaultingWrite | None:
     """Return the instruction that tries to take a lock again and again."""
     with machine.snapshot():
         machine.cpu.watch_word(lock.address, _WORD)
@@ -126,7 +128,9 @@ def _waiting(machine: Machine, lock: Lock) -> Culprit | None:
             machine.run(max_instructions=_INSTRUCTIONS)
         write = machine.cpu.last_write()
         machine.cpu.watch_word(0, 0)
-    return None if write is None else culprit_of(machine, write, lock.address, write.before, write.after)
+    return (
+        None if write is None else faulting_write_of(machine, write, lock.address, write.before, write.after)
+    )
 
 
 def _name_of(machine: Machine, address: int) -> str:

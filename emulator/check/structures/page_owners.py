@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.check.culprits import culprit_of
+from emulator.check.call_sites import CallSites
+from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
-from emulator.check.places import Places
 from emulator.check.rerun import Replay, Word
 from emulator.check.spans import runs_of
 from emulator.check.structures.stories import OpenCalls
@@ -23,7 +23,7 @@ from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
 from kernel_model.structs import BOOT_RANGE, PMEM_ENTRY
 
 if TYPE_CHECKING:
-    from emulator.check.findings import BlockStory, Culprit
+    from emulator.check.findings import BlockHistory, FaultingWrite
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.blocks.operations import Operations
@@ -50,7 +50,7 @@ class PageCheck:
         self._machine = machine
         self._pmem = pmem
         self._trace = trace
-        self._places = Places(trace)
+        self._call_sites = CallSites(trace)
         self._table, self._pages = pmem.table(), pmem.pages()
         if not is_in_memory(self._table, self._pages, len(machine.memory)):
             self._pages = 0  # a broken rule of the structures, and none of a page
@@ -73,11 +73,11 @@ class PageCheck:
         for row in rows.tolist():
             stack = int(blocks.stack[row])
             if stack not in found:
-                place = self._places.exit(int(blocks.born_call[row]))
-                message = (
-                    f"{place.function} handed out {_named(int(first[row]), int(stop[row]))}, reserved at boot"
+                call_site = self._call_sites.exit(int(blocks.born_call[row]))
+                message = f"{call_site.function} handed out {_named(int(first[row]), int(stop[row]))}, reserved at boot"
+                found[stack] = Finding(
+                    Kind.RESERVED, AREA, message, call_site, self._call_sites.history(blocks, row)
                 )
-                found[stack] = Finding(Kind.RESERVED, AREA, message, place, self._places.story(blocks, row))
         return list(found.values())
 
     def mismatches(self, rerun: Rerun | None) -> list[Finding]:
@@ -109,13 +109,13 @@ class PageCheck:
         state = _FLAGS.get(flag, f"flag 0x{flag:08x}")
         message = f"{_named(first, stop)}: {state}, refcount {count}, but {_count(owners)}"
         block = self._block(first) if owners else None
-        return Finding(Kind.REFCOUNT, AREA, message, None, block, self._culprit(first, rerun))
+        return Finding(Kind.REFCOUNT, AREA, message, None, block, self._faulting_write(first, rerun))
 
-    def _block(self, page: int) -> BlockStory | None:
+    def _block(self, page: int) -> BlockHistory | None:
         live = self._trace.live(None, AREA)
         offset = (page * PAGE_SIZE | KERNEL_BASE) - live.address.astype(np.int64)
         rows = np.flatnonzero((offset >= 0) & (offset < live.size))
-        return self._places.story(live, int(rows[0])) if len(rows) else None
+        return self._call_sites.history(live, int(rows[0])) if len(rows) else None
 
     def _never_to_be_had(self) -> Flags:
         """Tell of each page whether it was reserved from the start."""
@@ -165,7 +165,7 @@ class PageCheck:
             for first, stop, when, step in self._changes
         )
 
-    def _culprit(self, page: int, rerun: Rerun | None) -> Culprit | None:
+    def _faulting_write(self, page: int, rerun: Rerun | None) -> FaultingWrite | None:
         """Return what left the entry of a page wrong, if it is found."""
         if rerun is None:
             return None
@@ -186,7 +186,7 @@ class PageCheck:
         write = None if damage is None else replay.watch(damage)
         if damage is None or write is None:
             return None
-        return culprit_of(machine, write, damage.word.address | KERNEL_BASE, write.before, write.after)
+        return faulting_write_of(machine, write, damage.word.address | KERNEL_BASE, write.before, write.after)
 
 
 def _named(first: int, stop: int) -> str:

@@ -50,7 +50,7 @@ class StateChecks(Protocol):
 
         Args:
             trace: Of the whole run.
-            rerun: To find out who broke what. None: findings have no culprits.
+            rerun: To find out who broke what. None: findings name no faulting write.
         """
 
 

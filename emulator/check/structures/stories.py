@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.check.places import Places
+from emulator.check.call_sites import CallSites
 from emulator.trace.blocks.blocks import NEVER
 
 if TYPE_CHECKING:
-    from emulator.check.findings import BlockStory
+    from emulator.check.findings import BlockHistory
     from emulator.trace.columns import Flags
     from emulator.trace.trace import Trace
 
@@ -21,7 +21,9 @@ _HEADER: Final = 16
 """Bytes before a block that may belong to its header."""
 
 
-def block_near(trace: Trace, area: str, address: int, event: int, *, freed_first: bool) -> BlockStory | None:
+def block_near(
+    trace: Trace, area: str, address: int, event: int, *, freed_first: bool
+) -> BlockHistory | None:
     """Return the block that a stray write to an address was probably meant for.
 
     Args:
@@ -46,7 +48,7 @@ def block_near(trace: Trace, area: str, address: int, event: int, *, freed_first
     for chosen, order in [(live & covers, start), *(reversed(latest) if freed_first else latest), header]:
         rows = np.flatnonzero(chosen)
         if len(rows):
-            return Places(trace).story(blocks, int(rows[np.argmax(np.asarray(order)[rows])]), event)
+            return CallSites(trace).history(blocks, int(rows[np.argmax(np.asarray(order)[rows])]), event)
     return None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.check.call_sites import CallSites
 from emulator.check.findings import Finding, Kind
-from emulator.check.places import Places
 from emulator.check.structures.blame import Seen, blame
 
 if TYPE_CHECKING:
@@ -54,5 +54,5 @@ class Walks:
             return [blame(rerun, self._seen, trace)]
         defect = self._seen.defects[0]
         message = self._state.message(defect)
-        place = Places(trace).at(self._seen.event)
-        return [Finding(Kind.CORRUPTION, self._state.area_of(defect), message, place)]
+        call_site = CallSites(trace).at(self._seen.event)
+        return [Finding(Kind.CORRUPTION, self._state.area_of(defect), message, call_site)]

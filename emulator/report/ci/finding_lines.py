@@ -9,7 +9,7 @@ from emulator.report.text.style import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from emulator.check.findings import Culprit, Finding, Place
+    from emulator.check.findings import CallSite, FaultingWrite, Finding
     from emulator.trace.events import Frame
 
 _INDENT = "  "
@@ -32,10 +32,16 @@ class Stack(NamedTuple):
 def stacks_of(finding: Finding) -> list[Stack]:
     """Return the call stacks of a finding, that of the finding itself first."""
     stacks = []
-    if finding.culprit is not None:
-        stacks.append(Stack(_culprit_title(finding.culprit), finding.culprit.event, finding.culprit.stack))
-    if finding.place is not None:
-        stacks.append(_stack("seen at" if finding.culprit else "at", finding.place))
+    if finding.faulting_write is not None:
+        stacks.append(
+            Stack(
+                _write_title(finding.faulting_write),
+                finding.faulting_write.event,
+                finding.faulting_write.backtrace,
+            )
+        )
+    if finding.call_site is not None:
+        stacks.append(_stack("seen at" if finding.faulting_write else "at", finding.call_site))
     if finding.block is not None:
         stacks.append(_stack("allocated at", finding.block.allocated))
         if finding.block.freed is not None:
@@ -43,14 +49,16 @@ def stacks_of(finding: Finding) -> list[Stack]:
     return stacks
 
 
-def _stack(verb: str, place: Place) -> Stack:
-    call = f", call #{place.call} of {place.function}" if place.call else ""  # else seen between calls
-    return Stack(f"{verb} event {place.event}{call}", place.event, place.stack)
+def _stack(verb: str, call_site: CallSite) -> Stack:
+    call = (
+        f", call #{call_site.call} of {call_site.function}" if call_site.call else ""
+    )  # else seen between calls
+    return Stack(f"{verb} event {call_site.event}{call}", call_site.event, call_site.backtrace)
 
 
-def _culprit_title(culprit: Culprit) -> str:
-    change = f"0x{culprit.before:08x} -> 0x{culprit.after:08x} at 0x{culprit.address:08x}"
-    return f"broken by 0x{culprit.eip:08x} {culprit.text} after event {culprit.event}: {change}"
+def _write_title(write: FaultingWrite) -> str:
+    change = f"0x{write.before:08x} -> 0x{write.after:08x} at 0x{write.address:08x}"
+    return f"broken by 0x{write.eip:08x} {write.text} after event {write.event}: {change}"
 
 
 def finding_lines(finding: Finding) -> list[str]:
@@ -64,7 +72,7 @@ def _lines(finding: Finding) -> Iterator[str]:
     for title, _, frames in stacks_of(finding):
         yield title
         yield from (f"{_INDENT}{frame}" for frame in frames)
-    yield from finding.picture
+    yield from finding.hex_dump
     yield f"id {finding.id}"
 
 

@@ -40,8 +40,8 @@ def github_lines(verdict: Verdict, root: str) -> Iterator[str]:
         yield _annotation("notice" if accepted else "error", title, "\n".join(finding_lines(finding)), line)
     for difference in verdict.differences:
         if difference.fails and difference.importance is not Importance.FINDING:  # which has been told
-            place = difference.place
-            line = None if place is None else sources.first_line(place.stack)
+            call_site = difference.call_site
+            line = None if call_site is None else sources.first_line(call_site.backtrace)
             yield _annotation("error", "kmemu: regression", printable(difference.text), line)
 
 

@@ -96,7 +96,7 @@ def _finding(finding: Finding, verdict: Verdict, root: str) -> _Object:
         "message": {"text": "\n".join(finding_lines(finding))},
         "locations": [places.location(main_stack(finding), printable(message_of(finding)))],
         "partialFingerprints": {FINGERPRINT: finding.id},
-        **places.story(finding),
+        **places.origin(finding),
     }
     if verdict.known is not None:  # 3.27.24
         result["baselineState"] = "unchanged" if finding.id in verdict.known else "new"
@@ -109,7 +109,7 @@ def _finding(finding: Finding, verdict: Verdict, root: str) -> _Object:
 def _difference(difference: Difference, verdict: Verdict, root: str) -> _Object:
     places = KernelPlaces(verdict.report.kernel, Sources(root))
     rule = "limit" if difference.importance is Importance.LIMIT else "regression"
-    stack = difference.place.stack if difference.place is not None else ()
+    stack = difference.call_site.backtrace if difference.call_site is not None else ()
     text = printable(difference.text)
     return {
         "ruleId": rule,

@@ -46,7 +46,7 @@ class KernelPlaces:
             location["logicalLocations"] = [_function(stack[0])]
         return location
 
-    def story(self, finding: Finding) -> _Object:
+    def origin(self, finding: Finding) -> _Object:
         """Return the properties of a result that tell how it came about: `stacks`, `relatedLocations`, `codeFlows`."""
         stacks = [stack for stack in stacks_of(finding) if stack.frames]
         if not stacks:
@@ -81,10 +81,10 @@ class KernelPlaces:
         return [{"location": self.location(stack.frames, printable(stack.title))} for stack in steps]
 
     def _in_kernel(self, frame: Frame | None) -> _Object:
-        place: _Object = {"artifactLocation": {"uri": self._kernel}}
+        location: _Object = {"artifactLocation": {"uri": self._kernel}}
         if frame is not None:
-            place["address"] = {"absoluteAddress": frame.address, "kind": "instruction"}
-        return place
+            location["address"] = {"absoluteAddress": frame.address, "kind": "instruction"}
+        return location
 
 
 def _in_source(line: SourceLine) -> _Object:

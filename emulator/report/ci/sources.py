@@ -69,8 +69,8 @@ def main_stack(finding: Finding) -> tuple[Frame, ...]:
 
     That is who broke it, or where it was seen; of what was seen at the end only, where its block was allocated.
     """
-    if finding.culprit is not None:
-        return finding.culprit.stack
-    if finding.place is not None:
-        return finding.place.stack
-    return () if finding.block is None else finding.block.allocated.stack
+    if finding.faulting_write is not None:
+        return finding.faulting_write.backtrace
+    if finding.call_site is not None:
+        return finding.call_site.backtrace
+    return () if finding.block is None else finding.block.allocated.backtrace

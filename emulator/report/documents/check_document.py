@@ -8,7 +8,7 @@ from emulator.report.text.style import printable
 
 if TYPE_CHECKING:
     from emulator.check.check_report import AreaMeasures
-    from emulator.check.findings import BlockStory, Culprit, Finding, Place
+    from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding
     from emulator.verdict.difference import Difference
     from emulator.verdict.verdict import Verdict
 
@@ -52,7 +52,7 @@ def _area(area: AreaMeasures) -> dict[str, Any]:
     return {
         "peak_bytes": area.peak_bytes,
         "peak_blocks": area.peak_blocks,
-        "peak": _place(area.peak),
+        "peak": _call_site(area.peak),
         "end_bytes": area.end_bytes,
         "end_blocks": area.end_blocks,
         "lost_bytes": area.lost_bytes,
@@ -73,47 +73,47 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "kind": finding.kind.value,
         "area": finding.area,
         "message": finding.message,
-        "place": _place(finding.place),
+        "place": _call_site(finding.call_site),
         "block": _block(finding.block),
-        "culprit": _culprit(finding.culprit),
-        "picture": list(finding.picture),
+        "culprit": _faulting_write(finding.faulting_write),
+        "picture": list(finding.hex_dump),
         "details": list(finding.details),
     }
 
 
-def _place(place: Place | None) -> dict[str, Any] | None:
-    if place is None:
+def _call_site(call_site: CallSite | None) -> dict[str, Any] | None:
+    if call_site is None:
         return None
     return {
-        "call": place.call,
-        "event": place.event,
-        "function": place.function,
-        "stack": [frame._asdict() for frame in place.stack],
+        "call": call_site.call,
+        "event": call_site.event,
+        "function": call_site.function,
+        "stack": [frame._asdict() for frame in call_site.backtrace],
     }
 
 
-def _block(block: BlockStory | None) -> dict[str, Any] | None:
+def _block(block: BlockHistory | None) -> dict[str, Any] | None:
     if block is None:
         return None
     return {
         "address": block.address,
         "size": block.size,
-        "allocated": _place(block.allocated),
-        "freed": _place(block.freed),
+        "allocated": _call_site(block.allocated),
+        "freed": _call_site(block.freed),
     }
 
 
-def _culprit(culprit: Culprit | None) -> dict[str, Any] | None:
-    if culprit is None:
+def _faulting_write(write: FaultingWrite | None) -> dict[str, Any] | None:
+    if write is None:
         return None
     return {
-        "eip": culprit.eip,
-        "text": culprit.text,
-        "event": culprit.event,
-        "before": culprit.before,
-        "after": culprit.after,
-        "address": culprit.address,
-        "stack": [frame._asdict() for frame in culprit.stack],
+        "eip": write.eip,
+        "text": write.text,
+        "event": write.event,
+        "before": write.before,
+        "after": write.after,
+        "address": write.address,
+        "stack": [frame._asdict() for frame in write.backtrace],
     }
 
 
@@ -123,5 +123,5 @@ def _difference(difference: Difference) -> dict[str, Any]:
         "key": difference.key,
         "text": difference.text,
         "fails": difference.fails,
-        "place": _place(difference.place),
+        "place": _call_site(difference.call_site),
     }

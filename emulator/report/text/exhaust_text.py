@@ -83,14 +83,14 @@ def exhaustion_lines(exhaustion: Exhaustion, profile: Profile, kernel: str, styl
         return
     functions = {each.name: each for each in profile.functions}
     rows = _rows(exhaustion)
-    calls = [row.call(functions[row.points[0].call.place.function]) for row in rows]
+    calls = [row.call(functions[row.points[0].call.call_site.function]) for row in rows]
     end, call = max(len(row.end()) for row in rows), max(map(len, calls))
     end, call = max(end, len("verdict")), max(call, len("call"))
     yield ""
     yield style.paint(f"{'count':>5}  {'verdict':<{end}}  {'call':<{call}}  called from", BOLD)
     for row, text in zip(rows, calls, strict=True):
         painted = style.paint(f"{row.end():<{end}}", _COLOURS[row.verdict])
-        where = stack_text(row.points[0].call.place.stack)
+        where = stack_text(row.points[0].call.call_site.backtrace)
         yield f"{len(row.points):>5}  {painted}  {text:<{call}}  {style.cut(where, 11 + end + call)}"
         if row.verdict in _EXPLAINED:
             yield from style.folded(" " * 9 + _death(row.points[0]), indent=11)
@@ -109,15 +109,17 @@ def _counted(exhaustion: Exhaustion) -> str:
 def _rows(exhaustion: Exhaustion) -> list[_Row]:
     rows: dict[tuple[object, ...], list[FailurePoint]] = {}
     for point in exhaustion.points:
-        place = point.call.place
-        rows.setdefault((point.verdict, point.ending, place.function, place.stack), []).append(point)
+        call_site = point.call.call_site
+        rows.setdefault((point.verdict, point.ending, call_site.function, call_site.backtrace), []).append(
+            point
+        )
     found = [_Row(tuple(points)) for points in rows.values()]
     return sorted(found, key=lambda row: (_WORST_FIRST.index(row.verdict), row.points[0].number))
 
 
 def _death(point: FailurePoint) -> str:
-    place = f" at {printable(point.place)}" if point.place else ""
-    return f"allocation {point.number}: {printable(point.ending)}{place}"
+    where = f" at {printable(point.location)}" if point.location else ""
+    return f"allocation {point.number}: {printable(point.ending)}{where}"
 
 
 def exhaustion_document(exhaustion: Exhaustion, kernel: str, profile: str) -> dict[str, Any]:
@@ -145,15 +147,15 @@ def exhaustion_document(exhaustion: Exhaustion, kernel: str, profile: str) -> di
 
 
 def _document(point: FailurePoint) -> dict[str, Any]:
-    place = point.call.place
+    call_site = point.call.call_site
     return {
         "allocation": point.number,
-        "call": place.call,
-        "function": place.function,
+        "call": call_site.call,
+        "function": call_site.function,
         "arguments": list(point.call.arguments),
         "result": point.call.result,
-        "stack": [frame._asdict() for frame in place.stack],
+        "stack": [frame._asdict() for frame in call_site.backtrace],
         "verdict": point.verdict.value,
         "ending": point.ending,
-        "place": point.place or None,
+        "place": point.location or None,
     }

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.check.check_report import CheckReport
-    from emulator.check.findings import BlockStory, Culprit, Finding, Place
+    from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding
     from emulator.inject.policy import FailedCall
     from emulator.report.text.style import Style
     from emulator.trace.events import Frame
@@ -47,8 +47,10 @@ def failed_lines(failed: Sequence[FailedCall]) -> Iterator[str]:
     """Return which calls were made to fail, the first few of them."""
     for call in failed[:_FAILED_MAX]:
         arguments = ", ".join(map(str, call.arguments))
-        place = f"   {call.place.stack[0]}" if call.place.stack else ""
-        yield printable(f"made to fail: #{call.place.call} {call.place.function}({arguments}){place}")
+        caller = f"   {call.call_site.backtrace[0]}" if call.call_site.backtrace else ""
+        yield printable(
+            f"made to fail: #{call.call_site.call} {call.call_site.function}({arguments}){caller}"
+        )
     if len(failed) > _FAILED_MAX:
         yield f"made to fail: {len(failed) - _FAILED_MAX} more"
 
@@ -64,17 +66,17 @@ def grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
 def finding_lines(same: Sequence[Finding], style: Style) -> list[str]:
     """Return the first of some findings of one id, at most `LINES_MAX` lines, which a narrow terminal folds."""
     finding = same[0]
-    where = f" in {printable(finding.place.function)}" if finding.place else ""
+    where = f" in {printable(finding.call_site.function)}" if finding.call_site else ""
     head = [(f"BUG: {printable(finding.message)}{where}", RED)]
     lines = _details(finding.details)
-    if finding.place:
-        lines += _stack("Call trace:", finding.place.stack, _FRAMES_MAX)
-    if finding.culprit:
-        lines += _culprit(finding.culprit)
+    if finding.call_site:
+        lines += _stack("Call trace:", finding.call_site.backtrace, _FRAMES_MAX)
+    if finding.faulting_write:
+        lines += _faulting_write(finding.faulting_write)
     if finding.block:
-        lines += _story(finding.block)
-    picture, left_out = _picture(finding, LINES_MAX - len(lines) - 2, style)
-    lines = [*head, (_facts(same) + left_out, DIM), *lines, *picture]
+        lines += _history(finding.block)
+    dump, left_out = _hex_dump(finding, LINES_MAX - len(lines) - 2, style)
+    lines = [*head, (_facts(same) + left_out, DIM), *lines, *dump]
     return [style.paint(part, code) for text, code in lines for part in style.folded(text)]
 
 
@@ -103,12 +105,12 @@ def _facts(same: Sequence[Finding]) -> str:
     facts = [f"id {finding.id}"]
     if finding.area:
         facts.append(f"area {printable(finding.area)}")
-    if finding.place is None:
+    if finding.call_site is None:
         facts.append("at the end of the run")
     else:
-        facts.append(f"event {finding.place.event}")
-        if finding.place.call:
-            facts.append(f"call #{finding.place.call}")
+        facts.append(f"event {finding.call_site.event}")
+        if finding.call_site.call:
+            facts.append(f"call #{finding.call_site.call}")
     if len(same) > 1:
         facts.append(f"first of {len(same)} alike")
     return ", ".join(facts)
@@ -121,20 +123,20 @@ def _details(details: Sequence[str]) -> list[_Line]:
     return [*lines, (f"  (and {more} more)", "")] if more else lines
 
 
-def _story(block: BlockStory) -> list[_Line]:
+def _history(block: BlockHistory) -> list[_Line]:
     lines = _called("Allocated", block.allocated)
     return lines if block.freed is None else [*lines, *_called("Freed", block.freed)]
 
 
-def _called(what: str, place: Place) -> list[_Line]:
-    head = f"{what} by call #{place.call}, {printable(place.function)}:"
-    return _stack(head, place.stack, _FRAMES_BESIDE_MAX)
+def _called(what: str, call_site: CallSite) -> list[_Line]:
+    head = f"{what} by call #{call_site.call}, {printable(call_site.function)}:"
+    return _stack(head, call_site.backtrace, _FRAMES_BESIDE_MAX)
 
 
-def _culprit(culprit: Culprit) -> list[_Line]:
-    change = f"0x{culprit.address:08x}: 0x{culprit.before:08x} -> 0x{culprit.after:08x}"
-    instruction = f"  {printable(culprit.text)}   {change}"
-    head, *frames = _stack(f"Broken after event {culprit.event} by:", culprit.stack, _FRAMES_BESIDE_MAX)
+def _faulting_write(write: FaultingWrite) -> list[_Line]:
+    change = f"0x{write.address:08x}: 0x{write.before:08x} -> 0x{write.after:08x}"
+    instruction = f"  {printable(write.text)}   {change}"
+    head, *frames = _stack(f"Broken after event {write.event} by:", write.backtrace, _FRAMES_BESIDE_MAX)
     return [head, (instruction, ""), *frames]
 
 
@@ -153,29 +155,29 @@ def frame_text(frame: Frame) -> str:
     return f"{place} ({frame.file}:{frame.line})" if frame.line else f"{place} ({frame.file})"
 
 
-def _picture(finding: Finding, room: int, style: Style) -> tuple[list[_Line], str]:
+def _hex_dump(finding: Finding, room: int, style: Style) -> tuple[list[_Line], str]:
     """Return memory; or, where it does not fit into so many lines, nothing and what to say of that."""
-    if not finding.picture:
+    if not finding.hex_dump:
         return [], ""
-    if room <= len(finding.picture):
+    if room <= len(finding.hex_dump):
         return [], ", memory state only with --json"
-    lines = finding.picture if _fits(finding.picture, style) else _halved(finding.picture)
+    lines = finding.hex_dump if _fits(finding.hex_dump, style) else _halved(finding.hex_dump)
     return [("Memory state around the buggy address:", BOLD), *((line, "") for line in lines)], ""
 
 
-def _fits(picture: Sequence[str], style: Style) -> bool:
-    return style.room is None or max(map(len, picture)) <= style.room
+def _fits(dump: Sequence[str], style: Style) -> bool:
+    return style.room is None or max(map(len, dump)) <= style.room
 
 
-def _halved(picture: Sequence[str]) -> Iterator[str]:
+def _halved(dump: Sequence[str]) -> Iterator[str]:
     """Show eight bytes a line instead of sixteen; what points at them stays below them."""
     rows: list[list[str]] = []
-    for line in picture:
+    for line in dump:
         if ":" in line:
             rows.append([line])
         else:
             rows[-1].append(line)  # it points at bytes of the line before
-    indent = picture[0].index(":") + 2
+    indent = dump[0].index(":") + 2
     middle = indent + 3 * _HALF_ROW
     for row in rows:
         yield from (line[:middle].rstrip() for line in row if line[:middle].strip())

@@ -63,17 +63,17 @@ def test_kernels_that_do_nothing_wrong_are_clean(name: str, command_line: str) -
     assert report.events >= report.calls > 50
 
 
-def test_double_frees_are_found_with_a_picture() -> None:
+def test_double_frees_are_found_with_a_hex_dump() -> None:
     report = check("double_free")
     assert told(report) == [
         ("double-free", "double free of 0x0010b050 (64 bytes)"),
         ("double-free", "double free of 0x0010b050 (64 bytes)"),
         ("double-free", "double free of 0x0010b008 (64 bytes)"),
     ]
-    picture = report.findings[0].picture
-    assert picture[2].startswith(">0x0010b050: d8 b0 10 00 00 00 00 00")  # the link of the free list
-    assert picture[3] == " " * len(">0x0010b050: ") + "^^^^^^^^^^^"
-    assert report.findings[1].picture == ()  # alike
+    dump = report.findings[0].hex_dump
+    assert dump[2].startswith(">0x0010b050: d8 b0 10 00 00 00 00 00")  # the link of the free list
+    assert dump[3] == " " * len(">0x0010b050: ") + "^^^^^^^^^^^"
+    assert report.findings[1].hex_dump == ()  # alike
 
 
 def test_findings_come_in_the_order_of_events() -> None:
@@ -99,10 +99,10 @@ def test_the_refusals_that_the_demo_provokes_are_found() -> None:
         "invalid-free",
         "double-free",
     ]
-    assert {finding.place and finding.place.stack[0].function for finding in report.findings} == {
+    assert {finding.call_site and finding.call_site.backtrace[0].function for finding in report.findings} == {
         "show_refusals"
     }
-    assert report.findings[0].picture[3].startswith("  0x0010c010") or report.findings[0].picture[
+    assert report.findings[0].hex_dump[3].startswith("  0x0010c010") or report.findings[0].hex_dump[
         2
     ].startswith(">0x0010c010")
 
@@ -110,7 +110,7 @@ def test_the_refusals_that_the_demo_provokes_are_found() -> None:
 def test_leaks_are_found_by_function() -> None:
     report = check("leak")
     found = [
-        (each.block and each.block.allocated.stack[0].function, each.message) for each in report.findings
+        (each.block and each.block.allocated.backtrace[0].function, each.message) for each in report.findings
     ]
     assert found == [
         ("load_config", "memory leak: 512 bytes in 1 block definitely lost"),
@@ -122,7 +122,7 @@ def test_leaks_are_found_by_function() -> None:
     assert (area.peak_bytes, area.peak_blocks, area.calls, area.failed) == (1712, 12, 66, 0)
     assert area.callers["write_log"].calls == 12
     assert area.peak is not None
-    assert area.peak.stack[0].function == "load_config"
+    assert area.peak.backtrace[0].function == "load_config"
 
 
 def test_the_same_kernel_has_the_same_findings() -> None:
@@ -142,9 +142,9 @@ def test_a_kernel_that_dies_is_a_finding_with_its_place(tmp_path: Path) -> None:
     assert finding.kind is Kind.DIED
     assert finding.message == f"the kernel died: {report.ending.text}"
     assert report.ending.how == "stopped"
-    assert finding.place is not None
-    assert (finding.place.call, finding.place.event, finding.place.function) == (1, 1, "start")
-    assert [(frame.address, frame.function, frame.offset) for frame in finding.place.stack[:1]] == [
+    assert finding.call_site is not None
+    assert (finding.call_site.call, finding.call_site.event, finding.call_site.function) == (1, 1, "start")
+    assert [(frame.address, frame.function, frame.offset) for frame in finding.call_site.backtrace[:1]] == [
         (0x100000, "start", 0)
     ]
 
@@ -244,11 +244,11 @@ def test_what_breaks_on_the_way_is_told_once_with_who_broke_it() -> None:
     profile = matching_profile(overflown().image)
     budget = RunBudget(walk_every=1)
     (finding,) = check_kernel(overflown(), profile, budget, Hooks(new_machine=overflown)).findings
-    assert finding.culprit is not None
-    assert finding.culprit.stack[0].function == "copy_name"
+    assert finding.faulting_write is not None
+    assert finding.faulting_write.backtrace[0].function == "copy_name"
     (finding,) = check_kernel(overflown(), profile, budget).findings
-    assert (finding.kind, finding.culprit) == (Kind.CORRUPTION, None)
-    assert finding.place is not None
+    assert (finding.kind, finding.faulting_write) == (Kind.CORRUPTION, None)
+    assert finding.call_site is not None
 
 
 def test_nothing_is_looked_at_in_an_unknown_kernel(tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_tasks_that_wait_for_each_other() -> None:
         "task 2 waits for a block of fixed-size memory pool 2",
         "task 3 waits for a block of fixed-size memory pool 1",
     )
-    assert finding.place is not None
-    assert [frame.function for frame in finding.place.stack[:2]] == ["get_blf", "read_request"]
+    assert finding.call_site is not None
+    assert [frame.function for frame in finding.call_site.backtrace[:2]] == ["get_blf", "read_request"]
 
 
 def test_a_halt_without_tasks_that_wait_is_a_good_end(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_with_interrupts_on_there_is_no_device_that_could_interrupt(tmp_path: Pa
         finding.message
         == "deadlock: the kernel halted for good, with no device to interrupt it, while 1 task waits"
     )
-    assert finding.place is None
+    assert finding.call_site is None
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,17 @@ import re
 
 import pytest
 
-from emulator.check.findings import BlockStory, Culprit, Finding, Kind, Place, with_rest
+from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind, with_rest
 from emulator.trace.events import Frame
 
 KMAIN = Frame(0x101042, "kmain", 0x42, "demo.c", 31)
 SERVE = Frame(0x101142, "serve", 0x12, "demo.c", 62)
 START = Frame(0x100020, "start", 0x20)
-BLOCK = BlockStory(0x200008, 24, Place(1, 2, "kmalloc", (KMAIN, START)), Place(2, 3, "kfree", (SERVE, START)))
+BLOCK = BlockHistory(
+    0x200008, 24, CallSite(1, 2, "kmalloc", (KMAIN, START)), CallSite(2, 3, "kfree", (SERVE, START))
+)
 FINDING = Finding(
-    Kind.DOUBLE_FREE, "heap", "double free of 0x00200008", Place(3, 5, "kfree", (KMAIN, START)), BLOCK
+    Kind.DOUBLE_FREE, "heap", "double free of 0x00200008", CallSite(3, 5, "kfree", (KMAIN, START)), BLOCK
 )
 
 
@@ -31,11 +33,13 @@ def moved(frame: Frame) -> Frame:
 
 
 def test_an_id_stays_when_code_and_blocks_move() -> None:
-    place = Place(30, 50, "kfree", (moved(KMAIN), moved(START)))
-    made = Place(10, 20, "kmalloc", (moved(KMAIN), START))
-    freed = Place(20, 30, "kfree", (SERVE, moved(START)))
+    call_site = CallSite(30, 50, "kfree", (moved(KMAIN), moved(START)))
+    made = CallSite(10, 20, "kmalloc", (moved(KMAIN), START))
+    freed = CallSite(20, 30, "kfree", (SERVE, moved(START)))
     other = changed(
-        message="double free of 0x00300008", place=place, block=BlockStory(0x300008, 32, made, freed)
+        message="double free of 0x00300008",
+        call_site=call_site,
+        block=BlockHistory(0x300008, 32, made, freed),
     )
     assert other.id == FINDING.id
 
@@ -45,14 +49,14 @@ def test_an_id_stays_when_code_and_blocks_move() -> None:
     [
         {"kind": Kind.INVALID_FREE},
         {"area": "frames"},
-        {"place": None},
-        {"place": Place(3, 5, "kfree", (SERVE, START))},
-        {"place": Place(3, 5, "kfree", (KMAIN,))},
-        {"place": Place(3, 5, "krealloc", (KMAIN, START))},
+        {"call_site": None},
+        {"call_site": CallSite(3, 5, "kfree", (SERVE, START))},
+        {"call_site": CallSite(3, 5, "kfree", (KMAIN,))},
+        {"call_site": CallSite(3, 5, "krealloc", (KMAIN, START))},
         {"block": None},
-        {"block": BlockStory(0x200008, 24, BLOCK.allocated, None)},
-        {"block": BlockStory(0x200008, 24, Place(1, 2, "kmalloc", (SERVE, START)), BLOCK.freed)},
-        {"culprit": Culprit(0x101050, "mov", 4, 0, 1, 0x200000, (SERVE,))},
+        {"block": BlockHistory(0x200008, 24, BLOCK.allocated, None)},
+        {"block": BlockHistory(0x200008, 24, CallSite(1, 2, "kmalloc", (SERVE, START)), BLOCK.freed)},
+        {"faulting_write": FaultingWrite(0x101050, "mov", 4, 0, 1, 0x200000, (SERVE,))},
     ],
 )
 def test_an_id_tells_findings_apart(fields: dict[str, object]) -> None:
@@ -61,10 +65,13 @@ def test_an_id_tells_findings_apart(fields: dict[str, object]) -> None:
 
 def test_the_parts_of_an_id_do_not_run_into_each_other() -> None:
     nameless = Frame(0x101042)
-    one = changed(place=Place(3, 5, "kfree", (KMAIN,)), block=None)
-    two = changed(place=None, block=BlockStory(0, 0, Place(3, 5, "kfree", (KMAIN,)), None))
+    one = changed(call_site=CallSite(3, 5, "kfree", (KMAIN,)), block=None)
+    two = changed(call_site=None, block=BlockHistory(0, 0, CallSite(3, 5, "kfree", (KMAIN,)), None))
     assert one.id != two.id
-    assert changed(place=Place(3, 5, "kfree", (nameless,))).id != changed(place=Place(3, 5, "kfree", ())).id
+    assert (
+        changed(call_site=CallSite(3, 5, "kfree", (nameless,))).id
+        != changed(call_site=CallSite(3, 5, "kfree", ())).id
+    )
 
 
 @pytest.mark.parametrize("kind", Kind)

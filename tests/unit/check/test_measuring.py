@@ -42,6 +42,8 @@ def test_the_peak_is_where_its_call_returned(nested: bool, tmp_path: Path) -> No
     if nested:
         calls.enter("tick")
     calls.call("kmalloc", 16, result=B).call("kfree", A)
-    place = measure(calls.trace(tmp_path / "run.kmt"), {}).areas["heap"].peak
-    assert place is not None
-    assert (place.call, place.event, place.function) == ((3, 5, "kmalloc") if nested else (2, 4, "kmalloc"))
+    call_site = measure(calls.trace(tmp_path / "run.kmt"), {}).areas["heap"].peak
+    assert call_site is not None
+    assert (call_site.call, call_site.event, call_site.function) == (
+        (3, 5, "kmalloc") if nested else (2, 4, "kmalloc")
+    )

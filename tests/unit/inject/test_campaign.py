@@ -50,7 +50,7 @@ def fragile(requests: int = 3, mode: Mode = Mode.NATIVE) -> Task:
 
 
 def facts(point: FailurePoint) -> tuple[str, str, str]:
-    return point.call.place.stack[0].function, point.verdict.value, point.ending
+    return point.call.call_site.backtrace[0].function, point.verdict.value, point.ending
 
 
 def test_each_failure_of_a_fragile_kernel_has_its_own_end() -> None:
@@ -71,7 +71,8 @@ def test_each_failure_of_a_fragile_kernel_has_its_own_end() -> None:
         *request * 3,
     ]
     places = {
-        point.call.place.stack[0].function: point.place.partition("+")[0] for point in exhaustion.points
+        point.call.call_site.backtrace[0].function: point.location.partition("+")[0]
+        for point in exhaustion.points
     }
     assert places == {
         **dict.fromkeys(["load_table", "use_frame", "use_cache", "name_session"], ""),
@@ -146,7 +147,7 @@ def test_verdicts(code: str, verdict: Verdict, ending: str) -> None:
     (point,) = Exhauster(machine_of(source), PROFILE_OF_ONE).points([1], good)
     patience = PATIENCE * good.instructions + PATIENCE_MORE
     assert (point.verdict, point.ending) == (verdict, ending.format(patience))
-    assert bool(point.place) == (verdict in (Verdict.DIES, Verdict.HANGS, Verdict.UNKNOWN))
+    assert bool(point.location) == (verdict in (Verdict.DIES, Verdict.HANGS, Verdict.UNKNOWN))
 
 
 def test_a_good_run_has_to_end_well() -> None:

@@ -124,18 +124,18 @@ def test_the_chosen_allocations_fail(
     failures, _ = failing(machine, injection)
     assert machine.run().ending is Ending.EXIT
     assert results_of(machine, 8) == results
-    assert [each.place.function for each in failures.calls] == failed
+    assert [each.call_site.function for each in failures.calls] == failed
 
 
 def test_a_failed_call_says_what_it_was_and_where(machine: Machine) -> None:
     failures, recording = failing(machine, Injection(nth=4))
     machine.run()
     (failed,) = failures.calls
-    assert (failed.place.call, failed.place.function, failed.arguments) == (6, "take", (7,))
+    assert (failed.call_site.call, failed.call_site.function, failed.arguments) == (6, "take", (7,))
     assert failed.result == 0
-    assert [frame.function for frame in failed.place.stack] == ["first", "_start"]
+    assert [frame.function for frame in failed.call_site.backtrace] == ["first", "_start"]
     call = recording.calls()[5]
-    assert (call.entered, call.left, call.result) == (failed.place.event, failed.place.event + 1, 0)
+    assert (call.entered, call.left, call.result) == (failed.call_site.event, failed.call_site.event + 1, 0)
 
 
 def test_a_run_can_be_stopped_at_each_event_of_a_call_that_fails(machine: Machine) -> None:
@@ -193,7 +193,7 @@ def test_failures_do_not_depend_on_who_allocates(mode: Mode) -> None:
         failures = Failures(recording, profile, Injection(every=3))
         machine.run()
         return [
-            (each.place.call, each.arguments, each.place.stack) for each in failures.calls
+            (each.call_site.call, each.arguments, each.call_site.backtrace) for each in failures.calls
         ], machine.output
 
     native = run(Mode.NATIVE)

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from emulator.check.culprits import culprit_of
+from emulator.check.faulting_writes import faulting_write_of
 from emulator.errors import BudgetUsedUp, GuestException, UnmappedAccess
 from emulator.guest.backtrace import call_stack as frames_by_ebp
 from emulator.guest.disassembler import disassemble
@@ -219,7 +219,7 @@ def test_a_write_is_described_by_the_instruction_that_did_it() -> None:
     write = machine.cpu.last_write()
     assert write is not None
     assert (write.eip, write.pc) == (high(machine, "high"), symbol(machine, "high"))
-    assert culprit_of(machine, write, 0, 0, 5).text.startswith("mov dword ptr [")
+    assert faulting_write_of(machine, write, 0, 0, 5).text.startswith("mov dword ptr [")
 
 
 ALONE = """

@@ -101,12 +101,12 @@ def test_the_key_that_says_most_counts() -> None:
 
 def test_the_peak_says_where_it_was_reached() -> None:
     [difference] = compare(with_heap(GOOD, peak_bytes=5000), BASELINE)
-    assert difference.place == HEAP.peak
+    assert difference.call_site == HEAP.peak
 
 
 def test_a_peak_that_has_shrunk_was_not_reached_anywhere() -> None:
     [difference] = compare(with_heap(GOOD, peak_bytes=4000), BASELINE)
-    assert difference.place is None
+    assert difference.call_site is None
 
 
 def test_what_has_shrunk_most_comes_first() -> None:

@@ -33,8 +33,8 @@ def test_a_wrong_size(tmp_path: Path) -> None:
     (finding,) = findings_of(calls, tmp_path)
     assert finding.kind is Kind.WRONG_SIZE
     assert finding.message == "free of 0x00200008 as 32 bytes, but it has 24 bytes"
-    assert finding.place is not None
-    assert finding.place.call == 2
+    assert finding.call_site is not None
+    assert finding.call_site.call == 2
     assert finding.block is not None
     assert finding.block.allocated.call == 1
 
@@ -75,8 +75,8 @@ def test_the_wrong_pool(tmp_path: Path) -> None:
     (finding,) = findings_of(calls, tmp_path)
     assert finding.kind is Kind.WRONG_POOL
     assert finding.message == "release of 0x00200008 to pool 2, but it is from pool 1"
-    assert finding.place is not None
-    assert finding.place.call == 3
+    assert finding.call_site is not None
+    assert finding.call_site.call == 3
 
 
 def test_a_block_of_no_known_pool_fits_any(tmp_path: Path) -> None:

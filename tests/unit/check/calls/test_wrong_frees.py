@@ -35,15 +35,15 @@ def test_a_double_free_names_all_three_places(tmp_path: Path) -> None:
     (finding,) = findings_of(calls, tmp_path)
     assert finding.kind is Kind.DOUBLE_FREE
     assert finding.message == "double free of 0x00200008 (24 bytes)"
-    assert finding.place is not None
-    assert (finding.place.call, finding.place.event, finding.place.function) == (3, 5, "kfree")
-    assert finding.place.stack == WHO
+    assert finding.call_site is not None
+    assert (finding.call_site.call, finding.call_site.event, finding.call_site.function) == (3, 5, "kfree")
+    assert finding.call_site.backtrace == WHO
     assert finding.block is not None
     assert (finding.block.address, finding.block.size) == (A, 24)
     assert (finding.block.allocated.call, finding.block.allocated.event) == (1, 2)
     assert finding.block.freed is not None
     assert (finding.block.freed.call, finding.block.freed.event) == (2, 3)
-    assert finding.block.freed.stack == OTHER
+    assert finding.block.freed.backtrace == OTHER
 
 
 def test_the_latest_life_of_an_address_is_told(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_flood_from_one_place_is_cut(tmp_path: Path) -> None:
         calls.call("kfree", A + 16 * index)
     calls.call("kfree", A, stack=OTHER).call("kfree", A)
     findings = findings_of(calls, tmp_path)
-    told = [finding.place and finding.place.call for finding in findings]
+    told = [finding.call_site and finding.call_site.call for finding in findings]
     assert told == [*range(1, MOST_ALIKE + 1), MOST_ALIKE + 6]
     line = f"the first {MOST_ALIKE} of {MOST_ALIKE + 6} such calls were looked at"
     assert [finding.details for finding in findings] == [(line,), *[()] * MOST_ALIKE]

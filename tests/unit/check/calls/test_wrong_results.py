@@ -26,8 +26,8 @@ def test_a_block_over_a_live_one(start: int, tmp_path: Path) -> None:
     assert finding.message == (
         f"overlapping blocks: 0x{start:08x} (24 bytes) was allocated over the live block #1 of 24 bytes at 0x00200008"
     )
-    assert finding.place is not None
-    assert (finding.place.call, finding.place.event) == (2, 4)
+    assert finding.call_site is not None
+    assert (finding.call_site.call, finding.call_site.event) == (2, 4)
     assert finding.block is not None
     assert finding.block.address == A
     assert finding.block.freed is None
@@ -49,7 +49,7 @@ def test_memory_may_be_used_again(tmp_path: Path) -> None:
 def test_who_overlaps_does_not_make_others_do_so(tmp_path: Path) -> None:
     calls = TraceBuilder().call("kmalloc", 16, result=A).call("kmalloc", 64, result=A + 8)
     calls.call("kmalloc", 16, result=A + 32)
-    assert [each.place and each.place.call for each in findings_of(calls, tmp_path)] == [2]
+    assert [each.call_site and each.call_site.call for each in findings_of(calls, tmp_path)] == [2]
 
 
 def test_frames_overlap_by_pages(tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_a_result_off_alignment(tmp_path: Path) -> None:
     (finding,) = findings_of(calls, tmp_path)
     assert finding.kind is Kind.BAD_RESULT
     assert finding.message == "bad result: 0x00200002 (24 bytes) is not aligned to 4 bytes"
-    assert finding.place is not None
-    assert (finding.place.call, finding.place.event) == (1, 2)
+    assert finding.call_site is not None
+    assert (finding.call_site.call, finding.call_site.event) == (1, 2)
 
 
 def test_each_call_has_asked_for_its_own_alignment(tmp_path: Path) -> None:

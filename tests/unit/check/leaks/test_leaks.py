@@ -78,9 +78,9 @@ def test_a_block_nobody_points_to_is_lost(tmp_path: Path) -> None:
     assert finding.area == "heap"
     assert finding.message == "memory leak: 24 bytes in 1 block definitely lost"
     assert finding.details == ("nobody points to it",)
-    assert finding.place is None
+    assert finding.call_site is None
     assert finding.block is not None
-    assert finding.block.allocated.stack[0].function == "scenario"
+    assert finding.block.allocated.backtrace[0].function == "scenario"
     area = report.measures.areas["heap"]
     assert (area.lost_bytes, area.lost_blocks, area.end_bytes, area.end_blocks) == (24, 1, 24, 1)
 

@@ -33,25 +33,29 @@ def test_an_overflow_is_found_where_it_happens(every: int, tmp_path: Path) -> No
     assert (finding.kind, finding.area) == (Kind.CORRUPTION, "heap")
     assert finding.message == "heap metadata corrupted: header at 0x0010b020: size 0x41414141"
     assert finding.details == ("0x0010b020 size = 0x41414141: not a multiple of 8",)
-    culprit = finding.culprit
-    assert culprit is not None
-    assert lines(culprit.stack)[:2] == ["memset string.c:22", "kmain overflow.c:28"]
+    faulting_write = finding.faulting_write
+    assert faulting_write is not None
+    assert lines(faulting_write.backtrace)[:2] == ["memset string.c:22", "kmain overflow.c:28"]
     memset, kmain = (boot("firmware:overflow").address_of(name) for name in ("memset", "kmain"))
-    assert [(each.address - each.offset) for each in culprit.stack[:2]] == [memset, kmain]
-    assert (culprit.text, culprit.address) == ("rep stosd dword ptr es:[edi], eax", 0x10B020)
-    assert (culprit.before, culprit.after, culprit.stack[0].address) == (40, 0x41414141, culprit.eip)
-    assert finding.place is not None
-    assert (finding.place.function, finding.place.event) == ("kmalloc", culprit.event)
+    assert [(each.address - each.offset) for each in faulting_write.backtrace[:2]] == [memset, kmain]
+    assert (faulting_write.text, faulting_write.address) == ("rep stosd dword ptr es:[edi], eax", 0x10B020)
+    assert (faulting_write.before, faulting_write.after, faulting_write.backtrace[0].address) == (
+        40,
+        0x41414141,
+        faulting_write.eip,
+    )
+    assert finding.call_site is not None
+    assert (finding.call_site.function, finding.call_site.event) == ("kmalloc", faulting_write.event)
     assert finding.block is not None
     assert (finding.block.address, finding.block.size, finding.block.freed) == (0x10B008, 24, None)
-    assert finding.picture[2] == ">0x0010b020: 41 41 41 41 41 41 41 41 00 00 00 00 00 00 00 00"
+    assert finding.hex_dump[2] == ">0x0010b020: 41 41 41 41 41 41 41 41 00 00 00 00 00 00 00 00"
 
 
 def test_a_use_after_free_is_found_where_it_happens(tmp_path: Path) -> None:
     finding = checked("use_after_free", tmp_path).blamed()
     assert finding.message == "heap metadata corrupted: header at 0x0010b048: next 0x206f6f74"
-    assert finding.culprit is not None
-    assert lines(finding.culprit.stack)[:2] == ["memcpy string.c:33", "kmain use_after_free.c:29"]
+    assert finding.faulting_write is not None
+    assert lines(finding.faulting_write.backtrace)[:2] == ["memcpy string.c:33", "kmain use_after_free.c:29"]
     assert finding.block is not None
     assert (finding.block.address, finding.block.freed is None) == (0x10B050, False)
 
@@ -60,21 +64,21 @@ def test_without_a_trace_there_is_no_place(tmp_path: Path) -> None:
     run = checked("overflow", tmp_path)
     seen = Seen(0, run.trace.event_count, run.checks.look())
     finding = blame(run.rerun, seen, None)
-    assert (finding.place, finding.block) == (None, None)
-    assert finding.culprit is not None
+    assert (finding.call_site, finding.block) == (None, None)
+    assert finding.faulting_write is not None
 
 
 @pytest.mark.parametrize(("count", "rest"), [(1, ()), (5, ()), (7, ("and 2 more broken rules",))])
-def test_what_does_not_break_again_is_told_without_culprit(
+def test_what_does_not_break_again_is_told_without_a_faulting_write(
     count: int, rest: tuple[str, ...], tmp_path: Path
 ) -> None:
     run = checked("leak", tmp_path)
     defects = [Defect(0x10B000, "size", 8 * index + 5, "not a multiple of 8") for index in range(count)]
     finding = blame(run.rerun, Seen(0, 20, defects), run.trace)
     assert finding.message == "heap metadata corrupted: header at 0x0010b000: size 0x00000005"
-    assert finding.culprit is None
-    assert finding.place is not None
-    assert finding.place.event == 20
+    assert finding.faulting_write is None
+    assert finding.call_site is not None
+    assert finding.call_site.event == 20
     assert finding.details == (
         *map(str, defects[:5]),
         *rest,
@@ -92,9 +96,9 @@ def test_a_kernel_of_which_nothing_is_known_cannot_be_blamed() -> None:
 def test_a_late_write_names_the_line_of_the_late_writer(tmp_path: Path) -> None:
     run = checked("bad_late_write", tmp_path)
     finding = run.blamed()
-    assert finding.culprit is not None
-    assert lines(finding.culprit.stack)[0] == "tick bad_late_write.c:24"
-    assert finding.culprit.text == "inc dword ptr [eax]"
+    assert finding.faulting_write is not None
+    assert lines(finding.faulting_write.backtrace)[0] == "tick bad_late_write.c:24"
+    assert finding.faulting_write.text == "inc dword ptr [eax]"
 
 
 STUB = 0x8000
@@ -109,15 +113,15 @@ def put_stub(machine: Machine, code: bytes, *, callee: str = "memset", caller: s
     function, called = machine.image.symbol(caller), machine.address_of(callee)
     assert function is not None
     body = machine.memory.read(function.address & LOW, function.size)
-    place = next(
+    site = next(
         function.address + offset
         for offset in range(len(body) - 4)
         if body[offset] == 0xE8
         and int.from_bytes(body[offset + 1 : offset + 5], "little", signed=True)
         == called - (function.address + offset + 5)
     )
-    stub = STUB | place & ~LOW
-    machine.memory.write((place & LOW) + 1, (stub - place - 5).to_bytes(4, "little", signed=True))
+    stub = STUB | site & ~LOW
+    machine.memory.write((site & LOW) + 1, (stub - site - 5).to_bytes(4, "little", signed=True))
     machine.memory.write(STUB, code)
 
 
@@ -138,9 +142,14 @@ def test_a_broken_rule_about_an_unchanged_word_blames_what_was_changed(tmp_path:
     )  # and dword [USED], 0; ret
     finding = checked("overflow", tmp_path, prepare=lambda machine: put_stub(machine, code)).blamed()
     assert finding.message.startswith("heap metadata corrupted: heap_free_list 0x")
-    assert finding.culprit is not None
-    culprit = finding.culprit
-    assert (culprit.eip, culprit.address, culprit.before, culprit.after) == (STUB, USED, 1, 0)
+    assert finding.faulting_write is not None
+    faulting_write = finding.faulting_write
+    assert (faulting_write.eip, faulting_write.address, faulting_write.before, faulting_write.after) == (
+        STUB,
+        USED,
+        1,
+        0,
+    )
     assert finding.details[-1] == "what was changed is heap block 0x0010b000 .used"
     assert finding.block is not None
     assert finding.block.address == 0x10B008
@@ -158,17 +167,17 @@ def test_a_call_that_rightly_changed_the_word_of_the_broken_rule_is_not_blamed(t
 
     finding = checked("overflow", tmp_path, every=1, prepare=prepare).blamed()
     assert finding.message.startswith("heap metadata corrupted: heap_free_list 0x")
-    assert finding.culprit is not None
-    assert (finding.culprit.eip, finding.culprit.address) == (STUB + 13, used)
+    assert finding.faulting_write is not None
+    assert (finding.faulting_write.eip, finding.faulting_write.address) == (STUB + 13, used)
     assert finding.details[-1] == "what was changed is heap block 0x0010b020 .used"
 
 
 def test_of_several_writes_the_first_that_changed_the_word_is_blamed(tmp_path: Path) -> None:
     code = b"".join(store(0x10B020, value) for value in (40, 5, 6)) + b"\xc3"
     finding = checked("overflow", tmp_path, prepare=lambda machine: put_stub(machine, code)).blamed()
-    assert finding.culprit is not None
-    assert finding.culprit.eip == STUB + 10
-    assert (finding.culprit.before, finding.culprit.after) == (40, 6)
+    assert finding.faulting_write is not None
+    assert finding.faulting_write.eip == STUB + 10
+    assert (finding.faulting_write.before, finding.faulting_write.after) == (40, 6)
 
 
 def test_of_several_writes_of_an_allocator_the_last_is_blamed(tmp_path: Path) -> None:
@@ -184,11 +193,11 @@ def test_of_several_writes_of_an_allocator_the_last_is_blamed(tmp_path: Path) ->
         put_stub(machine, code + go_to(b"\xe9", len(code), take), callee="take", caller="kmalloc")
 
     finding = checked("overflow", tmp_path, every=1, prepare=prepare).blamed()
-    assert finding.culprit is not None
-    assert finding.culprit.eip == STUB + 23
-    assert (finding.culprit.before, finding.culprit.after) == (24, 6)
-    assert finding.place is not None
-    assert (finding.place.function, finding.place.call) == ("kmalloc", 6)
+    assert finding.faulting_write is not None
+    assert finding.faulting_write.eip == STUB + 23
+    assert (finding.faulting_write.before, finding.faulting_write.after) == (24, 6)
+    assert finding.call_site is not None
+    assert (finding.call_site.function, finding.call_site.call) == ("kmalloc", 6)
 
 
 def test_what_was_right_again_before_it_broke_is_not_blamed(tmp_path: Path) -> None:
@@ -202,9 +211,9 @@ def test_what_was_right_again_before_it_broke_is_not_blamed(tmp_path: Path) -> N
         put_stub(machine, code + store(0x10B020, 6) + b"\xc3")
 
     run = checked("overflow", tmp_path, every=11, prepare=prepare)
-    culprit = run.blamed().culprit
-    assert culprit is not None
-    assert (culprit.eip, culprit.before, culprit.after) == (STUB + 45, 40, 6)
+    faulting_write = run.blamed().faulting_write
+    assert faulting_write is not None
+    assert (faulting_write.eip, faulting_write.before, faulting_write.after) == (STUB + 45, 40, 6)
     assert run.looks == 4
 
 
@@ -226,5 +235,5 @@ def test_what_tasks_do_meanwhile_is_not_blamed(tmp_path: Path) -> None:
         kernel, tmp_path, every=1, prepare=lambda machine: put_stub(machine, code, callee="row")
     ).blamed()
     assert finding.details[-1] == "what was changed is pmem_table[0x00000114].flag"
-    assert finding.culprit is not None
-    assert finding.culprit.eip == STUB + 10 * len(others) | 0x8000_0000
+    assert finding.faulting_write is not None
+    assert finding.faulting_write.eip == STUB + 10 * len(others) | 0x8000_0000

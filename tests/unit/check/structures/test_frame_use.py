@@ -64,9 +64,9 @@ def test_a_live_frame_whose_bit_is_clear_has_a_story(tmp_path: Path) -> None:
     assert finding.message == "frame 0x0011b: live, but free in the bitmap"
     assert finding.block is not None
     assert (finding.block.address, finding.block.size) == (0x11B000, 4096)
-    assert finding.culprit is not None
-    assert finding.culprit.stack[0].function == "clear_flag"
-    assert finding.culprit.before & ~finding.culprit.after == 1 << (0x11B - 0x100) % 8
+    assert finding.faulting_write is not None
+    assert finding.faulting_write.backtrace[0].function == "clear_flag"
+    assert finding.faulting_write.before & ~finding.faulting_write.after == 1 << (0x11B - 0x100) % 8
 
 
 def test_a_reserved_frame_that_is_handed_out(tmp_path: Path) -> None:
@@ -74,10 +74,10 @@ def test_a_reserved_frame_that_is_handed_out(tmp_path: Path) -> None:
     (handed_out,) = run.checks.at_end(run.trace, run.rerun)
     assert handed_out.kind is Kind.RESERVED
     assert handed_out.message.startswith("alloc_frame handed out frame 0x0011b, reserved by call #")
-    assert handed_out.place is not None
-    assert handed_out.place.stack[0].function == "kmain"
-    assert handed_out.culprit is not None
-    assert handed_out.culprit.stack[0].function == "clear_flag"
+    assert handed_out.call_site is not None
+    assert handed_out.call_site.backtrace[0].function == "kmain"
+    assert handed_out.faulting_write is not None
+    assert handed_out.faulting_write.backtrace[0].function == "clear_flag"
 
 
 def test_a_frame_of_the_kernel_itself_that_is_handed_out(tmp_path: Path) -> None:

@@ -37,10 +37,10 @@ def test_a_lock_that_is_held_at_the_end(tmp_path: Path) -> None:
     (finding,) = found(run)
     assert finding.kind is Kind.LOCK_HELD
     assert finding.message.endswith("_lock is still held at the end of the run")
-    assert finding.culprit is not None
-    assert finding.culprit.text.startswith("xchg dword ptr [")
-    assert (finding.culprit.before, finding.culprit.after) == (0, 1)
-    assert "kmain bad_lock.c" in lines(finding.culprit.stack)
+    assert finding.faulting_write is not None
+    assert finding.faulting_write.text.startswith("xchg dword ptr [")
+    assert (finding.faulting_write.before, finding.faulting_write.after) == (0, 1)
+    assert "kmain bad_lock.c" in lines(finding.faulting_write.backtrace)
 
 
 def test_a_lock_that_is_taken_twice(tmp_path: Path) -> None:
@@ -49,16 +49,16 @@ def test_a_lock_that_is_taken_twice(tmp_path: Path) -> None:
     (finding,) = found(run)
     assert finding.kind is Kind.LOCK_TWICE
     assert finding.message.endswith("_lock is taken by who holds it already: the kernel waits for ever")
-    assert finding.culprit is not None
+    assert finding.faulting_write is not None
     assert finding.details[0] == "waits for it:"
     assert any("kmain" in line for line in finding.details[1:])
-    assert finding.place is not None
+    assert finding.call_site is not None
 
 
 def test_who_waits_is_not_who_took_it(tmp_path: Path) -> None:
     (finding,) = found(checked("bad_lock_twice", tmp_path, max_instructions=BUDGET))
-    assert finding.culprit is not None
-    assert finding.details[1].strip() != str(finding.culprit.stack[0])
+    assert finding.faulting_write is not None
+    assert finding.details[1].strip() != str(finding.faulting_write.backtrace[0])
 
 
 @pytest.mark.parametrize("kernel", ["bad_lock_ok", "bad_lock_twice_ok", "demo", "btron_demo"])

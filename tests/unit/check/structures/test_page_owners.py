@@ -78,9 +78,9 @@ def test_many_mismatches_are_cut_short(tmp_path: Path) -> None:
 def test_who_changed_a_count_is_found(tmp_path: Path) -> None:
     run = checked("btron_bad_refcount", tmp_path)
     (finding,) = run.checks.at_end(run.trace, run.rerun)
-    assert finding.culprit is not None
-    assert finding.culprit.stack[0].function == "add_user"
-    assert (finding.culprit.before, finding.culprit.after) == (1, 2)
+    assert finding.faulting_write is not None
+    assert finding.faulting_write.backtrace[0].function == "add_user"
+    assert (finding.faulting_write.before, finding.faulting_write.after) == (1, 2)
 
 
 def test_the_twin_is_clean(tmp_path: Path) -> None:
@@ -98,4 +98,4 @@ def test_a_reserved_page_that_is_handed_out(tmp_path: Path) -> None:
     assert {finding.kind for finding in findings} == {Kind.RESERVED}
     assert findings[0].message.startswith("pmem_alloc handed out page")
     assert findings[0].message.endswith(", reserved at boot")
-    assert findings[0].place is not None
+    assert findings[0].call_site is not None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.check.findings import Place
+from emulator.check.findings import CallSite
 from emulator.cli.commands.check import add_arguments
 from emulator.cli.commands.check_injection import (
     chosen_injection,
@@ -106,7 +106,7 @@ def test_what_is_not_known_is_no_verdict_about_the_kernel(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    call = FailedCall(Place(1, 1, "kmalloc", ()), (8,), 0)
+    call = FailedCall(CallSite(1, 1, "kmalloc", ()), (8,), 0)
     points = (FailurePoint(number, call, verdict, "ended", "") for number, verdict in enumerate(verdicts, 1))
     result = Exhaustion(GoodRun(Ending.EXIT, 0, None, 5000, len(verdicts)), tuple(points))
     monkeypatch.setattr("emulator.inject.workers.exhaust", lambda *_, **__: result)

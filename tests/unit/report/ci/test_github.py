@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 
-from emulator.check.findings import Kind, Place
+from emulator.check.findings import CallSite, Kind
 from emulator.report.ci.github import github_lines
 from emulator.trace.events import Frame
 from emulator.verdict.baseline import baseline_of
@@ -53,12 +53,12 @@ def test_a_file_in_the_repository_is_preferred_and_relative() -> None:
 
 
 def test_a_file_outside_is_not_named() -> None:
-    [line] = lines(Verdict(report(replace(DIED, place=Place(1, 2, "memset", (LIBRARY,))))))
+    [line] = lines(Verdict(report(replace(DIED, call_site=CallSite(1, 2, "memset", (LIBRARY,))))))
     assert line.startswith("::error title=kmemu%3A kernel died::")
 
 
 def test_a_file_without_a_line() -> None:
-    [line] = lines(Verdict(report(replace(DIED, place=Place(1, 2, "f", (Frame(1, "f", 0, "a.c"),))))))
+    [line] = lines(Verdict(report(replace(DIED, call_site=CallSite(1, 2, "f", (Frame(1, "f", 0, "a.c"),))))))
     assert line.startswith("::error file=a.c,title=")
 
 

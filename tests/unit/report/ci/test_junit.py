@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import xmlschema
 from hypothesis import given, settings
 
-from emulator.check.findings import Kind, Place
+from emulator.check.findings import CallSite, Kind
 from emulator.report.ci.junit import junit_xml
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.limits import Limits
@@ -85,7 +85,7 @@ id """
 
 
 def test_what_was_seen_between_calls_names_no_call() -> None:
-    seen = replace(DOUBLE_FREE, place=Place(0, 5, "", ()), block=None, picture=(), details=())
+    seen = replace(DOUBLE_FREE, call_site=CallSite(0, 5, "", ()), block=None, hex_dump=(), details=())
     failure = case(suite_of(Verdict(report(seen))), "double free").find("failure")
     assert failure is not None
     assert failure.text == f"heap: double free of 0x00200008 (24 bytes)\nat event 5\nid {seen.id}"

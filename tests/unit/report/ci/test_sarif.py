@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from hypothesis import given, settings
 from jsonschema import Draft4Validator
 
-from emulator.check.findings import Kind, Place
+from emulator.check.findings import CallSite, Kind
 from emulator.report.ci.sarif import sarif_document
 from emulator.trace.events import Frame
 from emulator.verdict.baseline import baseline_of
@@ -59,7 +59,7 @@ def result_of(verdict: Verdict) -> dict[str, Any]:
     return result
 
 
-def place(location: dict[str, Any]) -> tuple[str, int | None]:
+def source_line(location: dict[str, Any]) -> tuple[str, int | None]:
     physical = location["physicalLocation"]
     line = physical.get("region", {}).get("startLine")
     return physical["artifactLocation"]["uri"], line
@@ -104,7 +104,7 @@ def test_a_finding() -> None:
     assert result["message"]["text"].startswith("heap: double free of 0x00200008 (24 bytes)\n")
     assert result["partialFingerprints"] == {"kmemuFinding/v1": DOUBLE_FREE.id}
     [location] = result["locations"]
-    assert place(location) == ("demo.c", 31)
+    assert source_line(location) == ("demo.c", 31)
     assert location["physicalLocation"]["artifactLocation"]["uriBaseId"] == "%SRCROOT%"
     assert location["logicalLocations"] == [{"fullyQualifiedName": "start", "kind": "function"}]
     assert "baselineState" not in result
@@ -127,9 +127,12 @@ def test_its_stacks_and_the_way_to_it() -> None:
         "absoluteAddress": 0x100020,
         "kind": "instruction",
     }
-    assert [place(each) for each in result["relatedLocations"]] == [("demo.c", 31), ("src/serve%20it.c", 62)]
+    assert [source_line(each) for each in result["relatedLocations"]] == [
+        ("demo.c", 31),
+        ("src/serve%20it.c", 62),
+    ]
     [flow] = result["codeFlows"][0]["threadFlows"]
-    assert [place(step["location"]) for step in flow["locations"]] == [
+    assert [source_line(step["location"]) for step in flow["locations"]] == [
         ("demo.c", 31),
         ("src/serve%20it.c", 62),
         ("demo.c", 31),
@@ -138,9 +141,9 @@ def test_its_stacks_and_the_way_to_it() -> None:
 
 def test_the_instruction_that_broke_it_is_the_place() -> None:
     result = result_of(Verdict(report(CORRUPTION)))
-    assert place(result["locations"][0]) == ("src/serve%20it.c", 62)
+    assert source_line(result["locations"][0]) == ("src/serve%20it.c", 62)
     inner = result["stacks"][0]["frames"][0]["location"]
-    assert place(inner) == ("file:///usr/lib/string.c", 7)
+    assert source_line(inner) == ("file:///usr/lib/string.c", 7)
     assert "uriBaseId" not in inner["physicalLocation"]["artifactLocation"]
     [flow] = result["codeFlows"][0]["threadFlows"]
     assert [step["location"]["message"]["text"].split()[0] for step in flow["locations"]] == [
@@ -153,19 +156,19 @@ def test_the_instruction_that_broke_it_is_the_place() -> None:
 
 def test_a_leak_is_where_its_block_was_allocated() -> None:
     result = result_of(Verdict(report(LEAK)))
-    assert place(result["locations"][0]) == ("demo.c", 31)
+    assert source_line(result["locations"][0]) == ("demo.c", 31)
     assert "codeFlows" not in result
 
 
 def test_without_any_file_the_place_is_the_kernel() -> None:
     result = result_of(Verdict(report(DIED)))
-    assert place(result["locations"][0]) == ("demo.elf", None)
+    assert source_line(result["locations"][0]) == ("demo.elf", None)
     assert "stacks" not in result
 
 
 def test_a_file_without_a_line_has_no_region() -> None:
-    finding = replace(DIED, place=Place(1, 2, "f", (Frame(1, "f", 0, "a.c"),)))
-    assert place(result_of(Verdict(report(finding)))["locations"][0]) == ("a.c", None)
+    finding = replace(DIED, call_site=CallSite(1, 2, "f", (Frame(1, "f", 0, "a.c"),)))
+    assert source_line(result_of(Verdict(report(finding)))["locations"][0]) == ("a.c", None)
 
 
 def test_a_baseline_says_what_is_new() -> None:
@@ -186,13 +189,13 @@ def test_regressions_and_limits_are_results() -> None:
     now = with_heap(report(), peak_bytes=5000, calls=9)
     limit, regression = run_of(judge(now, ALL, Limits({"heap": 4999}), baseline_of(report())))["results"]
     assert (limit["ruleId"], regression["ruleId"]) == ("limit", "regression")
-    assert place(limit["locations"][0]) == place(regression["locations"][0]) == ("demo.c", 31)
+    assert source_line(limit["locations"][0]) == source_line(regression["locations"][0]) == ("demo.c", 31)
     assert regression["message"]["text"] == "heap.peak_bytes: 4,096 -> 5,000 (+904, +22.1%)"
 
 
 def test_hostile_names() -> None:
     [location] = result_of(Verdict(report(HOSTILE_FINDING)))["locations"]
-    uri, line = place(location)
+    uri, line = source_line(location)
     assert uri == "a%3Ab%2Cc%25%0D%0A%3C%C3%A9%3E.c"
     assert (unquote(uri), line) == ("a:b,c%\r\n<é>.c", 3)
     assert location["message"]["text"].isprintable()

@@ -50,4 +50,4 @@ def test_a_finding() -> None:
 def test_what_is_not_known_is_null() -> None:
     [finding] = check_document(Verdict(report(LEAK)), 1)["findings"]
     assert (finding["place"], finding["culprit"], finding["block"]["freed"]) == (None, None, None)
-    assert finding["block"]["allocated"]["stack"] == [frame._asdict() for frame in ALLOCATED.stack]
+    assert finding["block"]["allocated"]["stack"] == [frame._asdict() for frame in ALLOCATED.backtrace]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from emulator.check.findings import Place
+from emulator.check.findings import CallSite
 from emulator.inject.campaign import Exhaustion, FailurePoint, GoodRun, Verdict
 from emulator.inject.policy import FailedCall
 from emulator.machine.machine import Ending
@@ -26,11 +26,11 @@ WIDE = Style(width=100, unicode=True)
 
 
 def point(
-    number: int, caller: str, size: int, verdict: Verdict, *, ending: str = "exit value 0", place: str = ""
+    number: int, caller: str, size: int, verdict: Verdict, *, ending: str = "exit value 0", location: str = ""
 ) -> FailurePoint:
     stack = (Frame(0x100100, caller, 0x10, "kernel/a.c", 3), MAIN)
-    call = FailedCall(Place(2 * number, 4 * number, "kmalloc", stack), (size,), 0)
-    return FailurePoint(number, call, verdict, ending, place)
+    call = FailedCall(CallSite(2 * number, 4 * number, "kmalloc", stack), (size,), 0)
+    return FailurePoint(number, call, verdict, ending, location)
 
 
 EXHAUSTION = Exhaustion(
@@ -38,9 +38,9 @@ EXHAUSTION = Exhaustion(
     (
         point(1, "start", 8, Verdict.REPORTS, ending="exit value 7"),
         point(2, "open", 24, Verdict.SURVIVES),
-        point(3, "open", 24, Verdict.DIES, ending="#UD invalid opcode", place="use+0x5 (kernel/a.c:8)"),
-        point(4, "open", 100, Verdict.DIES, ending="#UD invalid opcode", place="use+0x5 (kernel/a.c:8)"),
-        point(5, "wait", 8, Verdict.HANGS, ending="no end after 9 instructions", place="wait+0x1"),
+        point(3, "open", 24, Verdict.DIES, ending="#UD invalid opcode", location="use+0x5 (kernel/a.c:8)"),
+        point(4, "open", 100, Verdict.DIES, ending="#UD invalid opcode", location="use+0x5 (kernel/a.c:8)"),
+        point(5, "wait", 8, Verdict.HANGS, ending="no end after 9 instructions", location="wait+0x1"),
     ),
 )
 
@@ -112,13 +112,13 @@ def test_a_run_without_allocations_has_no_table() -> None:
 
 
 def test_text_from_a_kernel_is_made_harmless() -> None:
-    evil = Exhaustion(GOOD, (point(1, "a\x1b[m", 8, Verdict.DIES, ending="x\x1b", place="\x07"),))
+    evil = Exhaustion(GOOD, (point(1, "a\x1b[m", 8, Verdict.DIES, ending="x\x1b", location="\x07"),))
     assert "\x1b" not in "".join(exhaustion_lines(evil, PROFILE, "\x1bk", WIDE))
     assert "\x07" not in "".join(exhaustion_lines(evil, PROFILE, "\x1bk", WIDE))
 
 
 def test_pointers_are_addresses() -> None:
-    call = FailedCall(Place(1, 1, "get_blk", (MAIN,)), (0x80001000, 3), 0xFFFFFFF6)
+    call = FailedCall(CallSite(1, 1, "get_blk", (MAIN,)), (0x80001000, 3), 0xFFFFFFF6)
     lines = exhaustion_lines(
         Exhaustion(GOOD, (FailurePoint(1, call, Verdict.SURVIVES, "exit value 0", ""),)), PROFILE, "k", WIDE
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from emulator.check.check_report import CheckReport, Measures, RunEnding
-from emulator.check.findings import BlockStory, Culprit, Finding, Kind, Place
-from emulator.check.picture import picture_of
+from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
+from emulator.check.hex_dumps import hex_dump
 from emulator.report.text.finding_text import LINES_MAX, finding_lines, report_lines
 from emulator.report.text.style import Style
 from emulator.trace.events import Frame
@@ -14,11 +14,11 @@ from kernel_model.memory import ByteMemory
 
 PLAIN = Style(100)
 DEEP = tuple(Frame(0x100000 + level, f"level_{level}", level, "deep.c", level + 1) for level in range(9))
-BLOCK = BlockStory(0x200008, 24, Place(1, 2, "kmalloc", DEEP), Place(2, 3, "kfree", DEEP[:2]))
+BLOCK = BlockHistory(0x200008, 24, CallSite(1, 2, "kmalloc", DEEP), CallSite(2, 3, "kfree", DEEP[:2]))
 FINDING = Finding(
-    Kind.DOUBLE_FREE, "heap", "double free of 0x00200008 (24 bytes)", Place(3, 5, "kfree", DEEP), BLOCK
+    Kind.DOUBLE_FREE, "heap", "double free of 0x00200008 (24 bytes)", CallSite(3, 5, "kfree", DEEP), BLOCK
 )
-CULPRIT = Culprit(0x100040, "mov [eax], edx", 4, 1, 0x41414141, 0x200000, DEEP)
+WRITE = FaultingWrite(0x100040, "mov [eax], edx", 4, 1, 0x41414141, 0x200000, DEEP)
 REPORT = CheckReport(
     "k.elf", RunEnding("exit", 0, "the kernel exited with value 0"), 10, 5, (), Measures(), 1.25
 )
@@ -44,7 +44,7 @@ def test_all_stacks_are_there_and_cut() -> None:
 
 
 def test_who_broke_it_is_told() -> None:
-    lines = finding_lines([replace(FINDING, culprit=CULPRIT)], PLAIN)
+    lines = finding_lines([replace(FINDING, faulting_write=WRITE)], PLAIN)
     at = lines.index("Broken after event 4 by:") + 1
     assert lines[at] == "  mov [eax], edx   0x00200000: 0x00000001 -> 0x41414141"
     assert lines[at + 1] == "  level_0+0x0 (deep.c:1)"
@@ -52,35 +52,37 @@ def test_who_broke_it_is_told() -> None:
 
 def test_a_finding_is_never_longer_than_promised() -> None:
     details = tuple(f"detail {index}" for index in range(40))
-    picture = tuple(f"line {index}" for index in range(6))
-    full = replace(FINDING, culprit=CULPRIT, details=details, picture=picture)
+    dump = tuple(f"line {index}" for index in range(6))
+    full = replace(FINDING, faulting_write=WRITE, details=details, hex_dump=dump)
     assert len(finding_lines([full], PLAIN)) <= LINES_MAX
     assert "  detail 0" in finding_lines([full], PLAIN)
     assert "  (and 36 more)" in finding_lines([full], PLAIN)
     assert finding_lines([full], PLAIN)[1].endswith(", memory state only with --json")
 
 
-def test_a_picture_is_whole_or_not_there() -> None:
-    picture = ("line 1", "line 2")
-    lines = finding_lines([replace(FINDING, picture=picture)], PLAIN)
-    assert lines[-3:] == ["Memory state around the buggy address:", *picture]
+def test_a_hex_dump_is_whole_or_not_there() -> None:
+    dump = ("line 1", "line 2")
+    lines = finding_lines([replace(FINDING, hex_dump=dump)], PLAIN)
+    assert lines[-3:] == ["Memory state around the buggy address:", *dump]
 
 
 def test_what_is_not_known_is_said() -> None:
-    unknown = Finding(Kind.INVALID_FREE, "", "a message", Place(3, 5, "kfree", ()))
+    unknown = Finding(Kind.INVALID_FREE, "", "a message", CallSite(3, 5, "kfree", ()))
     assert finding_lines([unknown], PLAIN)[1:] == [
         f"id {unknown.id}, event 5, call #3",
         "Call trace:",
         "  (unknown caller)",
     ]
-    nameless = replace(unknown, place=Place(3, 5, "kfree", (Frame(0x100020), Frame(0x100030, "f", 1, "f.c"))))
+    nameless = replace(
+        unknown, call_site=CallSite(3, 5, "kfree", (Frame(0x100020), Frame(0x100030, "f", 1, "f.c")))
+    )
     assert finding_lines([nameless], PLAIN)[3:] == ["  0x00100020", "  f+0x1 (f.c)"]
 
 
 def test_what_a_terminal_could_take_for_a_command_is_escaped() -> None:
     evil = "\x1b]0;x\x07"
-    place = Place(1, 1, evil, (Frame(1, evil, 0, evil, 1),))
-    finding = Finding(Kind.DIED, evil, evil, place, details=(evil,))
+    call_site = CallSite(1, 1, evil, (Frame(1, evil, 0, evil, 1),))
+    finding = Finding(Kind.DIED, evil, evil, call_site, details=(evil,))
     assert all("\x1b" not in line for line in finding_lines([finding], PLAIN))
     assert all("\x1b" not in line for line in report_lines(replace(REPORT, kernel=evil), PLAIN))
 
@@ -100,14 +102,14 @@ def test_equal_findings_are_shown_once_with_their_number() -> None:
 
 
 def test_a_pipe_gets_every_line_whole() -> None:
-    long = replace(FINDING, message="double free of 0x00200008 " * 20, culprit=CULPRIT)
+    long = replace(FINDING, message="double free of 0x00200008 " * 20, faulting_write=WRITE)
     lines = finding_lines([long], Style(40))
     assert lines[0] == f"BUG: {long.message} in kfree"
     assert "  mov [eax], edx   0x00200000: 0x00000001 -> 0x41414141" in lines
 
 
 def test_a_terminal_folds_lines_and_loses_no_word_of_them() -> None:
-    full = replace(FINDING, details=("0x00200008 next = 0x206f6f74: should be 0",), culprit=CULPRIT)
+    full = replace(FINDING, details=("0x00200008 next = 0x206f6f74: should be 0",), faulting_write=WRITE)
     whole = finding_lines([full], Style())
     for room in (40, 60, 80, 200):
         narrow = finding_lines([full], Style(room=room))
@@ -125,9 +127,9 @@ def test_every_part_of_a_folded_line_has_its_colour() -> None:
 
 def test_memory_is_sixty_columns_wide_and_halved_where_there_are_fewer() -> None:
     memory = ByteMemory(0x1000, 0x1000)
-    picture = picture_of(memory, 0x1030, 0x1026)
-    shown = replace(FINDING, block=None, picture=picture)
-    assert finding_lines([shown], Style(room=60))[-len(picture) :] == list(picture)
+    dump = hex_dump(memory, 0x1030, 0x1026)
+    shown = replace(FINDING, block=None, hex_dump=dump)
+    assert finding_lines([shown], Style(room=60))[-len(dump) :] == list(dump)
     assert finding_lines([shown], Style(room=59))[-6:] == [
         " 0x00001010: 00 00 00 00 00 00 00 00",
         "             00 00 00 00 00 00 00 00",

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.check.places import Places
+from emulator.check.call_sites import CallSites
 from emulator.check.structures.stories import block_near
 from tests.helpers.traces import TraceBuilder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emulator.check.findings import Place
+    from emulator.check.findings import CallSite
 
 A, B = 0x200008, 0x200100
 
@@ -22,15 +22,15 @@ def allocated() -> TraceBuilder:
     return TraceBuilder().call("kmalloc", 64, result=A).call("kmalloc", 64, result=B)
 
 
-def named(place: Place | None) -> tuple[int, int, str] | None:
-    return None if place is None else (place.call, place.event, place.function)
+def named(call_site: CallSite | None) -> tuple[int, int, str] | None:
+    return None if call_site is None else (call_site.call, call_site.event, call_site.function)
 
 
 def test_an_event_is_the_entry_or_the_return_of_a_call(tmp_path: Path) -> None:
     builder = allocated()
     builder.enter("kmalloc", 64)
-    places = Places(builder.trace(tmp_path / "run.kmt"))
-    assert [named(places.at(event)) for event in range(7)] == [
+    call_sites = CallSites(builder.trace(tmp_path / "run.kmt"))
+    assert [named(call_sites.at(event)) for event in range(7)] == [
         None,
         *((call, event, "kmalloc") for call, event in ((1, 1), (1, 2), (2, 3), (2, 4), (3, 5))),
         None,
@@ -53,11 +53,11 @@ def test_an_event_is_the_entry_or_the_return_of_a_call(tmp_path: Path) -> None:
 )
 def test_who_freed_a_block(end: TraceBuilder, freed: tuple[int, int, str] | None, tmp_path: Path) -> None:
     trace = end.trace(tmp_path / "run.kmt")
-    places, blocks = Places(trace), trace.blocks("heap")
-    story = places.story(blocks, 0)
-    assert (story.address, story.size, named(story.allocated)) == (A, 64, (1, 2, "kmalloc"))
-    assert named(story.freed) == freed
-    assert places.story(blocks, 0, 4).freed is None
+    call_sites, blocks = CallSites(trace), trace.blocks("heap")
+    history = call_sites.history(blocks, 0)
+    assert (history.address, history.size, named(history.allocated)) == (A, 64, (1, 2, "kmalloc"))
+    assert named(history.freed) == freed
+    assert call_sites.history(blocks, 0, 4).freed is None
 
 
 @pytest.mark.parametrize("freed_first", [False, True])
@@ -65,6 +65,6 @@ def test_a_block_whose_place_was_handed_out_again_is_no_freed_one(
     *, freed_first: bool, tmp_path: Path
 ) -> None:
     trace = allocated().call("kmalloc", 16, result=A).trace(tmp_path / "run.kmt")
-    story = block_near(trace, "heap", A + 32, 6, freed_first=freed_first)
-    assert story is not None
-    assert (story.address, story.size, story.freed) == (A, 16, None)
+    history = block_near(trace, "heap", A + 32, 6, freed_first=freed_first)
+    assert history is not None
+    assert (history.address, history.size, history.freed) == (A, 16, None)

@@ -1,10 +1,10 @@
-"""A write to memory as the instruction that did it."""
+"""Turns a write to memory into the instruction that did it, with its backtrace."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from emulator.check.findings import Culprit
+from emulator.check.findings import FaultingWrite
 from emulator.trace.recorder import frames_of
 
 if TYPE_CHECKING:
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 _LONGEST: Final = 15  # bytes of an instruction
 
 
-def culprit_of(machine: Machine, write: LastWrite, address: int, before: int, after: int) -> Culprit:
-    """Describe the instruction behind a write.
+def faulting_write_of(
+    machine: Machine, write: LastWrite, address: int, before: int, after: int
+) -> FaultingWrite:
+    """Describe the instruction that did a write.
 
     Args:
         machine: That executed it; its memory still holds the code.
@@ -25,7 +27,7 @@ def culprit_of(machine: Machine, write: LastWrite, address: int, before: int, af
         before: The word while it was still right.
         after: The word as it was found.
     """
-    return Culprit(
+    return FaultingWrite(
         write.eip, _text(machine, write), write.event, before, after, address, _stack(machine, write)
     )
 

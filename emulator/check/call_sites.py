@@ -1,0 +1,68 @@
+"""Looks up calls and blocks of a trace, in the form that findings have them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emulator.check.findings import BlockHistory, CallSite
+from emulator.trace.blocks.blocks import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator.trace.blocks.blocks import Blocks
+    from emulator.trace.events import Frame
+    from emulator.trace.trace import Trace
+
+
+class CallSites:
+    """Makes the `CallSite` of a call and the `BlockHistory` of a block of one trace.
+
+    Args:
+        trace: A complete trace.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._frames: Callable[[int], tuple[Frame, ...]] = cache(trace.frames)
+
+    def entry(self, number: int) -> CallSite:
+        """Return a call at its entry."""
+        return self._call_site(number, int(self._trace.columns.entered[number - 1]))
+
+    def exit(self, number: int) -> CallSite:
+        """Return a call at its return."""
+        return self._call_site(number, int(self._trace.columns.left[number - 1]))
+
+    def at(self, event: int) -> CallSite | None:
+        """Return the call whose entry or return is an event; None if there is none, as for event 0."""
+        columns = self._trace.columns
+        row = int(np.searchsorted(columns.entered, event))
+        if row < len(columns) and columns.entered[row] == event:
+            return self._call_site(row + 1, event)
+        returned = np.flatnonzero(columns.left == event).tolist() if event else []
+        return self._call_site(returned[0] + 1, event) if returned else None
+
+    def history(self, blocks: Blocks, index: int, event: int = NEVER - 1) -> BlockHistory:
+        """Return what happened to a block up to an event.
+
+        Args:
+            blocks: The blocks of an area.
+            index: Position of the block among them.
+            event: The last event that counts.
+        """
+        freed = int(blocks.died_call[index]) if blocks.died[index] <= event else 0
+        return BlockHistory(
+            int(blocks.address[index]),
+            int(blocks.size[index]),
+            self.exit(int(blocks.born_call[index])),
+            self.entry(freed) if freed else None,
+        )
+
+    def _call_site(self, number: int, event: int) -> CallSite:
+        columns, row = self._trace.columns, number - 1
+        function = self._trace.functions[int(columns.function[row])]
+        return CallSite(number, event, function.name, self._frames(int(columns.stack[row])))

@@ -1,0 +1,112 @@
+"""Hex dumps of memory around an address, and those of findings about blocks.
+
+Such a finding comes out of the trace, after the run. For memory as it was then, the kernel runs once more, to the event of
+each of these findings in turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from emulator.errors import EmulatorError
+from emulator.machine.machine import Ending
+from emulator.machine.recording import record
+from emulator.profile.model import Role
+from emulator.trace.recorder import recorded_functions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emulator.check.findings import Finding
+    from emulator.check.rerun import Rerun
+    from emulator.machine.machine import Machine
+    from kernel_model.memory import Memory
+
+MOST_HEX_DUMPS: Final = 16
+"""Of different findings; whoever fixes these runs the check again."""
+
+_LINE: Final = 16
+_LINES_AROUND: Final = 2
+_WORD: Final = 4
+
+
+def hex_dump(memory: Memory, memory_size: int, address: int, linear: int | None = None) -> tuple[str, ...]:
+    """Return the bytes around a word, sixteen a line; the line with the word begins with ``>``, a line below points at it.
+
+    Args:
+        memory: Physical memory.
+        memory_size: Its bytes.
+        address: Physical address of the word.
+        linear: What the kernel calls this address; the lines begin with such addresses. None: the same.
+    """
+    shift = 0 if linear is None else linear - address
+    middle = address - address % _LINE
+    first = max(middle - _LINES_AROUND * _LINE, 0)
+    last = min(middle + (_LINES_AROUND + 1) * _LINE, memory_size)
+    lines = []
+    for start in range(first, last, _LINE):
+        data = memory.read(start, min(_LINE, memory_size - start))
+        mark = ">" if start == middle else " "
+        lines.append(f"{mark}0x{start + shift:08x}: {data.hex(' ')}")
+        if start == middle:
+            before = len(f">0x{start:08x}: ") + 3 * (address % _LINE)
+            lines.append(" " * before + "^" * (3 * min(_WORD, _LINE - address % _LINE) - 1))
+    return tuple(lines)
+
+
+def with_hex_dumps(findings: Sequence[Finding], rerun: Rerun) -> list[Finding]:
+    """Return findings, those about a block with a hex dump of memory around it.
+
+    Args:
+        findings: In order of events; those at the end of the run last.
+        rerun: How to get there once more.
+    """
+    wanted = {finding.id: finding for finding in reversed(findings) if _wants_hex_dump(finding)}
+    chosen = sorted(wanted.values(), key=_event)[:MOST_HEX_DUMPS]
+    if not chosen:
+        return list(findings)
+    machine = rerun.new_machine()
+    record(machine, recorded_functions(rerun.profile))
+    dumped = {}
+    for finding in chosen:
+        if not _go(machine, _event(finding)):
+            break
+        dumped[id(finding)] = replace(finding, hex_dump=_hex_dump(machine, _address(machine, finding, rerun)))
+    return [dumped.get(id(finding), finding) for finding in findings]
+
+
+def _wants_hex_dump(finding: Finding) -> bool:
+    return finding.call_site is not None and finding.block is not None and not finding.hex_dump
+
+
+def _event(finding: Finding) -> int:
+    return finding.call_site.event if finding.call_site else 0
+
+
+def _go(machine: Machine, event: int) -> bool:
+    if machine.cpu.event_count() >= event:
+        return machine.cpu.event_count() == event
+    try:
+        return machine.run(stop_at_event=event).ending is Ending.EVENT
+    except EmulatorError:  # it would be the end that the first run had
+        return False
+
+
+def _address(machine: Machine, finding: Finding, rerun: Rerun) -> int:
+    """Return what the finding is about: the pointer that the function at whose entry the machine stands was given, or the block."""
+    for function in rerun.profile.functions:
+        if finding.call_site and function.name == finding.call_site.function and function.role is Role.FREE:
+            position = function.parameters.index("ptr") if "ptr" in function.parameters else None
+            if position is not None:
+                registers = machine.cpu.registers()
+                stack = registers.on_stack(registers.esp + 4 * (1 + position))
+                return int.from_bytes(machine.read_linear(stack, 4), "little")
+    return finding.block.address if finding.block else 0
+
+
+def _hex_dump(machine: Machine, address: int) -> tuple[str, ...]:
+    physical = machine.cpu.translate(address)
+    if physical is None or physical >= len(machine.memory):
+        return ()
+    return hex_dump(machine.memory, len(machine.memory), physical, address)
