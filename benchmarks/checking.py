@@ -14,7 +14,7 @@ def check() -> Row:
     ratio = check_s / boot_s
     return Row(
         name="check",
-        what="check of stress: 2.5 M calls recorded and looked at",
+        what="check of stress: 2.5 M calls recorded and checked",
         measured=f"{check_s:.2f} s",
         peer=f"boot {boot_s:.2f} s",
         ratio=ratio,

@@ -1,5 +1,5 @@
 /*
- * A sensor measures, the controller looks at what it measured and tells the logger when that is too much. Each message
+ * A sensor measures, the controller reads what it measured and reports to the logger when that is too much. Each message
  * is a block of the pool, and belongs to the job that takes it out of its queue.
  */
 

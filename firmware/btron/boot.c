@@ -8,7 +8,7 @@
  *                                __end
  *
  * The order matters: the boot loader's blocks are read before pmem_table may overwrite them, then everything
- * that is in use is written down for pmem_init(). Modules are not in the table's way: it moves up behind those
+ * that is in use is written down for pmem_init(). Modules are not in the table's way: it moves up after those
  * that are.
  *
  * Shortcomings

@@ -9,7 +9,7 @@
 
 /*
  * Sets up console, paging, interrupts, memory (pmem, kmem) and an empty set of tasks. RAM below 2 GiB is used
- * as the boot loader's memory map tells; image, page table, first MiB and modules are reserved. Ends the run
+ * as the boot loader's memory map says; image, page table, first MiB and modules are reserved. Ends the run
  * with a line on the console when there is no memory to work with.
  *
  * Returns what the boot loader said.

@@ -1,7 +1,7 @@
 /*
  * Theory of operation
  *
- * The two 8259A controllers deliver irq 0..15 as vectors 32..47, behind the CPU's own. Only irq 0 is let
+ * The two 8259A controllers deliver irq 0..15 as vectors 32..47, after the CPU's own. Only irq 0 is let
  * through: the 8254's channel 0, which divides 1193182 Hz by 1193. The handler acknowledges it first, because
  * the tick may switch to another task and come back much later.
  *

@@ -168,7 +168,7 @@ static bool own(UW start, UW size)
     return true;
 }
 
-/* Takes pages for at least `size` bytes into the list, which is sound. */
+/* Takes pages for at least `size` bytes into the list, which is undamaged. */
 static bool grow(UW size)
 {
     UW bytes = round_up(size > KMEM_GROWTH ? size : KMEM_GROWTH, PAGE_SIZE);

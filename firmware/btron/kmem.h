@@ -55,7 +55,7 @@ ER kmem_free(VP p, W size);
 /* Does [p, p + size) lie inside pages of this layer? */
 bool kmem_owns(const void *p, UW size);
 
-/* Bytes in free areas, and the size of the largest one, as far as the free list is sound. */
+/* Bytes in free areas, and the size of the largest one, as far as the free list is undamaged. */
 void kmem_measure(UW *free_bytes, UW *largest);
 
 #endif

@@ -307,7 +307,7 @@ ER mpl_release(ID mplid, VP blk)
     return E_OK;
 }
 
-/* Free bytes and the largest free block, as far as the free list is sound. */
+/* Free bytes and the largest free block, as far as the free list is undamaged. */
 static void measure(const struct pool_mpl *pool, UW *free_bytes, UW *largest)
 {
     struct mpl_block *previous = NULL;

@@ -45,7 +45,7 @@ struct tcb {
     UW wait_attr_unused;
     UW deadline_lo; /* value of sys_tick that ends the wait */
     UW has_deadline;
-    UW wakeups; /* wup_tsk calls that slp_tsk has not seen yet */
+    UW wakeups; /* wup_tsk calls that slp_tsk has not consumed yet */
     FP start;
     VP exinf;
     VP stack;

@@ -40,7 +40,7 @@ enum { TA_TFIFO = 0, TA_TPRI = 1 }; /* order of waiting tasks */
 enum { TA_ASM = 0, TA_HLNG = 1 };   /* language of a task: all the same here */
 
 #define PAGE_SIZE    4096u
-#define KERNEL_SPACE 0x80000000u /* physical memory, seen by the kernel; also a limit on its size */
+#define KERNEL_SPACE 0x80000000u /* physical memory, as the kernel maps it; also a limit on its size */
 
 /* May a caller of the kernel pass this as the place of a packet or a result? User space is not the kernel's. */
 static inline bool is_kernel_pointer(const void *p)

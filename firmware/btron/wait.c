@@ -2,7 +2,7 @@
  * Theory of operation
  *
  * A wait that ends for another reason than a block (time-out, rel_wai, wup_tsk) ends here, where both kinds of
- * pools are known. Whoever stood behind the task in the queue is then looked at again.
+ * pools are known. Whoever stood after the task in the queue is then considered again.
  *
  * Shortcomings
  *

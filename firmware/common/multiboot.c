@@ -2,7 +2,7 @@
  * Theory of operation
  *
  * The loader may put its blocks anywhere in RAM that the image does not use; QEMU puts the command line
- * right behind the image, where the tables of the memory subsystems will be. So everything of interest is copied first.
+ * right after the image, where the tables of the memory subsystems will be. So everything of interest is copied first.
  *
  * Shortcomings
  *

@@ -54,7 +54,7 @@ _Static_assert(offsetof(struct multiboot_info, mmap_length) == 44, "multiboot_in
 _Static_assert(sizeof(struct multiboot_module) == 16, "multiboot_module");
 _Static_assert(sizeof(struct multiboot_mmap_entry) == 24, "multiboot_mmap_entry");
 
-/* The loader's memory map, entry by entry; NULL behind the last. For infos with MULTIBOOT_INFO_MEMORY_MAP. */
+/* The loader's memory map, entry by entry; NULL after the last. For infos with MULTIBOOT_INFO_MEMORY_MAP. */
 const struct multiboot_mmap_entry *multiboot_mmap_first(const struct multiboot_info *info);
 const struct multiboot_mmap_entry *multiboot_mmap_next(const struct multiboot_info *info,
                                                        const struct multiboot_mmap_entry *entry);
@@ -63,7 +63,7 @@ enum { BOOT_COMMAND_LINE_SIZE = 256, BOOT_MODULES_MAX = 32 };
 
 /* The kernel's own copy: it stays whole when the loader's blocks are overwritten. */
 struct boot_info {
-    uint32_t memory_top; /* end of the RAM that contains 1 MiB, at most 0xFFFFF000; 0 = not told */
+    uint32_t memory_top; /* end of the RAM that contains 1 MiB, at most 0xFFFFF000; 0 = unknown */
     uint32_t module_count;
     uint32_t modules_dropped; /* modules that did not fit in the table */
     struct {
@@ -89,7 +89,7 @@ const char *boot_option(const struct boot_info *boot, const char *name);
 uint32_t boot_option_u32(const struct boot_info *boot, const char *name, uint32_t otherwise);
 
 /*
- * Reads a decimal or 0x number at `*text` and moves `*text` behind it. False, with nothing changed,
+ * Reads a decimal or 0x number at `*text` and moves `*text` past it. False, with nothing changed,
  * when there is no number or it does not fit in 32 bits.
  */
 bool parse_u32(const char **text, uint32_t *value);

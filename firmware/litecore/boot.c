@@ -6,7 +6,7 @@
  *
  * Shortcomings
  *
- * A module that the loader put right behind the image loses the part that the bitmap and the heap take. Its frames are
+ * A module that the loader put right after the image loses the part that the bitmap and the heap take. Its frames are
  * reserved all the same.
  */
 

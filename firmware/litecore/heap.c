@@ -22,7 +22,7 @@
  *
  * Both calls walk a list: the cost grows with the number of free blocks, and in kfree() also with the live ones since
  * the last free block. First fit leaves small remainders at the low end. Damage is met, not looked for: a
- * wrong header shows when the next walk passes it. Live data that looks like a header cannot be told from one
+ * wrong header shows when the next walk passes it. Live data that looks like a header cannot be distinguished from one
  * once a header in front of it has been overwritten. A heap at address 0 counts as empty.
  */
 

@@ -61,7 +61,7 @@ bool mem_has_space(mem_type_t type, uint32_t size);
 #define BODY_MIN        8u
 #define BLOCK_MIN       (HEADER_SIZE + BODY_MIN)
 
-/* The header behind a block. */
+/* The header after a block. */
 static inline struct block_header *block_after(const struct block_header *block)
 {
     return (struct block_header *)((uintptr_t)block + HEADER_SIZE + block->size);

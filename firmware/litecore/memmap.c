@@ -7,8 +7,8 @@
  * in the word that is left a bit scan points at the frame. A run always takes the lowest place that fits, which
  * keeps the upper end of the window in one piece.
  *
- * The bitmap lies at `__end`. Where it does not fill its last word, that part is looked at byte by byte: what
- * lies behind the bitmap is somebody else's and is neither read nor written.
+ * The bitmap lies at `__end`. Where it does not fill its last word, that part is read byte by byte: what
+ * lies after the bitmap is somebody else's and is neither read nor written.
  *
  * Every call works under memmap_lock with interrupts off.
  *
@@ -149,7 +149,7 @@ void memmap_init(uint32_t start, uint32_t end)
         .bitmap = (uint8_t *)(((uintptr_t)__end + 3) & ~3u),
     };
     set_frames(ALL_FREE, 0, frames);
-    set_frames(ALL_USED, frames, bitmap_size(frames) * 8 - frames); /* no frame behind these bits */
+    set_frames(ALL_USED, frames, bitmap_size(frames) * 8 - frames); /* no frames for these bits */
     spin_unlock_irqrestore(&memmap_lock, flags);
 }
 

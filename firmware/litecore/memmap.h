@@ -31,7 +31,7 @@ extern memmap_t memmap;
 extern spinlock_t memmap_lock;
 
 /*
- * Manages the frames that lie wholly in [start, end), all of them free; the bitmap goes right behind
+ * Manages the frames that lie wholly in [start, end), all of them free; the bitmap goes right after
  * the kernel image. No such frame: nothing changes. The last page below 4 GiB cannot be managed.
  */
 void memmap_init(uint32_t start, uint32_t end);

@@ -7,7 +7,7 @@
  *     | kernel image | bitmap | ... page boundary | heap | free frames ............ |
  *                    __end                        heap_start
  *
- * The heap starts behind both the image and the bitmap, so none of them overlap for any size of window, and the
+ * The heap starts after both the image and the bitmap, so none of them overlap for any size of window, and the
  * frames of all three are reserved before anyone can ask for one.
  *
  * Shortcomings

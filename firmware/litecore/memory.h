@@ -13,7 +13,7 @@ extern uint32_t memory_window_end;   /* exclusive; default 0x00500000 */
 extern uint32_t heap_bytes;          /* default 65536 */
 
 /*
- * Brings up frames and heap: the bitmap goes behind the kernel image, the heap on the next page boundary. The frames of
+ * Brings up frames and heap: the bitmap goes after the kernel image, the heap on the next page boundary. The frames of
  * image, bitmap and heap are reserved.
  */
 void memory_init(void);

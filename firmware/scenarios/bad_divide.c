@@ -6,7 +6,7 @@
  *
  * Shortcomings
  *
- * What the boot loader says is not looked at.
+ * What the boot loader says is not read.
  */
 
 #include "litecore/memory.h"

@@ -6,7 +6,7 @@
  *
  * Shortcomings
  *
- * One CPU, interrupts off: the locks are seen to be taken and given back, never fought over.
+ * One CPU, interrupts off: the locks are shown to be taken and given back, never fought over.
  */
 
 #include "common/vga_text.h"

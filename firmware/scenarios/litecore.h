@@ -16,16 +16,16 @@ struct heap_usage {
     uint32_t free_blocks;
     uint32_t free_bytes;
     uint32_t largest_free;
-    const struct block_header *damaged; /* first header that cannot be one; NULL: all are sound */
+    const struct block_header *damaged; /* first header that cannot be one; NULL: there is none */
 };
 
-/* Walks the headers from heap_start up, as far as they are sound. */
+/* Walks the headers from heap_start up, as far as they are undamaged. */
 struct heap_usage heap_measure(void);
 
 /* Prints a line about heap_measure(). */
 void heap_print(void);
 
-/* Draws the heap in 64 cells: `#` all live, `.` all free, `+` both, `?` behind a damaged header. */
+/* Draws the heap in 64 cells: `#` all live, `.` all free, `+` both, `?` after a damaged header. */
 void heap_draw(void);
 
 /* Is the heap one free block from end to end? */

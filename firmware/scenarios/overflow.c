@@ -2,7 +2,7 @@
  * Theory of operation
  *
  * Eight bytes too many are written to a block, over the header of the next one. Blocks are found by walking from
- * header to header, so the allocator loses the way at that place: what lies behind it cannot be freed.
+ * header to header, so the allocator loses the way at that place: what lies after it cannot be freed.
  *
  * Shortcomings
  *
