@@ -6,17 +6,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import BudgetUsedUp, EmulatorError
+from emulator.guest.executed import executed_instructions
 from emulator.machine.machine import Ending
 from emulator.machine.recording import record
-from emulator.report.text.step_text import instructions_of
 from emulator.trace.recorder import recorded_functions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from emulator.guest.executed import ExecutedInstruction
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
-    from emulator.report.text.step_text import Instruction
     from emulator.trace.events import Call
 
 _STEPS_MAX = 1 << 16  # so many take no more than 100 MiB
@@ -31,7 +31,7 @@ class ReplayedCall(NamedTuple):
     """
 
     call: Call
-    instructions: list[Instruction]
+    instructions: list[ExecutedInstruction]
     cut: str = ""
 
 
@@ -78,8 +78,8 @@ class Replay:
         self._run_to(call.left or 0)
         steps = cpu.steps()
         cpu.keep_steps(0)
-        instructions: list[Instruction] = []
-        for each in instructions_of(self._machine, steps):
+        instructions: list[ExecutedInstruction] = []
+        for each in executed_instructions(self._machine, steps):
             if self._seconds_left() == 0:
                 return ReplayedCall(call, instructions, "those there was time for")
             instructions.append(each)

@@ -26,9 +26,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> Status:
     """Run the command."""
     # Imported here so that the other commands need not wait for it.
+    from emulator.hle.inspection import inspect_image
     from emulator.loader.builtin import resolve
     from emulator.loader.image import KernelImage
-    from emulator.report.text.inspection import inspect_image, inspection_document, inspection_lines
+    from emulator.report.documents.inspection import inspection_document
+    from emulator.report.text.inspection import inspection_lines
 
     facts = inspect_image(KernelImage.read(resolve(options.kernel)), options.kernel)
     output = Output()

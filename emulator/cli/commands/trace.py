@@ -229,15 +229,15 @@ def _with_instructions(
 ) -> Iterator[str]:
     """Run the kernel once more, and look into the calls on the way."""
     from emulator.cli.replayed_calls import Replay
-    from emulator.report.text.call_text import call_layout
-    from emulator.report.text.step_text import instruction_lines
+    from emulator.report.documents.call_document import instruction_document
+    from emulator.report.text.call_text import call_layout, instruction_lines
 
     replay = Replay(new_machine(options, None), trace.profile, options.max_instructions, options.timeout)
     layout, style = call_layout(trace, output.style), output.style
     for call, instructions, cut in replay.calls(calls):
         if options.json:
             (document,) = _documents(trace, [call])
-            inside = {"instructions": [each.to_document() for each in instructions], "whole": not cut}
+            inside = {"instructions": list(map(instruction_document, instructions)), "whole": not cut}
             yield json.dumps(document | inside)
         else:
             yield layout.line(call)

@@ -1,4 +1,4 @@
-"""A call of a trace as it stands in JSON."""
+"""Write calls of a trace, and the instructions in them, as JSON values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from emulator.profile.model import Result
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from emulator.guest.executed import ExecutedInstruction
     from emulator.profile.model import TracedFunction
     from emulator.trace.events import Call, Frame
 
@@ -32,3 +33,21 @@ def call_document(
         del document["result"]
     document["stack"] = [frame._asdict() for frame in frames]
     return document
+
+
+def instruction_document(instruction: ExecutedInstruction) -> dict[str, Any]:
+    """Return an instruction in a call."""
+    return {
+        "address": instruction.address,
+        "text": instruction.text,
+        "place": instruction.location,
+        "accesses": [
+            {
+                "kind": "store" if access.is_store else "load",
+                "address": access.address,
+                "size": access.size,
+                "value": access.value,
+            }
+            for access in instruction.accesses
+        ],
+    }

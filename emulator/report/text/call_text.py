@@ -1,8 +1,12 @@
-"""Calls as lines of text, one each, in the manner of strace.
+"""Write calls as lines of text, one each, in the manner of strace, and the instructions in them.
 
-``#17  kmalloc(128) = 0x0010a008                     kmain+0x42 demo.c:31``
+::
 
-Lines come in the order in which the calls were entered; what a call made happen itself stands below it, indented.
+    #17  kmalloc(128) = 0x0010a008                     kmain+0x42 demo.c:31
+         0x00105a10  push ebp                              [0x0010b0ec] <- 0x0010b108   kmalloc+0x0 heap.c:170
+         0x00105a13  mov eax, dword ptr [ebp + 8]          [0x0010b0f4] -> 0x00000080
+
+Lines come in the order in which the calls were entered; the calls that a call makes stand below it, indented.
 """
 
 from __future__ import annotations
@@ -11,11 +15,12 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.profile.model import Result, Role
-from emulator.report.text.style import BOLD, printable
+from emulator.report.text.style import BOLD, DIM, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from emulator.guest.executed import Access, ExecutedInstruction
     from emulator.profile.model import TracedFunction
     from emulator.report.text.style import Style
     from emulator.trace.columns import Flags
@@ -30,6 +35,9 @@ _PLACES = ("ptr", "out", "address")
 _DECIMAL_MAX = 0xFFFF  # what is larger and has no known meaning is more likely an address than a count
 _INDENT = 2
 _TEXT_MIN, _TEXT_MAX = 24, 46  # columns for the call itself
+_MARGIN = "     "
+_INSTRUCTION_WIDTH = 38
+_ACCESS_WIDTH = 28
 
 _Pieces = list[tuple[str, str]]  # text, and the colour or weight to paint it with
 
@@ -195,3 +203,20 @@ def call_layout(trace: Trace, style: Style) -> CallLayout:
 def call_lines(trace: Trace, mask: Flags, style: Style) -> Iterator[str]:
     """Return a line for each call of a trace for which a mask, one flag for each call, is true."""
     return map(call_layout(trace, style).line, trace.chosen(mask))
+
+
+def instruction_lines(instructions: Iterable[ExecutedInstruction], style: Style) -> Iterator[str]:
+    """Yield a line for each instruction, and one more for each further access."""
+    for each in instructions:
+        first, *others = [_access_text(access) for access in each.accesses] or [""]
+        head = f"{_MARGIN}0x{each.address:08x}  {each.text:{_INSTRUCTION_WIDTH}}"
+        line = f"{head} {first:{_ACCESS_WIDTH}} {printable(each.location)}".rstrip()
+        yield style.paint(line, DIM)
+        for text in others:
+            yield style.paint(f"{'':{len(head)}} {text}", DIM)
+
+
+def _access_text(access: Access) -> str:
+    """Return ``[0x0010b0f4] -> 0x00000080`` for a load, with ``<-`` for a store."""
+    value = access.value & (1 << 8 * access.size) - 1
+    return f"[0x{access.address:08x}] {'<-' if access.is_store else '->'} 0x{value:0{2 * access.size}x}"

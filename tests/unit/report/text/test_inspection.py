@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import json
 import struct
 
+from emulator.hle.inspection import inspect_image
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.report.text.inspection import inspect_image, inspection_document, inspection_lines
+from emulator.report.text.inspection import inspection_lines
 from emulator.report.text.style import Style
 from tests.unit.loader import elf_builder as eb
 
@@ -87,20 +87,3 @@ def test_a_btron_kernel_can_be_modelled() -> None:
         "layer kmem   can run native, as model, or in lockstep",
         "layer pools  can run native, as model, or in lockstep",
     ]
-
-
-def test_the_document_for_programs() -> None:
-    document = json.loads(
-        json.dumps(inspection_document(inspect_image(KernelImage(KERNEL, "k.elf"), "k.elf")))
-    )
-    assert document["segments"][1] == {
-        "physical": 0x200000,
-        "virtual": 0x80200000,
-        "size": 8192,
-        "file_size": 0,
-        "flags": ["W", "R"],
-    }
-    assert document["multiboot"] == {"offset": 0x74, "flags": 3}
-    assert document["end"] == 0x80202000
-    assert document["layers"]["memmap"]["available"] is False
-    assert document["layers"]["memmap"]["missing"][0] == "memmap_init"

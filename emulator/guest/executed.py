@@ -1,0 +1,97 @@
+"""Turn the step log of a machine into instructions, each with its text, its location and its accesses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from emulator.machine.core_types import StepKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from capstone import Cs
+
+    from emulator.machine.core_types import Step
+    from emulator.machine.machine import Machine
+
+
+class Access(NamedTuple):
+    """A load or a store of an instruction.
+
+    Attributes:
+        address: Physical.
+        size: Bytes.
+        value: What was loaded or is stored, of accesses up to 8 bytes.
+    """
+
+    is_store: bool
+    address: int
+    size: int
+    value: int
+
+
+class ExecutedInstruction(NamedTuple):
+    """An instruction that was executed.
+
+    Attributes:
+        address: Linear.
+        text: Disassembled.
+        location: Function, offset, file and line, where they differ from those of the instruction before; else "".
+        accesses: In the order in which they were made.
+    """
+
+    address: int
+    text: str
+    location: str
+    accesses: tuple[Access, ...]
+
+
+def executed_instructions(machine: Machine, steps: Iterable[Step]) -> Iterator[ExecutedInstruction]:
+    """Yield the instructions of a step log.
+
+    Args:
+        machine: The machine that executed them; its memory still holds the code.
+        steps: From `Cpu.steps`.
+    """
+    reader = _CodeReader(machine)
+    current: Step | None = None
+    accesses: list[Access] = []
+    for step in steps:
+        if step.kind is not StepKind.INSTRUCTION:
+            accesses.append(Access(step.kind is StepKind.STORE, step.address, step.size, step.value))
+            continue
+        if current is not None:
+            yield reader.instruction(current, accesses)
+        current, accesses = step, []
+    if current is not None:
+        yield reader.instruction(current, accesses)
+
+
+class _CodeReader:
+    """Disassembles instructions, each text only once."""
+
+    def __init__(self, machine: Machine) -> None:
+        from capstone import CS_ARCH_X86, CS_MODE_32, Cs  # slow, and few runs need it
+
+        self._machine = machine
+        self._disassembler: Cs = Cs(CS_ARCH_X86, CS_MODE_32)
+        self._texts: dict[tuple[int, bytes], str] = {}
+        self._last_line = ""
+
+    def instruction(self, step: Step, accesses: list[Access]) -> ExecutedInstruction:
+        line = self._function_and_line(step.address)
+        location = "" if line == self._last_line else self._machine.image.location(step.address)
+        self._last_line = line
+        return ExecutedInstruction(step.address, self._text(step), location, tuple(accesses))
+
+    def _function_and_line(self, address: int) -> str:
+        function, line = self._machine.image.function_at(address), self._machine.image.source_line(address)
+        return f"{function[0].name if function else ''} {line}"
+
+    def _text(self, step: Step) -> str:
+        code = self._machine.read_linear(step.address, step.size)
+        key = (step.address, code)
+        if key not in self._texts:
+            found: list[Any] = list(self._disassembler.disasm_lite(code, step.address))
+            self._texts[key] = " ".join(found[0][2:]).strip() if found else "(bad)"
+        return self._texts[key]

@@ -1,0 +1,99 @@
+"""Find out what a kernel file holds, and which of its layers can be modelled."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.boot_protocol.multiboot import find_header
+from emulator.hle.kernels import KERNELS
+from kernel_model.memory import ByteMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from emulator.boot_protocol.multiboot import MultibootHeader
+    from emulator.hle.kernels import Kernel
+    from emulator.loader.elf.symbols import Symbol
+    from emulator.loader.image import KernelImage, Segment
+
+_FUNCTIONS_TRIED = 64
+
+
+class Inspection(NamedTuple):
+    """What a kernel file holds.
+
+    Attributes:
+        kernel: As the user named it.
+        file_size: Bytes.
+        entry: Linked address of the first instruction.
+        entry_location: The same as function, offset and source line.
+        end: The linker symbol ``__end``.
+        symbol_count: Defined symbols.
+        function_count: Those that are functions.
+        has_lines: There is line information for the functions.
+        missing: Layer -> the symbols that its model needs and that are not there.
+        modelled: Name of the kernel all of whose layers can be modelled; None where it is none that is known.
+    """
+
+    kernel: str
+    file_size: int
+    segments: tuple[Segment, ...]
+    entry: int
+    entry_location: str
+    end: int | None
+    multiboot: MultibootHeader | None
+    symbol_count: int
+    function_count: int
+    has_lines: bool
+    missing: Mapping[str, tuple[str, ...]]
+    modelled: str | None
+
+
+def inspect_image(image: KernelImage, kernel: str) -> Inspection:
+    """Return what is known of a kernel file, which is not run.
+
+    Args:
+        image: The file.
+        kernel: As the user named it.
+
+    Raises:
+        BadImage: The symbol table is damaged, or the Multiboot header asks for what does not exist.
+    """
+    symbols = image.symbols
+    functions = [symbol for symbol in symbols.values() if symbol.kind == "function"]
+    end = image.symbol("__end")
+    missing = _missing(symbols)
+    return Inspection(
+        kernel,
+        len(image.data),
+        image.segments,
+        image.entry,
+        image.location(image.entry),
+        None if end is None else end.address,
+        find_header(image.data, image.path),
+        len(symbols),
+        len(functions),
+        any(image.source_line(each.address) for each in islice(functions, _FUNCTIONS_TRIED)),
+        missing,
+        next((each.name for each in KERNELS if not any(missing[layer] for layer in each.layers)), None),
+    )
+
+
+def _missing(symbols: Mapping[str, Symbol]) -> dict[str, tuple[str, ...]]:
+    return {
+        layer: tuple(name for name in names if name not in symbols)
+        for kernel in KERNELS
+        for layer, names in _needed(kernel).items()
+    }
+
+
+def _needed(kernel: Kernel) -> dict[str, list[str]]:
+    every_symbol = {name: 0 for names in kernel.symbols.values() for name in names}
+    functions = kernel.models(
+        ByteMemory(0, 0), every_symbol, print
+    ).functions.values()  # for their names only
+    return {
+        layer: [*kernel.symbols[layer], *(each.name for each in functions if each.layer == layer)]
+        for layer in kernel.layers
+    }

@@ -1,0 +1,40 @@
+"""Write what a kernel file holds as a JSON document; `docs/inspect.md` describes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from emulator.hle.inspection import Inspection
+
+VERSION: Final = 1
+
+
+def inspection_document(facts: Inspection) -> dict[str, Any]:
+    """Return what is known of a kernel file."""
+    header = facts.multiboot
+    return {
+        "version": VERSION,
+        "kernel": facts.kernel,
+        "file_size": facts.file_size,
+        "segments": [
+            {
+                "physical": segment.physical,
+                "virtual": segment.virtual,
+                "size": segment.size,
+                "file_size": len(segment.data),
+                "flags": [flag.name for flag in type(segment.flags) if flag in segment.flags],
+            }
+            for segment in facts.segments
+        ],
+        "entry": facts.entry,
+        "entry_location": facts.entry_location,
+        "end": facts.end,
+        "multiboot": None if header is None else {"offset": header.offset, "flags": int(header.flags)},
+        "symbols": facts.symbol_count,
+        "functions": facts.function_count,
+        "source_lines": facts.has_lines,
+        "layers": {
+            layer: {"available": not missing, "missing": missing} for layer, missing in facts.missing.items()
+        },
+    }
