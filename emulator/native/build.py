@@ -7,22 +7,8 @@ from pathlib import Path
 from cffi import FFI
 
 NATIVE = Path(__file__).parent
-SOURCES = (
-    *(
-        "core.c",
-        "counting.c",
-        "decoding.c",
-        "alignment.c",
-        "system_calls.c",
-        "flags.c",
-        "interpose.c",
-        "interrupts.c",
-        "limits.c",
-    ),
-    *("segments.c", "translation.c"),
-    *("mmu.c", "ram.c", "ports.c", "probes.c", "calls.c", "stacks.c", "stack_numbers.c"),
-    *("ancestry.c", "writes.c", "steps.c", "lives.c", "overlaps.c", "watches.c"),
-)
+ROOMS = ("analysis", "core", "observe", "record", "unicorn")
+CDEF_HEADERS = ("core.h", "analysis/analysis.h")
 CALLBACKS = """
 extern "Python" {
     uint32_t kc_on_port_read(void *handle, uint32_t port, int32_t size);
@@ -35,6 +21,7 @@ extern "Python" {
 void kc_connect(void);
 """
 CONNECT = """
+#include "analysis/analysis.h"
 #include "core.h"
 static uint32_t kc_on_port_read(void *, uint32_t, int32_t);
 static void kc_on_port_write(void *, uint32_t, int32_t, uint32_t);
@@ -53,13 +40,24 @@ static void kc_connect(void)
 
 
 def declarations() -> str:
-    """The part of core.h that Python sees."""
-    header = (NATIVE / "core.h").read_text()
-    return header.partition("/* cdef begin */")[2].partition("/* cdef end */")[0]
+    """Return the parts of the headers that Python sees."""
+    headers = ((NATIVE / name).read_text() for name in CDEF_HEADERS)
+    return "".join(
+        header.partition("/* cdef begin */")[2].partition("/* cdef end */")[0] for header in headers
+    )
+
+
+def files(pattern: str) -> list[str]:
+    """Return the files of all rooms, relative to pyproject.toml: setuptools refuses absolute paths of sources."""
+    return [
+        f"emulator/native/{room}/{path.name}"
+        for room in ROOMS
+        for path in sorted((NATIVE / room).glob(pattern))
+    ]
 
 
 def unicorn_headers() -> str:
-    """The include directory that the unicorn package ships."""
+    """Return the include directory that the unicorn package ships."""
     spec = importlib.util.find_spec("unicorn")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("building the native core needs the Python package unicorn for its headers")
@@ -71,9 +69,8 @@ ffibuilder.cdef(re.sub(r"/\*.*?\*/", "", declarations(), flags=re.DOTALL) + CALL
 ffibuilder.set_source(
     "emulator.native._core",
     CONNECT,
-    # Relative to pyproject.toml: setuptools refuses absolute source paths.
-    sources=[f"emulator/native/{name}" for name in SOURCES],
-    depends=[f"emulator/native/{name}" for name in ("core.h", "machine.h")],
+    sources=files("*.c"),
+    depends=[*(f"emulator/native/{path.name}" for path in NATIVE.glob("*.h")), *files("*.h")],
     include_dirs=["emulator/native", unicorn_headers()],
     libraries=["dl", "pthread"],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"],

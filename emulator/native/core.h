@@ -56,7 +56,7 @@ typedef struct {
     uint32_t es_base, cs_base, ss_base, ds_base, fs_base, gs_base;
 } kc_registers;
 
-/* -- life: core.c ------------------------------------------------------------------------------- */
+/* -- life: run.c ------------------------------------------------------------------------------- */
 
 /* Load libunicorn. Returns NULL, or what is wrong with it. */
 const char *kc_load(const char *library);
@@ -90,7 +90,7 @@ void kc_stop_request(kc *m);
 /* Forget translated code: hooks or bytes below it changed. */
 void kc_flush_code(kc *m);
 
-/* -- physical RAM: ram.c ------------------------------------------------------------------------ */
+/* -- physical RAM: ram.c ----------------------------------------------------------------------- */
 
 uint8_t *kc_memory(kc *m);
 /* The state of RAM and CPU now becomes snapshot number `depth`, returned (0 is the outermost); -1: host error. */
@@ -100,7 +100,7 @@ int kc_reset(kc *m, int depth);
 /* Forget this snapshot and those inside it; the state of the machine stays. */
 int kc_discard(kc *m, int depth);
 
-/* -- page walk: mmu.c --------------------------------------------------------------------------- */
+/* -- page walk: mmu.c -------------------------------------------------------------------------- */
 
 /* Linear to physical as the CPU would for a supervisor read, without side effects; -1: not mapped. */
 int64_t kc_translate(kc *m, uint32_t linear);
@@ -112,7 +112,7 @@ typedef struct { uint32_t page; const uint8_t *bytes; } kc_touched;
  * memory. */
 int64_t kc_pages_written(kc *m, int depth, const kc_touched **out);
 
-/* -- written pages: watches.c ------------------------------------------------------------------- */
+/* -- written pages: written_pages.c ------------------------------------------------------------ */
 
 /* Watch the pages that the guest writes: between begin and end each first write to a page keeps a copy of what
  * the page held. Many watches can be open at a time. One that belongs to a call of the guest is closed as soon as ESP is
@@ -130,7 +130,7 @@ void kc_watch_drop_calls(kc *m);
  * only these bits are set there. Both are valid until the next kc_watch_* call. -1: it is not open, or memory was short. */
 int64_t kc_watch_end(kc *m, uint32_t number, const kc_touched **touched, const kc_touched **marked, uint32_t *marked_count);
 
-/* -- interrupts: interrupts.c ------------------------------------------------------------------- */
+/* -- interrupts: interrupts.c ------------------------------------------------------------------ */
 
 enum kc_delivery {
     KC_ENTERED,    /* the guest stands at its handler */
@@ -159,7 +159,7 @@ void kc_irq_pending(kc *m, bool pending);
 /* Would the guest take an interrupt before its next instruction? */
 bool kc_irq_possible(kc *m);
 
-/* -- ports: ports.c ----------------------------------------------------------------------------- */
+/* -- ports: ports.c ---------------------------------------------------------------------------- */
 
 enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT };
 /* How a port answers: KC_OPEN floats (reads all ones), KC_DEVICE asks Python, KC_SINK appends the byte to console
@@ -169,7 +169,7 @@ void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_console_flush(kc *m);
 
-/* -- probes: probes.c --------------------------------------------------------------------------- */
+/* -- probes: probes.c -------------------------------------------------------------------------- */
 
 enum kc_probe_kind {
     KC_ENTRY,
@@ -185,7 +185,7 @@ int kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions
 /* Switch the probes that call the Python callback of this number off or on again; new ones are on. */
 void kc_probes_switch(kc *m, uint32_t number, bool on);
 
-/* -- recorded calls: calls.c -------------------------------------------------------------------- */
+/* -- recorded calls: calls.c ------------------------------------------------------------------- */
 
 enum { KC_ROWS = 32768, KC_ARGUMENTS = 6, KC_FUNCTIONS = 127 };
 
@@ -240,7 +240,7 @@ uint32_t kc_at_allocation(kc *m);
 /* Leave the function (cdecl) at whose entry a run has ended: it has returned `eax`, and done nothing. -1: there is none. */
 int kc_return(kc *m, uint32_t eax);
 
-/* -- call stacks: stacks.c, stack_numbers.c, ancestry.c ------------------------------------------ */
+/* -- call stacks: unwinding.c, stack_numbers.c, ancestry.c ------------------------------------- */
 
 enum { KC_FRAMES = 64, KC_CODE_RANGES = 16 };
 
@@ -266,7 +266,7 @@ uint32_t kc_stack_of(kc *m, uint32_t eip);
 /* The same, without that first one, of a call: its return address lies at `esp`, and `ebp` is its caller's. */
 uint32_t kc_stack_of_call(kc *m, uint32_t esp, uint32_t ebp);
 
-/* -- who wrote a word: writes.c ----------------------------------------------------------------- */
+/* -- who wrote a word: watchpoints.c ----------------------------------------------------------- */
 
 typedef struct {
     uint32_t eip, pc;    /* pc: linear */
@@ -280,7 +280,7 @@ void kc_last_write(kc *m, kc_write *out);
 /* The first and the last write since kc_watch_word() that changed the bytes. */
 void kc_changes(kc *m, kc_write *first, kc_write *last);
 
-/* -- what a piece of code does: steps.c --------------------------------------------------------- */
+/* -- what a piece of code does: step_logs.c ---------------------------------------------------- */
 
 enum kc_step_kind { KC_INSTRUCTION, KC_LOAD, KC_STORE };
 /* An instruction (address: linear, size: its length), or an access of the instruction before (address: physical). */
@@ -288,28 +288,6 @@ typedef struct { uint64_t value; uint32_t address; uint16_t size; uint16_t kind;
 /* Keep the steps of the runs from now on, at most `limit` of them; 0 ends it. Runs are much slower meanwhile. */
 int kc_keep_steps(kc *m, uint32_t limit);
 const kc_step *kc_steps(kc *m, uint32_t *count);
-
-/* -- the lives of blocks: lives.c ---------------------------------------------------------------- */
-
-/* What happened to blocks, by event: nothing (0), a birth (1), a death (2), a share (3), and at which address. */
-typedef struct {
-    uint32_t count;
-    const uint8_t *kinds;
-    const uint32_t *place;
-} kc_block_events;
-/* `died` holds for each birth, in order, when its block is forgotten, and is set to when it dies if that is before.
- * `taken`, all 0, becomes 1 for each event that took an owner from a block. -1: no memory. */
-int kc_pair(const kc_block_events *changes, uint32_t *died, uint8_t *taken);
-
-/* -- which blocks overlap: overlaps.c ----------------------------------------------------------- */
-
-/* The lives of blocks, ascending by `born`: the units [first, last] from the event `born` to the event `died`. */
-typedef struct {
-    uint32_t count, last_event; /* who dies later does not die */
-    const uint32_t *first, *last, *born, *died;
-} kc_lives;
-/* How many blocks were made over live ones; the positions of the first `room` of them go to `out`. -1: no memory. */
-int64_t kc_overlaps(const kc_lives *lives, uint32_t *out, uint32_t room);
 /* cdef end */
 
 /* Called into Python (declared as extern "Python" in build.py). */

@@ -65,7 +65,7 @@ struct pushed {
     struct { uint32_t at, eip, handler; } frames[PUSHED_MAX];
 };
 
-/* Pages that are written while it is open, as they were at its beginning; see watches.c. */
+/* Pages that are written while it is open, as they were at its beginning; see written_pages.c. */
 struct watch {
     uint32_t number;    /* 0: not open */
     uint32_t low, high; /* ESP while the call goes on that it belongs to; high 0: it belongs to none */
@@ -109,12 +109,12 @@ struct kc {
     uint8_t *fetched; /* one bit a physical page: code was fetched from it */
     uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
 
-    /* watches.c */
+    /* written_pages.c */
     struct watch watches[WATCHES_MAX];
     uint32_t watches_begun, watches_open, calls_watched; /* calls_watched: open watches of calls */
     struct touched_room touched, marked;
 
-    /* core.c */
+    /* run.c */
     kc_stop stop;
     uc_context *pristine; /* the CPU as it was made, and room for a second context */
     uc_context *scratch;
@@ -162,7 +162,7 @@ struct kc {
     uint64_t clock_ns;
     uint32_t instruction_ns;
 
-    /* stacks.c */
+    /* unwinding.c */
     kc_rule *rules;
     uint32_t rule_count, code_ranges[KC_CODE_RANGES][2], code_range_count;
     struct { uint32_t pc; const kc_rule *rule; } rule_slots[RULE_SLOTS];
@@ -177,18 +177,18 @@ struct kc {
     kc_extent *extents;
     uint32_t extent_count;
 
-    /* writes.c */
+    /* watchpoints.c */
     uc_hook word_hook;
     uint32_t word_at, word_size;
     kc_write last_write, first_change, last_change;
 
-    /* steps.c */
+    /* step_logs.c */
     uc_hook step_hooks[2];
     kc_step *steps;
     uint32_t step_count, step_limit;
 };
 
-/* core.c */
+/* run.c */
 /* The guest's own way to other registers; kc_set_registers() is for others. */
 void kc_put_registers(kc *m, const kc_registers *in);
 void kc_end(kc *m, int reason);
@@ -312,7 +312,7 @@ uint8_t *kc_page_list_add(struct page_list *list, uint32_t page, const uint8_t *
 uint8_t *kc_page_list_find(const struct page_list *list, uint32_t page);
 void kc_page_list_clear(struct page_list *list);
 
-/* watches.c */
+/* written_pages.c */
 /* The guest writes to a page that it has not written to since the TLB was flushed. */
 void kc_watch_page(kc *m, uint32_t page);
 /* The CPU sets bits of a word by itself. */
@@ -341,7 +341,7 @@ int kc_progress_copy(struct progress *to, const struct progress *from);
 void kc_progress_return(kc *m, const struct progress *to);
 void kc_calls_free(kc *m);
 
-/* stacks.c */
+/* unwinding.c */
 /* A walk up the stack: return addresses, innermost first, and where they lie. */
 struct walked {
     uint32_t count, number; /* of the stack; 0: it was not asked for yet */
@@ -376,7 +376,7 @@ void kc_ancestry_free(kc *m);
 uint32_t kc_stack_number(kc *m, struct walked *walked, uint32_t call);
 void kc_stack_numbers_free(kc *m);
 
-/* steps.c */
+/* step_logs.c */
 void kc_steps_free(kc *m);
 
 static inline uint32_t kc_reg(kc *m, int id)

@@ -7,9 +7,9 @@
  * At an event blocks are born before others die, so a block that dies because its place is handed out again is found.
  */
 
-#include "core.h"
-
 #include <stdlib.h>
+
+#include "analysis/analysis.h"
 
 #define BITS 64
 

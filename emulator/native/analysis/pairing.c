@@ -6,9 +6,9 @@
  * the block dies with its last owner, or when its address is handed out again, or is forgotten.
  */
 
-#include "core.h"
-
 #include <stdlib.h>
+
+#include "analysis/analysis.h"
 
 enum { BIRTH = 1, DEATH = 2, SHARE = 3 };
 

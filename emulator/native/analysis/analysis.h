@@ -1,0 +1,32 @@
+/* What is worked out from plain arrays, without a machine (cffi reads the part between the markers). */
+#ifndef KMEMU_ANALYSIS_H
+#define KMEMU_ANALYSIS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* cdef begin */
+/* -- the lives of blocks: pairing.c -------------------------------------------------------------- */
+
+/* What happened to blocks, by event: nothing (0), a birth (1), a death (2), a share (3), and at which address. */
+typedef struct {
+    uint32_t count;
+    const uint8_t *kinds;
+    const uint32_t *place;
+} kc_block_events;
+/* `died` holds for each birth, in order, when its block is forgotten, and is set to when it dies if that is before.
+ * `taken`, all 0, becomes 1 for each event that took an owner from a block. -1: no memory. */
+int kc_pair(const kc_block_events *changes, uint32_t *died, uint8_t *taken);
+
+/* -- which blocks overlap: overlaps.c ----------------------------------------------------------- */
+
+/* The lives of blocks, ascending by `born`: the units [first, last] from the event `born` to the event `died`. */
+typedef struct {
+    uint32_t count, last_event; /* who dies later does not die */
+    const uint32_t *first, *last, *born, *died;
+} kc_lives;
+/* How many blocks were made over live ones; the positions of the first `room` of them go to `out`. -1: no memory. */
+int64_t kc_overlaps(const kc_lives *lives, uint32_t *out, uint32_t room);
+/* cdef end */
+
+#endif
