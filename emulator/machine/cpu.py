@@ -93,6 +93,7 @@ class Cpu:
         self._runs = False
         self._snapshots: list[int] = []  # numbers, the outermost first
         self._snapshots_taken = 0
+        self._watchpoint = self._step_log = 0  # numbers of those that are open
 
     # -- set-up ------------------------------------------------------------------------------------
 
@@ -122,6 +123,11 @@ class Cpu:
     def _check(self, uc_error: int) -> None:
         if uc_error:
             raise HostError(f"unicorn: {ffi.string(lib.kc_error_text(uc_error)).decode()}")
+
+    def _opened(self, number: int) -> int:
+        """Return the number of what the core has opened; it is a negative error if that could not be."""
+        self._check(max(0, -number))
+        return number
 
     # -- registers and memory ----------------------------------------------------------------------
 
@@ -333,10 +339,19 @@ class Cpu:
 
     # -- probes ------------------------------------------------------------------------------------
 
-    def add_probe(self, address: int, number: int, kind: ProbeKind, actions: int) -> None:
-        """Watch the instruction at *address* (linear); call `flush_code` when code has run before."""
+    def add_probe(self, address: int, number: int, kind: ProbeKind, actions: int) -> int:
+        """Watch the instruction at *address* (linear); call `flush_code` when code has run before.
+
+        Returns:
+            The probe's identity, for `remove_probe`.
+        """
         self._check_rests("add_probe()")
-        self._check(lib.kc_probe_add(self._core, address, number, kind, actions))
+        return self._opened(lib.kc_probe_add(self._core, address, number, kind, actions))
+
+    def remove_probe(self, identity: int) -> None:
+        """Remove a probe; one that is gone already is none."""
+        self._check_rests("remove_probe()")
+        lib.kc_probe_remove(self._core, identity)
 
     def switch_probes(self, number: int, on: bool) -> None:  # noqa: FBT001 - a switch
         """Switch the probes that call the callback of this number off, or on again."""
@@ -477,20 +492,24 @@ class Cpu:
     def watch_word(self, physical: int, size: int) -> None:
         """Keep the last write to *size* bytes, 1 to 4; 0 ends it. Runs are slower meanwhile."""
         self._check_rests("watch_word()")
-        self._check(lib.kc_watch_word(self._core, physical, size))
+        lib.kc_watchpoint_close(self._core, self._watchpoint)
+        self._watchpoint = self._opened(lib.kc_watchpoint_open(self._core, physical, size)) if size else 0
 
     def last_write(self) -> LastWrite | None:
         """The last write to the watched word since `watch_word`."""
-        write = ffi.new("kc_write *")
-        lib.kc_last_write(self._core, write)
-        return self._write(write)
+        writes = self._writes()
+        return self._write(writes.last)
 
     def changes(self) -> tuple[LastWrite, LastWrite] | None:
         """The first and the last write since `watch_word` that left the watched word other than it was."""
-        first, last = ffi.new("kc_write *"), ffi.new("kc_write *")
-        lib.kc_changes(self._core, first, last)
-        changes = self._write(first), self._write(last)
+        writes = self._writes()
+        changes = self._write(writes.first_change), self._write(writes.last_change)
         return None if changes[0] is None or changes[1] is None else (changes[0], changes[1])
+
+    def _writes(self) -> Any:
+        writes = ffi.new("kc_writes *")
+        lib.kc_watchpoint_writes(self._core, self._watchpoint, writes)
+        return writes
 
     def _write(self, write: Any) -> LastWrite | None:
         if not write.count:
@@ -501,12 +520,13 @@ class Cpu:
     def keep_steps(self, limit: int) -> None:
         """Keep each instruction and access of the runs from now on, at most *limit*; 0 ends it. Runs are slow meanwhile."""
         self._check_rests("keep_steps()")
-        self._check(lib.kc_keep_steps(self._core, limit))
+        lib.kc_step_log_close(self._core, self._step_log)
+        self._step_log = self._opened(lib.kc_step_log_open(self._core, limit)) if limit else 0
 
     def steps(self) -> list[Step]:
         """What was kept so far."""
         count = ffi.new("uint32_t *")
-        steps = lib.kc_steps(self._core, count)
+        steps = lib.kc_step_log(self._core, self._step_log, count)
         return [
             Step(StepKind(each.kind), each.address, each.size, each.value)
             for each in (steps[i] for i in range(count[0]))

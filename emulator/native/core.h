@@ -179,9 +179,13 @@ enum kc_probe_kind {
 };
 enum kc_probe_action { KC_RECORD = 1, KC_TELL = 2, KC_REPLACE = 4 };
 
-/* Watch one instruction. `number` is that of a recorded function, or what the Python callback is told. actions: bits of
- * kc_probe_action. Returns a Unicorn error or 0. */
-int kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions);
+/* Watch one instruction (address: linear). `number` is that of a recorded function, or what the Python callback gets.
+ * actions: bits of kc_probe_action. Probes of one instruction are reached in the order in which they were added. Code that was
+ * translated before does not reach it: see kc_flush_code(). Returns the probe's identity, from 1, which is not used again; a
+ * Unicorn error, negative, if it cannot be. */
+int32_t kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions);
+/* Remove a probe, between runs only. False: there is none of this identity. */
+bool kc_probe_remove(kc *m, uint32_t identity);
 /* Switch the probes that call the Python callback of this number off or on again; new ones are on. */
 void kc_probes_switch(kc *m, uint32_t number, bool on);
 
@@ -271,23 +275,31 @@ uint32_t kc_stack_of_call(kc *m, uint32_t esp, uint32_t ebp);
 typedef struct {
     uint32_t eip, pc;    /* pc: linear */
     uint32_t event;      /* the one before it; 0: none yet */
-    uint32_t before, after, stack; /* of the bytes watched, little-endian */
-    uint64_t count;      /* of writes; 0: the rest says nothing */
+    uint32_t before, after, stack; /* of the bytes watched, little-endian; stack: see kc_stack() */
+    uint64_t count;      /* of writes so far; 0: there was none, and the rest says nothing */
 } kc_write;
-/* Keep the last write to [physical, physical + size), size 1 to 4, of the runs from now on; size 0 ends it. */
-int kc_watch_word(kc *m, uint32_t physical, uint32_t size);
-void kc_last_write(kc *m, kc_write *out);
-/* The first and the last write since kc_watch_word() that changed the bytes. */
-void kc_changes(kc *m, kc_write *first, kc_write *last);
+/* The last write to the bytes, and the first and the last that changed them. */
+typedef struct { kc_write last, first_change, last_change; } kc_writes;
+/* Record the writes to [physical, physical + size), size 1 to 4, in the runs from now on, which are slower. Any number of
+ * watchpoints may be open, on the same bytes, too. Between runs only, as is kc_watchpoint_close(). Returns the watchpoint's
+ * number, from 1, which is not used again; a Unicorn error, negative, if it cannot be. */
+int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size);
+/* What was written since it was opened. False: the watchpoint is not open. */
+bool kc_watchpoint_writes(const kc *m, uint32_t number, kc_writes *out);
+void kc_watchpoint_close(kc *m, uint32_t number);
 
 /* -- what a piece of code does: step_logs.c ---------------------------------------------------- */
 
 enum kc_step_kind { KC_INSTRUCTION, KC_LOAD, KC_STORE };
 /* An instruction (address: linear, size: its length), or an access of the instruction before (address: physical). */
 typedef struct { uint64_t value; uint32_t address; uint16_t size; uint16_t kind; } kc_step;
-/* Keep the steps of the runs from now on, at most `limit` of them; 0 ends it. Runs are much slower meanwhile. */
-int kc_keep_steps(kc *m, uint32_t limit);
-const kc_step *kc_steps(kc *m, uint32_t *count);
+/* Record the first `limit` steps of the runs from now on, which are much slower. Any number of logs may be open. Between runs
+ * only, as is kc_step_log_close(). Returns the log's number, from 1, which is not used again; a Unicorn error, negative, if it
+ * cannot be. */
+int32_t kc_step_log_open(kc *m, uint32_t limit);
+/* The steps so far, valid until the log is closed; NULL: it is not open. */
+const kc_step *kc_step_log(const kc *m, uint32_t number, uint32_t *count);
+void kc_step_log_close(kc *m, uint32_t number);
 /* cdef end */
 
 /* Called into Python (declared as extern "Python" in build.py). */

@@ -29,7 +29,20 @@ extern kc_python python;
 
 struct port { uint8_t out, out_value, in, in_value; };
 
-struct probe { kc *machine; struct probe *next; /* at the same hash */ uint32_t address, number; uint16_t kind, actions; bool off; };
+struct probe {
+    kc *machine;
+    struct probe *next; /* at the same hash */
+    uc_hook hook;
+    uint32_t identity, address, number;
+    uint16_t kind, actions;
+    bool off;
+};
+
+/* How far the probes of an instruction were reached. */
+struct reached {
+    uint32_t identity, address; /* of the last one; identity 0: the machine stands at none */
+    bool recorded_entry;        /* it is the entry of a recorded function: those come first */
+};
 
 struct page { uint32_t number; uint8_t *bytes; };
 
@@ -43,7 +56,7 @@ struct open_call { uint32_t call, esp, caller, out_address; uint8_t function, de
 struct progress {
     uint32_t events, calls, allocations, open_count, open_capacity;
     struct open_call *open; /* in order of entry */
-    const struct probe *probe; /* stopped at an event, at this one; others of its instruction may follow */
+    struct reached reached;    /* stopped at an event, at this probe; others of its instruction may follow */
     bool at_allocation;        /* the newest allocation is that event */
     bool jumps;                /* the next instruction is a function's entry, reached by a jump */
     uint64_t stopped_ns;       /* virtual time of that event */
@@ -103,7 +116,7 @@ struct kc {
     int depth;
 
     /* mmu.c */
-    bool removing_hook, stray_fill; /* a fill was answered that was not the guest's */
+    bool emulates, removing_hook, stray_fill; /* a fill was answered that was not the guest's */
     struct fill { uint32_t linear, physical; } fills[FILLS]; /* newest TLB fills, addresses of pages; by linear page */
     bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
     uint8_t *fetched; /* one bit a physical page: code was fetched from it */
@@ -148,6 +161,7 @@ struct kc {
 
     /* probes.c */
     struct probe *probes[PROBE_SLOTS];
+    uint32_t probes_added;
 
     /* calls.c */
     kc_calls *calls; /* NULL: not recording */
@@ -158,7 +172,7 @@ struct kc {
     uint32_t tell_every, until_told; /* calls */
     bool hand_over, stops_exactly; /* translated with checks in the middle of blocks */
     bool probes_off, event_is_exit;
-    const struct probe *event_probe;
+    struct reached event_reached;
     uint64_t clock_ns;
     uint32_t instruction_ns;
 
@@ -178,14 +192,12 @@ struct kc {
     uint32_t extent_count;
 
     /* watchpoints.c */
-    uc_hook word_hook;
-    uint32_t word_at, word_size;
-    kc_write last_write, first_change, last_change;
+    struct watchpoint *watchpoints;
+    uint32_t watchpoints_opened;
 
     /* step_logs.c */
-    uc_hook step_hooks[2];
-    kc_step *steps;
-    uint32_t step_count, step_limit;
+    struct step_log *step_logs;
+    uint32_t step_logs_opened;
 };
 
 /* run.c */
@@ -198,6 +210,8 @@ void kc_no_memory(kc *m);
 void kc_engine_stop(kc *m);
 uint64_t kc_now_ns(void);
 int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_t end, int instruction);
+/* Remove a hook between runs: nothing that was translated with it is left. */
+void kc_unhook(kc *m, uc_hook hook);
 
 /* counting.c */
 #define TAIL 512u /* no translated block of Unicorn has more instructions */
@@ -329,8 +343,8 @@ int kc_ports_init(kc *m);
 void kc_ports_free(kc *m);
 void kc_probes_free(kc *m);
 void kc_probes_reached(kc *m, uint32_t address);
-/* The probes of the same instruction that come behind this one, until something ends the run. */
-void kc_probes_behind(kc *m, const struct probe *p);
+/* The probes of the same instruction that come after this one, until something ends the run. */
+void kc_probes_after(kc *m, const struct reached *last);
 /* Probes that record have nothing to do any more. */
 void kc_probes_stop_recording(kc *m);
 
@@ -376,8 +390,9 @@ void kc_ancestry_free(kc *m);
 uint32_t kc_stack_number(kc *m, struct walked *walked, uint32_t call);
 void kc_stack_numbers_free(kc *m);
 
-/* step_logs.c */
-void kc_steps_free(kc *m);
+/* watchpoints.c, step_logs.c */
+void kc_watchpoints_free(kc *m);
+void kc_step_logs_free(kc *m);
 
 static inline uint32_t kc_reg(kc *m, int id)
 {

@@ -242,12 +242,14 @@ static bool fetched_add(kc *m, uint32_t page)
     return true;
 }
 
-/* Unicorn looks up where a removed hook's code lies by fetching from it, mapped or not. The guest fetches at EIP, or
- * from the page behind it. */
+/* Unicorn looks up where a removed hook's code lies by fetching from it, mapped or not: between runs, and where a run starts.
+ * The guest fetches at EIP, or from the page after it. */
 static bool is_execution(kc *m, uint32_t linear)
 {
-    uint32_t page = m->removing_hook ? kc_pc(m) >> PAGE_SHIFT : 0;
-    return !m->removing_hook || linear >> PAGE_SHIFT == page || linear >> PAGE_SHIFT == page + 1;
+    if (!m->emulates || !m->removing_hook)
+        return m->emulates;
+    uint32_t page = kc_pc(m) >> PAGE_SHIFT;
+    return linear >> PAGE_SHIFT == page || linear >> PAGE_SHIFT == page + 1;
 }
 
 static void misaligned(kc *m)

@@ -56,6 +56,14 @@ int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_
     return U.uc_hook_add(m->uc, &hook, type, callback, data, begin, end, instruction);
 }
 
+void kc_unhook(kc *m, uc_hook hook)
+{
+    U.uc_hook_del(m->uc, hook);
+    kc_flush_code(m);
+    kc_flush_tlb(m);
+    m->stray_fill = false;
+}
+
 void kc_end(kc *m, int reason)
 {
     if (m->stop.reason == KC_RUNNING)
@@ -161,7 +169,8 @@ void kc_delete(kc *m)
     kc_calls_free(m);
     kc_stacks_free(m);
     kc_ancestry_free(m);
-    kc_steps_free(m);
+    kc_watchpoints_free(m);
+    kc_step_logs_free(m);
     kc_ports_free(m);
     kc_mmu_free(m);
     kc_watches_free(m);
@@ -208,7 +217,7 @@ void kc_put_registers(kc *m, const kc_registers *in)
     for (int i = 0; i < GENERAL; i++)
         pointers[i] = (void *)&fields[i];
     U.uc_reg_write_batch(m->uc, register_ids, pointers, GENERAL);
-    m->now.probe = NULL;
+    m->now.reached.identity = 0;
     kc_look_soon(m); /* a running engine goes on at the new EIP */
 }
 
@@ -254,7 +263,9 @@ static bool is_halted(kc *m)
 static int emulate(kc *m, size_t count)
 {
     m->removing_hook |= count != 0; /* from now on: the engine forgets a run's counter in the runs that follow */
+    m->emulates = true;
     int error = U.uc_emu_start(m->uc, kc_reg(m, UC_X86_REG_EIP), 0, 0, count);
+    m->emulates = false;
     if (m->stray_fill) {
         kc_flush_tlb(m);
         m->stray_fill = false;
@@ -311,10 +322,10 @@ static int step_over_probes(kc *m)
 }
 
 /* The rest of an instruction at which an event ended the last run: a function's first one may be its `ret`, too. */
-static int finish_instruction(kc *m, const struct probe *probe)
+static int finish_instruction(kc *m, const struct reached *last)
 {
     m->executed++; /* for the time of events: the instruction is counted before its probes are reached */
-    kc_probes_behind(m, probe);
+    kc_probes_after(m, last);
     m->executed--;
     return m->stop.reason == KC_RUNNING ? step_over_probes(m) : 0;
 }
@@ -333,7 +344,7 @@ static int finish_event(kc *m)
         if (!error && m->stop.reason == KC_RUNNING)
             m->stop.reason = KC_EVENT;
     } else {
-        m->now.probe = m->event_probe;
+        m->now.reached = m->event_reached;
     }
     return error;
 }
@@ -407,11 +418,11 @@ static void finish(kc *m, int error)
 
 static int run_guest(kc *m, uint64_t max_instructions)
 {
-    const struct probe *probe = m->now.probe;
-    bool stepped = probe && probe->address == kc_pc(m);
-    m->now.probe = NULL;
+    struct reached last = m->now.reached;
+    bool stepped = last.identity && last.address == kc_pc(m);
+    m->now.reached.identity = 0;
     m->now.at_allocation = false;
-    int error = stepped ? finish_instruction(m, probe) : 0;
+    int error = stepped ? finish_instruction(m, &last) : 0;
     m->inside_block = stepped && kc_pc(m) == m->last.pc + m->last.size;
     if (error || !may_run(m) || m->stop.reason != KC_RUNNING || (stepped && is_halted(m)))
         ; /* that instruction was the last one */

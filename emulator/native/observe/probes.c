@@ -12,7 +12,7 @@ static void reach(kc *m, const struct probe *p)
     if (m->probes_off || p->off)
         return;
     if ((p->actions & KC_RECORD) && m->calls) {
-        m->event_probe = p;
+        m->event_reached = (struct reached){p->identity, p->address, is_recorded_entry(p)};
         if (p->kind == KC_ENTRY)
             kc_call_entered(m, p->number, esp);
         else if (p->kind == KC_EXIT)
@@ -29,26 +29,33 @@ static void reach(kc *m, const struct probe *p)
 
 static struct probe **slot_of(kc *m, uint32_t address) { return &m->probes[address * 2654435761u >> 22]; }
 
-/* The probes of an instruction behind one of them, or all. Calls are recorded before anybody else knows of them, so that nobody
- * else knows of one at which the run ends. */
-static void reach_behind(kc *m, uint32_t address, const struct probe *behind, bool to_the_end)
+/* Does a probe come after another one of its instruction? Calls are recorded before anybody else knows of them, so that
+ * nobody else knows of one at which the run ends. */
+static bool comes_after(const struct probe *p, const struct reached *last)
+{
+    bool recorded_entry = is_recorded_entry(p);
+
+    if (recorded_entry != last->recorded_entry)
+        return last->recorded_entry;
+    return p->identity > last->identity;
+}
+
+/* Reach the probes of an instruction after one of them, or all (NULL). */
+static void reach_after(kc *m, uint32_t address, const struct reached *last, bool to_the_end)
 {
     for (int pass = 0; pass < 2; pass++)
         for (const struct probe *p = *slot_of(m, address); p; p = p->next) {
-            if (p->address != address || is_recorded_entry(p) != (pass == 0))
+            if (p->address != address || is_recorded_entry(p) != (pass == 0) || (last && !comes_after(p, last)))
                 continue;
-            if (!behind && !to_the_end && m->stop.reason != KC_RUNNING)
+            if (!to_the_end && m->stop.reason != KC_RUNNING)
                 return;
-            if (!behind)
-                reach(m, p);
-            else if (behind == p)
-                behind = NULL;
+            reach(m, p);
         }
 }
 
-void kc_probes_reached(kc *m, uint32_t address) { reach_behind(m, address, NULL, true); }
+void kc_probes_reached(kc *m, uint32_t address) { reach_after(m, address, NULL, true); }
 
-void kc_probes_behind(kc *m, const struct probe *p) { reach_behind(m, p->address, p, false); }
+void kc_probes_after(kc *m, const struct reached *last) { reach_after(m, last->address, last, false); }
 
 /* The engine calls this for each probe of an instruction. */
 static void on_probe(uc_engine *uc, uint64_t address, uint32_t size, void *data)
@@ -58,25 +65,39 @@ static void on_probe(uc_engine *uc, uint64_t address, uint32_t size, void *data)
     while (first->address != p->address)
         first = first->next;
     if (first == p) /* else it was reached with that one */
-        reach_behind(p->machine, p->address, NULL, false);
+        reach_after(p->machine, p->address, NULL, false);
 }
 
-int kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions)
+int32_t kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int actions)
 {
     struct probe *p = malloc(sizeof *p), **slot = slot_of(m, address);
 
     if (!p)
-        return UC_ERR_NOMEM;
-    *p = (struct probe){m, NULL, address, number, (uint16_t)kind, (uint16_t)actions, false};
-    int error = kc_hook(m, UC_HOOK_CODE, on_probe, p, address, address, 0);
+        return -UC_ERR_NOMEM;
+    *p = (struct probe){m, NULL, 0, m->probes_added + 1, address, number, (uint16_t)kind, (uint16_t)actions, false};
+    int error = U.uc_hook_add(m->uc, &p->hook, UC_HOOK_CODE, (void *)on_probe, p, address, address);
     if (error) {
         free(p);
-        return error;
+        return -error;
     }
-    while (*slot) /* probes of one address are reached in the order in which they were added */
+    while (*slot) /* in the order of their identities, see comes_after() */
         slot = &(*slot)->next;
     *slot = p;
-    return 0;
+    return (int32_t)++m->probes_added;
+}
+
+bool kc_probe_remove(kc *m, uint32_t identity)
+{
+    for (int i = 0; i < PROBE_SLOTS; i++)
+        for (struct probe **at = &m->probes[i], *p; (p = *at); at = &p->next) {
+            if (p->identity != identity)
+                continue;
+            *at = p->next;
+            kc_unhook(m, p->hook);
+            free(p);
+            return true;
+        }
+    return false;
 }
 
 void kc_probes_switch(kc *m, uint32_t number, bool on)

@@ -1,24 +1,33 @@
-/* Each instruction of a run, and what it loads and stores. */
+/* Step logs: each instruction of a run, and what it loads and stores. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "machine.h"
 
-static void keep(kc *m, kc_step step)
+struct step_log {
+    struct step_log *next;
+    const kc *machine;
+    uc_hook instructions, accesses;
+    uint32_t number, count, limit;
+    kc_step steps[];
+};
+
+static void add(struct step_log *log, kc_step step)
 {
-    if (m->step_count < m->step_limit)
-        m->steps[m->step_count++] = step;
+    if (log->count < log->limit)
+        log->steps[log->count++] = step;
 }
 
 static void on_step(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 {
     (void)uc;
-    keep(data, (kc_step){0, (uint32_t)address, (uint16_t)size, KC_INSTRUCTION});
+    add(data, (kc_step){0, (uint32_t)address, (uint16_t)size, KC_INSTRUCTION});
 }
 
 static void on_access(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *data)
 {
-    kc *m = data;
+    struct step_log *log = data;
+    const kc *m = log->machine;
     uint16_t kind = type == UC_MEM_WRITE ? KC_STORE : KC_LOAD;
     (void)uc;
 
@@ -27,43 +36,71 @@ static void on_access(uc_engine *uc, uc_mem_type type, uint64_t address, int siz
         if (size <= (int)sizeof value && address + (uint64_t)size <= m->memory_end)
             memcpy(&value, m->memory + address, (size_t)size);
     }
-    keep(m, (kc_step){(uint64_t)value, (uint32_t)address, (uint16_t)size, kind});
+    add(log, (kc_step){(uint64_t)value, (uint32_t)address, (uint16_t)size, kind});
 }
 
-int kc_keep_steps(kc *m, uint32_t limit)
+static int hook_both(kc *m, struct step_log *log)
 {
-    if (m->step_limit) {
-        U.uc_hook_del(m->uc, m->step_hooks[0]);
-        U.uc_hook_del(m->uc, m->step_hooks[1]);
-        m->removing_hook = true;
-    }
-    kc_steps_free(m);
-    m->steps = limit ? malloc(limit * sizeof *m->steps) : NULL;
-    if (limit && !m->steps)
-        return UC_ERR_NOMEM;
-    int error = 0;
-    if (limit) {
-        int accesses = UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE;
-        error = U.uc_hook_add(m->uc, &m->step_hooks[0], UC_HOOK_CODE, (void *)on_step, m, 1, 0);
-        if (!error && (error = U.uc_hook_add(m->uc, &m->step_hooks[1], accesses, (void *)on_access, m, 1, 0)))
-            U.uc_hook_del(m->uc, m->step_hooks[0]);
-        m->step_limit = error ? 0 : limit;
-        m->stops_exactly = true; /* hooks of every instruction are the engine's own business */
-    }
-    kc_flush_code(m);
-    kc_flush_tlb(m);
+    int accesses = UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE;
+    int error = U.uc_hook_add(m->uc, &log->instructions, UC_HOOK_CODE, (void *)on_step, log, 1, 0);
+
+    if (error)
+        return error;
+    error = U.uc_hook_add(m->uc, &log->accesses, accesses, (void *)on_access, log, 1, 0);
+    if (error)
+        kc_unhook(m, log->instructions);
     return error;
 }
 
-const kc_step *kc_steps(kc *m, uint32_t *count)
+int32_t kc_step_log_open(kc *m, uint32_t limit)
 {
-    *count = m->step_count;
-    return m->steps;
+    struct step_log *log = malloc(sizeof *log + (size_t)limit * sizeof *log->steps);
+
+    if (!log)
+        return -UC_ERR_NOMEM;
+    *log = (struct step_log){.machine = m, .limit = limit};
+    int error = hook_both(m, log);
+    if (error) {
+        free(log);
+        return -error;
+    }
+    log->number = ++m->step_logs_opened;
+    log->next = m->step_logs;
+    m->step_logs = log;
+    m->stops_exactly = true; /* hooks of every instruction are the engine's own business */
+    kc_flush_code(m);
+    kc_flush_tlb(m);
+    return (int32_t)log->number;
 }
 
-void kc_steps_free(kc *m)
+const kc_step *kc_step_log(const kc *m, uint32_t number, uint32_t *count)
 {
-    free(m->steps);
-    m->steps = NULL;
-    m->step_count = m->step_limit = 0;
+    for (const struct step_log *log = m->step_logs; log; log = log->next)
+        if (log->number == number) {
+            *count = log->count;
+            return log->steps;
+        }
+    *count = 0;
+    return NULL;
+}
+
+void kc_step_log_close(kc *m, uint32_t number)
+{
+    for (struct step_log **at = &m->step_logs, *log; (log = *at); at = &log->next) {
+        if (log->number != number)
+            continue;
+        *at = log->next;
+        kc_unhook(m, log->instructions);
+        kc_unhook(m, log->accesses);
+        free(log);
+        return;
+    }
+}
+
+void kc_step_logs_free(kc *m)
+{
+    for (struct step_log *log = m->step_logs, *next; log; log = next) {
+        next = log->next;
+        free(log);
+    }
 }

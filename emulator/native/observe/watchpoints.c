@@ -1,76 +1,115 @@
-/* The last write to a word, and those that changed it, and where the kernel was then. */
+/* Watchpoints: the last write to a few bytes of memory, and those that changed them, and where the kernel was then. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "machine.h"
 
-static uint32_t watched_bytes(const kc *m)
+enum { ACCESS_MAX = 16 }; /* bytes; no access is longer */
+
+struct watchpoint {
+    struct watchpoint *next;
+    kc *machine;
+    uc_hook hook;
+    uint32_t number, at, size;
+    kc_writes writes;
+};
+
+static uint32_t watched_bytes(const struct watchpoint *w)
 {
     uint32_t value = 0;
-    memcpy(&value, m->memory + m->word_at, m->word_size);
+
+    if ((uint64_t)w->at + w->size <= w->machine->memory_end)
+        memcpy(&value, w->machine->memory + w->at, w->size);
     return value;
 }
 
 /* Before the write: what the watched bytes will be, which the access may cover in part. */
-static uint32_t bytes_after(const kc *m, uint32_t address, uint32_t size, uint64_t value)
+static uint32_t bytes_after(const struct watchpoint *w, uint32_t address, uint32_t size, uint64_t value)
 {
-    uint32_t after = watched_bytes(m);
+    uint32_t after = watched_bytes(w);
 
     for (uint32_t i = 0; i < size && i < sizeof value; i++)
-        if (address + i - m->word_at < m->word_size)
-            memcpy((uint8_t *)&after + (address + i - m->word_at), (const uint8_t *)&value + i, 1);
+        if (address + i - w->at < w->size)
+            memcpy((uint8_t *)&after + (address + i - w->at), (const uint8_t *)&value + i, 1);
     return after;
 }
 
 static void on_write(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *data)
 {
-    kc *m = data;
+    struct watchpoint *w = data;
+    kc *m = w->machine;
     uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
     (void)uc, (void)type;
 
-    if (address + (uint64_t)size <= m->word_at || address >= m->word_at + m->word_size)
+    if (address + (uint64_t)size <= w->at || address >= (uint64_t)w->at + w->size)
         return;
-    m->last_write = (kc_write){
+    w->writes.last = (kc_write){
         .eip = eip,
         .pc = kc_pc(m),
         .event = m->now.events,
-        .before = watched_bytes(m),
-        .after = bytes_after(m, (uint32_t)address, (uint32_t)size, (uint64_t)value),
+        .before = watched_bytes(w),
+        .after = bytes_after(w, (uint32_t)address, (uint32_t)size, (uint64_t)value),
         .stack = kc_stack_number(m, kc_stack_at(m, eip), 0),
-        .count = m->last_write.count + 1,
+        .count = w->writes.last.count + 1,
     };
-    if (m->last_write.before == m->last_write.after)
+    if (w->writes.last.before == w->writes.last.after)
         return;
-    m->last_change = m->last_write;
-    if (!m->first_change.count)
-        m->first_change = m->last_write;
+    w->writes.last_change = w->writes.last;
+    if (!w->writes.first_change.count)
+        w->writes.first_change = w->writes.last;
 }
 
-int kc_watch_word(kc *m, uint32_t physical, uint32_t size)
+int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size)
 {
-    int error = 0;
+    uint64_t first = physical < ACCESS_MAX ? 0 : physical - (ACCESS_MAX - 1);
 
-    if (m->word_size) {
-        U.uc_hook_del(m->uc, m->word_hook);
-        m->word_size = 0;
+    if (size < 1 || size > sizeof(uint32_t))
+        return -UC_ERR_ARG;
+    struct watchpoint *w = calloc(1, sizeof *w);
+    if (!w)
+        return -UC_ERR_NOMEM;
+    w->machine = m;
+    w->at = physical;
+    w->size = size;
+    int error = U.uc_hook_add(m->uc, &w->hook, UC_HOOK_MEM_WRITE, (void *)on_write, w, first, (uint64_t)physical + size - 1);
+    if (error) {
+        free(w);
+        return -error;
     }
-    if (size) {
-        uint64_t first = physical < 15 ? 0 : physical - 15; /* no access is longer than 16 bytes */
-        m->word_at = physical;
-        memset(&m->last_write, 0, sizeof m->last_write);
-        memset(&m->first_change, 0, sizeof m->first_change);
-        memset(&m->last_change, 0, sizeof m->last_change);
-        error = U.uc_hook_add(m->uc, &m->word_hook, UC_HOOK_MEM_WRITE, (void *)on_write, m, first, physical + size - 1);
-        m->word_size = error ? 0 : size;
-    }
+    w->number = ++m->watchpoints_opened;
+    w->next = m->watchpoints;
+    m->watchpoints = w;
     kc_flush_code(m);
     kc_flush_tlb(m);
-    return error;
+    return (int32_t)w->number;
 }
 
-void kc_last_write(kc *m, kc_write *out) { *out = m->last_write; }
-
-void kc_changes(kc *m, kc_write *first, kc_write *last)
+bool kc_watchpoint_writes(const kc *m, uint32_t number, kc_writes *out)
 {
-    *first = m->first_change;
-    *last = m->last_change;
+    for (const struct watchpoint *w = m->watchpoints; w; w = w->next)
+        if (w->number == number) {
+            *out = w->writes;
+            return true;
+        }
+    return false;
+}
+
+void kc_watchpoint_close(kc *m, uint32_t number)
+{
+    for (struct watchpoint **at = &m->watchpoints, *w; (w = *at); at = &w->next) {
+        if (w->number != number)
+            continue;
+        *at = w->next;
+        kc_unhook(m, w->hook);
+        free(w);
+        return;
+    }
+}
+
+void kc_watchpoints_free(kc *m)
+{
+    for (struct watchpoint *w = m->watchpoints, *next; w; w = next) {
+        next = w->next;
+        free(w);
+    }
 }

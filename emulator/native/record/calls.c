@@ -297,7 +297,7 @@ void kc_stop_at_allocation(kc *m, uint32_t n)
 
 void kc_pass_stack(kc *m, uint32_t stack, bool yes) { m->stacks[stack].passed = yes; }
 
-static bool at_entry(kc *m) { return m->now.probe && m->now.probe->address == kc_pc(m); }
+static bool at_entry(kc *m) { return m->now.reached.identity && m->now.reached.address == kc_pc(m); }
 
 uint32_t kc_at_allocation(kc *m) { return m->now.at_allocation && at_entry(m) ? m->now.allocations : 0; }
 
@@ -315,7 +315,7 @@ int kc_return(kc *m, uint32_t eax)
     kc_stack_words(m, esp, &caller, 1);
     U.uc_reg_write(m->uc, UC_X86_REG_ESP, &behind);
     U.uc_reg_write(m->uc, UC_X86_REG_EIP, &caller);
-    m->now.probe = NULL;
+    m->now.reached.identity = 0;
     m->now.at_allocation = false;
     return 0;
 }
@@ -346,7 +346,7 @@ void kc_progress_return(kc *m, const struct progress *to)
     m->now.events = to->events;
     m->now.calls = to->calls;
     m->now.allocations = to->allocations;
-    m->now.probe = to->probe;
+    m->now.reached = to->reached;
     m->now.at_allocation = to->at_allocation;
     m->now.jumps = to->jumps;
     m->now.stopped_ns = to->stopped_ns;
