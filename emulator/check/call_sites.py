@@ -13,8 +13,8 @@ from emulator.trace.blocks.blocks import NEVER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from emulator.guest.symbolizer import Frame
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.events import Frame
     from emulator.trace.trace import Trace
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from emulator.check.call_sites import CallSites
 from emulator.check.findings import CallSite, Finding, Kind
 from emulator.check.run import DIVERGED, HALTED, STOPPED
-from emulator.errors import BadImage
-from emulator.trace.recorder import frames_of
+from emulator.guest.symbolizer import Symbolizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from emulator.check.run import EndedRun
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
-    from emulator.trace.events import Frame
     from emulator.trace.trace import Trace
 
 _INTERRUPTS: Final = 0x200  # EFLAGS.IF
@@ -60,7 +58,7 @@ def deadlocks(machine: Machine, run: EndedRun, trace: Trace, waiting: Sequence[s
 
 def _death(image: KernelImage, eip: int, trace: Trace) -> CallSite:
     """Return where an instruction ended the run: in the innermost recorded call, if there is one."""
-    frame = frame_at(image, eip)
+    frame = Symbolizer(image).instruction(eip)
     inside = _innermost(trace)
     event = trace.event_count
     if inside is None:
@@ -78,14 +76,3 @@ def _innermost(trace: Trace) -> CallSite | None:
     """Return the innermost call that has not returned."""
     rows = np.flatnonzero(~trace.columns.returned)
     return CallSites(trace).entry(int(rows[-1]) + 1) if len(rows) else None
-
-
-def frame_at(image: KernelImage, eip: int) -> Frame:
-    """Return the frame of an instruction that is executed, not of a call."""
-    try:
-        frame = frames_of(image)(eip + 1)  # what names a return address looks at the byte before it
-    except BadImage:  # a damaged symbol table
-        from emulator.trace.events import Frame
-
-        return Frame(eip)
-    return frame._replace(address=eip, offset=max(frame.offset - 1, 0))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.check.findings import FaultingWrite
-from emulator.trace.recorder import frames_of
+from emulator.guest.symbolizer import Symbolizer
 
 if TYPE_CHECKING:
     from emulator.machine.core_types import LastWrite
     from emulator.machine.machine import Machine
-    from emulator.trace.events import Frame
 
 _LONGEST: Final = 15  # bytes of an instruction
 
@@ -27,15 +26,8 @@ def faulting_write_of(
         before: The word while it was still right.
         after: The word as it was found.
     """
-    return FaultingWrite(
-        write.eip, _text(machine, write), write.event, before, after, address, _stack(machine, write)
-    )
-
-
-def _stack(machine: Machine, write: LastWrite) -> tuple[Frame, ...]:
-    frame = frames_of(machine.image)
-    itself = frame(write.eip + 1)  # frames are named by what lies before the return address
-    return itself._replace(address=write.eip, offset=max(itself.offset - 1, 0)), *map(frame, write.stack[1:])
+    stack = Symbolizer(machine.image).backtrace(write.eip, write.callers)
+    return FaultingWrite(write.eip, _text(machine, write), write.event, before, after, address, stack)
 
 
 def _text(machine: Machine, write: LastWrite) -> str:

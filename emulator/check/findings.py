@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from emulator.trace.events import Frame
+    from emulator.guest.symbolizer import Frame
 
 _ID_DIGITS: Final = 12
 

@@ -17,16 +17,17 @@ from emulator.debug.calls import Calls, no_calls
 from emulator.debug.changes import Change, find_changes
 from emulator.debug.errors import Cancelled, NotRepeated
 from emulator.errors import BudgetUsedUp, EmulatorError
+from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.symbols import symbol
 from emulator.machine.machine import Ending
-from emulator.trace.recorder import frames_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from emulator.guest.symbolizer import Frame
     from emulator.machine.machine import Machine, Outcome, Snapshot
     from emulator.profile.model import Profile
-    from emulator.trace.events import Call, Frame
+    from emulator.trace.events import Call
 
 SNAPSHOTS_MAX = 48
 """Snapshots kept at a time; the core holds 64."""
@@ -80,7 +81,7 @@ class Timeline:
         self.failed = False
         self._has_end = True  # the end is reached again by running on
         self._collector = CallCollector(machine, profile)
-        self._frame = frames_of(machine.image)
+        self._symbolizer = Symbolizer(machine.image)
         self.frames = cache(self._frames)
         self._stops = [Stop(0, machine.snapshot())]
 
@@ -110,7 +111,7 @@ class Timeline:
 
     def _frames(self, stack: int) -> tuple[Frame, ...]:
         """Return the call stack of a call's `stack` number, the caller first; empty for 0."""
-        return tuple(map(self._frame, self._collector.recording.stack(stack)))
+        return self._symbolizer.callers(self._collector.recording.stack(stack))
 
     def call_of(self, event: int) -> Call | None:
         """Return the call that an event is the entry or the exit of; None for 0."""

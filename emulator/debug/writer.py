@@ -9,7 +9,7 @@ from emulator.report.text.style import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.guest.backtrace import StackFrame
+    from emulator.guest.symbolizer import Frame
 
 VERSION = 1
 
@@ -35,7 +35,7 @@ class Writer(NamedTuple):
     instruction: int
     text: str
     source: str
-    stack: tuple[StackFrame, ...]
+    stack: tuple[Frame, ...]
     before: bytes
     after: bytes
 

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from emulator.debug.writer import Writer
-from emulator.guest.backtrace import StackFrame, call_stack, stack_frame
+from emulator.guest.backtrace import call_stack
 from emulator.guest.disassembler import instruction_at, source_text
 from emulator.guest.memory import physical_of
+from emulator.guest.symbolizer import Symbolizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,17 +85,9 @@ def _watched(machine: Machine, physical: int, size: int) -> Iterator[None]:
 def _writer(machine: Machine, physical: int, size: int, name: str, write: LastWrite, text: str) -> Writer:
     line = machine.image.source_line(write.eip)
     before, after = (value.to_bytes(_WORD, "little")[:size] for value in (write.before, write.after))
-    innermost, callers = (
-        _frame(machine, write.eip),
-        (_frame(machine, each, is_call=True) for each in write.stack[1:]),
-    )
+    stack = Symbolizer(machine.image).backtrace(write.eip, write.callers)
     source = source_text(machine.image, line) if line is not None else ""
-    return Writer(physical, name, write.event, write.eip, text, source, (innermost, *callers), before, after)
-
-
-def _frame(machine: Machine, address: int, *, is_call: bool = False) -> StackFrame:
-    """The frame of an instruction, or of a return address; where it lay on the stack is not known any more."""
-    return stack_frame(machine.image, address, 0, 0, is_call=is_call)
+    return Writer(physical, name, write.event, write.eip, text, source, stack, before, after)
 
 
 def go_to_first_touch(timeline: Timeline, address: int) -> None:

@@ -9,10 +9,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.memory import WORD, load_linear
+from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.symbols import function_at
 
 if TYPE_CHECKING:
-    from emulator.loader.image import KernelImage
     from emulator.machine.core_types import Registers
     from emulator.machine.machine import Machine
 
@@ -51,20 +51,23 @@ class StackFrame(NamedTuple):
 def call_stack(machine: Machine) -> list[StackFrame]:
     """Return who called whom, the innermost function first; at least one frame."""
     registers = machine.cpu.registers()
-    address = registers.eip
+    symbolizer = Symbolizer(machine.image)
+    frame, address = symbolizer.instruction(registers.eip), registers.eip
     low, base = registers.on_stack(registers.esp), registers.on_stack(registers.ebp)
     frames: list[StackFrame] = []
     at = _return_address_at(machine, registers)
     if at is not None:  # the caller's frame pointer is in EBP still, or again
-        frames.append(stack_frame(machine.image, address, low, at + WORD, is_call=False))
+        frames.append(StackFrame(*frame, low, at + WORD))
         address, low = load_linear(machine, at) or 0, at + WORD
+        frame = symbolizer.caller(address)
     while address and len(frames) < _DEPTH_MAX:
         caller = load_linear(machine, base + WORD) if base >= low else None
         high = low if caller is None else base + 2 * WORD
-        frames.append(stack_frame(machine.image, address, low, high, is_call=bool(frames)))
+        frames.append(StackFrame(*frame, low, high))
         if caller is None:
             break
         address, low, base = caller, high, registers.on_stack(load_linear(machine, base) or 0)
+        frame = symbolizer.caller(address)
     return frames
 
 
@@ -78,20 +81,3 @@ def _return_address_at(machine: Machine, registers: Registers) -> int | None:
     if (function is not None and function[1] == 0) or (code and code[0] in _RETURNS):
         return esp
     return None
-
-
-def stack_frame(image: KernelImage, address: int, low: int, high: int, *, is_call: bool) -> StackFrame:
-    """Name a frame.
-
-    Args:
-        image: The kernel.
-        address: Where the function stands, or with *is_call* where its callee returns to.
-        low: See `StackFrame`.
-        high: See `StackFrame`.
-        is_call: The call is meant, which lies in front of *address*: another line, even another function may follow it.
-    """
-    at = address - 1 if is_call else address
-    function, line = function_at(image, at), image.source_line(at)
-    name, offset = (function[0], function[1] + address - at) if function else ("", 0)
-    file, number = line if line is not None else ("", 0)
-    return StackFrame(address, name, offset, file, number, low, high)

@@ -81,11 +81,11 @@ def caller_of(bound: Bound, esp: int, ebp: int) -> str:
         esp: Where the return address lies.
         ebp: What EBP was at the function's entry.
     """
-    from emulator.machine.call_stack import callers  # only for errors
+    from emulator.machine.call_stack import callers_of_call  # only for errors
 
     image = bound.machine.image
     location = ""
-    for address in callers(bound.machine, esp, ebp):
+    for address in callers_of_call(bound.machine, esp, ebp):
         location = image.location(address)
         found = image.function_at(address - 1)
         if found is None or found[0].name not in bound.own_functions:

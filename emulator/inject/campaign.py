@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 from emulator.check.errors import NoEnd
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
-from emulator.inject.policy import FailedCall, failed_call, stack_of
+from emulator.guest.symbolizer import Symbolizer
+from emulator.inject.policy import FailedCall, failed_call
 from emulator.machine.faults import EXCEPTION_NAMES
 from emulator.machine.machine import Ending
 from emulator.machine.recording import record
-from emulator.trace.recorder import frames_of, recorded_functions
+from emulator.trace.recorder import recorded_functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -96,7 +97,7 @@ class Exhauster:
         self._machine = machine
         self._recording = record(machine, recorded_functions(profile))
         self._answers = {each.name: each.refusal for each in profile.functions}
-        self._frame = frames_of(machine.image)
+        self._symbolizer = Symbolizer(machine.image)
 
     def good_run(self, max_instructions: int | None, timeout_s: float | None) -> GoodRun:
         """Run to the end; the machine cannot be used for anything else then.
@@ -139,7 +140,7 @@ class Exhauster:
         """Run to an allocation, which is to fail."""
         self._machine.run(stop_at_allocation=number - self._machine.cpu.allocation_count())
         call = self._recording.newest_call()
-        stack = stack_of(self._recording, call, self._frame)
+        stack = self._symbolizer.callers(self._recording.stack(call.stack))
         return failed_call(self._recording, call, stack, self._answers)
 
     def _run_on(self, good: GoodRun) -> tuple[Verdict, str, str]:

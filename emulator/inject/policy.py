@@ -12,14 +12,14 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from emulator.check.findings import CallSite
-from emulator.trace.recorder import frames_of
+from emulator.guest.symbolizer import Symbolizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from emulator.guest.symbolizer import Frame
     from emulator.machine.recording import RecordedCall, Recording
     from emulator.profile.model import Profile
-    from emulator.trace.events import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Failures:
         self._recording = recording
         self._injection = injection
         self._answers = {each.name: each.refusal for each in profile.functions}
-        self._frame = frames_of(recording.machine.image)
+        self._symbolizer = Symbolizer(recording.machine.image)
         self._failed: dict[int, FailedCall] = {}
         recording.machine.refusals = self
 
@@ -109,7 +109,7 @@ class Failures:
         if not self._injection.is_due(number):
             return None
         call = self._recording.newest_call()
-        stack = stack_of(self._recording, call, self._frame)
+        stack = self._symbolizer.callers(self._recording.stack(call.stack))
         if not self._is_below(stack):
             if call.stack:  # all of its allocations would be asked about, with the same answer
                 self._recording.machine.cpu.pass_stack(call.stack, yes=True)
@@ -121,11 +121,6 @@ class Failures:
     def _is_below(self, stack: tuple[Frame, ...]) -> bool:
         caller = self._injection.caller
         return caller is None or any(fnmatchcase(frame.function, caller) for frame in stack)
-
-
-def stack_of(recording: Recording, call: RecordedCall, frame: Callable[[int], Frame]) -> tuple[Frame, ...]:
-    """Return the call stack of a recorded call, its caller first."""
-    return tuple(map(frame, recording.stack(call.stack)))
 
 
 def failed_call(

@@ -1,4 +1,4 @@
-"""Call stacks of the guest: what is known for walking them, and the stack where a machine stands."""
+"""Call stacks of the guest, as return addresses: what the core needs for unwinding them, and the calls around an instruction."""
 
 from __future__ import annotations
 
@@ -19,19 +19,16 @@ def prepare_stacks(machine: Machine) -> None:
     machine.cpu.set_functions(machine.image.function_extents)
 
 
-def call_stack(machine: Machine) -> tuple[int, ...]:
-    """Return the stack where a machine that does not run stands, as return addresses, the innermost first.
-
-    The first stands for the place itself: it is EIP + 1, as if the instruction before it had called.
-    """
+def callers(machine: Machine) -> tuple[int, ...]:
+    """Return the return addresses of the calls around the instruction at EIP, innermost first; the machine does not run."""
     prepare_stacks(machine)
-    return machine.cpu.stack_of(machine.cpu.registers().eip)
+    return machine.cpu.callers(machine.cpu.registers().eip)
 
 
-def callers(machine: Machine, esp: int, ebp: int) -> tuple[int, ...]:
+def callers_of_call(machine: Machine, esp: int, ebp: int) -> tuple[int, ...]:
     """Return the return addresses of a call, from the one that lies at *esp* outwards; EBP was *ebp* at its entry."""
     prepare_stacks(machine)
-    return machine.cpu.stack_of_call(esp, ebp)
+    return machine.cpu.callers_of_call(esp, ebp)
 
 
 def _code_ranges(image: KernelImage) -> list[tuple[int, int]]:

@@ -234,7 +234,7 @@ class LastWrite(NamedTuple):
         event: The last event before it.
         before: The watched bytes, as a little-endian number.
         after: The same behind the write.
-        stack: Return addresses, innermost first, behind the instruction's own address + 1.
+        callers: Return addresses of the calls around it, innermost first; () if there was no memory to keep them.
         writes: How many there were by then, itself among them.
     """
 
@@ -243,7 +243,7 @@ class LastWrite(NamedTuple):
     event: int
     before: int
     after: int
-    stack: tuple[int, ...]
+    callers: tuple[int, ...]
     writes: int
 
 

@@ -473,8 +473,8 @@ class Cpu:
         words = lib.kc_stack(self._core, number, count, call)
         return call[0], tuple(ffi.unpack(words, count[0]))
 
-    def stack_of(self, eip: int) -> tuple[int, ...]:
-        """Return addresses from an instruction outwards, between runs; the first is its own address + 1.
+    def callers(self, eip: int) -> tuple[int, ...]:
+        """Return addresses of the calls around an instruction, innermost first; between runs.
 
         Raises:
             HostError: No memory.
@@ -482,9 +482,9 @@ class Cpu:
         number = lib.kc_stack_of(self._core, eip)
         if not number:
             raise HostError("the host has no memory for a call stack")
-        return self.stack(number)[1]
+        return self.stack(number)[1][1:]  # the first is EIP + 1
 
-    def stack_of_call(self, esp: int, ebp: int) -> tuple[int, ...]:
+    def callers_of_call(self, esp: int, ebp: int) -> tuple[int, ...]:
         """Return addresses, innermost first, of a call whose return address lies at *esp*; *ebp* is its caller's."""
         number = lib.kc_stack_of_call(self._core, esp, ebp)
         return self.stack(number)[1] if number else ()
@@ -514,8 +514,8 @@ class Cpu:
     def _write(self, write: Any) -> LastWrite | None:
         if not write.count:
             return None
-        stack = self.stack(write.stack)[1] if write.stack else ()
-        return LastWrite(write.eip, write.pc, write.event, write.before, write.after, stack, write.count)
+        callers = self.stack(write.stack)[1][1:] if write.stack else ()  # the first is EIP + 1
+        return LastWrite(write.eip, write.pc, write.event, write.before, write.after, callers, write.count)
 
     def keep_steps(self, limit: int) -> None:
         """Keep each instruction and access of the runs from now on, at most *limit*; 0 ends it. Runs are slow meanwhile."""

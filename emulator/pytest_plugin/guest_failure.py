@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.machine.call_stack import call_stack
+from emulator.guest.symbolizer import Symbolizer
+from emulator.machine.call_stack import callers
 from emulator.machine.machine import CALLS_END
 from emulator.report.text.style import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
-    from emulator.trace.events import Frame
 
 _FRAMES_SHOWN: Final = 8
 _LINES_SHOWN: Final = 5
@@ -23,8 +23,10 @@ FROM_THE_TEST: Final = "(called by the test)"
 
 def stack_lines(addresses: Iterable[int], image: KernelImage, most: int = _FRAMES_SHOWN) -> list[str]:
     """Return a call stack for people, innermost first, one line for each level."""
-    frame = _frames_of(image)
-    lines = [_frame_text(address, frame) for address in addresses]
+    symbolizer = Symbolizer(image)
+    lines = [
+        FROM_THE_TEST if each in CALLS_END else printable(str(symbolizer.caller(each))) for each in addresses
+    ]
     hidden = len(lines) - most
     if hidden > 1:
         return [*lines[: most - 1], f"... {hidden + 1} more levels"]
@@ -33,10 +35,8 @@ def stack_lines(addresses: Iterable[int], image: KernelImage, most: int = _FRAME
 
 def where_it_stands(machine: Machine) -> list[str]:
     """Return the stack of a machine that has stopped."""
-    place, *callers = call_stack(machine)
-    frame = _frames_of(machine.image)(place)
-    exact = frame._replace(address=place - 1, offset=frame.offset - 1)  # it is no return address
-    lines = [printable(str(exact)), *stack_lines(callers, machine.image, _FRAMES_SHOWN - 1)]
+    innermost = Symbolizer(machine.image).instruction(machine.cpu.registers().eip)
+    lines = [printable(str(innermost)), *stack_lines(callers(machine), machine.image, _FRAMES_SHOWN - 1)]
     return ["the kernel's call stack:", *_indented(lines)]
 
 
@@ -50,16 +50,6 @@ def last_lines(console: str) -> list[str]:
         "the last lines of the console:" if len(lines) > _LINES_SHOWN else "the console:",
         *_indented(shown),
     ]
-
-
-def _frames_of(image: KernelImage) -> Callable[[int], Frame]:
-    from emulator.trace.recorder import frames_of  # slow: numpy, pyarrow
-
-    return frames_of(image)
-
-
-def _frame_text(address: int, frame: Callable[[int], Frame]) -> str:
-    return FROM_THE_TEST if address in CALLS_END else printable(str(frame(address)))
 
 
 def _shortened(line: str) -> str:

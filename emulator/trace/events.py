@@ -1,34 +1,8 @@
-"""One recorded call and one frame of its call stack, as values."""
+"""One recorded call, as a value."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import NamedTuple
-
-
-class Frame(NamedTuple):
-    """One level of a call stack.
-
-    Attributes:
-        address: The return address.
-        function: The symbol it lies in; "" where none is known.
-        offset: Bytes from the symbol to *address*.
-        file: The source file as the debug information names it; "" where it is not known.
-        line: In *file*, from 1; 0 where it is not known.
-    """
-
-    address: int
-    function: str = ""
-    offset: int = 0
-    file: str = ""
-    line: int = 0
-
-    def __str__(self) -> str:
-        place = f"{self.function}+0x{self.offset:x}" if self.function else f"0x{self.address:08x}"
-        if not self.file:
-            return place
-        name = PurePosixPath(self.file).name
-        return f"{place} {name}:{self.line}" if self.line else f"{place} {name}"
 
 
 class Call(NamedTuple):

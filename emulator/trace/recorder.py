@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING
 
+from emulator.guest.symbolizer import Symbolizer
 from emulator.machine.recording import RecordedFunction, record
 from emulator.profile.known import matching_profile
-from emulator.trace.events import Frame
 from emulator.trace.file.header import TracedSegment, TraceEnding, TraceHeader
 from emulator.trace.file.schema import fixed_columns
 from emulator.trace.file.writer import Chunk, TraceWriter
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from os import PathLike
 
-    from emulator.loader.image import KernelImage
+    from emulator.guest.symbolizer import Frame
     from emulator.machine.core_types import CallColumns
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile, TracedFunction
@@ -58,7 +57,7 @@ class TraceRecorder:
         self._writer = writer
         self._on_progress = on_progress
         self._columns = [name for name, _ in fixed_columns(profile) if name not in _MADE_BY_THE_WRITER]
-        self._frame = frames_of(machine.image)
+        self._symbolizer = Symbolizer(machine.image)
         self.calls = 0
         self._machine = machine
         self._pause = _FIRST_PAUSE
@@ -103,7 +102,7 @@ class TraceRecorder:
     def _definitions(self, columns: CallColumns) -> list[tuple[int, tuple[Frame, ...]]]:
         stack = self.recording.stack
         return [
-            (call - columns.first_call, tuple(map(self._frame, stack(number))))
+            (call - columns.first_call, self._symbolizer.callers(stack(number)))
             for number, call in self.recording.new_stacks()
         ]
 
@@ -148,22 +147,6 @@ def recorded_functions(profile: Profile) -> list[RecordedFunction]:
         return RecordedFunction(function.name, len(function.parameters), function.out, takes)
 
     return [recorded(function) for function in profile.functions]
-
-
-def frames_of(image: KernelImage) -> Callable[[int], Frame]:
-    """Return what names a frame by its return address, and remembers it."""
-
-    @cache
-    def frame(address: int) -> Frame:
-        call = (
-            address - 1
-        )  # the instruction that calls; behind it another line, even another function may begin
-        function, line = image.function_at(call), image.source_line(call)
-        name, offset = ("", 0) if function is None else (function[0].name, function[1] + 1)
-        file, number = ("", 0) if line is None else line
-        return Frame(address, name, offset, file, number)
-
-    return frame
 
 
 def trace_header(

@@ -6,12 +6,12 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from emulator.guest.symbolizer import Frame
 from emulator.profile.model import Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.history import AreaHistory, area_history
 from emulator.trace.call_rows import calls_of
 from emulator.trace.columns import Columns, calls_by_event
-from emulator.trace.events import Frame
 from emulator.trace.file.arrays import flag_array
 from emulator.trace.file.checks import check_calls
 from emulator.trace.file.reader import read_contents, reported

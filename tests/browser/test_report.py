@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from emulator.trace.events import Frame
+from emulator.guest.symbolizer import Frame
 from emulator.trace.trace import Trace
 from tests.helpers.kernel_run import kernel_run
 from tests.helpers.traces import TraceBuilder, random_trace

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from emulator.trace.events import Frame
+from emulator.guest.symbolizer import Frame
 from tests.helpers.browser import size_text
 from tests.helpers.traces import TraceBuilder
 

@@ -24,9 +24,9 @@ from emulator.profile.reader import read_profile
 if TYPE_CHECKING:
     from emulator.check.check_report import CheckReport
     from emulator.check.findings import Finding
+    from emulator.guest.symbolizer import Frame
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
-    from emulator.trace.events import Frame
 
 SCENARIOS: Final = Path(__file__).parents[2] / "firmware" / "scenarios"
 EXPECTED: Final = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from emulator.check.check_report import AreaMeasures, CallerMeasures, CheckReport, Measures, RunEnding
 from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
-from emulator.trace.events import Frame
+from emulator.guest.symbolizer import Frame
 
 KMAIN = Frame(0x101042, "kmain", 0x42, "demo.c", 31)
 SERVE = Frame(0x101142, "serve", 0x12, "/repo/src/serve it.c", 62)

@@ -6,7 +6,7 @@ import random
 from bisect import insort
 from typing import TYPE_CHECKING
 
-from emulator.trace.events import Frame
+from emulator.guest.symbolizer import Frame
 from tests.helpers.traces import TraceBuilder
 
 if TYPE_CHECKING:

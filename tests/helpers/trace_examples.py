@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emulator.trace.events import Frame
+from emulator.guest.symbolizer import Frame
 from tests.helpers.traces import WHO, TraceBuilder
 
 LOAD = (Frame(0x100200, "load", 0x20, "src/load.c", 7), *WHO)

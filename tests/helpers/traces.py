@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from emulator.guest.symbolizer import Frame
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.trace.events import Frame
 from emulator.trace.file.header import TracedSegment, TraceEnding, TraceHeader
 from emulator.trace.file.schema import argument_columns, fixed_columns
 from emulator.trace.file.writer import Chunk, TraceWriter

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from emulator.check.findings import CallSite, FaultingWrite, Finding
-    from emulator.trace.events import Frame
+    from emulator.guest.symbolizer import Frame
 
 _INDENT = "  "
 

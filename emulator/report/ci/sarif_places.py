@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.check.findings import Finding
+    from emulator.guest.symbolizer import Frame
     from emulator.report.ci.finding_lines import Stack
     from emulator.report.ci.sources import SourceLine, Sources
-    from emulator.trace.events import Frame
 
 _Object = dict[str, Any]
 

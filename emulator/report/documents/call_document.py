@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from emulator.guest.executed import ExecutedInstruction
+    from emulator.guest.symbolizer import Frame
     from emulator.profile.model import TracedFunction
-    from emulator.trace.events import Call, Frame
+    from emulator.trace.events import Call
 
 
 def call_document(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-    from emulator.trace.events import Frame
+    from emulator.guest.symbolizer import Frame
     from emulator.trace.queries.measure import Measure
     from emulator.trace.trace import Trace
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from emulator.report.text.style import printable
 
 if TYPE_CHECKING:
-    from emulator.trace.events import Frame
+    from emulator.guest.symbolizer import Frame
     from emulator.trace.trace import Trace
 
 NAME_MAX = 240

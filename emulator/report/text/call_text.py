@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from emulator.guest.executed import Access, ExecutedInstruction
+    from emulator.guest.symbolizer import Frame
     from emulator.profile.model import TracedFunction
     from emulator.report.text.style import Style
     from emulator.trace.columns import Flags
-    from emulator.trace.events import Call, Frame
+    from emulator.trace.events import Call
     from emulator.trace.trace import Trace
 
 RED = "31"

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from emulator.check.check_report import CheckReport
     from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding
+    from emulator.guest.symbolizer import Frame
     from emulator.inject.policy import FailedCall
     from emulator.report.text.style import Style
-    from emulator.trace.events import Frame
 
 LINES_MAX: Final = 25
 """Of one finding."""

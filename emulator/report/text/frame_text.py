@@ -10,7 +10,7 @@ from emulator.report.text.style import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.trace.events import Frame
+    from emulator.guest.symbolizer import Frame
     from emulator.trace.queries.difference import Place
 
 UNKNOWN_CALLER = "(unknown caller)"

@@ -12,8 +12,9 @@ from emulator.report.text.summary import rule
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from emulator.guest.symbolizer import Frame
     from emulator.report.text.style import Style
-    from emulator.trace.events import Call, Frame
+    from emulator.trace.events import Call
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.overview import AreaOverview, Caller, FunctionCounts, Overview
     from emulator.trace.trace import Trace

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from emulator.trace.events import Frame
+    from emulator.guest.symbolizer import Frame
     from emulator.trace.file.header import TraceEnding, TraceHeader
 
 _LATE: Final = {"result": 4, "out": 4, "left_time_ns": 8, "left": 4}

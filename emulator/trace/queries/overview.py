@@ -10,9 +10,10 @@ from emulator.profile.model import Result
 from emulator.trace.queries.gaps import GapMeasure
 
 if TYPE_CHECKING:
+    from emulator.guest.symbolizer import Frame
     from emulator.profile.model import TracedFunction
     from emulator.trace.columns import U32, Flags
-    from emulator.trace.events import Call, Frame
+    from emulator.trace.events import Call
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.totals import Peak, StackTotals
     from emulator.trace.trace import Trace

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind, with_rest
-from emulator.trace.events import Frame
+from emulator.guest.symbolizer import Frame
 
 KMAIN = Frame(0x101042, "kmain", 0x42, "demo.c", 31)
 SERVE = Frame(0x101142, "serve", 0x12, "demo.c", 62)

@@ -8,7 +8,7 @@ import pytest
 
 from emulator.check.check_report import CallerMeasures
 from emulator.check.measuring import measure
-from emulator.trace.events import Frame
+from emulator.guest.symbolizer import Frame
 from tests.helpers.traces import TraceBuilder
 
 if TYPE_CHECKING:

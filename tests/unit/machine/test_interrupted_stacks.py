@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.machine.call_stack import call_stack
+from emulator.machine.call_stack import callers
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.unit.machine.test_interrupts import IDT
@@ -110,12 +110,12 @@ def test_a_snapshot_knows_the_interrupts_of_its_time() -> None:
     machine = guest(TAKES)
     recording = record(machine, [RecordedFunction("take")])
     machine.run(stop_at_event=1)
-    stack = call_stack(machine)
+    stack = callers(machine)
     assert machine.address_of("interrupted") + 1 in stack
     with machine.snapshot():
         machine.run()
         assert recording.event_count == 4
-    assert call_stack(machine) == stack
+    assert callers(machine) == stack
 
 
 def test_a_snapshot_does_not_know_the_interrupts_after_it() -> None:
@@ -130,5 +130,5 @@ def test_a_snapshot_does_not_know_the_interrupts_after_it() -> None:
     machine.memory.write(machine.address_of("busy") + 6, b"\x90\x90")  # no int
     machine.cpu.flush_code()
     machine.run(stop_at_event=1)
-    assert machine.address_of("interrupted") + 1 not in call_stack(machine)
+    assert machine.address_of("interrupted") + 1 not in callers(machine)
     assert recording.event_count == 1

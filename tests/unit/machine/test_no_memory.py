@@ -58,7 +58,7 @@ far:    .skip   70 * 4096
 PROGRAM = """
 import sys
 from emulator.errors import HostError
-from emulator.machine.call_stack import call_stack, prepare_stacks
+from emulator.machine.call_stack import callers, prepare_stacks
 from emulator.machine.machine import Machine
 from emulator.machine.memory import MIB, RamWindow
 from emulator.machine.recording import RecordedFunction, record
@@ -76,7 +76,7 @@ def scenario():
     machine.run(stop_at_event=50)
     inner = machine.snapshot()
     pages = start.pages_written()
-    stack = call_stack(machine)
+    stack = callers(machine)
     watch = machine.cpu.watch_begin()
     machine.cpu.watch_note(2 * MIB, 40 * 4096)
     first = machine.run(timeout_s=60)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from emulator import Console, Machine, boot
-from emulator.machine.call_stack import call_stack
+from emulator.guest.symbolizer import Symbolizer
+from emulator.machine.call_stack import callers
 from emulator.machine.machine import Ending
-from emulator.trace.recorder import frames_of
 
 
 def test_output_stops_a_run_and_the_next_one_goes_on() -> None:
@@ -41,7 +41,6 @@ def test_a_machine_that_stands_still_tells_its_call_stack() -> None:
     machine = boot("firmware:leak")
     machine.pause_after(20_000, machine.stop)
     assert machine.run().ending is Ending.ASKED
-    frames = [frames_of(machine.image)(address) for address in call_stack(machine)]
-    assert frames[0].address == machine.cpu.registers().eip + 1
+    frames = Symbolizer(machine.image).backtrace(machine.cpu.registers().eip, callers(machine))
     assert [frame.function for frame in frames][-2:] == ["kmain", "_start"]
     assert len(frames) > 2

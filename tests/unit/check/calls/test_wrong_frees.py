@@ -9,8 +9,8 @@ import pytest
 
 from emulator.check.calls.wrong_frees import MOST_ALIKE
 from emulator.check.findings import Kind
+from emulator.guest.symbolizer import Frame
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.trace.events import Frame
 from tests.helpers.traces import PROFILE, WHO, TraceBuilder
 from tests.unit.check.checking import findings_of, messages_of
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from emulator.guest.symbolizer import Frame
     from emulator.machine.machine import Machine
-    from emulator.trace.events import Frame
 
 
 def lines(stack: Sequence[Frame]) -> list[str]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from emulator.check.findings import Finding
+    from emulator.guest.symbolizer import Frame
     from emulator.machine.machine import Machine
-    from emulator.trace.events import Frame
     from tests.helpers.checked import Checked
 
 BUDGET = 2_000_000

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.trace.events import Frame
+from emulator.guest.symbolizer import Frame
 from tests.helpers import trace_examples
 from tests.helpers.traces import WHO, TraceBuilder
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 
 from emulator.check.findings import CallSite, Kind
+from emulator.guest.symbolizer import Frame
 from emulator.report.ci.github import github_lines
-from emulator.trace.events import Frame
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.limits import Limits
 from emulator.verdict.verdict import Verdict, judge

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from jsonschema import Draft4Validator
 
 from emulator.check.findings import CallSite, Kind
+from emulator.guest.symbolizer import Frame
 from emulator.report.ci.sarif import sarif_document
-from emulator.trace.events import Frame
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.limits import Limits
 from emulator.verdict.verdict import Verdict, judge

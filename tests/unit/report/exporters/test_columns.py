@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from emulator.guest.symbolizer import Frame
 from emulator.report.exporters import columns
 from emulator.report.exporters.columns import write_csv, write_parquet
-from emulator.trace.events import Frame
 from tests.helpers import trace_examples
 from tests.helpers.traces import WHO, TraceBuilder
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from emulator.guest.symbolizer import Frame
 from emulator.report.exporters.folded import write_folded
-from emulator.trace.events import Frame
 from emulator.trace.queries.measure import Measure
 from tests.helpers import trace_examples
 from tests.helpers.traces import WHO, TraceBuilder

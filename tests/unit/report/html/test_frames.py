@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.guest.symbolizer import Frame
 from emulator.report.html.frames import DEPTH_MAX, NAME_MAX, clipped, frame_tables
-from emulator.trace.events import Frame
 from tests.helpers.traces import TraceBuilder
 
 if TYPE_CHECKING:

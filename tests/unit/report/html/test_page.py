@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.guest.symbolizer import Frame
 from emulator.report.html.page import report_page, script_json
-from emulator.trace.events import Frame
 from tests.helpers.traces import TraceBuilder
 
 if TYPE_CHECKING:

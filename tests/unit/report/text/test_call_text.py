@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from emulator.guest.symbolizer import Frame
 from emulator.profile.model import Result, Role, TracedFunction
 from emulator.report.text.call_text import (
     CallLayout,
@@ -15,7 +16,7 @@ from emulator.report.text.call_text import (
     result_text,
 )
 from emulator.report.text.style import Style
-from emulator.trace.events import Call, Frame
+from emulator.trace.events import Call
 from tests.helpers import trace_examples
 
 if TYPE_CHECKING:

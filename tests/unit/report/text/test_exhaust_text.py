@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 from emulator.check.findings import CallSite
+from emulator.guest.symbolizer import Frame
 from emulator.inject.campaign import Exhaustion, FailurePoint, GoodRun, Verdict
 from emulator.inject.policy import FailedCall
 from emulator.machine.machine import Ending
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.report.text.exhaust_text import exhaustion_document, exhaustion_lines
 from emulator.report.text.style import Style
-from emulator.trace.events import Frame
 
 PROFILE = Profile(
     "mine",
