@@ -1,7 +1,8 @@
-"""Errors that say the machine cannot go on.
+"""The one tree of errors: what keeps kmemu from going on.
 
-Each is one clear line that names what and where, and carries the same facts as attributes. Misuse of the
-Python API is a `ValueError` or `TypeError` instead, and what a guest kernel did wrong is a finding.
+There are three families, which are never mixed. Misuse of the Python API is a `ValueError` or `TypeError`. What a guest kernel
+did wrong to its memory is a finding. All else that ends the work is an `EmulatorError`: one clear line that names what and
+where, with the same facts as attributes. What kmemu itself lacks is never worded as the kernel's fault.
 """
 
 from __future__ import annotations
@@ -89,6 +90,34 @@ class BadModule(EmulatorError):
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"module {path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class BadTrace(EmulatorError):
+    """A file cannot be read as a trace.
+
+    Attributes:
+        path: The file as it was named.
+        problem: What is wrong, without the file's name.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class TraceNotWritten(EmulatorError):
+    """A trace cannot be written.
+
+    Attributes:
+        path: The file as it was named.
+        problem: The operating system's reason.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: the trace cannot be written: {problem}")
         self.path = path
         self.problem = problem
 
@@ -197,6 +226,39 @@ class BudgetUsedUp(GuestStopped):
     """The run's budget of instructions or seconds is used up."""
 
 
+class NoEnd(BudgetUsedUp):
+    """A run that everything is measured by does not end by itself, within its budgets.
+
+    Attributes:
+        allocations: Calls that could be made to fail, up to there.
+    """
+
+    def __init__(self, error: BudgetUsedUp, allocations: int) -> None:
+        self.allocations = allocations
+        calls = "1 allocation" if allocations == 1 else f"{allocations} allocations"
+        super().__init__(
+            "the run without a failure did not end by itself: "
+            f"{error.problem} after {error.instructions} instructions and {calls}",
+            error.eip,
+            error.location,
+            error.instructions,
+        )
+
+
+class NotRepeated(EmulatorError):
+    """A run did not repeat itself.
+
+    Attributes:
+        event: The event that was to happen again.
+        last: The last event that did.
+    """
+
+    def __init__(self, event: int, last: int) -> None:
+        super().__init__(f"the run did not repeat itself: it ended after event {last}, before event {event}")
+        self.event = event
+        self.last = last
+
+
 class UnknownLayer(EmulatorError):
     """No layer, or no mode of one, has this name.
 
@@ -209,6 +271,20 @@ class UnknownLayer(EmulatorError):
         self.name = name
         self.known = tuple(known)
         super().__init__(f"no {kind} {name!r}; there are: {', '.join(self.known)}")
+
+
+class UnknownArea(EmulatorError):
+    """A limit is for an area that is not watched.
+
+    Attributes:
+        name: The area.
+        known: Those there are.
+    """
+
+    def __init__(self, option: str, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = tuple(known)
+        super().__init__(f"{option}: no area {name!r}; there are: {', '.join(self.known)}")
 
 
 class BadInput(EmulatorError):
@@ -233,6 +309,10 @@ class BadInput(EmulatorError):
 
 class BadProfile(BadInput):
     """A profile cannot be used."""
+
+
+class BadBaseline(BadInput):
+    """A baseline cannot be used."""
 
 
 class NoFunctionFound(EmulatorError):
@@ -325,3 +405,10 @@ class ModelStopped(EmulatorError):
         self.call = call
         self.problem = problem
         self.location = location
+
+
+class Cancelled(Exception):
+    """Somebody did not want to wait any longer."""
+
+    def __init__(self) -> None:
+        super().__init__("it was stopped by hand")

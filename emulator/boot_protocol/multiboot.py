@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from emulator.errors import BadImage
+from emulator.x86 import WORD_MAX
 
 BOOTLOADER_MAGIC = 0x2BADB002  # in EAX when the kernel starts; EBX holds the address of the information
 
@@ -19,7 +20,6 @@ _HEADER = struct.Struct("<III")  # magic, flags, checksum
 _SEARCHED = 8192  # the header lies wholly in so many bytes at the file's beginning
 _ALIGNMENT = 4
 _REQUIRED = 0xFFFF  # bits that a loader which does not know them must refuse
-_WORD_MASK = 0xFFFFFFFF
 
 
 class HeaderFlags(IntFlag):
@@ -64,7 +64,7 @@ def find_header(data: bytes, path: str) -> MultibootHeader | None:
     offset = searched.find(_MAGIC_BYTES)
     while 0 <= offset <= len(searched) - _HEADER.size:
         magic, flags, checksum = _HEADER.unpack_from(searched, offset)
-        if offset % _ALIGNMENT == 0 and (magic + flags + checksum) & _WORD_MASK == 0:
+        if offset % _ALIGNMENT == 0 and (magic + flags + checksum) & WORD_MAX == 0:
             _check_flags(flags, offset, path)
             return MultibootHeader(offset, HeaderFlags(flags))
         offset = searched.find(_MAGIC_BYTES, offset + 1)

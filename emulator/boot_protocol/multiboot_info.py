@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from emulator.errors import BadModule, BootInfoDoesNotFit
 from emulator.loader.files import read_file
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 BOOTLOADER_NAME = "kmemu"
 
 _KIB = 1024
-_PAGE_SIZE = 4096
 _BLOCK_ALIGNMENT = 16
 _LOW_START = 0x9000  # above the BIOS's data, and above 0x7C00 and 0x8000, where kernels start other CPUs
 _LOW_END = 0x9FC00  # the BIOS's extended data begins here
@@ -205,7 +205,7 @@ def _place_modules(modules: Sequence[Module], ram_end: int, kernel: Sequence[tup
     addresses = []
     top = ram_end
     for module in modules:
-        start = (top - len(module.data)) // _PAGE_SIZE * _PAGE_SIZE
+        start = (top - len(module.data)) // PAGE_SIZE * PAGE_SIZE
         if start < floor:
             raise BootInfoDoesNotFit(f"module {module.text!r}", len(module.data), max(0, top - floor))
         addresses.append(start)

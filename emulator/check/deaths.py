@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from emulator.check.call_sites import CallSites
 from emulator.check.findings import CallSite, Finding, Kind
 from emulator.check.run import DIVERGED, HALTED, STOPPED
 from emulator.guest.symbolizer import Symbolizer
+from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
-
-_INTERRUPTS: Final = 0x200  # EFLAGS.IF
 
 
 def bad_endings(image: KernelImage, run: EndedRun, trace: Trace) -> list[Finding]:
@@ -50,7 +49,7 @@ def deadlocks(machine: Machine, run: EndedRun, trace: Trace, waiting: Sequence[s
     if run.ending.how != HALTED or not waiting:
         return []
     tasks = "1 task waits" if len(waiting) == 1 else f"{len(waiting)} tasks wait"
-    is_on = machine.cpu.registers().eflags & _INTERRUPTS
+    is_on = machine.cpu.registers().eflags & Eflags.IF
     why = "no device to interrupt it" if is_on else "interrupts off"
     message = f"deadlock: the kernel halted for good, with {why}, while {tasks}"
     return [Finding(Kind.DEADLOCK, "", message, _innermost(trace), details=tuple(waiting))]

@@ -14,6 +14,7 @@ from emulator.machine.machine import Ending
 from emulator.machine.recording import record
 from emulator.profile.model import Role
 from emulator.trace.recorder import recorded_functions
+from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,6 @@ MOST_HEX_DUMPS: Final = 16
 
 _LINE: Final = 16
 _LINES_AROUND: Final = 2
-_WORD: Final = 4
 
 
 def hex_dump(memory: Memory, memory_size: int, address: int, linear: int | None = None) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def hex_dump(memory: Memory, memory_size: int, address: int, linear: int | None 
         lines.append(f"{mark}0x{start + shift:08x}: {data.hex(' ')}")
         if start == middle:
             before = len(f">0x{start:08x}: ") + 3 * (address % _LINE)
-            lines.append(" " * before + "^" * (3 * min(_WORD, _LINE - address % _LINE) - 1))
+            lines.append(" " * before + "^" * (3 * min(WORD_SIZE, _LINE - address % _LINE) - 1))
     return tuple(lines)
 
 

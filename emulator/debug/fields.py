@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.x86 import WORD_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from kernel_model.memory import Memory
 
 _BITMAP = re.compile(r"^bitmap byte (\d+) \(frames (\d+)\.\.(\d+)\)$")
-_WORD = 4
 
 
 class FieldChange(NamedTuple):
@@ -53,7 +54,7 @@ def _fields(
         while at < end:
             place = places.name(at, end, stack)
             after = memory.read(place.start, place.end - place.start)
-            before = _before(place.start, after, changes[max(0, number - _WORD) : number + _WORD + 1])
+            before = _before(place.start, after, changes[max(0, number - WORD_SIZE) : number + WORD_SIZE + 1])
             yield FieldChange(place.name, place.start, before, after, place.encoding)
             at = done = place.end
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from emulator.debug.call_collector import CallCollector
 from emulator.debug.calls import Calls, no_calls
 from emulator.debug.changes import Change, find_changes
-from emulator.debug.errors import Cancelled, NotRepeated
-from emulator.errors import BudgetUsedUp, EmulatorError
+from emulator.errors import BudgetUsedUp, Cancelled, EmulatorError, NotRepeated
 from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.symbols import symbol
 from emulator.machine.machine import Ending

@@ -15,6 +15,7 @@ from emulator.guest.backtrace import call_stack
 from emulator.guest.disassembler import instruction_at, source_text
 from emulator.guest.memory import physical_of
 from emulator.guest.symbolizer import Symbolizer
+from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     from emulator.machine.core_types import LastWrite
     from emulator.machine.machine import Machine
 
-_WORD = 4
 _OUTSIDERS_MAX = 32
 
 
-def last_writer(timeline: Timeline, places: Places, address: int, size: int = _WORD) -> Writer | None:
+def last_writer(timeline: Timeline, places: Places, address: int, size: int = WORD_SIZE) -> Writer | None:
     """Return the last write to some bytes before the place where the machine stands.
 
     Args:
@@ -84,7 +84,7 @@ def _watched(machine: Machine, physical: int, size: int) -> Iterator[None]:
 
 def _writer(machine: Machine, physical: int, size: int, name: str, write: LastWrite, text: str) -> Writer:
     line = machine.image.source_line(write.eip)
-    before, after = (value.to_bytes(_WORD, "little")[:size] for value in (write.before, write.after))
+    before, after = (value.to_bytes(WORD_SIZE, "little")[:size] for value in (write.before, write.after))
     stack = Symbolizer(machine.image).backtrace(write.eip, write.callers)
     source = source_text(machine.image, line) if line is not None else ""
     return Writer(physical, name, write.event, write.eip, text, source, stack, before, after)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.guest.memory import WORD, load_linear
+from emulator.guest.memory import load_linear
 from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.symbols import function_at
+from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
     from emulator.machine.core_types import Registers
@@ -57,12 +58,12 @@ def call_stack(machine: Machine) -> list[StackFrame]:
     frames: list[StackFrame] = []
     at = _return_address_at(machine, registers)
     if at is not None:  # the caller's frame pointer is in EBP still, or again
-        frames.append(StackFrame(*frame, low, at + WORD))
-        address, low = load_linear(machine, at) or 0, at + WORD
+        frames.append(StackFrame(*frame, low, at + WORD_SIZE))
+        address, low = load_linear(machine, at) or 0, at + WORD_SIZE
         frame = symbolizer.caller(address)
     while address and len(frames) < _DEPTH_MAX:
-        caller = load_linear(machine, base + WORD) if base >= low else None
-        high = low if caller is None else base + 2 * WORD
+        caller = load_linear(machine, base + WORD_SIZE) if base >= low else None
+        high = low if caller is None else base + 2 * WORD_SIZE
         frames.append(StackFrame(*frame, low, high))
         if caller is None:
             break
@@ -77,7 +78,7 @@ def _return_address_at(machine: Machine, registers: Registers) -> int | None:
     pc, esp = registers.pc, registers.on_stack(registers.esp)
     code = machine.read_linear(pc, 1)
     if function is not None and function[1] == 1 and machine.read_linear(pc - 1, 1) == bytes([_PUSH_EBP]):
-        return esp + WORD
+        return esp + WORD_SIZE
     if (function is not None and function[1] == 0) or (code and code[0] in _RETURNS):
         return esp
     return None

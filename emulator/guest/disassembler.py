@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.symbols import function_at
+from emulator.x86 import LONGEST_INSTRUCTION, WORD_MAX
 
 if TYPE_CHECKING:
     from typing import Any
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from emulator.machine.core_types import Registers
     from emulator.machine.machine import Machine
 
-_LONGEST = 15  # bytes of an instruction
 _BACK_MAX = 16384  # bytes that are decoded to find where instructions begin
-_MASK = 0xFFFFFFFF
 _SOURCE_SIZE_MAX = 4 << 20
 
 
@@ -71,7 +70,7 @@ def disassemble(machine: Machine, before: int, after: int) -> list[CodeLine]:
     first = _decode(machine, start, eip, base)[-before:] if before else []
     if first and first[-1].address + first[-1].size != eip:
         first = []  # EIP is in the middle of what seems an instruction: only what follows is sure
-    rest = _decode(machine, eip, eip + _LONGEST * (after + 1), base)[: after + 1]
+    rest = _decode(machine, eip, eip + LONGEST_INSTRUCTION * (after + 1), base)[: after + 1]
     lines: list[CodeLine] = []
     place: SourceLine | None = None
     for instruction in (*first, *rest):
@@ -90,7 +89,7 @@ def disassemble(machine: Machine, before: int, after: int) -> list[CodeLine]:
 
 def instruction_at(machine: Machine, eip: int, pc: int) -> str:
     """Return the instruction at EIP, whose linear address is *pc*, or "(no instruction)"."""
-    found = _decode(machine, eip, eip + _LONGEST, pc - eip)
+    found = _decode(machine, eip, eip + LONGEST_INSTRUCTION, pc - eip)
     return _text(machine.image, found[0]) if found else "(no instruction)"
 
 
@@ -101,7 +100,7 @@ def _text(image: KernelImage, instruction: Any) -> str:
     text = f"{instruction.mnemonic} {instruction.op_str}".strip()
     if instruction.mnemonic != "call" or instruction.operands[0].type != X86_OP_IMM:
         return text
-    function = function_at(image, instruction.operands[0].imm & _MASK)
+    function = function_at(image, instruction.operands[0].imm & WORD_MAX)
     return text if function is None else f"{text} {function[0]}"
 
 
@@ -136,7 +135,7 @@ def _decode(machine: Machine, start: int, end: int, base: int) -> list[Any]:
 
     decoder = Cs(CS_ARCH_X86, CS_MODE_32)
     decoder.detail = True
-    return list(decoder.disasm(machine.read_linear(start + base & _MASK, end - start), start))
+    return list(decoder.disasm(machine.read_linear(start + base & WORD_MAX, end - start), start))
 
 
 def _operands(machine: Machine, registers: Registers, instruction: Any) -> list[Operand]:
@@ -161,5 +160,5 @@ def _operand_text(instruction: Any, memory: Any) -> str:
     text = " + ".join(parts)
     if memory.disp or not text:
         sign = " - " if memory.disp < 0 and text else " + " if text else ""
-        text += f"{sign}0x{abs(memory.disp) if text else memory.disp & _MASK:x}"
+        text += f"{sign}0x{abs(memory.disp) if text else memory.disp & WORD_MAX:x}"
     return f"[{text}]"

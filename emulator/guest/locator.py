@@ -11,6 +11,7 @@ from emulator.errors import BadImage
 from emulator.guest.symbols import data_objects
 from emulator.loader.dwarf.c_types import Encoding, part_at
 from emulator.loader.dwarf.variables import Variables
+from emulator.x86 import WORD_SIZE
 from kernel_model.audit import LocationKind
 from kernel_model.text import location_text
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from emulator.hle.kernels import Models
     from emulator.loader.elf.symbols import Symbol
     from emulator.machine.machine import Machine
-
-_WORD = 4
 
 
 class Place(NamedTuple):
@@ -85,10 +84,10 @@ class Places:
         offset = address - start
         variable = self._variables.at(symbol.address)
         if variable is None or variable.type.size != symbol.size:
-            at = offset - offset % _WORD
-            name = f"{symbol.name}+0x{at:x}" if symbol.size > _WORD else symbol.name
-            encoding = Encoding.UNSIGNED if symbol.size - at >= _WORD else Encoding.BYTES
-            return Place(name, start + at, start + min(at + _WORD, symbol.size), encoding)
+            at = offset - offset % WORD_SIZE
+            name = f"{symbol.name}+0x{at:x}" if symbol.size > WORD_SIZE else symbol.name
+            encoding = Encoding.UNSIGNED if symbol.size - at >= WORD_SIZE else Encoding.BYTES
+            return Place(name, start + at, start + min(at + WORD_SIZE, symbol.size), encoding)
         part = part_at(variable.type, offset)
         size = part.type.size or 1
         return Place(
@@ -111,8 +110,8 @@ class Places:
         name = location_text(location)
         if location.kind is LocationKind.BITMAP:
             return Place(name, location.start, location.end, Encoding.UNSIGNED)
-        start = address - address % _WORD
-        return Place(name, start, start + _WORD, Encoding.UNSIGNED)
+        start = address - address % WORD_SIZE
+        return Place(name, start, start + WORD_SIZE, Encoding.UNSIGNED)
 
     def _object_at(self, address: int) -> tuple[int, Symbol] | None:
         starts, symbols = self._objects

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.x86 import WORD_SIZE
+
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
-
-PAGE_SIZE = 4096
-WORD = 4
 
 
 def load_linear(machine: Machine, address: int) -> int | None:
     """Return the word at a linear address, None where nothing is mapped."""
-    data = machine.read_linear(address, WORD)
-    return int.from_bytes(data, "little") if len(data) == WORD else None
+    data = machine.read_linear(address, WORD_SIZE)
+    return int.from_bytes(data, "little") if len(data) == WORD_SIZE else None
 
 
 def physical_of(machine: Machine, address: int) -> int | None:

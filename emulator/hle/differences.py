@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emulator.machine.memory import PAGE_SIZE
+from emulator.x86 import PAGE_SIZE, WORD_SIZE
 from kernel_model.text import location_text
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from emulator.machine.core_types import Written
     from emulator.machine.memory import PhysicalMemory
     from kernel_model.audit import Location
-
-_WORD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +75,12 @@ def memory_differences(
 def _word_differences(
     page: int, expected: bytes, actual: bytes, marks: bytes, locate: Callable[[int, int], Location | None]
 ) -> Iterator[Difference]:
-    for offset in range(0, PAGE_SIZE, _WORD):
-        word = slice(offset, offset + _WORD)
+    for offset in range(0, PAGE_SIZE, WORD_SIZE):
+        word = slice(offset, offset + WORD_SIZE)
         if expected[word] == actual[word]:
             continue
         differing = [
-            at for at in range(offset, offset + _WORD) if (expected[at] ^ actual[at]) & ~marks[at] & 0xFF
+            at for at in range(offset, offset + WORD_SIZE) if (expected[at] ^ actual[at]) & ~marks[at] & 0xFF
         ]
         if differing:
             yield _difference(page, differing, offset, expected, actual, locate)
@@ -99,8 +97,8 @@ def _difference(
     """Return a difference in a word: the whole of it where it has one name or none, else the bytes that differ."""
     first, stop = differing[0], differing[-1] + 1
     location = locate(page + first, stop - first)
-    if location is None or location == locate(page + offset, _WORD):
-        first, stop = offset, offset + _WORD
+    if location is None or location == locate(page + offset, WORD_SIZE):
+        first, stop = offset, offset + WORD_SIZE
     address, size = page + first, stop - first
     values = [int.from_bytes(each[first:stop], "little") for each in (expected, actual)]
     return Difference(

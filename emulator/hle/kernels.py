@@ -6,6 +6,8 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
+from emulator.x86 import WORD_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -58,8 +60,6 @@ class Kernel:
         return cast("Models", made)
 
 
-_WORD = 4
-
 LITECORE = Kernel("LiteCore", ("memmap", "heap"), "kernel_model.litecore.abi", "LiteCore")
 BTRON = Kernel("BTRON/386", ("pmem", "kmem", "pools"), "kernel_model.btron.abi", "Btron")
 KERNELS = (LITECORE, BTRON)
@@ -84,7 +84,7 @@ def addresses(machine: Machine) -> dict[str, int]:
     return {
         name: symbol.address
         for name, symbol in image.symbols.items()
-        if image.physical(symbol.address) + _WORD <= end
+        if image.physical(symbol.address) + WORD_SIZE <= end
     }
 
 

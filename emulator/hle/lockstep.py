@@ -24,6 +24,7 @@ from emulator.machine.core_types import ProbeAction, ProbeKind
 from emulator.machine.exits import find_own_exits
 from emulator.machine.machine import Console
 from emulator.machine.memory import MIB, ROM_START, OutsideMemory, PhysicalMemory
+from emulator.x86 import WORD_MAX, WORD_SIZE, Eflags
 from kernel_model.memory import Overlay
 
 if TYPE_CHECKING:
@@ -36,11 +37,10 @@ if TYPE_CHECKING:
     from kernel_model.abi import Function
 
 _STACK_GUESS = 2048
-_WORD = 4
 _SHOWN = 16
 _POPPED_MAX = 16  # words that a wrong function takes from its caller's stack
 _KEPT = ("ebx", "esi", "edi", "ebp")
-_FLAGS = {"IF": 0x200, "DF": 0x400}
+_FLAGS = {"IF": int(Eflags.IF), "DF": int(Eflags.DF)}
 _RET_N = 0xC2
 
 
@@ -285,7 +285,7 @@ class Lockstep:
         machine, cpu = self._machine, self._machine.cpu
         _, *words = stack_words(machine, esp, function.argument_count + 1)
         arguments = tuple(words)
-        cpu.watch_leave(esp + _WORD)  # the caller's own; what was deeper has been left
+        cpu.watch_leave(esp + WORD_SIZE)  # the caller's own; what was deeper has been left
         self._notice_closed()
         cpu.flush_console()
         self._overlay.clear()
@@ -359,7 +359,7 @@ class Lockstep:
     def _differences(self, call: _OpenCall, esp: int, eax: int, written: Written) -> Iterator[Difference]:
         function = call.function
         if function.result != "void":
-            mask = 0xFF if function.result == "bool" else 0xFFFFFFFF
+            mask = 0xFF if function.result == "bool" else WORD_MAX
             if (eax ^ call.result) & mask:
                 yield Difference("result", function.show(call.result & mask), function.show(eax & mask))
         yield from _register_differences(call, esp, self._machine.cpu.registers())
@@ -385,7 +385,7 @@ class Lockstep:
     def _used_stack(self, esp: int, depth: int, arguments: int) -> range:
         """Physical addresses that the native code may use: its arguments and everything below, to the stack's end."""
         top = self._machine.cpu.translate(esp)
-        return range(0) if top is None else range(max(0, top - depth), top + _WORD * (1 + arguments))
+        return range(0) if top is None else range(max(0, top - depth), top + WORD_SIZE * (1 + arguments))
 
 
 def _enterer(lockstep: Lockstep, function: Function) -> Callable[[int, int, int], int]:
@@ -406,7 +406,7 @@ def _leaver(lockstep: Lockstep, function: Function, popped: int) -> Callable[[in
 
 def _near(call: _OpenCall) -> range:
     """Where ESP is at a `ret` of the call that takes another word for the return address."""
-    return range(call.esp - _STACK_GUESS, call.esp + _WORD * _POPPED_MAX)
+    return range(call.esp - _STACK_GUESS, call.esp + WORD_SIZE * _POPPED_MAX)
 
 
 def _register_differences(call: _OpenCall, esp: int, now: Registers) -> Iterator[Difference]:
@@ -417,7 +417,7 @@ def _register_differences(call: _OpenCall, esp: int, now: Registers) -> Iterator
         if expected != actual:
             yield Difference(name.upper(), f"0x{expected:08x}", f"0x{actual:08x}")
     if esp != call.esp:
-        yield Difference("ESP", f"0x{call.esp + _WORD:08x}", f"0x{esp + _WORD:08x}")
+        yield Difference("ESP", f"0x{call.esp + WORD_SIZE:08x}", f"0x{esp + WORD_SIZE:08x}")
     for name, flag in _FLAGS.items():
         expected, actual = bool(before.eflags & flag), bool(now.eflags & flag)
         if expected != actual:

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from emulator.check.errors import NoEnd
-from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
+from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NoEnd, NotEmulated
 from emulator.guest.symbolizer import Symbolizer
 from emulator.inject.policy import FailedCall, failed_call
-from emulator.machine.faults import EXCEPTION_NAMES
 from emulator.machine.machine import Ending
 from emulator.machine.recording import record
 from emulator.trace.recorder import recorded_functions
+from emulator.x86 import EXCEPTION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
 from emulator.native import _core
+from emulator.x86 import WORD_MAX
 
 ffi, lib = _core.ffi, _core.lib
 
@@ -165,11 +166,11 @@ class Registers(NamedTuple):
     @property
     def pc(self) -> int:
         """The linear address that EIP stands for."""
-        return self.cs_base + self.eip & 0xFFFFFFFF
+        return self.cs_base + self.eip & WORD_MAX
 
     def on_stack(self, offset: int) -> int:
         """The linear address of what lies at *offset* in the stack segment, where ESP points to."""
-        return self.ss_base + offset & 0xFFFFFFFF
+        return self.ss_base + offset & WORD_MAX
 
     def operand_address(self, instruction: Any, memory: Any) -> int:
         """The linear address of a memory operand.
@@ -183,7 +184,7 @@ class Registers(NamedTuple):
         )
         offset = getattr(self, base, 0) + getattr(self, index, 0) * memory.scale + memory.disp
         segment = segment or ("ss" if base in {"esp", "ebp"} else "ds")
-        return int(getattr(self, f"{segment}_base") + (offset & 0xFFFFFFFF)) & 0xFFFFFFFF
+        return int(getattr(self, f"{segment}_base") + (offset & WORD_MAX)) & WORD_MAX
 
 
 class LateReturn(NamedTuple):

@@ -33,13 +33,12 @@ from emulator.machine.core_types import (
     Written,
 )
 from emulator.native import _core
+from emulator.x86 import PAGE_SIZE, WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 ffi, lib = _core.ffi, _core.lib
-
-_WORD_MAX = 0xFFFFFFFF
 
 RUNS = "{} while the machine runs: a callback may look at it, and end the run with stop()"
 """What is said of a call that may not come from a callback."""
@@ -317,7 +316,7 @@ class Cpu:
         Raises:
             HostError: The snapshot is gone.
         """
-        return bool(lib.kc_page_written(self._core, self._depth(snapshot), physical >> 12))
+        return bool(lib.kc_page_written(self._core, self._depth(snapshot), physical // PAGE_SIZE))
 
     def pages_written(self, snapshot: int) -> dict[int, bytes]:
         """What was written between a snapshot and the next one inside it: address of a page -> its bytes at the snapshot.
@@ -583,7 +582,7 @@ def _memory_of(core: Any, size: int) -> memoryview:
 def _pages(list_: Any, count: int) -> dict[int, bytes]:
     """Return a list of the core's: physical address of each page -> its bytes."""
     pages = list_[0]
-    return {pages[i].page << 12: bytes(ffi.buffer(pages[i].bytes, 4096)) for i in range(count)}
+    return {pages[i].page * PAGE_SIZE: bytes(ffi.buffer(pages[i].bytes, PAGE_SIZE)) for i in range(count)}
 
 
 # -- callbacks from the core: an exception must not cross C, it waits in `pending` ---------------------------------
@@ -623,7 +622,7 @@ def _word(value: object) -> int:
         OverflowError: It does not fit an unsigned 32-bit word.
     """
     word = operator.index(value)  # type: ignore[arg-type] # this is what tells
-    if not 0 <= word <= _WORD_MAX:
+    if not 0 <= word <= WORD_MAX:
         raise OverflowError(f"a callback returned {word:#x}, which does not fit an unsigned 32-bit word")
     return word
 

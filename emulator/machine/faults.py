@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, NotEmulated, UnmappedAccess
 from emulator.machine.core_types import Access, Delivery, DeliveryKind, Reason
+from emulator.x86 import EXCEPTION_NAMES, LONGEST_INSTRUCTION, PAGE_SIZE, WORD_MAX, Eflags, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,32 +32,10 @@ if TYPE_CHECKING:
             """See `emulator.machine.machine.Machine`."""
 
 
-PAGE_FAULT = 14
-LONGEST_INSTRUCTION = 15
 _ACCESS_WORDS = {Access.READ: "read of", Access.WRITE: "write to", Access.FETCH: "fetch from"}
 _ACCESS_NAMES = {Access.READ: "read", Access.WRITE: "write", Access.FETCH: "fetch"}
 
-# Intel SDM vol. 3A, table 6-1.
-EXCEPTION_NAMES = {
-    0: "#DE divide error",
-    1: "#DB debug exception",
-    2: "NMI",
-    3: "#BP breakpoint",
-    4: "#OF overflow",
-    5: "#BR bound range exceeded",
-    6: "#UD invalid opcode",
-    7: "#NM no FPU",
-    8: "#DF double fault",
-    10: "#TS invalid TSS",
-    11: "#NP segment not present",
-    12: "#SS stack fault",
-    13: "#GP general protection",
-    14: "#PF page fault",
-    16: "#MF FPU error",
-    17: "#AC alignment check",
-}
-_VM = 1 << 17  # EFLAGS: virtual-8086 mode
-_BY_INSTRUCTION = (3, 4)  # int3 and into
+_BY_INSTRUCTION = (Vector.BREAKPOINT, Vector.OVERFLOW)  # int3 and into
 
 _REASONS = {
     Delivery.NO_GATE: "no handler in the IDT",
@@ -95,7 +74,7 @@ def exact_address(code: bytes, registers: Registers, page: int, access: Access) 
         stack = registers.on_stack(registers.esp if access is Access.READ else registers.esp - 4)
         matching, others = _operand_addresses(code, registers, access)
         candidates = [*matching, stack, *others]
-    return next((each for each in candidates if each & ~0xFFF == page), page)
+    return next((each for each in candidates if each & -PAGE_SIZE == page), page)
 
 
 def _operand_addresses(code: bytes, registers: Registers, access: Access) -> tuple[list[int], list[int]]:
@@ -187,7 +166,7 @@ def undelivered(
     """
     first, last = failed[0], failed[-1]
     name = interrupt_name(first.vector, first.kind)
-    if first.vector == PAGE_FAULT and first.kind is DeliveryKind.FAULT:
+    if first.vector == Vector.PAGE_FAULT and first.kind is DeliveryKind.FAULT:
         name += f", {_ACCESS_WORDS[stop.access]} 0x{address:08x}, error code 0x{stop.error_code:x},"
     facts = (stop.eip, location, stop.instructions)
     if not last.delivery.is_lacking:
@@ -202,7 +181,7 @@ def undelivered(
 def _reason(attempt: Attempt, machine: GuestState) -> str:
     """Why a CPU would not deliver it either."""
     registers = machine.cpu.registers()
-    at = registers.idt_base + 8 * attempt.vector & 0xFFFFFFFF
+    at = registers.idt_base + 8 * attempt.vector & WORD_MAX
     gate = machine.read_linear(at, 8).ljust(8, b"\0")
     return _REASONS[attempt.delivery].format(
         vector=attempt.vector,
@@ -210,7 +189,7 @@ def _reason(attempt: Attempt, machine: GuestState) -> str:
         at=at,
         type=gate[5] & 0x1F,
         selector=int.from_bytes(gate[2:4], "little"),
-        ring=3 if registers.eflags & _VM else registers.cs & 3,
+        ring=3 if registers.eflags & Eflags.VM else registers.cs & 3,
         esp=registers.esp,
     )
 

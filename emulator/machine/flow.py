@@ -25,6 +25,8 @@ from capstone import (
     x86_const,
 )
 
+from emulator.x86 import WORD_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 _READ_AT_ONCE: Final = 128  # bytes, more than the longest instruction
 _MOST_INSTRUCTIONS: Final = 20_000  # far more than any function has; ends a walk through data
-_WORD_MASK: Final = 0xFFFF_FFFF
 
 _NEVER_GO_ON: Final = frozenset(
     (x86_const.X86_INS_RET, x86_const.X86_INS_RETF, x86_const.X86_INS_JMP, x86_const.X86_INS_LJMP)
@@ -129,7 +130,7 @@ class Flow:
             self.returns.add(instruction.address)
         elif _is_near_jump(instruction):
             if instruction.operands[0].type == CS_OP_IMM:
-                target = instruction.operands[0].imm & _WORD_MASK
+                target = instruction.operands[0].imm & WORD_MAX
                 self.jumps.append(Jump(instruction.address, target, instruction.address + instruction.size))
                 pending.append(target)
             else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from emulator.devices.pic import Pic
 from emulator.devices.pit import Pit
 from emulator.machine.core_types import Delivery, DeliveryKind
+from emulator.x86 import PUSHES_ERROR_CODE, WORD_MAX, Vector, makes_double_fault
 
 if TYPE_CHECKING:
     from emulator.machine.core_types import Stop
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine is told otherwise
 TIMER_LINE = 0
-PAGE_FAULT, DOUBLE_FAULT = 14, 8
-_WITH_ERROR_CODE = frozenset({8, 10, 11, 12, 13, 14, 17})
-_CONTRIBUTORY = frozenset({0, 10, 11, 12, 13})  # Intel SDM vol. 3A, table 6-4
 
 
 class Fault(NamedTuple):
@@ -118,7 +116,7 @@ class Interrupts:
             What was tried, in order, if the guest has not got to a handler; () if it has.
         """
         vector = stop.vector
-        if vector == PAGE_FAULT and not length:
+        if vector == Vector.PAGE_FAULT and not length:
             self._cpu.set_cr2(address)
         if length:
             return self._deliver(vector, DeliveryKind.SOFTWARE, None, length)
@@ -130,7 +128,7 @@ class Interrupts:
         failed: list[Attempt] = []
         before = self._cpu.registers()
         while True:
-            has_code = kind is DeliveryKind.FAULT and vector in _WITH_ERROR_CODE
+            has_code = kind is DeliveryKind.FAULT and vector in PUSHES_ERROR_CODE
             delivery, following = self._cpu.deliver(vector, kind, error_code if has_code else None)
             if delivery is Delivery.ENTERED:
                 if kind is DeliveryKind.FAULT:
@@ -138,12 +136,12 @@ class Interrupts:
                     self.last_fault = Fault(vector, before.eip - length, frame)
                 return ()
             failed.append(Attempt(vector, kind, delivery))
-            if delivery.is_lacking or vector == DOUBLE_FAULT:
+            if delivery.is_lacking or vector == Vector.DOUBLE_FAULT:
                 break
             if length:  # what an `int n` raises is a fault, at itself
-                self._cpu.set_registers(before._replace(eip=before.eip - length & 0xFFFFFFFF))
-            serious = kind is DeliveryKind.FAULT and _makes_double_fault(vector, following[0])
-            vector, error_code = (DOUBLE_FAULT, 0) if serious else following
+                self._cpu.set_registers(before._replace(eip=before.eip - length & WORD_MAX))
+            serious = kind is DeliveryKind.FAULT and makes_double_fault(vector, following[0])
+            vector, error_code = (Vector.DOUBLE_FAULT, 0) if serious else following
             kind = DeliveryKind.FAULT
         if length:
             self._cpu.set_registers(before)
@@ -172,10 +170,3 @@ class Interrupts:
 
     def _timer_moved(self) -> None:
         self._cpu.request_stop()  # the machine goes on with another slice
-
-
-def _makes_double_fault(first: int, second: int) -> bool:
-    """Whether the second of two exceptions, raised while the first one is delivered, becomes a double fault."""
-    return second == DOUBLE_FAULT or (
-        second in _CONTRIBUTORY if first in _CONTRIBUTORY else first == PAGE_FAULT
-    )

@@ -25,8 +25,6 @@ from emulator.errors import (
 from emulator.machine.core_types import Reason
 from emulator.machine.cpu import RUNS, Cpu
 from emulator.machine.faults import (
-    LONGEST_INSTRUCTION,
-    PAGE_FAULT,
     exact_address,
     guest_stopped,
     instructions_before,
@@ -36,13 +34,13 @@ from emulator.machine.interrupts import Interrupts
 from emulator.machine.memory import (
     DEFAULT_RAM,
     MIB,
-    PAGE_SIZE,
     ROM_START,
     PhysicalMemory,
     RamWindow,
     check_ram,
 )
 from emulator.machine.ports import PortBus
+from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, WORD_MAX, Eflags, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,13 +66,10 @@ CALLS_END = frozenset(base | _RETURN_TO for base in _KERNEL_BASES)
 
 _HLT = b"\xf4"
 _INT_N = 0xCD
-_INT_1_BYTE = {0xCC: 3, 0xCE: 4}  # int3, into
-_IF = 0x200
-_EFLAGS = 0x2  # bit 1 is always set; interrupts are off
-_WORD = 0xFFFFFFFF
+_INT_1_BYTE = {0xCC: Vector.BREAKPOINT, 0xCE: Vector.OVERFLOW}  # int3, into
 _HANDLER_STACK = 1 << 16  # bytes; more than any handler of an exception is likely to need
 
-EVENTS_MAX = 0xFFFFFFFF
+EVENTS_MAX = WORD_MAX
 
 OUTPUT_KEPT = 16 << 20
 """Bytes of each console that `Machine.output` keeps; `on_output` gets all, however long a kernel talks."""
@@ -300,7 +295,9 @@ class Machine:
         self.cpu.set_flat_segments(_GDT, len(_GDT_ENTRIES) - 1)
         registers = self.cpu.registers()
         self.cpu.set_registers(
-            registers._replace(eax=eax, ebx=ebx, esp=_FIRST_STACK, eip=image.physical_entry, eflags=_EFLAGS)
+            registers._replace(
+                eax=eax, ebx=ebx, esp=_FIRST_STACK, eip=image.physical_entry, eflags=Eflags.ALWAYS_SET
+            )
         )
 
     # -- running -----------------------------------------------------------------------------------
@@ -471,7 +468,7 @@ class Machine:
 
     def _wakes(self) -> bool:
         """Whether an interrupt will end the CPU's halt; if so, it is pending now."""
-        return bool(self.cpu.registers().eflags & _IF) and self.interrupts.skip_idle()
+        return bool(self.cpu.registers().eflags & Eflags.IF) and self.interrupts.skip_idle()
 
     def _deliver(self, stop: Stop) -> None:
         """Let the guest enter its handler of an exception, or of an interrupt that is pending."""
@@ -486,16 +483,18 @@ class Machine:
 
     def _int_length(self, stop: Stop) -> int:
         """Length of the `int n` or its like that raised an exception; 0: it is a fault. Such an instruction ends its block."""
-        if stop.pc != stop.block + stop.block_size & _WORD:
+        if stop.pc != stop.block + stop.block_size & WORD_MAX:
             return 0
-        before = self.read_linear(stop.pc - 2 & _WORD, 2).ljust(2, b"\0")
+        before = self.read_linear(stop.pc - 2 & WORD_MAX, 2).ljust(2, b"\0")
         if before[0] == _INT_N and before[1] == stop.vector:
             return 2
         return 1 if _INT_1_BYTE.get(before[1]) == stop.vector else 0
 
     def _accessed(self, stop: Stop) -> int:
         """What a failed access touched, as exactly as the instruction tells."""
-        if stop.reason is Reason.UNMAPPED or (stop.reason is Reason.EXCEPTION and stop.vector == PAGE_FAULT):
+        if stop.reason is Reason.UNMAPPED or (
+            stop.reason is Reason.EXCEPTION and stop.vector == Vector.PAGE_FAULT
+        ):
             code = self.read_linear(stop.pc, LONGEST_INSTRUCTION)
             exact = exact_address(code, self.cpu.registers(), stop.linear, stop.access)
             return stop.address | exact & (PAGE_SIZE - 1)
@@ -556,9 +555,9 @@ class Machine:
         """
         self.check_rests("call()")
         before = self.cpu.registers()
-        esp = before.esp - 4 * len(arguments) - 4 & _WORD
+        esp = before.esp - 4 * len(arguments) - 4 & WORD_MAX
         return_to = self._return_address()
-        frame = struct.pack(f"<{len(arguments) + 1}I", return_to, *(word & _WORD for word in arguments))
+        frame = struct.pack(f"<{len(arguments) + 1}I", return_to, *(word & WORD_MAX for word in arguments))
         self.write_linear(before.on_stack(esp), frame)
         self.cpu.set_registers(before._replace(esp=esp, eip=self.address_of(function)))
         outcome = self.run(max_instructions=max_instructions, timeout_s=timeout_s)
@@ -578,7 +577,7 @@ class Machine:
         """
         registers = self.cpu.registers()
         for base in _KERNEL_BASES:
-            if self.cpu.translate(registers.cs_base + (base | _RETURN_TO) & _WORD) == _RETURN_TO:
+            if self.cpu.translate(registers.cs_base + (base | _RETURN_TO) & WORD_MAX) == _RETURN_TO:
                 return base | _RETURN_TO
         eip = registers.eip
         raise GuestStopped("no call is possible: low memory is not mapped", eip, self.image.location(eip))
@@ -622,15 +621,15 @@ class Machine:
             if physical is None:
                 eip = self.cpu.registers().eip
                 raise GuestStopped(f"0x{address:08x} is not mapped", eip, self.image.location(eip))
-            size = min(len(data), 0x1000 - (address & 0xFFF))
+            size = min(len(data), PAGE_SIZE - address % PAGE_SIZE)
             self.memory.write(physical, data[:size])
-            address, data = address + size & _WORD, data[size:]
+            address, data = address + size & WORD_MAX, data[size:]
 
     def read_linear(self, address: int, size: int) -> bytes:
         """Read at a linear address, through the guest's page tables: *size* bytes, fewer where nothing is mapped."""
         data = b""
         while len(data) < size:
-            physical = self.cpu.translate(address + len(data) & _WORD)
+            physical = self.cpu.translate(address + len(data) & WORD_MAX)
             if physical is None or physical >= len(self.memory):
                 break
             data += self.memory.read(physical, min(size - len(data), PAGE_SIZE - physical % PAGE_SIZE))

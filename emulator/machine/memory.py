@@ -9,12 +9,13 @@ import struct
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.x86 import PAGE_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MIB = 1 << 20
 ROM_START = 0xC0000  # up to `MIB`
-PAGE_SIZE = 4096
 
 
 class RamWindow(NamedTuple):

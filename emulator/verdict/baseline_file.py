@@ -6,8 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from emulator.check.errors import BadBaseline
 from emulator.check.findings import Kind
+from emulator.errors import BadBaseline
 from emulator.loader.files import read_file
 from emulator.profile.model import shortened
 from emulator.verdict.baseline import VERSION, AreaNumbers, Baseline, KnownFinding

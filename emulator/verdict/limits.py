@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from emulator.check.errors import UnknownArea
 from emulator.check.findings import Kind
+from emulator.errors import UnknownArea
 from emulator.verdict.difference import Difference, Importance, bytes_text
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.check.errors import BadBaseline
+from emulator.errors import BadBaseline
 from emulator.verdict.baseline import Baseline, baseline_of, baseline_text
 from emulator.verdict.baseline_file import read_baseline
 from emulator.verdict.comparison import compare

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.trace.errors import BadTrace
+from emulator.errors import BadTrace
 from emulator.trace.file.messages import read_message
 from emulator.trace.file.schema import KEY, trace_schema
 from emulator.trace.trace import Trace

@@ -17,6 +17,7 @@ import numpy as np
 from emulator.check.calls.blocks_text import block_text, with_size
 from emulator.check.findings import Finding, Kind
 from emulator.profile.model import Role
+from emulator.x86 import PAGE_SIZE, WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.columns import I64
 
-PAGE_SIZE: Final = 4096
 MOST_ALIKE: Final = 16
 """Findings of one function from one call stack that are told apart; further ones are of no use to anybody."""
 
@@ -49,7 +49,7 @@ def wrong_frees(area: Area) -> Iterator[Finding]:
 
 def _address(area: Area, call: int) -> int:
     parameters, word = area.function(call).parameters, area.argument
-    return word(call, "ptr") if "ptr" in parameters else word(call, "frame") * PAGE_SIZE & 0xFFFF_FFFF
+    return word(call, "ptr") if "ptr" in parameters else word(call, "frame") * PAGE_SIZE & WORD_MAX
 
 
 def _judge(area: Area, free: _Free) -> Finding:

@@ -19,6 +19,7 @@ from emulator.check.leaks.guest_words import GuestWords
 from emulator.loader.image import SegmentFlags
 from emulator.machine.lives import Lives, find_overlaps
 from emulator.profile.model import Role
+from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +66,7 @@ def overlapping(area: Area) -> Iterator[Finding]:
     blocks = area.blocks
     shift = np.uint32(_PAGE_BITS if area.pages else _common_zeros(blocks.address))
     last = np.minimum(
-        blocks.address.astype(np.uint64) + np.maximum(blocks.size, 1) - np.uint64(1), 0xFFFF_FFFF
+        blocks.address.astype(np.uint64) + np.maximum(blocks.size, 1) - np.uint64(1), WORD_MAX
     ).astype(np.uint32)
     lives = Lives((blocks.address >> shift).data, (last >> shift).data, blocks.born.data, blocks.died.data)
     count, found = find_overlaps(lives, area.trace.event_count, _MOST_OVERLAPS)

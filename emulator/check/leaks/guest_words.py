@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.loader.image import SegmentFlags
-from emulator.machine.memory import PAGE_SIZE
+from emulator.x86 import PAGE_SIZE, Cr0
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from emulator.trace.columns import U32
 
-_PAGING: Final = 1 << 31  # CR0.PG
 _STACK_MAX: Final = 16 << 10  # of a stack of which nothing is known but ESP
 _POINTERS: Final = ("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi")
 
@@ -70,7 +69,7 @@ class GuestWords:
     @property
     def paging(self) -> bool:
         """Whether addresses are translated."""
-        return bool(self._registers.cr0 & _PAGING)
+        return bool(self._registers.cr0 & Cr0.PG)
 
     @property
     def registers(self) -> dict[str, int]:

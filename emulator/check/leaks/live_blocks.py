@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emulator.machine.memory import PAGE_SIZE
 from emulator.trace.blocks.blocks import NEVER
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

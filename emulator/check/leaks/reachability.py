@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from emulator.x86 import WORD_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     Hit = Callable[[np.ndarray], tuple[I64, I64]]
 
 _PAGE_BITS: Final = np.uint32(12)
-_WORD: Final = 4
 
 
 class Pointer(NamedTuple):
@@ -94,7 +95,7 @@ class Reachability:
         for words in (part.words() for part in self._memory.globals()):
             for position in np.flatnonzero(np.isin(words.values, numbers)).tolist():
                 block = int(candidates[np.searchsorted(numbers, words.values[position])])
-                if self._reach(block, Pointer(words.address + _WORD * position)):
+                if self._reach(block, Pointer(words.address + WORD_SIZE * position)):
                     self._scan(self._inside(block))
 
     def _scan_doubtful(self) -> None:
@@ -129,7 +130,7 @@ class Reachability:
 
     def _pointers(self, words: Words, hit: Hit) -> list[tuple[int, int]]:
         positions, targets = hit(words.values)
-        return list(zip((words.address + _WORD * positions).tolist(), targets.tolist(), strict=True))
+        return list(zip((words.address + WORD_SIZE * positions).tolist(), targets.tolist(), strict=True))
 
     def _to_rest(self, hit: Hit) -> Iterator[tuple[int, int]]:
         """Yield all pointers, at any address of the roots and of what is reached, to what is not."""
@@ -138,14 +139,14 @@ class Reachability:
         yield from self._everywhere([*self._memory.plain_globals(), *self._memory.stack()], hit)
         for start, end in self._live.runs():
             for address, block in self._everywhere(self._memory.read(start, end), hit):
-                owner = self._live.holder(address, _WORD)
+                owner = self._live.holder(address, WORD_SIZE)
                 if owner is not None and self.reached[owner]:
                     yield address, block
 
     def _everywhere(self, parts: Iterable[Part], hit: Hit) -> Iterator[tuple[int, int]]:
         """Yield the pointers to what is not reached, at all addresses of some memory, multiples of 4 first."""
         for part in parts:
-            for offset in range(_WORD):
+            for offset in range(WORD_SIZE):
                 for address, block in self._pointers(part.words(offset), hit):
                     if not self.reached[block]:
                         yield address, block

@@ -11,6 +11,7 @@ from emulator.check.hex_dumps import hex_dump
 from emulator.check.rerun import Damage, Replay, Word
 from emulator.check.structures.state import state_checks
 from emulator.check.structures.stories import block_near
+from emulator.x86 import WORD_SIZE
 from kernel_model.text import location_text
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from kernel_model.defect import Defect
 
 _MORE_DEFECTS: Final = 4
-_WORD: Final = 4
 _WORDS_MAX: Final = 4096
 
 
@@ -155,7 +155,9 @@ class _Blame:
         return faulting_write_of(self._machine, write, self._checks.linear(address), before, after)
 
     def _word(self, address: int) -> int:
-        return int.from_bytes(self._memory.read(address, min(_WORD, len(self._memory) - address)), "little")
+        return int.from_bytes(
+            self._memory.read(address, min(WORD_SIZE, len(self._memory) - address)), "little"
+        )
 
     def _proven(self, defect: Defect) -> _Change | None:
         """Return the first word of the structures whose change broke the rule.
@@ -191,7 +193,7 @@ def _differences(address: int, old: bytes, new: bytes) -> Iterator[_Change]:
     words = zip(memoryview(old).cast("I"), memoryview(new).cast("I"), strict=True)
     for index, (before, after) in enumerate(words):
         if before != after:
-            yield _Change(address + _WORD * index, before, after)
+            yield _Change(address + WORD_SIZE * index, before, after)
 
 
 def _is_link(defect: Defect) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.check.findings import Finding, Kind
 from emulator.check.structures.page_owners import PageCheck
+from emulator.x86 import Eflags
 from kernel_model.btron.kernel_space import virtual
 from kernel_model.btron.kmem_reader import KmemReader
 from kernel_model.btron.page_reader import page_defects
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from kernel_model.btron.tasks import Task
     from kernel_model.defect import Defect
 
-_INTERRUPTS: Final = 0x200  # EFLAGS.IF
 _AREAS: Final = ("kmem", "mpl", "mpf")
 
 
@@ -51,7 +51,7 @@ class BtronState:
     def quiet(self) -> bool:
         """See `StateChecks.quiet`."""
         cpu = self._machine.cpu
-        return bool(cpu.registers().eflags & _INTERRUPTS) or not cpu.open_calls()
+        return bool(cpu.registers().eflags & Eflags.IF) or not cpu.open_calls()
 
     def look(self) -> list[Defect]:
         """See `StateChecks.look`."""

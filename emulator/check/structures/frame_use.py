@@ -17,7 +17,7 @@ from emulator.check.rerun import Replay, Word
 from emulator.check.spans import runs_of
 from emulator.check.structures.reservations import Reservation, own_reservations, reserve_calls
 from emulator.check.structures.stories import OpenCalls
-from emulator.trace.blocks.operations import PAGE_SIZE
+from emulator.x86 import PAGE_SIZE
 from kernel_model.litecore.memmap_reader import broken_field
 
 if TYPE_CHECKING:

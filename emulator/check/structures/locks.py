@@ -19,6 +19,7 @@ from emulator.check.findings import Finding, Kind
 from emulator.check.rerun import Word, last_change_of_run
 from emulator.errors import GuestStopped
 from emulator.machine.core_types import StepKind
+from emulator.x86 import WORD_SIZE, Eflags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +29,10 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
 
-_INTERRUPTS: Final = 0x200  # EFLAGS.IF
 _TURNS: Final = 3
 _INSTRUCTIONS: Final = 96
 _STEPS_MAX: Final = 1024
 _STACK_NEAR: Final = 256
-_WORD: Final = 4
 _is_lock_name: Final = re.compile(
     r"(?:.*_)?(?:spin)?lock(?:\.\d+)?"
 ).fullmatch  # a static one may be "lock.0"
@@ -91,16 +90,16 @@ def _taker(lock: Lock, rerun: Rerun) -> FaultingWrite | None:
 
 def _named_locks(machine: Machine) -> Iterator[Lock]:
     for symbol in machine.image.symbols.values():
-        if symbol.kind == "object" and symbol.size >= _WORD and _is_lock_name(symbol.name):
+        if symbol.kind == "object" and symbol.size >= WORD_SIZE and _is_lock_name(symbol.name):
             address = machine.cpu.translate(symbol.address)
-            if address is not None and address + _WORD <= len(machine.memory):
+            if address is not None and address + WORD_SIZE <= len(machine.memory):
                 yield Lock(symbol.name, address)
 
 
 def _awaited(machine: Machine) -> Lock | None:
     """Return the word that the CPU, with interrupts off, does nothing but look at, and which is not 0."""
     registers = machine.cpu.registers()
-    if registers.eflags & _INTERRUPTS:
+    if registers.eflags & Eflags.IF:
         return None
     stack = machine.cpu.translate(registers.on_stack(registers.esp))
     with machine.snapshot():
@@ -123,7 +122,7 @@ def _awaited(machine: Machine) -> Lock | None:
 def _waiting(machine: Machine, lock: Lock) -> FaultingWrite | None:
     """Return the instruction that tries to take a lock again and again."""
     with machine.snapshot():
-        machine.cpu.watch_word(lock.address, _WORD)
+        machine.cpu.watch_word(lock.address, WORD_SIZE)
         with suppress(GuestStopped):
             machine.run(max_instructions=_INSTRUCTIONS)
         write = machine.cpu.last_write()
@@ -136,6 +135,6 @@ def _waiting(machine: Machine, lock: Lock) -> FaultingWrite | None:
 def _name_of(machine: Machine, address: int) -> str:
     for symbol in machine.image.symbols.values():
         offset = address - machine.image.physical(symbol.address)
-        if symbol.kind == "object" and 0 <= offset < max(symbol.size, _WORD):
+        if symbol.kind == "object" and 0 <= offset < max(symbol.size, WORD_SIZE):
             return f"{symbol.name}+0x{offset:x}" if offset else symbol.name
     return f"the lock at 0x{address:08x}"

@@ -16,7 +16,8 @@ from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.rerun import Replay, Word
 from emulator.check.spans import runs_of
 from emulator.check.structures.stories import OpenCalls
-from emulator.trace.blocks.operations import PAGE_SIZE, area_operations
+from emulator.trace.blocks.operations import area_operations
+from emulator.x86 import PAGE_SIZE
 from kernel_model.btron.kernel_space import KERNEL_BASE
 from kernel_model.btron.page_reader import is_in_memory
 from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE

@@ -13,7 +13,8 @@ import numpy as np
 
 from emulator.check.spans import runs_of
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.blocks.operations import PAGE_SIZE, area_operations
+from emulator.trace.blocks.operations import area_operations
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

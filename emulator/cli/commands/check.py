@@ -149,7 +149,7 @@ def run(options: Namespace) -> Status:
 
 
 def _check_areas(limits: Limits, profile: Profile) -> None:
-    from emulator.check.errors import UnknownArea  # has been imported by now
+    from emulator.errors import UnknownArea  # has been imported by now
 
     try:
         limits.check_areas(profile.areas)

@@ -102,7 +102,7 @@ def run_exhaust(options: Namespace, profile: Profile) -> Status:
         CommandLineError: The limit is too small.
         EmulatorError: The run without a failure ends badly.
     """
-    from emulator.check.errors import NoEnd  # not for --help
+    from emulator.errors import NoEnd  # not for --help
 
     try:
         exhaustion = _exhaust(options, profile)

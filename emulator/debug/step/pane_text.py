@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.memory_map import draw_heap, draw_memory
 from emulator.report.text.style import printable
+from emulator.x86 import WORD_SIZE, Eflags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 _DECIMAL_MAX = 0xFFFF
 _BYTES_SHOWN = 8
 _BLOCKS_MAX = 200
-_WORD = 4
 _NAME_WIDTH = 34
-_FLAGS = {0: "CF", 2: "PF", 4: "AF", 6: "ZF", 7: "SF", 8: "TF", 9: "IF", 10: "DF", 11: "OF"}
+_FLAGS = [flag for flag in Eflags if flag not in Eflags.ALWAYS_SET | Eflags.VM]
 
 
 class Tone(Enum):
@@ -87,7 +87,7 @@ def _is_cut(field: FieldChange) -> bool:
 
 def value_text(data: bytes, encoding: Encoding) -> str:
     """Return a scalar's value: numbers decimal while they are small, bytes as bytes."""
-    if encoding is Encoding.BYTES or len(data) > 2 * _WORD:
+    if encoding is Encoding.BYTES or len(data) > 2 * WORD_SIZE:
         shown = data[:_BYTES_SHOWN]
         text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in shown)  # noqa: PLR2004 - ASCII
         return f"{shown.hex(' ')} '{text}'"
@@ -127,7 +127,7 @@ def register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
     for name in ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip"):
         value: int = getattr(registers, name)
         yield PaneLine(f"{name}  0x{value:08x}  {printable(view.pointers.get(name, ''))}".rstrip(), value)
-    flags = " ".join(text for bit, text in _FLAGS.items() if registers.eflags >> bit & 1)
+    flags = " ".join(str(flag.name) for flag in _FLAGS if registers.eflags & flag)
     yield PaneLine(f"efl  0x{registers.eflags:08x}  {flags}".rstrip())
     for name in ("cr0", "cr2", "cr3"):
         yield PaneLine(f"{name}  0x{getattr(registers, name):08x}", tone=Tone.FAINT)

@@ -11,13 +11,12 @@ from textual.app import App
 from textual.containers import Container
 from textual.widgets import Footer, Static
 
-from emulator.debug.errors import Cancelled
 from emulator.debug.step.calls_pane import CallsPane
 from emulator.debug.step.lines_view import LinesView
 from emulator.debug.step.pane_bar import PaneBar
 from emulator.debug.step.pane_text import PANES, headline
 from emulator.debug.step.text_pane import TextPane
-from emulator.errors import EmulatorError
+from emulator.errors import Cancelled, EmulatorError
 from emulator.report.text.style import WIDTH_MAX, WIDTH_MIN, Style
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.line_header import Damaged, DebugSections, Files, Header, Reader, read_header
+from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MASK = 0xFFFFFFFF
 _NEAREST_UNITS = 4
 
 _SET_ADDRESS = re.compile(rb"\x00\x05\x02(....)", re.DOTALL)  # extended opcode, 5 bytes, DW_LNE_set_address
@@ -131,10 +131,10 @@ class _Rows:
         self.sequence = _Sequence()
 
     def emit(self) -> None:
-        self.sequence.append(self.address & _MASK, self.file & _MASK, self.line & _MASK)
+        self.sequence.append(self.address & WORD_MAX, self.file & WORD_MAX, self.line & WORD_MAX)
 
     def end_sequence(self) -> None:
-        self.sequence.end = self.address & _MASK
+        self.sequence.end = self.address & WORD_MAX
         if self.sequence.addresses:
             self.sequences.append(self.sequence)
         self.restart()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from emulator.errors import BadImage
 from emulator.loader.elf.headers import EXECUTABLE_SECTION, SectionHeader, check_inside
+from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,6 @@ _KINDS: dict[int, SymbolKind] = {0: "other", 1: "object", 2: "function", 10: "fu
 _LOCAL = 0
 _FOUR_GIB = 1 << 32
 _NO_PLACE = frozenset((0, 0xFFF2))  # SHN_UNDEF, SHN_COMMON
-_WORD_MAX = 0xFFFF_FFFF
 
 
 class Symbol(NamedTuple):
@@ -96,7 +96,7 @@ class SymbolTable:
         found = dict(zip(starts, ends, strict=True))
         labels = zip(*self._labels, strict=True)
         found |= {start: end for start, end, symbol in labels if self._find(start) == (symbol, end)}
-        words = [min(word, _WORD_MAX) for extent in sorted(found.items()) for word in extent]
+        words = [min(word, WORD_MAX) for extent in sorted(found.items()) for word in extent]
         return struct.pack(f"={len(words)}I", *words)
 
     def _find(self, address: int) -> tuple[Symbol, int] | None:

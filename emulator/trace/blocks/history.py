@@ -9,9 +9,9 @@ import numpy as np
 from emulator.machine.lives import pair
 from emulator.trace.blocks.area_events import AreaEvents
 from emulator.trace.blocks.blocks import NEVER, Blocks
-from emulator.trace.blocks.operations import PAGE_SIZE
 from emulator.trace.blocks.page_runs import page_runs
 from emulator.trace.blocks.pairing import BIRTH
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from emulator.profile.model import Profile

@@ -8,12 +8,12 @@ import numpy as np
 
 from emulator.profile.model import Result, Role
 from emulator.trace.blocks.sizes import asked_size, is_one_page
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from emulator.profile.model import Profile, TracedFunction
     from emulator.trace.columns import I64, U8, U32, Columns, Flags
 
-PAGE_SIZE: Final = 4096
 _PAGE_BITS: Final = np.uint32(12)
 ALL_POOLS: Final = -1
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emulator.profile.model import Result
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from emulator.profile.model import TracedFunction
     from emulator.trace.columns import U32, U64
 
-_PAGE = np.uint64(4096)
+_PAGE = np.uint64(PAGE_SIZE)
 _LARGEST = 0xFFFF_FFFF
 _ORDER_MAX = 20  # 4 GiB
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.trace.blocks.operations import NOWHERE, PAGE_SIZE
+from emulator.trace.blocks.operations import NOWHERE
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from emulator.trace.blocks.operations import Operations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa
 
-from emulator.trace.errors import BadTrace
+from emulator.errors import BadTrace
 from emulator.trace.file.header import NewerFormat, TraceEnding, TraceHeader
 from emulator.trace.file.messages import DICTIONARY, FIRST_MESSAGE, MAGIC, RECORD_BATCH, SCHEMA, read_message
 from emulator.trace.file.schema import KEY, trace_schema

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from emulator.trace.errors import TraceNotWritten
+from emulator.errors import TraceNotWritten
 from emulator.trace.file.arrays import number_array, text_array
 from emulator.trace.file.messages import FIRST_MESSAGE, RECORD_BATCH, read_message
 from emulator.trace.file.schema import FRAMES_TYPE, FUNCTION_TYPE, KEY, fixed_columns, trace_schema

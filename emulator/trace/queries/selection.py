@@ -9,6 +9,7 @@ import numpy as np
 
 from emulator.profile.model import Result
 from emulator.trace.blocks.sizes import asked_size
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 _PAGE_SHIFT = 12
-_PAGE_LAST = 0xFFF
 
 
 class Bounds(NamedTuple):
@@ -142,7 +142,7 @@ def _failure(function: TracedFunction) -> int:
 
 def _names(words: U32, address: Bounds, *, is_frame: bool = False) -> Flags:
     if is_frame:
-        return _covers(words.astype(np.int64) << _PAGE_SHIFT, _PAGE_LAST, address)
+        return _covers(words.astype(np.int64) << _PAGE_SHIFT, (PAGE_SIZE - 1), address)
     return address.hold(words)
 
 

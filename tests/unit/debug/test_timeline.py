@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import attach_layers, boot
-from emulator.debug.errors import Cancelled
 from emulator.debug.timeline import Place, Timeline
+from emulator.errors import Cancelled
 from emulator.hle.layers import Mode
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from emulator import boot
-from emulator.check.errors import NoEnd
+from emulator.errors import NoEnd
 from emulator.hle.layers import Mode
 from emulator.inject.campaign import (
     PATIENCE,

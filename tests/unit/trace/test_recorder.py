@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import Mode, Trace, boot, record_trace
+from emulator.errors import TraceNotWritten
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.trace.errors import TraceNotWritten
 from emulator.trace.file.writer import Chunk, TraceWriter
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.check.check_report import Measures
-from emulator.check.errors import BadBaseline
+from emulator.errors import BadBaseline
 from emulator.verdict.baseline import baseline_of, baseline_text
 from emulator.verdict.baseline_file import read_baseline
 from tests.helpers.check_examples import FRAMES, HEAP, LEAK, report

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from emulator.check.check_report import Measures
-from emulator.check.errors import UnknownArea
 from emulator.check.findings import Kind
+from emulator.errors import UnknownArea
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.limits import Limits
 from emulator.verdict.verdict import Verdict, judge

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from emulator.check.errors import BadBaseline
 from emulator.cli.commands.check_output import (
     add_output_arguments,
     baseline_of_options,
@@ -22,6 +21,7 @@ from emulator.cli.commands.check_output import (
 )
 from emulator.cli.status import CommandLineError, OutputError
 from emulator.cli.terminal.output import Output
+from emulator.errors import BadBaseline
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.limits import Limits
 from emulator.verdict.verdict import Verdict

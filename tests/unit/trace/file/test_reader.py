@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather
 
-from emulator.trace.errors import BadTrace
+from emulator.errors import BadTrace
 from emulator.trace.file.schema import FRAMES_TYPE, KEY, fixed_columns
 from emulator.trace.trace import Trace
 from tests.helpers.traces import TraceBuilder, header

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from emulator.errors import TraceNotWritten
 from emulator.profile.model import Profile
-from emulator.trace.errors import TraceNotWritten
 from emulator.trace.file.writer import TraceWriter
 from emulator.trace.trace import Trace
 from tests.helpers.traces import PROFILE, WHO, TraceBuilder, header

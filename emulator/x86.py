@@ -1,0 +1,120 @@
+"""The i386 in numbers: sizes, bits of registers, and vectors with their names.
+
+Nobody else in `emulator` repeats one of them. `kernel_model` has its own, as it imports nothing of the emulator.
+
+Source: Intel SDM vol. 1, 3.4.3 (EFLAGS); vol. 3A, 2.5 (CR0), 6.3 to 6.15 (vectors, error codes, double faults).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PAGE_SIZE: Final = 4096  # bytes
+WORD_SIZE: Final = 4  # bytes
+WORD_MAX: Final = 0xFFFF_FFFF
+"""Largest unsigned word; what an address is masked with where arithmetic wraps."""
+
+LONGEST_INSTRUCTION: Final = 15  # bytes
+
+
+class Eflags(IntFlag):
+    """Bits of EFLAGS."""
+
+    CF = 1 << 0
+    ALWAYS_SET = 1 << 1
+    PF = 1 << 2
+    AF = 1 << 4
+    ZF = 1 << 6
+    SF = 1 << 7
+    TF = 1 << 8
+    IF = 1 << 9
+    DF = 1 << 10
+    OF = 1 << 11
+    VM = 1 << 17
+
+
+class Cr0(IntFlag):
+    """Bits of CR0."""
+
+    PE = 1 << 0
+    WP = 1 << 16
+    PG = 1 << 31
+
+
+class Vector(IntEnum):
+    """Vectors of exceptions."""
+
+    DIVIDE_ERROR = 0
+    DEBUG = 1
+    NMI = 2
+    BREAKPOINT = 3
+    OVERFLOW = 4
+    BOUND_RANGE = 5
+    INVALID_OPCODE = 6
+    NO_FPU = 7
+    DOUBLE_FAULT = 8
+    INVALID_TSS = 10
+    SEGMENT_NOT_PRESENT = 11
+    STACK_FAULT = 12
+    GENERAL_PROTECTION = 13
+    PAGE_FAULT = 14
+    FPU_ERROR = 16
+    ALIGNMENT_CHECK = 17
+
+
+EXCEPTION_NAMES: Final[Mapping[int, str]] = {
+    Vector.DIVIDE_ERROR: "#DE divide error",
+    Vector.DEBUG: "#DB debug exception",
+    Vector.NMI: "NMI",
+    Vector.BREAKPOINT: "#BP breakpoint",
+    Vector.OVERFLOW: "#OF overflow",
+    Vector.BOUND_RANGE: "#BR bound range exceeded",
+    Vector.INVALID_OPCODE: "#UD invalid opcode",
+    Vector.NO_FPU: "#NM no FPU",
+    Vector.DOUBLE_FAULT: "#DF double fault",
+    Vector.INVALID_TSS: "#TS invalid TSS",
+    Vector.SEGMENT_NOT_PRESENT: "#NP segment not present",
+    Vector.STACK_FAULT: "#SS stack fault",
+    Vector.GENERAL_PROTECTION: "#GP general protection",
+    Vector.PAGE_FAULT: "#PF page fault",
+    Vector.FPU_ERROR: "#MF FPU error",
+    Vector.ALIGNMENT_CHECK: "#AC alignment check",
+}
+"""Names of the exceptions, by vector (table 6-1)."""
+
+PUSHES_ERROR_CODE: Final = frozenset(
+    (
+        Vector.DOUBLE_FAULT,
+        Vector.INVALID_TSS,
+        Vector.SEGMENT_NOT_PRESENT,
+        Vector.STACK_FAULT,
+        Vector.GENERAL_PROTECTION,
+        Vector.PAGE_FAULT,
+        Vector.ALIGNMENT_CHECK,
+    )
+)
+"""Exceptions with an error code (table 6-1)."""
+
+_CONTRIBUTORY: Final = frozenset(
+    (
+        Vector.DIVIDE_ERROR,
+        Vector.INVALID_TSS,
+        Vector.SEGMENT_NOT_PRESENT,
+        Vector.STACK_FAULT,
+        Vector.GENERAL_PROTECTION,
+    )
+)
+
+
+def makes_double_fault(first: int, second: int) -> bool:
+    """Tell whether the second of two exceptions, raised while the first is delivered, becomes a double fault.
+
+    Source: table 6-5.
+    """
+    if second == Vector.DOUBLE_FAULT:
+        return True
+    return second in _CONTRIBUTORY if first in _CONTRIBUTORY else first == Vector.PAGE_FAULT

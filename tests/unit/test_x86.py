@@ -1,0 +1,51 @@
+"""The numbers of the CPU agree with their other homes, and exceptions combine as the manual has it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from emulator import x86
+from emulator.x86 import Cr0, Eflags, Vector
+from kernel_model.btron.pmem import PAGE_BYTES
+
+EMULATOR = Path(x86.__file__).parent
+
+
+def test_the_theory_has_the_same_page_size() -> None:
+    assert PAGE_BYTES == x86.PAGE_SIZE
+
+
+def test_bits_are_where_the_manual_has_them() -> None:
+    assert (Eflags.IF, Eflags.DF, Eflags.VM, Cr0.PG) == (0x200, 0x400, 0x20000, 0x8000_0000)
+
+
+def test_every_exception_has_a_name() -> None:
+    assert set(x86.EXCEPTION_NAMES) == set(Vector)
+
+
+BENIGN, CONTRIBUTORY, PAGE_FAULT = Vector.INVALID_OPCODE, Vector.GENERAL_PROTECTION, Vector.PAGE_FAULT
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "double"),
+    [
+        (BENIGN, CONTRIBUTORY, False),
+        (BENIGN, PAGE_FAULT, False),
+        (CONTRIBUTORY, BENIGN, False),
+        (CONTRIBUTORY, CONTRIBUTORY, True),
+        (CONTRIBUTORY, PAGE_FAULT, False),
+        (PAGE_FAULT, BENIGN, True),
+        (PAGE_FAULT, CONTRIBUTORY, True),
+        (PAGE_FAULT, PAGE_FAULT, True),
+        (BENIGN, Vector.DOUBLE_FAULT, True),
+    ],
+)
+def test_what_makes_a_double_fault(first: Vector, second: Vector, double: bool) -> None:
+    assert x86.makes_double_fault(first, second) is double
+
+
+def test_nobody_else_names_a_number_of_the_cpu() -> None:
+    again = re.compile(r"^_?(PAGE_SIZE|WORD(_SIZE|_MAX|_MASK)?|IF|PAGE_FAULT)\b.*= *[0-9]", re.MULTILINE)
+    files = [path for path in EMULATOR.rglob("*.py") if path.name != "x86.py"]
+    assert not [path.name for path in files if again.search(path.read_text())]
