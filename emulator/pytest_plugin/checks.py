@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.pytest_plugin.guest_failure import FROM_THE_TEST, stack_lines
 from emulator.pytest_plugin.settings import Mistake
+from emulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ class KernelChecks:
         )
         if not count:
             return []
-        lines = [f"{_number(count, 'block')} allocated in this test and not freed, {total} bytes"]
+        lines = [f"{counted(count, 'block')} allocated in this test and not freed, {total} bytes"]
         return [*lines, *self._by_stack(log, left)]
 
     def _above(self, limit: Limit, area: str, log: CallLog) -> list[str]:
@@ -123,7 +124,7 @@ class KernelChecks:
             frames = [each for each in frames if each != FROM_THE_TEST]
             lines += [f"    {frame}" for frame in [*frames, f"{caller} (the test)"]]
         hidden = len(largest) - _STACKS_SHOWN
-        return [*lines, f"  ... and {_number(hidden, 'more place')}"] if hidden > 0 else lines
+        return [*lines, f"  ... and {counted(hidden, 'more place')}"] if hidden > 0 else lines
 
     def _areas(self, limit: Limit) -> list[str]:
         log = self._booted.log
@@ -155,7 +156,7 @@ def _members(members: list[tuple[int, int]]) -> str:
         if len(sizes) == 1
         else f"{sum(size for _address, size in members)} bytes in all"
     )
-    return f"{_number(len(members), 'block')} of {each} at {shown}{more}"
+    return f"{counted(len(members), 'block')} of {each} at {shown}{more}"
 
 
 def _damaged(defects: list[str]) -> list[str]:
@@ -167,7 +168,3 @@ def _damaged(defects: list[str]) -> list[str]:
     ]
     hidden = len(defects) - _DEFECTS_SHOWN
     return [*lines, f"  ... and {hidden} more"] if hidden > 0 else lines
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from emulator.guest.symbolizer import Symbolizer
 from emulator.machine.call_stack import callers
 from emulator.machine.machine import CALLS_END
-from emulator.report.text.style import printable
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -37,6 +37,7 @@ PAGE_BYTES: Final = 4096
 PMEM_FREE: Final = 0
 PMEM_USE: Final = 1
 PMEM_RESERVED: Final = 2
+FLAG_NAMES: Final = {PMEM_FREE: "free", PMEM_USE: "in use", PMEM_RESERVED: "reserved"}
 
 MAX_BOOT_RANGES: Final = 16
 """Length of ``boot_ranges`` and of ``boot_reserved``."""

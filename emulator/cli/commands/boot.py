@@ -173,7 +173,7 @@ def _judge(record: RunRecord) -> tuple[Status, list[str]]:
 
 
 def _show(record: RunRecord, options: Namespace, output: Output) -> None:
-    from emulator.report.text.summary import screen_box, summary_lines  # not for --json
+    from emulator.report.text.run import screen_box, summary_lines  # not for --json
 
     style = output.style
     if record.screen is not None:
@@ -183,6 +183,6 @@ def _show(record: RunRecord, options: Namespace, output: Output) -> None:
 
 
 def _show_json(record: RunRecord, status: Status, output: Output) -> None:
-    from emulator.report.documents.run_document import run_document  # only for --json
+    from emulator.report.documents.run import run_document  # only for --json
 
     output.json(run_document(record, status))

@@ -134,7 +134,7 @@ def run(options: Namespace) -> Status:
 
     def text(style: Style) -> Iterator[str]:
         from emulator.report.text.difference_lines import difference_lines
-        from emulator.report.text.finding_text import failed_lines, report_lines
+        from emulator.report.text.findings import failed_lines, report_lines
 
         yield from failed_lines(failed)
         yield from report_lines(report, style, ignored)

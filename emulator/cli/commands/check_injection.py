@@ -111,7 +111,8 @@ def run_exhaust(options: Namespace, profile: Profile) -> Status:
         return Status.BUDGET
     output = Output()
     from emulator.inject.campaign import Verdict
-    from emulator.report.text.exhaust_text import exhaustion_document, exhaustion_lines
+    from emulator.report.documents.campaign import exhaustion_document
+    from emulator.report.text.campaign import exhaustion_lines
 
     if any(each.name == "json" for each in options.formats):
         output.json(exhaustion_document(exhaustion, options.kernel, profile.name))

@@ -230,7 +230,7 @@ def _content(name: str, verdict: Verdict, status: int) -> bytes:
     """Return the result in a format of other programs. Only the module that is needed is imported."""
     match name:
         case "json":
-            from emulator.report.documents.check_document import check_document
+            from emulator.report.documents.check import check_document
 
             return _json(check_document(verdict, status))
         case "junit":

@@ -55,7 +55,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> Status:
     """Run the command."""
     # Imported here so that the other commands need not wait for it.
-    from emulator.report.text.trace_diff import difference_document, difference_lines
+    from emulator.report.documents.trace import difference_document
+    from emulator.report.text.trace_difference import difference_lines
     from emulator.trace.queries.difference import compare
     from emulator.trace.trace import Trace
 

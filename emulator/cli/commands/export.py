@@ -11,8 +11,8 @@ from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
 from emulator.cli.terminal.output_file import whole_file
 from emulator.cli.terminal.progress import progress
-from emulator.report.text.style import printable
 from emulator.trace.queries.measure import Measure
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
 from emulator.cli.terminal.output_file import whole_file
-from emulator.report.text.style import printable
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -87,7 +87,7 @@ def _path(options: Namespace) -> str:
 
 
 def _summary(trace: Trace, options: Namespace) -> dict[str, Any]:
-    from emulator.report.text.trace_summary import trace_document
+    from emulator.report.documents.trace import trace_document
     from emulator.trace.queries.overview import overview
 
     facts = overview(trace, _TOP)

@@ -139,7 +139,7 @@ def _print_view(timeline: Timeline, options: Namespace, modules: tuple[Span, ...
     from emulator.debug.step.view import read_view
     from emulator.debug.step.view_print import view_document, view_lines
     from emulator.guest.locator import Places
-    from emulator.report.text.style import printable
+    from emulator.wording import printable
 
     output = Output()
     view = read_view(timeline, Places(timeline.machine), modules)

@@ -177,7 +177,8 @@ def _show(path: str, name: str | None, options: Namespace, output: Output) -> No
 
 
 def _show_summary(trace: Trace, name: str | None, output: Output, *, as_json: bool) -> None:
-    from emulator.report.text.trace_summary import trace_document, trace_lines
+    from emulator.report.documents.trace import trace_document
+    from emulator.report.text.trace_summary import trace_lines
     from emulator.trace.queries.overview import overview
 
     facts = overview(trace, _TOP)
@@ -197,7 +198,7 @@ def _show_calls(trace: Trace, options: Namespace, output: Output) -> None:
     elif options.json:
         lines = map(json.dumps, _documents(trace, trace.chosen(mask)))
     else:
-        from emulator.report.text.call_text import call_lines
+        from emulator.report.text.calls import call_lines
 
         lines = call_lines(trace, mask, output.style)
     _write(lines, output)
@@ -217,7 +218,7 @@ def _write(lines: Iterable[str], output: Output) -> None:
 
 
 def _documents(trace: Trace, calls: Iterable[Call]) -> Iterator[dict[str, Any]]:
-    from emulator.report.documents.call_document import call_document
+    from emulator.report.documents.trace import call_document
 
     functions = {function.name: function for function in trace.functions}
     frames = cache(trace.frames)
@@ -229,8 +230,8 @@ def _with_instructions(
 ) -> Iterator[str]:
     """Run the kernel once more, and look into the calls on the way."""
     from emulator.cli.replayed_calls import Replay
-    from emulator.report.documents.call_document import instruction_document
-    from emulator.report.text.call_text import call_layout, instruction_lines
+    from emulator.report.documents.trace import instruction_document
+    from emulator.report.text.calls import call_layout, instruction_lines
 
     replay = Replay(new_machine(options, None), trace.profile, options.max_instructions, options.timeout)
     layout, style = call_layout(trace, output.style), output.style

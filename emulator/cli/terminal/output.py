@@ -7,7 +7,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from emulator.report.text.style import WIDTH_MAX, WIDTH_MIN, Style, printable
+from emulator.report.text.style import WIDTH_MAX, WIDTH_MIN, Style
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from emulator.debug.step.lines_view import LinesView
-from emulator.report.text.call_text import CallLayout, error_names
+from emulator.report.text.calls import CallLayout, error_names
 
 if TYPE_CHECKING:
     from emulator.debug.timeline import Timeline

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.memory_map import draw_heap, draw_memory
-from emulator.report.text.style import printable
+from emulator.wording import printable
 from emulator.x86 import WORD_SIZE, Eflags
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def memory_lines(view: View, style: Style) -> Iterator[PaneLine]:
         yield PaneLine("")
     yield from map(PaneLine, draw_memory(view.memory_map, style))
     if view.memory_map.btron is not None:
-        from emulator.report.text.btron_text import btron_lines  # not for LiteCore
+        from emulator.report.text.btron import btron_lines  # not for LiteCore
 
         yield PaneLine("")
         yield from map(PaneLine, btron_lines(view.memory_map.btron, style))

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.debug.step.pane_text import PANES, Tone, headline
 from emulator.profile.model import Result
-from emulator.report.text.style import BOLD, DIM
-from emulator.report.text.summary import rule
+from emulator.report.text.style import BOLD, DIM, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

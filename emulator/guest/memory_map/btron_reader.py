@@ -20,9 +20,10 @@ from emulator.guest.memory_map.regions import (
     round_up,
     with_page_rests,
 )
+from emulator.wording import counted
 from kernel_model.btron.kernel_space import physical
 from kernel_model.btron.kmem_reader import KmemReader
-from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
+from kernel_model.btron.pmem import FLAG_NAMES, PMEM_FREE, PMEM_RESERVED, PMEM_USE
 from kernel_model.btron.pool_reader import PoolReader
 from kernel_model.litecore.memmap import FrameRun
 from kernel_model.structs import PMEM_ENTRY
@@ -43,7 +44,6 @@ _KINDS = {_SHARED: RegionKind.SHARED, _RESERVED: RegionKind.RESERVED, _KMEM: Reg
 _AS_KMEM = bytes.maketrans(bytes([_USED]), bytes([_KMEM]))
 _AS_BITS = bytes([0]) + bytes([1]) * 255
 _BITS = 8
-_FLAG_NAMES = {PMEM_FREE: "free", PMEM_USE: "in use", PMEM_RESERVED: "reserved"}
 
 
 class BtronUsage(NamedTuple):
@@ -208,14 +208,10 @@ def _page_kinds(runs: Sequence[PageRun]) -> bytearray:
 
 def _entry_defects(pages: PageState) -> Iterator[str]:
     for flag, refcount, count in pages.by_entry:
-        if flag not in _FLAG_NAMES:
-            yield f"pmem_table: flag 0x{flag:08x} of {_pages(count)} does not exist"
+        if flag not in FLAG_NAMES:
+            yield f"pmem_table: flag 0x{flag:08x} of {counted(count, 'page')} does not exist"
         elif (flag == PMEM_USE) != (refcount > 0):
-            yield f"pmem_table: refcount {refcount} of {_pages(count)}, {_FLAG_NAMES[flag]}"
-
-
-def _pages(count: int) -> str:
-    return "1 page" if count == 1 else f"{count} pages"
+            yield f"pmem_table: refcount {refcount} of {counted(count, 'page')}, {FLAG_NAMES[flag]}"
 
 
 def _packed(used: bytes) -> bytes:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from emulator.report.ci.finding_lines import finding_lines
 from emulator.report.ci.sources import SourceLine, Sources, main_stack
-from emulator.report.text.style import printable
 from emulator.verdict.difference import Importance
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

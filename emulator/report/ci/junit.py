@@ -12,8 +12,8 @@ from xml.etree import ElementTree as ET
 
 from emulator.check.findings import Kind
 from emulator.report.ci.finding_lines import blocks_of_lines, message_of
-from emulator.report.text.style import printable
 from emulator.verdict.difference import Importance
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,8 @@ from emulator.check.findings import Kind
 from emulator.report.ci.finding_lines import finding_lines, message_of
 from emulator.report.ci.sarif_places import KernelPlaces
 from emulator.report.ci.sources import Sources, main_stack
-from emulator.report.text.style import printable
 from emulator.verdict.difference import Importance
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from emulator.check.findings import Finding

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from emulator.report.ci.finding_lines import stacks_of
-from emulator.report.text.frame_text import function_name
-from emulator.report.text.style import printable
+from emulator.report.text.frames import function_name
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from emulator.profile.model import Result
-from emulator.report.text.style import printable
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

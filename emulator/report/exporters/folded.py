@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from emulator.report.text.frame_text import UNKNOWN_CALLER, function_name
-from emulator.report.text.style import printable
+from emulator.report.text.frames import UNKNOWN_CALLER, function_name
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

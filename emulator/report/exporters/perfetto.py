@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from emulator.report.exporters.tracks import NEVER, OpenCall, Tracks
-from emulator.report.text.call_text import BYTES_AND_COUNTS, argument_texts, error_names, result_text
-from emulator.report.text.frame_text import UNKNOWN_CALLER
-from emulator.report.text.style import printable
+from emulator.report.text.calls import BYTES_AND_COUNTS, argument_texts, error_names, result_text
+from emulator.report.text.frames import UNKNOWN_CALLER
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -10,9 +10,9 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from emulator.report.text.frame_text import UNKNOWN_CALLER, function_name
-from emulator.report.text.style import printable
+from emulator.report.text.frames import UNKNOWN_CALLER, function_name
 from emulator.trace.queries.measure import Measure
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emulator.report.html.frames import clipped
-from emulator.report.text.call_text import argument_texts
+from emulator.report.text.calls import argument_texts
 from emulator.trace.queries.gaps import GapMeasure
 
 if TYPE_CHECKING:

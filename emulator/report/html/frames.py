@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.report.text.style import printable
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from emulator.guest.symbolizer import Frame

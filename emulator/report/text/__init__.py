@@ -1,1 +1,4 @@
-"""Lines for people, from data."""
+"""Write values as lines, for people: a value and a `Style` come in, lines leave.
+
+Whatever a kernel, a trace or a user named is made `printable` here. Nothing here makes JSON: that is `emulator.report.documents`.
+"""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.report.text.style import printable
+from emulator.report.text.style import GREEN, RED
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from emulator.verdict.difference import Difference
 
 MOST_LINES = 20
-_RED, _GREEN = "31", "32"
 
 
 def difference_lines(differences: Sequence[Difference], style: Style, most: int = MOST_LINES) -> list[str]:
@@ -35,5 +35,5 @@ def difference_lines(differences: Sequence[Difference], style: Style, most: int 
 
 
 def _line(difference: Difference, style: Style) -> str:
-    sign, colour = ("-", _RED) if difference.fails else ("+", _GREEN)
+    sign, colour = ("-", RED) if difference.fails else ("+", GREEN)
     return style.paint(f"{sign} {printable(difference.text)}", colour)

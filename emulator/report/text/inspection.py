@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.boot_protocol.multiboot import HeaderFlags
-from emulator.report.text.style import BOLD, address_range, human_size, labelled, printable
+from emulator.report.text.style import BOLD, labelled
+from emulator.wording import address_range, human_size, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

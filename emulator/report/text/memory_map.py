@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.memory_map.regions import FRAME_SIZE, RegionKind
-from emulator.report.text.style import BOLD, DIM, address_range, human_size
+from emulator.report.text.style import BOLD, DIM
+from emulator.wording import address_range, counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -242,4 +243,4 @@ def _legend_rows(memory_map: MemoryMap) -> Iterator[tuple[RegionKind, str, int]]
             (RegionKind.ALLOCATED, memory_map.frames.allocated),
             (RegionKind.FREE, memory_map.frames.free),
         ):
-            yield kind, f"1 {unit}" if count == 1 else f"{count} {unit}s", count * FRAME_SIZE
+            yield kind, counted(count, unit), count * FRAME_SIZE

@@ -1,4 +1,4 @@
-"""How text may look on the terminal it is for, and text that is safe to show there."""
+"""Lay text out for the terminal or the file that it is for: width, colours, characters."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WIDTH_MIN, WIDTH_MAX = 40, 120
-BOLD = "1"
-DIM = "2"
+BOLD, DIM = "1", "2"
+RED, GREEN = "31", "32"
 
 
 class Style(NamedTuple):
     """What the output can show.
 
     Attributes:
-        width: Columns that pictures and paragraphs take, `WIDTH_MIN` to `WIDTH_MAX`.
+        width: Columns that memory maps and paragraphs take, `WIDTH_MIN` to `WIDTH_MAX`.
         colour: ANSI escape sequences are understood.
         unicode: So are characters beyond ASCII.
         room: Columns of the terminal, `WIDTH_MIN` or more; None where lines may have any length, in a pipe or a file.
@@ -67,32 +67,14 @@ class Style(NamedTuple):
         return [*lines, text]
 
 
-def printable(text: str) -> str:
-    r"""Replace what a terminal could take for a command, or would not show, by escapes such as ``\x1b``."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
-def human_size(size: int) -> str:
-    """Return a size in bytes for people: ``128 B``, ``44.8 KiB``, ``4 MiB``."""
-    value, units = float(size), ["GiB", "MiB", "KiB", "B"]
-    while round(value, 1) >= 1 << 10 and len(units) > 1:
-        value /= 1 << 10
-        units.pop()
-    return f"{value:.1f}".removesuffix(".0") + f" {units[-1]}"
-
-
-def address_range(start: int, end: int) -> str:
-    """Return ``0x00100000-0x00500000``."""
-    return f"0x{start:08x}-0x{end:08x}"
+def rule(text: str, style: Style) -> str:
+    """Return a line across that carries *text*."""
+    across = "─" if style.unicode else "-"
+    return style.paint(f"{across * 2} {text} ".ljust(style.width, across), BOLD)
 
 
 def labelled(label: str, text: str, style: Style, indent: int = 10) -> Iterator[str]:
-    """Lay out *text* in lines behind a bold label, above them where it is too long. Words stay whole, however long."""
+    """Lay *text* out in lines after a bold label, below the label where that is too long. Words stay whole, however long."""
     room = style.width - indent
     line, lines = "", []
     for word in text.split(" "):

@@ -1,35 +1,33 @@
-"""The summary of a trace: its text for people, and its JSON document."""
+"""Write the summary of a trace as lines."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from emulator.report.text.call_text import CallLayout, error_names
-from emulator.report.text.frame_text import stack_text
-from emulator.report.text.style import BOLD, human_size, labelled, printable
-from emulator.report.text.summary import rule
+from emulator.report.text.calls import CallLayout, error_names
+from emulator.report.text.frames import stack_text
+from emulator.report.text.style import BOLD, labelled, rule
+from emulator.wording import counted, human_size, percent, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.guest.symbolizer import Frame
     from emulator.report.text.style import Style
     from emulator.trace.events import Call
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.overview import AreaOverview, Caller, FunctionCounts, Overview
     from emulator.trace.trace import Trace
 
-VERSION = 1
 _INDENT = 12
 _NAME_WIDTH = 52  # of the column with functions at most; a longer name shifts its line
 
 
 def trace_lines(trace: Trace, facts: Overview, name: str, style: Style) -> Iterator[str]:
-    """Return the summary, line by line.
+    """Yield the summary, line by line.
 
     Args:
         trace: The trace.
-        facts: What it comes to.
+        facts: Its figures.
         name: As the user named it.
         style: What the output can show.
     """
@@ -45,7 +43,7 @@ def trace_lines(trace: Trace, facts: Overview, name: str, style: Style) -> Itera
 
 
 def _extent_text(trace: Trace) -> str:
-    extent = f"{_many(len(trace), 'call')}, {_many(trace.event_count, 'event')}"
+    extent = f"{counted(len(trace), 'call')}, {counted(trace.event_count, 'event')}"
     if trace.ending is None:
         return f"incomplete, the run was cut off: {extent} up to then"
     how = trace.ending.how
@@ -54,12 +52,8 @@ def _extent_text(trace: Trace) -> str:
     return f"complete, {extent}; the run ended: {how}"
 
 
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _function_lines(functions: Sequence[FunctionCounts], style: Style) -> Iterator[str]:
-    """Return a table of the functions that were called."""
+    """Yield a table of the functions that were called."""
     called = [each for each in functions if each.calls]
     width = max([len("function"), *(len(printable(each.name)) for each in called)])
     width = min(width, _NAME_WIDTH)
@@ -71,11 +65,11 @@ def _function_lines(functions: Sequence[FunctionCounts], style: Style) -> Iterat
 
 
 def _area_lines(trace: Trace, area: AreaOverview, style: Style) -> Iterator[str]:
-    taken = f"{_many(area.allocations, 'block')} taken"
+    taken = f"{counted(area.allocations, 'block')} taken"
     if area.failed:
-        taken += f", {_many(area.failed, 'call')} got none"
+        taken += f", {counted(area.failed, 'call')} got none"
     if area.stray_frees:
-        taken += f"; {_many(area.stray_frees, 'free')} of what was not taken"
+        taken += f"; {counted(area.stray_frees, 'free')} of what was not taken"
     yield from labelled(printable(area.name), taken, style, _INDENT)
     if not area.allocations:
         return
@@ -93,11 +87,11 @@ def _area_lines(trace: Trace, area: AreaOverview, style: Style) -> Iterator[str]
 
 
 def _amount(size: int, blocks: int) -> str:
-    return f"{human_size(size)} in {_many(blocks, 'block')}"
+    return f"{human_size(size)} in {counted(blocks, 'block')}"
 
 
 def _gaps_text(gaps: Gaps) -> str:
-    return f", fragmentation {100 * gaps.fragmentation:.0f} %"
+    return f", fragmentation {percent(gaps.fragmentation)}"
 
 
 def _beside_indent(style: Style) -> Style:
@@ -114,74 +108,8 @@ def _call_line(trace: Trace, call: Call, style: Style) -> str:
 
 def _caller_line(caller: Caller, whole: int, style: Style) -> str:
     totals = caller.totals
-    share = f"{100 * totals.peak_bytes / whole:.0f} %" if whole else "-"
-    blocks = _many(totals.peak_blocks, "block")
+    share = percent(totals.peak_bytes / whole) if whole else "-"
+    blocks = counted(totals.peak_blocks, "block")
     return style.cut(
         f"  {human_size(totals.peak_bytes):>10} {share:>5} {blocks:>12}  {stack_text(caller.frames)}"
     )
-
-
-def trace_document(trace: Trace, facts: Overview, name: str | None) -> dict[str, Any]:
-    """Return the summary for JSON; `docs/trace_summary.md` describes it.
-
-    Args:
-        trace: The trace.
-        facts: What it comes to.
-        name: As the user named it; None: it is not kept.
-    """
-    ending = trace.ending
-    return {
-        "version": VERSION,
-        "trace": name,
-        "kernel": trace.header.kernel,
-        "profile": trace.profile.name,
-        "complete": trace.complete,
-        "ending": None if ending is None else {"how": ending.how, "exit_value": ending.exit_value},
-        "calls": len(trace),
-        "events": trace.event_count,
-        "functions": [function._asdict() for function in facts.functions],
-        "areas": [_area_document(area) for area in facts.areas],
-    }
-
-
-def _area_document(area: AreaOverview) -> dict[str, Any]:
-    return {
-        "name": area.name,
-        "allocations": area.allocations,
-        "failed": area.failed,
-        "stray_frees": area.stray_frees,
-        "peak": {
-            "bytes": area.peak.bytes,
-            "blocks": area.peak.blocks,
-            "event": area.peak.event,
-            "call": None if area.peak_call is None else area.peak_call.number,
-            **_gaps_document(area.peak_gaps),
-        },
-        "end": {"bytes": area.end[0], "blocks": area.end[1], **_gaps_document(area.end_gaps)},
-        "callers": [_caller_document(caller) for caller in area.callers],
-    }
-
-
-def _gaps_document(gaps: Gaps) -> dict[str, Any]:
-    return {
-        "gaps": gaps.size,
-        "largest_gap": gaps.largest,
-        "fragmentation": round(gaps.fragmentation, 6),
-    }
-
-
-def _caller_document(caller: Caller) -> dict[str, Any]:
-    totals = caller.totals
-    return {
-        "calls": totals.calls,
-        "bytes_allocated": totals.bytes_allocated,
-        "peak_bytes": totals.peak_bytes,
-        "peak_blocks": totals.peak_blocks,
-        "end_bytes": totals.end_bytes,
-        "end_blocks": totals.end_blocks,
-        "stack": [_frame_document(frame) for frame in caller.frames],
-    }
-
-
-def _frame_document(frame: Frame) -> dict[str, Any]:
-    return frame._asdict()

@@ -10,7 +10,7 @@ from emulator.errors import BudgetUsedUp
 from emulator.guest.memory_map.memory_map import PageCount
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.guest.memory_map.regions import RegionKind
-from emulator.report.documents.run_document import run_document
+from emulator.report.documents.run import run_document
 from emulator.report.run_record import Ending, How, RunRecord
 from kernel_model.btron.pool_reader import Waiter
 from kernel_model.structs import POOL_MPF, POOL_MPL, TCB

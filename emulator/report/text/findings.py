@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.report.text.frame_text import UNKNOWN_CALLER
-from emulator.report.text.style import BOLD, DIM, human_size, printable
+from emulator.report.text.frames import UNKNOWN_CALLER
+from emulator.report.text.style import BOLD, DIM
+from emulator.wording import counted, human_size, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 LINES_MAX: Final = 25
 """Of one finding."""
 
-RED: Final = "31;1"
+_ALARM: Final = "31;1"
 _FRAMES_MAX: Final = 4  # of the finding's own call stack
 _FRAMES_BESIDE_MAX: Final = 3  # of every further one
 _DETAILS_MAX: Final = 5
@@ -30,7 +31,7 @@ _Line = tuple[str, str]  # text, and the colour or weight to paint it with
 
 
 def report_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterator[str]:
-    """Return a whole report: every finding, equal ones once, and lines that sum up.
+    """Yield a whole report: every finding, equal ones once, and lines that sum up.
 
     Args:
         report: The report.
@@ -44,7 +45,7 @@ def report_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterato
 
 
 def failed_lines(failed: Sequence[FailedCall]) -> Iterator[str]:
-    """Return which calls were made to fail, the first few of them."""
+    """Yield which calls were made to fail, the first few of them."""
     for call in failed[:_FAILED_MAX]:
         arguments = ", ".join(map(str, call.arguments))
         caller = f"   {call.call_site.backtrace[0]}" if call.call_site.backtrace else ""
@@ -67,7 +68,7 @@ def finding_lines(same: Sequence[Finding], style: Style) -> list[str]:
     """Return the first of some findings of one id, at most `LINES_MAX` lines, which a narrow terminal folds."""
     finding = same[0]
     where = f" in {printable(finding.call_site.function)}" if finding.call_site else ""
-    head = [(f"BUG: {printable(finding.message)}{where}", RED)]
+    head = [(f"BUG: {printable(finding.message)}{where}", _ALARM)]
     lines = _details(finding.details)
     if finding.call_site:
         lines += _stack("Call trace:", finding.call_site.backtrace, _FRAMES_MAX)
@@ -81,10 +82,10 @@ def finding_lines(same: Sequence[Finding], style: Style) -> list[str]:
 
 
 def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterator[str]:
-    """Return the end of a report: what was found, and what the kernel took."""
+    """Yield the end of a report: what was found, and what the kernel took."""
     number = len(report.findings)
     kinds = len(grouped(report.findings))
-    found = "no findings" if not number else f"{number} finding{'s' * (number != 1)}"
+    found = "no findings" if not number else counted(number, "finding")
     if kinds < number:
         found += f" ({kinds} distinct)"
     if ignored:
@@ -93,7 +94,7 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
         f"{printable(name)} {human_size(area.peak_bytes)}" for name, area in report.measures.areas.items()
     )
     text = f"{printable(report.kernel)}: {found}; {report.calls} calls, peak {peaks}"
-    yield from (style.paint(part, RED if number else BOLD) for part in style.folded(text))
+    yield from (style.paint(part, _ALARM if number else BOLD) for part in style.folded(text))
     if report.lockstep is not None:
         yield f"in lockstep: {report.lockstep}"
     profile = f"; profile {printable(report.profile)}" if report.profile else ""

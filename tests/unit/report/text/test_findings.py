@@ -8,7 +8,7 @@ from emulator.check.check_report import CheckReport, Measures, RunEnding
 from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
 from emulator.check.hex_dumps import hex_dump
 from emulator.guest.symbolizer import Frame
-from emulator.report.text.finding_text import LINES_MAX, finding_lines, report_lines
+from emulator.report.text.findings import LINES_MAX, finding_lines, report_lines
 from emulator.report.text.style import Style
 from kernel_model.memory import ByteMemory
 

@@ -15,7 +15,8 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.profile.model import Result, Role
-from emulator.report.text.style import BOLD, DIM, printable
+from emulator.report.text.style import BOLD, DIM, RED
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from emulator.trace.events import Call
     from emulator.trace.trace import Trace
 
-RED = "31"
 BYTES_AND_COUNTS = ("size", "count", "pages", "order", "align")
 """Parameters that are numbers, not places."""
 

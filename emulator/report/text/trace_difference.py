@@ -1,14 +1,13 @@
-"""The comparison of two traces: its text for people, and its JSON document."""
+"""Write the comparison of two traces as lines."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from emulator.report.text.call_text import RED
-from emulator.report.text.frame_text import places_text
-from emulator.report.text.style import BOLD, human_size, printable
-from emulator.report.text.summary import rule
+from emulator.report.text.frames import places_text
+from emulator.report.text.style import BOLD, GREEN, RED, rule
 from emulator.trace.queries.measure import Measure
+from emulator.wording import counted, human_size, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from emulator.report.text.style import Style
     from emulator.trace.queries.difference import Change, Difference
 
-VERSION = 1
-GREEN = "32"
 _TITLES = {
     Measure.PEAK: "live bytes at the peak",
     Measure.END: "live bytes at the end",
@@ -30,7 +27,7 @@ _COLUMNS = f"{'difference':>12} {'before':>10} {'after':>10}  "
 def difference_lines(
     difference: Difference, before: str, after: str, top: int, style: Style
 ) -> Iterator[str]:
-    """Return the comparison, line by line.
+    """Yield the comparison, line by line.
 
     Args:
         difference: What was found.
@@ -54,7 +51,7 @@ def difference_lines(
         yield _line(change, area + places_text(change.callers), measure, style)
     rest = len(difference.changes) - top
     if rest > 0:
-        yield f"and {rest} more {'stack' if rest == 1 else 'stacks'} (--top shows more)"
+        yield f"and {counted(rest, 'more stack')} (--top shows more)"
 
 
 def _line(change: Change, text: str, measure: Measure, style: Style) -> str:
@@ -69,36 +66,3 @@ def _line(change: Change, text: str, measure: Measure, style: Style) -> str:
 
 def _number(number: int, measure: Measure) -> str:
     return human_size(number) if measure.is_bytes else str(number)
-
-
-def difference_document(
-    difference: Difference, before: str, after: str, top: int | None = None
-) -> dict[str, Any]:
-    """Return the comparison for JSON; `docs/diff.md` describes it.
-
-    Args:
-        difference: What was found.
-        before: The first trace, as the user named it.
-        after: The second.
-        top: How many stacks to list; all if None.
-    """
-    return {
-        "version": VERSION,
-        "before": before,
-        "after": after,
-        "measure": difference.measure.value,
-        "unit": "bytes" if difference.measure.is_bytes else "calls",
-        "areas": [{"area": total.area, **_numbers(total)} for total in difference.totals],
-        "stacks": [
-            {
-                "area": change.area,
-                **_numbers(change),
-                "callers": [place._asdict() for place in change.callers],
-            }
-            for change in difference.changes[:top]
-        ],
-    }
-
-
-def _numbers(change: Change) -> dict[str, int]:
-    return {"before": change.before, "after": change.after, "difference": change.difference}

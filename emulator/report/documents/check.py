@@ -1,10 +1,11 @@
-"""A check as a JSON document. The format is described in docs/formats.md."""
+"""Write a check as a JSON document; `docs/formats.md` describes it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from emulator.report.text.style import printable
+from emulator.report.documents.trace import stack_document
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from emulator.check.check_report import AreaMeasures
@@ -88,7 +89,7 @@ def _call_site(call_site: CallSite | None) -> dict[str, Any] | None:
         "call": call_site.call,
         "event": call_site.event,
         "function": call_site.function,
-        "stack": [frame._asdict() for frame in call_site.backtrace],
+        "stack": stack_document(call_site.backtrace),
     }
 
 
@@ -113,7 +114,7 @@ def _faulting_write(write: FaultingWrite | None) -> dict[str, Any] | None:
         "before": write.before,
         "after": write.after,
         "address": write.address,
-        "stack": [frame._asdict() for frame in write.backtrace],
+        "stack": stack_document(write.backtrace),
     }
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from emulator.guest.memory_map.memory_map import BtronState, MemoryMap, PageCount, PageState
 from emulator.guest.memory_map.regions import Region, RegionKind
 from emulator.report.run_record import Ending, How, RunRecord
+from emulator.report.text.run import summary_lines
 from emulator.report.text.style import Style
-from emulator.report.text.summary import summary_lines
 from kernel_model.btron.kmem_reader import KmemState
 from kernel_model.btron.pool_reader import PoolState, Waiter
 from tests.unit.report.examples import RAM, frames

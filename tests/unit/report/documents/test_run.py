@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from emulator.guest.memory_map.memory_map import MemoryMap
-from emulator.report.documents.run_document import run_document
+from emulator.report.documents.run import run_document
 from emulator.report.run_record import Ending, How, RunRecord
 from tests.unit.report.examples import RAM, REGIONS, frames, heap
 

@@ -7,7 +7,7 @@ import pytest
 
 from emulator.guest.symbolizer import Frame
 from emulator.profile.model import Result, Role, TracedFunction
-from emulator.report.text.call_text import (
+from emulator.report.text.calls import (
     CallLayout,
     argument_text,
     argument_texts,

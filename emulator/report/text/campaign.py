@@ -1,13 +1,14 @@
-"""What became of a kernel when each of its allocations failed: a table for people, a document for programs."""
+"""Write a campaign of fault injection as a table: what became of the kernel when each of its allocations failed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.inject.campaign import Verdict, ending_text
-from emulator.report.text.call_text import argument_texts
-from emulator.report.text.frame_text import stack_text
-from emulator.report.text.style import BOLD, printable
+from emulator.report.text.calls import argument_texts
+from emulator.report.text.frames import stack_text
+from emulator.report.text.style import BOLD, GREEN, RED
+from emulator.wording import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,14 +17,13 @@ if TYPE_CHECKING:
     from emulator.profile.model import Profile, TracedFunction
     from emulator.report.text.style import Style
 
-VERSION = 1
 _WORST_FIRST = (Verdict.DIES, Verdict.HANGS, Verdict.UNKNOWN, Verdict.REPORTS, Verdict.SURVIVES)
 _COLOURS = {
-    Verdict.DIES: "31",
-    Verdict.HANGS: "31",
+    Verdict.DIES: RED,
+    Verdict.HANGS: RED,
     Verdict.UNKNOWN: "35",
     Verdict.REPORTS: "33",
-    Verdict.SURVIVES: "32",
+    Verdict.SURVIVES: GREEN,
 }
 _PAST = {
     Verdict.DIES: "died",
@@ -68,10 +68,10 @@ class _Row(NamedTuple):
 
 
 def exhaustion_lines(exhaustion: Exhaustion, profile: Profile, kernel: str, style: Style) -> Iterator[str]:
-    """Return a line that counts, and the table: the worst first, failures of the same call with the same end together.
+    """Yield a line that counts, and the table: the worst first, failures of the same call with the same end together.
 
     Args:
-        exhaustion: What to show.
+        exhaustion: The campaign.
         profile: What was recorded.
         kernel: As the user named it.
         style: What the output can show.
@@ -98,12 +98,12 @@ def exhaustion_lines(exhaustion: Exhaustion, profile: Profile, kernel: str, styl
 
 def _counted(exhaustion: Exhaustion) -> str:
     done, all_of_them = len(exhaustion.points), exhaustion.good.allocations
-    which = f"{all_of_them}" if done == all_of_them else f"{done} of {all_of_them}"
-    spread = "" if done == all_of_them else ", evenly spread"
-    noun = "allocation" if all_of_them == 1 else "allocations"
+    part, spread = ("", "") if done == all_of_them else (f"{done} of ", ", evenly spread")
     counts = [(exhaustion.count(verdict), _PAST[verdict]) for verdict in reversed(_WORST_FIRST)]
     text = ", ".join(f"{count} {verb}" for count, verb in counts if count)
-    return f"{which} {noun} made to fail, one in each run{spread}" + (f": {text}" if text else "")
+    return f"{part}{counted(all_of_them, 'allocation')} made to fail, one in each run{spread}" + (
+        f": {text}" if text else ""
+    )
 
 
 def _rows(exhaustion: Exhaustion) -> list[_Row]:
@@ -120,42 +120,3 @@ def _rows(exhaustion: Exhaustion) -> list[_Row]:
 def _death(point: FailurePoint) -> str:
     where = f" at {printable(point.location)}" if point.location else ""
     return f"allocation {point.number}: {printable(point.ending)}{where}"
-
-
-def exhaustion_document(exhaustion: Exhaustion, kernel: str, profile: str) -> dict[str, Any]:
-    """Return all of it as plain data for JSON; one entry for each allocation that failed.
-
-    Args:
-        exhaustion: What to show.
-        kernel: As the user named it.
-        profile: Name of what was recorded.
-    """
-    good = exhaustion.good
-    return {
-        "version": VERSION,
-        "kernel": kernel,
-        "profile": profile,
-        "good_run": {
-            "ending": good.ending.value,
-            "exit_value": good.exit_value,
-            "instructions": good.instructions,
-            "allocations": good.allocations,
-        },
-        "counts": {verdict.value: exhaustion.count(verdict) for verdict in Verdict},
-        "failures": [_document(point) for point in exhaustion.points],
-    }
-
-
-def _document(point: FailurePoint) -> dict[str, Any]:
-    call_site = point.call.call_site
-    return {
-        "allocation": point.number,
-        "call": call_site.call,
-        "function": call_site.function,
-        "arguments": list(point.call.arguments),
-        "result": point.call.result,
-        "stack": [frame._asdict() for frame in call_site.backtrace],
-        "verdict": point.verdict.value,
-        "ending": point.ending,
-        "place": point.location or None,
-    }

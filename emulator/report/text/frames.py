@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from emulator.report.text.style import printable
+from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,21 +1,24 @@
-"""A run as a JSON document, for programs. Addresses and sizes are numbers, ranges half open."""
+"""Write a run as a JSON document; `docs/boot.md` describes it. Addresses and sizes are numbers, ranges half open."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emulator.guest.memory_map.memory_map import Frames, HeapState
+    from emulator.guest.memory_map.memory_map import BtronState, Frames, HeapState, PageState
+    from emulator.guest.memory_map.regions import Span
     from emulator.report.run_record import RunRecord
+    from kernel_model.btron.kmem_reader import KmemState
+    from kernel_model.btron.pool_reader import PoolState
 
 VERSION = 1
 
 
 def run_document(record: RunRecord, status: int) -> dict[str, Any]:
-    """Return what JSON says about a run.
+    """Return a run, with the memory map at its end.
 
     Args:
-        record: The run. Its frames carry their runs.
+        record: The run; the frames of its memory map carry their runs.
         status: Exit status of the command.
     """
     ending, memory_map = record.ending, record.memory_map
@@ -36,7 +39,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "profile": record.profile,
         "layers": record.layers,
         "lockstep": None if record.lockstep is None else record.lockstep._asdict(),
-        "ram": None if record.ram is None else dict(zip(("start", "end"), record.ram, strict=True)),
+        "ram": None if record.ram is None else _span(record.ram),
         "regions": [],
         "frames": None,
         "heap": None,
@@ -52,9 +55,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
             for region in memory_map.whole_ram()
         ]
         if memory_map.btron is not None:
-            from emulator.report.text.btron_text import btron_document  # not for LiteCore
-
-            document |= btron_document(memory_map.btron)
+            document |= _btron(memory_map.btron)
         elif memory_map.frames is not None:
             document["frames"] = _frames(memory_map.frames)
         document["heap"] = None if memory_map.heap is None else _heap(memory_map.heap)
@@ -90,3 +91,58 @@ def _heap(heap: HeapState) -> dict[str, Any]:
         "refused_frees": heap.refused,
         "defects": heap.defects,
     }
+
+
+def _btron(state: BtronState) -> dict[str, Any]:
+    """Return the members of the document that only BTRON/386 has."""
+    return {
+        "pages": None if state.pages is None else _pages(state.pages),
+        "kmem": None if state.kmem is None else _kmem(state.kmem),
+        "pools": [_pool(pool) for pool in state.pools],
+    }
+
+
+def _pages(pages: PageState) -> dict[str, Any]:
+    from kernel_model.btron.pmem import FLAG_NAMES  # not for LiteCore
+
+    return {
+        "total": pages.total,
+        "free": pages.free,
+        "used": pages.used,
+        "shared": pages.shared,
+        "reserved": pages.reserved,
+        "largest_free_run": pages.largest_free_run,
+        "fragmentation": round(pages.fragmentation, 6),
+        "by_entry": [each._asdict() | {"name": FLAG_NAMES.get(each.flag)} for each in pages.by_entry],
+    }
+
+
+def _kmem(kmem: KmemState) -> dict[str, Any]:
+    return {
+        "owned": kmem.owned,
+        "free": kmem.free,
+        "largest_free": kmem.largest_free,
+        "fragmentation": round(kmem.fragmentation, 6),
+        "extents": [_span(each) for each in kmem.extents],
+        "areas": [_span(each) for each in kmem.areas],
+    }
+
+
+def _pool(pool: PoolState) -> dict[str, Any]:
+    return {
+        "kind": pool.name,
+        "id": pool.number,
+        "order": "priority" if pool.by_priority else "fifo",
+        **_span(pool.area),
+        "block_size": pool.block_size or None,
+        "used_blocks": pool.used_blocks,
+        "used": pool.used,
+        "free_blocks": pool.free_blocks,
+        "free": pool.free,
+        "largest_free": pool.largest_free,
+        "waiters": [each._asdict() | {"size": each.size or None} for each in pool.waiters],
+    }
+
+
+def _span(span: Span) -> dict[str, int]:
+    return dict(zip(("start", "end"), span, strict=True))

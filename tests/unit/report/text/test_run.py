@@ -4,8 +4,8 @@ import pytest
 
 from emulator.guest.memory_map.memory_map import MemoryMap
 from emulator.report.run_record import Ending, How, RunRecord
-from emulator.report.text.style import Style
-from emulator.report.text.summary import rule, screen_box, summary_lines
+from emulator.report.text.run import screen_box, summary_lines
+from emulator.report.text.style import Style, rule
 from tests.unit.report.examples import RAM, REGIONS, frames, heap, memory_map
 
 LAYERS = {"memmap": "native", "heap": "model"}

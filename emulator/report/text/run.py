@@ -1,4 +1,4 @@
-"""The summary of a run, for people."""
+"""Write the summary of a run as lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from emulator.guest.memory_map.regions import FRAME_SIZE
 from emulator.report.run_record import How
 from emulator.report.text.memory_map import draw_heap, draw_memory
-from emulator.report.text.style import BOLD, human_size, labelled, printable
+from emulator.report.text.style import labelled, rule
+from emulator.wording import counted, human_size, percent, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ _DEFECTS_SHOWN = 5
 
 
 def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
-    """Return the summary, line by line."""
+    """Yield the summary, line by line."""
     yield ""
     yield rule(printable(record.kernel), style)
     memory_map = record.memory_map
@@ -31,7 +32,7 @@ def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
             yield from draw_heap(memory_map.heap, style)
             yield ""
         if memory_map.btron is not None:
-            from emulator.report.text.btron_text import btron_lines  # not for LiteCore
+            from emulator.report.text.btron import btron_lines  # not for LiteCore
 
             yield from btron_lines(memory_map.btron, style)
         elif memory_map.frames is not None:
@@ -60,7 +61,7 @@ def _kernel_lines(record: RunRecord, style: Style) -> Iterator[str]:
 
 
 def screen_box(lines: Sequence[str], style: Style) -> Iterator[str]:
-    """Return the VGA text screen in a frame, without the blank lines at its end."""
+    """Yield the VGA text screen in a frame, without the blank lines at its end."""
     shown = list(lines)
     while shown and not shown[-1]:
         shown.pop()
@@ -75,32 +76,22 @@ def screen_box(lines: Sequence[str], style: Style) -> Iterator[str]:
     yield f"{corners[2]}{across * width}{corners[3]}"
 
 
-def rule(text: str, style: Style) -> str:
-    """Return a line across that carries *text*."""
-    across = "─" if style.unicode else "-"
-    return style.paint(f"{across * 2} {text} ".ljust(style.width, across), BOLD)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
 def _frames_text(frames: Frames) -> str:
     return (
         f"{frames.used} of {frames.total} in use ({human_size(frames.used * FRAME_SIZE)}), {frames.free} free; "
         f"largest free run {frames.largest_free_run} ({human_size(frames.largest_free_run * FRAME_SIZE)}), "
-        f"fragmentation {_percent(frames.fragmentation)}"
+        f"fragmentation {percent(frames.fragmentation)}"
     )
 
 
 def _heap_text(heap: HeapState) -> str:
     taken = [block for block in heap.blocks if block.used]
     text = (
-        f"{len(taken)} {'block' if len(taken) == 1 else 'blocks'} in use ({heap.used} bytes), {heap.free} bytes free; "
-        f"largest free block {heap.largest_free}, fragmentation {_percent(heap.fragmentation)}"
+        f"{counted(len(taken), 'block')} in use ({heap.used} bytes), {heap.free} bytes free; "
+        f"largest free block {heap.largest_free}, fragmentation {percent(heap.fragmentation)}"
     )
     if heap.refused:
-        text += f"; kfree refused {heap.refused} {'call' if heap.refused == 1 else 'calls'}"
+        text += f"; kfree refused {counted(heap.refused, 'call')}"
     return text
 
 

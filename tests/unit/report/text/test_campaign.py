@@ -1,8 +1,4 @@
-"""The table of failures."""
-
 from __future__ import annotations
-
-import json
 
 from emulator.check.findings import CallSite
 from emulator.guest.symbolizer import Frame
@@ -10,7 +6,7 @@ from emulator.inject.campaign import Exhaustion, FailurePoint, GoodRun, Verdict
 from emulator.inject.policy import FailedCall
 from emulator.machine.machine import Ending
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.report.text.exhaust_text import exhaustion_document, exhaustion_lines
+from emulator.report.text.campaign import exhaustion_lines
 from emulator.report.text.style import Style
 
 PROFILE = Profile(
@@ -123,32 +119,3 @@ def test_pointers_are_addresses() -> None:
         Exhaustion(GOOD, (FailurePoint(1, call, Verdict.SURVIVES, "exit value 0", ""),)), PROFILE, "k", WIDE
     )
     assert "  get_blk(0x80001000, 3)  " in list(lines)[-1]
-
-
-def test_the_document() -> None:
-    document = exhaustion_document(EXHAUSTION, "k.elf", "Mine")
-    assert json.loads(json.dumps(document)) == document
-    assert (document["kernel"], document["profile"]) == ("k.elf", "Mine")
-    assert document["good_run"] == {
-        "ending": "exit",
-        "exit_value": 0,
-        "instructions": 5000,
-        "allocations": 5,
-    }
-    assert document["counts"] == {"survives": 1, "reports": 1, "dies": 2, "hangs": 1, "unknown": 0}
-    assert len(document["failures"]) == 5
-    assert document["failures"][2] == {
-        "allocation": 3,
-        "call": 6,
-        "function": "kmalloc",
-        "arguments": [24],
-        "result": 0,
-        "stack": [
-            {"address": 0x100100, "function": "open", "offset": 0x10, "file": "kernel/a.c", "line": 3},
-            MAIN._asdict(),
-        ],
-        "verdict": "dies",
-        "ending": "#UD invalid opcode",
-        "place": "use+0x5 (kernel/a.c:8)",
-    }
-    assert document["failures"][1]["place"] is None

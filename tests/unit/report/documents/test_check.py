@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from emulator.check.findings import Kind
-from emulator.report.documents.check_document import check_document
+from emulator.report.documents.check import check_document
 from emulator.verdict.limits import Limits
 from emulator.verdict.verdict import Verdict, judge
 from tests.helpers.check_examples import ALLOCATED, CORRUPTION, DOUBLE_FREE, LEAK, report
