@@ -1,4 +1,4 @@
-"""A check: a kernel runs once, recorded, and everything that can be said about that run is said."""
+"""Runs a kernel once under recording and returns all findings about that run."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from emulator.check.calls.blocks_check import check_blocks
-from emulator.check.calls.wrong_results import known_memory
+from emulator.check.calls.checks import check_calls
+from emulator.check.calls.results import known_memory
 from emulator.check.check_report import CheckReport
 from emulator.check.deaths import bad_endings, deadlocks
+from emulator.check.findings import Kind
 from emulator.check.hex_dumps import with_hex_dumps
 from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
-from emulator.check.looked_for import looked_for
-from emulator.check.measuring import measure
+from emulator.check.measures import measure
 from emulator.check.rerun import Rerun
 from emulator.check.run import RunBudget, run_to_end
 from emulator.check.structures.locks import check_locks
@@ -24,6 +24,7 @@ from emulator.check.structures.state import state_checks
 from emulator.check.structures.walks import Walks
 from emulator.hle.layers import lockstep_calls
 from emulator.profile.known import structures_of
+from emulator.profile.model import Role
 from emulator.trace.file.header import TraceEnding
 from emulator.trace.file.writer import TraceWriter
 from emulator.trace.recorder import TraceRecorder, trace_header
@@ -32,7 +33,7 @@ from emulator.trace.trace import Trace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.check.findings import Finding, Kind
+    from emulator.check.findings import Finding
     from emulator.check.leaks.leaks import Leaks
     from emulator.check.run import EndedRun
     from emulator.check.structures.state import StateChecks
@@ -41,15 +42,19 @@ if TYPE_CHECKING:
     from emulator.profile.model import Profile
 
 
+_OF_STRUCTURES: Final = {Kind.CORRUPTION, Kind.BITMAP, Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK}
+_LENGTHS: Final = {"size", "pages", "order"}
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Who wants to know about a run, or to take part in it.
+    """What a caller adds to a check.
 
     Attributes:
-        on_start: Is given the recording, before the first instruction.
-        on_progress: Is told the number of the last event now and then.
-        new_machine: Makes a machine as the first one was before its run. Without it, no finding tells about memory as it was
-            during the run.
+        on_start: Called with the recording, before the first instruction.
+        on_progress: Called with the number of the last event now and then.
+        new_machine: Makes a machine as the first one was before its run. Without it, no finding has a hex dump or a faulting
+            write, because nothing is run again.
     """
 
     on_start: Callable[[Recording], None] = lambda _recording: None
@@ -66,7 +71,7 @@ def check_kernel(
         machine: Not yet run, with its layers attached.
         profile: What to record; functions that the kernel has.
         budget: What the run may take; the defaults of `RunBudget` if it is None.
-        hooks: Who else takes part.
+        hooks: What the caller adds.
 
     Raises:
         TraceNotWritten: There is no room for the recording among the temporary files.
@@ -78,7 +83,7 @@ def check_kernel(
 
 
 class _Check:
-    """One check on its way."""
+    """One check while it is made."""
 
     def __init__(self, machine: Machine, profile: Profile, budget: RunBudget, hooks: Hooks) -> None:
         self._machine = machine
@@ -89,7 +94,7 @@ class _Check:
         self._walks = Walks(machine, self._state)
 
     def report(self, path: str) -> CheckReport:
-        """Run, and look at everything."""
+        """Run the kernel and make all checks."""
         started = time.perf_counter()
         run = self._record(path)
         trace = Trace.read(path)
@@ -107,7 +112,7 @@ class _Check:
             reachable=leaks.reachable,
             lockstep=lockstep_calls(self._machine),
             profile=self._profile.name,
-            checked=self._looked_for(run),
+            checked=self._checked_kinds(run),
         )
 
     def _record(self, path: str) -> EndedRun:
@@ -132,9 +137,9 @@ class _Check:
         return run
 
     def _findings(self, run: EndedRun, trace: Trace, leaks: Leaks) -> list[Finding]:
-        """Return all findings: as they happened, then what is seen at the end."""
+        """Return all findings in order of events; those that show at the end only come last."""
         rerun = self._rerun(run)
-        found = check_blocks(trace, known_memory(self._machine))
+        found = check_calls(trace, known_memory(self._machine))
         if self._state is not None:
             found += self._state.at_end(trace, rerun)
         if rerun is not None and (run.by_itself or run.instructions is not None):  # else it died
@@ -148,11 +153,42 @@ class _Check:
         found += bad_endings(self._machine.image, run, trace)
         return found if rerun is None else with_hex_dumps(found, rerun)
 
-    def _looked_for(self, run: EndedRun) -> frozenset[Kind]:
+    def _checked_kinds(self, run: EndedRun) -> frozenset[Kind]:
         is_rerun = self._hooks.new_machine is not None
-        return looked_for(self._profile, run, self._state, walked=self._walks.looked, is_rerun=is_rerun)
+        return checked_kinds(self._profile, run, self._state, audited=self._walks.looked, is_rerun=is_rerun)
 
     def _rerun(self, run: EndedRun) -> Rerun | None:
         if self._hooks.new_machine is None:
             return None
         return Rerun(self._hooks.new_machine, self._profile, run.instructions)
+
+
+def checked_kinds(
+    profile: Profile, run: EndedRun, state: StateChecks | None, *, audited: bool, is_rerun: bool
+) -> frozenset[Kind]:
+    """Return the kinds of findings that a check has looked for: "nothing found" says something about these only.
+
+    Args:
+        profile: The profile that was recorded.
+        run: The run, which has ended.
+        state: What is known of the kernel's structures; None: nothing.
+        audited: Whether the structures were audited at least once while they had to be whole.
+        is_rerun: Whether the kernel may be run once more.
+    """
+    kinds = set(Kind) - _OF_STRUCTURES
+    if state is not None:
+        kinds |= state.kinds
+        if not audited:
+            kinds.discard(Kind.CORRUPTION)
+        if not state.quiet:
+            kinds -= {Kind.BITMAP, Kind.REFCOUNT}
+    if not run.by_itself:
+        kinds -= {Kind.LEAK, Kind.LOCK_HELD, Kind.DEADLOCK}
+    if not is_rerun:
+        kinds -= {Kind.LOCK_HELD, Kind.LOCK_TWICE}
+    frees = [each for each in profile.functions if each.role is Role.FREE]
+    if not any(_LENGTHS & set(each.parameters) for each in frees if not profile.pages(each.area)):
+        kinds.discard(Kind.WRONG_SIZE)
+    if not any("pool" in each.parameters for each in frees):
+        kinds.discard(Kind.WRONG_POOL)
+    return frozenset(kinds)

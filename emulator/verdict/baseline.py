@@ -12,8 +12,9 @@ from emulator.verdict.tolerances import AREA_KEYS, CALLER_KEYS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from emulator.check.check_report import AreaMeasures, CheckReport
+    from emulator.check.check_report import CheckReport
     from emulator.check.findings import Finding
+    from emulator.check.measures import AreaMeasures
 
 VERSION: Final = 1
 """Of the file's format; it changes when a key changes its meaning or goes away."""

@@ -12,7 +12,7 @@ from emulator.verdict.difference import Difference, Importance, bytes_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from emulator.check.check_report import AreaMeasures, Measures
+    from emulator.check.measures import AreaMeasures, Measures
 
 ALL_AREAS: Final = ""
 """Stands for all areas together in `Limits.leaked`."""

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from emulator.check.check_report import AreaMeasures, CallerMeasures, CheckReport, Measures, RunEnding
+from emulator.check.check_report import CheckReport, RunEnding
 from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
+from emulator.check.measures import AreaMeasures, CallerMeasures, Measures
 from emulator.guest.symbolizer import Frame
 
 KMAIN = Frame(0x101042, "kmain", 0x42, "demo.c", 31)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from emulator.check.check_report import Measures
 from emulator.check.findings import Kind
+from emulator.check.measures import Measures
 from emulator.verdict.baseline import baseline_of, baseline_text
 from emulator.verdict.baseline_file import read_baseline
 from emulator.verdict.comparison import compare

@@ -1,4 +1,4 @@
-"""One area of a trace, with what all checks of it need."""
+"""One area of a trace, with what all checks of its blocks need."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ if TYPE_CHECKING:
 
     from emulator.profile.model import TracedFunction
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.columns import U32
+    from emulator.trace.columns import I64, U32
     from emulator.trace.trace import Trace
+
+MOST_ALIKE: Final = 16
+"""Findings of one function with one backtrace that are listed; further ones are of no use to anybody."""
 
 _PAGE: Final = np.uint32(0xFFFF_F000)
 _RANGE: Final = ("start", "end")
 
 
 class Area:
-    """One area.
+    """One area of a trace.
 
     Args:
         trace: The trace.
-        name: The area's.
+        name: The name of the area.
 
     Attributes:
         trace: As given.
         name: As given.
-        pages: Its blocks are runs of pages.
-        blocks: All blocks that ever lived in it.
+        pages: Whether its blocks are runs of pages.
+        blocks: All blocks that were ever allocated in it.
         call_sites: Looks up the calls and blocks that findings name.
     """
 
@@ -52,17 +55,30 @@ class Area:
         index = self.function(call).parameters.index(parameter)
         return int(self.trace.columns.argument(index)[call - 1])
 
+    def arguments(self, function: TracedFunction, parameter: str, rows: I64) -> U32:
+        """Return one argument of several calls of a function, which are given by their rows in the trace."""
+        return self.trace.columns.argument(function.parameters.index(parameter))[rows]
+
     def functions(self, *roles: Role) -> Iterator[tuple[int, TracedFunction]]:
-        """Yield the functions of the area in some roles, each with its code."""
+        """Yield the functions of the area that have one of some roles, each with its code."""
         for code, function in enumerate(self.trace.functions):
             if function.area == self.name and function.role in roles:
                 yield code, function
 
-    def first_of_each(self, calls: U32, most: int) -> dict[int, tuple[str, ...]]:
-        """Return of calls those that are the first *most* of one function from one call stack, in order.
+    def allocations(self, parameter: str) -> Iterator[tuple[I64, U32]]:
+        """Yield, for each allocating function with a parameter, the blocks that it returned and that argument for each of them."""
+        for code, function in self.functions(Role.ALLOC, Role.REALLOC):
+            if parameter in function.parameters:
+                rows = self.blocks.born_call.astype(np.int64) - 1
+                blocks = np.flatnonzero(self.trace.columns.function[rows] == code)
+                yield blocks, self.arguments(function, parameter, rows[blocks])
+
+    def first_of_each(self, calls: U32) -> dict[int, tuple[str, ...]]:
+        """Select, among some calls, the first `MOST_ALIKE` of each function and backtrace.
 
         Returns:
-            By call: for the first of those that are not all there, a line that says so.
+            The selected calls, in order. To the first call of a group that is not selected as a whole belongs a line that says
+            so.
         """
         alike: dict[tuple[int, int], list[int]] = {}
         rows = calls.astype(np.int64) - 1
@@ -72,16 +88,16 @@ class Area:
             alike.setdefault(key, []).append(call)
         chosen: dict[int, tuple[str, ...]] = {}
         for group in alike.values():
-            chosen |= dict.fromkeys(group[:most], ())
-            if len(group) > most:
-                chosen[group[0]] = (f"the first {most} of {len(group)} such calls were looked at",)
+            chosen |= dict.fromkeys(group[:MOST_ALIKE], ())
+            if len(group) > MOST_ALIKE:
+                chosen[group[0]] = (f"the first {MOST_ALIKE} of {len(group)} such calls were looked at",)
         return dict(sorted(chosen.items()))
 
     def was_reserved(self, address: int, event: int) -> bool:
-        """Tell whether the page of an address had been reserved by then.
+        """Return whether the page of an address had been reserved before an event.
 
-        A function under ``other`` in an area of pages, with the parameters ``start`` and ``end``, reserves these addresses: their
-        pages are taken, and may be given back by who knows that they were reserved for nothing.
+        In an area of pages, a function with the role ``other`` and the parameters ``start`` and ``end`` reserves these
+        addresses: their pages are taken, and whoever knows that they were reserved needlessly may give them back.
         """
         if not self.pages:
             return False
@@ -89,7 +105,7 @@ class Area:
         for code, function in self.functions(Role.OTHER):
             if set(_RANGE) <= set(function.parameters):
                 rows = np.flatnonzero((columns.function == code) & (columns.entered < event))
-                start, end = (columns.argument(function.parameters.index(name))[rows] for name in _RANGE)
+                start, end = (self.arguments(function, name, rows) for name in _RANGE)
                 if np.any(((start & _PAGE) <= address) & (address < end) & (start < end)):
                     return True
         return False

@@ -1,1 +1,5 @@
-"""Findings about blocks that live at the end of a run."""
+"""Blocks that are live at the end of a run: in come a trace and the machine's memory, out come leaks as findings.
+
+`live_blocks` says which blocks there are, `guest_words` reads memory as words, `reachability` scans these for pointers to the
+blocks, and `leaks` makes findings of what it found.
+"""

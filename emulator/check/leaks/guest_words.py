@@ -1,4 +1,4 @@
-"""A kernel's memory as words, and where in it a pointer counts: globals, the stack, registers."""
+"""Reads a kernel's memory as words, where a pointer counts: globals, the stack, registers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _POINTERS: Final = ("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi")
 
 
 class Part(NamedTuple):
-    """A part of memory.
+    """A range of memory.
 
     Attributes:
-        address: Of its first byte.
+        address: Address of its first byte.
         data: Its bytes.
     """
 
@@ -42,11 +42,11 @@ class Part(NamedTuple):
 
 
 class Words(NamedTuple):
-    """Words of memory, one after another.
+    """Consecutive words of memory.
 
     Attributes:
-        address: Of the first one.
-        values: What they hold.
+        address: Address of the first one.
+        values: Their values.
     """
 
     address: int
@@ -54,7 +54,7 @@ class Words(NamedTuple):
 
 
 class GuestWords:
-    """The memory of a machine that stands still.
+    """The memory of a machine that does not run.
 
     Args:
         machine: Its memory and registers are read, nothing is changed.
@@ -77,7 +77,7 @@ class GuestWords:
         return {name: getattr(self._registers, name) for name in _POINTERS}
 
     def read(self, start: int, end: int) -> Iterator[Part]:
-        """Yield what of [start, end) is mapped."""
+        """Yield the parts of [start, end) that are mapped."""
         if not self.paging:
             end = min(end, len(self._machine.memory))
             if start < end:
@@ -97,18 +97,18 @@ class GuestWords:
             yield Part(at, pages)
 
     def globals(self) -> Iterator[Part]:
-        """Yield the kernel's data, without what lies below the top of the stack: that is dead."""
+        """Yield the kernel's data, without what lies below ESP in its stack: that is dead."""
         yield from self._written([self._dead])
 
     def plain_globals(self) -> Iterator[Part]:
-        """Yield it without code that can be written, as that of a program in assembler, and without the allocator's own."""
+        """Yield the globals without writable code, as a program in assembler has it, and without the allocator's own variables."""
         image = self._machine.image
         own = [image.symbols[name] for name in self._allocator if name in image.symbols]
         own_words = [range(each.address, each.address + each.size) for each in own]
         yield from self._written([*image.code_sections, *own_words, self._dead])
 
     def _written(self, without: Iterable[range]) -> Iterator[Part]:
-        """Yield the segments that can be written, without some parts."""
+        """Yield the writable segments, without some ranges."""
         others = sorted(without, key=lambda each: each.start)
         for segment in self._machine.image.segments:
             if segment.flags & SegmentFlags.W:
@@ -124,8 +124,8 @@ class GuestWords:
         if not self._segment_end(esp):
             yield from self.read(esp, esp + _STACK_MAX)
 
-    def place(self, address: int) -> str:
-        """Return a place for people: ``global config+0x4``, ``the stack of the CPU``."""
+    def describe(self, address: int) -> str:
+        """Return what lies at an address, for people: ``global config+0x4``, ``the stack of the CPU``."""
         esp = self._registers.esp
         symbol = self._symbol(address)
         if esp <= address and (symbol is None or symbol.address <= esp):
@@ -143,7 +143,7 @@ class GuestWords:
         return range(symbol.address if symbol and self._segment_end(esp - 4) else esp, esp)
 
     def _segment_end(self, address: int) -> int:
-        """Return where the segment of data ends that holds an address; 0: none does."""
+        """Return the end of the writable segment that holds an address; 0: none does."""
         for segment in self._machine.image.segments:
             end = segment.virtual + segment.size
             if segment.flags & SegmentFlags.W and segment.virtual <= address < end:
@@ -151,7 +151,7 @@ class GuestWords:
         return 0
 
     def _symbol(self, address: int) -> Symbol | None:
-        """Return the symbol of data that an address lies in; a label reaches to the next symbol."""
+        """Return the data symbol that an address lies in; a label reaches to the next symbol."""
         starts, symbols = self._data_symbols
         index = bisect_right(starts, address) - 1
         if index < 0 or not self._segment_end(address):

@@ -1,8 +1,8 @@
-"""Leaks: blocks that live at the end of a run, by who allocated them, and who still points to them.
+"""Leaks: blocks that are live at the end of a run, by who allocated them, and what still points to them.
 
 The words are Valgrind's. A block is *definitely lost* when nothing points to it, *indirectly lost* when only lost blocks
-do, *possibly lost* when it is only held by a pointer at an odd address or by the address behind its end, or only such blocks point to it,
-else *still reachable*. A block that holds another area's blocks, as the frames of a heap do, is none.
+do, *possibly lost* when it is only held by a pointer at an odd address or by the address after its end, or when only such
+blocks point to it, else *still reachable*. A block that holds another area's blocks, as the frames of a heap do, is none.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.check.calls.area import Area
-from emulator.check.calls.blocks_text import block_text, size_text
-from emulator.check.findings import Finding, Kind
+from emulator.check.findings import Finding, Kind, size_text
 from emulator.check.leaks.live_blocks import live_blocks
 from emulator.check.leaks.reachability import Reachability
 from emulator.profile.model import Result, Role
@@ -33,16 +32,14 @@ DEFINITELY, INDIRECTLY, POSSIBLY, REACHABLE = (
     "possibly lost",
     "still reachable",
 )
-
-
 _HOLDS: Final = ("pointed to only by ", "only the address behind its end is held, by ")
 
 
 class Leaks(NamedTuple):
-    """Live blocks at the end.
+    """The blocks that are live at the end of a run.
 
     Attributes:
-        lost: A finding for each call stack that allocated blocks which are lost.
+        lost: A finding for each backtrace that allocated blocks which are lost.
         reachable: The same for the others; none of them is a leak.
         sizes: By area: bytes and blocks that are lost.
     """
@@ -55,8 +52,8 @@ class Leaks(NamedTuple):
 NO_LEAKS: Final = Leaks((), (), {})
 
 
-class _Block(NamedTuple):
-    """A live block: its area, its life, what is lost of it, and a line that says who points to it."""
+class _LiveBlock(NamedTuple):
+    """A live block: its area, its history, how far it is lost, and a line about what points to it."""
 
     area: str
     history: BlockHistory
@@ -65,22 +62,22 @@ class _Block(NamedTuple):
 
 
 def find_leaks(trace: Trace, memory: GuestWords) -> Leaks:
-    """Find what is live at the end of a run that ended by itself.
+    """Find the blocks that are live at the end of a run which the kernel ended by itself.
 
     Args:
         trace: The whole run.
-        memory: Of the machine, which stands at the end.
+        memory: The memory of the machine, which stands at the end.
     """
     areas = [Area(trace, name) for name in trace.areas]
     live = live_blocks(areas)
     framed = [any(each.result is Result.FRAME for _, each in area.functions(Role.ALLOC)) for area in areas]
-    blocks = _blocks(areas, live, Reachability(live, memory, framed), memory)
+    blocks = _Classifier(areas, live, Reachability(live, memory, framed), memory).blocks()
     lost = [block for block in blocks if block.state != REACHABLE]
     reachable = [block for block in blocks if block.state == REACHABLE]
     return Leaks(_findings(lost), _findings(reachable), _sizes(lost))
 
 
-def _sizes(blocks: Sequence[_Block]) -> dict[str, tuple[int, int]]:
+def _sizes(blocks: Sequence[_LiveBlock]) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
     for block in blocks:
         size, count = sizes.get(block.area, (0, 0))
@@ -88,53 +85,66 @@ def _sizes(blocks: Sequence[_Block]) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def _blocks(areas: Sequence[Area], live: LiveBlocks, scan: Reachability, memory: GuestWords) -> list[_Block]:
-    histories = [
-        areas[area].call_sites.history(areas[area].blocks, index)
-        for area, index in zip(live.area.tolist(), live.row.tolist(), strict=True)
-    ]
+class _Classifier:
+    """Names the state of each live block, and the pointer that is the reason."""
 
-    def holder(pointer: Pointer) -> int | None:
-        return live.holder(pointer.place, 1) if isinstance(pointer.place, int) else None
+    def __init__(
+        self, areas: Sequence[Area], live: LiveBlocks, scan: Reachability, memory: GuestWords
+    ) -> None:
+        self._areas = [areas[area] for area in live.area.tolist()]
+        self._live = live
+        self._scan = scan
+        self._memory = memory
+        self._histories = [
+            area.call_sites.history(area.blocks, index)
+            for area, index in zip(self._areas, live.row.tolist(), strict=True)
+        ]
 
-    def place(pointer: Pointer) -> str:
-        """Say where a pointer is: in a register, in a block, or elsewhere."""
-        address, block = pointer.place, holder(pointer)
+    def blocks(self) -> list[_LiveBlock]:
+        return [
+            _LiveBlock(area.name, history, *self._state(number))
+            for number, (area, history) in enumerate(zip(self._areas, self._histories, strict=True))
+        ]
+
+    def _state(self, number: int) -> tuple[str, str]:
+        scan = self._scan
+        if pointer := scan.pointer.get(number):
+            return REACHABLE, f"pointed to by {self._location(pointer)}"
+        if pointer := scan.doubtful.get(number):
+            itself = ", which is possibly lost itself" if self._holder(pointer) in scan.doubtful else ""
+            return POSSIBLY, f"{_HOLDS[pointer.is_end]}{self._location(pointer)}{itself}"
+        if pointer := scan.lost_pointer.get(number):
+            return INDIRECTLY, f"pointed to only by {self._location(pointer)}, which is lost itself"
+        return DEFINITELY, ""
+
+    def _holder(self, pointer: Pointer) -> int | None:
+        """Return the live block that a pointer lies in."""
+        return self._live.holder(pointer.location, 1) if isinstance(pointer.location, int) else None
+
+    def _location(self, pointer: Pointer) -> str:
+        """Return where a pointer is, for people: in a register, in a block, or elsewhere."""
+        address, block = pointer.location, self._holder(pointer)
         if isinstance(address, str):
             return address
         text = (
-            memory.place(address)
+            self._memory.describe(address)
             if block is None
-            else f"{block_text(histories[block])} +0x{address - int(live.start[block]):x}"
+            else f"{self._histories[block].name} +0x{address - int(self._live.start[block]):x}"
         )
         return f"{text} (unaligned)" if address % 4 else text
 
-    result = []
-    for number, history in enumerate(histories):
-        state, text = DEFINITELY, ""
-        if pointer := scan.pointer.get(number):
-            state, text = REACHABLE, f"pointed to by {place(pointer)}"
-        elif pointer := scan.doubtful.get(number):
-            itself = ", which is possibly lost itself" if holder(pointer) in scan.doubtful else ""
-            state, text = POSSIBLY, f"{_HOLDS[pointer.is_end]}{place(pointer)}{itself}"
-        elif pointer := scan.lost_pointer.get(number):
-            state, text = INDIRECTLY, f"pointed to only by {place(pointer)}, which is lost itself"
-        result.append(_Block(areas[int(live.area[number])].name, history, state, text))
-    return result
 
-
-def _findings(blocks: Sequence[_Block]) -> tuple[Finding, ...]:
-    """Return a finding for each area and call stack, that of the most bytes first."""
-    groups: dict[tuple[object, ...], list[_Block]] = {}
+def _findings(blocks: Sequence[_LiveBlock]) -> tuple[Finding, ...]:
+    """Return a finding for each area and backtrace, that of the most bytes first."""
+    groups: dict[tuple[object, ...], list[_LiveBlock]] = {}
     for block in sorted(blocks, key=lambda block: block.history.allocated.event):
-        groups.setdefault(
-            (block.area, block.history.allocated.function, block.history.allocated.backtrace), []
-        ).append(block)
+        allocated = block.history.allocated
+        groups.setdefault((block.area, allocated.function, allocated.backtrace), []).append(block)
     ordered = sorted(groups.values(), key=lambda group: -sum(block.history.size for block in group))
     return tuple(_finding(group) for group in ordered)
 
 
-def _finding(group: Sequence[_Block]) -> Finding:
+def _finding(group: Sequence[_LiveBlock]) -> Finding:
     first = group[0]
     states = Counter(block.state for block in group)
     total = sum(block.history.size for block in group)
@@ -151,9 +161,9 @@ def _state_text(states: Counter[str]) -> str:
     return " and ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
 
-def _details(group: Sequence[_Block]) -> list[str]:
+def _details(group: Sequence[_LiveBlock]) -> list[str]:
     lines = [
-        f"{block_text(block.history)} at 0x{block.history.address:08x}: {block.pointer}"
+        f"{block.history.name} at 0x{block.history.address:08x}: {block.pointer}"
         for block in group
         if block.pointer
     ]

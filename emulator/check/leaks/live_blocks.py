@@ -1,4 +1,4 @@
-"""The blocks that are live at the end of a run, of all areas together."""
+"""Selects the blocks that are live at the end of a run, of all areas together."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class LiveBlocks(NamedTuple):
-    """Blocks by address; no two overlap unless the allocator is broken.
+    """Live blocks in order of addresses; no two overlap unless the allocator is broken.
 
     Attributes:
-        start: Where each begins.
+        start: The address of each block.
         end: The address after it; at least one after *start*.
         area: Position of its area among those given.
         row: Its position among the blocks of that area.
@@ -33,7 +33,7 @@ class LiveBlocks(NamedTuple):
     row: I64
 
     def hit(self, words: np.ndarray) -> tuple[I64, I64]:
-        """Find the pointers among words: to the start of a block or into it.
+        """Find the words that point to the start of a block or into it.
 
         Returns:
             Positions of these words, and of the blocks that they point to.
@@ -47,7 +47,7 @@ class LiveBlocks(NamedTuple):
         return near[inside], target[inside]
 
     def ending_at(self, words: np.ndarray) -> tuple[I64, I64]:
-        """Find among words the addresses behind the ends of blocks whose size is known, in the same form."""
+        """Find the words that are the address after the end of a block of known size; the result is like that of `hit`."""
         known = np.flatnonzero(self.end - self.start > 1)
         order = known[np.argsort(self.end[known], kind="stable")]
         ends = self.end[order]
@@ -65,7 +65,7 @@ class LiveBlocks(NamedTuple):
         return block if block >= 0 and address + size <= self.end[block] else None
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """Yield parts of memory in which all blocks lie; each page of them has some of one."""
+        """Yield the parts of memory in which blocks lie; each page of them holds a part of one."""
         ends = np.maximum.accumulate(self.end)
         are_far = self.start[1:] // PAGE_SIZE > (ends[:-1] - 1) // PAGE_SIZE + 1
         first = np.flatnonzero(np.concatenate(([True], are_far)))
@@ -74,10 +74,10 @@ class LiveBlocks(NamedTuple):
 
 
 def live_blocks(areas: Sequence[Area]) -> LiveBlocks:
-    """Return the blocks that live at the end and hold no other area's blocks.
+    """Return the blocks that are live at the end and hold no other area's blocks.
 
-    What a heap has been made of, frames for example, is the heap's: it is live by design, and what lies in it is looked
-    at block by block.
+    What a heap has been made of, frames for example, belongs to the heap: it is live by design, and the blocks in it count
+    one by one.
     """
     none = np.empty(0, np.int64)
     parts = [(none, none, none, none)]
@@ -93,7 +93,7 @@ def live_blocks(areas: Sequence[Area]) -> LiveBlocks:
 
 
 def _are_heaps(area: Area, index: I64, others: Sequence[Area]) -> Flags:
-    """Tell which of some blocks, since they were made, have had blocks of another area made inside of them."""
+    """Return which blocks have had blocks of another area allocated inside them, since they were allocated themselves."""
     result = np.zeros(len(index), np.bool_)
     if not len(index):
         return result

@@ -1,11 +1,11 @@
 """Which live blocks can still be reached: a conservative scan of memory, as Valgrind and the kernel's kmemleak do it.
 
 Theory. Whatever looks like a pointer to a block, to its start or into it, counts as one. Roots are the kernel's data, the
-live part of the stack, and the registers. From a block that can be reached, all its words are looked at in turn.
+live part of the stack, and the registers. From a block that can be reached, all its words are scanned in turn.
 
 A block that is left may still be held in two other ways: by a pointer at an address that is no multiple of 4, as packed
-structures have them, or by the address behind its end. Neither proves anything: at odd addresses numbers look like pointers
-(0x20 behind a zero is 0x00200000), and behind a block begins what the allocator's own data points to. So these blocks, and
+structures have them, or by the address after its end. Neither proves anything: at odd addresses numbers look like pointers
+(0x20 after a zero is 0x00200000), and after a block begins what the allocator's own data points to. So these blocks, and
 what only they point to, are *doubtful*.
 
 Frames are known by numbers as well: a word of the kernel's data that is the number of a block's first frame counts, too.
@@ -35,30 +35,30 @@ _PAGE_BITS: Final = np.uint32(12)
 
 
 class Pointer(NamedTuple):
-    """Where a block is pointed to from.
+    """A pointer to a block.
 
     Attributes:
-        place: An address, or the name of a register.
-        is_end: It is the address behind the block's end.
+        location: An address, or the name of a register.
+        is_end: Whether it is the address after the block's end.
     """
 
-    place: int | str
+    location: int | str
     is_end: bool = False
 
 
 class Reachability:
-    """The result of a scan.
+    """Which live blocks something points to; the scan is made at once.
 
     Args:
         live: All live blocks.
-        memory: That of the machine at the end.
-        framed: By area: its blocks are known by frame numbers.
+        memory: The memory of the machine at the end of the run.
+        framed: By area: whether its blocks are known by frame numbers.
 
     Attributes:
-        reached: By block: something that lives points to it.
+        reached: By block: whether it can be reached from the roots.
         pointer: By reached block: the first pointer to it that was found.
-        doubtful: By block that was not reached: what may hold it, in the roots, in what is reached, or in another such block.
-        lost_pointer: By block that is neither reached nor doubtful: a pointer in another such block.
+        doubtful: By block that was not reached: what may hold it, in the roots, in a reached block, or in another such block.
+        lost_pointer: By block that is neither reached nor doubtful: a pointer to it in another such block.
     """
 
     def __init__(self, live: LiveBlocks, memory: GuestWords, framed: Sequence[bool]) -> None:
@@ -80,7 +80,7 @@ class Reachability:
             self._reach(block, Pointer(name))
 
     def _scan(self, parts: Iterable[Part]) -> None:
-        """Follow all pointers from some memory, and from the blocks that they lead to."""
+        """Follow all pointers in some memory, and in the blocks that they lead to."""
         waiting = list(parts)
         while waiting:
             for address, block in self._pointers(waiting.pop().words(), self._live.hit):
@@ -99,10 +99,11 @@ class Reachability:
                     self._scan(self._inside(block))
 
     def _scan_doubtful(self) -> None:
-        """Find what is held in a way that proves nothing, and what such blocks point to."""
-        found = [(block, Pointer(address)) for address, block in self._to_rest(self._live.hit)]
+        """Find the blocks that are held in a way that proves nothing, and those that they point to."""
+        found = [(block, Pointer(address)) for address, block in self._to_unreached(self._live.hit)]
         found += [
-            (block, Pointer(address, is_end=True)) for address, block in self._to_rest(self._live.ending_at)
+            (block, Pointer(address, is_end=True))
+            for address, block in self._to_unreached(self._live.ending_at)
         ]
         found += [
             (block, Pointer(name, is_end=True)) for name, block in self._in_registers(self._live.ending_at)
@@ -132,8 +133,8 @@ class Reachability:
         positions, targets = hit(words.values)
         return list(zip((words.address + WORD_SIZE * positions).tolist(), targets.tolist(), strict=True))
 
-    def _to_rest(self, hit: Hit) -> Iterator[tuple[int, int]]:
-        """Yield all pointers, at any address of the roots and of what is reached, to what is not."""
+    def _to_unreached(self, hit: Hit) -> Iterator[tuple[int, int]]:
+        """Yield the pointers to blocks that are not reached, at any address of the roots and of reached blocks."""
         if self.reached.all():
             return
         yield from self._everywhere([*self._memory.plain_globals(), *self._memory.stack()], hit)
@@ -144,7 +145,7 @@ class Reachability:
                     yield address, block
 
     def _everywhere(self, parts: Iterable[Part], hit: Hit) -> Iterator[tuple[int, int]]:
-        """Yield the pointers to what is not reached, at all addresses of some memory, multiples of 4 first."""
+        """Yield the pointers to blocks that are not reached, at all addresses of some memory, multiples of 4 first."""
         for part in parts:
             for offset in range(WORD_SIZE):
                 for address, block in self._pointers(part.words(offset), hit):
@@ -155,11 +156,11 @@ class Reachability:
         return self._memory.read(int(self._live.start[block]), int(self._live.end[block]))
 
     def _reach(self, block: int, pointer: Pointer) -> bool:
-        """Note that a block is reached; return whether it was not before."""
+        """Mark a block as reached; return whether it was not before."""
         if self.reached[block]:
             return False
         self.reached[block] = True
         self.pointer[block] = pointer
-        if isinstance(pointer.place, str):
+        if isinstance(pointer.location, str):
             self._scan(self._inside(block))
         return True

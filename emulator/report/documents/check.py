@@ -8,8 +8,8 @@ from emulator.report.documents.trace import stack_document
 from emulator.wording import printable
 
 if TYPE_CHECKING:
-    from emulator.check.check_report import AreaMeasures
     from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding
+    from emulator.check.measures import AreaMeasures
     from emulator.verdict.difference import Difference
     from emulator.verdict.verdict import Verdict
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.check.calls.blocks_check import check_blocks
-from emulator.check.calls.wrong_results import KnownMemory
+from emulator.check.calls.checks import check_calls
+from emulator.check.calls.results import KnownMemory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ MEMORY = KnownMemory(((0, 0xA0000), (0x100000, 0x500000)), ((0x100000, 0x103000)
 
 def findings_of(builder: TraceBuilder, folder: Path, memory: KnownMemory = MEMORY) -> list[Finding]:
     """Check the calls of a builder."""
-    return check_blocks(builder.trace(folder / "run.kmt"), memory)
+    return check_calls(builder.trace(folder / "run.kmt"), memory)
 
 
 def messages_of(builder: TraceBuilder, folder: Path, memory: KnownMemory = MEMORY) -> list[str]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.check.calls.blocks_check import check_blocks
-from emulator.check.calls.wrong_results import KnownMemory
+from emulator.check.calls.checks import check_calls
+from emulator.check.calls.results import KnownMemory
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.profile.reader import read_profile
@@ -159,7 +159,7 @@ def test_parts_of_an_allocation_are_known_as_such(style: tuple[str, ...], tmp_pa
     blocks = trace.blocks("heap")
     facts = (blocks.address - memory, blocks.size, blocks.born_call, blocks.died_call)
     assert list(zip(*(fact.tolist() for fact in facts), strict=True)) == BLOCKS
-    assert check_blocks(trace, KnownMemory(((memory, memory + (64 << 10)),), ())) == []
+    assert check_calls(trace, KnownMemory(((memory, memory + (64 << 10)),), ())) == []
 
 
 # Each function hands its return address to a log, which leaves copies of it on the stack; four tasks are in kzalloc at a time.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from emulator.check.check_report import Measures
+from emulator.check.measures import Measures
 from emulator.errors import BadBaseline
 from emulator.verdict.baseline import baseline_of, baseline_text
 from emulator.verdict.baseline_file import read_baseline

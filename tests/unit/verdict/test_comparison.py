@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.check.check_report import CallerMeasures, CheckReport, Measures
+from emulator.check.measures import CallerMeasures, Measures
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.comparison import compare
 from tests.helpers.check_examples import (
@@ -18,6 +19,9 @@ from tests.helpers.check_examples import (
     report,
     with_heap,
 )
+
+if TYPE_CHECKING:
+    from emulator.check.check_report import CheckReport
 
 GOOD = report(LEAK)
 BASELINE = baseline_of(GOOD)

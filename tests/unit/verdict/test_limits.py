@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.check.check_report import Measures
 from emulator.check.findings import Kind
+from emulator.check.measures import Measures
 from emulator.errors import UnknownArea
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.limits import Limits

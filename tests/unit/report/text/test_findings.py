@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from emulator.check.check_report import CheckReport, Measures, RunEnding
+from emulator.check.check_report import CheckReport, RunEnding
 from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
 from emulator.check.hex_dumps import hex_dump
+from emulator.check.measures import Measures
 from emulator.guest.symbolizer import Frame
 from emulator.report.text.findings import LINES_MAX, finding_lines, report_lines
 from emulator.report.text.style import Style

@@ -1,4 +1,4 @@
-"""What "no findings" is about."""
+"""The kinds of findings that "no findings" speaks of."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import pytest
 
 from emulator import boot
 from emulator.check.check_report import RunEnding
-from emulator.check.checked_run import Hooks, check_kernel
+from emulator.check.checked_run import Hooks, check_kernel, checked_kinds
 from emulator.check.findings import Kind
-from emulator.check.looked_for import looked_for
 from emulator.check.run import BUDGET, EXIT, HALTED, STOPPED, EndedRun, RunBudget
 from emulator.check.structures.state import state_checks
 from emulator.profile.known import known_profile, matching_profile
@@ -30,7 +29,7 @@ ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER,
 def looked(profile: Profile, how: str = EXIT, *, is_rerun: bool = True) -> set[Kind]:
     """Return what is looked for in a kernel whose structures are not known."""
     run = EndedRun(RunEnding(how, None, ""), 0)
-    return set(looked_for(profile, run, None, walked=False, is_rerun=is_rerun))
+    return set(checked_kinds(profile, run, None, audited=False, is_rerun=is_rerun))
 
 
 def with_free(*parameters: str, pages: bool = False) -> Profile:
@@ -93,5 +92,5 @@ def test_structures_that_are_being_changed_were_not_looked_at() -> None:
     state = state_checks(machine, profile.name)
     assert state is not None
     run = EndedRun(RunEnding(EXIT, 0, ""), 0)
-    whole = looked_for(profile, run, state, walked=True, is_rerun=True)
-    assert looked_for(profile, run, state, walked=False, is_rerun=True) == whole - {Kind.CORRUPTION}
+    whole = checked_kinds(profile, run, state, audited=True, is_rerun=True)
+    assert checked_kinds(profile, run, state, audited=False, is_rerun=True) == whole - {Kind.CORRUPTION}

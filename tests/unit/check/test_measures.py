@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.check.check_report import CallerMeasures
-from emulator.check.measuring import measure
+from emulator.check.measures import CallerMeasures, measure
 from emulator.guest.symbolizer import Frame
 from tests.helpers.traces import TraceBuilder
 

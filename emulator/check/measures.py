@@ -1,11 +1,11 @@
-"""The numbers of a trace that a baseline or a limit can be about."""
+"""Measures what a kernel takes of each area: the numbers that a baseline or a limit can be about."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
-from emulator.check.check_report import AreaMeasures, CallerMeasures, Measures
 from emulator.check.findings import CallSite
 from emulator.trace.queries.overview import overview
 
@@ -16,7 +16,60 @@ if TYPE_CHECKING:
     from emulator.trace.queries.overview import AreaOverview, FunctionCounts
     from emulator.trace.trace import Trace
 
-UNKNOWN = "?"
+_UNKNOWN: Final = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class CallerMeasures:
+    """What one function took of an area.
+
+    Attributes:
+        calls: Its calls that allocated a block.
+        peak_bytes: Bytes of its blocks that were live at the peak of the area.
+        end_bytes: Bytes of its blocks that are live at the end.
+    """
+
+    calls: int
+    peak_bytes: int
+    end_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AreaMeasures:
+    """What was taken of an area.
+
+    Attributes:
+        peak_bytes: The most bytes that were live at a time.
+        peak_blocks: Blocks that were live then.
+        end_bytes: Bytes that are live at the end.
+        end_blocks: Blocks that are live at the end.
+        calls: Calls of the area's functions, all of them.
+        failed: Those of them that returned an error, or no block.
+        lost_bytes: Bytes that are live at the end though nothing points to them any more.
+        lost_blocks: Blocks of which that is true.
+        fragmentation: Share of the gaps, at the peak, that is not the largest gap: 0.0 to 1.0.
+        peak: The call that made the peak; None: there was never a block.
+        callers: By the name of the function that called; "?" where it is not known.
+    """
+
+    peak_bytes: int
+    peak_blocks: int
+    end_bytes: int
+    end_blocks: int
+    calls: int
+    failed: int
+    lost_bytes: int
+    lost_blocks: int
+    fragmentation: float
+    peak: CallSite | None
+    callers: Mapping[str, CallerMeasures]
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What was taken, by area; in the profile's order."""
+
+    areas: Mapping[str, AreaMeasures] = field(default_factory=dict)
 
 
 def measure(trace: Trace, lost: Mapping[str, tuple[int, int]]) -> Measures:
@@ -71,7 +124,7 @@ def _callers(trace: Trace, area: str) -> dict[str, CallerMeasures]:
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for totals in trace.by_stack(area):
         frames = trace.frames(totals.stack)
-        name = (frames[0].function or UNKNOWN) if frames else UNKNOWN
+        name = (frames[0].function or _UNKNOWN) if frames else _UNKNOWN
         for index, number in enumerate((totals.calls, totals.peak_bytes, totals.end_bytes)):
             sums[name][index] += number
     ordered = sorted(sums.items(), key=lambda item: (-item[1][1], item[0]))

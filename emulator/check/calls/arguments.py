@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emulator.check.calls.blocks_text import size_text
-from emulator.check.calls.wrong_frees import MOST_ALIKE
-from emulator.check.findings import Finding, Kind
+from emulator.check.findings import Finding, Kind, size_text
 from emulator.profile.model import Role
 from emulator.trace.blocks.sizes import asked_size
 
@@ -17,11 +15,17 @@ if TYPE_CHECKING:
 
     from emulator.check.calls.area import Area
     from emulator.profile.model import TracedFunction
-    from emulator.trace.columns import I64, U32
+    from emulator.trace.columns import I64, U32, Flags
 
 
 class _Frees(NamedTuple):
-    """Blocks that one function freed: positions among the area's blocks, and the rows of the calls."""
+    """The blocks that one function freed.
+
+    Attributes:
+        function: The function.
+        blocks: Their positions among the blocks of the area.
+        rows: The rows of the calls that freed them.
+    """
 
     function: TracedFunction
     blocks: I64
@@ -29,7 +33,7 @@ class _Frees(NamedTuple):
 
 
 def wrong_sizes(area: Area) -> Iterator[Finding]:
-    """Yield the frees with a wrong size. In an area of pages any part may be given back."""
+    """Yield the frees with a wrong size. In an area of pages any part of a block may be freed."""
     if area.pages:
         return
     for frees in _frees(area):
@@ -37,13 +41,12 @@ def wrong_sizes(area: Area) -> Iterator[Finding]:
         if given is None:
             continue
         sizes = area.blocks.size[frees.blocks]
-        for call, index, details in _first(area, frees, (given != sizes) & (sizes != 0)):
+        for call, index, details in _selected(area, frees, (given != sizes) & (sizes != 0)):
             history = area.call_sites.history(area.blocks, index)
             wrong = size_text(int(given[frees.blocks == index][0]))
             message = f"free of 0x{history.address:08x} as {wrong}, but it has {size_text(history.size)}"
-            yield Finding(
-                Kind.WRONG_SIZE, area.name, message, area.call_sites.entry(call), history, details=details
-            )
+            call_site = area.call_sites.entry(call)
+            yield Finding(Kind.WRONG_SIZE, area.name, message, call_site, history, details=details)
 
 
 def wrong_pools(area: Area) -> Iterator[Finding]:
@@ -54,15 +57,14 @@ def wrong_pools(area: Area) -> Iterator[Finding]:
     for frees in _frees(area):
         if "pool" not in frees.function.parameters:
             continue
-        named = _argument(area, frees.function, "pool", frees.rows)
+        named = area.arguments(frees.function, "pool", frees.rows)
         known = home[frees.blocks]
-        for call, index, details in _first(area, frees, (known >= 0) & (named != known)):
+        for call, index, details in _selected(area, frees, (known >= 0) & (named != known)):
             history = area.call_sites.history(area.blocks, index)
             pool = area.argument(call, "pool")
             message = f"release of 0x{history.address:08x} to pool {pool}, but it is from pool {home[index]}"
-            yield Finding(
-                Kind.WRONG_POOL, area.name, message, area.call_sites.entry(call), history, details=details
-            )
+            call_site = area.call_sites.entry(call)
+            yield Finding(Kind.WRONG_POOL, area.name, message, call_site, history, details=details)
 
 
 def _frees(area: Area) -> Iterator[_Frees]:
@@ -80,29 +82,22 @@ def _frees(area: Area) -> Iterator[_Frees]:
 
 
 def _given_size(area: Area, frees: _Frees) -> U32 | None:
-    return asked_size(frees.function, lambda name: _argument(area, frees.function, name, frees.rows))
-
-
-def _argument(area: Area, function: TracedFunction, name: str, rows: I64) -> U32:
-    return area.trace.columns.argument(function.parameters.index(name))[rows]
+    return asked_size(frees.function, lambda name: area.arguments(frees.function, name, frees.rows))
 
 
 def _pools_at_birth(area: Area) -> I64 | None:
     """Return the pool of each block, -1 where it is not known; None for an area without pools."""
-    columns, pools = area.trace.columns, None
-    for code, function in area.functions(Role.ALLOC, Role.REALLOC):
-        if "pool" in function.parameters:
-            if pools is None:
-                pools = np.full(len(area.blocks.born), -1, np.int64)
-                rows = area.blocks.born_call.astype(np.int64) - 1
-            mine = columns.function[rows] == code
-            pools[mine] = _argument(area, function, "pool", rows[mine])
+    pools = None
+    for blocks, pool in area.allocations("pool"):
+        if pools is None:
+            pools = np.full(len(area.blocks.born), -1, np.int64)
+        pools[blocks] = pool
     return pools
 
 
-def _first(area: Area, frees: _Frees, wrong: np.ndarray) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Yield call and block of the wrong ones that are worth telling, and what else is to be said of them."""
+def _selected(area: Area, frees: _Frees, wrong: Flags) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield call, block and details of the wrong frees that are worth listing."""
     block_of = dict(zip((frees.rows[wrong] + 1).tolist(), frees.blocks[wrong].tolist(), strict=True))
     calls = np.array(sorted(block_of), np.uint32)
-    for call, details in area.first_of_each(calls, MOST_ALIKE).items():
+    for call, details in area.first_of_each(calls).items():
         yield call, block_of[call], details

@@ -1,21 +1,20 @@
 """Frees of what was not live: freed before, never allocated, or the inside of a block.
 
 Theory. The trace knows which frees met no live block ("stray"). What was at the address before tells which mistake it was.
-A free that the kernel refused with an error result is none of them: the kernel has told the caller, and did nothing.
+A free that the kernel answered with an error is none of them: the kernel has reported it to the caller, and did nothing.
 
-Shortcomings. A free of a block that has been handed out again to somebody else looks like a right one; the second free of
+Shortcomings. A free of a block that has been allocated again by somebody else looks like a correct one; the second free of
 the same block is found. Memory from functions that the profile does not name was "never allocated".
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emulator.check.calls.blocks_text import block_text, with_size
-from emulator.check.findings import Finding, Kind
+from emulator.check.findings import Finding, Kind, sized_address
 from emulator.profile.model import Role
 from emulator.x86 import PAGE_SIZE, WORD_MAX
 
@@ -27,12 +26,9 @@ if TYPE_CHECKING:
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.columns import I64
 
-MOST_ALIKE: Final = 16
-"""Findings of one function from one call stack that are told apart; further ones are of no use to anybody."""
-
 
 class _Free(NamedTuple):
-    """A stray free: its call, the event of its entry, and the address that it was given."""
+    """A stray free: the call, the event of its entry, and the address that it was given."""
 
     call: int
     event: int
@@ -40,8 +36,8 @@ class _Free(NamedTuple):
 
 
 def wrong_frees(area: Area) -> Iterator[Finding]:
-    """Yield the findings, in order of events."""
-    for call, details in area.first_of_each(area.trace.stray_frees(area.name), MOST_ALIKE).items():
+    """Yield a finding for each stray free, in order of events."""
+    for call, details in area.first_of_each(area.trace.stray_frees(area.name)).items():
         free = _Free(call, int(area.trace.columns.entered[call - 1]), _address(area, call))
         if not area.was_reserved(free.address, free.event):
             yield replace(_judge(area, free), details=details)
@@ -76,24 +72,23 @@ def _last_to_die(blocks: Blocks, rows: I64) -> int:
 def _inside(area: Area, free: _Free, index: int) -> Finding:
     history = area.call_sites.history(area.blocks, index)
     state = "" if history.freed is None or history.freed.event > free.event else "the freed "
-    message = f"invalid free of 0x{free.address:08x}, {free.address - history.address} bytes inside {state}{block_text(history)}"
-    return Finding(
-        Kind.INVALID_FREE, area.name, message, area.call_sites.entry(free.call), _until(history, free.event)
-    )
+    offset = free.address - history.address
+    message = f"invalid free of 0x{free.address:08x}, {offset} bytes inside {state}{history.name}"
+    call_site = area.call_sites.entry(free.call)
+    return Finding(Kind.INVALID_FREE, area.name, message, call_site, _until(history, free.event))
 
 
 def _again(area: Area, free: _Free, index: int) -> Finding:
     history = area.call_sites.history(area.blocks, index)
     call_site = area.call_sites.entry(free.call)
     if history.freed is not None and area.function(history.freed.call).role is Role.RESET:
-        message = f"invalid free of {with_size(history.address, history.size)}, which {history.freed.function} has forgotten"
+        block = sized_address(history.address, history.size)
+        message = f"invalid free of {block}, which {history.freed.function} has forgotten"
         return Finding(Kind.INVALID_FREE, area.name, message, call_site, history)
-    address = free.address if area.pages else history.address
-    return Finding(
-        Kind.DOUBLE_FREE, area.name, f"double free of {with_size(address, history.size)}", call_site, history
-    )
+    block = sized_address(free.address if area.pages else history.address, history.size)
+    return Finding(Kind.DOUBLE_FREE, area.name, f"double free of {block}", call_site, history)
 
 
 def _until(history: BlockHistory, event: int) -> BlockHistory:
-    """Return what had been the life of a block at an event."""
+    """Return the history of a block up to an event."""
     return history if history.freed is None or history.freed.event <= event else replace(history, freed=None)

@@ -1,0 +1,56 @@
+"""Blocks that were allocated over live ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from emulator.check.findings import Finding, Kind, sized_address
+from emulator.machine.lives import Lives, find_overlaps
+from emulator.x86 import WORD_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.check.calls.area import Area
+    from emulator.trace.columns import U32
+
+_MOST_OVERLAPS: Final = 4096
+_PAGE_BITS: Final = 12
+
+
+def overlapping(area: Area) -> Iterator[Finding]:
+    """Yield a finding for each block that was allocated over a live one."""
+    blocks = area.blocks
+    shift = np.uint32(_PAGE_BITS if area.pages else _common_zeros(blocks.address))
+    last = np.minimum(
+        blocks.address.astype(np.uint64) + np.maximum(blocks.size, 1) - np.uint64(1), WORD_MAX
+    ).astype(np.uint32)
+    lives = Lives((blocks.address >> shift).data, (last >> shift).data, blocks.born.data, blocks.died.data)
+    count, found = find_overlaps(lives, area.trace.event_count, _MOST_OVERLAPS)
+    by_call = {int(blocks.born_call[index]): index for index in reversed(found)}
+    most = (f"the first {len(found)} of {count} blocks that overlap were looked at",) * (count > len(found))
+    for call, details in area.first_of_each(np.array(sorted(by_call), np.uint32)).items():
+        yield replace(_overlap(area, call, by_call[call]), details=details + most)
+        most = ()
+
+
+def _common_zeros(addresses: U32) -> int:
+    """Return how many low bits are 0 in all addresses: the search is faster in larger units."""
+    bits = int(np.bitwise_or.reduce(addresses)) | 1 << _PAGE_BITS
+    return (bits & -bits).bit_length() - 1
+
+
+def _overlap(area: Area, call: int, index: int) -> Finding:
+    blocks = area.blocks
+    starts = blocks.address.astype(np.int64)
+    ends = starts + np.maximum(blocks.size, 1)
+    born = blocks.born[index]
+    under = (starts < ends[index]) & (ends > starts[index]) & (blocks.born < born) & (blocks.died >= born)
+    history = area.call_sites.history(blocks, int(np.flatnonzero(under)[-1]))
+    new = sized_address(int(starts[index]), int(blocks.size[index]))
+    at = f"0x{history.address:08x}"
+    message = f"overlapping blocks: {new} was allocated over the live {history.name} at {at}"
+    return Finding(Kind.OVERLAP, area.name, message, area.call_sites.exit(call), replace(history, freed=None))

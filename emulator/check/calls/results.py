@@ -1,0 +1,90 @@
+"""Blocks where none can be: misaligned, outside RAM, or inside the kernel's code.
+
+Shortcomings. A block outside the heap, but in RAM, is found by the audit of a known kernel only. A heap in a static array is
+fine, so only segments that are not writable count as the kernel's own. With paging nothing is said about RAM: an address may
+be mapped anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from emulator.check.findings import Finding, Kind, sized_address
+from emulator.check.leaks.guest_words import GuestWords
+from emulator.loader.image import SegmentFlags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from emulator.check.calls.area import Area
+    from emulator.machine.machine import Machine
+
+ALIGNMENT: Final = 4
+"""Of every block, in bytes: that of a pointer."""
+
+LOW_RAM: Final = 0xA0000  # bytes; above them are video memory and ROM
+
+
+class KnownMemory(NamedTuple):
+    """Where a kernel's blocks can be; all ranges are [start, end).
+
+    Attributes:
+        usable: Ranges of addresses that RAM can have; None: any address.
+        fixed: The kernel's code and constants.
+    """
+
+    usable: Sequence[tuple[int, int]] | None
+    fixed: Sequence[tuple[int, int]]
+
+
+def known_memory(machine: Machine) -> KnownMemory:
+    """Return where the blocks of a machine's kernel can be, as it is at the end of its run."""
+    paging = GuestWords(machine).paging
+    return KnownMemory(
+        None if paging else ((0, LOW_RAM), machine.ram),
+        [
+            (segment.virtual, segment.virtual + segment.size)
+            for segment in machine.image.segments
+            if not segment.flags & SegmentFlags.W
+        ],
+    )
+
+
+def bad_results(area: Area, memory: KnownMemory) -> Iterator[Finding]:
+    """Yield a finding for each block that cannot be where the allocator put it."""
+    problems: dict[int, str] = {}
+    for index, problem in (*_misaligned(area), *_misplaced(area, memory)):
+        problems.setdefault(int(area.blocks.born_call[index]), problem)
+    calls = np.array(sorted(problems), np.uint32)
+    for call, details in area.first_of_each(calls).items():
+        index = int(np.flatnonzero(area.blocks.born_call == call)[0])
+        block = sized_address(int(area.blocks.address[index]), int(area.blocks.size[index]))
+        message = f"bad result: {block} {problems[call]}"
+        yield Finding(Kind.BAD_RESULT, area.name, message, area.call_sites.exit(call), details=details)
+
+
+def _misaligned(area: Area) -> Iterator[tuple[int, str]]:
+    address = area.blocks.address
+    for index in np.flatnonzero(address & np.uint32(ALIGNMENT - 1)).tolist():
+        yield index, f"is not aligned to {ALIGNMENT} bytes"
+    for blocks, align in area.allocations("align"):
+        power = (align & (align - np.uint32(1))) == 0  # what else it may mean is not known
+        wrong = power & ((address[blocks] & (align - np.uint32(1))) != 0) & (align != 0)
+        for index, asked in zip(blocks[wrong].tolist(), align[wrong].tolist(), strict=True):
+            yield index, f"is not aligned to the {asked} bytes that were asked for"
+
+
+def _misplaced(area: Area, memory: KnownMemory) -> Iterator[tuple[int, str]]:
+    start = area.blocks.address
+    last = start + np.maximum(area.blocks.size, 1).astype(np.uint64) - np.uint64(1)
+    for low, end in memory.fixed:
+        for index in np.flatnonzero((start < end) & (last >= low)).tolist():
+            yield index, f"lies in the kernel's own code at 0x{low:08x}-0x{end:08x}"
+    if memory.usable is not None:
+        inside = np.zeros(len(start), np.bool_)
+        for low, end in memory.usable:
+            inside |= (start >= low) & (last < end)
+        for index in np.flatnonzero(~inside).tolist():
+            yield index, "lies outside RAM"
