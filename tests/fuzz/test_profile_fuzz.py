@@ -18,7 +18,7 @@ from emulator.profile.reader import read_profile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DIRECTORY = Path(known.__file__).parent / "profiles"
+DIRECTORY = Path(known.__file__).parent / "kernels"
 TEXTS = [(DIRECTORY / f"{name}.toml").read_bytes() for name in KNOWN_PROFILES]
 WORDS = [
     *("alloc", "free", "out", "ptr", "frame", "size", "pages", "failure", "name", "heap", "void"),

@@ -160,7 +160,7 @@ def test_check_leaves_nothing(tmp_path: Path, number: signal.Signals, status: in
 
 SCRIPT = """\
 import signal, sys
-from emulator.cli import export
+from emulator.cli.commands import export
 from emulator.cli.main import command
 number = int(sys.argv.pop())
 export._write = lambda trace, stream, options: (stream.write(b"part"), signal.raise_signal(number))

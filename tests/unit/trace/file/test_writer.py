@@ -132,7 +132,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_killed_process_leaves_all_whole_chunks(tmp_path: Path) -> None:
     path = str(tmp_path / "killed.kmt")
-    done = subprocess.run([sys.executable, "-c", KILLED, path], check=False, cwd=Path(__file__).parents[3])
+    done = subprocess.run([sys.executable, "-c", KILLED, path], check=False, cwd=Path(__file__).parents[4])
     assert done.returncode == -9
     trace = Trace.read(path)
     assert (len(trace), trace.complete) == (90, False)
