@@ -133,8 +133,7 @@ def run(options: Namespace) -> Status:
         status = Status.NOT_RUN
 
     def text(style: Style) -> Iterator[str]:
-        from emulator.report.text.difference_lines import difference_lines
-        from emulator.report.text.findings import failed_lines, report_lines
+        from emulator.report.text.findings import difference_lines, failed_lines, report_lines
 
         yield from failed_lines(failed)
         yield from report_lines(report, style, ignored)

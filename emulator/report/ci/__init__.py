@@ -1,1 +1,1 @@
-"""The formats of CI services: SARIF, JUnit XML, annotations of GitHub."""
+"""Write a verdict in the formats of CI services: SARIF, JUnit XML, annotations of GitHub."""

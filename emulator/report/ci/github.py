@@ -1,4 +1,4 @@
-"""A check as annotations of a GitHub Actions run: one workflow command on a line.
+"""Write a check as annotations of a GitHub Actions run: one workflow command on a line.
 
 Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions, "Setting an error message"; what is
 to be escaped is in actions/toolkit, packages/core/src/command.ts.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.report.ci.finding_lines import finding_lines
-from emulator.report.ci.sources import SourceLine, Sources, main_stack
+from emulator.report.ci.findings import main_backtrace, plain_lines
+from emulator.report.ci.sources import SourceLine, Sources
 from emulator.verdict.difference import Importance
 from emulator.wording import printable
 
@@ -36,10 +36,10 @@ def github_lines(verdict: Verdict, root: str) -> Iterator[str]:
     for finding in (*verdict.failures, *filter(verdict.accepts, verdict.report.findings)):
         accepted = verdict.accepts(finding)
         title = f"kmemu: {finding.kind.title}{' (accepted)' if accepted else ''}"
-        line = sources.first_line(main_stack(finding))
-        yield _annotation("notice" if accepted else "error", title, "\n".join(finding_lines(finding)), line)
+        line = sources.first_line(main_backtrace(finding))
+        yield _annotation("notice" if accepted else "error", title, "\n".join(plain_lines(finding)), line)
     for difference in verdict.differences:
-        if difference.fails and difference.importance is not Importance.FINDING:  # which has been told
+        if difference.fails and difference.importance is not Importance.FINDING:  # which stands above
             call_site = difference.call_site
             line = None if call_site is None else sources.first_line(call_site.backtrace)
             yield _annotation("error", "kmemu: regression", printable(difference.text), line)

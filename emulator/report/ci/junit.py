@@ -1,4 +1,4 @@
-"""A check as JUnit XML, for Jenkins, GitLab and the like: each kind of check is a test case.
+"""Write a check as JUnit XML, for Jenkins, GitLab and the like: each kind of check is a test case.
 
 Source: the schema of Jenkins' xUnit plugin, junit-10.xsd. Jenkins and GitLab show one failure of a test case, so all findings
 of a kind are one.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
 from emulator.check.findings import Kind
-from emulator.report.ci.finding_lines import blocks_of_lines, message_of
+from emulator.report.ci.findings import message_of, plain_text
 from emulator.verdict.difference import Importance
 from emulator.wording import printable
 
@@ -54,11 +54,11 @@ def _kind_case(case: ET.Element, kind: Kind, verdict: Verdict) -> None:
     failing = [finding for finding in found if not verdict.accepts(finding)]
     if failing:
         failure = ET.SubElement(case, "failure", type=kind.value, message=_headline(failing))
-        failure.text = blocks_of_lines(failing)
+        failure.text = plain_text(failing)
     elif not found and kind not in verdict.checked:
         ET.SubElement(case, "skipped", message="not looked for in this kernel")
     if accepted:
-        ET.SubElement(case, "system-out").text = "accepted:\n" + blocks_of_lines(accepted)
+        ET.SubElement(case, "system-out").text = "accepted:\n" + plain_text(accepted)
 
 
 def _headline(findings: Sequence[Finding]) -> str:

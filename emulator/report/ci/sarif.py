@@ -1,21 +1,28 @@
-"""A check in SARIF 2.1.0, the format in which code scanning takes results.
+"""Write a check in SARIF 2.1.0, the format in which code scanning takes results.
 
 Source: Static Analysis Results Interchange Format (SARIF) Version 2.1.0, OASIS. Section numbers below are its own.
 """
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from emulator.check.findings import Kind
-from emulator.report.ci.finding_lines import finding_lines, message_of
-from emulator.report.ci.sarif_places import KernelPlaces
-from emulator.report.ci.sources import Sources, main_stack
+from emulator.report.ci.findings import backtraces_of, main_backtrace, message_of, plain_lines
+from emulator.report.ci.sources import Sources
+from emulator.report.text.frames import function_name
 from emulator.verdict.difference import Importance
 from emulator.wording import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emulator.check.findings import Finding
+    from emulator.guest.symbolizer import Frame
+    from emulator.report.ci.findings import TitledBacktrace
+    from emulator.report.ci.sources import SourceLine
     from emulator.verdict.difference import Difference
     from emulator.verdict.verdict import Verdict
 
@@ -86,17 +93,17 @@ def _invocation(verdict: Verdict, status: int) -> _Object:
 
 
 def _finding(finding: Finding, verdict: Verdict, root: str) -> _Object:
-    places = KernelPlaces(verdict.report.kernel, Sources(root))
+    locations = _Locations(verdict.report.kernel, Sources(root))
     accepted = verdict.accepts(finding)
     result: _Object = {
         "ruleId": finding.kind.value,
         "ruleIndex": _RULE_INDEX[finding.kind.value],
         "kind": "fail",
         "level": "note" if accepted else "error",
-        "message": {"text": "\n".join(finding_lines(finding))},
-        "locations": [places.location(main_stack(finding), printable(message_of(finding)))],
+        "message": {"text": "\n".join(plain_lines(finding))},
+        "locations": [locations.location(main_backtrace(finding), printable(message_of(finding)))],
         "partialFingerprints": {FINGERPRINT: finding.id},
-        **places.origin(finding),
+        **locations.origin(finding),
     }
     if verdict.known is not None:  # 3.27.24
         result["baselineState"] = "unchanged" if finding.id in verdict.known else "new"
@@ -107,7 +114,7 @@ def _finding(finding: Finding, verdict: Verdict, root: str) -> _Object:
 
 
 def _difference(difference: Difference, verdict: Verdict, root: str) -> _Object:
-    places = KernelPlaces(verdict.report.kernel, Sources(root))
+    locations = _Locations(verdict.report.kernel, Sources(root))
     rule = "limit" if difference.importance is Importance.LIMIT else "regression"
     stack = difference.call_site.backtrace if difference.call_site is not None else ()
     text = printable(difference.text)
@@ -117,6 +124,81 @@ def _difference(difference: Difference, verdict: Verdict, root: str) -> _Object:
         "kind": "fail",
         "level": "error",
         "message": {"text": text},
-        "locations": [places.location(stack, text)],
+        "locations": [locations.location(stack, text)],
         "partialFingerprints": {FINGERPRINT: printable(difference.key)},
     }
+
+
+class _Locations:
+    """Names locations in a kernel.
+
+    Args:
+        kernel: The kernel's file.
+        sources: Finds source files.
+    """
+
+    def __init__(self, kernel: str, sources: Sources) -> None:
+        self._kernel = quote(printable(posixpath.basename(kernel))) or "kernel"
+        self._sources = sources
+
+    def location(self, stack: Sequence[Frame], message: str) -> _Object:
+        """Return the location of the innermost frame with a file, as code scanning needs one; or else the kernel itself."""
+        line = self._sources.first_line(stack)
+        location: _Object = {
+            "physicalLocation": self._in_kernel(stack[0] if stack else None)
+            if line is None
+            else _in_source(line),
+            "message": {"text": message},
+        }
+        if stack:
+            location["logicalLocations"] = [_function(stack[0])]
+        return location
+
+    def origin(self, finding: Finding) -> _Object:
+        """Return the properties of a result that say how it came about: `stacks`, `relatedLocations`, `codeFlows`."""
+        stacks = [stack for stack in backtraces_of(finding) if stack.frames]
+        if not stacks:
+            return {}
+        document: _Object = {"stacks": [self._stack(stack) for stack in stacks]}
+        others = stacks[1:]
+        if others:
+            document["relatedLocations"] = [
+                {"id": number, **self.location(stack.frames, printable(stack.title))}
+                for number, stack in enumerate(others, 1)
+            ]
+            document["codeFlows"] = [{"threadFlows": [{"locations": self._flow(stacks)}]}]
+        return document
+
+    def _stack(self, stack: TitledBacktrace) -> _Object:
+        return {
+            "message": {"text": printable(stack.title)},
+            "frames": [{"location": self._frame(frame)} for frame in stack.frames],
+        }
+
+    def _frame(self, frame: Frame) -> _Object:
+        line = self._sources.line_of(frame)
+        return {
+            "physicalLocation": self._in_kernel(frame) if line is None else _in_source(line),
+            "logicalLocations": [_function(frame)],
+            "message": {"text": printable(str(frame))},
+        }
+
+    def _flow(self, stacks: Sequence[TitledBacktrace]) -> list[_Object]:
+        """Return the stacks as steps in the order in which they happened."""
+        steps = sorted(stacks, key=lambda stack: stack.event)
+        return [{"location": self.location(stack.frames, printable(stack.title))} for stack in steps]
+
+    def _in_kernel(self, frame: Frame | None) -> _Object:
+        location: _Object = {"artifactLocation": {"uri": self._kernel}}
+        if frame is not None:
+            location["address"] = {"absoluteAddress": frame.address, "kind": "instruction"}
+        return location
+
+
+def _in_source(line: SourceLine) -> _Object:
+    artifact = {"uri": line.uri, **({"uriBaseId": "%SRCROOT%"} if line.is_inside else {})}
+    return {"artifactLocation": artifact, **({"region": {"startLine": line.line}} if line.line else {})}
+
+
+def _function(frame: Frame) -> _Object:
+    return {"fullyQualifiedName": printable(function_name(frame)), "kind": "function"}

@@ -1,4 +1,4 @@
-"""Where source files lie, as seen from the directory that reports count from."""
+"""Name source files from the directory that reports count from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from emulator.check.findings import Finding
     from emulator.guest.symbolizer import Frame
 
 _OUTSIDE = ".."
@@ -39,7 +38,7 @@ class SourceLine(NamedTuple):
 
 
 class Sources:
-    """Finds source files.
+    """Finds the source lines of frames.
 
     Args:
         root: Absolute path that names are made relative to: the top of the repository.
@@ -49,7 +48,7 @@ class Sources:
         self._root = posixpath.normpath(root)
 
     def line_of(self, frame: Frame) -> SourceLine | None:
-        """Return where a frame lies. A relative name in the debug information counts from the root."""
+        """Return the source line of a frame. A relative name in the debug information counts from the root."""
         if not frame.file:
             return None
         path = posixpath.normpath(posixpath.join(self._root, frame.file))
@@ -59,18 +58,6 @@ class Sources:
         return SourceLine(inside, max(frame.line, 0))
 
     def first_line(self, frames: Iterable[Frame]) -> SourceLine | None:
-        """Return where the innermost frame with a known file lies; one in the root is preferred."""
+        """Return the source line of the innermost frame that has one, of those in the root if any is."""
         lines = [line for line in map(self.line_of, frames) if line is not None]
         return next((line for line in lines if line.is_inside), lines[0] if lines else None)
-
-
-def main_stack(finding: Finding) -> tuple[Frame, ...]:
-    """Return the call stack that says where a finding comes from.
-
-    That is who broke it, or where it was seen; of what was seen at the end only, where its block was allocated.
-    """
-    if finding.faulting_write is not None:
-        return finding.faulting_write.backtrace
-    if finding.call_site is not None:
-        return finding.call_site.backtrace
-    return () if finding.block is None else finding.block.allocated.backtrace

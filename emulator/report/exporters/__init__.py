@@ -1,1 +1,1 @@
-"""Traces in the formats of other tools."""
+"""Write traces in the formats of other tools: a trace and a stream come in, bytes go to the stream."""

@@ -1,4 +1,4 @@
-"""The columns of a trace as tables for other programs: CSV and Parquet."""
+"""Write the columns of a trace as tables: CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _FORMULA = ("=", "+", "-", "@")  # a spreadsheet would run what begins so
 
 
 def write_csv(trace: Trace, stream: BinaryIO, advance: Callable[[int], None]) -> None:
-    """Write a row for each call, with the place it came from instead of its call stack.
+    """Write a row for each call, with its call site instead of its backtrace.
 
     What is not known, because the call did not return, is an empty field.
 
     Args:
         trace: The trace.
         stream: Where to.
-        advance: Is told how many calls have been written since it was told last.
+        advance: Called with the number of calls that were written since the last time.
 
     Raises:
         OSError: It cannot be written.
@@ -66,7 +66,7 @@ def _parts(table: pa.Table, rows: int) -> list[pa.Table]:
 
 
 def _locations(trace: Trace) -> pa.Array:
-    """Return the place of each call stack by its number."""
+    """Return the call site of each backtrace by its number."""
     texts: list[str | None] = [None]
     for stack in range(1, trace.stack_count + 1):
         frames = trace.frames(stack)
@@ -76,7 +76,7 @@ def _locations(trace: Trace) -> pa.Array:
 
 
 def _functions(trace: Trace) -> dict[str, pa.Array]:
-    """Return what is known of each function, by its position in the profile."""
+    """Return the facts about each function, by its position in the profile."""
     functions = trace.functions
     return {
         "area": pa.array([each.area for each in functions], pa.string()),

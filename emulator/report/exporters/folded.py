@@ -1,4 +1,4 @@
-"""Traces as folded stacks: one line per call stack, ``outermost;...;innermost NUMBER``.
+"""Write traces as folded stacks: one line per call stack, ``outermost;...;innermost NUMBER``.
 
 The format of Brendan Gregg's flame graphs (https://github.com/brendangregg/FlameGraph), which speedscope and inferno read, too.
 """
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def write_folded(trace: Trace, stream: BinaryIO, areas: Sequence[str], measure: Measure) -> None:
-    """Write the call stacks that take memory, each with what it takes.
+    """Write the backtraces that take memory, each with the measure of what it takes.
 
     Args:
         trace: The trace.
         stream: Where to.
-        areas: Which; with more than one, the outermost frame is the area's name.
-        measure: The number.
+        areas: The areas to write; with more than one, the outermost frame is the area's name.
+        measure: The number to write.
 
     Raises:
         OSError: It cannot be written.

@@ -1,4 +1,4 @@
-"""Traces in the Trace Event Format, for https://ui.perfetto.dev and chrome://tracing.
+"""Write traces in the Trace Event Format, for https://ui.perfetto.dev and chrome://tracing.
 
 Calls are slices, and the live bytes and blocks of each area are counters. The axis counts events, one as a microsecond:
 so every call has a length, and none is hidden by another. The guest's time stands in the arguments of each slice.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from emulator.profile.model import TracedFunction
     from emulator.trace.trace import Trace
 
-_BATCH = 1 << 10  # calls or steps of a counter that are turned into text at a time; they fit into the cache
+_BATCH = 1 << 10  # calls or steps of a counter that are turned into text at a time: they fit into the cache
 _TEXTS_KEPT = 1 << 15  # calls of a function with the same words as one before are many
 _PROCESS = 1
 
@@ -37,9 +37,9 @@ def write_perfetto(
     Args:
         trace: The trace.
         stream: Where to.
-        areas: Which have counters, and whose calls are shown.
+        areas: The areas that have counters and whose calls are shown.
         name: What the viewer shows as a title.
-        advance: Is told how many calls have been written since it was told last.
+        advance: Called with the number of calls that were written since the last time.
 
     Raises:
         OSError: It cannot be written.
@@ -103,7 +103,7 @@ class _Slices:
         ] = {}  # calls that did not return: event without a length, entry
 
     def batches(self) -> Iterator[tuple[list[str], int]]:
-        """Return events, and how many calls they are for."""
+        """Yield events, and the number of calls that they are for."""
         for start in range(0, len(self._trace), _BATCH):
             rows = self._rows(start)
             events: list[str] = []
@@ -153,7 +153,7 @@ class _Slices:
         return [f"{event}{end - entered}}}" for end, event, entered in ended]
 
     def _caller(self, stack: int) -> str:
-        """Return the place of a call as JSON; made once for each stack."""
+        """Return the call site of a backtrace as JSON; made once for each."""
         text = self._callers.get(stack)
         if text is None:
             frames = self._trace.frames(stack)
@@ -178,7 +178,7 @@ class _SliceText:
         self.members = lru_cache(_TEXTS_KEPT)(self._members)
 
     def _members(self, arguments: tuple[int, ...], result: int | None, out: int) -> str:
-        """Return members of a JSON object for arguments and result, each with a comma behind it."""
+        """Return members of a JSON object for arguments and result, each followed by a comma."""
         texts = argument_texts(self._function, arguments, None if result is None or result else out)
         members = [form % text for form, text in zip(self._forms, texts, strict=True)]
         outcome = result_text(self._function, result, self._errors)

@@ -1,4 +1,4 @@
-"""Traces in speedscope's file format, for https://www.speedscope.app.
+"""Write traces in speedscope's file format, for https://www.speedscope.app.
 
 A "sampled" profile for each area and measure; a sample is a call stack, its weight what the stack takes.
 Source: https://www.speedscope.app/file-format-schema.json.
@@ -69,8 +69,8 @@ def write_speedscope(
     Args:
         trace: The trace.
         stream: Where to.
-        areas: Which.
-        measures: Which; each area gets a profile for each of them.
+        areas: The areas to write.
+        measures: The numbers to write; each area gets a profile for each of them.
         name: What the viewer shows as a title.
 
     Raises:

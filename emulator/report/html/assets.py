@@ -1,4 +1,4 @@
-"""The page's own parts: markup, style, scripts, and what they are allowed to do."""
+"""Read the page's own parts: markup, style, scripts, and the policy that says what they may do."""
 
 from __future__ import annotations
 
@@ -111,6 +111,6 @@ def _policy(scripts: list[str], styles: list[str]) -> str:
 
 
 def _hashes(texts: list[str]) -> str:
-    """Name inline texts as a policy does (CSP 3, 2.3.1 "hash-source")."""
+    """Return the names of inline texts in a policy (CSP 3, 2.3.1 "hash-source")."""
     digests = (hashlib.sha256(text.encode()).digest() for text in texts)
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

@@ -1,4 +1,4 @@
-"""Columns of numbers as the page carries them: deflated, in base64.
+"""Pack columns of numbers as the page carries them: deflated, in base64.
 
 A column becomes the differences of its values (if they grow), then all lowest bytes, all second bytes, and so on: neighbours
 are alike then, and deflate finds it. `js/data.js` is the reader.

@@ -1,4 +1,4 @@
-"""What the page says in words: where the trace comes from, its totals, what went wrong."""
+"""Make the document of the page: where the trace comes from, its totals, what went wrong."""
 
 from __future__ import annotations
 

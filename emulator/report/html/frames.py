@@ -1,4 +1,4 @@
-"""Call stacks as tables in which every name and every frame stands once, in a form that is safe and short to show."""
+"""Write backtraces as tables in which every name and every frame stands once, safe and short enough to show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEPTH_MAX = 128
 
 
 class FrameTables(NamedTuple):
-    """The call stacks of a trace.
+    """The backtraces of a trace.
 
     Attributes:
         names: Functions and files.
@@ -31,7 +31,7 @@ class FrameTables(NamedTuple):
 
 
 def frame_tables(trace: Trace) -> FrameTables:
-    """Return the tables of all stacks of a trace."""
+    """Return the tables of all backtraces of a trace."""
     names: dict[str, int] = {}
     frames: dict[Frame, int] = {}
     stacks = [

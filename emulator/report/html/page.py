@@ -1,4 +1,4 @@
-"""The report page: a trace in, one HTML file out."""
+"""Make the report page: a trace comes in, one HTML file leaves."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def report_page(
     Returns:
         The page: HTML in UTF-8, with all it needs.
     """
-    tell = progress or (lambda _: None)
-    tell("following the blocks")
+    notify = progress or (lambda _: None)
+    notify("following the blocks")
     tables = frame_tables(trace)
     areas = shown_areas(trace)
     document = page_document(trace, areas, tables)
     document["first"] = areas.index(area) if area in areas else 0
-    tell("packing the columns")
+    notify("packing the columns")
     packed = pack(page_columns(trace, areas, tables))
     document["columns"] = packed.directory
-    tell("writing the page")
+    notify("writing the page")
     assets = read_assets()
     parts = {
         "POLICY": assets.policy.encode(),

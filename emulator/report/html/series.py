@@ -1,4 +1,4 @@
-"""The numbers of a trace that the page draws: times, blocks, stacks."""
+"""Collect the numbers of a trace that the page draws: times, blocks, backtraces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def page_columns(trace: Trace, areas: Sequence[str], tables: FrameTables) -> Iterator[Column]:
-    """Return all columns of the page. What belongs to the n-th of *areas* is called ``n.born`` and so on."""
+    """Yield all columns of the page. What belongs to the n-th of *areas* is called ``n.born`` and so on."""
     yield Column("times", event_times(trace), grows=True)
     yield from _stack_columns(tables.stacks)
     for number, area in enumerate(areas):
@@ -55,7 +55,7 @@ def _block_columns(trace: Trace, area: str, prefix: str) -> Iterator[Column]:
 
 
 def _total_columns(trace: Trace, area: str, prefix: str) -> Iterator[Column]:
-    """Return what the allocations of each call stack come to."""
+    """Yield the totals of each backtrace's allocations."""
     totals = trace.by_stack(area)
     for name in ("stack", "calls", "bytes_allocated", "peak_bytes", "peak_blocks", "end_bytes", "end_blocks"):
         values = np.array([getattr(each, name) for each in totals], np.uint64)

@@ -1,11 +1,11 @@
-"""Findings for people, in the wording that kernel developers know from KASAN and slub."""
+"""Write findings as lines, in the wording that kernel developers know from KASAN and slub, and what a baseline says of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from emulator.report.text.frames import UNKNOWN_CALLER
-from emulator.report.text.style import BOLD, DIM
+from emulator.report.text.style import BOLD, DIM, GREEN, RED
 from emulator.wording import counted, human_size, printable
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from emulator.guest.symbolizer import Frame
     from emulator.inject.policy import FailedCall
     from emulator.report.text.style import Style
+    from emulator.verdict.difference import Difference
 
 LINES_MAX: Final = 25
 """Of one finding."""
@@ -25,6 +26,7 @@ _FRAMES_MAX: Final = 4  # of the finding's own call stack
 _FRAMES_BESIDE_MAX: Final = 3  # of every further one
 _DETAILS_MAX: Final = 5
 _FAILED_MAX: Final = 5
+_DIFFERENCES_MAX: Final = 20  # lines
 _HALF_ROW: Final = 8  # bytes
 
 _Line = tuple[str, str]  # text, and the colour or weight to paint it with
@@ -183,3 +185,28 @@ def _halved(dump: Sequence[str]) -> Iterator[str]:
     for row in rows:
         yield from (line[:middle].rstrip() for line in row if line[:middle].strip())
         yield from (" " * indent + line[middle:] for line in row if line[middle:].strip())
+
+
+def difference_lines(
+    differences: Sequence[Difference], style: Style, most: int = _DIFFERENCES_MAX
+) -> list[str]:
+    """Return differences as lines: what fails begins with ``-``, what does not with ``+``.
+
+    Args:
+        differences: The most important first.
+        style: What the output can show.
+        most: Lines at most; the last one says how many there are more.
+    """
+    shown = len(differences) if len(differences) <= most else most - 1
+    lines = [_difference_line(each, style) for each in differences[:shown]]
+    rest = differences[shown:]
+    if rest:
+        failing = sum(each.fails for each in rest)
+        which = f", {failing:,} of them regressions" if failing else ""
+        lines.append(f"  and {len(rest):,} more{which}")
+    return lines
+
+
+def _difference_line(difference: Difference, style: Style) -> str:
+    sign, colour = ("-", RED) if difference.fails else ("+", GREEN)
+    return style.paint(f"{sign} {printable(difference.text)}", colour)
