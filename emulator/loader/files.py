@@ -1,10 +1,20 @@
-"""Reading a user's file into memory, whatever its name turns out to be."""
+"""Reads the files that users name, and quotes what they wrote there in messages."""
 
 from __future__ import annotations
 
 import errno
+import re
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from emulator.errors import BadInput
+
+_LONGEST_QUOTE: Final = 60  # characters
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.*?-]{1,60}")
 
 
 def read_file(name: str, largest: int) -> bytes:
@@ -31,3 +41,36 @@ def read_file(name: str, largest: int) -> bytes:
     if status.st_size > largest:
         raise OSError(errno.EFBIG, f"its size is {status.st_size} bytes, more than {largest}")
     return path.read_bytes()
+
+
+def read_text(path: str, largest: int, error: type[BadInput], *, missing: str = "") -> str:
+    """Read a text that a user wrote.
+
+    Args:
+        path: The file as it was named.
+        largest: Most bytes that are read.
+        error: What is raised if the text cannot be read.
+        missing: The problem if there is no such file; "": like any other.
+
+    Raises:
+        BadInput: The file cannot be read, or is not UTF-8; an *error*.
+    """
+    try:
+        return read_file(path, largest).decode()
+    except OSError as cause:
+        if missing and isinstance(cause, FileNotFoundError):
+            raise error(path, missing) from cause
+        raise error(path, f"cannot be read: {cause.strerror}") from cause
+    except UnicodeDecodeError as cause:
+        raise error(path, f"is not UTF-8: {cause.reason} at byte {cause.start}") from cause
+
+
+def shortened(value: object) -> str:
+    """Return a value of any kind as it would be written in Python, for a message: one line, at most 60 characters."""
+    text = ascii(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."
+
+
+def shown_keys(keys: Iterable[str]) -> str:
+    """Return the path of a key in a document for a message, such as ``heap.alloc``: one line, each key at most 60 characters."""
+    return ".".join(key if _PLAIN_KEY.fullmatch(key) else shortened(key)[1:-1] for key in keys)

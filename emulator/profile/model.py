@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
 
+from emulator.loader.files import shortened
+
 MOST_PARAMETERS: Final = 6
 MOST_FUNCTIONS: Final = 127  # a trace numbers them in a signed byte
 _LONGEST_NAME: Final = 255
@@ -252,13 +254,6 @@ def _result_problem(function: TracedFunction) -> str:
     elif function.result not in (Result.ERROR, Result.NONE):
         return f"{function.role.value} with a parameter out needs the result error or none"
     return ""
-
-
-def shortened(value: object) -> str:
-    """Return a value of any kind as it would be written in Python, for a message: one line, at most 60 characters."""
-    most = 60
-    text = ascii(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
-    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _profile(document: object) -> Profile:

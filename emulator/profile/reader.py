@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import BadProfile
-from emulator.loader.files import read_file
-from emulator.profile.model import Profile, Role, TracedFunction, shortened
+from emulator.loader.files import read_text, shortened, shown_keys
+from emulator.profile.model import Profile, Role, TracedFunction
 from emulator.profile.signature import Area, parse_signature
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ _LARGEST_FILE: Final = 1 << 16  # bytes
 _LONGEST_PROBLEM: Final = 100  # characters
 _ROLES: Final = {role.value: role for role in Role}
 _AREA_KEYS: Final = (*_ROLES, "failure", "pages")
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
@@ -31,13 +30,7 @@ def read_profile(path: str | os.PathLike[str]) -> Profile:
         BadProfile: The file cannot be read, or it is no profile.
     """
     name = str(path)
-    try:
-        text = read_file(name, _LARGEST_FILE).decode()
-    except OSError as error:
-        raise BadProfile(name, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadProfile(name, f"is not UTF-8: {error.reason} at byte {error.start}") from error
-    return _Reader(name, text).profile()
+    return _Reader(name, read_text(name, _LARGEST_FILE, BadProfile)).profile()
 
 
 class _Reader:
@@ -129,11 +122,7 @@ class _Reader:
     def _wrong(self, problem: str, *keys: str, signature: str = "") -> BadProfile:
         """Make the error for a place: the one or two keys that lead there, and the signature where it is one."""
         line = _find(self._text, keys, signature)
-        return BadProfile(self._path, problem, line=line, key=".".join(map(_shown, keys)))
-
-
-def _shown(key: str) -> str:
-    return key if _BARE_KEY.fullmatch(key) else shortened(key)[1:-1]
+        return BadProfile(self._path, problem, line=line, key=shown_keys(keys))
 
 
 def _find(text: str, keys: tuple[str, ...], signature: str) -> int | None:

@@ -1,11 +1,10 @@
-"""What a kernel's memory looked like when it was good: the numbers and the findings that are accepted."""
+"""Baselines: the numbers of a good run, and the findings that are accepted."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from emulator.verdict.tolerances import AREA_KEYS, CALLER_KEYS
 
@@ -16,10 +15,8 @@ if TYPE_CHECKING:
     from emulator.check.findings import Finding
     from emulator.check.measures import AreaMeasures
 
-VERSION: Final = 1
-"""Of the file's format; it changes when a key changes its meaning or goes away."""
 FIRST_TOLERANCES: Final[Mapping[str, str | int | float]] = {"*": "0"}
-"""What a new baseline says."""
+"""The tolerances of a new baseline."""
 FRAGMENTATION_DIGITS: Final = 4
 
 
@@ -28,8 +25,8 @@ class AreaNumbers:
     """The numbers of an area.
 
     Attributes:
-        values: By `AREA_KEYS`.
-        callers: By the caller's name the numbers by `CALLER_KEYS`.
+        values: By the keys of `AREA_KEYS`.
+        callers: By the caller's name: its numbers, by the keys of `CALLER_KEYS`.
     """
 
     values: Mapping[str, float]
@@ -42,9 +39,9 @@ class KnownFinding:
 
     Attributes:
         kind: The value of its `Kind`.
-        area: Where.
-        message: Of the first one, as it was when the baseline was made.
-        count: How many there were: those that have the same call stacks have one id.
+        area: The area that it concerns.
+        message: The message of the first one, as it was when the baseline was made.
+        count: How many there were: those with the same backtraces have one id.
     """
 
     kind: str
@@ -55,12 +52,12 @@ class KnownFinding:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A baseline.
+    """What a run is compared with.
 
     Attributes:
-        areas: By name.
-        findings: By id.
-        tolerances: As they stand in the file.
+        areas: The numbers of each area, by name.
+        findings: The accepted findings, by id.
+        tolerances: By key or pattern, as they stand in the file.
     """
 
     areas: Mapping[str, AreaNumbers]
@@ -71,7 +68,7 @@ class Baseline:
 def baseline_of(
     report: CheckReport, tolerances: Mapping[str, str | int | float] = FIRST_TOLERANCES
 ) -> Baseline:
-    """Make a baseline that a run is like."""
+    """Make the baseline that a run meets exactly."""
     return Baseline(
         {name: _numbers(area) for name, area in report.measures.areas.items()},
         _known(report.findings),
@@ -94,20 +91,3 @@ def _numbers(area: AreaMeasures) -> AreaNumbers:
         name: {key: getattr(caller, key) for key in CALLER_KEYS} for name, caller in area.callers.items()
     }
     return AreaNumbers(values, callers)
-
-
-def baseline_text(baseline: Baseline) -> str:
-    """Return the text of a baseline's file: the same for the same run, whatever the order of things in it."""
-    document: dict[str, Any] = {
-        "version": VERSION,
-        "tolerances": dict(baseline.tolerances),
-        "areas": {
-            name: {**area.values, "callers": dict(sorted(area.callers.items()))}
-            for name, area in sorted(baseline.areas.items())
-        },
-        "findings": {
-            number: {"kind": known.kind, "area": known.area, "message": known.message, "count": known.count}
-            for number, known in sorted(baseline.findings.items())
-        },
-    }
-    return json.dumps(document, indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""Compares a check with a baseline."""
+"""Compares the report of a check with a baseline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run is not what it was expected to be: compared with a baseline, or with a limit."""
+"""Differences of a run from what was expected of it, by a baseline or by a limit."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Importance(IntEnum):
 
 
 class Difference(NamedTuple):
-    """One difference.
+    """A number or a finding that is not as it was expected to be.
 
     Attributes:
-        importance: What it means.
+        importance: What the difference means.
         key: What differs, such as "heap.peak_bytes", "heap.callers.kmain.calls", "findings.0123456789ab".
         text: The same for people, with the numbers: one line unless a name in it holds a line break.
         growth: How much it grew, as a share of what it was; the order among equals.
-        call_site: The call that made it so, where one did.
+        call_site: The call that caused it, where one did.
     """
 
     importance: Importance

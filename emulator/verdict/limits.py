@@ -1,4 +1,4 @@
-"""Limits from the command line: what a run may take at most."""
+"""Compares what a run took with limits from the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emulator.errors import UnknownArea
 from emulator.verdict.difference import Difference, Importance, bytes_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from emulator.check.measures import AreaMeasures, Measures
 
@@ -36,7 +36,7 @@ class Limits:
         return bool(self.heap or self.leaked or self.fragmentation)
 
     def check_areas(self, areas: Iterable[str]) -> None:
-        """See that every limit has something to limit.
+        """Check that every limit has something to limit.
 
         Raises:
             UnknownArea: It is for another area than *areas*.
@@ -59,11 +59,7 @@ class Limits:
             UnknownArea: A limit is for an area that was not measured.
         """
         self.check_areas(measures.areas)
-        found = [
-            *self._above_heap(measures),
-            *self._above_leaked(measures),
-            *self._above_fragmentation(measures),
-        ]
+        found = [*self._above_peaks(measures), *self._above_leaked(measures)]
         return sorted(found, key=lambda each: each.order)
 
     def allowed_kinds(self, measures: Measures) -> frozenset[Kind]:
@@ -77,12 +73,18 @@ class Limits:
             return frozenset()
         return frozenset({Kind.LEAK})
 
-    def _above_heap(self, measures: Measures) -> Iterator[Difference]:
-        for name, most in self.heap.items():
-            area = measures.areas[name]
-            if area.peak_bytes > most:
-                numbers = f"{bytes_text(area.peak_bytes)} at the peak, limit {most:,}"
-                yield _violation(f"{name}.peak_bytes", numbers, area.peak_bytes, most, area)
+    def _above_peaks(self, measures: Measures) -> Iterator[Difference]:
+        peaks: tuple[tuple[str, Mapping[str, float], Callable[..., str], str], ...] = (
+            ("peak_bytes", self.heap, bytes_text, ","),
+            ("fragmentation", self.fragmentation, "{:.6g}".format, "g"),
+        )
+        for key, limits, text, limit_format in peaks:
+            for name, most in limits.items():
+                area = measures.areas[name]
+                value = getattr(area, key)
+                if value > most:
+                    numbers = f"{text(value)} at the peak, limit {most:{limit_format}}"
+                    yield _violation(f"{name}.{key}", numbers, value, most, area)
 
     def _above_leaked(self, measures: Measures) -> Iterator[Difference]:
         for name, most in self.leaked.items():
@@ -94,13 +96,6 @@ class Limits:
                 numbers = f"{bytes_text(lost)} in {blocks:,} {noun} lost at the end, limit {most:,}"
                 key = f"{name}.lost_bytes" if name else "lost_bytes"
                 yield _violation(key, numbers, lost, most)
-
-    def _above_fragmentation(self, measures: Measures) -> Iterator[Difference]:
-        for name, most in self.fragmentation.items():
-            area = measures.areas[name]
-            if area.fragmentation > most:
-                numbers = f"{area.fragmentation:.6g} at the peak, limit {most:g}"
-                yield _violation(f"{name}.fragmentation", numbers, area.fragmentation, most, area)
 
 
 def _violation(

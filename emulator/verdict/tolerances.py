@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.profile.model import shortened
+from emulator.loader.files import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ class Tolerance(NamedTuple):
     percent: float = 0.0
 
     def allows(self, before: float, now: float) -> bool:
-        """Tell whether a number has not grown too much."""
+        """Return whether a number has not grown too much."""
         return now <= before + self.amount + before * self.percent / 100
 
     def __str__(self) -> str:

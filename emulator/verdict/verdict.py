@@ -1,14 +1,18 @@
-"""What a check comes to when its report is judged by limits and by a baseline."""
+"""Judges the report of a check: by which findings somebody wants, by limits and by a baseline."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from emulator.check.findings import Kind
 from emulator.verdict.comparison import compare
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emulator.check.check_report import CheckReport
     from emulator.check.findings import Finding
     from emulator.verdict.baseline import Baseline
@@ -16,17 +20,49 @@ if TYPE_CHECKING:
     from emulator.verdict.limits import Limits
 
 
+class WhichLeaks(Enum):
+    """Which blocks that are live at the end count as findings."""
+
+    LOST = "lost"
+    ALL = "all"
+    NONE = "none"
+
+
+def select(report: CheckReport, leaks: WhichLeaks, ignored: Sequence[str]) -> tuple[CheckReport, int]:
+    """Return a report with the findings that were asked for, and how many were ignored.
+
+    Args:
+        report: The report of a check.
+        leaks: Which live blocks are findings.
+        ignored: Patterns as in a shell: a finding with a function of such a name in its backtrace is left out; of a leak, in
+            that of the allocation.
+    """
+    findings = report.findings
+    if leaks is WhichLeaks.NONE:
+        findings = tuple(finding for finding in findings if finding.kind is not Kind.LEAK)
+    elif leaks is WhichLeaks.ALL:
+        findings += report.reachable
+    kept = tuple(finding for finding in findings if not _is_ignored(finding, ignored))
+    return replace(report, findings=kept), len(findings) - len(kept)
+
+
+def _is_ignored(finding: Finding, ignored: Sequence[str]) -> bool:
+    call_site = finding.call_site or (finding.block.allocated if finding.block else None)
+    functions = [frame.function for frame in call_site.backtrace] if call_site else []
+    return any(fnmatchcase(function, pattern) for function in functions for pattern in ignored)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A judged report.
 
     Attributes:
-        report: What was found.
-        checked: What was looked for; a finding of another kind is there only if the run came across it.
+        report: The report.
+        checked: The kinds that the check has looked for; a finding of another kind is there only if the run came across it.
         known: Ids of the findings that the baseline accepts; None: there is no baseline.
         allowed: Kinds of findings that a limit allows in the number in which they are there.
         differences: From the baseline and the limits, the most important first.
-        has_limits: Limits were given.
+        has_limits: Whether limits were given.
     """
 
     report: CheckReport
@@ -37,7 +73,7 @@ class Verdict:
     has_limits: bool = False
 
     def accepts(self, finding: Finding) -> bool:
-        """Tell whether a finding is no reason to fail."""
+        """Return whether a finding is no reason to fail."""
         return finding.kind in self.allowed or (self.known is not None and finding.id in self.known)
 
     @property
@@ -58,9 +94,9 @@ def judge(
 
     Args:
         report: The report.
-        checked: What was looked for.
-        limits: What it may take.
-        baseline: What it is compared with; None: nothing.
+        checked: The kinds of findings that the check has looked for.
+        limits: What the run may take.
+        baseline: What the report is compared with; None: nothing.
 
     Raises:
         UnknownArea: A limit is for an area that was not measured.

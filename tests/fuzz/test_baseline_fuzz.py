@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.errors import BadBaseline
-from emulator.verdict.baseline import Baseline, baseline_of, baseline_text
-from emulator.verdict.baseline_file import read_baseline
+from emulator.verdict.baseline import Baseline, baseline_of
+from emulator.verdict.baseline_file import baseline_text, read_baseline
 from emulator.verdict.comparison import compare
 from tests.helpers.check_examples import HOSTILE_FINDING, LEAK, report
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from emulator.check.findings import Kind
 from emulator.check.measures import Measures
-from emulator.verdict.baseline import baseline_of, baseline_text
-from emulator.verdict.baseline_file import read_baseline
+from emulator.verdict.baseline import baseline_of
+from emulator.verdict.baseline_file import baseline_text, read_baseline
 from emulator.verdict.comparison import compare
 from emulator.verdict.limits import Limits
 from emulator.verdict.tolerances import AREA_KEYS

@@ -109,8 +109,7 @@ def run(options: Namespace) -> Status:
     limits, baseline = limits_of(options), baseline_of_options(options)
     see_output_files(options)
     from emulator.cli.recorded_run import chosen_profile
-    from emulator.verdict.selecting import WhichLeaks, select  # not for --help
-    from emulator.verdict.verdict import judge
+    from emulator.verdict.verdict import WhichLeaks, judge, select  # not for --help
 
     console = ErrorConsole(raw=options.raw) if options.console else None
     machine = new_machine(options, console)

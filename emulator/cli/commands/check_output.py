@@ -184,7 +184,8 @@ def update_baseline(options: Namespace, report: CheckReport, old: Baseline | Non
     Raises:
         OutputError: It cannot be written.
     """
-    from emulator.verdict.baseline import FIRST_TOLERANCES, baseline_of, baseline_text
+    from emulator.verdict.baseline import FIRST_TOLERANCES, baseline_of
+    from emulator.verdict.baseline_file import baseline_text
 
     tolerances = FIRST_TOLERANCES if old is None else old.tolerances
     baseline = baseline_of(report, tolerances)

@@ -10,8 +10,8 @@ import pytest
 
 from emulator.check.measures import Measures
 from emulator.errors import BadBaseline
-from emulator.verdict.baseline import baseline_of, baseline_text
-from emulator.verdict.baseline_file import read_baseline
+from emulator.verdict.baseline import baseline_of
+from emulator.verdict.baseline_file import baseline_text, read_baseline
 from tests.helpers.check_examples import FRAMES, HEAP, LEAK, report
 
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
-"""The lines of keys in JSON documents."""
+"""The lines of keys in JSON texts."""
 
 from __future__ import annotations
 
 import pytest
 
-from emulator.verdict.json_places import line_of
+from emulator.verdict.json_text import line_of
 
 TEXT = """
 {
