@@ -18,8 +18,8 @@ from emulator.loader.image import KernelImage
 from emulator.machine.exits import find_exits
 from emulator.profile.known import matching_profile
 from emulator.trace.file.header import TraceEnding
+from emulator.trace.file.recorder import TraceRecorder, trace_header
 from emulator.trace.file.writer import TraceWriter
-from emulator.trace.recorder import TraceRecorder, trace_header
 
 DISK = "/var/tmp"  # noqa: S108 - /tmp may be in memory
 SCRIPTS = Path(__file__).parent / "peers"

@@ -31,15 +31,15 @@ class CallSites:
 
     def entry(self, number: int) -> CallSite:
         """Return a call at its entry."""
-        return self._call_site(number, int(self._trace.columns.entered[number - 1]))
+        return self._call_site(number, int(self._trace.calls.entered[number - 1]))
 
     def exit(self, number: int) -> CallSite:
         """Return a call at its return."""
-        return self._call_site(number, int(self._trace.columns.left[number - 1]))
+        return self._call_site(number, int(self._trace.calls.left[number - 1]))
 
     def at(self, event: int) -> CallSite | None:
         """Return the call whose entry or return is an event; None if there is none, as for event 0."""
-        columns = self._trace.columns
+        columns = self._trace.calls
         row = int(np.searchsorted(columns.entered, event))
         if row < len(columns) and columns.entered[row] == event:
             return self._call_site(row + 1, event)
@@ -63,6 +63,6 @@ class CallSites:
         )
 
     def _call_site(self, number: int, event: int) -> CallSite:
-        columns, row = self._trace.columns, number - 1
+        columns, row = self._trace.calls, number - 1
         function = self._trace.functions[int(columns.function[row])]
         return CallSite(number, event, function.name, self._frames(int(columns.stack[row])))

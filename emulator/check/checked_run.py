@@ -26,8 +26,8 @@ from emulator.hle.layers import lockstep_calls
 from emulator.profile.known import structures_of
 from emulator.profile.model import Role
 from emulator.trace.file.header import TraceEnding
+from emulator.trace.file.recorder import TraceRecorder, trace_header
 from emulator.trace.file.writer import TraceWriter
-from emulator.trace.recorder import TraceRecorder, trace_header
 from emulator.trace.trace import Trace
 
 if TYPE_CHECKING:

@@ -67,11 +67,11 @@ def _death(image: KernelImage, eip: int, trace: Trace) -> CallSite:
 
 def _last(trace: Trace) -> CallSite | None:
     """Return the call that has just returned, or else the innermost one that has not."""
-    rows = np.flatnonzero(trace.columns.left == trace.event_count)
+    rows = np.flatnonzero(trace.calls.left == trace.event_count)
     return CallSites(trace).exit(int(rows[-1]) + 1) if len(rows) else _innermost(trace)
 
 
 def _innermost(trace: Trace) -> CallSite | None:
     """Return the innermost call that has not returned."""
-    rows = np.flatnonzero(~trace.columns.returned)
+    rows = np.flatnonzero(~trace.calls.returned)
     return CallSites(trace).entry(int(rows[-1]) + 1) if len(rows) else None

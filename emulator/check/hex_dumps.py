@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.errors import EmulatorError
 from emulator.machine.machine import Ending
-from emulator.machine.recording import record
 from emulator.profile.model import Role
-from emulator.trace.recorder import recorded_functions
+from emulator.trace.recording import record_calls
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def with_hex_dumps(findings: Sequence[Finding], rerun: Rerun) -> list[Finding]:
     if not chosen:
         return list(findings)
     machine = rerun.new_machine()
-    record(machine, recorded_functions(rerun.profile))
+    record_calls(machine, rerun.profile)
     dumped = {}
     for finding in chosen:
         if not _go(machine, _event(finding)):

@@ -12,8 +12,8 @@ from emulator.trace.queries.overview import overview
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from emulator.trace.events import Call
     from emulator.trace.queries.overview import AreaOverview, FunctionCounts
+    from emulator.trace.table import Call
     from emulator.trace.trace import Trace
 
 _UNKNOWN: Final = "?"

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import EmulatorError
 from emulator.machine.machine import Ending
-from emulator.machine.recording import record
-from emulator.trace.recorder import recorded_functions
+from emulator.trace.recording import newest_calls, record_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,10 +83,11 @@ class Replay:
         unclear: Callable[[int], bool] = lambda _event: False,
     ) -> None:
         self._instructions = rerun.instructions
+        self._profile = rerun.profile
         self.machine = machine
         self._broken = broken
         self._unclear = unclear
-        self._recording = record(machine, recorded_functions(rerun.profile))
+        self._recording = record_calls(machine, rerun.profile)
         self._base: Snapshot | None = None
         self._sound = 0
 
@@ -165,7 +165,8 @@ class Replay:
         return None
 
     def _is_entry(self, event: int) -> bool:
-        return any(call.entered == event for call in self._recording.calls()[-1:]) and event > 0
+        newest = newest_calls(self._recording, self._profile).entered[-1:]
+        return event > 0 and event in newest
 
     def _settle(self) -> None:
         """Make this the place to come back to."""
@@ -201,7 +202,7 @@ class Replay:
 def last_change_of_run(rerun: Rerun, word: Word) -> tuple[Machine, LastWrite | None]:
     """Return the last write of the whole run that changed a word, and the machine at the end of the run."""
     machine = rerun.new_machine()
-    record(machine, recorded_functions(rerun.profile))
+    record_calls(machine, rerun.profile)
     machine.cpu.watch_word(*word)
     with suppress(EmulatorError):  # that is how the run ended the first time, too
         machine.run(max_instructions=rerun.instructions)

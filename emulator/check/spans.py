@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from emulator.trace.columns import Flags
+    from emulator.trace.table import Flags
 
 
 def runs_of(flags: Flags) -> list[tuple[int, int]]:

@@ -8,8 +8,8 @@ from emulator.cli.running import run_to_end
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.report.run_record import How
 from emulator.trace.file.header import MemoryArea, TraceEnding
+from emulator.trace.file.recorder import TraceRecorder, trace_header
 from emulator.trace.file.writer import TraceWriter
-from emulator.trace.recorder import TraceRecorder, trace_header
 
 if TYPE_CHECKING:
     from argparse import Namespace

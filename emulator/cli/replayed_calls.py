@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.guest.executed import executed_instructions
 from emulator.machine.machine import Ending
-from emulator.machine.recording import record
-from emulator.trace.recorder import recorded_functions
+from emulator.trace.recording import record_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from emulator.guest.executed import ExecutedInstruction
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
-    from emulator.trace.events import Call
+    from emulator.trace.table import Call
 
 _STEPS_MAX = 1 << 16  # so many take no more than 100 MiB
 
@@ -49,7 +48,7 @@ class Replay:
         self, machine: Machine, profile: Profile, max_instructions: int | None, timeout_s: float | None
     ) -> None:
         self._machine = machine
-        self._recording = record(machine, recorded_functions(profile))
+        self._recording = record_calls(machine, profile)
         self._left = max_instructions
         self._deadline = None if timeout_s is None else monotonic() + timeout_s
 

@@ -12,13 +12,14 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.debug.call_collector import CallCollector
-from emulator.debug.calls import Calls, no_calls
 from emulator.debug.changes import Change, find_changes
 from emulator.errors import BudgetUsedUp, Cancelled, EmulatorError, NotRepeated
 from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.symbols import symbol
 from emulator.machine.machine import Ending
+from emulator.trace.queries.search import CallSearch
+from emulator.trace.recording import CallLog
+from emulator.trace.table import CallTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from emulator.guest.symbolizer import Frame
     from emulator.machine.machine import Machine, Outcome, Snapshot
     from emulator.profile.model import Profile
-    from emulator.trace.events import Call
+    from emulator.trace.table import Call
 
 SNAPSHOTS_MAX = 48
 """Snapshots kept at a time; the core holds 64."""
@@ -59,6 +60,7 @@ class Timeline:
         machine: It stands at `position`.
         profile: See *profile*.
         calls: All calls of the run; none before `record`.
+        search: Finds calls among them.
         position: The event that has just happened; 0 before the first instruction.
         event_count: Events of the whole run.
         at_end: The machine stands behind the last event, where the run ended.
@@ -72,14 +74,15 @@ class Timeline:
     def __init__(self, machine: Machine, profile: Profile) -> None:
         self.machine = machine
         self.profile = profile
-        self.calls = Calls(no_calls(), ())
+        self.calls = CallTable((), profile)
+        self.search = CallSearch(self.calls)
         self.position = 0
         self.event_count = 0
         self.at_end = False
         self.ending = "it has not run yet"
         self.failed = False
         self._has_end = True  # the end is reached again by running on
-        self._collector = CallCollector(machine, profile)
+        self._log = CallLog(machine, profile)
         self._symbolizer = Symbolizer(machine.image)
         self.frames = cache(self._frames)
         self._stops = [Stop(0, machine.snapshot())]
@@ -95,8 +98,9 @@ class Timeline:
             self.ending, self._has_end = str(error), False
         except EmulatorError as error:
             self.ending, self.failed = str(error), True
-        self.calls = self._collector.finish()
-        self.event_count = self.calls.event_count
+        self.calls = self._log.finish()
+        self.search = CallSearch(self.calls)
+        self.event_count = self.calls.last_event
         self._return_to(self._stops[0])
 
     def _note_outcome(self, outcome: Outcome) -> None:
@@ -110,16 +114,16 @@ class Timeline:
 
     def _frames(self, stack: int) -> tuple[Frame, ...]:
         """Return the call stack of a call's `stack` number, the caller first; empty for 0."""
-        return self._symbolizer.callers(self._collector.recording.stack(stack))
+        return self._symbolizer.callers(self._log.recording.stack(stack))
 
     def call_of(self, event: int) -> Call | None:
         """Return the call that an event is the entry or the exit of; None for 0."""
         number = self.calls.number_at(event)
-        return self.calls[number - 1] if number else None
+        return self.calls.call(number) if number else None
 
     def block_of(self, call: Call) -> int | None:
         """Return the address of the block that a call takes or gives back, as the kernel writes it."""
-        return int(self.calls.blocks[call.number - 1]) or None
+        return self.search.block_of(call.number)
 
     # -- travel ------------------------------------------------------------------------------------
 

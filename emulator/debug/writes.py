@@ -105,13 +105,13 @@ def go_to_first_touch(timeline: Timeline, address: int) -> None:
     """
     where = timeline.place
     physical = _physical(timeline.machine, address)
-    of_block = timeline.calls.first_with_block_at(address)
-    timeline.go_to(timeline.event_count if of_block is None else timeline.calls[of_block - 1].entered)
+    of_block = timeline.search.first_with_block_at(address)
+    timeline.go_to(timeline.event_count if of_block is None else timeline.calls.call(of_block).entered)
     numbers = [number for number in (of_block, _first_writing_call(timeline, physical)) if number]
     if not numbers:
         timeline.go_to_place(where)
         raise ValueError(f"no call has touched 0x{address:08x}")
-    call = timeline.calls[min(numbers) - 1]
+    call = timeline.calls.call(min(numbers))
     timeline.go_to(call.left or call.entered)
 
 

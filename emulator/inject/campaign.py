@@ -19,8 +19,7 @@ from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NoEnd, No
 from emulator.guest.symbolizer import Symbolizer
 from emulator.inject.policy import FailedCall, failed_call
 from emulator.machine.machine import Ending
-from emulator.machine.recording import record
-from emulator.trace.recorder import recorded_functions
+from emulator.trace.recording import newest_call, record_calls
 from emulator.x86 import EXCEPTION_NAMES
 
 if TYPE_CHECKING:
@@ -94,7 +93,8 @@ class Exhauster:
 
     def __init__(self, machine: Machine, profile: Profile) -> None:
         self._machine = machine
-        self._recording = record(machine, recorded_functions(profile))
+        self._profile = profile
+        self._recording = record_calls(machine, profile)
         self._answers = {each.name: each.refusal for each in profile.functions}
         self._symbolizer = Symbolizer(machine.image)
 
@@ -138,9 +138,9 @@ class Exhauster:
     def _go_to(self, number: int) -> FailedCall:
         """Run to an allocation, which is to fail."""
         self._machine.run(stop_at_allocation=number - self._machine.cpu.allocation_count())
-        call = self._recording.newest_call()
+        call = newest_call(self._recording, self._profile)
         stack = self._symbolizer.callers(self._recording.stack(call.stack))
-        return failed_call(self._recording, call, stack, self._answers)
+        return failed_call(call, stack, self._answers)
 
     def _run_on(self, good: GoodRun) -> tuple[Verdict, str, str]:
         budget = PATIENCE * good.instructions + PATIENCE_MORE

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 from emulator.check.findings import CallSite
 from emulator.guest.symbolizer import Symbolizer
+from emulator.trace.recording import newest_call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.guest.symbolizer import Frame
-    from emulator.machine.recording import RecordedCall, Recording
+    from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
+    from emulator.trace.table import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,14 @@ class Failures:
     """Makes allocations of a machine fail, from now on; see `emulator.machine.refusals.Refusals`.
 
     Args:
-        recording: Of the machine's calls, as `emulator.trace.recorder.TraceRecorder` makes one.
+        recording: Of the machine's calls, from `emulator.trace.recording.record_calls`.
         profile: What is recorded.
         injection: Which of them.
     """
 
     def __init__(self, recording: Recording, profile: Profile, injection: Injection) -> None:
         self._recording = recording
+        self._profile = profile
         self._injection = injection
         self._answers = {each.name: each.refusal for each in profile.functions}
         self._symbolizer = Symbolizer(recording.machine.image)
@@ -108,13 +111,13 @@ class Failures:
         """See `emulator.machine.refusals.Refusals`."""
         if not self._injection.is_due(number):
             return None
-        call = self._recording.newest_call()
+        call = newest_call(self._recording, self._profile)
         stack = self._symbolizer.callers(self._recording.stack(call.stack))
         if not self._is_below(stack):
             if call.stack:  # all of its allocations would be asked about, with the same answer
                 self._recording.machine.cpu.pass_stack(call.stack, yes=True)
             return None
-        failed = failed_call(self._recording, call, stack, self._answers)
+        failed = failed_call(call, stack, self._answers)
         self._failed[call.number] = failed
         return failed.result
 
@@ -123,12 +126,9 @@ class Failures:
         return caller is None or any(fnmatchcase(frame.function, caller) for frame in stack)
 
 
-def failed_call(
-    recording: Recording, call: RecordedCall, stack: tuple[Frame, ...], answers: Mapping[str, int | None]
-) -> FailedCall:
+def failed_call(call: Call, stack: tuple[Frame, ...], answers: Mapping[str, int | None]) -> FailedCall:
     """Describe a call that is made to fail with what its function answers when there is no memory."""
-    name = recording.functions[call.function].name
-    result = answers[name]
+    result = answers[call.function]
     if result is None:
-        raise ValueError(f"{name} has no way to fail")
-    return FailedCall(CallSite(call.number, call.entered, name, stack), call.arguments, result)
+        raise ValueError(f"{call.function} has no way to fail")
+    return FailedCall(CallSite(call.number, call.entered, call.function, stack), call.arguments, result)

@@ -197,33 +197,25 @@ class LateReturn(NamedTuple):
     out: int
 
 
-class CallColumns:
+class CallRows:
     """The rows of recorded calls that the core holds, `kc_calls` in core.h, read in place.
 
     Attributes:
         first_call: Number of the first row's call.
-        rows: How many there are.
+        count: How many rows there are.
     """
 
-    __slots__ = ("_raw", "first_call", "rows")
+    __slots__ = ("_raw", "count", "first_call")
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self.first_call: int = raw.first_call
-        self.rows: int = raw.rows
+        self.count: int = raw.rows
 
     def buffer(self, name: str) -> memoryview:
-        """The bytes of a column: a field of `kc_calls`, or ``arg0`` to ``arg5``."""
-        column = self._column(name)
-        return memoryview(ffi.buffer(column, self.rows * ffi.sizeof(ffi.typeof(column).item)))
-
-    def value(self, name: str, row: int) -> int:
-        """One number of a column."""
-        number: int = self._column(name)[row]
-        return number
-
-    def _column(self, name: str) -> Any:
-        return self._raw.arguments[int(name[3:])] if name.startswith("arg") else getattr(self._raw, name)
+        """Return the bytes of a column: a field of `kc_calls`, or ``arg0`` to ``arg5``."""
+        column = self._raw.arguments[int(name[3:])] if name.startswith("arg") else getattr(self._raw, name)
+        return memoryview(ffi.buffer(column, self.count * ffi.sizeof(ffi.typeof(column).item)))
 
 
 class LastWrite(NamedTuple):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.errors import HostError
 from emulator.machine.core_types import (
     Access,
-    CallColumns,
+    CallRows,
     CpuClient,
     Delivery,
     DeliveryKind,
@@ -372,9 +372,9 @@ class Cpu:
         """Call `CpuClient.on_calls` whenever the rows are full; otherwise they are forgotten then."""
         lib.kc_calls_hand_over(self._core, yes)
 
-    def calls_now(self) -> CallColumns:
+    def calls_now(self) -> CallRows:
         """The rows that were not handed over yet; while calls are recorded."""
-        return CallColumns(lib.kc_calls_now(self._core))
+        return CallRows(lib.kc_calls_now(self._core))
 
     def calls_late(self) -> list[LateReturn]:
         """Returns of calls whose rows were handed over."""

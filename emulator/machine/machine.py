@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.machine.core_types import Stop
     from emulator.machine.interrupts import Fault
+    from emulator.machine.recording import Recording
     from emulator.machine.refusals import Refusals
 
 _VGA_START = 0xA0000
@@ -211,7 +212,7 @@ class Machine:
     Attributes:
         memory: Physical memory.
         output: What the guest wrote so far, by console; of each the first `OUTPUT_KEPT` bytes.
-        on_calls_full: Takes the rows of recorded calls; set by `emulator.machine.recording`.
+        recording: Of the calls of some functions, as long as there is one; set by `emulator.machine.recording`.
         refusals: Decides which allocations fail; None: none does.
         layers: How the kernel's layers run, where they have been attached; set by `emulator.hle.layers`.
 
@@ -245,7 +246,7 @@ class Machine:
         self._on_output = on_output
         self._exit_code: int | None = None
         self._probes: list[Callable[[int, int, int], int]] = []
-        self.on_calls_full: Callable[[], None] = _do_nothing
+        self.recording: Recording | None = None
         self.refusals: Refusals | None = None
         self.layers: LayerModes | None = None
         self._each_call: Callable[[], None] = _do_nothing
@@ -680,7 +681,8 @@ class Machine:
 
     def on_calls(self) -> None:
         """The rows of recorded calls are full."""
-        self.on_calls_full()
+        if self.recording is not None:
+            self.recording.flush()
 
     def on_entered(self) -> None:
         """A recorded function is entered that was to be told."""

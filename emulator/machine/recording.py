@@ -1,4 +1,4 @@
-"""Recording: calls of functions become rows of columns in the core, without any Python in between."""
+"""Recording calls: the core notes them as rows of columns, without any Python in between."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from emulator.loader.elf.symbols import Symbol
-    from emulator.machine.core_types import CallColumns, LateReturn
+    from emulator.machine.core_types import CallRows, LateReturn
     from emulator.machine.machine import Machine
 
 ARGUMENTS_MAX = 6
@@ -37,54 +37,21 @@ class RecordedFunction(NamedTuple):
     takes: bool = False
 
 
-class RecordedCall(NamedTuple):
-    """One call of a recorded function.
-
-    Attributes:
-        number: From 1, in order of entry.
-        parent: Number of the recorded call that it is nested in; 0 for none, also where an interrupt came in between.
-        depth: How many recorded calls it is nested in.
-        function: Position among the recorded functions.
-        arguments: As many words as the function has.
-        entered: Number of the event, from 1.
-        left: The same of its return; None when it did not return.
-        time_ns: Virtual time of the entry.
-        left_time_ns: And of the return.
-        result: EAX at the return.
-        out: The word that the function's `out` pointed to then.
-        esp: At entry: where the return address lies.
-        stack: Number of its call stack, see `Recording.stack`; 0 when it is not known.
-    """
-
-    number: int
-    parent: int
-    depth: int
-    function: int
-    arguments: tuple[int, ...]
-    entered: int
-    left: int | None
-    time_ns: int
-    left_time_ns: int | None
-    result: int | None
-    out: int | None
-    esp: int
-    stack: int
-
-
 @dataclass(slots=True)
 class Recording:
-    """A recording that goes on.
+    """The calls of some functions as the core notes them. Use `record` to begin one, and `close` to end it.
 
     Attributes:
-        functions: What is recorded; a call's `function` is the position in here.
-        on_rows: Is called with full columns, which are empty again afterwards; None: they are forgotten, and only the
+        machine: Whose guest is recorded.
+        functions: What is recorded; a row's function code is the position in here.
+        on_rows: Is called with full rows, which are empty again afterwards; None: they are forgotten, and only the
             newest calls remain.
-        torn: `on_rows` was interrupted, by Ctrl-C for example: it may have kept the rows, and hand them over again nobody may.
+        torn: `on_rows` was interrupted, by Ctrl-C for example: it may have kept the rows, so they must not be handed over again.
     """
 
     machine: Machine
     functions: tuple[RecordedFunction, ...]
-    on_rows: Callable[[CallColumns], None] | None
+    on_rows: Callable[[CallRows], None] | None
     torn: bool = field(default=False, init=False)
     _stacks_taken: int = field(default=0, init=False)
 
@@ -93,76 +60,54 @@ class Recording:
         """Entries and returns so far."""
         return self.machine.cpu.event_count()
 
+    def rows(self) -> CallRows:
+        """Return the rows that were not handed over yet, the newest call's among them; they change when the machine runs."""
+        return self.machine.cpu.calls_now()
+
     def flush(self) -> None:
         """Hand over the rows there are, also when they are not full."""
         if self.on_rows is not None:
             self.torn = True
-            self.on_rows(self.machine.cpu.calls_now())
+            self.on_rows(self.rows())
             self.machine.cpu.calls_taken()
             self.torn = False
 
+    def keep_newest(self) -> None:
+        """Hand over no more rows; only the newest calls remain."""
+        self.on_rows = None
+        self.machine.cpu.hand_over_calls(yes=False)
+
     def late_returns(self) -> list[LateReturn]:
-        """For `on_rows`: returns of calls whose rows were handed over before."""
+        """Return, for `on_rows`, the returns of calls whose rows were handed over before."""
         return self.machine.cpu.calls_late()
 
     def new_stacks(self) -> Iterator[tuple[int, int]]:
-        """For `on_rows`: the call stacks met since it was asked last, and the first call of each."""
+        """Yield, for `on_rows`, the call stacks met since it was asked last, and the first call of each."""
         count = self.machine.cpu.stack_count()
         for number in range(self._stacks_taken + 1, count + 1):
             yield number, self.machine.cpu.stack(number)[0]
         self._stacks_taken = count
 
     def stack(self, number: int) -> tuple[int, ...]:
-        """Return addresses of a call stack, innermost first."""
+        """Return the return addresses of a call stack, innermost first."""
         return self.machine.cpu.stack(number)[1] if number else ()
 
-    def calls(self) -> list[RecordedCall]:
-        """The calls that are in the columns now, in order of entry."""
-        columns = self.machine.cpu.calls_now()
-        return [self._call(columns, row) for row in range(columns.rows)]
-
-    def newest_call(self) -> RecordedCall:
-        """The call that was entered last.
-
-        Raises:
-            ValueError: There is none, or it was handed over.
-        """
-        columns = self.machine.cpu.calls_now()
-        if not columns.rows:
-            raise ValueError("there is no call in the columns")
-        return self._call(columns, columns.rows - 1)
-
-    def _call(self, columns: CallColumns, row: int) -> RecordedCall:
-        value = columns.value
-        function = value("function", row)
-        recorded = self.functions[function]
-        returned = bool(value("returned", row))
-        return RecordedCall(
-            number=columns.first_call + row,
-            parent=value("parent", row),
-            depth=value("depth", row),
-            function=function,
-            arguments=tuple(value(f"arg{i}", row) for i in range(recorded.argument_count)),
-            entered=value("entered", row),
-            left=value("left", row) if returned else None,
-            time_ns=value("time_ns", row),
-            left_time_ns=value("left_time_ns", row) if returned else None,
-            result=value("result", row) if returned else None,
-            out=value("out", row) if returned and recorded.out is not None else None,
-            esp=value("esp", row),
-            stack=value("stack", row),
-        )
+    def close(self) -> None:
+        """End the recording. Rows that were not handed over are lost; `flush` them before."""
+        if self.machine.recording is self:
+            self.machine.cpu.record_calls(())
+            self.machine.recording = None
 
 
 def record(
     machine: Machine,
     functions: Sequence[RecordedFunction],
-    on_rows: Callable[[CallColumns], None] | None = None,
+    on_rows: Callable[[CallRows], None] | None = None,
 ) -> Recording:
     """Record the calls of some functions of the guest from now on.
 
     A function that leaves by a jump to another one ends with that one. A function that a model stands in for, or one
-    that never returns, can be recorded like any other. A machine has one recording; a new one ends the one before.
+    that never returns, can be recorded like any other.
 
     Args:
         machine: Whose guest. Attach its layers first.
@@ -172,8 +117,10 @@ def record(
     Raises:
         UnknownFunction: The kernel has no such symbol.
         UnsupportedFunction: There is no code at a symbol.
-        ValueError: There are too many functions or arguments.
+        ValueError: There are too many functions or arguments, or the machine has a recording that was not closed.
     """
+    if machine.recording is not None:
+        raise ValueError("the machine's calls are recorded already: close that recording first")
     if len(functions) > FUNCTIONS_MAX:
         raise ValueError(f"{len(functions)} functions cannot be recorded at once, {FUNCTIONS_MAX} can")
     for function in functions:
@@ -199,7 +146,7 @@ def record(
         ]
     )
     cpu.hand_over_calls(on_rows is not None)
-    machine.on_calls_full = recording.flush
+    machine.recording = recording
     for address, number, kind in probes:
         cpu.add_probe(address, number, kind, ProbeAction.RECORD)
     cpu.flush_code()
@@ -214,7 +161,7 @@ def _symbol(machine: Machine, function: RecordedFunction) -> Symbol:
 
 
 def _probes(machine: Machine, functions: Sequence[Symbol]) -> list[tuple[int, int, ProbeKind]]:
-    """Entries, each place where one of the functions may end, once, and the jumps to entries on the way there."""
+    """Return the entries, each address at which one of the functions may end, once, and the jumps to entries on the way there."""
     entries = {function.address for function in functions}
     exits: set[int] = set()
     jumps: set[int] = set()
@@ -235,6 +182,6 @@ def _probes(machine: Machine, functions: Sequence[Symbol]) -> list[tuple[int, in
 
 
 def _code(machine: Machine, address: int, size: int) -> bytes:
-    """Code as it is in memory, where a function that a model stands in for is only a `ret`; paging may be off yet."""
+    """Return code as it is in memory, where a function that a model stands in for is only a `ret`; paging may be off yet."""
     wanted = len(machine.image.code(address, size))
     return machine.memory.read(machine.image.physical(address), wanted) if wanted else b""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from emulator.pytest_plugin.kernel import Kernel
     from emulator.pytest_plugin.machines import BootedKernel
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.live_columns import CallLog
+    from emulator.trace.recording import CallLog
 
 _STACKS_SHOWN: Final = 4
 _FRAMES_SHOWN: Final = 4

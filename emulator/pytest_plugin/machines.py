@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from emulator.machine.machine import Outcome
     from emulator.pytest_plugin.guest_objects import GuestObjects
-    from emulator.trace.live_columns import CallLog
+    from emulator.trace.recording import CallLog
 
 _INSTRUCTIONS_BETWEEN_LOOKS: Final = 1 << 20
 _NO_KERNEL: Final = 'no kernel to test: set kmemu_kernel in the configuration of pytest, or mark the test with @pytest.mark.kmemu(kernel="...")'
@@ -111,15 +111,15 @@ class BootedKernel:
                 if outcome.exit_value:
                     raise BootFailed(outcome.exit_value)
                 return
-            record(self.machine, [RecordedFunction(symbol)])
+            recording = record(self.machine, [RecordedFunction(symbol)])
             outcome = self.machine.run(stop_at_event=1)
         if outcome.ending is not Ending.EVENT:
             raise BootEnded(symbol, outcome)
-        self.machine.cpu.record_calls([])
+        recording.close()
 
     def _record(self) -> CallLog:
         from emulator.profile.reader import read_profile
-        from emulator.trace.live_columns import CallLog  # slow: numpy
+        from emulator.trace.recording import CallLog  # slow: numpy
 
         image, path = self.machine.image, self.settings.profile
         return CallLog(self.machine, match(read_profile(path), image) if path else matching_profile(image))

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from emulator.guest.symbolizer import Frame
 from emulator.profile.model import Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.history import AreaHistory, area_history
-from emulator.trace.call_rows import calls_of
-from emulator.trace.columns import Columns, calls_by_event
-from emulator.trace.file.arrays import flag_array
 from emulator.trace.file.checks import check_calls
 from emulator.trace.file.reader import read_contents, reported
 from emulator.trace.queries.totals import Peak, StackTotals, Usage, peak_of, totals_by_stack, usage_of
+from emulator.trace.table import CallTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +22,10 @@ if TYPE_CHECKING:
 
     from emulator.profile.model import Profile, TracedFunction
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.columns import U32, Flags
-    from emulator.trace.events import Call
     from emulator.trace.file.checks import CheckedCalls
     from emulator.trace.file.header import TraceEnding, TraceHeader
     from emulator.trace.file.reader import TraceContents
-
-_CALLS_AT_ONCE: Final = 4096
+    from emulator.trace.table import U32, Call
 
 
 class Trace:
@@ -40,14 +34,14 @@ class Trace:
     Attributes:
         header: What was known when recording began.
         ending: What was known when it ended; None: it was cut off.
-        columns: All calls as numpy arrays.
+        calls: All calls.
         event_count: Number of the last event.
     """
 
     def __init__(self, contents: TraceContents, checked: CheckedCalls) -> None:
         self.header: TraceHeader = contents.header
         self.ending: TraceEnding | None = contents.ending
-        self.columns = Columns(contents.batches, contents.header.profile)
+        self.calls = CallTable(contents.chunks(), contents.header.profile)
         self.event_count = checked.last_event if self.ending is None else self.ending.events
         self._contents = contents
         self._checked = checked
@@ -93,7 +87,7 @@ class Trace:
         return len(self._checked.stack_places)
 
     def __len__(self) -> int:
-        return len(self.columns)
+        return len(self.calls)
 
     def __getitem__(self, number: int) -> Call:
         """Return the call with a number.
@@ -101,29 +95,10 @@ class Trace:
         Raises:
             IndexError: There is none.
         """
-        first = 1
-        for batch in self._contents.batches:
-            if first <= number < first + batch.num_rows:
-                return next(calls_of(batch.slice(number - first, 1), self.functions))
-            first += batch.num_rows
-        raise IndexError(f"no call {number}; there are {len(self)}")
+        return self.calls.call(number)
 
     def __iter__(self) -> Iterator[Call]:
-        for batch in self._contents.batches:
-            for start in range(0, batch.num_rows, _CALLS_AT_ONCE):
-                yield from calls_of(batch.slice(start, _CALLS_AT_ONCE), self.functions)
-
-    def chosen(self, mask: Flags) -> Iterator[Call]:
-        """Yield the calls for which a mask, one flag for each call, is true."""
-        first = 0
-        for batch in self._contents.batches:
-            for start in range(0, batch.num_rows, _CALLS_AT_ONCE):
-                flags = mask[first + start : first + start + min(_CALLS_AT_ONCE, batch.num_rows - start)]
-                if flags.any():
-                    yield from calls_of(
-                        batch.slice(start, _CALLS_AT_ONCE).filter(flag_array(flags)), self.functions
-                    )
-            first += batch.num_rows
+        return iter(self.calls)
 
     def frames(self, stack: int) -> tuple[Frame, ...]:
         """Return a call stack, the caller of the recorded function first; () for the unknown stack 0.
@@ -187,10 +162,5 @@ class Trace:
         if area not in self._histories:
             if area not in self.areas:
                 raise KeyError(f"no area {area!r}; there are: {', '.join(self.areas)}")
-            self._histories[area] = area_history(self.columns, self._calls, self.profile, area)
+            self._histories[area] = area_history(self.calls, area)
         return self._histories[area]
-
-    @cached_property
-    def _calls(self) -> U32:
-        """Number of the call by event."""
-        return calls_by_event(self.columns, self._checked.last_event)

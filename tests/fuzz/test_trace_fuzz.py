@@ -20,7 +20,7 @@ from tests.helpers.traces import PROFILE, TraceBuilder, header
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emulator.trace.events import Call
+    from emulator.trace.table import Call
 
 CHUNK = 8
 

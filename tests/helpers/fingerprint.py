@@ -26,7 +26,7 @@ def fingerprint(name: str, command_line: str) -> dict[str, str]:
         "outcome": repr(outcome),
         "registers": repr(machine.cpu.registers()),
         "event count": str(recorded.recording.event_count),
-        "calls": _digest(repr(recorded.named()).encode()),
+        "calls": _digest(repr(recorded.with_stacks()).encode()),
         "memory": _digest(machine.memory.read(0, len(machine.memory))),
         "text": "".join(_digest(machine.output[console]) for console in Console),
     }

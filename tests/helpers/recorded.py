@@ -1,16 +1,39 @@
-"""Recordings kept whole in memory."""
+"""Recordings of functions that no profile describes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.machine.recording import RecordedCall, RecordedFunction, Recording, record
+from emulator.machine.recording import RecordedFunction
+from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.trace.recording import CallLog, newest_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.machine.core_types import CallColumns
     from emulator.machine.machine import Machine
+    from emulator.machine.recording import Recording
+    from emulator.trace.table import Call
+
+
+def profile_of(functions: Sequence[RecordedFunction]) -> Profile:
+    """Return a profile with which these functions are recorded."""
+    return Profile("recorded", tuple(map(_traced, functions)))
+
+
+def _traced(function: RecordedFunction) -> TracedFunction:
+    parameters = tuple(
+        "out" if index == function.out else f"word{index}" for index in range(function.argument_count)
+    )
+    if not function.takes:
+        return TracedFunction(function.name, "all", Role.OTHER, parameters, Result.VALUE)
+    result = Result.POINTER if function.out is None else Result.ERROR
+    return TracedFunction(function.name, "all", Role.ALLOC, parameters, result, 0xFFFF_FFFF)
+
+
+def held_calls(recording: Recording) -> list[Call]:
+    """Return the calls that the core holds, in order of entry."""
+    return list(newest_calls(recording, profile_of(recording.functions)))
 
 
 class WholeRecording:
@@ -21,25 +44,14 @@ class WholeRecording:
     """
 
     def __init__(self, machine: Machine, functions: Sequence[str | RecordedFunction]) -> None:
-        self._calls: list[RecordedCall] = []
         described = [RecordedFunction(each, 2) if isinstance(each, str) else each for each in functions]
-        self.recording: Recording = record(machine, described, self._take)
+        self._log = CallLog(machine, profile_of(described))
+        self.recording: Recording = self._log.recording
 
-    def _take(self, _columns: CallColumns) -> None:
-        self._calls += self.recording.calls()
-        for late in self.recording.late_returns():
-            index = late.call - 1
-            out = late.out if self._calls[index].out is not None else None
-            self._calls[index] = self._calls[index]._replace(
-                left=late.left, left_time_ns=late.left_time_ns, result=late.result, out=out
-            )
-
-    def calls(self) -> list[RecordedCall]:
+    def calls(self) -> list[Call]:
         """All calls so far, in order of entry."""
-        self.recording.flush()
-        return self._calls
+        return list(self._log.calls())
 
-    def named(self) -> list[tuple[str, RecordedCall, tuple[int, ...]]]:
-        """The calls with names of functions and whole stacks instead of numbers."""
-        names = [each.name for each in self.recording.functions]
-        return [(names[call.function], call, self.recording.stack(call.stack)) for call in self.calls()]
+    def with_stacks(self) -> list[tuple[Call, tuple[int, ...]]]:
+        """The calls, each with its whole stack instead of a number."""
+        return [(call._replace(stack=0), self.recording.stack(call.stack)) for call in self.calls()]

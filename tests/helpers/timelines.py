@@ -29,6 +29,6 @@ def first_success(timeline: Timeline, function: str) -> int:
 
 def go_behind(timeline: Timeline, number: int) -> None:
     """Go to the exit of a call."""
-    left = timeline.calls[number - 1].left
+    left = timeline.calls.call(number).left
     assert left is not None
     timeline.go_to(left)

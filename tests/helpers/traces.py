@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from emulator.guest.symbolizer import Frame
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.trace.file.header import TracedSegment, TraceEnding, TraceHeader
-from emulator.trace.file.schema import argument_columns, fixed_columns
-from emulator.trace.file.writer import Chunk, TraceWriter
+from emulator.trace.file.writer import TraceWriter
+from emulator.trace.table import Chunk, argument_count, column_types
 from emulator.trace.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
+    from emulator.trace.file.writer import Definitions
+    from emulator.trace.table import Column
 
 FAILURE = 0xFFFF_FFFF
 ESP = 0x0010_7FF0
@@ -124,11 +125,11 @@ class TraceBuilder:
         self._open.pop()
         return self
 
-    def chunks(self, size: int = 1 << 16) -> list[Chunk]:
-        """Return all calls in chunks of so many."""
+    def chunks(self, size: int = 1 << 16) -> list[tuple[Chunk, Definitions]]:
+        """Return all calls in chunks of so many, each with the stacks that are new in it."""
         defined: set[int] = {0}
         stacks = {number: frames for frames, number in self.stacks.items()}
-        chunks = []
+        chunks: list[tuple[Chunk, Definitions]] = []
         for start in range(0, len(self.rows), size):
             rows = self.rows[start : start + size]
             definitions = []
@@ -136,7 +137,7 @@ class TraceBuilder:
                 if row.stack not in defined:
                     definitions.append((index, stacks[row.stack]))
                     defined.add(row.stack)
-            chunks.append(Chunk(start + 1, len(rows), _buffers(rows, self.profile), definitions))
+            chunks.append((Chunk(start + 1, len(rows), _columns(rows, self.profile)), definitions))
         return chunks
 
     def ending(self) -> TraceEnding:
@@ -146,7 +147,7 @@ class TraceBuilder:
         """Write the trace; *complete*: with its ending."""
         writer = TraceWriter(path, header(self.profile))
         for each in self.chunks(chunk):
-            writer.write(each)
+            writer.write(*each)
         if complete:
             writer.close(self.ending())
         else:
@@ -158,7 +159,7 @@ class TraceBuilder:
         return Trace.read(self.write(path, chunk=chunk))
 
 
-def _buffers(rows: Sequence[Row], profile: Profile) -> dict[str, memoryview]:
+def _columns(rows: Sequence[Row], profile: Profile) -> dict[str, Column]:
     words = {
         "parent": [row.parent for row in rows],
         "entered": [row.entered for row in rows],
@@ -168,17 +169,16 @@ def _buffers(rows: Sequence[Row], profile: Profile) -> dict[str, memoryview]:
         "esp": [ESP - 16 * row.depth for row in rows],
         "stack": [row.stack for row in rows],
     }
-    for index in range(argument_columns(profile)):
+    for index in range(argument_count(profile)):
         words[f"arg{index}"] = [row.arguments[index] if index < len(row.arguments) else 0 for row in rows]
-    buffers = {name: np.array(values, np.uint32) for name, values in words.items()}
-    columns: dict[str, npt.NDArray[Any]] = buffers | {
+    buffers: dict[str, Column] = {name: np.array(values, np.uint32) for name, values in words.items()}
+    return buffers | {
         "depth": np.array([row.depth for row in rows], np.uint8),
         "function": np.array([row.function for row in rows], np.int8),
         "time_ns": buffers["entered"].astype(np.uint64) * CALL_NS,
         "left_time_ns": buffers["left"].astype(np.uint64) * CALL_NS,
-        "returned": (buffers["left"] != 0).astype(np.uint8),
+        "returned": buffers["left"] != 0,
     }
-    return {name: column.data for name, column in columns.items()}
 
 
 def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Path:
@@ -190,7 +190,7 @@ def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Pat
     codes = {function.name: code for code, function in enumerate(PROFILE.functions)}
     framed = rng.random(calls) < 0.3
     heap, frames = np.flatnonzero(~framed), np.flatnonzero(framed)
-    columns = {name: np.zeros(calls, kind) for name, kind in _COLUMNS.items()}
+    columns = {name: np.zeros(calls, kind) for name, kind in column_types(PROFILE).items()}
     for rows, names, unit in ((heap, ("kmalloc", "kfree"), 64), (frames, ("alloc_frame", "free_frame"), 1)):
         place = 16 + rng.integers(0, min(calls // 20 + 16, 900_000), len(rows), dtype=np.uint32)
         taking = _every_other(place)
@@ -216,19 +216,10 @@ def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Pat
     for start in range(0, calls, 1 << 16):
         stop = min(start + (1 << 16), calls)
         here = [(row - start, each) for row, each in definitions.items() if start <= row < stop]
-        buffers = {name: values[start:stop].data for name, values in columns.items()}
-        writer.write(Chunk(start + 1, stop - start, buffers, here))
+        part = {name: values[start:stop] for name, values in columns.items()}
+        writer.write(Chunk(start + 1, stop - start, part), here)
     writer.close(TraceEnding("exit", 0, 2 * calls, calls))
     return path
-
-
-_COLUMNS = {name: np.uint32 for name, _ in fixed_columns(PROFILE)} | {
-    "depth": np.uint8,
-    "function": np.int8,
-    "time_ns": np.uint64,
-    "left_time_ns": np.uint64,
-    "returned": np.uint8,
-}
 
 
 def _every_other(places: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def ended(name: str, mmu: Literal["fast", "reference"]) -> dict[str, object]:
         "eip": outcome.eip,
         "registers": machine.cpu.registers(),
         "text": [bytes(machine.output[console]) for console in Console],
-        "calls": recorded.named(),
+        "calls": recorded.with_stacks(),
         "memory": machine.memory.read(0, len(machine.memory)),
     }
 

@@ -248,7 +248,7 @@ def check(builder: TraceBuilder, path: Path) -> None:
         expected = Reference(builder, area)
         blocks = trace.blocks(area)
         assert list(zip(*(column.tolist() for column in blocks[:6]), strict=True)) == expected.blocks()
-        assert (blocks.stack == trace.columns.stack[blocks.born_call - 1]).all()
+        assert (blocks.stack == trace.calls.stack[blocks.born_call - 1]).all()
         assert trace.failed(area).tolist() == sorted(expected.failed)
         assert trace.stray_frees(area).tolist() == sorted(expected.stray)
         check_totals(trace, area)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from emulator.profile.model import TracedFunction
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.columns import I64, U32
+    from emulator.trace.table import I64, U32
     from emulator.trace.trace import Trace
 
 MOST_ALIKE: Final = 16
@@ -48,16 +48,16 @@ class Area:
 
     def function(self, call: int) -> TracedFunction:
         """Return the function of a call."""
-        return self.trace.functions[int(self.trace.columns.function[call - 1])]
+        return self.trace.functions[int(self.trace.calls.function[call - 1])]
 
     def argument(self, call: int, parameter: str) -> int:
         """Return an argument of a call."""
         index = self.function(call).parameters.index(parameter)
-        return int(self.trace.columns.argument(index)[call - 1])
+        return int(self.trace.calls.argument(index)[call - 1])
 
     def arguments(self, function: TracedFunction, parameter: str, rows: I64) -> U32:
         """Return one argument of several calls of a function, which are given by their rows in the trace."""
-        return self.trace.columns.argument(function.parameters.index(parameter))[rows]
+        return self.trace.calls.argument(function.parameters.index(parameter))[rows]
 
     def functions(self, *roles: Role) -> Iterator[tuple[int, TracedFunction]]:
         """Yield the functions of the area that have one of some roles, each with its code."""
@@ -70,7 +70,7 @@ class Area:
         for code, function in self.functions(Role.ALLOC, Role.REALLOC):
             if parameter in function.parameters:
                 rows = self.blocks.born_call.astype(np.int64) - 1
-                blocks = np.flatnonzero(self.trace.columns.function[rows] == code)
+                blocks = np.flatnonzero(self.trace.calls.function[rows] == code)
                 yield blocks, self.arguments(function, parameter, rows[blocks])
 
     def first_of_each(self, calls: U32) -> dict[int, tuple[str, ...]]:
@@ -82,7 +82,7 @@ class Area:
         """
         alike: dict[tuple[int, int], list[int]] = {}
         rows = calls.astype(np.int64) - 1
-        columns = self.trace.columns
+        columns = self.trace.calls
         keys = zip(columns.function[rows].tolist(), columns.stack[rows].tolist(), strict=True)
         for call, key in zip(calls.tolist(), keys, strict=True):
             alike.setdefault(key, []).append(call)
@@ -101,7 +101,7 @@ class Area:
         """
         if not self.pages:
             return False
-        columns = self.trace.columns
+        columns = self.trace.calls
         for code, function in self.functions(Role.OTHER):
             if set(_RANGE) <= set(function.parameters):
                 rows = np.flatnonzero((columns.function == code) & (columns.entered < event))

@@ -8,14 +8,14 @@ import numpy as np
 
 from emulator.check.findings import Finding, Kind, size_text
 from emulator.profile.model import Role
-from emulator.trace.blocks.sizes import asked_size
+from emulator.trace.blocks.function_calls import FunctionCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.check.calls.area import Area
     from emulator.profile.model import TracedFunction
-    from emulator.trace.columns import I64, U32, Flags
+    from emulator.trace.table import I64, U32, Flags
 
 
 class _Frees(NamedTuple):
@@ -68,7 +68,7 @@ def wrong_pools(area: Area) -> Iterator[Finding]:
 
 
 def _frees(area: Area) -> Iterator[_Frees]:
-    columns, blocks = area.trace.columns, area.blocks
+    columns, blocks = area.trace.calls, area.blocks
     died_call: U32 | None = None
     for code, function in area.functions(Role.FREE):
         if not {"size", "pages", "order", "pool"} & set(function.parameters):
@@ -82,7 +82,7 @@ def _frees(area: Area) -> Iterator[_Frees]:
 
 
 def _given_size(area: Area, frees: _Frees) -> U32 | None:
-    return asked_size(frees.function, lambda name: area.arguments(frees.function, name, frees.rows))
+    return FunctionCalls(area.trace.calls, frees.function, frees.rows).asked_size()
 
 
 def _pools_at_birth(area: Area) -> I64 | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from emulator.check.calls.area import Area
     from emulator.check.findings import BlockHistory
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.columns import I64
+    from emulator.trace.table import I64
 
 
 class _Free(NamedTuple):
@@ -38,7 +38,7 @@ class _Free(NamedTuple):
 def wrong_frees(area: Area) -> Iterator[Finding]:
     """Yield a finding for each stray free, in order of events."""
     for call, details in area.first_of_each(area.trace.stray_frees(area.name)).items():
-        free = _Free(call, int(area.trace.columns.entered[call - 1]), _address(area, call))
+        free = _Free(call, int(area.trace.calls.entered[call - 1]), _address(area, call))
         if not area.was_reserved(free.address, free.event):
             yield replace(_judge(area, free), details=details)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.check.calls.area import Area
-    from emulator.trace.columns import U32
+    from emulator.trace.table import U32
 
 _MOST_OVERLAPS: Final = 4096
 _PAGE_BITS: Final = 12

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from emulator.loader.elf.symbols import Symbol
     from emulator.machine.machine import Machine
-    from emulator.trace.columns import U32
+    from emulator.trace.table import U32
 
 _STACK_MAX: Final = 16 << 10  # of a stack of which nothing is known but ESP
 _POINTERS: Final = ("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi")

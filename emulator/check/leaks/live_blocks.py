@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.check.calls.area import Area
-    from emulator.trace.columns import I64, Flags
+    from emulator.trace.table import I64, Flags
 
 
 class LiveBlocks(NamedTuple):

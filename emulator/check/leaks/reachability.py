@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from emulator.check.leaks.guest_words import GuestWords, Part, Words
     from emulator.check.leaks.live_blocks import LiveBlocks
-    from emulator.trace.columns import I64, Flags
+    from emulator.trace.table import I64, Flags
 
     Hit = Callable[[np.ndarray], tuple[I64, I64]]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from emulator.check.findings import BlockHistory, FaultingWrite
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
-    from emulator.trace.columns import Flags
+    from emulator.trace.table import Flags
     from emulator.trace.trace import Trace
     from kernel_model.litecore.abi import LiteCore
 
@@ -166,7 +166,7 @@ class FrameCheck:
         blocks = self._trace.blocks(AREA)
         first = blocks.address // PAGE_SIZE
         taken = [
-            int(self._trace.columns.entered[blocks.born_call[row] - 1])
+            int(self._trace.calls.entered[blocks.born_call[row] - 1])
             for each in self._reserved
             for row in each.taken_by(first, first + blocks.size // PAGE_SIZE, blocks.born).tolist()
             if first[row] <= frame < first[row] + blocks.size[row] // PAGE_SIZE

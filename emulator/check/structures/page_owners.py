@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.blocks.operations import Operations
-    from emulator.trace.columns import I64, Flags
+    from emulator.trace.table import I64, Flags
     from emulator.trace.trace import Trace
     from kernel_model.btron.pmem import Pmem
 
@@ -55,8 +55,8 @@ class PageCheck:
         self._table, self._pages = pmem.table(), pmem.pages()
         if not is_in_memory(self._table, self._pages, len(machine.memory)):
             self._pages = 0  # a broken rule of the structures, and none of a page
-        operations = area_operations(trace.columns, trace.profile, AREA)
-        entered, left = trace.columns.entered, trace.columns.left
+        operations = area_operations(trace.calls, AREA)
+        entered, left = trace.calls.entered, trace.calls.left
         self._resets = np.sort(entered[operations.resets.rows])
         parts = ((operations.births, left, 1), (operations.shares, left, 1), (operations.deaths, entered, -1))
         self._changes = [(*self._spans(each), when[each.rows], step) for each, when, step in parts]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.columns import I64, U32
+    from emulator.trace.table import I64, U32
     from emulator.trace.trace import Trace
 
 _RESERVE: Final = "memmap_reserve"
@@ -99,7 +99,7 @@ def _frames(start: int, end: int) -> tuple[int, int]:
 
 
 def _reserve_calls(trace: Trace) -> list[tuple[int, int, int, int]]:
-    columns = trace.columns
+    columns = trace.calls
     codes = [code for code, function in enumerate(trace.functions) if function.name == _RESERVE]
     rows = np.flatnonzero(np.isin(columns.function, codes) & (columns.left != 0))
     start, end = columns.argument(0)[rows], columns.argument(1)[rows]
@@ -114,11 +114,11 @@ class _Frees:
     """All calls that gave back frames, and those that started anew."""
 
     def __init__(self, trace: Trace, area: str) -> None:
-        operations = area_operations(trace.columns, trace.profile, area)
+        operations = area_operations(trace.calls, area)
         deaths = operations.deaths
-        self.resets = np.sort(trace.columns.entered[operations.resets.rows])
+        self.resets = np.sort(trace.calls.entered[operations.resets.rows])
         self.blocks = trace.blocks(area)
-        self.event = trace.columns.entered[deaths.rows]
+        self.event = trace.calls.entered[deaths.rows]
         self.first = deaths.address.astype(np.int64) // PAGE_SIZE
         self.stop = self.first + np.maximum(deaths.size // PAGE_SIZE, 1)
 

@@ -11,7 +11,7 @@ from emulator.trace.blocks.blocks import NEVER
 
 if TYPE_CHECKING:
     from emulator.check.findings import BlockHistory
-    from emulator.trace.columns import Flags
+    from emulator.trace.table import Flags
     from emulator.trace.trace import Trace
 
 _NEAR: Final = 64
@@ -61,7 +61,7 @@ class OpenCalls:
     """
 
     def __init__(self, trace: Trace, area: str) -> None:
-        columns = trace.columns
+        columns = trace.calls
         codes = [code for code, function in enumerate(trace.functions) if function.area == area]
         rows = np.isin(columns.function, codes)
         left = columns.left[rows]

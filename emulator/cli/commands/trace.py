@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
-    from emulator.trace.events import Call
     from emulator.trace.queries.selection import Selection
+    from emulator.trace.table import Call
     from emulator.trace.trace import Trace
 
 USAGE = "kmemu trace [KERNEL.elf | firmware:NAME | TRACE.kmt] [options]"
@@ -194,9 +194,9 @@ def _show_calls(trace: Trace, options: Namespace, output: Output) -> None:
 
     mask = select(trace, _selection(options))
     if options.insn:
-        lines = _with_instructions(trace, trace.chosen(mask), options, output)
+        lines = _with_instructions(trace, trace.calls.chosen(mask), options, output)
     elif options.json:
-        lines = map(json.dumps, _documents(trace, trace.chosen(mask)))
+        lines = map(json.dumps, _documents(trace, trace.calls.chosen(mask)))
     else:
         from emulator.report.text.calls import call_lines
 

@@ -48,7 +48,7 @@ class CallsPane(LinesView):
         """The block of the call under the cursor."""
         if self._timeline is None or self.cursor >= len(self._timeline.calls):
             return None
-        return self._timeline.block_of(self._timeline.calls[self.cursor])
+        return self._timeline.block_of(self._timeline.calls.call(self.cursor + 1))
 
     def line_count(self) -> int:
         """See `LinesView.line_count`."""
@@ -59,7 +59,9 @@ class CallsPane(LinesView):
         if self._timeline is None or self._layout is None:
             return Text()
         mark = self._mark if index == self._here else " "
-        return Text(mark, no_wrap=True) + Text.from_ansi(self._layout.line(self._timeline.calls[index]))
+        return Text(mark, no_wrap=True) + Text.from_ansi(
+            self._layout.line(self._timeline.calls.call(index + 1))
+        )
 
     def is_here(self, index: int) -> bool:
         """See `LinesView.is_here`."""

@@ -143,7 +143,7 @@ class StepApp(PanesApp):
                 "there is no call before this one" if number < 1 else "this is the last call (r: to the end)"
             )
             return
-        call = self.timeline.calls[number - 1]
+        call = self.timeline.calls.call(number)
         self._travel(lambda: self.timeline.go_to(call.left or call.entered))
 
     def action_step(self, calls: int) -> None:
@@ -172,7 +172,7 @@ class StepApp(PanesApp):
     def action_next_of_block(self) -> None:
         """Go to the next call about the same block."""
         number = self._number
-        found = self.timeline.calls.next_of_block(number) if number else None
+        found = self.timeline.search.next_of_block(number) if number else None
         if found is None:
             self.tell("no later call is about this block")
         else:
@@ -220,7 +220,7 @@ class StepApp(PanesApp):
         """Ask for a function, and go to its next call."""
 
         def answer(text: str) -> None:
-            found = self.timeline.calls.next_of_function(text, self._number)
+            found = self.timeline.search.next_of_function(text, self._number)
             if found is None:
                 raise ValueError(f"no call of a function with {text!r} in its name")
             self._go_to_call(found)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.guest.memory_map.regions import Span
     from emulator.machine.core_types import Registers
-    from emulator.trace.events import Call
+    from emulator.trace.table import Call
 
 FIELDS_MAX = 500
 _CODE_BEFORE, _CODE_AFTER = 24, 24  # instructions

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from emulator.guest.executed import ExecutedInstruction
     from emulator.guest.symbolizer import Frame
     from emulator.profile.model import TracedFunction
-    from emulator.trace.events import Call
     from emulator.trace.queries.difference import Change, Difference
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.overview import AreaOverview, Caller, Overview
+    from emulator.trace.table import Call
     from emulator.trace.trace import Trace
 
 

@@ -114,10 +114,10 @@ class _Slices:
         yield self._ended(), 0
 
     def _rows(self, start: int) -> list[_Row]:
-        columns, part = self._trace.columns, slice(start, start + _BATCH)
+        columns, part = self._trace.calls, slice(start, start + _BATCH)
         arguments = zip(*(column[part].tolist() for column in columns.arguments), strict=True)
         plain = (
-            columns.call,
+            columns.number,
             columns.parent,
             columns.function,
             columns.entered,

@@ -25,7 +25,7 @@ _PATH_MAX = 500
 
 def shown_areas(trace: Trace) -> list[str]:
     """Return the areas that the page is about: those whose functions were called, or all if none were."""
-    called = {trace.functions[code].area for code in np.unique(trace.columns.function)}
+    called = {trace.functions[code].area for code in np.unique(trace.calls.function)}
     return [area for area in trace.areas if area in called] or list(trace.areas)
 
 
@@ -60,7 +60,7 @@ def _area(trace: Trace, area: str) -> dict[str, object]:
     return {
         "name": clipped(area),
         "pages": trace.profile.pages(area),
-        "calls": int(np.isin(trace.columns.function, codes).sum()),
+        "calls": int(np.isin(trace.calls.function, codes).sum()),
         "allocated": int(blocks.size.sum(dtype=np.int64)),
         "peak": peak._asdict(),
         "closest": GapMeasure(blocks, trace.live(peak.event, area)).closest,
@@ -79,7 +79,7 @@ def _problems(trace: Trace, numbers: Sequence[int]) -> dict[str, object]:
 
 def _problem(trace: Trace, number: int) -> dict[str, object]:
     call = trace[number]
-    function = trace.functions[trace.columns.function[number - 1]]
+    function = trace.functions[trace.calls.function[number - 1]]
     return {
         "call": call.number,
         "event": call.entered,

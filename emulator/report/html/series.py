@@ -29,7 +29,7 @@ def page_columns(trace: Trace, areas: Sequence[str], tables: FrameTables) -> Ite
 
 def event_times(trace: Trace) -> NDArray[np.uint64]:
     """Return the virtual time of each event in ns; index 0 is the beginning of the recording."""
-    columns = trace.columns
+    columns = trace.calls
     times = np.zeros(trace.event_count + 1, np.uint64)
     times[columns.entered] = columns.time_ns
     left = columns.left

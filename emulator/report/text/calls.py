@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from emulator.guest.symbolizer import Frame
     from emulator.profile.model import TracedFunction
     from emulator.report.text.style import Style
-    from emulator.trace.columns import Flags
-    from emulator.trace.events import Call
+    from emulator.trace.table import Call, Flags
     from emulator.trace.trace import Trace
 
 BYTES_AND_COUNTS = ("size", "count", "pages", "order", "align")
@@ -203,7 +202,7 @@ def call_layout(trace: Trace, style: Style) -> CallLayout:
 
 def call_lines(trace: Trace, mask: Flags, style: Style) -> Iterator[str]:
     """Return a line for each call of a trace for which a mask, one flag for each call, is true."""
-    return map(call_layout(trace, style).line, trace.chosen(mask))
+    return map(call_layout(trace, style).line, trace.calls.chosen(mask))
 
 
 def instruction_lines(instructions: Iterable[ExecutedInstruction], style: Style) -> Iterator[str]:

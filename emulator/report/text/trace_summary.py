@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.report.text.style import Style
-    from emulator.trace.events import Call
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.overview import AreaOverview, Caller, FunctionCounts, Overview
+    from emulator.trace.table import Call
     from emulator.trace.trace import Trace
 
 _INDENT = 12

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.blocks.operations import ALL_POOLS, area_operations
+from emulator.trace.blocks.function_calls import ALL_POOLS
+from emulator.trace.blocks.operations import area_operations
 from emulator.trace.blocks.pairing import BIRTH, DEATH, SHARE, at_place
 
 if TYPE_CHECKING:
-    from emulator.profile.model import Profile
-    from emulator.trace.columns import I64, U32, U64, Columns
+    from emulator.trace.table import I64, U32, U64, CallTable
 
 
 class AreaEvents:
@@ -21,9 +21,7 @@ class AreaEvents:
     A block is made, or shared, when the call returns, and freed, or forgotten, when the call is entered.
 
     Args:
-        columns: All calls.
-        calls: Number of the call by event; 0 for event 0.
-        profile: What the functions mean.
+        calls: All calls.
         area: One of the profile's.
 
     Attributes:
@@ -32,16 +30,16 @@ class AreaEvents:
         kinds: `BIRTH`, `DEATH` or `SHARE` by event.
     """
 
-    def __init__(self, columns: Columns, calls: U32, profile: Profile, area: str) -> None:
-        self.operations = area_operations(columns, profile, area)
-        self.births = columns.left[self.operations.births.rows]
-        self.deaths = columns.entered[self.operations.deaths.rows]
-        self.shares = columns.left[self.operations.shares.rows]
-        self.kinds = np.zeros(len(calls), np.uint8)
+    def __init__(self, calls: CallTable, area: str) -> None:
+        self.operations = area_operations(calls, area)
+        self.births = calls.left[self.operations.births.rows]
+        self.deaths = calls.entered[self.operations.deaths.rows]
+        self.shares = calls.left[self.operations.shares.rows]
+        self.kinds = np.zeros(calls.last_event + 1, np.uint8)
         self.kinds[self.births] = BIRTH
         self.kinds[self.deaths] = DEATH
         self.kinds[self.shares] = SHARE
-        self._resets = columns.entered[self.operations.resets.rows]
+        self._resets = calls.entered[self.operations.resets.rows]
 
     def forgotten(self, born: U32) -> U32:
         """Return when blocks are next forgotten by a reset, by the events of their birth; `NEVER` if they are not."""

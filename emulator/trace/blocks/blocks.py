@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from emulator.trace.columns import U32, Flags
+    from emulator.trace.table import U32, Flags
 
 NEVER: Final = 0xFFFF_FFFF
 """Event of the death of a block that lived to the end."""

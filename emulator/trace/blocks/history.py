@@ -14,8 +14,7 @@ from emulator.trace.blocks.pairing import BIRTH
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from emulator.profile.model import Profile
-    from emulator.trace.columns import I64, U32, Columns, Flags
+    from emulator.trace.table import I64, U32, CallTable, Flags
 
 _LARGEST = 0xFFFF_FFFF
 
@@ -34,22 +33,15 @@ class AreaHistory(NamedTuple):
     stray: U32
 
 
-def area_history(columns: Columns, calls: U32, profile: Profile, area: str) -> AreaHistory:
-    """Work out an area's history.
-
-    Args:
-        columns: All calls.
-        calls: Number of the call by event; 0 for event 0.
-        profile: What the functions mean.
-        area: One of the profile's.
-    """
-    events = AreaEvents(columns, calls, profile, area)
-    parts, taken = _runs(events) if profile.pages(area) else _blocks(events)
+def area_history(calls: CallTable, area: str) -> AreaHistory:
+    """Work out the history of an area of the profile."""
+    events = AreaEvents(calls, area)
+    parts, taken = _runs(events) if calls.profile.pages(area) else _blocks(events)
     address, size, born, died = parts
-    born_call, died_call = calls[born], calls[np.where(died == NEVER, 0, died)]
-    freed = columns.entered[np.maximum(died_call, 1) - 1] == died  # else its place was handed out again
+    born_call, died_call = calls.by_event[born], calls.by_event[np.where(died == NEVER, 0, died)]
+    freed = calls.entered[np.maximum(died_call, 1) - 1] == died  # else its place was handed out again
     died_call = np.where(freed, died_call, np.uint32(0))
-    blocks = Blocks(address, size, born, born_call, died, died_call, columns.stack[born_call - 1])
+    blocks = Blocks(address, size, born, born_call, died, died_call, calls.stack[born_call - 1])
     stray = ~taken[events.deaths] & ~events.operations.deaths.nested
     return AreaHistory(
         blocks, _numbers(events.operations.failed.rows), _numbers(events.operations.deaths.rows[stray])

@@ -16,7 +16,7 @@ from emulator.trace.blocks.spans import PAGES, Borders, Runs, Spans, spans_of
 
 if TYPE_CHECKING:
     from emulator.trace.blocks.area_events import AreaEvents
-    from emulator.trace.columns import U32, Flags
+    from emulator.trace.table import U32, Flags
 
 _PIECES: Final = 1 << 22
 """Pieces, beyond two for each operation, up to which cutting is worth its memory."""

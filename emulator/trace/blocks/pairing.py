@@ -15,7 +15,7 @@ from emulator.trace.blocks.blocks import NEVER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.trace.columns import U8, U32, U64, Flags
+    from emulator.trace.table import U8, U32, U64, Flags
 
 BIRTH, DEATH, SHARE = 1, 2, 3
 

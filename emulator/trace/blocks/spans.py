@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.trace.blocks.operations import NOWHERE
+from emulator.trace.blocks.function_calls import NOWHERE
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from emulator.trace.blocks.operations import Operations
     from emulator.trace.blocks.pairing import Lives
-    from emulator.trace.columns import U32
+    from emulator.trace.table import U32
 
 PAGES: Final = 1 << 20
 """Of a physical memory of 4 GiB."""

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emulator.trace.columns import flags, values, without_nulls
-from emulator.trace.file.arrays import text_array
+from emulator.trace.file.arrays import flags, text_array, values, without_nulls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from emulator.profile.model import Profile
-    from emulator.trace.columns import I64, U32, Flags
     from emulator.trace.file.header import TraceEnding
+    from emulator.trace.table import I64, U32, Flags
 
 _EVENTS_TO_COME = 1 << 22
 """How far events may be ahead of the calls in the file: those of calls that a cut recording had not written yet."""

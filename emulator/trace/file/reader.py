@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa
 
 from emulator.errors import BadTrace
+from emulator.trace.file.arrays import BatchColumns
 from emulator.trace.file.header import NewerFormat, TraceEnding, TraceHeader
 from emulator.trace.file.messages import DICTIONARY, FIRST_MESSAGE, MAGIC, RECORD_BATCH, SCHEMA, read_message
 from emulator.trace.file.schema import KEY, trace_schema
+from emulator.trace.table import Chunk, column_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +43,15 @@ class TraceContents(NamedTuple):
     ending: TraceEnding | None
     schema: pa.Schema
     batches: list[pa.RecordBatch]
+
+    def chunks(self) -> list[Chunk]:
+        """Return the calls as rows of a table, without a copy, once they are checked."""
+        types = column_types(self.header.profile)
+        firsts = accumulate((batch.num_rows for batch in self.batches), initial=1)
+        return [
+            Chunk(first, batch.num_rows, BatchColumns(batch, types))
+            for first, batch in zip(firsts, self.batches, strict=False)
+        ]
 
 
 def read_contents(path: str) -> TraceContents:

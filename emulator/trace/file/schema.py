@@ -1,10 +1,12 @@
-"""The columns of a trace, one row for each call."""
+"""The columns of a trace file, as Arrow types."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
+
+from emulator.trace.table import column_types
 
 if TYPE_CHECKING:
     from emulator.profile.model import Profile
@@ -25,34 +27,14 @@ FRAMES_TYPE: Final = pa.list_(
 )
 FUNCTION_TYPE: Final = pa.dictionary(pa.int8(), pa.utf8())
 
-_BEFORE_ARGUMENTS: Final = (
-    ("call", pa.uint32()),
-    ("parent", pa.uint32()),
-    ("depth", pa.uint8()),
-    ("function", FUNCTION_TYPE),
-    ("entered", pa.uint32()),
-    ("left", pa.uint32()),
-    ("time_ns", pa.uint64()),
-    ("left_time_ns", pa.uint64()),
-    ("returned", pa.bool_()),
-)
-_AFTER_ARGUMENTS: Final = (
-    ("result", pa.uint32()),
-    ("out", pa.uint32()),
-    ("esp", pa.uint32()),
-    ("stack", pa.uint32()),
-)
-
-
-def argument_columns(profile: Profile) -> int:
-    """Return how many columns of arguments a trace has: as many as the longest list of parameters."""
-    return max(len(function.parameters) for function in profile.functions)
-
 
 def fixed_columns(profile: Profile) -> list[tuple[str, pa.DataType]]:
     """Return name and type of all columns but the last, ``frames``. They have a fixed width and no nulls."""
-    arguments = [(f"arg{index}", pa.uint32()) for index in range(argument_columns(profile))]
-    return [*_BEFORE_ARGUMENTS, *arguments, *_AFTER_ARGUMENTS]
+    kinds = column_types(profile).items()
+    columns = [
+        (name, FUNCTION_TYPE if name == "function" else pa.from_numpy_dtype(kind)) for name, kind in kinds
+    ]
+    return [("call", pa.uint32()), *columns]
 
 
 def trace_schema(profile: Profile, header: bytes | None = None) -> pa.Schema:

@@ -18,37 +18,21 @@ from emulator.errors import TraceNotWritten
 from emulator.trace.file.arrays import number_array, text_array
 from emulator.trace.file.messages import FIRST_MESSAGE, RECORD_BATCH, read_message
 from emulator.trace.file.schema import FRAMES_TYPE, FUNCTION_TYPE, KEY, fixed_columns, trace_schema
+from emulator.trace.table import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from typing_extensions import Buffer
-
     from emulator.guest.symbolizer import Frame
     from emulator.trace.file.header import TraceEnding, TraceHeader
+
+    Definitions = Sequence[tuple[int, tuple[Frame, ...]]]
 
 _LATE: Final = {"result": 4, "out": 4, "left_time_ns": 8, "left": 4}
 """Columns that a late return completes before the bit in `returned`, with their widths in bytes.
 
 A reader goes by `left`, which comes after what it vouches for: the process may be killed at any moment.
 """
-
-
-class Chunk(NamedTuple):
-    """Some calls in order of entry, as columns.
-
-    Attributes:
-        first_call: Number of the first.
-        rows: How many there are.
-        buffers: Column -> its values, little-endian: all columns but ``call`` and ``frames``. ``returned`` is one byte
-            for each call, 0 or 1. What lies behind the last row is not looked at. Memory beyond the last row is not looked at. It all may be used again once the chunk is written.
-        definitions: Position in this chunk and frames of each call whose stack number has not been used before, ascending.
-    """
-
-    first_call: int
-    rows: int
-    buffers: Mapping[str, Buffer]
-    definitions: Sequence[tuple[int, tuple[Frame, ...]]]
 
 
 class _Written(NamedTuple):
@@ -96,13 +80,17 @@ class TraceWriter:
             os.close(self._file)
             raise OSError("it is a pipe or a terminal, and parts of a trace are completed later") from None
 
-    def write(self, chunk: Chunk) -> None:
-        """Append calls.
+    def write(self, chunk: Chunk, definitions: Definitions = ()) -> None:
+        """Append calls. Their memory may be used again afterwards.
+
+        Args:
+            chunk: The calls.
+            definitions: Position in the chunk and frames of each call whose stack number has not been used before, ascending.
 
         Raises:
-            ValueError: A column is too short.
+            ValueError: A column is shorter or longer than the chunk.
         """
-        batch = self._batch(chunk)
+        batch = self._batch(chunk, definitions)
         with self._reported():
             self._writer.write_batch(batch)
             self._remember(chunk, batch)
@@ -144,7 +132,7 @@ class TraceWriter:
         self.abandon()
 
     def _no_calls(self) -> Chunk:
-        return Chunk(1, 0, {name: b"" for name, _ in self._columns}, ())
+        return Chunk(1, 0, {name: np.empty(0, np.uint8) for name, _ in self._columns})
 
     def abandon(self) -> None:
         """Close the file as it is: a trace without an ending, which can be read."""
@@ -152,18 +140,18 @@ class TraceWriter:
         with self._reported():
             self._sink.close()
 
-    def _batch(self, chunk: Chunk) -> pa.RecordBatch:
+    def _batch(self, chunk: Chunk, definitions: Definitions = ()) -> pa.RecordBatch:
         columns = [self._column(chunk, name, kind) for name, kind in self._columns]
-        return pa.RecordBatch.from_arrays([*columns, _frames_column(chunk)], schema=self._schema)
+        frames = _frames_column(chunk.rows, definitions)
+        return pa.RecordBatch.from_arrays([*columns, frames], schema=self._schema)
 
     def _column(self, chunk: Chunk, name: str, kind: pa.DataType) -> pa.Array:
         if name == "call":
             return number_array(np.arange(chunk.first_call, chunk.first_call + chunk.rows, dtype=np.uint32))
-        values = pa.py_buffer(chunk.buffers[name])
+        values = pa.py_buffer(chunk.columns[name])
         size = chunk.rows * max(kind.bit_width // 8, 1)
-        if values.size < size:
+        if values.size != size:
             raise ValueError(f"column {name} has {values.size} bytes, not {size}")
-        values = values.slice(0, size)
         if name == "returned":
             flags = np.frombuffer(values, np.uint8, chunk.rows)
             values = pa.py_buffer(np.packbits(flags, bitorder="little"))
@@ -211,10 +199,10 @@ class TraceWriter:
             raise TraceNotWritten(self.path, problem) from error
 
 
-def _frames_column(chunk: Chunk) -> pa.Array:
+def _frames_column(count: int, definitions: Definitions) -> pa.Array:
     """Return the column of stack definitions: lists of frames, null in most rows."""
-    rows = [row for row, _ in chunk.definitions]
-    frames = [frame for _, stack in chunk.definitions for frame in stack]
+    rows = [row for row, _ in definitions]
+    frames = [frame for _, stack in definitions for frame in stack]
     kind = FRAMES_TYPE.value_type
     values = pa.StructArray.from_arrays(
         [
@@ -226,16 +214,16 @@ def _frames_column(chunk: Chunk) -> pa.Array:
         ],
         fields=list(kind),
     )
-    defined = np.zeros(chunk.rows, np.uint8)
+    defined = np.zeros(count, np.uint8)
     defined[rows] = 1
-    lengths = np.array([0, *(len(stack) for _, stack in chunk.definitions)], np.int32)
-    spans = np.diff([-1, *rows, chunk.rows])  # a list begins where the one before it ended
+    lengths = np.array([0, *(len(stack) for _, stack in definitions)], np.int32)
+    spans = np.diff([-1, *rows, count])  # a list begins where the one before it ended
     offsets = np.repeat(np.cumsum(lengths, dtype=np.int32), spans)
     return pa.ListArray.from_buffers(
         FRAMES_TYPE,
-        chunk.rows,
+        count,
         [pa.py_buffer(np.packbits(defined, bitorder="little")), pa.py_buffer(offsets)],
-        chunk.rows - len(rows),
+        count - len(rows),
         0,
         [values],
     )

@@ -17,7 +17,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.columns import I64
+    from emulator.trace.table import I64
 
 
 class Gaps(NamedTuple):

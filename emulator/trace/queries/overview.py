@@ -12,10 +12,9 @@ from emulator.trace.queries.gaps import GapMeasure
 if TYPE_CHECKING:
     from emulator.guest.symbolizer import Frame
     from emulator.profile.model import TracedFunction
-    from emulator.trace.columns import U32, Flags
-    from emulator.trace.events import Call
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.totals import Peak, StackTotals
+    from emulator.trace.table import U32, Call, Flags
     from emulator.trace.trace import Trace
 
 
@@ -101,7 +100,7 @@ def overview(trace: Trace, top: int) -> Overview:
 
 
 def _counts(trace: Trace, code: int, function: TracedFunction) -> FunctionCounts:
-    columns = trace.columns
+    columns = trace.calls
     mine = columns.function == code
     finished = mine & columns.returned
     failed = np.count_nonzero(finished & _is_failure(function, columns.result))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emulator.profile.model import Result
-from emulator.trace.blocks.sizes import asked_size
+from emulator.trace.blocks.function_calls import by_function
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from emulator.profile.model import TracedFunction
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.columns import U32, Flags
+    from emulator.trace.table import U32, Flags
     from emulator.trace.trace import Trace
 
 _PAGE_SHIFT = 12
@@ -65,7 +65,7 @@ class Selection(NamedTuple):
 
 def select(trace: Trace, selection: Selection) -> Flags:
     """Return for each call of a trace whether it is selected."""
-    columns = trace.columns
+    columns = trace.calls
     result = np.ones(len(trace), np.bool_)
     if selection.functions:
         wanted = [_matches(function.name, selection.functions) for function in trace.functions]
@@ -81,7 +81,7 @@ def select(trace: Trace, selection: Selection) -> Flags:
             selection.events.hold(columns.left) & columns.returned
         )
     if selection.calls:
-        result &= selection.calls.hold(columns.call)
+        result &= selection.calls.hold(columns.number)
     return result
 
 
@@ -105,12 +105,10 @@ def _called_by(trace: Trace, patterns: Sequence[str]) -> Flags:
 
 def _of_size(trace: Trace, size: Bounds) -> Flags:
     result = np.zeros(len(trace), np.bool_)
-    columns = trace.columns
-    for code, function in enumerate(trace.functions):
-        rows = np.flatnonzero(columns.function == code)
-        asked = asked_size(function, lambda name: columns.arguments[function.parameters.index(name)][rows])  # noqa: B023 - called at once
+    for each in by_function(trace.calls):
+        asked = each.asked_size()
         if asked is not None:
-            result[rows[size.hold(asked)]] = True
+            result[each.rows[size.hold(asked)]] = True
     for area in trace.areas:
         blocks = trace.blocks(area)
         _mark(result, blocks, size.hold(blocks.size))
@@ -122,7 +120,7 @@ def _touching(trace: Trace, address: Bounds) -> Flags:
     for area in trace.areas:
         blocks = trace.blocks(area)
         _mark(result, blocks, _covers(blocks.address, np.maximum(blocks.size, 1) - 1, address))
-    columns = trace.columns
+    columns = trace.calls
     for code, function in enumerate(trace.functions):
         mine = columns.function == code
         for name, words in zip(function.parameters, columns.arguments, strict=False):
@@ -142,7 +140,7 @@ def _failure(function: TracedFunction) -> int:
 
 def _names(words: U32, address: Bounds, *, is_frame: bool = False) -> Flags:
     if is_frame:
-        return _covers(words.astype(np.int64) << _PAGE_SHIFT, (PAGE_SIZE - 1), address)
+        return _covers(words.astype(np.int64) << _PAGE_SHIFT, PAGE_SIZE - 1, address)
     return address.hold(words)
 
 

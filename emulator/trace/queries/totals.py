@@ -10,7 +10,7 @@ from emulator.trace.blocks.blocks import NEVER
 
 if TYPE_CHECKING:
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.columns import I64, U32
+    from emulator.trace.table import I64, U32
 
 
 class Usage(NamedTuple):

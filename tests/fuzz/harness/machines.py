@@ -12,9 +12,8 @@ from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.machine.memory import DEFAULT_RAM
-from emulator.machine.recording import record
 from emulator.profile.known import matching_profile
-from emulator.trace.recorder import recorded_functions
+from emulator.trace.recording import record_calls
 from tests.fuzz.harness.commands import import_all
 from tests.fuzz.harness.limits import resident
 from tests.fuzz.harness.target import Case, Target
@@ -94,7 +93,7 @@ def _use(image: KernelImage, budget: int, mmu: str, number: int) -> None:
                 machine.run(max_instructions=budget)
                 machine.snapshot()
             case 2:
-                record(machine, recorded_functions(matching_profile(image)))
+                record_calls(machine, matching_profile(image))
                 machine.run(max_instructions=budget, timeout_s=_TIMEOUT_S)
             case _ if mmu == "fast":
                 layers = {"kmem": Mode.LOCKSTEP} if "btron" in image.symbols else {"heap": Mode.LOCKSTEP}

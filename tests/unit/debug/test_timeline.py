@@ -52,7 +52,7 @@ def test_a_recorded_timeline_stands_at_the_start() -> None:
 
 def test_calls_have_arguments_results_and_stacks() -> None:
     timeline = timeline_of("overflow")
-    call = timeline.calls[4]
+    call = timeline.calls.call(5)
     assert call[:7] == (5, 0, 0, "kmalloc", (24,), 9, 10)
     assert call.result == 0x10B008
     assert [str(frame) for frame in timeline.frames(call.stack)] == [
@@ -61,7 +61,7 @@ def test_calls_have_arguments_results_and_stacks() -> None:
     ]
     assert timeline.frames(0) == ()
     assert timeline.block_of(call) == 0x10B008
-    assert timeline.block_of(timeline.calls[11]) is None
+    assert timeline.block_of(timeline.calls.call(12)) is None
     assert [timeline.call_of(event) for event in (0, 9, 10, 25)] == [None, call, call, None]
 
 
@@ -113,7 +113,7 @@ def test_a_run_that_a_budget_ends_has_the_events_so_far() -> None:
     assert timeline.event_count == 2 * len(timeline.calls)
     timeline.run_to_end()
     assert timeline.place == Place(timeline.event_count, at_end=False)
-    assert timeline.calls[-1].arguments == (len(timeline.calls),)
+    assert timeline.calls.call(len(timeline.calls)).arguments == (len(timeline.calls),)
 
 
 def cancel_after(timeline: Timeline, seconds: float, done: threading.Event) -> threading.Thread:
@@ -157,7 +157,7 @@ def test_a_journey_that_is_cancelled_ends_at_an_exact_place() -> None:
     assert timeline.machine.cpu.registers() == other.machine.cpu.registers()
     assert timeline.machine.interrupts.now_ns() == other.machine.interrupts.now_ns()
     timeline.go_to(timeline.event_count)
-    assert timeline.calls[-1].arguments == (timeline.machine.cpu.registers().esi,)
+    assert timeline.calls.call(len(timeline.calls)).arguments == (timeline.machine.cpu.registers().esi,)
 
 
 def changed(machine: Machine) -> int:

@@ -36,7 +36,7 @@ def test_who_overflowed_a_block() -> None:
         "_start+0x33 entry.S:47",
     ]
     assert (writer.before, writer.after) == ((40).to_bytes(4, "little"), b"AAAA")
-    assert writer.event == timeline.calls[call_number(timeline, "kmalloc", 3) - 1].left
+    assert writer.event == timeline.calls.call(call_number(timeline, "kmalloc", 3)).left
     go_behind(timeline, call_number(timeline, "kmalloc", 3))
     assert places_of(writer_of(timeline, 0x10B020))[1:] == [
         "kmalloc+0x50 heap.c:178",
@@ -47,8 +47,8 @@ def test_who_overflowed_a_block() -> None:
 
 def test_who_wrote_to_a_freed_block() -> None:
     timeline = timeline_of("use_after_free")
-    timeline.go_to(timeline.calls[call_number(timeline, "kmalloc", 4) - 1].entered)
-    message = timeline.calls[call_number(timeline, "kfree") - 1].arguments[0]
+    timeline.go_to(timeline.calls.call(call_number(timeline, "kmalloc", 4)).entered)
+    message = timeline.calls.call(call_number(timeline, "kfree")).arguments[0]
     writer = writer_of(timeline, message)
     assert [frame.function for frame in writer.stack] == ["memcpy", "kmain", "_start"]
     assert writer.stack[1].line == 29

@@ -47,7 +47,7 @@ def test_the_stack_is_known_at_every_instruction_of_a_function() -> None:
 
 def test_the_frames_of_a_stack_lie_side_by_side() -> None:
     timeline = timeline_of("overflow")
-    timeline.go_to(timeline.calls[call_number(timeline, "kmalloc") - 1].entered)
+    timeline.go_to(timeline.calls.call(call_number(timeline, "kmalloc")).entered)
     stack = call_stack(timeline.machine)
     assert [frame.function for frame in stack] == ["kmalloc", "kmain", "_start"]
     assert stack[0].low == timeline.machine.cpu.registers().esp

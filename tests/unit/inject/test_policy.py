@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from emulator import boot
@@ -9,11 +11,14 @@ from emulator.errors import BudgetUsedUp
 from emulator.hle.layers import Mode, attach_layers
 from emulator.inject.policy import Failures, Injection
 from emulator.machine.machine import Ending, Machine
-from emulator.machine.recording import Recording, record
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.trace.recorder import recorded_functions
+from emulator.trace.recording import record_calls
 from tests.helpers.guest import FUNCTION, machine_of, results_of
+from tests.helpers.recorded import held_calls
+
+if TYPE_CHECKING:
+    from emulator.machine.recording import Recording
 
 NO_MEMORY = 0xFFFFFFF6
 PROFILE = Profile(
@@ -93,7 +98,7 @@ def machine() -> Machine:
 
 
 def failing(machine: Machine, injection: Injection) -> tuple[Failures, Recording]:
-    recording = record(machine, recorded_functions(PROFILE))
+    recording = record_calls(machine, PROFILE)
     return Failures(recording, PROFILE, injection), recording
 
 
@@ -134,7 +139,7 @@ def test_a_failed_call_says_what_it_was_and_where(machine: Machine) -> None:
     assert (failed.call_site.call, failed.call_site.function, failed.arguments) == (6, "take", (7,))
     assert failed.result == 0
     assert [frame.function for frame in failed.call_site.backtrace] == ["first", "_start"]
-    call = recording.calls()[5]
+    call = held_calls(recording)[5]
     assert (call.entered, call.left, call.result) == (failed.call_site.event, failed.call_site.event + 1, 0)
 
 
@@ -147,7 +152,7 @@ def test_a_run_can_be_stopped_at_each_event_of_a_call_that_fails(machine: Machin
         assert machine.run(stop_at_event=event).ending is Ending.EVENT
         assert recording.event_count == event
     assert machine.run().ending is Ending.EXIT
-    assert recording.calls() == other.calls()
+    assert held_calls(recording) == held_calls(other)
     assert len(failures.calls) == 6
     assert results_of(machine, 8) == results_of(straight, 8)
 
@@ -167,11 +172,11 @@ def test_the_same_calls_fail_again_after_a_reset(machine: Machine) -> None:
     machine.run(stop_at_event=3)
     snapshot = machine.snapshot()
     machine.run()
-    before, calls = failures.calls, recording.calls()
+    before, calls = failures.calls, held_calls(recording)
     snapshot.reset()
     machine.run()
     assert failures.calls == before
-    assert recording.calls() == calls
+    assert held_calls(recording) == calls
 
 
 def test_a_budget_counts_over_all_failures(machine: Machine) -> None:
@@ -189,7 +194,7 @@ def test_failures_do_not_depend_on_who_allocates(mode: Mode) -> None:
         machine = boot("firmware:demo")
         attach_layers(machine, {"heap": mode, "memmap": mode})
         profile = matching_profile(machine.image)
-        recording = record(machine, recorded_functions(profile))
+        recording = record_calls(machine, profile)
         failures = Failures(recording, profile, Injection(every=3))
         machine.run()
         return [

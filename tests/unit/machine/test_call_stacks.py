@@ -10,6 +10,7 @@ import pytest
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.machine.recording import RecordedFunction, record
+from tests.helpers.recorded import held_calls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,9 +88,16 @@ def test_every_frame_is_found(image: KernelImage) -> None:
     machine = Machine(image)
     recording = record(machine, [RecordedFunction("allocate", 1), RecordedFunction("outer_allocate", 1)])
     machine.run(timeout_s=10)
-    calls = recording.calls()
-    assert [call.arguments for call in calls if call.function == 1] == [(4,), (1,), (8,), (2,), (12,), (3,)]
-    assert [(call.depth, call.function) for call in calls] == [(0, 1), (1, 0)] * 6
+    calls = held_calls(recording)
+    assert [call.arguments for call in calls if call.function == "outer_allocate"] == [
+        (4,),
+        (1,),
+        (8,),
+        (2,),
+        (12,),
+        (3,),
+    ]
+    assert [(call.depth, call.function) for call in calls] == [(0, "outer_allocate"), (1, "allocate")] * 6
     for call in calls:
         frames = recording.stack(call.stack)
         found = [image.function_at(frame - 1) for frame in frames]

@@ -45,7 +45,7 @@ CALLS_OF_THE_CPU: dict[str, Callable[[Machine, Snapshot], object]] = {
     "set_registers()": lambda machine, _: machine.cpu.set_registers(machine.cpu.registers()),
     "flush_code()": lambda machine, _: machine.cpu.flush_code(),
     "add_probe()": lambda machine, _: machine.cpu.add_probe(0x100000, 0, ProbeKind.ENTRY, ProbeAction.TELL),
-    "record_calls()": lambda machine, _: record(machine, [ADD]),
+    "record_calls()": lambda machine, _: machine.cpu.record_calls(()),
     "watch_word()": lambda machine, _: machine.cpu.watch_word(0x300000, 4),
     "keep_steps()": lambda machine, _: machine.cpu.keep_steps(10),
 }

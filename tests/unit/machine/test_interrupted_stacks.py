@@ -9,6 +9,7 @@ import pytest
 from emulator.machine.call_stack import callers
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import FUNCTION, machine_of
+from tests.helpers.recorded import held_calls
 from tests.unit.machine.test_interrupts import IDT
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def stacks_of(machine: Machine) -> list[list[str]]:
         for each in ("interrupted", "again", "bad")
         if machine.image.symbol(each)
     }
-    return [[names[frame] for frame in recording.stack(call.stack)] for call in recording.calls()]
+    return [[names[frame] for frame in recording.stack(call.stack)] for call in held_calls(recording)]
 
 
 def guest(handler: str, mmu: str = "fast") -> Machine:

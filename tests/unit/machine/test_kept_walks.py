@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import machine_of
+from tests.helpers.recorded import held_calls
 from tests.unit.machine.test_interrupts import IDT
 
 TAKE = """
@@ -53,7 +54,7 @@ def stacks_of(source: str, labels: str) -> list[list[str]]:
     recording = record(machine, [RecordedFunction("take")])
     machine.run(timeout_s=10)
     names = {machine.address_of(label): label for label in labels.split()}
-    return [[names[frame] for frame in recording.stack(call.stack)] for call in recording.calls()]
+    return [[names[frame] for frame in recording.stack(call.stack)] for call in held_calls(recording)]
 
 
 def test_another_caller_of_the_caller_makes_another_stack() -> None:

@@ -87,7 +87,9 @@ def scenario():
     steps = machine.cpu.steps()
     machine.cpu.keep_steps(0)
     written = machine.cpu.last_write()
-    calls = [(each.entered, each.left, recording.stack(each.stack)) for each in recording.calls()]
+    rows = recording.rows()
+    columns = [rows.buffer(name).cast("I") for name in ("entered", "left", "stack")]
+    calls = [(entered, left, recording.stack(stack)) for entered, left, stack in zip(*columns, strict=True)]
     start.reset()
     third = machine.run()
     return first, again, third, steps, written, stack, calls, pages, touched, machine.memory.read(MIB, 3 * MIB)

@@ -12,17 +12,19 @@ from emulator.errors import BudgetUsedUp, UnknownFunction, UnsupportedFunction
 from emulator.hle.layers import Mode
 from emulator.machine.core_types import StepKind
 from emulator.machine.machine import Ending, Machine
-from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedCall, RecordedFunction, record
+from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedFunction, record
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.trace.recorder import record_trace
+from emulator.trace.file.recorder import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.guest import ADDING, FUNCTION, machine_of, symbol
-from tests.helpers.recorded import WholeRecording
+from tests.helpers.recorded import WholeRecording, held_calls
 from tests.unit.machine.test_interrupts import IDT, ON_TICK, TIMER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from emulator.trace.table import Call
 
 
 @pytest.fixture(params=["fast", "reference"])
@@ -30,14 +32,14 @@ def machine(request: pytest.FixtureRequest) -> Machine:
     return machine_of(ADDING, mmu=request.param)
 
 
-def calls_of(source: str, functions: Sequence[str | RecordedFunction]) -> list[RecordedCall]:
+def calls_of(source: str, functions: Sequence[str | RecordedFunction]) -> list[Call]:
     machine = machine_of(FUNCTION + source)
     whole = WholeRecording(machine, functions)
     machine.run(timeout_s=10)
     return whole.calls()
 
 
-def shape(calls: list[RecordedCall]) -> list[tuple[int, int, int, int, int | None]]:
+def shape(calls: list[Call]) -> list[tuple[str, int, int, int, int | None]]:
     """Function, parent, depth, entered, left."""
     return [(call.function, call.parent, call.depth, call.entered, call.left) for call in calls]
 
@@ -45,7 +47,7 @@ def shape(calls: list[RecordedCall]) -> list[tuple[int, int, int, int, int | Non
 def test_a_call_keeps_its_arguments_and_its_result(machine: Machine) -> None:
     recording = record(machine, [RecordedFunction("add", 4)])
     machine.run()
-    calls = recording.calls()
+    calls = held_calls(recording)
     assert [call.number for call in calls] == [1, 2, 3, 4, 5, 6]
     assert [call.arguments for call in calls] == [(n, 20, 30, 40) for n in range(6, 0, -1)]
     assert [call.result for call in calls] == [n + 20 for n in range(6, 0, -1)]
@@ -67,15 +69,36 @@ def test_code_that_has_run_before_is_recorded_too(machine: Machine) -> None:
     assert machine.call("add", 1, 2) == 3
     recording = record(machine, [RecordedFunction("add", 2)])
     assert machine.call("add", 3, 4) == 7
-    assert [call.arguments for call in recording.calls()] == [(3, 4)]
+    assert [call.arguments for call in held_calls(recording)] == [(3, 4)]
 
 
 def test_a_new_recording_begins_at_one(machine: Machine) -> None:
-    record(machine, [RecordedFunction("add", 2)])
+    first = record(machine, [RecordedFunction("add", 2)])
     machine.call("add", 3, 4)
+    first.close()
+    machine.call("add", 4, 5)
     recording = record(machine, [RecordedFunction("add", 1)])
     machine.call("add", 5, 6)
-    assert [(call.number, call.arguments) for call in recording.calls()] == [(1, (5,))]
+    assert [(call.number, call.arguments) for call in held_calls(recording)] == [(1, (5,))]
+
+
+def test_a_second_recording_at_once_is_refused(machine: Machine) -> None:
+    recording = record(machine, [RecordedFunction("add", 2)])
+    with pytest.raises(
+        ValueError, match=r"^the machine's calls are recorded already: close that recording first$"
+    ):
+        record(machine, [RecordedFunction("add", 1)])
+    machine.call("add", 3, 4)
+    assert [call.arguments for call in held_calls(recording)] == [(3, 4)]
+
+
+def test_a_closed_recording_ends_no_later_one(machine: Machine) -> None:
+    first = record(machine, [RecordedFunction("add", 2)])
+    first.close()
+    second = record(machine, [RecordedFunction("add", 1)])
+    first.close()
+    machine.call("add", 5, 6)
+    assert second.event_count == 2
 
 
 def test_what_cannot_be_recorded_is_refused(machine: Machine) -> None:
@@ -93,7 +116,7 @@ def test_arguments_on_a_stack_that_crosses_a_page_are_read(machine: Machine) -> 
     for esp in range(0x8FF0, 0x9010, 4):
         machine.cpu.set_registers(registers._replace(esp=esp))
         machine.call("add", 1, 2, 3, 4)
-        assert recording.calls()[-1].arguments == (1, 2, 3, 4)
+        assert held_calls(recording)[-1].arguments == (1, 2, 3, 4)
 
 
 def test_a_stack_outside_ram_reads_as_zero() -> None:
@@ -124,7 +147,12 @@ def test_recursion() -> None:
         """,
         ["down"],
     )
-    assert shape(calls) == [(0, 0, 0, 1, 8), (0, 1, 1, 2, 7), (0, 2, 2, 3, 6), (0, 3, 3, 4, 5)]
+    assert shape(calls) == [
+        ("down", 0, 0, 1, 8),
+        ("down", 1, 1, 2, 7),
+        ("down", 2, 2, 3, 6),
+        ("down", 3, 3, 4, 5),
+    ]
     assert [call.result for call in calls] == [3, 2, 1, 0]
 
 
@@ -150,7 +178,7 @@ def test_a_function_left_by_a_jump_ends_with_the_one_jumped_to() -> None:
         """,
         ["front", "back"],
     )
-    assert shape(calls) == [(0, 0, 0, 1, 4), (1, 1, 1, 2, 3), (1, 0, 0, 5, 6)]
+    assert shape(calls) == [("front", 0, 0, 1, 4), ("back", 1, 1, 2, 3), ("back", 0, 0, 5, 6)]
     assert [call.result for call in calls] == [8, 8, 8]
 
 
@@ -168,7 +196,7 @@ def test_functions_that_never_return_stay_open() -> None:
         """,
         ["last", "inner"],
     )
-    assert shape(calls) == [(0, 0, 0, 1, None), (1, 1, 1, 2, 3)]
+    assert shape(calls) == [("last", 0, 0, 1, None), ("inner", 1, 1, 2, 3)]
     assert (calls[0].result, calls[0].left_time_ns) == (None, None)
 
 
@@ -196,7 +224,12 @@ escaped:
         """,
         ["escape", "other"],
     )
-    assert shape(calls) == [(0, 0, 0, 1, None), (0, 0, 0, 2, None), (0, 0, 0, 3, None), (1, 0, 0, 4, 5)]
+    assert shape(calls) == [
+        ("escape", 0, 0, 1, None),
+        ("escape", 0, 0, 2, None),
+        ("escape", 0, 0, 3, None),
+        ("other", 0, 0, 4, 5),
+    ]
 
 
 TASKS = """
@@ -239,12 +272,12 @@ switch: pushl   %ebp
 def test_calls_of_two_tasks_do_not_nest_in_each_other() -> None:
     calls = calls_of(TASKS, ["wait", "take"])
     assert shape(calls) == [
-        (0, 0, 0, 1, 6),  # wait of the first task, in the middle of which
-        (1, 0, 0, 2, 3),  # the second task takes
-        (1, 1, 1, 4, 5),
-        (0, 0, 0, 7, 12),
-        (1, 0, 0, 8, 9),
-        (1, 4, 1, 10, 11),
+        ("wait", 0, 0, 1, 6),  # wait of the first task, in the middle of which
+        ("take", 0, 0, 2, 3),  # the second task takes
+        ("take", 1, 1, 4, 5),
+        ("wait", 0, 0, 7, 12),
+        ("take", 0, 0, 8, 9),
+        ("take", 4, 1, 10, 11),
     ]
 
 
@@ -377,7 +410,7 @@ def test_without_a_taker_the_newest_calls_remain() -> None:
     machine = machine_of(FUNCTION + MANY)
     recording = record(machine, [RecordedFunction("outer"), RecordedFunction("inner")])
     machine.run()
-    calls = recording.calls()
+    calls = held_calls(recording)
     assert calls[-1].number == 100_001
     assert calls[0].number == 100_001 - 100_001 % 32768 + 1
     assert recording.event_count == 200_002
@@ -402,10 +435,9 @@ def test_a_modelled_function_is_recorded_as_its_native_twin() -> None:
         attach_layers(machine, {"heap": mode, "memmap": mode})
         whole = WholeRecording(machine, names)
         machine.run()
-        void = names.index("kfree")  # what it leaves in EAX is no result
-        return [
-            (call.function, call.arguments[:1], call.function != void and call.result, stack)
-            for _, call, stack in whole.named()
+        return [  # what kfree leaves in EAX is no result
+            (call.function, call.arguments[:1], call.function != "kfree" and call.result, stack)
+            for call, stack in whole.with_stacks()
         ]
 
     native = recorded(Mode.NATIVE)
@@ -420,13 +452,13 @@ def test_going_back_to_a_snapshot_takes_back_the_calls() -> None:
     machine.run(stop_at_event=4)
     snapshot = machine.snapshot()
     machine.run()
-    whole = recording.calls()
+    whole = held_calls(recording)
     snapshot.reset()
     assert recording.event_count == 4
-    assert [call.number for call in recording.calls()] == [1, 2, 3]
-    assert [call.left for call in recording.calls()] == [None, 3, None]
+    assert [call.number for call in held_calls(recording)] == [1, 2, 3]
+    assert [call.left for call in held_calls(recording)] == [None, 3, None]
     machine.run()
-    assert recording.calls() == whole
+    assert held_calls(recording) == whole
 
 
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
@@ -452,7 +484,7 @@ def test_stopping_at_every_event_changes_nothing() -> None:
         assert machine.run(stop_at_event=event).ending is Ending.EVENT
         assert recording.event_count == event
     machine.run()
-    assert recording.calls() == other.calls()
+    assert held_calls(recording) == held_calls(other)
     assert machine.interrupts.now_ns() == straight.interrupts.now_ns()
     assert machine.memory.read(0, len(machine.memory)) == straight.memory.read(0, len(straight.memory))
 
@@ -469,7 +501,7 @@ def test_a_modelled_function_has_an_exit_behind_a_stop_at_its_entry() -> None:
         assert machine.run(stop_at_event=event).ending is Ending.EVENT
         assert recording.event_count == event
     machine.run()
-    assert recording.calls() == other.calls()
+    assert held_calls(recording) == held_calls(other)
 
 
 WRITES = """
@@ -608,15 +640,15 @@ def test_jumps_that_come_back_to_a_function_are_calls_in_it(way: str) -> None:
     calls = calls_of(COMES_BACK.format(way=way), ["front", "back"])
     assert shape(calls) == [
         *[
-            (0, 0, 0, 1, 12),
-            (1, 1, 1, 2, 11),
-            (0, 2, 2, 3, 10),
-            (1, 3, 3, 4, 9),
-            (0, 4, 4, 5, 8),
-            (1, 5, 5, 6, 7),
+            ("front", 0, 0, 1, 12),
+            ("back", 1, 1, 2, 11),
+            ("front", 2, 2, 3, 10),
+            ("back", 3, 3, 4, 9),
+            ("front", 4, 4, 5, 8),
+            ("back", 5, 5, 6, 7),
         ],
-        *[(0, 0, 0, 13, 20), (1, 7, 1, 14, 19), (0, 8, 2, 15, 18), (1, 9, 3, 16, 17)],
-        *[(0, 0, 0, 21, 24), (1, 11, 1, 22, 23)],
+        *[("front", 0, 0, 13, 20), ("back", 7, 1, 14, 19), ("front", 8, 2, 15, 18), ("back", 9, 3, 16, 17)],
+        *[("front", 0, 0, 21, 24), ("back", 11, 1, 22, 23)],
     ]
 
 
@@ -633,7 +665,7 @@ def test_a_jump_is_remembered_by_snapshots() -> None:
             snapshot.reset()
         with suppress(BudgetUsedUp):
             exited = machine.run(max_instructions=1).ending is Ending.EXIT
-    assert shape(recording.calls()) == shape(calls_of(source, ["front", "back"]))
+    assert shape(held_calls(recording)) == shape(calls_of(source, ["front", "back"]))
 
 
 def test_a_function_that_was_left_is_called_anew_although_it_can_be_jumped_to() -> None:
@@ -679,9 +711,9 @@ leave:  movl    $stack - 4, %esp
         ["escape", "take"],
     )
     assert shape(calls) == [
-        *[(0, 0, 0, 1, None), (0, 1, 1, 2, None)],
-        *[(0, 0, 0, 3, None), (0, 0, 0, 4, None)],
-        (1, 0, 0, 5, 6),
+        *[("escape", 0, 0, 1, None), ("escape", 1, 1, 2, None)],
+        *[("escape", 0, 0, 3, None), ("escape", 0, 0, 4, None)],
+        ("take", 0, 0, 5, 6),
     ]
 
 
@@ -726,10 +758,10 @@ task_b: call    wait
         ["wait", "take"],
     )
     assert shape(calls) == [
-        (0, 0, 0, 1, 5),
-        (0, 0, 0, 2, None),
-        (1, 1, 1, 3, 4),
-        (1, 0, 0, 6, 7),
+        ("wait", 0, 0, 1, 5),
+        ("wait", 0, 0, 2, None),
+        ("take", 1, 1, 3, 4),
+        ("take", 0, 0, 6, 7),
     ]
 
 
@@ -762,7 +794,7 @@ before: addl    $8, %esp
         """,
         ["outer", "take"],
     )
-    assert shape(calls) == [(0, 0, 0, 1, 4), (1, 1, 1, 2, 3)]
+    assert shape(calls) == [("outer", 0, 0, 1, 4), ("take", 1, 1, 2, 3)]
 
 
 @pytest.mark.parametrize("address", [0x80105A90, 0x004FFFFF, 0xFFFFFFFF])

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from emulator.pytest_plugin import guest_objects, preparation
-from emulator.trace import live_columns
+from emulator.trace import recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ OPTIONS = (
     *("-p", "no:cacheprovider"),
     *("-p", "no:hypothesispytest"),  # it takes a second
 )
-IMPORTED_ONCE = (drgn, np, pa, guest_objects, live_columns, preparation)
+IMPORTED_ONCE = (drgn, np, pa, guest_objects, recording, preparation)
 """pytester forgets what its runs import; some of this cannot be imported twice by a process, and all of it takes time."""
 
 

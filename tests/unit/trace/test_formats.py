@@ -39,14 +39,14 @@ def ours(path: Path) -> dict[str, list[object]]:
     columns: dict[str, list[object]] = {name: [] for name in NAMES}
     for name in columns:
         if name.startswith("arg"):
-            columns[name] = trace.columns.arguments[int(name[3:])].tolist()
+            columns[name] = trace.calls.arguments[int(name[3:])].tolist()
         elif name == "function":
-            columns[name] = [trace.functions[code].name for code in trace.columns.function]
+            columns[name] = [trace.functions[code].name for code in trace.calls.function]
         else:
-            columns[name] = getattr(trace.columns, name).tolist()
+            columns[name] = getattr(trace.calls, "number" if name == "call" else name).tolist()
     columns["frames"] = [None] * len(trace)
     for stack in range(1, trace.stack_count + 1):
-        row = int(np.argmax(trace.columns.stack == stack))
+        row = int(np.argmax(trace.calls.stack == stack))
         columns["frames"][row] = [frame._asdict() for frame in trace.frames(stack)]
     return columns
 

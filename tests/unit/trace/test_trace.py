@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from emulator.trace.events import Call
 from emulator.trace.queries.totals import Peak, StackTotals
+from emulator.trace.table import Call
 from emulator.trace.trace import Trace
 from tests.helpers.traces import CALL_NS, ESP, PROFILE, WHO, TraceBuilder, random_trace
 
@@ -31,7 +31,9 @@ def trace(tmp_path: Path) -> Trace:
 
 
 def test_a_call(trace: Trace) -> None:
-    assert trace[5] == Call(5, 4, 1, "alloc_frame", (), 8, 9, 8 * CALL_NS, 9 * CALL_NS, 0x10C, 0, ESP - 16, 0)
+    assert trace[5] == Call(
+        5, 4, 1, "alloc_frame", (), 8, 9, 8 * CALL_NS, 9 * CALL_NS, 0x10C, None, ESP - 16, 0
+    )
     assert [trace[number] for number in range(1, len(trace) + 1)] == list(trace)
 
 
@@ -92,8 +94,8 @@ def test_answers_are_kept(trace: Trace) -> None:
 
 def test_the_columns_of_one_batch_are_not_copied(tmp_path: Path) -> None:
     trace = TraceBuilder().call("kmalloc", 64, result=A).trace(tmp_path / "a.kmt")
-    assert not trace.columns.entered.flags.owndata
-    assert not trace.columns.entered.flags.writeable
+    assert not trace.calls.entered.flags.owndata
+    assert not trace.calls.entered.flags.writeable
 
 
 def test_a_large_random_trace(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.profile.known import match
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.trace.recorder import record_trace
+from emulator.trace.file.recorder import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.c_kernel import compile_kernel
 

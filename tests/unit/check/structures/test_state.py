@@ -9,9 +9,8 @@ import pytest
 from emulator import boot
 from emulator.check.structures.state import StateChecks, state_checks
 from emulator.errors import BudgetUsedUp
-from emulator.machine.recording import record
 from emulator.profile.known import matching_profile
-from emulator.trace.recorder import recorded_functions
+from emulator.trace.recording import record_calls
 from kernel_model.text import location_text
 from tests.helpers.checked import checked
 
@@ -112,7 +111,7 @@ def test_nothing_is_said_while_a_lock_is_held(litecore: Machine, lock: str) -> N
 def btron() -> Machine:
     """Stop where tasks wait for pools, with interrupts on."""
     machine = boot("firmware:btron_pools_wait")
-    record(machine, recorded_functions(matching_profile(machine.image)))
+    record_calls(machine, matching_profile(machine.image))
     with pytest.raises(BudgetUsedUp):
         machine.run(max_instructions=200_000)
     registers = machine.cpu.registers()
@@ -183,7 +182,7 @@ def test_nothing_is_said_of_btron_while_interrupts_are_off(btron: Machine) -> No
 
 def test_looking_at_each_call_from_inside_the_run() -> None:
     machine = boot("firmware:overflow")
-    record(machine, recorded_functions(matching_profile(machine.image)))
+    record_calls(machine, matching_profile(machine.image))
     checks = checks_of(machine, "LiteCore")
     seen: list[tuple[int, int]] = []
     machine.at_calls(1, lambda: seen.append((machine.cpu.event_count(), len(checks.look()))))
@@ -196,7 +195,7 @@ def test_looking_at_each_call_from_inside_the_run() -> None:
 
 def test_looking_at_each_third_call() -> None:
     machine = boot("firmware:demo")
-    record(machine, recorded_functions(matching_profile(machine.image)))
+    record_calls(machine, matching_profile(machine.image))
     calls: list[int] = []
     machine.at_calls(3, lambda: calls.append(machine.cpu.event_count()))
     machine.run()

@@ -16,7 +16,7 @@ from emulator.report.text.calls import (
     result_text,
 )
 from emulator.report.text.style import Style
-from emulator.trace.events import Call
+from emulator.trace.table import Call
 from tests.helpers import trace_examples
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def test_a_hostile_name_cannot_command_the_terminal() -> None:
 
 def test_the_calls_of_a_trace(tmp_path: Path) -> None:
     trace = trace_examples.small().trace(tmp_path / "t")
-    assert list(call_lines(trace, np.isin(trace.columns.call, [2, 3, 7]), Style())) == [
+    assert list(call_lines(trace, np.isin(trace.calls.number, [2, 3, 7]), Style())) == [
         "#2  kmalloc(300) = 0x00200100                     load+0x20 load.c:7",
         "#3    alloc_frames(2) = 0x300                     load+0x20 load.c:7",
         "#7  kmalloc(8) = ?  (did not return)",

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from emulator.trace.file.arrays import flag_array, number_array, text_array
+from emulator.trace.file.arrays import flags, number_array, text_array, values
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,9 +30,11 @@ def test_numbers(kind: type[np.integer[Any]]) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 1000])
-def test_flags(count: int) -> None:
-    flags = np.arange(count) % 3 == 0
-    assert flag_array(flags).equals(pa.array(flags))
+def test_columns_are_read_as_they_were(count: int) -> None:
+    numbers = np.arange(count, dtype=np.uint32)
+    batch = pa.record_batch({"numbers": pa.array(numbers), "flags": pa.array(numbers % 3 == 0)})
+    assert values(batch, "numbers", np.uint32).tolist() == numbers.tolist()
+    assert flags(batch, "flags").tolist() == (numbers % 3 == 0).tolist()
 
 
 def test_tracing_does_not_import_pandas() -> None:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emulator.errors import TraceNotWritten
@@ -33,9 +34,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     builder = several()
     trace = builder.trace(tmp_path / "a.kmt", chunk=2)
     assert [(call.function, call.arguments, call.result, call.out, call.stack) for call in trace] == [
-        ("kmalloc", (64,), 0x10A008, 0, 1),
-        ("kcalloc", (3, 32), 0x200008, 0, 0),
-        ("alloc_frame", (), 0x200, 0, 2),
+        ("kmalloc", (64,), 0x10A008, None, 1),
+        ("kcalloc", (3, 32), 0x200008, None, 0),
+        ("alloc_frame", (), 0x200, None, 2),
         ("get_blk", (0x5000, 7, 100), 0, 0x300000, 1),
         ("tick", (5,), None, None, 1),
     ]
@@ -78,22 +79,23 @@ def test_a_late_return_is_completed_in_place(tmp_path: Path, call: int) -> None:
         builder.stay()
     writer = TraceWriter(tmp_path / "late.kmt", header())
     for chunk in builder.chunks(9):
-        writer.write(chunk)
+        writer.write(*chunk)
     writer.amend(call, 0x10A008, 0xFFFF_FFFE, 21, (1 << 64) - 1)
     writer.close(replace(builder.ending(), events=21))
     trace = Trace.read(tmp_path / "late.kmt")
     for each in trace:
-        after = (each.result, each.out, each.left, each.left_time_ns)
-        expected = (0x10A008, 0xFFFF_FFFE, 21, (1 << 64) - 1) if each.number == call else (None,) * 4
+        after = (each.result, each.left, each.left_time_ns)
+        expected = (0x10A008, 21, (1 << 64) - 1) if each.number == call else (None,) * 3
         assert after == expected
-    assert trace.columns.returned.nonzero()[0].tolist() == [call - 1]
+    assert trace.calls.out.tolist() == [0xFFFF_FFFE if each.number == call else 0 for each in trace]
+    assert trace.calls.returned.nonzero()[0].tolist() == [call - 1]
     assert trace.blocks("heap").born_call.tolist() == [call]
 
 
 @pytest.mark.parametrize("call", [0, 6, 7])
 def test_a_call_that_has_not_been_written_is_not_completed(tmp_path: Path, call: int) -> None:
     writer = TraceWriter(tmp_path / "late.kmt", header())
-    writer.write(several().chunks()[0])
+    writer.write(*several().chunks()[0])
     with pytest.raises(IndexError, match=rf"^call {call} has not been written$"):
         writer.amend(call, 0, 0, 0, 0)
     writer.abandon()
@@ -125,7 +127,7 @@ for size in range(100):
     builder.call("kmalloc", size, result=8 * size + 8)
 writer = TraceWriter(sys.argv[1], header())
 for chunk in builder.chunks(30)[:3]:
-    writer.write(chunk)
+    writer.write(*chunk)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -160,36 +162,25 @@ def test_a_full_disk() -> None:
         TraceWriter("/dev/full", header())
 
 
-def test_the_buffers_may_be_used_again(tmp_path: Path) -> None:
-    """The recorder fills the same memory once a chunk is written."""
+def test_the_columns_may_be_used_again(tmp_path: Path) -> None:
+    """The core fills the same memory once a chunk is written."""
     writer = TraceWriter(tmp_path / "a.kmt", header())
-    chunk = several().chunks()[0]
-    buffers = {name: bytearray(values) for name, values in chunk.buffers.items()}
-    writer.write(chunk._replace(buffers={name: memoryview(each) for name, each in buffers.items()}))
-    for each in buffers.values():
-        each[:] = bytes(len(each))
+    chunk, definitions = several().chunks()[0]
+    columns = {name: column.copy() for name, column in chunk.columns.items()}
+    writer.write(chunk._replace(columns=columns), definitions)
+    for column in columns.values():
+        column[:] = 0
     writer.close(several().ending())
     assert list(Trace.read(tmp_path / "a.kmt")) == list(several().trace(tmp_path / "b.kmt"))
 
 
-def test_the_buffers_may_be_longer_than_the_chunk(tmp_path: Path) -> None:
-    """The recorder's are as long as its largest chunk."""
-    chunk = several().chunks()[0]
-    longer = {
-        name: bytes(memoryview(values).cast("B")) + b"\xff" * 99 for name, values in chunk.buffers.items()
-    }
+@pytest.mark.parametrize("rows", [4, 6])
+def test_a_column_of_another_length(tmp_path: Path, rows: int) -> None:
+    chunk, definitions = several().chunks()[0]
     writer = TraceWriter(tmp_path / "a.kmt", header())
-    writer.write(chunk._replace(buffers=longer))
-    writer.close(several().ending())
-    several().write(tmp_path / "b.kmt")
-    assert (tmp_path / "a.kmt").read_bytes() == (tmp_path / "b.kmt").read_bytes()
-
-
-def test_a_column_that_is_too_short(tmp_path: Path) -> None:
-    chunk = several().chunks()[0]
-    writer = TraceWriter(tmp_path / "a.kmt", header())
-    with pytest.raises(ValueError, match=r"^column left_time_ns has 39 bytes, not 40$"):
-        writer.write(chunk._replace(buffers={**chunk.buffers, "left_time_ns": bytes(39)}))
+    columns = {**chunk.columns, "left_time_ns": np.zeros(rows, np.uint64)}
+    with pytest.raises(ValueError, match=rf"^column left_time_ns has {8 * rows} bytes, not 40$"):
+        writer.write(chunk._replace(columns=columns), definitions)
     writer.abandon()
 
 
@@ -204,7 +195,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 def test_a_profile_without_parameters(tmp_path: Path) -> None:
     profile = Profile("one", (PROFILE.functions[6],), frozenset({"frames"}))
     trace = TraceBuilder(profile).call("alloc_frame", result=7).trace(tmp_path / "a.kmt")
-    assert trace.columns.arguments == []
+    assert trace.calls.arguments == []
     assert trace[1].arguments == ()
     assert trace.blocks("frames").address.tolist() == [0x7000]
 

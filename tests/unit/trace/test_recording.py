@@ -1,4 +1,4 @@
-"""The calls of a recording that goes on say the same as those of a trace."""
+"""The calls that a recording keeps in memory are those of a trace."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 from emulator import Machine, Trace, boot, record_trace
 from emulator.profile.known import matching_profile
-from emulator.trace.live_columns import CallLog
+from emulator.trace.recording import CallLog, newest_call, record_calls
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-COLUMNS = ("call", "parent", "depth", "function", "entered", "left", "time_ns", "left_time_ns")
+COLUMNS = ("number", "parent", "depth", "function", "entered", "left", "time_ns", "left_time_ns")
 MORE_COLUMNS = ("returned", "result", "out", "esp", "stack")
 
 
@@ -34,20 +34,20 @@ def test_columns_and_blocks_are_those_of_a_trace(tmp_path: Path, kernel: str) ->
     taken: list[int] = []
 
     def take() -> None:
-        taken.append(len(log.columns()))
+        taken.append(len(log.calls()))
         machine.pause_after(1000, take)
 
     take()
     machine.run()
     assert len(set(taken)) > 5
-    columns = log.columns()
-    assert len(columns) == len(trace)
+    calls = log.calls()
+    assert len(calls) == len(trace)
     for name in (*COLUMNS, *MORE_COLUMNS):
-        expected = getattr(trace.columns, name)
-        assert getattr(columns, name).dtype == expected.dtype
-        assert np.array_equal(getattr(columns, name), expected), name
-    for index, words in enumerate(trace.columns.arguments):
-        assert np.array_equal(columns.argument(index), words)
+        expected = getattr(trace.calls, name)
+        assert getattr(calls, name).dtype == expected.dtype
+        assert np.array_equal(getattr(calls, name), expected), name
+    for index, words in enumerate(trace.calls.arguments):
+        assert np.array_equal(calls.argument(index), words)
     for area in trace.areas:
         for mine, theirs in zip(log.blocks(area), trace.blocks(area), strict=True):
             assert np.array_equal(mine, theirs)
@@ -63,7 +63,7 @@ def test_calls_that_were_undone_are_gone(look: bool) -> None:
         machine.call("kfree", kept)
         machine.call("kmalloc", 200)
         if look:
-            assert len(log.columns()) == 3
+            assert len(log.calls()) == 3
     machine.call("kmalloc", 8)
     assert log.blocks("heap").size.tolist() == [64, 8]
     assert log.blocks("heap").live_after(log.recording.event_count).size.tolist() == [64, 8]
@@ -76,3 +76,34 @@ def test_an_area_without_calls_has_no_blocks() -> None:
     assert len(log.blocks("frames").born) == 0
     machine.call("kmalloc", 64)
     assert len(log.blocks("frames").born) == 0
+
+
+def test_the_newest_call_is_the_one_entered_last() -> None:
+    machine = boot("firmware:demo")
+    machine.run()
+    profile = matching_profile(machine.image)
+    recording = record_calls(machine, profile)
+    with pytest.raises(ValueError, match=r"^there is no newest call: none was made, or it was handed over$"):
+        newest_call(recording, profile)
+    kept = machine.call("kmalloc", 64)
+    machine.call("kfree", kept)
+    call = newest_call(recording, profile)
+    assert (call.number, call.function, call.arguments, call.entered, call.out) == (
+        2,
+        "kfree",
+        (kept,),
+        3,
+        None,
+    )
+
+
+def test_a_finished_log_keeps_no_more_calls() -> None:
+    machine = boot("firmware:demo")
+    machine.run()
+    log = logged(machine)
+    machine.call("kmalloc", 64)
+    calls = log.finish()
+    machine.call("kmalloc", 8)
+    assert [call.arguments for call in calls] == [(64,)]
+    assert len(log.calls()) == 0
+    assert log.recording.event_count == 4

@@ -1,4 +1,4 @@
-"""Recording a run into a trace: what the core collects becomes chunks of the file, while the kernel runs."""
+"""Recording a run into a trace file: the calls that a recording hands over are written while the kernel runs."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from emulator.guest.symbolizer import Symbolizer
-from emulator.machine.recording import RecordedFunction, record
 from emulator.profile.known import matching_profile
 from emulator.trace.file.header import TracedSegment, TraceEnding, TraceHeader
-from emulator.trace.file.schema import fixed_columns
-from emulator.trace.file.writer import Chunk, TraceWriter
+from emulator.trace.file.writer import TraceWriter
+from emulator.trace.recording import record_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from os import PathLike
 
-    from emulator.guest.symbolizer import Frame
-    from emulator.machine.core_types import CallColumns
     from emulator.machine.machine import Machine
-    from emulator.profile.model import Profile, TracedFunction
+    from emulator.profile.model import Profile
+    from emulator.trace.recording import TakenCalls
 
-_MADE_BY_THE_WRITER = ("call",)
 _FIRST_PAUSE = (
     1 << 20
-)  # instructions until calls are written although there are few of them; about a millisecond
+)  # instructions, about a millisecond, until calls are written although there are few of them
 _LONGEST_PAUSE = 1 << 29
 
 
@@ -56,12 +53,11 @@ class TraceRecorder:
     ) -> None:
         self._writer = writer
         self._on_progress = on_progress
-        self._columns = [name for name, _ in fixed_columns(profile) if name not in _MADE_BY_THE_WRITER]
         self._symbolizer = Symbolizer(machine.image)
         self.calls = 0
         self._machine = machine
         self._pause = _FIRST_PAUSE
-        self.recording = record(machine, recorded_functions(profile), self._take)
+        self.recording = record_calls(machine, profile, self._take)
         machine.pause_after(self._pause, self._write_now)
 
     def finish(self) -> None:
@@ -90,21 +86,14 @@ class TraceRecorder:
         self._machine.pause_after(self._pause, self._write_now)
         self.recording.flush()
 
-    def _take(self, columns: CallColumns) -> None:
-        self.calls += columns.rows
-        if columns.rows:
-            buffers = {name: columns.buffer(name) for name in self._columns}
-            self._writer.write(Chunk(columns.first_call, columns.rows, buffers, self._definitions(columns)))
-        for late in self.recording.late_returns():
+    def _take(self, taken: TakenCalls) -> None:
+        self.calls += taken.chunk.rows
+        if taken.chunk.rows:
+            definitions = [(row, self._symbolizer.callers(stack)) for row, stack in taken.new_stacks]
+            self._writer.write(taken.chunk, definitions)
+        for late in taken.late:
             self._writer.amend(late.call, late.result, late.out, late.left, late.left_time_ns)
         self._on_progress(self.recording.event_count)
-
-    def _definitions(self, columns: CallColumns) -> list[tuple[int, tuple[Frame, ...]]]:
-        stack = self.recording.stack
-        return [
-            (call - columns.first_call, self._symbolizer.callers(stack(number)))
-            for number, call in self.recording.new_stacks()
-        ]
 
 
 @contextmanager
@@ -137,16 +126,6 @@ def record_trace(
         writer.abandon()
         raise
     recorder.close(TraceEnding("the recording ended", None, recorder.recording.event_count, recorder.calls))
-
-
-def recorded_functions(profile: Profile) -> list[RecordedFunction]:
-    """What of a profile's functions is to be recorded."""
-
-    def recorded(function: TracedFunction) -> RecordedFunction:
-        takes = function.refusal is not None
-        return RecordedFunction(function.name, len(function.parameters), function.out, takes)
-
-    return [recorded(function) for function in profile.functions]
 
 
 def trace_header(

@@ -11,12 +11,13 @@ import pytest
 from emulator import Mode, Trace, boot, record_trace
 from emulator.errors import TraceNotWritten
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.trace.file.writer import Chunk, TraceWriter
+from emulator.trace.file.writer import TraceWriter
 
 if TYPE_CHECKING:
-    from emulator.trace.events import Call
+    from emulator.trace.file.writer import Definitions
+    from emulator.trace.table import Call, Chunk
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[4] / "docs"
 
 
 def trace_of(kernel: str, path: Path, **description: object) -> Trace:
@@ -119,9 +120,9 @@ def test_a_chunk_whose_writing_is_interrupted_is_not_written_twice(
     machine = boot("firmware:leak")
     path = tmp_path / "run.kmt"
 
-    def interrupted(writer: TraceWriter, chunk: Chunk) -> None:
+    def interrupted(writer: TraceWriter, chunk: Chunk, definitions: Definitions) -> None:
         if where == "behind":
-            write(writer, chunk)
+            write(writer, chunk, definitions)
         monkeypatch.undo()
         raise KeyboardInterrupt
 

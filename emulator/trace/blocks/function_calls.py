@@ -1,0 +1,164 @@
+"""What the calls of one function say of blocks, as the profile explains them: which one they made or name, and its size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from emulator.profile.model import Result, Role
+from emulator.x86 import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.profile.model import TracedFunction
+    from emulator.trace.table import I64, U32, U64, CallTable, Flags
+
+ALL_POOLS: Final = -1
+NOWHERE: Final = 0xFFFF_FFFF
+"""An address at which no block can be; what a call wanted to give back that cannot be memory is there."""
+
+_PAGE_BITS: Final = np.uint32(12)
+_FRAMES: Final = 1 << 20  # of a physical memory of 4 GiB
+_LARGEST: Final = 0xFFFF_FFFF
+_ORDER_MAX: Final = 20  # 4 GiB
+
+
+class FunctionCalls:
+    """Some calls of one function.
+
+    Args:
+        calls: All calls.
+        function: One of the profile's.
+        rows: Which of its calls.
+
+    Attributes:
+        function: As given.
+        rows: As given.
+    """
+
+    def __init__(self, calls: CallTable, function: TracedFunction, rows: I64) -> None:
+        self.function = function
+        self.rows = rows
+        self._calls = calls
+
+    @property
+    def returned(self) -> Flags:
+        """Whether they returned."""
+        returned: Flags = self._calls.left[self.rows] != 0
+        return returned
+
+    @property
+    def refused(self) -> Flags:
+        """Whether they returned an error."""
+        if self.function.result is not Result.ERROR:
+            return np.zeros(len(self.rows), np.bool_)
+        refused: Flags = self.returned & (self._calls.result[self.rows] != 0)
+        return refused
+
+    @property
+    def result(self) -> U32:
+        """EAX at the return."""
+        return self._calls.result[self.rows]
+
+    @property
+    def out(self) -> U32:
+        """The word at the address in the parameter "out", at the return."""
+        return self._calls.out[self.rows]
+
+    def word(self, parameter: str) -> U32:
+        """Return the words of a parameter."""
+        return self._calls.argument(self.function.parameters.index(parameter))[self.rows]
+
+    def made(self) -> tuple[U32, Flags]:
+        """Return where the new blocks are, and which calls succeeded if they returned."""
+        function, result = self.function, self.result
+        good: Flags
+        if function.out is not None:
+            address = self.out
+            good = result == 0 if function.result is Result.ERROR else address != 0
+        else:
+            address = result
+            good = np.ones(len(result), np.bool_) if function.failure is None else result != function.failure
+        if function.result is Result.FRAME:
+            return address << _PAGE_BITS, good & (address < _FRAMES)
+        return address, good & (address != NOWHERE)
+
+    def named(self) -> U32:
+        """Return where the blocks are that the calls are given, by address or by frame; `NOWHERE` for what is no memory."""
+        if "ptr" in self.function.parameters:
+            return self.word("ptr")
+        frame = self.word("frame")
+        return np.where(frame < _FRAMES, frame << _PAGE_BITS, np.uint32(NOWHERE))
+
+    def asked_size(self) -> U32 | None:
+        """Return the bytes that the calls name, at most 0xffffffff; None if they name none."""
+        names = self.function.parameters
+        if "size" in names:
+            size = self.word("size")
+            return _limited(size.astype(np.uint64) * self.word("count")) if "count" in names else size
+        if "pages" in names:
+            return _limited(self.word("pages").astype(np.uint64) * np.uint64(PAGE_SIZE))
+        if "order" in names:
+            return _limited(
+                np.uint64(PAGE_SIZE) << np.minimum(self.word("order"), _ORDER_MAX).astype(np.uint64)
+            )
+        return None
+
+    def size(self) -> U32:
+        """Return the bytes that the calls are about; 0 where that is not known."""
+        asked = self.asked_size()
+        if asked is not None:
+            return asked
+        is_one_page = "frame" in self.function.parameters or self.function.result is Result.FRAME
+        return np.full(len(self.rows), PAGE_SIZE if is_one_page else 0, np.uint32)
+
+    def may_be_empty(self) -> bool:
+        """Tell whether the parameters can ask for no bytes."""
+        return "size" in self.function.parameters or "pages" in self.function.parameters
+
+    def pool(self) -> I64:
+        """Return the pools that the calls name, or `ALL_POOLS`."""
+        if "pool" in self.function.parameters:
+            return self.word("pool").astype(np.int64)
+        return np.full(len(self.rows), ALL_POOLS)
+
+
+def _limited(sizes: U64) -> U32:
+    return np.minimum(sizes, _LARGEST).astype(np.uint32)
+
+
+def by_function(calls: CallTable, area: str | None = None) -> Iterator[FunctionCalls]:
+    """Yield all calls of each function, in the profile's order; of those of one area, if it is given."""
+    for code, function in enumerate(calls.functions):
+        if area is None or function.area == area:
+            rows = np.flatnonzero(calls.function == code)
+            if len(rows):  # else the function's columns need not be put together
+                yield FunctionCalls(calls, function, rows)
+
+
+class CallBlocks(NamedTuple):
+    """The block that each call is about, by row: the one it made, or was given to free or to share.
+
+    Attributes:
+        address: Where it begins; 0: there is none.
+        end: The first address after it; one byte where the size is not known.
+    """
+
+    address: U32
+    end: U64
+
+
+def call_blocks(calls: CallTable) -> CallBlocks:
+    """Return the block that each call is about."""
+    address, sizes = np.zeros(len(calls), np.uint32), np.ones(len(calls), np.uint64)
+    for each in by_function(calls):
+        if each.function.role in (Role.ALLOC, Role.REALLOC):
+            made, good = each.made()
+            address[each.rows] = np.where(good & each.returned, made, 0)
+        elif each.function.role in (Role.FREE, Role.SHARE):
+            named = each.named()
+            address[each.rows] = np.where(named == NOWHERE, 0, named)
+        sizes[each.rows] = np.maximum(each.size(), 1)
+    return CallBlocks(address, address.astype(np.uint64) + sizes)
