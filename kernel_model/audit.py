@@ -1,18 +1,21 @@
-"""Values that models and audits hand to the rooms that show them.
+"""What models and audits report of a guest's memory: locations and defects, as values.
 
 Theory. A byte that two runs disagree on, or a word that breaks an invariant, means little by its address. It belongs to
-a variable of the kernel, to an entry of a table, to a block of an allocator, or to a bitmap. A `Location` says which,
-as fields; `kernel_model.text` alone turns it into words.
+a variable of the kernel, to an entry of a table, to a block of an allocator, or to a bitmap. A `Location` says which, as
+fields. An `Audit` distrusts the memory: it checks the invariants of some structures and reports a `Defect` for each that
+does not hold. `kernel_model.text` alone turns both into words.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from kernel_model.structs import StructLayout
+
+_WORD: Final = 4
 
 
 class LocationKind(Enum):
@@ -71,18 +74,87 @@ class Location:
         """Whether it is memory for the allocator's users, of which the allocator itself keeps nothing."""
         return self.kind in (LocationKind.BLOCK, LocationKind.AREA) and not self.field
 
+    def member(self, layout: StructLayout, name: str) -> Location:
+        """Return the location of a member of the struct or header that begins where this location begins."""
+        start = self.start + layout.offset(name)
+        return replace(self, start=start, end=start + _WORD, field=name)
 
-def part_of_block(block: Location, header: StructLayout, layout: StructLayout, address: int) -> Location:
-    """Return the member or the body that a byte of a block or free area belongs to.
+    def part_at(self, address: int, header: StructLayout, layout: StructLayout) -> Location:
+        """Return the member or the body that a byte of this block or free area belongs to.
 
-    Args:
-        block: All of it.
-        header: What comes before the body.
-        layout: The header and, of free memory, what is written into the body.
-        address: Physical address of the byte.
+        Args:
+            address: Physical address of the byte.
+            header: What comes before the body.
+            layout: The header and, of free memory, what is written into the body.
+        """
+        field = layout.field_at(address - self.start)
+        if field is not None:
+            return self.member(layout, field.name)
+        return replace(self, start=self.start + layout.size, byte=address - self.start - header.size)
+
+
+def variable(name: str, address: int, size: int = _WORD, *, index: int | None = None) -> Location:
+    """Return the location of a global variable, or of an element of one that is an array."""
+    return Location(LocationKind.VARIABLE, name, address, address + size, index=index)
+
+
+class Invariant(NamedTuple):
+    """A rule that a structure keeps while nobody is in the middle of changing it.
+
+    Attributes:
+        code: Its name, unique and stable.
+        violation: What is wrong where it does not hold: a format string for the values of a `Defect`.
+        names_word: Whether *violation* says by itself which word of memory it is about.
+        of_free_list: Whether it is about the way through the free memory. A write to a block that was freed before is likely
+            to break it.
     """
-    field = layout.field_at(address - block.start)
-    if field is None:
-        return replace(block, start=block.start + layout.size, byte=address - block.start - header.size)
-    start = block.start + field.offset
-    return replace(block, start=start, end=start + field.size, field=field.name)
+
+    code: str
+    violation: str
+    names_word: bool = False
+    of_free_list: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A word of memory that breaks an invariant.
+
+    Attributes:
+        invariant: Which one.
+        area: The area of the kernel's profile whose memory the structure manages; "" if it is none.
+        location: The word; in a bitmap, the byte.
+        value: What is found there.
+        values: What completes the invariant's `Invariant.violation`.
+    """
+
+    invariant: Invariant
+    area: str
+    location: Location
+    value: int
+    values: tuple[int | str, ...] = ()
+
+    @property
+    def address(self) -> int:
+        """Physical address of the word."""
+        return self.location.start
+
+
+class Audit(Protocol):
+    """Checks the invariants of some structures of one kernel, as they lie in its memory. Nothing is written."""
+
+    @property
+    def structure(self) -> str:
+        """What is checked, such as ``heap``."""
+
+    @property
+    def areas(self) -> tuple[str, ...]:
+        """The areas of the kernel's profile that defects belong to."""
+
+    def defects(self) -> list[Defect]:
+        """Return the words that break an invariant, in the order found; [] if all invariants hold.
+
+        In the middle of a change of the structures some do not hold rightly: the caller has to know that there is none.
+
+        Raises:
+            IndexError: The structures lead out of memory.
+        """

@@ -1,10 +1,13 @@
-"""The words for locations, made here and nowhere else."""
+"""The words for locations and defects, made here and nowhere else."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kernel_model.audit import Location, LocationKind
+from kernel_model.audit import LocationKind
+
+if TYPE_CHECKING:
+    from kernel_model.audit import Defect, Location
 
 _PARTS: Final = {LocationKind.BLOCK: "block", LocationKind.AREA: "area"}
 
@@ -30,6 +33,30 @@ def location_text(location: Location) -> str:
         case LocationKind.VARIABLE:
             element = "" if location.index is None else f"[{location.index}]"
             return f"{location.object}{element}{_member(location)}"
+
+
+def defect_text(defect: Defect) -> str:
+    """Return one line for a defect, such as ``0x0010a000 size = 0x00000007: not a multiple of 8``."""
+    problem = violation_text(defect)
+    if defect.invariant.names_word:
+        return problem
+    return f"0x{defect.address:08x} {word_text(defect.location)} = 0x{defect.value:08x}: {problem}"
+
+
+def violation_text(defect: Defect) -> str:
+    """Return what is wrong, without the word that it is about unless the invariant names it."""
+    return defect.invariant.violation.format(*defect.values)
+
+
+def word_text(location: Location) -> str:
+    """Return a short name for a word whose address is told besides: of a header's member, the member alone."""
+    match location.kind:
+        case LocationKind.BLOCK | LocationKind.AREA:
+            return location.field
+        case LocationKind.BITMAP:
+            return location.object
+        case _:
+            return location_text(location)
 
 
 def _owner(location: Location) -> str:

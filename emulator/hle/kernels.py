@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Protocol, cast
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from emulator.loader.elf.symbols import Symbol
     from emulator.machine.machine import Machine
     from kernel_model.abi import Function
-    from kernel_model.audit import Location
+    from kernel_model.audit import Audit, Location
     from kernel_model.memory import Memory
 
 
@@ -28,6 +28,16 @@ class Models(Protocol):
 
         Raises:
             IndexError: The kernel's pointers lead out of memory.
+        """
+
+    def linear(self, address: int) -> int:
+        """Return what the kernel calls a physical address."""
+
+    def audits(self, memory_size: int) -> Sequence[Audit]:
+        """Return the audits of the kernel's structures, in the order in which what they find is reported.
+
+        Args:
+            memory_size: Bytes of guest memory.
         """
 
 

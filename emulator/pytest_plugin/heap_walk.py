@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from emulator.hle.kernels import LITECORE, find_models
 from kernel_model.litecore.abi import LiteCore
+from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
@@ -28,4 +29,4 @@ class HeapWalk:
 
     def damage(self) -> list[str]:
         """Return what is wrong now. This takes about a microsecond for each block."""
-        return [str(defect) for defect in self._heap.validate()]
+        return [defect_text(defect) for defect in self._heap.validate()]

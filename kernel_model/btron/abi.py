@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from kernel_model.abi import Function, MissingSymbols
 from kernel_model.btron.errors import E_WAITING, RESULT_NAMES, BtronError, Error
-from kernel_model.btron.kernel_space import physical
+from kernel_model.btron.kernel_space import physical, virtual
 from kernel_model.btron.kmem import Kmem, KmemAddresses
 from kernel_model.btron.locate import locate
 from kernel_model.btron.mpf import FixedPools
@@ -23,12 +23,12 @@ from kernel_model.btron.mpl import VariablePools
 from kernel_model.btron.pmem import Pmem, PmemAddresses
 from kernel_model.btron.pool_table import POOL_IDS
 from kernel_model.btron.tasks import TaskAddresses, Tasks, WaitKind
-from kernel_model.defect import BrokenStructure
+from kernel_model.errors import BrokenStructure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kernel_model.audit import Location
+    from kernel_model.audit import Audit, Location
     from kernel_model.memory import Memory
 
 _PMEM_SYMBOLS: Final = (
@@ -92,6 +92,7 @@ class Btron:
         missing = tuple(name for name in LAYER_SYMBOLS["pools"] if name not in symbols)
         if missing:
             raise MissingSymbols(missing)
+        self._memory = memory
         self._addresses = {name: physical(symbols[name]) for name in LAYER_SYMBOLS["pools"]}
         self.pmem = Pmem(memory, PmemAddresses(*self._named(_PMEM_SYMBOLS)))
         self.kmem = Kmem(memory, KmemAddresses(*self._named(_KMEM_SYMBOLS)), self.pmem)
@@ -117,7 +118,7 @@ class Btron:
         """
         kind, number = self.tasks.waiting_for(task)
         if kind in (WaitKind.MPL, WaitKind.MPF) and number not in POOL_IDS:
-            raise BrokenStructure(self.tasks.wait_id_defect(task, "there is no such pool"))
+            raise BrokenStructure(self.tasks.wait_id_defect(task))
         if kind == WaitKind.MPL:
             self.mpl.cancel(task, number, code)
         elif kind == WaitKind.MPF:
@@ -128,6 +129,20 @@ class Btron:
     def locate(self, address: int, size: int = 1) -> Location | None:  # noqa: ARG002 - no location depends on it
         """Return what lies at a physical *address*; see `kernel_model.btron.locate.locate`."""
         return locate(address, self._addresses, self)
+
+    def linear(self, address: int) -> int:
+        """Return the kernel address of a physical address."""
+        return virtual(address)
+
+    def audits(self, memory_size: int) -> tuple[Audit, ...]:
+        """Return the audits of all structures; see `kernel_model.btron.audits`.
+
+        Args:
+            memory_size: Bytes of guest memory.
+        """
+        from kernel_model.btron.audits import audits  # only a check needs it
+
+        return audits(self._memory, memory_size, self)
 
     def _named(self, names: tuple[str, ...]) -> list[int]:
         return [self._addresses[name] for name in names]

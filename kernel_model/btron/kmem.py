@@ -23,10 +23,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
+from kernel_model.audit import Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import ADDRESS_SPACE, KERNEL_BASE, OFFSET_MASK, virtual
 from kernel_model.btron.pmem import MAX_SIZE, PAGE_BYTES
-from kernel_model.defect import BrokenStructure, Defect
+from kernel_model.errors import BrokenStructure
 from kernel_model.structs import KMEM_ENTRY, KMEM_EXTENT
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ _EXTENT_BYTES: Final = KMEM_EXTENT.size
 _NOWHERE: Final = (0, 0)
 _WORD: Final = 4
 _WORD_MASK: Final = 0xFFFF_FFFF
+
+AREA: Final = "kmem"
+_EXTENT_COUNT: Final = Invariant("kmem-extent-count", f"there are {MAX_EXTENTS} extents at most")
+_EXTENT_SIZE: Final = Invariant("kmem-extent-size", "such an extent is not in kernel space")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +252,8 @@ class Kmem:
         """Return start and size of each extent, one after the other."""
         count = self._memory.load_u32(self.addresses.extent_count)
         if count > MAX_EXTENTS:
-            problem = f"there are {MAX_EXTENTS} extents at most"
-            raise BrokenStructure(Defect(self.addresses.extent_count, "kmem_extent_count", count, problem))
+            location = variable("kmem_extent_count", self.addresses.extent_count)
+            raise BrokenStructure(Defect(_EXTENT_COUNT, AREA, location, count))
         return self._memory.view(self.addresses.extents, _EXTENT_BYTES * count).cast("I").tolist()
 
     def _extent_of(self, address: int) -> tuple[int, int]:
@@ -264,9 +269,8 @@ class Kmem:
 
     def _refuse_extent(self, index: int, size: int) -> NoReturn:
         """Refuse to work with an extent that is no part of kernel space."""
-        place = self.addresses.extents + _WORD * (index + 1)
-        name = f"kmem_extents[{index // 2}].size"
-        raise BrokenStructure(Defect(place, name, size, "such an extent is not in kernel space"))
+        extent = variable("kmem_extents", self.addresses.extents + _WORD * index, index=index // 2)
+        raise BrokenStructure(Defect(_EXTENT_SIZE, AREA, extent.member(KMEM_EXTENT, "size"), size))
 
     def _add_extent(self, start: int, size: int) -> bool:
         """Note that the layer owns ``[start, start + size)``, too; False, with nothing changed, if there is no room.

@@ -1,17 +1,18 @@
-"""Reads the byte layer: what it owns and what of that is free, and checks both on the way.
+"""Reads the byte allocator: what it owns and what of that is free. Both are checked on the way.
 
-The guest may have overwritten everything. Nothing is believed before it is checked, and no walk is longer than `BLOCKS_MAX`.
+The guest may have overwritten everything. Nothing is believed before it is checked, and no list is followed for more than
+`BLOCKS_MAX` entries.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.audit import Defect, Invariant, Location, LocationKind, variable
 from kernel_model.btron.kernel_space import KERNEL_BASE, physical
-from kernel_model.btron.kmem import ALIGNMENT, MAX_EXTENTS
+from kernel_model.btron.kmem import ALIGNMENT, AREA, MAX_EXTENTS
 from kernel_model.btron.pmem import PAGE_BYTES
 from kernel_model.btron.pool_reader import BLOCKS_MAX, holds
-from kernel_model.defect import Defect
 from kernel_model.structs import KMEM_ENTRY, KMEM_EXTENT
 
 if TYPE_CHECKING:
@@ -23,7 +24,21 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 """Half open."""
 
-_SIZE_OFFSET: Final = KMEM_ENTRY.offset("size")
+_EXTENT: Final = Invariant(
+    "kmem-extent", "kmem_extents: 0x{:08x} with 0x{:08x} bytes makes no sense", names_word=True
+)
+_LINK: Final = Invariant(
+    "kmem-list-link",
+    "kmem_free_list: there is no area at 0x{:08x}",
+    names_word=True,
+    of_free_list=True,
+)
+_SIZE: Final = Invariant(
+    "kmem-list-size",
+    "kmem_free_list: area 0x{:08x} cannot have 0x{:08x} bytes",
+    names_word=True,
+    of_free_list=True,
+)
 
 
 class KmemState(NamedTuple):
@@ -66,7 +81,7 @@ class KmemReader:
         memory_size: Its bytes.
         kmem: The model; only read from.
         notes: Receives why something is missing.
-        defects: Receives broken rules.
+        defects: Receives what breaks an invariant.
     """
 
     def __init__(
@@ -88,19 +103,20 @@ class KmemReader:
         extents = []
         position = KERNEL_BASE
         for index, (start, size) in enumerate(self._kmem.extents()):
-            sound = position <= start and not start % PAGE_BYTES and not size % PAGE_BYTES and size
-            if not sound or not holds(self._size, start, size):
-                text = f"kmem_extents: 0x{start:08x} with 0x{size:08x} bytes makes no sense"
-                self._defects.append(Defect(addresses.extents + KMEM_EXTENT.size * index, "", start, text))
+            aligned = not start % PAGE_BYTES and not size % PAGE_BYTES
+            if position > start or not aligned or not size or not holds(self._size, start, size):
+                place = addresses.extents + KMEM_EXTENT.size * index
+                location = variable("kmem_extents", place, index=index).member(KMEM_EXTENT, "start")
+                self._defects.append(Defect(_EXTENT, AREA, location, start, (start, size)))
                 continue
             extents.append((start, start + size))
             position = start + size
         return KmemState(tuple(extents), tuple(self._free_areas(extents)))
 
     def _free_areas(self, extents: Sequence[Span]) -> Iterator[Span]:
-        """Walk the free list; an entry must be aligned, behind the one before and inside an extent."""
-        link = self._kmem.addresses.free_list
-        entry = self._memory.load_u32(link)
+        """Follow the free list; an entry must be aligned, after the one before it and inside an extent."""
+        head, before = self._kmem.addresses.free_list, 0
+        entry = self._memory.load_u32(head)
         position = index = 0
         for _ in range(BLOCKS_MAX):
             if not entry:
@@ -109,15 +125,19 @@ class KmemReader:
                 index += 1
             inside = index < len(extents) and extents[index][0] <= entry
             if not inside or entry < position or entry % ALIGNMENT:
-                text = f"kmem_free_list: there is no area at 0x{entry:08x}"
-                self._defects.append(Defect(link, "", entry, text))
+                link = _member(before, "next") if before else variable("kmem_free_list", head)
+                self._defects.append(Defect(_LINK, AREA, link, entry, (entry,)))
                 return
             following, size = self._memory.load_words(physical(entry), 2)
             if size % ALIGNMENT or not ALIGNMENT <= size <= extents[index][1] - entry:
-                text = f"kmem_free_list: area 0x{entry:08x} cannot have 0x{size:08x} bytes"
-                self._defects.append(Defect(physical(entry) + _SIZE_OFFSET, "", size, text))
+                self._defects.append(Defect(_SIZE, AREA, _member(entry, "size"), size, (entry, size)))
                 return
             yield entry, entry + size
-            link = physical(entry)
-            entry, position = following, entry + size
+            before, entry, position = entry, following, entry + size
         self._notes.append(f"kmem has {BLOCKS_MAX} free areas or more, and only those are shown")
+
+
+def _member(area: int, field: str) -> Location:
+    """Return the location of a word at the start of the free area at a kernel address."""
+    start = physical(area)
+    return Location(LocationKind.AREA, "kmem", start, start, index=area).member(KMEM_ENTRY, field)

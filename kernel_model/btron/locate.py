@@ -11,9 +11,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from kernel_model.audit import Location, LocationKind, part_of_block
+from kernel_model.audit import Location, LocationKind, variable
 from kernel_model.btron.kernel_space import physical
 from kernel_model.btron.kmem import MAX_EXTENTS
+from kernel_model.btron.page_reader import page_entry
 from kernel_model.btron.pmem import MAX_BOOT_RANGES
 from kernel_model.btron.pool_table import POOL_IDS
 from kernel_model.btron.tasks import MAX_TASKS, PRIORITIES
@@ -27,7 +28,6 @@ from kernel_model.structs import (
     POOL_MPF,
     POOL_MPL,
     TCB,
-    StructLayout,
 )
 
 if TYPE_CHECKING:
@@ -71,16 +71,16 @@ def locate(address: int, addresses: Mapping[str, int], kernel: Btron) -> Locatio
 def _in_variables(address: int, addresses: Mapping[str, int]) -> Location | None:
     for name in _WORD_SYMBOLS:
         if addresses[name] <= address < addresses[name] + _WORD:
-            return Location(LocationKind.VARIABLE, name, addresses[name], addresses[name] + _WORD)
+            return variable(name, addresses[name])
     for name in ("ready_head", "ready_tail"):
         priority = (address - addresses[name]) // _WORD
         if 0 <= priority < PRIORITIES.stop:
-            start = addresses[name] + _WORD * priority
-            return Location(LocationKind.VARIABLE, name, start, start + _WORD, index=priority)
+            return variable(name, addresses[name] + _WORD * priority, index=priority)
     for name, layout, count in _TABLES:
         index, offset = divmod(address - addresses[name], layout.size)
         if 0 <= index < count:
-            return _member(LocationKind.VARIABLE, name, index, layout, address, offset)
+            element = variable(name, address - offset, layout.size, index=index)
+            return element.part_at(address, layout, layout)
     return None
 
 
@@ -88,17 +88,7 @@ def _in_page_table(address: int, kernel: Btron) -> Location | None:
     page, offset = divmod(address - kernel.pmem.table(), PMEM_ENTRY.size)
     if not 0 <= page < kernel.pmem.pages():
         return None
-    return _member(LocationKind.PAGE, "pmem_table", page, PMEM_ENTRY, address, offset)
-
-
-def _member(
-    kind: LocationKind, name: str, index: int, layout: StructLayout, address: int, offset: int
-) -> Location:
-    """Return the member of an element of an array that the byte at *offset* of the element belongs to."""
-    field = layout.field_at(offset)
-    assert field is not None  # noqa: S101 - the members of these structs leave no gaps
-    start = address - offset + field.offset
-    return Location(kind, name, start, start + field.size, index=index, field=field.name)
+    return page_entry(page, address - offset).part_at(address, PMEM_ENTRY, PMEM_ENTRY)
 
 
 def _in_pools(address: int, kernel: Btron) -> Location | None:
@@ -117,7 +107,7 @@ def _in_blocks(address: int, name: str, number: int, blocks: Iterable[PoolBlock]
         if address < end:
             start, layout = physical(block.record), MPL_BLOCK if block.used else FREE_MPL_BLOCK
             whole = Location(LocationKind.BLOCK, name, start, end, number, block.record)
-            return part_of_block(whole, MPL_BLOCK, layout, address)
+            return whole.part_at(address, MPL_BLOCK, layout)
     return Location(LocationKind.UNREADABLE, name, address, address + 1, number, field="record")
 
 
@@ -126,5 +116,5 @@ def _in_free_areas(address: int, kernel: Btron) -> Location | None:
         start = physical(area.start)
         if 0 <= address - start < area.size:
             whole = Location(LocationKind.AREA, "kmem", start, start + area.size, index=area.start)
-            return part_of_block(whole, KMEM_ENTRY, KMEM_ENTRY, address)
+            return whole.part_at(address, KMEM_ENTRY, KMEM_ENTRY)
     return None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.audit import Defect, Invariant
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import ADDRESS_SPACE, check_pointer, physical, pointee
 from kernel_model.btron.kmem import MAX_REQUEST
@@ -29,7 +30,7 @@ from kernel_model.btron.pool_table import (
     check_timeout,
 )
 from kernel_model.btron.tasks import Wait, WaitKind
-from kernel_model.defect import BrokenStructure, Defect
+from kernel_model.errors import BrokenStructure
 from kernel_model.structs import POOL_MPF, T_CMPF
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ LIVE_TAG: Final = 0x4D50_4600
 _WORDS: Final = len(POOL_MPF.fields)
 _MAX_W: Final = ADDRESS_SPACE // 2 - 1
 _WORD_MASK: Final = 0xFFFF_FFFF
+
+_BLOCK_SIZE: Final = Invariant("mpf-block-size", "blocks have no such size")
 
 
 class MpfFields(NamedTuple):
@@ -150,7 +153,7 @@ class FixedPools(PoolTable):
         pool = self._existing(number)
         fields = self._fields(pool)
         record = block - RECORD_BYTES & _WORD_MASK
-        if self._tag(pool, number, fields, record) != self.live_tag | number:
+        if self._tag(number, fields, record) != self.live_tag | number:
             raise BtronError(Error.E_PAR)
         self._memory.store_words(physical(record) + TAG_OFFSET, (FREE_TAG, fields.free))
         self._store(pool, "free", record)
@@ -190,14 +193,13 @@ class FixedPools(PoolTable):
     def _fields(self, pool: int) -> MpfFields:
         return MpfFields._make(self._memory.load_words(pool, _WORDS))
 
-    def _tag(self, pool: int, number: int, fields: MpfFields, record: int) -> int | None:
+    def _tag(self, number: int, fields: MpfFields, record: int) -> int | None:
         """Return the tag of the block at *record*, or None if there is none."""
         if record - fields.area & _WORD_MASK >= fields.area_size:
             return None
         if not fields.stride:
-            place = pool + self.layout.offset("block_size")
-            name = f"mpf_table[{number}].block_size"
-            raise BrokenStructure(Defect(place, name, fields.block_size, "blocks have no such size"))
+            location = self.member(number, "block_size")
+            raise BrokenStructure(Defect(_BLOCK_SIZE, self.name, location, fields.block_size))
         if (record - fields.area & _WORD_MASK) % fields.stride:
             return None
         return self._memory.load_u32(pointee(record) + TAG_OFFSET)
@@ -206,7 +208,7 @@ class FixedPools(PoolTable):
         """See `PoolTable._take`."""
         fields = self._fields(pool)
         record = fields.free
-        if not record or self._tag(pool, number, fields, record) != FREE_TAG:
+        if not record or self._tag(number, fields, record) != FREE_TAG:
             return 0
         address = physical(record)
         self._memory.store_u32(address + TAG_OFFSET, self.live_tag | number)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.audit import Defect, Invariant
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import (
     ADDRESS_SPACE,
@@ -43,7 +44,7 @@ from kernel_model.btron.pool_table import (
     check_timeout,
 )
 from kernel_model.btron.tasks import Wait, WaitKind
-from kernel_model.defect import BrokenStructure, Defect
+from kernel_model.errors import BrokenStructure
 from kernel_model.structs import FREE_MPL_BLOCK, POOL_MPL, T_CMPL
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ _WORD_MASK: Final = 0xFFFF_FFFF
 _WORDS: Final = len(POOL_MPL.fields)
 _FREE_WORDS: Final = len(FREE_MPL_BLOCK.fields)
 _FREE_FIELD: Final = POOL_MPL.offset("free")
+
+_AREA_IN_SPACE: Final = Invariant("mpl-area-in-space", "such an area is not in kernel space")
 
 
 class MplFields(NamedTuple):
@@ -299,11 +302,9 @@ class VariablePools(PoolTable):
         """
         end = fields.area + fields.area_size
         if fields.area < KERNEL_BASE or end > ADDRESS_SPACE:
-            name = f"mpl_table[{(pool - self._table) // self.layout.size}]"
             field = "area" if fields.area < KERNEL_BASE else "area_size"
-            place = pool + self.layout.offset(field)
-            problem = "such an area is not in kernel space"
-            raise BrokenStructure(Defect(place, f"{name}.{field}", getattr(fields, field), problem))
+            location = self.member((pool - self._table) // self.layout.size, field)
+            raise BrokenStructure(Defect(_AREA_IN_SPACE, self.name, location, getattr(fields, field)))
         return end
 
     def _live_size(self, pool: int, fields: MplFields, live: int, record: int) -> int:

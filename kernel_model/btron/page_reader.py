@@ -1,6 +1,6 @@
-"""Looks for entries of the page table that cannot be: the flag does not exist, or it does not fit the number of owners.
+"""Checks the page table: the flag of an entry has to exist, and to fit the number of the page's owners.
 
-The table has an entry for each page of RAM, so no entry is looked at by itself: one pattern runs over all sound ones.
+The table has an entry for each page of RAM, so one pattern runs over all that are valid, and only others are read singly.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
-from kernel_model.defect import Defect
+from kernel_model.audit import Defect, Invariant, Location, LocationKind, variable
+from kernel_model.btron.pmem import AREA, PMEM_FREE, PMEM_RESERVED, PMEM_USE
 from kernel_model.structs import PMEM_ENTRY
 
 if TYPE_CHECKING:
@@ -19,15 +19,23 @@ if TYPE_CHECKING:
     from kernel_model.memory import Memory
 
 _PAGES_MAX: Final = 1 << 20
-_OWNERS: Final = PMEM_ENTRY.offset("refcount")
+_TABLE: Final = Invariant(
+    "pmem-table",
+    "the page table makes no sense: pmem_table 0x{:08x}, pmem_pages 0x{:08x}",
+    names_word=True,
+)
+_FLAG: Final = Invariant("pmem-flag", "there is no such flag")
+_OWNER: Final = Invariant("pmem-owner", "a page in use has an owner")
+_NO_OWNER: Final = Invariant("pmem-no-owner", "a {} page has no owner")
+
 _NAMES: Final = {PMEM_FREE: "free", PMEM_USE: "in use", PMEM_RESERVED: "reserved"}
-_sound: Final = re.compile(
+_valid: Final = re.compile(
     b"(?:\0{8}|\x01\0\0\0(?!\0{4}).{4}|\x02\0{7})*+", re.DOTALL
 ).match  # free, in use, reserved
 
 
 def page_defects(memory: Memory, memory_size: int, pmem: Pmem) -> Iterator[Defect]:
-    """Yield the entries that cannot be; a table that is not set up has none.
+    """Yield the defects of entries that cannot be; a table that is not set up has none.
 
     Args:
         memory: Physical memory.
@@ -38,15 +46,15 @@ def page_defects(memory: Memory, memory_size: int, pmem: Pmem) -> Iterator[Defec
     if not table or not pages:
         return
     if not is_in_memory(table, pages, memory_size):
-        text = f"the page table makes no sense: pmem_table 0x{table:08x}, pmem_pages 0x{pages:08x}"
-        yield Defect(pmem.addresses.pages, "", pages, text)
+        location = variable("pmem_pages", pmem.addresses.pages)
+        yield Defect(_TABLE, AREA, location, pages, (table, pages))
         return
     size = PMEM_ENTRY.size * pages
     entries = memory.view(table, size)
     position = 0
     while position < size:
-        sound = _sound(entries, position)
-        position = sound.end() if sound else position
+        valid = _valid(entries, position)
+        position = valid.end() if valid else position
         if position < size:
             yield _defect(memory, table, position // PMEM_ENTRY.size)
             position += PMEM_ENTRY.size
@@ -60,8 +68,15 @@ def is_in_memory(table: int, pages: int, memory_size: int) -> bool:
 def _defect(memory: Memory, table: int, page: int) -> Defect:
     address = table + PMEM_ENTRY.size * page
     flag, owners = memory.load_words(address, 2)
-    name = f"pmem_table[0x{page:08x}]"
+    entry = page_entry(page, address)
     if flag not in _NAMES:
-        return Defect(address, f"{name}.flag", flag, "there is no such flag")
-    problem = "a page in use has an owner" if flag == PMEM_USE else f"a {_NAMES[flag]} page has no owner"
-    return Defect(address + _OWNERS, f"{name}.refcount", owners, problem)
+        return Defect(_FLAG, AREA, entry.member(PMEM_ENTRY, "flag"), flag)
+    refcount = entry.member(PMEM_ENTRY, "refcount")
+    if flag == PMEM_USE:
+        return Defect(_OWNER, AREA, refcount, owners)
+    return Defect(_NO_OWNER, AREA, refcount, owners, (_NAMES[flag],))
+
+
+def page_entry(page: int, address: int) -> Location:
+    """Return the location of a page's entry, which lies at a physical address."""
+    return Location(LocationKind.PAGE, "pmem_table", address, address + PMEM_ENTRY.size, index=page)

@@ -22,9 +22,10 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.audit import Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import KERNEL_BASE, physical, virtual
-from kernel_model.defect import BrokenStructure, Defect
+from kernel_model.errors import BrokenStructure
 from kernel_model.memory import WORD_STRUCTS
 from kernel_model.structs import BOOT_RANGE, PMEM_ENTRY
 
@@ -55,6 +56,12 @@ _RESERVED_ENTRY: Final = WORD_STRUCTS[2].pack(PMEM_RESERVED, 0)
 _FIRST_STRETCH: Final = 256
 _STRETCH_GROWTH: Final = 8
 _runs_of_entries: Final = re.compile(rb"(.{8})\1*+", re.DOTALL).finditer
+
+AREA: Final = "pmem"
+_ENTRIES_IN_MEMORY: Final = Invariant(
+    "pmem-entries-in-memory", "there is no memory for the entries of pages 0x{:x} to 0x{:x}"
+)
+_BOOT_RANGE_COUNT: Final = Invariant("pmem-boot-range-count", f"there are {MAX_BOOT_RANGES} ranges at most")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,16 +225,17 @@ class Pmem:
         try:
             self._memory.view(address, size)
         except IndexError as error:
-            problem = f"there is no memory for the entries of pages 0x{first:x} to 0x{stop:x}"
-            raise BrokenStructure(Defect(self.addresses.table, "pmem_table", table, problem)) from error
+            location = variable("pmem_table", self.addresses.table)
+            defect = Defect(_ENTRIES_IN_MEMORY, AREA, location, table, (first, stop))
+            raise BrokenStructure(defect) from error
         return address
 
     def _boot_ranges(self, name: str, address: int, count_address: int) -> list[tuple[int, int]]:
         """Return the ranges that the boot code has put down at *address*."""
         count = self._memory.load_u32(count_address)
         if count > MAX_BOOT_RANGES:
-            problem = f"there are {MAX_BOOT_RANGES} ranges at most"
-            raise BrokenStructure(Defect(count_address, f"{name}_count", count, problem))
+            location = variable(f"{name}_count", count_address)
+            raise BrokenStructure(Defect(_BOOT_RANGE_COUNT, AREA, location, count))
         words = self._memory.view(address, BOOT_RANGE.size * count).cast("I").tolist()
         return list(zip(words[::2], words[1::2], strict=True))
 

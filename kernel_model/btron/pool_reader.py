@@ -1,21 +1,23 @@
-"""Reads the memory pools and who waits for them, and checks their records and free lists on the way.
+"""Reads the memory pools and who waits for them. Their records and free lists are checked on the way.
 
-The guest may have overwritten everything. Nothing is believed before it is checked, and no walk is longer than `BLOCKS_MAX`.
+The guest may have overwritten everything. Nothing is believed before it is checked, and no more than `BLOCKS_MAX` blocks are
+read.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.audit import Defect, Invariant
 from kernel_model.btron.kernel_space import KERNEL_BASE, physical
 from kernel_model.btron.kmem import ALIGNMENT
-from kernel_model.btron.pool_table import FREE_TAG, LINK_OFFSET, TA_TPRI, TAG_OFFSET
+from kernel_model.btron.pool_table import FREE_TAG, LINK_OFFSET, TA_TPRI
 from kernel_model.btron.tasks import TaskState
-from kernel_model.defect import Defect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from kernel_model.audit import Location
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.mpf import FixedPools
     from kernel_model.btron.mpl import VariablePools
@@ -25,8 +27,30 @@ if TYPE_CHECKING:
 BLOCKS_MAX: Final = 1_000_000
 
 
+def _invariant(code: str, violation: str, *, of_free_list: bool = False) -> Invariant:
+    """Return an invariant of a pool, which it names first."""
+    return Invariant(code, f"{{}} {{}}: {violation}", names_word=True, of_free_list=of_free_list)
+
+
+_AREA: Final = _invariant("pool-area", "the area 0x{:08x} with 0x{:08x} bytes makes no sense")
+_BLOCKS_FIT: Final = _invariant("pool-blocks-fit", "{} blocks of {} bytes do not make an area of {} bytes")
+_RECORD: Final = _invariant("pool-record", "there is no record of a block at 0x{:08x}")
+_LIST_LINK: Final = _invariant(
+    "pool-list-link", "the free list leads to 0x{:08x}, not to 0x{:08x}", of_free_list=True
+)
+_STACK_LINK: Final = _invariant(
+    "pool-stack-link", "the free list leads to 0x{:08x}, which is no free block", of_free_list=True
+)
+_STACK_COMPLETE: Final = _invariant(
+    "pool-stack-complete", "{} free blocks are not in the free list", of_free_list=True
+)
+_FREE_COUNT: Final = _invariant("pool-free-count", "free_count is {}, but {} blocks are free")
+_WAITER: Final = _invariant("pool-waiter", "task {} is in its queue, but does not wait for it")
+_QUEUE: Final = _invariant("pool-queue", "{}")
+
+
 def holds(memory_size: int, address: int, size: int) -> bool:
-    """Tell whether a stretch of kernel space is memory."""
+    """Return whether a range of kernel space is memory."""
     return address >= KERNEL_BASE and physical(address) + size <= min(memory_size, KERNEL_BASE)
 
 
@@ -77,7 +101,7 @@ class PoolReader:
         memory_size: Its bytes.
         btron: The models; only read from.
         notes: Receives why something is missing.
-        defects: Receives broken rules.
+        defects: Receives what breaks an invariant.
     """
 
     def __init__(
@@ -101,33 +125,31 @@ class PoolReader:
             self._notes.append(f"the pools have {BLOCKS_MAX} blocks or more, and only those are counted")
 
     def _variable_pool(self, pools: VariablePools, number: int) -> PoolState:
-        fields, name = pools.fields(number), f"mpl {number}"
+        fields = pools.fields(number)
         blocks: list[PoolBlock] = []
         end = fields.area
-        if self._is_area(name, pools, number):
+        if self._is_area(pools, number):
             blocks = self._take(pools.blocks(number))
             end = blocks[-1].body + blocks[-1].size if blocks else end
             if self._blocks_left and end < fields.area + fields.area_size:
-                self._no_record(name, pools, number, end)
+                self._no_record(pools, number, end)
             elif self._blocks_left:
-                link = pools.struct(number) + pools.layout.offset("free")
-                self._check_list(name, link, [block.record for block in blocks if not block.used])
+                self._check_list(pools, number, [block.record for block in blocks if not block.used])
         return self._pool(pools, number, blocks, by_priority=fields.attr == TA_TPRI, block_size=0)
 
     def _fixed_pool(self, pools: FixedPools, number: int) -> PoolState:
-        fields, name = pools.fields(number), f"mpf {number}"
+        fields = pools.fields(number)
         blocks: list[PoolBlock] = []
-        if self._is_area(name, pools, number):
+        if self._is_area(pools, number):
             if fields.block_count * fields.stride != fields.area_size:
-                shape = f"{fields.block_count} blocks of {fields.block_size} bytes"
-                text = f"{name}: {shape} do not make an area of {fields.area_size} bytes"
-                self._add_field(pools, number, "area_size", text)
+                values = (fields.block_count, fields.block_size, fields.area_size)
+                self._add(_BLOCKS_FIT, pools, number, "area_size", *values)
             else:
                 blocks = self._take(pools.blocks(number))
                 if self._blocks_left and len(blocks) < fields.block_count:
-                    self._no_record(name, pools, number, fields.area + fields.stride * len(blocks))
+                    self._no_record(pools, number, fields.area + fields.stride * len(blocks))
                 elif self._blocks_left:
-                    self._check_stack(name, pools, number, blocks)
+                    self._check_stack(pools, number, blocks)
         return self._pool(
             pools, number, blocks, by_priority=fields.attr == TA_TPRI, block_size=fields.block_size
         )
@@ -145,7 +167,7 @@ class PoolReader:
         used = [block_size or block.size for block in blocks if block.used]
         free = [block_size or block.size for block in blocks if not block.used]
         return PoolState(
-            pools.kind.name.lower(),
+            pools.name,
             number,
             by_priority,
             (fields.area, fields.area + fields.area_size),
@@ -164,67 +186,70 @@ class PoolReader:
         self._blocks_left -= len(taken)
         return taken
 
-    def _add(self, address: int, value: int, text: str) -> None:
-        self._defects.append(Defect(address, "", value, text))
+    def _add(
+        self, invariant: Invariant, pools: PoolTable, number: int, field: str, *values: int | str
+    ) -> None:
+        """Note that a member of a pool's struct breaks an invariant."""
+        self._add_at(invariant, pools, number, pools.member(number, field), *values)
 
-    def _add_field(self, pools: PoolTable, number: int, field: str, text: str) -> None:
-        address = pools.struct(number) + pools.layout.offset(field)
-        self._add(address, self._memory.load_u32(address), text)
+    def _add_at(
+        self, invariant: Invariant, pools: PoolTable, number: int, location: Location, *values: int | str
+    ) -> None:
+        value = self._memory.load_u32(location.start)
+        defect = Defect(invariant, pools.name, location, value, (pools.name, number, *values))
+        self._defects.append(defect)
 
-    def _no_record(self, name: str, pools: PoolTable, number: int, record: int) -> None:
-        """Name the word of a record that cannot be right."""
-        size, tag = self._memory.load_words(physical(record), 2)
-        sound_tag = tag in (pools.live_tag | number, FREE_TAG)
-        place, value = (0, size) if sound_tag else (TAG_OFFSET, tag)
-        self._add(physical(record) + place, value, f"{name}: there is no record of a block at 0x{record:08x}")
+    def _no_record(self, pools: PoolTable, number: int, record: int) -> None:
+        """Note the word of a record that cannot be right."""
+        _, tag = self._memory.load_words(physical(record), 2)
+        field = "size" if tag in (pools.live_tag | number, FREE_TAG) else "tag"
+        self._add_at(_RECORD, pools, number, pools.block_member(number, record, field), record)
 
-    def _is_area(self, name: str, pools: VariablePools | FixedPools, number: int) -> bool:
+    def _is_area(self, pools: VariablePools | FixedPools, number: int) -> bool:
         fields = pools.fields(number)
         area, size = fields.area, fields.area_size
         if area % ALIGNMENT or size % ALIGNMENT or not size or not holds(self._size, area, size):
-            text = f"{name}: the area 0x{area:08x} with 0x{size:08x} bytes makes no sense"
-            self._add_field(pools, number, "area", text)
+            self._add(_AREA, pools, number, "area", area, size)
             return False
         return True
 
-    def _check_list(self, name: str, place: int, records: Sequence[int]) -> None:
-        """The free list holds all free blocks in address order; it begins in the word at *place*."""
+    def _check_list(self, pools: PoolTable, number: int, records: Sequence[int]) -> None:
+        """Check that the free list holds all free blocks in address order."""
+        head = pools.member(number, "free")
+        place, before = head.start, 0
         for record in [*records, 0]:
             link = self._memory.load_u32(place)
             if link != record:
-                self._add(place, link, f"{name}: the free list leads to 0x{link:08x}, not to 0x{record:08x}")
+                location = pools.block_member(number, before, "next") if before else head
+                self._add_at(_LIST_LINK, pools, number, location, link, record)
                 return
-            place = physical(record) + LINK_OFFSET
+            place, before = physical(record) + LINK_OFFSET, record
 
-    def _check_stack(self, name: str, pools: FixedPools, number: int, blocks: Sequence[PoolBlock]) -> None:
-        """The stack holds all free blocks in any order."""
+    def _check_stack(self, pools: FixedPools, number: int, blocks: Sequence[PoolBlock]) -> None:
+        """Check that the stack holds all free blocks, in any order."""
         free = {block.record for block in blocks if not block.used}
         count = pools.fields(number).free_count
         if count != len(free):
-            text = f"{name}: free_count is {count}, but {len(free)} blocks are free"
-            self._add_field(pools, number, "free_count", text)
-        place = pools.struct(number) + pools.layout.offset("free")
-        record = self._memory.load_u32(place)
+            self._add(_FREE_COUNT, pools, number, "free_count", count, len(free))
+        head, before = pools.member(number, "free"), 0
+        record = self._memory.load_u32(head.start)
         while record in free:
             free.remove(record)
-            place = physical(record) + LINK_OFFSET
-            record = self._memory.load_u32(place)
+            before, record = record, self._memory.load_u32(physical(record) + LINK_OFFSET)
+        location = pools.block_member(number, before, "next") if before else head
         if record:
-            text = f"{name}: the free list leads to 0x{record:08x}, which is no free block"
-            self._add(place, record, text)
+            self._add_at(_STACK_LINK, pools, number, location, record)
         elif free:
-            self._add(place, record, f"{name}: {len(free)} free blocks are not in the free list")
+            self._add_at(_STACK_COMPLETE, pools, number, location, len(free))
 
     def _waiters(self, pools: VariablePools | FixedPools, number: int) -> Iterator[Waiter]:
-        name = f"{pools.kind.name.lower()} {number}"
         try:
             for each in pools.waiters(number):
                 task = self._btron.tasks.task(each)
                 waits = (task.state, task.wait_kind, task.wait_id) == (TaskState.WAIT, pools.kind, number)
                 if not waits:
-                    text = f"{name}: task {each} is in its queue, but does not wait for it"
-                    self._add_field(pools, number, "first_waiter", text)
+                    self._add(_WAITER, pools, number, "first_waiter", each)
                     return
                 yield Waiter(each, task.priority, task.wait_size, task.deadline)
         except IndexError as error:
-            self._add_field(pools, number, "first_waiter", f"{name}: {error}")
+            self._add(_QUEUE, pools, number, "first_waiter", str(error))

@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.audit import Location, LocationKind, variable
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import physical, pointee
 from kernel_model.btron.tasks import TMO_FEVR, TMO_POL
@@ -76,6 +77,11 @@ class PoolTable(ABC):
         self._kmem = kmem
         self._tasks = tasks
 
+    @property
+    def name(self) -> str:
+        """``mpl`` or ``mpf``; so is the area of its blocks called."""
+        return self.kind.name.lower()
+
     # What the guest calls.
 
     def delete(self, number: int) -> None:
@@ -104,9 +110,15 @@ class PoolTable(ABC):
         """Return the ids of the pools that exist."""
         return [number for number in POOL_IDS if self._load(self._pool(number), "exists")]
 
-    def struct(self, number: int) -> int:
-        """Return the physical address of a pool's struct."""
-        return self._pool(number)
+    def member(self, number: int, field: str) -> Location:
+        """Return the location of a member of a pool's struct."""
+        return variable(f"{self.name}_table", self._pool(number), index=number).member(self.layout, field)
+
+    def block_member(self, number: int, record: int, field: str) -> Location:
+        """Return the location of a member of the record, or of the link after it, that lies at a kernel address."""
+        start = physical(record)
+        block = Location(LocationKind.BLOCK, self.name, start, start, number, record)
+        return block.member(FREE_MPL_BLOCK, field)
 
     def waiters(self, number: int) -> list[int]:
         """Return the ids of the tasks that wait for a pool, first to last."""

@@ -23,13 +23,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.audit import Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
-from kernel_model.defect import BrokenStructure, Defect
+from kernel_model.errors import BrokenStructure
 from kernel_model.structs import TCB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kernel_model.audit import Location
     from kernel_model.memory import Memory
 
 MAX_TASKS: Final = 32
@@ -55,6 +57,11 @@ _WAIT_OUT: Final = TCB.offset("wait_out")
 _WERCD: Final = TCB.offset("wercd")
 _DEADLINE: Final = TCB.offset("deadline_lo")
 _HAS_DEADLINE: Final = TCB.offset("has_deadline")
+
+_WAIT_FOR: Final = Invariant("task-wait-id", "there is no such pool")
+_TASK_ID: Final = Invariant("task-id", "there is no such task")
+_OWN_ID: Final = Invariant("task-own-id", "that is another task")
+_PRIORITIES: Final = Invariant("task-priority", "there is no such priority")
 
 
 class TaskState(IntEnum):
@@ -256,10 +263,9 @@ class Tasks:
             raise BtronError(Error.E_OBJ)
         return self._load(number, _WAIT_KIND), self._load(number, _WAIT_ID)
 
-    def wait_id_defect(self, number: int, problem: str) -> Defect:
-        """Return what is wrong with the id of what a task waits for."""
-        value = self._load(number, _WAIT_ID)
-        return Defect(self._tcb(number) + _WAIT_ID, f"tcb_table[{number}].wait_id", value, problem)
+    def wait_id_defect(self, number: int) -> Defect:
+        """Return the defect of a task that waits for a pool that cannot be."""
+        return Defect(_WAIT_FOR, "", self._member(number, "wait_id"), self._load(number, _WAIT_ID))
 
     def wait_size(self, number: int) -> int:
         """Return the bytes that a task waits for."""
@@ -304,11 +310,10 @@ class Tasks:
             BrokenStructure: The id is none, or the task's control block names another.
         """
         if not 1 <= number <= MAX_TASKS:
-            raise BrokenStructure(Defect(place, "task id", number, "there is no such task"))
+            raise BrokenStructure(Defect(_TASK_ID, "", variable("task id", place), number))
         named = self._load(number, _TSKID)
         if named != number:
-            place = self._tcb(number) + _TSKID
-            raise BrokenStructure(Defect(place, f"tcb_table[{number}].tskid", named, "that is another task"))
+            raise BrokenStructure(Defect(_OWN_ID, "", self._member(number, "tskid"), named))
 
     def _ready_queue(self, number: int) -> int:
         """Return where the words of a task's ready queue lie in ``ready_head`` and ``ready_tail``, as an offset.
@@ -318,10 +323,11 @@ class Tasks:
         """
         priority = self._load(number, _PRIORITY)
         if priority not in PRIORITIES:
-            place = self._tcb(number) + _PRIORITY
-            name = f"tcb_table[{number}].priority"
-            raise BrokenStructure(Defect(place, name, priority, "there is no such priority"))
+            raise BrokenStructure(Defect(_PRIORITIES, "", self._member(number, "priority"), priority))
         return _WORD * priority
+
+    def _member(self, number: int, field: str) -> Location:
+        return variable("tcb_table", self._tcb(number), index=number).member(TCB, field)
 
     def _load(self, number: int, offset: int) -> int:
         return self._memory.load_u32(self._tcb(number) + offset)

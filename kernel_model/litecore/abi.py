@@ -22,7 +22,7 @@ from kernel_model.litecore.memmap import FRAME_BYTES, InvalidFree, Memmap
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from kernel_model.audit import Location
+    from kernel_model.audit import Audit, Location
     from kernel_model.memory import Memory
 
 FRAME_NONE: Final = 0xFFFF_FFFF
@@ -80,6 +80,20 @@ class LiteCore:
     def locate(self, address: int, size: int = 1) -> Location | None:
         """Return what lies at *address*; see `kernel_model.litecore.locate.locate`."""
         return locate(address, size, self._symbols, self.memmap, self.heap)
+
+    def linear(self, address: int) -> int:
+        """Return what the kernel calls a physical address: the same."""
+        return address
+
+    def audits(self, memory_size: int) -> tuple[Audit, ...]:
+        """Return the audits of all structures; see `kernel_model.litecore.audits`.
+
+        Args:
+            memory_size: Bytes of guest memory.
+        """
+        from kernel_model.litecore.audits import audits  # only a check needs it
+
+        return audits(self._memory, memory_size, self._symbols, self.heap, self.memmap)
 
     def _memmap_functions(self) -> tuple[Function, ...]:
         memmap, address = self.memmap, self._symbols["memmap"]

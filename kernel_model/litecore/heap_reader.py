@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel_model.defect import Defect
+from kernel_model.audit import Defect, Invariant, Location, LocationKind, variable
 from kernel_model.structs import BLOCK_HEADER, FREE_BLOCK
 
 if TYPE_CHECKING:
@@ -34,6 +34,19 @@ MIN_BLOCK_BYTES: Final = HEADER_BYTES + ALIGNMENT
 
 USED_OFFSET: Final = BLOCK_HEADER.offset("used")
 NEXT_OFFSET: Final = FREE_BLOCK.offset("next")
+AREA: Final = "heap"
+
+_START_ALIGNED: Final = Invariant("heap-start", "not a multiple of 8")
+_END_ALIGNED: Final = Invariant("heap-end", "not a multiple of 8, or below heap_start")
+_IN_MEMORY: Final = Invariant("heap-in-memory", "there is no memory up to there")
+_MERGED: Final = Invariant("heap-merged", "free, and so is the block before it")
+_LIST_HEAD: Final = Invariant("heap-list-head", "should be 0x{:08x}, the next free block or the end (0)")
+_LIST_LINK: Final = Invariant("heap-list-link", _LIST_HEAD.violation, of_free_list=True)
+_SIZE_ALIGNED: Final = Invariant("heap-size-aligned", "not a multiple of 8")
+_SIZE_MIN: Final = Invariant("heap-size-min", "smaller than 8")
+_SIZE_FITS: Final = Invariant("heap-size-fits", "reaches beyond heap_end")
+_USED_FLAG: Final = Invariant("heap-used-flag", "neither 0 nor 1")
+
 BLOCK_HEADER_WORDS: Final = len(BLOCK_HEADER.fields)
 FREE_BLOCK_WORDS: Final = len(FREE_BLOCK.fields)
 
@@ -82,7 +95,7 @@ class HeapUsage(NamedTuple):
 
 
 class HeapReader:
-    """A heap in guest memory, to look at only.
+    """A heap in guest memory, only read from.
 
     Args:
         memory: Guest memory.
@@ -118,8 +131,8 @@ class HeapReader:
         used = sum(block.size for block in blocks if block.used)
         return HeapUsage(used, sum(free), max(free, default=0), len(blocks))
 
-    def is_sound(self) -> bool:
-        """Tell whether `validate` would find nothing, in a fraction of its time."""
+    def is_valid(self) -> bool:
+        """Return whether `validate` would find nothing, in a fraction of its time."""
         start, end = self.bounds()
         if start % ALIGNMENT or end % ALIGNMENT or end < start:
             return False
@@ -142,22 +155,22 @@ class HeapReader:
         return link == 0
 
     def validate(self) -> list[Defect]:
-        """Check every rule of the heap and return what is broken, in the order found; a sound heap gives []."""
+        """Check every invariant of the heap and return what breaks one, in the order found."""
         start, end = self.bounds()
         if start % ALIGNMENT:
-            return [Defect(self.addresses.start, "heap_start", start, "not a multiple of 8")]
+            return [Defect(_START_ALIGNED, AREA, variable("heap_start", self.addresses.start), start)]
         if end % ALIGNMENT or end < start:
-            return [Defect(self.addresses.end, "heap_end", end, "not a multiple of 8, or below heap_start")]
+            return [Defect(_END_ALIGNED, AREA, variable("heap_end", self.addresses.end), end)]
         blocks = list(self.blocks())
         try:
             return self._block_defects(blocks, start, end) + self._list_defects(blocks)
         except IndexError:
-            return [Defect(self.addresses.end, "heap_end", end, "there is no memory up to there")]
+            return [Defect(_IN_MEMORY, AREA, variable("heap_end", self.addresses.end), end)]
 
     def _block_defects(self, blocks: list[Block], start: int, end: int) -> list[Defect]:
         """Return the unmerged neighbours, and the header at which the walk broke off."""
         defects = [
-            Defect(right.header + USED_OFFSET, "used", 0, "free, and so is the block before it")
+            Defect(_MERGED, AREA, _member(right.header, "used"), 0)
             for left, right in pairwise(blocks)
             if not left.used and not right.used
         ]
@@ -172,26 +185,34 @@ class HeapReader:
         """Compare the free list with the free blocks; *blocks* may end early where a header is broken."""
         expected = [block.header for block in blocks if not block.used] + [0]
         walked_to = blocks[-1].end if blocks else self.bounds()[0]
-        link, field = self.addresses.free_list, "heap_free_list"
+        link, before = self.addresses.free_list, None
         for header in expected:
             found = self._memory.load_u32(link)
             if found != header:
                 if header == 0 and walked_to <= found < self.bounds()[1] and found % ALIGNMENT == 0:
-                    return []  # continues behind the broken header, where no block can be known
-                problem = f"should be 0x{header:08x}, the next free block or the end (0)"
-                return [Defect(link, field, found, problem)]
-            link, field = header + NEXT_OFFSET, "next"
+                    return []  # continues after the broken header, where no block can be known
+                if before is None:
+                    location = variable("heap_free_list", link)
+                    return [Defect(_LIST_HEAD, AREA, location, found, (header,))]
+                return [Defect(_LIST_LINK, AREA, _member(before, "next"), found, (header,))]
+            link, before = header + NEXT_OFFSET, header
         return []
 
 
 def _header_defect(header: int, size: int, used: int, end: int) -> Defect | None:
-    """Return the first rule that a header breaks, or None."""
+    """Return the first invariant that a header breaks, or None."""
     if size % ALIGNMENT:
-        return Defect(header, "size", size, "not a multiple of 8")
+        return Defect(_SIZE_ALIGNED, AREA, _member(header, "size"), size)
     if size < ALIGNMENT:
-        return Defect(header, "size", size, "smaller than 8")
+        return Defect(_SIZE_MIN, AREA, _member(header, "size"), size)
     if size > end - header - HEADER_BYTES:
-        return Defect(header, "size", size, "reaches beyond heap_end")
+        return Defect(_SIZE_FITS, AREA, _member(header, "size"), size)
     if used > 1:
-        return Defect(header + USED_OFFSET, "used", used, "neither 0 nor 1")
+        return Defect(_USED_FLAG, AREA, _member(header, "used"), used)
     return None
+
+
+def _member(header: int, field: str) -> Location:
+    """Return the location of a word of the block whose header lies at *header*."""
+    block = Location(LocationKind.BLOCK, "heap", header, header, index=header)
+    return block.member(FREE_BLOCK, field)

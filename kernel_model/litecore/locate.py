@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kernel_model.audit import Location, LocationKind, part_of_block
+from kernel_model.audit import Location, LocationKind, variable
 from kernel_model.structs import BLOCK_HEADER, FREE_BLOCK, MEMMAP
 
 if TYPE_CHECKING:
@@ -38,11 +38,10 @@ def locate(
     """
     for name in _WORD_SYMBOLS:
         if symbols[name] <= address < symbols[name] + _WORD:
-            return Location(LocationKind.VARIABLE, name, symbols[name], symbols[name] + _WORD)
+            return variable(name, symbols[name])
     field = MEMMAP.field_at(address - symbols["memmap"])
     if field is not None:
-        start = symbols["memmap"] + field.offset
-        return Location(LocationKind.VARIABLE, "memmap", start, start + field.size, field=field.name)
+        return variable("memmap", symbols["memmap"]).member(MEMMAP, field.name)
     return _in_bitmap(address, size, memmap.fields()) or _in_heap(address, heap)
 
 
@@ -64,5 +63,5 @@ def _in_heap(address: int, heap: HeapReader) -> Location | None:
     for block in heap.blocks():
         if address < block.end:
             whole = Location(LocationKind.BLOCK, "heap", block.header, block.end, index=block.header)
-            return part_of_block(whole, BLOCK_HEADER, BLOCK_HEADER if block.used else FREE_BLOCK, address)
+            return whole.part_at(address, BLOCK_HEADER, BLOCK_HEADER if block.used else FREE_BLOCK)
     return Location(LocationKind.UNREADABLE, "heap", address, address + 1, field="header")

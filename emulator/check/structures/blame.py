@@ -12,7 +12,7 @@ from emulator.check.rerun import Damage, Replay, Word
 from emulator.check.structures.state import state_checks
 from emulator.check.structures.stories import block_near
 from emulator.x86 import WORD_SIZE
-from kernel_model.text import location_text
+from kernel_model.text import defect_text, location_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from emulator.check.rerun import Rerun
     from emulator.check.structures.state import StateChecks
     from emulator.trace.trace import Trace
-    from kernel_model.defect import Defect
+    from kernel_model.audit import Defect
 
 _MORE_DEFECTS: Final = 4
 _WORDS_MAX: Final = 4096
@@ -72,14 +72,12 @@ def _unexplained(checks: StateChecks, seen: Seen, trace: Trace | None) -> Findin
     defect, *more = seen.defects
     call_site = None if trace is None else CallSites(trace).at(seen.event)
     details = (*_more(defect, more), "it did not break when the kernel was run once more")
-    return Finding(
-        Kind.CORRUPTION, checks.area_of(defect), checks.message(defect), call_site, details=details
-    )
+    return Finding(Kind.CORRUPTION, defect.area, checks.message(defect), call_site, details=details)
 
 
 def _more(defect: Defect, others: Sequence[Defect]) -> list[str]:
     """Return the broken rule, and some more of them."""
-    lines = [str(each) for each in (defect, *others[:_MORE_DEFECTS])]
+    lines = [defect_text(each) for each in (defect, *others[:_MORE_DEFECTS])]
     left = len(others) - _MORE_DEFECTS
     return [*lines, f"and {left} more broken rules"] if left > 0 else lines
 
@@ -107,7 +105,7 @@ class _Blame:
     def finding(self, trace: Trace | None) -> Finding:
         defect, *more = self._defects
         checks = self._checks
-        area, linear = checks.area_of(defect), checks.linear(defect.address)
+        area, linear = defect.area, checks.linear(defect.address)
         dump = hex_dump(self._memory, len(self._memory), defect.address, linear)
         details = _more(defect, more)
         faulting_write = self._faulting_write(defect, details)
@@ -115,7 +113,7 @@ class _Blame:
         if trace is not None:
             call_site = CallSites(trace).at(self._damage.sound)
             word = linear if faulting_write is None else faulting_write.address
-            block = self._block(trace, area, word, freed_first=_is_link(defect))
+            block = self._block(trace, area, word, freed_first=defect.invariant.of_free_list)
         return Finding(
             Kind.CORRUPTION,
             area,
@@ -194,7 +192,3 @@ def _differences(address: int, old: bytes, new: bytes) -> Iterator[_Change]:
     for index, (before, after) in enumerate(words):
         if before != after:
             yield _Change(address + WORD_SIZE * index, before, after)
-
-
-def _is_link(defect: Defect) -> bool:
-    return defect.field == "next" or "free list" in defect.problem or "kmem_free_list" in defect.problem

@@ -7,27 +7,21 @@ pools is recorded, except for what serves tasks that wait for a pool, and these 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from emulator.check.findings import Finding, Kind
 from emulator.check.structures.page_owners import PageCheck
 from emulator.x86 import Eflags
-from kernel_model.btron.kernel_space import virtual
-from kernel_model.btron.kmem_reader import KmemReader
-from kernel_model.btron.page_reader import page_defects
-from kernel_model.btron.pool_reader import PoolReader
 from kernel_model.btron.tasks import TaskState, WaitKind
+from kernel_model.text import violation_text, word_text
 
 if TYPE_CHECKING:
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
-    from kernel_model.audit import Location
+    from kernel_model.audit import Defect, Location
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.tasks import Task
-    from kernel_model.defect import Defect
-
-_AREAS: Final = ("kmem", "mpl", "mpf")
 
 
 class BtronState:
@@ -41,6 +35,7 @@ class BtronState:
     def __init__(self, machine: Machine, btron: Btron) -> None:
         self._machine = machine
         self._btron = btron
+        self._audits = btron.audits(len(machine.memory))
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -57,27 +52,18 @@ class BtronState:
         """See `StateChecks.look`."""
         if not self.quiet:
             return []
-        memory, btron = self._machine.memory, self._btron
-        notes: list[str] = []
-        found = list(page_defects(memory, len(memory), btron.pmem))
-        KmemReader(memory, len(memory), btron.kmem, notes, found).state()
-        for _ in PoolReader(memory, len(memory), btron, notes, found).pools():
-            """Each pool is checked on the way."""
-        return found
-
-    def area_of(self, defect: Defect) -> str:
-        """See `StateChecks.area_of`."""
-        text = defect.field or defect.problem
-        return next((area for area in _AREAS if text.startswith(area)), "pmem")
+        return [defect for audit in self._audits for defect in audit.defects()]
 
     def message(self, defect: Defect) -> str:
         """See `StateChecks.message`."""
-        text = f"{defect.field} 0x{defect.value:08x}: {defect.problem}" if defect.field else defect.problem
-        return f"{self.area_of(defect)} metadata corrupted: {text}"
+        text = violation_text(defect)
+        if not defect.invariant.names_word:
+            text = f"{word_text(defect.location)} 0x{defect.value:08x}: {text}"
+        return f"{defect.area} metadata corrupted: {text}"
 
     def linear(self, address: int) -> int:
         """See `StateChecks.linear`."""
-        return virtual(address)
+        return self._btron.linear(address)
 
     def locate(self, address: int) -> Location | None:
         """See `StateChecks.locate`."""

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
     from emulator.trace.trace import Trace
-    from kernel_model.audit import Location
-    from kernel_model.defect import Defect
+    from kernel_model.audit import Defect, Location
 
 
 class StateChecks(Protocol):
@@ -29,9 +28,6 @@ class StateChecks(Protocol):
 
     def look(self) -> list[Defect]:
         """Return the broken rules of the structures that manage memory; [] while the kernel is not `quiet`."""
-
-    def area_of(self, defect: Defect) -> str:
-        """Return the area of the trace that a broken rule belongs to."""
 
     def message(self, defect: Defect) -> str:
         """Return a broken rule as a finding's message."""

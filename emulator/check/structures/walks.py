@@ -55,4 +55,4 @@ class Walks:
         defect = self._seen.defects[0]
         message = self._state.message(defect)
         call_site = CallSites(trace).at(self._seen.event)
-        return [Finding(Kind.CORRUPTION, self._state.area_of(defect), message, call_site)]
+        return [Finding(Kind.CORRUPTION, defect.area, message, call_site)]

@@ -27,15 +27,16 @@ from kernel_model.btron.pmem import FLAG_NAMES, PMEM_FREE, PMEM_RESERVED, PMEM_U
 from kernel_model.btron.pool_reader import PoolReader
 from kernel_model.litecore.memmap import FrameRun
 from kernel_model.structs import PMEM_ENTRY
+from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from kernel_model.audit import Defect
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.kmem_reader import KmemState
     from kernel_model.btron.pmem import PageRun
     from kernel_model.btron.pool_reader import PoolState
-    from kernel_model.defect import Defect
     from kernel_model.memory import Memory
 
 _PAGES_MAX = (1 << 32) // FRAME_SIZE
@@ -98,7 +99,7 @@ class _Reader:
             kinds = _page_kinds(runs)
             frames, regions = self._frames(kinds, kmem, taken, pages, with_runs=with_runs)
             self._mismatches[:0] = _entry_defects(pages)
-        defects = (*self._mismatches, *map(str, self._defects))
+        defects = (*self._mismatches, *map(defect_text, self._defects))
         state = BtronState(pages, kmem, tuple(pools), defects)
         return BtronUsage(state, regions, frames, tuple(self._notes))
 

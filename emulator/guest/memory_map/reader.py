@@ -21,6 +21,7 @@ from emulator.guest.memory_map.regions import (
     round_up,
     with_page_rests,
 )
+from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -178,7 +179,7 @@ def _read_heap(memory: Memory, litecore: LiteCore, notes: list[str]) -> HeapStat
         free=sum(free),
         largest_free=max(free, default=0),
         refused=memory.load_u32(heap.addresses.error_count),
-        defects=tuple(map(str, heap.validate())) if len(blocks) < BLOCKS_MAX else (),
+        defects=tuple(map(defect_text, heap.validate())) if len(blocks) < BLOCKS_MAX else (),
     )
 
 

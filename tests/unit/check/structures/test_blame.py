@@ -12,7 +12,8 @@ from emulator.check.findings import Kind
 from emulator.check.rerun import Rerun
 from emulator.check.structures.blame import Seen, blame
 from emulator.profile.known import matching_profile
-from kernel_model.defect import Defect
+from kernel_model.audit import Defect, Invariant, Location, LocationKind
+from kernel_model.text import defect_text
 from tests.helpers.checked import checked
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 def lines(stack: Sequence[Frame]) -> list[str]:
     return [f"{frame.function} {PurePosixPath(frame.file).name}:{frame.line}" for frame in stack]
+
+
+def broken_size(value: int) -> Defect:
+    location = Location(LocationKind.BLOCK, "heap", 0x10B000, 0x10B004, index=0x10B000, field="size")
+    return Defect(Invariant("size", "not a multiple of 8"), "heap", location, value)
 
 
 @pytest.mark.parametrize("every", [0, 1, 7])
@@ -73,14 +79,14 @@ def test_what_does_not_break_again_is_told_without_a_faulting_write(
     count: int, rest: tuple[str, ...], tmp_path: Path
 ) -> None:
     run = checked("leak", tmp_path)
-    defects = [Defect(0x10B000, "size", 8 * index + 5, "not a multiple of 8") for index in range(count)]
+    defects = [broken_size(8 * index + 5) for index in range(count)]
     finding = blame(run.rerun, Seen(0, 20, defects), run.trace)
     assert finding.message == "heap metadata corrupted: header at 0x0010b000: size 0x00000005"
     assert finding.faulting_write is None
     assert finding.call_site is not None
     assert finding.call_site.event == 20
     assert finding.details == (
-        *map(str, defects[:5]),
+        *map(defect_text, defects[:5]),
         *rest,
         "it did not break when the kernel was run once more",
     )
@@ -90,7 +96,7 @@ def test_a_kernel_of_which_nothing_is_known_cannot_be_blamed() -> None:
     machine = boot("firmware:btron_demo")
     rerun = Rerun(lambda: boot("firmware:demo"), matching_profile(machine.image))
     with pytest.raises(ValueError, match=r"demo\.elf: no structures are known$"):
-        blame(rerun, Seen(0, 1, [Defect(0, "size", 5, "")]), None)
+        blame(rerun, Seen(0, 1, [broken_size(5)]), None)
 
 
 def test_a_late_write_names_the_line_of_the_late_writer(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.check.findings import Kind
+from kernel_model.text import violation_text
 from tests.helpers.checked import checked
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def test_a_page_table_that_makes_no_sense_says_nothing_of_pages(
 
     run = checked("btron_demo", tmp_path, at_end=spoil)
     assert run.checks.at_end(run.trace) == []
-    assert "the page table makes no sense: " in run.checks.look()[0].problem
+    assert "the page table makes no sense: " in violation_text(run.checks.look()[0])
 
 
 @pytest.mark.parametrize(

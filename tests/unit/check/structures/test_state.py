@@ -79,7 +79,7 @@ def test_a_damaged_litecore(litecore: Machine, symbol: str, value: int, area: st
     with litecore.snapshot():
         litecore.memory.store_u32(litecore.address_of(symbol), value)
         (defect,) = checks.look()
-        assert (checks.area_of(defect), checks.message(defect)) == (area, message)
+        assert (defect.area, checks.message(defect)) == (area, message)
         assert defect.address == litecore.address_of(symbol)
         assert checks.linear(defect.address) == defect.address
 
@@ -143,7 +143,7 @@ def test_a_damaged_btron(btron: Machine, symbol: str, offset: int, area: str, te
     with btron.snapshot():
         btron.memory.store_u32(address, 7)
         defect = checks.look()[0]
-        assert (defect.address, defect.value, checks.area_of(defect)) == (address, 7, area)
+        assert (defect.address, defect.value, defect.area) == (address, 7, area)
         assert checks.message(defect).startswith(text)
         assert checks.linear(address) == address | 0x80000000
 
@@ -154,7 +154,7 @@ def test_a_damaged_page_table(btron: Machine) -> None:
     with btron.snapshot():
         btron.memory.store_u32(entry + 4, 3)
         (defect,) = checks.look()
-        assert (checks.area_of(defect), checks.message(defect)) == (
+        assert (defect.area, checks.message(defect)) == (
             "pmem",
             "pmem metadata corrupted: pmem_table[0x000003e8].refcount 0x00000003: a free page has no owner",
         )

@@ -7,6 +7,7 @@ import pytest
 from kernel_model.btron.page_reader import page_defects
 from kernel_model.btron.pmem import Pmem, PmemAddresses
 from kernel_model.memory import ByteMemory
+from kernel_model.text import defect_text
 
 TABLE, PAGES, SIZE = 0x100, 64, 0x1000
 ADDRESSES = PmemAddresses(table=0, pages=4, ranges=8, range_count=12, reserved=16, reserved_count=20)
@@ -25,7 +26,7 @@ def memory() -> ByteMemory:
 
 
 def texts(memory: ByteMemory) -> list[str]:
-    return [str(each) for each in page_defects(memory, SIZE, Pmem(memory, ADDRESSES))]
+    return [defect_text(each) for each in page_defects(memory, SIZE, Pmem(memory, ADDRESSES))]
 
 
 def test_a_sound_table(memory: ByteMemory) -> None:

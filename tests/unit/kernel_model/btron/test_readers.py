@@ -14,10 +14,11 @@ from kernel_model.btron.pmem import PageRun, PageUsage
 from kernel_model.btron.pool_reader import PoolReader, PoolState
 from kernel_model.btron.pool_table import PoolBlock
 from kernel_model.btron.tasks import BrokenQueue, Task
+from kernel_model.text import defect_text
 from tests.conformance.btron.subjects import KERNEL, PAGE, RAM_END, WINDOW, Guest, ModelSubject
 
 if TYPE_CHECKING:
-    from kernel_model.defect import Defect
+    from kernel_model.audit import Defect
 
 BASE, FIRST = KERNEL + WINDOW, WINDOW // PAGE
 END = BASE + 40960
@@ -90,7 +91,7 @@ def read_kmem(subject: ModelSubject) -> tuple[KmemState, list[str]]:
     state = KmemReader(subject.memory, RAM_END, subject.btron.kmem, notes, defects).state()
     assert state is not None
     assert notes == []
-    return state, [str(each) for each in defects]
+    return state, [defect_text(each) for each in defects]
 
 
 def test_kmem_in_figures(subject: ModelSubject, guest: Guest) -> None:
@@ -165,7 +166,9 @@ def test_a_broken_record_of_a_fixed_pool_is_named(subject: ModelSubject, guest: 
     guest.poke(area + 48 + 4, 0x41414141)
     (state,), defects = read_pools(subject)
     assert (state.free_blocks, state.free) == (2, 24)
-    assert [str(each) for each in defects] == [f"mpf 100: there is no record of a block at 0x{area + 48:08x}"]
+    assert [defect_text(each) for each in defects] == [
+        f"mpf 100: there is no record of a block at 0x{area + 48:08x}"
+    ]
 
 
 def test_the_bytes_of_a_fixed_pool_do_not_depend_on_its_records(subject: ModelSubject, guest: Guest) -> None:
@@ -191,7 +194,7 @@ def test_a_queue_of_waiters_that_turns_back_has_none(
     guest.set_tcb(2, "next", following)
     (state,), defects = read_pools(subject)
     assert state.waiters == ()
-    assert ["is broken" in str(each) for each in defects] == [True]
+    assert ["is broken" in defect_text(each) for each in defects] == [True]
 
 
 def test_tasks_and_waiters(subject: ModelSubject, guest: Guest) -> None:

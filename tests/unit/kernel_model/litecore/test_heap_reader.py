@@ -6,10 +6,11 @@ import random
 
 import pytest
 
-from kernel_model.defect import Defect
+from kernel_model.audit import Defect, Invariant, Location, LocationKind
 from kernel_model.litecore.heap import Heap
 from kernel_model.litecore.heap_reader import Block, HeapAddresses, HeapReader, HeapUsage
 from kernel_model.memory import ByteMemory
+from kernel_model.text import defect_text
 
 START, END = 0x1000, 0x1100
 GLOBALS = HeapAddresses(start=0x10, end=0x14, free_list=0x18, error_count=0x1C, lock=0x20)
@@ -111,17 +112,20 @@ def test_a_broken_word_is_named(
     memory: ByteMemory, reader: HeapReader, address: int, value: int, defect: str
 ) -> None:
     memory.store_u32(address, value)
-    assert [str(found) for found in reader.validate()] == [defect]
+    assert [defect_text(found) for found in reader.validate()] == [defect]
 
 
 def test_a_defect_is_a_value(memory: ByteMemory, reader: HeapReader) -> None:
     memory.store_u32(0x1064, 7)
-    assert reader.validate() == [Defect(0x1064, "used", 7, "neither 0 nor 1")]
+    invariant = Invariant("heap-used-flag", "neither 0 nor 1")
+    location = Location(LocationKind.BLOCK, "heap", 0x1064, 0x1068, index=0x1060, field="used")
+    assert reader.validate() == [Defect(invariant, "heap", location, 7)]
+    assert reader.validate()[0].address == 0x1064
 
 
 def test_unmerged_neighbours_are_a_defect_each(memory: ByteMemory, reader: HeapReader) -> None:
     memory.store_u32(0x1024, 0)
-    found = [str(defect) for defect in reader.validate()]
+    found = [defect_text(defect) for defect in reader.validate()]
     assert found == [
         "0x00001024 used = 0x00000000: free, and so is the block before it",
         "0x00001044 used = 0x00000000: free, and so is the block before it",
@@ -141,27 +145,29 @@ def test_a_link_over_a_free_block_to_behind_a_broken_header_is_a_defect(
     """Only where all blocks that can be known are in the list, what follows may be right."""
     memory.store_u32(0x1060, 3)
     header = "0x00001060 size = 0x00000003: not a multiple of 8"
-    assert [str(defect) for defect in reader.validate()] == [header]
+    assert [defect_text(defect) for defect in reader.validate()] == [header]
     memory.store_u32(0x1008, 0x1080)
     link = "0x00001008 next = 0x00001080: should be 0x00001040, the next free block or the end (0)"
-    assert [str(defect) for defect in reader.validate()] == [header, link]
+    assert [defect_text(defect) for defect in reader.validate()] == [header, link]
 
 
 def test_a_last_header_without_room_for_a_body_is_a_defect(memory: ByteMemory, reader: HeapReader) -> None:
     memory.store_u32(0x1080, 112)
-    assert [str(defect) for defect in reader.validate()] == ["0x000010f8 size = 0x00000000: smaller than 8"]
+    assert [defect_text(defect) for defect in reader.validate()] == [
+        "0x000010f8 size = 0x00000000: smaller than 8"
+    ]
 
 
 def test_a_heap_end_beyond_the_memory_is_a_defect(memory: ByteMemory, reader: HeapReader) -> None:
     memory.store_u32(GLOBALS.end, 0x100000)
     memory.store_u32(0x1080, 0x2000)
-    assert [str(defect) for defect in reader.validate()] == [
+    assert [defect_text(defect) for defect in reader.validate()] == [
         "0x00000014 heap_end = 0x00100000: there is no memory up to there"
     ]
     assert reader.usage().blocks == 5
 
 
-def test_is_sound_says_what_validate_says(memory: ByteMemory, reader: HeapReader) -> None:
+def test_is_valid_says_what_validate_says(memory: ByteMemory, reader: HeapReader) -> None:
     words = [*range(0x10, 0x1C, 4), *range(START, END, 4)]
     values = [0, 1, 2, 8, 16, 24, 128, 136, 0x1000, 0x1020, 0x1040, 0x1080, 0x1100, 0x41414141, 0xFFFFFFF8]
     rng = random.Random(1)
@@ -170,16 +176,16 @@ def test_is_sound_says_what_validate_says(memory: ByteMemory, reader: HeapReader
         address, value = rng.choice(words), rng.choice(values)
         before = memory.load_u32(address)
         memory.store_u32(address, value)
-        assert reader.is_sound() == (reader.validate() == []), (hex(address), hex(value))
-        sound += reader.is_sound()
+        assert reader.is_valid() == (reader.validate() == []), (hex(address), hex(value))
+        sound += reader.is_valid()
         memory.store_u32(address, before)
     assert 0 < sound < 3000
 
 
-def test_a_heap_that_reaches_beyond_memory_is_not_sound(memory: ByteMemory, reader: HeapReader) -> None:
+def test_a_heap_that_reaches_beyond_memory_is_not_valid(memory: ByteMemory, reader: HeapReader) -> None:
     memory.store_u32(GLOBALS.end, 0xFFFFFFF8)
-    assert not reader.is_sound()
+    assert not reader.is_valid()
 
 
-def test_a_heap_before_its_init_is_sound() -> None:
-    assert HeapReader(ByteMemory(0, 0x40), GLOBALS).is_sound()
+def test_a_heap_before_its_init_is_valid() -> None:
+    assert HeapReader(ByteMemory(0, 0x40), GLOBALS).is_valid()

@@ -9,9 +9,10 @@ import pytest
 from kernel_model.litecore.memmap import Memmap
 from kernel_model.litecore.memmap_reader import memmap_defects
 from kernel_model.memory import ByteMemory
+from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
-    from kernel_model.defect import Defect
+    from kernel_model.audit import Defect
 
 STRUCT, IMAGE_END, SIZE = 0x10, 0x40, 0x2000
 
@@ -49,7 +50,7 @@ def test_a_memmap_is_sound(memory: ByteMemory, frames: int) -> None:
 def test_a_damaged_memmap(memory: ByteMemory, offset: int, value: int, text: str) -> None:
     Memmap(memory, STRUCT, None, IMAGE_END).init(0x100000, 0x10D000)
     memory.store_u32(STRUCT + offset, value)
-    assert [str(each) for each in defects(memory)] == [text]
+    assert [defect_text(each) for each in defects(memory)] == [text]
 
 
 def test_a_bitmap_may_end_where_memory_ends(memory: ByteMemory) -> None:
@@ -62,6 +63,6 @@ def test_a_bitmap_may_end_where_memory_ends(memory: ByteMemory) -> None:
 def test_bits_behind_the_last_frame_are_set(memory: ByteMemory) -> None:
     Memmap(memory, STRUCT, None, IMAGE_END).init(0x100000, 0x10D000)
     memory.store_u8(0x41, 0xC0)
-    assert [str(each) for each in defects(memory)] == [
+    assert [defect_text(each) for each in defects(memory)] == [
         "0x00000041 bitmap = 0x000000c0: bits behind the last frame must be set"
     ]
