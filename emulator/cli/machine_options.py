@@ -1,15 +1,16 @@
-"""The options that describe a machine and its run, for all commands that run a kernel."""
+"""Add the options that describe a machine and its run, for all commands that run a kernel, and make the machine."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.cli import arguments
+from emulator.cli import option_values
 from emulator.cli.status import CommandLineError
+from emulator.cli.terminal.console import RAW_HELP
 from emulator.errors import UnknownKernel, UnknownLayer
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import ArgumentParser, Namespace, _ArgumentGroup
     from collections.abc import Callable
 
     from emulator.machine.machine import Console, Machine
@@ -36,19 +37,32 @@ def add_kernel(
     )
 
 
+def add_profile(parser: ArgumentParser) -> None:
+    """Add the choice of a profile."""
+    parser.add_argument(
+        "--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)"
+    )
+
+
+def add_console(output: _ArgumentGroup) -> None:
+    """Add to the options about output whether the guest's console is shown, beside what the command prints."""
+    output.add_argument("--console", action="store_true", help="show what the kernel says, on standard error")
+    output.add_argument("--raw", action="store_true", help=f"with --console: {RAW_HELP}")
+
+
 def add_machine(parser: ArgumentParser) -> None:
     """Add what describes the machine."""
     machine = parser.add_argument_group("the machine").add_argument
     machine(
         "--ram",
         metavar="SIZE",
-        type=arguments.ram_window,
+        type=option_values.ram_window,
         help="RAM above 1 MiB: a size such as 64M or 3G (the most), or START-END (default: 4M)",
     )
     machine(
         "--layer",
         metavar="NAME=MODE",
-        type=arguments.layer_mode,
+        type=option_values.layer_mode,
         action="append",
         default=[],
         help="run a layer (LiteCore: memmap, heap; BTRON/386: pmem, kmem, pools) native, as model, or in lockstep (repeatable)",
@@ -68,13 +82,13 @@ def add_budgets(parser: ArgumentParser) -> None:
     budget(
         "--max-instructions",
         metavar="N",
-        type=arguments.instruction_count,
+        type=option_values.instruction_count,
         help="stop after exactly so many",
     )
     budget(
         "--timeout",
         metavar="SECONDS",
-        type=arguments.timeout,
+        type=option_values.timeout,
         default=DEFAULT_TIMEOUT_S,
         help="stop after so long; 0 for no limit (default: 60)",
     )

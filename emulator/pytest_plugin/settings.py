@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from emulator.cli import arguments
+from emulator.cli import option_values
 from emulator.loader.builtin import PREFIX
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _path(value: object, root: Path) -> str:
 
 def _ram(value: object, root: Path) -> RamWindow | None:
     text = _text(value, root)
-    return arguments.ram_window(text) if text else None
+    return option_values.ram_window(text) if text else None
 
 
 def _timeout(value: object, _root: Path) -> float:
@@ -111,7 +111,7 @@ def _timeout(value: object, _root: Path) -> float:
         raise TypeError(f"{value!r} is no number of seconds")
     if value == "":
         return DEFAULT_TIMEOUT_S
-    return arguments.timeout(str(value)) or float("inf")
+    return option_values.timeout(str(value)) or float("inf")
 
 
 def _flag(value: object, _root: Path) -> bool:

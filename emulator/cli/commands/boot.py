@@ -41,7 +41,7 @@ _DEFECTS_HEADING = "With a defect each; NAME_ok is the same without it:"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what the command line may hold."""
+    """Add the options of the command."""
     add = parser.add_argument
     add_kernel(parser)
     add("--list", action="store_true", help="name the built-in kernels and stop")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from emulator.cli import arguments
+from emulator.cli import option_values
 from emulator.cli.commands.check_injection import (
     add_injection_arguments,
     chosen_injection,
@@ -16,15 +16,22 @@ from emulator.cli.commands.check_output import (
     JSON,
     add_output_arguments,
     baseline_of_options,
+    check_output_files,
     check_output_options,
     limits_of,
-    see_output_files,
     update_baseline,
     write_outputs,
 )
-from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
+from emulator.cli.machine_options import (
+    add_budgets,
+    add_console,
+    add_kernel,
+    add_machine,
+    add_profile,
+    new_machine,
+)
 from emulator.cli.status import CommandLineError, Status
-from emulator.cli.terminal.console import RAW_HELP, ErrorConsole
+from emulator.cli.terminal.console import ErrorConsole
 from emulator.cli.terminal.output import Output, complain
 from emulator.cli.terminal.progress import activity
 
@@ -65,15 +72,14 @@ _MOST_INSTRUCTIONS = 10**10
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what the command line may hold."""
-    add = parser.add_argument
+    """Add the options of the command."""
     add_kernel(parser)
-    add("--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)")
+    add_profile(parser)
     what = parser.add_argument_group("what to look for").add_argument
     what(
         "--walk-every",
         metavar="N",
-        type=arguments.count,
+        type=option_values.count,
         default=0,
         help="look at the kernel's own structures every N calls (default: at the end)",
     )
@@ -91,10 +97,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_injection_arguments(parser)
     add_output_arguments(parser)
-    output = parser.add_argument_group("output").add_argument
-    output("--console", action="store_true", help="show what the kernel says, on standard error")
-    output("--raw", action="store_true", help=f"with --console: {RAW_HELP}")
-    output("--json", action="store_true", help="the same as --format json")
+    output = parser.add_argument_group("output")
+    add_console(output)
+    output.add_argument("--json", action="store_true", help="the same as --format json")
     add_machine(parser)
     add_budgets(parser)
     parser.set_defaults(max_instructions=_MOST_INSTRUCTIONS)
@@ -107,7 +112,7 @@ def run(options: Namespace) -> Status:
     check_output_options(options)
     injection = chosen_injection(options)
     limits, baseline = limits_of(options), baseline_of_options(options)
-    see_output_files(options)
+    check_output_files(options)
     from emulator.cli.recorded_run import chosen_profile
     from emulator.verdict.verdict import WhichLeaks, judge, select  # not for --help
 

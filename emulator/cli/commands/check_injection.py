@@ -6,7 +6,7 @@ from argparse import Namespace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from emulator.cli import arguments
+from emulator.cli import option_values
 from emulator.cli.machine_options import new_machine
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output, complain
@@ -38,20 +38,20 @@ def add_injection_arguments(parser: ArgumentParser) -> None:
     """Add what makes allocations fail."""
     group = parser.add_argument_group("allocations that fail", "although there is memory")
     one = group.add_mutually_exclusive_group().add_argument
-    one("--fail-nth", metavar="N", type=arguments.count, help="the N-th allocation of the run fails")
-    one("--fail-every", metavar="N", type=arguments.count, help="every N-th allocation fails")
+    one("--fail-nth", metavar="N", type=option_values.count, help="the N-th allocation of the run fails")
+    one("--fail-every", metavar="N", type=option_values.count, help="every N-th allocation fails")
     one("--fail-at", metavar="GLOB", help="all allocations below these functions fail")
     one("--exhaust", action="store_true", help="each allocation fails once, in a run of its own")
     group.add_argument(
         "--limit",
         metavar="N",
-        type=arguments.count,
+        type=option_values.count,
         help=f"with --exhaust: at most so many runs, evenly spread (default: {_MOST})",
     )
     group.add_argument(
         "--jobs",
         metavar="N",
-        type=arguments.count,
+        type=option_values.count,
         help="with --exhaust: processes (default: one for each CPU)",
     )
 

@@ -6,9 +6,9 @@ import os
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.cli import arguments
+from emulator.cli import option_values
 from emulator.cli.status import CommandLineError, OutputError
-from emulator.cli.terminal.output_file import see_writable, whole_file
+from emulator.cli.terminal.output_file import check_writable, whole_file
 from emulator.report.text.style import WIDTH_MAX, Style
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def add_output_arguments(parser: ArgumentParser) -> None:
     limit(
         "--max-heap",
         metavar="[AREA=]SIZE",
-        type=arguments.area_size,
+        type=option_values.area_size,
         action="append",
         default=[],
         help="most bytes live at the peak of an area (default: heap), such as 64KiB (repeatable)",
@@ -83,7 +83,7 @@ def add_output_arguments(parser: ArgumentParser) -> None:
     limit(
         "--max-leaked",
         metavar="[AREA=]SIZE",
-        type=arguments.area_size,
+        type=option_values.area_size,
         action="append",
         default=[],
         help="most bytes lost at the end in an area (default: in all together); leaks below are accepted",
@@ -91,7 +91,7 @@ def add_output_arguments(parser: ArgumentParser) -> None:
     limit(
         "--max-fragmentation",
         metavar="[AREA=]SHARE",
-        type=arguments.area_share,
+        type=option_values.area_share,
         action="append",
         default=[],
         help="most of an area's gaps (default: of the heap) outside the largest one at the peak, 0 to 1",
@@ -99,7 +99,7 @@ def add_output_arguments(parser: ArgumentParser) -> None:
 
 
 def check_output_options(options: Namespace) -> None:
-    """See that the options can be followed, before anything runs.
+    """Check that the options can be followed, before anything runs.
 
     Raises:
         CommandLineError: They cannot.
@@ -125,17 +125,17 @@ def check_output_options(options: Namespace) -> None:
             taken[real] = f"that of {name} already"
 
 
-def see_output_files(options: Namespace) -> None:
-    """See that all files can be written, before anything runs.
+def check_output_files(options: Namespace) -> None:
+    """Check that all files can be written, before anything runs.
 
     Raises:
         OutputError: One cannot.
     """
     for _, path in options.formats:
         if path != _STDOUT:
-            see_writable(path)
+            check_writable(path)
     if options.update_baseline:
-        see_writable(options.baseline)
+        check_writable(options.baseline)
 
 
 def _inputs(options: Namespace) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.cli import arguments
+from emulator.cli import option_values
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
 
@@ -30,7 +30,7 @@ _TOP = 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what the command line may hold."""
+    """Add the options of the command."""
     add = parser.add_argument
     add("before", metavar="BEFORE.kmt", help="the first trace")
     add("after", metavar="AFTER.kmt", help="the second trace")
@@ -38,14 +38,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(
         "--by",
         metavar="MEASURE",
-        type=arguments.measure,
+        type=option_values.measure,
         default="peak",
         help="peak or end (live bytes then), calls, allocated (bytes in all); default: peak",
     )
     add(
         "--top",
         metavar="N",
-        type=arguments.count,
+        type=option_values.count,
         help=f"show so many stacks (default: {_TOP}; with --json all)",
     )
     add("--fail-if-more", action="store_true", help="exit with status 1 if an area has more in AFTER")

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.cli import arguments
+from emulator.cli import option_values
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
 from emulator.cli.terminal.output_file import whole_file
 from emulator.cli.terminal.progress import progress
-from emulator.trace.queries.measure import Measure
-from emulator.wording import printable
+from emulator.cli.trace_files import output_path, read_trace, written_line
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from typing import BinaryIO
 
+    from emulator.trace.queries.measure import Measure
     from emulator.trace.trace import Trace
 
 USAGE = "kmemu export TRACE.kmt --to FORMAT [options]"
@@ -39,13 +38,13 @@ _STDOUT = "-"
 
 
 class _Format(NamedTuple):
-    """A format.
+    """A format of another tool.
 
     Attributes:
-        suffix: Of the file.
-        is_text: It may go to standard output.
-        has_areas: It shows areas one by one.
-        has_measures: It shows what callers take.
+        suffix: Suffix of the file.
+        is_text: Whether it may go to standard output.
+        has_areas: Whether it shows areas one by one.
+        has_measures: Whether it shows what callers take.
         hint: What to do with the file.
     """
 
@@ -68,7 +67,7 @@ _FORMATS = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what the command line may hold."""
+    """Add the options of the command."""
     add = parser.add_argument
     add("trace", metavar="TRACE.kmt", help="the trace")
     add("--to", metavar="FORMAT", choices=tuple(_FORMATS), required=True, help=", ".join(_FORMATS))
@@ -82,7 +81,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(
         "--measure",
         metavar="MEASURE",
-        type=arguments.measure,
+        type=option_values.measure,
         help="what folded (default: peak) and speedscope (default: all) count: "
         "peak or end (live bytes then), calls, allocated (bytes in all)",
     )
@@ -90,21 +89,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Status:
     """Run the command."""
-    from emulator.trace.trace import Trace  # not for --help
-
     form = _FORMATS[options.to]
     _check(options, form)
-    trace = Trace.read(options.trace)
-    if options.area is not None and options.area not in trace.areas:
-        raise CommandLineError(f"no area {options.area!r} in the trace; there are: {', '.join(trace.areas)}")
+    trace = read_trace(options.trace, options.area)
     if options.output == _STDOUT:
         _write(trace, sys.stdout.buffer, options)
         return Status.GOOD
-    path = _path(options, form)
+    path = output_path(options.trace, options.output, form.suffix)
     with whole_file(path) as stream:
         _write(trace, stream, options)
-    note = "" if trace.complete else "; the trace is incomplete"
-    Output().lines([f"wrote {printable(path)}{form.hint}{note}"])
+    Output().lines([written_line(path, trace, form.hint)])
     return Status.GOOD
 
 
@@ -115,14 +109,6 @@ def _check(options: Namespace, form: _Format) -> None:
         raise CommandLineError(f"--measure is not for {options.to}, only for speedscope and folded")
     if options.output == _STDOUT and not form.is_text:
         raise CommandLineError(f"{options.to} cannot go to standard output")
-
-
-def _path(options: Namespace, form: _Format) -> str:
-    trace = Path(options.trace)
-    path = options.output or str(trace.with_name(trace.name.removesuffix(".kmt") + form.suffix))
-    if Path(path).exists() and Path(path).samefile(trace):
-        raise CommandLineError(f"{path} is the trace itself")
-    return path
 
 
 def _write(trace: Trace, stream: BinaryIO, options: Namespace) -> None:
@@ -153,5 +139,7 @@ def _write(trace: Trace, stream: BinaryIO, options: Namespace) -> None:
 
 
 def _measures(options: Namespace) -> tuple[Measure, ...]:
-    """Return what was asked for, or all measures."""
+    """Return the measure that was asked for, or all."""
+    from emulator.trace.queries.measure import Measure  # `Trace` has imported it
+
     return tuple(Measure) if options.measure is None else (options.measure,)

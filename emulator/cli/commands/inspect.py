@@ -18,7 +18,7 @@ EPILOG = ""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what the command line may hold."""
+    """Add the options of the command."""
     parser.add_argument("kernel", metavar="KERNEL", help="ELF file, or firmware:NAME for a built-in kernel")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead")
 

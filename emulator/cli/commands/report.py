@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
 from emulator.cli.terminal.output_file import whole_file
-from emulator.wording import printable
+from emulator.cli.terminal.progress import show_stage
+from emulator.cli.trace_files import output_path, read_trace, written_line
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -30,7 +30,7 @@ _TOP = 10  # callers of each area in the summary
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what the command line may hold."""
+    """Add the options of the command."""
     add = parser.add_argument
     add("trace", metavar="TRACE.kmt", help="the trace")
     add(
@@ -48,42 +48,25 @@ def run(options: Namespace) -> Status:
     """Run the command."""
     if options.json and (options.output or options.open):
         raise CommandLineError("--json prints to standard output; -o and --open are for the page")
-    path = None if options.json else _path(options)
+    path = None if options.json else output_path(options.trace, options.output, ".html")
     try:
-        trace = _read(options)
+        show_stage("reading the trace")
+        trace = read_trace(options.trace, options.area)
         if path is None:
             document = _summary(trace, options)
         else:
             _write_page(trace, path, options.area)
     finally:
-        _tell("")
+        show_stage("")
     if path is None:
         Output().json(document)
         return Status.GOOD
-    Output().lines([f"wrote {printable(path)}{'' if trace.complete else '; the trace is incomplete'}"])
+    Output().lines([written_line(path, trace)])
     if options.open:
         import webbrowser
 
         webbrowser.open(Path(path).resolve().as_uri())
     return Status.GOOD
-
-
-def _read(options: Namespace) -> Trace:
-    from emulator.trace.trace import Trace  # not for --help
-
-    _tell("reading the trace")
-    trace = Trace.read(options.trace)
-    if options.area is not None and options.area not in trace.areas:
-        raise CommandLineError(f"no area {options.area!r} in the trace; there are: {', '.join(trace.areas)}")
-    return trace
-
-
-def _path(options: Namespace) -> str:
-    trace = Path(options.trace)
-    path = options.output or str(trace.with_name(trace.name.removesuffix(".kmt") + ".html"))
-    if Path(path).exists() and trace.exists() and Path(path).samefile(trace):
-        raise CommandLineError(f"{path} is the trace itself")
-    return path
 
 
 def _summary(trace: Trace, options: Namespace) -> dict[str, Any]:
@@ -99,12 +82,6 @@ def _summary(trace: Trace, options: Namespace) -> dict[str, Any]:
 def _write_page(trace: Trace, path: str, area: str | None) -> None:
     from emulator.report.html.page import report_page
 
-    page = report_page(trace, area, _tell)
+    page = report_page(trace, area, show_stage)
     with whole_file(path) as stream:
         stream.write(page)
-
-
-def _tell(stage: str) -> None:
-    """Show on a terminal what takes time now, in place of what it said before; "" takes it away."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{stage}", end="", file=sys.stderr, flush=True)

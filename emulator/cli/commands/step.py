@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
+from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, add_profile, new_machine
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
 from emulator.cli.terminal.signals import ENDING, Interrupted
@@ -35,11 +35,9 @@ examples:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what the command line may hold."""
+    """Add the options of the command."""
     add_kernel(parser)
-    parser.add_argument(
-        "--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)"
-    )
+    add_profile(parser)
     add = parser.add_argument_group("where and what").add_argument
     add(
         "--at",

@@ -9,11 +9,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emulator.cli import arguments
-from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
+from emulator.cli import option_values
+from emulator.cli.machine_options import (
+    add_budgets,
+    add_console,
+    add_kernel,
+    add_machine,
+    add_profile,
+    new_machine,
+)
 from emulator.cli.running import judge_ending
 from emulator.cli.status import CommandLineError, Status
-from emulator.cli.terminal.console import RAW_HELP, ErrorConsole
+from emulator.cli.terminal.console import ErrorConsole
 from emulator.cli.terminal.output import Output, complain
 from emulator.cli.terminal.progress import activity
 from emulator.errors import BudgetUsedUp
@@ -52,17 +59,18 @@ _LINES_AT_ONCE = 5000
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Say what the command line may hold."""
+    """Add the options of the command."""
     add = parser.add_argument
     add_kernel(parser, "ELF file, firmware:NAME, or a trace")
     add("-o", "--output", metavar="FILE", help="keep the trace in FILE, and show a summary instead of calls")
-    add("--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)")
+    add_profile(parser)
     _add_selection(parser)
-    output = parser.add_argument_group("output").add_argument
-    output("--summary", action="store_true", help="show a summary instead of calls")
-    output("--console", action="store_true", help="show what the kernel says, on standard error")
-    output("--raw", action="store_true", help=f"with --console: {RAW_HELP}")
-    output("--json", action="store_true", help="a JSON object a line for each call, or one for the summary")
+    output = parser.add_argument_group("output")
+    output.add_argument("--summary", action="store_true", help="show a summary instead of calls")
+    add_console(output)
+    output.add_argument(
+        "--json", action="store_true", help="a JSON object a line for each call, or one for the summary"
+    )
     add_machine(parser)
     add_budgets(parser)
 
@@ -77,10 +85,10 @@ def _add_selection(parser: ArgumentParser) -> None:
         default=[],
         help="from below these functions (repeatable)",
     )
-    add("--address", metavar="RANGE", type=arguments.bounds, help="on blocks that cover these addresses")
-    add("--size", metavar="RANGE", type=arguments.bounds, help="of so many bytes")
-    add("--events", metavar="RANGE", type=arguments.bounds, help="entered or left in these events")
-    add("--calls", metavar="RANGE", type=arguments.bounds, help="with these numbers")
+    add("--address", metavar="RANGE", type=option_values.bounds, help="on blocks that cover these addresses")
+    add("--size", metavar="RANGE", type=option_values.bounds, help="of so many bytes")
+    add("--events", metavar="RANGE", type=option_values.bounds, help="entered or left in these events")
+    add("--calls", metavar="RANGE", type=option_values.bounds, help="with these numbers")
     add("--insn", action="store_true", help="with each instruction in them, and what it loads and stores")
 
 

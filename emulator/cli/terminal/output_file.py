@@ -1,4 +1,4 @@
-"""A file that a command writes: whole, or not at all."""
+"""Write a file whole, or not at all."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-def see_writable(name: str) -> None:
-    """See that `whole_file` can begin, before the work whose result it is to hold. Nothing is changed.
+def check_writable(name: str) -> None:
+    """Check that `whole_file` can begin, before the work whose result it is to hold. Nothing is changed.
 
     Raises:
         OutputError: It cannot.

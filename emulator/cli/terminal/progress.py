@@ -1,4 +1,4 @@
-"""How far a long piece of work is, on the terminal of whoever waits for it."""
+"""Show how far a long piece of work is, on the terminal of whoever waits for it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
     Args:
         label: What is being done.
-        total: Steps that this takes.
+        total: Number of its steps.
 
     Yields:
-        What to call with the number of steps done since the last call.
+        A function to call with the number of steps done since its last call.
     """
     if total < _TOTAL_MIN or not _is_shown():
         yield _ignore
@@ -42,7 +42,7 @@ def steps(label: str) -> Iterator[tuple[Callable[[int], None], Callable[[int], N
         label: What is being done.
 
     Yields:
-        What to call with the number of steps when it is known, and what with those done since the last call.
+        A function to call with the number of steps when it is known, and one to call with those done since its last call.
     """
     if not _is_shown():
         yield _ignore, _ignore
@@ -61,7 +61,7 @@ def activity(label: str, what: str) -> Iterator[Callable[[int], None]]:
         what: What is counted meanwhile.
 
     Yields:
-        What to call with the number of them so far.
+        A function to call with the number of them so far.
     """
     if not _is_shown():
         yield _ignore
@@ -69,6 +69,16 @@ def activity(label: str, what: str) -> Iterator[Callable[[int], None]]:
     with _counter(what) as counter:
         task = counter.add_task(label, total=None)
         yield lambda count: counter.update(task, completed=count)
+
+
+def show_stage(name: str) -> None:
+    """Show on standard error which stage of the work begins, if that is a terminal, in place of the stage before.
+
+    Args:
+        name: The stage; "" takes the last one away.
+    """
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{name}", end="", file=sys.stderr, flush=True)
 
 
 def _is_shown() -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.cli.status import OutputError
-from emulator.cli.terminal.output_file import see_writable, whole_file
+from emulator.cli.terminal.output_file import check_writable, whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,10 +101,10 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_whether_a_file_can_be_written_is_seen_before(tmp_path: Path) -> None:
-    see_writable(str(tmp_path / "new"))
+    check_writable(str(tmp_path / "new"))
     (tmp_path / "old").write_bytes(b"old")
-    see_writable(str(tmp_path / "old"))
-    see_writable("/dev/null")
+    check_writable(str(tmp_path / "old"))
+    check_writable("/dev/null")
     assert names_in(tmp_path) == ["old"]
     assert (tmp_path / "old").read_bytes() == b"old"
 
@@ -117,5 +117,5 @@ def test_where_nothing_can_be_written(tmp_path: Path, name: str, problem: str) -
     (tmp_path / "file").touch()
     path = f"{tmp_path}/{name}"
     with pytest.raises(OutputError) as caught:
-        see_writable(path)
+        check_writable(path)
     assert str(caught.value) == f"cannot write {path}: {problem}"

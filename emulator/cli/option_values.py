@@ -1,15 +1,14 @@
-"""The values of options: text to numbers, ranges, layers."""
+"""Read the values of options: text to numbers, ranges, layers."""
 
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from emulator.trace.queries.measure import Measure
-
 if TYPE_CHECKING:
     from emulator.hle.layers import Mode
     from emulator.machine.memory import RamWindow
+    from emulator.trace.queries.measure import Measure
     from emulator.trace.queries.selection import Bounds
 
 _SECONDS_MAX = 1e9
@@ -86,7 +85,9 @@ def count(text: str) -> int:
 
 
 def measure(text: str) -> Measure:
-    """Read a number that callers are measured by."""
+    """Read the name of a number by which callers are measured."""
+    from emulator.trace.queries.measure import Measure  # only if the option is given
+
     try:
         return Measure(text)
     except ValueError:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.cli.arguments import (
+from emulator.cli.option_values import (
     area_share,
     area_size,
     bounds,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.cli.arguments import area_share, area_size, bounds, count, measure, size
+from emulator.cli.option_values import area_share, area_size, bounds, count, measure, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
