@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.wording import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -235,10 +237,9 @@ class NoEnd(BudgetUsedUp):
 
     def __init__(self, error: BudgetUsedUp, allocations: int) -> None:
         self.allocations = allocations
-        calls = "1 allocation" if allocations == 1 else f"{allocations} allocations"
         super().__init__(
             "the run without a failure did not end by itself: "
-            f"{error.problem} after {error.instructions} instructions and {calls}",
+            f"{error.problem} after {error.instructions} instructions and {counted(allocations, 'allocation')}",
             error.eip,
             error.location,
             error.instructions,

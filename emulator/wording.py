@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LONGEST_QUOTE: Final = 60  # characters
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.*?-]{1,60}")
+
 
 def printable(text: str) -> str:
     r"""Replace what a terminal could take for a command, or would not show, by escapes such as ``\x1b``."""
@@ -13,9 +22,9 @@ def printable(text: str) -> str:
     )
 
 
-def counted(number: int, noun: str) -> str:
-    """Return ``1 block``, ``0 blocks``, ``5 blocks``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, separator: str = "") -> str:
+    """Return ``1 block``, ``0 blocks``, ``5 blocks``; with a *separator* of thousands, ``65,536 blocks``."""
+    return f"{number} {noun}" if number == 1 else f"{number:{separator}} {noun}s"
 
 
 def percent(share: float) -> str:
@@ -35,3 +44,14 @@ def human_size(size: int) -> str:
 def address_range(start: int, end: int) -> str:
     """Return ``0x00100000-0x00500000``."""
     return f"0x{start:08x}-0x{end:08x}"
+
+
+def shortened(value: object) -> str:
+    """Return a value of any kind as it would be written in Python, for a message: one line, at most 60 characters."""
+    text = ascii(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."
+
+
+def shown_keys(keys: Iterable[str]) -> str:
+    """Return the path of a key in a document for a message, such as ``heap.alloc``: one line, each key at most 60 characters."""
+    return ".".join(key if _PLAIN_KEY.fullmatch(key) else shortened(key)[1:-1] for key in keys)

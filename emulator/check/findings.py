@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from emulator.wording import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -119,7 +121,7 @@ class BlockHistory:
     @property
     def name(self) -> str:
         """The block for people, such as ``block #12 of 24 bytes``: it is numbered like the call that allocated it."""
-        size = f" of {size_text(self.size)}" if self.size else ""
+        size = f" of {counted(self.size, 'byte')}" if self.size else ""
         return f"block #{self.allocated.call}{size}"
 
 
@@ -200,11 +202,6 @@ def with_rest(found: Sequence[Finding], count: int) -> list[Finding]:
     return [replace(first, details=(*first.details, line)), *others]
 
 
-def size_text(size: int) -> str:
-    """Return a number of bytes for people, such as ``24 bytes``."""
-    return "1 byte" if size == 1 else f"{size} bytes"
-
-
 def sized_address(address: int, size: int) -> str:
     """Return where a block lies, such as ``0x0010b008 (24 bytes)``; without the size where that is 0, for not known."""
-    return f"0x{address:08x} ({size_text(size)})" if size else f"0x{address:08x}"
+    return f"0x{address:08x} ({counted(size, 'byte')})" if size else f"0x{address:08x}"

@@ -1,20 +1,14 @@
-"""Reads the files that users name, and quotes what they wrote there in messages."""
+"""Reads the files that users name, whatever these turn out to be."""
 
 from __future__ import annotations
 
 import errno
-import re
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from emulator.errors import BadInput
-
-_LONGEST_QUOTE: Final = 60  # characters
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.*?-]{1,60}")
 
 
 def read_file(name: str, largest: int) -> bytes:
@@ -63,14 +57,3 @@ def read_text(path: str, largest: int, error: type[BadInput], *, missing: str = 
         raise error(path, f"cannot be read: {cause.strerror}") from cause
     except UnicodeDecodeError as cause:
         raise error(path, f"is not UTF-8: {cause.reason} at byte {cause.start}") from cause
-
-
-def shortened(value: object) -> str:
-    """Return a value of any kind as it would be written in Python, for a message: one line, at most 60 characters."""
-    text = ascii(value) if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
-    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."
-
-
-def shown_keys(keys: Iterable[str]) -> str:
-    """Return the path of a key in a document for a message, such as ``heap.alloc``: one line, each key at most 60 characters."""
-    return ".".join(key if _PLAIN_KEY.fullmatch(key) else shortened(key)[1:-1] for key in keys)

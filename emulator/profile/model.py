@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
 
-from emulator.loader.files import shortened
+from emulator.wording import shortened
 
 MOST_PARAMETERS: Final = 6
 MOST_FUNCTIONS: Final = 127  # a trace numbers them in a signed byte

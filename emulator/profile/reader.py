@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import BadProfile
-from emulator.loader.files import read_text, shortened, shown_keys
+from emulator.loader.files import read_text
 from emulator.profile.model import Profile, Role, TracedFunction
 from emulator.profile.signature import Area, parse_signature
+from emulator.wording import shortened, shown_keys
 
 if TYPE_CHECKING:
     import os

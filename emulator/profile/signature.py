@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from emulator.loader.files import shortened
 from emulator.profile.model import Result, Role, TracedFunction
+from emulator.wording import shortened
 
 _SHAPE = re.compile(r"\s*([^\s(),]+)\s*\(([^()]*)\)\s*(?:->\s*(\S+)\s*)?")
 _FAILURES = {Result.POINTER: 0, Result.FRAME: 0xFFFF_FFFF}

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from emulator.check.findings import Kind
 from emulator.errors import BadBaseline
-from emulator.loader.files import read_text, shortened, shown_keys
+from emulator.loader.files import read_text
 from emulator.verdict.baseline import AreaNumbers, Baseline, KnownFinding
 from emulator.verdict.json_text import line_of, parse_json
 from emulator.verdict.tolerances import AREA_KEYS, CALLER_KEYS, check_pattern, parse_tolerance
+from emulator.wording import shortened, shown_keys
 
 if TYPE_CHECKING:
     import os

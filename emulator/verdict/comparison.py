@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.verdict.baseline import baseline_of
-from emulator.verdict.difference import Difference, Importance, bytes_text
+from emulator.verdict.difference import Difference, Importance
 from emulator.verdict.tolerances import Tolerance, Tolerances, parse_tolerance
+from emulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +52,7 @@ def _areas(
 ) -> Iterator[Difference]:
     for name, area in now.items():
         if name not in before:
-            peak = bytes_text(int(area.values["peak_bytes"]))
+            peak = counted(int(area.values["peak_bytes"]), "byte", ",")
             yield Difference(Importance.AREA, name, f"area {name} is not in the baseline: {peak} at its peak")
             continue
         call_site = report.measures.areas[name].peak
@@ -102,9 +103,9 @@ def _callers(
 
 
 def _caller(numbers: Mapping[str, int]) -> str:
-    noun = "call" if numbers["calls"] == 1 else "calls"
-    peak, end = bytes_text(numbers["peak_bytes"]), bytes_text(numbers["end_bytes"])
-    return f"{numbers['calls']:,} {noun}, {peak} at the peak, {end} at the end"
+    calls = counted(numbers["calls"], "call", ",")
+    peak, end = (counted(numbers[key], "byte", ",") for key in ("peak_bytes", "end_bytes"))
+    return f"{calls}, {peak} at the peak, {end} at the end"
 
 
 def _number(value: float) -> str:

@@ -46,8 +46,3 @@ class Difference(NamedTuple):
     def order(self) -> tuple[int, float, str]:
         """Sorts the most important first."""
         return self.importance, -self.growth, self.key
-
-
-def bytes_text(size: int) -> str:
-    """Return ``1 byte``, ``65,536 bytes``."""
-    return "1 byte" if size == 1 else f"{size:,} bytes"

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from emulator.errors import BadBaseline
-from emulator.loader.files import shown_keys
+from emulator.wording import shown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

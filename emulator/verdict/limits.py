@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.check.findings import Kind
 from emulator.errors import UnknownArea
-from emulator.verdict.difference import Difference, Importance, bytes_text
+from emulator.verdict.difference import Difference, Importance
+from emulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -75,7 +76,7 @@ class Limits:
 
     def _above_peaks(self, measures: Measures) -> Iterator[Difference]:
         peaks: tuple[tuple[str, Mapping[str, float], Callable[..., str], str], ...] = (
-            ("peak_bytes", self.heap, bytes_text, ","),
+            ("peak_bytes", self.heap, lambda size: counted(size, "byte", ","), ","),
             ("fragmentation", self.fragmentation, "{:.6g}".format, "g"),
         )
         for key, limits, text, limit_format in peaks:
@@ -92,8 +93,8 @@ class Limits:
             lost = sum(area.lost_bytes for area in areas)
             blocks = sum(area.lost_blocks for area in areas)
             if lost > most or (blocks and not most):  # a block whose size is not known is lost, too
-                noun = "block" if blocks == 1 else "blocks"
-                numbers = f"{bytes_text(lost)} in {blocks:,} {noun} lost at the end, limit {most:,}"
+                size, count = counted(lost, "byte", ","), counted(blocks, "block", ",")
+                numbers = f"{size} in {count} lost at the end, limit {most:,}"
                 key = f"{name}.lost_bytes" if name else "lost_bytes"
                 yield _violation(key, numbers, lost, most)
 

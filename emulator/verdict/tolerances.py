@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.loader.files import shortened
+from emulator.wording import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

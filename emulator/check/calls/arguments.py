@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emulator.check.findings import Finding, Kind, size_text
+from emulator.check.findings import Finding, Kind
 from emulator.profile.model import Role
 from emulator.trace.blocks.function_calls import FunctionCalls
+from emulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +44,10 @@ def wrong_sizes(area: Area) -> Iterator[Finding]:
         sizes = area.blocks.size[frees.blocks]
         for call, index, details in _selected(area, frees, (given != sizes) & (sizes != 0)):
             history = area.call_sites.history(area.blocks, index)
-            wrong = size_text(int(given[frees.blocks == index][0]))
-            message = f"free of 0x{history.address:08x} as {wrong}, but it has {size_text(history.size)}"
+            wrong = counted(int(given[frees.blocks == index][0]), "byte")
+            message = (
+                f"free of 0x{history.address:08x} as {wrong}, but it has {counted(history.size, 'byte')}"
+            )
             call_site = area.call_sites.entry(call)
             yield Finding(Kind.WRONG_SIZE, area.name, message, call_site, history, details=details)
 

@@ -11,10 +11,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.check.calls.area import Area
-from emulator.check.findings import Finding, Kind, size_text
+from emulator.check.findings import Finding, Kind
 from emulator.check.leaks.live_blocks import live_blocks
 from emulator.check.leaks.reachability import Reachability
 from emulator.profile.model import Result, Role
+from emulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,8 +149,8 @@ def _finding(group: Sequence[_LiveBlock]) -> Finding:
     first = group[0]
     states = Counter(block.state for block in group)
     total = sum(block.history.size for block in group)
-    blocks = "1 block" if len(group) == 1 else f"{len(group)} blocks"
-    size = f"{size_text(total)} in {blocks}" if total else blocks
+    blocks = counted(len(group), "block")
+    size = f"{counted(total, 'byte')} in {blocks}" if total else blocks
     what = "live at the end" if set(states) == {REACHABLE} else "memory leak"
     message = f"{what}: {size} {_state_text(states)}"
     return Finding(Kind.LEAK, first.area, message, None, first.history, details=tuple(_details(group)))
