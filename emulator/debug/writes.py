@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from emulator.debug.writer import Writer
-from emulator.guest.backtrace import call_stack
+from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import instruction_at, source_text
 from emulator.guest.memory import physical_of
 from emulator.guest.symbolizer import Symbolizer
@@ -55,7 +55,7 @@ def last_writer(timeline: Timeline, places: Places, address: int, size: int = WO
     timeline.go_to_place(where)
     if found is None:
         return None
-    name = places.name(physical, physical + 1, call_stack(machine)).name
+    name = places.name(physical, physical + 1, backtrace(machine)).name
     return _writer(machine, physical, size, name, *found)
 
 

@@ -72,7 +72,7 @@ class Places:
         for frame in stack:
             low = self._machine.cpu.translate(frame.low)
             if low is not None and low <= address < low + frame.high - frame.low:
-                name = f"stack of {frame.function or f'0x{frame.address:08x}'}"
+                name = f"stack of {frame.frame.function or f'0x{frame.frame.address:08x}'}"
                 return Place(name, address, min(end, low + frame.high - frame.low))
         return None
 

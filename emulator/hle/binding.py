@@ -85,7 +85,7 @@ def caller_of(bound: Bound, esp: int, ebp: int) -> str:
 
     image = bound.machine.image
     location = ""
-    for address in callers_of_call(bound.machine, esp, ebp):
+    for address in callers_of_call(bound.machine, esp, ebp).return_addresses:
         location = image.location(address)
         found = image.function_at(address - 1)
         if found is None or found[0].name not in bound.own_functions:

@@ -8,6 +8,7 @@ from emulator.loader.image import SegmentFlags
 
 if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
+    from emulator.machine.core_types import Callers
     from emulator.machine.machine import Machine
 
 _RANGES_MAX = 16
@@ -19,14 +20,14 @@ def prepare_stacks(machine: Machine) -> None:
     machine.cpu.set_functions(machine.image.function_extents)
 
 
-def callers(machine: Machine) -> tuple[int, ...]:
-    """Return the return addresses of the calls around the instruction at EIP, innermost first; the machine does not run."""
+def callers(machine: Machine) -> Callers:
+    """Return the calls around the instruction at EIP; the machine does not run."""
     prepare_stacks(machine)
     return machine.cpu.callers(machine.cpu.registers().eip)
 
 
-def callers_of_call(machine: Machine, esp: int, ebp: int) -> tuple[int, ...]:
-    """Return the return addresses of a call, from the one that lies at *esp* outwards; EBP was *ebp* at its entry."""
+def callers_of_call(machine: Machine, esp: int, ebp: int) -> Callers:
+    """Return a call whose return address lies at *esp*, and the calls around it; EBP was *ebp* at its entry."""
     prepare_stacks(machine)
     return machine.cpu.callers_of_call(esp, ebp)
 

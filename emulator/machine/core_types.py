@@ -218,6 +218,20 @@ class CallRows:
         return memoryview(ffi.buffer(column, self.count * ffi.sizeof(ffi.typeof(column).item)))
 
 
+class Callers(NamedTuple):
+    """The calls around an instruction, innermost first.
+
+    Attributes:
+        return_addresses: Where they go on; of an interrupt, the address of the interrupted instruction + 1.
+        slots: Where the return addresses lie, as offsets in the stack segment.
+        end: Where the outermost frame ends, as an offset in the stack segment; None: not known.
+    """
+
+    return_addresses: tuple[int, ...]
+    slots: tuple[int, ...]
+    end: int | None
+
+
 class LastWrite(NamedTuple):
     """A write to a watched word, the last as a rule; see `kc_write` in core.h.
 

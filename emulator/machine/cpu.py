@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.errors import HostError
 from emulator.machine.core_types import (
     Access,
+    Callers,
     CallRows,
     CpuClient,
     Delivery,
@@ -472,21 +473,17 @@ class Cpu:
         words = lib.kc_stack(self._core, number, count, call)
         return call[0], tuple(ffi.unpack(words, count[0]))
 
-    def callers(self, eip: int) -> tuple[int, ...]:
-        """Return addresses of the calls around an instruction, innermost first; between runs.
+    def callers(self, eip: int) -> Callers:
+        """Return the calls around an instruction, with ESP and EBP as they are; between runs."""
+        found = ffi.new("kc_callers *")
+        lib.kc_callers_of(self._core, eip, found)
+        return _callers(found)
 
-        Raises:
-            HostError: No memory.
-        """
-        number = lib.kc_stack_of(self._core, eip)
-        if not number:
-            raise HostError("the host has no memory for a call stack")
-        return self.stack(number)[1][1:]  # the first is EIP + 1
-
-    def callers_of_call(self, esp: int, ebp: int) -> tuple[int, ...]:
-        """Return addresses, innermost first, of a call whose return address lies at *esp*; *ebp* is its caller's."""
-        number = lib.kc_stack_of_call(self._core, esp, ebp)
-        return self.stack(number)[1] if number else ()
+    def callers_of_call(self, esp: int, ebp: int) -> Callers:
+        """Return a call whose return address lies at *esp*, and the calls around it; *ebp* is its caller's."""
+        found = ffi.new("kc_callers *")
+        lib.kc_callers_of_call(self._core, esp, ebp, found)
+        return _callers(found)
 
     def watch_word(self, physical: int, size: int) -> None:
         """Keep the last write to *size* bytes, 1 to 4; 0 ends it. Runs are slower meanwhile."""
@@ -577,6 +574,13 @@ class Cpu:
 def _memory_of(core: Any, size: int) -> memoryview:
     """Return the machine's RAM, which is there as long as anybody has a view of it."""
     return memoryview(ffi.buffer(ffi.gc(lib.kc_memory(core), lambda _memory, _core=core: None), size))
+
+
+def _callers(found: Any) -> Callers:
+    return_addresses, slots = (
+        tuple(ffi.unpack(words, found.count)) for words in (found.return_addresses, found.slots)
+    )
+    return Callers(return_addresses, slots, found.end or None)
 
 
 def _pages(list_: Any, count: int) -> dict[int, bytes]:

@@ -265,10 +265,16 @@ int kc_functions(kc *m, const kc_extent *functions, uint32_t count);
 uint32_t kc_stack_count(kc *m);
 /* Return addresses, innermost first, and how many; `call` is the first call with this stack. */
 const uint32_t *kc_stack(kc *m, uint32_t stack, uint32_t *count, uint32_t *call);
-/* Number of the call stack of an instruction at which no run goes on: its address + 1, then as above. 0: no memory. */
-uint32_t kc_stack_of(kc *m, uint32_t eip);
-/* The same, without that first one, of a call: its return address lies at `esp`, and `ebp` is its caller's. */
-uint32_t kc_stack_of_call(kc *m, uint32_t esp, uint32_t ebp);
+/* The calls around an instruction, innermost first: their return addresses, and where these lie in the stack segment. */
+typedef struct {
+    uint32_t count;
+    const uint32_t *return_addresses, *slots;
+    uint32_t end; /* of the outermost frame; 0: not known */
+} kc_callers;
+/* The calls around the instruction at `eip`, at which no run goes on. What `out` points to is valid until the next walk. */
+void kc_callers_of(kc *m, uint32_t eip, kc_callers *out);
+/* A call, its return address lies at `esp`, and the calls around it; `ebp` is its caller's. */
+void kc_callers_of_call(kc *m, uint32_t esp, uint32_t ebp, kc_callers *out);
 
 /* -- who wrote a word: watchpoints.c ----------------------------------------------------------- */
 

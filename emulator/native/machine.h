@@ -360,12 +360,13 @@ void kc_calls_free(kc *m);
 struct walked {
     uint32_t count, number; /* of the stack; 0: it was not asked for yet */
     bool sure;              /* by rules only, to the end */
+    uint32_t end;           /* of the outermost frame; 0: not known */
     uint32_t frames[KC_FRAMES], slots[KC_FRAMES];
 };
 int kc_stacks_init(kc *m);
 /* From a function's entry, where `caller` is on top of the stack. The result is valid until the next walk. */
 struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller);
-/* From any instruction: it is the first frame, its address + 1 as if it were a return address. */
+/* From any instruction: it is the first frame, its address + 1 as if it were a return address, and ESP its slot. */
 struct walked *kc_stack_at(kc *m, uint32_t eip);
 void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip, uint32_t handler);
 /* Has an interrupt come between the frames at [esp, end) of a stack? */
@@ -379,6 +380,8 @@ void kc_stacks_free(kc *m);
 bool kc_is_code(const kc *m, uint32_t address);
 
 /* ancestry.c */
+/* Where the function begins that an address lies in; 0: not known. */
+uint32_t kc_function_start(const kc *m, uint32_t address);
 /* Can the stack from `esp` on, with the return address `caller` on top, have grown out of an open call further up? */
 bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *open);
 /* The same, out of a function or handler that was entered when its stack ended at `end`. */

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emulator.guest.backtrace import backtrace
 from emulator.guest.symbolizer import Symbolizer
-from emulator.machine.call_stack import callers
 from emulator.machine.machine import CALLS_END
 from emulator.wording import printable
 
@@ -27,17 +27,13 @@ def stack_lines(addresses: Iterable[int], image: KernelImage, most: int = _FRAME
     lines = [
         FROM_THE_TEST if each in CALLS_END else printable(str(symbolizer.caller(each))) for each in addresses
     ]
-    hidden = len(lines) - most
-    if hidden > 1:
-        return [*lines[: most - 1], f"... {hidden + 1} more levels"]
-    return lines
+    return _first(lines, most)
 
 
 def where_it_stands(machine: Machine) -> list[str]:
     """Return the stack of a machine that has stopped."""
-    innermost = Symbolizer(machine.image).instruction(machine.cpu.registers().eip)
-    lines = [printable(str(innermost)), *stack_lines(callers(machine), machine.image, _FRAMES_SHOWN - 1)]
-    return ["the kernel's call stack:", *_indented(lines)]
+    lines = [printable(str(each.frame)) for each in backtrace(machine)]
+    return ["the kernel's call stack:", *_indented(_first(lines, _FRAMES_SHOWN))]
 
 
 def last_lines(console: str) -> list[str]:
@@ -50,6 +46,11 @@ def last_lines(console: str) -> list[str]:
         "the last lines of the console:" if len(lines) > _LINES_SHOWN else "the console:",
         *_indented(shown),
     ]
+
+
+def _first(lines: list[str], most: int) -> list[str]:
+    hidden = len(lines) - most
+    return [*lines[: most - 1], f"... {hidden + 1} more levels"] if hidden > 1 else lines
 
 
 def _shortened(line: str) -> str:

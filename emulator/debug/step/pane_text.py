@@ -134,9 +134,11 @@ def register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
 
 
 def stack_lines(view: View, _style: Style) -> Iterator[PaneLine]:
-    """Yield who called whom, the innermost function first."""
-    for number, frame in enumerate(view.stack):
-        yield PaneLine(f"{number}  {printable(str(frame))}", frame.low, Tone.PLAIN if number else Tone.HERE)
+    """Yield the backtrace, the innermost function first."""
+    for number, level in enumerate(view.stack):
+        yield PaneLine(
+            f"{number}  {printable(str(level.frame))}", level.low, Tone.PLAIN if number else Tone.HERE
+        )
 
 
 def memory_lines(view: View, style: Style) -> Iterator[PaneLine]:

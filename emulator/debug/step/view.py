@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.debug.fields import changed_fields
-from emulator.guest.backtrace import call_stack
+from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import disassemble
 from emulator.guest.memory import physical_of
 from emulator.guest.memory_map.reader import read_memory_map
@@ -43,7 +43,7 @@ class View(NamedTuple):
         code: Around EIP.
         registers: All of them.
         pointers: What some registers point to: name of the register -> place.
-        stack: Who called whom.
+        stack: The backtrace.
         memory_map: What memory is used for.
         console: The end of what the kernel wrote so far to COM1, or where it wrote nothing, to port 0xE9.
     """
@@ -78,7 +78,7 @@ def read_view(timeline: Timeline, places: Places, modules: tuple[Span, ...] = ()
     """
     machine = timeline.machine
     changes = timeline.changed()
-    stack = tuple(call_stack(machine))
+    stack = backtrace(machine)
     found = changed_fields(changes, places, machine.memory, stack)
     fields = tuple(islice(found, FIELDS_MAX))
     registers = machine.cpu.registers()
@@ -108,7 +108,7 @@ def _pointers(
         value: int = getattr(registers, name)
         physical = physical_of(machine, value)
         if name == "eip":
-            named[name] = str(stack[0])
+            named[name] = str(stack[0].frame)
         elif physical is not None and value >= machine.ram.start:
             place = places.name(physical, physical + 1, stack).name
             if place != f"0x{physical:08x}":

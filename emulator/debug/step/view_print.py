@@ -57,7 +57,7 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
         ],
         "more_changes": view.has_more_fields,
         "registers": view.registers._asdict(),
-        "stack": [frame._asdict() for frame in view.stack],
+        "stack": [{**level.frame._asdict(), "low": level.low, "high": level.high} for level in view.stack],
         "code": [
             {"address": line.address, "code": line.code.hex(), "text": line.text, "next": line.is_next}
             for line in view.code

@@ -39,6 +39,12 @@ static const kc_extent *function_at(const kc *m, uint32_t address)
     return low && address < m->extents[low - 1].end ? &m->extents[low - 1] : NULL;
 }
 
+uint32_t kc_function_start(const kc *m, uint32_t address)
+{
+    const kc_extent *function = function_at(m, address);
+    return function ? function->start : 0;
+}
+
 static uint32_t code_word(kc *m, uint32_t address)
 {
     uint32_t word;

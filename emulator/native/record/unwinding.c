@@ -1,7 +1,8 @@
 /* Call stacks: who called, and who called that one.
  *
  * A frame is left by the rule that the kernel's call frame information has for its address (.eh_frame, .debug_frame), or
- * else by the frame pointer: the caller's EBP and the return address lie at EBP. Code without either ends the walk.
+ * else by the frame pointer: the caller's EBP and the return address lie at EBP. Code without either ends the walk. The rules
+ * hold at every instruction. Without them, the innermost function may be one that has no frame yet, or none any more.
  *
  * A kernel calls its allocator from the same places again and again. So a walk is kept, with the words of the guest's
  * stack that it depends on: as long as they are the same, so is the walk.
@@ -12,6 +13,8 @@
 #include "machine.h"
 
 enum { CFA_UNKNOWN, CFA_ESP, CFA_EBP };
+enum { PUSH_EBP = 0x55, RET_IMM16 = 0xc2, RET = 0xc3, CALL_NEAR = 0xe8 }; /* Intel SDM 2 */
+#define ENDBR32 0xfb1e0ff3u
 #define FRAME_SIZE_MAX (1u << 20)
 #define WALKS 256
 #define SEEN 64 /* what a walk depends on; one that depends on more is not kept */
@@ -161,8 +164,10 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
             ebp = (uint32_t)words;
         else if (ebp_offset)
             ebp = (uint32_t)see(m, walk, cfa + (uint32_t)ebp_offset, LOWER);
-        if (!kc_is_code(m, words >> 32))
+        if (!kc_is_code(m, words >> 32)) {
+            w->end = cfa;
             return;
+        }
         bool is_interrupt = is_pushed(m, cfa - 4, words >> 32);
         pc = (uint32_t)(words >> 32) - !is_interrupt;
         w->slots[w->count] = cfa - 4;
@@ -175,6 +180,7 @@ static void start(kc *m, struct walk *walk, uint32_t frame, uint32_t esp)
 {
     walk->seen_count = 0;
     walk->walked.number = 0;
+    walk->walked.end = 0;
     walk->walked.sure = m->rule_count > 0;
     walk->walked.count = 1;
     walk->walked.frames[0] = frame;
@@ -201,26 +207,80 @@ _Static_assert(WALKS == 1 << (32 - 24), "stack_of_call() takes the upper 8 bits"
 
 struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller) { return stack_of_call(m, esp, caller, kc_ebp(m)); }
 
+static uint32_t code_at(kc *m, uint32_t eip)
+{
+    uint32_t word;
+
+    kc_words(m, kc_segment_base(m, CS) + eip, &word, 1);
+    return word;
+}
+
+/* Is it the address after a call of a function by its name? */
+static bool is_after_call_of(kc *m, uint32_t address, uint32_t function)
+{
+    return kc_is_code(m, address - 1) && (uint8_t)code_at(m, address - 5) == CALL_NEAR &&
+           address + code_at(m, address - 4) == function;
+}
+
+/* Is EBP still, or again, that of the caller of the function that stands at `eip`? Tells where the return address lies. For code
+ * without rules that keeps frame pointers: there it is so until `mov %esp, %ebp`, and from `leave` or `pop %ebp` on. Compilers put
+ * other instructions in between. */
+static bool has_no_frame(kc *m, uint32_t eip, uint32_t esp, uint32_t ebp, uint32_t *slot)
+{
+    uint32_t function = kc_function_start(m, eip), first = function, top[2];
+    uint8_t next = (uint8_t)code_at(m, eip);
+
+    *slot = esp;
+    if (next == RET || next == RET_IMM16)
+        return true;
+    if (!function)
+        return false;
+    if (code_at(m, function) == ENDBR32)
+        first += 4;
+    kc_stack_words(m, esp, top, 2);
+    if (eip == function || eip == first || is_after_call_of(m, top[0], function))
+        return true;
+    *slot = esp + 4;
+    return top[0] == ebp && ((eip == first + 1 && (uint8_t)code_at(m, first) == PUSH_EBP) || is_after_call_of(m, top[1], function));
+}
+
 struct walked *kc_stack_at(kc *m, uint32_t eip)
 {
     struct walk *walk = &m->walks[WALKS]; /* never found again */
-    uint32_t esp = kc_esp(m);
+    uint32_t esp = kc_esp(m), ebp = kc_ebp(m), slot, caller;
 
     start(m, walk, eip + 1, esp);
-    go_up(m, walk, eip, esp, kc_ebp(m));
+    if (!rule_of(m, eip) && has_no_frame(m, eip, esp, ebp, &slot)) {
+        struct walked *w = &walk->walked;
+        kc_stack_words(m, slot, &caller, 1);
+        if (kc_is_code(m, caller) && !is_pushed(m, slot, caller)) {
+            w->sure = false;
+            w->slots[w->count] = slot;
+            w->frames[w->count++] = caller;
+            go_up(m, walk, caller - 1, slot + 4, ebp);
+            return w;
+        }
+    }
+    go_up(m, walk, eip, esp, ebp);
     return &walk->walked;
 }
 
 /* -- for Python, and for interrupts.c ------------------------------------------------------------- */
 
-uint32_t kc_stack_of(kc *m, uint32_t eip) { return kc_stack_number(m, kc_stack_at(m, eip), 0); }
+/* The frames of a walk from the one at `first` on. */
+static kc_callers callers(const struct walked *w, uint32_t first)
+{
+    return (kc_callers){w->count - first, w->frames + first, w->slots + first, w->end};
+}
 
-uint32_t kc_stack_of_call(kc *m, uint32_t esp, uint32_t ebp)
+void kc_callers_of(kc *m, uint32_t eip, kc_callers *out) { *out = callers(kc_stack_at(m, eip), 1); }
+
+void kc_callers_of_call(kc *m, uint32_t esp, uint32_t ebp, kc_callers *out)
 {
     uint32_t caller;
 
     kc_stack_words(m, esp, &caller, 1);
-    return kc_stack_number(m, stack_of_call(m, esp, caller, ebp), 0);
+    *out = callers(stack_of_call(m, esp, caller, ebp), 0);
 }
 
 int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *ranges, uint32_t range_count)

@@ -6,7 +6,7 @@ import pytest
 
 from emulator.debug.changes import Change
 from emulator.debug.fields import changed_fields
-from emulator.guest.backtrace import call_stack
+from emulator.guest.backtrace import backtrace
 from emulator.guest.locator import Places
 from emulator.loader.dwarf.c_types import Encoding
 from tests.helpers.guest import machine_of, symbol
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def named(timeline: Timeline) -> dict[str, tuple[bytes, bytes]]:
     machine = timeline.machine
     changes = timeline.changed()
-    fields = changed_fields(changes, Places(machine), machine.memory, call_stack(machine))
+    fields = changed_fields(changes, Places(machine), machine.memory, backtrace(machine))
     return {field.name: (field.before, field.after) for field in fields}
 
 

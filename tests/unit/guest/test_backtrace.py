@@ -1,8 +1,26 @@
 from __future__ import annotations
 
-from emulator.guest.backtrace import call_stack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.errors import BudgetUsedUp
+from emulator.guest.backtrace import StackFrame, backtrace
+from emulator.machine.machine import Machine
+from emulator.machine.recording import RecordedFunction, record
+from emulator.trace.file.recorder import record_trace
+from emulator.trace.trace import Trace
+from tests.helpers.call_stack_kernels import WAYS, compile_with
 from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.timelines import call_number, timeline_of
+from tests.unit.machine.test_interrupts import IDT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+CALL, RET = 0xE8, 0xC3
 
 NESTED = (
     FUNCTION
@@ -27,6 +45,47 @@ NESTED = (
 """
 )
 INNER_SIZE = 6  # push, mov (2 bytes), nop, pop, ret: one instruction each
+# A handler in assembly that calls a function, as it has interrupted a function without call frame information.
+INTERRUPTED = """
+        lidt    idtr
+        gate    0x30, handler
+        xorl    %ebp, %ebp
+        call    busy
+        exit    0
+        function handler
+        pushl   %eax
+        call    take
+        popl    %eax
+        iret
+        ends    handler
+        function busy
+        pushl   %ebp
+        movl    %esp, %ebp
+        subl    $64, %esp
+        int     $0x30
+        leave
+        ret
+        ends    busy
+        function take
+        pushl   %ebp
+        movl    %esp, %ebp
+        leave
+        ret
+        ends    take
+"""
+
+
+def runs_on(machine: Machine, instructions: int) -> bool:
+    """Execute so many instructions; return whether the run goes on."""
+    try:
+        machine.run(max_instructions=instructions)
+    except BudgetUsedUp:
+        return True
+    return False
+
+
+def names(levels: Iterable[StackFrame]) -> list[str]:
+    return [level.frame.function for level in levels]
 
 
 def test_the_stack_is_known_at_every_instruction_of_a_function() -> None:
@@ -36,11 +95,11 @@ def test_the_stack_is_known_at_every_instruction_of_a_function() -> None:
     seen: set[int] = set()
     while len(seen) < INNER_SIZE - 1:
         machine.cpu.run(1)
-        stack = call_stack(machine)
-        if stack[0].function == "inner":
-            seen.add(stack[0].offset)
-            assert [frame.function for frame in stack] == ["inner", "outer", "_start"]
-            assert stack[1].offset == 11
+        stack = backtrace(machine)
+        if stack[0].frame.function == "inner":
+            seen.add(stack[0].frame.offset)
+            assert names(stack) == ["inner", "outer", "_start"]
+            assert stack[1].frame.offset == 11
     assert seen == {0, 1, 3, 4, 5}
     assert inner
 
@@ -48,19 +107,19 @@ def test_the_stack_is_known_at_every_instruction_of_a_function() -> None:
 def test_the_frames_of_a_stack_lie_side_by_side() -> None:
     timeline = timeline_of("overflow")
     timeline.go_to(timeline.calls.call(call_number(timeline, "kmalloc")).entered)
-    stack = call_stack(timeline.machine)
-    assert [frame.function for frame in stack] == ["kmalloc", "kmain", "_start"]
+    stack = backtrace(timeline.machine)
+    assert names(stack) == ["kmalloc", "kmain", "_start"]
     assert stack[0].low == timeline.machine.cpu.registers().esp
     assert stack[0].high == stack[1].low
     assert stack[1].high == stack[2].low
-    assert [str(frame) for frame in stack][1:] == ["kmain+0x3f overflow.c:20", "_start+0x33 entry.S:47"]
+    assert [str(level.frame) for level in stack][1:] == ["kmain+0x3f overflow.c:20", "_start+0x33 entry.S:47"]
 
 
 def test_a_damaged_stack_ends_the_walk() -> None:
     machine = machine_of("nop\n")
     for ebp in (0, 0xFFFF_FFF0, machine.cpu.registers().esp - 64, 0x7000_0000):
         machine.cpu.set_registers(machine.cpu.registers()._replace(ebp=ebp))
-        assert len(call_stack(machine)) <= 2
+        assert len(backtrace(machine)) <= 2
 
 
 def test_a_stack_that_leads_back_to_itself_ends() -> None:
@@ -72,4 +131,51 @@ def test_a_stack_that_leads_back_to_itself_ends() -> None:
     machine.memory.store_u32(base + 8, base)
     machine.memory.store_u32(base + 12, registers.eip)
     machine.cpu.set_registers(registers._replace(ebp=base, eip=registers.eip + 1))
-    assert len(call_stack(machine)) <= 64
+    assert len(backtrace(machine)) <= 64
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_backtrace_is_whole_at_every_instruction_of_compiled_code(way: str, tmp_path: Path) -> None:
+    machine = Machine(compile_with(way, tmp_path))
+    runs_on(machine, 2)  # until there is a stack
+    return_addresses: list[int] = []
+    for _ in range(400):
+        registers = machine.cpu.registers()
+        levels = backtrace(machine)
+        assert [level.frame.address for level in levels] == [registers.eip, *reversed(return_addresses)]
+        assert [level.low for level in levels] == [registers.esp, *(level.high for level in levels[:-1])]
+        code = machine.read_linear(registers.eip, 1)[0]
+        runs_on(machine, 1)
+        if code == CALL:
+            return_addresses.append(registers.eip + 5)
+        elif code == RET:
+            assert machine.cpu.registers().eip == return_addresses.pop()
+
+
+def test_the_backtrace_in_a_handler_goes_on_in_what_it_has_interrupted() -> None:
+    machine = machine_of(FUNCTION + IDT + INTERRUPTED)
+    record(machine, [RecordedFunction("take")])  # interrupts are noted from now on
+    seen = set()
+    while runs_on(machine, 1):
+        seen.add(tuple(names(backtrace(machine))))
+    below = ("busy", "_start")
+    assert seen == {("handler", *below), ("take", "handler", *below), below, ("_start",)}
+
+
+@pytest.mark.parametrize("kernel", ["overflow", "demo", "btron_demo", "bad_double_free"])
+def test_a_machine_shows_the_backtrace_that_a_trace_has_at_every_event(kernel: str, tmp_path: Path) -> None:
+    timeline = timeline_of(kernel)
+    recorded = boot(f"firmware:{kernel}")
+    with record_trace(recorded, tmp_path / "run.kmt"):
+        recorded.run()
+    trace = Trace.read(tmp_path / "run.kmt")
+    assert len(trace) == len(timeline.calls)
+    for call in trace:
+        callers = trace.frames(call.stack)
+        timeline.go_to(call.entered)
+        here, *around = (level.frame for level in backtrace(timeline.machine))
+        assert (here.function, here.offset, *around) == (call.function, 0, *callers)
+        if call.left is not None:
+            timeline.go_to(call.left)
+            here, *around = (level.frame for level in backtrace(timeline.machine))
+            assert (here.address, *around) == (callers[0].address, *callers[1:])

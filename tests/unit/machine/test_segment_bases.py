@@ -13,10 +13,12 @@ import pytest
 
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.errors import BudgetUsedUp, GuestException, UnmappedAccess
-from emulator.guest.backtrace import call_stack
+from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import disassemble
+from emulator.loader.image import KernelImage
 from emulator.machine.machine import Ending, Machine
-from tests.helpers.guest import machine_of, symbol
+from tests.helpers.guest import assemble, machine_of, symbol
+from tests.unit.loader.elf_builder import P_VADDR, patch_program_header
 from tests.unit.machine.test_interrupts import IDT, TIMER
 
 BASE = 0x40000000
@@ -53,6 +55,14 @@ function:
         leave
         ret
 """
+
+
+def linked_high(image: KernelImage) -> KernelImage:
+    """Return a kernel whose file says that it is linked where the segments put it."""
+    data = image.data
+    for index, segment in enumerate(image.segments):
+        data = patch_program_header(data, index, P_VADDR, segment.virtual + HIGH)
+    return KernelImage(data, image.path)
 
 
 def based(source: str, mmu: str = "fast", before: str = "") -> Machine:
@@ -201,12 +211,12 @@ def test_a_function_is_called(mmu: str) -> None:
 
 
 def test_stacks_and_code_are_read_where_they_lie() -> None:
-    machine = based(
-        "xorl %ebp, %ebp\n call outer\n.type outer, @function\nouter: pushl %ebp\n movl %esp, %ebp\n hlt\n hlt"
-    )
+    outer = "xorl %ebp, %ebp\n call outer\n.type outer, @function\nouter: pushl %ebp\n movl %esp, %ebp\n hlt\n hlt"
+    image = linked_high(assemble(_SEGMENTS + outer))
+    machine = Machine(image)
     machine.run()
     registers = machine.cpu.registers()
-    assert [each.address for each in call_stack(machine)][:2] == [registers.eip, high(machine, "outer")]
+    assert [each.frame.address for each in backtrace(machine)] == [registers.eip, high(machine, "outer")]
     assert [line.text for line in disassemble(machine, 0, 0) if line.is_next] == ["hlt"]
 
 

@@ -41,6 +41,8 @@ def test_a_machine_that_stands_still_tells_its_call_stack() -> None:
     machine = boot("firmware:leak")
     machine.pause_after(20_000, machine.stop)
     assert machine.run().ending is Ending.ASKED
-    frames = Symbolizer(machine.image).backtrace(machine.cpu.registers().eip, callers(machine))
+    frames = Symbolizer(machine.image).backtrace(
+        machine.cpu.registers().eip, callers(machine).return_addresses
+    )
     assert [frame.function for frame in frames][-2:] == ["kmain", "_start"]
     assert len(frames) > 2

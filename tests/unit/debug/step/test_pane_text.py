@@ -136,7 +136,7 @@ def test_hostile_names_are_printable_everywhere(view: View) -> None:
         call=call,
         ending=evil,
         fields=tuple(field._replace(name=evil) for field in view.fields),
-        stack=tuple(frame._replace(function=evil) for frame in view.stack),
+        stack=tuple(level._replace(frame=level.frame._replace(function=evil)) for level in view.stack),
         pointers=dict.fromkeys(view.pointers, evil),
         code=tuple(line._replace(text=evil) for line in view.code),
         console=evil,
