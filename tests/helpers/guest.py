@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 CODE = 0x0010_0000
 HEADER_SIZE = 12  # the Multiboot header lies in front of the code
+ENABLE_SSE = """
+        movl    %cr4, %eax
+        orl     $0x600, %eax            # OSFXSR, OSXMMEXCPT
+        movl    %eax, %cr4
+        movl    %cr0, %eax
+        andl    $~4, %eax               # EM
+        orl     $2, %eax
+        movl    %eax, %cr0
+"""
 
 _PRELUDE = """
         .macro  exit value

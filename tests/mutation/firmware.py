@@ -33,7 +33,7 @@ import pytest
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from tests.mutation.firmware_operators import Mutant, mutants
-from tests.mutation.forks import be_quiet, fork
+from tests.mutation.forks import FirstFailure, be_quiet, fork
 from tests.mutation.results import KILLED, SURVIVED, Results, Tried, add_options, to_run
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _of_room(room: str, kernels: Iterable[str]) -> list[str]:
     return [name for name in kernels if room == "common" or (room == "btron") == name.startswith("btron_")]
 
 
-class Campaign:
+class Campaign(FirstFailure):
     """A plugin of pytest that runs the collected tests once for each mutant.
 
     Args:
@@ -162,7 +162,6 @@ class Campaign:
         self._free = workshops
         self._running: dict[int, tuple[Case, Workshop]] = {}
         self._codes = codes
-        self._failed = ""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep what runs the C code."""
@@ -182,11 +181,6 @@ class Campaign:
         while self._running:
             self._wait()
         return True
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note the first test that fails."""
-        if report.failed and not self._failed:
-            self._failed = report.nodeid
 
     def _try(self, case: Case, workshop: Workshop, session: pytest.Session) -> None:
         """Decide about a mutant; this process ends."""
@@ -214,8 +208,8 @@ class Campaign:
                 workshop.build(_of_room(room, builtin.KERNELS))
             following = items[index + 1] if index + 1 < len(items) else None
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            if self._failed:
-                return Verdict(KILLED, self._failed, code)
+            if self.failed:
+                return Verdict(KILLED, self.failed, code)
         return Verdict(SURVIVED, "", code)
 
     def _wait(self) -> None:

@@ -4,6 +4,25 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class FirstFailure:
+    """Plugin for pytest that notes the first test that fails.
+
+    Attributes:
+        failed: Its id; "" for none.
+    """
+
+    failed = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the test if it fails."""
+        if report.failed and not self.failed:
+            self.failed = report.nodeid
 
 
 def fork() -> int:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pytest
 from hypothesis import Phase, settings
 
-from tests.mutation.forks import be_quiet, fork
+from tests.mutation.forks import FirstFailure, be_quiet, fork
 from tests.mutation.python_calls import Place, called_by, place_of
 from tests.mutation.python_operators import Mutant, mutants
 from tests.mutation.results import KILLED, SURVIVED, Results, Tried, add_options, to_run
@@ -91,7 +91,7 @@ def _has_line(code: CodeType, line: int) -> bool:
     return code.co_firstlineno <= line <= max(lines) or any(_has_line(each, line) for each in inner)
 
 
-class Campaign:
+class Campaign(FirstFailure):
     """A plugin of pytest that runs the collected tests for each mutant.
 
     Args:
@@ -105,7 +105,6 @@ class Campaign:
         self._results = results
         self._jobs = jobs
         self._running: dict[int, tuple[Case, int]] = {}
-        self._failed = ""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Keep what runs a model, where the same test runs the C code, too."""
@@ -136,11 +135,6 @@ class Campaign:
             self._wait()
         return True
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note the first test that fails."""
-        if report.failed and not self._failed:
-            self._failed = report.nodeid
-
     def _verdict(
         self, code: CodeType, functions: list[FunctionType], tests: list[tuple[float, pytest.Item]]
     ) -> tuple[str, str]:
@@ -159,8 +153,8 @@ class Campaign:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             except BaseException as error:  # noqa: BLE001 - pytest itself is told to stop, or stumbles
                 return KILLED, f"{item.nodeid}: {error!r}"
-            if self._failed:
-                return KILLED, self._failed
+            if self.failed:
+                return KILLED, self.failed
         return SURVIVED, ""
 
     def _wait(self) -> None:

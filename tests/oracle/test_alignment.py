@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.helpers import qemu
-from tests.helpers.guest import as_bytes, symbol
+from tests.helpers.guest import ENABLE_SSE, as_bytes, symbol
 from tests.unit.machine.test_interrupts import guest
 
 if TYPE_CHECKING:
@@ -27,16 +27,10 @@ PLAIN = (
 )
 AT_ECX, CONSTANT = b"\x09", b"\x00"
 WITH_CONSTANT = (0x70, 0x71, 0x72, 0x73, 0xC2, 0xC4, 0xC6)
-SET_UP = """
+SET_UP = f"""
         gate    6, on_6
         gate    13, on_13
-        movl    %cr4, %eax
-        orl     $0x600, %eax            # OSFXSR, OSXMMEXCPT
-        movl    %eax, %cr4
-        movl    %cr0, %eax
-        andl    $~4, %eax               # EM
-        orl     $2, %eax
-        movl    %eax, %cr0
+{ENABLE_SSE}
 """
 CASE = """
         movl    $table + {number}, at

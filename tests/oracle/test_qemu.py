@@ -162,34 +162,58 @@ def test_the_screen_ends_as_in_qemu() -> None:
 
 # -- guests of our own --------------------------------------------------------------------------------------------
 
-# Tables by the guest itself: 4 KiB pages below, 4 MiB pages at 0x80000000, an alias of one page at 0x40000000.
-PAGING = """
-        movl    $0x00200000, %edi
+# What guests with tables of their own have in common.
+PAGING_MACROS = """
+        .macro  zero address, words
+        movl    $\\address, %edi
         xorl    %eax, %eax
-        movl    $0x1000, %ecx
+        movl    $\\words, %ecx
         cld
         rep stosl
-        movl    $0x00201007, 0x00200000
-        movl    $0x00202007, 0x00200400
-        movl    $0x00000083, 0x00200800
-        movl    $0x00000083, 0x00200804         # the same again, never written
-        movl    $0x00201000, %edi
+        .endm
+        .macro  map_from_0 table, end, entry_size
+        movl    $\\table, %edi
         movl    $0x00000003, %eax
 1:      movl    %eax, (%edi)
         addl    $0x1000, %eax
-        addl    $4, %edi
-        cmpl    $0x00202000, %edi
+        addl    $\\entry_size, %edi
+        cmpl    $\\end, %edi
         jne     1b
-        movl    $0x00300007, 0x00202000
-        movl    $0x00301005, 0x00202004         # read only
-        movl    $0x00302001, 0x00202ffc
-        movl    $0x00200000, %eax
+        .endm
+        .macro  paging_on directory, features
+        movl    $\\directory, %eax
         movl    %eax, %cr3
-        movl    $0x10, %eax
+        movl    $\\features, %eax
         movl    %eax, %cr4
         movl    %cr0, %eax
         orl     $0x80000000, %eax               # WP off: the supervisor writes everywhere
         movl    %eax, %cr0
+        .endm
+"""
+CODE_PAGE = """
+        exit    0
+1:      cli
+        hlt
+        jmp     1b
+        .balign 4096
+code_page:
+        movl    $1, %ebx
+        ret
+        .balign 4096
+"""
+
+# Tables by the guest itself: 4 KiB pages below, 4 MiB pages at 0x80000000, an alias of one page at 0x40000000.
+PAGING = """
+        zero    0x00200000, 0x1000
+        movl    $0x00201007, 0x00200000
+        movl    $0x00202007, 0x00200400
+        movl    $0x00000083, 0x00200800
+        movl    $0x00000083, 0x00200804         # the same again, never written
+        map_from_0 0x00201000, 0x00202000, 4
+        movl    $0x00300007, 0x00202000
+        movl    $0x00301005, 0x00202004         # read only
+        movl    $0x00302001, 0x00202ffc
+        paging_on 0x00200000, 0x10
 
         movl    0x00310000, %eax                # read
         movl    %eax, 0x00311000                # written
@@ -221,24 +245,11 @@ PAGING = """
         put     ebx
         movl    %cr0, %eax
         put     eax
-        exit    0
-1:      cli
-        hlt
-        jmp     1b
-        .balign 4096
-code_page:
-        movl    $1, %ebx
-        ret
-        .balign 4096
 """
 
 # Tables of three levels by the guest itself: 4 KiB pages below 2 MiB, 2 MiB pages above, aliases at 0x40000000 and 0xc0000000.
 PAE = """
-        movl    $0x00300000, %edi
-        xorl    %eax, %eax
-        movl    $0x2000, %ecx
-        cld
-        rep stosl
+        zero    0x00300000, 0x2000
         movl    $0x00301001, 0x00300020         # not on the border of a page
         movl    $0x00302001, 0x00300028
         movl    $0x00303001, 0x00300038
@@ -247,23 +258,11 @@ PAE = """
         movl    $0x00305007, 0x00302000
         movl    $0x00200083, 0x00303008
         movl    $0x00200083, 0x00303010         # the same again, never written
-        movl    $0x00304000, %edi
-        movl    $0x00000003, %eax
-1:      movl    %eax, (%edi)
-        addl    $0x1000, %eax
-        addl    $8, %edi
-        cmpl    $0x00305000, %edi
-        jne     1b
+        map_from_0 0x00304000, 0x00305000, 8
         movl    $0x00310007, 0x00305000
         movl    $0x00311005, 0x00305008         # read only
         movl    $0x00312001, 0x00305ff8
-        movl    $0x00300020, %eax
-        movl    %eax, %cr3
-        movl    $0x20, %eax
-        movl    %eax, %cr4
-        movl    %cr0, %eax
-        orl     $0x80000000, %eax               # WP off: the supervisor writes everywhere
-        movl    %eax, %cr0
+        paging_on 0x00300020, 0x20
 
         movl    0x001f0000, %eax                # read
         movl    %eax, 0x001f1000                # written
@@ -290,15 +289,6 @@ PAE = """
         andl    $~0x20, 0x00300020              # A, which QEMU sets there: the manual (4.4.1) reserves the bit
         andl    $~0x20, 0x00300028
         andl    $~0x20, 0x00300038
-        exit    0
-1:      cli
-        hlt
-        jmp     1b
-        .balign 4096
-code_page:
-        movl    $1, %ebx
-        ret
-        .balign 4096
 """
 
 PORTS = """
@@ -411,7 +401,9 @@ factor: .float  1000000.0
 
 
 @pytest.mark.parametrize(
-    "source", [PAGING, PAE, PORTS, ARITHMETIC], ids=["paging", "PAE", "ports", "arithmetic"]
+    "source",
+    [PAGING_MACROS + PAGING + CODE_PAGE, PAGING_MACROS + PAE + CODE_PAGE, PORTS, ARITHMETIC],
+    ids=["paging", "PAE", "ports", "arithmetic"],
 )
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
 def test_a_guest_of_ours_ends_as_in_qemu(

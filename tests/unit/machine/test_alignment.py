@@ -5,17 +5,10 @@ from __future__ import annotations
 import pytest
 
 from emulator.errors import GuestException
-from tests.helpers.guest import results_of, symbol
+from tests.helpers.guest import ENABLE_SSE, results_of, symbol
 from tests.unit.machine.test_interrupts import guest
 
-SSE = """
-        movl    %cr4, %eax
-        orl     $0x600, %eax            # OSFXSR, OSXMMEXCPT
-        movl    %eax, %cr4
-        movl    %cr0, %eax
-        andl    $~4, %eax               # EM
-        orl     $2, %eax
-        movl    %eax, %cr0
+SSE = f"""{ENABLE_SSE}
         movl    $0x300008, %ecx
         movl    $0x300010, %edx
         pxor    %xmm1, %xmm1
