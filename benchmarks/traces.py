@@ -13,7 +13,7 @@ from in_process import machine_of
 from measure import PeerMissingError, Row, Target, Used, kmemu, medians, process_use
 from tracing import DISK, SCRIPTS
 
-from emulator.trace.file.recorder import record_trace
+from emulator.run.recorded import record_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

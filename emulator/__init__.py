@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Console, Machine, Outcome, Snapshot
     from emulator.machine.memory import RamWindow
-    from emulator.trace.file.recorder import record_trace
+    from emulator.run.recorded import record_trace
     from emulator.trace.trace import Trace
 
     __version__: str
@@ -53,7 +53,7 @@ _HOMES = {
     "attach_layers": "emulator.hle.layers",
     "find_btron": "emulator.hle.layers",
     "find_litecore": "emulator.hle.layers",
-    "record_trace": "emulator.trace.file.recorder",
+    "record_trace": "emulator.run.recorded",
 }
 
 

@@ -11,21 +11,7 @@ if TYPE_CHECKING:
     from emulator.check.findings import Finding
     from emulator.check.measures import Measures
     from emulator.hle.layers import LockstepCalls
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnding:
-    """How a run ended.
-
-    Attributes:
-        how: "exit", "halted", "budget used up", "stopped", "not emulated", "diverged", or "interrupted".
-        exit_value: What the kernel wrote to the exit device; 0 is success. None: nothing.
-        text: One line for people, such as "the kernel exited with value 0".
-    """
-
-    how: str
-    exit_value: int | None
-    text: str
+    from emulator.run.ending import Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +33,7 @@ class CheckReport:
     """
 
     kernel: str
-    ending: RunEnding
+    ending: Ending
     events: int
     calls: int
     findings: tuple[Finding, ...]

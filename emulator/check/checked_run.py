@@ -18,16 +18,16 @@ from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
 from emulator.check.measures import measure
 from emulator.check.rerun import Rerun
-from emulator.check.run import RunBudget, run_to_end
 from emulator.check.structures.locks import check_locks
 from emulator.check.structures.state import state_checks
 from emulator.check.structures.walks import Walks
+from emulator.errors import HostError
 from emulator.hle.layers import lockstep_calls
 from emulator.profile.known import structures_of
 from emulator.profile.model import Role
-from emulator.trace.file.header import TraceEnding
-from emulator.trace.file.recorder import TraceRecorder, trace_header
-from emulator.trace.file.writer import TraceWriter
+from emulator.run.ending import Budget, How
+from emulator.run.recorded import record_run
+from emulator.trace.file.recorder import trace_header
 from emulator.trace.trace import Trace
 
 if TYPE_CHECKING:
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 
     from emulator.check.findings import Finding
     from emulator.check.leaks.leaks import Leaks
-    from emulator.check.run import EndedRun
     from emulator.check.structures.state import StateChecks
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
+    from emulator.run.ending import Ending
+
+DEFAULT_BUDGET: Final = Budget(max_instructions=10**10, timeout_s=60.0)
 
 
 _OF_STRUCTURES: Final = {Kind.CORRUPTION, Kind.BITMAP, Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK}
@@ -63,29 +65,35 @@ class Hooks:
 
 
 def check_kernel(
-    machine: Machine, profile: Profile, budget: RunBudget | None = None, hooks: Hooks | None = None
+    machine: Machine,
+    profile: Profile,
+    budget: Budget = DEFAULT_BUDGET,
+    hooks: Hooks | None = None,
+    *,
+    walk_every: int = 0,
 ) -> CheckReport:
     """Run a kernel to its end and find what it does wrong with its memory.
 
     Args:
         machine: Not yet run, with its layers attached.
         profile: What to record; functions that the kernel has.
-        budget: What the run may take; the defaults of `RunBudget` if it is None.
+        budget: What the run may take.
         hooks: What the caller adds.
+        walk_every: Audit the kernel's structures at the entry of each so manieth recorded call; 0: only at the end.
 
     Raises:
         TraceNotWritten: There is no room for the recording among the temporary files.
         HostError: No memory is left.
     """
-    check = _Check(machine, profile, budget or RunBudget(), hooks or Hooks())
+    check = _Check(machine, profile, budget, hooks or Hooks())
     with tempfile.TemporaryDirectory(prefix="kmemu-check-") as folder:
-        return check.report(str(Path(folder) / "run.kmt"))
+        return check.report(Path(folder) / "run.kmt", walk_every)
 
 
 class _Check:
     """One check while it is made."""
 
-    def __init__(self, machine: Machine, profile: Profile, budget: RunBudget, hooks: Hooks) -> None:
+    def __init__(self, machine: Machine, profile: Profile, budget: Budget, hooks: Hooks) -> None:
         self._machine = machine
         self._profile = profile
         self._budget = budget
@@ -93,17 +101,17 @@ class _Check:
         self._state: StateChecks | None = state_checks(machine, profile.name)
         self._walks = Walks(machine, self._state)
 
-    def report(self, path: str) -> CheckReport:
+    def report(self, path: Path, walk_every: int) -> CheckReport:
         """Run the kernel and make all checks."""
         started = time.perf_counter()
-        run = self._record(path)
-        trace = Trace.read(path)
+        ending = self._record(path, walk_every)
+        trace = Trace.read(str(path))
         memory = GuestWords(self._machine, structures_of(self._profile))
-        leaks = find_leaks(trace, memory) if run.by_itself else NO_LEAKS
-        findings = self._findings(run, trace, leaks)
+        leaks = find_leaks(trace, memory) if ending.by_itself else NO_LEAKS
+        findings = self._findings(ending, trace, leaks)
         return CheckReport(
             kernel=self._machine.image.path,
-            ending=run.ending,
+            ending=ending,
             events=trace.event_count,
             calls=len(trace),
             findings=tuple(findings),
@@ -112,65 +120,65 @@ class _Check:
             reachable=leaks.reachable,
             lockstep=lockstep_calls(self._machine),
             profile=self._profile.name,
-            checked=self._checked_kinds(run),
+            checked=self._checked_kinds(ending),
         )
 
-    def _record(self, path: str) -> EndedRun:
+    def _record(self, path: Path, walk_every: int) -> Ending:
         machine = self._machine
         header = trace_header(
             machine, self._profile, kernel=machine.image.path, version="", command_line=(), layers={}
         )
-        writer = TraceWriter(path, header)
-        try:
-            recorder = TraceRecorder(machine, self._profile, writer, self._hooks.on_progress)
-            self._hooks.on_start(recorder.recording)
-            run = run_to_end(machine, self._budget, self._walks.look)
-            self._walks.look()
-            recorder.finish()
-        except BaseException:
-            writer.abandon()
-            raise
-        ending = run.ending
-        recorder.close(
-            TraceEnding(ending.how, ending.exit_value, recorder.recording.event_count, recorder.calls)
-        )
-        return run
 
-    def _findings(self, run: EndedRun, trace: Trace, leaks: Leaks) -> list[Finding]:
+        def start(recording: Recording) -> None:
+            machine.at_calls(walk_every, self._walks.look)
+            self._hooks.on_start(recording)
+
+        ending = record_run(
+            machine, path, header, self._budget, on_start=start, on_progress=self._hooks.on_progress
+        )
+        if isinstance(ending.error, HostError):
+            raise ending.error
+        self._walks.look()
+        return ending
+
+    def _findings(self, ending: Ending, trace: Trace, leaks: Leaks) -> list[Finding]:
         """Return all findings in order of events; those that show at the end only come last."""
-        rerun = self._rerun(run)
+        rerun = self._rerun(ending)
         found = check_calls(trace, known_memory(self._machine))
         if self._state is not None:
             found += self._state.at_end(trace, rerun)
-        if rerun is not None and (run.by_itself or run.instructions is not None):  # else it died
-            found += check_locks(self._machine, trace, rerun, finished=run.by_itself)
+        if rerun is not None and (ending.by_itself or ending.how is How.BUDGET):  # else it died
+            found += check_locks(self._machine, trace, rerun, finished=ending.by_itself)
         found += self._walks.findings(trace, rerun)
         found.sort(
             key=lambda finding: finding.call_site.event if finding.call_site else trace.event_count + 1
         )
         waiting = self._state.waiting() if self._state is not None else []
-        found += [*leaks.lost, *deadlocks(self._machine, run, trace, waiting)]
-        found += bad_endings(self._machine.image, run, trace)
+        found += [*leaks.lost, *deadlocks(self._machine, ending, trace, waiting)]
+        found += bad_endings(self._machine.image, ending, trace)
         return found if rerun is None else with_hex_dumps(found, rerun)
 
-    def _checked_kinds(self, run: EndedRun) -> frozenset[Kind]:
+    def _checked_kinds(self, ending: Ending) -> frozenset[Kind]:
         is_rerun = self._hooks.new_machine is not None
-        return checked_kinds(self._profile, run, self._state, audited=self._walks.looked, is_rerun=is_rerun)
+        return checked_kinds(
+            self._profile, ending, self._state, audited=self._walks.looked, is_rerun=is_rerun
+        )
 
-    def _rerun(self, run: EndedRun) -> Rerun | None:
+    def _rerun(self, ending: Ending) -> Rerun | None:
         if self._hooks.new_machine is None:
             return None
-        return Rerun(self._hooks.new_machine, self._profile, run.instructions)
+        instructions = ending.instructions if ending.how is How.BUDGET else None
+        return Rerun(self._hooks.new_machine, self._profile, instructions)
 
 
 def checked_kinds(
-    profile: Profile, run: EndedRun, state: StateChecks | None, *, audited: bool, is_rerun: bool
+    profile: Profile, ending: Ending, state: StateChecks | None, *, audited: bool, is_rerun: bool
 ) -> frozenset[Kind]:
     """Return the kinds of findings that a check has looked for: "nothing found" says something about these only.
 
     Args:
         profile: The profile that was recorded.
-        run: The run, which has ended.
+        ending: How the run ended.
         state: What is known of the kernel's structures; None: nothing.
         audited: Whether the structures were audited at least once while they had to be whole.
         is_rerun: Whether the kernel may be run once more.
@@ -182,7 +190,7 @@ def checked_kinds(
             kinds.discard(Kind.CORRUPTION)
         if not state.quiet:
             kinds -= {Kind.BITMAP, Kind.REFCOUNT}
-    if not run.by_itself:
+    if not ending.by_itself:
         kinds -= {Kind.LEAK, Kind.LOCK_HELD, Kind.DEADLOCK}
     if not is_rerun:
         kinds -= {Kind.LOCK_HELD, Kind.LOCK_TWICE}

@@ -8,45 +8,45 @@ import numpy as np
 
 from emulator.check.call_sites import CallSites
 from emulator.check.findings import CallSite, Finding, Kind
-from emulator.check.run import DIVERGED, HALTED, STOPPED
 from emulator.guest.symbolizer import Symbolizer
+from emulator.run.ending import How
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.check.run import EndedRun
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
+    from emulator.run.ending import Ending
     from emulator.trace.trace import Trace
 
 
-def bad_endings(image: KernelImage, run: EndedRun, trace: Trace) -> list[Finding]:
+def bad_endings(image: KernelImage, ending: Ending, trace: Trace) -> list[Finding]:
     """Return what the way in which a run ended says of the kernel: at most one finding.
 
     A used up budget is none: it may be too small.
     """
-    ending = run.ending
-    if ending.how == DIVERGED:
-        details = tuple(line.strip() for line in str(run.error).splitlines()[1:])
-        return [Finding(Kind.DIVERGENCE, "", ending.text, _last(trace), details=details)]
-    if ending.how == STOPPED:
-        return [Finding(Kind.DIED, "", f"the kernel died: {ending.text}", _death(image, run.eip, trace))]
+    if ending.how is How.DIVERGED:
+        details = tuple(line.strip() for line in str(ending.error).splitlines()[1:])
+        return [Finding(Kind.DIVERGENCE, "", ending.problem, _last(trace), details=details)]
+    if ending.how is How.STOPPED:
+        place = _death(image, ending.eip or 0, trace)
+        return [Finding(Kind.DIED, "", f"the kernel died: {ending.problem}", place)]
     if ending.exit_value:
-        return [Finding(Kind.FAILED, "", ending.text, None)]
+        return [Finding(Kind.FAILED, "", f"the kernel exited with value {ending.exit_value}", None)]
     return []
 
 
-def deadlocks(machine: Machine, run: EndedRun, trace: Trace, waiting: Sequence[str]) -> list[Finding]:
+def deadlocks(machine: Machine, ending: Ending, trace: Trace, waiting: Sequence[str]) -> list[Finding]:
     """Return a finding for a kernel that halted for good while tasks wait.
 
     Args:
         machine: As the run left it.
-        run: That is over.
+        ending: Of the run.
         trace: Of the run.
         waiting: What each waiting task waits for.
     """
-    if run.ending.how != HALTED or not waiting:
+    if ending.how is not How.HALTED or not waiting:
         return []
     tasks = "1 task waits" if len(waiting) == 1 else f"{len(waiting)} tasks wait"
     is_on = machine.cpu.registers().eflags & Eflags.IF

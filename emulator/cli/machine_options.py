@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ArgumentGroup
     from collections.abc import Callable
 
+    from emulator.loader.image import KernelImage
     from emulator.machine.machine import Console, Machine
+    from emulator.profile.model import Profile
 
 DEFAULT_KERNEL = "firmware:demo"
 DEFAULT_TIMEOUT_S = 60.0
@@ -115,3 +117,16 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
         )
     except (ValueError, UnknownKernel, UnknownLayer) as error:
         raise CommandLineError(str(error)) from error
+
+
+def chosen_profile(image: KernelImage, file: str | None) -> Profile:
+    """Return the profile that a command uses: the user's, or else the known one that fits the kernel.
+
+    Raises:
+        BadProfile: The user's file is none.
+        NoFunctionFound: No function of a profile is in the kernel.
+    """
+    from emulator.profile.known import match, matching_profile  # not for --help
+    from emulator.profile.reader import read_profile
+
+    return matching_profile(image) if file is None else match(read_profile(file), image)

@@ -13,10 +13,12 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.debug.changes import Change, find_changes
-from emulator.errors import BudgetUsedUp, Cancelled, EmulatorError, NotRepeated
+from emulator.errors import Cancelled, EmulatorError, NotRepeated
 from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.symbols import symbol
-from emulator.machine.machine import Ending
+from emulator.machine.machine import Ending as Returned
+from emulator.run.ending import NO_LIMIT, Ending, How
+from emulator.run.to_end import run_to_end
 from emulator.trace.queries.search import CallSearch
 from emulator.trace.recording import CallLog
 from emulator.trace.table import CallTable
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.guest.symbolizer import Frame
-    from emulator.machine.machine import Machine, Outcome, Snapshot
+    from emulator.machine.machine import Machine, Snapshot
     from emulator.profile.model import Profile
+    from emulator.run.ending import Budget
     from emulator.trace.table import Call
 
 SNAPSHOTS_MAX = 48
@@ -64,8 +67,7 @@ class Timeline:
         position: The event that has just happened; 0 before the first instruction.
         event_count: Events of the whole run.
         at_end: The machine stands behind the last event, where the run ended.
-        ending: How the run ended, for people.
-        failed: It ended because the kernel could not go on, or with a bad exit value.
+        ending: How the run ended; `How.NOT_RUN` before `record`.
 
     Raises:
         HostError: The host cannot give the memory for a snapshot.
@@ -79,36 +81,29 @@ class Timeline:
         self.position = 0
         self.event_count = 0
         self.at_end = False
-        self.ending = "it has not run yet"
-        self.failed = False
+        self.ending = Ending(How.NOT_RUN)
         self._has_end = True  # the end is reached again by running on
         self._log = CallLog(machine, profile)
         self._symbolizer = Symbolizer(machine.image)
         self.frames = cache(self._frames)
         self._stops = [Stop(0, machine.snapshot())]
 
-    def record(self, *, max_instructions: int | None = None, timeout_s: float | None = None) -> None:
+    def record(self, budget: Budget = NO_LIMIT) -> None:
         """Run from the start to the end, note all calls, and return to the start.
 
         A run that is stopped by a budget, or by `cancel`, has the events so far.
         """
         try:
-            self._note_outcome(self.machine.run(max_instructions=max_instructions, timeout_s=timeout_s))
-        except (BudgetUsedUp, Cancelled) as error:
-            self.ending, self._has_end = str(error), False
-        except EmulatorError as error:
-            self.ending, self.failed = str(error), True
+            self.ending = run_to_end(self.machine, budget)
+        except Cancelled as error:
+            self.ending = Ending(How.INTERRUPTED, error=error)
+        if isinstance(self.ending.error, KeyboardInterrupt):
+            raise self.ending.error
+        self._has_end = self.ending.how not in (How.BUDGET, How.INTERRUPTED)
         self.calls = self._log.finish()
         self.search = CallSearch(self.calls)
         self.event_count = self.calls.last_event
         self._return_to(self._stops[0])
-
-    def _note_outcome(self, outcome: Outcome) -> None:
-        if outcome.ending is Ending.EXIT:
-            self.failed = bool(outcome.exit_value)
-            self.ending = f"the kernel exited with value {outcome.exit_value}"
-        else:
-            self.ending = f"the kernel halted at {self.machine.image.location(outcome.eip - 1)}"
 
     # -- what is known of the calls ------------------------------------------------------------------
 
@@ -193,7 +188,7 @@ class Timeline:
         if self.machine.cpu.event_count() < event:  # several calls may return at one instruction
             with self._exact():
                 outcome = self.machine.run(stop_at_event=event)
-            if outcome.ending is not Ending.EVENT:
+            if outcome.ending is not Returned.EVENT:
                 raise NotRepeated(event, self.machine.cpu.event_count())
         self.position = event
 

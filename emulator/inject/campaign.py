@@ -15,18 +15,20 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NoEnd, NotEmulated
+from emulator.errors import BudgetUsedUp, GuestStopped, NoEnd
 from emulator.guest.symbolizer import Symbolizer
 from emulator.inject.policy import FailedCall, failed_call
-from emulator.machine.machine import Ending
+from emulator.run.ending import Budget, How
+from emulator.run.to_end import run_to_end
 from emulator.trace.recording import newest_call, record_calls
 from emulator.x86 import EXCEPTION_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from emulator.machine.machine import Machine, Outcome
+    from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
+    from emulator.run.ending import Ending
 
 PATIENCE = 10
 """So many times the instructions of the good run, and `PATIENCE_MORE`, are executed until a kernel is said to hang."""
@@ -34,7 +36,10 @@ PATIENCE_MORE = 2_000_000
 
 
 class Verdict(Enum):
-    """What becomes of a kernel when an allocation fails. The value is a stable name."""
+    """What becomes of a kernel when an allocation fails, measured by the run without a failure. The value is a stable name.
+
+    How that run ended by itself is another matter (`emulator.run.ending.How`): an exit can be `SURVIVES`, `REPORTS` or `DIES`.
+    """
 
     SURVIVES = "survives"  # it ends as in the good run
     REPORTS = "reports"  # it ends in another way: it noticed
@@ -51,17 +56,16 @@ class GoodRun:
 
     Attributes:
         ending: How it ended by itself.
-        exit_value: What the kernel wrote to the exit device; None after a halt.
-        halted_at: EIP behind the `hlt`; None after an exit.
-        instructions: That it executed.
         allocations: Calls that can be made to fail.
     """
 
     ending: Ending
-    exit_value: int | None
-    halted_at: int | None
-    instructions: int
     allocations: int
+
+    @property
+    def instructions(self) -> int:
+        """That it executed."""
+        return self.ending.instructions or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +102,20 @@ class Exhauster:
         self._answers = {each.name: each.refusal for each in profile.functions}
         self._symbolizer = Symbolizer(machine.image)
 
-    def good_run(self, max_instructions: int | None, timeout_s: float | None) -> GoodRun:
+    def good_run(self, budget: Budget) -> GoodRun:
         """Run to the end; the machine cannot be used for anything else then.
 
         Raises:
-            NoEnd: The run does not end within its budgets.
+            NoEnd: The run does not end within its budget.
             EmulatorError: It ends badly.
+            KeyboardInterrupt: Ctrl-C, or a signal that is handled so.
         """
-        try:
-            outcome = self._machine.run(max_instructions=max_instructions, timeout_s=timeout_s)
-        except BudgetUsedUp as error:
-            raise NoEnd(error, self._machine.cpu.allocation_count()) from error
-        return GoodRun(
-            outcome.ending,
-            outcome.exit_value,
-            outcome.eip if outcome.ending is Ending.HALTED else None,
-            outcome.instructions,
-            self._machine.cpu.allocation_count(),
-        )
+        ending = run_to_end(self._machine, budget)
+        if isinstance(ending.error, BudgetUsedUp):
+            raise NoEnd(ending.error, self._machine.cpu.allocation_count()) from ending.error
+        if ending.error is not None:
+            raise ending.error
+        return GoodRun(ending, self._machine.cpu.allocation_count())
 
     def points(self, numbers: Iterable[int], good: GoodRun) -> Iterator[FailurePoint]:
         """Let each of these allocations fail, in ascending order."""
@@ -144,36 +144,37 @@ class Exhauster:
 
     def _run_on(self, good: GoodRun) -> tuple[Verdict, str, str]:
         budget = PATIENCE * good.instructions + PATIENCE_MORE
-        try:
-            outcome = self._machine.run(max_instructions=budget)
-        except BudgetUsedUp as error:
-            return Verdict.HANGS, f"no end after {budget} instructions", error.location
-        except NotEmulated as error:
-            return Verdict.UNKNOWN, error.problem, error.location
-        except GuestStopped as error:
-            return Verdict.DIES, error.problem, error.location
-        except EmulatorError as error:  # a model could not go on
-            return Verdict.DIES, str(error).splitlines()[0], ""
-        return self._judge(outcome, good)
+        ending = run_to_end(self._machine, Budget(budget))
+        problem = ending.error.problem if isinstance(ending.error, GuestStopped) else ending.problem
+        match ending.how:
+            case How.INTERRUPTED if ending.error is not None:
+                raise ending.error
+            case How.BUDGET:
+                return Verdict.HANGS, f"no end after {budget} instructions", ending.location or ""
+            case How.NOT_EMULATED:
+                return Verdict.UNKNOWN, problem, ending.location or ""
+            case How.STOPPED | How.DIVERGED:
+                return Verdict.DIES, problem, ending.location or ""
+        return self._judge(ending, good)
 
-    def _judge(self, outcome: Outcome, good: GoodRun) -> tuple[Verdict, str, str]:
-        halted_at = outcome.eip if outcome.ending is Ending.HALTED else None
-        if (outcome.ending, outcome.exit_value, halted_at) == (
-            good.ending,
-            good.exit_value,
-            good.halted_at,
-        ):
-            return Verdict.SURVIVES, ending_text(outcome.exit_value), ""
+    def _judge(self, ending: Ending, good: GoodRun) -> tuple[Verdict, str, str]:
+        if _end(ending) == _end(good.ending):
+            return Verdict.SURVIVES, brief_ending(ending), ""
         fault = self._machine.fault_in_hand()
         if fault is not None:
             name = EXCEPTION_NAMES.get(fault.vector, f"exception {fault.vector}")
             return Verdict.DIES, name, self._machine.image.location(fault.eip)
-        return Verdict.REPORTS, ending_text(outcome.exit_value), ""
+        return Verdict.REPORTS, brief_ending(ending), ""
 
 
-def ending_text(exit_value: int | None) -> str:
+def _end(ending: Ending) -> tuple[How, int | None, int | None]:
+    """Return what two runs that end alike have in common: the exit value, or where the kernel halted."""
+    return ending.how, ending.exit_value, ending.eip if ending.how is How.HALTED else None
+
+
+def brief_ending(ending: Ending) -> str:
     """Return how a run ended by itself, for people."""
-    return "halted" if exit_value is None else f"exit value {exit_value}"
+    return "halted" if ending.how is How.HALTED else f"exit value {ending.exit_value}"
 
 
 def sampled(count: int, limit: int) -> list[int]:

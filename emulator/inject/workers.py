@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.errors import EmulatorError, HostError
 from emulator.inject.campaign import Exhaustion, FailurePoint, sampled
+from emulator.run.ending import NO_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
     from emulator.inject.campaign import GoodRun, Task
+    from emulator.run.ending import Budget
 
 _WORTH_PROCESSES: Final = (
     1 << 26
@@ -28,11 +30,10 @@ _DEATHS_IN_A_ROW: Final = 8
 """So many workers of a share die without an answer until what is left of it is given up."""
 
 
-def exhaust(  # noqa: PLR0913 - the run, and how to spread it
+def exhaust(
     task: Task,
     *,
-    max_instructions: int | None = None,
-    timeout_s: float | None = None,
+    budget: Budget = NO_LIMIT,
     limit: int,
     workers: int | None = None,
     on_start: Callable[[int], None] = lambda _total: None,
@@ -42,8 +43,7 @@ def exhaust(  # noqa: PLR0913 - the run, and how to spread it
 
     Args:
         task: The kernel.
-        max_instructions: Budget of the good run.
-        timeout_s: The same in seconds of the host.
+        budget: Of the good run.
         limit: So many allocations fail at most, 2 or more; of more an even sample does.
         workers: Processes; 1: none but this one; None: one for each CPU that we may use, where it is worth it. The
             result is the same. Where one dies, another goes on behind the allocation that it tried, which is lost.
@@ -51,11 +51,11 @@ def exhaust(  # noqa: PLR0913 - the run, and how to spread it
         on_point: Is told 1 after each of them.
 
     Raises:
-        NoEnd: The good run does not end within its budgets.
+        NoEnd: The good run does not end within its budget.
         EmulatorError: The kernel cannot be loaded, the good run ends badly, a worker does, or none lives.
         KeyboardInterrupt: Ctrl-C, or a signal that is handled so; no worker is left.
     """
-    good = task.exhauster().good_run(max_instructions, timeout_s)
+    good = task.exhauster().good_run(budget)
     numbers = sampled(good.allocations, limit)
     on_start(len(numbers))
     count = _workers(good, len(numbers)) if workers is None else workers

@@ -13,6 +13,8 @@ from emulator.machine.machine import Ending
 from emulator.pytest_plugin.guest_failure import last_lines
 from emulator.pytest_plugin.guest_memory import GuestMemory
 from emulator.pytest_plugin.machines import add_facts
+from emulator.run.ending import How
+from emulator.run.to_end import ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,9 +181,12 @@ class Kernel:
             except BudgetUsedUp as error:
                 self.died = False
                 return error.problem
-        if outcome.ending is Ending.EXIT:
-            return f"the kernel exited with {outcome.exit_value}"
-        return f"the kernel halted at {self._machine.image.location(outcome.eip - 1)}"
+        if outcome.ending is Ending.ASKED:
+            return "it was said"
+        ending = ending_of(self._machine, outcome)
+        if ending.how is How.EXIT:
+            return f"the kernel exited with {ending.exit_value}"
+        return f"the kernel halted at {ending.location}"
 
     @contextmanager
     def _stopping_at(self, wanted: bytes) -> Iterator[None]:

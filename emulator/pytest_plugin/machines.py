@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Final
 from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.machine.machine import Console, Ending, Machine
+from emulator.machine.machine import Console, Machine
+from emulator.machine.machine import Ending as Returned
 from emulator.machine.memory import DEFAULT_RAM
 from emulator.machine.recording import RecordedFunction, record
 from emulator.profile.known import match, matching_profile
 from emulator.pytest_plugin.guest_failure import last_lines, where_it_stands
 from emulator.pytest_plugin.heap_walk import HeapWalk
 from emulator.pytest_plugin.settings import Mistake, Settings
+from emulator.run.ending import How
+from emulator.run.to_end import ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from emulator.machine.machine import Outcome
     from emulator.pytest_plugin.guest_objects import GuestObjects
+    from emulator.run.ending import Ending
     from emulator.trace.recording import CallLog
 
 _INSTRUCTIONS_BETWEEN_LOOKS: Final = 1 << 20
@@ -113,8 +116,8 @@ class BootedKernel:
                 return
             recording = record(self.machine, [RecordedFunction(symbol)])
             outcome = self.machine.run(stop_at_event=1)
-        if outcome.ending is not Ending.EVENT:
-            raise BootEnded(symbol, outcome)
+        if outcome.ending is not Returned.EVENT:
+            raise BootEnded(symbol, ending_of(self.machine, outcome))
         recording.close()
 
     def _record(self) -> CallLog:
@@ -137,8 +140,8 @@ class BootFailed(EmulatorError):
 class BootEnded(EmulatorError):
     """A kernel never reached the place where its boot should end."""
 
-    def __init__(self, symbol: str, outcome: Outcome) -> None:
-        how = f"exited with {outcome.exit_value}" if outcome.ending is Ending.EXIT else "halted"
+    def __init__(self, symbol: str, ending: Ending) -> None:
+        how = f"exited with {ending.exit_value}" if ending.how is How.EXIT else "halted"
         super().__init__(f"the kernel {how} before it reached {symbol}, where its boot should end")
 
 

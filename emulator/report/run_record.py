@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -11,39 +10,7 @@ if TYPE_CHECKING:
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.guest.memory_map.regions import Span
     from emulator.hle.layers import LockstepCalls
-
-
-class How(Enum):
-    """How a run ended."""
-
-    EXIT = "exit"  # through the debug exit device
-    HALTED = "halted"
-    BUDGET = "budget used up"
-    STOPPED = "stopped"  # the guest could not go on
-    DIVERGED = "diverged"  # model and native code disagreed
-    INTERRUPTED = "interrupted"  # Ctrl-C, or another signal
-    NOT_RUN = "not run"  # the kernel could not be loaded
-
-
-class Ending(NamedTuple):
-    """How a run ended, with what is known of it.
-
-    Attributes:
-        exit_value: What the kernel wrote to the exit device; 0 is success.
-        exit_code: What QEMU would exit with.
-        eip: Of the next instruction, or of the one that failed.
-        location: Of the last instruction, for people.
-        instructions: Executed; None when nothing ran.
-        error: The class and the text of what was raised; None also after Ctrl-C.
-    """
-
-    how: How
-    exit_value: int | None = None
-    exit_code: int | None = None
-    eip: int | None = None
-    location: str | None = None
-    instructions: int | None = None
-    error: tuple[str, str] | None = None
+    from emulator.run.ending import Ending
 
 
 class RunRecord(NamedTuple):

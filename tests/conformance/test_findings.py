@@ -15,11 +15,11 @@ import pytest
 from emulator import Mode, boot
 from emulator.check.checked_run import Hooks, check_kernel
 from emulator.check.findings import Kind
-from emulator.check.run import RunBudget
 from emulator.loader.builtin import DEFECTS, resolve
 from emulator.loader.image import KernelImage
 from emulator.profile.known import match, matching_profile
 from emulator.profile.reader import read_profile
+from emulator.run.ending import Budget, How
 
 if TYPE_CHECKING:
     from emulator.check.check_report import CheckReport
@@ -57,7 +57,7 @@ EXPECTED: Final = {
 ARENAS: Final = ("bad_overlap", "bad_align", "bad_place", "bad_pool")
 LOCKSTEP: Final = ("bad_fit",)
 NEVER_ENDS: Final = "bad_lock_twice"
-BUDGET: Final = RunBudget(max_instructions=3_000_000, walk_every=1)
+BUDGET: Final = Budget(max_instructions=3_000_000)
 
 #: The lock itself is taken in a function that is inlined, so a line of its header is all that is known.
 WITHOUT_LINE: Final = frozenset({Kind.LOCK_HELD, Kind.LOCK_TWICE})
@@ -118,7 +118,9 @@ def checked(kernel: str) -> CheckReport:
         layers = {"heap": Mode.LOCKSTEP} if kernel.removesuffix("_ok") in LOCKSTEP else {}
         return boot(f"firmware:{kernel}", layers=layers)
 
-    return check_kernel(new_machine(), profile_of(kernel), BUDGET, Hooks(new_machine=new_machine))
+    return check_kernel(
+        new_machine(), profile_of(kernel), BUDGET, Hooks(new_machine=new_machine), walk_every=1
+    )
 
 
 def profile_of(kernel: str) -> Profile:
@@ -145,15 +147,15 @@ def test_the_defect_is_found_where_it_is(name: str) -> None:
 def test_the_twin_is_clean(name: str) -> None:
     report = checked(f"{name}_ok")
     assert report.findings == ()
-    assert (report.ending.how, report.ending.exit_value) == ("exit", 0)
+    assert (report.ending.how, report.ending.exit_value) == (How.EXIT, 0)
     assert report.calls
 
 
 def test_a_kernel_that_never_ends_is_stopped_by_the_budget() -> None:
-    assert checked(NEVER_ENDS).ending.how == "budget used up"
+    assert checked(NEVER_ENDS).ending.how is How.BUDGET
 
 
 @pytest.mark.parametrize("name", ["fragment", "exhaust", "stress", "btron_pools_wait", "btron_stress"])
 def test_a_kernel_that_does_nothing_wrong_is_clean(name: str) -> None:
     machine = boot(f"firmware:{name}", command_line="calls=3000")
-    assert check_kernel(machine, profile_of(name), RunBudget(walk_every=200)).findings == ()
+    assert check_kernel(machine, profile_of(name), walk_every=200).findings == ()

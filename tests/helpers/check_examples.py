@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from emulator.check.check_report import CheckReport, RunEnding
+from emulator.check.check_report import CheckReport
 from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
 from emulator.check.measures import AreaMeasures, CallerMeasures, Measures
 from emulator.guest.symbolizer import Frame
+from emulator.run.ending import Ending, How
 
 KMAIN = Frame(0x101042, "kmain", 0x42, "demo.c", 31)
 SERVE = Frame(0x101142, "serve", 0x12, "/repo/src/serve it.c", 62)
@@ -59,7 +60,7 @@ HEAP = AreaMeasures(
     callers={"kmain": CallerMeasures(7, 4000, 40), "serve.part.0": CallerMeasures(3, 96, 24)},
 )
 FRAMES = replace(HEAP, peak_bytes=0, fragmentation=0.0, lost_bytes=0, lost_blocks=0, peak=None, callers={})
-ENDING = RunEnding("exit", 0, "the kernel exited with value 0")
+ENDING = Ending(How.EXIT, 0)
 
 
 def report(*findings: Finding, **changes: object) -> CheckReport:
@@ -116,7 +117,7 @@ _AREAS = st.builds(
 REPORTS = st.builds(
     CheckReport,
     kernel=_TEXT | st.just("build/\udcff\ud800.elf"),
-    ending=st.builds(RunEnding, _TEXT, st.none() | _WORD, _TEXT),
+    ending=st.builds(Ending, st.sampled_from(How), st.none() | _WORD, location=_TEXT),
     events=_WORD,
     calls=_WORD,
     findings=st.lists(FINDINGS, max_size=3).map(tuple),

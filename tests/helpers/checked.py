@@ -12,7 +12,7 @@ from emulator.check.structures.walks import Walks
 from emulator.errors import GuestStopped
 from emulator.machine.machine import Ending
 from emulator.profile.known import matching_profile
-from emulator.trace.file.recorder import record_trace
+from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
 
 if TYPE_CHECKING:

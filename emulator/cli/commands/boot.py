@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from emulator.cli.ending_status import judge_ending
 from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
-from emulator.cli.running import judge_ending, run_to_end
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.console import RAW_HELP, ConsoleWriter
 from emulator.cli.terminal.output import Output, complain
 from emulator.errors import EmulatorError
-from emulator.report.run_record import Ending, How, RunRecord
+from emulator.report.run_record import RunRecord
+from emulator.run.ending import Budget, Ending, How
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -67,7 +68,7 @@ def run(options: Namespace) -> Status:
             machine = new_machine(options, console)
         except EmulatorError as error:
             if options.json:
-                ending = Ending(How.NOT_RUN, error=(type(error).__name__, str(error)))
+                ending = Ending(How.NOT_RUN, error=error)
                 _show_json(RunRecord(options.kernel, ending), Status.NOT_RUN, output)
             raise
         if options.serial not in (None, "-"):
@@ -109,10 +110,11 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
         read_memory_map,
     )
     from emulator.machine.machine import Console  # has been imported by now
+    from emulator.run.to_end import run_to_end
 
     modules: tuple[Span, ...] = modules_at_entry(machine) if options.module else ()
     started = time.perf_counter()
-    ending = run_to_end(machine, options.max_instructions, options.timeout)
+    ending = run_to_end(machine, Budget(options.max_instructions, options.timeout))
     seconds = time.perf_counter() - started
     memory_map = read_memory_map(machine, modules, with_runs=options.json)
     kernel = _kernel(options, memory_map)

@@ -28,6 +28,7 @@ from emulator.cli.machine_options import (
     add_kernel,
     add_machine,
     add_profile,
+    chosen_profile,
     new_machine,
 )
 from emulator.cli.status import CommandLineError, Status
@@ -113,7 +114,6 @@ def run(options: Namespace) -> Status:
     injection = chosen_injection(options)
     limits, baseline = limits_of(options), baseline_of_options(options)
     check_output_files(options)
-    from emulator.cli.recorded_run import chosen_profile
     from emulator.verdict.verdict import WhichLeaks, judge, select  # not for --help
 
     console = ErrorConsole(raw=options.raw) if options.console else None
@@ -162,9 +162,7 @@ def _check_areas(limits: Limits, profile: Profile) -> None:
 
 def _why_no_baseline(report: CheckReport) -> str:
     """Return why a run is no measure for others; "" if it is one."""
-    from emulator.check.run import EXIT, HALTED
-
-    if report.ending.how not in (EXIT, HALTED):
+    if not report.ending.by_itself:
         return "the kernel did not end the run by itself"
     return "" if report.calls else "no call was seen"
 
@@ -174,13 +172,13 @@ def _check(
 ) -> tuple[CheckReport, tuple[FailedCall, ...], str]:
     """Run the check; also return the calls that were made to fail, and why the check says nothing, if it does not."""
     from emulator.check.checked_run import Hooks, check_kernel
-    from emulator.check.run import RunBudget
+    from emulator.run.ending import Budget
 
-    budget = RunBudget(options.max_instructions, options.timeout, options.walk_every)
+    budget = Budget(options.max_instructions, options.timeout)
     with activity("checking", "events") as so_far:
         if injection is None:
             hooks = Hooks(on_progress=so_far, new_machine=lambda: new_machine(options, None))
-            return check_kernel(machine, profile, budget, hooks), (), ""
+            return check_kernel(machine, profile, budget, hooks, walk_every=options.walk_every), (), ""
         from emulator.inject.policy import Failures  # few runs need it
 
         made: list[Failures] = []
@@ -188,7 +186,7 @@ def _check(
             on_start=lambda recording: made.append(Failures(recording, profile, injection)),
             on_progress=so_far,
         )
-        report = check_kernel(machine, profile, budget, hooks)
+        report = check_kernel(machine, profile, budget, hooks, walk_every=options.walk_every)
     failed = made[0].calls
     return report, failed, complaint_about(injection, failed, machine.cpu.allocation_count())
 
@@ -204,18 +202,19 @@ def _looked_for(report: CheckReport, options: Namespace) -> frozenset[Kind]:
 
 def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, str]:
     """Return the exit status, and what standard error has to say. What was not checked is not good."""
-    from emulator.check.run import BUDGET, INTERRUPTED, NOT_EMULATED
+    from emulator.report.text.ending import ending_text  # not for --help
+    from emulator.run.ending import How
 
     report = verdict.report
     how = report.ending.how
-    if how == INTERRUPTED:
-        return Status.INTERRUPTED, report.ending.text
+    if how is How.INTERRUPTED:
+        return Status.INTERRUPTED, ending_text(report.ending)
     if not verdict.is_clean:
         return Status.FINDINGS, complaint
-    if how == BUDGET:
-        return Status.BUDGET, report.ending.text
-    if how == NOT_EMULATED:
-        return Status.NOT_RUN, report.ending.text
+    if how is How.BUDGET:
+        return Status.BUDGET, ending_text(report.ending)
+    if how is How.NOT_EMULATED:
+        return Status.NOT_RUN, ending_text(report.ending)
     if not report.calls:
         names = ", ".join(function.name for function in profile.functions)
         return Status.NOT_RUN, f"nothing was checked: no call of {names} was seen"

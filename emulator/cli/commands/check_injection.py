@@ -133,6 +133,7 @@ def run_exhaust(options: Namespace, profile: Profile) -> Status:
 def _exhaust(options: Namespace, profile: Profile) -> Exhaustion:
     from emulator.inject.campaign import Task  # not for --help
     from emulator.inject.workers import exhaust
+    from emulator.run.ending import Budget
 
     limit = _MOST if options.limit is None else options.limit
     if limit < 2:  # noqa: PLR2004 - the first and the last
@@ -141,8 +142,7 @@ def _exhaust(options: Namespace, profile: Profile) -> Exhaustion:
     with steps("failing") as (on_start, on_point):
         return exhaust(
             Task(partial(new_machine, machine, None), profile),
-            max_instructions=options.max_instructions,
-            timeout_s=options.timeout,
+            budget=Budget(options.max_instructions, options.timeout),
             limit=limit,
             workers=options.jobs,
             on_start=on_start,

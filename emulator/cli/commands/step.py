@@ -7,7 +7,14 @@ import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, add_profile, new_machine
+from emulator.cli.machine_options import (
+    add_budgets,
+    add_kernel,
+    add_machine,
+    add_profile,
+    chosen_profile,
+    new_machine,
+)
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
 from emulator.cli.terminal.signals import ENDING, Interrupted
@@ -62,8 +69,7 @@ def _event(text: str) -> int:
 
 def run(options: Namespace) -> Status:
     """Run the command."""
-    from emulator.cli.recorded_run import chosen_profile  # not for --help
-    from emulator.debug.timeline import Timeline
+    from emulator.debug.timeline import Timeline  # not for --help
 
     _check(options)
     machine = new_machine(options, None)
@@ -104,7 +110,9 @@ def _modules(options: Namespace, machine: Machine) -> tuple[Span, ...]:
 
 
 def _record(timeline: Timeline, options: Namespace) -> None:
-    timeline.record(max_instructions=options.max_instructions, timeout_s=options.timeout)
+    from emulator.run.ending import Budget
+
+    timeline.record(Budget(options.max_instructions, options.timeout))
 
 
 def _address(text: str, machine: Machine) -> int:

@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.cli import option_values
+from emulator.cli.ending_status import judge_ending
 from emulator.cli.machine_options import (
     add_budgets,
     add_console,
     add_kernel,
     add_machine,
     add_profile,
+    chosen_profile,
     new_machine,
 )
-from emulator.cli.running import judge_ending
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.console import ErrorConsole
 from emulator.cli.terminal.output import Output, complain
 from emulator.cli.terminal.progress import activity
 from emulator.errors import BudgetUsedUp
-from emulator.report.run_record import Ending, How
+from emulator.run.ending import Budget, Ending, How
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -148,24 +149,36 @@ def _record_and_show(path: str, options: Namespace, output: Output) -> Ending:
     """Return how the run ended; if it was run twice, and well the first time, how the second run did."""
     ending = _record(options, path)
     if ending.how is How.INTERRUPTED:
-        if ending.error:  # not by Ctrl-C: nobody waits for it
+        if ending.signal:  # not by Ctrl-C: nobody waits for it
             return ending
         complain("interrupted; what was recorded until then follows (Ctrl-C once more ends that)")
     try:
         _show(path, options.output, options, output)
     except BudgetUsedUp as error:  # of the second run
-        return ending if ending.error else Ending(How.BUDGET, error=(type(error).__name__, str(error)))
+        went_well = ending.by_itself or ending.how is How.INTERRUPTED
+        return Ending(How.BUDGET, error=error) if went_well else ending
     return ending
 
 
 def _record(options: Namespace, path: str) -> Ending:
-    from emulator.cli.recorded_run import chosen_profile, record_run  # not for --help
+    from emulator import __version__  # slow
+    from emulator.run.recorded import record_run  # not for --help
+    from emulator.trace.file.recorder import trace_header
 
     console = ErrorConsole(raw=options.raw) if options.console else None
     machine = new_machine(options, console)
     profile = chosen_profile(machine.image, options.profile)
+    header = trace_header(
+        machine,
+        profile,
+        kernel=options.kernel,
+        version=__version__,
+        command_line=options.words,
+        layers={name: mode.value for name, mode in options.layer},
+    )
+    budget = Budget(options.max_instructions, options.timeout)
     with activity("recording", "events") as so_far:
-        ending = record_run(machine, profile, path, options, so_far)
+        ending = record_run(machine, path, header, budget, on_progress=so_far, with_memory_map=True)
     if console is not None:
         console.end()
     return ending

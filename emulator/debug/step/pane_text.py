@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.debug.step.view import ended_text
 from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.memory_map import draw_heap, draw_memory
 from emulator.wording import printable
@@ -53,7 +54,7 @@ class PaneLine(NamedTuple):
 def headline(view: View) -> str:
     """Return where the machine stands, in one line."""
     if view.at_end:
-        return f"the end of the run: {printable(view.ending)}"
+        return f"the end of the run: {printable(ended_text(view.ending))}"
     if view.call is None:
         return f"before the first instruction; {view.event_count} events"
     done = "has returned" if view.has_returned else "is entered"

@@ -12,7 +12,7 @@ from emulator.debug.step.message_screen import MessageScreen
 from emulator.debug.step.panes_app import ORDER, PanesApp
 from emulator.debug.step.prompt import Prompt
 from emulator.debug.step.text_pane import TextPane
-from emulator.debug.step.view import read_view
+from emulator.debug.step.view import ended_text, read_view
 from emulator.debug.writer import writer_lines
 from emulator.debug.writes import go_to_first_touch, last_writer
 from emulator.guest.locator import Places
@@ -187,8 +187,8 @@ class StepApp(PanesApp):
         """Run to the end, where the failure is, if there is one."""
         if self.view is not None:
             self._travel(self.timeline.run_to_end)
-            if not self.timeline.failed:
-                self.tell(f"it did not fail: {self.timeline.ending}")
+            if not self.timeline.ending.failed:
+                self.tell(f"it did not fail: {ended_text(self.timeline.ending)}")
 
     # -- questions -----------------------------------------------------------------------------------
 

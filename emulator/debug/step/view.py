@@ -11,6 +11,7 @@ from emulator.guest.disassembler import disassemble
 from emulator.guest.memory import physical_of
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.machine.machine import Console
+from emulator.report.text.ending import ending_text
 
 if TYPE_CHECKING:
     from emulator.debug.fields import FieldChange
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.guest.memory_map.regions import Span
     from emulator.machine.core_types import Registers
+    from emulator.run.ending import Ending
     from emulator.trace.table import Call
 
 FIELDS_MAX = 500
@@ -51,7 +53,7 @@ class View(NamedTuple):
     event: int
     event_count: int
     at_end: bool
-    ending: str
+    ending: Ending
     call: Call | None
     fields: tuple[FieldChange, ...]
     has_more_fields: bool
@@ -66,6 +68,13 @@ class View(NamedTuple):
     def has_returned(self) -> bool:
         """Whether *event* is the call's exit."""
         return self.call is not None and self.call.left == self.event
+
+
+def ended_text(ending: Ending) -> str:
+    """Return how a run ended, in one line for people."""
+    if ending.error is not None:
+        return str(ending.error)
+    return ending_text(ending._replace(open_calls=0))
 
 
 def read_view(timeline: Timeline, places: Places, modules: tuple[Span, ...] = ()) -> View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from emulator.debug.step.pane_text import PANES, Tone, headline
+from emulator.debug.step.view import ended_text
 from emulator.profile.model import Result
 from emulator.report.text.style import BOLD, DIM, rule
 
@@ -44,7 +45,7 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
         "version": VERSION,
         "event": view.event,
         "events": view.event_count,
-        "ending": view.ending,
+        "ending": ended_text(view.ending),
         "call": call,
         "changes": [
             {

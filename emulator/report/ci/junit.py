@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 from emulator.check.findings import Kind
 from emulator.report.ci.findings import message_of, plain_text
+from emulator.report.text.ending import ending_text
 from emulator.verdict.difference import Importance
 from emulator.wording import printable
 
@@ -33,7 +34,11 @@ def junit_xml(verdict: Verdict) -> bytes:
     suites = ET.Element("testsuites", name="kmemu check", time=seconds)
     suite = ET.SubElement(suites, "testsuite", name=printable(report.kernel), time=seconds)
     properties = ET.SubElement(suite, "properties")
-    for name, value in (("ending", report.ending.text), ("events", report.events), ("calls", report.calls)):
+    for name, value in (
+        ("ending", ending_text(report.ending)),
+        ("events", report.events),
+        ("calls", report.calls),
+    ):
         ET.SubElement(properties, "property", name=name, value=printable(str(value)))
     suite_name = f"kmemu.{printable(posixpath.basename(report.kernel))}"
     for kind in Kind:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from emulator.check.findings import Kind
 from emulator.report.ci.findings import backtraces_of, main_backtrace, message_of, plain_lines
 from emulator.report.ci.sources import Sources
+from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import function_name
 from emulator.verdict.difference import Importance
 from emulator.wording import printable
@@ -88,7 +89,7 @@ def _invocation(verdict: Verdict, status: int) -> _Object:
     return {
         "executionSuccessful": status in _RAN,
         "exitCode": status,
-        "exitCodeDescription": printable(verdict.report.ending.text),
+        "exitCodeDescription": printable(ending_text(verdict.report.ending)),
     }
 
 

@@ -27,8 +27,8 @@ def exhaustion_document(exhaustion: Exhaustion, kernel: str, profile: str) -> di
         "kernel": kernel,
         "profile": profile,
         "good_run": {
-            "ending": good.ending.value,
-            "exit_value": good.exit_value,
+            "ending": good.ending.how.value,
+            "exit_value": good.ending.exit_value,
             "instructions": good.instructions,
             "allocations": good.allocations,
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.report.documents.trace import stack_document
+from emulator.report.text.ending import ending_text
 from emulator.wording import printable
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
         "profile": printable(report.profile),
         "status": status,
         "ending": {
-            "how": ending.how,
+            "how": ending.how.value,
             "exit_value": ending.exit_value,
-            "text": printable(ending.text),
+            "text": printable(ending_text(ending)),
         },
         "events": report.events,
         "calls": report.calls,

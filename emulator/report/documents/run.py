@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from emulator.report.text.ending import interruption_text
+from emulator.run.ending import How
+
 if TYPE_CHECKING:
     from emulator.guest.memory_map.memory_map import BtronState, Frames, HeapState, PageState
     from emulator.guest.memory_map.regions import Span
     from emulator.report.run_record import RunRecord
+    from emulator.run.ending import Ending
     from kernel_model.btron.kmem_reader import KmemState
     from kernel_model.btron.pool_reader import PoolState
 
@@ -26,14 +30,14 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "version": VERSION,
         "kernel": record.kernel,
         "status": status,
-        "outcome": ending.how.value,
+        "outcome": ending.how.outcome,
         "exit_value": ending.exit_value,
         "exit_code": ending.exit_code,
         "eip": ending.eip,
         "location": ending.location,
-        "instructions": ending.instructions,
+        "instructions": ending.instructions or None,
         "seconds": round(record.seconds, 6),
-        "error": None if ending.error is None else dict(zip(("kind", "message"), ending.error, strict=True)),
+        "error": _error(ending),
         "console": {"serial": _text(record.serial), "debug": _text(record.debug)},
         "screen": record.screen,
         "profile": record.profile,
@@ -62,6 +66,13 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         document["defects"] = memory_map.defects
         document["notes"] = memory_map.notes
     return document
+
+
+def _error(ending: Ending) -> dict[str, str] | None:
+    if ending.error is None or (ending.how is How.INTERRUPTED and not ending.signal):  # Ctrl-C is no error
+        return None
+    interrupted = interruption_text(ending) if ending.how is How.INTERRUPTED else ""
+    return {"kind": type(ending.error).__name__, "message": interrupted or str(ending.error)}
 
 
 def _text(console: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.inject.campaign import Verdict, ending_text
+from emulator.inject.campaign import Verdict, brief_ending
 from emulator.report.text.calls import argument_texts
 from emulator.report.text.frames import stack_text
 from emulator.report.text.style import BOLD, GREEN, RED
@@ -78,7 +78,7 @@ def exhaustion_lines(exhaustion: Exhaustion, profile: Profile, kernel: str, styl
     """
     good = exhaustion.good
     yield from style.folded(f"{printable(kernel)}: {_counted(exhaustion)}")
-    yield f"without a failure: {ending_text(good.exit_value)} after {good.instructions} instructions"
+    yield f"without a failure: {brief_ending(good.ending)} after {good.instructions} instructions"
     if not exhaustion.points:
         return
     functions = {each.name: each for each in profile.functions}

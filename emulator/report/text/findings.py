@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import UNKNOWN_CALLER
 from emulator.report.text.style import BOLD, DIM, GREEN, RED
 from emulator.wording import counted, human_size, printable
@@ -100,7 +101,7 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
     if report.lockstep is not None:
         yield f"in lockstep: {report.lockstep}"
     profile = f"; profile {printable(report.profile)}" if report.profile else ""
-    yield f"{printable(report.ending.text)} after {report.seconds:.1f} s{profile}"
+    yield f"{printable(ending_text(report.ending))} after {report.seconds:.1f} s{profile}"
 
 
 def _facts(same: Sequence[Finding]) -> str:

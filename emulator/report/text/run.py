@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.guest.memory_map.regions import FRAME_SIZE
-from emulator.report.run_record import How
+from emulator.report.text.ending import ending_text
 from emulator.report.text.memory_map import draw_heap, draw_memory
 from emulator.report.text.style import labelled, rule
+from emulator.run.ending import How
 from emulator.wording import counted, human_size, percent, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.guest.memory_map.memory_map import Frames, HeapState
-    from emulator.report.run_record import Ending, RunRecord
+    from emulator.report.run_record import RunRecord
     from emulator.report.text.style import Style
+    from emulator.run.ending import Ending
 
 _DEFECTS_SHOWN = 5
 
@@ -108,14 +110,14 @@ def _ending_text(ending: Ending) -> str:
             return "the kernel exited with value 0 (success)"
         case How.EXIT:
             return f"the kernel exited with value {ending.exit_value} (exit code {ending.exit_code} in QEMU)"
-        case How.HALTED:
-            return f"the kernel halted at {ending.location}"
-        case How.INTERRUPTED if ending.error is None:
+        case How.INTERRUPTED if not ending.signal:
             return "interrupted by Ctrl-C"
+        case How.HALTED | How.INTERRUPTED:
+            return ending_text(ending)
         case _:
-            return ending.error[1].splitlines()[0] if ending.error else ending.how.value
+            return ending.problem or ending.how.value
 
 
 def _duration_text(record: RunRecord) -> str:
     count = record.ending.instructions
-    return f"{record.seconds:.3f} s" if count is None else f"{record.seconds:.3f} s for {count} instructions"
+    return f"{record.seconds:.3f} s" if not count else f"{record.seconds:.3f} s for {count} instructions"

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from emulator.guest.symbolizer import Symbolizer
-from emulator.profile.known import matching_profile
 from emulator.trace.file.header import TracedSegment, TraceEnding, TraceHeader
-from emulator.trace.file.writer import TraceWriter
 from emulator.trace.recording import record_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from os import PathLike
+    from collections.abc import Callable, Mapping, Sequence
 
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
+    from emulator.trace.file.writer import TraceWriter
     from emulator.trace.recording import TakenCalls
 
 _FIRST_PAUSE = (
@@ -94,38 +91,6 @@ class TraceRecorder:
         for late in taken.late:
             self._writer.amend(late.call, late.result, late.out, late.left, late.left_time_ns)
         self._on_progress(self.recording.event_count)
-
-
-@contextmanager
-def record_trace(
-    machine: Machine, path: str | PathLike[str], profile: Profile | None = None
-) -> Iterator[TraceRecorder]:
-    """Record what a machine does inside the block into a trace.
-
-    Args:
-        machine: Whose guest. Attach its layers first.
-        path: The trace's file. It can be read after the block, whatever ended that.
-        profile: What to record; the known one that fits the kernel if it is None.
-
-    Raises:
-        NoAllocatorKnown: None fits.
-        TraceNotWritten: The file cannot be written.
-    """
-    from emulator import __version__  # slow
-
-    chosen = matching_profile(machine.image) if profile is None else profile
-    header = trace_header(
-        machine, chosen, kernel=machine.image.path, version=__version__, command_line=(), layers={}
-    )
-    writer = TraceWriter(path, header)
-    try:
-        recorder = TraceRecorder(machine, chosen, writer)
-        yield recorder
-        recorder.finish()
-    except BaseException:
-        writer.abandon()
-        raise
-    recorder.close(TraceEnding("the recording ended", None, recorder.recording.event_count, recorder.calls))
 
 
 def trace_header(

@@ -10,11 +10,11 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.cli.running import run_to_end
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.machine.memory import DEFAULT_RAM
-from emulator.report.run_record import How
+from emulator.run.ending import Budget, How
+from emulator.run.to_end import run_to_end
 from tests.fuzz.harness import random_code
 from tests.fuzz.harness.target import Case, Target
 from tests.helpers.guest import assemble
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
-    from emulator.report.run_record import Ending
+    from emulator.run.ending import Ending
     from tests.fuzz.harness.limits import Meter
 
 _SOURCE = Path(__file__).with_name("guests.S")
@@ -67,21 +67,22 @@ class Paging(Enum):
 class Seen(NamedTuple):
     """What two runs of a program must have in common."""
 
-    ending: Ending
+    ending: Ending  # without its error, of which two are never equal
+    problem: str
     registers: tuple[int, ...]
     memory: str
     output: str
 
     @property
     def timed_out(self) -> bool:
-        return self.ending.error is not None and self.ending.error[1].startswith("time budget")
+        return self.problem.startswith("time budget")
 
     @property
     def what(self) -> str:
         """What happened, as far as both MMUs tell."""
-        if self.ending.error is None:
+        if not self.problem:
             return self.ending.how.value
-        text = self.ending.error[1]
+        text = self.problem
         return "unmapped" if "unmapped" in text.lower() else text.split(",")[0].split(" at ")[0]
 
 
@@ -234,8 +235,9 @@ class Guests(Target):
             return "time used up"
         for other, differences in others:
             assert not differences(seen, other), f"runs differ:\n{seen}\n{other}"
-        how, error = seen.ending.how, seen.ending.error
-        return _NUMBERS.sub("N", error[1].split(" at ")[0]) if how is How.STOPPED and error else how.value
+        how, problem = seen.ending.how, seen.problem
+        is_stopped = how in (How.STOPPED, How.NOT_EMULATED)
+        return _NUMBERS.sub("N", problem.split(" at ")[0]) if is_stopped else how.value
 
     def _on_the_old_machine(self, run: _Run) -> Seen:
         """Run on a machine on which other programs have run, and take it back to where it was."""
@@ -289,11 +291,14 @@ class _Run(NamedTuple):
 
     def on(self, machine: Machine) -> Seen:
         with self.meter.watch(self.case.timeout_s, machine.ram.end):
-            ending = run_to_end(machine, self.budget, self.case.timeout_s)
+            ending = run_to_end(machine, Budget(self.budget, self.case.timeout_s))
             screen = machine.screen()
-        if ending.error:
-            assert "\n" not in ending.error[1], ending.error
+        problem = str(ending.error or "")
+        assert "\n" not in problem, problem
+        ending = ending._replace(error=None)
         if not self.compared:
-            return Seen(ending, (), "", "")
+            return Seen(ending, problem, (), "", "")
         memory = hashlib.blake2b(machine.memory.view(0, len(machine.memory))).hexdigest()
-        return Seen(ending, machine.cpu.registers(), memory, repr((screen, *machine.output.values())))
+        return Seen(
+            ending, problem, machine.cpu.registers(), memory, repr((screen, *machine.output.values()))
+        )

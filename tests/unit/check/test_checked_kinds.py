@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
-from emulator.check.check_report import RunEnding
 from emulator.check.checked_run import Hooks, check_kernel, checked_kinds
 from emulator.check.findings import Kind
-from emulator.check.run import BUDGET, EXIT, HALTED, STOPPED, EndedRun, RunBudget
 from emulator.check.structures.state import state_checks
 from emulator.profile.known import known_profile, matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.run.ending import Budget, Ending, How
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
@@ -26,10 +25,9 @@ LOCKS = {Kind.LOCK_HELD, Kind.LOCK_TWICE}
 ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0)
 
 
-def looked(profile: Profile, how: str = EXIT, *, is_rerun: bool = True) -> set[Kind]:
+def looked(profile: Profile, how: How = How.EXIT, *, is_rerun: bool = True) -> set[Kind]:
     """Return what is looked for in a kernel whose structures are not known."""
-    run = EndedRun(RunEnding(how, None, ""), 0)
-    return set(checked_kinds(profile, run, None, audited=False, is_rerun=is_rerun))
+    return set(checked_kinds(profile, Ending(how), None, audited=False, is_rerun=is_rerun))
 
 
 def with_free(*parameters: str, pages: bool = False) -> Profile:
@@ -54,9 +52,9 @@ def test_what_calls_can_tell(profile: Profile, more: set[Kind]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "by_itself"), [(EXIT, True), (HALTED, True), (BUDGET, False), (STOPPED, False)]
+    ("how", "by_itself"), [(How.EXIT, True), (How.HALTED, True), (How.BUDGET, False), (How.STOPPED, False)]
 )
-def test_only_who_ends_by_itself_has_leaks(how: str, *, by_itself: bool) -> None:
+def test_only_who_ends_by_itself_has_leaks(how: How, *, by_itself: bool) -> None:
     at_end = {Kind.LEAK, Kind.LOCK_HELD} if by_itself else set()
     assert looked(with_free("ptr"), how) == ALWAYS | {Kind.LOCK_TWICE} | at_end
 
@@ -78,10 +76,10 @@ def test_structures_that_are_known(kernel: str, kinds: set[Kind]) -> None:
 
     machine = new()
     profile = matching_profile(machine.image)
-    report = check_kernel(machine, profile, None, Hooks(new_machine=new))
+    report = check_kernel(machine, profile, hooks=Hooks(new_machine=new))
     assert report.checked == looked(profile) | kinds
 
-    stopped = check_kernel(new(), profile, RunBudget(max_instructions=200), Hooks(new_machine=new))
+    stopped = check_kernel(new(), profile, Budget(max_instructions=200), Hooks(new_machine=new))
     left_out = {Kind.LEAK, Kind.LOCK_HELD, Kind.DEADLOCK}
     assert stopped.checked == report.checked - left_out
 
@@ -91,6 +89,6 @@ def test_structures_that_are_being_changed_were_not_looked_at() -> None:
     profile = matching_profile(machine.image)
     state = state_checks(machine, profile.name)
     assert state is not None
-    run = EndedRun(RunEnding(EXIT, 0, ""), 0)
+    run = Ending(How.EXIT, 0)
     whole = checked_kinds(profile, run, state, audited=True, is_rerun=True)
     assert checked_kinds(profile, run, state, audited=False, is_rerun=True) == whole - {Kind.CORRUPTION}

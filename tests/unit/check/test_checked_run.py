@@ -10,7 +10,6 @@ import pytest
 from emulator import boot
 from emulator.check.checked_run import Hooks, check_kernel
 from emulator.check.findings import Kind
-from emulator.check.run import RunBudget
 from emulator.check.structures.walks import Walks
 from emulator.errors import HostError
 from emulator.hle.kernels import LITECORE
@@ -20,6 +19,8 @@ from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.report.text.ending import ending_text
+from emulator.run.ending import Budget, How
 from tests.helpers.traces import TraceBuilder
 from tests.unit.check.structures.test_blame import go_to, put_stub
 from tests.unit.cli import kernels
@@ -30,15 +31,16 @@ if TYPE_CHECKING:
     from emulator.check.check_report import CheckReport
     from emulator.machine.recording import Recording
 
-SHORT = RunBudget(max_instructions=50_000_000)
+SHORT = Budget(max_instructions=50_000_000)
 
 
-def check(name: str, budget: RunBudget = SHORT, command_line: str = "") -> CheckReport:
+def check(name: str, budget: Budget = SHORT, *, command_line: str = "", walk_every: int = 0) -> CheckReport:
     def new() -> Machine:
         return boot(f"firmware:{name}", command_line=command_line)
 
     machine = new()
-    return check_kernel(machine, matching_profile(machine.image), budget, Hooks(new_machine=new))
+    profile = matching_profile(machine.image)
+    return check_kernel(machine, profile, budget, Hooks(new_machine=new), walk_every=walk_every)
 
 
 def told(report: CheckReport) -> list[tuple[str, str]]:
@@ -59,7 +61,7 @@ def told(report: CheckReport) -> list[tuple[str, str]]:
 def test_kernels_that_do_nothing_wrong_are_clean(name: str, command_line: str) -> None:
     report = check(name, command_line=command_line)
     assert told(report) == []
-    assert (report.ending.how, report.ending.exit_value) == ("exit", 0)
+    assert (report.ending.how, report.ending.exit_value) == (How.EXIT, 0)
     assert report.events >= report.calls > 50
 
 
@@ -140,8 +142,8 @@ def test_a_kernel_that_dies_is_a_finding_with_its_place(tmp_path: Path) -> None:
     report = check_kernel(code_kernel(tmp_path, kernels.PAGE_FAULT), NOTHING)
     (finding,) = report.findings
     assert finding.kind is Kind.DIED
-    assert finding.message == f"the kernel died: {report.ending.text}"
-    assert report.ending.how == "stopped"
+    assert finding.message == f"the kernel died: {ending_text(report.ending)}"
+    assert report.ending.how is How.STOPPED
     assert finding.call_site is not None
     assert (finding.call_site.call, finding.call_site.event, finding.call_site.function) == (1, 1, "start")
     assert [(frame.address, frame.function, frame.offset) for frame in finding.call_site.backtrace[:1]] == [
@@ -152,8 +154,8 @@ def test_a_kernel_that_dies_is_a_finding_with_its_place(tmp_path: Path) -> None:
 def test_what_kmemu_lacks_is_no_finding(tmp_path: Path) -> None:
     report = check_kernel(code_kernel(tmp_path, kernels.JUMP_INTO_ROM), NOTHING)
     assert report.findings == ()
-    assert report.ending.how == "not emulated"
-    assert report.ending.text == "kmemu has no BIOS: a jump into its ROM at EIP 0x000f0000"
+    assert report.ending.how is How.NOT_EMULATED
+    assert ending_text(report.ending) == "kmemu has no BIOS: a jump into its ROM at EIP 0x000f0000"
 
 
 def test_what_the_host_lacks_is_no_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -167,10 +169,10 @@ def test_what_the_host_lacks_is_no_finding(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_a_full_recording_is_a_budget_not_a_death(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("emulator.check.run.EVENTS_MAX", 2)
+    monkeypatch.setattr("emulator.run.to_end.EVENTS_MAX", 2)
     report = check_kernel(code_kernel(tmp_path, kernels.UNDEFINED), NOTHING)
     assert told(report) == []
-    assert report.ending.how == "budget used up"
+    assert report.ending.how is How.BUDGET
 
 
 def test_a_value_other_than_0_is_a_finding(tmp_path: Path) -> None:
@@ -182,28 +184,28 @@ def test_a_halt_is_an_end(tmp_path: Path) -> None:
     report = check_kernel(code_kernel(tmp_path, kernels.HALT), NOTHING)
     assert told(report) == []
     text = "the kernel halted at start+0x1, and 1 recorded call has not returned"
-    assert (report.ending.how, report.ending.text) == ("halted", text)
+    assert (report.ending.how, ending_text(report.ending)) == (How.HALTED, text)
 
 
 @pytest.mark.parametrize("walk_every", [0, 1])
 def test_a_used_up_budget_is_no_finding(walk_every: int, tmp_path: Path) -> None:
-    budget = RunBudget(max_instructions=1000, walk_every=walk_every)
-    report = check_kernel(code_kernel(tmp_path, kernels.LOOP), NOTHING, budget)
+    budget = Budget(max_instructions=1000)
+    report = check_kernel(code_kernel(tmp_path, kernels.LOOP), NOTHING, budget, walk_every=walk_every)
     assert told(report) == []
-    assert report.ending.how == "budget used up"
+    assert report.ending.how is How.BUDGET
 
 
 def test_a_budget_counts_over_all_walks() -> None:
-    whole, walked = (check("demo", RunBudget(max_instructions=20_000, walk_every=each)) for each in (0, 1))
-    assert whole.ending.how == walked.ending.how == "budget used up"
+    whole, walked = (check("demo", Budget(max_instructions=20_000), walk_every=each) for each in (0, 1))
+    assert whole.ending.how is walked.ending.how is How.BUDGET
     assert whole.events == walked.events > 0
 
 
 def test_what_is_known_before_the_end_is_told_when_a_budget_ends_the_run() -> None:
     everything = check("double_free")
     instructions = boot("firmware:double_free").run(max_instructions=1 << 40).instructions
-    report = check("double_free", RunBudget(max_instructions=instructions // 2))
-    assert report.ending.how == "budget used up"
+    report = check("double_free", Budget(max_instructions=instructions // 2))
+    assert report.ending.how is How.BUDGET
     assert 0 < len(report.findings) < len(everything.findings)
     assert report.findings[0] == everything.findings[0]
 
@@ -215,7 +217,7 @@ def test_a_divergence_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = report.findings[-1]
     assert finding.kind is Kind.DIVERGENCE
     assert finding.message.startswith("lockstep divergence in kmalloc(0x00000200), called from load_config+")
-    assert report.ending.how == "diverged"
+    assert report.ending.how is How.DIVERGED
     assert finding.details
 
 
@@ -242,11 +244,11 @@ def overflown() -> Machine:
 
 def test_what_breaks_on_the_way_is_told_once_with_who_broke_it() -> None:
     profile = matching_profile(overflown().image)
-    budget = RunBudget(walk_every=1)
-    (finding,) = check_kernel(overflown(), profile, budget, Hooks(new_machine=overflown)).findings
+    hooks = Hooks(new_machine=overflown)
+    (finding,) = check_kernel(overflown(), profile, hooks=hooks, walk_every=1).findings
     assert finding.faulting_write is not None
     assert finding.faulting_write.backtrace[0].function == "copy_name"
-    (finding,) = check_kernel(overflown(), profile, budget).findings
+    (finding,) = check_kernel(overflown(), profile, walk_every=1).findings
     assert (finding.kind, finding.faulting_write) == (Kind.CORRUPTION, None)
     assert finding.call_site is not None
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
-from emulator.check.check_report import RunEnding
 from emulator.check.checked_run import check_kernel
 from emulator.check.deaths import deadlocks
 from emulator.check.findings import Kind
-from emulator.check.run import EXIT, HALTED, EndedRun
 from emulator.check.structures.state import state_checks
 from emulator.hle.layers import find_btron
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.report.text.ending import ending_text
+from emulator.run.ending import Ending, How
 from kernel_model.btron.tasks import TaskState
 from kernel_model.structs import TCB
 from tests.helpers.guest import FUNCTION, machine_of
@@ -36,9 +36,9 @@ def waiting(machine: Machine) -> list[str]:
     return checks.waiting()
 
 
-def found(machine: Machine, folder: Path, tasks: list[str], how: str = HALTED) -> list[Finding]:
+def found(machine: Machine, folder: Path, tasks: list[str], how: How = How.HALTED) -> list[Finding]:
     trace = TraceBuilder().call("kmalloc", 8, result=0x200008).trace(folder / "t")
-    return deadlocks(machine, EndedRun(RunEnding(how, None, ""), 0), trace, tasks)
+    return deadlocks(machine, Ending(how), trace, tasks)
 
 
 def test_tasks_that_wait_for_each_other() -> None:
@@ -62,7 +62,7 @@ def test_a_halt_without_tasks_that_wait_is_a_good_end(tmp_path: Path) -> None:
 
 
 def test_who_exits_may_leave_tasks_behind(tmp_path: Path) -> None:
-    assert found(boot("firmware:btron_demo"), tmp_path, ["task 2 waits to be woken"], EXIT) == []
+    assert found(boot("firmware:btron_demo"), tmp_path, ["task 2 waits to be woken"], How.EXIT) == []
 
 
 def test_with_interrupts_on_there_is_no_device_that_could_interrupt(tmp_path: Path) -> None:
@@ -126,6 +126,6 @@ stop:   cli
     )
     report = check_kernel(machine, TAKE)
     assert report.findings == ()
-    assert report.ending.how == HALTED
-    assert report.ending.text.startswith("the kernel halted at stop+0x1 (")
-    assert report.ending.text.partition("S:46)")[2] == end
+    assert report.ending.how is How.HALTED
+    assert ending_text(report.ending).startswith("the kernel halted at stop+0x1 (")
+    assert ending_text(report.ending).partition("S:46)")[2] == end

@@ -12,6 +12,7 @@ from emulator.errors import Cancelled
 from emulator.hle.layers import Mode
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.run.ending import Budget, How
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.timelines import timeline_of
 
@@ -47,7 +48,7 @@ def test_a_recorded_timeline_stands_at_the_start() -> None:
     )
     assert timeline.machine.memory.read(0, 5 << 20) == fresh.memory.read(0, 5 << 20)
     assert timeline.machine.cpu.registers() == fresh.cpu.registers()
-    assert (timeline.ending, timeline.failed) == ("the kernel exited with value 0", False)
+    assert (timeline.ending.how, timeline.ending.exit_value) == (How.EXIT, 0)
 
 
 def test_calls_have_arguments_results_and_stacks() -> None:
@@ -97,8 +98,8 @@ def test_a_fault_is_an_ending() -> None:
     machine = machine_of(FUNCTION + "call take\nmovl 0x70000000, %eax\nfunction take\nret\nends take\n")
     timeline = Timeline(machine, TAKE)
     timeline.record()
-    assert timeline.failed
-    assert timeline.ending.startswith("read of unmapped physical memory 0x70000000 at _start+0xa")
+    assert timeline.ending.failed
+    assert timeline.ending.problem.startswith("read of unmapped physical memory 0x70000000 at _start+0xa")
     timeline.run_to_end()
     assert machine.image.location(machine.cpu.registers().eip).startswith("_start+0x")
     assert timeline.machine.cpu.event_count() == 2
@@ -107,9 +108,9 @@ def test_a_fault_is_an_ending() -> None:
 def test_a_run_that_a_budget_ends_has_the_events_so_far() -> None:
     machine = machine_of(LOOPING)
     timeline = Timeline(machine, TAKE)
-    timeline.record(max_instructions=1000)
-    assert not timeline.failed
-    assert "1000 instructions" in timeline.ending
+    timeline.record(Budget(1000))
+    assert not timeline.ending.failed
+    assert "1000 instructions" in timeline.ending.problem
     assert timeline.event_count == 2 * len(timeline.calls)
     timeline.run_to_end()
     assert timeline.place == Place(timeline.event_count, at_end=False)
@@ -131,11 +132,11 @@ def test_a_recording_can_be_cancelled_and_keeps_what_it_has() -> None:
     timeline = Timeline(machine_of(LOOPING), TAKE)
     done = threading.Event()
     thread = cancel_after(timeline, 0.1, done)
-    timeline.record(timeout_s=20)
+    timeline.record(Budget(timeout_s=20))
     done.set()
     thread.join()
     timeline.forget_cancel()
-    assert timeline.ending == "it was stopped by hand"
+    assert timeline.ending.problem == "it was stopped by hand"
     assert timeline.event_count > 1000
     timeline.go_to(1001)
     assert timeline.machine.cpu.registers().esi == 501
@@ -144,7 +145,7 @@ def test_a_recording_can_be_cancelled_and_keeps_what_it_has() -> None:
 def test_a_journey_that_is_cancelled_ends_at_an_exact_place() -> None:
     timeline, other = (Timeline(machine_of(LOOPING), TAKE) for _ in range(2))
     for each in (timeline, other):
-        each.record(max_instructions=8_000_000)
+        each.record(Budget(8_000_000))
     done = threading.Event()
     thread = cancel_after(timeline, 0.02, done)
     with pytest.raises(Cancelled):

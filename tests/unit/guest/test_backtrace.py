@@ -9,7 +9,7 @@ from emulator.errors import BudgetUsedUp
 from emulator.guest.backtrace import StackFrame, backtrace
 from emulator.machine.machine import Machine
 from emulator.machine.recording import RecordedFunction, record
-from emulator.trace.file.recorder import record_trace
+from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.call_stack_kernels import WAYS, compile_with
 from tests.helpers.guest import FUNCTION, machine_of, symbol

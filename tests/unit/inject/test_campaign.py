@@ -25,9 +25,9 @@ from emulator.inject.campaign import (
     sampled,
 )
 from emulator.inject.workers import exhaust
-from emulator.machine.machine import Ending
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
+from emulator.run.ending import Budget, How
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.unit.inject.test_policy import PROFILE
 
@@ -56,7 +56,7 @@ def facts(point: FailurePoint) -> tuple[str, str, str]:
 def test_each_failure_of_a_fragile_kernel_has_its_own_end() -> None:
     exhaustion = exhaust(fragile(), limit=ALL, workers=1)
     good = exhaustion.good
-    assert (good.ending, good.exit_value, good.allocations) == (Ending.EXIT, 0, 14)
+    assert (good.ending.how, good.ending.exit_value, good.allocations) == (How.EXIT, 0, 14)
     assert [point.number for point in exhaustion.points] == list(range(1, 15))
     patience = PATIENCE * good.instructions + PATIENCE_MORE
     request = [
@@ -143,7 +143,7 @@ def test_a_failure_is_the_same_alone_as_among_all() -> None:
 )
 def test_verdicts(code: str, verdict: Verdict, ending: str) -> None:
     source = FUNCTION + "pushl $7\n call take\n" + code + TAKE
-    good = Exhauster(machine_of(source), PROFILE_OF_ONE).good_run(None, 10)
+    good = Exhauster(machine_of(source), PROFILE_OF_ONE).good_run(Budget(timeout_s=10))
     (point,) = Exhauster(machine_of(source), PROFILE_OF_ONE).points([1], good)
     patience = PATIENCE * good.instructions + PATIENCE_MORE
     assert (point.verdict, point.ending) == (verdict, ending.format(patience))
@@ -152,7 +152,7 @@ def test_verdicts(code: str, verdict: Verdict, ending: str) -> None:
 
 def test_a_good_run_has_to_end_well() -> None:
     with pytest.raises(NoEnd, match=r"^the run without a failure did not end by itself: budget of 1000 "):
-        exhaust(fragile(), limit=ALL, max_instructions=1000)
+        exhaust(fragile(), limit=ALL, budget=Budget(1000))
 
 
 def test_no_allocation_is_no_point() -> None:

@@ -14,7 +14,7 @@ from emulator.machine.core_types import StepKind
 from emulator.machine.machine import Ending, Machine
 from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedFunction, record
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.trace.file.recorder import record_trace
+from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.guest import ADDING, FUNCTION, machine_of, symbol
 from tests.helpers.recorded import WholeRecording, held_calls

@@ -12,7 +12,7 @@ from emulator.check.calls.results import KnownMemory
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.profile.reader import read_profile
-from emulator.trace.file.recorder import record_trace
+from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.c_kernel import compile_kernel
 

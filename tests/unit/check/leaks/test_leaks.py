@@ -13,7 +13,8 @@ from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.profile.known import match
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.trace.file.recorder import record_trace
+from emulator.run.ending import How
+from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.c_kernel import compile_kernel
 
@@ -56,7 +57,7 @@ def checked(folder: Path, body: str, *, left: str = "0") -> CheckReport:
     source = KERNEL.replace("BODY", body).replace("LEFT", left)
     image = KernelImage.read(compile_kernel(folder, source, ["-O1"]))
     report = check_kernel(Machine(image), match(PROFILE, image))
-    assert report.ending.how == "exit"
+    assert report.ending.how is How.EXIT
     assert report.calls
     return report
 

@@ -19,9 +19,9 @@ from emulator.cli.machine_options import new_machine
 from emulator.cli.status import CommandLineError, Status
 from emulator.inject.campaign import Exhaustion, FailurePoint, GoodRun, Verdict
 from emulator.inject.policy import FailedCall, Injection
-from emulator.machine.machine import Ending
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.run.ending import Ending, How
 from tests.unit.cli import kernels
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def test_what_is_not_known_is_no_verdict_about_the_kernel(
 ) -> None:
     call = FailedCall(CallSite(1, 1, "kmalloc", ()), (8,), 0)
     points = (FailurePoint(number, call, verdict, "ended", "") for number, verdict in enumerate(verdicts, 1))
-    result = Exhaustion(GoodRun(Ending.EXIT, 0, None, 5000, len(verdicts)), tuple(points))
+    result = Exhaustion(GoodRun(Ending(How.EXIT, 0, instructions=5000), len(verdicts)), tuple(points))
     monkeypatch.setattr("emulator.inject.workers.exhaust", lambda *_, **__: result)
     assert exhausted("firmware:fragile") is status
     assert capsys.readouterr().err == (

@@ -8,9 +8,11 @@ from emulator.debug.fields import FieldChange
 from emulator.debug.step.pane_text import PANES, PaneLine, Tone, headline, value_text
 from emulator.debug.step.view import FIELDS_MAX, View, read_view
 from emulator.debug.step.view_print import view_document, view_lines
+from emulator.errors import EmulatorError
 from emulator.guest.locator import Places
 from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.style import Style
+from emulator.run.ending import Ending, How
 from tests.helpers.timelines import call_number, go_behind, timeline_of
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ def test_hostile_names_are_printable_everywhere(view: View) -> None:
     call = view.call._replace(function=evil) if view.call else None
     hostile = view._replace(
         call=call,
-        ending=evil,
+        ending=Ending(How.STOPPED, error=EmulatorError(evil)),
         fields=tuple(field._replace(name=evil) for field in view.fields),
         stack=tuple(level._replace(frame=level.frame._replace(function=evil)) for level in view.stack),
         pointers=dict.fromkeys(view.pointers, evil),

@@ -11,7 +11,8 @@ from emulator.guest.memory_map.memory_map import PageCount
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.guest.memory_map.regions import RegionKind
 from emulator.report.documents.run import run_document
-from emulator.report.run_record import Ending, How, RunRecord
+from emulator.report.run_record import RunRecord
+from emulator.run.ending import Ending, How
 from kernel_model.btron.pool_reader import Waiter
 from kernel_model.structs import POOL_MPF, POOL_MPL, TCB
 

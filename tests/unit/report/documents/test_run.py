@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import json
 
+from emulator.errors import BadImage
 from emulator.guest.memory_map.memory_map import MemoryMap
 from emulator.report.documents.run import run_document
-from emulator.report.run_record import Ending, How, RunRecord
+from emulator.report.run_record import RunRecord
+from emulator.run.ending import Ending, How
 from tests.unit.report.examples import RAM, REGIONS, frames, heap
 
 
 def test_a_run() -> None:
     record = RunRecord(
         "firmware:demo",
-        Ending(How.EXIT, 0, 1, 0x101234, None, 99),
+        Ending(How.EXIT, 0, 0x101234, instructions=99),
         RAM,
         0.5,
         {"heap": "model"},
@@ -84,7 +86,7 @@ def test_a_run() -> None:
 
 
 def test_a_kernel_that_was_not_run() -> None:
-    document = run_document(RunRecord("k.elf", Ending(How.NOT_RUN, error=("BadImage", "k.elf: no"))), 3)
+    document = run_document(RunRecord("k.elf", Ending(How.NOT_RUN, error=BadImage("k.elf", "no"))), 3)
     assert document["outcome"] == "not run"
     assert document["error"] == {"kind": "BadImage", "message": "k.elf: no"}
     assert (document["ram"], document["regions"], document["frames"], document["heap"]) == (

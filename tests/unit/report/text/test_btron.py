@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from emulator.guest.memory_map.memory_map import BtronState, MemoryMap, PageCount, PageState
 from emulator.guest.memory_map.regions import Region, RegionKind
-from emulator.report.run_record import Ending, How, RunRecord
+from emulator.report.run_record import RunRecord
 from emulator.report.text.run import summary_lines
 from emulator.report.text.style import Style
+from emulator.run.ending import Ending, How
 from kernel_model.btron.kmem_reader import KmemState
 from kernel_model.btron.pool_reader import PoolState, Waiter
 from tests.unit.report.examples import RAM, frames
@@ -60,7 +61,7 @@ def summary(state: BtronState, width: int = 80) -> list[str]:
     layers = dict.fromkeys(("pmem", "kmem", "pools"), "native")
     return list(
         summary_lines(
-            RunRecord("k.elf", Ending(How.EXIT, 0, 1), layers=layers, memory_map=memory_map),
+            RunRecord("k.elf", Ending(How.EXIT, 0), layers=layers, memory_map=memory_map),
             Style(width, room=width),
         )
     )

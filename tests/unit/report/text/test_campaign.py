@@ -4,10 +4,10 @@ from emulator.check.findings import CallSite
 from emulator.guest.symbolizer import Frame
 from emulator.inject.campaign import Exhaustion, FailurePoint, GoodRun, Verdict
 from emulator.inject.policy import FailedCall
-from emulator.machine.machine import Ending
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.report.text.campaign import exhaustion_lines
 from emulator.report.text.style import Style
+from emulator.run.ending import Ending, How
 
 PROFILE = Profile(
     "mine",
@@ -17,7 +17,7 @@ PROFILE = Profile(
     ),
 )
 MAIN = Frame(0x100200, "kmain", 0x20, "kernel/main.c", 9)
-GOOD = GoodRun(Ending.EXIT, 0, None, 5000, 5)
+GOOD = GoodRun(Ending(How.EXIT, 0, instructions=5000), 5)
 WIDE = Style(width=100, unicode=True)
 
 
@@ -100,7 +100,7 @@ def test_a_sample_says_so() -> None:
 
 
 def test_a_run_without_allocations_has_no_table() -> None:
-    nothing = Exhaustion(GoodRun(Ending.HALTED, None, 0x100000, 5, 0), ())
+    nothing = Exhaustion(GoodRun(Ending(How.HALTED, eip=0x100000, instructions=5), 0), ())
     assert list(exhaustion_lines(nothing, PROFILE, "k.elf", WIDE)) == [
         "k.elf: 0 allocations made to fail, one in each run",
         "without a failure: halted after 5 instructions",

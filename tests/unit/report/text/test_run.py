@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from emulator.errors import EmulatorError
 from emulator.guest.memory_map.memory_map import MemoryMap
-from emulator.report.run_record import Ending, How, RunRecord
+from emulator.report.run_record import RunRecord
 from emulator.report.text.run import screen_box, summary_lines
 from emulator.report.text.style import Style, rule
+from emulator.run.ending import Ending, How
 from tests.unit.report.examples import RAM, REGIONS, frames, heap, memory_map
 
 LAYERS = {"memmap": "native", "heap": "model"}
@@ -21,7 +23,7 @@ def ended(ending: Ending, seconds: float = 0.25) -> list[str]:
 
 
 def test_the_whole_summary() -> None:
-    record = RunRecord("k.elf", Ending(How.EXIT, 0, 1), RAM, 0.0123, LAYERS, memory_map=memory_map())
+    record = RunRecord("k.elf", Ending(How.EXIT, 0), RAM, 0.0123, LAYERS, memory_map=memory_map())
     assert list(summary_lines(record, Style(60))) == [
         "",
         "-- k.elf ---------------------------------------------------",
@@ -53,7 +55,7 @@ def test_the_whole_summary() -> None:
 @pytest.mark.parametrize("width", range(40, 121, 10))
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     record = RunRecord(
-        "k.elf", Ending(How.STOPPED, error=("X", "x " * 500)), layers=LAYERS, memory_map=memory_map()
+        "k.elf", Ending(How.STOPPED, error=EmulatorError("x " * 500)), layers=LAYERS, memory_map=memory_map()
     )
     assert max(len(line) for line in summary_lines(record, Style(width, room=width))) <= width
 
@@ -75,7 +77,7 @@ def test_what_cannot_be_read_is_noted() -> None:
 def test_damage_of_the_heap_is_listed() -> None:
     bad = heap(refused=1, defects=tuple(f"defect {number}" for number in range(7)))
     record = RunRecord(
-        "k.elf", Ending(How.EXIT, 0, 1), memory_map=MemoryMap(RAM, REGIONS, frames(0x100, "#."), bad)
+        "k.elf", Ending(How.EXIT, 0), memory_map=MemoryMap(RAM, REGIONS, frames(0x100, "#."), bad)
     )
     lines = text_below_the_pictures(record, 120)
     assert lines[1] == (
@@ -91,7 +93,7 @@ def test_damage_of_the_heap_is_listed() -> None:
 def test_five_defects_are_listed_without_more() -> None:
     bad = heap(defects=("defect",) * 5)
     lines = text_below_the_pictures(
-        RunRecord("k.elf", Ending(How.EXIT, 0, 1), memory_map=MemoryMap(RAM, (), heap=bad))
+        RunRecord("k.elf", Ending(How.EXIT, 0), memory_map=MemoryMap(RAM, (), heap=bad))
     )
     assert lines[-3:] == [
         "          damaged: defect",
@@ -103,17 +105,20 @@ def test_five_defects_are_listed_without_more() -> None:
 @pytest.mark.parametrize(
     ("ending", "lines"),
     [
-        (Ending(How.EXIT, 3, 7), ["the kernel exited with value 3 (exit code 7 in QEMU)", "0.250 s"]),
+        (Ending(How.EXIT, 3), ["the kernel exited with value 3 (exit code 7 in QEMU)", "0.250 s"]),
         (
             Ending(How.HALTED, location="idle+0x4 (k.c:9)", instructions=7),
             ["the kernel halted at idle+0x4 (k.c:9)", "0.250 s for 7 instructions"],
         ),
         (Ending(How.INTERRUPTED), ["interrupted by Ctrl-C", "0.250 s"]),
         (
-            Ending(How.DIVERGED, error=("Divergence", "lockstep divergence in f\n  result")),
+            Ending(How.DIVERGED, error=EmulatorError("lockstep divergence in f\n  result")),
             ["lockstep divergence in f", "0.250 s"],
         ),
-        (Ending(How.STOPPED, error=("X", "fault at e\x1bvil+0x0")), [r"fault at e\x1bvil+0x0", "0.250 s"]),
+        (
+            Ending(How.STOPPED, error=EmulatorError("fault at e\x1bvil+0x0")),
+            [r"fault at e\x1bvil+0x0", "0.250 s"],
+        ),
     ],
     ids=lambda value: value.how.name if isinstance(value, Ending) else "",
 )

@@ -1,0 +1,47 @@
+"""How a run ended, in one line for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.errors import BudgetUsedUp
+from emulator.run.ending import How
+
+if TYPE_CHECKING:
+    from emulator.run.ending import Ending
+
+
+def ending_text(ending: Ending) -> str:
+    """Return how a run ended."""
+    match ending.how:
+        case How.EXIT:
+            return f"the kernel exited with value {ending.exit_value}"
+        case How.HALTED:
+            return f"the kernel halted at {ending.location}{_open_calls(ending.open_calls)}"
+        case How.INTERRUPTED:
+            return interruption_text(ending)
+        case How.BUDGET if isinstance(ending.error, BudgetUsedUp):
+            return f"{_used_up(ending)} at {ending.location}{_remark(ending.error)}"
+    return ending.problem
+
+
+def interruption_text(ending: Ending) -> str:
+    """Return what interrupted a run."""
+    return f"interrupted by {ending.signal}" if ending.signal else "interrupted"
+
+
+def _open_calls(count: int) -> str:
+    if not count:
+        return ""
+    return f", and {count} recorded {'call has' if count == 1 else 'calls have'} not returned"
+
+
+def _used_up(ending: Ending) -> str:
+    limit, seconds = ending.budget or (None, None)
+    if seconds is not None and (limit is None or (ending.instructions or 0) < limit):
+        return f"time budget of {seconds:g} s used up"
+    return f"budget of {limit} instructions used up"
+
+
+def _remark(error: BudgetUsedUp) -> str:
+    return f"; {error.remark}" if error.remark else ""

@@ -1,0 +1,92 @@
+"""How a run of a kernel ended: plain facts, worded where they are shown.
+
+Two neighbours are other concepts, and each has one mapping to this one. `emulator.machine.machine.Outcome` says why one call of
+`Machine.run` came back, which may be long before the run ends (`emulator.run.to_end.ending_of`). A trace file keeps a
+line of text (`emulator.run.recorded`).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+
+class How(Enum):
+    """How a run ended. The values are stable names."""
+
+    EXIT = "exit"  # through the debug exit device
+    HALTED = "halted"  # for good
+    BUDGET = "budget used up"
+    STOPPED = "stopped"  # the guest could not go on
+    NOT_EMULATED = "not emulated"  # it needs what kmemu lacks
+    DIVERGED = "diverged"  # model and native code disagreed
+    INTERRUPTED = "interrupted"  # Ctrl-C, another signal, or somebody who did not want to wait
+    NOT_RUN = "not run"  # the kernel could not be loaded
+
+    @property
+    def outcome(self) -> str:
+        """The name in traces and in the JSON of a run, which have none of their own for what kmemu lacks."""
+        return str((How.STOPPED if self is How.NOT_EMULATED else self).value)
+
+
+class Budget(NamedTuple):
+    """What a run may take.
+
+    Attributes:
+        max_instructions: Of the guest, exact; None: no limit.
+        timeout_s: Seconds of the host; None: no limit.
+    """
+
+    max_instructions: int | None = None
+    timeout_s: float | None = None
+
+
+NO_LIMIT: Final = Budget()
+
+
+class Ending(NamedTuple):
+    """How a run ended, with what is known of it.
+
+    Attributes:
+        exit_value: What the kernel wrote to the exit device; 0 is success. None: nothing.
+        eip: Of the next instruction, or of the one that failed.
+        location: Of the last instruction, for people; None after an exit.
+        instructions: Executed; None: not known.
+        error: What was raised; None: the kernel ended the run by itself.
+        open_calls: Recorded calls that had not returned when the kernel halted.
+        budget: The one that was used up.
+    """
+
+    how: How
+    exit_value: int | None = None
+    eip: int | None = None
+    location: str | None = None
+    instructions: int | None = None
+    error: BaseException | None = None
+    open_calls: int = 0
+    budget: Budget | None = None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What QEMU would exit with."""
+        return None if self.exit_value is None else (self.exit_value << 1) | 1
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether the kernel ended the run: it exited or halted."""
+        return self.how in (How.EXIT, How.HALTED)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the kernel could not go on, or ended the run with a bad exit value."""
+        return bool(self.exit_value) or self.how in (How.STOPPED, How.NOT_EMULATED, How.DIVERGED)
+
+    @property
+    def problem(self) -> str:
+        """What was raised, in one line; "" if nothing was."""
+        return "" if self.error is None else "".join(str(self.error).splitlines()[:1])
+
+    @property
+    def signal(self) -> str:
+        """Name of the signal that interrupted the run; "" after Ctrl-C, or where none did."""
+        return str(self.error) if isinstance(self.error, KeyboardInterrupt) else ""

@@ -1,0 +1,92 @@
+"""Runs to the end, whatever that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.errors import BudgetUsedUp, GuestException, HostError
+from emulator.hle.lockstep import Divergence
+from emulator.machine.recording import RecordedFunction, record
+from emulator.run.ending import NO_LIMIT, Budget, Ending, How
+from emulator.run.to_end import ending_of, run_to_end
+from tests.helpers.guest import FUNCTION, machine_of
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
+
+
+def test_a_kernel_that_exits() -> None:
+    machine = machine_of("nop\n exit 5")
+    ending = run_to_end(machine, NO_LIMIT)
+    assert ending == Ending(How.EXIT, 5, machine.cpu.registers().eip, instructions=ending.instructions)
+    assert ending.instructions
+
+
+def test_a_kernel_that_halts_has_a_location_and_calls_that_go_on() -> None:
+    machine = machine_of(FUNCTION + "call take\nfunction take\ncli\nhlt\nret\nends take\n")
+    record(machine, [RecordedFunction("take")])
+    ending = run_to_end(machine, NO_LIMIT)
+    assert ending.how is How.HALTED
+    assert ending.location is not None
+    assert ending.location.startswith("take+0x1 ")
+    assert (ending.eip, ending.open_calls) == (machine.address_of("take") + 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "how", "error"),
+    [
+        ("ud2", How.STOPPED, GuestException),
+        ("1: jmp 1b", How.BUDGET, BudgetUsedUp),
+    ],
+)
+def test_a_kernel_that_something_else_stops(source: str, how: How, error: type[Exception]) -> None:
+    budget = Budget(1000)
+    ending = run_to_end(machine_of(source), budget)
+    assert ending.how is how
+    assert type(ending.error) is error
+    assert ending.instructions == (1000 if how is How.BUDGET else 1)
+    assert ending.budget == (budget if how is How.BUDGET else None)
+    assert ending.problem == str(ending.error)
+    assert ending.location is not None
+    assert ending.location.startswith("_start")
+
+
+def test_what_kmemu_lacks_is_told_from_what_the_kernel_did() -> None:
+    ending = run_to_end(machine_of("movl $0xf0000, %eax\n jmp *%eax"), NO_LIMIT)
+    assert (ending.how, ending.eip) == (How.NOT_EMULATED, 0xF0000)
+
+
+@pytest.mark.parametrize(
+    ("error", "how", "problem"),
+    [
+        (KeyboardInterrupt(), How.INTERRUPTED, ""),
+        (KeyboardInterrupt("SIGHUP"), How.INTERRUPTED, "SIGHUP"),
+        (HostError("no memory"), How.STOPPED, "no memory"),
+        (Divergence("kmalloc", "here", 1, ()), How.DIVERGED, None),
+    ],
+)
+def test_what_is_raised_in_a_run_is_kept(
+    error: BaseException, how: How, problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = machine_of("hlt")
+
+    def run(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(machine, "run", run)
+    ending = run_to_end(machine, NO_LIMIT)
+    assert (ending.how, ending.error, ending.eip) == (how, error, machine.cpu.registers().eip)
+    assert ending.error is not None
+    assert ending.error.__traceback__ is None  # it would keep the machine
+    assert problem in (None, ending.problem)
+
+
+def test_a_run_that_was_asked_to_come_back_has_not_ended() -> None:
+    machines: list[Machine] = []
+    machine = boot("firmware:leak", on_output=lambda _console, _data: machines[0].stop())
+    machines.append(machine)
+    with pytest.raises(ValueError, match=r"^a run that goes on: asked$"):
+        ending_of(machine, machine.run())
