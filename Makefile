@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 DEBIAN := on Debian: apt install gcc make python3-venv python3-dev
 BIN := $(VENV)/bin
-NATIVE := $(wildcard emulator/native/*.h emulator/native/*/*.[ch]) emulator/native/build.py
+NATIVE := $(wildcard emulator/native/machine.c emulator/native/*.h emulator/native/*/*.[ch]) emulator/native/build.py
 GUEST := $(shell find firmware -name '*.[chS]' -o -name '*.ld' -o -name Makefile)
 
 .DEFAULT_GOAL := help

@@ -69,7 +69,7 @@ ffibuilder.cdef(re.sub(r"/\*.*?\*/", "", declarations(), flags=re.DOTALL) + CALL
 ffibuilder.set_source(
     "emulator.native._core",
     CONNECT,
-    sources=files("*.c"),
+    sources=["emulator/native/machine.c", *files("*.c")],
     depends=[*(f"emulator/native/{path.name}" for path in NATIVE.glob("*.h")), *files("*.h")],
     include_dirs=["emulator/native", unicorn_headers()],
     libraries=["dl", "pthread"],

@@ -68,6 +68,8 @@ void kc_delete(kc *m);
 int kc_map_ram(kc *m, uint64_t start, uint64_t end);
 /* [start, end) reads as zero and ignores writes, as an absent or read-only ROM does. */
 int kc_map_rom(kc *m, uint64_t start, uint64_t end);
+/* The version of libunicorn, as uc_version() has it. */
+uint32_t kc_unicorn_version(void);
 const char *kc_error_text(int uc_error);
 
 void kc_get_registers(kc *m, kc_registers *out);

@@ -1,7 +1,18 @@
 /* Entering the guest's handlers through its IDT (Intel SDM vol. 3A, 6.12). Unicorn delivers nothing by itself. */
+#include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
+#include "core/interrupts.h"
+#include "core/mmu.h"
+#include "core/registers.h"
+#include "core/reports.h"
+#include "unicorn/counting.h"
+#include "unicorn/interpose.h"
+#include "unicorn/reports.h"
+
+struct interrupts {
+    bool pending; /* a device asks for one */
+};
 
 enum { GATE_PRESENT = 0x80, GATE_TYPE = 0x1f, GATE_INTERRUPT = 0x0e, GATE_TRAP = 0x0f };
 enum { GATE_TASK = 0x05, GATE_INTERRUPT_16 = 0x06, GATE_TRAP_16 = 0x07 };
@@ -10,16 +21,16 @@ enum { DOUBLE_FAULT = 8, NOT_PRESENT = 11, GENERAL_PROTECTION = 13, PAGE_FAULT =
 enum { ERROR_EXTERNAL = 1, ERROR_IN_IDT = 2 }; /* SDM vol. 3A, 6.13 */
 enum { FLAG_TF = 1 << 8, FLAG_IF = 1 << 9, FLAG_NT = 1 << 14, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17 };
 
-/* The host's place of a guest word for the CPU's own access, or NULL after a fault. Words of a stack are aligned. */
-static uint8_t *place(kc *m, uint32_t linear, bool write)
+/* Where the host has a guest word for the CPU's own access, or NULL after a fault. Words of a stack are aligned. */
+static uint8_t *host_word(kc *m, uint32_t linear, bool write)
 {
     int64_t at = kc_reach(m, linear, write);
-    return at < 0 || (uint64_t)at + 4 > m->memory_end ? NULL : m->memory + at;
+    return at < 0 || (uint64_t)at + 4 > m->memory_end ? NULL : kc_at(m, (uint64_t)at);
 }
 
 static bool push(kc *m, uint32_t *esp, uint32_t value)
 {
-    uint8_t *at = place(m, kc_segment_base(m, SS) + *esp - 4, true);
+    uint8_t *at = host_word(m, kc_segment_base(m, SS) + *esp - 4, true);
 
     if (!at)
         return false;
@@ -39,7 +50,7 @@ static bool names_code(kc *m, const kc_registers *r, uint32_t selector)
 
     if (selector & LOCAL)
         return true;
-    if (!at || at + 7 > r->gdt_limit || !(descriptor = place(m, r->gdt_base + at + 4, false)))
+    if (!at || at + 7 > r->gdt_limit || !(descriptor = host_word(m, r->gdt_base + at + 4, false)))
         return false;
     memcpy(&high, descriptor, sizeof high);
     return (high >> 8 & SEGMENT_KIND) == CODE_OF_RING_0;
@@ -56,8 +67,8 @@ static int find_gate(kc *m, const kc_registers *r, uint32_t vector, int kind, ui
     if (vector * 8 + 7 > r->idt_limit)
         return r->idt_limit ? KC_IDT_ENDS : KC_NO_GATE;
     for (int i = 0; i < 2; i++) {
-        const uint8_t *word = place(m, at + 4 * (uint32_t)i, false);
-        if (!word && m->paging) {
+        const uint8_t *word = host_word(m, at + 4 * (uint32_t)i, false);
+        if (!word && kc_paging(m)) {
             *next = (kc_fault){PAGE_FAULT, 0};
             kc_set_cr2(m, at + 4 * (uint32_t)i);
         }
@@ -114,7 +125,7 @@ int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t e
     uint32_t selector = gate[0] >> 16;
     if ((selector != r.cs || r.cs_base) && U.uc_reg_write(m->uc, UC_X86_REG_CS, &selector))
         return KC_NO_CODE;
-    kc_interrupt_pushed(m, has_error_code ? esp + 4 : esp, eip, r.eip);
+    kc_on_interrupt(m, has_error_code ? esp + 4 : esp, eip, r.eip);
     kc_put_registers(m, &r);
     return KC_ENTERED;
 }
@@ -123,11 +134,13 @@ void kc_set_cr2(kc *m, uint32_t address) { U.uc_reg_write(m->uc, UC_X86_REG_CR2,
 
 void kc_irq_pending(kc *m, bool pending)
 {
-    m->irq_pending = pending;
+    m->interrupts->pending = pending;
     kc_look_soon(m);
 }
 
-bool kc_irq_may_come(kc *m) { return !m->sees_flags || (kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF); }
+bool kc_irq_waits(const kc *m) { return m->interrupts->pending; }
+
+bool kc_irq_may_come(kc *m) { return !kc_sees_flags(m) || (kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF); }
 
 bool kc_irq_possible(kc *m) { return kc_irq_possible_at(m, kc_pc(m)); }
 
@@ -136,9 +149,14 @@ bool kc_irq_possible_at(kc *m, uint32_t pc)
     static const uint8_t sti = 0xfb;
 
     /* In the middle of a watched call an interrupt waits: what its handler writes is not the call's. */
-    if (kc_watch_leave(m, kc_esp(m)) || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF))
+    if (kc_interrupts_wait(m, kc_esp(m)) || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF))
         return false;
-    /* sti takes effect behind the next instruction (SDM vol. 2B, STI), so that `sti; hlt` loses no interrupt. */
+    /* sti takes effect after the next instruction (SDM vol. 2B, STI), so that `sti; hlt` loses no interrupt. */
     int64_t at = kc_translate(m, pc - 1);
-    return pc != m->last.pc + m->last.size || at < 0 || (uint64_t)at >= m->memory_end || m->memory[at] != sti;
+    struct last last = kc_last_block(m);
+    return pc != last.pc + last.size || at < 0 || (uint64_t)at >= m->memory_end || *kc_at(m, (uint64_t)at) != sti;
 }
+
+int kc_interrupts_init(kc *m) { return KC_NEW(m->interrupts); }
+
+void kc_interrupts_free(kc *m) { free(m->interrupts); }

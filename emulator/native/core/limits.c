@@ -1,10 +1,11 @@
-/* What ends a run from outside: the host's clock, and Ctrl-C. */
+/* What ends a run from outside: the host's clock, and signals. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "machine.h"
+#include "core/limits.h"
+#include "unicorn/engine.h"
 
 struct watchdog {
     kc *machine;
@@ -17,6 +18,13 @@ struct watchdog {
 
 #define NUDGE_NS 10000000u /* a stop that falls between two runs of the engine is lost: ask again */
 
+uint64_t kc_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static void *watchdog_main(void *data)
 {
     struct watchdog *dog = data;
@@ -27,7 +35,7 @@ static void *watchdog_main(void *data)
         struct timespec until = {(time_t)(wake / 1000000000u), (long)(wake % 1000000000u)};
         pthread_cond_timedwait(&dog->changed, &dog->lock, &until);
         if (!dog->over && kc_now_ns() >= dog->deadline_ns) {
-            dog->machine->timed_out = 1;
+            dog->machine->limits->timed_out = 1;
             kc_engine_stop(dog->machine);
             wake = kc_now_ns() + NUDGE_NS;
         }
@@ -38,7 +46,7 @@ static void *watchdog_main(void *data)
 
 int kc_time_limit(kc *m, double seconds)
 {
-    struct watchdog *dog = m->watchdog ? NULL : calloc(1, sizeof *dog);
+    struct watchdog *dog = m->limits->watchdog ? NULL : calloc(1, sizeof *dog);
     pthread_condattr_t monotonic;
 
     if (!dog)
@@ -50,17 +58,17 @@ int kc_time_limit(kc *m, double seconds)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&dog->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    m->watchdog = dog;
+    m->limits->watchdog = dog;
     if (pthread_create(&dog->thread, NULL, watchdog_main, dog) == 0)
         return 0;
-    m->watchdog = NULL;
+    m->limits->watchdog = NULL;
     free(dog);
     return -1;
 }
 
 void kc_time_unlimited(kc *m)
 {
-    struct watchdog *dog = m->watchdog;
+    struct watchdog *dog = m->limits->watchdog;
 
     if (!dog)
         return;
@@ -72,8 +80,8 @@ void kc_time_unlimited(kc *m)
     pthread_cond_destroy(&dog->changed);
     pthread_mutex_destroy(&dog->lock);
     free(dog);
-    m->watchdog = NULL;
-    m->timed_out = 0;
+    m->limits->watchdog = NULL;
+    m->limits->timed_out = 0;
 }
 
 /* Python's own handler only sets a flag that is looked at when Python code runs again, and a running machine gives it
@@ -93,7 +101,7 @@ static void on_signal(int signal, siginfo_t *info, void *context)
     for (int i = 0; i < RUNNING_MAX; i++) {
         kc *m = __atomic_load_n(&running[i], __ATOMIC_SEQ_CST);
         if (m) {
-            m->interrupted = 1;
+            m->limits->interrupted = 1;
             kc_engine_stop(m);
         }
     }
@@ -132,7 +140,7 @@ void kc_run_mark(kc *m, bool start)
             __atomic_store_n(&running[i], start ? m : NULL, __ATOMIC_SEQ_CST);
             break;
         }
-    /* Another thread may have taken a signal for this run and not yet told Python, which would then tell it again. */
+    /* Another thread may have taken a signal for this run and not yet called Python's handler, which would run once more. */
     while (!start && __atomic_load_n(&handling, __ATOMIC_SEQ_CST))
         sched_yield();
 }
@@ -143,3 +151,9 @@ void kc_signals_give_back(unsigned taken)
         if (taken >> i & 1)
             sigaction(ending[i], &pythons[i], NULL);
 }
+
+void kc_interruption_taken(kc *m) { m->limits->interrupted = 0; }
+
+int kc_limits_init(kc *m) { return KC_NEW(m->limits); }
+
+void kc_limits_free(kc *m) { free(m->limits); }

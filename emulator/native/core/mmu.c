@@ -9,9 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
+#include "core/interrupts.h"
+#include "core/mmu.h"
+#include "core/reports.h"
+#include "unicorn/alignment.h"
 
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40, PTE_PS = 0x80 };
+enum { GENERAL_PROTECTION = 13, PAGE_FAULT = 14 };
 enum { FAULT_PRESENT = 1, FAULT_WRITE = 2, FAULT_USER = 4, FAULT_RESERVED = 8, FAULT_FETCH = 0x10 };
 enum { CR0_WP = 1 << 16, CR0_PG = 1u << 31, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
 #define MSR_EFER 0xc0000080u
@@ -29,14 +33,12 @@ struct walk {
     bool writable, user, no_execute, nx; /* nx: the CPU looks at it */
 };
 
-void kc_flush_tlb(kc *m) { U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TLB_FLUSH, 0)); }
-
 /* An entry of 4 or 8 bytes. False: it is not present. */
 static bool entry_read(const kc *m, uint64_t at, uint32_t size, uint64_t *entry)
 {
     if (at + size > m->memory_end)
         return false;
-    memcpy(entry, m->memory + at, size);
+    memcpy(entry, kc_at(m, at), size);
     return *entry & PTE_P;
 }
 
@@ -46,8 +48,8 @@ static void entry_set(kc *m, uint64_t at, uint64_t *entry, uint32_t bits)
     if ((*entry & bits) == bits)
         return;
     *entry |= bits;
-    memcpy(m->memory + at, entry, sizeof(uint32_t));
-    kc_watch_mark(m, at, bits);
+    memcpy(kc_at(m, at), entry, sizeof(uint32_t));
+    kc_on_bits_set(m, at, bits);
 }
 
 static void walk_two_levels(kc *m, uint32_t linear, bool large, struct walk *w)
@@ -117,9 +119,7 @@ static bool walk_tables(kc *m, uint32_t linear, struct walk *w)
     return true;
 }
 
-void kc_fills_forget(kc *m) { memset(m->fills, 0xff, sizeof m->fills); }
-
-void kc_paging_read(kc *m) { m->paging = kc_reg(m, UC_X86_REG_CR0) & CR0_PG; }
+void kc_paging_read(kc *m) { m->mmu->paging = kc_reg(m, UC_X86_REG_CR0) & CR0_PG; }
 
 int64_t kc_translate(kc *m, uint32_t linear)
 {
@@ -127,7 +127,7 @@ int64_t kc_translate(kc *m, uint32_t linear)
 
     if (m->reference)
         kc_paging_read(m);
-    if (!m->paging)
+    if (!m->mmu->paging)
         return linear;
     return walk_tables(m, linear, &w) && w.present && !w.reserved ? (int64_t)(w.physical | (linear & PAGE_MASK)) : -1;
 }
@@ -154,12 +154,13 @@ static enum kc_access access_of(uc_mem_type type)
 
 static bool page_fault(kc *m, uint32_t linear, uc_mem_type type, uint32_t error_code)
 {
-    if (m->stop.reason == KC_RUNNING) {
-        m->stop.vector = 14;
-        m->stop.address = m->stop.linear = linear;
-        m->stop.access = access_of(type);
-        m->stop.error_code = error_code;
-        m->stop.reason = KC_EXCEPTION;
+    kc_stop *stop = kc_ends(m, KC_EXCEPTION);
+
+    if (stop) {
+        stop->vector = PAGE_FAULT;
+        stop->address = stop->linear = linear;
+        stop->access = access_of(type);
+        stop->error_code = error_code;
     }
     return false;
 }
@@ -173,13 +174,14 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
 
     out->paddr = linear;
     out->perms = UC_PROT_READ | UC_PROT_WRITE;
-    m->paging = cr0 & CR0_PG;
-    if (!m->paging)
+    m->mmu->paging = cr0 & CR0_PG;
+    if (!m->mmu->paging)
         return true;
     user = kc_ring(m) == 3 && !is_implicit(m, linear);
     if (!walk_tables(m, linear, &w)) {
-        m->stop.uc_error = KC_LONG_MODE;
-        m->stop.reason = KC_FAILED;
+        kc_stop *stop = kc_ends(m, KC_FAILED);
+        if (stop)
+            stop->uc_error = KC_LONG_MODE;
         return false;
     }
     uint32_t code = (write ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0) | (fetch && w.nx ? FAULT_FETCH : 0);
@@ -216,48 +218,37 @@ int64_t kc_reach(kc *m, uint32_t linear, bool write)
 
 static bool bus_error(kc *m, uint64_t physical, uint32_t linear, uc_mem_type type)
 {
-    if (m->stop.reason == KC_RUNNING) {
-        m->stop.address = physical;
-        m->stop.linear = linear;
-        m->stop.access = access_of(type);
-        m->stop.reason = KC_UNMAPPED;
+    kc_stop *stop = kc_ends(m, KC_UNMAPPED);
+
+    if (stop) {
+        stop->address = physical;
+        stop->linear = linear;
+        stop->access = access_of(type);
     }
     return false;
 }
 
-static bool fetched_add(kc *m, uint32_t page)
-{
-    if (m->fetched_count == m->fetched_capacity) {
-        uint32_t capacity = m->fetched_capacity ? m->fetched_capacity * 2 : 64;
-        uint32_t *pages = realloc(m->fetched_pages, capacity * sizeof *pages);
-        if (!pages) {
-            kc_no_memory(m);
-            return false;
-        }
-        m->fetched_pages = pages;
-        m->fetched_capacity = capacity;
-    }
-    m->fetched_pages[m->fetched_count++] = page;
-    m->fetched[page >> 3] |= (uint8_t)(1u << (page & 7));
-    return true;
-}
-
-/* Unicorn looks up where a removed hook's code lies by fetching from it, mapped or not: between runs, and where a run starts.
- * The guest fetches at EIP, or from the page after it. */
-static bool is_execution(kc *m, uint32_t linear)
-{
-    if (!m->emulates || !m->removing_hook)
-        return m->emulates;
-    uint32_t page = kc_pc(m) >> PAGE_SHIFT;
-    return linear >> PAGE_SHIFT == page || linear >> PAGE_SHIFT == page + 1;
-}
-
 static void misaligned(kc *m)
 {
-    if (m->stop.reason == KC_RUNNING) {
-        m->stop.vector = 13; /* #GP(0), see alignment.c */
-        m->stop.reason = KC_EXCEPTION;
+    kc_stop *stop = kc_ends(m, KC_EXCEPTION);
+
+    if (stop)
+        stop->vector = GENERAL_PROTECTION; /* its error code is 0 */
+}
+
+static bool fetched_add(struct mmu *mmu, uint32_t page)
+{
+    if (mmu->fetched_count == mmu->fetched_capacity) {
+        uint32_t capacity = mmu->fetched_capacity ? mmu->fetched_capacity * 2 : 64;
+        uint32_t *pages = realloc(mmu->fetched_pages, capacity * sizeof *pages);
+        if (!pages)
+            return false;
+        mmu->fetched_pages = pages;
+        mmu->fetched_capacity = capacity;
     }
+    mmu->fetched_pages[mmu->fetched_count++] = page;
+    mmu->fetched[page >> 3] |= (uint8_t)(1u << (page & 7));
+    return true;
 }
 
 static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb_entry *out, void *data)
@@ -269,28 +260,30 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         misaligned(m);
         return false;
     }
-    if (type == UC_MEM_FETCH && !is_execution(m, (uint32_t)linear)) {
+    if (type == UC_MEM_FETCH && kc_is_stray_fetch(m, (uint32_t)linear)) {
         out->paddr = linear;
         out->perms = UC_PROT_READ | UC_PROT_EXEC;
-        m->stray_fill = true;
         return true;
     }
     if (!translate_for_cpu(m, (uint32_t)linear, type, out))
         return false;
     if (!kc_is_mapped(m, out->paddr))
         return bus_error(m, out->paddr, (uint32_t)linear, type);
-    m->fills[linear >> PAGE_SHIFT & (FILLS - 1)] = (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};
+    m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
+        (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};
     uint64_t page = out->paddr >> PAGE_SHIFT;
     if (type == UC_MEM_FETCH && !kc_was_fetched(m, page)) {
-        if (!fetched_add(m, (uint32_t)page))
+        if (!fetched_add(m->mmu, (uint32_t)page)) {
+            kc_no_memory(m);
             return false;
+        }
         kc_flush_tlb(m);
     }
     if (kc_was_fetched(m, page))
         out->perms |= UC_PROT_EXEC;
-    if (m->watches_open && out->paddr < m->memory_end) {
+    if (kc_watches_pages(m) && out->paddr < m->memory_end) {
         if (type == UC_MEM_WRITE)
-            kc_watch_page(m, (uint32_t)page);
+            kc_on_page_written(m, (uint32_t)page);
         else
             out->perms &= ~(uint32_t)UC_PROT_WRITE;
     }
@@ -299,19 +292,34 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
 
 /* -- life ---------------------------------------------------------------------------------------- */
 
+static void fills_forget(struct mmu *mmu) { memset(mmu->fills, 0xff, sizeof mmu->fills); }
+
 int kc_mmu_init(kc *m)
 {
-    if (!(m->fetched = calloc(PAGES_4GIB / 8, 1)))
+    if (KC_NEW(m->mmu) || !(m->mmu->fetched = calloc(PAGES_4GIB / 8, 1)))
         return -1;
-    kc_fills_forget(m);
+    fills_forget(m->mmu);
     if (m->reference)
         return 0;
     int error = U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TLB_TYPE, 1), UC_TLB_VIRTUAL);
-    return error ? error : kc_hook(m, UC_HOOK_TLB_FILL, on_tlb_fill, m, 1, 0, 0);
+    return error ? error : kc_hook(m, UC_HOOK_TLB_FILL, on_tlb_fill, 0);
 }
 
 void kc_mmu_free(kc *m)
 {
-    free(m->fetched_pages);
-    free(m->fetched);
+    if (m->mmu) {
+        free(m->mmu->fetched_pages);
+        free(m->mmu->fetched);
+    }
+    free(m->mmu);
+}
+
+/* After the CPU's registers: CR3 may be another one, and D bits are clear again. */
+int kc_mmu_restore(kc *m, const void *saved)
+{
+    (void)saved;
+    kc_flush_tlb(m);
+    fills_forget(m->mmu);
+    kc_paging_read(m);
+    return 0;
 }

@@ -1,36 +1,51 @@
 /* Port I/O: what needs no device model is answered here, the rest goes to Python. */
 #include <stdlib.h>
 
-#include "machine.h"
+#include "core/limits.h"
+#include "core/ports.h"
+#include "unicorn/engine.h"
 
 #define PORTS 65536u
-#define QUIET_NS 50000000u /* a console that was quiet this long shows its next byte at once */
+#define CONSOLE_SIZE 4096
+#define QUIET_NS 50000000u /* a console that was silent this long shows its next byte at once */
+
+struct port { uint8_t out, out_value, in, in_value; };
+
+struct ports {
+    struct port ports[PORTS];
+    uint8_t console[CONSOLE_SIZE];
+    uint32_t console_used, console_number;
+    uint64_t console_flushed_ns;
+};
 
 static void console_put(kc *m, uint8_t number, uint8_t byte)
 {
-    if (number != m->console_number) {
+    struct ports *p = m->ports;
+
+    if (number != p->console_number) {
         kc_console_flush(m);
-        m->console_number = number;
+        p->console_number = number;
     }
-    m->console[m->console_used++] = byte;
-    if (byte == '\n' || m->console_used == CONSOLE_SIZE || kc_now_ns() - m->console_flushed_ns > QUIET_NS)
+    p->console[p->console_used++] = byte;
+    if (byte == '\n' || p->console_used == CONSOLE_SIZE || kc_now_ns() - p->console_flushed_ns > QUIET_NS)
         kc_console_flush(m);
 }
 
 void kc_console_flush(kc *m)
 {
-    uint32_t count = m->console_used;
+    struct ports *p = m->ports;
+    uint32_t count = p->console_used;
 
-    m->console_flushed_ns = kc_now_ns();
-    m->console_used = 0;
+    p->console_flushed_ns = kc_now_ns();
+    p->console_used = 0;
     if (count)
-        python.console(m->handle, m->console_number, m->console, count);
+        python.console(m->handle, p->console_number, p->console, count);
 }
 
 static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
 {
     kc *m = data;
-    const struct port *p = &m->ports[port & (PORTS - 1)];
+    const struct port *p = &m->ports->ports[port & (PORTS - 1)];
     (void)uc;
 
     if (p->in == KC_CONSTANT && size == 1)
@@ -41,7 +56,7 @@ static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
 static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *data)
 {
     kc *m = data;
-    const struct port *p = &m->ports[port & (PORTS - 1)];
+    const struct port *p = &m->ports->ports[port & (PORTS - 1)];
     (void)uc;
 
     if (p->out == KC_SINK && size == 1)
@@ -52,22 +67,22 @@ static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void 
 
 void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value)
 {
-    m->ports[port].out = (uint8_t)mode;
-    m->ports[port].out_value = value;
+    m->ports->ports[port].out = (uint8_t)mode;
+    m->ports->ports[port].out_value = value;
 }
 
 void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value)
 {
-    m->ports[port].in = (uint8_t)mode;
-    m->ports[port].in_value = value;
+    m->ports->ports[port].in = (uint8_t)mode;
+    m->ports->ports[port].in_value = value;
 }
 
 int kc_ports_init(kc *m)
 {
-    if (!(m->ports = calloc(PORTS, sizeof *m->ports)))
+    if (KC_NEW(m->ports))
         return -1;
-    int error = kc_hook(m, UC_HOOK_INSN, on_in, m, 1, 0, UC_X86_INS_IN);
-    return error ? error : kc_hook(m, UC_HOOK_INSN, on_out, m, 1, 0, UC_X86_INS_OUT);
+    int error = kc_hook(m, UC_HOOK_INSN, on_in, UC_X86_INS_IN);
+    return error ? error : kc_hook(m, UC_HOOK_INSN, on_out, UC_X86_INS_OUT);
 }
 
 void kc_ports_free(kc *m) { free(m->ports); }

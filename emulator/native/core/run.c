@@ -1,355 +1,206 @@
-/* Life of a machine, its registers, and one run with its budgets. */
-#include <dlfcn.h>
+/* One run with its budgets: how it starts, what is looked at between two blocks, and how it ends. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "machine.h"
+#include "core/interrupts.h"
+#include "core/limits.h"
+#include "core/mmu.h"
+#include "core/reports.h"
+#include "core/run.h"
+#include "unicorn/counting.h"
+#include "unicorn/reports.h"
+#include "unicorn/state.h"
 
-struct unicorn U;
-kc_python python;
+enum { INVALID_OPCODE = 6, TIME_STAMP_STEP = 1000 };
 
-#define UNICORN_OLDEST 0x02010400u /* 2.1.4: the first whose virtual TLB mode does what mmu.c needs */
-#define UNICORN_TOO_NEW 0x02020000u
+/* -- how a run ends ------------------------------------------------------------------------------ */
 
-void kc_set_python(const kc_python *callbacks) { python = *callbacks; }
-
-const char *kc_load(const char *library)
+kc_stop *kc_ends(kc *m, enum kc_reason reason)
 {
-    void *unicorn = kc_interpose_load(library);
-
-    if (!unicorn)
-        return dlerror();
-#define X(name) \
-    if (!(U.name = (__typeof__(U.name))dlsym(unicorn, #name))) \
-        return "libunicorn has no " #name;
-    UNICORN_FUNCTIONS(X)
-#undef X
-    unsigned version = U.uc_version(NULL, NULL);
-    if (version < UNICORN_OLDEST || version >= UNICORN_TOO_NEW)
-        return "libunicorn is not of the versions >= 2.1.4, < 2.2";
-    return NULL;
+    if (!kc_run_goes_on(m))
+        return NULL;
+    m->run->stop.reason = reason;
+    return &m->run->stop;
 }
 
-const char *kc_error_text(int uc_error)
+void kc_end(kc *m, enum kc_reason reason)
 {
-    switch (uc_error) {
-    case KC_LONG_MODE:
-        return "64-bit page tables, which kmemu does not have,";
-    case KC_SYSENTER:
-        return "sysenter, which kmemu does not have,";
-    default:
-        return U.uc_strerror((uc_err)uc_error);
-    }
-}
-
-uint64_t kc_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-int kc_hook(kc *m, int type, void *callback, void *data, uint64_t begin, uint64_t end, int instruction)
-{
-    uc_hook hook;
-    return U.uc_hook_add(m->uc, &hook, type, callback, data, begin, end, instruction);
-}
-
-void kc_unhook(kc *m, uc_hook hook)
-{
-    U.uc_hook_del(m->uc, hook);
-    kc_flush_code(m);
-    kc_flush_tlb(m);
-    m->stray_fill = false;
-}
-
-void kc_end(kc *m, int reason)
-{
-    if (m->stop.reason == KC_RUNNING)
-        m->stop.reason = reason;
+    kc_ends(m, reason);
     kc_engine_stop(m);
+}
+
+void kc_end_at_event(kc *m, const struct reached *probe, bool is_exit)
+{
+    m->run->ends_at = *probe;
+    m->run->ends_at_exit = is_exit;
+    kc_end(m, KC_EVENT);
 }
 
 void kc_no_memory(kc *m)
 {
-    m->no_memory = true;
+    m->run->no_memory = true;
     kc_end(m, KC_NO_MEMORY);
-}
-
-void kc_engine_stop(kc *m)
-{
-    U.uc_emu_stop(m->uc);
-    kc_look_soon(m);
 }
 
 void kc_stop_request(kc *m) { kc_end(m, KC_ASKED); }
 
-uint64_t kc_executed(kc *m) { return m->executed; }
+void kc_stop_exactly(kc *m)
+{
+    if (!m->run->exactly) {
+        m->run->exactly = true;
+        kc_flush_code(m);
+    }
+}
 
-void kc_flush_code(kc *m) { U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0)); }
+uint64_t kc_executed(kc *m) { return kc_count(m); }
 
-/* -- what ends a run from the inside ------------------------------------------------------------ */
+/* -- what the engine reports --------------------------------------------------------------------- */
+
+bool kc_goes_on(const kc *m) { return kc_run_goes_on(m); }
+
+void kc_on_halt(kc *m) { kc_ends(m, KC_HALTED); }
+
+void kc_on_last_out(kc *m) { m->run->in_out = true; }
+
+void kc_on_error_code(kc *m, uint32_t error_code) { m->run->error_code = error_code; }
+
+void kc_on_failure(kc *m, int error)
+{
+    kc_stop *stop = kc_ends(m, KC_FAILED);
+
+    if (stop)
+        stop->uc_error = error;
+}
 
 static void on_interrupt(uc_engine *uc, uint32_t vector, void *data)
 {
     kc *m = data;
+    kc_stop *stop = kc_ends(m, KC_EXCEPTION);
     (void)uc;
-    if (m->stop.reason == KC_RUNNING) {
-        m->stop.vector = vector;
-        m->stop.error_code = m->error_code;
+
+    if (stop) {
+        stop->vector = vector;
+        stop->error_code = m->run->error_code;
     }
-    m->error_code = 0;
-    kc_end(m, KC_EXCEPTION);
+    m->run->error_code = 0;
+    kc_engine_stop(m);
 }
 
 static bool on_invalid_instruction(uc_engine *uc, void *data)
 {
     kc *m = data;
+    kc_stop *stop = kc_ends(m, KC_EXCEPTION);
     (void)uc;
-    m->stop.vector = 6; /* #UD */
-    kc_end(m, KC_EXCEPTION);
+
+    if (stop)
+        stop->vector = INVALID_OPCODE;
+    kc_engine_stop(m);
     return true;
 }
 
 /* Host time must not reach the guest: its time stamp counter counts its own readings. */
+uint64_t kc_next_time_stamp(kc *m) { return m->run->time_stamp += TIME_STAMP_STEP; }
+
 static int on_rdtsc(uc_engine *uc, void *data)
 {
-    kc *m = data;
-    m->time_stamp += TIME_STAMP_STEP;
-    uint32_t low = (uint32_t)m->time_stamp, high = (uint32_t)(m->time_stamp >> 32);
+    uint64_t now = kc_next_time_stamp(data);
+    uint32_t low = (uint32_t)now, high = (uint32_t)(now >> 32);
+
     U.uc_reg_write(uc, UC_X86_REG_EAX, &low);
     U.uc_reg_write(uc, UC_X86_REG_EDX, &high);
     return 1; /* the instruction is done */
 }
 
-/* -- life ---------------------------------------------------------------------------------------- */
+/* -- between two blocks -------------------------------------------------------------------------- */
 
-kc *kc_new(uint64_t memory_end, bool reference, void *handle)
+uint64_t kc_next_look(kc *m)
 {
-    kc *m = calloc(1, sizeof *m);
+    const struct run *run = m->run;
+    uint64_t tail = run->budget > 2 * TAIL ? run->budget - 2 * TAIL : 0;
 
-    if (!m)
-        return NULL;
-    m->memory_end = memory_end;
-    m->reference = reference;
-    m->handle = handle;
-    m->file = m->pagemap = -1;
-    if (U.uc_open(UC_ARCH_X86, UC_MODE_32, &m->uc) || kc_ram_init(m) || kc_mmu_init(m) || kc_ports_init(m) || kc_stacks_init(m)
-        || U.uc_context_alloc(m->uc, &m->pristine) || U.uc_context_alloc(m->uc, &m->scratch)
-        || U.uc_context_save(m->uc, m->pristine)
-        || U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1) /* no "until" address: any EIP may run */
-        || kc_hook(m, UC_HOOK_INTR, on_interrupt, m, 1, 0, 0)
-        || kc_hook(m, UC_HOOK_INSN, on_rdtsc, m, 1, 0, UC_X86_INS_RDTSC)
-        || kc_hook(m, UC_HOOK_INSN, on_rdtsc, m, 1, 0, UC_X86_INS_RDTSCP)
-        || kc_hook(m, UC_HOOK_INSN_INVALID, on_invalid_instruction, m, 1, 0, 0)) {
-        kc_delete(m);
-        return NULL;
+    if (kc_irq_waits(m) && kc_irq_may_come(m))
+        return 0;
+    return run->slice < tail ? run->slice : tail;
+}
+
+bool kc_may_go_on(kc *m, uint32_t pc, uint32_t count)
+{
+    struct run *run = m->run;
+    bool inside_block = run->inside_block;
+
+    if (kc_called_off(m)) { /* the engine may have been asked to stop before it started */
+        kc_engine_stop(m);
+        return false;
     }
-    kc_interpose_find_registers(m);
-    if (!kc_segments_find(m)) {
-        kc_delete(m);
-        return NULL;
-    }
-    return m;
+    run->inside_block = false;
+    if (kc_count(m) + count + TAIL > run->budget)
+        kc_end(m, KC_INSTRUCTIONS);
+    else if (inside_block) /* no block would begin here, had the run not been stopped in the middle of one */
+        return true;
+    else if (kc_irq_waits(m) && kc_irq_possible_at(m, pc))
+        kc_end(m, KC_IRQ);
+    else if (kc_count(m) >= run->slice)
+        kc_end(m, KC_SLICE);
+    else
+        return true;
+    return false;
 }
 
-void kc_delete(kc *m)
-{
-    kc_time_unlimited(m);
-    while (m->depth)
-        kc_discard(m, m->depth - 1);
-    if (m->pristine)
-        U.uc_context_free(m->pristine);
-    if (m->scratch)
-        U.uc_context_free(m->scratch);
-    if (m->uc)
-        U.uc_close(m->uc);
-    kc_probes_free(m);
-    kc_calls_free(m);
-    kc_stacks_free(m);
-    kc_ancestry_free(m);
-    kc_watchpoints_free(m);
-    kc_step_logs_free(m);
-    kc_ports_free(m);
-    kc_mmu_free(m);
-    kc_watches_free(m);
-    kc_ram_free(m);
-    free(m->blocks);
-    free(m);
-}
+bool kc_may_run(const kc *m) { return !kc_called_off(m) && !m->run->no_memory; }
 
-/* -- registers ----------------------------------------------------------------------------------- */
+/* -- events -------------------------------------------------------------------------------------- */
 
-/* In the order of kc_registers. */
-static int register_ids[] = {
-    UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX, UC_X86_REG_ESP, UC_X86_REG_EBP, UC_X86_REG_ESI,
-    UC_X86_REG_EDI, UC_X86_REG_EIP, UC_X86_REG_EFLAGS, UC_X86_REG_CR0, UC_X86_REG_CR2, UC_X86_REG_CR3, UC_X86_REG_CR4,
-    UC_X86_REG_ES, UC_X86_REG_CS, UC_X86_REG_SS, UC_X86_REG_DS, UC_X86_REG_FS, UC_X86_REG_GS,
-};
-enum { REGISTERS = sizeof register_ids / sizeof *register_ids, GENERAL = 10 };
-
-void kc_get_registers(kc *m, kc_registers *out)
-{
-    uc_x86_mmr gdt, idt;
-    uint64_t values[REGISTERS] = {0};
-    void *pointers[REGISTERS];
-    uint32_t *fields = &out->eax;
-
-    for (int i = 0; i < REGISTERS; i++)
-        pointers[i] = &values[i];
-    U.uc_reg_read_batch(m->uc, register_ids, pointers, REGISTERS);
-    for (int i = 0; i < REGISTERS; i++)
-        fields[i] = (uint32_t)values[i];
-    U.uc_reg_read(m->uc, UC_X86_REG_GDTR, &gdt);
-    U.uc_reg_read(m->uc, UC_X86_REG_IDTR, &idt);
-    out->gdt_base = (uint32_t)gdt.base, out->gdt_limit = gdt.limit;
-    out->idt_base = (uint32_t)idt.base, out->idt_limit = idt.limit;
-    for (int segment = ES; segment <= GS; segment++)
-        (&out->es_base)[segment] = kc_segment_base(m, (enum segment)segment);
-}
-
-void kc_put_registers(kc *m, const kc_registers *in)
-{
-    const uint32_t *fields = &in->eax;
-    void *pointers[GENERAL];
-
-    for (int i = 0; i < GENERAL; i++)
-        pointers[i] = (void *)&fields[i];
-    U.uc_reg_write_batch(m->uc, register_ids, pointers, GENERAL);
-    m->now.reached.identity = 0;
-    kc_look_soon(m); /* a running engine goes on at the new EIP */
-}
-
-void kc_set_registers(kc *m, const kc_registers *in)
-{
-    kc_watch_drop_calls(m); /* whoever sets registers leaves the calls that go on, or puts something into them */
-    kc_put_registers(m, in);
-}
-
-int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
-{
-    static const int data_segments[] = {UC_X86_REG_DS, UC_X86_REG_ES, UC_X86_REG_FS, UC_X86_REG_GS, UC_X86_REG_SS};
-    uc_x86_mmr gdt = {.base = gdt_base, .limit = gdt_limit};
-    uint32_t code = 0x08, data = 0x10, cr0 = 0x11 /* PE, ET */;
-    int error = U.uc_reg_write(m->uc, UC_X86_REG_GDTR, &gdt);
-
-    error |= U.uc_reg_write(m->uc, UC_X86_REG_CR0, &cr0);
-    error |= U.uc_reg_write(m->uc, UC_X86_REG_CS, &code);
-    for (int i = 0; i < 5; i++)
-        error |= U.uc_reg_write(m->uc, data_segments[i], &data);
-    return error;
-}
-
-/* -- one run ------------------------------------------------------------------------------------- */
-
-static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void *data)
-{
-    kc *m = data;
-    (void)uc;
-    m->executed++;
-    m->last_instruction = (uint32_t)address;
-    m->last = (struct last){(uint32_t)address, 0, (uint16_t)size};
-}
-
-/* After the last instruction of a budget: was it hlt? */
-static bool is_halted(kc *m)
-{
-    int64_t at = kc_translate(m, m->last_instruction);
-    return at >= 0 && (uint64_t)at < m->memory_end && m->memory[at] == 0xf4 &&
-           kc_pc(m) == m->last_instruction + 1;
-}
-
-static int emulate(kc *m, size_t count)
-{
-    m->removing_hook |= count != 0; /* from now on: the engine forgets a run's counter in the runs that follow */
-    m->emulates = true;
-    int error = U.uc_emu_start(m->uc, kc_reg(m, UC_X86_REG_EIP), 0, 0, count);
-    m->emulates = false;
-    if (m->stray_fill) {
-        kc_flush_tlb(m);
-        m->stray_fill = false;
-    }
-    return error;
-}
-
-static bool may_run(const kc *m) { return !m->interrupted && !m->timed_out && !m->no_memory; }
-
-/* Run at full speed, to the end or to the first block at which less than a block's worth of the budget is left. */
-static int emulate_fast(kc *m)
-{
-    struct interposed before = kc_interpose(m, !m->reference && !m->stops_exactly);
-    m->recount = false;
-    int error = emulate(m, 0);
-
-    if (m->recount) { /* nothing was executed yet */
-        kc_counting_start(m);
-        kc_flush_code(m);
-        if (may_run(m))
-            error = emulate(m, 0);
-    }
-    kc_interpose_restore(before);
-    return error;
-}
-
-/* Run at most `count` instructions, one by one: Unicorn's own counter ends the run, which needs the exit checks that
- * fast code lacks; our hook says how many they were. */
-static int emulate_exactly(kc *m, size_t count)
-{
-    struct interposed before = kc_interpose(m, false);
-    uc_hook counter;
-    int error = U.uc_hook_add(m->uc, &counter, UC_HOOK_CODE, on_instruction, m, 1, 0);
-
-    m->one_by_one = true;
-    m->last.count = 0;
-    kc_flush_code(m);
-    if (!error)
-        error = emulate(m, count);
-    U.uc_hook_del(m->uc, counter);
-    kc_flush_code(m);
-    m->one_by_one = false;
-    kc_interpose_restore(before);
-    return error;
-}
+bool kc_stands_at_event(kc *m) { return m->run->at.identity && m->run->at.address == kc_pc(m); }
 
 /* Execute one instruction whose probes have been reached before. */
 static int step_over_probes(kc *m)
 {
-    m->probes_off = true;
-    int error = emulate_exactly(m, 1);
-    m->probes_off = false;
+    m->run->steps_over = true;
+    int error = kc_run_exactly(m, 1);
+    m->run->steps_over = false;
     return error;
 }
 
 /* The rest of an instruction at which an event ended the last run: a function's first one may be its `ret`, too. */
 static int finish_instruction(kc *m, const struct reached *last)
 {
-    m->executed++; /* for the time of events: the instruction is counted before its probes are reached */
+    kc_count_more(m, 1); /* for the time of events: the instruction is counted before its probes are reached */
     kc_probes_after(m, last);
-    m->executed--;
-    return m->stop.reason == KC_RUNNING ? step_over_probes(m) : 0;
+    kc_count_more(m, -1);
+    return kc_run_goes_on(m) ? step_over_probes(m) : 0;
 }
 
 /* A run that an event ended: at a function's entry it stays there, at a ret it goes on to the caller. */
 static int finish_event(kc *m)
 {
-    struct last block = m->last;
+    struct run *run = m->run;
+    struct last block = kc_last_block(m);
     int error = 0;
 
-    m->stop.address = kc_pc(m);
-    if (m->event_is_exit) {
-        m->stop.reason = KC_RUNNING;
+    run->stop.address = kc_pc(m);
+    if (run->ends_at_exit) {
+        run->stop.reason = KC_RUNNING;
         error = step_over_probes(m);
-        m->last = block;
-        if (!error && m->stop.reason == KC_RUNNING)
-            m->stop.reason = KC_EVENT;
+        kc_put_last_block(m, block);
+        if (!error && run->stop.reason == KC_RUNNING)
+            run->stop.reason = KC_EVENT;
     } else {
-        m->now.reached = m->event_reached;
+        run->at = run->ends_at;
     }
     return error;
 }
 
-/* A run that a device ended stands at the `out`: go on behind it. (outs stays: it would have to change registers.) */
+/* -- one run ------------------------------------------------------------------------------------- */
+
+/* After the last instruction of a budget: was it hlt? */
+static bool is_halted(kc *m)
+{
+    int64_t at = kc_translate(m, kc_last_instruction(m));
+    return at >= 0 && (uint64_t)at < m->memory_end && *kc_at(m, (uint64_t)at) == 0xf4 &&
+           kc_pc(m) == kc_last_instruction(m) + 1;
+}
+
+/* A run that a device ended stands at the `out`: go on after it. (outs stays: it would have to change registers.) */
 static void skip_out(kc *m)
 {
     uint32_t eip = kc_reg(m, UC_X86_REG_EIP), pc = kc_pc(m);
@@ -360,7 +211,7 @@ static void skip_out(kc *m)
         int64_t at = kc_translate(m, pc + (uint32_t)length);
         if (at < 0 || (uint64_t)at >= m->memory_end)
             return;
-        code = m->memory[at];
+        code = *kc_at(m, (uint64_t)at);
         if (code != 0x66) /* operand size prefix */
             break;
     }
@@ -374,95 +225,118 @@ static void skip_out(kc *m)
     U.uc_reg_write(m->uc, UC_X86_REG_EIP, &eip);
 }
 
-/* Unicorn never forgets an exception that it has handed out: the next one would become a double fault. Its note of it is
- * the one word of the CPU's state that was -1 when the CPU was made and is the vector now. */
-static void forget_exception(kc *m)
-{
-    static size_t note_at; /* the same in every CPU */
-    size_t size = U.uc_context_size(m->uc);
-    uint8_t *now = (uint8_t *)m->scratch;
-    const uint8_t *then = (const uint8_t *)m->pristine;
-    uint32_t none = UINT32_MAX;
-
-    if (U.uc_context_save(m->uc, m->scratch))
-        return;
-    for (size_t at = 0; !note_at && at + 4 <= size; at += 4)
-        if (memcmp(then + at, &none, 4) == 0 && memcmp(now + at, &m->stop.vector, 4) == 0)
-            note_at = at;
-    if (note_at) {
-        memcpy(now + note_at, &none, 4);
-        U.uc_context_restore(m->uc, m->scratch);
-    }
-}
-
 static void finish(kc *m, int error)
 {
-    if (m->stop.reason == KC_RUNNING) {
-        m->stop.uc_error = error;
-        m->stop.reason = error ? KC_FAILED : m->interrupted ? KC_INTERRUPTED : m->timed_out ? KC_TIME : KC_HALTED;
+    struct run *run = m->run;
+    kc_stop *stop = &run->stop;
+
+    if (stop->reason == KC_RUNNING) {
+        enum kc_reason outside = kc_called_off(m);
+        stop->uc_error = error;
+        stop->reason = error ? KC_FAILED : outside != KC_RUNNING ? outside : KC_HALTED;
     }
-    if (m->no_memory)
-        m->stop.reason = KC_NO_MEMORY;
-    if (m->stop.reason == KC_INTERRUPTED)
-        m->interrupted = 0;
-    if (m->in_out)
+    if (run->no_memory)
+        stop->reason = KC_NO_MEMORY;
+    if (stop->reason == KC_INTERRUPTED)
+        kc_interruption_taken(m);
+    if (run->in_out)
         skip_out(m);
-    if (m->stop.reason == KC_EXCEPTION)
-        forget_exception(m);
-    m->stop.eip = kc_reg(m, UC_X86_REG_EIP);
-    m->stop.pc = kc_pc(m);
-    bool faulted = m->stop.reason == KC_EXCEPTION || m->stop.reason == KC_UNMAPPED;
-    if (faulted && m->executed && !m->last.count && m->stop.pc == m->last_instruction)
-        m->executed--; /* on_instruction() comes before the instruction */
+    if (stop->reason == KC_EXCEPTION)
+        kc_forget_exception(m, stop->vector);
+    stop->eip = kc_reg(m, UC_X86_REG_EIP);
+    stop->pc = kc_pc(m);
+    bool faulted = stop->reason == KC_EXCEPTION || stop->reason == KC_UNMAPPED;
+    if (faulted && kc_count(m) && !kc_last_block(m).count && stop->pc == kc_last_instruction(m))
+        kc_count_more(m, -1); /* one by one, an instruction is counted before it is executed */
 }
 
 static int run_guest(kc *m, uint64_t max_instructions)
 {
-    struct reached last = m->now.reached;
-    bool stepped = last.identity && last.address == kc_pc(m);
-    m->now.reached.identity = 0;
-    m->now.at_allocation = false;
-    int error = stepped ? finish_instruction(m, &last) : 0;
-    m->inside_block = stepped && kc_pc(m) == m->last.pc + m->last.size;
-    if (error || !may_run(m) || m->stop.reason != KC_RUNNING || (stepped && is_halted(m)))
+    struct run *run = m->run;
+    struct reached last = run->at;
+    bool stepped = kc_stands_at_event(m);
+    int error = 0;
+
+    kc_leave_event(m);
+    kc_on_run(m);
+    if (stepped)
+        error = finish_instruction(m, &last);
+    run->inside_block = stepped && kc_pc(m) == kc_last_block(m).pc + kc_last_block(m).size;
+    if (error || !kc_may_run(m) || !kc_run_goes_on(m) || (stepped && is_halted(m)))
         ; /* that instruction was the last one */
     else if (!max_instructions || max_instructions > 2 * TAIL)
-        error = emulate_fast(m);
+        error = kc_run_fast(m, run->exactly); /* to the end, or to a block at which less than TAIL is left of the budget */
     else
-        m->stop.reason = KC_INSTRUCTIONS;
-    if (m->stop.reason == KC_INSTRUCTIONS) {
-        m->stop.reason = KC_RUNNING;
-        error = emulate_exactly(m, max_instructions - m->executed);
-        if (!error && m->stop.reason == KC_RUNNING && m->executed == max_instructions && !is_halted(m))
-            m->stop.reason = KC_INSTRUCTIONS;
+        run->stop.reason = KC_INSTRUCTIONS;
+    if (run->stop.reason == KC_INSTRUCTIONS) {
+        run->stop.reason = KC_RUNNING;
+        error = kc_run_exactly(m, max_instructions - kc_count(m));
+        if (!error && kc_run_goes_on(m) && kc_count(m) == max_instructions && !is_halted(m))
+            run->stop.reason = KC_INSTRUCTIONS;
     }
-    return m->stop.reason == KC_EVENT ? finish_event(m) : error;
+    return run->stop.reason == KC_EVENT ? finish_event(m) : error;
 }
-
-void kc_interruption_taken(kc *m) { m->interrupted = 0; }
 
 void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
 {
+    struct run *run = m->run;
     unsigned taken = kc_signals_take();
 
-    memset(&m->stop, 0, sizeof m->stop);
-    m->in_out = false;
-    m->executed = 0;
-    m->last.count = 0;
-    m->budget = max_instructions ? max_instructions : UINT64_MAX;
-    m->slice = slice ? slice : UINT64_MAX;
+    memset(&run->stop, 0, sizeof run->stop);
+    run->in_out = false;
+    run->budget = max_instructions ? max_instructions : UINT64_MAX;
+    run->slice = slice ? slice : UINT64_MAX;
     kc_counting_start(m);
     kc_look_soon(m);
     kc_run_mark(m, true);
-    int error = may_run(m) ? run_guest(m, max_instructions) : 0;
+    int error = kc_may_run(m) ? run_guest(m, max_instructions) : 0;
     kc_run_mark(m, false);
     kc_signals_give_back(taken);
     finish(m, error);
-    m->stop.instructions = m->executed;
-    m->stop.block = m->last.pc;
-    m->stop.block_size = m->last.size;
-    m->stop.block_instructions = m->last.count;
+    run->stop.instructions = kc_count(m);
+    run->stop.block = kc_last_block(m).pc;
+    run->stop.block_size = kc_last_block(m).size;
+    run->stop.block_instructions = kc_last_block(m).count;
     kc_console_flush(m);
-    m->executed = 0;
-    *out = m->stop;
+    kc_counting_end(m);
+    *out = run->stop;
 }
+
+/* -- life, snapshots ----------------------------------------------------------------------------- */
+
+struct saved {
+    uint64_t time_stamp;
+    struct reached at;
+};
+
+int kc_run_save(kc *m, void **out)
+{
+    struct saved *saved = malloc(sizeof *saved);
+
+    if (!saved)
+        return -1;
+    *saved = (struct saved){m->run->time_stamp, m->run->at};
+    *out = saved;
+    return 0;
+}
+
+int kc_run_restore(kc *m, const void *data)
+{
+    const struct saved *saved = data;
+
+    m->run->time_stamp = saved->time_stamp;
+    m->run->at = saved->at;
+    return 0;
+}
+
+int kc_run_init(kc *m)
+{
+    if (KC_NEW(m->run) || U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1) /* no "until" address: any EIP may run */
+        || kc_hook(m, UC_HOOK_INTR, on_interrupt, 0) || kc_hook(m, UC_HOOK_INSN, on_rdtsc, UC_X86_INS_RDTSC)
+        || kc_hook(m, UC_HOOK_INSN, on_rdtsc, UC_X86_INS_RDTSCP)
+        || kc_hook(m, UC_HOOK_INSN_INVALID, on_invalid_instruction, 0))
+        return -1;
+    return 0;
+}
+
+void kc_run_free(kc *m) { free(m->run); }

@@ -1,25 +1,54 @@
 /* Probes: instructions at which the core does something, found by their address. */
 #include <stdlib.h>
 
-#include "machine.h"
+#include "core/reports.h"
+#include "observe/probes.h"
+#include "record/calls.h"
+#include "unicorn/reports.h"
+#include "unicorn/state.h"
 
-static bool is_recorded_entry(const struct probe *p) { return (p->actions & KC_RECORD) && p->kind == KC_ENTRY; }
+#define PROBE_SLOTS 1024
+
+struct probe {
+    kc *machine;
+    struct probe *next; /* at the same hash */
+    uc_hook hook;
+    uint32_t identity, address, number;
+    uint32_t recording; /* that it belongs to */
+    uint16_t kind, actions;
+    bool off;
+};
+
+struct probes {
+    struct probe *slots[PROBE_SLOTS];
+    uint32_t added;
+};
+
+/* A probe that records has nothing to do once another recording has begun. */
+static bool records(const struct probe *p) { return (p->actions & KC_RECORD) && p->recording == kc_recording(p->machine); }
+
+static bool is_recorded_entry(const struct probe *p) { return p->kind == KC_ENTRY && records(p); }
+
+static void record(kc *m, const struct probe *p, uint32_t esp)
+{
+    struct reached reached = {p->identity, p->address, p->kind == KC_ENTRY};
+
+    if (p->kind == KC_ENTRY)
+        kc_call_entered(m, &reached, p->number, esp);
+    else if (p->kind == KC_EXIT)
+        kc_call_left(m, &reached, esp);
+    else
+        kc_call_jumps(m, p->kind == KC_JUMP);
+}
 
 static void reach(kc *m, const struct probe *p)
 {
     uint32_t esp = kc_esp(m);
 
-    if (m->probes_off || p->off)
+    if (kc_steps_over(m) || p->off)
         return;
-    if ((p->actions & KC_RECORD) && m->calls) {
-        m->event_reached = (struct reached){p->identity, p->address, is_recorded_entry(p)};
-        if (p->kind == KC_ENTRY)
-            kc_call_entered(m, p->number, esp);
-        else if (p->kind == KC_EXIT)
-            kc_call_left(m, esp);
-        else
-            m->now.jumps = p->kind == KC_JUMP;
-    }
+    if (records(p))
+        record(m, p, esp);
     if (p->actions & (KC_TELL | KC_REPLACE)) {
         uint32_t eax = python.probe(m->handle, p->number, p->kind, esp, kc_eax(m));
         if (p->actions & KC_REPLACE)
@@ -27,7 +56,7 @@ static void reach(kc *m, const struct probe *p)
     }
 }
 
-static struct probe **slot_of(kc *m, uint32_t address) { return &m->probes[address * 2654435761u >> 22]; }
+static struct probe **slot_of(kc *m, uint32_t address) { return &m->probes->slots[address * 2654435761u >> 22]; }
 
 /* Does a probe come after another one of its instruction? Calls are recorded before anybody else knows of them, so that
  * nobody else knows of one at which the run ends. */
@@ -47,7 +76,7 @@ static void reach_after(kc *m, uint32_t address, const struct reached *last, boo
         for (const struct probe *p = *slot_of(m, address); p; p = p->next) {
             if (p->address != address || is_recorded_entry(p) != (pass == 0) || (last && !comes_after(p, last)))
                 continue;
-            if (!to_the_end && m->stop.reason != KC_RUNNING)
+            if (!to_the_end && !kc_run_goes_on(m))
                 return;
             reach(m, p);
         }
@@ -74,8 +103,9 @@ int32_t kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int act
 
     if (!p)
         return -UC_ERR_NOMEM;
-    *p = (struct probe){m, NULL, 0, m->probes_added + 1, address, number, (uint16_t)kind, (uint16_t)actions, false};
-    int error = U.uc_hook_add(m->uc, &p->hook, UC_HOOK_CODE, (void *)on_probe, p, address, address);
+    *p = (struct probe){.machine = m, .identity = m->probes->added + 1, .address = address, .number = number,
+                        .kind = (uint16_t)kind, .actions = (uint16_t)actions, .recording = kc_recording(m)};
+    int error = U.uc_hook_add(m->uc, &p->hook, UC_HOOK_CODE, (void *)on_probe, p, (uint64_t)address, (uint64_t)address);
     if (error) {
         free(p);
         return -error;
@@ -83,13 +113,13 @@ int32_t kc_probe_add(kc *m, uint32_t address, uint32_t number, int kind, int act
     while (*slot) /* in the order of their identities, see comes_after() */
         slot = &(*slot)->next;
     *slot = p;
-    return (int32_t)++m->probes_added;
+    return (int32_t)++m->probes->added;
 }
 
 bool kc_probe_remove(kc *m, uint32_t identity)
 {
     for (int i = 0; i < PROBE_SLOTS; i++)
-        for (struct probe **at = &m->probes[i], *p; (p = *at); at = &p->next) {
+        for (struct probe **at = &m->probes->slots[i], *p; (p = *at); at = &p->next) {
             if (p->identity != identity)
                 continue;
             *at = p->next;
@@ -103,25 +133,21 @@ bool kc_probe_remove(kc *m, uint32_t identity)
 void kc_probes_switch(kc *m, uint32_t number, bool on)
 {
     for (int i = 0; i < PROBE_SLOTS; i++)
-        for (struct probe *p = m->probes[i]; p; p = p->next)
+        for (struct probe *p = m->probes->slots[i]; p; p = p->next)
             if (p->number == number && (p->actions & (KC_TELL | KC_REPLACE)))
                 p->off = !on;
 }
 
-void kc_probes_stop_recording(kc *m)
-{
-    for (int i = 0; i < PROBE_SLOTS; i++)
-        for (struct probe *p = m->probes[i]; p; p = p->next)
-            p->actions &= (uint16_t)~KC_RECORD;
-}
+int kc_probes_init(kc *m) { return KC_NEW(m->probes); }
 
 void kc_probes_free(kc *m)
 {
-    for (int i = 0; i < PROBE_SLOTS; i++)
-        for (struct probe *p = m->probes[i], *next; p; p = next) {
+    for (int i = 0; m->probes && i < PROBE_SLOTS; i++)
+        for (struct probe *p = m->probes->slots[i], *next; p; p = next) {
             next = p->next;
             free(p);
         }
+    free(m->probes);
 }
 
 _Static_assert(PROBE_SLOTS == 1 << (32 - 22), "slot_of() takes the upper 10 bits");

@@ -2,7 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
+#include "core/ram.h"
+#include "core/run.h"
+#include "observe/step_logs.h"
+#include "unicorn/engine.h"
 
 struct step_log {
     struct step_log *next;
@@ -10,6 +13,11 @@ struct step_log {
     uc_hook instructions, accesses;
     uint32_t number, count, limit;
     kc_step steps[];
+};
+
+struct step_logs {
+    struct step_log *first;
+    uint32_t opened;
 };
 
 static void add(struct step_log *log, kc_step step)
@@ -34,7 +42,7 @@ static void on_access(uc_engine *uc, uc_mem_type type, uint64_t address, int siz
     if (kind == KC_LOAD) {
         value = 0;
         if (size <= (int)sizeof value && address + (uint64_t)size <= m->memory_end)
-            memcpy(&value, m->memory + address, (size_t)size);
+            memcpy(&value, kc_at(m, address), (size_t)size);
     }
     add(log, (kc_step){(uint64_t)value, (uint32_t)address, (uint16_t)size, kind});
 }
@@ -42,11 +50,11 @@ static void on_access(uc_engine *uc, uc_mem_type type, uint64_t address, int siz
 static int hook_both(kc *m, struct step_log *log)
 {
     int accesses = UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE;
-    int error = U.uc_hook_add(m->uc, &log->instructions, UC_HOOK_CODE, (void *)on_step, log, 1, 0);
+    int error = U.uc_hook_add(m->uc, &log->instructions, UC_HOOK_CODE, (void *)on_step, log, (uint64_t)1, (uint64_t)0);
 
     if (error)
         return error;
-    error = U.uc_hook_add(m->uc, &log->accesses, accesses, (void *)on_access, log, 1, 0);
+    error = U.uc_hook_add(m->uc, &log->accesses, accesses, (void *)on_access, log, (uint64_t)1, (uint64_t)0);
     if (error)
         kc_unhook(m, log->instructions);
     return error;
@@ -64,10 +72,10 @@ int32_t kc_step_log_open(kc *m, uint32_t limit)
         free(log);
         return -error;
     }
-    log->number = ++m->step_logs_opened;
-    log->next = m->step_logs;
-    m->step_logs = log;
-    m->stops_exactly = true; /* hooks of every instruction are the engine's own business */
+    log->number = ++m->step_logs->opened;
+    log->next = m->step_logs->first;
+    m->step_logs->first = log;
+    kc_stop_exactly(m); /* hooks of every instruction are the engine's own business */
     kc_flush_code(m);
     kc_flush_tlb(m);
     return (int32_t)log->number;
@@ -75,7 +83,7 @@ int32_t kc_step_log_open(kc *m, uint32_t limit)
 
 const kc_step *kc_step_log(const kc *m, uint32_t number, uint32_t *count)
 {
-    for (const struct step_log *log = m->step_logs; log; log = log->next)
+    for (const struct step_log *log = m->step_logs->first; log; log = log->next)
         if (log->number == number) {
             *count = log->count;
             return log->steps;
@@ -86,7 +94,7 @@ const kc_step *kc_step_log(const kc *m, uint32_t number, uint32_t *count)
 
 void kc_step_log_close(kc *m, uint32_t number)
 {
-    for (struct step_log **at = &m->step_logs, *log; (log = *at); at = &log->next) {
+    for (struct step_log **at = &m->step_logs->first, *log; (log = *at); at = &log->next) {
         if (log->number != number)
             continue;
         *at = log->next;
@@ -97,10 +105,13 @@ void kc_step_log_close(kc *m, uint32_t number)
     }
 }
 
+int kc_step_logs_init(kc *m) { return KC_NEW(m->step_logs); }
+
 void kc_step_logs_free(kc *m)
 {
-    for (struct step_log *log = m->step_logs, *next; log; log = next) {
+    for (struct step_log *log = m->step_logs ? m->step_logs->first : NULL, *next; log; log = next) {
         next = log->next;
         free(log);
     }
+    free(m->step_logs);
 }

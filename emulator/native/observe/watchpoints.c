@@ -2,7 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
+#include "core/ram.h"
+#include "observe/watchpoints.h"
+#include "record/stack_numbers.h"
+#include "record/unwinding.h"
+#include "unicorn/state.h"
 
 enum { ACCESS_MAX = 16 }; /* bytes; no access is longer */
 
@@ -14,12 +18,17 @@ struct watchpoint {
     kc_writes writes;
 };
 
+struct watchpoints {
+    struct watchpoint *first;
+    uint32_t opened;
+};
+
 static uint32_t watched_bytes(const struct watchpoint *w)
 {
     uint32_t value = 0;
 
     if ((uint64_t)w->at + w->size <= w->machine->memory_end)
-        memcpy(&value, w->machine->memory + w->at, w->size);
+        memcpy(&value, kc_at(w->machine, w->at), w->size);
     return value;
 }
 
@@ -46,7 +55,7 @@ static void on_write(uc_engine *uc, uc_mem_type type, uint64_t address, int size
     w->writes.last = (kc_write){
         .eip = eip,
         .pc = kc_pc(m),
-        .event = m->now.events,
+        .event = kc_events(m),
         .before = watched_bytes(w),
         .after = bytes_after(w, (uint32_t)address, (uint32_t)size, (uint64_t)value),
         .stack = kc_stack_number(m, kc_stack_at(m, eip), 0),
@@ -76,9 +85,9 @@ int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size)
         free(w);
         return -error;
     }
-    w->number = ++m->watchpoints_opened;
-    w->next = m->watchpoints;
-    m->watchpoints = w;
+    w->number = ++m->watchpoints->opened;
+    w->next = m->watchpoints->first;
+    m->watchpoints->first = w;
     kc_flush_code(m);
     kc_flush_tlb(m);
     return (int32_t)w->number;
@@ -86,7 +95,7 @@ int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size)
 
 bool kc_watchpoint_writes(const kc *m, uint32_t number, kc_writes *out)
 {
-    for (const struct watchpoint *w = m->watchpoints; w; w = w->next)
+    for (const struct watchpoint *w = m->watchpoints->first; w; w = w->next)
         if (w->number == number) {
             *out = w->writes;
             return true;
@@ -96,7 +105,7 @@ bool kc_watchpoint_writes(const kc *m, uint32_t number, kc_writes *out)
 
 void kc_watchpoint_close(kc *m, uint32_t number)
 {
-    for (struct watchpoint **at = &m->watchpoints, *w; (w = *at); at = &w->next) {
+    for (struct watchpoint **at = &m->watchpoints->first, *w; (w = *at); at = &w->next) {
         if (w->number != number)
             continue;
         *at = w->next;
@@ -106,10 +115,13 @@ void kc_watchpoint_close(kc *m, uint32_t number)
     }
 }
 
+int kc_watchpoints_init(kc *m) { return KC_NEW(m->watchpoints); }
+
 void kc_watchpoints_free(kc *m)
 {
-    for (struct watchpoint *w = m->watchpoints, *next; w; w = next) {
+    for (struct watchpoint *w = m->watchpoints ? m->watchpoints->first : NULL, *next; w; w = next) {
         next = w->next;
         free(w);
     }
+    free(m->watchpoints);
 }

@@ -13,22 +13,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
+#include "core/page_list.h"
+#include "core/ram.h"
+#include "core/reports.h"
+#include "observe/written_pages.h"
+#include "unicorn/engine.h"
+
+#define WATCHES_MAX 64
+
+/* Pages that are written while it is open, as they were at its beginning. */
+struct watch {
+    uint32_t number;    /* 0: not open */
+    uint32_t low, high; /* ESP while the call goes on that it belongs to; high 0: it belongs to none */
+    struct page_list touched, marked; /* marked: bits that the CPU set by itself */
+};
+
+struct written_pages {
+    struct watch watches[WATCHES_MAX];
+    uint32_t begun, open, of_calls; /* of_calls: open watches of calls */
+    struct touched_room touched, marked;
+};
 
 static bool is_inside(const struct watch *w, uint32_t esp) { return esp >= w->low && esp <= w->high; }
 
 static struct watch *find(kc *m, uint32_t number)
 {
     for (int i = 0; i < WATCHES_MAX; i++)
-        if (m->watches[i].number == number)
-            return &m->watches[i];
+        if (m->written_pages->watches[i].number == number)
+            return &m->written_pages->watches[i];
     return NULL;
 }
 
 static void close_watch(kc *m, struct watch *w)
 {
-    m->watches_open--;
-    m->calls_watched -= w->high != 0;
+    m->written_pages->open--;
+    m->written_pages->of_calls -= w->high != 0;
     w->number = 0;
     w->touched.count = w->marked.count = 0; /* the pages' memory stays for the next watch */
 }
@@ -39,39 +58,39 @@ uint32_t kc_watch_begin(kc *m, uint32_t low, uint32_t high)
 
     if (!w)
         return 0;
-    w->number = ++m->watches_begun;
+    w->number = ++m->written_pages->begun;
     w->low = low, w->high = high;
-    m->watches_open++;
-    m->calls_watched += high != 0;
+    m->written_pages->open++;
+    m->written_pages->of_calls += high != 0;
     kc_flush_tlb(m); /* so that the first write to each page is seen */
     return w->number;
 }
 
-void kc_watch_page(kc *m, uint32_t page)
+void kc_on_page_written(kc *m, uint32_t page)
 {
     for (int i = 0; i < WATCHES_MAX; i++) {
-        struct watch *w = &m->watches[i];
+        struct watch *w = &m->written_pages->watches[i];
         if (w->number && !kc_page_list_find(&w->touched, page)
-            && !kc_page_list_add(&w->touched, page, m->memory + (uint64_t)page * PAGE_SIZE))
+            && !kc_page_list_add(&w->touched, page, kc_at(m, (uint64_t)page * PAGE_SIZE)))
             kc_no_memory(m);
     }
 }
 
 void kc_watch_note(kc *m, uint64_t physical, uint64_t size)
 {
-    if (!m->watches_open || !size || physical + size > m->memory_end)
+    if (!m->written_pages->open || !size || physical + size > m->memory_end)
         return;
     for (uint64_t page = physical >> PAGE_SHIFT; page <= (physical + size - 1) >> PAGE_SHIFT; page++)
-        kc_watch_page(m, (uint32_t)page);
+        kc_on_page_written(m, (uint32_t)page);
 }
 
-void kc_watch_mark(kc *m, uint64_t at, uint32_t bits)
+void kc_on_bits_set(kc *m, uint64_t at, uint32_t bits)
 {
     static const uint8_t none[PAGE_SIZE];
     uint32_t page = (uint32_t)(at >> PAGE_SHIFT), word;
 
-    for (int i = 0; m->watches_open && i < WATCHES_MAX; i++) {
-        struct watch *w = &m->watches[i];
+    for (int i = 0; m->written_pages->open && i < WATCHES_MAX; i++) {
+        struct watch *w = &m->written_pages->watches[i];
         if (!w->number)
             continue;
         uint8_t *marks = kc_page_list_find(&w->marked, page);
@@ -93,7 +112,7 @@ int64_t kc_watch_end(kc *m, uint32_t number, const kc_touched **touched, const k
 
     if (!w)
         return -1;
-    int64_t count = kc_touched_of(&m->touched, &w->touched, touched), marks = kc_touched_of(&m->marked, &w->marked, marked);
+    int64_t count = kc_touched_of(&m->written_pages->touched, &w->touched, touched), marks = kc_touched_of(&m->written_pages->marked, &w->marked, marked);
     close_watch(m, w);
     *marked_count = (uint32_t)marks;
     return count < 0 || marks < 0 ? -1 : count;
@@ -103,51 +122,32 @@ int64_t kc_watch_end(kc *m, uint32_t number, const kc_touched **touched, const k
 
 static uint32_t calls_close(kc *m, bool all, uint32_t esp)
 {
-    for (int i = 0; m->calls_watched && i < WATCHES_MAX; i++) {
-        struct watch *w = &m->watches[i];
+    for (int i = 0; m->written_pages->of_calls && i < WATCHES_MAX; i++) {
+        struct watch *w = &m->written_pages->watches[i];
         if (w->number && w->high && (all || !is_inside(w, esp)))
             close_watch(m, w);
     }
-    return m->calls_watched;
+    return m->written_pages->of_calls;
 }
 
 uint32_t kc_watch_leave(kc *m, uint32_t esp) { return calls_close(m, false, esp); }
 
 void kc_watch_drop_calls(kc *m) { calls_close(m, true, 0); }
 
-/* -- for Python ---------------------------------------------------------------------------------- */
+bool kc_interrupts_wait(kc *m, uint32_t esp) { return kc_watch_leave(m, esp); }
 
-int64_t kc_touched_of(struct touched_room *room, const struct page_list *list, const kc_touched **out)
-{
-    if (list->count > room->capacity) {
-        kc_touched *entries = realloc(room->entries, list->count * sizeof *entries);
-        if (!entries)
-            return -1;
-        room->entries = entries;
-        room->capacity = list->count;
-    }
-    for (uint32_t i = 0; i < list->count; i++)
-        room->entries[i] = (kc_touched){list->pages[i].number, list->pages[i].bytes};
-    *out = room->entries;
-    return list->count;
-}
+/* Whoever sets registers leaves the calls that go on, or puts something into them. */
+void kc_on_registers_set(kc *m) { kc_watch_drop_calls(m); }
 
-/* -- snapshots ----------------------------------------------------------------------------------- */
+bool kc_watches_pages(const kc *m) { return m->written_pages->open; }
 
-static bool list_copy(struct page_list *to, const struct page_list *from)
-{
-    to->count = 0;
-    for (uint32_t i = 0; i < from->count; i++)
-        if (!kc_page_list_add(to, from->pages[i].number, from->pages[i].bytes))
-            return false;
-    return true;
-}
+/* -- life, snapshots ----------------------------------------------------------------------------- */
 
 static bool watch_copy(struct watch *to, const struct watch *from)
 {
     to->number = from->number;
     to->low = from->low, to->high = from->high;
-    return list_copy(&to->touched, &from->touched) && list_copy(&to->marked, &from->marked);
+    return kc_page_list_copy(&to->touched, &from->touched) && kc_page_list_copy(&to->marked, &from->marked);
 }
 
 static void watch_free(struct watch *w)
@@ -156,47 +156,61 @@ static void watch_free(struct watch *w)
     kc_page_list_clear(&w->marked);
 }
 
-void kc_watches_forget(struct snapshot *s)
-{
-    for (uint32_t i = 0; i < s->watch_count; i++)
-        watch_free(&s->watches[i]);
-    free(s->watches);
-    s->watches = NULL;
-    s->watch_count = 0;
-}
+/* The watches of calls; others belong to whoever began them. */
+struct saved {
+    uint32_t count;
+    struct watch watches[];
+};
 
-int kc_watches_save(kc *m, struct snapshot *s)
+int kc_written_pages_save(kc *m, void **out)
 {
-    if (!m->calls_watched)
-        return 0;
-    if (!(s->watches = calloc(m->calls_watched, sizeof *s->watches)))
+    const struct written_pages *w = m->written_pages;
+    struct saved *saved = calloc(1, sizeof *saved + w->of_calls * sizeof *saved->watches);
+
+    if (!saved)
         return -1;
+    *out = saved;
     for (int i = 0; i < WATCHES_MAX; i++)
-        if (m->watches[i].number && m->watches[i].high && !watch_copy(&s->watches[s->watch_count++], &m->watches[i])) {
-            kc_watches_forget(s);
+        if (w->watches[i].number && w->watches[i].high && !watch_copy(&saved->watches[saved->count++], &w->watches[i]))
             return -1;
-        }
     return 0;
 }
 
-void kc_watches_restore(kc *m, const struct snapshot *s)
+int kc_written_pages_restore(kc *m, const void *data)
 {
+    const struct saved *saved = data;
+
     kc_watch_drop_calls(m);
-    for (uint32_t i = 0; i < s->watch_count; i++) {
+    for (uint32_t i = 0; i < saved->count; i++) {
         struct watch *w = find(m, 0);
         if (!w)
-            return; /* whoever began it finds that it is not open */
-        if (!watch_copy(w, &s->watches[i]))
+            break; /* whoever began it finds that it is not open */
+        if (!watch_copy(w, &saved->watches[i]))
             kc_no_memory(m);
-        m->watches_open++;
-        m->calls_watched++;
+        m->written_pages->open++;
+        m->written_pages->of_calls++;
     }
+    return 0;
 }
 
-void kc_watches_free(kc *m)
+void kc_written_pages_forget(void *data)
 {
+    struct saved *saved = data;
+
+    for (uint32_t i = 0; saved && i < saved->count; i++)
+        watch_free(&saved->watches[i]);
+    free(saved);
+}
+
+int kc_written_pages_init(kc *m) { return KC_NEW(m->written_pages); }
+
+void kc_written_pages_free(kc *m)
+{
+    if (!m->written_pages)
+        return;
     for (int i = 0; i < WATCHES_MAX; i++)
-        watch_free(&m->watches[i]);
-    free(m->touched.entries);
-    free(m->marked.entries);
+        watch_free(&m->written_pages->watches[i]);
+    free(m->written_pages->touched.entries);
+    free(m->written_pages->marked.entries);
+    free(m->written_pages);
 }

@@ -1,7 +1,7 @@
 /* Which open calls a stack has grown out of, in code without rules whose frame pointers skip frames.
  *
  * Each frame between the top of the stack and an open call has left its return address. A word of the stack can be one if
- * it is the address behind a call instruction; it is believed if that call can have led to a function that is active further down
+ * it is the address after a call instruction; it is believed if that call can have led to a function that is active further down
  * the stack: its target is this function, or one that leaves for it by a jump. Calls through pointers can lead to any. The
  * frame next to the open call has to be one of its function, and of no caller in between: that would be on another stack.
  *
@@ -11,12 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
+#include "core/mmu.h"
+#include "record/ancestry.h"
+#include "record/unwinding.h"
 
 #define ACTIVE_MAX 32
 #define FRAME_MAX 4096u       /* bytes; no frame of a kernel is larger */
 #define STACK_MAX (64u << 10) /* the same */
 enum { CALL_NEAR = 0xe8, JUMP_NEAR = 0xe9, JUMP_SHORT = 0xeb, GROUP_5 = 0xff, TWO_BYTES = 0x0f };
+
+struct ancestry {
+    kc_extent *extents;
+    uint32_t count;
+};
 
 /* Functions, one entry each, that may be active, and whether the newest one's direct caller is known. */
 struct active {
@@ -27,16 +34,16 @@ struct active {
 
 static const kc_extent *function_at(const kc *m, uint32_t address)
 {
-    uint32_t low = 0, high = m->extent_count; /* the last one with start <= address is in [low - 1, high - 1] */
+    uint32_t low = 0, high = m->ancestry->count; /* the last one with start <= address is in [low - 1, high - 1] */
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (m->extents[middle].start <= address)
+        if (m->ancestry->extents[middle].start <= address)
             low = middle + 1;
         else
             high = middle;
     }
-    return low && address < m->extents[low - 1].end ? &m->extents[low - 1] : NULL;
+    return low && address < m->ancestry->extents[low - 1].end ? &m->ancestry->extents[low - 1] : NULL;
 }
 
 uint32_t kc_function_start(const kc *m, uint32_t address)
@@ -113,15 +120,7 @@ static bool leads_to(kc *m, const kc_extent *from, const kc_extent *to)
     return false;
 }
 
-static bool is_recorded(const kc *m, uint32_t address)
-{
-    for (uint32_t i = 0; i < KC_FUNCTIONS; i++)
-        if (m->functions[i].start == address)
-            return true;
-    return false;
-}
-
-/* Is a word what a call instruction has pushed that can have led to one of the functions? Intel SDM 2A, CALL. Behind a call of a
+/* Is a word what a call instruction has pushed that can have led to one of the functions? Intel SDM 2A, CALL. After a call of a
  * recorded function it is left over, or a copy: a call that is active would be open, and nearer. */
 static bool is_return_to_caller(kc *m, uint32_t word, struct active *active)
 {
@@ -131,7 +130,7 @@ static bool is_return_to_caller(kc *m, uint32_t word, struct active *active)
     if ((uint8_t)code_word(m, word - 5) == CALL_NEAR) {
         uint32_t target = word + code_word(m, word - 4);
         const kc_extent *called = function_at(m, target);
-        if (is_recorded(m, target))
+        if (kc_is_recorded_start(m, target))
             return false;
         for (uint32_t i = 0; called && called->start == target && i < active->count; i++)
             if (leads_to(m, called, active->functions[i]))
@@ -172,7 +171,7 @@ bool kc_grew_below(kc *m, uint32_t esp, uint32_t caller, uint32_t entered, uint3
 bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *open)
 {
     return stack_word(m, open->esp) == open->caller &&
-           kc_grew_below(m, esp, caller, m->functions[open->function].start, open->esp);
+           kc_grew_below(m, esp, caller, kc_recorded_start(m, open->function), open->esp);
 }
 
 int kc_functions(kc *m, const kc_extent *functions, uint32_t count)
@@ -183,10 +182,17 @@ int kc_functions(kc *m, const kc_extent *functions, uint32_t count)
         return -1;
     if (count)
         memcpy(copy, functions, count * sizeof *copy);
-    free(m->extents);
-    m->extents = copy;
-    m->extent_count = count;
+    free(m->ancestry->extents);
+    m->ancestry->extents = copy;
+    m->ancestry->count = count;
     return 0;
 }
 
-void kc_ancestry_free(kc *m) { free(m->extents); }
+int kc_ancestry_init(kc *m) { return KC_NEW(m->ancestry); }
+
+void kc_ancestry_free(kc *m)
+{
+    if (m->ancestry)
+        free(m->ancestry->extents);
+    free(m->ancestry);
+}

@@ -12,9 +12,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
+#include "core/mmu.h"
+#include "core/reports.h"
+#include "record/ancestry.h"
+#include "record/calls.h"
+#include "record/stack_numbers.h"
+#include "record/unwinding.h"
+#include "unicorn/counting.h"
 
 enum { OPEN_MAX = 4096 }; /* calls that never return, forgotten from the oldest on */
+
+/* How far the record is, which a snapshot keeps. */
+struct progress {
+    uint32_t events, calls, allocations, open_count, open_capacity;
+    struct open_call *open; /* in order of entry */
+    bool at_allocation;     /* the newest allocation is the event at which the last run has ended */
+    bool jumps;             /* the next instruction is a function's entry, reached by a jump */
+    uint64_t stopped_ns;    /* virtual time of the event at which a run has ended */
+};
+
+struct calls {
+    kc_calls *rows; /* NULL: not recording */
+    kc_function functions[KC_FUNCTIONS];
+    struct progress now;
+    kc_late *late;
+    uint32_t late_count, late_capacity;
+    uint32_t recordings, stop_event, stop_allocation;
+    uint32_t notify_every, until_notice; /* calls */
+    bool hand_over;
+    uint64_t clock_ns;
+    uint32_t instruction_ns;
+};
 
 /* -- open calls ----------------------------------------------------------------------------------- */
 
@@ -54,7 +82,7 @@ static bool is_walked(const struct walked *walked, uint32_t slot)
  * of them. */
 static void forget_abandoned(kc *m, uint32_t function, const struct walked *walked)
 {
-    struct progress *p = &m->now;
+    struct progress *p = &m->calls->now;
     uint32_t esp = walked->slots[0], end = walked->slots[walked->count - 1];
 
     for (uint32_t i = p->open_count; i-- > 0;) {
@@ -74,8 +102,8 @@ static const struct open_call *find_parent(kc *m, const struct walked *walked)
     const struct open_call *parent = NULL;
     uint32_t esp = walked->slots[0];
 
-    for (uint32_t i = m->now.open_count; i-- > 0;) {
-        const struct open_call *open = &m->now.open[i];
+    for (uint32_t i = m->calls->now.open_count; i-- > 0;) {
+        const struct open_call *open = &m->calls->now.open[i];
         if (parent && open->esp - esp >= parent->esp - esp)
             continue;
         if (open->esp == esp || is_walked(walked, open->esp) ||
@@ -87,71 +115,73 @@ static const struct open_call *find_parent(kc *m, const struct walked *walked)
 
 /* -- events --------------------------------------------------------------------------------------- */
 
-static uint64_t now_ns(const kc *m) { return m->clock_ns + m->executed * m->instruction_ns; }
+static uint64_t now_ns(const kc *m) { return m->calls->clock_ns + kc_count(m) * m->calls->instruction_ns; }
 
-static uint32_t next_event(kc *m, bool is_exit)
+static void end_here(kc *m, const struct reached *probe, bool is_exit)
 {
-    uint32_t event = ++m->now.events;
+    m->calls->now.stopped_ns = now_ns(m);
+    kc_end_at_event(m, probe, is_exit);
+}
 
-    if (event == m->stop_event || event == UINT32_MAX) {
-        m->event_is_exit = is_exit;
-        m->now.stopped_ns = now_ns(m);
-        kc_end(m, KC_EVENT);
-    }
+static uint32_t next_event(kc *m, const struct reached *probe, bool is_exit)
+{
+    uint32_t event = ++m->calls->now.events;
+
+    if (event == m->calls->stop_event || event == UINT32_MAX)
+        end_here(m, probe, is_exit);
     return event;
 }
 
-static void next_allocation(kc *m, uint32_t stack)
+static void next_allocation(kc *m, const struct reached *probe, uint32_t stack)
 {
-    if (stack && m->stacks[stack].passed)
+    struct calls *c = m->calls;
+
+    if (stack && kc_stack_is_passed(m, stack))
         return;
-    m->now.at_allocation = true;
-    if (++m->now.allocations == m->stop_allocation) {
-        m->event_is_exit = false;
-        m->now.stopped_ns = now_ns(m);
-        kc_end(m, KC_EVENT);
-    }
+    c->now.at_allocation = true;
+    if (++c->now.allocations == c->stop_allocation)
+        end_here(m, probe, false);
 }
 
-/* Full rows are handed over by the call behind them: the newest call is always there. */
+/* Full rows are handed over by the call after them: the newest call is always there. */
 static void make_room(kc *m)
 {
-    if (m->calls->rows < KC_ROWS)
+    if (m->calls->rows->rows < KC_ROWS)
         return;
-    if (m->hand_over)
+    if (m->calls->hand_over)
         python.calls(m->handle);
-    if (m->calls->rows == KC_ROWS) /* nobody took them */
+    if (m->calls->rows->rows == KC_ROWS) /* nobody took them */
         kc_calls_taken(m);
 }
 
-void kc_call_entered(kc *m, uint32_t function, uint32_t esp)
+void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint32_t esp)
 {
-    const kc_function *f = &m->functions[function];
-    kc_calls *c = m->calls;
+    const kc_function *f = &m->calls->functions[function];
+    kc_calls *c = m->calls->rows;
     uint32_t words[1 + KC_ARGUMENTS];
 
-    m->now.at_allocation = false;
+    m->calls->now.at_allocation = false;
     make_room(m);
-    if (m->now.events >= UINT32_MAX - 1) {
-        kc_end(m, KC_EVENT);
+    if (m->calls->now.events >= UINT32_MAX - 1) {
+        kc_end_at_event(m, probe, false);
         return;
     }
-    if (!room_for_open(&m->now)) {
+    if (!room_for_open(&m->calls->now)) {
         kc_no_memory(m);
         return;
     }
     kc_stack_words(m, esp, words, 1 + KC_ARGUMENTS);
     struct walked *walked = kc_stack_at_entry(m, esp, words[0]);
     forget_abandoned(m, function, walked);
-    m->now.jumps = false;
+    m->calls->now.jumps = false;
     const struct open_call *parent = find_parent(m, walked);
     uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
-    uint32_t call = ++m->now.calls, row = c->rows;
+    uint32_t call = ++m->calls->now.calls, row = c->rows;
 
     c->parent[row] = parent ? parent->call : 0;
     c->depth[row] = depth;
     c->function[row] = (uint8_t)function;
-    c->entered[row] = next_event(m, false);
+    c->entered[row] = next_event(m, probe, false);
     c->time_ns[row] = now_ns(m);
     for (int i = 0; i < f->arguments; i++)
         c->arguments[i][row] = words[1 + i];
@@ -163,40 +193,40 @@ void kc_call_entered(kc *m, uint32_t function, uint32_t esp)
     c->left_time_ns[row] = 0;
     c->returned[row] = 0;
     if (f->takes)
-        next_allocation(m, c->stack[row]);
-    m->now.open[m->now.open_count++] =
+        next_allocation(m, probe, c->stack[row]);
+    m->calls->now.open[m->calls->now.open_count++] =
         (struct open_call){call, esp, words[0], f->out < 0 ? 0 : words[1 + f->out], (uint8_t)function, depth};
     c->rows++;
-    if (m->tell_every && --m->until_told == 0) {
-        m->until_told = m->tell_every;
+    if (m->calls->notify_every && --m->calls->until_notice == 0) {
+        m->calls->until_notice = m->calls->notify_every;
         python.entered(m->handle);
     }
 }
 
 static void late_return(kc *m, const kc_late *late)
 {
-    if (m->late_count == m->late_capacity) {
-        uint32_t capacity = m->late_capacity ? 2 * m->late_capacity : 16;
-        kc_late *list = realloc(m->late, capacity * sizeof *list);
+    if (m->calls->late_count == m->calls->late_capacity) {
+        uint32_t capacity = m->calls->late_capacity ? 2 * m->calls->late_capacity : 16;
+        kc_late *list = realloc(m->calls->late, capacity * sizeof *list);
         if (!list) {
             kc_no_memory(m);
             return;
         }
-        m->late = list;
-        m->late_capacity = capacity;
+        m->calls->late = list;
+        m->calls->late_capacity = capacity;
     }
-    m->late[m->late_count++] = *late;
+    m->calls->late[m->calls->late_count++] = *late;
 }
 
-static void return_from(kc *m, const struct open_call *open)
+static void return_from(kc *m, const struct reached *probe, const struct open_call *open)
 {
-    kc_calls *c = m->calls;
-    kc_late call = {.left_time_ns = now_ns(m), .call = open->call, .left = next_event(m, true), .result = kc_eax(m)};
+    kc_calls *c = m->calls->rows;
+    kc_late call = {.left_time_ns = now_ns(m), .call = open->call, .left = next_event(m, probe, true), .result = kc_eax(m)};
 
-    if (m->functions[open->function].out >= 0)
+    if (m->calls->functions[open->function].out >= 0)
         kc_words(m, kc_segment_base(m, DS) + open->out_address, &call.out, 1);
     if (open->call < c->first_call) {
-        if (m->hand_over)
+        if (m->calls->hand_over)
             late_return(m, &call);
         return;
     }
@@ -208,170 +238,201 @@ static void return_from(kc *m, const struct open_call *open)
     c->returned[row] = 1;
 }
 
-void kc_call_left(kc *m, uint32_t esp)
+void kc_call_left(kc *m, const struct reached *probe, uint32_t esp)
 {
-    struct progress *p = &m->now;
+    struct progress *p = &m->calls->now;
 
     for (uint32_t i = p->open_count; i-- > 0;) {
         if (p->open[i].esp != esp)
             continue;
         struct open_call open = p->open[i];
         forget_open(p, i);
-        return_from(m, &open);
+        return_from(m, probe, &open);
     }
+}
+
+void kc_call_jumps(kc *m, bool yes) { m->calls->now.jumps = yes; }
+
+void kc_on_run(kc *m) { m->calls->now.at_allocation = false; }
+
+uint32_t kc_recording(const kc *m) { return m->calls->rows ? m->calls->recordings : 0; }
+
+uint32_t kc_recorded_start(const kc *m, uint32_t function) { return m->calls->functions[function].start; }
+
+bool kc_is_recorded_start(const kc *m, uint32_t address)
+{
+    for (uint32_t i = 0; i < KC_FUNCTIONS; i++)
+        if (m->calls->functions[i].start == address)
+            return true;
+    return false;
 }
 
 /* -- for Python ----------------------------------------------------------------------------------- */
 
 int kc_record(kc *m, const kc_function *functions, uint32_t count)
 {
-    kc_probes_stop_recording(m);
-    free(m->calls);
-    free(m->now.open);
-    m->calls = NULL;
-    memset(&m->now, 0, sizeof m->now);
-    m->late_count = 0;
+    struct calls *c = m->calls;
+
+    kc_leave_event(m);
+    free(c->rows);
+    free(c->now.open);
+    c->rows = NULL;
+    memset(&c->now, 0, sizeof c->now);
+    c->late_count = 0;
     if (!count)
         return 0;
-    m->calls = calloc(1, sizeof *m->calls);
-    if (!m->calls)
+    c->rows = calloc(1, sizeof *c->rows);
+    if (!c->rows)
         return -1;
-    m->calls->first_call = 1;
-    memset(m->functions, 0, sizeof m->functions);
-    memcpy(m->functions, functions, count * sizeof *functions);
+    c->recordings++; /* probes of the one before have nothing to do any more */
+    c->rows->first_call = 1;
+    memset(c->functions, 0, sizeof c->functions);
+    memcpy(c->functions, functions, count * sizeof *functions);
     return 0;
 }
 
-const kc_calls *kc_calls_now(kc *m) { return m->calls; }
+const kc_calls *kc_calls_now(kc *m) { return m->calls->rows; }
 
 const kc_late *kc_calls_late(kc *m, uint32_t *count)
 {
-    *count = m->late_count;
-    return m->late;
+    *count = m->calls->late_count;
+    return m->calls->late;
 }
 
 void kc_calls_taken(kc *m)
 {
-    m->calls->first_call = m->now.calls + 1;
-    m->calls->rows = 0;
-    m->late_count = 0;
+    m->calls->rows->first_call = m->calls->now.calls + 1;
+    m->calls->rows->rows = 0;
+    m->calls->late_count = 0;
 }
 
-void kc_tell_every(kc *m, uint32_t calls) { m->tell_every = m->until_told = calls; }
+void kc_tell_every(kc *m, uint32_t calls) { m->calls->notify_every = m->calls->until_notice = calls; }
 
-void kc_calls_hand_over(kc *m, bool yes) { m->hand_over = yes; }
+void kc_calls_hand_over(kc *m, bool yes) { m->calls->hand_over = yes; }
 
-uint32_t kc_events(kc *m) { return m->now.events; }
+uint32_t kc_events(kc *m) { return m->calls->now.events; }
 
-uint32_t kc_open_calls(kc *m) { return m->now.open_count; }
+uint32_t kc_open_calls(kc *m) { return m->calls->now.open_count; }
 
 void kc_clock(kc *m, uint64_t now, uint32_t instruction_ns)
 {
-    m->clock_ns = now;
-    m->instruction_ns = instruction_ns;
-}
-
-static void stop_exactly(kc *m)
-{
-    if (!m->stops_exactly) {
-        m->stops_exactly = true;
-        kc_flush_code(m);
-    }
+    m->calls->clock_ns = now;
+    m->calls->instruction_ns = instruction_ns;
 }
 
 void kc_stop_at_event(kc *m, uint32_t event)
 {
-    m->stop_event = event;
+    m->calls->stop_event = event;
     if (event)
-        stop_exactly(m);
+        kc_stop_exactly(m);
 }
 
-uint32_t kc_allocations(kc *m) { return m->now.allocations; }
+uint32_t kc_allocations(kc *m) { return m->calls->now.allocations; }
 
 void kc_stop_at_allocation(kc *m, uint32_t n)
 {
-    m->stop_allocation = n ? m->now.allocations + n : 0;
+    m->calls->stop_allocation = n ? m->calls->now.allocations + n : 0;
     if (n)
-        stop_exactly(m);
+        kc_stop_exactly(m);
 }
 
-void kc_pass_stack(kc *m, uint32_t stack, bool yes) { m->stacks[stack].passed = yes; }
-
-static bool at_entry(kc *m) { return m->now.reached.identity && m->now.reached.address == kc_pc(m); }
-
-uint32_t kc_at_allocation(kc *m) { return m->now.at_allocation && at_entry(m) ? m->now.allocations : 0; }
+uint32_t kc_at_allocation(kc *m) { return m->calls->now.at_allocation && kc_stands_at_event(m) ? m->calls->now.allocations : 0; }
 
 int kc_return(kc *m, uint32_t eax)
 {
-    uint32_t esp = kc_reg(m, UC_X86_REG_ESP), behind = esp + 4, caller;
+    static const struct reached nowhere;
+    struct calls *c = m->calls;
+    uint32_t esp = kc_reg(m, UC_X86_REG_ESP), after = esp + 4, caller;
 
-    if (!at_entry(m))
+    if (!kc_stands_at_event(m))
         return -1;
-    m->stop_event = m->stop_allocation = 0; /* no run is there to be ended */
-    m->clock_ns = m->now.stopped_ns;        /* it returns at once */
-    kc_watch_drop_calls(m);                 /* no model refuses with it */
+    c->stop_event = c->stop_allocation = 0; /* no run is there to be ended */
+    c->clock_ns = c->now.stopped_ns;        /* it returns at once */
+    kc_on_registers_set(m);
     U.uc_reg_write(m->uc, UC_X86_REG_EAX, &eax);
-    kc_call_left(m, esp);
+    kc_call_left(m, &nowhere, esp);
     kc_stack_words(m, esp, &caller, 1);
-    U.uc_reg_write(m->uc, UC_X86_REG_ESP, &behind);
+    U.uc_reg_write(m->uc, UC_X86_REG_ESP, &after);
     U.uc_reg_write(m->uc, UC_X86_REG_EIP, &caller);
-    m->now.reached.identity = 0;
-    m->now.at_allocation = false;
+    kc_leave_event(m);
+    c->now.at_allocation = false;
     return 0;
 }
 
-/* -- snapshots ------------------------------------------------------------------------------------ */
+/* -- life, snapshots ------------------------------------------------------------------------------ */
 
-int kc_progress_copy(struct progress *to, const struct progress *from)
+int kc_calls_save(kc *m, void **out)
 {
-    *to = *from;
-    to->open_capacity = from->open_count;
-    to->open = NULL;
+    const struct progress *from = &m->calls->now;
+    struct progress *saved = malloc(sizeof *saved);
+
+    if (!saved)
+        return -1;
+    *saved = *from;
+    saved->open_capacity = from->open_count;
+    saved->open = NULL;
+    *out = saved;
     if (!from->open_count)
         return 0;
-    to->open = malloc(from->open_count * sizeof *to->open);
-    if (!to->open)
+    saved->open = malloc(from->open_count * sizeof *saved->open);
+    if (!saved->open)
         return -1;
-    memcpy(to->open, from->open, from->open_count * sizeof *to->open);
+    memcpy(saved->open, from->open, from->open_count * sizeof *saved->open);
     return 0;
 }
 
 /* Rows of calls that have not happened any more are dropped, and those of calls that are open again are so. */
-void kc_progress_return(kc *m, const struct progress *to)
+int kc_calls_restore(kc *m, const void *saved)
 {
-    kc_calls *c = m->calls;
+    const struct progress *to = saved;
+    struct progress *now = &m->calls->now;
+    kc_calls *c = m->calls->rows;
 
     if (!c)
-        return;
-    m->now.events = to->events;
-    m->now.calls = to->calls;
-    m->now.allocations = to->allocations;
-    m->now.reached = to->reached;
-    m->now.at_allocation = to->at_allocation;
-    m->now.jumps = to->jumps;
-    m->now.stopped_ns = to->stopped_ns;
-    m->now.open_count = 0;
+        return 0;
+    now->events = to->events;
+    now->calls = to->calls;
+    now->allocations = to->allocations;
+    now->at_allocation = to->at_allocation;
+    now->jumps = to->jumps;
+    now->stopped_ns = to->stopped_ns;
+    now->open_count = 0;
     for (uint32_t i = 0; i < to->open_count; i++) {
         uint32_t call = to->open[i].call;
-        if (!room_for_open(&m->now)) {
+        if (!room_for_open(now)) {
             kc_no_memory(m);
             break;
         }
-        m->now.open[m->now.open_count++] = to->open[i];
+        now->open[now->open_count++] = to->open[i];
         if (call >= c->first_call)
             c->left[call - c->first_call] = c->returned[call - c->first_call] = 0;
     }
     if (to->calls + 1 < c->first_call)
         c->first_call = to->calls + 1;
     c->rows = to->calls + 1 - c->first_call;
-    for (uint32_t i = m->late_count; i-- > 0;)
-        if (m->late[i].left > to->events)
-            m->late[i] = m->late[--m->late_count];
+    for (uint32_t i = m->calls->late_count; i-- > 0;)
+        if (m->calls->late[i].left > to->events)
+            m->calls->late[i] = m->calls->late[--m->calls->late_count];
+    return 0;
 }
+
+void kc_calls_forget(void *data)
+{
+    struct progress *saved = data;
+
+    if (saved)
+        free(saved->open);
+    free(saved);
+}
+
+int kc_calls_init(kc *m) { return KC_NEW(m->calls); }
 
 void kc_calls_free(kc *m)
 {
+    if (m->calls) {
+        free(m->calls->rows);
+        free(m->calls->now.open);
+        free(m->calls->late);
+    }
     free(m->calls);
-    free(m->now.open);
-    free(m->late);
 }

@@ -2,9 +2,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
+#include "core/run.h"
+#include "record/stack_numbers.h"
 
 #define STACKS_MAX (1u << 24)
+
+struct stack { uint32_t hash, first, call; uint16_t count; bool passed; };
+
+struct stack_numbers {
+    struct stack *stacks; /* [0] is not used */
+    uint32_t count, capacity;
+    uint32_t *slots, slot_count; /* numbers by hash */
+    uint32_t *words, word_count, word_capacity; /* return addresses of all stacks */
+};
 
 static uint32_t hash_of(const uint32_t *words, uint32_t count)
 {
@@ -29,80 +39,93 @@ static void *grown(void *list, uint32_t *capacity, uint32_t needed, size_t size)
 }
 
 /* Twice as many slots as stacks, and empty slots are 0. */
-static bool room_for_slots(kc *m)
+static bool room_for_slots(struct stack_numbers *n)
 {
-    if (m->stack_slot_count > 2 * (m->stack_count + 1))
+    if (n->slot_count > 2 * (n->count + 1))
         return true;
-    uint32_t count = m->stack_slot_count ? 2 * m->stack_slot_count : 1024, *slots = calloc(count, sizeof *slots);
+    uint32_t count = n->slot_count ? 2 * n->slot_count : 1024, *slots = calloc(count, sizeof *slots);
     if (!slots)
         return false;
-    for (uint32_t number = 1; number <= m->stack_count; number++) {
-        uint32_t at = m->stacks[number].hash & (count - 1);
+    for (uint32_t number = 1; number <= n->count; number++) {
+        uint32_t at = n->stacks[number].hash & (count - 1);
         while (slots[at])
             at = (at + 1) & (count - 1);
         slots[at] = number;
     }
-    free(m->stack_slots);
-    m->stack_slots = slots;
-    m->stack_slot_count = count;
+    free(n->slots);
+    n->slots = slots;
+    n->slot_count = count;
     return true;
 }
 
-static uint32_t new_stack(kc *m, const struct walked *w, uint32_t hash, uint32_t call)
+static uint32_t new_stack(struct stack_numbers *n, const struct walked *w, uint32_t hash, uint32_t call)
 {
-    if (m->stack_count + 1 >= STACKS_MAX)
+    if (n->count + 1 >= STACKS_MAX)
         return 0;
-    void *stacks = grown(m->stacks, &m->stack_capacity, m->stack_count + 2, sizeof *m->stacks);
+    void *stacks = grown(n->stacks, &n->capacity, n->count + 2, sizeof *n->stacks);
     if (!stacks)
         return 0;
-    m->stacks = stacks;
-    void *words = grown(m->stack_words, &m->stack_word_capacity, m->stack_word_count + w->count, sizeof *m->stack_words);
+    n->stacks = stacks;
+    void *words = grown(n->words, &n->word_capacity, n->word_count + w->count, sizeof *n->words);
     if (!words)
         return 0;
-    m->stack_words = words;
-    memcpy(m->stack_words + m->stack_word_count, w->frames, w->count * sizeof *w->frames);
-    m->stacks[++m->stack_count] = (struct stack){hash, m->stack_word_count, call, (uint16_t)w->count, false};
-    m->stack_word_count += w->count;
-    return m->stack_count;
+    n->words = words;
+    memcpy(n->words + n->word_count, w->frames, w->count * sizeof *w->frames);
+    n->stacks[++n->count] = (struct stack){hash, n->word_count, call, (uint16_t)w->count, false};
+    n->word_count += w->count;
+    return n->count;
 }
 
-static uint32_t find_number(kc *m, const struct walked *w, uint32_t call)
+static uint32_t find_number(struct stack_numbers *n, const struct walked *w, uint32_t call)
 {
     uint32_t hash = hash_of(w->frames, w->count);
 
-    if (!room_for_slots(m))
+    if (!room_for_slots(n))
         return 0;
-    uint32_t at = hash & (m->stack_slot_count - 1);
-    for (; m->stack_slots[at]; at = (at + 1) & (m->stack_slot_count - 1)) {
-        const struct stack *known = &m->stacks[m->stack_slots[at]];
+    uint32_t at = hash & (n->slot_count - 1);
+    for (; n->slots[at]; at = (at + 1) & (n->slot_count - 1)) {
+        const struct stack *known = &n->stacks[n->slots[at]];
         if (known->hash == hash && known->count == w->count &&
-            memcmp(m->stack_words + known->first, w->frames, w->count * sizeof *w->frames) == 0)
-            return m->stack_slots[at];
+            memcmp(n->words + known->first, w->frames, w->count * sizeof *w->frames) == 0)
+            return n->slots[at];
     }
-    return m->stack_slots[at] = new_stack(m, w, hash, call);
+    return n->slots[at] = new_stack(n, w, hash, call);
 }
 
 uint32_t kc_stack_number(kc *m, struct walked *w, uint32_t call)
 {
     if (!w->number)
-        w->number = find_number(m, w, call);
+        w->number = find_number(m->stack_numbers, w, call);
     if (!w->number)
         kc_no_memory(m);
     return w->number;
 }
 
-uint32_t kc_stack_count(kc *m) { return m->stack_count; }
+bool kc_stack_is_passed(const kc *m, uint32_t stack) { return m->stack_numbers->stacks[stack].passed; }
+
+/* -- for Python ----------------------------------------------------------------------------------- */
+
+void kc_pass_stack(kc *m, uint32_t stack, bool yes) { m->stack_numbers->stacks[stack].passed = yes; }
+
+uint32_t kc_stack_count(kc *m) { return m->stack_numbers->count; }
 
 const uint32_t *kc_stack(kc *m, uint32_t stack, uint32_t *count, uint32_t *call)
 {
-    *count = m->stacks[stack].count;
-    *call = m->stacks[stack].call;
-    return m->stack_words + m->stacks[stack].first;
+    const struct stack_numbers *n = m->stack_numbers;
+
+    *count = n->stacks[stack].count;
+    *call = n->stacks[stack].call;
+    return n->words + n->stacks[stack].first;
 }
+
+int kc_stack_numbers_init(kc *m) { return KC_NEW(m->stack_numbers); }
 
 void kc_stack_numbers_free(kc *m)
 {
-    free(m->stacks);
-    free(m->stack_slots);
-    free(m->stack_words);
+    if (m->stack_numbers) {
+        free(m->stack_numbers->stacks);
+        free(m->stack_numbers->slots);
+        free(m->stack_numbers->words);
+    }
+    free(m->stack_numbers);
 }

@@ -10,7 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "machine.h"
+#include "core/mmu.h"
+#include "core/reports.h"
+#include "record/ancestry.h"
+#include "record/stack_numbers.h"
+#include "record/unwinding.h"
+#include "unicorn/interpose.h"
+#include "unicorn/reports.h"
 
 enum { CFA_UNKNOWN, CFA_ESP, CFA_EBP };
 enum { PUSH_EBP = 0x55, RET_IMM16 = 0xc2, RET = 0xc3, CALL_NEAR = 0xe8 }; /* Intel SDM 2 */
@@ -33,6 +39,25 @@ struct walk {
     uint64_t pushed_changes;
     struct walked walked; /* count 0: none */
     struct seen seen[SEEN];
+};
+
+#define RULE_SLOTS 4096
+#define PUSHED_MAX 64
+
+/* Frames that kc_deliver() has pushed and no iret has left: where EIP lies in each, its value, and where the handler begins;
+ * the newest last. */
+struct pushed {
+    uint32_t count;
+    struct { uint32_t at, eip, handler; } frames[PUSHED_MAX];
+};
+
+struct unwinding {
+    kc_rule *rules;
+    uint32_t rule_count, code_ranges[KC_CODE_RANGES][2], code_range_count;
+    struct { uint32_t pc; const kc_rule *rule; } rule_slots[RULE_SLOTS];
+    struct walk walks[WALKS + 1];
+    struct pushed pushed;
+    uint64_t pushed_changes; /* how often it was changed */
 };
 
 static uint64_t two_words(kc *m, uint32_t at)
@@ -66,37 +91,37 @@ static bool is_same(kc *m, const struct walk *walk)
 
 bool kc_is_code(const kc *m, uint32_t address)
 {
-    for (uint32_t i = 0; i < m->code_range_count; i++)
-        if (address - m->code_ranges[i][0] < m->code_ranges[i][1] - m->code_ranges[i][0])
+    for (uint32_t i = 0; i < m->unwinding->code_range_count; i++)
+        if (address - m->unwinding->code_ranges[i][0] < m->unwinding->code_ranges[i][1] - m->unwinding->code_ranges[i][0])
             return true;
     return false;
 }
 
 static const kc_rule *search_rule(const kc *m, uint32_t pc)
 {
-    uint32_t low = 0, high = m->rule_count; /* the last rule with start <= pc is in [low - 1, high - 1] */
+    uint32_t low = 0, high = m->unwinding->rule_count; /* the last rule with start <= pc is in [low - 1, high - 1] */
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (m->rules[middle].start <= pc)
+        if (m->unwinding->rules[middle].start <= pc)
             low = middle + 1;
         else
             high = middle;
     }
-    return low && m->rules[low - 1].cfa_register != CFA_UNKNOWN ? &m->rules[low - 1] : NULL;
+    return low && m->unwinding->rules[low - 1].cfa_register != CFA_UNKNOWN ? &m->unwinding->rules[low - 1] : NULL;
 }
 
 static const kc_rule *rule_of(kc *m, uint32_t pc)
 {
     uint32_t slot = pc * 2654435761u >> 20;
 
-    if (!m->rule_count)
+    if (!m->unwinding->rule_count)
         return NULL;
-    if (m->rule_slots[slot].pc != pc) {
-        m->rule_slots[slot].pc = pc;
-        m->rule_slots[slot].rule = search_rule(m, pc);
+    if (m->unwinding->rule_slots[slot].pc != pc) {
+        m->unwinding->rule_slots[slot].pc = pc;
+        m->unwinding->rule_slots[slot].rule = search_rule(m, pc);
     }
-    return m->rule_slots[slot].rule;
+    return m->unwinding->rule_slots[slot].rule;
 }
 
 _Static_assert(RULE_SLOTS == 1 << (32 - 20), "rule_of() takes the upper 12 bits");
@@ -105,14 +130,14 @@ _Static_assert(RULE_SLOTS == 1 << (32 - 20), "rule_of() takes the upper 12 bits"
  * frame's end is unknown, end is 0: there are stacks of other tasks, which were interrupted too. */
 static bool find_interrupt(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t end, uint32_t *at)
 {
-    for (uint32_t i = m->pushed.count; i-- > 0;) {
-        *at = m->pushed.frames[i].at;
-        if (*at < esp || (end && *at >= end) || (uint32_t)see(m, walk, *at, LOWER) != m->pushed.frames[i].eip)
+    for (uint32_t i = m->unwinding->pushed.count; i-- > 0;) {
+        *at = m->unwinding->pushed.frames[i].at;
+        if (*at < esp || (end && *at >= end) || (uint32_t)see(m, walk, *at, LOWER) != m->unwinding->pushed.frames[i].eip)
             continue;
         if (end)
             return true;
         walk->seen_count = SEEN + 1;
-        if (kc_grew_below(m, esp - 4, pc + 1, m->pushed.frames[i].handler, *at))
+        if (kc_grew_below(m, esp - 4, pc + 1, m->unwinding->pushed.frames[i].handler, *at))
             return true;
     }
     return false;
@@ -120,8 +145,8 @@ static bool find_interrupt(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, 
 
 bool kc_is_interrupted(const kc *m, uint32_t esp, uint32_t end)
 {
-    for (uint32_t i = 0; i < m->pushed.count; i++)
-        if (m->pushed.frames[i].at - esp < end - esp)
+    for (uint32_t i = 0; i < m->unwinding->pushed.count; i++)
+        if (m->unwinding->pushed.frames[i].at - esp < end - esp)
             return true;
     return false;
 }
@@ -129,8 +154,8 @@ bool kc_is_interrupted(const kc *m, uint32_t esp, uint32_t end)
 /* Is it the EIP that an interrupt has pushed there? Handlers in C begin their frame with it. */
 static bool is_pushed(const kc *m, uint32_t at, uint32_t eip)
 {
-    for (uint32_t i = 0; i < m->pushed.count; i++)
-        if (m->pushed.frames[i].at == at && m->pushed.frames[i].eip == eip)
+    for (uint32_t i = 0; i < m->unwinding->pushed.count; i++)
+        if (m->unwinding->pushed.frames[i].at == at && m->unwinding->pushed.frames[i].eip == eip)
             return true;
     return false;
 }
@@ -147,13 +172,13 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
         int32_t ebp_offset = rule ? rule->ebp_offset : -8;
 
         w->sure &= rule != NULL;
-        if (!rule && m->pushed.count) {
+        if (!rule && m->unwinding->pushed.count) {
             uint32_t at, end = ebp - esp < FRAME_SIZE_MAX ? cfa - 4 : 0;
             if (find_interrupt(m, walk, pc, esp, end, &at)) {
                 kc_stack_words(m, at, &pc, 1);
                 w->slots[w->count] = at;
                 w->frames[w->count++] = pc + 1;
-                esp = at + 12; /* behind EIP, CS and EFLAGS */
+                esp = at + 12; /* after EIP, CS and EFLAGS */
                 continue;
             }
         }
@@ -172,7 +197,7 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
         pc = (uint32_t)(words >> 32) - !is_interrupt;
         w->slots[w->count] = cfa - 4;
         w->frames[w->count++] = pc + 1;
-        esp = cfa + (is_interrupt ? 8 : 0); /* behind CS and EFLAGS */
+        esp = cfa + (is_interrupt ? 8 : 0); /* after CS and EFLAGS */
     }
 }
 
@@ -181,7 +206,7 @@ static void start(kc *m, struct walk *walk, uint32_t frame, uint32_t esp)
     walk->seen_count = 0;
     walk->walked.number = 0;
     walk->walked.end = 0;
-    walk->walked.sure = m->rule_count > 0;
+    walk->walked.sure = m->unwinding->rule_count > 0;
     walk->walked.count = 1;
     walk->walked.frames[0] = frame;
     walk->walked.slots[0] = esp;
@@ -189,14 +214,14 @@ static void start(kc *m, struct walk *walk, uint32_t frame, uint32_t esp)
 
 static struct walked *stack_of_call(kc *m, uint32_t esp, uint32_t caller, uint32_t ebp)
 {
-    struct walk *walk = &m->walks[(esp ^ caller) * 2654435761u >> 24];
+    struct walk *walk = &m->unwinding->walks[(esp ^ caller) * 2654435761u >> 24];
 
     if (!walk->walked.count || walk->caller != caller || walk->esp != esp || walk->ebp != ebp ||
-        walk->pushed_changes != m->pushed_changes || !is_same(m, walk)) {
+        walk->pushed_changes != m->unwinding->pushed_changes || !is_same(m, walk)) {
         walk->caller = caller;
         walk->esp = esp;
         walk->ebp = ebp;
-        walk->pushed_changes = m->pushed_changes;
+        walk->pushed_changes = m->unwinding->pushed_changes;
         start(m, walk, caller, esp);
         go_up(m, walk, caller - 1, esp + 4, ebp);
     }
@@ -246,7 +271,7 @@ static bool has_no_frame(kc *m, uint32_t eip, uint32_t esp, uint32_t ebp, uint32
 
 struct walked *kc_stack_at(kc *m, uint32_t eip)
 {
-    struct walk *walk = &m->walks[WALKS]; /* never found again */
+    struct walk *walk = &m->unwinding->walks[WALKS]; /* never found again */
     uint32_t esp = kc_esp(m), ebp = kc_ebp(m), slot, caller;
 
     start(m, walk, eip + 1, esp);
@@ -265,7 +290,7 @@ struct walked *kc_stack_at(kc *m, uint32_t eip)
     return &walk->walked;
 }
 
-/* -- for Python, and for interrupts.c ------------------------------------------------------------- */
+/* -- for Python, and of interrupts ------------------------------------------------------------- */
 
 /* The frames of a walk from the one at `first` on. */
 static kc_callers callers(const struct walked *w, uint32_t first)
@@ -291,61 +316,71 @@ int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *range
         return -1;
     if (count)
         memcpy(copy, rules, count * sizeof *copy);
-    free(m->rules);
-    m->rules = copy;
-    m->rule_count = count;
-    memcpy(m->code_ranges, ranges, range_count * sizeof m->code_ranges[0]);
-    m->code_range_count = range_count;
-    memset(m->rule_slots, 0, sizeof m->rule_slots);
+    free(m->unwinding->rules);
+    m->unwinding->rules = copy;
+    m->unwinding->rule_count = count;
+    memcpy(m->unwinding->code_ranges, ranges, range_count * sizeof m->unwinding->code_ranges[0]);
+    m->unwinding->code_range_count = range_count;
+    memset(m->unwinding->rule_slots, 0, sizeof m->unwinding->rule_slots);
     for (uint32_t i = 0; i < WALKS; i++)
-        m->walks[i].walked.count = 0;
+        m->unwinding->walks[i].walked.count = 0;
     return 0;
-}
-
-int kc_stacks_init(kc *m)
-{
-    m->walks = calloc(WALKS + 1, sizeof *m->walks);
-    return m->walks ? 0 : -1;
 }
 
 static void forget_frame(kc *m, uint32_t index)
 {
-    struct pushed *p = &m->pushed;
+    struct pushed *p = &m->unwinding->pushed;
     memmove(p->frames + index, p->frames + index + 1, (--p->count - index) * sizeof *p->frames);
-    m->pushed_changes++;
+    m->unwinding->pushed_changes++;
 }
 
-void kc_interrupt_pushed(kc *m, uint32_t at, uint32_t eip, uint32_t handler)
+void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t handler)
 {
-    struct pushed *p = &m->pushed;
+    struct pushed *p = &m->unwinding->pushed;
 
-    if (!m->sees_flags)
+    if (!kc_sees_flags(m))
         return; /* it would never be known to be left */
-    kc_interrupt_left(m, at); /* the place is used again */
+    kc_on_iret(m, at); /* the place is used again */
     if (p->count == PUSHED_MAX)
         forget_frame(m, 0);
     p->frames[p->count].at = at;
     p->frames[p->count].eip = eip;
     p->frames[p->count++].handler = handler;
-    m->pushed_changes++;
+    m->unwinding->pushed_changes++;
 }
 
-void kc_interrupt_left(kc *m, uint32_t esp)
+void kc_on_iret(kc *m, uint32_t esp)
 {
-    for (uint32_t i = m->pushed.count; i-- > 0;)
-        if (m->pushed.frames[i].at == esp)
+    for (uint32_t i = m->unwinding->pushed.count; i-- > 0;)
+        if (m->unwinding->pushed.frames[i].at == esp)
             forget_frame(m, i);
 }
 
-void kc_interrupts_return(kc *m, const struct pushed *to)
+/* -- life, snapshots ------------------------------------------------------------------------------ */
+
+int kc_unwinding_save(kc *m, void **out)
 {
-    m->pushed = *to;
-    m->pushed_changes++;
+    struct pushed *saved = malloc(sizeof *saved);
+
+    if (!saved)
+        return -1;
+    *saved = m->unwinding->pushed;
+    *out = saved;
+    return 0;
 }
 
-void kc_stacks_free(kc *m)
+int kc_unwinding_restore(kc *m, const void *saved)
 {
-    free(m->walks);
-    free(m->rules);
-    kc_stack_numbers_free(m);
+    m->unwinding->pushed = *(const struct pushed *)saved;
+    m->unwinding->pushed_changes++;
+    return 0;
+}
+
+int kc_unwinding_init(kc *m) { return KC_NEW(m->unwinding); }
+
+void kc_unwinding_free(kc *m)
+{
+    if (m->unwinding)
+        free(m->unwinding->rules);
+    free(m->unwinding);
 }

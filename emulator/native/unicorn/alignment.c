@@ -5,13 +5,14 @@
  */
 #include <dlfcn.h>
 
-#include "machine.h"
+#include "unicorn/alignment.h"
+#include "unicorn/interpose.h"
 
 enum { NONE = 0, GENERAL_PROTECTION = 13 };
 
 static bool in(uint32_t opcode, uint32_t first, uint32_t last) { return opcode >= first && opcode <= last; }
 
-/* The instructions behind 0x0f alone. */
+/* The instructions after 0x0f alone. */
 static bool is_plain(uint32_t prefix, uint32_t opcode)
 {
     bool packed = prefix == NONE || prefix == KC_66;
@@ -57,15 +58,15 @@ bool kc_is_aligned(uint32_t map, uint32_t prefix, uint32_t opcode)
 }
 
 /* The TLB fill of Unicorn's own MMU would leave out the bits. */
-static bool (*original_fill)(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t place);
-EXPORTED bool x86_cpu_tlb_fill_x86_64(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t place);
-bool x86_cpu_tlb_fill_x86_64(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t place)
+static bool (*original_fill)(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t host_pc);
+EXPORTED bool x86_cpu_tlb_fill_x86_64(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t host_pc);
+bool x86_cpu_tlb_fill_x86_64(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t host_pc)
 {
     void *state = address >> MISALIGNED ? kc_state_of(cpu) : NULL;
 
     if (state)
-        raise_exception_err_ra_x86_64(state, GENERAL_PROTECTION, 0, place);
-    return original_fill(cpu, address, size, access, mode, probe, place);
+        raise_exception_err_ra_x86_64(state, GENERAL_PROTECTION, 0, host_pc);
+    return original_fill(cpu, address, size, access, mode, probe, host_pc);
 }
 
 void kc_alignment_load(void *unicorn)

@@ -1,46 +1,15 @@
-/* Counting instructions, and what has to be looked at between two blocks: budget, slice, interrupts.
+/* Counting instructions, and starting the engine so that they are counted.
  *
- * A translated block adds its instructions to m->executed at its start, in code of its own (translation.c). Where
- * that cannot be, a hook does it: slower, with the same result.
+ * A translated block adds its instructions to the count at its start, in code of its own (translation.c), and asks between two
+ * blocks whether the run goes on where it may have to end. Where that cannot be, a hook does it: slower, with the same result.
  */
 #include <stdlib.h>
 
-#include "machine.h"
+#include "unicorn/counting.h"
+#include "unicorn/interpose.h"
+#include "unicorn/reports.h"
 
-/* -- between two blocks --------------------------------------------------------------------------- */
-
-/* No block that starts before so many instructions has to be looked at. */
-static uint64_t next_look(kc *m)
-{
-    uint64_t tail = m->budget > 2 * TAIL ? m->budget - 2 * TAIL : 0;
-
-    if (m->irq_pending && kc_irq_may_come(m))
-        return 0;
-    return m->slice < tail ? m->slice : tail;
-}
-
-/* May the block at `pc` with `count` instructions be executed? If not, the run is ended. */
-static bool may_go_on(kc *m, uint32_t pc, uint32_t count)
-{
-    bool inside_block = m->inside_block;
-
-    if (m->interrupted || m->timed_out) { /* the engine may have been asked to stop before it started */
-        kc_engine_stop(m);
-        return false;
-    }
-    m->inside_block = false;
-    if (m->executed + count + TAIL > m->budget)
-        kc_end(m, KC_INSTRUCTIONS);
-    else if (inside_block) /* no block would begin here, had the run not been stopped in the middle of one */
-        return true;
-    else if (m->irq_pending && kc_irq_possible_at(m, pc))
-        kc_end(m, KC_IRQ);
-    else if (m->executed >= m->slice)
-        kc_end(m, KC_SLICE);
-    else
-        return true;
-    return false;
-}
+/* -- blocks that count themselves ---------------------------------------------------------------- */
 
 /* The block that was translated for an address; it is translated if there was none. The constant of unicorn.h overflows. */
 static uc_err block_at(kc *m, uint64_t pc, uc_tb *tb)
@@ -52,25 +21,24 @@ static uc_err block_at(kc *m, uint64_t pc, uc_tb *tb)
 /* The first block that a machine runs shows whether its instructions are counted right. */
 static bool is_right(kc *m, uint32_t pc, uint32_t count)
 {
+    struct counting *c = m->counting;
     uc_tb tb;
 
-    if (!m->proved && block_at(m, pc, &tb) == UC_ERR_OK)
-        m->proved = tb.icount == count;
-    return m->proved;
+    if (!c->proved && block_at(m, pc, &tb) == UC_ERR_OK)
+        c->proved = tb.icount == count;
+    return c->proved;
 }
 
 void kc_block_starts(kc *m, uint32_t pc, uint32_t count)
 {
     /* The order matters to a stop from outside, which asks the engine first. */
-    __atomic_store_n(&m->look_at, next_look(m), __ATOMIC_RELAXED);
+    __atomic_store_n(&m->counting->look_at, kc_next_look(m), __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (is_right(m, pc, count))
-        may_go_on(m, pc, count);
+        kc_may_go_on(m, pc, count);
     else
         kc_counting_by_hooks(m);
 }
-
-void kc_look_soon(kc *m) { __atomic_store_n(&m->look_at, 0, __ATOMIC_SEQ_CST); }
 
 /* -- by hooks ------------------------------------------------------------------------------------- */
 
@@ -78,64 +46,133 @@ void kc_look_soon(kc *m) { __atomic_store_n(&m->look_at, 0, __ATOMIC_SEQ_CST); }
 
 static uint32_t block_slot(uint32_t pc) { return (pc * 2654435761u) >> 16; }
 
-static void block_learn(kc *m, const uc_tb *tb)
+static void block_learn(struct counting *c, const uc_tb *tb)
 {
     uint32_t slot = block_slot((uint32_t)tb->pc);
-    m->blocks[slot].pc = (uint32_t)tb->pc;
-    m->blocks[slot].icount = tb->icount;
+    c->blocks[slot].pc = (uint32_t)tb->pc;
+    c->blocks[slot].icount = tb->icount;
 }
 
 static void on_new_block(uc_engine *uc, uc_tb *current, uc_tb *previous, void *data)
 {
+    kc *m = data;
     (void)uc, (void)previous;
-    block_learn(data, current);
+    block_learn(m->counting, current);
 }
 
 static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 {
     kc *m = data;
+    struct counting *c = m->counting;
     uint32_t slot = block_slot((uint32_t)address);
     (void)uc;
 
-    if (m->one_by_one)
+    if (c->one_by_one)
         return;
-    if (m->blocks[slot].pc != (uint32_t)address || !m->blocks[slot].icount) {
+    if (c->blocks[slot].pc != (uint32_t)address || !c->blocks[slot].icount) {
         uc_tb tb;
-        m->stop.uc_error = block_at(m, address, &tb);
-        if (m->stop.uc_error) {
-            kc_end(m, KC_FAILED);
+        int error = block_at(m, address, &tb);
+        if (error) {
+            kc_on_failure(m, error);
+            kc_engine_stop(m);
             return;
         }
-        block_learn(m, &tb);
+        block_learn(c, &tb);
     }
-    if (!may_go_on(m, (uint32_t)address, m->blocks[slot].icount))
+    if (!kc_may_go_on(m, (uint32_t)address, c->blocks[slot].icount))
         return; /* the check at the start of the block comes after this hook: it is not executed */
-    m->executed += m->blocks[slot].icount;
-    m->last = (struct last){(uint32_t)address, (uint16_t)m->blocks[slot].icount, (uint16_t)size};
+    c->executed += c->blocks[slot].icount;
+    c->last = (struct last){(uint32_t)address, (uint16_t)c->blocks[slot].icount, (uint16_t)size};
 }
 
 /* -- start ---------------------------------------------------------------------------------------- */
 
 static bool by_hooks; /* blocks of this libunicorn cannot count themselves */
 
-bool kc_counts_itself(const kc *m) { return !by_hooks && !m->reference && m->interposed; }
+bool kc_counts_itself(const kc *m) { return !by_hooks && !m->reference && kc_is_interposed(m); }
 
 void kc_counting_by_hooks(kc *m)
 {
     by_hooks = true;
-    m->recount = true;
+    m->counting->recount = true;
     kc_engine_stop(m);
 }
 
-void kc_counting_start(kc *m)
+static void prepare(kc *m)
 {
-    if (m->blocks || kc_counts_itself(m))
+    struct counting *c = m->counting;
+
+    if (c->blocks || kc_counts_itself(m))
         return;
-    m->blocks = calloc(BLOCKS, sizeof *m->blocks);
-    if (!m->blocks || kc_hook(m, UC_HOOK_BLOCK, on_block, m, 1, 0, 0)
-        || kc_hook(m, UC_HOOK_EDGE_GENERATED, on_new_block, m, 1, 0, 0)) {
+    c->blocks = calloc(BLOCKS, sizeof *c->blocks);
+    if (!c->blocks || kc_hook(m, UC_HOOK_BLOCK, on_block, 0) || kc_hook(m, UC_HOOK_EDGE_GENERATED, on_new_block, 0)) {
         kc_no_memory(m);
         return;
     }
     kc_flush_code(m); /* blocks translated before have no hook */
+}
+
+void kc_counting_start(kc *m)
+{
+    m->counting->executed = 0;
+    m->counting->last.count = 0;
+    prepare(m);
+}
+
+int kc_run_fast(kc *m, bool exactly)
+{
+    struct interposed before = kc_interpose(m, !m->reference && !exactly);
+    m->counting->recount = false;
+    int error = kc_engine_start(m, 0);
+
+    if (m->counting->recount) { /* nothing was executed yet */
+        prepare(m);
+        kc_flush_code(m);
+        if (kc_may_run(m))
+            error = kc_engine_start(m, 0);
+    }
+    kc_interpose_restore(before);
+    return error;
+}
+
+static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void *data)
+{
+    kc *m = data;
+    struct counting *c = m->counting;
+    (void)uc;
+
+    c->executed++;
+    c->last_instruction = (uint32_t)address;
+    c->last = (struct last){(uint32_t)address, 0, (uint16_t)size};
+}
+
+/* Unicorn's own counter ends the run, which needs the exit checks that fast code lacks; our hook says how many they were. */
+int kc_run_exactly(kc *m, size_t count)
+{
+    uc_hook counter;
+    int error = U.uc_hook_add(m->uc, &counter, UC_HOOK_CODE, (void *)on_instruction, m, (uint64_t)1, (uint64_t)0);
+
+    if (error)
+        return error;
+    struct interposed before = kc_interpose(m, false);
+    m->counting->one_by_one = true;
+    m->counting->last.count = 0;
+    kc_flush_code(m);
+    error = kc_engine_start(m, count);
+    U.uc_hook_del(m->uc, counter);
+    kc_flush_code(m);
+    m->counting->one_by_one = false;
+    kc_interpose_restore(before);
+    return error;
+}
+
+/* -- life ----------------------------------------------------------------------------------------- */
+
+int kc_counting_init(kc *m) { return KC_NEW(m->counting); }
+
+void kc_counting_free(kc *m)
+{
+    if (m->counting)
+        free(m->counting->blocks);
+    free(m->counting);
 }

@@ -8,7 +8,7 @@
  */
 #include <dlfcn.h>
 
-#include "machine.h"
+#include "unicorn/interpose.h"
 
 enum { INSN_START = 0x81 }; /* tcg-opc.h of QEMU 5.0 */
 enum { LOCK = 0xf0, TWO_BYTES = 0x0f, UD2_FIRST = 0x0f, UD2_SECOND = 0x0b, LONGEST_INSTRUCTION = 15 };
@@ -131,7 +131,7 @@ static uint32_t starts(void *state, uint64_t address, uint32_t byte)
     return instruction.refused ? UD2_FIRST : byte;
 }
 
-/* The byte behind 0x0f, or behind that and 0x38 or 0x3a. */
+/* The byte after 0x0f, or after that and 0x38 or 0x3a. */
 static void goes_on(uint64_t address, uint32_t byte)
 {
     if (!instruction.map && (byte == KC_MAP_38 || byte == KC_MAP_3A)) {

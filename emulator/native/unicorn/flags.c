@@ -1,6 +1,6 @@
 /* The instructions that load EFLAGS.
  *
- * Behind each of them the guest may take an interrupt that has waited: the next block looks. So no block has to look while
+ * After each of them the guest may take an interrupt that has waited: the next block looks. So no block has to look while
  * interrupts are off.
  *
  * iret leaves an interrupt's handler, too: its frame is none on the stack any more.
@@ -8,7 +8,9 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 
-#include "machine.h"
+#include "unicorn/counting.h"
+#include "unicorn/interpose.h"
+#include "unicorn/reports.h"
 
 /* Parameters of the original, and how they are passed on. */
 #define LOADS_FLAGS(X) \
@@ -24,7 +26,7 @@
 
 static void loads_flags(kc *m)
 {
-    if (m && m->irq_pending)
+    if (m && kc_irq_waits(m))
         kc_look_soon(m);
 }
 
@@ -48,13 +50,13 @@ static bool (*restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
     void helper_##name##_x86_64 parameters \
     { \
         kc *m = kc_running_on(state); \
-        if (m && m->sees_flags) { \
+        if (m && kc_sees_flags(m)) { \
             uint32_t esp = kc_esp(m); \
-            if (m->cpu) /* else it is known: no block has run that was not translated one by one */ \
-                restore_state(m->cpu, (uintptr_t)__builtin_return_address(0), false); \
+            if (kc_cpu(m)) /* else it is known: no block has run that was not translated one by one */ \
+                restore_state(kc_cpu(m), (uintptr_t)__builtin_return_address(0), false); \
             loads_flags(m); \
             original_##name arguments; \
-            kc_interrupt_left(m, esp); \
+            kc_on_iret(m, esp); \
         } else \
             original_##name arguments; \
     }

@@ -29,7 +29,9 @@
 #include <dlfcn.h>
 #include <string.h>
 
-#include "machine.h"
+#include "unicorn/counting.h"
+#include "unicorn/interpose.h"
+#include "unicorn/reports.h"
 
 #define HOOK_INDEX_MASK 0x3f
 #define HOOK_INDEX_CODE 2
@@ -71,10 +73,10 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
     void helper_out##letter##_x86_64(void *env, uint32_t port, uint32_t value) \
     { \
         kc *m = kc_running_on(env); \
-        bool goes_on = m && m->stop.reason == KC_RUNNING; \
+        bool goes_on = m && kc_goes_on(m); \
         original_out##letter(env, port, value); \
-        if (goes_on && m->stop.reason != KC_RUNNING) { \
-            m->in_out = true; \
+        if (goes_on && !kc_goes_on(m)) { \
+            kc_on_last_out(m); \
             check_exit(m->uc, 0); \
         } \
     }
@@ -88,8 +90,8 @@ void helper_hlt_x86_64(void *state, int size)
 {
     kc *m = kc_running_on(state);
 
-    if (m && m->stop.reason == KC_RUNNING)
-        m->stop.reason = KC_HALTED;
+    if (m)
+        kc_on_halt(m);
     original_hlt(state, size); /* does not return */
 }
 
@@ -100,17 +102,17 @@ void raise_exception_err_x86_64(void *state, int vector, int error_code)
 {
     kc *m = kc_running_on(state);
     if (m)
-        m->error_code = (uint32_t)error_code;
+        kc_on_error_code(m, (uint32_t)error_code);
     original_raise(state, vector, error_code);
 }
 
-static void (*original_raise_ra)(void *state, int vector, int error_code, uintptr_t place);
-void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t place)
+static void (*original_raise_ra)(void *state, int vector, int error_code, uintptr_t host_pc);
+void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t host_pc)
 {
     kc *m = kc_running_on(state);
     if (m)
-        m->error_code = (uint32_t)error_code;
-    original_raise_ra(state, vector, error_code, place);
+        kc_on_error_code(m, (uint32_t)error_code);
+    original_raise_ra(state, vector, error_code, host_pc);
 }
 
 /* The host's chance must not reach the guest: rdrand and rdseed give numbers that depend on the readings of the time stamp
@@ -124,7 +126,7 @@ uint64_t helper_rdrand_x86_64(void *state)
 
     if (!m)
         return value;
-    value = m->time_stamp += TIME_STAMP_STEP;
+    value = kc_next_time_stamp(m);
     value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u;
     value = (value ^ value >> 27) * 0x94d049bb133111ebu;
     return value ^ value >> 31;
@@ -137,8 +139,8 @@ uint32_t kc_breakpoints(kc *m, uint32_t dr7)
     enum { ENABLED = 0xff };
     uint32_t before = kc_reg(m, UC_X86_REG_DR7);
 
-    if (update_dr7 && m->state && ((before | dr7) & ENABLED))
-        update_dr7((void *)m->state, dr7);
+    if (update_dr7 && kc_state_at(m) && ((before | dr7) & ENABLED))
+        update_dr7(kc_state_at(m), dr7);
     return before;
 }
 
@@ -152,46 +154,26 @@ int reg_read_x86_64(void *state, int mode, unsigned id, void *value, size_t *siz
     return original_reg_read(state, mode, id, value, size);
 }
 
-/* The place of a general register in the CPU's state: the word that follows what is written to the register. */
-static const uint32_t *register_in(kc *m, uint8_t *state, int id)
-{
-    enum { SEARCHED = 16 * 8 }; /* the general registers come first */
-    static const uint32_t marks[] = {0x5a17c0de, 0x13579bdf};
-    uint32_t before = kc_reg(m, id), *place = NULL;
-
-    for (size_t at = 0; at < SEARCHED && !place; at += 4) {
-        bool follows = true;
-        for (int i = 0; i < 2 && follows; i++) {
-            U.uc_reg_write(m->uc, id, &marks[i]);
-            follows = memcmp(state + at, &marks[i], 4) == 0;
-        }
-        if (follows)
-            place = (uint32_t *)(state + at);
-    }
-    U.uc_reg_write(m->uc, id, &before);
-    return place;
-}
-
-void kc_interpose_find_registers(kc *m)
+void *kc_find_state(kc *m)
 {
     last_state = NULL;
     kc_reg(m, UC_X86_REG_ESP);
-    m->interposed = last_state != NULL && translation_found;
-    m->sees_flags = last_state != NULL && flags_found;
-    m->state = last_state;
-    m->esp = last_state ? register_in(m, last_state, UC_X86_REG_ESP) : NULL;
-    m->eax = last_state ? register_in(m, last_state, UC_X86_REG_EAX) : NULL;
-    m->ebp = last_state ? register_in(m, last_state, UC_X86_REG_EBP) : NULL;
+    return last_state;
 }
 
-kc *kc_running(void) { return running && !running->one_by_one ? running : NULL; }
+bool kc_is_interposed(const kc *m) { return kc_state_at(m) && translation_found; }
 
-kc *kc_running_on(const void *state) { return running && running->state == state ? running : NULL; }
+bool kc_sees_flags(const kc *m) { return kc_state_at(m) && flags_found; }
+
+kc *kc_running(void) { return running && !kc_counts_one_by_one(running) ? running : NULL; }
+
+kc *kc_running_on(const void *state) { return running && kc_state_at(running) == state ? running : NULL; }
 
 void *kc_state_of(const void *cpu)
 {
-    bool ours = running && (!running->cpu || running->cpu == cpu); /* it has not run a whole block yet */
-    return ours ? (void *)running->state : NULL;
+    const void *known = running ? kc_cpu(running) : NULL;
+    bool ours = running && (!known || known == cpu); /* it has not run a whole block yet */
+    return ours ? kc_state_at(running) : NULL;
 }
 
 struct interposed kc_interpose(kc *m, bool fast)

@@ -7,7 +7,8 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 
-#include "machine.h"
+#include "unicorn/interpose.h"
+#include "unicorn/reports.h"
 
 enum { INVALID_OPCODE = 6, GENERAL_PROTECTION = 13, SYSENTER_CS = 0x174 };
 
@@ -47,10 +48,8 @@ void helper_sysenter_x86_64(void *state, int length)
         return;
     }
     U.uc_reg_read(m->uc, UC_X86_REG_MSR, &segment);
-    if ((segment.value & 0xfffc) && m->stop.reason == KC_RUNNING) {
-        m->stop.uc_error = KC_SYSENTER;
-        m->stop.reason = KC_FAILED;
-    }
+    if (segment.value & 0xfffc)
+        kc_on_failure(m, KC_SYSENTER);
     raise_exception_err_ra_x86_64(state, GENERAL_PROTECTION, 0, HERE); /* after another reason to stop it only leaves */
 }
 

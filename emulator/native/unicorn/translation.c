@@ -3,9 +3,9 @@
  * Unicorn begins every block with a call of a helper that looks whether the engine is to stop. In its place we emit,
  * in the intermediate language of QEMU's translator:
  *
- *     if (m->executed >= m->look_at) look(instructions of the block, its address);    may end the run here
- *     m->executed += instructions of the block;
- *     m->last = the block;
+ *     if (executed >= look_at) look(instructions of the block, its address);    may end the run here
+ *     executed += instructions of the block;
+ *     last = the block;
  *
  * How many instructions a block has is known when it is translated: only then the constants are filled in.
  *
@@ -17,7 +17,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "machine.h"
+#include "unicorn/alignment.h"
+#include "unicorn/counting.h"
+#include "unicorn/interpose.h"
 
 enum { MOVI_I64 = 0x40, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1 }; /* tcg-opc.h of QEMU 5.0 */
 enum { TYPE_I64 = 1, LESS_UNSIGNED = 4 };                                             /* tcg.h */
@@ -113,13 +115,13 @@ static bool numbers_hold(tcg *state)
 }
 
 _Static_assert(sizeof(struct last) == sizeof(uint64_t), "it is stored at once");
-#define AT(field) (offsetof(kc, field) - offsetof(kc, executed))
+#define AT(field) (offsetof(struct counting, field) - offsetof(struct counting, executed))
 
-/* if (m->executed >= m->look_at) look(); */
+/* if (executed >= look_at) look(); */
 static void emit_look(tcg *state, kc *m, uint64_t pc)
 {
     void *go_on = T.gen_new_label(state);
-    var base = constant(state, (uintptr_t)&m->executed);
+    var base = constant(state, (uintptr_t)&m->counting->executed);
     var used[] = {base, load(state, base, 0), load(state, base, AT(look_at))};
 
     T.tcg_gen_brcond_i64(state, LESS_UNSIGNED, arg(state, used[1]), arg(state, used[2]), go_on);
@@ -131,10 +133,10 @@ static void emit_look(tcg *state, kc *m, uint64_t pc)
     T.tcg_gen_op1(state, SET_LABEL, (uintptr_t)go_on);
 }
 
-/* m->executed += instructions; m->last = block; */
+/* executed += instructions; last = block; */
 static void emit_count(tcg *state, kc *m)
 {
-    var base = constant(state, (uintptr_t)&m->executed);
+    var base = constant(state, (uintptr_t)&m->counting->executed);
     var used[] = {base, load(state, base, 0), unknown(state, &block.added), unknown(state, &block.last)};
     uintptr_t executed = (uintptr_t)used[1];
 
@@ -196,9 +198,9 @@ void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
 
     memset(&block, 0, sizeof block);
     memcpy(&block.pc, tb, sizeof block.pc);
-    if (m && !m->cpu)
-        m->cpu = cpu;
-    block.is_ours = m && m->cpu == cpu;
+    if (m && !kc_cpu(m))
+        kc_note_cpu(m, cpu);
+    block.is_ours = m && kc_cpu(m) == cpu;
     block.starts = block.is_ours && kc_counts_itself(m);
     T.gen_intermediate_code(cpu, tb, longest);
     if (block.looked && block.added && block.last)

@@ -1,0 +1,70 @@
+/* From linear addresses to physical ones, and words of the guest's memory by linear address. */
+#ifndef KMEMU_MMU_H
+#define KMEMU_MMU_H
+
+#include "core/ram.h"
+#include "unicorn/state.h"
+
+#define FILLS 64
+
+struct mmu {
+    struct fill { uint32_t linear, physical; } fills[FILLS]; /* newest TLB fills, addresses of pages; by linear page */
+    bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
+    uint8_t *fetched; /* one bit a physical page: code was fetched from it */
+    uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
+};
+
+int kc_mmu_init(kc *m);
+void kc_mmu_free(kc *m);
+int kc_mmu_restore(kc *m, const void *saved);
+
+/* Look at CR0 again, which may have changed. */
+void kc_paging_read(kc *m);
+/* Physical address for an access of the CPU itself, as a supervisor; -1 after noting a #PF. */
+int64_t kc_reach(kc *m, uint32_t linear, bool write);
+
+/* The pages that code was fetched from. */
+static inline const uint32_t *kc_fetched_pages(const kc *m, uint32_t *count)
+{
+    *count = m->mmu->fetched_count;
+    return m->mmu->fetched_pages;
+}
+
+static inline bool kc_was_fetched(const kc *m, uint64_t page) { return m->mmu->fetched[page >> 3] >> (page & 7) & 1; }
+
+static inline bool kc_paging(const kc *m) { return m->mmu->paging; }
+
+/* Where an address lies that the guest has just used: its page's TLB fill is remembered. */
+static inline int64_t kc_translate_used(kc *m, uint32_t linear)
+{
+    const struct fill *fill = &m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)];
+
+    if (!m->mmu->paging && !m->reference)
+        return linear;
+    return fill->linear == (linear & ~PAGE_MASK) ? (int64_t)(fill->physical | (linear & PAGE_MASK))
+                                                  : kc_translate(m, linear);
+}
+
+/* Copy `count` words that lie at a linear address; words that are not mapped read as 0. */
+static inline void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t count)
+{
+    int64_t at = kc_translate_used(m, linear);
+    bool one_page = (linear & PAGE_MASK) + 4 * count <= PAGE_SIZE;
+
+    if (one_page && at >= 0 && (uint64_t)at + 4 * count <= m->memory_end) {
+        __builtin_memcpy(out, kc_at(m, (uint64_t)at), 4 * count);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        at = kc_translate(m, linear + 4 * i);
+        out[i] = at < 0 || (uint64_t)at + 4 > m->memory_end ? 0 : kc_load32(m, (uint64_t)at);
+    }
+}
+
+/* The same of words on the stack, by ESP or EBP. */
+static inline void kc_stack_words(kc *m, uint32_t at, uint32_t *out, uint32_t count)
+{
+    kc_words(m, kc_segment_base(m, SS) + at, out, count);
+}
+
+#endif

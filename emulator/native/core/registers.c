@@ -1,0 +1,65 @@
+/* The CPU's registers, for Python and for what the CPU itself does to them. */
+#include "core/registers.h"
+#include "core/reports.h"
+#include "unicorn/counting.h"
+#include "unicorn/state.h"
+
+/* In the order of kc_registers. */
+static int register_ids[] = {
+    UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX, UC_X86_REG_ESP, UC_X86_REG_EBP, UC_X86_REG_ESI,
+    UC_X86_REG_EDI, UC_X86_REG_EIP, UC_X86_REG_EFLAGS, UC_X86_REG_CR0, UC_X86_REG_CR2, UC_X86_REG_CR3, UC_X86_REG_CR4,
+    UC_X86_REG_ES, UC_X86_REG_CS, UC_X86_REG_SS, UC_X86_REG_DS, UC_X86_REG_FS, UC_X86_REG_GS,
+};
+enum { REGISTERS = sizeof register_ids / sizeof *register_ids, GENERAL = 10 };
+
+void kc_get_registers(kc *m, kc_registers *out)
+{
+    uc_x86_mmr gdt, idt;
+    uint64_t values[REGISTERS] = {0};
+    void *pointers[REGISTERS];
+    uint32_t *fields = &out->eax;
+
+    for (int i = 0; i < REGISTERS; i++)
+        pointers[i] = &values[i];
+    U.uc_reg_read_batch(m->uc, register_ids, pointers, REGISTERS);
+    for (int i = 0; i < REGISTERS; i++)
+        fields[i] = (uint32_t)values[i];
+    U.uc_reg_read(m->uc, UC_X86_REG_GDTR, &gdt);
+    U.uc_reg_read(m->uc, UC_X86_REG_IDTR, &idt);
+    out->gdt_base = (uint32_t)gdt.base, out->gdt_limit = gdt.limit;
+    out->idt_base = (uint32_t)idt.base, out->idt_limit = idt.limit;
+    for (int segment = ES; segment <= GS; segment++)
+        (&out->es_base)[segment] = kc_segment_base(m, (enum segment)segment);
+}
+
+void kc_put_registers(kc *m, const kc_registers *in)
+{
+    const uint32_t *fields = &in->eax;
+    void *pointers[GENERAL];
+
+    for (int i = 0; i < GENERAL; i++)
+        pointers[i] = (void *)&fields[i];
+    U.uc_reg_write_batch(m->uc, register_ids, pointers, GENERAL);
+    kc_leave_event(m);
+    kc_look_soon(m); /* a running engine goes on at the new EIP */
+}
+
+void kc_set_registers(kc *m, const kc_registers *in)
+{
+    kc_on_registers_set(m); /* whoever sets registers leaves the calls that go on, or puts something into them */
+    kc_put_registers(m, in);
+}
+
+int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
+{
+    static const int data_segments[] = {UC_X86_REG_DS, UC_X86_REG_ES, UC_X86_REG_FS, UC_X86_REG_GS, UC_X86_REG_SS};
+    uc_x86_mmr gdt = {.base = gdt_base, .limit = gdt_limit};
+    uint32_t code = 0x08, data = 0x10, cr0 = 0x11 /* PE, ET */;
+    int error = U.uc_reg_write(m->uc, UC_X86_REG_GDTR, &gdt);
+
+    error |= U.uc_reg_write(m->uc, UC_X86_REG_CR0, &cr0);
+    error |= U.uc_reg_write(m->uc, UC_X86_REG_CS, &code);
+    for (int i = 0; i < 5; i++)
+        error |= U.uc_reg_write(m->uc, data_segments[i], &data);
+    return error;
+}

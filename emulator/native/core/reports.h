@@ -1,0 +1,31 @@
+/* What the PC reports to the rooms on its right, and asks of them: they define these functions. */
+#ifndef KMEMU_CORE_REPORTS_H
+#define KMEMU_CORE_REPORTS_H
+
+#include "core/run.h"
+
+/* -- record/calls.c -- */
+/* A run starts. */
+void kc_on_run(kc *m);
+
+/* -- record/unwinding.c -- */
+/* The frame of an interrupt was pushed: where EIP lies in it, its value, and where the handler begins. */
+void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t handler);
+
+/* -- observe/probes.c -- */
+/* Reach the probes of an instruction that come after this one, until something ends the run. */
+void kc_probes_after(kc *m, const struct reached *last);
+
+/* -- observe/written_pages.c -- */
+/* Must the first write to a page be seen? */
+bool kc_watches_pages(const kc *m);
+/* The guest writes to a page that it has not written to since the TLB was flushed. */
+void kc_on_page_written(kc *m, uint32_t page);
+/* The CPU sets bits of a word by itself. */
+void kc_on_bits_set(kc *m, uint64_t physical, uint32_t bits);
+/* Registers are set from outside. */
+void kc_on_registers_set(kc *m);
+/* Does an interrupt have to wait, with this ESP, for a watched call to end? */
+bool kc_interrupts_wait(kc *m, uint32_t esp);
+
+#endif

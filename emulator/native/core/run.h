@@ -1,0 +1,53 @@
+/* One run: how it ends, and where the machine stands then. */
+#ifndef KMEMU_RUN_H
+#define KMEMU_RUN_H
+
+#include "machine.h"
+
+/* How far the probes of an instruction were reached. */
+struct reached {
+    uint32_t identity, address; /* of the last one; identity 0: the machine stands at none */
+    bool recorded_entry;        /* it is the entry of a recorded function: those come first */
+};
+
+struct run {
+    kc_stop stop;
+    bool no_memory;        /* something could not be kept: what is known is not whole any more */
+    bool in_out;           /* the run ended at an `out` */
+    bool inside_block;     /* the next block is the rest of one */
+    bool exactly;          /* translated with checks in the middle of blocks */
+    bool steps_over;       /* the probes of the next instruction were reached before */
+    bool ends_at_exit;     /* the event that ends the run is one of `ends_at`, a function's `ret` */
+    uint64_t budget, slice; /* instructions */
+    uint64_t time_stamp;   /* rdtsc */
+    uint32_t error_code;   /* of the exception that is raised now */
+    struct reached at;     /* stopped at an event, at this probe; others of its instruction may follow */
+    struct reached ends_at;
+};
+
+int kc_run_init(kc *m);
+void kc_run_free(kc *m);
+int kc_run_save(kc *m, void **saved);
+int kc_run_restore(kc *m, const void *saved);
+
+/* The record of how this run ends, to be filled in by whoever ends it; NULL: something else has ended it before. The engine
+ * goes on: the caller leaves the block in another way. */
+kc_stop *kc_ends(kc *m, enum kc_reason reason);
+/* End the run at the next block, unless something else has ended it before. */
+void kc_end(kc *m, enum kc_reason reason);
+/* The same at an event, a recorded function's entry or exit, that happens at a probe. */
+void kc_end_at_event(kc *m, const struct reached *probe, bool is_exit);
+/* Something cannot be kept: end this run and all that follow. */
+void kc_no_memory(kc *m);
+/* From now on a run that is ended ends at the next instruction. */
+void kc_stop_exactly(kc *m);
+
+/* Does the machine stand at a probe at which an event ended the last run? */
+bool kc_stands_at_event(kc *m);
+static inline void kc_leave_event(kc *m) { m->run->at.identity = 0; }
+
+static inline bool kc_run_goes_on(const kc *m) { return m->run->stop.reason == KC_RUNNING; }
+static inline bool kc_steps_over(const kc *m) { return m->run->steps_over; }
+static inline bool kc_lacks_memory(const kc *m) { return m->run->no_memory; }
+
+#endif

@@ -1,0 +1,229 @@
+/* Snapshots of memory, and of what the parts of a machine keep.
+ *
+ * RAM is a private mapping of an unnamed file. The file holds the newest snapshot; the pages written since are the
+ * process's own copies, which the host kernel keeps apart for us. Going back is one madvise(): the copies are dropped
+ * and the file's pages shine through. A snapshot taken inside another moves the file on; what the file loses by that
+ * is kept in the outer snapshot's list of undo pages.
+ *
+ * Untouched RAM is a hole in the file and costs nothing.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/mmu.h"
+#include "core/page_list.h"
+#include "core/ram.h"
+#include "core/run.h"
+
+#define DEPTH_MAX 64
+
+struct snapshot {
+    void *saved[KC_PARTS]; /* by the parts of the machine */
+    struct page_list undo; /* pages that differ in the next snapshot further in, as they are in this one */
+};
+
+struct snapshots {
+    int depth, pagemap;
+    struct snapshot stack[DEPTH_MAX];
+    struct touched_room touched;
+};
+
+/* -- pages --------------------------------------------------------------------------------------- */
+
+/* Call visit for each page that differs from the file. Linux: Documentation/admin-guide/mm/pagemap.rst. */
+static int for_each_changed_page(kc *m, int (*visit)(kc *, uint32_t))
+{
+    enum { BATCH = 4096 };
+    static const uint64_t present = 1ull << 63, swapped = 1ull << 62, of_file = 1ull << 61;
+    uint64_t first = (uintptr_t)m->ram->memory >> PAGE_SHIFT, pages = m->memory_end >> PAGE_SHIFT, entries[BATCH];
+
+    if (m->snapshots->pagemap < 0 && (m->snapshots->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) < 0)
+        return -1;
+    for (uint64_t done = 0; done < pages; done += BATCH) {
+        uint64_t count = pages - done < BATCH ? pages - done : BATCH;
+        ssize_t bytes = (ssize_t)(count * sizeof *entries);
+        if (pread(m->snapshots->pagemap, entries, (size_t)bytes, (off_t)((first + done) * sizeof *entries)) != bytes)
+            return -1;
+        for (uint64_t i = 0; i < count; i++)
+            if ((entries[i] & (present | swapped)) && !(entries[i] & of_file) && visit(m, (uint32_t)(done + i)))
+                return -1;
+    }
+    return 0;
+}
+
+static uint8_t *page_in(uint8_t *memory, uint32_t page) { return memory + (uint64_t)page * PAGE_SIZE; }
+
+/* The file takes over a page; the outer snapshot keeps what the file held. */
+static int page_commit(kc *m, uint32_t page)
+{
+    if (m->snapshots->depth && !kc_page_list_add(&m->snapshots->stack[m->snapshots->depth - 1].undo, page, page_in(m->ram->base, page)))
+        return -1;
+    memcpy(page_in(m->ram->base, page), page_in(m->ram->memory, page), PAGE_SIZE);
+    return 0;
+}
+
+/* A snapshot could not be finished: the file holds again what it held. */
+static void pages_uncommit(kc *m)
+{
+    struct page_list *undo = m->snapshots->depth ? &m->snapshots->stack[m->snapshots->depth - 1].undo : NULL;
+
+    for (uint32_t i = 0; undo && i < undo->count; i++)
+        memcpy(page_in(m->ram->base, undo->pages[i].number), undo->pages[i].bytes, PAGE_SIZE);
+    if (undo)
+        undo->count = 0;
+}
+
+static void parts_forget(struct snapshot *s)
+{
+    for (int i = 0; i < KC_PARTS; i++)
+        if (kc_parts[i].forget) {
+            kc_parts[i].forget(s->saved[i]);
+            s->saved[i] = NULL;
+        }
+}
+
+static int parts_save(kc *m, struct snapshot *s)
+{
+    for (int i = 0; i < KC_PARTS; i++)
+        if (kc_parts[i].save && kc_parts[i].save(m, &s->saved[i]))
+            return -1;
+    return 0;
+}
+
+static int parts_restore(kc *m, const struct snapshot *s)
+{
+    for (int i = 0; i < KC_PARTS; i++)
+        if (kc_parts[i].restore && kc_parts[i].restore(m, s->saved[i]))
+            return -1;
+    return 0;
+}
+
+int kc_snapshot(kc *m)
+{
+    if (m->snapshots->depth == DEPTH_MAX)
+        return -1;
+    struct snapshot *s = &m->snapshots->stack[m->snapshots->depth];
+    if (parts_save(m, s)) {
+        parts_forget(s);
+        return -1;
+    }
+    if (for_each_changed_page(m, page_commit) || madvise(m->ram->memory, m->memory_end, MADV_DONTNEED)) {
+        pages_uncommit(m);
+        parts_forget(s);
+        return -1;
+    }
+    return m->snapshots->depth++;
+}
+
+static void code_forget(kc *m, uint64_t start, uint64_t end)
+{
+    if (kc_paging(m)) /* Unicorn wants linear addresses, of which a page may have several */
+        kc_flush_code(m);
+    else
+        kc_forget_code(m, start, end);
+}
+
+/* A page that may hold translated code becomes `bytes`: the translations of what differs are dropped. */
+static void code_restore(kc *m, uint32_t page, const uint8_t *bytes)
+{
+    enum { CHUNK = 64 };
+    uint8_t *now = page_in(m->ram->memory, page);
+
+    if (memcmp(now, bytes, PAGE_SIZE) == 0)
+        return;
+    for (uint32_t at = 0; at < PAGE_SIZE; at += CHUNK)
+        if (memcmp(now + at, bytes + at, CHUNK))
+            code_forget(m, (uint64_t)page * PAGE_SIZE + at, (uint64_t)page * PAGE_SIZE + at + CHUNK);
+    memcpy(now, bytes, PAGE_SIZE);
+}
+
+/* Bring the file back to what it was at snapshot `depth`. keep: the mapping must go on showing what it shows now. */
+static void file_rewind(kc *m, int depth, bool keep)
+{
+    for (int i = m->snapshots->depth - 2; i >= depth; i--) {
+        struct page_list *undo = &m->snapshots->stack[i].undo;
+        for (uint32_t k = 0; k < undo->count; k++) {
+            uint32_t page = undo->pages[k].number;
+            if (keep)
+                *(volatile uint8_t *)page_in(m->ram->memory, page) = *page_in(m->ram->memory, page); /* now our own copy */
+            else if (kc_was_fetched(m, page))
+                code_restore(m, page, undo->pages[k].bytes);
+            memcpy(page_in(m->ram->base, page), undo->pages[k].bytes, PAGE_SIZE);
+        }
+        undo->count = 0;
+    }
+}
+
+static void snapshots_forget(kc *m, int depth)
+{
+    while (m->snapshots->depth > depth) {
+        struct snapshot *s = &m->snapshots->stack[--m->snapshots->depth];
+        parts_forget(s);
+        kc_page_list_clear(&s->undo);
+    }
+}
+
+int kc_reset(kc *m, int depth)
+{
+    uint32_t count;
+    const uint32_t *pages = kc_fetched_pages(m, &count);
+
+    if (depth < 0 || depth >= m->snapshots->depth)
+        return -1;
+    file_rewind(m, depth, false);
+    for (uint32_t i = 0; i < count; i++)
+        code_restore(m, pages[i], page_in(m->ram->base, pages[i]));
+    snapshots_forget(m, depth + 1);
+    if (madvise(m->ram->memory, m->memory_end, MADV_DONTNEED))
+        return -1;
+    if (parts_restore(m, &m->snapshots->stack[depth]))
+        return -1;
+    if (m->reference)
+        kc_flush_code(m); /* which pages hold code is not known */
+    return kc_lacks_memory(m) ? -1 : 0;
+}
+
+bool kc_page_written(const kc *m, int depth, uint32_t page)
+{
+    return depth >= 0 && depth < m->snapshots->depth && kc_page_list_find(&m->snapshots->stack[depth].undo, page);
+}
+
+int64_t kc_pages_written(kc *m, int depth, const kc_touched **out)
+{
+    struct snapshots *s = m->snapshots;
+    return depth >= 0 && depth < s->depth ? kc_touched_of(&s->touched, &s->stack[depth].undo, out) : 0;
+}
+
+int kc_discard(kc *m, int depth)
+{
+    if (depth < 0 || depth >= m->snapshots->depth)
+        return -1;
+    if (depth)
+        file_rewind(m, depth - 1, true);
+    snapshots_forget(m, depth);
+    return 0;
+}
+
+/* -- life ---------------------------------------------------------------------------------------- */
+
+int kc_snapshots_init(kc *m)
+{
+    if (KC_NEW(m->snapshots))
+        return -1;
+    m->snapshots->pagemap = -1;
+    return 0;
+}
+
+void kc_snapshots_free(kc *m)
+{
+    if (!m->snapshots)
+        return;
+    if (m->snapshots->pagemap >= 0)
+        close(m->snapshots->pagemap);
+    free(m->snapshots->touched.entries);
+    free(m->snapshots);
+}

@@ -1,0 +1,77 @@
+/* The life of a machine: its parts, in the order in which they are made, and in which a snapshot brings them back. */
+#include <stdlib.h>
+
+#include "core/interrupts.h"
+#include "core/limits.h"
+#include "core/mmu.h"
+#include "core/ports.h"
+#include "core/ram.h"
+#include "core/run.h"
+#include "observe/probes.h"
+#include "observe/step_logs.h"
+#include "observe/watchpoints.h"
+#include "observe/written_pages.h"
+#include "record/ancestry.h"
+#include "record/calls.h"
+#include "record/stack_numbers.h"
+#include "record/unwinding.h"
+#include "unicorn/counting.h"
+#include "unicorn/engine.h"
+#include "unicorn/state.h"
+
+kc_python python;
+
+void kc_set_python(const kc_python *callbacks) { python = *callbacks; }
+
+const struct part kc_parts[KC_PARTS] = {
+    {kc_counting_init, kc_counting_free, NULL, NULL, NULL},
+    {kc_limits_init, kc_limits_free, NULL, NULL, NULL},
+    {kc_interrupts_init, kc_interrupts_free, NULL, NULL, NULL},
+    {kc_ram_init, kc_ram_free, NULL, NULL, NULL},
+    {kc_snapshots_init, kc_snapshots_free, NULL, NULL, NULL},
+    {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},
+    {kc_mmu_init, kc_mmu_free, NULL, kc_mmu_restore, NULL}, /* goes by the CPU's registers */
+    {kc_ports_init, kc_ports_free, NULL, NULL, NULL},
+    {kc_run_init, kc_run_free, kc_run_save, kc_run_restore, free},
+    {kc_stack_numbers_init, kc_stack_numbers_free, NULL, NULL, NULL},
+    {kc_unwinding_init, kc_unwinding_free, kc_unwinding_save, kc_unwinding_restore, free},
+    {kc_ancestry_init, kc_ancestry_free, NULL, NULL, NULL},
+    {kc_calls_init, kc_calls_free, kc_calls_save, kc_calls_restore, kc_calls_forget},
+    {kc_probes_init, kc_probes_free, NULL, NULL, NULL},
+    {kc_watchpoints_init, kc_watchpoints_free, NULL, NULL, NULL},
+    {kc_step_logs_init, kc_step_logs_free, NULL, NULL, NULL},
+    {kc_written_pages_init, kc_written_pages_free, kc_written_pages_save, kc_written_pages_restore, kc_written_pages_forget},
+};
+
+kc *kc_new(uint64_t memory_end, bool reference, void *handle)
+{
+    kc *m = calloc(1, sizeof *m);
+
+    if (!m)
+        return NULL;
+    m->memory_end = memory_end;
+    m->reference = reference;
+    m->handle = handle;
+    int error = kc_engine_open(m);
+    for (int i = 0; !error && i < KC_PARTS; i++)
+        error = kc_parts[i].init(m);
+    if (error) {
+        kc_delete(m);
+        return NULL;
+    }
+    return m;
+}
+
+void kc_delete(kc *m)
+{
+    if (m->limits)
+        kc_time_unlimited(m);
+    if (m->snapshots)
+        kc_discard(m, 0);
+    kc_state_free(m);
+    kc_engine_close(m); /* it knows the memory and the data of hooks that the parts give back */
+    for (int i = KC_PARTS; i-- > 0;)
+        if (kc_parts[i].free)
+            kc_parts[i].free(m);
+    free(m);
+}

@@ -1,0 +1,10 @@
+/* Probes. */
+#ifndef KMEMU_PROBES_H
+#define KMEMU_PROBES_H
+
+#include "machine.h"
+
+int kc_probes_init(kc *m);
+void kc_probes_free(kc *m);
+
+#endif

@@ -1,0 +1,27 @@
+/* The record of calls. */
+#ifndef KMEMU_CALLS_H
+#define KMEMU_CALLS_H
+
+#include "core/run.h"
+
+/* A call that has not returned. */
+struct open_call { uint32_t call, esp, caller, out_address; uint8_t function, depth; };
+
+int kc_calls_init(kc *m);
+void kc_calls_free(kc *m);
+int kc_calls_save(kc *m, void **saved);
+int kc_calls_restore(kc *m, const void *saved);
+void kc_calls_forget(void *saved);
+
+/* Number of the present recording, from 1; 0: no calls are recorded. */
+uint32_t kc_recording(const kc *m);
+/* A recorded function is entered or left, or the next instruction is the entry of one, reached by a jump. */
+void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint32_t esp);
+void kc_call_left(kc *m, const struct reached *probe, uint32_t esp);
+void kc_call_jumps(kc *m, bool yes);
+
+/* Where a recorded function begins, and whether one begins at an address. */
+uint32_t kc_recorded_start(const kc *m, uint32_t function);
+bool kc_is_recorded_start(const kc *m, uint32_t address);
+
+#endif

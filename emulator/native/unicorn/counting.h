@@ -1,0 +1,52 @@
+/* Counting instructions, and starting the engine so that they are counted. */
+#ifndef KMEMU_COUNTING_H
+#define KMEMU_COUNTING_H
+
+#include "unicorn/engine.h"
+
+#define TAIL 512u /* no translated block of Unicorn has more instructions */
+
+/* The block counted last, or an instruction counted alone: count is 0. */
+struct last { uint32_t pc; uint16_t count, size; };
+
+/* Code in translated blocks reads and writes the first three, see translation.c. */
+struct counting {
+    uint64_t executed, look_at; /* instructions; a block that starts at look_at or later asks */
+    struct last last __attribute__((aligned(8)));
+    bool proved, recount;       /* blocks count themselves right; start again and count by hooks */
+    bool one_by_one;            /* instructions are counted, not blocks */
+    uint32_t last_instruction;  /* counted one by one */
+    struct { uint32_t pc, icount; } *blocks; /* by hooks */
+};
+
+int kc_counting_init(kc *m);
+void kc_counting_free(kc *m);
+
+/* Count from 0; may call kc_no_memory(). */
+void kc_counting_start(kc *m);
+/* Between runs the count is 0. */
+static inline void kc_counting_end(kc *m) { m->counting->executed = 0; }
+/* Do blocks count themselves? If they cannot after all: end the run, it starts again with hooks. */
+bool kc_counts_itself(const kc *m);
+void kc_counting_by_hooks(kc *m);
+/* A block asks: end the run here if need be. */
+void kc_block_starts(kc *m, uint32_t pc, uint32_t count);
+
+/* Run at full speed. exactly: what ends the run ends it at the next instruction, not at the next block. */
+int kc_run_fast(kc *m, bool exactly);
+/* Run at most `count` instructions, one by one. */
+int kc_run_exactly(kc *m, size_t count);
+
+/* Instructions of this run. */
+static inline uint64_t kc_count(const kc *m) { return m->counting->executed; }
+static inline struct last kc_last_block(const kc *m) { return m->counting->last; }
+static inline uint32_t kc_last_instruction(const kc *m) { return m->counting->last_instruction; }
+static inline bool kc_counts_one_by_one(const kc *m) { return m->counting->one_by_one; }
+/* Correct the count: of an instruction that was counted before it was executed, and of one that was not. */
+static inline void kc_count_more(kc *m, int instructions) { m->counting->executed += (uint64_t)(int64_t)instructions; }
+static inline void kc_put_last_block(kc *m, struct last last) { m->counting->last = last; }
+
+/* Let the next block ask. */
+static inline void kc_look_soon(kc *m) { __atomic_store_n(&m->counting->look_at, 0, __ATOMIC_SEQ_CST); }
+
+#endif

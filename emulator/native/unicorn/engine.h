@@ -1,0 +1,39 @@
+/* The engine: Unicorn's public functions, hooks, and one start of it. */
+#ifndef KMEMU_ENGINE_H
+#define KMEMU_ENGINE_H
+
+#include "machine.h"
+
+/* libunicorn is loaded at run time: the wheel finds the library that the unicorn package ships. */
+#define UNICORN_FUNCTIONS(X) \
+    X(uc_open) X(uc_close) X(uc_version) X(uc_strerror) X(uc_ctl) X(uc_mem_map_ptr) X(uc_mmio_map) X(uc_reg_read) \
+    X(uc_reg_write) X(uc_reg_read_batch) X(uc_reg_write_batch) X(uc_hook_add) X(uc_hook_del) X(uc_emu_start) X(uc_emu_stop) \
+    X(uc_context_alloc) X(uc_context_save) X(uc_context_restore) X(uc_context_free) X(uc_context_size)
+
+struct unicorn {
+#define X(name) __typeof__(&name) name;
+    UNICORN_FUNCTIONS(X)
+#undef X
+};
+extern struct unicorn U;
+
+int kc_engine_open(kc *m);
+void kc_engine_close(kc *m);
+
+/* Hook what has a type and, for UC_HOOK_INSN, an instruction, for ever. Returns a Unicorn error or 0. */
+int kc_hook(kc *m, int type, void *callback, int instruction);
+/* Remove a hook between runs: nothing that was translated with it is left. */
+void kc_unhook(kc *m, uc_hook hook);
+void kc_flush_tlb(kc *m);
+/* Forget what was translated of [start, end), linear addresses. */
+void kc_forget_code(kc *m, uint64_t start, uint64_t end);
+
+/* Let the engine run from the present EIP; count: that many instructions at most, 0: no limit. */
+int kc_engine_start(kc *m, size_t count);
+/* End the run at the next block. From another thread or a signal handler, too. */
+void kc_engine_stop(kc *m);
+/* Does the engine fetch at a linear address for another reason than to execute the code there? If so, the fetch has to be
+ * answered, and the TLB forgets the answer before the guest goes on. */
+bool kc_is_stray_fetch(kc *m, uint32_t linear);
+
+#endif

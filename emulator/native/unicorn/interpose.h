@@ -1,0 +1,61 @@
+/* Functions of libunicorn that are replaced, and in which thread for which machine. */
+#ifndef KMEMU_INTERPOSE_H
+#define KMEMU_INTERPOSE_H
+
+#include "unicorn/state.h"
+
+#define EXPORTED __attribute__((visibility("default")))
+enum { KC_BLOCK_STARTS = 0x3f }; /* where Unicorn has the type of a hook: not of any */
+
+/* Load libunicorn so that it finds our functions. NULL: dlerror() says why not. */
+void *kc_interpose_load(const char *library);
+
+/* The machine that runs in this thread from now on; fast: without exit checks inside of blocks. Returns what was. */
+struct interposed { kc *machine; bool fast; };
+struct interposed kc_interpose(kc *m, bool fast);
+void kc_interpose_restore(struct interposed before);
+/* The machine that runs whole blocks in this thread, or NULL. */
+kc *kc_running(void);
+/* The machine whose CPU has this state, if it runs in this thread; or NULL. */
+kc *kc_running_on(const void *state);
+/* The state of a CPU of Unicorn's, if it is that of the machine that runs in this thread; or NULL. */
+void *kc_state_of(const void *cpu);
+
+/* Does this machine's libunicorn use our functions? Those that its translator needs, and those of flags.c. */
+bool kc_is_interposed(const kc *m);
+bool kc_sees_flags(const kc *m);
+/* Where the machine's CPU has its state; NULL if libunicorn does not use our functions. */
+void *kc_find_state(kc *m);
+/* Set DR7, return what it was. */
+uint32_t kc_breakpoints(kc *m, uint32_t dr7);
+
+/* Those that other files of this room call. */
+EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
+EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t host_pc);
+
+/* -- translation.c -- */
+/* False if libunicorn lacks what is needed. */
+bool kc_translation_load(void *unicorn);
+/* Is the block that this thread translates one of the machine that runs in it? A callback may run an engine that is not ours. */
+bool kc_translates_ours(void);
+
+/* -- decoding.c -- */
+void kc_decoding_load(void *unicorn);
+/* Has the memory operand of the instruction that this thread translates to be aligned? Once for each instruction. */
+bool kc_needs_alignment(void);
+
+/* -- alignment.c -- */
+enum { KC_66 = 0x66, KC_F2 = 0xf2, KC_F3 = 0xf3, KC_MAP_38 = 0x38, KC_MAP_3A = 0x3a };
+/* Is an instruction one whose memory operand has to lie at a multiple of 16? map: 0, or the byte after 0x0f; prefix: the one
+ * that belongs to the opcode, or 0. */
+bool kc_is_aligned(uint32_t map, uint32_t prefix, uint32_t opcode);
+/* Does 66, F2 or F3 say which instruction an opcode after 0x0f is? */
+bool kc_is_chosen_by_prefix(uint32_t opcode);
+void kc_alignment_load(void *unicorn);
+
+/* -- system_calls.c, flags.c -- */
+void kc_system_calls_load(void *unicorn);
+/* False if libunicorn lacks one of the functions. */
+bool kc_flags_load(void *unicorn);
+
+#endif

@@ -1,0 +1,199 @@
+/* The CPU as the engine keeps it: where its state lies and what is where in it, which the public interface does not say.
+ *
+ * A kernel that is linked high and loaded low may run in segments with a base until it has page tables: EIP is then not
+ * the linear address of the next instruction, nor ESP that of the stack. The CPU goes by the base that it read when the
+ * segment register was loaded (Intel SDM vol. 3A, 3.4.3), and Unicorn gives out that of FS and GS only. Those of the others
+ * lie in front of these two in its state, in the order in which instructions encode segments.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "unicorn/interpose.h"
+#include "unicorn/state.h"
+
+enum { GENERAL_REGISTERS = 16 * 8, SEARCHED = 1024 }; /* bytes of the CPU's state: the general registers come first */
+#define MSR_FS_BASE 0xc0000100u
+#define MSR_GS_BASE 0xc0000101u
+
+/* -- general registers --------------------------------------------------------------------------- */
+
+/* The place of a general register: the word that follows what is written to the register. */
+static const uint32_t *register_in(kc *m, const uint8_t *state, int id)
+{
+    static const uint32_t marks[] = {0x5a17c0de, 0x13579bdf};
+    uint32_t before = kc_reg(m, id);
+    const uint32_t *found = NULL;
+
+    for (size_t at = 0; at < GENERAL_REGISTERS && !found; at += 4) {
+        bool follows = true;
+        for (int i = 0; i < 2 && follows; i++) {
+            U.uc_reg_write(m->uc, id, &marks[i]);
+            follows = memcmp(state + at, &marks[i], 4) == 0;
+        }
+        if (follows)
+            found = (const uint32_t *)(state + at);
+    }
+    U.uc_reg_write(m->uc, id, &before);
+    return found;
+}
+
+static void find_registers(kc *m)
+{
+    void *at = m->state->at = kc_find_state(m);
+
+    m->state->esp = at ? register_in(m, at, UC_X86_REG_ESP) : NULL;
+    m->state->eax = at ? register_in(m, at, UC_X86_REG_EAX) : NULL;
+    m->state->ebp = at ? register_in(m, at, UC_X86_REG_EBP) : NULL;
+}
+
+/* -- segments ------------------------------------------------------------------------------------ */
+
+static size_t first_at, distance; /* of the bases in the state, the same in every CPU; distance 0: not known yet */
+
+/* Where the CPU's state is not known, a copy of it will do. */
+static const uint8_t *state_of(kc *m)
+{
+    if (m->state->at)
+        return m->state->at;
+    U.uc_context_save(m->uc, m->state->scratch); /* fails only where memory is to be saved, too */
+    return (const uint8_t *)m->state->scratch;
+}
+
+/* The offset in the state of the word that follows what is written to a base; 0: there is none. */
+static size_t offset_of(kc *m, uint32_t msr)
+{
+    static const uint32_t marks[] = {0x5a17c0de, 0x13579bdf, 0};
+    size_t found = 0;
+
+    for (size_t at = 4; at < SEARCHED && !found; at += 4) {
+        bool follows = true;
+        for (int i = 0; i < 3; i++) { /* to the end: the base is 0 again */
+            uc_x86_msr write = {msr, marks[i]};
+            U.uc_reg_write(m->uc, UC_X86_REG_MSR, &write);
+            follows = follows && memcmp(state_of(m) + at, &marks[i], sizeof marks[i]) == 0;
+        }
+        if (follows)
+            found = at;
+    }
+    return found;
+}
+
+/* False if libunicorn keeps the bases where they are not found. */
+static bool find_segments(kc *m)
+{
+    if (!distance) {
+        size_t fs = offset_of(m, MSR_FS_BASE), gs = offset_of(m, MSR_GS_BASE);
+        if (!fs || gs <= fs || fs <= FS * (gs - fs))
+            return false;
+        first_at = fs - FS * (gs - fs);
+        distance = gs - fs;
+    }
+    return true;
+}
+
+uint32_t kc_segment_base(kc *m, enum segment segment)
+{
+    uint32_t base;
+    memcpy(&base, state_of(m) + first_at + segment * distance, sizeof base);
+    return base;
+}
+
+/* -- exceptions ---------------------------------------------------------------------------------- */
+
+/* The engine's note of the exception is the one word of the CPU's state that was -1 when the CPU was made and is the vector
+ * now. */
+void kc_forget_exception(kc *m, uint32_t vector)
+{
+    static size_t note_at; /* the same in every CPU */
+    size_t size = U.uc_context_size(m->uc);
+    uint8_t *now = (uint8_t *)m->state->scratch;
+    const uint8_t *then = (const uint8_t *)m->state->pristine;
+    uint32_t none = UINT32_MAX;
+
+    if (U.uc_context_save(m->uc, m->state->scratch))
+        return;
+    for (size_t at = 0; !note_at && at + 4 <= size; at += 4)
+        if (memcmp(then + at, &none, 4) == 0 && memcmp(now + at, &vector, 4) == 0)
+            note_at = at;
+    if (note_at) {
+        memcpy(now + note_at, &none, 4);
+        U.uc_context_restore(m->uc, m->state->scratch);
+    }
+}
+
+/* -- snapshots ----------------------------------------------------------------------------------- */
+
+/* The engine keeps breakpoints outside of what a context holds: a context is taken and restored without them. */
+struct saved {
+    uc_context *cpu;
+    uint32_t dr7;
+};
+
+int kc_state_save(kc *m, void **out)
+{
+    struct saved *saved = calloc(1, sizeof *saved);
+
+    if (!saved)
+        return -1;
+    *out = saved;
+    if (U.uc_context_alloc(m->uc, &saved->cpu)) {
+        saved->cpu = NULL;
+        return -1;
+    }
+    saved->dr7 = kc_breakpoints(m, 0);
+    int error = U.uc_context_save(m->uc, saved->cpu);
+    kc_breakpoints(m, saved->dr7);
+    return error ? -1 : 0;
+}
+
+int kc_state_restore(kc *m, const void *data)
+{
+    const struct saved *saved = data;
+
+    kc_breakpoints(m, 0);
+    if (U.uc_context_restore(m->uc, saved->cpu))
+        return -1;
+    kc_breakpoints(m, saved->dr7);
+    return 0;
+}
+
+void kc_state_forget(void *data)
+{
+    struct saved *saved = data;
+
+    if (saved && saved->cpu)
+        U.uc_context_free(saved->cpu);
+    free(saved);
+}
+
+/* -- life ---------------------------------------------------------------------------------------- */
+
+int kc_state_init(kc *m)
+{
+    if (KC_NEW(m->state))
+        return -1;
+    if (U.uc_context_alloc(m->uc, &m->state->pristine)) {
+        m->state->pristine = NULL;
+        return -1;
+    }
+    if (U.uc_context_alloc(m->uc, &m->state->scratch)) {
+        m->state->scratch = NULL;
+        return -1;
+    }
+    if (U.uc_context_save(m->uc, m->state->pristine))
+        return -1;
+    find_registers(m);
+    return find_segments(m) ? 0 : -1;
+}
+
+void kc_state_free(kc *m)
+{
+    if (!m->state)
+        return;
+    if (m->state->pristine)
+        U.uc_context_free(m->state->pristine);
+    if (m->state->scratch)
+        U.uc_context_free(m->state->scratch);
+    free(m->state);
+    m->state = NULL;
+}

@@ -1,0 +1,44 @@
+/* The CPU as the engine keeps it: registers, the bases of segments, and what a snapshot has of them. */
+#ifndef KMEMU_STATE_H
+#define KMEMU_STATE_H
+
+#include "unicorn/engine.h"
+
+struct state {
+    void *at;                          /* of Unicorn's CPU, or NULL where that is not known */
+    const uint32_t *esp, *eax, *ebp;   /* where it keeps them, or NULL */
+    void *cpu;                         /* Unicorn's, as its translator has it; NULL: it has translated nothing yet */
+    uc_context *pristine, *scratch;    /* the CPU as it was made, and room for a second context */
+};
+
+int kc_state_init(kc *m);
+void kc_state_free(kc *m);
+int kc_state_save(kc *m, void **saved);
+int kc_state_restore(kc *m, const void *saved);
+void kc_state_forget(void *saved);
+
+enum segment { ES, CS, SS, DS, FS, GS };
+/* Base of a segment as the CPU holds it, which need not be what the descriptor in memory says by now. */
+uint32_t kc_segment_base(kc *m, enum segment segment);
+/* Unicorn never forgets an exception that it has handed out: the next one would become a double fault. */
+void kc_forget_exception(kc *m, uint32_t vector);
+
+static inline void *kc_state_at(const kc *m) { return m->state->at; }
+static inline void *kc_cpu(const kc *m) { return m->state->cpu; }
+static inline void kc_note_cpu(kc *m, void *cpu) { m->state->cpu = cpu; }
+
+static inline uint32_t kc_reg(kc *m, int id)
+{
+    uint32_t value = 0;
+    U.uc_reg_read(m->uc, id, &value);
+    return value;
+}
+
+static inline uint32_t kc_esp(kc *m) { return m->state->esp ? *m->state->esp : kc_reg(m, UC_X86_REG_ESP); }
+static inline uint32_t kc_eax(kc *m) { return m->state->eax ? *m->state->eax : kc_reg(m, UC_X86_REG_EAX); }
+static inline uint32_t kc_ebp(kc *m) { return m->state->ebp ? *m->state->ebp : kc_reg(m, UC_X86_REG_EBP); }
+
+/* The linear address that EIP stands for: of the next instruction, or of the one that faulted. */
+static inline uint32_t kc_pc(kc *m) { return kc_segment_base(m, CS) + kc_reg(m, UC_X86_REG_EIP); }
+
+#endif
