@@ -14,7 +14,7 @@ from emulator.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.check.calls.area import Area
+    from emulator.check.area import Area
     from emulator.profile.model import TracedFunction
     from emulator.trace.table import I64, U32, Flags
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.check.calls.area import Area
+from emulator.check.area import Area
 from emulator.check.calls.arguments import wrong_pools, wrong_sizes
 from emulator.check.calls.frees import wrong_frees
 from emulator.check.calls.overlaps import overlapping

@@ -21,7 +21,7 @@ from emulator.x86 import PAGE_SIZE, WORD_MAX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.check.calls.area import Area
+    from emulator.check.area import Area
     from emulator.check.findings import BlockHistory
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.table import I64

@@ -14,7 +14,7 @@ from emulator.x86 import WORD_MAX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.check.calls.area import Area
+    from emulator.check.area import Area
     from emulator.trace.table import U32
 
 _MOST_OVERLAPS: Final = 4096

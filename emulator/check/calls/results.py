@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.check.findings import Finding, Kind, sized_address
-from emulator.check.leaks.guest_words import GuestWords
 from emulator.loader.image import SegmentFlags
+from emulator.x86 import Cr0
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.check.calls.area import Area
+    from emulator.check.area import Area
     from emulator.machine.machine import Machine
 
 ALIGNMENT: Final = 4
@@ -41,7 +41,7 @@ class KnownMemory(NamedTuple):
 
 def known_memory(machine: Machine) -> KnownMemory:
     """Return where the blocks of a machine's kernel can be, as it is at the end of its run."""
-    paging = GuestWords(machine).paging
+    paging = machine.cpu.registers().cr0 & Cr0.PG
     return KnownMemory(
         None if paging else ((0, LOW_RAM), machine.ram),
         [

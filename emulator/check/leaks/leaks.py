@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.check.calls.area import Area
+from emulator.check.area import Area
 from emulator.check.findings import Finding, Kind
 from emulator.check.leaks.live_blocks import live_blocks
 from emulator.check.leaks.reachability import Reachability

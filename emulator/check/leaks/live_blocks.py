@@ -13,7 +13,7 @@ from emulator.x86 import PAGE_SIZE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.check.calls.area import Area
+    from emulator.check.area import Area
     from emulator.trace.table import I64, Flags
 
 

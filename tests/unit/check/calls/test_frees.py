@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.check.calls.area import MOST_ALIKE
+from emulator.check.area import MOST_ALIKE
 from emulator.check.findings import Kind
 from emulator.guest.symbolizer import Frame
 from emulator.profile.model import Profile, Result, Role, TracedFunction
