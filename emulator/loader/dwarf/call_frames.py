@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from emulator.loader.dwarf.line_header import Damaged, Reader
+from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
 
 # Numbers of registers, System V ABI for i386, figure 2.14.
 ESP: Final = 4
@@ -74,7 +74,7 @@ class Program:
         Damaged: It is no program.
     """
 
-    def __init__(self, reader: Reader, factors: Factors, initial: Rules, location: int) -> None:
+    def __init__(self, reader: ByteReader, factors: Factors, initial: Rules, location: int) -> None:
         self.rows: list[tuple[int, Rules]] = []
         self._reader = reader
         self._factors = factors

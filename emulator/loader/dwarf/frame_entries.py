@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
 from emulator.loader.dwarf.call_frames import NO_RULES, RETURN_ADDRESS, Factors, Program, Rules
-from emulator.loader.dwarf.line_header import Damaged, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def read_functions(section: FrameSection) -> Iterator[DescribedFunction]:
         end = content + int.from_bytes(data[offset:content], "little")
         if end > len(data):
             return
-        reader = Reader(data, content, end)
+        reader = ByteReader(data, content, end)
         try:
             kind = reader.unsigned(4)
             if kind == is_cie:
@@ -82,7 +82,7 @@ def read_functions(section: FrameSection) -> Iterator[DescribedFunction]:
         offset = end
 
 
-def _read_cie(reader: Reader) -> _Cie:
+def _read_cie(reader: ByteReader) -> _Cie:
     version = reader.unsigned(1)
     augmentation = bytes(reader.string())
     if version not in _VERSIONS or (
@@ -97,12 +97,12 @@ def _read_cie(reader: Reader) -> _Cie:
     return _Cie(factors, rules, encoding, bool(augmentation))
 
 
-def _read_augmentation(reader: Reader, augmentation: bytes) -> int:
+def _read_augmentation(reader: ByteReader, augmentation: bytes) -> int:
     """Return how addresses are encoded, and go to the end of the data."""
     if not augmentation.startswith(b"z"):
         raise Damaged
     size = reader.uleb()
-    data = Reader(reader.take(size), 0, size)
+    data = ByteReader(reader.take(size), 0, size)
     encoding = 0
     for letter in augmentation[1:].decode("latin-1"):
         if letter == "R":
@@ -116,7 +116,7 @@ def _read_augmentation(reader: Reader, augmentation: bytes) -> int:
     return encoding
 
 
-def _read_fde(reader: Reader, cie: _Cie, address: int) -> DescribedFunction:
+def _read_fde(reader: ByteReader, cie: _Cie, address: int) -> DescribedFunction:
     place = address + reader.position
     size = _pointer_size(cie.encoding)
     start = int.from_bytes(reader.take(size), "little", signed=bool(cie.encoding & _SIGNED))

@@ -11,15 +11,14 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _VERSIONS = range(2, 6)
 _DWARF5 = 5
-_LEB_MORE = 0x80  # set in every byte of a LEB128 number but the last
 _VERSION_WITH_OPERATIONS = 4  # the header tells how many operations an instruction has
-_MAX_LEB_BYTES = 10
-_MAX_PATH = 4096  # bytes
 _MAX_ENTRIES = 1 << 16  # files of a unit
 
 # Content types and forms of a version 5 header.
@@ -33,66 +32,6 @@ class DebugSections(NamedTuple):
     line: bytes
     line_str: bytes
     str: bytes
-
-
-class Damaged(Exception):
-    """The bytes are not a line program."""
-
-
-class Reader:
-    """Reads little-endian values one after the other. Every method raises `Damaged` past the end.
-
-    Args:
-        data: Bytes that are read.
-        position: Where to begin in them.
-        end: Where to stop.
-    """
-
-    def __init__(self, data: bytes, position: int, end: int) -> None:
-        self.data = data
-        self.position = position
-        self.end = end
-
-    def take(self, size: int) -> bytes:
-        """Return the next *size* bytes."""
-        start = self.position
-        if start + size > self.end:
-            raise Damaged
-        self.position = start + size
-        return self.data[start : start + size]
-
-    def unsigned(self, size: int) -> int:
-        """Return the next *size* bytes as a number."""
-        return int.from_bytes(self.take(size), "little")
-
-    def uleb(self) -> int:
-        """Return an unsigned number of variable length (DWARF 5, section 7.6)."""
-        value, _ = self._leb()
-        return value
-
-    def sleb(self) -> int:
-        """Return a signed number of variable length (DWARF 5, section 7.6)."""
-        value, bits = self._leb()
-        return value - (1 << bits) if value >> (bits - 1) else value
-
-    def _leb(self) -> tuple[int, int]:
-        value = 0
-        for index in range(_MAX_LEB_BYTES):
-            byte = self.unsigned(1)
-            value |= (byte & ~_LEB_MORE) << (7 * index)
-            if not byte & _LEB_MORE:
-                return value, 7 * (index + 1)
-        raise Damaged
-
-    def string(self) -> memoryview:
-        """Return a text up to its NUL, as a view of the bytes."""
-        # A view and a limit: thousands of entries may name the same long string.
-        end = self.data.find(b"\0", self.position, min(self.end, self.position + _MAX_PATH))
-        if end < 0:
-            raise Damaged
-        text = memoryview(self.data)[self.position : end]
-        self.position = end + 1
-        return text
 
 
 class Files(NamedTuple):
@@ -138,7 +77,7 @@ class Header(NamedTuple):
     line_range: int
     operand_counts: bytes
     files: Files
-    program: Reader
+    program: ByteReader
 
     @property
     def opcode_base(self) -> int:
@@ -152,7 +91,7 @@ def read_header(sections: DebugSections, offset: int) -> Header:
     Raises:
         Damaged: It is no header of a known version.
     """
-    reader = Reader(sections.line, offset, len(sections.line))
+    reader = ByteReader(sections.line, offset, len(sections.line))
     length = reader.unsigned(4)
     reader.end = reader.position + length
     version = reader.unsigned(2)
@@ -161,7 +100,7 @@ def read_header(sections: DebugSections, offset: int) -> Header:
     if version == _DWARF5:
         reader.take(2)  # address size, segment selector size
     header_length = reader.unsigned(4)
-    program = Reader(sections.line, reader.position + header_length, reader.end)
+    program = ByteReader(sections.line, reader.position + header_length, reader.end)
     reader.end = min(reader.end, program.position)
     minimum_instruction = reader.unsigned(1)
     if version >= _VERSION_WITH_OPERATIONS:
@@ -176,7 +115,7 @@ def read_header(sections: DebugSections, offset: int) -> Header:
     return Header(minimum_instruction, line_base, line_range, operand_counts, files, program)
 
 
-def _files_2(reader: Reader) -> Files:
+def _files_2(reader: ByteReader) -> Files:
     """Read the file table of versions 2 to 4: files count from 1, directory 0 is not recorded."""
     directories: list[memoryview] = [memoryview(b"")]
     while name := reader.string():
@@ -191,13 +130,13 @@ def _files_2(reader: Reader) -> Files:
     return Files(directories, entries, first=1)
 
 
-def _files_5(reader: Reader, sections: DebugSections) -> Files:
+def _files_5(reader: ByteReader, sections: DebugSections) -> Files:
     """Read the file table of version 5: both tables count from 0, directory 0 is the compiler's own."""
     directories = [path for path, _ in _entries_5(reader, sections)]
     return Files(directories, list(_entries_5(reader, sections)), first=0)
 
 
-def _entries_5(reader: Reader, sections: DebugSections) -> Iterator[tuple[memoryview, int]]:
+def _entries_5(reader: ByteReader, sections: DebugSections) -> Iterator[tuple[memoryview, int]]:
     formats = [(reader.uleb(), reader.uleb()) for _ in range(reader.unsigned(1))]
     count = reader.uleb()
     if count > _MAX_ENTRIES:
@@ -210,7 +149,7 @@ def _entries_5(reader: Reader, sections: DebugSections) -> Iterator[tuple[memory
         yield path, directory
 
 
-def _value_5(reader: Reader, form: int, sections: DebugSections) -> memoryview | int:
+def _value_5(reader: ByteReader, form: int, sections: DebugSections) -> memoryview | int:
     match form:
         case 0x08:  # DW_FORM_string
             return reader.string()
@@ -229,4 +168,4 @@ def _value_5(reader: Reader, form: int, sections: DebugSections) -> memoryview |
 
 
 def _string_at(strings: bytes, offset: int) -> memoryview:
-    return Reader(strings, offset, len(strings)).string()
+    return ByteReader(strings, offset, len(strings)).string()

@@ -14,7 +14,8 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.loader.dwarf.line_header import Damaged, DebugSections, Files, Header, Reader, read_header
+from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
+from emulator.loader.dwarf.line_header import DebugSections, Files, Header, read_header
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _run(header: Header) -> list[_Sequence]:
     return rows.sequences
 
 
-def _run_extended(reader: Reader, rows: _Rows) -> None:
+def _run_extended(reader: ByteReader, rows: _Rows) -> None:
     instruction = reader.take(reader.uleb())
     match instruction[:1]:
         case b"\x01":  # DW_LNE_end_sequence
