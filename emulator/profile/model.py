@@ -55,6 +55,16 @@ class Role(Enum):
     RESET = "reset"
     OTHER = "other"
 
+    @property
+    def makes_block(self) -> bool:
+        """Whether a call returns a new block."""
+        return self in (Role.ALLOC, Role.REALLOC)
+
+    @property
+    def names_block(self) -> bool:
+        """Whether a call is given a block, by its address or its frame."""
+        return self in (Role.FREE, Role.REALLOC, Role.SHARE)
+
 
 class Result(Enum):
     """What EAX is when a function returns.
@@ -101,7 +111,7 @@ class TracedFunction:
         _check_names(self)
         _check_meaning(self)
         if self.failure is not None:
-            if self.role not in _TAKING or self.result not in (*_PLACES, Result.ERROR):
+            if not self.role.makes_block or self.result not in (*_PLACES, Result.ERROR):
                 raise ValueError(f"{self.name}: only a function that takes a block has a failure value")
             if self.result is Result.ERROR and self.failure == 0:
                 raise ValueError(f"{self.name}: the failure value of an error is not 0, that is success")
@@ -116,7 +126,7 @@ class TracedFunction:
     @property
     def refusal(self) -> int | None:
         """EAX, unsigned, with which it says that there is no memory; None: it takes none, or has no way to say so."""
-        if self.role not in _TAKING:
+        if not self.role.makes_block:
             return None
         if self.result is Result.ERROR and self.failure is None:
             return _UNKNOWN_ERROR
@@ -156,6 +166,12 @@ class Profile:
         """Names of all areas, in the order of their first functions."""
         return tuple(dict.fromkeys(function.area for function in self.functions))
 
+    @property
+    def block_areas(self) -> tuple[str, ...]:
+        """Names of the areas of which blocks are known: those with a function that makes them from nothing."""
+        making = {function.area for function in self.functions if function.role is Role.ALLOC}
+        return tuple(area for area in self.areas if area in making)
+
     def pages(self, area: str) -> bool:
         """Tell whether the blocks of an area are runs of whole pages that may be given back in parts."""
         return area in self.page_areas
@@ -191,8 +207,6 @@ class Profile:
             raise ValueError(f"not a profile: {error}") from None
 
 
-_TAKING = (Role.ALLOC, Role.REALLOC)
-_GIVING = (Role.FREE, Role.REALLOC, Role.SHARE)
 _PLACES = (Result.POINTER, Result.FRAME)
 _LENGTHS = ("size", "pages", "order")
 
@@ -239,13 +253,13 @@ def _place_problem(function: TracedFunction) -> str:
     places = [name for name in ("ptr", "frame") if name in function.parameters]
     if len(places) > 1:
         return "parameters ptr and frame both say which block"
-    if function.role in _GIVING and not places:
+    if function.role.names_block and not places:
         return f"{function.role.value} needs a parameter ptr or frame that says which block"
     return ""
 
 
 def _result_problem(function: TracedFunction) -> str:
-    if function.role not in _TAKING:
+    if not function.role.makes_block:
         if function.result in _PLACES:
             return f"{function.role.value} has no block as its result, only error, value or none"
     elif function.out is None:

@@ -1,16 +1,22 @@
-"""Reads a profile that somebody wrote, as TOML. The format is described in docs/profiles.md."""
+"""Reads a profile that somebody wrote, as TOML. The format is described in docs/profiles.md.
+
+A function stands there as one line, ``alloc_frames(pages) -> frame``:
+
+signature  = NAME "(" [ parameter { "," parameter } ] ")" [ "->" result ]
+parameter  = NAME
+result     = "ptr" | "frame" | "error" | "value" | "none"
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import BadProfile
 from emulator.loader.files import read_text
-from emulator.profile.model import Profile, Role, TracedFunction
-from emulator.profile.signature import Area, parse_signature
+from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.wording import shortened, shown_keys
 
 if TYPE_CHECKING:
@@ -21,6 +27,8 @@ _LARGEST_FILE: Final = 1 << 16  # bytes
 _LONGEST_PROBLEM: Final = 100  # characters
 _ROLES: Final = {role.value: role for role in Role}
 _AREA_KEYS: Final = (*_ROLES, "failure", "pages")
+_SIGNATURE = re.compile(r"\s*([^\s(),]+)\s*\(([^()]*)\)\s*(?:->\s*(\S+)\s*)?")
+_FAILURES: Final = {Result.POINTER: 0, Result.FRAME: 0xFFFF_FFFF}
 _SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
@@ -97,11 +105,11 @@ class _Reader:
 
     def _functions(self, area: str, table: dict[str, object]) -> Iterator[tuple[str, str, TracedFunction]]:
         """Yield the functions of an area, each with its key and its signature."""
-        common = Area(area, self._failure(area, table))
+        common = _Area(area, self._failure(area, table))
         for key, role in _ROLES.items():
             for signature in self._signatures(area, key, table):
                 try:
-                    yield key, signature, parse_signature(signature, role, common)
+                    yield key, signature, _parse_signature(signature, role, common)
                 except ValueError as error:
                     raise self._wrong(str(error), area, key, signature=signature) from error
 
@@ -141,3 +149,51 @@ def _find(text: str, keys: tuple[str, ...], signature: str) -> int | None:
         position = match.end()
     position = max(position, text.find(signature, position))
     return text.count("\n", 0, position) + 1
+
+
+class _Area(NamedTuple):
+    """What all functions of an area have in common.
+
+    Attributes:
+        name: Its name.
+        failure: The result that means "no block", unsigned; None: 0 for an address, 0xffffffff for a frame, not known
+            for an error.
+    """
+
+    name: str
+    failure: int | None
+
+
+def _parse_signature(text: str, role: Role, area: _Area) -> TracedFunction:
+    """Read a signature.
+
+    Where it names no result: ``ptr`` for alloc and realloc (``error`` when there is a parameter ``out``), ``none`` for
+    all others.
+
+    Raises:
+        ValueError: It is no signature, or means nothing in its role.
+    """
+    match = _SIGNATURE.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f'{shortened(text)} is no signature such as "kmalloc(size) -> ptr"; C types are left out'
+        )
+    parameters = tuple(each.strip() for each in match[2].split(",")) if match[2].strip() else ()
+    result = _default_result(role, parameters) if match[3] is None else _result(match[3])
+    failure = None
+    if role.makes_block and result is not Result.NONE:
+        failure = _FAILURES.get(result) if area.failure is None else area.failure
+    return TracedFunction(match[1], area.name, role, parameters, result, failure)
+
+
+def _default_result(role: Role, parameters: tuple[str, ...]) -> Result:
+    if not role.makes_block:
+        return Result.NONE
+    return Result.ERROR if "out" in parameters else Result.POINTER
+
+
+def _result(text: str) -> Result:
+    known = [result.value for result in Result]
+    if text not in known:
+        raise ValueError(f"result {shortened(text)} is not one of {', '.join(known)}")
+    return Result(text)

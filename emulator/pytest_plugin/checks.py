@@ -79,7 +79,10 @@ class KernelChecks:
         return [f"kmem_fail_nth({self._expected.fail_nth}): no allocation failed, the test made only {made}"]
 
     def _leaks(self, log: CallLog) -> list[str]:
-        left = {area: self._taken(log, area).live_after(log.recording.event_count) for area in _areas_of(log)}
+        left = {
+            area: self._taken(log, area).live_after(log.recording.event_count)
+            for area in log.profile.block_areas
+        }
         count, total = (
             sum(len(each.born) for each in left.values()),
             sum(int(each.size.sum()) for each in left.values()),
@@ -126,25 +129,18 @@ class KernelChecks:
         hidden = len(largest) - _STACKS_SHOWN
         return [*lines, f"  ... and {counted(hidden, 'more place')}"] if hidden > 0 else lines
 
-    def _areas(self, limit: Limit) -> list[str]:
+    def _areas(self, limit: Limit) -> tuple[str, ...]:
         log = self._booted.log
-        areas = _areas_of(log) if log is not None else []
+        areas = log.profile.block_areas if log is not None else ()
         if limit.area and limit.area not in areas:
             raise Mistake(f"@pytest.mark.kmem_limit: no area {limit.area!r}; there are: {', '.join(areas)}")
-        return [limit.area] if limit.area else areas
+        return (limit.area,) if limit.area else areas
 
 
 def _failures(log: CallLog, number: int) -> Failures:
     from emulator.inject.policy import Failures, Injection
 
     return Failures(log.recording, log.profile, Injection(nth=number))
-
-
-def _areas_of(log: CallLog) -> list[str]:
-    from emulator.profile.model import Role
-
-    making = {function.area for function in log.profile.functions if function.role is Role.ALLOC}
-    return [area for area in log.profile.areas if area in making]
 
 
 def _members(members: list[tuple[int, int]]) -> str:

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from emulator.guest.symbolizer import Frame
-from emulator.profile.model import Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.history import AreaHistory, area_history
 from emulator.trace.file.checks import check_calls
@@ -77,9 +76,8 @@ class Trace:
 
     @property
     def areas(self) -> tuple[str, ...]:
-        """All areas of which blocks are known: those with a function that makes blocks."""
-        making = {function.area for function in self.functions if function.role is Role.ALLOC}
-        return tuple(area for area in self.profile.areas if area in making)
+        """The areas of which blocks are known."""
+        return self.profile.block_areas
 
     @property
     def stack_count(self) -> int:

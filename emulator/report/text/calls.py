@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.profile.model import Result, Role
+from emulator.profile.model import Result
 from emulator.report.text.style import BOLD, DIM, RED
 from emulator.wording import printable
 
@@ -107,7 +107,7 @@ def result_text(function: TracedFunction, value: int | None, errors: Mapping[int
         return ResultText(errors.get(value, str(_signed(value))), failed=value != 0)
     if function.failure is not None and value == function.failure:
         number = "0" if value == 0 else f"0x{value:08x}"
-        return ResultText(f"{number} (no block)", failed=function.role in (Role.ALLOC, Role.REALLOC))
+        return ResultText(f"{number} (no block)", failed=function.role.makes_block)
     return ResultText(_good_text(function.result, value))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.profile.model import Result, Role
+from emulator.profile.model import Result
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -154,10 +154,10 @@ def call_blocks(calls: CallTable) -> CallBlocks:
     """Return the block that each call is about."""
     address, sizes = np.zeros(len(calls), np.uint32), np.ones(len(calls), np.uint64)
     for each in by_function(calls):
-        if each.function.role in (Role.ALLOC, Role.REALLOC):
+        if each.function.role.makes_block:
             made, good = each.made()
             address[each.rows] = np.where(good & each.returned, made, 0)
-        elif each.function.role in (Role.FREE, Role.SHARE):
+        elif each.function.role.names_block:
             named = each.named()
             address[each.rows] = np.where(named == NOWHERE, 0, named)
         sizes[each.rows] = np.maximum(each.size(), 1)

@@ -20,6 +20,16 @@ def test_areas_in_the_order_of_their_first_functions() -> None:
     assert [PROFILE.pages(area) for area in PROFILE.areas] == [False, False, True]
 
 
+def test_areas_of_which_blocks_are_known() -> None:
+    profile = Profile("mine", (FREE, replace(FREE, name="drop", area="caches"), FRAME, ALLOC))
+    assert (profile.areas, profile.block_areas) == (("heap", "caches", "frames"), ("heap", "frames"))
+
+
+def test_what_a_call_has_to_do_with_blocks() -> None:
+    assert [role for role in Role if role.makes_block] == [Role.ALLOC, Role.REALLOC]
+    assert [role for role in Role if role.names_block] == [Role.FREE, Role.REALLOC, Role.SHARE]
+
+
 def test_where_the_address_goes() -> None:
     assert GET.out == 1
     assert ALLOC.out is None
