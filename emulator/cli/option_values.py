@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from emulator.hle.layers import Mode
     from emulator.machine.memory import RamWindow
-    from emulator.trace.queries.measure import Measure
     from emulator.trace.queries.selection import Bounds
+    from emulator.trace.queries.totals import Measure
 
 _SECONDS_MAX = 1e9
 _DIGITS_MAX = 10
@@ -86,7 +86,7 @@ def count(text: str) -> int:
 
 def measure(text: str) -> Measure:
     """Read the name of a number by which callers are measured."""
-    from emulator.trace.queries.measure import Measure  # only if the option is given
+    from emulator.trace.queries.totals import Measure  # only if the option is given
 
     try:
         return Measure(text)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from emulator.machine.recording import RecordedFunction, record
-from emulator.trace.blocks.blocks import Blocks
-from emulator.trace.blocks.history import area_history
 from emulator.trace.table import CallTable, Chunk, column_types
 
 if TYPE_CHECKING:
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile, TracedFunction
+    from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.table import Call, Column
 
     _Part: TypeAlias = tuple[int, dict[str, Column]]
@@ -132,6 +131,9 @@ class CallLog:
 
     def blocks(self, area: str) -> Blocks:
         """Return the blocks of an area, by birth, as `emulator.trace.trace.Trace.blocks` does."""
+        from emulator.trace.blocks.blocks import Blocks
+        from emulator.trace.blocks.history import area_history
+
         calls = self.calls()
         codes = [code for code, function in enumerate(self.profile.functions) if function.area == area]
         if not np.isin(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from typing import BinaryIO
 
-    from emulator.trace.queries.measure import Measure
+    from emulator.trace.queries.totals import Measure
     from emulator.trace.trace import Trace
 
 USAGE = "kmemu export TRACE.kmt --to FORMAT [options]"
@@ -140,6 +140,6 @@ def _write(trace: Trace, stream: BinaryIO, options: Namespace) -> None:
 
 def _measures(options: Namespace) -> tuple[Measure, ...]:
     """Return the measure that was asked for, or all."""
-    from emulator.trace.queries.measure import Measure  # `Trace` has imported it
+    from emulator.trace.queries.totals import Measure  # `Trace` has imported it
 
     return tuple(Measure) if options.measure is None else (options.measure,)

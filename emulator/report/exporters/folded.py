@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from emulator.guest.symbolizer import Frame
-    from emulator.trace.queries.measure import Measure
+    from emulator.trace.queries.totals import Measure
     from emulator.trace.trace import Trace
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator.report.text.frames import UNKNOWN_CALLER, function_name
-from emulator.trace.queries.measure import Measure
+from emulator.trace.queries.totals import Measure
 from emulator.wording import printable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.guest.symbolizer import Frame
-    from emulator.trace.queries.difference import Place
+    from emulator.trace.queries.difference import SourceFrame
 
 UNKNOWN_CALLER = "(unknown caller)"
 
@@ -26,11 +26,11 @@ def stack_text(frames: Sequence[Frame]) -> str:
     return " < ".join(printable(str(frame)) for frame in frames) or UNKNOWN_CALLER
 
 
-def places_text(places: Sequence[Place]) -> str:
+def places_text(places: Sequence[SourceFrame]) -> str:
     """Return the same without addresses: ``kmain demo.c:31 < start entry.S:29``."""
     return " < ".join(map(_place_text, places)) or UNKNOWN_CALLER
 
 
-def _place_text(place: Place) -> str:
+def _place_text(place: SourceFrame) -> str:
     function = printable(place.function) or "(unknown function)"
     return f"{function} {printable(PurePosixPath(place.file).name)}:{place.line}" if place.file else function

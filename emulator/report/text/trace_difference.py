@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emulator.report.text.frames import places_text
 from emulator.report.text.style import BOLD, GREEN, RED, rule
-from emulator.trace.queries.measure import Measure
+from emulator.trace.queries.totals import Measure
 from emulator.wording import counted, human_size, printable
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emulator.machine.lives import pair
-from emulator.trace.blocks.area_events import AreaEvents
 from emulator.trace.blocks.blocks import NEVER, Blocks
+from emulator.trace.blocks.operations import AreaEvents
 from emulator.trace.blocks.page_runs import page_runs
 from emulator.trace.blocks.pairing import BIRTH
 from emulator.x86 import PAGE_SIZE

@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.trace.blocks.blocks import NEVER
+from emulator.trace.blocks.function_calls import NOWHERE
 from emulator.trace.blocks.pairing import BIRTH, DEATH, at_place, pair
-from emulator.trace.blocks.spans import PAGES, Borders, Runs, Spans, spans_of
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from emulator.trace.blocks.area_events import AreaEvents
+    from emulator.trace.blocks.operations import AreaEvents, Operations
+    from emulator.trace.blocks.pairing import Lives
     from emulator.trace.table import U32, Flags
+
+_PAGES: Final = 1 << 20
+"""Of a physical memory of 4 GiB."""
+
+_PAGE_BITS: Final = np.uint32(12)
+
 
 _PIECES: Final = 1 << 22
 """Pieces, beyond two for each operation, up to which cutting is worth its memory."""
@@ -28,13 +36,13 @@ def page_runs(events: AreaEvents) -> tuple[Runs, Flags]:
     Returns:
         Pages that came and went together, by birth and address; and by event whether it freed one.
     """
-    births = spans_of(events.operations.births, events.births)
-    deaths = spans_of(events.operations.deaths, events.deaths)
-    shares = spans_of(events.operations.shares, events.shares)
+    births = _spans_of(events.operations.births, events.births)
+    deaths = _spans_of(events.operations.deaths, events.deaths)
+    shares = _spans_of(events.operations.shares, events.shares)
     whole = events.operations.deaths.size == 0
     deaths.stop[whole] = _ends(births, deaths.start[whole], deaths.event[whole])
     spans = (births, deaths, shares)
-    borders = Borders(*spans)
+    borders = _Borders(*spans)
     if sum(map(borders.count, spans)) > 2 * sum(len(each.event) for each in spans) + _PIECES:
         runs, taken = _followed(spans, events)
     else:
@@ -45,16 +53,83 @@ def page_runs(events: AreaEvents) -> tuple[Runs, Flags]:
     return runs.joined(), taken
 
 
-def _ends(births: Spans, start: U32, freed: U32) -> U32:
+def _ends(births: _Spans, start: U32, freed: U32) -> U32:
     """Return where runs end that are freed without a size: where the latest one born at their start ended."""
     keys = at_place(births.start, births.event)
     order = np.argsort(keys)
     latest = np.searchsorted(keys[order], at_place(start, freed)) - 1
     if not len(keys):
-        return np.minimum(start + 1, PAGES).astype(np.uint32)
+        return np.minimum(start + 1, _PAGES).astype(np.uint32)
     born_start, born_stop = births.start[order][latest], births.stop[order][latest]
     known = (latest >= 0) & (born_start == start)
-    return np.where(known, born_stop, np.minimum(start + 1, PAGES)).astype(np.uint32)
+    return np.where(known, born_stop, np.minimum(start + 1, _PAGES)).astype(np.uint32)
+
+
+class _Spans(NamedTuple):
+    """Runs of pages ``[start, stop)``, each with the event at which something happened to it."""
+
+    start: U32
+    stop: U32
+    event: U32
+
+
+class Runs(NamedTuple):
+    """Runs of pages ``[start, stop)`` with the events of their birth and death."""
+
+    start: U32
+    stop: U32
+    born: U32
+    died: U32
+
+    def joined(self) -> Runs:
+        """Sort by birth and address, and join neighbours that came and went together."""
+        start, stop, born, died = self
+        order = np.argsort(born.astype(np.uint64) << np.uint64(32) | start)
+        start, stop, born, died = start[order], stop[order], born[order], died[order]
+        heads = np.ones(len(start), np.bool_)
+        heads[1:] = (start[1:] != stop[:-1]) | (born[1:] != born[:-1]) | (died[1:] != died[:-1])
+        tails = np.roll(heads, -1)  # where the next one begins, or there is none
+        return Runs(start[heads], stop[tails], born[heads], died[heads])
+
+
+class _Borders:
+    """All pages at which a run begins or ends. The pieces between them have numbers in order of address."""
+
+    def __init__(self, *runs: _Spans) -> None:
+        marked = np.zeros(_PAGES + 1, np.bool_)
+        for each in runs:
+            marked[each.start] = True
+            marked[each.stop] = True
+        self._number = np.cumsum(marked, dtype=np.uint32) - np.uint32(
+            1
+        )  # of the piece that begins at a border
+        self._pages = np.flatnonzero(marked).astype(np.uint32)
+
+    def count(self, runs: _Spans) -> int:
+        """Return how many pieces runs have in total."""
+        return int(np.sum(self._number[runs.stop] - self._number[runs.start], dtype=np.int64))
+
+    def cut(self, runs: _Spans) -> tuple[U32, U32]:
+        """Return the numbers of all pieces of all runs, and their events."""
+        first = self._number[runs.start]
+        counts = self._number[runs.stop] - first
+        if (counts == 1).all():
+            return first, runs.event
+        before = np.cumsum(counts, dtype=np.uint32) - counts
+        places = np.arange(self.count(runs), dtype=np.uint32)
+        places += np.repeat(first - before, counts)  # modulo 2^32
+        return places, np.repeat(runs.event, counts)
+
+    def runs(self, lives: Lives) -> Runs:
+        """Return the lives of pieces as those of runs."""
+        return Runs(self._pages[lives.place], self._pages[lives.place + 1], lives.born, lives.died)
+
+
+def _spans_of(operations: Operations, events: U32) -> _Spans:
+    """Return the pages that operations are about, at least one each; none `NOWHERE`."""
+    start = np.where(operations.address == NOWHERE, np.uint32(_PAGES), operations.address >> _PAGE_BITS)
+    pages = np.maximum(-(-operations.size.astype(np.int64) // PAGE_SIZE), 1)
+    return _Spans(start, np.minimum(start + pages, _PAGES).astype(np.uint32), events)
 
 
 class _Live(NamedTuple):
@@ -74,7 +149,7 @@ class _Pages:
     """
 
     def __init__(self) -> None:
-        self._heads = bytearray(PAGES + 1)  # 1: a live run begins at this page
+        self._heads = bytearray(_PAGES + 1)  # 1: a live run begins at this page
         self._runs: dict[int, _Live] = {}  # by head
         self.ended: list[tuple[int, int, int, int]] = []
 
@@ -126,7 +201,7 @@ class _Pages:
         return heads
 
 
-def _followed(spans: tuple[Spans, Spans, Spans], events: AreaEvents) -> tuple[Runs, Flags]:
+def _followed(spans: tuple[_Spans, _Spans, _Spans], events: AreaEvents) -> tuple[Runs, Flags]:
     """Follow all operations one by one."""
     start, stop, event = (np.concatenate(columns) for columns in zip(*spans, strict=True))
     order = np.argsort(event)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.trace.queries.measure import Measure
+    from emulator.trace.queries.totals import Measure
     from emulator.trace.trace import Trace
 
 
-class Place(NamedTuple):
-    """One level of a call stack, without its address.
+class SourceFrame(NamedTuple):
+    """A frame without its address: where in the sources it is.
 
     Attributes:
         function: Empty where it is not known.
@@ -30,8 +30,8 @@ class Place(NamedTuple):
     line: int
 
 
-Callers = tuple[Place, ...]
-"""A call stack, innermost place first; empty where it is not known."""
+Callers = tuple[SourceFrame, ...]
+"""A call stack, innermost frame first; empty where it is not known."""
 
 
 class Change(NamedTuple):
@@ -104,6 +104,6 @@ def _by_callers(trace: Trace, area: str, measure: Measure) -> Counter[Callers]:
     if area in trace.areas:
         for totals in trace.by_stack(area):
             frames = trace.frames(totals.stack)
-            callers = tuple(Place(frame.function, frame.file, frame.line) for frame in frames)
+            callers = tuple(SourceFrame(frame.function, frame.file, frame.line) for frame in frames)
             result[callers] += measure.of(totals)
     return result

@@ -20,8 +20,8 @@ from emulator.cli.option_values import (
 )
 from emulator.hle.layers import Mode
 from emulator.machine.memory import RamWindow
-from emulator.trace.queries.measure import Measure
 from emulator.trace.queries.selection import Bounds
+from emulator.trace.queries.totals import Measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

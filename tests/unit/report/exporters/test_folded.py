@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from emulator.guest.symbolizer import Frame
 from emulator.report.exporters.folded import write_folded
-from emulator.trace.queries.measure import Measure
+from emulator.trace.queries.totals import Measure
 from tests.helpers import trace_examples
 from tests.helpers.traces import WHO, TraceBuilder
 

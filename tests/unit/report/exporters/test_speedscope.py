@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from emulator.report.exporters.speedscope import write_speedscope
-from emulator.trace.queries.measure import Measure
+from emulator.trace.queries.totals import Measure
 from tests.helpers import trace_examples
 from tests.helpers.traces import TraceBuilder
 

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.trace.queries.difference import Change, Place, compare
-from emulator.trace.queries.measure import Measure
+from emulator.trace.queries.difference import Change, SourceFrame, compare
+from emulator.trace.queries.totals import Measure
 from tests.helpers.trace_examples import LOAD
 from tests.helpers.traces import PROFILE, WHO, TraceBuilder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-KMAIN = (Place("kmain", "firmware/scenarios/demo.c", 31), Place("start", "", 0))
+KMAIN = (SourceFrame("kmain", "firmware/scenarios/demo.c", 31), SourceFrame("start", "", 0))
 
 
 def test_stacks_that_differ_in_addresses_only_are_added_up(tmp_path: Path) -> None:
