@@ -89,7 +89,7 @@ def damage(data: bytes, mutations: list[Mutation]) -> bytes:
 
 def test_the_undamaged_file_is_good() -> None:
     kernel = KernelImage(VALID, "k.elf")
-    assert kernel.location(HIGH + 0x11) == "kmain+0x1 (firmware/common/entry.S:10)"
+    assert kernel.location(HIGH + 0x11) == "kmain+0x1 (platform/common/entry.S:10)"
     assert kernel.location(BASE + 0x1003) == "0x00101003"
     assert kernel.location(BASE + 0x11) == kernel.location(HIGH + 0x11)
     assert find_header(VALID, "k.elf") is not None
