@@ -143,7 +143,8 @@ def _answer(timeline: Timeline, options: Namespace, address: int | None, modules
 
 def _print_view(timeline: Timeline, options: Namespace, modules: tuple[Span, ...]) -> None:
     from emulator.debug.step.view import read_view
-    from emulator.debug.step.view_print import view_document, view_lines
+    from emulator.debug.step.view_document import view_document
+    from emulator.debug.step.view_text import view_lines
     from emulator.guest.locator import Places
     from emulator.wording import printable
 

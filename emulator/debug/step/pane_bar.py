@@ -1,4 +1,4 @@
-"""The names of all panes in one row, for terminals that have room for two panes only."""
+"""A bar with the names of all panes, for terminals that have room for two panes only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is on the screen, how it is laid out, and the thread that works behind it."""
+"""The screen: its panes, their layout, and the thread that works for it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from textual.app import App
 from textual.containers import Container
 from textual.widgets import Footer, Static
 
-from emulator.debug.step.calls_pane import CallsPane
-from emulator.debug.step.lines_view import LinesView
+from emulator.debug.step.pane import Pane
 from emulator.debug.step.pane_bar import PaneBar
-from emulator.debug.step.pane_text import PANES, headline
-from emulator.debug.step.text_pane import TextPane
+from emulator.debug.step.panes import CallsPane, ViewPane
+from emulator.debug.step.view_text import PANES, headline
 from emulator.errors import Cancelled, EmulatorError
 from emulator.report.text.style import WIDTH_MAX, WIDTH_MIN, Style
 
@@ -48,10 +47,10 @@ class _Job(NamedTuple):
 
 
 class PanesApp(App[None]):
-    """Shows views of a timeline; what moves it is in `StepApp`.
+    """Shows views of a timeline; `StepApp` moves it.
 
     Args:
-        timeline: Only one thread at a time may touch it: this one, or the one of a job.
+        timeline: The run; only one thread at a time may touch it, this one or that of a job.
         style: What the terminal can show.
     """
 
@@ -78,7 +77,7 @@ class PanesApp(App[None]):
                 with Container(id=column, classes="column"):
                     for pane in panes:
                         yield (
-                            CallsPane() if pane == "calls" else TextPane(pane, follows_end=pane == "console")
+                            CallsPane() if pane == "calls" else ViewPane(pane, follows_end=pane == "console")
                         )
         yield PaneBar(ORDER)
         yield Footer(compact=True)
@@ -125,7 +124,7 @@ class PanesApp(App[None]):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Remember the pane that has the keys, a click's as well."""
-        if isinstance(event.widget, LinesView) and event.widget.id:
+        if isinstance(event.widget, Pane) and event.widget.id:
             self.current = event.widget.id
             self.query_one(PaneBar).mark(self.current)
 
@@ -140,16 +139,16 @@ class PanesApp(App[None]):
         calls = self.query_one(CallsPane)
         calls.show(self.timeline, self._style_for(calls))
         calls.mark(self.view.call.number if self.view.call else None)
-        for pane in self.query(TextPane):
+        for pane in self.query(ViewPane):
             pane.show(self.view, self._style_for(pane))
-        self._say(headline(self.view))
+        self._set_headline(headline(self.view))
 
-    def _style_for(self, pane: LinesView) -> Style:
+    def _style_for(self, pane: Pane) -> Style:
         """What a pane can show; one column is the cursor's."""
         columns = max(pane.scrollable_content_region.width - 1, WIDTH_MIN)
         return self._style._replace(width=min(columns, WIDTH_MAX), room=columns)
 
-    def _say(self, text: str) -> None:
+    def _set_headline(self, text: str) -> None:
         self.query_one("#headline", Static).update(Text(text, no_wrap=True, overflow="ellipsis"))
 
     # -- work in another thread ----------------------------------------------------------------------
@@ -163,9 +162,9 @@ class PanesApp(App[None]):
         """Do a job in another thread; only one at a time.
 
         Args:
-            what: What is done, for people.
+            what: Name of the job, for people.
             job: May raise `EmulatorError` and `ValueError`, which are shown.
-            done: Called with its result, in this thread.
+            done: A function that takes the result, called in this thread.
         """
         if self._job is not None:
             self.bell()
@@ -183,14 +182,14 @@ class PanesApp(App[None]):
         self.run_worker(run, thread=True, exit_on_error=True)
 
     def _outcome(self, job: Callable[[], _Result], done: Callable[[_Result], None]) -> Callable[[], None]:
-        """Do a job, and return what is to be done then."""
+        """Do a job, and return what is to be called after it."""
         try:
             result = job()
         except (Cancelled, KeyboardInterrupt):  # a signal stops the machine, and ends the program
             return self.stopped
         except (EmulatorError, ValueError) as error:
             text = str(error)
-            return lambda: self.tell(text)
+            return lambda: self.show_message(text)
         return lambda: done(result)
 
     def leave(self) -> None:
@@ -200,7 +199,7 @@ class PanesApp(App[None]):
         self.exit()
 
     async def finish(self) -> None:
-        """Wait for the job that the closed program has left behind, and stop it."""
+        """Stop the job that the closed program has left running, and wait for it."""
         while self._at_work:
             self.timeline.cancel()
             await sleep(_PULSE_S)
@@ -208,13 +207,13 @@ class PanesApp(App[None]):
     def _end_job(self, then: Callable[[], None]) -> None:
         self._job = None
         if self.view is not None:
-            self._say(headline(self.view))
+            self._set_headline(headline(self.view))
         then()
 
     def stopped(self) -> None:
         """A job was cancelled."""
 
-    def tell(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Show a short message."""
         self.notify(text, markup=False, timeout=6)
 
@@ -248,4 +247,4 @@ class PanesApp(App[None]):
         if self._cancelling:  # a request that falls between two runs of the machine is lost
             self.timeline.cancel()
         seconds = int(monotonic() - self._job.since)
-        self._say(f"{self._job.what}: event {self.timeline.reached}, {seconds} s (Esc stops)")
+        self._set_headline(f"{self._job.what}: event {self.timeline.reached}, {seconds} s (Esc stops)")

@@ -1,4 +1,4 @@
-"""The keys: where to go next, and what to ask."""
+"""The keys: which go where, and which ask what."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding
 
 from emulator.debug.addresses import read_address
-from emulator.debug.step.calls_pane import CallsPane
-from emulator.debug.step.message_screen import MessageScreen
+from emulator.debug.step.dialogs import MessageScreen, Prompt
+from emulator.debug.step.panes import CallsPane, ViewPane
 from emulator.debug.step.panes_app import ORDER, PanesApp
-from emulator.debug.step.prompt import Prompt
-from emulator.debug.step.text_pane import TextPane
-from emulator.debug.step.view import ended_text, read_view
+from emulator.debug.step.view import read_view
+from emulator.debug.step.view_text import ended_text
 from emulator.debug.writer import writer_lines
 from emulator.debug.writes import go_to_first_touch, last_writer
 from emulator.guest.locator import Places
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from textual.binding import BindingType
 
-    from emulator.debug.step.lines_view import LinesView
+    from emulator.debug.step.pane import Pane
     from emulator.debug.step.pane_bar import PaneBar
     from emulator.debug.step.view import View
     from emulator.debug.timeline import Timeline
@@ -50,8 +49,8 @@ class StepApp(PanesApp):
 
     Args:
         timeline: Not recorded yet.
-        record: Records it.
-        start: Event to open at.
+        record: A function that records its run.
+        start: The event at which the program opens.
         style: What the terminal can show.
         modules: Where boot modules lie.
     """
@@ -124,7 +123,7 @@ class StepApp(PanesApp):
     def stopped(self) -> None:
         """Show where the timeline is after a journey that was cancelled."""
         self._steps_waiting = 0
-        self.tell("stopped")
+        self.show_message("stopped")
         self.work("reading", self._read, self.show_view)
 
     # -- from call to call ---------------------------------------------------------------------------
@@ -139,7 +138,7 @@ class StepApp(PanesApp):
             return
         count = len(self.timeline.calls)
         if not 1 <= number <= count:
-            self.tell(
+            self.show_message(
                 "there is no call before this one" if number < 1 else "this is the last call (r: to the end)"
             )
             return
@@ -174,11 +173,11 @@ class StepApp(PanesApp):
         number = self._number
         found = self.timeline.search.next_of_block(number) if number else None
         if found is None:
-            self.tell("no later call is about this block")
+            self.show_message("no later call is about this block")
         else:
             self._go_to_call(found)
 
-    def on_lines_view_chosen(self, message: LinesView.Chosen) -> None:
+    def on_pane_chosen(self, message: Pane.Chosen) -> None:
         """Go to the call that was picked."""
         if isinstance(message.view, CallsPane):
             self._go_to_call(message.index + 1)
@@ -188,7 +187,7 @@ class StepApp(PanesApp):
         if self.view is not None:
             self._travel(self.timeline.run_to_end)
             if not self.timeline.ending.failed:
-                self.tell(f"it did not fail: {ended_text(self.timeline.ending)}")
+                self.show_message(f"it did not fail: {ended_text(self.timeline.ending)}")
 
     # -- questions -----------------------------------------------------------------------------------
 
@@ -198,7 +197,7 @@ class StepApp(PanesApp):
                 try:
                     answer(text)
                 except ValueError as error:
-                    self.tell(str(error))
+                    self.show_message(str(error))
 
         if self.view is None or self.is_busy:
             self.bell()
@@ -237,7 +236,7 @@ class StepApp(PanesApp):
         self._ask("First call that touched the address:", self._proposed(), answer)
 
     def action_writer(self) -> None:
-        """Ask for an address, and tell who wrote there last."""
+        """Ask for an address, and show who wrote there last."""
 
         def answer(text: str) -> None:
             address = read_address(text, self.timeline.machine.image)
@@ -248,14 +247,14 @@ class StepApp(PanesApp):
 
     def _show_writer(self, writer: Writer | None) -> None:
         if writer is None:
-            self.tell("nobody has written there since the start")
+            self.show_message("nobody has written there since the start")
             return
         self.push_screen(MessageScreen("Last writer", "\n".join(writer_lines(writer))))
 
     def _proposed(self) -> str:
         """The address under the cursor."""
         pane = self.query_one(f"#{self.current}")
-        address = pane.address if isinstance(pane, TextPane | CallsPane) else None
+        address = pane.address if isinstance(pane, ViewPane | CallsPane) else None
         return "" if address is None else f"0x{address:08x}"
 
     # -- the rest ------------------------------------------------------------------------------------
@@ -283,7 +282,7 @@ class StepApp(PanesApp):
 
     def action_help_quit(self) -> None:
         """Say which key closes the program; Ctrl-C asks for that."""
-        self.tell("q quits")
+        self.show_message("q quits")
 
     def action_cancel(self) -> None:
         """Stop what takes long."""

@@ -1,4 +1,4 @@
-"""All that can be seen of a machine at one event, as plain data."""
+"""Read all that can be seen of a machine at one event, as plain data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from emulator.guest.disassembler import disassemble
 from emulator.guest.memory import physical_of
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.machine.machine import Console
-from emulator.report.text.ending import ending_text
 
 if TYPE_CHECKING:
     from emulator.debug.fields import FieldChange
@@ -32,19 +31,19 @@ _NAMED = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip")
 
 
 class View(NamedTuple):
-    """What can be seen.
+    """What can be seen at one event.
 
     Attributes:
         event: The event that has just happened; 0 before the first instruction.
         event_count: Events of the whole run.
-        at_end: The machine stands where the run ended.
-        ending: How it ended.
+        at_end: Whether the machine stands where the run ended.
+        ending: How the run ended, for people.
         call: The call whose entry or exit *event* is.
-        fields: What the call has changed, the first `FIELDS_MAX` fields.
-        has_more_fields: There are more.
-        code: Around EIP.
-        registers: All of them.
-        pointers: What some registers point to: name of the register -> place.
+        fields: The first `FIELDS_MAX` fields that the call has changed.
+        has_more_fields: Whether there are more.
+        code: The code around EIP.
+        registers: All registers.
+        pointers: What some registers point to, by name of the register.
         stack: The backtrace.
         memory_map: What memory is used for.
         console: The end of what the kernel wrote so far to COM1, or where it wrote nothing, to port 0xE9.
@@ -70,18 +69,11 @@ class View(NamedTuple):
         return self.call is not None and self.call.left == self.event
 
 
-def ended_text(ending: Ending) -> str:
-    """Return how a run ended, in one line for people."""
-    if ending.error is not None:
-        return str(ending.error)
-    return ending_text(ending._replace(open_calls=0))
-
-
 def read_view(timeline: Timeline, places: Places, modules: tuple[Span, ...] = ()) -> View:
-    """Read everything from the machine as it stands. (It moves to find out what changed, and comes back.).
+    """Read everything from the machine as it stands. It moves to find out what changed, and comes back.
 
     Args:
-        timeline: Whose machine.
+        timeline: The run, whose machine is read.
         places: Names addresses of that machine.
         modules: Where boot modules lie.
     """

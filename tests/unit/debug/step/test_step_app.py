@@ -9,14 +9,12 @@ import pytest
 from textual.widgets._toast import Toast
 
 from emulator.debug.step import step_app
-from emulator.debug.step.calls_pane import CallsPane
-from emulator.debug.step.lines_view import LinesView
-from emulator.debug.step.message_screen import MessageScreen
+from emulator.debug.step.dialogs import MessageScreen, Prompt
+from emulator.debug.step.pane import Pane
 from emulator.debug.step.pane_bar import PaneBar
+from emulator.debug.step.panes import CallsPane, ViewPane
 from emulator.debug.step.panes_app import ORDER
-from emulator.debug.step.prompt import Prompt
 from emulator.debug.step.step_app import StepApp
-from emulator.debug.step.text_pane import TextPane
 from emulator.debug.writes import last_writer
 from emulator.report.text.style import Style
 from tests.helpers.timelines import timeline_of
@@ -61,6 +59,12 @@ class Stage:
         await self.press(*text, "enter")
 
 
+def app_of(kernel: str, *, start: int = 0, command_line: str = "", unicode: bool = True) -> StepApp:
+    """Return the program for a kernel whose run is not recorded yet."""
+    timeline = timeline_of(kernel, command_line=command_line, record=False)
+    return StepApp(timeline, timeline.record, start=start, style=Style(80, colour=True, unicode=unicode))
+
+
 def play(
     scene: Scene,
     kernel: str = "overflow",
@@ -70,8 +74,7 @@ def play(
     unicode: bool = True,
 ) -> StepApp:
     async def run() -> StepApp:
-        timeline = timeline_of(kernel, record=False)
-        app = StepApp(timeline, timeline.record, start=start, style=Style(80, colour=True, unicode=unicode))
+        app = app_of(kernel, start=start, unicode=unicode)
         async with app.run_test(size=size) as pilot:
             stage = Stage(app, pilot)
             await stage.settle()
@@ -82,11 +85,11 @@ def play(
 
 
 def shown(app: StepApp, pane: str) -> str:
-    view = app.query_one(f"#{pane}", LinesView)
+    view = app.query_one(f"#{pane}", Pane)
     return "\n".join(view.line_text(index).plain for index in range(view.line_count()))
 
 
-def told(app: StepApp) -> str:
+def notified(app: StepApp) -> str:
     return "\n".join(str(each.message) for each in app._notifications)  # noqa: SLF001 - Textual has no way to ask
 
 
@@ -109,7 +112,7 @@ def test_next_and_previous_go_from_call_to_call(key: str, back: str) -> None:
         await stage.press(back)
         assert event(app) == 0
         await stage.press(back)
-        assert "there is no call before this one" in told(app)
+        assert "there is no call before this one" in notified(app)
 
     play(scene)
 
@@ -117,11 +120,11 @@ def test_next_and_previous_go_from_call_to_call(key: str, back: str) -> None:
 def test_behind_the_last_call_there_is_only_the_end() -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
         await stage.press("n")
-        assert "this is the last call" in told(app)
+        assert "this is the last call" in notified(app)
         await stage.press("r")
         assert app.view is not None
         assert app.view.at_end
-        assert "it did not fail: the kernel exited with value 0" in told(app)
+        assert "it did not fail: the kernel exited with value 0" in notified(app)
         await stage.press("p")
         assert (event(app), app.view.at_end) == (24, False)
 
@@ -161,7 +164,7 @@ def test_the_next_call_of_a_block() -> None:
         assert (app.view.call.number, app.view.call.function) == (10, "kfree")
         await stage.press("N")
         await stage.press("N")
-        assert "no later call is about this block" in told(app)
+        assert "no later call is about this block" in notified(app)
 
     play(scene, start=10)
 
@@ -172,7 +175,7 @@ def test_go_to_an_event() -> None:
         assert event(app) == 17
         await stage.answer("g", "99")
         assert event(app) == 17
-        assert "'99' is no event: there are 0 to 24" in told(app)
+        assert "'99' is no event: there are 0 to 24" in notified(app)
         await stage.press("g", "escape")
         assert not isinstance(app.screen, Prompt)
 
@@ -186,7 +189,7 @@ def test_search_a_function_from_here_on() -> None:
         assert app.view.call is not None
         assert app.view.call.number == 8
         await stage.answer("slash", "nothing")
-        assert "no call of a function with 'nothing' in its name" in told(app)
+        assert "no call of a function with 'nothing' in its name" in notified(app)
 
     play(scene)
 
@@ -197,7 +200,7 @@ def test_the_first_call_that_touched_an_address() -> None:
         assert event(app) == 4
         await stage.answer("f", "0x4ff000")
         assert event(app) == 4
-        assert "no call has touched 0x004ff000" in told(app)
+        assert "no call has touched 0x004ff000" in notified(app)
 
     play(scene, start=24)
 
@@ -209,9 +212,9 @@ def test_who_wrote_a_word_last() -> None:
         assert event(app) == 10
         await stage.press("escape")
         await stage.answer("w", "nonsense")
-        assert "'nonsense' is no address and no symbol of the kernel" in told(app)
+        assert "'nonsense' is no address and no symbol of the kernel" in notified(app)
         await stage.answer("w", "0x4ff000")
-        assert "nobody has written there since the start" in told(app)
+        assert "nobody has written there since the start" in notified(app)
 
     play(scene, start=10)
 
@@ -275,16 +278,16 @@ def test_tab_visits_all_panes(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", [SMALL, TINY])
 def test_small_terminals_show_the_calls_and_one_more_pane(size: tuple[int, int]) -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
-        visible = [pane.id for pane in app.query(LinesView) if pane.size.height]
+        visible = [pane.id for pane in app.query(Pane) if pane.size.height]
         assert visible == ["calls", "code"]
         assert app.query_one(CallsPane).size.height >= 4
         await stage.pilot.click(PaneBar, offset=(8, 0))
         await stage.settle()
         assert app.current == "changes"
-        assert [pane.id for pane in app.query(LinesView) if pane.size.height] == ["calls", "changes"]
+        assert [pane.id for pane in app.query(Pane) if pane.size.height] == ["calls", "changes"]
         await stage.pilot.resize_terminal(*WIDE)
         await stage.settle()
-        assert all(pane.size.height for pane in app.query(LinesView))
+        assert all(pane.size.height for pane in app.query(Pane))
 
     play(scene, size=size, start=10)
 
@@ -315,7 +318,7 @@ def test_all_panes_show_the_place() -> None:
         assert "eax  0x0010b008" in shown(app, "registers")
         assert "kmain+0x3f" in shown(app, "stack")
         assert "Three blocks" in shown(app, "console")
-        pane = app.query_one("#code", TextPane)
+        pane = app.query_one("#code", ViewPane)
         assert pane.is_here(pane.cursor)
 
     play(scene, start=10)
@@ -323,7 +326,7 @@ def test_all_panes_show_the_place() -> None:
 
 def test_names_of_the_kernel_are_no_markup() -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
-        app.tell("[bold]x[/bold] [link=evil]")
+        app.show_message("[bold]x[/bold] [link=evil]")
         app.push_screen(Prompt("[red]question", "[/]"))
         await stage.pilot.pause()
         assert [each.markup for each in app._notifications] == [False]  # noqa: SLF001 - see `told`
@@ -337,7 +340,7 @@ def test_names_of_the_kernel_are_no_markup() -> None:
 def test_without_unicode_borders_are_ascii() -> None:
     async def scene(app: StepApp, _stage: Stage) -> None:
         assert app.screen.has_class("-ascii")
-        assert app.query_one("#code", LinesView).styles.border.top[0] == "ascii"
+        assert app.query_one("#code", Pane).styles.border.top[0] == "ascii"
         assert all(shown(app, pane).isascii() for pane in ORDER)
         assert ">#5 " in shown(app, "calls")
 
@@ -354,8 +357,7 @@ def test_millions_of_calls_need_no_widget_each() -> None:
         assert pane.scroll_offset.y > 100_000 - 60
 
     async def run() -> None:
-        timeline = timeline_of("stress", command_line="calls=120000", record=False)
-        app = StepApp(timeline, timeline.record, start=0, style=Style(80, colour=True, unicode=True))
+        app = app_of("stress", command_line="calls=120000")
         async with app.run_test(size=SMALL) as pilot:
             stage = Stage(app, pilot)
             await stage.settle()
@@ -366,8 +368,7 @@ def test_millions_of_calls_need_no_widget_each() -> None:
 
 def test_escape_stops_a_recording_that_does_not_end() -> None:
     async def run() -> None:
-        timeline = timeline_of("stress", record=False)
-        app = StepApp(timeline, timeline.record, start=0, style=Style(80, colour=True, unicode=True))
+        app = app_of("stress")
         async with app.run_test(size=SMALL) as pilot:
             await pilot.pause(0.5)
             assert app.is_busy
@@ -391,20 +392,19 @@ def test_escape_stops_a_question_and_comes_back(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(step_app, "last_writer", search_for_ever)
 
     async def run() -> None:
-        timeline = timeline_of("stress", command_line="calls=20000", record=False)
-        app = StepApp(timeline, timeline.record, start=1 << 31, style=Style(80, colour=True, unicode=True))
+        app = app_of("stress", command_line="calls=20000", start=1 << 31)
         async with app.run_test(size=SMALL) as pilot:
             stage = Stage(app, pilot)
             await stage.settle()
-            last = timeline.event_count
+            last = app.timeline.event_count
             assert event(app) == last
             await pilot.press("w", *"memmap", "enter")
             while not app.is_busy:
                 await pilot.pause(0.01)
             await pilot.press("escape")
             await stage.settle()
-            assert "stopped" in told(app)
-            assert timeline.position == event(app) == last
+            assert "stopped" in notified(app)
+            assert app.timeline.position == event(app) == last
 
     asyncio.run(run())
 
@@ -412,7 +412,7 @@ def test_escape_stops_a_question_and_comes_back(monkeypatch: pytest.MonkeyPatch)
 def test_a_line_that_goes_on_is_marked() -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
         await stage.press("3")
-        pane = app.query_one("#code", LinesView)
+        pane = app.query_one("#code", Pane)
         rows = [pane.render_line(y).text for y in range(pane.size.height)]
         lines = [pane.line_text(index).plain for index in range(pane.line_count())]
         top, width = int(pane.scroll_offset.y), pane.size.width
@@ -425,13 +425,12 @@ def test_a_line_that_goes_on_is_marked() -> None:
 
 def test_messages_do_not_cover_the_keys() -> None:
     async def run() -> None:
-        timeline = timeline_of("overflow", record=False)
-        app = StepApp(timeline, timeline.record, start=0, style=Style(80, unicode=True))
+        app = app_of("overflow")
         async with app.run_test(size=SMALL, notifications=True) as pilot:
             await Stage(app, pilot).settle()
             await pilot.press("ctrl+c")
             await pilot.pause()
-            assert told(app) == "q quits"
+            assert notified(app) == "q quits"
             (toast,) = app.screen.query(Toast)
             assert toast.region.bottom <= app.query_one(PaneBar).region.y
 
@@ -440,13 +439,12 @@ def test_messages_do_not_cover_the_keys() -> None:
 
 def test_q_ends_also_what_takes_long() -> None:
     async def run() -> None:
-        timeline = timeline_of("stress", record=False)
-        app = StepApp(timeline, timeline.record, start=0, style=Style(80, colour=True, unicode=True))
+        app = app_of("stress")
         async with app.run_test(size=SMALL) as pilot:
             while not app.is_busy:
                 await pilot.pause(0.01)
             await pilot.press("q")
         await app.finish()
-        assert timeline.event_count < 5_000_184
+        assert app.timeline.event_count < 5_000_184
 
     asyncio.run(run())

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.debug.fields import FieldChange
-from emulator.debug.step.pane_text import PANES, PaneLine, Tone, headline, value_text
 from emulator.debug.step.view import FIELDS_MAX, View, read_view
-from emulator.debug.step.view_print import view_document, view_lines
+from emulator.debug.step.view_document import view_document
+from emulator.debug.step.view_text import PANES, PaneLine, Tone, headline, value_text, view_lines
 from emulator.errors import EmulatorError
 from emulator.guest.locator import Places
 from emulator.loader.dwarf.c_types import Encoding

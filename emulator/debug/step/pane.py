@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
 
-class LinesView(ScrollView, can_focus=True):
+class Pane(ScrollView, can_focus=True):
     """The base of all panes.
 
     Args:
-        title: In the border.
+        title: Text in the border.
         pane: Key of the pane.
     """
 
@@ -44,13 +44,13 @@ class LinesView(ScrollView, can_focus=True):
     class Chosen(Message):
         """Enter was pressed, or a line was clicked."""
 
-        def __init__(self, view: LinesView, index: int) -> None:
+        def __init__(self, view: Pane, index: int) -> None:
             super().__init__()
             self.view = view
             self.index = index
 
         @property
-        def control(self) -> LinesView:
+        def control(self) -> Pane:
             """The pane."""
             return self.view
 
@@ -59,18 +59,18 @@ class LinesView(ScrollView, can_focus=True):
         self.border_title = title
         self.cursor = 0
 
-    # -- what a pane says of itself -------------------------------------------------------------------
+    # -- what subclasses say -------------------------------------------------------------------
 
     def line_count(self) -> int:
-        """How many lines there are."""
+        """Return the number of lines."""
         raise NotImplementedError
 
     def line_text(self, index: int) -> Text:
-        """The line *index*, from 0."""
+        """Return a line; *index* counts from 0."""
         raise NotImplementedError
 
     def is_here(self, _index: int) -> bool:
-        """Whether a line is the one where the machine stands."""
+        """Return whether a line is the one where the machine stands."""
         return False
 
     # -- drawing --------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class LinesView(ScrollView, can_focus=True):
         self.move_cursor(index if index >= 0 else self.line_count() - 1)
 
     def action_choose(self) -> None:
-        """Tell that the line under the cursor is meant."""
+        """Post `Chosen` for the line under the cursor."""
         if self.line_count():
             self.post_message(self.Chosen(self, self.cursor))
 

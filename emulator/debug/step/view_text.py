@@ -1,13 +1,14 @@
-"""A view as lines of text, pane by pane. What comes from the kernel is made safe for a terminal here."""
+"""Write a view as lines, pane by pane. What comes from the kernel is made safe for a terminal here."""
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.debug.step.view import ended_text
 from emulator.loader.dwarf.c_types import Encoding
+from emulator.report.text.ending import ending_text
 from emulator.report.text.memory_map import draw_heap, draw_memory
+from emulator.report.text.style import BOLD, DIM, RED, rule
 from emulator.wording import printable
 from emulator.x86 import WORD_SIZE, Eflags
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from emulator.guest.disassembler import CodeLine, Operand
     from emulator.guest.memory_map.memory_map import HeapState
     from emulator.report.text.style import Style
+    from emulator.run.ending import Ending
 
 _DECIMAL_MAX = 0xFFFF
 _BYTES_SHOWN = 8
@@ -41,8 +43,8 @@ class PaneLine(NamedTuple):
     """One line of a pane.
 
     Attributes:
-        text: Printable, except for the escape sequences of a picture's colours.
-        address: What the line is about, for "who wrote this?".
+        text: Printable, except for the escape sequences of a memory map's colours.
+        address: The address that the line is about, for "who wrote this?".
         tone: How it stands out.
     """
 
@@ -59,6 +61,13 @@ def headline(view: View) -> str:
         return f"before the first instruction; {view.event_count} events"
     done = "has returned" if view.has_returned else "is entered"
     return f"event {view.event} of {view.event_count}: #{view.call.number} {printable(view.call.function)} {done}"
+
+
+def ended_text(ending: Ending) -> str:
+    """Return how a run ended, in one line for people."""
+    if ending.error is not None:
+        return str(ending.error)
+    return ending_text(ending._replace(open_calls=0))
 
 
 def change_lines(view: View, style: Style) -> Iterator[PaneLine]:
@@ -143,7 +152,7 @@ def stack_lines(view: View, _style: Style) -> Iterator[PaneLine]:
 
 
 def memory_lines(view: View, style: Style) -> Iterator[PaneLine]:
-    """Yield pictures of memory and of the heap, and what is wrong with them."""
+    """Yield the memory map, the heap, and what is wrong with them."""
     for defect in view.memory_map.defects:
         yield PaneLine(f"damaged: {printable(defect)}", tone=Tone.BAD)
     heap = view.memory_map.heap
@@ -184,3 +193,15 @@ PANES = {
     "console": ("Console", console_lines),
 }
 """Key of a pane -> its title, and what makes its lines."""
+
+_CODES = {Tone.PLAIN: "", Tone.HERE: BOLD, Tone.TITLE: "36", Tone.FAINT: DIM, Tone.BAD: RED}
+
+
+def view_lines(view: View, style: Style) -> Iterator[str]:
+    """Yield all panes of a view, one after the other."""
+    yield style.paint(headline(view), BOLD)
+    for title, lines_of in PANES.values():
+        yield ""
+        yield rule(title, style)
+        for line in lines_of(view, style):
+            yield style.paint(line.text, _CODES[line.tone]).rstrip()

@@ -1,41 +1,27 @@
-"""A view on paper: all panes one below the other, or one JSON document."""
+"""Write a view as a JSON document; `docs/step.md` describes it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from emulator.debug.step.pane_text import PANES, Tone, headline
-from emulator.debug.step.view import ended_text
+from emulator.debug.step.view_text import ended_text
 from emulator.profile.model import Result
-from emulator.report.text.style import BOLD, DIM, rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from emulator.debug.step.view import View
     from emulator.profile.model import TracedFunction
-    from emulator.report.text.style import Style
 
-VERSION = 1
-_CODES = {Tone.PLAIN: "", Tone.HERE: BOLD, Tone.TITLE: "36", Tone.FAINT: DIM, Tone.BAD: "31"}
-
-
-def view_lines(view: View, style: Style) -> Iterator[str]:
-    """Return all panes of a view, line by line."""
-    yield style.paint(headline(view), BOLD)
-    for title, lines_of in PANES.values():
-        yield ""
-        yield rule(title, style)
-        for line in lines_of(view, style):
-            yield style.paint(line.text, _CODES[line.tone]).rstrip()
+VERSION: Final = 1
 
 
 def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, Any]:
-    """Return a view for JSON.
+    """Return a view.
 
     Args:
         view: The view.
-        functions: Those that are recorded; the call of one without a result has none.
+        functions: The functions that are recorded; a call of one without a result has none.
     """
     call = None if view.call is None else view.call._asdict()
     without = {function.name for function in functions if function.result is Result.NONE}
