@@ -10,7 +10,7 @@ from in_process import machine_of, recording_of
 from measure import Row, at_least, at_most, medians, seconds_of
 
 from emulator.errors import BudgetUsedUp
-from emulator.hle.layers import find_btron
+from emulator.hle.kernels import find_btron
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from measure import Row, at_least, at_most, medians, seconds_of
 
-from emulator.hle.layers import Mode, attach_layers, find_litecore
+from emulator.hle.kernels import find_litecore
+from emulator.hle.layers import Mode, attach_layers
 from emulator.inject.campaign import Task
 from emulator.inject.workers import exhaust
 from emulator.loader.builtin import resolve

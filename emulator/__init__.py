@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from emulator.errors import EmulatorError
-    from emulator.hle.layers import Mode, attach_layers, find_btron, find_litecore
+    from emulator.hle.kernels import find_btron, find_litecore
+    from emulator.hle.layers import Mode, attach_layers
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Console, Machine, Outcome, Snapshot
     from emulator.machine.memory import RamWindow
@@ -51,8 +52,8 @@ _HOMES = {
     "Snapshot": "emulator.machine.machine",
     "Trace": "emulator.trace.trace",
     "attach_layers": "emulator.hle.layers",
-    "find_btron": "emulator.hle.layers",
-    "find_litecore": "emulator.hle.layers",
+    "find_btron": "emulator.hle.kernels",
+    "find_litecore": "emulator.hle.kernels",
     "record_trace": "emulator.run.recorded",
 }
 

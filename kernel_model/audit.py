@@ -8,7 +8,6 @@ does not hold. `kernel_model.text` alone turns both into words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -40,8 +39,7 @@ class LocationKind(Enum):
     """Memory of an allocator that comes after a header that cannot be one, so that no block is known there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """What some bytes of a guest's memory are.
 
     Attributes:
@@ -50,8 +48,8 @@ class Location:
         start: Physical address of the first byte of the member, the element, the body, or of what was asked for.
         end: First physical address after it.
         number: Which one of several allocators of this kind, such as the id of a memory pool; None: there is one only.
-        index: The element of an array, the page of an entry, or the address of a block's or area's header as the
-            kernel writes it; None: neither.
+        item: Which element of an array, which page of a table, or, of a block or free area, the address of its header as
+            the kernel writes it; None: none of these.
         field: The member of a struct or header; "" for a whole variable, a body and a bitmap. Where nothing is readable,
             what is broken before it: ``header`` or ``record``.
         byte: In a body, the byte that was asked for, counted from the end of the header, or None for all of it; in a
@@ -64,7 +62,7 @@ class Location:
     start: int
     end: int
     number: int | None = None
-    index: int | None = None
+    item: int | None = None
     field: str = ""
     byte: int | None = None
     frames: range = range(0)
@@ -77,7 +75,7 @@ class Location:
     def member(self, layout: StructLayout, name: str) -> Location:
         """Return the location of a member of the struct or header that begins where this location begins."""
         start = self.start + layout.offset(name)
-        return replace(self, start=start, end=start + _WORD, field=name)
+        return self._replace(start=start, end=start + _WORD, field=name)
 
     def part_at(self, address: int, header: StructLayout, layout: StructLayout) -> Location:
         """Return the member or the body that a byte of this block or free area belongs to.
@@ -90,12 +88,12 @@ class Location:
         field = layout.field_at(address - self.start)
         if field is not None:
             return self.member(layout, field.name)
-        return replace(self, start=self.start + layout.size, byte=address - self.start - header.size)
+        return self._replace(start=self.start + layout.size, byte=address - self.start - header.size)
 
 
-def variable(name: str, address: int, size: int = _WORD, *, index: int | None = None) -> Location:
+def variable(name: str, address: int, size: int = _WORD, *, item: int | None = None) -> Location:
     """Return the location of a global variable, or of an element of one that is an array."""
-    return Location(LocationKind.VARIABLE, name, address, address + size, index=index)
+    return Location(LocationKind.VARIABLE, name, address, address + size, item=item)
 
 
 class Invariant(NamedTuple):
@@ -115,8 +113,7 @@ class Invariant(NamedTuple):
     of_free_list: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
+class Defect(NamedTuple):
     """A word of memory that breaks an invariant.
 
     Attributes:

@@ -25,13 +25,13 @@ def location_text(location: Location) -> str:
             return _bitmap_text(location)
         case LocationKind.BLOCK | LocationKind.AREA:
             owner, part = _owner(location), _PARTS[location.kind]
-            return f"{owner} {part} 0x{location.index:08x} {_member(location) or _body(location)}"
+            return f"{owner} {part} 0x{location.item:08x} {_member(location) or _body(location)}"
         case LocationKind.UNREADABLE:
             return f"{_owner(location)} byte 0x{location.start:08x}, behind a broken {location.field}"
         case LocationKind.PAGE:
-            return f"{location.object}[0x{location.index:08x}]{_member(location)}"
+            return f"{location.object}[0x{location.item:08x}]{_member(location)}"
         case LocationKind.VARIABLE:
-            element = "" if location.index is None else f"[{location.index}]"
+            element = "" if location.item is None else f"[{location.item}]"
             return f"{location.object}{element}{_member(location)}"
 
 

@@ -18,9 +18,9 @@ from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
 from emulator.check.measures import measure
 from emulator.check.rerun import Rerun
+from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.check.structures.locks import check_locks
-from emulator.check.structures.state import state_checks
-from emulator.check.structures.walks import Walks
+from emulator.check.structures.run_audits import RunAudits
 from emulator.errors import HostError
 from emulator.hle.layers import lockstep_calls
 from emulator.profile.known import structures_of
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from emulator.check.findings import Finding
     from emulator.check.leaks.leaks import Leaks
-    from emulator.check.structures.state import StateChecks
+    from emulator.check.structures.kernel_checks import KernelChecks
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
@@ -98,8 +98,8 @@ class _Check:
         self._profile = profile
         self._budget = budget
         self._hooks = hooks
-        self._state: StateChecks | None = state_checks(machine, profile.name)
-        self._walks = Walks(machine, self._state)
+        self._state: KernelChecks | None = kernel_checks(machine, profile.name)
+        self._audits = RunAudits(machine, self._state)
 
     def report(self, path: Path, walk_every: int) -> CheckReport:
         """Run the kernel and make all checks."""
@@ -130,7 +130,7 @@ class _Check:
         )
 
         def start(recording: Recording) -> None:
-            machine.at_calls(walk_every, self._walks.look)
+            machine.at_calls(walk_every, self._audits.audit)
             self._hooks.on_start(recording)
 
         ending = record_run(
@@ -138,7 +138,7 @@ class _Check:
         )
         if isinstance(ending.error, HostError):
             raise ending.error
-        self._walks.look()
+        self._audits.audit()
         return ending
 
     def _findings(self, ending: Ending, trace: Trace, leaks: Leaks) -> list[Finding]:
@@ -149,7 +149,7 @@ class _Check:
             found += self._state.at_end(trace, rerun)
         if rerun is not None and (ending.by_itself or ending.how is How.BUDGET):  # else it died
             found += check_locks(self._machine, trace, rerun, finished=ending.by_itself)
-        found += self._walks.findings(trace, rerun)
+        found += self._audits.findings(trace, rerun)
         found.sort(
             key=lambda finding: finding.call_site.event if finding.call_site else trace.event_count + 1
         )
@@ -161,7 +161,7 @@ class _Check:
     def _checked_kinds(self, ending: Ending) -> frozenset[Kind]:
         is_rerun = self._hooks.new_machine is not None
         return checked_kinds(
-            self._profile, ending, self._state, audited=self._walks.looked, is_rerun=is_rerun
+            self._profile, ending, self._state, audited=self._audits.any_done, is_rerun=is_rerun
         )
 
     def _rerun(self, ending: Ending) -> Rerun | None:
@@ -172,7 +172,7 @@ class _Check:
 
 
 def checked_kinds(
-    profile: Profile, ending: Ending, state: StateChecks | None, *, audited: bool, is_rerun: bool
+    profile: Profile, ending: Ending, state: KernelChecks | None, *, audited: bool, is_rerun: bool
 ) -> frozenset[Kind]:
     """Return the kinds of findings that a check has looked for: "nothing found" says something about these only.
 
@@ -188,7 +188,7 @@ def checked_kinds(
         kinds |= state.kinds
         if not audited:
             kinds.discard(Kind.CORRUPTION)
-        if not state.quiet:
+        if not state.at_rest:
             kinds -= {Kind.BITMAP, Kind.REFCOUNT}
     if not ending.by_itself:
         kinds -= {Kind.LEAK, Kind.LOCK_HELD, Kind.DEADLOCK}

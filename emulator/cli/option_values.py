@@ -97,13 +97,14 @@ def measure(text: str) -> Measure:
 
 def layer_mode(text: str) -> tuple[str, Mode]:
     """Read ``NAME=MODE``."""
-    from emulator.hle.layers import LAYERS, Mode  # only if the option is given
+    from emulator.hle.kernels import layer_names
+    from emulator.hle.layers import Mode  # only if the option is given
 
     name, equals, mode = text.partition("=")
     if not equals:
         raise ArgumentTypeError(f"{text!r} is not NAME=MODE, such as heap=model")
-    if name not in LAYERS:
-        raise ArgumentTypeError(f"no layer {name!r}; there are: {', '.join(LAYERS)}")
+    if name not in layer_names():
+        raise ArgumentTypeError(f"no layer {name!r}; there are: {', '.join(layer_names())}")
     try:
         return name, Mode(mode)
     except ValueError:

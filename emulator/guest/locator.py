@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -105,7 +104,7 @@ class Places:
         if location is None:
             return None
         if location.is_body:
-            name = location_text(replace(location, byte=None))
+            name = location_text(location._replace(byte=None))
             return Place(name, address, min(end, location.end))
         name = location_text(location)
         if location.kind is LocationKind.BITMAP:
@@ -133,9 +132,10 @@ class Places:
 
     @cached_property
     def _models(self) -> Models | None:
-        from emulator.hle.layers import find_btron, find_litecore
+        from emulator.hle.kernels import recognize
 
         try:
-            return find_litecore(self._machine) or find_btron(self._machine)
+            found = recognize(self._machine)
         except BadImage:
             return None
+        return None if found is None else found.models

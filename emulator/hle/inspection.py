@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.boot_protocol.multiboot import find_header
-from emulator.hle.kernels import KERNELS
+from emulator.hle import kernels
 from kernel_model.memory import ByteMemory
 
 if TYPE_CHECKING:
@@ -76,14 +76,16 @@ def inspect_image(image: KernelImage, kernel: str) -> Inspection:
         len(functions),
         any(image.source_line(each.address) for each in islice(functions, _FUNCTIONS_TRIED)),
         missing,
-        next((each.name for each in KERNELS if not any(missing[layer] for layer in each.layers)), None),
+        next(
+            (each.name for each in kernels.KERNELS if not any(missing[layer] for layer in each.layers)), None
+        ),
     )
 
 
 def _missing(symbols: Mapping[str, Symbol]) -> dict[str, tuple[str, ...]]:
     return {
         layer: tuple(name for name in names if name not in symbols)
-        for kernel in KERNELS
+        for kernel in kernels.KERNELS
         for layer, names in _needed(kernel).items()
     }
 

@@ -1,10 +1,16 @@
-"""The kernels whose memory management has models."""
+"""The registry of the kernels whose memory management has models.
+
+Which kernel a machine runs is asked here and nowhere else. Whoever needs something that depends on it (models, audits,
+names of errors, a reader of the memory map, checks) takes it from the kernel's entry. An entry names its parts and imports
+none of them, so it can name parts in rooms to the right of this one, and starting kmemu does not pay for what a run does not
+need. A kernel is added by an entry in `KERNELS` and by its own modules.
+"""
 
 from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from emulator.x86 import WORD_SIZE
 
@@ -15,6 +21,8 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from kernel_model.abi import Function
     from kernel_model.audit import Audit, Location
+    from kernel_model.btron.abi import Btron
+    from kernel_model.litecore.abi import LiteCore
     from kernel_model.memory import Memory
 
 
@@ -41,55 +49,139 @@ class Models(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kernel:
-    """A kernel with models. They are imported when they are needed.
+    """The entry of a kernel. Parts are named as ``module:attribute``; see `load`.
 
     Attributes:
-        name: For people.
+        name: Of the kernel, and of the built-in profile of its functions.
         layers: The layers that can be modelled, the lowest first.
+        abi: Module with ``LAYER_SYMBOLS``, the symbols of data that each layer's model needs.
+        models_class: Makes `Models` from a memory, addresses by symbol, and a function that prints.
+        error_numbers: Names of the errors that calls return, by unsigned result; "" if it has none.
+        memory_map: Function that reads the memory map, see `emulator.guest.memory_map.reader.Reader`; "" if there is none.
+        checks: Class with what is checked besides the audits, a subclass of
+            `emulator.check.structures.kernel_checks.KernelChecks`; "" if there is nothing.
     """
 
     name: str
     layers: tuple[str, ...]
-    _module: str
-    _class: str
+    abi: str
+    models_class: str
+    error_numbers: str = ""
+    memory_map: str = ""
+    checks: str = ""
 
     @property
     def symbols(self) -> Mapping[str, tuple[str, ...]]:
         """Symbols of data that each layer's model needs."""
-        return cast("Mapping[str, tuple[str, ...]]", importlib.import_module(self._module).LAYER_SYMBOLS)
+        return cast("Mapping[str, tuple[str, ...]]", load(f"{self.abi}:LAYER_SYMBOLS"))
 
     def missing(self, symbols: Mapping[str, object], layer: str) -> list[str]:
-        """Which symbols of a layer a kernel file lacks."""
+        """Return the symbols of a layer that a kernel file lacks."""
         return [name for name in self.symbols[layer] if name not in symbols]
 
     def models(self, memory: Memory, symbols: Mapping[str, int], console: Callable[[str], None]) -> Models:
-        """The models on some memory."""
-        made = getattr(importlib.import_module(self._module), self._class)(memory, symbols, console)
-        return cast("Models", made)
+        """Return the models on some memory."""
+        return cast("Models", load(f"{self.abi}:{self.models_class}")(memory, symbols, console))
 
 
-LITECORE = Kernel("LiteCore", ("memmap", "heap"), "kernel_model.litecore.abi", "LiteCore")
-BTRON = Kernel("BTRON/386", ("pmem", "kmem", "pools"), "kernel_model.btron.abi", "Btron")
+def load(part: str) -> Any:  # noqa: ANN401 - the part of a kernel may be anything
+    """Import a part of a kernel's entry.
+
+    Args:
+        part: ``module:attribute``.
+    """
+    module, _, attribute = part.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+LITECORE = Kernel(
+    "LiteCore",
+    ("memmap", "heap"),
+    "kernel_model.litecore.abi",
+    "LiteCore",
+    memory_map="emulator.guest.memory_map.litecore_reader:read_litecore",
+    checks="emulator.check.structures.litecore_checks:LiteCoreChecks",
+)
+BTRON = Kernel(
+    "BTRON/386",
+    ("pmem", "kmem", "pools"),
+    "kernel_model.btron.abi",
+    "Btron",
+    error_numbers="kernel_model.btron.errors:ERROR_NAMES",
+    memory_map="emulator.guest.memory_map.btron_reader:read_btron",
+    checks="emulator.check.structures.btron_checks:BtronChecks",
+)
 KERNELS = (LITECORE, BTRON)
 
 
+class KnownKernel(NamedTuple):
+    """A kernel that a machine was found to run, and its models on the machine's RAM."""
+
+    kernel: Kernel
+    models: Models
+
+
+def recognize(machine: Machine, kernels: Iterable[Kernel] | None = None) -> KnownKernel | None:
+    """Return the kernel that a machine runs: one of which it has all symbols of data; None: it is none that is known.
+
+    Args:
+        machine: Any.
+        kernels: The kernels that are considered; None: all of `KERNELS`.
+
+    Raises:
+        BadImage: The symbol table is damaged.
+    """
+    symbols = addresses(machine)
+    for kernel in KERNELS if kernels is None else kernels:
+        if not any(kernel.missing(symbols, layer) for layer in kernel.layers):
+            return KnownKernel(kernel, kernel.models(machine.memory, symbols, machine.print_for_guest))
+    return None
+
+
+def kernel_named(name: str) -> Kernel | None:
+    """Return the kernel of this name, which is that of its profile, too."""
+    return next((kernel for kernel in KERNELS if kernel.name == name), None)
+
+
+def error_names(profile_name: str) -> Mapping[int, str]:
+    """Return the names of the errors that calls return, by unsigned result; empty for a kernel whose names are not known.
+
+    Args:
+        profile_name: Of the profile of the calls.
+    """
+    kernel = kernel_named(profile_name)
+    return load(kernel.error_numbers) if kernel is not None and kernel.error_numbers else {}
+
+
 def kernel_of(layer: str) -> Kernel | None:
-    """The kernel that has this layer."""
+    """Return the kernel that has this layer."""
     return next((kernel for kernel in KERNELS if layer in kernel.layers), None)
 
 
-def find_models(machine: Machine, kernel: Kernel) -> Models | None:
-    """A kernel's models on the machine's RAM, or None when the machine runs another kernel."""
-    symbols = addresses(machine)
-    if any(kernel.missing(symbols, layer) for layer in kernel.layers):
-        return None
-    return kernel.models(machine.memory, symbols, machine.print_for_guest)
+def layer_names() -> tuple[str, ...]:
+    """Return the names of all layers of all kernels."""
+    return tuple(layer for kernel in KERNELS for layer in kernel.layers)
+
+
+def find_litecore(machine: Machine) -> LiteCore | None:
+    """Return LiteCore's models on the machine's RAM, or None when the kernel lacks LiteCore's symbols.
+
+    For tests of that kernel; code that works with any kernel takes what `recognize` finds.
+    """
+    found = recognize(machine, [LITECORE])
+    return cast("LiteCore | None", found and found.models)
+
+
+def find_btron(machine: Machine) -> Btron | None:
+    """Return BTRON/386's models on the machine's RAM, or None when the kernel lacks BTRON's symbols. See `find_litecore`."""
+    found = recognize(machine, [BTRON])
+    return cast("Btron | None", found and found.models)
 
 
 def addresses(machine: Machine) -> dict[str, int]:
-    """Addresses of all symbols, as linked; without those where the machine has no memory."""
+    """Return the addresses of all symbols, as linked; without those where the machine has no memory."""
     image, end = machine.image, len(machine.memory)
     return {
         name: symbol.address
@@ -99,12 +191,12 @@ def addresses(machine: Machine) -> dict[str, int]:
 
 
 def symbol_outside(machine: Machine, kernel: Kernel, layers: Iterable[str]) -> Symbol | None:
-    """The first symbol that these layers need and the kernel has where the machine has no memory; None: there is none."""
+    """Return the first symbol that these layers need and the kernel has where the machine has no memory; None: none."""
     inside = addresses(machine)
     names = (name for layer in layers for name in kernel.missing(inside, layer))
     return next((symbol for name in names if (symbol := machine.image.symbol(name))), None)
 
 
 def outside_text(symbol: Symbol) -> str:
-    """Say that a symbol is where the machine has no memory."""
+    """Return a line that says that a symbol is where the machine has no memory."""
     return f"symbol {symbol.name} at 0x{symbol.address:08x} lies outside of memory"

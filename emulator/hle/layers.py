@@ -6,15 +6,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from emulator.errors import BadImage, MissingSymbol, UnknownLayer
-from emulator.hle.kernels import (
-    BTRON,
-    KERNELS,
-    LITECORE,
-    find_models,
-    kernel_of,
-    outside_text,
-    symbol_outside,
-)
+from emulator.hle import kernels
+from emulator.hle.kernels import kernel_of, layer_names, outside_text, symbol_outside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +15,6 @@ if TYPE_CHECKING:
     from emulator.hle.kernel_layers import KernelLayers
     from emulator.hle.kernels import Kernel
     from emulator.machine.machine import Machine
-    from kernel_model.btron.abi import Btron
-    from kernel_model.litecore.abi import LiteCore
 
 
 class Mode(Enum):
@@ -32,9 +23,6 @@ class Mode(Enum):
     NATIVE = "native"  # the guest's own code
     MODEL = "model"  # the Python model instead of it, on guest RAM
     LOCKSTEP = "lockstep"  # both; they must agree after every call
-
-
-LAYERS = tuple(layer for kernel in KERNELS for layer in kernel.layers)
 
 
 class LockstepCalls(NamedTuple):
@@ -52,16 +40,6 @@ class LockstepCalls(NamedTuple):
     def __str__(self) -> str:
         calls = f"{self.compared} call{'s' * (self.compared != 1)} compared"
         return f"{calls}, {self.given_up} given up" if self.given_up else calls
-
-
-def find_litecore(machine: Machine) -> LiteCore | None:
-    """LiteCore's models on the machine's RAM, or None when the kernel lacks LiteCore's symbols."""
-    return cast("LiteCore | None", find_models(machine, LITECORE))
-
-
-def find_btron(machine: Machine) -> Btron | None:
-    """BTRON/386's models on the machine's RAM, or None when the kernel lacks BTRON's symbols."""
-    return cast("Btron | None", find_models(machine, BTRON))
 
 
 def attach_layers(machine: Machine, modes: Mapping[str, Mode]) -> None:
@@ -106,11 +84,11 @@ class Layers:
         for layer, mode in modes.items():
             kernel = kernel_of(layer)
             if kernel is None:
-                raise UnknownLayer("layer", layer, LAYERS)
+                raise UnknownLayer("layer", layer, layer_names())
             by_kernel.setdefault(kernel.name, {})[layer] = mode
         if Mode.LOCKSTEP in modes.values() and self._machine.mmu == "reference":
             raise ValueError("lockstep needs the fast MMU")
-        for kernel in KERNELS:
+        for kernel in kernels.KERNELS:
             chosen = by_kernel.get(kernel.name, {})
             if kernel.name in self._kernels:
                 self._kernels[kernel.name].choose(chosen)

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from emulator.guest.symbolizer import Frame
+from emulator.hle.kernels import error_names
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.history import AreaHistory, area_history
 from emulator.trace.file.checks import check_calls
@@ -14,7 +15,7 @@ from emulator.trace.queries.totals import Peak, StackTotals, Usage, peak_of, tot
 from emulator.trace.table import CallTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
     import pyarrow as pa
@@ -68,6 +69,11 @@ class Trace:
     def profile(self) -> Profile:
         """What the functions mean."""
         return self.header.profile
+
+    @property
+    def error_names(self) -> Mapping[int, str]:
+        """Names of the errors that calls return, by unsigned result; empty where they are not known."""
+        return error_names(self.profile.name)
 
     @property
     def functions(self) -> tuple[TracedFunction, ...]:

@@ -45,9 +45,10 @@ E_WAITING: Final = 1
 """What ``mpl_get`` and ``mpf_get`` answer when the current task now waits. No error, and never seen by a caller of the
 public calls: they dispatch, and answer the code that ends the wait."""
 
-RESULT_NAMES: Final[Mapping[int, str]] = MappingProxyType(
-    {**{error & 0xFFFF_FFFF: error.name for error in Error}, E_WAITING: "E_WAITING"}
-)
+ERROR_NAMES: Final[Mapping[int, str]] = MappingProxyType({error & 0xFFFF_FFFF: error.name for error in Error})
+"""What the results of the public calls are called, by EAX."""
+
+RESULT_NAMES: Final[Mapping[int, str]] = MappingProxyType({**ERROR_NAMES, E_WAITING: "E_WAITING"})
 """What the results of the inner calls are called, by EAX."""
 
 

@@ -269,7 +269,7 @@ class Kmem:
 
     def _refuse_extent(self, index: int, size: int) -> NoReturn:
         """Refuse to work with an extent that is no part of kernel space."""
-        extent = variable("kmem_extents", self.addresses.extents + _WORD * index, index=index // 2)
+        extent = variable("kmem_extents", self.addresses.extents + _WORD * index, item=index // 2)
         raise BrokenStructure(Defect(_EXTENT_SIZE, AREA, extent.member(KMEM_EXTENT, "size"), size))
 
     def _add_extent(self, start: int, size: int) -> bool:

@@ -106,7 +106,7 @@ class KmemReader:
             aligned = not start % PAGE_BYTES and not size % PAGE_BYTES
             if position > start or not aligned or not size or not holds(self._size, start, size):
                 place = addresses.extents + KMEM_EXTENT.size * index
-                location = variable("kmem_extents", place, index=index).member(KMEM_EXTENT, "start")
+                location = variable("kmem_extents", place, item=index).member(KMEM_EXTENT, "start")
                 self._defects.append(Defect(_EXTENT, AREA, location, start, (start, size)))
                 continue
             extents.append((start, start + size))
@@ -140,4 +140,4 @@ class KmemReader:
 def _member(area: int, field: str) -> Location:
     """Return the location of a word at the start of the free area at a kernel address."""
     start = physical(area)
-    return Location(LocationKind.AREA, "kmem", start, start, index=area).member(KMEM_ENTRY, field)
+    return Location(LocationKind.AREA, "kmem", start, start, item=area).member(KMEM_ENTRY, field)

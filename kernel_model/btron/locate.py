@@ -75,11 +75,11 @@ def _in_variables(address: int, addresses: Mapping[str, int]) -> Location | None
     for name in ("ready_head", "ready_tail"):
         priority = (address - addresses[name]) // _WORD
         if 0 <= priority < PRIORITIES.stop:
-            return variable(name, addresses[name] + _WORD * priority, index=priority)
+            return variable(name, addresses[name] + _WORD * priority, item=priority)
     for name, layout, count in _TABLES:
         index, offset = divmod(address - addresses[name], layout.size)
         if 0 <= index < count:
-            element = variable(name, address - offset, layout.size, index=index)
+            element = variable(name, address - offset, layout.size, item=index)
             return element.part_at(address, layout, layout)
     return None
 
@@ -115,6 +115,6 @@ def _in_free_areas(address: int, kernel: Btron) -> Location | None:
     for area in kernel.kmem.areas():
         start = physical(area.start)
         if 0 <= address - start < area.size:
-            whole = Location(LocationKind.AREA, "kmem", start, start + area.size, index=area.start)
+            whole = Location(LocationKind.AREA, "kmem", start, start + area.size, item=area.start)
             return whole.part_at(address, KMEM_ENTRY, KMEM_ENTRY)
     return None

@@ -79,4 +79,4 @@ def _defect(memory: Memory, table: int, page: int) -> Defect:
 
 def page_entry(page: int, address: int) -> Location:
     """Return the location of a page's entry, which lies at a physical address."""
-    return Location(LocationKind.PAGE, "pmem_table", address, address + PMEM_ENTRY.size, index=page)
+    return Location(LocationKind.PAGE, "pmem_table", address, address + PMEM_ENTRY.size, item=page)

@@ -112,7 +112,7 @@ class PoolTable(ABC):
 
     def member(self, number: int, field: str) -> Location:
         """Return the location of a member of a pool's struct."""
-        return variable(f"{self.name}_table", self._pool(number), index=number).member(self.layout, field)
+        return variable(f"{self.name}_table", self._pool(number), item=number).member(self.layout, field)
 
     def block_member(self, number: int, record: int, field: str) -> Location:
         """Return the location of a member of the record, or of the link after it, that lies at a kernel address."""

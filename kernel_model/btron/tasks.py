@@ -327,7 +327,7 @@ class Tasks:
         return _WORD * priority
 
     def _member(self, number: int, field: str) -> Location:
-        return variable("tcb_table", self._tcb(number), index=number).member(TCB, field)
+        return variable("tcb_table", self._tcb(number), item=number).member(TCB, field)
 
     def _load(self, number: int, offset: int) -> int:
         return self._memory.load_u32(self._tcb(number) + offset)

@@ -214,5 +214,5 @@ def _header_defect(header: int, size: int, used: int, end: int) -> Defect | None
 
 def _member(header: int, field: str) -> Location:
     """Return the location of a word of the block whose header lies at *header*."""
-    block = Location(LocationKind.BLOCK, "heap", header, header, index=header)
+    block = Location(LocationKind.BLOCK, "heap", header, header, item=header)
     return block.member(FREE_BLOCK, field)

@@ -62,6 +62,6 @@ def _in_heap(address: int, heap: HeapReader) -> Location | None:
         return None
     for block in heap.blocks():
         if address < block.end:
-            whole = Location(LocationKind.BLOCK, "heap", block.header, block.end, index=block.header)
+            whole = Location(LocationKind.BLOCK, "heap", block.header, block.end, item=block.header)
             return whole.part_at(address, BLOCK_HEADER, BLOCK_HEADER if block.used else FREE_BLOCK)
     return Location(LocationKind.UNREADABLE, "heap", address, address + 1, field="header")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BudgetUsedUp
-from emulator.hle.layers import Mode, attach_layers, find_btron, find_litecore
+from emulator.hle.kernels import find_btron, find_litecore
+from emulator.hle.layers import Mode, attach_layers
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Ending, Machine

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator import boot
 from emulator.check.rerun import Rerun
-from emulator.check.structures.state import StateChecks, state_checks
-from emulator.check.structures.walks import Walks
+from emulator.check.structures.kernel_checks import KernelChecks, kernel_checks
+from emulator.check.structures.run_audits import RunAudits
 from emulator.errors import GuestStopped
 from emulator.machine.machine import Ending
 from emulator.profile.known import matching_profile
@@ -32,16 +32,16 @@ class Checked(NamedTuple):
     """
 
     machine: Machine
-    checks: StateChecks
+    checks: KernelChecks
     trace: Trace
     rerun: Rerun
-    walks: Walks
+    audits: RunAudits
     looks: int
     finished: bool
 
     def broken(self) -> list[Finding]:
         """Return what the looks found."""
-        return self.walks.findings(self.trace, self.rerun)
+        return self.audits.findings(self.trace, self.rerun)
 
     def blamed(self) -> Finding:
         """Return the one thing that they found."""
@@ -78,16 +78,16 @@ def checked(  # noqa: PLR0913 - all but two have a default
 
     machine = new_machine()
     profile = matching_profile(machine.image)
-    checks = state_checks(machine, profile.name)
+    checks = kernel_checks(machine, profile.name)
     assert checks is not None
-    walks = Walks(machine, checks)
+    audits = RunAudits(machine, checks)
     looks = 0
     finished = False
 
     def look() -> None:
         nonlocal looks
-        looks += checks.quiet
-        walks.look()
+        looks += checks.at_rest
+        audits.audit()
 
     def pause() -> None:
         look()
@@ -107,4 +107,4 @@ def checked(  # noqa: PLR0913 - all but two have a default
     look()
     trace = Trace.read(directory / "run.kmt")
     rerun = Rerun(new_machine, profile, max_instructions)
-    return Checked(machine, checks, trace, rerun, walks, looks, finished)
+    return Checked(machine, checks, trace, rerun, audits, looks, finished)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
 
 from emulator.errors import GuestStopped
-from emulator.hle.layers import Mode, attach_layers, find_litecore
+from emulator.hle.kernels import find_litecore
+from emulator.hle.layers import Mode, attach_layers
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine

@@ -9,7 +9,7 @@ from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind
 from emulator.check.hex_dumps import hex_dump
 from emulator.check.rerun import Damage, Replay, Word
-from emulator.check.structures.state import state_checks
+from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.check.structures.stories import block_near
 from emulator.x86 import WORD_SIZE
 from kernel_model.text import defect_text, location_text
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from emulator.check.findings import BlockHistory, FaultingWrite
     from emulator.check.rerun import Rerun
-    from emulator.check.structures.state import StateChecks
+    from emulator.check.structures.kernel_checks import KernelChecks
     from emulator.trace.trace import Trace
     from kernel_model.audit import Defect
 
@@ -53,22 +53,22 @@ def blame(rerun: Rerun, seen: Seen, trace: Trace | None) -> Finding:
         ValueError: The kernel's structures are not known.
     """
     machine = rerun.new_machine()
-    checks = state_checks(machine, rerun.profile.name)
+    checks = kernel_checks(machine, rerun.profile.name)
     if checks is None:
         raise ValueError(f"{machine.image.path}: no structures are known")
 
     def broken(_event: int) -> Word | None:
-        defects = checks.look()
+        defects = checks.audit()
         return Word(defects[0].address) if defects else None
 
-    replay = Replay(rerun, machine, broken, lambda _event: not checks.quiet)
+    replay = Replay(rerun, machine, broken, lambda _event: not checks.at_rest)
     damage = replay.find(seen.sound, seen.event)
     if damage is None:
         return _unexplained(checks, seen, trace)
     return _Blame(replay, checks, damage).finding(trace)
 
 
-def _unexplained(checks: StateChecks, seen: Seen, trace: Trace | None) -> Finding:
+def _unexplained(checks: KernelChecks, seen: Seen, trace: Trace | None) -> Finding:
     defect, *more = seen.defects
     call_site = None if trace is None else CallSites(trace).at(seen.event)
     details = (*_more(defect, more), "it did not break when the kernel was run once more")
@@ -93,19 +93,19 @@ class _Change(NamedTuple):
 class _Blame:
     """Looking at the damage from both sides; the machine stands at the last sound event."""
 
-    def __init__(self, replay: Replay, checks: StateChecks, damage: Damage) -> None:
+    def __init__(self, replay: Replay, checks: KernelChecks, damage: Damage) -> None:
         self._replay = replay
         self._machine = replay.machine
         self._memory = replay.machine.memory
         self._checks = checks
         self._damage = damage
         replay.last_part(damage)
-        self._defects = checks.look()
+        self._defects = checks.audit()
 
     def finding(self, trace: Trace | None) -> Finding:
         defect, *more = self._defects
         checks = self._checks
-        area, linear = defect.area, checks.linear(defect.address)
+        area, linear = defect.area, checks.models.linear(defect.address)
         dump = hex_dump(self._memory, len(self._memory), defect.address, linear)
         details = _more(defect, more)
         faulting_write = self._faulting_write(defect, details)
@@ -144,13 +144,13 @@ class _Blame:
             return None
         address, before, after = change
         if address != defect.address:
-            location = self._checks.locate(address)
+            location = self._checks.models.locate(address)
             text = f"0x{address:08x}" if location is None else location_text(location)
             details.append(f"what was changed is {text}")
         write = self._replay.watch(self._damage._replace(word=Word(address)))
         if write is None:
             return None
-        return faulting_write_of(self._machine, write, self._checks.linear(address), before, after)
+        return faulting_write_of(self._machine, write, self._checks.models.linear(address), before, after)
 
     def _word(self, address: int) -> int:
         return int.from_bytes(
@@ -176,11 +176,11 @@ class _Blame:
         return next((each for each in changed[:_WORDS_MAX] if self._breaks(defect, each)), None)
 
     def _breaks(self, defect: Defect, change: _Change) -> bool:
-        location = self._checks.locate(change.address)
+        location = self._checks.models.locate(change.address)
         if location is None or location.is_body:
             return False
         self._memory.store_u32(change.address, change.before)
-        left = self._checks.look()
+        left = self._checks.audit()
         self._memory.store_u32(change.address, change.after)
         return defect not in left and all(each in self._defects for each in left)
 

@@ -143,9 +143,11 @@ def _kernel(options: Namespace, memory_map: MemoryMap) -> Kernel | None:
         and memory_map.btron is None
     ):
         return None
-    from emulator.hle.kernels import BTRON, LITECORE  # `read_memory_map` has imported it
+    from emulator.hle.kernels import kernel_named, kernel_of  # `read_memory_map` has imported it
 
-    return LITECORE if memory_map.btron is None else BTRON
+    if memory_map.kernel is None:  # only some of its layers can be modelled
+        return kernel_of(options.layer[0][0])
+    return kernel_named(memory_map.kernel)
 
 
 def _layers(options: Namespace, kernel: Kernel) -> dict[str, str]:
@@ -170,7 +172,7 @@ def _judge(record: RunRecord) -> tuple[Status, list[str]]:
     memory_map = record.memory_map
     if memory_map is None or not memory_map.defects:
         return status, []
-    what = "the heap" if memory_map.btron is None else "memory management"
+    what = "memory management" if memory_map.heap is None else "the heap"
     return Status.FINDINGS, [f"{what} is damaged: {memory_map.defects[0]}"]
 
 

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from emulator.debug.step.pane import Pane
 from emulator.debug.step.view_text import PANES, Tone
-from emulator.report.text.calls import CallLayout, error_names
+from emulator.hle.kernels import error_names
+from emulator.report.text.calls import CallLayout
 
 if TYPE_CHECKING:
     from emulator.debug.step.view import View

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.guest.memory_map.memory_map import BtronState, Frames, PageCount, PageState
+from emulator.guest.memory_map.memory_map import BtronState, Frames, MemoryMap, PageCount, PageState
 from emulator.guest.memory_map.regions import (
     FRAME_SIZE,
     Region,
@@ -32,6 +32,7 @@ from kernel_model.text import defect_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from emulator.machine.machine import Machine
     from kernel_model.audit import Defect
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.kmem_reader import KmemState
@@ -47,28 +48,30 @@ _AS_BITS = bytes([0]) + bytes([1]) * 255
 _BITS = 8
 
 
-class BtronUsage(NamedTuple):
+def read_btron(
+    machine: Machine, btron: Btron, image: list[Region], modules: list[Region], *, with_runs: bool
+) -> MemoryMap:
+    """Read pages, kmem and pools. See `emulator.guest.memory_map.reader.Reader`."""
+    memory, start = machine.memory, machine.ram.start
+    known = by_address(add_regions(image, modules))
+    usage = _Reader(memory, len(memory), btron).usage(known, with_runs=with_runs)
+    nothing_below = any(region.start == 0 and region.end >= start for region in usage.regions)  # all reserved
+    return MemoryMap(
+        (start if usage.frames is None or nothing_below else 0, machine.ram.end),
+        tuple(by_address(usage.regions)),
+        usage.frames,
+        notes=usage.notes,
+        btron=usage.state,
+    )
+
+
+class _Usage(NamedTuple):
     """What a `MemoryMap` needs. Without page table *frames* is None, and *regions* are those that were given."""
 
     state: BtronState
     regions: tuple[Region, ...]
     frames: Frames | None
     notes: tuple[str, ...]
-
-
-def read_btron(
-    memory: Memory, memory_size: int, btron: Btron, taken: Sequence[Region], *, with_runs: bool
-) -> BtronUsage:
-    """Read all layers.
-
-    Args:
-        memory: Physical memory.
-        memory_size: Its bytes.
-        btron: The models; only read from.
-        taken: Areas that are known already: the image, boot modules. Sorted, without overlaps.
-        with_runs: Fill in `Frames.runs`.
-    """
-    return _Reader(memory, memory_size, btron).usage(taken, with_runs=with_runs)
 
 
 class _Reader:
@@ -82,7 +85,7 @@ class _Reader:
         self._defects: list[Defect] = []
         self._mismatches: list[str] = []
 
-    def usage(self, taken: Sequence[Region], *, with_runs: bool) -> BtronUsage:
+    def usage(self, taken: Sequence[Region], *, with_runs: bool) -> _Usage:
         runs: list[PageRun] = []
         kmem = None
         pools: list[PoolState] = []
@@ -101,7 +104,7 @@ class _Reader:
             self._mismatches[:0] = _entry_defects(pages)
         defects = (*self._mismatches, *map(defect_text, self._defects))
         state = BtronState(pages, kmem, tuple(pools), defects)
-        return BtronUsage(state, regions, frames, tuple(self._notes))
+        return _Usage(state, regions, frames, tuple(self._notes))
 
     # Pages.
 

@@ -152,6 +152,7 @@ class MemoryMap(NamedTuple):
         heap: The same for the heap.
         notes: Why something is missing.
         btron: What else is known of a BTRON/386 kernel; None for other kernels.
+        kernel: Name of the kernel, if it is one that is known.
     """
 
     ram: Span
@@ -160,6 +161,7 @@ class MemoryMap(NamedTuple):
     heap: HeapState | None = None
     notes: tuple[str, ...] = ()
     btron: BtronState | None = None
+    kernel: str | None = None
 
     @property
     def defects(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from emulator.report.exporters.tracks import NEVER, OpenCall, Tracks
-from emulator.report.text.calls import BYTES_AND_COUNTS, argument_texts, error_names, result_text
+from emulator.report.text.calls import BYTES_AND_COUNTS, argument_texts, result_text
 from emulator.report.text.frames import UNKNOWN_CALLER
 from emulator.wording import printable
 
@@ -95,7 +95,7 @@ class _Slices:
     def __init__(self, trace: Trace, areas: Sequence[str], tracks: Tracks) -> None:
         self._trace = trace
         self._tracks = tracks
-        errors = error_names(trace.profile.name)
+        errors = trace.error_names
         self._texts = [_SliceText(each, errors) if each.area in areas else None for each in trace.functions]
         self._callers: dict[int, str] = {}
         self._open: dict[

@@ -54,15 +54,6 @@ class ResultText(NamedTuple):
     failed: bool = False
 
 
-def error_names(profile_name: str) -> Mapping[int, str]:
-    """Return the names of a kernel's error numbers, by unsigned result; empty for a kernel whose names are not known."""
-    if not profile_name.startswith("BTRON"):
-        return {}
-    from kernel_model.btron.errors import Error  # not for other kernels
-
-    return {error & 0xFFFF_FFFF: error.name for error in Error}
-
-
 def argument_text(parameter: str, value: int) -> str:
     """Return an argument: sizes and counts decimal, addresses and frames hexadecimal."""
     if parameter in BYTES_AND_COUNTS:
@@ -99,7 +90,7 @@ def result_text(function: TracedFunction, value: int | None, errors: Mapping[int
     Args:
         function: What was called.
         value: EAX, unsigned; None if the call did not return.
-        errors: From `error_names`.
+        errors: Names of error numbers, see `Trace.error_names`.
     """
     if value is None:
         return ResultText("?  (did not return)", failed=True)
@@ -144,7 +135,7 @@ class CallLayout:
         frames: Gives the call stack of a number.
         last: The largest number of a call that will come.
         style: What the output can show.
-        errors: From `error_names`.
+        errors: Names of error numbers, see `Trace.error_names`.
     """
 
     def __init__(
@@ -196,7 +187,7 @@ def call_layout(trace: Trace, style: Style) -> CallLayout:
         cache(trace.frames),
         len(trace),
         style,
-        error_names(trace.profile.name),
+        trace.error_names,
     )
 
 

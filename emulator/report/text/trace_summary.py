@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.report.text.calls import CallLayout, error_names
+from emulator.report.text.calls import CallLayout
 from emulator.report.text.frames import stack_text
 from emulator.report.text.style import BOLD, labelled, rule
 from emulator.wording import counted, human_size, percent, printable
@@ -102,7 +102,7 @@ def _beside_indent(style: Style) -> Style:
 
 def _call_line(trace: Trace, call: Call, style: Style) -> str:
     functions = {function.name: function for function in trace.functions}
-    layout = CallLayout(functions, trace.frames, call.number, style, error_names(trace.profile.name))
+    layout = CallLayout(functions, trace.frames, call.number, style, trace.error_names)
     return layout.line(call._replace(depth=0))
 
 

@@ -9,7 +9,7 @@ import pytest
 from emulator import boot
 from emulator.check.checked_run import Hooks, check_kernel, checked_kinds
 from emulator.check.findings import Kind
-from emulator.check.structures.state import state_checks
+from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.profile.known import known_profile, matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.run.ending import Budget, Ending, How
@@ -87,7 +87,7 @@ def test_structures_that_are_known(kernel: str, kinds: set[Kind]) -> None:
 def test_structures_that_are_being_changed_were_not_looked_at() -> None:
     machine = boot("firmware:demo")
     profile = matching_profile(machine.image)
-    state = state_checks(machine, profile.name)
+    state = kernel_checks(machine, profile.name)
     assert state is not None
     run = Ending(How.EXIT, 0)
     whole = checked_kinds(profile, run, state, audited=True, is_rerun=True)

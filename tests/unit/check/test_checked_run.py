@@ -10,7 +10,7 @@ import pytest
 from emulator import boot
 from emulator.check.checked_run import Hooks, check_kernel
 from emulator.check.findings import Kind
-from emulator.check.structures.walks import Walks
+from emulator.check.structures.run_audits import RunAudits
 from emulator.errors import HostError
 from emulator.hle.kernels import LITECORE
 from emulator.hle.layers import Mode
@@ -253,10 +253,10 @@ def test_what_breaks_on_the_way_is_told_once_with_who_broke_it() -> None:
     assert finding.call_site is not None
 
 
-def test_nothing_is_looked_at_in_an_unknown_kernel(tmp_path: Path) -> None:
-    walks = Walks(boot("firmware:leak"), None)
-    walks.look()
-    assert walks.findings(TraceBuilder().trace(tmp_path / "a.kmt"), None) == []
+def test_nothing_is_audited_in_an_unknown_kernel(tmp_path: Path) -> None:
+    audits = RunAudits(boot("firmware:leak"), None)
+    audits.audit()
+    assert audits.findings(TraceBuilder().trace(tmp_path / "a.kmt"), None) == []
 
 
 def test_the_built_in_kernel_is_found() -> None:

@@ -10,8 +10,8 @@ from emulator import boot
 from emulator.check.checked_run import check_kernel
 from emulator.check.deaths import deadlocks
 from emulator.check.findings import Kind
-from emulator.check.structures.state import state_checks
-from emulator.hle.layers import find_btron
+from emulator.check.structures.kernel_checks import kernel_checks
+from emulator.hle.kernels import find_btron
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.report.text.ending import ending_text
@@ -31,7 +31,7 @@ TAKE = Profile("test", (TracedFunction("take", "heap", Role.ALLOC, ("size",), Re
 
 
 def waiting(machine: Machine) -> list[str]:
-    checks = state_checks(machine, matching_profile(machine.image).name)
+    checks = kernel_checks(machine, matching_profile(machine.image).name)
     assert checks is not None
     return checks.waiting()
 

@@ -6,7 +6,8 @@ import pytest
 
 from emulator.errors import MissingSymbol, ModelStopped, UnknownLayer
 from emulator.hle.differences import Difference
-from emulator.hle.layers import LAYERS, Mode, attach_layers, find_btron, find_litecore
+from emulator.hle.kernels import find_btron, find_litecore, layer_names
+from emulator.hle.layers import Mode, attach_layers
 from emulator.hle.lockstep import Divergence
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
@@ -187,14 +188,14 @@ class TestRefusal:
         ):
             attach_layers(boot("demo"), {"haep": Mode.MODEL})
 
-    @pytest.mark.parametrize("layer", LAYERS)
+    @pytest.mark.parametrize("layer", layer_names())
     @pytest.mark.parametrize("mode", [Mode.MODEL, Mode.LOCKSTEP])
     def test_a_kernel_without_the_symbols(self, layer: str, mode: Mode) -> None:
         with pytest.raises(MissingSymbol, match=rf"^guest\.elf: layer {layer} needs the missing symbols "):
             attach_layers(machine_of("hlt"), {layer: mode})
 
     def test_native_needs_no_symbols(self) -> None:
-        attach_layers(machine_of("hlt"), dict.fromkeys(LAYERS, Mode.NATIVE))
+        attach_layers(machine_of("hlt"), dict.fromkeys(layer_names(), Mode.NATIVE))
 
     def test_lockstep_on_the_reference_mmu(self) -> None:
         machine = Machine(KernelImage.read(builtin.resolve("firmware:demo")), mmu="reference")

@@ -29,7 +29,7 @@ def lines(stack: Sequence[Frame]) -> list[str]:
 
 
 def broken_size(value: int) -> Defect:
-    location = Location(LocationKind.BLOCK, "heap", 0x10B000, 0x10B004, index=0x10B000, field="size")
+    location = Location(LocationKind.BLOCK, "heap", 0x10B000, 0x10B004, item=0x10B000, field="size")
     return Defect(Invariant("size", "not a multiple of 8"), "heap", location, value)
 
 
@@ -68,7 +68,7 @@ def test_a_use_after_free_is_found_where_it_happens(tmp_path: Path) -> None:
 
 def test_without_a_trace_there_is_no_place(tmp_path: Path) -> None:
     run = checked("overflow", tmp_path)
-    seen = Seen(0, run.trace.event_count, run.checks.look())
+    seen = Seen(0, run.trace.event_count, run.checks.audit())
     finding = blame(run.rerun, seen, None)
     assert (finding.call_site, finding.block) == (None, None)
     assert finding.faulting_write is not None

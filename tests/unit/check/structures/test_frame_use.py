@@ -55,7 +55,7 @@ def test_a_memmap_that_makes_no_sense_says_nothing_of_frames(field: int, value: 
 
     run = checked("demo", tmp_path, at_end=spoil)
     assert run.checks.at_end(run.trace) == []
-    assert [defect.location.object for defect in run.checks.look()] == ["memmap"]
+    assert [defect.location.object for defect in run.checks.audit()] == ["memmap"]
 
 
 def test_a_live_frame_whose_bit_is_clear_has_a_story(tmp_path: Path) -> None:

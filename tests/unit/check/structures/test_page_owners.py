@@ -42,7 +42,7 @@ def test_a_page_table_that_makes_no_sense_says_nothing_of_pages(
 
     run = checked("btron_demo", tmp_path, at_end=spoil)
     assert run.checks.at_end(run.trace) == []
-    assert "the page table makes no sense: " in violation_text(run.checks.look()[0])
+    assert "the page table makes no sense: " in violation_text(run.checks.audit()[0])
 
 
 @pytest.mark.parametrize(

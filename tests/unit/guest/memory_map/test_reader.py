@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
-from emulator.guest.memory_map import reader as module
+from emulator.guest.memory_map import litecore_reader as module
 from emulator.guest.memory_map.reader import modules_at_entry, read_memory_map
 from emulator.guest.memory_map.regions import Region, RegionKind
 from emulator.loader.image import KernelImage

@@ -103,10 +103,10 @@ def test_a_location_is_of_the_whole_member_or_body(subject: ModelSubject) -> Non
     assert subject.btron.locate(END - 27) == Location(*block, END - 28, END, 7, record + 24, byte=5)
     area = (LocationKind.AREA, "kmem")
     assert subject.btron.locate(WINDOW + 7) == Location(
-        *area, WINDOW + 4, WINDOW + 8, index=KERNEL + WINDOW, field="size"
+        *area, WINDOW + 4, WINDOW + 8, item=KERNEL + WINDOW, field="size"
     )
     entry = 0x0012_0000 + 8 * 0x123
     page = (LocationKind.PAGE, "pmem_table")
     assert subject.btron.locate(entry + 5) == Location(
-        *page, entry + 4, entry + 8, index=0x123, field="refcount"
+        *page, entry + 4, entry + 8, item=0x123, field="refcount"
     )

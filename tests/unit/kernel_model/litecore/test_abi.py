@@ -120,9 +120,9 @@ def test_an_address_has_a_location(litecore: LiteCore, address: int, text: str |
 def test_a_location_is_of_the_whole_member_or_body(litecore: LiteCore) -> None:
     assert call(litecore, "kmalloc", 32) == 0x101008
     block = (LocationKind.BLOCK, "heap")
-    assert litecore.locate(0x101002) == Location(*block, 0x101000, 0x101004, index=0x101000, field="size")
-    assert litecore.locate(0x101027) == Location(*block, 0x101008, 0x101028, index=0x101000, byte=31)
-    assert litecore.locate(0x101040) == Location(*block, 0x101034, 0x111000, index=0x101028, byte=16)
+    assert litecore.locate(0x101002) == Location(*block, 0x101000, 0x101004, item=0x101000, field="size")
+    assert litecore.locate(0x101027) == Location(*block, 0x101008, 0x101028, item=0x101000, byte=31)
+    assert litecore.locate(0x101040) == Location(*block, 0x101034, 0x111000, item=0x101028, byte=16)
     variable = (LocationKind.VARIABLE, "memmap", SYMBOLS["memmap"] + 4, SYMBOLS["memmap"] + 8)
     assert litecore.locate(SYMBOLS["memmap"] + 5) == Location(*variable, field="end_addr")
 

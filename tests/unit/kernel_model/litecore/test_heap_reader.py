@@ -118,7 +118,7 @@ def test_a_broken_word_is_named(
 def test_a_defect_is_a_value(memory: ByteMemory, reader: HeapReader) -> None:
     memory.store_u32(0x1064, 7)
     invariant = Invariant("heap-used-flag", "neither 0 nor 1")
-    location = Location(LocationKind.BLOCK, "heap", 0x1064, 0x1068, index=0x1060, field="used")
+    location = Location(LocationKind.BLOCK, "heap", 0x1064, 0x1068, item=0x1060, field="used")
     assert reader.validate() == [Defect(invariant, "heap", location, 7)]
     assert reader.validate()[0].address == 0x1064
 

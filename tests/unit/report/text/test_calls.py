@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from emulator.guest.symbolizer import Frame
+from emulator.hle.kernels import error_names
 from emulator.profile.model import Result, Role, TracedFunction
 from emulator.report.text.calls import (
     CallLayout,
     argument_text,
     argument_texts,
     call_lines,
-    error_names,
     result_text,
 )
 from emulator.report.text.style import Style

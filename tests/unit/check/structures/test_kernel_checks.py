@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
-from emulator.check.structures.state import StateChecks, state_checks
+from emulator.check.structures.kernel_checks import KernelChecks, kernel_checks
 from emulator.errors import BudgetUsedUp
 from emulator.profile.known import matching_profile
 from emulator.trace.recording import record_calls
@@ -45,16 +45,16 @@ def test_nor_do_they_at_any_event(kernel: str, tmp_path: Path) -> None:
     assert run.looks > run.trace.event_count // 3
 
 
-def checks_of(machine: Machine, profile: str) -> StateChecks:
-    checks = state_checks(machine, profile)
+def checks_of(machine: Machine, profile: str) -> KernelChecks:
+    checks = kernel_checks(machine, profile)
     assert checks is not None
     return checks
 
 
 def test_other_profiles_and_kernels_have_no_checks() -> None:
-    assert state_checks(boot("firmware:demo"), "mine") is None
-    assert state_checks(boot("firmware:demo"), "BTRON/386") is None
-    assert state_checks(boot("firmware:btron_demo"), "LiteCore") is None
+    assert kernel_checks(boot("firmware:demo"), "mine") is None
+    assert kernel_checks(boot("firmware:demo"), "BTRON/386") is None
+    assert kernel_checks(boot("firmware:btron_demo"), "LiteCore") is None
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,13 @@ def litecore() -> Machine:
 )
 def test_a_damaged_litecore(litecore: Machine, symbol: str, value: int, area: str, message: str) -> None:
     checks = checks_of(litecore, "LiteCore")
-    assert checks.look() == []
+    assert checks.audit() == []
     with litecore.snapshot():
         litecore.memory.store_u32(litecore.address_of(symbol), value)
-        (defect,) = checks.look()
+        (defect,) = checks.audit()
         assert (defect.area, checks.message(defect)) == (area, message)
         assert defect.address == litecore.address_of(symbol)
-        assert checks.linear(defect.address) == defect.address
+        assert checks.models.linear(defect.address) == defect.address
 
 
 def test_a_header_is_named_by_where_it_begins(litecore: Machine) -> None:
@@ -89,9 +89,9 @@ def test_a_header_is_named_by_where_it_begins(litecore: Machine) -> None:
     header = litecore.memory.load_u32(litecore.address_of("heap_start"))
     with litecore.snapshot():
         litecore.memory.store_u32(header + 4, 7)
-        (defect,) = checks.look()
+        (defect,) = checks.audit()
         assert checks.message(defect) == f"heap metadata corrupted: header at 0x{header:08x}: used 0x00000007"
-        location = checks.locate(header + 4)
+        location = checks.models.locate(header + 4)
         assert location is not None
         assert location_text(location) == f"heap byte 0x{header + 4:08x}, behind a broken header"
 
@@ -101,10 +101,10 @@ def test_nothing_is_said_while_a_lock_is_held(litecore: Machine, lock: str) -> N
     checks = checks_of(litecore, "LiteCore")
     with litecore.snapshot():
         litecore.memory.store_u32(litecore.address_of("heap_free_list"), 5)
-        free = checks.quiet
+        free = checks.at_rest
         litecore.memory.store_u32(litecore.address_of(lock), 1)
-        assert (free, checks.quiet) == (True, False)
-        assert checks.look() == []
+        assert (free, checks.at_rest) == (True, False)
+        assert checks.audit() == []
 
 
 @pytest.fixture(scope="module")
@@ -138,14 +138,14 @@ def physical(machine: Machine, name: str) -> int:
 )
 def test_a_damaged_btron(btron: Machine, symbol: str, offset: int, area: str, text: str) -> None:
     checks = checks_of(btron, "BTRON/386")
-    assert checks.look() == []
+    assert checks.audit() == []
     address = physical(btron, symbol) + offset
     with btron.snapshot():
         btron.memory.store_u32(address, 7)
-        defect = checks.look()[0]
+        defect = checks.audit()[0]
         assert (defect.address, defect.value, defect.area) == (address, 7, area)
         assert checks.message(defect).startswith(text)
-        assert checks.linear(address) == address | 0x80000000
+        assert checks.models.linear(address) == address | 0x80000000
 
 
 def test_a_damaged_page_table(btron: Machine) -> None:
@@ -153,7 +153,7 @@ def test_a_damaged_page_table(btron: Machine) -> None:
     entry = btron.memory.load_u32(physical(btron, "pmem_table")) - 0x80000000 + 8 * 1000
     with btron.snapshot():
         btron.memory.store_u32(entry + 4, 3)
-        (defect,) = checks.look()
+        (defect,) = checks.audit()
         assert (defect.area, checks.message(defect)) == (
             "pmem",
             "pmem metadata corrupted: pmem_table[0x000003e8].refcount 0x00000003: a free page has no owner",
@@ -166,18 +166,18 @@ def test_a_damaged_record_is_named_by_its_broken_word(btron: Machine) -> None:
     for offset in (0, 4):
         with btron.snapshot():
             btron.memory.store_u32(area + offset, 0x41414141)
-            assert checks.look()[0].address == area + offset
+            assert checks.audit()[0].address == area + offset
 
 
 def test_nothing_is_said_of_btron_while_interrupts_are_off(btron: Machine) -> None:
     checks = checks_of(btron, "BTRON/386")
     with btron.snapshot():
         btron.memory.store_u32(physical(btron, "kmem_free_list"), 7)
-        on = checks.quiet
+        on = checks.at_rest
         registers = btron.cpu.registers()
         btron.cpu.set_registers(registers._replace(eflags=registers.eflags & ~0x200))
-        assert (on, checks.quiet) == (True, False)
-        assert checks.look() == []
+        assert (on, checks.at_rest) == (True, False)
+        assert checks.audit() == []
 
 
 def test_looking_at_each_call_from_inside_the_run() -> None:
@@ -185,7 +185,7 @@ def test_looking_at_each_call_from_inside_the_run() -> None:
     record_calls(machine, matching_profile(machine.image))
     checks = checks_of(machine, "LiteCore")
     seen: list[tuple[int, int]] = []
-    machine.at_calls(1, lambda: seen.append((machine.cpu.event_count(), len(checks.look()))))
+    machine.at_calls(1, lambda: seen.append((machine.cpu.event_count(), len(checks.audit()))))
     machine.run()
     assert seen == [(event, int(event >= 15)) for event in range(1, 25, 2)]
     machine.at_calls(0, seen.clear)

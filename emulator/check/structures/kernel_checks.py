@@ -1,0 +1,85 @@
+"""What can be checked of a kernel's own data structures, as they lie in its memory at a moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.check.findings import Kind
+from emulator.hle.kernels import kernel_named, load, recognize
+from kernel_model.text import violation_text, word_text
+
+if TYPE_CHECKING:
+    from emulator.check.findings import Finding
+    from emulator.check.rerun import Rerun
+    from emulator.hle.kernels import Models
+    from emulator.machine.machine import Machine
+    from emulator.trace.trace import Trace
+    from kernel_model.audit import Defect
+
+
+class KernelChecks:
+    """The checks of one kernel on one machine: its audits, and what a subclass adds to them.
+
+    Args:
+        machine: Any time. Its calls have to be recorded.
+        models: The kernel's models on its memory; only read from.
+
+    Attributes:
+        models: The same.
+    """
+
+    def __init__(self, machine: Machine, models: Models) -> None:
+        self.models = models
+        self._machine = machine
+        self._audits = models.audits(len(machine.memory))
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of findings that are looked for in the kernel's structures."""
+        return frozenset((Kind.CORRUPTION,))
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the kernel is in the middle of no change, so that all invariants hold."""
+        return not self._machine.cpu.open_calls()
+
+    def audit(self) -> list[Defect]:
+        """Return the defects of the structures that manage memory; [] while the kernel is not `at_rest`."""
+        if not self.at_rest:
+            return []
+        return [defect for audit in self._audits for defect in audit.defects()]
+
+    def message(self, defect: Defect) -> str:
+        """Return a defect as a finding's message."""
+        text = violation_text(defect)
+        if not defect.invariant.names_word:
+            text = f"{word_text(defect.location)} 0x{defect.value:08x}: {text}"
+        return f"{defect.area} metadata corrupted: {text}"
+
+    def waiting(self) -> list[str]:
+        """Return a line for each task that waits for something, which says what that is."""
+        return []
+
+    def at_end(self, trace: Trace, rerun: Rerun | None = None) -> list[Finding]:  # noqa: ARG002 - for subclasses
+        """Compare the structures with the trace, and return what contradicts it.
+
+        Args:
+            trace: Of the whole run.
+            rerun: To find out who broke what. None: findings have no faulting writes.
+        """
+        return []
+
+
+def kernel_checks(machine: Machine, profile_name: str) -> KernelChecks | None:
+    """Return the checks for a machine's kernel; None if its structures are not known.
+
+    Args:
+        machine: With its layers attached, before or after its run.
+        profile_name: Of the profile that is recorded. Another one than the built-in one may call things differently.
+    """
+    kernel = kernel_named(profile_name)
+    found = None if kernel is None else recognize(machine, [kernel])
+    if found is None:
+        return None
+    checks: type[KernelChecks] = load(found.kernel.checks) if found.kernel.checks else KernelChecks
+    return checks(machine, found.models)

@@ -1,0 +1,54 @@
+"""Checks LiteCore's heap, memmap and locks.
+
+Theory. See `kernel_model.litecore.audits`: all invariants hold while no lock is held.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from emulator.check.findings import Finding, Kind
+from emulator.check.structures.frame_use import AREA, FrameCheck
+from emulator.check.structures.kernel_checks import KernelChecks
+from kernel_model.audit import LocationKind
+from kernel_model.litecore.audits import LockAudit
+from kernel_model.text import word_text
+
+if TYPE_CHECKING:
+    from emulator.check.rerun import Rerun
+    from emulator.hle.kernels import Models
+    from emulator.machine.machine import Machine
+    from emulator.trace.trace import Trace
+    from kernel_model.audit import Defect
+    from kernel_model.litecore.abi import LiteCore
+
+
+class LiteCoreChecks(KernelChecks):
+    """See `KernelChecks`."""
+
+    def __init__(self, machine: Machine, models: Models) -> None:
+        super().__init__(machine, models)
+        self._locks = next(audit for audit in self._audits if isinstance(audit, LockAudit))
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """See `KernelChecks.kinds`."""
+        return frozenset((Kind.CORRUPTION, Kind.BITMAP, Kind.RESERVED))
+
+    @property
+    def at_rest(self) -> bool:
+        """See `KernelChecks.at_rest`."""
+        return not self._locks.any_held()
+
+    def message(self, defect: Defect) -> str:
+        """See `KernelChecks.message`."""
+        location = defect.location
+        word = f"{word_text(location)} 0x{defect.value:08x}"
+        if location.kind is LocationKind.BLOCK:
+            return f"heap metadata corrupted: header at 0x{location.item:08x}: {word}"
+        return f"{'frame' if defect.area == AREA else 'heap'} metadata corrupted: {word}"
+
+    def at_end(self, trace: Trace, rerun: Rerun | None = None) -> list[Finding]:
+        """See `KernelChecks.at_end`."""
+        frames = FrameCheck(self._machine, cast("LiteCore", self.models), trace)
+        return frames.handed_out(rerun) + (frames.mismatches(rerun) if self.at_rest else [])

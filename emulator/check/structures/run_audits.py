@@ -1,0 +1,57 @@
+"""Audits a kernel's structures while it runs and at its end, and finds what broke first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.check.call_sites import CallSites
+from emulator.check.findings import Finding, Kind
+from emulator.check.structures.blame import Seen, blame
+
+if TYPE_CHECKING:
+    from emulator.check.rerun import Rerun
+    from emulator.check.structures.kernel_checks import KernelChecks
+    from emulator.machine.machine import Machine
+    from emulator.trace.trace import Trace
+
+
+class RunAudits:
+    """All audits of one run. What breaks after the first damage is most likely its consequence, and is left out.
+
+    Args:
+        machine: Whose guest.
+        checks: Of its kernel; None: nothing is known of the kernel's structures.
+    """
+
+    def __init__(self, machine: Machine, checks: KernelChecks | None) -> None:
+        self._cpu = machine.cpu
+        self._checks = checks
+        self._last_valid = 0
+        self._seen: Seen | None = None
+        self._any_done = False
+
+    @property
+    def any_done(self) -> bool:
+        """Whether the kernel was at rest, so that all invariants had to hold, at one audit or more."""
+        return self._any_done
+
+    def audit(self) -> None:
+        """Audit the structures now, unless damage was found before."""
+        if self._checks is None or self._seen is not None:
+            return
+        defects, event = self._checks.audit(), self._cpu.event_count()
+        if defects:
+            self._seen = Seen(self._last_valid, event, defects)
+        elif self._checks.at_rest:
+            self._last_valid = event
+        self._any_done |= bool(defects) or self._checks.at_rest
+
+    def findings(self, trace: Trace, rerun: Rerun | None) -> list[Finding]:
+        """Return what was broken first, with the faulting write if the kernel may be run once more."""
+        if self._checks is None or self._seen is None:
+            return []
+        if rerun is not None:
+            return [blame(rerun, self._seen, trace)]
+        defect = self._seen.defects[0]
+        call_site = CallSites(trace).at(self._seen.event)
+        return [Finding(Kind.CORRUPTION, defect.area, self._checks.message(defect), call_site)]
