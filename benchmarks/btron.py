@@ -88,7 +88,7 @@ def ticking(code: bytes, timer: tuple[tuple[int, int], ...] = TIMER) -> Machine:
     gate = machine.cpu.registers().idt_base + 8 * 0x18
     machine.memory.store_words(gate, (8 << 16 | HANDLER & 0xFFFF, HANDLER & 0xFFFF0000 | 0x8E00))
     for port, value in timer:
-        machine.on_port_write(port, 1, value)
+        machine.ports.write(port, 1, value)
     registers = machine.cpu.registers()
     machine.cpu.set_registers(registers._replace(eip=PLACE, ecx=TICKS, eflags=registers.eflags | IF))
     return machine

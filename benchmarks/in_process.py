@@ -14,8 +14,9 @@ from emulator.inject.campaign import Task
 from emulator.inject.workers import exhaust
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
+from emulator.machine.address_map import MIB
 from emulator.machine.machine import Machine
-from emulator.machine.memory import MIB, RAM_SIZE_MAX, RamWindow
+from emulator.machine.memory import RAM_SIZE_MAX, RamWindow
 from emulator.machine.recording import RecordedFunction, record
 from emulator.profile.known import matching_profile
 

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from emulator.hle.kernels import find_btron, find_litecore
     from emulator.hle.layers import Mode, attach_layers
     from emulator.loader.image import KernelImage
-    from emulator.machine.machine import Console, Machine, Outcome, Snapshot
+    from emulator.machine.consoles import Console
+    from emulator.machine.execution import Outcome
+    from emulator.machine.machine import Machine
     from emulator.machine.memory import RamWindow
+    from emulator.machine.snapshots import Snapshot
     from emulator.run.recorded import record_trace
     from emulator.trace.trace import Trace
 
@@ -42,14 +45,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Console": "emulator.machine.machine",
+    "Console": "emulator.machine.consoles",
     "EmulatorError": "emulator.errors",
     "KernelImage": "emulator.loader.image",
     "Machine": "emulator.machine.machine",
     "Mode": "emulator.hle.layers",
-    "Outcome": "emulator.machine.machine",
+    "Outcome": "emulator.machine.execution",
     "RamWindow": "emulator.machine.memory",
-    "Snapshot": "emulator.machine.machine",
+    "Snapshot": "emulator.machine.snapshots",
     "Trace": "emulator.trace.trace",
     "attach_layers": "emulator.hle.layers",
     "find_btron": "emulator.hle.kernels",

@@ -130,7 +130,7 @@ class _Check:
         )
 
         def start(recording: Recording) -> None:
-            machine.at_calls(walk_every, self._audits.audit)
+            machine.calls.at_entries(walk_every, self._audits.audit)
             self._hooks.on_start(recording)
 
         ending = record_run(

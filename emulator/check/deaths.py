@@ -49,7 +49,7 @@ def deadlocks(machine: Machine, ending: Ending, trace: Trace, waiting: Sequence[
     if ending.how is not How.HALTED or not waiting:
         return []
     tasks = "1 task waits" if len(waiting) == 1 else f"{len(waiting)} tasks wait"
-    is_on = machine.cpu.registers().eflags & Eflags.IF
+    is_on = machine.registers().eflags & Eflags.IF
     why = "no device to interrupt it" if is_on else "interrupts off"
     message = f"deadlock: the kernel halted for good, with {why}, while {tasks}"
     return [Finding(Kind.DEADLOCK, "", message, _innermost(trace), details=tuple(waiting))]

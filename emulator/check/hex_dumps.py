@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import EmulatorError
-from emulator.machine.machine import Ending
+from emulator.machine.execution import Ending
 from emulator.profile.model import Role
 from emulator.trace.recording import record_calls
 from emulator.x86 import WORD_SIZE
@@ -84,8 +84,8 @@ def _event(finding: Finding) -> int:
 
 
 def _go(machine: Machine, event: int) -> bool:
-    if machine.cpu.event_count() >= event:
-        return machine.cpu.event_count() == event
+    if machine.calls.event_count >= event:
+        return machine.calls.event_count == event
     try:
         return machine.run(stop_at_event=event).ending is Ending.EVENT
     except EmulatorError:  # it would be the end that the first run had
@@ -98,14 +98,14 @@ def _address(machine: Machine, finding: Finding, rerun: Rerun) -> int:
         if finding.call_site and function.name == finding.call_site.function and function.role is Role.FREE:
             position = function.parameters.index("ptr") if "ptr" in function.parameters else None
             if position is not None:
-                registers = machine.cpu.registers()
+                registers = machine.registers()
                 stack = registers.on_stack(registers.esp + 4 * (1 + position))
                 return int.from_bytes(machine.read_linear(stack, 4), "little")
     return finding.block.address if finding.block else 0
 
 
 def _hex_dump(machine: Machine, address: int) -> tuple[str, ...]:
-    physical = machine.cpu.translate(address)
+    physical = machine.translate(address)
     if physical is None or physical >= len(machine.memory):
         return ()
     return hex_dump(machine.memory, len(machine.memory), physical, address)

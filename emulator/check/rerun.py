@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import EmulatorError
-from emulator.machine.machine import Ending
+from emulator.machine.execution import Ending
 from emulator.trace.recording import newest_calls, record_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.machine.core_types import LastWrite
-    from emulator.machine.machine import Machine, Snapshot
+    from emulator.machine.machine import Machine
+    from emulator.machine.snapshots import Snapshot
     from emulator.profile.model import Profile
 
 
@@ -140,11 +141,9 @@ class Replay:
         """
         self.back()
         in_call = self._is_entry(damage.sound)
-        cpu = self.machine.cpu
-        cpu.watch_word(*damage.word)
-        self.last_part(damage)
-        changes = cpu.changes()
-        cpu.watch_word(0, 0)
+        with self.machine.observers.watch(*damage.word) as watchpoint:
+            self.last_part(damage)
+            changes = watchpoint.changes()
         return None if changes is None else changes[in_call]
 
     def _behind(self, event: int) -> Damage | None:
@@ -203,8 +202,8 @@ def last_change_of_run(rerun: Rerun, word: Word) -> tuple[Machine, LastWrite | N
     """Return the last write of the whole run that changed a word, and the machine at the end of the run."""
     machine = rerun.new_machine()
     record_calls(machine, rerun.profile)
-    machine.cpu.watch_word(*word)
+    watchpoint = machine.observers.watch(*word)
     with suppress(EmulatorError):  # that is how the run ended the first time, too
         machine.run(max_instructions=rerun.instructions)
-    changes = machine.cpu.changes()
+    changes = watchpoint.changes()
     return machine, changes and changes[1]

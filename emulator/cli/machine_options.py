@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.loader.image import KernelImage
-    from emulator.machine.machine import Console, Machine
+    from emulator.machine.consoles import Console
+    from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
 
 DEFAULT_KERNEL = "firmware:demo"

@@ -51,7 +51,8 @@ def area_share(text: str) -> tuple[str, float]:
 
 def ram_window(text: str) -> RamWindow:
     """Read a RAM window: a size counted from 1 MiB upwards, or ``START-END``."""
-    from emulator.machine.memory import MIB, RamWindow, check_ram  # only if the option is given
+    from emulator.machine.address_map import MIB  # only if the option is given
+    from emulator.machine.memory import RamWindow, check_ram
 
     start, dash, end = text.partition("-")
     window = RamWindow(size(start), size(end)) if dash else RamWindow(MIB, MIB + size(text))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.guest.executed import executed_instructions
-from emulator.machine.machine import Ending
+from emulator.machine.execution import Ending
 from emulator.trace.recording import record_calls
 
 if TYPE_CHECKING:
@@ -68,15 +68,13 @@ class Replay:
             if self._run_to(call.entered):
                 yield self._inside(call)
             if self._seconds_left() == 0:
-                eip = self._machine.cpu.registers().eip
+                eip = self._machine.registers().eip
                 raise BudgetUsedUp("time budget used up", eip, self._machine.image.location(eip))
 
     def _inside(self, call: Call) -> ReplayedCall:
-        cpu = self._machine.cpu
-        cpu.keep_steps(_STEPS_MAX)
-        self._run_to(call.left or 0)
-        steps = cpu.steps()
-        cpu.keep_steps(0)
+        with self._machine.observers.log_steps(_STEPS_MAX) as log:
+            self._run_to(call.left or 0)
+            steps = log.steps()
         instructions: list[ExecutedInstruction] = []
         for each in executed_instructions(self._machine, steps):
             if self._seconds_left() == 0:

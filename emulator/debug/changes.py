@@ -35,7 +35,7 @@ def find_changes(machine: Machine, before: Mapping[int, bytes]) -> list[Change]:
 
     Args:
         machine: Stands still.
-        before: Address of a page -> its bytes then, as `Cpu.watch_end` tells them.
+        before: Address of a page -> its bytes then, as `WrittenPages.take` returns them.
 
     Returns:
         All changes, by address, without those of the stack below ESP: what a call leaves there means nothing.
@@ -66,9 +66,9 @@ def dead_stack(machine: Machine) -> range:
 
     The stack ends with the object symbol that it lies in; without one, 2 KiB are assumed.
     """
-    registers = machine.cpu.registers()
+    registers = machine.registers()
     esp = registers.esp
-    top = machine.cpu.translate(registers.on_stack(esp))
+    top = machine.translate(registers.on_stack(esp))
     if top is None:
         return range(0)
     start = _object_start(machine, esp)

@@ -16,7 +16,7 @@ from emulator.debug.changes import Change, find_changes
 from emulator.errors import Cancelled, EmulatorError, NotRepeated
 from emulator.guest.symbolizer import Symbolizer
 from emulator.guest.symbols import symbol
-from emulator.machine.machine import Ending as Returned
+from emulator.machine.execution import Ending as Returned
 from emulator.run.ending import NO_LIMIT, Ending, How
 from emulator.run.to_end import run_to_end
 from emulator.trace.queries.search import CallSearch
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.guest.symbolizer import Frame
-    from emulator.machine.machine import Machine, Snapshot
+    from emulator.machine.machine import Machine
+    from emulator.machine.snapshots import Snapshot
     from emulator.profile.model import Profile
     from emulator.run.ending import Budget
     from emulator.trace.table import Call
@@ -125,7 +126,7 @@ class Timeline:
     @property
     def reached(self) -> int:
         """The newest event of a run that is under way; for another thread to look at."""
-        return self.machine.cpu.event_count()
+        return self.machine.calls.event_count
 
     @property
     def place(self) -> Place:
@@ -137,12 +138,11 @@ class Timeline:
 
         A request that falls between two runs of the machine can be lost; ask again until the other thread is done.
         """
-        self.machine.cpu.pending = Cancelled()
-        self.machine.cpu.request_stop()
+        self.machine.stop(Cancelled())
 
     def forget_cancel(self) -> None:
         """Let a request of `cancel` that came too late have no effect on what follows."""
-        self.machine.cpu.pending = None
+        self.machine.forget_stop()
 
     def go_to(self, event: int) -> None:
         """Go to where *event* has just happened.
@@ -185,11 +185,11 @@ class Timeline:
 
     def _run_to(self, event: int) -> None:
         """Run on to an event, without a snapshot on the way."""
-        if self.machine.cpu.event_count() < event:  # several calls may return at one instruction
+        if self.machine.calls.event_count < event:  # several calls may return at one instruction
             with self._exact():
                 outcome = self.machine.run(stop_at_event=event)
             if outcome.ending is not Returned.EVENT:
-                raise NotRepeated(event, self.machine.cpu.event_count())
+                raise NotRepeated(event, self.machine.calls.event_count)
         self.position = event
 
     def _run_on(self) -> None:

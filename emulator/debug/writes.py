@@ -7,7 +7,6 @@ own code is no write of the kernel's.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from emulator.debug.writer import Writer
@@ -18,8 +17,6 @@ from emulator.guest.symbolizer import Symbolizer
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from emulator.debug.timeline import Place, Timeline
     from emulator.guest.locator import Places
     from emulator.machine.core_types import LastWrite
@@ -68,18 +65,9 @@ def _physical(machine: Machine, address: int) -> int:
 
 def _write_between(timeline: Timeline, physical: int, size: int, start: int, end: Place) -> LastWrite | None:
     timeline.go_to(start)
-    with _watched(timeline.machine, physical, size):
+    with timeline.machine.observers.watch(physical, size) as watchpoint:
         timeline.go_to_place(end)
-        return timeline.machine.cpu.last_write()
-
-
-@contextmanager
-def _watched(machine: Machine, physical: int, size: int) -> Iterator[None]:
-    machine.cpu.watch_word(physical, size)
-    try:
-        yield
-    finally:
-        machine.cpu.watch_word(0, 0)
+        return watchpoint.last_write()
 
 
 def _writer(machine: Machine, physical: int, size: int, name: str, write: LastWrite, text: str) -> Writer:

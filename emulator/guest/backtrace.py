@@ -32,7 +32,7 @@ class StackFrame(NamedTuple):
 
 def backtrace(machine: Machine) -> tuple[StackFrame, ...]:
     """Return the levels of the backtrace, the function at EIP first."""
-    registers = machine.cpu.registers()
+    registers = machine.registers()
     found = callers(machine)
     frames = Symbolizer(machine.image).backtrace(registers.eip, found.return_addresses)
     starts = [registers.esp, *(slot + WORD_SIZE for slot in found.slots)]

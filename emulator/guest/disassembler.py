@@ -63,7 +63,7 @@ def disassemble(machine: Machine, before: int, after: int) -> list[CodeLine]:
         before: Instructions to show before EIP, as far as its function goes.
         after: Instructions to show after it.
     """
-    registers = machine.cpu.registers()
+    registers = machine.registers()
     eip = registers.eip
     start = _function_start(machine.image, eip)
     base = registers.cs_base

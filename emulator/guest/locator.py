@@ -69,7 +69,7 @@ class Places:
 
     def _on_stack(self, address: int, end: int, stack: Sequence[StackFrame]) -> Place | None:
         for frame in stack:
-            low = self._machine.cpu.translate(frame.low)
+            low = self._machine.translate(frame.low)
             if low is not None and low <= address < low + frame.high - frame.low:
                 name = f"stack of {frame.frame.function or f'0x{frame.frame.address:08x}'}"
                 return Place(name, address, min(end, low + frame.high - frame.low))

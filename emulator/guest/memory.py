@@ -13,7 +13,7 @@ def physical_of(machine: Machine, address: int) -> int | None:
 
     A linear one goes through the page tables. Where that fails it may be physical already.
     """
-    physical = machine.cpu.translate(address)
+    physical = machine.translate(address)
     if physical is not None and physical < len(machine.memory):
         return physical
     return address if address < len(machine.memory) else None

@@ -28,7 +28,7 @@ class Bound:
 
     def models(self, memory: Memory, console: Callable[[str], None] | None = None) -> Models:
         """The models on some memory. What they print goes to the guest's console, or to *console*."""
-        return self.kernel.models(memory, self._symbols, console or self.machine.print_for_guest)
+        return self.kernel.models(memory, self._symbols, console or self.machine.consoles.print_for_guest)
 
     @cached_property
     def _symbols(self) -> dict[str, int]:
@@ -61,9 +61,9 @@ def stack_words(machine: Machine, esp: int, count: int) -> tuple[int, ...]:
     Raises:
         GuestStopped: The stack is not in memory.
     """
-    physical = machine.cpu.translate(esp)
+    physical = machine.translate(esp)
     if physical is None or physical + 4 * count > len(machine.memory):
-        eip = machine.cpu.registers().eip
+        eip = machine.registers().eip
         raise GuestStopped(f"the stack at 0x{esp:08x} is not in memory", eip, machine.image.location(eip))
     return machine.memory.load_words(physical, count)
 

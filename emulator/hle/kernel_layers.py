@@ -62,7 +62,7 @@ class KernelLayers:
             self._switch(layer, mode)
         if modes:
             self._bind()
-            self._machine.cpu.flush_code()
+            self._machine.flush_code()
 
     def lockstep_calls(self) -> LockstepCalls | None:
         """How many calls were made in lockstep; None: no layer ever ran so."""
@@ -134,7 +134,7 @@ class KernelLayers:
         models = self._plain
         if Mode.LOCKSTEP in self._modes.values():
             if self._watched_models is None:
-                self._watched_models = self._bound.models(WatchedMemory(self._machine.cpu))
+                self._watched_models = self._bound.models(WatchedMemory(self._machine))
             models = self._watched_models
         for name, replaced in self._replaced.items():
             replaced.function = models.functions[name]

@@ -136,7 +136,9 @@ def recognize(machine: Machine, kernels: Iterable[Kernel] | None = None) -> Know
     symbols = addresses(machine)
     for kernel in KERNELS if kernels is None else kernels:
         if not any(kernel.missing(symbols, layer) for layer in kernel.layers):
-            return KnownKernel(kernel, kernel.models(machine.memory, symbols, machine.print_for_guest))
+            return KnownKernel(
+                kernel, kernel.models(machine.memory, symbols, machine.consoles.print_for_guest)
+            )
     return None
 
 

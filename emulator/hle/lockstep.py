@@ -15,15 +15,16 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.errors import EmulatorError, ModelStopped, UnsupportedFunction
+from emulator.errors import EmulatorError, HostError, ModelStopped, UnsupportedFunction
 from emulator.hle.binding import call_text, caller_of, stack_words
 from emulator.hle.differences import Difference, memory_differences
 from emulator.hle.layers import LockstepCalls
 from emulator.hle.model import MODEL_ERRORS
-from emulator.machine.core_types import ProbeAction, ProbeKind
+from emulator.machine.address_map import MIB, ROM_START
+from emulator.machine.consoles import Console
+from emulator.machine.core_types import ProbeKind
 from emulator.machine.exits import find_own_exits
-from emulator.machine.machine import Console
-from emulator.machine.memory import MIB, ROM_START, OutsideMemory, PhysicalMemory
+from emulator.machine.memory import OutsideMemory, PhysicalMemory
 from emulator.x86 import WORD_MAX, WORD_SIZE, Eflags
 from kernel_model.memory import Overlay
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from emulator.hle.binding import Bound
     from emulator.loader.elf.symbols import Symbol
     from emulator.machine.core_types import Registers, Written
-    from emulator.machine.cpu import Cpu
+    from emulator.machine.machine import Machine
+    from emulator.machine.observers import WrittenPages
     from kernel_model.abi import Function
 
 _STACK_GUESS = 2048
@@ -72,7 +74,7 @@ class _OpenCall:
 
     function: Function
     number: int
-    watch: int
+    written: WrittenPages
     esp: int
     arguments: tuple[int, ...]
     registers: Registers
@@ -95,14 +97,14 @@ class WatchedMemory(PhysicalMemory):
     """Guest RAM for models that replace functions inside of calls in lockstep: their writes count as the native code's.
 
     Args:
-        cpu: Notes the pages that are written.
+        machine: Whose guest; it notes the pages that are written.
     """
 
     __slots__ = ("_note",)
 
-    def __init__(self, cpu: Cpu) -> None:
-        super().__init__(cpu.memory)
-        self._note = cpu.watch_note
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.memory.buffer)
+        self._note = machine.observers.count_write
 
     def store_u8(self, address: int, value: int) -> None:
         """See `PhysicalMemory.store_u8`."""
@@ -193,22 +195,18 @@ class WatchedFunction:
 
     def __init__(self, lockstep: Lockstep, function: Function, exits: Iterable[int]) -> None:
         machine = lockstep.bound.machine
-        self._cpu = machine.cpu
-        self._numbers = [machine.add_callback(_enterer(lockstep, function))]
-        self._cpu.add_probe(
-            lockstep.bound.symbol(function.name).address, self._numbers[0], ProbeKind.ENTRY, ProbeAction.TELL
-        )
+        entry = lockstep.bound.symbol(function.name).address
+        self._probes = [machine.observers.probe(entry, _enterer(lockstep, function))]
         for address in exits:
             code = machine.image.code(address, 3)
             popped = int.from_bytes(code[1:], "little") if code[0] == _RET_N else 0
-            number = machine.add_callback(_leaver(lockstep, function, popped))
-            self._cpu.add_probe(address, number, ProbeKind.EXIT, ProbeAction.TELL)
-            self._numbers.append(number)
+            leave = _leaver(lockstep, function, popped)
+            self._probes.append(machine.observers.probe(address, leave, kind=ProbeKind.EXIT))
 
     def switch(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """Compare its calls from now on, or not."""
-        for number in self._numbers:
-            self._cpu.switch_probes(number, on)
+        for probe in self._probes:
+            probe.switch(on)
 
 
 class Lockstep:
@@ -282,16 +280,16 @@ class Lockstep:
 
     def enter(self, function: Function, esp: int) -> None:
         """The function is entered; its return address lies at *esp*."""
-        machine, cpu = self._machine, self._machine.cpu
+        machine = self._machine
         _, *words = stack_words(machine, esp, function.argument_count + 1)
         arguments = tuple(words)
-        cpu.watch_leave(esp + WORD_SIZE)  # the caller's own; what was deeper has been left
+        machine.observers.leave_calls(esp + WORD_SIZE)  # the caller's own; what was deeper has been left
         self._notice_closed()
-        cpu.flush_console()
+        machine.consoles.flush()
         self._overlay.clear()
         self._printed.clear()
         self._entered += 1
-        registers = cpu.registers()
+        registers = machine.registers()
         depth = self._stack_depth(esp)
         stack = self._overlay.stack = self._used_stack(esp, depth, len(arguments))
         try:
@@ -299,16 +297,16 @@ class Lockstep:
         except MODEL_ERRORS as error:
             location = caller_of(self.bound, esp, registers.ebp)
             raise ModelStopped(call_text(function, arguments), str(error), location) from error
-        watch = cpu.watch_begin(range(esp - depth, esp + 1))
-        if not watch:
-            raise UnsupportedFunction(
-                function.name, f"{len(self._open)} calls in lockstep go on inside one another"
-            )
+        try:
+            written = machine.observers.note_written(range(esp - depth, esp + 1))
+        except HostError as error:
+            problem = f"{len(self._open)} calls in lockstep go on inside one another"
+            raise UnsupportedFunction(function.name, problem) from error
         self._open.append(
             _OpenCall(
                 function,
                 self._entered,
-                watch,
+                written,
                 esp,
                 arguments,
                 registers,
@@ -332,7 +330,7 @@ class Lockstep:
         while self._open[-1] is not call:
             self._give_up(self._open[-1])
         self._open.pop()
-        written = self._machine.cpu.watch_end(call.watch)
+        written = call.written.take()
         self._compared += 1
         differences = tuple(self._differences(call, esp + popped, eax, written))
         if differences:
@@ -346,12 +344,11 @@ class Lockstep:
     def _give_up(self, call: _OpenCall) -> None:
         self._open.remove(call)
         self._given_up += 1
-        if self._machine.cpu.watch_is_open(call.watch):
-            self._machine.cpu.watch_end(call.watch)
+        call.written.close()
 
     def _notice_closed(self) -> None:
         """Give up the calls that the core has seen to be left."""
-        for call in [each for each in self._open if not self._machine.cpu.watch_is_open(each.watch)]:
+        for call in [each for each in self._open if not each.written.is_open]:
             self._give_up(call)
 
     # -- what is compared --------------------------------------------------------------------------
@@ -362,11 +359,11 @@ class Lockstep:
             mask = 0xFF if function.result == "bool" else WORD_MAX
             if (eax ^ call.result) & mask:
                 yield Difference("result", function.show(call.result & mask), function.show(eax & mask))
-        yield from _register_differences(call, esp, self._machine.cpu.registers())
+        yield from _register_differences(call, esp, self._machine.registers())
         yield from memory_differences(
             self._machine.memory, call.changes, written, call.stack, self._native.locate
         )
-        self._machine.cpu.flush_console()
+        self._machine.consoles.flush()
         printed = self._machine.output[Console.SERIAL][call.console_size :].decode("latin-1")
         if printed != call.console:
             yield Difference("console", repr(call.console), repr(printed))
@@ -384,7 +381,7 @@ class Lockstep:
 
     def _used_stack(self, esp: int, depth: int, arguments: int) -> range:
         """Physical addresses that the native code may use: its arguments and everything below, to the stack's end."""
-        top = self._machine.cpu.translate(esp)
+        top = self._machine.translate(esp)
         return range(0) if top is None else range(max(0, top - depth), top + WORD_SIZE * (1 + arguments))
 
 

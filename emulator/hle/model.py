@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import ModelStopped
 from emulator.hle.binding import call_text, caller_of, stack_words
-from emulator.machine.core_types import ProbeAction, ProbeKind
 from kernel_model.litecore.spinlock import LockHeld
 from kernel_model.memory import OutOfMemoryRange
 
@@ -38,12 +37,11 @@ class ReplacedFunction:
         address = bound.symbol(function.name).address
         self._first_byte_at = machine.image.physical(address)
         self._first_byte = RET
-        self._number = machine.add_callback(self._answer)
-        machine.cpu.add_probe(address, self._number, ProbeKind.ENTRY, ProbeAction.REPLACE)
+        self._probe = machine.observers.probe(address, self._answer, answers=True)
 
     def switch(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """Let the model answer from now on, or not; the function itself stays as it is."""
-        self._bound.machine.cpu.switch_probes(self._number, on)
+        self._probe.switch(on)
 
     def patch(self) -> None:
         """Make the function a `ret`."""
@@ -64,6 +62,6 @@ class ReplacedFunction:
             result = function.call(*arguments)
         except MODEL_ERRORS as error:
             call = call_text(function, tuple(arguments))
-            location = caller_of(self._bound, esp, self._bound.machine.cpu.registers().ebp)
+            location = caller_of(self._bound, esp, self._bound.machine.registers().ebp)
             raise ModelStopped(call, str(error), location) from error
         return eax if function.result == "void" else result

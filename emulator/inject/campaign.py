@@ -112,17 +112,17 @@ class Exhauster:
         """
         ending = run_to_end(self._machine, budget)
         if isinstance(ending.error, BudgetUsedUp):
-            raise NoEnd(ending.error, self._machine.cpu.allocation_count()) from ending.error
+            raise NoEnd(ending.error, self._machine.allocations.count) from ending.error
         if ending.error is not None:
             raise ending.error
-        return GoodRun(ending, self._machine.cpu.allocation_count())
+        return GoodRun(ending, self._machine.allocations.count)
 
     def points(self, numbers: Iterable[int], good: GoodRun) -> Iterator[FailurePoint]:
         """Let each of these allocations fail, in ascending order."""
         for number in numbers:
             failed = self._go_to(number)
             with self._machine.snapshot():
-                self._machine.return_from_function(failed.result)
+                self._machine.allocations.return_here(failed.result)
                 verdict = self._run_on(good)
             yield FailurePoint(number, failed, *verdict)
 
@@ -137,7 +137,7 @@ class Exhauster:
 
     def _go_to(self, number: int) -> FailedCall:
         """Run to an allocation, which is to fail."""
-        self._machine.run(stop_at_allocation=number - self._machine.cpu.allocation_count())
+        self._machine.run(stop_at_allocation=number - self._machine.allocations.count)
         call = newest_call(self._recording, self._profile)
         stack = self._symbolizer.callers(self._recording.stack(call.stack))
         return failed_call(call, stack, self._answers)

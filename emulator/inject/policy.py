@@ -81,7 +81,9 @@ class FailedCall:
 
 
 class Failures:
-    """Makes allocations of a machine fail, from now on; see `emulator.machine.refusals.Refusals`.
+    """Makes allocations of a machine fail, from now on until it is closed.
+
+    It is an `emulator.machine.allocations.AllocationObserver`.
 
     Args:
         recording: Of the machine's calls, from `emulator.trace.recording.record_calls`.
@@ -96,26 +98,30 @@ class Failures:
         self._answers = {each.name: each.refusal for each in profile.functions}
         self._symbolizer = Symbolizer(recording.machine.image)
         self._failed: dict[int, FailedCall] = {}
-        recording.machine.refusals = self
+        self._attached = recording.machine.allocations.observe(self)
 
     @property
     def calls(self) -> tuple[FailedCall, ...]:
         """The calls that failed so far, in order."""
         return tuple(self._failed[number] for number in sorted(self._failed))
 
+    def close(self) -> None:
+        """Let no more allocations fail."""
+        self._attached.close()
+
     def next_after(self, number: int) -> int:
-        """See `emulator.machine.refusals.Refusals`."""
+        """See `emulator.machine.allocations.AllocationObserver`."""
         return self._injection.next_after(number)
 
     def answer(self, number: int) -> int | None:
-        """See `emulator.machine.refusals.Refusals`."""
+        """See `emulator.machine.allocations.AllocationObserver`."""
         if not self._injection.is_due(number):
             return None
         call = newest_call(self._recording, self._profile)
         stack = self._symbolizer.callers(self._recording.stack(call.stack))
         if not self._is_below(stack):
             if call.stack:  # all of its allocations would be asked about, with the same answer
-                self._recording.machine.cpu.pass_stack(call.stack, yes=True)
+                self._recording.machine.allocations.pass_stack(call.stack, yes=True)
             return None
         failed = failed_call(call, stack, self._answers)
         self._failed[call.number] = failed

@@ -16,20 +16,20 @@ _RANGES_MAX = 16
 
 def prepare_stacks(machine: Machine) -> None:
     """Let the core know how the kernel's stacks are walked."""
-    machine.cpu.set_unwind_rules(machine.image.unwind_table.rows, _code_ranges(machine.image))
-    machine.cpu.set_functions(machine.image.function_extents)
+    machine.stacks.set_unwind_rules(machine.image.unwind_table.rows, _code_ranges(machine.image))
+    machine.stacks.set_functions(machine.image.function_extents)
 
 
 def callers(machine: Machine) -> Callers:
     """Return the calls around the instruction at EIP; the machine does not run."""
     prepare_stacks(machine)
-    return machine.cpu.callers(machine.cpu.registers().eip)
+    return machine.stacks.callers(machine.registers().eip)
 
 
 def callers_of_call(machine: Machine, esp: int, ebp: int) -> Callers:
     """Return a call whose return address lies at *esp*, and the calls around it; EBP was *ebp* at its entry."""
     prepare_stacks(machine)
-    return machine.cpu.callers_of_call(esp, ebp)
+    return machine.stacks.callers_of_call(esp, ebp)
 
 
 def _code_ranges(image: KernelImage) -> list[tuple[int, int]]:

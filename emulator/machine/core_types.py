@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from emulator.native import _core
 from emulator.x86 import WORD_MAX
@@ -287,25 +287,3 @@ class Step(NamedTuple):
     address: int
     size: int
     value: int
-
-
-class CpuClient(Protocol):
-    """What the CPU calls while it runs. An exception raised in there ends the run and waits for `Cpu.raise_pending`."""
-
-    def on_port_read(self, port: int, size: int) -> int:
-        """A port in mode DEVICE is read."""
-
-    def on_port_write(self, port: int, size: int, value: int) -> None:
-        """A port in mode DEVICE is written."""
-
-    def on_console(self, number: int, data: bytes) -> None:
-        """Bytes that were written to ports in mode SINK."""
-
-    def on_probe(self, number: int, kind: int, esp: int, eax: int) -> int:
-        """A probe that tells Python; the result is the new EAX for a probe with REPLACE."""
-
-    def on_calls(self) -> None:
-        """The rows for recorded calls are full and wait to be taken."""
-
-    def on_entered(self) -> None:
-        """A recorded function is entered, and it is the turn of `Cpu.tell_every`."""

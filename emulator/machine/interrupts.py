@@ -6,7 +6,7 @@ the next event. The clock starts when the guest sets a timer, or with a budget o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from emulator.devices.pic import Pic
 from emulator.devices.pit import Pit
@@ -14,6 +14,7 @@ from emulator.machine.core_types import Delivery, DeliveryKind
 from emulator.x86 import PUSHES_ERROR_CODE, WORD_MAX, Vector, makes_double_fault
 
 if TYPE_CHECKING:
+    from emulator.machine.core import Core
     from emulator.machine.core_types import Stop
     from emulator.machine.cpu import Cpu
 
@@ -53,6 +54,7 @@ class Interrupts:
     """The controllers, the timer and the clock of one machine.
 
     Args:
+        core: Of the machine.
         cpu: Gets told when an interrupt is pending.
 
     Attributes:
@@ -62,8 +64,8 @@ class Interrupts:
         last_fault: The newest exception that was no `int n`.
     """
 
-    def __init__(self, cpu: Cpu) -> None:
-        self._cpu = cpu
+    def __init__(self, core: Core, cpu: Cpu) -> None:
+        self._core, self._cpu = core, cpu
         self.instruction_ns = INSTRUCTION_NS
         self.last_fault: Fault | None = None
         self._past_ns = 0  # virtual time at the start of the present run of the CPU
@@ -151,9 +153,9 @@ class Interrupts:
         """The clock and the last fault; controllers and timer are saved as devices."""
         return self._past_ns, self.last_fault
 
-    def restore(self, state: tuple[int, Fault | None]) -> None:
+    def restore(self, state: object) -> None:
         """Go back to a state that `save` returned."""
-        self._past_ns, self.last_fault = state
+        self._past_ns, self.last_fault = cast("tuple[int, Fault | None]", state)
 
     def _catch_up(self) -> None:
         if self.pit.take_ticks(self._past_ns):
@@ -169,4 +171,4 @@ class Interrupts:
             self._timer_moved()
 
     def _timer_moved(self) -> None:
-        self._cpu.request_stop()  # the machine goes on with another slice
+        self._core.request_stop()  # the machine goes on with another slice

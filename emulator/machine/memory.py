@@ -9,13 +9,11 @@ import struct
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.machine.address_map import MIB
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-MIB = 1 << 20
-ROM_START = 0xC0000  # up to `MIB`
 
 
 class RamWindow(NamedTuple):
@@ -84,6 +82,11 @@ class PhysicalMemory:
 
     def __len__(self) -> int:
         return self._size
+
+    @property
+    def buffer(self) -> memoryview:
+        """All of it, to be read and written."""
+        return self._bytes
 
     def load_u8(self, address: int) -> int:
         """Return the byte at *address*."""

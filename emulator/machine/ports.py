@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.machine.core import lib
 from emulator.machine.core_types import PortMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from emulator.devices.device import Device, FastPort
-    from emulator.machine.cpu import Cpu
+    from emulator.machine.core import Core
 
 _NOBODY = 0xFFFFFFFF
 
@@ -19,20 +20,21 @@ class PortBus:
     """Routes port accesses to devices.
 
     Args:
-        cpu: Gets told which ports it may answer alone.
+        core: Gets told which ports it may answer alone.
         devices: Each with the number of the console that its output belongs to.
     """
 
-    def __init__(self, cpu: Cpu, devices: Iterable[tuple[Device, int]]) -> None:
-        self._cpu = cpu
+    def __init__(self, core: Core, devices: Iterable[tuple[Device, int]]) -> None:
+        self._core = core
         self._devices = tuple(devices)
         self._by_port = {port: entry for entry in self._devices for port in entry[0].ports}
         self._announced: dict[int, FastPort] = {}
         for device, console in self._devices:
             for port in device.ports:
-                cpu.set_port_out(port, PortMode.DEVICE)
-                cpu.set_port_in(port, PortMode.DEVICE)
+                self._set_out(port, PortMode.DEVICE)
+                self._set_in(port, PortMode.DEVICE)
             self.refresh(device, console)
+        core.port_read, core.port_write = self.read, self.write
 
     def read(self, port: int, size: int) -> int:
         """Answer `in`."""
@@ -55,22 +57,29 @@ class PortBus:
                 continue
             sink = answer is not None and answer.sink
             constant = answer.constant if answer is not None else None
-            self._cpu.set_port_out(port, PortMode.SINK if sink else PortMode.DEVICE, console)
+            self._set_out(port, PortMode.SINK if sink else PortMode.DEVICE, console)
             if constant is None:
-                self._cpu.set_port_in(port, PortMode.DEVICE)
+                self._set_in(port, PortMode.DEVICE)
             else:
-                self._cpu.set_port_in(port, PortMode.CONSTANT, constant)
+                self._set_in(port, PortMode.CONSTANT, constant)
             if answer is None:
                 self._announced.pop(port, None)
             else:
                 self._announced[port] = answer
 
+    def _set_out(self, port: int, mode: PortMode, console: int = 0) -> None:
+        lib.kc_port_out(self._core.raw, port, mode, console)
+
+    def _set_in(self, port: int, mode: PortMode, value: int = 0) -> None:
+        lib.kc_port_in(self._core.raw, port, mode, value)
+
     def save(self) -> tuple[object, ...]:
         """The states of all devices."""
         return tuple(device.save() for device, _console in self._devices)
 
-    def restore(self, states: tuple[object, ...]) -> None:
-        """Go back to states that `save` returned."""
-        for (device, console), state in zip(self._devices, states, strict=True):
-            device.restore(state)
+    def restore(self, state: object) -> None:
+        """Go back to a state that `save` returned."""
+        assert isinstance(state, tuple)  # noqa: S101 - as `save` made it
+        for (device, console), one in zip(self._devices, state, strict=True):
+            device.restore(one)
             self.refresh(device, console)

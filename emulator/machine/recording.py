@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import UnknownFunction
 from emulator.machine.call_stack import prepare_stacks
-from emulator.machine.core_types import ProbeAction, ProbeKind
+from emulator.machine.core_types import ProbeKind
 from emulator.machine.exits import find_exits
 
 if TYPE_CHECKING:
@@ -58,44 +58,44 @@ class Recording:
     @property
     def event_count(self) -> int:
         """Entries and returns so far."""
-        return self.machine.cpu.event_count()
+        return self.machine.calls.event_count
 
     def rows(self) -> CallRows:
         """Return the rows that were not handed over yet, the newest call's among them; they change when the machine runs."""
-        return self.machine.cpu.calls_now()
+        return self.machine.calls.rows()
 
     def flush(self) -> None:
         """Hand over the rows there are, also when they are not full."""
         if self.on_rows is not None:
             self.torn = True
             self.on_rows(self.rows())
-            self.machine.cpu.calls_taken()
+            self.machine.calls.rows_taken()
             self.torn = False
 
     def keep_newest(self) -> None:
         """Hand over no more rows; only the newest calls remain."""
         self.on_rows = None
-        self.machine.cpu.hand_over_calls(yes=False)
+        self.machine.calls.forget_full_rows()
 
     def late_returns(self) -> list[LateReturn]:
         """Return, for `on_rows`, the returns of calls whose rows were handed over before."""
-        return self.machine.cpu.calls_late()
+        return self.machine.calls.late_returns()
 
     def new_stacks(self) -> Iterator[tuple[int, int]]:
         """Yield, for `on_rows`, the call stacks met since it was asked last, and the first call of each."""
-        count = self.machine.cpu.stack_count()
+        count = len(self.machine.stacks)
         for number in range(self._stacks_taken + 1, count + 1):
-            yield number, self.machine.cpu.stack(number)[0]
+            yield number, self.machine.stacks.stack(number)[0]
         self._stacks_taken = count
 
     def stack(self, number: int) -> tuple[int, ...]:
         """Return the return addresses of a call stack, innermost first."""
-        return self.machine.cpu.stack(number)[1] if number else ()
+        return self.machine.stacks.stack(number)[1] if number else ()
 
     def close(self) -> None:
         """End the recording. Rows that were not handed over are lost; `flush` them before."""
         if self.machine.recording is self:
-            self.machine.cpu.record_calls(())
+            self.machine.calls.stop()
             self.machine.recording = None
 
 
@@ -131,9 +131,8 @@ def record(
     symbols = [_symbol(machine, function) for function in functions]
     probes = _probes(machine, symbols)
     recording = Recording(machine, tuple(functions), on_rows)
-    cpu = machine.cpu
     prepare_stacks(machine)
-    cpu.record_calls(
+    machine.calls.start(
         [
             (
                 symbol.address,
@@ -143,13 +142,13 @@ def record(
                 each.takes,
             )
             for each, symbol in zip(functions, symbols, strict=True)
-        ]
+        ],
+        None if on_rows is None else recording.flush,
     )
-    cpu.hand_over_calls(on_rows is not None)
     machine.recording = recording
     for address, number, kind in probes:
-        cpu.add_probe(address, number, kind, ProbeAction.RECORD)
-    cpu.flush_code()
+        machine.observers.record_at(address, number, kind)
+    machine.flush_code()
     return recording
 
 

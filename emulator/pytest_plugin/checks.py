@@ -43,7 +43,6 @@ class KernelChecks:
         self._expected = expected
         self._first_event = 1
         self._allocations_before = 0
-        self._failures: Failures | None = None
         for limit in expected.limits:
             self._areas(limit)
 
@@ -52,9 +51,10 @@ class KernelChecks:
         log = self._booted.log
         if log is not None:
             self._first_event = log.recording.event_count + 1
-            self._allocations_before = self._booted.machine.cpu.allocation_count()
+            self._allocations_before = self._booted.machine.allocations.count
             if self._expected.fail_nth:
-                self._failures = _failures(log, self._allocations_before + self._expected.fail_nth)
+                number = self._allocations_before + self._expected.fail_nth
+                self._booted.let_fail(_failures(log, number))
 
     def problem(self) -> str:
         """Return what is wrong now that the test is over, at most 25 lines; "" if nothing is."""
@@ -73,9 +73,9 @@ class KernelChecks:
             yield _damaged(self._booted.walk.damage())
 
     def _not_failed(self) -> list[str]:
-        if self._failures is None or self._failures.calls:
+        if self._booted.failures is None or self._booted.failures.calls:
             return []
-        made = self._booted.machine.cpu.allocation_count() - self._allocations_before
+        made = self._booted.machine.allocations.count - self._allocations_before
         return [f"kmem_fail_nth({self._expected.fail_nth}): no allocation failed, the test made only {made}"]
 
     def _leaks(self, log: CallLog) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.guest.backtrace import backtrace
 from emulator.guest.symbolizer import Symbolizer
-from emulator.machine.machine import CALLS_END
+from emulator.machine.address_map import CALLS_END
 from emulator.wording import printable
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, UnknownFunction
-from emulator.machine.machine import Ending
+from emulator.machine.execution import Ending
 from emulator.pytest_plugin.guest_failure import last_lines
 from emulator.pytest_plugin.guest_memory import GuestMemory
 from emulator.pytest_plugin.machines import add_facts
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from drgn import Object
 
-    from emulator.machine.machine import Machine, Outcome, Snapshot
+    from emulator.machine.execution import Outcome
+    from emulator.machine.machine import Machine
+    from emulator.machine.snapshots import Snapshot
     from emulator.pytest_plugin.machines import BootedKernel
 
 _TEXT_SHOWN = 60

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.machine.machine import Console, Machine
-from emulator.machine.machine import Ending as Returned
+from emulator.machine.consoles import Console
+from emulator.machine.execution import Ending as Returned
+from emulator.machine.machine import Machine
 from emulator.machine.memory import DEFAULT_RAM
 from emulator.machine.recording import RecordedFunction, record
 from emulator.profile.known import match, matching_profile
@@ -24,6 +25,7 @@ from emulator.run.to_end import ending_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from emulator.inject.policy import Failures
     from emulator.pytest_plugin.guest_objects import GuestObjects
     from emulator.run.ending import Ending
     from emulator.trace.recording import CallLog
@@ -44,6 +46,7 @@ class BootedKernel:
         start: The snapshot of that.
         log: The calls since then; None if they are not recorded.
         on_output: Called whenever the kernel has printed something.
+        failures: The allocations that fail in this test; None: none does.
 
     Raises:
         EmulatorError: The kernel cannot be booted; with notes that say where it stands.
@@ -66,6 +69,18 @@ class BootedKernel:
         self.log = self._record() if recorded else None
         self.start = self.machine.snapshot()
         self.walk = HeapWalk.of(self.machine) if settings.walk_heap else None
+        self.failures: Failures | None = None
+
+    def begin_again(self) -> None:
+        """Go back to where the boot has ended, for another test."""
+        self.start.reset()
+        self.let_fail(None)
+
+    def let_fail(self, failures: Failures | None) -> None:
+        """Let these allocations fail from now on, in place of those that did until now."""
+        if self.failures is not None:
+            self.failures.close()
+        self.failures = failures
 
     def output(self) -> bytearray:
         """What the kernel has printed: on COM1, or if it has never used that, on port 0xE9."""
@@ -93,9 +108,9 @@ class BootedKernel:
         def look() -> None:
             if not inside:
                 return
-            machine.cpu.flush_console()  # a prompt without a newline
+            machine.consoles.flush()  # a prompt without a newline
             if time.monotonic() > end:
-                eip = machine.cpu.registers().eip
+                eip = machine.registers().eip
                 problem = f"budget of {seconds:g} seconds used up"
                 raise BudgetUsedUp(problem, eip, machine.image.location(eip))
             machine.pause_after(_INSTRUCTIONS_BETWEEN_LOOKS, look)
@@ -171,8 +186,7 @@ class Machines:
         found = self._booted[key]
         if isinstance(found, EmulatorError):
             raise found
-        found.start.reset()
-        found.machine.refusals = None
+        found.begin_again()
         return found
 
 

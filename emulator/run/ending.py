@@ -1,6 +1,6 @@
 """How a run of a kernel ended: plain facts, worded where they are shown.
 
-Two neighbours are other concepts, and each has one mapping to this one. `emulator.machine.machine.Outcome` says why one call of
+Two neighbours are other concepts, and each has one mapping to this one. `emulator.machine.execution.Outcome` says why one call of
 `Machine.run` came back, which may be long before the run ends (`emulator.run.to_end.ending_of`). A trace file keeps a
 line of text (`emulator.run.recorded`).
 """

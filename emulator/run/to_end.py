@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
-from emulator.machine.machine import EVENTS_MAX
-from emulator.machine.machine import Ending as Returned
+from emulator.machine.call_recorder import EVENTS_MAX
+from emulator.machine.execution import Ending as Returned
 from emulator.run.ending import Ending, How
 
 if TYPE_CHECKING:
-    from emulator.machine.machine import Machine, Outcome
+    from emulator.machine.execution import Outcome
+    from emulator.machine.machine import Machine
     from emulator.run.ending import Budget
 
 
@@ -55,17 +56,17 @@ def ending_of(machine: Machine, outcome: Outcome) -> Ending:
         eip=eip,
         location=location,
         instructions=instructions,
-        open_calls=machine.cpu.open_calls(),
+        open_calls=machine.calls.open_calls,
     )
 
 
 def _ended(how: How, machine: Machine, error: BaseException) -> Ending:
-    return Ending(how, eip=machine.cpu.registers().eip, error=error.with_traceback(None))
+    return Ending(how, eip=machine.registers().eip, error=error.with_traceback(None))
 
 
 def _stopped(machine: Machine, budget: Budget, error: GuestStopped) -> Ending:
     # When no number is left for another event, that is not the kernel's fault.
-    is_full = machine.cpu.event_count() >= EVENTS_MAX - 1 and not isinstance(error, NotEmulated)
+    is_full = machine.calls.event_count >= EVENTS_MAX - 1 and not isinstance(error, NotEmulated)
     how = How.NOT_EMULATED if isinstance(error, NotEmulated) else How.STOPPED
     if is_full or isinstance(error, BudgetUsedUp):
         how = How.BUDGET

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from emulator.machine.machine import Console
+from emulator.machine.consoles import Console
 from tests.conformance.conftest import FIRMWARE
 from tests.helpers.ports import read_port, write_port
 from tests.helpers.strict_call import strict_call

@@ -16,7 +16,8 @@ from emulator.hle.kernels import find_btron, find_litecore
 from emulator.hle.layers import Mode, attach_layers
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
-from emulator.machine.machine import Ending, Machine
+from emulator.machine.execution import Ending
+from emulator.machine.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from emulator import boot
-from emulator.machine.machine import Console, Machine
+from emulator.machine.consoles import Console
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
 
 PRIORITY, SIZE = 4, 12  # offsets in `struct request` of btron_pools_wait
 REQUEST_BYTES = 24

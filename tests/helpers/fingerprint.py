@@ -11,7 +11,8 @@ import sys
 
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.machine.machine import Console, Machine
+from emulator.machine.consoles import Console
+from emulator.machine.machine import Machine
 from tests.helpers.recorded import WholeRecording
 
 FUNCTIONS = ("kmalloc", "kfree", "alloc_frame", "alloc_frames", "free_frame", "free_frames", "memset")

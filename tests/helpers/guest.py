@@ -20,6 +20,8 @@ from emulator.machine.machine import Machine
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from emulator.machine.core import Core
+
 CODE = 0x0010_0000
 HEADER_SIZE = 12  # the Multiboot header lies in front of the code
 ENABLE_SSE = """
@@ -132,6 +134,11 @@ def assemble(source: str, *, stack: bool = True) -> KernelImage:
     """
     text = _PRELUDE + (_WITH_STACK if stack else "") + source + "\n"
     return KernelImage(_link(text), "guest.elf")
+
+
+def core_of(machine: Machine) -> Core:
+    """Return the core's handle, for tests of what it promises, and of what calls it."""
+    return machine._core  # noqa: SLF001
 
 
 def machine_of(source: str, **description: Any) -> Machine:  # noqa: ANN401 - the keywords of Machine

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import BudgetUsedUp
-from emulator.machine.machine import CALLS_END
+from emulator.machine.address_map import CALLS_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

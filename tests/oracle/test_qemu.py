@@ -15,8 +15,11 @@ import pytest
 from emulator.errors import BudgetUsedUp, GuestStopped
 from emulator.loader.builtin import KERNELS, TWINS, resolve
 from emulator.loader.image import KernelImage
-from emulator.machine.machine import Console, Ending, Machine
-from emulator.machine.memory import MIB, RamWindow
+from emulator.machine.address_map import MIB
+from emulator.machine.consoles import Console
+from emulator.machine.execution import Ending
+from emulator.machine.machine import Machine
+from emulator.machine.memory import RamWindow
 from tests.helpers import qemu
 from tests.helpers.guest import assemble
 from tests.helpers.kernels import ENDLESS, EVERY, EXITING_DEFECTS, LITECORE, LITECORE_DEFECTS, SHUT_DOWN

@@ -8,7 +8,8 @@ import pytest
 
 from emulator.loader.builtin import KERNELS, resolve
 from emulator.loader.image import KernelImage
-from emulator.machine.machine import Console, Machine
+from emulator.machine.consoles import Console
+from emulator.machine.machine import Machine
 from tests.helpers.kernels import EXITING_DEFECTS, is_btron
 from tests.helpers.recorded import WholeRecording
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.machine.machine import Console
+from emulator.machine.consoles import Console
 from tests.helpers.timelines import timeline_of
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ class KnownMemory(NamedTuple):
 
 def known_memory(machine: Machine) -> KnownMemory:
     """Return where the blocks of a machine's kernel can be, as it is at the end of its run."""
-    paging = machine.cpu.registers().cr0 & Cr0.PG
+    paging = machine.registers().cr0 & Cr0.PG
     return KnownMemory(
         None if paging else ((0, LOW_RAM), machine.ram),
         [

@@ -64,7 +64,7 @@ class GuestWords:
     def __init__(self, machine: Machine, allocator: Iterable[str] = ()) -> None:
         self._machine = machine
         self._allocator = tuple(allocator)
-        self._registers = machine.cpu.registers()
+        self._registers = machine.registers()
 
     @property
     def paging(self) -> bool:

@@ -165,9 +165,9 @@ class _Blame:
         """
         if self._machine.mmu == "reference":  # does not tell which pages are written
             return None
-        watch = self._machine.cpu.watch_begin()
+        written = self._machine.observers.note_written()
         self._replay.last_part(self._damage)
-        pages = self._machine.cpu.watch_end(watch).pages
+        pages = written.take().pages
         changed = [
             each
             for page, old in sorted(pages.items())

@@ -33,7 +33,7 @@ class BtronChecks(KernelChecks):
     @property
     def at_rest(self) -> bool:
         """See `KernelChecks.at_rest`."""
-        return bool(self._machine.cpu.registers().eflags & Eflags.IF) or super().at_rest
+        return bool(self._machine.registers().eflags & Eflags.IF) or super().at_rest
 
     def waiting(self) -> list[str]:
         """See `KernelChecks.waiting`."""

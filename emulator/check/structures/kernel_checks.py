@@ -41,7 +41,7 @@ class KernelChecks:
     @property
     def at_rest(self) -> bool:
         """Whether the kernel is in the middle of no change, so that all invariants hold."""
-        return not self._machine.cpu.open_calls()
+        return not self._machine.calls.open_calls
 
     def audit(self) -> list[Defect]:
         """Return the defects of the structures that manage memory; [] while the kernel is not `at_rest`."""

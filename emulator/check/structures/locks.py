@@ -91,23 +91,21 @@ def _taker(lock: Lock, rerun: Rerun) -> FaultingWrite | None:
 def _named_locks(machine: Machine) -> Iterator[Lock]:
     for symbol in machine.image.symbols.values():
         if symbol.kind == "object" and symbol.size >= WORD_SIZE and _is_lock_name(symbol.name):
-            address = machine.cpu.translate(symbol.address)
+            address = machine.translate(symbol.address)
             if address is not None and address + WORD_SIZE <= len(machine.memory):
                 yield Lock(symbol.name, address)
 
 
 def _awaited(machine: Machine) -> Lock | None:
     """Return the word that the CPU, with interrupts off, does nothing but look at, and which is not 0."""
-    registers = machine.cpu.registers()
+    registers = machine.registers()
     if registers.eflags & Eflags.IF:
         return None
-    stack = machine.cpu.translate(registers.on_stack(registers.esp))
-    with machine.snapshot():
-        machine.cpu.keep_steps(_STEPS_MAX)
+    stack = machine.translate(registers.on_stack(registers.esp))
+    with machine.snapshot(), machine.observers.log_steps(_STEPS_MAX) as log:
         with suppress(GuestStopped):
             machine.run(max_instructions=_INSTRUCTIONS)
-        steps = machine.cpu.steps()
-        machine.cpu.keep_steps(0)
+        steps = log.steps()
     places = [
         step.address
         for step in steps
@@ -121,12 +119,10 @@ def _awaited(machine: Machine) -> Lock | None:
 
 def _waiting(machine: Machine, lock: Lock) -> FaultingWrite | None:
     """Return the instruction that tries to take a lock again and again."""
-    with machine.snapshot():
-        machine.cpu.watch_word(lock.address, WORD_SIZE)
+    with machine.snapshot(), machine.observers.watch(lock.address, WORD_SIZE) as watchpoint:
         with suppress(GuestStopped):
             machine.run(max_instructions=_INSTRUCTIONS)
-        write = machine.cpu.last_write()
-        machine.cpu.watch_word(0, 0)
+        write = watchpoint.last_write()
     return (
         None if write is None else faulting_write_of(machine, write, lock.address, write.before, write.after)
     )

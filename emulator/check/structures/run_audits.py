@@ -24,7 +24,7 @@ class RunAudits:
     """
 
     def __init__(self, machine: Machine, checks: KernelChecks | None) -> None:
-        self._cpu = machine.cpu
+        self._calls = machine.calls
         self._checks = checks
         self._last_valid = 0
         self._seen: Seen | None = None
@@ -39,7 +39,7 @@ class RunAudits:
         """Audit the structures now, unless damage was found before."""
         if self._checks is None or self._seen is not None:
             return
-        defects, event = self._checks.audit(), self._cpu.event_count()
+        defects, event = self._checks.audit(), self._calls.event_count
         if defects:
             self._seen = Seen(self._last_valid, event, defects)
         elif self._checks.at_rest:

@@ -109,7 +109,7 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
         modules_at_entry,
         read_memory_map,
     )
-    from emulator.machine.machine import Console  # has been imported by now
+    from emulator.machine.consoles import Console  # has been imported by now
     from emulator.run.to_end import run_to_end
 
     modules: tuple[Span, ...] = modules_at_entry(machine) if options.module else ()

@@ -188,7 +188,7 @@ def _check(
         )
         report = check_kernel(machine, profile, budget, hooks, walk_every=options.walk_every)
     failed = made[0].calls
-    return report, failed, complaint_about(injection, failed, machine.cpu.allocation_count())
+    return report, failed, complaint_about(injection, failed, machine.allocations.count)
 
 
 def _looked_for(report: CheckReport, options: Namespace) -> frozenset[Kind]:

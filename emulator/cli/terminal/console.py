@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from emulator.cli.terminal.output import Output
     from emulator.cli.terminal.terminal_filter import TerminalFilter
-    from emulator.machine.machine import Console
+    from emulator.machine.consoles import Console
 
 RAW_HELP = (
     "let all escape sequences of the kernel reach the terminal, not only those that move, colour and clear"

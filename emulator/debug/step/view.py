@@ -10,7 +10,7 @@ from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import disassemble
 from emulator.guest.memory import physical_of
 from emulator.guest.memory_map.reader import read_memory_map
-from emulator.machine.machine import Console
+from emulator.machine.consoles import Console
 
 if TYPE_CHECKING:
     from emulator.debug.fields import FieldChange
@@ -82,7 +82,7 @@ def read_view(timeline: Timeline, places: Places, modules: tuple[Span, ...] = ()
     stack = backtrace(machine)
     found = changed_fields(changes, places, machine.memory, stack)
     fields = tuple(islice(found, FIELDS_MAX))
-    registers = machine.cpu.registers()
+    registers = machine.registers()
     return View(
         timeline.position,
         timeline.event_count,

@@ -50,7 +50,7 @@ class Reader(Protocol):
 
 def modules_at_entry(machine: Machine) -> tuple[Span, ...]:
     """Return where a machine that was given boot modules, and has not run yet, holds them."""
-    info = machine.cpu.registers().ebx
+    info = machine.registers().ebx
     load = machine.memory.load_u32
     count, table = load(info + _INFO_MODULE_COUNT), load(info + _INFO_MODULES)
     entries = range(table, table + count * _MODULE_ENTRY_SIZE, _MODULE_ENTRY_SIZE)

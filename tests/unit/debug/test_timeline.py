@@ -102,7 +102,7 @@ def test_a_fault_is_an_ending() -> None:
     assert timeline.ending.problem.startswith("read of unmapped physical memory 0x70000000 at _start+0xa")
     timeline.run_to_end()
     assert machine.image.location(machine.cpu.registers().eip).startswith("_start+0x")
-    assert timeline.machine.cpu.event_count() == 2
+    assert timeline.machine.calls.event_count == 2
 
 
 def test_a_run_that_a_budget_ends_has_the_events_so_far() -> None:

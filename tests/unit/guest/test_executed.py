@@ -17,9 +17,9 @@ word:   .long   5
 
 def test_instructions_have_their_accesses_and_a_location_where_it_changes() -> None:
     machine = machine_of(ADD_TWICE)
-    machine.cpu.keep_steps(9)
+    log = machine.observers.log_steps(9)
     machine.run()
-    _stack, call, first, second = executed_instructions(machine, machine.cpu.steps())
+    _stack, call, first, second = executed_instructions(machine, log.steps())
     add, word = symbol(machine, "add"), symbol(machine, "word")
     assert (call.text, call.location) == (f"call 0x{add:x}", machine.image.location(call.address))
     assert [access.is_store for access in call.accesses] == [True]

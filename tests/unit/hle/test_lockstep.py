@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from emulator import Mode, attach_layers, boot
@@ -9,8 +11,8 @@ from emulator.errors import BudgetUsedUp, EmulatorError, UnsupportedFunction
 from emulator.hle.differences import Difference
 from emulator.hle.layers import LockstepCalls, lockstep_calls
 from emulator.hle.lockstep import Divergence
+from emulator.machine.execution import Ending
 from emulator.machine.exits import find_own_exits
-from emulator.machine.machine import Ending, Machine
 from emulator.machine.recording import RecordedFunction, record
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.mpl import VariablePools
@@ -19,6 +21,9 @@ from tests.helpers.guest import symbol
 from tests.helpers.recorded import held_calls
 from tests.helpers.tiny_litecore import RIGHT, tiny_litecore
 from tests.unit.machine.test_interrupts import IDT, ON_TICK, TIMER
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
 
 MANY = 200  # more than watches can be open at a time
 
@@ -269,7 +274,7 @@ def test_an_allocation_that_is_made_to_fail_inside_of_a_call_is_not_compared() -
     machine.run(timeout_s=20, stop_at_allocation=1)
     while machine.layers is not None and not machine.layers.open_call():
         machine.run(timeout_s=20, stop_at_allocation=1)
-    machine.return_from_function(0)
+    machine.allocations.return_here(0)
     machine.run(timeout_s=20)
     calls = lockstep_calls(machine)
     assert calls is not None

@@ -25,22 +25,22 @@ WRITES: dict[str, Callable[[WatchedMemory], None]] = {
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_write_notes_the_page_as_it_was(write: Callable[[WatchedMemory], None]) -> None:
     machine = machine_of("hlt")
-    memory = WatchedMemory(machine.cpu)
-    watch = machine.cpu.watch_begin()
+    memory = WatchedMemory(machine)
+    watch = machine.observers.note_written()
     write(memory)
-    assert machine.cpu.watch_end(watch).pages == {PAGE: bytes(4096)}
+    assert watch.take().pages == {PAGE: bytes(4096)}
     assert memory.load_u8(PAGE + 8) == 1
 
 
 def test_a_write_across_two_pages_notes_both() -> None:
     machine = machine_of("hlt")
-    watch = machine.cpu.watch_begin()
-    WatchedMemory(machine.cpu).store_words(PAGE + 0xFFC, (1, 2))
-    assert sorted(machine.cpu.watch_end(watch).pages) == [PAGE, PAGE + 0x1000]
+    watch = machine.observers.note_written()
+    WatchedMemory(machine).store_words(PAGE + 0xFFC, (1, 2))
+    assert sorted(watch.take().pages) == [PAGE, PAGE + 0x1000]
 
 
 def test_outside_of_a_watched_call_nothing_is_noted() -> None:
     machine = machine_of("hlt")
-    WatchedMemory(machine.cpu).store_u32(PAGE, 1)
-    watch = machine.cpu.watch_begin()
-    assert machine.cpu.watch_end(watch).pages == {}
+    WatchedMemory(machine).store_u32(PAGE, 1)
+    watch = machine.observers.note_written()
+    assert watch.take().pages == {}

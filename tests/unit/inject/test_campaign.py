@@ -190,12 +190,12 @@ def new(parent, what):
     machine = boot("firmware:fragile", command_line="requests=100000" if what == "long" else "requests=6")
     if os.getpid() != parent and what.startswith("killed"):
         deadly = [int(word) for word in what.split()[1:]]
-        go_on = machine.return_from_function
+        go_on = machine.allocations.return_here
         def return_from_function(result):
-            if machine.cpu.at_allocation() in deadly:
+            if machine.allocations.here in deadly:
                 os.kill(os.getpid(), signal.SIGKILL)
             go_on(result)
-        machine.return_from_function = return_from_function
+        machine.allocations.return_here = return_from_function
     return machine
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from emulator import boot
 from emulator.errors import BudgetUsedUp
 from emulator.hle.layers import Mode, attach_layers
 from emulator.inject.policy import Failures, Injection
-from emulator.machine.machine import Ending, Machine
+from emulator.machine.execution import Ending
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.trace.recording import record_calls
@@ -18,6 +18,7 @@ from tests.helpers.guest import FUNCTION, machine_of, results_of
 from tests.helpers.recorded import held_calls
 
 if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
 
 NO_MEMORY = 0xFFFFFFF6
@@ -160,9 +161,9 @@ def test_a_run_can_be_stopped_at_each_event_of_a_call_that_fails(machine: Machin
 def test_a_run_can_be_stopped_at_an_allocation_that_fails(machine: Machine) -> None:
     failing(machine, Injection(every=1))
     machine.run(stop_at_allocation=2)
-    assert machine.cpu.at_allocation() == 2
+    assert machine.allocations.here == 2
     machine.run(stop_at_allocation=2)
-    assert machine.cpu.at_allocation() == 4
+    assert machine.allocations.here == 4
     machine.run()
     assert results_of(machine, 2) == [0, 0xFFFFFFFF]
 

@@ -46,7 +46,7 @@ def test_what_is_loaded_and_stored_is_right(mmu: str) -> None:
 
 def test_without_a_handler_and_while_steps_are_kept() -> None:
     machine = guest(f"{SSE} fault: movaps (%ecx), %xmm0")
-    machine.cpu.keep_steps(1000)
+    machine.observers.log_steps(1000)
     with pytest.raises(GuestException, match=r"^triple fault: #GP general protection ") as caught:
         machine.run()
     assert caught.value.eip == symbol(machine, "fault")

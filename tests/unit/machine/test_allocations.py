@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from emulator import attach_layers, boot
 from emulator.hle.layers import Mode
-from emulator.machine.machine import Ending, Machine
+from emulator.machine.execution import Ending
 from emulator.machine.recording import RecordedFunction, Recording, record
 from tests.helpers.guest import FUNCTION, machine_of, results_of, symbol
 from tests.helpers.recorded import WholeRecording, held_calls
 from tests.unit.machine.test_recording import MANY, ticking
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
 
 NESTED = (
     FUNCTION
@@ -68,12 +73,12 @@ def test_a_run_stops_in_front_of_an_allocation(machine: Machine) -> None:
     for n in (1, 1, 1, 3, 3):
         outcome = machine.run(stop_at_allocation=n)
         assert outcome.ending is Ending.EVENT
-        assert machine.cpu.at_allocation() == machine.cpu.allocation_count()
-        places.append((outcome.eip, machine.cpu.at_allocation()))
+        assert machine.allocations.here == machine.allocations.count
+        places.append((outcome.eip, machine.allocations.here))
     take, take_page = symbol(machine, "take"), symbol(machine, "take_page")
     assert places == [(take, 1), (take_page, 2), (take_page, 3), (take_page, 6), (take_page, 9)]
     assert machine.run(stop_at_allocation=1).ending is Ending.EXIT
-    assert machine.cpu.at_allocation() == 0
+    assert machine.allocations.here == 0
     assert results_of(machine, 6) == PLAIN
 
 
@@ -81,22 +86,22 @@ def test_a_function_is_left_without_being_executed(machine: Machine) -> None:
     recording = record(machine, TAKING)
     machine.run(stop_at_allocation=4)
     esp = machine.cpu.registers().esp
-    machine.return_from_function(0xFFFFFFF6)
+    machine.allocations.return_here(0xFFFFFFF6)
     registers = machine.cpu.registers()
     assert (registers.eip, registers.esp, registers.eax) == (symbol(machine, "taken"), esp + 4, 0xFFFFFFF6)
-    assert machine.cpu.at_allocation() == 0
+    assert machine.allocations.here == 0
     assert machine.run().ending is Ending.EXIT
     assert results_of(machine, 6) == [0x1008, 0x2000, 0xFFFFFFF6, 0x3000, 0x4008, 0x5000]
     call = next(call for call in held_calls(recording) if call.result == 0xFFFFFFF6)
     assert (call.entered, call.left, call.arguments) == (9, 10, (8,))
     assert call.time_ns == call.left_time_ns
-    assert machine.cpu.allocation_count() == 8
+    assert machine.allocations.count == 8
 
 
 def test_a_call_inside_a_call_can_be_left(machine: Machine) -> None:
     recording = record(machine, TAKING)
     machine.run(stop_at_allocation=2)
-    machine.return_from_function(0x7000)
+    machine.allocations.return_here(0x7000)
     assert machine.cpu.registers().eip == symbol(machine, "inside")
     machine.run()
     assert results_of(machine, 2) == [0x7008, 0x1000]
@@ -107,24 +112,24 @@ def test_only_a_function_at_whose_entry_the_machine_stands_can_be_left(machine: 
     refused = r"^the machine does not stand at the entry of a recorded function$"
     record(machine, TAKING)
     with pytest.raises(ValueError, match=refused):
-        machine.return_from_function(0)
+        machine.allocations.return_here(0)
     machine.run(stop_at_allocation=2)
-    machine.return_from_function(0)
+    machine.allocations.return_here(0)
     with pytest.raises(ValueError, match=refused):
-        machine.return_from_function(0)
+        machine.allocations.return_here(0)
     machine.run(stop_at_event=4)  # behind the ret of take
     with pytest.raises(ValueError, match=refused):
-        machine.return_from_function(0)
+        machine.allocations.return_here(0)
     assert machine.run(stop_at_event=5).ending is Ending.EVENT  # the entry of look, which takes nothing
-    assert machine.cpu.at_allocation() == 0
-    machine.return_from_function(0)
+    assert machine.allocations.here == 0
+    machine.allocations.return_here(0)
     assert machine.run().ending is Ending.EXIT
 
 
 def test_an_event_that_is_passed_while_the_machine_stands_ends_no_run(machine: Machine) -> None:
     recording = record(machine, TAKING)
     machine.run(stop_at_allocation=2, stop_at_event=3)
-    machine.return_from_function(0)
+    machine.allocations.return_here(0)
     assert recording.event_count == 3
     assert machine.run().ending is Ending.EXIT
 
@@ -132,16 +137,16 @@ def test_an_event_that_is_passed_while_the_machine_stands_ends_no_run(machine: M
 def test_what_comes_first_ends_the_run(machine: Machine) -> None:
     recording = record(machine, TAKING)
     machine.run(stop_at_allocation=3, stop_at_event=3)
-    assert (recording.event_count, machine.cpu.at_allocation()) == (3, 0)
+    assert (recording.event_count, machine.allocations.here) == (3, 0)
     machine.run(stop_at_allocation=1, stop_at_event=8)
-    assert (recording.event_count, machine.cpu.at_allocation()) == (7, 3)
+    assert (recording.event_count, machine.allocations.here) == (7, 3)
 
 
 def test_passed_stacks_are_not_counted(machine: Machine) -> None:
     recording = record(machine, TAKING)
     machine.run(stop_at_allocation=1)
     stack = held_calls(recording)[-1].stack
-    machine.cpu.pass_stack(stack, yes=True)
+    machine.allocations.pass_stack(stack, yes=True)
     machine.run(stop_at_allocation=3)
     assert [call.function for call in held_calls(recording)] == [
         "take",
@@ -151,10 +156,10 @@ def test_passed_stacks_are_not_counted(machine: Machine) -> None:
         "take",
         "take_page",
     ]
-    assert machine.cpu.at_allocation() == 4
-    machine.cpu.pass_stack(stack, yes=False)
+    assert machine.allocations.here == 4
+    machine.allocations.pass_stack(stack, yes=False)
     machine.run(stop_at_allocation=2)
-    assert (machine.cpu.at_allocation(), held_calls(recording)[-1].function) == (6, "take")
+    assert (machine.allocations.here, held_calls(recording)[-1].function) == (6, "take")
 
 
 def test_a_snapshot_knows_where_the_machine_stands(machine: Machine) -> None:
@@ -163,15 +168,15 @@ def test_a_snapshot_knows_where_the_machine_stands(machine: Machine) -> None:
     results = []
     with machine.snapshot() as snapshot:
         for result in (0, 1, 2):
-            machine.return_from_function(result)
+            machine.allocations.return_here(result)
             machine.run()
             results.append((results_of(machine, 6), recording.event_count))
             snapshot.reset()
-            assert machine.cpu.at_allocation() == machine.cpu.allocation_count() == 4
+            assert machine.allocations.here == machine.allocations.count == 4
         machine.run(stop_at_event=recording.event_count + 4)  # at the entry of look
-        assert machine.cpu.at_allocation() == 0
+        assert machine.allocations.here == 0
         snapshot.reset()
-        assert machine.cpu.at_allocation() == 4
+        assert machine.allocations.here == 4
     assert results == [([0x1008, 0x2000, n, 0x3000, 0x4008, 0x5000], 22) for n in range(3)]
     machine.run()
     assert results_of(machine, 6) == PLAIN
@@ -185,7 +190,7 @@ def test_stopping_at_every_allocation_changes_nothing() -> None:
     stops = 0
     while machine.run(stop_at_allocation=1).ending is Ending.EVENT:
         stops += 1
-    assert stops == straight.cpu.allocation_count() > 500
+    assert stops == straight.allocations.count > 500
     assert held_calls(recording) == held_calls(other)
     assert machine.interrupts.now_ns() == straight.interrupts.now_ns()
     assert machine.memory.read(0, len(machine.memory)) == straight.memory.read(0, len(straight.memory))
@@ -203,7 +208,7 @@ def demo(mode: Mode) -> tuple[Machine, Recording]:
 def output_of_a_failure(mode: Mode, number: int) -> object:
     machine, recording = demo(mode)
     machine.run(stop_at_allocation=number)
-    machine.return_from_function(0)
+    machine.allocations.return_here(0)
     call = held_calls(recording)[-1]
     assert (call.result, call.left) == (0, call.entered + 1)
     machine.run()
@@ -235,7 +240,7 @@ def test_the_newest_call_is_there_when_the_columns_are_full(number: int) -> None
     whole = WholeRecording(machine, [RecordedFunction("inner", takes=True)])
     machine.run(stop_at_allocation=number)
     assert held_calls(whole.recording)[-1].number == number
-    machine.return_from_function(5)
+    machine.allocations.return_here(5)
     assert held_calls(whole.recording)[-1].result == 5
     machine.run()
     assert [call.number for call in whole.calls()] == list(range(1, 100_001))

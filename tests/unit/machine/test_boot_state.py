@@ -9,7 +9,8 @@ import pytest
 from emulator.boot_protocol.multiboot_info import Module, read_boot_info
 from emulator.errors import NotMultiboot
 from emulator.loader.image import KernelImage
-from emulator.machine.machine import Console, Machine
+from emulator.machine.consoles import Console
+from emulator.machine.machine import Machine
 from emulator.machine.memory import RamWindow
 from tests.helpers.guest import CODE, HEADER_SIZE, as_bytes, assemble, machine_of, results_of, symbol
 

@@ -11,7 +11,10 @@ import pytest
 from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnmappedAccess
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.machine.machine import Console, Ending, Machine
+from emulator.machine.consoles import Console
+from emulator.machine.execution import Ending
+from emulator.machine.linear_memory import LinearMemory
+from emulator.machine.machine import Machine
 from tests.helpers.guest import machine_of, results_of, symbol
 
 if TYPE_CHECKING:
@@ -326,13 +329,13 @@ def test_a_jump_far_away_counts_its_block_whole_and_looks_at_nothing_between(
 ) -> None:
     code, target, executed = WILD[wild]
     machine = machine_of(code)
-    read_linear, read = machine.read_linear, []
+    read_linear, read = LinearMemory.read, []
 
-    def reads(address: int, size: int) -> bytes:
+    def reads(memory: LinearMemory, address: int, size: int) -> bytes:
         read.append(size)
-        return read_linear(address, size)
+        return read_linear(memory, address, size)
 
-    monkeypatch.setattr(machine, "read_linear", reads)
+    monkeypatch.setattr(LinearMemory, "read", reads)
     with pytest.raises(GuestStopped) as caught:
         machine.run()
     assert (caught.value.eip, caught.value.instructions) == (target, executed)

@@ -9,7 +9,9 @@ import pytest
 from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnknownFunction, UnmappedAccess
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.machine.machine import Console, Ending, Machine
+from emulator.machine.consoles import Console
+from emulator.machine.execution import Ending
+from emulator.machine.machine import Machine
 from tests.helpers.guest import machine_of, results_of, symbol
 
 LIBRARY = """

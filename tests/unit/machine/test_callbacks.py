@@ -13,15 +13,14 @@ import pytest
 from emulator.hle.layers import Mode, attach_layers
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.machine.core_types import ProbeAction, ProbeKind
 from emulator.machine.machine import Machine
 from emulator.machine.recording import RecordedFunction, record
-from tests.helpers.guest import ADDING, machine_of, symbol
+from tests.helpers.guest import ADDING, core_of, machine_of, symbol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.machine.machine import Snapshot
+    from emulator.machine.snapshots import Snapshot
 
 ADD = RecordedFunction("add", 2)
 RUNS = "while the machine runs: a callback may look at it, and end the run with stop()"
@@ -38,16 +37,16 @@ CALLS: dict[str, Callable[[Machine, Snapshot], object]] = {
     "snapshot()": lambda machine, _: machine.snapshot(),
     "reset()": lambda _, snapshot: snapshot.reset(),
     "discard()": lambda _, snapshot: snapshot.discard(),
-    "return_from_function()": lambda machine, _: machine.return_from_function(0),
+    "return_here()": lambda machine, _: machine.allocations.return_here(0),
     "attach_layers()": lambda machine, _: attach_layers(machine, {"heap": Mode.NATIVE}),
 }
 CALLS_OF_THE_CPU: dict[str, Callable[[Machine, Snapshot], object]] = {
     "set_registers()": lambda machine, _: machine.cpu.set_registers(machine.cpu.registers()),
     "flush_code()": lambda machine, _: machine.cpu.flush_code(),
-    "add_probe()": lambda machine, _: machine.cpu.add_probe(0x100000, 0, ProbeKind.ENTRY, ProbeAction.TELL),
-    "record_calls()": lambda machine, _: machine.cpu.record_calls(()),
-    "watch_word()": lambda machine, _: machine.cpu.watch_word(0x300000, 4),
-    "keep_steps()": lambda machine, _: machine.cpu.keep_steps(10),
+    "probe()": lambda machine, _: machine.observers.probe(0x100000, lambda *_: 0),
+    "record()": lambda machine, _: machine.calls.stop(),
+    "watch()": lambda machine, _: machine.observers.watch(0x300000, 4),
+    "log_steps()": lambda machine, _: machine.observers.log_steps(10),
 }
 
 
@@ -55,7 +54,7 @@ def from_output(machine: Machine, callback: Callable[[], object]) -> None:
     def output(_number: int, _data: bytes) -> None:
         callback()
 
-    setattr(machine, "on_console", output)  # noqa: B010 - mypy does not let methods be replaced
+    core_of(machine).console = output
 
 
 def from_a_device(machine: Machine, callback: Callable[[], object]) -> None:
@@ -63,7 +62,7 @@ def from_a_device(machine: Machine, callback: Callable[[], object]) -> None:
         callback()
         return 0
 
-    setattr(machine, "on_port_read", read)  # noqa: B010
+    core_of(machine).port_read = read
 
 
 def from_a_probe(machine: Machine, callback: Callable[[], object]) -> None:
@@ -71,8 +70,7 @@ def from_a_probe(machine: Machine, callback: Callable[[], object]) -> None:
         callback()
         return eax
 
-    number = machine.add_callback(reached)
-    machine.cpu.add_probe(symbol(machine, "add"), number, ProbeKind.ENTRY, ProbeAction.TELL)
+    machine.observers.probe(symbol(machine, "add"), reached)
 
 
 def from_recorded_calls(machine: Machine, callback: Callable[[], object]) -> None:
@@ -80,7 +78,7 @@ def from_recorded_calls(machine: Machine, callback: Callable[[], object]) -> Non
         callback()
 
     record(machine, [ADD])
-    machine.at_calls(1, entered)
+    machine.calls.at_entries(1, entered)
 
 
 def from_a_pause(machine: Machine, callback: Callable[[], object]) -> None:
@@ -102,14 +100,15 @@ WHERE = {
 def refused(call: str, where: str) -> None:
     machine = guest()
     do = (CALLS | CALLS_OF_THE_CPU)[call]
+    core = core_of(machine)
+    console, port_read = core.console, core.port_read
     WHERE[where](machine, lambda: do(machine, snapshot))
     snapshot = machine.snapshot()
     with pytest.raises(ValueError, match=rf"^{call[:-2]}\(\) ") as caught:
         machine.run(timeout_s=10)
     assert str(caught.value) == f"{call} {RUNS}"
     snapshot.reset()
-    for name in ("on_console", "on_port_read"):
-        vars(machine).pop(name, None)
+    core.console, core.port_read = console, port_read
     if where in ("output", "a device", "a pause"):  # the others are called again
         assert machine.run(timeout_s=10).exit_value == 0
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnmappedAccess
-from emulator.machine.machine import Ending, Machine
+from emulator.machine.execution import Ending
 from tests.helpers.guest import CODE, machine_of, symbol
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
 
 NOWHERE = 0xE0000000
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BudgetUsedUp, GuestException
-from emulator.machine.core_types import PortMode, ProbeAction, ProbeKind
-from emulator.machine.machine import Console, Ending, Machine
-from tests.helpers.guest import machine_of, results_of, symbol
+from emulator.machine.execution import Ending
+from tests.helpers.guest import core_of, machine_of, results_of, symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from emulator.machine.consoles import Console
+    from emulator.machine.machine import Machine
 
 # Counts for a while, or for ever where the first word of `limit` stays 0.
 COUNTING = """
@@ -202,8 +204,7 @@ def test_the_machine_goes_on_after_an_exception_of_the_listener() -> None:
 
 def test_an_exception_of_a_probe_ends_the_run(capfd: pytest.CaptureFixture[str]) -> None:
     machine = machine_of("1: call f\n jmp 1b\nf: ret\n .type f, @function")
-    number = machine.add_callback(fail)
-    machine.cpu.add_probe(symbol(machine, "f"), number, ProbeKind.ENTRY, ProbeAction.TELL)
+    machine.observers.probe(symbol(machine, "f"), fail)
     for _ in range(3):
         with pytest.raises(Oops):
             machine.run(timeout_s=10)
@@ -217,9 +218,8 @@ def test_only_the_first_of_several_exceptions_comes_out(capfd: pytest.CaptureFix
         raise Oops(next(count))
 
     machine = machine_of("call f\n call f\n hlt\nf: ret")
-    number = machine.add_callback(fail_counting)
     for _ in range(3):
-        machine.cpu.add_probe(symbol(machine, "f"), number, ProbeKind.ENTRY, ProbeAction.TELL)
+        machine.observers.probe(symbol(machine, "f"), fail_counting)
     with pytest.raises(Oops, match=r"^0$"):
         machine.run()
     assert capfd.readouterr() == ("", "")
@@ -234,8 +234,7 @@ def test_an_answer_that_is_no_word_ends_the_run(
 ) -> None:
     """EAX would be 0 without a word."""
     machine = machine_of("1: call f\n jmp 1b\nf: ret\n .type f, @function")
-    number = machine.add_callback(lambda *_: answer)  # type: ignore[arg-type]
-    machine.cpu.add_probe(symbol(machine, "f"), number, ProbeKind.ENTRY, ProbeAction.REPLACE)
+    machine.observers.probe(symbol(machine, "f"), lambda *_: answer, answers=True)  # type: ignore[arg-type]
     with pytest.raises(error):
         machine.run(timeout_s=10)
     assert capfd.readouterr() == ("", "")
@@ -244,9 +243,8 @@ def test_an_answer_that_is_no_word_ends_the_run(
 def test_a_port_that_reads_as_no_word_ends_the_run(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    machine = machine_of("1: inl $0x60, %eax\n jmp 1b")
-    machine.cpu.set_port_in(0x60, PortMode.DEVICE)
-    monkeypatch.setattr(machine, "on_port_read", lambda _port, _size: 1 << 32)
+    machine = machine_of("1: inl $0x20, %eax\n jmp 1b")
+    monkeypatch.setattr(core_of(machine), "port_read", lambda _port, _size: 1 << 32)
     with pytest.raises(OverflowError, match=r"^a callback returned 0x100000000, which does not fit"):
         machine.run(timeout_s=10)
     assert capfd.readouterr() == ("", "")

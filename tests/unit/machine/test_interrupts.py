@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from emulator.errors import BudgetUsedUp, GuestException
-from emulator.machine.machine import Console, Ending, Machine
+from emulator.machine.consoles import Console
+from emulator.machine.execution import Ending
 from tests.helpers.guest import machine_of, results_of, symbol
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
 
 # An IDT of 256 gates; `gate VECTOR, HANDLER, ACCESS` fills one (0x8e interrupt gate, 0x8f trap gate, 0xee: for ring 3).
 IDT = """

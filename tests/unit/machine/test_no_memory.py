@@ -60,7 +60,8 @@ import sys
 from emulator.errors import HostError
 from emulator.machine.call_stack import callers, prepare_stacks
 from emulator.machine.machine import Machine
-from emulator.machine.memory import MIB, RamWindow
+from emulator.machine.address_map import MIB
+from emulator.machine.memory import RamWindow
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import FUNCTION, assemble
 
@@ -71,22 +72,21 @@ def scenario():
     machine = Machine(IMAGE, ram=RamWindow(MIB, 4 * MIB), mmu=MMU)
     prepare_stacks(machine)
     recording = record(machine, [RecordedFunction("take")])
-    machine.cpu.watch_word(machine.address_of("word"), 4)
+    watchpoint = machine.observers.watch(machine.address_of("word"), 4)
     start = machine.snapshot()
     machine.run(stop_at_event=50)
     inner = machine.snapshot()
     pages = start.pages_written()
     stack = callers(machine)
-    watch = machine.cpu.watch_begin()
-    machine.cpu.watch_note(2 * MIB, 40 * 4096)
+    pages_now = machine.observers.note_written()
+    machine.observers.count_write(2 * MIB, 40 * 4096)
     first = machine.run(timeout_s=60)
-    touched = machine.cpu.watch_end(watch)
+    touched = pages_now.take()
     inner.reset()
-    machine.cpu.keep_steps(1000)
-    again = machine.run()
-    steps = machine.cpu.steps()
-    machine.cpu.keep_steps(0)
-    written = machine.cpu.last_write()
+    with machine.observers.log_steps(1000) as log:
+        again = machine.run()
+        steps = log.steps()
+    written = watchpoint.last_write()
     rows = recording.rows()
     columns = [rows.buffer(name).cast("I") for name in ("entered", "left", "stack")]
     calls = [(entered, left, recording.stack(stack)) for entered, left, stack in zip(*columns, strict=True)]
@@ -125,7 +125,8 @@ def test_each_request_that_fails_is_said(tmp_path: Path, mmu: str) -> None:
 SNAPSHOTS = """
 from emulator.errors import HostError
 from emulator.machine.machine import Machine
-from emulator.machine.memory import MIB, RamWindow
+from emulator.machine.address_map import MIB
+from emulator.machine.memory import RamWindow
 from tests.helpers.guest import assemble
 
 image = assemble("hlt")

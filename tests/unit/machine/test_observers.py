@@ -1,4 +1,4 @@
-"""Watchpoints, step logs and probes of the core: several of a kind at once, and each can be removed."""
+"""Watchpoints, step logs and probes: several of a kind at once, and each can be closed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.machine.core_types import ProbeAction, ProbeKind
+from emulator.errors import HostError
+from emulator.machine.core import lib
 from emulator.machine.recording import RecordedFunction, record
-from emulator.native import _core
-from tests.helpers.guest import ADDING, FUNCTION, machine_of, symbol
+from tests.helpers.guest import ADDING, FUNCTION, core_of, machine_of, symbol
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from emulator.machine.machine import Machine
-
-ffi, lib = _core.ffi, _core.lib
+    from emulator.machine.observers import Probe, Watchpoint
 
 WRITES = """
         movl    $0, 0x300000
@@ -33,112 +29,135 @@ def mmu(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def core_of(machine: Machine) -> Any:  # noqa: ANN401 - cffi has no types
-    return machine.cpu._core  # noqa: SLF001 - what the core promises to the layer above
-
-
-def writes(core: Any, number: int) -> Any:  # noqa: ANN401
-    out = ffi.new("kc_writes *")
-    assert lib.kc_watchpoint_writes(core, number, out)
-    return out
+def count_of(watchpoint: Watchpoint) -> int:
+    write = watchpoint.last_write()
+    return 0 if write is None else write.writes
 
 
 def test_watchpoints_do_not_know_of_each_other(mmu: str) -> None:
     machine = machine_of(WRITES, mmu=mmu)
-    core = core_of(machine)
-    word, byte = lib.kc_watchpoint_open(core, 0x300000, 4), lib.kc_watchpoint_open(core, 0x300004, 1)
-    all_of_it = lib.kc_watchpoint_open(core, 0x300003, 2)
-    assert (word, byte, all_of_it) == (1, 2, 3)
+    watch = machine.observers.watch
+    word, byte, both = watch(0x300000, 4), watch(0x300004, 1), watch(0x300003, 2)
     machine.run()
-    assert [writes(core, n).last.count for n in (word, byte, all_of_it)] == [3, 1, 4]
-    assert (writes(core, word).first_change.after, writes(core, word).last_change.after) == (7, 8)
-    assert writes(core, all_of_it).last_change.after == 0x100
-    lib.kc_watchpoint_close(core, word)
+    assert [count_of(each) for each in (word, byte, both)] == [3, 1, 4]
+    changes = word.changes()
+    assert changes is not None
+    assert [each.after for each in changes] == [7, 8]
+    changes = both.changes()
+    assert changes is not None
+    assert changes[1].after == 0x100
+    word.close()
+    word.close()
     machine.run()
-    assert [writes(core, n).last.count for n in (byte, all_of_it)] == [2, 7]
-    assert not lib.kc_watchpoint_writes(core, word, ffi.new("kc_writes *"))
-    assert lib.kc_watchpoint_open(core, 0x300000, 4) == 4
+    assert [count_of(each) for each in (byte, both)] == [2, 7]
+    with pytest.raises(ValueError, match=r"^the watchpoint is closed$"):
+        word.last_write()
 
 
 def test_two_watchpoints_of_the_same_bytes_count_from_where_they_were_opened(mmu: str) -> None:
     machine = machine_of(WRITES, mmu=mmu)
-    core = core_of(machine)
-    first = lib.kc_watchpoint_open(core, 0x300000, 4)
+    first = machine.observers.watch(0x300000, 4)
     machine.run()
-    second = lib.kc_watchpoint_open(core, 0x300000, 4)
-    machine.run()
-    assert (writes(core, first).last.count, writes(core, second).last.count) == (5, 2)
+    with machine.observers.watch(0x300000, 4) as second:
+        machine.run()
+        assert (count_of(first), count_of(second)) == (5, 2)
 
 
 @pytest.mark.parametrize("size", [0, 5])
 def test_a_watchpoint_has_one_to_four_bytes(size: int) -> None:
-    core = core_of(machine_of(WRITES))
-    assert lib.kc_watchpoint_open(core, 0x300000, size) < 0
+    with pytest.raises(HostError):
+        machine_of(WRITES).observers.watch(0x300000, size)
 
 
 def test_a_watchpoint_outside_of_memory_sees_nothing(mmu: str) -> None:
     machine = machine_of(WRITES, mmu=mmu)
-    core = core_of(machine)
-    number = lib.kc_watchpoint_open(core, 0xFFFFFFFE, 4)
+    watchpoint = machine.observers.watch(0xFFFFFFFE, 4)
     machine.run()
-    assert writes(core, number).last.count == 0
-
-
-def log_of(core: Any, number: int) -> int:  # noqa: ANN401
-    count = ffi.new("uint32_t *")
-    lib.kc_step_log(core, number, count)
-    return int(count[0])
+    assert watchpoint.last_write() is None
 
 
 def test_step_logs_do_not_know_of_each_other(mmu: str) -> None:
     machine = machine_of(WRITES, mmu=mmu)
-    core = core_of(machine)
-    short, long = lib.kc_step_log_open(core, 3), lib.kc_step_log_open(core, 100)
+    short, long = machine.observers.log_steps(3), machine.observers.log_steps(100)
     machine.run()
-    assert (log_of(core, short), log_of(core, long)) == (3, 10)
-    late = lib.kc_step_log_open(core, 100)
-    lib.kc_step_log_close(core, short)
+    assert (len(short.steps()), len(long.steps())) == (3, 10)
+    late = machine.observers.log_steps(100)
+    short.close()
     machine.run()
-    assert (log_of(core, short), log_of(core, long), log_of(core, late)) == (0, 18, 8)
+    assert (len(short.steps()), len(long.steps()), len(late.steps())) == (0, 18, 8)
 
 
-def noted(seen: list[str], name: str) -> int:
-    seen.append(name)
-    return 0
-
-
-def test_a_probe_that_was_removed_is_not_reached_again(mmu: str) -> None:
+def test_a_probe_that_was_closed_is_not_reached_again(mmu: str) -> None:
     machine = machine_of(ADDING, mmu=mmu)
     start = machine.snapshot()
     seen: list[str] = []
 
-    def add(name: str) -> int:
-        number = machine.add_callback(lambda *_: noted(seen, name))
-        return machine.cpu.add_probe(symbol(machine, "add"), number, ProbeKind.ENTRY, ProbeAction.TELL)
+    def add(name: str) -> Probe:
+        def reached(_kind: int, _esp: int, _eax: int) -> int:
+            seen.append(name)
+            return 0
+
+        return machine.observers.probe(symbol(machine, "add"), reached)
 
     first, second = add("first"), add("second")
     machine.run()
     assert seen == ["first", "second"] * 6
     start.reset()
-    machine.cpu.remove_probe(first)
-    machine.cpu.remove_probe(first)
+    first.close()
+    first.close()
     machine.run()
     assert seen == ["first", "second"] * 6 + ["second"] * 6
     start.reset()
-    machine.cpu.remove_probe(second)
+    second.close()
     machine.run()
     assert len(seen) == 18
 
 
 def test_what_follows_a_probe_that_was_removed_where_the_machine_stands_is_reached(mmu: str) -> None:
     machine = machine_of(FUNCTION + "call f\n exit 0\n function f\n nop\n ret\n ends f", mmu=mmu)
-    seen: list[str] = []
-    number = machine.add_callback(lambda *_: noted(seen, "told"))
+    seen: list[int] = []
+
+    def reached(kind: int, _esp: int, _eax: int) -> int:
+        seen.append(kind)
+        return 0
+
     record(machine, [RecordedFunction("f")])
-    told = machine.cpu.add_probe(symbol(machine, "f"), number, ProbeKind.ENTRY, ProbeAction.TELL)
+    machine.observers.probe(symbol(machine, "f"), reached)
     machine.run(stop_at_event=1)
     assert seen == []
-    for identity in range(1, told):
-        machine.cpu.remove_probe(identity)
+    for identity in (1, 2):  # those of the recording
+        assert lib.kc_probe_remove(core_of(machine).raw, identity)
     machine.run()
-    assert seen == ["told"]
+    assert len(seen) == 1
+
+
+def test_notes_of_written_pages_are_closed_at_the_end_of_a_block() -> None:
+    machine = machine_of(WRITES)
+    with machine.observers.note_written() as written:
+        pass
+    assert not written.is_open
+    written.close()
+    with pytest.raises(ValueError, match=r"^watch 1 is not open$"):
+        written.take()
+
+
+def test_too_many_notes_of_written_pages_are_refused() -> None:
+    machine = machine_of(WRITES)
+    notes = [machine.observers.note_written() for _ in range(64)]
+    with pytest.raises(HostError, match=r"^too many notes of written pages are open$"):
+        machine.observers.note_written()
+    notes[5].close()
+    assert machine.observers.note_written().is_open
+
+
+def test_a_second_observer_of_entries_is_refused_until_the_first_is_closed() -> None:
+    machine = machine_of(ADDING)
+    record(machine, [RecordedFunction("add")])
+    seen: list[int] = []
+    with machine.calls.at_entries(2, lambda: seen.append(machine.calls.event_count)):
+        with pytest.raises(ValueError, match=r"^entries of calls are observed already$"):
+            machine.calls.at_entries(1, seen.clear)
+        machine.run()
+    assert len(seen) == 3
+    with machine.calls.at_entries(1, seen.clear):
+        pass

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from emulator.errors import GuestException, GuestStopped, UnmappedAccess
-from emulator.machine.machine import Ending, Machine
+from emulator.machine.execution import Ending
 from tests.helpers.guest import machine_of, results_of, symbol
 from tests.helpers.page_tables import (
     DIRECTORY,
@@ -24,6 +24,9 @@ from tests.helpers.page_tables import (
     identity_tables,
     paged_machine,
 )
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
 
 Mmu = Literal["fast", "reference"]
 DATA = 0x00300000  # a page that the guest uses for nothing else

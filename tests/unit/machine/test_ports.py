@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from emulator.machine.machine import Console, Ending, Machine
+from emulator.machine.consoles import Console
+from emulator.machine.execution import Ending
 from tests.helpers.guest import machine_of, results_of
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
 
 WIDTHS = {"b": "al", "w": "ax", "l": "eax"}
 
@@ -161,7 +167,7 @@ def test_output_before_the_exit_is_complete() -> None:
 
 
 def test_a_talkative_guest_takes_no_host_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emulator.machine.machine.OUTPUT_KEPT", 10)
+    monkeypatch.setattr("emulator.machine.consoles.OUTPUT_KEPT", 10)
     seen = bytearray()
     source = "movl $100, %ecx\n movb $0x41, %al\n 1: outb %al, $0xe9\n loop 1b\n hlt"
     machine = machine_of(source, on_output=lambda _console, data: seen.extend(data))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.machine.core_types import ProbeAction, ProbeKind
+from emulator.machine.core_types import ProbeKind
 from tests.helpers.guest import ADDING, machine_of, results_of, symbol
 
 if TYPE_CHECKING:
@@ -25,17 +25,17 @@ def test_a_callback_is_told_of_each_call(machine: Machine) -> None:
         seen.append((kind, machine.memory.load_u32(esp + 4)))
         return 0
 
-    number = machine.add_callback(entered)
-    machine.cpu.add_probe(symbol(machine, "add"), number, ProbeKind.ENTRY, ProbeAction.TELL)
+    machine.observers.probe(symbol(machine, "add"), entered)
     machine.run()
     assert seen == [(ProbeKind.ENTRY, n) for n in range(6, 0, -1)]
     assert results_of(machine, 1) == [21]
 
 
 def test_a_callback_replaces_the_result(machine: Machine) -> None:
-    number = machine.add_callback(lambda _kind, _esp, eax: eax * 1000)
     exit_address = symbol(machine, "add") + 8
-    machine.cpu.add_probe(exit_address, number, ProbeKind.EXIT, ProbeAction.REPLACE)
+    machine.observers.probe(
+        exit_address, lambda _kind, _esp, eax: eax * 1000, kind=ProbeKind.EXIT, answers=True
+    )
     machine.run()
     assert results_of(machine, 1) == [21_000]
 
@@ -46,27 +46,27 @@ def test_the_watch_keeps_what_written_pages_held() -> None:
     )
     machine.memory.store_u32(0x00301004, 0x77)
     machine.memory.store_u32(0x00300000, 0x55)
-    watch = machine.cpu.watch_begin()
+    watch = machine.observers.note_written()
     machine.run()
-    touched = machine.cpu.watch_end(watch).pages
+    touched = watch.take().pages
     assert sorted(touched) == [0x00301000, 0x00302000, 0x00303000]
     assert touched[0x00301000][:8] == bytes((0, 0, 0, 0, 0x77, 0, 0, 0))
     assert not any(touched[0x00303000])
     machine.run()
-    watch = machine.cpu.watch_begin()
-    assert machine.cpu.watch_end(watch).pages == {}
+    watch = machine.observers.note_written()
+    assert watch.take().pages == {}
 
 
 def test_watches_nest() -> None:
     machine = machine_of(
         "movl $1, 0x300000\n hlt\n movl $2, 0x300000\n movl $3, 0x301000\n hlt\n movl $4, 0x302000\n hlt"
     )
-    first = machine.cpu.watch_begin()
+    first = machine.observers.note_written()
     machine.run()
-    second = machine.cpu.watch_begin()
+    second = machine.observers.note_written()
     machine.run()
-    inner = machine.cpu.watch_end(second).pages
+    inner = second.take().pages
     machine.run()
-    outer = machine.cpu.watch_end(first).pages
+    outer = first.take().pages
     assert {page: before[0] for page, before in inner.items()} == {0x300000: 1, 0x301000: 0}
     assert {page: before[0] for page, before in outer.items()} == {0x300000: 0, 0x301000: 0, 0x302000: 0}

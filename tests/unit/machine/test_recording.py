@@ -11,7 +11,7 @@ from emulator import attach_layers, boot
 from emulator.errors import BudgetUsedUp, UnknownFunction, UnsupportedFunction
 from emulator.hle.layers import Mode
 from emulator.machine.core_types import StepKind
-from emulator.machine.machine import Ending, Machine
+from emulator.machine.execution import Ending
 from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedFunction, record
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.run.recorded import record_trace
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from emulator.machine.machine import Machine
     from emulator.trace.table import Call
 
 
@@ -525,9 +526,9 @@ behind: leave
 def test_the_last_write_to_a_word_is_kept(mmu: str) -> None:
     machine = machine_of(FUNCTION + WRITES, mmu=mmu)
     record(machine, [RecordedFunction("writer")])
-    machine.cpu.watch_word(0x300000, 4)
+    watchpoint = machine.observers.watch(0x300000, 4)
     machine.run()
-    write = machine.cpu.last_write()
+    write = watchpoint.last_write()
     assert write is not None
     assert (write.eip, write.event) == (symbol(machine, "write"), 1)
     assert (write.before, write.after) == (1, 0x112233)
@@ -536,10 +537,10 @@ def test_the_last_write_to_a_word_is_kept(mmu: str) -> None:
 
 def test_a_word_that_nobody_writes_has_no_last_write() -> None:
     machine = machine_of(FUNCTION + WRITES)
-    machine.cpu.watch_word(0x300008, 4)
+    watchpoint = machine.observers.watch(0x300008, 4)
     machine.run()
-    assert machine.cpu.last_write() is None
-    assert machine.cpu.changes() is None
+    assert watchpoint.last_write() is None
+    assert watchpoint.changes() is None
 
 
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
@@ -552,26 +553,25 @@ last:   movl    $8, 0x300000
         exit    0
 """
     machine = machine_of(source, mmu=mmu)
-    machine.cpu.watch_word(0x300000, 4)
+    watchpoint = machine.observers.watch(0x300000, 4)
     machine.run()
-    changes = machine.cpu.changes()
+    changes = watchpoint.changes()
     assert changes is not None
     assert [(each.eip, each.before, each.after, each.writes) for each in changes] == [
         (symbol(machine, "first"), 0, 7, 2),
         (symbol(machine, "last"), 7, 8, 3),
     ]
-    machine.cpu.watch_word(0x300000, 4)
-    assert machine.cpu.changes() is None
+    assert machine.observers.watch(0x300000, 4).changes() is None
 
 
 def test_open_calls_are_counted() -> None:
     machine = machine_of(FUNCTION + WRITES)
     record(machine, [RecordedFunction("writer")])
-    assert machine.cpu.open_calls() == 0
+    assert machine.calls.open_calls == 0
     machine.run(stop_at_event=1)
-    assert machine.cpu.open_calls() == 1
+    assert machine.calls.open_calls == 1
     machine.run(stop_at_event=2)
-    assert machine.cpu.open_calls() == 0
+    assert machine.calls.open_calls == 0
 
 
 STEPS = """
@@ -593,10 +593,9 @@ def test_the_steps_of_a_call_are_its_instructions_with_what_they_load_and_store(
     record(machine, [RecordedFunction("work", 1)])
     machine.run(stop_at_event=1)
     esp = machine.cpu.registers().esp
-    machine.cpu.keep_steps(100)
-    machine.run(stop_at_event=2)
-    steps = machine.cpu.steps()
-    machine.cpu.keep_steps(0)
+    with machine.observers.log_steps(100) as log:
+        machine.run(stop_at_event=2)
+        steps = log.steps()
     instructions = [step for step in steps if step.kind is StepKind.INSTRUCTION]
     start = symbol(machine, "work")
     assert [(step.address - start, step.size) for step in instructions] == [(0, 4), (4, 6), (10, 7), (17, 1)]
@@ -612,9 +611,9 @@ def test_the_steps_of_a_call_are_its_instructions_with_what_they_load_and_store(
 
 def test_no_more_steps_are_kept_than_asked_for() -> None:
     machine = machine_of(FUNCTION + STEPS)
-    machine.cpu.keep_steps(3)
+    log = machine.observers.log_steps(3)
     machine.run()
-    assert len(machine.cpu.steps()) == 3
+    assert len(log.steps()) == 3
 
 
 COMES_BACK = """

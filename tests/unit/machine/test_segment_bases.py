@@ -16,7 +16,8 @@ from emulator.errors import BudgetUsedUp, GuestException, UnmappedAccess
 from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import disassemble
 from emulator.loader.image import KernelImage
-from emulator.machine.machine import Ending, Machine
+from emulator.machine.execution import Ending
+from emulator.machine.machine import Machine
 from tests.helpers.guest import assemble, machine_of, symbol
 from tests.unit.loader.elf_builder import P_VADDR, patch_program_header
 from tests.unit.machine.test_interrupts import IDT, TIMER
@@ -130,10 +131,8 @@ def test_replays_after_a_snapshot_are_the_same(mmu: str) -> None:
         machine.run(max_instructions=20)
     with machine.snapshot():
         first = machine.run()
-    with machine.snapshot():
-        machine.cpu.keep_steps(100)
+    with machine.snapshot(), machine.observers.log_steps(100):
         assert machine.run() == first
-        machine.cpu.keep_steps(0)
     assert machine.run() == first
 
 
@@ -222,9 +221,9 @@ def test_stacks_and_code_are_read_where_they_lie() -> None:
 
 def test_a_write_is_described_by_the_instruction_that_did_it() -> None:
     machine = based(f"movl $5, word + 0x{HIGH:x}\n hlt\n .data\n .globl word\n word: .long 0\n .text")
-    machine.cpu.watch_word(symbol(machine, "word"), 4)
+    watchpoint = machine.observers.watch(symbol(machine, "word"), 4)
     machine.run()
-    write = machine.cpu.last_write()
+    write = watchpoint.last_write()
     assert write is not None
     assert (write.eip, write.pc) == (high(machine, "high"), symbol(machine, "high"))
     assert faulting_write_of(machine, write, 0, 0, 5).text.startswith("mov dword ptr [")

@@ -418,9 +418,9 @@ def run_in_pieces(machine: Machine, budget: int) -> None:
 def test_code_that_changes_while_its_pages_are_watched() -> None:
     machine = machine_of("1: call function\n put eax\n incl function + 1\n hlt\n jmp 1b\n" + CODE_PAGE)
     for number in range(1, 6):
-        watch = machine.cpu.watch_begin()
+        watch = machine.observers.note_written()
         machine.run()
-        touched = machine.cpu.watch_end(watch).pages
+        touched = watch.take().pages
         assert symbol(machine, "function") in touched
         assert touched[symbol(machine, "function")][1] == number
     assert results_of(machine, 5) == [1, 2, 3, 4, 5]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator.errors import EmulatorError, GuestException, HostError
-from emulator.machine.machine import Console, Machine, Snapshot
+from emulator.machine.consoles import Console
 from tests.helpers.guest import as_bytes, machine_of, results_of, symbol
+
+if TYPE_CHECKING:
+    from emulator.machine.machine import Machine
+    from emulator.machine.snapshots import Snapshot
 
 COUNTER = """
 1:      incl    counter

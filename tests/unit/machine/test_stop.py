@@ -5,7 +5,7 @@ from __future__ import annotations
 from emulator import Console, Machine, boot
 from emulator.guest.symbolizer import Symbolizer
 from emulator.machine.call_stack import callers
-from emulator.machine.machine import Ending
+from emulator.machine.execution import Ending
 
 
 def test_output_stops_a_run_and_the_next_one_goes_on() -> None:

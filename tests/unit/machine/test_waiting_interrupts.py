@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BudgetUsedUp
-from emulator.machine.machine import Ending
+from emulator.machine.execution import Ending
 from tests.helpers.guest import machine_of, results_of, symbol
 from tests.unit.machine.test_interrupts import IDT, TIMER
 

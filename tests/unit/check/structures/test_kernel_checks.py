@@ -185,10 +185,10 @@ def test_looking_at_each_call_from_inside_the_run() -> None:
     record_calls(machine, matching_profile(machine.image))
     checks = checks_of(machine, "LiteCore")
     seen: list[tuple[int, int]] = []
-    machine.at_calls(1, lambda: seen.append((machine.cpu.event_count(), len(checks.audit()))))
+    machine.calls.at_entries(1, lambda: seen.append((machine.calls.event_count, len(checks.audit()))))
     machine.run()
     assert seen == [(event, int(event >= 15)) for event in range(1, 25, 2)]
-    machine.at_calls(0, seen.clear)
+    machine.calls.at_entries(0, seen.clear)
     assert machine.call("kmalloc", 8)
     assert seen
 
@@ -197,6 +197,6 @@ def test_looking_at_each_third_call() -> None:
     machine = boot("firmware:demo")
     record_calls(machine, matching_profile(machine.image))
     calls: list[int] = []
-    machine.at_calls(3, lambda: calls.append(machine.cpu.event_count()))
+    machine.calls.at_entries(3, lambda: calls.append(machine.calls.event_count))
     machine.run()
     assert len(calls) == 97 // 3

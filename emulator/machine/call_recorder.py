@@ -1,0 +1,144 @@
+"""Calls of the guest's functions, which the core records as rows of columns; see `emulator.machine.recording`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from emulator.errors import HostError
+from emulator.machine.core import ffi, lib
+from emulator.machine.core_types import CallRows, LateReturn
+from emulator.x86 import WORD_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from emulator.machine.core import Core
+
+
+EVENTS_MAX = WORD_MAX
+"""A number that no event has: a run that comes there ends."""
+
+
+class EntryObserver:
+    """Calls back at entries of recorded functions until it is closed; made by `CallRecorder.at_entries`."""
+
+    def __init__(self, recorder: CallRecorder) -> None:
+        self._recorder: CallRecorder | None = recorder
+
+    def close(self) -> None:
+        """Call back no more; again it does nothing."""
+        if self._recorder is not None:
+            self._recorder.end_entries()
+            self._recorder = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+class CallRecorder:
+    """The calls that the core records.
+
+    Args:
+        core: Of the machine.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._entered: Callable[[], None] | None = None
+        core.calls_full = _do_nothing
+        core.call_entered = self._call_entered
+
+    def start(
+        self, functions: Sequence[tuple[int, int, int, int, bool]], on_full: Callable[[], None] | None
+    ) -> None:
+        """Record calls of functions from now on, in place of those that were recorded until now.
+
+        Args:
+            functions: Of each where its code begins and ends, how many words of arguments it has, which of them
+                points to a result, or -1, and whether its calls are allocations.
+            on_full: Called whenever the rows are full, and has to take them; None: they are forgotten then.
+        """
+        self._record(functions)
+        self._core.calls_full = on_full or _do_nothing
+        lib.kc_calls_hand_over(self._core.raw, on_full is not None)
+
+    def stop(self) -> None:
+        """Record no more calls."""
+        self._record(())
+
+    def _record(self, functions: Sequence[tuple[int, int, int, int, bool]]) -> None:
+        self._core.check_rests("record()")
+        table = ffi.new("kc_function[]", functions)
+        if lib.kc_record(self._core.raw, table, len(functions)):
+            raise HostError("no memory for a record of calls")
+
+    def forget_full_rows(self) -> None:
+        """Call nobody when the rows are full, and forget them."""
+        lib.kc_calls_hand_over(self._core.raw, False)  # noqa: FBT003 - of C
+
+    def rows(self) -> CallRows:
+        """Return the rows that were not taken yet; while calls are recorded."""
+        return CallRows(lib.kc_calls_now(self._core.raw))
+
+    def late_returns(self) -> list[LateReturn]:
+        """Return the returns of calls whose rows were taken before."""
+        count = ffi.new("uint32_t *")
+        late = lib.kc_calls_late(self._core.raw, count)
+        return [
+            LateReturn(each.call, each.left, each.left_time_ns, each.result, each.out)
+            for each in (late[i] for i in range(count[0]))
+        ]
+
+    def rows_taken(self) -> None:
+        """Empty the rows."""
+        lib.kc_calls_taken(self._core.raw)
+
+    @property
+    def event_count(self) -> int:
+        """Entries and exits of recorded functions so far."""
+        count: int = lib.kc_events(self._core.raw)
+        return count
+
+    @property
+    def open_calls(self) -> int:
+        """Calls of recorded functions that have not returned; those of tasks that wait are among them."""
+        count: int = lib.kc_open_calls(self._core.raw)
+        return count
+
+    def at_entries(self, every: int, callback: Callable[[], None]) -> EntryObserver:
+        """Call back at the entry of each *every*-th recorded call, before it does anything.
+
+        The callback may look at the machine, but not change it.
+
+        Raises:
+            ValueError: Somebody is called back already.
+        """
+        if self._entered is not None:
+            raise ValueError("entries of calls are observed already")
+        self._entered = callback
+        lib.kc_tell_every(self._core.raw, every)
+        return EntryObserver(self)
+
+    def end_entries(self) -> None:
+        """Call nobody back at entries; see `EntryObserver.close`."""
+        self._entered = None
+        lib.kc_tell_every(self._core.raw, 0)
+
+    def set_clock(self, now_ns: int, instruction_ns: int) -> None:
+        """Say what events get as their time in the next run."""
+        lib.kc_clock(self._core.raw, now_ns, instruction_ns)
+
+    def stop_at(self, event: int) -> None:
+        """End runs with `Reason.EVENT` where this event happens, in front of the instruction; 0: never."""
+        lib.kc_stop_at_event(self._core.raw, event)
+
+    def _call_entered(self) -> None:
+        if self._entered is not None:
+            self._entered()
+
+
+def _do_nothing() -> None:
+    """Nobody wants full rows."""

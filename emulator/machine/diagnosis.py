@@ -1,0 +1,101 @@
+"""What a stop of the CPU means: how much was executed, what was accessed, and the error that a bad end becomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, HostError, NotEmulated
+from emulator.machine.address_map import MIB, ROM_START
+from emulator.machine.core_types import Reason
+from emulator.machine.faults import guest_stopped, undelivered
+from emulator.machine.instructions import exact_address, instructions_before, software_interrupt_length
+from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, WORD_MAX, Vector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from emulator.loader.image import KernelImage
+    from emulator.machine.core_types import Stop
+    from emulator.machine.cpu import Cpu
+    from emulator.machine.interrupts import Attempt
+    from emulator.machine.linear_memory import LinearMemory
+
+
+class Diagnosis:
+    """Explains stops of one machine's CPU.
+
+    Args:
+        image: The kernel, to name locations.
+        cpu: Where it stands.
+        memory: What the guest sees.
+        open_call: Returns what has to be said of a call that the guest is in; empty if there is nothing.
+    """
+
+    def __init__(
+        self, image: KernelImage, cpu: Cpu, memory: LinearMemory, open_call: Callable[[], str]
+    ) -> None:
+        self._image = image
+        self._cpu = cpu
+        self._memory = memory
+        self._open_call = open_call
+
+    def count_exactly(self, stop: Stop) -> Stop:
+        """Count of a block that failed in the middle only what was executed."""
+        if not stop.block_instructions:
+            return stop
+        if stop.reason not in (Reason.UNMAPPED, Reason.EXCEPTION, Reason.EVENT):
+            return stop
+        last = stop.address if stop.reason is Reason.EVENT else stop.pc
+        if not stop.block <= last < stop.block + stop.block_size:
+            return stop
+        code = self._memory.read(stop.block, stop.block_size)
+        done = instructions_before(code, last - stop.block, stop.block_instructions)
+        return stop._replace(instructions=stop.instructions - stop.block_instructions + done)
+
+    def interrupt_length(self, stop: Stop) -> int:
+        """Return the length of the `int n` or its like that raised an exception; 0: it is a fault.
+
+        Such an instruction ends its block.
+        """
+        if stop.pc != stop.block + stop.block_size & WORD_MAX:
+            return 0
+        return software_interrupt_length(
+            self._memory.read(stop.pc - 2 & WORD_MAX, 2).ljust(2, b"\0"), stop.vector
+        )
+
+    def accessed(self, stop: Stop) -> int:
+        """Return what a failed access touched, as exactly as the instruction tells."""
+        is_page_fault = stop.reason is Reason.EXCEPTION and stop.vector == Vector.PAGE_FAULT
+        if stop.reason is not Reason.UNMAPPED and not is_page_fault:
+            return stop.address
+        code = self._memory.read(stop.pc, LONGEST_INSTRUCTION)
+        exact = exact_address(code, self._cpu.registers(), stop.linear, stop.access)
+        return stop.address | exact & (PAGE_SIZE - 1)
+
+    def error(self, stop: Stop) -> EmulatorError:
+        """Return the error for a run that ended badly."""
+        location = self._image.location(stop.eip)
+        if stop.reason is Reason.NO_MEMORY:
+            return HostError("the host has no memory left for what is recorded of the run")
+        if stop.reason is Reason.FAILED and ROM_START <= (self._cpu.translate(stop.pc) or 0) < MIB:
+            problem = "kmemu has no BIOS: a jump into its ROM"
+            return self.in_call(NotEmulated(problem, stop.eip, location, stop.instructions))
+        return self.in_call(guest_stopped(stop, location, self.accessed(stop)))
+
+    def undelivered(self, stop: Stop, failed: Sequence[Attempt]) -> GuestStopped:
+        """Return the error for an interrupt that found no way to a handler."""
+        location = self._image.location(stop.eip)
+        registers = self._cpu.registers()
+        return self.in_call(undelivered(stop, location, self.accessed(stop), failed, registers, self._memory))
+
+    def no_budget(self) -> BudgetUsedUp:
+        """Return the error for a run that may not execute anything."""
+        eip = self._cpu.registers().eip
+        return BudgetUsedUp("budget of 0 instructions used up", eip, self._image.location(eip))
+
+    def in_call(self, error: GuestStopped) -> GuestStopped:
+        """Let an error say what call of the layers the guest is in, if that matters."""
+        remark = self._open_call()
+        if remark:
+            error.add_remark(remark)
+        return error

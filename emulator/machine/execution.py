@@ -1,0 +1,228 @@
+"""The run loop: lets the CPU run in parts, and between them delivers interrupts, moves the clock and looks at budgets."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.machine.address_map import CALLS_END
+from emulator.machine.call_recorder import EVENTS_MAX
+from emulator.machine.core_types import Reason
+from emulator.x86 import Eflags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from emulator.machine.allocations import Allocations
+    from emulator.machine.call_recorder import CallRecorder
+    from emulator.machine.core import Core
+    from emulator.machine.core_types import Stop
+    from emulator.machine.cpu import Cpu
+    from emulator.machine.diagnosis import Diagnosis
+    from emulator.machine.interrupts import Interrupts
+
+
+class Ending(Enum):
+    """How a run ended by itself."""
+
+    EXIT = "exit"  # through the debug exit device
+    HALTED = "halted"  # hlt with nothing left that could wake the CPU
+    EVENT = "event"  # at the event that `run` was asked to stop at
+    ASKED = "asked"  # by `Machine.stop`
+
+
+class Outcome(NamedTuple):
+    """A run that ended by itself.
+
+    Attributes:
+        exit_code: What QEMU would exit with, (value << 1) | 1; None after a halt.
+        eip: Of the next instruction.
+        instructions: Executed by the run; an exit counts to the end of its translated block.
+    """
+
+    ending: Ending
+    exit_code: int | None
+    eip: int
+    instructions: int
+
+    @property
+    def exit_value(self) -> int | None:
+        """What the kernel wrote to the debug exit device (7 bits); 0 is success."""
+        return None if self.exit_code is None else self.exit_code >> 1
+
+
+class RunLimits(NamedTuple):
+    """Where a run ends at the latest; see `Machine.run`."""
+
+    max_instructions: int | None = None
+    timeout_s: float | None = None
+    stop_at_event: int | None = None
+    stop_at_allocation: int | None = None
+
+    def check(self) -> None:
+        """Raise `ValueError` if a budget is below nothing."""
+        if self.max_instructions is not None and self.max_instructions < 0:
+            raise ValueError(f"a budget of {self.max_instructions} instructions")
+        if self.timeout_s is not None and not self.timeout_s >= 0:
+            raise ValueError(f"a budget of {self.timeout_s:g} seconds")
+
+
+class Execution:
+    """Runs one machine.
+
+    Args:
+        core: Of the machine.
+        cpu: What runs.
+        interrupts: Are delivered between parts of a run.
+        calls: Recorded ones, with events at which a run may end.
+        allocations: Recorded ones, at which a run may end, or which may return at once.
+        diagnosis: Explains stops of the CPU.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        cpu: Cpu,
+        interrupts: Interrupts,
+        calls: CallRecorder,
+        allocations: Allocations,
+        diagnosis: Diagnosis,
+    ) -> None:
+        self._core = core
+        self._cpu = cpu
+        self._interrupts = interrupts
+        self._calls = calls
+        self._allocations = allocations
+        self._diagnosis = diagnosis
+        self._stop_asked = False
+        self._exit_code: int | None = None
+        self._pause: Callable[[], None] | None = None
+        self._pause_left = 0  # instructions
+
+    def run(self, limits: RunLimits) -> Outcome:
+        """Run until the guest exits or halts for good; see `Machine.run`."""
+        self._core.check_machine_rests("run()")
+        limits.check()
+        if limits.max_instructions == 0:
+            raise self._diagnosis.no_budget()
+        self._exit_code = None
+        self._stop_asked = False
+        last = 0
+        if limits.stop_at_allocation:
+            last = self._allocations.count + limits.stop_at_allocation
+        self._calls.stop_at(limits.stop_at_event or 0)
+        with self._one_run(), self._cpu.time_limit(limits.timeout_s):
+            return self._run(limits.max_instructions, limits.stop_at_event, last)
+
+    def _run(self, budget: int | None, event: int | None, allocation: int) -> Outcome:
+        """Run the CPU part by part.
+
+        Args:
+            budget: In instructions.
+            event: Number of the one to stop at.
+            allocation: The same; 0: none.
+        """
+        executed = 0
+        while True:
+            if self._allocations.settle() and self._calls.event_count == event:
+                return Outcome(Ending.EVENT, None, self._cpu.registers().eip, executed)
+            self._allocations.arm(allocation)
+            left = None if budget is None else budget - executed
+            stop = self._run_part(left)
+            executed += stop.instructions
+            outcome = self._go_on(
+                stop._replace(instructions=executed), budget_left=left is None or stop.instructions < left
+            )
+            if outcome is not None and not self._stopped_to_ask(outcome, event, allocation):
+                return outcome
+
+    def _run_part(self, budget: int | None) -> Stop:
+        """Let the CPU run until something has to be done between two of its runs."""
+        interrupts = self._interrupts
+        self._calls.set_clock(interrupts.now_ns(), interrupts.instruction_ns)
+        stop = self._diagnosis.count_exactly(self._cpu.run(budget, self._slice()))
+        interrupts.ran(stop.instructions)
+        self._core.raise_pending()
+        self._pause_if_due(stop.instructions)
+        return stop
+
+    def _stopped_to_ask(self, outcome: Outcome, event: int | None, allocation: int) -> bool:
+        """Tell whether the run stands at an event only because an observer of allocations has to be asked."""
+        return (
+            outcome.ending is Ending.EVENT
+            and self._allocations.stopped_to_ask(allocation)
+            and self._calls.event_count != event
+        )
+
+    @contextmanager
+    def _one_run(self) -> Iterator[None]:
+        self._core.in_run = True
+        try:
+            yield
+        finally:
+            self._core.in_run = False
+
+    def stop(self) -> None:
+        """End the run that goes on, before long; for callbacks."""
+        self._stop_asked = True
+        self._core.request_stop()
+
+    def exit(self, exit_code: int) -> None:
+        """End the run that goes on, as the guest wants it; for the exit device."""
+        self._exit_code = exit_code
+        self._core.request_stop()
+
+    def pause_after(self, instructions: int, callback: Callable[[], None]) -> None:
+        """Call back once; see `Machine.pause_after`."""
+        self._pause_left, self._pause = instructions, callback
+
+    def _slice(self) -> int | None:
+        until_event = self._interrupts.slice()
+        if self._pause is None:
+            return until_event
+        return self._pause_left if until_event is None else min(until_event, self._pause_left)
+
+    def _pause_if_due(self, executed: int) -> None:
+        if self._pause is None:
+            return
+        self._pause_left -= executed
+        if self._pause_left <= 0:
+            pause, self._pause = self._pause, None
+            pause()
+
+    def _go_on(self, stop: Stop, *, budget_left: bool) -> Outcome | None:
+        """After a stop of the CPU: how the run ended, or None if it goes on."""
+        match stop.reason:
+            case Reason.ASKED if self._exit_code is not None:
+                return Outcome(Ending.EXIT, self._exit_code, stop.eip, stop.instructions)
+            case Reason.EVENT if self._calls.event_count < EVENTS_MAX:
+                return Outcome(Ending.EVENT, None, stop.eip, stop.instructions)
+            case Reason.HALTED if stop.eip - 1 in CALLS_END or not self._wakes():
+                return Outcome(Ending.HALTED, None, stop.eip, stop.instructions)
+            case Reason.EXCEPTION | Reason.ASKED | Reason.HALTED | Reason.SLICE | Reason.IRQ:
+                self._deliver(stop)
+            case Reason.INTERRUPTED:
+                raise KeyboardInterrupt
+            case _:
+                raise self._diagnosis.error(stop)
+        if not budget_left:
+            eip = self._cpu.registers().eip
+            raise self._diagnosis.error(stop._replace(reason=Reason.INSTRUCTIONS, eip=eip))
+        if self._stop_asked:
+            return Outcome(Ending.ASKED, None, self._cpu.registers().eip, stop.instructions)
+        return None
+
+    def _wakes(self) -> bool:
+        """Whether an interrupt will end the CPU's halt; if so, it is pending now."""
+        return bool(self._cpu.registers().eflags & Eflags.IF) and self._interrupts.skip_idle()
+
+    def _deliver(self, stop: Stop) -> None:
+        """Let the guest enter its handler of an exception, or of an interrupt that is pending."""
+        if stop.reason is Reason.EXCEPTION:
+            length = self._diagnosis.interrupt_length(stop)
+            failed = self._interrupts.deliver_exception(stop, self._diagnosis.accessed(stop), length=length)
+        else:
+            failed = self._interrupts.take()
+        if failed:
+            raise self._diagnosis.undelivered(stop, failed)

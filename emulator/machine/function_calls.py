@@ -1,0 +1,56 @@
+"""Calls of the guest's functions from Python."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from emulator.errors import GuestStopped
+from emulator.machine.address_map import KERNEL_BASES, RETURN_TO
+from emulator.machine.execution import Ending
+from emulator.x86 import WORD_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emulator.machine.core_types import Registers
+    from emulator.machine.execution import Outcome
+    from emulator.machine.machine import Machine
+
+_DID = {Ending.EXIT: "exited", Ending.HALTED: "halted", Ending.ASKED: "was stopped"}
+
+
+def enter_function(machine: Machine, address: int, arguments: Sequence[int]) -> int:
+    """Let the machine stand at a function's first instruction, as if it had been called. Return where it returns to.
+
+    Args:
+        machine: Whose guest.
+        address: Of the function.
+        arguments: 32-bit words, signed or unsigned, pushed as cdecl has it.
+
+    Raises:
+        GuestStopped: The stack is not mapped, or nothing of low memory is.
+    """
+    before = machine.registers()
+    return_to = _return_address(machine, before)
+    words = [return_to, *(word & WORD_MAX for word in arguments)]
+    esp = before.esp - 4 * len(words) & WORD_MAX
+    machine.write_linear(before.on_stack(esp), struct.pack(f"<{len(words)}I", *words))
+    machine.cpu.set_registers(before._replace(esp=esp, eip=address))
+    return return_to
+
+
+def not_returned(machine: Machine, function: str | int, outcome: Outcome) -> GuestStopped:
+    """Return the error for a call that ended otherwise."""
+    location = machine.image.location(outcome.eip)
+    text = f"{function} did not return: the kernel {_DID[outcome.ending]}"
+    return GuestStopped(text, outcome.eip, location)
+
+
+def _return_address(machine: Machine, registers: Registers) -> int:
+    """Return where the page with the `hlt` that ends a call is mapped: as it is, or where kernels map physical memory."""
+    for base in KERNEL_BASES:
+        if machine.translate(registers.cs_base + (base | RETURN_TO) & WORD_MAX) == RETURN_TO:
+            return base | RETURN_TO
+    eip = registers.eip
+    raise GuestStopped("no call is possible: low memory is not mapped", eip, machine.image.location(eip))

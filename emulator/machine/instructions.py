@@ -1,0 +1,98 @@
+"""What single instructions of the guest say: which address one accesses, how many lie before one, and how long `int n` is.
+
+The core knows of an access only its page (Unicorn's TLB fill is not told more); the faulting instruction's operands
+give the exact address. Only faults and stops at events need that, so capstone is imported in here.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from emulator.machine.core_types import Access
+from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, Vector
+
+if TYPE_CHECKING:
+    from capstone import Cs
+
+    from emulator.machine.core_types import Registers
+
+_INT_N = 0xCD
+_INT_1_BYTE = {0xCC: Vector.BREAKPOINT, 0xCE: Vector.OVERFLOW}  # int3, into
+
+
+def software_interrupt_length(last: bytes, vector: int) -> int:
+    """Return the length of an instruction that raises an interrupt; 0 if it is another one.
+
+    Args:
+        last: Two bytes, at the end of which it ends.
+        vector: That it would raise.
+    """
+    if last[0] == _INT_N and last[1] == vector:
+        return 2
+    return 1 if _INT_1_BYTE.get(last[1]) == vector else 0
+
+
+def exact_address(code: bytes, registers: Registers, page: int, access: Access) -> int:
+    """Return the address that an instruction accesses in a page.
+
+    Args:
+        code: The instruction's bytes (and what follows).
+        registers: At the instruction.
+        page: Address of the page that the access faulted in.
+        access: How it was accessed.
+
+    Returns:
+        The exact address if the instruction's own address, an operand or the stack pointer leads into that page; else
+        *page* (as for the second page of an access across a page's end).
+    """
+    if access is Access.FETCH:
+        candidates = [registers.pc]
+    else:
+        stack = registers.on_stack(registers.esp if access is Access.READ else registers.esp - 4)
+        matching, others = _operand_addresses(code, registers, access)
+        candidates = [*matching, stack, *others]
+    return next((each for each in candidates if each & -PAGE_SIZE == page), page)
+
+
+def _operand_addresses(code: bytes, registers: Registers, access: Access) -> tuple[list[int], list[int]]:
+    """Return the addresses of an instruction's memory operands: those accessed so, and the others."""
+    from capstone import CS_AC_READ, CS_AC_WRITE, CS_ARCH_X86, CS_MODE_32, CS_OP_MEM, Cs
+
+    disassembler = Cs(CS_ARCH_X86, CS_MODE_32)
+    disassembler.detail = True
+    wanted = CS_AC_READ if access is Access.READ else CS_AC_WRITE
+    matching: list[int] = []
+    others: list[int] = []
+    for instruction in disassembler.disasm(code[:LONGEST_INSTRUCTION], registers.eip, 1):
+        for operand in instruction.operands:
+            if operand.type == CS_OP_MEM:
+                address = registers.operand_address(instruction, operand.mem)
+                (matching if operand.access & wanted else others).append(address)
+    return matching, others
+
+
+def instructions_before(code: bytes, offset: int, count: int) -> int:
+    """Return how many instructions of a block lie before one of them.
+
+    Args:
+        code: The block's bytes.
+        offset: Where that instruction starts.
+        count: How many instructions the CPU has seen in the block: that tells code of 16 bits from code of 32 bits.
+    """
+    starts = min(
+        (_instruction_starts(code, bits) for bits in (32, 16)), key=lambda each: abs(len(each) - count)
+    )
+    return sum(start < offset for start in starts)
+
+
+def _instruction_starts(code: bytes, bits: int) -> list[int]:
+    return [address for address, *_ in _disassembler(bits).disasm_lite(code, 0)]
+
+
+@cache
+def _disassembler(bits: int) -> Cs:
+    """Return the disassembler for lengths; a run that is stopped at many events asks often."""
+    from capstone import CS_ARCH_X86, CS_MODE_16, CS_MODE_32, Cs
+
+    return Cs(CS_ARCH_X86, CS_MODE_32 if bits == 32 else CS_MODE_16)  # noqa: PLR2004 - bits

@@ -1,0 +1,159 @@
+"""States of the machine to come back to. They nest: with an outer one, those inside it are gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self
+
+from emulator.errors import HostError
+from emulator.machine.core import ffi, lib, pages_of
+from emulator.x86 import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emulator.machine.core import Core
+
+
+class Stateful(Protocol):
+    """A part of the machine whose state snapshots keep."""
+
+    def save(self) -> object:
+        """Return the state. It is immutable and can be restored any number of times."""
+
+    def restore(self, state: object) -> None:
+        """Go back to a state that `save` returned."""
+
+
+class CoreSnapshots:
+    """The snapshots of memory and registers that the core keeps.
+
+    Args:
+        core: Of the machine.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._numbers: list[int] = []  # the outermost first
+        self._taken = 0
+        self._touched = ffi.new("kc_touched **")
+
+    def check_rests(self, what: str) -> None:
+        """Refuse *what* while the machine runs; see `Core.check_machine_rests`."""
+        self._core.check_machine_rests(what)
+
+    def take(self) -> int:
+        """Keep the state of memory and registers. Return the snapshot's number; numbers are not used again.
+
+        Raises:
+            HostError: Too many nested snapshots, or no memory left.
+        """
+        if lib.kc_snapshot(self._core.raw) < 0:
+            raise HostError("cannot take another snapshot inside this one")
+        self._taken += 1
+        self._numbers.append(self._taken)
+        return self._taken
+
+    def reset(self, snapshot: int) -> None:
+        """Return to a snapshot; those taken inside it are gone.
+
+        Raises:
+            HostError: It is gone itself.
+        """
+        depth = self._depth(snapshot)
+        if lib.kc_reset(self._core.raw, depth):
+            raise HostError(f"the host cannot return to snapshot {snapshot}")
+        del self._numbers[depth + 1 :]
+
+    def discard(self, snapshot: int) -> None:
+        """Forget a snapshot and those inside it.
+
+        Raises:
+            HostError: It is gone already.
+        """
+        depth = self._depth(snapshot)
+        if lib.kc_discard(self._core.raw, depth):
+            raise HostError(f"the host cannot forget snapshot {snapshot}")
+        del self._numbers[depth:]
+
+    def page_written(self, snapshot: int, physical: int) -> bool:
+        """Tell whether the page at *physical* was written between a snapshot and the next one inside it.
+
+        Raises:
+            HostError: The snapshot is gone.
+        """
+        return bool(lib.kc_page_written(self._core.raw, self._depth(snapshot), physical // PAGE_SIZE))
+
+    def pages_written(self, snapshot: int) -> dict[int, bytes]:
+        """Return what was written between a snapshot and the next one inside it: address of a page -> its bytes at the snapshot.
+
+        Raises:
+            HostError: The snapshot is gone.
+        """
+        count = lib.kc_pages_written(self._core.raw, self._depth(snapshot), self._touched)
+        if count < 0:
+            raise HostError("no memory for a list of pages")
+        return pages_of(self._touched, count)
+
+    def _depth(self, snapshot: int) -> int:
+        if snapshot not in self._numbers:
+            raise HostError(
+                f"snapshot {snapshot} is gone: an outer one was reset or discarded, or it was itself"
+            )
+        return self._numbers.index(snapshot)
+
+
+class Snapshot:
+    """A state of the machine to come back to; made by `Machine.snapshot`.
+
+    As a context manager it comes back at the end of the block and is gone then.
+
+    Args:
+        core: Keeps memory and CPU.
+        parts: The other parts of the machine, in the order in which they go back.
+    """
+
+    __slots__ = ("_core", "_number", "_parts", "_states")
+
+    def __init__(self, core: CoreSnapshots, parts: Sequence[Stateful]) -> None:
+        core.check_rests("snapshot()")
+        self._core = core
+        self._parts = parts
+        self._states = [part.save() for part in parts]
+        self._number = core.take()
+
+    def reset(self) -> None:
+        """Put the machine back: memory, CPU, devices, collected output, how layers run. Snapshots taken since are gone.
+
+        Raises:
+            ValueError: The machine runs.
+            HostError: The snapshot is gone itself.
+        """
+        self._core.check_rests("reset()")
+        self._core.reset(self._number)
+        for part, state in zip(self._parts, self._states, strict=True):
+            part.restore(state)
+
+    def page_written(self, physical: int) -> bool:
+        """Whether the page at *physical* was written between this snapshot and the next one inside it."""
+        return self._core.page_written(self._number, physical)
+
+    def pages_written(self) -> dict[int, bytes]:
+        """What was written from here to the next snapshot inside this one: address of a page -> its bytes here."""
+        return self._core.pages_written(self._number)
+
+    def discard(self) -> None:
+        """Forget this snapshot and those taken inside it; the machine stays as it is.
+
+        Raises:
+            ValueError: The machine runs.
+            HostError: The snapshot is gone already.
+        """
+        self._core.check_rests("discard()")
+        self._core.discard(self._number)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.reset()
+        self.discard()
