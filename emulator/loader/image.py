@@ -7,11 +7,10 @@ Source: Executable and Linking Format 1.2, book III, "Program Loading".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntFlag
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import BadImage
 from emulator.loader.elf.headers import (
@@ -43,8 +42,7 @@ class SegmentFlags(IntFlag):
     R = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A piece of the kernel in memory.
 
     Attributes:
@@ -290,7 +288,7 @@ class KernelImage:
                 )
 
     def _check_header(self, header: ProgramHeader) -> None:
-        what = f"segment {header.index} at 0x{header.physical:08x}"
+        what = f"segment {header.number} at 0x{header.physical:08x}"
         if header.file_size > header.memory_size:
             raise BadImage(
                 self.path,
@@ -301,7 +299,7 @@ class KernelImage:
             if address + header.memory_size > _FOUR_GIB:
                 raise BadImage(
                     self.path,
-                    f"segment {header.index} at 0x{address:08x} is 0x{header.memory_size:x} bytes long and wraps past 4 GiB",
+                    f"segment {header.number} at 0x{address:08x} is 0x{header.memory_size:x} bytes long and wraps past 4 GiB",
                     value=header.memory_size,
                 )
         check_inside(self.data, self.path, what, header.offset, header.file_size)

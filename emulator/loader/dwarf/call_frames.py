@@ -51,19 +51,12 @@ class Rules(NamedTuple):
 NO_RULES: Final = Rules(_UNKNOWN_REGISTER, 0, 0, 0)
 
 
-class Factors(NamedTuple):
-    """What the operands of a program are multiplied with: differences of addresses, and offsets."""
-
-    code: int
-    data: int
-
-
 class Program:
     """Runs one program.
 
     Args:
         reader: Its bytes.
-        factors: Of the CIE.
+        factors: Of the CIE: what differences of addresses are multiplied with, and what offsets are.
         initial: The rules that it begins with.
         location: The address that it begins with.
 
@@ -74,10 +67,10 @@ class Program:
         Damaged: It is no program.
     """
 
-    def __init__(self, reader: ByteReader, factors: Factors, initial: Rules, location: int) -> None:
+    def __init__(self, reader: ByteReader, factors: tuple[int, int], initial: Rules, location: int) -> None:
         self.rows: list[tuple[int, Rules]] = []
         self._reader = reader
-        self._factors = factors
+        self._code_factor, self._data_factor = factors
         self._initial = {EBP: initial.ebp, RETURN_ADDRESS: initial.return_address}
         self._location = location
         self._register, self._offset = initial.register, initial.offset
@@ -111,7 +104,7 @@ class Program:
 
     def _advance(self, distance: int) -> None:
         self._emit()
-        self._location += distance * self._factors.code
+        self._location += distance * self._code_factor
 
     def _set_location(self, address: int) -> None:
         if address < self._location:
@@ -124,7 +117,7 @@ class Program:
             self._places[register] = place
 
     def _save(self, register: int, factored: int) -> None:
-        self._put(register, factored * self._factors.data or None)  # at the CFA itself nothing is saved
+        self._put(register, factored * self._data_factor or None)  # at the CFA itself nothing is saved
 
     def _restore(self, register: int) -> None:
         self._put(register, self._initial.get(register))
@@ -168,9 +161,9 @@ class Program:
             case 0x11:  # offset_extended_sf
                 self._save(read.uleb(), read.sleb())
             case 0x12:  # def_cfa_sf
-                self._register, self._offset = read.uleb(), read.sleb() * self._factors.data
+                self._register, self._offset = read.uleb(), read.sleb() * self._data_factor
             case 0x13:  # def_cfa_offset_sf
-                self._offset = read.sleb() * self._factors.data
+                self._offset = read.sleb() * self._data_factor
             case 0x09 | 0x14 | 0x15:  # register, val_offset, val_offset_sf
                 self._put(read.uleb(), None)
                 read.uleb()

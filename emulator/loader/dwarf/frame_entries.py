@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
-from emulator.loader.dwarf.call_frames import NO_RULES, RETURN_ADDRESS, Factors, Program, Rules
+from emulator.loader.dwarf.call_frames import NO_RULES, RETURN_ADDRESS, Program, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ class DescribedFunction(NamedTuple):
 
 
 class _Cie(NamedTuple):
-    factors: Factors
+    factors: tuple[int, int]
     rules: Rules
     encoding: int
     is_augmented: bool
@@ -89,7 +89,7 @@ def _read_cie(reader: ByteReader) -> _Cie:
         version == _DWARF4 and reader.take(2) != b"\4\0"
     ):  # sizes of address and segment
         raise Damaged
-    factors = Factors(reader.uleb(), reader.sleb())
+    factors = reader.uleb(), reader.sleb()
     if (reader.unsigned(1) if version == 1 else reader.uleb()) != RETURN_ADDRESS:
         raise Damaged
     encoding = _read_augmentation(reader, augmentation) if augmentation else 0

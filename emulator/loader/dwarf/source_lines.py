@@ -27,7 +27,7 @@ _SET_ADDRESS = re.compile(rb"\x00\x05\x02(....)", re.DOTALL)  # extended opcode,
 
 
 class SourceLine(NamedTuple):
-    """A place in the source.
+    """A line of the source.
 
     Attributes:
         file: Path as the compiler recorded it, normalised.
@@ -57,11 +57,6 @@ class _Sequence:
         return (self.files[index], self.lines[index]) if index >= 0 and address < self.end else None
 
 
-class _Unit(NamedTuple):
-    files: Files
-    sequences: list[_Sequence]
-
-
 class LineTable:
     """The line information of one file.
 
@@ -71,7 +66,7 @@ class LineTable:
 
     def __init__(self, sections: DebugSections) -> None:
         self._sections = sections
-        self._units: dict[int, _Unit] = {}
+        self._units: dict[int, tuple[Files, list[_Sequence]]] = {}
         starts = sorted(_sequence_starts(sections.line))
         self._starts = [address for address, _ in starts]
         self._offsets = [offset for _, offset in starts]
@@ -83,19 +78,21 @@ class LineTable:
         index = bisect_right(self._starts, address)
         nearest = dict.fromkeys(reversed(self._offsets[max(0, index - _NEAREST_UNITS) : index]))
         for offset in nearest:
-            unit = self._unit(offset)
-            for sequence in unit.sequences:
-                if (place := sequence.find(address)) is not None:
-                    return SourceLine(unit.files.path(place[0]), place[1])
+            files, sequences = self._unit(offset)
+            for sequence in sequences:
+                if (found := sequence.find(address)) is not None:
+                    file, line = found
+                    return SourceLine(files.path(file), line)
         return None
 
-    def _unit(self, offset: int) -> _Unit:
+    def _unit(self, offset: int) -> tuple[Files, list[_Sequence]]:
+        """Return the files and the rows of a unit."""
         if offset not in self._units:
             try:
                 header = read_header(self._sections, offset)
-                self._units[offset] = _Unit(header.files, _run(header))
+                self._units[offset] = (header.files, _run(header))
             except Damaged:
-                self._units[offset] = _Unit(Files([], [], 0), [])
+                self._units[offset] = (Files([], [], 0), [])
         return self._units[offset]
 
 

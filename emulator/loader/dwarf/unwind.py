@@ -89,34 +89,31 @@ def read_unwind_table(sections: Iterable[FrameSection], code: Sequence[range]) -
         if any(place.start <= function.start < function.end <= place.stop for place in code)
     ]
     functions.sort(key=lambda function: function.start)
-    builder = _Builder()
+    return UnwindTable(_joined(functions))
+
+
+def _joined(functions: Iterable[DescribedFunction]) -> list[UnwindRow]:
+    """Return the rows of functions, in order of their addresses; those that overlap an earlier one are left out."""
+    rows: list[UnwindRow] = []
+    end = 0
     for function in functions:
-        builder.add(function)
-    return UnwindTable(builder.rows)
-
-
-class _Builder:
-    """Puts functions in order of their addresses one behind the other."""
-
-    def __init__(self) -> None:
-        self.rows: list[UnwindRow] = []
-        self._end = 0
-
-    def add(self, function: DescribedFunction) -> None:
-        if function.start < self._end:
-            return
+        if function.start < end:
+            continue
         for start, rules in function.rows:
             if start < function.end:
-                self._append(_row(start, rules))
+                _append(rows, _row(start, rules))
         if function.end < _FOUR_GIB:
-            self._append(UnwindRow(function.end, 0, 0, _FROM_NOWHERE))
-        self._end = function.end
+            _append(rows, UnwindRow(function.end, 0, 0, _FROM_NOWHERE))
+        end = function.end
+    return rows
 
-    def _append(self, row: UnwindRow) -> None:
-        if self.rows and self.rows[-1].start == row.start:
-            self.rows.pop()
-        if not self.rows or self.rows[-1][1:] != row[1:]:
-            self.rows.append(row)
+
+def _append(rows: list[UnwindRow], row: UnwindRow) -> None:
+    """Append a row, unless it only repeats the one before it; of two at one address the later one counts."""
+    if rows and rows[-1].start == row.start:
+        rows.pop()
+    if not rows or rows[-1][1:] != row[1:]:
+        rows.append(row)
 
 
 def _row(start: int, rules: Rules) -> UnwindRow:

@@ -10,8 +10,7 @@ Source: Tool Interface Standard, Executable and Linking Format 1.2, book I chapt
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.errors import BadImage
 
@@ -40,12 +39,11 @@ EXECUTABLE_SECTION: Final = 4
 """SHF_EXECINSTR: the section holds code."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramHeader:
+class ProgramHeader(NamedTuple):
     """One entry of the program header table.
 
     Attributes:
-        index: Position in the table.
+        number: Position in the table, from 0.
         kind: pyelftools' name ("PT_LOAD"), or the number where it has none.
         offset: Where its bytes begin in the file.
         virtual: p_vaddr.
@@ -55,7 +53,7 @@ class ProgramHeader:
         flags: PF_X 1, PF_W 2, PF_R 4.
     """
 
-    index: int
+    number: int
     kind: str | int
     offset: int
     virtual: int
@@ -65,12 +63,10 @@ class ProgramHeader:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class SectionHeader:
+class SectionHeader(NamedTuple):
     """One entry of the section header table.
 
     Attributes:
-        index: Position in the table.
         name: Empty where the name table is damaged: names serve only to find debug information.
         kind: pyelftools' name ("SHT_SYMTAB"), or the number where it has none.
         flags: SHF_ bits.
@@ -80,7 +76,6 @@ class SectionHeader:
         link: Index of a related section; for a symbol table, its string table.
     """
 
-    index: int
     name: str
     kind: str | int
     flags: int
@@ -147,7 +142,6 @@ class ElfHeaders:
         names = self._section_names(entries)
         return tuple(
             SectionHeader(
-                index,
                 _name_at(names, entry["sh_name"]),
                 entry["sh_type"],
                 entry["sh_flags"],
@@ -156,7 +150,7 @@ class ElfHeaders:
                 entry["sh_size"],
                 entry["sh_link"],
             )
-            for index, entry in enumerate(entries)
+            for entry in entries
         )
 
     def _section_names(self, entries: list[Any]) -> bytes:
