@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from emulator.errors import BadProfile
 from emulator.loader.files import read_text
@@ -105,11 +105,11 @@ class _Reader:
 
     def _functions(self, area: str, table: dict[str, object]) -> Iterator[tuple[str, str, TracedFunction]]:
         """Yield the functions of an area, each with its key and its signature."""
-        common = _Area(area, self._failure(area, table))
+        failure = self._failure(area, table)
         for key, role in _ROLES.items():
             for signature in self._signatures(area, key, table):
                 try:
-                    yield key, signature, _parse_signature(signature, role, common)
+                    yield key, signature, _parse_signature(signature, role, area, failure)
                 except ValueError as error:
                     raise self._wrong(str(error), area, key, signature=signature) from error
 
@@ -151,24 +151,18 @@ def _find(text: str, keys: tuple[str, ...], signature: str) -> int | None:
     return text.count("\n", 0, position) + 1
 
 
-class _Area(NamedTuple):
-    """What all functions of an area have in common.
-
-    Attributes:
-        name: Its name.
-        failure: The result that means "no block", unsigned; None: 0 for an address, 0xffffffff for a frame, not known
-            for an error.
-    """
-
-    name: str
-    failure: int | None
-
-
-def _parse_signature(text: str, role: Role, area: _Area) -> TracedFunction:
+def _parse_signature(text: str, role: Role, area: str, area_failure: int | None) -> TracedFunction:
     """Read a signature.
 
     Where it names no result: ``ptr`` for alloc and realloc (``error`` when there is a parameter ``out``), ``none`` for
     all others.
+
+    Args:
+        text: The signature.
+        role: The function's.
+        area: Name of its area.
+        area_failure: The result that means "no block" in its area, unsigned; None: 0 for an address, 0xffffffff for a frame, not
+            known for an error.
 
     Raises:
         ValueError: It is no signature, or means nothing in its role.
@@ -182,8 +176,8 @@ def _parse_signature(text: str, role: Role, area: _Area) -> TracedFunction:
     result = _default_result(role, parameters) if match[3] is None else _result(match[3])
     failure = None
     if role.makes_block and result is not Result.NONE:
-        failure = _FAILURES.get(result) if area.failure is None else area.failure
-    return TracedFunction(match[1], area.name, role, parameters, result, failure)
+        failure = _FAILURES.get(result) if area_failure is None else area_failure
+    return TracedFunction(match[1], area, role, parameters, result, failure)
 
 
 def _default_result(role: Role, parameters: tuple[str, ...]) -> Result:

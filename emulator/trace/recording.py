@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -20,34 +20,27 @@ if TYPE_CHECKING:
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.table import Call, Column
 
+    TakeCalls: TypeAlias = Callable[
+        [Chunk, Sequence[LateReturn], Iterator[tuple[int, tuple[int, ...]]]], None
+    ]
+    """What takes calls out of a recording: see `record_calls`."""
+
     _Part: TypeAlias = tuple[int, dict[str, Column]]
     """Number of the first call, and the columns."""
 
 
-class TakenCalls(NamedTuple):
-    """What a recording hands over at a time.
-
-    Attributes:
-        chunk: The calls that are new. Their columns are the core's memory, which it uses again afterwards.
-        late: Returns of calls that were handed over before.
-        new_stacks: Position in the chunk and return addresses, innermost first, of the first call of each call stack that has
-            not been met before, ascending. They are asked for one by one.
-    """
-
-    chunk: Chunk
-    late: Sequence[LateReturn]
-    new_stacks: Iterator[tuple[int, tuple[int, ...]]]
-
-
-def record_calls(
-    machine: Machine, profile: Profile, on_calls: Callable[[TakenCalls], None] | None = None
-) -> Recording:
+def record_calls(machine: Machine, profile: Profile, on_calls: TakeCalls | None = None) -> Recording:
     """Record the calls of a profile's functions from now on.
 
     Args:
         machine: Whose guest. Attach its layers first.
         profile: Functions that the kernel has.
-        on_calls: Takes the calls, whenever there are many, and at each `Recording.flush`; None: only the newest are kept.
+        on_calls: Takes the calls whenever there are many, and at each `Recording.flush`; None: only the newest are kept. It is given
+
+            - a chunk of new calls, whose columns are the core's memory, which is used again afterwards;
+            - the returns of calls that were handed over before;
+            - position in the chunk and return addresses, innermost first, of the first call of each call stack that has not been
+              met before, ascending; they are asked for one by one.
 
     Raises:
         UnknownFunction: The kernel lacks a function.
@@ -62,7 +55,7 @@ def record_calls(
         stacks = (
             (call - rows.first_call, recording.stack(number)) for number, call in recording.new_stacks()
         )
-        on_calls(TakenCalls(_chunk(rows, profile), recording.late_returns(), stacks))
+        on_calls(_chunk(rows, profile), recording.late_returns(), stacks)
 
     recording = record(machine, functions, take)
     return recording
@@ -142,12 +135,12 @@ class CallLog:
             return Blocks(*(np.empty(0, np.uint32) for _ in Blocks._fields))
         return area_history(calls, area).blocks
 
-    def _take(self, taken: TakenCalls) -> None:
-        first_call, rows, columns = taken.chunk
+    def _take(self, chunk: Chunk, late_returns: Sequence[LateReturn], _new_stacks: object) -> None:
+        first_call, rows, columns = chunk
         self._forget_from(first_call)
         if rows:
             self._parts.append((first_call, {name: column.copy() for name, column in columns.items()}))
-        for late in taken.late:
+        for late in late_returns:
             self._complete(late)
 
     def _forget_from(self, call: int) -> None:

@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
     from emulator.profile.model import Profile, TracedFunction
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.file.checks import CheckedCalls
     from emulator.trace.file.header import TraceEnding, TraceHeader
     from emulator.trace.file.reader import TraceContents
-    from emulator.trace.table import U32, Call
+    from emulator.trace.table import I64, U32, Call
 
 
 class Trace:
@@ -38,13 +37,13 @@ class Trace:
         event_count: Number of the last event.
     """
 
-    def __init__(self, contents: TraceContents, checked: CheckedCalls) -> None:
+    def __init__(self, contents: TraceContents, stacks: I64) -> None:
         self.header: TraceHeader = contents.header
         self.ending: TraceEnding | None = contents.ending
         self.calls = CallTable(contents.chunks(), contents.header.profile)
-        self.event_count = checked.last_event if self.ending is None else self.ending.events
+        self.event_count = self.calls.last_event if self.ending is None else self.ending.events
         self._contents = contents
-        self._checked = checked
+        self._stacks = stacks  # batch and row of the definition of each
         self._histories: dict[str, AreaHistory] = {}
         self._usages: dict[str, Usage] = {}
 
@@ -88,7 +87,7 @@ class Trace:
     @property
     def stack_count(self) -> int:
         """Highest number of a call stack."""
-        return len(self._checked.stack_places)
+        return len(self._stacks)
 
     def __len__(self) -> int:
         return len(self.calls)
@@ -114,7 +113,7 @@ class Trace:
             raise IndexError(f"no call stack {stack}; there are {self.stack_count}")
         if stack == 0:
             return ()
-        batch, row = self._checked.stack_places[stack - 1].tolist()
+        batch, row = self._stacks[stack - 1].tolist()
         frames = self._contents.batches[batch].column("frames")[row].as_py()
         return tuple(Frame(**frame) for frame in frames)
 
@@ -143,7 +142,7 @@ class Trace:
     def usage(self, area: str) -> Usage:
         """Return how much of an area is in use over time."""
         if area not in self._usages:
-            self._usages[area] = usage_of(self.blocks(area), self._checked.last_event)
+            self._usages[area] = usage_of(self.blocks(area), self.calls.last_event)
         return self._usages[area]
 
     def peak(self, area: str) -> Peak:

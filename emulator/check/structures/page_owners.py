@@ -56,10 +56,9 @@ class PageCheck:
         if not is_in_memory(self._table, self._pages, len(machine.memory)):
             self._pages = 0  # a broken rule of the structures, and none of a page
         operations = area_operations(trace.calls, AREA)
-        entered, left = trace.calls.entered, trace.calls.left
-        self._resets = np.sort(entered[operations.resets.rows])
-        parts = ((operations.births, left, 1), (operations.shares, left, 1), (operations.deaths, entered, -1))
-        self._changes = [(*self._spans(each), when[each.rows], step) for each, when, step in parts]
+        self._resets = np.sort(operations.resets.event)
+        parts = ((operations.births, 1), (operations.shares, 1), (operations.deaths, -1))
+        self._changes = [(*self._spans(each), each.event, step) for each, step in parts]
 
     def handed_out(self) -> list[Finding]:
         """Return the allocations that got pages that are reserved, one for each call stack."""

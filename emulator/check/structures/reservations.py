@@ -116,9 +116,9 @@ class _Frees:
     def __init__(self, trace: Trace, area: str) -> None:
         operations = area_operations(trace.calls, area)
         deaths = operations.deaths
-        self.resets = np.sort(trace.calls.entered[operations.resets.rows])
+        self.resets = np.sort(operations.resets.event)
         self.blocks = trace.blocks(area)
-        self.event = trace.calls.entered[deaths.rows]
+        self.event = deaths.event
         self.first = deaths.address.astype(np.int64) // PAGE_SIZE
         self.stop = self.first + np.maximum(deaths.size // PAGE_SIZE, 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -44,9 +44,19 @@ class FunctionCalls:
         self._calls = calls
 
     @property
+    def entered(self) -> U32:
+        """Events of the entries."""
+        return self._calls.entered[self.rows]
+
+    @property
+    def left(self) -> U32:
+        """Events of the returns; 0: they did not return."""
+        return self._calls.left[self.rows]
+
+    @property
     def returned(self) -> Flags:
         """Whether they returned."""
-        returned: Flags = self._calls.left[self.rows] != 0
+        returned: Flags = self.left != 0
         return returned
 
     @property
@@ -138,20 +148,12 @@ def by_function(calls: CallTable, area: str | None = None) -> Iterator[FunctionC
                 yield FunctionCalls(calls, function, rows)
 
 
-class CallBlocks(NamedTuple):
-    """The block that each call is about, by row: the one it made, or was given to free or to share.
+def call_blocks(calls: CallTable) -> tuple[U32, U64]:
+    """Return the block that each call is about: the one it made, or was given to free or to share.
 
-    Attributes:
-        address: Where it begins; 0: there is none.
-        end: The first address after it; one byte where the size is not known.
+    Returns:
+        By row, where it begins, 0: there is none; and the first address after it, one byte on where its size is not known.
     """
-
-    address: U32
-    end: U64
-
-
-def call_blocks(calls: CallTable) -> CallBlocks:
-    """Return the block that each call is about."""
     address, sizes = np.zeros(len(calls), np.uint32), np.ones(len(calls), np.uint64)
     for each in by_function(calls):
         if each.function.role.makes_block:
@@ -161,4 +163,4 @@ def call_blocks(calls: CallTable) -> CallBlocks:
             named = each.named()
             address[each.rows] = np.where(named == NOWHERE, 0, named)
         sizes[each.rows] = np.maximum(each.size(), 1)
-    return CallBlocks(address, address.astype(np.uint64) + sizes)
+    return address, address.astype(np.uint64) + sizes

@@ -31,6 +31,8 @@ class Operations(NamedTuple):
 
     Attributes:
         rows: Of the calls.
+        event: At which they took effect: a block is made, or shared, when the call returns, and freed, or forgotten, when the
+            call is entered.
         address: Of the block.
         size: Bytes; 0 where the call does not say: of a block that is given back, the whole block.
         pool: Of the block; `ALL_POOLS` where the call does not say.
@@ -38,6 +40,7 @@ class Operations(NamedTuple):
     """
 
     rows: I64
+    event: U32
     address: U32
     size: U32
     pool: I64
@@ -47,8 +50,10 @@ class Operations(NamedTuple):
         """Return the operations for which *chosen* is true."""
         if chosen.all():
             return self
-        rows, address, size, pool, nested = self
-        return Operations(rows[chosen], address[chosen], size[chosen], pool[chosen], nested[chosen])
+        rows, event, address, size, pool, nested = self
+        return Operations(
+            rows[chosen], event[chosen], address[chosen], size[chosen], pool[chosen], nested[chosen]
+        )
 
 
 class AreaOperations(NamedTuple):
@@ -67,6 +72,35 @@ class AreaOperations(NamedTuple):
     shares: Operations
     resets: Operations
     failed: Operations
+
+    def kinds(self, last_event: int) -> U8:
+        """Return `BIRTH`, `DEATH`, `SHARE` or 0 by event."""
+        kinds = np.zeros(last_event + 1, np.uint8)
+        kinds[self.births.event] = BIRTH
+        kinds[self.deaths.event] = DEATH
+        kinds[self.shares.event] = SHARE
+        return kinds
+
+    def forgotten(self, born: U32) -> U32:
+        """Return when blocks are next forgotten by a reset, by the events of their birth; `NEVER` if they are not."""
+        resets = self.resets
+        if not len(resets.event):
+            return np.full(len(born), NEVER, np.uint32)
+        every = resets.pool == ALL_POOLS
+        end = _next(np.sort(resets.event[every]).astype(np.uint64), born)
+        if not every.all():
+            pool = self._pools(born)
+            known = pool != ALL_POOLS
+            keys = np.sort(at_place(resets.pool[~every].astype(np.uint32), resets.event[~every]))
+            of_pool = _next(keys, at_place(pool[known].astype(np.uint32), born[known]))
+            end[known] = np.minimum(end[known], of_pool)
+        return end
+
+    def _pools(self, born: U32) -> I64:
+        """Return the pools of blocks by the events of their birth."""
+        pools = np.full(int(self.births.event.max(initial=0)) + 1, ALL_POOLS)
+        pools[self.births.event] = self.births.pool
+        return pools[born]
 
 
 def area_operations(calls: CallTable, area: str) -> AreaOperations:
@@ -103,16 +137,16 @@ class _Explained:
         if role is Role.REALLOC:
             return self._moved()
         if role is Role.FREE:
-            return {"deaths": self._all(calls.named()).where(~calls.refused & self._means_something())}
+            return {"deaths": self._at_entry(calls.named()).where(~calls.refused & self._means_something())}
         if role is Role.SHARE:
             outermost = (self._around & (_MAKES | _SHARES)) == 0
             chosen = ~calls.refused & calls.returned & outermost
-            return {"shares": self._all(calls.named()).where(chosen & self._means_something())}
-        return {"resets": self._all(np.zeros(len(calls.rows), np.uint32)).where(~calls.refused)}
+            return {"shares": self._at_return(calls.named()).where(chosen & self._means_something())}
+        return {"resets": self._at_entry(np.zeros(len(calls.rows), np.uint32)).where(~calls.refused)}
 
     def _made(self) -> dict[str, Operations]:
         address, good = self._calls.made()
-        operations = self._all(address)
+        operations = self._at_return(address)
         counts = self._calls.returned & ((self._around & _MAKES) == 0)
         return {"births": operations.where(counts & good), "failed": operations.where(counts & ~good)}
 
@@ -124,12 +158,18 @@ class _Explained:
             freed |= self._calls.size() == 0
             operations["failed"] = operations["failed"].where(operations["failed"].size != 0)
         freed &= self._calls.returned & self._means_something()
-        old = self._all(self._calls.named())
+        old = self._at_entry(self._calls.named())
         return operations | {"deaths": old._replace(size=np.zeros_like(old.size)).where(freed)}
 
-    def _all(self, address: U32) -> Operations:
-        calls = self._calls
-        return Operations(calls.rows, address, calls.size(), calls.pool(), (self._around & _CHANGES) != 0)
+    def _at_return(self, address: U32) -> Operations:
+        return self._all(self._calls.left, address)
+
+    def _at_entry(self, address: U32) -> Operations:
+        return self._all(self._calls.entered, address)
+
+    def _all(self, event: U32, address: U32) -> Operations:
+        calls, nested = self._calls, (self._around & _CHANGES) != 0
+        return Operations(calls.rows, event, address, calls.size(), calls.pool(), nested)
 
     def _means_something(self) -> Flags:
         """Tell which calls name a block: not a null pointer, nor a run of no pages."""
@@ -167,57 +207,9 @@ def _joined(parts: list[Operations]) -> Operations:
     if len(parts) == 1:
         return parts[0]
     if not parts:
-        none = np.empty(0, np.int64)
-        return Operations(none, none.astype(np.uint32), none.astype(np.uint32), none, none.astype(np.bool_))
+        rows, words = np.empty(0, np.int64), np.empty(0, np.uint32)
+        return Operations(rows, words, words, words, rows, np.empty(0, np.bool_))
     return Operations(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-class AreaEvents:
-    """The operations on one area with the events at which they took effect.
-
-    A block is made, or shared, when the call returns, and freed, or forgotten, when the call is entered.
-
-    Args:
-        calls: All calls.
-        area: One of the profile's.
-
-    Attributes:
-        operations: What the calls did.
-        births: Events of `operations.births`; `deaths` and `shares` in the same way.
-        kinds: `BIRTH`, `DEATH` or `SHARE` by event.
-    """
-
-    def __init__(self, calls: CallTable, area: str) -> None:
-        self.operations = area_operations(calls, area)
-        self.births = calls.left[self.operations.births.rows]
-        self.deaths = calls.entered[self.operations.deaths.rows]
-        self.shares = calls.left[self.operations.shares.rows]
-        self.kinds = np.zeros(calls.last_event + 1, np.uint8)
-        self.kinds[self.births] = BIRTH
-        self.kinds[self.deaths] = DEATH
-        self.kinds[self.shares] = SHARE
-        self._resets = calls.entered[self.operations.resets.rows]
-
-    def forgotten(self, born: U32) -> U32:
-        """Return when blocks are next forgotten by a reset, by the events of their birth; `NEVER` if they are not."""
-        if not len(self._resets):
-            return np.full(len(born), NEVER, np.uint32)
-        pools = self.operations.resets.pool
-        every = pools == ALL_POOLS
-        end = _next(np.sort(self._resets[every]).astype(np.uint64), born)
-        if not every.all():
-            pool = self._pools(born)
-            known = pool != ALL_POOLS
-            keys = np.sort(at_place(pools[~every].astype(np.uint32), self._resets[~every]))
-            of_pool = _next(keys, at_place(pool[known].astype(np.uint32), born[known]))
-            end[known] = np.minimum(end[known], of_pool)
-        return end
-
-    def _pools(self, born: U32) -> I64:
-        """Return the pools of blocks by the events of their birth."""
-        pools = np.full(len(self.kinds), ALL_POOLS)
-        pools[self.births] = self.operations.births.pool
-        return pools[born]
 
 
 def _next(keys: U64, after: U32 | U64) -> U32:

@@ -16,9 +16,10 @@ from emulator.trace.blocks.pairing import BIRTH, DEATH, at_place, pair
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from emulator.trace.blocks.operations import AreaEvents, Operations
-    from emulator.trace.blocks.pairing import Lives
-    from emulator.trace.table import U32, Flags
+    from collections.abc import Callable
+
+    from emulator.trace.blocks.operations import AreaOperations, Operations
+    from emulator.trace.table import U8, U32, Flags
 
 _PAGES: Final = 1 << 20
 """Of a physical memory of 4 GiB."""
@@ -30,26 +31,28 @@ _PIECES: Final = 1 << 22
 """Pieces, beyond two for each operation, up to which cutting is worth its memory."""
 
 
-def page_runs(events: AreaEvents) -> tuple[Runs, Flags]:
+def page_runs(operations: AreaOperations, kinds: U8) -> tuple[Runs, Flags]:
     """Work out the life of all pages of an area.
+
+    Args:
+        operations: On the area.
+        kinds: Their kinds by event.
 
     Returns:
         Pages that came and went together, by birth and address; and by event whether it freed one.
     """
-    births = _spans_of(events.operations.births, events.births)
-    deaths = _spans_of(events.operations.deaths, events.deaths)
-    shares = _spans_of(events.operations.shares, events.shares)
-    whole = events.operations.deaths.size == 0
+    births, deaths, shares = map(_spans_of, operations[:3])
+    whole = operations.deaths.size == 0
     deaths.stop[whole] = _ends(births, deaths.start[whole], deaths.event[whole])
     spans = (births, deaths, shares)
     borders = _Borders(*spans)
     if sum(map(borders.count, spans)) > 2 * sum(len(each.event) for each in spans) + _PIECES:
-        runs, taken = _followed(spans, events)
+        runs, taken = _followed(spans, kinds, operations.forgotten)
     else:
         keys = np.concatenate([at_place(*borders.cut(each)) for each in spans])
         keys.sort()
-        lives, taken = pair(keys, events.kinds, events.forgotten)
-        runs = borders.runs(lives)
+        lives, taken = pair(keys, kinds, operations.forgotten)
+        runs = borders.runs(*lives)
     return runs.joined(), taken
 
 
@@ -120,16 +123,16 @@ class _Borders:
         places += np.repeat(first - before, counts)  # modulo 2^32
         return places, np.repeat(runs.event, counts)
 
-    def runs(self, lives: Lives) -> Runs:
+    def runs(self, pieces: U32, born: U32, died: U32) -> Runs:
         """Return the lives of pieces as those of runs."""
-        return Runs(self._pages[lives.place], self._pages[lives.place + 1], lives.born, lives.died)
+        return Runs(self._pages[pieces], self._pages[pieces + 1], born, died)
 
 
-def _spans_of(operations: Operations, events: U32) -> _Spans:
+def _spans_of(operations: Operations) -> _Spans:
     """Return the pages that operations are about, at least one each; none `NOWHERE`."""
     start = np.where(operations.address == NOWHERE, np.uint32(_PAGES), operations.address >> _PAGE_BITS)
     pages = np.maximum(-(-operations.size.astype(np.int64) // PAGE_SIZE), 1)
-    return _Spans(start, np.minimum(start + pages, _PAGES).astype(np.uint32), events)
+    return _Spans(start, np.minimum(start + pages, _PAGES).astype(np.uint32), operations.event)
 
 
 class _Live(NamedTuple):
@@ -201,17 +204,19 @@ class _Pages:
         return heads
 
 
-def _followed(spans: tuple[_Spans, _Spans, _Spans], events: AreaEvents) -> tuple[Runs, Flags]:
+def _followed(
+    spans: tuple[_Spans, _Spans, _Spans], kinds: U8, forgotten: Callable[[U32], U32]
+) -> tuple[Runs, Flags]:
     """Follow all operations one by one."""
     start, stop, event = (np.concatenate(columns) for columns in zip(*spans, strict=True))
     order = np.argsort(event)
     order = order[start[order] < stop[order]]
     event = event[order]
-    kind = events.kinds[event]
+    kind = kinds[event]
     ends = np.full(len(event), NEVER, np.uint32)
     births = kind == BIRTH
-    ends[births] = events.forgotten(event[births])
-    taken = np.zeros(len(events.kinds), np.bool_)
+    ends[births] = forgotten(event[births])
+    taken = np.zeros(len(kinds), np.bool_)
     pages = _Pages()
     columns = (start[order], stop[order], event, kind, ends)
     for first, last, now, what, end in zip(*(column.tolist() for column in columns), strict=True):

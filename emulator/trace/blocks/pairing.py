@@ -6,7 +6,7 @@ the birth gave and each death takes one away; the block dies with its last owner
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -22,20 +22,6 @@ BIRTH, DEATH, SHARE = 1, 2, 3
 _LOW: Final = np.uint64(32)
 
 
-class Lives(NamedTuple):
-    """Lives of blocks by place and birth.
-
-    Attributes:
-        place: Where.
-        born: Event.
-        died: Event, or `NEVER`.
-    """
-
-    place: U32
-    born: U32
-    died: U32
-
-
 def at_place(place: U32, event: U32) -> U64:
     """Return sort keys: events by place."""
     keys = place.astype(np.uint64)
@@ -44,7 +30,7 @@ def at_place(place: U32, event: U32) -> U64:
     return keys
 
 
-def pair(keys: U64, kinds: U8, forgotten: Callable[[U32], U32]) -> tuple[Lives, Flags]:
+def pair(keys: U64, kinds: U8, forgotten: Callable[[U32], U32]) -> tuple[tuple[U32, U32, U32], Flags]:
     """Find the death of each birth.
 
     Args:
@@ -53,7 +39,7 @@ def pair(keys: U64, kinds: U8, forgotten: Callable[[U32], U32]) -> tuple[Lives, 
         forgotten: Returns for events of birth when all such blocks are next forgotten, or `NEVER`.
 
     Returns:
-        The lives, and by event whether it took an owner from a block.
+        Place, birth and death, or `NEVER`, of each block, by place and birth; and by event whether it took an owner from a block.
     """
     events = keys.astype(np.uint32)
     places = (keys >> _LOW).astype(np.uint32)
@@ -63,7 +49,7 @@ def pair(keys: U64, kinds: U8, forgotten: Callable[[U32], U32]) -> tuple[Lives, 
     born, place = events[births], places[births]
     died = np.full(len(births), NEVER, np.uint32)
     if not len(births):
-        return Lives(place, born, died), taken
+        return (place, born, died), taken
     again = place[1:] == place[:-1]
     died[:-1][again] = born[1:][again]
 
@@ -82,4 +68,4 @@ def pair(keys: U64, kinds: U8, forgotten: Callable[[U32], U32]) -> tuple[Lives, 
     deaths = np.flatnonzero(owned & (kind == DEATH))
     at, of = events[deaths], piece[deaths]
     taken[at[(at <= died[of]) & (at < end[of])]] = True
-    return Lives(place, born, np.minimum(died, end)), taken
+    return (place, born, np.minimum(died, end)), taken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,22 +21,11 @@ _EVENTS_TO_COME = 1 << 22
 """How far events may be ahead of the calls in the file: those of calls that a cut recording had not written yet."""
 
 
-class CheckedCalls(NamedTuple):
-    """What was learned on the way.
-
-    Attributes:
-        last_event: Highest number of an event; 0 without calls.
-        stack_places: Batch and row in it of the definition of each call stack, from number 1 on.
-    """
-
-    last_event: int
-    stack_places: I64
-
-
-def check_calls(
-    batches: Sequence[pa.RecordBatch], profile: Profile, ending: TraceEnding | None
-) -> CheckedCalls:
+def check_calls(batches: Sequence[pa.RecordBatch], profile: Profile, ending: TraceEnding | None) -> I64:
     """Check all that an analysis relies on.
+
+    Returns:
+        Batch and row in it of the definition of each call stack, from number 1 on.
 
     Raises:
         ValueError: Something cannot be; one line that names the first such call.
@@ -55,7 +44,7 @@ def check_calls(
         rows = _defining_rows(batch)
         defined.append((index, rows, stacks[rows]))
     _check_events(first - 1, last_event, ending)
-    return CheckedCalls(last_event, _stack_places(defined, highest_stack))
+    return _stack_definitions(defined, highest_stack)
 
 
 def _check_events(calls: int, last: int, ending: TraceEnding | None) -> None:
@@ -111,7 +100,7 @@ def _defining_rows(batch: pa.RecordBatch) -> I64:
     return np.flatnonzero(np.unpackbits(packed, count=batch.num_rows, bitorder="little"))
 
 
-def _stack_places(defined: Sequence[tuple[int, I64, U32]], highest: int) -> I64:
+def _stack_definitions(defined: Sequence[tuple[int, I64, U32]], highest: int) -> I64:
     """Return batch and row of each stack; every number up to the highest that is used has to have one."""
     total = sum(len(rows) for _, rows, _ in defined)
     if highest > total:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from emulator.guest.symbolizer import Symbolizer
 from emulator.trace.file.header import TracedSegment, TraceEnding, TraceHeader
 from emulator.trace.recording import record_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from emulator.machine.core_types import LateReturn
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.trace.file.writer import TraceWriter
-    from emulator.trace.recording import TakenCalls
+    from emulator.trace.table import Chunk
 
-_FIRST_PAUSE = (
-    1 << 20
-)  # instructions, about a millisecond, until calls are written although there are few of them
-_LONGEST_PAUSE = 1 << 29
+_FIRST_PAUSE: Final = 1 << 20
+"""Instructions, about a millisecond, until calls are written although there are few of them; doubled up to the longest pause."""
+_LONGEST_PAUSE: Final = 1 << 29
 
 
 class TraceRecorder:
@@ -83,12 +83,17 @@ class TraceRecorder:
         self._machine.pause_after(self._pause, self._write_now)
         self.recording.flush()
 
-    def _take(self, taken: TakenCalls) -> None:
-        self.calls += taken.chunk.rows
-        if taken.chunk.rows:
-            definitions = [(row, self._symbolizer.callers(stack)) for row, stack in taken.new_stacks]
-            self._writer.write(taken.chunk, definitions)
-        for late in taken.late:
+    def _take(
+        self,
+        chunk: Chunk,
+        late_returns: Sequence[LateReturn],
+        new_stacks: Iterator[tuple[int, tuple[int, ...]]],
+    ) -> None:
+        self.calls += chunk.rows
+        if chunk.rows:
+            definitions = [(row, self._symbolizer.callers(stack)) for row, stack in new_stacks]
+            self._writer.write(chunk, definitions)
+        for late in late_returns:
             self._writer.amend(late.call, late.result, late.out, late.left, late.left_time_ns)
         self._on_progress(self.recording.event_count)
 

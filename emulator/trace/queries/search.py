@@ -10,8 +10,7 @@ import numpy as np
 from emulator.trace.blocks.function_calls import call_blocks
 
 if TYPE_CHECKING:
-    from emulator.trace.blocks.function_calls import CallBlocks
-    from emulator.trace.table import CallTable
+    from emulator.trace.table import U32, U64, CallTable
 
 
 class CallSearch:
@@ -25,16 +24,16 @@ class CallSearch:
         self._calls = calls
 
     @cached_property
-    def _blocks(self) -> CallBlocks:
+    def _blocks(self) -> tuple[U32, U64]:
         return call_blocks(self._calls)
 
     def block_of(self, number: int) -> int | None:
         """Return the address of the block that call *number* made, or was given, as the kernel writes it; None: there is none."""
-        return int(self._blocks.address[number - 1]) or None
+        return int(self._blocks[0][number - 1]) or None
 
     def next_of_block(self, number: int) -> int | None:
         """Return the number of the next call after call *number* that is about the same block."""
-        blocks = self._blocks.address
+        blocks = self._blocks[0]
         block = blocks[number - 1]
         rows = np.flatnonzero((blocks[number:] == block) & (block != 0))
         return number + 1 + int(rows[0]) if len(rows) else None
