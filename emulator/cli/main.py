@@ -30,6 +30,7 @@ _COMMANDS = {  # name, which is also that of the module: what it does, in one li
     "report": "show a trace in the browser",
     "export": "write a trace in the format of another tool",
     "diff": "show which callers allocate more in one trace than in another",
+    "doctor": "say whether kmemu works here, and at full speed",
 }
 _EXAMPLES = """\
 examples:
@@ -122,12 +123,12 @@ def _formatter(prog: str) -> RawDescriptionHelpFormatter:
 
 
 class _Version(Action):
-    """Looks the version up only when it is asked for."""
+    """Looks versions up only when they are asked for."""
 
     def __call__(self, parser: ArgumentParser, *_: object) -> NoReturn:
-        from emulator import __version__  # slow
+        from emulator.cli.versions import version_lines  # slow
 
-        print(f"kmemu {__version__}")
+        print(*version_lines(), sep="\n")
         parser.exit()
 
 
@@ -143,7 +144,9 @@ def _parser(chosen: str) -> _Parser:
         description="Boots an i386 kernel and shows what it does with its memory.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show the version, and those of what kmemu uses"
+    )
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, line in _COMMANDS.items():

@@ -26,8 +26,11 @@ RUNS = "{} while the machine runs: a callback may look at it, and end the run wi
 
 
 @cache
-def _load_unicorn() -> None:
+def load_unicorn() -> str:
     """Let the core load libunicorn, once per process.
+
+    Returns:
+        Its path, or its name where the system finds it.
 
     Raises:
         HostError: There is none, or one of a version that the core cannot work with.
@@ -40,6 +43,7 @@ def _load_unicorn() -> None:
     if problem != ffi.NULL:
         raise HostError(f"cannot use libunicorn: {ffi.string(problem).decode()}")
     lib.kc_connect()
+    return library
 
 
 class Core:
@@ -70,7 +74,7 @@ class Core:
     """
 
     def __init__(self, memory_end: int, *, reference: bool) -> None:
-        _load_unicorn()
+        load_unicorn()
         self.pending: BaseException | None = None
         self.is_running = self.in_run = False
         self.port_read: Callable[[int, int], int]

@@ -72,6 +72,19 @@ int kc_map_rom(kc *m, uint64_t start, uint64_t end);
 uint32_t kc_unicorn_version(void);
 const char *kc_error_text(int uc_error);
 
+/* What is found out about libunicorn when a machine is made or runs. */
+enum {
+    KC_REPLACED = 1,   /* it calls our functions in place of its own */
+    KC_REGISTERS = 2,  /* the CPU's registers are read without a call */
+    KC_COUNTS = 4,     /* a block has counted its instructions itself, and right */
+    KC_NO_CHECKS = 8,  /* an exit check after an access was left out, in any machine */
+    KC_FLAGS = 16      /* instructions that load flags are noticed */
+};
+uint32_t kc_facts(const kc *m);
+/* The i-th function of libunicorn that is replaced or called besides the public ones, from 0, and whether there is one of this
+ * name. NULL: there are no more. */
+const char *kc_engine_function(uint32_t i, bool *found);
+
 void kc_get_registers(kc *m, kc_registers *out);
 /* Writes the general registers, EIP and EFLAGS. */
 void kc_set_registers(kc *m, const kc_registers *in);

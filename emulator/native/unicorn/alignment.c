@@ -3,7 +3,6 @@
  * The address of such an access gets its last four bits a second time, from bit MISALIGNED upwards: where they are not 0, no
  * page is there, and the TLB fill knows why. That costs three operations of translated code, for these instructions only.
  */
-#include <dlfcn.h>
 
 #include "unicorn/alignment.h"
 #include "unicorn/interpose.h"
@@ -71,5 +70,5 @@ bool x86_cpu_tlb_fill_x86_64(void *cpu, uint64_t address, int size, int access, 
 
 void kc_alignment_load(void *unicorn)
 {
-    original_fill = (__typeof__(original_fill))dlsym(unicorn, "x86_cpu_tlb_fill_x86_64");
+    original_fill = (__typeof__(original_fill))kc_find(unicorn, "x86_cpu_tlb_fill_x86_64");
 }

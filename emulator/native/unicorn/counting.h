@@ -41,6 +41,8 @@ int kc_run_exactly(kc *m, size_t count);
 static inline uint64_t kc_count(const kc *m) { return m->counting->executed; }
 static inline struct last kc_last_block(const kc *m) { return m->counting->last; }
 static inline uint32_t kc_last_instruction(const kc *m) { return m->counting->last_instruction; }
+/* Has a block counted itself, and right? */
+static inline bool kc_has_counted_itself(const kc *m) { return m->counting->proved; }
 static inline bool kc_counts_one_by_one(const kc *m) { return m->counting->one_by_one; }
 /* Correct the count: of an instruction that was counted before it was executed, and of one that was not. */
 static inline void kc_count_more(kc *m, int instructions) { m->counting->executed += (uint64_t)(int64_t)instructions; }

@@ -6,7 +6,6 @@
  * The translator marks where an instruction starts (tcg_gen_op2()), then reads it byte by byte (cpu_ldub_code()). Prefixes are
  * followed from there, so that a byte of another meaning is never taken for one.
  */
-#include <dlfcn.h>
 
 #include "unicorn/interpose.h"
 
@@ -168,6 +167,6 @@ bool kc_needs_alignment(void)
 
 void kc_decoding_load(void *unicorn)
 {
-    original_op2 = (__typeof__(original_op2))dlsym(unicorn, "tcg_gen_op2_x86_64");
-    original_ldub_code = (__typeof__(original_ldub_code))dlsym(unicorn, "cpu_ldub_code_x86_64");
+    original_op2 = (__typeof__(original_op2))kc_find(unicorn, "tcg_gen_op2_x86_64");
+    original_ldub_code = (__typeof__(original_ldub_code))kc_find(unicorn, "cpu_ldub_code_x86_64");
 }

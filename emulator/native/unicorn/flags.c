@@ -5,8 +5,6 @@
  *
  * iret leaves an interrupt's handler, too: its frame is none on the stack any more.
  */
-#define _GNU_SOURCE
-#include <dlfcn.h>
 
 #include "unicorn/counting.h"
 #include "unicorn/interpose.h"
@@ -64,11 +62,11 @@ LEAVES_HANDLER(LEAVE)
 
 bool kc_flags_load(void *unicorn)
 {
-    restore_state = (__typeof__(restore_state))dlsym(unicorn, "cpu_restore_state_x86_64");
+    restore_state = (__typeof__(restore_state))kc_find(unicorn, "cpu_restore_state_x86_64");
     bool all = restore_state != NULL; /* what is there is needed in any case, to be passed on to */
 
 #define FIND(name, parameters, arguments) \
-    all &= (original_##name = (__typeof__(original_##name))dlsym(unicorn, "helper_" #name "_x86_64")) != NULL;
+    all &= (original_##name = (__typeof__(original_##name))kc_find(unicorn, "helper_" #name "_x86_64")) != NULL;
     LOADS_FLAGS(FIND)
     LEAVES_HANDLER(FIND)
 #undef FIND

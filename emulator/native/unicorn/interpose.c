@@ -39,7 +39,7 @@
 /* Looked at for every probed instruction, so without a call to find the thread's copy. */
 static __thread __attribute__((tls_model("initial-exec"))) kc *running;
 static __thread __attribute__((tls_model("initial-exec"))) bool leaves_checks_out;
-static bool translation_found, flags_found;
+static bool translation_found, flags_found, left_out; /* left_out: a check, once */
 static void (*original_check_exit_request)(void *translation);
 static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t address);
 
@@ -47,7 +47,9 @@ static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t
 EXPORTED void check_exit_request_x86_64(void *translation);
 void check_exit_request_x86_64(void *translation)
 {
-    if (!(leaves_checks_out && kc_translates_ours()) && original_check_exit_request)
+    if (leaves_checks_out && kc_translates_ours())
+        left_out = true;
+    else if (original_check_exit_request)
         original_check_exit_request(translation);
 }
 
@@ -190,7 +192,32 @@ void kc_interpose_restore(struct interposed before)
     leaves_checks_out = before.fast;
 }
 
-#define FIND(variable, name) (variable) = (__typeof__(variable))dlsym(unicorn, name)
+/* -- life ---------------------------------------------------------------------------------------- */
+
+enum { FUNCTIONS_MAX = 64 };
+static struct { const char *name; bool found; } functions[FUNCTIONS_MAX];
+static uint32_t function_count;
+
+void *kc_find(void *unicorn, const char *name)
+{
+    void *function = dlsym(unicorn, name);
+
+    if (function_count < FUNCTIONS_MAX) {
+        functions[function_count].name = name;
+        functions[function_count++].found = function != NULL;
+    }
+    return function;
+}
+
+const char *kc_engine_function(uint32_t i, bool *found)
+{
+    if (i >= function_count)
+        return NULL;
+    *found = functions[i].found;
+    return functions[i].name;
+}
+
+#define FIND(variable, name) (variable) = (__typeof__(variable))kc_find(unicorn, name)
 
 void *kc_interpose_load(const char *library)
 {
@@ -200,6 +227,7 @@ void *kc_interpose_load(const char *library)
         dlopen(self.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
     void *unicorn = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
     if (unicorn) {
+        function_count = 0;
         FIND(original_check_exit_request, "check_exit_request_x86_64");
         FIND(original_tracecode, "helper_uc_tracecode");
         FIND(original_outb, "helper_outb_x86_64");
@@ -211,12 +239,20 @@ void *kc_interpose_load(const char *library)
         FIND(original_rdrand, "helper_rdrand_x86_64");
         FIND(update_dr7, "cpu_x86_update_dr7_x86_64");
         FIND(original_reg_read, "reg_read_x86_64");
+        FIND(check_exit, "helper_check_exit_request_x86_64");
         translation_found = kc_translation_load(unicorn);
         kc_decoding_load(unicorn);
         kc_system_calls_load(unicorn);
         kc_alignment_load(unicorn);
         flags_found = kc_flags_load(unicorn);
-        FIND(check_exit, "helper_check_exit_request_x86_64");
     }
     return unicorn;
+}
+
+uint32_t kc_facts(const kc *m)
+{
+    bool registers = kc_registers_are_found(m);
+
+    return (kc_state_at(m) ? KC_REPLACED : 0) | (registers ? KC_REGISTERS : 0) | (kc_has_counted_itself(m) ? KC_COUNTS : 0) |
+           (left_out ? KC_NO_CHECKS : 0) | (kc_sees_flags(m) ? KC_FLAGS : 0);
 }

@@ -10,6 +10,9 @@ enum { KC_BLOCK_STARTS = 0x3f }; /* where Unicorn has the type of a hook: not of
 /* Load libunicorn so that it finds our functions. NULL: dlerror() says why not. */
 void *kc_interpose_load(const char *library);
 
+/* A function of libunicorn, NULL: it has none of this name. kc_engine_function() knows of it. */
+void *kc_find(void *unicorn, const char *name);
+
 /* The machine that runs in this thread from now on; fast: without exit checks inside of blocks. Returns what was. */
 struct interposed { kc *machine; bool fast; };
 struct interposed kc_interpose(kc *m, bool fast);

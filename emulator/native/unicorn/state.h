@@ -24,6 +24,7 @@ uint32_t kc_segment_base(kc *m, enum segment segment);
 void kc_forget_exception(kc *m, uint32_t vector);
 
 static inline void *kc_state_at(const kc *m) { return m->state->at; }
+static inline bool kc_registers_are_found(const kc *m) { return m->state->esp && m->state->eax && m->state->ebp; }
 static inline void *kc_cpu(const kc *m) { return m->state->cpu; }
 static inline void kc_note_cpu(kc *m, void *cpu) { m->state->cpu = cpu; }
 

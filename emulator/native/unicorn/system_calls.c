@@ -4,8 +4,6 @@
  * sysenter without a code segment in its MSR is #GP(0). With one it would enter the guest's kernel from ring 3, which is as far
  * from here as interrupts from there.
  */
-#define _GNU_SOURCE
-#include <dlfcn.h>
 
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
@@ -55,7 +53,7 @@ void helper_sysenter_x86_64(void *state, int length)
 
 void kc_system_calls_load(void *unicorn)
 {
-#define FIND(name) original_##name = (__typeof__(original_##name))dlsym(unicorn, "helper_" #name "_x86_64")
+#define FIND(name) original_##name = (__typeof__(original_##name))kc_find(unicorn, "helper_" #name "_x86_64")
     FIND(syscall);
     FIND(sysret);
     FIND(sysenter);

@@ -13,7 +13,6 @@
  * sides of the others, are compared with what its functions use, and the first block that is executed shows whether
  * the count is right: kc_counting_by_hooks() takes over where one of it fails.
  */
-#include <dlfcn.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -214,9 +213,9 @@ bool kc_translation_load(void *unicorn)
 {
     bool all = true; /* what is there is needed in any case, to be passed on to */
 
-#define X(result, name, parameters) all &= (T.name = (__typeof__(T.name))dlsym(unicorn, #name "_x86_64")) != NULL;
+#define X(result, name, parameters) all &= (T.name = (__typeof__(T.name))kc_find(unicorn, #name "_x86_64")) != NULL;
     TRANSLATOR(X)
 #undef X
-    T.check_exit = dlsym(unicorn, "helper_check_exit_request_x86_64");
+    T.check_exit = kc_find(unicorn, "helper_check_exit_request_x86_64");
     return all && T.check_exit;
 }

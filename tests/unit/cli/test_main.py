@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import platform
+import re
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator.cli.commands import boot
+from emulator.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +38,30 @@ def test_help_names_every_command_on_a_line(kmemu: Callable[..., Done]) -> None:
     lines = kmemu("--help").out.splitlines()
     start = lines.index("commands:") + 2
     names = [line.split()[0] for line in lines[start : lines.index("", start)]]
-    assert names == ["boot", "inspect", "check", "trace", "step", "report", "export", "diff"]
+    assert names == ["boot", "inspect", "check", "trace", "step", "report", "export", "diff", "doctor"]
 
 
 def test_version(kmemu: Callable[..., Done]) -> None:
     done = kmemu("--version")
     assert done.status == 0
-    assert done.out.startswith("kmemu ")
+    first, python, library, *packages = done.out.splitlines()
+    assert first == f"kmemu {version('kmemu')}"
+    assert python == f"CPython {platform.python_version()}"
+    assert re.fullmatch(r"libunicorn 2\.1\.\d+", library)
+    assert f"numpy {version('numpy')}" in packages
+    assert not any(line.endswith("none") for line in packages)
+
+
+def test_version_where_no_libunicorn_can_be_used(
+    kmemu: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> str:
+        raise HostError("cannot use libunicorn: too old")
+
+    monkeypatch.setattr("emulator.machine.doctor.load_unicorn", refuse)
+    done = kmemu("--version")
+    assert done.status == 0
+    assert "libunicorn none: cannot use libunicorn: too old" in done.out.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +69,7 @@ def test_version(kmemu: Callable[..., Done]) -> None:
     [
         (
             ["foo"],
-            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'check', 'trace', 'step', 'report', 'export', 'diff') (kmemu --help shows how)",
+            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'check', 'trace', 'step', 'report', 'export', 'diff', 'doctor') (kmemu --help shows how)",
         ),
         (["--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
         (

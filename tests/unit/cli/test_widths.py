@@ -22,6 +22,7 @@ COMMANDS = (
     ("trace", "firmware:btron_demo", "--summary"),
     ("step", "firmware:overflow", "--at", "14", "--print"),
     ("step", "firmware:overflow", "--who", "memmap+8"),
+    ("doctor",),
 )
 TIME = re.compile(r"\d+\.\d+ s\b")
 VALUE = re.compile(r"0x[0-9a-f]{8}\b|#\d+|\b\d+\b")
