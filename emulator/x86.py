@@ -1,13 +1,12 @@
 """The i386 in numbers: sizes, bits of registers, and vectors with their names.
 
-Nobody else in `emulator` repeats one of them. `kernel_model` has its own, as it imports nothing of the emulator.
+Plain integers, as importing this is a part of every start. Nobody else in `emulator` repeats one of them. `kernel_model` has its own, as it imports nothing of the emulator.
 
 Source: Intel SDM vol. 1, 3.4.3 (EFLAGS); vol. 3A, 2.5 (CR0), 6.3 to 6.15 (vectors, error codes, double faults).
 """
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,49 +20,49 @@ WORD_MAX: Final = 0xFFFF_FFFF
 LONGEST_INSTRUCTION: Final = 15  # bytes
 
 
-class Eflags(IntFlag):
+class Eflags:
     """Bits of EFLAGS."""
 
-    CF = 1 << 0
-    ALWAYS_SET = 1 << 1
-    PF = 1 << 2
-    AF = 1 << 4
-    ZF = 1 << 6
-    SF = 1 << 7
-    TF = 1 << 8
-    IF = 1 << 9
-    DF = 1 << 10
-    OF = 1 << 11
-    VM = 1 << 17
+    CF: Final = 1 << 0
+    ALWAYS_SET: Final = 1 << 1
+    PF: Final = 1 << 2
+    AF: Final = 1 << 4
+    ZF: Final = 1 << 6
+    SF: Final = 1 << 7
+    TF: Final = 1 << 8
+    IF: Final = 1 << 9
+    DF: Final = 1 << 10
+    OF: Final = 1 << 11
+    VM: Final = 1 << 17
 
 
-class Cr0(IntFlag):
+class Cr0:
     """Bits of CR0."""
 
-    PE = 1 << 0
-    WP = 1 << 16
-    PG = 1 << 31
+    PE: Final = 1 << 0
+    WP: Final = 1 << 16
+    PG: Final = 1 << 31
 
 
-class Vector(IntEnum):
+class Vector:
     """Vectors of exceptions."""
 
-    DIVIDE_ERROR = 0
-    DEBUG = 1
-    NMI = 2
-    BREAKPOINT = 3
-    OVERFLOW = 4
-    BOUND_RANGE = 5
-    INVALID_OPCODE = 6
-    NO_FPU = 7
-    DOUBLE_FAULT = 8
-    INVALID_TSS = 10
-    SEGMENT_NOT_PRESENT = 11
-    STACK_FAULT = 12
-    GENERAL_PROTECTION = 13
-    PAGE_FAULT = 14
-    FPU_ERROR = 16
-    ALIGNMENT_CHECK = 17
+    DIVIDE_ERROR: Final = 0
+    DEBUG: Final = 1
+    NMI: Final = 2
+    BREAKPOINT: Final = 3
+    OVERFLOW: Final = 4
+    BOUND_RANGE: Final = 5
+    INVALID_OPCODE: Final = 6
+    NO_FPU: Final = 7
+    DOUBLE_FAULT: Final = 8
+    INVALID_TSS: Final = 10
+    SEGMENT_NOT_PRESENT: Final = 11
+    STACK_FAULT: Final = 12
+    GENERAL_PROTECTION: Final = 13
+    PAGE_FAULT: Final = 14
+    FPU_ERROR: Final = 16
+    ALIGNMENT_CHECK: Final = 17
 
 
 EXCEPTION_NAMES: Final[Mapping[int, str]] = {

@@ -6,8 +6,8 @@ Source: Multiboot Specification 0.6.96, sections 3.1 (header) and 3.2 (machine s
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntFlag
+from typing import NamedTuple
 
 from emulator.errors import BadImage
 from emulator.x86 import WORD_MAX
@@ -34,8 +34,7 @@ class HeaderFlags(IntFlag):
 _KNOWN_REQUIRED = HeaderFlags.PAGE_ALIGN | HeaderFlags.MEMORY_INFO | HeaderFlags.VIDEO_MODE
 
 
-@dataclass(frozen=True, slots=True)
-class MultibootHeader:
+class MultibootHeader(NamedTuple):
     """A valid Multiboot header.
 
     Attributes:

@@ -9,7 +9,6 @@ Source: Multiboot Specification 0.6.96, section 3.3.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -50,8 +49,7 @@ class InfoFlags(IntFlag):
     LOADER_NAME = 1 << 9
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """A file for the kernel.
 
     Attributes:
@@ -85,8 +83,7 @@ class MemoryRegion(NamedTuple):
     available: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """What has to be written where before the kernel starts.
 
     Attributes:
@@ -220,8 +217,7 @@ class Reader(Protocol):
         """Return *size* bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedModule:
+class PlacedModule(NamedTuple):
     """A module as the kernel finds it: `[start, end)`, physical."""
 
     start: int
@@ -229,8 +225,7 @@ class PlacedModule:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class BootInfo:
+class BootInfo(NamedTuple):
     """The information as the kernel reads it; parts that are not there are empty or 0.
 
     Attributes:

@@ -7,8 +7,7 @@ Source: Intel 8254 data sheet; IBM PC/AT Technical Reference (wiring, port 0x61)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.devices.device import read_bytes, write_bytes
 
@@ -26,8 +25,7 @@ _SPEAKER_GATE, _SPEAKER_OUT, _SPEAKER_WRITABLE = 0x01, 0x20, 0x03
 _PERIODIC = (2, 3, 6, 7)  # rate generator, square wave; bit 2 of the mode does not count for them
 
 
-@dataclass(frozen=True, slots=True)
-class _Channel:
+class _Channel(NamedTuple):
     """One counter."""
 
     access: int = _BOTH
@@ -51,7 +49,7 @@ class _Channel:
         """Clocks since the counter was loaded."""
         return 0 if self.started_ns is None else (now_ns - self.started_ns) * FREQUENCY_HZ // _NS
 
-    def count(self, now_ns: int) -> int:
+    def shown(self, now_ns: int) -> int:
         """What the counter shows."""
         elapsed = self.elapsed(now_ns)
         return (self.period - elapsed % self.period if self.is_periodic else self.period - elapsed) & 0xFFFF
@@ -131,14 +129,14 @@ class Pit:
             return 0xFF
         number = port - CHANNEL_0
         channel = self._channels[number]
-        value = channel.count(self._now_ns()) if channel.latched is None else channel.latched
+        value = channel.shown(self._now_ns()) if channel.latched is None else channel.latched
         if channel.access == _BOTH:
             high = channel.read_high_next
             latched = channel.latched if not high else None
-            self._set(number, replace(channel, read_high_next=not high, latched=latched))
+            self._set(number, channel._replace(read_high_next=not high, latched=latched))
         else:
             high = channel.access == _HIGH
-            self._set(number, replace(channel, latched=None))
+            self._set(number, channel._replace(latched=None))
         return value >> 8 if high else value & 0xFF
 
     def _write(self, port: int, byte: int) -> None:
@@ -155,16 +153,16 @@ class Pit:
             return
         channel = self._channels[number]
         if access == _LATCH:
-            self._set(number, replace(channel, latched=channel.count(self._now_ns())))
+            self._set(number, channel._replace(latched=channel.shown(self._now_ns())))
         else:
             self._set(number, _Channel(access=access, mode=byte >> 1 & 7))
 
     def _load(self, number: int, byte: int) -> None:
         channel = self._channels[number]
         if channel.access == _BOTH and channel.write_low is None:
-            self._set(number, replace(channel, write_low=byte))
+            self._set(number, channel._replace(write_low=byte))
             return
         reload = {_LOW: byte, _HIGH: byte << 8}.get(channel.access, byte << 8 | (channel.write_low or 0))
-        self._set(number, replace(channel, reload=reload, write_low=None, started_ns=self._now_ns()))
+        self._set(number, channel._replace(reload=reload, write_low=None, started_ns=self._now_ns()))
         if number == 0:
             self._ticks = 0

@@ -8,8 +8,7 @@ Source: National Semiconductor PC16550D data sheet, section 8 (registers).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.devices.device import FastPort, read_bytes, write_bytes
 
@@ -34,8 +33,7 @@ _FIFO_SIZE = 16
 _NOBODY = 0xFF
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(NamedTuple):
     """The registers that keep what was written, and the bytes on their way in."""
 
     divisor: int = 0x000C
@@ -67,7 +65,7 @@ class Uart:
     def feed(self, data: bytes) -> None:
         """Let bytes arrive from the other side. They wait until they are read; `fast_ports` changes."""
         state = self._state
-        self._state = replace(state, line=state.line[state.taken :] + data, taken=0)
+        self._state = state._replace(line=state.line[state.taken :] + data, taken=0)
 
     def read_port(self, port: int, size: int) -> int:
         """Answer `in`."""
@@ -141,26 +139,26 @@ class Uart:
         register = port - self._base
         if state.lcr & _LCR_DLAB and register in (_DATA, _IER):
             other = state.divisor & (0xFF00 if register == _DATA else 0x00FF)
-            self._state = replace(state, divisor=other | byte << (8 * register))
+            self._state = state._replace(divisor=other | byte << (8 * register))
             return
         match register:
             case 0:
                 self._send(byte)
             case 1:
                 newly_sent = bool(byte & ~state.ier & _IER_SENT)
-                self._state = replace(
-                    state, ier=byte & _IER_MASK, sent_pending=state.sent_pending or newly_sent
+                self._state = state._replace(
+                    ier=byte & _IER_MASK, sent_pending=state.sent_pending or newly_sent
                 )
             case 2:
                 # Only the receive buffer is cleared; what is still on the line has not arrived.
                 looped = b"" if byte & _FCR_CLEAR_RECEIVED else state.looped
-                self._state = replace(state, fifo_enabled=bool(byte & _FCR_ENABLE), looped=looped)
+                self._state = state._replace(fifo_enabled=bool(byte & _FCR_ENABLE), looped=looped)
             case 3:
-                self._state = replace(state, lcr=byte)
+                self._state = state._replace(lcr=byte)
             case 4:
-                self._state = replace(state, mcr=byte & _MCR_MASK)
+                self._state = state._replace(mcr=byte & _MCR_MASK)
             case 7:
-                self._state = replace(state, scr=byte)
+                self._state = state._replace(scr=byte)
             case _:  # the status registers are read-only
                 pass
 
@@ -168,21 +166,21 @@ class Uart:
         state = self._state
         if not self._loopback:
             self._console(bytes((byte,)))
-            self._state = replace(state, sent_pending=True)
+            self._state = state._replace(sent_pending=True)
             return
         # A byte that finds the buffer full is lost, as on overrun.
         room = _FIFO_SIZE if state.fifo_enabled else 1
         looped = (state.looped + bytes((byte,)))[:room]
-        self._state = replace(state, looped=looped, sent_pending=True)
+        self._state = state._replace(looped=looped, sent_pending=True)
 
     def _receive(self) -> int:
         state = self._state
         if not self._ready:
             return 0
         if self._loopback:
-            self._state = replace(state, looped=state.looped[1:])
+            self._state = state._replace(looped=state.looped[1:])
             return state.looped[0]
-        self._state = replace(state, taken=state.taken + 1)
+        self._state = state._replace(taken=state.taken + 1)
         return state.line[state.taken]
 
     def _identify_interrupt(self) -> int:
@@ -192,7 +190,7 @@ class Uart:
         if state.ier & _IER_RECEIVED and self._ready:
             return fifo | _IIR_RECEIVED
         if state.ier & _IER_SENT and state.sent_pending:
-            self._state = replace(state, sent_pending=False)
+            self._state = state._replace(sent_pending=False)
             return fifo | _IIR_SENT
         return fifo | _IIR_NONE
 

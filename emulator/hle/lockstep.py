@@ -42,7 +42,7 @@ _STACK_GUESS = 2048
 _SHOWN = 16
 _POPPED_MAX = 16  # words that a wrong function takes from its caller's stack
 _KEPT = ("ebx", "esi", "edi", "ebp")
-_FLAGS = {"IF": int(Eflags.IF), "DF": int(Eflags.DF)}
+_FLAGS = {"IF": Eflags.IF, "DF": Eflags.DF}
 _RET_N = 0xC2
 
 

@@ -1,4 +1,7 @@
-"""What a stop of the CPU means: how much was executed, what was accessed, and the error that a bad end becomes."""
+"""What a stop of the CPU means: how much was executed, what was accessed, and the error that a bad end becomes.
+
+Most runs end well, so what only errors and faults need is imported in functions.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ from typing import TYPE_CHECKING
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, HostError, NotEmulated
 from emulator.machine.address_map import MIB, ROM_START
 from emulator.machine.core_types import Reason
-from emulator.machine.faults import guest_stopped, undelivered
-from emulator.machine.instructions import exact_address, instructions_before, software_interrupt_length
 from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, WORD_MAX, Vector
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Diagnosis:
         last = stop.address if stop.reason is Reason.EVENT else stop.pc
         if not stop.block <= last < stop.block + stop.block_size:
             return stop
+        from emulator.machine.instructions import instructions_before  # most runs never need it
+
         code = self._memory.read(stop.block, stop.block_size)
         done = instructions_before(code, last - stop.block, stop.block_instructions)
         return stop._replace(instructions=stop.instructions - stop.block_instructions + done)
@@ -59,6 +62,8 @@ class Diagnosis:
         """
         if stop.pc != stop.block + stop.block_size & WORD_MAX:
             return 0
+        from emulator.machine.instructions import software_interrupt_length
+
         return software_interrupt_length(
             self._memory.read(stop.pc - 2 & WORD_MAX, 2).ljust(2, b"\0"), stop.vector
         )
@@ -68,12 +73,16 @@ class Diagnosis:
         is_page_fault = stop.reason is Reason.EXCEPTION and stop.vector == Vector.PAGE_FAULT
         if stop.reason is not Reason.UNMAPPED and not is_page_fault:
             return stop.address
+        from emulator.machine.instructions import exact_address
+
         code = self._memory.read(stop.pc, LONGEST_INSTRUCTION)
         exact = exact_address(code, self._cpu.registers(), stop.linear, stop.access)
         return stop.address | exact & (PAGE_SIZE - 1)
 
     def error(self, stop: Stop) -> EmulatorError:
         """Return the error for a run that ended badly."""
+        from emulator.machine.faults import guest_stopped
+
         location = self._image.location(stop.eip)
         if stop.reason is Reason.NO_MEMORY:
             return HostError("the host has no memory left for what is recorded of the run")
@@ -84,6 +93,8 @@ class Diagnosis:
 
     def undelivered(self, stop: Stop, failed: Sequence[Attempt]) -> GuestStopped:
         """Return the error for an interrupt that found no way to a handler."""
+        from emulator.machine.faults import undelivered
+
         location = self._image.location(stop.eip)
         registers = self._cpu.registers()
         return self.in_call(undelivered(stop, location, self.accessed(stop), failed, registers, self._memory))

@@ -52,22 +52,6 @@ class Outcome(NamedTuple):
         return None if self.exit_code is None else self.exit_code >> 1
 
 
-class RunLimits(NamedTuple):
-    """Where a run ends at the latest; see `Machine.run`."""
-
-    max_instructions: int | None = None
-    timeout_s: float | None = None
-    stop_at_event: int | None = None
-    stop_at_allocation: int | None = None
-
-    def check(self) -> None:
-        """Raise `ValueError` if a budget is below nothing."""
-        if self.max_instructions is not None and self.max_instructions < 0:
-            raise ValueError(f"a budget of {self.max_instructions} instructions")
-        if self.timeout_s is not None and not self.timeout_s >= 0:
-            raise ValueError(f"a budget of {self.timeout_s:g} seconds")
-
-
 class Execution:
     """Runs one machine.
 
@@ -100,28 +84,36 @@ class Execution:
         self._pause: Callable[[], None] | None = None
         self._pause_left = 0  # instructions
 
-    def run(self, limits: RunLimits) -> Outcome:
-        """Run until the guest exits or halts for good; see `Machine.run`."""
+    def run(self, budget: int | None, timeout_s: float | None, event: int, allocation: int) -> Outcome:
+        """Run until the guest exits or halts for good; see `Machine.run`.
+
+        Args:
+            budget: In instructions.
+            timeout_s: In seconds of the host.
+            event: Number of the event to stop at; 0: none.
+            allocation: The same, from 1 for the next one.
+        """
         self._core.check_machine_rests("run()")
-        limits.check()
-        if limits.max_instructions == 0:
+        if budget is not None and budget < 0:
+            raise ValueError(f"a budget of {budget} instructions")
+        if timeout_s is not None and not timeout_s >= 0:
+            raise ValueError(f"a budget of {timeout_s:g} seconds")
+        if budget == 0:
             raise self._diagnosis.no_budget()
         self._exit_code = None
         self._stop_asked = False
-        last = 0
-        if limits.stop_at_allocation:
-            last = self._allocations.count + limits.stop_at_allocation
-        self._calls.stop_at(limits.stop_at_event or 0)
-        with self._one_run(), self._cpu.time_limit(limits.timeout_s):
-            return self._run(limits.max_instructions, limits.stop_at_event, last)
+        last = self._allocations.count + allocation if allocation else 0
+        self._calls.stop_at(event)
+        with self._one_run(), self._cpu.time_limit(timeout_s):
+            return self._run(budget, event, last)
 
-    def _run(self, budget: int | None, event: int | None, allocation: int) -> Outcome:
+    def _run(self, budget: int | None, event: int, allocation: int) -> Outcome:
         """Run the CPU part by part.
 
         Args:
             budget: In instructions.
-            event: Number of the one to stop at.
-            allocation: The same; 0: none.
+            event: Number of the one to stop at; 0: none.
+            allocation: The same.
         """
         executed = 0
         while True:
@@ -147,7 +139,7 @@ class Execution:
         self._pause_if_due(stop.instructions)
         return stop
 
-    def _stopped_to_ask(self, outcome: Outcome, event: int | None, allocation: int) -> bool:
+    def _stopped_to_ask(self, outcome: Outcome, event: int, allocation: int) -> bool:
         """Tell whether the run stands at an event only because an observer of allocations has to be asked."""
         return (
             outcome.ending is Ending.EVENT

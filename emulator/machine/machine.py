@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from emulator.boot_protocol.multiboot import BOOTLOADER_MAGIC, find_header
@@ -19,14 +20,12 @@ from emulator.machine.consoles import Console, Consoles
 from emulator.machine.core import Core
 from emulator.machine.cpu import Cpu
 from emulator.machine.diagnosis import Diagnosis
-from emulator.machine.execution import Execution, RunLimits
-from emulator.machine.function_calls import enter_function, not_returned
+from emulator.machine.execution import Execution
 from emulator.machine.interrupts import Interrupts
 from emulator.machine.linear_memory import LinearMemory
 from emulator.machine.memory import DEFAULT_RAM, PhysicalMemory, RamWindow, check_ram
 from emulator.machine.observers import Observers
 from emulator.machine.ports import PortBus
-from emulator.machine.snapshots import CoreSnapshots, Snapshot
 from emulator.machine.stacks import Stacks
 from emulator.x86 import Eflags
 
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from emulator.machine.execution import Outcome
     from emulator.machine.interrupts import Fault
     from emulator.machine.recording import Recording
+    from emulator.machine.snapshots import CoreSnapshots, Snapshot
 
 _SCREEN_SIZE = 80 * 25 * 2
 _GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  # null, flat code, flat data
@@ -128,7 +128,6 @@ class Machine:
         self._map()
         self._load(command_line, modules)
         self.ports = PortBus(core, self._devices())
-        self._snapshots = CoreSnapshots(core)
         self._parts = (_LayersOf(self), self.interrupts, self.ports, self.consoles)
 
     # -- putting it together -----------------------------------------------------------------------
@@ -200,7 +199,7 @@ class Machine:
             KeyboardInterrupt: Ctrl-C, also one that came when the run before had just ended by itself.
             ValueError: A budget is below nothing, or the machine runs: it was called from a callback.
         """
-        return self._execution.run(RunLimits(max_instructions, timeout_s, stop_at_event, stop_at_allocation))
+        return self._execution.run(max_instructions, timeout_s, stop_at_event or 0, stop_at_allocation or 0)
 
     def check_rests(self, what: str) -> None:
         """Refuse what would change the machine below a run that goes on.
@@ -258,6 +257,8 @@ class Machine:
             GuestStopped: The function did not return.
             ValueError: The machine runs: it was called from a callback.
         """
+        from emulator.machine.function_calls import enter_function, not_returned  # not for `boot`
+
         self.check_rests("call()")
         before = self.registers()
         return_to = enter_function(self, self.address_of(function), arguments)
@@ -290,7 +291,15 @@ class Machine:
             ValueError: The machine runs.
             HostError: More than 64 nested ones, or no memory left.
         """
+        from emulator.machine.snapshots import Snapshot  # not for `boot`
+
         return Snapshot(self._snapshots, self._parts)
+
+    @cached_property
+    def _snapshots(self) -> CoreSnapshots:
+        from emulator.machine.snapshots import CoreSnapshots
+
+        return CoreSnapshots(self._core)
 
     def registers(self) -> Registers:
         """Return all registers of the CPU."""

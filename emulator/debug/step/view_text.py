@@ -26,7 +26,7 @@ _DECIMAL_MAX = 0xFFFF
 _BYTES_SHOWN = 8
 _BLOCKS_MAX = 200
 _NAME_WIDTH = 34
-_FLAGS = [flag for flag in Eflags if flag not in Eflags.ALWAYS_SET | Eflags.VM]
+_FLAGS = ("CF", "PF", "AF", "ZF", "SF", "TF", "IF", "DF", "OF")
 
 
 class Tone(Enum):
@@ -137,7 +137,7 @@ def register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
     for name in ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip"):
         value: int = getattr(registers, name)
         yield PaneLine(f"{name}  0x{value:08x}  {printable(view.pointers.get(name, ''))}".rstrip(), value)
-    flags = " ".join(str(flag.name) for flag in _FLAGS if registers.eflags & flag)
+    flags = " ".join(name for name in _FLAGS if registers.eflags & getattr(Eflags, name))
     yield PaneLine(f"efl  0x{registers.eflags:08x}  {flags}".rstrip())
     for name in ("cr0", "cr2", "cr3"):
         yield PaneLine(f"{name}  0x{getattr(registers, name):08x}", tone=Tone.FAINT)
