@@ -69,7 +69,7 @@ def _kmemu_machines() -> object:
 @pytest.fixture
 def kernel(request: pytest.FixtureRequest, _kmemu_machines: object) -> Kernel:
     """Return a kernel at the end of its boot, to call its functions and look at its memory."""
-    from emulator.pytest_plugin.preparation import prepare
+    from emulator.pytest_plugin.checks import prepare
 
     item = request.node
     ready, checks = prepare(item, _configured(item.config), _kmemu_machines)
@@ -79,7 +79,7 @@ def kernel(request: pytest.FixtureRequest, _kmemu_machines: object) -> Kernel:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse markers that nothing would look at."""
+    """Reject markers that have no effect."""
     for marker in item.iter_markers():
         if marker.name in _MARKERS and "kernel" not in getattr(item, "fixturenames", ()):
             pytest.fail(f"@pytest.mark.{marker.name} is of no use without the fixture kernel", pytrace=False)
@@ -87,7 +87,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Look at what a test leaves, if it has passed."""
+    """Check what a test leaves, if it has passed."""
     checks = item.stash.get(_checks, None)
     if checks is not None:
         checks.begin()
@@ -101,7 +101,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Let go of the test's kernel."""
+    """Forget the test's kernel."""
     if _checks in item.stash:
         del item.stash[_checks]
 
@@ -113,11 +113,11 @@ def _configured(config: pytest.Config) -> Settings:
         UsageError: It is wrong.
     """
     if _settings not in config.stash:
-        from emulator.pytest_plugin.settings import Mistake, configured
+        from emulator.pytest_plugin.settings import BadConfiguration, configured
 
         try:
             config.stash[_settings] = configured(config)
-        except Mistake as error:
+        except BadConfiguration as error:
             raise pytest.UsageError(str(error)) from None
     return config.stash[_settings]
 

@@ -1,1 +1,4 @@
-"""What stands behind `emulator.testing`, the plugin for pytest; imported when a project uses it."""
+"""Boot a kernel for a test and check what the test leaves: markers come in, a `Kernel` and a verdict leave.
+
+`emulator.testing` is the public door, and imports this only when a test uses it.
+"""

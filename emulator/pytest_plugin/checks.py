@@ -1,12 +1,17 @@
-"""What a test has to answer for when it has passed: the blocks it took, and the heap it leaves."""
+"""Check what a test that has passed leaves behind: the blocks that it took, and the heap."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from emulator.pytest_plugin.guest_failure import FROM_THE_TEST, stack_lines
-from emulator.pytest_plugin.settings import Mistake
+import pytest
+
+from emulator.errors import EmulatorError
+from emulator.pytest_plugin.expectations import expectations_of
+from emulator.pytest_plugin.guest_failure import FROM_THE_TEST, caller_lines
+from emulator.pytest_plugin.kernel import Kernel
+from emulator.pytest_plugin.settings import BadConfiguration, settings_of
 from emulator.wording import counted
 
 if TYPE_CHECKING:
@@ -14,8 +19,8 @@ if TYPE_CHECKING:
 
     from emulator.inject.policy import Failures
     from emulator.pytest_plugin.expectations import Expectations, Limit
-    from emulator.pytest_plugin.kernel import Kernel
-    from emulator.pytest_plugin.machines import BootedKernel
+    from emulator.pytest_plugin.machines import BootedKernel, Machines
+    from emulator.pytest_plugin.settings import Settings
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.recording import CallLog
 
@@ -25,16 +30,29 @@ _DEFECTS_SHOWN: Final = 5
 _ADDRESSES_SHOWN: Final = 3
 
 
+def prepare(item: pytest.Item, base: Settings, machines: object) -> tuple[Kernel, KernelChecks]:
+    """Return the kernel for a test, and what is checked after the test. Whatever is wrong ends the test here."""
+    try:
+        expected = expectations_of(item)
+        settings = settings_of(item, base)
+        booted = cast("Machines", machines).booted(settings, recorded=expected.needs_calls)
+        kernel = Kernel(booted)
+        return kernel, KernelChecks(kernel, booted, expected)
+    except (BadConfiguration, EmulatorError) as error:
+        problem = "\n".join([str(error), *getattr(error, "__notes__", [])])
+    pytest.fail(problem, pytrace=False)  # outside, or pytest would report that other exception, too
+
+
 class KernelChecks:
-    """The demands of one test.
+    """Checks what one test expects.
 
     Args:
-        kernel: What the test has.
-        booted: The same, behind the scenes.
-        expected: What its markers say.
+        kernel: The kernel that the test has.
+        booted: The same kernel, as the session keeps it.
+        expected: What the test's markers say.
 
     Raises:
-        Mistake: They say what does not fit this kernel.
+        BadConfiguration: They do not fit this kernel.
     """
 
     def __init__(self, kernel: Kernel, booted: BootedKernel, expected: Expectations) -> None:
@@ -108,7 +126,7 @@ class KernelChecks:
         return blocks.where(blocks.born >= self._first_event)
 
     def _by_stack(self, log: CallLog, blocks: dict[str, Blocks]) -> list[str]:
-        """Return blocks, together if they come from one place; those with most bytes first."""
+        """Return lines about blocks, together for each backtrace; those with most bytes first."""
         groups: dict[tuple[str, str, int], list[tuple[int, int]]] = {}
         for area, each in blocks.items():
             for address, size, born, stack in zip(
@@ -123,7 +141,7 @@ class KernelChecks:
         lines: list[str] = []
         for (area, caller, stack), members in largest[:_STACKS_SHOWN]:
             lines.append(f"  {area}: {_members(members)}")
-            frames = stack_lines(log.recording.stack(stack), self._booted.machine.image, _FRAMES_SHOWN)
+            frames = caller_lines(log.recording.stack(stack), self._booted.machine.image, _FRAMES_SHOWN)
             frames = [each for each in frames if each != FROM_THE_TEST]
             lines += [f"    {frame}" for frame in [*frames, f"{caller} (the test)"]]
         hidden = len(largest) - _STACKS_SHOWN
@@ -133,7 +151,9 @@ class KernelChecks:
         log = self._booted.log
         areas = log.profile.block_areas if log is not None else ()
         if limit.area and limit.area not in areas:
-            raise Mistake(f"@pytest.mark.kmem_limit: no area {limit.area!r}; there are: {', '.join(areas)}")
+            raise BadConfiguration(
+                f"@pytest.mark.kmem_limit: no area {limit.area!r}; there are: {', '.join(areas)}"
+            )
         return (limit.area,) if limit.area else areas
 
 

@@ -1,11 +1,11 @@
-"""What a test demands of the kernel's memory management: its markers ``kmem_...``, read and checked."""
+"""Read what a test expects of the kernel's memory management: its markers ``kmem_...``."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.pytest_plugin.settings import Mistake
+from emulator.pytest_plugin.settings import BadConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,8 +20,8 @@ class Limit(NamedTuple):
     """The most that a test may take.
 
     Attributes:
-        bytes: At any time.
-        area: Of the profile; "": of each area.
+        bytes: The most bytes at any time.
+        area: Area of the profile that this is about; "": each area.
     """
 
     bytes: int
@@ -29,12 +29,12 @@ class Limit(NamedTuple):
 
 
 class Expectations(NamedTuple):
-    """What a test demands.
+    """What a test expects.
 
     Attributes:
-        no_leaks: All blocks that it allocates are given back.
-        limits: It takes no more than this.
-        fail_nth: Which of its allocations fails, from 1; None: none does.
+        no_leaks: Whether all blocks that it allocates are given back.
+        limits: The most that it may take.
+        fail_nth: Number of its allocation that is made to fail, from 1; None: none is.
     """
 
     no_leaks: bool = False
@@ -54,7 +54,7 @@ def expectations_of(item: pytest.Item) -> Expectations:
     """Return what the markers of a test say; of two of one kind the nearer, of limits all.
 
     Raises:
-        Mistake: A marker is wrong.
+        BadConfiguration: A marker is wrong.
     """
     found = NOTHING
     for marker in item.iter_markers():
@@ -80,25 +80,27 @@ def byte_count(value: object) -> int:
 
 def _no_leaks(found: Expectations, marker: pytest.Mark) -> Expectations:
     if marker.args or marker.kwargs:
-        raise Mistake("@pytest.mark.kmem_no_leaks takes no arguments")
+        raise BadConfiguration("@pytest.mark.kmem_no_leaks takes no arguments")
     return found._replace(no_leaks=True)
 
 
 def _limit(found: Expectations, marker: pytest.Mark) -> Expectations:
     area = marker.kwargs.get("area", "")
     if len(marker.args) != 1 or set(marker.kwargs) - {"area"} or not isinstance(area, str):
-        raise Mistake('@pytest.mark.kmem_limit takes a size such as "64 KiB" and, if wanted, area="heap"')
+        raise BadConfiguration(
+            '@pytest.mark.kmem_limit takes a size such as "64 KiB" and, if wanted, area="heap"'
+        )
     try:
         limit = Limit(byte_count(marker.args[0]), area)
     except ValueError as error:
-        raise Mistake(f"@pytest.mark.kmem_limit: {error}") from None
+        raise BadConfiguration(f"@pytest.mark.kmem_limit: {error}") from None
     return found._replace(limits=(*found.limits, limit))
 
 
 def _fail_nth(found: Expectations, marker: pytest.Mark) -> Expectations:
     number = marker.args[0] if len(marker.args) == 1 and not marker.kwargs else None
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise Mistake("@pytest.mark.kmem_fail_nth takes the number of an allocation, 1 or more")
+        raise BadConfiguration("@pytest.mark.kmem_fail_nth takes the number of an allocation, 1 or more")
     return found if found.fail_nth else found._replace(fail_nth=number)
 
 

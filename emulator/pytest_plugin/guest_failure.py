@@ -1,4 +1,4 @@
-"""What a failure in the guest looks like in pytest's report: where the kernel stood, and what it printed last."""
+"""Write for pytest's report where a kernel stood when it failed, and what it printed last."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LONGEST_LINE: Final = 150
 FROM_THE_TEST: Final = "(called by the test)"
 
 
-def stack_lines(addresses: Iterable[int], image: KernelImage, most: int = _FRAMES_SHOWN) -> list[str]:
-    """Return a call stack for people, innermost first, one line for each level."""
+def caller_lines(addresses: Iterable[int], image: KernelImage, most: int = _FRAMES_SHOWN) -> list[str]:
+    """Return a line for each frame of a recorded backtrace, innermost first."""
     symbolizer = Symbolizer(image)
     lines = [
         FROM_THE_TEST if each in CALLS_END else printable(str(symbolizer.caller(each))) for each in addresses
@@ -30,8 +30,8 @@ def stack_lines(addresses: Iterable[int], image: KernelImage, most: int = _FRAME
     return _first(lines, most)
 
 
-def where_it_stands(machine: Machine) -> list[str]:
-    """Return the stack of a machine that has stopped."""
+def backtrace_lines(machine: Machine) -> list[str]:
+    """Return the backtrace of a machine that has stopped."""
     lines = [printable(str(each.frame)) for each in backtrace(machine)]
     return ["the kernel's call stack:", *_indented(_first(lines, _FRAMES_SHOWN))]
 

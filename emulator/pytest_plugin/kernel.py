@@ -12,7 +12,7 @@ from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, UnknownFu
 from emulator.machine.execution import Ending
 from emulator.pytest_plugin.guest_failure import last_lines
 from emulator.pytest_plugin.guest_memory import GuestMemory
-from emulator.pytest_plugin.machines import add_facts
+from emulator.pytest_plugin.machines import add_facts, do_nothing
 from emulator.run.ending import How
 from emulator.run.to_end import ending_of
 
@@ -107,7 +107,7 @@ class Kernel:
     def expect(
         self, text: str, *, max_instructions: int | None = None, timeout_s: float | None = None
     ) -> str:
-        """Let the kernel go on until its console has said something, behind what was expected before.
+        """Let the kernel go on until its console has said something, after what was expected before.
 
         Args:
             text: What.
@@ -200,7 +200,7 @@ class Kernel:
         try:
             yield
         finally:
-            self._booted.on_output = _do_nothing
+            self._booted.on_output = do_nothing
 
     def _end_of(self, wanted: bytes) -> int:
         """Where *wanted* ends in the output; -1 if it is not there."""
@@ -212,7 +212,3 @@ class Kernel:
         if isinstance(error, GuestStopped):
             self.died = True
             add_facts(error, self._booted.machine, self.console)
-
-
-def _do_nothing() -> None:
-    """Nobody waits for output."""

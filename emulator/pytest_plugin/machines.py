@@ -1,4 +1,4 @@
-"""The machines of a session: each kernel is booted once, and every test starts from a snapshot of it."""
+"""Boot the kernels of a session, each once; every test starts from a snapshot."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from emulator.machine.machine import Machine
 from emulator.machine.memory import DEFAULT_RAM
 from emulator.machine.recording import RecordedFunction, record
 from emulator.profile.known import match, matching_profile
-from emulator.pytest_plugin.guest_failure import last_lines, where_it_stands
+from emulator.pytest_plugin.guest_failure import backtrace_lines, last_lines
+from emulator.pytest_plugin.guest_memory import GuestObjects
 from emulator.pytest_plugin.heap_walk import HeapWalk
-from emulator.pytest_plugin.settings import Mistake, Settings
+from emulator.pytest_plugin.settings import BadConfiguration, Settings
 from emulator.run.ending import How
 from emulator.run.to_end import ending_of
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from emulator.inject.policy import Failures
-    from emulator.pytest_plugin.guest_objects import GuestObjects
-    from emulator.run.ending import Ending
     from emulator.trace.recording import CallLog
 
 _INSTRUCTIONS_BETWEEN_LOOKS: Final = 1 << 20
@@ -38,13 +37,13 @@ class BootedKernel:
     """A kernel that has booted.
 
     Args:
-        settings: What to boot.
-        recorded: Whether its calls can be looked at.
+        settings: What is booted, and how.
+        recorded: Whether its calls are recorded.
 
     Attributes:
-        machine: It stands where the boot has ended.
-        start: The snapshot of that.
-        log: The calls since then; None if they are not recorded.
+        machine: The machine, which stands where the boot has ended.
+        start: The snapshot of that state.
+        log: The calls after the boot; None if they are not recorded.
         on_output: Called whenever the kernel has printed something.
         failures: The allocations that fail in this test; None: none does.
 
@@ -54,7 +53,7 @@ class BootedKernel:
 
     def __init__(self, settings: Settings, *, recorded: bool) -> None:
         self.settings = settings
-        self.on_output: Callable[[], None] = _do_nothing
+        self.on_output: Callable[[], None] = do_nothing
         self.machine = Machine(
             KernelImage.read(resolve(settings.kernel)),
             ram=settings.ram or DEFAULT_RAM,
@@ -83,20 +82,18 @@ class BootedKernel:
         self.failures = failures
 
     def output(self) -> bytearray:
-        """What the kernel has printed: on COM1, or if it has never used that, on port 0xE9."""
+        """Return what the kernel has printed: on COM1, or if it has never used that, on port 0xE9."""
         serial = self.machine.output[Console.SERIAL]
         return serial or self.machine.output[Console.DEBUG]
 
     @cached_property
     def objects(self) -> GuestObjects:
-        """Its variables."""
-        from emulator.pytest_plugin.guest_objects import GuestObjects  # only if a test asks for it
-
+        """The kernel's variables; drgn is needed only if a test asks for them."""
         return GuestObjects(self.machine)
 
     @contextmanager
     def deadline(self, timeout_s: float | None) -> Iterator[None]:
-        """Let runs inside the block raise `BudgetUsedUp` when it takes longer than that; None: than the settings say.
+        """Let runs inside the block raise `BudgetUsedUp` when the block takes longer than *timeout_s*; None: than the settings say.
 
         A thread that watches the time, as `Machine.run` has it, would cost more than most calls take.
         """
@@ -127,12 +124,16 @@ class BootedKernel:
             if not symbol:
                 outcome = self.machine.run()
                 if outcome.exit_value:
-                    raise BootFailed(outcome.exit_value)
+                    raise BootFailed(
+                        f"the kernel exited with {outcome.exit_value} when it booted; boot_until can end its boot earlier"
+                    )
                 return
             recording = record(self.machine, [RecordedFunction(symbol)])
             outcome = self.machine.run(stop_at_event=1)
         if outcome.ending is not Returned.EVENT:
-            raise BootEnded(symbol, ending_of(self.machine, outcome))
+            ending = ending_of(self.machine, outcome)
+            how = f"exited with {ending.exit_value}" if ending.how is How.EXIT else "halted"
+            raise BootFailed(f"the kernel {how} before it reached {symbol}, where its boot should end")
         recording.close()
 
     def _record(self) -> CallLog:
@@ -144,20 +145,7 @@ class BootedKernel:
 
 
 class BootFailed(EmulatorError):
-    """A kernel said with its exit value that it failed, before any test began."""
-
-    def __init__(self, exit_value: int) -> None:
-        super().__init__(
-            f"the kernel exited with {exit_value} when it booted; boot_until can end its boot earlier"
-        )
-
-
-class BootEnded(EmulatorError):
-    """A kernel never reached the place where its boot should end."""
-
-    def __init__(self, symbol: str, ending: Ending) -> None:
-        how = f"exited with {ending.exit_value}" if ending.how is How.EXIT else "halted"
-        super().__init__(f"the kernel {how} before it reached {symbol}, where its boot should end")
+    """The boot of a kernel ended otherwise than it should, before any test began."""
 
 
 class Machines:
@@ -170,11 +158,11 @@ class Machines:
         """Return a kernel at the end of its boot.
 
         Raises:
-            Mistake: The settings name no kernel.
+            BadConfiguration: The settings name no kernel.
             EmulatorError: It cannot be booted.
         """
         if not settings.kernel:
-            raise Mistake(_NO_KERNEL)
+            raise BadConfiguration(_NO_KERNEL)
         key = (settings, recorded)
         if key not in self._booted:
             try:
@@ -191,9 +179,9 @@ class Machines:
 
 
 def add_facts(error: EmulatorError, machine: Machine, console: str) -> None:
-    """Tell with an error where the kernel stood and what it printed."""
-    error.add_note("\n".join([*where_it_stands(machine), *(last_lines(console) if console else [])]))
+    """Note in an error where the kernel stood and what it printed."""
+    error.add_note("\n".join([*backtrace_lines(machine), *(last_lines(console) if console else [])]))
 
 
-def _do_nothing() -> None:
+def do_nothing() -> None:
     """Nobody waits for output."""

@@ -1,4 +1,4 @@
-"""What to boot for a test: from pytest's configuration, and from the marker ``kmemu`` of single tests."""
+"""Read what to boot for a test from pytest's configuration, and from the marker ``kmemu`` of single tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MARKER: Final = "kmemu"
 DEFAULT_TIMEOUT_S: Final = 60.0
 
 
-class Mistake(Exception):
+class BadConfiguration(Exception):
     """The configuration or a marker asks for what cannot be; one line for the user."""
 
 
@@ -55,25 +55,27 @@ def configured(config: pytest.Config) -> Settings:
     """Return what the configuration says.
 
     Raises:
-        Mistake: A value is wrong.
+        BadConfiguration: A value is wrong.
     """
     values = {name: config.getini(f"kmemu_{name}") for name in NAMES}
     return _settings(Settings(), values, config.rootpath, "kmemu_{}".format)
 
 
 def settings_of(item: pytest.Item, base: Settings) -> Settings:
-    """Return what is booted for a test: *base*, and what its markers say, the nearest last.
+    """Return what is booted for a test: *base*, changed by its markers, the nearest last.
 
     Raises:
-        Mistake: A marker is wrong.
+        BadConfiguration: A marker is wrong.
     """
     markers = list(item.iter_markers(MARKER))
     for marker in reversed(markers):
         if marker.args:
-            raise Mistake(f"@pytest.mark.kmemu takes no positional arguments, but {', '.join(NAMES)}")
+            raise BadConfiguration(
+                f"@pytest.mark.kmemu takes no positional arguments, but {', '.join(NAMES)}"
+            )
         unknown = [name for name in marker.kwargs if name not in NAMES]
         if unknown:
-            raise Mistake(f"@pytest.mark.kmemu has no {unknown[0]!r}; there are: {', '.join(NAMES)}")
+            raise BadConfiguration(f"@pytest.mark.kmemu has no {unknown[0]!r}; there are: {', '.join(NAMES)}")
         base = _settings(base, marker.kwargs, item.config.rootpath, "@pytest.mark.kmemu({}=...)".format)
     return base
 
@@ -86,7 +88,7 @@ def _settings(
         try:
             read[name] = _READERS[name](value, root)
         except (ArgumentTypeError, ValueError, TypeError) as error:
-            raise Mistake(f"{place(name)}: {error}") from None
+            raise BadConfiguration(f"{place(name)}: {error}") from None
     return Settings(**read)  # type: ignore[arg-type]
 
 

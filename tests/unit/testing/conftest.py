@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from emulator.pytest_plugin import guest_objects, preparation
+from emulator.pytest_plugin import checks, guest_memory
 from emulator.trace import recording
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ OPTIONS = (
     *("-p", "no:cacheprovider"),
     *("-p", "no:hypothesispytest"),  # it takes a second
 )
-IMPORTED_ONCE = (drgn, np, pa, guest_objects, recording, preparation)
+IMPORTED_ONCE = (drgn, np, pa, checks, guest_memory, recording)
 """pytester forgets what its runs import; some of this cannot be imported twice by a process, and all of it takes time."""
 
 

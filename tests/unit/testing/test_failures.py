@@ -264,7 +264,7 @@ def test_without_drgn_only_what_needs_it_fails(failure: Failure, monkeypatch: py
     )
     errors = [line for line in report if line.startswith("E")]
     assert errors == [
-        "E       emulator.pytest_plugin.guest_objects.NoObject: kernel.object() needs drgn: pip install 'kmemu[drgn]'"
+        "E       emulator.pytest_plugin.guest_memory.NoObject: kernel.object() needs drgn: pip install 'kmemu[drgn]'"
     ]
 
 
