@@ -17,7 +17,6 @@ from emulator.check.hex_dumps import with_hex_dumps
 from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
 from emulator.check.measures import measure
-from emulator.check.rerun import Rerun
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.check.structures.locks import check_locks
 from emulator.check.structures.run_audits import RunAudits
@@ -25,6 +24,7 @@ from emulator.errors import HostError
 from emulator.hle.layers import lockstep_calls
 from emulator.profile.known import structures_of
 from emulator.profile.model import Role
+from emulator.replay.engine import Rerun
 from emulator.run.ending import Budget, How
 from emulator.run.recorded import record_run
 from emulator.trace.file.recorder import trace_header

@@ -9,18 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from emulator.errors import EmulatorError
-from emulator.machine.execution import Ending
 from emulator.profile.model import Role
-from emulator.trace.recording import record_calls
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.check.findings import Finding
-    from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
+    from emulator.replay.engine import Rerun
     from kernel_model.memory import Memory
 
 MOST_HEX_DUMPS: Final = 16
@@ -65,11 +62,11 @@ def with_hex_dumps(findings: Sequence[Finding], rerun: Rerun) -> list[Finding]:
     chosen = sorted(wanted.values(), key=_event)[:MOST_HEX_DUMPS]
     if not chosen:
         return list(findings)
-    machine = rerun.new_machine()
-    record_calls(machine, rerun.profile)
+    replay = rerun.replay()
+    machine = replay.machine
     dumped = {}
     for finding in chosen:
-        if not _go(machine, _event(finding)):
+        if not replay.go_to(_event(finding)):
             break
         dumped[id(finding)] = replace(finding, hex_dump=_hex_dump(machine, _address(machine, finding, rerun)))
     return [dumped.get(id(finding), finding) for finding in findings]
@@ -81,15 +78,6 @@ def _wants_hex_dump(finding: Finding) -> bool:
 
 def _event(finding: Finding) -> int:
     return finding.call_site.event if finding.call_site else 0
-
-
-def _go(machine: Machine, event: int) -> bool:
-    if machine.calls.event_count >= event:
-        return machine.calls.event_count == event
-    try:
-        return machine.run(stop_at_event=event).ending is Ending.EVENT
-    except EmulatorError:  # it would be the end that the first run had
-        return False
 
 
 def _address(machine: Machine, finding: Finding, rerun: Rerun) -> int:

@@ -10,10 +10,10 @@ from emulator.x86 import WORD_SIZE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from emulator.debug.changes import Change
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.locator import Places
     from emulator.loader.dwarf.c_types import Encoding
+    from emulator.replay.changes import Change
     from kernel_model.memory import Memory
 
 _BITMAP = re.compile(r"^bitmap byte (\d+) \(frames (\d+)\.\.(\d+)\)$")

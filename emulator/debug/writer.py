@@ -1,15 +1,24 @@
-"""Who wrote a word last, as plain data and as text."""
+"""The last writer of some bytes, as plain data and as text."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from emulator.guest.backtrace import backtrace
+from emulator.guest.disassembler import instruction_at, source_text
+from emulator.guest.symbolizer import Symbolizer
+from emulator.replay.last_write import Word, last_write, physical_address
 from emulator.wording import printable
+from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from emulator.guest.locator import Places
     from emulator.guest.symbolizer import Frame
+    from emulator.machine.core_types import LastWrite
+    from emulator.machine.machine import Machine
+    from emulator.replay.engine import Replay
 
 VERSION = 1
 
@@ -38,6 +47,42 @@ class Writer(NamedTuple):
     stack: tuple[Frame, ...]
     before: bytes
     after: bytes
+
+
+def last_writer(replay: Replay, places: Places, address: int, size: int = WORD_SIZE) -> Writer | None:
+    """Return the last write to some bytes before where the machine stands.
+
+    Args:
+        replay: It stands where it stood before afterwards.
+        places: Names addresses of its machine.
+        address: As the kernel writes it, or physical.
+        size: Bytes, 1 to 4.
+
+    Raises:
+        ValueError: There is no memory at *address*.
+        Cancelled: The machine stands somewhere.
+    """
+    machine = replay.machine
+    physical = physical_address(machine, address)
+    word = Word(physical, min(size, len(machine.memory) - physical))
+    where = replay.position
+    write = last_write(replay, word)
+    text = "" if write is None else instruction_at(machine, write.eip, write.pc)
+    replay.go_to_position(where)
+    if write is None:
+        return None
+    name = places.name(physical, physical + 1, backtrace(machine)).name
+    return _writer(machine, word, name, write, text)
+
+
+def _writer(machine: Machine, word: Word, name: str, write: LastWrite, text: str) -> Writer:
+    line = machine.image.source_line(write.eip)
+    before, after = (
+        value.to_bytes(WORD_SIZE, "little")[: word.size] for value in (write.before, write.after)
+    )
+    stack = Symbolizer(machine.image).backtrace(write.eip, write.callers)
+    source = source_text(machine.image, line) if line is not None else ""
+    return Writer(word.address, name, write.event, write.eip, text, source, stack, before, after)
 
 
 def writer_lines(writer: Writer) -> Iterator[str]:

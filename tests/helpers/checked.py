@@ -6,12 +6,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator import boot
-from emulator.check.rerun import Rerun
 from emulator.check.structures.kernel_checks import KernelChecks, kernel_checks
 from emulator.check.structures.run_audits import RunAudits
 from emulator.errors import GuestStopped
 from emulator.machine.execution import Ending
 from emulator.profile.known import matching_profile
+from emulator.replay.engine import Rerun
 from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from emulator import boot
-from emulator.debug.timeline import Timeline
 from emulator.profile.known import matching_profile
+from emulator.replay.timeline import Timeline
 
 
 def timeline_of(kernel: str, *, command_line: str = "", record: bool = True) -> Timeline:

@@ -8,9 +8,10 @@ from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind
 from emulator.check.hex_dumps import hex_dump
-from emulator.check.rerun import Damage, Replay, Word
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.check.structures.stories import block_near
+from emulator.replay.bisect import Bisection, Damage
+from emulator.replay.last_write import Word
 from emulator.x86 import WORD_SIZE
 from kernel_model.text import defect_text, location_text
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.check.findings import BlockHistory, FaultingWrite
-    from emulator.check.rerun import Rerun
     from emulator.check.structures.kernel_checks import KernelChecks
+    from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
     from kernel_model.audit import Defect
 
@@ -52,7 +53,8 @@ def blame(rerun: Rerun, seen: Seen, trace: Trace | None) -> Finding:
     Raises:
         ValueError: The kernel's structures are not known.
     """
-    machine = rerun.new_machine()
+    replay = rerun.replay()
+    machine = replay.machine
     checks = kernel_checks(machine, rerun.profile.name)
     if checks is None:
         raise ValueError(f"{machine.image.path}: no structures are known")
@@ -61,11 +63,11 @@ def blame(rerun: Rerun, seen: Seen, trace: Trace | None) -> Finding:
         defects = checks.audit()
         return Word(defects[0].address) if defects else None
 
-    replay = Replay(rerun, machine, broken, lambda _event: not checks.at_rest)
-    damage = replay.find(seen.sound, seen.event)
+    bisection = Bisection(replay, broken, lambda _event: not checks.at_rest)
+    damage = bisection.find(seen.sound, seen.event)
     if damage is None:
         return _unexplained(checks, seen, trace)
-    return _Blame(replay, checks, damage).finding(trace)
+    return _Blame(bisection, checks, damage).finding(trace)
 
 
 def _unexplained(checks: KernelChecks, seen: Seen, trace: Trace | None) -> Finding:
@@ -93,13 +95,14 @@ class _Change(NamedTuple):
 class _Blame:
     """Looking at the damage from both sides; the machine stands at the last sound event."""
 
-    def __init__(self, replay: Replay, checks: KernelChecks, damage: Damage) -> None:
-        self._replay = replay
-        self._machine = replay.machine
-        self._memory = replay.machine.memory
+    def __init__(self, bisection: Bisection, checks: KernelChecks, damage: Damage) -> None:
+        self._bisection = bisection
+        self._replay = bisection.replay
+        self._machine = self._replay.machine
+        self._memory = self._machine.memory
         self._checks = checks
         self._damage = damage
-        replay.last_part(damage)
+        self._replay.go_to_position(damage.broken)
         self._defects = checks.audit()
 
     def finding(self, trace: Trace | None) -> Finding:
@@ -147,7 +150,7 @@ class _Blame:
             location = self._checks.models.locate(address)
             text = f"0x{address:08x}" if location is None else location_text(location)
             details.append(f"what was changed is {text}")
-        write = self._replay.watch(self._damage._replace(word=Word(address)))
+        write = self._bisection.faulting_write(self._damage._replace(word=Word(address)))
         if write is None:
             return None
         return faulting_write_of(self._machine, write, self._checks.models.linear(address), before, after)
@@ -166,7 +169,7 @@ class _Blame:
         if self._machine.mmu == "reference":  # does not tell which pages are written
             return None
         written = self._machine.observers.note_written()
-        self._replay.last_part(self._damage)
+        self._replay.go_to_position(self._damage.broken)
         pages = written.take().pages
         changed = [
             each

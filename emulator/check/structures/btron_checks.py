@@ -16,7 +16,7 @@ from emulator.x86 import Eflags
 from kernel_model.btron.tasks import TaskState, WaitKind
 
 if TYPE_CHECKING:
-    from emulator.check.rerun import Rerun
+    from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.tasks import Task

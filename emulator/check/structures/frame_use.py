@@ -13,10 +13,11 @@ import numpy as np
 from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
-from emulator.check.rerun import Replay, Word
 from emulator.check.spans import runs_of
 from emulator.check.structures.reservations import Reservation, own_reservations, reserve_calls
 from emulator.check.structures.stories import OpenCalls
+from emulator.replay.bisect import Bisection
+from emulator.replay.last_write import Word
 from emulator.x86 import PAGE_SIZE
 from kernel_model.litecore.memmap_reader import broken_field
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from emulator.check.findings import BlockHistory, FaultingWrite
-    from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
+    from emulator.replay.engine import Rerun
     from emulator.trace.table import Flags
     from emulator.trace.trace import Trace
     from kernel_model.litecore.abi import LiteCore
@@ -171,7 +172,8 @@ class FrameCheck:
             for row in each.taken_by(first, first + blocks.size // PAGE_SIZE, blocks.born).tolist()
             if first[row] <= frame < first[row] + blocks.size[row] // PAGE_SIZE
         ]
-        machine = rerun.new_machine()
+        replay = rerun.replay()
+        machine = replay.machine
         index = frame - self._window.first
         word = Word(self._bitmap + index // 8, 1)
         calls = OpenCalls(self._trace, AREA)
@@ -182,9 +184,9 @@ class FrameCheck:
             bit = machine.memory.load_u8(word.address) >> index % 8 & 1
             return word if bool(bit) != self._in_use_at(frame, calls.settled(event)) else None
 
-        replay = Replay(rerun, machine, wrong, calls.any_at)
-        damage = replay.find(0, min(taken, default=self._trace.event_count))
-        write = None if damage is None else replay.watch(damage)
+        bisection = Bisection(replay, wrong, calls.any_at)
+        damage = bisection.find(0, min(taken, default=self._trace.event_count))
+        write = None if damage is None else bisection.faulting_write(damage)
         if write is None:
             return None
         return faulting_write_of(machine, write, word.address, write.before, write.after)

@@ -10,9 +10,9 @@ from kernel_model.text import violation_text, word_text
 
 if TYPE_CHECKING:
     from emulator.check.findings import Finding
-    from emulator.check.rerun import Rerun
     from emulator.hle.kernels import Models
     from emulator.machine.machine import Machine
+    from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
     from kernel_model.audit import Defect
 

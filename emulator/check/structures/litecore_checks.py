@@ -15,9 +15,9 @@ from kernel_model.litecore.audits import LockAudit
 from kernel_model.text import word_text
 
 if TYPE_CHECKING:
-    from emulator.check.rerun import Rerun
     from emulator.hle.kernels import Models
     from emulator.machine.machine import Machine
+    from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
     from kernel_model.audit import Defect
     from kernel_model.litecore.abi import LiteCore

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind
-from emulator.check.rerun import Word, last_change_of_run
 from emulator.errors import GuestStopped
 from emulator.machine.core_types import StepKind
+from emulator.replay.last_write import Word, last_change_of_run
 from emulator.x86 import WORD_SIZE, Eflags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.check.findings import FaultingWrite
-    from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
+    from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
 
 _TURNS: Final = 3
@@ -82,9 +82,12 @@ def _taken_twice(machine: Machine, lock: Lock, trace: Trace | None, rerun: Rerun
 
 def _taker(lock: Lock, rerun: Rerun) -> FaultingWrite | None:
     """Return the instruction that took a lock for the last time."""
-    machine, write = last_change_of_run(rerun, Word(lock.address))
+    replay = rerun.replay()
+    write = last_change_of_run(replay, Word(lock.address))
     return (
-        None if write is None else faulting_write_of(machine, write, lock.address, write.before, write.after)
+        None
+        if write is None
+        else faulting_write_of(replay.machine, write, lock.address, write.before, write.after)
     )
 
 

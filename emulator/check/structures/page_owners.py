@@ -13,9 +13,10 @@ import numpy as np
 from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
-from emulator.check.rerun import Replay, Word
 from emulator.check.spans import runs_of
 from emulator.check.structures.stories import OpenCalls
+from emulator.replay.bisect import Bisection
+from emulator.replay.last_write import Word
 from emulator.trace.blocks.operations import area_operations
 from emulator.x86 import PAGE_SIZE
 from kernel_model.btron.kernel_space import KERNEL_BASE
@@ -25,8 +26,8 @@ from kernel_model.structs import BOOT_RANGE, PMEM_ENTRY
 
 if TYPE_CHECKING:
     from emulator.check.findings import BlockHistory, FaultingWrite
-    from emulator.check.rerun import Rerun
     from emulator.machine.machine import Machine
+    from emulator.replay.engine import Rerun
     from emulator.trace.blocks.operations import Operations
     from emulator.trace.table import I64, Flags
     from emulator.trace.trace import Trace
@@ -169,7 +170,8 @@ class PageCheck:
         """Return what left the entry of a page wrong, if it is found."""
         if rerun is None:
             return None
-        machine = rerun.new_machine()
+        replay = rerun.replay()
+        machine = replay.machine
         entry = self._table + PMEM_ENTRY.size * page
         start = int(self._resets[-1])
         calls = OpenCalls(self._trace, AREA)
@@ -181,9 +183,9 @@ class PageCheck:
                 return Word(entry + PMEM_ENTRY.offset("refcount"))
             return None if (flag == PMEM_USE) == (owners > 0) else Word(entry)
 
-        replay = Replay(rerun, machine, wrong, calls.any_at)
-        damage = replay.find(start, self._trace.event_count)
-        write = None if damage is None else replay.watch(damage)
+        bisection = Bisection(replay, wrong, calls.any_at)
+        damage = bisection.find(start, self._trace.event_count)
+        write = None if damage is None else bisection.faulting_write(damage)
         if damage is None or write is None:
             return None
         return faulting_write_of(machine, write, damage.word.address | KERNEL_BASE, write.before, write.after)

@@ -9,9 +9,9 @@ from emulator.check.findings import Finding, Kind
 from emulator.check.structures.blame import Seen, blame
 
 if TYPE_CHECKING:
-    from emulator.check.rerun import Rerun
     from emulator.check.structures.kernel_checks import KernelChecks
     from emulator.machine.machine import Machine
+    from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
 
 

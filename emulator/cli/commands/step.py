@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from emulator.debug.step.step_app import StepApp
-    from emulator.debug.timeline import Timeline
     from emulator.guest.memory_map.regions import Span
     from emulator.machine.machine import Machine
+    from emulator.replay.timeline import Timeline
 
 USAGE = "kmemu step [KERNEL.elf | firmware:NAME] [options]"
 DESCRIPTION = """\
@@ -69,7 +69,7 @@ def _event(text: str) -> int:
 
 def run(options: Namespace) -> Status:
     """Run the command."""
-    from emulator.debug.timeline import Timeline  # not for --help
+    from emulator.replay.timeline import Timeline  # not for --help
 
     _check(options)
     machine = new_machine(options, None)
@@ -158,8 +158,7 @@ def _print_view(timeline: Timeline, options: Namespace, modules: tuple[Span, ...
 
 
 def _print_writer(timeline: Timeline, address: int, options: Namespace) -> None:
-    from emulator.debug.writer import writer_document, writer_lines
-    from emulator.debug.writes import last_writer
+    from emulator.debug.writer import last_writer, writer_document, writer_lines
     from emulator.guest.locator import Places
 
     output = Output()

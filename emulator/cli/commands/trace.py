@@ -250,13 +250,16 @@ def _with_instructions(
     trace: Trace, calls: Iterable[Call], options: Namespace, output: Output
 ) -> Iterator[str]:
     """Run the kernel once more, and look into the calls on the way."""
-    from emulator.cli.replayed_calls import Replay
+    from emulator.replay.engine import Replay
+    from emulator.replay.instructions import calls_with_instructions
     from emulator.report.documents.trace import instruction_document
     from emulator.report.text.calls import call_layout, instruction_lines
+    from emulator.trace.recording import record_calls
 
-    replay = Replay(new_machine(options, None), trace.profile, options.max_instructions, options.timeout)
+    recording = record_calls(new_machine(options, None), trace.profile)
+    replay = Replay(recording, trace.profile, Budget(options.max_instructions, options.timeout))
     layout, style = call_layout(trace, output.style), output.style
-    for call, instructions, cut in replay.calls(calls):
+    for call, instructions, cut in calls_with_instructions(replay, calls):
         if options.json:
             (document,) = _documents(trace, [call])
             inside = {"instructions": list(map(instruction_document, instructions)), "whole": not cut}

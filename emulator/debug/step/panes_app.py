@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from emulator.debug.step.view import View
-    from emulator.debug.timeline import Timeline
+    from emulator.replay.timeline import Timeline
 
 _Result = TypeVar("_Result")
 
@@ -228,7 +228,7 @@ class PanesApp(App[None]):
 
         That can be cancelled, too: then the timeline stays where it is.
         """
-        where = self.timeline.place
+        where = self.timeline.position
 
         def job() -> _Result:
             try:
@@ -236,7 +236,7 @@ class PanesApp(App[None]):
             except Cancelled:
                 self._cancelling = False
                 self.timeline.forget_cancel()
-                self.timeline.go_to_place(where)
+                self.timeline.go_to_position(where)
                 raise
 
         return job

@@ -12,9 +12,9 @@ from emulator.debug.step.panes import CallsPane, ViewPane
 from emulator.debug.step.panes_app import ORDER, PanesApp
 from emulator.debug.step.view import read_view
 from emulator.debug.step.view_text import ended_text
-from emulator.debug.writer import writer_lines
-from emulator.debug.writes import go_to_first_touch, last_writer
+from emulator.debug.writer import last_writer, writer_lines
 from emulator.guest.locator import Places
+from emulator.replay.last_write import go_to_first_touch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from emulator.debug.step.pane import Pane
     from emulator.debug.step.pane_bar import PaneBar
     from emulator.debug.step.view import View
-    from emulator.debug.timeline import Timeline
     from emulator.debug.writer import Writer
     from emulator.guest.memory_map.regions import Span
+    from emulator.replay.timeline import Timeline
     from emulator.report.text.style import Style
 
 HELP = """\
@@ -104,7 +104,7 @@ class StepApp(PanesApp):
     def _read(self) -> View:
         return read_view(self.timeline, self._places, self._modules)
 
-    def _travel(self, move: Callable[[], None]) -> None:
+    def _travel(self, move: Callable[[], object]) -> None:
         """Move the timeline, then show where it is."""
 
         def job() -> View:

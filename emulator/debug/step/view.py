@@ -11,16 +11,17 @@ from emulator.guest.disassembler import disassemble
 from emulator.guest.memory import physical_of
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.machine.consoles import Console
+from emulator.replay.changes import changes_of_last_call
 
 if TYPE_CHECKING:
     from emulator.debug.fields import FieldChange
-    from emulator.debug.timeline import Timeline
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.disassembler import CodeLine
     from emulator.guest.locator import Places
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.guest.memory_map.regions import Span
     from emulator.machine.core_types import Registers
+    from emulator.replay.timeline import Timeline
     from emulator.run.ending import Ending
     from emulator.trace.table import Call
 
@@ -78,17 +79,17 @@ def read_view(timeline: Timeline, places: Places, modules: tuple[Span, ...] = ()
         modules: Where boot modules lie.
     """
     machine = timeline.machine
-    changes = timeline.changed()
+    changes = changes_of_last_call(timeline)
     stack = backtrace(machine)
     found = changed_fields(changes, places, machine.memory, stack)
     fields = tuple(islice(found, FIELDS_MAX))
     registers = machine.registers()
     return View(
-        timeline.position,
+        timeline.position.event,
         timeline.event_count,
-        timeline.at_end,
+        timeline.position.at_end,
         timeline.ending,
-        timeline.call_of(timeline.position),
+        timeline.call_of(timeline.position.event),
         fields,
         next(found, None) is not None,
         tuple(disassemble(machine, _CODE_BEFORE, _CODE_AFTER)),

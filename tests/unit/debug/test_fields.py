@@ -4,22 +4,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.debug.changes import Change
 from emulator.debug.fields import changed_fields
 from emulator.guest.backtrace import backtrace
 from emulator.guest.locator import Places
 from emulator.loader.dwarf.c_types import Encoding
+from emulator.replay.changes import Change, changes_of_last_call
 from tests.helpers.guest import machine_of, symbol
 from tests.helpers.timelines import call_number, first_success, go_behind, timeline_of
 
 if TYPE_CHECKING:
-    from emulator.debug.timeline import Timeline
     from emulator.machine.machine import Machine
+    from emulator.replay.timeline import Timeline
 
 
 def named(timeline: Timeline) -> dict[str, tuple[bytes, bytes]]:
     machine = timeline.machine
-    changes = timeline.changed()
+    changes = changes_of_last_call(timeline)
     fields = changed_fields(changes, Places(machine), machine.memory, backtrace(machine))
     return {field.name: (field.before, field.after) for field in fields}
 

@@ -9,9 +9,10 @@ import pytest
 
 from emulator import boot
 from emulator.check.findings import Kind
-from emulator.check.rerun import Rerun
 from emulator.check.structures.blame import Seen, blame
 from emulator.profile.known import matching_profile
+from emulator.profile.model import Profile
+from emulator.replay.engine import Rerun
 from kernel_model.audit import Defect, Invariant, Location, LocationKind
 from kernel_model.text import defect_text
 from tests.helpers.checked import checked
@@ -93,8 +94,8 @@ def test_what_does_not_break_again_is_told_without_a_faulting_write(
 
 
 def test_a_kernel_of_which_nothing_is_known_cannot_be_blamed() -> None:
-    machine = boot("firmware:btron_demo")
-    rerun = Rerun(lambda: boot("firmware:demo"), matching_profile(machine.image))
+    functions = matching_profile(boot("firmware:demo").image).functions
+    rerun = Rerun(lambda: boot("firmware:demo"), Profile("mine", functions))
     with pytest.raises(ValueError, match=r"demo\.elf: no structures are known$"):
         blame(rerun, Seen(0, 1, [broken_size(5)]), None)
 

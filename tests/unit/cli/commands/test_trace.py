@@ -112,7 +112,7 @@ def test_a_run_with_instructions_that_takes_too_long_shows_what_it_has(
     kmemu: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(1_000_000))
-    monkeypatch.setattr("emulator.cli.replayed_calls.monotonic", lambda: next(clock))
+    monkeypatch.setattr("emulator.replay.engine.monotonic", lambda: next(clock))
     done = kmemu("trace", "firmware:demo", "--insn", "--timeout", "200")
     assert done.status == 4
     assert done.err.startswith("kmemu: time budget used up at ")

@@ -15,7 +15,7 @@ from emulator.debug.step.pane_bar import PaneBar
 from emulator.debug.step.panes import CallsPane, ViewPane
 from emulator.debug.step.panes_app import ORDER
 from emulator.debug.step.step_app import StepApp
-from emulator.debug.writes import last_writer
+from emulator.debug.writer import last_writer
 from emulator.report.text.style import Style
 from tests.helpers.timelines import timeline_of
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
-    from emulator.debug.timeline import Timeline
     from emulator.debug.writer import Writer
     from emulator.guest.locator import Places
+    from emulator.replay.timeline import Timeline
 
     Scene = Callable[[StepApp, "Stage"], Awaitable[None]]
 
@@ -404,7 +404,7 @@ def test_escape_stops_a_question_and_comes_back(monkeypatch: pytest.MonkeyPatch)
             await pilot.press("escape")
             await stage.settle()
             assert "stopped" in notified(app)
-            assert app.timeline.position == event(app) == last
+            assert app.timeline.position.event == event(app) == last
 
     asyncio.run(run())
 

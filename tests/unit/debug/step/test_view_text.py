@@ -16,7 +16,7 @@ from emulator.run.ending import Ending, How
 from tests.helpers.timelines import call_number, go_behind, timeline_of
 
 if TYPE_CHECKING:
-    from emulator.debug.timeline import Timeline
+    from emulator.replay.timeline import Timeline
 
 WIDE = Style(width=100, unicode=True)
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from emulator.debug.changes import Change, dead_stack, find_changes
+from emulator.replay.changes import Change, dead_stack, find_changes
 from tests.helpers.guest import machine_of, symbol
 
 DATA = """

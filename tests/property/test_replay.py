@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.machine.consoles import Console
+from emulator.replay.changes import changes_of_last_call
 from tests.helpers.timelines import timeline_of
 
 if TYPE_CHECKING:
-    from emulator.debug.timeline import Timeline
     from emulator.machine.machine import Machine
+    from emulator.replay.timeline import Timeline
 
 KERNELS = ("demo", "use_after_free", "fragment", "btron_demo", "btron_pools_wait")
 
@@ -55,7 +56,7 @@ def test_every_place_is_as_in_a_straight_run(kernel: str, data: st.DataObject) -
         timeline.go_to(event)
         assert state(timeline.machine) == states[event]
         if data.draw(st.booleans()):
-            timeline.changed()
+            changes_of_last_call(timeline)
             assert state(timeline.machine) == states[event]
 
 

@@ -2,21 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.debug.timeline import Place, Timeline
-from emulator.debug.writer import Writer, writer_document, writer_lines
-from emulator.debug.writes import go_to_first_touch, last_writer
+from emulator.debug.writer import Writer, last_writer, writer_document, writer_lines
 from emulator.guest.locator import Places
+from emulator.replay.engine import Position
+from emulator.replay.last_write import go_to_first_touch
+from emulator.replay.timeline import Timeline
 from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.timelines import call_number, go_behind, timeline_of
-from tests.unit.debug.test_timeline import TAKE
+from tests.unit.replay.test_timeline import TAKE
 
 
 def writer_of(timeline: Timeline, address: int | str) -> Writer:
     if isinstance(address, str):
         address = timeline.machine.image.symbols[address].address
-    where = timeline.place
+    where = timeline.position
     writer = last_writer(timeline, Places(timeline.machine), address)
-    assert timeline.place == where
+    assert timeline.position == where
     assert writer is not None
     return writer
 
@@ -115,9 +116,9 @@ def first_touch(timeline: Timeline, address: int | str) -> tuple[int, str]:
     if isinstance(address, str):
         address = timeline.machine.image.symbols[address].address
     go_to_first_touch(timeline, address)
-    call = timeline.call_of(timeline.position)
+    call = timeline.call_of(timeline.position.event)
     assert call is not None
-    assert timeline.position == call.left
+    assert timeline.position.event == call.left
     return call.number, call.function
 
 
@@ -135,7 +136,7 @@ def test_what_no_call_touched_leaves_the_timeline_alone() -> None:
     timeline.go_to(5)
     with pytest.raises(ValueError, match=r"^no call has touched 0x0010a338$"):
         go_to_first_touch(timeline, 0x10A338)  # failed_checks
-    assert timeline.place == Place(5, at_end=False)
+    assert timeline.position == Position(5, at_end=False)
 
 
 WRITES = (

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import attach_layers, boot
-from emulator.debug.timeline import Place, Timeline
 from emulator.errors import Cancelled
 from emulator.hle.layers import Mode
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.replay.changes import changes_of_last_call
+from emulator.replay.engine import Position
+from emulator.replay.timeline import Timeline
 from emulator.run.ending import Budget, How
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.timelines import timeline_of
@@ -40,12 +42,7 @@ TAKE = Profile("test", (TracedFunction("take", "heap", Role.ALLOC, ("size",), Re
 def test_a_recorded_timeline_stands_at_the_start() -> None:
     timeline = timeline_of("overflow")
     fresh = boot("firmware:overflow")
-    assert (timeline.position, timeline.at_end, timeline.event_count, len(timeline.calls)) == (
-        0,
-        False,
-        24,
-        12,
-    )
+    assert (timeline.position, timeline.event_count, len(timeline.calls)) == (Position(0), 24, 12)
     assert timeline.machine.memory.read(0, 5 << 20) == fresh.memory.read(0, 5 << 20)
     assert timeline.machine.cpu.registers() == fresh.cpu.registers()
     assert (timeline.ending.how, timeline.ending.exit_value) == (How.EXIT, 0)
@@ -86,11 +83,11 @@ def test_an_event_that_is_not_there_is_refused(event: int) -> None:
 def test_the_end_can_be_reached_and_left() -> None:
     timeline = timeline_of("overflow")
     timeline.run_to_end()
-    assert timeline.place == Place(24, at_end=True)
+    assert timeline.position == Position(24, at_end=True)
     end = timeline.machine.memory.read(0, 5 << 20)
     timeline.go_to(24)
-    assert timeline.place == Place(24, at_end=False)
-    timeline.go_to_place(Place(24, at_end=True))
+    assert timeline.position == Position(24, at_end=False)
+    timeline.go_to_position(Position(24, at_end=True))
     assert timeline.machine.memory.read(0, 5 << 20) == end
 
 
@@ -113,7 +110,7 @@ def test_a_run_that_a_budget_ends_has_the_events_so_far() -> None:
     assert "1000 instructions" in timeline.ending.problem
     assert timeline.event_count == 2 * len(timeline.calls)
     timeline.run_to_end()
-    assert timeline.place == Place(timeline.event_count, at_end=False)
+    assert timeline.position == Position(timeline.event_count, at_end=False)
     assert timeline.calls.call(len(timeline.calls)).arguments == (len(timeline.calls),)
 
 
@@ -153,8 +150,8 @@ def test_a_journey_that_is_cancelled_ends_at_an_exact_place() -> None:
     done.set()
     thread.join()
     timeline.forget_cancel()
-    assert timeline.position < timeline.event_count
-    other.go_to(timeline.position)
+    assert timeline.position.event < timeline.event_count
+    other.go_to_position(timeline.position)
     assert timeline.machine.cpu.registers() == other.machine.cpu.registers()
     assert timeline.machine.interrupts.now_ns() == other.machine.interrupts.now_ns()
     timeline.go_to(timeline.event_count)
@@ -165,8 +162,8 @@ def changed(machine: Machine) -> int:
     timeline = Timeline(machine, matching_profile(machine.image))
     timeline.record()
     timeline.go_to(10)
-    changes = timeline.changed()
-    assert timeline.position == 10
+    changes = changes_of_last_call(timeline)
+    assert timeline.position == Position(10)
     return sum(len(change.after) for change in changes if change.address >= 0x10A000)
 
 
@@ -180,9 +177,9 @@ def test_only_behind_an_exit_there_are_changes() -> None:
     timeline = timeline_of("overflow")
     for event in (0, 9):
         timeline.go_to(event)
-        assert timeline.changed() == []
+        assert changes_of_last_call(timeline) == []
     timeline.run_to_end()
-    assert timeline.changed() == []
+    assert changes_of_last_call(timeline) == []
 
 
 def test_calls_that_return_at_one_instruction_are_events_of_their_own() -> None:
@@ -195,5 +192,5 @@ def test_calls_that_return_at_one_instruction_are_events_of_their_own() -> None:
     assert timeline.event_count == 4
     for event in (3, 4, 3, 2, 4):
         timeline.go_to(event)
-        assert timeline.position == event
+        assert timeline.position == Position(event)
         assert timeline.machine.cpu.registers().edi == (event > 2)

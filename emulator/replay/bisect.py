@@ -1,0 +1,140 @@
+"""Find out between which events of a run something breaks, and which write breaks it.
+
+Machines are deterministic: what happened between two events happens between them again. So the first event after
+which something is broken is found by bisection, from checkpoints, and the rest is left to a watch on the broken word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.replay.engine import Position
+from emulator.replay.last_write import changes_to
+from emulator.trace.recording import newest_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator.machine.core_types import LastWrite
+    from emulator.replay.engine import Replay
+    from emulator.replay.last_write import Word
+
+_EVENTS_AFTER: Final = 64
+"""How many events are looked at when something was seen to be wrong at a pause, and not at the event before."""
+
+
+class Damage(NamedTuple):
+    """Something that broke between two events.
+
+    Attributes:
+        sound: The last event at which it was seen to be right.
+        broken: Where it was seen to be wrong first: an event, or the end of the run.
+        word: What is wrong.
+    """
+
+    sound: int
+    broken: Position
+    word: Word
+
+
+class Bisection:
+    """The search for a break in one more run.
+
+    Args:
+        replay: It stands at the start, without checkpoints.
+        broken: Tells whether something is wrong now, and which word; called with the number of the last event.
+        unclear: Tells that this cannot be told now, because the kernel is in the middle of a change.
+
+    Attributes:
+        replay: See *replay*.
+    """
+
+    def __init__(
+        self,
+        replay: Replay,
+        broken: Callable[[int], Word | None],
+        unclear: Callable[[int], bool] = lambda _event: False,
+    ) -> None:
+        self.replay = replay
+        self._broken = broken
+        self._unclear = unclear
+        self._sound = 0
+
+    def find(self, sound: int, broken: int) -> Damage | None:
+        """Find out between which events something breaks that was right at one event and wrong after another.
+
+        The machine stands at the last sound event then; that is the only checkpoint.
+
+        Args:
+            sound: From where on to look; 0: from the start.
+            broken: Where it was seen to be wrong, or the last event before that.
+
+        Returns:
+            None if nothing breaks this time.
+        """
+        self.replay.go_to(sound)
+        self._settle()
+        found: int | None = None
+        word = None
+        top = broken + 1  # nothing from here on is asked
+        while top - self._sound > 1:
+            middle = broken if found is None and top > broken else (self._sound + top) // 2
+            event = self._go_to_clear(middle, top)
+            seen = None if event is None else self._broken(event)
+            if event is None:
+                top = middle
+            elif seen is None:
+                self._settle()
+                top = broken + 1 if found is None else found
+            else:
+                found, word, top = event, seen, middle
+        if found is None or word is None:
+            return self._after(broken)
+        self.replay.back()
+        return Damage(self._sound, Position(found), word)
+
+    def faulting_write(self, damage: Damage) -> LastWrite | None:
+        """Return the write that broke a word: the first one that changed it, or the last one of an allocator's call.
+
+        The allocator may change its own data more than once until it is wrong; nobody else may do it at all.
+        """
+        self.replay.back()
+        in_call = self._is_entry(damage.sound)
+        changes = changes_to(self.replay, damage.word, damage.broken)
+        return None if changes is None else changes[in_call]
+
+    def _after(self, event: int) -> Damage | None:
+        """Look for the damage after all events up to this one, up to the end of the run."""
+        self.replay.back()
+        for following in range(self._sound + 1, event + _EVENTS_AFTER):
+            if not self.replay.go_to(following):
+                end = self.replay.position
+                word = self._broken(end.event)
+                self.replay.back()
+                return None if word is None else Damage(self._sound, end, word)
+            if self._unclear(following):
+                continue
+            word = self._broken(following)
+            if word is not None:
+                self.replay.back()
+                return Damage(self._sound, Position(following), word)
+            self._settle()
+        return None
+
+    def _is_entry(self, event: int) -> bool:
+        newest = newest_calls(self.replay.recording, self.replay.profile).entered[-1:]
+        return event > 0 and event in newest
+
+    def _settle(self) -> None:
+        """Make this the place to come back to."""
+        self.replay.keep_only_here()
+        self._sound = self.replay.reached
+
+    def _go_to_clear(self, event: int, limit: int) -> int | None:
+        """Go to an event or one of the next below *limit* where something can be told; return which."""
+        self.replay.go_to(event)
+        while self._unclear(event):
+            event += 1
+            if event >= limit or not self.replay.go_to(event):
+                return None
+        return event
