@@ -8,6 +8,7 @@ import numpy as np
 
 from emulator.check.call_sites import CallSites
 from emulator.profile.model import Role
+from emulator.trace.blocks.function_calls import FunctionCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,10 +56,6 @@ class Area:
         index = self.function(call).parameters.index(parameter)
         return int(self.trace.calls.argument(index)[call - 1])
 
-    def arguments(self, function: TracedFunction, parameter: str, rows: I64) -> U32:
-        """Return one argument of several calls of a function, which are given by their rows in the trace."""
-        return self.trace.calls.argument(function.parameters.index(parameter))[rows]
-
     def functions(self, *roles: Role) -> Iterator[tuple[int, TracedFunction]]:
         """Yield the functions of the area that have one of some roles, each with its code."""
         for code, function in enumerate(self.trace.functions):
@@ -66,12 +63,12 @@ class Area:
                 yield code, function
 
     def allocations(self, parameter: str) -> Iterator[tuple[I64, U32]]:
-        """Yield, for each allocating function with a parameter, the blocks that it returned and that argument for each of them."""
+        """Yield, for each allocating function with a parameter, the positions of the blocks that it returned, and that argument."""
         for code, function in self.functions(Role.ALLOC, Role.REALLOC):
             if parameter in function.parameters:
                 rows = self.blocks.born_call.astype(np.int64) - 1
                 blocks = np.flatnonzero(self.trace.calls.function[rows] == code)
-                yield blocks, self.arguments(function, parameter, rows[blocks])
+                yield blocks, FunctionCalls(self.trace.calls, function, rows[blocks]).word(parameter)
 
     def first_of_each(self, calls: U32) -> dict[int, tuple[str, ...]]:
         """Select, among some calls, the first `MOST_ALIKE` of each function and backtrace.
@@ -101,11 +98,11 @@ class Area:
         """
         if not self.pages:
             return False
-        columns = self.trace.calls
+        calls = self.trace.calls
         for code, function in self.functions(Role.OTHER):
             if set(_RANGE) <= set(function.parameters):
-                rows = np.flatnonzero((columns.function == code) & (columns.entered < event))
-                start, end = (self.arguments(function, name, rows) for name in _RANGE)
+                rows = np.flatnonzero((calls.function == code) & (calls.entered < event))
+                start, end = (FunctionCalls(calls, function, rows).word(name) for name in _RANGE)
                 if np.any(((start & _PAGE) <= address) & (address < end) & (start < end)):
                     return True
         return False

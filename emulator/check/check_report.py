@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from emulator.check.findings import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from emulator.check.findings import Finding
-    from emulator.check.measures import Measures
+    from emulator.check.measures import AreaMeasures
     from emulator.hle.layers import LockstepCalls
     from emulator.run.ending import Ending
 
@@ -24,7 +26,7 @@ class CheckReport:
         events: Number of the last event.
         calls: Number of the last call.
         findings: The kernel's mistakes in the order in which they happened; those that show at the end only come last.
-        measures: What the kernel took of each area.
+        measures: What the kernel took of each area, by its name; in the profile's order.
         seconds: Host time from the first instruction to the last finding.
         reachable: Blocks that are live at the end and to which something still points; in the form of findings, but no mistakes.
         lockstep: How many calls were made in lockstep; None: no layer ran so.
@@ -37,8 +39,8 @@ class CheckReport:
     events: int
     calls: int
     findings: tuple[Finding, ...]
-    measures: Measures
-    seconds: float
+    measures: Mapping[str, AreaMeasures]
+    seconds: float = 0.0
     reachable: tuple[Finding, ...] = ()
     profile: str = ""
     checked: frozenset[Kind] = frozenset(Kind)

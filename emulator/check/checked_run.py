@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -43,34 +43,23 @@ if TYPE_CHECKING:
 
 DEFAULT_BUDGET: Final = Budget(max_instructions=10**10, timeout_s=60.0)
 
-
 _OF_STRUCTURES: Final = {Kind.CORRUPTION, Kind.BITMAP, Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK}
 _LENGTHS: Final = {"size", "pages", "order"}
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What a caller adds to a check.
-
-    Attributes:
-        on_start: Called with the recording, before the first instruction.
-        on_progress: Called with the number of the last event now and then.
-        new_machine: Makes a machine as the first one was before its run. Without it, no finding has a hex dump or a faulting
-            write, because nothing is run again.
-    """
-
-    on_start: Callable[[Recording], None] = lambda _recording: None
-    on_progress: Callable[[int], None] = lambda _event: None
-    new_machine: Callable[[], Machine] | None = None
+def _ignore(_what: object) -> None:
+    pass
 
 
-def check_kernel(
+def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
     machine: Machine,
     profile: Profile,
     budget: Budget = DEFAULT_BUDGET,
-    hooks: Hooks | None = None,
     *,
     walk_every: int = 0,
+    new_machine: Callable[[], Machine] | None = None,
+    on_start: Callable[[Recording], None] = _ignore,
+    on_progress: Callable[[int], None] = _ignore,
 ) -> CheckReport:
     """Run a kernel to its end and find what it does wrong with its memory.
 
@@ -78,68 +67,80 @@ def check_kernel(
         machine: Not yet run, with its layers attached.
         profile: What to record; functions that the kernel has.
         budget: What the run may take.
-        hooks: What the caller adds.
-        walk_every: Audit the kernel's structures at the entry of each so manieth recorded call; 0: only at the end.
+        walk_every: Audit the kernel's structures at the entry of every so manieth recorded call; 0: only at the end.
+        new_machine: Makes a machine as the first one was before its run. Without it, no finding has a hex dump or a faulting
+            write, because nothing is run again.
+        on_start: Called with the recording, before the first instruction.
+        on_progress: Called with the number of the last event now and then.
 
     Raises:
         TraceNotWritten: There is no room for the recording among the temporary files.
         HostError: No memory is left.
     """
-    check = _Check(machine, profile, budget, hooks or Hooks())
+    check = _Check(machine, profile, new_machine)
     with tempfile.TemporaryDirectory(prefix="kmemu-check-") as folder:
-        return check.report(Path(folder) / "run.kmt", walk_every)
+        started = time.perf_counter()
+        path = Path(folder) / "run.kmt"
+
+        def start(recording: Recording) -> None:
+            machine.calls.at_entries(walk_every, check.audit)
+            on_start(recording)
+
+        ending = check.record(path, budget, start, on_progress)
+        return replace(check.report(Trace.read(str(path)), ending), seconds=time.perf_counter() - started)
 
 
 class _Check:
     """One check while it is made."""
 
-    def __init__(self, machine: Machine, profile: Profile, budget: Budget, hooks: Hooks) -> None:
+    def __init__(self, machine: Machine, profile: Profile, new_machine: Callable[[], Machine] | None) -> None:
         self._machine = machine
         self._profile = profile
-        self._budget = budget
-        self._hooks = hooks
+        self._new_machine = new_machine
         self._state: KernelChecks | None = kernel_checks(machine, profile.name)
         self._audits = RunAudits(machine, self._state)
+        self.audit = self._audits.audit
 
-    def report(self, path: Path, walk_every: int) -> CheckReport:
-        """Run the kernel and make all checks."""
-        started = time.perf_counter()
-        ending = self._record(path, walk_every)
-        trace = Trace.read(str(path))
+    def record(
+        self,
+        path: Path,
+        budget: Budget,
+        on_start: Callable[[Recording], None],
+        on_progress: Callable[[int], None],
+    ) -> Ending:
+        """Run the kernel to its end, with its trace in a file, and audit its structures there."""
+        machine = self._machine
+        header = trace_header(
+            machine, self._profile, kernel=machine.image.path, version="", command_line=(), layers={}
+        )
+        ending = record_run(machine, path, header, budget, on_start=on_start, on_progress=on_progress)
+        if isinstance(ending.error, HostError):
+            raise ending.error
+        self.audit()
+        return ending
+
+    def report(self, trace: Trace, ending: Ending) -> CheckReport:
+        """Make all other checks, of a run that has ended."""
         memory = GuestWords(self._machine, structures_of(self._profile))
         leaks = find_leaks(trace, memory) if ending.by_itself else NO_LEAKS
-        findings = self._findings(ending, trace, leaks)
         return CheckReport(
             kernel=self._machine.image.path,
             ending=ending,
             events=trace.event_count,
             calls=len(trace),
-            findings=tuple(findings),
+            findings=tuple(self._findings(ending, trace, leaks)),
             measures=measure(trace, leaks.sizes),
-            seconds=time.perf_counter() - started,
             reachable=leaks.reachable,
             lockstep=lockstep_calls(self._machine),
             profile=self._profile.name,
-            checked=self._checked_kinds(ending),
+            checked=checked_kinds(
+                self._profile,
+                ending,
+                self._state,
+                audited=self._audits.any_done,
+                is_rerun=self._new_machine is not None,
+            ),
         )
-
-    def _record(self, path: Path, walk_every: int) -> Ending:
-        machine = self._machine
-        header = trace_header(
-            machine, self._profile, kernel=machine.image.path, version="", command_line=(), layers={}
-        )
-
-        def start(recording: Recording) -> None:
-            machine.calls.at_entries(walk_every, self._audits.audit)
-            self._hooks.on_start(recording)
-
-        ending = record_run(
-            machine, path, header, self._budget, on_start=start, on_progress=self._hooks.on_progress
-        )
-        if isinstance(ending.error, HostError):
-            raise ending.error
-        self._audits.audit()
-        return ending
 
     def _findings(self, ending: Ending, trace: Trace, leaks: Leaks) -> list[Finding]:
         """Return all findings in order of events; those that show at the end only come last."""
@@ -158,17 +159,11 @@ class _Check:
         found += bad_endings(self._machine.image, ending, trace)
         return found if rerun is None else with_hex_dumps(found, rerun)
 
-    def _checked_kinds(self, ending: Ending) -> frozenset[Kind]:
-        is_rerun = self._hooks.new_machine is not None
-        return checked_kinds(
-            self._profile, ending, self._state, audited=self._audits.any_done, is_rerun=is_rerun
-        )
-
     def _rerun(self, ending: Ending) -> Rerun | None:
-        if self._hooks.new_machine is None:
+        if self._new_machine is None:
             return None
         instructions = ending.instructions if ending.how is How.BUDGET else None
-        return Rerun(self._hooks.new_machine, self._profile, instructions)
+        return Rerun(self._new_machine, self._profile, instructions)
 
 
 def checked_kinds(

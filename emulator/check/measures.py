@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from emulator.check.findings import CallSite
@@ -65,32 +65,23 @@ class AreaMeasures:
     callers: Mapping[str, CallerMeasures]
 
 
-@dataclass(frozen=True, slots=True)
-class Measures:
-    """What was taken, by area; in the profile's order."""
-
-    areas: Mapping[str, AreaMeasures] = field(default_factory=dict)
-
-
-def measure(trace: Trace, lost: Mapping[str, tuple[int, int]]) -> Measures:
-    """Measure all areas of a trace.
+def measure(trace: Trace, lost: Mapping[str, tuple[int, int]]) -> dict[str, AreaMeasures]:
+    """Measure all areas of a trace; return them by name, in the profile's order.
 
     Args:
         trace: The trace.
         lost: By area: bytes and blocks that are lost at the end.
     """
     facts = overview(trace, 0)
-    return Measures(
-        {
-            area.name: _area(
-                trace,
-                area,
-                [each for each in facts.functions if each.area == area.name],
-                lost.get(area.name, (0, 0)),
-            )
-            for area in facts.areas
-        }
-    )
+    return {
+        area.name: _area(
+            trace,
+            area,
+            [each for each in facts.functions if each.area == area.name],
+            lost.get(area.name, (0, 0)),
+        )
+        for area in facts.areas
+    }
 
 
 def _area(

@@ -70,7 +70,7 @@ def baseline_of(
 ) -> Baseline:
     """Make the baseline that a run meets exactly."""
     return Baseline(
-        {name: _numbers(area) for name, area in report.measures.areas.items()},
+        {name: _numbers(area) for name, area in report.measures.items()},
         _known(report.findings),
         dict(tolerances),
     )

@@ -55,7 +55,7 @@ def _areas(
             peak = counted(int(area.values["peak_bytes"]), "byte", ",")
             yield Difference(Importance.AREA, name, f"area {name} is not in the baseline: {peak} at its peak")
             continue
-        call_site = report.measures.areas[name].peak
+        call_site = report.measures[name].peak
         for each in _numbers(name, before[name].values, area.values, tolerances):
             is_peak = each.fails and each.key.endswith((".peak_bytes", ".fragmentation"))
             yield each._replace(call_site=call_site) if is_peak else each

@@ -13,7 +13,7 @@ from emulator.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from emulator.check.measures import AreaMeasures, Measures
+    from emulator.check.measures import AreaMeasures
 
 ALL_AREAS: Final = ""
 """Stands for all areas together in `Limits.leaked`."""
@@ -53,43 +53,43 @@ class Limits:
                 if name not in known and not (names is self.leaked and name == ALL_AREAS):
                     raise UnknownArea(option, name, known)
 
-    def violations(self, measures: Measures) -> list[Difference]:
+    def violations(self, measures: Mapping[str, AreaMeasures]) -> list[Difference]:
         """Return what is above its limit, the most important first.
 
         Raises:
             UnknownArea: A limit is for an area that was not measured.
         """
-        self.check_areas(measures.areas)
+        self.check_areas(measures)
         found = [*self._above_peaks(measures), *self._above_leaked(measures)]
         return sorted(found, key=lambda each: each.order)
 
-    def allowed_kinds(self, measures: Measures) -> frozenset[Kind]:
+    def allowed_kinds(self, measures: Mapping[str, AreaMeasures]) -> frozenset[Kind]:
         """Return the kinds of findings that limits allow: leaks, where they were limited and are below the limit.
 
         A limit for some areas says nothing of leaks in the others.
         """
-        limited = set(measures.areas) if ALL_AREAS in self.leaked else set(self.leaked)
-        leaking = {name for name, area in measures.areas.items() if area.lost_blocks}
+        limited = set(measures) if ALL_AREAS in self.leaked else set(self.leaked)
+        leaking = {name for name, area in measures.items() if area.lost_blocks}
         if not self.leaked or not leaking <= limited or any(self._above_leaked(measures)):
             return frozenset()
         return frozenset({Kind.LEAK})
 
-    def _above_peaks(self, measures: Measures) -> Iterator[Difference]:
+    def _above_peaks(self, measures: Mapping[str, AreaMeasures]) -> Iterator[Difference]:
         peaks: tuple[tuple[str, Mapping[str, float], Callable[..., str], str], ...] = (
             ("peak_bytes", self.heap, lambda size: counted(size, "byte", ","), ","),
             ("fragmentation", self.fragmentation, "{:.6g}".format, "g"),
         )
         for key, limits, text, limit_format in peaks:
             for name, most in limits.items():
-                area = measures.areas[name]
+                area = measures[name]
                 value = getattr(area, key)
                 if value > most:
                     numbers = f"{text(value)} at the peak, limit {most:{limit_format}}"
                     yield _violation(f"{name}.{key}", numbers, value, most, area)
 
-    def _above_leaked(self, measures: Measures) -> Iterator[Difference]:
+    def _above_leaked(self, measures: Mapping[str, AreaMeasures]) -> Iterator[Difference]:
         for name, most in self.leaked.items():
-            areas = measures.areas.values() if name == ALL_AREAS else [measures.areas[name]]
+            areas = measures.values() if name == ALL_AREAS else [measures[name]]
             lost = sum(area.lost_bytes for area in areas)
             blocks = sum(area.lost_blocks for area in areas)
             if lost > most or (blocks and not most):  # a block whose size is not known is lost, too

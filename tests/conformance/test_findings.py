@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pytest
 
 from emulator import Mode, boot
-from emulator.check.checked_run import Hooks, check_kernel
+from emulator.check.checked_run import check_kernel
 from emulator.check.findings import Kind
 from emulator.loader.builtin import DEFECTS, resolve
 from emulator.loader.image import KernelImage
@@ -118,9 +118,7 @@ def checked(kernel: str) -> CheckReport:
         layers = {"heap": Mode.LOCKSTEP} if kernel.removesuffix("_ok") in LOCKSTEP else {}
         return boot(f"firmware:{kernel}", layers=layers)
 
-    return check_kernel(
-        new_machine(), profile_of(kernel), BUDGET, Hooks(new_machine=new_machine), walk_every=1
-    )
+    return check_kernel(new_machine(), profile_of(kernel), BUDGET, new_machine=new_machine, walk_every=1)
 
 
 def profile_of(kernel: str) -> Profile:

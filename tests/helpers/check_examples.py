@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from emulator.check.check_report import CheckReport
 from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
-from emulator.check.measures import AreaMeasures, CallerMeasures, Measures
+from emulator.check.measures import AreaMeasures, CallerMeasures
 from emulator.guest.symbolizer import Frame
 from emulator.run.ending import Ending, How
 
@@ -65,16 +65,16 @@ ENDING = Ending(How.EXIT, 0)
 
 def report(*findings: Finding, **changes: object) -> CheckReport:
     """Return a check of a kernel with a heap and frames."""
-    measures = Measures({"heap": HEAP, "frames": FRAMES})
+    measures = {"heap": HEAP, "frames": FRAMES}
     usual = CheckReport("build/demo.elf", ENDING, 20, 10, findings, measures, 0.25, profile="LiteCore")
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
 def with_heap(checked: CheckReport, **changes: object) -> CheckReport:
     """Return a check with another heap."""
-    areas = dict(checked.measures.areas)
+    areas = dict(checked.measures)
     areas["heap"] = replace(areas["heap"], **changes)  # type: ignore[arg-type]
-    return replace(checked, measures=Measures(areas))
+    return replace(checked, measures=areas)
 
 
 # Names in a kernel file are decoded without surrogates; the file's own name need not be.
@@ -121,9 +121,7 @@ REPORTS = st.builds(
     events=_WORD,
     calls=_WORD,
     findings=st.lists(FINDINGS, max_size=3).map(tuple),
-    measures=st.builds(
-        Measures, st.dictionaries(st.text("abc_-0", min_size=1, max_size=4), _AREAS, max_size=3)
-    ),
+    measures=st.dictionaries(st.text("abc_-0", min_size=1, max_size=4), _AREAS, max_size=3),
     seconds=st.floats(0, 1e6),
 )
 """Any check."""

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from emulator.check.findings import Kind
-from emulator.check.measures import Measures
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.baseline_file import baseline_text, read_baseline
 from emulator.verdict.comparison import compare
@@ -61,12 +60,12 @@ def test_a_run_is_like_itself(
 def test_without_a_tolerance_any_growth_is_found(
     tmp_path: Path, checked: CheckReport, key: str, growth: int
 ) -> None:
-    assume(checked.measures.areas)
+    assume(checked.measures)
     baseline = written(tmp_path / "base.json", checked, {})
-    areas = dict(checked.measures.areas)
+    areas = dict(checked.measures)
     name = next(iter(areas))
     areas[name] = replace(areas[name], **{key: getattr(areas[name], key) + growth})
-    [difference] = compare(replace(checked, measures=Measures(areas)), baseline)
+    [difference] = compare(replace(checked, measures=areas), baseline)
     assert (difference.key, difference.fails) == (f"{name}.{key}", True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,36 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.check.area import Area
-    from emulator.profile.model import TracedFunction
     from emulator.trace.table import I64, U32, Flags
-
-
-class _Frees(NamedTuple):
-    """The blocks that one function freed.
-
-    Attributes:
-        function: The function.
-        blocks: Their positions among the blocks of the area.
-        rows: The rows of the calls that freed them.
-    """
-
-    function: TracedFunction
-    blocks: I64
-    rows: I64
 
 
 def wrong_sizes(area: Area) -> Iterator[Finding]:
     """Yield the frees with a wrong size. In an area of pages any part of a block may be freed."""
     if area.pages:
         return
-    for frees in _frees(area):
-        given = _given_size(area, frees)
+    for frees, blocks in _frees(area):
+        given = frees.asked_size()
         if given is None:
             continue
-        sizes = area.blocks.size[frees.blocks]
-        for call, index, details in _selected(area, frees, (given != sizes) & (sizes != 0)):
+        sizes = area.blocks.size[blocks]
+        for call, index, details in _selected(area, frees, blocks, (given != sizes) & (sizes != 0)):
             history = area.call_sites.history(area.blocks, index)
-            wrong = counted(int(given[frees.blocks == index][0]), "byte")
+            wrong = counted(int(given[blocks == index][0]), "byte")
             message = (
                 f"free of 0x{history.address:08x} as {wrong}, but it has {counted(history.size, 'byte')}"
             )
@@ -57,12 +42,13 @@ def wrong_pools(area: Area) -> Iterator[Finding]:
     home = _pools_at_birth(area)
     if home is None:
         return
-    for frees in _frees(area):
+    for frees, blocks in _frees(area):
         if "pool" not in frees.function.parameters:
             continue
-        named = area.arguments(frees.function, "pool", frees.rows)
-        known = home[frees.blocks]
-        for call, index, details in _selected(area, frees, (known >= 0) & (named != known)):
+        known = home[blocks]
+        for call, index, details in _selected(
+            area, frees, blocks, (known >= 0) & (frees.word("pool") != known)
+        ):
             history = area.call_sites.history(area.blocks, index)
             pool = area.argument(call, "pool")
             message = f"release of 0x{history.address:08x} to pool {pool}, but it is from pool {home[index]}"
@@ -70,8 +56,9 @@ def wrong_pools(area: Area) -> Iterator[Finding]:
             yield Finding(Kind.WRONG_POOL, area.name, message, call_site, history, details=details)
 
 
-def _frees(area: Area) -> Iterator[_Frees]:
-    columns, blocks = area.trace.calls, area.blocks
+def _frees(area: Area) -> Iterator[tuple[FunctionCalls, I64]]:
+    """Yield, for each function that says more of a block than where it is, its calls and the positions of the blocks that it freed."""
+    calls, blocks = area.trace.calls, area.blocks
     died_call: U32 | None = None
     for code, function in area.functions(Role.FREE):
         if not {"size", "pages", "order", "pool"} & set(function.parameters):
@@ -80,12 +67,8 @@ def _frees(area: Area) -> Iterator[_Frees]:
             freed = np.flatnonzero(blocks.died_call)
             died_call = blocks.died_call[freed]
         rows = died_call.astype(np.int64) - 1
-        mine = columns.function[rows] == code
-        yield _Frees(function, freed[mine], rows[mine])
-
-
-def _given_size(area: Area, frees: _Frees) -> U32 | None:
-    return FunctionCalls(area.trace.calls, frees.function, frees.rows).asked_size()
+        mine = calls.function[rows] == code
+        yield FunctionCalls(calls, function, rows[mine]), freed[mine]
 
 
 def _pools_at_birth(area: Area) -> I64 | None:
@@ -98,9 +81,11 @@ def _pools_at_birth(area: Area) -> I64 | None:
     return pools
 
 
-def _selected(area: Area, frees: _Frees, wrong: Flags) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+def _selected(
+    area: Area, frees: FunctionCalls, blocks: I64, wrong: Flags
+) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """Yield call, block and details of the wrong frees that are worth listing."""
-    block_of = dict(zip((frees.rows[wrong] + 1).tolist(), frees.blocks[wrong].tolist(), strict=True))
+    block_of = dict(zip((frees.rows[wrong] + 1).tolist(), blocks[wrong].tolist(), strict=True))
     calls = np.array(sorted(block_of), np.uint32)
     for call, details in area.first_of_each(calls).items():
         yield call, block_of[call], details

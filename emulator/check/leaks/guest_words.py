@@ -33,24 +33,12 @@ class Part(NamedTuple):
     address: int
     data: bytes
 
-    def words(self, offset: int = 0) -> Words:
-        """Return all whole words at multiples of 4, plus *offset*."""
+    def words(self, offset: int = 0) -> tuple[int, U32]:
+        """Return all whole words at multiples of 4, plus *offset*: the address of the first one, and their values."""
         skipped = (offset - self.address) % 4
         count = max(len(self.data) - skipped, 0) // 4
         values = np.frombuffer(self.data, "<u4", count, skipped) if count else np.empty(0, np.uint32)
-        return Words(self.address + skipped, values)
-
-
-class Words(NamedTuple):
-    """Consecutive words of memory.
-
-    Attributes:
-        address: Address of the first one.
-        values: Their values.
-    """
-
-    address: int
-    values: U32
+        return self.address + skipped, values
 
 
 class GuestWords:

@@ -20,7 +20,6 @@ from emulator.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from emulator.check.findings import BlockHistory
     from emulator.check.leaks.guest_words import GuestWords
     from emulator.check.leaks.live_blocks import LiveBlocks
     from emulator.check.leaks.reachability import Pointer
@@ -53,15 +52,6 @@ class Leaks(NamedTuple):
 NO_LEAKS: Final = Leaks((), (), {})
 
 
-class _LiveBlock(NamedTuple):
-    """A live block: its area, its history, how far it is lost, and a line about what points to it."""
-
-    area: str
-    history: BlockHistory
-    state: str
-    pointer: str
-
-
 def find_leaks(trace: Trace, memory: GuestWords) -> Leaks:
     """Find the blocks that are live at the end of a run which the kernel ended by itself.
 
@@ -70,51 +60,40 @@ def find_leaks(trace: Trace, memory: GuestWords) -> Leaks:
         memory: The memory of the machine, which stands at the end.
     """
     areas = [Area(trace, name) for name in trace.areas]
-    live = live_blocks(areas)
-    framed = [any(each.result is Result.FRAME for _, each in area.functions(Role.ALLOC)) for area in areas]
-    blocks = _Classifier(areas, live, Reachability(live, memory, framed), memory).blocks()
-    lost = [block for block in blocks if block.state != REACHABLE]
-    reachable = [block for block in blocks if block.state == REACHABLE]
-    return Leaks(_findings(lost), _findings(reachable), _sizes(lost))
+    return _LeakFinder(areas, live_blocks(areas), memory).leaks()
 
 
-def _sizes(blocks: Sequence[_LiveBlock]) -> dict[str, tuple[int, int]]:
-    sizes: dict[str, tuple[int, int]] = {}
-    for block in blocks:
-        size, count = sizes.get(block.area, (0, 0))
-        sizes[block.area] = (size + block.history.size, count + 1)
-    return sizes
+class _LeakFinder:
+    """Makes findings of the live blocks; each block is known by its position among them."""
 
-
-class _Classifier:
-    """Names the state of each live block, and the pointer that is the reason."""
-
-    def __init__(
-        self, areas: Sequence[Area], live: LiveBlocks, scan: Reachability, memory: GuestWords
-    ) -> None:
-        self._areas = [areas[area] for area in live.area.tolist()]
+    def __init__(self, areas: Sequence[Area], live: LiveBlocks, memory: GuestWords) -> None:
+        framed = [
+            any(each.result is Result.FRAME for _, each in area.functions(Role.ALLOC)) for area in areas
+        ]
         self._live = live
-        self._scan = scan
         self._memory = memory
+        self._scan = Reachability(live, memory, framed)
+        self._areas = [areas[area] for area in live.area.tolist()]
         self._histories = [
             area.call_sites.history(area.blocks, index)
             for area, index in zip(self._areas, live.row.tolist(), strict=True)
         ]
+        self._states = [self._state(block) for block in range(len(self._histories))]
 
-    def blocks(self) -> list[_LiveBlock]:
-        return [
-            _LiveBlock(area.name, history, *self._state(number))
-            for number, (area, history) in enumerate(zip(self._areas, self._histories, strict=True))
-        ]
+    def leaks(self) -> Leaks:
+        lost = [block for block, (state, _) in enumerate(self._states) if state != REACHABLE]
+        reachable = [block for block, (state, _) in enumerate(self._states) if state == REACHABLE]
+        return Leaks(self._findings(lost), self._findings(reachable), self._sizes(lost))
 
-    def _state(self, number: int) -> tuple[str, str]:
+    def _state(self, block: int) -> tuple[str, str]:
+        """Return how far a block is lost, and what points to it, for people."""
         scan = self._scan
-        if pointer := scan.pointer.get(number):
+        if pointer := scan.pointer.get(block):
             return REACHABLE, f"pointed to by {self._location(pointer)}"
-        if pointer := scan.doubtful.get(number):
+        if pointer := scan.doubtful.get(block):
             itself = ", which is possibly lost itself" if self._holder(pointer) in scan.doubtful else ""
             return POSSIBLY, f"{_HOLDS[pointer.is_end]}{self._location(pointer)}{itself}"
-        if pointer := scan.lost_pointer.get(number):
+        if pointer := scan.lost_pointer.get(block):
             return INDIRECTLY, f"pointed to only by {self._location(pointer)}, which is lost itself"
         return DEFINITELY, ""
 
@@ -134,45 +113,51 @@ class _Classifier:
         )
         return f"{text} (unaligned)" if address % 4 else text
 
+    def _sizes(self, blocks: Sequence[int]) -> dict[str, tuple[int, int]]:
+        sizes: dict[str, tuple[int, int]] = {}
+        for block in blocks:
+            size, count = sizes.get(self._areas[block].name, (0, 0))
+            sizes[self._areas[block].name] = (size + self._histories[block].size, count + 1)
+        return sizes
 
-def _findings(blocks: Sequence[_LiveBlock]) -> tuple[Finding, ...]:
-    """Return a finding for each area and backtrace, that of the most bytes first."""
-    groups: dict[tuple[object, ...], list[_LiveBlock]] = {}
-    for block in sorted(blocks, key=lambda block: block.history.allocated.event):
-        allocated = block.history.allocated
-        groups.setdefault((block.area, allocated.function, allocated.backtrace), []).append(block)
-    ordered = sorted(groups.values(), key=lambda group: -sum(block.history.size for block in group))
-    return tuple(_finding(group) for group in ordered)
+    def _findings(self, blocks: Sequence[int]) -> tuple[Finding, ...]:
+        """Return a finding for each area and backtrace, that of the most bytes first."""
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for block in sorted(blocks, key=lambda block: self._histories[block].allocated.event):
+            allocated = self._histories[block].allocated
+            key = (self._areas[block].name, allocated.function, allocated.backtrace)
+            groups.setdefault(key, []).append(block)
+        ordered = sorted(groups.values(), key=lambda group: -self._size(group))
+        return tuple(self._finding(group) for group in ordered)
 
+    def _size(self, group: Sequence[int]) -> int:
+        return sum(self._histories[block].size for block in group)
 
-def _finding(group: Sequence[_LiveBlock]) -> Finding:
-    first = group[0]
-    states = Counter(block.state for block in group)
-    total = sum(block.history.size for block in group)
-    blocks = counted(len(group), "block")
-    size = f"{counted(total, 'byte')} in {blocks}" if total else blocks
-    what = "live at the end" if set(states) == {REACHABLE} else "memory leak"
-    message = f"{what}: {size} {_state_text(states)}"
-    return Finding(Kind.LEAK, first.area, message, None, first.history, details=tuple(_details(group)))
+    def _finding(self, group: Sequence[int]) -> Finding:
+        states = Counter(self._states[block][0] for block in group)
+        total, blocks = self._size(group), counted(len(group), "block")
+        size = f"{counted(total, 'byte')} in {blocks}" if total else blocks
+        what = "live at the end" if set(states) == {REACHABLE} else "memory leak"
+        message = f"{what}: {size} {_state_text(states)}"
+        area, first = self._areas[group[0]].name, self._histories[group[0]]
+        return Finding(Kind.LEAK, area, message, None, first, details=tuple(self._details(group)))
+
+    def _details(self, group: Sequence[int]) -> list[str]:
+        blocks = [(self._histories[block], self._states[block][1]) for block in group]
+        lines = [f"{each.name} at 0x{each.address:08x}: {pointer}" for each, pointer in blocks if pointer]
+        lost = len(group) - len(lines)
+        if len(lines) > _MOST_POINTERS:
+            lines[_MOST_POINTERS:] = [
+                f"and {len(lines) - _MOST_POINTERS} more blocks that something points to"
+            ]
+        if lost:
+            lines.append("nobody points to it" if lost == 1 else f"nobody points to {lost} blocks")
+        if not all(each.size for each, _ in blocks):
+            lines.append("without a known size: pointers into a block were not looked for")
+        return lines
 
 
 def _state_text(states: Counter[str]) -> str:
     if len(states) == 1:
         return next(iter(states))
     return " and ".join(f"{count} {state}" for state, count in sorted(states.items()))
-
-
-def _details(group: Sequence[_LiveBlock]) -> list[str]:
-    lines = [
-        f"{block.history.name} at 0x{block.history.address:08x}: {block.pointer}"
-        for block in group
-        if block.pointer
-    ]
-    lost = len(group) - len(lines)
-    if len(lines) > _MOST_POINTERS:
-        lines[_MOST_POINTERS:] = [f"and {len(lines) - _MOST_POINTERS} more blocks that something points to"]
-    if lost:
-        lines.append("nobody points to it" if lost == 1 else f"nobody points to {lost} blocks")
-    if not all(block.history.size for block in group):
-        lines.append("without a known size: pointers into a block were not looked for")
-    return lines

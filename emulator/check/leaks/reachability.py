@@ -25,7 +25,7 @@ from emulator.x86 import WORD_SIZE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from emulator.check.leaks.guest_words import GuestWords, Part, Words
+    from emulator.check.leaks.guest_words import GuestWords, Part
     from emulator.check.leaks.live_blocks import LiveBlocks
     from emulator.trace.table import I64, Flags
 
@@ -83,7 +83,7 @@ class Reachability:
         """Follow all pointers in some memory, and in the blocks that they lead to."""
         waiting = list(parts)
         while waiting:
-            for address, block in self._pointers(waiting.pop().words(), self._live.hit):
+            for address, block in self._pointers(waiting.pop(), 0, self._live.hit):
                 if self._reach(block, Pointer(address)):
                     waiting += self._inside(block)
 
@@ -92,10 +92,10 @@ class Reachability:
         if not len(candidates):
             return
         numbers = (self._live.start[candidates] >> _PAGE_BITS).astype(np.uint32)
-        for words in (part.words() for part in self._memory.globals()):
-            for position in np.flatnonzero(np.isin(words.values, numbers)).tolist():
-                block = int(candidates[np.searchsorted(numbers, words.values[position])])
-                if self._reach(block, Pointer(words.address + WORD_SIZE * position)):
+        for start, words in (part.words() for part in self._memory.globals()):
+            for position in np.flatnonzero(np.isin(words, numbers)).tolist():
+                block = int(candidates[np.searchsorted(numbers, words[position])])
+                if self._reach(block, Pointer(start + WORD_SIZE * position)):
                     self._scan(self._inside(block))
 
     def _scan_doubtful(self) -> None:
@@ -129,9 +129,10 @@ class Reachability:
                 if not self.reached[block]:
                     yield f"register {name}", block
 
-    def _pointers(self, words: Words, hit: Hit) -> list[tuple[int, int]]:
-        positions, targets = hit(words.values)
-        return list(zip((words.address + WORD_SIZE * positions).tolist(), targets.tolist(), strict=True))
+    def _pointers(self, part: Part, offset: int, hit: Hit) -> list[tuple[int, int]]:
+        start, words = part.words(offset)
+        positions, targets = hit(words)
+        return list(zip((start + WORD_SIZE * positions).tolist(), targets.tolist(), strict=True))
 
     def _to_unreached(self, hit: Hit) -> Iterator[tuple[int, int]]:
         """Yield the pointers to blocks that are not reached, at any address of the roots and of reached blocks."""
@@ -148,7 +149,7 @@ class Reachability:
         """Yield the pointers to blocks that are not reached, at all addresses of some memory, multiples of 4 first."""
         for part in parts:
             for offset in range(WORD_SIZE):
-                for address, block in self._pointers(part.words(offset), hit):
+                for address, block in self._pointers(part, offset, hit):
                     if not self.reached[block]:
                         yield address, block
 

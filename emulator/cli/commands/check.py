@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from emulator.cli import option_values
@@ -171,22 +172,24 @@ def _check(
     machine: Machine, profile: Profile, options: Namespace, injection: Injection | None
 ) -> tuple[CheckReport, tuple[FailedCall, ...], str]:
     """Run the check; also return the calls that were made to fail, and why the check says nothing, if it does not."""
-    from emulator.check.checked_run import Hooks, check_kernel
+    from emulator.check.checked_run import check_kernel
     from emulator.run.ending import Budget
 
-    budget = Budget(options.max_instructions, options.timeout)
     with activity("checking", "events") as so_far:
+        check = partial(
+            check_kernel,
+            machine,
+            profile,
+            Budget(options.max_instructions, options.timeout),
+            walk_every=options.walk_every,
+            on_progress=so_far,
+        )
         if injection is None:
-            hooks = Hooks(on_progress=so_far, new_machine=lambda: new_machine(options, None))
-            return check_kernel(machine, profile, budget, hooks, walk_every=options.walk_every), (), ""
+            return check(new_machine=lambda: new_machine(options, None)), (), ""
         from emulator.inject.policy import Failures  # few runs need it
 
         made: list[Failures] = []
-        hooks = Hooks(
-            on_start=lambda recording: made.append(Failures(recording, profile, injection)),
-            on_progress=so_far,
-        )
-        report = check_kernel(machine, profile, budget, hooks, walk_every=options.walk_every)
+        report = check(on_start=lambda recording: made.append(Failures(recording, profile, injection)))
     failed = made[0].calls
     return report, failed, complaint_about(injection, failed, machine.allocations.count)
 

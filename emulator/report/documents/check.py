@@ -41,7 +41,7 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
         "lockstep": None if report.lockstep is None else report.lockstep._asdict(),
         "seconds": round(report.seconds, 6),
         "checked": sorted(kind.value for kind in verdict.checked),
-        "areas": {name: _area(area) for name, area in report.measures.areas.items()},
+        "areas": {name: _area(area) for name, area in report.measures.items()},
         "findings": [
             {**_finding(finding), "accepted": verdict.accepts(finding)} for finding in report.findings
         ],

@@ -94,7 +94,7 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
     if ignored:
         found += f", {ignored} ignored"
     peaks = ", ".join(
-        f"{printable(name)} {human_size(area.peak_bytes)}" for name, area in report.measures.areas.items()
+        f"{printable(name)} {human_size(area.peak_bytes)}" for name, area in report.measures.items()
     )
     text = f"{printable(report.kernel)}: {found}; {report.calls} calls, peak {peaks}"
     yield from (style.paint(part, _ALARM if number else BOLD) for part in style.folded(text))

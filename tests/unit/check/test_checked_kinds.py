@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
-from emulator.check.checked_run import Hooks, check_kernel, checked_kinds
+from emulator.check.checked_run import check_kernel, checked_kinds
 from emulator.check.findings import Kind
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.profile.known import known_profile, matching_profile
@@ -76,10 +76,10 @@ def test_structures_that_are_known(kernel: str, kinds: set[Kind]) -> None:
 
     machine = new()
     profile = matching_profile(machine.image)
-    report = check_kernel(machine, profile, hooks=Hooks(new_machine=new))
+    report = check_kernel(machine, profile, new_machine=new)
     assert report.checked == looked(profile) | kinds
 
-    stopped = check_kernel(new(), profile, Budget(max_instructions=200), Hooks(new_machine=new))
+    stopped = check_kernel(new(), profile, Budget(max_instructions=200), new_machine=new)
     left_out = {Kind.LEAK, Kind.LOCK_HELD, Kind.DEADLOCK}
     assert stopped.checked == report.checked - left_out
 

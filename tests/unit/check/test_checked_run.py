@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
-from emulator.check.checked_run import Hooks, check_kernel
+from emulator.check.checked_run import check_kernel
 from emulator.check.findings import Kind
 from emulator.check.structures.run_audits import RunAudits
 from emulator.errors import HostError
@@ -40,7 +40,7 @@ def check(name: str, budget: Budget = SHORT, *, command_line: str = "", walk_eve
 
     machine = new()
     profile = matching_profile(machine.image)
-    return check_kernel(machine, profile, budget, Hooks(new_machine=new), walk_every=walk_every)
+    return check_kernel(machine, profile, budget, new_machine=new, walk_every=walk_every)
 
 
 def told(report: CheckReport) -> list[tuple[str, str]]:
@@ -89,7 +89,7 @@ def test_findings_come_in_the_order_of_events() -> None:
         put_stub(machine, code, callee="mem_has_space")
         return machine
 
-    report = check_kernel(new(), matching_profile(new().image), SHORT, Hooks(new_machine=new))
+    report = check_kernel(new(), matching_profile(new().image), SHORT, new_machine=new)
     assert [kind for kind, _ in told(report)][:2] == ["heap-corruption", "double-free"]
 
 
@@ -119,7 +119,7 @@ def test_leaks_are_found_by_function() -> None:
         ("write_log", "memory leak: 400 bytes in 4 blocks definitely lost"),
         ("open_session", "memory leak: 288 bytes in 6 blocks definitely lost"),
     ]
-    area = report.measures.areas["heap"]
+    area = report.measures["heap"]
     assert (area.lost_bytes, area.lost_blocks) == (1200, 11)
     assert (area.peak_bytes, area.peak_blocks, area.calls, area.failed) == (1712, 12, 66, 0)
     assert area.callers["write_log"].calls == 12
@@ -234,7 +234,7 @@ def test_who_takes_part_gets_the_recording_before_the_run() -> None:
     def start(recording: Recording) -> None:
         seen.append(recording.event_count)
 
-    check_kernel(machine, matching_profile(machine.image), hooks=Hooks(on_start=start))
+    check_kernel(machine, matching_profile(machine.image), on_start=start)
     assert seen == [0]
 
 
@@ -244,8 +244,7 @@ def overflown() -> Machine:
 
 def test_what_breaks_on_the_way_is_told_once_with_who_broke_it() -> None:
     profile = matching_profile(overflown().image)
-    hooks = Hooks(new_machine=overflown)
-    (finding,) = check_kernel(overflown(), profile, hooks=hooks, walk_every=1).findings
+    (finding,) = check_kernel(overflown(), profile, new_machine=overflown, walk_every=1).findings
     assert finding.faulting_write is not None
     assert finding.faulting_write.backtrace[0].function == "copy_name"
     (finding,) = check_kernel(overflown(), profile, walk_every=1).findings

@@ -25,7 +25,7 @@ def test_callers_come_with_most_bytes_at_the_peak_first_then_by_name(tmp_path: P
     calls.call("kmalloc", 16, result=A, stack=by("b")).call("kmalloc", 64, result=B, stack=by("c"))
     calls.call("kmalloc", 16, result=C, stack=by("a")).call("kmalloc", 8, stack=by("d"))
     calls.call("kfree", B, stack=by("c")).call("kfree", C, stack=())
-    area = measure(calls.trace(tmp_path / "run.kmt"), {"heap": (16, 1)}).areas["heap"]
+    area = measure(calls.trace(tmp_path / "run.kmt"), {"heap": (16, 1)})["heap"]
     assert list(area.callers.items()) == [
         ("c", CallerMeasures(1, 64, 0)),
         ("a", CallerMeasures(1, 16, 0)),
@@ -41,7 +41,7 @@ def test_the_peak_is_where_its_call_returned(nested: bool, tmp_path: Path) -> No
     if nested:
         calls.enter("tick")
     calls.call("kmalloc", 16, result=B).call("kfree", A)
-    call_site = measure(calls.trace(tmp_path / "run.kmt"), {}).areas["heap"].peak
+    call_site = measure(calls.trace(tmp_path / "run.kmt"), {})["heap"].peak
     assert call_site is not None
     assert (call_site.call, call_site.event, call_site.function) == (
         (3, 5, "kmalloc") if nested else (2, 4, "kmalloc")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
-from emulator.check.checked_run import Hooks, check_kernel
+from emulator.check.checked_run import check_kernel
 from emulator.check.findings import Kind
 from emulator.guest.locator import Places
 from emulator.guest.memory_map.reader import read_memory_map
@@ -115,7 +115,7 @@ class TestAThirdKernel:
         def new_machine() -> Machine:
             return machine_of(BAD)
 
-        report = check_kernel(new_machine(), slot_kernel.PROFILE, hooks=Hooks(new_machine=new_machine))
+        report = check_kernel(new_machine(), slot_kernel.PROFILE, new_machine=new_machine)
         (finding,) = report.findings
         assert (finding.kind, finding.area) == (Kind.CORRUPTION, "slots")
         assert finding.message == "slots metadata corrupted: slot_count 0x00000064: there are 4 slots"

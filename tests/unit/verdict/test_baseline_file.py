@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from emulator.check.measures import Measures
 from emulator.errors import BadBaseline
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.baseline_file import baseline_text, read_baseline
@@ -29,14 +28,14 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 def test_the_text_does_not_depend_on_any_order() -> None:
     callers = dict(reversed([*HEAP.callers.items()]))
-    measures = Measures({"frames": FRAMES, "heap": replace(HEAP, callers=callers)})
+    measures = {"frames": FRAMES, "heap": replace(HEAP, callers=callers)}
     other = baseline_of(report(LEAK, measures=measures), BASELINE.tolerances)
     assert baseline_text(other) == TEXT
 
 
 @pytest.mark.parametrize(("fragmentation", "written"), [(1 / 3, 0.3333), (0.0, 0.0), (1.0, 1.0)])
 def test_fragmentation_is_rounded(tmp_path: Path, fragmentation: float, written: float) -> None:
-    measures = Measures({"heap": replace(HEAP, fragmentation=fragmentation)})
+    measures = {"heap": replace(HEAP, fragmentation=fragmentation)}
     path = tmp_path / "base.json"
     path.write_text(baseline_text(baseline_of(report(LEAK, measures=measures), {})))
     assert read_baseline(path).areas["heap"].values["fragmentation"] == written

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator.check.findings import Kind
-from emulator.check.measures import Measures
 from emulator.errors import UnknownArea
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.limits import Limits
@@ -15,11 +15,16 @@ from emulator.verdict.verdict import Verdict, judge
 from tests.helpers.check_examples import DOUBLE_FREE, HEAP, LEAK, report, with_heap
 
 MEASURES = report().measures
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from emulator.check.measures import AreaMeasures
+
 ALL = frozenset(Kind)
 WHERE = ", reached at event 2 in call #1 of kmalloc from kmain+0x42 demo.c:31"
 
 
-def texts(limits: Limits, measures: Measures = MEASURES) -> list[str]:
+def texts(limits: Limits, measures: Mapping[str, AreaMeasures] = MEASURES) -> list[str]:
     return [each.text for each in limits.violations(measures)]
 
 
@@ -38,7 +43,7 @@ def test_what_is_above_is_named_with_numbers_and_place() -> None:
 def test_a_peak_whose_caller_is_not_known() -> None:
     assert HEAP.peak
     areas = {"heap": replace(HEAP, peak=replace(HEAP.peak, backtrace=()))}
-    assert texts(Limits({"heap": 0}), Measures(areas)) == [
+    assert texts(Limits({"heap": 0}), areas) == [
         "heap.peak_bytes: 4,096 bytes at the peak, limit 0, reached at event 2 in call #1 of kmalloc"
     ]
 

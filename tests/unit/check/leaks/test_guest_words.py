@@ -49,9 +49,9 @@ def test_words_at_every_offset(address: int, size: int) -> None:
     part = Part(address, bytes(range(size)))
     found: dict[int, int] = {}
     for offset in range(4):
-        words = part.words(offset)
-        assert words.address % 4 == offset
-        found |= {words.address + 4 * index: value for index, value in enumerate(words.values.tolist())}
+        start, words = part.words(offset)
+        assert start % 4 == offset
+        found |= {start + 4 * index: value for index, value in enumerate(words.tolist())}
     assert found == {
         address + at: int.from_bytes(part.data[at : at + 4], "little") for at in range(max(size - 3, 0))
     }

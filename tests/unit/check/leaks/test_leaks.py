@@ -82,7 +82,7 @@ def test_a_block_nobody_points_to_is_lost(tmp_path: Path) -> None:
     assert finding.call_site is None
     assert finding.block is not None
     assert finding.block.allocated.backtrace[0].function == "scenario"
-    area = report.measures.areas["heap"]
+    area = report.measures["heap"]
     assert (area.lost_bytes, area.lost_blocks, area.end_bytes, area.end_blocks) == (24, 1, 24, 1)
 
 

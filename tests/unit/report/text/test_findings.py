@@ -7,7 +7,6 @@ from dataclasses import replace
 from emulator.check.check_report import CheckReport
 from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
 from emulator.check.hex_dumps import hex_dump
-from emulator.check.measures import Measures
 from emulator.guest.symbolizer import Frame
 from emulator.report.text.findings import LINES_MAX, difference_lines, finding_lines, report_lines
 from emulator.report.text.style import Style
@@ -22,7 +21,7 @@ FINDING = Finding(
     Kind.DOUBLE_FREE, "heap", "double free of 0x00200008 (24 bytes)", CallSite(3, 5, "kfree", DEEP), BLOCK
 )
 WRITE = FaultingWrite(0x100040, "mov [eax], edx", 4, 1, 0x41414141, 0x200000, DEEP)
-REPORT = CheckReport("k.elf", Ending(How.EXIT, 0), 10, 5, (), Measures(), 1.25)
+REPORT = CheckReport("k.elf", Ending(How.EXIT, 0), 10, 5, (), {}, 1.25)
 
 
 def test_all_stacks_are_there_and_cut() -> None:
