@@ -136,6 +136,20 @@ class Defect(NamedTuple):
         return self.location.start
 
 
+class BrokenStructure(IndexError):
+    """A model meets a word with which its C twin could not go on in a way that means anything. Nothing was written.
+
+    Attributes:
+        defect: The word, and what is wrong with it.
+    """
+
+    def __init__(self, defect: Defect) -> None:
+        from kernel_model.text import defect_text  # only damage needs it
+
+        super().__init__(defect_text(defect))
+        self.defect = defect
+
+
 class Audit(Protocol):
     """Checks the invariants of some structures of one kernel, as they lie in its memory. Nothing is written."""
 

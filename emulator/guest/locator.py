@@ -138,4 +138,4 @@ class Places:
             found = recognize(self._machine)
         except BadImage:
             return None
-        return None if found is None else found.models
+        return None if found is None else found[1]

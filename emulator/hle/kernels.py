@@ -9,7 +9,6 @@ need. A kernel is added by an entry in `KERNELS` and by its own modules.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from emulator.x86 import WORD_SIZE
@@ -49,8 +48,7 @@ class Models(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(NamedTuple):
     """The entry of a kernel. Parts are named as ``module:attribute``; see `load`.
 
     Attributes:
@@ -116,15 +114,10 @@ BTRON = Kernel(
 KERNELS = (LITECORE, BTRON)
 
 
-class KnownKernel(NamedTuple):
-    """A kernel that a machine was found to run, and its models on the machine's RAM."""
+def recognize(machine: Machine, kernels: Iterable[Kernel] | None = None) -> tuple[Kernel, Models] | None:
+    """Return the kernel that a machine runs, and its models on the machine's RAM; None: it is none that is known.
 
-    kernel: Kernel
-    models: Models
-
-
-def recognize(machine: Machine, kernels: Iterable[Kernel] | None = None) -> KnownKernel | None:
-    """Return the kernel that a machine runs: one of which it has all symbols of data; None: it is none that is known.
+    A machine runs a kernel if it has all symbols of data that the models of its layers need.
 
     Args:
         machine: Any.
@@ -136,9 +129,7 @@ def recognize(machine: Machine, kernels: Iterable[Kernel] | None = None) -> Know
     symbols = addresses(machine)
     for kernel in KERNELS if kernels is None else kernels:
         if not any(kernel.missing(symbols, layer) for layer in kernel.layers):
-            return KnownKernel(
-                kernel, kernel.models(machine.memory, symbols, machine.consoles.print_for_guest)
-            )
+            return kernel, kernel.models(machine.memory, symbols, machine.consoles.print_for_guest)
     return None
 
 
@@ -173,13 +164,13 @@ def find_litecore(machine: Machine) -> LiteCore | None:
     For tests of that kernel; code that works with any kernel takes what `recognize` finds.
     """
     found = recognize(machine, [LITECORE])
-    return cast("LiteCore | None", found and found.models)
+    return cast("LiteCore | None", found and found[1])
 
 
 def find_btron(machine: Machine) -> Btron | None:
     """Return BTRON/386's models on the machine's RAM, or None when the kernel lacks BTRON's symbols. See `find_litecore`."""
     found = recognize(machine, [BTRON])
-    return cast("Btron | None", found and found.models)
+    return cast("Btron | None", found and found[1])
 
 
 def addresses(machine: Machine) -> dict[str, int]:

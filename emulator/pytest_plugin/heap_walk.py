@@ -26,7 +26,8 @@ class HeapWalk:
         found = recognize(machine)
         if found is None:
             return None
-        audits = found.models.audits(len(machine.memory))
+        _, models = found
+        audits = models.audits(len(machine.memory))
         heap = next((audit for audit in audits if audit.structure == _STRUCTURE), None)
         return None if heap is None or heap.defects() else cls(heap)
 

@@ -14,16 +14,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kernel_model.abi import Function, MissingSymbols
+from kernel_model.audit import BrokenStructure
 from kernel_model.btron.errors import E_WAITING, RESULT_NAMES, BtronError, Error
 from kernel_model.btron.kernel_space import physical, virtual
 from kernel_model.btron.kmem import Kmem, KmemAddresses
-from kernel_model.btron.locate import locate
 from kernel_model.btron.mpf import FixedPools
 from kernel_model.btron.mpl import VariablePools
 from kernel_model.btron.pmem import Pmem, PmemAddresses
 from kernel_model.btron.pool_table import POOL_IDS
 from kernel_model.btron.tasks import TaskAddresses, Tasks, WaitKind
-from kernel_model.errors import BrokenStructure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -128,6 +127,8 @@ class Btron:
 
     def locate(self, address: int, size: int = 1) -> Location | None:  # noqa: ARG002 - no location depends on it
         """Return what lies at a physical *address*; see `kernel_model.btron.locate.locate`."""
+        from kernel_model.btron.locate import locate  # not every run needs it
+
         return locate(address, self._addresses, self)
 
     def linear(self, address: int) -> int:

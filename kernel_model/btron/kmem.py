@@ -23,11 +23,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
-from kernel_model.audit import Defect, Invariant, variable
+from kernel_model.audit import BrokenStructure, Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import ADDRESS_SPACE, KERNEL_BASE, OFFSET_MASK, virtual
 from kernel_model.btron.pmem import MAX_SIZE, PAGE_BYTES
-from kernel_model.errors import BrokenStructure
 from kernel_model.structs import KMEM_ENTRY, KMEM_EXTENT
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel_model.audit import Defect, Invariant
+from kernel_model.audit import BrokenStructure, Defect, Invariant
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import ADDRESS_SPACE, check_pointer, physical, pointee
 from kernel_model.btron.kmem import MAX_REQUEST
@@ -30,7 +30,6 @@ from kernel_model.btron.pool_table import (
     check_timeout,
 )
 from kernel_model.btron.tasks import Wait, WaitKind
-from kernel_model.errors import BrokenStructure
 from kernel_model.structs import POOL_MPF, T_CMPF
 
 if TYPE_CHECKING:

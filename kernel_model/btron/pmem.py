@@ -22,10 +22,9 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel_model.audit import Defect, Invariant, variable
+from kernel_model.audit import BrokenStructure, Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import KERNEL_BASE, physical, virtual
-from kernel_model.errors import BrokenStructure
 from kernel_model.memory import WORD_STRUCTS
 from kernel_model.structs import BOOT_RANGE, PMEM_ENTRY
 

@@ -23,9 +23,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel_model.audit import Defect, Invariant, variable
+from kernel_model.audit import BrokenStructure, Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
-from kernel_model.errors import BrokenStructure
 from kernel_model.structs import TCB
 
 if TYPE_CHECKING:

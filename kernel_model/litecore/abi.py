@@ -16,7 +16,6 @@ from kernel_model.abi import Function, MissingSymbols
 from kernel_model.litecore import boot
 from kernel_model.litecore.heap import Heap
 from kernel_model.litecore.heap_reader import HeapAddresses
-from kernel_model.litecore.locate import locate
 from kernel_model.litecore.memmap import FRAME_BYTES, InvalidFree, Memmap
 
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ class LiteCore:
 
     def locate(self, address: int, size: int = 1) -> Location | None:
         """Return what lies at *address*; see `kernel_model.litecore.locate.locate`."""
+        from kernel_model.litecore.locate import locate  # not every run needs it
+
         return locate(address, size, self._symbols, self.memmap, self.heap)
 
     def linear(self, address: int) -> int:

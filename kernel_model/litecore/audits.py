@@ -6,44 +6,70 @@ held, wherever the kernel is.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from kernel_model.audit import Defect, Invariant, variable
-from kernel_model.litecore import heap_reader, memmap
-from kernel_model.litecore.memmap_reader import memmap_defects
+from kernel_model.audit import BrokenStructure, Defect, Invariant, Location, LocationKind, variable
+from kernel_model.litecore.heap_reader import ALIGNMENT, BLOCK_HEADER_WORDS, HEADER_BYTES, NEXT_OFFSET
+from kernel_model.litecore.memmap import FRAME_BYTES
 from kernel_model.litecore.spinlock import FREE, HELD
+from kernel_model.structs import FREE_BLOCK, MEMMAP
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from kernel_model.audit import Audit
-    from kernel_model.litecore.heap_reader import HeapReader
-    from kernel_model.litecore.memmap import Memmap
+    from kernel_model.litecore.heap_reader import Block, HeapReader
+    from kernel_model.litecore.memmap import Memmap, MemmapFields
     from kernel_model.memory import Memory
 
-_LOCKS: Final = {"heap_lock": heap_reader.AREA, "memmap_lock": memmap.AREA}
+HEAP: Final = "heap"
+FRAMES: Final = "frames"
+"""The areas of LiteCore's profile."""
+
+_HEAP_START_ALIGNED: Final = Invariant("heap-start", "not a multiple of 8")
+_HEAP_END_ALIGNED: Final = Invariant("heap-end", "not a multiple of 8, or below heap_start")
+_HEAP_IN_MEMORY: Final = Invariant("heap-in-memory", "there is no memory up to there")
+_HEAP_MERGED: Final = Invariant("heap-merged", "free, and so is the block before it")
+_HEAP_LIST_HEAD: Final = Invariant("heap-list-head", "should be 0x{:08x}, the next free block or the end (0)")
+_HEAP_LIST_LINK: Final = Invariant("heap-list-link", _HEAP_LIST_HEAD.violation, of_free_list=True)
+_HEAP_SIZE_ALIGNED: Final = Invariant("heap-size-aligned", "not a multiple of 8")
+_HEAP_SIZE_MIN: Final = Invariant("heap-size-min", "smaller than 8")
+_HEAP_SIZE_FITS: Final = Invariant("heap-size-fits", "reaches beyond heap_end")
+_HEAP_USED_FLAG: Final = Invariant("heap-used-flag", "neither 0 nor 1")
+
+_MEMMAP_START: Final = Invariant("memmap-start", "not where start_frame begins")
+_MEMMAP_END: Final = Invariant("memmap-end", "not where the last of max_frames frames ends")
+_MEMMAP_BITMAP: Final = Invariant("memmap-bitmap", "there is no memory for the bitmap")
+_MEMMAP_UNUSED_BITS: Final = Invariant("memmap-unused-bits", "bits behind the last frame must be set")
+
+_LOCKS: Final = {"heap_lock": HEAP, "memmap_lock": FRAMES}
 _LOCK_VALUE: Final = Invariant("lock-value", "neither 0 nor 1")
+_BITMAP_IN_MEMORY: Final = Invariant(
+    "memmap-bitmap-in-memory", "there is no memory for the bitmap of max_frames = 0x{:08x}"
+)
 
 
 class HeapAudit:
     """Checks the kernel heap. See `kernel_model.audit.Audit`."""
 
     structure = "heap"
-    areas = (heap_reader.AREA,)
+    areas = (HEAP,)
 
-    def __init__(self, heap: HeapReader) -> None:
+    def __init__(self, memory: Memory, heap: HeapReader) -> None:
+        self._memory = memory
         self._heap = heap
 
     def defects(self) -> list[Defect]:
         """See `Audit.defects`. A valid heap costs about a tenth of a microsecond for each block."""
-        return [] if self._heap.is_valid() else self._heap.validate()
+        return [] if self._heap.is_valid() else heap_defects(self._memory, self._heap)
 
 
 class MemmapAudit:
     """Checks the frame allocator's struct and bitmap. See `kernel_model.audit.Audit`."""
 
     structure = "memmap"
-    areas = (memmap.AREA,)
+    areas = (FRAMES,)
 
     def __init__(self, memory: Memory, memory_size: int, model: Memmap, address: int) -> None:
         self._memory = memory
@@ -93,7 +119,127 @@ def audits(
         frames: The model of the memmap; only read from.
     """
     return (
-        HeapAudit(heap),
+        HeapAudit(memory, heap),
         MemmapAudit(memory, memory_size, frames, symbols["memmap"]),
         LockAudit(memory, symbols),
     )
+
+
+def heap_defects(memory: Memory, heap: HeapReader) -> list[Defect]:
+    """Check every invariant of a heap, one by one, and return what breaks one, in the order found."""
+    start, end = heap.bounds()
+    if start % ALIGNMENT:
+        return [Defect(_HEAP_START_ALIGNED, HEAP, variable("heap_start", heap.addresses.start), start)]
+    if end % ALIGNMENT or end < start:
+        return [Defect(_HEAP_END_ALIGNED, HEAP, variable("heap_end", heap.addresses.end), end)]
+    blocks = list(heap.blocks())
+    try:
+        return _block_defects(memory, blocks, start, end) + _list_defects(memory, heap, blocks)
+    except IndexError:
+        return [Defect(_HEAP_IN_MEMORY, HEAP, variable("heap_end", heap.addresses.end), end)]
+
+
+def _block_defects(memory: Memory, blocks: list[Block], start: int, end: int) -> list[Defect]:
+    """Return the unmerged neighbours, and the header at which the walk broke off."""
+    defects = [
+        Defect(_HEAP_MERGED, HEAP, _member(right.header, "used"), 0)
+        for left, right in pairwise(blocks)
+        if not left.used and not right.used
+    ]
+    stop = blocks[-1].end if blocks else start
+    if stop < end:
+        size, used = memory.load_words(stop, BLOCK_HEADER_WORDS)
+        defect = _header_defect(stop, size, used, end)
+        defects += [defect] if defect else []
+    return defects
+
+
+def _list_defects(memory: Memory, heap: HeapReader, blocks: list[Block]) -> list[Defect]:
+    """Compare the free list with the free blocks; *blocks* may end early where a header is broken."""
+    expected = [block.header for block in blocks if not block.used] + [0]
+    walked_to = blocks[-1].end if blocks else heap.bounds()[0]
+    link, before = heap.addresses.free_list, None
+    for header in expected:
+        found = memory.load_u32(link)
+        if found != header:
+            if header == 0 and walked_to <= found < heap.bounds()[1] and found % ALIGNMENT == 0:
+                return []  # continues after the broken header, where no block can be known
+            if before is None:
+                location = variable("heap_free_list", link)
+                return [Defect(_HEAP_LIST_HEAD, HEAP, location, found, (header,))]
+            return [Defect(_HEAP_LIST_LINK, HEAP, _member(before, "next"), found, (header,))]
+        link, before = header + NEXT_OFFSET, header
+    return []
+
+
+def _header_defect(header: int, size: int, used: int, end: int) -> Defect | None:
+    """Return the first invariant that a header breaks, or None."""
+    if size % ALIGNMENT:
+        return Defect(_HEAP_SIZE_ALIGNED, HEAP, _member(header, "size"), size)
+    if size < ALIGNMENT:
+        return Defect(_HEAP_SIZE_MIN, HEAP, _member(header, "size"), size)
+    if size > end - header - HEADER_BYTES:
+        return Defect(_HEAP_SIZE_FITS, HEAP, _member(header, "size"), size)
+    if used > 1:
+        return Defect(_HEAP_USED_FLAG, HEAP, _member(header, "used"), used)
+    return None
+
+
+def _member(header: int, field: str) -> Location:
+    """Return the location of a word of the block whose header lies at *header*."""
+    block = Location(LocationKind.BLOCK, "heap", header, header, item=header)
+    return block.member(FREE_BLOCK, field)
+
+
+def memmap_defects(memory: Memory, memory_size: int, memmap: Memmap, address: int) -> Iterator[Defect]:
+    """Yield the defects of a ``memmap_t`` and of its bitmap's unused bits; one that is not set up has none.
+
+    Args:
+        memory: Physical memory.
+        memory_size: Its bytes.
+        memmap: The model; only read from.
+        address: Of the struct.
+    """
+    fields = memmap.fields()
+    if not any(fields):
+        return
+    broken = broken_field(fields, memory_size)
+    if broken is not None:
+        name, invariant = broken
+        location = variable("memmap", address).member(MEMMAP, name)
+        yield Defect(invariant, FRAMES, location, getattr(fields, name))
+    else:
+        yield from _last_byte(memory, fields)
+
+
+def broken_field(fields: MemmapFields, memory_size: int) -> tuple[str, Invariant] | None:
+    """Return the member of a ``memmap_t`` that fits neither the others nor memory, and what it breaks; None: all fit.
+
+    Args:
+        fields: Of the struct.
+        memory_size: Bytes of physical memory.
+    """
+    if fields.start_addr != fields.start_frame * FRAME_BYTES:
+        return ("start_addr", _MEMMAP_START)
+    if fields.end_addr != fields.end_frame * FRAME_BYTES:
+        return ("end_addr", _MEMMAP_END)
+    if fields.bitmap + fields.bitmap_bytes > memory_size:
+        return ("bitmap", _MEMMAP_BITMAP)
+    return None
+
+
+def _last_byte(memory: Memory, fields: MemmapFields) -> Iterator[Defect]:
+    index, bits = fields.bitmap_bytes - 1, fields.max_frames % 8
+    unused = 0xFF << bits & 0xFF if bits else 0
+    address = fields.bitmap + index
+    found = memory.load_u8(address)
+    if found & unused != unused:
+        frames = range(fields.start_frame + 8 * index, fields.end_frame)
+        location = Location(LocationKind.BITMAP, "bitmap", address, address + 1, byte=index, frames=frames)
+        yield Defect(_MEMMAP_UNUSED_BITS, FRAMES, location, found)
+
+
+def bitmap_outside_memory(address: int, fields: MemmapFields) -> BrokenStructure:
+    """Return what the model raises when there is no memory for the bitmap of the ``memmap_t`` at *address*."""
+    location = variable("memmap", address).member(MEMMAP, "bitmap")
+    return BrokenStructure(Defect(_BITMAP_IN_MEMORY, FRAMES, location, fields.bitmap, (fields.max_frames,)))

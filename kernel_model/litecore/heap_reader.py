@@ -6,8 +6,8 @@ the bytes of its body (a multiple of 8, 8 or more), and ``used``, 0 or 1. So the
 free list is in address order and begins in the global ``heap_free_list``. Headers and bodies are
 aligned to 8. Neighbouring free blocks are always merged.
 
-The guest can overwrite any of this, and these readers are what is used to look at the damage. Every walk goes
-strictly upwards inside the heap, so it ends; `blocks` stops where headers no longer make sense, `validate` says why.
+The guest can overwrite any of this, and these readers are used to examine the damage. They read the heap strictly upwards
+and therefore end; `HeapReader.blocks` stops where headers no longer make sense, `HeapReader.validate` says why.
 
 Source: spec 1.3; LiteCore memory document, "Kernel heap (free-list)".
 """
@@ -15,15 +15,14 @@ Source: spec 1.3; LiteCore memory document, "Kernel heap (free-list)".
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel_model.audit import Defect, Invariant, Location, LocationKind, variable
 from kernel_model.structs import BLOCK_HEADER, FREE_BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kernel_model.audit import Defect
     from kernel_model.memory import Memory
 
 ALIGNMENT: Final = 8
@@ -34,19 +33,6 @@ MIN_BLOCK_BYTES: Final = HEADER_BYTES + ALIGNMENT
 
 USED_OFFSET: Final = BLOCK_HEADER.offset("used")
 NEXT_OFFSET: Final = FREE_BLOCK.offset("next")
-AREA: Final = "heap"
-
-_START_ALIGNED: Final = Invariant("heap-start", "not a multiple of 8")
-_END_ALIGNED: Final = Invariant("heap-end", "not a multiple of 8, or below heap_start")
-_IN_MEMORY: Final = Invariant("heap-in-memory", "there is no memory up to there")
-_MERGED: Final = Invariant("heap-merged", "free, and so is the block before it")
-_LIST_HEAD: Final = Invariant("heap-list-head", "should be 0x{:08x}, the next free block or the end (0)")
-_LIST_LINK: Final = Invariant("heap-list-link", _LIST_HEAD.violation, of_free_list=True)
-_SIZE_ALIGNED: Final = Invariant("heap-size-aligned", "not a multiple of 8")
-_SIZE_MIN: Final = Invariant("heap-size-min", "smaller than 8")
-_SIZE_FITS: Final = Invariant("heap-size-fits", "reaches beyond heap_end")
-_USED_FLAG: Final = Invariant("heap-used-flag", "neither 0 nor 1")
-
 BLOCK_HEADER_WORDS: Final = len(BLOCK_HEADER.fields)
 FREE_BLOCK_WORDS: Final = len(FREE_BLOCK.fields)
 
@@ -119,7 +105,7 @@ class HeapReader:
                 size, used = self._memory.load_words(header, BLOCK_HEADER_WORDS)
             except IndexError:  # a heap_end beyond the memory
                 return
-            if _header_defect(header, size, used, end):
+            if not is_header(size, used, end - header - HEADER_BYTES):
                 return
             yield Block(header, size, bool(used))
             header += HEADER_BYTES + size
@@ -156,63 +142,17 @@ class HeapReader:
 
     def validate(self) -> list[Defect]:
         """Check every invariant of the heap and return what breaks one, in the order found."""
-        start, end = self.bounds()
-        if start % ALIGNMENT:
-            return [Defect(_START_ALIGNED, AREA, variable("heap_start", self.addresses.start), start)]
-        if end % ALIGNMENT or end < start:
-            return [Defect(_END_ALIGNED, AREA, variable("heap_end", self.addresses.end), end)]
-        blocks = list(self.blocks())
-        try:
-            return self._block_defects(blocks, start, end) + self._list_defects(blocks)
-        except IndexError:
-            return [Defect(_IN_MEMORY, AREA, variable("heap_end", self.addresses.end), end)]
+        from kernel_model.litecore.audits import heap_defects  # only a heap that is not valid needs it
 
-    def _block_defects(self, blocks: list[Block], start: int, end: int) -> list[Defect]:
-        """Return the unmerged neighbours, and the header at which the walk broke off."""
-        defects = [
-            Defect(_MERGED, AREA, _member(right.header, "used"), 0)
-            for left, right in pairwise(blocks)
-            if not left.used and not right.used
-        ]
-        stop = blocks[-1].end if blocks else start
-        if stop < end:
-            size, used = self._memory.load_words(stop, BLOCK_HEADER_WORDS)
-            defect = _header_defect(stop, size, used, end)
-            defects += [defect] if defect else []
-        return defects
-
-    def _list_defects(self, blocks: list[Block]) -> list[Defect]:
-        """Compare the free list with the free blocks; *blocks* may end early where a header is broken."""
-        expected = [block.header for block in blocks if not block.used] + [0]
-        walked_to = blocks[-1].end if blocks else self.bounds()[0]
-        link, before = self.addresses.free_list, None
-        for header in expected:
-            found = self._memory.load_u32(link)
-            if found != header:
-                if header == 0 and walked_to <= found < self.bounds()[1] and found % ALIGNMENT == 0:
-                    return []  # continues after the broken header, where no block can be known
-                if before is None:
-                    location = variable("heap_free_list", link)
-                    return [Defect(_LIST_HEAD, AREA, location, found, (header,))]
-                return [Defect(_LIST_LINK, AREA, _member(before, "next"), found, (header,))]
-            link, before = header + NEXT_OFFSET, header
-        return []
+        return heap_defects(self._memory, self)
 
 
-def _header_defect(header: int, size: int, used: int, end: int) -> Defect | None:
-    """Return the first invariant that a header breaks, or None."""
-    if size % ALIGNMENT:
-        return Defect(_SIZE_ALIGNED, AREA, _member(header, "size"), size)
-    if size < ALIGNMENT:
-        return Defect(_SIZE_MIN, AREA, _member(header, "size"), size)
-    if size > end - header - HEADER_BYTES:
-        return Defect(_SIZE_FITS, AREA, _member(header, "size"), size)
-    if used > 1:
-        return Defect(_USED_FLAG, AREA, _member(header, "used"), used)
-    return None
+def is_header(size: int, used: int, room: int) -> bool:
+    """Return whether two words can be a header.
 
-
-def _member(header: int, field: str) -> Location:
-    """Return the location of a word of the block whose header lies at *header*."""
-    block = Location(LocationKind.BLOCK, "heap", header, header, item=header)
-    return block.member(FREE_BLOCK, field)
+    Args:
+        size: The first word.
+        used: The second word.
+        room: Bytes from the end of the header to the end of the heap.
+    """
+    return used <= 1 and not size % ALIGNMENT and ALIGNMENT <= size <= room

@@ -18,8 +18,6 @@ import re
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel_model.audit import Defect, Invariant, variable
-from kernel_model.errors import BrokenStructure
 from kernel_model.litecore import bitmap as bits
 from kernel_model.litecore.spinlock import SpinLock
 from kernel_model.structs import MEMMAP
@@ -31,11 +29,6 @@ if TYPE_CHECKING:
     from kernel_model.memory import Memory
 
 FRAME_BYTES: Final = 4096
-
-AREA: Final = "frames"
-_BITMAP_IN_MEMORY: Final = Invariant(
-    "memmap-bitmap-in-memory", "there is no memory for the bitmap of max_frames = 0x{:08x}"
-)
 
 _WORD_MASK: Final = 0xFFFF_FFFF
 
@@ -258,9 +251,9 @@ class Memmap:
         try:
             return self._memory.view(fields.bitmap, fields.bitmap_bytes)
         except IndexError as error:
-            location = variable("memmap", self._struct_address).member(MEMMAP, "bitmap")
-            defect = Defect(_BITMAP_IN_MEMORY, AREA, location, fields.bitmap, (fields.max_frames,))
-            raise BrokenStructure(defect) from error
+            from kernel_model.litecore.audits import bitmap_outside_memory  # only damage needs it
+
+            raise bitmap_outside_memory(self._struct_address, fields) from error
 
     def _lowest_run(self, fields: MemmapFields, count: int) -> int | None:
         """Return the index of the lowest run of *count* free frames, or None."""

@@ -19,7 +19,7 @@ from emulator.check.structures.stories import OpenCalls
 from emulator.replay.bisect import Bisection
 from emulator.replay.last_write import Word
 from emulator.x86 import PAGE_SIZE
-from kernel_model.litecore.memmap_reader import broken_field
+from kernel_model.litecore.audits import broken_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

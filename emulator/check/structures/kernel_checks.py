@@ -81,5 +81,6 @@ def kernel_checks(machine: Machine, profile_name: str) -> KernelChecks | None:
     found = None if kernel is None else recognize(machine, [kernel])
     if found is None:
         return None
-    checks: type[KernelChecks] = load(found.kernel.checks) if found.kernel.checks else KernelChecks
-    return checks(machine, found.models)
+    known, models = found
+    checks: type[KernelChecks] = load(known.checks) if known.checks else KernelChecks
+    return checks(machine, models)

@@ -44,7 +44,7 @@ def test_a_kernel_is_recognized_by_its_symbols(image: str, name: str) -> None:
     machine = boot(f"firmware:{image}")
     found = recognize(machine)
     assert found is not None
-    assert found.kernel.name == name
+    assert found[0].name == name
     assert recognize(machine, [each for each in KERNELS if each.name != name]) is None
 
 
@@ -92,7 +92,7 @@ class TestAThirdKernel:
     def test_it_is_recognized(self) -> None:
         found = recognize(machine_of(GOOD))
         assert found is not None
-        assert found.kernel is slot_kernel.ENTRY
+        assert found[0] is slot_kernel.ENTRY
         assert kernel_of("slots") is kernel_named("Slots") is slot_kernel.ENTRY
 
     def test_its_layers_can_be_modelled(self) -> None:

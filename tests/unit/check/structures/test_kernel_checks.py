@@ -185,12 +185,15 @@ def test_looking_at_each_call_from_inside_the_run() -> None:
     record_calls(machine, matching_profile(machine.image))
     checks = checks_of(machine, "LiteCore")
     seen: list[tuple[int, int]] = []
-    machine.calls.at_entries(1, lambda: seen.append((machine.calls.event_count, len(checks.audit()))))
+    observer = machine.calls.at_entries(
+        1, lambda: seen.append((machine.calls.event_count, len(checks.audit())))
+    )
     machine.run()
-    assert seen == [(event, int(event >= 15)) for event in range(1, 25, 2)]
-    machine.calls.at_entries(0, seen.clear)
+    found = [(event, int(event >= 15)) for event in range(1, 25, 2)]
+    assert seen == found
+    observer.close()
     assert machine.call("kmalloc", 8)
-    assert seen
+    assert seen == found
 
 
 def test_looking_at_each_third_call() -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kernel_model.litecore.audits import memmap_defects
 from kernel_model.litecore.memmap import Memmap
-from kernel_model.litecore.memmap_reader import memmap_defects
 from kernel_model.memory import ByteMemory
 from kernel_model.text import defect_text
 
