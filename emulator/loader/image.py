@@ -134,8 +134,8 @@ class KernelImage:
         ranges = tuple(ram)
         for segment in self.segments:
             if not any(start <= segment.physical and segment.end <= end for start, end in ranges):
-                places = ", ".join(f"0x{start:08x}-0x{end:08x}" for start, end in ranges)
-                raise BadImage(self.path, f"{segment} lies outside RAM ({places})", value=segment.physical)
+                windows = ", ".join(f"0x{start:08x}-0x{end:08x}" for start, end in ranges)
+                raise BadImage(self.path, f"{segment} lies outside RAM ({windows})", value=segment.physical)
 
     @property
     def symbols(self) -> dict[str, Symbol]:
@@ -175,7 +175,7 @@ class KernelImage:
 
     @property
     def code_sections(self) -> list[range]:
-        """Linked addresses of the sections that hold code, ascending; empty where the file does not tell."""
+        """Linked addresses of the sections that hold code, ascending; empty where the file does not say."""
         code = [
             range(each.address, each.address + each.size)
             for each in self._sections
@@ -193,18 +193,18 @@ class KernelImage:
         return self._symbol_table.extents
 
     def source_line(self, address: int) -> SourceLine | None:
-        """Return the source line of an address (as in `function_at`), or None where the file does not tell."""
+        """Return the source line of an address (as in `function_at`), or None where the file does not say."""
         return self._line_table.find(self._linked(address))
 
     @cached_property
     def unwind_table(self) -> UnwindTable:
-        """How to find the caller of code at a linked address; empty where the file does not tell."""
+        """The rules by which the caller of code at a linked address is found; empty where the file does not say."""
         from emulator.loader.dwarf.frame_entries import FrameSection
         from emulator.loader.dwarf.unwind import read_unwind_table
 
-        places = {section.name: section.address for section in self._sections}
+        addresses = {section.name: section.address for section in self._sections}
         sections = [
-            FrameSection(self._debug_section(name), places.get(name, 0), name == ".eh_frame")
+            FrameSection(self._debug_section(name), addresses.get(name, 0), name == ".eh_frame")
             for name in (".eh_frame", ".debug_frame")
         ]
         code = [range(segment.virtual, segment.virtual + segment.size) for segment in self.segments]
@@ -213,15 +213,15 @@ class KernelImage:
     def location(self, address: int) -> str:
         """Return an address for people: "kmain+0x42 (firmware/scenarios/demo.c:31)", or else "0x00100123".
 
-        A damaged symbol table names nothing: what happened there matters more, and whoever asks for symbols is told.
+        With a damaged symbol table no function is named: what happened at the address matters more. `symbols` reports the damage.
         """
         try:
             function = self.function_at(address)
         except BadImage:
             function = None
         line = self.source_line(address)
-        place = f"0x{address:08x}" if function is None else f"{function[0].name}+0x{function[1]:x}"
-        return place if line is None else f"{place} ({line.file}:{line.line})"
+        text = f"0x{address:08x}" if function is None else f"{function[0].name}+0x{function[1]:x}"
+        return text if line is None else f"{text} ({line.file}:{line.line})"
 
     def physical(self, address: int) -> int:
         """Return where a linked address is loaded. Outside all segments it is returned as it is."""

@@ -1,4 +1,4 @@
-"""How long blocks live, and which of them overlap meanwhile: followed in the core, for millions of blocks."""
+"""How long blocks live, and which of them overlap: worked out in the core, for millions of blocks."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Lives(NamedTuple):
     died: Buffer
 
 
-def pair(kinds: Buffer, places: Buffer, died: Buffer, taken: Buffer) -> None:
-    """Find out when blocks die that each have an address of their own.
+def pair(kinds: Buffer, addresses: Buffer, died: Buffer, taken: Buffer) -> None:
+    """Pair births and deaths of blocks that each have an address of their own.
 
     Args:
         kinds: By event, one byte: nothing happens (0), a birth (1), a death (2), a share (3).
-        places: By event: the address of the block; unsigned words.
+        addresses: Of the block, by event; unsigned words.
         died: By birth: when the block is forgotten. Set to when it dies, if that is before.
         taken: By event, one byte, all 0. Set to 1 where an owner was taken from a block.
 
@@ -44,7 +44,7 @@ def pair(kinds: Buffer, places: Buffer, died: Buffer, taken: Buffer) -> None:
     changes = _ffi.new("kc_block_events *")
     columns = (
         _ffi.from_buffer("uint8_t[]", kinds),
-        _ffi.from_buffer("uint32_t[]", places),
+        _ffi.from_buffer("uint32_t[]", addresses),
         _ffi.from_buffer("uint32_t[]", died, require_writable=True),
         _ffi.from_buffer("uint8_t[]", taken, require_writable=True),
     )

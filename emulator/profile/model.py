@@ -1,8 +1,8 @@
 """What the functions of a kernel's memory management mean: which take memory, which give it back, and where they say so.
 
 A profile is only data. It says how to read a call from outside: arguments are the 32-bit words on the stack above the
-return address, the result is EAX. Profiles come from TOML files (`profile_file`), from the kernels known here
-(`known_profiles`), and back out of traces.
+return address, the result is EAX. Profiles come from TOML files (`emulator.profile.reader`), from the kernels that are known
+(`emulator.profile.known`), and out of the headers of traces.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from emulator.wording import shortened
 MOST_PARAMETERS: Final = 6
 MOST_FUNCTIONS: Final = 127  # a trace numbers them in a signed byte
 _LONGEST_NAME: Final = 255
-_UNKNOWN_ERROR: Final = 0xFFFF_FFFF  # -1: whoever looks for an error, finds one
+_UNKNOWN_ERROR: Final = 0xFFFF_FFFF  # -1, which is an error by any convention
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]*")  # compilers write clones as "name.part.0"
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -92,7 +92,7 @@ class TracedFunction:
             address), ``frame`` (the same / 4096), ``out`` (address of a word that receives the block's address),
             ``pool``. Any other is only shown.
         result: What EAX is at its return.
-        failure: EAX, unsigned, that says "no block" where a block's place is the result; None: never fails. A
+        failure: EAX, unsigned, that says "no block" where a block's address or frame is the result; None: never fails. A
             function whose result is ERROR fails with any EAX but 0; here is what it answers when there is no memory,
             None: not known.
 
@@ -111,7 +111,7 @@ class TracedFunction:
         _check_names(self)
         _check_meaning(self)
         if self.failure is not None:
-            if not self.role.makes_block or self.result not in (*_PLACES, Result.ERROR):
+            if not self.role.makes_block or self.result not in (*_BLOCKS, Result.ERROR):
                 raise ValueError(f"{self.name}: only a function that takes a block has a failure value")
             if self.result is Result.ERROR and self.failure == 0:
                 raise ValueError(f"{self.name}: the failure value of an error is not 0, that is success")
@@ -207,7 +207,7 @@ class Profile:
             raise ValueError(f"not a profile: {error}") from None
 
 
-_PLACES = (Result.POINTER, Result.FRAME)
+_BLOCKS = (Result.POINTER, Result.FRAME)
 _LENGTHS = ("size", "pages", "order")
 
 
@@ -235,7 +235,7 @@ def _check_meaning(function: TracedFunction) -> None:
     """Refuse a function whose calls could not be understood in its role."""
     if function.role is Role.OTHER:
         return
-    problem = _length_problem(function) or _place_problem(function) or _result_problem(function)
+    problem = _length_problem(function) or _block_problem(function) or _result_problem(function)
     if problem:
         raise ValueError(f"{function.name}: {problem}")
 
@@ -249,21 +249,21 @@ def _length_problem(function: TracedFunction) -> str:
     return ""
 
 
-def _place_problem(function: TracedFunction) -> str:
-    places = [name for name in ("ptr", "frame") if name in function.parameters]
-    if len(places) > 1:
+def _block_problem(function: TracedFunction) -> str:
+    named = [name for name in ("ptr", "frame") if name in function.parameters]
+    if len(named) > 1:
         return "parameters ptr and frame both say which block"
-    if function.role.names_block and not places:
+    if function.role.names_block and not named:
         return f"{function.role.value} needs a parameter ptr or frame that says which block"
     return ""
 
 
 def _result_problem(function: TracedFunction) -> str:
     if not function.role.makes_block:
-        if function.result in _PLACES:
+        if function.result in _BLOCKS:
             return f"{function.role.value} has no block as its result, only error, value or none"
     elif function.out is None:
-        if function.result not in _PLACES:
+        if function.result not in _BLOCKS:
             return f"{function.role.value} without a parameter out needs the result ptr or frame"
     elif function.result not in (Result.ERROR, Result.NONE):
         return f"{function.role.value} with a parameter out needs the result error or none"

@@ -1,4 +1,4 @@
-"""Reads a profile that somebody wrote, as TOML. The format is described in docs/profiles.md.
+"""Reading a profile from TOML. The format is described in docs/profiles.md.
 
 A function stands there as one line, ``alloc_frames(pages) -> frame``:
 
@@ -80,8 +80,8 @@ class _Reader:
             return tomllib.loads(self._text)
         except tomllib.TOMLDecodeError as error:
             message = str(error)
-            place = _SYNTAX_LINE.search(message)
-            line = int(place[1]) if place else None
+            found = _SYNTAX_LINE.search(message)
+            line = int(found[1]) if found else None
             problem = _SYNTAX_LINE.sub("", message)
             if len(problem) > _LONGEST_PROBLEM:  # it quotes keys whole
                 problem = f"{problem[:_LONGEST_PROBLEM]}..."
@@ -129,15 +129,15 @@ class _Reader:
         return value & 0xFFFF_FFFF
 
     def _wrong(self, problem: str, *keys: str, signature: str = "") -> BadProfile:
-        """Make the error for a place: the one or two keys that lead there, and the signature where it is one."""
+        """Make the error for a value: one or two keys lead to it, and its signature if it is one."""
         line = _find(self._text, keys, signature)
         return BadProfile(self._path, problem, line=line, key=shown_keys(keys))
 
 
 def _find(text: str, keys: tuple[str, ...], signature: str) -> int | None:
-    """Find the line of a place, from 1; None where it is written in an unusual way. tomllib does not tell.
+    """Return the line, from 1, of a value; None where it is written in an unusual way. tomllib does not report lines.
 
-    A key is looked for behind the header of its table, and a signature behind its key.
+    A key is searched for after the header of its table, and a signature after its key.
     """
     table, *key = (rf"[ \t]*[\"']?{re.escape(each)}[\"']?[ \t]*" for each in keys)
     patterns = [rf"^[ \t]*\[{table}\]", rf"^{key[0]}="] if key else [rf"^[ \t]*\[?{table}[=\]]"]

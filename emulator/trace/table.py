@@ -1,7 +1,7 @@
 """The table of recorded calls: one row for each call, one NumPy array for each column.
 
-The rows lie in memory, or are mapped from a trace file; nobody who reads the table can tell. Millions of calls stay arrays;
-a `Call` is made of a row only where somebody wants to see one.
+The rows are held in memory or mapped from a trace file, and the table reads the same in both cases. Millions of calls remain
+arrays; a `Call` is made of a row only when a single call is wanted.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Scalar:
     """What has no parts.
 
     Attributes:
-        size: Bytes; 0 where the file does not tell.
+        size: Bytes; 0 where the file does not say.
     """
 
     size: int

@@ -1,7 +1,7 @@
 """The programs of call frame information: how to find a function's caller at each of its instructions.
 
 A program of small instructions changes a row of rules as the address advances. Only what i386 needs is kept: the rules for
-the CFA (the stack pointer of the caller behind its call), for EBP and for the return address.
+the CFA (the stack pointer of the caller after its call), for EBP and for the return address.
 
 Decoded here and not by pyelftools, which keeps a rule for every register number that a file names: 64 KiB can make it fill
 all memory. Here time and memory stay in proportion to the bytes that are read.
@@ -29,7 +29,7 @@ _RESTORE: Final = 0xC0
 
 #: Where the caller's value of a register is: at this offset from the CFA, 0 for in the register itself, None for
 #: elsewhere.
-Place = int | None
+SavedAt = int | None
 
 
 class Rules(NamedTuple):
@@ -38,14 +38,14 @@ class Rules(NamedTuple):
     Attributes:
         register: Number of the register that the CFA is computed from; -1 where it is computed in another way.
         offset: What is added to it.
-        ebp: Place of the caller's EBP.
-        return_address: Place of the return address.
+        ebp: Where the caller's EBP is.
+        return_address: Where the return address is.
     """
 
     register: int
     offset: int
-    ebp: Place
-    return_address: Place
+    ebp: SavedAt
+    return_address: SavedAt
 
 
 NO_RULES: Final = Rules(_UNKNOWN_REGISTER, 0, 0, 0)
@@ -74,8 +74,8 @@ class Program:
         self._initial = {EBP: initial.ebp, RETURN_ADDRESS: initial.return_address}
         self._location = location
         self._register, self._offset = initial.register, initial.offset
-        self._places = dict(self._initial)
-        self._remembered: list[tuple[int, int, dict[int, Place]]] = []
+        self._saved = dict(self._initial)
+        self._remembered: list[tuple[int, int, dict[int, SavedAt]]] = []
         while reader.position < reader.end:
             self._step()
         self._emit()
@@ -98,8 +98,8 @@ class Program:
             self._run_operation(opcode)
 
     def _emit(self) -> None:
-        places = self._places
-        rules = Rules(self._register, self._offset, places[EBP], places[RETURN_ADDRESS])
+        saved = self._saved
+        rules = Rules(self._register, self._offset, saved[EBP], saved[RETURN_ADDRESS])
         self.rows.append((self._location, rules))
 
     def _advance(self, distance: int) -> None:
@@ -112,9 +112,9 @@ class Program:
         self._emit()
         self._location = address
 
-    def _put(self, register: int, place: Place) -> None:
-        if register in self._places:
-            self._places[register] = place
+    def _put(self, register: int, saved_at: SavedAt) -> None:
+        if register in self._saved:
+            self._saved[register] = saved_at
 
     def _save(self, register: int, factored: int) -> None:
         self._put(register, factored * self._data_factor or None)  # at the CFA itself nothing is saved
@@ -141,11 +141,11 @@ class Program:
             case 0x08:  # same_value
                 self._put(read.uleb(), 0)
             case 0x0A:  # remember_state
-                self._remembered.append((self._register, self._offset, dict(self._places)))
+                self._remembered.append((self._register, self._offset, dict(self._saved)))
             case 0x0B:  # restore_state
                 if not self._remembered:
                     raise Damaged
-                self._register, self._offset, self._places = self._remembered.pop()
+                self._register, self._offset, self._saved = self._remembered.pop()
             case 0x0C:  # def_cfa
                 self._register, self._offset = read.uleb(), read.uleb()
             case 0x0D:  # def_cfa_register

@@ -43,7 +43,7 @@ class DescribedFunction(NamedTuple):
 
     Attributes:
         start: First address.
-        end: First address behind it; beyond 2^32 where the entry is wrong.
+        end: First address after it; beyond 2^32 where the entry is wrong.
         rows: Addresses, ascending from *start*, and the rules from there on. Of equal addresses the last row counts.
     """
 
@@ -117,11 +117,11 @@ def _read_augmentation(reader: ByteReader, augmentation: bytes) -> int:
 
 
 def _read_fde(reader: ByteReader, cie: _Cie, address: int) -> DescribedFunction:
-    place = address + reader.position
+    here = address + reader.position
     size = _pointer_size(cie.encoding)
     start = int.from_bytes(reader.take(size), "little", signed=bool(cie.encoding & _SIGNED))
     if cie.encoding & _PC_RELATIVE:
-        start += place
+        start += here
     start %= _FOUR_GIB
     end = start + reader.unsigned(size)
     if cie.is_augmented:

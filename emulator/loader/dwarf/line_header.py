@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _VERSIONS = range(2, 6)
 _DWARF5 = 5
-_VERSION_WITH_OPERATIONS = 4  # the header tells how many operations an instruction has
+_VERSION_WITH_OPERATIONS = 4  # from here on the header has the number of operations of an instruction
 _MAX_ENTRIES = 1 << 16  # files of a unit
 
 # Content types and forms of a version 5 header.

@@ -72,7 +72,7 @@ class LineTable:
         self._offsets = [offset for _, offset in starts]
 
     def find(self, address: int) -> SourceLine | None:
-        """Return the source line of a linked (virtual) address, or None where the file does not tell."""
+        """Return the source line of a linked (virtual) address, or None where the file does not say."""
         # The sequence that holds an address is the one that begins closest below it. The search for
         # beginnings can find chance bytes too, so a few more units are tried.
         index = bisect_right(self._starts, address)

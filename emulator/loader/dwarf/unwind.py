@@ -35,7 +35,7 @@ _INT32: Final = range(-1 << 31, 1 << 31)
 class UnwindRow(NamedTuple):
     """How to find the caller of the code from an address on, up to the next row.
 
-    The CFA is the value that ESP has in the caller behind its call. The return address is at CFA - 4.
+    The CFA is the value that ESP has in the caller after its call. The return address is at CFA - 4.
 
     Attributes:
         start: First address, as linked.
@@ -86,7 +86,7 @@ def read_unwind_table(sections: Iterable[FrameSection], code: Sequence[range]) -
         function
         for section in sections
         for function in read_functions(section)
-        if any(place.start <= function.start < function.end <= place.stop for place in code)
+        if any(each.start <= function.start < function.end <= each.stop for each in code)
     ]
     functions.sort(key=lambda function: function.start)
     return UnwindTable(_joined(functions))

@@ -61,7 +61,7 @@ class Variables:
         self._types: dict[int, CType] = {}
 
     def at(self, address: int) -> Variable | None:
-        """Return the variable that starts at a linked address, or None where the file does not tell."""
+        """Return the variable that starts at a linked address, or None where the file does not say."""
         if address not in self._found:
             try:
                 self._found[address] = self._find(address)
@@ -90,7 +90,7 @@ class Variables:
         return Variable(name, self._type_of(own_type)) if name else None
 
     def _type_of(self, entry: Any, depth: int = 0) -> CType:
-        """The type that an entry names."""
+        """Return the type that an entry names."""
         if "DW_AT_type" not in entry.attributes or depth > _DEPTH_MAX:
             return _UNKNOWN
         named = entry.get_DIE_from_attribute("DW_AT_type")
@@ -141,7 +141,7 @@ def _open(data: bytes) -> tuple[Any, bytes]:
 
 
 def _damage() -> tuple[type[Exception], ...]:
-    """What pyelftools raises on damaged files: errors of its own, and all that careless reading brings about."""
+    """Return what pyelftools raises on damaged files: errors of its own, and those of reading without checks."""
     from elftools.common.exceptions import DWARFError, ELFError
     from elftools.construct import ConstructError
 
@@ -164,7 +164,7 @@ def _number(entry: Any, attribute: str) -> int:
 
 
 def _offset(member: Any) -> int:
-    """Bytes from the struct's start to a member."""
+    """Return the bytes from the struct's start to a member."""
     location = member.attributes.get("DW_AT_data_member_location")
     if location is not None and not isinstance(location.value, int):
         code, *number = location.value

@@ -147,7 +147,7 @@ def read_symbols(data: bytes, sections: Sequence[SectionHeader], path: str) -> S
         path: Its name, for messages.
 
     Raises:
-        BadImage: A table lies outside the file, a name outside its string table, or a symbol's end behind 4 GiB.
+        BadImage: A table lies outside the file, a name outside its string table, or a symbol's end above 4 GiB.
     """
     entries: list[_Entry] = []
     for section in sections:

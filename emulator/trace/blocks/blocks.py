@@ -22,7 +22,7 @@ class Blocks(NamedTuple):
         born: Event of the return of the call that made it.
         born_call: That call.
         died: Event of the entry of the call that freed it, or forgot it, or else of the return of a call that made a block at its
-            place; `NEVER`: it lived to the end.
+            address; `NEVER`: it lived to the end.
         died_call: The call that freed or forgot it; 0 if none did.
         stack: Call stack of the call that made it.
     """

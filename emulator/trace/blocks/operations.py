@@ -9,7 +9,7 @@ import numpy as np
 from emulator.profile.model import Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.function_calls import ALL_POOLS, by_function
-from emulator.trace.blocks.pairing import BIRTH, DEATH, SHARE, at_place
+from emulator.trace.blocks.pairing import BIRTH, DEATH, SHARE, keys_of
 
 if TYPE_CHECKING:
     from emulator.trace.blocks.function_calls import FunctionCalls
@@ -91,8 +91,8 @@ class AreaOperations(NamedTuple):
         if not every.all():
             pool = self._pools(born)
             known = pool != ALL_POOLS
-            keys = np.sort(at_place(resets.pool[~every].astype(np.uint32), resets.event[~every]))
-            of_pool = _next(keys, at_place(pool[known].astype(np.uint32), born[known]))
+            keys = np.sort(keys_of(resets.pool[~every].astype(np.uint32), resets.event[~every]))
+            of_pool = _next(keys, keys_of(pool[known].astype(np.uint32), born[known]))
             end[known] = np.minimum(end[known], of_pool)
         return end
 
@@ -213,7 +213,7 @@ def _joined(parts: list[Operations]) -> Operations:
 
 
 def _next(keys: U64, after: U32 | U64) -> U32:
-    """Return the event of the first of sorted *keys* after each of *after*, at the same place; or `NEVER`."""
+    """Return the event of the first of sorted *keys* after each of *after*, with the same upper half; or `NEVER`."""
     padded = np.append(keys, np.uint64((1 << 64) - 1))
     found = padded[np.searchsorted(padded, after.astype(np.uint64), side="right")]
     same = found >> np.uint64(32) == after.astype(np.uint64) >> np.uint64(32)

@@ -1,7 +1,8 @@
 """The life of runs of pages, which may be given back in parts.
 
-Runs are cut into pieces, and each piece is a place of its own: millions of calls are handled at once that way. Where long
-runs are made again and again over short ones that would be too many pieces, and the calls are followed one by one.
+Runs are cut into pieces that no operation ever cuts, and the pieces are paired one by one: millions of calls are handled at once
+that way. Where long runs are made again and again over short ones there would be too many pieces, and the calls are followed in
+order instead.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.function_calls import NOWHERE
-from emulator.trace.blocks.pairing import BIRTH, DEATH, at_place, pair
+from emulator.trace.blocks.pairing import BIRTH, DEATH, keys_of, pair
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def page_runs(operations: AreaOperations, kinds: U8) -> tuple[Runs, Flags]:
     if sum(map(borders.count, spans)) > 2 * sum(len(each.event) for each in spans) + _PIECES:
         runs, taken = _followed(spans, kinds, operations.forgotten)
     else:
-        keys = np.concatenate([at_place(*borders.cut(each)) for each in spans])
+        keys = np.concatenate([keys_of(*borders.cut(each)) for each in spans])
         keys.sort()
         lives, taken = pair(keys, kinds, operations.forgotten)
         runs = borders.runs(*lives)
@@ -58,9 +59,9 @@ def page_runs(operations: AreaOperations, kinds: U8) -> tuple[Runs, Flags]:
 
 def _ends(births: _Spans, start: U32, freed: U32) -> U32:
     """Return where runs end that are freed without a size: where the latest one born at their start ended."""
-    keys = at_place(births.start, births.event)
+    keys = keys_of(births.start, births.event)
     order = np.argsort(keys)
-    latest = np.searchsorted(keys[order], at_place(start, freed)) - 1
+    latest = np.searchsorted(keys[order], keys_of(start, freed)) - 1
     if not len(keys):
         return np.minimum(start + 1, _PAGES).astype(np.uint32)
     born_start, born_stop = births.start[order][latest], births.stop[order][latest]
@@ -119,9 +120,9 @@ class _Borders:
         if (counts == 1).all():
             return first, runs.event
         before = np.cumsum(counts, dtype=np.uint32) - counts
-        places = np.arange(self.count(runs), dtype=np.uint32)
-        places += np.repeat(first - before, counts)  # modulo 2^32
-        return places, np.repeat(runs.event, counts)
+        pieces = np.arange(self.count(runs), dtype=np.uint32)
+        pieces += np.repeat(first - before, counts)  # modulo 2^32
+        return pieces, np.repeat(runs.event, counts)
 
     def runs(self, pieces: U32, born: U32, died: U32) -> Runs:
         """Return the lives of pieces as those of runs."""

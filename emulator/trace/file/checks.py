@@ -1,4 +1,4 @@
-"""Whether the calls of a trace can be as they say, so that nothing after this has to doubt them."""
+"""Checking the calls of a trace for what cannot be, so that nothing after this has to doubt them."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ def _stack_definitions(defined: Sequence[tuple[int, I64, U32]], highest: int) ->
     total = sum(len(rows) for _, rows, _ in defined)
     if highest > total:
         raise ValueError(f"call stack {highest} is used, and {total} are defined")
-    places = np.zeros((total + 1, 2), np.int64)
+    found = np.zeros((total + 1, 2), np.int64)
     counts = np.zeros(total + 1, np.int64)
     for index, rows, stacks in defined:
-        places[stacks, 0] = index
-        places[stacks, 1] = rows
+        found[stacks, 0] = index
+        found[stacks, 1] = rows
         np.add.at(counts, stacks, 1)
     if (counts[1:] != 1).any():
         raise ValueError("a call stack is not defined once")
-    return places[1:]
+    return found[1:]

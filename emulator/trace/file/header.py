@@ -1,4 +1,4 @@
-"""What a trace says about its run beside the calls: a header at its beginning, an ending after the last call."""
+"""What a trace says about its run besides the calls: a header at its beginning, an ending after the last call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the messages of an Arrow file lie: enough of the format to find batches without reading them.
+"""Finding the messages of an Arrow file: enough of the format to locate batches without reading them.
 
 A file is a magic, then messages (a head, metadata as a FlatBuffer, a body), then an end mark and a footer. pyarrow reads
 the content; it does not say where a column's bytes are, nor how much of a broken file is whole.
@@ -93,12 +93,12 @@ class _Table:
             raise ValueError("a table outside the message")
 
     def has(self, field: int) -> bool:
-        return self._place(field) != 0
+        return self._field(field) != 0
 
     def value(self, field: int, kind: str) -> int:
         """Return a number; 0 where it is left out."""
-        place = self._place(field)
-        return int(struct.unpack_from(kind, self._data, place)[0]) if place else 0
+        at = self._field(field)
+        return int(struct.unpack_from(kind, self._data, at)[0]) if at else 0
 
     def table(self, field: int) -> _Table:
         return _Table(self._data, self._target(field))
@@ -111,7 +111,8 @@ class _Table:
             raise ValueError("a list longer than the message")
         return list(struct.iter_unpack("<qq", self._data[at + 4 : at + 4 + 16 * count]))
 
-    def _place(self, field: int) -> int:
+    def _field(self, field: int) -> int:
+        """Return the offset of a field; 0 where it is left out."""
         size = struct.unpack_from("<H", self._data, self._offsets)[0]
         entry = 4 + 2 * field
         if entry + 2 > size:
@@ -120,7 +121,7 @@ class _Table:
         return self._at + int(offset) if offset else 0
 
     def _target(self, field: int) -> int:
-        place = self._place(field)
-        if not place:
+        at = self._field(field)
+        if not at:
             raise ValueError("a part of the message is missing")
-        return place + int(struct.unpack_from("<I", self._data, place)[0])
+        return at + int(struct.unpack_from("<I", self._data, at)[0])

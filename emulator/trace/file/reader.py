@@ -1,4 +1,4 @@
-"""Finding what is in a trace file: header, batches and ending, without reading the calls."""
+"""Reading header, batches and ending of a trace file; the calls stay in the file, mapped into memory."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class TraceRecorder:
     Args:
         machine: Whose guest. Attach its layers first.
         profile: Functions that the kernel has.
-        writer: Gets the calls.
-        on_progress: Is told the number of the last event after each chunk.
+        writer: Of the file that the calls go into.
+        on_progress: Called with the number of the last event after each chunk.
 
     Raises:
         UnknownFunction: The kernel lacks a function.
@@ -107,7 +107,7 @@ def trace_header(
     command_line: Sequence[str],
     layers: Mapping[str, str],
 ) -> TraceHeader:
-    """What a trace of a machine's run says of it.
+    """Return what a trace says of a machine's run.
 
     Args:
         machine: Whose run.

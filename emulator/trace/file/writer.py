@@ -119,9 +119,9 @@ class TraceWriter:
                 os.pwrite(
                     self._file, values[name].to_bytes(width, "little"), batch.offsets[name] + row * width
                 )
-            place = batch.offsets["returned"] + row // 8
-            bits = os.pread(self._file, 1, place)[0] | 1 << row % 8
-            os.pwrite(self._file, bytes([bits]), place)
+            offset = batch.offsets["returned"] + row // 8
+            bits = os.pread(self._file, 1, offset)[0] | 1 << row % 8
+            os.pwrite(self._file, bytes([bits]), offset)
 
     def close(self, ending: TraceEnding) -> None:
         """Write the ending and make the file whole."""

@@ -1,4 +1,4 @@
-"""Which calls of a trace somebody wants to see."""
+"""Selecting calls of a trace by function, caller, address, size, event or number."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Bounds(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What a call must meet to be selected: everything that is given.
+    """The conditions that a call has to meet, all that are given, to be selected.
 
     Attributes:
         functions: Patterns as in a shell, one of which the function's name matches.
