@@ -19,8 +19,10 @@ _SHIM = r"""
 #include <string.h>
 #include <sys/types.h>
 
-/* What the calls of the core come from, which of them fails, and how many there were since then was said. */
-static struct { const char *start, *end; long fail_at, count; } core;
+/* Where calls of the core come from, which of them fails, how many there were since that was said, and which have failed. */
+static struct { const char *base, *start, *end; long fail_at, count; } core;
+enum { SITES_MAX = 256 };
+static long sites[SITES_MAX], site_count;
 
 static int find_core(struct dl_phdr_info *info, size_t size, void *data)
 {
@@ -29,6 +31,7 @@ static int find_core(struct dl_phdr_info *info, size_t size, void *data)
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *part = &info->dlpi_phdr[i];
         if (part->p_type == PT_LOAD && (part->p_flags & PF_X)) {
+            core.base = (const char *)info->dlpi_addr;
             core.start = (const char *)info->dlpi_addr + part->p_vaddr;
             core.end = core.start + part->p_memsz;
         }
@@ -46,9 +49,23 @@ long shim_fail_at(long n)
     return count;
 }
 
+/* Return addresses in the core of the calls that have failed so far, as offsets; returns how many. */
+long shim_sites(long *out)
+{
+    memcpy(out, sites, site_count * sizeof *sites);
+    return site_count;
+}
+
 static int fails(const void *caller)
 {
-    return (const char *)caller >= core.start && (const char *)caller < core.end && ++core.count == core.fail_at;
+    if ((const char *)caller < core.start || (const char *)caller >= core.end || ++core.count != core.fail_at)
+        return 0;
+    long site = (const char *)caller - core.base, i = 0;
+    while (i < site_count && sites[i] != site)
+        i++;
+    if (i == site_count && i < SITES_MAX)
+        sites[site_count++] = site;
+    return 1;
 }
 
 #define ANSWER(result, name, parameters, arguments, failed) \
@@ -79,7 +96,29 @@ void *calloc(size_t count, size_t size)
 {
     return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
 }
+
+/* Room for a context comes from libunicorn, which the core finds by name. */
+static int (*context_alloc)(void *engine, void **context);
+static int context_alloc_or_fail(void *engine, void **context)
+{
+    return fails(__builtin_return_address(0)) ? 1 /* UC_ERR_NOMEM */ : context_alloc(engine, context);
+}
+
+void *dlsym(void *handle, const char *name)
+{
+    static void *(*original)(void *, const char *);
+    if (!original)
+        original = dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.2.5");
+    void *found = original(handle, name);
+    if (strcmp(name, "uc_context_alloc"))
+        return found;
+    context_alloc = (int (*)(void *, void **))found;
+    return (void *)context_alloc_or_fail;
+}
 """
+
+REQUESTS = ("malloc", "calloc", "realloc", "mmap", "memfd_create", "ftruncate", "madvise", "pread")
+"""Functions that fail, besides uc_context_alloc."""
 
 
 def run_without_memory(directory: Path, program: str) -> str:
