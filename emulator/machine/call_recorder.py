@@ -119,13 +119,13 @@ class CallRecorder:
         if self._entered is not None:
             raise ValueError("entries of calls are observed already")
         self._entered = callback
-        lib.kc_tell_every(self._core.raw, every)
+        lib.kc_notify_every(self._core.raw, every)
         return EntryObserver(self)
 
     def end_entries(self) -> None:
         """Call nobody back at entries; see `EntryObserver.close`."""
         self._entered = None
-        lib.kc_tell_every(self._core.raw, 0)
+        lib.kc_notify_every(self._core.raw, 0)
 
     def set_clock(self, now_ns: int, instruction_ns: int) -> None:
         """Say what events get as their time in the next run."""

@@ -89,7 +89,7 @@ class ProbeAction(IntEnum):
     """What a probe does: record the call, tell Python, or take EAX from Python."""
 
     RECORD = lib.KC_RECORD
-    TELL = lib.KC_TELL
+    NOTIFY = lib.KC_NOTIFY
     REPLACE = lib.KC_REPLACE
 
 

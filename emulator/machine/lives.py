@@ -48,7 +48,7 @@ def pair(kinds: Buffer, addresses: Buffer, died: Buffer, taken: Buffer) -> None:
         _ffi.from_buffer("uint32_t[]", died, require_writable=True),
         _ffi.from_buffer("uint8_t[]", taken, require_writable=True),
     )
-    changes.count, changes.kinds, changes.place = len(columns[0]), columns[0], columns[1]
+    changes.count, changes.kinds, changes.address = len(columns[0]), columns[0], columns[1]
     if _lib.kc_pair(changes, columns[2], columns[3]):
         raise HostError("no memory is left to pair births with deaths")
 

@@ -184,7 +184,7 @@ class Observers:
         self._core.check_rests("probe()")
         self._callbacks.append(callback)
         number = len(self._callbacks) - 1
-        action = ProbeAction.REPLACE if answers else ProbeAction.TELL
+        action = ProbeAction.REPLACE if answers else ProbeAction.NOTIFY
         return Probe(self._core, self._add(address, number, kind, action), number)
 
     def record_at(self, address: int, function: int, kind: ProbeKind) -> None:

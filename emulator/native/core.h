@@ -16,7 +16,7 @@ typedef struct kc kc;
  * if it has not ended by itself; a SIGINT that came too late for that ends the next run before its first instruction. */
 enum kc_reason {
     KC_RUNNING,       /* not ended */
-    KC_HALTED,        /* hlt; EIP is behind it */
+    KC_HALTED,        /* hlt; EIP is after it */
     KC_ASKED,         /* kc_stop_request(), from a device for example */
     KC_INSTRUCTIONS,  /* the instruction budget is used up */
     KC_TIME,          /* the budget of host seconds is used up */
@@ -123,8 +123,7 @@ int64_t kc_translate(kc *m, uint32_t linear);
 /* Was this page of RAM written between a snapshot and the next one inside it? */
 bool kc_page_written(const kc *m, int depth, uint32_t page);
 typedef struct { uint32_t page; const uint8_t *bytes; } kc_touched;
-/* All such pages, as they were at the snapshot. Valid until the next call of this or a kc_watch_* function. -1: no
- * memory. */
+/* All such pages, as they were at the snapshot. Valid until the next call of this, kc_reset() and kc_discard(). -1: no memory. */
 int64_t kc_pages_written(kc *m, int depth, const kc_touched **out);
 
 /* -- written pages: written_pages.c ------------------------------------------------------------ */
@@ -142,7 +141,8 @@ uint32_t kc_watch_leave(kc *m, uint32_t esp);
 /* Close the watches of all calls. */
 void kc_watch_drop_calls(kc *m);
 /* End a watch. Returns how many pages were touched, and in `marked` those in which the CPU set bits (A and D) by itself:
- * only these bits are set there. Both are valid until the next kc_watch_* call. -1: it is not open, or memory was short. */
+ * only these bits are set there. Both are valid until the next call of this, kc_watch_begin() and kc_reset(). -1: it is not open, or
+ * memory was short. */
 int64_t kc_watch_end(kc *m, uint32_t number, const kc_touched **touched, const kc_touched **marked, uint32_t *marked_count);
 
 /* -- interrupts: interrupts.c ------------------------------------------------------------------ */
@@ -150,7 +150,7 @@ int64_t kc_watch_end(kc *m, uint32_t number, const kc_touched **touched, const k
 enum kc_delivery {
     KC_ENTERED,    /* the guest stands at its handler */
     KC_NO_GATE,    /* the IDT has nothing for the vector: zeroes, or there is no IDT at all */
-    KC_IDT_ENDS,   /* the vector lies behind the IDT's limit */
+    KC_IDT_ENDS,   /* the vector lies beyond the IDT's limit */
     KC_IDT_LOST,   /* the IDT is not mapped there */
     KC_GATE_OFF,   /* the gate says that it is not present */
     KC_WRONG_GATE, /* of a type that no interrupt goes through */
@@ -192,7 +192,7 @@ enum kc_probe_kind {
     KC_JUMP,   /* to the entry of a recorded function */
     KC_NO_JUMP /* where such a jump is not taken */
 };
-enum kc_probe_action { KC_RECORD = 1, KC_TELL = 2, KC_REPLACE = 4 };
+enum kc_probe_action { KC_RECORD = 1, KC_NOTIFY = 2, KC_REPLACE = 4 };
 
 /* Watch one instruction (address: linear). `number` is that of a recorded function, or what the Python callback gets.
  * actions: bits of kc_probe_action. Probes of one instruction are reached in the order in which they were added. Code that was
@@ -238,13 +238,13 @@ void kc_calls_taken(kc *m);
 /* Whether full rows are handed over; else the oldest are forgotten. */
 void kc_calls_hand_over(kc *m, bool yes);
 /* Call kc_python.entered at the entry of each n-th call from now on, before its first instruction; 0: never. */
-void kc_tell_every(kc *m, uint32_t calls);
+void kc_notify_every(kc *m, uint32_t calls);
 uint32_t kc_events(kc *m);
 /* Calls that were entered and have not returned; those of tasks that wait are among them. */
 uint32_t kc_open_calls(kc *m);
 /* Virtual time: what an event gets is `now` plus `instruction_ns` for each instruction of the run. */
 void kc_clock(kc *m, uint64_t now_ns, uint32_t instruction_ns);
-/* Runs end with KC_EVENT at this event: in front of the function's first instruction, or behind its ret. 0: never.
+/* Runs end with KC_EVENT at this event: in front of the function's first instruction, or after its ret. 0: never.
  * From the first such request on, translated code is slower. */
 void kc_stop_at_event(kc *m, uint32_t event);
 

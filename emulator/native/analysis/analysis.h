@@ -12,7 +12,7 @@
 typedef struct {
     uint32_t count;
     const uint8_t *kinds;
-    const uint32_t *place;
+    const uint32_t *address;
 } kc_block_events;
 /* `died` holds for each birth, in order, when its block is forgotten, and is set to when it dies if that is before.
  * `taken`, all 0, becomes 1 for each event that took an owner from a block. -1: no memory. */

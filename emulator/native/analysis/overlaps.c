@@ -4,7 +4,7 @@
  * Theory. The lives of all blocks are followed in the order of events. Each unit of memory has a bit, set while a live
  * block covers it. A block that finds a bit set overlaps another one; it is noted, and takes no further part.
  *
- * At an event blocks are born before others die, so a block that dies because its place is handed out again is found.
+ * At an event blocks are born before others die, so a block that dies because its memory is handed out again is found.
  */
 
 #include <stdlib.h>

@@ -13,7 +13,7 @@
 enum { BIRTH = 1, DEATH = 2, SHARE = 3 };
 
 typedef struct {
-    uint32_t place, block; /* the block's number, from 1; 0: the entry is free */
+    uint32_t address, block; /* the block's number, from 1; 0: the entry is free */
     int64_t owners;
 } entry;
 
@@ -22,11 +22,11 @@ typedef struct {
     uint32_t bits, used;
 } table;
 
-static entry *find(const table *t, uint32_t place)
+static entry *find(const table *t, uint32_t address)
 {
-    uint32_t mask = (1u << t->bits) - 1, at = place * 2654435769u >> (32 - t->bits);
+    uint32_t mask = (1u << t->bits) - 1, at = address * 2654435769u >> (32 - t->bits);
 
-    while (t->entries[at].block && t->entries[at].place != place)
+    while (t->entries[at].block && t->entries[at].address != address)
         at = (at + 1) & mask;
     return &t->entries[at];
 }
@@ -40,7 +40,7 @@ static bool grow(table *t)
         return false;
     for (uint64_t i = 0; i < 1ull << t->bits; i++)
         if (t->entries[i].block)
-            *find(&larger, t->entries[i].place) = t->entries[i];
+            *find(&larger, t->entries[i].address) = t->entries[i];
     free(t->entries);
     *t = larger;
     return true;
@@ -53,19 +53,19 @@ static bool follow(const kc_block_events *c, table *t, uint32_t *died, uint8_t *
     for (uint32_t event = 0; event < c->count; event++) {
         if (!c->kinds[event])
             continue;
-        entry *e = find(t, c->place[event]);
+        entry *e = find(t, c->address[event]);
         if (c->kinds[event] == BIRTH) {
             if (!e->block) {
                 if (t->used >= 1u << (t->bits - 1)) {
                     if (!grow(t))
                         return false;
-                    e = find(t, c->place[event]);
+                    e = find(t, c->address[event]);
                 }
                 t->used++;
             } else if (died[e->block - 1] > event) {
                 died[e->block - 1] = event;
             }
-            *e = (entry){c->place[event], ++block, 1};
+            *e = (entry){c->address[event], ++block, 1};
         } else if (e->block && died[e->block - 1] > event) {
             if (c->kinds[event] == SHARE) {
                 e->owners++;

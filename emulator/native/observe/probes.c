@@ -49,7 +49,7 @@ static void reach(kc *m, const struct probe *p)
         return;
     if (records(p))
         record(m, p, esp);
-    if (p->actions & (KC_TELL | KC_REPLACE)) {
+    if (p->actions & (KC_NOTIFY | KC_REPLACE)) {
         uint32_t eax = python.probe(m->handle, p->number, p->kind, esp, kc_eax(m));
         if (p->actions & KC_REPLACE)
             U.uc_reg_write(m->uc, UC_X86_REG_EAX, &eax);
@@ -134,7 +134,7 @@ void kc_probes_switch(kc *m, uint32_t number, bool on)
 {
     for (int i = 0; i < PROBE_SLOTS; i++)
         for (struct probe *p = m->probes->slots[i]; p; p = p->next)
-            if (p->number == number && (p->actions & (KC_TELL | KC_REPLACE)))
+            if (p->number == number && (p->actions & (KC_NOTIFY | KC_REPLACE)))
                 p->off = !on;
 }
 

@@ -4,9 +4,9 @@
  * them without knowing tasks: each call in the guest has a return address of its own, wherever its stack is. It holds for
  * recursion, for calls inside calls, for interrupts, and for functions left by a jump: the `ret` of the last function
  * of such a chain ends all of them. Jumps to recorded functions are watched: one that comes back to a function at the
- * same place on the stack is no new call from there.
+ * same slot of the stack is no new call from there.
  *
- * A call that is left in another way (longjmp, a task that is deleted) stays open until its place on the stack is
+ * A call that is left in another way (longjmp, a task that is deleted) stays open until its slot on the stack is
  * used again; it did not return.
  */
 #include <stdlib.h>
@@ -77,7 +77,7 @@ static bool is_walked(const struct walked *walked, uint32_t slot)
     return false;
 }
 
-/* Forget calls whose place on the stack was given up: it is used again (by another function with the same return address
+/* Forget calls whose slot on the stack was given up: it is used again (by another function with the same return address
  * it is a jump from the one to the other), or it lies among the frames of a stack that is known for sure, and is none
  * of them. */
 static void forget_abandoned(kc *m, uint32_t function, const struct walked *walked)
@@ -272,20 +272,20 @@ bool kc_is_recorded_start(const kc *m, uint32_t address)
 int kc_record(kc *m, const kc_function *functions, uint32_t count)
 {
     struct calls *c = m->calls;
+    kc_calls *rows = count ? calloc(1, sizeof *rows) : NULL;
 
+    if (count && !rows)
+        return -1;
     kc_leave_event(m);
     free(c->rows);
     free(c->now.open);
-    c->rows = NULL;
+    c->rows = rows;
     memset(&c->now, 0, sizeof c->now);
     c->late_count = 0;
     if (!count)
         return 0;
-    c->rows = calloc(1, sizeof *c->rows);
-    if (!c->rows)
-        return -1;
     c->recordings++; /* probes of the one before have nothing to do any more */
-    c->rows->first_call = 1;
+    rows->first_call = 1;
     memset(c->functions, 0, sizeof c->functions);
     memcpy(c->functions, functions, count * sizeof *functions);
     return 0;
@@ -306,7 +306,7 @@ void kc_calls_taken(kc *m)
     m->calls->late_count = 0;
 }
 
-void kc_tell_every(kc *m, uint32_t calls) { m->calls->notify_every = m->calls->until_notice = calls; }
+void kc_notify_every(kc *m, uint32_t calls) { m->calls->notify_every = m->calls->until_notice = calls; }
 
 void kc_calls_hand_over(kc *m, bool yes) { m->calls->hand_over = yes; }
 

@@ -340,7 +340,7 @@ void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t handler)
 
     if (!kc_sees_flags(m))
         return; /* it would never be known to be left */
-    kc_on_iret(m, at); /* the place is used again */
+    kc_on_iret(m, at); /* the slot is used again */
     if (p->count == PUSHED_MAX)
         forget_frame(m, 0);
     p->frames[p->count].at = at;

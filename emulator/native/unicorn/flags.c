@@ -29,7 +29,7 @@ static void loads_flags(kc *m)
 }
 
 /* An original that faults does not return, and finds out by its own return address which instruction that was: so it is
- * called last, which makes it a sibling call, or the CPU is told the instruction before. */
+ * called last, which makes it a sibling call, or the CPU's EIP is set to the instruction before. */
 #define LOAD(name, parameters, arguments) \
     static void (*original_##name) parameters; \
     EXPORTED void helper_##name##_x86_64 parameters; \

@@ -1,6 +1,6 @@
 /* Functions of libunicorn that this machine does better, because it needs less, or otherwise.
  *
- * check_exit_request(): Unicorn 2.1 translates a call of a checking helper behind every load and store, for hooks
+ * check_exit_request(): Unicorn 2.1 emits a call of a checking helper after every load and store, for hooks
  * that stop the engine in the middle of a block. That call costs more than the access. This machine has no such
  * hooks: a failed access leaves the block by itself (the TLB fill refuses it), and every other stop may wait for the
  * next block, at whose start Unicorn checks anyway. So the calls are left out.
@@ -11,14 +11,14 @@
  * helper_outb(), helper_outw(), helper_outl(): a device that ends the run, as QEMU's exit device does, ends it at its
  * `out`, not at the next check. EIP is then that of the `out`, see kc_run().
  *
- * helper_hlt(): that is how a run ended, whatever else is to end it meanwhile. The instruction cannot be told afterwards from
- * one at whose end the engine was stopped.
+ * helper_hlt(): notes that the run has ended so, whatever else is to end it meanwhile. Afterwards a run that ended at `hlt`
+ * cannot be told from one that was stopped after it.
  *
  * helper_rdrand(): the same numbers in every run. cpu_x86_update_dr7() is not replaced, but called.
  *
- * raise_exception_err(), raise_exception_err_ra(): the originals; they tell the error code of an exception.
+ * raise_exception_err(), raise_exception_err_ra(): the originals; they show the error code of an exception.
  *
- * reg_read(): the original; it only tells where the CPU's registers lie, so that probes read them without a call.
+ * reg_read(): the original; it shows where the CPU's registers lie, so that probes read them without a call.
  *
  * libunicorn reaches its own functions through the dynamic linker, which looks in the process's global scope first:
  * once this library is in that scope, a libunicorn loaded after it finds the functions below. They do anything new
@@ -43,7 +43,7 @@ static bool translation_found, flags_found, left_out; /* left_out: a check, once
 static void (*original_check_exit_request)(void *translation);
 static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t address);
 
-/* While translating: emit a check at this place. */
+/* While translating: emit a check here. */
 EXPORTED void check_exit_request_x86_64(void *translation);
 void check_exit_request_x86_64(void *translation)
 {
@@ -53,8 +53,8 @@ void check_exit_request_x86_64(void *translation)
         original_check_exit_request(translation);
 }
 
-/* Leaves the block if the engine is to stop. Always a sibling call: it takes the place in translated code from its own
- * return address. */
+/* Leaves the block if the engine is to stop. Always a sibling call: it learns from its return address where in
+ * translated code it was called. */
 static void (*check_exit)(void *uc, uint32_t in_delay_slot);
 
 /* While running: an instruction or block with hooks is reached. */
@@ -97,7 +97,7 @@ void helper_hlt_x86_64(void *state, int size)
     original_hlt(state, size); /* does not return */
 }
 
-/* Exceptions with an error code, which no hook is told. They do not return. */
+/* Exceptions with an error code, which no hook gets. They do not return. */
 static void (*original_raise)(void *state, int vector, int error_code);
 EXPORTED void raise_exception_err_x86_64(void *state, int vector, int error_code);
 void raise_exception_err_x86_64(void *state, int vector, int error_code)
@@ -117,7 +117,7 @@ void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uint
     original_raise_ra(state, vector, error_code, host_pc);
 }
 
-/* The host's chance must not reach the guest: rdrand and rdseed give numbers that depend on the readings of the time stamp
+/* The host's randomness must not reach the guest: rdrand and rdseed give numbers that depend on the readings of the time stamp
  * counter and of these so far. */
 static uint64_t (*original_rdrand)(void *state);
 EXPORTED uint64_t helper_rdrand_x86_64(void *state);
@@ -146,7 +146,7 @@ uint32_t kc_breakpoints(kc *m, uint32_t dr7)
     return before;
 }
 
-/* Reading a register: shows where the CPU's state lies, which nothing else tells. */
+/* Reading a register: shows where the CPU's state lies, which nothing else does. */
 static __thread void *last_state;
 static int (*original_reg_read)(void *state, int mode, unsigned id, void *value, size_t *size);
 EXPORTED int reg_read_x86_64(void *state, int mode, unsigned id, void *value, size_t *size);

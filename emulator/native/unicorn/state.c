@@ -1,4 +1,4 @@
-/* The CPU as the engine keeps it: where its state lies and what is where in it, which the public interface does not say.
+/* The CPU as the engine keeps it: where its state lies, and what lies where in it; the public interface says neither.
  *
  * A kernel that is linked high and loaded low may run in segments with a base until it has page tables: EIP is then not
  * the linear address of the next instruction, nor ESP that of the stack. The CPU goes by the base that it read when the
@@ -17,7 +17,7 @@ enum { GENERAL_REGISTERS = 16 * 8, SEARCHED = 1024 }; /* bytes of the CPU's stat
 
 /* -- general registers --------------------------------------------------------------------------- */
 
-/* The place of a general register: the word that follows what is written to the register. */
+/* Where a general register lies: at the word that follows what is written to the register. */
 static const uint32_t *register_in(kc *m, const uint8_t *state, int id)
 {
     static const uint32_t marks[] = {0x5a17c0de, 0x13579bdf};

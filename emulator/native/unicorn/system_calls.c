@@ -1,8 +1,8 @@
-/* syscall, sysret, sysenter: Unicorn leaves them to hooks, and without any goes on behind them.
+/* syscall, sysret, sysenter: Unicorn leaves them to hooks, and without any goes on after them.
  *
  * The CPU is one of Intel's, says its cpuid: there syscall and sysret are for 64-bit mode only, elsewhere #UD (SDM vol. 2B).
  * sysenter without a code segment in its MSR is #GP(0). With one it would enter the guest's kernel from ring 3, which is as far
- * from here as interrupts from there.
+ * from here as interrupts from there are.
  */
 
 #include "unicorn/interpose.h"
@@ -14,7 +14,7 @@ static void (*original_syscall)(void *state, int length);
 static void (*original_sysret)(void *state, int size);
 static void (*original_sysenter)(void *state, int length);
 
-/* The place in translated code tells which instruction it is. */
+/* Where in translated code the helper was called from: that says which instruction it is. */
 #define HERE ((uintptr_t)__builtin_return_address(0))
 
 EXPORTED void helper_syscall_x86_64(void *state, int length);

@@ -1,6 +1,6 @@
 /* Code of our own in translated blocks: at its start each block counts its instructions.
  *
- * Unicorn begins every block with a call of a helper that looks whether the engine is to stop. In its place we emit,
+ * Unicorn begins every block with a call of a helper that checks whether the engine is to stop. In its place we emit,
  * in the intermediate language of QEMU's translator:
  *
  *     if (executed >= look_at) look(instructions of the block, its address);    may end the run here
@@ -9,9 +9,9 @@
  *
  * How many instructions a block has is known when it is translated: only then the constants are filled in.
  *
- * libunicorn exports the functions that emit. Numbers that it does not export stand below; two of them, on both
- * sides of the others, are compared with what its functions use, and the first block that is executed shows whether
- * the count is right: kc_counting_by_hooks() takes over where one of it fails.
+ * libunicorn exports the functions that emit. Numbers that it does not export stand below. Two of them, with the
+ * others between them, are compared with what its functions use, and the first block that is executed shows whether
+ * the count is right. Where one of these checks fails, kc_counting_by_hooks() takes over. PORTING.md has the sources.
  */
 #include <stddef.h>
 #include <string.h>
@@ -59,7 +59,7 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     bool starts;        /* its first check is still to come */
     unsigned operation; /* emitted last */
     uint64_t *words;
-    uint64_t *looked, *added, *last; /* constants that only the block's end tells */
+    uint64_t *looked, *added, *last; /* constants that are known only at the block's end */
 } block;
 
 EXPORTED void *tcg_emit_op_x86_64(tcg *state, unsigned operation);
@@ -73,15 +73,15 @@ static uintptr_t arg(tcg *state, var variable) { return (uintptr_t)(variable - (
 
 static var constant(tcg *state, uint64_t value) { return (char *)state + T.tcg_const_i64(state, (int64_t)value); }
 
-/* A constant that is filled in later; *place becomes NULL if that cannot be. */
-static var unknown(tcg *state, uint64_t **place)
+/* A constant that is filled in later; *at becomes NULL if that cannot be. */
+static var unknown(tcg *state, uint64_t **at)
 {
     var variable = constant(state, UNKNOWN);
 
-    *place = NULL;
-    for (int i = 0; i < OPERATION_WORDS && block.operation == MOVI_I64 && !*place; i++)
+    *at = NULL;
+    for (int i = 0; i < OPERATION_WORDS && block.operation == MOVI_I64 && !*at; i++)
         if (block.words[i] == UNKNOWN)
-            *place = &block.words[i];
+            *at = &block.words[i];
     return variable;
 }
 
@@ -102,12 +102,12 @@ static void forget(tcg *state, var *variables, int count)
 static bool numbers_hold(tcg *state)
 {
     static bool hold;
-    uint64_t *place;
+    uint64_t *at;
 
     if (!hold) {
-        var variable = unknown(state, &place);
+        var variable = unknown(state, &at);
         T.tcg_gen_addi_i64(state, arg(state, variable), arg(state, variable), 1);
-        hold = place && block.operation == ADD_I64;
+        hold = at && block.operation == ADD_I64;
         forget(state, &variable, 1);
     }
     return hold;
