@@ -116,8 +116,10 @@ class Pic:
         self._requested = 0  # of the master, when that was announced
 
     def is_requested(self, line: int) -> bool:
-        """Whether a line (0 to 7) has asked and was not served yet: asking again changes nothing."""
-        return bool(self._master.requested >> line & 1)
+        """Tell whether a line (0 to 15) has asked and was not served yet: asking again changes nothing."""
+        if line < _LINES:
+            return bool(self._master.requested >> line & 1)
+        return bool(self._slave.requested >> line - _LINES & 1)
 
     def is_masked(self, line: int) -> bool:
         """Whether a request on a line (0 to 15) can never reach the CPU as things stand."""

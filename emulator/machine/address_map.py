@@ -6,7 +6,6 @@ from typing import Final
 
 MIB: Final = 1 << 20
 VGA_START: Final = 0xA0000
-SCREEN: Final = 0xB8000
 ROM_START: Final = 0xC0000  # up to `MIB`
 
 FIRST_STACK: Final = 0x9000  # Multiboot leaves ESP undefined; some kernels count on one

@@ -9,17 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from emulator.devices.pic import Pic
-from emulator.devices.pit import Pit
 from emulator.machine.core_types import Delivery, DeliveryKind
 from emulator.x86 import PUSHES_ERROR_CODE, WORD_MAX, Vector, makes_double_fault
 
 if TYPE_CHECKING:
+    from emulator.devices.board import Timer
     from emulator.machine.core import Core
     from emulator.machine.core_types import Stop
     from emulator.machine.cpu import Cpu
 
 INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine is told otherwise
-TIMER_LINE = 0
 
 
 class Fault(NamedTuple):
@@ -51,7 +50,7 @@ class Attempt(NamedTuple):
 
 
 class Interrupts:
-    """The controllers, the timer and the clock of one machine.
+    """The controllers, the timers and the clock of one machine.
 
     Args:
         core: Of the machine.
@@ -59,7 +58,7 @@ class Interrupts:
 
     Attributes:
         pic: Both interrupt controllers.
-        pit: The interval timer.
+        timers: Those of the board, each with its interrupt line.
         instruction_ns: Virtual time that an instruction takes, 1 or more. A slow CPU gets its ticks after few instructions.
         last_fault: The newest exception that was no `int n`.
     """
@@ -70,18 +69,25 @@ class Interrupts:
         self.last_fault: Fault | None = None
         self._past_ns = 0  # virtual time at the start of the present run of the CPU
         self.pic = Pic(self._update, self._catch_up_before_write)
-        self.pit = Pit(self.now_ns, self._timer_moved)
+        self.timers: list[tuple[Timer, int]] = []
 
     def now_ns(self) -> int:
         """Virtual time since the machine was made."""
         return self._past_ns + self._cpu.executed() * self.instruction_ns
 
+    def timer_moved(self) -> None:
+        """Take into account that the next tick of a timer may have moved."""
+        self._core.request_stop()  # the machine goes on with another slice
+
     def slice(self) -> int | None:
-        """Instructions until the next event; None while nothing is going to happen."""
-        due = self.pit.next_tick_ns()
-        if due is None or self.pic.is_requested(TIMER_LINE):  # no tick is noticed while one waits
-            return None
-        return max(1, (due - self._past_ns) // self.instruction_ns)
+        """Return the instructions until the next event; None while nothing is going to happen."""
+        due = None
+        for timer, line in self.timers:
+            at = timer.next_tick_ns()
+            if at is None or self.pic.is_requested(line):  # no tick is noticed while one waits
+                continue
+            due = at if due is None else min(due, at)
+        return None if due is None else max(1, (due - self._past_ns) // self.instruction_ns)
 
     def ran(self, instructions: int) -> None:
         """The CPU ran: move the clock and let devices catch up."""
@@ -91,10 +97,14 @@ class Interrupts:
     def skip_idle(self) -> bool:
         """The CPU waits: jump to the next event that can wake it. False if there is none."""
         if not self.pic.pending:
-            due = self.pit.next_tick_ns()
-            if due is None or self.pic.is_masked(TIMER_LINE):
+            ticks = [
+                due
+                for timer, line in self.timers
+                if not self.pic.is_masked(line) and (due := timer.next_tick_ns()) is not None
+            ]
+            if not ticks:
                 return False
-            self._past_ns = max(self._past_ns, due)
+            self._past_ns = max(self._past_ns, min(ticks))
             self._catch_up()
         return self.pic.pending
 
@@ -158,17 +168,17 @@ class Interrupts:
         self._past_ns, self.last_fault = cast("tuple[int, Fault | None]", state)
 
     def _catch_up(self) -> None:
-        if self.pit.take_ticks(self._past_ns):
-            self.pic.request(TIMER_LINE)
+        """Let timers tick up to now."""
+        for timer, line in self.timers:
+            if timer.take_ticks(self._past_ns):
+                self.pic.request(line)
 
     def _catch_up_before_write(self) -> None:
-        if self.pic.is_requested(TIMER_LINE):  # else the run has a slice, which ends at the tick
-            self.pit.take_ticks(self.now_ns())
+        for timer, line in self.timers:
+            if self.pic.is_requested(line):  # else the run has a slice, which ends at the tick
+                timer.take_ticks(self.now_ns())
 
     def _update(self) -> None:
         self._cpu.set_irq_pending(self.pic.pending)
-        if not self.pic.is_requested(TIMER_LINE):
-            self._timer_moved()
-
-    def _timer_moved(self) -> None:
-        self._core.request_stop()  # the machine goes on with another slice
+        if not all(self.pic.is_requested(line) for _timer, line in self.timers):
+            self.timer_moved()

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from emulator.boot_protocol.multiboot import BOOTLOADER_MAGIC, find_header
 from emulator.boot_protocol.multiboot_info import place_boot_info
-from emulator.devices.debug_console import DebugConsole
-from emulator.devices.debug_exit import DebugExit
-from emulator.devices.uart import Uart
-from emulator.devices.vga_text import VgaText, screen_lines
+from emulator.devices.board import PC
+from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, screen_lines
 from emulator.errors import NotMultiboot, UnknownFunction
-from emulator.machine.address_map import FIRST_STACK, GDT, MIB, RETURN_TO, ROM_START, SCREEN, VGA_START
+from emulator.machine.address_map import FIRST_STACK, GDT, MIB, RETURN_TO, ROM_START, VGA_START
 from emulator.machine.allocations import Allocations
 from emulator.machine.call_recorder import CallRecorder
-from emulator.machine.consoles import Console, Consoles
+from emulator.machine.consoles import Consoles
 from emulator.machine.core import Core
 from emulator.machine.cpu import Cpu
 from emulator.machine.diagnosis import Diagnosis
@@ -27,21 +25,22 @@ from emulator.machine.memory import DEFAULT_RAM, PhysicalMemory, RamWindow, chec
 from emulator.machine.observers import Observers
 from emulator.machine.ports import PortBus
 from emulator.machine.stacks import Stacks
+from emulator.machine.wiring import wire
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from emulator.boot_protocol.multiboot_info import Module
-    from emulator.devices.device import Device
+    from emulator.devices.board import Row
     from emulator.loader.image import KernelImage
+    from emulator.machine.consoles import Console
     from emulator.machine.core_types import Registers
     from emulator.machine.execution import Outcome
     from emulator.machine.interrupts import Fault
     from emulator.machine.recording import Recording
     from emulator.machine.snapshots import CoreSnapshots, Snapshot
 
-_SCREEN_SIZE = 80 * 25 * 2
 _GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  # null, flat code, flat data
 _HLT = b"\xf4"
 _HANDLER_STACK = 1 << 16  # bytes; more than any handler of an exception is likely to need
@@ -70,6 +69,7 @@ class Machine:
         modules: Multiboot modules.
         mmu: ``fast`` (the core's) or ``reference`` (Unicorn's own; slower, for comparison).
         on_output: Called with the guest's output as it appears.
+        board: Its devices, besides the interrupt controllers.
 
     Attributes:
         memory: Physical memory.
@@ -91,10 +91,10 @@ class Machine:
         BootInfoDoesNotFit: Modules or command line do not.
         NotMultiboot: There are modules or a command line, but no Multiboot header.
         HostError: The host cannot give the memory.
-        ValueError: *ram* is no possible window.
+        ValueError: *ram* is no possible window, or devices of the board get into each other's way.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a machine is made of
         self,
         image: KernelImage,
         *,
@@ -103,6 +103,7 @@ class Machine:
         modules: Sequence[Module] = (),
         mmu: Literal["fast", "reference"] = "fast",
         on_output: Callable[[Console, bytes], None] | None = None,
+        board: Iterable[Row] = PC,
     ) -> None:
         self.image = image
         self.ram = check_ram(ram)
@@ -127,7 +128,9 @@ class Machine:
         )
         self._map()
         self._load(command_line, modules)
-        self.ports = PortBus(core, self._devices())
+        self.ports = PortBus(
+            core, wire(board, self.interrupts, self.consoles, self._execution.exit, self.memory.buffer)
+        )
         self._parts = (_LayersOf(self), self.interrupts, self.ports, self.consoles)
 
     # -- putting it together -----------------------------------------------------------------------
@@ -136,19 +139,6 @@ class Machine:
         self.cpu.map_ram(0, ROM_START)
         self.cpu.map_rom(ROM_START, MIB)
         self.cpu.map_ram(self.ram.start, self.ram.end)
-
-    def _devices(self) -> tuple[tuple[Device, int], ...]:
-        def sent(console: Console) -> Callable[[bytes], None]:
-            return lambda data: self.consoles.write(console, data)
-
-        return (
-            (Uart(sent(Console.SERIAL)), Console.SERIAL.value),
-            (DebugConsole(sent(Console.DEBUG)), Console.DEBUG.value),
-            (DebugExit(self._execution.exit), 0),
-            (VgaText(), 0),
-            (self.interrupts.pic, 0),
-            (self.interrupts.pit, 0),
-        )
 
     def _load(self, command_line: str, modules: Sequence[Module]) -> None:
         image, memory = self.image, self.memory
@@ -327,7 +317,7 @@ class Machine:
 
     def screen(self) -> list[str]:
         """Return the VGA text screen, line by line, without trailing blanks."""
-        return screen_lines(self.memory.view(SCREEN, _SCREEN_SIZE))
+        return screen_lines(self.memory.view(MEMORY_START, MEMORY_SIZE))
 
     def fault_in_hand(self) -> Fault | None:
         """Return the exception whose handler the guest has not left again: it reports it, most likely, or has died of it."""

@@ -1,0 +1,104 @@
+"""The board: what a PC has, as a table, and how a device is connected.
+
+Another device is another row. It gets what it needs from `Wires`: the clock, its interrupt line, its console and its window of
+memory; the machine knows rows, not devices. The interrupt controllers are no row: the CPU asks them.
+
+Windows lie in the video memory of a PC. They are memory, so the guest's accesses reach no device: that looks when it wants to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from emulator.devices.debug_console import DebugConsole
+from emulator.devices.debug_exit import DebugExit
+from emulator.devices.device import Device
+from emulator.devices.pit import Pit
+from emulator.devices.uart import Uart
+from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, VgaText
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SERIAL_CONSOLE, DEBUG_CONSOLE = 0, 1
+"""Numbers of the consoles."""
+
+WINDOWS_START, WINDOWS_END = 0xA0000, 0xC0000
+"""Where windows may lie."""
+
+
+class Timer(Device, Protocol):
+    """A device that raises its interrupt line when its time has come."""
+
+    def next_tick_ns(self) -> int | None:
+        """Return when it raises its line next, in virtual time; None: never."""
+
+    def take_ticks(self, now_ns: int) -> int:
+        """Return how often it has raised its line since that was last asked."""
+
+
+class Wires(NamedTuple):
+    """What a device is connected to.
+
+    Attributes:
+        now_ns: Returns the virtual time.
+        interrupt: Raises the row's interrupt line.
+        ticking: Returns a timer that is given to it, which raises the row's interrupt line from now on when it ticks.
+        moved: To be called by a timer when its next tick may have moved.
+        send: Takes output for the row's console.
+        end_run: Ends the run with an exit code.
+        window: The row's memory.
+    """
+
+    now_ns: Callable[[], int]
+    interrupt: Callable[[], None]
+    ticking: Callable[[Timer], Timer]
+    moved: Callable[[], None]
+    send: Callable[[bytes], None]
+    end_run: Callable[[int], None]
+    window: memoryview
+
+
+class Row(NamedTuple):
+    """A device of the board.
+
+    Attributes:
+        make: Makes it.
+        line: Its interrupt line, 0 to 15; None: it has none.
+        console: Where its output goes to, if it has any.
+        window: Its memory, `[start, end)`, physical; empty: it has none.
+    """
+
+    make: Callable[[Wires], Device]
+    line: int | None = None
+    console: int = SERIAL_CONSOLE
+    window: tuple[int, int] = (0, 0)
+
+
+PC: tuple[Row, ...] = (
+    Row(lambda wires: Uart(wires.send), console=SERIAL_CONSOLE),
+    Row(lambda wires: DebugConsole(wires.send), console=DEBUG_CONSOLE),
+    Row(lambda wires: DebugExit(wires.end_run)),
+    Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),
+    Row(lambda wires: wires.ticking(Pit(wires.now_ns, wires.moved)), line=0),
+)
+"""The board of every machine that is not told otherwise."""
+
+
+def check_board(board: tuple[Row, ...]) -> None:
+    """Check that rows do not get into each other's way.
+
+    Raises:
+        ValueError: A line is none of a PC, or used twice; or a window lies elsewhere, or over another one.
+    """
+    lines = [row.line for row in board if row.line is not None]
+    for line in lines:
+        if not 0 <= line <= 15 or lines.count(line) > 1:  # noqa: PLR2004 - a PC's
+            raise ValueError(f"interrupt line {line} is not one of 0 to 15, or has two devices")
+    end = WINDOWS_START
+    for start, stop in sorted(row.window for row in board if row.window[0] < row.window[1]):
+        if not end <= start < stop <= WINDOWS_END:
+            raise ValueError(
+                f"the window 0x{start:08x}-0x{stop:08x} lies outside of video memory, or over another one"
+            )
+        end = stop
