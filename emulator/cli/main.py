@@ -93,7 +93,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
-    parser = _parser(_chosen(words))
+    parser = _parser(words)
     try:
         options = parser.parse_args(words)
     except SystemExit:  # after --help and --version
@@ -132,13 +132,14 @@ class _Version(Action):
         parser.exit()
 
 
-def _chosen(words: Sequence[str]) -> str:
-    """Return the command: the first word that is no option, because no option before it takes a value."""
-    return next((word for word in words if not word.startswith("-")), "")
+def _parser(words: Sequence[str]) -> _Parser:
+    """Return the parser for a command line.
 
-
-def _parser(chosen: str) -> _Parser:
-    """Return the parser; only the module of the *chosen* command is imported, for the sake of a quick start."""
+    For the sake of a quick start only the module of the command is imported: the first word that is no option, because no
+    option before it takes a value. Where it is the very first word, nobody can ask for the list of all commands.
+    """
+    chosen = next((word for word in words if not word.startswith("-")), "")
+    known = (chosen,) if words and words[0] in _COMMANDS else _COMMANDS
     parser = _Parser(
         prog="kmemu",
         description="Boots an i386 kernel and shows what it does with its memory.",
@@ -149,8 +150,8 @@ def _parser(chosen: str) -> _Parser:
     )
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for name, line in _COMMANDS.items():
-        command = commands.add_parser(name, help=line)
+    for name in known:
+        command = commands.add_parser(name, help=_COMMANDS[name])
         if name == chosen:
             _fill(command, import_module(f"emulator.cli.commands.{name}"))
     return parser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import sleep
 from time import monotonic
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.text import Text
 from textual.app import App
@@ -41,11 +41,6 @@ _PULSE_S = 0.2
 _PATIENCE_S = 0.3  # what takes less needs no word
 
 
-class _Job(NamedTuple):
-    what: str
-    since: float
-
-
 class PanesApp(App[None]):
     """Shows views of a timeline; `StepApp` moves it.
 
@@ -64,7 +59,8 @@ class PanesApp(App[None]):
         self.current = "code"  # the pane below the calls, where there is room for two only
         self.view: View | None = None
         self._style = style
-        self._job: _Job | None = None
+        self._job = ""  # name of the job that runs
+        self._job_began = 0.0
         self._cancelling = False
         self._leaving = False
         self._at_work = False  # the other thread is
@@ -156,7 +152,7 @@ class PanesApp(App[None]):
     @property
     def is_busy(self) -> bool:
         """Whether a job has the timeline."""
-        return self._job is not None
+        return bool(self._job)
 
     def work(self, what: str, job: Callable[[], _Result], done: Callable[[_Result], None]) -> None:
         """Do a job in another thread; only one at a time.
@@ -166,10 +162,10 @@ class PanesApp(App[None]):
             job: May raise `EmulatorError` and `ValueError`, which are shown.
             done: A function that takes the result, called in this thread.
         """
-        if self._job is not None:
+        if self._job:
             self.bell()
             return
-        self._job, self._cancelling = _Job(what, monotonic()), False
+        self._job, self._job_began, self._cancelling = what, monotonic(), False
         self.timeline.forget_cancel()
 
         def run() -> None:
@@ -205,7 +201,7 @@ class PanesApp(App[None]):
             await sleep(_PULSE_S)
 
     def _end_job(self, then: Callable[[], None]) -> None:
-        self._job = None
+        self._job = ""
         if self.view is not None:
             self._set_headline(headline(self.view))
         then()
@@ -219,7 +215,7 @@ class PanesApp(App[None]):
 
     def cancel(self) -> None:
         """Stop the job."""
-        if self._job is not None:
+        if self._job:
             self._cancelling = True
             self.timeline.cancel()
 
@@ -242,9 +238,9 @@ class PanesApp(App[None]):
         return job
 
     def _pulse(self) -> None:
-        if self._job is None or monotonic() - self._job.since < _PATIENCE_S:
+        if not self._job or monotonic() - self._job_began < _PATIENCE_S:
             return
         if self._cancelling:  # a request that falls between two runs of the machine is lost
             self.timeline.cancel()
-        seconds = int(monotonic() - self._job.since)
-        self._set_headline(f"{self._job.what}: event {self.timeline.reached}, {seconds} s (Esc stops)")
+        seconds = int(monotonic() - self._job_began)
+        self._set_headline(f"{self._job}: event {self.timeline.reached}, {seconds} s (Esc stops)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from emulator.report.text.frames import UNKNOWN_CALLER, function_name
 from emulator.trace.queries.totals import Measure
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
-    from emulator.trace.queries.totals import StackTotals
     from emulator.trace.trace import Trace
 
 _TITLES = {
@@ -91,38 +90,25 @@ def write_speedscope(
     _write(stream, ']}, "profiles": [')
     for number, (area, measure) in enumerate((area, measure) for area in areas for measure in measures):
         _write(stream, ",\n" if number else "\n")
-        _write_profile(stream, _Profile(shared, area, measure, totals[area]))
+        weights = ((each.stack, measure.of(each)) for each in totals[area])
+        samples = [(shared.stack(stack), weight) for stack, weight in weights if weight]
+        _write_profile(stream, f"{area}: {_TITLES[measure]}", measure, samples)
     _write(stream, "\n]}\n")
 
 
-class _Profile(NamedTuple):
-    shared: _Frames
-    area: str
-    measure: Measure
-    totals: Sequence[StackTotals]
-
-    def samples(self) -> Iterator[str]:
-        return (self.shared.stack(totals.stack) for totals in self._shown())
-
-    def weights(self) -> Iterator[int]:
-        return map(self.measure.of, self._shown())
-
-    def _shown(self) -> Iterator[StackTotals]:
-        return (totals for totals in self.totals if self.measure.of(totals))
-
-
-def _write_profile(stream: BinaryIO, profile: _Profile) -> None:
+def _write_profile(stream: BinaryIO, name: str, measure: Measure, samples: Sequence[tuple[str, int]]) -> None:
+    """Write one profile; a sample is a backtrace, as JSON, and its weight."""
     head = {
         "type": "sampled",
-        "name": f"{profile.area}: {_TITLES[profile.measure]}",
-        "unit": "bytes" if profile.measure.is_bytes else "none",
+        "name": name,
+        "unit": "bytes" if measure.is_bytes else "none",
         "startValue": 0,
-        "endValue": sum(profile.weights()),
+        "endValue": sum(weight for _, weight in samples),
     }
     _write(stream, json.dumps(head)[:-1] + ', "samples": [')
-    _write_list(stream, profile.samples())
+    _write_list(stream, (stack for stack, _ in samples))
     _write(stream, '], "weights": [')
-    _write_list(stream, map(str, profile.weights()))
+    _write_list(stream, (str(weight) for _, weight in samples))
     _write(stream, "]}")
 
 

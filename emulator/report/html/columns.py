@@ -35,20 +35,13 @@ class Column(NamedTuple):
     grows: bool = False
 
 
-class PackedColumns(NamedTuple):
-    """Columns ready for the page.
+def pack(columns: Iterable[Column]) -> tuple[list[dict[str, object]], bytes]:
+    """Pack columns for the page.
 
-    Attributes:
-        directory: For each column its name, number of values, bytes per value and whether they are differences.
-        data: All columns one after the other, deflated (RFC 1950), in base64.
+    Returns:
+        A directory (of each column its name, number of values, bytes per value and whether they are differences), and all
+        columns one after the other, deflated (RFC 1950), in base64.
     """
-
-    directory: list[dict[str, object]]
-    data: bytes
-
-
-def pack(columns: Iterable[Column]) -> PackedColumns:
-    """Pack columns for the page."""
     directory: list[dict[str, object]] = []
     deflate = zlib.compressobj(_LEVEL)
     packed = bytearray()
@@ -60,7 +53,7 @@ def pack(columns: Iterable[Column]) -> PackedColumns:
             {"name": column.name, "count": len(column.values), "width": width, "grows": column.grows}
         )
     packed += deflate.flush()
-    return PackedColumns(directory, base64.b64encode(packed))
+    return directory, base64.b64encode(packed)
 
 
 def _planes(values: NDArray[Any], width: int, *, grows: bool) -> bytes:

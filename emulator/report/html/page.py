@@ -40,15 +40,14 @@ def report_page(
     document = page_document(trace, areas, tables)
     document["first"] = areas.index(area) if area in areas else 0
     notify("packing the columns")
-    packed = pack(page_columns(trace, areas, tables))
-    document["columns"] = packed.directory
+    document["columns"], columns = pack(page_columns(trace, areas, tables))
     notify("writing the page")
     assets = read_assets()
     parts = {
         "POLICY": assets.policy.encode(),
         "STYLE": assets.style.encode(),
         "DOCUMENT": script_json(document).encode(),
-        "COLUMNS": packed.data,
+        "COLUMNS": columns,
         "LICENCES": assets.licences.encode(),
         "LIBRARIES": assets.libraries.encode(),
         "SCRIPT": assets.script.encode(),
