@@ -10,8 +10,8 @@ from measure import Row, at_least, at_most, medians, seconds_of
 
 from emulator.hle.kernels import find_litecore
 from emulator.hle.layers import Mode, attach_layers
-from emulator.inject.campaign import Task
-from emulator.inject.workers import exhaust
+from emulator.inject.campaign import Job
+from emulator.inject.workers import run_campaign
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.address_map import MIB
@@ -119,12 +119,12 @@ def snapshot_reset() -> Row:
 def exhausting() -> Row:
     """Every allocation of fragile fails once, on all CPUs."""
     new = partial(machine_of, "fragile", f"requests={EXHAUSTED}")
-    task = Task(new, matching_profile(new().image))
+    job = Job(new, matching_profile(new().image))
     counts = []
 
     def run() -> float:
         started = time.perf_counter()
-        counts.append(len(exhaust(task, limit=1_000_000).points))
+        counts.append(len(run_campaign(job, limit=1_000_000).trials))
         return time.perf_counter() - started
 
     whole_s, boot_s = medians(3, run, lambda: seconds_of(lambda: new().run()))

@@ -1,19 +1,17 @@
-"""Every allocation of a run fails once: what becomes of the kernel each time.
+"""Lets every allocation of a run fail once, and says what becomes of the kernel each time.
 
-Theory. A run that ends by itself is the measure. A machine goes through it again and stops in front of each allocation: there
-it takes a snapshot, lets the allocation fail, runs on to the end, and returns to the snapshot. So a run is not begun anew for
-each failure, and each failure meets the same kernel. Several machines share the allocations; what comes out does not
-depend on how many they are.
+Theory. A run that ends by itself is the measure. A machine goes through it again and stops at each allocation: there it takes a
+snapshot, lets the allocation fail, runs on to the end, and returns to the snapshot. So a run is not begun anew for each failure,
+and each failure meets the same kernel. Several machines share the allocations; the result does not depend on how many they are.
 
-Shortcomings. A kernel hangs when it has executed several times as many instructions as the good run: one that only
-waits for a long time does so, too.
+Shortcomings. A kernel hangs when it has executed several times as many instructions as the good run: one that only waits for a
+long time does so, too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import BudgetUsedUp, GuestStopped, NoEnd
 from emulator.guest.symbolizer import Symbolizer
@@ -30,12 +28,12 @@ if TYPE_CHECKING:
     from emulator.profile.model import Profile
     from emulator.run.ending import Ending
 
-PATIENCE = 10
+PATIENCE: Final = 10
 """So many times the instructions of the good run, and `PATIENCE_MORE`, are executed until a kernel is said to hang."""
-PATIENCE_MORE = 2_000_000
+PATIENCE_MORE: Final = 2_000_000
 
 
-class Verdict(Enum):
+class Reaction(Enum):
     """What becomes of a kernel when an allocation fails, measured by the run without a failure. The value is a stable name.
 
     How that run ended by itself is another matter (`emulator.run.ending.How`): an exit can be `SURVIVES`, `REPORTS` or `DIES`.
@@ -50,13 +48,12 @@ class Verdict(Enum):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class GoodRun:
+class GoodRun(NamedTuple):
     """The run in which no allocation was made to fail.
 
     Attributes:
-        ending: How it ended by itself.
-        allocations: Calls that can be made to fail.
+        ending: How the kernel ended it by itself.
+        allocations: How many calls can be made to fail.
     """
 
     ending: Ending
@@ -64,46 +61,81 @@ class GoodRun:
 
     @property
     def instructions(self) -> int:
-        """That it executed."""
+        """How many instructions it executed."""
         return self.ending.instructions or 0
 
 
-@dataclass(frozen=True, slots=True)
-class FailurePoint:
-    """One allocation, and the run in which it failed.
+class Trial(NamedTuple):
+    """The run in which one allocation failed.
 
     Attributes:
-        number: Of the allocation, from 1.
+        number: Number of the allocation, from 1.
         call: The call that failed.
-        verdict: What became of the kernel.
+        reaction: What became of the kernel.
         ending: The same in words: ``exit value 1``, ``#UD invalid opcode``; of an unknown one why it is unknown.
-        location: Where it died or was when patience ended, for people; "" for the other verdicts.
+        location: Where the kernel died, or was when patience ended, for people; "" for the other reactions.
     """
 
     number: int
     call: FailedCall
-    verdict: Verdict
+    reaction: Reaction
     ending: str
     location: str
 
 
-class Exhauster:
-    """Lets allocations of one machine fail, one at a time.
+class Campaign(NamedTuple):
+    """What became of a kernel in all runs.
+
+    Attributes:
+        good: The run without a failure.
+        trials: A trial for each allocation that failed, in order.
+    """
+
+    good: GoodRun
+    trials: tuple[Trial, ...]
+
+    def number_of(self, reaction: Reaction) -> int:
+        """Return in how many trials the kernel reacted so."""
+        return sum(trial.reaction is reaction for trial in self.trials)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether the kernel died or hung at least once."""
+        return any(trial.reaction in (Reaction.DIES, Reaction.HANGS) for trial in self.trials)
+
+
+class Job(NamedTuple):
+    """What every worker of a campaign needs to know.
+
+    Attributes:
+        new_machine: Makes a machine with the kernel, not yet run, always the same one. Can be pickled.
+        profile: The profile to record; functions that the kernel has.
+    """
+
+    new_machine: Callable[[], Machine]
+    profile: Profile
+
+    def runner(self) -> TrialRunner:
+        """Return a runner with a machine of its own."""
+        return TrialRunner(self.new_machine(), self.profile)
+
+
+class TrialRunner:
+    """Runs trials on one machine, one after the other.
 
     Args:
         machine: Not yet run.
-        profile: What is recorded.
+        profile: The profile to record.
     """
 
     def __init__(self, machine: Machine, profile: Profile) -> None:
         self._machine = machine
         self._profile = profile
         self._recording = record_calls(machine, profile)
-        self._answers = {each.name: each.refusal for each in profile.functions}
         self._symbolizer = Symbolizer(machine.image)
 
     def good_run(self, budget: Budget) -> GoodRun:
-        """Run to the end; the machine cannot be used for anything else then.
+        """Run to the end without a failure; the machine cannot be used for anything else then.
 
         Raises:
             NoEnd: The run does not end within its budget.
@@ -117,32 +149,32 @@ class Exhauster:
             raise ending.error
         return GoodRun(ending, self._machine.allocations.count)
 
-    def points(self, numbers: Iterable[int], good: GoodRun) -> Iterator[FailurePoint]:
+    def trials(self, numbers: Iterable[int], good: GoodRun) -> Iterator[Trial]:
         """Let each of these allocations fail, in ascending order."""
         for number in numbers:
             failed = self._go_to(number)
             with self._machine.snapshot():
                 self._machine.allocations.return_here(failed.result)
-                verdict = self._run_on(good)
-            yield FailurePoint(number, failed, *verdict)
+                reaction, ending, location = self._run_on(good)
+            yield Trial(number, failed, reaction, ending, location)
 
-    def lost_points(self, causes: Mapping[int, str]) -> Iterator[FailurePoint]:
-        """Describe allocations whose failure killed the process that tried it, without trying it.
+    def lost_trials(self, causes: Mapping[int, str]) -> Iterator[Trial]:
+        """Describe trials whose process died, without running them again.
 
         Args:
             causes: By number of the allocation, how the process ended.
         """
         for number in sorted(causes):
-            yield FailurePoint(number, self._go_to(number), Verdict.UNKNOWN, causes[number], "")
+            yield Trial(number, self._go_to(number), Reaction.UNKNOWN, causes[number], "")
 
     def _go_to(self, number: int) -> FailedCall:
         """Run to an allocation, which is to fail."""
         self._machine.run(stop_at_allocation=number - self._machine.allocations.count)
         call = newest_call(self._recording, self._profile)
-        stack = self._symbolizer.callers(self._recording.stack(call.stack))
-        return failed_call(call, stack, self._answers)
+        backtrace = self._symbolizer.callers(self._recording.stack(call.stack))
+        return failed_call(call, backtrace, self._profile)
 
-    def _run_on(self, good: GoodRun) -> tuple[Verdict, str, str]:
+    def _run_on(self, good: GoodRun) -> tuple[Reaction, str, str]:
         budget = PATIENCE * good.instructions + PATIENCE_MORE
         ending = run_to_end(self._machine, Budget(budget))
         problem = ending.error.problem if isinstance(ending.error, GuestStopped) else ending.problem
@@ -150,21 +182,22 @@ class Exhauster:
             case How.INTERRUPTED if ending.error is not None:
                 raise ending.error
             case How.BUDGET:
-                return Verdict.HANGS, f"no end after {budget} instructions", ending.location or ""
+                return Reaction.HANGS, f"no end after {budget} instructions", ending.location or ""
             case How.NOT_EMULATED:
-                return Verdict.UNKNOWN, problem, ending.location or ""
+                return Reaction.UNKNOWN, problem, ending.location or ""
             case How.STOPPED | How.DIVERGED:
-                return Verdict.DIES, problem, ending.location or ""
-        return self._judge(ending, good)
+                return Reaction.DIES, problem, ending.location or ""
+        return self._compare(ending, good)
 
-    def _judge(self, ending: Ending, good: GoodRun) -> tuple[Verdict, str, str]:
+    def _compare(self, ending: Ending, good: GoodRun) -> tuple[Reaction, str, str]:
+        """Return the reaction of a kernel that has ended the run by itself."""
         if _end(ending) == _end(good.ending):
-            return Verdict.SURVIVES, brief_ending(ending), ""
+            return Reaction.SURVIVES, brief_ending(ending), ""
         fault = self._machine.fault_in_hand()
         if fault is not None:
             name = EXCEPTION_NAMES.get(fault.vector, f"exception {fault.vector}")
-            return Verdict.DIES, name, self._machine.image.location(fault.eip)
-        return Verdict.REPORTS, brief_ending(ending), ""
+            return Reaction.DIES, name, self._machine.image.location(fault.eip)
+        return Reaction.REPORTS, brief_ending(ending), ""
 
 
 def _end(ending: Ending) -> tuple[How, int | None, int | None]:
@@ -173,7 +206,7 @@ def _end(ending: Ending) -> tuple[How, int | None, int | None]:
 
 
 def brief_ending(ending: Ending) -> str:
-    """Return how a run ended by itself, for people."""
+    """Return how the kernel ended a run by itself, for people."""
     return "halted" if ending.how is How.HALTED else f"exit value {ending.exit_value}"
 
 
@@ -187,42 +220,3 @@ def sampled(count: int, limit: int) -> list[int]:
     if count <= limit:
         return list(range(1, count + 1))
     return [1 + index * (count - 1) // (limit - 1) for index in range(limit)]
-
-
-@dataclass(frozen=True, slots=True)
-class Exhaustion:
-    """What became of a kernel in all runs.
-
-    Attributes:
-        good: The run without failures.
-        points: One for each allocation that failed, in order.
-    """
-
-    good: GoodRun
-    points: tuple[FailurePoint, ...]
-
-    def count(self, verdict: Verdict) -> int:
-        """Return how many failures had this verdict."""
-        return sum(point.verdict is verdict for point in self.points)
-
-    @property
-    def is_bad(self) -> bool:
-        """The kernel died or hung at least once."""
-        return any(point.verdict in (Verdict.DIES, Verdict.HANGS) for point in self.points)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What every worker needs to know.
-
-    Attributes:
-        new_machine: Makes a machine with the kernel, not yet run, always the same one. Can be pickled.
-        profile: Functions that the kernel has.
-    """
-
-    new_machine: Callable[[], Machine]
-    profile: Profile
-
-    def exhauster(self) -> Exhauster:
-        """Return what works on a machine of its own."""
-        return Exhauster(self.new_machine(), self.profile)

@@ -1,7 +1,7 @@
-"""Fault injection: allocations that fail although there is memory.
+"""Lets the allocations of one run fail that a policy names, although there is memory.
 
-An allocation is an entry of a function of the profile that takes a block and has a way to say that there is none. One
-that fails is left at its first instruction with that answer: it has done nothing. A model that stands in for the function
+An allocation is an entry of a function of the profile that returns a block and has a way to report that there is none. One
+that fails returns at its first instruction with that result: it has done nothing. A model that stands in for the function
 does not see the call. Of nested allocations each counts, in order of entry.
 """
 
@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.check.findings import CallSite
 from emulator.guest.symbolizer import Symbolizer
 from emulator.trace.recording import newest_call
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from emulator.guest.symbolizer import Frame
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
@@ -25,13 +23,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Injection:
-    """Which allocations of a run fail: exactly one of these.
+class InjectionPolicy:
+    """Which allocations of a run fail; exactly one of the attributes is given.
 
     Attributes:
-        nth: This one, from 1.
+        nth: The allocation of this number, from 1.
         every: Each whose number can be divided by this.
-        caller: Each with a function of this name, or glob, on its call stack.
+        caller: Each with a function of this name, or glob, in its backtrace.
 
     Raises:
         ValueError: It is none or several of them, or a number below 1.
@@ -48,7 +46,7 @@ class Injection:
             raise ValueError("allocations are numbered from 1")
 
     def __str__(self) -> str:
-        """Say it in words, for messages."""
+        """Return the policy in words, for messages."""
         if self.caller is not None:
             return f"allocations below {self.caller}"
         return f"allocation {self.nth}" if self.every is None else f"every allocation number {self.every}"
@@ -61,18 +59,17 @@ class Injection:
         return number - number % step + step
 
     def is_due(self, number: int) -> bool:
-        """Tell whether the allocation of this number fails, as far as that depends on the number."""
+        """Return whether the allocation of this number fails, as far as that depends on the number."""
         return self.next_after(number - 1) == number
 
 
-@dataclass(frozen=True, slots=True)
-class FailedCall:
+class FailedCall(NamedTuple):
     """A call that was made to fail.
 
     Attributes:
-        call_site: The call; its event is the entry.
-        arguments: As many as the profile describes.
-        result: EAX that it returned, unsigned.
+        call_site: The call at its entry.
+        arguments: Its arguments, as many as the profile describes.
+        result: EAX at its return, unsigned.
     """
 
     call_site: CallSite
@@ -80,22 +77,21 @@ class FailedCall:
     result: int
 
 
-class Failures:
+class FaultInjector:
     """Makes allocations of a machine fail, from now on until it is closed.
 
     It is an `emulator.machine.allocations.AllocationObserver`.
 
     Args:
-        recording: Of the machine's calls, from `emulator.trace.recording.record_calls`.
-        profile: What is recorded.
-        injection: Which of them.
+        recording: The recording of the machine's calls, from `emulator.trace.recording.record_calls`.
+        profile: The profile that is recorded.
+        policy: Which allocations fail.
     """
 
-    def __init__(self, recording: Recording, profile: Profile, injection: Injection) -> None:
+    def __init__(self, recording: Recording, profile: Profile, policy: InjectionPolicy) -> None:
         self._recording = recording
         self._profile = profile
-        self._injection = injection
-        self._answers = {each.name: each.refusal for each in profile.functions}
+        self._policy = policy
         self._symbolizer = Symbolizer(recording.machine.image)
         self._failed: dict[int, FailedCall] = {}
         self._attached = recording.machine.allocations.observe(self)
@@ -111,30 +107,30 @@ class Failures:
 
     def next_after(self, number: int) -> int:
         """See `emulator.machine.allocations.AllocationObserver`."""
-        return self._injection.next_after(number)
+        return self._policy.next_after(number)
 
     def answer(self, number: int) -> int | None:
         """See `emulator.machine.allocations.AllocationObserver`."""
-        if not self._injection.is_due(number):
+        if not self._policy.is_due(number):
             return None
         call = newest_call(self._recording, self._profile)
-        stack = self._symbolizer.callers(self._recording.stack(call.stack))
-        if not self._is_below(stack):
+        backtrace = self._symbolizer.callers(self._recording.stack(call.stack))
+        if not self._is_below(backtrace):
             if call.stack:  # all of its allocations would be asked about, with the same answer
                 self._recording.machine.allocations.pass_stack(call.stack, yes=True)
             return None
-        failed = failed_call(call, stack, self._answers)
+        failed = failed_call(call, backtrace, self._profile)
         self._failed[call.number] = failed
         return failed.result
 
-    def _is_below(self, stack: tuple[Frame, ...]) -> bool:
-        caller = self._injection.caller
-        return caller is None or any(fnmatchcase(frame.function, caller) for frame in stack)
+    def _is_below(self, backtrace: tuple[Frame, ...]) -> bool:
+        caller = self._policy.caller
+        return caller is None or any(fnmatchcase(frame.function, caller) for frame in backtrace)
 
 
-def failed_call(call: Call, stack: tuple[Frame, ...], answers: Mapping[str, int | None]) -> FailedCall:
-    """Describe a call that is made to fail with what its function answers when there is no memory."""
-    result = answers[call.function]
+def failed_call(call: Call, backtrace: tuple[Frame, ...], profile: Profile) -> FailedCall:
+    """Describe a call that is made to fail with what its function returns when there is no memory."""
+    result = next(each.failure_result for each in profile.functions if each.name == call.function)
     if result is None:
         raise ValueError(f"{call.function} has no way to fail")
-    return FailedCall(CallSite(call.number, call.entered, call.function, stack), call.arguments, result)
+    return FailedCall(CallSite(call.number, call.entered, call.function, backtrace), call.arguments, result)

@@ -1,4 +1,4 @@
-"""Many runs with a failure each, spread over processes.
+"""Runs a campaign of fault injection: one run for each failure, spread over processes.
 
 A machine holds memory and translated code of the process that made it, so each worker makes its own. Workers are started
 afresh, not forked: the core has threads.
@@ -13,14 +13,14 @@ from multiprocessing import connection, get_context, resource_tracker
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import EmulatorError, HostError
-from emulator.inject.campaign import Exhaustion, FailurePoint, sampled
+from emulator.inject.campaign import Campaign, Trial, sampled
 from emulator.run.ending import NO_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
-    from emulator.inject.campaign import GoodRun, Task
+    from emulator.inject.campaign import GoodRun, Job
     from emulator.run.ending import Budget
 
 _WORTH_PROCESSES: Final = (
@@ -30,55 +30,55 @@ _DEATHS_IN_A_ROW: Final = 8
 """So many workers of a share die without an answer until what is left of it is given up."""
 
 
-def exhaust(
-    task: Task,
+def run_campaign(
+    job: Job,
     *,
     budget: Budget = NO_LIMIT,
     limit: int,
     workers: int | None = None,
     on_start: Callable[[int], None] = lambda _total: None,
-    on_point: Callable[[int], None] = lambda _steps: None,
-) -> Exhaustion:
+    on_trial: Callable[[int], None] = lambda _steps: None,
+) -> Campaign:
     """Run a kernel once as it is, and once for each of its allocations with that one failing.
 
     Args:
-        task: The kernel.
-        budget: Of the good run.
-        limit: So many allocations fail at most, 2 or more; of more an even sample does.
+        job: The kernel and its profile.
+        budget: Budget of the good run.
+        limit: The most allocations that fail, 2 or more; of more than these an even sample does.
         workers: Processes; 1: none but this one; None: one for each CPU that we may use, where it is worth it. The
-            result is the same. Where one dies, another goes on behind the allocation that it tried, which is lost.
-        on_start: Is told how many runs there will be.
-        on_point: Is told 1 after each of them.
+            result is the same. Where one dies, another goes on after the allocation that it tried, which is lost.
+        on_start: Called with the number of trials before the first one.
+        on_trial: Called with 1 after each of them.
 
     Raises:
         NoEnd: The good run does not end within its budget.
         EmulatorError: The kernel cannot be loaded, the good run ends badly, a worker does, or none lives.
         KeyboardInterrupt: Ctrl-C, or a signal that is handled so; no worker is left.
     """
-    good = task.exhauster().good_run(budget)
+    good = job.runner().good_run(budget)
     numbers = sampled(good.allocations, limit)
     on_start(len(numbers))
     count = _workers(good, len(numbers)) if workers is None else workers
     shares = [numbers[first::count] for first in range(count)]
-    points = []
-    for point in _points(task, good, [share for share in shares if share]):
-        points.append(point)
-        on_point(1)
-    return Exhaustion(good, tuple(sorted(points, key=lambda point: point.number)))
+    trials = []
+    for trial in _trials(job, good, [share for share in shares if share]):
+        trials.append(trial)
+        on_trial(1)
+    return Campaign(good, tuple(sorted(trials, key=lambda trial: trial.number)))
 
 
 def _workers(good: GoodRun, runs: int) -> int:
     return len(os.sched_getaffinity(0)) if runs * good.instructions >= _WORTH_PROCESSES else 1
 
 
-def _points(task: Task, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[FailurePoint]:
-    """Yield the points in the order in which they are done."""
+def _trials(job: Job, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[Trial]:
+    """Yield the trials in the order in which they end."""
     if len(shares) <= 1:
         for share in shares:
-            yield from task.exhauster().points(share, good)
+            yield from job.runner().trials(share, good)
         return
     lost: dict[int, str] = {}
-    with _started(task, good, shares) as workers:
+    with _started(job, good, shares) as workers:
         while pipes := [worker.pipe for worker in workers if worker.left]:
             ready = connection.wait(pipes)
             for worker in [each for each in workers if each.left and each.pipe in ready]:
@@ -88,24 +88,24 @@ def _points(task: Task, good: GoodRun, shares: Sequence[Sequence[int]]) -> Itera
                     lost |= worker.replace()
     if len(lost) == sum(map(len, shares)):
         raise HostError(f"no worker of --exhaust lives: {lost[min(lost)]}")
-    yield from task.exhauster().lost_points(lost)
+    yield from job.runner().lost_trials(lost)
 
 
 class _Worker:
-    """A process that lets its share of the allocations fail, and those that take its place when it dies.
+    """A process that runs its share of the trials, and those that take its place when it dies.
 
     Args:
-        task: The kernel.
-        good: Its run without a failure.
+        job: The kernel and its profile.
+        good: The run without a failure.
         share: Numbers of allocations, ascending.
 
     Attributes:
-        pipe: Where the answers come from.
-        left: Allocations without an answer.
+        pipe: The trials come from here.
+        left: Allocations without a trial so far.
     """
 
-    def __init__(self, task: Task, good: GoodRun, share: Sequence[int]) -> None:
-        self._task, self._good = task, good
+    def __init__(self, job: Job, good: GoodRun, share: Sequence[int]) -> None:
+        self._job, self._good = job, good
         self.left = list(share)
         self._deaths = 0  # in a row, without an answer between them
         self._start()
@@ -113,20 +113,20 @@ class _Worker:
     def _start(self) -> None:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe(duplex=False)
-        arguments = (theirs, self._task, self._good, self.left)
+        arguments = (theirs, self._job, self._good, self.left)
         self._process = context.Process(target=_work, args=arguments, daemon=True)
         with _without_signals():
             self._process.start()
         theirs.close()
 
-    def receive(self) -> FailurePoint:
-        """Return its next answer.
+    def receive(self) -> Trial:
+        """Return its next trial.
 
         Raises:
             EOFError, OSError: It has died.
             EmulatorError: It cannot work.
         """
-        answer: FailurePoint | str = self.pipe.recv()
+        answer: Trial | str = self.pipe.recv()
         if isinstance(answer, str):
             raise EmulatorError(answer)
         self.left.remove(answer.number)
@@ -134,7 +134,7 @@ class _Worker:
         return answer
 
     def replace(self) -> dict[int, str]:
-        """Start again behind the allocation at which it died. Returns what is lost: of each allocation the cause."""
+        """Start again after the allocation at which the process died. Return the lost allocations, each with the cause."""
         self.pipe.close()
         self._process.join()
         self._deaths += 1
@@ -146,11 +146,11 @@ class _Worker:
         return dict.fromkeys(lost, cause)
 
     def kill(self) -> None:
-        """End it, if it has not ended; `join` comes next."""
+        """End the process, if it has not ended; `join` comes next."""
         self._process.kill()
 
     def join(self) -> None:
-        """Wait for its end."""
+        """Wait for the end of the process."""
         self._process.join()
         self.pipe.close()
 
@@ -162,7 +162,7 @@ def _how_ended(status: int) -> str:
 
 @contextmanager
 def _without_signals() -> Iterator[None]:
-    """What is started in the body never hears of signals that reach the whole group: who started it ends it."""
+    """Keep signals to the whole group from what is started in the body: who started it ends it."""
     resource_tracker.ensure_running()  # started with the first process, it would let them through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
@@ -172,11 +172,11 @@ def _without_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _started(task: Task, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[list[_Worker]]:
+def _started(job: Job, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[list[_Worker]]:
     """Run workers while the body runs, and end those that are left."""
     workers: list[_Worker] = []
     try:
-        workers.extend(_Worker(task, good, share) for share in shares)
+        workers.extend(_Worker(job, good, share) for share in shares)
         yield workers
     finally:
         for worker in workers:
@@ -185,11 +185,11 @@ def _started(task: Task, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iter
             worker.join()
 
 
-def _work(answers: Connection, task: Task, good: GoodRun, numbers: Sequence[int]) -> None:
-    """Be a worker."""
+def _work(answers: Connection, job: Job, good: GoodRun, numbers: Sequence[int]) -> None:
+    """Work on a share of the trials; the main function of a worker."""
     try:
-        for point in task.exhauster().points(numbers, good):
-            answers.send(point)
+        for trial in job.runner().trials(numbers, good):
+            answers.send(trial)
     except EmulatorError as error:
         answers.send(str(error))
     except BrokenPipeError:

@@ -124,8 +124,8 @@ class TracedFunction:
         return self.parameters.index("out") if "out" in self.parameters else None
 
     @property
-    def refusal(self) -> int | None:
-        """EAX, unsigned, with which it says that there is no memory; None: it takes none, or has no way to say so."""
+    def failure_result(self) -> int | None:
+        """EAX, unsigned, at a return that reports a lack of memory; None: it takes no memory, or cannot report that."""
         if not self.role.makes_block:
             return None
         if self.result is Result.ERROR and self.failure is None:

@@ -17,7 +17,7 @@ from emulator.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.inject.policy import Failures
+    from emulator.inject.policy import FaultInjector
     from emulator.pytest_plugin.expectations import Expectations, Limit
     from emulator.pytest_plugin.machines import BootedKernel, Machines
     from emulator.pytest_plugin.settings import Settings
@@ -72,7 +72,7 @@ class KernelChecks:
             self._allocations_before = self._booted.machine.allocations.count
             if self._expected.fail_nth:
                 number = self._allocations_before + self._expected.fail_nth
-                self._booted.let_fail(_failures(log, number))
+                self._booted.let_fail(_injector(log, number))
 
     def problem(self) -> str:
         """Return what is wrong now that the test is over, at most 25 lines; "" if nothing is."""
@@ -157,10 +157,10 @@ class KernelChecks:
         return (limit.area,) if limit.area else areas
 
 
-def _failures(log: CallLog, number: int) -> Failures:
-    from emulator.inject.policy import Failures, Injection
+def _injector(log: CallLog, number: int) -> FaultInjector:
+    from emulator.inject.policy import FaultInjector, InjectionPolicy
 
-    return Failures(log.recording, log.profile, Injection(nth=number))
+    return FaultInjector(log.recording, log.profile, InjectionPolicy(nth=number))
 
 
 def _members(members: list[tuple[int, int]]) -> str:

@@ -26,7 +26,7 @@ from emulator.run.to_end import ending_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from emulator.inject.policy import Failures
+    from emulator.inject.policy import FaultInjector
     from emulator.trace.recording import CallLog
 
 _INSTRUCTIONS_BETWEEN_LOOKS: Final = 1 << 20
@@ -68,14 +68,14 @@ class BootedKernel:
         self.log = self._record() if recorded else None
         self.start = self.machine.snapshot()
         self.walk = HeapWalk.of(self.machine) if settings.walk_heap else None
-        self.failures: Failures | None = None
+        self.failures: FaultInjector | None = None
 
     def begin_again(self) -> None:
         """Go back to where the boot has ended, for another test."""
         self.start.reset()
         self.let_fail(None)
 
-    def let_fail(self, failures: Failures | None) -> None:
+    def let_fail(self, failures: FaultInjector | None) -> None:
         """Let these allocations fail from now on, in place of those that did until now."""
         if self.failures is not None:
             self.failures.close()

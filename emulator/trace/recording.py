@@ -173,7 +173,7 @@ def _rows(columns: Mapping[str, Column]) -> int:
 
 def _recorded(function: TracedFunction) -> RecordedFunction:
     return RecordedFunction(
-        function.name, len(function.parameters), function.out, takes=function.refusal is not None
+        function.name, len(function.parameters), function.out, takes=function.failure_result is not None
     )
 
 

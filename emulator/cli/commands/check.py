@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from emulator.check.check_report import CheckReport
     from emulator.check.findings import Kind
-    from emulator.inject.policy import FailedCall, Injection
+    from emulator.inject.policy import FailedCall, InjectionPolicy
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.report.text.style import Style
@@ -169,7 +169,7 @@ def _why_no_baseline(report: CheckReport) -> str:
 
 
 def _check(
-    machine: Machine, profile: Profile, options: Namespace, injection: Injection | None
+    machine: Machine, profile: Profile, options: Namespace, injection: InjectionPolicy | None
 ) -> tuple[CheckReport, tuple[FailedCall, ...], str]:
     """Run the check; also return the calls that were made to fail, and why the check says nothing, if it does not."""
     from emulator.check.checked_run import check_kernel
@@ -186,10 +186,10 @@ def _check(
         )
         if injection is None:
             return check(new_machine=lambda: new_machine(options, None)), (), ""
-        from emulator.inject.policy import Failures  # few runs need it
+        from emulator.inject.policy import FaultInjector  # few runs need it
 
-        made: list[Failures] = []
-        report = check(on_start=lambda recording: made.append(Failures(recording, profile, injection)))
+        made: list[FaultInjector] = []
+        report = check(on_start=lambda recording: made.append(FaultInjector(recording, profile, injection)))
     failed = made[0].calls
     return report, failed, complaint_about(injection, failed, machine.allocations.count)
 

@@ -15,8 +15,8 @@ from emulator.cli.terminal.progress import steps
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from emulator.inject.campaign import Exhaustion
-    from emulator.inject.policy import FailedCall, Injection
+    from emulator.inject.campaign import Campaign
+    from emulator.inject.policy import FailedCall, InjectionPolicy
     from emulator.profile.model import Profile
 
 _MOST = 2000
@@ -56,7 +56,7 @@ def add_injection_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def chosen_injection(options: Namespace) -> Injection | None:
+def chosen_injection(options: Namespace) -> InjectionPolicy | None:
     """Return which allocations are to fail in the run that is checked; None: none.
 
     Raises:
@@ -70,9 +70,9 @@ def chosen_injection(options: Namespace) -> Injection | None:
             raise CommandLineError(f"--{name} needs --exhaust")
     if options.fail_nth is None and options.fail_every is None and options.fail_at is None:
         return None
-    from emulator.inject.policy import Injection  # few runs need it
+    from emulator.inject.policy import InjectionPolicy  # few runs need it
 
-    return Injection(options.fail_nth, options.fail_every, options.fail_at)
+    return InjectionPolicy(options.fail_nth, options.fail_every, options.fail_at)
 
 
 def _check_exhaust(options: Namespace) -> None:
@@ -84,7 +84,7 @@ def _check_exhaust(options: Namespace) -> None:
             raise CommandLineError(f"--exhaust prints text or json, it does not write --format {form}")
 
 
-def complaint_about(injection: Injection, failed: tuple[FailedCall, ...], allocations: int) -> str:
+def complaint_about(injection: InjectionPolicy, failed: tuple[FailedCall, ...], allocations: int) -> str:
     """Return what standard error has to say when nothing was made to fail, for then nothing was tried; "" else."""
     if failed:
         return ""
@@ -105,46 +105,46 @@ def run_exhaust(options: Namespace, profile: Profile) -> Status:
     from emulator.errors import NoEnd  # not for --help
 
     try:
-        exhaustion = _exhaust(options, profile)
+        campaign = _run_campaign(options, profile)
     except NoEnd as error:
         complain(f"--exhaust tried nothing: {error}; {_HINT}")
         return Status.BUDGET
     output = Output()
-    from emulator.inject.campaign import Verdict
-    from emulator.report.documents.campaign import exhaustion_document
-    from emulator.report.text.campaign import exhaustion_lines
+    from emulator.inject.campaign import Reaction
+    from emulator.report.documents.campaign import campaign_document
+    from emulator.report.text.campaign import campaign_lines
 
     if any(each.name == "json" for each in options.formats):
-        output.json(exhaustion_document(exhaustion, options.kernel, profile.name))
+        output.json(campaign_document(campaign, options.kernel, profile.name))
     else:
-        output.lines(exhaustion_lines(exhaustion, profile, options.kernel, output.style))
-    if not exhaustion.points:
-        names = ", ".join(each.name for each in profile.functions if each.refusal is not None)
+        output.lines(campaign_lines(campaign, profile, options.kernel, output.style))
+    if not campaign.trials:
+        names = ", ".join(each.name for each in profile.functions if each.failure_result is not None)
         complain(f"nothing was tried: no call of {names or 'a function that can fail'} was seen")
         return Status.NOT_RUN
-    unknown = exhaustion.count(Verdict.UNKNOWN)
+    unknown = campaign.number_of(Reaction.UNKNOWN)
     if unknown:
         complain(f"what becomes of the kernel is not known for {unknown} of the failures")
-    if exhaustion.is_bad:
+    if campaign.is_bad:
         return Status.FINDINGS
     return Status.NOT_RUN if unknown else Status.GOOD
 
 
-def _exhaust(options: Namespace, profile: Profile) -> Exhaustion:
-    from emulator.inject.campaign import Task  # not for --help
-    from emulator.inject.workers import exhaust
+def _run_campaign(options: Namespace, profile: Profile) -> Campaign:
+    from emulator.inject.campaign import Job  # not for --help
+    from emulator.inject.workers import run_campaign
     from emulator.run.ending import Budget
 
     limit = _MOST if options.limit is None else options.limit
     if limit < 2:  # noqa: PLR2004 - the first and the last
         raise CommandLineError("--limit is 2 or more")
     machine = Namespace(**{name: getattr(options, name) for name in _OF_A_MACHINE})
-    with steps("failing") as (on_start, on_point):
-        return exhaust(
-            Task(partial(new_machine, machine, None), profile),
+    with steps("failing") as (on_start, on_trial):
+        return run_campaign(
+            Job(partial(new_machine, machine, None), profile),
             budget=Budget(options.max_instructions, options.timeout),
             limit=limit,
             workers=options.jobs,
             on_start=on_start,
-            on_point=on_point,
+            on_trial=on_trial,
         )

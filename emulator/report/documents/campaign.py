@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from emulator.inject.campaign import Verdict
+from emulator.inject.campaign import Reaction
 from emulator.report.documents.trace import stack_document
 
 if TYPE_CHECKING:
-    from emulator.inject.campaign import Exhaustion, FailurePoint
+    from emulator.inject.campaign import Campaign, Trial
 
 VERSION: Final = 1
 
 
-def exhaustion_document(exhaustion: Exhaustion, kernel: str, profile: str) -> dict[str, Any]:
+def campaign_document(campaign: Campaign, kernel: str, profile: str) -> dict[str, Any]:
     """Return a campaign, with an entry for each allocation that failed.
 
     Args:
-        exhaustion: The campaign.
+        campaign: The campaign.
         kernel: As the user named it.
         profile: Name of what was recorded.
     """
-    good = exhaustion.good
+    good = campaign.good
     return {
         "version": VERSION,
         "kernel": kernel,
@@ -32,21 +32,21 @@ def exhaustion_document(exhaustion: Exhaustion, kernel: str, profile: str) -> di
             "instructions": good.instructions,
             "allocations": good.allocations,
         },
-        "counts": {verdict.value: exhaustion.count(verdict) for verdict in Verdict},
-        "failures": [_failure(point) for point in exhaustion.points],
+        "counts": {reaction.value: campaign.number_of(reaction) for reaction in Reaction},
+        "failures": [_failure(trial) for trial in campaign.trials],
     }
 
 
-def _failure(point: FailurePoint) -> dict[str, Any]:
-    call_site = point.call.call_site
+def _failure(trial: Trial) -> dict[str, Any]:
+    call_site = trial.call.call_site
     return {
-        "allocation": point.number,
+        "allocation": trial.number,
         "call": call_site.call,
         "function": call_site.function,
-        "arguments": list(point.call.arguments),
-        "result": point.call.result,
+        "arguments": list(trial.call.arguments),
+        "result": trial.call.result,
         "stack": stack_document(call_site.backtrace),
-        "verdict": point.verdict.value,
-        "ending": point.ending,
-        "place": point.location or None,
+        "verdict": trial.reaction.value,
+        "ending": trial.ending,
+        "place": trial.location or None,
     }

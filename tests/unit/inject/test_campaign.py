@@ -18,13 +18,13 @@ from emulator.hle.layers import Mode
 from emulator.inject.campaign import (
     PATIENCE,
     PATIENCE_MORE,
-    Exhauster,
-    FailurePoint,
-    Task,
-    Verdict,
+    Job,
+    Reaction,
+    Trial,
+    TrialRunner,
     sampled,
 )
-from emulator.inject.workers import exhaust
+from emulator.inject.workers import run_campaign
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
 from emulator.run.ending import Budget, How
@@ -43,21 +43,21 @@ TAKE = """
 """
 
 
-def fragile(requests: int = 3, mode: Mode = Mode.NATIVE) -> Task:
+def fragile(requests: int = 3, mode: Mode = Mode.NATIVE) -> Job:
     layers = {"heap": mode, "memmap": mode}
     new = partial(boot, "firmware:fragile", command_line=f"requests={requests}", layers=layers)
-    return Task(new, matching_profile(new().image))
+    return Job(new, matching_profile(new().image))
 
 
-def facts(point: FailurePoint) -> tuple[str, str, str]:
-    return point.call.call_site.backtrace[0].function, point.verdict.value, point.ending
+def facts(trial: Trial) -> tuple[str, str, str]:
+    return trial.call.call_site.backtrace[0].function, trial.reaction.value, trial.ending
 
 
 def test_each_failure_of_a_fragile_kernel_has_its_own_end() -> None:
-    exhaustion = exhaust(fragile(), limit=ALL, workers=1)
-    good = exhaustion.good
+    campaign = run_campaign(fragile(), limit=ALL, workers=1)
+    good = campaign.good
     assert (good.ending.how, good.ending.exit_value, good.allocations) == (How.EXIT, 0, 14)
-    assert [point.number for point in exhaustion.points] == list(range(1, 15))
+    assert [trial.number for trial in campaign.trials] == list(range(1, 15))
     patience = PATIENCE * good.instructions + PATIENCE_MORE
     request = [
         ("use_cache", "survives", "exit value 0"),
@@ -65,100 +65,102 @@ def test_each_failure_of_a_fragile_kernel_has_its_own_end() -> None:
         ("name_session", "survives", "exit value 0"),
         ("send_reply", "hangs", f"no end after {patience} instructions"),
     ]
-    assert [facts(point) for point in exhaustion.points] == [
+    assert [facts(trial) for trial in campaign.trials] == [
         ("load_table", "reports", "exit value 1"),
         ("use_frame", "survives", "exit value 0"),
         *request * 3,
     ]
     places = {
-        point.call.call_site.backtrace[0].function: point.location.partition("+")[0]
-        for point in exhaustion.points
+        trial.call.call_site.backtrace[0].function: trial.location.partition("+")[0]
+        for trial in campaign.trials
     }
     assert places == {
         **dict.fromkeys(["load_table", "use_frame", "use_cache", "name_session"], ""),
         "open_session": "serve_session",
         "send_reply": "send_reply",
     }
-    assert [exhaustion.count(verdict) for verdict in Verdict] == [7, 1, 3, 3, 0]
-    assert exhaustion.is_bad
+    assert [campaign.number_of(reaction) for reaction in Reaction] == [7, 1, 3, 3, 0]
+    assert campaign.is_bad
 
 
 @pytest.mark.parametrize("mode", [Mode.MODEL, Mode.LOCKSTEP])
 def test_models_fail_as_native_code_does(mode: Mode) -> None:
-    native = exhaust(fragile(1), limit=ALL, workers=1)
-    modelled = exhaust(fragile(1, mode), limit=ALL, workers=1)
-    assert [(*facts(point)[:2], point.call) for point in modelled.points] == [
-        (*facts(point)[:2], point.call) for point in native.points
+    native = run_campaign(fragile(1), limit=ALL, workers=1)
+    modelled = run_campaign(fragile(1, mode), limit=ALL, workers=1)
+    assert [(*facts(trial)[:2], trial.call) for trial in modelled.trials] == [
+        (*facts(trial)[:2], trial.call) for trial in native.trials
     ]
 
 
 def test_the_result_does_not_depend_on_the_number_of_workers() -> None:
     steps: list[int] = []
-    alone = exhaust(fragile(), limit=ALL, workers=1)
-    assert exhaust(fragile(), limit=ALL, workers=2, on_start=steps.append, on_point=steps.append) == alone
+    alone = run_campaign(fragile(), limit=ALL, workers=1)
+    assert (
+        run_campaign(fragile(), limit=ALL, workers=2, on_start=steps.append, on_trial=steps.append) == alone
+    )
     assert steps == [14] + [1] * 14
-    assert exhaust(fragile(), limit=ALL, workers=1) == alone
+    assert run_campaign(fragile(), limit=ALL, workers=1) == alone
 
 
 def test_more_workers_than_allocations() -> None:
-    assert len(exhaust(fragile(0), limit=ALL, workers=3).points) == 2
+    assert len(run_campaign(fragile(0), limit=ALL, workers=3).trials) == 2
 
 
 def test_a_failure_is_the_same_alone_as_among_all() -> None:
-    whole = exhaust(fragile(), limit=ALL, workers=1)
+    whole = run_campaign(fragile(), limit=ALL, workers=1)
     for number in (4, 9, 14):
-        (alone,) = fragile().exhauster().points([number], whole.good)
-        assert alone == whole.points[number - 1]
+        (alone,) = fragile().runner().trials([number], whole.good)
+        assert alone == whole.trials[number - 1]
 
 
 @pytest.mark.parametrize(
-    ("code", "verdict", "ending"),
+    ("code", "reaction", "ending"),
     [
-        ("exit 0", Verdict.SURVIVES, "exit value 0"),
-        ("cli\n hlt", Verdict.SURVIVES, "halted"),
-        ("testl %eax, %eax\n jnz 1f\n cli\n hlt\n1: exit 0", Verdict.REPORTS, "halted"),
-        ("cli\n testl %eax, %eax\n jnz 1f\n hlt\n1: hlt", Verdict.REPORTS, "halted"),
-        ("testl %eax, %eax\n jnz 1f\n exit 3\n1: exit 0", Verdict.REPORTS, "exit value 3"),
+        ("exit 0", Reaction.SURVIVES, "exit value 0"),
+        ("cli\n hlt", Reaction.SURVIVES, "halted"),
+        ("testl %eax, %eax\n jnz 1f\n cli\n hlt\n1: exit 0", Reaction.REPORTS, "halted"),
+        ("cli\n testl %eax, %eax\n jnz 1f\n hlt\n1: hlt", Reaction.REPORTS, "halted"),
+        ("testl %eax, %eax\n jnz 1f\n exit 3\n1: exit 0", Reaction.REPORTS, "exit value 3"),
         (
             "testl %eax, %eax\n jnz 1f\n movl 0xe0000000, %eax\n1: exit 0",
-            Verdict.DIES,
+            Reaction.DIES,
             "read of unmapped physical memory 0xe0000000",
         ),
         (
             "testl %eax, %eax\n jnz 1f\n ud2\n1: exit 0",
-            Verdict.DIES,
+            Reaction.DIES,
             "triple fault: #UD invalid opcode (no handler in the IDT)",
         ),
         (
             "testl %eax, %eax\n jnz 1f\n movl $0xf0000, %eax\n jmp *%eax\n1: exit 0",
-            Verdict.UNKNOWN,
+            Reaction.UNKNOWN,
             "kmemu has no BIOS: a jump into its ROM",
         ),
         (
             "1: testl %eax, %eax\n jz 1b\n exit 0",
-            Verdict.HANGS,
+            Reaction.HANGS,
             "no end after {} instructions",
         ),
     ],
 )
-def test_verdicts(code: str, verdict: Verdict, ending: str) -> None:
+def test_reactions(code: str, reaction: Reaction, ending: str) -> None:
     source = FUNCTION + "pushl $7\n call take\n" + code + TAKE
-    good = Exhauster(machine_of(source), PROFILE_OF_ONE).good_run(Budget(timeout_s=10))
-    (point,) = Exhauster(machine_of(source), PROFILE_OF_ONE).points([1], good)
+    good = TrialRunner(machine_of(source), PROFILE_OF_ONE).good_run(Budget(timeout_s=10))
+    (trial,) = TrialRunner(machine_of(source), PROFILE_OF_ONE).trials([1], good)
     patience = PATIENCE * good.instructions + PATIENCE_MORE
-    assert (point.verdict, point.ending) == (verdict, ending.format(patience))
-    assert bool(point.location) == (verdict in (Verdict.DIES, Verdict.HANGS, Verdict.UNKNOWN))
+    assert (trial.reaction, trial.ending) == (reaction, ending.format(patience))
+    assert bool(trial.location) == (reaction in (Reaction.DIES, Reaction.HANGS, Reaction.UNKNOWN))
 
 
 def test_a_good_run_has_to_end_well() -> None:
     with pytest.raises(NoEnd, match=r"^the run without a failure did not end by itself: budget of 1000 "):
-        exhaust(fragile(), limit=ALL, budget=Budget(1000))
+        run_campaign(fragile(), limit=ALL, budget=Budget(1000))
 
 
-def test_no_allocation_is_no_point() -> None:
+def test_no_allocation_is_no_trial() -> None:
     new = partial(machine_of, FUNCTION + "exit 0" + TAKE)
-    found = exhaust(Task(new, PROFILE_OF_ONE), limit=ALL)
-    assert (found.points, found.good.allocations, found.is_bad) == ((), 0, False)
+    found = run_campaign(Job(new, PROFILE_OF_ONE), limit=ALL)
+    assert (found.trials, found.good.allocations, found.is_bad) == ((), 0, False)
 
 
 def test_a_sample_is_spread_evenly() -> None:
@@ -167,16 +169,16 @@ def test_a_sample_is_spread_evenly() -> None:
     assert sampled(10, 2) == [1, 10]
     assert sampled(10, 4) == [1, 4, 7, 10]
     assert len(set(sampled(1_000_003, 2000))) == 2000
-    points = exhaust(fragile(), limit=4, workers=2).points
-    assert [point.number for point in points] == [1, 5, 9, 14]
+    trials = run_campaign(fragile(), limit=4, workers=2).trials
+    assert [trial.number for trial in trials] == [1, 5, 9, 14]
 
 
 SCRIPT = """
 import os, signal, sys
 from functools import partial
 from emulator import boot
-from emulator.inject.campaign import Task
-from emulator.inject.workers import exhaust
+from emulator.inject.campaign import Job
+from emulator.inject.workers import run_campaign
 from emulator.cli.terminal.signals import ending_in_order
 from emulator.errors import EmulatorError, HostError
 from emulator.profile.known import matching_profile
@@ -199,12 +201,12 @@ def new(parent, what):
     return machine
 
 if __name__ == "__main__":
-    task = Task(partial(new, os.getpid(), sys.argv[1]), matching_profile(boot("firmware:fragile").image))
+    job = Job(partial(new, os.getpid(), sys.argv[1]), matching_profile(boot("firmware:fragile").image))
     try:
         with ending_in_order():
-            found = exhaust(task, limit=100000, workers=2, on_point=lambda _: print("point", flush=True))
-        for point in found.points:
-            print(point.number, point.verdict.value, point.ending if point.verdict.value == "unknown" else "")
+            found = run_campaign(job, limit=100000, workers=2, on_trial=lambda _: print("point", flush=True))
+        for trial in found.trials:
+            print(trial.number, trial.reaction.value, trial.ending if trial.reaction.value == "unknown" else "")
     except (EmulatorError, KeyboardInterrupt) as error:
         print(type(error).__name__, error)
 """
@@ -247,7 +249,7 @@ def test_a_worker_that_dies_loses_one_result(tmp_path: Path, deadly: list[int]) 
     assert lines[:26] == ["point"] * 26
     lost = "unknown the process that tried it ended by SIGKILL"
     assert lines[26:] == [
-        f"{number} {lost if number in deadly else verdict}" for number, verdict in enumerate(VERDICTS, 1)
+        f"{number} {lost if number in deadly else reaction}" for number, reaction in enumerate(VERDICTS, 1)
     ]
 
 

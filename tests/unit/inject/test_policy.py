@@ -9,7 +9,7 @@ import pytest
 from emulator import boot
 from emulator.errors import BudgetUsedUp
 from emulator.hle.layers import Mode, attach_layers
-from emulator.inject.policy import Failures, Injection
+from emulator.inject.policy import FaultInjector, InjectionPolicy
 from emulator.machine.execution import Ending
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
@@ -98,34 +98,34 @@ def machine() -> Machine:
     return machine_of(TAKING)
 
 
-def failing(machine: Machine, injection: Injection) -> tuple[Failures, Recording]:
+def failing(machine: Machine, injection: InjectionPolicy) -> tuple[FaultInjector, Recording]:
     recording = record_calls(machine, PROFILE)
-    return Failures(recording, PROFILE, injection), recording
+    return FaultInjector(recording, PROFILE, injection), recording
 
 
 @pytest.mark.parametrize(
     ("injection", "results", "failed"),
     [
-        (Injection(nth=1), [0, 4, 0, 0x5001, 0x2000, 4, 0, 0x5002], ["take"]),
-        (Injection(nth=2), [0x2000, 0xFFFFFFFF, 0, 0x5001, 0x2000, 4, 0, 0x5002], ["take_frame"]),
-        (Injection(nth=3), [0x2000, 4, NO_MEMORY, 0x5000, 0x2000, 4, 0, 0x5001], ["take_blk"]),
-        (Injection(nth=6), [0x2000, 4, 0, 0x5001, 0x2000, 4, NO_MEMORY, 0x5001], ["take_blk"]),
-        (Injection(nth=7), GOOD, []),
+        (InjectionPolicy(nth=1), [0, 4, 0, 0x5001, 0x2000, 4, 0, 0x5002], ["take"]),
+        (InjectionPolicy(nth=2), [0x2000, 0xFFFFFFFF, 0, 0x5001, 0x2000, 4, 0, 0x5002], ["take_frame"]),
+        (InjectionPolicy(nth=3), [0x2000, 4, NO_MEMORY, 0x5000, 0x2000, 4, 0, 0x5001], ["take_blk"]),
+        (InjectionPolicy(nth=6), [0x2000, 4, 0, 0x5001, 0x2000, 4, NO_MEMORY, 0x5001], ["take_blk"]),
+        (InjectionPolicy(nth=7), GOOD, []),
         (
-            Injection(every=2),
+            InjectionPolicy(every=2),
             [0x2000, 0xFFFFFFFF, 0, 0x5001, 0, 4, NO_MEMORY, 0x5001],
             ["take_frame", "take", "take_blk"],
         ),
         (
-            Injection(caller="sec*"),
+            InjectionPolicy(caller="sec*"),
             [0x2000, 0xFFFFFFFF, NO_MEMORY, 0x5000] * 2,
             ["take_frame", "take_blk"] * 2,
         ),
-        (Injection(caller="take"), GOOD, []),
+        (InjectionPolicy(caller="take"), GOOD, []),
     ],
 )
 def test_the_chosen_allocations_fail(
-    machine: Machine, injection: Injection, results: list[int], failed: list[str]
+    machine: Machine, injection: InjectionPolicy, results: list[int], failed: list[str]
 ) -> None:
     failures, _ = failing(machine, injection)
     assert machine.run().ending is Ending.EXIT
@@ -134,7 +134,7 @@ def test_the_chosen_allocations_fail(
 
 
 def test_a_failed_call_says_what_it_was_and_where(machine: Machine) -> None:
-    failures, recording = failing(machine, Injection(nth=4))
+    failures, recording = failing(machine, InjectionPolicy(nth=4))
     machine.run()
     (failed,) = failures.calls
     assert (failed.call_site.call, failed.call_site.function, failed.arguments) == (6, "take", (7,))
@@ -146,9 +146,9 @@ def test_a_failed_call_says_what_it_was_and_where(machine: Machine) -> None:
 
 def test_a_run_can_be_stopped_at_each_event_of_a_call_that_fails(machine: Machine) -> None:
     straight = machine_of(TAKING)
-    _, other = failing(straight, Injection(every=1))
+    _, other = failing(straight, InjectionPolicy(every=1))
     straight.run()
-    failures, recording = failing(machine, Injection(every=1))
+    failures, recording = failing(machine, InjectionPolicy(every=1))
     for event in range(1, other.event_count + 1):
         assert machine.run(stop_at_event=event).ending is Ending.EVENT
         assert recording.event_count == event
@@ -159,7 +159,7 @@ def test_a_run_can_be_stopped_at_each_event_of_a_call_that_fails(machine: Machin
 
 
 def test_a_run_can_be_stopped_at_an_allocation_that_fails(machine: Machine) -> None:
-    failing(machine, Injection(every=1))
+    failing(machine, InjectionPolicy(every=1))
     machine.run(stop_at_allocation=2)
     assert machine.allocations.here == 2
     machine.run(stop_at_allocation=2)
@@ -169,7 +169,7 @@ def test_a_run_can_be_stopped_at_an_allocation_that_fails(machine: Machine) -> N
 
 
 def test_the_same_calls_fail_again_after_a_reset(machine: Machine) -> None:
-    failures, recording = failing(machine, Injection(caller="second"))
+    failures, recording = failing(machine, InjectionPolicy(caller="second"))
     machine.run(stop_at_event=3)
     snapshot = machine.snapshot()
     machine.run()
@@ -181,7 +181,7 @@ def test_the_same_calls_fail_again_after_a_reset(machine: Machine) -> None:
 
 
 def test_a_budget_counts_over_all_failures(machine: Machine) -> None:
-    failing(machine, Injection(every=1))
+    failing(machine, InjectionPolicy(every=1))
     with pytest.raises(BudgetUsedUp, match=r"^budget of 40 instructions used up "):
         machine.run(max_instructions=40)
     assert results_of(machine, 3) == [0, 0xFFFFFFFF, NO_MEMORY]
@@ -196,7 +196,7 @@ def test_failures_do_not_depend_on_who_allocates(mode: Mode) -> None:
         attach_layers(machine, {"heap": mode, "memmap": mode})
         profile = matching_profile(machine.image)
         recording = record_calls(machine, profile)
-        failures = Failures(recording, profile, Injection(every=3))
+        failures = FaultInjector(recording, profile, InjectionPolicy(every=3))
         machine.run()
         return [
             (each.call_site.call, each.arguments, each.call_site.backtrace) for each in failures.calls
@@ -218,21 +218,21 @@ def test_failures_do_not_depend_on_who_allocates(mode: Mode) -> None:
 )
 def test_what_is_no_injection(arguments: dict[str, int], problem: str) -> None:
     with pytest.raises(ValueError, match=f"^{problem}$"):
-        Injection(**arguments)  # type: ignore[arg-type]
+        InjectionPolicy(**arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("injection", "text"),
     [
-        (Injection(nth=3), "allocation 3"),
-        (Injection(every=3), "every allocation number 3"),
-        (Injection(caller="kma*"), "allocations below kma*"),
+        (InjectionPolicy(nth=3), "allocation 3"),
+        (InjectionPolicy(every=3), "every allocation number 3"),
+        (InjectionPolicy(caller="kma*"), "allocations below kma*"),
     ],
 )
-def test_in_words(injection: Injection, text: str) -> None:
+def test_in_words(injection: InjectionPolicy, text: str) -> None:
     assert str(injection) == text
 
 
 def test_an_allocation_has_to_fail_once() -> None:
-    assert [Injection(nth=3).next_after(number) for number in range(5)] == [3, 3, 3, 0, 0]
-    assert [Injection(every=2).next_after(number) for number in range(5)] == [2, 2, 4, 4, 6]
+    assert [InjectionPolicy(nth=3).next_after(number) for number in range(5)] == [3, 3, 3, 0, 0]
+    assert [InjectionPolicy(every=2).next_after(number) for number in range(5)] == [2, 2, 4, 4, 6]

@@ -124,7 +124,7 @@ def test_an_error_that_is_success_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "refusal"),
+    ("function", "failure_result"),
     [
         (ALLOC, 0),
         (FRAME, 0xFFFF_FFFF),
@@ -136,8 +136,10 @@ def test_an_error_that_is_success_is_no_failure() -> None:
         (replace(FREE, result=Result.ERROR), None),
     ],
 )
-def test_how_a_function_says_that_there_is_no_memory(function: TracedFunction, refusal: int | None) -> None:
-    assert function.refusal == refusal
+def test_how_a_function_says_that_there_is_no_memory(
+    function: TracedFunction, failure_result: int | None
+) -> None:
+    assert function.failure_result == failure_result
 
 
 @pytest.mark.parametrize("failure", [-1, 1 << 32])

@@ -17,8 +17,8 @@ from emulator.cli.commands.check_injection import (
 )
 from emulator.cli.machine_options import new_machine
 from emulator.cli.status import CommandLineError, Status
-from emulator.inject.campaign import Exhaustion, FailurePoint, GoodRun, Verdict
-from emulator.inject.policy import FailedCall, Injection
+from emulator.inject.campaign import Campaign, GoodRun, Reaction, Trial
+from emulator.inject.policy import FailedCall, InjectionPolicy
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.run.ending import Ending, How
@@ -47,13 +47,13 @@ def exhausted(*words: str) -> Status:
     ("words", "injection"),
     [
         ((), None),
-        (("--fail-nth", "3"), Injection(nth=3)),
-        (("--fail-every", "2"), Injection(every=2)),
-        (("--fail-at", "load_*"), Injection(caller="load_*")),
+        (("--fail-nth", "3"), InjectionPolicy(nth=3)),
+        (("--fail-every", "2"), InjectionPolicy(every=2)),
+        (("--fail-at", "load_*"), InjectionPolicy(caller="load_*")),
         (("--exhaust",), None),
     ],
 )
-def test_what_fails(words: tuple[str, ...], injection: Injection | None) -> None:
+def test_what_fails(words: tuple[str, ...], injection: InjectionPolicy | None) -> None:
     assert chosen_injection(options_of("k.elf", *words)) == injection
 
 
@@ -65,7 +65,7 @@ def test_options_of_exhaust_need_it(option: str) -> None:
 
 def test_nothing_that_failed_is_no_success() -> None:
     failed: tuple[FailedCall, ...] = ()
-    assert complaint_about(Injection(nth=30), failed, 26) == (
+    assert complaint_about(InjectionPolicy(nth=30), failed, 26) == (
         "nothing failed: the run has no allocation 30, of 26 that could fail"
     )
 
@@ -95,21 +95,21 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("verdicts", "status", "unknown"),
     [
-        ([Verdict.SURVIVES, Verdict.UNKNOWN], Status.NOT_RUN, 1),
-        ([Verdict.UNKNOWN, Verdict.DIES, Verdict.UNKNOWN], Status.FINDINGS, 2),
+        ([Reaction.SURVIVES, Reaction.UNKNOWN], Status.NOT_RUN, 1),
+        ([Reaction.UNKNOWN, Reaction.DIES, Reaction.UNKNOWN], Status.FINDINGS, 2),
     ],
 )
 def test_what_is_not_known_is_no_verdict_about_the_kernel(
-    verdicts: list[Verdict],
+    verdicts: list[Reaction],
     status: Status,
     unknown: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     call = FailedCall(CallSite(1, 1, "kmalloc", ()), (8,), 0)
-    points = (FailurePoint(number, call, verdict, "ended", "") for number, verdict in enumerate(verdicts, 1))
-    result = Exhaustion(GoodRun(Ending(How.EXIT, 0, instructions=5000), len(verdicts)), tuple(points))
-    monkeypatch.setattr("emulator.inject.workers.exhaust", lambda *_, **__: result)
+    trials = (Trial(number, call, reaction, "ended", "") for number, reaction in enumerate(verdicts, 1))
+    result = Campaign(GoodRun(Ending(How.EXIT, 0, instructions=5000), len(verdicts)), tuple(trials))
+    monkeypatch.setattr("emulator.inject.workers.run_campaign", lambda *_, **__: result)
     assert exhausted("firmware:fragile") is status
     assert capsys.readouterr().err == (
         f"kmemu: what becomes of the kernel is not known for {unknown} of the failures\n"

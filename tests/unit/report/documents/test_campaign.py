@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 
-from emulator.report.documents.campaign import exhaustion_document
-from tests.unit.report.text.test_campaign import EXHAUSTION, MAIN
+from emulator.report.documents.campaign import campaign_document
+from tests.unit.report.text.test_campaign import CAMPAIGN, MAIN
 
 
 def test_the_document() -> None:
-    document = exhaustion_document(EXHAUSTION, "k.elf", "Mine")
+    document = campaign_document(CAMPAIGN, "k.elf", "Mine")
     assert json.loads(json.dumps(document)) == document
     assert (document["kernel"], document["profile"]) == ("k.elf", "Mine")
     assert document["good_run"] == {

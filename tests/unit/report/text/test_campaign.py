@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from emulator.check.findings import CallSite
 from emulator.guest.symbolizer import Frame
-from emulator.inject.campaign import Exhaustion, FailurePoint, GoodRun, Verdict
+from emulator.inject.campaign import Campaign, GoodRun, Reaction, Trial
 from emulator.inject.policy import FailedCall
 from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.report.text.campaign import exhaustion_lines
+from emulator.report.text.campaign import campaign_lines
 from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How
 
@@ -21,28 +21,34 @@ GOOD = GoodRun(Ending(How.EXIT, 0, instructions=5000), 5)
 WIDE = Style(width=100, unicode=True)
 
 
-def point(
-    number: int, caller: str, size: int, verdict: Verdict, *, ending: str = "exit value 0", location: str = ""
-) -> FailurePoint:
+def trial(
+    number: int,
+    caller: str,
+    size: int,
+    reaction: Reaction,
+    *,
+    ending: str = "exit value 0",
+    location: str = "",
+) -> Trial:
     stack = (Frame(0x100100, caller, 0x10, "kernel/a.c", 3), MAIN)
     call = FailedCall(CallSite(2 * number, 4 * number, "kmalloc", stack), (size,), 0)
-    return FailurePoint(number, call, verdict, ending, location)
+    return Trial(number, call, reaction, ending, location)
 
 
-EXHAUSTION = Exhaustion(
+CAMPAIGN = Campaign(
     GOOD,
     (
-        point(1, "start", 8, Verdict.REPORTS, ending="exit value 7"),
-        point(2, "open", 24, Verdict.SURVIVES),
-        point(3, "open", 24, Verdict.DIES, ending="#UD invalid opcode", location="use+0x5 (kernel/a.c:8)"),
-        point(4, "open", 100, Verdict.DIES, ending="#UD invalid opcode", location="use+0x5 (kernel/a.c:8)"),
-        point(5, "wait", 8, Verdict.HANGS, ending="no end after 9 instructions", location="wait+0x1"),
+        trial(1, "start", 8, Reaction.REPORTS, ending="exit value 7"),
+        trial(2, "open", 24, Reaction.SURVIVES),
+        trial(3, "open", 24, Reaction.DIES, ending="#UD invalid opcode", location="use+0x5 (kernel/a.c:8)"),
+        trial(4, "open", 100, Reaction.DIES, ending="#UD invalid opcode", location="use+0x5 (kernel/a.c:8)"),
+        trial(5, "wait", 8, Reaction.HANGS, ending="no end after 9 instructions", location="wait+0x1"),
     ),
 )
 
 
 def test_the_worst_comes_first() -> None:
-    assert list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", WIDE)) == [
+    assert list(campaign_lines(CAMPAIGN, PROFILE, "k.elf", WIDE)) == [
         "k.elf: 5 allocations made to fail, one in each run: 1 survived, 1 reported it, 1 hung, 2 died",
         "without a failure: exit value 0 after 5000 instructions",
         "",
@@ -57,9 +63,9 @@ def test_the_worst_comes_first() -> None:
 
 
 def test_what_is_not_known_says_why() -> None:
-    lost = point(2, "open", 24, Verdict.UNKNOWN, ending="the process that tried it ended by SIGKILL")
-    exhaustion = Exhaustion(GOOD, (point(1, "open", 24, Verdict.SURVIVES), lost))
-    assert list(exhaustion_lines(exhaustion, PROFILE, "k.elf", WIDE)) == [
+    lost = trial(2, "open", 24, Reaction.UNKNOWN, ending="the process that tried it ended by SIGKILL")
+    campaign = Campaign(GOOD, (trial(1, "open", 24, Reaction.SURVIVES), lost))
+    assert list(campaign_lines(campaign, PROFILE, "k.elf", WIDE)) == [
         ("k.elf: 2 of 5 allocations made to fail, one in each run, evenly spread: 1 survived, 1 not known"),
         "without a failure: exit value 0 after 5000 instructions",
         "",
@@ -71,7 +77,7 @@ def test_what_is_not_known_says_why() -> None:
 
 
 def test_a_terminal_cuts_call_stacks_only() -> None:
-    narrow = list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", Style(room=62)))
+    narrow = list(campaign_lines(CAMPAIGN, PROFILE, "k.elf", Style(room=62)))
     assert max(map(len, narrow)) <= 62
     assert narrow[0:2] == [
         "k.elf: 5 allocations made to fail, one in each run: 1",
@@ -82,40 +88,40 @@ def test_a_terminal_cuts_call_stacks_only() -> None:
 
 
 def test_a_pipe_gets_all_of_it() -> None:
-    narrow = exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", Style(width=40))
-    assert list(narrow) == list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", Style(width=100)))
+    narrow = campaign_lines(CAMPAIGN, PROFILE, "k.elf", Style(width=40))
+    assert list(narrow) == list(campaign_lines(CAMPAIGN, PROFILE, "k.elf", Style(width=100)))
 
 
 def test_verdicts_have_colours() -> None:
-    lines = list(exhaustion_lines(EXHAUSTION, PROFILE, "k.elf", WIDE._replace(colour=True)))
+    lines = list(campaign_lines(CAMPAIGN, PROFILE, "k.elf", WIDE._replace(colour=True)))
     assert "\x1b[31mdies                  \x1b[0m" in lines[4]
     assert "\x1b[32msurvives              \x1b[0m" in lines[9]
 
 
 def test_a_sample_says_so() -> None:
-    sample = Exhaustion(GOOD, EXHAUSTION.points[1:2])
-    assert next(iter(exhaustion_lines(sample, PROFILE, "k.elf", WIDE))) == (
+    sample = Campaign(GOOD, CAMPAIGN.trials[1:2])
+    assert next(iter(campaign_lines(sample, PROFILE, "k.elf", WIDE))) == (
         "k.elf: 1 of 5 allocations made to fail, one in each run, evenly spread: 1 survived"
     )
 
 
 def test_a_run_without_allocations_has_no_table() -> None:
-    nothing = Exhaustion(GoodRun(Ending(How.HALTED, eip=0x100000, instructions=5), 0), ())
-    assert list(exhaustion_lines(nothing, PROFILE, "k.elf", WIDE)) == [
+    nothing = Campaign(GoodRun(Ending(How.HALTED, eip=0x100000, instructions=5), 0), ())
+    assert list(campaign_lines(nothing, PROFILE, "k.elf", WIDE)) == [
         "k.elf: 0 allocations made to fail, one in each run",
         "without a failure: halted after 5 instructions",
     ]
 
 
 def test_text_from_a_kernel_is_made_harmless() -> None:
-    evil = Exhaustion(GOOD, (point(1, "a\x1b[m", 8, Verdict.DIES, ending="x\x1b", location="\x07"),))
-    assert "\x1b" not in "".join(exhaustion_lines(evil, PROFILE, "\x1bk", WIDE))
-    assert "\x07" not in "".join(exhaustion_lines(evil, PROFILE, "\x1bk", WIDE))
+    evil = Campaign(GOOD, (trial(1, "a\x1b[m", 8, Reaction.DIES, ending="x\x1b", location="\x07"),))
+    assert "\x1b" not in "".join(campaign_lines(evil, PROFILE, "\x1bk", WIDE))
+    assert "\x07" not in "".join(campaign_lines(evil, PROFILE, "\x1bk", WIDE))
 
 
 def test_pointers_are_addresses() -> None:
     call = FailedCall(CallSite(1, 1, "get_blk", (MAIN,)), (0x80001000, 3), 0xFFFFFFF6)
-    lines = exhaustion_lines(
-        Exhaustion(GOOD, (FailurePoint(1, call, Verdict.SURVIVES, "exit value 0", ""),)), PROFILE, "k", WIDE
+    lines = campaign_lines(
+        Campaign(GOOD, (Trial(1, call, Reaction.SURVIVES, "exit value 0", ""),)), PROFILE, "k", WIDE
     )
     assert "  get_blk(0x80001000, 3)  " in list(lines)[-1]
