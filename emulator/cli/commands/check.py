@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.cli import option_values
 from emulator.cli.commands.check_injection import (
     add_injection_arguments,
-    chosen_injection,
+    chosen_policy,
     complaint_about,
     run_exhaust,
 )
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.report.text.style import Style
+    from emulator.verdict.baseline import Baseline
     from emulator.verdict.limits import Limits
     from emulator.verdict.verdict import Verdict
 
@@ -71,6 +72,20 @@ exit status:
 """
 _LEAKS = ("lost", "all", "none")
 _MOST_INSTRUCTIONS = 10**10
+
+
+class _Checked(NamedTuple):
+    """What a check has made.
+
+    Attributes:
+        report: Its report.
+        failed: The calls that were made to fail.
+        complaint: Why the check says nothing, although it ended; "": it does.
+    """
+
+    report: CheckReport
+    failed: tuple[FailedCall, ...] = ()
+    complaint: str = ""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -112,10 +127,9 @@ def run(options: Namespace) -> Status:
     if options.json:
         options.formats.append(JSON)
     check_output_options(options)
-    injection = chosen_injection(options)
+    policy = chosen_policy(options)
     limits, baseline = limits_of(options), baseline_of_options(options)
     check_output_files(options)
-    from emulator.verdict.verdict import WhichLeaks, judge, select  # not for --help
 
     console = ErrorConsole(raw=options.raw) if options.console else None
     machine = new_machine(options, console)
@@ -123,24 +137,33 @@ def run(options: Namespace) -> Status:
     _check_areas(limits, profile)
     if options.exhaust:
         return run_exhaust(options, profile)
-    report, failed, complaint = _check(machine, profile, options, injection)
+    checked = _check(machine, profile, options, policy)
     if console is not None:
         console.end()
+    return _conclude(checked, profile, options, limits, baseline)
+
+
+def _conclude(
+    checked: _Checked, profile: Profile, options: Namespace, limits: Limits, baseline: Baseline | None
+) -> Status:
+    """Judge a report, and write it in all formats."""
+    from emulator.verdict.verdict import WhichLeaks, judge, select  # not for --help
+
     report, ignored = select(
-        replace(report, kernel=options.kernel), WhichLeaks(options.leaks or "lost"), options.ignore
+        replace(checked.report, kernel=options.kernel), WhichLeaks(options.leaks or "lost"), options.ignore
     )
     not_whole = _why_no_baseline(report) if options.update_baseline else ""
     if options.update_baseline and not not_whole:
         baseline = update_baseline(options, report, baseline)
-    verdict = judge(report, _looked_for(report, options), limits, baseline)
-    status, complaint = _judge(verdict, profile, complaint)
+    verdict = judge(report, _checked_kinds(report, options), limits, baseline)
+    status, complaint = _judge(verdict, profile, checked.complaint)
     if not_whole and status is Status.GOOD:
         status = Status.NOT_RUN
 
     def text(style: Style) -> Iterator[str]:
         from emulator.report.text.findings import difference_lines, failed_lines, report_lines
 
-        yield from failed_lines(failed)
+        yield from failed_lines(checked.failed)
         yield from report_lines(report, style, ignored)
         yield from difference_lines(verdict.differences, style)
 
@@ -162,16 +185,15 @@ def _check_areas(limits: Limits, profile: Profile) -> None:
 
 
 def _why_no_baseline(report: CheckReport) -> str:
-    """Return why a run is no measure for others; "" if it is one."""
+    """Return why a run cannot be a baseline; "" if it can."""
     if not report.ending.by_itself:
         return "the kernel did not end the run by itself"
     return "" if report.calls else "no call was seen"
 
 
 def _check(
-    machine: Machine, profile: Profile, options: Namespace, injection: InjectionPolicy | None
-) -> tuple[CheckReport, tuple[FailedCall, ...], str]:
-    """Run the check; also return the calls that were made to fail, and why the check says nothing, if it does not."""
+    machine: Machine, profile: Profile, options: Namespace, policy: InjectionPolicy | None
+) -> _Checked:
     from emulator.check.checked_run import check_kernel
     from emulator.run.ending import Budget
 
@@ -184,18 +206,18 @@ def _check(
             walk_every=options.walk_every,
             on_progress=so_far,
         )
-        if injection is None:
-            return check(new_machine=lambda: new_machine(options, None)), (), ""
+        if policy is None:
+            return _Checked(check(new_machine=lambda: new_machine(options, None)))
         from emulator.inject.policy import FaultInjector  # few runs need it
 
         made: list[FaultInjector] = []
-        report = check(on_start=lambda recording: made.append(FaultInjector(recording, profile, injection)))
+        report = check(on_start=lambda recording: made.append(FaultInjector(recording, profile, policy)))
     failed = made[0].calls
-    return report, failed, complaint_about(injection, failed, machine.allocations.count)
+    return _Checked(report, failed, complaint_about(policy, failed, machine.allocations.count))
 
 
-def _looked_for(report: CheckReport, options: Namespace) -> frozenset[Kind]:
-    """Return what a check has looked for. Models are compared with the kernel only where that is asked for."""
+def _checked_kinds(report: CheckReport, options: Namespace) -> frozenset[Kind]:
+    """Return the kinds that the check has looked for. Models are compared with the kernel only where that is asked for."""
     from emulator.check.findings import Kind
 
     lockstep = any(mode.value == "lockstep" for _, mode in options.layer)
@@ -204,7 +226,7 @@ def _looked_for(report: CheckReport, options: Namespace) -> frozenset[Kind]:
 
 
 def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, str]:
-    """Return the exit status, and what standard error has to say. What was not checked is not good."""
+    """Return the exit status, and what to write to standard error. What was not checked is not good."""
     from emulator.report.text.ending import ending_text  # not for --help
     from emulator.run.ending import How
 

@@ -1,4 +1,4 @@
-"""The part of ``kmemu check`` that makes allocations fail."""
+"""Fault injection in ``kmemu check``: the options that make allocations fail, and ``--exhaust``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OF_A_MACHINE = ("kernel", "ram", "layer", "cmdline", "module", "mmu")
 
 
 def add_injection_arguments(parser: ArgumentParser) -> None:
-    """Add what makes allocations fail."""
+    """Add the options that make allocations fail."""
     group = parser.add_argument_group("allocations that fail", "although there is memory")
     one = group.add_mutually_exclusive_group().add_argument
     one("--fail-nth", metavar="N", type=option_values.count, help="the N-th allocation of the run fails")
@@ -56,8 +56,8 @@ def add_injection_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def chosen_injection(options: Namespace) -> InjectionPolicy | None:
-    """Return which allocations are to fail in the run that is checked; None: none.
+def chosen_policy(options: Namespace) -> InjectionPolicy | None:
+    """Return which allocations fail in the run that is checked; None: none.
 
     Raises:
         CommandLineError: An option of ``--exhaust`` is given without it, or one for a single run with it.
@@ -84,19 +84,19 @@ def _check_exhaust(options: Namespace) -> None:
             raise CommandLineError(f"--exhaust prints text or json, it does not write --format {form}")
 
 
-def complaint_about(injection: InjectionPolicy, failed: tuple[FailedCall, ...], allocations: int) -> str:
-    """Return what standard error has to say when nothing was made to fail, for then nothing was tried; "" else."""
+def complaint_about(policy: InjectionPolicy, failed: tuple[FailedCall, ...], allocations: int) -> str:
+    """Return what to write to standard error when nothing was made to fail, for then nothing was tried; "" else."""
     if failed:
         return ""
-    return f"nothing failed: the run has no {injection}, of {allocations} that could fail"
+    return f"nothing failed: the run has no {policy}, of {allocations} that could fail"
 
 
 def run_exhaust(options: Namespace, profile: Profile) -> Status:
-    """Do ``--exhaust``: run the kernel once for each allocation, and show what becomes of it.
+    """Run the campaign of ``--exhaust``, and show what becomes of the kernel each time.
 
     Args:
-        options: Of the command: the machine, its budgets, ``limit``, ``jobs`` and ``formats``.
-        profile: What is recorded.
+        options: The options of the command: the machine, its budgets, ``limit``, ``jobs`` and ``formats``.
+        profile: The profile to record.
 
     Raises:
         CommandLineError: The limit is too small.

@@ -1,4 +1,4 @@
-"""What ``kmemu check`` writes, and what it compares with: its options, and what they come to."""
+"""The outputs, limits and baseline of ``kmemu check``: options, files, and the result in all formats."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _format_option(text: str) -> FormatOption:
 
 
 def add_output_arguments(parser: ArgumentParser) -> None:
-    """Add what says where the result goes, and what it is compared with."""
+    """Add the options about where the result goes, and what it is compared with."""
     result = parser.add_argument_group("the result").add_argument
     result(
         "--format",
@@ -148,7 +148,7 @@ def _inputs(options: Namespace) -> list[tuple[str, str]]:
 
 
 def limits_of(options: Namespace) -> Limits:
-    """Return the limits of the command line. They are to be checked against the areas before anything runs."""
+    """Return the limits of the command line. Check them against the areas before anything runs."""
     from emulator.verdict.limits import ALL_AREAS, Limits  # not for --help
 
     return Limits(
@@ -162,7 +162,7 @@ def baseline_of_options(options: Namespace) -> Baseline | None:
     """Read the baseline; None if there is none, or if it is to be made.
 
     Raises:
-        BadBaseline: It cannot be read, or it is none.
+        BadBaseline: The file cannot be read, or it is no baseline.
     """
     if options.baseline is None:
         return None
@@ -177,8 +177,8 @@ def update_baseline(options: Namespace, report: CheckReport, old: Baseline | Non
     """Write a run to the baseline's file, whole or not at all, and return it as a baseline. Tolerances stay.
 
     Args:
-        options: With the file's name.
-        report: The run; it has to be a whole one.
+        options: The options, with the file's name.
+        report: The report of a run that the kernel ended by itself.
         old: What was in the file, from `baseline_of_options`.
 
     Raises:
@@ -198,8 +198,8 @@ def write_outputs(options: Namespace, verdict: Verdict, status: int, text: TextL
     """Write the result in all formats. One that cannot be written keeps no other from being written.
 
     Args:
-        options: That were checked.
-        verdict: The check.
+        options: Options that were checked.
+        verdict: The judged report.
         status: Exit status of the command.
         text: Returns the result as lines of text.
         output: Standard output.
@@ -265,7 +265,7 @@ def _root() -> str:
 
 
 def _targets(options: Namespace) -> Sequence[FormatOption]:
-    """Return what is asked for; somebody who only gets files still wants to read something."""
+    """Return the formats that are asked for, and text where all others go to files: somebody wants to read something."""
     formats: list[FormatOption] = options.formats
     if any(each.path == _STDOUT or each.name == "text" for each in formats):
         return formats

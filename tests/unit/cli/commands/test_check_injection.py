@@ -11,7 +11,7 @@ import pytest
 from emulator.check.findings import CallSite
 from emulator.cli.commands.check import add_arguments
 from emulator.cli.commands.check_injection import (
-    chosen_injection,
+    chosen_policy,
     complaint_about,
     run_exhaust,
 )
@@ -54,13 +54,13 @@ def exhausted(*words: str) -> Status:
     ],
 )
 def test_what_fails(words: tuple[str, ...], injection: InjectionPolicy | None) -> None:
-    assert chosen_injection(options_of("k.elf", *words)) == injection
+    assert chosen_policy(options_of("k.elf", *words)) == injection
 
 
 @pytest.mark.parametrize("option", ["limit", "jobs"])
 def test_options_of_exhaust_need_it(option: str) -> None:
     with pytest.raises(CommandLineError, match=rf"^--{option} needs --exhaust$"):
-        chosen_injection(options_of("k.elf", f"--{option}", "3"))
+        chosen_policy(options_of("k.elf", f"--{option}", "3"))
 
 
 def test_nothing_that_failed_is_no_success() -> None:
@@ -159,7 +159,7 @@ def test_it_says_how_far_such_a_kernel_got(kmemu: Callable[..., Done], tmp_path:
 )
 def test_what_exhaust_would_not_do_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(CommandLineError, match=f"^{message}$"):
-        chosen_injection(options_of("k.elf", "--exhaust", *words))
+        chosen_policy(options_of("k.elf", "--exhaust", *words))
 
 
 def test_a_kernel_that_allocates_nothing_was_not_tried(capsys: pytest.CaptureFixture[str]) -> None:
