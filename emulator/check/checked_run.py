@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from emulator.check.bad_endings import bad_endings, deadlocks
 from emulator.check.calls.checks import check_calls
 from emulator.check.calls.results import known_memory
 from emulator.check.check_report import CheckReport
-from emulator.check.deaths import bad_endings, deadlocks
 from emulator.check.findings import Kind
 from emulator.check.hex_dumps import with_hex_dumps
 from emulator.check.leaks.guest_words import GuestWords

@@ -6,12 +6,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from emulator.check.findings import CallSite
+from emulator.check.call_sites import CallSites
 from emulator.trace.queries.overview import overview
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from emulator.check.findings import CallSite
     from emulator.trace.queries.overview import AreaOverview, FunctionCounts
     from emulator.trace.table import Call
     from emulator.trace.trace import Trace
@@ -98,16 +99,15 @@ def _area(
         lost_bytes=lost[0],
         lost_blocks=lost[1],
         fragmentation=area.peak_gaps.fragmentation,
-        peak=_call_site(trace, area.peak_call),
+        peak=_peak(CallSites(trace), area.peak_call),
         callers=_callers(trace, area.name),
     )
 
 
-def _call_site(trace: Trace, call: Call | None) -> CallSite | None:
+def _peak(call_sites: CallSites, call: Call | None) -> CallSite | None:
     if call is None:
         return None
-    event = call.entered if call.left is None else call.left
-    return CallSite(call.number, event, call.function, trace.frames(call.stack))
+    return call_sites.entry(call.number) if call.left is None else call_sites.exit(call.number)
 
 
 def _callers(trace: Trace, area: str) -> dict[str, CallerMeasures]:

@@ -12,6 +12,8 @@ from emulator.x86 import LONGEST_INSTRUCTION, WORD_MAX
 if TYPE_CHECKING:
     from typing import Any
 
+    from capstone import Cs
+
     from emulator.loader.dwarf.source_lines import SourceLine
     from emulator.loader.image import KernelImage
     from emulator.machine.core_types import Registers
@@ -127,6 +129,24 @@ def _source(file: str, folder: str) -> tuple[str, ...]:
 def _function_start(image: KernelImage, eip: int) -> int:
     function = function_at(image, eip)
     return eip if function is None or function[1] > _BACK_MAX else eip - function[1]
+
+
+def instruction_text(code: bytes, address: int) -> str:
+    """Return the instruction that some code begins with, in assembly language; "(bad)" if it is none.
+
+    Args:
+        code: Its bytes, and maybe more.
+        address: Its address in its code segment.
+    """
+    found: list[Any] = list(_text_decoder().disasm_lite(code, address, 1))
+    return " ".join(found[0][2:]).strip() if found else "(bad)"
+
+
+@cache
+def _text_decoder() -> Cs:
+    from capstone import CS_ARCH_X86, CS_MODE_32, Cs  # slow, and few runs need it
+
+    return Cs(CS_ARCH_X86, CS_MODE_32)
 
 
 def _decode(machine: Machine, start: int, end: int, base: int) -> list[Any]:

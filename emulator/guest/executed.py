@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.guest.disassembler import instruction_text
 from emulator.machine.core_types import StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from capstone import Cs
 
     from emulator.machine.core_types import Step
     from emulator.machine.machine import Machine
@@ -71,10 +70,7 @@ class _CodeReader:
     """Disassembles instructions, each text only once."""
 
     def __init__(self, machine: Machine) -> None:
-        from capstone import CS_ARCH_X86, CS_MODE_32, Cs  # slow, and few runs need it
-
         self._machine = machine
-        self._disassembler: Cs = Cs(CS_ARCH_X86, CS_MODE_32)
         self._texts: dict[tuple[int, bytes], str] = {}
         self._last_line = ""
 
@@ -92,6 +88,5 @@ class _CodeReader:
         code = self._machine.read_linear(step.address, step.size)
         key = (step.address, code)
         if key not in self._texts:
-            found: list[Any] = list(self._disassembler.disasm_lite(code, step.address))
-            self._texts[key] = " ".join(found[0][2:]).strip() if found else "(bad)"
+            self._texts[key] = instruction_text(code, step.address)
         return self._texts[key]

@@ -1,4 +1,4 @@
-"""Kernels that halt for good: some have come to a good end, in some tasks wait."""
+"""Kernels that halt for good: some have come to a good end, in others tasks wait."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import boot
+from emulator.check.bad_endings import deadlocks
 from emulator.check.checked_run import check_kernel
-from emulator.check.deaths import deadlocks
 from emulator.check.findings import Kind
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.hle.kernels import find_btron

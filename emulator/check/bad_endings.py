@@ -1,4 +1,4 @@
-"""Runs that ended badly, as findings: the kernel died, failed, or does not agree with its model."""
+"""Findings about how a run ended: the kernel died, failed, is deadlocked, or does not agree with its model."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 def bad_endings(image: KernelImage, ending: Ending, trace: Trace) -> list[Finding]:
-    """Return what the way in which a run ended says of the kernel: at most one finding.
+    """Return a finding for a kernel that died, failed, or did not do what its model did.
 
-    A used up budget is none: it may be too small.
+    A used up budget makes none: it may be too small.
     """
     if ending.how is How.DIVERGED:
         details = tuple(line.strip() for line in str(ending.error).splitlines()[1:])
         return [Finding(Kind.DIVERGENCE, "", ending.problem, _last(trace), details=details)]
     if ending.how is How.STOPPED:
-        place = _death(image, ending.eip or 0, trace)
-        return [Finding(Kind.DIED, "", f"the kernel died: {ending.problem}", place)]
+        call_site = _death(image, ending.eip or 0, trace)
+        return [Finding(Kind.DIED, "", f"the kernel died: {ending.problem}", call_site)]
     if ending.exit_value:
         return [Finding(Kind.FAILED, "", f"the kernel exited with value {ending.exit_value}", None)]
     return []
@@ -41,10 +41,10 @@ def deadlocks(machine: Machine, ending: Ending, trace: Trace, waiting: Sequence[
     """Return a finding for a kernel that halted for good while tasks wait.
 
     Args:
-        machine: As the run left it.
-        ending: Of the run.
-        trace: Of the run.
-        waiting: What each waiting task waits for.
+        machine: The machine, as the run left it.
+        ending: How the run ended.
+        trace: The trace of the run.
+        waiting: A line for each task that waits, which says for what.
     """
     if ending.how is not How.HALTED or not waiting:
         return []
