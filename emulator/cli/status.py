@@ -1,8 +1,12 @@
-"""Exit statuses of the command, and the errors that only a command line can have."""
+"""Exit statuses of the command, what they are made of, and the errors that only a command line can have."""
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emulator.run.ending import Ending
 
 
 class Status(IntEnum):
@@ -25,3 +29,25 @@ class CommandLineError(Exception):
 
 class OutputError(Exception):
     """A file for output cannot be written; the text says which and why."""
+
+
+def judge_ending(ending: Ending) -> tuple[Status, list[str]]:
+    """Return the exit status, and what standard error has to say: no, one or, for a report, several lines."""
+    from emulator.run.ending import How  # not every command has a run
+
+    text = "" if ending.error is None else str(ending.error)
+    match ending.how:
+        case How.EXIT if ending.exit_value:
+            code = f"(exit code {ending.exit_code} in QEMU)"
+            return Status.FINDINGS, [f"the kernel exited with value {ending.exit_value} {code}"]
+        case How.EXIT | How.HALTED:
+            return Status.GOOD, []
+        case How.DIVERGED:
+            return Status.FINDINGS, text.splitlines()
+        case How.INTERRUPTED:
+            from emulator.report.text.ending import interruption_text
+
+            return Status.INTERRUPTED, [interruption_text(ending)]
+        case How.BUDGET:
+            return Status.BUDGET, [text]
+    return Status.NOT_RUN, [text]

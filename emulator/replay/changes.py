@@ -43,7 +43,7 @@ def changes_of_last_call(timeline: Timeline) -> list[Change]:
     if call is None or call.left != where.event or where.at_end:
         return []
     timeline.go_to(call.entered - _is_modelled(timeline.machine, call))
-    return find_changes(timeline.machine, timeline.pages_written_to(where))
+    return find_changes(timeline.machine, timeline.pages_written_to(where.event))
 
 
 def _is_modelled(machine: Machine, call: Call) -> bool:

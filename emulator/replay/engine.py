@@ -175,13 +175,14 @@ class Replay:
         if position.at_end:
             self.run_to_end()
 
-    def pages_written_to(self, position: Position) -> dict[int, bytes]:
-        """Go on to a position, without checkpoints on the way, and return what was written: address of a page -> its bytes here."""
+    def pages_written_to(self, event: int) -> dict[int, bytes]:
+        """Go on to an event, without checkpoints on the way, and return what was written: address of a page -> its bytes here.
+
+        Raises:
+            HostError, Cancelled: See `go_to`.
+        """
         before = self.machine.snapshot()
-        if position.at_end:
-            self.run_to_end()
-        else:
-            self._run_to(position.event)
+        self._run_to(event)
         self.machine.snapshot()  # up to here `before` counts
         pages = before.pages_written()
         before.discard()

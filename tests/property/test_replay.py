@@ -1,4 +1,4 @@
-"""Travel over a run is exact: every place looks as it does in a run that goes straight there."""
+"""Travel over a run is exact: at every event all is as in a run that goes straight there."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from emulator import boot
 from emulator.machine.consoles import Console
 from emulator.replay.changes import changes_of_last_call
+from emulator.replay.engine import Position, Rerun
 from tests.helpers.timelines import timeline_of
 
 if TYPE_CHECKING:
@@ -31,7 +40,7 @@ def state(machine: Machine) -> tuple[object, ...]:
 
 @cache
 def straight(kernel: str) -> list[tuple[object, ...]]:
-    """The states behind all events, met one after the other without any way back."""
+    """The states after all events, met one after the other without any way back."""
     timeline = timeline_of(kernel)
     machine = timeline_of(kernel, record=False).machine
     states = [state(machine)]
@@ -68,3 +77,61 @@ def test_the_end_is_as_in_a_straight_run(kernel: str) -> None:
     timeline.go_to(timeline.event_count // 2)
     timeline.run_to_end()
     assert state(timeline.machine)[:3] == state(machine)[:3]
+
+
+class Travel(RuleBasedStateMachine):
+    """A replay that keeps and forgets checkpoints as it likes."""
+
+    kernel: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states = straight(self.kernel)
+        self.replay = Rerun(lambda: boot(f"firmware:{self.kernel}"), recorded(self.kernel).profile).replay()
+        self.kept: list[int] = []
+
+    @rule(data=st.data())
+    def go_to(self, data: st.DataObject) -> None:
+        event = data.draw(st.integers(0, len(self.states) - 1))
+        is_back = self.replay.position.at_end or event < self.replay.position.event
+        before = [each for each in self.kept if each <= event]
+        assert self.replay.go_to(event) == (not is_back or bool(before))
+        if is_back and before:
+            self.kept = before
+
+    @rule()
+    def keep(self) -> None:
+        if not self.replay.position.at_end and len(self.kept) < 40:
+            self.replay.keep()
+            self.kept.append(self.replay.position.event)
+
+    @rule()
+    def keep_only_here(self) -> None:
+        if not self.replay.position.at_end:
+            self.replay.keep_only_here()
+            self.kept = [self.replay.position.event]
+
+    @precondition(lambda self: self.kept)
+    @rule()
+    def back(self) -> None:
+        self.replay.back()
+        assert self.replay.position == Position(self.kept[-1])
+
+    @rule()
+    def run_to_end(self) -> None:
+        self.replay.run_to_end()
+        assert self.replay.position == Position(len(self.states) - 1, at_end=True)
+
+    @invariant()
+    def all_is_as_in_a_straight_run(self) -> None:
+        assert [each.event for each in self.replay.checkpoints] == self.kept
+        if not self.replay.position.at_end:
+            assert state(self.replay.machine) == self.states[self.replay.position.event]
+
+
+@pytest.mark.parametrize("kernel", ["use_after_free", "btron_pools_wait"])
+def test_checkpoints_change_nothing(kernel: str) -> None:
+    machine = type("Travel", (Travel,), {"kernel": kernel})
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=12, stateful_step_count=12, deadline=None)
+    )

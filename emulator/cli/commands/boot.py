@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from emulator.cli.ending_status import judge_ending
 from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
-from emulator.cli.status import CommandLineError, Status
+from emulator.cli.status import CommandLineError, Status, judge_ending
 from emulator.cli.terminal.console import RAW_HELP, ConsoleWriter
 from emulator.cli.terminal.output import Output, complain
 from emulator.errors import EmulatorError

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.cli import option_values
-from emulator.cli.ending_status import judge_ending
 from emulator.cli.machine_options import (
     add_budgets,
     add_console,
@@ -20,7 +19,7 @@ from emulator.cli.machine_options import (
     chosen_profile,
     new_machine,
 )
-from emulator.cli.status import CommandLineError, Status
+from emulator.cli.status import CommandLineError, Status, judge_ending
 from emulator.cli.terminal.console import ErrorConsole
 from emulator.cli.terminal.output import Output, complain
 from emulator.cli.terminal.progress import activity

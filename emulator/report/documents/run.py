@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emulator.report.text.ending import interruption_text
 from emulator.run.ending import How
 
 if TYPE_CHECKING:
@@ -71,8 +70,8 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
 def _error(ending: Ending) -> dict[str, str] | None:
     if ending.error is None or (ending.how is How.INTERRUPTED and not ending.signal):  # Ctrl-C is no error
         return None
-    interrupted = interruption_text(ending) if ending.how is How.INTERRUPTED else ""
-    return {"kind": type(ending.error).__name__, "message": interrupted or str(ending.error)}
+    by = "interrupted by " if ending.how is How.INTERRUPTED else ""
+    return {"kind": type(ending.error).__name__, "message": f"{by}{ending.error}"}
 
 
 def _text(console: bytes) -> str:

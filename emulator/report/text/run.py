@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.guest.memory_map.regions import FRAME_SIZE
-from emulator.report.text.ending import ending_text
 from emulator.report.text.memory_map import draw_heap, draw_memory
 from emulator.report.text.style import labelled, rule
 from emulator.run.ending import How
@@ -112,8 +111,10 @@ def _ending_text(ending: Ending) -> str:
             return f"the kernel exited with value {ending.exit_value} (exit code {ending.exit_code} in QEMU)"
         case How.INTERRUPTED if not ending.signal:
             return "interrupted by Ctrl-C"
-        case How.HALTED | How.INTERRUPTED:
-            return ending_text(ending)
+        case How.HALTED:
+            return f"the kernel halted at {ending.location}"
+        case How.INTERRUPTED:
+            return f"interrupted by {ending.signal}"
         case _:
             return ending.problem or ending.how.value
 
