@@ -1,4 +1,4 @@
-"""A kernel that is recorded and looked at as a check does it, but at other moments, and with a way to meddle."""
+"""Runs a kernel under recording with the audits of a check, but at other moments, and lets tests change its memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Checked(NamedTuple):
     """What a run left.
 
     Attributes:
-        looks: How often the kernel was quiet when it was looked at.
+        audits_at_rest: Number of audits at which the kernel was at rest.
         finished: It ended the run by itself.
     """
 
@@ -36,16 +36,16 @@ class Checked(NamedTuple):
     trace: Trace
     rerun: Rerun
     audits: RunAudits
-    looks: int
+    audits_at_rest: int
     finished: bool
 
-    def broken(self) -> list[Finding]:
-        """Return what the looks found."""
+    def findings(self) -> list[Finding]:
+        """Return what the audits found."""
         return self.audits.findings(self.trace, self.rerun)
 
-    def blamed(self) -> Finding:
-        """Return the one thing that they found."""
-        (finding,) = self.broken()
+    def finding(self) -> Finding:
+        """Return the only finding."""
+        (finding,) = self.findings()
         return finding
 
 
@@ -65,10 +65,10 @@ def checked(  # noqa: PLR0913 - all but two have a default
         kernel: Its name.
         directory: For the trace.
         command_line: For it.
-        every: Look after so many events; 0: after every 50,000 instructions.
+        every: Audit after so many events; 0: after every 50,000 instructions.
         max_instructions: Budget.
         prepare: Changes each machine before it runs.
-        at_end: Changes the machine before the last look.
+        at_end: Changes the machine before the last audit.
     """
 
     def new_machine() -> Machine:
@@ -81,30 +81,30 @@ def checked(  # noqa: PLR0913 - all but two have a default
     checks = kernel_checks(machine, profile.name)
     assert checks is not None
     audits = RunAudits(machine, checks)
-    looks = 0
+    at_rest = 0
     finished = False
 
-    def look() -> None:
-        nonlocal looks
-        looks += checks.at_rest
+    def audit() -> None:
+        nonlocal at_rest
+        at_rest += checks.at_rest
         audits.audit()
 
     def pause() -> None:
-        look()
+        audit()
         machine.pause_after(50_000, pause)
 
     with record_trace(machine, directory / "run.kmt", profile), suppress(GuestStopped):
         if every:
             event = every
             while machine.run(stop_at_event=event).ending is Ending.EVENT:
-                look()
+                audit()
                 event += every
         else:
             pause()
             machine.run(max_instructions=max_instructions)
         finished = True
     at_end(machine)
-    look()
+    audit()
     trace = Trace.read(directory / "run.kmt")
     rerun = Rerun(new_machine, profile, max_instructions)
-    return Checked(machine, checks, trace, rerun, audits, looks, finished)
+    return Checked(machine, checks, trace, rerun, audits, at_rest, finished)

@@ -212,7 +212,7 @@ def _cases(room: str, options: argparse.Namespace) -> Iterator[Case]:
 def main() -> int:
     """Run what has not been run yet, and print the table."""
     parser = argparse.ArgumentParser(description="Mutation tests of the Python code.")
-    add_options(parser, "emulator/check/structures/blame.py")
+    add_options(parser, "emulator/check/structures/corruption.py")
     options = parser.parse_args()
     results = Results(RESULTS)
     everything: list[Tried] = []

@@ -1,1 +1,1 @@
-"""Findings from the kernel's own data structures, and who wrote what broke them."""
+"""Checks of the kernel's own data structures: audits and a trace come in, findings with their faulting writes leave."""

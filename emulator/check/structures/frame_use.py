@@ -1,4 +1,4 @@
-"""LiteCore's bitmap against the frames that are in use, as the trace tells.
+"""Compares LiteCore's bitmap with the frames that are in use by the trace.
 
 A frame is in use when it is in a live block of the trace, when `memmap_reserve` took it and nobody gave it back
 since, or when the kernel itself lies there. All others have to be free.
@@ -14,8 +14,8 @@ from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.spans import runs_of
+from emulator.check.structures.open_calls import OpenCalls
 from emulator.check.structures.reservations import Reservation, own_reservations, reserve_calls
-from emulator.check.structures.stories import OpenCalls
 from emulator.replay.bisect import Bisection
 from emulator.replay.last_write import Word
 from emulator.x86 import PAGE_SIZE
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 AREA: Final = "frames"
 _FINDINGS_MAX: Final = 16
-"""Of each kind; what is damaged altogether need not be told frame by frame."""
+"""Of each kind: where everything is damaged, nobody needs a finding for each frame."""
 
 
 class _Window(NamedTuple):
@@ -64,7 +64,7 @@ class FrameCheck:
             self._window = _Window(fields.start_frame, fields.end_frame)
             own.append((fields.bitmap, fields.bitmap + fields.bitmap_bytes, "for the bitmap"))
         else:
-            self._window = _Window(0, 0)  # a broken rule of the structures, and none of a frame
+            self._window = _Window(0, 0)  # a defect of the struct, and none of a frame
         own.append((start, end, "for the heap"))
         self._bitmap = fields.bitmap
         self._own = own_reservations(trace, AREA, [each for each in own if each[0] < each[1]])
@@ -96,7 +96,7 @@ class FrameCheck:
         )
 
     def mismatches(self, rerun: Rerun | None) -> list[Finding]:
-        """Return the frames of which bitmap and trace say different things."""
+        """Return the frames whose state in the bitmap contradicts the trace."""
         if self._window.stop <= self._window.first:
             return []
         used = self._used_in_bitmap()
@@ -108,11 +108,11 @@ class FrameCheck:
             *self._first(nobodys, lambda *run: self._nobodys(*run, rerun=rerun)),
         ]
 
-    def _first(self, flags: Flags, judge: Callable[[int, int], Finding]) -> list[Finding]:
-        """Judge the first runs of frames; if there are more, the first finding says so."""
+    def _first(self, flags: Flags, finding_of: Callable[[int, int], Finding]) -> list[Finding]:
+        """Return the findings of the first runs of frames; if there are more, the first finding says so."""
         start = self._window.first
         runs = [(first + start, stop + start) for first, stop in runs_of(flags)]
-        found = [judge(*run) for run in runs[:_FINDINGS_MAX]]
+        found = [finding_of(*run) for run in runs[:_FINDINGS_MAX]]
         return with_rest(found, len(runs))
 
     def _lost(self, first: int, stop: int, *, is_live: bool, rerun: Rerun | None) -> Finding:
@@ -155,7 +155,7 @@ class FrameCheck:
             flags[max(first - start, 0) : max(last - start, 0)] = True
         return flags
 
-    # Who broke it.
+    # The faulting write.
 
     def _faulting_write(self, frame: int, rerun: Rerun | None) -> FaultingWrite | None:
         """Return what left the bit of a frame wrong, if it is found.

@@ -65,7 +65,7 @@ class KernelChecks:
 
         Args:
             trace: Of the whole run.
-            rerun: To find out who broke what. None: findings have no faulting writes.
+            rerun: To find faulting writes; None: findings have none.
         """
         return []
 

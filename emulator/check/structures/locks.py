@@ -54,7 +54,7 @@ def check_locks(machine: Machine, trace: Trace | None, rerun: Rerun, *, finished
         trace: Of the run; None: findings have no call sites.
         rerun: To find out who took a lock.
         finished: The kernel ended the run by itself; otherwise it may be about to give back what it holds, and only a
-            lock that it waits for is told.
+            lock that it waits for is reported.
     """
     if not finished:
         lock = _awaited(machine)
@@ -100,7 +100,7 @@ def _named_locks(machine: Machine) -> Iterator[Lock]:
 
 
 def _awaited(machine: Machine) -> Lock | None:
-    """Return the word that the CPU, with interrupts off, does nothing but look at, and which is not 0."""
+    """Return the word that the CPU, with interrupts off, does nothing but read, and which is not 0."""
     registers = machine.registers()
     if registers.eflags & Eflags.IF:
         return None

@@ -1,4 +1,4 @@
-"""BTRON/386's page table against the owners of pages, as the trace tells.
+"""Compares BTRON/386's page table with the owners of pages by the trace.
 
 `pmem_alloc` gives a page its first owner, `pmem_share` one more, `pmem_free` takes one away; a page is in use while it
 has an owner.
@@ -14,7 +14,7 @@ from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.spans import runs_of
-from emulator.check.structures.stories import OpenCalls
+from emulator.check.structures.open_calls import OpenCalls
 from emulator.replay.bisect import Bisection
 from emulator.replay.last_write import Word
 from emulator.trace.blocks.operations import area_operations
@@ -55,7 +55,7 @@ class PageCheck:
         self._call_sites = CallSites(trace)
         self._table, self._pages = pmem.table(), pmem.pages()
         if not is_in_memory(self._table, self._pages, len(machine.memory)):
-            self._pages = 0  # a broken rule of the structures, and none of a page
+            self._pages = 0  # a defect of the table, and none of a page
         operations = area_operations(trace.calls, AREA)
         self._resets = np.sort(operations.resets.event)
         parts = ((operations.births, 1), (operations.shares, 1), (operations.deaths, -1))
@@ -119,7 +119,7 @@ class PageCheck:
         return self._call_sites.history(live, int(rows[0])) if len(rows) else None
 
     def _never_to_be_had(self) -> Flags:
-        """Tell of each page whether it was reserved from the start."""
+        """Return of each page whether it was reserved from the start."""
         flags = np.ones(self._pages, np.bool_)
         addresses = self._pmem.addresses
         for table, count, value in (

@@ -43,7 +43,7 @@ class Reservation:
     name: str
 
     def holds(self, frame: int, event: int) -> bool:
-        """Tell whether a frame is reserved by it after an event."""
+        """Return whether a frame is reserved by it after an event."""
         inside = self.first <= frame < self.stop and self.since <= event
         return inside and event < int(self.until[frame - self.first])
 
@@ -56,7 +56,7 @@ class Reservation:
 
         Args:
             first: First frames of the runs.
-            stop: The frames behind them.
+            stop: The frames after them.
             event: When they were allocated.
         """
         rows = np.flatnonzero((first < self.stop) & (stop > self.first) & (event > self.since))

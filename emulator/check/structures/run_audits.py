@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emulator.check.call_sites import CallSites
 from emulator.check.findings import Finding, Kind
-from emulator.check.structures.blame import Seen, blame
+from emulator.check.structures.corruption import FailedAudit, corruption_finding
 
 if TYPE_CHECKING:
     from emulator.check.structures.kernel_checks import KernelChecks
@@ -27,7 +27,7 @@ class RunAudits:
         self._calls = machine.calls
         self._checks = checks
         self._last_valid = 0
-        self._seen: Seen | None = None
+        self._failed: FailedAudit | None = None
         self._any_done = False
 
     @property
@@ -37,21 +37,21 @@ class RunAudits:
 
     def audit(self) -> None:
         """Audit the structures now, unless damage was found before."""
-        if self._checks is None or self._seen is not None:
+        if self._checks is None or self._failed is not None:
             return
         defects, event = self._checks.audit(), self._calls.event_count
         if defects:
-            self._seen = Seen(self._last_valid, event, defects)
+            self._failed = FailedAudit(self._last_valid, event, defects)
         elif self._checks.at_rest:
             self._last_valid = event
         self._any_done |= bool(defects) or self._checks.at_rest
 
     def findings(self, trace: Trace, rerun: Rerun | None) -> list[Finding]:
         """Return what was broken first, with the faulting write if the kernel may be run once more."""
-        if self._checks is None or self._seen is None:
+        if self._checks is None or self._failed is None:
             return []
         if rerun is not None:
-            return [blame(rerun, self._seen, trace)]
-        defect = self._seen.defects[0]
-        call_site = CallSites(trace).at(self._seen.event)
+            return [corruption_finding(rerun, self._failed, trace)]
+        defect = self._failed.defects[0]
+        call_site = CallSites(trace).at(self._failed.event)
         return [Finding(Kind.CORRUPTION, defect.area, self._checks.message(defect), call_site)]

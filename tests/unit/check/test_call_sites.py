@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.check.call_sites import CallSites
-from emulator.check.structures.stories import block_near
+from emulator.check.structures.corruption import block_near
 from tests.helpers.traces import TraceBuilder
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.report.text.ending import ending_text
 from emulator.run.ending import Budget, How
 from tests.helpers.traces import TraceBuilder
-from tests.unit.check.structures.test_blame import go_to, put_stub
+from tests.unit.check.structures.test_corruption import go_to, put_stub
 from tests.unit.cli import kernels
 
 if TYPE_CHECKING:

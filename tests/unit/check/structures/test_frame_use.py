@@ -9,7 +9,7 @@ import pytest
 from emulator import boot
 from emulator.check.findings import Kind
 from tests.helpers.checked import checked
-from tests.unit.check.structures.test_blame import go_to, put_stub
+from tests.unit.check.structures.test_corruption import go_to, put_stub
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""Looking at kernels' own structures: nothing in sound ones, each broken rule in damaged ones."""
+"""Audits of kernels' own structures: no defects in valid ones, each broken invariant in damaged ones."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ CLEAN = [
 
 
 @pytest.mark.parametrize(("kernel", "command_line"), CLEAN)
-def test_sound_kernels_give_no_alarm(kernel: str, command_line: str, tmp_path: Path) -> None:
+def test_valid_structures_give_no_findings(kernel: str, command_line: str, tmp_path: Path) -> None:
     run = checked(kernel, tmp_path, command_line=command_line)
-    assert run.broken() == []
-    assert run.looks > 0
+    assert run.findings() == []
+    assert run.audits_at_rest > 0
     assert run.checks.at_end(run.trace, run.rerun) == []
 
 
 @pytest.mark.parametrize("kernel", ["demo", "leak", "double_free", "btron_demo", "btron_pools_wait"])
 def test_nor_do_they_at_any_event(kernel: str, tmp_path: Path) -> None:
     run = checked(kernel, tmp_path, every=1)
-    assert run.broken() == []
-    assert run.looks > run.trace.event_count // 3
+    assert run.findings() == []
+    assert run.audits_at_rest > run.trace.event_count // 3
 
 
 def checks_of(machine: Machine, profile: str) -> KernelChecks:
@@ -97,7 +97,7 @@ def test_a_header_is_named_by_where_it_begins(litecore: Machine) -> None:
 
 
 @pytest.mark.parametrize("lock", ["heap_lock", "memmap_lock"])
-def test_nothing_is_said_while_a_lock_is_held(litecore: Machine, lock: str) -> None:
+def test_nothing_is_audited_while_a_lock_is_held(litecore: Machine, lock: str) -> None:
     checks = checks_of(litecore, "LiteCore")
     with litecore.snapshot():
         litecore.memory.store_u32(litecore.address_of("heap_free_list"), 5)
@@ -169,7 +169,7 @@ def test_a_damaged_record_is_named_by_its_broken_word(btron: Machine) -> None:
             assert checks.audit()[0].address == area + offset
 
 
-def test_nothing_is_said_of_btron_while_interrupts_are_off(btron: Machine) -> None:
+def test_btron_is_not_audited_while_interrupts_are_off(btron: Machine) -> None:
     checks = checks_of(btron, "BTRON/386")
     with btron.snapshot():
         btron.memory.store_u32(physical(btron, "kmem_free_list"), 7)
@@ -180,7 +180,7 @@ def test_nothing_is_said_of_btron_while_interrupts_are_off(btron: Machine) -> No
         assert checks.audit() == []
 
 
-def test_looking_at_each_call_from_inside_the_run() -> None:
+def test_auditing_at_each_call_from_inside_the_run() -> None:
     machine = boot("firmware:overflow")
     record_calls(machine, matching_profile(machine.image))
     checks = checks_of(machine, "LiteCore")
@@ -196,7 +196,7 @@ def test_looking_at_each_call_from_inside_the_run() -> None:
     assert seen == found
 
 
-def test_looking_at_each_third_call() -> None:
+def test_auditing_at_each_third_call() -> None:
     machine = boot("firmware:demo")
     record_calls(machine, matching_profile(machine.image))
     calls: list[int] = []

@@ -1,4 +1,4 @@
-"""Who broke the heap: the instruction, its line, the block it meant."""
+"""Corrupted structures: the faulting write, its line, and the block that it was meant for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from emulator import boot
 from emulator.check.findings import Kind
-from emulator.check.structures.blame import Seen, blame
+from emulator.check.structures.corruption import FailedAudit, corruption_finding
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
 from emulator.replay.engine import Rerun
@@ -36,7 +36,7 @@ def broken_size(value: int) -> Defect:
 
 @pytest.mark.parametrize("every", [0, 1, 7])
 def test_an_overflow_is_found_where_it_happens(every: int, tmp_path: Path) -> None:
-    finding = checked("overflow", tmp_path, every=every).blamed()
+    finding = checked("overflow", tmp_path, every=every).finding()
     assert (finding.kind, finding.area) == (Kind.CORRUPTION, "heap")
     assert finding.message == "heap metadata corrupted: header at 0x0010b020: size 0x41414141"
     assert finding.details == ("0x0010b020 size = 0x41414141: not a multiple of 8",)
@@ -59,7 +59,7 @@ def test_an_overflow_is_found_where_it_happens(every: int, tmp_path: Path) -> No
 
 
 def test_a_use_after_free_is_found_where_it_happens(tmp_path: Path) -> None:
-    finding = checked("use_after_free", tmp_path).blamed()
+    finding = checked("use_after_free", tmp_path).finding()
     assert finding.message == "heap metadata corrupted: header at 0x0010b048: next 0x206f6f74"
     assert finding.faulting_write is not None
     assert lines(finding.faulting_write.backtrace)[:2] == ["memcpy string.c:33", "kmain use_after_free.c:29"]
@@ -69,8 +69,8 @@ def test_a_use_after_free_is_found_where_it_happens(tmp_path: Path) -> None:
 
 def test_without_a_trace_there_is_no_place(tmp_path: Path) -> None:
     run = checked("overflow", tmp_path)
-    seen = Seen(0, run.trace.event_count, run.checks.audit())
-    finding = blame(run.rerun, seen, None)
+    failed = FailedAudit(0, run.trace.event_count, run.checks.audit())
+    finding = corruption_finding(run.rerun, failed, None)
     assert (finding.call_site, finding.block) == (None, None)
     assert finding.faulting_write is not None
 
@@ -81,7 +81,7 @@ def test_what_does_not_break_again_is_told_without_a_faulting_write(
 ) -> None:
     run = checked("leak", tmp_path)
     defects = [broken_size(8 * index + 5) for index in range(count)]
-    finding = blame(run.rerun, Seen(0, 20, defects), run.trace)
+    finding = corruption_finding(run.rerun, FailedAudit(0, 20, defects), run.trace)
     assert finding.message == "heap metadata corrupted: header at 0x0010b000: size 0x00000005"
     assert finding.faulting_write is None
     assert finding.call_site is not None
@@ -93,16 +93,16 @@ def test_what_does_not_break_again_is_told_without_a_faulting_write(
     )
 
 
-def test_a_kernel_of_which_nothing_is_known_cannot_be_blamed() -> None:
+def test_a_kernel_of_which_nothing_is_known_cannot_be_searched() -> None:
     functions = matching_profile(boot("firmware:demo").image).functions
     rerun = Rerun(lambda: boot("firmware:demo"), Profile("mine", functions))
     with pytest.raises(ValueError, match=r"demo\.elf: no structures are known$"):
-        blame(rerun, Seen(0, 1, [broken_size(5)]), None)
+        corruption_finding(rerun, FailedAudit(0, 1, [broken_size(5)]), None)
 
 
 def test_a_late_write_names_the_line_of_the_late_writer(tmp_path: Path) -> None:
     run = checked("bad_late_write", tmp_path)
-    finding = run.blamed()
+    finding = run.finding()
     assert finding.faulting_write is not None
     assert lines(finding.faulting_write.backtrace)[0] == "tick bad_late_write.c:24"
     assert finding.faulting_write.text == "inc dword ptr [eax]"
@@ -143,11 +143,11 @@ def go_to(opcode: bytes, place: int, target: int) -> bytes:
     return opcode + (target - (STUB + place + len(opcode) + 4)).to_bytes(4, "little", signed=True)
 
 
-def test_a_broken_rule_about_an_unchanged_word_blames_what_was_changed(tmp_path: Path) -> None:
+def test_a_defect_of_an_unchanged_word_is_traced_to_the_word_that_changed(tmp_path: Path) -> None:
     code = (
         bytes.fromhex("8325") + USED.to_bytes(4, "little") + bytes.fromhex("00c3")
     )  # and dword [USED], 0; ret
-    finding = checked("overflow", tmp_path, prepare=lambda machine: put_stub(machine, code)).blamed()
+    finding = checked("overflow", tmp_path, prepare=lambda machine: put_stub(machine, code)).finding()
     assert finding.message.startswith("heap metadata corrupted: heap_free_list 0x")
     assert finding.faulting_write is not None
     faulting_write = finding.faulting_write
@@ -162,7 +162,7 @@ def test_a_broken_rule_about_an_unchanged_word_blames_what_was_changed(tmp_path:
     assert finding.block.address == 0x10B008
 
 
-def test_a_call_that_rightly_changed_the_word_of_the_broken_rule_is_not_blamed(tmp_path: Path) -> None:
+def test_a_call_that_rightly_changed_the_word_of_the_defect_is_not_at_fault(tmp_path: Path) -> None:
     """The third kmalloc moves heap_free_list, and on the way somebody frees a block before it behind the heap's back."""
     used, size = 0x10B024, 0x10B020
 
@@ -172,7 +172,7 @@ def test_a_call_that_rightly_changed_the_word_of_the_broken_rule_is_not_blamed(t
         code = third + go_to(b"\x0f\x85", 7, take) + store(used, 0)
         put_stub(machine, code + go_to(b"\xe9", len(code), take), callee="take", caller="kmalloc")
 
-    finding = checked("overflow", tmp_path, every=1, prepare=prepare).blamed()
+    finding = checked("overflow", tmp_path, every=1, prepare=prepare).finding()
     assert finding.message.startswith("heap metadata corrupted: heap_free_list 0x")
     assert finding.faulting_write is not None
     assert (finding.faulting_write.eip, finding.faulting_write.address) == (STUB + 13, used)
@@ -181,7 +181,7 @@ def test_a_call_that_rightly_changed_the_word_of_the_broken_rule_is_not_blamed(t
 
 def test_of_several_writes_the_first_that_changed_the_word_is_blamed(tmp_path: Path) -> None:
     code = b"".join(store(0x10B020, value) for value in (40, 5, 6)) + b"\xc3"
-    finding = checked("overflow", tmp_path, prepare=lambda machine: put_stub(machine, code)).blamed()
+    finding = checked("overflow", tmp_path, prepare=lambda machine: put_stub(machine, code)).finding()
     assert finding.faulting_write is not None
     assert finding.faulting_write.eip == STUB + 10
     assert (finding.faulting_write.before, finding.faulting_write.after) == (40, 6)
@@ -199,7 +199,7 @@ def test_of_several_writes_of_an_allocator_the_last_is_blamed(tmp_path: Path) ->
         code = compare + go_to(b"\x0f\x85", 7, take) + store(size, 5) + store(size, 6)
         put_stub(machine, code + go_to(b"\xe9", len(code), take), callee="take", caller="kmalloc")
 
-    finding = checked("overflow", tmp_path, every=1, prepare=prepare).blamed()
+    finding = checked("overflow", tmp_path, every=1, prepare=prepare).finding()
     assert finding.faulting_write is not None
     assert finding.faulting_write.eip == STUB + 23
     assert (finding.faulting_write.before, finding.faulting_write.after) == (24, 6)
@@ -218,16 +218,16 @@ def test_what_was_right_again_before_it_broke_is_not_blamed(tmp_path: Path) -> N
         put_stub(machine, code + store(0x10B020, 6) + b"\xc3")
 
     run = checked("overflow", tmp_path, every=11, prepare=prepare)
-    faulting_write = run.blamed().faulting_write
+    faulting_write = run.finding().faulting_write
     assert faulting_write is not None
     assert (faulting_write.eip, faulting_write.before, faulting_write.after) == (STUB + 45, 40, 6)
-    assert run.looks == 4
+    assert run.audits_at_rest == 4
 
 
 def test_what_tasks_do_meanwhile_is_not_blamed(tmp_path: Path) -> None:
     """The broken rule is about the owners of a page, which are as they were; what was changed is its flag.
 
-    Until the next look tasks changed their words, and an innocent call of pmem_free() another page's flag.
+    Until the next audit tasks changed their words, and an innocent call of pmem_free() another page's flag.
     """
     kernel = "btron_bad_refcount_ok"
     done = boot(f"firmware:{kernel}")
@@ -240,7 +240,7 @@ def test_what_tasks_do_meanwhile_is_not_blamed(tmp_path: Path) -> None:
     code += go_to(b"\xe9", len(code) | 1 << 31, done.address_of("row"))
     finding = checked(
         kernel, tmp_path, every=1, prepare=lambda machine: put_stub(machine, code, callee="row")
-    ).blamed()
+    ).finding()
     assert finding.details[-1] == "what was changed is pmem_table[0x00000114].flag"
     assert finding.faulting_write is not None
     assert finding.faulting_write.eip == STUB + 10 * len(others) | 0x8000_0000

@@ -1,15 +1,20 @@
-"""Who broke a structure: the instruction, its source line and its callers, found by exact re-execution."""
+"""Reports a corrupted structure with the write that broke it: the instruction, its source line and its callers.
+
+The kernel runs once more, exactly as before, to find the events between which an invariant broke. Then the memory is
+compared on both sides, and the changed word is watched.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
 
 from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind
 from emulator.check.hex_dumps import hex_dump
 from emulator.check.structures.kernel_checks import kernel_checks
-from emulator.check.structures.stories import block_near
 from emulator.replay.bisect import Bisection, Damage
 from emulator.replay.last_write import Word
 from emulator.x86 import WORD_SIZE
@@ -21,33 +26,40 @@ if TYPE_CHECKING:
     from emulator.check.findings import BlockHistory, FaultingWrite
     from emulator.check.structures.kernel_checks import KernelChecks
     from emulator.replay.engine import Rerun
+    from emulator.trace.table import Flags
     from emulator.trace.trace import Trace
     from kernel_model.audit import Defect
 
 _MORE_DEFECTS: Final = 4
 _WORDS_MAX: Final = 4096
 
+_NEAR: Final = 64
+"""Bytes after a block that whoever writes too much to it is likely to hit."""
 
-class Seen(NamedTuple):
-    """Broken structures that were met at a checkpoint.
+_HEADER: Final = 16
+"""Bytes before a block that may belong to its header."""
+
+
+class FailedAudit(NamedTuple):
+    """An audit in the course of a run that found defects.
 
     Attributes:
-        sound: The last event at which they were looked at and nothing was wrong; 0: none.
-        event: The last event before they were met.
-        defects: What is broken, at least one.
+        last_valid: The event at which the last audit before found none; 0: there was no such audit.
+        event: The last event before this audit.
+        defects: What was found, at least one.
     """
 
-    sound: int
+    last_valid: int
     event: int
     defects: Sequence[Defect]
 
 
-def blame(rerun: Rerun, seen: Seen, trace: Trace | None) -> Finding:
-    """Find out what broke a kernel's structures.
+def corruption_finding(rerun: Rerun, failed: FailedAudit, trace: Trace | None) -> Finding:
+    """Find the write that broke a kernel's structures, and return the finding.
 
     Args:
-        rerun: How to run it once more.
-        seen: What is broken, and when that was met.
+        rerun: How to run the kernel once more.
+        failed: What is broken, and when that was found.
         trace: Of the run, for call sites and blocks; None: the finding has none.
 
     Raises:
@@ -64,36 +76,36 @@ def blame(rerun: Rerun, seen: Seen, trace: Trace | None) -> Finding:
         return Word(defects[0].address) if defects else None
 
     bisection = Bisection(replay, broken, lambda _event: not checks.at_rest)
-    damage = bisection.find(seen.sound, seen.event)
+    damage = bisection.find(failed.last_valid, failed.event)
     if damage is None:
-        return _unexplained(checks, seen, trace)
-    return _Blame(bisection, checks, damage).finding(trace)
+        return _unexplained(checks, failed, trace)
+    return _Search(bisection, checks, damage).finding(trace)
 
 
-def _unexplained(checks: KernelChecks, seen: Seen, trace: Trace | None) -> Finding:
-    defect, *more = seen.defects
-    call_site = None if trace is None else CallSites(trace).at(seen.event)
+def _unexplained(checks: KernelChecks, failed: FailedAudit, trace: Trace | None) -> Finding:
+    defect, *more = failed.defects
+    call_site = None if trace is None else CallSites(trace).at(failed.event)
     details = (*_more(defect, more), "it did not break when the kernel was run once more")
     return Finding(Kind.CORRUPTION, defect.area, checks.message(defect), call_site, details=details)
 
 
 def _more(defect: Defect, others: Sequence[Defect]) -> list[str]:
-    """Return the broken rule, and some more of them."""
+    """Return the text of a defect, and of some more."""
     lines = [defect_text(each) for each in (defect, *others[:_MORE_DEFECTS])]
     left = len(others) - _MORE_DEFECTS
     return [*lines, f"and {left} more broken rules"] if left > 0 else lines
 
 
 class _Change(NamedTuple):
-    """A word that is not as it was."""
+    """A word that has changed."""
 
     address: int
     before: int
     after: int
 
 
-class _Blame:
-    """Looking at the damage from both sides; the machine stands at the last sound event."""
+class _Search:
+    """The search for the faulting write, between an event at which all invariants hold and one at which one is broken."""
 
     def __init__(self, bisection: Bisection, checks: KernelChecks, damage: Damage) -> None:
         self._bisection = bisection
@@ -116,7 +128,8 @@ class _Blame:
         if trace is not None:
             call_site = CallSites(trace).at(self._damage.sound)
             word = linear if faulting_write is None else faulting_write.address
-            block = self._block(trace, area, word, freed_first=defect.invariant.of_free_list)
+            freed_first = defect.invariant.of_free_list
+            block = block_near(trace, area, word, self._damage.sound, freed_first=freed_first)
         return Finding(
             Kind.CORRUPTION,
             area,
@@ -128,21 +141,18 @@ class _Blame:
             tuple(details),
         )
 
-    def _block(self, trace: Trace, area: str, address: int, *, freed_first: bool) -> BlockHistory | None:
-        return block_near(trace, area, address, self._damage.sound, freed_first=freed_first)
-
     def _faulting_write(self, defect: Defect, details: list[str]) -> FaultingWrite | None:
-        """Return what wrote the word that breaks the rule: the one that it is about, or another one of the structures.
+        """Return the write that broke the invariant: to the word of the defect, or to another word of the structures.
 
         Args:
-            defect: The broken rule.
+            defect: The first one.
             details: Receives what that other word is.
         """
         after = self._word(defect.address)
         self._replay.back()
         before = self._word(defect.address)
         own = None if before == after else _Change(defect.address, before, after)
-        change = self._proven(defect) or own
+        change = self._responsible_change(defect) or own
         if change is None:
             return None
         address, before, after = change
@@ -160,13 +170,13 @@ class _Blame:
             self._memory.read(address, min(WORD_SIZE, len(self._memory) - address)), "little"
         )
 
-    def _proven(self, defect: Defect) -> _Change | None:
-        """Return the first word of the structures whose change broke the rule.
+    def _responsible_change(self, defect: Defect) -> _Change | None:
+        """Return the first word of the structures whose change broke the invariant.
 
-        Much may have been changed rightly meanwhile, the word that the rule is about, too. A change is at fault if without it the rule
-        holds, and no other is broken in turn.
+        Much may have been changed rightly meanwhile, the word of the defect, too. A change is responsible if the invariant
+        holds without it, and no other one is broken instead.
         """
-        if self._machine.mmu == "reference":  # does not tell which pages are written
+        if self._machine.mmu == "reference":  # has no record of which pages are written
             return None
         written = self._machine.observers.note_written()
         self._replay.go_to_position(self._damage.broken)
@@ -195,3 +205,34 @@ def _differences(address: int, old: bytes, new: bytes) -> Iterator[_Change]:
     for index, (before, after) in enumerate(words):
         if before != after:
             yield _Change(address + WORD_SIZE * index, before, after)
+
+
+def block_near(
+    trace: Trace, area: str, address: int, event: int, *, freed_first: bool
+) -> BlockHistory | None:
+    """Return the block that a stray write to an address was probably meant for.
+
+    Args:
+        trace: The run.
+        area: Whose blocks.
+        address: That was written.
+        event: The last event before that.
+        freed_first: Look for a block that was freed first, and then for one that was written beyond.
+    """
+    if area not in trace.areas:
+        return None
+    blocks = trace.blocks(area)
+    start = blocks.address.astype(np.int64)
+    end = start + blocks.size
+    born, live = blocks.born <= event, (blocks.born <= event) & (blocks.died > event)
+    covers = (start <= address) & (address < end)
+    latest: list[tuple[Flags, object]] = [
+        (live & (end <= address) & (address < end + _NEAR), end),
+        (born & ~live & covers & (blocks.died_call != 0), blocks.died),
+    ]
+    header = (live & (start - _HEADER <= address) & (address < start), start)
+    for chosen, order in [(live & covers, start), *(reversed(latest) if freed_first else latest), header]:
+        rows = np.flatnonzero(chosen)
+        if len(rows):
+            return CallSites(trace).history(blocks, int(rows[np.argmax(np.asarray(order)[rows])]), event)
+    return None
