@@ -87,7 +87,7 @@ def boot(  # noqa: PLR0913 - the machine's description
         ValueError: *ram* is no possible window, or a mode has no such name.
     """
     # Imported here because importing the package has to stay cheap.
-    from emulator.boot_protocol.multiboot_info import Module
+    from emulator.boot_protocol.modules import Module
     from emulator.loader.builtin import resolve
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine

@@ -1,1 +1,1 @@
-"""What a boot loader hands to a kernel."""
+"""Boot protocols. A kernel's image, a command line and modules come in; pieces of memory and registers go out."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.boot_protocol.multiboot import find_header
+from emulator.boot_protocol.multiboot1 import find_header
 from emulator.hle import kernels
 from kernel_model.memory import ByteMemory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from emulator.boot_protocol.multiboot import MultibootHeader
+    from emulator.boot_protocol.multiboot1 import MultibootHeader
     from emulator.hle.kernels import Kernel
     from emulator.loader.elf.symbols import Symbol
     from emulator.loader.image import KernelImage, Segment

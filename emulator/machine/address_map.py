@@ -8,8 +8,6 @@ MIB: Final = 1 << 20
 VGA_START: Final = 0xA0000
 ROM_START: Final = 0xC0000  # up to `MIB`
 
-FIRST_STACK: Final = 0x9000  # Multiboot leaves ESP undefined; some kernels count on one
-
 # In the extended BIOS data area, which the memory map keeps from the kernel.
 GDT: Final = 0x9FC00
 RETURN_TO: Final = 0x9FD00  # holds `hlt`: where functions called from Python return to

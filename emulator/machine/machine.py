@@ -6,12 +6,11 @@ import struct
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from emulator.boot_protocol.multiboot import BOOTLOADER_MAGIC, find_header
-from emulator.boot_protocol.multiboot_info import place_boot_info
+from emulator.boot_protocol.boot_state import boot_state
 from emulator.devices.board import PC
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, screen_lines
-from emulator.errors import NotMultiboot, UnknownFunction
-from emulator.machine.address_map import FIRST_STACK, GDT, MIB, RETURN_TO, ROM_START, VGA_START
+from emulator.errors import UnknownFunction
+from emulator.machine.address_map import GDT, MIB, RETURN_TO, ROM_START, VGA_START
 from emulator.machine.allocations import Allocations
 from emulator.machine.call_recorder import CallRecorder
 from emulator.machine.consoles import Consoles
@@ -31,7 +30,8 @@ from emulator.x86 import Eflags
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from emulator.boot_protocol.multiboot_info import Module
+    from emulator.boot_protocol.boot_state import BootState
+    from emulator.boot_protocol.modules import Module
     from emulator.devices.board import Row
     from emulator.loader.image import KernelImage
     from emulator.machine.consoles import Console
@@ -127,7 +127,7 @@ class Machine:
             core, self.cpu, self.interrupts, self.calls, self.allocations, self._diagnosis
         )
         self._map()
-        self._load(command_line, modules)
+        self._enter(boot_state(image, ram.end, command_line, modules))
         self.ports = PortBus(
             core, wire(board, self.interrupts, self.consoles, self._execution.exit, self.memory.buffer)
         )
@@ -140,28 +140,13 @@ class Machine:
         self.cpu.map_rom(ROM_START, MIB)
         self.cpu.map_ram(self.ram.start, self.ram.end)
 
-    def _load(self, command_line: str, modules: Sequence[Module]) -> None:
-        image, memory = self.image, self.memory
-        for segment in image.segments:
-            memory.write(segment.physical, segment.data)  # fresh RAM is zero, and so is .bss
-        memory.write(GDT, _GDT_ENTRIES)
-        memory.write(RETURN_TO, _HLT)
-        eax = ebx = 0
-        if find_header(image.data, image.path):
-            occupied = [(segment.physical, segment.end) for segment in image.segments]
-            placement = place_boot_info(self.ram.end, occupied, image.name, command_line, modules)
-            for address, data in placement.pieces:
-                memory.write(address, data)
-            eax, ebx = BOOTLOADER_MAGIC, placement.info_address
-        elif command_line or modules:
-            raise NotMultiboot(image.path, "modules" if modules else "a command line")
+    def _enter(self, state: BootState) -> None:
+        """Write and set what a boot loader would."""
+        for address, data in (*state.pieces, (GDT, _GDT_ENTRIES), (RETURN_TO, _HLT)):
+            self.memory.write(address, data)
         self.cpu.set_flat_segments(GDT, len(_GDT_ENTRIES) - 1)
-        registers = self.cpu.registers()
-        self.cpu.set_registers(
-            registers._replace(
-                eax=eax, ebx=ebx, esp=FIRST_STACK, eip=image.physical_entry, eflags=Eflags.ALWAYS_SET
-            )
-        )
+        registers = self.cpu.registers()._replace(eflags=Eflags.ALWAYS_SET, **state.registers)
+        self.cpu.set_registers(registers)
 
     # -- running -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.boot_protocol.multiboot import find_header
+from emulator.boot_protocol.multiboot1 import find_header
 from emulator.errors import BadImage
 from emulator.loader.dwarf.line_header import DebugSections
 from emulator.loader.dwarf.source_lines import LineTable

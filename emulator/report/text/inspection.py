@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.boot_protocol.multiboot import HeaderFlags
+from emulator.boot_protocol.multiboot1 import HeaderFlags
 from emulator.report.text.style import BOLD, labelled
 from emulator.wording import address_range, human_size, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.boot_protocol.multiboot import MultibootHeader
+    from emulator.boot_protocol.multiboot1 import MultibootHeader
     from emulator.hle.inspection import Inspection
     from emulator.report.text.style import Style
 

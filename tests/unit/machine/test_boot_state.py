@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.boot_protocol.multiboot_info import Module, read_boot_info
+from emulator.boot_protocol.modules import Module
 from emulator.errors import NotMultiboot
 from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
 from emulator.machine.machine import Machine
 from emulator.machine.memory import RamWindow
 from tests.helpers.guest import CODE, HEADER_SIZE, as_bytes, assemble, machine_of, results_of, symbol
+from tests.helpers.multiboot_reader import read_boot_info
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

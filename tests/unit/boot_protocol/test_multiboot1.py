@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from emulator.boot_protocol.multiboot import HeaderFlags, MultibootHeader, find_header
+from emulator.boot_protocol.multiboot1 import HeaderFlags, MultibootHeader, find_header
 from emulator.errors import BadImage
 
 MAGIC = 0x1BADB002

@@ -4,17 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.boot_protocol.multiboot_info import (
-    BootInfo,
-    InfoFlags,
-    MemoryRegion,
-    Module,
-    PlacedModule,
-    Placement,
-    place_boot_info,
-    read_boot_info,
-)
+from emulator.boot_protocol.modules import Module
+from emulator.boot_protocol.multiboot1_info import InfoFlags, MemoryRegion, Placement, place_boot_info
 from emulator.errors import BadModule, BootInfoDoesNotFit
+from tests.helpers.multiboot_reader import BootInfo, PlacedModule, read_boot_info
 
 if TYPE_CHECKING:
     from pathlib import Path

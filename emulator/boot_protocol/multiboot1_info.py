@@ -1,7 +1,6 @@
 """The information that a Multiboot 1 kernel is given: memory, command line, modules.
 
-Everything but the modules goes into one block of low memory; modules go to the top of RAM, out of the way
-of the kernel and of the heap that usually follows it.
+Everything but the modules goes into one block of low memory.
 
 Source: Multiboot Specification 0.6.96, section 3.3.
 """
@@ -10,15 +9,15 @@ from __future__ import annotations
 
 import struct
 from enum import IntFlag
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.errors import BadModule, BootInfoDoesNotFit
-from emulator.loader.files import read_file
-from emulator.x86 import PAGE_SIZE
+from emulator.boot_protocol.modules import place_modules
+from emulator.errors import BootInfoDoesNotFit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from emulator.boot_protocol.modules import Module
 
 BOOTLOADER_NAME = "kmemu"
 
@@ -27,7 +26,6 @@ _BLOCK_ALIGNMENT = 16
 _LOW_START = 0x9000  # above the BIOS's data, and above 0x7C00 and 0x8000, where kernels start other CPUs
 _LOW_END = 0x9FC00  # the BIOS's extended data begins here
 _HIGH_START = 0x100000
-_LARGEST_MODULE = 1 << 32  # bytes; more than any RAM
 
 _WORDS = struct.Struct("<29I")  # the whole of multiboot_info, framebuffer fields included
 # Positions in words.
@@ -47,32 +45,6 @@ class InfoFlags(IntFlag):
     MODULES = 1 << 3
     MEMORY_MAP = 1 << 6
     LOADER_NAME = 1 << 9
-
-
-class Module(NamedTuple):
-    """A file for the kernel.
-
-    Attributes:
-        text: Its name and arguments, as the kernel gets to see them.
-        data: Its bytes.
-    """
-
-    text: str
-    data: bytes
-
-    @classmethod
-    def read(cls, specification: str) -> Module:
-        """Read a module given as "path arguments...".
-
-        Raises:
-            BadModule: The file cannot be read.
-        """
-        name, separator, arguments = specification.partition(" ")
-        try:
-            data = read_file(name, _LARGEST_MODULE)
-        except OSError as error:
-            raise BadModule(name, f"cannot be read: {error.strerror}") from error
-        return cls(f"{Path(name).name}{separator}{arguments}", data)
 
 
 class MemoryRegion(NamedTuple):
@@ -132,7 +104,7 @@ def place_boot_info(
     if not _HIGH_START < ram_end <= 1 << 32:
         raise ValueError(f"ram_end is 0x{ram_end:08x}, not above 0x{_HIGH_START:08x} and at most 4 GiB")
     kernel = sorted(occupied)
-    addresses = _place_modules(modules, ram_end, kernel)
+    addresses = place_modules(modules, ram_end, kernel)
     text = f"{kernel_name} {command_line}" if command_line else kernel_name
     size = len(_compose(0, ram_end, text, modules, addresses))
     base = _low_gap(size, kernel)
@@ -194,80 +166,3 @@ def _low_gap(size: int, kernel: Sequence[tuple[int, int]]) -> int:
             "the boot information (command line and module list)", size, max(0, _LOW_END - base)
         )
     return base
-
-
-def _place_modules(modules: Sequence[Module], ram_end: int, kernel: Sequence[tuple[int, int]]) -> list[int]:
-    """Place modules downwards from the end of RAM; return their addresses in order."""
-    floor = max([_HIGH_START, *(end for _, end in kernel)])
-    addresses = []
-    top = ram_end
-    for module in modules:
-        start = (top - len(module.data)) // PAGE_SIZE * PAGE_SIZE
-        if start < floor:
-            raise BootInfoDoesNotFit(f"module {module.text!r}", len(module.data), max(0, top - floor))
-        addresses.append(start)
-        top = start
-    return addresses
-
-
-class Reader(Protocol):
-    """Physical memory that can be read."""
-
-    def read(self, address: int, size: int) -> bytes:
-        """Return *size* bytes."""
-
-
-class PlacedModule(NamedTuple):
-    """A module as the kernel finds it: `[start, end)`, physical."""
-
-    start: int
-    end: int
-    text: str
-
-
-class BootInfo(NamedTuple):
-    """The information as the kernel reads it; parts that are not there are empty or 0.
-
-    Attributes:
-        flags: Which parts are there.
-        mem_lower: KiB from address 0.
-        mem_upper: KiB from 1 MiB.
-    """
-
-    flags: InfoFlags
-    mem_lower: int
-    mem_upper: int
-    command_line: str
-    loader_name: str
-    modules: tuple[PlacedModule, ...]
-    memory_map: tuple[MemoryRegion, ...]
-
-
-def read_boot_info(memory: Reader, address: int) -> BootInfo:
-    """Read the information back. It is trusted to be well formed."""
-    words = _WORDS.unpack(memory.read(address, _WORDS.size))
-    flags = InfoFlags(words[_FLAGS])
-    modules = memory.read(words[_MODS_ADDR], words[_MODS_COUNT] * _MODULE.size)
-    regions = memory.read(words[_MMAP_ADDR], words[_MMAP_LENGTH])
-    return BootInfo(
-        flags=flags,
-        mem_lower=words[_MEM_LOWER],
-        mem_upper=words[_MEM_UPPER],
-        command_line=_read_text(memory, words[_CMDLINE]) if InfoFlags.COMMAND_LINE in flags else "",
-        loader_name=_read_text(memory, words[_LOADER_NAME]) if InfoFlags.LOADER_NAME in flags else "",
-        modules=tuple(
-            PlacedModule(start, end, _read_text(memory, text))
-            for start, end, text, _ in _MODULE.iter_unpack(modules)
-        ),
-        memory_map=tuple(
-            MemoryRegion(base, base + length, available=kind == _AVAILABLE)
-            for _, base, length, kind in _REGION.iter_unpack(regions)
-        ),
-    )
-
-
-def _read_text(memory: Reader, address: int) -> str:
-    text = bytearray()
-    while byte := memory.read(address + len(text), 1).strip(b"\0"):
-        text += byte
-    return text.decode("utf-8", "surrogateescape")

@@ -1,0 +1,62 @@
+"""How a boot loader leaves the machine: pieces of memory, and registers.
+
+A kernel with a Multiboot 1 header gets what that promises; a plain ELF file is loaded, and entered with nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.boot_protocol.multiboot1 import BOOTLOADER_MAGIC, find_header
+from emulator.boot_protocol.multiboot1_info import place_boot_info
+from emulator.errors import NotMultiboot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emulator.boot_protocol.modules import Module
+    from emulator.loader.image import KernelImage
+
+_FIRST_STACK = 0x9000  # Multiboot leaves ESP undefined; some kernels count on one
+
+
+class BootState(NamedTuple):
+    """What the machine has to write and to set before the kernel starts.
+
+    Attributes:
+        pieces: (physical address, bytes), apart from each other.
+        registers: Values by name; all others are 0. Segments are flat, and interrupts off.
+    """
+
+    pieces: tuple[tuple[int, bytes], ...]
+    registers: dict[str, int]
+
+
+def boot_state(
+    image: KernelImage, ram_end: int, command_line: str = "", modules: Sequence[Module] = ()
+) -> BootState:
+    """Return how a boot loader leaves the machine for a kernel.
+
+    Args:
+        image: The kernel.
+        ram_end: Physical end of RAM, above 1 MiB, at most 4 GiB.
+        command_line: For the kernel, after its own name.
+        modules: In the order in which the kernel is to see them.
+
+    Raises:
+        BadImage: The kernel requires something of Multiboot that there is not.
+        BootInfoDoesNotFit: Modules or command line find no place.
+        NotMultiboot: There are modules or a command line, but no Multiboot header.
+    """
+    segments = tuple(
+        (segment.physical, segment.data) for segment in image.segments
+    )  # fresh RAM is zero, as is .bss
+    registers = {"eip": image.physical_entry, "esp": _FIRST_STACK, "eax": 0, "ebx": 0}
+    if find_header(image.data, image.path):
+        occupied = [(segment.physical, segment.end) for segment in image.segments]
+        placement = place_boot_info(ram_end, occupied, image.name, command_line, modules)
+        registers |= {"eax": BOOTLOADER_MAGIC, "ebx": placement.info_address}
+        return BootState((*segments, *placement.pieces), registers)
+    if command_line or modules:
+        raise NotMultiboot(image.path, "modules" if modules else "a command line")
+    return BootState(segments, registers)

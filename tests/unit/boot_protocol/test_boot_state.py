@@ -1,0 +1,46 @@
+"""A kernel's image comes in; pieces of memory and registers go out, without a machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator.boot_protocol.boot_state import boot_state
+from emulator.boot_protocol.modules import Module
+from emulator.boot_protocol.multiboot1 import BOOTLOADER_MAGIC
+from emulator.errors import NotMultiboot
+from emulator.loader.image import KernelImage
+from tests.helpers.guest import assemble
+from tests.unit.loader import elf_builder as eb
+
+RAM_END = 0x500000
+
+
+def test_a_multiboot_kernel_gets_its_segments_the_information_and_modules() -> None:
+    image = assemble("hlt")
+    state = boot_state(image, RAM_END, "seed=7", [Module("disk", b"abc")])
+    segments = [(segment.physical, segment.data) for segment in image.segments]
+    info, module = state.pieces[len(segments) :]
+    assert list(state.pieces[: len(segments)]) == segments
+    assert state.registers == {
+        "eip": image.physical_entry,
+        "esp": 0x9000,
+        "eax": BOOTLOADER_MAGIC,
+        "ebx": info[0],
+    }
+    assert b" seed=7\0" in info[1]
+    assert module == (RAM_END - 0x1000, b"abc")
+
+
+def test_a_plain_elf_file_is_entered_with_nothing() -> None:
+    image = KernelImage(eb.build_elf(), "plain.elf")
+    state = boot_state(image, RAM_END)
+    assert len(state.pieces) == len(image.segments)
+    assert state.registers == {"eip": image.physical_entry, "esp": 0x9000, "eax": 0, "ebx": 0}
+
+
+@pytest.mark.parametrize(("command_line", "modules"), [("x", ()), ("", (Module("m", b""),))])
+def test_a_plain_elf_file_takes_no_command_line_and_no_modules(
+    command_line: str, modules: tuple[Module, ...]
+) -> None:
+    with pytest.raises(NotMultiboot, match=r"^plain\.elf: cannot be given "):
+        boot_state(KernelImage(eb.build_elf(), "plain.elf"), RAM_END, command_line, modules)
