@@ -64,8 +64,17 @@ class FunctionCalls:
         """Whether they returned an error."""
         if self.function.result is not Result.ERROR:
             return np.zeros(len(self.rows), np.bool_)
-        refused: Flags = self.returned & (self._calls.result[self.rows] != 0)
-        return refused
+        return self.failed
+
+    @property
+    def failed(self) -> Flags:
+        """Whether they returned an error, or the result that means "no block"."""
+        failed: Flags = np.zeros(len(self.rows), np.bool_)
+        if self.function.result is Result.ERROR:
+            failed = self.returned & (self.result != 0)
+        elif self.function.failure is not None:
+            failed = self.returned & (self.result == self.function.failure)
+        return failed
 
     @property
     def result(self) -> U32:

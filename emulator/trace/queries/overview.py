@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emulator.profile.model import Result
+from emulator.trace.blocks.function_calls import FunctionCalls
 from emulator.trace.queries.gaps import GapMeasure
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emulator.profile.model import TracedFunction
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.totals import Peak, StackTotals
-    from emulator.trace.table import U32, Call, Flags
+    from emulator.trace.table import Call
     from emulator.trace.trace import Trace
 
 
@@ -100,23 +100,9 @@ def overview(trace: Trace, top: int) -> Overview:
 
 
 def _counts(trace: Trace, code: int, function: TracedFunction) -> FunctionCounts:
-    columns = trace.calls
-    mine = columns.function == code
-    finished = mine & columns.returned
-    failed = np.count_nonzero(finished & _is_failure(function, columns.result))
-    calls = int(np.count_nonzero(mine))
-    return FunctionCounts(
-        function.name, function.area, calls, int(failed), calls - int(np.count_nonzero(finished))
-    )
-
-
-def _is_failure(function: TracedFunction, results: U32) -> Flags:
-    failed: Flags = np.zeros(len(results), np.bool_)
-    if function.result is Result.ERROR:
-        failed = results != 0
-    elif function.failure is not None:
-        failed = results == function.failure
-    return failed
+    calls = FunctionCalls(trace.calls, function, np.flatnonzero(trace.calls.function == code))
+    failed, returned = (int(np.count_nonzero(each)) for each in (calls.failed, calls.returned))
+    return FunctionCounts(function.name, function.area, len(calls.rows), failed, len(calls.rows) - returned)
 
 
 def _area(trace: Trace, name: str, top: int) -> AreaOverview:

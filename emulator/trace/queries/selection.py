@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from emulator.profile.model import TracedFunction
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.table import U32, Flags
+    from emulator.trace.blocks.function_calls import FunctionCalls
+    from emulator.trace.table import Flags
     from emulator.trace.trace import Trace
-
-_PAGE_SHIFT = 12
 
 
 class Bounds(NamedTuple):
@@ -120,28 +118,24 @@ def _touching(trace: Trace, address: Bounds) -> Flags:
     for area in trace.areas:
         blocks = trace.blocks(area)
         _mark(result, blocks, _covers(blocks.address, np.maximum(blocks.size, 1) - 1, address))
-    columns = trace.calls
-    for code, function in enumerate(trace.functions):
-        mine = columns.function == code
-        for name, words in zip(function.parameters, columns.arguments, strict=False):
-            if name in ("ptr", "frame"):
-                result |= mine & _names(words, address, is_frame=name == "frame")
-        if function.out is not None:
-            result |= mine & columns.returned & (columns.result == 0) & _names(columns.out, address)
-        if function.result in (Result.POINTER, Result.FRAME):
-            found = _names(columns.result, address, is_frame=function.result is Result.FRAME)
-            result |= mine & columns.returned & found & (columns.result != _failure(function))
+    for each in by_function(trace.calls):
+        result[each.rows[_names(each, address)]] = True
     return result
 
 
-def _failure(function: TracedFunction) -> int:
-    return -1 if function.failure is None else function.failure
-
-
-def _names(words: U32, address: Bounds, *, is_frame: bool = False) -> Flags:
-    if is_frame:
-        return _covers(words.astype(np.int64) << _PAGE_SHIFT, PAGE_SIZE - 1, address)
-    return address.hold(words)
+def _names(calls: FunctionCalls, address: Bounds) -> Flags:
+    """Tell which calls are given an address of these, or return one, whatever their function's role is."""
+    function = calls.function
+    result = np.zeros(len(calls.rows), np.bool_)
+    if "ptr" in function.parameters:
+        result |= address.hold(calls.word("ptr"))
+    if "frame" in function.parameters:
+        result |= _covers(calls.word("frame").astype(np.int64) * PAGE_SIZE, PAGE_SIZE - 1, address)
+    if function.out is not None or function.result in (Result.POINTER, Result.FRAME):
+        made, good = calls.made()
+        reach = PAGE_SIZE - 1 if function.result is Result.FRAME else 0
+        result |= calls.returned & good & _covers(made, reach, address)
+    return result
 
 
 def _covers(starts: NDArray[np.integer], reach: NDArray[np.integer] | int, address: Bounds) -> Flags:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.trace.queries.selection import Bounds, Selection, select
 from tests.helpers import trace_examples
 from tests.helpers.traces import TraceBuilder
@@ -77,6 +78,14 @@ def test_addresses_of_frames_and_of_what_out_points_to(tmp_path: Path) -> None:
     assert numbers(trace, address=Bounds(0x20_0000, 0x20_0000)) == [2]
     assert numbers(trace, address=Bounds(0x20_0004, 0x20_0004)) == [2]
     assert numbers(trace, address=Bounds(0x9000, 0x9000)) == []
+
+
+def test_an_out_parameter_without_an_error_counts_whatever_eax_is(tmp_path: Path) -> None:
+    take = TracedFunction("take", "pools", Role.ALLOC, ("out",), Result.NONE)
+    builder = TraceBuilder(Profile("mine", (take,))).call("take", 0x9000, result=7, out=0x20_0000)
+    trace = builder.call("take", 0x9000, result=7, out=0).trace(tmp_path / "out")
+    assert numbers(trace, address=Bounds(0x20_0000, 0x20_0000)) == [1]
+    assert numbers(trace, address=Bounds(0, 0)) == []
 
 
 def test_a_block_of_unknown_size_covers_its_address_only(tmp_path: Path) -> None:
