@@ -23,6 +23,12 @@ class LocationKind(Enum):
     VARIABLE = "variable"
     """A global variable: all of it, an element of an array, or a member of a struct."""
 
+    PADDING = "padding"
+    """A byte between the members of a global variable."""
+
+    STACK = "stack"
+    """The part of a stack that a call of a function uses."""
+
     PAGE = "page"
     """The entry of a page in a table that has one for each page of RAM."""
 
@@ -44,16 +50,17 @@ class Location(NamedTuple):
 
     Attributes:
         kind: What they belong to.
-        object: The variable (``memmap``, ``tcb_table``), the allocator (``heap``, ``mpl``, ``kmem``) or ``bitmap``.
+        object: The variable (``memmap``, ``tcb_table``), the function that uses a stack, the allocator (``heap``, ``mpl``,
+            ``kmem``) or ``bitmap``.
         start: Physical address of the first byte of the member, the element, the body, or of what was asked for.
         end: First physical address after it.
         number: Which one of several allocators of this kind, such as the id of a memory pool; None: there is one only.
         item: Which element of an array, which page of a table, or, of a block or free area, the address of its header as
             the kernel writes it; None: none of these.
-        field: The member of a struct or header; "" for a whole variable, a body and a bitmap. Where nothing is readable,
-            what is broken before it: ``header`` or ``record``.
+        field: The member of a struct or header, or the way to one inside others (``modules[3].start``); "" for a whole
+            variable, a body and a bitmap. Where nothing is readable, what is broken before it: ``header`` or ``record``.
         byte: In a body, the byte that was asked for, counted from the end of the header, or None for all of it; in a
-            bitmap, the first one. None elsewhere.
+            bitmap, the first one; of a variable without a known type, where the word begins. None elsewhere.
         frames: The frames that bytes of a bitmap stand for; empty elsewhere.
     """
 

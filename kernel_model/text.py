@@ -18,7 +18,8 @@ def location_text(location: Location) -> str:
     Examples: ``heap_free_list``, ``memmap.bitmap``, ``ready_head[10]``, ``tcb_table[3].wercd``,
     ``pmem_table[0x00000123].refcount``, ``heap block 0x0010a000 .size`` (blocks are named by their headers), ``mpl 7 block
     0x80140010 body byte 24``, ``kmem area 0x80142000 .next``, ``bitmap byte 12 (frames 352..359)``, ``bitmap bytes 12..13
-    (frames 352..367)``, ``heap byte 0x0010a010, behind a broken header``.
+    (frames 352..367)``, ``heap byte 0x0010a010, behind a broken header``, ``stack of kmain``, ``symbol+0x1c``,
+    ``boot (padding)``.
     """
     match location.kind:
         case LocationKind.BITMAP:
@@ -30,9 +31,15 @@ def location_text(location: Location) -> str:
             return f"{_owner(location)} byte 0x{location.start:08x}, behind a broken {location.field}"
         case LocationKind.PAGE:
             return f"{location.object}[0x{location.item:08x}]{_member(location)}"
-        case LocationKind.VARIABLE:
-            element = "" if location.item is None else f"[{location.item}]"
-            return f"{location.object}{element}{_member(location)}"
+        case LocationKind.VARIABLE | LocationKind.PADDING:
+            return _variable_text(location)
+        case LocationKind.STACK:
+            return f"stack of {location.object}"
+
+
+def location_or_address(address: int, location: Location | None) -> str:
+    """Return the words for a location that was looked for at *address*; where nothing is known, the address itself."""
+    return f"0x{address:08x}" if location is None else location_text(location)
 
 
 def defect_text(defect: Defect) -> str:
@@ -63,8 +70,16 @@ def _owner(location: Location) -> str:
     return location.object if location.number is None else f"{location.object} {location.number}"
 
 
+def _variable_text(location: Location) -> str:
+    element = "" if location.item is None else f"[{location.item}]"
+    offset = "" if location.byte is None else f"+0x{location.byte:x}"
+    padding = " (padding)" if location.kind is LocationKind.PADDING else ""
+    return f"{location.object}{element}{_member(location)}{offset}{padding}"
+
+
 def _member(location: Location) -> str:
-    return f".{location.field}" if location.field else ""
+    separator = "" if location.field.startswith("[") else "."  # of an array of arrays there is a second index
+    return f"{separator}{location.field}" if location.field else ""
 
 
 def _body(location: Location) -> str:

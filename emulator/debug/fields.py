@@ -2,65 +2,76 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.x86 import WORD_SIZE
+from kernel_model.audit import LocationKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from emulator.guest.backtrace import StackFrame
-    from emulator.guest.locator import Places
+    from emulator.guest.locator import Locator
     from emulator.loader.dwarf.c_types import Encoding
     from emulator.replay.changes import Change
+    from kernel_model.audit import Location
     from kernel_model.memory import Memory
-
-_BITMAP = re.compile(r"^bitmap byte (\d+) \(frames (\d+)\.\.(\d+)\)$")
 
 
 class FieldChange(NamedTuple):
     """A field of which at least one byte changed.
 
     Attributes:
-        name: See `Place`.
+        location: What it is; None where nothing is known of the bytes.
         address: Physical.
-        before: All its bytes, or of a block's body those that changed.
+        before: All its bytes, or of a stack, a block's body and memory without a name those that changed.
         after: The same bytes now.
         encoding: How to read them.
     """
 
-    name: str
+    location: Location | None
     address: int
     before: bytes
     after: bytes
     encoding: Encoding
 
+    @property
+    def end(self) -> int:
+        """First physical address after the field."""
+        return self.address + len(self.after)
+
 
 def changed_fields(
-    changes: Sequence[Change], places: Places, memory: Memory, stack: Sequence[StackFrame]
+    changes: Sequence[Change], locator: Locator, memory: Memory, stack: Sequence[StackFrame]
 ) -> Iterator[FieldChange]:
-    """Yield the fields that changes meet, by address."""
-    return _joined(_fields(changes, places, memory, stack))
+    """Yield the fields that changes meet, by address; neighbouring bytes of a bitmap are one field."""
+    run: FieldChange | None = None
+    for field in _fields(changes, locator, memory, stack):
+        joined = run and _joined(run, field)
+        if run is not None and joined is None:
+            yield run
+        run = joined or field
+    if run is not None:
+        yield run
 
 
 def _fields(
-    changes: Sequence[Change], places: Places, memory: Memory, stack: Sequence[StackFrame]
+    changes: Sequence[Change], locator: Locator, memory: Memory, stack: Sequence[StackFrame]
 ) -> Iterator[FieldChange]:
     done = 0
     for number, change in enumerate(changes):
         end = change.address + len(change.after)
         at = max(change.address, done)
         while at < end:
-            place = places.name(at, end, stack)
-            after = memory.read(place.start, place.end - place.start)
-            before = _before(place.start, after, changes[max(0, number - WORD_SIZE) : number + WORD_SIZE + 1])
-            yield FieldChange(place.name, place.start, before, after, place.encoding)
-            at = done = place.end
+            field = locator.field_at(at, end, stack)
+            after = memory.read(field.start, field.end - field.start)
+            before = _before(field.start, after, changes[max(0, number - WORD_SIZE) : number + WORD_SIZE + 1])
+            yield FieldChange(field.location, field.start, before, after, field.encoding)
+            at = done = field.end
 
 
 def _before(start: int, after: bytes, changes: Iterable[Change]) -> bytes:
-    """What the bytes from *start* on were, of which *changes* tell those that differ."""
+    """Return what the bytes from *start* on were, of which *changes* hold those that differ."""
     before = bytearray(after)
     for change in changes:
         for offset, value in enumerate(change.before, change.address - start):
@@ -69,33 +80,16 @@ def _before(start: int, after: bytes, changes: Iterable[Change]) -> bytes:
     return bytes(before)
 
 
-def _joined(fields: Iterable[FieldChange]) -> Iterator[FieldChange]:
-    """Make one of neighbouring bytes of a bitmap."""
-    run: FieldChange | None = None
-    for field in fields:
-        if run is not None:
-            if run.address + len(run.after) == field.address and _BITMAP.match(field.name):
-                run = run._replace(
-                    before=run.before + field.before,
-                    after=run.after + field.after,
-                    name=_both(run.name, field.name),
-                )
-                continue
-            yield run
-            run = None
-        if _BITMAP.match(field.name):
-            run = field
-        else:
-            yield field
-    if run is not None:
-        yield run
-
-
-_BITMAP_RUN = re.compile(r"^bitmap bytes? (\d+)(?:\.\.\d+)? \(frames (\d+)\.\.\d+\)$")
-
-
-def _both(first: str, last: str) -> str:
-    begin, end = _BITMAP_RUN.match(first), _BITMAP.match(last)
-    if begin is None or end is None:
-        return first
-    return f"bitmap bytes {begin[1]}..{end[1]} (frames {begin[2]}..{end[3]})"
+def _joined(first: FieldChange, second: FieldChange) -> FieldChange | None:
+    """Return one field for neighbouring bytes of a bitmap; None for other fields."""
+    left, right = first.location, second.location
+    if left is None or right is None or first.end != second.address:
+        return None
+    if left.kind is not LocationKind.BITMAP or right.kind is not LocationKind.BITMAP:
+        return None
+    frames = range(left.frames.start, right.frames.stop)
+    return first._replace(
+        location=left._replace(end=right.end, frames=frames),
+        before=first.before + second.before,
+        after=first.after + second.after,
+    )

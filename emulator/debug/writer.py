@@ -10,15 +10,17 @@ from emulator.guest.symbolizer import Symbolizer
 from emulator.replay.last_write import Word, last_write, physical_address
 from emulator.wording import printable
 from emulator.x86 import WORD_SIZE
+from kernel_model.text import location_or_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.guest.locator import Places
+    from emulator.guest.locator import Locator
     from emulator.guest.symbolizer import Frame
     from emulator.machine.core_types import LastWrite
     from emulator.machine.machine import Machine
     from emulator.replay.engine import Replay
+    from kernel_model.audit import Location
 
 VERSION = 1
 
@@ -28,7 +30,7 @@ class Writer(NamedTuple):
 
     Attributes:
         address: The first of the bytes, physical.
-        name: What lies there.
+        location: What lies there; None: nothing is known of it.
         event: The event after which it happened.
         instruction: Address of the instruction that wrote, linear.
         text: The instruction.
@@ -39,7 +41,7 @@ class Writer(NamedTuple):
     """
 
     address: int
-    name: str
+    location: Location | None
     event: int
     instruction: int
     text: str
@@ -49,12 +51,12 @@ class Writer(NamedTuple):
     after: bytes
 
 
-def last_writer(replay: Replay, places: Places, address: int, size: int = WORD_SIZE) -> Writer | None:
+def last_writer(replay: Replay, locator: Locator, address: int, size: int = WORD_SIZE) -> Writer | None:
     """Return the last write to some bytes before where the machine stands.
 
     Args:
         replay: It stands where it stood before afterwards.
-        places: Names addresses of its machine.
+        locator: Says what lies in its machine's memory.
         address: As the kernel writes it, or physical.
         size: Bytes, 1 to 4.
 
@@ -71,25 +73,25 @@ def last_writer(replay: Replay, places: Places, address: int, size: int = WORD_S
     replay.go_to_position(where)
     if write is None:
         return None
-    name = places.name(physical, physical + 1, backtrace(machine)).name
-    return _writer(machine, word, name, write, text)
+    location = locator.field_at(physical, physical + 1, backtrace(machine)).location
+    return _writer(machine, word, location, write, text)
 
 
-def _writer(machine: Machine, word: Word, name: str, write: LastWrite, text: str) -> Writer:
+def _writer(machine: Machine, word: Word, location: Location | None, write: LastWrite, text: str) -> Writer:
     line = machine.image.source_line(write.eip)
     before, after = (
         value.to_bytes(WORD_SIZE, "little")[: word.size] for value in (write.before, write.after)
     )
     stack = Symbolizer(machine.image).backtrace(write.eip, write.callers)
     source = source_text(machine.image, line) if line is not None else ""
-    return Writer(word.address, name, write.event, write.eip, text, source, stack, before, after)
+    return Writer(word.address, location, write.event, write.eip, text, source, stack, before, after)
 
 
 def writer_lines(writer: Writer) -> Iterator[str]:
     """Return a writer for people, line by line; printable."""
     before, after = (int.from_bytes(each, "little") for each in (writer.before, writer.after))
     digits = 2 * len(writer.after)
-    yield printable(f"0x{writer.address:08x}  {writer.name}")
+    yield printable(f"0x{writer.address:08x}  {location_or_address(writer.address, writer.location)}")
     yield f"0x{before:0{digits}x} became 0x{after:0{digits}x} after event {writer.event}"
     yield ""
     yield printable(f"0x{writer.instruction:08x}  {writer.text}")
@@ -104,7 +106,7 @@ def writer_document(writer: Writer) -> dict[str, Any]:
     return {
         "version": VERSION,
         "address": writer.address,
-        "name": writer.name,
+        "name": location_or_address(writer.address, writer.location),
         "event": writer.event,
         "instruction": {"address": writer.instruction, "text": writer.text, "source": writer.source},
         "before": writer.before.hex(),

@@ -11,36 +11,36 @@ from emulator.guest.symbols import data_objects
 from emulator.loader.dwarf.c_types import Encoding, part_at
 from emulator.loader.dwarf.variables import Variables
 from emulator.x86 import WORD_SIZE
-from kernel_model.audit import LocationKind
-from kernel_model.text import location_text
+from kernel_model.audit import Location, LocationKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.guest.backtrace import StackFrame
     from emulator.hle.kernels import Models
+    from emulator.loader.dwarf.variables import Variable
     from emulator.loader.elf.symbols import Symbol
     from emulator.machine.machine import Machine
 
 
-class Place(NamedTuple):
-    """What some neighbouring bytes are.
+class Field(NamedTuple):
+    """Neighbouring bytes that are read together.
 
     Attributes:
-        name: ``memmap.total_frames``, ``heap block 0x0010a000 .size``, ``stack of kmain``, ``symbol+0x1c``, ``0x00123456``.
+        location: What they belong to; None where nothing is known of them.
         start: Physical address of the first byte.
         end: First address after the last one.
         encoding: How to read them.
     """
 
-    name: str
+    location: Location | None
     start: int
     end: int
     encoding: Encoding = Encoding.BYTES
 
 
-class Places:
-    """Names the bytes of one machine's memory, as the machine stands.
+class Locator:
+    """Says what the bytes of one machine's memory belong to, as the machine stands.
 
     Args:
         machine: Whose memory. Blocks and stacks are read from it at each call; debug information is read once.
@@ -49,52 +49,46 @@ class Places:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
-    def name(self, address: int, end: int, stack: Sequence[StackFrame] = ()) -> Place:
-        """Return what lies at a physical address.
+    def field_at(self, address: int, end: int, stack: Sequence[StackFrame] = ()) -> Field:
+        """Return the field that a byte belongs to.
 
         Args:
-            address: The first byte.
+            address: Physical address of the byte.
             end: Physical; what lies there and after it is not asked for.
-            stack: The machine's call stack.
+            stack: The machine's backtrace.
 
         Returns:
-            A place that holds *address*. It may begin before it and end after *end*.
+            A field that holds *address*. It may begin before it. It ends after *end* only if it has a name of its own:
+            of a stack, a block's body and memory without a name, it is the part from *address* to *end*.
         """
         return (
             self._on_stack(address, end, stack)
             or self._in_variable(address)
             or self._in_models(address, end)
-            or Place(f"0x{address:08x}", address, end)
+            or Field(None, address, end)
         )
 
-    def _on_stack(self, address: int, end: int, stack: Sequence[StackFrame]) -> Place | None:
-        for frame in stack:
-            low = self._machine.translate(frame.low)
-            if low is not None and low <= address < low + frame.high - frame.low:
-                name = f"stack of {frame.frame.function or f'0x{frame.frame.address:08x}'}"
-                return Place(name, address, min(end, low + frame.high - frame.low))
+    def _on_stack(self, address: int, end: int, stack: Sequence[StackFrame]) -> Field | None:
+        for level in stack:
+            low = self._machine.translate(level.low)
+            if low is not None and low <= address < low + level.high - level.low:
+                function = level.frame.function or f"0x{level.frame.address:08x}"
+                location = Location(LocationKind.STACK, function, low, low + level.high - level.low)
+                return Field(location, address, min(end, location.end))
         return None
 
-    def _in_variable(self, address: int) -> Place | None:
+    def _in_variable(self, address: int) -> Field | None:
         found = self._object_at(address)
         if found is None:
             return None
         start, symbol = found
-        offset = address - start
         variable = self._variables.at(symbol.address)
         if variable is None or variable.type.size != symbol.size:
-            at = offset - offset % WORD_SIZE
-            name = f"{symbol.name}+0x{at:x}" if symbol.size > WORD_SIZE else symbol.name
-            encoding = Encoding.UNSIGNED if symbol.size - at >= WORD_SIZE else Encoding.BYTES
-            return Place(name, start + at, start + min(at + WORD_SIZE, symbol.size), encoding)
-        part = part_at(variable.type, offset)
-        size = part.type.size or 1
-        return Place(
-            variable.name + part.path, start + part.start, start + part.start + size, part.type.encoding
-        )
+            return _word_of(symbol, start, address)
+        return _part_of(variable, start, address)
 
-    def _in_models(self, address: int, end: int) -> Place | None:
-        """What the kernel's own structures say of an address that belongs to no variable."""
+    def _in_models(self, address: int, end: int) -> Field | None:
+        """Return what the kernel's own structures say of an address that belongs to no variable."""
         if self._models is None:
             return None
         try:
@@ -104,13 +98,11 @@ class Places:
         if location is None:
             return None
         if location.is_body:
-            name = location_text(location._replace(byte=None))
-            return Place(name, address, min(end, location.end))
-        name = location_text(location)
+            return Field(location._replace(byte=None), address, min(end, location.end))
         if location.kind is LocationKind.BITMAP:
-            return Place(name, location.start, location.end, Encoding.UNSIGNED)
+            return Field(location, location.start, location.end, Encoding.UNSIGNED)
         start = address - address % WORD_SIZE
-        return Place(name, start, start + WORD_SIZE, Encoding.UNSIGNED)
+        return Field(location, start, start + WORD_SIZE, Encoding.UNSIGNED)
 
     def _object_at(self, address: int) -> tuple[int, Symbol] | None:
         starts, symbols = self._objects
@@ -139,3 +131,27 @@ class Places:
         except BadImage:
             return None
         return None if found is None else found[1]
+
+
+def _word_of(symbol: Symbol, start: int, address: int) -> Field:
+    """Return the word of an object without a type that an address lies in; the object begins at *start*, physical."""
+    offset = address - start
+    byte = offset - offset % WORD_SIZE
+    first, end = start + byte, start + min(byte + WORD_SIZE, symbol.size)
+    encoding = Encoding.UNSIGNED if end - first == WORD_SIZE else Encoding.BYTES
+    known = byte if symbol.size > WORD_SIZE else None
+    return Field(Location(LocationKind.VARIABLE, symbol.name, first, end, byte=known), first, end, encoding)
+
+
+def _part_of(variable: Variable, start: int, address: int) -> Field:
+    """Return the scalar of a variable that an address lies in; the variable begins at *start*, physical."""
+    part = part_at(variable.type, address - start)
+    first = start + part.start
+    end = first + (part.type.size or 1)
+    kind = LocationKind.PADDING if part.is_padding else LocationKind.VARIABLE
+    item, rest = None, part.steps
+    if rest and isinstance(rest[0], int):
+        item, rest = rest[0], rest[1:]
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in rest)
+    location = Location(kind, variable.name, first, end, item=item, field=path.removeprefix("."))
+    return Field(location, first, end, part.type.encoding)

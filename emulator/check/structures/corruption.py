@@ -18,7 +18,7 @@ from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.replay.bisect import Bisection, Damage
 from emulator.replay.last_write import Word
 from emulator.x86 import WORD_SIZE
-from kernel_model.text import defect_text, location_text
+from kernel_model.text import defect_text, location_or_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -158,8 +158,7 @@ class _Search:
         address, before, after = change
         if address != defect.address:
             location = self._checks.models.locate(address)
-            text = f"0x{address:08x}" if location is None else location_text(location)
-            details.append(f"what was changed is {text}")
+            details.append(f"what was changed is {location_or_address(address, location)}")
         write = self._bisection.faulting_write(self._damage._replace(word=Word(address)))
         if write is None:
             return None

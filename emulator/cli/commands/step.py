@@ -145,11 +145,11 @@ def _print_view(timeline: Timeline, options: Namespace, modules: tuple[Span, ...
     from emulator.debug.step.view import read_view
     from emulator.debug.step.view_document import view_document
     from emulator.debug.step.view_text import view_lines
-    from emulator.guest.locator import Places
+    from emulator.guest.locator import Locator
     from emulator.wording import printable
 
     output = Output()
-    view = read_view(timeline, Places(timeline.machine), modules)
+    view = read_view(timeline, Locator(timeline.machine), modules)
     if options.json:
         output.json({"profile": timeline.profile.name, **view_document(view, timeline.profile.functions)})
     else:
@@ -159,11 +159,11 @@ def _print_view(timeline: Timeline, options: Namespace, modules: tuple[Span, ...
 
 def _print_writer(timeline: Timeline, address: int, options: Namespace) -> None:
     from emulator.debug.writer import last_writer, writer_document, writer_lines
-    from emulator.guest.locator import Places
+    from emulator.guest.locator import Locator
 
     output = Output()
     try:
-        writer = last_writer(timeline, Places(timeline.machine), address)
+        writer = last_writer(timeline, Locator(timeline.machine), address)
     except ValueError as error:
         raise CommandLineError(str(error)) from error
     if options.json:

@@ -13,7 +13,7 @@ from emulator.debug.step.panes_app import ORDER, PanesApp
 from emulator.debug.step.view import read_view
 from emulator.debug.step.view_text import ended_text
 from emulator.debug.writer import last_writer, writer_lines
-from emulator.guest.locator import Places
+from emulator.guest.locator import Locator
 from emulator.replay.last_write import go_to_first_touch
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class StepApp(PanesApp):
         self._record = record
         self._start = start
         self._modules = modules
-        self._places = Places(timeline.machine)
+        self._locator = Locator(timeline.machine)
         self._steps_waiting = 0  # pressed while the machine was on its way
 
     def on_mount(self) -> None:
@@ -102,7 +102,7 @@ class StepApp(PanesApp):
         self.work("recording the run", begin, self.show_view)
 
     def _read(self) -> View:
-        return read_view(self.timeline, self._places, self._modules)
+        return read_view(self.timeline, self._locator, self._modules)
 
     def _travel(self, move: Callable[[], object]) -> None:
         """Move the timeline, then show where it is."""
@@ -240,7 +240,7 @@ class StepApp(PanesApp):
 
         def answer(text: str) -> None:
             address = read_address(text, self.timeline.machine.image)
-            question = self.coming_back(lambda: last_writer(self.timeline, self._places, address))
+            question = self.coming_back(lambda: last_writer(self.timeline, self._locator, address))
             self.work("looking for the writer", question, self._show_writer)
 
         self._ask("Who wrote the word at:", self._proposed(), answer)

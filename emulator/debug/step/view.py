@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from emulator.debug.fields import FieldChange
     from emulator.guest.backtrace import StackFrame
     from emulator.guest.disassembler import CodeLine
-    from emulator.guest.locator import Places
+    from emulator.guest.locator import Locator
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.guest.memory_map.regions import Span
     from emulator.machine.core_types import Registers
+    from emulator.machine.machine import Machine
     from emulator.replay.timeline import Timeline
     from emulator.run.ending import Ending
     from emulator.trace.table import Call
+    from kernel_model.audit import Location
 
 FIELDS_MAX = 500
 _CODE_BEFORE, _CODE_AFTER = 24, 24  # instructions
 _CONSOLE_MAX = 1 << 16  # bytes of its end
-_NAMED = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip")
+_POINTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 
 
 class View(NamedTuple):
@@ -44,7 +46,7 @@ class View(NamedTuple):
         has_more_fields: Whether there are more.
         code: The code around EIP.
         registers: All registers.
-        pointers: What some registers point to, by name of the register.
+        pointers: What general registers point to, by name of the register, as far as it is known.
         stack: The backtrace.
         memory_map: What memory is used for.
         console: The end of what the kernel wrote so far to COM1, or where it wrote nothing, to port 0xE9.
@@ -59,7 +61,7 @@ class View(NamedTuple):
     has_more_fields: bool
     code: tuple[CodeLine, ...]
     registers: Registers
-    pointers: dict[str, str]
+    pointers: dict[str, Location]
     stack: tuple[StackFrame, ...]
     memory_map: MemoryMap
     console: str
@@ -70,18 +72,18 @@ class View(NamedTuple):
         return self.call is not None and self.call.left == self.event
 
 
-def read_view(timeline: Timeline, places: Places, modules: tuple[Span, ...] = ()) -> View:
+def read_view(timeline: Timeline, locator: Locator, modules: tuple[Span, ...] = ()) -> View:
     """Read everything from the machine as it stands. It moves to find out what changed, and comes back.
 
     Args:
         timeline: The run, whose machine is read.
-        places: Names addresses of that machine.
+        locator: Says what lies in that machine's memory.
         modules: Where boot modules lie.
     """
     machine = timeline.machine
     changes = changes_of_last_call(timeline)
     stack = backtrace(machine)
-    found = changed_fields(changes, places, machine.memory, stack)
+    found = changed_fields(changes, locator, machine.memory, stack)
     fields = tuple(islice(found, FIELDS_MAX))
     registers = machine.registers()
     return View(
@@ -94,7 +96,7 @@ def read_view(timeline: Timeline, places: Places, modules: tuple[Span, ...] = ()
         next(found, None) is not None,
         tuple(disassemble(machine, _CODE_BEFORE, _CODE_AFTER)),
         registers,
-        _pointers(timeline, places, registers, stack),
+        _pointers(machine, locator, registers, stack),
         stack,
         read_memory_map(machine, modules),
         _console(timeline),
@@ -102,20 +104,17 @@ def read_view(timeline: Timeline, places: Places, modules: tuple[Span, ...] = ()
 
 
 def _pointers(
-    timeline: Timeline, places: Places, registers: Registers, stack: tuple[StackFrame, ...]
-) -> dict[str, str]:
-    machine = timeline.machine
-    named = {}
-    for name in _NAMED:
+    machine: Machine, locator: Locator, registers: Registers, stack: tuple[StackFrame, ...]
+) -> dict[str, Location]:
+    found = {}
+    for name in _POINTERS:
         value: int = getattr(registers, name)
         physical = physical_of(machine, value)
-        if name == "eip":
-            named[name] = str(stack[0].frame)
-        elif physical is not None and value >= machine.ram.start:
-            place = places.name(physical, physical + 1, stack).name
-            if place != f"0x{physical:08x}":
-                named[name] = place
-    return named
+        if physical is not None and value >= machine.ram.start:
+            location = locator.field_at(physical, physical + 1, stack).location
+            if location is not None:
+                found[name] = location
+    return found
 
 
 def _console(timeline: Timeline) -> str:

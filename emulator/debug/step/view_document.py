@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from emulator.debug.step.view_text import ended_text
 from emulator.profile.model import Result
+from kernel_model.text import location_or_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
         "call": call,
         "changes": [
             {
-                "name": field.name,
+                "name": location_or_address(field.address, field.location),
                 "address": field.address,
                 "before": field.before.hex(),
                 "after": field.after.hex(),

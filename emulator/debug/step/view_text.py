@@ -11,6 +11,7 @@ from emulator.report.text.memory_map import draw_heap, draw_memory
 from emulator.report.text.style import BOLD, DIM, RED, rule
 from emulator.wording import printable
 from emulator.x86 import WORD_SIZE, Eflags
+from kernel_model.text import location_or_address, location_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,11 +77,12 @@ def change_lines(view: View, style: Style) -> Iterator[PaneLine]:
         yield PaneLine(_no_change(view), tone=Tone.FAINT)
         return
     arrow = "→" if style.unicode else "->"
-    width = min(max(len(field.name) for field in view.fields), _NAME_WIDTH, max(style.width - 26, 12))
-    for field in view.fields:
+    names = [location_or_address(field.address, field.location) for field in view.fields]
+    width = min(max(map(len, names)), _NAME_WIDTH, max(style.width - 26, 12))
+    for name, field in zip(names, view.fields, strict=True):
         before, after = (value_text(each, field.encoding) for each in (field.before, field.after))
         more = f"  ({len(field.after)} bytes)" if _is_cut(field) else ""
-        yield PaneLine(f"{printable(field.name):{width}}  {before} {arrow} {after}{more}", field.address)
+        yield PaneLine(f"{printable(name):{width}}  {before} {arrow} {after}{more}", field.address)
     if view.has_more_fields:
         yield PaneLine("and more", tone=Tone.FAINT)
 
@@ -134,9 +136,11 @@ def _operand_text(operand: Operand) -> str:
 def register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
     """Yield the registers, a line each, and what they point to."""
     registers = view.registers
+    named = {name: location_text(location) for name, location in view.pointers.items()}
+    named["eip"] = str(view.stack[0].frame)
     for name in ("eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp", "eip"):
         value: int = getattr(registers, name)
-        yield PaneLine(f"{name}  0x{value:08x}  {printable(view.pointers.get(name, ''))}".rstrip(), value)
+        yield PaneLine(f"{name}  0x{value:08x}  {printable(named.get(name, ''))}".rstrip(), value)
     flags = " ".join(name for name in _FLAGS if registers.eflags & getattr(Eflags, name))
     yield PaneLine(f"efl  0x{registers.eflags:08x}  {flags}".rstrip())
     for name in ("cr0", "cr2", "cr3"):

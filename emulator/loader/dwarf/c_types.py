@@ -67,14 +67,16 @@ class Part(NamedTuple):
     """The part of a variable that a byte belongs to.
 
     Attributes:
-        path: What follows the variable's name: ``.free``, ``[2].name[5]``; empty for the variable itself.
+        steps: Members and indices that lead from the variable to the part: ``(2, "name", 5)``; none for the variable itself.
         start: Its first byte, from the start of the variable.
-        type: A scalar; padding between members counts as one of 1 byte, named ``(padding)``.
+        type: A scalar; each byte of padding between members counts as one.
+        is_padding: It is such a byte; *steps* lead to the struct around it.
     """
 
-    path: str
+    steps: tuple[str | int, ...]
     start: int
     type: Scalar
+    is_padding: bool = False
 
 
 _PADDING = Scalar(1, Encoding.BYTES)
@@ -82,26 +84,27 @@ _PADDING = Scalar(1, Encoding.BYTES)
 
 def part_at(whole: CType, offset: int) -> Part:
     """Return the scalar that the byte *offset* bytes from the start of a variable belongs to."""
-    path, start, current = "", 0, whole
+    steps: tuple[str | int, ...] = ()
+    start, current = 0, whole
     for _ in range(_DEPTH_MAX):
         inside = offset - start
         if isinstance(current, Scalar):
-            return Part(path, start, current)
+            return Part(steps, start, current)
         if isinstance(current, Array):
             if not current.element.size or inside >= current.size:
                 break
             index = inside // current.element.size
-            path += f"[{index}]"
+            steps += (index,)
             start += index * current.element.size
             current = current.element
             continue
         member = _member_at(current, inside)
         if member is None:
             break
-        path += f".{member.name}" if member.name else ""
+        steps += (member.name,) if member.name else ()
         start += member.offset
         current = member.type
-    return Part(f"{path} (padding)", offset, _PADDING)
+    return Part(steps, offset, _PADDING, is_padding=True)
 
 
 def _member_at(struct: Struct, offset: int) -> Member | None:

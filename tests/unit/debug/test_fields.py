@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.debug.fields import changed_fields
+from emulator.debug.fields import FieldChange, changed_fields
 from emulator.guest.backtrace import backtrace
-from emulator.guest.locator import Places
-from emulator.loader.dwarf.c_types import Encoding
+from emulator.guest.locator import Locator
 from emulator.replay.changes import Change, changes_of_last_call
+from kernel_model.text import location_or_address
 from tests.helpers.guest import machine_of, symbol
 from tests.helpers.timelines import call_number, first_success, go_behind, timeline_of
 
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 def named(timeline: Timeline) -> dict[str, tuple[bytes, bytes]]:
     machine = timeline.machine
     changes = changes_of_last_call(timeline)
-    fields = changed_fields(changes, Places(machine), machine.memory, backtrace(machine))
-    return {field.name: (field.before, field.after) for field in fields}
+    fields = changed_fields(changes, Locator(machine), machine.memory, backtrace(machine))
+    return {name_of(field): (field.before, field.after) for field in fields}
+
+
+def name_of(field: FieldChange) -> str:
+    return location_or_address(field.address, field.location)
 
 
 def number(data: bytes) -> int:
@@ -90,7 +94,10 @@ word:   .skip   4
 def fields_of(machine: Machine, *changes: Change) -> list[tuple[str, int, bytes, bytes]]:
     for change in changes:
         machine.memory.write(change.address, change.after)
-    return [field[:4] for field in changed_fields(changes, Places(machine), machine.memory, ())]
+    return [
+        (name_of(field), *field[1:4])
+        for field in changed_fields(changes, Locator(machine), machine.memory, ())
+    ]
 
 
 def test_without_debug_information_a_field_is_symbol_and_offset(machine: Machine) -> None:
@@ -110,13 +117,3 @@ def test_without_debug_information_a_field_is_symbol_and_offset(machine: Machine
 
 def test_memory_without_a_name_is_named_by_its_address(machine: Machine) -> None:
     assert fields_of(machine, Change(0x300005, b"\0\0", b"xy")) == [("0x00300005", 0x300005, b"\0\0", b"xy")]
-
-
-def test_scalars_say_how_they_are_read() -> None:
-    timeline = timeline_of("overflow")
-    places = Places(timeline.machine)
-    found = {name: timeline.machine.image.symbols[name].address for name in ("memmap", "boot.0")}
-    assert places.name(found["memmap"], found["memmap"] + 1).encoding is Encoding.UNSIGNED
-    pointer = places.name(found["memmap"] + 16, found["memmap"] + 17)
-    assert (pointer.name, pointer.encoding) == ("memmap.bitmap", Encoding.POINTER)
-    assert places.name(found["boot.0"] + 36, found["boot.0"] + 37).name == "boot.modules[3].start"

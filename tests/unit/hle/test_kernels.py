@@ -11,7 +11,7 @@ import pytest
 from emulator import boot
 from emulator.check.checked_run import check_kernel
 from emulator.check.findings import Kind
-from emulator.guest.locator import Places
+from emulator.guest.locator import Locator
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.hle import kernels
 from emulator.hle.inspection import inspect_image
@@ -135,4 +135,4 @@ class TestAThirdKernel:
     def test_its_memory_is_located(self) -> None:
         machine = machine_of(GOOD)
         address = machine.address_of("slot_count")
-        assert Places(machine).name(address + 1, address + 2).start == address
+        assert Locator(machine).field_at(address + 1, address + 2).start == address

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from emulator.debug.writer import Writer, last_writer, writer_document, writer_lines
-from emulator.guest.locator import Places
+from emulator.guest.locator import Locator
 from emulator.replay.engine import Position
 from emulator.replay.last_write import go_to_first_touch
 from emulator.replay.timeline import Timeline
+from kernel_model.audit import Location, LocationKind, variable
 from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.timelines import call_number, go_behind, timeline_of
 from tests.unit.replay.test_timeline import TAKE
@@ -16,7 +17,7 @@ def writer_of(timeline: Timeline, address: int | str) -> Writer:
     if isinstance(address, str):
         address = timeline.machine.image.symbols[address].address
     where = timeline.position
-    writer = last_writer(timeline, Places(timeline.machine), address)
+    writer = last_writer(timeline, Locator(timeline.machine), address)
     assert timeline.position == where
     assert writer is not None
     return writer
@@ -60,7 +61,7 @@ def test_who_refused_the_second_free() -> None:
     timeline = timeline_of("double_free")
     timeline.run_to_end()
     writer = writer_of(timeline, "heap_error_count")
-    assert writer.name == "heap_error_count"
+    assert writer.location == variable("heap_error_count", writer.address)
     assert [frame.function for frame in writer.stack][-3:] == ["kfree", "kmain", "_start"]
     assert writer.stack[-2].line == 46
     assert writer.after == (3).to_bytes(4, "little")
@@ -78,14 +79,14 @@ def test_who_wrote_a_word_of_a_kernel_with_paging() -> None:
 def test_what_was_never_written_has_no_writer() -> None:
     timeline = timeline_of("overflow")
     timeline.run_to_end()
-    assert last_writer(timeline, Places(timeline.machine), 0x4FF000) is None
+    assert last_writer(timeline, Locator(timeline.machine), 0x4FF000) is None
     timeline.go_to(0)
-    assert last_writer(timeline, Places(timeline.machine), 0x10B020) is None
+    assert last_writer(timeline, Locator(timeline.machine), 0x10B020) is None
 
 
 @pytest.mark.parametrize(
     "ask",
-    [lambda timeline, address: last_writer(timeline, Places(timeline.machine), address), go_to_first_touch],
+    [lambda timeline, address: last_writer(timeline, Locator(timeline.machine), address), go_to_first_touch],
 )
 def test_an_address_without_memory_is_refused(ask: object) -> None:
     timeline = timeline_of("overflow")
@@ -106,9 +107,10 @@ def test_a_writer_is_shown_in_lines_and_as_a_document() -> None:
 
 
 def test_hostile_names_are_shown_printable() -> None:
+    evil = Location(LocationKind.STACK, "\x1b[2Jevil", 0, 4)
     timeline = timeline_of("overflow")
     timeline.run_to_end()
-    writer = writer_of(timeline, "heap_error_count")._replace(name="\x1b[2Jevil", source="a\nb")
+    writer = writer_of(timeline, "heap_error_count")._replace(location=evil, source="a\nb")
     assert not any("\x1b" in line or "\n" in line for line in writer_lines(writer))
 
 

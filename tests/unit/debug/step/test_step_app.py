@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from emulator.debug.writer import Writer
-    from emulator.guest.locator import Places
+    from emulator.guest.locator import Locator
     from emulator.replay.timeline import Timeline
 
     Scene = Callable[[StepApp, "Stage"], Awaitable[None]]
@@ -385,9 +385,9 @@ def test_escape_stops_a_recording_that_does_not_end() -> None:
 
 
 def test_escape_stops_a_question_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    def search_for_ever(timeline: Timeline, places: Places, address: int) -> Writer | None:
+    def search_for_ever(timeline: Timeline, locator: Locator, address: int) -> Writer | None:
         while True:
-            last_writer(timeline, places, address)
+            last_writer(timeline, locator, address)
 
     monkeypatch.setattr(step_app, "last_writer", search_for_ever)
 

@@ -9,10 +9,11 @@ from emulator.debug.step.view import FIELDS_MAX, View, read_view
 from emulator.debug.step.view_document import view_document
 from emulator.debug.step.view_text import PANES, PaneLine, Tone, headline, value_text, view_lines
 from emulator.errors import EmulatorError
-from emulator.guest.locator import Places
+from emulator.guest.locator import Locator
 from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How
+from kernel_model.audit import Location, LocationKind
 from tests.helpers.timelines import call_number, go_behind, timeline_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ WIDE = Style(width=100, unicode=True)
 
 
 def view_of(timeline: Timeline) -> View:
-    return read_view(timeline, Places(timeline.machine))
+    return read_view(timeline, Locator(timeline.machine))
 
 
 def pane(name: str, view: View, style: Style = WIDE) -> list[PaneLine]:
@@ -67,7 +68,8 @@ def test_changes_are_shown_by_field(view: View) -> None:
 
 
 def test_many_changed_bytes_are_cut(view: View) -> None:
-    field = FieldChange("heap block 0x0010b000 body", 0x10B008, bytes(40), b"A" * 40, Encoding.BYTES)
+    body = Location(LocationKind.BLOCK, "heap", 0x10B008, 0x10B030, item=0x10B000)
+    field = FieldChange(body, 0x10B008, bytes(40), b"A" * 40, Encoding.BYTES)
     (line,) = texts("changes", view._replace(fields=(field,)))
     assert line.endswith("→ 41 41 41 41 41 41 41 41 'AAAAAAAA'  (40 bytes)")
     lines = texts("changes", view._replace(fields=(field,) * FIELDS_MAX, has_more_fields=True))
@@ -133,13 +135,14 @@ def test_the_console_shows_what_was_written_so_far(view: View) -> None:
 
 def test_hostile_names_are_printable_everywhere(view: View) -> None:
     evil = "\x1b]0;evil\x07[bold]"
+    nobody = Location(LocationKind.VARIABLE, evil, 0x10B000, 0x10B004, field=evil)
     call = view.call._replace(function=evil) if view.call else None
     hostile = view._replace(
         call=call,
         ending=Ending(How.STOPPED, error=EmulatorError(evil)),
-        fields=tuple(field._replace(name=evil) for field in view.fields),
+        fields=tuple(field._replace(location=nobody) for field in view.fields),
         stack=tuple(level._replace(frame=level.frame._replace(function=evil)) for level in view.stack),
-        pointers=dict.fromkeys(view.pointers, evil),
+        pointers=dict.fromkeys(view.pointers, nobody),
         code=tuple(line._replace(text=evil) for line in view.code),
         console=evil,
     )

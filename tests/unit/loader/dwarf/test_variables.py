@@ -44,20 +44,20 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize(
-    ("name", "offset", "path", "size", "encoding"),
+    ("name", "offset", "steps", "size", "encoding"),
     [
-        ("table", 4 * 4 + 2, "[1][1].high", 2, Encoding.UNSIGNED),
-        ("table", 0, "[0][0].low", 1, Encoding.SIGNED),
-        ("declared", 9, "[2]", 4, Encoding.SIGNED),
-        ("paint", 0, "", 4, Encoding.UNSIGNED),
-        ("mixed", 0, ".word", 4, Encoding.UNSIGNED),
-        ("ratio", 0, "", 4, Encoding.BYTES),
-        ("pointer", 0, "", 4, Encoding.POINTER),
-        ("inside", 0, "", 4, Encoding.UNSIGNED),
+        ("table", 4 * 4 + 2, (1, 1, "high"), 2, Encoding.UNSIGNED),
+        ("table", 0, (0, 0, "low"), 1, Encoding.SIGNED),
+        ("declared", 9, (2,), 4, Encoding.SIGNED),
+        ("paint", 0, (), 4, Encoding.UNSIGNED),
+        ("mixed", 0, ("word",), 4, Encoding.UNSIGNED),
+        ("ratio", 0, (), 4, Encoding.BYTES),
+        ("pointer", 0, (), 4, Encoding.POINTER),
+        ("inside", 0, (), 4, Encoding.UNSIGNED),
     ],
 )
 def test_a_variable_has_the_parts_of_its_type(
-    image: KernelImage, name: str, offset: int, path: str, size: int, encoding: Encoding
+    image: KernelImage, name: str, offset: int, steps: tuple[str | int, ...], size: int, encoding: Encoding
 ) -> None:
     symbol = next(each for each in image.symbols.values() if each.name.split(".")[0] == name)
     variable = Variables(image.data).at(symbol.address)
@@ -65,7 +65,7 @@ def test_a_variable_has_the_parts_of_its_type(
     assert variable.name == name
     assert variable.type.size == symbol.size
     part = part_at(variable.type, offset)
-    assert (part.path, part.type.size, part.type.encoding) == (path, size, encoding)
+    assert (part.steps, part.type.size, part.type.encoding) == (steps, size, encoding)
 
 
 def test_an_address_inside_a_variable_is_none_of_its_own(image: KernelImage) -> None:
