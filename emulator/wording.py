@@ -55,3 +55,16 @@ def shortened(value: object) -> str:
 def shown_keys(keys: Iterable[str]) -> str:
     """Return the path of a key in a document for a message, such as ``heap.alloc``: one line, each key at most 60 characters."""
     return ".".join(key if _PLAIN_KEY.fullmatch(key) else shortened(key)[1:-1] for key in keys)
+
+
+def code_address(address: int, function: str, offset: int) -> str:
+    """Return ``kmain+0x42``; where the function is not known (""), the address: ``0x00101042``."""
+    return f"{function}+0x{offset:x}" if function else f"0x{address:08x}"
+
+
+def code_location(address: int, function: str, offset: int, file: str, line: int) -> str:
+    """Return ``kmain+0x42 (firmware/scenarios/demo.c:31)``, as kernels write it; less where *file* or *line* is not known."""
+    place = code_address(address, function, offset)
+    if not file:
+        return place
+    return f"{place} ({file}:{line})" if line else f"{place} ({file})"

@@ -8,6 +8,7 @@ from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import instruction_at, source_text
 from emulator.guest.symbolizer import Symbolizer
 from emulator.replay.last_write import Word, last_write, physical_address
+from emulator.report.text.frames import frame_text
 from emulator.wording import printable
 from emulator.x86 import WORD_SIZE
 from kernel_model.text import location_or_address
@@ -98,7 +99,7 @@ def writer_lines(writer: Writer) -> Iterator[str]:
     if writer.source:
         yield printable(writer.source)
     for number, frame in enumerate(writer.stack):
-        yield printable(f"  {number}  {frame}")
+        yield f"  {number}  {frame_text(frame)}"
 
 
 def writer_document(writer: Writer) -> dict[str, Any]:

@@ -72,8 +72,7 @@ class Locator:
         for level in stack:
             low = self._machine.translate(level.low)
             if low is not None and low <= address < low + level.high - level.low:
-                function = level.frame.function or f"0x{level.frame.address:08x}"
-                location = Location(LocationKind.STACK, function, low, low + level.high - level.low)
+                location = Location(LocationKind.STACK, level.frame.name, low, low + level.high - level.low)
                 return Field(location, address, min(end, location.end))
         return None
 

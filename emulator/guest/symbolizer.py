@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.symbols import function_at
+from emulator.wording import code_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,8 +38,14 @@ class Frame(NamedTuple):
     file: str = ""
     line: int = 0
 
+    @property
+    def name(self) -> str:
+        """The function, or where it is not known the address."""
+        return self.function or f"0x{self.address:08x}"
+
     def __str__(self) -> str:
-        place = f"{self.function}+0x{self.offset:x}" if self.function else f"0x{self.address:08x}"
+        """Return ``kmain+0x42 demo.c:31``; less where something is not known."""
+        place = code_address(self.address, self.function, self.offset)
         if not self.file:
             return place
         name = PurePosixPath(self.file).name

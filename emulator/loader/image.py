@@ -21,6 +21,7 @@ from emulator.loader.elf.headers import (
     check_inside,
 )
 from emulator.loader.files import read_file
+from emulator.wording import code_location
 
 if TYPE_CHECKING:
     import os
@@ -220,8 +221,9 @@ class KernelImage:
         except BadImage:
             function = None
         line = self.source_line(address)
-        text = f"0x{address:08x}" if function is None else f"{function[0].name}+0x{function[1]:x}"
-        return text if line is None else f"{text} ({line.file}:{line.line})"
+        name, offset = ("", 0) if function is None else (function[0].name, function[1])
+        file, number = ("", 0) if line is None else line
+        return code_location(address, name, offset, file, number)
 
     def physical(self, address: int) -> int:
         """Return where a linked address is loaded. Outside all segments it is returned as it is."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from emulator.guest.backtrace import backtrace
 from emulator.guest.symbolizer import Symbolizer
 from emulator.machine.address_map import CALLS_END
+from emulator.report.text.frames import frame_text
 from emulator.wording import printable
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ def caller_lines(addresses: Iterable[int], image: KernelImage, most: int = _FRAM
     """Return a line for each frame of a recorded backtrace, innermost first."""
     symbolizer = Symbolizer(image)
     lines = [
-        FROM_THE_TEST if each in CALLS_END else printable(str(symbolizer.caller(each))) for each in addresses
+        FROM_THE_TEST if each in CALLS_END else frame_text(symbolizer.caller(each)) for each in addresses
     ]
     return _first(lines, most)
 
 
 def backtrace_lines(machine: Machine) -> list[str]:
     """Return the backtrace of a machine that has stopped."""
-    lines = [printable(str(each.frame)) for each in backtrace(machine)]
+    lines = [frame_text(each.frame) for each in backtrace(machine)]
     return ["the kernel's call stack:", *_indented(_first(lines, _FRAMES_SHOWN))]
 
 

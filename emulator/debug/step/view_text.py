@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.ending import ending_text
+from emulator.report.text.frames import frame_text
 from emulator.report.text.memory_map import draw_heap, draw_memory
 from emulator.report.text.style import BOLD, DIM, RED, rule
 from emulator.wording import printable
@@ -150,9 +151,7 @@ def register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
 def stack_lines(view: View, _style: Style) -> Iterator[PaneLine]:
     """Yield the backtrace, the innermost function first."""
     for number, level in enumerate(view.stack):
-        yield PaneLine(
-            f"{number}  {printable(str(level.frame))}", level.low, Tone.PLAIN if number else Tone.HERE
-        )
+        yield PaneLine(f"{number}  {frame_text(level.frame)}", level.low, Tone.PLAIN if number else Tone.HERE)
 
 
 def memory_lines(view: View, style: Style) -> Iterator[PaneLine]:

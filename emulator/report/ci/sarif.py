@@ -13,7 +13,7 @@ from emulator.check.findings import Kind
 from emulator.report.ci.findings import backtraces_of, main_backtrace, message_of, plain_lines
 from emulator.report.ci.sources import Sources
 from emulator.report.text.ending import ending_text
-from emulator.report.text.frames import function_name
+from emulator.report.text.frames import frame_text
 from emulator.verdict.difference import Importance
 from emulator.wording import printable
 
@@ -181,7 +181,7 @@ class _Locations:
         return {
             "physicalLocation": self._in_kernel(frame) if line is None else _in_source(line),
             "logicalLocations": [_function(frame)],
-            "message": {"text": printable(str(frame))},
+            "message": {"text": frame_text(frame)},
         }
 
     def _flow(self, stacks: Sequence[TitledBacktrace]) -> list[_Object]:
@@ -202,4 +202,4 @@ def _in_source(line: SourceLine) -> _Object:
 
 
 def _function(frame: Frame) -> _Object:
-    return {"fullyQualifiedName": printable(function_name(frame)), "kind": "function"}
+    return {"fullyQualifiedName": printable(frame.name), "kind": "function"}

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from emulator.profile.model import Result
-from emulator.wording import printable
+from emulator.report.text.frames import frame_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,7 +70,7 @@ def _locations(trace: Trace) -> pa.Array:
     texts: list[str | None] = [None]
     for stack in range(1, trace.stack_count + 1):
         frames = trace.frames(stack)
-        text = printable(str(frames[0])) if frames else None
+        text = frame_text(frames[0]) if frames else None
         texts.append(f"'{text}" if text and text.startswith(_FORMULA) else text)
     return pa.array(texts, pa.string())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from emulator.report.text.frames import UNKNOWN_CALLER, function_name
+from emulator.report.text.frames import UNKNOWN_CALLER
 from emulator.wording import printable
 
 if TYPE_CHECKING:
@@ -46,4 +46,4 @@ def _names(frames: Sequence[Frame]) -> Iterator[str]:
     if not frames:
         yield UNKNOWN_CALLER
     for frame in reversed(frames):
-        yield printable(function_name(frame)).replace(";", ":")
+        yield printable(frame.name).replace(";", ":")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.report.exporters.tracks import NEVER, OpenCall, Tracks
 from emulator.report.text.calls import BYTES_AND_COUNTS, argument_texts, result_text
-from emulator.report.text.frames import UNKNOWN_CALLER
+from emulator.report.text.frames import UNKNOWN_CALLER, frame_text
 from emulator.wording import printable
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class _Slices:
         text = self._callers.get(stack)
         if text is None:
             frames = self._trace.frames(stack)
-            text = json.dumps(printable(str(frames[0])) if frames else UNKNOWN_CALLER)
+            text = json.dumps(frame_text(frames[0]) if frames else UNKNOWN_CALLER)
             self._callers[stack] = text
         return text
 

@@ -10,7 +10,7 @@ import json
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from emulator.report.text.frames import UNKNOWN_CALLER, function_name
+from emulator.report.text.frames import UNKNOWN_CALLER
 from emulator.trace.queries.totals import Measure
 from emulator.wording import printable
 
@@ -41,7 +41,7 @@ class _Frames:
         text = self._stacks.get(number)
         if text is None:
             frames = reversed(self._trace.frames(number))
-            names = [(function_name(frame), frame.file, frame.line) for frame in frames]
+            names = [(frame.name, frame.file, frame.line) for frame in frames]
             positions = self._positions
             text = str(
                 [positions.setdefault(name, len(positions)) for name in names or [(UNKNOWN_CALLER, "", 0)]]

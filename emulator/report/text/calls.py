@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.profile.model import Result
+from emulator.report.text.frames import frame_text_after
 from emulator.report.text.style import BOLD, DIM, RED
 from emulator.wording import printable
 
@@ -118,15 +119,6 @@ def _signed(word: int) -> int:
     return word - (1 << 32) if word >> 31 else word
 
 
-def _location(frame: Frame, taken: int, style: Style) -> str:
-    """Return where a call comes from; where there is no room, file and line say more than the offset."""
-    location = printable(str(frame))
-    shorter = location.replace(f"+0x{frame.offset:x}", f"+{style.mark}", 1)
-    if style.room is not None and taken + len(shorter) <= style.room < taken + len(location):
-        return shorter
-    return style.cut(location, taken)
-
-
 class CallLayout:
     """Lays calls out in columns. Only where a call comes from may be cut, and only on a terminal.
 
@@ -160,7 +152,7 @@ class CallLayout:
         width = sum(len(text) for text, _ in pieces)
         start = self._number_width + max(self._text_width, width) + 1
         frames = self._frames(call.stack)
-        location = _location(frames[0], start, self._style) if frames else ""
+        location = frame_text_after(frames[0], start, self._style) if frames else ""
         number = f"#{call.number}".ljust(self._number_width)
         rest = " " * max(self._text_width - width, 0) + " " + location
         painted = (self._style.paint(*piece) for piece in [(number, ""), *pieces, (rest, "")])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.inject.campaign import Reaction, brief_ending
 from emulator.report.text.calls import argument_texts
-from emulator.report.text.frames import stack_text
+from emulator.report.text.frames import backtrace_text
 from emulator.report.text.style import BOLD, GREEN, RED
 from emulator.wording import counted, printable
 
@@ -90,7 +90,7 @@ def campaign_lines(campaign: Campaign, profile: Profile, kernel: str, style: Sty
     yield style.paint(f"{'count':>5}  {'verdict':<{end}}  {'call':<{call}}  called from", BOLD)
     for row, text in zip(rows, calls, strict=True):
         painted = style.paint(f"{row.end():<{end}}", _COLOURS[row.reaction])
-        where = stack_text(row.trials[0].call.call_site.backtrace)
+        where = backtrace_text(row.trials[0].call.call_site.backtrace)
         yield f"{len(row.trials):>5}  {painted}  {text:<{call}}  {style.cut(where, 11 + end + call)}"
         if row.reaction in _EXPLAINED:
             yield from style.folded(" " * 9 + _death(row.trials[0]), indent=11)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.report.text.ending import ending_text
-from emulator.report.text.frames import UNKNOWN_CALLER
+from emulator.report.text.frames import UNKNOWN_CALLER, call_trace_text
 from emulator.report.text.style import BOLD, DIM, GREEN, RED
 from emulator.wording import counted, human_size, printable
 
@@ -145,18 +145,10 @@ def _faulting_write(write: FaultingWrite) -> list[_Line]:
 
 
 def _stack(head: str, frames: Sequence[Frame], most: int) -> list[_Line]:
-    lines = [f"  {printable(frame_text(frame))}" for frame in frames[:most]] or [f"  {UNKNOWN_CALLER}"]
+    lines = [f"  {call_trace_text(frame)}" for frame in frames[:most]] or [f"  {UNKNOWN_CALLER}"]
     if len(frames) > most:
         lines[-1] += f"  (and {len(frames) - most} more)"
     return [(head, BOLD), *((line, "") for line in lines)]
-
-
-def frame_text(frame: Frame) -> str:
-    """Return ``kmain+0x42 (firmware/scenarios/demo.c:31)``, as the kernel writes call traces."""
-    place = f"{frame.function}+0x{frame.offset:x}" if frame.function else f"0x{frame.address:08x}"
-    if not frame.file:
-        return place
-    return f"{place} ({frame.file}:{frame.line})" if frame.line else f"{place} ({frame.file})"
 
 
 def _hex_dump(finding: Finding, room: int, style: Style) -> tuple[list[_Line], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.report.text.frames import places_text
+from emulator.report.text.frames import callers_text
 from emulator.report.text.style import BOLD, GREEN, RED, rule
 from emulator.trace.queries.totals import Measure
 from emulator.wording import counted, human_size, printable
@@ -48,7 +48,7 @@ def difference_lines(
     several = len(difference.totals) > 1
     for change in difference.changes[:top]:
         area = f"{printable(change.area)}: " if several else ""
-        yield _line(change, area + places_text(change.callers), measure, style)
+        yield _line(change, area + callers_text(change.callers), measure, style)
     rest = len(difference.changes) - top
     if rest > 0:
         yield f"and {counted(rest, 'more stack')} (--top shows more)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.report.text.calls import CallLayout
-from emulator.report.text.frames import stack_text
+from emulator.report.text.frames import backtrace_text
 from emulator.report.text.style import BOLD, labelled, rule
 from emulator.wording import counted, human_size, percent, printable
 
@@ -111,5 +111,5 @@ def _caller_line(caller: Caller, whole: int, style: Style) -> str:
     share = percent(totals.peak_bytes / whole) if whole else "-"
     blocks = counted(totals.peak_blocks, "block")
     return style.cut(
-        f"  {human_size(totals.peak_bytes):>10} {share:>5} {blocks:>12}  {stack_text(caller.frames)}"
+        f"  {human_size(totals.peak_bytes):>10} {share:>5} {blocks:>12}  {backtrace_text(caller.frames)}"
     )
