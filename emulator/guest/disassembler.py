@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.symbols import function_at
+from emulator.machine.instructions import disassembler
 from emulator.x86 import LONGEST_INSTRUCTION, WORD_MAX
 
 if TYPE_CHECKING:
     from typing import Any
-
-    from capstone import Cs
 
     from emulator.loader.dwarf.source_lines import SourceLine
     from emulator.loader.image import KernelImage
@@ -138,24 +137,15 @@ def instruction_text(code: bytes, address: int) -> str:
         code: Its bytes, and maybe more.
         address: Its address in its code segment.
     """
-    found: list[Any] = list(_text_decoder().disasm_lite(code, address, 1))
+    found: list[Any] = list(disassembler().disasm_lite(code, address, 1))
     return " ".join(found[0][2:]).strip() if found else "(bad)"
-
-
-@cache
-def _text_decoder() -> Cs:
-    from capstone import CS_ARCH_X86, CS_MODE_32, Cs  # slow, and few runs need it
-
-    return Cs(CS_ARCH_X86, CS_MODE_32)
 
 
 def _decode(machine: Machine, start: int, end: int, base: int) -> list[Any]:
     """The instructions from *start* to *end*, addresses in a code segment that begins at *base*."""
-    from capstone import CS_ARCH_X86, CS_MODE_32, Cs
-
-    decoder = Cs(CS_ARCH_X86, CS_MODE_32)
-    decoder.detail = True
-    return list(decoder.disasm(machine.read_linear(start + base & WORD_MAX, end - start), start))
+    return list(
+        disassembler(detail=True).disasm(machine.read_linear(start + base & WORD_MAX, end - start), start)
+    )
 
 
 def _operands(machine: Machine, registers: Registers, instruction: Any) -> list[Operand]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.disassembler import instruction_text
+from emulator.guest.symbolizer import Symbolizer
 from emulator.machine.core_types import StepKind
+from emulator.wording import code_location
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,18 +73,16 @@ class _CodeReader:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._symbolizer = Symbolizer(machine.image)
         self._texts: dict[tuple[int, bytes], str] = {}
-        self._last_line = ""
+        self._last_line: tuple[str, str, int] | None = None
 
     def instruction(self, step: Step, accesses: list[Access]) -> ExecutedInstruction:
-        line = self._function_and_line(step.address)
-        location = "" if line == self._last_line else self._machine.image.location(step.address)
+        frame = self._symbolizer.instruction(step.address)
+        line = frame.function, frame.file, frame.line
+        location = "" if line == self._last_line else code_location(*frame)
         self._last_line = line
         return ExecutedInstruction(step.address, self._text(step), location, tuple(accesses))
-
-    def _function_and_line(self, address: int) -> str:
-        function, line = self._machine.image.function_at(address), self._machine.image.source_line(address)
-        return f"{function[0].name if function else ''} {line}"
 
     def _text(self, step: Step) -> str:
         code = self._machine.read_linear(step.address, step.size)

@@ -12,19 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from capstone import (
-    CS_ARCH_X86,
     CS_GRP_BRANCH_RELATIVE,
     CS_GRP_CALL,
     CS_GRP_INT,
     CS_GRP_IRET,
     CS_GRP_JUMP,
-    CS_MODE_32,
     CS_OP_IMM,
-    Cs,
     CsInsn,
     x86_const,
 )
 
+from emulator.machine.instructions import disassembler
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
@@ -82,8 +80,7 @@ class Flow:
         self._code = code
         self._sizes: dict[int, int] = {}  # of what was decoded, by address
         self._indirect: list[int] = []
-        self._disassembler = Cs(CS_ARCH_X86, CS_MODE_32)
-        self._disassembler.detail = True
+        self._disassembler = disassembler(detail=True)
         self._walk(start)
         self._sweep_behind_indirect_jumps()
 

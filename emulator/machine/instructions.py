@@ -1,7 +1,7 @@
 """What single instructions of the guest say: which address one accesses, how many lie before one, and how long `int n` is.
 
 The core knows of an access only its page (Unicorn's TLB fill is not told more); the faulting instruction's operands
-give the exact address. Only faults and stops at events need that, so capstone is imported in here.
+give the exact address. Only faults, stops at events and listings need capstone, which is slow to import, so that is done in here.
 """
 
 from __future__ import annotations
@@ -57,14 +57,12 @@ def exact_address(code: bytes, registers: Registers, page: int, access: Access) 
 
 def _operand_addresses(code: bytes, registers: Registers, access: Access) -> tuple[list[int], list[int]]:
     """Return the addresses of an instruction's memory operands: those accessed so, and the others."""
-    from capstone import CS_AC_READ, CS_AC_WRITE, CS_ARCH_X86, CS_MODE_32, CS_OP_MEM, Cs
+    from capstone import CS_AC_READ, CS_AC_WRITE, CS_OP_MEM
 
-    disassembler = Cs(CS_ARCH_X86, CS_MODE_32)
-    disassembler.detail = True
     wanted = CS_AC_READ if access is Access.READ else CS_AC_WRITE
     matching: list[int] = []
     others: list[int] = []
-    for instruction in disassembler.disasm(code[:LONGEST_INSTRUCTION], registers.eip, 1):
+    for instruction in disassembler(detail=True).disasm(code[:LONGEST_INSTRUCTION], registers.eip, 1):
         for operand in instruction.operands:
             if operand.type == CS_OP_MEM:
                 address = registers.operand_address(instruction, operand.mem)
@@ -87,12 +85,19 @@ def instructions_before(code: bytes, offset: int, count: int) -> int:
 
 
 def _instruction_starts(code: bytes, bits: int) -> list[int]:
-    return [address for address, *_ in _disassembler(bits).disasm_lite(code, 0)]
+    return [address for address, *_ in disassembler(bits).disasm_lite(code, 0)]
 
 
 @cache
-def _disassembler(bits: int) -> Cs:
-    """Return the disassembler for lengths; a run that is stopped at many events asks often."""
+def disassembler(bits: int = 32, *, detail: bool = False) -> Cs:
+    """Return the disassembler of code of 32 or 16 bits. A run that is stopped at many events asks often.
+
+    Args:
+        bits: 32 or 16.
+        detail: It describes operands, too, which takes longer.
+    """
     from capstone import CS_ARCH_X86, CS_MODE_16, CS_MODE_32, Cs
 
-    return Cs(CS_ARCH_X86, CS_MODE_32 if bits == 32 else CS_MODE_16)  # noqa: PLR2004 - bits
+    opened = Cs(CS_ARCH_X86, CS_MODE_32 if bits == 32 else CS_MODE_16)  # noqa: PLR2004 - bits
+    opened.detail = detail
+    return opened
