@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.guest.symbols import data_objects, symbol
+from emulator.guest.stack import dead_stack
+from emulator.guest.symbols import symbol
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from emulator.replay.timeline import Timeline
     from emulator.trace.table import Call
-
-_STACK_GUESS = 2048
 
 
 class Change(NamedTuple):
@@ -84,27 +82,3 @@ def _page_changes(page: int, before: bytes, after: bytes, skip: range) -> Iterat
         elif not differs and start is not None:
             yield Change(page + start, before[start:offset], after[start:offset])
             start = None
-
-
-def dead_stack(machine: Machine) -> range:
-    """Physical addresses of the stack below ESP, to the stack's end.
-
-    The stack ends with the object symbol that it lies in; without one, 2 KiB are assumed.
-    """
-    registers = machine.registers()
-    esp = registers.esp
-    top = machine.translate(registers.on_stack(esp))
-    if top is None:
-        return range(0)
-    start = _object_start(machine, esp)
-    depth = _STACK_GUESS if start is None else esp - start
-    return range(max(0, top - depth), top)
-
-
-def _object_start(machine: Machine, address: int) -> int | None:
-    """Where the data object begins that an address lies in; an address at its very end counts, an empty stack's."""
-    objects = data_objects(machine.image)
-    index = bisect_left(objects, address, key=lambda each: each.address) - 1  # the last one that starts below
-    if index < 0 or address > objects[index].address + objects[index].size:
-        return None
-    return objects[index].address
