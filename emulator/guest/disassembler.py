@@ -1,4 +1,4 @@
-"""The code around an address: instructions with their source lines, and what the next one reads and writes."""
+"""Disassembles the code around an address, with source lines, and with the memory that the next instruction reads and writes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Operand(NamedTuple):
     """A memory operand of an instruction, as the registers stand.
 
     Attributes:
-        text: ``[ebp + 8]``.
-        address: Linear.
-        value: Its word, or as many bytes as the instruction takes; None where nothing is mapped.
-        size: Bytes.
+        text: The operand in assembly language: ``[ebp + 8]``.
+        address: Linear address that it leads to.
+        value: The *size* bytes there, as a number; None where nothing is mapped.
+        size: Bytes that the instruction accesses.
     """
 
     text: str
@@ -39,14 +39,14 @@ class Operand(NamedTuple):
 
 
 class CodeLine(NamedTuple):
-    """One instruction, or, where *code* is empty, one source line in front of its instructions.
+    """One instruction, or, where *code* is empty, one source line before its instructions.
 
     Attributes:
-        address: Linear.
-        code: Its bytes.
+        address: Address of the instruction in its code segment; of a source line, of its first instruction.
+        code: Bytes of the instruction.
         text: The instruction, or the source line: its file and number, and its text where the file is at hand.
-        is_next: The machine executes it next.
-        operands: Its memory operands; only of the next one.
+        is_next: Whether the machine executes this instruction next.
+        operands: Memory operands of the next instruction; empty for others.
     """
 
     address: int
@@ -60,9 +60,9 @@ def disassemble(machine: Machine, before: int, after: int) -> list[CodeLine]:
     """Return the code around EIP.
 
     Args:
-        machine: Stands still.
-        before: Instructions to show before EIP, as far as its function goes.
-        after: Instructions to show after it.
+        machine: The machine; it does not run.
+        before: How many instructions to show before EIP, as far as its function goes.
+        after: How many to show after it.
     """
     registers = machine.registers()
     eip = registers.eip
@@ -73,12 +73,12 @@ def disassemble(machine: Machine, before: int, after: int) -> list[CodeLine]:
         first = []  # EIP is in the middle of what seems an instruction: only what follows is sure
     rest = _decode(machine, eip, eip + LONGEST_INSTRUCTION * (after + 1), base)[: after + 1]
     lines: list[CodeLine] = []
-    place: SourceLine | None = None
+    last: SourceLine | None = None
     for instruction in (*first, *rest):
         line = machine.image.source_line(instruction.address)
-        if line is not None and line != place:
+        if line is not None and line != last:
             lines.append(CodeLine(instruction.address, b"", source_text(machine.image, line)))
-        place = line
+        last = line
         is_next = instruction.address == eip
         operands = tuple(_operands(machine, registers, instruction)) if is_next else ()
         text = _text(machine.image, instruction)
@@ -95,7 +95,7 @@ def instruction_at(machine: Machine, eip: int, pc: int) -> str:
 
 
 def _text(image: KernelImage, instruction: Any) -> str:
-    """The instruction; a call with the name of the function that it calls."""
+    """Return an instruction; a direct call with the name of the function that it calls."""
     from capstone.x86 import X86_OP_IMM
 
     text = f"{instruction.mnemonic} {instruction.op_str}".strip()
@@ -107,15 +107,20 @@ def _text(image: KernelImage, instruction: Any) -> str:
 
 def source_text(image: KernelImage, line: SourceLine) -> str:
     """Return ``demo.c:31  text``; without the text where the source file is not at hand."""
-    place = f"{Path(line.file).name}:{line.line}"
+    name = f"{Path(line.file).name}:{line.line}"
     lines = _source(line.file, str(Path(image.path).parent))
     text = lines[line.line - 1].strip() if 0 < line.line <= len(lines) else ""
-    return f"{place}  {text}" if text else place
+    return f"{name}  {text}" if text else name
 
 
 @cache
 def _source(file: str, folder: str) -> tuple[str, ...]:
-    """The lines of a source file as the compiler named it: from here, or from where the kernel is; () if it is not there."""
+    """Return the lines of a source file; () if there is none.
+
+    Args:
+        file: The file as the compiler named it.
+        folder: Where the kernel is: the file is looked for there, too.
+    """
     for path in (Path(file), Path(folder, file), Path(folder, Path(file).name)):
         try:
             if path.is_file() and path.stat().st_size <= _SOURCE_SIZE_MAX:
@@ -142,7 +147,7 @@ def instruction_text(code: bytes, address: int) -> str:
 
 
 def _decode(machine: Machine, start: int, end: int, base: int) -> list[Any]:
-    """The instructions from *start* to *end*, addresses in a code segment that begins at *base*."""
+    """Return the instructions from *start* to *end*, addresses in a code segment that begins at *base*."""
     return list(
         disassembler(detail=True).disasm(machine.read_linear(start + base & WORD_MAX, end - start), start)
     )

@@ -20,8 +20,9 @@ class Access(NamedTuple):
     """A load or a store of an instruction.
 
     Attributes:
-        address: Physical.
-        size: Bytes.
+        is_store: Whether it is a store.
+        address: Physical address.
+        size: How many bytes were accessed.
         value: What was loaded or is stored, of accesses up to 8 bytes.
     """
 
@@ -35,8 +36,8 @@ class ExecutedInstruction(NamedTuple):
     """An instruction that was executed.
 
     Attributes:
-        address: Linear.
-        text: Disassembled.
+        address: Linear address.
+        text: The instruction in assembly language.
         location: Function, offset, file and line, where they differ from those of the instruction before; else "".
         accesses: In the order in which they were made.
     """

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def physical_of(machine: Machine, address: int) -> int | None:
-    """Return the physical address of one that a person typed or picked, None for one that leads nowhere.
+    """Return the physical address for an address that a person typed or picked, or None if there is no memory.
 
-    A linear one goes through the page tables. Where that fails it may be physical already.
+    The address counts as linear. Where it is not mapped it counts as physical.
     """
     physical = machine.translate(address)
     if physical is not None and physical < len(machine.memory):

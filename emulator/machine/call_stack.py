@@ -1,4 +1,4 @@
-"""Call stacks of the guest, as return addresses: what the core needs for unwinding them, and the calls around an instruction."""
+"""Unwinds stacks of the guest, into return addresses. The core does it; the kernel's image says how."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RANGES_MAX = 16
 
 
 def prepare_stacks(machine: Machine) -> None:
-    """Let the core know how the kernel's stacks are walked."""
+    """Give the core what it needs to unwind the kernel's stacks: call frame information, functions, where code lies."""
     machine.stacks.set_unwind_rules(machine.image.unwind_table.rows, _code_ranges(machine.image))
     machine.stacks.set_functions(machine.image.function_extents)
 
@@ -33,7 +33,7 @@ def callers_of_call(machine: Machine, esp: int, ebp: int) -> Callers:
 
 
 def _code_ranges(image: KernelImage) -> list[tuple[int, int]]:
-    """Where the kernel's code is linked, and where it is loaded: before paging it may run there."""
+    """Return where the kernel's code is linked and where it is loaded, at which it may run before paging is on."""
     ranges = {
         (start, start + segment.size)
         for segment in image.segments
