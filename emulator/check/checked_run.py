@@ -77,38 +77,49 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
         TraceNotWritten: There is no room for the recording among the temporary files.
         HostError: No memory is left.
     """
-    check = _Check(machine, profile, new_machine)
+    check = Check(machine, profile, new_machine)
     with tempfile.TemporaryDirectory(prefix="kmemu-check-") as folder:
         started = time.perf_counter()
         path = Path(folder) / "run.kmt"
 
         def start(recording: Recording) -> None:
-            machine.calls.at_entries(walk_every, check.audit)
+            if walk_every:
+                machine.calls.at_entries(walk_every, check.audits.audit)
             on_start(recording)
 
         ending = check.record(path, budget, start, on_progress)
+        check.audits.audit()
         return replace(check.report(Trace.read(str(path)), ending), seconds=time.perf_counter() - started)
 
 
-class _Check:
-    """One check while it is made."""
+class Check:
+    """One check while it is made: `record` comes first, then the last audit, then `report`.
+
+    Args:
+        machine: Not yet run, with its layers attached.
+        profile: The profile to record.
+        new_machine: Makes a machine as the first one was before its run; None: nothing is run again.
+
+    Attributes:
+        checks: What is known of the kernel's structures; None: nothing.
+        audits: The audits of these structures during the run.
+    """
 
     def __init__(self, machine: Machine, profile: Profile, new_machine: Callable[[], Machine] | None) -> None:
         self._machine = machine
         self._profile = profile
         self._new_machine = new_machine
-        self._state: KernelChecks | None = kernel_checks(machine, profile.name)
-        self._audits = RunAudits(machine, self._state)
-        self.audit = self._audits.audit
+        self.checks: KernelChecks | None = kernel_checks(machine, profile.name)
+        self.audits = RunAudits(machine, self.checks)
 
     def record(
         self,
         path: Path,
         budget: Budget,
         on_start: Callable[[Recording], None],
-        on_progress: Callable[[int], None],
+        on_progress: Callable[[int], None] = _ignore,
     ) -> Ending:
-        """Run the kernel to its end, with its trace in a file, and audit its structures there."""
+        """Run the kernel to its end, with its trace in a file; the arguments are those of `check_kernel`."""
         machine = self._machine
         header = trace_header(
             machine, self._profile, kernel=machine.image.path, version="", command_line=(), layers={}
@@ -116,11 +127,10 @@ class _Check:
         ending = record_run(machine, path, header, budget, on_start=on_start, on_progress=on_progress)
         if isinstance(ending.error, HostError):
             raise ending.error
-        self.audit()
         return ending
 
     def report(self, trace: Trace, ending: Ending) -> CheckReport:
-        """Make all other checks, of a run that has ended."""
+        """Make the checks of a run that has ended, and return all findings."""
         memory = GuestWords(self._machine, structures_of(self._profile))
         leaks = find_leaks(trace, memory) if ending.by_itself else NO_LEAKS
         return CheckReport(
@@ -136,30 +146,31 @@ class _Check:
             checked=checked_kinds(
                 self._profile,
                 ending,
-                self._state,
-                audited=self._audits.any_done,
+                self.checks,
+                audited=self.audits.any_done,
                 is_rerun=self._new_machine is not None,
             ),
         )
 
     def _findings(self, ending: Ending, trace: Trace, leaks: Leaks) -> list[Finding]:
         """Return all findings in order of events; those that show at the end only come last."""
-        rerun = self._rerun(ending)
+        rerun = self.rerun(ending)
         found = check_calls(trace, known_memory(self._machine))
-        if self._state is not None:
-            found += self._state.at_end(trace, rerun)
+        if self.checks is not None:
+            found += self.checks.at_end(trace, rerun)
         if rerun is not None and (ending.by_itself or ending.how is How.BUDGET):  # else it died
             found += check_locks(self._machine, trace, rerun, finished=ending.by_itself)
-        found += self._audits.findings(trace, rerun)
+        found += self.audits.findings(trace, rerun)
         found.sort(
             key=lambda finding: finding.call_site.event if finding.call_site else trace.event_count + 1
         )
-        waiting = self._state.waiting() if self._state is not None else []
+        waiting = self.checks.waiting() if self.checks is not None else []
         found += [*leaks.lost, *deadlocks(self._machine, ending, trace, waiting)]
         found += bad_endings(self._machine.image, ending, trace)
         return found if rerun is None else with_hex_dumps(found, rerun)
 
-    def _rerun(self, ending: Ending) -> Rerun | None:
+    def rerun(self, ending: Ending) -> Rerun | None:
+        """Return how to run the kernel once more, as far as it ran; None: not at all."""
         if self._new_machine is None:
             return None
         instructions = ending.instructions if ending.how is How.BUDGET else None

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator import boot
-from emulator.check.structures.kernel_checks import KernelChecks, kernel_checks
-from emulator.check.structures.run_audits import RunAudits
-from emulator.errors import GuestStopped
+from emulator.check.checked_run import Check
 from emulator.machine.execution import Ending
 from emulator.profile.known import matching_profile
-from emulator.replay.engine import Rerun
+from emulator.run.ending import Budget
 from emulator.run.recorded import record_trace
+from emulator.run.to_end import ending_of
 from emulator.trace.trace import Trace
 
 if TYPE_CHECKING:
@@ -20,7 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from emulator.check.findings import Finding
+    from emulator.check.structures.kernel_checks import KernelChecks
+    from emulator.check.structures.run_audits import RunAudits
     from emulator.machine.machine import Machine
+    from emulator.replay.engine import Rerun
 
 
 class Checked(NamedTuple):
@@ -78,33 +79,32 @@ def checked(  # noqa: PLR0913 - all but two have a default
 
     machine = new_machine()
     profile = matching_profile(machine.image)
-    checks = kernel_checks(machine, profile.name)
+    check = Check(machine, profile, new_machine)
+    checks = check.checks
     assert checks is not None
-    audits = RunAudits(machine, checks)
     at_rest = 0
-    finished = False
 
     def audit() -> None:
         nonlocal at_rest
         at_rest += checks.at_rest
-        audits.audit()
+        check.audits.audit()
 
     def pause() -> None:
         audit()
         machine.pause_after(50_000, pause)
 
-    with record_trace(machine, directory / "run.kmt", profile), suppress(GuestStopped):
-        if every:
-            event = every
-            while machine.run(stop_at_event=event).ending is Ending.EVENT:
+    path = directory / "run.kmt"
+    if every:
+        event = every
+        with record_trace(machine, path, profile):
+            while (outcome := machine.run(stop_at_event=event)).ending is Ending.EVENT:
                 audit()
                 event += every
-        else:
-            pause()
-            machine.run(max_instructions=max_instructions)
-        finished = True
+        ending = ending_of(machine, outcome)
+    else:
+        ending = check.record(path, Budget(max_instructions), lambda _recording: pause())
     at_end(machine)
     audit()
-    trace = Trace.read(directory / "run.kmt")
-    rerun = Rerun(new_machine, profile, max_instructions)
-    return Checked(machine, checks, trace, rerun, audits, at_rest, finished)
+    rerun = check.rerun(ending)
+    assert rerun is not None
+    return Checked(machine, checks, Trace.read(path), rerun, check.audits, at_rest, ending.by_itself)
