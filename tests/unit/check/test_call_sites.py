@@ -61,7 +61,7 @@ def test_who_freed_a_block(end: TraceBuilder, freed: tuple[int, int, str] | None
 
 
 @pytest.mark.parametrize("freed_first", [False, True])
-def test_a_block_whose_place_was_handed_out_again_is_no_freed_one(
+def test_a_block_whose_memory_was_allocated_again_is_no_freed_one(
     *, freed_first: bool, tmp_path: Path
 ) -> None:
     trace = allocated().call("kmalloc", 16, result=A).trace(tmp_path / "run.kmt")

@@ -25,8 +25,8 @@ LOCKS = {Kind.LOCK_HELD, Kind.LOCK_TWICE}
 ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0)
 
 
-def looked(profile: Profile, how: How = How.EXIT, *, is_rerun: bool = True) -> set[Kind]:
-    """Return what is looked for in a kernel whose structures are not known."""
+def kinds_of(profile: Profile, how: How = How.EXIT, *, is_rerun: bool = True) -> set[Kind]:
+    """Return the kinds that are looked for in a kernel whose structures are not known."""
     return set(checked_kinds(profile, Ending(how), None, audited=False, is_rerun=is_rerun))
 
 
@@ -48,7 +48,7 @@ def with_free(*parameters: str, pages: bool = False) -> Profile:
     ],
 )
 def test_what_calls_can_tell(profile: Profile, more: set[Kind]) -> None:
-    assert looked(profile) == ALWAYS | LOCKS | {Kind.LEAK} | more
+    assert kinds_of(profile) == ALWAYS | LOCKS | {Kind.LEAK} | more
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_what_calls_can_tell(profile: Profile, more: set[Kind]) -> None:
 )
 def test_only_who_ends_by_itself_has_leaks(how: How, *, by_itself: bool) -> None:
     at_end = {Kind.LEAK, Kind.LOCK_HELD} if by_itself else set()
-    assert looked(with_free("ptr"), how) == ALWAYS | {Kind.LOCK_TWICE} | at_end
+    assert kinds_of(with_free("ptr"), how) == ALWAYS | {Kind.LOCK_TWICE} | at_end
 
 
 def test_locks_need_a_second_run() -> None:
-    assert looked(with_free("ptr"), is_rerun=False) == ALWAYS | {Kind.LEAK}
+    assert kinds_of(with_free("ptr"), is_rerun=False) == ALWAYS | {Kind.LEAK}
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_structures_that_are_known(kernel: str, kinds: set[Kind]) -> None:
     machine = new()
     profile = matching_profile(machine.image)
     report = check_kernel(machine, profile, new_machine=new)
-    assert report.checked == looked(profile) | kinds
+    assert report.checked == kinds_of(profile) | kinds
 
     stopped = check_kernel(new(), profile, Budget(max_instructions=200), new_machine=new)
     left_out = {Kind.LEAK, Kind.LOCK_HELD, Kind.DEADLOCK}
     assert stopped.checked == report.checked - left_out
 
 
-def test_structures_that_are_being_changed_were_not_looked_at() -> None:
+def test_structures_that_are_being_changed_were_not_audited() -> None:
     machine = boot("firmware:demo")
     profile = matching_profile(machine.image)
     state = kernel_checks(machine, profile.name)

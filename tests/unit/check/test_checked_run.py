@@ -43,7 +43,7 @@ def check(name: str, budget: Budget = SHORT, *, command_line: str = "", walk_eve
     return check_kernel(machine, profile, budget, new_machine=new, walk_every=walk_every)
 
 
-def told(report: CheckReport) -> list[tuple[str, str]]:
+def kinds_and_messages(report: CheckReport) -> list[tuple[str, str]]:
     return [(finding.kind.value, finding.message) for finding in report.findings]
 
 
@@ -60,14 +60,14 @@ def told(report: CheckReport) -> list[tuple[str, str]]:
 )
 def test_kernels_that_do_nothing_wrong_are_clean(name: str, command_line: str) -> None:
     report = check(name, command_line=command_line)
-    assert told(report) == []
+    assert kinds_and_messages(report) == []
     assert (report.ending.how, report.ending.exit_value) == (How.EXIT, 0)
     assert report.events >= report.calls > 50
 
 
 def test_double_frees_are_found_with_a_hex_dump() -> None:
     report = check("double_free")
-    assert told(report) == [
+    assert kinds_and_messages(report) == [
         ("double-free", "double free of 0x0010b050 (64 bytes)"),
         ("double-free", "double free of 0x0010b050 (64 bytes)"),
         ("double-free", "double free of 0x0010b008 (64 bytes)"),
@@ -90,12 +90,12 @@ def test_findings_come_in_the_order_of_events() -> None:
         return machine
 
     report = check_kernel(new(), matching_profile(new().image), SHORT, new_machine=new)
-    assert [kind for kind, _ in told(report)][:2] == ["heap-corruption", "double-free"]
+    assert [kind for kind, _ in kinds_and_messages(report)][:2] == ["heap-corruption", "double-free"]
 
 
 def test_the_refusals_that_the_demo_provokes_are_found() -> None:
     report = check("demo")
-    assert [kind for kind, _ in told(report)] == [
+    assert [kind for kind, _ in kinds_and_messages(report)] == [
         "invalid-free",
         "invalid-free",
         "invalid-free",
@@ -138,7 +138,7 @@ def code_kernel(folder: Path, code: bytes) -> Machine:
 NOTHING = Profile("nothing", (TracedFunction("start", "heap", Role.OTHER, (), Result.NONE),))
 
 
-def test_a_kernel_that_dies_is_a_finding_with_its_place(tmp_path: Path) -> None:
+def test_a_kernel_that_dies_is_a_finding_with_a_call_site(tmp_path: Path) -> None:
     report = check_kernel(code_kernel(tmp_path, kernels.PAGE_FAULT), NOTHING)
     (finding,) = report.findings
     assert finding.kind is Kind.DIED
@@ -171,18 +171,18 @@ def test_what_the_host_lacks_is_no_finding(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_full_recording_is_a_budget_not_a_death(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("emulator.run.to_end.EVENTS_MAX", 2)
     report = check_kernel(code_kernel(tmp_path, kernels.UNDEFINED), NOTHING)
-    assert told(report) == []
+    assert kinds_and_messages(report) == []
     assert report.ending.how is How.BUDGET
 
 
 def test_a_value_other_than_0_is_a_finding(tmp_path: Path) -> None:
     report = check_kernel(code_kernel(tmp_path, kernels.exit_with(3)), NOTHING)
-    assert told(report) == [("kernel-failed", "the kernel exited with value 3")]
+    assert kinds_and_messages(report) == [("kernel-failed", "the kernel exited with value 3")]
 
 
 def test_a_halt_is_an_end(tmp_path: Path) -> None:
     report = check_kernel(code_kernel(tmp_path, kernels.HALT), NOTHING)
-    assert told(report) == []
+    assert kinds_and_messages(report) == []
     text = "the kernel halted at start+0x1, and 1 recorded call has not returned"
     assert (report.ending.how, ending_text(report.ending)) == (How.HALTED, text)
 
@@ -191,17 +191,17 @@ def test_a_halt_is_an_end(tmp_path: Path) -> None:
 def test_a_used_up_budget_is_no_finding(walk_every: int, tmp_path: Path) -> None:
     budget = Budget(max_instructions=1000)
     report = check_kernel(code_kernel(tmp_path, kernels.LOOP), NOTHING, budget, walk_every=walk_every)
-    assert told(report) == []
+    assert kinds_and_messages(report) == []
     assert report.ending.how is How.BUDGET
 
 
-def test_a_budget_counts_over_all_walks() -> None:
+def test_a_budget_counts_over_all_audits() -> None:
     whole, walked = (check("demo", Budget(max_instructions=20_000), walk_every=each) for each in (0, 1))
     assert whole.ending.how is walked.ending.how is How.BUDGET
     assert whole.events == walked.events > 0
 
 
-def test_what_is_known_before_the_end_is_told_when_a_budget_ends_the_run() -> None:
+def test_what_is_known_before_the_end_is_reported_when_a_budget_ends_the_run() -> None:
     everything = check("double_free")
     instructions = boot("firmware:double_free").run(max_instructions=1 << 40).instructions
     report = check("double_free", Budget(max_instructions=instructions // 2))
@@ -228,21 +228,21 @@ def test_the_recording_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_who_takes_part_gets_the_recording_before_the_run() -> None:
-    seen: list[int] = []
+    events: list[int] = []
     machine = boot("firmware:overflow")
 
     def start(recording: Recording) -> None:
-        seen.append(recording.event_count)
+        events.append(recording.event_count)
 
     check_kernel(machine, matching_profile(machine.image), on_start=start)
-    assert seen == [0]
+    assert events == [0]
 
 
 def overflown() -> Machine:
     return boot("firmware:bad_overflow")
 
 
-def test_what_breaks_on_the_way_is_told_once_with_who_broke_it() -> None:
+def test_what_breaks_on_the_way_is_reported_once_with_its_faulting_write() -> None:
     profile = matching_profile(overflown().image)
     (finding,) = check_kernel(overflown(), profile, new_machine=overflown, walk_every=1).findings
     assert finding.faulting_write is not None

@@ -81,7 +81,7 @@ def test_every_kind_explains_itself(kind: Kind) -> None:
     assert re.fullmatch(r"[A-Z][^.]*\.", kind.explanation)
 
 
-def test_titles_are_told_apart() -> None:
+def test_titles_differ() -> None:
     assert len({kind.title for kind in Kind}) == len(Kind)
 
 

@@ -32,7 +32,7 @@ def test_a_limit_itself_is_allowed() -> None:
     assert texts(Limits({"heap": 4096}, {"": 40, "heap": 40}, {"heap": 0.25})) == []
 
 
-def test_what_is_above_is_named_with_numbers_and_place() -> None:
+def test_what_is_above_is_named_with_numbers_and_call_site() -> None:
     assert texts(Limits({"heap": 4095}, {"": 39}, {"heap": 0.2})) == [
         "heap.fragmentation: 0.25 at the peak, limit 0.2" + WHERE,
         "lost_bytes: 40 bytes in 1 block lost at the end, limit 39",

@@ -30,7 +30,7 @@ def test_what_is_right_has_no_findings(tmp_path: Path) -> None:
     assert findings_of(calls, tmp_path) == []
 
 
-def test_a_double_free_names_all_three_places(tmp_path: Path) -> None:
+def test_a_double_free_names_all_three_call_sites(tmp_path: Path) -> None:
     calls = TraceBuilder().call("kmalloc", 24, result=A).call("kfree", A, stack=OTHER).call("kfree", A)
     (finding,) = findings_of(calls, tmp_path)
     assert finding.kind is Kind.DOUBLE_FREE
@@ -46,7 +46,7 @@ def test_a_double_free_names_all_three_places(tmp_path: Path) -> None:
     assert finding.block.freed.backtrace == OTHER
 
 
-def test_the_latest_life_of_an_address_is_told(tmp_path: Path) -> None:
+def test_the_latest_block_at_an_address_is_reported(tmp_path: Path) -> None:
     calls = TraceBuilder().call("kmalloc", 24, result=A).call("kfree", A)
     calls.call("kmalloc", 16, result=A).call("kfree", A).call("kfree", A)
     assert messages_of(calls, tmp_path) == ["double-free: double free of 0x00200008 (16 bytes)"]
@@ -61,14 +61,14 @@ def test_a_pointer_into_a_live_block_is_an_invalid_free(tmp_path: Path) -> None:
     assert finding.block.freed is None  # that came later
 
 
-def test_a_pointer_into_a_freed_block_is_told(tmp_path: Path) -> None:
+def test_a_pointer_into_a_freed_block_is_reported(tmp_path: Path) -> None:
     calls = TraceBuilder().call("kmalloc", 24, result=A).call("kfree", A).call("kfree", A + 8)
     assert messages_of(calls, tmp_path) == [
         "invalid-free: invalid free of 0x00200010, 8 bytes inside the freed block #1 of 24 bytes"
     ]
 
 
-def test_a_block_whose_place_was_handed_out_again_was_not_freed(tmp_path: Path) -> None:
+def test_a_block_whose_memory_was_allocated_again_was_not_freed(tmp_path: Path) -> None:
     calls = TraceBuilder().call("kmalloc", 64, result=A).call("kmalloc", 16, result=A).call("kfree", A)
     calls.call("kfree", A + 32)
     assert messages_of(calls, tmp_path)[1] == (
@@ -161,13 +161,13 @@ def test_only_frames_that_were_reserved_before_may_be_given_back(
     assert len(findings_of(calls, tmp_path)) == number
 
 
-def test_a_flood_from_one_place_is_cut(tmp_path: Path) -> None:
+def test_a_flood_from_one_call_site_is_cut(tmp_path: Path) -> None:
     calls = TraceBuilder()
     for index in range(MOST_ALIKE + 5):
         calls.call("kfree", A + 16 * index)
     calls.call("kfree", A, stack=OTHER).call("kfree", A)
     findings = findings_of(calls, tmp_path)
-    told = [finding.call_site and finding.call_site.call for finding in findings]
-    assert told == [*range(1, MOST_ALIKE + 1), MOST_ALIKE + 6]
+    calls_found = [finding.call_site and finding.call_site.call for finding in findings]
+    assert calls_found == [*range(1, MOST_ALIKE + 1), MOST_ALIKE + 6]
     line = f"the first {MOST_ALIKE} of {MOST_ALIKE + 6} such calls were looked at"
     assert [finding.details for finding in findings] == [(line,), *[()] * MOST_ALIKE]

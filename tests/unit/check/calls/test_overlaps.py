@@ -89,7 +89,7 @@ def test_no_blocks_do_not_overlap() -> None:
     assert find_overlaps(Lives(none, none, none, none), 0, 1) == (0, [])
 
 
-def test_more_blocks_that_overlap_than_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_blocks_that_overlap_than_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emulator.check.calls.overlaps._MOST_OVERLAPS", 3)
     calls = TraceBuilder().call("kmalloc", 24, result=A)
     for _ in range(5):

@@ -197,7 +197,7 @@ def test_blocks_that_only_lost_blocks_point_to_are_indirectly_lost(tmp_path: Pat
     ]
 
 
-def test_blocks_of_one_place_are_one_finding(tmp_path: Path) -> None:
+def test_blocks_of_one_call_site_are_one_finding(tmp_path: Path) -> None:
     body = "for (int i = 0; i < 6; i++) { word *p = kmalloc(16); if (i == 2) table[2] = (word)p; }"
     lost, reachable = texts(tmp_path, body)
     assert lost == ["memory leak: 80 bytes in 5 blocks definitely lost, nobody points to 5 blocks"]
