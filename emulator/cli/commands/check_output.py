@@ -27,6 +27,26 @@ _FORMATS = ("text", "json", "junit", "sarif", "github")
 _LINES = ("text", "github")  # whose lines may stand between others
 _STDOUT = "-"
 _HEAP = "heap"
+_LIMITS = (
+    (
+        "--max-heap",
+        "SIZE",
+        option_values.area_size,
+        "most bytes live at the peak of an area (default: heap), such as 64KiB (repeatable)",
+    ),
+    (
+        "--max-leaked",
+        "SIZE",
+        option_values.area_size,
+        "most bytes lost at the end in an area (default: in all together); leaks below are accepted",
+    ),
+    (
+        "--max-fragmentation",
+        "SHARE",
+        option_values.area_share,
+        "most of an area's gaps (default: of the heap) outside the largest one at the peak, 0 to 1",
+    ),
+)
 _FILE_STYLE = Style(WIDTH_MAX, unicode=True)
 
 
@@ -71,31 +91,11 @@ def add_output_arguments(parser: ArgumentParser) -> None:
     )
     result("--baseline", metavar="FILE", help="compare with a run that was good")
     result("--update-baseline", action="store_true", help="write this run to the baseline; keeps tolerances")
-    limit = parser.add_argument_group("limits").add_argument
-    limit(
-        "--max-heap",
-        metavar="[AREA=]SIZE",
-        type=option_values.area_size,
-        action="append",
-        default=[],
-        help="most bytes live at the peak of an area (default: heap), such as 64KiB (repeatable)",
-    )
-    limit(
-        "--max-leaked",
-        metavar="[AREA=]SIZE",
-        type=option_values.area_size,
-        action="append",
-        default=[],
-        help="most bytes lost at the end in an area (default: in all together); leaks below are accepted",
-    )
-    limit(
-        "--max-fragmentation",
-        metavar="[AREA=]SHARE",
-        type=option_values.area_share,
-        action="append",
-        default=[],
-        help="most of an area's gaps (default: of the heap) outside the largest one at the peak, 0 to 1",
-    )
+    limits = parser.add_argument_group("limits")
+    for option, value, kind, text in _LIMITS:
+        limits.add_argument(
+            option, metavar=f"[AREA=]{value}", type=kind, action="append", default=[], help=text
+        )
 
 
 def check_output_options(options: Namespace) -> None:
