@@ -49,6 +49,8 @@ ROOMS: Final = {
         "tests/conformance",
     ),
     "emulator/check": ("tests/unit/check", "tests/unit/cli/commands/test_check.py"),
+    "emulator/inject": ("tests/unit/inject", "tests/unit/cli/commands/test_check_injection.py"),
+    "emulator/verdict": ("tests/unit/verdict", "tests/unit/cli/commands/test_check_output.py"),
     "emulator/hle": ("tests/unit/hle",),
 }
 TESTS_SECONDS: Final = 5.0
