@@ -48,23 +48,6 @@ class Reaction(Enum):
     )
 
 
-class GoodRun(NamedTuple):
-    """The run in which no allocation was made to fail.
-
-    Attributes:
-        ending: How the kernel ended it by itself.
-        allocations: How many calls can be made to fail.
-    """
-
-    ending: Ending
-    allocations: int
-
-    @property
-    def instructions(self) -> int:
-        """How many instructions it executed."""
-        return self.ending.instructions or 0
-
-
 class Trial(NamedTuple):
     """The run in which one allocation failed.
 
@@ -87,11 +70,13 @@ class Campaign(NamedTuple):
     """What became of a kernel in all runs.
 
     Attributes:
-        good: The run without a failure.
+        good: How the kernel ended the run without a failure by itself.
+        allocations: How many calls of that run can be made to fail.
         trials: A trial for each allocation that failed, in order.
     """
 
-    good: GoodRun
+    good: Ending
+    allocations: int
     trials: tuple[Trial, ...]
 
     def number_of(self, reaction: Reaction) -> int:
@@ -134,7 +119,12 @@ class TrialRunner:
         self._recording = record_calls(machine, profile)
         self._symbolizer = Symbolizer(machine.image)
 
-    def good_run(self, budget: Budget) -> GoodRun:
+    @property
+    def allocations(self) -> int:
+        """Allocations so far."""
+        return self._machine.allocations.count
+
+    def good_run(self, budget: Budget) -> Ending:
         """Run to the end without a failure; the machine cannot be used for anything else then.
 
         Raises:
@@ -144,12 +134,12 @@ class TrialRunner:
         """
         ending = run_to_end(self._machine, budget)
         if isinstance(ending.error, BudgetUsedUp):
-            raise NoEnd(ending.error, self._machine.allocations.count) from ending.error
+            raise NoEnd(ending.error, self.allocations) from ending.error
         if ending.error is not None:
             raise ending.error
-        return GoodRun(ending, self._machine.allocations.count)
+        return ending
 
-    def trials(self, numbers: Iterable[int], good: GoodRun) -> Iterator[Trial]:
+    def trials(self, numbers: Iterable[int], good: Ending) -> Iterator[Trial]:
         """Let each of these allocations fail, in ascending order."""
         for number in numbers:
             failed = self._go_to(number)
@@ -169,13 +159,13 @@ class TrialRunner:
 
     def _go_to(self, number: int) -> FailedCall:
         """Run to an allocation, which is to fail."""
-        self._machine.run(stop_at_allocation=number - self._machine.allocations.count)
+        self._machine.run(stop_at_allocation=number - self.allocations)
         call = newest_call(self._recording, self._profile)
         backtrace = self._symbolizer.callers(self._recording.stack(call.stack))
         return failed_call(call, backtrace, self._profile)
 
-    def _run_on(self, good: GoodRun) -> tuple[Reaction, str, str]:
-        budget = PATIENCE * good.instructions + PATIENCE_MORE
+    def _run_on(self, good: Ending) -> tuple[Reaction, str, str]:
+        budget = PATIENCE * (good.instructions or 0) + PATIENCE_MORE
         ending = run_to_end(self._machine, Budget(budget))
         problem = ending.error.problem if isinstance(ending.error, GuestStopped) else ending.problem
         match ending.how:
@@ -189,9 +179,9 @@ class TrialRunner:
                 return Reaction.DIES, problem, ending.location or ""
         return self._compare(ending, good)
 
-    def _compare(self, ending: Ending, good: GoodRun) -> tuple[Reaction, str, str]:
+    def _compare(self, ending: Ending, good: Ending) -> tuple[Reaction, str, str]:
         """Return the reaction of a kernel that has ended the run by itself."""
-        if _end(ending) == _end(good.ending):
+        if _end(ending) == _end(good):
             return Reaction.SURVIVES, brief_ending(ending), ""
         fault = self._machine.fault_in_hand()
         if fault is not None:

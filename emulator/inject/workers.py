@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
-    from emulator.inject.campaign import GoodRun, Job
-    from emulator.run.ending import Budget
+    from emulator.inject.campaign import Job
+    from emulator.run.ending import Budget, Ending
 
 _WORTH_PROCESSES: Final = (
     1 << 26
@@ -55,8 +55,9 @@ def run_campaign(
         EmulatorError: The kernel cannot be loaded, the good run ends badly, a worker does, or none lives.
         KeyboardInterrupt: Ctrl-C, or a signal that is handled so; no worker is left.
     """
-    good = job.runner().good_run(budget)
-    numbers = sampled(good.allocations, limit)
+    runner = job.runner()
+    good, allocations = runner.good_run(budget), runner.allocations
+    numbers = sampled(allocations, limit)
     on_start(len(numbers))
     count = _workers(good, len(numbers)) if workers is None else workers
     shares = [numbers[first::count] for first in range(count)]
@@ -64,14 +65,14 @@ def run_campaign(
     for trial in _trials(job, good, [share for share in shares if share]):
         trials.append(trial)
         on_trial(1)
-    return Campaign(good, tuple(sorted(trials, key=lambda trial: trial.number)))
+    return Campaign(good, allocations, tuple(sorted(trials, key=lambda trial: trial.number)))
 
 
-def _workers(good: GoodRun, runs: int) -> int:
-    return len(os.sched_getaffinity(0)) if runs * good.instructions >= _WORTH_PROCESSES else 1
+def _workers(good: Ending, runs: int) -> int:
+    return len(os.sched_getaffinity(0)) if runs * (good.instructions or 0) >= _WORTH_PROCESSES else 1
 
 
-def _trials(job: Job, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[Trial]:
+def _trials(job: Job, good: Ending, shares: Sequence[Sequence[int]]) -> Iterator[Trial]:
     """Yield the trials in the order in which they end."""
     if len(shares) <= 1:
         for share in shares:
@@ -104,7 +105,7 @@ class _Worker:
         left: Allocations without a trial so far.
     """
 
-    def __init__(self, job: Job, good: GoodRun, share: Sequence[int]) -> None:
+    def __init__(self, job: Job, good: Ending, share: Sequence[int]) -> None:
         self._job, self._good = job, good
         self.left = list(share)
         self._deaths = 0  # in a row, without an answer between them
@@ -172,7 +173,7 @@ def _without_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _started(job: Job, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[list[_Worker]]:
+def _started(job: Job, good: Ending, shares: Sequence[Sequence[int]]) -> Iterator[list[_Worker]]:
     """Run workers while the body runs, and end those that are left."""
     workers: list[_Worker] = []
     try:
@@ -185,7 +186,7 @@ def _started(job: Job, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterat
             worker.join()
 
 
-def _work(answers: Connection, job: Job, good: GoodRun, numbers: Sequence[int]) -> None:
+def _work(answers: Connection, job: Job, good: Ending, numbers: Sequence[int]) -> None:
     """Work on a share of the trials; the main function of a worker."""
     try:
         for trial in job.runner().trials(numbers, good):

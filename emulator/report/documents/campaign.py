@@ -27,10 +27,10 @@ def campaign_document(campaign: Campaign, kernel: str, profile: str) -> dict[str
         "kernel": kernel,
         "profile": profile,
         "good_run": {
-            "ending": good.ending.how.value,
-            "exit_value": good.ending.exit_value,
+            "ending": good.how.value,
+            "exit_value": good.exit_value,
             "instructions": good.instructions,
-            "allocations": good.allocations,
+            "allocations": campaign.allocations,
         },
         "counts": {reaction.value: campaign.number_of(reaction) for reaction in Reaction},
         "failures": [_failure(trial) for trial in campaign.trials],

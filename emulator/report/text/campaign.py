@@ -78,7 +78,7 @@ def campaign_lines(campaign: Campaign, profile: Profile, kernel: str, style: Sty
     """
     good = campaign.good
     yield from style.folded(f"{printable(kernel)}: {_counted(campaign)}")
-    yield f"without a failure: {brief_ending(good.ending)} after {good.instructions} instructions"
+    yield f"without a failure: {brief_ending(good)} after {good.instructions} instructions"
     if not campaign.trials:
         return
     functions = {each.name: each for each in profile.functions}
@@ -97,7 +97,7 @@ def campaign_lines(campaign: Campaign, profile: Profile, kernel: str, style: Sty
 
 
 def _counted(campaign: Campaign) -> str:
-    done, all_of_them = len(campaign.trials), campaign.good.allocations
+    done, all_of_them = len(campaign.trials), campaign.allocations
     part, spread = ("", "") if done == all_of_them else (f"{done} of ", ", evenly spread")
     counts = [(campaign.number_of(reaction), _PAST[reaction]) for reaction in reversed(_WORST_FIRST)]
     text = ", ".join(f"{count} {verb}" for count, verb in counts if count)

@@ -26,8 +26,7 @@ def paged() -> GuestWords:
         return b"" if address // PAGE == UNMAPPED else bytes([address // PAGE]) * size
 
     registers = SimpleNamespace(cr0=1 << 31)
-    cpu = SimpleNamespace(registers=lambda: registers)
-    return GuestWords(cast("Machine", SimpleNamespace(cpu=cpu, read_linear=read)))
+    return GuestWords(cast("Machine", SimpleNamespace(registers=lambda: registers, read_linear=read)))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from emulator.cli.commands.check_injection import (
 )
 from emulator.cli.machine_options import new_machine
 from emulator.cli.status import CommandLineError, Status
-from emulator.inject.campaign import Campaign, GoodRun, Reaction, Trial
+from emulator.inject.campaign import Campaign, Reaction, Trial
 from emulator.inject.policy import FailedCall, InjectionPolicy
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
@@ -108,7 +108,7 @@ def test_what_is_not_known_is_no_verdict_about_the_kernel(
 ) -> None:
     call = FailedCall(CallSite(1, 1, "kmalloc", ()), (8,), 0)
     trials = (Trial(number, call, reaction, "ended", "") for number, reaction in enumerate(verdicts, 1))
-    result = Campaign(GoodRun(Ending(How.EXIT, 0, instructions=5000), len(verdicts)), tuple(trials))
+    result = Campaign(Ending(How.EXIT, 0, instructions=5000), len(verdicts), tuple(trials))
     monkeypatch.setattr("emulator.inject.workers.run_campaign", lambda *_, **__: result)
     assert exhausted("firmware:fragile") is status
     assert capsys.readouterr().err == (

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from emulator.check.findings import CallSite
 from emulator.guest.symbolizer import Frame
-from emulator.inject.campaign import Campaign, GoodRun, Reaction, Trial
+from emulator.inject.campaign import Campaign, Reaction, Trial
 from emulator.inject.policy import FailedCall
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.report.text.campaign import campaign_lines
@@ -17,7 +17,7 @@ PROFILE = Profile(
     ),
 )
 MAIN = Frame(0x100200, "kmain", 0x20, "kernel/main.c", 9)
-GOOD = GoodRun(Ending(How.EXIT, 0, instructions=5000), 5)
+GOOD = Ending(How.EXIT, 0, instructions=5000)
 WIDE = Style(width=100, unicode=True)
 
 
@@ -37,6 +37,7 @@ def trial(
 
 CAMPAIGN = Campaign(
     GOOD,
+    5,
     (
         trial(1, "start", 8, Reaction.REPORTS, ending="exit value 7"),
         trial(2, "open", 24, Reaction.SURVIVES),
@@ -64,7 +65,7 @@ def test_the_worst_comes_first() -> None:
 
 def test_what_is_not_known_says_why() -> None:
     lost = trial(2, "open", 24, Reaction.UNKNOWN, ending="the process that tried it ended by SIGKILL")
-    campaign = Campaign(GOOD, (trial(1, "open", 24, Reaction.SURVIVES), lost))
+    campaign = Campaign(GOOD, 5, (trial(1, "open", 24, Reaction.SURVIVES), lost))
     assert list(campaign_lines(campaign, PROFILE, "k.elf", WIDE)) == [
         ("k.elf: 2 of 5 allocations made to fail, one in each run, evenly spread: 1 survived, 1 not known"),
         "without a failure: exit value 0 after 5000 instructions",
@@ -99,14 +100,14 @@ def test_verdicts_have_colours() -> None:
 
 
 def test_a_sample_says_so() -> None:
-    sample = Campaign(GOOD, CAMPAIGN.trials[1:2])
+    sample = Campaign(GOOD, 5, CAMPAIGN.trials[1:2])
     assert next(iter(campaign_lines(sample, PROFILE, "k.elf", WIDE))) == (
         "k.elf: 1 of 5 allocations made to fail, one in each run, evenly spread: 1 survived"
     )
 
 
 def test_a_run_without_allocations_has_no_table() -> None:
-    nothing = Campaign(GoodRun(Ending(How.HALTED, eip=0x100000, instructions=5), 0), ())
+    nothing = Campaign(Ending(How.HALTED, eip=0x100000, instructions=5), 0, ())
     assert list(campaign_lines(nothing, PROFILE, "k.elf", WIDE)) == [
         "k.elf: 0 allocations made to fail, one in each run",
         "without a failure: halted after 5 instructions",
@@ -114,7 +115,7 @@ def test_a_run_without_allocations_has_no_table() -> None:
 
 
 def test_text_from_a_kernel_is_made_harmless() -> None:
-    evil = Campaign(GOOD, (trial(1, "a\x1b[m", 8, Reaction.DIES, ending="x\x1b", location="\x07"),))
+    evil = Campaign(GOOD, 5, (trial(1, "a\x1b[m", 8, Reaction.DIES, ending="x\x1b", location="\x07"),))
     assert "\x1b" not in "".join(campaign_lines(evil, PROFILE, "\x1bk", WIDE))
     assert "\x07" not in "".join(campaign_lines(evil, PROFILE, "\x1bk", WIDE))
 
@@ -122,6 +123,6 @@ def test_text_from_a_kernel_is_made_harmless() -> None:
 def test_pointers_are_addresses() -> None:
     call = FailedCall(CallSite(1, 1, "get_blk", (MAIN,)), (0x80001000, 3), 0xFFFFFFF6)
     lines = campaign_lines(
-        Campaign(GOOD, (Trial(1, call, Reaction.SURVIVES, "exit value 0", ""),)), PROFILE, "k", WIDE
+        Campaign(GOOD, 5, (Trial(1, call, Reaction.SURVIVES, "exit value 0", ""),)), PROFILE, "k", WIDE
     )
     assert "  get_blk(0x80001000, 3)  " in list(lines)[-1]
