@@ -13,7 +13,7 @@ import numpy as np
 from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
-from emulator.check.spans import runs_of
+from emulator.check.structures.flag_runs import runs_of
 from emulator.check.structures.open_calls import OpenCalls
 from emulator.check.structures.reservations import Reservation, own_reservations, reserve_calls
 from emulator.replay.bisect import Bisection

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.check.spans import runs_of
+from emulator.check.structures.flag_runs import runs_of
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.operations import area_operations
 from emulator.x86 import PAGE_SIZE

@@ -1,4 +1,4 @@
-"""Runs of flags."""
+"""Finds the runs of flags that are set, as ranges of frames or pages are made of."""
 
 from __future__ import annotations
 
