@@ -3,6 +3,7 @@
 Theory. A run that ends by itself is the measure. A machine goes through it again and stops at each allocation: there it takes a
 snapshot, lets the allocation fail, runs on to the end, and returns to the snapshot. So a run is not begun anew for each failure,
 and each failure meets the same kernel. Several machines share the allocations; the result does not depend on how many they are.
+The machine goes from allocation to allocation, never back to an earlier one: it needs no checkpoints of `emulator.replay`.
 
 Shortcomings. A kernel hangs when it has executed several times as many instructions as the good run: one that only waits for a
 long time does so, too.

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 
 class Ending(Enum):
-    """How a run ended by itself."""
+    """Why a call of `Machine.run` came back by itself, which may be long before the end of the run.
+
+    Why the CPU stopped meanwhile is a `Reason`; how the whole run ended, with what else can end it, is the
+    `emulator.run.ending.Ending` that `emulator.run.to_end.ending_of` makes of an `Outcome`.
+    """
 
     EXIT = "exit"  # through the debug exit device
     HALTED = "halted"  # hlt with nothing left that could wake the CPU
@@ -33,7 +37,7 @@ class Ending(Enum):
 
 
 class Outcome(NamedTuple):
-    """A run that ended by itself.
+    """What a call of `Machine.run` returns.
 
     Attributes:
         exit_code: What QEMU would exit with, (value << 1) | 1; None after a halt.
