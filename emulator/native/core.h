@@ -56,22 +56,25 @@ typedef struct {
     uint32_t es_base, cs_base, ss_base, ds_base, fs_base, gs_base;
 } kc_registers;
 
-/* -- life: run.c ------------------------------------------------------------------------------- */
+/* -- life: machine.c, unicorn/engine.c, core/ram.c --------------------------------------------- */
 
 /* Load libunicorn. Returns NULL, or what is wrong with it. */
 const char *kc_load(const char *library);
-/* A machine with physical memory [0, memory_end); NULL when host resources are missing. `handle` is passed to
- * the Python callbacks. `reference` selects Unicorn's own MMU. */
+/* Make a machine with physical memory [0, memory_end). `handle` is passed to the Python callbacks. `reference` selects Unicorn's
+ * own MMU. NULL: the host lacks something, or libunicorn keeps its CPU in a way that is not known. */
 kc *kc_new(uint64_t memory_end, bool reference, void *handle);
 void kc_delete(kc *m);
 /* Make [start, end) of physical memory usable. Returns a Unicorn error, 0 when all is well. */
 int kc_map_ram(kc *m, uint64_t start, uint64_t end);
 /* [start, end) reads as zero and ignores writes, as an absent or read-only ROM does. */
 int kc_map_rom(kc *m, uint64_t start, uint64_t end);
-/* The version of libunicorn, as uc_version() has it. */
-uint32_t kc_unicorn_version(void);
+/* What a Unicorn error says, or KC_LONG_MODE or KC_SYSENTER. */
 const char *kc_error_text(int uc_error);
 
+/* -- what holds of libunicorn: unicorn/interpose.c --------------------------------------------- */
+
+/* The version of libunicorn, as uc_version() has it. */
+uint32_t kc_unicorn_version(void);
 /* What is found out about libunicorn when a machine is made or runs. */
 enum {
     KC_REPLACED = 1,   /* it calls our functions in place of its own */
@@ -85,40 +88,43 @@ uint32_t kc_facts(const kc *m);
  * name. NULL: there are no more. */
 const char *kc_engine_function(uint32_t i, bool *found);
 
+/* -- registers: core/registers.c --------------------------------------------------------------- */
+
 void kc_get_registers(kc *m, kc_registers *out);
-/* Writes the general registers, EIP and EFLAGS. */
+/* Write the general registers, EIP and EFLAGS. */
 void kc_set_registers(kc *m, const kc_registers *in);
-/* Puts the CPU into flat 32-bit protected mode with the descriptors found at gdt_base: code 0x08, data 0x10. */
+/* Put the CPU into flat 32-bit protected mode with the descriptors that lie at gdt_base: code 0x08, data 0x10. Returns a Unicorn
+ * error or 0. */
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit);
+
+/* -- one run: core/run.c, core/limits.c -------------------------------------------------------- */
 
 /* Run from the current EIP. max_instructions (exact) and slice (instructions, to the next block): 0 is no limit. */
 void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out);
-/* From now on, until kc_time_unlimited(), runs end with KC_TIME once `seconds` are over. -1: no thread to be had. */
+/* From now on, until kc_time_unlimited(), runs end with KC_TIME once `seconds` are over. -1: there is no thread to be had, or a
+ * limit already. */
 int kc_time_limit(kc *m, double seconds);
 void kc_time_unlimited(kc *m);
 /* Somebody else has acted upon a SIGINT that came during the last run: the next run need not end for it. */
 void kc_interruption_taken(kc *m);
 /* Instructions of the present run, to the start of the present block. */
 uint64_t kc_executed(kc *m);
-/* From a callback: end the run at the next instruction. */
+/* From a callback: end the run at the next block. From a port's callback: at the `out`. */
 void kc_stop_request(kc *m);
-/* Forget translated code: hooks or bytes below it changed. */
+/* Forget all translated code, because hooks were added or bytes of code were changed from outside. */
 void kc_flush_code(kc *m);
 
-/* -- physical RAM: ram.c ----------------------------------------------------------------------- */
+/* -- physical memory and snapshots: core/ram.c, core/snapshots.c ------------------------------- */
 
+/* All of physical memory, [0, memory_end). */
 uint8_t *kc_memory(kc *m);
-/* The state of RAM and CPU now becomes snapshot number `depth`, returned (0 is the outermost); -1: host error. */
+/* Keep the state of memory and CPU. Returns the snapshot's depth (0: the outermost); -1: the host lacks something. README.md says
+ * what is kept. */
 int kc_snapshot(kc *m);
-/* Go back to a snapshot; the ones inside it are dropped, it stays. Returns 0, or -1 for a host error. */
+/* Go back to a snapshot; it stays, those inside it are dropped. Returns 0; -1: the host lacks something. */
 int kc_reset(kc *m, int depth);
-/* Forget this snapshot and those inside it; the state of the machine stays. */
+/* Forget a snapshot and those inside it; the state of the machine stays. Returns 0; -1: there is none of this depth. */
 int kc_discard(kc *m, int depth);
-
-/* -- page walk: mmu.c -------------------------------------------------------------------------- */
-
-/* Linear to physical as the CPU would for a supervisor read, without side effects; -1: not mapped. */
-int64_t kc_translate(kc *m, uint32_t linear);
 
 /* Was this page of RAM written between a snapshot and the next one inside it? */
 bool kc_page_written(const kc *m, int depth, uint32_t page);
@@ -126,7 +132,12 @@ typedef struct { uint32_t page; const uint8_t *bytes; } kc_touched;
 /* All such pages, as they were at the snapshot. Valid until the next call of this, kc_reset() and kc_discard(). -1: no memory. */
 int64_t kc_pages_written(kc *m, int depth, const kc_touched **out);
 
-/* -- written pages: written_pages.c ------------------------------------------------------------ */
+/* -- page tables: core/mmu.c ------------------------------------------------------------------- */
+
+/* Translate a linear address as the CPU would for a read by a supervisor, without side effects. -1: it is not mapped. */
+int64_t kc_translate(kc *m, uint32_t linear);
+
+/* -- written pages: observe/written_pages.c ---------------------------------------------------- */
 
 /* Watch the pages that the guest writes: between begin and end each first write to a page keeps a copy of what
  * the page held. Many watches can be open at a time. One that belongs to a call of the guest is closed as soon as ESP is
@@ -141,11 +152,11 @@ uint32_t kc_watch_leave(kc *m, uint32_t esp);
 /* Close the watches of all calls. */
 void kc_watch_drop_calls(kc *m);
 /* End a watch. Returns how many pages were touched, and in `marked` those in which the CPU set bits (A and D) by itself:
- * only these bits are set there. Both are valid until the next call of this, kc_watch_begin() and kc_reset(). -1: it is not open, or
- * memory was short. */
+ * only these bits are set there. Both are valid until the next call of this, kc_watch_begin() and kc_reset(). -1: it is not
+ * open, or memory was short. */
 int64_t kc_watch_end(kc *m, uint32_t number, const kc_touched **touched, const kc_touched **marked, uint32_t *marked_count);
 
-/* -- interrupts: interrupts.c ------------------------------------------------------------------ */
+/* -- interrupts: core/interrupts.c ------------------------------------------------------------- */
 
 enum kc_delivery {
     KC_ENTERED,    /* the guest stands at its handler */
@@ -174,7 +185,7 @@ void kc_irq_pending(kc *m, bool pending);
 /* Would the guest take an interrupt before its next instruction? */
 bool kc_irq_possible(kc *m);
 
-/* -- ports: ports.c ---------------------------------------------------------------------------- */
+/* -- ports: core/ports.c ----------------------------------------------------------------------- */
 
 enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT };
 /* How a port answers: KC_OPEN floats (reads all ones), KC_DEVICE asks Python, KC_SINK appends the byte to console
@@ -184,7 +195,7 @@ void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_console_flush(kc *m);
 
-/* -- probes: probes.c -------------------------------------------------------------------------- */
+/* -- probes: observe/probes.c ------------------------------------------------------------------ */
 
 enum kc_probe_kind {
     KC_ENTRY,
@@ -204,7 +215,7 @@ bool kc_probe_remove(kc *m, uint32_t identity);
 /* Switch the probes that call the Python callback of this number off or on again; new ones are on. */
 void kc_probes_switch(kc *m, uint32_t number, bool on);
 
-/* -- recorded calls: calls.c ------------------------------------------------------------------- */
+/* -- recorded calls: record/calls.c ------------------------------------------------------------ */
 
 enum { KC_ROWS = 32768, KC_ARGUMENTS = 6, KC_FUNCTIONS = 127 };
 
@@ -259,7 +270,7 @@ uint32_t kc_at_allocation(kc *m);
 /* Leave the function (cdecl) at whose entry a run has ended: it has returned `eax`, and done nothing. -1: there is none. */
 int kc_return(kc *m, uint32_t eax);
 
-/* -- call stacks: unwinding.c, stack_numbers.c, ancestry.c ------------------------------------- */
+/* -- call stacks: record/unwinding.c, record/stack_numbers.c, record/ancestry.c ---------------- */
 
 enum { KC_FRAMES = 64, KC_CODE_RANGES = 16 };
 
@@ -291,7 +302,7 @@ void kc_callers_of(kc *m, uint32_t eip, kc_callers *out);
 /* A call, its return address lies at `esp`, and the calls around it; `ebp` is its caller's. */
 void kc_callers_of_call(kc *m, uint32_t esp, uint32_t ebp, kc_callers *out);
 
-/* -- who wrote a word: watchpoints.c ----------------------------------------------------------- */
+/* -- who wrote a word: observe/watchpoints.c --------------------------------------------------- */
 
 typedef struct {
     uint32_t eip, pc;    /* pc: linear */
@@ -309,7 +320,7 @@ int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size);
 bool kc_watchpoint_writes(const kc *m, uint32_t number, kc_writes *out);
 void kc_watchpoint_close(kc *m, uint32_t number);
 
-/* -- what a piece of code does: step_logs.c ---------------------------------------------------- */
+/* -- what a piece of code does: observe/step_logs.c -------------------------------------------- */
 
 enum kc_step_kind { KC_INSTRUCTION, KC_LOAD, KC_STORE };
 /* An instruction (address: linear, size: its length), or an access of the instruction before (address: physical). */

@@ -57,10 +57,19 @@ static int for_each_changed_page(kc *m, int (*visit)(kc *, uint32_t))
 
 static uint8_t *page_in(uint8_t *memory, uint32_t page) { return memory + (uint64_t)page * PAGE_SIZE; }
 
+/* NULL: there is no snapshot. */
+static struct page_list *undo_of_newest(kc *m)
+{
+    struct snapshots *s = m->snapshots;
+    return s->depth ? &s->stack[s->depth - 1].undo : NULL;
+}
+
 /* The file takes over a page; the outer snapshot keeps what the file held. */
 static int page_commit(kc *m, uint32_t page)
 {
-    if (m->snapshots->depth && !kc_page_list_add(&m->snapshots->stack[m->snapshots->depth - 1].undo, page, page_in(m->ram->base, page)))
+    struct page_list *undo = undo_of_newest(m);
+
+    if (undo && !kc_page_list_add(undo, page, page_in(m->ram->base, page)))
         return -1;
     memcpy(page_in(m->ram->base, page), page_in(m->ram->memory, page), PAGE_SIZE);
     return 0;
@@ -69,7 +78,7 @@ static int page_commit(kc *m, uint32_t page)
 /* A snapshot could not be finished: the file holds again what it held. */
 static void pages_uncommit(kc *m)
 {
-    struct page_list *undo = m->snapshots->depth ? &m->snapshots->stack[m->snapshots->depth - 1].undo : NULL;
+    struct page_list *undo = undo_of_newest(m);
 
     for (uint32_t i = 0; undo && i < undo->count; i++)
         memcpy(page_in(m->ram->base, undo->pages[i].number), undo->pages[i].bytes, PAGE_SIZE);

@@ -112,7 +112,8 @@ int64_t kc_watch_end(kc *m, uint32_t number, const kc_touched **touched, const k
 
     if (!w)
         return -1;
-    int64_t count = kc_touched_of(&m->written_pages->touched, &w->touched, touched), marks = kc_touched_of(&m->written_pages->marked, &w->marked, marked);
+    int64_t count = kc_touched_of(&m->written_pages->touched, &w->touched, touched);
+    int64_t marks = kc_touched_of(&m->written_pages->marked, &w->marked, marked);
     close_watch(m, w);
     *marked_count = (uint32_t)marks;
     return count < 0 || marks < 0 ? -1 : count;
