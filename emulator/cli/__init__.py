@@ -1,1 +1,1 @@
-"""The command `kmemu`."""
+"""The command `kmemu`: words come in, text and an exit status leave. Exit statuses are made here only."""

@@ -1,4 +1,4 @@
-"""The command line: what it may say, and what becomes of errors."""
+"""Parse the command line, run its command, and turn errors into messages and exit statuses."""
 
 from __future__ import annotations
 

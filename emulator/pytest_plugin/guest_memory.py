@@ -40,7 +40,7 @@ class GuestMemory:
         return data
 
     def write(self, address: int, data: bytes) -> None:
-        """Write all of *data* from *address* upwards; nothing if a part of it has no place."""
+        """Write all of *data* from *address* upwards; nothing if a part of it would lie outside of memory."""
         self.read(address, len(data))
         self._machine.write_linear(address, data)
 
@@ -82,11 +82,11 @@ class GuestMemory:
 
 
 class NoObject(EmulatorError):
-    """A variable of the kernel cannot be looked at; one line that says why."""
+    """A variable of the kernel cannot be read; one line that says why."""
 
 
 class GuestObjects:
-    """The kernel's variables by name, with their types from DWARF: drgn reads guest memory whenever one is looked at.
+    """The kernel's variables by name, with their types from DWARF: drgn reads guest memory whenever one is used.
 
     Args:
         machine: The machine whose memory is read.

@@ -1,4 +1,4 @@
-"""Audits the heap of a known kernel after a test."""
+"""Audit the heap of a known kernel after a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fixture ``kernel``: a booted kernel, for one test."""
+"""The fixture ``kernel``: give one test a booted kernel."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Kernel:
         return self._machine.snapshot()
 
     def called_from(self, event: int) -> str:
-        """Return the place in the test, "test_heap.py:12", whose call led to an event of the recording; or ""."""
+        """Return the line of the test, "test_heap.py:12", whose call led to an event of the recording; "" for none."""
         index = bisect_right(self._calls_made, event, key=lambda made: made[0]) - 1
         return self._calls_made[index][1] if index >= 0 else ""
 

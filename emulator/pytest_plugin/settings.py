@@ -81,14 +81,14 @@ def settings_of(item: pytest.Item, base: Settings) -> Settings:
 
 
 def _settings(
-    base: Settings, values: Mapping[str, object], root: Path, place: Callable[[str], str]
+    base: Settings, values: Mapping[str, object], root: Path, name_of: Callable[[str], str]
 ) -> Settings:
     read: dict[str, object] = {name: getattr(base, name) for name in NAMES}
     for name, value in values.items():
         try:
             read[name] = _READERS[name](value, root)
         except (ArgumentTypeError, ValueError, TypeError) as error:
-            raise BadConfiguration(f"{place(name)}: {error}") from None
+            raise BadConfiguration(f"{name_of(name)}: {error}") from None
     return Settings(**read)  # type: ignore[arg-type]
 
 

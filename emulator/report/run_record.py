@@ -1,4 +1,4 @@
-"""One run of a kernel, as the reports know it: plain data, no machine."""
+"""A run of a kernel with all that reporters say of it, as plain data."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 class RunRecord(NamedTuple):
-    """A run.
+    """A run, and what it left.
 
     Attributes:
-        kernel: As the user named it.
-        seconds: Of the host, from the first instruction to the end.
-        layers: Layer -> mode. None where the kernel's layers are not known.
+        kernel: The kernel, as the user named it.
+        seconds: Seconds of the host from the first instruction to the end.
+        layers: Mode of each layer; None where the kernel's layers are not known.
         profile: Name of the kernel whose memory management this is; None where it is not known.
         serial: What the guest sent to COM1; not collected where it has been shown already.
         debug: The same for port 0xE9.
         screen: Lines of the VGA text screen, if they were asked for.
         memory_map: What memory is used for; None when there was no machine.
-        lockstep: How many calls were made in lockstep; None where no layer ran so.
+        lockstep: Counts of the calls that were made in lockstep; None where no layer ran so.
     """
 
     kernel: str

@@ -1,1 +1,1 @@
-"""The commands of `kmemu`, a module each."""
+"""The commands of `kmemu`, a module each: options are checked, data is made or read, a reporter is called."""

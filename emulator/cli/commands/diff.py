@@ -1,4 +1,4 @@
-"""``kmemu diff``: which callers allocate more in one trace than in another."""
+"""``kmemu diff``: show which callers allocate more in one trace than in another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kmemu inspect``: what a kernel file holds."""
+"""``kmemu inspect``: show what a kernel file holds."""
 
 from __future__ import annotations
 

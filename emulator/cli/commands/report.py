@@ -1,4 +1,4 @@
-"""``kmemu report``: a trace as a page for the browser."""
+"""``kmemu report``: show a trace as a page for the browser."""
 
 from __future__ import annotations
 

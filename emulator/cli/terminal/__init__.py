@@ -1,1 +1,1 @@
-"""Standard streams, terminals, output files, progress and signals of the command."""
+"""What connects the command with its surroundings: standard streams, terminals, output files, progress, signals."""

@@ -1,4 +1,4 @@
-"""The guest's console on its way out of the process."""
+"""Pass the guest's console on to standard output, standard error or a file."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ RAW_HELP = (
 
 
 class _Filters:
-    """Keeps from a terminal what is not for it; a pipe or a file gets the guest's bytes as they are.
+    """Filters what goes to a terminal; a pipe or a file gets the guest's bytes as they are.
 
     Args:
-        stream: Where the bytes go.
-        raw: Nothing is kept from it.
+        stream: The stream to which the bytes go.
+        raw: Whether a terminal gets them unfiltered, too.
     """
 
     def __init__(self, stream: TextIO, *, raw: bool) -> None:
@@ -54,7 +54,7 @@ class ErrorConsole:
     """Passes the guest's output on to standard error.
 
     Args:
-        raw: All of it, also to a terminal.
+        raw: Whether a terminal gets it unfiltered, too.
     """
 
     def __init__(self, *, raw: bool) -> None:
@@ -65,7 +65,7 @@ class ErrorConsole:
         self._write(self._filters(console, data))
 
     def end(self) -> None:
-        """Give the terminal its colours back."""
+        """Reset the terminal's colours."""
         self._write(self._filters.end())
 
     @staticmethod
@@ -80,7 +80,7 @@ class ConsoleWriter:
     Args:
         output: Standard output.
         to_output: Whether the guest's output goes there.
-        raw: All of it, also to a terminal.
+        raw: Whether a terminal gets it unfiltered, too.
     """
 
     def __init__(self, output: Output, *, to_output: bool, raw: bool = False) -> None:

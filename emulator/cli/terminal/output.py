@@ -1,4 +1,4 @@
-"""Where the command writes: text for people, and the guest's bytes as they are."""
+"""Write to standard output and standard error: text for people, and the guest's bytes as they are."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def complain(message: str, details: Iterable[str] = ()) -> None:
 
 
 def style_of(stream: TextIO, environment: Mapping[str, str]) -> Style:
-    """Find out what a stream can show.
+    """Return what a stream can show.
 
     Colour needs a terminal that is not dumb, and no NO_COLOR (https://no-color.org).
     """

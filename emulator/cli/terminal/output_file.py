@@ -38,7 +38,7 @@ def check_writable(name: str) -> None:
 def whole_file(name: str) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name only when the body has ended without an error.
 
-    Until then it stands beside its place under another name, and what was there stays. What is no regular file
+    Until then it lies in the same folder under another name, and what was there stays. What is no regular file
     (a device, a pipe) is written to as it is.
 
     Raises:

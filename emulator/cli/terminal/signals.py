@@ -1,4 +1,4 @@
-"""What a signal from outside does to the command: it ends in order, as after Ctrl-C."""
+"""Let signals from outside end the command in order, as Ctrl-C does."""
 
 from __future__ import annotations
 

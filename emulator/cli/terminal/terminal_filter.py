@@ -1,4 +1,4 @@
-"""What of a guest's output may reach the user's terminal: text, and what moves, colours and clears.
+"""Filter a guest's output for the user's terminal: text passes, and what moves, colours and clears.
 
 Theory. A terminal obeys control sequences (ECMA-48), and many of them act on more than the screen: they set the title or the
 clipboard, let the terminal type an answer into the next shell, switch its modes for good. A filter goes through the bytes as
@@ -22,13 +22,13 @@ _LINE_ENDS: Final = frozenset(b"\n\r")
 _DELETE, _C1, _HIGH = 0x7F, 0x80, 0xA0
 _ONE_BYTE_ESCAPES: Final = frozenset(b"78DEM")  # save and restore the cursor, line down and up, next line
 _STRINGS: Final = frozenset(b"PX]^_")  # DCS, SOS, OSC, PM, APC
-_TO_7_BIT: Final = 0x40  # from a C1 control to the byte behind ESC
+_TO_7_BIT: Final = 0x40  # from a C1 control to the byte after ESC
 _CSI, _STRING_END = 0x9B, 0x9C
 _SEQUENCE_MAX: Final = 64  # bytes; longer ones are no sequences of this list
 _ALLOWED: Final = re.compile(
     rb"""(?x)
     [0-9]* [ABCDEFGIZ`ade@PLMXST]   # the cursor by so many, insert and delete, scroll
-    | [0-9]* (;[0-9]*)? [Hf]        # the cursor to a place
+    | [0-9]* (;[0-9]*)? [Hf]        # the cursor to a position
     | [0-2]? [JK]                   # erase, but not what has scrolled out of the window
     | [0-9;:]* m                    # colours
     | [su]                          # save and restore the cursor
@@ -55,7 +55,7 @@ class TerminalFilter:
     def __init__(self, *, utf8: bool) -> None:
         self._utf8 = utf8
         self._state = _State.GROUND
-        self._sequence = bytearray()  # behind CSI
+        self._sequence = bytearray()  # after CSI
         self._character = bytearray()  # of UTF-8, not whole
         self._is_coloured = False
 
@@ -173,7 +173,7 @@ class TerminalFilter:
             self._state = _State.STRING
 
     def _go_on_with_character(self, byte: int, shown: bytearray) -> None:
-        """Take a byte behind the beginning of a character; if it does not belong there, each stands for itself."""
+        """Take a byte after the beginning of a character; if it does not belong there, each stands for itself."""
         whole = bytes(self._character)
         self._character.clear()
         if byte & 0xC0 != _C1:

@@ -1,1 +1,1 @@
-"""`kmemu step`: what can be seen of a machine at one event, and the terminal program that shows it."""
+"""`kmemu step`: a timeline comes in; a `View` of one event is read, and written as lines, JSON or panes of a terminal program."""

@@ -64,7 +64,7 @@ class ViewPane(Pane):
 
     @staticmethod
     def _text(line: PaneLine) -> Text:
-        if "\x1b" in line.text:  # a picture's colours
+        if "\x1b" in line.text:  # the colours of a memory map
             return Text.from_ansi(line.text, no_wrap=True)
         return Text(no_wrap=True).append(line.text, _STYLES[line.tone])
 

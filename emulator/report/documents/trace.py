@@ -151,7 +151,7 @@ def difference_document(
             {
                 "area": change.area,
                 **_numbers(change),
-                "callers": [place._asdict() for place in change.callers],
+                "callers": [frame._asdict() for frame in change.callers],
             }
             for change in difference.changes[:top]
         ],

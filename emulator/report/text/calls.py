@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 BYTES_AND_COUNTS = ("size", "count", "pages", "order", "align")
-"""Parameters that are numbers, not places."""
+"""Parameters that are numbers, not addresses."""
 
-_PLACES = ("ptr", "out", "address")
+_ADDRESSES = ("ptr", "out", "address")
 _DECIMAL_MAX = 0xFFFF  # what is larger and has no known meaning is more likely an address than a count
 _INDENT = 2
 _TEXT_MIN, _TEXT_MAX = 24, 46  # columns for the call itself
@@ -47,8 +47,8 @@ class ResultText(NamedTuple):
     """What a call returned, for people.
 
     Attributes:
-        text: Such as ``0x0010a008``; empty for a function without a result.
-        failed: It is bad news.
+        text: The result, such as ``0x0010a008``; "" for a function without one.
+        failed: Whether it is to stand out.
     """
 
     text: str
@@ -59,7 +59,7 @@ def argument_text(parameter: str, value: int) -> str:
     """Return an argument: sizes and counts decimal, addresses and frames hexadecimal."""
     if parameter in BYTES_AND_COUNTS:
         return str(value)
-    if parameter in _PLACES:
+    if parameter in _ADDRESSES:
         return address_text(value)
     if parameter == "frame":
         return f"0x{value:x}"
@@ -123,9 +123,9 @@ class CallLayout:
     """Lays calls out in columns. Only where a call comes from may be cut, and only on a terminal.
 
     Args:
-        functions: By name.
-        frames: Gives the call stack of a number.
-        last: The largest number of a call that will come.
+        functions: The recorded functions by name.
+        frames: Returns the backtrace with a number.
+        last: The largest number of a call that is laid out.
         style: What the output can show.
         errors: Names of error numbers, see `Trace.error_names`.
     """
@@ -173,7 +173,7 @@ class CallLayout:
 
 
 def call_layout(trace: Trace, style: Style) -> CallLayout:
-    """Return what lays out the calls of a trace."""
+    """Return the layout for the calls of a trace."""
     return CallLayout(
         {function.name: function for function in trace.functions},
         cache(trace.frames),
@@ -184,7 +184,7 @@ def call_layout(trace: Trace, style: Style) -> CallLayout:
 
 
 def call_lines(trace: Trace, mask: Flags, style: Style) -> Iterator[str]:
-    """Return a line for each call of a trace for which a mask, one flag for each call, is true."""
+    """Yield a line for each call of a trace for which *mask*, which has a flag for each call, is true."""
     return map(call_layout(trace, style).line, trace.calls.chosen(mask))
 
 

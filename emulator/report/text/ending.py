@@ -1,4 +1,4 @@
-"""How a run ended, in one line for people."""
+"""Write how a run ended as one line."""
 
 from __future__ import annotations
 

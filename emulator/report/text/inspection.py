@@ -33,9 +33,9 @@ def _segment_lines(facts: Inspection, style: Style) -> Iterator[str]:
     yield style.paint(style.cut("segment at physical    linked at  in memory    in file"), BOLD)
     for segment in facts.segments:
         flags = "".join(flag.name or "" if flag in segment.flags else "-" for flag in type(segment.flags))
-        places = f"{address_range(segment.physical, segment.end)}  0x{segment.virtual:08x}"
+        addresses = f"{address_range(segment.physical, segment.end)}  0x{segment.virtual:08x}"
         sizes = f"{human_size(segment.size):>10} {human_size(len(segment.data)):>10}"
-        yield from style.folded(f"{places} {sizes}  {flags[::-1]}")
+        yield from style.folded(f"{addresses} {sizes}  {flags[::-1]}")
 
 
 def _rows(facts: Inspection) -> Iterator[tuple[str, str]]:

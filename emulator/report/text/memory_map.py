@@ -68,7 +68,7 @@ class Cell(NamedTuple):
 
 
 def draw_memory(memory_map: MemoryMap, style: Style) -> Iterator[str]:
-    """Draw RAM, a close-up of the kernel where it would be lost in that, and the legend."""
+    """Yield rows for RAM, a close-up of the kernel where it would be lost in those, and the legend."""
     columns = _columns(style)
     cell_size = _cell_size(memory_map.ram, columns, _ROWS_MAX, FRAME_SIZE)
     yield from _titled_rows("Memory", memory_map, memory_map.ram, cell_size, style)
@@ -83,7 +83,7 @@ def draw_memory(memory_map: MemoryMap, style: Style) -> Iterator[str]:
 
 
 def draw_heap(heap: HeapState, style: Style) -> Iterator[str]:
-    """Draw how much of each part of the heap is in use."""
+    """Yield rows that say how much of each part of the heap is in use."""
     columns = _columns(style)
     span = (heap.start, heap.end)
     cell_size = _cell_size(span, columns, 2, _HEAP_CELL_MIN)
@@ -202,7 +202,7 @@ def _rows(cells: Sequence[Cell], start: int, cell_size: int, style: Style) -> It
 
 
 def _painted(cells: Sequence[Cell], style: Style) -> Iterator[str]:
-    """Give runs of one kind their colour at once."""
+    """Yield runs of cells of one kind, each in its colour."""
     begin = 0
     for index, cell in enumerate(cells, 1):
         if index == len(cells) or cells[index].kind is not cell.kind:
@@ -220,23 +220,23 @@ def _character(cell: Cell, style: Style) -> str:
 
 
 def _legend(memory_map: MemoryMap, style: Style) -> Iterator[str]:
-    for kind, place, size in _legend_rows(memory_map):
+    for kind, where, size in _legend_rows(memory_map):
         quarters = range(1, _QUARTERS + 1) if kind is RegionKind.ALLOCATED else (_QUARTERS,)
         symbols = "".join(_character(Cell(kind, each), style) for each in quarters)
-        row = f"{symbols:{_QUARTERS}} {kind.value:9} {place:21} {human_size(size):>9}"
+        row = f"{symbols:{_QUARTERS}} {kind.value:9} {where:21} {human_size(size):>9}"
         first, *others = style.folded(row, indent=_QUARTERS + 11)
         yield style.paint(symbols, _COLOURS[kind]) + first[len(symbols) :]
         yield from others
 
 
 def _legend_rows(memory_map: MemoryMap) -> Iterator[tuple[RegionKind, str, int]]:
-    """Yield kind, where it is, and its bytes."""
+    """Yield of each kind where it is, and its bytes."""
     regions = [*memory_map.inside_ram(), *memory_map.unmanaged()]
     for kind in _LETTERS:
         spans = [(region.start, region.end) for region in regions if region.kind is kind]
         if spans:
-            place = address_range(*spans[0]) if len(spans) == 1 else f"{len(spans)} areas"
-            yield kind, place, sum(end - start for start, end in spans)
+            where = address_range(*spans[0]) if len(spans) == 1 else f"{len(spans)} areas"
+            yield kind, where, sum(end - start for start, end in spans)
     if memory_map.frames is not None:
         unit = "frame" if memory_map.btron is None else "page"
         for kind, count in (
