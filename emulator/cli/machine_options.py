@@ -54,7 +54,7 @@ def add_console(output: _ArgumentGroup) -> None:
 
 
 def add_machine(parser: ArgumentParser) -> None:
-    """Add what describes the machine."""
+    """Add the options that describe the machine, and those that limit its run."""
     machine = parser.add_argument_group("the machine").add_argument
     machine(
         "--ram",
@@ -77,10 +77,6 @@ def add_machine(parser: ArgumentParser) -> None:
     machine(
         "--mmu", choices=("fast", "reference"), default="fast", help="reference is slower, for comparison"
     )
-
-
-def add_budgets(parser: ArgumentParser) -> None:
-    """Add what limits the run."""
     budget = parser.add_argument_group("budgets").add_argument
     budget(
         "--max-instructions",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from emulator.cli.machine_options import add_budgets, add_kernel, add_machine, new_machine
+from emulator.cli.machine_options import add_kernel, add_machine, new_machine
 from emulator.cli.status import CommandLineError, Status, judge_ending
 from emulator.cli.terminal.console import RAW_HELP, ConsoleWriter
 from emulator.cli.terminal.output import Output, complain
@@ -46,7 +46,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_kernel(parser)
     add("--list", action="store_true", help="name the built-in kernels and stop")
     add_machine(parser)
-    add_budgets(parser)
     output = parser.add_argument_group("output").add_argument
     output("--serial", metavar="FILE", help="write COM1 to FILE instead of standard output (- for that)")
     output("--screen", action="store_true", help="show the VGA text screen at the end")

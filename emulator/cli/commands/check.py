@@ -24,7 +24,6 @@ from emulator.cli.commands.check_output import (
     write_outputs,
 )
 from emulator.cli.machine_options import (
-    add_budgets,
     add_console,
     add_kernel,
     add_machine,
@@ -118,7 +117,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_console(output)
     output.add_argument("--json", action="store_true", help="the same as --format json")
     add_machine(parser)
-    add_budgets(parser)
     parser.set_defaults(max_instructions=_MOST_INSTRUCTIONS)
 
 

@@ -7,7 +7,7 @@ from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.cli import option_values
-from emulator.cli.status import CommandLineError, OutputError
+from emulator.cli.status import CommandLineError, OutputError, Status
 from emulator.cli.terminal.output_file import check_writable, whole_file
 from emulator.report.text.style import WIDTH_MAX, Style
 
@@ -242,7 +242,8 @@ def _content(name: str, verdict: Verdict, status: int) -> bytes:
             from emulator import __version__
             from emulator.report.ci.sarif import sarif_document
 
-            return _json(sarif_document(verdict, status, _root(), __version__))
+            ran = status in (Status.GOOD, Status.FINDINGS)
+            return _json(sarif_document(verdict, status, _root(), __version__, ran=ran))
         case _:
             from emulator.report.ci.github import github_lines
 

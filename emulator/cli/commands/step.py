@@ -7,14 +7,7 @@ import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from emulator.cli.machine_options import (
-    add_budgets,
-    add_kernel,
-    add_machine,
-    add_profile,
-    chosen_profile,
-    new_machine,
-)
+from emulator.cli.machine_options import add_kernel, add_machine, add_profile, chosen_profile, new_machine
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
 from emulator.cli.terminal.signals import ENDING, Interrupted
@@ -58,7 +51,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--who", metavar="ADDRESS", help="tell who wrote this word last before that place, and stop")
     add("--json", action="store_true", help="with --print or --who: one JSON document and nothing else")
     add_machine(parser)
-    add_budgets(parser)
 
 
 def _event(text: str) -> int:

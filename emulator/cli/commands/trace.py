@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.cli import option_values
 from emulator.cli.machine_options import (
-    add_budgets,
     add_console,
     add_kernel,
     add_machine,
@@ -72,7 +71,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--json", action="store_true", help="a JSON object a line for each call, or one for the summary"
     )
     add_machine(parser)
-    add_budgets(parser)
 
 
 def _add_selection(parser: ArgumentParser) -> None:

@@ -33,19 +33,19 @@ _DIFFERENCE_RULES: Final = {
     "limit": ("limit exceeded", "The run took more than a limit of the command line allows."),
     "regression": ("regression", "The run is worse than the baseline and its tolerances allow."),
 }
-_RAN: Final = (0, 1)  # exit statuses of a check that came to its end
 
 _Object = dict[str, Any]
 
 
-def sarif_document(verdict: Verdict, status: int, root: str, version: str) -> _Object:
+def sarif_document(verdict: Verdict, status: int, root: str, version: str, *, ran: bool) -> _Object:
     """Return a log with one run. Differences that fail are results, too.
 
     Args:
         verdict: The check.
         status: Exit status of the command.
         root: Absolute path of the top of the repository; source files in it get relative URIs.
-        version: Of kmemu.
+        version: Version of kmemu.
+        ran: Whether the check came to its end.
     """
     results = [_finding(finding, verdict, root) for finding in verdict.report.findings]
     results += [
@@ -59,7 +59,7 @@ def sarif_document(verdict: Verdict, status: int, root: str, version: str) -> _O
         },
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "The top of the repository."}}},
-        "invocations": [_invocation(verdict, status)],
+        "invocations": [_invocation(verdict, status, ran=ran)],
         "results": results,
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -85,9 +85,9 @@ _RULE_INDEX: Final = {
 }
 
 
-def _invocation(verdict: Verdict, status: int) -> _Object:
+def _invocation(verdict: Verdict, status: int, *, ran: bool) -> _Object:
     return {
-        "executionSuccessful": status in _RAN,
+        "executionSuccessful": ran,
         "exitCode": status,
         "exitCodeDescription": printable(ending_text(verdict.report.ending)),
     }

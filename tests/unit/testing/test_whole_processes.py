@@ -5,21 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 ROOT = Path(__file__).parents[3]
 pytest_plugins = ["pytester"]
 
 
-def test_pytest_finds_the_plugin_and_workers_boot_for_themselves(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Return a folder whose tests run in processes of their own, which find this package."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    pytester.makeini("[pytest]\nkmemu_kernel = firmware:demo\nfilterwarnings = error")
-    pytester.makepyfile(
+    return pytester
+
+
+def test_pytest_finds_the_plugin_and_workers_boot_for_themselves(project: pytest.Pytester) -> None:
+    project.makeini("[pytest]\nkmemu_kernel = firmware:demo\nfilterwarnings = error")
+    project.makepyfile(
         """
         import pytest
 
@@ -33,17 +35,14 @@ def test_pytest_finds_the_plugin_and_workers_boot_for_themselves(
             kernel.call("kmalloc", 64)
         """
     )
-    result = pytester.runpytest_subprocess("-n", "2", "--strict-markers")
+    result = project.runpytest_subprocess("-n", "2", "--strict-markers")
     result.assert_outcomes(passed=12, failed=1)
     result.stdout.fnmatch_lines(["1 block allocated in this test and not freed, 64 bytes"])
 
 
-def test_a_worker_that_dies_loses_its_test_only(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    pytester.makeini("[pytest]\nkmemu_kernel = firmware:demo")
-    pytester.makepyfile(
+def test_a_worker_that_dies_loses_its_test_only(project: pytest.Pytester) -> None:
+    project.makeini("[pytest]\nkmemu_kernel = firmware:demo")
+    project.makepyfile(
         """
         import os, signal, pytest
 
@@ -54,16 +53,13 @@ def test_a_worker_that_dies_loses_its_test_only(
             assert kernel.call("kmalloc", 64)
         """
     )
-    result = pytester.runpytest_subprocess("-n", "2")
+    result = project.runpytest_subprocess("-n", "2")
     result.assert_outcomes(passed=5, failed=1)
     result.stdout.fnmatch_lines(["worker 'gw?' crashed while running *test_it?2?'"])
 
 
-def test_a_project_that_does_not_use_it_imports_nothing_of_it(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    pytester.makepyfile(
+def test_a_project_that_does_not_use_it_imports_nothing_of_it(project: pytest.Pytester) -> None:
+    project.makepyfile(
         """
         import sys
 
@@ -72,12 +68,11 @@ def test_a_project_that_does_not_use_it_imports_nothing_of_it(
             assert loaded == {"emulator", "emulator.testing"}
         """
     )
-    pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=1)
+    project.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=1)
 
 
-def test_the_markers_are_listed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    listed = pytester.runpytest_subprocess("--markers").stdout.str()
+def test_the_markers_are_listed(project: pytest.Pytester) -> None:
+    listed = project.runpytest_subprocess("--markers").stdout.str()
     assert (
         "@pytest.mark.kmem_limit(size, area=None): the most bytes that the test may take at a time" in listed
     )

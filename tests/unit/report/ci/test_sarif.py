@@ -44,7 +44,7 @@ def validator() -> Draft4Validator:
 
 
 def run_of(verdict: Verdict, status: int = 1) -> dict[str, Any]:
-    document = json.loads(json.dumps(sarif_document(verdict, status, "/repo", "0.1.0")))
+    document = json.loads(json.dumps(sarif_document(verdict, status, "/repo", "0.1.0", ran=status < 2)))
     validator().validate(document)
     run: dict[str, Any]
     [run] = document["runs"]
@@ -66,7 +66,7 @@ def source_line(location: dict[str, Any]) -> tuple[str, int | None]:
 
 
 def test_the_schema_refuses_what_is_wrong() -> None:
-    document = sarif_document(Verdict(report(LEAK)), 1, "/repo", "0.1.0")
+    document = sarif_document(Verdict(report(LEAK)), 1, "/repo", "0.1.0", ran=True)
     document["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"] = {"startLine": 0}
     assert not validator().is_valid(document)
 
