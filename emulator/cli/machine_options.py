@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
 
-DEFAULT_KERNEL = "firmware:demo"
+_DEFAULT_KERNEL = "firmware:demo"
 DEFAULT_TIMEOUT_S = 60.0
 
 
@@ -35,7 +35,7 @@ def add_kernel(
         "kernel",
         metavar="KERNEL",
         nargs="?",
-        default=DEFAULT_KERNEL,
+        default=_DEFAULT_KERNEL,
         help=f"{what} (default: %(default)s)",
     )
 

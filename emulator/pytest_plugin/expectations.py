@@ -58,13 +58,13 @@ def expectations_of(item: pytest.Item) -> Expectations:
     """
     found = NOTHING
     for marker in item.iter_markers():
-        read = READERS.get(marker.name)
+        read = _READERS.get(marker.name)
         if read is not None:
             found = read(found, marker)
     return found
 
 
-def byte_count(value: object) -> int:
+def _byte_count(value: object) -> int:
     """Read a number of bytes: 65536, "64 KiB", "64K".
 
     Raises:
@@ -91,7 +91,7 @@ def _limit(found: Expectations, marker: pytest.Mark) -> Expectations:
             '@pytest.mark.kmem_limit takes a size such as "64 KiB" and, if wanted, area="heap"'
         )
     try:
-        limit = Limit(byte_count(marker.args[0]), area)
+        limit = Limit(_byte_count(marker.args[0]), area)
     except ValueError as error:
         raise BadConfiguration(f"@pytest.mark.kmem_limit: {error}") from None
     return found._replace(limits=(*found.limits, limit))
@@ -104,7 +104,7 @@ def _fail_nth(found: Expectations, marker: pytest.Mark) -> Expectations:
     return found if found.fail_nth else found._replace(fail_nth=number)
 
 
-READERS: Final[Mapping[str, Callable[[Expectations, pytest.Mark], Expectations]]] = {
+_READERS: Final[Mapping[str, Callable[[Expectations, pytest.Mark], Expectations]]] = {
     "kmem_no_leaks": _no_leaks,
     "kmem_limit": _limit,
     "kmem_fail_nth": _fail_nth,

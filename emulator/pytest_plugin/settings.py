@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from emulator.machine.memory import RamWindow
 
-MARKER: Final = "kmemu"
+_MARKER: Final = "kmemu"
 DEFAULT_TIMEOUT_S: Final = 60.0
 
 
@@ -67,7 +67,7 @@ def settings_of(item: pytest.Item, base: Settings) -> Settings:
     Raises:
         BadConfiguration: A marker is wrong.
     """
-    markers = list(item.iter_markers(MARKER))
+    markers = list(item.iter_markers(_MARKER))
     for marker in reversed(markers):
         if marker.args:
             raise BadConfiguration(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from emulator.replay.timeline import Timeline
     from emulator.report.text.style import Style
 
-HELP = """\
+_HELP = """\
 n right   next call, to its return     enter  go to the call under the cursor
 p left    previous call                e      to the entry of this call
 N         next call of this block      f      first call that touched an address
@@ -274,7 +274,7 @@ class StepApp(PanesApp):
 
     def action_help(self) -> None:
         """Show the keys."""
-        self.push_screen(MessageScreen("Keys", HELP))
+        self.push_screen(MessageScreen("Keys", _HELP))
 
     async def action_quit(self) -> None:
         """Close the program."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emulator.debug.step.view import View
     from emulator.profile.model import TracedFunction
 
-VERSION: Final = 1
+_VERSION: Final = 1
 
 
 def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
     if call is not None and call["function"] in without:
         del call["result"]
     return {
-        "version": VERSION,
+        "version": _VERSION,
         "event": view.event,
         "events": view.event_count,
         "ending": ended_text(view.ending),

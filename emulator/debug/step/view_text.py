@@ -72,7 +72,7 @@ def ended_text(ending: Ending) -> str:
     return ending_text(ending._replace(open_calls=0))
 
 
-def change_lines(view: View, style: Style) -> Iterator[PaneLine]:
+def _change_lines(view: View, style: Style) -> Iterator[PaneLine]:
     """Yield the fields that the last call changed."""
     if not view.fields:
         yield PaneLine(_no_change(view), tone=Tone.FAINT)
@@ -112,7 +112,7 @@ def value_text(data: bytes, encoding: Encoding) -> str:
     return f"0x{value:0{2 * len(data)}x}"
 
 
-def code_lines(view: View, style: Style) -> Iterator[PaneLine]:
+def _code_lines(view: View, style: Style) -> Iterator[PaneLine]:
     """Yield source lines and instructions around EIP; the next one is marked, what it reads and writes stands below it."""
     for line in view.code:
         if not line.code:
@@ -134,7 +134,7 @@ def _operand_text(operand: Operand) -> str:
     return f"{operand.text} at 0x{operand.address:08x} {value}"
 
 
-def register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
+def _register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
     """Yield the registers, a line each, and what they point to."""
     registers = view.registers
     named = {name: location_text(location) for name, location in view.pointers.items()}
@@ -148,13 +148,13 @@ def register_lines(view: View, _style: Style) -> Iterator[PaneLine]:
         yield PaneLine(f"{name}  0x{getattr(registers, name):08x}", tone=Tone.FAINT)
 
 
-def stack_lines(view: View, _style: Style) -> Iterator[PaneLine]:
+def _stack_lines(view: View, _style: Style) -> Iterator[PaneLine]:
     """Yield the backtrace, the innermost function first."""
     for number, level in enumerate(view.stack):
         yield PaneLine(f"{number}  {frame_text(level.frame)}", level.low, Tone.PLAIN if number else Tone.HERE)
 
 
-def memory_lines(view: View, style: Style) -> Iterator[PaneLine]:
+def _memory_lines(view: View, style: Style) -> Iterator[PaneLine]:
     """Yield the memory map, the heap, and what is wrong with them."""
     for defect in view.memory_map.defects:
         yield PaneLine(f"damaged: {printable(defect)}", tone=Tone.BAD)
@@ -181,19 +181,19 @@ def _block_lines(heap: HeapState) -> Iterator[PaneLine]:
         yield PaneLine(f"and {len(heap.blocks) - _BLOCKS_MAX} more blocks", tone=Tone.FAINT)
 
 
-def console_lines(view: View, _style: Style) -> Iterator[PaneLine]:
+def _console_lines(view: View, _style: Style) -> Iterator[PaneLine]:
     """Yield what the kernel wrote so far."""
     for line in view.console.replace("\r\n", "\n").split("\n"):
         yield PaneLine(printable(line.expandtabs()))
 
 
 PANES = {
-    "changes": ("Changes", change_lines),
-    "code": ("Code", code_lines),
-    "memory": ("Memory", memory_lines),
-    "registers": ("Registers", register_lines),
-    "stack": ("Call stack", stack_lines),
-    "console": ("Console", console_lines),
+    "changes": ("Changes", _change_lines),
+    "code": ("Code", _code_lines),
+    "memory": ("Memory", _memory_lines),
+    "registers": ("Registers", _register_lines),
+    "stack": ("Call stack", _stack_lines),
+    "console": ("Console", _console_lines),
 }
 """Key of a pane -> its title, and what makes its lines."""
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from emulator.verdict.difference import Difference
     from emulator.verdict.verdict import Verdict
 
-SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-FINGERPRINT: Final = "kmemuFinding/v1"
+_SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_FINGERPRINT: Final = "kmemuFinding/v1"
 _DIFFERENCE_RULES: Final = {
     "limit": ("limit exceeded", "The run took more than a limit of the command line allows."),
     "regression": ("regression", "The run is worse than the baseline and its tolerances allow."),
@@ -62,7 +62,7 @@ def sarif_document(verdict: Verdict, status: int, root: str, version: str, *, ra
         "invocations": [_invocation(verdict, status, ran=ran)],
         "results": results,
     }
-    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _rules() -> list[_Object]:
@@ -103,7 +103,7 @@ def _finding(finding: Finding, verdict: Verdict, root: str) -> _Object:
         "level": "note" if accepted else "error",
         "message": {"text": "\n".join(plain_lines(finding))},
         "locations": [locations.location(main_backtrace(finding), printable(message_of(finding)))],
-        "partialFingerprints": {FINGERPRINT: finding.id},
+        "partialFingerprints": {_FINGERPRINT: finding.id},
         **locations.origin(finding),
     }
     if verdict.known is not None:  # 3.27.24
@@ -126,7 +126,7 @@ def _difference(difference: Difference, verdict: Verdict, root: str) -> _Object:
         "level": "error",
         "message": {"text": text},
         "locations": [locations.location(stack, text)],
-        "partialFingerprints": {FINGERPRINT: printable(difference.key)},
+        "partialFingerprints": {_FINGERPRINT: printable(difference.key)},
     }
 
 

@@ -10,7 +10,7 @@ from emulator.report.documents.trace import stack_document
 if TYPE_CHECKING:
     from emulator.inject.campaign import Campaign, Trial
 
-VERSION: Final = 1
+_VERSION: Final = 1
 
 
 def campaign_document(campaign: Campaign, kernel: str, profile: str) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def campaign_document(campaign: Campaign, kernel: str, profile: str) -> dict[str
     """
     good = campaign.good
     return {
-        "version": VERSION,
+        "version": _VERSION,
         "kernel": kernel,
         "profile": profile,
         "good_run": {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emulator.verdict.difference import Difference
     from emulator.verdict.verdict import Verdict
 
-VERSION: Final = 1
+_VERSION: Final = 1
 
 
 def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
     report = verdict.report
     ending = report.ending
     return {
-        "version": VERSION,
+        "version": _VERSION,
         "kernel": printable(report.kernel),
         "profile": printable(report.profile),
         "status": status,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from emulator.hle.inspection import Inspection
 
-VERSION: Final = 1
+_VERSION: Final = 1
 
 
 def inspection_document(facts: Inspection) -> dict[str, Any]:
     """Return what is known of a kernel file."""
     header = facts.multiboot
     return {
-        "version": VERSION,
+        "version": _VERSION,
         "kernel": facts.kernel,
         "file_size": facts.file_size,
         "segments": [

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kernel_model.btron.kmem_reader import KmemState
     from kernel_model.btron.pool_reader import PoolState
 
-VERSION = 1
+_VERSION = 1
 
 
 def run_document(record: RunRecord, status: int) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
     """
     ending, memory_map = record.ending, record.memory_map
     document: dict[str, Any] = {
-        "version": VERSION,
+        "version": _VERSION,
         "kernel": record.kernel,
         "status": status,
         "outcome": ending.how.outcome,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 
-SUMMARY_VERSION: Final = 1
-DIFFERENCE_VERSION: Final = 1
+_SUMMARY_VERSION: Final = 1
+_DIFFERENCE_VERSION: Final = 1
 
 
 def stack_document(frames: Iterable[Frame]) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def trace_document(trace: Trace, facts: Overview, name: str | None) -> dict[str,
     """
     ending = trace.ending
     return {
-        "version": SUMMARY_VERSION,
+        "version": _SUMMARY_VERSION,
         "trace": name,
         "kernel": trace.header.kernel,
         "profile": trace.profile.name,
@@ -141,7 +141,7 @@ def difference_document(
         top: How many stacks to list; all if None.
     """
     return {
-        "version": DIFFERENCE_VERSION,
+        "version": _DIFFERENCE_VERSION,
         "before": before,
         "after": after,
         "measure": difference.measure.value,

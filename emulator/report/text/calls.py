@@ -60,13 +60,13 @@ def argument_text(parameter: str, value: int) -> str:
     if parameter in BYTES_AND_COUNTS:
         return str(value)
     if parameter in _ADDRESSES:
-        return address_text(value)
+        return _address_text(value)
     if parameter == "frame":
         return f"0x{value:x}"
     return str(value) if value <= _DECIMAL_MAX else f"0x{value:08x}"
 
 
-def address_text(address: int) -> str:
+def _address_text(address: int) -> str:
     """Return ``0x0010a008``, or ``0``."""
     return f"0x{address:08x}" if address else "0"
 
@@ -81,7 +81,7 @@ def argument_texts(function: TracedFunction, values: Sequence[int], out: int | N
     """
     texts = [argument_text(*each) for each in zip(function.parameters, values, strict=False)]
     if function.out is not None and out is not None:
-        texts[function.out] = f"[{address_text(out)}]"
+        texts[function.out] = f"[{_address_text(out)}]"
     return texts
 
 
@@ -106,7 +106,7 @@ def result_text(function: TracedFunction, value: int | None, errors: Mapping[int
 def _good_text(result: Result, value: int) -> str:
     match result:
         case Result.POINTER:
-            return address_text(value)
+            return _address_text(value)
         case Result.FRAME:
             return f"0x{value:x}"
         case Result.NONE:

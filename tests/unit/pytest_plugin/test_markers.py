@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.testing.conftest import Run
+    from tests.unit.pytest_plugin.conftest import Run
 
     Failure = Callable[..., list[str]]
 

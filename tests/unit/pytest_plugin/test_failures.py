@@ -13,7 +13,7 @@ from tests.helpers.c_kernel import compile_kernel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.testing.conftest import Run
+    from tests.unit.pytest_plugin.conftest import Run
 
     Failure = Callable[..., list[str]]
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.unit.testing.conftest import OPTIONS
+from tests.unit.pytest_plugin.conftest import OPTIONS
 
 if TYPE_CHECKING:
     import pytest

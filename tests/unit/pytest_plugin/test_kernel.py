@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.unit.testing.conftest import Run
+    from tests.unit.pytest_plugin.conftest import Run
 
 
 def test_a_test_calls_the_kernel_and_looks_at_it(run: Run) -> None:
