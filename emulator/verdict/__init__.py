@@ -1,1 +1,5 @@
-"""Judge a check: compare its report with a baseline and with limits."""
+"""Judges a check: in come its report, limits and a baseline, out comes a verdict with the reasons to fail.
+
+`verdict` selects and judges findings; `limits` and `comparison` make differences, from the command line's limits and from a
+baseline with its `tolerances`. `baseline` is the value, `baseline_file` and `json_text` read and write it.
+"""

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def compare(report: CheckReport, baseline: Baseline) -> list[Difference]:
     """Return how a check differs from a baseline, the most important first.
 
-    A finding that the baseline has is accepted in the number in which it has it, a new one is a regression. A number is one if it has grown by more than its
-    tolerance; what has become less, or is gone, is none. An area that is gone is one: nobody watches it any more.
+    A finding that the baseline has is accepted as often as the baseline has it; a new one is a regression. A number is a
+    regression if it has grown by more than its tolerance; what has become less, or is gone, is none. An area that is gone is
+    one: nothing watches it any more.
     """
     tolerances = Tolerances({key: parse_tolerance(value) for key, value in baseline.tolerances.items()})
     now = baseline_of(report)

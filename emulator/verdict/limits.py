@@ -21,7 +21,7 @@ ALL_AREAS: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run may take at most, by area; each limit itself is still allowed.
+    """The most that a run may take, by area; each limit itself is still allowed.
 
     Attributes:
         heap: Bytes live at the peak.

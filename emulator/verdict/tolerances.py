@@ -1,4 +1,4 @@
-"""How much worse than a baseline a number may be."""
+"""Tolerances: how much worse than in the baseline a number may be, by its key or a pattern of keys."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PERCENT: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(%?)", re.ASCII)
 
 
 class Tolerance(NamedTuple):
-    """How much more is still good.
+    """How much a number may grow.
 
     Attributes:
         amount: In the unit of the number.
-        percent: Of the baseline's number; one of the two is 0.
+        percent: In percent of the baseline's number; one of the two is 0.
     """
 
     amount: float = 0.0
