@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LONGEST_QUOTE: Final = 60  # characters
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.*?-]{1,60}")
+_PLAIN_KEY: Final = r"[A-Za-z0-9_.*?-]{1,60}"
 
 
 def printable(text: str) -> str:
@@ -54,7 +53,9 @@ def shortened(value: object) -> str:
 
 def shown_keys(keys: Iterable[str]) -> str:
     """Return the path of a key in a document for a message, such as ``heap.alloc``: one line, each key at most 60 characters."""
-    return ".".join(key if _PLAIN_KEY.fullmatch(key) else shortened(key)[1:-1] for key in keys)
+    import re  # few runs show a key
+
+    return ".".join(key if re.fullmatch(_PLAIN_KEY, key) else shortened(key)[1:-1] for key in keys)
 
 
 def code_address(address: int, function: str, offset: int) -> str:
