@@ -204,6 +204,8 @@ void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
     T.gen_intermediate_code(cpu, tb, longest);
     if (block.looked && block.added && block.last)
         fill_in(tb);
+    if (block.starts && !kc_has_counted_itself(m)) /* the call at its start did not come to tcg_gen_callN() above */
+        kc_counting_by_hooks(m);
     block.starts = false;
 }
 
