@@ -1,1 +1,1 @@
-"""Which functions of a kernel allocate: the model, its TOML reader, and the profiles that are known."""
+"""Profiles: a TOML file or a kernel comes in; which of its functions allocate, and how their calls are read, goes out."""

@@ -1,1 +1,1 @@
-"""What was recorded of a run: the file with every call, and the life of every block in it."""
+"""Calls of a run: the rows that the core records come in, one table of calls and the lives of all blocks go out."""

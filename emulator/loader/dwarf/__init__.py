@@ -1,1 +1,1 @@
-"""DWARF: source lines, variables and types, call frame information."""
+"""DWARF: the bytes of debug sections come in; source lines, variables with their types, and unwind rules go out."""

@@ -1,1 +1,1 @@
-"""The ELF32 file: headers, sections, symbols."""
+"""ELF32: the bytes of a file come in; its headers, sections and symbols, checked, go out."""

@@ -1,1 +1,1 @@
-"""From the calls of a trace to blocks of memory and their lives."""
+"""Blocks of memory: the table of calls and what the profile says of their functions come in, the life of every block goes out."""

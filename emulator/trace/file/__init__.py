@@ -1,1 +1,1 @@
-"""A trace as a file: its columns, the writer that fills it while a kernel runs, and the reader that checks it."""
+"""Trace files: chunks of calls with their call stacks come in while a kernel runs; a checked table, mapped from the file, goes out."""

@@ -1,1 +1,1 @@
-"""Questions about a whole trace: which calls, how much memory, who uses it, what changed."""
+"""Queries: a whole trace comes in; selected calls, usage and peaks, totals by call stack, gaps and differences go out."""
