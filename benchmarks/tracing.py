@@ -15,7 +15,7 @@ from measure import Row, at_least, at_most, medians, need_tool, output_of, qemu_
 from emulator import __version__
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.machine.exits import find_exits
+from emulator.machine.code.exits import find_exits
 from emulator.profile.known import matching_profile
 from emulator.trace.file.header import TraceEnding
 from emulator.trace.file.recorder import TraceRecorder, trace_header

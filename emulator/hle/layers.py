@@ -114,7 +114,7 @@ class Layers:
         calls = [each for one in self._kernels.values() if (each := one.lockstep_calls()) is not None]
         return LockstepCalls(*map(sum, zip(*calls, strict=True))) if calls else None
 
-    # -- what belongs to the state of the machine (emulator.machine.machine.LayerModes) ---------------
+    # -- what belongs to the state of the machine (emulator.machine.layer_state.LayerModes) ---------------
 
     def save(self) -> object:
         """Return how all layers run, and the calls in lockstep."""

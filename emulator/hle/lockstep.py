@@ -21,9 +21,9 @@ from emulator.hle.differences import Difference, memory_differences
 from emulator.hle.layers import LockstepCalls
 from emulator.hle.model import MODEL_ERRORS
 from emulator.machine.address_map import MIB, ROM_START
+from emulator.machine.code.exits import find_own_exits
 from emulator.machine.consoles import Console
 from emulator.machine.core_types import ProbeKind
-from emulator.machine.exits import find_own_exits
 from emulator.machine.memory import OutsideMemory, PhysicalMemory
 from emulator.x86 import WORD_MAX, WORD_SIZE, Eflags
 from kernel_model.memory import Overlay

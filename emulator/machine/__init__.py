@@ -1,1 +1,4 @@
-"""The machine: CPU, physical memory, devices on their ports, and one object that holds them together."""
+"""The machine. Pieces of memory, registers and a board come in; runs go out, with what observers have seen meanwhile.
+
+Only this room knows the native core.
+"""

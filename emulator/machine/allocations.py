@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, Self
 
-from emulator.machine.core import lib
+from emulator.machine.core.handle import lib
 
 if TYPE_CHECKING:
-    from emulator.machine.core import Core
+    from emulator.machine.core.handle import Core
 
 
 class AllocationObserver(Protocol):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from emulator.errors import HostError
-from emulator.machine.core import ffi, lib
+from emulator.machine.core.handle import ffi, lib
 from emulator.machine.core_types import CallRows, LateReturn
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from emulator.machine.core import Core
+    from emulator.machine.core.handle import Core
 
 
 EVENTS_MAX = WORD_MAX

@@ -5,12 +5,12 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from emulator.machine.core import lib
+from emulator.machine.core.handle import lib
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.machine.core import Core
+    from emulator.machine.core.handle import Core
 
 OUTPUT_KEPT = 16 << 20
 """Bytes of each console that are kept; `on_output` gets all, however long a kernel talks."""

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator.errors import HostError
-from emulator.machine.core import ffi, lib, load_unicorn
+from emulator.machine.core.handle import ffi, lib, load_unicorn
 from emulator.machine.core_types import Reason
 from emulator.x86 import PAGE_SIZE
 

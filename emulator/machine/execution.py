@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from emulator.machine.allocations import Allocations
+    from emulator.machine.board.interrupts import Interrupts
     from emulator.machine.call_recorder import CallRecorder
-    from emulator.machine.core import Core
+    from emulator.machine.core.cpu import Cpu
+    from emulator.machine.core.handle import Core
     from emulator.machine.core_types import Stop
-    from emulator.machine.cpu import Cpu
-    from emulator.machine.diagnosis import Diagnosis
-    from emulator.machine.interrupts import Interrupts
+    from emulator.machine.faults.diagnosis import Diagnosis
 
 
 class Ending(Enum):

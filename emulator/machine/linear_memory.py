@@ -9,7 +9,7 @@ from emulator.x86 import PAGE_SIZE, WORD_MAX
 
 if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
-    from emulator.machine.cpu import Cpu
+    from emulator.machine.core.cpu import Cpu
     from emulator.machine.memory import PhysicalMemory
 
 

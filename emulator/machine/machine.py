@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.devices.board import PC
@@ -12,19 +12,20 @@ from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, screen_lines
 from emulator.errors import UnknownFunction
 from emulator.machine.address_map import GDT, MIB, RETURN_TO, ROM_START, VGA_START
 from emulator.machine.allocations import Allocations
+from emulator.machine.board.interrupts import Interrupts
+from emulator.machine.board.ports import PortBus
+from emulator.machine.board.wiring import wire
 from emulator.machine.call_recorder import CallRecorder
 from emulator.machine.consoles import Consoles
-from emulator.machine.core import Core
-from emulator.machine.cpu import Cpu
-from emulator.machine.diagnosis import Diagnosis
+from emulator.machine.core.cpu import Cpu
+from emulator.machine.core.handle import Core
+from emulator.machine.core.stacks import Stacks
 from emulator.machine.execution import Execution
-from emulator.machine.interrupts import Interrupts
+from emulator.machine.faults.diagnosis import Diagnosis
+from emulator.machine.layer_state import LayersOf
 from emulator.machine.linear_memory import LinearMemory
 from emulator.machine.memory import DEFAULT_RAM, PhysicalMemory, RamWindow, check_ram
 from emulator.machine.observers import Observers
-from emulator.machine.ports import PortBus
-from emulator.machine.stacks import Stacks
-from emulator.machine.wiring import wire
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
@@ -34,29 +35,17 @@ if TYPE_CHECKING:
     from emulator.boot_protocol.modules import Module
     from emulator.devices.board import Row
     from emulator.loader.image import KernelImage
+    from emulator.machine.board.interrupts import Fault
     from emulator.machine.consoles import Console
     from emulator.machine.core_types import Registers
     from emulator.machine.execution import Outcome
-    from emulator.machine.interrupts import Fault
+    from emulator.machine.layer_state import LayerModes
     from emulator.machine.recording import Recording
     from emulator.machine.snapshots import CoreSnapshots, Snapshot
 
 _GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  # null, flat code, flat data
 _HLT = b"\xf4"
 _HANDLER_STACK = 1 << 16  # bytes; more than any handler of an exception is likely to need
-
-
-class LayerModes(Protocol):
-    """How the layers of a machine's kernel run (`emulator.hle.layers`). That belongs to the state of the machine."""
-
-    def save(self) -> object:
-        """Return the state now, for `restore`."""
-
-    def restore(self, state: object) -> None:
-        """Go back to a state; None is that of a machine whose layers all run native. RAM has gone back by itself."""
-
-    def open_call(self) -> str:
-        """Return what has to be said of a call that the guest is in, for people; empty if there is nothing."""
 
 
 class Machine:
@@ -131,7 +120,7 @@ class Machine:
         self.ports = PortBus(
             core, wire(board, self.interrupts, self.consoles, self._execution.exit, self.memory.buffer)
         )
-        self._parts = (_LayersOf(self), self.interrupts, self.ports, self.consoles)
+        self._parts = (LayersOf(self), self.interrupts, self.ports, self.consoles)
 
     # -- putting it together -----------------------------------------------------------------------
 
@@ -315,24 +304,3 @@ class Machine:
 
     def _open_call(self) -> str:
         return "" if self.layers is None else self.layers.open_call()
-
-
-class _LayersOf:
-    """The layers of a machine as a part of its state; they may be attached after a snapshot.
-
-    Args:
-        machine: It.
-    """
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-
-    def save(self) -> object:
-        """Return how they run; None: none is attached."""
-        layers = self._machine.layers
-        return None if layers is None else layers.save()
-
-    def restore(self, state: object) -> None:
-        """Go back to that."""
-        if self._machine.layers is not None:
-            self._machine.layers.restore(state)

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from emulator.errors import HostError
-from emulator.machine.core import ffi, lib, pages_of
+from emulator.machine.core.handle import ffi, lib, pages_of
 from emulator.machine.core_types import LastWrite, ProbeAction, ProbeKind, Step, StepKind, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.machine.core import Core
-    from emulator.machine.stacks import Stacks
+    from emulator.machine.core.handle import Core
+    from emulator.machine.core.stacks import Stacks
 
     ProbeCallback = Callable[[int, int, int], int]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import UnknownFunction
 from emulator.machine.call_stack import prepare_stacks
+from emulator.machine.code.exits import find_exits
 from emulator.machine.core_types import ProbeKind
-from emulator.machine.exits import find_exits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, Self
 
 from emulator.errors import HostError
-from emulator.machine.core import ffi, lib, pages_of
+from emulator.machine.core.handle import ffi, lib, pages_of
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.machine.core import Core
+    from emulator.machine.core.handle import Core
 
 
 class Stateful(Protocol):

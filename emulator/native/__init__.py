@@ -1,1 +1,1 @@
-"""The native core (C through cffi); only `emulator.machine` uses it."""
+"""The native core (C through cffi); only `emulator.machine` imports it."""

@@ -20,7 +20,7 @@ from emulator.machine.machine import Machine
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from emulator.machine.core import Core
+    from emulator.machine.core.handle import Core
 
 CODE = 0x0010_0000
 HEADER_SIZE = 12  # the Multiboot header lies in front of the code

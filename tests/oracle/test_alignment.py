@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.helpers import qemu
 from tests.helpers.guest import ENABLE_SSE, as_bytes, symbol
-from tests.unit.machine.test_interrupts import guest
+from tests.unit.machine.board.test_interrupts import guest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ import pytest
 
 from tests.helpers import qemu
 from tests.helpers.guest import results_of, symbol
-from tests.unit.machine.test_interrupts import guest
-from tests.unit.machine.test_undelivered import CHAINS, GATES, HANDLERS, SELECTORS
+from tests.unit.machine.board.test_interrupts import guest
+from tests.unit.machine.faults.test_undelivered import CHAINS, GATES, HANDLERS, SELECTORS
 
 if TYPE_CHECKING:
     from pathlib import Path

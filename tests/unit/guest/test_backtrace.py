@@ -14,7 +14,7 @@ from emulator.trace.trace import Trace
 from tests.helpers.call_stack_kernels import WAYS, compile_with
 from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.timelines import call_number, timeline_of
-from tests.unit.machine.test_interrupts import IDT
+from tests.unit.machine.board.test_interrupts import IDT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

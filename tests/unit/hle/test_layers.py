@@ -11,8 +11,8 @@ from emulator.hle.layers import Mode, attach_layers
 from emulator.hle.lockstep import Divergence
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
+from emulator.machine.code.exits import find_exits
 from emulator.machine.consoles import Console
-from emulator.machine.exits import find_exits
 from emulator.machine.machine import Machine
 from kernel_model.litecore.heap import Heap
 from kernel_model.litecore.memmap import Memmap

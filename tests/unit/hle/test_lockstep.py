@@ -11,8 +11,8 @@ from emulator.errors import BudgetUsedUp, EmulatorError, UnsupportedFunction
 from emulator.hle.differences import Difference
 from emulator.hle.layers import LockstepCalls, lockstep_calls
 from emulator.hle.lockstep import Divergence
+from emulator.machine.code.exits import find_own_exits
 from emulator.machine.execution import Ending
-from emulator.machine.exits import find_own_exits
 from emulator.machine.recording import RecordedFunction, record
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.mpl import VariablePools
@@ -20,7 +20,7 @@ from kernel_model.litecore.abi import LiteCore
 from tests.helpers.guest import symbol
 from tests.helpers.recorded import held_calls
 from tests.helpers.tiny_litecore import RIGHT, tiny_litecore
-from tests.unit.machine.test_interrupts import IDT, ON_TICK, TIMER
+from tests.unit.machine.board.test_interrupts import IDT, ON_TICK, TIMER
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine

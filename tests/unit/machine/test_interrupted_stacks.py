@@ -10,7 +10,7 @@ from emulator.machine.call_stack import callers
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.recorded import held_calls
-from tests.unit.machine.test_interrupts import IDT
+from tests.unit.machine.board.test_interrupts import IDT
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import HostError
-from emulator.machine.core import lib
+from emulator.machine.core.handle import lib
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import ADDING, FUNCTION, core_of, machine_of, symbol
 

@@ -18,7 +18,7 @@ from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.guest import ADDING, FUNCTION, machine_of, symbol
 from tests.helpers.recorded import WholeRecording, held_calls
-from tests.unit.machine.test_interrupts import IDT, ON_TICK, TIMER
+from tests.unit.machine.board.test_interrupts import IDT, ON_TICK, TIMER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

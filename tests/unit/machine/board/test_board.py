@@ -10,7 +10,7 @@ from emulator.devices.board import PC, Row
 from emulator.machine.consoles import Console
 from emulator.machine.machine import Machine
 from tests.helpers.guest import ADDING, assemble, machine_of, results_of
-from tests.unit.machine.test_interrupts import IDT
+from tests.unit.machine.board.test_interrupts import IDT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -90,8 +90,8 @@ def wrongly_answered(cases: Iterable[Case], mmu: Mmu, budget: int | None) -> lis
 )
 def test_every_opcode(mmu: Mmu, budget: int | None) -> None:
     """In a process of its own: it must live to the end."""
-    command = [sys.executable, "-m", "tests.unit.machine.test_lock", mmu, json.dumps(budget)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
+    command = [sys.executable, "-m", "tests.unit.machine.core.test_lock", mmu, json.dumps(budget)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[4])
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]", "")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import HostError
-from emulator.machine.core import ffi, lib
+from emulator.machine.core.handle import ffi, lib
 from emulator.machine.core_types import Callers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.machine.core import Core
+    from emulator.machine.core.handle import Core
 
 
 class Stacks:

@@ -11,8 +11,8 @@ from emulator.x86 import EXCEPTION_NAMES, WORD_MAX, Eflags, Vector
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from emulator.machine.board.interrupts import Attempt
     from emulator.machine.core_types import Registers, Stop
-    from emulator.machine.interrupts import Attempt
     from emulator.machine.linear_memory import LinearMemory
 
 
@@ -85,7 +85,7 @@ def undelivered(
         stop: How the run ended.
         location: Of `stop.eip`, for people.
         address: What a page fault accessed, as exactly as it is known.
-        failed: What was tried, see `emulator.machine.interrupts.Interrupts`.
+        failed: What was tried, see `emulator.machine.board.interrupts.Interrupts`.
         registers: As the guest has left them.
         memory: For the gates of the IDT.
     """

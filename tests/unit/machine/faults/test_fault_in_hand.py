@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.helpers.guest import symbol
-from tests.unit.machine.test_interrupts import guest
+from tests.unit.machine.board.test_interrupts import guest
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine

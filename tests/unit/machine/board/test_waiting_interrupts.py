@@ -9,7 +9,7 @@ import pytest
 from emulator.errors import BudgetUsedUp
 from emulator.machine.execution import Ending
 from tests.helpers.guest import machine_of, results_of, symbol
-from tests.unit.machine.test_interrupts import IDT, TIMER
+from tests.unit.machine.board.test_interrupts import IDT, TIMER
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine

@@ -10,7 +10,7 @@ from capstone import CS_ARCH_X86, CS_MODE_32, Cs
 from emulator.errors import UnsupportedFunction
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
-from emulator.machine.exits import find_exits, find_own_exits
+from emulator.machine.code.exits import find_exits, find_own_exits
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.guest import assemble, machine_of
 from tests.helpers.kernels import BTRON, LITECORE

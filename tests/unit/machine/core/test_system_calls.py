@@ -6,7 +6,7 @@ import pytest
 
 from emulator.errors import GuestException, NotEmulated
 from tests.helpers.guest import machine_of, results_of, symbol
-from tests.unit.machine.test_interrupts import guest
+from tests.unit.machine.board.test_interrupts import guest
 
 SCE = "movl $0xc0000080, %ecx\n rdmsr\n orl $1, %eax\n wrmsr\n"
 SYSENTER_CS = "movl $0x174, %ecx\n xorl %edx, %edx\n movl $8, %eax\n wrmsr\n"

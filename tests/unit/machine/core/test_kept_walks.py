@@ -5,7 +5,7 @@ from __future__ import annotations
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import machine_of
 from tests.helpers.recorded import held_calls
-from tests.unit.machine.test_interrupts import IDT
+from tests.unit.machine.board.test_interrupts import IDT
 
 TAKE = """
         .type   take, @function

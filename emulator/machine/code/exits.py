@@ -1,7 +1,7 @@
 """Where a call of a guest's function ends: at which `ret` instructions, and which jumps lead there.
 
 Theory. A function may leave by a jump to another one (a tail call): then the `ret` over there ends the call. So every path
-from the function's first instruction is followed, see `emulator.machine.flow`.
+from the function's first instruction is followed, see `emulator.machine.code.flow`.
 
 Shortcomings. The exits behind an indirect tail jump are not found. In assembly, a call that never returns is followed by
 whatever comes next, which may add exits of other functions.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from emulator.loader.elf.symbols import Symbol
     from emulator.loader.image import KernelImage
-    from emulator.machine.flow import Jump
+    from emulator.machine.code.flow import Jump
 
 
 class Exits(NamedTuple):
@@ -48,7 +48,7 @@ def find_exits(
         UnsupportedFunction: There is no code at its address.
         BadImage: The symbol table is damaged.
     """
-    from emulator.machine.flow import Flow
+    from emulator.machine.code.flow import Flow
 
     read = code or image.code
     if not read(function.address, 1):
@@ -64,7 +64,7 @@ def find_own_exits(image: KernelImage, function: Symbol) -> list[int]:
         UnsupportedFunction: It has no size, no code in the image, no `ret`, leaves by a jump, or runs past its end.
         BadImage: The symbol table is damaged.
     """
-    from emulator.machine.flow import Flow
+    from emulator.machine.code.flow import Flow
 
     if not image.code(function.address, function.size):
         raise _no_code(function)

@@ -6,7 +6,7 @@ import pytest
 
 from emulator.errors import GuestException, GuestStopped, NotEmulated
 from tests.helpers.guest import results_of, symbol
-from tests.unit.machine.test_interrupts import TIMER, guest
+from tests.unit.machine.board.test_interrupts import TIMER, guest
 
 INVALID = "ud2"
 LIMIT_47 = "movw $47, idtr\n lidt idtr\n"

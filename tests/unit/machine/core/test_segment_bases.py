@@ -20,7 +20,7 @@ from emulator.machine.execution import Ending
 from emulator.machine.machine import Machine
 from tests.helpers.guest import assemble, machine_of, symbol
 from tests.unit.loader.elf_builder import P_VADDR, patch_program_header
-from tests.unit.machine.test_interrupts import IDT, TIMER
+from tests.unit.machine.board.test_interrupts import IDT, TIMER
 
 BASE = 0x40000000
 HIGH = 0xC0000000
@@ -233,7 +233,7 @@ ALONE = """
 import ctypes, importlib.util, pathlib
 folder = pathlib.Path(importlib.util.find_spec("unicorn").submodule_search_locations[0])
 ctypes.CDLL(str(folder / "lib" / "libunicorn.so.2"))
-from tests.unit.machine.test_segment_bases import *
+from tests.unit.machine.core.test_segment_bases import *
 test_registers_tell_the_bases_that_the_cpu_holds("fast")
 test_each_instruction_counts_with_any_budget("fast")
 """

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from emulator.loader.image import KernelImage
+    from emulator.machine.board.interrupts import Attempt
+    from emulator.machine.core.cpu import Cpu
     from emulator.machine.core_types import Stop
-    from emulator.machine.cpu import Cpu
-    from emulator.machine.interrupts import Attempt
     from emulator.machine.linear_memory import LinearMemory
 
 
@@ -49,7 +49,7 @@ class Diagnosis:
         last = stop.address if stop.reason is Reason.EVENT else stop.pc
         if not stop.block <= last < stop.block + stop.block_size:
             return stop
-        from emulator.machine.instructions import instructions_before  # most runs never need it
+        from emulator.machine.code.instructions import instructions_before  # most runs never need it
 
         code = self._memory.read(stop.block, stop.block_size)
         done = instructions_before(code, last - stop.block, stop.block_instructions)
@@ -62,7 +62,7 @@ class Diagnosis:
         """
         if stop.pc != stop.block + stop.block_size & WORD_MAX:
             return 0
-        from emulator.machine.instructions import software_interrupt_length
+        from emulator.machine.code.instructions import software_interrupt_length
 
         return software_interrupt_length(
             self._memory.read(stop.pc - 2 & WORD_MAX, 2).ljust(2, b"\0"), stop.vector
@@ -73,7 +73,7 @@ class Diagnosis:
         is_page_fault = stop.reason is Reason.EXCEPTION and stop.vector == Vector.PAGE_FAULT
         if stop.reason is not Reason.UNMAPPED and not is_page_fault:
             return stop.address
-        from emulator.machine.instructions import exact_address
+        from emulator.machine.code.instructions import exact_address
 
         code = self._memory.read(stop.pc, LONGEST_INSTRUCTION)
         exact = exact_address(code, self._cpu.registers(), stop.linear, stop.access)
@@ -81,7 +81,7 @@ class Diagnosis:
 
     def error(self, stop: Stop) -> EmulatorError:
         """Return the error for a run that ended badly."""
-        from emulator.machine.faults import guest_stopped
+        from emulator.machine.faults.words import guest_stopped
 
         location = self._image.location(stop.eip)
         if stop.reason is Reason.NO_MEMORY:
@@ -93,7 +93,7 @@ class Diagnosis:
 
     def undelivered(self, stop: Stop, failed: Sequence[Attempt]) -> GuestStopped:
         """Return the error for an interrupt that found no way to a handler."""
-        from emulator.machine.faults import undelivered
+        from emulator.machine.faults.words import undelivered
 
         location = self._image.location(stop.eip)
         registers = self._cpu.registers()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.machine.core import lib
+from emulator.machine.core.handle import lib
 from emulator.machine.core_types import PortMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from emulator.devices.device import Device, FastPort
-    from emulator.machine.core import Core
+    from emulator.machine.core.handle import Core
 
 _NOBODY = 0xFFFFFFFF
 

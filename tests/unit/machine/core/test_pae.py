@@ -25,7 +25,7 @@ from tests.helpers.page_tables import (
     enable_paging,
     identity_tables,
 )
-from tests.unit.machine.test_paging import DATA, KERNEL_SPACE, USER, Mmu, assert_page_fault
+from tests.unit.machine.core.test_paging import DATA, KERNEL_SPACE, USER, Mmu, assert_page_fault
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine

@@ -14,9 +14,9 @@ from emulator.x86 import PUSHES_ERROR_CODE, WORD_MAX, Vector, makes_double_fault
 
 if TYPE_CHECKING:
     from emulator.devices.board import Timer
-    from emulator.machine.core import Core
+    from emulator.machine.core.cpu import Cpu
+    from emulator.machine.core.handle import Core
     from emulator.machine.core_types import Stop
-    from emulator.machine.cpu import Cpu
 
 INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine is told otherwise
 

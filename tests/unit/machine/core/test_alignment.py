@@ -6,7 +6,7 @@ import pytest
 
 from emulator.errors import GuestException
 from tests.helpers.guest import ENABLE_SSE, results_of, symbol
-from tests.unit.machine.test_interrupts import guest
+from tests.unit.machine.board.test_interrupts import guest
 
 SSE = f"""{ENABLE_SSE}
         movl    $0x300008, %ecx

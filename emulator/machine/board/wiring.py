@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from emulator.devices.board import Row, Timer
     from emulator.devices.device import Device
+    from emulator.machine.board.interrupts import Interrupts
     from emulator.machine.consoles import Consoles
-    from emulator.machine.interrupts import Interrupts
 
 
 def wire(

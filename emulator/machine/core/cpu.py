@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from emulator.errors import HostError
-from emulator.machine.core import ffi, lib
+from emulator.machine.core.handle import ffi, lib
 from emulator.machine.core_types import Access, Delivery, DeliveryKind, Reason, Registers, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.machine.core import Core
+    from emulator.machine.core.handle import Core
 
 _REGISTER_WORDS = struct.Struct(f"<{len(Registers._fields)}I")  # kc_registers has the same order
 

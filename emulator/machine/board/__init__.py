@@ -1,0 +1,1 @@
+"""The board. Rows of its table come in; devices on ports, interrupt lines and a clock go out."""

@@ -1,0 +1,1 @@
+"""Code of the guest. Bytes come in; where calls end, and what an instruction accesses, goes out."""

@@ -1,0 +1,1 @@
+"""The native core and the CPU. A machine's memory size comes in; a handle, registers and runs go out."""

@@ -1,0 +1,1 @@
+"""Bad ends. A stop of the CPU comes in; what it means, in words, goes out."""
