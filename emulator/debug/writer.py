@@ -1,29 +1,22 @@
-"""The last writer of some bytes, as plain data and as text."""
+"""Find the last write to some bytes, with the instruction and the backtrace of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import instruction_at, source_text
 from emulator.guest.symbolizer import Symbolizer
 from emulator.replay.last_write import Word, last_write, physical_address
-from emulator.report.text.frames import frame_text
-from emulator.wording import printable
 from emulator.x86 import WORD_SIZE
-from kernel_model.text import location_or_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from emulator.guest.locator import Locator
     from emulator.guest.symbolizer import Frame
     from emulator.machine.core_types import LastWrite
     from emulator.machine.machine import Machine
     from emulator.replay.engine import Replay
     from kernel_model.audit import Location
-
-VERSION = 1
 
 
 class Writer(NamedTuple):
@@ -86,40 +79,3 @@ def _writer(machine: Machine, word: Word, location: Location | None, write: Last
     stack = Symbolizer(machine.image).backtrace(write.eip, write.callers)
     source = source_text(machine.image, line) if line is not None else ""
     return Writer(word.address, location, write.event, write.eip, text, source, stack, before, after)
-
-
-def writer_lines(writer: Writer) -> Iterator[str]:
-    """Return a writer for people, line by line; printable."""
-    before, after = (int.from_bytes(each, "little") for each in (writer.before, writer.after))
-    digits = 2 * len(writer.after)
-    yield printable(f"0x{writer.address:08x}  {location_or_address(writer.address, writer.location)}")
-    yield f"0x{before:0{digits}x} became 0x{after:0{digits}x} after event {writer.event}"
-    yield ""
-    yield printable(f"0x{writer.instruction:08x}  {writer.text}")
-    if writer.source:
-        yield printable(writer.source)
-    for number, frame in enumerate(writer.stack):
-        yield f"  {number}  {frame_text(frame)}"
-
-
-def writer_document(writer: Writer) -> dict[str, Any]:
-    """Return a writer for JSON."""
-    return {
-        "version": VERSION,
-        "address": writer.address,
-        "name": location_or_address(writer.address, writer.location),
-        "event": writer.event,
-        "instruction": {"address": writer.instruction, "text": writer.text, "source": writer.source},
-        "before": writer.before.hex(),
-        "after": writer.after.hex(),
-        "stack": [
-            {
-                "address": frame.address,
-                "function": frame.function,
-                "offset": frame.offset,
-                "file": frame.file,
-                "line": frame.line,
-            }
-            for frame in writer.stack
-        ],
-    }

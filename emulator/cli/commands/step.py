@@ -150,7 +150,9 @@ def _print_view(timeline: Timeline, options: Namespace, modules: tuple[Span, ...
 
 
 def _print_writer(timeline: Timeline, address: int, options: Namespace) -> None:
-    from emulator.debug.writer import last_writer, writer_document, writer_lines
+    from emulator.debug.step.view_document import writer_document
+    from emulator.debug.step.view_text import writer_lines
+    from emulator.debug.writer import last_writer
     from emulator.guest.locator import Locator
 
     output = Output()

@@ -11,8 +11,8 @@ from emulator.debug.step.dialogs import MessageScreen, Prompt
 from emulator.debug.step.panes import CallsPane, ViewPane
 from emulator.debug.step.panes_app import ORDER, PanesApp
 from emulator.debug.step.view import read_view
-from emulator.debug.step.view_text import ended_text
-from emulator.debug.writer import last_writer, writer_lines
+from emulator.debug.step.view_text import ended_text, writer_lines
+from emulator.debug.writer import last_writer
 from emulator.guest.locator import Locator
 from emulator.replay.last_write import go_to_first_touch
 

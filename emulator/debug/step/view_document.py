@@ -1,4 +1,4 @@
-"""Write a view as a JSON document; `docs/step.md` describes it."""
+"""Write a view, and the last writer of some bytes, as JSON documents; `docs/step.md` describes it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from emulator.debug.step.view_text import ended_text
 from emulator.profile.model import Result
+from emulator.report.documents.trace import stack_document
 from kernel_model.text import location_or_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.debug.step.view import View
+    from emulator.debug.writer import Writer
     from emulator.profile.model import TracedFunction
 
 _VERSION: Final = 1
+_WRITER_VERSION: Final = 1
 
 
 def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, Any]:
@@ -52,4 +55,18 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
         ],
         "defects": list(view.memory_map.defects),
         "console": view.console,
+    }
+
+
+def writer_document(writer: Writer) -> dict[str, Any]:
+    """Return the last writer of some bytes."""
+    return {
+        "version": _WRITER_VERSION,
+        "address": writer.address,
+        "name": location_or_address(writer.address, writer.location),
+        "event": writer.event,
+        "instruction": {"address": writer.instruction, "text": writer.text, "source": writer.source},
+        "before": writer.before.hex(),
+        "after": writer.after.hex(),
+        "stack": stack_document(writer.stack),
     }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from emulator.debug.fields import FieldChange
     from emulator.debug.step.view import View
+    from emulator.debug.writer import Writer
     from emulator.guest.disassembler import CodeLine, Operand
     from emulator.guest.memory_map.memory_map import HeapState
     from emulator.report.text.style import Style
@@ -208,3 +209,17 @@ def view_lines(view: View, style: Style) -> Iterator[str]:
         yield rule(title, style)
         for line in lines_of(view, style):
             yield style.paint(line.text, _CODES[line.tone]).rstrip()
+
+
+def writer_lines(writer: Writer) -> Iterator[str]:
+    """Yield the last writer of some bytes; printable."""
+    before, after = (int.from_bytes(each, "little") for each in (writer.before, writer.after))
+    digits = 2 * len(writer.after)
+    yield printable(f"0x{writer.address:08x}  {location_or_address(writer.address, writer.location)}")
+    yield f"0x{before:0{digits}x} became 0x{after:0{digits}x} after event {writer.event}"
+    yield ""
+    yield printable(f"0x{writer.instruction:08x}  {writer.text}")
+    if writer.source:
+        yield printable(writer.source)
+    for number, frame in enumerate(writer.stack):
+        yield f"  {number}  {frame_text(frame)}"

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.debug.writer import Writer, last_writer, writer_document, writer_lines
+from emulator.debug.step.view_document import writer_document
+from emulator.debug.step.view_text import writer_lines
+from emulator.debug.writer import Writer, last_writer
 from emulator.guest.locator import Locator
 from emulator.replay.engine import Position
 from emulator.replay.last_write import go_to_first_touch
