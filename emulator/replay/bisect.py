@@ -42,8 +42,8 @@ class Bisection:
 
     Args:
         replay: It stands at the start, without checkpoints.
-        broken: Tells whether something is wrong now, and which word; called with the number of the last event.
-        unclear: Tells that this cannot be told now, because the kernel is in the middle of a change.
+        broken: Returns the word that is wrong now, None if nothing is; called with the number of the last event.
+        unclear: Returns whether that cannot be known now, because the kernel is in the middle of a change.
 
     Attributes:
         replay: See *replay*.
@@ -126,12 +126,12 @@ class Bisection:
         return event > 0 and event in newest
 
     def _settle(self) -> None:
-        """Make this the place to come back to."""
+        """Keep the only checkpoint here."""
         self.replay.keep_only_here()
         self._sound = self.replay.reached
 
     def _go_to_clear(self, event: int, limit: int) -> int | None:
-        """Go to an event or one of the next below *limit* where something can be told; return which."""
+        """Go to an event or one of the next below *limit* where it is not unclear; return which."""
         self.replay.go_to(event)
         while self._unclear(event):
             event += 1

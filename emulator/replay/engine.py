@@ -36,7 +36,7 @@ class Position(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """A place to come back to.
+    """An event to come back to.
 
     Attributes:
         left: Instructions of the budget that are left there; None: it is not limited.

@@ -1,7 +1,7 @@
 """A run whose events are all known, and its replay.
 
 The run is recorded once, from the first instruction to its end, and the machine goes back to the start. From then on every
-place of the run can be reached again.
+event can be reached again.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def first_success(timeline: Timeline, function: str) -> int:
     return next(call.number for call in timeline.calls if call.function == function and call.result == 0)
 
 
-def go_behind(timeline: Timeline, number: int) -> None:
+def go_after_return(timeline: Timeline, number: int) -> None:
     """Go to the exit of a call."""
     left = timeline.calls.call(number).left
     assert left is not None

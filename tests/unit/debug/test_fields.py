@@ -10,7 +10,7 @@ from emulator.guest.locator import Locator
 from emulator.replay.changes import Change, changes_of_last_call
 from kernel_model.text import location_or_address
 from tests.helpers.guest import machine_of, symbol
-from tests.helpers.timelines import call_number, first_success, go_behind, timeline_of
+from tests.helpers.timelines import call_number, first_success, go_after_return, timeline_of
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
@@ -34,7 +34,7 @@ def number(data: bytes) -> int:
 
 def test_fields_of_variables_have_the_names_of_the_source() -> None:
     timeline = timeline_of("overflow")
-    go_behind(timeline, call_number(timeline, "memmap_init"))
+    go_after_return(timeline, call_number(timeline, "memmap_init"))
     fields = named(timeline)
     assert list(fields) == [
         f"memmap.{each}" for each in ("start_addr", "end_addr", "start_frame", "max_frames", "bitmap")
@@ -44,7 +44,7 @@ def test_fields_of_variables_have_the_names_of_the_source() -> None:
 
 def test_headers_of_the_heap_are_named_by_their_blocks() -> None:
     timeline = timeline_of("overflow")
-    go_behind(timeline, call_number(timeline, "kmalloc"))
+    go_after_return(timeline, call_number(timeline, "kmalloc"))
     fields = {name: tuple(map(number, values)) for name, values in named(timeline).items()}
     assert fields == {
         "heap_free_list": (0x10B000, 0x10B020),
@@ -56,21 +56,21 @@ def test_headers_of_the_heap_are_named_by_their_blocks() -> None:
 
 def test_bytes_of_a_bitmap_are_one_field() -> None:
     timeline = timeline_of("overflow")
-    go_behind(timeline, call_number(timeline, "memmap_reserve"))
+    go_after_return(timeline, call_number(timeline, "memmap_reserve"))
     assert named(timeline) == {"bitmap bytes 1..3 (frames 264..287)": (b"\0\0\0", b"\xf8\xff\x07")}
 
 
 def test_tables_of_btron_and_blocks_of_its_pools_have_names() -> None:
     timeline = timeline_of("btron_demo")
-    go_behind(timeline, call_number(timeline, "pmem_alloc"))
+    go_after_return(timeline, call_number(timeline, "pmem_alloc"))
     assert any(name.startswith("pmem_table[0x") for name in named(timeline))
-    go_behind(timeline, first_success(timeline, "cre_mpl"))
+    go_after_return(timeline, first_success(timeline, "cre_mpl"))
     assert any(name.startswith("mpl_table[") for name in named(timeline))
 
 
 def test_a_word_that_a_call_returns_on_the_stack_is_its_owners() -> None:
     timeline = timeline_of("btron_demo")
-    go_behind(timeline, first_success(timeline, "get_blk"))
+    go_after_return(timeline, first_success(timeline, "get_blk"))
     assert any(name.startswith("stack of ") for name in named(timeline))
 
 

@@ -13,7 +13,7 @@ from emulator.machine.machine import Machine
 from kernel_model.audit import Location, LocationKind
 from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.guest import machine_of, symbol
-from tests.helpers.timelines import call_number, go_behind, timeline_of
+from tests.helpers.timelines import call_number, go_after_return, timeline_of
 
 if TYPE_CHECKING:
     from emulator.replay.timeline import Timeline
@@ -94,7 +94,7 @@ def test_of_an_object_without_a_type_the_word_is_known() -> None:
 
 
 def test_a_body_is_a_field_up_to_where_it_ends(timeline: Timeline) -> None:
-    go_behind(timeline, call_number(timeline, "kmalloc"))
+    go_after_return(timeline, call_number(timeline, "kmalloc"))
     block = timeline.machine.cpu.registers().eax
     body = Location(LocationKind.BLOCK, "heap", block, block + 24, item=block - 8)
     locator = Locator(timeline.machine)

@@ -11,7 +11,7 @@ from emulator.replay.last_write import go_to_first_touch
 from emulator.replay.timeline import Timeline
 from kernel_model.audit import Location, LocationKind, variable
 from tests.helpers.guest import FUNCTION, machine_of, symbol
-from tests.helpers.timelines import call_number, go_behind, timeline_of
+from tests.helpers.timelines import call_number, go_after_return, timeline_of
 from tests.unit.replay.test_timeline import TAKE
 
 
@@ -41,7 +41,7 @@ def test_who_overflowed_a_block() -> None:
     ]
     assert (writer.before, writer.after) == ((40).to_bytes(4, "little"), b"AAAA")
     assert writer.event == timeline.calls.call(call_number(timeline, "kmalloc", 3)).left
-    go_behind(timeline, call_number(timeline, "kmalloc", 3))
+    go_after_return(timeline, call_number(timeline, "kmalloc", 3))
     assert places_of(writer_of(timeline, 0x10B020))[1:] == [
         "kmalloc+0x50 heap.c:178",
         "kmain+0x4d overflow.c:21",

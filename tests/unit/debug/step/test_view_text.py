@@ -14,7 +14,7 @@ from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How
 from kernel_model.audit import Location, LocationKind
-from tests.helpers.timelines import call_number, go_behind, timeline_of
+from tests.helpers.timelines import call_number, go_after_return, timeline_of
 
 if TYPE_CHECKING:
     from emulator.replay.timeline import Timeline
@@ -37,7 +37,7 @@ def texts(name: str, view: View, style: Style = WIDE) -> list[str]:
 @pytest.fixture(scope="module")
 def view() -> View:
     timeline = timeline_of("overflow")
-    go_behind(timeline, call_number(timeline, "kmalloc"))
+    go_after_return(timeline, call_number(timeline, "kmalloc"))
     return view_of(timeline)
 
 
