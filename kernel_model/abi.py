@@ -33,6 +33,18 @@ class MissingSymbols(ValueError):
         self.names = names
 
 
+class LockHeld(Exception):
+    """A model needs a lock that the guest holds: on one CPU a deadlock.
+
+    Attributes:
+        address: Address of the lock word.
+    """
+
+    def __init__(self, address: int) -> None:
+        super().__init__(f"the spin lock at 0x{address:08x} is already held")
+        self.address = address
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """A function of the guest that the model can stand in for.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import ModelStopped
 from emulator.hle.binding import call_text, caller_of, stack_words
-from kernel_model.litecore.spinlock import LockHeld
+from kernel_model.abi import LockHeld
 from kernel_model.memory import OutOfMemoryRange
 
 if TYPE_CHECKING:

@@ -11,23 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kernel_model.abi import LockHeld
+
 if TYPE_CHECKING:
     from kernel_model.memory import Memory
 
 FREE: Final = 0
 HELD: Final = 1
-
-
-class LockHeld(Exception):
-    """A model needs a lock that the guest holds: on one CPU a deadlock.
-
-    Attributes:
-        address: Address of the lock word.
-    """
-
-    def __init__(self, address: int) -> None:
-        super().__init__(f"the spin lock at 0x{address:08x} is already held")
-        self.address = address
 
 
 class SpinLock:

@@ -170,8 +170,10 @@ def _judge(record: RunRecord) -> tuple[Status, list[str]]:
     memory_map = record.memory_map
     if memory_map is None or not memory_map.defects:
         return status, []
+    from kernel_model.text import defect_text  # only damage needs it
+
     what = "memory management" if memory_map.heap is None else "the heap"
-    return Status.FINDINGS, [f"{what} is damaged: {memory_map.defects[0]}"]
+    return Status.FINDINGS, [f"{what} is damaged: {defect_text(memory_map.defects[0])}"]
 
 
 def _show(record: RunRecord, options: Namespace, output: Output) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from emulator.debug.step.view_text import ended_text
 from emulator.profile.model import Result
 from emulator.report.documents.trace import stack_document
-from kernel_model.text import location_or_address
+from kernel_model.text import defect_text, location_or_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def view_document(view: View, functions: Sequence[TracedFunction]) -> dict[str, 
             {"address": line.address, "code": line.code.hex(), "text": line.text, "next": line.is_next}
             for line in view.code
         ],
-        "defects": list(view.memory_map.defects),
+        "defects": [defect_text(defect) for defect in view.memory_map.defects],
         "console": view.console,
     }
 

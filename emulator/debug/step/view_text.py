@@ -12,7 +12,7 @@ from emulator.report.text.memory_map import draw_heap, draw_memory
 from emulator.report.text.style import BOLD, DIM, RED, rule
 from emulator.wording import printable
 from emulator.x86 import WORD_SIZE, Eflags
-from kernel_model.text import location_or_address, location_text
+from kernel_model.text import defect_text, location_or_address, location_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +158,7 @@ def _stack_lines(view: View, _style: Style) -> Iterator[PaneLine]:
 def _memory_lines(view: View, style: Style) -> Iterator[PaneLine]:
     """Yield the memory map, the heap, and what is wrong with them."""
     for defect in view.memory_map.defects:
-        yield PaneLine(f"damaged: {printable(defect)}", tone=Tone.BAD)
+        yield PaneLine(f"damaged: {printable(defect_text(defect))}", tone=Tone.BAD)
     heap = view.memory_map.heap
     if heap is not None:
         yield from map(PaneLine, draw_heap(heap, style))

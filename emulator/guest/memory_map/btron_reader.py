@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.guest.memory_map.memory_map import BtronState, Frames, MemoryMap, PageCount, PageState
 from emulator.guest.memory_map.regions import (
@@ -21,19 +21,19 @@ from emulator.guest.memory_map.regions import (
     with_page_rests,
 )
 from emulator.wording import counted
+from kernel_model.audit import Defect, Invariant, Location, LocationKind, variable
+from kernel_model.btron import kmem as kmem_model
 from kernel_model.btron.kernel_space import physical
 from kernel_model.btron.kmem_reader import KmemReader
-from kernel_model.btron.pmem import FLAG_NAMES, PMEM_FREE, PMEM_RESERVED, PMEM_USE
+from kernel_model.btron.pmem import AREA, FLAG_NAMES, PMEM_FREE, PMEM_RESERVED, PMEM_USE
 from kernel_model.btron.pool_reader import PoolReader
 from kernel_model.litecore.memmap import FrameRun
 from kernel_model.structs import PMEM_ENTRY
-from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.machine.machine import Machine
-    from kernel_model.audit import Defect
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.kmem_reader import KmemState
     from kernel_model.btron.pmem import PageRun
@@ -46,6 +46,12 @@ _KINDS = {_SHARED: RegionKind.SHARED, _RESERVED: RegionKind.RESERVED, _KMEM: Reg
 _AS_KMEM = bytes.maketrans(bytes([_USED]), bytes([_KMEM]))
 _AS_BITS = bytes([0]) + bytes([1]) * 255
 _BITS = 8
+
+_FLAG: Final = Invariant("pmem-flags", "pmem_table: flag 0x{:08x} of {} does not exist", names_word=True)
+_REFCOUNT: Final = Invariant("pmem-refcounts", "pmem_table: refcount {} of {}, {}", names_word=True)
+_EXTENT_IN_USE: Final = Invariant(
+    "kmem-extent-in-use", "kmem extent 0x{:08x}: {} of its pages are not in use", names_word=True
+)
 
 
 def read_btron(
@@ -83,7 +89,7 @@ class _Reader:
         self._btron = btron
         self._notes: list[str] = []
         self._defects: list[Defect] = []
-        self._mismatches: list[str] = []
+        self._page_defects: list[Defect] = []
 
     def usage(self, taken: Sequence[Region], *, with_runs: bool) -> _Usage:
         runs: list[PageRun] = []
@@ -101,9 +107,8 @@ class _Reader:
         if pages is not None:
             kinds = _page_kinds(runs)
             frames, regions = self._frames(kinds, kmem, taken, pages, with_runs=with_runs)
-            self._mismatches[:0] = _entry_defects(pages)
-        defects = (*self._mismatches, *map(defect_text, self._defects))
-        state = BtronState(pages, kmem, tuple(pools), defects)
+            self._page_defects[:0] = _entry_defects(pages, self._btron.pmem.table())
+        state = BtronState(pages, kmem, tuple(pools), (*self._page_defects, *self._defects))
         return _Usage(state, regions, frames, tuple(self._notes))
 
     # Pages.
@@ -150,7 +155,11 @@ class _Reader:
             outside = len(kinds[span]) - kinds.count(_USED, span.start, span.stop)
             outside -= kinds.count(_SHARED, span.start, span.stop)
             if outside:
-                self._mismatches.append(f"kmem extent 0x{start:08x}: {outside} of its pages are not in use")
+                low = physical(start)
+                extent = Location(LocationKind.AREA, "kmem", low, low + end - start, item=start)
+                self._page_defects.append(
+                    Defect(_EXTENT_IN_USE, kmem_model.AREA, extent, outside, (start, outside))
+                )
             kinds[span] = kinds[span].translate(_AS_KMEM)
         table = self._btron.pmem.table()
         known = add_regions(
@@ -210,12 +219,15 @@ def _page_kinds(runs: Sequence[PageRun]) -> bytearray:
     return kinds
 
 
-def _entry_defects(pages: PageState) -> Iterator[str]:
+def _entry_defects(pages: PageState, table: int) -> Iterator[Defect]:
+    location = variable("pmem_table", table, PMEM_ENTRY.size * pages.total)
     for flag, refcount, count in pages.by_entry:
         if flag not in FLAG_NAMES:
-            yield f"pmem_table: flag 0x{flag:08x} of {counted(count, 'page')} does not exist"
+            yield Defect(_FLAG, AREA, location, flag, (flag, counted(count, "page")))
         elif (flag == PMEM_USE) != (refcount > 0):
-            yield f"pmem_table: refcount {refcount} of {counted(count, 'page')}, {FLAG_NAMES[flag]}"
+            yield Defect(
+                _REFCOUNT, AREA, location, refcount, (refcount, counted(count, "page"), FLAG_NAMES[flag])
+            )
 
 
 def _packed(used: bytes) -> bytes:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from emulator.machine.machine import Machine
     from kernel_model.litecore.abi import LiteCore
-    from kernel_model.litecore.heap_reader import HeapReader
     from kernel_model.litecore.memmap import Memmap, MemmapFields
     from kernel_model.memory import Memory
 
@@ -106,14 +105,8 @@ def _read_heap(memory: Memory, litecore: LiteCore, notes: list[str]) -> HeapStat
         free=sum(free),
         largest_free=max(free, default=0),
         refused=memory.load_u32(heap.addresses.error_count),
-        defects=() if len(blocks) == BLOCKS_MAX or heap.is_valid() else _defect_lines(heap),
+        defects=() if len(blocks) == BLOCKS_MAX or heap.is_valid() else tuple(heap.validate()),
     )
-
-
-def _defect_lines(heap: HeapReader) -> tuple[str, ...]:
-    from kernel_model.text import defect_text  # only damage needs it
-
-    return tuple(map(defect_text, heap.validate()))
 
 
 def _regions_of(litecore: LiteCore, frames: Frames | None, heap: HeapState | None) -> list[Region]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.guest.memory_map.regions import Span
+    from kernel_model.audit import Defect
     from kernel_model.btron.kmem_reader import KmemState
     from kernel_model.btron.pool_reader import PoolState
     from kernel_model.litecore.heap_reader import Block
@@ -81,7 +82,7 @@ class HeapState(NamedTuple):
     Attributes:
         blocks: All of them, as far as their headers make sense.
         refused: Calls of kfree that were refused (``heap_error_count``).
-        defects: Broken rules, a line each.
+        defects: What breaks an invariant.
     """
 
     start: int
@@ -91,7 +92,7 @@ class HeapState(NamedTuple):
     free: int
     largest_free: int
     refused: int
-    defects: tuple[str, ...]
+    defects: tuple[Defect, ...]
 
     @property
     def fragmentation(self) -> float:
@@ -133,13 +134,13 @@ class BtronState(NamedTuple):
     """The state of all layers of a BTRON/386 kernel. A part is None where it is not set up or makes no sense.
 
     Attributes:
-        defects: Broken rules, a line each.
+        defects: What breaks an invariant.
     """
 
     pages: PageState | None = None
     kmem: KmemState | None = None
     pools: tuple[PoolState, ...] = ()
-    defects: tuple[str, ...] = ()
+    defects: tuple[Defect, ...] = ()
 
 
 class MemoryMap(NamedTuple):
@@ -164,8 +165,8 @@ class MemoryMap(NamedTuple):
     kernel: str | None = None
 
     @property
-    def defects(self) -> tuple[str, ...]:
-        """Broken rules of what manages memory."""
+    def defects(self) -> tuple[Defect, ...]:
+        """What breaks an invariant of the structures that manage memory."""
         if self.btron is not None:
             return self.btron.defects
         return self.heap.defects if self.heap is not None else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from emulator.run.ending import How
+from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
     from emulator.guest.memory_map.memory_map import BtronState, Frames, HeapState, PageState
@@ -62,7 +63,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         elif memory_map.frames is not None:
             document["frames"] = _frames(memory_map.frames)
         document["heap"] = None if memory_map.heap is None else _heap(memory_map.heap)
-        document["defects"] = memory_map.defects
+        document["defects"] = list(map(defect_text, memory_map.defects))
         document["notes"] = memory_map.notes
     return document
 
@@ -99,7 +100,7 @@ def _heap(heap: HeapState) -> dict[str, Any]:
         "fragmentation": round(heap.fragmentation, 6),
         "blocks": [{"header": block.header, "size": block.size, "used": block.used} for block in heap.blocks],
         "refused_frees": heap.refused,
-        "defects": heap.defects,
+        "defects": list(map(defect_text, heap.defects)),
     }
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from emulator.report.run_record import RunRecord
     from emulator.report.text.style import Style
     from emulator.run.ending import Ending
+    from kernel_model.audit import Defect
 
 _DEFECTS_SHOWN = 5
 
@@ -96,9 +97,13 @@ def _heap_text(heap: HeapState) -> str:
     return text
 
 
-def _defect_lines(defects: Sequence[str]) -> Iterator[str]:
+def _defect_lines(defects: Sequence[Defect]) -> Iterator[str]:
+    if not defects:
+        return
+    from kernel_model.text import defect_text  # only damage needs it
+
     for defect in defects[:_DEFECTS_SHOWN]:
-        yield f"damaged: {defect}"
+        yield f"damaged: {defect_text(defect)}"
     if len(defects) > _DEFECTS_SHOWN:
         yield f"and {len(defects) - _DEFECTS_SHOWN} more defects"
 

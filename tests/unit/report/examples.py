@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from emulator.guest.memory_map.memory_map import Frames, HeapState, MemoryMap
 from emulator.guest.memory_map.regions import Region, RegionKind
+from kernel_model.audit import Defect, Invariant, variable
 from kernel_model.litecore.heap_reader import Block
 from kernel_model.litecore.memmap import FrameRun
 
@@ -35,7 +36,11 @@ def frames(first: int, used: str, *, reserved: int = 0) -> Frames:
     )
 
 
-def heap(*, refused: int = 0, defects: tuple[str, ...] = ()) -> HeapState:
+def defect(text: str) -> Defect:
+    return Defect(Invariant("example", text, names_word=True), "heap", variable("heap_start", 0x100000), 0)
+
+
+def heap(*, refused: int = 0, defects: tuple[Defect, ...] = ()) -> HeapState:
     blocks = (
         Block(0x103000, 4088, used=True),
         Block(0x104000, 504, used=True),

@@ -11,6 +11,7 @@ from emulator.guest.memory_map.reader import modules_at_entry, read_memory_map
 from emulator.guest.memory_map.regions import Region, RegionKind
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
+from kernel_model.text import defect_text
 from tests.unit.loader import elf_builder as eb
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def test_heap_bounds_are_not_believed(booted: Machine, start: int, end: int) -> 
 def test_a_damaged_heap_lists_its_defects(booted: Machine) -> None:
     memory_map = damaged(booted, {"heap_free_list": 0x1234})
     assert memory_map.heap is not None
-    (defect,) = memory_map.heap.defects
+    (defect,) = map(defect_text, memory_map.heap.defects)
     free_list = address(booted, "heap_free_list")
     assert defect.startswith(f"0x{free_list:08x} heap_free_list = 0x00001234: should be 0x")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kernel_model.abi import LockHeld
 from kernel_model.litecore.heap import Heap
 from kernel_model.litecore.heap_reader import HeapAddresses
-from kernel_model.litecore.spinlock import LockHeld
 from kernel_model.memory import ByteMemory, Overlay
 
 START, END = 0x1000, 0x1100

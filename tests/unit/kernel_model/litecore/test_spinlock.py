@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_model.litecore.spinlock import LockHeld, SpinLock
+from kernel_model.abi import LockHeld
+from kernel_model.litecore.spinlock import SpinLock
 from kernel_model.memory import ByteMemory
 
 LOCK = 0x20

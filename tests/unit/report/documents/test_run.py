@@ -7,7 +7,7 @@ from emulator.guest.memory_map.memory_map import MemoryMap
 from emulator.report.documents.run import run_document
 from emulator.report.run_record import RunRecord
 from emulator.run.ending import Ending, How
-from tests.unit.report.examples import RAM, REGIONS, frames, heap
+from tests.unit.report.examples import RAM, REGIONS, defect, frames, heap
 
 
 def test_a_run() -> None:
@@ -24,7 +24,7 @@ def test_a_run() -> None:
             RAM,
             REGIONS[:1],
             frames(0x100, "###.", reserved=3),
-            heap(refused=2, defects=("bad",)),
+            heap(refused=2, defects=(defect("bad"),)),
             ("a note",),
         ),
         "LiteCore",

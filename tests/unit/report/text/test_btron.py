@@ -8,7 +8,7 @@ from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How
 from kernel_model.btron.kmem_reader import KmemState
 from kernel_model.btron.pool_reader import PoolState, Waiter
-from tests.unit.report.examples import RAM, frames
+from tests.unit.report.examples import RAM, defect, frames
 
 PAGES = PageState(
     320,
@@ -68,7 +68,7 @@ def summary(state: BtronState, width: int = 80) -> list[str]:
 
 
 def test_the_whole_summary() -> None:
-    assert summary(BtronState(PAGES, KMEM, (VARIABLE, FIXED), ("a rule is broken",)))[2:] == [
+    assert summary(BtronState(PAGES, KMEM, (VARIABLE, FIXED), (defect("a rule is broken"),)))[2:] == [
         "Memory 0x00100000-0x00140000, 256 KiB; a cell is 4 KiB",
         "0x00100000 IITKK#..........S..............................................."[:75],
         "",

@@ -8,7 +8,7 @@ from emulator.report.run_record import RunRecord
 from emulator.report.text.run import screen_box, summary_lines
 from emulator.report.text.style import Style, rule
 from emulator.run.ending import Ending, How
-from tests.unit.report.examples import RAM, REGIONS, frames, heap, memory_map
+from tests.unit.report.examples import RAM, REGIONS, defect, frames, heap, memory_map
 
 LAYERS = {"memmap": "native", "heap": "model"}
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_read_is_noted() -> None:
 
 
 def test_damage_of_the_heap_is_listed() -> None:
-    bad = heap(refused=1, defects=tuple(f"defect {number}" for number in range(7)))
+    bad = heap(refused=1, defects=tuple(defect(f"defect {number}") for number in range(7)))
     record = RunRecord(
         "k.elf", Ending(How.EXIT, 0), memory_map=MemoryMap(RAM, REGIONS, frames(0x100, "#."), bad)
     )
@@ -91,7 +91,7 @@ def test_damage_of_the_heap_is_listed() -> None:
 
 
 def test_five_defects_are_listed_without_more() -> None:
-    bad = heap(defects=("defect",) * 5)
+    bad = heap(defects=(defect("defect"),) * 5)
     lines = text_below_the_pictures(
         RunRecord("k.elf", Ending(How.EXIT, 0), memory_map=MemoryMap(RAM, (), heap=bad))
     )
