@@ -2,7 +2,7 @@
 
 Theory. A model keeps no state of its own: everything it knows is read from, and everything it does is
 written to, little-endian memory at physical addresses. So the same model runs on guest RAM (where it
-finds what the guest's C code left behind), on a `ByteMemory` in a unit test, on a stored dump, and on
+finds what the guest's C code left), on a `ByteMemory` in a unit test, on a stored dump, and on
 an `Overlay`, which records what the model *would* have written and leaves the base alone.
 
 A method call costs far more than the bytes it moves, so neighbouring words go in one call

@@ -56,7 +56,7 @@ def violation_text(defect: Defect) -> str:
 
 
 def word_text(location: Location) -> str:
-    """Return a short name for a word whose address is told besides: of a header's member, the member alone."""
+    """Return a short name for a word that is shown with its address: of a header, the member alone."""
     match location.kind:
         case LocationKind.BLOCK | LocationKind.AREA:
             return location.field

@@ -68,7 +68,7 @@ def add_machine(parser: ArgumentParser) -> None:
         type=option_values.layer_mode,
         action="append",
         default=[],
-        help="run a layer (LiteCore: memmap, heap; BTRON/386: pmem, kmem, pools) native, as model, or in lockstep (repeatable)",
+        help=f"run a layer ({_layers()}) native, as model, or in lockstep (repeatable)",
     )
     machine("--cmdline", metavar="TEXT", default="", help="command line for the kernel")
     machine(
@@ -91,6 +91,13 @@ def add_machine(parser: ArgumentParser) -> None:
         default=DEFAULT_TIMEOUT_S,
         help="stop after so long; 0 for no limit (default: 60)",
     )
+
+
+def _layers() -> str:
+    """Return the layers that can be modelled, by kernel."""
+    from emulator.hle.kernels import KERNELS  # a run imports it anyway
+
+    return "; ".join(f"{kernel.name}: {', '.join(kernel.layers)}" for kernel in KERNELS)
 
 
 def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] | None) -> Machine:

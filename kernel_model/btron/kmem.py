@@ -155,7 +155,7 @@ class Kmem:
     # Readers: no change.
 
     def owns(self, address: int, size: int) -> bool:
-        """Tell whether ``[address, address + size)`` lies inside one extent."""
+        """Return whether ``[address, address + size)`` lies inside one extent."""
         return address + size <= self._extent_of(address)[1]
 
     def extents(self) -> list[Area]:
@@ -170,7 +170,7 @@ class Kmem:
         return areas
 
     def is_broken(self) -> bool:
-        """Tell whether the list holds an entry that cannot be one."""
+        """Return whether the list holds an entry that cannot be one."""
         return self._search(ADDRESS_SPACE, ADDRESS_SPACE) is None
 
     def usage(self) -> KmemUsage:
@@ -274,7 +274,7 @@ class Kmem:
     def _add_extent(self, start: int, size: int) -> bool:
         """Note that the layer owns ``[start, start + size)``, too; False, with nothing changed, if there is no room.
 
-        An extent that closes a gap merges with both sides, and those above move down; the last one's bytes stay behind.
+        An extent that closes a gap merges with both sides, and those above move down; the last one's bytes remain.
         """
         extents = self.extents()
         index = sum(extent.start < start for extent in extents)

@@ -66,7 +66,7 @@ class MpfFields(NamedTuple):
 
 
 class MpfState(NamedTuple):
-    """What ``ref_mpf`` tells; the members of ``T_RMPF``."""
+    """The state that ``ref_mpf`` reports; the members of ``T_RMPF``."""
 
     exinf: int
     wtsk: int

@@ -3,12 +3,12 @@
 Theory. A pool's area is tiled by blocks, each a record and a body. Free ones are listed in address order.
 A request, rounded up to 8, gets the low part of the first free block that is large enough; the rest stays free
 if at least 16 bytes (a record and the smallest body) remain. A release merges with both neighbours. Then whoever waits is
-looked at in the order of the queue: once a request of *n* bytes failed, later ones for *n* or more are passed
+considered in the order of the queue: once a request of *n* bytes failed, later ones for *n* or more are passed
 over, smaller ones may be lucky.
 
 A block is believed only when walking over the records from the area's start arrives at its record and finds the tag of a
 live block of this pool there. The free list is believed as far as its entries are aligned, ascending, inside the area and
-tagged as free: it ends for a request where it is broken, and nothing behind that place is taken back.
+tagged as free: it ends for a request where it is broken, and nothing after that place is taken back.
 
 Id -4 names the kernel's own pool, `kernel_model.btron.os_pool`.
 
@@ -83,7 +83,7 @@ class MplFields(NamedTuple):
 
 
 class MplState(NamedTuple):
-    """What ``ref_mpl`` tells; the members of ``T_RMPL``."""
+    """The state that ``ref_mpl`` reports; the members of ``T_RMPL``."""
 
     exinf: int
     wtsk: int
@@ -339,7 +339,7 @@ class VariablePools(PoolTable):
 
 
 def _is_record(size: int, tag: int, live: int, room: int) -> bool:
-    """Tell whether a record can be one, with *room* bytes from its body to the end of the area."""
+    """Return whether a record can be one, with *room* bytes from its body to the end of the area."""
     return tag in (live, FREE_TAG) and not size & _ALIGNMENT_MASK and ALIGNMENT <= size <= room
 
 

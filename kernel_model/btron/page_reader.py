@@ -61,7 +61,7 @@ def page_defects(memory: Memory, memory_size: int, pmem: Pmem) -> Iterator[Defec
 
 
 def is_in_memory(table: int, pages: int, memory_size: int) -> bool:
-    """Tell whether there is memory for the page table of so many pages, and whether there can be so many."""
+    """Return whether there is memory for the page table of so many pages, and whether there can be so many."""
     return pages <= _PAGES_MAX and table + PMEM_ENTRY.size * pages <= memory_size
 
 

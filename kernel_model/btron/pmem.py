@@ -5,7 +5,7 @@ reserved, which is never handed out and never freed) and the number of owners. T
 to the end of RAM; holes, the kernel image and the table itself are reserved. Page 0 always is, so no allocation is NULL.
 A region may have several owners (`Pmem.share`); a page becomes free when the last of them frees it.
 
-Searches look at no single page. The flags of a stretch of the table are put together as a string of one byte for each
+Searches examine no single page. The flags of a stretch of the table are put together as a string of one byte for each
 page, 0 for a free one, and a run of *n* free pages is a run of *n* zero bytes. A flag is a whole word, so the four
 strings of its bytes are or-ed, as four large numbers. The stretch begins at page 0 and grows until it holds a run.
 
@@ -70,7 +70,7 @@ class PmemAddresses:
     Attributes:
         table: ``pmem_table``, a pointer to the table.
         pages: ``pmem_pages``, the number of its entries.
-        ranges: ``boot_ranges``, RAM as the boot loader tells.
+        ranges: ``boot_ranges``, RAM as the boot loader reports it.
         range_count: ``boot_range_count``.
         reserved: ``boot_reserved``, what of it is taken.
         reserved_count: ``boot_reserved_count``.

@@ -138,7 +138,7 @@ class Wait(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A task, to look at: some members of its ``struct tcb``. ``deadline`` is None if it has none."""
+    """A task: some members of its ``struct tcb``. ``deadline`` is None if it has none."""
 
     number: int
     state: int

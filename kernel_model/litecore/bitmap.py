@@ -1,4 +1,4 @@
-"""Searching a bitmap without looking at single bits.
+"""Searches a bitmap without examining single bits.
 
 Theory. Bit ``i % 8`` of byte ``i / 8`` stands for item *i*, 0 = free, 1 = in use, and the unused bits of the last
 byte are set. Read as one little-endian number, bit *i* of the number is item *i*. Two facts make searches fast:

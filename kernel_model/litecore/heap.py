@@ -3,10 +3,10 @@
 Theory. `kernel_model.litecore.heap_reader` says what the bytes of a heap mean. An allocation takes the low part
 of the first free block that is large enough, and leaves the rest as a new free block if at least 16 bytes
 (a header and the smallest body) remain. A release merges with both neighbours. Bodies are never cleared, and headers
-that a merge swallows stay behind as stale bytes; the C code leaves exactly the same ones.
+that a merge swallows remain as stale bytes; the C code leaves exactly the same ones.
 
 A pointer given to `Heap.kfree` is believed only when walking from a known block, header by header, arrives at its header
-and finds it live. Stale headers and look-alikes in bodies are thereby never taken for blocks. Free-list walks
+and finds it live. So stale headers, and words in bodies that look like one, are never taken for blocks. Free-list walks
 check each block (`Heap._search`), go strictly upwards and therefore end, also when the guest overwrote the list.
 
 Shortcomings. First fit and the walks are linear in the number of blocks. A heap at address 0 cannot be used, because a link
@@ -126,7 +126,7 @@ class Heap(HeapReader):
             self._report(f"kfree: not allocated: 0x{pointer:08x}\n")
 
     def has_space(self, size: int) -> bool:
-        """Tell whether ``kmalloc(size)`` would succeed. C: ``mem_has_space(MEM_TYPE_HEAP, size)``."""
+        """Return whether ``kmalloc(size)`` would succeed. C: ``mem_has_space(MEM_TYPE_HEAP, size)``."""
         if not 0 < size <= MAX_REQUEST:
             return False
         with self._lock:
@@ -192,7 +192,7 @@ class Heap(HeapReader):
         return True
 
     def _leads_to(self, known: int, header: int) -> bool:
-        """Tell whether stepping from block to block from *known* arrives at *header*; all headers are checked."""
+        """Return whether stepping from block to block from *known* arrives at *header*; all headers are checked."""
         if known > header or known & _ALIGNMENT_MASK:
             return False
         words = self._memory.view(known, header - known).cast("I")

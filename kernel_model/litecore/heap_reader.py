@@ -1,4 +1,4 @@
-"""Reading the kernel heap: its blocks, its figures, its defects.
+"""Reads the kernel heap: its blocks and its figures.
 
 Theory. Blocks lie back to back from ``heap_start`` to ``heap_end``. Each begins with a header of two words: ``size``,
 the bytes of its body (a multiple of 8, 8 or more), and ``used``, 0 or 1. So the header after a block is at

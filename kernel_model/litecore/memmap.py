@@ -208,7 +208,7 @@ class Memmap:
             return bits.count_free(self._bitmap(self.fields()))
 
     def has_run(self, count: int) -> bool:
-        """Tell whether `alloc_frames` would find *count* frames. C: ``mem_has_space(MEM_TYPE_FRAME, ..)``."""
+        """Return whether `alloc_frames` would find *count* frames. C: ``mem_has_space(MEM_TYPE_FRAME, ..)``."""
         with self._lock:
             return self._lowest_run(self.fields(), count) is not None
 
@@ -257,7 +257,7 @@ class Memmap:
 
     def _lowest_run(self, fields: MemmapFields, count: int) -> int | None:
         """Return the index of the lowest run of *count* free frames, or None."""
-        bitmap = self._bitmap(fields)  # C looks at it in any case
+        bitmap = self._bitmap(fields)  # C reads it in any case
         if not 0 < count <= fields.max_frames:
             return None
         index = bits.lowest_run(bitmap, count)
