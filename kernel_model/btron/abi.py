@@ -18,10 +18,10 @@ from kernel_model.audit import BrokenStructure
 from kernel_model.btron.errors import E_WAITING, RESULT_NAMES, BtronError, Error
 from kernel_model.btron.kernel_space import physical, virtual
 from kernel_model.btron.kmem import Kmem, KmemAddresses
-from kernel_model.btron.mpf import FixedPools
-from kernel_model.btron.mpl import VariablePools
 from kernel_model.btron.pmem import Pmem, PmemAddresses
-from kernel_model.btron.pool_table import POOL_IDS
+from kernel_model.btron.pools.mpf import FixedPools
+from kernel_model.btron.pools.mpl import VariablePools
+from kernel_model.btron.pools.table import POOL_IDS
 from kernel_model.btron.tasks import TaskAddresses, Tasks, WaitKind
 
 if TYPE_CHECKING:

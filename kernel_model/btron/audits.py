@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kernel_model.btron import kmem, pmem
 from kernel_model.btron.kmem_reader import KmemReader
 from kernel_model.btron.page_reader import page_defects
-from kernel_model.btron.pool_reader import PoolReader
+from kernel_model.btron.pools.reader import PoolReader
 
 if TYPE_CHECKING:
     from kernel_model.audit import Audit, Defect

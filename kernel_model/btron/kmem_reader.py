@@ -12,7 +12,7 @@ from kernel_model.audit import Defect, Invariant, Location, LocationKind, variab
 from kernel_model.btron.kernel_space import KERNEL_BASE, physical
 from kernel_model.btron.kmem import ALIGNMENT, AREA, MAX_EXTENTS
 from kernel_model.btron.pmem import PAGE_BYTES
-from kernel_model.btron.pool_reader import BLOCKS_MAX, holds
+from kernel_model.btron.pools.reader import BLOCKS_MAX, holds
 from kernel_model.structs import KMEM_ENTRY, KMEM_EXTENT
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from kernel_model.btron.kernel_space import physical
 from kernel_model.btron.kmem import MAX_EXTENTS
 from kernel_model.btron.page_reader import page_entry
 from kernel_model.btron.pmem import MAX_BOOT_RANGES
-from kernel_model.btron.pool_table import POOL_IDS
+from kernel_model.btron.pools.table import POOL_IDS
 from kernel_model.btron.tasks import MAX_TASKS, PRIORITIES
 from kernel_model.structs import (
     BOOT_RANGE,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from kernel_model.btron.abi import Btron
-    from kernel_model.btron.pool_table import PoolBlock
+    from kernel_model.btron.pools.table import PoolBlock
 
 _WORD_SYMBOLS: Final = (
     *("pmem_table", "pmem_pages", "boot_range_count", "boot_reserved_count"),

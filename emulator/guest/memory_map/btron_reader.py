@@ -26,7 +26,7 @@ from kernel_model.btron import kmem as kmem_model
 from kernel_model.btron.kernel_space import physical
 from kernel_model.btron.kmem_reader import KmemReader
 from kernel_model.btron.pmem import AREA, FLAG_NAMES, PMEM_FREE, PMEM_RESERVED, PMEM_USE
-from kernel_model.btron.pool_reader import PoolReader
+from kernel_model.btron.pools.reader import PoolReader
 from kernel_model.litecore.memmap import FrameRun
 from kernel_model.structs import PMEM_ENTRY
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.kmem_reader import KmemState
     from kernel_model.btron.pmem import PageRun
-    from kernel_model.btron.pool_reader import PoolState
+    from kernel_model.btron.pools.reader import PoolState
     from kernel_model.memory import Memory
 
 _PAGES_MAX = (1 << 32) // FRAME_SIZE

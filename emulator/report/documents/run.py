@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from emulator.report.run_record import RunRecord
     from emulator.run.ending import Ending
     from kernel_model.btron.kmem_reader import KmemState
-    from kernel_model.btron.pool_reader import PoolState
+    from kernel_model.btron.pools.reader import PoolState
 
 _VERSION = 1
 

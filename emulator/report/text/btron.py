@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from emulator.guest.memory_map.memory_map import BtronState, PageState
     from emulator.report.text.style import Style
     from kernel_model.btron.kmem_reader import KmemState
-    from kernel_model.btron.pool_reader import PoolState, Waiter
+    from kernel_model.btron.pools.reader import PoolState, Waiter
 
 _OWNERS_SHOWN = 6
 

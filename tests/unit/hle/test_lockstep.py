@@ -15,7 +15,7 @@ from emulator.machine.code.exits import find_own_exits
 from emulator.machine.execution import Ending
 from emulator.machine.recording import RecordedFunction, record
 from kernel_model.btron.errors import BtronError, Error
-from kernel_model.btron.mpl import VariablePools
+from kernel_model.btron.pools.mpl import VariablePools
 from kernel_model.litecore.abi import LiteCore
 from tests.helpers.guest import symbol
 from tests.helpers.recorded import held_calls

@@ -13,7 +13,7 @@ from emulator.guest.memory_map.regions import RegionKind
 from emulator.report.documents.run import run_document
 from emulator.report.run_record import RunRecord
 from emulator.run.ending import Ending, How
-from kernel_model.btron.pool_reader import Waiter
+from kernel_model.btron.pools.reader import Waiter
 from kernel_model.structs import POOL_MPF, POOL_MPL, TCB
 from kernel_model.text import defect_text
 
@@ -219,7 +219,7 @@ def test_kmem_pages_that_are_free_are_a_defect(waiting: Machine) -> None:
 
 
 def test_the_walk_over_blocks_is_bounded(waiting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kernel_model.btron.pool_reader.BLOCKS_MAX", 1)
+    monkeypatch.setattr("kernel_model.btron.pools.reader.BLOCKS_MAX", 1)
     memory_map = read_memory_map(waiting)
     assert memory_map.notes == ("the pools have 1 blocks or more, and only those are counted",)
     assert memory_map.defects == ()

@@ -8,11 +8,11 @@ import pytest
 
 from kernel_model.btron.kmem import Area, KmemUsage
 from kernel_model.btron.kmem_reader import KmemReader, KmemState
-from kernel_model.btron.mpf import MpfState
-from kernel_model.btron.mpl import MplState
 from kernel_model.btron.pmem import PageRun, PageUsage
-from kernel_model.btron.pool_reader import PoolReader, PoolState
-from kernel_model.btron.pool_table import PoolBlock
+from kernel_model.btron.pools.mpf import MpfState
+from kernel_model.btron.pools.mpl import MplState
+from kernel_model.btron.pools.reader import PoolReader, PoolState
+from kernel_model.btron.pools.table import PoolBlock
 from kernel_model.btron.tasks import BrokenQueue, Task
 from kernel_model.text import defect_text
 from tests.conformance.btron.subjects import KERNEL, PAGE, RAM_END, WINDOW, Guest, ModelSubject

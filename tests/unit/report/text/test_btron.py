@@ -7,7 +7,7 @@ from emulator.report.text.run import summary_lines
 from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How
 from kernel_model.btron.kmem_reader import KmemState
-from kernel_model.btron.pool_reader import PoolState, Waiter
+from kernel_model.btron.pools.reader import PoolState, Waiter
 from tests.unit.report.examples import RAM, defect, frames
 
 PAGES = PageState(

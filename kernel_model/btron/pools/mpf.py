@@ -18,7 +18,7 @@ from kernel_model.audit import BrokenStructure, Defect, Invariant
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import ADDRESS_SPACE, check_pointer, physical, pointee
 from kernel_model.btron.kmem import MAX_REQUEST
-from kernel_model.btron.pool_table import (
+from kernel_model.btron.pools.table import (
     FREE_TAG,
     LINK_OFFSET,
     RECORD_BYTES,

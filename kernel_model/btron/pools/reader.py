@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from kernel_model.audit import Defect, Invariant
 from kernel_model.btron.kernel_space import KERNEL_BASE, physical
 from kernel_model.btron.kmem import ALIGNMENT
-from kernel_model.btron.pool_table import FREE_TAG, LINK_OFFSET, TA_TPRI
+from kernel_model.btron.pools.table import FREE_TAG, LINK_OFFSET, TA_TPRI
 from kernel_model.btron.tasks import TaskState
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from kernel_model.audit import Location
     from kernel_model.btron.abi import Btron
-    from kernel_model.btron.mpf import FixedPools
-    from kernel_model.btron.mpl import VariablePools
-    from kernel_model.btron.pool_table import PoolBlock, PoolTable
+    from kernel_model.btron.pools.mpf import FixedPools
+    from kernel_model.btron.pools.mpl import VariablePools
+    from kernel_model.btron.pools.table import PoolBlock, PoolTable
     from kernel_model.memory import Memory
 
 BLOCKS_MAX: Final = 1_000_000

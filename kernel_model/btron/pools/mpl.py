@@ -10,7 +10,7 @@ A block is believed only when walking over the records from the area's start arr
 live block of this pool there. The free list is believed as far as its entries are aligned, ascending, inside the area and
 tagged as free: it ends for a request where it is broken, and nothing after that place is taken back.
 
-Id -4 names the kernel's own pool, `kernel_model.btron.os_pool`.
+Id -4 names the kernel's own pool, `kernel_model.btron.pools.os_pool`.
 
 Shortcomings. First fit and the walks are linear in the number of blocks. A large request may wait for ever while
 smaller ones are served.
@@ -31,8 +31,8 @@ from kernel_model.btron.kernel_space import (
     check_pointer,
     physical,
 )
-from kernel_model.btron.os_pool import TMPL_OS, OsPool
-from kernel_model.btron.pool_table import (
+from kernel_model.btron.pools.os_pool import TMPL_OS, OsPool
+from kernel_model.btron.pools.table import (
     FREE_TAG,
     LINK_OFFSET,
     RECORD_BYTES,

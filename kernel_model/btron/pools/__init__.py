@@ -1,0 +1,1 @@
+"""BTRON/386's memory pools: the calls on them, and a reader that distrusts what it finds."""
