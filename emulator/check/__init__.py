@@ -3,3 +3,5 @@
 `checked_run` runs the kernel under recording and makes all checks: of the recorded calls (`calls`), of the kernel's own
 structures (`structures`), and of what is live at the end (`leaks`). `findings` holds the values that they make.
 """
+
+__all__ = ["check_report", "checked_run", "findings", "measures"]

@@ -1,1 +1,3 @@
 """The devices of the machine, one file each, behind the Protocol of `emulator.devices.device`."""
+
+__all__ = ["board", "device", "pic", "vga_text"]

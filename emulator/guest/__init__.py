@@ -3,3 +3,15 @@
 A machine that stands still, and the image of its kernel, come in at the left. Frames, backtraces, instructions, locations and memory maps
 leave at the right, as plain values; their words are made where they are shown.
 """
+
+__all__ = [
+    "backtrace",
+    "disassembler",
+    "executed",
+    "locator",
+    "memory",
+    "memory_map",
+    "stack",
+    "symbolizer",
+    "symbols",
+]

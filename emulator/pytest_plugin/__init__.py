@@ -2,3 +2,5 @@
 
 `emulator.testing` is the public door, and imports this only when a test uses it.
 """
+
+__all__ = ["checks", "kernel", "machines", "settings"]

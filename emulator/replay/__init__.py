@@ -4,3 +4,5 @@
 something: `bisect` between which events something breaks, `last_write` who wrote bytes last or first, `changes` which bytes
 a call changed, `instructions` what a call executed.
 """
+
+__all__ = ["bisect", "changes", "engine", "instructions", "last_write", "timeline"]

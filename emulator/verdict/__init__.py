@@ -3,3 +3,5 @@
 `verdict` selects and judges findings; `limits` and `comparison` make differences, from the command line's limits and from a
 baseline with its `tolerances`. `baseline` is the value, `baseline_file` and `json_text` read and write it.
 """
+
+__all__ = ["baseline", "baseline_file", "difference", "limits", "verdict"]

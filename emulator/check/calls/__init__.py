@@ -3,3 +3,5 @@
 `checks` runs all of them: `frees` and `arguments` look at how blocks are freed, `results` and `overlaps` at which blocks the
 allocator returns.
 """
+
+__all__ = ["checks", "results"]

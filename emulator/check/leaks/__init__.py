@@ -3,3 +3,5 @@
 `live_blocks` says which blocks there are, `guest_words` reads memory as words, `reachability` scans these for pointers to the
 blocks, and `leaks` makes findings of what it found.
 """
+
+__all__ = ["guest_words", "leaks"]

@@ -1,1 +1,15 @@
 """The commands of `kmemu`, a module each: options are checked, data is made or read, a reporter is called."""
+
+__all__ = [
+    "boot",
+    "check",
+    "check_injection",
+    "check_output",
+    "diff",
+    "doctor",
+    "export",
+    "inspect",
+    "report",
+    "step",
+    "trace",
+]

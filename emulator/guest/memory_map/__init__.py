@@ -2,3 +2,5 @@
 
 What draws it or writes it as JSON is in `emulator.report`.
 """
+
+__all__ = ["memory_map", "reader", "regions"]

@@ -1,1 +1,3 @@
 """The native core and the CPU. A machine's memory size comes in; a handle, registers and runs go out."""
+
+__all__ = ["cpu", "handle", "stacks"]

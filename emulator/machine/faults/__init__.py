@@ -1,1 +1,3 @@
 """Bad ends. A stop of the CPU comes in; what it means, in words, goes out."""
+
+__all__ = ["diagnosis"]

@@ -3,3 +3,5 @@
 Every document that a command prints is made here, with its version; the only ones that are not are those of `kmemu step`
 (`emulator.debug`) and of CI services (`emulator.report.ci`). Nothing here makes lines for people: that is `emulator.report.text`.
 """
+
+__all__ = ["campaign", "check", "inspection", "run", "trace"]

@@ -2,3 +2,18 @@
 
 Whatever a kernel, a trace or a user named is made `printable` here. Nothing here makes JSON: that is `emulator.report.documents`.
 """
+
+__all__ = [
+    "btron",
+    "calls",
+    "campaign",
+    "ending",
+    "findings",
+    "frames",
+    "inspection",
+    "memory_map",
+    "run",
+    "style",
+    "trace_difference",
+    "trace_summary",
+]
