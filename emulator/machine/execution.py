@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from emulator.machine.faults.diagnosis import Diagnosis
 
 
-class Ending(Enum):
+class Returned(Enum):
     """Why a call of `Machine.run` came back by itself, which may be long before the end of the run.
 
     Why the CPU stopped meanwhile is a `Reason`; how the whole run ended, with what else can end it, is the
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
         instructions: Executed by the run; an exit counts to the end of its translated block.
     """
 
-    ending: Ending
+    ending: Returned
     exit_code: int | None
     eip: int
     instructions: int
@@ -122,7 +122,7 @@ class Execution:
         executed = 0
         while True:
             if self._allocations.settle() and self._calls.event_count == event:
-                return Outcome(Ending.EVENT, None, self._cpu.registers().eip, executed)
+                return Outcome(Returned.EVENT, None, self._cpu.registers().eip, executed)
             self._allocations.arm(allocation)
             left = None if budget is None else budget - executed
             stop = self._run_part(left)
@@ -146,7 +146,7 @@ class Execution:
     def _stopped_to_ask(self, outcome: Outcome, event: int, allocation: int) -> bool:
         """Tell whether the run stands at an event only because an observer of allocations has to be asked."""
         return (
-            outcome.ending is Ending.EVENT
+            outcome.ending is Returned.EVENT
             and self._allocations.stopped_to_ask(allocation)
             and self._calls.event_count != event
         )
@@ -191,11 +191,11 @@ class Execution:
         """After a stop of the CPU: how the run ended, or None if it goes on."""
         match stop.reason:
             case Reason.ASKED if self._exit_code is not None:
-                return Outcome(Ending.EXIT, self._exit_code, stop.eip, stop.instructions)
+                return Outcome(Returned.EXIT, self._exit_code, stop.eip, stop.instructions)
             case Reason.EVENT if self._calls.event_count < EVENTS_MAX:
-                return Outcome(Ending.EVENT, None, stop.eip, stop.instructions)
+                return Outcome(Returned.EVENT, None, stop.eip, stop.instructions)
             case Reason.HALTED if stop.eip - 1 in CALLS_END or not self._wakes():
-                return Outcome(Ending.HALTED, None, stop.eip, stop.instructions)
+                return Outcome(Returned.HALTED, None, stop.eip, stop.instructions)
             case Reason.EXCEPTION | Reason.ASKED | Reason.HALTED | Reason.SLICE | Reason.IRQ:
                 self._deliver(stop)
             case Reason.INTERRUPTED:
@@ -206,7 +206,7 @@ class Execution:
             eip = self._cpu.registers().eip
             raise self._diagnosis.error(stop._replace(reason=Reason.INSTRUCTIONS, eip=eip))
         if self._stop_asked:
-            return Outcome(Ending.ASKED, None, self._cpu.registers().eip, stop.instructions)
+            return Outcome(Returned.ASKED, None, self._cpu.registers().eip, stop.instructions)
         return None
 
     def _wakes(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import GuestStopped
 from emulator.machine.address_map import KERNEL_BASES, RETURN_TO
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from emulator.machine.execution import Outcome
     from emulator.machine.machine import Machine
 
-_DID = {Ending.EXIT: "exited", Ending.HALTED: "halted", Ending.ASKED: "was stopped"}
+_DID = {Returned.EXIT: "exited", Returned.HALTED: "halted", Returned.ASKED: "was stopped"}
 
 
 def enter_function(machine: Machine, address: int, arguments: Sequence[int]) -> int:

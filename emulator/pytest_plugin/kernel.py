@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, UnknownFunction
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.pytest_plugin.guest_failure import last_lines
 from emulator.pytest_plugin.guest_memory import GuestMemory
 from emulator.pytest_plugin.machines import add_facts, do_nothing
@@ -183,7 +183,7 @@ class Kernel:
             except BudgetUsedUp as error:
                 self.died = False
                 return error.problem
-        if outcome.ending is Ending.ASKED:
+        if outcome.ending is Returned.ASKED:
             return "it was said"
         ending = ending_of(self._machine, outcome)
         if ending.how is How.EXIT:

@@ -11,7 +11,7 @@ from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
-from emulator.machine.execution import Ending as Returned
+from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 from emulator.machine.memory import DEFAULT_RAM
 from emulator.machine.recording import RecordedFunction, record

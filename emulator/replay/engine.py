@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import Cancelled, EmulatorError, HostError
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.run.ending import NO_LIMIT, Budget
 from emulator.trace.recording import record_calls
 
@@ -212,7 +212,7 @@ class Replay:
             raise
         if self._left is not None:
             self._left -= outcome.instructions
-        is_there = outcome.ending is Ending.EVENT
+        is_there = outcome.ending is Returned.EVENT
         if not is_there:
             self.position = Position(self.reached, at_end=True)
         return is_there

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
 from emulator.machine.call_recorder import EVENTS_MAX
-from emulator.machine.execution import Ending as Returned
+from emulator.machine.execution import Returned
 from emulator.run.ending import Ending, How
 
 if TYPE_CHECKING:

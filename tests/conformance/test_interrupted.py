@@ -16,7 +16,7 @@ from emulator.hle.kernels import find_btron, find_litecore
 from emulator.hle.layers import Mode, attach_layers
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def interrupted_everywhere(
             machine.call(function, *arguments, max_instructions=k)
             return k - 1
         machine.interrupts.pic.request(TIMER_LINE)
-        assert machine.run(timeout_s=10).ending is Ending.HALTED
+        assert machine.run(timeout_s=10).ending is Returned.HALTED
         assert not machine.interrupts.pic.pending
         assert machine.cpu.registers().eax == result, f"after {k} instructions"
         machine.cpu.set_registers(before)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator import boot
 from emulator.check.checked_run import Check
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.profile.known import matching_profile
 from emulator.run.ending import Budget
 from emulator.run.recorded import record_trace
@@ -97,7 +97,7 @@ def checked(  # noqa: PLR0913 - all but two have a default
     if every:
         event = every
         with record_trace(machine, path, profile):
-            while (outcome := machine.run(stop_at_event=event)).ending is Ending.EVENT:
+            while (outcome := machine.run(stop_at_event=event)).ending is Returned.EVENT:
                 audit()
                 event += every
         ending = ending_of(machine, outcome)

@@ -17,7 +17,7 @@ from emulator.loader.builtin import KERNELS, TWINS, resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.address_map import MIB
 from emulator.machine.consoles import Console
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 from emulator.machine.memory import RamWindow
 from tests.helpers import qemu
@@ -108,7 +108,7 @@ def test_text_and_exit_code_are_qemus(name: str) -> None:
     machine = Machine(image_of(name), command_line=COMMAND_LINES[name])
     outcome = machine.run(timeout_s=60)
     assert theirs.serial
-    assert outcome.ending is Ending.EXIT
+    assert outcome.ending is Returned.EXIT
     assert bytes(machine.output[Console.SERIAL]) == theirs.serial
     assert bytes(machine.output[Console.DEBUG]) == theirs.debug
     assert outcome.exit_code == theirs.exit_code
@@ -149,7 +149,7 @@ def test_the_image_is_loaded_like_qemus(name: str) -> None:
 def test_every_byte_of_managed_ram_ends_as_in_qemu(name: str) -> None:
     image, theirs = image_of(name), in_qemu(name)
     machine = started_like_qemu(image, theirs.at_entry)
-    assert machine.run(timeout_s=60).ending is Ending.EXIT
+    assert machine.run(timeout_s=60).ending is Returned.EXIT
     ours = machine.memory.read(MANAGED_START, MANAGED_END - MANAGED_START)
     assert ours != theirs.at_entry.ram[MANAGED_START:]
     assert_same(ours, theirs.at_end.ram[MANAGED_START:], MANAGED_START, image)
@@ -417,6 +417,6 @@ def test_a_guest_of_ours_ends_as_in_qemu(
     kernel.write_bytes(image.data)
     theirs = qemu.inspect(kernel, image.physical_entry, MANAGED_END, "oracle=1")
     machine = started_like_qemu(image, theirs.at_entry, mmu)
-    assert machine.run(timeout_s=10).ending is Ending.EXIT
+    assert machine.run(timeout_s=10).ending is Returned.EXIT
     ours = machine.memory.read(MANAGED_START, MANAGED_END - MANAGED_START)
     assert_same(ours, theirs.at_end.ram[MANAGED_START:], MANAGED_START, image)

@@ -12,7 +12,7 @@ from emulator.hle.differences import Difference
 from emulator.hle.layers import LockstepCalls, lockstep_calls
 from emulator.hle.lockstep import Divergence
 from emulator.machine.code.exits import find_own_exits
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.machine.recording import RecordedFunction, record
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.pools.mpl import VariablePools
@@ -80,7 +80,7 @@ class TestCallsThatAreGivenUp:
         registers = heap.cpu.registers()
         assert heap.call("kmalloc", 64)
         assert heap.cpu.registers() == registers
-        assert heap.run(timeout_s=20).ending is Ending.HALTED
+        assert heap.run(timeout_s=20).ending is Returned.HALTED
         assert lockstep_calls(heap) == (first.compared + 1, first.given_up + 1)
 
     def test_by_the_guest_alone(self) -> None:
@@ -148,7 +148,7 @@ class TestCallsThatGoOn:
             machine.run(max_instructions=5)
         snapshot = machine.snapshot()
         for _ in range(3):
-            assert machine.run().ending is Ending.HALTED
+            assert machine.run().ending is Returned.HALTED
             assert lockstep_calls(machine) == LockstepCalls(1, 0)
             snapshot.reset()
             assert lockstep_calls(machine) == LockstepCalls(0, 0)
@@ -396,7 +396,7 @@ class TestChangesOfMode:
         with pytest.raises(BudgetUsedUp):
             machine.run(max_instructions=3)
         attach_layers(machine, {"memmap": Mode.NATIVE})
-        assert machine.run().ending is Ending.HALTED
+        assert machine.run().ending is Returned.HALTED
         assert lockstep_calls(machine) == LockstepCalls(0, 1)
 
     def test_a_model_inside_of_a_call_that_came_later_into_lockstep(self) -> None:

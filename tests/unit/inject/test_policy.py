@@ -10,7 +10,7 @@ from emulator import boot
 from emulator.errors import BudgetUsedUp
 from emulator.hle.layers import Mode, attach_layers
 from emulator.inject.policy import FaultInjector, InjectionPolicy
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.trace.recording import record_calls
@@ -128,7 +128,7 @@ def test_the_chosen_allocations_fail(
     machine: Machine, injection: InjectionPolicy, results: list[int], failed: list[str]
 ) -> None:
     failures, _ = failing(machine, injection)
-    assert machine.run().ending is Ending.EXIT
+    assert machine.run().ending is Returned.EXIT
     assert results_of(machine, 8) == results
     assert [each.call_site.function for each in failures.calls] == failed
 
@@ -150,9 +150,9 @@ def test_a_run_can_be_stopped_at_each_event_of_a_call_that_fails(machine: Machin
     straight.run()
     failures, recording = failing(machine, InjectionPolicy(every=1))
     for event in range(1, other.event_count + 1):
-        assert machine.run(stop_at_event=event).ending is Ending.EVENT
+        assert machine.run(stop_at_event=event).ending is Returned.EVENT
         assert recording.event_count == event
-    assert machine.run().ending is Ending.EXIT
+    assert machine.run().ending is Returned.EXIT
     assert held_calls(recording) == held_calls(other)
     assert len(failures.calls) == 6
     assert results_of(machine, 8) == results_of(straight, 8)
@@ -186,7 +186,7 @@ def test_a_budget_counts_over_all_failures(machine: Machine) -> None:
         machine.run(max_instructions=40)
     assert results_of(machine, 3) == [0, 0xFFFFFFFF, NO_MEMORY]
     assert results_of(machine, 5)[4] == 0
-    assert machine.run(max_instructions=100).ending is Ending.EXIT
+    assert machine.run(max_instructions=100).ending is Returned.EXIT
 
 
 @pytest.mark.parametrize("mode", Mode)

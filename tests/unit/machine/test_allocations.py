@@ -8,7 +8,7 @@ import pytest
 
 from emulator import attach_layers, boot
 from emulator.hle.layers import Mode
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.machine.recording import RecordedFunction, Recording, record
 from tests.helpers.guest import FUNCTION, machine_of, results_of, symbol
 from tests.helpers.recorded import WholeRecording, held_calls
@@ -72,12 +72,12 @@ def test_a_run_stops_in_front_of_an_allocation(machine: Machine) -> None:
     places = []
     for n in (1, 1, 1, 3, 3):
         outcome = machine.run(stop_at_allocation=n)
-        assert outcome.ending is Ending.EVENT
+        assert outcome.ending is Returned.EVENT
         assert machine.allocations.here == machine.allocations.count
         places.append((outcome.eip, machine.allocations.here))
     take, take_page = symbol(machine, "take"), symbol(machine, "take_page")
     assert places == [(take, 1), (take_page, 2), (take_page, 3), (take_page, 6), (take_page, 9)]
-    assert machine.run(stop_at_allocation=1).ending is Ending.EXIT
+    assert machine.run(stop_at_allocation=1).ending is Returned.EXIT
     assert machine.allocations.here == 0
     assert results_of(machine, 6) == PLAIN
 
@@ -90,7 +90,7 @@ def test_a_function_is_left_without_being_executed(machine: Machine) -> None:
     registers = machine.cpu.registers()
     assert (registers.eip, registers.esp, registers.eax) == (symbol(machine, "taken"), esp + 4, 0xFFFFFFF6)
     assert machine.allocations.here == 0
-    assert machine.run().ending is Ending.EXIT
+    assert machine.run().ending is Returned.EXIT
     assert results_of(machine, 6) == [0x1008, 0x2000, 0xFFFFFFF6, 0x3000, 0x4008, 0x5000]
     call = next(call for call in held_calls(recording) if call.result == 0xFFFFFFF6)
     assert (call.entered, call.left, call.arguments) == (9, 10, (8,))
@@ -120,10 +120,10 @@ def test_only_a_function_at_whose_entry_the_machine_stands_can_be_left(machine: 
     machine.run(stop_at_event=4)  # behind the ret of take
     with pytest.raises(ValueError, match=refused):
         machine.allocations.return_here(0)
-    assert machine.run(stop_at_event=5).ending is Ending.EVENT  # the entry of look, which takes nothing
+    assert machine.run(stop_at_event=5).ending is Returned.EVENT  # the entry of look, which takes nothing
     assert machine.allocations.here == 0
     machine.allocations.return_here(0)
-    assert machine.run().ending is Ending.EXIT
+    assert machine.run().ending is Returned.EXIT
 
 
 def test_an_event_that_is_passed_while_the_machine_stands_ends_no_run(machine: Machine) -> None:
@@ -131,7 +131,7 @@ def test_an_event_that_is_passed_while_the_machine_stands_ends_no_run(machine: M
     machine.run(stop_at_allocation=2, stop_at_event=3)
     machine.allocations.return_here(0)
     assert recording.event_count == 3
-    assert machine.run().ending is Ending.EXIT
+    assert machine.run().ending is Returned.EXIT
 
 
 def test_what_comes_first_ends_the_run(machine: Machine) -> None:
@@ -188,7 +188,7 @@ def test_stopping_at_every_allocation_changes_nothing() -> None:
     recording, other = record(machine, functions), record(straight, functions)
     straight.run()
     stops = 0
-    while machine.run(stop_at_allocation=1).ending is Ending.EVENT:
+    while machine.run(stop_at_allocation=1).ending is Returned.EVENT:
         stops += 1
     assert stops == straight.allocations.count > 500
     assert held_calls(recording) == held_calls(other)
@@ -227,7 +227,7 @@ def test_stopping_at_a_model_changes_nothing(mode: Mode) -> None:
     straight.run()
     machine, recording = demo(mode)
     for event in range(1, other.event_count + 1):
-        assert machine.run(stop_at_event=event).ending is Ending.EVENT
+        assert machine.run(stop_at_event=event).ending is Returned.EVENT
         assert recording.event_count == event
     machine.run()
     assert machine.output == straight.output

@@ -12,7 +12,7 @@ from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, Unmapped
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.machine.linear_memory import LinearMemory
 from emulator.machine.machine import Machine
 from tests.helpers.guest import machine_of, results_of, symbol
@@ -90,7 +90,7 @@ def test_a_budget_ends_the_run_at_the_very_instruction(budget: int, path: list[i
         assert caught.value.instructions == budget
         assert caught.value.eip == path[budget] == machine.cpu.registers().eip
     outcome = machine.run()
-    assert outcome.ending is Ending.HALTED
+    assert outcome.ending is Returned.HALTED
     registers = machine.cpu.registers()
     assert (registers.ebx, registers.ecx, registers.esi) == (3, 0, 4)
 
@@ -98,7 +98,7 @@ def test_a_budget_ends_the_run_at_the_very_instruction(budget: int, path: list[i
 def test_a_run_within_its_budget_says_how_many_instructions_it_took(path: list[int], mmu: str) -> None:
     machine = machine_of(MIXED, mmu=mmu)
     outcome = machine.run(max_instructions=1000)
-    assert outcome.ending is Ending.HALTED
+    assert outcome.ending is Returned.HALTED
     assert outcome.instructions == len(path)
 
 
@@ -121,7 +121,7 @@ def test_the_count_of_a_loop_is_exact(rounds: int, mmu: str) -> None:
         machine.run(max_instructions=count - 1)
     assert machine.image.location(caught.value.eip).startswith("_start+0x")
     assert machine.cpu.registers().ecx == 0
-    assert machine.run().ending is Ending.HALTED
+    assert machine.run().ending is Returned.HALTED
 
 
 def test_the_count_ends_with_the_exit(mmu: str) -> None:
@@ -145,7 +145,7 @@ def test_pieces_of_a_run_add_up_to_the_whole(budget: int, mmu: str) -> None:
         else:
             break
     assert executed + outcome.instructions == total
-    assert outcome.ending is Ending.HALTED
+    assert outcome.ending is Returned.HALTED
     assert pieces.cpu.registers() == whole.cpu.registers()
     assert pieces.memory.read(0, 0x500000) == whole.memory.read(0, 0x500000)
 
@@ -178,7 +178,7 @@ def test_every_run_counts_for_itself(mmu: str) -> None:
     assert machine.run(max_instructions=10_000).instructions == round_trip
     with pytest.raises(BudgetUsedUp):
         machine.run(max_instructions=500)
-    assert machine.run().ending is Ending.HALTED
+    assert machine.run().ending is Returned.HALTED
     assert machine.run(max_instructions=10_000).instructions == round_trip
 
 
@@ -258,9 +258,9 @@ def test_seconds_are_a_budget_too(mmu: str) -> None:
 def test_a_run_that_ends_in_time_leaves_no_trace_of_its_seconds() -> None:
     machine = machine_of("1: hlt\n jmp 1b")
     for _ in range(20):
-        assert machine.run(timeout_s=0.2).ending is Ending.HALTED
+        assert machine.run(timeout_s=0.2).ending is Returned.HALTED
     time.sleep(0.3)
-    assert machine.run().ending is Ending.HALTED
+    assert machine.run().ending is Returned.HALTED
 
 
 def test_seconds_end_a_run_that_keeps_calling_python() -> None:
@@ -307,7 +307,7 @@ def test_a_budget_leaves_nothing_behind_where_code_is_mapped_no_more(budget: int
     machine = machine_of(LEAVES_ITS_IDENTITY_MAP, mmu=mmu)
     with suppress(BudgetUsedUp):
         machine.run(max_instructions=budget)
-    assert machine.run().ending is Ending.HALTED
+    assert machine.run().ending is Returned.HALTED
 
 
 WILD = {

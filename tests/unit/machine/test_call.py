@@ -10,7 +10,7 @@ from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnknownF
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 from tests.helpers.guest import machine_of, results_of, symbol
 
@@ -79,7 +79,7 @@ def machine() -> Machine:
 
 def test_halt_ends_a_run(machine: Machine) -> None:
     outcome = machine.run()
-    assert outcome.ending is Ending.HALTED
+    assert outcome.ending is Returned.HALTED
     assert outcome.exit_code is None
     assert outcome.exit_value is None
     assert machine.memory.load_u8(outcome.eip - 1) == 0xF4
@@ -87,12 +87,12 @@ def test_halt_ends_a_run(machine: Machine) -> None:
 
 def test_a_run_goes_on_behind_a_halt() -> None:
     machine = machine_of("movl $1, %eax\n put eax\n hlt\n movl $2, %eax\n put eax\n hlt\n exit 9")
-    assert machine.run().ending is Ending.HALTED
+    assert machine.run().ending is Returned.HALTED
     assert results_of(machine, 2) == [1, 0]
-    assert machine.run().ending is Ending.HALTED
+    assert machine.run().ending is Returned.HALTED
     assert results_of(machine, 2) == [1, 2]
     outcome = machine.run()
-    assert (outcome.ending, outcome.exit_code, outcome.exit_value) == (Ending.EXIT, 19, 9)
+    assert (outcome.ending, outcome.exit_code, outcome.exit_value) == (Returned.EXIT, 19, 9)
 
 
 def test_a_run_goes_on_behind_an_exit() -> None:

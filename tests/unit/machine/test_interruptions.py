@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BudgetUsedUp, GuestException
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from tests.helpers.guest import core_of, machine_of, results_of, symbol
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def test_the_machine_goes_on_after_an_exception_of_the_listener() -> None:
     with pytest.raises(Oops):
         machine.run()
     failing[0] = False
-    assert machine.run().ending is Ending.EXIT
+    assert machine.run().ending is Returned.EXIT
     assert results_of(machine, 1) == [8]
 
 
@@ -267,11 +267,11 @@ def press_ctrl_c(*_arguments: object) -> None:
 
 @pytest.mark.parametrize(
     ("end", "ending"),
-    [("exit 3", Ending.EXIT), ("hlt", Ending.HALTED), ("1: jmp 1b", None)],
+    [("exit 3", Returned.EXIT), ("hlt", Returned.HALTED), ("1: jmp 1b", None)],
     ids=["exit", "hlt", "no end"],
 )
 def test_a_run_that_has_ended_keeps_its_end_and_ctrl_c_ends_the_next_one(
-    end: str, ending: Ending | None, mmu: str
+    end: str, ending: Returned | None, mmu: str
 ) -> None:
     source = f"movb $10, %al\n outb %al, $0xe9\n {end}\n movl $7, %ebx\n put ebx\n 1: jmp 1b"
     machine = machine_of(source, mmu=mmu, on_output=press_ctrl_c)
@@ -294,7 +294,7 @@ def test_a_run_that_ctrl_c_ends_with_few_instructions_left_goes_on_where_it_was(
         with pytest.raises(KeyboardInterrupt):
             machine.run(max_instructions=10)
         outcome = machine.run(max_instructions=10)
-    assert (outcome.ending, outcome.instructions) == (Ending.HALTED, 2)
+    assert (outcome.ending, outcome.instructions) == (Returned.HALTED, 2)
 
 
 def test_a_failure_is_not_hidden_by_ctrl_c(mmu: str) -> None:

@@ -11,7 +11,7 @@ from emulator import attach_layers, boot
 from emulator.errors import BudgetUsedUp, UnknownFunction, UnsupportedFunction
 from emulator.hle.layers import Mode
 from emulator.machine.core_types import StepKind
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedFunction, record
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.run.recorded import record_trace
@@ -467,12 +467,12 @@ def test_a_run_stops_at_the_function_or_behind_its_call(mmu: str) -> None:
     machine = machine_of(ADDING, mmu=mmu)
     recording = record(machine, [RecordedFunction("add", 1)])
     outcome = machine.run(stop_at_event=3)
-    assert outcome.ending is Ending.EVENT
+    assert outcome.ending is Returned.EVENT
     assert outcome.eip == symbol(machine, "add")
     outcome = machine.run(stop_at_event=4)
     assert outcome.eip == symbol(machine, "returns")
     assert machine.cpu.registers().eax == 25
-    assert machine.run().ending is Ending.EXIT
+    assert machine.run().ending is Returned.EXIT
     assert recording.event_count == 12
 
 
@@ -482,7 +482,7 @@ def test_stopping_at_every_event_changes_nothing() -> None:
     other = record(straight, [RecordedFunction("work"), RecordedFunction("take")])
     straight.run()
     for event in range(1, other.event_count + 1):
-        assert machine.run(stop_at_event=event).ending is Ending.EVENT
+        assert machine.run(stop_at_event=event).ending is Returned.EVENT
         assert recording.event_count == event
     machine.run()
     assert held_calls(recording) == held_calls(other)
@@ -499,7 +499,7 @@ def test_a_modelled_function_has_an_exit_behind_a_stop_at_its_entry() -> None:
     straight.run()
     assert other.event_count == 14
     for event in range(1, 15):
-        assert machine.run(stop_at_event=event).ending is Ending.EVENT
+        assert machine.run(stop_at_event=event).ending is Returned.EVENT
         assert recording.event_count == event
     machine.run()
     assert held_calls(recording) == held_calls(other)
@@ -606,7 +606,7 @@ def test_the_steps_of_a_call_are_its_instructions_with_what_they_load_and_store(
         (StepKind.STORE, 0x300002, 1, 7),
         (StepKind.LOAD, esp, 4, symbol(machine, "behind")),
     ]
-    assert machine.run().ending is Ending.EXIT
+    assert machine.run().ending is Returned.EXIT
 
 
 def test_no_more_steps_are_kept_than_asked_for() -> None:
@@ -663,7 +663,7 @@ def test_a_jump_is_remembered_by_snapshots() -> None:
                     machine.run(max_instructions=1)
             snapshot.reset()
         with suppress(BudgetUsedUp):
-            exited = machine.run(max_instructions=1).ending is Ending.EXIT
+            exited = machine.run(max_instructions=1).ending is Returned.EXIT
     assert shape(held_calls(recording)) == shape(calls_of(source, ["front", "back"]))
 
 

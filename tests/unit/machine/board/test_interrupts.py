@@ -8,7 +8,7 @@ import pytest
 
 from emulator.errors import BudgetUsedUp, GuestException
 from emulator.machine.consoles import Console
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from tests.helpers.guest import machine_of, results_of, symbol
 
 if TYPE_CHECKING:
@@ -187,10 +187,10 @@ class TestTimer:
         assert 0.95 < rounds * 3 / 400_000 < 1.0  # the rest is the handler's and the set-up's
 
     def test_a_waiting_guest_with_interrupts_off_is_halted(self, mmu: str) -> None:
-        assert guest(TIMER + "cli\n hlt", ON_TICK, mmu).run().ending is Ending.HALTED
+        assert guest(TIMER + "cli\n hlt", ON_TICK, mmu).run().ending is Returned.HALTED
 
     def test_a_waiting_guest_with_the_timer_masked_is_halted(self, mmu: str) -> None:
-        assert guest(TIMER + "out8 0x21, 0xff\n sti\n hlt", ON_TICK, mmu).run().ending is Ending.HALTED
+        assert guest(TIMER + "out8 0x21, 0xff\n sti\n hlt", ON_TICK, mmu).run().ending is Returned.HALTED
 
     def test_a_tick_while_interrupts_are_off_comes_when_they_are_on(self, mmu: str) -> None:
         body = (
@@ -222,7 +222,7 @@ class TestTimer:
 
     def test_without_an_eoi_no_second_tick_comes(self, mmu: str) -> None:
         machine = guest(TIMER + "sti\n hlt\n hlt", "ticks: .long 0\n on_tick: iret", mmu)
-        assert machine.run(timeout_s=10).ending is Ending.HALTED
+        assert machine.run(timeout_s=10).ending is Returned.HALTED
 
     def test_two_runs_are_the_same_to_the_instruction(self) -> None:
         body = TIMER + "sti\n xorl %ecx, %ecx\n 1: incl %ecx\n cmpl $7, ticks\n jb 1b\n cli\n put ecx"

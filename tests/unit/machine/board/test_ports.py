@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.machine.consoles import Console
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from tests.helpers.guest import machine_of, results_of
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def test_the_exit_device_follows_qemus_rule(value: int, width: str) -> None:
     machine = machine_of(write_port(0xF4, width, value) + "ud2")
     outcome = machine.run()
     written = value & {"b": 0xFF, "w": 0xFFFF, "l": 0xFFFFFFFF}[width]
-    assert outcome.ending is Ending.EXIT
+    assert outcome.ending is Returned.EXIT
     assert outcome.exit_code == (written << 1 | 1) & 0xFF
     assert outcome.exit_value == written & 0x7F
 

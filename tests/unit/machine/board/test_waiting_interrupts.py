@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BudgetUsedUp
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from tests.helpers.guest import machine_of, results_of, symbol
 from tests.unit.machine.board.test_interrupts import IDT, TIMER
 
@@ -93,7 +93,7 @@ def guest(way: str, mmu: str = "fast") -> Machine:
 def test_it_comes_at_the_first_instruction_that_lets_it_in(way: str) -> None:
     fast, reference = guest(way), guest(way, "reference")  # the reference looks before every block
     ended = [machine.run(max_instructions=20 * MILLISECOND) for machine in (fast, reference)]
-    assert ended[0].ending is Ending.HALTED
+    assert ended[0].ending is Returned.HALTED
     assert results_of(fast, 1) == [symbol(fast, "here")]
     assert results_of(reference, 1) == [symbol(reference, "here")]
     assert ended[0] == ended[1]
@@ -129,7 +129,7 @@ def tick_ns(number: int, machine: Machine) -> int:
 def test_after_a_tick_that_waited_the_next_comes_in_time(mmu: str) -> None:
     source = f"lidt idtr\n out8 0x21, 0xff\n sti\n {WAIT} movl $3, again\n out8 0x21, 0xfe\n here: 1: incl %edx\n jmp 1b\n"
     machine = machine_of(IDT + TIMER + "xorl %edx, %edx\n" + source + ON_TICK, mmu=mmu)
-    assert machine.run(max_instructions=20 * MILLISECOND).ending is Ending.HALTED
+    assert machine.run(max_instructions=20 * MILLISECOND).ending is Returned.HALTED
     assert results_of(machine, 3)[0] == symbol(machine, "here")
     # One waited; the two behind it are the fourth and the fifth since the timer was loaded.
     looped = 2 * machine.cpu.registers().edx
@@ -145,7 +145,7 @@ def test_a_request_that_is_taken_back_does_not_come_and_the_next_one_does(mmu: s
         f"lidt idtr\n {WAIT} {again} out8 0x21, 0xfe\n xorl %edx, %edx\n sti\n nop\n 1: incl %edx\n jmp 1b\n"
     )
     machine = machine_of(IDT + TIMER + source + ON_TICK, mmu=mmu)
-    assert machine.run(max_instructions=20 * MILLISECOND).ending is Ending.HALTED
+    assert machine.run(max_instructions=20 * MILLISECOND).ending is Returned.HALTED
     looped = 2 * machine.cpu.registers().edx
     assert abs(looped - (tick_ns(4, machine) - 3 * MILLISECOND)) < 200
 

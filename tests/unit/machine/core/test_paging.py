@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from emulator.errors import GuestException, GuestStopped, UnmappedAccess
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from tests.helpers.guest import machine_of, results_of, symbol
 from tests.helpers.page_tables import (
     DIRECTORY,
@@ -167,7 +167,7 @@ high:   call    1f
 )
 def test_accessed_and_dirty_are_set_as_the_cpu_does(accesses: str, table_bits: Entry, mmu: Mmu) -> None:
     machine, tables = paged_machine(accesses + "\n hlt", mmu)
-    assert machine.run().ending is Ending.HALTED
+    assert machine.run().ending is Returned.HALTED
     assert tables.bits(DATA) == (A, table_bits)
     assert tables.bits(DATA + PAGE) == (A, NONE)
     assert tables.bits(symbol(machine, "_start"))[1] == A
@@ -410,7 +410,7 @@ def test_the_supervisor_writes_to_read_only_pages_only_without_wp(
     machine, tables = paged_machine("fault: movl $1, 0x80000010\n hlt", mmu, write_protect=write_protect)
     tables.map(KERNEL_SPACE, DATA, table, directory_flags=directory)
     if allowed:
-        assert machine.run().ending is Ending.HALTED
+        assert machine.run().ending is Returned.HALTED
         assert machine.memory.load_u32(DATA + 0x10) == 1
         assert tables.bits(KERNEL_SPACE) == (A, A | D)
     else:
@@ -491,7 +491,7 @@ def test_a_fault_can_be_mended_and_the_instruction_tried_again(mmu: Mmu) -> None
     )
     assert_page_fault(machine, "write to", KERNEL_SPACE, 2)
     tables.map(KERNEL_SPACE, DATA)
-    assert machine.run().ending is Ending.HALTED
+    assert machine.run().ending is Returned.HALTED
     assert machine.cpu.registers().ebx == 5
 
 

@@ -16,7 +16,7 @@ from emulator.errors import BudgetUsedUp, GuestException, UnmappedAccess
 from emulator.guest.backtrace import backtrace
 from emulator.guest.disassembler import disassemble
 from emulator.loader.image import KernelImage
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 from tests.helpers.guest import assemble, machine_of, symbol
 from tests.unit.loader.elf_builder import P_VADDR, patch_program_header
@@ -116,9 +116,9 @@ def test_a_run_halts_and_exits_where_it_does_without_a_budget(mmu: str) -> None:
     machine = based(COUNTING, mmu)
     start = machine.snapshot()
     free = machine.run()
-    assert free.ending is Ending.HALTED
+    assert free.ending is Returned.HALTED
     ended = machine.run()
-    assert ended.ending is Ending.EXIT
+    assert ended.ending is Returned.EXIT
     start.reset()
     assert machine.run(max_instructions=free.instructions) == free
     exited = machine.run(max_instructions=100)
@@ -152,7 +152,7 @@ h:      addl    $2, %ebx
         iret
     """
     machine = based(source, mmu, before=IDT)
-    assert machine.run().ending is Ending.HALTED
+    assert machine.run().ending is Returned.HALTED
     assert machine.cpu.registers().ebx == 2
     assert machine.interrupts.last_fault is None
 
@@ -185,7 +185,7 @@ on_tick:
     )
     outcome = machine.run(max_instructions=2_000_000)
     registers = machine.cpu.registers()
-    assert (outcome.ending, registers.ebx) == (Ending.HALTED, 1)
+    assert (outcome.ending, registers.ebx) == (Returned.HALTED, 1)
     assert registers.esi == registers.eip - 2  # behind the first hlt, which sti protects
 
 

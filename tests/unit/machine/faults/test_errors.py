@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnmappedAccess
-from emulator.machine.execution import Ending
+from emulator.machine.execution import Returned
 from tests.helpers.guest import CODE, machine_of, symbol
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def test_executing_garbage_ends_with_one_clear_line(mmu: str) -> None:
 def test_a_halt_loop_ends_at_the_first_halt(mmu: str) -> None:
     machine = machine_of("1: hlt\n jmp 1b", mmu=mmu)
     for _ in range(5):
-        assert machine.run().ending is Ending.HALTED
+        assert machine.run().ending is Returned.HALTED
 
 
 def test_an_endless_loop_ends_with_its_budget_and_names_its_place(mmu: str) -> None:
@@ -267,7 +267,7 @@ def test_a_jump_into_the_middle_of_an_instruction_is_no_error_of_the_machine(add
     machine.cpu.set_registers(
         machine.cpu.registers()._replace(eip=machine.image.physical_entry + 5 + address - CODE)
     )
-    assert machine.run().ending is Ending.HALTED
+    assert machine.run().ending is Returned.HALTED
 
 
 FAR = """
