@@ -82,7 +82,7 @@ PC: tuple[Row, ...] = (
     Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),
     Row(lambda wires: wires.ticking(Pit(wires.now_ns, wires.moved)), line=0),
 )
-"""The board of every machine that is not told otherwise."""
+"""The default board of a machine."""
 
 
 def check_board(board: tuple[Row, ...]) -> None:

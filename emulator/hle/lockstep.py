@@ -407,7 +407,7 @@ def _near(call: _OpenCall) -> range:
 
 
 def _register_differences(call: _OpenCall, esp: int, now: Registers) -> Iterator[Difference]:
-    """Yield what the function should have kept, and ESP as it will be behind the `ret`."""
+    """Yield what the function should have kept, and ESP as it will be after the `ret`."""
     before = call.registers
     for name in _KEPT:
         expected, actual = getattr(before, name), getattr(now, name)

@@ -240,7 +240,7 @@ class LastWrite(NamedTuple):
         pc: Its linear address.
         event: The last event before it.
         before: The watched bytes, as a little-endian number.
-        after: The same behind the write.
+        after: The same after the write.
         callers: Return addresses of the calls around it, innermost first; () if there was no memory to keep them.
         writes: How many there were by then, itself among them.
     """

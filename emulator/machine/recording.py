@@ -170,7 +170,7 @@ def _probes(machine: Machine, functions: Sequence[Symbol]) -> list[tuple[int, in
         exits.update(found.returns)
         to_entries = [jump for jump in found.jumps if jump.target in entries]
         jumps.update(jump.address for jump in to_entries)
-        others.update(jump.behind for jump in to_entries)
+        others.update(jump.fall_through for jump in to_entries)
     # An exit can be an entry, too: the ret in place of a modelled function. It is entered first.
     return [
         *((function.address, number, ProbeKind.ENTRY) for number, function in enumerate(functions)),

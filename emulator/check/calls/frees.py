@@ -1,6 +1,6 @@
 """Frees of what was not live: freed before, never allocated, or the inside of a block.
 
-Theory. The trace knows which frees met no live block ("stray"). What was at the address before tells which mistake it was.
+Theory. The trace knows which frees met no live block ("stray"). What was at the address before decides which mistake it was.
 A free that the kernel answered with an error is none of them: the kernel has reported it to the caller, and did nothing.
 
 Shortcomings. A free of a block that has been allocated again by somebody else looks like a correct one; the second free of

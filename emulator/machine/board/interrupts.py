@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.handle import Core
     from emulator.machine.core_types import Stop
 
-INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine is told otherwise
+INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine sets another
 
 
 class Fault(NamedTuple):
@@ -54,7 +54,7 @@ class Interrupts:
 
     Args:
         core: Of the machine.
-        cpu: Gets told when an interrupt is pending.
+        cpu: Is notified when an interrupt is pending.
 
     Attributes:
         pic: Both interrupt controllers.

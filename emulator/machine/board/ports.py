@@ -20,7 +20,7 @@ class PortBus:
     """Routes port accesses to devices.
 
     Args:
-        core: Gets told which ports it may answer alone.
+        core: Is configured with the ports that it may answer alone.
         devices: Each with the number of the console that its output belongs to.
     """
 

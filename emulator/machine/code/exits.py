@@ -3,7 +3,7 @@
 Theory. A function may leave by a jump to another one (a tail call): then the `ret` over there ends the call. So every path
 from the function's first instruction is followed, see `emulator.machine.code.flow`.
 
-Shortcomings. The exits behind an indirect tail jump are not found. In assembly, a call that never returns is followed by
+Shortcomings. The exits after an indirect tail jump are not found. In assembly, a call that never returns is followed by
 whatever comes next, which may add exits of other functions.
 """
 

@@ -49,12 +49,12 @@ class Jump(NamedTuple):
     Attributes:
         address: Its own.
         target: Where it leads to.
-        behind: Where it goes on if it is conditional and not taken.
+        fall_through: Where it goes on if it is conditional and not taken.
     """
 
     address: int
     target: int
-    behind: int
+    fall_through: int
 
 
 class Flow:
@@ -82,9 +82,9 @@ class Flow:
         self._indirect: list[int] = []
         self._disassembler = disassembler(detail=True)
         self._walk(start)
-        self._sweep_behind_indirect_jumps()
+        self._sweep_after_indirect_jumps()
 
-    def _sweep_behind_indirect_jumps(self) -> None:
+    def _sweep_after_indirect_jumps(self) -> None:
         swept = set()
         while self._indirect:
             extent = self._image.function_extent(self._indirect.pop())
@@ -134,10 +134,10 @@ class Flow:
                 self._indirect.append(instruction.address)
 
     def _is_last(self, instruction: CsInsn) -> bool:
-        """Tell whether nothing behind an instruction belongs to its path."""
+        """Return whether nothing after an instruction belongs to its path."""
         if instruction.id in _NEVER_GO_ON or instruction.group(CS_GRP_IRET):
             return True
-        # Where a compiler knows that a call does not return, it puts nothing behind it.
+        # Where a compiler knows that a call does not return, it puts nothing after it.
         may_go_on = not (
             instruction.id in _MAY_NOT_GO_ON
             or instruction.group(CS_GRP_CALL)

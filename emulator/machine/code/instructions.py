@@ -1,6 +1,6 @@
 """What single instructions of the guest say: which address one accesses, how many lie before one, and how long `int n` is.
 
-The core knows of an access only its page (Unicorn's TLB fill is not told more); the faulting instruction's operands
+The core knows of an access only its page (Unicorn's TLB fill is given no more); the faulting instruction's operands
 give the exact address. Only faults, stops at events and listings need capstone, which is slow to import, so that is done in here.
 """
 
@@ -76,7 +76,7 @@ def instructions_before(code: bytes, offset: int, count: int) -> int:
     Args:
         code: The block's bytes.
         offset: Where that instruction starts.
-        count: How many instructions the CPU has seen in the block: that tells code of 16 bits from code of 32 bits.
+        count: How many instructions the CPU has decoded in the block: that distinguishes 16-bit code from 32-bit code.
     """
     starts = min(
         (_instruction_starts(code, bits) for bits in (32, 16)), key=lambda each: abs(len(each) - count)

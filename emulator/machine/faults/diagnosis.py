@@ -69,7 +69,7 @@ class Diagnosis:
         )
 
     def accessed(self, stop: Stop) -> int:
-        """Return what a failed access touched, as exactly as the instruction tells."""
+        """Return what a failed access touched, as exactly as the instruction allows."""
         is_page_fault = stop.reason is Reason.EXCEPTION and stop.vector == Vector.PAGE_FAULT
         if stop.reason is not Reason.UNMAPPED and not is_page_fault:
             return stop.address

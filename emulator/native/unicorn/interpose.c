@@ -12,7 +12,7 @@
  * `out`, not at the next check. EIP is then that of the `out`, see kc_run().
  *
  * helper_hlt(): notes that the run has ended so, whatever else is to end it meanwhile. Afterwards a run that ended at `hlt`
- * cannot be told from one that was stopped after it.
+ * cannot be distinguished from one that was stopped after it.
  *
  * helper_rdrand(): the same numbers in every run. cpu_x86_update_dr7() is not replaced, but called.
  *
