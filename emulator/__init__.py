@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from emulator.hle.layers import Mode, attach_layers
     from emulator.loader.image import KernelImage
     from emulator.machine.consoles import Console
+    from emulator.machine.core.snapshots import Snapshot
     from emulator.machine.execution import Outcome
     from emulator.machine.machine import Machine
     from emulator.machine.memory import RamWindow
-    from emulator.machine.snapshots import Snapshot
     from emulator.run.recorded import record_trace
     from emulator.trace.trace import Trace
 
@@ -52,7 +52,7 @@ _HOMES = {
     "Mode": "emulator.hle.layers",
     "Outcome": "emulator.machine.execution",
     "RamWindow": "emulator.machine.memory",
-    "Snapshot": "emulator.machine.snapshots",
+    "Snapshot": "emulator.machine.core.snapshots",
     "Trace": "emulator.trace.trace",
     "attach_layers": "emulator.hle.layers",
     "find_btron": "emulator.hle.kernels",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from emulator import __version__
 from emulator.errors import HostError
-from emulator.machine.doctor import unicorn_version
+from emulator.machine.core.doctor import unicorn_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from emulator.loader.dwarf.source_lines import SourceLine
     from emulator.loader.image import KernelImage
-    from emulator.machine.core_types import Registers
+    from emulator.machine.core.core_types import Registers
     from emulator.machine.machine import Machine
 
 _BACK_MAX = 16384  # bytes that are decoded to find where instructions begin

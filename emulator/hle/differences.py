@@ -11,7 +11,7 @@ from kernel_model.text import location_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from emulator.machine.core_types import Written
+    from emulator.machine.core.core_types import Written
     from emulator.machine.memory import PhysicalMemory
     from kernel_model.audit import Location
 

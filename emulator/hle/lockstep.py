@@ -23,7 +23,7 @@ from emulator.hle.model import MODEL_ERRORS
 from emulator.machine.address_map import MIB, ROM_START
 from emulator.machine.code.exits import find_own_exits
 from emulator.machine.consoles import Console
-from emulator.machine.core_types import ProbeKind
+from emulator.machine.core.core_types import ProbeKind
 from emulator.machine.memory import OutsideMemory, PhysicalMemory
 from emulator.x86 import WORD_MAX, WORD_SIZE, Eflags
 from kernel_model.memory import Overlay
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from emulator.hle.binding import Bound
     from emulator.loader.elf.symbols import Symbol
-    from emulator.machine.core_types import Registers, Written
+    from emulator.machine.core.core_types import Registers, Written
+    from emulator.machine.core.observers import WrittenPages
     from emulator.machine.machine import Machine
-    from emulator.machine.observers import WrittenPages
     from kernel_model.abi import Function
 
 _STACK_GUESS = 2048

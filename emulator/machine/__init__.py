@@ -5,17 +5,12 @@ Only this room knows the native core.
 
 __all__ = [
     "address_map",
-    "call_recorder",
     "call_stack",
     "code",
     "consoles",
-    "core_types",
-    "doctor",
+    "core",
     "execution",
-    "lives",
     "machine",
     "memory",
-    "observers",
     "recording",
-    "snapshots",
 ]

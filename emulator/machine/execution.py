@@ -7,8 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.machine.address_map import CALLS_END
-from emulator.machine.call_recorder import EVENTS_MAX
-from emulator.machine.core_types import Reason
+from emulator.machine.core.call_recorder import EVENTS_MAX
+from emulator.machine.core.core_types import Reason
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from emulator.machine.allocations import Allocations
     from emulator.machine.board.interrupts import Interrupts
-    from emulator.machine.call_recorder import CallRecorder
+    from emulator.machine.core.call_recorder import CallRecorder
+    from emulator.machine.core.core_types import Stop
     from emulator.machine.core.cpu import Cpu
     from emulator.machine.core.handle import Core
-    from emulator.machine.core_types import Stop
     from emulator.machine.faults.diagnosis import Diagnosis
 
 

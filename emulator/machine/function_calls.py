@@ -13,7 +13,7 @@ from emulator.x86 import WORD_MAX
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from emulator.machine.core_types import Registers
+    from emulator.machine.core.core_types import Registers
     from emulator.machine.execution import Outcome
     from emulator.machine.machine import Machine
 

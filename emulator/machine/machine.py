@@ -15,17 +15,17 @@ from emulator.machine.allocations import Allocations
 from emulator.machine.board.interrupts import Interrupts
 from emulator.machine.board.ports import PortBus
 from emulator.machine.board.wiring import wire
-from emulator.machine.call_recorder import CallRecorder
 from emulator.machine.consoles import Consoles
+from emulator.machine.core.call_recorder import CallRecorder
 from emulator.machine.core.cpu import Cpu
 from emulator.machine.core.handle import Core
+from emulator.machine.core.observers import Observers
 from emulator.machine.core.stacks import Stacks
 from emulator.machine.execution import Execution
 from emulator.machine.faults.diagnosis import Diagnosis
 from emulator.machine.layer_state import LayersOf
 from emulator.machine.linear_memory import LinearMemory
 from emulator.machine.memory import DEFAULT_RAM, PhysicalMemory, RamWindow, check_ram
-from emulator.machine.observers import Observers
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.machine.board.interrupts import Fault
     from emulator.machine.consoles import Console
-    from emulator.machine.core_types import Registers
+    from emulator.machine.core.core_types import Registers
+    from emulator.machine.core.snapshots import CoreSnapshots, Snapshot
     from emulator.machine.execution import Outcome
     from emulator.machine.layer_state import LayerModes
     from emulator.machine.recording import Recording
-    from emulator.machine.snapshots import CoreSnapshots, Snapshot
 
 _GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  # null, flat code, flat data
 _HLT = b"\xf4"
@@ -255,13 +255,13 @@ class Machine:
             ValueError: The machine runs.
             HostError: More than 64 nested ones, or no memory left.
         """
-        from emulator.machine.snapshots import Snapshot  # not for `boot`
+        from emulator.machine.core.snapshots import Snapshot  # not for `boot`
 
         return Snapshot(self._snapshots, self._parts)
 
     @cached_property
     def _snapshots(self) -> CoreSnapshots:
-        from emulator.machine.snapshots import CoreSnapshots
+        from emulator.machine.core.snapshots import CoreSnapshots
 
         return CoreSnapshots(self._core)
 

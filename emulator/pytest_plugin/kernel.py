@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from drgn import Object
 
+    from emulator.machine.core.snapshots import Snapshot
     from emulator.machine.execution import Outcome
     from emulator.machine.machine import Machine
-    from emulator.machine.snapshots import Snapshot
     from emulator.pytest_plugin.machines import BootedKernel
 
 _TEXT_SHOWN = 60

@@ -19,9 +19,9 @@ from emulator.trace.recording import record_calls
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from emulator.machine.core.snapshots import Snapshot
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
-    from emulator.machine.snapshots import Snapshot
     from emulator.profile.model import Profile
 
 CHECKPOINTS_MAX: Final = 48

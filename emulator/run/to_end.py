@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
-from emulator.machine.call_recorder import EVENTS_MAX
+from emulator.machine.core.call_recorder import EVENTS_MAX
 from emulator.machine.execution import Returned
 from emulator.run.ending import Ending, How
 

@@ -12,7 +12,7 @@ from emulator.machine.address_map import CALLS_END
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.machine.core_types import Registers
+    from emulator.machine.core.core_types import Registers
     from emulator.machine.machine import Machine
 
 IF: Final = 0x200

@@ -19,8 +19,8 @@ from emulator.errors import ModelStopped
 from tests.helpers.guest import symbol
 
 if TYPE_CHECKING:
+    from emulator.machine.core.snapshots import Snapshot
     from emulator.machine.machine import Machine
-    from emulator.machine.snapshots import Snapshot
 
 KERNEL = 0x80000000
 PACKET, OUT = 0x60000, 0x60100  # physical, free for arguments

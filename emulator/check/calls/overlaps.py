@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from emulator.check.findings import Finding, Kind, sized_address
-from emulator.machine.lives import Lives, find_overlaps
+from emulator.machine.core.lives import Lives, find_overlaps
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
-    from emulator.machine.doctor import Fact
+    from emulator.machine.core.doctor import Fact
     from emulator.report.text.style import Style
 
 USAGE = "kmemu doctor [--json]"
@@ -33,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Status:
     """Run the command."""
-    from emulator.machine.doctor import examine
+    from emulator.machine.core.doctor import examine
 
     facts = examine()
     output = Output()

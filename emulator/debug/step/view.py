@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from emulator.guest.locator import Locator
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.guest.memory_map.regions import Span
-    from emulator.machine.core_types import Registers
+    from emulator.machine.core.core_types import Registers
     from emulator.machine.machine import Machine
     from emulator.replay.timeline import Timeline
     from emulator.run.ending import Ending

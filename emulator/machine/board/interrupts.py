@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from emulator.devices.pic import Pic
-from emulator.machine.core_types import Delivery, DeliveryKind
+from emulator.machine.core.core_types import Delivery, DeliveryKind
 from emulator.x86 import PUSHES_ERROR_CODE, WORD_MAX, Vector, makes_double_fault
 
 if TYPE_CHECKING:
     from emulator.devices.board import Timer
+    from emulator.machine.core.core_types import Stop
     from emulator.machine.core.cpu import Cpu
     from emulator.machine.core.handle import Core
-    from emulator.machine.core_types import Stop
 
 INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine sets another
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.machine.core.core_types import PortMode
 from emulator.machine.core.handle import lib
-from emulator.machine.core_types import PortMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

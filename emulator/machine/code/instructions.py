@@ -9,13 +9,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from emulator.machine.core_types import Access
+from emulator.machine.core.core_types import Access
 from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, Vector
 
 if TYPE_CHECKING:
     from capstone import Cs
 
-    from emulator.machine.core_types import Registers
+    from emulator.machine.core.core_types import Registers
 
 _INT_N = 0xCD
 _INT_1_BYTE = {0xCC: Vector.BREAKPOINT, 0xCE: Vector.OVERFLOW}  # int3, into

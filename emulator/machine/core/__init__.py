@@ -1,3 +1,13 @@
 """The native core and the CPU. A machine's memory size comes in; a handle, registers and runs go out."""
 
-__all__ = ["cpu", "handle", "stacks"]
+__all__ = [
+    "call_recorder",
+    "core_types",
+    "cpu",
+    "doctor",
+    "handle",
+    "lives",
+    "observers",
+    "snapshots",
+    "stacks",
+]

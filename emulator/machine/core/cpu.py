@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from emulator.errors import HostError
+from emulator.machine.core.core_types import Access, Delivery, DeliveryKind, Reason, Registers, Stop
 from emulator.machine.core.handle import ffi, lib
-from emulator.machine.core_types import Access, Delivery, DeliveryKind, Reason, Registers, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import HostError
+from emulator.machine.core.core_types import Callers
 from emulator.machine.core.handle import ffi, lib
-from emulator.machine.core_types import Callers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

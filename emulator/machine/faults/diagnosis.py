@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, HostError, NotEmulated
 from emulator.machine.address_map import MIB, ROM_START
-from emulator.machine.core_types import Reason
+from emulator.machine.core.core_types import Reason
 from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, WORD_MAX, Vector
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from emulator.loader.image import KernelImage
     from emulator.machine.board.interrupts import Attempt
+    from emulator.machine.core.core_types import Stop
     from emulator.machine.core.cpu import Cpu
-    from emulator.machine.core_types import Stop
     from emulator.machine.linear_memory import LinearMemory
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, NotEmulated, UnmappedAccess
-from emulator.machine.core_types import Access, Delivery, DeliveryKind, Reason
+from emulator.machine.core.core_types import Access, Delivery, DeliveryKind, Reason
 from emulator.x86 import EXCEPTION_NAMES, WORD_MAX, Eflags, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.machine.board.interrupts import Attempt
-    from emulator.machine.core_types import Registers, Stop
+    from emulator.machine.core.core_types import Registers, Stop
     from emulator.machine.linear_memory import LinearMemory
 
 

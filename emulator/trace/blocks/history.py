@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emulator.machine.lives import pair
+from emulator.machine.core.lives import pair
 from emulator.trace.blocks.blocks import NEVER, Blocks
 from emulator.trace.blocks.operations import area_operations
 from emulator.trace.blocks.page_runs import page_runs

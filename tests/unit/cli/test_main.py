@@ -58,7 +58,7 @@ def test_version_where_no_libunicorn_can_be_used(
     def refuse() -> str:
         raise HostError("cannot use libunicorn: too old")
 
-    monkeypatch.setattr("emulator.machine.doctor.load_unicorn", refuse)
+    monkeypatch.setattr("emulator.machine.core.doctor.load_unicorn", refuse)
     done = kmemu("--version")
     assert done.status == 0
     assert "libunicorn none: cannot use libunicorn: too old" in done.out.splitlines()

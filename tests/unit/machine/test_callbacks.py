@@ -20,7 +20,7 @@ from tests.helpers.guest import ADDING, core_of, machine_of, symbol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.machine.snapshots import Snapshot
+    from emulator.machine.core.snapshots import Snapshot
 
 ADD = RecordedFunction("add", 2)
 RUNS = "while the machine runs: a callback may look at it, and end the run with stop()"

@@ -67,7 +67,7 @@ from emulator.machine.machine import Machine
 from emulator.machine.address_map import MIB
 from emulator.machine.memory import RamWindow
 from emulator.machine.recording import RecordedFunction, record
-from emulator.machine.lives import Lives, find_overlaps, pair
+from emulator.machine.core.lives import Lives, find_overlaps, pair
 from emulator.native._core import ffi, lib
 from tests.helpers.guest import FUNCTION, assemble
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emulator.check.findings import Kind
-from emulator.machine.lives import Lives, find_overlaps
+from emulator.machine.core.lives import Lives, find_overlaps
 from tests.helpers.traces import TraceBuilder
 from tests.unit.check.checking import findings_of, messages_of
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.errors import HostError
-from emulator.machine import doctor
-from emulator.machine.core_types import Reason
+from emulator.machine.core import doctor
+from emulator.machine.core.core_types import Reason
 from emulator.native import _core
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pytest
 
-from emulator.machine.core_types import Reason
+from emulator.machine.core.core_types import Reason
 from tests.helpers.guest import machine_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator.errors import HostError
+from emulator.machine.core.core_types import Reason
 from emulator.machine.core.handle import ffi, lib, load_unicorn
-from emulator.machine.core_types import Reason
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:

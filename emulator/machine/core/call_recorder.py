@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from emulator.errors import HostError
+from emulator.machine.core.core_types import CallRows, LateReturn
 from emulator.machine.core.handle import ffi, lib
-from emulator.machine.core_types import CallRows, LateReturn
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:

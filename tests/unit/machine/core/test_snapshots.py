@@ -13,8 +13,8 @@ from emulator.machine.consoles import Console
 from tests.helpers.guest import as_bytes, machine_of, results_of, symbol
 
 if TYPE_CHECKING:
+    from emulator.machine.core.snapshots import Snapshot
     from emulator.machine.machine import Machine
-    from emulator.machine.snapshots import Snapshot
 
 COUNTER = """
 1:      incl    counter

@@ -12,7 +12,7 @@ from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import ADDING, FUNCTION, core_of, machine_of, symbol
 
 if TYPE_CHECKING:
-    from emulator.machine.observers import Probe, Watchpoint
+    from emulator.machine.core.observers import Probe, Watchpoint
 
 WRITES = """
         movl    $0, 0x300000
