@@ -66,7 +66,6 @@ class Machine:
         consoles: The guest's output, and who gets it.
         output: What the guest wrote so far, by console; of each the first `OUTPUT_KEPT` bytes.
         ports: Devices on their I/O ports.
-        ports: Devices on their I/O ports.
         interrupts: Controllers, timer and clock.
         observers: Opens probes, watchpoints, step logs and notes of written pages.
         stacks: Unwinds call stacks, and numbers those of recorded calls.

@@ -199,7 +199,7 @@ def _word(value: object) -> int:
         TypeError: It is no number.
         OverflowError: It does not fit an unsigned 32-bit word.
     """
-    word = operator.index(value)  # type: ignore[arg-type] # this is what tells
+    word = operator.index(value)  # type: ignore[arg-type] # it raises where there is none
     if not 0 <= word <= WORD_MAX:
         raise OverflowError(f"a callback returned {word:#x}, which does not fit an unsigned 32-bit word")
     return word
