@@ -46,7 +46,8 @@ class Recording:
         functions: What is recorded; a row's function code is the position in here.
         on_rows: Is called with full rows, which are empty again afterwards; None: they are forgotten, and only the
             newest calls remain.
-        torn: `on_rows` was interrupted, by Ctrl-C for example: it may have kept the rows, so they must not be handed over again.
+        torn: `on_rows` failed: it may have kept the rows, so they must not be handed over again. Ctrl-C waits until it is done, a
+            second one does not.
     """
 
     machine: Machine
@@ -66,10 +67,11 @@ class Recording:
 
     def flush(self) -> None:
         """Hand over the rows there are, also when they are not full."""
-        if self.on_rows is not None:
+        if self.on_rows is None:
+            return
+        with self.machine.calls.take_rows() as rows:
             self.torn = True
-            self.on_rows(self.rows())
-            self.machine.calls.rows_taken()
+            self.on_rows(rows)
             self.torn = False
 
     def keep_newest(self) -> None:

@@ -107,6 +107,11 @@ int kc_time_limit(kc *m, double seconds);
 void kc_time_unlimited(kc *m);
 /* Somebody else has acted upon a SIGINT that came during the last run: the next run need not end for it. */
 void kc_interruption_taken(kc *m);
+/* Let SIGINT, SIGTERM and SIGHUP wait, as far as Python handles them: one that comes meanwhile comes again at the release. A second
+ * one does not wait. */
+void kc_signals_hold(kc *m);
+/* May be called without a hold. */
+void kc_signals_release(kc *m);
 /* Instructions of the present run, to the start of the present block. */
 uint64_t kc_executed(kc *m);
 /* From a callback: end the run at the next block. From a port's callback: at the `out`. */

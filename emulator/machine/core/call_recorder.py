@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from emulator.errors import HostError
@@ -10,7 +11,7 @@ from emulator.machine.core.handle import ffi, lib
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from emulator.machine.core.handle import Core
 
@@ -92,9 +93,14 @@ class CallRecorder:
             for each in (late[i] for i in range(count[0]))
         ]
 
-    def rows_taken(self) -> None:
-        """Empty the rows."""
-        lib.kc_calls_taken(self._core.raw)
+    @contextmanager
+    def take_rows(self) -> Iterator[CallRows]:
+        """Give the block the rows, which are empty afterwards. Ctrl-C waits until then: rows are taken as a whole or not at all."""
+        with self._core.signals_held():
+            try:
+                yield self.rows()
+            finally:
+                lib.kc_calls_taken(self._core.raw)
 
     @property
     def event_count(self) -> int:

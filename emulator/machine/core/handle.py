@@ -7,6 +7,7 @@ import time at every start, and calls through cffi cost a third of calls through
 from __future__ import annotations
 
 import operator
+from contextlib import contextmanager
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -17,7 +18,7 @@ from emulator.native import _core
 from emulator.x86 import PAGE_SIZE, WORD_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ffi, lib = _core.ffi, _core.lib
 
@@ -137,6 +138,15 @@ class Core:
         if self.pending is None:
             self.pending = error
         self.request_stop()
+
+    @contextmanager
+    def signals_held(self) -> Iterator[None]:
+        """Let Ctrl-C, SIGTERM and SIGHUP wait until the end of the block, which is to be done as a whole; a second one does not wait."""
+        try:
+            lib.kc_signals_hold(self.raw)
+            yield
+        finally:
+            lib.kc_signals_release(self.raw)
 
     def raise_pending(self) -> None:
         """Raise what waits to be raised.

@@ -92,6 +92,16 @@ static int handling; /* how many threads are in on_signal() */
 static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
 #define ENDING_MAX (sizeof ending / sizeof *ending)
 static struct sigaction pythons[ENDING_MAX];
+static int holding;                /* how many machines hold signals back */
+static int held;                   /* the signal that waits until none does */
+#define LET_THROUGH (-1)           /* a second one came meanwhile and was not held back */
+
+/* Whether a signal has to wait: the first one does. */
+static bool is_held(int signal)
+{
+    return __atomic_load_n(&holding, __ATOMIC_SEQ_CST) &&
+           !__atomic_exchange_n(&held, __atomic_load_n(&held, __ATOMIC_SEQ_CST) ? LET_THROUGH : signal, __ATOMIC_SEQ_CST);
+}
 
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
@@ -108,7 +118,9 @@ static void on_signal(int signal, siginfo_t *info, void *context)
     for (size_t i = 0; i < ENDING_MAX; i++)
         if (ending[i] == signal)
             python = &pythons[i];
-    if (python->sa_flags & SA_SIGINFO)
+    if (is_held(signal))
+        ; /* kc_signals_release() raises it again */
+    else if (python->sa_flags & SA_SIGINFO)
         python->sa_sigaction(signal, info, context);
     else
         python->sa_handler(signal);
@@ -150,6 +162,26 @@ void kc_signals_give_back(unsigned taken)
     for (size_t i = 0; i < ENDING_MAX; i++)
         if (taken >> i & 1)
             sigaction(ending[i], &pythons[i], NULL);
+}
+
+void kc_signals_hold(kc *m)
+{
+    if (m->limits->holds)
+        return;
+    m->limits->holds = true;
+    m->limits->taken = kc_signals_take();
+    __atomic_add_fetch(&holding, 1, __ATOMIC_SEQ_CST);
+}
+
+void kc_signals_release(kc *m)
+{
+    if (!m->limits->holds)
+        return;
+    m->limits->holds = false;
+    int number = __atomic_sub_fetch(&holding, 1, __ATOMIC_SEQ_CST) ? 0 : __atomic_exchange_n(&held, 0, __ATOMIC_SEQ_CST);
+    kc_signals_give_back(m->limits->taken);
+    if (number > 0)
+        raise(number);
 }
 
 void kc_interruption_taken(kc *m) { m->limits->interrupted = 0; }

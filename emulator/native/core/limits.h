@@ -9,6 +9,8 @@
 struct limits {
     volatile sig_atomic_t interrupted, timed_out; /* written by signal handlers and the watchdog's thread */
     struct watchdog *watchdog;
+    bool holds;     /* signals back, which it has taken: */
+    unsigned taken; /* see kc_signals_take() */
 };
 
 int kc_limits_init(kc *m);

@@ -143,14 +143,15 @@ static void next_allocation(kc *m, const struct reached *probe, uint32_t stack)
         end_here(m, probe, false);
 }
 
-/* Full rows are handed over by the call after them: the newest call is always there. */
+/* Full rows are handed over by the call after them: the newest call is always there. Ctrl-C that came shortly before is raised by
+ * Python as soon as it is called, so it may do nothing the first time. */
 static void make_room(kc *m)
 {
-    if (m->calls->rows->rows < KC_ROWS)
-        return;
-    if (m->calls->hand_over)
+    const kc_calls *c = m->calls->rows;
+
+    for (int tries = m->calls->hand_over ? 2 : 0; tries && c->rows == KC_ROWS; tries--)
         python.calls(m->handle);
-    if (m->calls->rows->rows == KC_ROWS) /* nobody took them */
+    if (c->rows == KC_ROWS) /* nobody took them */
         kc_calls_taken(m);
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from emulator import Mode, Trace, boot, record_trace
 from emulator.errors import TraceNotWritten
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.trace.file.writer import TraceWriter
+from tests.helpers.guest import core_of
 
 if TYPE_CHECKING:
     from emulator.trace.file.writer import Definitions
@@ -134,3 +136,73 @@ def test_a_chunk_whose_writing_is_interrupted_is_not_written_twice(
     trace = Trace.read(str(path))
     assert trace.ending is None
     assert (len(trace) > 0) == (where == "behind")
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+@pytest.mark.parametrize("while_running", [True, False])
+def test_ctrl_c_while_a_chunk_is_written_waits_until_that_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, *, while_running: bool
+) -> None:
+    write = TraceWriter.write
+    machine = boot("firmware:leak")
+    path = tmp_path / "run.kmt"
+
+    def ctrl_c(writer: TraceWriter, chunk: Chunk, definitions: Definitions) -> None:
+        monkeypatch.undo()
+        if where == "before":
+            signal.raise_signal(signal.SIGINT)
+        write(writer, chunk, definitions)
+        if where == "behind":
+            signal.raise_signal(signal.SIGINT)
+
+    with record_trace(machine, path) as recorder:
+        if while_running:
+            machine.pause_after(20_000, recorder.recording.flush)
+        else:
+            machine.run()
+        monkeypatch.setattr(TraceWriter, "write", ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            machine.run() if while_running else recorder.recording.flush()
+        assert not recorder.recording.torn
+        if while_running:
+            machine.run()
+    trace = Trace.read(str(path))
+    assert trace.complete
+    assert len(trace) == 69
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = boot("firmware:leak")
+
+    def hangs(*_arguments: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the second one waits")
+
+    with record_trace(machine, tmp_path / "run.kmt") as recorder:
+        machine.run()
+        monkeypatch.setattr(TraceWriter, "write", hangs)
+        with pytest.raises(KeyboardInterrupt):
+            recorder.recording.flush()
+        monkeypatch.undo()
+        assert recorder.recording.torn
+    assert not Trace.read(str(tmp_path / "run.kmt")).complete
+
+
+def test_ctrl_c_just_before_full_rows_are_handed_over_loses_none(tmp_path: Path) -> None:
+    path = tmp_path / "run.kmt"
+    machine = boot("firmware:stress", command_line="calls=50000")
+    with record_trace(machine, path):
+        machine.pause_after(1 << 62, pytest.fail)  # before that, rows are written although they are not full
+        core = core_of(machine)
+        hand_over = core.calls_full
+
+        def interrupted() -> None:
+            core.calls_full = hand_over
+            raise KeyboardInterrupt
+
+        core.calls_full = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            machine.run()
+        machine.run()
+    assert Trace.read(str(path)).complete
