@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Literal
 
+    from emulator.devices.board import BoardSettings
     from emulator.errors import EmulatorError
     from emulator.hle.kernels import find_btron, find_litecore
     from emulator.hle.layers import Mode, attach_layers
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "BoardSettings",
     "Console",
     "EmulatorError",
     "KernelImage",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BoardSettings": "emulator.devices.board",
     "Console": "emulator.machine.consoles",
     "EmulatorError": "emulator.errors",
     "KernelImage": "emulator.loader.image",
@@ -70,6 +73,7 @@ def boot(  # noqa: PLR0913 - the machine's description
     modules: Sequence[str] = (),
     mmu: Literal["fast", "reference"] = "fast",
     on_output: Callable[[Console, bytes], None] | None = None,
+    board: BoardSettings | None = None,
 ) -> Machine:
     """Make a PC with a kernel loaded, ready to run.
 
@@ -81,6 +85,7 @@ def boot(  # noqa: PLR0913 - the machine's description
         modules: Boot modules, each "path arguments...".
         mmu: ``fast`` or ``reference`` (slower, for comparison).
         on_output: Called with the guest's output as it appears.
+        board: What the user says about the PC's devices; None: the defaults.
 
     Raises:
         EmulatorError: The kernel or a module cannot be loaded, or a layer not be attached.
@@ -88,6 +93,7 @@ def boot(  # noqa: PLR0913 - the machine's description
     """
     # Imported here because importing the package has to stay cheap.
     from emulator.boot_protocol.modules import Module
+    from emulator.devices.board import DEFAULT_BOARD, pc_board
     from emulator.loader.builtin import resolve
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
@@ -100,6 +106,7 @@ def boot(  # noqa: PLR0913 - the machine's description
         modules=[Module.read(each) for each in modules],
         mmu=mmu,
         on_output=on_output,
+        board=pc_board(DEFAULT_BOARD if board is None else board),
     )
     if layers:
         from emulator.hle.layers import Mode, attach_layers

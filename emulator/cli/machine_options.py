@@ -75,6 +75,13 @@ def add_machine(parser: ArgumentParser) -> None:
         "--module", metavar='"FILE ARGS"', action="append", default=[], help="Multiboot module (repeatable)"
     )
     machine(
+        "--input",
+        metavar="FILE",
+        type=option_values.file_contents,
+        default=b"",
+        help="what COM1 receives: the bytes of FILE",
+    )
+    machine(
         "--mmu", choices=("fast", "reference"), default="fast", help="reference is slower, for comparison"
     )
     budget = parser.add_argument_group("budgets").add_argument
@@ -107,7 +114,7 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
         CommandLineError: They describe none.
         EmulatorError: The kernel or a module cannot be loaded.
     """
-    from emulator import boot  # not for --list and --help
+    from emulator import BoardSettings, boot  # not for --list and --help
 
     try:
         return boot(
@@ -118,6 +125,7 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
             modules=options.module,
             mmu=options.mmu,
             on_output=on_output,
+            board=BoardSettings(serial_input=options.input),
         )
     except (ValueError, UnknownKernel, UnknownLayer) as error:
         raise CommandLineError(str(error)) from error

@@ -31,6 +31,17 @@ def size(text: str) -> int:
     return number << shift
 
 
+def file_contents(text: str) -> bytes:
+    """Read a file that an option names."""
+    from pathlib import Path  # only if the option is given
+
+    try:
+        return Path(text).read_bytes()
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ArgumentTypeError(f"cannot read {text}: {reason}") from None
+
+
 def area_size(text: str) -> tuple[str, int]:
     """Read ``SIZE`` or ``AREA=SIZE``; the area is empty where there is none."""
     area, _, value = text.rpartition("=")

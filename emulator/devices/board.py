@@ -75,14 +75,28 @@ class Row(NamedTuple):
     window: tuple[int, int] = (0, 0)
 
 
-PC: tuple[Row, ...] = (
-    Row(lambda wires: Uart(wires.send), console=SERIAL_CONSOLE),
-    Row(lambda wires: DebugConsole(wires.send), console=DEBUG_CONSOLE),
-    Row(lambda wires: DebugExit(wires.end_run)),
-    Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),
-    Row(lambda wires: wires.ticking(Pit(wires.now_ns, wires.moved)), line=0),
-)
-"""The default board of a machine."""
+class BoardSettings(NamedTuple):
+    """What a user says about the devices of a PC. The same settings make the same devices.
+
+    Attributes:
+        serial_input: What the other side of COM1 has sent before the run; it waits on the line until the guest reads it.
+    """
+
+    serial_input: bytes = b""
+
+
+DEFAULT_BOARD = BoardSettings()
+
+
+def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
+    """Return the devices of a PC."""
+    return (
+        Row(lambda wires: Uart(wires.send, received=settings.serial_input), console=SERIAL_CONSOLE),
+        Row(lambda wires: DebugConsole(wires.send), console=DEBUG_CONSOLE),
+        Row(lambda wires: DebugExit(wires.end_run)),
+        Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),
+        Row(lambda wires: wires.ticking(Pit(wires.now_ns, wires.moved)), line=0),
+    )
 
 
 def check_board(board: tuple[Row, ...]) -> None:

@@ -54,13 +54,14 @@ class Uart:
     Args:
         console: Called with each byte sent.
         base: First of its eight ports.
+        received: Bytes that wait on the line from the beginning.
     """
 
-    def __init__(self, console: Callable[[bytes], None], base: int = COM1) -> None:
+    def __init__(self, console: Callable[[bytes], None], base: int = COM1, *, received: bytes = b"") -> None:
         self.ports = tuple(range(base, base + 8))
         self._console = console
         self._base = base
-        self._state = _State()
+        self._state = _State(line=received)
 
     def feed(self, data: bytes) -> None:
         """Let bytes arrive from the other side. They wait until they are read; `fast_ports` changes."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from emulator.boot_protocol.boot_state import boot_state
-from emulator.devices.board import PC
+from emulator.devices.board import pc_board
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, screen_lines
 from emulator.errors import UnknownFunction
 from emulator.machine.address_map import GDT, MIB, RETURN_TO, ROM_START, VGA_START
@@ -58,7 +58,7 @@ class Machine:
         modules: Multiboot modules.
         mmu: ``fast`` (the core's) or ``reference`` (Unicorn's own; slower, for comparison).
         on_output: Called with the guest's output as it appears.
-        board: Its devices, besides the interrupt controllers.
+        board: Its devices, besides the interrupt controllers; None: those of a PC with default settings.
 
     Attributes:
         memory: Physical memory.
@@ -91,7 +91,7 @@ class Machine:
         modules: Sequence[Module] = (),
         mmu: Literal["fast", "reference"] = "fast",
         on_output: Callable[[Console, bytes], None] | None = None,
-        board: Iterable[Row] = PC,
+        board: Iterable[Row] | None = None,
     ) -> None:
         self.image = image
         self.ram = check_ram(ram)
@@ -117,7 +117,14 @@ class Machine:
         self._map()
         self._enter(boot_state(image, ram.end, command_line, modules))
         self.ports = PortBus(
-            core, wire(board, self.interrupts, self.consoles, self._execution.exit, self.memory.buffer)
+            core,
+            wire(
+                pc_board() if board is None else board,
+                self.interrupts,
+                self.consoles,
+                self._execution.exit,
+                self.memory.buffer,
+            ),
         )
         self._parts = (LayersOf(self), self.interrupts, self.ports, self.consoles)
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import emulator
-from emulator import Console, Mode, RamWindow, boot
+from emulator import BoardSettings, Console, Mode, RamWindow, boot
 from emulator.errors import UnknownKernel, UnknownLayer
 
 
@@ -26,6 +26,12 @@ def test_importing_the_package_imports_nothing_else() -> None:
 def test_other_names_are_not() -> None:
     with pytest.raises(AttributeError, match=r"^module 'emulator' has no attribute 'nonsense'$"):
         _ = emulator.nonsense  # type: ignore[attr-defined]
+
+
+def test_the_settings_of_the_board_reach_its_devices() -> None:
+    machine = boot(board=BoardSettings(serial_input=b"x"))
+    assert machine.ports.read(0x3FD, 1) == 0x61
+    assert machine.ports.read(0x3F8, 1) == ord("x")
 
 
 def test_a_machine_of_a_built_in_kernel_is_ready_to_run() -> None:

@@ -11,6 +11,7 @@ from emulator.cli.option_values import (
     area_size,
     bounds,
     count,
+    file_contents,
     instruction_count,
     layer_mode,
     measure,
@@ -25,6 +26,21 @@ from emulator.trace.queries.totals import Measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+
+def test_the_contents_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "input").write_bytes(b"ls\r\0")
+    assert file_contents(str(tmp_path / "input")) == b"ls\r\0"
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    for name, problem in (("none", "No such file or directory"), ("", "Is a directory")):
+        path = tmp_path / name
+        with pytest.raises(ArgumentTypeError, match=f"^cannot read {re.escape(str(path))}: {problem}$"):
+            file_contents(str(path))
+    with pytest.raises(ArgumentTypeError, match=r"^cannot read a\x00b: embedded null byte$"):
+        file_contents("a\0b")
 
 
 @pytest.mark.parametrize(

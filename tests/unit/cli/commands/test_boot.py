@@ -48,6 +48,12 @@ class TestRuns:
     def test_a_kernel_of_ones_own(self, boot_code: Callable[..., Done]) -> None:
         assert boot_code(kernels.send(0x3F8, b"hi\n") + kernels.exit_with(0)) == (0, "hi\n", "")
 
+    def test_com1_receives_the_input(self, boot_code: Callable[..., Done], tmp_path: Path) -> None:
+        (tmp_path / "input").write_bytes(b"ab\n")
+        echo = b"\x66\xba\xf8\x03" + b"\xec\xee" * 3  # mov dx, 0x3f8; in al, dx; out dx, al
+        done = boot_code(echo + kernels.exit_with(0), "--input", str(tmp_path / "input"))
+        assert done == (0, "ab\n", "")
+
     def test_a_kernel_that_halts_is_good(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
         done = kmemu("boot", kernels.write_kernel(tmp_path / "k.elf", kernels.HALT))
         assert (done.status, done.err) == (0, "")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.devices.board import PC, Row
+from emulator.devices.board import Row, pc_board
 from emulator.machine.consoles import Console
 from emulator.machine.machine import Machine
 from tests.helpers.guest import ADDING, assemble, machine_of, results_of
@@ -76,7 +76,7 @@ class Alarm:
 
 
 BOARD = (
-    *PC,
+    *pc_board(),
     Row(lambda wires: wires.ticking(Alarm(wires)), line=9, console=Console.DEBUG.value, window=WINDOW),
 )
 
@@ -159,4 +159,4 @@ def test_without_its_row_the_device_is_not_there() -> None:
 )
 def test_rows_that_get_into_the_way_of_others_are_refused(rows: list[Row], problem: str) -> None:
     with pytest.raises(ValueError, match=f"^{problem}$"):
-        Machine(assemble(ADDING), board=(*PC, *rows))
+        Machine(assemble(ADDING), board=(*pc_board(), *rows))
