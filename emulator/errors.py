@@ -3,139 +3,151 @@
 There are three families, which are never mixed. Misuse of the Python API is a `ValueError` or `TypeError`. What a guest kernel
 did wrong to its memory is a finding. All else that ends the work is an `EmulatorError`: one clear line that names what and
 where, with the same facts as attributes. What kmemu itself lacks is never worded as the kernel's fault.
+
+    EmulatorError                 the work cannot go on
+    ├── BadFile                   a file cannot be read, understood or written: module, profile, baseline, trace
+    │   ├── BadImage              a kernel's file
+    │   └── TraceNotWritten       the file of a recording
+    ├── UnknownName               there is no built-in kernel, layer or area of this name
+    ├── KernelMismatch            a kernel lacks what it was to be used with: symbols, a Multiboot header, a known allocator
+    ├── UnsupportedFunction       a function of the kernel cannot be watched to its end
+    ├── BootInfoDoesNotFit        no room for the Multiboot information or a module
+    ├── HostError                 the host lacks memory, a library, a built-in kernel's file
+    ├── ModelStopped              a model met a state of memory in which the kernel's own code could not go on either
+    └── GuestStopped              the guest cannot go on, or was not allowed to
+        ├── UnmappedAccess        it touched physical memory that is not there
+        ├── GuestException        a triple fault
+        ├── NotEmulated           it needs what a PC has and kmemu lacks
+        └── BudgetUsedUp          its instructions or seconds are used up
+            └── NoEnd             ... in the run that a campaign is measured by
+
+`Cancelled` is not one of them: somebody asked for it. A class of its own has what is caught, or told apart in JSON; the rest differs
+in its text and values.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from emulator.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 
 class EmulatorError(Exception):
-    """The machine cannot go on."""
+    """The work cannot go on."""
 
 
-class BadImage(EmulatorError):
-    """A kernel file cannot be loaded.
+class BadFile(EmulatorError):
+    """A file cannot be read, understood or written.
 
-    Attributes:
-        path: The file as it was named.
-        problem: What is wrong and where, without the file's name.
-        value: The number that is wrong (an address, a file offset, a header field), if there is one.
-    """
-
-    def __init__(self, path: str, problem: str, *, value: int | None = None) -> None:
-        super().__init__(f"{path}: {problem}")
-        self.path = path
-        self.problem = problem
-        self.value = value
-
-
-class MissingSymbol(EmulatorError):
-    """A kernel lacks symbols that were asked for.
-
-    Attributes:
-        path: The kernel's file.
-        names: The missing names, in the order in which they were asked for.
-        purpose: What needs them, as a noun ("layer heap").
-    """
-
-    def __init__(self, path: str, names: Iterable[str], purpose: str) -> None:
-        self.path = path
-        self.names = tuple(names)
-        self.purpose = purpose
-        noun = "symbol" if len(self.names) == 1 else "symbols"
-        super().__init__(f"{path}: {purpose} needs the missing {noun} {', '.join(self.names)}")
-
-
-class UnknownKernel(EmulatorError):
-    """No built-in kernel has this name.
-
-    Attributes:
-        name: The name as it was given, without "firmware:".
-        known: All names, nearest to *name* first.
-    """
-
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        self.name = name
-        self.known = tuple(known)
-        super().__init__(f"no built-in kernel {name!r}; there are: {', '.join(self.known)}")
-
-
-class KernelNotBuilt(EmulatorError):
-    """A built-in kernel's file is missing from this installation.
-
-    Attributes:
-        name: The kernel's name, without "firmware:".
-        path: Where its ELF file should be.
-    """
-
-    def __init__(self, name: str, path: str) -> None:
-        super().__init__(
-            f"built-in kernel {name!r} has not been built: {path} is missing (run: make firmware)"
-        )
-        self.name = name
-        self.path = path
-
-
-class BadModule(EmulatorError):
-    """A boot module's file cannot be read.
-
-    Attributes:
-        path: The file as it was named.
-        problem: The operating system's reason.
-    """
-
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"module {path}: {problem}")
-        self.path = path
-        self.problem = problem
-
-
-class BadTrace(EmulatorError):
-    """A file cannot be read as a trace.
+    Args:
+        given_as: What the file was given as, with a space after it, where the path alone does not say it.
 
     Attributes:
         path: The file as it was named.
         problem: What is wrong, without the file's name.
+        line: Where in a text, from 1, if that is known.
+        key: The key that is wrong, with those it lies in: "heap.alloc"; empty where it is none.
     """
 
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"{path}: {problem}")
+    def __init__(
+        self, path: str, problem: str, *, line: int | None = None, key: str = "", given_as: str = ""
+    ) -> None:
+        where = "" if line is None else f"line {line}: "
+        what = f"key '{key}': " if key else ""
+        super().__init__(f"{given_as}{path}: {where}{what}{problem}")
         self.path = path
         self.problem = problem
+        self.line = line
+        self.key = key
 
 
-class TraceNotWritten(EmulatorError):
-    """A trace cannot be written.
+class BadImage(BadFile):
+    """A kernel file cannot be loaded.
 
     Attributes:
-        path: The file as it was named.
-        problem: The operating system's reason.
+        value: The number that is wrong (an address, a file offset, a header field), if there is one.
     """
 
+    def __init__(self, path: str, problem: str, *, value: int | None = None) -> None:
+        super().__init__(path, problem)
+        self.value = value
+
+
+class TraceNotWritten(BadFile):
+    """A trace cannot be written."""
+
     def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"{path}: the trace cannot be written: {problem}")
-        self.path = path
-        self.problem = problem
+        super().__init__(path, f"the trace cannot be written: {problem}")
 
 
-class NotMultiboot(EmulatorError):
-    """A kernel without a Multiboot header was given what only Multiboot can hand over.
+class UnknownName(EmulatorError):
+    """There is nothing of this name.
+
+    Args:
+        kind: What has no such name: "built-in kernel", "layer".
+        option: The option with the name, where the name alone does not say it.
+
+    Attributes:
+        name: The name as it was given.
+        known: The names there are; nearest to *name* first, where there are many.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, option: str = "") -> None:
+        self.name = name
+        self.known = tuple(known)
+        prefix = f"{option}: " if option else ""
+        super().__init__(f"{prefix}no {kind} {name!r}; there are: {', '.join(self.known)}")
+
+
+class KernelMismatch(EmulatorError):
+    """A kernel lacks what it was to be used with.
 
     Attributes:
         path: The kernel's file.
-        what: What it was given.
+        problem: What is missing, without the file's name.
+        names: The symbols that are missing, in the order in which they were asked for.
     """
 
-    def __init__(self, path: str, what: str) -> None:
-        super().__init__(f"{path}: cannot be given {what}: it has no Multiboot header")
+    def __init__(self, path: str, problem: str, names: Iterable[str] = ()) -> None:
+        super().__init__(f"{path}: {problem}")
         self.path = path
-        self.what = what
+        self.problem = problem
+        self.names = tuple(names)
+
+
+def missing_symbols(path: str, names: Iterable[str], purpose: str) -> KernelMismatch:
+    """Return the error for a kernel without some symbols.
+
+    Args:
+        path: The kernel's file.
+        names: The missing symbols.
+        purpose: What needs them, as a noun ("layer heap").
+    """
+    missing = tuple(names)
+    noun = "symbol" if len(missing) == 1 else "symbols"
+    return KernelMismatch(path, f"{purpose} needs the missing {noun} {', '.join(missing)}", missing)
+
+
+def unknown_function(path: str, name: str) -> KernelMismatch:
+    """Return the error for a function that was to be called or watched and is not in the kernel's symbol table."""
+    return KernelMismatch(path, f"no function {name!r} in its symbol table", (name,))
+
+
+class UnsupportedFunction(EmulatorError):
+    """A function cannot be watched to its end.
+
+    Attributes:
+        name: The function.
+        problem: Why, with the address.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"cannot watch {name}: {problem}")
+        self.name = name
+        self.problem = problem
 
 
 class BootInfoDoesNotFit(EmulatorError):
@@ -155,21 +167,23 @@ class BootInfoDoesNotFit(EmulatorError):
 
 
 class HostError(EmulatorError):
-    """The host cannot give what the machine needs: memory, libunicorn."""
+    """The host cannot give what the machine needs: memory, libunicorn, a built-in kernel's file."""
 
 
-class UnknownFunction(EmulatorError):
-    """A function that was to be called or watched is not in the kernel's symbol table.
+class ModelStopped(EmulatorError):
+    """A model met a state of guest memory in which the kernel's own code could not go on either.
 
     Attributes:
-        path: The kernel's file.
-        name: The function.
+        call: The call with its arguments.
+        problem: What the model says.
+        location: Where the call came from, for people.
     """
 
-    def __init__(self, path: str, name: str) -> None:
-        super().__init__(f"{path}: no function {name!r} in its symbol table")
-        self.path = path
-        self.name = name
+    def __init__(self, call: str, problem: str, location: str) -> None:
+        super().__init__(f"model of {call}, called from {location}: {problem}")
+        self.call = call
+        self.problem = problem
+        self.location = location
 
 
 class GuestStopped(EmulatorError):
@@ -244,168 +258,6 @@ class NoEnd(BudgetUsedUp):
             error.location,
             error.instructions,
         )
-
-
-class NotRepeated(EmulatorError):
-    """A run did not repeat itself.
-
-    Attributes:
-        event: The event that was to happen again.
-        last: The last event that did.
-    """
-
-    def __init__(self, event: int, last: int) -> None:
-        super().__init__(f"the run did not repeat itself: it ended after event {last}, before event {event}")
-        self.event = event
-        self.last = last
-
-
-class UnknownLayer(EmulatorError):
-    """No layer, or no mode of one, has this name.
-
-    Attributes:
-        name: The name as it was given.
-        known: The names there are.
-    """
-
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        self.name = name
-        self.known = tuple(known)
-        super().__init__(f"no {kind} {name!r}; there are: {', '.join(self.known)}")
-
-
-class UnknownArea(EmulatorError):
-    """A limit is for an area that is not watched.
-
-    Attributes:
-        name: The area.
-        known: Those there are.
-    """
-
-    def __init__(self, option: str, name: str, known: Iterable[str]) -> None:
-        self.name = name
-        self.known = tuple(known)
-        super().__init__(f"{option}: no area {name!r}; there are: {', '.join(self.known)}")
-
-
-class BadInput(EmulatorError):
-    """A file in which somebody describes something cannot be used.
-
-    Attributes:
-        path: The file as it was named.
-        problem: What is wrong.
-        line: Where, from 1, if that is known.
-        key: The key that is wrong, with those it lies in: "heap.alloc"; empty where it is none.
-    """
-
-    def __init__(self, path: str, problem: str, *, line: int | None = None, key: str = "") -> None:
-        where = "" if line is None else f"line {line}: "
-        what = f"key '{key}': " if key else ""
-        super().__init__(f"{path}: {where}{what}{problem}")
-        self.path = path
-        self.problem = problem
-        self.line = line
-        self.key = key
-
-
-class BadProfile(BadInput):
-    """A profile cannot be used."""
-
-
-class BadBaseline(BadInput):
-    """A baseline cannot be used."""
-
-
-class NoFunctionFound(EmulatorError):
-    """A kernel has none of the functions of a profile.
-
-    Attributes:
-        path: The kernel's file.
-        profile: The profile's name.
-        names: The profile's functions.
-        nearest: Functions of the kernel with similar names.
-    """
-
-    def __init__(self, path: str, profile: str, names: Iterable[str], nearest: Iterable[str]) -> None:
-        self.path = path
-        self.profile = profile
-        self.names = tuple(names)
-        self.nearest = tuple(nearest)
-        hint = f"; similar names: {', '.join(self.nearest)}" if self.nearest else ""
-        super().__init__(
-            f"{path}: has none of the functions of profile {profile}: {', '.join(self.names)}{hint}"
-        )
-
-
-class NearProfile(NamedTuple):
-    """A built-in profile that does not fit a kernel.
-
-    Attributes:
-        name: Its name.
-        there: The functions of it that the kernel has.
-        missing: Its other functions, and the variables of its kernel that this one lacks.
-    """
-
-    name: str
-    there: tuple[str, ...]
-    missing: tuple[str, ...]
-
-
-class NoAllocatorKnown(EmulatorError):
-    """No built-in profile fits a kernel, and none was given.
-
-    Attributes:
-        path: The kernel's file.
-        candidates: Functions of the kernel whose names sound as if they took or gave back memory.
-        near: The built-in profile of which the kernel has most functions; None: it has none of any.
-    """
-
-    def __init__(self, path: str, candidates: Iterable[str], near: NearProfile | None = None) -> None:
-        self.path = path
-        self.candidates = tuple(candidates)
-        self.near = near
-        hint = f"; it has {_some(self.candidates)}" if self.candidates else ""
-        if near:
-            hint += f"; nearest is {near.name}, of which it has {_some(near.there)}, but not {_some(near.missing)}"
-        super().__init__(
-            f"{path}: no built-in profile fits; describe the functions that allocate memory in one (--profile){hint}"
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    """Return the first of some names, and the number of the others."""
-    most = 8
-    return ", ".join([*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])])
-
-
-class UnsupportedFunction(EmulatorError):
-    """A function cannot be watched to its end.
-
-    Attributes:
-        name: The function.
-        problem: Why, with the address.
-    """
-
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"cannot watch {name}: {problem}")
-        self.name = name
-        self.problem = problem
-
-
-class ModelStopped(EmulatorError):
-    """A model met a state of guest memory in which the kernel's own code could not go on either.
-
-    Attributes:
-        call: The call with its arguments.
-        problem: What the model says.
-        location: Where the call came from, for people.
-    """
-
-    def __init__(self, call: str, problem: str, location: str) -> None:
-        super().__init__(f"model of {call}, called from {location}: {problem}")
-        self.call = call
-        self.problem = problem
-        self.location = location
 
 
 class Cancelled(Exception):

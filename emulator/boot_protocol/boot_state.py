@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.boot_protocol.multiboot1 import BOOTLOADER_MAGIC, find_header
 from emulator.boot_protocol.multiboot1_info import place_boot_info
-from emulator.errors import NotMultiboot
+from emulator.errors import KernelMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def boot_state(
     Raises:
         BadImage: The kernel requires something of Multiboot that there is not.
         BootInfoDoesNotFit: Modules or command line find no place.
-        NotMultiboot: There are modules or a command line, but no Multiboot header.
+        KernelMismatch: There are modules or a command line, but no Multiboot header.
     """
     segments = tuple(
         (segment.physical, segment.data) for segment in image.segments
@@ -58,5 +58,6 @@ def boot_state(
         registers |= {"eax": BOOTLOADER_MAGIC, "ebx": placement.info_address}
         return BootState((*segments, *placement.pieces), registers)
     if command_line or modules:
-        raise NotMultiboot(image.path, "modules" if modules else "a command line")
+        what = "modules" if modules else "a command line"
+        raise KernelMismatch(image.path, f"cannot be given {what}: it has no Multiboot header")
     return BootState(segments, registers)

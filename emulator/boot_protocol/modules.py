@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.errors import BadModule, BootInfoDoesNotFit
+from emulator.errors import BadFile, BootInfoDoesNotFit
 from emulator.loader.files import read_file
 from emulator.x86 import PAGE_SIZE
 
@@ -35,13 +35,13 @@ class Module(NamedTuple):
         """Read a module given as "path arguments...".
 
         Raises:
-            BadModule: The file cannot be read.
+            BadFile: The file cannot be read.
         """
         name, separator, arguments = specification.partition(" ")
         try:
             data = read_file(name, _LARGEST_MODULE)
         except OSError as error:
-            raise BadModule(name, f"cannot be read: {error.strerror}") from error
+            raise BadFile(name, f"cannot be read: {error.strerror}", given_as="module ") from error
         return cls(f"{Path(name).name}{separator}{arguments}", data)
 
 

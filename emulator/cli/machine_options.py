@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from emulator.cli import option_values
 from emulator.cli.status import CommandLineError
 from emulator.cli.terminal.console import RAW_HELP
-from emulator.errors import UnknownKernel, UnknownLayer
+from emulator.errors import UnknownName
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ArgumentGroup
@@ -127,7 +127,7 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
             on_output=on_output,
             board=BoardSettings(serial_input=options.input),
         )
-    except (ValueError, UnknownKernel, UnknownLayer) as error:
+    except (ValueError, UnknownName) as error:
         raise CommandLineError(str(error)) from error
 
 
@@ -135,8 +135,8 @@ def chosen_profile(image: KernelImage, file: str | None) -> Profile:
     """Return the profile that a command uses: the user's, or else the known one that fits the kernel.
 
     Raises:
-        BadProfile: The user's file is none.
-        NoFunctionFound: No function of a profile is in the kernel.
+        BadFile: The user's file is none.
+        KernelMismatch: No function of a profile is in the kernel.
     """
     from emulator.profile.known import match, matching_profile  # not for --help
     from emulator.profile.reader import read_profile

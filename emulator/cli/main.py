@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from emulator.cli.status import CommandLineError, OutputError, Status
 from emulator.cli.terminal.output import complain
 from emulator.cli.terminal.signals import Interrupted, ending_in_order
-from emulator.errors import EmulatorError, UnknownKernel, UnknownLayer
+from emulator.errors import EmulatorError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     try:
         status = _run(arguments)
         sys.stdout.flush()
-    except (CommandLineError, UnknownKernel, UnknownLayer) as error:
+    except (CommandLineError, UnknownName) as error:
         complain(str(error))
         return Status.COMMAND_LINE
     except (EmulatorError, OutputError) as error:

@@ -20,7 +20,7 @@ def read_trace(name: str, area: str | None) -> Trace:
         area: The area that a command is to show; None for all.
 
     Raises:
-        BadTrace: The file is none.
+        BadFile: The file is none.
         CommandLineError: The trace has no such area.
     """
     from emulator.trace.trace import Trace  # not for --help

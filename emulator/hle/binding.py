@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from emulator.errors import GuestStopped, MissingSymbol
+from emulator.errors import GuestStopped, missing_symbols
 from emulator.hle.kernels import addresses
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ class Bound:
         """The symbol of a function.
 
         Raises:
-            MissingSymbol: The kernel has none.
+            KernelMismatch: The kernel has none.
         """
         symbol = self.machine.image.symbol(name)
         if symbol is None:
-            raise MissingSymbol(self.machine.image.path, [name], f"kernel {self.kernel.name}")
+            raise missing_symbols(self.machine.image.path, [name], f"kernel {self.kernel.name}")
         return symbol
 
     @cached_property

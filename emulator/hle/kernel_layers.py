@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from emulator.errors import MissingSymbol, UnsupportedFunction
+from emulator.errors import UnsupportedFunction, missing_symbols
 from emulator.hle.binding import Bound
 from emulator.hle.layers import Mode
 from emulator.hle.lockstep import Lockstep, LockstepState, WatchedMemory
@@ -46,7 +46,7 @@ class KernelLayers:
         """Run these layers so from now on.
 
         Raises:
-            MissingSymbol: The kernel lacks a function of theirs. Nothing is changed.
+            KernelMismatch: The kernel lacks a function of theirs. Nothing is changed.
             UnsupportedFunction: Lockstep: a function's end cannot be found. Nothing is changed.
         """
         modes = {layer: mode for layer, mode in modes.items() if mode is not self._modes[layer]}
@@ -102,7 +102,7 @@ class KernelLayers:
         symbols = self._machine.image.symbols
         missing = [name for name in self._names(layer, mode) if name not in symbols]
         if missing:
-            raise MissingSymbol(self._machine.image.path, missing, f"layer {layer}")
+            raise missing_symbols(self._machine.image.path, missing, f"layer {layer}")
         for name in self._names(layer, mode):
             if not self._machine.image.code(symbols[name].address, 1):
                 raise UnsupportedFunction(name, f"its symbol at 0x{symbols[name].address:08x} covers no code")

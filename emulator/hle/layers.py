@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from emulator.errors import BadImage, MissingSymbol, UnknownLayer
+from emulator.errors import BadImage, UnknownName, missing_symbols
 from emulator.hle import kernels
 from emulator.hle.kernels import kernel_of, layer_names, outside_text, symbol_outside
 
@@ -49,8 +49,8 @@ def attach_layers(machine: Machine, modes: Mapping[str, Mode]) -> None:
     a run, and again and again. Snapshots keep how layers ran: `Snapshot.reset` brings it back.
 
     Raises:
-        UnknownLayer: There is no such layer.
-        MissingSymbol: The kernel lacks symbols of a layer.
+        UnknownName: There is no such layer.
+        KernelMismatch: The kernel lacks symbols of a layer.
         UnsupportedFunction: Lockstep: a function's end cannot be found.
         ValueError: Lockstep on the reference MMU, which does not tell which pages are written, or the machine runs.
 
@@ -84,7 +84,7 @@ class Layers:
         for layer, mode in modes.items():
             kernel = kernel_of(layer)
             if kernel is None:
-                raise UnknownLayer("layer", layer, layer_names())
+                raise UnknownName("layer", layer, layer_names())
             by_kernel.setdefault(kernel.name, {})[layer] = mode
         if Mode.LOCKSTEP in modes.values() and self._machine.mmu == "reference":
             raise ValueError("lockstep needs the fast MMU")
@@ -104,7 +104,7 @@ class Layers:
         for layer in modes:
             missing = kernel.missing(self._machine.image.symbols, layer)
             if missing:
-                raise MissingSymbol(self._machine.image.path, missing, f"layer {layer}")
+                raise missing_symbols(self._machine.image.path, missing, f"layer {layer}")
         layers = KernelLayers(self._machine, kernel)
         layers.choose(modes)
         self._kernels[kernel.name] = layers

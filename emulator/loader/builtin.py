@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emulator.errors import KernelNotBuilt, UnknownKernel
+from emulator.errors import HostError, UnknownName
 
 PREFIX = "firmware:"
 
@@ -67,17 +67,19 @@ def resolve(argument: str) -> Path:
         argument: "firmware:NAME", or a path, which is returned as it is.
 
     Raises:
-        UnknownKernel: There is no built-in kernel of that name.
-        KernelNotBuilt: There is, but its file is not in this installation.
+        UnknownName: There is no built-in kernel of that name.
+        HostError: There is, but its file is not in this installation.
     """
     if not argument.startswith(PREFIX):
         return Path(argument)
     name = argument.removeprefix(PREFIX)
     if name not in _NAMES:
-        raise UnknownKernel(name, _nearest_first(name))
+        raise UnknownName("built-in kernel", name, _nearest_first(name))
     path = _DIRECTORY / f"{name}.elf"
     if not path.is_file():
-        raise KernelNotBuilt(name, str(path))
+        raise HostError(
+            f"built-in kernel {name!r} has not been built: {path} is missing (run: make firmware)"
+        )
     return path
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from emulator.errors import BadInput
+from emulator.errors import BadFile
 
 
 def read_file(name: str, largest: int) -> bytes:
@@ -37,23 +35,22 @@ def read_file(name: str, largest: int) -> bytes:
     return path.read_bytes()
 
 
-def read_text(path: str, largest: int, error: type[BadInput], *, missing: str = "") -> str:
+def read_text(path: str, largest: int, *, missing: str = "") -> str:
     """Read a text that a user wrote.
 
     Args:
         path: The file as it was named.
         largest: Most bytes that are read.
-        error: What is raised if the text cannot be read.
         missing: The problem if there is no such file; "": like any other.
 
     Raises:
-        BadInput: The file cannot be read, or is not UTF-8; an *error*.
+        BadFile: The file cannot be read, or is not UTF-8.
     """
     try:
         return read_file(path, largest).decode()
     except OSError as cause:
         if missing and isinstance(cause, FileNotFoundError):
-            raise error(path, missing) from cause
-        raise error(path, f"cannot be read: {cause.strerror}") from cause
+            raise BadFile(path, missing) from cause
+        raise BadFile(path, f"cannot be read: {cause.strerror}") from cause
     except UnicodeDecodeError as cause:
-        raise error(path, f"is not UTF-8: {cause.reason} at byte {cause.start}") from cause
+        raise BadFile(path, f"is not UTF-8: {cause.reason} at byte {cause.start}") from cause

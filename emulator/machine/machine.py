@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.devices.board import pc_board
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, screen_lines
-from emulator.errors import UnknownFunction
+from emulator.errors import unknown_function
 from emulator.machine.address_map import GDT, MIB, RETURN_TO, ROM_START, VGA_START
 from emulator.machine.allocations import Allocations
 from emulator.machine.board.interrupts import Interrupts
@@ -77,7 +77,7 @@ class Machine:
     Raises:
         BadImage: The kernel does not fit into *ram*.
         BootInfoDoesNotFit: Modules or command line do not.
-        NotMultiboot: There are modules or a command line, but no Multiboot header.
+        KernelMismatch: There are modules or a command line, but no Multiboot header.
         HostError: The host cannot give the memory.
         ValueError: *ram* is no possible window, or devices of the board get into each other's way.
     """
@@ -223,7 +223,7 @@ class Machine:
             timeout_s: Budget in seconds of the host.
 
         Raises:
-            UnknownFunction: The kernel has no such symbol.
+            KernelMismatch: The kernel has no such symbol.
             GuestStopped: The function did not return.
             ValueError: The machine runs: it was called from a callback.
         """
@@ -243,13 +243,13 @@ class Machine:
         """Return the address of a function given by symbol; an address is returned as it is.
 
         Raises:
-            UnknownFunction: The kernel has no such symbol.
+            KernelMismatch: The kernel has no such symbol.
         """
         if isinstance(function, int):
             return function
         symbol = self.image.symbol(function)
         if symbol is None:
-            raise UnknownFunction(self.image.path, function)
+            raise unknown_function(self.image.path, function)
         return symbol.address
 
     # -- state -------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.errors import UnknownFunction
+from emulator.errors import unknown_function
 from emulator.machine.call_stack import prepare_stacks
 from emulator.machine.code.exits import find_exits
 from emulator.machine.core.core_types import ProbeKind
@@ -117,7 +117,7 @@ def record(
         on_rows: See `Recording`.
 
     Raises:
-        UnknownFunction: The kernel has no such symbol.
+        KernelMismatch: The kernel has no such symbol.
         UnsupportedFunction: There is no code at a symbol.
         ValueError: There are too many functions or arguments, or the machine has a recording that was not closed.
     """
@@ -157,7 +157,7 @@ def record(
 def _symbol(machine: Machine, function: RecordedFunction) -> Symbol:
     symbol = machine.image.symbol(function.name)
     if symbol is None:
-        raise UnknownFunction(machine.image.path, function.name)
+        raise unknown_function(machine.image.path, function.name)
     return symbol
 
 

@@ -8,10 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from emulator.errors import NearProfile, NoAllocatorKnown, NoFunctionFound
+from emulator.errors import KernelMismatch
 from emulator.profile.reader import read_profile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emulator.loader.elf.symbols import Symbol
     from emulator.loader.image import KernelImage
     from emulator.profile.model import Profile
@@ -39,6 +41,7 @@ KNOWN_PROFILES: Final = tuple(STRUCTURES)
 
 _DIRECTORY = Path(__file__).parent / "kernels"
 _NAMES_COMPARED = 8
+_NAMES_SHOWN = 8
 _SOUNDS_LIKE_ONE = re.compile("alloc|free", re.IGNORECASE)
 
 
@@ -76,14 +79,19 @@ def matching_profile(image: KernelImage) -> Profile:
     """Return what `find_profile` finds.
 
     Raises:
-        NoAllocatorKnown: That is nothing.
+        KernelMismatch: That is nothing; the text names functions that may allocate, and the nearest known profile.
         BadImage: The kernel's symbol table is damaged.
     """
     profile = find_profile(image)
     if profile is None:
         functions = [symbol.name for symbol in image.symbols.values() if symbol.kind == "function"]
         candidates = [name for name in sorted(functions) if _SOUNDS_LIKE_ONE.search(name)]
-        raise NoAllocatorKnown(image.path, candidates, _nearest(image))
+        hint = f"; it has {_some(candidates)}" if candidates else ""
+        raise KernelMismatch(
+            image.path,
+            "no built-in profile fits; describe the functions that allocate memory in one (--profile)"
+            f"{hint}{_nearest_text(image)}",
+        )
     return profile
 
 
@@ -95,28 +103,46 @@ def _missing(name: str, image: KernelImage) -> list[str]:
     return functions + [each for each in STRUCTURES[name] if image.symbol(each) is None]
 
 
-def _nearest(image: KernelImage) -> NearProfile | None:
-    """Return the known profile of which a kernel has most functions; None if it has not one of any."""
-    found = []
-    for name in KNOWN_PROFILES:
-        profile = known_profile(name)
-        there = tuple(each.name for each in profile.functions if _is_function(image.symbol(each.name)))
-        if there:
-            found.append(NearProfile(profile.name, there, tuple(_missing(name, image))))
-    return max(found, key=lambda each: len(each.there), default=None)
+def _nearest_text(image: KernelImage) -> str:
+    """Return which known profile has most of its functions in a kernel, and what is missing; "" if none has one."""
+    there = {
+        name: [each.name for each in known_profile(name).functions if _is_function(image.symbol(each.name))]
+        for name in KNOWN_PROFILES
+    }
+    nearest = max(KNOWN_PROFILES, key=lambda name: len(there[name]))
+    if not there[nearest]:
+        return ""
+    missing = _missing(nearest, image)
+    return f"; nearest is {known_profile(nearest).name}, of which it has {_some(there[nearest])}, but not {_some(missing)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first of some names, and the number of the others."""
+    return ", ".join(
+        [
+            *names[:_NAMES_SHOWN],
+            *([f"{len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []),
+        ]
+    )
 
 
 def match(profile: Profile, image: KernelImage) -> Profile:
     """Reduce a profile to the functions that a kernel has.
 
     Raises:
-        NoFunctionFound: It has none of them.
+        KernelMismatch: It has none of them.
         BadImage: Its symbol table is damaged.
     """
     reduced = _reduced(profile, image)
     if reduced is None:
         names = [function.name for function in profile.functions]
-        raise NoFunctionFound(image.path, profile.name, names, _similar(names, image))
+        similar = _similar(names, image)
+        hint = f"; similar names: {', '.join(similar)}" if similar else ""
+        raise KernelMismatch(
+            image.path,
+            f"has none of the functions of profile {profile.name}: {', '.join(names)}{hint}",
+            names,
+        )
     return reduced
 
 

@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from emulator.errors import BadProfile
+from emulator.errors import BadFile
 from emulator.loader.files import read_text
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.wording import shortened, shown_keys
@@ -36,10 +36,10 @@ def read_profile(path: str | os.PathLike[str]) -> Profile:
     """Read a profile. Its name is what the key ``name`` says, or else the file's name without its ending.
 
     Raises:
-        BadProfile: The file cannot be read, or it is no profile.
+        BadFile: The file cannot be read, or it is no profile.
     """
     name = str(path)
-    return _Reader(name, read_text(name, _LARGEST_FILE, BadProfile)).profile()
+    return _Reader(name, read_text(name, _LARGEST_FILE)).profile()
 
 
 class _Reader:
@@ -73,7 +73,7 @@ class _Reader:
         try:
             return Profile(name, tuple(functions.values()), frozenset(page_areas))
         except ValueError as error:
-            raise BadProfile(self._path, str(error)) from error
+            raise BadFile(self._path, str(error)) from error
 
     def _parse(self) -> dict[str, object]:
         try:
@@ -85,11 +85,11 @@ class _Reader:
             problem = _SYNTAX_LINE.sub("", message)
             if len(problem) > _LONGEST_PROBLEM:  # it quotes keys whole
                 problem = f"{problem[:_LONGEST_PROBLEM]}..."
-            raise BadProfile(self._path, f"is no TOML: {problem}", line=line) from error
+            raise BadFile(self._path, f"is no TOML: {problem}", line=line) from error
         except ValueError as error:
-            raise BadProfile(self._path, "contains a number of thousands of digits") from error
+            raise BadFile(self._path, "contains a number of thousands of digits") from error
         except RecursionError as error:
-            raise BadProfile(self._path, "is nested too deeply") from error
+            raise BadFile(self._path, "is nested too deeply") from error
 
     def _table(self, area: str, value: object) -> dict[str, object]:
         """Return the table of an area, its keys checked."""
@@ -128,10 +128,10 @@ class _Reader:
             raise self._wrong(f"{shortened(value)} is no integer of 32 bits", area, "failure")
         return value & 0xFFFF_FFFF
 
-    def _wrong(self, problem: str, *keys: str, signature: str = "") -> BadProfile:
+    def _wrong(self, problem: str, *keys: str, signature: str = "") -> BadFile:
         """Make the error for a value: one or two keys lead to it, and its signature if it is one."""
         line = _find(self._text, keys, signature)
-        return BadProfile(self._path, problem, line=line, key=shown_keys(keys))
+        return BadFile(self._path, problem, line=line, key=shown_keys(keys))
 
 
 def _find(text: str, keys: tuple[str, ...], signature: str) -> int | None:

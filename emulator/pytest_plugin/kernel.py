@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, UnknownFunction
+from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, unknown_function
 from emulator.machine.execution import Returned
 from emulator.pytest_plugin.guest_failure import last_lines
 from emulator.pytest_plugin.guest_memory import GuestMemory
@@ -72,7 +72,7 @@ class Kernel:
             timeout_s: Budget in seconds of the host; None: the configured one.
 
         Raises:
-            UnknownFunction: The kernel has no such symbol.
+            KernelMismatch: The kernel has no such symbol.
             GuestStopped: The function did not return.
         """
         __tracebackhide__ = True
@@ -139,12 +139,12 @@ class Kernel:
         """Return the address of a symbol, as linked.
 
         Raises:
-            UnknownFunction: The kernel has none of this name.
+            KernelMismatch: The kernel has none of this name.
         """
         __tracebackhide__ = True
         symbol = self._machine.image.symbol(name)
         if symbol is None:
-            raise UnknownFunction(self._machine.image.path, name)
+            raise unknown_function(self._machine.image.path, name)
         return symbol.address
 
     def object(self, name: str) -> Object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from emulator.errors import Cancelled, NotRepeated
+from emulator.errors import Cancelled, EmulatorError
 from emulator.guest.symbolizer import Symbolizer
 from emulator.replay.engine import CHECKPOINTS_MAX, Replay
 from emulator.run.ending import NO_LIMIT, Ending, How
@@ -79,13 +79,15 @@ class Timeline(Replay):
 
         Raises:
             ValueError: There is no such event.
-            NotRepeated: The run has ended before.
+            EmulatorError: The run has ended before.
             Cancelled: On the way; the timeline stands at some earlier event.
         """
         if not 0 <= event <= self.event_count:
             raise ValueError(f"there is no event {event}: the run has events 0 to {self.event_count}")
         if not super().go_to(event):
-            raise NotRepeated(event, self.reached)
+            raise EmulatorError(
+                f"the run did not repeat itself: it ended after event {self.reached}, before event {event}"
+            )
         return True
 
     def run_to_end(self) -> None:

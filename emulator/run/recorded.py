@@ -69,7 +69,7 @@ def record_trace(
         profile: What to record; the known one that fits the kernel if it is None.
 
     Raises:
-        NoAllocatorKnown: None fits.
+        KernelMismatch: None fits.
         TraceNotWritten: The file cannot be written.
     """
     from emulator import __version__  # slow

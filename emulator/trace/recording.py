@@ -43,7 +43,7 @@ def record_calls(machine: Machine, profile: Profile, on_calls: TakeCalls | None 
               met before, ascending; they are asked for one by one.
 
     Raises:
-        UnknownFunction: The kernel lacks a function.
+        KernelMismatch: The kernel lacks a function.
         UnsupportedFunction: There is no code at a function's symbol.
         ValueError: The machine's calls are recorded already.
     """
@@ -93,7 +93,7 @@ class CallLog:
         profile: Functions that the kernel has.
 
     Raises:
-        UnknownFunction: The kernel lacks a function.
+        KernelMismatch: The kernel lacks a function.
         UnsupportedFunction: There is no code at a function's symbol.
         ValueError: The machine's calls are recorded already.
 

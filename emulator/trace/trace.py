@@ -52,7 +52,7 @@ class Trace:
         """Read a trace; its calls stay in the file until they are asked for.
 
         Raises:
-            BadTrace: It cannot be read, or it is no trace, or it is damaged.
+            BadFile: It cannot be read, or it is no trace, or it is damaged.
         """
         name = os.fspath(path)
         contents = read_contents(name)

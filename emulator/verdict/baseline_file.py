@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from emulator.check.findings import Kind
-from emulator.errors import BadBaseline
+from emulator.errors import BadFile
 from emulator.loader.files import read_text
 from emulator.verdict.baseline import AreaNumbers, Baseline, KnownFinding
 from emulator.verdict.json_text import line_of, parse_json
@@ -53,17 +53,15 @@ def read_baseline(path: str | os.PathLike[str]) -> Baseline:
     """Read a baseline.
 
     Raises:
-        BadBaseline: The file cannot be read, or it is no baseline.
+        BadFile: The file cannot be read, or it is no baseline.
     """
     name = str(path)
-    text = read_text(
-        name, _LARGEST_FILE, BadBaseline, missing="is not there (make it with --update-baseline)"
-    )
+    text = read_text(name, _LARGEST_FILE, missing="is not there (make it with --update-baseline)")
     document = parse_json(name, text)
     if not isinstance(document, dict):
-        raise BadBaseline(name, f"is no baseline: {shortened(document)} instead of an object")
+        raise BadFile(name, f"is no baseline: {shortened(document)} instead of an object")
     if document.get("version") is None:
-        raise BadBaseline(name, "is no baseline: it has no key 'version'")
+        raise BadFile(name, "is no baseline: it has no key 'version'")
     return _Reader(name, text, document).baseline()
 
 
@@ -161,4 +159,4 @@ class _Reader:
 
     def _wrong(self, problem: str, *keys: str) -> NoReturn:
         """Raise the error about a key, which is given by its path."""
-        raise BadBaseline(self._path, problem, line=line_of(self._text, keys), key=shown_keys(keys))
+        raise BadFile(self._path, problem, line=line_of(self._text, keys), key=shown_keys(keys))

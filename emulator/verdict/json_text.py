@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from emulator.errors import BadBaseline
+from emulator.errors import BadFile
 from emulator.wording import shown_keys
 
 if TYPE_CHECKING:
@@ -30,21 +30,21 @@ def parse_json(path: str, text: str) -> object:
         text: What the file contains.
 
     Raises:
-        BadBaseline: It is no JSON, or an object has a key twice.
+        BadFile: It is no JSON, or an object has a key twice.
     """
     try:
         document: object = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         problem = f"is no JSON: {error.msg}, column {error.colno}"
-        raise BadBaseline(path, problem, line=error.lineno) from error
+        raise BadFile(path, problem, line=error.lineno) from error
     except _DuplicateKey as error:
         key = str(error)
         line = _last_line(text, key)
-        raise BadBaseline(path, "is there twice", line=line, key=shown_keys([key])) from error
+        raise BadFile(path, "is there twice", line=line, key=shown_keys([key])) from error
     except RecursionError as error:
-        raise BadBaseline(path, "is nested too deeply") from error
+        raise BadFile(path, "is nested too deeply") from error
     except ValueError as error:  # a number that is none, or of thousands of digits
-        raise BadBaseline(path, "contains a number that is infinite, none, or too long") from error
+        raise BadFile(path, "contains a number that is infinite, none, or too long") from error
     return document
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from emulator.check.findings import Kind
-from emulator.errors import UnknownArea
+from emulator.errors import UnknownName
 from emulator.verdict.difference import Difference, Importance
 from emulator.wording import counted
 
@@ -40,7 +40,7 @@ class Limits:
         """Check that every limit has something to limit.
 
         Raises:
-            UnknownArea: It is for another area than *areas*.
+            UnknownName: It is for another area than *areas*.
         """
         known = tuple(areas)
         limits: tuple[tuple[str, Iterable[str]], ...] = (
@@ -51,13 +51,13 @@ class Limits:
         for option, names in limits:
             for name in names:
                 if name not in known and not (names is self.leaked and name == ALL_AREAS):
-                    raise UnknownArea(option, name, known)
+                    raise UnknownName("area", name, known, option=option)
 
     def violations(self, measures: Mapping[str, AreaMeasures]) -> list[Difference]:
         """Return what is above its limit, the most important first.
 
         Raises:
-            UnknownArea: A limit is for an area that was not measured.
+            UnknownName: A limit is for an area that was not measured.
         """
         self.check_areas(measures)
         found = [*self._above_peaks(measures), *self._above_leaked(measures)]

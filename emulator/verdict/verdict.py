@@ -99,7 +99,7 @@ def judge(
         baseline: What the report is compared with; None: nothing.
 
     Raises:
-        UnknownArea: A limit is for an area that was not measured.
+        UnknownName: A limit is for an area that was not measured.
     """
     differences = limits.violations(report.measures)
     if baseline is not None:

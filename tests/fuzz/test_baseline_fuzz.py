@@ -1,4 +1,4 @@
-"""Any file is a baseline or a `BadBaseline` of one line."""
+"""Any file is a baseline or a `BadFile` of one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.errors import BadBaseline
+from emulator.errors import BadFile
 from emulator.verdict.baseline import Baseline, baseline_of
 from emulator.verdict.baseline_file import baseline_text, read_baseline
 from emulator.verdict.comparison import compare
@@ -78,15 +78,15 @@ def spliced(text: bytes, splices: Sequence[Splice]) -> bytes:
     return text
 
 
-def outcome(path: Path, text: bytes) -> Baseline | BadBaseline:
+def outcome(path: Path, text: bytes) -> Baseline | BadFile:
     path.write_bytes(text)
     try:
         return read_baseline(path)
-    except BadBaseline as error:
+    except BadFile as error:
         return error
 
 
-def check_file(path: Path, text: bytes) -> Baseline | BadBaseline:
+def check_file(path: Path, text: bytes) -> Baseline | BadFile:
     found = outcome(path, text)
     if isinstance(found, Baseline):
         assert outcome(path, baseline_text(found).encode()) == found
@@ -110,7 +110,7 @@ def test_every_truncation(tmp_path: Path) -> None:
     path = tmp_path / "base.json"
     assert isinstance(check_file(path, TEXT), Baseline)
     for size in range(len(TEXT) - 2):
-        assert isinstance(check_file(path, TEXT[:size]), BadBaseline)
+        assert isinstance(check_file(path, TEXT[:size]), BadFile)
 
 
 JSON = st.recursive(
@@ -141,7 +141,7 @@ def test_changed_values(tmp_path: Path, keys: tuple[str, ...], value: object, re
     else:
         table[keys[-1]] = value
     found = check_file(tmp_path / "base.json", json.dumps(document, indent=1).encode())
-    if isinstance(found, BadBaseline) and not rename and "too long" not in str(found) and found.key:
+    if isinstance(found, BadFile) and not rename and "too long" not in str(found) and found.key:
         first = ".".join(keys)[:20]
         assert found.key.startswith(first) or not first.isprintable() or "\\" in found.key
 

@@ -1,4 +1,4 @@
-"""Any file is a profile or a `BadProfile` of one line; any document is a profile or a `ValueError` of one line."""
+"""Any file is a profile or a `BadFile` of one line; any document is a profile or a `ValueError` of one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.errors import BadProfile
+from emulator.errors import BadFile
 from emulator.profile import known
 from emulator.profile.known import KNOWN_PROFILES, known_profile
 from emulator.profile.model import Profile, Role
@@ -40,11 +40,11 @@ def spliced(text: bytes, splices: Sequence[Splice]) -> bytes:
     return text
 
 
-def outcome(path: Path, text: bytes) -> Profile | BadProfile:
+def outcome(path: Path, text: bytes) -> Profile | BadFile:
     path.write_bytes(text)
     try:
         return read_profile(path)
-    except BadProfile as error:
+    except BadFile as error:
         return error
 
 

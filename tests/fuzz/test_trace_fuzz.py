@@ -1,4 +1,4 @@
-"""A damaged trace is a `BadTrace`, or a right trace that is cut off; nothing else comes out, and it ends soon."""
+"""A damaged trace is a `BadFile`, or a right trace that is cut off; nothing else comes out, and it ends soon."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.errors import BadTrace
+from emulator.errors import BadFile
 from emulator.trace.file.messages import read_message
 from emulator.trace.file.schema import KEY, trace_schema
 from emulator.trace.trace import Trace
@@ -58,7 +58,7 @@ def use(path: Path, data: bytes) -> Trace | None:
     try:
         trace = Trace.read(path)
         look_at(trace)
-    except BadTrace as error:
+    except BadFile as error:
         problem = str(error)
     if problem is None:
         return trace
@@ -188,7 +188,7 @@ def test_a_compressed_file_is_refused_before_it_is_unpacked(folder: Path) -> Non
     """A column of zeros shrinks to nothing; unpacking it again could take any amount of memory."""
     fields = {name: np.zeros(10_000, np.uint8) for name in ("a", "b")}
     rewrite(folder / "packed.kmt", pa.table(fields), header().to_json(), compression="zstd")
-    with pytest.raises(BadTrace):
+    with pytest.raises(BadFile):
         Trace.read(folder / "packed.kmt")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import emulator
 from emulator import BoardSettings, Console, Mode, RamWindow, boot
-from emulator.errors import UnknownKernel, UnknownLayer
+from emulator.errors import UnknownName
 
 
 def test_every_public_name_is_there() -> None:
@@ -51,9 +51,9 @@ def test_a_machine_of_a_built_in_kernel_is_ready_to_run() -> None:
 
 
 def test_what_cannot_be_made_is_refused() -> None:
-    with pytest.raises(UnknownKernel):
+    with pytest.raises(UnknownName):
         boot("firmware:none")
-    with pytest.raises(UnknownLayer):
+    with pytest.raises(UnknownName):
         boot(layers={"none": "model"})
     with pytest.raises(ValueError, match=r"^'sideways' is not a valid Mode$"):
         boot(layers={"heap": "sideways"})  # type: ignore[dict-item]

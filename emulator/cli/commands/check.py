@@ -174,11 +174,11 @@ def _conclude(
 
 
 def _check_areas(limits: Limits, profile: Profile) -> None:
-    from emulator.errors import UnknownArea  # has been imported by now
+    from emulator.errors import UnknownName  # has been imported by now
 
     try:
         limits.check_areas(profile.areas)
-    except UnknownArea as error:
+    except UnknownName as error:
         raise CommandLineError(str(error)) from None
 
 

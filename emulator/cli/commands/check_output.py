@@ -162,7 +162,7 @@ def baseline_of_options(options: Namespace) -> Baseline | None:
     """Read the baseline; None if there is none, or if it is to be made.
 
     Raises:
-        BadBaseline: The file cannot be read, or it is no baseline.
+        BadFile: The file cannot be read, or it is no baseline.
     """
     if options.baseline is None:
         return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa
 
-from emulator.errors import BadTrace
+from emulator.errors import BadFile
 from emulator.trace.file.arrays import BatchColumns
 from emulator.trace.file.header import NewerFormat, TraceEnding, TraceHeader
 from emulator.trace.file.messages import DICTIONARY, FIRST_MESSAGE, MAGIC, RECORD_BATCH, SCHEMA, read_message
@@ -60,7 +60,7 @@ def read_contents(path: str) -> TraceContents:
     A file without the footer that a whole one ends with is read up to its last whole batch.
 
     Raises:
-        BadTrace: It cannot be read, or it is no trace.
+        BadFile: It cannot be read, or it is no trace.
     """
     with reported(path):
         return _contents(path)
@@ -68,16 +68,16 @@ def read_contents(path: str) -> TraceContents:
 
 @contextmanager
 def reported(path: str) -> Iterator[None]:
-    """Report whatever goes wrong with the data of a trace as `BadTrace`."""
+    """Report whatever goes wrong with the data of a trace as `BadFile`."""
     try:
         yield
     except NewerFormat as error:
-        raise BadTrace(path, str(error)) from None
+        raise BadFile(path, str(error)) from None
     except (*_DAMAGE, pa.ArrowException) as error:
-        raise BadTrace(path, f"damaged trace: {_one_line(error)}") from error
+        raise BadFile(path, f"damaged trace: {_one_line(error)}") from error
     except OSError as error:
         problem = os.strerror(error.errno) if error.errno else f"damaged trace: {_one_line(error)}"
-        raise BadTrace(path, problem) from error
+        raise BadFile(path, problem) from error
 
 
 def _contents(path: str) -> TraceContents:
@@ -97,22 +97,22 @@ def _mapped(path: str) -> pa.Buffer:
     """Map a file that begins like one of Arrow's."""
     status = Path(path).stat()
     if not stat.S_ISREG(status.st_mode):
-        raise BadTrace(path, "it is not a regular file")
+        raise BadFile(path, "it is not a regular file")
     if status.st_size >= FIRST_MESSAGE:
         data = pa.memory_map(path).read_buffer()
         if data.slice(0, len(MAGIC)).to_pybytes() == MAGIC:
             return data
-    raise BadTrace(path, _FOREIGN)
+    raise BadFile(path, _FOREIGN)
 
 
 def _header(path: str, data: pa.Buffer) -> TraceHeader:
     try:
         schema = pa.ipc.read_schema(data.slice(FIRST_MESSAGE))
     except (pa.ArrowException, OSError):
-        raise BadTrace(path, _FOREIGN) from None
+        raise BadFile(path, _FOREIGN) from None
     text = (schema.metadata or {}).get(KEY)
     if text is None:
-        raise BadTrace(path, _FOREIGN)
+        raise BadFile(path, _FOREIGN)
     return TraceHeader.from_json(text)
 
 

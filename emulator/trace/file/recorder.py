@@ -33,7 +33,7 @@ class TraceRecorder:
         on_progress: Called with the number of the last event after each chunk.
 
     Raises:
-        UnknownFunction: The kernel lacks a function.
+        KernelMismatch: The kernel lacks a function.
         UnsupportedFunction: There is no code at a function's symbol.
 
     Attributes:

@@ -7,7 +7,7 @@ import pytest
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.boot_protocol.modules import Module
 from emulator.boot_protocol.multiboot1 import BOOTLOADER_MAGIC
-from emulator.errors import NotMultiboot
+from emulator.errors import KernelMismatch
 from emulator.loader.image import KernelImage
 from tests.helpers.guest import assemble
 from tests.unit.loader import elf_builder as eb
@@ -42,5 +42,5 @@ def test_a_plain_elf_file_is_entered_with_nothing() -> None:
 def test_a_plain_elf_file_takes_no_command_line_and_no_modules(
     command_line: str, modules: tuple[Module, ...]
 ) -> None:
-    with pytest.raises(NotMultiboot, match=r"^plain\.elf: cannot be given "):
+    with pytest.raises(KernelMismatch, match=r"^plain\.elf: cannot be given "):
         boot_state(KernelImage(eb.build_elf(), "plain.elf"), RAM_END, command_line, modules)

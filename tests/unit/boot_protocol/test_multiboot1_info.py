@@ -6,7 +6,7 @@ import pytest
 
 from emulator.boot_protocol.modules import Module
 from emulator.boot_protocol.multiboot1_info import InfoFlags, MemoryRegion, Placement, place_boot_info
-from emulator.errors import BadModule, BootInfoDoesNotFit
+from emulator.errors import BadFile, BootInfoDoesNotFit
 from tests.helpers.multiboot_reader import BootInfo, PlacedModule, read_boot_info
 
 if TYPE_CHECKING:
@@ -157,9 +157,9 @@ class TestModuleFiles:
         assert Module.read(f"{tmp_path}/initrd.img").text == "initrd.img"
 
     def test_missing(self) -> None:
-        with pytest.raises(BadModule, match=r"^module /nowhere: cannot be read: No such file or directory$"):
+        with pytest.raises(BadFile, match=r"^module /nowhere: cannot be read: No such file or directory$"):
             Module.read("/nowhere args")
 
     def test_device(self) -> None:
-        with pytest.raises(BadModule, match=r"^module /dev/null: cannot be read: it is not a regular file$"):
+        with pytest.raises(BadFile, match=r"^module /dev/null: cannot be read: it is not a regular file$"):
             Module.read("/dev/null")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.errors import MissingSymbol, ModelStopped, UnknownLayer
+from emulator.errors import KernelMismatch, ModelStopped, UnknownName
 from emulator.hle.differences import Difference
 from emulator.hle.kernels import find_btron, find_litecore, layer_names
 from emulator.hle.layers import Mode, attach_layers
@@ -185,14 +185,14 @@ class TestDivergence:
 class TestRefusal:
     def test_an_unknown_layer(self) -> None:
         with pytest.raises(
-            UnknownLayer, match=r"^no layer 'haep'; there are: memmap, heap, pmem, kmem, pools$"
+            UnknownName, match=r"^no layer 'haep'; there are: memmap, heap, pmem, kmem, pools$"
         ):
             attach_layers(boot("demo"), {"haep": Mode.MODEL})
 
     @pytest.mark.parametrize("layer", layer_names())
     @pytest.mark.parametrize("mode", [Mode.MODEL, Mode.LOCKSTEP])
     def test_a_kernel_without_the_symbols(self, layer: str, mode: Mode) -> None:
-        with pytest.raises(MissingSymbol, match=rf"^guest\.elf: layer {layer} needs the missing symbols "):
+        with pytest.raises(KernelMismatch, match=rf"^guest\.elf: layer {layer} needs the missing symbols "):
             attach_layers(machine_of("hlt"), {layer: mode})
 
     def test_native_needs_no_symbols(self) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.errors import KernelNotBuilt, MissingSymbol, UnknownKernel
+from emulator.errors import HostError, UnknownName, missing_symbols
 from emulator.loader import builtin
 from emulator.loader.builtin import DEFECTS, KERNELS, TWINS, resolve
 
@@ -45,7 +45,7 @@ def test_the_sources_with_a_defect_are_those_in_the_list() -> None:
 
 
 def test_near_names_are_those_of_defects_too() -> None:
-    with pytest.raises(UnknownKernel) as caught:
+    with pytest.raises(UnknownName) as caught:
         resolve("firmware:bad_leek_ok")
     assert str(caught.value).startswith("no built-in kernel 'bad_leek_ok'; there are: bad_leak_ok, ")
 
@@ -65,7 +65,7 @@ def test_the_directory_is_in_the_package() -> None:
 
 
 def test_not_built(directory: Path) -> None:
-    with pytest.raises(KernelNotBuilt) as caught:
+    with pytest.raises(HostError) as caught:
         resolve("firmware:demo")
     assert str(caught.value) == (
         f"built-in kernel 'demo' has not been built: {directory}/demo.elf is missing (run: make firmware)"
@@ -73,7 +73,7 @@ def test_not_built(directory: Path) -> None:
 
 
 def test_an_unknown_name_gets_the_nearest_first() -> None:
-    with pytest.raises(UnknownKernel) as caught:
+    with pytest.raises(UnknownName) as caught:
         resolve("firmware:strss")
     assert str(caught.value) == (
         "no built-in kernel 'strss'; there are: "
@@ -85,14 +85,14 @@ def test_an_unknown_name_gets_the_nearest_first() -> None:
 
 @pytest.mark.parametrize("name", ["", "../demo", "Demo", "demo.elf"])
 def test_names_are_exact(name: str) -> None:
-    with pytest.raises(UnknownKernel):
+    with pytest.raises(UnknownName):
         resolve(f"firmware:{name}")
 
 
 def test_missing_symbols_are_named_with_their_purpose() -> None:
-    error = MissingSymbol("k.elf", ["kmalloc", "kfree"], "layer heap")
+    error = missing_symbols("k.elf", ["kmalloc", "kfree"], "layer heap")
     assert str(error) == "k.elf: layer heap needs the missing symbols kmalloc, kfree"
-    assert str(MissingSymbol("k.elf", ["__end"], "the memory map")) == (
+    assert str(missing_symbols("k.elf", ["__end"], "the memory map")) == (
         "k.elf: the memory map needs the missing symbol __end"
     )
     assert error.names == ("kmalloc", "kfree")

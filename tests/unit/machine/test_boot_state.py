@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.boot_protocol.modules import Module
-from emulator.errors import NotMultiboot
+from emulator.errors import KernelMismatch
 from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
 from emulator.machine.machine import Machine
@@ -157,6 +157,6 @@ def test_a_kernel_without_a_multiboot_header_takes_no_arguments(
     image = KernelImage(assemble("hlt").data.replace(b"\x02\xb0\xad\x1b", bytes(4)), "plain.elf")
     Machine(image)
     with pytest.raises(
-        NotMultiboot, match=f"^plain.elf: cannot be given {what}: it has no Multiboot header$"
+        KernelMismatch, match=f"^plain.elf: cannot be given {what}: it has no Multiboot header$"
     ):
         Machine(image, command_line=command_line, modules=modules)

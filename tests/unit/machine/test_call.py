@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, UnknownFunction, UnmappedAccess
+from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, KernelMismatch, UnmappedAccess
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
@@ -160,10 +160,10 @@ def test_calls_work_between_the_runs_of_a_kernel() -> None:
 
 def test_an_unknown_function_is_named(machine: Machine) -> None:
     with pytest.raises(
-        UnknownFunction, match=r"^guest\.elf: no function 'kmaloc' in its symbol table$"
+        KernelMismatch, match=r"^guest\.elf: no function 'kmaloc' in its symbol table$"
     ) as caught:
         machine.call("kmaloc", 1)
-    assert (caught.value.path, caught.value.name) == ("guest.elf", "kmaloc")
+    assert (caught.value.path, caught.value.names) == ("guest.elf", ("kmaloc",))
 
 
 @pytest.mark.parametrize(("function", "how"), [("halts", "halted"), ("exits", "exited")])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator import attach_layers, boot
-from emulator.errors import BudgetUsedUp, UnknownFunction, UnsupportedFunction
+from emulator.errors import BudgetUsedUp, KernelMismatch, UnsupportedFunction
 from emulator.hle.layers import Mode
 from emulator.machine.core.core_types import StepKind
 from emulator.machine.execution import Returned
@@ -103,7 +103,7 @@ def test_a_closed_recording_ends_no_later_one(machine: Machine) -> None:
 
 
 def test_what_cannot_be_recorded_is_refused(machine: Machine) -> None:
-    with pytest.raises(UnknownFunction, match=r"no function 'subtract'"):
+    with pytest.raises(KernelMismatch, match=r"no function 'subtract'"):
         record(machine, [RecordedFunction("add"), RecordedFunction("subtract")])
     with pytest.raises(ValueError, match=r"^add: 7 arguments, not 0 to 6$"):
         record(machine, [RecordedFunction("add", ARGUMENTS_MAX + 1)])

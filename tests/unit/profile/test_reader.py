@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.errors import BadProfile
+from emulator.errors import BadFile
 from emulator.profile.model import Profile, Result, Role
 from emulator.profile.reader import read_profile
 
@@ -30,7 +30,7 @@ def read_one(path: Path, text: str) -> TracedFunction:
 
 
 def problem(path: Path, text: str) -> str:
-    with pytest.raises(BadProfile) as caught:
+    with pytest.raises(BadFile) as caught:
         read(path, text)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
@@ -168,23 +168,23 @@ class TestErrors:
 
     def test_facts(self, path: Path) -> None:
         path.write_text("[heap]\nalloc = 3")
-        with pytest.raises(BadProfile) as caught:
+        with pytest.raises(BadFile) as caught:
             read_profile(path)
         error = caught.value
         assert (error.line, error.key, error.problem) == (2, "heap.alloc", "3 is no string")
 
     def test_not_utf8(self, path: Path) -> None:
         path.write_bytes(b"# \xff")
-        with pytest.raises(BadProfile, match=r": is not UTF-8: invalid start byte at byte 2$"):
+        with pytest.raises(BadFile, match=r": is not UTF-8: invalid start byte at byte 2$"):
             read_profile(path)
 
     def test_too_large(self, path: Path) -> None:
         path.write_bytes(b"#" * 65537)
-        with pytest.raises(BadProfile, match=r": cannot be read: its size is 65537 bytes, more than 65536$"):
+        with pytest.raises(BadFile, match=r": cannot be read: its size is 65537 bytes, more than 65536$"):
             read_profile(path)
 
     def test_missing_or_no_file(self, tmp_path: Path) -> None:
-        with pytest.raises(BadProfile, match=r"/none\.toml: cannot be read: No such file or directory$"):
+        with pytest.raises(BadFile, match=r"/none\.toml: cannot be read: No such file or directory$"):
             read_profile(tmp_path / "none.toml")
-        with pytest.raises(BadProfile, match=r": cannot be read: it is a directory$"):
+        with pytest.raises(BadFile, match=r": cannot be read: it is a directory$"):
             read_profile(tmp_path)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def test_a_test_calls_the_kernel_and_looks_at_it(run: Run) -> None:
     run(
         """
-        from emulator.errors import UnknownFunction
+        from emulator.errors import KernelMismatch
 
         def test_it(kernel):
             block = kernel.call("kmalloc", 64, max_instructions=10_000)
@@ -22,7 +22,7 @@ def test_a_test_calls_the_kernel_and_looks_at_it(run: Run) -> None:
             assert kernel.machine.image.name == "demo.elf"
             kernel.memory.write(block, b"some text\\0more")
             assert kernel.memory.load_text(block) == "some text"
-            with pytest.raises(UnknownFunction):
+            with pytest.raises(KernelMismatch):
                 kernel.symbol("nonsense")
         """
     ).assert_outcomes(passed=1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from emulator.errors import BadBaseline
+from emulator.errors import BadFile
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.baseline_file import baseline_text, read_baseline
 from tests.helpers.check_examples import FRAMES, HEAP, LEAK, report
@@ -43,7 +43,7 @@ def test_fragmentation_is_rounded(tmp_path: Path, fragmentation: float, written:
 
 def error(path: Path, text: str | bytes) -> str:
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    with pytest.raises(BadBaseline) as caught:
+    with pytest.raises(BadFile) as caught:
         read_baseline(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
@@ -176,7 +176,7 @@ def test_what_is_no_baseline(tmp_path: Path, text: str | bytes, message: str) ->
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(BadBaseline, match=r"none\.json: is not there \(make it with --update-baseline\)$"):
+    with pytest.raises(BadFile, match=r"none\.json: is not there \(make it with --update-baseline\)$"):
         read_baseline(tmp_path / "none.json")
-    with pytest.raises(BadBaseline, match=r": cannot be read: it is a directory$"):
+    with pytest.raises(BadFile, match=r": cannot be read: it is a directory$"):
         read_baseline(tmp_path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.check.findings import Kind
-from emulator.errors import UnknownArea
+from emulator.errors import UnknownName
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.limits import Limits
 from emulator.verdict.verdict import Verdict, judge
@@ -63,7 +63,7 @@ def test_a_lost_block_of_unknown_size_is_lost() -> None:
     ],
 )
 def test_a_limit_for_nothing_is_an_error(limits: Limits, message: str) -> None:
-    with pytest.raises(UnknownArea) as caught:
+    with pytest.raises(UnknownName) as caught:
         limits.violations(MEASURES)
     assert str(caught.value) == message
 

@@ -21,7 +21,7 @@ from emulator.cli.commands.check_output import (
 )
 from emulator.cli.status import CommandLineError, OutputError
 from emulator.cli.terminal.output import Output
-from emulator.errors import BadBaseline
+from emulator.errors import BadFile
 from emulator.verdict.baseline import baseline_of
 from emulator.verdict.limits import Limits
 from emulator.verdict.verdict import Verdict
@@ -190,13 +190,13 @@ def test_a_baseline_is_made_and_kept_up_to_date(tmp_path: Path) -> None:
 
 def test_a_baseline_has_to_be_there_unless_it_is_to_be_made() -> None:
     assert baseline_of_options(checked()) is None
-    with pytest.raises(BadBaseline, match=r"^base\.json: is not there \(make it with --update-baseline\)$"):
+    with pytest.raises(BadFile, match=r"^base\.json: is not there \(make it with --update-baseline\)$"):
         baseline_of_options(checked("--baseline=base.json"))
 
 
 def test_a_broken_baseline_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "base.json").write_text("{")
-    with pytest.raises(BadBaseline):
+    with pytest.raises(BadFile):
         baseline_of_options(checked("--baseline=base.json", "--update-baseline"))
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather
 
-from emulator.errors import BadTrace
+from emulator.errors import BadFile
 from emulator.trace.file.schema import FRAMES_TYPE, KEY, fixed_columns
 from emulator.trace.trace import Trace
 from tests.helpers.traces import TraceBuilder, header
@@ -36,7 +36,7 @@ def table(path: Path) -> pa.Table:
 
 
 def problem(path: Path) -> str:
-    with pytest.raises(BadTrace) as caught:
+    with pytest.raises(BadFile) as caught:
         Trace.read(path)
     assert caught.value.path == str(path)
     assert str(caught.value) == f"{path}: {caught.value.problem}"
@@ -225,7 +225,7 @@ def test_a_number_of_rows_that_the_file_cannot_hold(path: Path, table: pa.Table)
     rows = (3).to_bytes(8, "little")
     for at in [match.start() for match in re.finditer(re.escape(rows), data)]:
         path.write_bytes(data[:at] + (1 << 62).to_bytes(8, "little") + data[at + 8 :])
-        with suppress(BadTrace):  # some of these are values, not numbers of rows
+        with suppress(BadFile):  # some of these are values, not numbers of rows
             list(Trace.read(path))
 
 
