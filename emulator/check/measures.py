@@ -41,29 +41,29 @@ class AreaMeasures:
 
     Attributes:
         peak_bytes: The most bytes that were live at a time.
-        peak_blocks: Blocks that were live then.
         end_bytes: Bytes that are live at the end.
         end_blocks: Blocks that are live at the end.
         calls: Calls of the area's functions, all of them.
         failed: Those of them that returned an error, or no block.
+        fragmentation: Share of the gaps, at the peak, that is not the largest gap: 0.0 to 1.0.
+        callers: By the name of the function that called; "?" where it is not known.
+        peak_blocks: Blocks that were live at the peak. A baseline keeps neither this nor what follows.
         lost_bytes: Bytes that are live at the end though nothing points to them any more.
         lost_blocks: Blocks of which that is true.
-        fragmentation: Share of the gaps, at the peak, that is not the largest gap: 0.0 to 1.0.
         peak: The call that made the peak; None: there was never a block.
-        callers: By the name of the function that called; "?" where it is not known.
     """
 
     peak_bytes: int
-    peak_blocks: int
     end_bytes: int
     end_blocks: int
     calls: int
     failed: int
-    lost_bytes: int
-    lost_blocks: int
     fragmentation: float
-    peak: CallSite | None
     callers: Mapping[str, CallerMeasures]
+    peak_blocks: int = 0
+    lost_bytes: int = 0
+    lost_blocks: int = 0
+    peak: CallSite | None = None
 
 
 def measure(trace: Trace, lost: Mapping[str, tuple[int, int]]) -> dict[str, AreaMeasures]:

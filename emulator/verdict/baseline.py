@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from emulator.verdict.tolerances import AREA_KEYS, CALLER_KEYS
@@ -13,24 +13,11 @@ if TYPE_CHECKING:
 
     from emulator.check.check_report import CheckReport
     from emulator.check.findings import Finding
-    from emulator.check.measures import AreaMeasures
+    from emulator.check.measures import AreaMeasures, CallerMeasures
 
 FIRST_TOLERANCES: Final[Mapping[str, str | int | float]] = {"*": "0"}
 """The tolerances of a new baseline."""
 FRAGMENTATION_DIGITS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class AreaNumbers:
-    """The numbers of an area.
-
-    Attributes:
-        values: By the keys of `AREA_KEYS`.
-        callers: By the caller's name: its numbers, by the keys of `CALLER_KEYS`.
-    """
-
-    values: Mapping[str, float]
-    callers: Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +42,12 @@ class Baseline:
     """What a run is compared with.
 
     Attributes:
-        areas: The numbers of each area, by name.
+        areas: The measures of each area, by name; of them `numbers_of` and the callers count.
         findings: The accepted findings, by id.
         tolerances: By key or pattern, as they stand in the file.
     """
 
-    areas: Mapping[str, AreaNumbers]
+    areas: Mapping[str, AreaMeasures]
     findings: Mapping[str, KnownFinding]
     tolerances: Mapping[str, str | int | float]
 
@@ -70,7 +57,7 @@ def baseline_of(
 ) -> Baseline:
     """Make the baseline that a run meets exactly."""
     return Baseline(
-        {name: _numbers(area) for name, area in report.measures.items()},
+        {name: _kept(area) for name, area in report.measures.items()},
         _known(report.findings),
         dict(tolerances),
     )
@@ -84,10 +71,17 @@ def _known(findings: Sequence[Finding]) -> dict[str, KnownFinding]:
     }
 
 
-def _numbers(area: AreaMeasures) -> AreaNumbers:
-    values = {key: getattr(area, key) for key in AREA_KEYS}
-    values["fragmentation"] = round(area.fragmentation, FRAGMENTATION_DIGITS)
-    callers = {
-        name: {key: getattr(caller, key) for key in CALLER_KEYS} for name, caller in area.callers.items()
-    }
-    return AreaNumbers(values, callers)
+def _kept(area: AreaMeasures) -> AreaMeasures:
+    """Return what a baseline keeps of an area."""
+    fragmentation = round(area.fragmentation, FRAGMENTATION_DIGITS)
+    return replace(area, fragmentation=fragmentation, peak_blocks=0, lost_bytes=0, lost_blocks=0, peak=None)
+
+
+def numbers_of(area: AreaMeasures) -> dict[str, float]:
+    """Return the numbers of an area that a baseline is about, by the keys of `AREA_KEYS`."""
+    return {key: getattr(area, key) for key in AREA_KEYS}
+
+
+def caller_numbers(caller: CallerMeasures) -> dict[str, int]:
+    """Return the numbers of a caller that a baseline is about, by the keys of `CALLER_KEYS`."""
+    return {key: getattr(caller, key) for key in CALLER_KEYS}

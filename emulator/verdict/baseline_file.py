@@ -7,9 +7,10 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from emulator.check.findings import Kind
+from emulator.check.measures import AreaMeasures, CallerMeasures
 from emulator.errors import BadFile
 from emulator.loader.files import read_text
-from emulator.verdict.baseline import AreaNumbers, Baseline, KnownFinding
+from emulator.verdict.baseline import Baseline, KnownFinding, caller_numbers, numbers_of
 from emulator.verdict.json_text import line_of, parse_json
 from emulator.verdict.tolerances import AREA_KEYS, CALLER_KEYS, check_pattern, parse_tolerance
 from emulator.wording import shortened, shown_keys
@@ -38,7 +39,10 @@ def baseline_text(baseline: Baseline) -> str:
         "version": VERSION,
         "tolerances": dict(baseline.tolerances),
         "areas": {
-            name: {**area.values, "callers": dict(sorted(area.callers.items()))}
+            name: {
+                **numbers_of(area),
+                "callers": {caller: caller_numbers(each) for caller, each in sorted(area.callers.items())},
+            }
             for name, area in sorted(baseline.areas.items())
         },
         "findings": {
@@ -105,23 +109,24 @@ class _Reader:
             self._wrong(f"{shortened(value)} is no object", *path)
         return value
 
-    def _area(self, value: object, path: tuple[str, ...]) -> AreaNumbers:
+    def _area(self, value: object, path: tuple[str, ...]) -> AreaMeasures:
         table = self._object(value, path)
         self._check_keys(table, (*AREA_KEYS, "callers"), path)
-        values: dict[str, float] = {
-            key: self._number(table[key], (*path, key)) for key in AREA_KEYS if key != "fragmentation"
-        }
-        values["fragmentation"] = self._share(table["fragmentation"], (*path, "fragmentation"))
+        values = {key: self._number(table[key], (*path, key)) for key in AREA_KEYS if key != "fragmentation"}
+        fragmentation = self._share(table["fragmentation"], (*path, "fragmentation"))
         inner = *path, "callers"
         callers = self._object(table["callers"], inner)
-        return AreaNumbers(
-            values, {name: self._caller(each, (*inner, name)) for name, each in callers.items()}
+        return AreaMeasures(
+            **values,
+            peak=None,
+            fragmentation=fragmentation,
+            callers={name: self._caller(each, (*inner, name)) for name, each in callers.items()},
         )
 
-    def _caller(self, value: object, path: tuple[str, ...]) -> dict[str, int]:
+    def _caller(self, value: object, path: tuple[str, ...]) -> CallerMeasures:
         table = self._object(value, path)
         self._check_keys(table, CALLER_KEYS, path)
-        return {key: self._number(table[key], (*path, key)) for key in CALLER_KEYS}
+        return CallerMeasures(**{key: self._number(table[key], (*path, key)) for key in CALLER_KEYS})
 
     def _number(self, value: object, path: tuple[str, ...]) -> int:
         if type(value) is not int or not 0 <= value < _LARGEST_NUMBER:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.verdict.baseline import baseline_of
+from emulator.verdict.baseline import baseline_of, caller_numbers, numbers_of
 from emulator.verdict.difference import Difference, Importance
-from emulator.verdict.tolerances import Tolerance, Tolerances, parse_tolerance
+from emulator.verdict.tolerances import Tolerance, parse_tolerance, tolerance_lookup
 from emulator.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from emulator.check.check_report import CheckReport
-    from emulator.verdict.baseline import AreaNumbers, Baseline
+    from emulator.check.measures import AreaMeasures, CallerMeasures
+    from emulator.verdict.baseline import Baseline
+    from emulator.verdict.tolerances import ToleranceOf
 
 
 def compare(report: CheckReport, baseline: Baseline) -> list[Difference]:
@@ -23,17 +25,20 @@ def compare(report: CheckReport, baseline: Baseline) -> list[Difference]:
     regression if it has grown by more than its tolerance; what has become less, or is gone, is none. An area that is gone is
     one: nothing watches it any more.
     """
-    tolerances = Tolerances({key: parse_tolerance(value) for key, value in baseline.tolerances.items()})
+    tolerance_of = tolerance_lookup({key: parse_tolerance(each) for key, each in baseline.tolerances.items()})
     now = baseline_of(report)
-    found = [*_findings(now, baseline, tolerances), *_areas(report, now.areas, baseline.areas, tolerances)]
+    found = [
+        *_findings(now, baseline, tolerance_of),
+        *_areas(report, now.areas, baseline.areas, tolerance_of),
+    ]
     return sorted(found, key=lambda each: each.order)
 
 
-def _findings(now: Baseline, before: Baseline, tolerances: Tolerances) -> Iterator[Difference]:
+def _findings(now: Baseline, before: Baseline, tolerance_of: ToleranceOf) -> Iterator[Difference]:
     for number, finding in now.findings.items():
         if number in before.findings:
             old = {"count": before.findings[number].count}
-            yield from _numbers(f"findings.{number}", old, {"count": finding.count}, tolerances)
+            yield from _numbers(f"findings.{number}", old, {"count": finding.count}, tolerance_of)
         else:
             yield Difference(
                 Importance.FINDING, f"findings.{number}", f"new finding {number}: {finding.message}"
@@ -47,20 +52,20 @@ def _findings(now: Baseline, before: Baseline, tolerances: Tolerances) -> Iterat
 
 def _areas(
     report: CheckReport,
-    now: Mapping[str, AreaNumbers],
-    before: Mapping[str, AreaNumbers],
-    tolerances: Tolerances,
+    now: Mapping[str, AreaMeasures],
+    before: Mapping[str, AreaMeasures],
+    tolerance_of: ToleranceOf,
 ) -> Iterator[Difference]:
     for name, area in now.items():
         if name not in before:
-            peak = counted(int(area.values["peak_bytes"]), "byte", ",")
+            peak = counted(area.peak_bytes, "byte", ",")
             yield Difference(Importance.AREA, name, f"area {name} is not in the baseline: {peak} at its peak")
             continue
         call_site = report.measures[name].peak
-        for each in _numbers(name, before[name].values, area.values, tolerances):
+        for each in _numbers(name, numbers_of(before[name]), numbers_of(area), tolerance_of):
             is_peak = each.fails and each.key.endswith((".peak_bytes", ".fragmentation"))
             yield each._replace(call_site=call_site) if is_peak else each
-        yield from _callers(f"{name}.callers", before[name].callers, area.callers, tolerances)
+        yield from _callers(f"{name}.callers", before[name].callers, area.callers, tolerance_of)
     for name in before:
         if name not in now:
             yield Difference(
@@ -69,11 +74,11 @@ def _areas(
 
 
 def _numbers(
-    prefix: str, before: Mapping[str, float], now: Mapping[str, float], tolerances: Tolerances
+    prefix: str, before: Mapping[str, float], now: Mapping[str, float], tolerance_of: ToleranceOf
 ) -> Iterator[Difference]:
     for name, new in now.items():
         old, key = before[name], f"{prefix}.{name}"
-        tolerance = tolerances.of(key)
+        tolerance = tolerance_of(key)
         growth = (new - old) / old if old else float("inf")
         text = f"{key}: {_number(old)} -> {_number(new)} ({_change(old, new)})"
         if new < old:
@@ -85,27 +90,28 @@ def _numbers(
 
 def _callers(
     prefix: str,
-    before: Mapping[str, Mapping[str, int]],
-    now: Mapping[str, Mapping[str, int]],
-    tolerances: Tolerances,
+    before: Mapping[str, CallerMeasures],
+    now: Mapping[str, CallerMeasures],
+    tolerance_of: ToleranceOf,
 ) -> Iterator[Difference]:
-    for name, numbers in now.items():
+    for name, caller in now.items():
         key = f"{prefix}.{name}"
+        numbers = caller_numbers(caller)
         if name in before:
-            yield from _numbers(key, before[name], numbers, tolerances)
-        elif not all(tolerances.of(f"{key}.{each}").allows(0, value) for each, value in numbers.items()):
-            text = f"new caller {key}: {_caller(numbers)}"
+            yield from _numbers(key, caller_numbers(before[name]), numbers, tolerance_of)
+        elif not all(tolerance_of(f"{key}.{each}").allows(0, value) for each, value in numbers.items()):
+            text = f"new caller {key}: {_caller(caller)}"
             yield Difference(Importance.MORE, key, text, float("inf"))
-    for name, numbers in before.items():
+    for name, caller in before.items():
         if name not in now:
             yield Difference(
-                Importance.GONE, f"{prefix}.{name}", f"caller {prefix}.{name} is gone: {_caller(numbers)}"
+                Importance.GONE, f"{prefix}.{name}", f"caller {prefix}.{name} is gone: {_caller(caller)}"
             )
 
 
-def _caller(numbers: Mapping[str, int]) -> str:
-    calls = counted(numbers["calls"], "call", ",")
-    peak, end = (counted(numbers[key], "byte", ",") for key in ("peak_bytes", "end_bytes"))
+def _caller(caller: CallerMeasures) -> str:
+    calls = counted(caller.calls, "call", ",")
+    peak, end = (counted(size, "byte", ",") for size in (caller.peak_bytes, caller.end_bytes))
     return f"{calls}, {peak} at the peak, {end} at the end"
 
 

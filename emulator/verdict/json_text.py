@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from emulator.errors import BadFile
@@ -18,10 +19,6 @@ _DECODER: Final = json.JSONDecoder()
 Table = dict[str, object]
 
 
-class _DuplicateKey(ValueError):
-    """A key that an object has twice."""
-
-
 def parse_json(path: str, text: str) -> object:
     """Parse a JSON document.
 
@@ -33,14 +30,12 @@ def parse_json(path: str, text: str) -> object:
         BadFile: It is no JSON, or an object has a key twice.
     """
     try:
-        document: object = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        document: object = json.loads(
+            text, object_pairs_hook=partial(_object, path, text), parse_constant=_refuse_constant
+        )
     except json.JSONDecodeError as error:
         problem = f"is no JSON: {error.msg}, column {error.colno}"
         raise BadFile(path, problem, line=error.lineno) from error
-    except _DuplicateKey as error:
-        key = str(error)
-        line = _last_line(text, key)
-        raise BadFile(path, "is there twice", line=line, key=shown_keys([key])) from error
     except RecursionError as error:
         raise BadFile(path, "is nested too deeply") from error
     except ValueError as error:  # a number that is none, or of thousands of digits
@@ -48,11 +43,12 @@ def parse_json(path: str, text: str) -> object:
     return document
 
 
-def _object(pairs: list[tuple[str, object]]) -> Table:
+def _object(path: str, text: str, pairs: list[tuple[str, object]]) -> Table:
+    """Return the members of an object of the document *text*."""
     table: Table = {}
     for key, value in pairs:
         if key in table:
-            raise _DuplicateKey(key)
+            raise BadFile(path, "is there twice", line=_last_line(text, key), key=shown_keys([key]))
         table[key] = value
     return table
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from emulator.wording import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 AREA_KEYS: Final = ("peak_bytes", "end_bytes", "end_blocks", "calls", "failed", "fragmentation")
 """Numbers of an area, the most important first."""
@@ -65,24 +65,26 @@ def check_pattern(pattern: str) -> str:
     raise ValueError(f"does not end in * or a number: {', '.join(AREA_KEYS)}, count")
 
 
-class Tolerances:
-    """The tolerances of a baseline.
+ToleranceOf: TypeAlias = "Callable[[str], Tolerance]"
+"""Returns the tolerance of a number by its key."""
+
+
+def tolerance_lookup(entries: Mapping[str, Tolerance]) -> ToleranceOf:
+    """Return what looks up the tolerance of a number: that of its key, or of the longest pattern that fits, or none.
 
     Args:
         entries: By key or pattern; those of `check_pattern`.
     """
+    # What says more about the key counts more.
+    by_length = sorted((key for key in entries if "*" in key), key=lambda key: (-len(key), key))
+    patterns = [(_compiled(key), entries[key]) for key in by_length]
 
-    def __init__(self, entries: Mapping[str, Tolerance]) -> None:
-        self._exact = {key: value for key, value in entries.items() if "*" not in key}
-        # What says more about the key counts more.
-        patterns = sorted((key for key in entries if "*" in key), key=lambda key: (-len(key), key))
-        self._patterns = [(_compiled(key), entries[key]) for key in patterns]
+    def tolerance_of(key: str) -> Tolerance:
+        if key in entries and "*" not in key:
+            return entries[key]
+        return next((value for pattern, value in patterns if pattern.fullmatch(key)), Tolerance())
 
-    def of(self, key: str) -> Tolerance:
-        """Return the tolerance of a number: that of its key, or of the longest pattern that fits, or none."""
-        if key in self._exact:
-            return self._exact[key]
-        return next((value for pattern, value in self._patterns if pattern.fullmatch(key)), Tolerance())
+    return tolerance_of
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -38,7 +38,7 @@ def test_fragmentation_is_rounded(tmp_path: Path, fragmentation: float, written:
     measures = {"heap": replace(HEAP, fragmentation=fragmentation)}
     path = tmp_path / "base.json"
     path.write_text(baseline_text(baseline_of(report(LEAK, measures=measures), {})))
-    assert read_baseline(path).areas["heap"].values["fragmentation"] == written
+    assert read_baseline(path).areas["heap"].fragmentation == written
 
 
 def error(path: Path, text: str | bytes) -> str:
