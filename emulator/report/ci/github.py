@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.report.ci.findings import main_backtrace, plain_lines
-from emulator.report.ci.sources import SourceLine, Sources
+from emulator.report.ci.sources import SourceLine, first_source_line
 from emulator.verdict.difference import Importance
 from emulator.wording import printable
 
@@ -32,16 +32,15 @@ def github_lines(verdict: Verdict, root: str) -> Iterator[str]:
         verdict: The check.
         root: Absolute path of the top of the repository.
     """
-    sources = Sources(root)
     for finding in (*verdict.failures, *filter(verdict.accepts, verdict.report.findings)):
         accepted = verdict.accepts(finding)
         title = f"kmemu: {finding.kind.title}{' (accepted)' if accepted else ''}"
-        line = sources.first_line(main_backtrace(finding))
+        line = first_source_line(main_backtrace(finding), root)
         yield _annotation("notice" if accepted else "error", title, "\n".join(plain_lines(finding)), line)
     for difference in verdict.differences:
         if difference.fails and difference.importance is not Importance.FINDING:  # which stands above
             call_site = difference.call_site
-            line = None if call_site is None else sources.first_line(call_site.backtrace)
+            line = None if call_site is None else first_source_line(call_site.backtrace, root)
             yield _annotation("error", "kmemu: regression", printable(difference.text), line)
 
 

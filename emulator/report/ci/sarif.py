@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from emulator.check.findings import Kind
 from emulator.report.ci.findings import backtraces_of, main_backtrace, message_of, plain_lines
-from emulator.report.ci.sources import Sources
+from emulator.report.ci.sources import first_source_line, source_line
 from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import frame_text
 from emulator.verdict.difference import Importance
@@ -94,7 +94,7 @@ def _invocation(verdict: Verdict, status: int, *, ran: bool) -> _Object:
 
 
 def _finding(finding: Finding, verdict: Verdict, root: str) -> _Object:
-    locations = _Locations(verdict.report.kernel, Sources(root))
+    locations = _Locations(verdict.report.kernel, root)
     accepted = verdict.accepts(finding)
     result: _Object = {
         "ruleId": finding.kind.value,
@@ -115,7 +115,7 @@ def _finding(finding: Finding, verdict: Verdict, root: str) -> _Object:
 
 
 def _difference(difference: Difference, verdict: Verdict, root: str) -> _Object:
-    locations = _Locations(verdict.report.kernel, Sources(root))
+    locations = _Locations(verdict.report.kernel, root)
     rule = "limit" if difference.importance is Importance.LIMIT else "regression"
     stack = difference.call_site.backtrace if difference.call_site is not None else ()
     text = printable(difference.text)
@@ -135,16 +135,16 @@ class _Locations:
 
     Args:
         kernel: The kernel's file.
-        sources: Finds source files.
+        root: The top of the repository, which source files are named from.
     """
 
-    def __init__(self, kernel: str, sources: Sources) -> None:
+    def __init__(self, kernel: str, root: str) -> None:
         self._kernel = quote(printable(posixpath.basename(kernel))) or "kernel"
-        self._sources = sources
+        self._root = root
 
     def location(self, stack: Sequence[Frame], message: str) -> _Object:
         """Return the location of the innermost frame with a file, as code scanning needs one; or else the kernel itself."""
-        line = self._sources.first_line(stack)
+        line = first_source_line(stack, self._root)
         location: _Object = {
             "physicalLocation": self._in_kernel(stack[0] if stack else None)
             if line is None
@@ -177,7 +177,7 @@ class _Locations:
         }
 
     def _frame(self, frame: Frame) -> _Object:
-        line = self._sources.line_of(frame)
+        line = source_line(frame, self._root)
         return {
             "physicalLocation": self._in_kernel(frame) if line is None else _in_source(line),
             "logicalLocations": [_function(frame)],

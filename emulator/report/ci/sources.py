@@ -37,27 +37,24 @@ class SourceLine(NamedTuple):
         return path if self.is_inside else f"file://{path}"
 
 
-class Sources:
-    """Finds the source lines of frames.
+def source_line(frame: Frame, root: str) -> SourceLine | None:
+    """Return the source line of a frame. A relative name in the debug information counts from the root.
 
     Args:
+        frame: The frame.
         root: Absolute path that names are made relative to: the top of the repository.
     """
+    if not frame.file:
+        return None
+    top = posixpath.normpath(root)
+    path = posixpath.normpath(posixpath.join(top, frame.file))
+    inside = posixpath.relpath(path, top)
+    if inside == "." or inside.split("/")[0] == _OUTSIDE:
+        inside = "/" + path.lstrip("/")
+    return SourceLine(inside, max(frame.line, 0))
 
-    def __init__(self, root: str) -> None:
-        self._root = posixpath.normpath(root)
 
-    def line_of(self, frame: Frame) -> SourceLine | None:
-        """Return the source line of a frame. A relative name in the debug information counts from the root."""
-        if not frame.file:
-            return None
-        path = posixpath.normpath(posixpath.join(self._root, frame.file))
-        inside = posixpath.relpath(path, self._root)
-        if inside == "." or inside.split("/")[0] == _OUTSIDE:
-            inside = "/" + path.lstrip("/")
-        return SourceLine(inside, max(frame.line, 0))
-
-    def first_line(self, frames: Iterable[Frame]) -> SourceLine | None:
-        """Return the source line of the innermost frame that has one, of those in the root if any is."""
-        lines = [line for line in map(self.line_of, frames) if line is not None]
-        return next((line for line in lines if line.is_inside), lines[0] if lines else None)
+def first_source_line(frames: Iterable[Frame], root: str) -> SourceLine | None:
+    """Return the source line of the innermost frame that has one, of those in the root if any is."""
+    lines = [line for line in (source_line(frame, root) for frame in frames) if line is not None]
+    return next((line for line in lines if line.is_inside), lines[0] if lines else None)

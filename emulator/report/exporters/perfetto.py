@@ -12,7 +12,7 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from emulator.report.exporters.tracks import NEVER, OpenCall, Tracks
+from emulator.report.exporters.tracks import NEVER, Tracks
 from emulator.report.text.calls import BYTES_AND_COUNTS, argument_texts, result_text
 from emulator.report.text.frames import UNKNOWN_CALLER, frame_text
 from emulator.wording import printable
@@ -134,7 +134,7 @@ class _Slices:
         text = self._texts[function]
         if text is None:
             return
-        track = self._tracks.place(OpenCall(number, left or NEVER), parent, entered)
+        track = self._tracks.place(number, parent, entered, left or NEVER)
         if self._open:
             events.extend(self._ended())
         members = text.members(arguments, result if left else None, out)
@@ -149,7 +149,7 @@ class _Slices:
 
     def _ended(self) -> list[str]:
         """Return the events of calls that did not return and whose slices have ended since the last time."""
-        ended = [(end, *self._open.pop(number)) for number, end in self._tracks.cut()]
+        ended = [(end, *self._open.pop(number)) for number, end in self._tracks.cut().items()]
         return [f"{event}{end - entered}}}" for end, event, entered in ended]
 
     def _caller(self, stack: int) -> str:

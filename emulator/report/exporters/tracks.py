@@ -7,59 +7,48 @@ the next call that does not belong to it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 TRACKS_MAX = 64  # what a viewer can show; a trace that needs more is damaged
 NEVER = 1 << 32
-
-
-class OpenCall(NamedTuple):
-    """A call that later ones may lie in.
-
-    Attributes:
-        number: Of the call.
-        left: The event of its exit; `NEVER` if it did not return.
-    """
-
-    number: int
-    left: int
 
 
 class Tracks:
     """Assigns tracks to calls, which come in order of entry."""
 
     def __init__(self) -> None:
-        self._tracks: list[list[OpenCall]] = [[]]
+        self._tracks: list[dict[int, int]] = [
+            {}
+        ]  # of each the open calls, the innermost last -> event of exit
         self._track_of: dict[int, int] = {}  # open call -> track
-        self._cut: list[OpenCall] = []
+        self._cut: dict[int, int] = {}  # call -> event
 
     def __len__(self) -> int:
         return len(self._tracks)
 
-    def place(self, call: OpenCall, parent: int, entered: int) -> int:
+    def place(self, number: int, parent: int, entered: int, left: int) -> int:
         """Return the track of the next call, counted from 0.
 
         Args:
-            call: The call.
+            number: Of the call.
             parent: Number of the call that it was made in; 0 for none.
             entered: The event of its entry.
+            left: The event of its exit; `NEVER` if it did not return.
         """
         track = self._track_of.get(parent)
         if track is not None:
             self._clear(track, parent, entered)
-            end = self._tracks[track][-1].left
-            if end < entered or end < call.left < NEVER:  # a damaged trace
+            end = self._tracks[track][parent]
+            if end < entered or end < left < NEVER:  # a damaged trace
                 track = None
         if track is None:
             track = self._free_track(entered)
             self._clear(track, 0, entered)
-        self._track_of[call.number] = track
-        self._tracks[track].append(call)
+        self._track_of[number] = track
+        self._tracks[track][number] = left
         return track
 
-    def cut(self) -> list[OpenCall]:
-        """Return the calls that did not return and whose drawing has ended since the last time, with where it ended."""
-        result, self._cut = self._cut, []
+    def cut(self) -> dict[int, int]:
+        """Return the calls that did not return and whose drawing has ended since the last time, with the event where it ended."""
+        result, self._cut = self._cut, {}
         return result
 
     def finish(self, last: int) -> None:
@@ -68,18 +57,18 @@ class Tracks:
             self._clear(track, 0, last + 1)
 
     def _free_track(self, entered: int) -> int:
-        for track, stack in enumerate(self._tracks):
-            if all(call.left < entered or call.left == NEVER for call in stack):
+        for track, calls in enumerate(self._tracks):
+            if all(left < entered or left == NEVER for left in calls.values()):
                 return track
         if len(self._tracks) < TRACKS_MAX:
-            self._tracks.append([])
+            self._tracks.append({})
         return len(self._tracks) - 1
 
     def _clear(self, track: int, parent: int, now: int) -> None:
         """Close what is open above *parent*, everything if that is 0."""
-        stack = self._tracks[track]
-        while stack and stack[-1].number != parent:
-            call = stack.pop()
-            self._track_of.pop(call.number, None)
-            if call.left == NEVER:
-                self._cut.append(OpenCall(call.number, min(now, *(each.left for each in stack), NEVER)))
+        calls = self._tracks[track]
+        while calls and next(reversed(calls)) != parent:
+            number, left = calls.popitem()
+            self._track_of.pop(number, None)
+            if left == NEVER:
+                self._cut[number] = min(now, *calls.values(), NEVER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from emulator.inject.campaign import Reaction, brief_ending
 from emulator.report.text.calls import argument_texts
@@ -11,7 +11,7 @@ from emulator.report.text.style import BOLD, GREEN, RED
 from emulator.wording import counted, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from emulator.inject.campaign import Campaign, Trial
     from emulator.profile.model import Profile, TracedFunction
@@ -35,38 +35,6 @@ _PAST = {
 _EXPLAINED = (Reaction.DIES, Reaction.HANGS, Reaction.UNKNOWN)
 
 
-class _Row(NamedTuple):
-    """Failures that are alike: of one function with one call stack, with the same end.
-
-    Attributes:
-        trials: All of them, in order.
-    """
-
-    trials: tuple[Trial, ...]
-
-    @property
-    def reaction(self) -> Reaction:
-        """What became of the kernel."""
-        return self.trials[0].reaction
-
-    def end(self) -> str:
-        """Return the verdict, with what a kernel said that noticed."""
-        first = self.trials[0]
-        return f"reports ({first.ending})" if first.reaction is Reaction.REPORTS else first.reaction.value
-
-    def call(self, function: TracedFunction) -> str:
-        """Return the function with its arguments; those that differ as a range."""
-        least, most = (
-            argument_texts(function, [pick(values) for values in self._arguments()], None)
-            for pick in (min, max)
-        )
-        texts = (low if low == high else f"{low}..{high}" for low, high in zip(least, most, strict=True))
-        return f"{printable(function.name)}({', '.join(texts)})"
-
-    def _arguments(self) -> Iterator[tuple[int, ...]]:
-        return zip(*(trial.call.arguments for trial in self.trials), strict=True)
-
-
 def campaign_lines(campaign: Campaign, profile: Profile, kernel: str, style: Style) -> Iterator[str]:
     """Yield a line that counts, and the table: the worst first, failures of the same call with the same end together.
 
@@ -82,18 +50,19 @@ def campaign_lines(campaign: Campaign, profile: Profile, kernel: str, style: Sty
     if not campaign.trials:
         return
     functions = {each.name: each for each in profile.functions}
-    rows = _rows(campaign)
-    calls = [row.call(functions[row.trials[0].call.call_site.function]) for row in rows]
-    end, call = max(len(row.end()) for row in rows), max(map(len, calls))
-    end, call = max(end, len("verdict")), max(call, len("call"))
+    rows = _alike(campaign)
+    calls = [_call(row, functions[row[0].call.call_site.function]) for row in rows]
+    end = max(len("verdict"), *(len(_end(row[0])) for row in rows))
+    call = max(len("call"), *map(len, calls))
     yield ""
     yield style.paint(f"{'count':>5}  {'verdict':<{end}}  {'call':<{call}}  called from", BOLD)
     for row, text in zip(rows, calls, strict=True):
-        painted = style.paint(f"{row.end():<{end}}", _COLOURS[row.reaction])
-        where = backtrace_text(row.trials[0].call.call_site.backtrace)
-        yield f"{len(row.trials):>5}  {painted}  {text:<{call}}  {style.cut(where, 11 + end + call)}"
-        if row.reaction in _EXPLAINED:
-            yield from style.folded(" " * 9 + _death(row.trials[0]), indent=11)
+        first = row[0]
+        painted = style.paint(f"{_end(first):<{end}}", _COLOURS[first.reaction])
+        where = backtrace_text(first.call.call_site.backtrace)
+        yield f"{len(row):>5}  {painted}  {text:<{call}}  {style.cut(where, 11 + end + call)}"
+        if first.reaction in _EXPLAINED:
+            yield from style.folded(" " * 9 + _death(first), indent=11)
 
 
 def _counted(campaign: Campaign) -> str:
@@ -106,15 +75,30 @@ def _counted(campaign: Campaign) -> str:
     )
 
 
-def _rows(campaign: Campaign) -> list[_Row]:
+def _alike(campaign: Campaign) -> list[list[Trial]]:
+    """Return the failures of one function with one backtrace and the same end together, the worst first."""
     rows: dict[tuple[object, ...], list[Trial]] = {}
     for trial in campaign.trials:
         call_site = trial.call.call_site
         rows.setdefault((trial.reaction, trial.ending, call_site.function, call_site.backtrace), []).append(
             trial
         )
-    found = [_Row(tuple(trials)) for trials in rows.values()]
-    return sorted(found, key=lambda row: (_WORST_FIRST.index(row.reaction), row.trials[0].number))
+    return sorted(
+        rows.values(), key=lambda trials: (_WORST_FIRST.index(trials[0].reaction), trials[0].number)
+    )
+
+
+def _end(trial: Trial) -> str:
+    """Return the verdict, with what a kernel said that noticed."""
+    return f"reports ({trial.ending})" if trial.reaction is Reaction.REPORTS else trial.reaction.value
+
+
+def _call(trials: Sequence[Trial], function: TracedFunction) -> str:
+    """Return the function with its arguments; those that differ as a range."""
+    arguments = list(zip(*(trial.call.arguments for trial in trials), strict=True))
+    least, most = (argument_texts(function, list(map(pick, arguments)), None) for pick in (min, max))
+    texts = (low if low == high else f"{low}..{high}" for low, high in zip(least, most, strict=True))
+    return f"{printable(function.name)}({', '.join(texts)})"
 
 
 def _death(trial: Trial) -> str:
