@@ -10,7 +10,6 @@ from measure import Row, at_least, at_most, medians, seconds_of
 
 from emulator.hle.kernels import find_litecore
 from emulator.hle.layers import Mode, attach_layers
-from emulator.inject.campaign import Job
 from emulator.inject.workers import run_campaign
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
@@ -19,6 +18,7 @@ from emulator.machine.machine import Machine
 from emulator.machine.memory import RAM_SIZE_MAX, RamWindow
 from emulator.machine.recording import RecordedFunction, record
 from emulator.profile.known import matching_profile
+from emulator.replay.engine import Rerun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,12 +119,12 @@ def snapshot_reset() -> Row:
 def exhausting() -> Row:
     """Every allocation of fragile fails once, on all CPUs."""
     new = partial(machine_of, "fragile", f"requests={EXHAUSTED}")
-    job = Job(new, matching_profile(new().image))
+    rerun = Rerun(new, matching_profile(new().image))
     counts = []
 
     def run() -> float:
         started = time.perf_counter()
-        counts.append(len(run_campaign(job, limit=1_000_000).trials))
+        counts.append(len(run_campaign(rerun, limit=1_000_000).trials))
         return time.perf_counter() - started
 
     whole_s, boot_s = medians(3, run, lambda: seconds_of(lambda: new().run()))

@@ -23,10 +23,9 @@ from emulator.trace.recording import newest_call, record_calls
 from emulator.x86 import EXCEPTION_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from emulator.machine.machine import Machine
-    from emulator.profile.model import Profile
+    from emulator.replay.engine import Rerun
     from emulator.run.ending import Ending
 
 PATIENCE: Final = 10
@@ -90,35 +89,18 @@ class Campaign(NamedTuple):
         return any(trial.reaction in (Reaction.DIES, Reaction.HANGS) for trial in self.trials)
 
 
-class Job(NamedTuple):
-    """What every worker of a campaign needs to know.
-
-    Attributes:
-        new_machine: Makes a machine with the kernel, not yet run, always the same one. Can be pickled.
-        profile: The profile to record; functions that the kernel has.
-    """
-
-    new_machine: Callable[[], Machine]
-    profile: Profile
-
-    def runner(self) -> TrialRunner:
-        """Return a runner with a machine of its own."""
-        return TrialRunner(self.new_machine(), self.profile)
-
-
 class TrialRunner:
-    """Runs trials on one machine, one after the other.
+    """Runs trials on one machine of its own, one after the other.
 
     Args:
-        machine: Not yet run.
-        profile: The profile to record.
+        rerun: How to run the kernel once more.
     """
 
-    def __init__(self, machine: Machine, profile: Profile) -> None:
-        self._machine = machine
-        self._profile = profile
-        self._recording = record_calls(machine, profile)
-        self._symbolizer = Symbolizer(machine.image)
+    def __init__(self, rerun: Rerun) -> None:
+        self._machine = rerun.new_machine()
+        self._profile = rerun.profile
+        self._recording = record_calls(self._machine, self._profile)
+        self._symbolizer = Symbolizer(self._machine.image)
 
     @property
     def allocations(self) -> int:

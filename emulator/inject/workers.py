@@ -13,14 +13,14 @@ from multiprocessing import connection, get_context, resource_tracker
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import EmulatorError, HostError
-from emulator.inject.campaign import Campaign, Trial, sampled
+from emulator.inject.campaign import Campaign, Trial, TrialRunner, sampled
 from emulator.run.ending import NO_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
-    from emulator.inject.campaign import Job
+    from emulator.replay.engine import Rerun
     from emulator.run.ending import Budget, Ending
 
 _WORTH_PROCESSES: Final = (
@@ -31,7 +31,7 @@ _DEATHS_IN_A_ROW: Final = 8
 
 
 def run_campaign(
-    job: Job,
+    rerun: Rerun,
     *,
     budget: Budget = NO_LIMIT,
     limit: int,
@@ -42,7 +42,7 @@ def run_campaign(
     """Run a kernel once as it is, and once for each of its allocations with that one failing.
 
     Args:
-        job: The kernel and its profile.
+        rerun: How to run the kernel once more; can be pickled.
         budget: Budget of the good run.
         limit: The most allocations that fail, 2 or more; of more than these an even sample does.
         workers: Processes; 1: none but this one; None: one for each CPU that we may use, where it is worth it. The
@@ -55,14 +55,14 @@ def run_campaign(
         EmulatorError: The kernel cannot be loaded, the good run ends badly, a worker does, or none lives.
         KeyboardInterrupt: Ctrl-C, or a signal that is handled so; no worker is left.
     """
-    runner = job.runner()
+    runner = TrialRunner(rerun)
     good, allocations = runner.good_run(budget), runner.allocations
     numbers = sampled(allocations, limit)
     on_start(len(numbers))
     count = _workers(good, len(numbers)) if workers is None else workers
     shares = [numbers[first::count] for first in range(count)]
     trials = []
-    for trial in _trials(job, good, [share for share in shares if share]):
+    for trial in _trials(rerun, good, [share for share in shares if share]):
         trials.append(trial)
         on_trial(1)
     return Campaign(good, allocations, tuple(sorted(trials, key=lambda trial: trial.number)))
@@ -72,14 +72,14 @@ def _workers(good: Ending, runs: int) -> int:
     return len(os.sched_getaffinity(0)) if runs * (good.instructions or 0) >= _WORTH_PROCESSES else 1
 
 
-def _trials(job: Job, good: Ending, shares: Sequence[Sequence[int]]) -> Iterator[Trial]:
+def _trials(rerun: Rerun, good: Ending, shares: Sequence[Sequence[int]]) -> Iterator[Trial]:
     """Yield the trials in the order in which they end."""
     if len(shares) <= 1:
         for share in shares:
-            yield from job.runner().trials(share, good)
+            yield from TrialRunner(rerun).trials(share, good)
         return
     lost: dict[int, str] = {}
-    with _started(job, good, shares) as workers:
+    with _started(rerun, good, shares) as workers:
         while pipes := [worker.pipe for worker in workers if worker.left]:
             ready = connection.wait(pipes)
             for worker in [each for each in workers if each.left and each.pipe in ready]:
@@ -89,14 +89,14 @@ def _trials(job: Job, good: Ending, shares: Sequence[Sequence[int]]) -> Iterator
                     lost |= worker.replace()
     if len(lost) == sum(map(len, shares)):
         raise HostError(f"no worker of --exhaust lives: {lost[min(lost)]}")
-    yield from job.runner().lost_trials(lost)
+    yield from TrialRunner(rerun).lost_trials(lost)
 
 
 class _Worker:
     """A process that runs its share of the trials, and those that take its place when it dies.
 
     Args:
-        job: The kernel and its profile.
+        rerun: How to run the kernel once more; can be pickled.
         good: The run without a failure.
         share: Numbers of allocations, ascending.
 
@@ -105,8 +105,8 @@ class _Worker:
         left: Allocations without a trial so far.
     """
 
-    def __init__(self, job: Job, good: Ending, share: Sequence[int]) -> None:
-        self._job, self._good = job, good
+    def __init__(self, rerun: Rerun, good: Ending, share: Sequence[int]) -> None:
+        self._rerun, self._good = rerun, good
         self.left = list(share)
         self._deaths = 0  # in a row, without an answer between them
         self._start()
@@ -114,7 +114,7 @@ class _Worker:
     def _start(self) -> None:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe(duplex=False)
-        arguments = (theirs, self._job, self._good, self.left)
+        arguments = (theirs, self._rerun, self._good, self.left)
         self._process = context.Process(target=_work, args=arguments, daemon=True)
         with _without_signals():
             self._process.start()
@@ -173,11 +173,11 @@ def _without_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _started(job: Job, good: Ending, shares: Sequence[Sequence[int]]) -> Iterator[list[_Worker]]:
+def _started(rerun: Rerun, good: Ending, shares: Sequence[Sequence[int]]) -> Iterator[list[_Worker]]:
     """Run workers while the body runs, and end those that are left."""
     workers: list[_Worker] = []
     try:
-        workers.extend(_Worker(job, good, share) for share in shares)
+        workers.extend(_Worker(rerun, good, share) for share in shares)
         yield workers
     finally:
         for worker in workers:
@@ -186,10 +186,10 @@ def _started(job: Job, good: Ending, shares: Sequence[Sequence[int]]) -> Iterato
             worker.join()
 
 
-def _work(answers: Connection, job: Job, good: Ending, numbers: Sequence[int]) -> None:
+def _work(answers: Connection, rerun: Rerun, good: Ending, numbers: Sequence[int]) -> None:
     """Work on a share of the trials; the main function of a worker."""
     try:
-        for trial in job.runner().trials(numbers, good):
+        for trial in TrialRunner(rerun).trials(numbers, good):
             answers.send(trial)
     except EmulatorError as error:
         answers.send(str(error))

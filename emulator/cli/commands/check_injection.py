@@ -131,8 +131,8 @@ def run_exhaust(options: Namespace, profile: Profile) -> Status:
 
 
 def _run_campaign(options: Namespace, profile: Profile) -> Campaign:
-    from emulator.inject.campaign import Job  # not for --help
     from emulator.inject.workers import run_campaign
+    from emulator.replay.engine import Rerun  # not for --help
     from emulator.run.ending import Budget
 
     limit = _MOST if options.limit is None else options.limit
@@ -141,7 +141,7 @@ def _run_campaign(options: Namespace, profile: Profile) -> Campaign:
     machine = Namespace(**{name: getattr(options, name) for name in _OF_A_MACHINE})
     with steps("failing") as (on_start, on_trial):
         return run_campaign(
-            Job(partial(new_machine, machine, None), profile),
+            Rerun(partial(new_machine, machine, None), profile),
             budget=Budget(options.max_instructions, options.timeout),
             limit=limit,
             workers=options.jobs,

@@ -18,7 +18,6 @@ from emulator.hle.layers import Mode
 from emulator.inject.campaign import (
     PATIENCE,
     PATIENCE_MORE,
-    Job,
     Reaction,
     Trial,
     TrialRunner,
@@ -27,6 +26,7 @@ from emulator.inject.campaign import (
 from emulator.inject.workers import run_campaign
 from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
+from emulator.replay.engine import Rerun
 from emulator.run.ending import Budget, How
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.unit.inject.test_policy import PROFILE
@@ -43,10 +43,10 @@ TAKE = """
 """
 
 
-def fragile(requests: int = 3, mode: Mode = Mode.NATIVE) -> Job:
+def fragile(requests: int = 3, mode: Mode = Mode.NATIVE) -> Rerun:
     layers = {"heap": mode, "memmap": mode}
     new = partial(boot, "firmware:fragile", command_line=f"requests={requests}", layers=layers)
-    return Job(new, matching_profile(new().image))
+    return Rerun(new, matching_profile(new().image))
 
 
 def facts(trial: Trial) -> tuple[str, str, str]:
@@ -109,7 +109,7 @@ def test_more_workers_than_allocations() -> None:
 def test_a_failure_is_the_same_alone_as_among_all() -> None:
     whole = run_campaign(fragile(), limit=ALL, workers=1)
     for number in (4, 9, 14):
-        (alone,) = fragile().runner().trials([number], whole.good)
+        (alone,) = TrialRunner(fragile()).trials([number], whole.good)
         assert alone == whole.trials[number - 1]
 
 
@@ -145,8 +145,9 @@ def test_a_failure_is_the_same_alone_as_among_all() -> None:
 )
 def test_reactions(code: str, reaction: Reaction, ending: str) -> None:
     source = FUNCTION + "pushl $7\n call take\n" + code + TAKE
-    good = TrialRunner(machine_of(source), PROFILE_OF_ONE).good_run(Budget(timeout_s=10))
-    (trial,) = TrialRunner(machine_of(source), PROFILE_OF_ONE).trials([1], good)
+    rerun = Rerun(partial(machine_of, source), PROFILE_OF_ONE)
+    good = TrialRunner(rerun).good_run(Budget(timeout_s=10))
+    (trial,) = TrialRunner(rerun).trials([1], good)
     patience = PATIENCE * (good.instructions or 0) + PATIENCE_MORE
     assert (trial.reaction, trial.ending) == (reaction, ending.format(patience))
     assert bool(trial.location) == (reaction in (Reaction.DIES, Reaction.HANGS, Reaction.UNKNOWN))
@@ -159,7 +160,7 @@ def test_a_good_run_has_to_end_well() -> None:
 
 def test_no_allocation_is_no_trial() -> None:
     new = partial(machine_of, FUNCTION + "exit 0" + TAKE)
-    found = run_campaign(Job(new, PROFILE_OF_ONE), limit=ALL)
+    found = run_campaign(Rerun(new, PROFILE_OF_ONE), limit=ALL)
     assert (found.trials, found.allocations, found.is_bad) == ((), 0, False)
 
 
@@ -177,11 +178,11 @@ SCRIPT = """
 import os, signal, sys
 from functools import partial
 from emulator import boot
-from emulator.inject.campaign import Job
 from emulator.inject.workers import run_campaign
 from emulator.cli.terminal.signals import ending_in_order
 from emulator.errors import EmulatorError, HostError
 from emulator.profile.known import matching_profile
+from emulator.replay.engine import Rerun
 
 def new(parent, what):
     if os.getpid() != parent:
@@ -201,10 +202,10 @@ def new(parent, what):
     return machine
 
 if __name__ == "__main__":
-    job = Job(partial(new, os.getpid(), sys.argv[1]), matching_profile(boot("firmware:fragile").image))
+    rerun = Rerun(partial(new, os.getpid(), sys.argv[1]), matching_profile(boot("firmware:fragile").image))
     try:
         with ending_in_order():
-            found = run_campaign(job, limit=100000, workers=2, on_trial=lambda _: print("point", flush=True))
+            found = run_campaign(rerun, limit=100000, workers=2, on_trial=lambda _: print("point", flush=True))
         for trial in found.trials:
             print(trial.number, trial.reaction.value, trial.ending if trial.reaction.value == "unknown" else "")
     except (EmulatorError, KeyboardInterrupt) as error:
