@@ -9,12 +9,14 @@ does not hold. `kernel_model.text` alone turns both into words.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
+
+from kernel_model.structs import WORD
 
 if TYPE_CHECKING:
-    from kernel_model.structs import StructLayout
+    from collections.abc import Callable
 
-_WORD: Final = 4
+    from kernel_model.structs import StructLayout
 
 
 class LocationKind(Enum):
@@ -82,7 +84,7 @@ class Location(NamedTuple):
     def member(self, layout: StructLayout, name: str) -> Location:
         """Return the location of a member of the struct or header that begins where this location begins."""
         start = self.start + layout.offset(name)
-        return self._replace(start=start, end=start + _WORD, field=name)
+        return self._replace(start=start, end=start + WORD, field=name)
 
     def part_at(self, address: int, header: StructLayout, layout: StructLayout) -> Location:
         """Return the member or the body that a byte of this block or free area belongs to.
@@ -94,11 +96,11 @@ class Location(NamedTuple):
         """
         field = layout.field_at(address - self.start)
         if field is not None:
-            return self.member(layout, field.name)
+            return self.member(layout, field)
         return self._replace(start=self.start + layout.size, byte=address - self.start - header.size)
 
 
-def variable(name: str, address: int, size: int = _WORD, *, item: int | None = None) -> Location:
+def variable(name: str, address: int, size: int = WORD, *, item: int | None = None) -> Location:
     """Return the location of a global variable, or of an element of one that is an array."""
     return Location(LocationKind.VARIABLE, name, address, address + size, item=item)
 
@@ -157,22 +159,17 @@ class BrokenStructure(IndexError):
         self.defect = defect
 
 
-class Audit(Protocol):
-    """Checks the invariants of some structures of one kernel, as they lie in its memory. Nothing is written."""
+class Audit(NamedTuple):
+    """A check of the invariants of some structures of one kernel, as they lie in its memory. Nothing is written.
 
-    @property
-    def structure(self) -> str:
-        """What is checked, such as ``heap``."""
+    Attributes:
+        structure: What is checked, such as ``heap``.
+        areas: The areas of the kernel's profile that defects belong to.
+        defects: Returns the words that break an invariant, in the order found; [] if all invariants hold. In the middle of a
+            change of the structures some do not hold rightly: the caller has to know that there is none. It raises
+            `IndexError` where the structures lead out of memory.
+    """
 
-    @property
-    def areas(self) -> tuple[str, ...]:
-        """The areas of the kernel's profile that defects belong to."""
-
-    def defects(self) -> list[Defect]:
-        """Return the words that break an invariant, in the order found; [] if all invariants hold.
-
-        In the middle of a change of the structures some do not hold rightly: the caller has to know that there is none.
-
-        Raises:
-            IndexError: The structures lead out of memory.
-        """
+    structure: str
+    areas: tuple[str, ...]
+    defects: Callable[[], list[Defect]]

@@ -155,16 +155,6 @@ class Overlay:
         """Return every byte written since the last `clear`, address -> value, even where the value is the old one."""
         return dict(self._changes)
 
-    def changed_ranges(self) -> list[range]:
-        """Return the addresses of `changes` as maximal ranges, ascending."""
-        ranges: list[range] = []
-        for address in sorted(self._changes):
-            if ranges and ranges[-1].stop == address:
-                ranges[-1] = range(ranges[-1].start, address + 1)
-            else:
-                ranges.append(range(address, address + 1))
-        return ranges
-
     def clear(self) -> None:
         """Forget all writes."""
         self._changes.clear()

@@ -12,43 +12,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One member of a struct: its name, its offset in bytes and its size in bytes."""
-
-    name: str
-    offset: int
-    size: int = 4
+WORD: Final = 4
+"""Bytes of each member."""
 
 
 @dataclass(frozen=True, slots=True)
 class StructLayout:
-    """A C struct: its name in C, its members in address order and its size in bytes."""
+    """A C struct of 32-bit words: its name in C, and the names of its members in address order."""
 
     name: str
-    fields: tuple[Field, ...]
-    size: int
+    fields: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the struct."""
+        return WORD * len(self.fields)
 
     def offset(self, name: str) -> int:
-        """Return the offset of the member *name*. An unknown name is a `KeyError`."""
-        for field in self.fields:
-            if field.name == name:
-                return field.offset
-        raise KeyError(name)
+        """Return the offset of the member *name*. An unknown name is a `ValueError`."""
+        return WORD * self.fields.index(name)
 
-    def field_at(self, offset: int) -> Field | None:
+    def field_at(self, offset: int) -> str | None:
         """Return the member that the byte at *offset* belongs to, or None outside all members."""
-        for field in self.fields:
-            if field.offset <= offset < field.offset + field.size:
-                return field
-        return None
+        return self.fields[offset // WORD] if 0 <= offset < self.size else None
 
 
 def _words(name: str, *fields: str) -> StructLayout:
-    """Return the layout of a struct made of 32-bit words only."""
-    members = tuple(Field(field, 4 * index) for index, field in enumerate(fields))
-    return StructLayout(name, members, 4 * len(fields))
+    return StructLayout(name, fields)
 
 
 MEMMAP: Final = _words("memmap_t", "start_addr", "end_addr", "start_frame", "max_frames", "bitmap")

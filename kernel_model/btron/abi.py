@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Final
 from kernel_model.abi import Function, MissingSymbols
 from kernel_model.audit import BrokenStructure
 from kernel_model.btron.errors import E_WAITING, RESULT_NAMES, BtronError, Error
+from kernel_model.btron.kernel_globals import Globals
 from kernel_model.btron.kernel_space import physical, virtual
-from kernel_model.btron.kmem import Kmem, KmemAddresses
-from kernel_model.btron.pmem import Pmem, PmemAddresses
+from kernel_model.btron.kmem import Kmem
+from kernel_model.btron.pmem import Pmem
 from kernel_model.btron.pools.mpf import FixedPools
 from kernel_model.btron.pools.mpl import VariablePools
 from kernel_model.btron.pools.table import POOL_IDS
-from kernel_model.btron.tasks import TaskAddresses, Tasks, WaitKind
+from kernel_model.btron.tasks import Tasks, WaitKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,11 +94,12 @@ class Btron:
             raise MissingSymbols(missing)
         self._memory = memory
         self._addresses = {name: physical(symbols[name]) for name in LAYER_SYMBOLS["pools"]}
-        self.pmem = Pmem(memory, PmemAddresses(*self._named(_PMEM_SYMBOLS)))
-        self.kmem = Kmem(memory, KmemAddresses(*self._named(_KMEM_SYMBOLS)), self.pmem)
-        self.tasks = Tasks(memory, TaskAddresses(*self._named(_TASK_SYMBOLS)))
-        self.mpl = VariablePools(memory, self._addresses["mpl_table"], self.kmem, self.tasks)
-        self.mpf = FixedPools(memory, self._addresses["mpf_table"], self.kmem, self.tasks)
+        addresses = Globals(**self._addresses)
+        self.pmem = Pmem(memory, addresses)
+        self.kmem = Kmem(memory, addresses, self.pmem)
+        self.tasks = Tasks(memory, addresses)
+        self.mpl = VariablePools(memory, addresses.mpl_table, self.kmem, self.tasks)
+        self.mpf = FixedPools(memory, addresses.mpf_table, self.kmem, self.tasks)
         functions = (
             *self._pmem_functions(),
             *self._kmem_functions(),
@@ -144,9 +146,6 @@ class Btron:
         from kernel_model.btron.audits import audits  # only a check needs it
 
         return audits(self._memory, memory_size, self)
-
-    def _named(self, names: tuple[str, ...]) -> list[int]:
-        return [self._addresses[name] for name in names]
 
     def _pmem_functions(self) -> tuple[Function, ...]:
         pmem = self.pmem

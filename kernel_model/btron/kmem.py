@@ -20,16 +20,16 @@ Source: spec 2.3; BTRON/386 memo 11, 2.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import ADDRESS_SPACE, KERNEL_BASE, OFFSET_MASK, virtual
 from kernel_model.btron.pmem import MAX_SIZE, PAGE_BYTES
-from kernel_model.structs import KMEM_ENTRY, KMEM_EXTENT
+from kernel_model.structs import KMEM_ENTRY, KMEM_EXTENT, WORD
 
 if TYPE_CHECKING:
+    from kernel_model.btron.kernel_globals import Globals
     from kernel_model.btron.pmem import Pmem
     from kernel_model.memory import Memory
 
@@ -47,27 +47,11 @@ _ALIGNMENT_MASK: Final = ALIGNMENT - 1
 _SIZE_OFFSET: Final = KMEM_ENTRY.offset("size")
 _EXTENT_BYTES: Final = KMEM_EXTENT.size
 _NOWHERE: Final = (0, 0)
-_WORD: Final = 4
 _WORD_MASK: Final = 0xFFFF_FFFF
 
 AREA: Final = "kmem"
 _EXTENT_COUNT: Final = Invariant("kmem-extent-count", f"there are {MAX_EXTENTS} extents at most")
 _EXTENT_SIZE: Final = Invariant("kmem-extent-size", "such an extent is not in kernel space")
-
-
-@dataclass(frozen=True, slots=True)
-class KmemAddresses:
-    """Physical addresses of the layer's globals.
-
-    Attributes:
-        free_list: ``kmem_free_list``.
-        extents: ``kmem_extents``.
-        extent_count: ``kmem_extent_count``.
-    """
-
-    free_list: int
-    extents: int
-    extent_count: int
 
 
 class Area(NamedTuple):
@@ -82,13 +66,36 @@ class Area(NamedTuple):
         return self.start + self.size
 
 
-class KmemUsage(NamedTuple):
-    """Figures of the layer, in bytes; ``areas`` is the number of free areas."""
+class KmemState(NamedTuple):
+    """What the byte allocator has.
 
-    owned: int
-    free: int
-    largest_free: int
-    areas: int
+    Attributes:
+        extents: What it owns.
+        areas: The free list, as far as it makes sense.
+    """
+
+    extents: tuple[Area, ...]
+    areas: tuple[Area, ...]
+
+    @property
+    def owned(self) -> int:
+        """Bytes of the extents."""
+        return sum(extent.size for extent in self.extents)
+
+    @property
+    def free(self) -> int:
+        """Bytes of the free areas."""
+        return sum(area.size for area in self.areas)
+
+    @property
+    def largest_free(self) -> int:
+        """Bytes of the largest free area."""
+        return max((area.size for area in self.areas), default=0)
+
+    @property
+    def fragmentation(self) -> float:
+        """1 - largest free area / all free bytes: 0.0 when they are one area or nothing is free."""
+        return 1 - self.largest_free / self.free if self.areas else 0.0
 
 
 class Kmem:
@@ -96,11 +103,11 @@ class Kmem:
 
     Args:
         memory: Physical guest memory.
-        addresses: Where the layer's globals lie.
+        addresses: Where the kernel's globals lie.
         pmem: The layer that pages come from.
     """
 
-    def __init__(self, memory: Memory, addresses: KmemAddresses, pmem: Pmem) -> None:
+    def __init__(self, memory: Memory, addresses: Globals, pmem: Pmem) -> None:
         self._memory = memory
         self._pmem = pmem
         self.addresses = addresses
@@ -109,8 +116,8 @@ class Kmem:
 
     def init(self) -> None:
         """Own nothing: an empty list and no extents. C: ``kmem_init``."""
-        self._memory.store_u32(self.addresses.free_list, 0)
-        self._memory.store_u32(self.addresses.extent_count, 0)
+        self._memory.store_u32(self.addresses.kmem_free_list, 0)
+        self._memory.store_u32(self.addresses.kmem_extent_count, 0)
 
     def alloc(self, size: int) -> int:
         """Take *size* bytes (rounded up to 8). C: ``kmem_alloc``.
@@ -169,15 +176,9 @@ class Kmem:
         self._search(ADDRESS_SPACE, ADDRESS_SPACE, areas)
         return areas
 
-    def is_broken(self) -> bool:
-        """Return whether the list holds an entry that cannot be one."""
-        return self._search(ADDRESS_SPACE, ADDRESS_SPACE) is None
-
-    def usage(self) -> KmemUsage:
-        """Add up extents and free areas."""
-        sizes = [area.size for area in self.areas()]
-        owned = sum(extent.size for extent in self.extents())
-        return KmemUsage(owned, sum(sizes), max(sizes, default=0), len(sizes))
+    def state(self) -> KmemState:
+        """Return extents and free areas."""
+        return KmemState(tuple(self.extents()), tuple(self.areas()))
 
     def _search(
         self, wanted: int, limit: int, passed: list[Area] | None = None
@@ -194,7 +195,7 @@ class Kmem:
             own link; and the end of the area before it, or 0. None if the walk met an entry that cannot be one.
         """
         load_words = self._memory.load_words
-        link = self.addresses.free_list
+        link = self.addresses.kmem_free_list
         entry = self._memory.load_u32(link)
         size = next_entry = before = before_end = start = end = 0
         while entry:
@@ -249,11 +250,11 @@ class Kmem:
 
     def _extent_words(self) -> list[int]:
         """Return start and size of each extent, one after the other."""
-        count = self._memory.load_u32(self.addresses.extent_count)
+        count = self._memory.load_u32(self.addresses.kmem_extent_count)
         if count > MAX_EXTENTS:
-            location = variable("kmem_extent_count", self.addresses.extent_count)
+            location = variable("kmem_extent_count", self.addresses.kmem_extent_count)
             raise BrokenStructure(Defect(_EXTENT_COUNT, AREA, location, count))
-        return self._memory.view(self.addresses.extents, _EXTENT_BYTES * count).cast("I").tolist()
+        return self._memory.view(self.addresses.kmem_extents, _EXTENT_BYTES * count).cast("I").tolist()
 
     def _extent_of(self, address: int) -> tuple[int, int]:
         """Return start and end of the extent that *address* lies in, or `_NOWHERE`."""
@@ -268,7 +269,7 @@ class Kmem:
 
     def _refuse_extent(self, index: int, size: int) -> NoReturn:
         """Refuse to work with an extent that is no part of kernel space."""
-        extent = variable("kmem_extents", self.addresses.extents + _WORD * index, item=index // 2)
+        extent = variable("kmem_extents", self.addresses.kmem_extents + WORD * index, item=index // 2)
         raise BrokenStructure(Defect(_EXTENT_SIZE, AREA, extent.member(KMEM_EXTENT, "size"), size))
 
     def _add_extent(self, start: int, size: int) -> bool:
@@ -289,6 +290,6 @@ class Kmem:
         if len(extents) > MAX_EXTENTS:
             return False
         for position, extent in enumerate(extents[first:], first):
-            self._memory.store_words(self.addresses.extents + _EXTENT_BYTES * position, extent)
-        self._memory.store_u32(self.addresses.extent_count, len(extents))
+            self._memory.store_words(self.addresses.kmem_extents + _EXTENT_BYTES * position, extent)
+        self._memory.store_u32(self.addresses.kmem_extent_count, len(extents))
         return True

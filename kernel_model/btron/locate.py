@@ -28,20 +28,20 @@ from kernel_model.structs import (
     POOL_MPF,
     POOL_MPL,
     TCB,
+    WORD,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from kernel_model.blocks import Block
     from kernel_model.btron.abi import Btron
-    from kernel_model.btron.pools.table import PoolBlock
 
 _WORD_SYMBOLS: Final = (
     *("pmem_table", "pmem_pages", "boot_range_count", "boot_reserved_count"),
     *("kmem_free_list", "kmem_extent_count"),
     *("current_task", "sys_dispatch_disabled", "need_dispatch", "sys_tick"),
 )
-_WORD: Final = 4
 _TABLES: Final = (
     ("boot_ranges", BOOT_RANGE, MAX_BOOT_RANGES),
     ("boot_reserved", BOOT_RANGE, MAX_BOOT_RANGES),
@@ -70,12 +70,12 @@ def locate(address: int, addresses: Mapping[str, int], kernel: Btron) -> Locatio
 
 def _in_variables(address: int, addresses: Mapping[str, int]) -> Location | None:
     for name in _WORD_SYMBOLS:
-        if addresses[name] <= address < addresses[name] + _WORD:
+        if addresses[name] <= address < addresses[name] + WORD:
             return variable(name, addresses[name])
     for name in ("ready_head", "ready_tail"):
-        priority = (address - addresses[name]) // _WORD
+        priority = (address - addresses[name]) // WORD
         if 0 <= priority < PRIORITIES.stop:
-            return variable(name, addresses[name] + _WORD * priority, item=priority)
+            return variable(name, addresses[name] + WORD * priority, item=priority)
     for name, layout, count in _TABLES:
         index, offset = divmod(address - addresses[name], layout.size)
         if 0 <= index < count:
@@ -100,13 +100,13 @@ def _in_pools(address: int, kernel: Btron) -> Location | None:
     return None
 
 
-def _in_blocks(address: int, name: str, number: int, blocks: Iterable[PoolBlock]) -> Location:
+def _in_blocks(address: int, name: str, number: int, blocks: Iterable[Block]) -> Location:
     """Return the block and the part of it that a byte of a pool's area belongs to."""
     for block in blocks:
         end = physical(block.body) + block.size
         if address < end:
-            start, layout = physical(block.record), MPL_BLOCK if block.used else FREE_MPL_BLOCK
-            whole = Location(LocationKind.BLOCK, name, start, end, number, block.record)
+            start, layout = physical(block.header), MPL_BLOCK if block.used else FREE_MPL_BLOCK
+            whole = Location(LocationKind.BLOCK, name, start, end, number, block.header)
             return whole.part_at(address, MPL_BLOCK, layout)
     return Location(LocationKind.UNREADABLE, name, address, address + 1, number, field="record")
 

@@ -46,7 +46,7 @@ def page_defects(memory: Memory, memory_size: int, pmem: Pmem) -> Iterator[Defec
     if not table or not pages:
         return
     if not is_in_memory(table, pages, memory_size):
-        location = variable("pmem_pages", pmem.addresses.pages)
+        location = variable("pmem_pages", pmem.addresses.pmem_pages)
         yield Defect(_TABLE, AREA, location, pages, (table, pages))
         return
     size = PMEM_ENTRY.size * pages

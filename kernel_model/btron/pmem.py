@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from array import array
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant, variable
@@ -31,6 +30,7 @@ from kernel_model.structs import BOOT_RANGE, PMEM_ENTRY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kernel_model.btron.kernel_globals import Globals
     from kernel_model.memory import Memory
 
 PAGE_BYTES: Final = 4096
@@ -63,27 +63,6 @@ _ENTRIES_IN_MEMORY: Final = Invariant(
 _BOOT_RANGE_COUNT: Final = Invariant("pmem-boot-range-count", f"there are {MAX_BOOT_RANGES} ranges at most")
 
 
-@dataclass(frozen=True, slots=True)
-class PmemAddresses:
-    """Physical addresses of the layer's globals. In C each is named ``pmem_`` or ``boot_`` and more, as listed.
-
-    Attributes:
-        table: ``pmem_table``, a pointer to the table.
-        pages: ``pmem_pages``, the number of its entries.
-        ranges: ``boot_ranges``, RAM as the boot loader reports it.
-        range_count: ``boot_range_count``.
-        reserved: ``boot_reserved``, what of it is taken.
-        reserved_count: ``boot_reserved_count``.
-    """
-
-    table: int
-    pages: int
-    ranges: int
-    range_count: int
-    reserved: int
-    reserved_count: int
-
-
 class PageRun(NamedTuple):
     """A maximal run ``[start, end)`` of pages (numbers) whose entries are the same."""
 
@@ -109,10 +88,10 @@ class Pmem:
 
     Args:
         memory: Physical guest memory.
-        addresses: Where the layer's globals lie.
+        addresses: Where the kernel's globals lie.
     """
 
-    def __init__(self, memory: Memory, addresses: PmemAddresses) -> None:
+    def __init__(self, memory: Memory, addresses: Globals) -> None:
         self._memory = memory
         self.addresses = addresses
 
@@ -129,9 +108,11 @@ class Pmem:
         """
         pages, addresses = self.pages(), self.addresses
         self._fill(0, pages % _PAGES_OF_4_GIB, _RESERVED_ENTRY)  # C counts in bytes, which wrap
-        for start, end in self._boot_ranges("boot_range", addresses.ranges, addresses.range_count):
+        for start, end in self._boot_ranges("boot_range", addresses.boot_ranges, addresses.boot_range_count):
             self._fill(start // PAGE_BYTES, min(end // PAGE_BYTES, pages), _FREE_ENTRY)
-        for start, end in self._boot_ranges("boot_reserved", addresses.reserved, addresses.reserved_count):
+        for start, end in self._boot_ranges(
+            "boot_reserved", addresses.boot_reserved, addresses.boot_reserved_count
+        ):
             self._fill(start // PAGE_BYTES, min(end // PAGE_BYTES, pages), _RESERVED_ENTRY)
         if not self.free_pages():
             raise BtronError(Error.E_NOMEM)
@@ -190,11 +171,11 @@ class Pmem:
 
     def pages(self) -> int:
         """Return the number of entries of the table. C: ``pmem_pages``."""
-        return self._memory.load_u32(self.addresses.pages)
+        return self._memory.load_u32(self.addresses.pmem_pages)
 
     def table(self) -> int:
         """Return the physical address of the table."""
-        return physical(self._memory.load_u32(self.addresses.table))
+        return physical(self._memory.load_u32(self.addresses.pmem_table))
 
     def runs(self) -> Iterator[PageRun]:
         """Yield the whole table as runs of equal entries, in address order."""
@@ -219,12 +200,12 @@ class Pmem:
         Raises:
             BrokenStructure: They are not in memory.
         """
-        table = self._memory.load_u32(self.addresses.table)
+        table = self._memory.load_u32(self.addresses.pmem_table)
         address, size = table - KERNEL_BASE + _ENTRY_BYTES * first, _ENTRY_BYTES * (stop - first)
         try:
             self._memory.view(address, size)
         except IndexError as error:
-            location = variable("pmem_table", self.addresses.table)
+            location = variable("pmem_table", self.addresses.pmem_table)
             defect = Defect(_ENTRIES_IN_MEMORY, AREA, location, table, (first, stop))
             raise BrokenStructure(defect) from error
         return address

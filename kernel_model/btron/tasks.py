@@ -11,7 +11,7 @@ guest's native code, which finds these words.
 
 Whatever ends a wait leaves what it waited for, and its deadline, as stale words.
 
-Shortcoming. The queues are believed; one that the guest broke is noticed when it does not end (`BrokenQueue`), or names a task or
+Shortcoming. The queues are believed; one that the guest broke is noticed when it does not end, or names a task or
 a priority that cannot be (`BrokenStructure`). C goes on with whatever lies there.
 
 Source: spec 2.4.
@@ -19,18 +19,18 @@ Source: spec 2.4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
-from kernel_model.structs import TCB
+from kernel_model.structs import TCB, WORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kernel_model.audit import Location
+    from kernel_model.btron.kernel_globals import Globals
     from kernel_model.memory import Memory
 
 MAX_TASKS: Final = 32
@@ -39,7 +39,6 @@ PRIORITIES: Final = range(1, 32)
 TMO_POL: Final = 0
 TMO_FEVR: Final = -1
 
-_WORD: Final = 4
 _WORD_MASK: Final = 0xFFFF_FFFF
 _STEPS_MAX: Final = 1000
 """A queue that is longer does not end: it has no more than `MAX_TASKS`."""
@@ -61,6 +60,12 @@ _WAIT_FOR: Final = Invariant("task-wait-id", "there is no such pool")
 _TASK_ID: Final = Invariant("task-id", "there is no such task")
 _OWN_ID: Final = Invariant("task-own-id", "that is another task")
 _PRIORITIES: Final = Invariant("task-priority", "there is no such priority")
+_QUEUE_END: Final = Invariant(
+    "task-queue-end", "the task queue at 0x{:08x} is broken: it does not end", names_word=True
+)
+_QUEUED_TASK: Final = Invariant(
+    "task-queue-task", "the task queue at 0x{:08x} is broken: there is no task 0x{:x}", names_word=True
+)
 
 
 class TaskState(IntEnum):
@@ -79,44 +84,6 @@ class WaitKind(IntEnum):
     SLEEP = 1
     MPL = 2
     MPF = 3
-
-
-class BrokenQueue(IndexError):
-    """A queue of tasks does not end, or names a task that cannot be.
-
-    Attributes:
-        head: Physical address of the word that holds the queue's first task.
-        task: That id; None: the queue does not end.
-    """
-
-    def __init__(self, head: int, task: int | None = None) -> None:
-        problem = "it does not end" if task is None else f"there is no task 0x{task:x}"
-        super().__init__(f"the task queue at 0x{head:08x} is broken: {problem}")
-        self.head = head
-        self.task = task
-
-
-@dataclass(frozen=True, slots=True)
-class TaskAddresses:
-    """Physical addresses of the globals in C, named there as here.
-
-    Attributes:
-        tcb_table: 33 control blocks; the index is the id.
-        ready_head: First task by priority; 32 words.
-        ready_tail: Last task by priority; 32 words.
-        current_task: Id of the running task; 0 while there is none.
-        sys_dispatch_disabled: Not 0 between ``dis_dsp`` and ``ena_dsp``.
-        need_dispatch: Set to 1 when a more urgent task has become ready.
-        sys_tick: System time in ms, low word.
-    """
-
-    tcb_table: int
-    ready_head: int
-    ready_tail: int
-    current_task: int
-    sys_dispatch_disabled: int
-    need_dispatch: int
-    sys_tick: int
 
 
 class Wait(NamedTuple):
@@ -138,7 +105,14 @@ class Wait(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A task: some members of its ``struct tcb``. ``deadline`` is None if it has none."""
+    """A task: some members of its ``struct tcb``.
+
+    Attributes:
+        number: Its id.
+        wait_size: Bytes of the block that it waits for; 0 in pools of blocks of one size.
+        wercd: What the call that it waits in will answer, as an int32.
+        deadline: System time (ms) at which it gives up waiting; None: never.
+    """
 
     number: int
     state: int
@@ -155,10 +129,10 @@ class Tasks:
 
     Args:
         memory: Physical guest memory.
-        addresses: Where the globals lie.
+        addresses: Where the kernel's globals lie.
     """
 
-    def __init__(self, memory: Memory, addresses: TaskAddresses) -> None:
+    def __init__(self, memory: Memory, addresses: Globals) -> None:
         self._memory = memory
         self.addresses = addresses
 
@@ -220,24 +194,24 @@ class Tasks:
         """Yield the ids of the tasks in a wait queue, first to last. Each may leave the queue when it was yielded.
 
         Raises:
-            BrokenQueue: The queue is none.
+            BrokenStructure: The queue is none.
         """
         number = self._memory.load_u32(head)
         for _ in range(_STEPS_MAX):
             if not number:
                 return
             if number > MAX_TASKS:
-                raise BrokenQueue(head, number)
+                raise self._broken_queue(_QUEUED_TASK, head, number)
             following = self._load(number, _NEXT)
             yield number
             number = following
-        raise BrokenQueue(head)
+        raise self._broken_queue(_QUEUE_END, head)
 
     def first_waiters(self, head: int) -> Iterator[int]:
         """Yield the id of the first task in a wait queue, and again, until the queue is empty.
 
         Raises:
-            BrokenQueue: It does not become empty.
+            BrokenStructure: It does not become empty.
         """
         for _ in range(_STEPS_MAX):
             number = self._memory.load_u32(head)
@@ -245,7 +219,7 @@ class Tasks:
                 return
             self._check(number, head)
             yield number
-        raise BrokenQueue(head)
+        raise self._broken_queue(_QUEUE_END, head)
 
     def waiting_for(self, number: int) -> tuple[int, int]:
         """Return kind and id of what a task waits for.
@@ -282,7 +256,7 @@ class Tasks:
     def task(self, number: int) -> Task:
         """Return the task with an id from 1 to 32, whether or not it exists."""
         words = self._memory.load_words(self._tcb(number), len(TCB.fields))
-        tcb = {field.name: word for field, word in zip(TCB.fields, words, strict=True)}
+        tcb = dict(zip(TCB.fields, words, strict=True))
         return Task(
             number=number,
             state=tcb["state"],
@@ -314,6 +288,11 @@ class Tasks:
         if named != number:
             raise BrokenStructure(Defect(_OWN_ID, "", self._member(number, "tskid"), named))
 
+    def _broken_queue(self, invariant: Invariant, head: int, *task: int) -> BrokenStructure:
+        """Return what is raised for a queue whose first task is named at the physical address *head*."""
+        queue = variable("task queue", head)
+        return BrokenStructure(Defect(invariant, "", queue, self._memory.load_u32(head), (head, *task)))
+
     def _ready_queue(self, number: int) -> int:
         """Return where the words of a task's ready queue lie in ``ready_head`` and ``ready_tail``, as an offset.
 
@@ -323,7 +302,7 @@ class Tasks:
         priority = self._load(number, _PRIORITY)
         if priority not in PRIORITIES:
             raise BrokenStructure(Defect(_PRIORITIES, "", self._member(number, "priority"), priority))
-        return _WORD * priority
+        return WORD * priority
 
     def _member(self, number: int, field: str) -> Location:
         return variable("tcb_table", self._tcb(number), item=number).member(TCB, field)

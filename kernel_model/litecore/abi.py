@@ -96,6 +96,12 @@ class LiteCore:
 
         return audits(self._memory, memory_size, self._symbols, self.heap, self.memmap)
 
+    def any_lock_held(self) -> bool:
+        """Return whether the kernel is in the middle of changing a structure."""
+        from kernel_model.litecore.audits import any_lock_held  # only a check needs it
+
+        return any_lock_held(self._memory, self._symbols)
+
     def _memmap_functions(self) -> tuple[Function, ...]:
         memmap, address = self.memmap, self._symbols["memmap"]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from kernel_model.audit import BrokenStructure, Defect, Invariant, Location, LocationKind, variable
-from kernel_model.litecore.heap_reader import ALIGNMENT, BLOCK_HEADER_WORDS, HEADER_BYTES, NEXT_OFFSET
+from kernel_model.audit import Audit, BrokenStructure, Defect, Invariant, Location, LocationKind, variable
+from kernel_model.blocks import HEADER_BYTES
+from kernel_model.litecore.heap_reader import ALIGNMENT, BLOCK_HEADER_WORDS, NEXT_OFFSET
 from kernel_model.litecore.memmap import FRAME_BYTES
 from kernel_model.litecore.spinlock import FREE, HELD
 from kernel_model.structs import FREE_BLOCK, MEMMAP
@@ -18,8 +19,8 @@ from kernel_model.structs import FREE_BLOCK, MEMMAP
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from kernel_model.audit import Audit
-    from kernel_model.litecore.heap_reader import Block, HeapReader
+    from kernel_model.blocks import Block
+    from kernel_model.litecore.heap_reader import HeapReader
     from kernel_model.litecore.memmap import Memmap, MemmapFields
     from kernel_model.memory import Memory
 
@@ -50,62 +51,6 @@ _BITMAP_IN_MEMORY: Final = Invariant(
 )
 
 
-class HeapAudit:
-    """Checks the kernel heap. See `kernel_model.audit.Audit`."""
-
-    structure = "heap"
-    areas = (HEAP,)
-
-    def __init__(self, memory: Memory, heap: HeapReader) -> None:
-        self._memory = memory
-        self._heap = heap
-
-    def defects(self) -> list[Defect]:
-        """See `Audit.defects`. A valid heap costs about a tenth of a microsecond for each block."""
-        return [] if self._heap.is_valid() else heap_defects(self._memory, self._heap)
-
-
-class MemmapAudit:
-    """Checks the frame allocator's struct and bitmap. See `kernel_model.audit.Audit`."""
-
-    structure = "memmap"
-    areas = (FRAMES,)
-
-    def __init__(self, memory: Memory, memory_size: int, model: Memmap, address: int) -> None:
-        self._memory = memory
-        self._size = memory_size
-        self._memmap = model
-        self._address = address
-
-    def defects(self) -> list[Defect]:
-        """See `Audit.defects`."""
-        return list(memmap_defects(self._memory, self._size, self._memmap, self._address))
-
-
-class LockAudit:
-    """Checks the words of the spin locks. See `kernel_model.audit.Audit`."""
-
-    structure = "locks"
-    areas = tuple(_LOCKS.values())
-
-    def __init__(self, memory: Memory, symbols: Mapping[str, int]) -> None:
-        self._memory = memory
-        self._addresses = {name: symbols[name] for name in _LOCKS}
-
-    def defects(self) -> list[Defect]:
-        """See `Audit.defects`."""
-        values = {name: self._memory.load_u32(address) for name, address in self._addresses.items()}
-        return [
-            Defect(_LOCK_VALUE, _LOCKS[name], variable(name, self._addresses[name]), value)
-            for name, value in values.items()
-            if value not in (FREE, HELD)
-        ]
-
-    def any_held(self) -> bool:
-        """Return whether the kernel is in the middle of changing a structure."""
-        return any(self._memory.load_u32(address) == HELD for address in self._addresses.values())
-
-
 def audits(
     memory: Memory, memory_size: int, symbols: Mapping[str, int], heap: HeapReader, frames: Memmap
 ) -> tuple[Audit, ...]:
@@ -119,10 +64,27 @@ def audits(
         frames: The model of the memmap; only read from.
     """
     return (
-        HeapAudit(memory, heap),
-        MemmapAudit(memory, memory_size, frames, symbols["memmap"]),
-        LockAudit(memory, symbols),
+        Audit("heap", (HEAP,), lambda: [] if heap.is_valid() else heap_defects(memory, heap)),
+        Audit(
+            "memmap",
+            (FRAMES,),
+            lambda: list(memmap_defects(memory, memory_size, frames, symbols["memmap"])),
+        ),
+        Audit("locks", tuple(_LOCKS.values()), lambda: list(_lock_defects(memory, symbols))),
     )
+
+
+def any_lock_held(memory: Memory, symbols: Mapping[str, int]) -> bool:
+    """Return whether the kernel is in the middle of changing a structure."""
+    return any(memory.load_u32(symbols[name]) == HELD for name in _LOCKS)
+
+
+def _lock_defects(memory: Memory, symbols: Mapping[str, int]) -> Iterator[Defect]:
+    """Yield the words of the spin locks that are none."""
+    for name, area in _LOCKS.items():
+        value = memory.load_u32(symbols[name])
+        if value not in (FREE, HELD):
+            yield Defect(_LOCK_VALUE, area, variable(name, symbols[name]), value)
 
 
 def heap_defects(memory: Memory, heap: HeapReader) -> list[Defect]:

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kernel_model.blocks import HEADER_BYTES
 from kernel_model.litecore.heap_reader import (
     ALIGNMENT,
     BLOCK_HEADER_WORDS,
     FREE_BLOCK_WORDS,
-    HEADER_BYTES,
     MIN_BLOCK_BYTES,
     NEXT_OFFSET,
     USED_OFFSET,

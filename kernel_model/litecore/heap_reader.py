@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.blocks import HEADER_BYTES, Block
 from kernel_model.structs import BLOCK_HEADER, FREE_BLOCK
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 ALIGNMENT: Final = 8
 """Bytes: of headers, bodies and sizes, and the smallest body."""
 
-HEADER_BYTES: Final = BLOCK_HEADER.size
 MIN_BLOCK_BYTES: Final = HEADER_BYTES + ALIGNMENT
 
 USED_OFFSET: Final = BLOCK_HEADER.offset("used")
@@ -46,24 +46,6 @@ class HeapAddresses:
     free_list: int
     error_count: int
     lock: int
-
-
-class Block(NamedTuple):
-    """A block of the heap: the address of its header, the bytes of its body, and its ``used`` flag."""
-
-    header: int
-    size: int
-    used: bool
-
-    @property
-    def body(self) -> int:
-        """Address that ``kmalloc`` returned for this block, or would return."""
-        return self.header + HEADER_BYTES
-
-    @property
-    def end(self) -> int:
-        """Address of the next block's header."""
-        return self.body + self.size
 
 
 class HeapUsage(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kernel_model.audit import Location, LocationKind, variable
-from kernel_model.structs import BLOCK_HEADER, FREE_BLOCK, MEMMAP
+from kernel_model.structs import BLOCK_HEADER, FREE_BLOCK, MEMMAP, WORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,6 @@ _WORD_SYMBOLS: Final = (
     "heap_error_count",
     "heap_lock",
 )
-_WORD: Final = 4
 
 
 def locate(
@@ -37,11 +36,11 @@ def locate(
     Only in the bitmap does a location depend on *size*: it is of as many bytes, as far as the bitmap goes.
     """
     for name in _WORD_SYMBOLS:
-        if symbols[name] <= address < symbols[name] + _WORD:
+        if symbols[name] <= address < symbols[name] + WORD:
             return variable(name, symbols[name])
     field = MEMMAP.field_at(address - symbols["memmap"])
     if field is not None:
-        return variable("memmap", symbols["memmap"]).member(MEMMAP, field.name)
+        return variable("memmap", symbols["memmap"]).member(MEMMAP, field)
     return _in_bitmap(address, size, memmap.fields()) or _in_heap(address, heap)
 
 

@@ -12,14 +12,13 @@ from emulator.guest.memory_map.memory_map import MemoryMap
 from emulator.hle.kernels import Kernel
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from kernel_model.abi import Function
-from kernel_model.audit import Defect, Invariant, Location, variable
+from kernel_model.audit import Audit, Defect, Invariant, Location, variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from emulator.guest.memory_map.regions import Region
     from emulator.machine.machine import Machine
-    from kernel_model.audit import Audit
     from kernel_model.memory import Memory
 
 SLOTS: Final = 4
@@ -59,21 +58,6 @@ slot_count: .long 0
 _COUNT: Final = Invariant("slot-count", "there are 4 slots")
 
 
-class SlotAudit:
-    structure = "slots"
-    areas = ("slots",)
-
-    def __init__(self, memory: Memory, address: int) -> None:
-        self._memory = memory
-        self._address = address
-
-    def defects(self) -> list[Defect]:
-        count = self._memory.load_u32(self._address)
-        if count <= SLOTS:
-            return []
-        return [Defect(_COUNT, "slots", variable("slot_count", self._address), count)]
-
-
 class SlotModels:
     """See `emulator.hle.kernels.Models`."""
 
@@ -97,7 +81,13 @@ class SlotModels:
         return address
 
     def audits(self, memory_size: int) -> Sequence[Audit]:  # noqa: ARG002 - as the protocol has it
-        return (SlotAudit(self._memory, self.address),)
+        return (Audit("slots", ("slots",), self._defects),)
+
+    def _defects(self) -> list[Defect]:
+        count = self._memory.load_u32(self.address)
+        if count <= SLOTS:
+            return []
+        return [Defect(_COUNT, "slots", variable("slot_count", self.address), count)]
 
 
 def read_map(

@@ -11,12 +11,9 @@ from emulator.check.findings import Finding, Kind
 from emulator.check.structures.frame_use import AREA, FrameCheck
 from emulator.check.structures.kernel_checks import KernelChecks
 from kernel_model.audit import LocationKind
-from kernel_model.litecore.audits import LockAudit
 from kernel_model.text import word_text
 
 if TYPE_CHECKING:
-    from emulator.hle.kernels import Models
-    from emulator.machine.machine import Machine
     from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
     from kernel_model.audit import Defect
@@ -26,10 +23,6 @@ if TYPE_CHECKING:
 class LiteCoreChecks(KernelChecks):
     """See `KernelChecks`."""
 
-    def __init__(self, machine: Machine, models: Models) -> None:
-        super().__init__(machine, models)
-        self._locks = next(audit for audit in self._audits if isinstance(audit, LockAudit))
-
     @property
     def kinds(self) -> frozenset[Kind]:
         """See `KernelChecks.kinds`."""
@@ -38,7 +31,7 @@ class LiteCoreChecks(KernelChecks):
     @property
     def at_rest(self) -> bool:
         """See `KernelChecks.at_rest`."""
-        return not self._locks.any_held()
+        return not cast("LiteCore", self.models).any_lock_held()
 
     def message(self, defect: Defect) -> str:
         """See `KernelChecks.message`."""

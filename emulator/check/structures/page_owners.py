@@ -123,8 +123,8 @@ class PageCheck:
         flags = np.ones(self._pages, np.bool_)
         addresses = self._pmem.addresses
         for table, count, value in (
-            (addresses.ranges, addresses.range_count, False),
-            (addresses.reserved, addresses.reserved_count, True),
+            (addresses.boot_ranges, addresses.boot_range_count, False),
+            (addresses.boot_reserved, addresses.boot_reserved_count, True),
         ):
             for start, end in self._ranges(table, count):
                 flags[start // PAGE_SIZE : end // PAGE_SIZE] = value

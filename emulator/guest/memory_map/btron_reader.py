@@ -24,7 +24,7 @@ from emulator.wording import counted
 from kernel_model.audit import Defect, Invariant, Location, LocationKind, variable
 from kernel_model.btron import kmem as kmem_model
 from kernel_model.btron.kernel_space import physical
-from kernel_model.btron.kmem_reader import KmemReader
+from kernel_model.btron.kmem_reader import read_kmem
 from kernel_model.btron.pmem import AREA, FLAG_NAMES, PMEM_FREE, PMEM_RESERVED, PMEM_USE
 from kernel_model.btron.pools.reader import PoolReader
 from kernel_model.litecore.memmap import FrameRun
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from emulator.machine.machine import Machine
     from kernel_model.btron.abi import Btron
-    from kernel_model.btron.kmem_reader import KmemState
+    from kernel_model.btron.kmem import KmemState
     from kernel_model.btron.pmem import PageRun
     from kernel_model.btron.pools.reader import PoolState
     from kernel_model.memory import Memory
@@ -97,7 +97,7 @@ class _Reader:
         pools: list[PoolState] = []
         try:
             runs = self._page_runs()
-            kmem = KmemReader(self._memory, self._size, self._btron.kmem, self._notes, self._defects).state()
+            kmem = read_kmem(self._memory, self._size, self._btron.kmem, self._notes, self._defects)
             reader = PoolReader(self._memory, self._size, self._btron, self._notes, self._defects)
             pools.extend(reader.pools())
         except IndexError as error:
@@ -148,15 +148,13 @@ class _Reader:
             with_runs: Fill in `Frames.runs`.
         """
         used = bytes(kinds).translate(_AS_BITS)
-        for start, end in kmem.extents if kmem is not None else ():
-            span = slice(
-                physical(start) // FRAME_SIZE, physical(start) // FRAME_SIZE + (end - start) // FRAME_SIZE
-            )
+        for start, size in kmem.extents if kmem is not None else ():
+            low = physical(start)
+            span = slice(low // FRAME_SIZE, (low + size) // FRAME_SIZE)
             outside = len(kinds[span]) - kinds.count(_USED, span.start, span.stop)
             outside -= kinds.count(_SHARED, span.start, span.stop)
             if outside:
-                low = physical(start)
-                extent = Location(LocationKind.AREA, "kmem", low, low + end - start, item=start)
+                extent = Location(LocationKind.AREA, "kmem", low, low + size, item=start)
                 self._page_defects.append(
                     Defect(_EXTENT_IN_USE, kmem_model.AREA, extent, outside, (start, outside))
                 )

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from emulator.guest.memory_map.regions import Span
     from kernel_model.audit import Defect
-    from kernel_model.btron.kmem_reader import KmemState
+    from kernel_model.blocks import Block
+    from kernel_model.btron.kmem import KmemState
     from kernel_model.btron.pools.reader import PoolState
-    from kernel_model.litecore.heap_reader import Block
     from kernel_model.litecore.memmap import FrameRun
 
 

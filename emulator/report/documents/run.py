@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from emulator.guest.memory_map.regions import Span
     from emulator.report.run_record import RunRecord
     from emulator.run.ending import Ending
-    from kernel_model.btron.kmem_reader import KmemState
+    from kernel_model.btron.kmem import KmemState
     from kernel_model.btron.pools.reader import PoolState
+    from kernel_model.btron.tasks import Task
 
 _VERSION = 1
 
@@ -134,8 +135,8 @@ def _kmem(kmem: KmemState) -> dict[str, Any]:
         "free": kmem.free,
         "largest_free": kmem.largest_free,
         "fragmentation": round(kmem.fragmentation, 6),
-        "extents": [_span(each) for each in kmem.extents],
-        "areas": [_span(each) for each in kmem.areas],
+        "extents": [_span((each.start, each.end)) for each in kmem.extents],
+        "areas": [_span((each.start, each.end)) for each in kmem.areas],
     }
 
 
@@ -151,7 +152,16 @@ def _pool(pool: PoolState) -> dict[str, Any]:
         "free_blocks": pool.free_blocks,
         "free": pool.free,
         "largest_free": pool.largest_free,
-        "waiters": [each._asdict() | {"size": each.size or None} for each in pool.waiters],
+        "waiters": [_waiter(each) for each in pool.waiters],
+    }
+
+
+def _waiter(task: Task) -> dict[str, int | None]:
+    return {
+        "task": task.number,
+        "priority": task.priority,
+        "size": task.wait_size or None,
+        "deadline": task.deadline,
     }
 
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from emulator.guest.memory_map.memory_map import BtronState, PageState
     from emulator.report.text.style import Style
-    from kernel_model.btron.kmem_reader import KmemState
-    from kernel_model.btron.pools.reader import PoolState, Waiter
+    from kernel_model.btron.kmem import KmemState
+    from kernel_model.btron.pools.reader import PoolState
+    from kernel_model.btron.tasks import Task
 
 _OWNERS_SHOWN = 6
 
@@ -85,8 +86,8 @@ def _pool_text(pool: PoolState) -> str:
     return f"{text}; waiting, {order}: {', '.join(map(_waiter_text, pool.waiters))}"
 
 
-def _waiter_text(waiter: Waiter) -> str:
-    text = f"task {waiter.task}"
-    if waiter.size:
-        text += f" for {waiter.size} bytes"
-    return text if waiter.deadline is None else f"{text} until {waiter.deadline} ms"
+def _waiter_text(task: Task) -> str:
+    text = f"task {task.number}"
+    if task.wait_size:
+        text += f" for {task.wait_size} bytes"
+    return text if task.deadline is None else f"{text} until {task.deadline} ms"

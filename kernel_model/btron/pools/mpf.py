@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant
+from kernel_model.blocks import Block
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import ADDRESS_SPACE, check_pointer, physical, pointee
 from kernel_model.btron.kmem import MAX_REQUEST
@@ -23,7 +24,6 @@ from kernel_model.btron.pools.table import (
     LINK_OFFSET,
     RECORD_BYTES,
     TAG_OFFSET,
-    PoolBlock,
     PoolTable,
     check_attribute,
     check_id,
@@ -63,14 +63,6 @@ class MpfFields(NamedTuple):
     def stride(self) -> int:
         """Bytes from one record to the next; as in C it wraps, where the struct makes no sense."""
         return RECORD_BYTES + _round_up(self.block_size, 8) & _WORD_MASK
-
-
-class MpfState(NamedTuple):
-    """The state that ``ref_mpf`` reports; the members of ``T_RMPF``."""
-
-    exinf: int
-    wtsk: int
-    frbcnt: int
 
 
 class FixedPools(PoolTable):
@@ -167,27 +159,24 @@ class FixedPools(PoolTable):
         """
         check_id(number)
         check_pointer(packet)
-        self._memory.store_words(physical(packet), self.state(number))
+        fields = self._fields(self._existing(number))
+        state = fields.exinf, fields.first_waiter, fields.free_count
+        self._memory.store_words(physical(packet), state)
 
     # Readers: no change.
-
-    def state(self, number: int) -> MpfState:
-        """Return a pool's state. E_ID, E_NOEXS."""
-        fields = self._fields(self._existing(number))
-        return MpfState(fields.exinf, fields.first_waiter, fields.free_count)
 
     def fields(self, number: int) -> MpfFields:
         """Return the struct's members, whether or not the pool exists."""
         return self._fields(self._pool(number))
 
-    def blocks(self, number: int) -> Iterator[PoolBlock]:
+    def blocks(self, number: int) -> Iterator[Block]:
         """See `PoolTable.blocks`."""
         fields, live = self.fields(number), self.live_tag | number
         for record in range(fields.area, fields.area + fields.area_size, fields.stride):
             size, tag = self._memory.load_words(physical(record), 2)
             if tag not in (live, FREE_TAG):
                 return
-            yield PoolBlock(record, size, used=tag == live)
+            yield Block(record, size, used=tag == live)
 
     def _fields(self, pool: int) -> MpfFields:
         return MpfFields._make(self._memory.load_words(pool, _WORDS))

@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant
+from kernel_model.blocks import Block
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import (
     ADDRESS_SPACE,
@@ -37,7 +38,6 @@ from kernel_model.btron.pools.table import (
     LINK_OFFSET,
     RECORD_BYTES,
     TAG_OFFSET,
-    PoolBlock,
     PoolTable,
     check_attribute,
     check_id,
@@ -80,15 +80,6 @@ class MplFields(NamedTuple):
     free: int
     first_waiter: int
     exists: int
-
-
-class MplState(NamedTuple):
-    """The state that ``ref_mpl`` reports; the members of ``T_RMPL``."""
-
-    exinf: int
-    wtsk: int
-    frsz: int
-    maxsz: int
 
 
 class VariablePools(PoolTable):
@@ -186,26 +177,15 @@ class VariablePools(PoolTable):
         if number != TMPL_OS:
             check_id(number)
         check_pointer(packet)
-        self._memory.store_words(physical(packet), self.state(number))
+        self._memory.store_words(physical(packet), self._state(number))
 
     # Readers: no change.
-
-    def state(self, number: int) -> MplState:
-        """Return a pool's state, its figures as far as the free list is whole. E_ID, E_NOEXS."""
-        if number == TMPL_OS:
-            return MplState(0, 0, *self._os_pool.free_bytes())
-        pool = self._existing(number)
-        fields = self._fields(pool)
-        sizes: list[int] = []
-        self._search(pool, fields, ADDRESS_SPACE, ADDRESS_SPACE, sizes)
-        free = sum(sizes) & _WORD_MASK  # a broken list may count bytes more than once
-        return MplState(fields.exinf, fields.first_waiter, free, max(sizes, default=0))
 
     def fields(self, number: int) -> MplFields:
         """Return the struct's members, whether or not the pool exists."""
         return self._fields(self._pool(number))
 
-    def blocks(self, number: int) -> Iterator[PoolBlock]:
+    def blocks(self, number: int) -> Iterator[Block]:
         """See `PoolTable.blocks`."""
         fields = self.fields(number)
         record, end, live = fields.area, fields.area + fields.area_size, self.live_tag | number
@@ -213,8 +193,19 @@ class VariablePools(PoolTable):
             size, tag = self._memory.load_words(physical(record), 2)
             if not _is_record(size, tag, live, end - record - RECORD_BYTES):
                 return
-            yield PoolBlock(record, size, used=tag == live)
+            yield Block(record, size, used=tag == live)
             record += RECORD_BYTES + size
+
+    def _state(self, number: int) -> tuple[int, int, int, int]:
+        """Return the members of ``T_RMPL``, its figures as far as the free list is whole. E_ID, E_NOEXS."""
+        if number == TMPL_OS:
+            return (0, 0, *self._os_pool.free_bytes())
+        pool = self._existing(number)
+        fields = self._fields(pool)
+        sizes: list[int] = []
+        self._search(pool, fields, ADDRESS_SPACE, ADDRESS_SPACE, sizes)
+        free = sum(sizes) & _WORD_MASK  # a broken list may count bytes more than once
+        return fields.exinf, fields.first_waiter, free, max(sizes, default=0)
 
     def _fields(self, pool: int) -> MplFields:
         return MplFields._make(self._memory.load_words(pool, _WORDS))

@@ -70,5 +70,5 @@ class OsPool:
 
     def free_bytes(self) -> tuple[int, int]:
         """Return the free bytes of the byte layer and its largest area, as far as its list is whole."""
-        usage = self._kmem.usage()
-        return usage.free, usage.largest_free
+        state = self._kmem.state()
+        return state.free, state.largest_free

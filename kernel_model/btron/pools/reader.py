@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kernel_model.audit import Location
+    from kernel_model.blocks import Block
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.pools.mpf import FixedPools
     from kernel_model.btron.pools.mpl import VariablePools
-    from kernel_model.btron.pools.table import PoolBlock, PoolTable
+    from kernel_model.btron.pools.table import PoolTable
+    from kernel_model.btron.tasks import Task
     from kernel_model.memory import Memory
 
 BLOCKS_MAX: Final = 1_000_000
@@ -54,21 +56,6 @@ def holds(memory_size: int, address: int, size: int) -> bool:
     return address >= KERNEL_BASE and physical(address) + size <= min(memory_size, KERNEL_BASE)
 
 
-class Waiter(NamedTuple):
-    """A task in the queue of a pool.
-
-    Attributes:
-        task: Its id.
-        size: Bytes of the block that it waits for; 0 in pools of blocks of one size.
-        deadline: System time (ms) at which it gives up; None: never.
-    """
-
-    task: int
-    priority: int
-    size: int
-    deadline: int | None
-
-
 class PoolState(NamedTuple):
     """A memory pool that exists. Bytes are those of bodies.
 
@@ -77,7 +64,7 @@ class PoolState(NamedTuple):
         by_priority: Whether the most urgent task is served first; otherwise the one that came first.
         block_size: Bytes of every block; 0 in pools for any size.
         used_blocks: Handed out, as far as the records make sense.
-        waiters: First to last.
+        waiters: The tasks in its queue, first to last.
     """
 
     name: str
@@ -90,7 +77,7 @@ class PoolState(NamedTuple):
     free_blocks: int
     free: int
     largest_free: int
-    waiters: tuple[Waiter, ...]
+    waiters: tuple[Task, ...]
 
 
 class PoolReader:
@@ -126,20 +113,20 @@ class PoolReader:
 
     def _variable_pool(self, pools: VariablePools, number: int) -> PoolState:
         fields = pools.fields(number)
-        blocks: list[PoolBlock] = []
+        blocks: list[Block] = []
         end = fields.area
         if self._is_area(pools, number):
             blocks = self._take(pools.blocks(number))
-            end = blocks[-1].body + blocks[-1].size if blocks else end
+            end = blocks[-1].end if blocks else end
             if self._blocks_left and end < fields.area + fields.area_size:
                 self._no_record(pools, number, end)
             elif self._blocks_left:
-                self._check_list(pools, number, [block.record for block in blocks if not block.used])
+                self._check_list(pools, number, [block.header for block in blocks if not block.used])
         return self._pool(pools, number, blocks, by_priority=fields.attr == TA_TPRI, block_size=0)
 
     def _fixed_pool(self, pools: FixedPools, number: int) -> PoolState:
         fields = pools.fields(number)
-        blocks: list[PoolBlock] = []
+        blocks: list[Block] = []
         if self._is_area(pools, number):
             if fields.block_count * fields.stride != fields.area_size:
                 values = (fields.block_count, fields.block_size, fields.area_size)
@@ -158,7 +145,7 @@ class PoolReader:
         self,
         pools: VariablePools | FixedPools,
         number: int,
-        blocks: Sequence[PoolBlock],
+        blocks: Sequence[Block],
         *,
         by_priority: bool,
         block_size: int,
@@ -180,7 +167,7 @@ class PoolReader:
             tuple(self._waiters(pools, number)),
         )
 
-    def _take(self, blocks: Iterator[PoolBlock]) -> list[PoolBlock]:
+    def _take(self, blocks: Iterator[Block]) -> list[Block]:
         """Return blocks as far as no more than `BLOCKS_MAX` were taken from all pools."""
         taken = [block for _, block in zip(range(self._blocks_left), blocks, strict=False)]
         self._blocks_left -= len(taken)
@@ -225,9 +212,9 @@ class PoolReader:
                 return
             place, before = physical(record) + LINK_OFFSET, record
 
-    def _check_stack(self, pools: FixedPools, number: int, blocks: Sequence[PoolBlock]) -> None:
+    def _check_stack(self, pools: FixedPools, number: int, blocks: Sequence[Block]) -> None:
         """Check that the stack holds all free blocks, in any order."""
-        free = {block.record for block in blocks if not block.used}
+        free = {block.header for block in blocks if not block.used}
         count = pools.fields(number).free_count
         if count != len(free):
             self._add(_FREE_COUNT, pools, number, "free_count", count, len(free))
@@ -242,7 +229,7 @@ class PoolReader:
         elif free:
             self._add_at(_STACK_COMPLETE, pools, number, location, len(free))
 
-    def _waiters(self, pools: VariablePools | FixedPools, number: int) -> Iterator[Waiter]:
+    def _waiters(self, pools: VariablePools | FixedPools, number: int) -> Iterator[Task]:
         try:
             for each in pools.waiters(number):
                 task = self._btron.tasks.task(each)
@@ -250,6 +237,6 @@ class PoolReader:
                 if not waits:
                     self._add(_WAITER, pools, number, "first_waiter", each)
                     return
-                yield Waiter(each, task.priority, task.wait_size, task.deadline)
+                yield task
         except IndexError as error:
             self._add(_QUEUE, pools, number, "first_waiter", str(error))

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from kernel_model.audit import Location, LocationKind, variable
+from kernel_model.blocks import HEADER_BYTES
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import physical, pointee
 from kernel_model.btron.tasks import TMO_FEVR, TMO_POL
@@ -27,6 +28,7 @@ from kernel_model.structs import FREE_MPL_BLOCK, MPL_BLOCK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kernel_model.blocks import Block
     from kernel_model.btron.kmem import Kmem
     from kernel_model.btron.tasks import Tasks, Wait, WaitKind
     from kernel_model.memory import Memory
@@ -39,22 +41,9 @@ TA_TPRI: Final = 1
 FREE_TAG: Final = 0x4652_4545
 """``'FREE'`` in C."""
 
-RECORD_BYTES: Final = MPL_BLOCK.size
+RECORD_BYTES: Final = HEADER_BYTES
 TAG_OFFSET: Final = MPL_BLOCK.offset("tag")
 LINK_OFFSET: Final = FREE_MPL_BLOCK.offset("next")
-
-
-class PoolBlock(NamedTuple):
-    """A block of a pool: kernel address of its record, bytes of its body, and whether it is handed out."""
-
-    record: int
-    size: int
-    used: bool
-
-    @property
-    def body(self) -> int:
-        """Kernel address that ``get_blk`` gave or would give."""
-        return self.record + RECORD_BYTES
 
 
 class PoolTable(ABC):
@@ -127,7 +116,7 @@ class PoolTable(ABC):
     # What the kinds do differently.
 
     @abstractmethod
-    def blocks(self, number: int) -> Iterator[PoolBlock]:
+    def blocks(self, number: int) -> Iterator[Block]:
         """Yield a pool's blocks in address order, up to the first record that cannot be one."""
 
     @abstractmethod

@@ -239,7 +239,7 @@ class Guest:
         """Return the members of ``mpl_table[number]`` or ``mpf_table[number]``."""
         layout = POOL_MPL if table == "mpl_table" else POOL_MPF
         words = self.words(self.symbols[table] + layout.size * number, len(layout.fields))
-        return {field.name: word for field, word in zip(layout.fields, words, strict=True)}
+        return dict(zip(layout.fields, words, strict=True))
 
     def waiters(self, table: str, number: int) -> list[int]:
         """Return the ids of the tasks that wait for a pool."""

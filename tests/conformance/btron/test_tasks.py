@@ -38,7 +38,7 @@ def tasks(guest: Guest) -> Guest:
 
 def tcb(guest: Guest, number: int) -> dict[str, int]:
     words = guest.words(guest.symbols["tcb_table"] + TCB.size * number, len(TCB.fields))
-    return {field.name: word for field, word in zip(TCB.fields, words, strict=True)}
+    return dict(zip(TCB.fields, words, strict=True))
 
 
 def created(guest: Guest, number: int = 2, priority: int = 10, stack: int = PAGE) -> None:
@@ -82,7 +82,7 @@ def test_a_new_task_is_dormant_and_has_a_stack_of_whole_pages(
 ) -> None:
     packet = tasks.packet(EXINF, attribute, CODE, priority, size)
     assert tasks.er("cre_tsk", number, packet) == E_OK
-    assert tcb(tasks, number) == dict.fromkeys((field.name for field in TCB.fields), 0) | {
+    assert tcb(tasks, number) == dict.fromkeys(TCB.fields, 0) | {
         "tskid": number,
         "state": DORMANT,
         "priority": priority,

@@ -126,11 +126,11 @@ def test_a_served_task_is_ready_and_what_it_waited_for_is_stale(tasks: Guest, ki
     assert get(tasks, kind, 2, timeout=50) == E_WAITING
     tasks.set_tcb(2, "wercd", 0x55)
     tcb = tasks.words(tasks.symbols["tcb_table"] + TCB.size * 2, 20)
-    waiting = {field.name: word for field, word in zip(TCB.fields, tcb, strict=True)}
+    waiting = dict(zip(TCB.fields, tcb, strict=True))
     tasks.run(1)
     assert tasks.er(f"{kind}_release", POOL, block) == E_OK
     tcb = tasks.words(tasks.symbols["tcb_table"] + TCB.size * 2, 20)
-    ready = {field.name: word for field, word in zip(TCB.fields, tcb, strict=True)}
+    ready = dict(zip(TCB.fields, tcb, strict=True))
     changed = {"state": READY, "prev": 4, "wait_kind": 0, "wercd": 0, "has_deadline": 0}
     assert ready == waiting | changed
     assert tasks.ready(12) == [4, 2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from emulator.guest.memory_map.memory_map import Frames, HeapState, MemoryMap
 from emulator.guest.memory_map.regions import Region, RegionKind
 from kernel_model.audit import Defect, Invariant, variable
-from kernel_model.litecore.heap_reader import Block
+from kernel_model.blocks import Block
 from kernel_model.litecore.memmap import FrameRun
 
 RAM = (0x100000, 0x140000)

@@ -13,7 +13,6 @@ from emulator.guest.memory_map.regions import RegionKind
 from emulator.report.documents.run import run_document
 from emulator.report.run_record import RunRecord
 from emulator.run.ending import Ending, How
-from kernel_model.btron.pools.reader import Waiter
 from kernel_model.structs import POOL_MPF, POOL_MPL, TCB
 from kernel_model.text import defect_text
 
@@ -65,11 +64,11 @@ def test_pages_bytes_and_pools_with_their_waiters(waiting: Machine) -> None:
     assert state.pages.free + state.pages.used + state.pages.reserved == state.pages.total
     assert state.kmem is not None
     assert state.kmem.owned == 40960
-    assert [end - start for start, end in state.kmem.extents] == [40960]
+    assert [extent.size for extent in state.kmem.extents] == [40960]
     variable, fixed = state.pools
     assert (variable.name, variable.number, variable.by_priority) == ("mpl", 1, False)
     assert (variable.used_blocks, variable.used, variable.free) == (1, 256, 0)
-    assert [(each.task, each.size, each.deadline) for each in variable.waiters] == [
+    assert [(each.number, each.wait_size, each.deadline) for each in variable.waiters] == [
         (2, 200, 51),
         (3, 200, 151),
         (4, 200, 101),
@@ -77,7 +76,7 @@ def test_pages_bytes_and_pools_with_their_waiters(waiting: Machine) -> None:
         (6, 200, 301),
     ]
     assert (fixed.name, fixed.number, fixed.used_blocks, fixed.free_blocks) == ("mpf", 3, 1, 0)
-    assert fixed.waiters == (Waiter(1, fixed.waiters[0].priority, 0, 201),)
+    assert [(task.number, task.wait_size, task.deadline) for task in fixed.waiters] == [(1, 0, 201)]
 
 
 def test_the_memory_map(waiting: Machine) -> None:

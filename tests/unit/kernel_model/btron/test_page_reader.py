@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
+from kernel_model.btron.kernel_globals import Globals
 from kernel_model.btron.page_reader import page_defects
-from kernel_model.btron.pmem import Pmem, PmemAddresses
+from kernel_model.btron.pmem import Pmem
 from kernel_model.memory import ByteMemory
 from kernel_model.text import defect_text
 
 TABLE, PAGES, SIZE = 0x100, 64, 0x1000
-ADDRESSES = PmemAddresses(table=0, pages=4, ranges=8, range_count=12, reserved=16, reserved_count=20)
+ADDRESSES = Globals(*range(0, 4 * len(fields(Globals)), 4))
 
 
 @pytest.fixture
 def memory() -> ByteMemory:
     """Pages 1 to 9 are in use with as many owners, page 0 is reserved, the others are free."""
     memory = ByteMemory(0, SIZE)
-    memory.store_u32(ADDRESSES.table, 0x80000000 | TABLE)
-    memory.store_u32(ADDRESSES.pages, PAGES)
+    memory.store_u32(ADDRESSES.pmem_table, 0x80000000 | TABLE)
+    memory.store_u32(ADDRESSES.pmem_pages, PAGES)
     memory.store_words(TABLE, (2, 0))
     for page in range(1, 10):
         memory.store_words(TABLE + 8 * page, (1, page << 8 * (page % 4)))
@@ -58,5 +61,5 @@ def test_each_of_several_is_told(memory: ByteMemory) -> None:
 
 
 def test_a_table_beyond_memory(memory: ByteMemory) -> None:
-    memory.store_u32(ADDRESSES.pages, 0x200)
+    memory.store_u32(ADDRESSES.pmem_pages, 0x200)
     assert texts(memory) == ["the page table makes no sense: pmem_table 0x00000100, pmem_pages 0x00000200"]

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kernel_model.btron.kmem import Area, KmemUsage
-from kernel_model.btron.kmem_reader import KmemReader, KmemState
+from kernel_model.audit import BrokenStructure
+from kernel_model.blocks import Block
+from kernel_model.btron.kmem import Area, KmemState
+from kernel_model.btron.kmem_reader import read_kmem
 from kernel_model.btron.pmem import PageRun, PageUsage
-from kernel_model.btron.pools.mpf import MpfState
-from kernel_model.btron.pools.mpl import MplState
 from kernel_model.btron.pools.reader import PoolReader, PoolState
-from kernel_model.btron.pools.table import PoolBlock
-from kernel_model.btron.tasks import BrokenQueue, Task
+from kernel_model.btron.tasks import Task
 from kernel_model.text import defect_text
-from tests.conformance.btron.subjects import KERNEL, PAGE, RAM_END, WINDOW, Guest, ModelSubject
+from tests.conformance.btron.subjects import KERNEL, PAGE, RAM_END, SCRATCH, WINDOW, Guest, ModelSubject
 
 if TYPE_CHECKING:
     from kernel_model.audit import Defect
@@ -68,42 +67,41 @@ def test_an_unknown_flag_is_a_run_of_its_own(subject: ModelSubject, guest: Guest
 
 def test_areas_and_extents(subject: ModelSubject, guest: Guest) -> None:
     kmem = subject.btron.kmem
-    assert kmem.usage() == KmemUsage(0, 0, 0, 0)
+    assert kmem.state() == KmemState((), ())
     guest.call("kmem_alloc", 100)
     guest.er("kmem_free", END - 64, 32)
     assert kmem.extents() == [Area(BASE, 40960)]
     assert kmem.areas() == [Area(BASE, 40960 - 104), Area(END - 64, 32)]
     assert kmem.areas()[0].end == END - 104
-    assert kmem.usage() == KmemUsage(40960, 40960 - 72, 40960 - 104, 2)
-    assert not kmem.is_broken()
+    state = kmem.state()
+    assert (state.owned, state.free, state.largest_free) == (40960, 40960 - 72, 40960 - 104)
 
 
 def test_a_broken_list_is_read_up_to_the_damage(subject: ModelSubject, guest: Guest) -> None:
     guest.call("kmem_alloc", 100)
     guest.poke(BASE, 0x41414141)
     assert subject.btron.kmem.areas() == [Area(BASE, 40960 - 104)]
-    assert subject.btron.kmem.is_broken()
 
 
-def read_kmem(subject: ModelSubject) -> tuple[KmemState, list[str]]:
+def read(subject: ModelSubject) -> tuple[KmemState, list[str]]:
     notes: list[str] = []
     defects: list[Defect] = []
-    state = KmemReader(subject.memory, RAM_END, subject.btron.kmem, notes, defects).state()
+    state = read_kmem(subject.memory, RAM_END, subject.btron.kmem, notes, defects)
     assert state is not None
     assert notes == []
     return state, [defect_text(each) for each in defects]
 
 
 def test_kmem_in_figures(subject: ModelSubject, guest: Guest) -> None:
-    state, defects = read_kmem(subject)
+    state, defects = read(subject)
     assert (state, state.largest_free, state.fragmentation, defects) == (KmemState((), ()), 0, 0.0, [])
     guest.call("kmem_alloc", 100)
     guest.er("kmem_free", END - 64, 32)
-    state, defects = read_kmem(subject)
+    state, defects = read(subject)
     assert (state.owned, state.free, state.largest_free, defects) == (40960, 40888, 40856, [])
     assert state.fragmentation == pytest.approx(1 - 40856 / 40888)
     guest.poke(END - 60, 28)
-    assert read_kmem(subject)[1] == [f"kmem_free_list: area 0x{END - 64:08x} cannot have 0x0000001c bytes"]
+    assert read(subject)[1] == [f"kmem_free_list: area 0x{END - 64:08x} cannot have 0x0000001c bytes"]
 
 
 def test_a_broken_extent_hides_no_other(subject: ModelSubject, guest: Guest) -> None:
@@ -114,10 +112,10 @@ def test_a_broken_extent_hides_no_other(subject: ModelSubject, guest: Guest) -> 
     extents = subject.symbols["kmem_extents"]
     guest.poke(extents, BASE, 40960, second, PAGE)
     guest.set("kmem_extent_count", 2)
-    both = (BASE, BASE + 40960), (second, second + PAGE)
-    assert read_kmem(subject) == (KmemState(both, both[1:]), [])
+    both = Area(BASE, 40960), Area(second, PAGE)
+    assert read(subject) == (KmemState(both, both[1:]), [])
     guest.poke(extents, BASE + 1)
-    assert read_kmem(subject) == (
+    assert read(subject) == (
         KmemState(both[1:], both[1:]),
         [f"kmem_extents: 0x{BASE + 1:08x} with 0x0000a000 bytes makes no sense"],
     )
@@ -131,12 +129,13 @@ def test_pools_of_any_size(subject: ModelSubject, guest: Guest) -> None:
     area = END - 104
     assert mpl.numbers() == [7]
     assert mpl.fields(7) == (5, 0, 96, area, 104, area + 24, 0, 1)
-    assert list(mpl.blocks(7)) == [PoolBlock(area, 16, used=True), PoolBlock(area + 24, 72, used=False)]
+    assert list(mpl.blocks(7)) == [Block(area, 16, used=True), Block(area + 24, 72, used=False)]
     assert next(mpl.blocks(7)).body == guest.block()
-    assert mpl.state(7) == MplState(5, 0, 72, 72)
+    guest.er("mpl_refer", SCRATCH, 7)
+    assert guest.words(SCRATCH, 4) == (5, 0, 72, 72)
     for size in (71, 72 + 8, 72 + 16):
         guest.poke(area + 24, size)
-        assert list(mpl.blocks(7)) == [PoolBlock(area, 16, used=True)]
+        assert list(mpl.blocks(7)) == [Block(area, 16, used=True)]
 
 
 def test_pools_of_one_size(subject: ModelSubject, guest: Guest) -> None:
@@ -147,9 +146,10 @@ def test_pools_of_one_size(subject: ModelSubject, guest: Guest) -> None:
     assert mpf.numbers() == [100]
     assert mpf.fields(100) == (5, 1, 3, 12, area, 72, area + 24, 0, 1, 2)
     assert [block.used for block in mpf.blocks(100)] == [True, False, False]
-    assert mpf.state(100) == MpfState(5, 0, 2)
+    guest.er("mpf_refer", SCRATCH, 100)
+    assert guest.words(SCRATCH, 3) == (5, 0, 2)
     guest.poke(area + 28, 0x41414141)
-    assert list(mpf.blocks(100)) == [PoolBlock(area, 12, used=True)]
+    assert list(mpf.blocks(100)) == [Block(area, 12, used=True)]
 
 
 def read_pools(subject: ModelSubject) -> tuple[list[PoolState], list[Defect]]:
@@ -221,9 +221,11 @@ def test_a_queue_that_does_not_end_is_noticed(subject: ModelSubject, guest: Gues
     subject.memory.store_u32(head, 2)
     guest.set_tcb(2, "next", following)
     problem = "it does not end" if following == 2 else f"there is no task 0x{following:x}"
-    with pytest.raises(BrokenQueue, match=rf"^the task queue at 0x{head:08x} is broken: {problem}$") as error:
+    with pytest.raises(
+        BrokenStructure, match=rf"^the task queue at 0x{head:08x} is broken: {problem}$"
+    ) as error:
         subject.btron.mpf.waiters(1)
-    assert error.value.head == head
+    assert error.value.defect.address == head
 
 
 def test_many_pages_stay_usable() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from kernel_model.litecore.abi import LiteCore
-from kernel_model.litecore.audits import LockAudit
 from kernel_model.litecore.boot import BootSettings
 from kernel_model.memory import ByteMemory
 from kernel_model.text import defect_text
@@ -52,8 +51,8 @@ def test_each_structure_has_an_audit_and_an_area(
 
 
 def test_a_held_lock_is_no_defect(memory: ByteMemory) -> None:
-    locks = LockAudit(memory, SYMBOLS)
-    assert not locks.any_held()
+    litecore = LiteCore(memory, SYMBOLS, print)
+    assert not litecore.any_lock_held()
     memory.store_u32(SYMBOLS["memmap_lock"], 1)
-    assert locks.any_held()
+    assert litecore.any_lock_held()
     assert found(memory) == []

@@ -7,8 +7,9 @@ import random
 import pytest
 
 from kernel_model.audit import Defect, Invariant, Location, LocationKind
+from kernel_model.blocks import Block
 from kernel_model.litecore.heap import Heap
-from kernel_model.litecore.heap_reader import Block, HeapAddresses, HeapReader, HeapUsage
+from kernel_model.litecore.heap_reader import HeapAddresses, HeapReader, HeapUsage
 from kernel_model.memory import ByteMemory
 from kernel_model.text import defect_text
 

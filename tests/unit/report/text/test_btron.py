@@ -6,8 +6,9 @@ from emulator.report.run_record import RunRecord
 from emulator.report.text.run import summary_lines
 from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How
-from kernel_model.btron.kmem_reader import KmemState
-from kernel_model.btron.pools.reader import PoolState, Waiter
+from kernel_model.btron.kmem import Area, KmemState
+from kernel_model.btron.pools.reader import PoolState
+from kernel_model.btron.tasks import Task, TaskState, WaitKind
 from tests.unit.report.examples import RAM, defect, frames
 
 PAGES = PageState(
@@ -19,7 +20,7 @@ PAGES = PageState(
     47,
     (PageCount(0, 0, 55), PageCount(1, 1, 4), PageCount(1, 2, 1), PageCount(2, 0, 260)),
 )
-KMEM = KmemState(((0x80103000, 0x80105000),), ((0x80103000, 0x80103100), (0x80103200, 0x80103500)))
+KMEM = KmemState((Area(0x80103000, 0x2000),), (Area(0x80103000, 0x100), Area(0x80103200, 0x300)))
 VARIABLE = PoolState(
     "mpl",
     1,
@@ -31,7 +32,10 @@ VARIABLE = PoolState(
     free_blocks=1,
     free=40,
     largest_free=40,
-    waiters=(Waiter(3, 5, 104, None), Waiter(2, 1, 64, 1500)),
+    waiters=(
+        Task(3, TaskState.WAIT, 5, WaitKind.MPL, 1, 104, 0, None),
+        Task(2, TaskState.WAIT, 1, WaitKind.MPL, 1, 64, 0, 1500),
+    ),
 )
 FIXED = PoolState(
     "mpf",
