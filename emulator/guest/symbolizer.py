@@ -9,47 +9,16 @@ An interrupted instruction on a call stack counts as a call one byte long: its "
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from emulator.guest.symbols import function_at
-from emulator.wording import code_address
+from emulator.loader.frame import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from emulator.loader.image import KernelImage
 
-
-class Frame(NamedTuple):
-    """One level of a backtrace.
-
-    Attributes:
-        address: The return address; of the innermost level of a machine that stands still, the instruction's address.
-        function: The symbol that it belongs to; "" where none is known.
-        offset: Bytes from the symbol to *address*.
-        file: The source file as the debug information names it; "" where it is not known.
-        line: In *file*, from 1; 0 where it is not known.
-    """
-
-    address: int
-    function: str = ""
-    offset: int = 0
-    file: str = ""
-    line: int = 0
-
-    @property
-    def name(self) -> str:
-        """The function, or where it is not known the address."""
-        return self.function or f"0x{self.address:08x}"
-
-    def __str__(self) -> str:
-        """Return ``kmain+0x42 demo.c:31``; less where something is not known."""
-        place = code_address(self.address, self.function, self.offset)
-        if not self.file:
-            return place
-        name = PurePosixPath(self.file).name
-        return f"{place} {name}:{self.line}" if self.line else f"{place} {name}"
+__all__ = ["Frame", "Symbolizer"]  # frames leave the room here
 
 
 class Symbolizer:
@@ -86,7 +55,6 @@ class Symbolizer:
 
     def _frame(self, address: int, inside: int) -> Frame:
         """Name *address* by the byte at *inside*."""
-        function, line = function_at(self._image, inside), self._image.source_line(inside)
-        name, offset = ("", 0) if function is None else (function[0], function[1] + address - inside)
-        file, number = ("", 0) if line is None else line
-        return Frame(address, name, offset, file, number)
+        frame = self._image.location(inside)
+        offset = frame.offset + address - inside if frame.function else 0
+        return frame._replace(address=address, offset=offset)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import GuestStopped, missing_symbols
 from emulator.hle.kernels import addresses
+from emulator.wording import code_location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,9 @@ def stack_words(machine: Machine, esp: int, count: int) -> tuple[int, ...]:
     physical = machine.translate(esp)
     if physical is None or physical + 4 * count > len(machine.memory):
         eip = machine.registers().eip
-        raise GuestStopped(f"the stack at 0x{esp:08x} is not in memory", eip, machine.image.location(eip))
+        raise GuestStopped(
+            f"the stack at 0x{esp:08x} is not in memory", eip, code_location(*machine.image.location(eip))
+        )
     return machine.memory.load_words(physical, count)
 
 
@@ -86,7 +89,7 @@ def caller_of(bound: Bound, esp: int, ebp: int) -> str:
     image = bound.machine.image
     location = ""
     for address in callers_of_call(bound.machine, esp, ebp).return_addresses:
-        location = image.location(address)
+        location = code_location(*image.location(address))
         found = image.function_at(address - 1)
         if found is None or found[0].name not in bound.own_functions:
             break

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.boot_protocol.multiboot1 import find_header
 from emulator.hle import kernels
+from emulator.wording import code_location
 from kernel_model.memory import ByteMemory
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def inspect_image(image: KernelImage, kernel: str) -> Inspection:
         len(image.data),
         image.segments,
         image.entry,
-        image.location(image.entry),
+        code_location(*image.location(image.entry)),
         None if end is None else end.address,
         find_header(image.data, image.path),
         len(symbols),

@@ -20,6 +20,7 @@ from emulator.inject.policy import FailedCall, failed_call
 from emulator.run.ending import Budget, How
 from emulator.run.to_end import run_to_end
 from emulator.trace.recording import newest_call, record_calls
+from emulator.wording import code_location
 from emulator.x86 import EXCEPTION_NAMES
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class TrialRunner:
         fault = self._machine.fault_in_hand()
         if fault is not None:
             name = EXCEPTION_NAMES.get(fault.vector, f"exception {fault.vector}")
-            return Reaction.DIES, name, self._machine.image.location(fault.eip)
+            return Reaction.DIES, name, code_location(*self._machine.image.location(fault.eip))
         return Reaction.REPORTS, brief_ending(ending), ""
 
 

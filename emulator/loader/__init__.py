@@ -1,3 +1,3 @@
 """Kernel files: the name of a file comes in; checked segments, symbols, source lines, variables and unwind rules go out."""
 
-__all__ = ["builtin", "dwarf", "elf", "files", "image"]
+__all__ = ["builtin", "dwarf", "elf", "files", "frame", "image"]

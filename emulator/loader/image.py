@@ -21,7 +21,7 @@ from emulator.loader.elf.headers import (
     check_inside,
 )
 from emulator.loader.files import read_file
-from emulator.wording import code_location
+from emulator.loader.frame import Frame
 
 if TYPE_CHECKING:
     import os
@@ -211,8 +211,8 @@ class KernelImage:
         code = [range(segment.virtual, segment.virtual + segment.size) for segment in self.segments]
         return read_unwind_table(sections, code)
 
-    def location(self, address: int) -> str:
-        """Return an address for people: "kmain+0x42 (firmware/scenarios/demo.c:31)", or else "0x00100123".
+    def location(self, address: int) -> Frame:
+        """Return the function, the offset in it and the source line of an address (as in `function_at`).
 
         With a damaged symbol table no function is named: what happened at the address matters more. `symbols` reports the damage.
         """
@@ -223,7 +223,7 @@ class KernelImage:
         line = self.source_line(address)
         name, offset = ("", 0) if function is None else (function[0].name, function[1])
         file, number = ("", 0) if line is None else line
-        return code_location(address, name, offset, file, number)
+        return Frame(address, name, offset, file, number)
 
     def physical(self, address: int) -> int:
         """Return where a linked address is loaded. Outside all segments it is returned as it is."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from emulator.errors import GuestStopped
 from emulator.machine.address_map import KERNEL_BASES, RETURN_TO
 from emulator.machine.execution import Returned
+from emulator.wording import code_location
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def enter_function(machine: Machine, address: int, arguments: Sequence[int]) -> 
 
 def not_returned(machine: Machine, function: str | int, outcome: Outcome) -> GuestStopped:
     """Return the error for a call that ended otherwise."""
-    location = machine.image.location(outcome.eip)
+    location = code_location(*machine.image.location(outcome.eip))
     text = f"{function} did not return: the kernel {_DID[outcome.ending]}"
     return GuestStopped(text, outcome.eip, location)
 
@@ -53,4 +54,6 @@ def _return_address(machine: Machine, registers: Registers) -> int:
         if machine.translate(registers.cs_base + (base | RETURN_TO) & WORD_MAX) == RETURN_TO:
             return base | RETURN_TO
     eip = registers.eip
-    raise GuestStopped("no call is possible: low memory is not mapped", eip, machine.image.location(eip))
+    raise GuestStopped(
+        "no call is possible: low memory is not mapped", eip, code_location(*machine.image.location(eip))
+    )

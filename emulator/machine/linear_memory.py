@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.errors import GuestStopped
+from emulator.wording import code_location
 from emulator.x86 import PAGE_SIZE, WORD_MAX
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ class LinearMemory:
             physical = self._cpu.translate(address)
             if physical is None:
                 eip = self._cpu.registers().eip
-                raise GuestStopped(f"0x{address:08x} is not mapped", eip, self._image.location(eip))
+                raise GuestStopped(
+                    f"0x{address:08x} is not mapped", eip, code_location(*self._image.location(eip))
+                )
             size = min(len(data), PAGE_SIZE - address % PAGE_SIZE)
             self._memory.write(physical, data[:size])
             address, data = address + size & WORD_MAX, data[size:]

@@ -22,6 +22,7 @@ from emulator.pytest_plugin.heap_walk import HeapWalk
 from emulator.pytest_plugin.settings import BadConfiguration, Settings
 from emulator.run.ending import How
 from emulator.run.to_end import ending_of
+from emulator.wording import code_location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,7 +110,7 @@ class BootedKernel:
             if time.monotonic() > end:
                 eip = machine.registers().eip
                 problem = f"budget of {seconds:g} seconds used up"
-                raise BudgetUsedUp(problem, eip, machine.image.location(eip))
+                raise BudgetUsedUp(problem, eip, code_location(*machine.image.location(eip)))
             machine.pause_after(_INSTRUCTIONS_BETWEEN_LOOKS, look)
 
         machine.pause_after(_INSTRUCTIONS_BETWEEN_LOOKS, look)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import BudgetUsedUp
 from emulator.guest.executed import executed_instructions
+from emulator.wording import code_location
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,7 +50,7 @@ def calls_with_instructions(replay: Replay, calls: Iterable[Call]) -> Iterator[R
         if replay.seconds_left == 0:
             machine = replay.machine
             eip = machine.registers().eip
-            raise BudgetUsedUp("time budget used up", eip, machine.image.location(eip))
+            raise BudgetUsedUp("time budget used up", eip, code_location(*machine.image.location(eip)))
 
 
 def _inside(replay: Replay, call: Call) -> ReplayedCall:

@@ -8,6 +8,7 @@ from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NotEmulat
 from emulator.machine.core.call_recorder import EVENTS_MAX
 from emulator.machine.execution import Returned
 from emulator.run.ending import Ending, How
+from emulator.wording import code_location
 
 if TYPE_CHECKING:
     from emulator.machine.execution import Outcome
@@ -50,7 +51,7 @@ def ending_of(machine: Machine, outcome: Outcome) -> Ending:
         return Ending(How.EXIT, outcome.exit_value, eip, instructions=instructions)
     if outcome.ending is not Returned.HALTED:
         raise ValueError(f"a run that goes on: {outcome.ending.value}")
-    location = machine.image.location(eip - 1)  # of the hlt, which is one byte long
+    location = code_location(*machine.image.location(eip - 1))  # of the hlt, which is one byte long
     return Ending(
         How.HALTED,
         eip=eip,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, HostError, NotEmulated
 from emulator.machine.address_map import MIB, ROM_START
 from emulator.machine.core.core_types import Reason
+from emulator.wording import code_location
 from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, WORD_MAX, Vector
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Diagnosis:
         """Return the error for a run that ended badly."""
         from emulator.machine.faults.words import guest_stopped
 
-        location = self._image.location(stop.eip)
+        location = code_location(*self._image.location(stop.eip))
         if stop.reason is Reason.NO_MEMORY:
             return HostError("the host has no memory left for what is recorded of the run")
         if stop.reason is Reason.FAILED and ROM_START <= (self._cpu.translate(stop.pc) or 0) < MIB:
@@ -95,14 +96,16 @@ class Diagnosis:
         """Return the error for an interrupt that found no way to a handler."""
         from emulator.machine.faults.words import undelivered
 
-        location = self._image.location(stop.eip)
+        location = code_location(*self._image.location(stop.eip))
         registers = self._cpu.registers()
         return self.in_call(undelivered(stop, location, self.accessed(stop), failed, registers, self._memory))
 
     def no_budget(self) -> BudgetUsedUp:
         """Return the error for a run that may not execute anything."""
         eip = self._cpu.registers().eip
-        return BudgetUsedUp("budget of 0 instructions used up", eip, self._image.location(eip))
+        return BudgetUsedUp(
+            "budget of 0 instructions used up", eip, code_location(*self._image.location(eip))
+        )
 
     def in_call(self, error: GuestStopped) -> GuestStopped:
         """Let an error say what call of the layers the guest is in, if that matters."""

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from emulator.guest.symbolizer import Frame, Symbolizer
 from emulator.loader.image import KernelImage
 from tests.helpers.guest import assemble
@@ -20,19 +18,6 @@ never_returns:
         hlt
         .size   never_returns, . - never_returns
 """
-
-
-@pytest.mark.parametrize(
-    ("frame", "text"),
-    [
-        (Frame(0x101042, "kmain", 0x42, "firmware/scenarios/demo.c", 31), "kmain+0x42 demo.c:31"),
-        (Frame(0x101042, "kmain", 0x42, "demo.c", 0), "kmain+0x42 demo.c"),
-        (Frame(0x101042, "kmain", 0), "kmain+0x0"),
-        (Frame(0x101042), "0x00101042"),
-    ],
-)
-def test_a_frame_as_text(frame: Frame, text: str) -> None:
-    assert str(frame) == text
 
 
 def test_a_return_address_belongs_to_the_call_in_front_of_it() -> None:

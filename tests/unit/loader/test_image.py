@@ -8,6 +8,7 @@ import pytest
 
 from emulator.errors import BadImage
 from emulator.loader.image import KernelImage, SegmentFlags
+from emulator.wording import code_location
 from tests.unit.loader import elf_builder as eb
 from tests.unit.loader.elf_builder import BASE, Elf, Load, Sym, build_elf, patch, patch_program_header
 
@@ -225,11 +226,11 @@ class TestLocation:
     ELF = Elf([Load(BASE, virtual=0x8010_0000)], entry=BASE, symbols=[Sym("kmain", 0x8010_0010, 16, eb.FUNC)])
 
     def test_names_the_function(self) -> None:
-        assert image(build_elf(self.ELF)).location(0x8010_0012) == "kmain+0x2"
+        assert code_location(*image(build_elf(self.ELF)).location(0x8010_0012)) == "kmain+0x2"
 
     def test_takes_physical_addresses_of_a_kernel_linked_high(self) -> None:
-        assert image(build_elf(self.ELF)).location(BASE + 0x10) == "kmain+0x0"
+        assert code_location(*image(build_elf(self.ELF)).location(BASE + 0x10)) == "kmain+0x0"
 
     @pytest.mark.parametrize("address", [0, BASE, 0xFFFF_FFFF])
     def test_is_a_number_elsewhere(self, address: int) -> None:
-        assert image(build_elf(self.ELF)).location(address) == f"0x{address:08x}"
+        assert code_location(*image(build_elf(self.ELF)).location(address)) == f"0x{address:08x}"

@@ -119,7 +119,7 @@ def test_the_count_of_a_loop_is_exact(rounds: int, mmu: str) -> None:
     machine = machine_of(source, mmu=mmu)
     with pytest.raises(BudgetUsedUp) as caught:
         machine.run(max_instructions=count - 1)
-    assert machine.image.location(caught.value.eip).startswith("_start+0x")
+    assert str(machine.image.location(caught.value.eip)).startswith("_start+0x")
     assert machine.cpu.registers().ecx == 0
     assert machine.run().ending is Returned.HALTED
 

@@ -532,7 +532,7 @@ def test_the_last_write_to_a_word_is_kept(mmu: str) -> None:
     assert write is not None
     assert (write.eip, write.event) == (symbol(machine, "write"), 1)
     assert (write.before, write.after) == (1, 0x112233)
-    assert machine.image.location(write.callers[0] - 1).startswith("_start+")
+    assert str(machine.image.location(write.callers[0] - 1)).startswith("_start+")
 
 
 def test_a_word_that_nobody_writes_has_no_last_write() -> None:

@@ -66,10 +66,12 @@ def test_calls_have_arguments_results_and_stacks() -> None:
 def test_at_an_entry_the_machine_stands_at_the_function_and_behind_an_exit_at_the_caller() -> None:
     timeline = timeline_of("overflow")
     timeline.go_to(9)
-    assert timeline.machine.image.location(timeline.machine.cpu.registers().eip).startswith("kmalloc+0x0")
+    assert str(timeline.machine.image.location(timeline.machine.cpu.registers().eip)).startswith(
+        "kmalloc+0x0"
+    )
     timeline.go_to(10)
     registers = timeline.machine.cpu.registers()
-    assert timeline.machine.image.location(registers.eip).startswith("kmain+0x3f")
+    assert str(timeline.machine.image.location(registers.eip)).startswith("kmain+0x3f")
     assert registers.eax == 0x10B008
 
 
@@ -98,7 +100,7 @@ def test_a_fault_is_an_ending() -> None:
     assert timeline.ending.failed
     assert timeline.ending.problem.startswith("read of unmapped physical memory 0x70000000 at _start+0xa")
     timeline.run_to_end()
-    assert machine.image.location(machine.cpu.registers().eip).startswith("_start+0x")
+    assert str(machine.image.location(machine.cpu.registers().eip)).startswith("_start+0x")
     assert timeline.machine.calls.event_count == 2
 
 

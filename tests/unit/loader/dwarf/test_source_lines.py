@@ -7,6 +7,7 @@ import pytest
 from emulator.loader.dwarf.line_header import DebugSections
 from emulator.loader.dwarf.source_lines import LineTable, SourceLine
 from emulator.loader.image import KernelImage
+from emulator.wording import code_location
 from tests.unit.loader import elf_builder as eb
 from tests.unit.loader import line_builder as lb
 from tests.unit.loader.elf_builder import BASE, Elf, Sym, build_elf
@@ -173,15 +174,15 @@ class TestImage:
     def test_location_names_function_and_line(self) -> None:
         kernel = KernelImage(build_elf(self.ELF), "k.elf")
         assert kernel.source_line(BASE + 8) == SourceLine("platform/common/entry.S", 15)
-        assert kernel.location(BASE + 8) == "kmain+0x8 (platform/common/entry.S:15)"
+        assert code_location(*kernel.location(BASE + 8)) == "kmain+0x8 (platform/common/entry.S:15)"
 
     def test_location_without_symbols(self) -> None:
         kernel = KernelImage(build_elf(Elf(sections=self.ELF.sections)), "k.elf")
-        assert kernel.location(BASE) == "0x00100000 (platform/common/entry.S:9)"
+        assert code_location(*kernel.location(BASE)) == "0x00100000 (platform/common/entry.S:9)"
 
     @pytest.mark.parametrize(
         ("field", "value"), [(eb.SH_TYPE, eb.NOBITS), (eb.SH_OFFSET, 0xFFFF_FFF0), (8, 0x800)]
     )
     def test_damaged_or_compressed_sections_leave_no_lines(self, field: int, value: int) -> None:
         data = eb.patch_section_header(build_elf(self.ELF), 4, field, value)
-        assert KernelImage(data, "k.elf").location(BASE) == "kmain+0x0"
+        assert code_location(*KernelImage(data, "k.elf").location(BASE)) == "kmain+0x0"

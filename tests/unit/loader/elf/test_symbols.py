@@ -7,6 +7,7 @@ import pytest
 from emulator.errors import BadImage
 from emulator.loader.elf.symbols import Symbol
 from emulator.loader.image import KernelImage
+from emulator.wording import code_location
 from tests.unit.loader import elf_builder as eb
 from tests.unit.loader.elf_builder import BASE, Elf, Load, Sym, build_elf, patch_section_header
 
@@ -152,7 +153,7 @@ class TestDamage:
 
     def test_a_place_is_named_by_its_address_where_the_table_is_damaged(self) -> None:
         data = patch_section_header(self.GOOD, SYMTAB_SECTION, eb.SH_LINK, 99)
-        assert KernelImage(data, "k.elf").location(BASE + 4) == "0x00100004"
+        assert code_location(*KernelImage(data, "k.elf").location(BASE + 4)) == "0x00100004"
 
     def test_label_of_a_section_that_is_not_there(self) -> None:
         kernel = image(Sym("stray", BASE, section=0x1234), Sym("absolute", BASE, section=eb.ABSOLUTE))
@@ -162,7 +163,7 @@ class TestDamage:
         data = patch_section_header(self.GOOD, SYMTAB_SECTION, eb.SH_TYPE, eb.PROGBITS)
         kernel = KernelImage(data, "k.elf")
         assert kernel.symbols == {}
-        assert kernel.location(BASE) == "0x00100000"
+        assert code_location(*kernel.location(BASE)) == "0x00100000"
 
     def test_names_of_sections_that_are_damaged_matter_to_nobody(self) -> None:
         data = eb.patch(self.GOOD, eb.E_SHSTRNDX, "<H", 0xFFFF)
@@ -174,4 +175,4 @@ def test_a_hundred_thousand_symbols_are_all_there() -> None:
     symbols = [Sym(f"function_{i}", BASE + i * 4, 4, eb.FUNC) for i in range(count)]
     kernel = KernelImage(build_elf(Elf([Load(memory_size=count * 4)], symbols=symbols)), "k.elf")
     assert len(kernel.symbols) == count
-    assert kernel.location(BASE + 4 * 77_777 + 3) == "function_77777+0x3"
+    assert code_location(*kernel.location(BASE + 4 * 77_777 + 3)) == "function_77777+0x3"

@@ -1,0 +1,39 @@
+"""The name of a code address, as a value: its text is made where it is shown."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from emulator.wording import code_address
+
+
+class Frame(NamedTuple):
+    """One level of a backtrace, or a code address alone.
+
+    Attributes:
+        address: The return address; of the innermost level of a machine that stands still, the instruction's address.
+        function: The symbol that it belongs to; "" where none is known.
+        offset: Bytes from the symbol to *address*.
+        file: The source file as the debug information names it; "" where it is not known.
+        line: In *file*, from 1; 0 where it is not known.
+    """
+
+    address: int
+    function: str = ""
+    offset: int = 0
+    file: str = ""
+    line: int = 0
+
+    @property
+    def name(self) -> str:
+        """The function, or where it is not known the address."""
+        return self.function or f"0x{self.address:08x}"
+
+    def __str__(self) -> str:
+        """Return ``kmain+0x42 demo.c:31``; less where something is not known."""
+        text = code_address(self.address, self.function, self.offset)
+        if not self.file:
+            return text
+        name = PurePosixPath(self.file).name
+        return f"{text} {name}:{self.line}" if self.line else f"{text} {name}"
