@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from emulator.guest.executed import ExecutedInstruction
     from emulator.guest.symbolizer import Frame
     from emulator.profile.model import TracedFunction
-    from emulator.trace.queries.difference import Change, Difference
+    from emulator.trace.queries.difference import Growth, TraceDifference
     from emulator.trace.queries.gaps import Gaps
-    from emulator.trace.queries.overview import AreaOverview, Caller, Overview
+    from emulator.trace.queries.overview import AreaOverview, Overview
+    from emulator.trace.queries.totals import StackTotals
     from emulator.trace.table import Call
     from emulator.trace.trace import Trace
 
@@ -86,11 +87,11 @@ def trace_document(trace: Trace, facts: Overview, name: str | None) -> dict[str,
         "calls": len(trace),
         "events": trace.event_count,
         "functions": [function._asdict() for function in facts.functions],
-        "areas": [_area(area) for area in facts.areas],
+        "areas": [_area(trace, area) for area in facts.areas],
     }
 
 
-def _area(area: AreaOverview) -> dict[str, Any]:
+def _area(trace: Trace, area: AreaOverview) -> dict[str, Any]:
     return {
         "name": area.name,
         "allocations": area.allocations,
@@ -104,7 +105,7 @@ def _area(area: AreaOverview) -> dict[str, Any]:
             **_gaps(area.peak_gaps),
         },
         "end": {"bytes": area.end[0], "blocks": area.end[1], **_gaps(area.end_gaps)},
-        "callers": [_caller(caller) for caller in area.callers],
+        "callers": [_caller(trace, totals) for totals in area.callers],
     }
 
 
@@ -116,8 +117,7 @@ def _gaps(gaps: Gaps) -> dict[str, Any]:
     }
 
 
-def _caller(caller: Caller) -> dict[str, Any]:
-    totals = caller.totals
+def _caller(trace: Trace, totals: StackTotals) -> dict[str, Any]:
     return {
         "calls": totals.calls,
         "bytes_allocated": totals.bytes_allocated,
@@ -125,12 +125,12 @@ def _caller(caller: Caller) -> dict[str, Any]:
         "peak_blocks": totals.peak_blocks,
         "end_bytes": totals.end_bytes,
         "end_blocks": totals.end_blocks,
-        "stack": stack_document(caller.frames),
+        "stack": stack_document(trace.frames(totals.stack)),
     }
 
 
 def difference_document(
-    difference: Difference, before: str, after: str, top: int | None = None
+    difference: TraceDifference, before: str, after: str, top: int | None = None
 ) -> dict[str, Any]:
     """Return the comparison of two traces.
 
@@ -151,12 +151,16 @@ def difference_document(
             {
                 "area": change.area,
                 **_numbers(change),
-                "callers": [frame._asdict() for frame in change.callers],
+                "callers": [_caller_document(frame) for frame in change.callers],
             }
             for change in difference.changes[:top]
         ],
     }
 
 
-def _numbers(change: Change) -> dict[str, int]:
+def _caller_document(frame: Frame) -> dict[str, Any]:
+    return {"function": frame.function, "file": frame.file, "line": frame.line}
+
+
+def _numbers(change: Growth) -> dict[str, int]:
     return {"before": change.before, "after": change.after, "difference": change.difference}

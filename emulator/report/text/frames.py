@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from emulator.guest.symbolizer import Frame
     from emulator.report.text.style import Style
-    from emulator.trace.queries.difference import SourceFrame
 
 UNKNOWN_CALLER = "(unknown caller)"
 
@@ -50,11 +49,11 @@ def backtrace_text(frames: Sequence[Frame]) -> str:
     return " < ".join(map(frame_text, frames)) or UNKNOWN_CALLER
 
 
-def callers_text(frames: Sequence[SourceFrame]) -> str:
+def callers_text(frames: Sequence[Frame]) -> str:
     """Return the same without addresses: ``kmain demo.c:31 < start entry.S:29``."""
     return " < ".join(map(_source_text, frames)) or UNKNOWN_CALLER
 
 
-def _source_text(frame: SourceFrame) -> str:
+def _source_text(frame: Frame) -> str:
     function = printable(frame.function) or "(unknown function)"
     return f"{function} {printable(PurePosixPath(frame.file).name)}:{frame.line}" if frame.file else function

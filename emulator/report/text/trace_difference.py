@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.report.text.style import Style
-    from emulator.trace.queries.difference import Change, Difference
+    from emulator.trace.queries.difference import Growth, TraceDifference
 
 _TITLES = {
     Measure.PEAK: "live bytes at the peak",
@@ -25,7 +25,7 @@ _COLUMNS = f"{'difference':>12} {'before':>10} {'after':>10}  "
 
 
 def difference_lines(
-    difference: Difference, before: str, after: str, top: int, style: Style
+    difference: TraceDifference, before: str, after: str, top: int, style: Style
 ) -> Iterator[str]:
     """Yield the comparison, line by line.
 
@@ -54,7 +54,7 @@ def difference_lines(
         yield f"and {counted(rest, 'more stack')} (--top shows more)"
 
 
-def _line(change: Change, text: str, measure: Measure, style: Style) -> str:
+def _line(change: Growth, text: str, measure: Measure, style: Style) -> str:
     sign = "+" if change.difference > 0 else "-" if change.difference < 0 else ""
     number = f"{sign}{_number(abs(change.difference), measure)}"
     numbers = f" {_number(change.before, measure):>10} {_number(change.after, measure):>10}  "

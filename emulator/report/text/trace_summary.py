@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from emulator.report.text.style import Style
     from emulator.trace.queries.gaps import Gaps
-    from emulator.trace.queries.overview import AreaOverview, Caller, FunctionCounts, Overview
+    from emulator.trace.queries.overview import AreaOverview, FunctionCounts, Overview
+    from emulator.trace.queries.totals import StackTotals
     from emulator.trace.table import Call
     from emulator.trace.trace import Trace
 
@@ -82,8 +83,8 @@ def _area_lines(trace: Trace, area: AreaOverview, style: Style) -> Iterator[str]
     yield from labelled("  end", _amount(*area.end) + _gaps_text(area.end_gaps), style, _INDENT)
     if area.callers:
         yield style.paint("  biggest callers at the peak", BOLD)
-    for caller in area.callers:
-        yield _caller_line(caller, area.peak.bytes, style)
+    for totals in area.callers:
+        yield _caller_line(trace, totals, area.peak.bytes, style)
 
 
 def _amount(size: int, blocks: int) -> str:
@@ -106,10 +107,8 @@ def _call_line(trace: Trace, call: Call, style: Style) -> str:
     return layout.line(call._replace(depth=0))
 
 
-def _caller_line(caller: Caller, whole: int, style: Style) -> str:
-    totals = caller.totals
+def _caller_line(trace: Trace, totals: StackTotals, whole: int, style: Style) -> str:
     share = percent(totals.peak_bytes / whole) if whole else "-"
     blocks = counted(totals.peak_blocks, "block")
-    return style.cut(
-        f"  {human_size(totals.peak_bytes):>10} {share:>5} {blocks:>12}  {backtrace_text(caller.frames)}"
-    )
+    callers = backtrace_text(trace.frames(totals.stack))
+    return style.cut(f"  {human_size(totals.peak_bytes):>10} {share:>5} {blocks:>12}  {callers}")

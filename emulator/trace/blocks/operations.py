@@ -105,81 +105,72 @@ class AreaOperations(NamedTuple):
 
 def area_operations(calls: CallTable, area: str) -> AreaOperations:
     """Find all operations on one area; those of one function are in order."""
-    inherited = _inherited(calls, area)
+    inherited, pages = _inherited(calls, area), calls.profile.pages(area)
     found: dict[str, list[Operations]] = {name: [] for name in AreaOperations._fields}
     for each in by_function(calls, area):
         if each.function.role is not Role.OTHER:
-            explained = _Explained(each, inherited[each.rows], pages=calls.profile.pages(area))
-            for name, operations in explained.operations().items():
+            for name, operations in _explained(each, inherited[each.rows], pages=pages).items():
                 found[name].append(operations)
     return AreaOperations(*(_joined(parts) for parts in found.values()))
 
 
-class _Explained:
-    """All calls of one function, explained by its role.
+def _explained(calls: FunctionCalls, around: U8, *, pages: bool) -> dict[str, Operations]:
+    """Return what all calls of one function did, explained by its role, by the fields of `AreaOperations`.
 
     Args:
         calls: The calls.
         around: What the calls around each of them do to the area, as bits.
         pages: The area's blocks are runs of pages.
     """
+    role = calls.function.role
+    if role is Role.ALLOC:
+        return _made(calls, around)
+    if role is Role.REALLOC:
+        return _moved(calls, around)
+    if role is Role.FREE:
+        freed = _operations(calls, around, calls.entered, calls.named())
+        return {"deaths": freed.where(~calls.refused & _names_block(calls, pages=pages))}
+    if role is Role.SHARE:
+        chosen = ~calls.refused & calls.returned & ((around & (_MAKES | _SHARES)) == 0)
+        shared = _operations(calls, around, calls.left, calls.named())
+        return {"shares": shared.where(chosen & _names_block(calls, pages=pages))}
+    nowhere = np.zeros(len(calls.rows), np.uint32)
+    return {"resets": _operations(calls, around, calls.entered, nowhere).where(~calls.refused)}
 
-    def __init__(self, calls: FunctionCalls, around: U8, *, pages: bool) -> None:
-        self._calls = calls
-        self._around = around
-        self._pages = pages
 
-    def operations(self) -> dict[str, Operations]:
-        """Return what they did, by the fields of `AreaOperations`."""
-        calls, role = self._calls, self._calls.function.role
-        if role is Role.ALLOC:
-            return self._made()
-        if role is Role.REALLOC:
-            return self._moved()
-        if role is Role.FREE:
-            return {"deaths": self._at_entry(calls.named()).where(~calls.refused & self._means_something())}
-        if role is Role.SHARE:
-            outermost = (self._around & (_MAKES | _SHARES)) == 0
-            chosen = ~calls.refused & calls.returned & outermost
-            return {"shares": self._at_return(calls.named()).where(chosen & self._means_something())}
-        return {"resets": self._at_entry(np.zeros(len(calls.rows), np.uint32)).where(~calls.refused)}
+def _made(calls: FunctionCalls, around: U8) -> dict[str, Operations]:
+    address, good = calls.made()
+    operations = _operations(calls, around, calls.left, address)
+    counts = calls.returned & ((around & _MAKES) == 0)
+    return {"births": operations.where(counts & good), "failed": operations.where(counts & ~good)}
 
-    def _made(self) -> dict[str, Operations]:
-        address, good = self._calls.made()
-        operations = self._at_return(address)
-        counts = self._calls.returned & ((self._around & _MAKES) == 0)
-        return {"births": operations.where(counts & good), "failed": operations.where(counts & ~good)}
 
-    def _moved(self) -> dict[str, Operations]:
-        """Explain realloc: it frees, unless it fails. To ask for no bytes is to free."""
-        operations = self._made()
-        _, freed = self._calls.made()
-        if self._calls.may_be_empty():
-            freed |= self._calls.size() == 0
-            operations["failed"] = operations["failed"].where(operations["failed"].size != 0)
-        freed &= self._calls.returned & self._means_something()
-        old = self._at_entry(self._calls.named())
-        return operations | {"deaths": old._replace(size=np.zeros_like(old.size)).where(freed)}
+def _moved(calls: FunctionCalls, around: U8) -> dict[str, Operations]:
+    """Explain realloc: it frees, unless it fails. To ask for no bytes is to free."""
+    operations = _made(calls, around)
+    _, freed = calls.made()
+    if calls.may_be_empty():
+        freed |= calls.size() == 0
+        operations["failed"] = operations["failed"].where(operations["failed"].size != 0)
+    freed &= calls.returned & _names_block(calls, pages=False)
+    old = _operations(calls, around, calls.entered, calls.named())
+    return operations | {"deaths": old._replace(size=np.zeros_like(old.size)).where(freed)}
 
-    def _at_return(self, address: U32) -> Operations:
-        return self._all(self._calls.left, address)
 
-    def _at_entry(self, address: U32) -> Operations:
-        return self._all(self._calls.entered, address)
+def _operations(calls: FunctionCalls, around: U8, event: U32, address: U32) -> Operations:
+    """Return an operation for each call."""
+    nested: Flags = (around & _CHANGES) != 0
+    return Operations(calls.rows, event, address, calls.size(), calls.pool(), nested)
 
-    def _all(self, event: U32, address: U32) -> Operations:
-        calls, nested = self._calls, (self._around & _CHANGES) != 0
-        return Operations(calls.rows, event, address, calls.size(), calls.pool(), nested)
 
-    def _means_something(self) -> Flags:
-        """Tell which calls name a block: not a null pointer, nor a run of no pages."""
-        calls = self._calls
-        named = np.ones(len(calls.rows), np.bool_)
-        if "ptr" in calls.function.parameters:
-            named &= calls.word("ptr") != 0
-        if self._pages and calls.function.role is not Role.REALLOC and calls.may_be_empty():
-            named &= calls.size() != 0
-        return named
+def _names_block(calls: FunctionCalls, *, pages: bool) -> Flags:
+    """Tell which calls name a block: not a null pointer, nor, in an area of pages, a run of no pages."""
+    named = np.ones(len(calls.rows), np.bool_)
+    if "ptr" in calls.function.parameters:
+        named &= calls.word("ptr") != 0
+    if pages and calls.may_be_empty():
+        named &= calls.size() != 0
+    return named
 
 
 def _inherited(calls: CallTable, area: str) -> U8:

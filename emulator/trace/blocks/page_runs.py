@@ -17,7 +17,7 @@ from emulator.trace.blocks.pairing import BIRTH, DEATH, keys_of, pair
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from emulator.trace.blocks.operations import AreaOperations, Operations
     from emulator.trace.table import U8, U32, Flags
@@ -46,14 +46,14 @@ def page_runs(operations: AreaOperations, kinds: U8) -> tuple[Runs, Flags]:
     whole = operations.deaths.size == 0
     deaths.stop[whole] = _ends(births, deaths.start[whole], deaths.event[whole])
     spans = (births, deaths, shares)
-    borders = _Borders(*spans)
-    if sum(map(borders.count, spans)) > 2 * sum(len(each.event) for each in spans) + _PIECES:
+    borders, pieces = _in_pieces(spans)
+    if sum(map(_count, pieces)) > 2 * sum(len(each.event) for each in spans) + _PIECES:
         runs, taken = _followed(spans, kinds, operations.forgotten)
     else:
-        keys = np.concatenate([keys_of(*borders.cut(each)) for each in spans])
+        keys = np.concatenate([keys_of(*_cut(each)) for each in pieces])
         keys.sort()
-        lives, taken = pair(keys, kinds, operations.forgotten)
-        runs = borders.runs(*lives)
+        (piece, born, died), taken = pair(keys, kinds, operations.forgotten)
+        runs = Runs(borders[piece], borders[piece + 1], born, died)
     return runs.joined(), taken
 
 
@@ -96,37 +96,36 @@ class Runs(NamedTuple):
         return Runs(start[heads], stop[tails], born[heads], died[heads])
 
 
-class _Borders:
-    """All pages at which a run begins or ends. The pieces between them have numbers in order of address."""
+def _in_pieces(spans: Sequence[_Spans]) -> tuple[U32, list[_Spans]]:
+    """Cut memory at all pages at which a run begins or ends, and number the pieces in order of address.
 
-    def __init__(self, *runs: _Spans) -> None:
-        marked = np.zeros(_PAGES + 1, np.bool_)
-        for each in runs:
-            marked[each.start] = True
-            marked[each.stop] = True
-        self._number = np.cumsum(marked, dtype=np.uint32) - np.uint32(
-            1
-        )  # of the piece that begins at a border
-        self._pages = np.flatnonzero(marked).astype(np.uint32)
+    Returns:
+        The pages, at each of which a piece begins; and the runs in numbers of pieces instead of pages.
+    """
+    marked = np.zeros(_PAGES + 1, np.bool_)
+    for each in spans:
+        marked[each.start] = True
+        marked[each.stop] = True
+    number = np.cumsum(marked, dtype=np.uint32) - np.uint32(1)  # of the piece that begins at a border
+    pieces = [_Spans(number[each.start], number[each.stop], each.event) for each in spans]
+    return np.flatnonzero(marked).astype(np.uint32), pieces
 
-    def count(self, runs: _Spans) -> int:
-        """Return how many pieces runs have in total."""
-        return int(np.sum(self._number[runs.stop] - self._number[runs.start], dtype=np.int64))
 
-    def cut(self, runs: _Spans) -> tuple[U32, U32]:
-        """Return the numbers of all pieces of all runs, and their events."""
-        first = self._number[runs.start]
-        counts = self._number[runs.stop] - first
-        if (counts == 1).all():
-            return first, runs.event
-        before = np.cumsum(counts, dtype=np.uint32) - counts
-        pieces = np.arange(self.count(runs), dtype=np.uint32)
-        pieces += np.repeat(first - before, counts)  # modulo 2^32
-        return pieces, np.repeat(runs.event, counts)
+def _count(pieces: _Spans) -> int:
+    """Return how many pieces runs have in total."""
+    return int(np.sum(pieces.stop - pieces.start, dtype=np.int64))
 
-    def runs(self, pieces: U32, born: U32, died: U32) -> Runs:
-        """Return the lives of pieces as those of runs."""
-        return Runs(self._pages[pieces], self._pages[pieces + 1], born, died)
+
+def _cut(pieces: _Spans) -> tuple[U32, U32]:
+    """Return the numbers of all pieces of all runs, and their events."""
+    first, stop, event = pieces
+    counts = stop - first
+    if (counts == 1).all():
+        return first, event
+    before = np.cumsum(counts, dtype=np.uint32) - counts
+    numbers = np.arange(_count(pieces), dtype=np.uint32)
+    numbers += np.repeat(first - before, counts)  # modulo 2^32
+    return numbers, np.repeat(event, counts)
 
 
 def _spans_of(operations: Operations) -> _Spans:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +21,11 @@ from emulator.trace.file.schema import FRAMES_TYPE, FUNCTION_TYPE, KEY, fixed_co
 from emulator.trace.table import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from emulator.guest.symbolizer import Frame
     from emulator.trace.file.header import TraceEnding, TraceHeader
+    from emulator.trace.file.messages import Message
 
     Definitions = Sequence[tuple[int, tuple[Frame, ...]]]
 
@@ -33,14 +34,6 @@ _LATE: Final = {"result": 4, "out": 4, "left_time_ns": 8, "left": 4}
 
 A reader goes by `left`, which comes after what it vouches for: the process may be killed at any moment.
 """
-
-
-class _Written(NamedTuple):
-    """Where a batch is in the file."""
-
-    first_call: int
-    rows: int
-    offsets: Mapping[str, int]
 
 
 class TraceWriter:
@@ -59,7 +52,11 @@ class TraceWriter:
         self._columns = fixed_columns(header.profile)
         self._schema = trace_schema(header.profile, header.to_json())
         self._names = text_array([function.name for function in header.profile.functions])
-        self._written: list[_Written] = []
+        # Each column has two buffers: which values are null, and the values.
+        self._buffers = {name: 2 * index + 1 for index, (name, _) in enumerate(self._columns)}
+        self._first_calls: list[int] = []  # of the batches in the file
+        self._batches: list[Message] = []
+        self._next_call = 1
         self._end = FIRST_MESSAGE
         with self._reported():
             # First, because its errors are plainer than Arrow's.
@@ -108,18 +105,16 @@ class TraceWriter:
         Raises:
             IndexError: The call has not been written.
         """
-        index = bisect_right(self._written, call, key=lambda batch: batch.first_call) - 1
-        if index < 0 or call >= self._written[index].first_call + self._written[index].rows:
+        if not 0 < call < self._next_call:
             raise IndexError(f"call {call} has not been written")
-        batch = self._written[index]
-        row = call - batch.first_call
+        index = bisect_right(self._first_calls, call) - 1
+        batch, row = self._batches[index], call - self._first_calls[index]
         values = {"result": result, "out": out, "left": left, "left_time_ns": left_time_ns}
         with self._reported():
             for name, width in _LATE.items():
-                os.pwrite(
-                    self._file, values[name].to_bytes(width, "little"), batch.offsets[name] + row * width
-                )
-            offset = batch.offsets["returned"] + row // 8
+                offset = self._offset(batch, name) + row * width
+                os.pwrite(self._file, values[name].to_bytes(width, "little"), offset)
+            offset = self._offset(batch, "returned") + row // 8
             bits = os.pread(self._file, 1, offset)[0] | 1 << row % 8
             os.pwrite(self._file, bytes([bits]), offset)
 
@@ -171,20 +166,22 @@ class TraceWriter:
             if message is None:
                 raise OSError("what was written cannot be read back")
             self._end = message.end
-        offsets = {
-            name: message.buffers[2 * index + 1][0]  # each column has two: which are null, and the values
-            for index, (name, _) in enumerate(self._columns)
-        }
-        if not self._written:
-            self._check(batch, offsets)
-        self._written.append(_Written(chunk.first_call, chunk.rows, offsets))
+        if not self._batches:
+            self._check(batch, message)
+        self._first_calls.append(chunk.first_call)
+        self._batches.append(message)
+        self._next_call = chunk.first_call + chunk.rows
 
-    def _check(self, batch: pa.RecordBatch, offsets: Mapping[str, int]) -> None:
+    def _offset(self, message: Message, column: str) -> int:
+        """Return where the values of a column of a batch begin in the file."""
+        return message.buffers[self._buffers[column]][0]
+
+    def _check(self, batch: pa.RecordBatch, message: Message) -> None:
         """Make sure that columns lie where they will be changed."""
         sizes = {name: batch.num_rows * width for name, width in _LATE.items()}
         for name, size in (sizes | {"returned": -(-batch.num_rows // 8)}).items():
             values = batch.column(name).buffers()[1]
-            if self._read(offsets[name], size) != values.slice(0, size).to_pybytes():
+            if self._read(self._offset(message, name), size) != values.slice(0, size).to_pybytes():
                 raise OSError(f"column {name} is not where it should be")
 
     def _read(self, offset: int, size: int) -> bytes:

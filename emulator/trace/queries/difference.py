@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.guest.symbolizer import Frame
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,26 +18,12 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 
-class SourceFrame(NamedTuple):
-    """A frame without its address: where in the sources it is.
-
-    Attributes:
-        function: Empty where it is not known.
-        file: The same.
-        line: 0 where it is not known.
-    """
-
-    function: str
-    file: str
-    line: int
+Callers = tuple[Frame, ...]
+"""A call stack, innermost frame first, whose addresses and offsets are 0; empty where it is not known."""
 
 
-Callers = tuple[SourceFrame, ...]
-"""A call stack, innermost frame first; empty where it is not known."""
-
-
-class Change(NamedTuple):
-    """A number before and after.
+class Growth(NamedTuple):
+    """A number in one trace and in another.
 
     Attributes:
         area: Whose blocks are counted.
@@ -55,7 +43,7 @@ class Change(NamedTuple):
         return self.after - self.before
 
 
-class Difference(NamedTuple):
+class TraceDifference(NamedTuple):
     """Two traces compared.
 
     Attributes:
@@ -65,8 +53,8 @@ class Difference(NamedTuple):
     """
 
     measure: Measure
-    totals: tuple[Change, ...]
-    changes: tuple[Change, ...]
+    totals: tuple[Growth, ...]
+    changes: tuple[Growth, ...]
 
     @property
     def is_more(self) -> bool:
@@ -74,7 +62,7 @@ class Difference(NamedTuple):
         return any(total.difference > 0 for total in self.totals)
 
 
-def compare(before: Trace, after: Trace, measure: Measure, areas: Sequence[str] = ()) -> Difference:
+def compare(before: Trace, after: Trace, measure: Measure, areas: Sequence[str] = ()) -> TraceDifference:
     """Compare two traces.
 
     Args:
@@ -83,20 +71,20 @@ def compare(before: Trace, after: Trace, measure: Measure, areas: Sequence[str] 
         measure: What to compare.
         areas: Only these; all if there are none. One that a trace does not have is empty there.
     """
-    totals: list[Change] = []
-    changes: list[Change] = []
+    totals: list[Growth] = []
+    changes: list[Growth] = []
     for area in areas or tuple(dict.fromkeys((*before.areas, *after.areas))):
         first, second = _by_callers(before, area, measure), _by_callers(after, area, measure)
-        totals.append(Change(area, (), first.total(), second.total()))
+        totals.append(Growth(area, (), first.total(), second.total()))
         changes.extend(
-            Change(area, callers, first[callers], second[callers])
+            Growth(area, callers, first[callers], second[callers])
             for callers in first.keys() | second.keys()
             if first[callers] != second[callers]
         )
     changes.sort(
         key=lambda change: (-abs(change.difference), -change.difference, change.area, change.callers)
     )
-    return Difference(measure, tuple(totals), tuple(changes))
+    return TraceDifference(measure, tuple(totals), tuple(changes))
 
 
 def _by_callers(trace: Trace, area: str, measure: Measure) -> Counter[Callers]:
@@ -104,6 +92,6 @@ def _by_callers(trace: Trace, area: str, measure: Measure) -> Counter[Callers]:
     if area in trace.areas:
         for totals in trace.by_stack(area):
             frames = trace.frames(totals.stack)
-            callers = tuple(SourceFrame(frame.function, frame.file, frame.line) for frame in frames)
+            callers = tuple(Frame(0, frame.function, 0, frame.file, frame.line) for frame in frames)
             result[callers] += measure.of(totals)
     return result

@@ -10,7 +10,6 @@ from emulator.trace.blocks.function_calls import FunctionCalls
 from emulator.trace.queries.gaps import GapMeasure
 
 if TYPE_CHECKING:
-    from emulator.guest.symbolizer import Frame
     from emulator.profile.model import TracedFunction
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.totals import Peak, StackTotals
@@ -36,18 +35,6 @@ class FunctionCounts(NamedTuple):
     unfinished: int
 
 
-class Caller(NamedTuple):
-    """A call stack that takes memory.
-
-    Attributes:
-        totals: What it took.
-        frames: Innermost first; empty where they are not known.
-    """
-
-    totals: StackTotals
-    frames: tuple[Frame, ...]
-
-
 class AreaOverview(NamedTuple):
     """An area.
 
@@ -61,7 +48,7 @@ class AreaOverview(NamedTuple):
         peak_gaps: The gaps then.
         end: Bytes and blocks that live at the end.
         end_gaps: The gaps then.
-        callers: The stacks that had blocks at the peak, most bytes first; as many as were asked for.
+        callers: What the stacks took that had blocks at the peak, most bytes first; as many as were asked for.
     """
 
     name: str
@@ -73,7 +60,7 @@ class AreaOverview(NamedTuple):
     peak_gaps: Gaps
     end: tuple[int, int]
     end_gaps: Gaps
-    callers: tuple[Caller, ...]
+    callers: tuple[StackTotals, ...]
 
 
 class Overview(NamedTuple):
@@ -121,5 +108,5 @@ def _area(trace: Trace, name: str, top: int) -> AreaOverview:
         measure.gaps(at_peak),
         (int(at_end.size.sum(dtype=np.int64)), len(at_end.born)),
         measure.gaps(at_end),
-        tuple(Caller(totals, trace.frames(totals.stack)) for totals in by_stack),
+        tuple(by_stack),
     )

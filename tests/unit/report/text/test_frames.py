@@ -11,7 +11,6 @@ from emulator.report.text.frames import (
     frame_text_after,
 )
 from emulator.report.text.style import Style
-from emulator.trace.queries.difference import SourceFrame
 
 KMAIN = Frame(0x101042, "kmain", 0x42, "firmware/scenarios/demo.c", 31)
 UNKNOWN = Frame(0x101042)
@@ -34,7 +33,7 @@ def test_at_the_end_of_a_line_the_offset_goes_first(taken: int, text: str) -> No
 
 def test_a_backtrace_is_one_line() -> None:
     assert backtrace_text([KMAIN, UNKNOWN]) == "kmain+0x42 demo.c:31 < 0x00101042"
-    assert callers_text([SourceFrame("kmain", "a/demo.c", 31), SourceFrame("", "", 0)]) == (
+    assert callers_text([Frame(0, "kmain", 0, "a/demo.c", 31), Frame(0)]) == (
         "kmain demo.c:31 < (unknown function)"
     )
     assert backtrace_text([]) == callers_text([]) == "(unknown caller)"

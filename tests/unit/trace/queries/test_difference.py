@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.trace.queries.difference import Change, SourceFrame, compare
+from emulator.guest.symbolizer import Frame
+from emulator.trace.queries.difference import Growth, compare
 from emulator.trace.queries.totals import Measure
 from tests.helpers.trace_examples import LOAD
 from tests.helpers.traces import PROFILE, WHO, TraceBuilder
@@ -10,7 +11,7 @@ from tests.helpers.traces import PROFILE, WHO, TraceBuilder
 if TYPE_CHECKING:
     from pathlib import Path
 
-KMAIN = (SourceFrame("kmain", "firmware/scenarios/demo.c", 31), SourceFrame("start", "", 0))
+KMAIN = (Frame(0, "kmain", 0, "firmware/scenarios/demo.c", 31), Frame(0, "start"))
 
 
 def test_stacks_that_differ_in_addresses_only_are_added_up(tmp_path: Path) -> None:
@@ -18,8 +19,8 @@ def test_stacks_that_differ_in_addresses_only_are_added_up(tmp_path: Path) -> No
     before = TraceBuilder().call("kmalloc", 8, result=0x1000).call("kmalloc", 4, result=0x2000, stack=moved)
     after = TraceBuilder().call("kmalloc", 20, result=0x1000, stack=moved)
     found = compare(before.trace(tmp_path / "a"), after.trace(tmp_path / "b"), Measure.END, ["heap"])
-    assert found.totals == (Change("heap", (), 12, 20),)
-    assert found.changes == (Change("heap", KMAIN, 12, 20),)
+    assert found.totals == (Growth("heap", (), 12, 20),)
+    assert found.changes == (Growth("heap", KMAIN, 12, 20),)
     assert found.changes[0].difference == 8
     assert found.is_more
 

@@ -28,13 +28,14 @@ def test_errors_are_failures(tmp_path: Path) -> None:
 
 
 def test_an_area(tmp_path: Path) -> None:
-    heap = overview(trace_examples.small().trace(tmp_path / "t"), 5).areas[0]
+    trace = trace_examples.small().trace(tmp_path / "t")
+    heap = overview(trace, 5).areas[0]
     assert (heap.name, heap.allocations, heap.failed, heap.stray_frees) == ("heap", 2, 1, 1)
     assert heap.peak == (6, 400, 2)
     assert heap.peak_call is not None
     assert heap.peak_call.number == 2
     assert heap.end == (300, 1)
-    assert [(each.totals.peak_bytes, each.frames[0].function) for each in heap.callers] == [
+    assert [(each.peak_bytes, trace.frames(each.stack)[0].function) for each in heap.callers] == [
         (300, "load"),
         (100, "kmain"),
     ]
@@ -75,5 +76,6 @@ def test_top(tmp_path: Path) -> None:
 def test_callers_without_blocks_at_the_peak_are_left_out(tmp_path: Path) -> None:
     builder = TraceBuilder().call("kmalloc", 8, result=0x1000).call("kfree", 0x1000)
     builder.call("kmalloc", 100, result=0x2000, stack=trace_examples.LOAD)
-    callers = overview(builder.trace(tmp_path / "t"), 5).areas[0].callers
-    assert [each.frames for each in callers] == [trace_examples.LOAD]
+    trace = builder.trace(tmp_path / "t")
+    callers = overview(trace, 5).areas[0].callers
+    assert [trace.frames(each.stack) for each in callers] == [trace_examples.LOAD]
