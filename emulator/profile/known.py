@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.errors import KernelMismatch
 from emulator.profile.reader import read_profile
+from kernel_model.btron import symbols as btron
+from kernel_model.litecore import symbols as litecore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,24 +20,10 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.profile.model import Profile
 
-#: Variables that a kernel has of which a known profile is, by its name for `known_profile`.
+#: Variables that a kernel has of which a known profile is, by its name for `known_profile`: all that the models need.
 STRUCTURES: Final = {
-    "litecore": (
-        *("memmap", "memmap_lock", "__end"),
-        *("heap_start", "heap_end", "heap_free_list", "heap_error_count", "heap_lock"),
-    ),
-    "btron": (
-        *(
-            "pmem_table",
-            "pmem_pages",
-            "boot_ranges",
-            "boot_range_count",
-            "boot_reserved",
-            "boot_reserved_count",
-        ),
-        *("kmem_free_list", "kmem_extents", "kmem_extent_count", "mpl_table", "mpf_table", "tcb_table"),
-        *("ready_head", "ready_tail", "current_task", "sys_dispatch_disabled", "need_dispatch", "sys_tick"),
-    ),
+    name: tuple(dict.fromkeys(symbol for layer in layers.values() for symbol in layer))
+    for name, layers in (("litecore", litecore.LAYER_SYMBOLS), ("btron", btron.LAYER_SYMBOLS))
 }
 KNOWN_PROFILES: Final = tuple(STRUCTURES)
 

@@ -23,6 +23,7 @@ from kernel_model.btron.pmem import Pmem
 from kernel_model.btron.pools.mpf import FixedPools
 from kernel_model.btron.pools.mpl import VariablePools
 from kernel_model.btron.pools.table import POOL_IDS
+from kernel_model.btron.symbols import LAYER_SYMBOLS
 from kernel_model.btron.tasks import Tasks, WaitKind
 
 if TYPE_CHECKING:
@@ -30,34 +31,6 @@ if TYPE_CHECKING:
 
     from kernel_model.audit import Audit, Location
     from kernel_model.memory import Memory
-
-_PMEM_SYMBOLS: Final = (
-    "pmem_table",
-    "pmem_pages",
-    "boot_ranges",
-    "boot_range_count",
-    "boot_reserved",
-    "boot_reserved_count",
-)
-_KMEM_SYMBOLS: Final = ("kmem_free_list", "kmem_extents", "kmem_extent_count")
-_TASK_SYMBOLS: Final = (
-    "tcb_table",
-    "ready_head",
-    "ready_tail",
-    "current_task",
-    "sys_dispatch_disabled",
-    "need_dispatch",
-    "sys_tick",
-)
-
-LAYER_SYMBOLS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "pmem": _PMEM_SYMBOLS,
-        "kmem": _KMEM_SYMBOLS + _PMEM_SYMBOLS,  # each layer takes its memory from the one before
-        "pools": ("mpl_table", "mpf_table", *_TASK_SYMBOLS, *_KMEM_SYMBOLS, *_PMEM_SYMBOLS),
-    }
-)
-"""Symbols of data that the model of each layer needs. (To replace a function, its own symbol is needed as well.)"""
 
 _WORD_MASK: Final = 0xFFFF_FFFF
 

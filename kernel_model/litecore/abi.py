@@ -17,6 +17,7 @@ from kernel_model.litecore import boot
 from kernel_model.litecore.heap import Heap
 from kernel_model.litecore.heap_reader import HeapAddresses
 from kernel_model.litecore.memmap import FRAME_BYTES, InvalidFree, Memmap
+from kernel_model.litecore.symbols import HEAP_SYMBOLS, LAYER_SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,17 +32,7 @@ ERROR: Final = 0xFFFF_FFFF
 MEM_TYPE_HEAP: Final = 0
 MEM_TYPE_FRAME: Final = 1
 
-_MEMMAP_SYMBOLS: Final = ("memmap", "memmap_lock", "__end")
 _SETTINGS: Final = boot.BootSettings._fields
-_HEAP_SYMBOLS: Final = ("heap_start", "heap_end", "heap_free_list", "heap_error_count", "heap_lock")
-
-LAYER_SYMBOLS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "memmap": _MEMMAP_SYMBOLS,
-        "heap": _HEAP_SYMBOLS + _MEMMAP_SYMBOLS,  # mem_has_space() asks about frames, too
-    }
-)
-"""Symbols of data that the model of each layer needs. (To replace a function, its own symbol is needed as well.)"""
 
 
 class LiteCore:
@@ -68,7 +59,7 @@ class LiteCore:
         self._memory = memory
         self._symbols = symbols
         self.memmap = Memmap(memory, symbols["memmap"], symbols["memmap_lock"], symbols["__end"])
-        self.heap = Heap(memory, HeapAddresses(*(symbols[name] for name in _HEAP_SYMBOLS)), console)
+        self.heap = Heap(memory, HeapAddresses(*(symbols[name] for name in HEAP_SYMBOLS)), console)
         functions = (*self._memmap_functions(), *self._heap_functions(), *self._other_functions())
         self.functions: Mapping[str, Function] = MappingProxyType({each.name: each for each in functions})
 

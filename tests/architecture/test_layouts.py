@@ -11,6 +11,7 @@ from elftools.elf.elffile import ELFFile
 from emulator.loader.builtin import resolve
 from kernel_model import structs
 from kernel_model.litecore import abi, boot, memmap
+from kernel_model.litecore.symbols import LAYER_SYMBOLS
 from tests.helpers.kernels import BTRON, LITECORE
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def test_functions_have_symbols_with_sizes(name: str, kernel: str) -> None:
 
 
 def test_the_symbols_that_the_models_need_are_there(kernel: str) -> None:
-    for names in abi.LAYER_SYMBOLS.values():
+    for names in LAYER_SYMBOLS.values():
         for name in names:
             assert name in {*DATA, "__end"}
             symbol(kernel, name)

@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 from emulator.hle import kernels as hle
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.profile.known import STRUCTURES, find_profile, known_profile
+from emulator.profile.known import find_profile, known_profile
 from emulator.profile.model import Result, Role
 from emulator.profile.reader import read_profile
 from kernel_model.memory import ByteMemory
@@ -78,11 +78,6 @@ def test_the_models_agree(profile: str, kernel: hle.Kernel) -> None:
         if function.role is Role.ALLOC:
             assert (model.result == "pointer") == (function.result is Result.POINTER), function.name
     assert compared >= 8
-
-
-@pytest.mark.parametrize(("name", "kernel"), [("litecore", hle.LITECORE), ("btron", hle.BTRON)])
-def test_the_structures_are_those_of_the_models(name: str, kernel: hle.Kernel) -> None:
-    assert set(STRUCTURES[name]) == {symbol for layer in kernel.layers for symbol in kernel.symbols[layer]}
 
 
 def test_the_example_of_the_documentation(tmp_path: Path) -> None:

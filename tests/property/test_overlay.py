@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel_model.litecore.abi import LAYER_SYMBOLS, LiteCore
+from kernel_model.litecore.abi import LiteCore
+from kernel_model.litecore.symbols import LAYER_SYMBOLS
 from kernel_model.memory import ByteMemory, Overlay
 
 SYMBOLS = {name: 0x1000 + 32 * index for index, name in enumerate(LAYER_SYMBOLS["heap"])} | {"__end": 0x1200}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kernel_model.abi import MissingSymbols
-from kernel_model.btron.abi import LAYER_SYMBOLS, Btron
+from kernel_model.btron.abi import Btron
 from kernel_model.btron.errors import BtronError, Error
+from kernel_model.btron.symbols import LAYER_SYMBOLS
 from kernel_model.memory import ByteMemory, Overlay
 from tests.conformance.btron.subjects import KERNEL, SCRATCH, WINDOW, Guest, ModelSubject
 
@@ -64,10 +65,6 @@ def test_each_symbol_is_needed(name: str) -> None:
     with pytest.raises(MissingSymbols, match=f"^symbols not found: {name}$") as error:
         Btron(ByteMemory(0, 16), symbols, print)
     assert error.value.names == (name,)
-
-
-def test_layers_need_the_symbols_of_those_below() -> None:
-    assert set(LAYER_SYMBOLS["pmem"]) < set(LAYER_SYMBOLS["kmem"]) < set(LAYER_SYMBOLS["pools"])
 
 
 def test_the_models_work_on_an_overlay_and_leave_the_base_alone(subject: ModelSubject) -> None:

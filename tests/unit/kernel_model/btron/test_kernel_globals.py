@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from kernel_model.btron.abi import LAYER_SYMBOLS
 from kernel_model.btron.kernel_globals import Globals
+from kernel_model.btron.symbols import LAYER_SYMBOLS
 
 
 def test_the_globals_are_the_symbols_that_the_models_need() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from kernel_model.abi import MissingSymbols
 from kernel_model.audit import Location, LocationKind
-from kernel_model.litecore.abi import LAYER_SYMBOLS, LiteCore
+from kernel_model.litecore.abi import LiteCore
 from kernel_model.litecore.boot import BootSettings
 from kernel_model.memory import ByteMemory
 from kernel_model.text import location_text
@@ -86,11 +86,6 @@ def test_missing_symbols_are_all_named() -> None:
     with pytest.raises(MissingSymbols, match=r"^symbols not found: heap_lock, __end$") as error:
         LiteCore(ByteMemory(0, 16), partial, print)
     assert error.value.names == ("heap_lock", "__end")
-
-
-def test_the_symbols_of_a_layer_are_data() -> None:
-    assert set(LAYER_SYMBOLS) == {"memmap", "heap"}
-    assert set(LAYER_SYMBOLS["memmap"]) < set(LAYER_SYMBOLS["heap"]) == set(SYMBOLS)
 
 
 @pytest.mark.parametrize(
