@@ -3,4 +3,4 @@
 `emulator.testing` is the public door, and imports this only when a test uses it.
 """
 
-__all__ = ["checks", "kernel", "machines", "settings"]
+__all__ = ["checks", "kernel", "settings"]

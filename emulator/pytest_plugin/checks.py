@@ -11,15 +11,17 @@ from emulator.errors import EmulatorError
 from emulator.pytest_plugin.expectations import expectations_of
 from emulator.pytest_plugin.guest_failure import FROM_THE_TEST, caller_lines
 from emulator.pytest_plugin.kernel import Kernel
+from emulator.pytest_plugin.machines import booted_kernel
 from emulator.pytest_plugin.settings import BadConfiguration, settings_of
 from emulator.wording import counted
+from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.inject.policy import FaultInjector
     from emulator.pytest_plugin.expectations import Expectations, Limit
-    from emulator.pytest_plugin.machines import BootedKernel, Machines
+    from emulator.pytest_plugin.machines import Booted, BootedKernel
     from emulator.pytest_plugin.settings import Settings
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.recording import CallLog
@@ -35,7 +37,7 @@ def prepare(item: pytest.Item, base: Settings, machines: object) -> tuple[Kernel
     try:
         expected = expectations_of(item)
         settings = settings_of(item, base)
-        booted = cast("Machines", machines).booted(settings, recorded=expected.needs_calls)
+        booted = booted_kernel(cast("Booted", machines), settings, recorded=expected.needs_calls)
         kernel = Kernel(booted)
         return kernel, KernelChecks(kernel, booted, expected)
     except (BadConfiguration, EmulatorError) as error:
@@ -87,8 +89,9 @@ class KernelChecks:
             for limit in self._expected.limits:
                 for area in self._areas(limit):
                     yield self._above(limit, area, log)
-        if self._booted.walk is not None and not self._kernel.died:
-            yield _damaged(self._booted.walk.damage())
+        audit = self._booted.heap_audit
+        if audit is not None and not self._kernel.died:
+            yield _damaged([defect_text(defect) for defect in audit.defects()])
 
     def _not_failed(self) -> list[str]:
         if self._booted.failures is None or self._booted.failures.calls:

@@ -12,7 +12,7 @@ from emulator.machine.memory import OutsideMemory
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drgn import Object, Program
+    from drgn import Program
 
     from emulator.machine.machine import Machine
 
@@ -85,54 +85,32 @@ class NoObject(EmulatorError):
     """A variable of the kernel cannot be read; one line that says why."""
 
 
-class GuestObjects:
-    """The kernel's variables by name, with their types from DWARF: drgn reads guest memory whenever one is used.
-
-    Args:
-        machine: The machine whose memory is read.
+def open_program(machine: Machine) -> Program:
+    """Return the kernel's variables with their types from DWARF: drgn reads guest memory whenever one is used.
 
     Raises:
         NoObject: drgn is not installed, or cannot read the kernel's file.
     """
+    try:
+        from drgn import Architecture, FaultError, Platform, PlatformFlags, Program
+    except ImportError:
+        raise NoObject("kernel.object() needs drgn: pip install 'kmemu[drgn]'") from None
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-        self._program = self._open()
-
-    def __getitem__(self, name: str) -> Object:
-        """Return a variable or function by name.
-
-        Raises:
-            NoObject: The debug information has none of this name.
-        """
-        path = self._machine.image.path
-        try:
-            return self._program.object(name)
-        except LookupError:
-            raise NoObject(f"{path}: no variable {name!r} in its debug information") from None
-
-    def _open(self) -> Program:
-        try:
-            from drgn import Architecture, Platform, PlatformFlags, Program
-        except ImportError:
-            raise NoObject("kernel.object() needs drgn: pip install 'kmemu[drgn]'") from None
-        program = Program(Platform(Architecture.I386, PlatformFlags.IS_LITTLE_ENDIAN))
-        program.add_memory_segment(0, _ADDRESS_SPACE, self._read, physical=False)
-        image = self._machine.image
-        module = program.extra_module(Path(image.path).name, create=True)
-        start = min(segment.virtual for segment in image.segments)
-        end = max(segment.virtual + segment.size for segment in image.segments)
-        module.address_range = (start, end)
-        try:
-            module.try_file(image.path, force=True)
-        except Exception as error:  # noqa: BLE001 - drgn raises plain Exception
-            raise NoObject(f"{image.path}: drgn cannot read its debug information: {error}") from None
-        return program
-
-    def _read(self, address: int, count: int, _offset: int, _physical: bool) -> bytes:  # noqa: FBT001 - drgn's
-        from drgn import FaultError
-
-        data = self._machine.read_linear(address, count)
+    def read(address: int, count: int, _offset: int, _physical: bool) -> bytes:  # noqa: FBT001 - drgn's
+        data = machine.read_linear(address, count)
         if len(data) < count:
             raise FaultError("not mapped", address + len(data))
         return data
+
+    program = Program(Platform(Architecture.I386, PlatformFlags.IS_LITTLE_ENDIAN))
+    program.add_memory_segment(0, _ADDRESS_SPACE, read, physical=False)
+    image = machine.image
+    module = program.extra_module(Path(image.path).name, create=True)
+    start = min(segment.virtual for segment in image.segments)
+    end = max(segment.virtual + segment.size for segment in image.segments)
+    module.address_range = (start, end)
+    try:
+        module.try_file(image.path, force=True)
+    except Exception as error:  # noqa: BLE001 - drgn raises plain Exception
+        raise NoObject(f"{image.path}: drgn cannot read its debug information: {error}") from None
+    return program

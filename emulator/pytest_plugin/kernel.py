@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, unknown_function
 from emulator.machine.execution import Returned
 from emulator.pytest_plugin.guest_failure import last_lines
-from emulator.pytest_plugin.guest_memory import GuestMemory
+from emulator.pytest_plugin.guest_memory import GuestMemory, NoObject
 from emulator.pytest_plugin.machines import add_facts, do_nothing
 from emulator.run.ending import How
 from emulator.run.to_end import ending_of
@@ -154,10 +154,13 @@ class Kernel:
             NoObject: drgn is not installed, or the kernel's debug information has no such variable.
         """
         __tracebackhide__ = True
+        path = self._machine.image.path
         try:
-            return self._booted.objects[name]
+            return self._booted.objects.object(name)
         except EmulatorError as error:
             raise error.with_traceback(None) from None
+        except LookupError:
+            raise NoObject(f"{path}: no variable {name!r} in its debug information") from None
 
     def snapshot(self) -> Snapshot:
         """Keep the state; as a context manager it comes back at the end of the block. Snapshots nest."""
@@ -192,11 +195,11 @@ class Kernel:
 
     @contextmanager
     def _stopping_at(self, wanted: bytes) -> Iterator[None]:
-        def look() -> None:
+        def check() -> None:
             if self._end_of(wanted) >= 0:
                 self._machine.stop()
 
-        self._booted.on_output = look
+        self._booted.on_output = check
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import BudgetUsedUp, EmulatorError
+from emulator.hle.kernels import recognize
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
@@ -17,8 +18,7 @@ from emulator.machine.memory import DEFAULT_RAM
 from emulator.machine.recording import RecordedFunction, record
 from emulator.profile.known import match, matching_profile
 from emulator.pytest_plugin.guest_failure import backtrace_lines, last_lines
-from emulator.pytest_plugin.guest_memory import GuestObjects
-from emulator.pytest_plugin.heap_walk import HeapWalk
+from emulator.pytest_plugin.guest_memory import open_program
 from emulator.pytest_plugin.settings import BadConfiguration, Settings
 from emulator.run.ending import How
 from emulator.run.to_end import ending_of
@@ -27,10 +27,14 @@ from emulator.wording import code_location
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from drgn import Program
+
     from emulator.inject.policy import FaultInjector
     from emulator.trace.recording import CallLog
+    from kernel_model.audit import Audit
 
-_INSTRUCTIONS_BETWEEN_LOOKS: Final = 1 << 20
+_INSTRUCTIONS_BETWEEN_CHECKS: Final = 1 << 20
+_STRUCTURE: Final = "heap"
 _NO_KERNEL: Final = 'no kernel to test: set kmemu_kernel in the configuration of pytest, or mark the test with @pytest.mark.kmemu(kernel="...")'
 
 
@@ -45,6 +49,7 @@ class BootedKernel:
         machine: The machine, which stands where the boot has ended.
         start: The snapshot of that state.
         log: The calls after the boot; None if they are not recorded.
+        heap_audit: The audit of the kernel's heap; None where it is not wanted, the heap is not known, or it is damaged from the start.
         on_output: Called whenever the kernel has printed something.
         failures: The allocations that fail in this test; None: none does.
 
@@ -68,7 +73,7 @@ class BootedKernel:
             raise
         self.log = self._record() if recorded else None
         self.start = self.machine.snapshot()
-        self.walk = HeapWalk.of(self.machine) if settings.walk_heap else None
+        self.heap_audit = _heap_audit(self.machine) if settings.walk_heap else None
         self.failures: FaultInjector | None = None
 
     def begin_again(self) -> None:
@@ -88,9 +93,9 @@ class BootedKernel:
         return serial or self.machine.output[Console.DEBUG]
 
     @cached_property
-    def objects(self) -> GuestObjects:
-        """The kernel's variables; drgn is needed only if a test asks for them."""
-        return GuestObjects(self.machine)
+    def objects(self) -> Program:
+        """The kernel's variables, as `open_program` gives them; drgn is needed only if a test asks for them."""
+        return open_program(self.machine)
 
     @contextmanager
     def deadline(self, timeout_s: float | None) -> Iterator[None]:
@@ -103,7 +108,7 @@ class BootedKernel:
         machine = self.machine
         inside = True
 
-        def look() -> None:
+        def check() -> None:
             if not inside:
                 return
             machine.consoles.flush()  # a prompt without a newline
@@ -111,9 +116,9 @@ class BootedKernel:
                 eip = machine.registers().eip
                 problem = f"budget of {seconds:g} seconds used up"
                 raise BudgetUsedUp(problem, eip, code_location(*machine.image.location(eip)))
-            machine.pause_after(_INSTRUCTIONS_BETWEEN_LOOKS, look)
+            machine.pause_after(_INSTRUCTIONS_BETWEEN_CHECKS, check)
 
-        machine.pause_after(_INSTRUCTIONS_BETWEEN_LOOKS, look)
+        machine.pause_after(_INSTRUCTIONS_BETWEEN_CHECKS, check)
         try:
             yield
         finally:
@@ -125,7 +130,7 @@ class BootedKernel:
             if not symbol:
                 outcome = self.machine.run()
                 if outcome.exit_value:
-                    raise BootFailed(
+                    raise EmulatorError(
                         f"the kernel exited with {outcome.exit_value} when it booted; boot_until can end its boot earlier"
                     )
                 return
@@ -134,7 +139,7 @@ class BootedKernel:
         if outcome.ending is not Returned.EVENT:
             ending = ending_of(self.machine, outcome)
             how = f"exited with {ending.exit_value}" if ending.how is How.EXIT else "halted"
-            raise BootFailed(f"the kernel {how} before it reached {symbol}, where its boot should end")
+            raise EmulatorError(f"the kernel {how} before it reached {symbol}, where its boot should end")
         recording.close()
 
     def _record(self) -> CallLog:
@@ -145,38 +150,47 @@ class BootedKernel:
         return CallLog(self.machine, match(read_profile(path), image) if path else matching_profile(image))
 
 
-class BootFailed(EmulatorError):
-    """The boot of a kernel ended otherwise than it should, before any test began."""
+Booted = dict[tuple[Settings, bool], BootedKernel | EmulatorError]
+"""The kernels that were booted in a session, and why others could not be; by what is booted, and whether calls are recorded."""
 
 
-class Machines:
-    """The kernels that were booted in this session, and those that could not be."""
+def booted_kernel(booted: Booted, settings: Settings, *, recorded: bool) -> BootedKernel:
+    """Return a kernel at the end of its boot.
 
-    def __init__(self) -> None:
-        self._booted: dict[tuple[Settings, bool], BootedKernel | EmulatorError] = {}
+    Args:
+        booted: Those of the session; this one is added.
+        settings: What is booted, and how.
+        recorded: Whether its calls are recorded.
 
-    def booted(self, settings: Settings, *, recorded: bool) -> BootedKernel:
-        """Return a kernel at the end of its boot.
+    Raises:
+        BadConfiguration: The settings name no kernel.
+        EmulatorError: It cannot be booted.
+    """
+    if not settings.kernel:
+        raise BadConfiguration(_NO_KERNEL)
+    key = (settings, recorded)
+    if key not in booted:
+        try:
+            booted[key] = BootedKernel(settings, recorded=recorded)
+        except (
+            EmulatorError
+        ) as error:  # once is enough: a kernel that hangs would cost its timeout in each test
+            booted[key] = error
+    found = booted[key]
+    if isinstance(found, EmulatorError):
+        raise found
+    found.begin_again()
+    return found
 
-        Raises:
-            BadConfiguration: The settings name no kernel.
-            EmulatorError: It cannot be booted.
-        """
-        if not settings.kernel:
-            raise BadConfiguration(_NO_KERNEL)
-        key = (settings, recorded)
-        if key not in self._booted:
-            try:
-                self._booted[key] = BootedKernel(settings, recorded=recorded)
-            except (
-                EmulatorError
-            ) as error:  # once is enough: a kernel that hangs would cost its timeout in each test
-                self._booted[key] = error
-        found = self._booted[key]
-        if isinstance(found, EmulatorError):
-            raise found
-        found.begin_again()
-        return found
+
+def _heap_audit(machine: Machine) -> Audit | None:
+    """Return the audit of a machine's heap; None where the heap is not known, or is damaged from the start."""
+    found = recognize(machine)
+    if found is None:
+        return None
+    audits = found[1].audits(len(machine.memory))
+    heap = next((audit for audit in audits if audit.structure == _STRUCTURE), None)
+    return None if heap is None or heap.defects() else heap
 
 
 def add_facts(error: EmulatorError, machine: Machine, console: str) -> None:
