@@ -8,10 +8,10 @@ NATIVE := $(wildcard emulator/native/machine.c emulator/native/*.h emulator/nati
 GUEST := $(shell find firmware -name '*.[chS]' -o -name '*.ld' -o -name Makefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test sanitize check fuzz bench mutants firmware clean distclean
+.PHONY: help run test sanitize check fuzz bench mutants instructions firmware clean distclean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready  ## boot the built-in kernel and show what it did
 	@$(BIN)/kmemu boot
@@ -28,6 +28,9 @@ check: $(VENV)/ready $(VENV)/dev peers  ## all that CI checks: format, linters, 
 
 fuzz: $(VENV)/ready $(VENV)/dev  ## run random kernels, traces and guests: FUZZ="--guests 1000 --seed 7" (about half an hour)
 	$(BIN)/python -m tests.fuzz.harness $(FUZZ)
+
+instructions: $(VENV)/ready $(VENV)/dev peers  ## run random instructions in QEMU and here: INSTRUCTIONS="--count 100000 --seed 7"
+	$(BIN)/python -m tests.oracle.instructions $(INSTRUCTIONS)
 
 sanitize: $(VENV)/ready $(VENV)/dev  ## run the tests of the machine on a core that stops at undefined behaviour (UBSan)
 	CFLAGS='-fsanitize=undefined -fno-sanitize-recover=all -g' LDFLAGS=-fsanitize=undefined \
