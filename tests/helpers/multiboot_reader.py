@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple, Protocol
 
-from emulator.boot_protocol.multiboot1_info import InfoFlags, MemoryRegion
+from emulator.boot_protocol.multiboot1_info import InfoFlags
+from emulator.boot_protocol.pc_memory import MemoryRegion
 
 _WORDS = struct.Struct("<29I")
-_FLAGS, _MEM_LOWER, _MEM_UPPER, _CMDLINE, _MODS_COUNT, _MODS_ADDR = 0, 1, 2, 4, 5, 6
+_FLAGS, _MEM_LOWER, _MEM_UPPER, _BOOT_DEVICE, _CMDLINE, _MODS_COUNT, _MODS_ADDR = 0, 1, 2, 3, 4, 5, 6
 _MMAP_LENGTH, _MMAP_ADDR, _LOADER_NAME = 11, 12, 16
 _MODULE = struct.Struct("<IIII")  # start, end, string, reserved
 _REGION = struct.Struct("<IQQI")  # bytes that follow, base, length, type
@@ -37,11 +38,13 @@ class BootInfo(NamedTuple):
         flags: Which parts are there.
         mem_lower: KiB from address 0.
         mem_upper: KiB from 1 MiB.
+        boot_device: Drive and partitions.
     """
 
     flags: InfoFlags
     mem_lower: int
     mem_upper: int
+    boot_device: int
     command_line: str
     loader_name: str
     modules: tuple[PlacedModule, ...]
@@ -58,6 +61,7 @@ def read_boot_info(memory: Reader, address: int) -> BootInfo:
         flags=flags,
         mem_lower=words[_MEM_LOWER],
         mem_upper=words[_MEM_UPPER],
+        boot_device=words[_BOOT_DEVICE],
         command_line=_read_text(memory, words[_CMDLINE]) if InfoFlags.COMMAND_LINE in flags else "",
         loader_name=_read_text(memory, words[_LOADER_NAME]) if InfoFlags.LOADER_NAME in flags else "",
         modules=tuple(

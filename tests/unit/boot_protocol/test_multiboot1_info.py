@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.boot_protocol.modules import Module
-from emulator.boot_protocol.multiboot1_info import InfoFlags, MemoryRegion, Placement, place_boot_info
+from emulator.boot_protocol.multiboot1_info import InfoFlags, Placement, place_boot_info
+from emulator.boot_protocol.pc_memory import MemoryRegion
 from emulator.errors import BadFile, BootInfoDoesNotFit
 from tests.helpers.multiboot_reader import BootInfo, PlacedModule, read_boot_info
 
@@ -36,11 +37,12 @@ def told(placement: Placement) -> BootInfo:
 
 def test_a_kernel_alone() -> None:
     placement = place_boot_info(RAM_END, KERNEL, "demo.elf")
-    assert placement.info_address == 0x9000
+    assert placement.info_address == 0x9500
     assert told(placement) == BootInfo(
-        flags=InfoFlags.MEMORY | InfoFlags.COMMAND_LINE | InfoFlags.MEMORY_MAP | InfoFlags.LOADER_NAME,
+        flags=InfoFlags(0x24F),
         mem_lower=639,
         mem_upper=4096,
+        boot_device=0x8000FFFF,
         command_line="demo.elf",
         loader_name="kmemu",
         modules=(),
@@ -49,6 +51,7 @@ def test_a_kernel_alone() -> None:
             MemoryRegion(0x9FC00, 0xA0000, available=False),
             MemoryRegion(0xF0000, 0x100000, available=False),
             MemoryRegion(0x100000, RAM_END, available=True),
+            MemoryRegion(0xFFFC0000, 1 << 32, available=False),
         ),
     )
 
@@ -65,7 +68,7 @@ def test_words_that_are_not_utf_8_arrive_as_they_were_typed() -> None:
     assert b"k a=\xff\0" in placement.pieces[0][1]
 
 
-def test_modules_lie_on_pages_at_the_top_of_ram() -> None:
+def test_modules_lie_on_pages_after_the_kernel_and_qemus_lists() -> None:
     modules = [
         Module("initrd.img root", b"\x11" * 5000),
         Module("empty", b""),
@@ -75,39 +78,39 @@ def test_modules_lie_on_pages_at_the_top_of_ram() -> None:
     info = told(placement)
     assert InfoFlags.MODULES in info.flags
     assert info.modules == (
-        PlacedModule(0x4FE000, 0x4FE000 + 5000, "initrd.img root"),
-        PlacedModule(0x4FE000, 0x4FE000, "empty"),
-        PlacedModule(0x4FD000, 0x4FE000, "page"),
+        PlacedModule(0x125000, 0x125000 + 5000, "initrd.img root"),
+        PlacedModule(0x127000, 0x127000, "empty"),
+        PlacedModule(0x127000, 0x128000, "page"),
     )
     ram = Ram(placement)
     assert [ram.read(m.start, m.end - m.start) for m in info.modules] == [m.data for m in modules]
 
 
-@pytest.mark.parametrize("ram_end", [0x100001, 0xC000_0000, 1 << 32])
+@pytest.mark.parametrize("ram_end", [0x100001, 0xC000_0000, 0xFFFC_0000])
 def test_any_size_of_ram(ram_end: int) -> None:
     info = told(place_boot_info(ram_end, [], "k"))
     assert info.mem_upper == (ram_end - 0x100000) // 1024
-    assert info.memory_map[-1] == MemoryRegion(0x100000, ram_end, available=True)
+    assert info.memory_map[-2] == MemoryRegion(0x100000, ram_end, available=True)
 
 
-@pytest.mark.parametrize("ram_end", [0, 0x100000, (1 << 32) + 1])
+@pytest.mark.parametrize("ram_end", [0, 0x100000, 0xFFFC_0001])
 def test_ram_of_an_impossible_size(ram_end: int) -> None:
     with pytest.raises(
-        ValueError, match=rf"^ram_end is 0x{ram_end:08x}, not above 0x00100000 and at most 4 GiB$"
+        ValueError, match=rf"^ram_end is 0x{ram_end:08x}, not above 0x00100000 and at most 0xfffc0000$"
     ):
         place_boot_info(ram_end, [], "k")
 
 
 def test_a_kernel_in_low_memory_is_left_alone() -> None:
-    assert place_boot_info(RAM_END, [(0x8000, 0x9001), (0x90E0, 0x9234)], "k").info_address == 0x9240
-    assert place_boot_info(RAM_END, [(0x8000, 0x9000)], "k").info_address == 0x9000
+    assert place_boot_info(RAM_END, [(0x8000, 0x9001), (0x90E0, 0x9234)], "k").info_address == 0x9740
+    assert place_boot_info(RAM_END, [(0x8000, 0x9000)], "k").info_address == 0x9500
 
 
 class TestNoRoom:
     def test_long_command_line(self) -> None:
         with pytest.raises(BootInfoDoesNotFit) as caught:
             place_boot_info(RAM_END, KERNEL, "k", "x" * LOW_ROOM)
-        size = LOW_ROOM + 116 + 4 * 24 + len("k \0kmemu\0")
+        size = LOW_ROOM + 116 + 0x500 + len("k \0kmemu\0")
         assert str(caught.value) == (
             f"the boot information (command line and module list) does not fit into RAM: {size} bytes, "
             f"room for {LOW_ROOM}"
@@ -115,7 +118,7 @@ class TestNoRoom:
         assert (caught.value.size, caught.value.room) == (size, LOW_ROOM)
 
     def test_longest_command_line(self) -> None:
-        text = "x" * (LOW_ROOM - 116 - 4 * 24 - len("k \0kmemu\0"))
+        text = "x" * (LOW_ROOM - 116 - 0x500 - len("k \0kmemu\0"))
         assert told(place_boot_info(RAM_END, KERNEL, "k", text)).command_line == f"k {text}"
 
     def test_too_many_modules(self) -> None:
@@ -129,14 +132,14 @@ class TestNoRoom:
         with pytest.raises(BootInfoDoesNotFit) as caught:
             place_boot_info(RAM_END, KERNEL, "k", modules=[big])
         assert str(caught.value) == (
-            f"module 'big.img' does not fit into RAM: {0x500000 - 0x123456} bytes, room for {0x500000 - 0x123456}"
+            f"module 'big.img' does not fit into RAM: {0x500000 - 0x123456} bytes, room for {0x500000 - 0x125000}"
         )
 
     def test_largest_module(self) -> None:
-        module = Module("m", bytes(0x500000 - 0x124000))
+        module = Module("m", bytes(0x500000 - 0x125000))
         assert (
             told(place_boot_info(RAM_END, [(0x100000, 0x124000)], "k", modules=[module])).modules[0].start
-            == 0x124000
+            == 0x125000
         )
 
     def test_module_larger_than_ram(self) -> None:
@@ -155,6 +158,11 @@ class TestModuleFiles:
         (tmp_path / "initrd.img").write_bytes(b"abc")
         assert Module.read(f"{tmp_path}/initrd.img root=1  x") == Module("initrd.img root=1  x", b"abc")
         assert Module.read(f"{tmp_path}/initrd.img").text == "initrd.img"
+
+    def test_empty(self, tmp_path: Path) -> None:
+        (tmp_path / "initrd.img").write_bytes(b"")
+        with pytest.raises(BadFile, match=rf"^module {tmp_path}/initrd\.img: is empty$"):
+            Module.read(f"{tmp_path}/initrd.img x")
 
     def test_missing(self) -> None:
         with pytest.raises(BadFile, match=r"^module /nowhere: cannot be read: No such file or directory$"):

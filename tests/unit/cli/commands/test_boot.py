@@ -119,7 +119,7 @@ class TestRuns:
     def test_ram_command_line_and_modules_reach_the_kernel(
         self, kmemu: Callable[..., Done], tmp_path: Path
     ) -> None:
-        (tmp_path / "module").write_bytes(b"m" * 8192)
+        (tmp_path / "module").write_bytes(b"m" * (1 << 20))
         done = kmemu("boot", "--ram", "64M", "--cmdline", "ram=all", "--module", f"{tmp_path / 'module'} x y")
         assert done.status == 0
         assert "managed memory 0x00100000-0x04100000" in done.out

@@ -1,0 +1,98 @@
+/*
+ * Prints on COM1 what a Multiboot 1 boot loader and the BIOS have left in memory, one fact a line, and exits with 0.
+ *
+ * Addresses that loaders choose freely (of the information, of texts and lists) are not printed.
+ */
+
+typedef unsigned int u32;
+typedef unsigned char u8;
+
+__asm__(".section .text.0header, \"ax\"\n"
+        ".balign 4\n"
+        ".long 0x1badb002, 3, -(0x1badb002 + 3)\n"
+        ".text\n"
+        ".globl _start\n"
+        "_start: movl $stack_end, %esp\n"
+        " pushl %ebx\n"
+        " pushl %eax\n"
+        " call start\n"
+        ".bss\n"
+        ".balign 16\n"
+        " .skip 8192\n"
+        "stack_end:\n"
+        ".text\n");
+
+static void out(unsigned short port, u8 value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static void text(const char *s)
+{
+    while (*s)
+        out(0x3f8, (u8)*s++);
+}
+
+static void hex(u32 value)
+{
+    out(0x3f8, ' ');
+    for (int shift = 28; shift >= 0; shift -= 4)
+        out(0x3f8, (u8)"0123456789abcdef"[value >> shift & 15]);
+}
+
+static void line(const char *name, u32 value)
+{
+    text(name);
+    hex(value);
+    text("\n");
+}
+
+static void memory_map(const u32 *info)
+{
+    u32 end = info[12] + info[11];
+    const u32 *entry;
+
+    for (u32 at = info[12]; at < end; at += entry[0] + 4) {
+        entry = (const u32 *)at;
+        text("region");
+        for (int i = 0; i < 6; i++)
+            hex(entry[i]);
+        text("\n");
+    }
+}
+
+static void modules(const u32 *info)
+{
+    const u32 *module = (const u32 *)info[6];
+
+    for (u32 i = 0; i < info[5]; i++, module += 4) {
+        text("module");
+        hex(module[0]);
+        hex(module[1]);
+        hex(*(const u8 *)module[0]);
+        text(" ");
+        text((const char *)module[2]);
+        text("\n");
+    }
+}
+
+void start(u32 magic, const u32 *info)
+{
+    line("magic", magic);
+    line("info", (u32)info);
+    line("flags", info[0]);
+    line("mem_lower", info[1]);
+    line("mem_upper", info[2]);
+    line("boot_device", info[3]);
+    text("cmdline ");
+    text((const char *)info[4]);
+    text("\n");
+    modules(info);
+    memory_map(info);
+    for (int i = 7; i < 29; i++)
+        if (i != 11 && i != 12 && i != 16)
+            line("word", info[i]);
+    __asm__ volatile("outl %0, %1" : : "a"(0), "Nd"((unsigned short)0xf4));
+    for (;;)
+        __asm__ volatile("cli; hlt");
+}

@@ -1,0 +1,54 @@
+"""A guest prints what it was given: line for line as in QEMU, but for what is known to differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.boot_protocol.modules import Module
+from emulator.loader.image import KernelImage
+from emulator.machine.address_map import MIB
+from emulator.machine.consoles import Console
+from emulator.machine.machine import Machine
+from emulator.machine.memory import RamWindow
+from tests.helpers import qemu
+from tests.helpers.c_kernel import compile_kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SOURCE = Path(__file__).parent.parent / "data" / "boot_information.c"
+BIOS_TABLES = 128 << 10  # SeaBIOS keeps so much at the end of RAM; here the tables lie in ROM
+RAM = RamWindow(MIB, qemu.RAM_MIB * MIB - BIOS_TABLES)
+QEMUS_RESERVED = (
+    f"region 00000014 {RAM.end:08x} 00000000 {BIOS_TABLES:08x} 00000000 00000002"  # not in our map
+)
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        (),
+        (("one.img", b"A" * 5000), ("two.img x=1  y", b"B"), ("three", b"C" * 4096)),
+        tuple((f"module.{number} {'text ' * 20}", b"D") for number in range(40)),  # two pages of lists
+    ],
+    ids=["no modules", "three modules", "many modules"],
+)
+def test_the_information_is_qemus(modules: Sequence[tuple[str, bytes]], tmp_path: Path) -> None:
+    kernel = compile_kernel(tmp_path, SOURCE.read_text(), ["-O1"])
+    for text, data in modules:
+        (tmp_path / text.partition(" ")[0]).write_bytes(data)
+    theirs = qemu.run_to_exit(kernel, "one two=3", [text for text, _ in modules])
+    machine = Machine(
+        KernelImage.read(kernel),
+        ram=RAM,
+        command_line="one two=3",
+        modules=[Module(*each) for each in modules],
+    )
+    assert machine.run(timeout_s=10).exit_code == theirs.exit_code == 1
+    lines = theirs.serial.decode().splitlines()
+    assert lines.count(QEMUS_RESERVED) == 1
+    lines.remove(QEMUS_RESERVED)
+    assert machine.output[Console.SERIAL].decode().splitlines() == lines
