@@ -7,7 +7,10 @@ import hashlib
 import re
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _HERE = Path(__file__).parent
 _LIBRARIES = (  # in the order in which they need each other
@@ -51,29 +54,15 @@ _SCRIPTS = (
 _INSERTED_STYLE = re.compile(r"\.textContent=`([^`]*)`")
 
 
-class Assets(NamedTuple):
-    """What every page has in common.
-
-    Attributes:
-        template: The markup, with `@NAME@` where something is filled in.
-        style: The style sheet.
-        libraries: The chart libraries.
-        script: The page's own script.
-        licences: The libraries' licences.
-        policy: The Content-Security-Policy: nothing but these scripts and styles.
-    """
-
-    template: str
-    style: str
-    libraries: str
-    script: str
-    licences: str
-    policy: str
-
-
 @cache
-def read_assets() -> Assets:
-    """Read the page's parts from the package."""
+def read_assets() -> tuple[str, Mapping[str, str]]:
+    """Read the page's parts from the package.
+
+    Returns:
+        The markup, with ``@NAME@`` where something is filled in; and what every page has in common there, by name: ``STYLE``,
+        ``LIBRARIES`` (the charts), ``SCRIPT`` (the page's own), ``LICENCES`` (of the libraries) and ``POLICY``, the
+        Content-Security-Policy that allows nothing but these scripts and styles.
+    """
     libraries = ";\n".join(_read(path) for name in _LIBRARIES for path in _vendored(name, "*.js"))
     style = _read(_HERE / "vendor/uplot/uPlot.min.css") + "".join(
         _read(_HERE / f"css/{name}.css") for name in ("base", "views")
@@ -85,14 +74,14 @@ def read_assets() -> Assets:
         f"{path.parent.name}\n\n{_read(path)}" for path in sorted(_HERE.glob("vendor/*/LICENSE"))
     )
     styles = [style, *_INSERTED_STYLE.findall(libraries)]
-    return Assets(
-        _read(_HERE / "template.html"),
-        style,
-        libraries,
-        script,
-        licences,
-        _policy([libraries, script], styles),
-    )
+    parts = {
+        "STYLE": style,
+        "LIBRARIES": libraries,
+        "SCRIPT": script,
+        "LICENCES": licences,
+        "POLICY": _policy([libraries, script], styles),
+    }
+    return _read(_HERE / "template.html"), parts
 
 
 def _vendored(name: str, pattern: str) -> list[Path]:

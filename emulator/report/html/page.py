@@ -42,17 +42,10 @@ def report_page(
     notify("packing the columns")
     document["columns"], columns = pack(page_columns(trace, areas, tables))
     notify("writing the page")
-    assets = read_assets()
-    parts = {
-        "POLICY": assets.policy.encode(),
-        "STYLE": assets.style.encode(),
-        "DOCUMENT": script_json(document).encode(),
-        "COLUMNS": columns,
-        "LICENCES": assets.licences.encode(),
-        "LIBRARIES": assets.libraries.encode(),
-        "SCRIPT": assets.script.encode(),
-    }
-    return _fill(assets.template.encode(), parts)
+    template, common = read_assets()
+    parts = {name: text.encode() for name, text in common.items()}
+    parts |= {"DOCUMENT": script_json(document).encode(), "COLUMNS": columns}
+    return _fill(template.encode(), parts)
 
 
 def script_json(document: object) -> str:

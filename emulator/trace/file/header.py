@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from emulator.errors import BadFile
 from emulator.profile.model import Profile
 
 if TYPE_CHECKING:
@@ -15,10 +16,6 @@ FORMAT: Final = 1
 """Version of the format that is written, and the newest that is read."""
 
 Value = TypeVar("Value")
-
-
-class NewerFormat(ValueError):
-    """The header is of a later version of the format."""
 
 
 class TracedSegment(NamedTuple):
@@ -81,17 +78,18 @@ class TraceHeader:
         )
 
     @classmethod
-    def from_json(cls, text: bytes) -> TraceHeader:
+    def from_json(cls, text: bytes, path: str) -> TraceHeader:
         """Read a header.
 
         Raises:
-            NewerFormat: A later version wrote it.
+            BadFile: A later version wrote the file at *path*.
             ValueError: It is damaged; one line that says how.
         """
         document = _parsed(text)
         version = _get(document, "format", int)
         if version > FORMAT:
-            raise NewerFormat(f"written by a newer kmemu (format {version}, this one reads up to {FORMAT})")
+            problem = f"written by a newer kmemu (format {version}, this one reads up to {FORMAT})"
+            raise BadFile(path, problem)
         if version < 1:
             raise ValueError(f"format {version}")
         kernel, ram, layers = (_get(document, name, dict) for name in ("kernel", "ram", "layers"))

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from emulator.errors import BadFile
 from emulator.trace.file.arrays import BatchColumns
-from emulator.trace.file.header import NewerFormat, TraceEnding, TraceHeader
+from emulator.trace.file.header import TraceEnding, TraceHeader
 from emulator.trace.file.messages import DICTIONARY, FIRST_MESSAGE, MAGIC, RECORD_BATCH, SCHEMA, read_message
 from emulator.trace.file.schema import KEY, trace_schema
 from emulator.trace.table import Chunk, column_types
@@ -71,8 +71,6 @@ def reported(path: str) -> Iterator[None]:
     """Report whatever goes wrong with the data of a trace as `BadFile`."""
     try:
         yield
-    except NewerFormat as error:
-        raise BadFile(path, str(error)) from None
     except (*_DAMAGE, pa.ArrowException) as error:
         raise BadFile(path, f"damaged trace: {_one_line(error)}") from error
     except OSError as error:
@@ -113,7 +111,7 @@ def _header(path: str, data: pa.Buffer) -> TraceHeader:
     text = (schema.metadata or {}).get(KEY)
     if text is None:
         raise BadFile(path, _FOREIGN)
-    return TraceHeader.from_json(text)
+    return TraceHeader.from_json(text, path)
 
 
 def _batches(reader: pa.RecordBatchReader) -> tuple[TraceEnding | None, list[pa.RecordBatch]]:
