@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from emulator.check.call_sites import CallSites
 from emulator.profile.model import Role
+from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.function_calls import FunctionCalls
+from emulator.trace.blocks.operations import area_operations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from emulator.check.findings import BlockHistory
     from emulator.profile.model import TracedFunction
     from emulator.trace.blocks.blocks import Blocks
+    from emulator.trace.blocks.operations import AreaOperations
     from emulator.trace.table import I64, U32
     from emulator.trace.trace import Trace
 
@@ -36,7 +41,6 @@ class Area:
         trace: As given.
         name: As given.
         pages: Whether its blocks are runs of pages.
-        blocks: All blocks that were ever allocated in it.
         call_sites: Looks up the calls and blocks that findings name.
     """
 
@@ -44,8 +48,17 @@ class Area:
         self.trace = trace
         self.name = name
         self.pages = trace.profile.pages(name)
-        self.blocks: Blocks = trace.blocks(name)
         self.call_sites = CallSites(trace)
+
+    @property
+    def blocks(self) -> Blocks:
+        """All blocks that were ever allocated in it."""
+        return self.trace.blocks(self.name)
+
+    @cached_property
+    def operations(self) -> AreaOperations:
+        """What the calls did to its blocks."""
+        return area_operations(self.trace.calls, self.name)
 
     def function(self, call: int) -> TracedFunction:
         """Return the function of a call."""
@@ -69,6 +82,33 @@ class Area:
                 rows = self.blocks.born_call.astype(np.int64) - 1
                 blocks = np.flatnonzero(self.trace.calls.function[rows] == code)
                 yield blocks, FunctionCalls(self.trace.calls, function, rows[blocks]).word(parameter)
+
+    def live_block_at(self, address: int) -> BlockHistory | None:
+        """Return the block that covers an address at the end of the run."""
+        live = self.trace.live(None, self.name)
+        offset = address - live.address.astype(np.int64)
+        rows = np.flatnonzero((offset >= 0) & (offset < live.size))
+        return self.call_sites.history(live, int(rows[0])) if len(rows) else None
+
+    @cached_property
+    def _spans(self) -> tuple[U32, U32]:
+        """Events of entry and return of all calls of its functions, `NEVER` for one that did not return."""
+        columns = self.trace.calls
+        codes = [code for code, function in enumerate(self.trace.functions) if function.area == self.name]
+        rows = np.isin(columns.function, codes)
+        left = columns.left[rows]
+        return columns.entered[rows], np.where(left == 0, np.uint32(NEVER), left)
+
+    def any_call_open_at(self, event: int) -> bool:
+        """Return whether a call of its functions goes on at an event; one that is just entered has changed nothing yet."""
+        entered, left = self._spans
+        return bool(((entered < event) & (event < left)).any())
+
+    def settled(self, event: int) -> int:
+        """Return the event after which the trace says what holds at this one: where a call is entered, the one before."""
+        entered, _ = self._spans
+        row = int(np.searchsorted(entered, event))
+        return event - (row < len(entered) and entered[row] == event)
 
     def first_of_each(self, calls: U32) -> dict[int, tuple[str, ...]]:
         """Select, among some calls, the first `MOST_ALIKE` of each function and backtrace.

@@ -14,18 +14,16 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
 
 
-def faulting_write_of(
-    machine: Machine, write: LastWrite, address: int, before: int, after: int
-) -> FaultingWrite:
+def faulting_write_of(machine: Machine, write: LastWrite | None, address: int) -> FaultingWrite | None:
     """Describe the instruction that did a write.
 
     Args:
         machine: The machine that executed it; its memory still holds the code.
-        write: The write.
+        write: The write; None: it was not found, and neither is the instruction.
         address: Address of the word, as the kernel calls it.
-        before: The word while it was still right.
-        after: The word as it was found.
     """
+    if write is None:
+        return None
     text = instruction_text(machine.read_linear(write.pc, LONGEST_INSTRUCTION), write.eip)
     backtrace = Symbolizer(machine.image).backtrace(write.eip, write.callers)
-    return FaultingWrite(write.eip, text, write.event, before, after, address, backtrace)
+    return FaultingWrite(write.eip, text, write.event, write.before, write.after, address, backtrace)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
+from emulator.loader.image import SegmentFlags
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.loader.elf.symbols import Symbol
     from emulator.loader.image import KernelImage
 
@@ -36,3 +40,30 @@ def data_objects(image: KernelImage) -> list[Symbol]:
         return []
     objects = (each for each in symbols if each.kind == "object" and each.size)
     return sorted(objects, key=lambda each: each.address)
+
+
+def data_symbol_lookup(image: KernelImage) -> Callable[[int], Symbol | None]:
+    """Return what finds the symbol that a linear address in a writable segment lies in; a label reaches to the next symbol."""
+    try:
+        symbols = [each for each in image.symbols.values() if is_writable(image, each.address)]
+    except BadImage:
+        symbols = []
+    symbols.sort(key=lambda each: (each.address, each.size))
+    starts = [each.address for each in symbols]
+
+    def symbol_at(address: int) -> Symbol | None:
+        index = bisect_right(starts, address) - 1
+        if index < 0 or not is_writable(image, address):
+            return None
+        found = symbols[index]
+        return found if not found.size or address < found.address + found.size else None
+
+    return symbol_at
+
+
+def is_writable(image: KernelImage, address: int) -> bool:
+    """Tell whether a linear address lies in a writable segment of the kernel."""
+    return any(
+        each.flags & SegmentFlags.W and each.virtual <= address < each.virtual + each.size
+        for each in image.segments
+    )

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """Neighbouring bytes that changed.
+    """Neighbouring bytes that changed, or a word in which some did.
 
     Attributes:
-        address: Of the first one, physical.
+        address: Of the first byte, physical.
         before: What they were.
-        after: What they are; as many, and no byte is the same.
+        after: What they are; as many.
     """
 
     address: int
@@ -61,7 +61,7 @@ def find_changes(machine: Machine, before: Mapping[int, bytes]) -> list[Change]:
         before: Address of a page -> its bytes then, as `Replay.pages_written_to` returns them.
 
     Returns:
-        All changes, by address, without those of the stack below ESP: what a call leaves there means nothing.
+        All changes, by address; no byte of them is the same. Without those of the stack below ESP: what a call leaves there means nothing.
     """
     skip = dead_stack(machine)
     return [

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from emulator.guest.stack import stack_start
+from emulator.guest.symbols import data_symbol_lookup, is_writable
 from emulator.loader.image import SegmentFlags
 from emulator.x86 import PAGE_SIZE, Cr0
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from emulator.loader.elf.symbols import Symbol
     from emulator.machine.machine import Machine
@@ -109,13 +110,13 @@ class GuestWords:
     def stack(self) -> Iterator[Part]:
         """Yield the live part of a stack that is not among the globals; nothing if it is."""
         esp = self._registers.esp
-        if not self._segment_end(esp):
+        if not is_writable(self._machine.image, esp):
             yield from self.read(esp, esp + _STACK_MAX)
 
     def describe(self, address: int) -> str:
         """Return what lies at an address, for people: ``global config+0x4``, ``the stack of the CPU``."""
         esp = self._registers.esp
-        symbol = self._symbol(address)
+        symbol = self._symbol_at(address)
         if esp <= address and (symbol is None or symbol.address <= esp):
             return "the stack of the CPU"
         if symbol is None:
@@ -123,34 +124,13 @@ class GuestWords:
         offset = address - symbol.address
         return f"global {symbol.name}+0x{offset:x}" if offset else f"global {symbol.name}"
 
-    @property
+    @cached_property
     def _dead(self) -> range:
         """The part of the stack below ESP, if the stack lies in the kernel's data."""
         esp = self._registers.esp
-        symbol = self._symbol(esp - 4)
-        return range(symbol.address if symbol and self._segment_end(esp - 4) else esp, esp)
-
-    def _segment_end(self, address: int) -> int:
-        """Return the end of the writable segment that holds an address; 0: none does."""
-        for segment in self._machine.image.segments:
-            end = segment.virtual + segment.size
-            if segment.flags & SegmentFlags.W and segment.virtual <= address < end:
-                return end
-        return 0
-
-    def _symbol(self, address: int) -> Symbol | None:
-        """Return the data symbol that an address lies in; a label reaches to the next symbol."""
-        starts, symbols = self._data_symbols
-        index = bisect_right(starts, address) - 1
-        if index < 0 or not self._segment_end(address):
-            return None
-        symbol = symbols[index]
-        return symbol if not symbol.size or address < symbol.address + symbol.size else None
+        start = stack_start(self._machine.image, esp)
+        return range(esp if start is None else start, esp)
 
     @cached_property
-    def _data_symbols(self) -> tuple[list[int], list[Symbol]]:
-        data = [
-            symbol for symbol in self._machine.image.symbols.values() if self._segment_end(symbol.address)
-        ]
-        data.sort(key=lambda symbol: (symbol.address, symbol.size))
-        return [symbol.address for symbol in data], data
+    def _symbol_at(self) -> Callable[[int], Symbol | None]:
+        return data_symbol_lookup(self._machine.image)

@@ -6,6 +6,7 @@ compared on both sides, and the changed word is watched.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from emulator.check.findings import Finding, Kind
 from emulator.check.hex_dumps import hex_dump
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.replay.bisect import Bisection, Damage
+from emulator.replay.changes import Change
 from emulator.replay.last_write import Word
 from emulator.x86 import WORD_SIZE
 from kernel_model.text import defect_text, location_or_address
@@ -96,14 +98,6 @@ def _more(defect: Defect, others: Sequence[Defect]) -> list[str]:
     return [*lines, f"and {left} more broken rules"] if left > 0 else lines
 
 
-class _Change(NamedTuple):
-    """A word that has changed."""
-
-    address: int
-    before: int
-    after: int
-
-
 class _Search:
     """The search for the faulting write, between an event at which all invariants hold and one at which one is broken."""
 
@@ -151,25 +145,25 @@ class _Search:
         after = self._word(defect.address)
         self._replay.back()
         before = self._word(defect.address)
-        own = None if before == after else _Change(defect.address, before, after)
+        own = None if before == after else Change(defect.address, before, after)
         change = self._responsible_change(defect) or own
         if change is None:
             return None
-        address, before, after = change
+        address = change.address
         if address != defect.address:
             location = self._checks.models.locate(address)
             details.append(f"what was changed is {location_or_address(address, location)}")
         write = self._bisection.faulting_write(self._damage._replace(word=Word(address)))
-        if write is None:
+        found = faulting_write_of(self._machine, write, self._checks.models.linear(address))
+        if found is None:
             return None
-        return faulting_write_of(self._machine, write, self._checks.models.linear(address), before, after)
+        old, new = (int.from_bytes(each, "little") for each in (change.before, change.after))
+        return replace(found, before=old, after=new)
 
-    def _word(self, address: int) -> int:
-        return int.from_bytes(
-            self._memory.read(address, min(WORD_SIZE, len(self._memory) - address)), "little"
-        )
+    def _word(self, address: int) -> bytes:
+        return self._memory.read(address, min(WORD_SIZE, len(self._memory) - address))
 
-    def _responsible_change(self, defect: Defect) -> _Change | None:
+    def _responsible_change(self, defect: Defect) -> Change | None:
         """Return the first word of the structures whose change broke the invariant.
 
         Much may have been changed rightly meanwhile, the word of the defect, too. A change is responsible if the invariant
@@ -183,27 +177,28 @@ class _Search:
         changed = [
             each
             for page, old in sorted(pages.items())
-            for each in _differences(page, old, self._memory.read(page, len(old)))
+            for each in _changed_words(page, old, self._memory.read(page, len(old)))
         ]
         return next((each for each in changed[:_WORDS_MAX] if self._breaks(defect, each)), None)
 
-    def _breaks(self, defect: Defect, change: _Change) -> bool:
+    def _breaks(self, defect: Defect, change: Change) -> bool:
         location = self._checks.models.locate(change.address)
         if location is None or location.is_body:
             return False
-        self._memory.store_u32(change.address, change.before)
+        self._memory.write(change.address, change.before)
         left = self._checks.audit()
-        self._memory.store_u32(change.address, change.after)
+        self._memory.write(change.address, change.after)
         return defect not in left and all(each in self._defects for each in left)
 
 
-def _differences(address: int, old: bytes, new: bytes) -> Iterator[_Change]:
+def _changed_words(address: int, old: bytes, new: bytes) -> Iterator[Change]:
+    """Yield the words of a page that are not what they were."""
     if old == new:
         return
-    words = zip(memoryview(old).cast("I"), memoryview(new).cast("I"), strict=True)
-    for index, (before, after) in enumerate(words):
+    for start in range(0, len(old), WORD_SIZE):
+        before, after = old[start : start + WORD_SIZE], new[start : start + WORD_SIZE]
         if before != after:
-            yield _Change(address + WORD_SIZE * index, before, after)
+            yield Change(address + start, before, after)
 
 
 def block_near(

@@ -6,15 +6,14 @@ since, or when the kernel itself lies there. All others have to be free.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.check.call_sites import CallSites
+from emulator.check.area import Area
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.structures.flag_runs import runs_of
-from emulator.check.structures.open_calls import OpenCalls
 from emulator.check.structures.reservations import Reservation, own_reservations, reserve_calls
 from emulator.replay.bisect import Bisection
 from emulator.replay.last_write import Word
@@ -24,7 +23,7 @@ from kernel_model.litecore.audits import broken_field
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from emulator.check.findings import BlockHistory, FaultingWrite
+    from emulator.check.findings import FaultingWrite
     from emulator.machine.machine import Machine
     from emulator.replay.engine import Rerun
     from emulator.trace.table import Flags
@@ -34,13 +33,6 @@ if TYPE_CHECKING:
 AREA: Final = "frames"
 _FINDINGS_MAX: Final = 16
 """Of each kind: where everything is damaged, nobody needs a finding for each frame."""
-
-
-class _Window(NamedTuple):
-    """The managed frames [first, stop)."""
-
-    first: int
-    stop: int
 
 
 class FrameCheck:
@@ -55,24 +47,23 @@ class FrameCheck:
     def __init__(self, machine: Machine, litecore: LiteCore, trace: Trace) -> None:
         self._machine = machine
         self._memmap = litecore.memmap
-        self._trace = trace
-        self._call_sites = CallSites(trace)
+        self._area = Area(trace, AREA)
         fields = self._memmap.fields()
         start, end = litecore.heap.bounds()
         own = [(each.physical, each.end, "for the kernel's image") for each in machine.image.segments]
         if broken_field(fields, len(machine.memory)) is None:
-            self._window = _Window(fields.start_frame, fields.end_frame)
+            self._window = range(fields.start_frame, fields.end_frame)
             own.append((fields.bitmap, fields.bitmap + fields.bitmap_bytes, "for the bitmap"))
         else:
-            self._window = _Window(0, 0)  # a defect of the struct, and none of a frame
+            self._window = range(0)  # a defect of the struct, and none of a frame
         own.append((start, end, "for the heap"))
         self._bitmap = fields.bitmap
-        self._own = own_reservations(trace, AREA, [each for each in own if each[0] < each[1]])
-        self._reserved = reserve_calls(trace, AREA)
+        self._own = own_reservations(self._area, [each for each in own if each[0] < each[1]])
+        self._reserved = reserve_calls(self._area)
 
     def handed_out(self, rerun: Rerun | None) -> list[Finding]:
         """Return the allocations that got frames that are reserved, one for each call stack."""
-        blocks = self._trace.blocks(AREA)
+        blocks = self._area.blocks
         first = blocks.address // PAGE_SIZE
         stop = first + blocks.size // PAGE_SIZE
         found: dict[int, Finding] = {}
@@ -84,20 +75,25 @@ class FrameCheck:
         return sorted(found.values(), key=lambda finding: finding.call_site.event if finding.call_site else 0)
 
     def _handed_out(self, reserved: Reservation, row: int, rerun: Rerun | None) -> Finding:
-        blocks = self._trace.blocks(AREA)
-        call_site = self._call_sites.exit(int(blocks.born_call[row]))
+        blocks = self._area.blocks
+        call_site = self._area.call_sites.exit(int(blocks.born_call[row]))
         first, pages = int(blocks.address[row]) // PAGE_SIZE, int(blocks.size[row]) // PAGE_SIZE
         low = max(first, reserved.first)
         frames = _frames(low, min(first + pages, reserved.stop))
         message = f"{call_site.function} handed out {frames}, reserved {reserved.name}"
         faulting_write = self._faulting_write(low, rerun)
         return Finding(
-            Kind.RESERVED, AREA, message, call_site, self._call_sites.history(blocks, row), faulting_write
+            Kind.RESERVED,
+            AREA,
+            message,
+            call_site,
+            self._area.call_sites.history(blocks, row),
+            faulting_write,
         )
 
     def mismatches(self, rerun: Rerun | None) -> list[Finding]:
         """Return the frames whose state in the bitmap contradicts the trace."""
-        if self._window.stop <= self._window.first:
+        if not self._window:
             return []
         used = self._used_in_bitmap()
         live, reserved = self._live(), self._held(self._reserved)
@@ -110,7 +106,7 @@ class FrameCheck:
 
     def _first(self, flags: Flags, finding_of: Callable[[int, int], Finding]) -> list[Finding]:
         """Return the findings of the first runs of frames; if there are more, the first finding says so."""
-        start = self._window.first
+        start = self._window.start
         runs = [(first + start, stop + start) for first, stop in runs_of(flags)]
         found = [finding_of(*run) for run in runs[:_FINDINGS_MAX]]
         return with_rest(found, len(runs))
@@ -118,20 +114,12 @@ class FrameCheck:
     def _lost(self, first: int, stop: int, *, is_live: bool, rerun: Rerun | None) -> Finding:
         what = "live" if is_live else "reserved"
         message = f"{_frames(first, stop)}: {what}, but free in the bitmap"
-        block = self._block(first) if is_live else None
+        block = self._area.live_block_at(first * PAGE_SIZE) if is_live else None
         return Finding(Kind.BITMAP, AREA, message, None, block, self._faulting_write(first, rerun))
 
     def _nobodys(self, first: int, stop: int, *, rerun: Rerun | None) -> Finding:
         message = f"{_frames(first, stop)}: in use in the bitmap, but nobody has {'it' if stop - first == 1 else 'them'}"
         return Finding(Kind.BITMAP, AREA, message, None, None, self._faulting_write(first, rerun))
-
-    def _block(self, frame: int) -> BlockHistory | None:
-        live = self._trace.live(None, AREA)
-        rows = np.flatnonzero(
-            (live.address <= frame * PAGE_SIZE)
-            & (frame * PAGE_SIZE - live.address.astype(np.int64) < live.size)
-        )
-        return self._call_sites.history(live, int(rows[0])) if len(rows) else None
 
     # Frames of the window, a flag each.
 
@@ -141,7 +129,7 @@ class FrameCheck:
         return np.unpackbits(packed, count=fields.max_frames, bitorder="little").view(np.bool_)
 
     def _live(self) -> Flags:
-        blocks = self._trace.live(None, AREA)
+        blocks = self._area.trace.live(None, AREA)
         first = blocks.address // PAGE_SIZE
         return self._covered(zip(first.tolist(), (first + blocks.size // PAGE_SIZE).tolist(), strict=True))
 
@@ -149,8 +137,8 @@ class FrameCheck:
         return self._covered(run for each in reservations for run in each.still_held())
 
     def _covered(self, runs: Iterable[tuple[int, int]]) -> Flags:
-        start, stop = self._window
-        flags = np.zeros(stop - start, np.bool_)
+        start = self._window.start
+        flags = np.zeros(len(self._window), np.bool_)
         for first, last in runs:
             flags[max(first - start, 0) : max(last - start, 0)] = True
         return flags
@@ -164,39 +152,36 @@ class FrameCheck:
         """
         if rerun is None:
             return None
-        blocks = self._trace.blocks(AREA)
+        blocks = self._area.blocks
         first = blocks.address // PAGE_SIZE
         taken = [
-            int(self._trace.calls.entered[blocks.born_call[row] - 1])
+            int(self._area.trace.calls.entered[blocks.born_call[row] - 1])
             for each in self._reserved
             for row in each.taken_by(first, first + blocks.size // PAGE_SIZE, blocks.born).tolist()
             if first[row] <= frame < first[row] + blocks.size[row] // PAGE_SIZE
         ]
         replay = rerun.replay()
         machine = replay.machine
-        index = frame - self._window.first
+        index = frame - self._window.start
         word = Word(self._bitmap + index // 8, 1)
-        calls = OpenCalls(self._trace, AREA)
 
         def wrong(event: int) -> Word | None:
             if self._memmap.fields() != self._fields_of(machine):
                 return None  # not set up yet
             bit = machine.memory.load_u8(word.address) >> index % 8 & 1
-            return word if bool(bit) != self._in_use_at(frame, calls.settled(event)) else None
+            return word if bool(bit) != self._in_use_at(frame, self._area.settled(event)) else None
 
-        bisection = Bisection(replay, wrong, calls.any_at)
-        damage = bisection.find(0, min(taken, default=self._trace.event_count))
+        bisection = Bisection(replay, wrong, self._area.any_call_open_at)
+        damage = bisection.find(0, min(taken, default=self._area.trace.event_count))
         write = None if damage is None else bisection.faulting_write(damage)
-        if write is None:
-            return None
-        return faulting_write_of(machine, write, word.address, write.before, write.after)
+        return faulting_write_of(machine, write, word.address)
 
     def _fields_of(self, machine: Machine) -> object:
         address = machine.address_of("memmap")
         return machine.memory.load_words(address, len(self._memmap.fields()))
 
     def _in_use_at(self, frame: int, event: int) -> bool:
-        blocks = self._trace.live(event, AREA)
+        blocks = self._area.trace.live(event, AREA)
         address = np.uint32(frame * PAGE_SIZE)
         live = (blocks.address <= address) & (address - blocks.address < blocks.size)
         return bool(live.any()) or any(each.holds(frame, event) for each in self._reserved)

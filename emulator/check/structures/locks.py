@@ -83,12 +83,7 @@ def _taken_twice(machine: Machine, lock: Lock, trace: Trace | None, rerun: Rerun
 def _taker(lock: Lock, rerun: Rerun) -> FaultingWrite | None:
     """Return the instruction that took a lock for the last time."""
     replay = rerun.replay()
-    write = last_change_of_run(replay, Word(lock.address))
-    return (
-        None
-        if write is None
-        else faulting_write_of(replay.machine, write, lock.address, write.before, write.after)
-    )
+    return faulting_write_of(replay.machine, last_change_of_run(replay, Word(lock.address)), lock.address)
 
 
 def _named_locks(machine: Machine) -> Iterator[Lock]:
@@ -126,9 +121,7 @@ def _waiting(machine: Machine, lock: Lock) -> FaultingWrite | None:
         with suppress(GuestStopped):
             machine.run(max_instructions=_INSTRUCTIONS)
         write = watchpoint.last_write()
-    return (
-        None if write is None else faulting_write_of(machine, write, lock.address, write.before, write.after)
-    )
+    return faulting_write_of(machine, write, lock.address)
 
 
 def _name_of(machine: Machine, address: int) -> str:

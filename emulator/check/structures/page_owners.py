@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.check.call_sites import CallSites
+from emulator.check.area import Area
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind, with_rest
 from emulator.check.structures.flag_runs import runs_of
-from emulator.check.structures.open_calls import OpenCalls
 from emulator.replay.bisect import Bisection
 from emulator.replay.last_write import Word
-from emulator.trace.blocks.operations import area_operations
 from emulator.x86 import PAGE_SIZE
 from kernel_model.btron.kernel_space import KERNEL_BASE
 from kernel_model.btron.page_reader import is_in_memory
@@ -25,7 +23,7 @@ from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
 from kernel_model.structs import BOOT_RANGE, PMEM_ENTRY
 
 if TYPE_CHECKING:
-    from emulator.check.findings import BlockHistory, FaultingWrite
+    from emulator.check.findings import FaultingWrite
     from emulator.machine.machine import Machine
     from emulator.replay.engine import Rerun
     from emulator.trace.blocks.operations import Operations
@@ -51,12 +49,11 @@ class PageCheck:
     def __init__(self, machine: Machine, pmem: Pmem, trace: Trace) -> None:
         self._machine = machine
         self._pmem = pmem
-        self._trace = trace
-        self._call_sites = CallSites(trace)
+        self._area = Area(trace, AREA)
         self._table, self._pages = pmem.table(), pmem.pages()
         if not is_in_memory(self._table, self._pages, len(machine.memory)):
             self._pages = 0  # a defect of the table, and none of a page
-        operations = area_operations(trace.calls, AREA)
+        operations = self._area.operations
         self._resets = np.sort(operations.resets.event)
         parts = ((operations.births, 1), (operations.shares, 1), (operations.deaths, -1))
         self._changes = [(*self._spans(each), each.event, step) for each, step in parts]
@@ -66,7 +63,7 @@ class PageCheck:
         if not self._pages:
             return []
         before = np.concatenate([[0], np.cumsum(self._never_to_be_had())])
-        blocks = self._trace.blocks(AREA)
+        blocks = self._area.blocks
         first = (blocks.address & np.uint32(KERNEL_BASE - 1)).astype(np.int64) // PAGE_SIZE
         stop = np.minimum(first + blocks.size // PAGE_SIZE, self._pages)
         rows = np.flatnonzero(before[stop] > before[np.minimum(first, self._pages)])
@@ -74,10 +71,10 @@ class PageCheck:
         for row in rows.tolist():
             stack = int(blocks.stack[row])
             if stack not in found:
-                call_site = self._call_sites.exit(int(blocks.born_call[row]))
+                call_site = self._area.call_sites.exit(int(blocks.born_call[row]))
                 message = f"{call_site.function} handed out {_named(int(first[row]), int(stop[row]))}, reserved at boot"
                 found[stack] = Finding(
-                    Kind.RESERVED, AREA, message, call_site, self._call_sites.history(blocks, row)
+                    Kind.RESERVED, AREA, message, call_site, self._area.call_sites.history(blocks, row)
                 )
         return list(found.values())
 
@@ -89,7 +86,7 @@ class PageCheck:
             self._machine.memory.read(self._table, PMEM_ENTRY.size * self._pages), np.uint32
         )
         flag, count = entries[::2], entries[1::2]
-        owners = self._owners(self._trace.event_count)
+        owners = self._owners(self._area.trace.event_count)
         right = np.where(
             owners > 0, (flag == PMEM_USE) & (count == owners), (flag != PMEM_USE) & (count == 0)
         )
@@ -109,14 +106,8 @@ class PageCheck:
         flag, count, owners = values
         state = _FLAGS.get(flag, f"flag 0x{flag:08x}")
         message = f"{_named(first, stop)}: {state}, refcount {count}, but {_count(owners)}"
-        block = self._block(first) if owners else None
+        block = self._area.live_block_at(first * PAGE_SIZE | KERNEL_BASE) if owners else None
         return Finding(Kind.REFCOUNT, AREA, message, None, block, self._faulting_write(first, rerun))
-
-    def _block(self, page: int) -> BlockHistory | None:
-        live = self._trace.live(None, AREA)
-        offset = (page * PAGE_SIZE | KERNEL_BASE) - live.address.astype(np.int64)
-        rows = np.flatnonzero((offset >= 0) & (offset < live.size))
-        return self._call_sites.history(live, int(rows[0])) if len(rows) else None
 
     def _never_to_be_had(self) -> Flags:
         """Return of each page whether it was reserved from the start."""
@@ -174,21 +165,20 @@ class PageCheck:
         machine = replay.machine
         entry = self._table + PMEM_ENTRY.size * page
         start = int(self._resets[-1])
-        calls = OpenCalls(self._trace, AREA)
 
         def wrong(event: int) -> Word | None:
             flag, count = machine.memory.load_words(entry, 2)
-            owners = self._owners_of(page, calls.settled(event))
+            owners = self._owners_of(page, self._area.settled(event))
             if count != owners:
                 return Word(entry + PMEM_ENTRY.offset("refcount"))
             return None if (flag == PMEM_USE) == (owners > 0) else Word(entry)
 
-        bisection = Bisection(replay, wrong, calls.any_at)
-        damage = bisection.find(start, self._trace.event_count)
-        write = None if damage is None else bisection.faulting_write(damage)
-        if damage is None or write is None:
+        bisection = Bisection(replay, wrong, self._area.any_call_open_at)
+        damage = bisection.find(start, self._area.trace.event_count)
+        if damage is None:
             return None
-        return faulting_write_of(machine, write, damage.word.address | KERNEL_BASE, write.before, write.after)
+        write = bisection.faulting_write(damage)
+        return faulting_write_of(machine, write, damage.word.address | KERNEL_BASE)
 
 
 def _named(first: int, stop: int) -> str:

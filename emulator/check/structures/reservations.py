@@ -13,13 +13,12 @@ import numpy as np
 
 from emulator.check.structures.flag_runs import runs_of
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.blocks.operations import area_operations
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from emulator.trace.blocks.blocks import Blocks
+    from emulator.check.area import Area
     from emulator.trace.table import I64, U32
     from emulator.trace.trace import Trace
 
@@ -69,27 +68,25 @@ class Reservation:
         return rows[np.array(held, np.bool_)]
 
 
-def own_reservations(trace: Trace, area: str, own: Iterable[tuple[int, int, str]]) -> list[Reservation]:
+def own_reservations(area: Area, own: Iterable[tuple[int, int, str]]) -> list[Reservation]:
     """Return what the kernel itself has from the start on.
 
     Args:
-        trace: Of the run.
         area: Whose frames.
         own: Addresses [start, end), and "for" what.
     """
-    frees = _Frees(trace, area)
-    return [_reservation(frees, _frames(start, end), 0, NEVER, name) for start, end, name in own]
+    return [_reservation(area, _frames(start, end), 0, NEVER, name) for start, end, name in own]
 
 
-def reserve_calls(trace: Trace, area: str) -> list[Reservation]:
+def reserve_calls(area: Area) -> list[Reservation]:
     """Return what calls of `memmap_reserve` have reserved. A new start of the area forgets it."""
-    frees = _Frees(trace, area)
+    resets = np.sort(area.operations.resets.event)
     found = []
-    for start, end, event, row in _reserve_calls(trace):
-        later = frees.resets[np.searchsorted(frees.resets, event) :]
+    for start, end, event, row in _reserve_calls(area.trace):
+        later = resets[np.searchsorted(resets, event) :]
         until = int(later[0]) if len(later) else NEVER
         found.append(
-            _reservation(frees, _frames(start, end), event, until, f"by call #{row + 1} of {_RESERVE}")
+            _reservation(area, _frames(start, end), event, until, f"by call #{row + 1} of {_RESERVE}")
         )
     return found
 
@@ -110,33 +107,24 @@ def _reserve_calls(trace: Trace) -> list[tuple[int, int, int, int]]:
     return [each for each in chosen if each[0] < each[1]]
 
 
-class _Frees:
-    """All calls that gave back frames, and those that started anew."""
-
-    def __init__(self, trace: Trace, area: str) -> None:
-        operations = area_operations(trace.calls, area)
-        deaths = operations.deaths
-        self.resets = np.sort(operations.resets.event)
-        self.blocks = trace.blocks(area)
-        self.event = deaths.event
-        self.first = deaths.address.astype(np.int64) // PAGE_SIZE
-        self.stop = self.first + np.maximum(deaths.size // PAGE_SIZE, 1)
-
-
-def _reservation(frees: _Frees, frames: tuple[int, int], since: int, until: int, name: str) -> Reservation:
+def _reservation(area: Area, frames: tuple[int, int], since: int, until: int, name: str) -> Reservation:
     first, stop = frames
     given_back = np.full(stop - first, until, np.uint32)
-    chosen = (frees.first < stop) & (frees.stop > first) & (frees.event > since)
+    frees = area.operations.deaths
+    low = frees.address.astype(np.int64) // PAGE_SIZE
+    high = low + np.maximum(frees.size // PAGE_SIZE, 1)
+    chosen = (low < stop) & (high > first) & (frees.event > since)
     places, events = _each_frame(
-        np.maximum(frees.first[chosen], first), np.minimum(frees.stop[chosen], stop), frees.event[chosen]
+        np.maximum(low[chosen], first), np.minimum(high[chosen], stop), frees.event[chosen]
     )
-    ours = ~np.isin(_keys(places, events), _handed_out(frees.blocks, first, stop, since))
+    ours = ~np.isin(_keys(places, events), _handed_out(area, first, stop, since))
     np.minimum.at(given_back, places[ours] - first, events[ours])
     return Reservation(first, stop, since, given_back, name)
 
 
-def _handed_out(blocks: Blocks, first: int, stop: int, since: int) -> I64:
+def _handed_out(area: Area, first: int, stop: int, since: int) -> I64:
     """Return which frames were given back when, as keys, that had been handed out while they were reserved."""
+    blocks = area.blocks
     low = blocks.address.astype(np.int64) // PAGE_SIZE
     high = low + blocks.size // PAGE_SIZE
     chosen = (low < stop) & (high > first) & (blocks.born > since) & (blocks.died != NEVER)

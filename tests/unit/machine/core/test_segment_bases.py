@@ -226,7 +226,10 @@ def test_a_write_is_described_by_the_instruction_that_did_it() -> None:
     write = watchpoint.last_write()
     assert write is not None
     assert (write.eip, write.pc) == (high(machine, "high"), symbol(machine, "high"))
-    assert faulting_write_of(machine, write, 0, 0, 5).text.startswith("mov dword ptr [")
+    described = faulting_write_of(machine, write, 0)
+    assert described is not None
+    assert described.text.startswith("mov dword ptr [")
+    assert (described.before, described.after) == (0, 5)
 
 
 ALONE = """
