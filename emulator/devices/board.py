@@ -4,6 +4,7 @@ Another device is another row. It gets what it needs from `Wires`: the clock, it
 memory; the machine knows rows, not devices. The interrupt controllers are no row: the CPU asks them.
 
 Windows lie in the video memory of a PC. They are memory, so the guest's accesses reach no device: that looks when it wants to.
+Registers in memory (`mmio`) lie outside of RAM, and each access of the guest reaches the device.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from emulator.devices.device import Device
 from emulator.devices.pit import Pit
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, VgaText
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,9 @@ SERIAL_CONSOLE, DEBUG_CONSOLE = 0, 1
 
 WINDOWS_START, WINDOWS_END = 0xA0000, 0xC0000
 """Where windows may lie."""
+
+MMIO_END = 1 << 32
+"""Where the addresses end at which devices may have registers in memory."""
 
 
 class Timer(Device, Protocol):
@@ -67,12 +72,15 @@ class Row(NamedTuple):
         line: Its interrupt line, 0 to 15; None: it has none.
         console: Where its output goes to, if it has any.
         window: Its memory, `[start, end)`, physical; empty: it has none.
+        mmio: Its registers in memory, `[start, end)`, physical, in pages outside of RAM; empty: it has none. Accesses reach the
+            device, which is a `MemoryDevice` then.
     """
 
     make: Callable[[Wires], Device]
     line: int | None = None
     console: int = SERIAL_CONSOLE
     window: tuple[int, int] = (0, 0)
+    mmio: tuple[int, int] = (0, 0)
 
 
 class BoardSettings(NamedTuple):
@@ -99,11 +107,15 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
     )
 
 
-def check_board(board: tuple[Row, ...]) -> None:
+def check_board(board: tuple[Row, ...], ram_end: int) -> None:
     """Check that rows do not get into each other's way.
 
+    Args:
+        board: The rows.
+        ram_end: Where RAM ends, physical.
+
     Raises:
-        ValueError: A line is none of a PC, or used twice; or a window lies elsewhere, or over another one.
+        ValueError: A line is none of a PC, or used twice; or a window or registers lie elsewhere, or over others.
     """
     lines = [row.line for row in board if row.line is not None]
     for line in lines:
@@ -114,5 +126,12 @@ def check_board(board: tuple[Row, ...]) -> None:
         if not end <= start < stop <= WINDOWS_END:
             raise ValueError(
                 f"the window 0x{start:08x}-0x{stop:08x} lies outside of video memory, or over another one"
+            )
+        end = stop
+    end = ram_end
+    for start, stop in sorted(row.mmio for row in board if row.mmio[0] < row.mmio[1]):
+        if not end <= start < stop <= MMIO_END or start % PAGE_SIZE or stop % PAGE_SIZE:
+            raise ValueError(
+                f"the registers 0x{start:08x}-0x{stop:08x} lie in RAM, over others, or not on page boundaries below 4 GiB"
             )
         end = stop

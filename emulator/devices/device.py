@@ -57,6 +57,27 @@ class Device(Protocol):
         """Go back to a state that `save` returned."""
 
 
+class MemoryDevice(Device, Protocol):
+    """A device that has registers in memory, too."""
+
+    def read_memory(self, offset: int, size: int) -> int:
+        """Answer a load.
+
+        Args:
+            offset: From the start of its window.
+            size: 1, 2 or 4 bytes; aligned. Wider and unaligned accesses come as several.
+        """
+
+    def write_memory(self, offset: int, size: int, value: int) -> None:
+        """Take a store.
+
+        Args:
+            offset: From the start of its window.
+            size: 1, 2 or 4 bytes; aligned.
+            value: Unsigned, less than 2 ** (8 * size).
+        """
+
+
 def read_bytes(read: Callable[[int], int], port: int, size: int) -> int:
     """Answer a wide `in` as the ISA bus does: byte by byte from consecutive ports, the low byte first."""
     return sum(read(port + index) << (8 * index) for index in range(size))

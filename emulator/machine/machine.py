@@ -14,6 +14,7 @@ from emulator.machine.address_map import GDT, MIB, RETURN_TO, ROM_START, VGA_STA
 from emulator.machine.allocations import Allocations
 from emulator.machine.board.interrupts import Interrupts
 from emulator.machine.board.ports import PortBus
+from emulator.machine.board.windows import Windows
 from emulator.machine.board.wiring import wire
 from emulator.machine.consoles import Consoles
 from emulator.machine.core.call_recorder import CallRecorder
@@ -124,6 +125,7 @@ class Machine:
                 self.consoles,
                 self._execution.exit,
                 self.memory.buffer,
+                Windows(core, self.cpu),
             ),
         )
         self._parts = (LayersOf(self), self.interrupts, self.ports, self.consoles)

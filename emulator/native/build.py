@@ -13,6 +13,8 @@ CALLBACKS = """
 extern "Python" {
     uint32_t kc_on_port_read(void *handle, uint32_t port, int32_t size);
     void kc_on_port_write(void *handle, uint32_t port, int32_t size, uint32_t value);
+    uint32_t kc_on_memory_read(void *handle, uint32_t window, uint32_t offset, int32_t size);
+    void kc_on_memory_write(void *handle, uint32_t window, uint32_t offset, int32_t size, uint32_t value);
     void kc_on_console(void *handle, uint32_t number, const uint8_t *bytes, uint32_t count);
     uint32_t kc_on_probe(void *handle, uint32_t number, uint32_t kind, uint32_t esp, uint32_t eax);
     void kc_on_calls(void *handle);
@@ -25,6 +27,8 @@ CONNECT = """
 #include "core.h"
 static uint32_t kc_on_port_read(void *, uint32_t, int32_t);
 static void kc_on_port_write(void *, uint32_t, int32_t, uint32_t);
+static uint32_t kc_on_memory_read(void *, uint32_t, uint32_t, int32_t);
+static void kc_on_memory_write(void *, uint32_t, uint32_t, int32_t, uint32_t);
 static void kc_on_console(void *, uint32_t, const uint8_t *, uint32_t);
 static uint32_t kc_on_probe(void *, uint32_t, uint32_t, uint32_t, uint32_t);
 static void kc_on_calls(void *);
@@ -32,7 +36,8 @@ static void kc_on_entered(void *);
 static void kc_connect(void)
 {
     static const kc_python callbacks = {
-        kc_on_port_read, kc_on_port_write, kc_on_console, kc_on_probe, kc_on_calls, kc_on_entered,
+        kc_on_port_read, kc_on_port_write, kc_on_memory_read, kc_on_memory_write, kc_on_console, kc_on_probe, kc_on_calls,
+        kc_on_entered,
     };
     kc_set_python(&callbacks);
 }

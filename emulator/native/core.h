@@ -66,8 +66,11 @@ kc *kc_new(uint64_t memory_end, bool reference, void *handle);
 void kc_delete(kc *m);
 /* Make [start, end) of physical memory usable. Returns a Unicorn error, 0 when all is well. */
 int kc_map_ram(kc *m, uint64_t start, uint64_t end);
-/* [start, end) reads as zero and ignores writes, as an absent or read-only ROM does. */
+/* [start, end) reads as what lies there in memory and ignores writes, as a ROM does. */
 int kc_map_rom(kc *m, uint64_t start, uint64_t end);
+/* Let Python answer accesses to [start, end), which lies outside of [0, memory_end) and below 4 GiB. Returns the window's number,
+ * from 0; a Unicorn error, negative, if it cannot be. */
+int kc_map_device(kc *m, uint64_t start, uint64_t end);
 /* What a Unicorn error says, or KC_LONG_MODE or KC_SYSENTER. */
 const char *kc_error_text(int uc_error);
 
@@ -343,6 +346,8 @@ void kc_step_log_close(kc *m, uint32_t number);
 typedef struct {
     uint32_t (*port_read)(void *handle, uint32_t port, int32_t size);
     void (*port_write)(void *handle, uint32_t port, int32_t size, uint32_t value);
+    uint32_t (*memory_read)(void *handle, uint32_t window, uint32_t offset, int32_t size);
+    void (*memory_write)(void *handle, uint32_t window, uint32_t offset, int32_t size, uint32_t value);
     void (*console)(void *handle, uint32_t number, const uint8_t *bytes, uint32_t count);
     uint32_t (*probe)(void *handle, uint32_t number, uint32_t kind, uint32_t esp, uint32_t eax);
     void (*calls)(void *handle);

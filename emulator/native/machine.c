@@ -1,6 +1,7 @@
 /* The life of a machine: its parts, in the order in which they are made, and in which a snapshot brings them back. */
 #include <stdlib.h>
 
+#include "core/bus.h"
 #include "core/interrupts.h"
 #include "core/limits.h"
 #include "core/mmu.h"
@@ -32,6 +33,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},
     {kc_mmu_init, kc_mmu_free, NULL, kc_mmu_restore, NULL}, /* goes by the CPU's registers */
     {kc_ports_init, kc_ports_free, NULL, NULL, NULL},
+    {kc_bus_init, kc_bus_free, NULL, NULL, NULL},
     {kc_run_init, kc_run_free, kc_run_save, kc_run_restore, free},
     {kc_stack_numbers_init, kc_stack_numbers_free, NULL, NULL, NULL},
     {kc_unwinding_init, kc_unwinding_free, kc_unwinding_save, kc_unwinding_restore, free},

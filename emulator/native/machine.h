@@ -42,6 +42,7 @@ struct kc {
     struct snapshots *snapshots;
     struct mmu *mmu;
     struct ports *ports;
+    struct bus *bus;
     /* record */
     struct calls *calls;
     struct unwinding *unwinding;
@@ -63,7 +64,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 17 };
+enum { KC_PARTS = 18 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from emulator.devices.board import Wires, check_board
 from emulator.machine.consoles import Console
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from emulator.devices.board import Row, Timer
-    from emulator.devices.device import Device
+    from emulator.devices.device import Device, MemoryDevice
     from emulator.machine.board.interrupts import Interrupts
+    from emulator.machine.board.windows import Windows
     from emulator.machine.consoles import Consoles
 
 
@@ -23,6 +24,7 @@ def wire(
     consoles: Consoles,
     end_run: Callable[[int], None],
     memory: memoryview,
+    windows: Windows,
 ) -> list[tuple[Device, int]]:
     """Make the devices of a board; return each with the number of its console.
 
@@ -32,12 +34,13 @@ def wire(
         consoles: Take output.
         end_run: Ends the run of the machine with an exit code.
         memory: All of the machine's.
+        windows: Let devices answer elsewhere in memory.
 
     Raises:
         ValueError: See `emulator.devices.board.check_board`.
     """
     rows = tuple(board)
-    check_board(rows)
+    check_board(rows, len(memory))
     devices: list[tuple[Device, int]] = [(interrupts.pic, 0)]
     for row in rows:
         wires = Wires(
@@ -49,7 +52,10 @@ def wire(
             end_run=end_run,
             window=memory[slice(*row.window)],
         )
-        devices.append((row.make(wires), row.console))
+        device = row.make(wires)
+        if row.mmio[0] < row.mmio[1]:
+            windows.add(row.mmio, cast("MemoryDevice", device))
+        devices.append((device, row.console))
     return devices
 
 

@@ -39,9 +39,14 @@ class Cpu:
         self._core.check(lib.kc_map_ram(self._core.raw, start, end))
 
     def map_rom(self, start: int, end: int) -> None:
-        """Make [start, end) read as zero and ignore writes."""
+        """Make [start, end) read as what memory holds there, and ignore writes."""
         self._core.check_rests("map_rom()")
         self._core.check(lib.kc_map_rom(self._core.raw, start, end))
+
+    def map_device(self, start: int, end: int) -> int:
+        """Let a device answer accesses to [start, end), outside of RAM. Return the window's number, from 0."""
+        self._core.check_rests("map_device()")
+        return self._core.opened(lib.kc_map_device(self._core.raw, start, end))
 
     def set_flat_segments(self, gdt_base: int, gdt_limit: int) -> None:
         """Enter flat 32-bit protected mode: code segment 0x08, all data segments 0x10."""

@@ -65,6 +65,8 @@ class Core:
 
         port_read: A port in mode DEVICE is read: (port, size) -> value.
         port_write: A port in mode DEVICE is written: (port, size, value).
+        memory_read: A device's memory is read: (window, offset, size) -> value.
+        memory_write: It is written: (window, offset, size, value).
         console: Bytes were written to ports in mode SINK: (number, bytes).
         probe: A probe with a callback is reached: (number, kind, esp, eax) -> EAX.
         calls_full: The rows for recorded calls are full and wait to be taken.
@@ -80,6 +82,8 @@ class Core:
         self.is_running = self.in_run = False
         self.port_read: Callable[[int, int], int]
         self.port_write: Callable[[int, int, int], None]
+        self.memory_read: Callable[[int, int, int], int]
+        self.memory_write: Callable[[int, int, int, int], None]
         self.console: Callable[[int, bytes], None]
         self.probe: Callable[[int, int, int, int], int]
         self.calls_full: Callable[[], None]
@@ -217,6 +221,16 @@ def _word(value: object) -> int:
 
 _extern("kc_on_port_read", lambda core, port, size: core.port_read(port, size), answers=True)
 _extern("kc_on_port_write", lambda core, port, size, value: core.port_write(port, size, value), answers=False)
+_extern(
+    "kc_on_memory_read",
+    lambda core, window, offset, size: core.memory_read(window, offset, size),
+    answers=True,
+)
+_extern(
+    "kc_on_memory_write",
+    lambda core, window, offset, size, value: core.memory_write(window, offset, size, value),
+    answers=False,
+)
 _extern(
     "kc_on_console",
     lambda core, number, data, count: core.console(number, bytes(ffi.buffer(data, count))),

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bus.h"
 #include "core/interrupts.h"
 #include "core/mmu.h"
 #include "core/reports.h"
@@ -24,6 +25,7 @@ enum { CR0_WP = 1 << 16, CR0_PG = 1u << 31, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, 
 #define PTE_TOO_HIGH 0x7fffff0000000000ull
 
 #define PAGES_4GIB (1u << 20)
+#define NOWHERE (1ull << 32) /* the engine has no memory from here on */
 
 struct walk {
     uint64_t physical; /* of the page */
@@ -261,13 +263,13 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         return false;
     }
     if (type == UC_MEM_FETCH && kc_is_stray_fetch(m, (uint32_t)linear)) {
-        out->paddr = linear;
+        out->paddr = linear < m->memory_end ? linear : NOWHERE + linear; /* not a device's memory: it would stay in the TLB */
         out->perms = UC_PROT_READ | UC_PROT_EXEC;
         return true;
     }
     if (!translate_for_cpu(m, (uint32_t)linear, type, out))
         return false;
-    if (!kc_is_mapped(m, out->paddr))
+    if (!kc_is_mapped(m, out->paddr) && (type == UC_MEM_FETCH || !kc_is_device(m, out->paddr)))
         return bus_error(m, out->paddr, (uint32_t)linear, type);
     m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
         (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};

@@ -1,6 +1,7 @@
-/* Physical memory: what is usable of it, and what reads as an absent ROM. */
+/* Physical memory: what is usable of it, and what can only be read. */
 #define _GNU_SOURCE
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -66,8 +67,11 @@ int kc_map_ram(kc *m, uint64_t start, uint64_t end)
 
 static uint64_t rom_read(uc_engine *uc, uint64_t offset, unsigned size, void *data)
 {
-    (void)uc, (void)offset, (void)size, (void)data;
-    return 0;
+    uint64_t value = 0;
+    (void)uc;
+
+    memcpy(&value, (const uint8_t *)data + offset, size);
+    return value;
 }
 
 static void rom_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *data)
@@ -77,5 +81,5 @@ static void rom_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t va
 
 int kc_map_rom(kc *m, uint64_t start, uint64_t end)
 {
-    return range_add(m, start, end, U.uc_mmio_map(m->uc, start, end - start, rom_read, NULL, rom_write, NULL));
+    return range_add(m, start, end, U.uc_mmio_map(m->uc, start, end - start, rom_read, kc_at(m, start), rom_write, NULL));
 }

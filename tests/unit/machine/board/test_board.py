@@ -152,6 +152,14 @@ def test_without_its_row_the_device_is_not_there() -> None:
             "the window 0x00100000-0x00101000 lies outside of video memory, or over another one",
         ),
         (
+            [Row(Alarm, mmio=(0x4FF000, 0x501000))],
+            "the registers 0x004ff000-0x00501000 lie in RAM, over others, or not on page boundaries below 4 GiB",
+        ),
+        (
+            [Row(Alarm, mmio=(0xFEC00000, 0xFEC01000)), Row(Alarm, mmio=(0xFEC00000, 0xFEC01000))],
+            "the registers 0xfec00000-0xfec01000 lie in RAM, over others, or not on page boundaries below 4 GiB",
+        ),
+        (
             [Row(lambda wires: wires.ticking(Alarm(wires)))],
             "the device has no interrupt line: its row of the board names none",
         ),
