@@ -1,3 +1,14 @@
 """BTRON/386: pages, bytes, and ITRON memory pools with tasks that wait for them."""
 
-__all__ = ["abi", "kernel_space", "kmem", "kmem_reader", "page_reader", "pmem", "pools", "symbols", "tasks"]
+__all__ = [
+    "abi",
+    "kernel_space",
+    "kmem",
+    "kmem_reader",
+    "page_reader",
+    "pages",
+    "pmem",
+    "pools",
+    "symbols",
+    "tasks",
+]

@@ -9,7 +9,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from kernel_model.audit import Defect, Invariant, Location, LocationKind, variable
-from kernel_model.btron.pmem import AREA, PMEM_FREE, PMEM_RESERVED, PMEM_USE
+from kernel_model.btron.pages import FLAG_NAMES, PMEM_USE
+from kernel_model.btron.pmem import AREA
 from kernel_model.structs import PMEM_ENTRY
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _FLAG: Final = Invariant("pmem-flag", "there is no such flag")
 _OWNER: Final = Invariant("pmem-owner", "a page in use has an owner")
 _NO_OWNER: Final = Invariant("pmem-no-owner", "a {} page has no owner")
 
-_NAMES: Final = {PMEM_FREE: "free", PMEM_USE: "in use", PMEM_RESERVED: "reserved"}
 _valid: Final = re.compile(
     b"(?:\0{8}|\x01\0\0\0(?!\0{4}).{4}|\x02\0{7})*+", re.DOTALL
 ).match  # free, in use, reserved
@@ -69,12 +69,12 @@ def _defect(memory: Memory, table: int, page: int) -> Defect:
     address = table + PMEM_ENTRY.size * page
     flag, owners = memory.load_words(address, 2)
     entry = page_entry(page, address)
-    if flag not in _NAMES:
+    if flag not in FLAG_NAMES:
         return Defect(_FLAG, AREA, entry.member(PMEM_ENTRY, "flag"), flag)
     refcount = entry.member(PMEM_ENTRY, "refcount")
     if flag == PMEM_USE:
         return Defect(_OWNER, AREA, refcount, owners)
-    return Defect(_NO_OWNER, AREA, refcount, owners, (_NAMES[flag],))
+    return Defect(_NO_OWNER, AREA, refcount, owners, (FLAG_NAMES[flag],))
 
 
 def page_entry(page: int, address: int) -> Location:

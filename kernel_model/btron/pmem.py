@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import re
 from array import array
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import KERNEL_BASE, physical, virtual
+from kernel_model.btron.pages import PMEM_FREE, PMEM_RESERVED, PMEM_USE, PageRun, page_usage
 from kernel_model.memory import WORD_STRUCTS
 from kernel_model.structs import BOOT_RANGE, PMEM_ENTRY
 
@@ -31,13 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kernel_model.btron.kernel_globals import Globals
+    from kernel_model.btron.pages import PageUsage
     from kernel_model.memory import Memory
 
 PAGE_BYTES: Final = 4096
-PMEM_FREE: Final = 0
-PMEM_USE: Final = 1
-PMEM_RESERVED: Final = 2
-FLAG_NAMES: Final = {PMEM_FREE: "free", PMEM_USE: "in use", PMEM_RESERVED: "reserved"}
 
 MAX_BOOT_RANGES: Final = 16
 """Length of ``boot_ranges`` and of ``boot_reserved``."""
@@ -61,26 +59,6 @@ _ENTRIES_IN_MEMORY: Final = Invariant(
     "pmem-entries-in-memory", "there is no memory for the entries of pages 0x{:x} to 0x{:x}"
 )
 _BOOT_RANGE_COUNT: Final = Invariant("pmem-boot-range-count", f"there are {MAX_BOOT_RANGES} ranges at most")
-
-
-class PageRun(NamedTuple):
-    """A maximal run ``[start, end)`` of pages (numbers) whose entries are the same."""
-
-    start: int
-    end: int
-    flag: int
-    refcount: int
-
-
-class PageUsage(NamedTuple):
-    """How the pages are used; all values are counts of pages."""
-
-    total: int
-    free: int
-    used: int
-    shared: int
-    reserved: int
-    largest_free_run: int
 
 
 class Pmem:
@@ -184,15 +162,8 @@ class Pmem:
             yield PageRun(start // _ENTRY_BYTES, end // _ENTRY_BYTES, *WORD_STRUCTS[2].unpack(run[1]))
 
     def usage(self) -> PageUsage:
-        """Count pages by flag, those with more than one owner, and the longest free run."""
-        counts = dict.fromkeys((PMEM_FREE, PMEM_USE, PMEM_RESERVED), 0)
-        shared = total = 0
-        for start, end, flag, refcount in self.runs():
-            total = end
-            counts[flag] = counts.get(flag, 0) + end - start
-            shared += end - start if flag == PMEM_USE and refcount > 1 else 0
-        longest = max(map(len, re.findall(rb"\0+", self._flags(0, total))), default=0)
-        return PageUsage(total, counts[PMEM_FREE], counts[PMEM_USE], shared, counts[PMEM_RESERVED], longest)
+        """Return how the pages are used."""
+        return page_usage(self.runs())
 
     def _entries(self, first: int, stop: int) -> int:
         """Return the physical address of the entries of the pages ``[first, stop)``.

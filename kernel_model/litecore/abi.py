@@ -13,10 +13,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kernel_model.abi import Function, MissingSymbols
+from kernel_model.frames import FRAME_BYTES
 from kernel_model.litecore import boot
 from kernel_model.litecore.heap import Heap
-from kernel_model.litecore.heap_reader import HeapAddresses
-from kernel_model.litecore.memmap import FRAME_BYTES, InvalidFree, Memmap
+from kernel_model.litecore.heap_layout import HeapAddresses
+from kernel_model.litecore.memmap import InvalidFree, Memmap
 from kernel_model.litecore.symbols import HEAP_SYMBOLS, LAYER_SYMBOLS
 
 if TYPE_CHECKING:

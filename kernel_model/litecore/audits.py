@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from kernel_model.audit import Audit, BrokenStructure, Defect, Invariant, Location, LocationKind, variable
 from kernel_model.blocks import HEADER_BYTES
-from kernel_model.litecore.heap_reader import ALIGNMENT, BLOCK_HEADER_WORDS, NEXT_OFFSET
-from kernel_model.litecore.memmap import FRAME_BYTES
+from kernel_model.frames import FRAME_BYTES
+from kernel_model.litecore.heap_layout import ALIGNMENT, BLOCK_HEADER_WORDS, NEXT_OFFSET
 from kernel_model.litecore.spinlock import FREE, HELD
 from kernel_model.structs import FREE_BLOCK, MEMMAP
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from kernel_model.blocks import Block
-    from kernel_model.litecore.heap_reader import HeapReader
+    from kernel_model.litecore.heap import Heap
     from kernel_model.litecore.memmap import Memmap, MemmapFields
     from kernel_model.memory import Memory
 
@@ -52,7 +52,7 @@ _BITMAP_IN_MEMORY: Final = Invariant(
 
 
 def audits(
-    memory: Memory, memory_size: int, symbols: Mapping[str, int], heap: HeapReader, frames: Memmap
+    memory: Memory, memory_size: int, symbols: Mapping[str, int], heap: Heap, frames: Memmap
 ) -> tuple[Audit, ...]:
     """Return all audits of one kernel.
 
@@ -87,7 +87,7 @@ def _lock_defects(memory: Memory, symbols: Mapping[str, int]) -> Iterator[Defect
             yield Defect(_LOCK_VALUE, area, variable(name, symbols[name]), value)
 
 
-def heap_defects(memory: Memory, heap: HeapReader) -> list[Defect]:
+def heap_defects(memory: Memory, heap: Heap) -> list[Defect]:
     """Check every invariant of a heap, one by one, and return what breaks one, in the order found."""
     start, end = heap.bounds()
     if start % ALIGNMENT:
@@ -116,7 +116,7 @@ def _block_defects(memory: Memory, blocks: list[Block], start: int, end: int) ->
     return defects
 
 
-def _list_defects(memory: Memory, heap: HeapReader, blocks: list[Block]) -> list[Defect]:
+def _list_defects(memory: Memory, heap: Heap, blocks: list[Block]) -> list[Defect]:
     """Compare the free list with the free blocks; *blocks* may end early where a header is broken."""
     expected = [block.header for block in blocks if not block.used] + [0]
     walked_to = blocks[-1].end if blocks else heap.bounds()[0]

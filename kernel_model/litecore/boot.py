@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel_model.litecore.memmap import FRAME_BYTES
+from kernel_model.frames import FRAME_BYTES
 
 if TYPE_CHECKING:
     from kernel_model.litecore.heap import Heap

@@ -1,6 +1,6 @@
 """The kernel heap: first fit in address order, split on allocation, merge on release.
 
-Theory. `kernel_model.litecore.heap_reader` says what the bytes of a heap mean. An allocation takes the low part
+Theory. `kernel_model.litecore.heap_layout` says what the bytes of a heap mean. An allocation takes the low part
 of the first free block that is large enough, and leaves the rest as a new free block if at least 16 bytes
 (a header and the smallest body) remain. A release merges with both neighbours. Bodies are never cleared, and headers
 that a merge swallows remain as stale bytes; the C code leaves exactly the same ones.
@@ -8,6 +8,8 @@ that a merge swallows remain as stale bytes; the C code leaves exactly the same 
 A pointer given to `Heap.kfree` is believed only when walking from a known block, header by header, arrives at its header
 and finds it live. So stale headers, and words in bodies that look like one, are never taken for blocks. Free-list walks
 check each block (`Heap._search`), go strictly upwards and therefore end, also when the guest overwrote the list.
+So do the readers, which are used to examine the damage: `Heap.blocks` stops where headers no longer make sense,
+`Heap.validate` says why.
 
 Shortcomings. First fit and the walks are linear in the number of blocks. A heap at address 0 cannot be used, because a link
 of 0 means the end of the list.
@@ -17,10 +19,11 @@ Source: spec 1.3 and 1.5; LiteCore memory document, "Kernel heap (free-list)".
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from kernel_model.blocks import HEADER_BYTES
-from kernel_model.litecore.heap_reader import (
+from kernel_model.blocks import HEADER_BYTES, Block
+from kernel_model.litecore.heap_layout import (
     ALIGNMENT,
     BLOCK_HEADER_WORDS,
     FREE_BLOCK_WORDS,
@@ -28,13 +31,15 @@ from kernel_model.litecore.heap_reader import (
     NEXT_OFFSET,
     USED_OFFSET,
     HeapAddresses,
-    HeapReader,
+    HeapUsage,
+    is_header,
 )
 from kernel_model.litecore.spinlock import SpinLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from kernel_model.audit import Defect
     from kernel_model.memory import Memory
 
 MAX_REQUEST: Final = 0xFFFF_FFF8
@@ -50,7 +55,7 @@ _NO_PLACE: Final = (0, 0, 0, 0, 0)
 _ALIGNMENT_MASK: Final = ALIGNMENT - 1
 
 
-class Heap(HeapReader):
+class Heap:
     """The kernel heap on its globals and blocks in guest memory.
 
     Args:
@@ -60,9 +65,12 @@ class Heap(HeapReader):
     """
 
     def __init__(self, memory: Memory, addresses: HeapAddresses, report: Callable[[str], None]) -> None:
-        super().__init__(memory, addresses)
+        self._memory = memory
+        self.addresses = addresses
         self._report = report
         self._lock = SpinLock(memory, addresses.lock)
+
+    # What the guest calls.
 
     def init(self, start: int, end: int) -> None:
         """Make ``[start, end)``, rounded inwards to 8, a heap of one free block. C: ``mem_init``.
@@ -132,6 +140,66 @@ class Heap(HeapReader):
         with self._lock:
             _, header, *_ = self._search(*self.bounds(), _round_up(size), _BEYOND) or _NO_PLACE
             return header != 0
+
+    # Readers: no lock, no change.
+
+    def bounds(self) -> tuple[int, int]:
+        """Return ``heap_start`` and ``heap_end``."""
+        load = self._memory.load_u32
+        return load(self.addresses.start), load(self.addresses.end)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all blocks in address order, up to the first header that cannot be one."""
+        header, end = self.bounds()
+        while header < end:
+            try:
+                size, used = self._memory.load_words(header, BLOCK_HEADER_WORDS)
+            except IndexError:  # a heap_end beyond the memory
+                return
+            if not is_header(size, used, end - header - HEADER_BYTES):
+                return
+            yield Block(header, size, bool(used))
+            header += HEADER_BYTES + size
+
+    def usage(self, blocks_max: int | None = None) -> HeapUsage:
+        """Read the blocks that `blocks` yields, the first *blocks_max* of them, and add them up."""
+        start, end = self.bounds()
+        blocks = tuple(islice(self.blocks(), blocks_max))
+        free = [block.size for block in blocks if not block.used]
+        used = sum(block.size for block in blocks if block.used)
+        refused = self._memory.load_u32(self.addresses.error_count)
+        return HeapUsage(start, end, used, sum(free), max(free, default=0), refused, blocks)
+
+    def is_valid(self) -> bool:
+        """Return whether `validate` would find nothing, in a fraction of its time."""
+        start, end = self.bounds()
+        if start % ALIGNMENT or end % ALIGNMENT or end < start:
+            return False
+        try:
+            words = self._memory.view(start, end - start).cast("I")
+        except IndexError:
+            return False
+        link = self._memory.load_u32(self.addresses.free_list)
+        index, stop, was_free = 0, len(words), False
+        while index < stop:
+            size, used = words[index], words[index + 1]
+            if used > 1 or size % ALIGNMENT or not ALIGNMENT <= size <= 4 * (stop - index) - HEADER_BYTES:
+                return False
+            if not used:
+                if was_free or link != start + 4 * index:
+                    return False
+                link = words[index + 2]
+            was_free = not used
+            index += (HEADER_BYTES + size) // 4
+        return link == 0
+
+    def validate(self) -> list[Defect]:
+        """Check every invariant of the heap and return what breaks one, in the order found."""
+        from kernel_model.litecore.audits import heap_defects  # only a heap that is not valid needs it
+
+        return heap_defects(self._memory, self)
+
+    # What both share.
 
     def _search(self, start: int, end: int, wanted: int, limit: int) -> tuple[int, int, int, int, int] | None:
         """Walk the free list to the first block of *wanted* bytes or more, or to the first at *limit* or above.

@@ -15,7 +15,7 @@ from kernel_model.structs import BLOCK_HEADER, FREE_BLOCK, MEMMAP, WORD
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kernel_model.litecore.heap_reader import HeapReader
+    from kernel_model.litecore.heap import Heap
     from kernel_model.litecore.memmap import Memmap, MemmapFields
 
 _WORD_SYMBOLS: Final = (
@@ -29,7 +29,7 @@ _WORD_SYMBOLS: Final = (
 
 
 def locate(
-    address: int, size: int, symbols: Mapping[str, int], memmap: Memmap, heap: HeapReader
+    address: int, size: int, symbols: Mapping[str, int], memmap: Memmap, heap: Heap
 ) -> Location | None:
     """Return what the *size* bytes from *address* on belong to, by the first of them; None: nothing that is known.
 
@@ -54,7 +54,7 @@ def _in_bitmap(address: int, size: int, fields: MemmapFields) -> Location | None
     return Location(LocationKind.BITMAP, "bitmap", address, fields.bitmap + stop, byte=index, frames=frames)
 
 
-def _in_heap(address: int, heap: HeapReader) -> Location | None:
+def _in_heap(address: int, heap: Heap) -> Location | None:
     """Return the block and member that a byte of the heap belongs to, or None outside the heap."""
     start, end = heap.bounds()
     if not start <= address < end:

@@ -14,27 +14,24 @@ Source: spec 1.1 and 1.2; LiteCore memory document, "`memmap_t` and bitmap".
 
 from __future__ import annotations
 
-import re
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kernel_model.frames import FRAME_BYTES, frame_usage
 from kernel_model.litecore import bitmap as bits
 from kernel_model.litecore.spinlock import SpinLock
 from kernel_model.structs import MEMMAP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from kernel_model.frames import FrameUsage
     from kernel_model.memory import Memory
-
-FRAME_BYTES: Final = 4096
 
 _WORD_MASK: Final = 0xFFFF_FFFF
 
 _WORDS: Final = len(MEMMAP.fields)
 _NO_BITMAP: Final = memoryview(b"")
-_runs_in_text: Final = re.compile("0+|1+").finditer
 
 
 class InvalidFree(ValueError):
@@ -69,23 +66,6 @@ class MemmapFields(NamedTuple):
     def end_frame(self) -> int:
         """Number of the first frame after the window; as in C it wraps, where the struct makes no sense."""
         return self.start_frame + self.max_frames & _WORD_MASK
-
-
-class FrameUsage(NamedTuple):
-    """How the managed frames are used; all values are counts of frames."""
-
-    total: int
-    free: int
-    used: int
-    largest_free_run: int
-
-
-class FrameRun(NamedTuple):
-    """A maximal run ``[start, end)`` of frames (absolute numbers) that are all used or all free."""
-
-    start: int
-    end: int
-    used: bool
 
 
 class Memmap:
@@ -223,22 +203,10 @@ class Memmap:
         fields = self.fields()
         return int.from_bytes(self._bitmap(fields), "little") & ((1 << fields.max_frames) - 1)
 
-    def runs(self) -> Iterator[FrameRun]:
-        """Yield the window as alternating runs of used and free frames, in address order."""
-        first = self.fields().start_frame
-        for run in _runs_in_text(self._as_text()):
-            yield FrameRun(first + run.start(), first + run.end(), used=run[0][0] == "1")
-
     def usage(self) -> FrameUsage:
-        """Count used and free frames and the longest free run."""
-        text = self._as_text()
-        free = text.count("0")
-        return FrameUsage(len(text), free, len(text) - free, max(map(len, text.split("1"))))
-
-    def _as_text(self) -> str:
-        """Return one character for each frame, lowest frame first: ``1`` in use, ``0`` free."""
-        total = self.fields().max_frames
-        return f"{self.frames_in_use():0{total}b}"[::-1] if total else ""
+        """Return how the window is used. Before `init` it has no frames."""
+        fields = self.fields()
+        return frame_usage(fields.start_frame, fields.max_frames, bytes(self._bitmap(fields)))
 
     def _bitmap(self, fields: MemmapFields) -> memoryview:
         """Return a view of the whole bitmap; before `init` there is none, and its address means nothing.

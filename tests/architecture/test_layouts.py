@@ -9,8 +9,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from emulator.loader.builtin import resolve
-from kernel_model import structs
-from kernel_model.litecore import abi, boot, memmap
+from kernel_model import frames, structs
+from kernel_model.litecore import abi, boot
 from kernel_model.litecore.symbols import LAYER_SYMBOLS
 from tests.helpers.kernels import BTRON, LITECORE
 
@@ -187,7 +187,7 @@ def test_enumerators_of_model_and_kernel_are_the_same(name: str, value: int) -> 
 
 
 def test_the_frame_is_4_kib() -> None:
-    assert memmap.FRAME_BYTES == 4096
+    assert frames.FRAME_BYTES == 4096
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kernel_model.litecore.heap_reader import HeapAddresses, HeapReader
+from kernel_model.blocks import Block
+from kernel_model.litecore.heap import Heap
+from kernel_model.litecore.heap_layout import HeapAddresses
 
 if TYPE_CHECKING:
     from tests.conformance.conftest import Subject
@@ -31,9 +33,9 @@ def words(subject: Subject, address: int, count: int) -> list[int]:
     return list(subject.memory.load_words(address, count))
 
 
-def reader(subject: Subject) -> HeapReader:
+def reader(subject: Subject) -> Heap:
     names = ("heap_start", "heap_end", "heap_free_list", "heap_error_count", "heap_lock")
-    return HeapReader(subject.memory, HeapAddresses(*(subject.symbols[name] for name in names)))
+    return Heap(subject.memory, HeapAddresses(*(subject.symbols[name] for name in names)), print)
 
 
 def state(subject: Subject) -> tuple[int, int, int, bytes]:
@@ -126,7 +128,7 @@ def test_init_forgets_blocks_and_errors(heap: Subject) -> None:
     allocate(heap, 100, 200)
     free(heap, 3)
     heap.call("mem_init", START, END)
-    assert reader(heap).usage() == (0, 65528, 65528, 1)
+    assert list(reader(heap).blocks()) == [Block(START, 65528, used=False)]
     assert word(heap, "heap_error_count") == 0
 
 

@@ -90,9 +90,6 @@ class SlotModels:
         return [Defect(_COUNT, "slots", variable("slot_count", self.address), count)]
 
 
-def read_map(
-    machine: Machine, models: SlotModels, image: list[Region], modules: list[Region], *, with_runs: bool
-) -> MemoryMap:
-    del with_runs
+def read_map(machine: Machine, models: SlotModels, image: list[Region], modules: list[Region]) -> MemoryMap:
     ram = (machine.ram.start, machine.ram.end)
     return MemoryMap(ram, (*image, *modules), notes=(f"slot_count lies at 0x{models.address:08x}",))

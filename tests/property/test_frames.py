@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from kernel_model.litecore.memmap import FRAME_BYTES, InvalidFree, Memmap
+from kernel_model.frames import FRAME_BYTES
+from kernel_model.litecore.memmap import InvalidFree, Memmap
 from kernel_model.memory import ByteMemory
 
 STRUCT, LOCK, IMAGE_END, BITMAP = 0x20, 0x40, 0x101, 0x104
@@ -87,12 +88,13 @@ class FrameMachine(RuleBasedStateMachine):
             run = run + 1 if frame in self.free else 0
             longest = max(longest, run)
         used = len(self.window) - len(self.free)
-        assert usage == (len(self.window), len(self.free), used, longest)
+        figures = usage.total, usage.free, usage.used, usage.largest_free_run
+        assert figures == (len(self.window), len(self.free), used, longest)
         assert self.memmap.free_count() == len(self.free)
 
     @invariant()
     def runs_cover_the_window(self) -> None:
-        frames = [(f, run.used) for run in self.memmap.runs() for f in range(run.start, run.end)]
+        frames = [(f, run.used) for run in self.memmap.usage().runs() for f in range(run.start, run.end)]
         assert frames == [(f, f not in self.free) for f in self.window]
 
     @invariant()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from kernel_model.litecore.heap import Heap
-from kernel_model.litecore.heap_reader import HeapAddresses
+from kernel_model.litecore.heap_layout import HeapAddresses
 from kernel_model.memory import ByteMemory
 
 GLOBALS = HeapAddresses(start=0x10, end=0x14, free_list=0x18, error_count=0x1C, lock=0x20)
@@ -121,7 +121,7 @@ class HeapMachine(RuleBasedStateMachine):
     @invariant()
     def bytes_are_conserved(self) -> None:
         usage = self.heap.usage()
-        assert usage.used + usage.free + 8 * usage.blocks == self.end - self.start
+        assert usage.used + usage.free + 8 * len(usage.blocks) == self.end - self.start
 
     @invariant()
     def errors_are_counted_and_bodies_and_surroundings_left_alone(self) -> None:

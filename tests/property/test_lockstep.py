@@ -92,7 +92,9 @@ class LockstepMachine(RuleBasedStateMachine):
         assert litecore is not None
         fields = litecore.memmap.fields()
         inside = fields.start_frame <= frame < fields.end_frame
-        if not inside or not any(run.start <= frame < run.end and run.used for run in litecore.memmap.runs()):
+        if not inside or not any(
+            run.start <= frame < run.end and run.used for run in litecore.memmap.usage().runs()
+        ):
             assert MACHINE.call("free_frame", frame) == FRAME_NONE
 
     @rule(kind=st.integers(0, 3), size=WORDS)

@@ -19,7 +19,7 @@ from emulator.replay.last_write import Word
 from emulator.x86 import PAGE_SIZE
 from kernel_model.btron.kernel_space import KERNEL_BASE
 from kernel_model.btron.page_reader import is_in_memory
-from kernel_model.btron.pmem import PMEM_FREE, PMEM_RESERVED, PMEM_USE
+from kernel_model.btron.pages import PMEM_FREE, PMEM_RESERVED, PMEM_USE
 from kernel_model.structs import BOOT_RANGE, PMEM_ENTRY
 
 if TYPE_CHECKING:

@@ -114,7 +114,7 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
     started = time.perf_counter()
     ending = run_to_end(machine, Budget(options.max_instructions, options.timeout))
     seconds = time.perf_counter() - started
-    memory_map = read_memory_map(machine, modules, with_runs=options.json)
+    memory_map = read_memory_map(machine, modules)
     kernel = _kernel(options, memory_map)
     output = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
     return RunRecord(

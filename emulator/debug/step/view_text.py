@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from emulator.debug.step.view import View
     from emulator.debug.writer import Writer
     from emulator.guest.disassembler import CodeLine, Operand
-    from emulator.guest.memory_map.memory_map import HeapState
     from emulator.report.text.style import Style
     from emulator.run.ending import Ending
+    from kernel_model.litecore.heap_layout import HeapUsage
 
 _DECIMAL_MAX = 0xFFFF
 _BYTES_SHOWN = 8
@@ -174,7 +174,7 @@ def _memory_lines(view: View, style: Style) -> Iterator[PaneLine]:
         yield PaneLine(printable(note), tone=Tone.FAINT)
 
 
-def _block_lines(heap: HeapState) -> Iterator[PaneLine]:
+def _block_lines(heap: HeapUsage) -> Iterator[PaneLine]:
     for block in heap.blocks[:_BLOCKS_MAX]:
         text = f"0x{block.body:08x} {'used' if block.used else 'free'} {block.size:8}"
         yield PaneLine(text, block.body, Tone.PLAIN if block.used else Tone.FAINT)

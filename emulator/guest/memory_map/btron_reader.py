@@ -7,10 +7,9 @@ regions are physical.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from emulator.guest.memory_map.memory_map import BtronState, Frames, MemoryMap, PageCount, PageState
+from emulator.guest.memory_map.memory_map import BtronState, MemoryMap
 from emulator.guest.memory_map.regions import (
     FRAME_SIZE,
     Region,
@@ -25,9 +24,10 @@ from kernel_model.audit import Defect, Invariant, Location, LocationKind, variab
 from kernel_model.btron import kmem as kmem_model
 from kernel_model.btron.kernel_space import physical
 from kernel_model.btron.kmem_reader import read_kmem
-from kernel_model.btron.pmem import AREA, FLAG_NAMES, PMEM_FREE, PMEM_RESERVED, PMEM_USE
+from kernel_model.btron.pages import FLAG_NAMES, PMEM_FREE, PMEM_RESERVED, PMEM_USE, page_usage
+from kernel_model.btron.pmem import AREA
 from kernel_model.btron.pools.reader import PoolReader
-from kernel_model.litecore.memmap import FrameRun
+from kernel_model.frames import frame_usage
 from kernel_model.structs import PMEM_ENTRY
 
 if TYPE_CHECKING:
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.kmem import KmemState
-    from kernel_model.btron.pmem import PageRun
+    from kernel_model.btron.pages import PageRun, PageUsage
     from kernel_model.btron.pools.reader import PoolState
-    from kernel_model.memory import Memory
 
 _PAGES_MAX = (1 << 32) // FRAME_SIZE
 _FREE, _USED, _SHARED, _RESERVED, _KMEM, _COVERED = range(6)  # what a page is, a byte each
@@ -54,44 +53,26 @@ _EXTENT_IN_USE: Final = Invariant(
 )
 
 
-def read_btron(
-    machine: Machine, btron: Btron, image: list[Region], modules: list[Region], *, with_runs: bool
-) -> MemoryMap:
+def read_btron(machine: Machine, btron: Btron, image: list[Region], modules: list[Region]) -> MemoryMap:
     """Read pages, kmem and pools. See `emulator.guest.memory_map.reader.Reader`."""
-    memory, start = machine.memory, machine.ram.start
     known = by_address(add_regions(image, modules))
-    usage = _Reader(memory, len(memory), btron).usage(known, with_runs=with_runs)
-    nothing_below = any(region.start == 0 and region.end >= start for region in usage.regions)  # all reserved
-    return MemoryMap(
-        (start if usage.frames is None or nothing_below else 0, machine.ram.end),
-        tuple(by_address(usage.regions)),
-        usage.frames,
-        notes=usage.notes,
-        btron=usage.state,
-    )
-
-
-class _Usage(NamedTuple):
-    """What a `MemoryMap` needs. Without page table *frames* is None, and *regions* are those that were given."""
-
-    state: BtronState
-    regions: tuple[Region, ...]
-    frames: Frames | None
-    notes: tuple[str, ...]
+    return _Reader(machine, btron).memory_map(known)
 
 
 class _Reader:
     """One reading."""
 
-    def __init__(self, memory: Memory, memory_size: int, btron: Btron) -> None:
-        self._memory = memory
-        self._size = memory_size
+    def __init__(self, machine: Machine, btron: Btron) -> None:
+        self._memory = machine.memory
+        self._size = len(machine.memory)
+        self._ram = machine.ram
         self._btron = btron
         self._notes: list[str] = []
         self._defects: list[Defect] = []
         self._page_defects: list[Defect] = []
 
-    def usage(self, taken: Sequence[Region], *, with_runs: bool) -> _Usage:
+    def memory_map(self, taken: Sequence[Region]) -> MemoryMap:
+        """Return what memory is used for; without a page table its regions are those that are *taken* already."""
         runs: list[PageRun] = []
         kmem = None
         pools: list[PoolState] = []
@@ -102,14 +83,16 @@ class _Reader:
             pools.extend(reader.pools())
         except IndexError as error:
             self._notes.append(f"BTRON/386's symbols do not lie in memory: {error}")
-        regions, frames = tuple(taken), None
-        pages = _page_state(runs) if runs else None
+        pages = page_usage(runs) if runs else None
+        found = MemoryMap((self._ram.start, self._ram.end), tuple(taken))
         if pages is not None:
-            kinds = _page_kinds(runs)
-            frames, regions = self._frames(kinds, kmem, taken, pages, with_runs=with_runs)
+            found = self._with_pages(found, _page_kinds(runs), kmem, pages)
             self._page_defects[:0] = _entry_defects(pages, self._btron.pmem.table())
-        state = BtronState(pages, kmem, tuple(pools), (*self._page_defects, *self._defects))
-        return _Usage(state, regions, frames, tuple(self._notes))
+        return found._replace(
+            notes=tuple(self._notes),
+            btron=BtronState(pages, kmem, tuple(pools)),
+            defects=(*self._page_defects, *self._defects),
+        )
 
     # Pages.
 
@@ -129,23 +112,16 @@ class _Reader:
             return []
         return runs
 
-    def _frames(
-        self,
-        kinds: bytearray,
-        kmem: KmemState | None,
-        taken: Sequence[Region],
-        pages: PageState,
-        *,
-        with_runs: bool,
-    ) -> tuple[Frames, tuple[Region, ...]]:
-        """Return the pages in the form of frames, and all regions.
+    def _with_pages(
+        self, found: MemoryMap, kinds: bytearray, kmem: KmemState | None, pages: PageUsage
+    ) -> MemoryMap:
+        """Add the pages in the form of frames and regions to what was found.
 
         Args:
+            found: Its regions are what is known already.
             kinds: What each page is; is changed.
             kmem: The byte layer.
-            taken: What is known already.
             pages: Figures.
-            with_runs: Fill in `Frames.runs`.
         """
         used = bytes(kinds).translate(_AS_BITS)
         for start, size in kmem.extents if kmem is not None else ():
@@ -161,45 +137,22 @@ class _Reader:
             kinds[span] = kinds[span].translate(_AS_KMEM)
         table = self._btron.pmem.table()
         known = add_regions(
-            list(taken), [Region(table, table + PMEM_ENTRY.size * pages.total, RegionKind.TABLE)]
+            list(found.regions), [Region(table, table + PMEM_ENTRY.size * pages.total, RegionKind.TABLE)]
         )
         known = with_page_rests(known)
         for region in known:
             first, stop = region.start // FRAME_SIZE, min(round_up(region.end) // FRAME_SIZE, pages.total)
             kinds[first:stop] = bytes([_COVERED]) * (stop - first)
-        frames = Frames(
-            0,
-            pages.total,
-            pages.free,
-            pages.largest_free_run,
-            _packed(used),
+        regions = by_address([*known, *_page_regions(kinds)])
+        nothing_below = any(
+            region.start == 0 and region.end >= self._ram.start for region in regions
+        )  # all reserved
+        return found._replace(
+            ram=(self._ram.start if nothing_below else 0, self._ram.end),
+            regions=tuple(regions),
+            frames=frame_usage(0, pages.total, _packed(used)),
             reserved=pages.total - pages.free - kinds.count(_USED),
-            runs=tuple(_runs(used)) if with_runs else None,
         )
-        return frames, tuple(by_address([*known, *_page_regions(kinds)]))
-
-
-def _page_state(runs: Sequence[PageRun]) -> PageState:
-    counts: Counter[tuple[int, int]] = Counter()
-    largest = current = position = 0
-    for start, end, flag, refcount in runs:
-        counts[flag, refcount] += end - start
-        current = current + end - start if flag == PMEM_FREE else 0
-        largest = max(largest, current)
-        position = end
-
-    def count(*flags: int) -> int:
-        return sum(pages for (flag, _), pages in counts.items() if flag in flags)
-
-    return PageState(
-        total=position,
-        free=count(PMEM_FREE),
-        used=count(PMEM_USE),
-        shared=sum(pages for (flag, refs), pages in counts.items() if flag == PMEM_USE and refs > 1),
-        reserved=count(PMEM_RESERVED),
-        largest_free_run=largest,
-        by_entry=tuple(PageCount(*entry, counts[entry]) for entry in sorted(counts)),
-    )
 
 
 def _page_kinds(runs: Sequence[PageRun]) -> bytearray:
@@ -217,7 +170,7 @@ def _page_kinds(runs: Sequence[PageRun]) -> bytearray:
     return kinds
 
 
-def _entry_defects(pages: PageState, table: int) -> Iterator[Defect]:
+def _entry_defects(pages: PageUsage, table: int) -> Iterator[Defect]:
     location = variable("pmem_table", table, PMEM_ENTRY.size * pages.total)
     for flag, refcount, count in pages.by_entry:
         if flag not in FLAG_NAMES:
@@ -233,11 +186,6 @@ def _packed(used: bytes) -> bytes:
     size = -(-len(used) // _BITS)
     bits = (int.from_bytes(used[bit::_BITS], "little") << bit for bit in range(_BITS))
     return sum(bits).to_bytes(size, "little")
-
-
-def _runs(used: bytes) -> Iterator[FrameRun]:
-    for run in re.finditer(rb"\x00+|\x01+", used):
-        yield FrameRun(*run.span(), used=used[run.start()] != 0)
 
 
 def _page_regions(kinds: bytearray) -> Iterator[Region]:

@@ -6,7 +6,8 @@ and there is a limit to how many blocks are read; what makes no sense is left ou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
 from emulator.guest.memory_map.memory_map import MemoryMap
@@ -26,26 +27,15 @@ if TYPE_CHECKING:
     from emulator.hle.kernels import Models
     from emulator.machine.machine import Machine
 
+Reader = Callable[["Machine", "Models", list[Region], list[Region]], MemoryMap]
+"""Reads the memory map of one kernel. `emulator.hle.kernels.Kernel.memory_map` names it.
+
+Args: the machine, stopped; the kernel's models on the machine's memory, only read from; the kernel's segments; boot modules.
+"""
+
 # Offsets in multiboot_info (Multiboot Specification 0.6.96, section 3.3).
 _INFO_MODULE_COUNT, _INFO_MODULES = 20, 24
 _MODULE_ENTRY_SIZE = 16
-
-
-class Reader(Protocol):
-    """Reads the memory map of one kernel; `emulator.hle.kernels.Kernel.memory_map` names it."""
-
-    def __call__(
-        self, machine: Machine, models: Models, image: list[Region], modules: list[Region], *, with_runs: bool
-    ) -> MemoryMap:
-        """Return the memory map.
-
-        Args:
-            machine: Stopped.
-            models: The kernel's models on the machine's memory; only read from.
-            image: The kernel's segments.
-            modules: Boot modules.
-            with_runs: Fill in `Frames.runs`.
-        """
 
 
 def modules_at_entry(machine: Machine) -> tuple[Span, ...]:
@@ -57,13 +47,12 @@ def modules_at_entry(machine: Machine) -> tuple[Span, ...]:
     return tuple((load(entry), load(entry + 4)) for entry in entries)
 
 
-def read_memory_map(machine: Machine, modules: Iterable[Span] = (), *, with_runs: bool = False) -> MemoryMap:
+def read_memory_map(machine: Machine, modules: Iterable[Span] = ()) -> MemoryMap:
     """Read what a machine's memory is used for now.
 
     Args:
         machine: Stopped.
         modules: From `modules_at_entry`.
-        with_runs: Fill in `Frames.runs`; a second or so where hundreds of thousands of frames alternate.
     """
     from emulator.hle.kernels import load, recognize  # only here are the models needed
 
@@ -84,7 +73,7 @@ def read_memory_map(machine: Machine, modules: Iterable[Span] = (), *, with_runs
             machine, add_regions(image, reserved), f"the memory map of {kernel.name} cannot be read"
         )._replace(kernel=kernel.name)
     read: Reader = load(kernel.memory_map)
-    return read(machine, models, image, reserved, with_runs=with_runs)._replace(kernel=kernel.name)
+    return read(machine, models, image, reserved)._replace(kernel=kernel.name)
 
 
 def _without_structures(machine: Machine, regions: list[Region], why: str) -> MemoryMap:

@@ -8,13 +8,16 @@ from emulator.run.ending import How
 from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
-    from emulator.guest.memory_map.memory_map import BtronState, Frames, HeapState, PageState
+    from emulator.guest.memory_map.memory_map import BtronState
     from emulator.guest.memory_map.regions import Span
     from emulator.report.run_record import RunRecord
     from emulator.run.ending import Ending
     from kernel_model.btron.kmem import KmemState
+    from kernel_model.btron.pages import PageUsage
     from kernel_model.btron.pools.reader import PoolState
     from kernel_model.btron.tasks import Task
+    from kernel_model.frames import FrameUsage
+    from kernel_model.litecore.heap_layout import HeapUsage
 
 _VERSION = 1
 
@@ -23,7 +26,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
     """Return a run, with the memory map at its end.
 
     Args:
-        record: The run; the frames of its memory map carry their runs.
+        record: The run.
         status: Exit status of the command.
     """
     ending, memory_map = record.ending, record.memory_map
@@ -62,9 +65,9 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         if memory_map.btron is not None:
             document |= _btron(memory_map.btron)
         elif memory_map.frames is not None:
-            document["frames"] = _frames(memory_map.frames)
-        document["heap"] = None if memory_map.heap is None else _heap(memory_map.heap)
+            document["frames"] = _frames(memory_map.frames, memory_map.allocated)
         document["defects"] = list(map(defect_text, memory_map.defects))
+        document["heap"] = None if memory_map.heap is None else _heap(memory_map.heap, document["defects"])
         document["notes"] = memory_map.notes
     return document
 
@@ -80,18 +83,18 @@ def _text(console: bytes) -> str:
     return console.decode("utf-8", "replace")
 
 
-def _frames(frames: Frames) -> dict[str, Any]:
+def _frames(frames: FrameUsage, allocated: int) -> dict[str, Any]:
     return {
         "total": frames.total,
         "used": frames.used,
         "free": frames.free,
-        "allocated": frames.allocated,
+        "allocated": allocated,
         "largest_free_run": frames.largest_free_run,
         "fragmentation": round(frames.fragmentation, 6),
     }
 
 
-def _heap(heap: HeapState) -> dict[str, Any]:
+def _heap(heap: HeapUsage, defects: list[str]) -> dict[str, Any]:
     return {
         "start": heap.start,
         "end": heap.end,
@@ -101,7 +104,7 @@ def _heap(heap: HeapState) -> dict[str, Any]:
         "fragmentation": round(heap.fragmentation, 6),
         "blocks": [{"header": block.header, "size": block.size, "used": block.used} for block in heap.blocks],
         "refused_frees": heap.refused,
-        "defects": list(map(defect_text, heap.defects)),
+        "defects": defects,
     }
 
 
@@ -114,8 +117,8 @@ def _btron(state: BtronState) -> dict[str, Any]:
     }
 
 
-def _pages(pages: PageState) -> dict[str, Any]:
-    from kernel_model.btron.pmem import FLAG_NAMES  # not for LiteCore
+def _pages(pages: PageUsage) -> dict[str, Any]:
+    from kernel_model.btron.pages import FLAG_NAMES  # not for LiteCore
 
     return {
         "total": pages.total,

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from emulator.guest.memory_map.regions import FRAME_SIZE
 from emulator.report.text.style import labelled
 from emulator.wording import counted, human_size, percent
-from kernel_model.btron.pmem import PMEM_USE
+from kernel_model.btron.pages import PMEM_USE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.guest.memory_map.memory_map import BtronState, PageState
+    from emulator.guest.memory_map.memory_map import BtronState
     from emulator.report.text.style import Style
     from kernel_model.btron.kmem import KmemState
+    from kernel_model.btron.pages import PageUsage
     from kernel_model.btron.pools.reader import PoolState
     from kernel_model.btron.tasks import Task
 
@@ -35,7 +36,7 @@ def btron_lines(state: BtronState, style: Style) -> Iterator[str]:
         yield from labelled(f"{pool.name} {pool.number}", _pool_text(pool), style)
 
 
-def _pages_text(pages: PageState) -> str:
+def _pages_text(pages: PageUsage) -> str:
     figures = [f"{pages.free} free", f"{pages.used} in use", f"{pages.reserved} reserved"]
     other = pages.total - pages.free - pages.used - pages.reserved
     if other:
@@ -47,7 +48,7 @@ def _pages_text(pages: PageState) -> str:
     )
 
 
-def _owners_text(pages: PageState) -> str:
+def _owners_text(pages: PageUsage) -> str:
     counts = [each for each in pages.by_entry if each.flag == PMEM_USE]
     shown = [
         f"{counted(each.pages, 'page')} with {counted(each.refcount, 'owner')}"

@@ -15,9 +15,11 @@ from emulator.wording import address_range, counted, human_size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.guest.memory_map.memory_map import Frames, HeapState, MemoryMap
+    from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.guest.memory_map.regions import Span
     from emulator.report.text.style import Style
+    from kernel_model.frames import FrameUsage
+    from kernel_model.litecore.heap_layout import HeapUsage
 
 _ROWS_MAX = 16
 _CLOSE_UP_ROWS_MAX = 4
@@ -82,7 +84,7 @@ def draw_memory(memory_map: MemoryMap, style: Style) -> Iterator[str]:
     yield from _legend(memory_map, style)
 
 
-def draw_heap(heap: HeapState, style: Style) -> Iterator[str]:
+def draw_heap(heap: HeapUsage, style: Style) -> Iterator[str]:
     """Yield rows that say how much of each part of the heap is in use."""
     columns = _columns(style)
     span = (heap.start, heap.end)
@@ -115,7 +117,7 @@ def memory_cells(memory_map: MemoryMap, span: Span, cell_size: int) -> list[Cell
     return cells
 
 
-def _frames_cells(frames: Frames, start: int, count: int, cell_size: int) -> list[Cell]:
+def _frames_cells(frames: FrameUsage, start: int, count: int, cell_size: int) -> list[Cell]:
     """Return *count* cells from address *start* on, all of them in the window at least in part.
 
     Halves the range until all its frames are alike, because long stretches of memory are.
@@ -136,7 +138,7 @@ def _share(used: int, total: int) -> Cell:
     return Cell(RegionKind.ALLOCATED, -(-_QUARTERS * used // total)) if used else Cell(RegionKind.FREE)
 
 
-def _heap_cells(heap: HeapState, cell_size: int) -> list[Cell]:
+def _heap_cells(heap: HeapUsage, cell_size: int) -> list[Cell]:
     sizes = [min(cell_size, heap.end - start) for start in range(heap.start, heap.end, cell_size)]
     used = [0] * len(sizes)
     for block in heap.blocks:
@@ -240,7 +242,7 @@ def _legend_rows(memory_map: MemoryMap) -> Iterator[tuple[RegionKind, str, int]]
     if memory_map.frames is not None:
         unit = "frame" if memory_map.btron is None else "page"
         for kind, count in (
-            (RegionKind.ALLOCATED, memory_map.frames.allocated),
+            (RegionKind.ALLOCATED, memory_map.allocated),
             (RegionKind.FREE, memory_map.frames.free),
         ):
             yield kind, counted(count, unit), count * FRAME_SIZE

@@ -13,11 +13,12 @@ from emulator.wording import counted, human_size, percent, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.guest.memory_map.memory_map import Frames, HeapState
     from emulator.report.run_record import RunRecord
     from emulator.report.text.style import Style
     from emulator.run.ending import Ending
     from kernel_model.audit import Defect
+    from kernel_model.frames import FrameUsage
+    from kernel_model.litecore.heap_layout import HeapUsage
 
 _DEFECTS_SHOWN = 5
 
@@ -78,7 +79,7 @@ def screen_box(lines: Sequence[str], style: Style) -> Iterator[str]:
     yield f"{corners[2]}{across * width}{corners[3]}"
 
 
-def _frames_text(frames: Frames) -> str:
+def _frames_text(frames: FrameUsage) -> str:
     return (
         f"{frames.used} of {frames.total} in use ({human_size(frames.used * FRAME_SIZE)}), {frames.free} free; "
         f"largest free run {frames.largest_free_run} ({human_size(frames.largest_free_run * FRAME_SIZE)}), "
@@ -86,7 +87,7 @@ def _frames_text(frames: Frames) -> str:
     )
 
 
-def _heap_text(heap: HeapState) -> str:
+def _heap_text(heap: HeapUsage) -> str:
     taken = [block for block in heap.blocks if block.used]
     text = (
         f"{counted(len(taken), 'block')} in use ({heap.used} bytes), {heap.free} bytes free; "

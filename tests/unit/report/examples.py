@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from emulator.guest.memory_map.memory_map import Frames, HeapState, MemoryMap
+from emulator.guest.memory_map.memory_map import MemoryMap
 from emulator.guest.memory_map.regions import Region, RegionKind
 from kernel_model.audit import Defect, Invariant, variable
 from kernel_model.blocks import Block
-from kernel_model.litecore.memmap import FrameRun
+from kernel_model.frames import FrameUsage, frame_usage
+from kernel_model.litecore.heap_layout import HeapUsage
 
 RAM = (0x100000, 0x140000)
 REGIONS = (
@@ -17,40 +18,27 @@ REGIONS = (
 )
 
 
-def frames(first: int, used: str, *, reserved: int = 0) -> Frames:
+def frames(first: int, used: str) -> FrameUsage:
     """Describe frames by a text: ``#`` in use, ``.`` free."""
     number = sum(1 << index for index, character in enumerate(used) if character == "#")
-    runs, start = [], 0
-    for index in range(1, len(used) + 1):
-        if index == len(used) or used[index] != used[start]:
-            runs.append(FrameRun(first + start, first + index, used=used[start] == "#"))
-            start = index
-    return Frames(
-        first,
-        len(used),
-        used.count("."),
-        max(map(len, used.split("#"))),
-        number.to_bytes(-(-len(used) // 8), "little"),
-        reserved,
-        tuple(runs),
-    )
+    return frame_usage(first, len(used), number.to_bytes(-(-len(used) // 8), "little"))
 
 
 def defect(text: str) -> Defect:
     return Defect(Invariant("example", text, names_word=True), "heap", variable("heap_start", 0x100000), 0)
 
 
-def heap(*, refused: int = 0, defects: tuple[Defect, ...] = ()) -> HeapState:
+def heap(*, refused: int = 0) -> HeapUsage:
     blocks = (
         Block(0x103000, 4088, used=True),
         Block(0x104000, 504, used=True),
         Block(0x104200, 3576, used=False),
     )
-    return HeapState(0x103000, 0x105000, blocks, 4592, 3576, 3576, refused, defects)
+    return HeapUsage(0x103000, 0x105000, 4592, 3576, 3576, refused, blocks)
 
 
 def memory_map(*, notes: tuple[str, ...] = ()) -> MemoryMap:
     """Return image, bitmap and heap in five frames, three frames handed out, one of them further up."""
     return MemoryMap(
-        RAM, REGIONS, frames(0x100, "#######" + "." * 9 + "#" + "." * 47, reserved=5), heap(), notes
+        RAM, REGIONS, frames(0x100, "#######" + "." * 9 + "#" + "." * 47), heap(), notes, reserved=5
     )

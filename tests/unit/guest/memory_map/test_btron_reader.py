@@ -7,17 +7,17 @@ import pytest
 
 from emulator import boot
 from emulator.errors import BudgetUsedUp
-from emulator.guest.memory_map.memory_map import PageCount
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.guest.memory_map.regions import RegionKind
 from emulator.report.documents.run import run_document
 from emulator.report.run_record import RunRecord
 from emulator.run.ending import Ending, How
+from kernel_model.btron.pages import PageCount
 from kernel_model.structs import POOL_MPF, POOL_MPL, TCB
 from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
-    from emulator.guest.memory_map.memory_map import BtronState
+    from emulator.guest.memory_map.memory_map import BtronState, MemoryMap
     from emulator.machine.machine import Machine
 
 BASE = 0x80000000
@@ -39,12 +39,12 @@ def address(machine: Machine, name: str) -> int:
 
 
 def read(machine: Machine) -> BtronState:
-    state = read_memory_map(machine, with_runs=True).btron
+    state = read_memory_map(machine).btron
     assert state is not None
     return state
 
 
-def damaged(machine: Machine, words: dict[str, int]) -> BtronState:
+def damaged(machine: Machine, words: dict[str, int]) -> MemoryMap:
     """Read while some of the kernel's words have other values; ``*`` follows a pointer."""
     with machine.snapshot():
         for name, value in words.items():
@@ -53,13 +53,13 @@ def damaged(machine: Machine, words: dict[str, int]) -> BtronState:
             if name.startswith("*"):
                 place = machine.memory.load_u32(place) - BASE
             machine.memory.store_u32(place + int(offset or 0), value)
-        return read(machine)
+        return read_memory_map(machine)
 
 
 def test_pages_bytes_and_pools_with_their_waiters(waiting: Machine) -> None:
     state = read(waiting)
     assert state.pages is not None
-    assert (state.pages.total, state.pages.shared, state.defects) == (1280, 0, ())
+    assert (state.pages.total, state.pages.shared, read_memory_map(waiting).defects) == (1280, 0, ())
     assert PageCount(1, 1, state.pages.used) in state.pages.by_entry
     assert state.pages.free + state.pages.used + state.pages.reserved == state.pages.total
     assert state.kmem is not None
@@ -80,7 +80,7 @@ def test_pages_bytes_and_pools_with_their_waiters(waiting: Machine) -> None:
 
 
 def test_the_memory_map(waiting: Machine) -> None:
-    memory_map = read_memory_map(waiting, with_runs=True)
+    memory_map = read_memory_map(waiting)
     assert memory_map.ram == (0x100000, 0x500000)
     inside = [region.kind for region in memory_map.inside_ram()]
     assert inside == [
@@ -91,7 +91,7 @@ def test_the_memory_map(waiting: Machine) -> None:
         RegionKind.KMEM,
     ]
     assert memory_map.frames is not None
-    assert memory_map.frames.allocated == 6  # the stacks of the tasks
+    assert memory_map.allocated == 6  # the stacks of the tasks
     regions = memory_map.whole_ram()
     assert regions[0].start == 0x100000
     assert [region.end for region in regions[:-1]] == [region.start for region in regions[1:]]
@@ -113,7 +113,7 @@ def test_shared_pages_are_seen(waiting: Machine) -> None:
 
 
 def test_the_document_for_programs(waiting: Machine) -> None:
-    record = RunRecord("k.elf", Ending(How.BUDGET), memory_map=read_memory_map(waiting, with_runs=True))
+    record = RunRecord("k.elf", Ending(How.BUDGET), memory_map=read_memory_map(waiting))
     document = json.loads(json.dumps(run_document(record, 4)))
     assert (document["frames"], document["heap"], document["defects"]) == (None, None, [])
     assert document["pages"]["by_entry"][0] == {
@@ -133,7 +133,7 @@ def test_a_kernel_that_has_not_started() -> None:
     memory_map = read_memory_map(boot("firmware:btron_demo"))
     assert memory_map.notes == ("the page table is not set up",)
     assert memory_map.btron is not None
-    assert (memory_map.btron.pages, memory_map.btron.pools, memory_map.btron.defects) == (None, (), ())
+    assert (memory_map.btron.pages, memory_map.btron.pools, memory_map.defects) == (None, (), ())
     assert [region.kind for region in memory_map.regions] == [RegionKind.IMAGE]
 
 
@@ -196,8 +196,8 @@ def pool_word(symbol: str, number: int, field: str) -> str:
     ],
 )
 def test_nothing_is_believed(waiting: Machine, words: dict[str, int], defect: str) -> None:
-    state = damaged(waiting, words)
-    assert any(defect in defect_text(each) for each in state.defects)
+    found = damaged(waiting, words).defects
+    assert any(defect in defect_text(each) for each in found)
 
 
 def test_a_count_of_extents_is_not_believed(waiting: Machine) -> None:
@@ -210,10 +210,10 @@ def test_a_count_of_extents_is_not_believed(waiting: Machine) -> None:
 def test_kmem_pages_that_are_free_are_a_defect(waiting: Machine) -> None:
     state = read(waiting)
     assert state.kmem is not None
-    page = (state.kmem.extents[0][0] - BASE) >> 12
+    page = (state.kmem.extents[0].start - BASE) >> 12
     found = damaged(waiting, {f"*pmem_table+{8 * page}": 0, f"*pmem_table+{8 * page + 4}": 0}).defects
     assert tuple(map(defect_text, found)) == (
-        f"kmem extent 0x{state.kmem.extents[0][0]:08x}: 1 of its pages are not in use",
+        f"kmem extent 0x{state.kmem.extents[0].start:08x}: 1 of its pages are not in use",
     )
 
 

@@ -5,21 +5,10 @@ from emulator.guest.memory_map.regions import Region, RegionKind
 from tests.unit.report.examples import RAM, REGIONS, frames, memory_map
 
 
-def test_frames_in_use_are_counted_in_any_range() -> None:
-    some = frames(0x103, "#.##.....#.#")
-    assert some.used_in(0x103, 0x10F) == 5
-    assert some.used_in(0x104, 0x107) == 2
-    assert some.used_in(0x10C, 0x10D) == 1
-    assert some.used_in(0, 0x1000) == 5
-    assert some.used_in(0, 0x103) == some.used_in(0x10F, 0x200) == some.used_in(0x105, 0x105) == 0
-
-
-def test_figures_of_frames() -> None:
-    some = frames(0x100, "##..#.......#...", reserved=2)
-    assert (some.used, some.allocated, some.free, some.largest_free_run) == (4, 2, 12, 7)
-    assert some.fragmentation == 1 - 7 / 12
-    assert some.window == (0x100000, 0x110000)
-    assert frames(0, "###").fragmentation == 0.0
+def test_frames_that_are_not_reserved_were_handed_out() -> None:
+    some = frames(0x100, "##..#.......#...")
+    assert MemoryMap(RAM, (), some, reserved=2).allocated == 2
+    assert MemoryMap(RAM, ()).allocated == 0
 
 
 def test_regions_cover_all_of_ram_once() -> None:
@@ -33,7 +22,7 @@ def test_regions_cover_all_of_ram_once() -> None:
 
 
 def test_ram_outside_the_window_is_unmanaged() -> None:
-    narrow = MemoryMap(RAM, REGIONS[:1], frames(0x110, "#...", reserved=0))
+    narrow = MemoryMap(RAM, REGIONS[:1], frames(0x110, "#..."))
     assert narrow.whole_ram() == [
         REGIONS[0],
         Region(0x102800, 0x110000, RegionKind.UNMANAGED),

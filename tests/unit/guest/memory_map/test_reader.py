@@ -43,7 +43,7 @@ def damaged(machine: Machine, words: dict[str, int]) -> MemoryMap:
 
 
 def test_a_booted_kernel(booted: Machine) -> None:
-    memory_map = read_memory_map(booted, with_runs=True)
+    memory_map = read_memory_map(booted)
     end = address(booted, "__end")
     bitmap_end = end + 128
     heap_start = (bitmap_end + 0xFFF) & ~0xFFF
@@ -56,20 +56,20 @@ def test_a_booted_kernel(booted: Machine) -> None:
     assert memory_map.frames is not None
     assert memory_map.heap is not None
     assert memory_map.frames.total == 1024
-    assert memory_map.frames.reserved == (heap_start + 0x10000 - 0x100000) // 0x1000
-    assert memory_map.frames.allocated == 0
+    assert memory_map.reserved == (heap_start + 0x10000 - 0x100000) // 0x1000
+    assert memory_map.allocated == 0
     assert [region.kind for region in memory_map.whole_ram()][-1] is RegionKind.FREE
     assert (memory_map.heap.used, memory_map.heap.free, memory_map.heap.largest_free) == (1216, 64224, 64224)
-    assert (len(memory_map.heap.blocks), memory_map.heap.refused, memory_map.heap.defects) == (12, 0, ())
+    assert (len(memory_map.heap.blocks), memory_map.heap.refused, memory_map.defects) == (12, 0, ())
     assert memory_map.notes == ()
 
 
 def test_frames_that_were_handed_out(booted: Machine) -> None:
     with booted.snapshot():
         first = booted.call("alloc_frames", 5)
-        memory_map = read_memory_map(booted, with_runs=True)
+        memory_map = read_memory_map(booted)
     assert memory_map.frames is not None
-    assert memory_map.frames.allocated == 5
+    assert memory_map.allocated == 5
     assert Region(first << 12, (first + 5) << 12, RegionKind.ALLOCATED) in memory_map.whole_ram()
 
 
@@ -145,7 +145,7 @@ def test_heap_bounds_are_not_believed(booted: Machine, start: int, end: int) -> 
 def test_a_damaged_heap_lists_its_defects(booted: Machine) -> None:
     memory_map = damaged(booted, {"heap_free_list": 0x1234})
     assert memory_map.heap is not None
-    (defect,) = map(defect_text, memory_map.heap.defects)
+    (defect,) = map(defect_text, memory_map.defects)
     free_list = address(booted, "heap_free_list")
     assert defect.startswith(f"0x{free_list:08x} heap_free_list = 0x00001234: should be 0x")
 

@@ -10,7 +10,7 @@ from kernel_model.audit import BrokenStructure
 from kernel_model.blocks import Block
 from kernel_model.btron.kmem import Area, KmemState
 from kernel_model.btron.kmem_reader import read_kmem
-from kernel_model.btron.pmem import PageRun, PageUsage
+from kernel_model.btron.pages import PageRun, PageUsage
 from kernel_model.btron.pools.reader import PoolReader, PoolState
 from kernel_model.btron.tasks import Task
 from kernel_model.text import defect_text
@@ -48,13 +48,13 @@ def test_pages_as_runs_and_in_figures(subject: ModelSubject, guest: Guest) -> No
         PageRun(FIRST + 64, RAM_END // PAGE, 2, 0),
     ]
     total = RAM_END // PAGE
-    assert pmem.usage() == PageUsage(total, 61, 3, 1, total - 64, 61)
+    assert pmem.usage()[:6] == (total, 61, 3, 1, total - 64, 61)
 
 
 def test_a_table_without_entries(subject: ModelSubject, guest: Guest) -> None:
     guest.set("pmem_pages", 0)
     assert list(subject.btron.pmem.runs()) == []
-    assert subject.btron.pmem.usage() == PageUsage(0, 0, 0, 0, 0, 0)
+    assert subject.btron.pmem.usage() == PageUsage(0, 0, 0, 0, 0, 0, ())
     assert guest.call("pmem_alloc", 1) == 0
     guest.set("pmem_pages", RAM_END // PAGE)
 
@@ -244,4 +244,4 @@ def test_many_pages_stay_usable() -> None:
         assert pmem.alloc(2 * PAGE) == 0
         assert pmem.alloc(PAGE) == KERNEL + 0x100000 + (free - 1) * PAGE
         pmem.free(KERNEL + 0x100000, free * PAGE)
-    assert pmem.usage() == PageUsage(pages, free, 0, 0, 0x100, free)
+    assert pmem.usage()[:6] == (pages, free, 0, 0, 0x100, free)

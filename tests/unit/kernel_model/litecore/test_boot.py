@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from kernel_model.blocks import Block
+from kernel_model.frames import FrameRun
 from kernel_model.litecore.boot import BootSettings, memory_init
 from kernel_model.litecore.heap import Heap
-from kernel_model.litecore.heap_reader import HeapAddresses
-from kernel_model.litecore.memmap import FrameRun, Memmap
+from kernel_model.litecore.heap_layout import HeapAddresses
+from kernel_model.litecore.memmap import Memmap
 from kernel_model.memory import ByteMemory
 
 GLOBALS = HeapAddresses(start=0x10, end=0x14, free_list=0x18, error_count=0x1C, lock=0x20)
@@ -28,8 +30,11 @@ def test_image_bitmap_and_heap_are_in_use_and_the_rest_is_free() -> None:
     memmap, heap = boot(0x105801, BootSettings())
     assert memmap.fields() == (0x100000, 0x500000, 0x100, 1024, 0x105804)
     assert heap.bounds() == (0x106000, 0x116000)
-    assert list(memmap.runs()) == [FrameRun(0x100, 0x116, used=True), FrameRun(0x116, 0x500, used=False)]
-    assert heap.usage() == (0, 65528, 65528, 1)
+    assert list(memmap.usage().runs()) == [
+        FrameRun(0x100, 0x116, used=True),
+        FrameRun(0x116, 0x500, used=False),
+    ]
+    assert list(heap.blocks()) == [Block(0x106000, 65528, used=False)]
 
 
 @pytest.mark.parametrize(

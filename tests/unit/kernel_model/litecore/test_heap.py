@@ -6,7 +6,7 @@ import pytest
 
 from kernel_model.abi import LockHeld
 from kernel_model.litecore.heap import Heap
-from kernel_model.litecore.heap_reader import HeapAddresses
+from kernel_model.litecore.heap_layout import HeapAddresses
 from kernel_model.memory import ByteMemory, Overlay
 
 START, END = 0x1000, 0x1100

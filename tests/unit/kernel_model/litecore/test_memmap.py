@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_model.litecore.memmap import FrameRun, FrameUsage, InvalidFree, Memmap, MemmapFields
+from kernel_model.frames import FrameRun, FrameUsage
+from kernel_model.litecore.memmap import InvalidFree, Memmap, MemmapFields
 from kernel_model.memory import ByteMemory, Overlay
 
 STRUCT, LOCK, IMAGE_END = 0x20, 0x40, 0x102  # the bitmap goes to 0x104
@@ -60,8 +61,7 @@ def test_nothing_can_be_allocated_before_init() -> None:
     assert memmap.alloc_frames(1) is None
     assert memmap.free_count() == 0
     assert not memmap.has_run(1)
-    assert memmap.usage() == FrameUsage(0, 0, 0, 0)
-    assert list(memmap.runs()) == []
+    assert memmap.usage() == FrameUsage(0, 0, 0, 0, b"")
     memmap.reserve(0, 0xFFFFFFFF)
 
 
@@ -106,8 +106,10 @@ def test_frames_in_use_is_the_bitmap_without_the_unused_bits(memmap: Memmap) -> 
 def test_usage_and_runs(memmap: Memmap) -> None:
     memmap.reserve(0x12000, 0x14000)
     memmap.reserve(0x23000, 0x24000)
-    assert memmap.usage() == FrameUsage(total=20, free=17, used=3, largest_free_run=15)
-    assert list(memmap.runs()) == [
+    usage = memmap.usage()
+    assert usage == FrameUsage(16, total=20, free=17, largest_free_run=15, bits=b"\x0c\x00\xf8")
+    assert usage.used == 3
+    assert list(usage.runs()) == [
         FrameRun(16, 18, used=False),
         FrameRun(18, 20, used=True),
         FrameRun(20, 35, used=False),
@@ -117,7 +119,7 @@ def test_usage_and_runs(memmap: Memmap) -> None:
 
 def test_usage_of_a_full_window(memmap: Memmap) -> None:
     memmap.reserve(0, 0xFFFFFFFF)
-    assert memmap.usage() == FrameUsage(total=20, free=0, used=20, largest_free_run=0)
+    assert memmap.usage() == FrameUsage(16, total=20, free=0, largest_free_run=0, bits=b"\xff" * 3)
 
 
 def test_it_works_without_a_lock() -> None:
@@ -131,11 +133,12 @@ def test_it_works_without_a_lock() -> None:
 def test_a_million_frames(memory: ByteMemory) -> None:
     memmap = Memmap(memory, STRUCT, LOCK, IMAGE_END)
     memmap.init(0, 0xFFFFF000)
-    assert memmap.usage() == FrameUsage(1048575, 1048575, 0, 1048575)
+    usage = memmap.usage()
+    assert (usage.total, usage.free, usage.used, usage.largest_free_run) == (1048575, 1048575, 0, 1048575)
     assert memmap.alloc_frames(1000000) == 0
     assert memmap.alloc_frames(48576) is None
     assert memmap.alloc_frames(48575) == 1000000
     assert memmap.alloc_frame() is None
     memmap.free_frames(999999, 2)
-    assert list(memmap.runs())[1] == FrameRun(999999, 1000001, used=False)
+    assert list(memmap.usage().runs())[1] == FrameRun(999999, 1000001, used=False)
     assert memmap.alloc_frame() == 999999

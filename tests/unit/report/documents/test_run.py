@@ -23,9 +23,11 @@ def test_a_run() -> None:
         MemoryMap(
             RAM,
             REGIONS[:1],
-            frames(0x100, "###.", reserved=3),
-            heap(refused=2, defects=(defect("bad"),)),
+            frames(0x100, "###."),
+            heap(refused=2),
             ("a note",),
+            reserved=3,
+            defects=(defect("bad"),),
         ),
         "LiteCore",
     )

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
-from emulator.guest.memory_map.memory_map import BtronState, MemoryMap, PageCount, PageState
+from typing import TYPE_CHECKING
+
+from emulator.guest.memory_map.memory_map import BtronState, MemoryMap
 from emulator.guest.memory_map.regions import Region, RegionKind
 from emulator.report.run_record import RunRecord
 from emulator.report.text.run import summary_lines
 from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How
 from kernel_model.btron.kmem import Area, KmemState
+from kernel_model.btron.pages import PageCount, PageUsage
 from kernel_model.btron.pools.reader import PoolState
 from kernel_model.btron.tasks import Task, TaskState, WaitKind
 from tests.unit.report.examples import RAM, defect, frames
 
-PAGES = PageState(
+if TYPE_CHECKING:
+    from kernel_model.audit import Defect
+
+PAGES = PageUsage(
     320,
     55,
     5,
@@ -59,9 +65,9 @@ REGIONS = (
 )
 
 
-def summary(state: BtronState, width: int = 80) -> list[str]:
-    managed = frames(0x100, "######" + "." * 10 + "#" + "." * 47, reserved=6)
-    memory_map = MemoryMap(RAM, REGIONS, managed, btron=state)
+def summary(state: BtronState, width: int = 80, defects: tuple[Defect, ...] = ()) -> list[str]:
+    managed = frames(0x100, "######" + "." * 10 + "#" + "." * 47)
+    memory_map = MemoryMap(RAM, REGIONS, managed, btron=state, reserved=6, defects=defects)
     layers = dict.fromkeys(("pmem", "kmem", "pools"), "native")
     return list(
         summary_lines(
@@ -72,7 +78,7 @@ def summary(state: BtronState, width: int = 80) -> list[str]:
 
 
 def test_the_whole_summary() -> None:
-    assert summary(BtronState(PAGES, KMEM, (VARIABLE, FIXED), (defect("a rule is broken"),)))[2:] == [
+    assert summary(BtronState(PAGES, KMEM, (VARIABLE, FIXED)), defects=(defect("a rule is broken"),))[2:] == [
         "Memory 0x00100000-0x00140000, 256 KiB; a cell is 4 KiB",
         "0x00100000 IITKK#..........S..............................................."[:75],
         "",
@@ -108,7 +114,7 @@ def test_it_fits_a_narrow_terminal() -> None:
 
 def test_many_refcounts_are_summed_up() -> None:
     entries = tuple(PageCount(1, owners, 1) for owners in range(1, 10))
-    pages = PageState(10, 0, 9, 8, 0, 0, (*entries, PageCount(7, 0, 1)))
+    pages = PageUsage(10, 0, 9, 8, 0, 0, (*entries, PageCount(7, 0, 1)))
     lines = summary(BtronState(pages), 200)
     assert (
         "Pages     10 of 4 KiB: 0 free, 9 in use, 0 reserved, 1 with unknown flags; largest free run 0 (0 B), "

@@ -75,10 +75,9 @@ def test_what_cannot_be_read_is_noted() -> None:
 
 
 def test_damage_of_the_heap_is_listed() -> None:
-    bad = heap(refused=1, defects=tuple(defect(f"defect {number}") for number in range(7)))
-    record = RunRecord(
-        "k.elf", Ending(How.EXIT, 0), memory_map=MemoryMap(RAM, REGIONS, frames(0x100, "#."), bad)
-    )
+    bad = tuple(defect(f"defect {number}") for number in range(7))
+    memory_map = MemoryMap(RAM, REGIONS, frames(0x100, "#."), heap(refused=1), defects=bad)
+    record = RunRecord("k.elf", Ending(How.EXIT, 0), memory_map=memory_map)
     lines = text_below_the_pictures(record, 120)
     assert lines[1] == (
         "Heap      2 blocks in use (4592 bytes), 3576 bytes free; largest free block 3576, fragmentation 0 %; kfree refused 1"
@@ -91,9 +90,9 @@ def test_damage_of_the_heap_is_listed() -> None:
 
 
 def test_five_defects_are_listed_without_more() -> None:
-    bad = heap(defects=(defect("defect"),) * 5)
+    bad = (defect("defect"),) * 5
     lines = text_below_the_pictures(
-        RunRecord("k.elf", Ending(How.EXIT, 0), memory_map=MemoryMap(RAM, (), heap=bad))
+        RunRecord("k.elf", Ending(How.EXIT, 0), memory_map=MemoryMap(RAM, (), heap=heap(), defects=bad))
     )
     assert lines[-3:] == [
         "          damaged: defect",

@@ -9,7 +9,7 @@ import pytest
 from kernel_model.audit import Defect, Invariant, Location, LocationKind
 from kernel_model.blocks import Block
 from kernel_model.litecore.heap import Heap
-from kernel_model.litecore.heap_reader import HeapAddresses, HeapReader, HeapUsage
+from kernel_model.litecore.heap_layout import HeapAddresses, HeapUsage
 from kernel_model.memory import ByteMemory
 from kernel_model.text import defect_text
 
@@ -30,11 +30,15 @@ def memory() -> ByteMemory:
 
 
 @pytest.fixture
-def reader(memory: ByteMemory) -> HeapReader:
-    return HeapReader(memory, GLOBALS)
+def reader(memory: ByteMemory) -> Heap:
+    return Heap(memory, GLOBALS, print)
 
 
-def test_blocks_are_listed_in_address_order(reader: HeapReader) -> None:
+def figures(usage: HeapUsage) -> tuple[int, int, int, int]:
+    return usage.used, usage.free, usage.largest_free, len(usage.blocks)
+
+
+def test_blocks_are_listed_in_address_order(reader: Heap) -> None:
     assert list(reader.blocks()) == [
         Block(0x1000, 24, used=False),
         Block(0x1020, 24, used=True),
@@ -49,25 +53,36 @@ def test_a_block_knows_its_body_and_end() -> None:
     assert (block.body, block.end) == (0x1028, 0x1040)
 
 
-def test_usage(reader: HeapReader) -> None:
+def test_usage(reader: Heap) -> None:
     usage = reader.usage()
-    assert usage == HeapUsage(used=48, free=168, largest_free=120, blocks=5)
+    assert usage == HeapUsage(START, END, 48, 168, 120, refused=0, blocks=tuple(reader.blocks()))
     assert usage.fragmentation == pytest.approx(1 - 120 / 168)
 
 
 def test_nothing_free_is_not_fragmented() -> None:
-    assert HeapUsage(used=8, free=0, largest_free=0, blocks=1).fragmentation == 0.0
-    assert HeapUsage(used=8, free=64, largest_free=64, blocks=2).fragmentation == 0.0
+    assert (
+        HeapUsage(0x1000, 0x1010, used=8, free=0, largest_free=0, refused=0, blocks=()).fragmentation == 0.0
+    )
+    assert (
+        HeapUsage(0x1000, 0x1058, used=8, free=64, largest_free=64, refused=0, blocks=()).fragmentation == 0.0
+    )
+
+
+def test_usage_can_be_bounded_and_counts_refused_frees(reader: Heap) -> None:
+    reader.kfree(0x1004)
+    usage = reader.usage(2)
+    assert figures(usage) == (24, 24, 24, 2)
+    assert usage.refused == 1
 
 
 def test_a_heap_before_its_init_is_empty_and_sound() -> None:
-    reader = HeapReader(ByteMemory(0, 0x40), GLOBALS)
+    reader = Heap(ByteMemory(0, 0x40), GLOBALS, print)
     assert list(reader.blocks()) == []
-    assert reader.usage() == HeapUsage(0, 0, 0, 0)
+    assert reader.usage() == HeapUsage(0, 0, 0, 0, 0, 0, ())
     assert reader.validate() == []
 
 
-def test_a_sound_heap_has_no_defects(reader: HeapReader) -> None:
+def test_a_sound_heap_has_no_defects(reader: Heap) -> None:
     assert reader.validate() == []
 
 
@@ -110,13 +125,13 @@ def test_a_sound_heap_has_no_defects(reader: HeapReader) -> None:
     ],
 )
 def test_a_broken_word_is_named(
-    memory: ByteMemory, reader: HeapReader, address: int, value: int, defect: str
+    memory: ByteMemory, reader: Heap, address: int, value: int, defect: str
 ) -> None:
     memory.store_u32(address, value)
     assert [defect_text(found) for found in reader.validate()] == [defect]
 
 
-def test_a_defect_is_a_value(memory: ByteMemory, reader: HeapReader) -> None:
+def test_a_defect_is_a_value(memory: ByteMemory, reader: Heap) -> None:
     memory.store_u32(0x1064, 7)
     invariant = Invariant("heap-used-flag", "neither 0 nor 1")
     location = Location(LocationKind.BLOCK, "heap", 0x1064, 0x1068, item=0x1060, field="used")
@@ -124,7 +139,7 @@ def test_a_defect_is_a_value(memory: ByteMemory, reader: HeapReader) -> None:
     assert reader.validate()[0].address == 0x1064
 
 
-def test_unmerged_neighbours_are_a_defect_each(memory: ByteMemory, reader: HeapReader) -> None:
+def test_unmerged_neighbours_are_a_defect_each(memory: ByteMemory, reader: Heap) -> None:
     memory.store_u32(0x1024, 0)
     found = [defect_text(defect) for defect in reader.validate()]
     assert found == [
@@ -134,14 +149,14 @@ def test_unmerged_neighbours_are_a_defect_each(memory: ByteMemory, reader: HeapR
     ]
 
 
-def test_the_walk_stops_where_headers_make_no_sense(memory: ByteMemory, reader: HeapReader) -> None:
+def test_the_walk_stops_where_headers_make_no_sense(memory: ByteMemory, reader: Heap) -> None:
     memory.store_u32(0x1040, 3)
     assert [block.header for block in reader.blocks()] == [0x1000, 0x1020]
-    assert reader.usage() == HeapUsage(used=24, free=24, largest_free=24, blocks=2)
+    assert figures(reader.usage()) == (24, 24, 24, 2)
 
 
 def test_a_link_over_a_free_block_to_behind_a_broken_header_is_a_defect(
-    memory: ByteMemory, reader: HeapReader
+    memory: ByteMemory, reader: Heap
 ) -> None:
     """Only where all blocks that can be known are in the list, what follows may be right."""
     memory.store_u32(0x1060, 3)
@@ -152,23 +167,23 @@ def test_a_link_over_a_free_block_to_behind_a_broken_header_is_a_defect(
     assert [defect_text(defect) for defect in reader.validate()] == [header, link]
 
 
-def test_a_last_header_without_room_for_a_body_is_a_defect(memory: ByteMemory, reader: HeapReader) -> None:
+def test_a_last_header_without_room_for_a_body_is_a_defect(memory: ByteMemory, reader: Heap) -> None:
     memory.store_u32(0x1080, 112)
     assert [defect_text(defect) for defect in reader.validate()] == [
         "0x000010f8 size = 0x00000000: smaller than 8"
     ]
 
 
-def test_a_heap_end_beyond_the_memory_is_a_defect(memory: ByteMemory, reader: HeapReader) -> None:
+def test_a_heap_end_beyond_the_memory_is_a_defect(memory: ByteMemory, reader: Heap) -> None:
     memory.store_u32(GLOBALS.end, 0x100000)
     memory.store_u32(0x1080, 0x2000)
     assert [defect_text(defect) for defect in reader.validate()] == [
         "0x00000014 heap_end = 0x00100000: there is no memory up to there"
     ]
-    assert reader.usage().blocks == 5
+    assert len(reader.usage().blocks) == 5
 
 
-def test_is_valid_says_what_validate_says(memory: ByteMemory, reader: HeapReader) -> None:
+def test_is_valid_says_what_validate_says(memory: ByteMemory, reader: Heap) -> None:
     words = [*range(0x10, 0x1C, 4), *range(START, END, 4)]
     values = [0, 1, 2, 8, 16, 24, 128, 136, 0x1000, 0x1020, 0x1040, 0x1080, 0x1100, 0x41414141, 0xFFFFFFF8]
     rng = random.Random(1)
@@ -183,10 +198,10 @@ def test_is_valid_says_what_validate_says(memory: ByteMemory, reader: HeapReader
     assert 0 < sound < 3000
 
 
-def test_a_heap_that_reaches_beyond_memory_is_not_valid(memory: ByteMemory, reader: HeapReader) -> None:
+def test_a_heap_that_reaches_beyond_memory_is_not_valid(memory: ByteMemory, reader: Heap) -> None:
     memory.store_u32(GLOBALS.end, 0xFFFFFFF8)
     assert not reader.is_valid()
 
 
 def test_a_heap_before_its_init_is_valid() -> None:
-    assert HeapReader(ByteMemory(0, 0x40), GLOBALS).is_valid()
+    assert Heap(ByteMemory(0, 0x40), GLOBALS, print).is_valid()
