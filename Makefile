@@ -8,10 +8,10 @@ NATIVE := $(wildcard emulator/native/machine.c emulator/native/*.h emulator/nati
 GUEST := $(shell find firmware -name '*.[chS]' -o -name '*.ld' -o -name Makefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test sanitize check fuzz bench mutants instructions firmware clean distclean
+.PHONY: help run test sanitize check fuzz bench mutants instructions compare-qemu firmware clean distclean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready  ## boot the built-in kernel and show what it did
 	@$(BIN)/kmemu boot
@@ -31,6 +31,10 @@ fuzz: $(VENV)/ready $(VENV)/dev  ## run random kernels, traces and guests: FUZZ=
 
 instructions: $(VENV)/ready $(VENV)/dev peers  ## run random instructions in QEMU and here: INSTRUCTIONS="--count 100000 --seed 7"
 	$(BIN)/python -m tests.oracle.instructions $(INSTRUCTIONS)
+
+compare-qemu: $(VENV)/ready $(VENV)/dev  ## find where a kernel runs other than in QEMU: KERNEL=kernel.elf [FUNCTIONS=name,name | EVERY=100]
+	@test -n "$(KERNEL)" || { echo "usage: make compare-qemu KERNEL=kernel.elf [FUNCTIONS=name,name | EVERY=n] [OPTIONS=...]" >&2; exit 2; }
+	@$(BIN)/python -m tests.oracle.compare $(KERNEL) $(if $(EVERY),--every $(EVERY)) $(if $(FUNCTIONS),--functions $(FUNCTIONS)) $(OPTIONS)
 
 sanitize: $(VENV)/ready $(VENV)/dev  ## run the tests of the machine on a core that stops at undefined behaviour (UBSan)
 	CFLAGS='-fsanitize=undefined -fno-sanitize-recover=all -g' LDFLAGS=-fsanitize=undefined \
