@@ -15,9 +15,10 @@ from emulator.trace.queries.totals import Measure
 from emulator.wording import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from typing import BinaryIO
 
+    from emulator.guest.symbolizer import Frame
     from emulator.trace.trace import Trace
 
 _TITLES = {
@@ -28,36 +29,8 @@ _TITLES = {
 }
 
 
-class _Frames:
-    """The frames that the profiles share, each once."""
-
-    def __init__(self, trace: Trace) -> None:
-        self._trace = trace
-        self._positions: dict[tuple[str, str, int], int] = {}
-        self._stacks: dict[int, str] = {}
-
-    def stack(self, number: int) -> str:
-        """Return the positions of a stack's frames, outermost first, as JSON."""
-        text = self._stacks.get(number)
-        if text is None:
-            frames = reversed(self._trace.frames(number))
-            names = [(frame.name, frame.file, frame.line) for frame in frames]
-            positions = self._positions
-            text = str(
-                [positions.setdefault(name, len(positions)) for name in names or [(UNKNOWN_CALLER, "", 0)]]
-            )
-            self._stacks[number] = text
-        return text
-
-    def documents(self) -> Iterator[dict[str, Any]]:
-        """Return the frames by position."""
-        for function, file, line in self._positions:
-            document: dict[str, Any] = {"name": printable(function)}
-            if file:
-                document["file"] = printable(file)
-            if line:
-                document["line"] = line
-            yield document
+_Frame = tuple[str, str, int]
+"""Function, file and line; the profiles share the frames, each of which stands once."""
 
 
 def write_speedscope(
@@ -75,10 +48,10 @@ def write_speedscope(
     Raises:
         OSError: It cannot be written.
     """
-    shared = _Frames(trace)
     totals = {area: trace.by_stack(area) for area in areas}
-    for each in chain.from_iterable(totals.values()):
-        shared.stack(each.stack)
+    positions: dict[_Frame, int] = {}
+    numbers = dict.fromkeys(each.stack for each in chain.from_iterable(totals.values()))
+    stacks = {number: _stack_json(trace.frames(number), positions) for number in numbers}
     head = {
         "$schema": "https://www.speedscope.app/file-format-schema.json",
         "exporter": "kmemu",
@@ -86,14 +59,29 @@ def write_speedscope(
         "activeProfileIndex": 0,
     }
     _write(stream, json.dumps(head)[:-1] + ', "shared": {"frames": [')
-    _write_list(stream, map(json.dumps, shared.documents()))
+    _write_list(stream, (json.dumps(_frame_document(*frame)) for frame in positions))
     _write(stream, ']}, "profiles": [')
     for number, (area, measure) in enumerate((area, measure) for area in areas for measure in measures):
         _write(stream, ",\n" if number else "\n")
         weights = ((each.stack, measure.of(each)) for each in totals[area])
-        samples = [(shared.stack(stack), weight) for stack, weight in weights if weight]
+        samples = [(stacks[stack], weight) for stack, weight in weights if weight]
         _write_profile(stream, f"{area}: {_TITLES[measure]}", measure, samples)
     _write(stream, "\n]}\n")
+
+
+def _stack_json(frames: Sequence[Frame], positions: dict[_Frame, int]) -> str:
+    """Return the positions of a stack's frames, outermost first, as JSON; *positions* receives the new ones."""
+    names = [(frame.name, frame.file, frame.line) for frame in reversed(frames)] or [(UNKNOWN_CALLER, "", 0)]
+    return str([positions.setdefault(name, len(positions)) for name in names])
+
+
+def _frame_document(function: str, file: str, line: int) -> dict[str, Any]:
+    document: dict[str, Any] = {"name": printable(function)}
+    if file:
+        document["file"] = printable(file)
+    if line:
+        document["line"] = line
+    return document
 
 
 def _write_profile(stream: BinaryIO, name: str, measure: Measure, samples: Sequence[tuple[str, int]]) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LEVEL = 4
 
 
-class Column(NamedTuple):
+class PageColumn(NamedTuple):
     """Numbers with a name.
 
     Attributes:
@@ -35,7 +35,7 @@ class Column(NamedTuple):
     grows: bool = False
 
 
-def pack(columns: Iterable[Column]) -> tuple[list[dict[str, object]], bytes]:
+def pack(columns: Iterable[PageColumn]) -> tuple[list[dict[str, object]], bytes]:
     """Pack columns for the page.
 
     Returns:

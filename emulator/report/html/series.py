@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emulator.report.html.columns import Column
+from emulator.report.html.columns import PageColumn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 
-def page_columns(trace: Trace, areas: Sequence[str], tables: FrameTables) -> Iterator[Column]:
+def page_columns(trace: Trace, areas: Sequence[str], tables: FrameTables) -> Iterator[PageColumn]:
     """Yield all columns of the page. What belongs to the n-th of *areas* is called ``n.born`` and so on."""
-    yield Column("times", event_times(trace), grows=True)
+    yield PageColumn("times", event_times(trace), grows=True)
     yield from _stack_columns(tables.stacks)
     for number, area in enumerate(areas):
         yield from _block_columns(trace, area, f"{number}.")
@@ -37,26 +37,26 @@ def event_times(trace: Trace) -> NDArray[np.uint64]:
     return np.maximum.accumulate(times)
 
 
-def _stack_columns(stacks: list[list[int]]) -> Iterator[Column]:
+def _stack_columns(stacks: list[list[int]]) -> Iterator[PageColumn]:
     ends = np.cumsum([0, *map(len, stacks)])
-    yield Column("stack_ends", ends.astype(np.uint32), grows=True)
-    yield Column("stack_frames", np.fromiter(chain.from_iterable(stacks), np.uint32))
+    yield PageColumn("stack_ends", ends.astype(np.uint32), grows=True)
+    yield PageColumn("stack_frames", np.fromiter(chain.from_iterable(stacks), np.uint32))
 
 
-def _block_columns(trace: Trace, area: str, prefix: str) -> Iterator[Column]:
+def _block_columns(trace: Trace, area: str, prefix: str) -> Iterator[PageColumn]:
     blocks = trace.blocks(area)
-    yield Column(f"{prefix}address", blocks.address.astype(np.uint32))
-    yield Column(f"{prefix}size", blocks.size.astype(np.uint32))
-    yield Column(f"{prefix}born", blocks.born.astype(np.uint32), grows=True)
+    yield PageColumn(f"{prefix}address", blocks.address.astype(np.uint32))
+    yield PageColumn(f"{prefix}size", blocks.size.astype(np.uint32))
+    yield PageColumn(f"{prefix}born", blocks.born.astype(np.uint32), grows=True)
     # Events from birth to death: small where blocks are short-lived. It wraps around for NEVER, and back when it is added.
-    yield Column(f"{prefix}life", blocks.died.astype(np.uint32) - blocks.born.astype(np.uint32))
-    yield Column(f"{prefix}call", blocks.born_call.astype(np.uint32), grows=True)
-    yield Column(f"{prefix}stack", blocks.stack.astype(np.uint32))
+    yield PageColumn(f"{prefix}life", blocks.died.astype(np.uint32) - blocks.born.astype(np.uint32))
+    yield PageColumn(f"{prefix}call", blocks.born_call.astype(np.uint32), grows=True)
+    yield PageColumn(f"{prefix}stack", blocks.stack.astype(np.uint32))
 
 
-def _total_columns(trace: Trace, area: str, prefix: str) -> Iterator[Column]:
+def _total_columns(trace: Trace, area: str, prefix: str) -> Iterator[PageColumn]:
     """Yield the totals of each backtrace's allocations."""
     totals = trace.by_stack(area)
     for name in ("stack", "calls", "bytes_allocated", "peak_bytes", "peak_blocks", "end_bytes", "end_blocks"):
         values = np.array([getattr(each, name) for each in totals], np.uint64)
-        yield Column(f"{prefix}totals.{name}", values)
+        yield PageColumn(f"{prefix}totals.{name}", values)
