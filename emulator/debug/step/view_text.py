@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from emulator.loader.dwarf.c_types import Encoding
 from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import frame_text
-from emulator.report.text.memory_map import draw_heap, draw_memory
+from emulator.report.text.memory_map import draw_heap, draw_memory, layer_lines
 from emulator.report.text.style import BOLD, DIM, RED, rule
 from emulator.wording import printable
 from emulator.x86 import WORD_SIZE, Eflags
@@ -166,10 +166,8 @@ def _memory_lines(view: View, style: Style) -> Iterator[PaneLine]:
         yield PaneLine("")
     yield from map(PaneLine, draw_memory(view.memory_map, style))
     if view.memory_map.btron is not None:
-        from emulator.report.text.btron import btron_lines  # not for LiteCore
-
         yield PaneLine("")
-        yield from map(PaneLine, btron_lines(view.memory_map.btron, style))
+        yield from map(PaneLine, layer_lines(view.memory_map, style))
     for note in view.memory_map.notes:
         yield PaneLine(printable(note), tone=Tone.FAINT)
 

@@ -55,6 +55,16 @@ class MemoryMap(NamedTuple):
     defects: tuple[Defect, ...] = ()
 
     @property
+    def bitmap(self) -> FrameUsage | None:
+        """The frames of a kernel that keeps a bitmap of them; None for BTRON/386, of whose pages `btron` says more."""
+        return self.frames if self.btron is None else None
+
+    @property
+    def unit(self) -> str:
+        """What the kernel calls 4 KiB that it hands out: a frame, or a page."""
+        return "frame" if self.btron is None else "page"
+
+    @property
     def allocated(self) -> int:
         """Frames in use that were handed out."""
         return 0 if self.frames is None else self.frames.used - self.reserved

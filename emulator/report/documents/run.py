@@ -64,8 +64,8 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         ]
         if memory_map.btron is not None:
             document |= _btron(memory_map.btron)
-        elif memory_map.frames is not None:
-            document["frames"] = _frames(memory_map.frames, memory_map.allocated)
+        if memory_map.bitmap is not None:
+            document["frames"] = _frames(memory_map.bitmap, memory_map.allocated)
         document["defects"] = list(map(defect_text, memory_map.defects))
         document["heap"] = None if memory_map.heap is None else _heap(memory_map.heap, document["defects"])
         document["notes"] = memory_map.notes

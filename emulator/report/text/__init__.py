@@ -4,7 +4,6 @@ Whatever a kernel, a trace or a user named is made `printable` here. Nothing her
 """
 
 __all__ = [
-    "btron",
     "calls",
     "campaign",
     "ending",

@@ -93,6 +93,14 @@ def draw_heap(heap: HeapUsage, style: Style) -> Iterator[str]:
     yield from _rows(_heap_cells(heap, cell_size), heap.start, cell_size, style)
 
 
+def layer_lines(memory_map: MemoryMap, style: Style) -> Iterator[str]:
+    """Yield the figures of the layers of a BTRON/386 kernel; nothing for another one."""
+    if memory_map.btron is not None:
+        from emulator.report.text.btron import btron_lines  # not for LiteCore
+
+        yield from btron_lines(memory_map.btron, style)
+
+
 def memory_cells(memory_map: MemoryMap, span: Span, cell_size: int) -> list[Cell]:
     """Return what each cell of *span* shows.
 
@@ -240,9 +248,8 @@ def _legend_rows(memory_map: MemoryMap) -> Iterator[tuple[RegionKind, str, int]]
             where = address_range(*spans[0]) if len(spans) == 1 else f"{len(spans)} areas"
             yield kind, where, sum(end - start for start, end in spans)
     if memory_map.frames is not None:
-        unit = "frame" if memory_map.btron is None else "page"
         for kind, count in (
             (RegionKind.ALLOCATED, memory_map.allocated),
             (RegionKind.FREE, memory_map.frames.free),
         ):
-            yield kind, counted(count, unit), count * FRAME_SIZE
+            yield kind, counted(count, memory_map.unit), count * FRAME_SIZE

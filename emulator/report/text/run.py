@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.guest.memory_map.regions import FRAME_SIZE
-from emulator.report.text.memory_map import draw_heap, draw_memory
+from emulator.report.text.memory_map import draw_heap, draw_memory, layer_lines
 from emulator.report.text.style import labelled, rule
 from emulator.run.ending import How
 from emulator.wording import counted, human_size, percent, printable
@@ -34,12 +34,9 @@ def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
         if memory_map.heap is not None:
             yield from draw_heap(memory_map.heap, style)
             yield ""
-        if memory_map.btron is not None:
-            from emulator.report.text.btron import btron_lines  # not for LiteCore
-
-            yield from btron_lines(memory_map.btron, style)
-        elif memory_map.frames is not None:
-            yield from labelled("Frames", _frames_text(memory_map.frames), style)
+        yield from layer_lines(memory_map, style)
+        if memory_map.bitmap is not None:
+            yield from labelled("Frames", _frames_text(memory_map.bitmap), style)
         if memory_map.heap is not None:
             yield from labelled("Heap", _heap_text(memory_map.heap), style)
         for line in _defect_lines(memory_map.defects):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from emulator.guest.memory_map.memory_map import MemoryMap
+from emulator.guest.memory_map.memory_map import BtronState, MemoryMap
 from emulator.guest.memory_map.regions import Region, RegionKind
 from tests.unit.report.examples import RAM, REGIONS, frames, memory_map
 
@@ -43,3 +43,10 @@ def test_areas_below_ram_are_left_out() -> None:
     low = Region(0x7C00, 0x100000, RegionKind.IMAGE)
     across = Region(0x13F000, 0x150000, RegionKind.HEAP)
     assert MemoryMap(RAM, (low, across)).inside_ram() == [Region(0x13F000, 0x140000, RegionKind.HEAP)]
+
+
+def test_memory_is_handed_out_in_frames_of_a_bitmap_or_in_pages() -> None:
+    some = frames(0x100, "##..")
+    bitmap, pages = MemoryMap(RAM, (), some), MemoryMap(RAM, (), some, btron=BtronState())
+    assert (bitmap.bitmap, bitmap.unit) == (some, "frame")
+    assert (pages.bitmap, pages.unit) == (None, "page")
