@@ -152,5 +152,5 @@ def test_cited_modules_are_there() -> None:
         ("1.1, 1.3 to 1.5", ["1.1", "1.3", "1.4", "1.5"]),
     ],
 )
-def test_several_sections_are_told_apart(text: str, expected: list[str]) -> None:
+def test_several_sections_are_distinguished(text: str, expected: list[str]) -> None:
     assert sections(text) == expected

@@ -29,7 +29,7 @@ def test_the_contracts_of_import_linter_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_there_are_sources_to_look_at() -> None:
+def test_there_are_sources_to_check() -> None:
     assert len(SOURCES) > 20
 
 

@@ -100,7 +100,7 @@ def test_structs_of_btron_are_laid_out_as_the_compiler_has_it(layout: StructLayo
     assert words == [(name, layout.offset(name), structs.WORD) for name in layout.fields]
 
 
-def test_a_free_block_is_a_header_with_one_word_behind_it() -> None:
+def test_a_free_block_is_a_header_with_one_word_after_it() -> None:
     header = len(structs.BLOCK_HEADER.fields)
     assert structs.FREE_BLOCK.fields[:header] == structs.BLOCK_HEADER.fields
     assert structs.FREE_BLOCK.offset("next") == structs.BLOCK_HEADER.size

@@ -89,7 +89,7 @@ def used_from_outside(package: str) -> set[str]:
     return {child for each in imports() for door, child in doors(each) if door == package}
 
 
-def test_there_are_rooms_to_look_at() -> None:
+def test_there_are_rooms_to_check() -> None:
     assert len(packages()) > 20
     assert len(imports()) > 500
 

@@ -59,8 +59,8 @@ def test_leaks_are_what_lives_at_the_end(page: ReportPage) -> None:
     assert page.texts("#leak-table td:nth-child(2)") == [size_text(each.end_bytes) for each in rows]
     assert page.texts("#leak-table td:nth-child(4)") == [f"{each.end_blocks:,}" for each in rows]
     frame = page.trace.frames(rows[0].stack)[0]
-    place = f"{frame.function} {frame.file.rsplit('/', 1)[1]}:{frame.line}"
-    assert page.texts("#leak-table summary")[0].strip() == place
+    source_line = f"{frame.function} {frame.file.rsplit('/', 1)[1]}:{frame.line}"
+    assert page.texts("#leak-table summary")[0].strip() == source_line
     page.press("#leak-table summary", Keys.ENTER)
     names = [text.split()[0] for text in page.texts("#leak-table tr:first-child li")]
     assert names[0] == frame.function

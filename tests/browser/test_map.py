@@ -118,7 +118,7 @@ def test_the_map_zooms_to_the_selected_block(page: ReportPage) -> None:
     assert page.script("return document.getElementById('map-space').clientHeight") == height
 
 
-def test_the_map_tells_of_the_event(page: ReportPage) -> None:
+def test_the_map_names_the_event(page: ReportPage) -> None:
     page.open_tab("map")
     blocks = page.trace.blocks("heap")
     page.go_to(int(blocks.born[5]))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.helpers.browser import ReportPage
 
 
-def picture(page: ReportPage) -> str:
+def pixels(page: ReportPage) -> str:
     """Return the usage chart as it is drawn."""
     return str(page.script("return document.querySelector('#usage-chart canvas').toDataURL()"))
 
@@ -35,32 +35,32 @@ def test_a_click_in_the_chart_sets_the_time(page: ReportPage) -> None:
 
 def test_dragging_zooms_and_a_double_click_shows_all(page: ReportPage) -> None:
     over = page.find("#usage-chart .u-over")
-    before = picture(page)
+    before = pixels(page)
     ActionChains(page.browser).move_to_element_with_offset(over, -100, 0).click_and_hold().move_by_offset(
         150, 0
     ).release().perform()
     page.settle()
-    assert picture(page) != before
+    assert pixels(page) != before
     page.go_to(0)
     assert not page.find("#usage-chart .now").is_displayed()
     ActionChains(page.browser).double_click(over).perform()
     page.settle()
     page.go_to(page.trace.peak("heap").event)
     assert page.find("#usage-chart .now").is_displayed()
-    assert picture(page) == before
+    assert pixels(page) == before
 
 
 def test_the_chart_zooms_by_keys_and_buttons(page: ReportPage) -> None:
-    before = picture(page)
+    before = pixels(page)
     page.press("#usage-chart", "+")
-    zoomed = picture(page)
+    zoomed = pixels(page)
     assert zoomed != before
     page.press("#usage-chart", "0")
-    assert picture(page) == before
+    assert pixels(page) == before
     page.click("#usage-zoom [aria-label='Zoom in']")
-    assert picture(page) == zoomed
+    assert pixels(page) == zoomed
     page.click("#usage-zoom [aria-label='Zoom out']")
-    assert picture(page) == before
+    assert pixels(page) == before
 
 
 def test_arrow_keys_in_the_chart_move_the_time(page: ReportPage) -> None:
@@ -81,11 +81,11 @@ def test_a_hidden_chart_follows_the_time(page: ReportPage) -> None:
 
 def test_a_hidden_chart_follows_the_colours(page: ReportPage) -> None:
     page.prefer(prefers_color_scheme="light")
-    light = picture(page)
+    light = pixels(page)
     page.open_tab("leaks")
     page.prefer(prefers_color_scheme="dark")
     page.open_tab("usage")
-    assert picture(page) != light
+    assert pixels(page) != light
 
 
 def test_zoomed_out_the_chart_shows_what_lasts_one_event(
@@ -121,9 +121,9 @@ def is_line(page: ReportPage, event: int, distances: range) -> bool:
 
 
 def test_the_axis_can_be_virtual_time(page: ReportPage) -> None:
-    before = picture(page)
+    before = pixels(page)
     page.click("#axis [data-value=time]")
-    assert picture(page) != before
+    assert pixels(page) != before
     over = page.find("#usage-chart .u-over")
     ActionChains(page.browser).move_to_element(over).click().perform()
     page.settle()
@@ -133,9 +133,9 @@ def test_the_axis_can_be_virtual_time(page: ReportPage) -> None:
 
 
 def test_another_area_can_be_compared(page: ReportPage) -> None:
-    before = picture(page)
+    before = pixels(page)
     page.click("#compare input:not(:disabled)")
-    assert picture(page) != before
+    assert pixels(page) != before
 
 
 def test_the_pointer_reads_values(page: ReportPage) -> None:

@@ -44,7 +44,7 @@ def test_the_heap_begins_on_the_page_after_image_and_bitmap(subject: Subject) ->
 
 
 @pytest.mark.parametrize("frames", [8 * 4096 - 1, 8 * 4096, 8 * 4096 + 1, 8 * 4 * 4096])
-def test_the_heap_begins_behind_a_bitmap_of_several_pages(subject: Subject, frames: int) -> None:
+def test_the_heap_begins_after_a_bitmap_of_several_pages(subject: Subject, frames: int) -> None:
     boot(subject, 0x100000, 0x100000 + 4096 * frames, 65536)
     bitmap_end = round_up(subject.symbols["__end"], 4) + round_up(frames, 8) // 8
     start = round_up(bitmap_end, 4096)
@@ -54,12 +54,12 @@ def test_the_heap_begins_behind_a_bitmap_of_several_pages(subject: Subject, fram
     assert subject.call("alloc_frame") == 0x100 + used
 
 
-@pytest.mark.parametrize("bytes_behind", [0, 1, 2])
-def test_the_heap_begins_on_the_page_where_the_bitmap_ends(subject: Subject, bytes_behind: int) -> None:
+@pytest.mark.parametrize("bytes_after", [0, 1, 2])
+def test_the_heap_begins_on_the_page_where_the_bitmap_ends(subject: Subject, bytes_after: int) -> None:
     bitmap = round_up(subject.symbols["__end"], 4)
     page = round_up(bitmap, 4096) + 4096
-    boot(subject, 0x100000, 0x100000 + 4096 * 8 * (page + bytes_behind - bitmap), 65536)
-    assert word(subject, "heap_start") == page + (4096 if bytes_behind else 0)
+    boot(subject, 0x100000, 0x100000 + 4096 * 8 * (page + bytes_after - bitmap), 65536)
+    assert word(subject, "heap_start") == page + (4096 if bytes_after else 0)
 
 
 def test_the_heap_is_one_free_block(subject: Subject) -> None:

@@ -98,14 +98,14 @@ def marked(name: str) -> list[Where]:
 
 def pointed_to(finding: Finding, name: str) -> Where:
     """Return what a finding blames: the innermost line of the scenario's own source."""
-    stack = _blamed(finding)
+    stack = _main_stack(finding)
     own = [frame for frame in stack if frame.file.endswith(f"scenarios/{name}.c")]
     if own and finding.kind not in WITHOUT_LINE:
         return Where(finding.kind.value, own[0].function, own[0].line)
     return Where(finding.kind.value, stack[0].function if stack else "", 0)
 
 
-def _blamed(finding: Finding) -> tuple[Frame, ...]:
+def _main_stack(finding: Finding) -> tuple[Frame, ...]:
     if finding.faulting_write is not None:
         return finding.faulting_write.backtrace
     if finding.kind is Kind.LEAK and finding.block is not None:

@@ -184,7 +184,7 @@ def test_first_fit_in_address_order(heap: Subject) -> None:
     assert heap.call("kmalloc", 100) == c
 
 
-def test_a_block_split_in_the_middle_of_the_list_is_linked_in_its_place(heap: Subject) -> None:
+def test_a_block_split_in_the_middle_of_the_list_is_linked_in_order(heap: Subject) -> None:
     a, _, b, _, c, _ = allocate(heap, 16, 8, 64, 8, 16, 8)
     free(heap, a, b, c)
     assert heap.call("kmalloc", 32) == b
@@ -347,7 +347,7 @@ def test_a_broken_header_is_not_freed(damaged: Subject, header: tuple[int, int])
 
 
 @pytest.mark.parametrize("header", BROKEN_HEADERS)
-def test_nothing_behind_a_broken_header_is_freed(heap: Subject, header: tuple[int, int]) -> None:
+def test_nothing_after_a_broken_header_is_freed(heap: Subject, header: tuple[int, int]) -> None:
     allocate(heap, 24, 24, 24)
     heap.memory.store_words(START + 32, header)
     assert refuses(heap, START + 72)

@@ -133,12 +133,12 @@ class TestEveryInstruction:
 
     def test_of_rel_blk(self, mode: Mode) -> None:
         machine = btron(mode)
-        packet, place = 0x80060000, 0x80060100
+        packet, result = 0x80060000, 0x80060100
         machine.memory.store_words(packet & 0x7FFFFFFF, (0, 0, 4096))
         assert machine.call("cre_mpl", 7, packet) == 0
         for _ in range(3):
-            assert machine.call("pget_blk", place, 7, 64) == 0
-        block = machine.memory.load_u32(place & 0x7FFFFFFF)
+            assert machine.call("pget_blk", result, 7, 64) == 0
+        block = machine.memory.load_u32(result & 0x7FFFFFFF)
         times = interrupted_everywhere(machine, "rel_blk", (7, block), btron_state)
         assert times > 20
 

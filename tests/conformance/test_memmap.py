@@ -103,7 +103,7 @@ def test_the_only_free_frame_is_found(window: Subject, frame: int) -> None:
     assert window.call("alloc_frame") == frame
 
 
-def test_a_run_takes_the_lowest_place_that_fits(window: Subject) -> None:
+def test_a_run_takes_the_lowest_gap_that_fits(window: Subject) -> None:
     window.call("alloc_frames", 75)
     for first, count in ((0x203, 2), (0x20E, 4), (0x23E, 5), (0x246, 5)):
         assert window.call("free_frames", first, count) == 0
@@ -251,7 +251,7 @@ def test_a_window_of_one_frame(subject: Subject) -> None:
 
 @FIRMWARE
 @pytest.mark.parametrize("frames", [1024, 1000])
-def test_a_search_looks_at_32_frames_at_a_time(kernel: Kernel, frames: int) -> None:
+def test_a_search_reads_32_frames_at_a_time(kernel: Kernel, frames: int) -> None:
     """The C code's promise; a model is not slower for long."""
     kernel.call("memmap_init", 0x100000, 0x100000 + 4096 * frames)
     kernel.call("memmap_reserve", 0x100000, 0x100000 + 4096 * frames)

@@ -120,10 +120,10 @@ JSON = st.recursive(
 )
 
 
-def paths(value: Any, place: tuple[str, ...] = ()) -> list[tuple[str, ...]]:  # noqa: ANN401 - any JSON
+def paths(value: Any, keys: tuple[str, ...] = ()) -> list[tuple[str, ...]]:  # noqa: ANN401 - any JSON
     if not isinstance(value, dict):
         return []
-    return [path for key, inner in value.items() for path in [(*place, key), *paths(inner, (*place, key))]]
+    return [path for key, inner in value.items() for path in [(*keys, key), *paths(inner, (*keys, key))]]
 
 
 PATHS = paths(json.loads(TEXT))

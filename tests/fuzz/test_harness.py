@@ -90,14 +90,14 @@ def test_what_no_case_may_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in the fork of a process that has much: what it had before its cases is not theirs."""
     much = b"x" * BYTES_OVER
     monkeypatch.setattr("tests.fuzz.harness.limits.SECONDS_OVER", 0.05)
-    told: list[int] = []
+    reported: list[int] = []
     tally = run_cases(
         Strange(),
         1,
         range(9),
         jobs=2,
         hangs_after_s=8,
-        on_failure=lambda failure: told.append(failure.number),
+        on_failure=lambda failure: reported.append(failure.number),
     )
     texts = {failure.number: failure.text.splitlines()[-1] for failure in tally.failures}
     assert texts[1] == "killed by SIGSEGV"
@@ -113,7 +113,7 @@ def test_what_no_case_may_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tally.endings == {"good": 2}
     assert len(much) == BYTES_OVER
     assert tally.cases == 9
-    assert sorted(told) == [1, 2, 3, 4, 5, 6, 7]
+    assert sorted(reported) == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_a_failure_keeps_its_input(

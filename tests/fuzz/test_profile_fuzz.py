@@ -123,8 +123,8 @@ def test_any_document(document: object) -> None:
 def test_changed_documents(name: str, index: int, field: str, value: object) -> None:
     document = json.loads(json.dumps(known_profile(name).to_document()))
     functions = document["functions"]
-    place = functions[index] if index < len(functions) else document
-    place[field] = value
+    table = functions[index] if index < len(functions) else document
+    table[field] = value
     check_document(document)
 
 

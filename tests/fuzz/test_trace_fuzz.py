@@ -57,7 +57,7 @@ def use(path: Path, data: bytes) -> Trace | None:
     problem, trace = None, None
     try:
         trace = Trace.read(path)
-        look_at(trace)
+        use_all(trace)
     except BadFile as error:
         problem = str(error)
     if problem is None:
@@ -67,7 +67,7 @@ def use(path: Path, data: bytes) -> Trace | None:
     return None
 
 
-def look_at(trace: Trace) -> None:
+def use_all(trace: Trace) -> None:
     assert len(list(trace)) == len(trace)
     for area in trace.areas:
         trace.by_stack(area)
@@ -126,18 +126,18 @@ def test_changed_words_of_the_messages(folder: Path, good: bytes, data: st.DataO
         heads.append((position, message.body))
         position = message.end
     start, end = data.draw(st.sampled_from(heads))
-    place = data.draw(st.integers(start, end - 8))
+    target = data.draw(st.integers(start, end - 8))
     word = data.draw(
         st.sampled_from([0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 1 << 40, (1 << 63) - 1, 1 << 63])
     )
     width = data.draw(st.sampled_from([1, 2, 4, 8]))
     value = (word & ((1 << 8 * width) - 1)).to_bytes(width, "little")
-    use(folder / "heads.kmt", good[:place] + value + good[place + width :])
+    use(folder / "heads.kmt", good[:target] + value + good[target + width :])
 
 
 @some_examples
 @given(st.binary(max_size=300))
-def test_anything_behind_the_magic(folder: Path, data: bytes) -> None:
+def test_anything_after_the_magic(folder: Path, data: bytes) -> None:
     assert use(folder / "any.kmt", b"ARROW1\0\0" + data) is None
 
 

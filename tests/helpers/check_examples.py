@@ -84,15 +84,15 @@ _TEXT = st.text(
 _WORD = st.integers(0, 0xFFFF_FFFF)
 _FRAMES = st.builds(Frame, _WORD, _TEXT, _WORD, _TEXT, st.integers(0, 1 << 31))
 _STACKS = st.lists(_FRAMES, max_size=3).map(tuple)
-_PLACES = st.builds(CallSite, _WORD, _WORD, _TEXT, _STACKS)
+_CALL_SITES = st.builds(CallSite, _WORD, _WORD, _TEXT, _STACKS)
 _LINES = st.lists(_TEXT, max_size=2).map(tuple)
 FINDINGS = st.builds(
     Finding,
     st.sampled_from(Kind),
     _TEXT,
     _TEXT,
-    st.none() | _PLACES,
-    st.none() | st.builds(BlockHistory, _WORD, _WORD, _PLACES, st.none() | _PLACES),
+    st.none() | _CALL_SITES,
+    st.none() | st.builds(BlockHistory, _WORD, _WORD, _CALL_SITES, st.none() | _CALL_SITES),
     st.none() | st.builds(FaultingWrite, _WORD, _TEXT, _WORD, _WORD, _WORD, _WORD, _STACKS),
     _LINES,
     _LINES,
@@ -111,7 +111,7 @@ _AREAS = st.builds(
     lost_bytes=_COUNT,
     lost_blocks=_COUNT,
     fragmentation=st.floats(0, 1),
-    peak=st.none() | _PLACES,
+    peak=st.none() | _CALL_SITES,
     callers=st.dictionaries(_TEXT, st.builds(CallerMeasures, _COUNT, _COUNT, _COUNT), max_size=3),
 )
 REPORTS = st.builds(

@@ -192,11 +192,11 @@ def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Pat
     heap, frames = np.flatnonzero(~framed), np.flatnonzero(framed)
     columns = {name: np.zeros(calls, kind) for name, kind in column_types(PROFILE).items()}
     for rows, names, unit in ((heap, ("kmalloc", "kfree"), 64), (frames, ("alloc_frame", "free_frame"), 1)):
-        place = 16 + rng.integers(0, min(calls // 20 + 16, 900_000), len(rows), dtype=np.uint32)
-        taking = _every_other(place)
+        position = 16 + rng.integers(0, min(calls // 20 + 16, 900_000), len(rows), dtype=np.uint32)
+        taking = _every_other(position)
         columns["function"][rows] = np.where(taking, *(codes[name] for name in names))
-        columns["arg0"][rows] = np.where(taking, rng.integers(1, 64, len(rows)), place * np.uint32(unit))
-        columns["result"][rows] = np.where(taking, place * np.uint32(unit), 0)
+        columns["arg0"][rows] = np.where(taking, rng.integers(1, 64, len(rows)), position * np.uint32(unit))
+        columns["result"][rows] = np.where(taking, position * np.uint32(unit), 0)
     inner = np.flatnonzero(framed[1:] & ~framed[:-1] & (rng.random(calls - 1) < 0.3)) + 1
     columns["parent"][inner] = inner  # the call before, counted from 1
     columns["depth"][inner] = 1
@@ -222,12 +222,12 @@ def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Pat
     return path
 
 
-def _every_other(places: np.ndarray) -> np.ndarray:
+def _every_other(positions: np.ndarray) -> np.ndarray:
     """Tell of each item whether it is at its place the first, third, fifth … one."""
-    order = np.argsort(places, kind="stable")
-    index = np.arange(len(places))
-    first = np.r_[True, places[order][1:] != places[order][:-1]]
-    result = np.empty(len(places), np.bool_)
+    order = np.argsort(positions, kind="stable")
+    index = np.arange(len(positions))
+    first = np.r_[True, positions[order][1:] != positions[order][:-1]]
+    result = np.empty(len(positions), np.bool_)
     result[order] = (index - np.maximum.accumulate(np.where(first, index, 0))) % 2 == 0
     return result
 

@@ -33,7 +33,7 @@ import pytest
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from tests.mutation.firmware_operators import Mutant, mutants
-from tests.mutation.forks import FirstFailure, be_quiet, fork
+from tests.mutation.forks import FirstFailure, fork, silence_output
 from tests.mutation.results import KILLED, SURVIVED, Results, Tried, add_options, to_run
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Campaign(FirstFailure):
 
     def _try(self, case: Case, workshop: Workshop, session: pytest.Session) -> None:
         """Decide about a mutant; this process ends."""
-        be_quiet()
+        silence_output()
         verdict = self._verdict(case, workshop, session)
         workshop.verdict.write_text(json.dumps(verdict))
         os._exit(0)
@@ -277,9 +277,9 @@ def _run(cases: list[Case], results: Results, directory: Path, jobs: int) -> Non
     workshops = []
     codes = {}
     for number in range(jobs):
-        place = directory / str(number)
-        place.mkdir()
-        workshops.append(Workshop(place))
+        folder = directory / str(number)
+        folder.mkdir()
+        workshops.append(Workshop(folder))
         if not workshops[-1].build(builtin.KERNELS):
             raise SystemExit("the kernels cannot be built; see: make firmware")
         codes = {(room, workshops[-1].code(room)): SAME for room in ROOMS}

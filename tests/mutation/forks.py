@@ -32,7 +32,7 @@ def fork() -> int:
         return os.fork()
 
 
-def be_quiet() -> None:
+def silence_output() -> None:
     """Let what this process and its children print go nowhere."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (1, 2):

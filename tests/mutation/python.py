@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pytest
 from hypothesis import Phase, settings
 
-from tests.mutation.forks import FirstFailure, be_quiet, fork
-from tests.mutation.python_calls import Place, called_by, place_of
+from tests.mutation.forks import FirstFailure, fork, silence_output
+from tests.mutation.python_calls import CodeLocation, called_by, location_of
 from tests.mutation.python_operators import Mutant, mutants
 from tests.mutation.results import KILLED, SURVIVED, Results, Tried, add_options, to_run
 
@@ -119,8 +119,8 @@ class Campaign(FirstFailure):
         for number, case in enumerate(self._cases, 1):
             print(f"\r{number} of {len(self._cases)}: {case.path}\033[K", end="", file=sys.stderr)
             code = case.code()
-            place = place_of(code)
-            if not callers[place] or not functions[place]:
+            location = location_of(code)
+            if not callers[location] or not functions[location]:
                 self._results.add(case.tried, UNSEEN)
                 continue
             if len(self._running) == self._jobs:
@@ -128,7 +128,7 @@ class Campaign(FirstFailure):
             reading, writing = os.pipe()
             pid = fork()
             if not pid:
-                verdict = self._verdict(code, functions[place], callers[place])
+                verdict = self._verdict(code, functions[location], callers[location])
                 os.write(writing, json.dumps(verdict).encode())
                 os._exit(0)
             os.close(writing)
@@ -141,7 +141,7 @@ class Campaign(FirstFailure):
         self, code: CodeType, functions: list[FunctionType], tests: list[tuple[float, pytest.Item]]
     ) -> tuple[str, str]:
         """Return what becomes of a mutant, and which test killed it. This process is of no use afterwards."""
-        be_quiet()
+        silence_output()
         try:
             for function in functions:
                 function.__code__ = code
@@ -169,14 +169,14 @@ class Campaign(FirstFailure):
         self._results.add(case.tried, verdict, by=by)
 
 
-def _callers(session: pytest.Session) -> dict[Place, list[tuple[float, pytest.Item]]]:
+def _callers(session: pytest.Session) -> dict[CodeLocation, list[tuple[float, pytest.Item]]]:
     """Return the tests of each function, with their seconds, the quickest first."""
     items = {item.nodeid: item for item in session.items}
     called = called_by(session.items, tuple(f"{ROOT / room}/" for room in ROOMS), CALLS)
-    callers: dict[Place, list[tuple[float, pytest.Item]]] = defaultdict(list)
-    for name, (seconds, places) in sorted(called.items(), key=lambda each: (each[1].seconds, each[0])):
-        for place in places:
-            callers[place].append((seconds, items[name]))
+    callers: dict[CodeLocation, list[tuple[float, pytest.Item]]] = defaultdict(list)
+    for name, (seconds, locations) in sorted(called.items(), key=lambda each: (each[1].seconds, each[0])):
+        for location in locations:
+            callers[location].append((seconds, items[name]))
     return callers
 
 
@@ -190,14 +190,14 @@ def _affordable(tests: list[tuple[float, pytest.Item]]) -> list[tuple[float, pyt
     return tests
 
 
-def _functions(paths: set[str]) -> dict[Place, list[FunctionType]]:
+def _functions(paths: set[str]) -> dict[CodeLocation, list[FunctionType]]:
     """Return all functions that there are, by where they are written; some files may not be imported yet."""
     for path in paths:
         importlib.import_module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
-    found: dict[Place, list[FunctionType]] = defaultdict(list)
+    found: dict[CodeLocation, list[FunctionType]] = defaultdict(list)
     for each in gc.get_objects():
         if isinstance(each, FunctionType):
-            found[place_of(each.__code__)].append(each)
+            found[location_of(each.__code__)].append(each)
     return found
 
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
-from tests.mutation.forks import be_quiet, fork
+from tests.mutation.forks import fork, silence_output
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
     from pathlib import Path
     from types import CodeType, FrameType
 
-Place = tuple[str, str]
+CodeLocation = tuple[str, str]
 """File and dotted name of a function."""
 
 
@@ -28,7 +28,7 @@ class Called(NamedTuple):
     """What a test does: seconds of CPU time, and functions."""
 
     seconds: float
-    places: list[Place]
+    locations: list[CodeLocation]
 
 
 class _Watch:
@@ -40,17 +40,17 @@ class _Watch:
 
     def __init__(self, folders: tuple[str, ...]) -> None:
         self._folders: Final = folders
-        self._tests: dict[str, tuple[float, set[Place]]] = {}
-        self._shared: dict[str, set[Place]] = defaultdict(set)  # of fixtures of a module or more
+        self._tests: dict[str, tuple[float, set[CodeLocation]]] = {}
+        self._shared: dict[str, set[CodeLocation]] = defaultdict(set)  # of fixtures of a module or more
         self.failed: list[str] = []
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Watch one test."""
-        seen: set[CodeType] = set()
+        executed: set[CodeType] = set()
 
         def note(frame: FrameType, _event: str, _argument: object) -> None:
-            seen.add(frame.f_code)
+            executed.add(frame.f_code)
 
         started = time.process_time()
         sys.settrace(note)
@@ -58,7 +58,7 @@ class _Watch:
             return (yield)
         finally:
             sys.settrace(None)
-            self._tests[item.nodeid] = time.process_time() - started, self._places(seen)
+            self._tests[item.nodeid] = time.process_time() - started, self._locations(executed)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(
@@ -67,11 +67,11 @@ class _Watch:
         """Watch what is done for several tests at once."""
         if fixturedef.scope == "function":
             return (yield)
-        seen: set[CodeType] = set()
+        executed: set[CodeType] = set()
         outer = sys.gettrace()
 
         def note(frame: FrameType, event: Any, argument: object) -> None:  # noqa: ANN401 - as sys.settrace has it
-            seen.add(frame.f_code)
+            executed.add(frame.f_code)
             if outer is not None:
                 outer(frame, event, argument)
 
@@ -80,7 +80,7 @@ class _Watch:
             return (yield)
         finally:
             sys.settrace(outer)
-            self._shared[request.node.nodeid] |= self._places(seen)
+            self._shared[request.node.nodeid] |= self._locations(executed)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note failures: the tests must pass."""
@@ -92,16 +92,18 @@ class _Watch:
         return {
             name: Called(
                 seconds,
-                sorted(places.union(*(each for node, each in self._shared.items() if name.startswith(node)))),
+                sorted(
+                    locations.union(*(each for node, each in self._shared.items() if name.startswith(node)))
+                ),
             )
-            for name, (seconds, places) in self._tests.items()
+            for name, (seconds, locations) in self._tests.items()
         }
 
-    def _places(self, seen: set[CodeType]) -> set[Place]:
-        return {place_of(code) for code in seen if code.co_filename.startswith(self._folders)}
+    def _locations(self, executed: set[CodeType]) -> set[CodeLocation]:
+        return {location_of(code) for code in executed if code.co_filename.startswith(self._folders)}
 
 
-def place_of(code: CodeType) -> Place:
+def location_of(code: CodeType) -> CodeLocation:
     """Return what a function is known by."""
     return code.co_filename, code.co_qualname
 
@@ -128,8 +130,8 @@ def called_by(items: Iterable[pytest.Item], folders: tuple[str, ...], cache: Pat
             cache.parent.mkdir(exist_ok=True)
             cache.write_text(json.dumps(known))
         for item in here:
-            _, seconds, places = known[item.nodeid]
-            answer[item.nodeid] = Called(seconds, [(file, name) for file, name in places])
+            _, seconds, locations = known[item.nodeid]
+            answer[item.nodeid] = Called(seconds, [(file, name) for file, name in locations])
     return answer
 
 
@@ -138,7 +140,7 @@ def _run(items: list[pytest.Item], folders: tuple[str, ...]) -> dict[str, Called
     reading, writing = os.pipe()
     if not fork():
         os.close(reading)
-        be_quiet()
+        silence_output()
         watch = _Watch(folders)
         items[0].config.pluginmanager.register(watch)
         for item, following in zip(items, [*items[1:], None], strict=True):

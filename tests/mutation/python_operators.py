@@ -68,7 +68,7 @@ def mutants(source: str) -> Iterator[tuple[Mutant, ast.Module]]:
     for name, function in _functions(tree.body):
         digest = hashlib.sha256(ast.unparse(function).encode()).hexdigest()[:16]
         number = 0
-        for owner, field, index in list(_places(function)):
+        for owner, field, index in list(_slots(function)):
             old = getattr(owner, field) if index is None else getattr(owner, field)[index]
             for new in _changes(owner, field, old):
                 number += 1
@@ -87,7 +87,7 @@ def _functions(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, Fu
             yield from _functions(statement.body, f"{prefix}{statement.name}.")
 
 
-def _places(function: Function) -> Iterator[tuple[ast.AST, str, int | None]]:
+def _slots(function: Function) -> Iterator[tuple[ast.AST, str, int | None]]:
     """Yield where something is: node, field, index if the field is a list. What no test can see is left out."""
     stack: list[ast.AST] = [function]
     while stack:

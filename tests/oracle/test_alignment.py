@@ -105,8 +105,8 @@ class Instruction(NamedTuple):
 INSTRUCTIONS = [
     *(Instruction(prefix + bytes([0x0F, opcode]) + AT_ECX) for prefix in PREFIXES for opcode in PLAIN),
     *(
-        Instruction(b"\x66\x0f" + bytes([place, opcode]) + AT_ECX)
-        for place in (0x38, 0x3A)
+        Instruction(b"\x66\x0f" + bytes([map_byte, opcode]) + AT_ECX)
+        for map_byte in (0x38, 0x3A)
         for opcode in range(0xF0)
     ),
 ]

@@ -42,14 +42,14 @@ def test_two_processes_run_alike(name: str) -> None:
 
 
 def test_a_long_run_is_the_same_in_one_process_in_two_and_under_load() -> None:
-    quiet = [fingerprint(*LONG) for _ in range(2)]
+    idle = [fingerprint(*LONG) for _ in range(2)]
     with ExitStack() as stack:
         for _ in range(2):
             busy = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
             stack.callback(busy.kill)
         loaded = [result(process) for process in [start(*LONG, hash_seed) for hash_seed in ("0", "random")]]
-    assert int(quiet[0]["event count"]) > 100_000
-    assert quiet[0] == quiet[1] == loaded[0] == loaded[1]
+    assert int(idle[0]["event count"]) > 100_000
+    assert idle[0] == idle[1] == loaded[0] == loaded[1]
 
 
 def test_another_seed_gives_other_events_and_other_ram() -> None:

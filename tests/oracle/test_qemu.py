@@ -87,7 +87,7 @@ def assert_same(ours: bytes, theirs: bytes, start: int, image: KernelImage) -> N
             start + at for at, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1]
         ]
         first = different[0]
-        place = next(
+        symbol_name = next(
             (
                 each.name
                 for each in image.symbols.values()
@@ -96,7 +96,7 @@ def assert_same(ours: bytes, theirs: bytes, start: int, image: KernelImage) -> N
             "-",
         )
         pytest.fail(
-            f"{len(different)} bytes differ, the first at 0x{first:08x} ({place}):"
+            f"{len(different)} bytes differ, the first at 0x{first:08x} ({symbol_name}):"
             f" here 0x{ours[first - start]:02x}, QEMU 0x{theirs[first - start]:02x}"
         )
 

@@ -77,8 +77,8 @@ class Reference:
         for event, number, left in sorted(events):
             if self.function(number).area == area:
                 (self.leave if left else self.enter)(event, number)
-        for place in list(self.live):
-            self.die(place, NEVER, 0)
+        for key in list(self.live):
+            self.die(key, NEVER, 0)
 
     def function(self, number: int) -> TracedFunction:
         return self.functions[self.rows[number - 1].function]
@@ -111,16 +111,16 @@ class Reference:
         function, row = self.function(number), self.rows[number - 1]
         refused = row.left and function.result is Result.ERROR and row.result != 0
         if function.role is Role.RESET and not refused:
-            for place, live in list(self.live.items()):
+            for key, live in list(self.live.items()):
                 pool = self.word(number, "pool")
                 if pool is None or pool == live.pool:
-                    self.die(place, event, number)
+                    self.die(key, event, number)
         if function.role is Role.FREE and not refused:
             self.free(event, number, self.size(number))
         if (
             function.role is Role.REALLOC
             and row.left
-            and (self.place(number) is not None or self.size(number) == 0)
+            and (self.address_of(number) is not None or self.size(number) == 0)
         ):
             self.free(event, number, None)
 
@@ -131,30 +131,30 @@ class Reference:
             return None
         if address == FAILURE or (frame is not None and frame >= 1 << 20):
             return []
-        place = address if frame is None else frame * PAGE
-        assert place is not None
+        key = address if frame is None else frame * PAGE
+        assert key is not None
         if not self.pages:
-            return [place]
-        start = place // PAGE
+            return [key]
+        start = key // PAGE
         if size is None:
             return list(range(start, self.stops.get(start, start + 1)))
         return list(range(start, min(start + -(-size // PAGE), 1 << 20)))
 
     def free(self, event: int, number: int, size: int | None) -> None:
-        places = self.named(number, size)
-        if places is None:
+        keys = self.named(number, size)
+        if keys is None:
             return
-        found = [place for place in places if place in self.live]
-        for place in found:
-            live = self.live[place]
+        found = [key for key in keys if key in self.live]
+        for key in found:
+            live = self.live[key]
             if live.owners > 1:
-                self.live[place] = live._replace(owners=live.owners - 1)
+                self.live[key] = live._replace(owners=live.owners - 1)
             else:
-                self.die(place, event, number)
+                self.die(key, event, number)
         if not found and not self.roles_around(number):
             self.stray.append(number)
 
-    def place(self, number: int) -> int | None:
+    def address_of(self, number: int) -> int | None:
         """Return the address of the block that a call made."""
         function, row = self.function(number), self.rows[number - 1]
         if function.out is not None:
@@ -175,37 +175,37 @@ class Reference:
             and not refused
             and not around & {Role.SHARE, Role.ALLOC, Role.REALLOC}
         ):
-            for place in self.named(number, self.size(number)) or []:
-                if place in self.live:
-                    self.live[place] = self.live[place]._replace(owners=self.live[place].owners + 1)
+            for key in self.named(number, self.size(number)) or []:
+                if key in self.live:
+                    self.live[key] = self.live[key]._replace(owners=self.live[key].owners + 1)
         if function.role in {Role.ALLOC, Role.REALLOC} and not around & {Role.ALLOC, Role.REALLOC}:
-            address = self.place(number)
+            address = self.address_of(number)
             if address is not None:
                 self.make(address, event, number)
             elif function.role is Role.ALLOC or self.size(number) != 0:
                 self.failed.append(number)
 
     def make(self, address: int, event: int, number: int) -> None:
-        size, places = self.size(number) or 0, [address]
+        size, keys = self.size(number) or 0, [address]
         if self.pages:
             start = address // PAGE
-            places = list(range(start, min(start + max(-(-size // PAGE), 1), 1 << 20)))
-            self.stops[start] = start + len(places)
+            keys = list(range(start, min(start + max(-(-size // PAGE), 1), 1 << 20)))
+            self.stops[start] = start + len(keys)
             size = PAGE
-        for place in places:
-            if place in self.live:
-                self.die(place, event, 0)
-            self.live[place] = Live(event, number, size, self.word(number, "pool"), 1)
+        for key in keys:
+            if key in self.live:
+                self.die(key, event, 0)
+            self.live[key] = Live(event, number, size, self.word(number, "pool"), 1)
 
-    def die(self, place: int, event: int, number: int) -> None:
-        live = self.live.pop(place)
-        self.lives.append((live.born, place, live.size, live.call, event, number))
+    def die(self, key: int, event: int, number: int) -> None:
+        live = self.live.pop(key)
+        self.lives.append((live.born, key, live.size, live.call, event, number))
 
     def blocks(self) -> list[tuple[int, ...]]:
         """Return address, size, birth, its call, death, its call of all blocks."""
         rows: list[list[int]] = []
-        for born, place, size, call, died, died_call in sorted(self.lives):
-            address = place * PAGE if self.pages else place
+        for born, key, size, call, died, died_call in sorted(self.lives):
+            address = key * PAGE if self.pages else key
             row = [address, size, born, call, died, died_call]
             if self.pages and rows and rows[-1][2:] == row[2:] and sum(rows[-1][:2]) == address:
                 rows[-1][1] += size

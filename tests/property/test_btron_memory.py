@@ -212,11 +212,11 @@ def test_a_broken_list_ends_every_call_and_keeps_to_itself(
         assert guest.er("kmem_free", BASE + UNIT * unit, 24) == E_OK
     for index, word in overruns:
         guest.poke(BASE + 4 * index, word)
-    behind = guest.memory.read(WINDOW + PAGE * PAGES, RAM_END - WINDOW - PAGE * PAGES)
+    after = guest.memory.read(WINDOW + PAGE * PAGES, RAM_END - WINDOW - PAGE * PAGES)
     for allocates, unit, size in calls:
         if allocates:
             address = guest.call("kmem_alloc", size)
             assert address == 0 or BASE <= address <= BASE + PAGE * PAGES - size
         else:
             assert guest.er("kmem_free", BASE + UNIT * unit, size) in {E_OK, E_PAR}
-    assert guest.memory.read(WINDOW + PAGE * PAGES, RAM_END - WINDOW - PAGE * PAGES) == behind
+    assert guest.memory.read(WINDOW + PAGE * PAGES, RAM_END - WINDOW - PAGE * PAGES) == after

@@ -166,7 +166,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert [self.guest.tcb(task, "state") for task in waiting] == [4] * len(waiting)
 
     @invariant()
-    def refer_tells_what_the_oracle_knows(self) -> None:
+    def refer_reports_what_the_oracle_knows(self) -> None:
         packet = self.guest.out(20)
         assert self.guest.er(f"{self.kind}_refer", packet, self.number) == E_OK
         first = self.queue[0].task if self.queue else 0

@@ -115,7 +115,7 @@ class HeapMachine(RuleBasedStateMachine):
         assert blocks == [(s.start, s.end, s.used) for s in self.segments]
 
     @invariant()
-    def the_heap_is_sound(self) -> None:
+    def the_heap_has_no_defects(self) -> None:
         assert self.heap.validate() == []
 
     @invariant()

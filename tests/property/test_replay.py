@@ -58,7 +58,7 @@ def recorded(kernel: str) -> Timeline:
 @pytest.mark.parametrize("kernel", KERNELS)
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
-def test_every_place_is_as_in_a_straight_run(kernel: str, data: st.DataObject) -> None:
+def test_every_event_is_as_in_a_straight_run(kernel: str, data: st.DataObject) -> None:
     timeline, states = recorded(kernel), straight(kernel)
     events = st.integers(0, timeline.event_count)
     for event in data.draw(st.lists(events, min_size=1, max_size=6)):

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "docs/inspect.md", "docs/trace.md", "docs/fault_injection.md")
 BLOCK = re.compile(r"```(?:console|text)\n(.*?)```", re.DOTALL)
 FOREIGN = ("kernel.elf", ".kmt", "pip ", "old.", "new.")  # files that are the reader's
-PICTURE = re.compile(r"^[ >]?0x[0-9a-f]{8}:? \S.*$|^ *\^+$|^\|.*|^a cell is .*")
+DUMP_ROW = re.compile(r"^[ >]?0x[0-9a-f]{8}:? \S.*$|^ *\^+$|^\|.*|^a cell is .*")
 CHANGING = re.compile(
     r"0x[0-9a-f]+|\d+(\.\d+)? ([KMG]iB|B|s|instructions)\b|[\w./]+\.[cS]:\d+|\d+, \d+ of them functions|[0-9,.]+ %|id [0-9a-f]{12}"
 )
@@ -44,7 +44,7 @@ def examples() -> Iterator[tuple[str, str, list[str]]]:
 
 def stable(line: str) -> str:
     """Return a line without what changes with the kernels; "" for a row of a picture."""
-    return "" if PICTURE.match(line) else " ".join(CHANGING.sub("*", line).split())
+    return "" if DUMP_ROW.match(line) else " ".join(CHANGING.sub("*", line).split())
 
 
 @pytest.mark.parametrize(("document", "command", "shown"), list(examples()))

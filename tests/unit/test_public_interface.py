@@ -35,17 +35,17 @@ def test_the_settings_of_the_board_reach_its_devices() -> None:
 
 
 def test_a_machine_of_a_built_in_kernel_is_ready_to_run() -> None:
-    seen: list[tuple[Console, bytes]] = []
+    printed: list[tuple[Console, bytes]] = []
     machine = boot(
         "firmware:demo",
         ram=RamWindow(0x100000, 0x300000),
         layers={"memmap": Mode.MODEL, "heap": "lockstep"},
         command_line="heap=8192",
-        on_output=lambda console, data: seen.append((console, data)),
+        on_output=lambda console, data: printed.append((console, data)),
     )
-    assert seen == []
+    assert printed == []
     assert machine.run(timeout_s=20).exit_value == 0
-    text = b"".join(data for console, data in seen if console is Console.SERIAL)
+    text = b"".join(data for console, data in printed if console is Console.SERIAL)
     assert b"managed memory 0x00100000-0x00300000" in text
     assert b"8192 bytes" in text
 

@@ -40,7 +40,7 @@ def test_every_line_is_masked_until_the_timer_starts(guest: Guest, kernel: Kerne
     assert masked(kernel) == list(range(1, 16))
 
 
-def test_lines_are_vectors_behind_those_of_the_cpu(guest: Guest, kernel: Kernel) -> None:
+def test_lines_are_vectors_after_those_of_the_cpu(guest: Guest, kernel: Kernel) -> None:
     pic = kernel.machine.interrupts.pic
     assert guest.get("sys_tick") == 0
     for port in (PIC_MASK, SECOND_PIC_MASK):

@@ -157,7 +157,7 @@ def test_extents_are_ascending_and_merge_when_they_touch(guest: Guest) -> None:
     ],
 )
 @pytest.mark.parametrize("count", [0, 1])
-def test_what_lies_behind_the_extents_is_none(guest: Guest, stale: tuple[int, int], count: int) -> None:
+def test_what_lies_after_the_extents_is_none(guest: Guest, stale: tuple[int, int], count: int) -> None:
     extents = [(KERNEL + 0x1000, PAGE)][:count]
     for index, extent in enumerate([*extents, stale]):
         guest.poke(guest.symbols["kmem_extents"] + 8 * index, *extent)
@@ -173,7 +173,7 @@ def test_growth_below_an_extent_joins_it(guest: Guest) -> None:
     assert guest.extents() == [(BASE, GROWTH + PAGE)]
 
 
-def test_nothing_is_freed_into_what_lies_behind_the_extents(guest: Guest) -> None:
+def test_nothing_is_freed_into_what_lies_after_the_extents(guest: Guest) -> None:
     guest.poke(guest.symbols["kmem_extents"], BASE, PAGE)
     before = guest.state()
     assert guest.er("kmem_free", BASE, 8) == E_PAR
@@ -247,7 +247,7 @@ def test_areas_of_every_size_are_merged(guest: Guest, low_first: bool) -> None:
         start += 240
 
 
-def test_headers_that_a_merge_swallows_stay_behind(guest: Guest) -> None:
+def test_headers_that_a_merge_swallows_stay_in_memory(guest: Guest) -> None:
     assert guest.call("kmem_alloc", GROWTH) == BASE
     guest.memory.write(WINDOW, b"\xaa" * GROWTH)
     free(guest, (C, 32), (A, 32), (B, 32))

@@ -160,7 +160,7 @@ def test_a_block_whose_record_was_overwritten_is_refused(pool: Guest) -> None:
     assert refused(pool, E_PAR, "mpf_release", POOL, block)
 
 
-def test_a_forged_record_behind_the_area_is_not_believed(pool: Guest) -> None:
+def test_a_forged_record_after_the_area_is_not_trusted(pool: Guest) -> None:
     pool.poke(END, SIZE, LIVE | POOL)
     assert refused(pool, E_PAR, "mpf_release", POOL, END + 8)
 

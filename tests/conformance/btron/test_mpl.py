@@ -247,7 +247,7 @@ def damaged(pool: Guest) -> Guest:
 
 @pytest.mark.parametrize("record", BROKEN_RECORDS)
 @pytest.mark.parametrize("block", [AREA + 8, AREA + 72])
-def test_nothing_at_or_behind_a_broken_record_is_released(
+def test_nothing_at_or_after_a_broken_record_is_released(
     damaged: Guest, record: tuple[int, int], block: int
 ) -> None:
     damaged.poke(AREA, *record)

@@ -41,10 +41,10 @@ def test_init_frees_the_ram_and_reserves_the_rest(bare: Guest) -> None:
 @pytest.mark.parametrize("end", [RAM_END + PAGE, 0x8000_0000, 0xFFFF_F000])
 def test_ram_beyond_the_table_is_left_out(bare: Guest, end: int) -> None:
     bare.boot_map([(RAM_END - PAGE, end)], [(RAM_END, end)])
-    behind = bare.memory.read((bare.get("pmem_table") - KERNEL) + 8 * bare.get("pmem_pages"), 64)
+    after = bare.memory.read((bare.get("pmem_table") - KERNEL) + 8 * bare.get("pmem_pages"), 64)
     assert bare.er("pmem_init") == 0
     assert bare.call("pmem_free_pages") == 1
-    assert bare.memory.read((bare.get("pmem_table") - KERNEL) + 8 * bare.get("pmem_pages"), 64) == behind
+    assert bare.memory.read((bare.get("pmem_table") - KERNEL) + 8 * bare.get("pmem_pages"), 64) == after
 
 
 @pytest.mark.parametrize(
@@ -211,15 +211,15 @@ def test_page_0_is_a_page_like_any_other(bare: Guest) -> None:
 
 
 @pytest.mark.parametrize("call", ["pmem_free", "pmem_share"])
-def test_what_lies_behind_the_table_is_no_page(bare: Guest, call: str) -> None:
+def test_what_lies_after_the_table_is_no_page(bare: Guest, call: str) -> None:
     bare.boot_map([(RAM_END - 2 * PAGE, RAM_END)], [])
     assert bare.er("pmem_init") == 0
     region = bare.call("pmem_alloc", 2 * PAGE)
     assert region == KERNEL + RAM_END - 2 * PAGE
-    behind = bare.get("pmem_table") + 8 * bare.get("pmem_pages")
-    bare.poke(behind, *USED, *USED)
+    after = bare.get("pmem_table") + 8 * bare.get("pmem_pages")
+    bare.poke(after, *USED, *USED)
     before = bare.state()
     assert bare.er(call, region, 3 * PAGE) == E_PAR
     assert bare.er(call, region + 2 * PAGE, PAGE) == E_PAR
-    assert (bare.state(), bare.words(behind, 4)) == (before, (*USED, *USED))
+    assert (bare.state(), bare.words(after, 4)) == (before, (*USED, *USED))
     assert bare.er(call, region, 2 * PAGE) == 0

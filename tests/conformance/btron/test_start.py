@@ -118,7 +118,7 @@ def test_16_ranges_are_kept(loader: Loader) -> None:
     assert loader.ram[15] == (0x300000 + 0x4000 * 14, 0x302000 + 0x4000 * 14)
 
 
-def test_the_page_table_is_behind_the_image(loader: Loader) -> None:
+def test_the_page_table_is_after_the_image(loader: Loader) -> None:
     guest = loader.guest
     loader.sizes(636, 4096).boot()
     table = image_end(guest)
@@ -143,17 +143,17 @@ def test_the_page_table_is_behind_the_image(loader: Loader) -> None:
         (((0x3800, 0x3900), (0x2000, 0x2800)), 0x4000),
     ],
 )
-def test_the_page_table_moves_up_behind_modules(
+def test_the_page_table_moves_up_after_modules(
     loader: Loader, modules: tuple[tuple[int, int], ...], moved: int
 ) -> None:
     """0x500 entries take 0x2800 bytes, so the table ends in its third page."""
     guest = loader.guest
-    behind = image_end(guest)
-    places = [(behind + start, behind + end) for start, end in modules]
-    loader.sizes(636, 4096).modules(*places).boot()
-    touches = any(start < behind + 0x2800 and behind < end for start, end in places)
-    assert guest.get("pmem_table") == KERNEL | behind + (moved if touches else 0)
-    kept = [(start & -PAGE, page_up(end)) for start, end in places]
+    after_image = image_end(guest)
+    placed_modules = [(after_image + start, after_image + end) for start, end in modules]
+    loader.sizes(636, 4096).modules(*placed_modules).boot()
+    touches = any(start < after_image + 0x2800 and after_image < end for start, end in placed_modules)
+    assert guest.get("pmem_table") == KERNEL | after_image + (moved if touches else 0)
+    kept = [(start & -PAGE, page_up(end)) for start, end in placed_modules]
     assert loader.reserved[3:] == kept
     for start, end in kept:
         assert [guest.page(number)[0] for number in range(start // PAGE, end // PAGE)] == [2] * (
@@ -175,7 +175,7 @@ def test_modules_that_are_not_reserved_are_counted(loader: Loader, kernel: Kerne
 
 
 @pytest.mark.parametrize(("upper_kib", "large_pages"), [(3072, 1), (3076, 2), (4096, 2), (7168, 2)])
-def test_what_lies_behind_the_end_of_ram_is_not_mapped(
+def test_what_lies_after_the_end_of_ram_is_not_mapped(
     loader: Loader, upper_kib: int, large_pages: int
 ) -> None:
     guest = loader.guest
@@ -210,6 +210,6 @@ def test_too_little_memory_ends_the_boot(loader: Loader, kernel: Kernel, upper_k
     assert kernel.console.endswith("boot: no memory for the page table of pmem\n")
 
 
-def test_a_kernel_that_is_told_nothing_ends_its_boot(loader: Loader, kernel: Kernel) -> None:
+def test_a_kernel_without_boot_information_ends_its_boot(loader: Loader, kernel: Kernel) -> None:
     loader.too_small()
     assert kernel.console.endswith("boot: no memory for the page table of pmem\n")

@@ -137,7 +137,7 @@ def test_what_is_for_dormant_tasks(tasks: Guest, call: str) -> None:
 # sta_tsk, ter_tsk
 
 
-def test_a_task_that_starts_is_ready_behind_the_others(tasks: Guest) -> None:
+def test_a_task_that_starts_is_ready_after_the_others(tasks: Guest) -> None:
     created(tasks, 2, 10, 2 * PAGE)
     tasks.set_tcb(2, "wakeups", 3)
     assert tasks.er("sta_tsk", 2, 7) == E_OK
@@ -310,7 +310,7 @@ def test_whoever_should_run_and_runs_goes_on(tasks: Guest, needed: int) -> None:
     assert (tasks.get("current_task"), tasks.get("need_dispatch")) == (1, 0)
 
 
-def test_tasks_cannot_change_places_before_they_run(tasks: Guest) -> None:
+def test_tasks_cannot_be_reordered_before_they_run(tasks: Guest) -> None:
     tasks.set("sys_dispatch_disabled", 0)
     tasks.call("tasks_init")
     assert tasks.get("sys_dispatch_disabled") == 1

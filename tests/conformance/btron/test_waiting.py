@@ -244,7 +244,7 @@ def test_a_wait_can_be_cancelled(tasks: Guest, kind: str, code: int, cancelled: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_who_stands_behind_a_cancelled_wait_is_looked_at_again(tasks: Guest, kind: str) -> None:
+def test_tasks_queued_after_a_cancelled_wait_are_served_again(tasks: Guest, kind: str) -> None:
     """Nothing is free while they come; then there is something, of which nobody has heard yet."""
     create(tasks, kind)
     layout = POOL_MPL if kind == "mpl" else POOL_MPF

@@ -86,7 +86,7 @@ class _Kept:
         beside = {name: folder / f"{path.stem}-{name}" for name in case.beside}
         for name, data in case.beside.items():
             beside[name].write_bytes(data)
-        names = {"{}": str(path)} | {name: str(place) for name, place in beside.items()}
+        names = {"{}": str(path)} | {name: str(file) for name, file in beside.items()}
         commands = [
             "kmemu " + " ".join(names.get(word, word) for word in command) for command in case.commands
         ]

@@ -64,7 +64,7 @@ class Paging(Enum):
     PAE = _CR4_PAE
 
 
-class Seen(NamedTuple):
+class Observed(NamedTuple):
     """What two runs of a program must have in common."""
 
     ending: Ending  # without its error, of which two are never equal
@@ -204,8 +204,8 @@ class Guests(Target):
             for index in range(2):
                 struct.pack_into("<I", tables, 4 * index, index * _LARGE | all_rights | _PS)
         for _ in range(random.randrange(8)):
-            place = random.randrange(2, _PAGE // 4)
-            struct.pack_into("<I", tables, 4 * place, random.choice((base | 7, random_code.word(random))))
+            entry = random.randrange(2, _PAGE // 4)
+            struct.pack_into("<I", tables, 4 * entry, random.choice((base | 7, random_code.word(random))))
         return bytes(tables)
 
     def _elf(self, patches: dict[int, bytes]) -> bytes:
@@ -225,21 +225,21 @@ class Guests(Target):
         command = case.commands[0]
         budget = int(command[-1]) if "--max-instructions" in command else None
         run = _Run(case, budget, meter, compared=number % _AGAIN_EVERY == 0)
-        seen = self._on_the_old_machine(run)
-        others: list[tuple[Seen, Callable[[Seen, Seen], bool]]] = []
+        observed = self._on_the_old_machine(run)
+        others: list[tuple[Observed, Callable[[Observed, Observed], bool]]] = []
         if run.compared:
             others.append((run.on(Machine(run.image)), _differences))
         if number % _REFERENCE_EVERY == 0:
             others.append((run.on(Machine(run.image, mmu="reference")), _differences_of_mmus))
-        if any(each.timed_out for each in (seen, *(other for other, _ in others))):
+        if any(each.timed_out for each in (observed, *(other for other, _ in others))):
             return "time used up"
         for other, differences in others:
-            assert not differences(seen, other), f"runs differ:\n{seen}\n{other}"
-        how, problem = seen.ending.how, seen.problem
+            assert not differences(observed, other), f"runs differ:\n{observed}\n{other}"
+        how, problem = observed.ending.how, observed.problem
         is_stopped = how in (How.STOPPED, How.NOT_EMULATED)
         return _NUMBERS.sub("N", problem.split(" at ")[0]) if is_stopped else how.value
 
-    def _on_the_old_machine(self, run: _Run) -> Seen:
+    def _on_the_old_machine(self, run: _Run) -> Observed:
         """Run on a machine on which other programs have run, and take it back to where it was."""
         if self._machine is None or self._used == _CASES_FOR_A_MACHINE:
             self._machine, self._used = Machine(run.image), 0
@@ -252,12 +252,12 @@ class Guests(Target):
             return run.on(machine)
 
 
-def _differences(first: Seen, again: Seen) -> bool:
+def _differences(first: Observed, again: Observed) -> bool:
     """Compare with a new machine of the same kind: nothing may differ."""
     return first != again
 
 
-def _differences_of_mmus(fast: Seen, reference: Seen) -> bool:
+def _differences_of_mmus(fast: Observed, reference: Observed) -> bool:
     """Compare with the reference MMU, which knows neither address nor error code of a page fault and sets A and D elsewhere.
 
     Where a budget ends a program is not compared: a block that changes itself is counted otherwise. Neither is EIP of an access
@@ -265,8 +265,8 @@ def _differences_of_mmus(fast: Seen, reference: Seen) -> bool:
     """
     if How.BUDGET in (fast.ending.how, reference.ending.how):
         return False
-    is_same_place = fast.ending.eip == reference.ending.eip or fast.what == "unmapped"
-    return fast.what != reference.what or not is_same_place
+    is_same_location = fast.ending.eip == reference.ending.eip or fast.what == "unmapped"
+    return fast.what != reference.what or not is_same_location
 
 
 def _loads(elf: bytes) -> Iterator[tuple[int, bytes]]:
@@ -289,7 +289,7 @@ class _Run(NamedTuple):
     def image(self) -> KernelImage:
         return KernelImage(self.case.data, "guest.elf")
 
-    def on(self, machine: Machine) -> Seen:
+    def on(self, machine: Machine) -> Observed:
         with self.meter.watch(self.case.timeout_s, machine.ram.end):
             ending = run_to_end(machine, Budget(self.budget, self.case.timeout_s))
             screen = machine.screen()
@@ -297,8 +297,8 @@ class _Run(NamedTuple):
         assert "\n" not in problem, problem
         ending = ending._replace(error=None)
         if not self.compared:
-            return Seen(ending, problem, (), "", "")
+            return Observed(ending, problem, (), "", "")
         memory = hashlib.blake2b(machine.memory.view(0, len(machine.memory))).hexdigest()
-        return Seen(
+        return Observed(
             ending, problem, machine.cpu.registers(), memory, repr((screen, *machine.output.values()))
         )

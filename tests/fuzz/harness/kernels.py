@@ -160,17 +160,17 @@ def _value(random: Random, size: int) -> int:
     return max(0, size + random.randint(-2, 2)) if kind == 1 else random.choice(_WORDS)
 
 
-def _put(random: Random, data: bytearray, place: int) -> None:
+def _put(random: Random, data: bytearray, offset: int) -> None:
     """Change the field at a place: to something of interest, or by a little."""
     width = random.choice((1, 2, 4, 4, 4))
-    old = int.from_bytes(data[place : place + width], "little")
+    old = int.from_bytes(data[offset : offset + width], "little")
     new = (
         old + random.choice((-1, 1, 4, 1 << 16, 1 << 31))
         if random.randrange(3) == 0
         else _value(random, len(data))
     )
-    data[place : place + width] = (new & (1 << 8 * width) - 1).to_bytes(width, "little")[
-        : max(0, len(data) - place)
+    data[offset : offset + width] = (new & (1 << 8 * width) - 1).to_bytes(width, "little")[
+        : max(0, len(data) - offset)
     ]
 
 
@@ -196,20 +196,20 @@ def _in_section(*names: str) -> Callable[[Random, bytearray, _Seed], None]:
             return
         section = random.choice(sections)
         for _ in range(random.choice((1, 2, 8))):
-            place = section.offset + random.randrange(section.size)
+            offset = section.offset + random.randrange(section.size)
             if random.randrange(2):
-                _put(random, data, place & ~3)
+                _put(random, data, offset & ~3)
             else:
                 new = random.randbytes(random.randint(1, 6))
-                data[place : place + len(new)] = new
+                data[offset : offset + len(new)] = new
 
     return damage
 
 
 def _multiboot(random: Random, data: bytearray, seed: _Seed) -> None:
-    place = seed.data.find(_HEADER_MAGIC)
-    if place >= 0:
-        _put(random, data, place + 4 * random.randrange(12))
+    offset = seed.data.find(_HEADER_MAGIC)
+    if offset >= 0:
+        _put(random, data, offset + 4 * random.randrange(12))
 
 
 def _anywhere(random: Random, data: bytearray, _seed: _Seed) -> None:
@@ -223,12 +223,12 @@ def _cut(random: Random, data: bytearray, _seed: _Seed) -> None:
 
 def _moved(random: Random, data: bytearray, _seed: _Seed) -> None:
     size = random.randint(1, 4096)
-    source, place = random.randrange(len(data)), random.randrange(len(data))
+    source, offset = random.randrange(len(data)), random.randrange(len(data))
     piece = data[source : source + size]
     if random.randrange(2):
-        data[place : place + len(piece)] = piece
+        data[offset : offset + len(piece)] = piece
     else:
-        data[place:place] = piece
+        data[offset:offset] = piece
 
 
 _DAMAGE = (

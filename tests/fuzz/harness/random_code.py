@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from random import Random
 
 CODE, RAM_END = 0x0010_0000, 0x0050_0000
-PLACES = (
+OPERANDS = (
     *(0, 0x9000, 0x9FC00, 0x9FD00, 0xA0000, 0xB8000, 0xBFFFE, 0xC0000, 0xF0000, 0xFFFFF),
     *(CODE, 0x101000, 0x200000, 0x3FFFFE, 0x400000, RAM_END - 4, RAM_END - 1, RAM_END, RAM_END + 0x1000),
     *(0x7FFFFFFF, 0x80000000, 0xC0000000, 0xFEE00000, 0xFFFFFFFC, 0xFFFFFFFF),
@@ -121,7 +121,7 @@ def word(rng: Random) -> int:
     """Return a word that is often an address, a small number or a border."""
     kind = rng.randrange(8)
     if kind < 3:
-        return rng.choice(PLACES)
+        return rng.choice(OPERANDS)
     if kind < 5:
         return CODE + rng.randrange(RAM_END - CODE)
     if kind == 5:

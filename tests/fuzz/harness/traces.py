@@ -158,9 +158,9 @@ def _nested() -> TraceBuilder:
 def _bytes(random: Random, data: bytes) -> bytes:
     changed = bytearray(data)
     for _ in range(random.randint(1, 6)):
-        place = random.randrange(len(changed))
+        chosen = random.randrange(len(changed))
         new = random.randbytes(random.choice((1, 1, 2, 4, 8)))
-        changed[place : place + len(new)] = new
+        changed[chosen : chosen + len(new)] = new
     return bytes(changed)
 
 
@@ -179,8 +179,8 @@ def _heads(random: Random, data: bytes) -> bytes:
     for _ in range(random.randint(1, 3)):
         start, end = random.choice(spans)
         width = random.choice((1, 2, 4, 8))
-        place = random.randrange(start, max(end - width, start + 1))
-        changed[place : place + width] = (random.choice(_NUMBERS) & (1 << 8 * width) - 1).to_bytes(
+        chosen = random.randrange(start, max(end - width, start + 1))
+        changed[chosen : chosen + width] = (random.choice(_NUMBERS) & (1 << 8 * width) - 1).to_bytes(
             width, "little"
         )
     return bytes(changed)
@@ -188,8 +188,8 @@ def _heads(random: Random, data: bytes) -> bytes:
 
 def _moved(random: Random, data: bytes) -> bytes:
     start, end = sorted((random.randrange(len(data)), random.randrange(len(data))))
-    place = random.randrange(len(data))
-    return random.choice((data[:start] + data[end:], data[:place] + data[start:end] + data[place:]))
+    chosen = random.randrange(len(data))
+    return random.choice((data[:start] + data[end:], data[:chosen] + data[start:end] + data[chosen:]))
 
 
 # -- columns ---------------------------------------------------------------------------------------------
@@ -231,22 +231,22 @@ def _columns(random: Random, data: bytes) -> bytes:
     """Change values of a few columns."""
     file = _opened(data)
     for _ in range(random.randint(1, 4)):
-        place = _with_rows(random, file)
-        if place is None:
+        chosen = _with_rows(random, file)
+        if chosen is None:
             break
-        batch = file.batches[place]
+        batch = file.batches[chosen]
         index = random.randrange(batch.num_columns)
         column = _changed(random, batch.column(index))
         if column is not None:
-            file.batches[place] = pa.RecordBatch.from_arrays(
+            file.batches[chosen] = pa.RecordBatch.from_arrays(
                 [*batch.columns[:index], column, *batch.columns[index + 1 :]], schema=file.schema
             )
     return _written(random, file)
 
 
 def _with_rows(random: Random, file: _File) -> int | None:
-    places = [place for place, batch in enumerate(file.batches) if batch.num_rows]
-    return random.choice(places) if places else None
+    candidates = [chosen for chosen, batch in enumerate(file.batches) if batch.num_rows]
+    return random.choice(candidates) if candidates else None
 
 
 def _changed(random: Random, column: pa.Array) -> pa.Array | None:
@@ -303,10 +303,10 @@ def _changed_frames(random: Random, column: pa.Array) -> pa.Array:
 def _rows(random: Random, data: bytes) -> bytes:
     """Leave rows out, repeat them, or put them into another order."""
     file = _opened(data)
-    place = _with_rows(random, file)
-    if place is None:
+    chosen = _with_rows(random, file)
+    if chosen is None:
         return _cut(random, data)
-    batch = file.batches[place]
+    batch = file.batches[chosen]
     count = batch.num_rows
     order = list(range(count))
     kind = random.randrange(4)
@@ -319,7 +319,7 @@ def _rows(random: Random, data: bytes) -> bytes:
     else:
         first, second = random.randrange(count), random.randrange(count)
         order[first], order[second] = order[second], order[first]
-    file.batches[place] = batch.take(pa.array(order, pa.int64()))
+    file.batches[chosen] = batch.take(pa.array(order, pa.int64()))
     return _written(random, file)
 
 
@@ -327,19 +327,19 @@ def _batches(random: Random, data: bytes) -> bytes:
     """Leave batches out, repeat them, swap them, cut them into pieces; move the ending."""
     file = _opened(data)
     pairs = list(zip(file.batches, file.endings, strict=True))
-    place, other = random.randrange(len(pairs)), random.randrange(len(pairs))
+    chosen, other = random.randrange(len(pairs)), random.randrange(len(pairs))
     kind = random.randrange(5)
     if kind == 0:
-        del pairs[place]
+        del pairs[chosen]
     elif kind == 1:
-        pairs.insert(place, pairs[other])
+        pairs.insert(chosen, pairs[other])
     elif kind == 2:
-        pairs[place], pairs[other] = pairs[other], pairs[place]
+        pairs[chosen], pairs[other] = pairs[other], pairs[chosen]
     elif kind == 3:
-        batch, ending = pairs[place]
-        pairs[place : place + 1] = [(batch.slice(row, 1), ending) for row in range(batch.num_rows)]
+        batch, ending = pairs[chosen]
+        pairs[chosen : chosen + 1] = [(batch.slice(row, 1), ending) for row in range(batch.num_rows)]
     else:
-        pairs[place] = (pairs[place][0], pairs[other][1])
+        pairs[chosen] = (pairs[chosen][0], pairs[other][1])
     return _written(
         random, _File(file.schema, [batch for batch, _ in pairs], [ending for _, ending in pairs])
     )
@@ -404,7 +404,7 @@ def _document(random: Random, text: bytes) -> bytes:
         )
     document = json.loads(text)
     for _ in range(random.randint(1, 2)):
-        table, key = random.choice(list(_places(document)))
+        table, key = random.choice(list(_slots(document)))
         if random.randrange(4) == 0:
             del table[key]
             break
@@ -412,7 +412,7 @@ def _document(random: Random, text: bytes) -> bytes:
     return json.dumps(document).encode()
 
 
-def _places(document: Any) -> Any:  # noqa: ANN401 - any part of JSON
+def _slots(document: Any) -> Any:  # noqa: ANN401 - any part of JSON
     """Yield each place in a JSON document: the list or table, and index or key."""
     items = (
         document.items()
@@ -423,7 +423,7 @@ def _places(document: Any) -> Any:  # noqa: ANN401 - any part of JSON
     )
     for key, value in items:
         yield document, key
-        yield from _places(value)
+        yield from _slots(value)
 
 
 def _random_columns(random: Random, data: bytes) -> bytes:
@@ -432,12 +432,12 @@ def _random_columns(random: Random, data: bytes) -> bytes:
     names = [field.name for field in file.schema if pa.types.is_integer(field.type)]
     index = file.schema.get_field_index(random.choice(names))
     rng = np.random.default_rng(random.getrandbits(32))
-    for place, batch in enumerate(file.batches):
+    for chosen, batch in enumerate(file.batches):
         kind = batch.column(index).type
         most = min(1 << kind.bit_width, random.choice((2, 100, 1 << 32, 1 << 63)))
         column = pa.array(rng.integers(0, most, batch.num_rows, np.uint64), pa.uint64()).cast(kind)
         columns = [*batch.columns[:index], column, *batch.columns[index + 1 :]]
-        file.batches[place] = pa.RecordBatch.from_arrays(columns, schema=file.schema)
+        file.batches[chosen] = pa.RecordBatch.from_arrays(columns, schema=file.schema)
     return _written(random, file)
 
 

@@ -31,14 +31,14 @@ class Ram:
         return bytes(self.bytes[address : address + size])
 
 
-def told(placement: Placement) -> BootInfo:
+def boot_info(placement: Placement) -> BootInfo:
     return read_boot_info(Ram(placement), placement.info_address)
 
 
 def test_a_kernel_alone() -> None:
     placement = place_boot_info(RAM_END, KERNEL, "demo.elf")
     assert placement.info_address == 0x9500
-    assert told(placement) == BootInfo(
+    assert boot_info(placement) == BootInfo(
         flags=InfoFlags(0x24F),
         mem_lower=639,
         mem_upper=4096,
@@ -58,7 +58,7 @@ def test_a_kernel_alone() -> None:
 
 def test_command_line_follows_the_name() -> None:
     assert (
-        told(place_boot_info(RAM_END, KERNEL, "demo.elf", "seed=7 はい")).command_line
+        boot_info(place_boot_info(RAM_END, KERNEL, "demo.elf", "seed=7 はい")).command_line
         == "demo.elf seed=7 はい"
     )
 
@@ -75,7 +75,7 @@ def test_modules_lie_on_pages_after_the_kernel_and_qemus_lists() -> None:
         Module("page", b"\x22" * 4096),
     ]
     placement = place_boot_info(RAM_END, KERNEL, "k", modules=modules)
-    info = told(placement)
+    info = boot_info(placement)
     assert InfoFlags.MODULES in info.flags
     assert info.modules == (
         PlacedModule(0x125000, 0x125000 + 5000, "initrd.img root"),
@@ -88,7 +88,7 @@ def test_modules_lie_on_pages_after_the_kernel_and_qemus_lists() -> None:
 
 @pytest.mark.parametrize("ram_end", [0x100001, 0xC000_0000, 0xFFFC_0000])
 def test_any_size_of_ram(ram_end: int) -> None:
-    info = told(place_boot_info(ram_end, [], "k"))
+    info = boot_info(place_boot_info(ram_end, [], "k"))
     assert info.mem_upper == (ram_end - 0x100000) // 1024
     assert info.memory_map[-2] == MemoryRegion(0x100000, ram_end, available=True)
 
@@ -119,7 +119,7 @@ class TestNoRoom:
 
     def test_longest_command_line(self) -> None:
         text = "x" * (LOW_ROOM - 116 - 0x500 - len("k \0kmemu\0"))
-        assert told(place_boot_info(RAM_END, KERNEL, "k", text)).command_line == f"k {text}"
+        assert boot_info(place_boot_info(RAM_END, KERNEL, "k", text)).command_line == f"k {text}"
 
     def test_too_many_modules(self) -> None:
         with pytest.raises(
@@ -138,7 +138,9 @@ class TestNoRoom:
     def test_largest_module(self) -> None:
         module = Module("m", bytes(0x500000 - 0x125000))
         assert (
-            told(place_boot_info(RAM_END, [(0x100000, 0x124000)], "k", modules=[module])).modules[0].start
+            boot_info(place_boot_info(RAM_END, [(0x100000, 0x124000)], "k", modules=[module]))
+            .modules[0]
+            .start
             == 0x125000
         )
 

@@ -61,7 +61,7 @@ def test_a_halt_without_tasks_that_wait_is_a_good_end(tmp_path: Path) -> None:
     assert found(machine, tmp_path, []) == []
 
 
-def test_who_exits_may_leave_tasks_behind(tmp_path: Path) -> None:
+def test_who_exits_may_leave_tasks_unfinished(tmp_path: Path) -> None:
     assert found(boot("firmware:btron_demo"), tmp_path, ["task 2 waits to be woken"], How.EXIT) == []
 
 

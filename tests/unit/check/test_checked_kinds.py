@@ -47,7 +47,7 @@ def with_free(*parameters: str, pages: bool = False) -> Profile:
         (known_profile("litecore"), set()),
     ],
 )
-def test_what_calls_can_tell(profile: Profile, more: set[Kind]) -> None:
+def test_kinds_that_calls_show(profile: Profile, more: set[Kind]) -> None:
     assert kinds_of(profile) == ALWAYS | LOCKS | {Kind.LEAK} | more
 
 

@@ -93,7 +93,7 @@ def test_findings_come_in_the_order_of_events() -> None:
     assert [kind for kind, _ in kinds_and_messages(report)][:2] == ["heap-corruption", "double-free"]
 
 
-def test_the_refusals_that_the_demo_provokes_are_found() -> None:
+def test_the_wrong_frees_that_the_demo_provokes_are_found() -> None:
     report = check("demo")
     assert [kind for kind, _ in kinds_and_messages(report)] == [
         "invalid-free",
@@ -196,9 +196,9 @@ def test_a_used_up_budget_is_no_finding(walk_every: int, tmp_path: Path) -> None
 
 
 def test_a_budget_counts_over_all_audits() -> None:
-    whole, walked = (check("demo", Budget(max_instructions=20_000), walk_every=each) for each in (0, 1))
-    assert whole.ending.how is walked.ending.how is How.BUDGET
-    assert whole.events == walked.events > 0
+    whole, audited = (check("demo", Budget(max_instructions=20_000), walk_every=each) for each in (0, 1))
+    assert whole.ending.how is audited.ending.how is How.BUDGET
+    assert whole.events == audited.events > 0
 
 
 def test_what_is_known_before_the_end_is_reported_when_a_budget_ends_the_run() -> None:
@@ -221,7 +221,7 @@ def test_a_divergence_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding.details
 
 
-def test_the_recording_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_recording_leaves_no_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     check("overflow")
     assert list(tmp_path.iterdir()) == []

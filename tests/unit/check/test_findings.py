@@ -59,7 +59,7 @@ def test_an_id_stays_when_code_and_blocks_move() -> None:
         {"faulting_write": FaultingWrite(0x101050, "mov", 4, 0, 1, 0x200000, (SERVE,))},
     ],
 )
-def test_an_id_tells_findings_apart(fields: dict[str, object]) -> None:
+def test_an_id_distinguishes_findings(fields: dict[str, object]) -> None:
     assert changed(**fields).id != FINDING.id
 
 

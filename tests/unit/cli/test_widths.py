@@ -27,7 +27,7 @@ COMMANDS = (
 TIME = re.compile(r"\d+\.\d+ s\b")
 VALUE = re.compile(r"0x[0-9a-f]{8}\b|#\d+|\b\d+\b")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-PICTURE = re.compile(r"^0x[0-9a-f]{8} \S{16,}$|a cell is .*$", re.MULTILINE)
+MAP_ROW = re.compile(r"^0x[0-9a-f]{8} \S{16,}$|a cell is .*$", re.MULTILINE)
 CALL_STACK = re.compile(r"\S+\+0x.*$", re.MULTILINE)
 
 
@@ -66,7 +66,7 @@ class Runner:
         assert main(words) in (0, 1)
         buffer = stream.buffer
         assert isinstance(buffer, io.BytesIO)
-        return PICTURE.sub("", TIME.sub("", COLOUR.sub("", buffer.getvalue().decode())))
+        return MAP_ROW.sub("", TIME.sub("", COLOUR.sub("", buffer.getvalue().decode())))
 
 
 def test_the_value_of_a_broken_word_is_whole_in_a_pipe(run: Runner) -> None:

@@ -15,7 +15,7 @@ class TestDebugConsole:
         console.write_port(0xE9, 2, 0x2178)  # the second byte goes to port 0xEA, where nobody is
         assert sent == b"kx"
 
-    def test_reads_tell_that_it_is_there(self) -> None:
+    def test_reads_show_that_it_is_there(self) -> None:
         console = DebugConsole(lambda _: None)
         assert console.read_port(0xE9, 1) == 0xE9
         assert console.read_port(0xE9, 2) == 0xFFE9

@@ -138,7 +138,7 @@ class TestInterruptIdentification:
         port.out(FCR, 0x01)
         assert port.read(IIR) == 0xC1
 
-    def test_transmitter_empty_is_told_once(self, port: Port) -> None:
+    def test_transmitter_empty_is_reported_once(self, port: Port) -> None:
         port.out(IER, 0x02)
         assert [port.read(IIR), port.read(IIR)] == [0x02, 0x01]
         port.out(DATA, 0)

@@ -92,15 +92,15 @@ def test_the_stack_is_known_at_every_instruction_of_a_function() -> None:
     machine = machine_of(NESTED)
     machine.cpu.set_registers(machine.cpu.registers()._replace(ebp=0))
     inner = symbol(machine, "inner")
-    seen: set[int] = set()
-    while len(seen) < INNER_SIZE - 1:
+    found: set[int] = set()
+    while len(found) < INNER_SIZE - 1:
         machine.cpu.run(1)
         stack = backtrace(machine)
         if stack[0].frame.function == "inner":
-            seen.add(stack[0].frame.offset)
+            found.add(stack[0].frame.offset)
             assert names(stack) == ["inner", "outer", "_start"]
             assert stack[1].frame.offset == 11
-    assert seen == {0, 1, 3, 4, 5}
+    assert found == {0, 1, 3, 4, 5}
     assert inner
 
 
@@ -115,7 +115,7 @@ def test_the_frames_of_a_stack_lie_side_by_side() -> None:
     assert [str(level.frame) for level in stack][1:] == ["kmain+0x3f overflow.c:20", "_start+0x33 entry.S:47"]
 
 
-def test_a_damaged_stack_ends_the_walk() -> None:
+def test_a_damaged_stack_ends_the_unwinding() -> None:
     machine = machine_of("nop\n")
     for ebp in (0, 0xFFFF_FFF0, machine.cpu.registers().esp - 64, 0x7000_0000):
         machine.cpu.set_registers(machine.cpu.registers()._replace(ebp=ebp))
@@ -155,11 +155,11 @@ def test_the_backtrace_is_whole_at_every_instruction_of_compiled_code(way: str, 
 def test_the_backtrace_in_a_handler_goes_on_in_what_it_has_interrupted() -> None:
     machine = machine_of(FUNCTION + IDT + INTERRUPTED)
     record(machine, [RecordedFunction("take")])  # interrupts are noted from now on
-    seen = set()
+    found = set()
     while runs_on(machine, 1):
-        seen.add(tuple(names(backtrace(machine))))
+        found.add(tuple(names(backtrace(machine))))
     below = ("busy", "_start")
-    assert seen == {("handler", *below), ("take", "handler", *below), below, ("_start",)}
+    assert found == {("handler", *below), ("take", "handler", *below), below, ("_start",)}
 
 
 @pytest.mark.parametrize("kernel", ["overflow", "demo", "btron_demo", "bad_double_free"])

@@ -61,15 +61,15 @@ def test_without_the_source_file_there_is_only_its_name(
 def test_memory_operands_of_the_next_instruction_have_values() -> None:
     machine = machine_of(SOURCE)
     word = symbol(machine, "word")
-    seen: list[Operand] = []
+    operands: list[Operand] = []
     for _ in range(7):
         (line,) = [each for each in disassemble(machine, 8, 0) if each.is_next]
-        seen += line.operands
+        operands += line.operands
         machine.cpu.run(1)
-    assert seen[0] == ("[ebx + ecx*4 + 0x4]", word + 12, 0x44, 4)
-    assert seen[1] == (f"[0x{word:x}]", word, 0x11, 1)
-    assert seen[2] == ("[0x70000000]", 0x70000000, None, 4)
-    assert len(seen) == 3
+    assert operands[0] == ("[ebx + ecx*4 + 0x4]", word + 12, 0x44, 4)
+    assert operands[1] == (f"[0x{word:x}]", word, 0x11, 1)
+    assert operands[2] == ("[0x70000000]", 0x70000000, None, 4)
+    assert len(operands) == 3
 
 
 def test_where_nothing_is_mapped_there_is_no_instruction() -> None:
@@ -79,7 +79,7 @@ def test_where_nothing_is_mapped_there_is_no_instruction() -> None:
     assert instruction_at(machine, 0x70000000, 0x70000000) == "(no instruction)"
 
 
-def test_what_lies_behind_a_function_without_its_beginning_is_shown_from_eip_on() -> None:
+def test_what_lies_after_a_function_without_its_beginning_is_shown_from_eip_on() -> None:
     machine = machine_of("nop\nmovl $0x90909090, %eax\nnop")
     start = machine.cpu.registers().eip
     while machine.read_linear(start, 1) != b"\xb8":

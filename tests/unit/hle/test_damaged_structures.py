@@ -142,7 +142,7 @@ def test_what_cannot_be_is_refused_by_name(
     mode: Mode, damage: tuple[str, int, int], call: tuple[str, int], text: str
 ) -> None:
     machine, _, _ = btron(mode, *damage)
-    place = symbol(machine, damage[0]) - KERNEL + damage[1]
+    location = symbol(machine, damage[0]) - KERNEL + damage[1]
     with pytest.raises(ModelStopped) as caught:
         machine.call(*call)
-    assert caught.value.problem == f"0x{place:08x} {text}"
+    assert caught.value.problem == f"0x{location:08x} {text}"

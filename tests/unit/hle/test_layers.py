@@ -132,12 +132,12 @@ class TestDivergence:
         broken.call("memory_init")
         with pytest.raises(Divergence) as caught:
             broken.call("kmalloc", 64)
-        place = f"0x{start:08x} heap block 0x{start:08x} .size"
-        assert caught.value.differences == (Difference(place, "0x00000048", "0x00000040", start, 4),)
+        location = f"0x{start:08x} heap block 0x{start:08x} .size"
+        assert caught.value.differences == (Difference(location, "0x00000048", "0x00000040", start, 4),)
         assert caught.value.number == 3  # the first were memory_init and mem_init in it
         assert str(caught.value).splitlines() == [
             f"lockstep divergence in kmalloc(0x00000040), called from 0x{0x9FD00:08x}, call 3 in lockstep",
-            f"  {place}: expected 0x00000048, actual 0x00000040",
+            f"  {location}: expected 0x00000048, actual 0x00000040",
         ]
 
     def test_a_byte_that_only_the_native_code_writes(self) -> None:
@@ -156,9 +156,9 @@ class TestDivergence:
         machine.cpu.flush_code()
         with pytest.raises(Divergence) as caught:
             machine.call("alloc_frame")
-        places = [each.place for each in caught.value.differences]
-        assert places[0] == "result"
-        assert f"0x{bitmap + 12:08x} bitmap byte 12 (frames 352..359)" in places
+        locations = [each.place for each in caught.value.differences]
+        assert locations[0] == "result"
+        assert f"0x{bitmap + 12:08x} bitmap byte 12 (frames 352..359)" in locations
 
     def test_text_that_only_the_native_code_prints(
         self, heap: Machine, monkeypatch: pytest.MonkeyPatch
@@ -182,7 +182,7 @@ class TestDivergence:
         assert "firmware/scenarios/demo.c:" in caught.value.location
 
 
-class TestRefusal:
+class TestErrors:
     def test_an_unknown_layer(self) -> None:
         with pytest.raises(
             UnknownName, match=r"^no layer 'haep'; there are: memmap, heap, pmem, kmem, pools$"

@@ -154,8 +154,8 @@ class TestCallsThatGoOn:
             assert lockstep_calls(machine) == LockstepCalls(0, 0)
         machine.memory.write(symbol(machine, "memmap_get") + 13, b"\x90" * 10)  # no second store
         machine.cpu.flush_code()
-        place = f"0x{symbol(machine, 'memmap'):08x} memmap.start_addr"
-        assert [each.place for each in differences(machine)] == [place]
+        location = f"0x{symbol(machine, 'memmap'):08x} memmap.start_addr"
+        assert [each.place for each in differences(machine)] == [location]
 
     def test_as_recursion(self) -> None:
         recursive = "movl $memmap, %eax\n decl %ecx\n jz 1f\n call memmap_get\n 1: ret"
@@ -320,9 +320,9 @@ def test_exactly_the_bytes_that_differ_are_named() -> None:
     with pytest.raises(Divergence) as caught:
         machine.call("free_frame", 0)
     before = machine.memory.load_u8(byte) ^ 0x20
-    place = f"0x{byte:08x} bitmap byte {byte - fields[4]} (frames 280..287)"
+    location = f"0x{byte:08x} bitmap byte {byte - fields[4]} (frames 280..287)"
     assert caught.value.differences == (
-        Difference(place, f"0x{before:02x}", f"0x{before ^ 0x20:02x}", byte, 1),
+        Difference(location, f"0x{before:02x}", f"0x{before ^ 0x20:02x}", byte, 1),
     )
 
 

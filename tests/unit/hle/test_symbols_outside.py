@@ -51,7 +51,7 @@ def test_a_layer_whose_function_lies_outside(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("name", ["heap_start", "heap_free_list", "memmap_lock", "memmap"])
-def test_a_check_looks_at_no_structures_there(name: str) -> None:
+def test_a_check_audits_no_structures_there(name: str) -> None:
     machine = machine_with("demo", name, OUTSIDE)
     report = check_kernel(machine, matching_profile(machine.image))
     assert report.ending.exit_value == 0

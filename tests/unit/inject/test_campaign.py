@@ -70,11 +70,11 @@ def test_each_failure_of_a_fragile_kernel_has_its_own_end() -> None:
         ("use_frame", "survives", "exit value 0"),
         *request * 3,
     ]
-    places = {
+    call_sites = {
         trial.call.call_site.backtrace[0].function: trial.location.partition("+")[0]
         for trial in campaign.trials
     }
-    assert places == {
+    assert call_sites == {
         **dict.fromkeys(["load_table", "use_frame", "use_cache", "name_session"], ""),
         "open_session": "serve_session",
         "send_reply": "send_reply",

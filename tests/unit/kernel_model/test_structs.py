@@ -47,7 +47,7 @@ def test_layouts_of_btron(layout: StructLayout, size: int, last: str) -> None:
     assert (layout.size, layout.offset(last)) == (size, size - 4)
 
 
-def test_a_free_block_of_a_pool_is_a_record_with_one_word_behind_it() -> None:
+def test_a_free_block_of_a_pool_is_a_record_with_one_word_after_it() -> None:
     assert structs.FREE_MPL_BLOCK.fields[:2] == structs.MPL_BLOCK.fields
     assert structs.FREE_MPL_BLOCK.offset("next") == structs.MPL_BLOCK.size
 

@@ -21,7 +21,7 @@ def image(data: bytes) -> KernelImage:
     return KernelImage(data, "k.elf")
 
 
-def refusal(data: bytes) -> str:
+def problem_of(data: bytes) -> str:
     with pytest.raises(BadImage) as caught:
         image(data)
     assert caught.value.path == "k.elf"
@@ -122,28 +122,28 @@ class TestFilesThatAreNoKernels:
         ],
     )
     def test_are_refused(self, data: bytes, problem: str) -> None:
-        assert refusal(data) == problem
+        assert problem_of(data) == problem
 
 
 class TestDamagedHeaders:
     def test_program_header_entries_of_another_size(self) -> None:
         data = patch(GOOD, eb.E_PHENTSIZE, "<H", 56)
-        assert refusal(data) == "program header entries are 56 bytes, not 32"
+        assert problem_of(data) == "program header entries are 56 bytes, not 32"
 
     def test_section_header_entries_of_another_size(self) -> None:
         data = patch(GOOD, eb.E_SHENTSIZE, "<H", 64)
-        assert refusal(data) == "section header entries are 64 bytes, not 40"
+        assert problem_of(data) == "section header entries are 64 bytes, not 40"
 
     def test_program_headers_past_the_end(self) -> None:
         data = patch(GOOD, eb.E_PHNUM, "<H", 0xFFFF)
-        assert refusal(data) == (
+        assert problem_of(data) == (
             "truncated: the program header table takes bytes 0x00000034-0x00200014, "
             f"the file ends at 0x{len(GOOD):08x}"
         )
 
     def test_section_headers_past_the_end(self) -> None:
         data = patch(GOOD, eb.E_SHOFF, "<I", 0xFFFF_FF00)
-        assert refusal(data) == (
+        assert problem_of(data) == (
             "truncated: the section header table takes bytes 0xffffff00-0xffffffc8, "
             f"the file ends at 0x{len(GOOD):08x}"
         )
@@ -151,26 +151,26 @@ class TestDamagedHeaders:
 
 class TestDamagedSegments:
     def test_none(self) -> None:
-        assert refusal(build_elf(Elf([]))) == "has no loadable segments (PT_LOAD)"
+        assert problem_of(build_elf(Elf([]))) == "has no loadable segments (PT_LOAD)"
 
     def test_none_with_any_memory(self) -> None:
-        assert refusal(build_elf(Elf([Load(BASE, b"")]))) == "has no loadable segments (PT_LOAD)"
+        assert problem_of(build_elf(Elf([Load(BASE, b"")]))) == "has no loadable segments (PT_LOAD)"
 
     def test_bytes_past_the_end_of_the_file(self) -> None:
         data = patch_program_header(GOOD, 0, eb.P_OFFSET, 0x1000)
-        assert refusal(data) == (
+        assert problem_of(data) == (
             "truncated: segment 0 at 0x00100000 takes bytes 0x00001000-0x00001040, "
             f"the file ends at 0x{len(GOOD):08x}"
         )
 
     def test_more_in_the_file_than_in_memory(self) -> None:
         data = patch_program_header(GOOD, 0, eb.P_MEMSZ, 63)
-        assert refusal(data) == "segment 0 at 0x00100000 has 64 bytes in the file but only 63 in memory"
+        assert problem_of(data) == "segment 0 at 0x00100000 has 64 bytes in the file but only 63 in memory"
 
     @pytest.mark.parametrize("field", [eb.P_PADDR, eb.P_VADDR])
     def test_addresses_that_wrap(self, field: int) -> None:
         data = patch_program_header(GOOD, 0, field, 0xFFFF_FFC1)
-        assert refusal(data) == "segment 0 at 0xffffffc1 is 0x40 bytes long and wraps past 4 GiB"
+        assert problem_of(data) == "segment 0 at 0xffffffc1 is 0x40 bytes long and wraps past 4 GiB"
 
     def test_a_segment_may_end_at_4_gib(self) -> None:
         top = 0xFFFF_FFC0
@@ -178,7 +178,7 @@ class TestDamagedSegments:
 
     def test_overlap(self) -> None:
         data = build_elf(Elf([Load(BASE), Load(BASE + 63)]))
-        assert refusal(data) == (
+        assert problem_of(data) == (
             "the segment 0x00100000-0x00100040 overlaps the segment 0x0010003f-0x0010007f"
         )
 
@@ -188,7 +188,7 @@ class TestDamagedSegments:
     @pytest.mark.parametrize("entry", [0, BASE - 1, BASE + 64])
     def test_entry_outside(self, entry: int) -> None:
         data = build_elf(Elf(entry=entry))
-        assert refusal(data) == f"the entry point 0x{entry:08x} is in no loaded segment"
+        assert problem_of(data) == f"the entry point 0x{entry:08x} is in no loaded segment"
 
 
 class TestRam:

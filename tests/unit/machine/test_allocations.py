@@ -69,14 +69,14 @@ def machine(request: pytest.FixtureRequest) -> Machine:
 
 def test_a_run_stops_in_front_of_an_allocation(machine: Machine) -> None:
     record(machine, TAKING)
-    places = []
+    stops = []
     for n in (1, 1, 1, 3, 3):
         outcome = machine.run(stop_at_allocation=n)
         assert outcome.ending is Returned.EVENT
         assert machine.allocations.here == machine.allocations.count
-        places.append((outcome.eip, machine.allocations.here))
+        stops.append((outcome.eip, machine.allocations.here))
     take, take_page = symbol(machine, "take"), symbol(machine, "take_page")
-    assert places == [(take, 1), (take_page, 2), (take_page, 3), (take_page, 6), (take_page, 9)]
+    assert stops == [(take, 1), (take_page, 2), (take_page, 3), (take_page, 6), (take_page, 9)]
     assert machine.run(stop_at_allocation=1).ending is Returned.EXIT
     assert machine.allocations.here == 0
     assert results_of(machine, 6) == PLAIN

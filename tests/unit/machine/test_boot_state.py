@@ -133,7 +133,7 @@ cleared: .skip  8192
 
 
 @pytest.mark.parametrize("end", [0x00500000, 0x01000000, 0x40000000])
-def test_the_memory_map_tells_the_size_of_ram(end: int) -> None:
+def test_the_memory_map_has_the_size_of_ram(end: int) -> None:
     machine = machine_of("exit 0", ram=RamWindow(0x00100000, end))
     info = read_boot_info(machine.memory, machine.cpu.registers().ebx)
     assert info.memory_map[-2] == (0x00100000, end, True)

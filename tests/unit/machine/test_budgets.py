@@ -202,7 +202,7 @@ def test_a_budget_on_code_that_changes_itself_is_never_overrun(max_instructions:
     assert results_of(machine, 1) == [1000]
 
 
-def test_counting_tells_blocks_apart_that_share_their_start() -> None:
+def test_counting_distinguishes_blocks_that_share_their_start() -> None:
     """The same address holds a short block first and, once rewritten, a long one."""
     source = """
         movl    $2, %ecx
@@ -234,7 +234,7 @@ def test_an_error_before_the_budget_ends_is_the_error() -> None:
     assert caught.value.instructions in {7, 8}
 
 
-def test_an_error_right_behind_the_budget_is_not_reached(mmu: str) -> None:
+def test_an_error_right_after_the_budget_is_not_reached(mmu: str) -> None:
     machine = machine_of("nop\n nop\n ud2", mmu=mmu)
     with pytest.raises(BudgetUsedUp):
         machine.run(max_instructions=3)
@@ -302,7 +302,7 @@ directory: .skip 4096
 
 
 @pytest.mark.parametrize("budget", range(1, 18))
-def test_a_budget_leaves_nothing_behind_where_code_is_mapped_no_more(budget: int, mmu: str) -> None:
+def test_a_budget_leaves_no_trace_where_code_is_mapped_no_more(budget: int, mmu: str) -> None:
     """Unicorn fetches from the addresses that its counter was hooked to, in a run that follows."""
     machine = machine_of(LEAVES_ITS_IDENTITY_MAP, mmu=mmu)
     with suppress(BudgetUsedUp):
@@ -324,7 +324,7 @@ WILD = {
 
 
 @pytest.mark.parametrize("wild", WILD)
-def test_a_jump_far_away_counts_its_block_whole_and_looks_at_nothing_between(
+def test_a_jump_far_away_counts_its_block_whole_and_reads_nothing_between(
     wild: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, target, executed = WILD[wild]

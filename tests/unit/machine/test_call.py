@@ -85,7 +85,7 @@ def test_halt_ends_a_run(machine: Machine) -> None:
     assert machine.memory.load_u8(outcome.eip - 1) == 0xF4
 
 
-def test_a_run_goes_on_behind_a_halt() -> None:
+def test_a_run_goes_on_after_a_halt() -> None:
     machine = machine_of("movl $1, %eax\n put eax\n hlt\n movl $2, %eax\n put eax\n hlt\n exit 9")
     assert machine.run().ending is Returned.HALTED
     assert results_of(machine, 2) == [1, 0]
@@ -95,7 +95,7 @@ def test_a_run_goes_on_behind_a_halt() -> None:
     assert (outcome.ending, outcome.exit_code, outcome.exit_value) == (Returned.EXIT, 19, 9)
 
 
-def test_a_run_goes_on_behind_an_exit() -> None:
+def test_a_run_goes_on_after_an_exit() -> None:
     machine = machine_of("exit 1\n jmp 1f\n1: movl $7, %ecx\n put ecx\n exit 2")
     assert machine.run().exit_value == 1
     assert machine.run().exit_value == 2
@@ -103,7 +103,7 @@ def test_a_run_goes_on_behind_an_exit() -> None:
 
 
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
-def test_nothing_behind_the_exit_is_executed(mmu: str) -> None:
+def test_nothing_after_the_exit_is_executed(mmu: str) -> None:
     machine = machine_of("exit 1\n movl $7, %ecx\n put ecx\n exit 2", mmu=mmu)
     outcome = machine.run()
     assert outcome.exit_value == 1

@@ -128,16 +128,16 @@ def test_what_changes_the_cpu_below_the_core_is_refused(call: str, where: str) -
 def test_what_a_callback_may_do() -> None:
     machine = guest()
 
-    def look() -> None:
-        seen.append(machine.cpu.registers().esp)
+    def note_esp() -> None:
+        noted.append(machine.cpu.registers().esp)
         machine.memory.store_u32(0x300000, 5)
         machine.interrupts.pic.request(0)
         machine.stop()
 
-    seen: list[int] = []
-    from_output(machine, look)
+    noted: list[int] = []
+    from_output(machine, note_esp)
     assert machine.run(timeout_s=10).ending.value == "asked"
-    assert (len(seen), machine.memory.load_u32(0x300000)) == (1, 5)
+    assert (len(noted), machine.memory.load_u32(0x300000)) == (1, 5)
 
 
 def test_another_machine_may_run_in_a_callback() -> None:

@@ -111,14 +111,14 @@ def test_pythons_handler_is_back_after_the_run(mmu: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_handler_of_ones_own_is_called_and_the_run_ends(number: signal.Signals) -> None:
     machine = machine_of(COUNTING)
-    seen: list[int] = []
-    previous = signal.signal(number, lambda number, _frame: seen.append(number))
+    received: list[int] = []
+    previous = signal.signal(number, lambda number, _frame: received.append(number))
     try:
         with ctrl_c(0.05, number), pytest.raises(KeyboardInterrupt):
             machine.run(timeout_s=10)
     finally:
         signal.signal(number, previous)
-    assert seen == [number]
+    assert received == [number]
 
 
 def test_an_ignored_ctrl_c_is_ignored() -> None:
@@ -253,10 +253,10 @@ def test_a_port_that_reads_as_no_word_ends_the_run(
 @contextmanager
 def own_handler() -> Iterator[list[int]]:
     """A handler of SIGINT that raises nothing."""
-    seen: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, _frame: seen.append(number))
+    received: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
     try:
-        yield seen
+        yield received
     finally:
         signal.signal(signal.SIGINT, previous)
 
@@ -275,7 +275,7 @@ def test_a_run_that_has_ended_keeps_its_end_and_ctrl_c_ends_the_next_one(
 ) -> None:
     source = f"movb $10, %al\n outb %al, $0xe9\n {end}\n movl $7, %ebx\n put ebx\n 1: jmp 1b"
     machine = machine_of(source, mmu=mmu, on_output=press_ctrl_c)
-    with own_handler() as seen:
+    with own_handler() as received:
         if ending is not None:
             assert machine.run(timeout_s=10).ending is ending
             eip = machine.cpu.registers().eip
@@ -283,7 +283,7 @@ def test_a_run_that_has_ended_keeps_its_end_and_ctrl_c_ends_the_next_one(
             machine.run(timeout_s=10)
         if ending is not None:
             assert machine.cpu.registers().eip == eip
-        assert seen == [signal.SIGINT]
+        assert received == [signal.SIGINT]
         with pytest.raises(BudgetUsedUp):
             machine.run(max_instructions=100)
 

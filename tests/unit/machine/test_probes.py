@@ -18,16 +18,16 @@ def machine(request: pytest.FixtureRequest) -> Machine:
     return machine_of(ADDING, mmu=request.param)
 
 
-def test_a_callback_is_told_of_each_call(machine: Machine) -> None:
-    seen: list[tuple[int, int]] = []
+def test_a_callback_is_notified_of_each_call(machine: Machine) -> None:
+    calls: list[tuple[int, int]] = []
 
     def entered(kind: int, esp: int, _eax: int) -> int:
-        seen.append((kind, machine.memory.load_u32(esp + 4)))
+        calls.append((kind, machine.memory.load_u32(esp + 4)))
         return 0
 
     machine.observers.probe(symbol(machine, "add"), entered)
     machine.run()
-    assert seen == [(ProbeKind.ENTRY, n) for n in range(6, 0, -1)]
+    assert calls == [(ProbeKind.ENTRY, n) for n in range(6, 0, -1)]
     assert results_of(machine, 1) == [21]
 
 

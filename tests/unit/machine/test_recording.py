@@ -201,7 +201,7 @@ def test_functions_that_never_return_stay_open() -> None:
     assert (calls[0].result, calls[0].left_time_ns) == (None, None)
 
 
-def test_a_jump_out_of_a_function_leaves_it_behind() -> None:
+def test_a_jump_out_of_a_function_abandons_it() -> None:
     calls = calls_of(
         """
         movl    $3, %ecx
@@ -362,7 +362,7 @@ def test_the_stack_of_a_call_in_an_interrupt_goes_on_with_what_was_interrupted()
     assert names in (["on_tick", "take", "work", "_start"], ["on_tick", "take", "_start"])
 
 
-def test_the_word_behind_an_out_parameter_is_read_at_the_return() -> None:
+def test_the_word_an_out_parameter_points_to_is_read_at_the_return() -> None:
     calls = calls_of(
         """
         pushl   $5
@@ -463,7 +463,7 @@ def test_going_back_to_a_snapshot_takes_back_the_calls() -> None:
 
 
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
-def test_a_run_stops_at_the_function_or_behind_its_call(mmu: str) -> None:
+def test_a_run_stops_at_the_function_or_after_its_call(mmu: str) -> None:
     machine = machine_of(ADDING, mmu=mmu)
     recording = record(machine, [RecordedFunction("add", 1)])
     outcome = machine.run(stop_at_event=3)
@@ -490,7 +490,7 @@ def test_stopping_at_every_event_changes_nothing() -> None:
     assert machine.memory.read(0, len(machine.memory)) == straight.memory.read(0, len(straight.memory))
 
 
-def test_a_modelled_function_has_an_exit_behind_a_stop_at_its_entry() -> None:
+def test_a_modelled_function_has_an_exit_after_a_stop_at_its_entry() -> None:
     machine, straight = boot("firmware:overflow"), boot("firmware:overflow")
     functions = [RecordedFunction("kmalloc", 1), RecordedFunction("kfree", 1)]
     attach_layers(machine, {"heap": Mode.MODEL})

@@ -37,7 +37,7 @@ def test_a_pause_stops_a_run_and_what_was_asked_before_a_run_does_not_count() ->
     assert outcome.eip == machine.cpu.registers().eip
 
 
-def test_a_machine_that_stands_still_tells_its_call_stack() -> None:
+def test_a_machine_that_stands_still_has_its_call_stack() -> None:
     machine = boot("firmware:leak")
     machine.pause_after(20_000, machine.stop)
     assert machine.run().ending is Returned.ASKED

@@ -62,7 +62,7 @@ def test_every_kind_of_change() -> None:
         ("    *x = (struct s){.a = 1, .b = y};", [".a = 1  ->  nothing", "1  ->  0", "1  ->  2", ".b = y  ->  nothing"]),
     ],
 )  # fmt: skip
-def test_what_only_looks_like_an_operator_is_left_alone(line: str, changes: list[str]) -> None:
+def test_what_is_no_operator_is_left_alone(line: str, changes: list[str]) -> None:
     source = f"void f(void)\n{{\n{line}\n}}\n"
     assert [each.what(source) for each in mutants(source)] == changes
 

@@ -109,7 +109,7 @@ def test_a_kernel_that_ends_in_a_call_says_what_it_said_last(failure: Failure, k
     assert errors[-6:] == ["the last lines of the console:", "d", "e", "f", "g", "h"]
 
 
-def test_a_prompt_without_a_newline_is_seen(run: Run, kernel: str) -> None:
+def test_a_prompt_without_a_newline_is_noticed(run: Run, kernel: str) -> None:
     run(
         """
         def test_it(kernel):
@@ -169,7 +169,7 @@ def test_without_a_configured_kernel_the_test_says_how_to_configure_one(failure:
     ]
 
 
-def test_a_missing_kernel_is_looked_for_in_the_root_directory(
+def test_a_missing_kernel_is_searched_in_the_root_directory(
     failure: Failure, pytester: pytest.Pytester
 ) -> None:
     assert failure("def test_it(kernel): pass", kmemu_kernel="build/kernel.elf") == [

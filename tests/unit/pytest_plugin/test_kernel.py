@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tests.unit.pytest_plugin.conftest import Run
 
 
-def test_a_test_calls_the_kernel_and_looks_at_it(run: Run) -> None:
+def test_a_test_calls_the_kernel_and_inspects_it(run: Run) -> None:
     run(
         """
         from emulator.errors import KernelMismatch

@@ -51,7 +51,7 @@ def test_what_satisfies_the_markers_passes(run: Run) -> None:
     ).assert_outcomes(passed=3)
 
 
-def test_a_leak_fails_and_names_the_blocks_by_place(failure: Failure) -> None:
+def test_a_leak_fails_and_names_the_blocks_by_call_site(failure: Failure) -> None:
     report = failure(
         """
         @pytest.mark.kmem_no_leaks
@@ -85,7 +85,7 @@ def test_a_leak_deep_in_the_kernel_has_its_call_stack(failure: Failure) -> None:
     assert len(report) <= MOST_LINES
 
 
-def test_a_report_of_many_places_stays_short(failure: Failure) -> None:
+def test_a_report_of_many_call_sites_stays_short(failure: Failure) -> None:
     calls = "\n".join(f"            kernel.call('kmalloc', {size})" for size in range(8, 808, 8))
     report = failure(f"""
         @pytest.mark.kmem_no_leaks

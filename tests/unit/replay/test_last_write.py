@@ -25,7 +25,7 @@ def writer_of(timeline: Timeline, address: int | str) -> Writer:
     return writer
 
 
-def places_of(writer: Writer) -> list[str]:
+def source_lines_of(writer: Writer) -> list[str]:
     return [str(frame) for frame in writer.stack]
 
 
@@ -34,7 +34,7 @@ def test_who_overflowed_a_block() -> None:
     timeline.run_to_end()
     writer = writer_of(timeline, 0x10B020)
     assert writer.text.startswith("rep stosd")
-    assert places_of(writer) == [
+    assert source_lines_of(writer) == [
         "memset+0x26 string.c:22",
         "kmain+0xa5 overflow.c:28",
         "_start+0x33 entry.S:47",
@@ -42,7 +42,7 @@ def test_who_overflowed_a_block() -> None:
     assert (writer.before, writer.after) == ((40).to_bytes(4, "little"), b"AAAA")
     assert writer.event == timeline.calls.call(call_number(timeline, "kmalloc", 3)).left
     go_after_return(timeline, call_number(timeline, "kmalloc", 3))
-    assert places_of(writer_of(timeline, 0x10B020))[1:] == [
+    assert source_lines_of(writer_of(timeline, 0x10B020))[1:] == [
         "kmalloc+0x50 heap.c:178",
         "kmain+0x4d overflow.c:21",
         "_start+0x33 entry.S:47",
@@ -177,7 +177,7 @@ def test_writes_outside_of_calls_are_no_touch_of_a_call() -> None:
     assert first_touch(timeline, symbol(machine, "word")) == (14, "take")
 
 
-def test_the_last_writer_is_the_last_one_at_every_place() -> None:
+def test_the_last_writer_is_the_last_one_at_every_event() -> None:
     machine = machine_of(WRITES)
     timeline = Timeline(machine, TAKE)
     timeline.record()

@@ -63,7 +63,7 @@ def test_calls_have_arguments_results_and_stacks() -> None:
     assert [timeline.call_of(event) for event in (0, 9, 10, 25)] == [None, call, call, None]
 
 
-def test_at_an_entry_the_machine_stands_at_the_function_and_behind_an_exit_at_the_caller() -> None:
+def test_at_an_entry_the_machine_stands_at_the_function_and_after_an_exit_at_the_caller() -> None:
     timeline = timeline_of("overflow")
     timeline.go_to(9)
     assert str(timeline.machine.image.location(timeline.machine.cpu.registers().eip)).startswith(
@@ -141,7 +141,7 @@ def test_a_recording_can_be_cancelled_and_keeps_what_it_has() -> None:
     assert timeline.machine.cpu.registers().esi == 501
 
 
-def test_a_journey_that_is_cancelled_ends_at_an_exact_place() -> None:
+def test_a_journey_that_is_cancelled_ends_at_an_exact_event() -> None:
     timeline, other = (Timeline(machine_of(LOOPING), TAKE) for _ in range(2))
     for each in (timeline, other):
         each.record(Budget(8_000_000))
@@ -175,7 +175,7 @@ def test_what_a_call_changed_is_found_also_when_a_model_made_it() -> None:
     assert changed(machine) == changed(boot("firmware:overflow")) == 6
 
 
-def test_only_behind_an_exit_there_are_changes() -> None:
+def test_only_after_an_exit_there_are_changes() -> None:
     timeline = timeline_of("overflow")
     for event in (0, 9):
         timeline.go_to(event)

@@ -34,7 +34,7 @@ def test_the_exit_code_is_what_qemu_would_exit_with() -> None:
     assert Ending(How.HALTED).exit_code is None
 
 
-def test_old_documents_do_not_tell_what_kmemu_lacks() -> None:
+def test_old_documents_do_not_say_what_kmemu_lacks() -> None:
     assert How.NOT_EMULATED.outcome == "stopped"
     assert {how.outcome for how in How} == {how.value for how in How} - {"not emulated"}
 

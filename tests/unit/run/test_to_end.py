@@ -54,7 +54,7 @@ def test_a_kernel_that_something_else_stops(source: str, how: How, error: type[E
     assert ending.location.startswith("_start")
 
 
-def test_what_kmemu_lacks_is_told_from_what_the_kernel_did() -> None:
+def test_what_kmemu_lacks_is_distinguished_from_what_the_kernel_did() -> None:
     ending = run_to_end(machine_of("movl $0xf0000, %eax\n jmp *%eax"), NO_LIMIT)
     assert (ending.how, ending.eip) == (How.NOT_EMULATED, 0xF0000)
 

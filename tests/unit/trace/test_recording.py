@@ -53,8 +53,8 @@ def test_columns_and_blocks_are_those_of_a_trace(tmp_path: Path, kernel: str) ->
             assert np.array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("look", [False, True], ids=["not looked at", "looked at"])
-def test_calls_that_were_undone_are_gone(look: bool) -> None:
+@pytest.mark.parametrize("is_read", [False, True], ids=["not looked at", "looked at"])
+def test_calls_that_were_undone_are_gone(is_read: bool) -> None:
     machine = boot("firmware:demo")
     machine.run()
     log = logged(machine)
@@ -62,7 +62,7 @@ def test_calls_that_were_undone_are_gone(look: bool) -> None:
     with machine.snapshot():
         machine.call("kfree", kept)
         machine.call("kmalloc", 200)
-        if look:
+        if is_read:
             assert len(log.calls()) == 3
     machine.call("kmalloc", 8)
     assert log.blocks("heap").size.tolist() == [64, 8]

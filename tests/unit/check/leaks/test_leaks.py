@@ -124,7 +124,7 @@ def test_a_pointer_at_an_odd_address_may_hold_a_block(offset: int, into: str, tm
     assert reachable == []
 
 
-def test_numbers_can_look_like_a_pointer_at_an_odd_address(tmp_path: Path) -> None:
+def test_numbers_can_be_taken_for_a_pointer_at_an_odd_address(tmp_path: Path) -> None:
     lost, _ = texts(tmp_path, "next_block = 0x200000; kmalloc(24); next_block = 0; table[2] = 0x20;")
     assert lost == [f"{POSSIBLY.replace('2468a8', '200000')}pointed to only by global table+0x6 (unaligned)"]
 
@@ -137,7 +137,7 @@ def test_numbers_can_look_like_a_pointer_at_an_odd_address(tmp_path: Path) -> No
         ("stack[1023] = (word)kmalloc(24) + 24;", "the stack of the CPU"),
     ],
 )
-def test_the_address_behind_its_end_may_hold_a_block(body: str, holder: str, tmp_path: Path) -> None:
+def test_the_address_after_its_end_may_hold_a_block(body: str, holder: str, tmp_path: Path) -> None:
     lost, reachable = texts(tmp_path, body)
     assert lost == [f"{POSSIBLY}only the address behind its end is held, by {holder}"]
     assert reachable == []

@@ -67,7 +67,7 @@ def test_a_use_after_free_is_found_where_it_happens(tmp_path: Path) -> None:
     assert (finding.block.address, finding.block.freed is None) == (0x10B050, False)
 
 
-def test_without_a_trace_there_is_no_place(tmp_path: Path) -> None:
+def test_without_a_trace_there_is_no_call_site(tmp_path: Path) -> None:
     run = checked("overflow", tmp_path)
     failed = FailedAudit(0, run.trace.event_count, run.checks.audit())
     finding = corruption_finding(run.rerun, failed, None)
@@ -76,7 +76,7 @@ def test_without_a_trace_there_is_no_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "rest"), [(1, ()), (5, ()), (7, ("and 2 more broken rules",))])
-def test_what_does_not_break_again_is_told_without_a_faulting_write(
+def test_what_does_not_break_again_is_reported_without_a_faulting_write(
     count: int, rest: tuple[str, ...], tmp_path: Path
 ) -> None:
     run = checked("leak", tmp_path)
@@ -138,9 +138,9 @@ def store(address: int, value: int) -> bytes:
     )  # mov dword [address], value
 
 
-def go_to(opcode: bytes, place: int, target: int) -> bytes:
+def go_to(opcode: bytes, offset: int, target: int) -> bytes:
     """Return a call, jmp or conditional jump at a place in the stub."""
-    return opcode + (target - (STUB + place + len(opcode) + 4)).to_bytes(4, "little", signed=True)
+    return opcode + (target - (STUB + offset + len(opcode) + 4)).to_bytes(4, "little", signed=True)
 
 
 def test_a_defect_of_an_unchanged_word_is_traced_to_the_word_that_changed(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_call_that_rightly_changed_the_word_of_the_defect_is_not_at_fault(tmp_
     assert finding.details[-1] == "what was changed is heap block 0x0010b020 .used"
 
 
-def test_of_several_writes_the_first_that_changed_the_word_is_blamed(tmp_path: Path) -> None:
+def test_of_several_writes_the_first_that_changed_the_word_is_the_faulting_write(tmp_path: Path) -> None:
     code = b"".join(store(0x10B020, value) for value in (40, 5, 6)) + b"\xc3"
     finding = checked("overflow", tmp_path, prepare=lambda machine: put_stub(machine, code)).finding()
     assert finding.faulting_write is not None
@@ -187,7 +187,7 @@ def test_of_several_writes_the_first_that_changed_the_word_is_blamed(tmp_path: P
     assert (finding.faulting_write.before, finding.faulting_write.after) == (40, 6)
 
 
-def test_of_several_writes_of_an_allocator_the_last_is_blamed(tmp_path: Path) -> None:
+def test_of_several_writes_of_an_allocator_the_last_is_the_faulting_write(tmp_path: Path) -> None:
     """It may bring its own data out of order until it has finished."""
     size = 0x10B000
 
@@ -207,7 +207,7 @@ def test_of_several_writes_of_an_allocator_the_last_is_blamed(tmp_path: Path) ->
     assert (finding.call_site.function, finding.call_site.call) == ("kmalloc", 6)
 
 
-def test_what_was_right_again_before_it_broke_is_not_blamed(tmp_path: Path) -> None:
+def test_what_was_right_again_before_it_broke_is_not_the_faulting_write(tmp_path: Path) -> None:
     """A search over the whole run would come upon the first damage: event 16 of 33. It was healed before event 22."""
 
     def prepare(machine: Machine) -> None:
@@ -224,7 +224,7 @@ def test_what_was_right_again_before_it_broke_is_not_blamed(tmp_path: Path) -> N
     assert run.audits_at_rest == 4
 
 
-def test_what_tasks_do_meanwhile_is_not_blamed(tmp_path: Path) -> None:
+def test_what_tasks_do_meanwhile_is_not_the_faulting_write(tmp_path: Path) -> None:
     """The broken rule is about the owners of a page, which are as they were; what was changed is its flag.
 
     Until the next audit tasks changed their words, and an innocent call of pmem_free() another page's flag.

@@ -184,16 +184,16 @@ def test_auditing_at_each_call_from_inside_the_run() -> None:
     machine = boot("firmware:overflow")
     record_calls(machine, matching_profile(machine.image))
     checks = checks_of(machine, "LiteCore")
-    seen: list[tuple[int, int]] = []
+    recorded: list[tuple[int, int]] = []
     observer = machine.calls.at_entries(
-        1, lambda: seen.append((machine.calls.event_count, len(checks.audit())))
+        1, lambda: recorded.append((machine.calls.event_count, len(checks.audit())))
     )
     machine.run()
     found = [(event, int(event >= 15)) for event in range(1, 25, 2)]
-    assert seen == found
+    assert recorded == found
     observer.close()
     assert machine.call("kmalloc", 8)
-    assert seen == found
+    assert recorded == found
 
 
 def test_auditing_at_each_third_call() -> None:

@@ -79,7 +79,7 @@ def test_a_word_whose_last_change_was_not_atomic_is_no_lock(tmp_path: Path) -> N
     assert found(run) == []
 
 
-def test_a_kernel_that_dies_while_its_next_instructions_are_looked_at(tmp_path: Path) -> None:
+def test_a_kernel_that_dies_while_its_next_instructions_are_stepped(tmp_path: Path) -> None:
     def to_nowhere(machine: Machine) -> None:
         eip = machine.image.physical(machine.cpu.registers().eip)
         machine.memory.write(eip, JUMP_TO_NOWHERE)

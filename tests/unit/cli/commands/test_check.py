@@ -113,7 +113,7 @@ def test_json_is_one_document(kmemu: Callable[..., Done]) -> None:
         (["--layer", "heap=lockstep"], {"lockstep-divergence"}),
     ],
 )
-def test_what_was_looked_for_is_what_the_options_leave(
+def test_the_checked_kinds_are_those_the_options_leave(
     words: list[str], changed: set[str], kmemu: Callable[..., Done]
 ) -> None:
     usual, other = (
@@ -174,12 +174,12 @@ def test_findings_are_worth_more_than_a_used_up_budget(kmemu: Callable[..., Done
     assert "budget of 15000 instructions used up at " in done.out
 
 
-def test_the_console_can_be_seen(kmemu: Callable[..., Done]) -> None:
+def test_the_console_can_be_shown(kmemu: Callable[..., Done]) -> None:
     assert "a server that forgets" not in kmemu("check", "firmware:leak").err
     assert "a server that forgets" in kmemu("check", "firmware:leak", "--console").err
 
 
-def test_walks_on_the_way_change_nothing_for_a_clean_kernel(kmemu: Callable[..., Done]) -> None:
+def test_audits_during_the_run_change_nothing_for_a_clean_kernel(kmemu: Callable[..., Done]) -> None:
     assert kmemu("check", "firmware:fragment", "--walk-every", "10").status == 0
 
 
@@ -225,7 +225,7 @@ def test_every_run_that_ends_by_itself_can_be_a_baseline(
         (kernels.UNDEFINED, "the kernel did not end the run by itself", 1),
     ],
 )
-def test_a_baseline_that_is_not_written_is_told(
+def test_a_baseline_that_is_not_written_is_reported(
     kmemu: Callable[..., Done], tmp_path: Path, code: bytes, why: str, status: int
 ) -> None:
     path = kernels.write_kernel(tmp_path / "k.elf", code)

@@ -49,7 +49,7 @@ def test_top(kmemu: Callable[..., Done], two: tuple[str, str]) -> None:
     assert "-512" not in done.out
 
 
-def test_several_areas_are_told_apart(kmemu: Callable[..., Done], two: tuple[str, str]) -> None:
+def test_several_areas_are_distinguished(kmemu: Callable[..., Done], two: tuple[str, str]) -> None:
     assert "  heap: load load.c:7 <" in kmemu("diff", *two).out
 
 

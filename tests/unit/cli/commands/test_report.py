@@ -94,7 +94,7 @@ def test_the_page_is_opened(kmemu: Callable[..., Done], trace: Path, monkeypatch
     assert opened == [trace.with_suffix(".html").as_uri()]
 
 
-def test_a_terminal_is_told_the_stages(
+def test_a_terminal_shows_the_stages(
     kmemu: Callable[..., Done], trace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)

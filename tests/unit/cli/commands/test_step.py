@@ -58,7 +58,7 @@ def test_a_wrong_command_line_is_one_clear_line(
     assert kmemu("step", OVERFLOW, *arguments) == (2, "", f"kmemu: {message}\n")
 
 
-def test_print_shows_all_panes_of_a_place(kmemu: Kmemu) -> None:
+def test_print_shows_all_panes_of_an_event(kmemu: Kmemu) -> None:
     done = kmemu("step", OVERFLOW, "--print", "--at", "10")
     assert done.status == 0
     assert done.err == ""
@@ -87,7 +87,7 @@ def test_a_call_of_a_function_without_a_result_has_none(kmemu: Kmemu) -> None:
     assert "result" not in document["call"]
 
 
-def test_who_tells_the_last_writer_before_a_place(kmemu: Kmemu) -> None:
+def test_who_names_the_last_writer_before_an_event(kmemu: Kmemu) -> None:
     assert kmemu("step", OVERFLOW, "--who", "heap_error_count").out.startswith(
         "0x0010a310  heap_error_count\n0x00000001 became 0x00000002 after event 17\n\n"
     )
@@ -206,8 +206,6 @@ def test_a_terminal_without_colours_will_do(terminal: Terminal) -> None:
     terminal.wait_for("left with 0")
 
 
-def test_an_address_that_is_none_is_seen_before_the_run(
-    kmemu: Kmemu, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_address_is_an_error_before_the_run(kmemu: Kmemu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("emulator.cli.commands.step._record")
     assert kmemu("step", OVERFLOW, "--who", "nothing").status == 2

@@ -36,15 +36,15 @@ def on_a_terminal(stream: str, *arguments: str) -> bytes:
 
 @pytest.mark.parametrize(("raw", "said"), [([], SHOWN), (["--raw"], SAID.replace(b"\n", b"\r\n"))])
 def test_boot_keeps_from_a_terminal_what_is_not_for_it(words: list[str], raw: list[str], said: bytes) -> None:
-    seen = on_a_terminal("stdout", "boot", words[0], "--no-summary", *raw)
-    assert seen == said + (b"" if raw else b"\x1b[0m")
+    shown = on_a_terminal("stdout", "boot", words[0], "--no-summary", *raw)
+    assert shown == said + (b"" if raw else b"\x1b[0m")
 
 
 @pytest.mark.parametrize("command", ["check", "trace"])
 @pytest.mark.parametrize(("raw", "said"), [([], SHOWN), (["--raw"], SAID.replace(b"\n", b"\r\n"))])
 def test_so_do_the_others(words: list[str], command: str, raw: list[str], said: bytes) -> None:
-    seen = on_a_terminal("stderr", command, *words, "--console", *raw)
-    assert seen == said + (b"" if raw else b"\x1b[0m")
+    shown = on_a_terminal("stderr", command, *words, "--console", *raw)
+    assert shown == said + (b"" if raw else b"\x1b[0m")
 
 
 def test_a_pipe_and_a_file_get_every_byte(words: list[str], tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "target").read_bytes() == b"new"
 
 
-def test_whether_a_file_can_be_written_is_seen_before(tmp_path: Path) -> None:
+def test_whether_a_file_can_be_written_is_checked_before(tmp_path: Path) -> None:
     check_writable(str(tmp_path / "new"))
     (tmp_path / "old").write_bytes(b"old")
     check_writable(str(tmp_path / "old"))

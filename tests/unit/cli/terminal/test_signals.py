@@ -49,16 +49,16 @@ def test_what_others_do_with_a_signal_stays() -> None:
 
 
 def test_another_thread_than_the_first_handles_no_signals() -> None:
-    seen: list[Status | None] = []
+    received: list[Status | None] = []
 
     def run() -> None:
         with ending_in_order() as interruption:
-            seen.append(interruption.status)
+            received.append(interruption.status)
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert seen == [None]
+    assert received == [None]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -190,16 +190,16 @@ def test_step_gives_the_terminal_back(tmp_path: Path, number: signal.Signals, st
         stderr=slave,
         env=environment(),
     ) as process:
-        seen = b""
-        while b"recording the run" not in seen:
-            seen += os.read(master, 1 << 16)
+        received = b""
+        while b"recording the run" not in received:
+            received += os.read(master, 1 << 16)
         process.send_signal(number)
-        while b"interrupted" not in seen or not seen.endswith(b"\n"):
-            seen += os.read(master, 1 << 16)
+        while b"interrupted" not in received or not received.endswith(b"\n"):
+            received += os.read(master, 1 << 16)
         assert process.wait() == status
     assert termios.tcgetattr(slave) == before
-    assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")
-    assert seen.rindex(b"\x1b[?1049l") > seen.rindex(b"\x1b[?1049h")
-    assert f"kmemu: {name(number)}\r\n".encode() in seen
+    assert received.rindex(b"\x1b[?25h") > received.rindex(b"\x1b[?25l")
+    assert received.rindex(b"\x1b[?1049l") > received.rindex(b"\x1b[?1049h")
+    assert f"kmemu: {name(number)}\r\n".encode() in received
     os.close(master)
     os.close(slave)

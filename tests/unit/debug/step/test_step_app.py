@@ -117,7 +117,7 @@ def test_next_and_previous_go_from_call_to_call(key: str, back: str) -> None:
     play(scene)
 
 
-def test_behind_the_last_call_there_is_only_the_end() -> None:
+def test_after_the_last_call_there_is_only_the_end() -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
         await stage.press("n")
         assert "this is the last call" in notified(app)
@@ -258,15 +258,15 @@ def test_a_click_goes_to_a_call() -> None:
 @pytest.mark.parametrize("size", [WIDE, SMALL, TINY])
 def test_tab_visits_all_panes(size: tuple[int, int]) -> None:
     async def scene(app: StepApp, stage: Stage) -> None:
-        seen = []
+        visited = []
         for _ in range(7):
             await stage.press("tab")
             focused = app.focused
             assert focused is not None
             assert focused.display
             assert focused.size.height > 2
-            seen.append(focused.id)
-        assert seen == ["changes", "code", "memory", "registers", "stack", "console", "calls"]
+            visited.append(focused.id)
+        assert visited == ["changes", "code", "memory", "registers", "stack", "console", "calls"]
         await stage.press("shift+tab")
         assert app.current == "console"
         await stage.press("3")
@@ -309,7 +309,7 @@ def test_q_leaves() -> None:
     assert play(scene).return_code == 0
 
 
-def test_all_panes_show_the_place() -> None:
+def test_all_panes_show_the_event() -> None:
     async def scene(app: StepApp, _stage: Stage) -> None:
         assert "kmalloc(24) = 0x0010b008" in shown(app, "calls")
         assert "heap_free_list" in shown(app, "changes")

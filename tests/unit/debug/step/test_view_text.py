@@ -118,7 +118,7 @@ def test_the_stack_begins_with_the_innermost_function(view: View) -> None:
     assert texts("stack", view) == ["0  kmain+0x3f overflow.c:21", "1  _start+0x33 entry.S:47"]
 
 
-def test_memory_has_pictures_blocks_and_what_is_damaged(view: View) -> None:
+def test_memory_has_hex_dumps_blocks_and_what_is_damaged(view: View) -> None:
     lines = texts("memory", view)
     assert "0x0010b008 used       24" in lines
     assert any(line.startswith("Heap 0x0010b000-0x0011b000") for line in lines)

@@ -49,10 +49,10 @@ def damaged(machine: Machine, words: dict[str, int]) -> MemoryMap:
     with machine.snapshot():
         for name, value in words.items():
             symbol, _, offset = name.strip("*").partition("+")
-            place = address(machine, symbol)
+            location = address(machine, symbol)
             if name.startswith("*"):
-                place = machine.memory.load_u32(place) - BASE
-            machine.memory.store_u32(place + int(offset or 0), value)
+                location = machine.memory.load_u32(location) - BASE
+            machine.memory.store_u32(location + int(offset or 0), value)
         return read_memory_map(machine)
 
 
@@ -98,7 +98,7 @@ def test_the_memory_map(waiting: Machine) -> None:
     assert (regions[-1].end, regions[-1].kind) == (0x500000, RegionKind.FREE)
 
 
-def test_shared_pages_are_seen(waiting: Machine) -> None:
+def test_shared_pages_are_counted(waiting: Machine) -> None:
     with waiting.snapshot():
         table = waiting.memory.load_u32(address(waiting, "pmem_table")) - BASE
         waiting.memory.store_words(table + 8 * 0x400, (1, 3))
@@ -217,7 +217,7 @@ def test_kmem_pages_that_are_free_are_a_defect(waiting: Machine) -> None:
     )
 
 
-def test_the_walk_over_blocks_is_bounded(waiting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scan_of_blocks_is_bounded(waiting: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kernel_model.btron.pools.reader.BLOCKS_MAX", 1)
     memory_map = read_memory_map(waiting)
     assert memory_map.notes == ("the pools have 1 blocks or more, and only those are counted",)

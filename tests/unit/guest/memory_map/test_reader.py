@@ -155,7 +155,7 @@ def test_a_heap_laid_over_the_image_counts_only_once(booted: Machine) -> None:
     assert all(left.end <= right.start for left, right in pairwise(memory_map.regions))
 
 
-def test_walks_of_the_heap_are_bounded(booted: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scans_of_the_heap_are_bounded(booted: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCKS_MAX", 3)
     memory_map = read_memory_map(booted)
     assert memory_map.heap is not None

@@ -88,7 +88,7 @@ def test_tables_blocks_and_areas(subject: ModelSubject, address: int, text: str 
     assert text_at(subject, address) == text
 
 
-def test_behind_a_broken_record_and_in_a_broken_list(subject: ModelSubject) -> None:
+def test_after_a_broken_record_and_in_a_broken_list(subject: ModelSubject) -> None:
     subject.memory.store_u32(END - 64, 7)
     assert text_at(subject, END - 64) == "mpl 7 byte 0x00309fc0, behind a broken record"
     subject.memory.store_u32(subject.symbols["kmem_free_list"] - KERNEL, 0x41414141)

@@ -32,7 +32,7 @@ def texts(memory: ByteMemory) -> list[str]:
     return [defect_text(each) for each in page_defects(memory, SIZE, Pmem(memory, ADDRESSES))]
 
 
-def test_a_sound_table(memory: ByteMemory) -> None:
+def test_a_table_without_defects(memory: ByteMemory) -> None:
     assert texts(memory) == []
 
 
@@ -54,7 +54,7 @@ def test_an_entry_that_cannot_be(memory: ByteMemory, page: int, entry: tuple[int
     assert texts(memory) == [text]
 
 
-def test_each_of_several_is_told(memory: ByteMemory) -> None:
+def test_each_of_several_is_reported(memory: ByteMemory) -> None:
     for page in (0, 1, 63):
         memory.store_u32(TABLE + 8 * page, 3)
     assert len(texts(memory)) == 3

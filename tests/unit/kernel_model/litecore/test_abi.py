@@ -142,7 +142,7 @@ def test_the_last_byte_of_a_bitmap_names_managed_frames_only(litecore: LiteCore)
     assert text_at(litecore, 0x100201) == "bitmap byte 1 (frames 264..266)"
 
 
-def test_an_address_behind_a_broken_header_has_a_location() -> None:
+def test_an_address_after_a_broken_header_has_a_location() -> None:
     memory = ByteMemory(0x100000, 0x400000)
     broken = LiteCore(memory, SYMBOLS, print)
     broken.memory_init(BootSettings())

@@ -117,7 +117,7 @@ def test_a_freed_block_holds_size_flag_and_link_and_stale_bytes(memory: ByteMemo
     assert memory.load_u32(GLOBALS.free_list) == first - 8
 
 
-def test_a_merge_with_the_next_block_leaves_its_header_behind(memory: ByteMemory, heap: Heap) -> None:
+def test_a_merge_with_the_next_block_leaves_its_header_in_memory(memory: ByteMemory, heap: Heap) -> None:
     first, second, _ = (heap.kmalloc(24) for _ in range(3))
     heap.kfree(second)
     heap.kfree(first)
@@ -125,7 +125,9 @@ def test_a_merge_with_the_next_block_leaves_its_header_behind(memory: ByteMemory
     assert words(memory, second - 8, 3) == [24, 0, 0x1060]
 
 
-def test_a_merge_with_the_block_before_leaves_the_freed_header_behind(memory: ByteMemory, heap: Heap) -> None:
+def test_a_merge_with_the_block_before_leaves_the_freed_header_in_memory(
+    memory: ByteMemory, heap: Heap
+) -> None:
     first, second, _ = (heap.kmalloc(24) for _ in range(3))
     heap.kfree(first)
     heap.kfree(second)
@@ -195,15 +197,15 @@ def test_a_stale_header_is_not_believed(heap: Heap, console: list[str]) -> None:
         pytest.param((24, 2), id="used 2"),
     ],
 )
-@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("is_second", [False, True])
 def test_kfree_refuses_a_broken_header(
-    memory: ByteMemory, heap: Heap, header: tuple[int, int], *, behind: bool
+    memory: ByteMemory, heap: Heap, header: tuple[int, int], *, is_second: bool
 ) -> None:
     """Both as the header to be freed and as one that the walk passes."""
     first, second = heap.kmalloc(24), heap.kmalloc(24)
     memory.store_words(first - 8, header)
     before = memory.read(START, 0x200), words(memory, 0x10, 3)
-    heap.kfree(second if behind else first)
+    heap.kfree(second if is_second else first)
     assert (memory.read(START, 0x200), words(memory, 0x10, 3)) == before
     assert memory.load_u32(GLOBALS.error_count) == 1
 
@@ -271,11 +273,11 @@ def test_a_heap_that_is_already_locked_is_a_deadlock(memory: ByteMemory, heap: H
 
 
 def test_the_line_is_printed_after_the_lock_is_given_back(memory: ByteMemory) -> None:
-    seen: list[int] = []
-    heap = Heap(memory, GLOBALS, lambda _: seen.append(memory.load_u32(GLOBALS.lock)))
+    locks: list[int] = []
+    heap = Heap(memory, GLOBALS, lambda _: locks.append(memory.load_u32(GLOBALS.lock)))
     heap.init(START, END)
     heap.kfree(8)
-    assert seen == [0]
+    assert locks == [0]
 
 
 def test_an_unaligned_heap_start_frees_nothing(memory: ByteMemory, heap: Heap) -> None:

@@ -75,14 +75,14 @@ def test_usage_can_be_bounded_and_counts_refused_frees(reader: Heap) -> None:
     assert usage.refused == 1
 
 
-def test_a_heap_before_its_init_is_empty_and_sound() -> None:
+def test_a_heap_before_its_init_is_empty_and_has_no_defects() -> None:
     reader = Heap(ByteMemory(0, 0x40), GLOBALS, print)
     assert list(reader.blocks()) == []
     assert reader.usage() == HeapUsage(0, 0, 0, 0, 0, 0, ())
     assert reader.validate() == []
 
 
-def test_a_sound_heap_has_no_defects(reader: Heap) -> None:
+def test_an_undamaged_heap_has_no_defects(reader: Heap) -> None:
     assert reader.validate() == []
 
 
@@ -149,13 +149,13 @@ def test_unmerged_neighbours_are_a_defect_each(memory: ByteMemory, reader: Heap)
     ]
 
 
-def test_the_walk_stops_where_headers_make_no_sense(memory: ByteMemory, reader: Heap) -> None:
+def test_the_scan_stops_where_headers_make_no_sense(memory: ByteMemory, reader: Heap) -> None:
     memory.store_u32(0x1040, 3)
     assert [block.header for block in reader.blocks()] == [0x1000, 0x1020]
     assert figures(reader.usage()) == (24, 24, 24, 2)
 
 
-def test_a_link_over_a_free_block_to_behind_a_broken_header_is_a_defect(
+def test_a_link_over_a_free_block_to_after_a_broken_header_is_a_defect(
     memory: ByteMemory, reader: Heap
 ) -> None:
     """Only where all blocks that can be known are in the list, what follows may be right."""

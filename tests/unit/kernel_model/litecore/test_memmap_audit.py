@@ -28,7 +28,7 @@ def defects(memory: ByteMemory) -> list[Defect]:
 
 
 @pytest.mark.parametrize("frames", [16, 13])
-def test_a_memmap_is_sound(memory: ByteMemory, frames: int) -> None:
+def test_a_memmap_has_no_defects(memory: ByteMemory, frames: int) -> None:
     memmap = Memmap(memory, STRUCT, None, IMAGE_END)
     assert defects(memory) == []
     memmap.init(0x100000, 0x100000 + frames * 4096)
@@ -60,7 +60,7 @@ def test_a_bitmap_may_end_where_memory_ends(memory: ByteMemory) -> None:
     assert defects(memory) == []
 
 
-def test_bits_behind_the_last_frame_are_set(memory: ByteMemory) -> None:
+def test_bits_after_the_last_frame_are_set(memory: ByteMemory) -> None:
     Memmap(memory, STRUCT, None, IMAGE_END).init(0x100000, 0x10D000)
     memory.store_u8(0x41, 0xC0)
     assert [defect_text(each) for each in defects(memory)] == [

@@ -128,7 +128,7 @@ def test_a_kernel_without_information(tmp_path: Path) -> None:
     assert (len(table), table.rows, table.find(0x100000)) == (0, b"", None)
 
 
-def test_walking_the_stack_of_a_function_with_a_frame_pointer() -> None:
+def test_unwinding_the_stack_of_a_function_with_a_frame_pointer() -> None:
     """The prologue and epilogue of every function of the built-in kernels."""
     image = KernelImage.read(builtin.resolve("firmware:demo"))
     start = image.symbols["kmalloc"].address  # push %ebp; mov %esp, %ebp; ...; pop %ebp; ret
@@ -237,7 +237,7 @@ class TestPrograms:
     def test_of_rows_of_one_address_the_last_counts(self) -> None:
         assert rows(fde(BASE, 8, b"\x0e\x10\x40" + PUSHED)) == [(0, 8, -8, 1), (8, 0, 0, 0)]
 
-    def test_rows_behind_the_end_are_left_out(self) -> None:
+    def test_rows_after_the_end_are_left_out(self) -> None:
         assert rows(fde(BASE, 8, b"\x48" + PUSHED)) == [(0, 4, 0, 1), (8, 0, 0, 0)]
 
     def test_rows_that_change_nothing_are_left_out(self) -> None:
@@ -317,7 +317,7 @@ class TestEhFrame:
         content = location + size + b"\0" + PUSHED
         section = cie + entry(len(cie) + 4, content) + bytes(4)
         table = read_unwind_table([FrameSection(section, self.AT, is_eh_frame=True)], CODE)
-        self.place = self.AT + len(cie) + 8
+        self.here = self.AT + len(cie) + 8
         return table.find(BASE)
 
     @pytest.mark.parametrize(
@@ -331,9 +331,9 @@ class TestEhFrame:
             (b"zR?", b"\x1bmore"),
         ],
     )
-    def test_addresses_relative_to_their_place(self, augmentation: bytes, data: bytes) -> None:
+    def test_addresses_relative_to_their_own_address(self, augmentation: bytes, data: bytes) -> None:
         self.first(augmentation, data, bytes(4), bytes(4))
-        location = struct.pack("<i", BASE - self.place)
+        location = struct.pack("<i", BASE - self.here)
         assert self.first(augmentation, data, location, b"\x08\0\0\0") == UnwindRow(BASE, 8, -8, 1)
 
     @pytest.mark.parametrize(("encoding", "size"), [(0x00, 4), (0x03, 4), (0x0B, 4)])
@@ -346,7 +346,7 @@ class TestEhFrame:
     def test_short_addresses(self) -> None:
         self.AT = BASE + 0x100
         self.first(b"zR", b"\x1a", bytes(2), bytes(2))
-        location = struct.pack("<h", BASE - self.place)
+        location = struct.pack("<h", BASE - self.here)
         assert self.first(b"zR", b"\x1a", location, b"\x08\0") == UnwindRow(BASE, 8, -8, 1)
 
     @pytest.mark.parametrize("encoding", [0x01, 0x04, 0x2B, 0x3B, 0x9B, 0xFF])

@@ -151,7 +151,7 @@ class TestDamage:
         data = build_elf(Elf(symbols=[Sym("kmain", BASE, 8), Sym("kfree", 0xFFFFFFF8, 9, eb.FUNC)]))
         assert self.problem(data) == "symbol 2 at 0xfffffff8 is 0x9 bytes long and wraps past 4 GiB"
 
-    def test_a_place_is_named_by_its_address_where_the_table_is_damaged(self) -> None:
+    def test_a_location_is_its_address_where_the_table_is_damaged(self) -> None:
         data = patch_section_header(self.GOOD, SYMTAB_SECTION, eb.SH_LINK, 99)
         assert code_location(*KernelImage(data, "k.elf").location(BASE + 4)) == "0x00100004"
 

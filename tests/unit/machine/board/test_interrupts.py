@@ -75,12 +75,12 @@ def mmu(request: pytest.FixtureRequest) -> str:
 
 
 class TestExceptions:
-    def test_a_software_interrupt_returns_behind_itself(self, mmu: str) -> None:
+    def test_a_software_interrupt_returns_after_itself(self, mmu: str) -> None:
         machine = guest("gate 0x40, h\n movl $5, %ebx\n int $0x40\n put ebx", "h: addl $2, %ebx\n iret", mmu)
         assert machine.run().exit_value == 0
         assert results_of(machine, 1) == [7]
 
-    def test_a_breakpoint_returns_behind_itself(self, mmu: str) -> None:
+    def test_a_breakpoint_returns_after_itself(self, mmu: str) -> None:
         machine = guest("gate 3, h\n xorl %ebx, %ebx\n int3\n put ebx", "h: incl %ebx\n iret", mmu)
         machine.run()
         assert results_of(machine, 1) == [1]
@@ -104,7 +104,7 @@ class TestExceptions:
         assert results_of(machine, 1) == [77]
 
     @pytest.mark.parametrize("before", ["nop", "movb $0xcd, %al"], ids=["plain", "behind a byte like int's"])
-    def test_a_page_fault_tells_address_and_error_code_and_is_mended(self, before: str) -> None:
+    def test_a_page_fault_has_address_and_error_code_and_is_mended(self, before: str) -> None:
         body = f"""
         gate    14, h
         movl    $directory, %eax
@@ -213,7 +213,7 @@ class TestTimer:
         machine.run()
         assert results_of(machine, 2) == [0, 1]  # two ticks on one line are one interrupt
 
-    def test_sti_takes_effect_behind_the_next_instruction(self, mmu: str) -> None:
+    def test_sti_takes_effect_after_the_next_instruction(self, mmu: str) -> None:
         """`sti; hlt` must not lose the interrupt that is pending already."""
         body = TIMER + "movl $200000, %ecx\n 1: decl %ecx\n jnz 1b\n sti\n hlt\n movl ticks, %ebx\n put ebx"
         machine = guest(body, ON_TICK, mmu)

@@ -80,14 +80,14 @@ def test_a_wide_write_to_the_debug_console_is_one_byte_as_the_device_has_one_por
 
 
 def test_consoles_keep_the_order_in_which_they_were_written() -> None:
-    seen: list[tuple[Console, bytes]] = []
+    written: list[tuple[Console, bytes]] = []
     source = "".join(
         write_port(port, "b", byte)
         for port, byte in [(0x3F8, 0x61), (0xE9, 0x62), (0x3F8, 0x63), (0x3F8, 0x0A), (0xE9, 0x64)]
     )
-    machine = machine_of(source + "exit 0", on_output=lambda console, data: seen.append((console, data)))
+    machine = machine_of(source + "exit 0", on_output=lambda console, data: written.append((console, data)))
     machine.run()
-    merged: list[tuple[Console, int]] = [(console, byte) for console, data in seen for byte in data]
+    merged: list[tuple[Console, int]] = [(console, byte) for console, data in written for byte in data]
     serial, debug = Console.SERIAL, Console.DEBUG
     assert merged == [(serial, 0x61), (debug, 0x62), (serial, 0x63), (serial, 0x0A), (debug, 0x64)]
 
@@ -168,9 +168,9 @@ def test_output_before_the_exit_is_complete() -> None:
 
 def test_a_talkative_guest_takes_no_host_memory_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emulator.machine.consoles.OUTPUT_KEPT", 10)
-    seen = bytearray()
+    written = bytearray()
     source = "movl $100, %ecx\n movb $0x41, %al\n 1: outb %al, $0xe9\n loop 1b\n hlt"
-    machine = machine_of(source, on_output=lambda _console, data: seen.extend(data))
+    machine = machine_of(source, on_output=lambda _console, data: written.extend(data))
     machine.run()
     assert bytes(machine.output[Console.DEBUG]) == b"A" * 10
-    assert bytes(seen) == b"A" * 100
+    assert bytes(written) == b"A" * 100

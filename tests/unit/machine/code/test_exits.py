@@ -45,7 +45,7 @@ class TestOneFunction:
         body = "1: loop 1b\n 2: jecxz 3f\n jmp 2b\n 3: loop r2\n r1: ret\n r2: ret"
         assert exits(function("f", body)) == ["r1", "r2"]
 
-    def test_a_return_behind_a_call(self) -> None:
+    def test_a_return_after_a_call(self) -> None:
         assert exits(function("f", "call _start\n r1: ret")) == ["r1"]
 
     def test_returns_of_called_functions_do_not_count(self) -> None:
@@ -80,7 +80,7 @@ class TestData:
         """A linear disassembler takes 0xe8 for a call, and with it the return."""
         assert exits(function("f", "jmp r1\n .byte 0xe8\n r1: ret")) == ["r1"]
 
-    def test_that_looks_like_a_return(self) -> None:
+    def test_data_that_reads_as_a_return(self) -> None:
         assert exits(function("f", "jmp r1\n .byte 0xc3, 0xc3\n r1: ret")) == ["r1"]
 
     def test_that_is_no_instruction(self) -> None:

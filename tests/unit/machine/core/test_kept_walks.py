@@ -62,7 +62,7 @@ def test_another_caller_of_the_caller_makes_another_stack() -> None:
     assert stacks_of(TWO_WAYS, "taken first second") == ways * 2
 
 
-def test_an_interrupt_in_the_same_place_as_a_pretended_one_makes_another_stack() -> None:
+def test_an_interrupt_at_the_same_address_as_a_pretended_one_makes_another_stack() -> None:
     # The frame that was interrupted goes on at its `leave`; it is kept as that address + 1.
     stacks = [["taken", "worked"], ["taken", "resumed", "worked"]]
     assert stacks_of(IDT + PRETENDED_AND_REAL, "taken worked resumed") == stacks

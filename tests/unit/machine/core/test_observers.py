@@ -90,45 +90,45 @@ def test_step_logs_do_not_know_of_each_other(mmu: str) -> None:
 def test_a_probe_that_was_closed_is_not_reached_again(mmu: str) -> None:
     machine = machine_of(ADDING, mmu=mmu)
     start = machine.snapshot()
-    seen: list[str] = []
+    notified: list[str] = []
 
     def add(name: str) -> Probe:
         def reached(_kind: int, _esp: int, _eax: int) -> int:
-            seen.append(name)
+            notified.append(name)
             return 0
 
         return machine.observers.probe(symbol(machine, "add"), reached)
 
     first, second = add("first"), add("second")
     machine.run()
-    assert seen == ["first", "second"] * 6
+    assert notified == ["first", "second"] * 6
     start.reset()
     first.close()
     first.close()
     machine.run()
-    assert seen == ["first", "second"] * 6 + ["second"] * 6
+    assert notified == ["first", "second"] * 6 + ["second"] * 6
     start.reset()
     second.close()
     machine.run()
-    assert len(seen) == 18
+    assert len(notified) == 18
 
 
 def test_what_follows_a_probe_that_was_removed_where_the_machine_stands_is_reached(mmu: str) -> None:
     machine = machine_of(FUNCTION + "call f\n exit 0\n function f\n nop\n ret\n ends f", mmu=mmu)
-    seen: list[int] = []
+    notified: list[int] = []
 
     def reached(kind: int, _esp: int, _eax: int) -> int:
-        seen.append(kind)
+        notified.append(kind)
         return 0
 
     record(machine, [RecordedFunction("f")])
     machine.observers.probe(symbol(machine, "f"), reached)
     machine.run(stop_at_event=1)
-    assert seen == []
+    assert notified == []
     for identity in (1, 2):  # those of the recording
         assert lib.kc_probe_remove(core_of(machine).raw, identity)
     machine.run()
-    assert len(seen) == 1
+    assert len(notified) == 1
 
 
 def test_notes_of_written_pages_are_closed_at_the_end_of_a_block() -> None:
@@ -153,11 +153,11 @@ def test_too_many_notes_of_written_pages_are_refused() -> None:
 def test_a_second_observer_of_entries_is_refused_until_the_first_is_closed() -> None:
     machine = machine_of(ADDING)
     record(machine, [RecordedFunction("add")])
-    seen: list[int] = []
-    with machine.calls.at_entries(2, lambda: seen.append(machine.calls.event_count)):
+    notified: list[int] = []
+    with machine.calls.at_entries(2, lambda: notified.append(machine.calls.event_count)):
         with pytest.raises(ValueError, match=r"^entries of calls are observed already$"):
-            machine.calls.at_entries(1, seen.clear)
+            machine.calls.at_entries(1, notified.clear)
         machine.run()
-    assert len(seen) == 3
-    with machine.calls.at_entries(1, seen.clear):
+    assert len(notified) == 3
+    with machine.calls.at_entries(1, notified.clear):
         pass

@@ -71,7 +71,7 @@ def test_one_large_page_is_enough_for_a_kernel(mmu: Mmu) -> None:
 
 
 @pytest.mark.parametrize("linear", [0x3FE00000, 0x40000000, 0x7FFFF000, 0xBFE01000, 0xFFFFF000])
-def test_a_page_is_seen_where_it_is_mapped(linear: int, mmu: Mmu) -> None:
+def test_a_page_is_read_where_it_is_mapped(linear: int, mmu: Mmu) -> None:
     machine, tables = pae_machine(
         f"movl $0x1234, 0x{linear + 8:x}\n movl 0x{linear + 8:x}, %ebx\n put ebx\n exit 0", mmu
     )

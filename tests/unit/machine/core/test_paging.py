@@ -56,12 +56,12 @@ def assert_page_fault(
     machine: Machine, words: str, address: int, code: int, eip: int | str = "fault"
 ) -> None:
     """Run into exactly this page fault. The reference MMU tells vector and EIP only."""
-    place = symbol(machine, eip) if isinstance(eip, str) else eip
+    target = symbol(machine, eip) if isinstance(eip, str) else eip
     got = page_fault(machine)
     if machine.mmu == "fast":
-        assert got == (words, address, code, place)
+        assert got == (words, address, code, target)
     else:
-        assert got[3] == place
+        assert got[3] == target
 
 
 def test_an_identity_map_changes_nothing_for_the_guest(mmu: Mmu) -> None:
@@ -71,7 +71,7 @@ def test_an_identity_map_changes_nothing_for_the_guest(mmu: Mmu) -> None:
     assert machine.cpu.registers().cr0 & 0x80000001 == 0x80000001
 
 
-def test_a_page_is_seen_where_it_is_mapped(mmu: Mmu) -> None:
+def test_a_page_is_read_where_it_is_mapped(mmu: Mmu) -> None:
     source = """
         movl    $0x11111111, 0x80300004
         movl    $0x22222222, 0xfffffffc
@@ -513,9 +513,9 @@ def test_a_page_directory_outside_ram_is_an_error_and_no_crash(mmu: Mmu) -> None
         machine.run(timeout_s=10)
 
 
-@pytest.mark.parametrize("place", [0xA0000, 0xB8000, 0xC0000, 0xF0000, 0x4FFFF0])
-def test_a_page_directory_in_odd_places_is_no_crash(place: int) -> None:
-    source = f"movl $0x{place:x}, %eax\n movl %eax, %cr3\n movl %cr0, %eax\n orl $0x80000000, %eax\n movl %eax, %cr0"
+@pytest.mark.parametrize("target", [0xA0000, 0xB8000, 0xC0000, 0xF0000, 0x4FFFF0])
+def test_a_page_directory_at_odd_addresses_is_no_crash(target: int) -> None:
+    source = f"movl $0x{target:x}, %eax\n movl %eax, %cr3\n movl %cr0, %eax\n orl $0x80000000, %eax\n movl %eax, %cr0"
     with pytest.raises(GuestStopped):
         machine_of(source).run(timeout_s=10)
 

@@ -48,7 +48,7 @@ def test_rom_reads_zero_and_ignores_writes(address: int, mmu: str) -> None:
     assert machine.memory.load_u32(address) == 0
 
 
-def test_text_on_the_screen_is_seen_from_outside() -> None:
+def test_text_on_the_screen_is_read_from_outside() -> None:
     source = """
         movl    $0x07690748, 0xb8000            # "Hi", grey on black
         movw    $0x0721, 0xb8000 + 24 * 160

@@ -89,7 +89,7 @@ def mmu(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_registers_tell_the_bases_that_the_cpu_holds(mmu: str) -> None:
+def test_registers_have_the_bases_that_the_cpu_holds(mmu: str) -> None:
     machine = based("hlt", mmu)
     flat = machine.cpu.registers()
     assert (flat.cs_base, flat.ss_base, flat.pc) == (0, 0, flat.eip)
@@ -136,7 +136,7 @@ def test_replays_after_a_snapshot_are_the_same(mmu: str) -> None:
     assert machine.run() == first
 
 
-def test_an_int_n_is_told_from_a_fault(mmu: str) -> None:
+def test_an_int_n_is_distinguished_from_a_fault(mmu: str) -> None:
     source = f"""
         lidt    idtr + 0x{HIGH:x}
         movl    $h + 0x{HIGH:x}, %eax
@@ -157,7 +157,7 @@ h:      addl    $2, %ebx
     assert machine.interrupts.last_fault is None
 
 
-def test_an_interrupt_comes_behind_the_instruction_after_sti(mmu: str) -> None:
+def test_an_interrupt_comes_after_the_instruction_that_follows_sti(mmu: str) -> None:
     machine = based(
         f"""
         xorl    %ebx, %ebx
@@ -237,7 +237,7 @@ import ctypes, importlib.util, pathlib
 folder = pathlib.Path(importlib.util.find_spec("unicorn").submodule_search_locations[0])
 ctypes.CDLL(str(folder / "lib" / "libunicorn.so.2"))
 from tests.unit.machine.core.test_segment_bases import *
-test_registers_tell_the_bases_that_the_cpu_holds("fast")
+test_registers_have_the_bases_that_the_cpu_holds("fast")
 test_each_instruction_counts_with_any_budget("fast")
 """
 

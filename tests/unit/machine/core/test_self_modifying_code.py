@@ -253,7 +253,7 @@ def test_code_copied_to_a_new_page_each_time(mmu: Mmu) -> None:
 # -- under another address ----------------------------------------------------------------------------------------
 
 
-def test_a_write_through_the_alias_is_seen_below(mmu: Mmu) -> None:
+def test_a_write_through_the_alias_shows_below(mmu: Mmu) -> None:
     source = """
         movl    $10, %ecx
 1:      call    function
@@ -264,7 +264,7 @@ def test_a_write_through_the_alias_is_seen_below(mmu: Mmu) -> None:
     assert run_with_alias(source, mmu, 10) == list(range(1, 11))
 
 
-def test_a_write_below_is_seen_through_the_alias(mmu: Mmu) -> None:
+def test_a_write_below_shows_through_the_alias(mmu: Mmu) -> None:
     source = """
         movl    $10, %ecx
 1:      movl    $function + 0x80000000, %eax

@@ -102,7 +102,7 @@ def test_a_reset_right_after_the_snapshot_changes_nothing(machine: Machine) -> N
     assert state(machine) == before
 
 
-def test_python_writes_between_runs_are_seen_and_undone(machine: Machine) -> None:
+def test_python_writes_between_runs_are_noticed_and_undone(machine: Machine) -> None:
     step(machine)
     address = symbol(machine, "counter")
     with machine.snapshot():
@@ -258,7 +258,7 @@ def test_a_snapshot_whose_outer_one_is_gone_refuses(machine: Machine) -> None:
             use()
 
 
-def test_a_stale_snapshot_is_not_taken_for_a_new_one_at_its_place(machine: Machine) -> None:
+def test_a_stale_snapshot_is_not_taken_for_a_new_one_at_its_level(machine: Machine) -> None:
     stale = machine.snapshot()
     stale.discard()
     step(machine)
@@ -367,16 +367,16 @@ REWRITES_ITSELF = """
         hlt
         incl    constant + 1            # the operand of movl
         jmp     1b
-        {place}
+        {alignment}
         .globl  constant
 constant: movl  $1, %eax
         ret
 """
 
 
-@pytest.mark.parametrize("place", ["", ".balign 4096"], ids=["same page", "other page"])
-def test_translated_code_that_the_guest_changed_is_dropped(place: str, machine: Machine) -> None:
-    machine = machine_of(REWRITES_ITSELF.format(place=place), mmu=machine.mmu)
+@pytest.mark.parametrize("alignment", ["", ".balign 4096"], ids=["same page", "other page"])
+def test_translated_code_that_the_guest_changed_is_dropped(alignment: str, machine: Machine) -> None:
+    machine = machine_of(REWRITES_ITSELF.format(alignment=alignment), mmu=machine.mmu)
     snapshot = machine.snapshot()
     for _ in range(3):
         for _ in range(4):
@@ -385,12 +385,12 @@ def test_translated_code_that_the_guest_changed_is_dropped(place: str, machine: 
         snapshot.reset()
 
 
-@pytest.mark.parametrize("place", ["", ".balign 4096"], ids=["same page", "other page"])
+@pytest.mark.parametrize("alignment", ["", ".balign 4096"], ids=["same page", "other page"])
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_translated_code_changed_between_nested_snapshots_is_dropped(
-    depth: int, place: str, machine: Machine
+    depth: int, alignment: str, machine: Machine
 ) -> None:
-    machine = machine_of(REWRITES_ITSELF.format(place=place) + "\n nop", mmu=machine.mmu)
+    machine = machine_of(REWRITES_ITSELF.format(alignment=alignment) + "\n nop", mmu=machine.mmu)
     snapshots = []
     for _ in range(3):
         machine.run()
@@ -410,7 +410,7 @@ def test_translated_code_changed_between_nested_snapshots_is_dropped(
 
 
 def test_code_that_python_changed_needs_flush_code_and_a_reset_drops_it(machine: Machine) -> None:
-    machine = machine_of(REWRITES_ITSELF.format(place=""), mmu=machine.mmu)
+    machine = machine_of(REWRITES_ITSELF.format(alignment=""), mmu=machine.mmu)
     operand = symbol(machine, "constant") + 1
     assert machine.call("constant") == 1
     snapshot = machine.snapshot()
@@ -423,7 +423,7 @@ def test_code_that_python_changed_needs_flush_code_and_a_reset_drops_it(machine:
 
 
 def test_code_that_python_wrote_before_its_first_execution_needs_nothing(machine: Machine) -> None:
-    machine = machine_of(REWRITES_ITSELF.format(place=""), mmu=machine.mmu)
+    machine = machine_of(REWRITES_ITSELF.format(alignment=""), mmu=machine.mmu)
     operand = symbol(machine, "constant") + 1
     snapshot = machine.snapshot()
     machine.memory.store_u32(operand, 7)
@@ -464,11 +464,11 @@ page:   .skip   4096
 BREAKPOINT = """
         cmpl    $0, wanted
         je      1f
-        movl    $place, %eax
+        movl    $target, %eax
         movl    %eax, %dr0
         movl    $2, %eax                    # G0: stop at the instruction there
 1:      movl    %eax, %dr7
-place:  nop
+target: nop
         movl    $0, %eax
         movl    %eax, %dr7
         exit    0
@@ -501,6 +501,6 @@ def test_a_breakpoint_of_the_guest_is_there_again_after_a_reset(machine: Machine
     for _ in range(3):
         with pytest.raises(GuestException, match=r"#DB"):
             machine.run()
-        machine.cpu.set_registers(machine.cpu.registers()._replace(eip=symbol(machine, "place") + 1))
+        machine.cpu.set_registers(machine.cpu.registers()._replace(eip=symbol(machine, "target") + 1))
         assert machine.run().exit_value == 0
         snapshot.reset()

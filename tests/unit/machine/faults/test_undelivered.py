@@ -250,7 +250,7 @@ def test_a_jump_into_the_rom() -> None:
 
 
 @pytest.mark.parametrize("byte", [0x0E, 0x0D])
-def test_a_fault_behind_bytes_that_look_like_an_int_is_a_fault(byte: int, mmu: str) -> None:
+def test_a_fault_after_bytes_that_read_as_an_int_is_a_fault(byte: int, mmu: str) -> None:
     """`movb $0x0d, %ch` ends with the bytes of `int $0x0d`, and the #GP behind it has an error code all the same."""
     vector = byte
     body = f"gate {vector}, h\n" + (PAGING if vector == 14 else "")

@@ -67,21 +67,21 @@ def test_without_a_known_file_there_is_only_a_title() -> None:
     assert line == f"::error title=kmemu%3A kernel died::page fault at 0x00000000%0Aid {DIED.id}"
 
 
-def test_accepted_findings_are_notices_behind_the_errors() -> None:
+def test_accepted_findings_are_notices_after_the_errors() -> None:
     verdict = judge(report(LEAK, DIED), ALL, Limits(), baseline_of(report(LEAK)))
     first, second = lines(verdict)
     assert first.startswith("::error title=kmemu%3A kernel died::")
     assert second.startswith("::notice file=demo.c,line=31,title=kmemu%3A memory leak (accepted)::")
 
 
-def test_regressions_are_errors_and_improvements_are_not_told() -> None:
+def test_regressions_are_errors_and_improvements_are_not_reported() -> None:
     now = with_heap(report(), peak_bytes=5000, calls=9)
     assert lines(judge(now, ALL, Limits(), baseline_of(report()))) == [
         "::error file=demo.c,line=31,title=kmemu%3A regression::heap.peak_bytes: 4,096 -> 5,000 (+904, +22.1%25)"
     ]
 
 
-def test_hostile_names_stay_in_their_place() -> None:
+def test_hostile_names_are_escaped() -> None:
     [line] = lines(Verdict(report(HOSTILE_FINDING)))
     assert line.startswith(
         r"::error file=a%3Ab%2Cc%25\r\n<é>.c,line=3,title=kmemu%3A invalid free::heap: bad\x00\nfree"

@@ -84,14 +84,16 @@ id """
     assert failure.text == f"{text}{DOUBLE_FREE.id}\n\n{text}{DOUBLE_FREE.id}"
 
 
-def test_what_was_seen_between_calls_names_no_call() -> None:
-    seen = replace(DOUBLE_FREE, call_site=CallSite(0, 5, "", ()), block=None, hex_dump=(), details=())
-    failure = case(suite_of(Verdict(report(seen))), "double free").find("failure")
+def test_what_was_found_between_calls_names_no_call() -> None:
+    between_calls = replace(
+        DOUBLE_FREE, call_site=CallSite(0, 5, "", ()), block=None, hex_dump=(), details=()
+    )
+    failure = case(suite_of(Verdict(report(between_calls))), "double free").find("failure")
     assert failure is not None
-    assert failure.text == f"heap: double free of 0x00200008 (24 bytes)\nat event 5\nid {seen.id}"
+    assert failure.text == f"heap: double free of 0x00200008 (24 bytes)\nat event 5\nid {between_calls.id}"
 
 
-def test_what_was_not_looked_for_is_skipped_unless_it_was_found() -> None:
+def test_what_was_not_checked_is_skipped_unless_it_was_found() -> None:
     suite = suite_of(Verdict(report(LEAK), frozenset(Kind) - {Kind.LEAK, Kind.BITMAP}))
     skipped = case(suite, "bitmap mismatch").find("skipped")
     assert skipped is not None
@@ -100,12 +102,12 @@ def test_what_was_not_looked_for_is_skipped_unless_it_was_found() -> None:
     assert suite.attrib["skipped"] == "1"
 
 
-def test_accepted_findings_are_told_but_no_failure() -> None:
+def test_accepted_findings_are_reported_but_no_failure() -> None:
     suite = suite_of(judge(report(LEAK), frozenset(Kind), Limits(), baseline_of(report(LEAK))))
     assert suite.attrib["failures"] == "0"
-    told = case(suite, "memory leak").findtext("system-out")
-    assert told is not None
-    assert told.startswith("accepted:\nheap: leak of 0x00200108 (40 bytes)\n")
+    accepted = case(suite, "memory leak").findtext("system-out")
+    assert accepted is not None
+    assert accepted.startswith("accepted:\nheap: leak of 0x00200108 (40 bytes)\n")
     assert case(suite, "baseline").find("failure") is None
 
 

@@ -139,7 +139,7 @@ def test_its_stacks_and_the_way_to_it() -> None:
     ]
 
 
-def test_the_instruction_that_broke_it_is_the_place() -> None:
+def test_the_faulting_write_is_the_location() -> None:
     result = result_of(Verdict(report(CORRUPTION)))
     assert source_line(result["locations"][0]) == ("src/serve%20it.c", 62)
     inner = result["stacks"][0]["frames"][0]["location"]
@@ -160,7 +160,7 @@ def test_a_leak_is_where_its_block_was_allocated() -> None:
     assert "codeFlows" not in result
 
 
-def test_without_any_file_the_place_is_the_kernel() -> None:
+def test_without_any_file_the_location_is_the_kernel() -> None:
     result = result_of(Verdict(report(DIED)))
     assert source_line(result["locations"][0]) == ("demo.elf", None)
     assert "stacks" not in result

@@ -28,7 +28,7 @@ def test_one_area(tmp_path: Path) -> None:
     assert exported(trace, measure=Measure.CALLS) == ["start;kmain 1", "start;kmain;load 1", ""]
 
 
-def test_several_areas_are_told_apart(tmp_path: Path) -> None:
+def test_several_areas_are_distinguished(tmp_path: Path) -> None:
     trace = trace_examples.small().trace(tmp_path / "t")
     assert exported(trace, ("heap", "frames"), Measure.END) == [
         "[heap];start;kmain;load 300",

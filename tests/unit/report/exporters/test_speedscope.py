@@ -62,7 +62,7 @@ def test_each_area_and_measure_has_a_profile(tmp_path: Path) -> None:
     assert stacks(document, 1) == [("start;kmain;load", 300)]
 
 
-def test_frames_have_places(tmp_path: Path) -> None:
+def test_frames_have_source_lines(tmp_path: Path) -> None:
     document = exported(trace_examples.small().trace(tmp_path / "t"), ("frames",), (Measure.END,))
     assert document["name"] == "demo.elf"
     assert document["shared"]["frames"] == [

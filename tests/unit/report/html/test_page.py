@@ -77,7 +77,7 @@ def test_the_area_shown_first(tmp_path: Path, area: str | None, first: int) -> N
     assert (document["first"], [each["name"] for each in document["areas"]]) == (first, ["heap", "frames"])
 
 
-def test_the_stages_are_told(tmp_path: Path) -> None:
+def test_the_stages_are_reported(tmp_path: Path) -> None:
     stages: list[str] = []
     report_page(
         TraceBuilder().call("kmalloc", 8, result=0x1000).trace(tmp_path / "t.kmt"), None, stages.append

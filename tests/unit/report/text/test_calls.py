@@ -57,12 +57,12 @@ def line(each: Call, style: Style | None = None, last: int = 17) -> str:
     return CallLayout(FUNCTIONS, stacks.__getitem__, last, style or Style(), BTRON).line(each)
 
 
-def test_a_call_has_a_number_a_result_and_a_place() -> None:
+def test_a_call_has_a_number_a_result_and_a_call_site() -> None:
     text = line(call("kmalloc", 128, result=0x10A008))
     assert text == "#17  kmalloc(128) = 0x0010a008                     kmain+0x42 demo.c:31"
 
 
-def test_places_stand_below_each_other() -> None:
+def test_call_sites_are_aligned() -> None:
     lines = [
         line(call("kmalloc", 128, result=0x10A008), last=1000),
         line(call("kfree", 0x10A008, number=1000), last=1000),
@@ -90,7 +90,7 @@ def test_places_stand_below_each_other() -> None:
         (call("kmalloc", 8, result=8, depth=1), "  kmalloc(8) = 0x00000008"),
     ],
 )
-def test_a_line_without_a_place(each: Call, text: str) -> None:
+def test_a_line_without_a_call_site(each: Call, text: str) -> None:
     assert line(each._replace(stack=0)) == f"#17  {text}"
 
 
@@ -124,7 +124,7 @@ def terminal(width: int, *, unicode: bool = False) -> Style:
     return Style(width=width, unicode=unicode, room=width)
 
 
-def test_a_narrow_terminal_cuts_only_the_place_and_marks_that() -> None:
+def test_a_narrow_terminal_cuts_only_the_call_site_and_marks_that() -> None:
     each = call("kmalloc", 128, result=0x10A008)
     assert line(each, terminal(60)).endswith(" kmain+0x42 demo.c:31")
     assert line(each, terminal(53)) == "#17  kmalloc(128) = 0x0010a008    kmain+.. demo.c:31"

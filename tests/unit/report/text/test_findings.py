@@ -43,7 +43,7 @@ def test_all_stacks_are_there_and_cut() -> None:
     ]
 
 
-def test_who_broke_it_is_told() -> None:
+def test_the_faulting_write_is_shown() -> None:
     lines = finding_lines([replace(FINDING, faulting_write=WRITE)], PLAIN)
     at = lines.index("Broken after event 4 by:") + 1
     assert lines[at] == "  mov [eax], edx   0x00200000: 0x00000001 -> 0x41414141"

@@ -13,7 +13,7 @@ from tests.unit.report.examples import RAM, REGIONS, defect, frames, heap, memor
 LAYERS = {"memmap": "native", "heap": "model"}
 
 
-def text_below_the_pictures(record: RunRecord, width: int = 80) -> list[str]:
+def text_below_the_memory_maps(record: RunRecord, width: int = 80) -> list[str]:
     lines = list(summary_lines(record, Style(width)))
     return lines[len(lines) - lines[::-1].index("") :]
 
@@ -71,14 +71,14 @@ def test_what_cannot_be_read_is_noted() -> None:
     record = RunRecord(
         "k.elf", Ending(How.HALTED), memory_map=MemoryMap(RAM, REGIONS[:1], notes=("not \x1b set up",))
     )
-    assert text_below_the_pictures(record)[0] == r"Note      not \x1b set up"
+    assert text_below_the_memory_maps(record)[0] == r"Note      not \x1b set up"
 
 
 def test_damage_of_the_heap_is_listed() -> None:
     bad = tuple(defect(f"defect {number}") for number in range(7))
     memory_map = MemoryMap(RAM, REGIONS, frames(0x100, "#."), heap(refused=1), defects=bad)
     record = RunRecord("k.elf", Ending(How.EXIT, 0), memory_map=memory_map)
-    lines = text_below_the_pictures(record, 120)
+    lines = text_below_the_memory_maps(record, 120)
     assert lines[1] == (
         "Heap      2 blocks in use (4592 bytes), 3576 bytes free; largest free block 3576, fragmentation 0 %; kfree refused 1"
     )
@@ -91,7 +91,7 @@ def test_damage_of_the_heap_is_listed() -> None:
 
 def test_five_defects_are_listed_without_more() -> None:
     bad = (defect("defect"),) * 5
-    lines = text_below_the_pictures(
+    lines = text_below_the_memory_maps(
         RunRecord("k.elf", Ending(How.EXIT, 0), memory_map=MemoryMap(RAM, (), heap=heap(), defects=bad))
     )
     assert lines[-3:] == [

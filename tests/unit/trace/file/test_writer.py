@@ -72,7 +72,7 @@ def test_a_chunk_of_many_stacks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", range(1, 21))
-def test_a_late_return_is_completed_in_place(tmp_path: Path, call: int) -> None:
+def test_a_late_return_completes_its_row(tmp_path: Path, call: int) -> None:
     builder = TraceBuilder()
     for size in range(20):
         builder.enter("kmalloc", size)

@@ -25,7 +25,7 @@ def test_stacks_that_differ_in_addresses_only_are_added_up(tmp_path: Path) -> No
     assert found.is_more
 
 
-def test_lines_tell_stacks_apart(tmp_path: Path) -> None:
+def test_lines_distinguish_stacks(tmp_path: Path) -> None:
     other = (WHO[0]._replace(line=32), *WHO[1:])
     before = TraceBuilder().call("kmalloc", 8, result=0x1000)
     after = TraceBuilder().call("kmalloc", 8, result=0x1000, stack=other)

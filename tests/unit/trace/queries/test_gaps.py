@@ -30,12 +30,12 @@ def measure(trace: Trace) -> GapMeasure:
 
 def side_by_side(sizes: list[int]) -> tuple[TraceBuilder, list[int]]:
     """Return allocations of blocks behind each other, with headers and rounded up, and where they lie."""
-    calls, places, at = TraceBuilder(), [], BASE
+    calls, addresses, at = TraceBuilder(), [], BASE
     for size in sizes:
-        places.append(at + HEADER)
+        addresses.append(at + HEADER)
         calls.call("kmalloc", size, result=at + HEADER)
         at += -(-(size + HEADER) // UNIT) * UNIT
-    return calls, places
+    return calls, addresses
 
 
 def test_headers_and_rounding_are_no_gaps(tmp_path: Path) -> None:
@@ -45,27 +45,27 @@ def test_headers_and_rounding_are_no_gaps(tmp_path: Path) -> None:
 
 
 def test_blocks_that_were_freed_leave_gaps(tmp_path: Path) -> None:
-    calls, places = side_by_side([24] * 8)
+    calls, addresses = side_by_side([24] * 8)
     for number in (1, 4, 5):
-        calls.call("kfree", places[number])
+        calls.call("kfree", addresses[number])
     found = gaps(calls.trace(tmp_path / "t"))
     assert found == (40 + 72, 72)  # with the headers in them, and that of the next block
     assert found.fragmentation == pytest.approx(40 / 112)
 
 
 def test_a_checkerboard(tmp_path: Path) -> None:
-    calls, places = side_by_side([24] * 22)
-    for place in places[1::2]:
-        calls.call("kfree", place)
+    calls, addresses = side_by_side([24] * 22)
+    for address in addresses[1::2]:
+        calls.call("kfree", address)
     found = gaps(calls.trace(tmp_path / "t"))
     assert found == (10 * 40 + 32, 40)  # nothing follows the last one
     assert found.fragmentation == pytest.approx(1 - 40 / 432)
 
 
 def test_what_was_used_once_is_one_gap_at_the_end(tmp_path: Path) -> None:
-    calls, places = side_by_side([24] * 22)
-    for place in places[1:]:
-        calls.call("kfree", place)
+    calls, addresses = side_by_side([24] * 22)
+    for address in addresses[1:]:
+        calls.call("kfree", address)
     found = gaps(calls.trace(tmp_path / "t"))
     assert found == (21 * 32, 21 * 32)
     assert found.fragmentation == 0
@@ -88,8 +88,8 @@ def test_pages_side_by_side_have_no_room_between_them(tmp_path: Path) -> None:
 
 
 def test_a_gap_that_no_block_fits_into_with_its_header(tmp_path: Path) -> None:
-    calls, places = side_by_side([8, 24, 8])
-    calls.call("kfree", places[0]).call("kfree", places[1]).call("kmalloc", 20, result=places[0])
+    calls, addresses = side_by_side([8, 24, 8])
+    calls.call("kfree", addresses[0]).call("kfree", addresses[1]).call("kmalloc", 20, result=addresses[0])
     trace = calls.trace(
         tmp_path / "t"
     )  # where a block of 24 began, 20 bytes of a live one end: 4 bytes further
@@ -98,8 +98,8 @@ def test_a_gap_that_no_block_fits_into_with_its_header(tmp_path: Path) -> None:
 
 
 def test_a_gap_without_room_for_the_header_of_the_next_block(tmp_path: Path) -> None:
-    calls, places = side_by_side([24] * 3)
-    calls.call("kfree", places[1]).call("kfree", places[2]).call("kmalloc", 24, result=places[2] - 8)
+    calls, addresses = side_by_side([24] * 3)
+    calls.call("kfree", addresses[1]).call("kfree", addresses[2]).call("kmalloc", 24, result=addresses[2] - 8)
     trace = calls.trace(tmp_path / "t")
     assert measure(trace).closest == 8
     assert gaps(trace) == (0, 0)
@@ -121,11 +121,11 @@ def test_nothing_ever_lived(tmp_path: Path) -> None:
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9), st.booleans()), max_size=25))
 def test_going_through_all_blocks_gives_the_same(steps: list[tuple[int, int, bool]]) -> None:
     calls = TraceBuilder()
-    for place, size, frees in steps:
+    for address, size, frees in steps:
         if frees:
-            calls.call("kfree", BASE + 4 * place)
+            calls.call("kfree", BASE + 4 * address)
         else:
-            calls.call("kmalloc", 4 * size, result=BASE + 4 * place)
+            calls.call("kmalloc", 4 * size, result=BASE + 4 * address)
     with TemporaryDirectory() as folder:
         trace = calls.trace(Path(folder) / "t")
     for event in range(trace.event_count + 1):
