@@ -1,8 +1,7 @@
 """Names of code addresses: the function, the offset in it, and the source line.
 
 There are two kinds of address. The address *of an instruction* lies in the function and the line that it belongs to. A *return
-address* is where a call goes on: the call ends right before it, and what begins there may be another line or, after a call
-that never returns, another function. So a return address is named by the byte before it. Only this module knows that.
+address* is where a call goes on; `KernelImage.call_site` says how it is named.
 
 An interrupted instruction on a call stack counts as a call one byte long: its "return address" is its own address + 1.
 """
@@ -36,13 +35,13 @@ class Symbolizer:
 
     def instruction(self, address: int) -> Frame:
         """Return the frame of an instruction at *address*, which has not been executed yet or is being executed."""
-        return self._frame(address, address)
+        return self._image.location(address)
 
     def caller(self, return_address: int) -> Frame:
         """Return the frame of the call that goes on at *return_address*."""
         frame = self._callers.get(return_address)
         if frame is None:
-            frame = self._callers[return_address] = self._frame(return_address, return_address - 1)
+            frame = self._callers[return_address] = self._image.call_site(return_address)
         return frame
 
     def callers(self, return_addresses: Iterable[int]) -> tuple[Frame, ...]:
@@ -52,9 +51,3 @@ class Symbolizer:
     def backtrace(self, address: int, return_addresses: Iterable[int]) -> tuple[Frame, ...]:
         """Return the frames of an instruction at *address* and of the calls around it, innermost first."""
         return self.instruction(address), *self.callers(return_addresses)
-
-    def _frame(self, address: int, inside: int) -> Frame:
-        """Name *address* by the byte at *inside*."""
-        frame = self._image.location(inside)
-        offset = frame.offset + address - inside if frame.function else 0
-        return frame._replace(address=address, offset=offset)

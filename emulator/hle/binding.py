@@ -1,4 +1,4 @@
-"""What a model call needs to know of the guest function that it stands in for."""
+"""Bind models to a machine: the symbols, arguments and call sites of the guest functions that they stand in for."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bound:
-    """A machine, and which kernel with models it runs."""
+    """A machine, and the kernel with models that it runs."""
 
     machine: Machine
     kernel: Kernel
 
     def models(self, memory: Memory, console: Callable[[str], None] | None = None) -> Models:
-        """The models on some memory. What they print goes to the guest's console, or to *console*."""
+        """Return the models on *memory*. What they print goes to *console*, by default the guest's."""
         return self.kernel.models(memory, self._symbols, console or self.machine.consoles.print_for_guest)
 
     @cached_property
@@ -36,7 +36,7 @@ class Bound:
         return addresses(self.machine)
 
     def symbol(self, name: str) -> Symbol:
-        """The symbol of a function.
+        """Return the symbol of a function.
 
         Raises:
             KernelMismatch: The kernel has none.
@@ -48,7 +48,7 @@ class Bound:
 
     @cached_property
     def own_functions(self) -> frozenset[str]:
-        """The functions of the kernel's memory management: what they call, somebody else has asked for."""
+        """Names of the functions of the kernel's memory management, which make calls on behalf of others."""
         from emulator.profile.known import KNOWN_PROFILES, known_profile  # only for errors
 
         profiles = [known_profile(name) for name in KNOWN_PROFILES]
@@ -57,7 +57,7 @@ class Bound:
 
 
 def stack_words(machine: Machine, esp: int, count: int) -> tuple[int, ...]:
-    """The *count* words from ESP upwards; at a function's entry the return address, then its arguments.
+    """Return *count* words from ESP upwards: at a function's entry the return address, then its arguments.
 
     Raises:
         GuestStopped: The stack is not in memory.
@@ -72,12 +72,12 @@ def stack_words(machine: Machine, esp: int, count: int) -> tuple[int, ...]:
 
 
 def call_text(function: Function, arguments: tuple[int, ...]) -> str:
-    """A call for people: ``kmalloc(0x00000040)``."""
+    """Return a call as text, such as ``kmalloc(0x00000040)``."""
     return f"{function.name}({', '.join(f'0x{word:08x}' for word in arguments)})"
 
 
 def caller_of(bound: Bound, esp: int, ebp: int) -> str:
-    """Where a call comes from, for people: the first place outside of the kernel's memory management.
+    """Return where a call comes from, as text: the first call site outside the kernel's memory management.
 
     Args:
         bound: The machine is in the call.
@@ -89,8 +89,8 @@ def caller_of(bound: Bound, esp: int, ebp: int) -> str:
     image = bound.machine.image
     location = ""
     for address in callers_of_call(bound.machine, esp, ebp).return_addresses:
-        location = code_location(*image.location(address))
-        found = image.function_at(address - 1)
-        if found is None or found[0].name not in bound.own_functions:
+        call_site = image.call_site(address)
+        location = code_location(*call_site)
+        if call_site.function not in bound.own_functions:
             break
     return location

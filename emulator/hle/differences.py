@@ -1,31 +1,37 @@
-"""Where guest memory is not as a model says."""
+"""Compare what a call of the guest did with what the model did."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emulator.x86 import PAGE_SIZE, WORD_SIZE
+from emulator.machine.consoles import Console
+from emulator.x86 import PAGE_SIZE, WORD_MAX, WORD_SIZE, Eflags
 from kernel_model.text import location_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from emulator.machine.core.core_types import Written
+    from emulator.hle.open_call import OpenCall
+    from emulator.machine.core.core_types import Registers, Written
+    from emulator.machine.machine import Machine
     from emulator.machine.memory import PhysicalMemory
     from kernel_model.audit import Location
+
+_KEPT = ("ebx", "esi", "edi", "ebp")
+_FLAGS = {"IF": Eflags.IF, "DF": Eflags.DF}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where native code and model disagree.
+    """Something that native code and model disagree on.
 
     Attributes:
         place: ``result``, ``console``, a register or flag, or the address and what lies there.
         expected: What the model says.
         actual: What the native code did.
-        address: Physical, of the word, or of those bytes in it that *place* names; None: it is no place in memory.
-        size: Bytes, 1 to 4; 0: it is no place in memory.
+        address: Physical address of the word, or of those bytes in it that *place* names; None: it is not in memory.
+        size: Bytes, 1 to 4; 0: it is not in memory.
     """
 
     place: str
@@ -38,6 +44,52 @@ class Difference:
         return f"{self.place}: expected {self.expected}, actual {self.actual}"
 
 
+def call_differences(
+    machine: Machine,
+    call: OpenCall,
+    esp: int,
+    eax: int,
+    written: Written,
+    locate: Callable[[int, int], Location | None],
+) -> Iterator[Difference]:
+    """Yield everything that a call of the guest did in another way than the model.
+
+    Args:
+        machine: At a `ret` of the function.
+        call: The call.
+        esp: ESP at the `ret`, with the bytes of arguments that the `ret` takes with it.
+        eax: At the `ret`.
+        written: The pages that the native code wrote.
+        locate: Returns what so many bytes from a physical address on are.
+    """
+    function = call.function
+    if function.result != "void":
+        mask = 0xFF if function.result == "bool" else WORD_MAX
+        if (eax ^ call.result) & mask:
+            yield Difference("result", function.show(call.result & mask), function.show(eax & mask))
+    yield from _register_differences(call, esp, machine.registers())
+    yield from memory_differences(machine.memory, call.changes, written, call.stack, locate)
+    machine.consoles.flush()
+    printed = machine.output[Console.SERIAL][call.console_size :].decode("latin-1")
+    if printed != call.console:
+        yield Difference("console", repr(call.console), repr(printed))
+
+
+def _register_differences(call: OpenCall, esp: int, now: Registers) -> Iterator[Difference]:
+    """Yield the registers and flags that the function had to keep, and ESP as it will be after the `ret`."""
+    before = call.registers
+    for name in _KEPT:
+        expected, actual = getattr(before, name), getattr(now, name)
+        if expected != actual:
+            yield Difference(name.upper(), f"0x{expected:08x}", f"0x{actual:08x}")
+    if esp != call.esp:
+        yield Difference("ESP", f"0x{call.esp + WORD_SIZE:08x}", f"0x{esp + WORD_SIZE:08x}")
+    for name, flag in _FLAGS.items():
+        expected, actual = bool(before.eflags & flag), bool(now.eflags & flag)
+        if expected != actual:
+            yield Difference(name, str(int(expected)), str(int(actual)))
+
+
 def memory_differences(
     memory: PhysicalMemory,
     changes: Mapping[int, int],
@@ -45,14 +97,14 @@ def memory_differences(
     left_out: range,
     locate: Callable[[int, int], Location | None],
 ) -> Iterator[Difference]:
-    """Yield the words that are not as they were before, with the model's changes.
+    """Yield the words of memory that are neither as before the call nor as the model changed them.
 
     Args:
-        memory: As it is now.
+        memory: Guest RAM after the call.
         changes: Each byte that the model wrote: physical address -> value.
         written: The pages that the native code wrote.
         left_out: Physical addresses that are not compared.
-        locate: Returns what so many bytes from an address on are.
+        locate: Returns what so many bytes from a physical address on are.
     """
     pages = dict(written.pages)
     for address in changes:

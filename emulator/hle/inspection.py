@@ -1,4 +1,4 @@
-"""Find out what a kernel file holds, and which of its layers can be modelled."""
+"""Inspect a kernel file: what it holds, and which of its layers can be modelled."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Inspection(NamedTuple):
     """What a kernel file holds.
 
     Attributes:
-        kernel: As the user named it.
+        kernel: The kernel as the user named it.
         file_size: Bytes.
         entry: Linked address of the first instruction.
-        entry_location: The same as function, offset and source line.
+        entry_location: The same, as function, offset and source line.
         end: The linker symbol ``__end``.
-        symbol_count: Defined symbols.
-        function_count: Those that are functions.
-        has_lines: There is line information for the functions.
+        symbol_count: Number of defined symbols.
+        function_count: Number of those that are functions.
+        has_lines: Whether there is line information for the functions.
         missing: Layer -> the symbols that its model needs and that are not there.
         modelled: Name of the kernel all of whose layers can be modelled; None where it is none that is known.
     """

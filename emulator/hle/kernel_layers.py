@@ -1,4 +1,4 @@
-"""How the layers of a kernel with models run on a machine: their functions are replaced, watched, or left alone."""
+"""Run the layers of a kernel that has models: replace their functions, watch them, or leave them alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from emulator.errors import UnsupportedFunction, missing_symbols
 from emulator.hle.binding import Bound
 from emulator.hle.layers import Mode
-from emulator.hle.lockstep import Lockstep, LockstepState, WatchedMemory
+from emulator.hle.lockstep import Lockstep, LockstepState
+from emulator.hle.memory_views import WatchedMemory
 from emulator.hle.model import ReplacedFunction
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class KernelLayers:
     """The layers of one kernel on one machine, all native at first.
 
     Args:
-        machine: It.
-        kernel: Which kernel it runs; all symbols that its models need are there.
+        machine: The machine.
+        kernel: The kernel that it runs. It has all symbols that its models need.
     """
 
     def __init__(self, machine: Machine, kernel: Kernel) -> None:
@@ -43,7 +44,7 @@ class KernelLayers:
         self._watched: dict[str, WatchedFunction] = {}
 
     def choose(self, modes: Mapping[str, Mode]) -> None:
-        """Run these layers so from now on.
+        """Run these layers in these modes from now on.
 
         Raises:
             KernelMismatch: The kernel lacks a function of theirs. Nothing is changed.
@@ -65,16 +66,16 @@ class KernelLayers:
             self._machine.flush_code()
 
     def lockstep_calls(self) -> LockstepCalls | None:
-        """How many calls were made in lockstep; None: no layer ever ran so."""
+        """Return how many calls were made in lockstep; None: no layer ever ran in lockstep."""
         return None if self._lockstep is None else self._lockstep.calls
 
     def save(self) -> _State:
-        """How the layers run, and the calls in lockstep."""
+        """Return how the layers run, and how far the calls in lockstep are."""
         lockstep = LockstepState() if self._lockstep is None else self._lockstep.save()
         return _State(dict(self._modes), lockstep)
 
     def restore(self, state: object) -> None:
-        """Go back to what `save` returned, None: to all native. RAM holds the functions' first bytes of then."""
+        """Go back to what `save` returned; None: to all native. RAM has the functions' first bytes of that time already."""
         modes, lockstep = cast("_State | None", state) or (
             dict.fromkeys(self._modes, Mode.NATIVE),
             LockstepState(),
@@ -88,7 +89,7 @@ class KernelLayers:
             self._lockstep.restore(lockstep)
 
     def open_call(self) -> str:
-        """What has to be said of a call in lockstep that goes on; empty if none does."""
+        """Return a line about the innermost open call in lockstep; "" if there is none."""
         return "" if self._lockstep is None else self._lockstep.open_call()
 
     def _names(self, layer: str, mode: Mode) -> list[str]:
@@ -112,7 +113,7 @@ class KernelLayers:
                 self._lockstep.exits(name)
 
     def _switch(self, layer: str, mode: Mode) -> None:
-        """Let probes of a layer's functions act as its mode has it."""
+        """Switch the probes of a layer's functions to a mode."""
         names = self._names(layer, Mode.LOCKSTEP)
         if self._modes[layer] is Mode.LOCKSTEP and self._lockstep is not None:
             self._lockstep.give_up(names)
@@ -130,7 +131,7 @@ class KernelLayers:
             self._replaced[name] = ReplacedFunction(self._bound, self._plain.functions[name])
 
     def _bind(self) -> None:
-        """Let what models write inside of a watched call count as the native code's."""
+        """Let writes of models inside a watched call count as the native code's."""
         models = self._plain
         if Mode.LOCKSTEP in self._modes.values():
             if self._watched_models is None:

@@ -30,8 +30,8 @@ class LockstepCalls(NamedTuple):
 
     Attributes:
         compared: Model and native code agreed after each of them.
-        given_up: Calls that were left in another way than by their `ret`, or that something was put into from
-            outside. They were not compared.
+        given_up: Calls that did not return through their `ret`, or into which something from outside intervened. They
+            were not compared.
     """
 
     compared: int = 0
@@ -45,16 +45,16 @@ class LockstepCalls(NamedTuple):
 def attach_layers(machine: Machine, modes: Mapping[str, Mode]) -> None:
     """Choose how layers run from now on; layers not named stay as they are.
 
-    A model finds the structures that native code has left, and the other way round, so this may happen in the middle of
-    a run, and again and again. Snapshots keep how layers ran: `Snapshot.reset` brings it back.
+    A model finds the structures that native code has left, and the other way round, so modes may change in the middle of
+    a run, any number of times. Snapshots keep how layers ran: `Snapshot.reset` brings it back.
 
     Raises:
         UnknownName: There is no such layer.
         KernelMismatch: The kernel lacks symbols of a layer.
         UnsupportedFunction: Lockstep: a function's end cannot be found.
-        ValueError: Lockstep on the reference MMU, which does not tell which pages are written, or the machine runs.
+        ValueError: Lockstep on the reference MMU, which does not report which pages are written, or the machine runs.
 
-        After any of them all layers run as before.
+    After any of these errors all layers run as before.
     """
     machine.check_rests("attach_layers()")
     layers = machine.layers if isinstance(machine.layers, Layers) else Layers(machine)
@@ -63,7 +63,7 @@ def attach_layers(machine: Machine, modes: Mapping[str, Mode]) -> None:
 
 
 def lockstep_calls(machine: Machine) -> LockstepCalls | None:
-    """How many calls were made in lockstep so far; None: no layer of the machine runs in lockstep, or ever did."""
+    """Return how many calls were made in lockstep so far; None: no layer of the machine runs in lockstep, or ever did."""
     return machine.layers.lockstep_calls() if isinstance(machine.layers, Layers) else None
 
 
@@ -71,7 +71,7 @@ class Layers:
     """How the layers of one machine run.
 
     Args:
-        machine: It.
+        machine: The machine.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -110,22 +110,22 @@ class Layers:
         self._kernels[kernel.name] = layers
 
     def lockstep_calls(self) -> LockstepCalls | None:
-        """See the function of this name."""
+        """See the function `lockstep_calls`."""
         calls = [each for one in self._kernels.values() if (each := one.lockstep_calls()) is not None]
         return LockstepCalls(*map(sum, zip(*calls, strict=True))) if calls else None
 
-    # -- what belongs to the state of the machine (emulator.machine.layer_state.LayerModes) ---------------
+    # The machine's state, see `emulator.machine.layer_state.LayerModes`.
 
     def save(self) -> object:
-        """Return how all layers run, and the calls in lockstep."""
+        """Return how all layers run, and how far the calls in lockstep are."""
         return {name: layers.save() for name, layers in self._kernels.items()}
 
     def restore(self, state: object) -> None:
-        """Go back to that."""
+        """Go back to what `save` returned."""
         saved = cast("dict[str, object]", state or {})
         for name, layers in self._kernels.items():
             layers.restore(saved.get(name))
 
     def open_call(self) -> str:
-        """Return what has to be said of a call in lockstep that goes on; empty if none does."""
+        """Return a line about the innermost open call in lockstep; "" if there is none."""
         return next((text for each in self._kernels.values() if (text := each.open_call())), "")

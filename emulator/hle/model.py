@@ -11,23 +11,22 @@ from typing import TYPE_CHECKING
 from emulator.errors import ModelStopped
 from emulator.hle.binding import call_text, caller_of, stack_words
 from kernel_model.abi import LockHeld
-from kernel_model.memory import OutOfMemoryRange
 
 if TYPE_CHECKING:
     from emulator.hle.binding import Bound
     from kernel_model.abi import Function
 
 RET = 0xC3
-MODEL_ERRORS = (LockHeld, OutOfMemoryRange, IndexError)
-"""What a model raises on guest memory that its C twin could not handle either (IndexError: guest RAM's own)."""
+MODEL_ERRORS = (LockHeld, IndexError)
+"""What a model raises on guest memory that its C twin could not handle either."""
 
 
 class ReplacedFunction:
-    """A function of the guest that its model answers for, or not: it can be switched.
+    """A function of the guest that is answered by its model while it is switched on.
 
     Args:
         bound: The kernel's models and functions.
-        function: Of the models; another one of the same name may take its place.
+        function: Of the models. Another one of the same name may be put in its place.
     """
 
     def __init__(self, bound: Bound, function: Function) -> None:
@@ -40,17 +39,17 @@ class ReplacedFunction:
         self._probe = machine.observers.probe(address, self._answer, answers=True)
 
     def switch(self, on: bool) -> None:  # noqa: FBT001 - a switch
-        """Let the model answer from now on, or not; the function itself stays as it is."""
+        """Let the model answer from now on (*on*), or stop that. The function's code stays as it is."""
         self._probe.switch(on)
 
     def patch(self) -> None:
-        """Make the function a `ret`."""
+        """Write a `ret` over the function's first byte."""
         memory = self._bound.machine.memory
         self._first_byte = memory.load_u8(self._first_byte_at)
         memory.store_u8(self._first_byte_at, RET)
 
     def repair(self) -> None:
-        """Give the function its first byte back, unless the guest has written another one."""
+        """Write the function's first byte back, unless the guest has written another one."""
         memory = self._bound.machine.memory
         if memory.load_u8(self._first_byte_at) == RET:
             memory.store_u8(self._first_byte_at, self._first_byte)

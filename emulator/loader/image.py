@@ -225,6 +225,15 @@ class KernelImage:
         file, number = ("", 0) if line is None else line
         return Frame(address, name, offset, file, number)
 
+    def call_site(self, return_address: int) -> Frame:
+        """Return the frame of the call that goes on at *return_address*, named like `location`.
+
+        What begins at a return address may be another line or, after a call that never returns, another function. So it is
+        named by the byte before it, the call's last one.
+        """
+        last = self.location(return_address - 1)
+        return last._replace(address=return_address, offset=last.offset + 1 if last.function else 0)
+
     def physical(self, address: int) -> int:
         """Return where a linked address is loaded. Outside all segments it is returned as it is."""
         for segment in self.segments:

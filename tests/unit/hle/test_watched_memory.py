@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.hle.lockstep import WatchedMemory
+from emulator.hle.memory_views import WatchedMemory
 from tests.helpers.guest import machine_of
 
 if TYPE_CHECKING:
