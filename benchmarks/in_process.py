@@ -193,7 +193,7 @@ def pair_loop(machine: Machine, address: int) -> bytes:
 
 
 def guest_pairs() -> Row:
-    """The model in place of the guest's functions, called by a loop in the guest, against the functions themselves."""
+    """The model instead of the guest's functions, called by a loop in the guest, against the functions themselves."""
     machines = []
     for mode in (Mode.MODEL, Mode.NATIVE):
         machine = machine_of("demo")

@@ -194,6 +194,6 @@ def qemu_command(kernel: Path, command_line: str = "", serial: str = "stdio") ->
 
 
 def progress(text: str) -> None:
-    """Tell that something happens."""
+    """Report that something happens."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

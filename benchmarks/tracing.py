@@ -79,7 +79,7 @@ def trace_file() -> Row:
 
 
 def job() -> dict[str, Any]:
-    """What the peers' scripts are told: functions with their words of arguments, and where they end."""
+    """What the peers' scripts are given: functions with their words of arguments, and where they end."""
     image = KernelImage.read(resolve("firmware:stress"))
     functions = matching_profile(image).functions
     symbols = [symbol for each in functions if (symbol := image.symbol(each.name)) is not None]

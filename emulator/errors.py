@@ -21,7 +21,7 @@ where, with the same facts as attributes. What kmemu itself lacks is never worde
         └── BudgetUsedUp          its instructions or seconds are used up
             └── NoEnd             ... in the run that a campaign is measured by
 
-`Cancelled` is not one of them: somebody asked for it. A class of its own has what is caught, or told apart in JSON; the rest differs
+`Cancelled` is not one of them: somebody asked for it. A class of its own has what is caught, or distinguished in JSON; the rest differs
 in its text and values.
 """
 
@@ -151,7 +151,7 @@ class UnsupportedFunction(EmulatorError):
 
 
 class BootInfoDoesNotFit(EmulatorError):
-    """The Multiboot information or a module finds no place in RAM.
+    """The Multiboot information or a module does not fit into RAM.
 
     Attributes:
         what: What was to be placed.
@@ -192,7 +192,7 @@ class GuestStopped(EmulatorError):
     Attributes:
         problem: What happened.
         eip: Where: of the instruction, in the code segment.
-        location: The same for people: function, offset, file and line as far as the kernel's symbols tell.
+        location: The same for people: function, offset, file and line as far as the kernel's symbols say.
         instructions: Instructions executed by the run.
         remark: What else was going on then; empty: nothing.
     """
@@ -216,7 +216,7 @@ class UnmappedAccess(GuestStopped):
     """The guest touched physical memory that is not there.
 
     Attributes:
-        address: Physical; exact where the instruction's operands tell, else its page.
+        address: Physical; exact where the instruction's operands say, else its page.
         access: "read", "write" or "fetch".
     """
 

@@ -66,7 +66,7 @@ def _kmemu_machines() -> object:
 
 @pytest.fixture
 def kernel(request: pytest.FixtureRequest, _kmemu_machines: object) -> Kernel:
-    """Return a kernel at the end of its boot, to call its functions and look at its memory."""
+    """Return a kernel at the end of its boot, to call its functions and read its memory."""
     from emulator.pytest_plugin.checks import prepare
 
     item = request.node

@@ -110,7 +110,7 @@ _CONTRIBUTORY: Final = frozenset(
 
 
 def makes_double_fault(first: int, second: int) -> bool:
-    """Tell whether the second of two exceptions, raised while the first is delivered, becomes a double fault.
+    """Return whether the second of two exceptions, raised while the first is delivered, becomes a double fault.
 
     Source: table 6-5.
     """

@@ -38,7 +38,7 @@ def location_text(location: Location) -> str:
 
 
 def location_or_address(address: int, location: Location | None) -> str:
-    """Return the words for a location that was looked for at *address*; where nothing is known, the address itself."""
+    """Return the words for a location of *address*; where nothing is known, the address itself."""
     return f"0x{address:08x}" if location is None else location_text(location)
 
 

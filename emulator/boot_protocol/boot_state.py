@@ -45,7 +45,7 @@ def boot_state(
 
     Raises:
         BadImage: The kernel requires something of Multiboot that there is not.
-        BootInfoDoesNotFit: Modules or command line find no place.
+        BootInfoDoesNotFit: Modules or command line do not fit.
         KernelMismatch: There are modules or a command line, but no Multiboot header.
     """
     segments = tuple(

@@ -47,7 +47,7 @@ class MultibootHeader(NamedTuple):
 
 
 def find_header(data: bytes, path: str) -> MultibootHeader | None:
-    """Look for a Multiboot header.
+    """Search for a Multiboot header.
 
     Args:
         data: The kernel's file.

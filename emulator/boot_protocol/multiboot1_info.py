@@ -75,7 +75,7 @@ def place_boot_info(
     command_line: str = "",
     modules: Sequence[Module] = (),
 ) -> Placement:
-    """Compose the information and find places for it and the modules.
+    """Compose the information and place it and the modules.
 
     Args:
         ram_end: Physical end of RAM, above 1 MiB, at most `pc_memory.RAM_LIMIT`.

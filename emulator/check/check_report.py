@@ -31,7 +31,7 @@ class CheckReport:
         reachable: Blocks that are live at the end and to which something still points; in the form of findings, but no mistakes.
         lockstep: How many calls were made in lockstep; None: no layer ran so.
         profile: Name of the profile that was recorded.
-        checked: The kinds of findings that the check has looked for.
+        checked: The kinds of findings that the check covers.
     """
 
     kernel: str

@@ -180,7 +180,7 @@ class Check:
 def checked_kinds(
     profile: Profile, ending: Ending, state: KernelChecks | None, *, audited: bool, is_rerun: bool
 ) -> frozenset[Kind]:
-    """Return the kinds of findings that a check has looked for: "nothing found" says something about these only.
+    """Return the kinds of findings that a check covers: "nothing found" says something about these only.
 
     Args:
         profile: The profile that was recorded.

@@ -1,3 +1,3 @@
-"""Looking at a machine that stands still, and moving it forwards and backwards."""
+"""Inspecting a machine that stands still, and moving it forwards and backwards."""
 
 __all__ = ["addresses", "step", "writer"]

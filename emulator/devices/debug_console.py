@@ -1,6 +1,6 @@
 """The debug console at port 0xE9, as Bochs and QEMU (`isa-debugcon`) have it.
 
-A byte written is a character of output. A read gives 0xE9, by which a kernel can tell that it is there.
+A byte written is a character of output. A read gives 0xE9, by which a kernel can find out that it is there.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Pic:
         self._requested = 0  # of the master, when that was announced
 
     def is_requested(self, line: int) -> bool:
-        """Tell whether a line (0 to 15) has asked and was not served yet: asking again changes nothing."""
+        """Return whether a line (0 to 15) has asked and was not served yet: asking again changes nothing."""
         if line < _LINES:
             return bool(self._master.requested >> line & 1)
         return bool(self._slave.requested >> line - _LINES & 1)
@@ -176,7 +176,7 @@ class Pic:
         self._changed()
 
     def _changed(self) -> None:
-        """Put the slave's request on the master's cascade line, and tell what comes out."""
+        """Put the slave's request on the master's cascade line, and return what comes out."""
         if self._slave.pending():
             self._master.requested |= _CASCADE
         else:

@@ -30,7 +30,7 @@ _REGISTERS = 0x19
 _CURSOR_HIGH, _CURSOR_LOW = 0x0E, 0x0F
 _NOBODY = 0xFF
 
-# Code page 437 has pictures where ASCII has control characters, and a NUL shows as a blank.
+# Code page 437 has graphics where ASCII has control characters, and a NUL shows as a blank.
 _PICTURES = " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
 
 
@@ -45,7 +45,7 @@ def screen_lines(memory: bytes | bytearray | memoryview) -> list[str]:
     """Return what the screen shows: 25 lines without trailing blanks.
 
     Args:
-        memory: The 4000 bytes at 0xB8000; further ones are not looked at.
+        memory: The 4000 bytes at 0xB8000; further ones are ignored.
 
     Raises:
         ValueError: *memory* is shorter.

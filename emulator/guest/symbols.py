@@ -62,7 +62,7 @@ def data_symbol_lookup(image: KernelImage) -> Callable[[int], Symbol | None]:
 
 
 def is_writable(image: KernelImage, address: int) -> bool:
-    """Tell whether a linear address lies in a writable segment of the kernel."""
+    """Return whether a linear address lies in a writable segment of the kernel."""
     return any(
         each.flags & SegmentFlags.W and each.virtual <= address < each.virtual + each.size
         for each in image.segments

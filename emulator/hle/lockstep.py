@@ -246,6 +246,6 @@ class Lockstep:
         call.written.close()
 
     def _notice_closed(self) -> None:
-        """Give up the calls that the core has seen to be left."""
+        """Give up the calls that the core has found to be left."""
         for call in [each for each in self._open if not each.written.is_open]:
             self._give_up(call)

@@ -1,4 +1,4 @@
-"""The machine. Pieces of memory, registers and a board come in; runs go out, with what observers have seen meanwhile.
+"""The machine. Pieces of memory, registers and a board come in; runs go out, with what observers have recorded meanwhile.
 
 Only this room knows the native core.
 """

@@ -112,7 +112,7 @@ class Allocations:
         )
 
     def settle(self) -> bool:
-        """Let the allocation at which the machine stands return what an observer says, and tell whether one did."""
+        """Let the allocation at which the machine stands return what an observer says, and return whether one did."""
         if not self._observers:
             return False
         number = self.here
@@ -124,5 +124,5 @@ class Allocations:
         return False
 
     def stopped_to_ask(self, wanted: int) -> bool:
-        """Tell whether the machine may have stopped only to ask, and not at the allocation that was *wanted* (0: none)."""
+        """Return whether the machine may have stopped only to ask, and not at the allocation that was *wanted* (0: none)."""
         return bool(self._observers) and self.here != (wanted or -1)

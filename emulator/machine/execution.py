@@ -1,4 +1,4 @@
-"""The run loop: lets the CPU run in parts, and between them delivers interrupts, moves the clock and looks at budgets."""
+"""The run loop: lets the CPU run in parts, and between them delivers interrupts, moves the clock and checks budgets."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Execution:
         return stop
 
     def _stopped_to_ask(self, outcome: Outcome, event: int, allocation: int) -> bool:
-        """Tell whether the run stands at an event only because an observer of allocations has to be asked."""
+        """Return whether the run stands at an event only because an observer of allocations has to be asked."""
         return (
             outcome.ending is Returned.EVENT
             and self._allocations.stopped_to_ask(allocation)

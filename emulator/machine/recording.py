@@ -173,7 +173,7 @@ def _probes(machine: Machine, functions: Sequence[Symbol]) -> list[tuple[int, in
         to_entries = [jump for jump in found.jumps if jump.target in entries]
         jumps.update(jump.address for jump in to_entries)
         others.update(jump.fall_through for jump in to_entries)
-    # An exit can be an entry, too: the ret in place of a modelled function. It is entered first.
+    # An exit can be an entry, too: the ret instead of a modelled function. It is entered first.
     return [
         *((function.address, number, ProbeKind.ENTRY) for number, function in enumerate(functions)),
         *((address, 0, ProbeKind.EXIT) for address in sorted(exits)),

@@ -173,7 +173,7 @@ class Profile:
         return tuple(area for area in self.areas if area in making)
 
     def pages(self, area: str) -> bool:
-        """Tell whether the blocks of an area are runs of whole pages that may be given back in parts."""
+        """Return whether the blocks of an area are runs of whole pages that may be given back in parts."""
         return area in self.page_areas
 
     def to_document(self) -> dict[str, object]:

@@ -82,7 +82,7 @@ class BootedKernel:
         self.let_fail(None)
 
     def let_fail(self, failures: FaultInjector | None) -> None:
-        """Let these allocations fail from now on, in place of those that did until now."""
+        """Let these allocations fail from now on, instead of those that did until now."""
         if self.failures is not None:
             self.failures.close()
         self.failures = failures

@@ -36,7 +36,7 @@ class Settings:
         cmdline: For the kernel, after its own name.
         boot_until: Symbol at whose entry the boot ends; "": where the kernel exits or halts.
         timeout: Seconds of the host that a boot, a call or a run may take.
-        walk_heap: Look for damage in a known kernel's heap after each test.
+        walk_heap: Audit for damage in a known kernel's heap after each test.
     """
 
     kernel: str = ""

@@ -27,8 +27,8 @@ class Damage(NamedTuple):
     """Something that broke between two events.
 
     Attributes:
-        sound: The last event at which it was seen to be right.
-        broken: Where it was seen to be wrong first: an event, or the end of the run.
+        sound: The last event at which it was known to be right.
+        broken: Where it was found to be wrong first: an event, or the end of the run.
         word: What is wrong.
     """
 
@@ -67,7 +67,7 @@ class Bisection:
 
         Args:
             sound: From where on to look; 0: from the start.
-            broken: Where it was seen to be wrong, or the last event before that.
+            broken: Where it was found to be wrong, or the last event before that.
 
         Returns:
             None if nothing breaks this time.
@@ -104,7 +104,7 @@ class Bisection:
         return None if changes is None else changes[in_call]
 
     def _after(self, event: int) -> Damage | None:
-        """Look for the damage after all events up to this one, up to the end of the run."""
+        """Search for the damage after all events up to this one, up to the end of the run."""
         self.replay.back()
         for following in range(self._sound + 1, event + _EVENTS_AFTER):
             if not self.replay.go_to(following):

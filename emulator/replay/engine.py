@@ -78,7 +78,7 @@ class Replay:
 
     @property
     def reached(self) -> int:
-        """The newest event of the machine, which may be on its way; for another thread to look at."""
+        """The newest event of the machine, which may be on its way; for another thread to read."""
         return self.machine.calls.event_count
 
     @property

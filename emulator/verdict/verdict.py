@@ -58,7 +58,7 @@ class Verdict:
 
     Attributes:
         report: The report.
-        checked: The kinds that the check has looked for; a finding of another kind is there only if the run came across it.
+        checked: The kinds that the check covers; a finding of another kind is there only if the run came across it.
         known: Ids of the findings that the baseline accepts; None: there is no baseline.
         allowed: Kinds of findings that a limit allows in the number in which they are there.
         differences: From the baseline and the limits, the most important first.
@@ -94,7 +94,7 @@ def judge(
 
     Args:
         report: The report.
-        checked: The kinds of findings that the check has looked for.
+        checked: The kinds of findings that the check covers.
         limits: What the run may take.
         baseline: What the report is compared with; None: nothing.
 

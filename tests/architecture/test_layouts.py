@@ -55,7 +55,7 @@ def struct_of(kernel: str, name: str) -> Die:
 
 
 def size_of(die: Die) -> int:
-    """Size of a type in bytes; typedefs and qualifiers are looked through."""
+    """Size of a type in bytes; typedefs and qualifiers are resolved."""
     while "DW_AT_byte_size" not in die.attributes:
         die = die.get_DIE_from_attribute("DW_AT_type")
     return int(attribute(die, "DW_AT_byte_size"))

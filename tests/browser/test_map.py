@@ -24,7 +24,7 @@ def two_blocks(path: Path) -> Trace:
 
 
 def pixel(page: ReportPage, across: float, down: float) -> list[int]:
-    """Return the colour at a place in the map: 0 to 1 across the rows, 0 to 1 down the span."""
+    """Return the colour at a position in the map: 0 to 1 across the rows, 0 to 1 down the span."""
     found = page.script(
         "const canvas = document.getElementById('map-canvas');"
         "const height = document.getElementById('map-space').clientHeight;"

@@ -101,7 +101,7 @@ def test_zoomed_out_the_chart_shows_what_lasts_one_event(
 
 
 def is_line(page: ReportPage, event: int, distances: range) -> bool:
-    """Tell whether the line passes the middle of the chart's height, so many pixels from an event."""
+    """Return whether the line passes the middle of the chart's height, so many pixels from an event."""
     found = page.script(
         "const canvas = document.querySelector('#usage-chart canvas'), box = canvas.getBoundingClientRect();"
         "const over = document.querySelector('#usage-chart .u-over').getBoundingClientRect();"

@@ -1,4 +1,4 @@
-"""What the C kernels change, and what they look at, no interrupt and no other CPU may see half done.
+"""What the C kernels change, and what they read, no interrupt and no other CPU may see half done.
 
 A call is made one instruction at a time, with interrupts on. Models are one step, so only the firmware is tested.
 """
@@ -80,7 +80,7 @@ class TestLiteCore:
             held.append(memory.load_u32(locks[lock]))
             assert held[-1] in {0, 1}
             assert not (held[-1] and registers.eflags & IF), f"at {registers.eip:#x}"
-        assert sum(held) >= 10  # instructions that look at what the lock protects
+        assert sum(held) >= 10  # instructions that read what the lock protects
         assert held[-1] == 0
         assert registers.eflags & IF
 

@@ -97,7 +97,7 @@ def marked(name: str) -> list[Where]:
 
 
 def pointed_to(finding: Finding, name: str) -> Where:
-    """Return what a finding blames: the innermost line of the scenario's own source."""
+    """Return the main stack of a finding: the innermost line of the scenario's own source."""
     stack = _main_stack(finding)
     own = [frame for frame in stack if frame.file.endswith(f"scenarios/{name}.c")]
     if own and finding.kind not in WITHOUT_LINE:

@@ -334,7 +334,7 @@ def damaged(heap: Subject) -> Subject:
 
 
 def refuses(subject: Subject, pointer: int) -> bool:
-    """Tell whether `kfree` refuses the pointer and leaves the heap alone."""
+    """Return whether `kfree` refuses the pointer and leaves the heap alone."""
     before, errors = state(subject), word(subject, "heap_error_count")
     free(subject, pointer)
     return state(subject) == before and word(subject, "heap_error_count") == errors + 1

@@ -33,7 +33,7 @@ def bitmap_address(subject: Subject) -> int:
 
 
 def state(subject: Subject) -> tuple[tuple[int, ...], bytes]:
-    """Return the struct, and the bitmap with 16 bytes behind it."""
+    """Return the struct, and the bitmap with 16 bytes after it."""
     return fields(subject), subject.memory.read(bitmap_address(subject), -(-fields(subject)[3] // 8) + 16)
 
 

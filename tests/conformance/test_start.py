@@ -103,7 +103,7 @@ def test_modules_that_are_not_reserved_are_counted(kernel: Kernel) -> None:
 
 
 def test_nothing_but_the_32_modules_is_reserved(kernel: Kernel) -> None:
-    """What lies behind their table is the command line, which could be taken for one more module."""
+    """What lies after their table is the command line, which could be taken for one more module."""
     memory = kernel.machine.memory
     started(kernel, "", modules=((0x0030_0000, 0x0030_1000),) * 32, upper_kib=(0xC000_0000 >> 10) - 1024)
     memory.write(TEXT, b"aaaazzzz ram=all\0")

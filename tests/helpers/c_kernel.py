@@ -40,7 +40,7 @@ def compile_kernel(directory: Path, source: str, options: Iterable[str] = ()) ->
     Args:
         directory: Where to put it.
         source: In C.
-        options: For gcc, behind ``-O2`` for i686.
+        options: For gcc, after ``-O2`` for i686.
     """
     code, script, output = (directory / name for name in ("kernel.c", "kernel.ld", "kernel.elf"))
     code.write_text(source)

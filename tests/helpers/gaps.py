@@ -1,4 +1,4 @@
-"""Free gaps of an area, by looking at every block for every gap."""
+"""Free gaps of an area, by reading every block for every gap."""
 
 from __future__ import annotations
 

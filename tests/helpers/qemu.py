@@ -1,9 +1,9 @@
 """QEMU as an oracle: runs a kernel and hands out its output, its exit code and its RAM.
 
 RAM cannot be read after isa-debug-exit, which ends the QEMU process at once. So a kernel runs twice: once with the
-device, for console text and exit code, and once without, where it ends in the `cli; hlt` behind its write to the port
+device, for console text and exit code, and once without, where it ends in the `cli; hlt` after its write to the port
 and RAM is read through the monitor (QMP). The second run stops at the kernel's first instruction too, by a
-breakpoint of the gdb stub, so that the boot loader's work can be told from the kernel's.
+breakpoint of the gdb stub, so that the boot loader's work can be distinguished from the kernel's.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Moment(NamedTuple):
 
 
 class Inspected(NamedTuple):
-    """A run without the exit device, seen at its first instruction and at its end."""
+    """A run without the exit device, recorded at its first instruction and at its end."""
 
     at_entry: Moment
     at_end: Moment
@@ -106,7 +106,7 @@ def text_of_endless(kernel: Path, size: int, append: str = "") -> bytes:
 
 
 def inspect(kernel: Path, entry: int, end: int, append: str = "") -> Inspected:
-    """Run until the kernel halts; look at [0, end) of memory before its first instruction and at its end.
+    """Run until the kernel halts; read [0, end) of memory before its first instruction and at its end.
 
     Args:
         kernel: ELF file with a Multiboot header.

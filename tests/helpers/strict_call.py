@@ -45,7 +45,7 @@ def stepped_call(machine: Machine, function: str, *arguments: int) -> Iterator[R
     """Call a function with interrupts on, one instruction after the other.
 
     Yields:
-        The registers before each of its instructions, and after the last one. The machine then stands behind it.
+        The registers before each of its instructions, and after the last one. The machine then stands after it.
     """
     yield _begin(machine, function, arguments, IF)
     for _ in range(_STEPS):

@@ -32,7 +32,7 @@ def tiny_litecore(memmap_get: str, body: str = "hlt", more: str = "", **descript
     Args:
         memmap_get: Assembly of the function.
         body: What runs first; `call memmap_get` and the like.
-        more: Further code and data, behind everything else.
+        more: Further code and data, after everything else.
         description: Of the machine.
     """
     stubs = "".join(f"function {name}\n ret\n ends {name}\n" for name in _STUBS)

@@ -223,7 +223,7 @@ def random_trace(path: Path, calls: int, seed: int, *, stacks: int = 500) -> Pat
 
 
 def _every_other(positions: np.ndarray) -> np.ndarray:
-    """Tell of each item whether it is at its place the first, third, fifth … one."""
+    """Return for each item whether it is at its position the first, third, fifth … one."""
     order = np.argsort(positions, kind="stable")
     index = np.arange(len(positions))
     first = np.r_[True, positions[order][1:] != positions[order][:-1]]

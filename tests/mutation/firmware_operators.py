@@ -78,7 +78,7 @@ class Mutant(NamedTuple):
 
     Attributes:
         start: Offset of the text that is replaced.
-        end: Behind it.
+        end: After it.
         new: What stands there instead.
     """
 
@@ -101,7 +101,7 @@ class Mutant(NamedTuple):
 
 
 def mutants(source: str) -> list[Mutant]:
-    """Return all changes of a C source, in the order of their places."""
+    """Return all changes of a C source, in the order of their positions."""
     text = _MASKED.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), source)
     found = [*_of_tokens(text), *_of_conditions(text, source)]
     for body in _BODY.finditer(text):

@@ -72,7 +72,7 @@ class Case(NamedTuple):
         return Tried(key, self.path, mutant.line, mutant.what)
 
     def of_sample(self, every: int) -> bool:
-        """Tell whether it is one of *every* so many."""
+        """Return whether it is one of *every* so many."""
         return zlib.crc32(repr(self.tried.key).encode()) % every == 0
 
     def code(self) -> CodeType:
@@ -87,7 +87,7 @@ class Case(NamedTuple):
 
 
 def _has_line(code: CodeType, line: int) -> bool:
-    """Tell of functions with the same name, such as a property's, which one it is."""
+    """Return which of the functions with the same name, such as a property's, it is."""
     lines = [each for *_, each in code.co_lines() if each is not None]
     inner = [each for each in code.co_consts if isinstance(each, CodeType)]
     return code.co_firstlineno <= line <= max(lines) or any(_has_line(each, line) for each in inner)
@@ -153,7 +153,7 @@ class Campaign(FirstFailure):
         for item, following in zip(items, [*items[1:], None], strict=True):
             try:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            except BaseException as error:  # noqa: BLE001 - pytest itself is told to stop, or stumbles
+            except BaseException as error:  # noqa: BLE001 - pytest itself is to stop, or stumbles
                 return KILLED, f"{item.nodeid}: {error!r}"
             if self.failed:
                 return KILLED, self.failed

@@ -35,7 +35,7 @@ class _Watch:
     """A plugin of pytest.
 
     Args:
-        folders: Whose functions are looked for.
+        folders: Whose functions are searched for.
     """
 
     def __init__(self, folders: tuple[str, ...]) -> None:
@@ -113,7 +113,7 @@ def called_by(items: Iterable[pytest.Item], folders: tuple[str, ...], cache: Pat
 
     Args:
         items: The tests, those of a file one after the other.
-        folders: Whose functions are looked for.
+        folders: Whose functions are searched for.
         cache: File for what is found out. A test is run again when its own file has changed.
 
     Raises:

@@ -126,7 +126,7 @@ def _text(node: ast.AST | None) -> str:
 
 
 def _changes(owner: ast.AST, field: str, old: ast.AST) -> Iterator[ast.AST]:
-    """Yield what may stand in a place instead."""
+    """Yield what may stand in a slot instead."""
     if isinstance(old, ast.stmt):
         yield from _statements(old)
     elif isinstance(old, ast.expr):
@@ -209,7 +209,7 @@ def _without_one(old: ast.Tuple | ast.List | ast.Set, elements: list[ast.expr]) 
 
 
 def _is_union(old: ast.BinOp) -> bool:
-    """Tell a type `X | None` from a calculation."""
+    """Return whether it is a type `X | None` and no calculation."""
     return isinstance(old.op, ast.BitOr) and isinstance(old.right, ast.Constant) and old.right.value is None
 
 

@@ -20,7 +20,7 @@ class Tried(NamedTuple):
     """A mutant.
 
     Attributes:
-        key: What tells it from others.
+        key: What distinguishes it from others.
         file: As it is written for people.
         line: Where it is.
         what: What is changed, in one line.
@@ -86,5 +86,5 @@ def add_options(parser: ArgumentParser, example: str) -> None:
 
 
 def to_run(options: Namespace, known: str | None, alive: Sequence[str]) -> bool:
-    """Tell whether a mutant is to be run, by what is known of it."""
+    """Return whether a mutant is to be run, by what is known of it."""
     return not options.report and (known is None or (options.again and known in alive))

@@ -32,7 +32,7 @@ RAM = RamWindow(MIB, qemu.RAM_MIB * MIB)
 LOADER_START, LOADER_END = 0x00000500, 0x0009F000  # where QEMU's loader may have put something: low memory
 SCREEN, SCREEN_SIZE = 0xB8000, 80 * 25 * 2
 
-# QEMU ends the command line with a blank where there is nothing behind the kernel's name; so there is something.
+# QEMU ends the command line with a blank where there is nothing after the kernel's name; so there is something.
 COMMAND_LINES = dict.fromkeys(EVERY, "oracle=1") | {
     "stress": "calls=40000 seed=7",
     "btron_stress": "calls=20000 seed=7",

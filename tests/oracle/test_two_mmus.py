@@ -17,7 +17,9 @@ ALLOCATORS = ("kmalloc", "kfree", "alloc_frame", "alloc_frames", "free_frame", "
 BTRON_ALLOCATORS = ("pmem_alloc", "pmem_free", "kmem_alloc", "kmem_free", "mpl_get", "mpl_release")
 COMMAND_LINES = {"stress": "calls=40000", "btron_stress": "calls=5000"}
 
-PRINTS_ERROR_CODE = "btron_bad_null"  # of a page fault: Unicorn's own MMU does not tell it, and it is 0 there
+PRINTS_ERROR_CODE = (
+    "btron_bad_null"  # of a page fault: Unicorn's own MMU does not report it, and it is 0 there
+)
 
 
 def ended(name: str, mmu: Literal["fast", "reference"]) -> dict[str, object]:

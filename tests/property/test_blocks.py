@@ -59,16 +59,14 @@ class Live(NamedTuple):
 
 
 class Reference:
-    """What is live at each place: an address, or in an area of pages the number of a page."""
+    """What is live at each key: an address, or in an area of pages the number of a page."""
 
     def __init__(self, builder: TraceBuilder, area: str) -> None:
         self.rows, self.area = builder.rows, area
         self.functions = builder.profile.functions
         self.pages = builder.profile.pages(area)
         self.live: dict[int, Live] = {}
-        self.lives: list[
-            tuple[int, int, int, int, int, int]
-        ] = []  # birth, place, size, call, death, its call
+        self.lives: list[tuple[int, int, int, int, int, int]] = []  # birth, key, size, call, death, its call
         self.failed: list[int] = []
         self.stray: list[int] = []
         self.stops: dict[int, int] = {}  # of the latest run that began at a page
@@ -125,7 +123,7 @@ class Reference:
             self.free(event, number, None)
 
     def named(self, number: int, size: int | None) -> list[int] | None:
-        """Return the places that a call names; None: it names nothing at all."""
+        """Return the addresses that a call names; None: it names nothing at all."""
         address, frame = self.word(number, "ptr"), self.word(number, "frame")
         if address == 0 or (self.pages and size == 0):
             return None

@@ -30,7 +30,7 @@ def fresh() -> Guest:
 
 
 def lowest_run(free: list[bool], count: int) -> int | None:
-    """Return where the lowest run of *count* free items begins, by trying all places."""
+    """Return where the lowest run of *count* free items begins, by trying all positions."""
     return next((i for i in range(len(free) - count + 1) if all(free[i : i + count])), None)
 
 

@@ -62,7 +62,7 @@ class PoolMachine(RuleBasedStateMachine):
         raise NotImplementedError
 
     def expect_state(self) -> tuple[int, ...]:
-        """Return what the packet of refer holds behind ``exinf`` and ``wtsk``."""
+        """Return what the packet of refer holds after ``exinf`` and ``wtsk``."""
         raise NotImplementedError
 
     # Calls.
@@ -175,7 +175,7 @@ class PoolMachine(RuleBasedStateMachine):
 
 
 class VariableMachine(PoolMachine):
-    """The oracle: a list of segments (start, bytes with the record, block or 0), merged by looking at all neighbours."""
+    """The oracle: a list of segments (start, bytes with the record, block or 0), merged by reading all neighbours."""
 
     kind = "mpl"
 

@@ -23,7 +23,7 @@ class Segment:
 
 
 class HeapMachine(RuleBasedStateMachine):
-    """The oracle is the naive one: a list of segments, merged by looking at all neighbours."""
+    """The oracle is the naive one: a list of segments, merged by reading all neighbours."""
 
     @initialize(shift=st.integers(0, 9), size=st.integers(0, 600))
     def boot(self, shift: int, size: int) -> None:

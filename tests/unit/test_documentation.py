@@ -43,7 +43,7 @@ def examples() -> Iterator[tuple[str, str, list[str]]]:
 
 
 def stable(line: str) -> str:
-    """Return a line without what changes with the kernels; "" for a row of a picture."""
+    """Return a line without what changes with the kernels; "" for a row of a hex dump."""
     return "" if DUMP_ROW.match(line) else " ".join(CHANGING.sub("*", line).split())
 
 

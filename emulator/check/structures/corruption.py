@@ -211,7 +211,7 @@ def block_near(
         area: Whose blocks.
         address: That was written.
         event: The last event before that.
-        freed_first: Look for a block that was freed first, and then for one that was written beyond.
+        freed_first: Search for a block that was freed first, and then for one that was written beyond.
     """
     if area not in trace.areas:
         return None

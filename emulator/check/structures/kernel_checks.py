@@ -35,7 +35,7 @@ class KernelChecks:
 
     @property
     def kinds(self) -> frozenset[Kind]:
-        """The kinds of findings that are looked for in the kernel's structures."""
+        """The kinds of findings that are searched for in the kernel's structures."""
         return frozenset((Kind.CORRUPTION,))
 
     @property

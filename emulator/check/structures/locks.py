@@ -47,7 +47,7 @@ class Lock(NamedTuple):
 
 
 def check_locks(machine: Machine, trace: Trace | None, rerun: Rerun, *, finished: bool) -> list[Finding]:
-    """Look at the locks at the end of a run.
+    """Check the locks at the end of a run.
 
     Args:
         machine: As the run left it.

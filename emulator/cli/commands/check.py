@@ -215,7 +215,7 @@ def _check(
 
 
 def _checked_kinds(report: CheckReport, options: Namespace) -> frozenset[Kind]:
-    """Return the kinds that the check has looked for. Models are compared with the kernel only where that is asked for."""
+    """Return the kinds that the check covers. Models are compared with the kernel only where that is asked for."""
     from emulator.check.findings import Kind
 
     lockstep = any(mode.value == "lockstep" for _, mode in options.layer)

@@ -1,4 +1,4 @@
-"""``kmemu step``: look at a kernel's run call by call, forwards and backwards."""
+"""``kmemu step``: go through a kernel's run call by call, forwards and backwards."""
 
 from __future__ import annotations
 

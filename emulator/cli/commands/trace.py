@@ -111,7 +111,7 @@ def run(options: Namespace) -> Status:
 
 
 def _is_trace(name: str) -> bool:
-    """Tell whether a file is to be read as a trace: by its name, or by what it begins with."""
+    """Return whether a file is to be read as a trace: by its name, or by what it begins with."""
     if name.endswith(_TRACE_SUFFIX):
         return True
     try:
@@ -246,7 +246,7 @@ def _documents(trace: Trace, calls: Iterable[Call]) -> Iterator[dict[str, Any]]:
 def _with_instructions(
     trace: Trace, calls: Iterable[Call], options: Namespace, output: Output
 ) -> Iterator[str]:
-    """Run the kernel once more, and look into the calls on the way."""
+    """Run the kernel once more, and record the instructions of calls on the way."""
     from emulator.replay.engine import Replay
     from emulator.replay.instructions import calls_with_instructions
     from emulator.report.documents.trace import instruction_document

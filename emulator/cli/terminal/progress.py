@@ -72,7 +72,7 @@ def activity(label: str, what: str) -> Iterator[Callable[[int], None]]:
 
 
 def show_stage(name: str) -> None:
-    """Show on standard error which stage of the work begins, if that is a terminal, in place of the stage before.
+    """Show on standard error which stage of the work begins, if that is a terminal, instead of the stage before.
 
     Args:
         name: The stage; "" takes the last one away.

@@ -1,4 +1,4 @@
-"""Read all that can be seen of a machine at one event, as plain data."""
+"""Read all that can be shown of a machine at one event, as plain data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _POINTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 
 
 class View(NamedTuple):
-    """What can be seen at one event.
+    """What can be shown at one event.
 
     Attributes:
         event: The event that has just happened; 0 before the first instruction.

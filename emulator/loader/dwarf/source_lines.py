@@ -97,7 +97,7 @@ class LineTable:
 
 
 def _unit_bounds(line: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the `[start, end)` of each unit, without looking into it.
+    """Yield the `[start, end)` of each unit, without reading it.
 
     The length 0xFFFFFFFF of a 64-bit unit reaches past any section and so ends the search.
     """

@@ -49,7 +49,7 @@ class PortBus:
             self.refresh(*entry)
 
     def refresh(self, device: Device, console: int) -> None:
-        """Tell the core which of a device's ports it may answer."""
+        """Set which of a device's ports the core may answer."""
         fast = device.fast_ports()
         for port in device.ports:
             answer = fast.get(port)

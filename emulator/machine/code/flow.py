@@ -1,7 +1,7 @@
 """Follows the instructions of the guest from an address on.
 
 Theory. Every path is followed: past calls, and over jumps, also those into other functions. What no path reaches is not
-looked at, so data in the code does no harm. Only where a path ends in an indirect jump, perhaps through a table of cases,
+followed, so data in the code does no harm. Only where a path ends in an indirect jump, perhaps through a table of cases,
 its targets are not known: then all of the function that the jump stands in is taken for code.
 
 capstone is slow to import, so import this module where it is needed.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Code = Callable[[int, int], bytes]
 
 _READ_AT_ONCE: Final = 128  # bytes, more than the longest instruction
-_MOST_INSTRUCTIONS: Final = 20_000  # far more than any function has; ends a walk through data
+_MOST_INSTRUCTIONS: Final = 20_000  # far more than any function has; ends a search through data
 
 _NEVER_GO_ON: Final = frozenset(
     (x86_const.X86_INS_RET, x86_const.X86_INS_RETF, x86_const.X86_INS_JMP, x86_const.X86_INS_LJMP)

@@ -55,7 +55,7 @@ class CallRecorder:
     def start(
         self, functions: Sequence[tuple[int, int, int, int, bool]], on_full: Callable[[], None] | None
     ) -> None:
-        """Record calls of functions from now on, in place of those that were recorded until now.
+        """Record calls of functions from now on, instead of those that were recorded until now.
 
         Args:
             functions: Of each where its code begins and ends, how many words of arguments it has, which of them
@@ -117,7 +117,7 @@ class CallRecorder:
     def at_entries(self, every: int, callback: Callable[[], None]) -> EntryObserver:
         """Call back at the entry of each *every*-th recorded call, before it does anything.
 
-        The callback may look at the machine, but not change it.
+        The callback may read the machine, but not change it.
 
         Raises:
             ValueError: Somebody is called back already.

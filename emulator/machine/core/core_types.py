@@ -86,7 +86,7 @@ class ProbeKind(IntEnum):
 
 
 class ProbeAction(IntEnum):
-    """What a probe does: record the call, tell Python, or take EAX from Python."""
+    """What a probe does: record the call, call Python, or take EAX from Python."""
 
     RECORD = lib.KC_RECORD
     NOTIFY = lib.KC_NOTIFY
@@ -255,7 +255,7 @@ class LastWrite(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What a watch has seen.
+    """What a watch has recorded.
 
     Attributes:
         pages: Physical address of each written page -> its bytes before the first write.

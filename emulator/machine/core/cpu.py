@@ -142,7 +142,7 @@ class Cpu:
         lib.kc_irq_pending(self._core.raw, pending)
 
     def irq_possible(self) -> bool:
-        """Tell whether the guest would take an interrupt now."""
+        """Return whether the guest would take an interrupt now."""
         return bool(lib.kc_irq_possible(self._core.raw))
 
     def deliver(

@@ -1,7 +1,7 @@
 """What the core relies on in the installed libunicorn and in the host, found out by trying.
 
 Tiny guests, a few bytes of machine code each, run on machines of the core without anything around them. Nothing is believed
-because a version says so: a fact holds if a guest was seen to behave as it has to.
+because a version says so: a fact holds if a guest has behaved as it has to.
 """
 
 from __future__ import annotations

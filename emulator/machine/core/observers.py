@@ -1,7 +1,7 @@
-"""What looks on while the guest runs: probes, watchpoints, step logs, and notes of written pages.
+"""What observes the guest while it runs: probes, watchpoints, step logs, and notes of written pages.
 
 Each is a handle with a `close()`, which is called at the end of a `with` block, too. Any number of a kind may be open at
-once, and none knows of the others. Handles are opened and closed between runs only; what they have seen may be asked for at
+once, and none knows of the others. Handles are opened and closed between runs only; what they have recorded may be asked for at
 any time.
 """
 
@@ -123,7 +123,7 @@ class WrittenPages(_Handle):
         return bool(lib.kc_watch_is_open(self._core.raw, self._number))
 
     def take(self) -> Written:
-        """Close it and return what it has seen.
+        """Close it and return what it has recorded.
 
         Raises:
             HostError: There was no memory for all pages.

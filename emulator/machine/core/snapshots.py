@@ -76,7 +76,7 @@ class CoreSnapshots:
         del self._numbers[depth:]
 
     def page_written(self, snapshot: int, physical: int) -> bool:
-        """Tell whether the page at *physical* was written between a snapshot and the next one inside it.
+        """Return whether the page at *physical* was written between a snapshot and the next one inside it.
 
         Raises:
             HostError: The snapshot is gone.

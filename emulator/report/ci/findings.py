@@ -47,7 +47,7 @@ def backtraces_of(finding: Finding) -> list[TitledBacktrace]:
 def main_backtrace(finding: Finding) -> tuple[Frame, ...]:
     """Return the backtrace that says where a finding comes from.
 
-    That is the faulting write, or the call at which it was seen; of what was seen only at the end, the allocation of its block.
+    That is the faulting write, or the call at which it was found; of what was found only at the end, the allocation of its block.
     """
     if finding.faulting_write is not None:
         return finding.faulting_write.backtrace
@@ -59,7 +59,7 @@ def main_backtrace(finding: Finding) -> tuple[Frame, ...]:
 def _of_call(verb: str, call_site: CallSite) -> TitledBacktrace:
     call = (
         f", call #{call_site.call} of {call_site.function}" if call_site.call else ""
-    )  # else seen between calls
+    )  # else found between calls
     return TitledBacktrace(f"{verb} event {call_site.event}{call}", call_site.event, call_site.backtrace)
 
 

@@ -54,7 +54,7 @@ def script_json(document: object) -> str:
 
 
 def _fill(template: bytes, parts: dict[str, bytes]) -> bytes:
-    """Put the parts into the template. One pass: what a part holds is not looked at again."""
+    """Put the parts into the template. One pass: what a part holds is not read again."""
     pieces = template.split(b"@")
     pieces[1::2] = [parts[name.decode()] for name in pieces[1::2]]
     return b"".join(pieces)

@@ -1,7 +1,7 @@
 """Draw physical memory, and the heap, as rows of characters.
 
 A cell is one character and stands for a power of two of bytes. It shows what its bytes are used for: regions by
-their letter, the rarest kind first, so that the small ones are seen; everything else by how much of it is taken.
+their letter, the rarest kind first, so that the small ones are shown; everything else by how much of it is taken.
 """
 
 from __future__ import annotations

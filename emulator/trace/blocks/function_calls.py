@@ -134,7 +134,7 @@ class FunctionCalls:
         return np.full(len(self.rows), PAGE_SIZE if is_one_page else 0, np.uint32)
 
     def may_be_empty(self) -> bool:
-        """Tell whether the parameters can ask for no bytes."""
+        """Return whether the parameters can ask for no bytes."""
         return "size" in self.function.parameters or "pages" in self.function.parameters
 
     def pool(self) -> I64:

@@ -164,7 +164,7 @@ def _operations(calls: FunctionCalls, around: U8, event: U32, address: U32) -> O
 
 
 def _names_block(calls: FunctionCalls, *, pages: bool) -> Flags:
-    """Tell which calls name a block: not a null pointer, nor, in an area of pages, a run of no pages."""
+    """Return which calls name a block: not a null pointer, nor, in an area of pages, a run of no pages."""
     named = np.ones(len(calls.rows), np.bool_)
     if "ptr" in calls.function.parameters:
         named &= calls.word("ptr") != 0
@@ -186,7 +186,7 @@ def _inherited(calls: CallTable, area: str) -> U8:
     around = np.zeros(count + 1, np.uint32)
     around[1:] = calls.parent
     result[active] = bits[calls.function[around[active] - 1]]
-    while len(active):  # each round looks twice as far out
+    while len(active):  # each round searches twice as far out
         outer = around[active]
         result[active] |= result[outer]
         around[active] = around[outer]

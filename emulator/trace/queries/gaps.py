@@ -69,7 +69,7 @@ class GapMeasure:
         return Gaps(int(sizes.sum()), int(sizes.max(initial=0)))
 
     def _held_a_block(self, begin: I64, end: I64) -> np.ndarray:
-        """Tell of gaps in which of them a block has lain. Where the area begins and ends there is no neighbour."""
+        """Return for gaps in which of them a block has lain. Where the area begins and ends there is no neighbour."""
         first = np.searchsorted(self._starts, begin + np.where(begin > self._low, self.closest, 0))
         last = end - np.where(end < self._high, self.closest, 0)
         there = first < len(self._starts)

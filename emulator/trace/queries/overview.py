@@ -76,7 +76,7 @@ class Overview(NamedTuple):
 
 
 def overview(trace: Trace, top: int) -> Overview:
-    """Look at a whole trace.
+    """Summarize a whole trace.
 
     Args:
         trace: The trace.

@@ -34,7 +34,7 @@ class Bounds(NamedTuple):
     last: int | None
 
     def hold(self, numbers: NDArray[np.integer]) -> Flags:
-        """Tell for each number whether it lies within."""
+        """Return for each number whether it lies within."""
         result: Flags = numbers >= self.first
         if self.last is not None:
             result &= numbers <= self.last
@@ -124,7 +124,7 @@ def _touching(trace: Trace, address: Bounds) -> Flags:
 
 
 def _names(calls: FunctionCalls, address: Bounds) -> Flags:
-    """Tell which calls are given an address of these, or return one, whatever their function's role is."""
+    """Return which calls are given an address of these, or return one, whatever their function's role is."""
     function = calls.function
     result = np.zeros(len(calls.rows), np.bool_)
     if "ptr" in function.parameters:
@@ -139,7 +139,7 @@ def _names(calls: FunctionCalls, address: Bounds) -> Flags:
 
 
 def _covers(starts: NDArray[np.integer], reach: NDArray[np.integer] | int, address: Bounds) -> Flags:
-    """Tell which pieces of memory have an address of these; *reach* is how far their last byte is from their first."""
+    """Return which pieces of memory have an address of these; *reach* is how far their last byte is from their first."""
     first = starts.astype(np.int64)
     result: Flags = first + reach >= address.first
     if address.last is not None:

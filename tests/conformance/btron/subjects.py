@@ -93,7 +93,7 @@ class FirmwareSubject:
 
 
 class Guest:
-    """A subject, with what tests need to prepare it and to look at it. Addresses are kernel addresses.
+    """A subject, with what tests need to prepare it and to inspect it. Addresses are kernel addresses.
 
     The window of RAM is filled with junk, so that nobody counts on cleared memory.
     """

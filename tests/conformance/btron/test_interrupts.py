@@ -1,4 +1,4 @@
-"""What BTRON/386 tells the interrupt controllers and the timer, and what it does at a tick."""
+"""What BTRON/386 writes to the interrupt controllers and the timer, and what it does at a tick."""
 
 from __future__ import annotations
 

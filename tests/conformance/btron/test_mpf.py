@@ -42,7 +42,7 @@ def refer(guest: Guest, number: int = POOL) -> tuple[int, ...]:
 
 
 def refused(guest: Guest, code: int, call: str, *arguments: int) -> bool:
-    """Tell whether a call answers *code* and changes nothing."""
+    """Return whether a call answers *code* and changes nothing."""
     before = guest.state()
     return guest.er(call, *arguments) == code and guest.state() == before
 

@@ -134,7 +134,7 @@ def test_the_page_table_is_after_the_image(loader: Loader) -> None:
     ("modules", "moved"),
     [
         (((0x1000, 0x1001),), 0x2000),
-        (((0x3000, 0x3010),), 0x4000),  # behind the table, which ends there
+        (((0x3000, 0x3010),), 0x4000),  # after the table, which ends there
         (((0x2FFF, 0x3010),), 0x4000),
         (((0x0, 0x1800),), 0x2000),
         (((-0x100, 0x1),), 0x1000),

@@ -1,4 +1,4 @@
-"""Spec 2.4: who waits, who is served, in which order, with which code, and what the queues look like meanwhile."""
+"""Spec 2.4: who waits, who is served, in which order, with which code, and what the queues hold meanwhile."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Observed(NamedTuple):
 
     @property
     def what(self) -> str:
-        """What happened, as far as both MMUs tell."""
+        """What happened, as far as both MMUs report."""
         if not self.problem:
             return self.ending.how.value
         text = self.problem
@@ -261,7 +261,7 @@ def _differences_of_mmus(fast: Observed, reference: Observed) -> bool:
     """Compare with the reference MMU, which knows neither address nor error code of a page fault and sets A and D elsewhere.
 
     Where a budget ends a program is not compared: a block that changes itself is counted otherwise. Neither is EIP of an access
-    to memory that is not there: Unicorn's own is behind an fbstp.
+    to memory that is not there: Unicorn's own is after an fbstp.
     """
     if How.BUDGET in (fast.ending.how, reference.ending.how):
         return False

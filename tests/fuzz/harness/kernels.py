@@ -99,7 +99,7 @@ class _Seed(NamedTuple):
 
 
 class Kernels(Target):
-    """Each case damages one kernel in a few places and gives it to a command."""
+    """Each case damages one kernel at a few offsets and gives it to a command."""
 
     name = "kernels"
     suffix = ".elf"
@@ -161,7 +161,7 @@ def _value(random: Random, size: int) -> int:
 
 
 def _put(random: Random, data: bytearray, offset: int) -> None:
-    """Change the field at a place: to something of interest, or by a little."""
+    """Change the field at an offset: to something of interest, or by a little."""
     width = random.choice((1, 2, 4, 4, 4))
     old = int.from_bytes(data[offset : offset + width], "little")
     new = (

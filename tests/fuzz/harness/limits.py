@@ -48,7 +48,7 @@ class Meter:
         """Measure what happens inside the block.
 
         Args:
-            timeout_s: What it was told as its time budget.
+            timeout_s: What it was given as its time budget.
             ram: Bytes of guest RAM.
 
         Raises:

@@ -18,7 +18,7 @@ class Case(NamedTuple):
     Attributes:
         data: The file.
         commands: Those that use it, without "kmemu"; "{}" stands for the file.
-        timeout_s: What they are told as `--timeout`.
+        timeout_s: What they are given as `--timeout`.
         ram: Bytes of guest RAM.
         note: What it is, for people.
         beside: Other files that the commands name.

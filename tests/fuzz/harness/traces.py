@@ -413,7 +413,7 @@ def _document(random: Random, text: bytes) -> bytes:
 
 
 def _slots(document: Any) -> Any:  # noqa: ANN401 - any part of JSON
-    """Yield each place in a JSON document: the list or table, and index or key."""
+    """Yield each slot of a JSON document: the list or table, and index or key."""
     items = (
         document.items()
         if isinstance(document, dict)

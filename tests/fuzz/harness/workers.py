@@ -112,7 +112,7 @@ def run_cases(
         numbers: Which.
         jobs: Processes at a time.
         hangs_after_s: Seconds after which a case that does not end is given up; None: `HANGS_AFTER_S`.
-        on_failure: Is told each failure when it happens.
+        on_failure: Is given each failure when it happens.
     """
     target.prepare()
     started = time.monotonic()

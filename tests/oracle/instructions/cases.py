@@ -139,7 +139,7 @@ def disassembled(code: bytes, address: int) -> str:
 
 
 def is_whole(code: bytes) -> bool:
-    """Tell whether there is nothing in *code* but instructions."""
+    """Return whether there is nothing in *code* but instructions."""
     import capstone
 
     decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)

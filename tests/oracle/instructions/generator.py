@@ -81,7 +81,7 @@ def cases(seed: int, count: int, only: str = "", rings: Sequence[int] = (0, 3)) 
 
 
 def _fits(kind: Callable[[State], bytes], code: bytes) -> bool:
-    """Tell whether two CPUs have to agree on it."""
+    """Return whether two CPUs have to agree on it."""
     if kind is system.garbage:
         return not _HOST_OR_CPU.search(disassembled(code, 0))
     return kind.__module__ != fpu.__name__ or is_whole(code)

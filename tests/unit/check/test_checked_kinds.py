@@ -26,7 +26,7 @@ ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER,
 
 
 def kinds_of(profile: Profile, how: How = How.EXIT, *, is_rerun: bool = True) -> set[Kind]:
-    """Return the kinds that are looked for in a kernel whose structures are not known."""
+    """Return the kinds that are searched for in a kernel whose structures are not known."""
     return set(checked_kinds(profile, Ending(how), None, audited=False, is_rerun=is_rerun))
 
 

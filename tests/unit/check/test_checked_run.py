@@ -79,7 +79,7 @@ def test_double_frees_are_found_with_a_hex_dump() -> None:
 
 
 def test_findings_come_in_the_order_of_events() -> None:
-    """Wrong frees are looked for before broken structures."""
+    """Wrong frees are searched for before broken structures."""
 
     def new() -> Machine:
         machine = boot("firmware:overflow")

@@ -1,4 +1,4 @@
-"""What of a command's output is seen: in a pipe all of it, on a terminal of any width every value."""
+"""What of a command's output is shown: in a pipe all of it, on a terminal of any width every value."""
 
 from __future__ import annotations
 

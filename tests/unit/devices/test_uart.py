@@ -159,7 +159,7 @@ class TestFastPorts:
     @pytest.mark.parametrize(
         ("register", "value", "fast"),
         [
-            (LCR, 0x83, {LSR: PLAIN[LSR]}),  # the divisor is behind the data port
+            (LCR, 0x83, {LSR: PLAIN[LSR]}),  # the divisor is accessed through the data port
             (MCR, 0x10, {}),  # loopback
             (IER, 0x02, {LSR: PLAIN[LSR]}),  # sending raises an interrupt reason
             (IER, 0x01, PLAIN),

@@ -62,7 +62,7 @@ def steps(text: str) -> list[tuple[str, list[str]]]:
 
 
 def assert_shown(shown: list[str], output: str) -> None:
-    """Look for lines in the output, in order; "..." stands for anything in a line, or for any lines."""
+    """Search for lines in the output, in order; "..." stands for anything in a line, or for any lines."""
     lines = iter(output.splitlines())
     for line in shown:
         if line != ELLIPSIS:

@@ -42,7 +42,7 @@ def differences(machine: Machine) -> tuple[Difference, ...]:
 
 @pytest.fixture
 def heap() -> Machine:
-    """The demonstration kernel behind its end, its heap in lockstep."""
+    """The demonstration kernel after its end, its heap in lockstep."""
     machine = boot("firmware:demo", layers={"heap": "lockstep"})
     machine.run(timeout_s=20)
     machine.call("memory_init")
@@ -94,7 +94,7 @@ class TestCallsThatAreGivenUp:
         assert lockstep_calls(machine) == LockstepCalls(compared=1, given_up=MANY)
 
     def test_by_the_guest_alone_deeper_and_deeper(self) -> None:
-        """Nothing tells these calls from nested ones: there is an end to them, and it is said."""
+        """Nothing distinguishes these calls from nested ones: there is an end to them, and it is said."""
         machine = watched(
             "ud2\n ret",
             f"{IDT} lidt idtr\n gate 6, handler\n again: call memmap_get",

@@ -1,4 +1,4 @@
-"""Models that write inside of a watched call are seen like the guest."""
+"""Models that write inside of a watched call are noticed like the guest's."""
 
 from __future__ import annotations
 

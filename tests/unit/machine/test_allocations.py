@@ -117,7 +117,7 @@ def test_only_a_function_at_whose_entry_the_machine_stands_can_be_left(machine: 
     machine.allocations.return_here(0)
     with pytest.raises(ValueError, match=refused):
         machine.allocations.return_here(0)
-    machine.run(stop_at_event=4)  # behind the ret of take
+    machine.run(stop_at_event=4)  # after the ret of take
     with pytest.raises(ValueError, match=refused):
         machine.allocations.return_here(0)
     assert machine.run(stop_at_event=5).ending is Returned.EVENT  # the entry of look, which takes nothing

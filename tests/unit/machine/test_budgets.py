@@ -125,7 +125,7 @@ def test_the_count_of_a_loop_is_exact(rounds: int, mmu: str) -> None:
 
 
 def test_the_count_ends_with_the_exit(mmu: str) -> None:
-    """Whatever lies behind it in the same block is not executed and not counted."""
+    """Whatever lies after it in the same block is not executed and not counted."""
     machine = machine_of("nop\n exit 0\n nop\n nop\n nop\n hlt", mmu=mmu)
     assert machine.run(max_instructions=1000).instructions == 1 + 1 + 3
 

@@ -1,4 +1,4 @@
-"""Probes that tell Python, and the watch on written pages."""
+"""Probes that call Python, and the watch on written pages."""
 
 from __future__ import annotations
 

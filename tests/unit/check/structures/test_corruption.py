@@ -139,7 +139,7 @@ def store(address: int, value: int) -> bytes:
 
 
 def go_to(opcode: bytes, offset: int, target: int) -> bytes:
-    """Return a call, jmp or conditional jump at a place in the stub."""
+    """Return a call, jmp or conditional jump at a position in the stub."""
     return opcode + (target - (STUB + offset + len(opcode) + 4)).to_bytes(4, "little", signed=True)
 
 
@@ -163,7 +163,7 @@ def test_a_defect_of_an_unchanged_word_is_traced_to_the_word_that_changed(tmp_pa
 
 
 def test_a_call_that_rightly_changed_the_word_of_the_defect_is_not_at_fault(tmp_path: Path) -> None:
-    """The third kmalloc moves heap_free_list, and on the way somebody frees a block before it behind the heap's back."""
+    """The third kmalloc moves heap_free_list, and on the way somebody frees a block before it without the heap's knowledge."""
     used, size = 0x10B024, 0x10B020
 
     def prepare(machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""`kmemu doctor`: each of its lines was seen to say no, where the core or libunicorn behaves otherwise."""
+"""`kmemu doctor`: each of its lines has said no, where the core or libunicorn behaves otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: nothing is left behind, and the exit status says which it was."""
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: nothing is left over, and the exit status says which it was."""
 
 from __future__ import annotations
 

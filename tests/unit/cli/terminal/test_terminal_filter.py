@@ -44,7 +44,7 @@ def test_what_moves_colours_and_clears_is_let_through(data: bytes) -> None:
         b"\x1b]52;c;aGk=\x07",  # the clipboard
         b"\x1b]8;;http://x\x1b\\",
         b'\x1bP$q"p\x1b\\',  # DCS
-        b"\x1b_Gf=100;AAAA\x1b\\",  # APC: pictures
+        b"\x1b_Gf=100;AAAA\x1b\\",  # APC: graphics
         b"\x1b^pm\x1b\\",
         b"\x1bXsos\x1b\\",
         b"\x1b]0;title\x18",

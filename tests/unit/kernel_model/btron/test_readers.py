@@ -229,7 +229,7 @@ def test_a_queue_that_does_not_end_is_noticed(subject: ModelSubject, guest: Gues
 
 
 def test_many_pages_stay_usable() -> None:
-    """Counting and searching look at no single page; one by one, this test would take minutes."""
+    """Counting and searching read no single page; one by one, this test would take minutes."""
     subject = ModelSubject()
     guest = Guest(subject)
     pages = (WINDOW - 0x120000) // 8  # as many as have room in the table below the window: almost 1 GiB

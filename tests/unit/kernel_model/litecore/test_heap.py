@@ -93,7 +93,7 @@ def test_a_split_leaves_the_rest_as_a_free_block(memory: ByteMemory) -> None:
         *range(0x1000, 0x1008),
         *range(0x1020, 0x102C),
     }
-    assert overlay.load_words(0x1000, 3) == (24, 1, 0)  # the link stays behind in the body
+    assert overlay.load_words(0x1000, 3) == (24, 1, 0)  # the link stays in the body
     assert overlay.load_words(0x1020, 3) == (0xF8 - 24 - 8, 0, 0)
     assert overlay.load_u32(GLOBALS.free_list) == 0x1020
 

@@ -1,4 +1,4 @@
-"""Readers of the heap: figures for a sound one, defects for a broken one, an end for both."""
+"""Readers of the heap: figures for an undamaged one, defects for a broken one, an end for both."""
 
 from __future__ import annotations
 

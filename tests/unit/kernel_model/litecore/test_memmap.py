@@ -55,7 +55,7 @@ def test_an_exhausted_window_gives_none(memmap: Memmap) -> None:
 
 
 def test_nothing_can_be_allocated_before_init() -> None:
-    """The struct is zero then; there is no bitmap to look at, and no memory at its address."""
+    """The struct is zero then; there is no bitmap to read, and no memory at its address."""
     memmap = Memmap(ByteMemory(0x1000, 0x100), 0x1000, None, 0x1080)
     assert memmap.alloc_frame() is None
     assert memmap.alloc_frames(1) is None

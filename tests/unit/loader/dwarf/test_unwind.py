@@ -161,7 +161,7 @@ def rows(*entries: bytes, cie: bytes = CIE, code: list[range] | None = None) -> 
 
 
 def row_after(program: bytes, cie: bytes = CIE) -> tuple[int, ...]:
-    """Return CFA offset, EBP offset and CFA register behind a program, after an advance by 1."""
+    """Return CFA offset, EBP offset and CFA register at the end of a program, after an advance by 1."""
     found = rows(fde(BASE, 16, program + b"\x41"), cie=cie)
     return found[0][1:]
 

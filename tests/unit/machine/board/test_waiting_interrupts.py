@@ -53,7 +53,7 @@ WAIT = f"""
         movl    ${3 * MILLISECOND}, %ecx
 1:      loop    1b
 """
-# Ways to let interrupts in; the first one comes at `here`: behind an `out` that is where the next block starts.
+# Ways to let interrupts in; the first one comes at `here`: after an `out` that is where the next block starts.
 WAYS = {
     "sti": "sti\n movl $1, %esi\n here: nop",
     "popf": "pushl $0x202\n popf\n here: nop",
@@ -91,7 +91,7 @@ def guest(way: str, mmu: str = "fast") -> Machine:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_it_comes_at_the_first_instruction_that_lets_it_in(way: str) -> None:
-    fast, reference = guest(way), guest(way, "reference")  # the reference looks before every block
+    fast, reference = guest(way), guest(way, "reference")  # the reference checks before every block
     ended = [machine.run(max_instructions=20 * MILLISECOND) for machine in (fast, reference)]
     assert ended[0].ending is Returned.HALTED
     assert results_of(fast, 1) == [symbol(fast, "here")]
@@ -131,7 +131,7 @@ def test_after_a_tick_that_waited_the_next_comes_in_time(mmu: str) -> None:
     machine = machine_of(IDT + TIMER + "xorl %edx, %edx\n" + source + ON_TICK, mmu=mmu)
     assert machine.run(max_instructions=20 * MILLISECOND).ending is Returned.HALTED
     assert results_of(machine, 3)[0] == symbol(machine, "here")
-    # One waited; the two behind it are the fourth and the fifth since the timer was loaded.
+    # One waited; the two after it are the fourth and the fifth since the timer was loaded.
     looped = 2 * machine.cpu.registers().edx
     passed = tick_ns(5, machine) - 3 * MILLISECOND
     assert abs(looped - passed) < 200

@@ -63,7 +63,7 @@ OVERRULED = [
 
 
 def result_of(prefixes: str, opcode: int, offset: int, mmu: str) -> list[int]:
-    """What is in xmm1 behind an instruction with an operand that lies *offset* behind edx."""
+    """What is in xmm1 after an instruction with an operand that lies *offset* after edx."""
     pattern = "movl $0x41424344, %eax\n movl %eax, (%edx)\n incl %eax\n movl %eax, 12(%edx)\n movups (%edx), %xmm1\n incl 9(%edx)"
     instruction = f".byte {prefixes}, 0x0f, {opcode}, 0x4a, {offset}\n movups %xmm1, 32(%edx)"
     words = "\n".join(f"movl {at}(%edx), %eax\n put eax" for at in (32, 36, 40, 44))

@@ -1,4 +1,4 @@
-"""A walk up the stack that is like an earlier one at its start, but not further up."""
+"""An unwinding of the stack that is like an earlier one at its start, but not further up."""
 
 from __future__ import annotations
 

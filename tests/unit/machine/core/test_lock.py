@@ -38,7 +38,7 @@ LOCKABLE = {
 
 
 class Case(NamedTuple):
-    """An instruction behind LOCK, and whether LOCK may stand there."""
+    """An instruction after LOCK, and whether LOCK may stand there."""
 
     code: bytes
     valid: bool
@@ -110,12 +110,12 @@ def test_other_prefixes_change_nothing(prefixes: list[int]) -> None:
 
 @pytest.mark.parametrize("code", ["b0f0", "b8f0f0f0f0", "0410b8f00fbbc0", "80c1f0", "8d81f00fbbc0", "8d41f0"])
 def test_a_byte_of_another_meaning_is_none(code: str) -> None:
-    """0xf0 as a constant or a displacement, with bytes behind it that would make it an invalid LOCK."""
+    """0xf0 as a constant or a displacement, with bytes after it that would make it an invalid LOCK."""
     assert not is_refused(machine_of("hlt"), bytes.fromhex(code), None)
 
 
 def test_the_instruction_may_reach_to_the_last_byte_of_ram() -> None:
-    """Deciding about LOCK reads nothing behind the instruction."""
+    """Deciding about LOCK reads nothing after the instruction."""
     machine = machine_of("hlt")
     code = bytes([LOCK]) + BTC_MEMORY
     end = machine.ram.end

@@ -55,7 +55,7 @@ def page_fault(machine: Machine) -> tuple[str, int, int, int]:
 def assert_page_fault(
     machine: Machine, words: str, address: int, code: int, eip: int | str = "fault"
 ) -> None:
-    """Run into exactly this page fault. The reference MMU tells vector and EIP only."""
+    """Run into exactly this page fault. The reference MMU has vector and EIP only."""
     target = symbol(machine, eip) if isinstance(eip, str) else eip
     got = page_fault(machine)
     if machine.mmu == "fast":

@@ -1,7 +1,7 @@
 """Segments that do not begin at 0: EIP and ESP are then no linear addresses.
 
 The guests run as kernels do that are linked high and loaded low, before they have page tables: with 0x40000000 added to all
-addresses. What they are told is therefore 0xC0000000 higher than where things lie.
+addresses. What they get is therefore 0xC0000000 higher than where things lie.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ on_tick:
     outcome = machine.run(max_instructions=2_000_000)
     registers = machine.cpu.registers()
     assert (outcome.ending, registers.ebx) == (Returned.HALTED, 1)
-    assert registers.esi == registers.eip - 2  # behind the first hlt, which sti protects
+    assert registers.esi == registers.eip - 2  # after the first hlt, which sti protects
 
 
 def test_a_fault_counts_what_was_executed_and_names_the_address() -> None:

@@ -81,7 +81,7 @@ def test_a_page_fault_keeps_its_facts() -> None:
     )
 
 
-# What a CPU raises in place of an interrupt that it cannot deliver: vector, error code, and what the frame's EIP shows.
+# What a CPU raises instead of an interrupt that it cannot deliver: vector, error code, and what the frame's EIP shows.
 CHAINS = {
     "a benign one without a gate": ("fault: ud2", 13, 6 * 8 + 3),
     "a gate that is not present": ("gate 6, other, 0x0e\n fault: ud2", 11, 6 * 8 + 3),
@@ -251,7 +251,7 @@ def test_a_jump_into_the_rom() -> None:
 
 @pytest.mark.parametrize("byte", [0x0E, 0x0D])
 def test_a_fault_after_bytes_that_read_as_an_int_is_a_fault(byte: int, mmu: str) -> None:
-    """`movb $0x0d, %ch` ends with the bytes of `int $0x0d`, and the #GP behind it has an error code all the same."""
+    """`movb $0x0d, %ch` ends with the bytes of `int $0x0d`, and the #GP after it has an error code all the same."""
     vector = byte
     body = f"gate {vector}, h\n" + (PAGING if vector == 14 else "")
     fault = "movl 0xe0000000, %eax" if vector == 14 else "movw %cx, %ds"

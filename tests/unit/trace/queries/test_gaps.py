@@ -29,7 +29,7 @@ def measure(trace: Trace) -> GapMeasure:
 
 
 def side_by_side(sizes: list[int]) -> tuple[TraceBuilder, list[int]]:
-    """Return allocations of blocks behind each other, with headers and rounded up, and where they lie."""
+    """Return allocations of blocks one after another, with headers and rounded up, and where they lie."""
     calls, addresses, at = TraceBuilder(), [], BASE
     for size in sizes:
         addresses.append(at + HEADER)
