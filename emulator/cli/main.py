@@ -59,13 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status, a `Status`.
     """
     _replace_closed_streams()
-    interruption = None
+    signals: list[Interrupted] = []
     try:
-        with ending_in_order() as interruption:
+        with ending_in_order() as signals:
             status = _main(arguments)
     except KeyboardInterrupt:  # once more, while the first one was dealt with
         status = Status.INTERRUPTED
-    return status if interruption is None or interruption.status is None else interruption.status
+    return signals[-1].status if signals else status
 
 
 def _main(arguments: Sequence[str] | None) -> int:

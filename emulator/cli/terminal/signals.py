@@ -34,36 +34,27 @@ class Interrupted(KeyboardInterrupt):
         self.status = _STATUS[which]
 
 
-class Interruption:
-    """Remembers that SIGTERM or SIGHUP has come: what they interrupt only knows that it was interrupted.
-
-    Attributes:
-        status: The exit status that follows; None: neither has come.
-    """
-
-    def __init__(self) -> None:
-        self.status: Status | None = None
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Handle one of them."""
-        interrupted = Interrupted(number)
-        self.status = interrupted.status
-        raise interrupted
-
-
 @contextmanager
-def ending_in_order() -> Iterator[Interruption]:
+def ending_in_order() -> Iterator[list[Interrupted]]:
     """Let SIGTERM and SIGHUP do in the body what SIGINT does: raise a `KeyboardInterrupt`.
 
     One that is ignored, as nohup has it, or that somebody handles, stays so; in another thread than the first, both.
+
+    Yields:
+        Those that have come so far: what they interrupt only knows that it was interrupted.
     """
-    interruption = Interruption()
+    come: list[Interrupted] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        come.append(Interrupted(number))
+        raise come[-1]
+
     ours = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
     with suppress(ValueError):  # not the first thread
         for number in ours:
-            signal.signal(number, interruption)
+            signal.signal(number, interrupt)
     try:
-        yield interruption
+        yield come
     finally:
         with suppress(ValueError):
             for number in ours:

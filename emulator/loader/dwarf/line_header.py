@@ -34,25 +34,40 @@ class DebugSections(NamedTuple):
     str: bytes
 
 
-class Files(NamedTuple):
-    """The file table of a unit. Paths are put together when they are asked for.
+class Header(NamedTuple):
+    """What a line program needs to run, and the file table of its unit. Paths are put together when they are asked for.
 
     Attributes:
+        minimum_instruction: Bytes by which addresses advance.
+        line_base: Lowest line step of a special opcode.
+        line_range: Number of line steps of the special opcodes, not 0.
+        operand_counts: For each standard opcode, from 1.
+        program: Reads the program.
         directories: The first is where the compiler ran; it is empty before version 5.
-        entries: Name and number of the directory.
-        first: Number of the first entry.
+        files: Name and number of the directory.
+        first_file: Number of the first of them.
     """
 
+    minimum_instruction: int
+    line_base: int
+    line_range: int
+    operand_counts: bytes
+    program: ByteReader
     directories: list[memoryview]
-    entries: list[tuple[memoryview, int]]
-    first: int
+    files: list[tuple[memoryview, int]]
+    first_file: int
+
+    @property
+    def opcode_base(self) -> int:
+        """The first special opcode."""
+        return len(self.operand_counts) + 1
 
     def path(self, number: int) -> str:
         """Return a file's path, "?" where the table has no such number."""
-        index = number - self.first
-        if not 0 <= index < len(self.entries):
+        index = number - self.first_file
+        if not 0 <= index < len(self.files):
             return "?"
-        name, directory = self.entries[index]
+        name, directory = self.files[index]
         # Directories are relative to the first one, where the compiler ran.
         parts = [
             bytes(self.directories[i]) for i in dict.fromkeys((0, directory)) if i < len(self.directories)
@@ -60,29 +75,7 @@ class Files(NamedTuple):
         return posixpath.normpath(posixpath.join(b"", *parts, bytes(name))).decode("utf-8", "replace")
 
 
-class Header(NamedTuple):
-    """What a line program needs to run.
-
-    Attributes:
-        minimum_instruction: Bytes by which addresses advance.
-        line_base: Lowest line step of a special opcode.
-        line_range: Number of line steps of the special opcodes, not 0.
-        operand_counts: For each standard opcode, from 1.
-        files: The file table.
-        program: Reads the program.
-    """
-
-    minimum_instruction: int
-    line_base: int
-    line_range: int
-    operand_counts: bytes
-    files: Files
-    program: ByteReader
-
-    @property
-    def opcode_base(self) -> int:
-        """The first special opcode."""
-        return len(self.operand_counts) + 1
+_FileTable = tuple[list[memoryview], list[tuple[memoryview, int]]]  # directories and files
 
 
 def read_header(sections: DebugSections, offset: int) -> Header:
@@ -111,11 +104,14 @@ def read_header(sections: DebugSections, offset: int) -> Header:
     if not line_range or not opcode_base:
         raise Damaged
     operand_counts = reader.take(opcode_base - 1)
-    files = _files_5(reader, sections) if version == _DWARF5 else _files_2(reader)
-    return Header(minimum_instruction, line_base, line_range, operand_counts, files, program)
+    directories, files = _files_5(reader, sections) if version == _DWARF5 else _files_2(reader)
+    first_file = 0 if version == _DWARF5 else 1
+    return Header(
+        minimum_instruction, line_base, line_range, operand_counts, program, directories, files, first_file
+    )
 
 
-def _files_2(reader: ByteReader) -> Files:
+def _files_2(reader: ByteReader) -> _FileTable:
     """Read the file table of versions 2 to 4: files count from 1, directory 0 is not recorded."""
     directories: list[memoryview] = [memoryview(b"")]
     while name := reader.string():
@@ -127,13 +123,13 @@ def _files_2(reader: ByteReader) -> Files:
         entries.append((name, reader.uleb()))
         reader.uleb()  # time of modification
         reader.uleb()  # size
-    return Files(directories, entries, first=1)
+    return directories, entries
 
 
-def _files_5(reader: ByteReader, sections: DebugSections) -> Files:
+def _files_5(reader: ByteReader, sections: DebugSections) -> _FileTable:
     """Read the file table of version 5: both tables count from 0, directory 0 is the compiler's own."""
     directories = [path for path, _ in _entries_5(reader, sections)]
-    return Files(directories, list(_entries_5(reader, sections)), first=0)
+    return directories, list(_entries_5(reader, sections))
 
 
 def _entries_5(reader: ByteReader, sections: DebugSections) -> Iterator[tuple[memoryview, int]]:

@@ -15,7 +15,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.byte_reader import ByteReader, Damaged
-from emulator.loader.dwarf.line_header import DebugSections, Files, Header, read_header
+from emulator.loader.dwarf.line_header import DebugSections, Header, read_header
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class LineTable:
 
     def __init__(self, sections: DebugSections) -> None:
         self._sections = sections
-        self._units: dict[int, tuple[Files, list[_Sequence]]] = {}
+        self._units: dict[int, tuple[Header, list[_Sequence]] | None] = {}
         starts = sorted(_sequence_starts(sections.line))
         self._starts = [address for address, _ in starts]
         self._offsets = [offset for _, offset in starts]
@@ -78,21 +78,24 @@ class LineTable:
         index = bisect_right(self._starts, address)
         nearest = dict.fromkeys(reversed(self._offsets[max(0, index - _NEAREST_UNITS) : index]))
         for offset in nearest:
-            files, sequences = self._unit(offset)
+            unit = self._unit(offset)
+            if unit is None:
+                continue
+            header, sequences = unit
             for sequence in sequences:
                 if (found := sequence.find(address)) is not None:
                     file, line = found
-                    return SourceLine(files.path(file), line)
+                    return SourceLine(header.path(file), line)
         return None
 
-    def _unit(self, offset: int) -> tuple[Files, list[_Sequence]]:
-        """Return the files and the rows of a unit."""
+    def _unit(self, offset: int) -> tuple[Header, list[_Sequence]] | None:
+        """Return the header and the rows of a unit; None where it is damaged."""
         if offset not in self._units:
             try:
                 header = read_header(self._sections, offset)
-                self._units[offset] = (header.files, _run(header))
+                self._units[offset] = (header, _run(header))
             except Damaged:
-                self._units[offset] = (Files([], [], 0), [])
+                self._units[offset] = None
         return self._units[offset]
 
 

@@ -28,11 +28,11 @@ PROFILE = 'name = "mine"\n[heap]\nalloc = "start(size)"\n'
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_becomes_an_interruption_and_is_remembered(number: signal.Signals) -> None:
-    with ending_in_order() as interruption:
+    with ending_in_order() as come:
         with pytest.raises(KeyboardInterrupt) as caught:
             signal.raise_signal(number)
         assert str(caught.value) == number.name
-        assert interruption.status == dict(SIGNALS)[number]
+        assert [each.status for each in come] == [dict(SIGNALS)[number]]
     assert signal.getsignal(number) is signal.SIG_DFL
 
 
@@ -40,25 +40,25 @@ def test_what_others_do_with_a_signal_stays() -> None:
     for action in (signal.SIG_IGN, lambda *_: None):
         before = signal.signal(signal.SIGHUP, action)
         try:
-            with ending_in_order() as interruption:
+            with ending_in_order() as come:
                 signal.raise_signal(signal.SIGHUP)
-            assert interruption.status is None
+            assert come == []
             assert signal.getsignal(signal.SIGHUP) is action
         finally:
             signal.signal(signal.SIGHUP, before)
 
 
 def test_another_thread_than_the_first_handles_no_signals() -> None:
-    received: list[Status | None] = []
+    received: list[list[Interrupted]] = []
 
     def run() -> None:
-        with ending_in_order() as interruption:
-            received.append(interruption.status)
+        with ending_in_order() as come:
+            received.append(come)
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert received == [None]
+    assert received == [[]]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 

@@ -329,7 +329,7 @@ def test_names_of_the_kernel_are_no_markup() -> None:
         app.show_message("[bold]x[/bold] [link=evil]")
         app.push_screen(Prompt("[red]question", "[/]"))
         await stage.pilot.pause()
-        assert [each.markup for each in app._notifications] == [False]  # noqa: SLF001 - see `told`
+        assert [each.markup for each in app._notifications] == [False]  # noqa: SLF001 - Textual has no way to ask
         app.push_screen(MessageScreen("[/] title [x]", "[red]text[/"))
         await stage.pilot.pause()
         assert "[red]text[/" in app.export_screenshot().replace("&#160;", " ")
