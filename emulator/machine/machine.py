@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from emulator.boot_protocol.boot_state import boot_state
+from emulator.boot_protocol.hardware import Hardware
 from emulator.devices.board import pc_board
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, screen_lines
 from emulator.errors import unknown_function
@@ -54,7 +55,7 @@ class Machine:
 
     Args:
         image: The kernel. Its segments are in RAM, `.bss` cleared.
-        ram: Extended RAM. The first MiB is always there: RAM up to 0xA0000, video memory, ROM that reads as zero.
+        ram: Extended RAM. The first MiB is always there: RAM up to 0xA0000, video memory, ROM.
         command_line: For the kernel, after its own name.
         modules: Multiboot modules.
         mmu: ``fast`` (the core's) or ``reference`` (Unicorn's own; slower, for comparison).
@@ -116,11 +117,11 @@ class Machine:
             core, self.cpu, self.interrupts, self.calls, self.allocations, self._diagnosis
         )
         self._map()
-        self._enter(boot_state(image, ram.end, command_line, modules))
+        rows = pc_board() if board is None else tuple(board)
         self.ports = PortBus(
             core,
             wire(
-                pc_board() if board is None else board,
+                rows,
                 self.interrupts,
                 self.consoles,
                 self._execution.exit,
@@ -128,6 +129,8 @@ class Machine:
                 Windows(core, self.cpu),
             ),
         )
+        hardware = Hardware.found(self.ports.numbers, (row.mmio[0] for row in rows))
+        self._enter(boot_state(image, ram.end, hardware, command_line, modules))
         self._parts = (LayersOf(self), self.interrupts, self.ports, self.consoles)
 
     # -- putting it together -----------------------------------------------------------------------

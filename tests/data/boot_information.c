@@ -76,6 +76,25 @@ static void modules(const u32 *info)
     }
 }
 
+static void bios_data(void)
+{
+    static const struct {
+        const char *name;
+        u32 address, size;
+    } facts[] = {
+        {"vector 0", 0, 4},         {"vector 3", 0xc, 4},       {"vector ff", 0x3fc, 4}, {"iret", 0xfff53, 1},
+        {"COM1, COM2", 0x400, 4},   {"COM3, COM4", 0x404, 4},   {"LPT1, LPT2", 0x408, 4}, {"LPT3", 0x40c, 2},
+        {"EBDA", 0x40e, 2},         {"KiB", 0x413, 2},          {"flags", 0x417, 2},     {"keys", 0x41a, 4},
+        {"mode, columns", 0x449, 3}, {"page", 0x44c, 4},        {"cursor", 0x460, 2},    {"page", 0x462, 1},
+        {"CRTC", 0x463, 2},         {"timeout", 0x47c, 4},      {"keys", 0x480, 4},      {"rows", 0x484, 1},
+        {"height", 0x485, 2},       {"VGA", 0x487, 2},          {"keyboard", 0x496, 1},  {"EBDA size", 0x9fc00, 1},
+        {"model", 0xffffe, 1},
+    };
+
+    for (u32 i = 0; i < sizeof facts / sizeof *facts; i++)
+        line(facts[i].name, *(const u32 *)facts[i].address & (facts[i].size == 4 ? ~0u : (1u << facts[i].size * 8) - 1));
+}
+
 void start(u32 magic, const u32 *info)
 {
     line("magic", magic);
@@ -92,6 +111,7 @@ void start(u32 magic, const u32 *info)
     for (int i = 7; i < 29; i++)
         if (i != 11 && i != 12 && i != 16)
             line("word", info[i]);
+    bios_data();
     __asm__ volatile("outl %0, %1" : : "a"(0), "Nd"((unsigned short)0xf4));
     for (;;)
         __asm__ volatile("cli; hlt");

@@ -36,6 +36,11 @@ class PortBus:
             self.refresh(device, console)
         core.port_read, core.port_write = self.read, self.write
 
+    @property
+    def numbers(self) -> Iterable[int]:
+        """The ports at which a device answers."""
+        return self._by_port.keys()
+
     def read(self, port: int, size: int) -> int:
         """Answer `in`."""
         entry = self._by_port.get(port)

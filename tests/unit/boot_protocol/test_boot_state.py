@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import pytest
 
+from emulator.boot_protocol.bios_data import bios_data
 from emulator.boot_protocol.boot_state import boot_state
+from emulator.boot_protocol.hardware import Hardware
 from emulator.boot_protocol.modules import Module
 from emulator.boot_protocol.multiboot1 import BOOTLOADER_MAGIC
+from emulator.boot_protocol.rom import bios_rom
 from emulator.errors import KernelMismatch
 from emulator.loader.image import KernelImage
 from tests.helpers.guest import assemble
 from tests.unit.loader import elf_builder as eb
 
 RAM_END = 0x500000
+HARDWARE = Hardware(serial_ports=(0x3F8,))
+BIOS = (*bios_data(HARDWARE), *bios_rom(HARDWARE))
 
 
 def test_a_multiboot_kernel_gets_its_segments_the_information_and_modules() -> None:
     image = assemble("hlt")
-    state = boot_state(image, RAM_END, "seed=7", [Module("disk", b"abc")])
+    state = boot_state(image, RAM_END, HARDWARE, "seed=7", [Module("disk", b"abc")])
     segments = [(segment.physical, segment.data) for segment in image.segments]
-    info, module = state.pieces[len(segments) :]
-    assert list(state.pieces[: len(segments)]) == segments
+    assert state.pieces[: len(BIOS)] == BIOS
+    info, module = state.pieces[len(BIOS) + len(segments) :]
+    assert list(state.pieces[len(BIOS) : -2]) == segments
     assert state.registers == {
         "eip": image.physical_entry,
         "esp": 0x9000,
@@ -33,8 +39,8 @@ def test_a_multiboot_kernel_gets_its_segments_the_information_and_modules() -> N
 
 def test_a_plain_elf_file_is_entered_with_nothing() -> None:
     image = KernelImage(eb.build_elf(), "plain.elf")
-    state = boot_state(image, RAM_END)
-    assert len(state.pieces) == len(image.segments)
+    state = boot_state(image, RAM_END, HARDWARE)
+    assert len(state.pieces) == len(BIOS) + len(image.segments)
     assert state.registers == {"eip": image.physical_entry, "esp": 0x9000, "eax": 0, "ebx": 0}
 
 
@@ -43,4 +49,18 @@ def test_a_plain_elf_file_takes_no_command_line_and_no_modules(
     command_line: str, modules: tuple[Module, ...]
 ) -> None:
     with pytest.raises(KernelMismatch, match=r"^plain\.elf: cannot be given "):
-        boot_state(KernelImage(eb.build_elf(), "plain.elf"), RAM_END, command_line, modules)
+        boot_state(KernelImage(eb.build_elf(), "plain.elf"), RAM_END, HARDWARE, command_line, modules)
+
+
+def test_bss_in_low_memory_is_cleared_of_what_the_bios_has_left() -> None:
+    image = KernelImage(
+        eb.build_elf(eb.Elf(loads=[eb.Load(0x0, b"code", 0x1000, flags=7)], entry=0)), "low.elf"
+    )
+    assert boot_state(image, RAM_END, HARDWARE).pieces[-1] == (0, b"code".ljust(0x1000, b"\0"))
+
+
+def test_bss_in_high_memory_is_not_written() -> None:
+    image = KernelImage(
+        eb.build_elf(eb.Elf(loads=[eb.Load(eb.BASE, b"code", 1 << 30, flags=7)], entry=eb.BASE)), "high.elf"
+    )
+    assert boot_state(image, RAM_END, HARDWARE).pieces[-1] == (eb.BASE, b"code")

@@ -1,0 +1,54 @@
+"""What a BIOS leaves below 1 MiB besides its ROM: interrupt vectors of real mode, its data area, its extended data area.
+
+Source: Ralf Brown's list, file MEMORY.LST (40:00 to 40:96); values as SeaBIOS leaves them on QEMU's `pc`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from emulator.boot_protocol.pc_memory import KIB, LOW_END
+
+if TYPE_CHECKING:
+    from emulator.boot_protocol.hardware import Hardware
+
+IRET: Final = 0xFFF53
+"""Where all vectors of real mode point to: an `iret` in ROM, at the address that IBM's PC has it at."""
+
+_VECTORS = struct.pack("<HH", IRET & 0xFFFF, 0xF000) * 256
+_DATA_AREA, _DATA_SIZE = 0x400, 0x100
+_EBDA_SIZE_KIB = b"\x01"
+_COLUMNS, _ROWS, _CHARACTER_HEIGHT = 80, 25, 16
+_KEYS_START, _KEYS_END = 0x1E, 0x3E  # the ring of pressed keys, in the data area
+_HAS_FPU, _COLOUR_80 = 1 << 1, 2 << 4  # of the equipment word
+_SERIAL_COUNT = 9  # shift of their number in it
+_SERIAL_TIMEOUT = 10
+
+
+def bios_data(hardware: Hardware) -> tuple[tuple[int, bytes], ...]:
+    """Return the pieces of low memory that a BIOS fills: (physical address, bytes)."""
+    return ((0, _VECTORS), (_DATA_AREA, _data_area(hardware)), (LOW_END, _EBDA_SIZE_KIB))
+
+
+def _data_area(hardware: Hardware) -> bytes:
+    area = bytearray(_DATA_SIZE)
+
+    def put(offset: int, form: str, *values: int) -> None:
+        struct.pack_into(f"<{form}", area, offset, *values)
+
+    count = len(hardware.serial_ports)
+    put(0x00, f"{count}H", *hardware.serial_ports)
+    put(0x0E, "H", LOW_END >> 4)  # segment of the extended data area
+    put(0x10, "H", _HAS_FPU | _COLOUR_80 | count << _SERIAL_COUNT)
+    put(0x13, "H", LOW_END // KIB)
+    put(0x1A, "HH", _KEYS_START, _KEYS_START)  # no key waits
+    put(0x49, "B", 3)  # video mode
+    put(0x4A, "HH", _COLUMNS, 0x1000)  # and bytes of a page
+    put(0x60, "HBH", 0x0607, 0, 0x3D4)  # shape of the cursor, page, port of the CRTC
+    put(0x7C, f"{count}B", *([_SERIAL_TIMEOUT] * count))
+    put(0x80, "HH", _KEYS_START, _KEYS_END)
+    put(0x84, "BH", _ROWS - 1, _CHARACTER_HEIGHT)
+    put(0x87, "BBB", 0x60, 0xF9, 0x51)  # a VGA with 256 KiB and a colour screen of 400 lines
+    put(0x96, "B", 0x10)  # a keyboard of 101 keys
+    return bytes(area)

@@ -1,0 +1,33 @@
+"""Values that QEMU's BIOS leaves, too, are compared in tests/oracle/test_boot_information.py."""
+
+from __future__ import annotations
+
+import struct
+
+from emulator.boot_protocol.bios_data import IRET, bios_data
+from emulator.boot_protocol.hardware import Hardware
+
+TWO = Hardware(serial_ports=(0x3F8, 0x2F8))
+
+
+def data_area(hardware: Hardware) -> bytes:
+    return dict(bios_data(hardware))[0x400]
+
+
+def test_every_vector_of_real_mode_leads_to_the_iret() -> None:
+    vectors = dict(bios_data(TWO))[0]
+    assert {segment * 16 + offset for offset, segment in struct.iter_unpack("<HH", vectors)} == {IRET}
+    assert len(vectors) == 1024
+
+
+def test_serial_ports_are_listed_and_counted() -> None:
+    assert struct.unpack_from("<5H", data_area(TWO)) == (0x3F8, 0x2F8, 0, 0, 0)
+    assert struct.unpack_from("<H", data_area(TWO), 0x10) == (0x0422,)
+    assert data_area(TWO)[0x7C:0x80] == b"\x0a\x0a\0\0"
+    assert struct.unpack_from("<H", data_area(Hardware()), 0x10) == (0x0022,)
+    assert not any(data_area(Hardware())[:14])
+
+
+def test_the_extended_data_area_is_a_kib_below_640() -> None:
+    assert struct.unpack_from("<HHxH", data_area(TWO), 0x0E) == (0x9FC0, 0x0422, 639)
+    assert dict(bios_data(TWO))[0x9FC00] == b"\x01"
