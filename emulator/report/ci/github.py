@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.report.ci.findings import main_backtrace, plain_lines
-from emulator.report.ci.sources import SourceLine, first_source_line
+from emulator.report.ci.sources import first_in_repository, is_inside
 from emulator.verdict.difference import Importance
 from emulator.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from emulator.loader.frame import Frame
     from emulator.verdict.verdict import Verdict
 
 _DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
@@ -35,21 +36,21 @@ def github_lines(verdict: Verdict, root: str) -> Iterator[str]:
     for finding in (*verdict.failures, *filter(verdict.accepts, verdict.report.findings)):
         accepted = verdict.accepts(finding)
         title = f"kmemu: {finding.kind.title}{' (accepted)' if accepted else ''}"
-        line = first_source_line(main_backtrace(finding), root)
-        yield _annotation("notice" if accepted else "error", title, "\n".join(plain_lines(finding)), line)
+        frame = first_in_repository(main_backtrace(finding), root)
+        yield _annotation("notice" if accepted else "error", title, "\n".join(plain_lines(finding)), frame)
     for difference in verdict.differences:
         if difference.fails and difference.importance is not Importance.FINDING:  # which stands above
             call_site = difference.call_site
-            line = None if call_site is None else first_source_line(call_site.backtrace, root)
-            yield _annotation("error", "kmemu: regression", printable(difference.text), line)
+            frame = None if call_site is None else first_in_repository(call_site.backtrace, root)
+            yield _annotation("error", "kmemu: regression", printable(difference.text), frame)
 
 
-def _annotation(command: str, title: str, message: str, line: SourceLine | None) -> str:
+def _annotation(command: str, title: str, message: str, frame: Frame | None) -> str:
     properties = {"title": title}
-    if line is not None and line.is_inside:
+    if frame is not None and is_inside(frame.file):
         properties = {
-            "file": printable(line.path),
-            **({"line": str(line.line)} if line.line else {}),
+            "file": printable(frame.file),
+            **({"line": str(frame.line)} if frame.line else {}),
             **properties,
         }
     words = ",".join(f"{key}={value.translate(_PROPERTY_TABLE)}" for key, value in properties.items())

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from emulator.check.findings import Kind
 from emulator.report.ci.findings import backtraces_of, main_backtrace, message_of, plain_lines
-from emulator.report.ci.sources import first_source_line, source_line
+from emulator.report.ci.sources import first_in_repository, in_repository, is_inside, uri_of
 from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import frame_text
 from emulator.verdict.difference import Importance
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from emulator.check.findings import Finding
     from emulator.guest.symbolizer import Frame
     from emulator.report.ci.findings import TitledBacktrace
-    from emulator.report.ci.sources import SourceLine
     from emulator.verdict.difference import Difference
     from emulator.verdict.verdict import Verdict
 
@@ -144,11 +143,11 @@ class _Locations:
 
     def location(self, stack: Sequence[Frame], message: str) -> _Object:
         """Return the location of the innermost frame with a file, as code scanning needs one; or else the kernel itself."""
-        line = first_source_line(stack, self._root)
+        located = first_in_repository(stack, self._root)
         location: _Object = {
             "physicalLocation": self._in_kernel(stack[0] if stack else None)
-            if line is None
-            else _in_source(line),
+            if located is None
+            else _in_source(located),
             "message": {"text": message},
         }
         if stack:
@@ -177,9 +176,9 @@ class _Locations:
         }
 
     def _frame(self, frame: Frame) -> _Object:
-        line = source_line(frame, self._root)
+        located = in_repository(frame, self._root)
         return {
-            "physicalLocation": self._in_kernel(frame) if line is None else _in_source(line),
+            "physicalLocation": self._in_kernel(frame) if located is None else _in_source(located),
             "logicalLocations": [_function(frame)],
             "message": {"text": frame_text(frame)},
         }
@@ -196,9 +195,9 @@ class _Locations:
         return location
 
 
-def _in_source(line: SourceLine) -> _Object:
-    artifact = {"uri": line.uri, **({"uriBaseId": "%SRCROOT%"} if line.is_inside else {})}
-    return {"artifactLocation": artifact, **({"region": {"startLine": line.line}} if line.line else {})}
+def _in_source(frame: Frame) -> _Object:
+    artifact = {"uri": uri_of(frame.file), **({"uriBaseId": "%SRCROOT%"} if is_inside(frame.file) else {})}
+    return {"artifactLocation": artifact, **({"region": {"startLine": frame.line}} if frame.line else {})}
 
 
 def _function(frame: Frame) -> _Object:

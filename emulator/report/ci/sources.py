@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from emulator.guest.symbolizer import Frame
+    from emulator.loader.frame import Frame
 
 _OUTSIDE = ".."
 
 
-class SourceLine(NamedTuple):
-    """A line of a source file.
-
-    Attributes:
-        path: Relative to the root if it lies in it, else absolute.
-        line: From 1; 0: not known.
-    """
-
-    path: str
-    line: int
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether it lies in the root."""
-        return not self.path.startswith("/")
-
-    @property
-    def uri(self) -> str:
-        """The path as a reference of RFC 3986: relative, or a ``file:`` URI."""
-        path = quote(self.path.encode("utf-8", "surrogatepass"))
-        return path if self.is_inside else f"file://{path}"
-
-
-def source_line(frame: Frame, root: str) -> SourceLine | None:
-    """Return the source line of a frame. A relative name in the debug information counts from the root.
+def in_repository(frame: Frame, root: str) -> Frame | None:
+    """Return a frame with its source file named from the top of a repository; None where the file is not known.
 
     Args:
-        frame: The frame.
-        root: Absolute path that names are made relative to: the top of the repository.
+        frame: The frame. A relative name in the debug information counts from the root.
+        root: Absolute path of the top.
+
+    Returns:
+        A relative name if the file lies in the root, else an absolute one; the line is 0 or more.
     """
     if not frame.file:
         return None
@@ -51,10 +31,21 @@ def source_line(frame: Frame, root: str) -> SourceLine | None:
     inside = posixpath.relpath(path, top)
     if inside == "." or inside.split("/")[0] == _OUTSIDE:
         inside = "/" + path.lstrip("/")
-    return SourceLine(inside, max(frame.line, 0))
+    return frame._replace(file=inside, line=max(frame.line, 0))
 
 
-def first_source_line(frames: Iterable[Frame], root: str) -> SourceLine | None:
-    """Return the source line of the innermost frame that has one, of those in the root if any is."""
-    lines = [line for line in (source_line(frame, root) for frame in frames) if line is not None]
-    return next((line for line in lines if line.is_inside), lines[0] if lines else None)
+def first_in_repository(frames: Iterable[Frame], root: str) -> Frame | None:
+    """Return the innermost frame with a source file, of those in the root if there are any; see `in_repository`."""
+    named = [each for each in (in_repository(frame, root) for frame in frames) if each is not None]
+    return next((frame for frame in named if is_inside(frame.file)), named[0] if named else None)
+
+
+def is_inside(path: str) -> bool:
+    """Tell whether a file that is named from the root lies in it."""
+    return not path.startswith("/")
+
+
+def uri_of(path: str) -> str:
+    """Return the name of a file as a reference of RFC 3986: relative, or a ``file:`` URI."""
+    quoted = quote(path.encode("utf-8", "surrogatepass"))
+    return quoted if is_inside(path) else f"file://{quoted}"
