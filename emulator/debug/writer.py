@@ -26,10 +26,10 @@ class Writer(NamedTuple):
         address: The first of the bytes, physical.
         location: What lies there; None: nothing is known of it.
         event: The event after which it happened.
-        instruction: Address of the instruction that wrote, linear.
+        eip: Address of the instruction that wrote, linear.
         text: The instruction.
         source: Its source line, as far as it is known.
-        stack: Who called whom at that moment, the writing function first.
+        backtrace: The frame of the instruction itself first, then its callers.
         before: The bytes before the write.
         after: The bytes after it.
     """
@@ -37,10 +37,10 @@ class Writer(NamedTuple):
     address: int
     location: Location | None
     event: int
-    instruction: int
+    eip: int
     text: str
     source: str
-    stack: tuple[Frame, ...]
+    backtrace: tuple[Frame, ...]
     before: bytes
     after: bytes
 

@@ -65,8 +65,8 @@ def writer_document(writer: Writer) -> dict[str, Any]:
         "address": writer.address,
         "name": location_or_address(writer.address, writer.location),
         "event": writer.event,
-        "instruction": {"address": writer.instruction, "text": writer.text, "source": writer.source},
+        "instruction": {"address": writer.eip, "text": writer.text, "source": writer.source},
         "before": writer.before.hex(),
         "after": writer.after.hex(),
-        "stack": stack_document(writer.stack),
+        "stack": stack_document(writer.backtrace),
     }

@@ -216,8 +216,8 @@ def writer_lines(writer: Writer) -> Iterator[str]:
     yield printable(f"0x{writer.address:08x}  {location_or_address(writer.address, writer.location)}")
     yield f"0x{before:0{digits}x} became 0x{after:0{digits}x} after event {writer.event}"
     yield ""
-    yield printable(f"0x{writer.instruction:08x}  {writer.text}")
+    yield printable(f"0x{writer.eip:08x}  {writer.text}")
     if writer.source:
         yield printable(writer.source)
-    for number, frame in enumerate(writer.stack):
+    for number, frame in enumerate(writer.backtrace):
         yield f"  {number}  {frame_text(frame)}"

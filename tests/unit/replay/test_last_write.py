@@ -26,7 +26,7 @@ def writer_of(timeline: Timeline, address: int | str) -> Writer:
 
 
 def source_lines_of(writer: Writer) -> list[str]:
-    return [str(frame) for frame in writer.stack]
+    return [str(frame) for frame in writer.backtrace]
 
 
 def test_who_overflowed_a_block() -> None:
@@ -54,8 +54,8 @@ def test_who_wrote_to_a_freed_block() -> None:
     timeline.go_to(timeline.calls.call(call_number(timeline, "kmalloc", 4)).entered)
     message = timeline.calls.call(call_number(timeline, "kfree")).arguments[0]
     writer = writer_of(timeline, message)
-    assert [frame.function for frame in writer.stack] == ["memcpy", "kmain", "_start"]
-    assert writer.stack[1].line == 29
+    assert [frame.function for frame in writer.backtrace] == ["memcpy", "kmain", "_start"]
+    assert writer.backtrace[1].line == 29
     assert writer.after == b"too "
 
 
@@ -64,8 +64,8 @@ def test_who_refused_the_second_free() -> None:
     timeline.run_to_end()
     writer = writer_of(timeline, "heap_error_count")
     assert writer.location == variable("heap_error_count", writer.address)
-    assert [frame.function for frame in writer.stack][-3:] == ["kfree", "kmain", "_start"]
-    assert writer.stack[-2].line == 46
+    assert [frame.function for frame in writer.backtrace][-3:] == ["kfree", "kmain", "_start"]
+    assert writer.backtrace[-2].line == 46
     assert writer.after == (3).to_bytes(4, "little")
 
 
@@ -73,8 +73,8 @@ def test_who_wrote_a_word_of_a_kernel_with_paging() -> None:
     timeline = timeline_of("btron_pools_wait")
     timeline.run_to_end()
     by_linear = writer_of(timeline, "sys_tick")
-    assert by_linear.stack[0].function == "tick_handle"
-    assert "timer_interrupt" in [frame.function for frame in by_linear.stack]
+    assert by_linear.backtrace[0].function == "tick_handle"
+    assert "timer_interrupt" in [frame.function for frame in by_linear.backtrace]
     assert writer_of(timeline, by_linear.address) == by_linear
 
 
@@ -187,4 +187,4 @@ def test_the_last_writer_is_the_last_one_at_every_event() -> None:
         inside = event == 68
         assert writer.event == (67 if inside else (event - 1) // 2 * 2)
         assert int.from_bytes(writer.after, "little") == 40 - (event - 1) // 2
-        assert writer.stack[0].function == ("take" if inside else "_start")
+        assert writer.backtrace[0].function == ("take" if inside else "_start")
