@@ -10,5 +10,5 @@ __all__ = [
     "pmem",
     "pools",
     "symbols",
-    "tasks",
+    "tcb",
 ]

@@ -24,7 +24,8 @@ from kernel_model.btron.pools.mpf import FixedPools
 from kernel_model.btron.pools.mpl import VariablePools
 from kernel_model.btron.pools.table import POOL_IDS
 from kernel_model.btron.symbols import LAYER_SYMBOLS
-from kernel_model.btron.tasks import Tasks, WaitKind
+from kernel_model.btron.tasks import Tasks
+from kernel_model.btron.tcb import WaitKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

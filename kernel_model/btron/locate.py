@@ -17,7 +17,7 @@ from kernel_model.btron.kmem import MAX_EXTENTS
 from kernel_model.btron.page_reader import page_entry
 from kernel_model.btron.pmem import MAX_BOOT_RANGES
 from kernel_model.btron.pools.table import POOL_IDS
-from kernel_model.btron.tasks import MAX_TASKS, PRIORITIES
+from kernel_model.btron.tcb import MAX_TASKS, PRIORITIES
 from kernel_model.structs import (
     BOOT_RANGE,
     FREE_MPL_BLOCK,

@@ -19,11 +19,11 @@ Source: spec 2.4.
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant, variable
 from kernel_model.btron.errors import BtronError, Error
+from kernel_model.btron.tcb import MAX_TASKS, PRIORITIES, TMO_FEVR, TMO_POL, Task, TaskState, WaitKind
 from kernel_model.structs import TCB, WORD
 
 if TYPE_CHECKING:
@@ -31,13 +31,8 @@ if TYPE_CHECKING:
 
     from kernel_model.audit import Location
     from kernel_model.btron.kernel_globals import Globals
+    from kernel_model.btron.tcb import Wait
     from kernel_model.memory import Memory
-
-MAX_TASKS: Final = 32
-PRIORITIES: Final = range(1, 32)
-
-TMO_POL: Final = 0
-TMO_FEVR: Final = -1
 
 _WORD_MASK: Final = 0xFFFF_FFFF
 _STEPS_MAX: Final = 1000
@@ -66,62 +61,6 @@ _QUEUE_END: Final = Invariant(
 _QUEUED_TASK: Final = Invariant(
     "task-queue-task", "the task queue at 0x{:08x} is broken: there is no task 0x{:x}", names_word=True
 )
-
-
-class TaskState(IntEnum):
-    """``tcb.state``."""
-
-    NON_EXISTENT = 0
-    DORMANT = 1
-    READY = 2
-    WAIT = 4
-
-
-class WaitKind(IntEnum):
-    """``tcb.wait_kind``."""
-
-    NONE = 0
-    SLEEP = 1
-    MPL = 2
-    MPF = 3
-
-
-class Wait(NamedTuple):
-    """What a task waits for.
-
-    Attributes:
-        kind: The kind of object.
-        number: Its id.
-        size: Bytes of the block; 0 in pools of fixed-size blocks.
-        out: Kernel address of the word that receives the block's address.
-        timeout: ms, or `TMO_FEVR`.
-    """
-
-    kind: WaitKind
-    number: int
-    size: int
-    out: int
-    timeout: int
-
-
-class Task(NamedTuple):
-    """A task: some members of its ``struct tcb``.
-
-    Attributes:
-        number: Its id.
-        wait_size: Bytes of the block that it waits for; 0 in pools of blocks of one size.
-        wercd: What the call that it waits in will answer, as an int32.
-        deadline: System time (ms) at which it gives up waiting; None: never.
-    """
-
-    number: int
-    state: int
-    priority: int
-    wait_kind: int
-    wait_id: int
-    wait_size: int
-    wercd: int
-    deadline: int | None
 
 
 class Tasks:

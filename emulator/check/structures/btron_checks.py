@@ -13,13 +13,13 @@ from emulator.check.findings import Finding, Kind
 from emulator.check.structures.kernel_checks import KernelChecks
 from emulator.check.structures.page_owners import PageCheck
 from emulator.x86 import Eflags
-from kernel_model.btron.tasks import TaskState, WaitKind
+from kernel_model.btron.tcb import TaskState, WaitKind
 
 if TYPE_CHECKING:
     from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
     from kernel_model.btron.abi import Btron
-    from kernel_model.btron.tasks import Task
+    from kernel_model.btron.tcb import Task
 
 
 class BtronChecks(KernelChecks):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kernel_model.btron.kmem import KmemState
     from kernel_model.btron.pages import PageUsage
     from kernel_model.btron.pools.reader import PoolState
-    from kernel_model.btron.tasks import Task
+    from kernel_model.btron.tcb import Task
 
 _OWNERS_SHOWN = 6
 

@@ -12,7 +12,7 @@ Source: spec 2.4.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant
 from kernel_model.blocks import Block
@@ -24,12 +24,13 @@ from kernel_model.btron.pools.table import (
     LINK_OFFSET,
     RECORD_BYTES,
     TAG_OFFSET,
+    PoolFields,
     PoolTable,
     check_attribute,
     check_id,
     check_timeout,
 )
-from kernel_model.btron.tasks import Wait, WaitKind
+from kernel_model.btron.tcb import Wait, WaitKind
 from kernel_model.structs import POOL_MPF, T_CMPF
 
 if TYPE_CHECKING:
@@ -43,26 +44,6 @@ _MAX_W: Final = ADDRESS_SPACE // 2 - 1
 _WORD_MASK: Final = 0xFFFF_FFFF
 
 _BLOCK_SIZE: Final = Invariant("mpf-block-size", "blocks have no such size")
-
-
-class MpfFields(NamedTuple):
-    """The members of ``struct pool_mpf``, by their names in C; ``block_count`` is named ``count`` there."""
-
-    exinf: int
-    attr: int
-    block_count: int
-    block_size: int
-    area: int
-    area_size: int
-    free: int
-    first_waiter: int
-    exists: int
-    free_count: int
-
-    @property
-    def stride(self) -> int:
-        """Bytes from one record to the next; as in C it wraps, where the struct makes no sense."""
-        return RECORD_BYTES + _round_up(self.block_size, 8) & _WORD_MASK
 
 
 class FixedPools(PoolTable):
@@ -101,7 +82,7 @@ class FixedPools(PoolTable):
         for record in range(area, end, stride):
             link = record + stride if record + stride < end else 0
             self._memory.store_words(physical(record), (block_size, FREE_TAG, link))
-        fields = MpfFields(
+        words = (
             exinf,
             attribute,
             count,
@@ -109,11 +90,11 @@ class FixedPools(PoolTable):
             area,
             area_size,
             area,
-            first_waiter=0,
-            exists=1,
-            free_count=count,
-        )
-        self._memory.store_words(pool, fields)
+            0,
+            1,
+            count,
+        )  # as they lie in the struct
+        self._memory.store_words(pool, words)
 
     def get(self, out: int, number: int, timeout: int) -> bool:
         """Take a block. C: ``mpf_get``.
@@ -165,10 +146,6 @@ class FixedPools(PoolTable):
 
     # Readers: no change.
 
-    def fields(self, number: int) -> MpfFields:
-        """Return the struct's members, whether or not the pool exists."""
-        return self._fields(self._pool(number))
-
     def blocks(self, number: int) -> Iterator[Block]:
         """See `PoolTable.blocks`."""
         fields, live = self.fields(number), self.live_tag | number
@@ -178,10 +155,16 @@ class FixedPools(PoolTable):
                 return
             yield Block(record, size, used=tag == live)
 
-    def _fields(self, pool: int) -> MpfFields:
-        return MpfFields._make(self._memory.load_words(pool, _WORDS))
+    def _fields(self, pool: int) -> PoolFields:
+        """See `PoolTable._fields`."""
+        exinf, attr, count, size, area, area_size, free, first_waiter, exists, free_count = (
+            self._memory.load_words(pool, _WORDS)
+        )
+        return PoolFields(
+            exinf, attr, area, area_size, free, first_waiter, exists, 0, count, size, free_count
+        )
 
-    def _tag(self, number: int, fields: MpfFields, record: int) -> int | None:
+    def _tag(self, number: int, fields: PoolFields, record: int) -> int | None:
         """Return the tag of the block at *record*, or None if there is none."""
         if record - fields.area & _WORD_MASK >= fields.area_size:
             return None

@@ -20,7 +20,7 @@ Source: spec 2.4.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant
 from kernel_model.blocks import Block
@@ -38,12 +38,13 @@ from kernel_model.btron.pools.table import (
     LINK_OFFSET,
     RECORD_BYTES,
     TAG_OFFSET,
+    PoolFields,
     PoolTable,
     check_attribute,
     check_id,
     check_timeout,
 )
-from kernel_model.btron.tasks import Wait, WaitKind
+from kernel_model.btron.tcb import Wait, WaitKind
 from kernel_model.structs import FREE_MPL_BLOCK, POOL_MPL, T_CMPL
 
 if TYPE_CHECKING:
@@ -67,19 +68,6 @@ _FREE_WORDS: Final = len(FREE_MPL_BLOCK.fields)
 _FREE_FIELD: Final = POOL_MPL.offset("free")
 
 _AREA_IN_SPACE: Final = Invariant("mpl-area-in-space", "such an area is not in kernel space")
-
-
-class MplFields(NamedTuple):
-    """The members of ``struct pool_mpl``, by their names in C."""
-
-    exinf: int
-    attr: int
-    size: int
-    area: int
-    area_size: int
-    free: int
-    first_waiter: int
-    exists: int
 
 
 class VariablePools(PoolTable):
@@ -117,8 +105,8 @@ class VariablePools(PoolTable):
         if not area:
             raise BtronError(Error.E_NOMEM)
         self._memory.store_words(physical(area), (body, FREE_TAG, 0))
-        fields = MplFields(exinf, attribute, body, area, RECORD_BYTES + body, area, first_waiter=0, exists=1)
-        self._memory.store_words(pool, fields)
+        words = (exinf, attribute, body, area, RECORD_BYTES + body, area, 0, 1)  # as they lie in the struct
+        self._memory.store_words(pool, words)
 
     def get(self, out: int, number: int, size: int, timeout: int) -> bool:
         """Take a block. C: ``mpl_get``.
@@ -181,10 +169,6 @@ class VariablePools(PoolTable):
 
     # Readers: no change.
 
-    def fields(self, number: int) -> MplFields:
-        """Return the struct's members, whether or not the pool exists."""
-        return self._fields(self._pool(number))
-
     def blocks(self, number: int) -> Iterator[Block]:
         """See `PoolTable.blocks`."""
         fields = self.fields(number)
@@ -207,8 +191,10 @@ class VariablePools(PoolTable):
         free = sum(sizes) & _WORD_MASK  # a broken list may count bytes more than once
         return fields.exinf, fields.first_waiter, free, max(sizes, default=0)
 
-    def _fields(self, pool: int) -> MplFields:
-        return MplFields._make(self._memory.load_words(pool, _WORDS))
+    def _fields(self, pool: int) -> PoolFields:
+        """See `PoolTable._fields`."""
+        exinf, attr, size, area, area_size, free, first_waiter, exists = self._memory.load_words(pool, _WORDS)
+        return PoolFields(exinf, attr, area, area_size, free, first_waiter, exists, size)
 
     def _take(self, pool: int, number: int, size: int) -> int:
         """See `PoolTable._take`. *size* is a multiple of 8."""
@@ -242,7 +228,7 @@ class VariablePools(PoolTable):
                 failed = size
 
     def _search(
-        self, pool: int, fields: MplFields, wanted: int, limit: int, passed: list[int] | None = None
+        self, pool: int, fields: PoolFields, wanted: int, limit: int, passed: list[int] | None = None
     ) -> tuple[int, int, int, int, int] | None:
         """Walk the free list to the first block of *wanted* bytes or more, or to the first at *limit* or above.
 
@@ -284,7 +270,7 @@ class VariablePools(PoolTable):
             record = next_free
         return link, record, size, next_free, before_end
 
-    def _end(self, pool: int, fields: MplFields) -> int:
+    def _end(self, pool: int, fields: PoolFields) -> int:
         """Return the end of a pool's area.
 
         Raises:
@@ -297,7 +283,7 @@ class VariablePools(PoolTable):
             raise BrokenStructure(Defect(_AREA_IN_SPACE, self.name, location, getattr(fields, field)))
         return end
 
-    def _live_size(self, pool: int, fields: MplFields, live: int, record: int) -> int:
+    def _live_size(self, pool: int, fields: PoolFields, live: int, record: int) -> int:
         """Return the size of the live block at *record*; 0 if walking from the area's start does not arrive at one."""
         start, end = fields.area, self._end(pool, fields)
         if record - start & _ALIGNMENT_MASK or not start <= record <= end - _MIN_BLOCK_BYTES:

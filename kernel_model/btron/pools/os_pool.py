@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import ADDRESS_SPACE, KERNEL_BASE, physical
 from kernel_model.btron.pools.table import RECORD_BYTES
-from kernel_model.btron.tasks import TMO_POL
+from kernel_model.btron.tcb import TMO_POL
 
 if TYPE_CHECKING:
     from kernel_model.btron.kmem import Kmem

@@ -12,7 +12,7 @@ from kernel_model.audit import Defect, Invariant
 from kernel_model.btron.kernel_space import KERNEL_BASE, physical
 from kernel_model.btron.kmem import ALIGNMENT
 from kernel_model.btron.pools.table import FREE_TAG, LINK_OFFSET, TA_TPRI
-from kernel_model.btron.tasks import TaskState
+from kernel_model.btron.tcb import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from kernel_model.audit import Location
     from kernel_model.blocks import Block
     from kernel_model.btron.abi import Btron
-    from kernel_model.btron.pools.mpf import FixedPools
-    from kernel_model.btron.pools.mpl import VariablePools
     from kernel_model.btron.pools.table import PoolTable
-    from kernel_model.btron.tasks import Task
+    from kernel_model.btron.tcb import Task
     from kernel_model.memory import Memory
 
 BLOCKS_MAX: Final = 1_000_000
@@ -111,7 +109,7 @@ class PoolReader:
         if not self._blocks_left:
             self._notes.append(f"the pools have {BLOCKS_MAX} blocks or more, and only those are counted")
 
-    def _variable_pool(self, pools: VariablePools, number: int) -> PoolState:
+    def _variable_pool(self, pools: PoolTable, number: int) -> PoolState:
         fields = pools.fields(number)
         blocks: list[Block] = []
         end = fields.area
@@ -122,9 +120,9 @@ class PoolReader:
                 self._no_record(pools, number, end)
             elif self._blocks_left:
                 self._check_list(pools, number, [block.header for block in blocks if not block.used])
-        return self._pool(pools, number, blocks, by_priority=fields.attr == TA_TPRI, block_size=0)
+        return self._pool(pools, number, blocks)
 
-    def _fixed_pool(self, pools: FixedPools, number: int) -> PoolState:
+    def _fixed_pool(self, pools: PoolTable, number: int) -> PoolState:
         fields = pools.fields(number)
         blocks: list[Block] = []
         if self._is_area(pools, number):
@@ -137,28 +135,18 @@ class PoolReader:
                     self._no_record(pools, number, fields.area + fields.stride * len(blocks))
                 elif self._blocks_left:
                     self._check_stack(pools, number, blocks)
-        return self._pool(
-            pools, number, blocks, by_priority=fields.attr == TA_TPRI, block_size=fields.block_size
-        )
+        return self._pool(pools, number, blocks)
 
-    def _pool(
-        self,
-        pools: VariablePools | FixedPools,
-        number: int,
-        blocks: Sequence[Block],
-        *,
-        by_priority: bool,
-        block_size: int,
-    ) -> PoolState:
+    def _pool(self, pools: PoolTable, number: int, blocks: Sequence[Block]) -> PoolState:
         fields = pools.fields(number)
-        used = [block_size or block.size for block in blocks if block.used]
-        free = [block_size or block.size for block in blocks if not block.used]
+        used = [fields.block_size or block.size for block in blocks if block.used]
+        free = [fields.block_size or block.size for block in blocks if not block.used]
         return PoolState(
             pools.name,
             number,
-            by_priority,
+            fields.attr == TA_TPRI,
             (fields.area, fields.area + fields.area_size),
-            block_size,
+            fields.block_size,
             len(used),
             sum(used),
             len(free),
@@ -192,7 +180,7 @@ class PoolReader:
         field = "size" if tag in (pools.live_tag | number, FREE_TAG) else "tag"
         self._add_at(_RECORD, pools, number, pools.block_member(number, record, field), record)
 
-    def _is_area(self, pools: VariablePools | FixedPools, number: int) -> bool:
+    def _is_area(self, pools: PoolTable, number: int) -> bool:
         fields = pools.fields(number)
         area, size = fields.area, fields.area_size
         if area % ALIGNMENT or size % ALIGNMENT or not size or not holds(self._size, area, size):
@@ -212,7 +200,7 @@ class PoolReader:
                 return
             place, before = physical(record) + LINK_OFFSET, record
 
-    def _check_stack(self, pools: FixedPools, number: int, blocks: Sequence[Block]) -> None:
+    def _check_stack(self, pools: PoolTable, number: int, blocks: Sequence[Block]) -> None:
         """Check that the stack holds all free blocks, in any order."""
         free = {block.header for block in blocks if not block.used}
         count = pools.fields(number).free_count
@@ -229,7 +217,7 @@ class PoolReader:
         elif free:
             self._add_at(_STACK_COMPLETE, pools, number, location, len(free))
 
-    def _waiters(self, pools: VariablePools | FixedPools, number: int) -> Iterator[Task]:
+    def _waiters(self, pools: PoolTable, number: int) -> Iterator[Task]:
         try:
             for each in pools.waiters(number):
                 task = self._btron.tasks.task(each)

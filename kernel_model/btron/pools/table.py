@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.audit import Location, LocationKind, variable
 from kernel_model.blocks import HEADER_BYTES
 from kernel_model.btron.errors import BtronError, Error
 from kernel_model.btron.kernel_space import physical, pointee
-from kernel_model.btron.tasks import TMO_FEVR, TMO_POL
+from kernel_model.btron.tcb import TMO_FEVR, TMO_POL
 from kernel_model.structs import FREE_MPL_BLOCK, MPL_BLOCK
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from kernel_model.blocks import Block
     from kernel_model.btron.kmem import Kmem
-    from kernel_model.btron.tasks import Tasks, Wait, WaitKind
+    from kernel_model.btron.tasks import Tasks
+    from kernel_model.btron.tcb import Wait, WaitKind
     from kernel_model.memory import Memory
     from kernel_model.structs import StructLayout
 
@@ -44,6 +45,36 @@ FREE_TAG: Final = 0x4652_4545
 RECORD_BYTES: Final = HEADER_BYTES
 TAG_OFFSET: Final = MPL_BLOCK.offset("tag")
 LINK_OFFSET: Final = FREE_MPL_BLOCK.offset("next")
+
+_WORD_MASK: Final = 0xFFFF_FFFF
+
+
+class PoolFields(NamedTuple):
+    """The members of a pool's struct, by their names in C.
+
+    Attributes:
+        size: Bytes that the pool was made for; 0 in pools of blocks of one size.
+        block_count: Blocks of the pool, ``count`` in C; 0 in pools of blocks of any size, like the members below.
+        block_size: Bytes of each block's body.
+        free_count: Blocks that are not handed out.
+    """
+
+    exinf: int
+    attr: int
+    area: int
+    area_size: int
+    free: int
+    first_waiter: int
+    exists: int
+    size: int = 0
+    block_count: int = 0
+    block_size: int = 0
+    free_count: int = 0
+
+    @property
+    def stride(self) -> int:
+        """Bytes from one record to the next in pools of blocks of one size; as in C it wraps, where the struct makes no sense."""
+        return RECORD_BYTES + -(-self.block_size // 8) * 8 & _WORD_MASK
 
 
 class PoolTable(ABC):
@@ -99,6 +130,10 @@ class PoolTable(ABC):
         """Return the ids of the pools that exist."""
         return [number for number in POOL_IDS if self._load(self._pool(number), "exists")]
 
+    def fields(self, number: int) -> PoolFields:
+        """Return the struct's members, whether or not the pool exists."""
+        return self._fields(self._pool(number))
+
     def member(self, number: int, field: str) -> Location:
         """Return the location of a member of a pool's struct."""
         return variable(f"{self.name}_table", self._pool(number), item=number).member(self.layout, field)
@@ -118,6 +153,10 @@ class PoolTable(ABC):
     @abstractmethod
     def blocks(self, number: int) -> Iterator[Block]:
         """Yield a pool's blocks in address order, up to the first record that cannot be one."""
+
+    @abstractmethod
+    def _fields(self, pool: int) -> PoolFields:
+        """Return the members of the struct at a physical address."""
 
     @abstractmethod
     def _take(self, pool: int, number: int, size: int) -> int:

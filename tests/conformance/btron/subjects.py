@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from kernel_model.btron.abi import Btron
 from kernel_model.btron.symbols import LAYER_SYMBOLS
-from kernel_model.btron.tasks import TaskState
+from kernel_model.btron.tcb import TaskState
 from kernel_model.memory import ByteMemory
 from kernel_model.structs import BOOT_RANGE, KMEM_EXTENT, PMEM_ENTRY, POOL_MPF, POOL_MPL, TCB
 from tests.helpers.strict_call import strict_call

@@ -16,7 +16,7 @@ from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.report.text.ending import ending_text
 from emulator.run.ending import Ending, How
-from kernel_model.btron.tasks import TaskState
+from kernel_model.btron.tcb import TaskState
 from kernel_model.structs import TCB
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.traces import TraceBuilder

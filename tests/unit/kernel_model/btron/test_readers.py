@@ -12,7 +12,8 @@ from kernel_model.btron.kmem import Area, KmemState
 from kernel_model.btron.kmem_reader import read_kmem
 from kernel_model.btron.pages import PageRun, PageUsage
 from kernel_model.btron.pools.reader import PoolReader, PoolState
-from kernel_model.btron.tasks import Task
+from kernel_model.btron.pools.table import PoolFields
+from kernel_model.btron.tcb import Task
 from kernel_model.text import defect_text
 from tests.conformance.btron.subjects import KERNEL, PAGE, RAM_END, SCRATCH, WINDOW, Guest, ModelSubject
 
@@ -128,7 +129,7 @@ def test_pools_of_any_size(subject: ModelSubject, guest: Guest) -> None:
     guest.er("mpl_get", guest.out(), 7, 16, 0)
     area = END - 104
     assert mpl.numbers() == [7]
-    assert mpl.fields(7) == (5, 0, 96, area, 104, area + 24, 0, 1)
+    assert mpl.fields(7) == PoolFields(5, 0, area, 104, area + 24, 0, 1, size=96)
     assert list(mpl.blocks(7)) == [Block(area, 16, used=True), Block(area + 24, 72, used=False)]
     assert next(mpl.blocks(7)).body == guest.block()
     guest.er("mpl_refer", SCRATCH, 7)
@@ -144,7 +145,9 @@ def test_pools_of_one_size(subject: ModelSubject, guest: Guest) -> None:
     guest.er("mpf_get", guest.out(), 100, 0)
     area = END - 72
     assert mpf.numbers() == [100]
-    assert mpf.fields(100) == (5, 1, 3, 12, area, 72, area + 24, 0, 1, 2)
+    fields = PoolFields(5, 1, area, 72, area + 24, 0, 1, block_count=3, block_size=12, free_count=2)
+    assert mpf.fields(100) == fields
+    assert fields.stride == 24
     assert [block.used for block in mpf.blocks(100)] == [True, False, False]
     guest.er("mpf_refer", SCRATCH, 100)
     assert guest.words(SCRATCH, 3) == (5, 0, 2)

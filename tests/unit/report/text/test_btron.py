@@ -11,7 +11,7 @@ from emulator.run.ending import Ending, How
 from kernel_model.btron.kmem import Area, KmemState
 from kernel_model.btron.pages import PageCount, PageUsage
 from kernel_model.btron.pools.reader import PoolState
-from kernel_model.btron.tasks import Task, TaskState, WaitKind
+from kernel_model.btron.tcb import Task, TaskState, WaitKind
 from tests.unit.report.examples import RAM, defect, frames
 
 if TYPE_CHECKING:
