@@ -305,7 +305,7 @@ typedef struct {
     const uint32_t *return_addresses, *slots;
     uint32_t end; /* of the outermost frame; 0: not known */
 } kc_callers;
-/* The calls around the instruction at `eip`, at which no run goes on. What `out` points to is valid until the next walk. */
+/* The calls around the instruction at `eip`, at which no run goes on. What `out` points to is valid until the next unwinding. */
 void kc_callers_of(kc *m, uint32_t eip, kc_callers *out);
 /* A call, its return address lies at `esp`, and the calls around it; `ebp` is its caller's. */
 void kc_callers_of_call(kc *m, uint32_t esp, uint32_t ebp, kc_callers *out);

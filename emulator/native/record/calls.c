@@ -69,10 +69,10 @@ static void forget_open(struct progress *p, uint32_t index)
         memmove(p->open + index, p->open + index + 1, (p->open_count - index) * sizeof *p->open);
 }
 
-static bool is_walked(const struct walked *walked, uint32_t slot)
+static bool is_in_backtrace(const struct backtrace *backtrace, uint32_t slot)
 {
-    for (uint32_t i = 1; i < walked->count; i++)
-        if (walked->slots[i] == slot)
+    for (uint32_t i = 1; i < backtrace->count; i++)
+        if (backtrace->slots[i] == slot)
             return true;
     return false;
 }
@@ -80,16 +80,16 @@ static bool is_walked(const struct walked *walked, uint32_t slot)
 /* Forget calls whose slot on the stack was given up: it is used again (by another function with the same return address
  * it is a jump from the one to the other), or it lies among the frames of a stack that is known for sure, and is none
  * of them. */
-static void forget_abandoned(kc *m, uint32_t function, const struct walked *walked)
+static void forget_abandoned(kc *m, uint32_t function, const struct backtrace *backtrace)
 {
     struct progress *p = &m->calls->now;
-    uint32_t esp = walked->slots[0], end = walked->slots[walked->count - 1];
+    uint32_t esp = backtrace->slots[0], end = backtrace->slots[backtrace->count - 1];
 
     for (uint32_t i = p->open_count; i-- > 0;) {
         const struct open_call *open = &p->open[i];
         bool is_reused = open->esp == esp &&
-                         (open->caller != walked->frames[0] || (open->function == function && !p->jumps));
-        bool is_skipped = walked->sure && open->esp > esp && open->esp < end && !is_walked(walked, open->esp);
+                         (open->caller != backtrace->frames[0] || (open->function == function && !p->jumps));
+        bool is_skipped = backtrace->sure && open->esp > esp && open->esp < end && !is_in_backtrace(backtrace, open->esp);
         if (is_reused || is_skipped)
             forget_open(p, i);
     }
@@ -97,17 +97,17 @@ static void forget_abandoned(kc *m, uint32_t function, const struct walked *walk
 
 /* The innermost open call of the present stack, or NULL: stacks do not interleave, so it is the nearest one. What the handler
  * of an interrupt does is no part of what it has interrupted. */
-static const struct open_call *find_parent(kc *m, const struct walked *walked)
+static const struct open_call *find_parent(kc *m, const struct backtrace *backtrace)
 {
     const struct open_call *parent = NULL;
-    uint32_t esp = walked->slots[0];
+    uint32_t esp = backtrace->slots[0];
 
     for (uint32_t i = m->calls->now.open_count; i-- > 0;) {
         const struct open_call *open = &m->calls->now.open[i];
         if (parent && open->esp - esp >= parent->esp - esp)
             continue;
-        if (open->esp == esp || is_walked(walked, open->esp) ||
-            (!walked->sure && kc_grew_from(m, esp, walked->frames[0], open)))
+        if (open->esp == esp || is_in_backtrace(backtrace, open->esp) ||
+            (!backtrace->sure && kc_grew_from(m, esp, backtrace->frames[0], open)))
             parent = open;
     }
     return parent && kc_is_interrupted(m, esp, parent->esp) ? NULL : parent;
@@ -172,10 +172,10 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint
         return;
     }
     kc_stack_words(m, esp, words, 1 + KC_ARGUMENTS);
-    struct walked *walked = kc_stack_at_entry(m, esp, words[0]);
-    forget_abandoned(m, function, walked);
+    struct backtrace *backtrace = kc_stack_at_entry(m, esp, words[0]);
+    forget_abandoned(m, function, backtrace);
     m->calls->now.jumps = false;
-    const struct open_call *parent = find_parent(m, walked);
+    const struct open_call *parent = find_parent(m, backtrace);
     uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
     uint32_t call = ++m->calls->now.calls, row = c->rows;
 
@@ -189,7 +189,7 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint
     for (int i = f->arguments; i < KC_ARGUMENTS; i++)
         c->arguments[i][row] = 0;
     c->esp[row] = esp;
-    c->stack[row] = kc_stack_number(m, walked, call);
+    c->stack[row] = kc_stack_number(m, backtrace, call);
     c->left[row] = c->result[row] = c->out[row] = 0;
     c->left_time_ns[row] = 0;
     c->returned[row] = 0;

@@ -58,7 +58,7 @@ static bool room_for_slots(struct stack_numbers *n)
     return true;
 }
 
-static uint32_t new_stack(struct stack_numbers *n, const struct walked *w, uint32_t hash, uint32_t call)
+static uint32_t new_stack(struct stack_numbers *n, const struct backtrace *w, uint32_t hash, uint32_t call)
 {
     if (n->count + 1 >= STACKS_MAX)
         return 0;
@@ -76,7 +76,7 @@ static uint32_t new_stack(struct stack_numbers *n, const struct walked *w, uint3
     return n->count;
 }
 
-static uint32_t find_number(struct stack_numbers *n, const struct walked *w, uint32_t call)
+static uint32_t find_number(struct stack_numbers *n, const struct backtrace *w, uint32_t call)
 {
     uint32_t hash = hash_of(w->frames, w->count);
 
@@ -92,7 +92,7 @@ static uint32_t find_number(struct stack_numbers *n, const struct walked *w, uin
     return n->slots[at] = new_stack(n, w, hash, call);
 }
 
-uint32_t kc_stack_number(kc *m, struct walked *w, uint32_t call)
+uint32_t kc_stack_number(kc *m, struct backtrace *w, uint32_t call)
 {
     if (!w->number)
         w->number = find_number(m->stack_numbers, w, call);

@@ -8,7 +8,7 @@ int kc_stack_numbers_init(kc *m);
 void kc_stack_numbers_free(kc *m);
 
 /* The number of a stack; `call` is noted if it is a new one. 0: no memory, and kc_no_memory() was called. */
-uint32_t kc_stack_number(kc *m, struct walked *walked, uint32_t call);
+uint32_t kc_stack_number(kc *m, struct backtrace *backtrace, uint32_t call);
 /* Do allocations with this stack get no numbers? */
 bool kc_stack_is_passed(const kc *m, uint32_t stack);
 

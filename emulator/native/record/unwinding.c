@@ -1,11 +1,11 @@
 /* Call stacks: who called, and who called that one.
  *
  * A frame is left by the rule that the kernel's call frame information has for its address (.eh_frame, .debug_frame), or
- * else by the frame pointer: the caller's EBP and the return address lie at EBP. Code without either ends the walk. The rules
+ * else by the frame pointer: the caller's EBP and the return address lie at EBP. Code without either ends the backtrace. The rules
  * hold at every instruction. Without them, the innermost function may be one that has no frame yet, or none any more.
  *
- * A kernel calls its allocator from the same places again and again. So a walk is kept, with the words of the guest's
- * stack that it depends on: as long as they are the same, so is the walk.
+ * A kernel calls its allocator from the same call sites again and again. So a backtrace is kept, with the words of the guest's
+ * stack that it depends on: as long as they are the same, so is the backtrace.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,23 +22,23 @@ enum { CFA_UNKNOWN, CFA_ESP, CFA_EBP };
 enum { PUSH_EBP = 0x55, RET_IMM16 = 0xc2, RET = 0xc3, CALL_NEAR = 0xe8 }; /* Intel SDM 2 */
 #define ENDBR32 0xfb1e0ff3u
 #define FRAME_SIZE_MAX (1u << 20)
-#define WALKS 256
-#define SEEN 64 /* what a walk depends on; one that depends on more is not kept */
+#define KEPT 256
+#define READS_MAX 64 /* what a backtrace depends on; one that depends on more is not kept */
 
 /* Two words of the guest's stack, and which of their bits count. */
-struct seen {
+struct word_read {
     uint64_t words, mask;
     uint32_t at;
 };
 #define LOWER 0x00000000ffffffffu
 #define UPPER 0xffffffff00000000u
 
-/* A walk, where it began, and what it depends on. */
-struct walk {
-    uint32_t caller, esp, ebp, seen_count; /* seen_count above SEEN: not kept */
+/* A backtrace, where it began, and what it depends on. */
+struct unwound {
+    uint32_t caller, esp, ebp, read_count; /* read_count above READS_MAX: not kept */
     uint64_t pushed_changes;
-    struct walked walked; /* count 0: none */
-    struct seen seen[SEEN];
+    struct backtrace backtrace; /* count 0: none */
+    struct word_read reads[READS_MAX];
 };
 
 #define RULE_SLOTS 4096
@@ -55,7 +55,7 @@ struct unwinding {
     kc_rule *rules;
     uint32_t rule_count, code_ranges[KC_CODE_RANGES][2], code_range_count;
     struct { uint32_t pc; const kc_rule *rule; } rule_slots[RULE_SLOTS];
-    struct walk walks[WALKS + 1];
+    struct unwound kept[KEPT + 1];
     struct pushed pushed;
     uint64_t pushed_changes; /* how often it was changed */
 };
@@ -68,23 +68,23 @@ static uint64_t two_words(kc *m, uint32_t at)
     return (uint64_t)words[1] << 32 | words[0];
 }
 
-/* Read two words, of which the walk uses those in the mask. */
-static uint64_t see(kc *m, struct walk *walk, uint32_t at, uint64_t mask)
+/* Read two words, of which the unwinding uses those in the mask. */
+static uint64_t read_noted(kc *m, struct unwound *unwound, uint32_t at, uint64_t mask)
 {
     uint64_t words = two_words(m, at);
 
-    if (walk->seen_count < SEEN)
-        walk->seen[walk->seen_count] = (struct seen){words, mask, at};
-    walk->seen_count += walk->seen_count <= SEEN;
+    if (unwound->read_count < READS_MAX)
+        unwound->reads[unwound->read_count] = (struct word_read){words, mask, at};
+    unwound->read_count += unwound->read_count <= READS_MAX;
     return words;
 }
 
-static bool is_same(kc *m, const struct walk *walk)
+static bool is_same(kc *m, const struct unwound *unwound)
 {
-    if (walk->seen_count > SEEN)
+    if (unwound->read_count > READS_MAX)
         return false;
-    for (uint32_t i = 0; i < walk->seen_count; i++)
-        if ((two_words(m, walk->seen[i].at) ^ walk->seen[i].words) & walk->seen[i].mask)
+    for (uint32_t i = 0; i < unwound->read_count; i++)
+        if ((two_words(m, unwound->reads[i].at) ^ unwound->reads[i].words) & unwound->reads[i].mask)
             return false;
     return true;
 }
@@ -128,15 +128,15 @@ _Static_assert(RULE_SLOTS == 1 << (32 - 20), "rule_of() takes the upper 12 bits"
 
 /* An interrupt came between the frames at [esp, end), in code that has no rules, as handlers in assembler have none. Where the
  * frame's end is unknown, end is 0: there are stacks of other tasks, which were interrupted too. */
-static bool find_interrupt(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t end, uint32_t *at)
+static bool find_interrupt(kc *m, struct unwound *unwound, uint32_t pc, uint32_t esp, uint32_t end, uint32_t *at)
 {
     for (uint32_t i = m->unwinding->pushed.count; i-- > 0;) {
         *at = m->unwinding->pushed.frames[i].at;
-        if (*at < esp || (end && *at >= end) || (uint32_t)see(m, walk, *at, LOWER) != m->unwinding->pushed.frames[i].eip)
+        if (*at < esp || (end && *at >= end) || (uint32_t)read_noted(m, unwound, *at, LOWER) != m->unwinding->pushed.frames[i].eip)
             continue;
         if (end)
             return true;
-        walk->seen_count = SEEN + 1;
+        unwound->read_count = READS_MAX + 1;
         if (kc_grew_below(m, esp - 4, pc + 1, m->unwinding->pushed.frames[i].handler, *at))
             return true;
     }
@@ -161,9 +161,9 @@ static bool is_pushed(const kc *m, uint32_t at, uint32_t eip)
 }
 
 /* Go up from an instruction in a frame, with the registers there. */
-static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t ebp)
+static void go_up(kc *m, struct unwound *unwound, uint32_t pc, uint32_t esp, uint32_t ebp)
 {
-    struct walked *w = &walk->walked;
+    struct backtrace *w = &unwound->backtrace;
 
     while (w->count < KC_FRAMES && kc_is_code(m, pc)) {
         const kc_rule *rule = rule_of(m, pc);
@@ -174,7 +174,7 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
         w->sure &= rule != NULL;
         if (!rule && m->unwinding->pushed.count) {
             uint32_t at, end = ebp - esp < FRAME_SIZE_MAX ? cfa - 4 : 0;
-            if (find_interrupt(m, walk, pc, esp, end, &at)) {
+            if (find_interrupt(m, unwound, pc, esp, end, &at)) {
                 kc_stack_words(m, at, &pc, 1);
                 w->slots[w->count] = at;
                 w->frames[w->count++] = pc + 1;
@@ -184,11 +184,11 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
         }
         if (cfa <= esp || cfa - esp > FRAME_SIZE_MAX)
             break;
-        uint64_t words = see(m, walk, cfa - 8, ebp_offset == -8 ? LOWER | UPPER : UPPER);
+        uint64_t words = read_noted(m, unwound, cfa - 8, ebp_offset == -8 ? LOWER | UPPER : UPPER);
         if (ebp_offset == -8)
             ebp = (uint32_t)words;
         else if (ebp_offset)
-            ebp = (uint32_t)see(m, walk, cfa + (uint32_t)ebp_offset, LOWER);
+            ebp = (uint32_t)read_noted(m, unwound, cfa + (uint32_t)ebp_offset, LOWER);
         if (!kc_is_code(m, words >> 32)) {
             w->end = cfa;
             return;
@@ -201,36 +201,36 @@ static void go_up(kc *m, struct walk *walk, uint32_t pc, uint32_t esp, uint32_t 
     }
 }
 
-static void start(kc *m, struct walk *walk, uint32_t frame, uint32_t esp)
+static void start(kc *m, struct unwound *unwound, uint32_t frame, uint32_t esp)
 {
-    walk->seen_count = 0;
-    walk->walked.number = 0;
-    walk->walked.end = 0;
-    walk->walked.sure = m->unwinding->rule_count > 0;
-    walk->walked.count = 1;
-    walk->walked.frames[0] = frame;
-    walk->walked.slots[0] = esp;
+    unwound->read_count = 0;
+    unwound->backtrace.number = 0;
+    unwound->backtrace.end = 0;
+    unwound->backtrace.sure = m->unwinding->rule_count > 0;
+    unwound->backtrace.count = 1;
+    unwound->backtrace.frames[0] = frame;
+    unwound->backtrace.slots[0] = esp;
 }
 
-static struct walked *stack_of_call(kc *m, uint32_t esp, uint32_t caller, uint32_t ebp)
+static struct backtrace *stack_of_call(kc *m, uint32_t esp, uint32_t caller, uint32_t ebp)
 {
-    struct walk *walk = &m->unwinding->walks[(esp ^ caller) * 2654435761u >> 24];
+    struct unwound *unwound = &m->unwinding->kept[(esp ^ caller) * 2654435761u >> 24];
 
-    if (!walk->walked.count || walk->caller != caller || walk->esp != esp || walk->ebp != ebp ||
-        walk->pushed_changes != m->unwinding->pushed_changes || !is_same(m, walk)) {
-        walk->caller = caller;
-        walk->esp = esp;
-        walk->ebp = ebp;
-        walk->pushed_changes = m->unwinding->pushed_changes;
-        start(m, walk, caller, esp);
-        go_up(m, walk, caller - 1, esp + 4, ebp);
+    if (!unwound->backtrace.count || unwound->caller != caller || unwound->esp != esp || unwound->ebp != ebp ||
+        unwound->pushed_changes != m->unwinding->pushed_changes || !is_same(m, unwound)) {
+        unwound->caller = caller;
+        unwound->esp = esp;
+        unwound->ebp = ebp;
+        unwound->pushed_changes = m->unwinding->pushed_changes;
+        start(m, unwound, caller, esp);
+        go_up(m, unwound, caller - 1, esp + 4, ebp);
     }
-    return &walk->walked;
+    return &unwound->backtrace;
 }
 
-_Static_assert(WALKS == 1 << (32 - 24), "stack_of_call() takes the upper 8 bits");
+_Static_assert(KEPT == 1 << (32 - 24), "stack_of_call() takes the upper 8 bits");
 
-struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller) { return stack_of_call(m, esp, caller, kc_ebp(m)); }
+struct backtrace *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller) { return stack_of_call(m, esp, caller, kc_ebp(m)); }
 
 static uint32_t code_at(kc *m, uint32_t eip)
 {
@@ -269,31 +269,31 @@ static bool has_no_frame(kc *m, uint32_t eip, uint32_t esp, uint32_t ebp, uint32
     return top[0] == ebp && ((eip == first + 1 && (uint8_t)code_at(m, first) == PUSH_EBP) || is_after_call_of(m, top[1], function));
 }
 
-struct walked *kc_stack_at(kc *m, uint32_t eip)
+struct backtrace *kc_stack_at(kc *m, uint32_t eip)
 {
-    struct walk *walk = &m->unwinding->walks[WALKS]; /* never found again */
+    struct unwound *unwound = &m->unwinding->kept[KEPT]; /* never found again */
     uint32_t esp = kc_esp(m), ebp = kc_ebp(m), slot, caller;
 
-    start(m, walk, eip + 1, esp);
+    start(m, unwound, eip + 1, esp);
     if (!rule_of(m, eip) && has_no_frame(m, eip, esp, ebp, &slot)) {
-        struct walked *w = &walk->walked;
+        struct backtrace *w = &unwound->backtrace;
         kc_stack_words(m, slot, &caller, 1);
         if (kc_is_code(m, caller) && !is_pushed(m, slot, caller)) {
             w->sure = false;
             w->slots[w->count] = slot;
             w->frames[w->count++] = caller;
-            go_up(m, walk, caller - 1, slot + 4, ebp);
+            go_up(m, unwound, caller - 1, slot + 4, ebp);
             return w;
         }
     }
-    go_up(m, walk, eip, esp, ebp);
-    return &walk->walked;
+    go_up(m, unwound, eip, esp, ebp);
+    return &unwound->backtrace;
 }
 
 /* -- for Python, and of interrupts ------------------------------------------------------------- */
 
-/* The frames of a walk from the one at `first` on. */
-static kc_callers callers(const struct walked *w, uint32_t first)
+/* The frames of a backtrace from the one at `first` on. */
+static kc_callers callers(const struct backtrace *w, uint32_t first)
 {
     return (kc_callers){w->count - first, w->frames + first, w->slots + first, w->end};
 }
@@ -322,8 +322,8 @@ int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *range
     memcpy(m->unwinding->code_ranges, ranges, range_count * sizeof m->unwinding->code_ranges[0]);
     m->unwinding->code_range_count = range_count;
     memset(m->unwinding->rule_slots, 0, sizeof m->unwinding->rule_slots);
-    for (uint32_t i = 0; i < WALKS; i++)
-        m->unwinding->walks[i].walked.count = 0;
+    for (uint32_t i = 0; i < KEPT; i++)
+        m->unwinding->kept[i].backtrace.count = 0;
     return 0;
 }
 

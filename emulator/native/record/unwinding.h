@@ -4,8 +4,8 @@
 
 #include "machine.h"
 
-/* A walk up the stack: return addresses, innermost first, and where they lie. */
-struct walked {
+/* A backtrace: return addresses, innermost first, and where they lie. */
+struct backtrace {
     uint32_t count, number; /* of the stack; 0: it was not asked for yet */
     bool sure;              /* by rules only, to the end */
     uint32_t end;           /* of the outermost frame; 0: not known */
@@ -17,10 +17,10 @@ void kc_unwinding_free(kc *m);
 int kc_unwinding_save(kc *m, void **saved);
 int kc_unwinding_restore(kc *m, const void *saved);
 
-/* From a function's entry, where `caller` is on top of the stack. The result is valid until the next walk. */
-struct walked *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller);
+/* From a function's entry, where `caller` is on top of the stack. The result is valid until the stack is unwound again. */
+struct backtrace *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller);
 /* From any instruction: it is the first frame, its address + 1 as if it were a return address, and ESP its slot. */
-struct walked *kc_stack_at(kc *m, uint32_t eip);
+struct backtrace *kc_stack_at(kc *m, uint32_t eip);
 /* Has an interrupt come between the frames at [esp, end) of a stack? */
 bool kc_is_interrupted(const kc *m, uint32_t esp, uint32_t end);
 /* Does code lie at an address? */
