@@ -28,7 +28,7 @@ POOL_CALLS = (
 PAIRS = 5000
 TICKS = 20_000
 TICK_NS = 1_000_000
-PLACE, HANDLER = 0x00400000, 0x00401000
+CODE, HANDLER = 0x00400000, 0x00401000
 TIMER = (
     (0x20, 0x11),
     (0x21, 0x18),
@@ -83,14 +83,14 @@ def ticking(code: bytes, timer: tuple[tuple[int, int], ...] = TIMER) -> Machine:
     """Return a machine that runs *code* with a timer of 1000 Hz, whose handler does nothing."""
     machine = machine_of("demo")
     machine.run()
-    machine.memory.write(PLACE, code)
+    machine.memory.write(CODE, code)
     machine.memory.write(HANDLER, END_OF_INTERRUPT)
     gate = machine.cpu.registers().idt_base + 8 * 0x18
     machine.memory.store_words(gate, (8 << 16 | HANDLER & 0xFFFF, HANDLER & 0xFFFF0000 | 0x8E00))
     for port, value in timer:
         machine.ports.write(port, 1, value)
     registers = machine.cpu.registers()
-    machine.cpu.set_registers(registers._replace(eip=PLACE, ecx=TICKS, eflags=registers.eflags | IF))
+    machine.cpu.set_registers(registers._replace(eip=CODE, ecx=TICKS, eflags=registers.eflags | IF))
     return machine
 
 

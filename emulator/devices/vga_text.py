@@ -31,14 +31,14 @@ _CURSOR_HIGH, _CURSOR_LOW = 0x0E, 0x0F
 _NOBODY = 0xFF
 
 # Code page 437 has graphics where ASCII has control characters, and a NUL shows as a blank.
-_PICTURES = " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
+_GRAPHICS = " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
 
 
 @cache
 def _characters() -> str:
     """Return the character of each byte; 0x7F is a house, 0xFF a blank."""
     ascii_part = bytes(range(0x20, 0x7F)).decode("ascii")
-    return _PICTURES + ascii_part + "⌂" + bytes(range(0x80, 0xFF)).decode("cp437") + " "
+    return _GRAPHICS + ascii_part + "⌂" + bytes(range(0x80, 0xFF)).decode("cp437") + " "
 
 
 def screen_lines(memory: bytes | bytearray | memoryview) -> list[str]:

@@ -119,7 +119,7 @@ def _source(file: str, folder: str) -> tuple[str, ...]:
 
     Args:
         file: The file as the compiler named it.
-        folder: Where the kernel is: the file is looked for there, too.
+        folder: Where the kernel is: the file is searched for there, too.
     """
     for path in (Path(file), Path(folder, file), Path(folder, Path(file).name)):
         try:

@@ -1,4 +1,4 @@
-"""Check what a test that has passed leaves behind: the blocks that it took, and the heap."""
+"""Check what a test that has passed leaves: the blocks that it took, and the heap."""
 
 from __future__ import annotations
 

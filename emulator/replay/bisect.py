@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from emulator.replay.last_write import Word
 
 _EVENTS_AFTER: Final = 64
-"""How many events are looked at when something was seen to be wrong at a pause, and not at the event before."""
+"""How many events are searched when something was found to be wrong at a pause, and not at the event before."""
 
 
 class Damage(NamedTuple):
     """Something that broke between two events.
 
     Attributes:
-        sound: The last event at which it was known to be right.
+        last_whole: The last event at which it was known to be right.
         broken: Where it was found to be wrong first: an event, or the end of the run.
         word: What is wrong.
     """
 
-    sound: int
+    last_whole: int
     broken: Position
     word: Word
 
@@ -58,40 +58,40 @@ class Bisection:
         self.replay = replay
         self._broken = broken
         self._unclear = unclear
-        self._sound = 0
+        self._last_whole = 0
 
-    def find(self, sound: int, broken: int) -> Damage | None:
+    def find(self, last_whole: int, broken: int) -> Damage | None:
         """Find out between which events something breaks that was right at one event and wrong after another.
 
-        The machine stands at the last sound event then; that is the only checkpoint.
+        The machine stands at the last event before the damage then; that is the only checkpoint.
 
         Args:
-            sound: From where on to look; 0: from the start.
+            last_whole: From where on to search; 0: from the start.
             broken: Where it was found to be wrong, or the last event before that.
 
         Returns:
             None if nothing breaks this time.
         """
-        self.replay.go_to(sound)
+        self.replay.go_to(last_whole)
         self._settle()
         found: int | None = None
         word = None
         top = broken + 1  # nothing from here on is asked
-        while top - self._sound > 1:
-            middle = broken if found is None and top > broken else (self._sound + top) // 2
+        while top - self._last_whole > 1:
+            middle = broken if found is None and top > broken else (self._last_whole + top) // 2
             event = self._go_to_clear(middle, top)
-            seen = None if event is None else self._broken(event)
+            word_now = None if event is None else self._broken(event)
             if event is None:
                 top = middle
-            elif seen is None:
+            elif word_now is None:
                 self._settle()
                 top = broken + 1 if found is None else found
             else:
-                found, word, top = event, seen, middle
+                found, word, top = event, word_now, middle
         if found is None or word is None:
             return self._after(broken)
         self.replay.back()
-        return Damage(self._sound, Position(found), word)
+        return Damage(self._last_whole, Position(found), word)
 
     def faulting_write(self, damage: Damage) -> LastWrite | None:
         """Return the write that broke a word: the first one that changed it, or the last one of an allocator's call.
@@ -99,25 +99,25 @@ class Bisection:
         The allocator may change its own data more than once until it is wrong; nobody else may do it at all.
         """
         self.replay.back()
-        in_call = self._is_entry(damage.sound)
+        in_call = self._is_entry(damage.last_whole)
         changes = changes_to(self.replay, damage.word, damage.broken)
         return None if changes is None else changes[in_call]
 
     def _after(self, event: int) -> Damage | None:
         """Search for the damage after all events up to this one, up to the end of the run."""
         self.replay.back()
-        for following in range(self._sound + 1, event + _EVENTS_AFTER):
+        for following in range(self._last_whole + 1, event + _EVENTS_AFTER):
             if not self.replay.go_to(following):
                 end = self.replay.position
                 word = self._broken(end.event)
                 self.replay.back()
-                return None if word is None else Damage(self._sound, end, word)
+                return None if word is None else Damage(self._last_whole, end, word)
             if self._unclear(following):
                 continue
             word = self._broken(following)
             if word is not None:
                 self.replay.back()
-                return Damage(self._sound, Position(following), word)
+                return Damage(self._last_whole, Position(following), word)
             self._settle()
         return None
 
@@ -128,7 +128,7 @@ class Bisection:
     def _settle(self) -> None:
         """Keep the only checkpoint here."""
         self.replay.keep_only_here()
-        self._sound = self.replay.reached
+        self._last_whole = self.replay.reached
 
     def _go_to_clear(self, event: int, limit: int) -> int | None:
         """Go to an event or one of the next below *limit* where it is not unclear; return which."""

@@ -8,8 +8,8 @@ An allocation takes the *tail* of the first area that is large enough: only that
 the layer takes pages, adds them to the list like a freed area, and searches again. What it owns is kept as extents,
 ascending, adjacent ones merged; pages never go back.
 
-The guest can overwrite any header. A walk therefore believes an entry only if it is aligned, lies above the
-one before and inside one extent, and has a size that does, too. So a walk always ends; a broken list
+The guest can overwrite any header. A search therefore believes an entry only if it is aligned, lies above the
+one before and inside one extent, and has a size that does, too. So a search always ends; a broken list
 gives nothing, takes nothing back, and does not grow.
 
 Shortcomings. First fit is linear in the number of areas. With 64 extents that touch nowhere the layer cannot
@@ -128,12 +128,12 @@ class Kmem:
         if not 0 < size <= MAX_SIZE:
             return 0
         wanted = (size + _ALIGNMENT_MASK) & ~_ALIGNMENT_MASK
-        place = self._search(wanted, ADDRESS_SPACE)
-        if place and not place[1]:
-            place = self._search(wanted, ADDRESS_SPACE) if self._grow(wanted) else None
-        if not place:
+        position = self._search(wanted, ADDRESS_SPACE)
+        if position and not position[1]:
+            position = self._search(wanted, ADDRESS_SPACE) if self._grow(wanted) else None
+        if not position:
             return 0
-        link, entry, available, next_entry, _ = place
+        link, entry, available, next_entry, _ = position
         if available > wanted:
             available -= wanted
             self._memory.store_u32((entry & OFFSET_MASK) + _SIZE_OFFSET, available)
@@ -183,16 +183,16 @@ class Kmem:
     def _search(
         self, wanted: int, limit: int, passed: list[Area] | None = None
     ) -> tuple[int, int, int, int, int] | None:
-        """Walk the list to the first area of *wanted* bytes or more, or to the first at *limit* or above.
+        """Search the list for the first area of *wanted* bytes or more, or to the first at *limit* or above.
 
         Args:
             wanted: Bytes.
             limit: A kernel address.
-            passed: Receives every area that was walked over.
+            passed: Receives every area that was passed.
 
         Returns:
             The physical address of the word that links to the area; the area, 0 at the end of the list; its size; its
-            own link; and the end of the area before it, or 0. None if the walk met an entry that cannot be one.
+            own link; and the end of the area before it, or 0. None if the search met an entry that cannot be one.
         """
         load_words = self._memory.load_words
         link = self.addresses.kmem_free_list
@@ -217,10 +217,10 @@ class Kmem:
 
     def _insert(self, address: int, size: int) -> None:
         """Add an area inside an extent to the list and merge it; E_PAR if it overlaps one or the list is broken."""
-        place = self._search(ADDRESS_SPACE, address)
-        if place is None:
+        position = self._search(ADDRESS_SPACE, address)
+        if position is None:
             raise BtronError(Error.E_PAR)
-        link, after, after_size, after_next, before_end = place
+        link, after, after_size, after_next, before_end = position
         end = address + size
         if before_end > address or 0 < after < end:
             raise BtronError(Error.E_PAR)

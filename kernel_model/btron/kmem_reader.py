@@ -61,8 +61,8 @@ def read_kmem(
         start, size = extent
         aligned = not start % PAGE_BYTES and not size % PAGE_BYTES
         if position > start or not aligned or not size or not holds(memory_size, start, size):
-            place = addresses.kmem_extents + KMEM_EXTENT.size * index
-            location = variable("kmem_extents", place, item=index).member(KMEM_EXTENT, "start")
+            entry = addresses.kmem_extents + KMEM_EXTENT.size * index
+            location = variable("kmem_extents", entry, item=index).member(KMEM_EXTENT, "start")
             defects.append(Defect(_EXTENT, AREA, location, start, (start, size)))
             continue
         extents.append(extent)

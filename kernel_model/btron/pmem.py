@@ -198,8 +198,8 @@ class Pmem:
     def _flags(self, first: int, stop: int) -> bytes:
         """Return one byte for each page of ``[first, stop)``: 0 exactly when its flag is `PMEM_FREE`."""
         entries = self._memory.read(self._entries(first, stop), _ENTRY_BYTES * (stop - first))
-        lanes = (int.from_bytes(entries[lane::_ENTRY_BYTES], "little") for lane in range(4))
-        a, b, c, d = lanes
+        columns = (int.from_bytes(entries[column::_ENTRY_BYTES], "little") for column in range(4))
+        a, b, c, d = columns
         return (a | b | c | d).to_bytes(stop - first, "little")
 
     def _lowest_run(self, count: int) -> int | None:

@@ -211,18 +211,18 @@ class Tasks:
         """Return the physical address of a task's control block."""
         return self.addresses.tcb_table + TCB.size * number
 
-    def _check(self, number: int, place: int) -> None:
+    def _check(self, number: int, location: int) -> None:
         """Refuse a task that cannot be.
 
         Args:
             number: Its id.
-            place: Physical address of the word that names it.
+            location: Physical address of the word that names it.
 
         Raises:
             BrokenStructure: The id is none, or the task's control block names another.
         """
         if not 1 <= number <= MAX_TASKS:
-            raise BrokenStructure(Defect(_TASK_ID, "", variable("task id", place), number))
+            raise BrokenStructure(Defect(_TASK_ID, "", variable("task id", location), number))
         named = self._load(number, _TSKID)
         if named != number:
             raise BrokenStructure(Defect(_OWN_ID, "", self._member(number, "tskid"), named))

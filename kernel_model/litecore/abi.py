@@ -1,6 +1,6 @@
 """LiteCore's calls as the guest's C code makes them.
 
-Theory. The models speak Python: they raise, and answer None. The guest knows 32-bit words only. This is the one place
+Theory. The models speak Python: they raise, and answer None. The guest knows 32-bit words only. This is the one module
 where the two meet: arguments and results are unsigned 32-bit values, an `InvalidFree` is the C code's -1, None is
 ``FRAME_NONE``. It is also where symbols of the kernel ELF become the models' addresses.
 

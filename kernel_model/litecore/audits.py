@@ -102,7 +102,7 @@ def heap_defects(memory: Memory, heap: Heap) -> list[Defect]:
 
 
 def _block_defects(memory: Memory, blocks: list[Block], start: int, end: int) -> list[Defect]:
-    """Return the unmerged neighbours, and the header at which the walk broke off."""
+    """Return the unmerged neighbours, and the header at which the scan broke off."""
     defects = [
         Defect(_HEAP_MERGED, HEAP, _member(right.header, "used"), 0)
         for left, right in pairwise(blocks)
@@ -119,12 +119,12 @@ def _block_defects(memory: Memory, blocks: list[Block], start: int, end: int) ->
 def _list_defects(memory: Memory, heap: Heap, blocks: list[Block]) -> list[Defect]:
     """Compare the free list with the free blocks; *blocks* may end early where a header is broken."""
     expected = [block.header for block in blocks if not block.used] + [0]
-    walked_to = blocks[-1].end if blocks else heap.bounds()[0]
+    blocks_end = blocks[-1].end if blocks else heap.bounds()[0]
     link, before = heap.addresses.free_list, None
     for header in expected:
         found = memory.load_u32(link)
         if found != header:
-            if header == 0 and walked_to <= found < heap.bounds()[1] and found % ALIGNMENT == 0:
+            if header == 0 and blocks_end <= found < heap.bounds()[1] and found % ALIGNMENT == 0:
                 return []  # continues after the broken header, where no block can be known
             if before is None:
                 location = variable("heap_free_list", link)

@@ -5,13 +5,13 @@ of the first free block that is large enough, and leaves the rest as a new free 
 (a header and the smallest body) remain. A release merges with both neighbours. Bodies are never cleared, and headers
 that a merge swallows remain as stale bytes; the C code leaves exactly the same ones.
 
-A pointer given to `Heap.kfree` is believed only when walking from a known block, header by header, arrives at its header
-and finds it live. So stale headers, and words in bodies that look like one, are never taken for blocks. Free-list walks
+A pointer given to `Heap.kfree` is believed only when a scan from a known block, header by header, arrives at its header
+and finds it live. So stale headers, and words in bodies that look like one, are never taken for blocks. Free-list searches
 check each block (`Heap._search`), go strictly upwards and therefore end, also when the guest overwrote the list.
 So do the readers, which are used to examine the damage: `Heap.blocks` stops where headers no longer make sense,
 `Heap.validate` says why.
 
-Shortcomings. First fit and the walks are linear in the number of blocks. A heap at address 0 cannot be used, because a link
+Shortcomings. First fit and the scans are linear in the number of blocks. A heap at address 0 cannot be used, because a link
 of 0 means the end of the list.
 
 Source: spec 1.3 and 1.5; LiteCore memory document, "Kernel heap (free-list)".
@@ -49,7 +49,7 @@ _U32_MASK: Final = 0xFFFF_FFFF
 _BEYOND: Final = 1 << 32
 """More than any size, above any address."""
 
-_NO_PLACE: Final = (0, 0, 0, 0, 0)
+_NO_POSITION: Final = (0, 0, 0, 0, 0)
 """What an allocation makes of a broken free list: the same as of its end."""
 
 _ALIGNMENT_MASK: Final = ALIGNMENT - 1
@@ -104,7 +104,9 @@ class Heap:
         wanted = _round_up(size)
         memory = self._memory
         with self._lock:
-            link, header, available, next_free, _ = self._search(*self.bounds(), wanted, _BEYOND) or _NO_PLACE
+            link, header, available, next_free, _ = (
+                self._search(*self.bounds(), wanted, _BEYOND) or _NO_POSITION
+            )
             if not header:
                 return 0
             rest = available - wanted
@@ -138,7 +140,7 @@ class Heap:
         if not 0 < size <= MAX_REQUEST:
             return False
         with self._lock:
-            _, header, *_ = self._search(*self.bounds(), _round_up(size), _BEYOND) or _NO_PLACE
+            _, header, *_ = self._search(*self.bounds(), _round_up(size), _BEYOND) or _NO_POSITION
             return header != 0
 
     # Readers: no lock, no change.
@@ -202,7 +204,7 @@ class Heap:
     # What both share.
 
     def _search(self, start: int, end: int, wanted: int, limit: int) -> tuple[int, int, int, int, int] | None:
-        """Walk the free list to the first block of *wanted* bytes or more, or to the first at *limit* or above.
+        """Search the free list for the first block of *wanted* bytes or more, or to the first at *limit* or above.
 
         Args:
             start: ``heap_start``.
@@ -212,7 +214,7 @@ class Heap:
 
         Returns:
             The address of the word that links to the block; its header, 0 at the end of the list; its size; its
-            own link; and the end of the free block before it, or *start*. None if the walk met a header
+            own link; and the end of the free block before it, or *start*. None if the search met a header
             that cannot belong to a free block, or that does not lie above the one before.
         """
         load_words = self._memory.load_words
@@ -239,10 +241,10 @@ class Heap:
         start, end = self.bounds()
         if header & _ALIGNMENT_MASK or not start <= header <= end - MIN_BLOCK_BYTES:
             return False
-        place = self._search(start, end, _BEYOND, header)
-        if place is None:
+        position = self._search(start, end, _BEYOND, header)
+        if position is None:
             return False
-        link, after, after_size, after_next, known = place
+        link, after, after_size, after_next, known = position
         if known != header and not self._leads_to(known, header):
             return False
         size, used = memory.load_words(header, BLOCK_HEADER_WORDS)

@@ -1,6 +1,6 @@
 """What lies at an address of LiteCore's memory.
 
-Theory. The structures may be broken at that moment, so the heap is read with the walk that distrusts it.
+Theory. The structures may be broken at that moment, so the heap is read with the scan that distrusts it.
 
 Source: spec 1.2 and 1.3; `kernel_model.structs`.
 """

@@ -36,7 +36,7 @@ def test_there_are_sources_to_check() -> None:
 def test_no_file_imports_the_python_binding_of_unicorn() -> None:
     """The core reaches libunicorn by itself; the binding would cost its import time at every start."""
     imports = {str(path.relative_to(ROOT)): imported_modules(path) for path in SOURCES}
-    assert any("capstone" in modules for modules in imports.values())  # what stands in a function is seen
+    assert any("capstone" in modules for modules in imports.values())  # what stands in a function counts, too
     assert not [
         path
         for path, modules in imports.items()

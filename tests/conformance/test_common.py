@@ -247,8 +247,8 @@ def test_memory_without_a_map(boot: Boot, upper_kib: int, top: int) -> None:
 
 LOW: Final = (20, 0, 0, 0x9FC00, 0, 1)
 MAPS: Final = [
-    pytest.param([LOW, (20, 0x100000, 0, 0x300000, 0, 1)], 0x400000, id="behind low memory"),
-    pytest.param([(24, *LOW[1:]), (20, 0x100000, 0, 0x300000, 0, 1)], 0x400000, id="behind a longer entry"),
+    pytest.param([LOW, (20, 0x100000, 0, 0x300000, 0, 1)], 0x400000, id="after low memory"),
+    pytest.param([(24, *LOW[1:]), (20, 0x100000, 0, 0x300000, 0, 1)], 0x400000, id="after a longer entry"),
     pytest.param([(20, 0, 0, 0x300000, 0, 1)], 0x300000, id="around 1 MiB"),
     pytest.param([(20, 0, 0, 0x100000, 0, 1)], 0, id="up to 1 MiB"),
     pytest.param([(20, 0, 0, 0x100001, 0, 1)], 0x100001, id="a byte of it"),

@@ -354,7 +354,7 @@ def test_nothing_after_a_broken_header_is_freed(heap: Subject, header: tuple[int
 
 
 def test_a_free_block_between_makes_a_broken_header_below_harmless(damaged: Subject) -> None:
-    """The walk begins at the last free block below."""
+    """The scan begins at the last free block below."""
     damaged.memory.store_words(START, (0xFFFFFFFF, 0xFFFFFFFF))
     free(damaged, START + 72)
     assert word(damaged, "heap_error_count") == 0

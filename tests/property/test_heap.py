@@ -138,7 +138,7 @@ TestHeap.settings = settings(max_examples=60, stateful_step_count=40, deadline=N
 
 
 class CountingMemory(ByteMemory):
-    """A memory that fails a call which loads more than a walk over this heap ever needs."""
+    """A memory that fails a call which loads more than a scan of this heap ever needs."""
 
     __slots__ = ("loads",)
 

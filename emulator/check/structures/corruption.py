@@ -120,10 +120,10 @@ class _Search:
         faulting_write = self._faulting_write(defect, details)
         call_site = block = None
         if trace is not None:
-            call_site = CallSites(trace).at(self._damage.sound)
+            call_site = CallSites(trace).at(self._damage.last_whole)
             word = linear if faulting_write is None else faulting_write.address
             freed_first = defect.invariant.of_free_list
-            block = block_near(trace, area, word, self._damage.sound, freed_first=freed_first)
+            block = block_near(trace, area, word, self._damage.last_whole, freed_first=freed_first)
         return Finding(
             Kind.CORRUPTION,
             area,

@@ -104,15 +104,15 @@ def _awaited(machine: Machine) -> Lock | None:
         with suppress(GuestStopped):
             machine.run(max_instructions=_INSTRUCTIONS)
         steps = log.steps()
-    places = [
+    locks = [
         step.address
         for step in steps
         if step.kind is not StepKind.INSTRUCTION
         and (stack is None or abs(step.address - stack) > _STACK_NEAR)
     ]
-    if len(set(places)) != 1 or len(places) < _TURNS or not machine.memory.load_u32(places[0]):
+    if len(set(locks)) != 1 or len(locks) < _TURNS or not machine.memory.load_u32(locks[0]):
         return None
-    return Lock(_name_of(machine, places[0]), places[0])
+    return Lock(_name_of(machine, locks[0]), locks[0])
 
 
 def _waiting(machine: Machine, lock: Lock) -> FaultingWrite | None:

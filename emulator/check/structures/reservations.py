@@ -114,11 +114,11 @@ def _reservation(area: Area, frames: tuple[int, int], since: int, until: int, na
     low = frees.address.astype(np.int64) // PAGE_SIZE
     high = low + np.maximum(frees.size // PAGE_SIZE, 1)
     chosen = (low < stop) & (high > first) & (frees.event > since)
-    places, events = _each_frame(
+    pages, events = _each_frame(
         np.maximum(low[chosen], first), np.minimum(high[chosen], stop), frees.event[chosen]
     )
-    ours = ~np.isin(_keys(places, events), _handed_out(area, first, stop, since))
-    np.minimum.at(given_back, places[ours] - first, events[ours])
+    ours = ~np.isin(_keys(pages, events), _handed_out(area, first, stop, since))
+    np.minimum.at(given_back, pages[ours] - first, events[ours])
     return Reservation(first, stop, since, given_back, name)
 
 

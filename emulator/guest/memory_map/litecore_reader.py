@@ -89,8 +89,8 @@ def _window_problem(fields: MemmapFields, memory_size: int) -> str:
     if not fields.max_frames:
         return "the frame allocator is not set up"
     window = (fields.start_frame * FRAME_SIZE, fields.end_frame * FRAME_SIZE)
-    sound = window == (fields.start_addr, fields.end_addr) and window[1] <= _FOUR_GIB
-    if sound and fields.bitmap + fields.bitmap_bytes <= memory_size:
+    is_valid = window == (fields.start_addr, fields.end_addr) and window[1] <= _FOUR_GIB
+    if is_valid and fields.bitmap + fields.bitmap_bytes <= memory_size:
         return ""
     values = ", ".join(f"{name} 0x{value:08x}" for name, value in fields._asdict().items())
     return f"the memmap makes no sense: {values}"

@@ -25,7 +25,7 @@ _ENTRY = struct.Struct("<IIIBBH")  # name, value, size, info, other, section
 _KINDS: dict[int, SymbolKind] = {0: "other", 1: "object", 2: "function", 10: "function"}  # 10 is GNU_IFUNC
 _LOCAL = 0
 _FOUR_GIB = 1 << 32
-_NO_PLACE = frozenset((0, 0xFFF2))  # SHN_UNDEF, SHN_COMMON
+_NO_ADDRESS = frozenset((0, 0xFFF2))  # SHN_UNDEF, SHN_COMMON
 
 
 class Symbol(NamedTuple):
@@ -187,7 +187,7 @@ def _decode(rows: Iterable[tuple[int, ...]], strings: bytes, path: str) -> Itera
     is_ascii = strings.isascii()
     for number, (name_offset, value, size, info, _, section) in enumerate(rows):
         kind = _KINDS.get(info & 0xF)
-        if kind is None or not name_offset or section in _NO_PLACE:
+        if kind is None or not name_offset or section in _NO_ADDRESS:
             continue
         end = find("\0", name_offset)
         if end < 0:

@@ -81,7 +81,7 @@ class Flow:
         self._sizes: dict[int, int] = {}  # of what was decoded, by address
         self._indirect: list[int] = []
         self._disassembler = disassembler(detail=True)
-        self._walk(start)
+        self._follow(start)
         self._sweep_after_indirect_jumps()
 
     def _sweep_after_indirect_jumps(self) -> None:
@@ -96,10 +96,10 @@ class Flow:
         """Take a whole function for code."""
         address = extent.start
         while address < extent.stop and len(self._sizes) < _MOST_INSTRUCTIONS:
-            self._walk(address)
+            self._follow(address)
             address += self._sizes.get(address, 1)
 
-    def _walk(self, start: int) -> None:
+    def _follow(self, start: int) -> None:
         pending = [start]
         while pending:
             for instruction in self._path(pending.pop()):

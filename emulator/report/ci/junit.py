@@ -28,7 +28,7 @@ _LIMITS: Final = "limits"
 
 
 def junit_xml(verdict: Verdict) -> bytes:
-    """Return a suite of test cases. What was not looked for is skipped."""
+    """Return a suite of test cases. What was not checked is skipped."""
     report = verdict.report
     seconds = f"{report.seconds:.3f}"
     suites = ET.Element("testsuites", name="kmemu check", time=seconds)

@@ -6,13 +6,13 @@ if at least 16 bytes (a record and the smallest body) remain. A release merges w
 considered in the order of the queue: once a request of *n* bytes failed, later ones for *n* or more are passed
 over, smaller ones may be lucky.
 
-A block is believed only when walking over the records from the area's start arrives at its record and finds the tag of a
+A block is believed only when a scan of the records from the area's start arrives at its record and finds the tag of a
 live block of this pool there. The free list is believed as far as its entries are aligned, ascending, inside the area and
-tagged as free: it ends for a request where it is broken, and nothing after that place is taken back.
+tagged as free: it ends for a request where it is broken, and nothing after that is taken back.
 
 Id -4 names the kernel's own pool, `kernel_model.btron.pools.os_pool`.
 
-Shortcomings. First fit and the walks are linear in the number of blocks. A large request may wait for ever while
+Shortcomings. First fit and the scans are linear in the number of blocks. A large request may wait for ever while
 smaller ones are served.
 
 Source: spec 2.4.
@@ -150,10 +150,10 @@ class VariablePools(PoolTable):
         fields = self._fields(pool)
         record = block - RECORD_BYTES & _WORD_MASK
         size = self._live_size(pool, fields, self.live_tag | number, record)
-        place = self._search(pool, fields, ADDRESS_SPACE, record) if size else None
-        if place is None:
+        position = self._search(pool, fields, ADDRESS_SPACE, record) if size else None
+        if position is None:
             raise BtronError(Error.E_PAR)
-        self._insert(place, record, size)
+        self._insert(position, record, size)
         self._serve(pool, number)
 
     def refer(self, number: int, packet: int) -> None:
@@ -198,10 +198,10 @@ class VariablePools(PoolTable):
 
     def _take(self, pool: int, number: int, size: int) -> int:
         """See `PoolTable._take`. *size* is a multiple of 8."""
-        place = self._search(pool, self._fields(pool), size, ADDRESS_SPACE)
-        if place is None or not place[1]:
+        position = self._search(pool, self._fields(pool), size, ADDRESS_SPACE)
+        if position is None or not position[1]:
             return 0
-        link, record, available, next_free, _ = place
+        link, record, available, next_free, _ = position
         memory, address = self._memory, record & OFFSET_MASK
         rest = available - size
         if rest >= _MIN_BLOCK_BYTES:
@@ -230,18 +230,18 @@ class VariablePools(PoolTable):
     def _search(
         self, pool: int, fields: PoolFields, wanted: int, limit: int, passed: list[int] | None = None
     ) -> tuple[int, int, int, int, int] | None:
-        """Walk the free list to the first block of *wanted* bytes or more, or to the first at *limit* or above.
+        """Search the free list for the first block of *wanted* bytes or more, or to the first at *limit* or above.
 
         Args:
             pool: Physical address of the pool's struct.
             fields: Its members.
             wanted: Bytes.
             limit: A kernel address.
-            passed: Receives the size of every block that was walked over.
+            passed: Receives the size of every block that was passed.
 
         Returns:
             The physical address of the word that links to the block; its record, 0 at the end of the list; its size;
-            its own link; and the end of the free block before it, or 0. None if the walk met a record that cannot be
+            its own link; and the end of the free block before it, or 0. None if the search met a record that cannot be
             one.
         """
         load_words = self._memory.load_words
@@ -284,7 +284,7 @@ class VariablePools(PoolTable):
         return end
 
     def _live_size(self, pool: int, fields: PoolFields, live: int, record: int) -> int:
-        """Return the size of the live block at *record*; 0 if walking from the area's start does not arrive at one."""
+        """Return the size of the live block at *record*; 0 if a scan from the area's start does not arrive at one."""
         start, end = fields.area, self._end(pool, fields)
         if record - start & _ALIGNMENT_MASK or not start <= record <= end - _MIN_BLOCK_BYTES:
             return 0
@@ -300,9 +300,9 @@ class VariablePools(PoolTable):
         size = words[target]
         return size if _is_record(size, live, live, 4 * (stop - target)) else 0
 
-    def _insert(self, place: tuple[int, int, int, int, int], record: int, size: int) -> None:
-        """Make the block at *record* free, at its *place* in the free list, and merge it with its neighbours."""
-        link, after, after_size, after_next, before_end = place
+    def _insert(self, position: tuple[int, int, int, int, int], record: int, size: int) -> None:
+        """Make the block at *record* free, at its *position* in the free list, and merge it with its neighbours."""
+        link, after, after_size, after_next, before_end = position
         if record + RECORD_BYTES + size == after:
             size += RECORD_BYTES + after_size
             after = after_next

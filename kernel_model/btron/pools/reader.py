@@ -191,14 +191,14 @@ class PoolReader:
     def _check_list(self, pools: PoolTable, number: int, records: Sequence[int]) -> None:
         """Check that the free list holds all free blocks in address order."""
         head = pools.member(number, "free")
-        place, before = head.start, 0
+        link_at, before = head.start, 0
         for record in [*records, 0]:
-            link = self._memory.load_u32(place)
+            link = self._memory.load_u32(link_at)
             if link != record:
                 location = pools.block_member(number, before, "next") if before else head
                 self._add_at(_LIST_LINK, pools, number, location, link, record)
                 return
-            place, before = physical(record) + LINK_OFFSET, record
+            link_at, before = physical(record) + LINK_OFFSET, record
 
     def _check_stack(self, pools: PoolTable, number: int, blocks: Sequence[Block]) -> None:
         """Check that the stack holds all free blocks, in any order."""

@@ -127,7 +127,7 @@ BAD_BLOCKS = [
     pytest.param(AREA + 16, id="the next multiple of 8"),
     pytest.param(AREA + 8 + STRIDE, id="released"),
     pytest.param(AREA + 8 + 3 * STRIDE, id="never handed out"),
-    pytest.param(END + 8, id="behind the area"),
+    pytest.param(END + 8, id="after the area"),
     pytest.param(0xFFFFFFF8, id="far away"),
 ]
 

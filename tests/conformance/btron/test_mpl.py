@@ -190,7 +190,7 @@ BAD_BLOCKS = [
     pytest.param(AREA + 40, id="released"),
     pytest.param(AREA + 104, id="the free rest"),
     pytest.param(AREA + SIZE + 8, id="the end of the area"),
-    pytest.param(END + 8, id="behind the area"),
+    pytest.param(END + 8, id="after the area"),
     pytest.param(0xFFFFFFF8, id="far away"),
 ]
 

@@ -1,4 +1,4 @@
-"""The two machines: QEMU behind its gdb port, and ours. Both start with the same memory and registers."""
+"""The two machines: QEMU through its gdb port, and ours. Both start with the same memory and registers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMPARED = ("eip", *GENERAL, "eflags", "cs", "ss", "ds", "es", "fs", "gs", "cr0"
 """Registers by which two machines are held to be the same, if both have them."""
 
 _LOW_START, _LOW_END = 0x500, 0x9_F000  # what a BIOS and a boot loader leave in low memory
-_BEHIND_IMAGE = 0x1_0000  # bytes after the kernel in which QEMU's loader puts its blocks
+_AFTER_IMAGE = 0x1_0000  # bytes after the kernel in which QEMU's loader puts its blocks
 _BATCH = 4096
 
 State = dict[str, int]
@@ -121,7 +121,7 @@ class Ours:
             image, ram=RamWindow(MIB, setting.ram_mib * MIB), command_line=setting.command_line
         )
         self.ended = ""
-        for start, end in ((_LOW_START, _LOW_END), (image.end, image.end + _BEHIND_IMAGE)):
+        for start, end in ((_LOW_START, _LOW_END), (image.end, image.end + _AFTER_IMAGE)):
             self.machine.memory.write(start, qemu.memory(start, end))
         theirs = qemu.state()
         general = {name: theirs[name] for name in (*GENERAL, "eflags")}

@@ -314,8 +314,8 @@ WILD = {
     "a jump to memory that is not there": ("movl $0xda68e807, %eax\n jmp *%eax", 0xDA68E807, 3),
     "a call": ("movl $0xda68e807, %eax\n nop\n call *%eax", 0xDA68E807, 4),
     "a return": ("pushl $0xda68e807\n ret", 0xDA68E807, 3),
-    "a jump right behind RAM": ("movl $0x00500000, %eax\n jmp *%eax", 0x00500000, 3),
-    "a fault behind a jump far away": (
+    "a jump right after RAM": ("movl $0x00500000, %eax\n jmp *%eax", 0x00500000, 3),
+    "a fault after a jump far away": (
         "movl $0x0b0f0b0f, 0x00400000\n movl $0x00400000, %eax\n jmp *%eax",
         0x00400000,
         4,

@@ -53,7 +53,7 @@ def test_columns_and_blocks_are_those_of_a_trace(tmp_path: Path, kernel: str) ->
             assert np.array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("is_read", [False, True], ids=["not looked at", "looked at"])
+@pytest.mark.parametrize("is_read", [False, True], ids=["not read", "read"])
 def test_calls_that_were_undone_are_gone(is_read: bool) -> None:
     machine = boot("firmware:demo")
     machine.run()

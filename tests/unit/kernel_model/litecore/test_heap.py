@@ -201,7 +201,7 @@ def test_a_stale_header_is_not_believed(heap: Heap, console: list[str]) -> None:
 def test_kfree_refuses_a_broken_header(
     memory: ByteMemory, heap: Heap, header: tuple[int, int], *, is_second: bool
 ) -> None:
-    """Both as the header to be freed and as one that the walk passes."""
+    """Both as the header to be freed and as one that the scan passes."""
     first, second = heap.kmalloc(24), heap.kmalloc(24)
     memory.store_words(first - 8, header)
     before = memory.read(START, 0x200), words(memory, 0x10, 3)

@@ -187,15 +187,15 @@ def test_is_valid_says_what_validate_says(memory: ByteMemory, reader: Heap) -> N
     words = [*range(0x10, 0x1C, 4), *range(START, END, 4)]
     values = [0, 1, 2, 8, 16, 24, 128, 136, 0x1000, 0x1020, 0x1040, 0x1080, 0x1100, 0x41414141, 0xFFFFFFF8]
     rng = random.Random(1)
-    sound = 0
+    valid = 0
     for _ in range(3000):
         address, value = rng.choice(words), rng.choice(values)
         before = memory.load_u32(address)
         memory.store_u32(address, value)
         assert reader.is_valid() == (reader.validate() == []), (hex(address), hex(value))
-        sound += reader.is_valid()
+        valid += reader.is_valid()
         memory.store_u32(address, before)
-    assert 0 < sound < 3000
+    assert 0 < valid < 3000
 
 
 def test_a_heap_that_reaches_beyond_memory_is_not_valid(memory: ByteMemory, reader: Heap) -> None:

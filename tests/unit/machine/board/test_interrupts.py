@@ -103,7 +103,7 @@ class TestExceptions:
         machine.run()
         assert results_of(machine, 1) == [77]
 
-    @pytest.mark.parametrize("before", ["nop", "movb $0xcd, %al"], ids=["plain", "behind a byte like int's"])
+    @pytest.mark.parametrize("before", ["nop", "movb $0xcd, %al"], ids=["plain", "after a byte like int's"])
     def test_a_page_fault_has_address_and_error_code_and_is_mended(self, before: str) -> None:
         body = f"""
         gate    14, h

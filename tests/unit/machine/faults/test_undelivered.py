@@ -89,14 +89,14 @@ CHAINS = {
     "a gate to no code": ("gate 6, other\n movw $0x10, idt + 8 * 6 + 2\n fault: ud2", 13, 0x11),
     "an instruction without a gate": ("fault: int $0x40", 13, 0x40 * 8 + 2),
     "an instruction of one byte": ("fault: int3", 13, 3 * 8 + 2),
-    "an instruction behind the IDT": ("movw $127, idtr\n lidt idtr\n fault: int $0x40", 13, 0x40 * 8 + 2),
+    "an instruction after the IDT": ("movw $127, idtr\n lidt idtr\n fault: int $0x40", 13, 0x40 * 8 + 2),
     "a contributory one": ("xorl %ecx, %ecx\n fault: divl %ecx", 8, 0),
     "a page fault": (PAGING + "movl $0xe0000000, %ecx\n fault: movl (%ecx), %ecx", 8, 0),
-    "a double fault behind a benign one": ("gate 13, other, 0x0e\n fault: ud2", 8, 0),
+    "a double fault after a benign one": ("gate 13, other, 0x0e\n fault: ud2", 8, 0),
 }
 # Faults whose error code names a selector.
 SELECTORS = {
-    "a data segment behind the GDT": ("movl $0x58, %ecx\n fault: movw %cx, %ds", 13, 0x58),
+    "a data segment after the GDT": ("movl $0x58, %ecx\n fault: movw %cx, %ds", 13, 0x58),
     "a stack that is code": ("movl $0x08, %ecx\n fault: movw %cx, %ss", 13, 0x08),
     "a jump to data": ("fault: ljmp $0x10, $0", 13, 0x10),
     "a return to data": ("pushl $0x10\n pushl $0\n fault: lret", 13, 0x10),
