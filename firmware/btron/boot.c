@@ -112,7 +112,7 @@ static void reserve_modules(const struct boot_info *boot)
     }
 }
 
-/* First place for `size` bytes from `start` up that no module touches. */
+/* First address for `size` bytes from `start` up that no module touches. */
 static uint32_t behind_modules(const struct boot_info *boot, uint32_t start, uint32_t size)
 {
     for (uint32_t i = 0; i < boot->module_count; i++) {

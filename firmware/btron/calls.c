@@ -7,7 +7,7 @@
  *
  * Shortcomings
  *
- * Interrupts stay off for the length of a walk.
+ * Interrupts stay off for the length of a search.
  */
 
 #include "btron/critical.h"

@@ -8,14 +8,14 @@
  *
  * Memory comes from pmem, at least KMEM_GROWTH bytes at a time, and joins the list just as a freed area does.
  * Which pages belong to this layer is kept apart, as a short list of extents: kmem_free() believes no pointer
- * outside them, and the walks believe no link that leads outside them, downwards, or to a size that cannot be.
- * So every walk ends, and a damaged list refuses calls instead of spreading the damage.
+ * outside them, and the searches trust no link that leads outside them, downwards, or to a size that cannot be.
+ * So every search ends, and a damaged list refuses calls instead of spreading the damage.
  *
  * Every call works with interrupts off.
  *
  * Shortcomings
  *
- * Both calls walk the list. Pages never go back to pmem, and there are at most KMEM_EXTENTS_MAX separate
+ * Both calls search the list. Pages never go back to pmem, and there are at most KMEM_EXTENTS_MAX separate
  * extents. An area that is freed with too small a size is not noticed: the rest is lost.
  */
 

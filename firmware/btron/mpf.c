@@ -1,9 +1,9 @@
 /*
  * Theory of operation
  *
- * A pool's area is an array of places, one for each block: an 8-byte record (body size, tag) and the body,
+ * A pool's area is an array of slots, one for each block: an 8-byte record (body size, tag) and the body,
  * padded to 8 bytes. Free blocks form a stack through the first word of their bodies, at first in address
- * order. A pointer is right when it leads to a place whose tag says that this pool handed it out. A released
+ * order. A pointer is right when it leads to a slot whose tag says that this pool handed it out. A released
  * block goes onto the stack, and from there to the first waiting task.
  *
  * Shortcomings
@@ -26,7 +26,7 @@ static inline UW stride_of(UW block_size)
     return (UW)sizeof(struct mpl_block) + round_up(block_size, BLOCK_UNIT);
 }
 
-/* Is this the place of a block of the pool? */
+/* Is this the slot of a block of the pool? */
 static bool is_place(const struct pool_mpf *pool, const struct mpl_block *block)
 {
     UW offset = (UW)block - (UW)pool->area;

@@ -8,7 +8,7 @@
  * whoever fits gets a block through the pointer in its control block. A request that is not smaller than one
  * that failed before it cannot fit either and is passed over.
  *
- * rel_blk() trusts nothing: only a walk over the records from the start of the area that arrives exactly at a
+ * rel_blk() trusts nothing: only a scan of the records from the start of the area that arrives exactly at a
  * record with this pool's tag makes a pointer right, and a record or a link counts only while it can be one. So
  * a double release, a pointer into a block and another pool's block are E_PAR, and a damaged pool refuses
  * calls.
@@ -17,7 +17,7 @@
  *
  * Shortcomings
  *
- * A release walks all records below the block. A task may wait for more than the pool will ever have. A block
+ * A release scans all records below the block. A task may wait for more than the pool will ever have. A block
  * of TMPL_OS is known by its tag only; what lies stale in memory may look like one.
  */
 

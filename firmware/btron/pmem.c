@@ -3,7 +3,7 @@
  *
  * One entry for each page of physical memory, from address 0 to the end of RAM: what it is, and how many owners
  * it has. The kernel sees physical memory at 0x80000000, so a pointer is a page number by subtraction. A run of
- * pages is the lowest one that is long enough. A call that changes pages looks at all of them first.
+ * pages is the lowest one that is long enough. A call that changes pages checks all of them first.
  *
  * Every call works with interrupts off.
  *

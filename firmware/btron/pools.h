@@ -25,7 +25,7 @@ _Static_assert(sizeof(struct mpl_block) == 8, "mpl_block");
 #define TAG_MPL    0x4D504C00u         /* | id */
 #define TAG_MPF    0x4D504600u         /* | id */
 #define TAG_KERNEL (TAG_MPL | 0xFF)    /* blocks of TMPL_OS */
-#define BLOCK_UNIT 8u                  /* bodies are multiples of it, as are places of blocks */
+#define BLOCK_UNIT 8u                  /* bodies are multiples of it, as are offsets of blocks */
 
 struct pool_mpl {
     VP exinf;

@@ -8,7 +8,7 @@
  *
  * Shortcomings
  *
- * Entering a pool's queue walks it. Ids in the queues are trusted.
+ * Entering a pool's queue scans it. Ids in the queues are trusted.
  */
 
 #include "btron/task.h"

@@ -6,7 +6,7 @@
  * stack pointer goes into the control block. A new task's stack looks as if it had been switched away from at
  * the entry of task_begin().
  *
- * Tasks change places in two situations only, both with interrupts off: at the end of a call, and at the end of
+ * Tasks are switched in two situations only, both with interrupts off: at the end of a call, and at the end of
  * the tick's interrupt, there on top of the interrupted task's registers. Whoever comes back restores its own
  * EFLAGS. The context that starts the kernel becomes the idle task, number 0, which runs when no queue has
  * anybody and waits for interrupts.

@@ -42,7 +42,7 @@ enum { TA_ASM = 0, TA_HLNG = 1 };   /* language of a task: all the same here */
 #define PAGE_SIZE    4096u
 #define KERNEL_SPACE 0x80000000u /* physical memory, as the kernel maps it; also a limit on its size */
 
-/* May a caller of the kernel pass this as the place of a packet or a result? User space is not the kernel's. */
+/* May a caller of the kernel pass this as the address of a packet or a result? User space is not the kernel's. */
 static inline bool is_kernel_pointer(const void *p)
 {
     return (UW)p >= KERNEL_SPACE;

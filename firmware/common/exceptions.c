@@ -2,7 +2,7 @@
  * Theory of operation
  *
  * An exception in these kernels is always a bug, so nothing is saved and nothing returns: one line names
- * vector, place and error code, and the run ends with EXIT_EXCEPTION.
+ * vector, location and error code, and the run ends with EXIT_EXCEPTION.
  *
  * Shortcomings
  *

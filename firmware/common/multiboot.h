@@ -1,5 +1,5 @@
 /*
- * What a Multiboot 1 boot loader tells the kernel (Multiboot 0.6.96, section 3.3), and the part
+ * What a Multiboot 1 boot loader hands to the kernel (Multiboot 0.6.96, section 3.3), and the part
  * of it that these kernels keep.
  */
 

@@ -11,18 +11,18 @@
  * body of 8 bytes. kfree() puts a block back between its free neighbours and joins whatever touches. Both change
  * the chain in one place only, so the order in memory and the order in the chain never differ.
  *
- * kfree() trusts nothing. The pointer is right only if a walk over the headers, from the last free block
+ * kfree() trusts nothing. The pointer is right only if a scan of the headers, from the last free block
  * below it, arrives exactly at a live block. A header counts only while it could be one (size and used in range,
- * block inside the heap), and a link only while it leads upwards to a free one: so every walk ends, whatever
+ * block inside the heap), and a link only while it leads upwards to a free one: so every scan ends, whatever
  * an overrun or a late write has left behind, and a damaged heap refuses calls instead of spreading the damage.
  *
  * Every call works under heap_lock with interrupts off. Its console line is printed after the lock is given back.
  *
  * Shortcomings
  *
- * Both calls walk a list: the cost grows with the number of free blocks, and in kfree() also with the live ones since
- * the last free block. First fit leaves small remainders at the low end. Damage is met, not looked for: a
- * wrong header shows when the next walk passes it. Live data that looks like a header cannot be distinguished from one
+ * Both calls search a list: the cost grows with the number of free blocks, and in kfree() also with the live ones since
+ * the last free block. First fit leaves small remainders at the low end. Damage is met, not searched for: a
+ * wrong header shows when the next scan passes it. Live data that looks like a header cannot be distinguished from one
  * once a header in front of it has been overwritten. A heap at address 0 counts as empty.
  */
 

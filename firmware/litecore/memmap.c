@@ -4,7 +4,7 @@
  * One bit for each 4 KiB frame of the managed window, 0 = free. All searches are one question, "where is the
  * next bit of this value": the first free frame is the next 0, a run of free frames reaches from a 0 to the next
  * 1. The answer is found 32 frames at a time: a word of the other value is skipped with one comparison, and
- * in the word that is left a bit scan points at the frame. A run always takes the lowest place that fits, which
+ * in the word that is left a bit scan points at the frame. A run always takes the lowest gap that fits, which
  * keeps the upper end of the window in one piece.
  *
  * The bitmap lies at `__end`. Where it does not fill its last word, that part is read byte by byte: what

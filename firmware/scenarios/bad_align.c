@@ -2,7 +2,7 @@
  * Theory of operation
  *
  * An arena of its own, with blocks at multiples of what the caller wants, such as the descriptors of a device. The
- * place is rounded down by one bit too few.
+ * address is rounded down by one bit too few.
  *
  * Shortcomings
  *

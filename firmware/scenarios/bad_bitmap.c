@@ -1,7 +1,7 @@
 /*
  * Theory of operation
  *
- * A page table lives in a frame. Somebody writes to a place that is his by mistake only: the byte of the bitmap
+ * A page table lives in a frame. Somebody writes to an address that is his by mistake only: the byte of the bitmap
  * that says that the frame is in use.
  *
  * Shortcomings

@@ -1,7 +1,7 @@
 /*
  * Theory of operation
  *
- * The kernel looks at itself at the end, is not content, and says so with the value that it exits with.
+ * The kernel checks itself at the end, is not content, and says so with the value that it exits with.
  *
  * Shortcomings
  *

@@ -1,7 +1,7 @@
 /*
  * Theory of operation
  *
- * An arena of its own, one run of frames for each block. Nobody looks whether there was such a run: FRAME_NONE
+ * An arena of its own, one run of frames for each block. Nobody checks whether there was such a run: FRAME_NONE
  * becomes an address like any other.
  *
  * Shortcomings

@@ -1,7 +1,7 @@
 /*
  * Theory of operation
  *
- * A request for more memory than there is returns NULL, and nobody looks. Page 0 is not mapped: the write faults
+ * A request for more memory than there is returns NULL, and nobody checks. Page 0 is not mapped: the write faults
  * (SDM volume 3, 6.15, vector 14), and the kernel's handler ends the run.
  *
  * Shortcomings

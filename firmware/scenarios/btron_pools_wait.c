@@ -3,7 +3,7 @@
  *
  * Each section makes a pool, takes all of it, and lets tasks ask for more: they wait. Then something happens: a
  * block comes back, time passes, a wait is cancelled, the pool is deleted. A task prints what it got as soon as
- * it runs, with the place of its block, so two orders can be read off: tasks run by priority, but places were
+ * it runs, with the offset of its block, so two orders can be read off: tasks run by priority, but blocks were
  * given out in the order of the queue. Each section says beforehand what its tasks will print; whatever differs is a
  * failed check.
  *

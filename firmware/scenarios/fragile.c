@@ -2,7 +2,7 @@
  * Theory of operation
  *
  * A small server in which every allocation is answered in another way when there is no memory: one function does
- * without, one gives up the request, one refuses to start, one forgets what it has already, one does not look, and one waits
+ * without, one gives up the request, one refuses to start, one forgets what it has already, one does not check, and one waits
  * for ever. With enough memory nothing of this shows and every block comes back: only failures that somebody makes
  * happen tell the functions apart.
  *
@@ -60,7 +60,7 @@ static void use_cache(void)
     kfree(cache);
 }
 
-/* Does not look at what it gets. */
+/* Does not check what it gets. */
 static struct session *open_session(uint32_t request)
 {
     struct session *session = kmalloc(sizeof(*session));

@@ -6,13 +6,13 @@
  *
  * Shortcomings
  *
- * The heap picture shows single blocks as long as the heap has its default size.
+ * The memory map of the heap shows single blocks as long as the heap has its default size.
  */
 
 #include "scenarios/litecore.h"
 
 enum {
-    SQUARE_BYTES = 1024 - sizeof(struct block_header), /* a block and its header are one cell of the picture */
+    SQUARE_BYTES = 1024 - sizeof(struct block_header), /* a block and its header are one cell of the memory map */
     SQUARES_MAX = 256,
     FRAME_SQUARES = 64,
 };

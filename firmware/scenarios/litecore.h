@@ -19,7 +19,7 @@ struct heap_usage {
     const struct block_header *damaged; /* first header that cannot be one; NULL: there is none */
 };
 
-/* Walks the headers from heap_start up, as far as they are undamaged. */
+/* Scans the headers from heap_start up, as far as they are undamaged. */
 struct heap_usage heap_measure(void);
 
 /* Prints a line about heap_measure(). */

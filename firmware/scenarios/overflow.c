@@ -1,8 +1,8 @@
 /*
  * Theory of operation
  *
- * Eight bytes too many are written to a block, over the header of the next one. Blocks are found by walking from
- * header to header, so the allocator loses the way at that place: what lies after it cannot be freed.
+ * Eight bytes too many are written to a block, over the header of the next one. Blocks are found by going from
+ * header to header, so the allocator loses the way there: what lies after it cannot be freed.
  *
  * Shortcomings
  *
