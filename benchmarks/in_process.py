@@ -227,7 +227,7 @@ def frames_of(memmap: Memmap) -> Callable[[], float]:
         for frame in taken:
             if frame is None:
                 raise RuntimeError("no frame is left")
-            memmap.free_frame(frame)
+            memmap.free_frames(frame, 1)
         return elapsed / FRAMES
 
     return measure

@@ -138,21 +138,12 @@ class Memmap:
             self._set_used(fields, index, count)
             return fields.start_frame + index & _WORD_MASK
 
-    def free_frame(self, frame: int) -> None:
-        """Give back one frame.
-
-        Args:
-            frame: Absolute frame number (physical address / 4096), from `alloc_frame` and not freed since.
-
-        Raises:
-            InvalidFree: *frame* is outside the window or already free. Nothing is changed.
-
-        Source: LiteCore memory document, "API", ``free_frame``.
-        """
-        self.free_frames(frame, 1)
-
     def free_frames(self, first: int, count: int) -> None:
         """Give back *count* frames from *first* upwards, all or none. C: ``free_frames``.
+
+        Args:
+            first: Absolute frame number (physical address / 4096).
+            count: Frames, all of them in use.
 
         Raises:
             InvalidFree: A frame is outside the window or already free, or *count* is 0. Nothing is changed.
@@ -197,11 +188,6 @@ class Memmap:
     def fields(self) -> MemmapFields:
         """Return the struct's members. C: ``*memmap_get()``."""
         return MemmapFields._make(self._memory.load_words(self._struct_address, _WORDS))
-
-    def frames_in_use(self) -> int:
-        """Return the bitmap as a number: bit *i* is set when frame ``start_frame + i`` is in use."""
-        fields = self.fields()
-        return int.from_bytes(self._bitmap(fields), "little") & ((1 << fields.max_frames) - 1)
 
     def usage(self) -> FrameUsage:
         """Return how the window is used. Before `init` it has no frames."""

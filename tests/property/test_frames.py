@@ -76,7 +76,7 @@ class FrameMachine(RuleBasedStateMachine):
         """Give back every frame in use: the bytes are those of the beginning."""
         for frame in self.window:
             if frame not in self.free:
-                self.memmap.free_frame(frame)
+                self.memmap.free_frames(frame, 1)
         self.free = set(self.window)
         assert (self.memory.read(STRUCT, 20), self.bitmap()) == self.untouched
 
