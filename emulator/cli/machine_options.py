@@ -82,6 +82,13 @@ def add_machine(parser: ArgumentParser) -> None:
         help="what COM1 receives: the bytes of FILE",
     )
     machine(
+        "--keys",
+        metavar="TEXT",
+        type=option_values.keys,
+        default="",
+        help="type TEXT when the kernel listens; {enter}, {up}, {f1}, {ctrl+c} are keys",
+    )
+    machine(
         "--mmu", choices=("fast", "reference"), default="fast", help="reference is slower, for comparison"
     )
     budget = parser.add_argument_group("budgets").add_argument
@@ -125,7 +132,7 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
             modules=options.module,
             mmu=options.mmu,
             on_output=on_output,
-            board=BoardSettings(serial_input=options.input),
+            board=BoardSettings(serial_input=options.input, keys=options.keys),
         )
     except (ValueError, UnknownName) as error:
         raise CommandLineError(str(error)) from error

@@ -42,6 +42,19 @@ def file_contents(text: str) -> bytes:
         raise ArgumentTypeError(f"cannot read {text}: {reason}") from None
 
 
+def keys(text: str) -> str:
+    """Check that a text can be typed, and return it."""
+    if not text:
+        return text
+    from emulator.devices.key_text import UnknownKey, key_events  # only if the option is given
+
+    try:
+        key_events(text)
+    except UnknownKey as error:
+        raise ArgumentTypeError(str(error)) from None
+    return text
+
+
 def area_size(text: str) -> tuple[str, int]:
     """Read ``SIZE`` or ``AREA=SIZE``; the area is empty where there is none."""
     area, _, value = text.rpartition("=")

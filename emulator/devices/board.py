@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.device import Device
+from emulator.devices.key_text import key_events
+from emulator.devices.keyboard_controller import KeyboardController
 from emulator.devices.pit import Pit
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, VgaText
@@ -36,10 +38,13 @@ class Timer(Device, Protocol):
     """A device that raises its interrupt line when its time has come."""
 
     def next_tick_ns(self) -> int | None:
-        """Return when it raises its line next, in virtual time; None: never."""
+        """Return when it raises its line next, or does something else by itself, in virtual time; None: never.
+
+        While the CPU waits, time jumps from one of these moments to the next: what changes nothing must not come for ever.
+        """
 
     def take_ticks(self, now_ns: int) -> int:
-        """Return how often it has raised its line since that was last asked."""
+        """Return how often it has raised its line since that was last asked, besides by `Wires.interrupt`."""
 
 
 class Wires(NamedTuple):
@@ -48,8 +53,11 @@ class Wires(NamedTuple):
     Attributes:
         now_ns: Returns the virtual time.
         interrupt: Raises the row's interrupt line.
+        second_interrupt: Raises its second one.
+        is_heard: Whether the guest would take the row's interrupt now.
         ticking: Returns a timer that is given to it, which raises the row's interrupt line from now on when it ticks.
         moved: To be called by a timer when its next tick may have moved.
+        changed: To be called with the device where its `fast_ports` change by themselves.
         send: Takes output for the row's console.
         end_run: Ends the run with an exit code.
         window: The row's memory.
@@ -57,8 +65,11 @@ class Wires(NamedTuple):
 
     now_ns: Callable[[], int]
     interrupt: Callable[[], None]
+    second_interrupt: Callable[[], None]
+    is_heard: Callable[[], bool]
     ticking: Callable[[Timer], Timer]
     moved: Callable[[], None]
+    changed: Callable[[Device], None]
     send: Callable[[bytes], None]
     end_run: Callable[[int], None]
     window: memoryview
@@ -70,6 +81,7 @@ class Row(NamedTuple):
     Attributes:
         make: Makes it.
         line: Its interrupt line, 0 to 15; None: it has none.
+        second_line: Another one.
         console: Where its output goes to, if it has any.
         window: Its memory, `[start, end)`, physical; empty: it has none.
         mmio: Its registers in memory, `[start, end)`, physical, in pages outside of RAM; empty: it has none. Accesses reach the
@@ -78,6 +90,7 @@ class Row(NamedTuple):
 
     make: Callable[[Wires], Device]
     line: int | None = None
+    second_line: int | None = None
     console: int = SERIAL_CONSOLE
     window: tuple[int, int] = (0, 0)
     mmio: tuple[int, int] = (0, 0)
@@ -88,22 +101,30 @@ class BoardSettings(NamedTuple):
 
     Attributes:
         serial_input: What the other side of COM1 has sent before the run; it waits on the line until the guest reads it.
+        keys: What is typed on the keyboard as soon as the guest listens; see `emulator.devices.key_text`.
     """
 
     serial_input: bytes = b""
+    keys: str = ""
 
 
 DEFAULT_BOARD = BoardSettings()
 
 
 def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
-    """Return the devices of a PC."""
+    """Return the devices of a PC.
+
+    Raises:
+        UnknownKey: See `emulator.devices.key_text.key_events`.
+    """
+    keys = key_events(settings.keys)
     return (
         Row(lambda wires: Uart(wires.send, received=settings.serial_input), console=SERIAL_CONSOLE),
         Row(lambda wires: DebugConsole(wires.send), console=DEBUG_CONSOLE),
         Row(lambda wires: DebugExit(wires.end_run)),
         Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),
         Row(lambda wires: wires.ticking(Pit(wires.now_ns, wires.moved)), line=0),
+        Row(lambda wires: wires.ticking(KeyboardController(wires, keys)), line=1, second_line=12),
     )
 
 
@@ -117,7 +138,7 @@ def check_board(board: tuple[Row, ...], ram_end: int) -> None:
     Raises:
         ValueError: A line is none of a PC, or used twice; or a window or registers lie elsewhere, or over others.
     """
-    lines = [row.line for row in board if row.line is not None]
+    lines = [line for row in board for line in (row.line, row.second_line) if line is not None]
     for line in lines:
         if not 0 <= line <= 15 or lines.count(line) > 1:  # noqa: PLR2004 - a PC's
             raise ValueError(f"interrupt line {line} is not one of 0 to 15, or has two devices")

@@ -14,10 +14,12 @@ class FastPort(NamedTuple):
     Attributes:
         sink: A byte written is console output and has no other effect.
         constant: A read gives this byte and has no effect; None: reads must ask.
+        until_ns: From this virtual time on, such a read asks the device nevertheless; None: never.
     """
 
     sink: bool = False
     constant: int | None = None
+    until_ns: int | None = None
 
 
 class Device(Protocol):
@@ -47,7 +49,7 @@ class Device(Protocol):
     def fast_ports(self) -> Mapping[int, FastPort]:
         """Say which ports need no asking at this moment.
 
-        The answer may change with every `write_port` and `restore`, and wherever a device says so.
+        The answer may change with every `read_port`, `write_port` and `restore`, and wherever a device says so.
         """
 
     def save(self) -> object:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import struct
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.boot_protocol.hardware import Hardware
 from emulator.devices.board import pc_board
+from emulator.devices.key_text import key_events
+from emulator.devices.keyboard_controller import KeyboardController
+from emulator.devices.uart import Uart
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, screen_lines
 from emulator.errors import unknown_function
 from emulator.machine.address_map import GDT, MIB, RETURN_TO, ROM_START, VGA_START
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from emulator.boot_protocol.boot_state import BootState
     from emulator.boot_protocol.modules import Module
     from emulator.devices.board import Row
+    from emulator.devices.device import Device
     from emulator.loader.image import KernelImage
     from emulator.machine.board.interrupts import Fault
     from emulator.machine.consoles import Console
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     from emulator.machine.execution import Outcome
     from emulator.machine.layer_state import LayerModes
     from emulator.machine.recording import Recording
+
+_Kind = TypeVar("_Kind", bound="Device")
 
 _GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  # null, flat code, flat data
 _HLT = b"\xf4"
@@ -118,16 +124,15 @@ class Machine:
         )
         self._map()
         rows = pc_board() if board is None else tuple(board)
-        self.ports = PortBus(
-            core,
-            wire(
-                rows,
-                self.interrupts,
-                self.consoles,
-                self._execution.exit,
-                self.memory.buffer,
-                Windows(core, self.cpu),
-            ),
+        self.ports = PortBus(core)
+        wire(
+            rows,
+            self.interrupts,
+            self.consoles,
+            end_run=self._execution.exit,
+            memory=self.memory.buffer,
+            windows=Windows(core, self.cpu),
+            bus=self.ports,
         )
         hardware = Hardware.found(self.ports.numbers, (row.mmio[0] for row in rows))
         self._enter(boot_state(image, ram.end, hardware, command_line, modules))
@@ -299,6 +304,34 @@ class Machine:
     def flush_code(self) -> None:
         """Forget all translated code, because bytes of code were changed from outside, or probes added to it."""
         self.cpu.flush_code()
+
+    def keys(self, text: str) -> None:
+        """Type on the keyboard, after what is being typed already, as soon as the guest listens.
+
+        Args:
+            text: See `emulator.devices.key_text`.
+
+        Raises:
+            UnknownKey: It cannot be typed.
+            ValueError: The board has no keyboard.
+        """
+        self._device(KeyboardController).type(key_events(text))
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to COM1. They wait on the line until the guest reads them.
+
+        Raises:
+            ValueError: The board has no COM1.
+        """
+        uart = self._device(Uart)
+        uart.feed(data)
+        self.ports.refresh(uart)
+
+    def _device(self, kind: type[_Kind]) -> _Kind:
+        device = self.ports.find(kind)
+        if device is None:
+            raise ValueError(f"the board has no {kind.__name__}")
+        return device
 
     def screen(self) -> list[str]:
         """Return the VGA text screen, line by line, without trailing blanks."""

@@ -201,6 +201,8 @@ enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT };
  * two hold for single bytes; wider accesses ask Python. */
 void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
+/* From this virtual time on, a port with KC_CONSTANT asks Python nevertheless. */
+void kc_port_in_until(kc *m, uint16_t port, uint64_t until_ns);
 void kc_console_flush(kc *m);
 
 /* -- probes: observe/probes.c ------------------------------------------------------------------ */

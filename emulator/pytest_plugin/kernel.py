@@ -135,6 +135,19 @@ class Kernel:
         self._expected_up_to = end
         return said
 
+    def keys(self, text: str) -> None:
+        """Type on the keyboard when the kernel goes on and listens; ``{enter}``, ``{up}``, ``{f1}``, ``{ctrl+c}`` are keys.
+
+        Raises:
+            UnknownKey: A character is on no key of a US keyboard, or there is no such key.
+        """
+        __tracebackhide__ = True
+        self._machine.keys(text)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to COM1, where they wait until the kernel reads them."""
+        self._machine.send(data)
+
     def symbol(self, name: str) -> int:
         """Return the address of a symbol, as linked.
 

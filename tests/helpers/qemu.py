@@ -54,19 +54,23 @@ class Inspected(NamedTuple):
     at_end: Moment
 
 
-def run_to_exit(kernel: Path, append: str = "", modules: Sequence[str] = ()) -> Ended:
+def run_to_exit(
+    kernel: Path, append: str = "", modules: Sequence[str] = (), options: Sequence[str] = ()
+) -> Ended:
     """Run until the kernel writes to the exit device.
 
     Args:
         kernel: ELF file with a Multiboot header.
         append: Command line, after the kernel's name.
         modules: Files in the kernel's folder, each with its arguments.
+        options: Further ones for QEMU.
     """
     with tempfile.TemporaryDirectory(prefix="kmemu-qemu-") as directory:
         debug = Path(directory) / "debug"
         command = [*_command(kernel, append), "-serial", "stdio", "-debugcon", f"file:{debug}"]
         command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         command += ["-initrd", ",".join(modules)] if modules else []
+        command += options
         done = subprocess.run(
             command,
             cwd=kernel.parent,

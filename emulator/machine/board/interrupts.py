@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from emulator.devices.pic import Pic
 from emulator.machine.core.core_types import Delivery, DeliveryKind
-from emulator.x86 import PUSHES_ERROR_CODE, WORD_MAX, Vector, makes_double_fault
+from emulator.x86 import PUSHES_ERROR_CODE, WORD_MAX, Eflags, Vector, makes_double_fault
 
 if TYPE_CHECKING:
     from emulator.devices.board import Timer
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.handle import Core
 
 INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine sets another
+_JUMPS = 100  # from one event to the next, after which a CPU that waits is given up
 
 
 class Fault(NamedTuple):
@@ -79,6 +80,10 @@ class Interrupts:
         """Take into account that the next tick of a timer may have moved."""
         self._core.request_stop()  # the machine goes on with another slice
 
+    def is_heard(self, line: int) -> bool:
+        """Tell whether the guest would take an interrupt of a line now, if it were the only one."""
+        return not self.pic.is_masked(line) and bool(self._cpu.registers().eflags & Eflags.IF)
+
     def slice(self) -> int | None:
         """Return the instructions until the next event; None while nothing is going to happen."""
         due = None
@@ -96,7 +101,9 @@ class Interrupts:
 
     def skip_idle(self) -> bool:
         """The CPU waits: jump to the next event that can wake it. False if there is none."""
-        if not self.pic.pending:
+        for _ in range(_JUMPS):
+            if self.pic.pending:
+                break
             ticks = [
                 due
                 for timer, line in self.timers
@@ -180,5 +187,8 @@ class Interrupts:
 
     def _update(self) -> None:
         self._cpu.set_irq_pending(self.pic.pending)
-        if not all(self.pic.is_requested(line) for _timer, line in self.timers):
+        if any(
+            timer.next_tick_ns() is not None and not self.pic.is_requested(line)
+            for timer, line in self.timers
+        ):
             self.timer_moved()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from emulator.devices.device import FastPort
 from emulator.machine.core.core_types import PortMode
 from emulator.machine.core.handle import lib
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from emulator.devices.device import Device, FastPort
+    from emulator.devices.device import Device
     from emulator.machine.core.handle import Core
 
+_Kind = TypeVar("_Kind", bound="Device")
 _NOBODY = 0xFFFFFFFF
 
 
@@ -21,19 +23,13 @@ class PortBus:
 
     Args:
         core: Is configured with the ports that it may answer alone.
-        devices: Each with the number of the console that its output belongs to.
     """
 
-    def __init__(self, core: Core, devices: Iterable[tuple[Device, int]]) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._devices = tuple(devices)
-        self._by_port = {port: entry for entry in self._devices for port in entry[0].ports}
+        self._consoles: dict[Device, int] = {}  # of all devices
+        self._by_port: dict[int, Device] = {}
         self._announced: dict[int, FastPort] = {}
-        for device, console in self._devices:
-            for port in device.ports:
-                self._set_out(port, PortMode.DEVICE)
-                self._set_in(port, PortMode.DEVICE)
-            self.refresh(device, console)
         core.port_read, core.port_write = self.read, self.write
 
     @property
@@ -41,36 +37,61 @@ class PortBus:
         """The ports at which a device answers."""
         return self._by_port.keys()
 
+    def connect(self, device: Device, console: int = 0) -> None:
+        """Put a device on its ports.
+
+        Args:
+            device: It answers there from now on.
+            console: Number of the console that its output belongs to.
+        """
+        self._consoles[device] = console
+        for port in device.ports:
+            self._by_port[port] = device
+            self._set_out(port, PortMode.DEVICE)
+            self._set_in(port, PortMode.DEVICE)
+        self.refresh(device)
+
+    def find(self, kind: type[_Kind]) -> _Kind | None:
+        """Return the first device of a kind; None: the board has none."""
+        return next((device for device in self._consoles if isinstance(device, kind)), None)
+
     def read(self, port: int, size: int) -> int:
-        """Answer `in`."""
-        entry = self._by_port.get(port)
-        return _NOBODY if entry is None else entry[0].read_port(port, size)
+        """Answer `in`; the device may answer differently from now on."""
+        device = self._by_port.get(port)
+        if device is None:
+            return _NOBODY
+        value = device.read_port(port, size)
+        self.refresh(device)
+        return value
 
     def write(self, port: int, size: int, value: int) -> None:
         """Take `out`; the device may answer differently from now on."""
-        entry = self._by_port.get(port)
-        if entry is not None:
-            entry[0].write_port(port, size, value)
-            self.refresh(*entry)
+        device = self._by_port.get(port)
+        if device is not None:
+            device.write_port(port, size, value)
+            self.refresh(device)
 
-    def refresh(self, device: Device, console: int) -> None:
+    def refresh(self, device: Device) -> None:
         """Set which of a device's ports the core may answer."""
         fast = device.fast_ports()
         for port in device.ports:
             answer = fast.get(port)
             if self._announced.get(port) == answer:
                 continue
-            sink = answer is not None and answer.sink
-            constant = answer.constant if answer is not None else None
-            self._set_out(port, PortMode.SINK if sink else PortMode.DEVICE, console)
-            if constant is None:
-                self._set_in(port, PortMode.DEVICE)
-            else:
-                self._set_in(port, PortMode.CONSTANT, constant)
             if answer is None:
-                self._announced.pop(port, None)
+                del self._announced[port]
             else:
                 self._announced[port] = answer
+            self._set(port, answer or FastPort(), self._consoles[device])
+
+    def _set(self, port: int, answer: FastPort, console: int) -> None:
+        self._set_out(port, PortMode.SINK if answer.sink else PortMode.DEVICE, console)
+        if answer.constant is None:
+            self._set_in(port, PortMode.DEVICE)
+        else:
+            self._set_in(port, PortMode.CONSTANT, answer.constant)
+            if answer.until_ns is not None:
+                lib.kc_port_in_until(self._core.raw, port, answer.until_ns)
 
     def _set_out(self, port: int, mode: PortMode, console: int = 0) -> None:
         lib.kc_port_out(self._core.raw, port, mode, console)
@@ -80,11 +101,11 @@ class PortBus:
 
     def save(self) -> tuple[object, ...]:
         """The states of all devices."""
-        return tuple(device.save() for device, _console in self._devices)
+        return tuple(device.save() for device in self._consoles)
 
     def restore(self, state: object) -> None:
         """Go back to a state that `save` returned."""
         assert isinstance(state, tuple)  # noqa: S101 - as `save` made it
-        for (device, console), one in zip(self._devices, state, strict=True):
+        for device, one in zip(self._consoles, state, strict=True):
             device.restore(one)
-            self.refresh(device, console)
+            self.refresh(device)

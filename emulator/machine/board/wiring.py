@@ -12,21 +12,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from emulator.devices.board import Row, Timer
-    from emulator.devices.device import Device, MemoryDevice
+    from emulator.devices.device import MemoryDevice
     from emulator.machine.board.interrupts import Interrupts
+    from emulator.machine.board.ports import PortBus
     from emulator.machine.board.windows import Windows
     from emulator.machine.consoles import Consoles
 
 
-def wire(
+def wire(  # noqa: PLR0913 - what devices are connected to
     board: Iterable[Row],
     interrupts: Interrupts,
     consoles: Consoles,
+    *,
     end_run: Callable[[int], None],
     memory: memoryview,
     windows: Windows,
-) -> list[tuple[Device, int]]:
-    """Make the devices of a board; return each with the number of its console.
+    bus: PortBus,
+) -> None:
+    """Make the devices of a board, and connect them.
 
     Args:
         board: Its rows.
@@ -35,19 +38,23 @@ def wire(
         end_run: Ends the run of the machine with an exit code.
         memory: All of the machine's.
         windows: Let devices answer elsewhere in memory.
+        bus: Takes their ports.
 
     Raises:
         ValueError: See `emulator.devices.board.check_board`.
     """
     rows = tuple(board)
     check_board(rows, len(memory))
-    devices: list[tuple[Device, int]] = [(interrupts.pic, 0)]
+    bus.connect(interrupts.pic)
     for row in rows:
         wires = Wires(
             now_ns=interrupts.now_ns,
             interrupt=partial(_interrupt, interrupts, row.line),
+            second_interrupt=partial(_interrupt, interrupts, row.second_line),
+            is_heard=partial(_is_heard, interrupts, row.line),
             ticking=partial(_ticking, interrupts, row.line),
             moved=interrupts.timer_moved,
+            changed=bus.refresh,
             send=partial(consoles.write, Console(row.console)),
             end_run=end_run,
             window=memory[slice(*row.window)],
@@ -55,8 +62,7 @@ def wire(
         device = row.make(wires)
         if row.mmio[0] < row.mmio[1]:
             windows.add(row.mmio, cast("MemoryDevice", device))
-        devices.append((device, row.console))
-    return devices
+        bus.connect(device, row.console)
 
 
 def _interrupt(interrupts: Interrupts, line: int | None) -> None:
@@ -66,6 +72,10 @@ def _interrupt(interrupts: Interrupts, line: int | None) -> None:
 def _ticking(interrupts: Interrupts, line: int | None, timer: Timer) -> Timer:
     interrupts.timers.append((timer, _connected(line)))
     return timer
+
+
+def _is_heard(interrupts: Interrupts, line: int | None) -> bool:
+    return interrupts.is_heard(_connected(line))
 
 
 def _connected(line: int | None) -> int:

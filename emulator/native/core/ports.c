@@ -3,20 +3,34 @@
 
 #include "core/limits.h"
 #include "core/ports.h"
+#include "unicorn/counting.h"
 #include "unicorn/engine.h"
 
 #define PORTS 65536u
 #define CONSOLE_SIZE 4096
 #define QUIET_NS 50000000u /* a console that was silent this long shows its next byte at once */
 
-struct port { uint8_t out, out_value, in, in_value; };
+struct port {
+    uint8_t out, out_value, in, in_value;
+    uint64_t in_until_ns; /* from then on KC_CONSTANT asks; UINT64_MAX: never */
+};
 
 struct ports {
     struct port ports[PORTS];
     uint8_t console[CONSOLE_SIZE];
     uint32_t console_used, console_number;
     uint64_t console_flushed_ns;
+    uint64_t clock_ns; /* at the start of the run */
+    uint32_t instruction_ns;
 };
+
+static uint64_t virtual_ns(const kc *m) { return m->ports->clock_ns + kc_count(m) * m->ports->instruction_ns; }
+
+void kc_ports_clock(kc *m, uint64_t now_ns, uint32_t instruction_ns)
+{
+    m->ports->clock_ns = now_ns;
+    m->ports->instruction_ns = instruction_ns;
+}
 
 static void console_put(kc *m, uint8_t number, uint8_t byte)
 {
@@ -48,7 +62,7 @@ static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
     const struct port *p = &m->ports->ports[port & (PORTS - 1)];
     (void)uc;
 
-    if (p->in == KC_CONSTANT && size == 1)
+    if (p->in == KC_CONSTANT && size == 1 && (p->in_until_ns == UINT64_MAX || virtual_ns(m) < p->in_until_ns))
         return p->in_value;
     return p->in == KC_OPEN ? 0xffffffffu : python.port_read(m->handle, port, size);
 }
@@ -75,7 +89,10 @@ void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value)
 {
     m->ports->ports[port].in = (uint8_t)mode;
     m->ports->ports[port].in_value = value;
+    m->ports->ports[port].in_until_ns = UINT64_MAX;
 }
+
+void kc_port_in_until(kc *m, uint16_t port, uint64_t until_ns) { m->ports->ports[port].in_until_ns = until_ns; }
 
 int kc_ports_init(kc *m)
 {

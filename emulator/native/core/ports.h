@@ -6,5 +6,7 @@
 
 int kc_ports_init(kc *m);
 void kc_ports_free(kc *m);
+/* Virtual time at the start of the run, and of an instruction. */
+void kc_ports_clock(kc *m, uint64_t now_ns, uint32_t instruction_ns);
 
 #endif

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/mmu.h"
+#include "core/ports.h"
 #include "core/reports.h"
 #include "record/ancestry.h"
 #include "record/calls.h"
@@ -319,6 +320,7 @@ void kc_clock(kc *m, uint64_t now, uint32_t instruction_ns)
 {
     m->calls->clock_ns = now;
     m->calls->instruction_ns = instruction_ns;
+    kc_ports_clock(m, now, instruction_ns);
 }
 
 void kc_stop_at_event(kc *m, uint32_t event)

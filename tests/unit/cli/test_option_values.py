@@ -13,6 +13,7 @@ from emulator.cli.option_values import (
     count,
     file_contents,
     instruction_count,
+    keys,
     layer_mode,
     measure,
     ram_window,
@@ -41,6 +42,13 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
             file_contents(str(path))
     with pytest.raises(ArgumentTypeError, match=r"^cannot read a\x00b: embedded null byte$"):
         file_contents("a\0b")
+
+
+def test_keys_are_checked() -> None:
+    assert keys("") == ""
+    assert keys("ls{enter}") == "ls{enter}"
+    with pytest.raises(ArgumentTypeError, match=r"^there is no key \{return\}; there are: alt .* wait$"):
+        keys("{return}")
 
 
 @pytest.mark.parametrize(

@@ -170,3 +170,18 @@ def test_a_class_may_be_marked_and_a_test_of_it_may_say_otherwise(run: Run) -> N
                 assert kernel.machine.image.name == "fragment.elf"
         """
     ).assert_outcomes(passed=2)
+
+
+def test_what_is_typed_and_sent_reaches_the_devices(run: Run) -> None:
+    run(
+        """
+        from emulator.devices.key_text import UnknownKey
+
+        def test_it(kernel):
+            kernel.send(b"x")
+            assert kernel.machine.ports.read(0x3F8, 1) == ord("x")
+            kernel.keys("{f1}")
+            with pytest.raises(UnknownKey, match="^no key of a US keyboard types 'ä'$"):
+                kernel.keys("ä")
+        """
+    ).assert_outcomes(passed=1)

@@ -54,6 +54,12 @@ class TestRuns:
         done = boot_code(echo + kernels.exit_with(0), "--input", str(tmp_path / "input"))
         assert done == (0, "ab\n", "")
 
+    def test_keys_are_typed(self, boot_code: Callable[..., Done]) -> None:
+        # 1: in al, 0x64; test al, 1; jz 1b; in al, 0x60; mov dx, 0xe9; out dx, al
+        code = b"\xe4\x64\xa8\x01\x74\xfa\xe4\x60\x66\xba\xe9\x00\xee" + kernels.exit_with(0)
+        done = boot_code(code, "--keys", "{f10}")
+        assert done == (0, "D", "")
+
     def test_a_kernel_that_halts_is_good(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
         done = kmemu("boot", kernels.write_kernel(tmp_path / "k.elf", kernels.HALT))
         assert (done.status, done.err) == (0, "")

@@ -1,0 +1,103 @@
+"""Keys that are typed reach a guest, whether it waits for the interrupt or polls, and do so again after a snapshot."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator.devices.board import BoardSettings, Row, pc_board
+from emulator.devices.key_text import UnknownKey
+from emulator.machine.execution import Returned
+from tests.helpers.guest import machine_of, results_of
+from tests.unit.machine.board.test_interrupts import IDT
+
+EXPECTED = [0x1E, 0x9E, 0x1C, 0x9C]
+
+BY_INTERRUPT = (
+    IDT
+    + """
+        gate    0x21, on_key
+        lidt    idtr
+        out8    0x20, 0x11
+        out8    0x21, 0x20
+        out8    0x21, 4
+        out8    0x21, 1
+        out8    0x21, 0xfd
+        sti
+1:      hlt
+        jmp     1b
+on_key: pushl   %eax
+        xorl    %eax, %eax
+        inb     $0x60, %al
+        put     eax
+        cmpb    $0x9c, %al
+        jne     2f
+        exit    0
+2:      out8    0x20, 0x20
+        popl    %eax
+        iretl
+"""
+)
+BY_POLLING = """
+1:      inb     $0x64, %al
+        testb   $1, %al
+        jz      1b
+        xorl    %eax, %eax
+        inb     $0x60, %al
+        put     eax
+        cmpb    $0x9c, %al
+        jne     1b
+        exit    0
+"""
+
+
+@pytest.mark.parametrize("source", [BY_INTERRUPT, BY_POLLING], ids=["interrupt", "polling"])
+def test_keys_of_the_settings(source: str) -> None:
+    machine = machine_of(source, board=pc_board(BoardSettings(keys="a{enter}")))
+    assert machine.run(timeout_s=60).ending is Returned.EXIT
+    assert results_of(machine, 5) == [*EXPECTED, 0]
+
+
+def test_keys_that_are_typed_later_are_typed_again_after_a_snapshot() -> None:
+    machine = machine_of(BY_INTERRUPT)
+    assert machine.run(timeout_s=60).ending is Returned.HALTED  # nothing is typed, nothing ever happens
+    machine.keys("a{enter}")
+    start = machine.snapshot()
+    times = []
+    for _ in range(2):
+        assert machine.run(timeout_s=60).ending is Returned.EXIT
+        assert results_of(machine, 5) == [*EXPECTED, 0]
+        times.append(machine.interrupts.now_ns())
+        start.reset()
+    assert times[0] == times[1]
+
+
+def test_what_cannot_be_typed_is_refused() -> None:
+    machine = machine_of(BY_INTERRUPT)
+    with pytest.raises(UnknownKey, match=r"^no key of a US keyboard types 'ö'$"):
+        machine.keys("ö")
+
+
+def test_a_board_without_a_keyboard_takes_no_keys() -> None:
+    machine = machine_of(BY_INTERRUPT, board=tuple[Row, ...]())
+    with pytest.raises(ValueError, match=r"^the board has no KeyboardController$"):
+        machine.keys("a")
+    with pytest.raises(ValueError, match=r"^the board has no Uart$"):
+        machine.send(b"a")
+
+
+def test_bytes_are_sent_to_com1() -> None:
+    machine = machine_of(
+        """
+        movw    $0x3f8, %dx
+        xorl    %eax, %eax
+        inb     %dx, %al
+        put     eax
+        inb     %dx, %al
+        put     eax
+        exit    0
+        """
+    )
+    machine.send(b"a")
+    machine.send(b"b")
+    machine.run(timeout_s=60)
+    assert results_of(machine, 2) == [ord("a"), ord("b")]
