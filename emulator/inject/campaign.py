@@ -21,7 +21,7 @@ from emulator.run.ending import Budget, How
 from emulator.run.to_end import run_to_end
 from emulator.trace.recording import newest_call, record_calls
 from emulator.wording import code_location
-from emulator.x86 import EXCEPTION_NAMES
+from emulator.x86 import EXCEPTION_NAMES, PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -125,6 +125,12 @@ class TrialRunner:
 
     def trials(self, numbers: Iterable[int], good: Ending) -> Iterator[Trial]:
         """Let each of these allocations fail, in ascending order."""
+        # Where nothing is, and the good run accesses nothing: there a wild pointer points to.
+        pages = {lack.address for lack in good.lacks if lack.port is None}
+        if None not in pages:
+            self._machine.unanswered.expected = frozenset(
+                page & -PAGE_SIZE for page in pages if page is not None
+            )
         for number in numbers:
             failed = self._go_to(number)
             with self._machine.snapshot():

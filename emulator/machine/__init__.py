@@ -13,4 +13,5 @@ __all__ = [
     "machine",
     "memory",
     "recording",
+    "unanswered",
 ]

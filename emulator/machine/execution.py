@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.cpu import Cpu
     from emulator.machine.core.handle import Core
     from emulator.machine.faults.diagnosis import Diagnosis
+    from emulator.machine.unanswered import Unanswered
 
 
 class Returned(Enum):
@@ -66,9 +67,10 @@ class Execution:
         calls: Recorded ones, with events at which a run may end.
         allocations: Recorded ones, at which a run may end, or which may return at once.
         diagnosis: Explains stops of the CPU.
+        unanswered: Takes accesses to memory in which nothing is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what takes part in a run
         self,
         core: Core,
         cpu: Cpu,
@@ -76,6 +78,7 @@ class Execution:
         calls: CallRecorder,
         allocations: Allocations,
         diagnosis: Diagnosis,
+        unanswered: Unanswered,
     ) -> None:
         self._core = core
         self._cpu = cpu
@@ -83,6 +86,7 @@ class Execution:
         self._calls = calls
         self._allocations = allocations
         self._diagnosis = diagnosis
+        self._unanswered = unanswered
         self._stop_asked = False
         self._exit_code: int | None = None
         self._pause: Callable[[], None] | None = None
@@ -198,6 +202,8 @@ class Execution:
                 return Outcome(Returned.HALTED, None, stop.eip, stop.instructions)
             case Reason.EXCEPTION | Reason.ASKED | Reason.HALTED | Reason.SLICE | Reason.IRQ:
                 self._deliver(stop)
+            case Reason.UNMAPPED if self._unanswered.take(stop, self._diagnosis.accessed(stop)):
+                pass  # the instruction is executed again
             case Reason.INTERRUPTED:
                 raise KeyboardInterrupt
             case _:

@@ -31,6 +31,8 @@ from emulator.machine.faults.diagnosis import Diagnosis
 from emulator.machine.layer_state import LayersOf
 from emulator.machine.linear_memory import LinearMemory
 from emulator.machine.memory import DEFAULT_RAM, PhysicalMemory, RamWindow, check_ram
+from emulator.machine.unanswered import Unanswered
+from emulator.wording import code_location
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class Machine:
         output: What the guest wrote so far, by console; of each the first `OUTPUT_KEPT` bytes.
         ports: Devices on their I/O ports.
         interrupts: Controllers, timer and clock.
+        unanswered: Accesses that nothing answers.
         observers: Opens probes, watchpoints, step logs and notes of written pages.
         stacks: Unwinds call stacks, and numbers those of recorded calls.
         calls: Records calls (`emulator.machine.recording`).
@@ -119,8 +122,20 @@ class Machine:
         self.recording: Recording | None = None
         self._linear = LinearMemory(self.cpu, self.memory, image)
         self._diagnosis = Diagnosis(image, self.cpu, self._linear, self._open_call)
+        self.unanswered = Unanswered(
+            core,
+            lambda eip: code_location(*image.location(eip)),
+            lambda port: self.ports.has(port),  # noqa: PLW0108 - it is made later
+            self._recorded_at,
+        )
         self._execution = Execution(
-            core, self.cpu, self.interrupts, self.calls, self.allocations, self._diagnosis
+            core,
+            self.cpu,
+            self.interrupts,
+            self.calls,
+            self.allocations,
+            self._diagnosis,
+            self.unanswered,
         )
         self._map()
         rows = pc_board() if board is None else tuple(board)
@@ -136,7 +151,7 @@ class Machine:
         )
         hardware = Hardware.found(self.ports.numbers, (row.mmio[0] for row in rows))
         self._enter(boot_state(image, ram.end, hardware, command_line, modules))
-        self._parts = (LayersOf(self), self.interrupts, self.ports, self.consoles)
+        self._parts = (LayersOf(self), self.interrupts, self.ports, self.consoles, self.unanswered)
 
     # -- putting it together -----------------------------------------------------------------------
 
@@ -224,7 +239,7 @@ class Machine:
         """Call a function of the guest and return EAX.
 
         The registers are as before afterwards; memory is what the function made of it. After an error the machine
-        stands where the function stopped.
+        stands where the function stopped. Memory in which nothing is must not be accessed: in a test that is an error.
 
         Args:
             function: Its symbol or address.
@@ -242,7 +257,8 @@ class Machine:
         self.check_rests("call()")
         before = self.registers()
         return_to = enter_function(self, self.address_of(function), arguments)
-        outcome = self.run(max_instructions=max_instructions, timeout_s=timeout_s)
+        with self.unanswered.refused():
+            outcome = self.run(max_instructions=max_instructions, timeout_s=timeout_s)
         if outcome.eip != return_to + 1:
             raise self._diagnosis.in_call(not_returned(self, function, outcome))
         eax = self.registers().eax
@@ -345,6 +361,16 @@ class Machine:
             return None
         pushed = self.read_linear(registers.on_stack(fault.frame), 4)
         return fault if int.from_bytes(pushed, "little") == fault.eip else None
+
+    def _recorded_at(self, eip: int) -> tuple[int, str]:
+        """Return the newest event, and the innermost recorded function on the call stack of an instruction; "": there is none."""
+        event = self.calls.event_count
+        if self.recording is None or not self.calls.open_calls:
+            return event, ""
+        names = {function.name for function in self.recording.functions}
+        callers = self.stacks.callers(eip).return_addresses
+        found = (self.image.function_at(address) for address in (eip, *(each - 1 for each in callers)))
+        return event, next((each[0].name for each in found if each and each[0].name in names), "")
 
     def _open_call(self) -> str:
         return "" if self.layers is None else self.layers.open_call()

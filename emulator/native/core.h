@@ -71,6 +71,14 @@ int kc_map_rom(kc *m, uint64_t start, uint64_t end);
 /* Let Python answer accesses to [start, end), which lies outside of [0, memory_end) and below 4 GiB. Returns the window's number,
  * from 0; a Unicorn error, negative, if it cannot be. */
 int kc_map_device(kc *m, uint64_t start, uint64_t end);
+/* Pages below 4 GiB where neither RAM nor a device is. The first access to each ends the run with KC_UNMAPPED; kc_leave_open() lets
+ * the guest go on: from then on the page reads as 0, as on QEMU's PC, writes vanish, and both are counted. Code there is never
+ * executed. After KC_OPEN_PAGES of them all pages are open, counted as one with the number KC_OTHER_PAGES. */
+enum { KC_OPEN_PAGES = 256, KC_OTHER_PAGES = 0xffffffff };
+typedef struct { uint32_t page, padding; uint64_t reads, writes; } kc_open_page;
+void kc_leave_open(kc *m, uint32_t page);
+/* Those pages; valid until the next run or call of kc_leave_open(). */
+const kc_open_page *kc_open_pages(const kc *m, uint32_t *count);
 /* What a Unicorn error says, or KC_LONG_MODE or KC_SYSENTER. */
 const char *kc_error_text(int uc_error);
 
@@ -204,6 +212,15 @@ void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
 /* From this virtual time on, a port with KC_CONSTANT asks Python nevertheless. */
 void kc_port_in_until(kc *m, uint16_t port, uint64_t until_ns);
 void kc_console_flush(kc *m);
+/* What was read and written, in accesses, and where first: EIP, 0 if never. */
+typedef struct { uint32_t port, first_read, first_write, padding; uint64_t reads, writes; } kc_port_use;
+/* The ports that were accessed, in order of the first access, KC_PORTS_USED at most; valid until the next run. */
+enum { KC_PORTS_USED = 1024 };
+const kc_port_use *kc_ports_used(const kc *m, uint32_t *count);
+/* What the guest read last that was no memory: a port, or KC_MEMORY and the number of a page; KC_MEMORY alone: nothing yet. Returns
+ * how many instructions ago that was, in whole blocks. */
+enum { KC_MEMORY = 1 << 24 };
+uint64_t kc_last_read(const kc *m, uint32_t *where);
 
 /* -- probes: observe/probes.c ------------------------------------------------------------------ */
 

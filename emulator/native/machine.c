@@ -31,9 +31,9 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_ram_init, kc_ram_free, NULL, NULL, NULL},
     {kc_snapshots_init, kc_snapshots_free, NULL, NULL, NULL},
     {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},
+    {kc_bus_init, kc_bus_free, kc_bus_save, kc_bus_restore, free},
     {kc_mmu_init, kc_mmu_free, NULL, kc_mmu_restore, NULL}, /* goes by the CPU's registers */
-    {kc_ports_init, kc_ports_free, NULL, NULL, NULL},
-    {kc_bus_init, kc_bus_free, NULL, NULL, NULL},
+    {kc_ports_init, kc_ports_free, kc_ports_save, kc_ports_restore, free},
     {kc_run_init, kc_run_free, kc_run_save, kc_run_restore, free},
     {kc_stack_numbers_init, kc_stack_numbers_free, NULL, NULL, NULL},
     {kc_unwinding_init, kc_unwinding_free, kc_unwinding_save, kc_unwinding_restore, free},

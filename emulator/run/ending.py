@@ -8,7 +8,10 @@ line of text (`emulator.run.recorded`).
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from emulator.machine.unanswered import Lack
 
 
 class How(Enum):
@@ -55,6 +58,7 @@ class Ending(NamedTuple):
         error: What was raised; None: the kernel ended the run by itself.
         open_calls: Recorded calls that had not returned when the kernel halted.
         budget: The one that was used up.
+        lacks: What the kernel accessed that the machine does not have.
     """
 
     how: How
@@ -65,6 +69,7 @@ class Ending(NamedTuple):
     error: BaseException | None = None
     open_calls: int = 0
     budget: Budget | None = None
+    lacks: tuple[Lack, ...] = ()
 
     @property
     def exit_code(self) -> int | None:

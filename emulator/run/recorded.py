@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from emulator.profile.known import matching_profile
@@ -53,7 +54,8 @@ def record_run(  # noqa: PLR0913 - the run, and who takes part in it
     how = ending.how.outcome
     if how in (How.STOPPED.value, How.DIVERGED.value):
         how += f": {ending.problem}"
-    _close(recorder, how, ending.exit_value, _memory_map(machine) if with_memory_map else ())
+    memory_map = _memory_map(machine) if with_memory_map else ()
+    _close(recorder, TraceEnding(how, ending.exit_value, 0, 0, memory_map, ending.lacks))
     return ending
 
 
@@ -80,7 +82,7 @@ def record_trace(
     )
     with _recorder(machine, path, header, lambda _event: None) as recorder:
         yield recorder
-    _close(recorder, "the recording ended")
+    _close(recorder, TraceEnding("the recording ended", None, 0, 0, lacks=machine.unanswered.lacks()))
 
 
 @contextmanager
@@ -98,11 +100,9 @@ def _recorder(
         raise
 
 
-def _close(
-    recorder: TraceRecorder, how: str, exit_value: int | None = None, memory_map: tuple[MemoryArea, ...] = ()
-) -> None:
-    events = recorder.recording.event_count
-    recorder.close(TraceEnding(how, exit_value, events, recorder.calls, memory_map))
+def _close(recorder: TraceRecorder, ending: TraceEnding) -> None:
+    """Write the ending, with the numbers of the last event and call."""
+    recorder.close(replace(ending, events=recorder.recording.event_count, calls=recorder.calls))
 
 
 def _memory_map(machine: Machine) -> tuple[MemoryArea, ...]:

@@ -23,6 +23,10 @@ def run_to_end(machine: Machine, budget: Budget) -> Ending:
         machine: Whose guest is to run, from where it stands.
         budget: What the run may take.
     """
+    return _run_to_end(machine, budget)._replace(lacks=machine.unanswered.lacks())
+
+
+def _run_to_end(machine: Machine, budget: Budget) -> Ending:
     try:
         outcome = machine.run(max_instructions=budget.max_instructions, timeout_s=budget.timeout_s)
     except KeyboardInterrupt as error:

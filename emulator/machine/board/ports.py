@@ -71,6 +71,10 @@ class PortBus:
             device.write_port(port, size, value)
             self.refresh(device)
 
+    def has(self, port: int) -> bool:
+        """Tell whether a device answers at a port."""
+        return port in self._by_port
+
     def refresh(self, device: Device) -> None:
         """Set which of a device's ports the core may answer."""
         fast = device.fast_ports()

@@ -1,12 +1,14 @@
 /* The memory bus outside of RAM, up to 4 GiB: windows of devices, whose accesses go to Python.
  *
- * All of it is one region of Unicorn's for memory-mapped I/O: accesses to RAM, which hit the TLB, are as fast as without. What lies
- * in no window is refused by the TLB fill, mmu.c. On Unicorn's own MMU each window is a region, and the rest is not there.
+ * All of it is one region of Unicorn's for memory-mapped I/O: accesses to RAM, which hit the TLB, are as fast as without. Where no
+ * window is, the TLB fill (mmu.c) refuses the first access to a page, so that the run stands at the instruction and the access can
+ * be reported; then the page is left open. On Unicorn's own MMU each window is a region, and the rest is not there.
  */
 #include <stdlib.h>
 
 #include "core/bus.h"
 #include "core/ram.h"
+#include "unicorn/counting.h"
 #include "unicorn/engine.h"
 
 #define BUS_END (1ull << 32)
@@ -17,6 +19,9 @@ struct bus {
     struct window { uint64_t start, end; } windows[32];
     struct region regions[32]; /* of a window each, on Unicorn's own MMU; else the first is all there is */
     int window_count;
+    struct open { kc_open_page pages[KC_OPEN_PAGES + 1]; uint32_t count; } open;
+    uint32_t newest; /* of them, that was accessed */
+    struct last_read { uint32_t where; bool in_run; uint64_t at, ago; } last_read; /* at: in the present run; ago: else */
 };
 
 static int window_at(const kc *m, uint64_t physical)
@@ -31,6 +36,67 @@ static int window_at(const kc *m, uint64_t physical)
 
 bool kc_is_device(const kc *m, uint64_t physical) { return window_at(m, physical) >= 0; }
 
+/* -- pages of nobody ------------------------------------------------------------------------------ */
+
+static kc_open_page *open_page_at(kc *m, uint32_t page)
+{
+    struct bus *bus = m->bus;
+
+    if (bus->newest < bus->open.count && bus->open.pages[bus->newest].page == page)
+        return &bus->open.pages[bus->newest];
+    for (uint32_t i = 0; i < bus->open.count; i++) {
+        if (bus->open.pages[i].page == page || bus->open.pages[i].page == KC_OTHER_PAGES) {
+            bus->newest = i;
+            return &bus->open.pages[i];
+        }
+    }
+    return NULL;
+}
+
+bool kc_is_open(kc *m, uint64_t physical)
+{
+    return physical < BUS_END && !m->reference && open_page_at(m, (uint32_t)(physical >> PAGE_SHIFT));
+}
+
+void kc_leave_open(kc *m, uint32_t page)
+{
+    struct open *open = &m->bus->open;
+
+    if (open_page_at(m, page))
+        return;
+    open->pages[open->count] = (kc_open_page){.page = open->count < KC_OPEN_PAGES ? page : KC_OTHER_PAGES};
+    open->count++;
+}
+
+const kc_open_page *kc_open_pages(const kc *m, uint32_t *count)
+{
+    *count = m->bus->open.count;
+    return m->bus->open.pages;
+}
+
+/* -- accesses ------------------------------------------------------------------------------------- */
+
+void kc_note_read(kc *m, uint32_t where)
+{
+    m->bus->last_read.where = where;
+    m->bus->last_read.in_run = true;
+    m->bus->last_read.at = kc_count(m);
+}
+
+void kc_bus_ran(kc *m, uint64_t instructions)
+{
+    struct last_read *last = &m->bus->last_read;
+
+    last->ago = last->in_run ? instructions - last->at : last->ago + instructions;
+    last->in_run = false;
+}
+
+uint64_t kc_last_read(const kc *m, uint32_t *where)
+{
+    *where = m->bus->last_read.where;
+    return m->bus->last_read.ago;
+}
+
 /* Accesses of 1, 2 or 4 bytes, aligned: the engine splits others. */
 static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned size, void *data)
 {
@@ -40,8 +106,13 @@ static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned size, void *dat
     int window = window_at(m, at);
     (void)uc;
 
-    if (window < 0)
-        return UINT64_MAX;
+    kc_note_read(m, KC_MEMORY | (uint32_t)(at >> PAGE_SHIFT));
+    if (window < 0) {
+        kc_open_page *page = open_page_at(m, (uint32_t)(at >> PAGE_SHIFT));
+        if (page)
+            page->reads++;
+        return 0;
+    }
     return python.memory_read(m->handle, (uint32_t)window, (uint32_t)(at - m->bus->windows[window].start), (int32_t)size);
 }
 
@@ -53,9 +124,14 @@ static void on_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t val
     int window = window_at(m, at);
     (void)uc;
 
-    if (window >= 0)
-        python.memory_write(m->handle, (uint32_t)window, (uint32_t)(at - m->bus->windows[window].start), (int32_t)size,
-                            (uint32_t)value);
+    if (window < 0) {
+        kc_open_page *page = open_page_at(m, (uint32_t)(at >> PAGE_SHIFT));
+        if (page)
+            page->writes++;
+        return;
+    }
+    python.memory_write(m->handle, (uint32_t)window, (uint32_t)(at - m->bus->windows[window].start), (int32_t)size,
+                        (uint32_t)value);
 }
 
 static int map(kc *m, int i, uint64_t start, uint64_t end)
@@ -82,10 +158,32 @@ int kc_map_device(kc *m, uint64_t start, uint64_t end)
     return bus->window_count++;
 }
 
+/* -- life, snapshots ------------------------------------------------------------------------------ */
+
+int kc_bus_save(kc *m, void **out)
+{
+    struct open *saved = malloc(sizeof *saved);
+
+    if (!saved)
+        return -1;
+    *saved = m->bus->open;
+    *out = saved;
+    return 0;
+}
+
+/* Before the TLB is emptied, which may have pages that are not open any more. */
+int kc_bus_restore(kc *m, const void *saved)
+{
+    m->bus->open = *(const struct open *)saved;
+    m->bus->last_read = (struct last_read){.where = KC_MEMORY};
+    return 0;
+}
+
 int kc_bus_init(kc *m)
 {
     if (KC_NEW(m->bus))
         return -1;
+    m->bus->last_read.where = KC_MEMORY;
     return m->reference ? 0 : map(m, 0, m->memory_end, BUS_END);
 }
 

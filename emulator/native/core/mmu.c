@@ -269,7 +269,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     }
     if (!translate_for_cpu(m, (uint32_t)linear, type, out))
         return false;
-    if (!kc_is_mapped(m, out->paddr) && (type == UC_MEM_FETCH || !kc_is_device(m, out->paddr)))
+    bool answers = kc_is_mapped(m, out->paddr);
+    if (!answers && (type == UC_MEM_FETCH || !(kc_is_device(m, out->paddr) || kc_is_open(m, out->paddr))))
         return bus_error(m, out->paddr, (uint32_t)linear, type);
     m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
         (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};

@@ -1,10 +1,14 @@
 /* Port I/O: what needs no device model is answered here, the rest goes to Python. */
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "core/bus.h"
 #include "core/limits.h"
 #include "core/ports.h"
 #include "unicorn/counting.h"
 #include "unicorn/engine.h"
+#include "unicorn/interpose.h"
 
 #define PORTS 65536u
 #define CONSOLE_SIZE 4096
@@ -13,10 +17,14 @@
 struct port {
     uint8_t out, out_value, in, in_value;
     uint64_t in_until_ns; /* from then on KC_CONSTANT asks; UINT64_MAX: never */
+    uint16_t use; /* place in `used`, from 1; 0: it was not accessed, or there was no room */
 };
+
+struct used { uint32_t count; kc_port_use ports[KC_PORTS_USED]; };
 
 struct ports {
     struct port ports[PORTS];
+    struct used used;
     uint8_t console[CONSOLE_SIZE];
     uint32_t console_used, console_number;
     uint64_t console_flushed_ns;
@@ -56,12 +64,30 @@ void kc_console_flush(kc *m)
         python.console(m->handle, p->console_number, p->console, count);
 }
 
+static kc_port_use *use_of(kc *m, uint32_t port)
+{
+    struct used *used = &m->ports->used;
+    struct port *p = &m->ports->ports[port];
+
+    if (p->use)
+        return &used->ports[p->use - 1];
+    if (used->count == KC_PORTS_USED)
+        return NULL;
+    used->ports[used->count] = (kc_port_use){.port = port};
+    p->use = (uint16_t)++used->count;
+    return &used->ports[p->use - 1];
+}
+
 static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
 {
     kc *m = data;
-    const struct port *p = &m->ports->ports[port & (PORTS - 1)];
+    const struct port *p = &m->ports->ports[port &= PORTS - 1];
+    kc_port_use *use = use_of(m, port);
     (void)uc;
 
+    if (use && !use->reads++)
+        use->first_read = kc_reg(m, UC_X86_REG_EIP); /* the engine keeps it at each `in` */
+    kc_note_read(m, port);
     if (p->in == KC_CONSTANT && size == 1 && (p->in_until_ns == UINT64_MAX || virtual_ns(m) < p->in_until_ns))
         return p->in_value;
     return p->in == KC_OPEN ? 0xffffffffu : python.port_read(m->handle, port, size);
@@ -70,9 +96,12 @@ static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
 static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *data)
 {
     kc *m = data;
-    const struct port *p = &m->ports->ports[port & (PORTS - 1)];
+    const struct port *p = &m->ports->ports[port &= PORTS - 1];
+    kc_port_use *use = use_of(m, port);
     (void)uc;
 
+    if (use && !use->writes++)
+        use->first_write = kc_eip_of_out(m);
     if (p->out == KC_SINK && size == 1)
         console_put(m, p->out_value, (uint8_t)value);
     else if (p->out != KC_OPEN)
@@ -93,6 +122,37 @@ void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value)
 }
 
 void kc_port_in_until(kc *m, uint16_t port, uint64_t until_ns) { m->ports->ports[port].in_until_ns = until_ns; }
+
+const kc_port_use *kc_ports_used(const kc *m, uint32_t *count)
+{
+    *count = m->ports->used.count;
+    return m->ports->used.ports;
+}
+
+/* -- life, snapshots ------------------------------------------------------------------------------ */
+
+static size_t size_of(const struct used *used) { return offsetof(struct used, ports) + used->count * sizeof *used->ports; }
+
+int kc_ports_save(kc *m, void **out)
+{
+    size_t size = size_of(&m->ports->used);
+
+    if (!(*out = malloc(size)))
+        return -1;
+    memcpy(*out, &m->ports->used, size);
+    return 0;
+}
+
+int kc_ports_restore(kc *m, const void *data)
+{
+    const struct used *saved = data;
+    struct ports *p = m->ports;
+
+    for (uint32_t i = saved->count; i < p->used.count; i++)
+        p->ports[p->used.ports[i].port].use = 0;
+    memcpy(&p->used, saved, size_of(saved));
+    return 0;
+}
 
 int kc_ports_init(kc *m)
 {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bus.h"
 #include "core/interrupts.h"
 #include "core/limits.h"
 #include "core/mmu.h"
@@ -294,6 +295,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     kc_signals_give_back(taken);
     finish(m, error);
     run->stop.instructions = kc_count(m);
+    kc_bus_ran(m, kc_count(m));
     run->stop.block = kc_last_block(m).pc;
     run->stop.block_size = kc_last_block(m).size;
     run->stop.block_instructions = kc_last_block(m).count;

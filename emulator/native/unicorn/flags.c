@@ -42,6 +42,12 @@ LOADS_FLAGS(LOAD)
 
 static bool (*restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
 
+void kc_restore_eip(kc *m, uintptr_t host_pc)
+{
+    if (restore_state && kc_cpu(m)) /* else EIP is known: no block has run that was not translated one by one */
+        restore_state(kc_cpu(m), host_pc, false);
+}
+
 #define LEAVE(name, parameters, arguments) \
     static void (*original_##name) parameters; \
     EXPORTED void helper_##name##_x86_64 parameters; \
@@ -50,8 +56,7 @@ static bool (*restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
         kc *m = kc_running_on(state); \
         if (m && kc_sees_flags(m)) { \
             uint32_t esp = kc_esp(m); \
-            if (kc_cpu(m)) /* else it is known: no block has run that was not translated one by one */ \
-                restore_state(kc_cpu(m), (uintptr_t)__builtin_return_address(0), false); \
+            kc_restore_eip(m, (uintptr_t)__builtin_return_address(0)); \
             loads_flags(m); \
             original_##name arguments; \
             kc_on_iret(m, esp); \

@@ -69,6 +69,8 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
         original_tracecode(size, index, uc, address);
 }
 
+static __thread __attribute__((tls_model("initial-exec"))) uintptr_t out_from; /* the `out` in translated code; 0: not known */
+
 #define OUT(letter) \
     static void (*original_out##letter)(void *env, uint32_t port, uint32_t value); \
     EXPORTED void helper_out##letter##_x86_64(void *env, uint32_t port, uint32_t value); \
@@ -76,7 +78,9 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
     { \
         kc *m = kc_running_on(env); \
         bool goes_on = m && kc_goes_on(m); \
+        out_from = (uintptr_t)__builtin_return_address(0); \
         original_out##letter(env, port, value); \
+        out_from = 0; \
         if (goes_on && !kc_goes_on(m)) { \
             kc_on_last_out(m); \
             check_exit(m->uc, 0); \
@@ -85,6 +89,13 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
 OUT(b)
 OUT(w)
 OUT(l)
+
+uint32_t kc_eip_of_out(kc *m)
+{
+    if (out_from)
+        kc_restore_eip(m, out_from);
+    return kc_reg(m, UC_X86_REG_EIP);
+}
 
 static void (*original_hlt)(void *state, int size);
 EXPORTED void helper_hlt_x86_64(void *state, int size);

@@ -36,6 +36,9 @@ uint32_t kc_breakpoints(kc *m, uint32_t dr7);
 EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
 EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t host_pc);
 
+/* EIP of the `out` whose hook is called; the address of its block where that is not known. */
+uint32_t kc_eip_of_out(kc *m);
+
 /* -- translation.c -- */
 /* False if libunicorn lacks what is needed. */
 bool kc_translation_load(void *unicorn);
@@ -57,6 +60,8 @@ bool kc_is_chosen_by_prefix(uint32_t opcode);
 void kc_alignment_load(void *unicorn);
 
 /* -- system_calls.c, flags.c -- */
+/* Set the CPU's EIP to the instruction at a place in translated code, if it can be done. */
+void kc_restore_eip(kc *m, uintptr_t host_pc);
 void kc_system_calls_load(void *unicorn);
 /* False if libunicorn lacks one of the functions. */
 bool kc_flags_load(void *unicorn);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator.report.documents.lacks import lack_document
 from emulator.report.documents.trace import stack_document
 from emulator.report.text.ending import ending_text
 from emulator.wording import printable
@@ -36,6 +37,7 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
             "exit_value": ending.exit_value,
             "text": printable(ending_text(ending)),
         },
+        "lacks": [lack_document(lack) for lack in ending.lacks],
         "events": report.events,
         "calls": report.calls,
         "lockstep": None if report.lockstep is None else report.lockstep._asdict(),

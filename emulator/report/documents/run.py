@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from emulator.report.documents.lacks import lack_document
 from emulator.run.ending import How
 from kernel_model.text import defect_text
 
@@ -42,6 +43,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "instructions": ending.instructions or None,
         "seconds": round(record.seconds, 6),
         "error": _error(ending),
+        "lacks": [lack_document(lack) for lack in ending.lacks],
         "console": {"serial": _text(record.serial), "debug": _text(record.debug)},
         "screen": record.screen,
         "profile": record.profile,

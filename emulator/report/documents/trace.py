@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.profile.model import Result
+from emulator.report.documents.lacks import lack_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -84,6 +85,7 @@ def trace_document(trace: Trace, facts: Overview, name: str | None) -> dict[str,
         "profile": trace.profile.name,
         "complete": trace.complete,
         "ending": None if ending is None else {"how": ending.how, "exit_value": ending.exit_value},
+        "lacks": [] if ending is None else [lack_document(lack) for lack in ending.lacks],
         "calls": len(trace),
         "events": trace.event_count,
         "functions": [function._asdict() for function in facts.functions],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import UNKNOWN_CALLER, call_trace_text
+from emulator.report.text.lacks import lack_lines
 from emulator.report.text.style import BOLD, DIM, GREEN, RED
 from emulator.wording import counted, human_size, printable
 
@@ -98,6 +99,7 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
     )
     text = f"{printable(report.kernel)}: {found}; {report.calls} calls, peak {peaks}"
     yield from (style.paint(part, _ALARM if number else BOLD) for part in style.folded(text))
+    yield from map(printable, lack_lines(report.ending.lacks))
     if report.lockstep is not None:
         yield f"in lockstep: {report.lockstep}"
     profile = f"; profile {printable(report.profile)}" if report.profile else ""

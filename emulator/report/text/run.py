@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.guest.memory_map.regions import FRAME_SIZE
+from emulator.report.text.lacks import lack_lines
 from emulator.report.text.memory_map import draw_heap, draw_memory, layer_lines
 from emulator.report.text.style import labelled, rule
 from emulator.run.ending import How
@@ -44,6 +45,8 @@ def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
         for note in memory_map.notes:
             yield from labelled("Note", printable(note), style)
     yield from _kernel_lines(record, style)
+    for line in lack_lines(record.ending.lacks):
+        yield from labelled("Lacks", printable(line), style)
     yield from labelled("Ended", printable(_ending_text(record.ending)), style)
     yield from labelled("Took", _duration_text(record), style)
 

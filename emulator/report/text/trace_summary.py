@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from emulator.report.text.calls import CallLayout
 from emulator.report.text.frames import backtrace_text
+from emulator.report.text.lacks import lack_lines
 from emulator.report.text.style import BOLD, labelled, rule
 from emulator.wording import counted, human_size, percent, printable
 
@@ -36,6 +37,9 @@ def trace_lines(trace: Trace, facts: Overview, name: str, style: Style) -> Itera
     yield from labelled("Kernel", printable(trace.header.kernel), style, _INDENT)
     yield from labelled("Profile", printable(trace.profile.name), style, _INDENT)
     yield from labelled("Trace", printable(_extent_text(trace)), style, _INDENT)
+    if trace.ending is not None:
+        for line in lack_lines(trace.ending.lacks):
+            yield from labelled("Lacks", printable(line), style, _INDENT)
     yield ""
     yield from _function_lines(facts.functions, style)
     for area in facts.areas:

@@ -12,8 +12,12 @@ from emulator.profile.model import Profile
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from emulator.machine.unanswered import Lack
+
 FORMAT: Final = 1
 """Version of the format that is written, and the newest that is read."""
+
+_OF_LACK: Final = ("port", "address", "reads", "writes", "eip", "location", "ram_end")
 
 Value = TypeVar("Value")
 
@@ -118,6 +122,7 @@ class TraceEnding:
         events: Number of the last event.
         calls: Number of the last call.
         memory_map: What memory was used for, by address.
+        lacks: What the kernel accessed that the machine did not have.
     """
 
     how: str
@@ -125,10 +130,15 @@ class TraceEnding:
     events: int
     calls: int
     memory_map: tuple[MemoryArea, ...] = ()
+    lacks: tuple[Lack, ...] = ()
 
     def to_json(self) -> bytes:
         """Return the ending as it stands in the file."""
-        return _json(asdict(self) | {"memory_map": [area._asdict() for area in self.memory_map]})
+        document = asdict(self) | {"memory_map": [area._asdict() for area in self.memory_map]}
+        del document["lacks"]
+        if self.lacks:
+            document["lacks"] = [{name: getattr(lack, name) for name in _OF_LACK} for lack in self.lacks]
+        return _json(document)
 
     @classmethod
     def from_json(cls, text: bytes) -> TraceEnding:
@@ -150,7 +160,31 @@ class TraceEnding:
                 )
                 for area in _get(document, "memory_map", list)
             ),
+            tuple(
+                _lack(_typed(lack, dict, "lacks"))
+                for lack in _typed(document.get("lacks", []), list, "lacks")
+            ),
         )
+
+
+def _lack(document: dict[str, object]) -> Lack:
+    """Read what a machine did not have.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    from emulator.machine.unanswered import Lack  # few traces have one
+
+    port, address = (
+        None if document.get(name) is None else _word(document, name) for name in ("port", "address")
+    )
+    reads, writes = (_get(document, name, int) for name in ("reads", "writes"))
+    eip, location, ram_end = (
+        _word(document, "eip"),
+        _get(document, "location", str),
+        _word(document, "ram_end"),
+    )
+    return Lack(port, address, reads, writes, eip, location, ram_end=ram_end)
 
 
 def _json(document: dict[str, object]) -> bytes:

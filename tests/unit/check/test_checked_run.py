@@ -139,7 +139,7 @@ NOTHING = Profile("nothing", (TracedFunction("start", "heap", Role.OTHER, (), Re
 
 
 def test_a_kernel_that_dies_is_a_finding_with_a_call_site(tmp_path: Path) -> None:
-    report = check_kernel(code_kernel(tmp_path, kernels.PAGE_FAULT), NOTHING)
+    report = check_kernel(code_kernel(tmp_path, kernels.UNDEFINED), NOTHING)
     (finding,) = report.findings
     assert finding.kind is Kind.DIED
     assert finding.message == f"the kernel died: {ending_text(report.ending)}"

@@ -16,7 +16,7 @@ JUMP_TO_NOWHERE = b"\xb8\xef\xbe\xad\xde\xff\xe0"  # mov eax, 0xdeadbeef; jmp ea
 JUMP_INTO_ROM = b"\xb8\x00\x00\x0f\x00\xff\xe0"  # mov eax, 0xf0000; jmp eax
 UNDEFINED = b"\x0f\x0b"  # ud2
 GARBAGE = b"\xff\xff\xff\xff\x0f\xff"
-PAGE_FAULT = b"\xa1\x00\x00\x00\x40"  # mov eax, [0x40000000]
+READ_NOTHING = b"\xa1\x08\x00\x50\x00\xe4\x64\xfa\xf4"  # mov eax, [0x500008]; in al, 0x64; cli; hlt
 
 
 def exit_with(value: int) -> bytes:

@@ -234,17 +234,24 @@ class TestStops:
                 kernels.GARBAGE,
                 "triple fault: #UD invalid opcode (no handler in the IDT) at start+0x0, EIP 0x00100000",
             ),
-            (
-                kernels.PAGE_FAULT,
-                "read of unmapped physical memory 0x40000000 at start+0x0, EIP 0x00100000",
-            ),
         ],
-        ids=["nowhere", "undefined", "garbage", "unmapped"],
+        ids=["nowhere", "undefined", "garbage"],
     )
     def test_a_guest_that_cannot_go_on(
         self, boot_code: Callable[..., Done], code: bytes, problem: str
     ) -> None:
         assert boot_code(code) == (3, "", f"kmemu: {problem}\n")
+
+    def test_what_kmemu_does_not_have_is_shown_and_ends_nothing(
+        self, kmemu: Callable[..., Done], tmp_path: Path
+    ) -> None:
+        path = kernels.write_kernel(tmp_path / "k.elf", kernels.READ_NOTHING)
+        done = kmemu("boot", path)
+        assert done.status == 0
+        assert "kmemu does not have memory at 0x00500008: read 1 time," in " ".join(done.out.split())
+        assert "RAM ends at 0x00500000, see --ram" in " ".join(done.out.split())
+        lacks = json.loads(kmemu("boot", path, "--json").out)["lacks"]
+        assert [lack["address"] for lack in lacks if lack["port"] is None] == [0x500008]
 
     def test_the_summary_is_shown_all_the_same(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
         done = kmemu("boot", kernels.write_kernel(tmp_path / "k.elf", kernels.UNDEFINED))

@@ -31,6 +31,7 @@ def stopped(machine: Machine) -> GuestStopped:
 
 
 def unmapped(machine: Machine) -> UnmappedAccess:
+    machine.unanswered.expected = frozenset()
     error = stopped(machine)
     assert isinstance(error, UnmappedAccess)
     return error
@@ -244,6 +245,7 @@ selector: .long 0
         .text
     """
     machine = machine_of(source, mmu=mmu)
+    machine.unanswered.expected = frozenset()
     snapshot = machine.snapshot()
     for number in [0, 1, 2, 3, 0, 0, 2, 2, 2, 2, 1, 3]:
         machine.memory.store_u32(symbol(machine, "selector"), number)
