@@ -71,6 +71,10 @@ def boot(  # noqa: PLR0913 - the machine's description
     layers: Mapping[str, Mode | Literal["native", "model", "lockstep"]] | None = None,
     command_line: str = "",
     modules: Sequence[str] = (),
+    load: int | None = None,
+    entry: int | None = None,
+    protocol: Literal["multiboot1", "multiboot2"] | None = None,
+    symbols: str | None = None,
     mmu: Literal["fast", "reference"] = "fast",
     on_output: Callable[[Console, bytes], None] | None = None,
     board: BoardSettings | None = None,
@@ -78,11 +82,15 @@ def boot(  # noqa: PLR0913 - the machine's description
     """Make a PC with a kernel loaded, ready to run.
 
     Args:
-        kernel: Path of an ELF file, or ``firmware:NAME`` for a built-in kernel.
+        kernel: Path of an ELF file or of another Multiboot kernel, or ``firmware:NAME`` for a built-in kernel. Gzip files are decompressed.
         ram: Extended RAM; 4 MiB from 1 MiB upwards if it is None.
         layers: How layers of the kernel's memory management run; those not named run native.
         command_line: For the kernel, after its own name.
         modules: Boot modules, each "path arguments...".
+        load: Physical address at which the file is loaded as it is, whatever it holds; None: the file says it.
+        entry: Physical address of the first instruction; None: the file says it, or else *load*.
+        protocol: By which the kernel is started; None: Multiboot 1 if the kernel has a header of that, else Multiboot 2 or nothing.
+        symbols: Path of another ELF file with the kernel's symbols, source lines and variables; None: its own.
         mmu: ``fast`` or ``reference`` (slower, for comparison).
         on_output: Called with the guest's output as it appears.
         board: What the user says about the PC's devices; None: the defaults.
@@ -96,11 +104,12 @@ def boot(  # noqa: PLR0913 - the machine's description
     from emulator.devices.board import DEFAULT_BOARD, pc_board
     from emulator.loader.builtin import resolve
     from emulator.loader.image import KernelImage
+    from emulator.loader.layout import LoadOptions
     from emulator.machine.machine import Machine
     from emulator.machine.memory import DEFAULT_RAM
 
     machine = Machine(
-        KernelImage.read(resolve(kernel)),
+        KernelImage.read(resolve(kernel), LoadOptions(load, entry, protocol), symbols),
         ram=DEFAULT_RAM if ram is None else ram,
         command_line=command_line,
         modules=[Module.read(each) for each in modules],

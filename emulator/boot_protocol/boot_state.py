@@ -1,25 +1,26 @@
 """How a boot loader leaves the machine: pieces of memory, and registers.
 
-A kernel with a Multiboot 1 header gets what that promises; a plain ELF file is loaded, and entered with nothing.
+A kernel with a Multiboot header gets what that promises; any other is loaded, and entered with nothing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.boot_protocol import multiboot1_info, multiboot2_info
 from emulator.boot_protocol.bios_data import bios_data
-from emulator.boot_protocol.multiboot1 import BOOTLOADER_MAGIC, find_header
-from emulator.boot_protocol.multiboot1_info import place_boot_info
 from emulator.boot_protocol.pc_memory import HIGH_START
-from emulator.boot_protocol.rom import bios_rom
+from emulator.boot_protocol.rom import RSDP, bios_rom
 from emulator.errors import KernelMismatch
+from emulator.loader.multiboot2 import Multiboot2Header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.boot_protocol.hardware import Hardware
     from emulator.boot_protocol.modules import Module
-    from emulator.loader.image import KernelImage, Segment
+    from emulator.loader.image import KernelImage
+    from emulator.loader.segments import Segment
 
 _FIRST_STACK = 0x9000  # Multiboot leaves ESP undefined; some kernels count on one
 
@@ -31,10 +32,12 @@ class BootState(NamedTuple):
         pieces: (physical address, bytes), to be written in this order: the BIOS's, which a kernel in low memory may
             overwrite, and then those of the loader, apart from each other.
         registers: Values by name; all others are 0. Segments are flat, and interrupts off.
+        modules: Physical ranges `[start, end)`, in the order in which they were given.
     """
 
     pieces: tuple[tuple[int, bytes], ...]
     registers: dict[str, int]
+    modules: tuple[tuple[int, int], ...]
 
 
 def boot_state(
@@ -58,18 +61,25 @@ def boot_state(
         BootInfoDoesNotFit: Modules or command line do not fit.
         KernelMismatch: There are modules or a command line, but no Multiboot header.
     """
+    rom = bios_rom(hardware)
     segments = ((segment.physical, _contents(segment)) for segment in image.segments)
-    pieces = (*bios_data(hardware), *bios_rom(hardware), *segments)
+    pieces = (*bios_data(hardware), *rom, *segments)
     registers = {"eip": image.physical_entry, "esp": _FIRST_STACK, "eax": 0, "ebx": 0}
-    if find_header(image.data, image.path):
+    if image.multiboot is None:
+        if command_line or modules:
+            what = "modules" if modules else "a command line"
+            raise KernelMismatch(image.path, f"cannot be given {what}: it has no Multiboot header")
+        return BootState(pieces, registers, ())
+    if isinstance(image.multiboot, Multiboot2Header):
+        root = dict(rom).get(RSDP, b"")
+        placement = multiboot2_info.place_boot_info(image, ram_end, command_line, modules, root)
+        magic = multiboot2_info.BOOTLOADER_MAGIC
+    else:
         occupied = [(segment.physical, segment.end) for segment in image.segments]
-        placement = place_boot_info(ram_end, occupied, image.name, command_line, modules)
-        registers |= {"eax": BOOTLOADER_MAGIC, "ebx": placement.info_address}
-        return BootState((*pieces, *placement.pieces), registers)
-    if command_line or modules:
-        what = "modules" if modules else "a command line"
-        raise KernelMismatch(image.path, f"cannot be given {what}: it has no Multiboot header")
-    return BootState(pieces, registers)
+        placement = multiboot1_info.place_boot_info(ram_end, occupied, image.name, command_line, modules)
+        magic = multiboot1_info.BOOTLOADER_MAGIC
+    registers |= {"eax": magic, "ebx": placement.info_address}
+    return BootState((*pieces, *placement.pieces), registers, placement.modules)
 
 
 def _contents(segment: Segment) -> bytes:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.boot_protocol.pc_memory import HIGH_START, text_bytes
-from emulator.errors import BadFile, BootInfoDoesNotFit
+from emulator.errors import BadFile, BadImage, BootInfoDoesNotFit
+from emulator.loader.containers import unpacked
 from emulator.loader.files import read_file
 from emulator.x86 import PAGE_SIZE
 
@@ -34,16 +35,20 @@ class Module(NamedTuple):
 
     @classmethod
     def read(cls, specification: str) -> Module:
-        """Read a module given as "path arguments...".
+        """Read a module given as "path arguments..."; a gzip file is decompressed, as by GRUB.
 
         Raises:
-            BadFile: The file cannot be read, or is empty.
+            BadFile: The file cannot be read, is empty, or a damaged gzip file.
         """
         name, separator, arguments = specification.partition(" ")
         try:
             data = read_file(name, _LARGEST_MODULE)
         except OSError as error:
             raise BadFile(name, f"cannot be read: {error.strerror}", given_as="module ") from error
+        try:
+            data = unpacked(data, name, _LARGEST_MODULE)
+        except BadImage as error:
+            raise BadFile(name, error.problem, given_as="module ") from error
         if not data:
             raise BadFile(name, "is empty", given_as="module ")
         return cls(f"{Path(name).name}{separator}{arguments}", data)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from emulator.boot_protocol.modules import Module
 
+BOOTLOADER_MAGIC: Final = 0x2BADB002
+"""In EAX when the kernel starts; EBX holds the address of the information."""
+
 BOOTLOADER_NAME: Final = "kmemu"
 BOOT_DEVICE: Final = 0x8000FFFF
 """The first hard disk, its first partition, no further ones: what QEMU's loader says, whatever disks there are."""
@@ -62,10 +65,12 @@ class Placement(NamedTuple):
     Attributes:
         info_address: Physical address of the information, for EBX.
         pieces: (physical address, bytes), apart from each other and from the kernel.
+        modules: Physical ranges `[start, end)` of the modules.
     """
 
     info_address: int
     pieces: tuple[tuple[int, bytes], ...]
+    modules: tuple[tuple[int, int], ...]
 
 
 def place_boot_info(
@@ -94,8 +99,12 @@ def place_boot_info(
     size = len(_compose(0, ram_end, text, modules, addresses))
     base = low_gap(size, kernel)
     block = _compose(base, ram_end, text, modules, addresses)
-    pieces = zip(addresses, (module.data for module in modules), strict=True)
-    return Placement(base + _INFO_OFFSET, ((base, block), *pieces))
+    placed = list(zip(addresses, modules, strict=True))
+    return Placement(
+        base + _INFO_OFFSET,
+        ((base, block), *((at, module.data) for at, module in placed)),
+        tuple((at, at + len(module.data)) for at, module in placed),
+    )
 
 
 def _compose(

@@ -75,6 +75,25 @@ def add_machine(parser: ArgumentParser) -> None:
         "--module", metavar='"FILE ARGS"', action="append", default=[], help="Multiboot module (repeatable)"
     )
     machine(
+        "--boot",
+        dest="protocol",
+        choices=("multiboot1", "multiboot2"),
+        help="boot protocol of a kernel that has two (default: multiboot1)",
+    )
+    machine(
+        "--load",
+        metavar="ADDR",
+        type=option_values.address,
+        help="load the file as it is, at a physical address",
+    )
+    machine(
+        "--entry",
+        metavar="ADDR",
+        type=option_values.address,
+        help="physical address of the first instruction (default: the file's, or that of --load)",
+    )
+    machine("--symbols", metavar="FILE", help="another ELF file with the kernel's symbols")
+    machine(
         "--input",
         metavar="FILE",
         type=option_values.file_contents,
@@ -130,6 +149,10 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
             layers=dict(options.layer),
             command_line=options.cmdline,
             modules=options.module,
+            load=options.load,
+            entry=options.entry,
+            protocol=options.protocol,
+            symbols=options.symbols,
             mmu=options.mmu,
             on_output=on_output,
             board=BoardSettings(serial_input=options.input, keys=options.keys),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
+from emulator.x86 import WORD_MAX
+
 if TYPE_CHECKING:
     from emulator.hle.layers import Mode
     from emulator.machine.memory import RamWindow
@@ -53,6 +55,17 @@ def keys(text: str) -> str:
     except UnknownKey as error:
         raise ArgumentTypeError(str(error)) from None
     return text
+
+
+def address(text: str) -> int:
+    """Read a physical address below 4 GiB, as a size."""
+    try:
+        number = size(text)
+    except ArgumentTypeError:
+        number = WORD_MAX + 1
+    if number > WORD_MAX:
+        raise ArgumentTypeError(f"{text!r} is no address such as 0x100000")
+    return number
 
 
 def area_size(text: str) -> tuple[str, int]:

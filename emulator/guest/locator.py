@@ -119,7 +119,7 @@ class Locator:
 
     @cached_property
     def _variables(self) -> Variables:
-        return Variables(self._machine.image.data)
+        return Variables(self._machine.image.symbol_data)
 
     @cached_property
     def _models(self) -> Models | None:

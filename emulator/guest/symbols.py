@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
-from emulator.loader.image import SegmentFlags
+from emulator.loader.segments import SegmentFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable

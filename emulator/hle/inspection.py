@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.boot_protocol.multiboot1 import find_header
 from emulator.hle import kernels
 from emulator.wording import code_location
 from kernel_model.memory import ByteMemory
@@ -13,10 +12,12 @@ from kernel_model.memory import ByteMemory
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from emulator.boot_protocol.multiboot1 import MultibootHeader
     from emulator.hle.kernels import Kernel
     from emulator.loader.elf.symbols import Symbol
-    from emulator.loader.image import KernelImage, Segment
+    from emulator.loader.image import KernelImage
+    from emulator.loader.multiboot1 import MultibootHeader
+    from emulator.loader.multiboot2 import Multiboot2Header
+    from emulator.loader.segments import Segment
 
 _FUNCTIONS_TRIED = 64
 
@@ -43,7 +44,7 @@ class Inspection(NamedTuple):
     entry: int
     entry_location: str
     end: int | None
-    multiboot: MultibootHeader | None
+    multiboot: MultibootHeader | Multiboot2Header | None
     symbol_count: int
     function_count: int
     has_lines: bool
@@ -59,7 +60,7 @@ def inspect_image(image: KernelImage, kernel: str) -> Inspection:
         kernel: As the user named it.
 
     Raises:
-        BadImage: The symbol table is damaged, or the Multiboot header asks for what does not exist.
+        BadImage: The symbol table is damaged.
     """
     symbols = image.symbols
     functions = [symbol for symbol in symbols.values() if symbol.kind == "function"]
@@ -72,7 +73,7 @@ def inspect_image(image: KernelImage, kernel: str) -> Inspection:
         image.entry,
         code_location(*image.location(image.entry)),
         None if end is None else end.address,
-        find_header(image.data, image.path),
+        image.multiboot,
         len(symbols),
         len(functions),
         any(image.source_line(each.address) for each in islice(functions, _FUNCTIONS_TRIED)),

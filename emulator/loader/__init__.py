@@ -1,3 +1,15 @@
 """Kernel files: the name of a file comes in; checked segments, symbols, source lines, variables and unwind rules go out."""
 
-__all__ = ["builtin", "dwarf", "elf", "files", "frame", "image"]
+__all__ = [
+    "builtin",
+    "containers",
+    "dwarf",
+    "elf",
+    "files",
+    "frame",
+    "image",
+    "layout",
+    "multiboot1",
+    "multiboot2",
+    "segments",
+]

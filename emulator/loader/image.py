@@ -7,76 +7,41 @@ Source: Executable and Linking Format 1.2, book III, "Program Loading".
 
 from __future__ import annotations
 
-from enum import IntFlag
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
-from emulator.loader.elf.headers import (
-    EXECUTABLE_SECTION,
-    ElfHeaders,
-    ProgramHeader,
-    SectionHeader,
-    check_inside,
-)
+from emulator.loader.containers import unpacked
+from emulator.loader.elf.headers import EXECUTABLE_SECTION
 from emulator.loader.files import read_file
 from emulator.loader.frame import Frame
+from emulator.loader.layout import PLAIN, lay_out
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from emulator.loader.dwarf.source_lines import LineTable, SourceLine
     from emulator.loader.dwarf.unwind import UnwindTable
+    from emulator.loader.elf.headers import ElfHeaders, SectionHeader
     from emulator.loader.elf.symbols import Symbol, SymbolTable
+    from emulator.loader.layout import LoadOptions
+    from emulator.loader.segments import Segment
 
-_FOUR_GIB = 1 << 32
 _LARGEST_FILE = 1 << 30  # bytes; far above any kernel, and still fit to be read at once
 
 
-class SegmentFlags(IntFlag):
-    """What a segment's memory is for (p_flags)."""
-
-    X = 1
-    W = 2
-    R = 4
-
-
-class Segment(NamedTuple):
-    """A piece of the kernel in memory.
-
-    Attributes:
-        physical: Where it is loaded.
-        virtual: Where it is linked.
-        size: Bytes in memory, > 0. `[physical, physical + size)` never wraps and meets no other segment.
-        data: The bytes of the file, at most *size*; the rest is zero.
-        flags: What the memory is for.
-    """
-
-    physical: int
-    virtual: int
-    size: int
-    data: bytes
-    flags: SegmentFlags
-
-    @property
-    def end(self) -> int:
-        """First physical address after the segment."""
-        return self.physical + self.size
-
-    def __str__(self) -> str:
-        return f"the segment 0x{self.physical:08x}-0x{self.end:08x}"
-
-
 class KernelImage:
-    """A kernel's ELF file.
+    """A kernel's file.
 
     Use `read`, or pass bytes that did not come from a file.
 
     Args:
-        data: The whole file.
+        data: The whole file; a gzip file is decompressed.
         path: Its name, for messages.
+        options: What the user says about it.
+        symbols: Another file with its symbols, source lines and variables; None: its own.
 
     Raises:
         BadImage: It cannot be loaded.
@@ -84,34 +49,53 @@ class KernelImage:
     Attributes:
         path: The file's name as given.
         name: Its last part.
-        data: The whole file.
+        data: The whole file, decompressed.
         entry: Address of the first instruction, as linked.
         segments: In order of physical addresses, at least one.
         physical_entry: Physical address of the first instruction. It lies in a segment.
+        multiboot: The header of the boot protocol by which the kernel is started; None: it has none.
+        headers: Of the ELF file with symbols and debug information; None: there is none.
+        symbol_data: That file; the kernel's own where there is none.
     """
 
-    def __init__(self, data: bytes, path: str) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        path: str,
+        options: LoadOptions = PLAIN,
+        symbols: KernelImage | None = None,
+    ) -> None:
         self.path = path
         self.name = Path(path).name
-        self.data = data
-        self._headers = ElfHeaders(data, path)
-        self.entry = self._headers.entry
-        self.segments = tuple(sorted(self._load_segments(), key=lambda segment: segment.physical))
-        self._check_segments()
-        self.physical_entry = self._find_physical_entry()
+        self.data = unpacked(data, path, _LARGEST_FILE)
+        layout = lay_out(self.data, path, options, () if symbols is None else symbols.segments)
+        self.entry, self.physical_entry = layout.entry, layout.physical_entry
+        self.segments: tuple[Segment, ...] = layout.segments
+        self.multiboot = layout.multiboot
+        self.headers: ElfHeaders | None = layout.headers if symbols is None else symbols.headers
+        self.symbol_data: bytes = self.data if symbols is None else symbols.symbol_data
+        self._symbol_path = path if symbols is None else symbols.path
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> KernelImage:
+    def read(
+        cls, path: str | os.PathLike[str], options: LoadOptions = PLAIN, symbols: str | None = None
+    ) -> KernelImage:
         """Read a kernel file.
 
+        Args:
+            path: Of the file.
+            options: What the user says about it.
+            symbols: Path of another ELF file with its symbols.
+
         Raises:
-            BadImage: It cannot be read, or is no loadable i386 executable.
+            BadImage: It cannot be read, or is no loadable i386 executable; or that of the symbols.
         """
         name = str(path)
         try:
-            return cls(read_file(name, _LARGEST_FILE), name)
+            data = read_file(name, _LARGEST_FILE)
         except OSError as error:
             raise BadImage(name, f"cannot be read: {error.strerror}") from error
+        return cls(data, name, options, None if symbols is None else cls.read(symbols))
 
     @property
     def start(self) -> int:
@@ -260,13 +244,13 @@ class KernelImage:
 
     @cached_property
     def _sections(self) -> tuple[SectionHeader, ...]:
-        return self._headers.sections()
+        return () if self.headers is None else self.headers.sections()
 
     @cached_property
     def _symbol_table(self) -> SymbolTable:
         from emulator.loader.elf.symbols import read_symbols
 
-        return read_symbols(self.data, self._sections, self.path)
+        return read_symbols(self.symbol_data, self._sections, self._symbol_path)
 
     @cached_property
     def _line_table(self) -> LineTable:
@@ -281,55 +265,5 @@ class KernelImage:
         for section in self._sections:
             # A compressed section (SHF_COMPRESSED, 0x800) counts as absent.
             if section.name == name and section.kind == "SHT_PROGBITS" and not section.flags & 0x800:
-                return self.data[section.offset : section.offset + section.size]
+                return self.symbol_data[section.offset : section.offset + section.size]
         return b""
-
-    def _load_segments(self) -> Iterator[Segment]:
-        for header in self._headers.program_headers():
-            if header.kind != "PT_LOAD":
-                continue
-            self._check_header(header)
-            if header.memory_size:
-                yield Segment(
-                    header.physical,
-                    header.virtual,
-                    header.memory_size,
-                    self.data[header.offset : header.offset + header.file_size],
-                    SegmentFlags(header.flags & 7),
-                )
-
-    def _check_header(self, header: ProgramHeader) -> None:
-        what = f"segment {header.number} at 0x{header.physical:08x}"
-        if header.file_size > header.memory_size:
-            raise BadImage(
-                self.path,
-                f"{what} has {header.file_size} bytes in the file but only {header.memory_size} in memory",
-                value=header.file_size,
-            )
-        for address in (header.physical, header.virtual):
-            if address + header.memory_size > _FOUR_GIB:
-                raise BadImage(
-                    self.path,
-                    f"segment {header.number} at 0x{address:08x} is 0x{header.memory_size:x} bytes long and wraps past 4 GiB",
-                    value=header.memory_size,
-                )
-        check_inside(self.data, self.path, what, header.offset, header.file_size)
-
-    def _check_segments(self) -> None:
-        if not self.segments:
-            raise BadImage(self.path, "has no loadable segments (PT_LOAD)")
-        for lower, upper in zip(self.segments, self.segments[1:], strict=False):
-            if lower.end > upper.physical:
-                raise BadImage(self.path, f"{lower} overlaps {upper}", value=upper.physical)
-
-    def _find_physical_entry(self) -> int:
-        # The linker records a virtual entry, unless the linker script says otherwise.
-        for segment in self.segments:
-            if segment.virtual <= self.entry < segment.virtual + segment.size:
-                return self.entry - segment.virtual + segment.physical
-        for segment in self.segments:
-            if segment.physical <= self.entry < segment.end:
-                return self.entry
-        raise BadImage(
-            self.path, f"the entry point 0x{self.entry:08x} is in no loaded segment", value=self.entry
-        )

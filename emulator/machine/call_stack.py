@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.loader.image import SegmentFlags
+from emulator.loader.segments import SegmentFlags
 
 if TYPE_CHECKING:
     from emulator.loader.image import KernelImage

@@ -83,6 +83,7 @@ class Machine:
         calls: Records calls (`emulator.machine.recording`).
         allocations: Those of the recorded calls that take memory, and who says what they return.
         recording: Of the calls of some functions, as long as there is one; set by `emulator.machine.recording`.
+        modules: Physical ranges `[start, end)` of the Multiboot modules.
         layers: How the kernel's layers run, where they have been attached; set by `emulator.hle.layers`.
 
     Raises:
@@ -150,7 +151,9 @@ class Machine:
             bus=self.ports,
         )
         hardware = Hardware.found(self.ports.numbers, (row.mmio[0] for row in rows))
-        self._enter(boot_state(image, ram.end, hardware, command_line, modules))
+        state = boot_state(image, ram.end, hardware, command_line, modules)
+        self.modules = state.modules
+        self._enter(state)
         self._parts = (LayersOf(self), self.interrupts, self.ports, self.consoles, self.unanswered)
 
     # -- putting it together -----------------------------------------------------------------------

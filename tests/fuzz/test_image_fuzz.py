@@ -9,18 +9,25 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.boot_protocol.multiboot1 import find_header
-from emulator.errors import BadImage
+from emulator.boot_protocol.boot_state import boot_state
+from emulator.boot_protocol.hardware import Hardware
+from emulator.boot_protocol.modules import Module
+from emulator.errors import BadImage, BootInfoDoesNotFit
 from emulator.loader.dwarf.line_header import DebugSections
 from emulator.loader.dwarf.source_lines import LineTable
 from emulator.loader.image import KernelImage
+from emulator.loader.layout import LoadOptions
+from emulator.loader.multiboot1 import find_header
 from emulator.wording import code_location
 from tests.unit.loader import elf_builder as eb
 from tests.unit.loader import line_builder as lb
+from tests.unit.loader import multiboot2_builder as mb2
 from tests.unit.loader.elf_builder import BASE, Elf, Load, Sym, build_elf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from emulator.loader.layout import Protocol
 
 HIGH = 0x8010_0000
 PROGRAM = lb.step(0, 8) + lb.step(16, 1) + lb.step(16, 0) + lb.END
@@ -46,6 +53,7 @@ ADDRESSES = (0, BASE, BASE + 0x11, HIGH + 0x11, HIGH + 0x31, BASE + 0x1003, 0xFF
 INTERESTING = st.sampled_from(
     [0, 1, 4, 31, 32, 0xFF, 0xFF00, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF]
 ) | st.integers(0, 0xFFFF_FFFF)
+PROTOCOLS: tuple[Protocol | None, ...] = (None, "multiboot1", "multiboot2")
 POSITIONS = st.integers(0, len(VALID) - 1)
 
 Mutation = tuple[int, bytes]
@@ -102,6 +110,43 @@ def test_the_undamaged_file_is_good() -> None:
 def test_changed_bytes(mutations: list[Mutation]) -> None:
     with contextlib.suppress(BadImage):
         use(damage(VALID, mutations))
+
+
+FLAT = (
+    struct.pack(
+        "<8I",
+        0x1BADB002,
+        0x10003,
+        -(0x1BADB002 + 0x10003) & 0xFFFFFFFF,
+        BASE,
+        BASE,
+        0,
+        BASE + 4096,
+        BASE + 32,
+    )
+    + mb2.header(
+        mb2.tag(1, 6), mb2.tag(2, BASE + 32, BASE, 0, 0), mb2.tag(3, BASE + 32), mb2.tag(10, 0, 1, 2, 3)
+    )
+    + b"\x90" * 32
+)
+
+
+@few_examples
+@given(
+    st.lists(st.tuples(st.integers(0, len(FLAT) - 5), INTERESTING), max_size=4), st.sampled_from(PROTOCOLS)
+)
+def test_changed_multiboot_headers(changes: list[tuple[int, int]], protocol: Protocol | None) -> None:
+    """The checksums are made right again."""
+    data = bytearray(damage(FLAT, [words(each) for each in changes]))
+    for start, count in ((0, 2), (32, 3)):
+        total = sum(struct.unpack_from(f"<{count}I", data, start))
+        struct.pack_into("<I", data, start + 4 * count, -total & 0xFFFFFFFF)
+    with contextlib.suppress(BadImage, BootInfoDoesNotFit):
+        image = KernelImage(bytes(data), "k.bin", LoadOptions(protocol=protocol))
+        assert any(each.physical <= image.physical_entry < each.end for each in image.segments)
+        image.check_fits([(0, 0xA0000), (BASE, 0x500000)])
+        state = boot_state(image, 0x500000, Hardware(), "x", [Module("m", b"1")])
+        assert state.registers["eax"] == (0x36D76289 if "2" in type(image.multiboot).__name__ else 0x2BADB002)
 
 
 def test_every_truncation() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,29 @@ RAM = RamWindow(MIB, qemu.RAM_MIB * MIB - BIOS_TABLES)
 QEMUS_RESERVED = (
     f"region 00000014 {RAM.end:08x} 00000000 {BIOS_TABLES:08x} 00000000 00000002"  # not in our map
 )
+
+
+BASE, BSS_END = 0x200000, 0x203000
+CODE = (
+    b"\xb0K\xba\xf8\x03\x00\x00\xee"  # movb $'K', %al; movl $0x3f8, %edx; outb %al, %dx
+    b"\xa1"
+    + (BSS_END - 4).to_bytes(4, "little")
+    + b"\x040\xee"  # movl bss, %eax; addb $'0', %al; outb %al, %dx
+    b"\x31\xc0\xba\xf4\x00\x00\x00\xef\xf4"  # xorl %eax, %eax; movl $0xf4, %edx; outl %eax, %dx; hlt
+)
+
+
+@pytest.mark.parametrize("load_end", [0, BASE + 32 + len(CODE)], ids=["all of the file", "a part"])
+def test_a_file_without_a_format_is_loaded_by_its_header(load_end: int, tmp_path: Path) -> None:
+    """The kludge for a.out: load addresses in the Multiboot header; text in front of it is not loaded."""
+    flags = 0x10003
+    words = (0x1BADB002, flags, -(0x1BADB002 + flags) & 0xFFFFFFFF, BASE, BASE, load_end, BSS_END, BASE + 32)
+    kernel = tmp_path / "kernel.bin"
+    kernel.write_bytes(b"text" * 3 + struct.pack("<8I", *words) + CODE + (b"more" if load_end else b""))
+    theirs = qemu.run_to_exit(kernel)
+    machine = Machine(KernelImage.read(kernel), ram=RAM)
+    assert machine.run(timeout_s=10).exit_code == theirs.exit_code == 1
+    assert bytes(machine.output[Console.SERIAL]) == theirs.serial == b"K0"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.check.findings import Finding, Kind, sized_address
-from emulator.loader.image import SegmentFlags
+from emulator.loader.segments import SegmentFlags
 from emulator.x86 import Cr0
 
 if TYPE_CHECKING:

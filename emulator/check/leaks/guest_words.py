@@ -9,7 +9,7 @@ import numpy as np
 
 from emulator.guest.stack import stack_start
 from emulator.guest.symbols import data_symbol_lookup, is_writable
-from emulator.loader.image import SegmentFlags
+from emulator.loader.segments import SegmentFlags
 from emulator.x86 import PAGE_SIZE, Cr0
 
 if TYPE_CHECKING:

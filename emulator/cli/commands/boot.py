@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from emulator.guest.memory_map.memory_map import MemoryMap
-    from emulator.guest.memory_map.regions import Span
     from emulator.hle.kernels import Kernel
     from emulator.hle.layers import LockstepCalls
     from emulator.machine.machine import Machine
@@ -103,18 +102,14 @@ def _list_kernels(output: Output, *, as_json: bool) -> Status:
 
 
 def _run(machine: Machine, options: Namespace) -> RunRecord:
-    from emulator.guest.memory_map.reader import (  # not for --list and --help
-        modules_at_entry,
-        read_memory_map,
-    )
+    from emulator.guest.memory_map.reader import read_memory_map  # not for --list and --help
     from emulator.machine.consoles import Console  # has been imported by now
     from emulator.run.to_end import run_to_end
 
-    modules: tuple[Span, ...] = modules_at_entry(machine) if options.module else ()
     started = time.perf_counter()
     ending = run_to_end(machine, Budget(options.max_instructions, options.timeout))
     seconds = time.perf_counter() - started
-    memory_map = read_memory_map(machine, modules)
+    memory_map = read_memory_map(machine, machine.modules)
     kernel = _kernel(options, memory_map)
     output = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
     return RunRecord(

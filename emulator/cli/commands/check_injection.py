@@ -31,7 +31,20 @@ _NOT_WITH_EXHAUST = (  # for one run, which has findings
     "max_fragmentation",
     "console",
 )
-_OF_A_MACHINE = ("kernel", "ram", "layer", "cmdline", "module", "input", "keys", "mmu")
+_OF_A_MACHINE = (
+    "kernel",
+    "ram",
+    "layer",
+    "cmdline",
+    "module",
+    "load",
+    "entry",
+    "protocol",
+    "symbols",
+    "input",
+    "keys",
+    "mmu",
+)
 
 
 def add_injection_arguments(parser: ArgumentParser) -> None:

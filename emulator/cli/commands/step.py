@@ -66,7 +66,7 @@ def run(options: Namespace) -> Status:
     _check(options)
     machine = new_machine(options, None)
     profile = chosen_profile(machine.image, options.profile)
-    modules = _modules(options, machine)
+    modules = machine.modules
 
     timeline = Timeline(machine, profile)
     if options.show or options.who is not None:
@@ -93,12 +93,6 @@ def _check(options: Namespace) -> None:
     )
     if not scripted and not is_terminal:
         raise CommandLineError("step needs a terminal; --print and --who do without")
-
-
-def _modules(options: Namespace, machine: Machine) -> tuple[Span, ...]:
-    from emulator.guest.memory_map.reader import modules_at_entry
-
-    return modules_at_entry(machine) if options.module else ()
 
 
 def _record(timeline: Timeline, options: Namespace) -> None:

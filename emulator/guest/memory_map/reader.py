@@ -33,26 +33,13 @@ Reader = Callable[["Machine", "Models", list[Region], list[Region]], MemoryMap]
 Args: the machine, stopped; the kernel's models on the machine's memory, only read from; the kernel's segments; boot modules.
 """
 
-# Offsets in multiboot_info (Multiboot Specification 0.6.96, section 3.3).
-_INFO_MODULE_COUNT, _INFO_MODULES = 20, 24
-_MODULE_ENTRY_SIZE = 16
-
-
-def modules_at_entry(machine: Machine) -> tuple[Span, ...]:
-    """Return where a machine that was given boot modules, and has not run yet, holds them."""
-    info = machine.registers().ebx
-    load = machine.memory.load_u32
-    count, table = load(info + _INFO_MODULE_COUNT), load(info + _INFO_MODULES)
-    entries = range(table, table + count * _MODULE_ENTRY_SIZE, _MODULE_ENTRY_SIZE)
-    return tuple((load(entry), load(entry + 4)) for entry in entries)
-
 
 def read_memory_map(machine: Machine, modules: Iterable[Span] = ()) -> MemoryMap:
     """Read what a machine's memory is used for now.
 
     Args:
         machine: Stopped.
-        modules: From `modules_at_entry`.
+        modules: Where boot modules lie: `Machine.modules`.
     """
     from emulator.hle.kernels import load, recognize  # only here are the models needed
 

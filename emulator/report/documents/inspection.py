@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator.loader.multiboot2 import Multiboot2Header
+
 if TYPE_CHECKING:
     from emulator.hle.inspection import Inspection
+    from emulator.loader.multiboot1 import MultibootHeader
 
 _VERSION: Final = 1
 
@@ -30,7 +33,7 @@ def inspection_document(facts: Inspection) -> dict[str, Any]:
         "entry": facts.entry,
         "entry_location": facts.entry_location,
         "end": facts.end,
-        "multiboot": None if header is None else {"offset": header.offset, "flags": int(header.flags)},
+        "multiboot": None if header is None else _multiboot(header),
         "symbols": facts.symbol_count,
         "functions": facts.function_count,
         "source_lines": facts.has_lines,
@@ -38,3 +41,9 @@ def inspection_document(facts: Inspection) -> dict[str, Any]:
             layer: {"available": not missing, "missing": missing} for layer, missing in facts.missing.items()
         },
     }
+
+
+def _multiboot(header: MultibootHeader | Multiboot2Header) -> dict[str, Any]:
+    if isinstance(header, Multiboot2Header):
+        return {"version": 2, "offset": header.offset, "tags": [int(tag) for tag in header.tags]}
+    return {"offset": header.offset, "flags": int(header.flags)}

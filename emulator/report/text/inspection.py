@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.boot_protocol.multiboot1 import HeaderFlags
+from emulator.loader.multiboot1 import HeaderFlags
+from emulator.loader.multiboot2 import Multiboot2Header
 from emulator.report.text.style import BOLD, labelled
 from emulator.wording import address_range, human_size, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.boot_protocol.multiboot1 import MultibootHeader
     from emulator.hle.inspection import Inspection
+    from emulator.loader.multiboot1 import MultibootHeader
     from emulator.report.text.style import Style
 
 
@@ -53,9 +54,12 @@ def _rows(facts: Inspection) -> Iterator[tuple[str, str]]:
             yield f"layer {layer}", f"no: the kernel lacks {', '.join(missing)}"
 
 
-def _multiboot_text(header: MultibootHeader | None) -> str:
+def _multiboot_text(header: MultibootHeader | Multiboot2Header | None) -> str:
     if header is None:
         return "no header in the first 8192 bytes; the kernel starts without boot information"
+    if isinstance(header, Multiboot2Header):
+        tags = ", ".join(tag.name for tag in header.tags)
+        return f"version 2, header at file offset 0x{header.offset:x}, tags: {tags or 'none'}"
     names = ", ".join(flag.name or "" for flag in HeaderFlags if flag in header.flags)
     return f"header at file offset 0x{header.offset:x}, flags 0x{header.flags:08x}" + (
         f" ({names})" if names else ""

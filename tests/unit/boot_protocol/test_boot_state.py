@@ -8,7 +8,7 @@ from emulator.boot_protocol.bios_data import bios_data
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.boot_protocol.hardware import Hardware
 from emulator.boot_protocol.modules import Module
-from emulator.boot_protocol.multiboot1 import BOOTLOADER_MAGIC
+from emulator.boot_protocol.multiboot1_info import BOOTLOADER_MAGIC
 from emulator.boot_protocol.rom import bios_rom
 from emulator.errors import KernelMismatch
 from emulator.loader.image import KernelImage

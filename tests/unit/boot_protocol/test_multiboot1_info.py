@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING
 
 import pytest
@@ -160,6 +161,13 @@ class TestModuleFiles:
         (tmp_path / "initrd.img").write_bytes(b"abc")
         assert Module.read(f"{tmp_path}/initrd.img root=1  x") == Module("initrd.img root=1  x", b"abc")
         assert Module.read(f"{tmp_path}/initrd.img").text == "initrd.img"
+
+    def test_compressed(self, tmp_path: Path) -> None:
+        (tmp_path / "initrd.gz").write_bytes(gzip.compress(b"abc"))
+        assert Module.read(f"{tmp_path}/initrd.gz x") == Module("initrd.gz x", b"abc")
+        (tmp_path / "initrd.gz").write_bytes(gzip.compress(b"abc")[:-1])
+        with pytest.raises(BadFile, match=rf"^module {tmp_path}/initrd\.gz: is a truncated gzip file$"):
+            Module.read(f"{tmp_path}/initrd.gz")
 
     def test_empty(self, tmp_path: Path) -> None:
         (tmp_path / "initrd.img").write_bytes(b"")

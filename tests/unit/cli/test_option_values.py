@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.cli.option_values import (
+    address,
     area_share,
     area_size,
     bounds,
@@ -113,6 +114,12 @@ def test_values_of_an_area() -> None:
     assert area_share("slab=1") == ("slab", 1.0)
 
 
+def test_addresses() -> None:
+    assert address("0x7c00") == 0x7C00
+    assert address("1M") == 0x100000
+    assert address("0xffffffff") == 0xFFFFFFFF
+
+
 def test_counts_and_times() -> None:
     assert instruction_count("1_000") == 1000
     assert count("20") == 20
@@ -126,6 +133,10 @@ def test_counts_and_times() -> None:
         *(
             (size, text, f"{text!r} is no size such as 64M, 1G or 0x4000000")
             for text in ("", "M", "-1", " 1", "1T", "x", "KiB", "1B", "1kib", "iB")
+        ),
+        *(
+            (address, text, f"{text!r} is no address such as 0x100000")
+            for text in ("", "-1", "0x100000000", "main")
         ),
         (size, "9" * 5000, f"'{'9' * 5000}' is no size such as 64M, 1G or 0x4000000"),
         (ram_window, "-4M", "'' is no size such as 64M, 1G or 0x4000000"),

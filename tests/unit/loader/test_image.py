@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BadImage
-from emulator.loader.image import KernelImage, SegmentFlags
+from emulator.loader.image import KernelImage
+from emulator.loader.segments import SegmentFlags
 from emulator.wording import code_location
 from tests.unit.loader import elf_builder as eb
 from tests.unit.loader.elf_builder import BASE, Elf, Load, Sym, build_elf, patch, patch_program_header

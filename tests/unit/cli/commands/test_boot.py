@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import json
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -130,6 +132,31 @@ class TestRuns:
         assert done.status == 0
         assert "managed memory 0x00100000-0x04100000" in done.out
         assert "\nR    reserved  2 areas " in done.out
+
+    def test_a_raw_image(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
+        raw = tmp_path / "k.bin"
+        raw.write_bytes(b"text" + b"\xb0\x21\xe6\xe9\xf4")  # movb $'!', %al; outb %al, $0xe9; hlt
+        done = kmemu("boot", str(raw), "--load", "0x7c00", "--entry", "0x7c04", "--no-summary")
+        assert (done.out, done.err) == ("!", "")
+
+    def test_symbols_of_another_file(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
+        demo = builtin.resolve("firmware:demo")
+        stripped = tmp_path / "stripped.elf.gz"
+        subprocess.run(["objcopy", "-S", demo, tmp_path / "stripped.elf"], check=True)  # noqa: S607 - from the path, as gcc
+        stripped.write_bytes(gzip.compress((tmp_path / "stripped.elf").read_bytes()))
+        assert kmemu("check", str(stripped)).status == 3
+        whole, other = (
+            json.loads(kmemu("check", *words, "--json").out)
+            for words in ([str(demo)], [str(stripped), "--symbols", str(demo)])
+        )
+        for key in ("profile", "status", "calls", "areas", "findings"):
+            assert other[key] == whole[key]
+
+    def test_the_boot_protocol(self, kmemu: Callable[..., Done]) -> None:
+        assert kmemu("boot", "--boot", "multiboot1", "--no-summary").status == 0
+        done = kmemu("boot", "--boot", "multiboot2")
+        assert done.status == 3
+        assert done.err.endswith("demo.elf: has no Multiboot 2 header\n")
 
     def test_list(self, kmemu: Callable[..., Done]) -> None:
         done = kmemu("boot", "--list")

@@ -7,7 +7,7 @@ import pytest
 
 from emulator import boot
 from emulator.guest.memory_map import litecore_reader as module
-from emulator.guest.memory_map.reader import modules_at_entry, read_memory_map
+from emulator.guest.memory_map.reader import read_memory_map
 from emulator.guest.memory_map.regions import Region, RegionKind
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
@@ -77,7 +77,7 @@ def test_boot_modules_are_reserved(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"1" * 5000)
     (tmp_path / "two").write_bytes(b"2" * 100)
     machine = boot("firmware:btron_demo", modules=[f"{tmp_path}/one arguments", f"{tmp_path}/two"])
-    modules = modules_at_entry(machine)
+    modules = machine.modules
     assert [end - start for start, end in modules] == [5000, 100]
     assert machine.memory.read(modules[1][0], 100) == b"2" * 100
     machine.run(timeout_s=10)

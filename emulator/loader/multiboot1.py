@@ -1,6 +1,6 @@
 """Multiboot 1: the header by which a kernel asks to be booted.
 
-Source: Multiboot Specification 0.6.96, sections 3.1 (header) and 3.2 (machine state).
+Source: Multiboot Specification 0.6.96, section 3.1.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from enum import IntFlag
 from typing import NamedTuple
 
 from emulator.errors import BadImage
+from emulator.loader.segments import LoadAddresses
 from emulator.x86 import WORD_MAX
-
-BOOTLOADER_MAGIC = 0x2BADB002  # in EAX when the kernel starts; EBX holds the address of the information
 
 _MAGIC = 0x1BADB002
 _MAGIC_BYTES = _MAGIC.to_bytes(4, "little")
 _HEADER = struct.Struct("<III")  # magic, flags, checksum
+_ADDRESSES = struct.Struct(
+    "<5I"
+)  # of the header, of what is loaded, its end, the end of what is cleared, the entry
 _SEARCHED = 8192  # the header lies wholly in so many bytes at the file's beginning
 _ALIGNMENT = 4
 _REQUIRED = 0xFFFF  # bits that a loader which does not know them must refuse
@@ -28,7 +30,9 @@ class HeaderFlags(IntFlag):
     PAGE_ALIGN = 1 << 0  # modules begin on page boundaries
     MEMORY_INFO = 1 << 1  # memory size and map
     VIDEO_MODE = 1 << 2  # a video mode; the machine starts in text mode, which the specification allows
-    ADDRESSES = 1 << 16  # load addresses follow; an ELF file's own headers say the same and are used instead
+    ADDRESSES = (
+        1 << 16
+    )  # load addresses follow; they count where an ELF file's own headers say something else
 
 
 _KNOWN_REQUIRED = HeaderFlags.PAGE_ALIGN | HeaderFlags.MEMORY_INFO | HeaderFlags.VIDEO_MODE
@@ -40,10 +44,14 @@ class MultibootHeader(NamedTuple):
     Attributes:
         offset: Where it begins in the file.
         flags: What the kernel asks for; may carry further optional bits.
+        addresses: Where the file is loaded; None: its own format says it.
+        entry: Physical address of the first instruction; None: as above.
     """
 
     offset: int
     flags: HeaderFlags
+    addresses: LoadAddresses | None = None
+    entry: int | None = None
 
 
 def find_header(data: bytes, path: str) -> MultibootHeader | None:
@@ -57,7 +65,7 @@ def find_header(data: bytes, path: str) -> MultibootHeader | None:
         The first one with a right checksum, or None.
 
     Raises:
-        BadImage: The kernel requires something that Multiboot 1 does not define.
+        BadImage: The kernel requires something that Multiboot 1 does not define, or its addresses are missing.
     """
     searched = data[:_SEARCHED]
     offset = searched.find(_MAGIC_BYTES)
@@ -65,9 +73,21 @@ def find_header(data: bytes, path: str) -> MultibootHeader | None:
         magic, flags, checksum = _HEADER.unpack_from(searched, offset)
         if offset % _ALIGNMENT == 0 and (magic + flags + checksum) & WORD_MAX == 0:
             _check_flags(flags, offset, path)
-            return MultibootHeader(offset, HeaderFlags(flags))
+            return _header(searched, offset, HeaderFlags(flags), path)
         offset = searched.find(_MAGIC_BYTES, offset + 1)
     return None
+
+
+def _header(searched: bytes, offset: int, flags: HeaderFlags, path: str) -> MultibootHeader:
+    if HeaderFlags.ADDRESSES not in flags:
+        return MultibootHeader(offset, flags)
+    at = offset + _HEADER.size
+    if at + _ADDRESSES.size > len(searched):
+        raise BadImage(
+            path, f"truncated: the addresses of the Multiboot header at 0x{offset:08x} are missing"
+        )
+    header, load, load_end, bss_end, entry = _ADDRESSES.unpack_from(searched, at)
+    return MultibootHeader(offset, flags, LoadAddresses(offset, header, load, load_end, bss_end), entry)
 
 
 def _check_flags(flags: int, offset: int, path: str) -> None:

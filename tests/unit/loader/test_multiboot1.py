@@ -4,8 +4,9 @@ import struct
 
 import pytest
 
-from emulator.boot_protocol.multiboot1 import HeaderFlags, MultibootHeader, find_header
 from emulator.errors import BadImage
+from emulator.loader.multiboot1 import HeaderFlags, MultibootHeader, find_header
+from emulator.loader.segments import LoadAddresses
 
 MAGIC = 0x1BADB002
 
@@ -51,6 +52,30 @@ def test_unknown_required_flags_are_refused() -> None:
 
 
 def test_unknown_optional_flags_are_not() -> None:
-    found = find_header(header(flags=0xFFFF0007), "k.elf")
+    found = find_header(header(flags=0xFFFE0007), "k.elf")
     assert found is not None
-    assert HeaderFlags.ADDRESSES | HeaderFlags.VIDEO_MODE in found.flags
+    assert HeaderFlags.VIDEO_MODE in found.flags
+    assert (found.addresses, found.entry) == (None, None)
+
+
+def test_load_addresses_follow_the_header() -> None:
+    data = (
+        bytes(8)
+        + header(flags=0x10000)
+        + struct.pack("<5I", 0x100008, 0x100000, 0x101000, 0x102000, 0x100020)
+    )
+    assert find_header(data, "k.bin") == MultibootHeader(
+        8,
+        HeaderFlags.ADDRESSES,
+        LoadAddresses(8, 0x100008, 0x100000, 0x101000, 0x102000),
+        0x100020,
+    )
+
+
+def test_load_addresses_that_are_missing() -> None:
+    with pytest.raises(BadImage) as caught:
+        find_header(header(flags=0x10000) + bytes(19), "k.bin")
+    assert (
+        str(caught.value)
+        == "k.bin: truncated: the addresses of the Multiboot header at 0x00000000 are missing"
+    )
