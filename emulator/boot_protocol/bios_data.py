@@ -13,10 +13,42 @@ from emulator.boot_protocol.pc_memory import KIB, LOW_END
 if TYPE_CHECKING:
     from emulator.boot_protocol.hardware import Hardware
 
-IRET: Final = 0xFFF53
-"""Where all vectors of real mode point to: an `iret` in ROM, at the address that IBM's PC has it at."""
+# Vectors as SeaBIOS has them, by the entry points of IBM's BIOS; the rest leads to the first one.
+_ENTRIES = {
+    0x02: 0xE2C3,
+    0x05: 0xFF54,
+    0x08: 0xFEA5,
+    0x09: 0xE987,
+    **dict.fromkeys((0x0A, 0x0B, 0x0C, 0x0D, 0x0F), 0xD42E),
+    0x0E: 0xEF57,
+    0x10: 0xF065,
+    0x11: 0xF84D,
+    0x12: 0xF841,
+    0x13: 0xE3FE,
+    0x14: 0xE739,
+    0x15: 0xF859,
+    0x16: 0xE82E,
+    0x17: 0xEFD2,
+    0x18: 0xD453,
+    0x19: 0xE6F2,
+    0x1A: 0xFE6E,
+    0x40: 0xEC59,
+    0x70: 0xD413,
+    **dict.fromkeys((0x71, 0x72, 0x73, 0x77), 0xD437),
+    0x74: 0xD41C,
+    0x75: 0xD425,
+    0x76: 0xD40A,
+}
+_NO_ENTRY = 0xFF53
+_NONE = (*range(0x60, 0x67), 0x79)  # for programs; 0
+_SEGMENT = 0xF000
+_VECTORS = b"".join(
+    bytes(4) if vector in _NONE else struct.pack("<HH", _ENTRIES.get(vector, _NO_ENTRY), _SEGMENT)
+    for vector in range(256)
+)
+IRETS: Final = tuple(sorted({_SEGMENT * 16 + offset for offset in (_NO_ENTRY, *_ENTRIES.values())}))
+"""Where the vectors of real mode point to: each an `iret` in ROM."""
 
-_VECTORS = struct.pack("<HH", IRET & 0xFFFF, 0xF000) * 256
 _DATA_AREA, _DATA_SIZE = 0x400, 0x100
 _EBDA_SIZE_KIB = b"\x01"
 _COLUMNS, _ROWS, _CHARACTER_HEIGHT = 80, 25, 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.boot_protocol.acpi_tables import FACS, acpi_tables, facs
-from emulator.boot_protocol.bios_data import IRET
+from emulator.boot_protocol.bios_data import IRETS
 from emulator.boot_protocol.mp_tables import POINTER_SIZE, mp_pointer, mp_table
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _IRET_CODE = b"\xcf"
 
 def bios_rom(hardware: Hardware) -> tuple[tuple[int, bytes], ...]:
     """Return the ROM's contents, and what the tables in it need of RAM: (physical address, bytes)."""
-    pieces = [(IRET, _IRET_CODE), (_LAST_BYTES, _DATE_AND_MODEL)]
+    pieces = [*((address, _IRET_CODE) for address in IRETS), (_LAST_BYTES, _DATE_AND_MODEL)]
     if hardware.power_management:
         pointer, tables = acpi_tables(hardware, _ACPI_TABLES)
         pieces += [(RSDP, pointer), (_ACPI_TABLES, tables), (FACS, facs())]

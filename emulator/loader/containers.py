@@ -9,7 +9,7 @@ _GZIP_FORMAT = 31  # zlib's window bits for gzip's header
 
 # Offset, bytes there, what it is then. The first that fits counts.
 _FOREIGN = (
-    (0x202, b"HdrS", "a Linux kernel (bzImage), which only Linux's own boot protocol starts"),
+    (0x202, b"HdrS", "a bzImage, which only Linux's boot protocol starts"),
     (0x24, b"\x18\x28\x6f\x01", "a Linux kernel for ARM (zImage)"),
     (0x00, b"\x27\x05\x19\x56", "an image for U-Boot (uImage)"),
     (0x8001, b"CD001", "a CD image; the kernel is a file in it"),

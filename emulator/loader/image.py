@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from emulator.loader.layout import LoadOptions
     from emulator.loader.segments import Segment
 
+_RAM_END_MAX = 0xC0100000  # with 3 GiB from 1 MiB up
 _LARGEST_FILE = 1 << 30  # bytes; far above any kernel, and still fit to be read at once
 
 
@@ -120,7 +121,14 @@ class KernelImage:
         for segment in self.segments:
             if not any(start <= segment.physical and segment.end <= end for start, end in ranges):
                 windows = ", ".join(f"0x{start:08x}-0x{end:08x}" for start, end in ranges)
-                raise BadImage(self.path, f"{segment} lies outside RAM ({windows})", value=segment.physical)
+                hint = (
+                    "; more RAM: --ram"
+                    if ranges[-1][0] <= segment.physical and segment.end <= _RAM_END_MAX
+                    else ""
+                )
+                raise BadImage(
+                    self.path, f"{segment} lies outside RAM ({windows}){hint}", value=segment.physical
+                )
 
     @property
     def symbols(self) -> dict[str, Symbol]:

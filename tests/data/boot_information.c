@@ -76,13 +76,21 @@ static void modules(const u32 *info)
     }
 }
 
+/* Those that belong to the BIOS of the VGA are not printed: kmemu has none. */
+static void vectors(void)
+{
+    for (u32 vector = 0; vector < 0x80; vector++)
+        if (vector != 0x10 && vector != 0x1e && vector != 0x1f && vector != 0x43)
+            line("vector", ((const u32 *)0)[vector]);
+}
+
 static void bios_data(void)
 {
     static const struct {
         const char *name;
         u32 address, size;
     } facts[] = {
-        {"vector 0", 0, 4},         {"vector 3", 0xc, 4},       {"vector ff", 0x3fc, 4}, {"iret", 0xfff53, 1},
+        {"vector ff", 0x3fc, 4}, {"iret", 0xfff53, 1},
         {"COM1, COM2", 0x400, 4},   {"COM3, COM4", 0x404, 4},   {"LPT1, LPT2", 0x408, 4}, {"LPT3", 0x40c, 2},
         {"EBDA", 0x40e, 2},         {"KiB", 0x413, 2},          {"flags", 0x417, 2},     {"keys", 0x41a, 4},
         {"mode, columns", 0x449, 3}, {"page", 0x44c, 4},        {"cursor", 0x460, 2},    {"page", 0x462, 1},
@@ -111,6 +119,7 @@ void start(u32 magic, const u32 *info)
     for (int i = 7; i < 29; i++)
         if (i != 11 && i != 12 && i != 16)
             line("word", info[i]);
+    vectors();
     bios_data();
     __asm__ volatile("outl %0, %1" : : "a"(0), "Nd"((unsigned short)0xf4));
     for (;;)

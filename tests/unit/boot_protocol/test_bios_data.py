@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from emulator.boot_protocol.bios_data import IRET, bios_data
+from emulator.boot_protocol.bios_data import IRETS, bios_data
 from emulator.boot_protocol.hardware import Hardware
+from emulator.boot_protocol.rom import bios_rom
 
 TWO = Hardware(serial_ports=(0x3F8, 0x2F8))
 
@@ -14,10 +15,14 @@ def data_area(hardware: Hardware) -> bytes:
     return dict(bios_data(hardware))[0x400]
 
 
-def test_every_vector_of_real_mode_leads_to_the_iret() -> None:
+def test_every_vector_of_real_mode_leads_to_an_iret() -> None:
     vectors = dict(bios_data(TWO))[0]
-    assert {segment * 16 + offset for offset, segment in struct.iter_unpack("<HH", vectors)} == {IRET}
+    addresses = [segment * 16 + offset for offset, segment in struct.iter_unpack("<HH", vectors)]
+    assert [vector for vector, address in enumerate(addresses) if not address] == [*range(0x60, 0x67), 0x79]
+    assert set(addresses) == {0, *IRETS}
     assert len(vectors) == 1024
+    code = dict(bios_rom(TWO))
+    assert {code[address] for address in IRETS} == {b"\xcf"}
 
 
 def test_serial_ports_are_listed_and_counted() -> None:

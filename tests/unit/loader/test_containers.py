@@ -48,7 +48,7 @@ def test_a_compressed_kernel_is_read() -> None:
     [
         (
             b"MZ".ljust(0x202, b"\0") + b"HdrS",
-            "a Linux kernel (bzImage), which only Linux's own boot protocol starts",
+            "a bzImage, which only Linux's boot protocol starts",
         ),
         (bytes(0x24) + b"\x18\x28\x6f\x01", "a Linux kernel for ARM (zImage)"),
         (b"\x27\x05\x19\x56", "an image for U-Boot (uImage)"),

@@ -206,6 +206,7 @@ class TestRam:
         assert caught.value.problem == (
             f"the segment 0x{physical:08x}-0x{physical + 64:08x} lies outside RAM "
             "(0x00000000-0x0009fc00, 0x00100000-0x00500000)"
+            + ("; more RAM: --ram" if physical in {0x4FFFC1, 0xC000_0000} else "")
         )
         assert caught.value.value == physical
 

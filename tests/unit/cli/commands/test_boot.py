@@ -326,7 +326,7 @@ class TestBadInput:
             (eb.patch(eb.build_elf(), eb.E_CLASS, "<B", 2), "is a 64-bit ELF file, not a 32-bit one"),
             (
                 eb.build_elf(eb.Elf([eb.Load(0x500000)], entry=0x500000)),
-                "the segment 0x00500000-0x00500040 lies outside RAM (0x00000000-0x000a0000, 0x00100000-0x00500000)",
+                "the segment 0x00500000-0x00500040 lies outside RAM (0x00000000-0x000a0000, 0x00100000-0x00500000); more RAM: --ram",
             ),
             (
                 eb.build_elf(eb.Elf([eb.Load(0x100000), eb.Load(0x100020)])),
