@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.errors import EmulatorError
@@ -27,7 +28,8 @@ def main() -> int:
     options = _options()
     try:
         image = KernelImage.read(resolve(options.kernel))
-        setting = Setting(image, options.ram, options.cmdline, options.timeout)
+        modules = tuple(path.resolve() for path in options.module)
+        setting = Setting(image, options.ram, options.cmdline, modules, options.timeout)
         if options.every:
             found = every(setting, options.every, options.points, _progress(options))
         else:
@@ -55,6 +57,9 @@ def _options() -> Namespace:
     parser.add_argument("--points", type=int, metavar="N", help="compare at N points at most")
     parser.add_argument("--ram", type=int, default=128, metavar="MIB", help="memory (default: %(default)s)")
     parser.add_argument("--cmdline", default="", metavar="TEXT", help="command line for the kernel")
+    parser.add_argument(
+        "--module", type=Path, action="append", default=[], metavar="FILE", help="(repeatable)"
+    )
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="for QEMU to get to the next point"
     )

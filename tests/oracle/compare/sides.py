@@ -8,10 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.boot_protocol.modules import Module
 from emulator.errors import EmulatorError, HostError
 from emulator.machine.address_map import MIB
+from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 from emulator.machine.memory import RamWindow
+from emulator.x86 import PAGE_SIZE
 from tests.oracle.compare.remote import Ended, RemoteDebugger
 
 if TYPE_CHECKING:
@@ -24,9 +27,11 @@ GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 COMPARED = ("eip", *GENERAL, "eflags", "cs", "ss", "ds", "es", "fs", "gs", "cr0", "cr2", "cr3", "cr4")
 """Registers by which two machines are held to be the same, if both have them."""
 
-_LOW_START, _LOW_END = 0x500, 0x9_F000  # what a BIOS and a boot loader leave in low memory
+_LOW_START, _LOW_END = 0, 0x9_F000  # what a BIOS and a boot loader leave in low memory
 _AFTER_IMAGE = 0x1_0000  # bytes after the kernel in which QEMU's loader puts its blocks
 _BATCH = 4096
+
+_ENDINGS = {Returned.EXIT: "the kernel exits", Returned.HALTED: "the kernel halts"}
 
 State = dict[str, int]
 
@@ -38,12 +43,14 @@ class Setting(NamedTuple):
         image: The kernel.
         ram_mib: Size of memory, with the first MiB.
         command_line: For the kernel.
+        modules: Files of Multiboot modules.
         timeout_s: How long QEMU may take to the next point.
     """
 
     image: KernelImage
     ram_mib: int
     command_line: str
+    modules: tuple[Path, ...]
     timeout_s: float
 
 
@@ -65,6 +72,7 @@ class Qemu:
         command += ["-debugcon", "null", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         command += ["-kernel", kernel.name, "-gdb", f"unix:{path},server=on,wait=off"]
         command += ["-append", setting.command_line] if setting.command_line else []
+        command += ["-initrd", ",".join(map(str, setting.modules))] if setting.modules else []
         self._process = subprocess.Popen(
             command, cwd=kernel.parent, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
         )
@@ -118,10 +126,14 @@ class Ours:
     def __init__(self, setting: Setting, qemu: Qemu) -> None:
         image = setting.image
         self.machine = Machine(
-            image, ram=RamWindow(MIB, setting.ram_mib * MIB), command_line=setting.command_line
+            image,
+            ram=RamWindow(MIB, setting.ram_mib * MIB),
+            command_line=setting.command_line,
+            modules=[Module.read(str(path)) for path in setting.modules],
         )
         self.ended = ""
-        for start, end in ((_LOW_START, _LOW_END), (image.end, image.end + _AFTER_IMAGE)):
+        after = _AFTER_IMAGE + sum(path.stat().st_size + PAGE_SIZE for path in setting.modules)
+        for start, end in ((_LOW_START, _LOW_END), (image.end, image.end + after)):
             self.machine.memory.write(start, qemu.memory(start, end))
         theirs = qemu.state()
         general = {name: theirs[name] for name in (*GENERAL, "eflags")}
@@ -150,7 +162,7 @@ class Ours:
         except EmulatorError as error:
             self.ended = str(error)
         else:
-            self.ended = f"the kernel {outcome.ending.value}s" if outcome.ending.value != "asked" else ""
+            self.ended = _ENDINGS.get(outcome.ending, "")
 
     def stops(self, addresses: Sequence[int]) -> Iterator[tuple[State, int]]:
         """Go from one of *addresses* to the next: yield the registers at each, and instructions executed before its block."""
