@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from emulator.devices.acpi_power import AcpiPower
 from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.device import Device
@@ -125,6 +126,7 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),
         Row(lambda wires: wires.ticking(Pit(wires.now_ns, wires.moved)), line=0),
         Row(lambda wires: wires.ticking(KeyboardController(wires, keys)), line=1, second_line=12),
+        Row(lambda wires: wires.ticking(AcpiPower(wires.now_ns, wires.moved, wires.end_run)), line=9),
     )
 
 

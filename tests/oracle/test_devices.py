@@ -17,7 +17,7 @@ from tests.helpers import qemu
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 MIB = 1 << 20
-AREAS = ("exceptions", "nothing")
+AREAS = ("acpi", "exceptions", "nothing")
 
 
 @pytest.fixture(scope="session")

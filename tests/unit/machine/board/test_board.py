@@ -77,13 +77,13 @@ class Alarm:
 
 BOARD = (
     *pc_board(),
-    Row(lambda wires: wires.ticking(Alarm(wires)), line=9, console=Console.DEBUG.value, window=WINDOW),
+    Row(lambda wires: wires.ticking(Alarm(wires)), line=10, console=Console.DEBUG.value, window=WINDOW),
 )
 
 GUEST = """
         xorl    %ecx, %ecx
         lidt    idtr
-        gate    0x29, ring
+        gate    0x2a, ring
         out8    0x20, 0x11
         out8    0x21, 0x20
         out8    0x21, 4
@@ -93,7 +93,7 @@ GUEST = """
         out8    0xa1, 2
         out8    0xa1, 1
         out8    0x21, 0xfb
-        out8    0xa1, 0xfd
+        out8    0xa1, 0xfb
         movl    $0x21216948, 0xa0000
         movw    $0x300, %dx
         movb    $4, %al
