@@ -53,9 +53,50 @@ def add_console(output: _ArgumentGroup) -> None:
     output.add_argument("--raw", action="store_true", help=f"with --console: {RAW_HELP}")
 
 
+def add_loading(group: _ArgumentGroup) -> None:
+    """Add the options that say how a kernel's file is read."""
+    option = group.add_argument
+    option(
+        "--boot",
+        dest="protocol",
+        choices=("multiboot1", "multiboot2"),
+        help="boot protocol of a kernel that has two (default: multiboot1)",
+    )
+    option(
+        "--load",
+        metavar="ADDR",
+        type=option_values.address,
+        help="load the file as it is, at a physical address",
+    )
+    option(
+        "--entry",
+        metavar="ADDR",
+        type=option_values.address,
+        help="physical address of the first instruction (default: the file's, or that of --load)",
+    )
+    option("--symbols", metavar="FILE", help="another ELF file with the kernel's symbols")
+
+
+def read_image(options: Namespace) -> KernelImage:
+    """Return the kernel that the options describe.
+
+    Raises:
+        BadImage: It cannot be loaded.
+        UnknownName: No built-in kernel has its name.
+    """
+    from emulator.loader.builtin import resolve
+    from emulator.loader.image import KernelImage
+    from emulator.loader.layout import LoadOptions
+
+    return KernelImage.read(
+        resolve(options.kernel), LoadOptions(options.load, options.entry, options.protocol), options.symbols
+    )
+
+
 def add_machine(parser: ArgumentParser) -> None:
     """Add the options that describe the machine, and those that limit its run."""
-    machine = parser.add_argument_group("the machine").add_argument
+    group = parser.add_argument_group("the machine")
+    machine = group.add_argument
     machine(
         "--ram",
         metavar="SIZE",
@@ -74,25 +115,7 @@ def add_machine(parser: ArgumentParser) -> None:
     machine(
         "--module", metavar='"FILE ARGS"', action="append", default=[], help="Multiboot module (repeatable)"
     )
-    machine(
-        "--boot",
-        dest="protocol",
-        choices=("multiboot1", "multiboot2"),
-        help="boot protocol of a kernel that has two (default: multiboot1)",
-    )
-    machine(
-        "--load",
-        metavar="ADDR",
-        type=option_values.address,
-        help="load the file as it is, at a physical address",
-    )
-    machine(
-        "--entry",
-        metavar="ADDR",
-        type=option_values.address,
-        help="physical address of the first instruction (default: the file's, or that of --load)",
-    )
-    machine("--symbols", metavar="FILE", help="another ELF file with the kernel's symbols")
+    add_loading(group)
     machine(
         "--input",
         metavar="FILE",

@@ -28,6 +28,7 @@ class Inspection(NamedTuple):
     Attributes:
         kernel: The kernel as the user named it.
         file_size: Bytes.
+        is_elf: Whether it is an ELF file, and loaded as one.
         entry: Linked address of the first instruction.
         entry_location: The same, as function, offset and source line.
         end: The linker symbol ``__end``.
@@ -40,6 +41,7 @@ class Inspection(NamedTuple):
 
     kernel: str
     file_size: int
+    is_elf: bool
     segments: tuple[Segment, ...]
     entry: int
     entry_location: str
@@ -69,6 +71,7 @@ def inspect_image(image: KernelImage, kernel: str) -> Inspection:
     return Inspection(
         kernel,
         len(image.data),
+        image.is_elf,
         image.segments,
         image.entry,
         code_location(*image.location(image.entry)),

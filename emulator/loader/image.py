@@ -54,6 +54,7 @@ class KernelImage:
         entry: Address of the first instruction, as linked.
         segments: In order of physical addresses, at least one.
         physical_entry: Physical address of the first instruction. It lies in a segment.
+        is_elf: Whether it is an ELF file, and loaded as one.
         multiboot: The header of the boot protocol by which the kernel is started; None: it has none.
         headers: Of the ELF file with symbols and debug information; None: there is none.
         symbol_data: That file; the kernel's own where there is none.
@@ -73,6 +74,7 @@ class KernelImage:
         self.entry, self.physical_entry = layout.entry, layout.physical_entry
         self.segments: tuple[Segment, ...] = layout.segments
         self.multiboot = layout.multiboot
+        self.is_elf = layout.headers is not None
         self.headers: ElfHeaders | None = layout.headers if symbols is None else symbols.headers
         self.symbol_data: bytes = self.data if symbols is None else symbols.symbol_data
         self._symbol_path = path if symbols is None else symbols.path

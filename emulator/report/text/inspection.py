@@ -21,7 +21,7 @@ def inspection_lines(facts: Inspection, style: Style) -> Iterator[str]:
     """Yield the report, line by line."""
     yield (
         style.paint(printable(facts.kernel), BOLD)
-        + f": ELF32 executable for i386, {human_size(facts.file_size)}"
+        + f": {'ELF32 executable for i386' if facts.is_elf else 'raw image'}, {human_size(facts.file_size)}"
     )
     yield ""
     yield from _segment_lines(facts, style)

@@ -8,6 +8,7 @@ from emulator.loader.image import KernelImage
 from emulator.report.text.inspection import inspection_lines
 from emulator.report.text.style import Style
 from tests.unit.loader import elf_builder as eb
+from tests.unit.loader import multiboot2_builder as mb2
 
 HEADER = struct.pack("<III", 0x1BADB002, 3, -0x1BADB005 & 0xFFFFFFFF)
 KERNEL = eb.build_elf(
@@ -57,6 +58,21 @@ def test_a_bare_kernel() -> None:
         "multiboot    no header in the first 8192 bytes; the kernel starts without boot information",
         "symbols      0, 0 of them functions",
     ]
+
+
+MULTIBOOT_2 = mb2.header(mb2.tag(2, 0x100000, 0x100000, 0, 0), mb2.tag(3, 0x100040)) + b"\x90" * 32
+
+
+def test_a_multiboot_2_kernel_that_is_no_elf_file() -> None:
+    lines = text(MULTIBOOT_2)
+    assert [lines[0], lines[5], lines[7]] == [
+        "k.elf: raw image, 96 B",
+        "entry        0x00100040  0x00100040",
+        "multiboot    version 2, header at file offset 0x0, tags: ADDRESSES, ENTRY",
+    ]
+    assert text(eb.build_elf(eb.Elf([eb.Load(0x100000, bytes(4) + mb2.header() + b"\x90" * 8)])))[7] == (
+        "multiboot    version 2, header at file offset 0x58, tags: none"
+    )
 
 
 def test_a_litecore_kernel_can_be_modelled() -> None:
