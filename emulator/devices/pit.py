@@ -14,7 +14,7 @@ from emulator.devices.device import read_bytes, write_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from emulator.devices.device import FastPort
+    from emulator.devices.device import FastPort, Interval
 
 CHANNEL_0, CHANNEL_2, COMMAND, SPEAKER = 0x40, 0x42, 0x43, 0x61
 FREQUENCY_HZ = 1_193_182
@@ -60,36 +60,16 @@ class Pit:
 
     Args:
         now_ns: The virtual clock.
-        changed: Called when the next event may have moved.
+        interval: Raises the line of channel 0.
     """
 
     ports = (CHANNEL_0, 0x41, CHANNEL_2, COMMAND, SPEAKER)
 
-    def __init__(self, now_ns: Callable[[], int], changed: Callable[[], None]) -> None:
+    def __init__(self, now_ns: Callable[[], int], interval: Interval) -> None:
         self._now_ns = now_ns
-        self._changed = changed
+        self._interval = interval
         self._channels: tuple[_Channel, ...] = (_Channel(), _Channel(), _Channel())
-        self._ticks = 0  # of channel 0 that were handed out since it was loaded
         self._speaker = 0
-
-    def next_tick_ns(self) -> int | None:
-        """When channel 0 raises its line next, in virtual time; None: never."""
-        channel = self._channels[0]
-        if channel.started_ns is None or (self._ticks and not channel.is_periodic):
-            return None
-        clocks = channel.period * (self._ticks + 1)
-        return channel.started_ns - -clocks * _NS // FREQUENCY_HZ
-
-    def take_ticks(self, now_ns: int) -> int:
-        """How many ticks of channel 0 have come since they were last taken."""
-        due = self.next_tick_ns()
-        if due is None or due > now_ns:
-            return 0
-        channel = self._channels[0]
-        total = channel.elapsed(now_ns + 1) // channel.period if channel.is_periodic else 1
-        taken = max(total - self._ticks, 1)
-        self._ticks += taken
-        return taken
 
     def read_port(self, port: int, size: int) -> int:
         """Answer `in`."""
@@ -98,7 +78,6 @@ class Pit:
     def write_port(self, port: int, size: int, value: int) -> None:
         """Take `out`."""
         write_bytes(self._write, port, size, value)
-        self._changed()
 
     def fast_ports(self) -> Mapping[int, FastPort]:
         """Nothing is fast."""
@@ -106,16 +85,15 @@ class Pit:
 
     def save(self) -> object:
         """Return all counters."""
-        return self._channels, self._ticks, self._speaker
+        return self._channels, self._speaker
 
     def restore(self, state: object) -> None:
         """Go back to a state that `save` returned."""
         match state:
-            case (tuple(channels), int(ticks), int(speaker)):
-                self._channels, self._ticks, self._speaker = channels, ticks, speaker
+            case (tuple(channels), int(speaker)):
+                self._channels, self._speaker = channels, speaker
             case _:
                 raise TypeError(f"not a state of Pit: {state!r}")
-        self._changed()
 
     def _set(self, number: int, channel: _Channel) -> None:
         self._channels = (*self._channels[:number], channel, *self._channels[number + 1 :])
@@ -156,6 +134,8 @@ class Pit:
             self._set(number, channel._replace(latched=channel.shown(self._now_ns())))
         else:
             self._set(number, _Channel(access=access, mode=byte >> 1 & 7))
+            if number == 0:
+                self._interval.stop()
 
     def _load(self, number: int, byte: int) -> None:
         channel = self._channels[number]
@@ -163,6 +143,7 @@ class Pit:
             self._set(number, channel._replace(write_low=byte))
             return
         reload = {_LOW: byte, _HIGH: byte << 8}.get(channel.access, byte << 8 | (channel.write_low or 0))
-        self._set(number, channel._replace(reload=reload, write_low=None, started_ns=self._now_ns()))
+        loaded = channel._replace(reload=reload, write_low=None, started_ns=self._now_ns())
+        self._set(number, loaded)
         if number == 0:
-            self._ticks = 0
+            self._interval.start(self._now_ns(), loaded.period, FREQUENCY_HZ, periodic=loaded.is_periodic)

@@ -1,4 +1,4 @@
-"""The run loop: lets the CPU run in parts, and between them delivers interrupts, moves the clock and checks budgets."""
+"""The run loop: lets the CPU run in parts, and between them moves the clock, lets timers tick and checks budgets."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.machine.address_map import CALLS_END
 from emulator.machine.core.call_recorder import EVENTS_MAX
 from emulator.machine.core.core_types import Reason
-from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +61,7 @@ class Execution:
     Args:
         core: Of the machine.
         cpu: What runs.
-        interrupts: Are delivered between parts of a run.
+        interrupts: Their timers of Python's tick between parts of a run.
         calls: Recorded ones, with events at which a run may end.
         allocations: Recorded ones, at which a run may end, or which may return at once.
         diagnosis: Explains stops of the CPU.
@@ -140,7 +138,7 @@ class Execution:
     def _run_part(self, budget: int | None) -> Stop:
         """Let the CPU run until something has to be done between two of its runs."""
         interrupts = self._interrupts
-        self._calls.set_clock(interrupts.now_ns(), interrupts.instruction_ns)
+        interrupts.timer_moved()
         stop = self._diagnosis.count_exactly(self._cpu.run(budget, self._slice()))
         interrupts.ran(stop.instructions)
         self._core.raise_pending()
@@ -178,10 +176,7 @@ class Execution:
         self._pause_left, self._pause = instructions, callback
 
     def _slice(self) -> int | None:
-        until_event = self._interrupts.slice()
-        if self._pause is None:
-            return until_event
-        return self._pause_left if until_event is None else min(until_event, self._pause_left)
+        return None if self._pause is None else self._pause_left
 
     def _pause_if_due(self, executed: int) -> None:
         if self._pause is None:
@@ -198,10 +193,12 @@ class Execution:
                 return Outcome(Returned.EXIT, self._exit_code, stop.eip, stop.instructions)
             case Reason.EVENT if self._calls.event_count < EVENTS_MAX:
                 return Outcome(Returned.EVENT, None, stop.eip, stop.instructions)
-            case Reason.HALTED if stop.eip - 1 in CALLS_END or not self._wakes():
+            case Reason.HALTED:
                 return Outcome(Returned.HALTED, None, stop.eip, stop.instructions)
-            case Reason.EXCEPTION | Reason.ASKED | Reason.HALTED | Reason.SLICE | Reason.IRQ:
-                self._deliver(stop)
+            case Reason.ASKED | Reason.SLICE:
+                pass
+            case Reason.EXCEPTION:
+                raise self._diagnosis.undelivered(stop)
             case Reason.UNMAPPED if self._unanswered.take(stop, self._diagnosis.accessed(stop)):
                 pass  # the instruction is executed again
             case Reason.INTERRUPTED:
@@ -214,17 +211,3 @@ class Execution:
         if self._stop_asked:
             return Outcome(Returned.ASKED, None, self._cpu.registers().eip, stop.instructions)
         return None
-
-    def _wakes(self) -> bool:
-        """Whether an interrupt will end the CPU's halt; if so, it is pending now."""
-        return bool(self._cpu.registers().eflags & Eflags.IF) and self._interrupts.skip_idle()
-
-    def _deliver(self, stop: Stop) -> None:
-        """Let the guest enter its handler of an exception, or of an interrupt that is pending."""
-        if stop.reason is Reason.EXCEPTION:
-            length = self._diagnosis.interrupt_length(stop)
-            failed = self._interrupts.deliver_exception(stop, self._diagnosis.accessed(stop), length=length)
-        else:
-            failed = self._interrupts.take()
-        if failed:
-            raise self._diagnosis.undelivered(stop, failed)

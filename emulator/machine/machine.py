@@ -14,7 +14,7 @@ from emulator.devices.keyboard_controller import KeyboardController
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, screen_lines
 from emulator.errors import unknown_function
-from emulator.machine.address_map import GDT, MIB, RETURN_TO, ROM_START, VGA_START
+from emulator.machine.address_map import CALLS_END, GDT, MIB, RETURN_TO, ROM_START, VGA_START
 from emulator.machine.allocations import Allocations
 from emulator.machine.board.interrupts import Interrupts
 from emulator.machine.board.ports import PortBus
@@ -43,9 +43,8 @@ if TYPE_CHECKING:
     from emulator.devices.board import Row
     from emulator.devices.device import Device
     from emulator.loader.image import KernelImage
-    from emulator.machine.board.interrupts import Fault
     from emulator.machine.consoles import Console
-    from emulator.machine.core.core_types import Registers
+    from emulator.machine.core.core_types import Fault, Registers
     from emulator.machine.core.snapshots import CoreSnapshots, Snapshot
     from emulator.machine.execution import Outcome
     from emulator.machine.layer_state import LayerModes
@@ -126,7 +125,7 @@ class Machine:
         self.unanswered = Unanswered(
             core,
             lambda eip: code_location(*image.location(eip)),
-            lambda port: self.ports.has(port),  # noqa: PLW0108 - it is made later
+            lambda port: self.ports.has(port) or port in self.interrupts.pic.ports,
             self._recorded_at,
         )
         self._execution = Execution(
@@ -138,6 +137,7 @@ class Machine:
             self._diagnosis,
             self.unanswered,
         )
+        self.cpu.end_at_halts(sorted(CALLS_END))
         self._map()
         rows = pc_board() if board is None else tuple(board)
         self.ports = PortBus(core)
@@ -154,7 +154,7 @@ class Machine:
         state = boot_state(image, ram.end, hardware, command_line, modules)
         self.modules = state.modules
         self._enter(state)
-        self._parts = (LayersOf(self), self.interrupts, self.ports, self.consoles, self.unanswered)
+        self._parts = (LayersOf(self), self.ports, self.consoles, self.unanswered)
 
     # -- putting it together -----------------------------------------------------------------------
 

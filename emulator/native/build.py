@@ -19,6 +19,7 @@ extern "Python" {
     uint32_t kc_on_probe(void *handle, uint32_t number, uint32_t kind, uint32_t esp, uint32_t eax);
     void kc_on_calls(void *handle);
     void kc_on_entered(void *handle);
+    void kc_on_idle(void *handle);
 }
 void kc_connect(void);
 """
@@ -33,11 +34,12 @@ static void kc_on_console(void *, uint32_t, const uint8_t *, uint32_t);
 static uint32_t kc_on_probe(void *, uint32_t, uint32_t, uint32_t, uint32_t);
 static void kc_on_calls(void *);
 static void kc_on_entered(void *);
+static void kc_on_idle(void *);
 static void kc_connect(void)
 {
     static const kc_python callbacks = {
         kc_on_port_read, kc_on_port_write, kc_on_memory_read, kc_on_memory_write, kc_on_console, kc_on_probe, kc_on_calls,
-        kc_on_entered,
+        kc_on_entered, kc_on_idle,
     };
     kc_set_python(&callbacks);
 }

@@ -21,10 +21,9 @@ enum kc_reason {
     KC_INSTRUCTIONS,  /* the instruction budget is used up */
     KC_TIME,          /* the budget of host seconds is used up */
     KC_INTERRUPTED,   /* SIGINT */
-    KC_EXCEPTION,     /* exception or int n: vector, error_code; address is CR2 for #PF */
+    KC_EXCEPTION,     /* an exception or interrupt without a handler, see kc_undelivered(): vector, error_code; address is CR2 for #PF */
     KC_UNMAPPED,      /* access to physical memory that is not there: address, access */
     KC_SLICE,         /* the slice is over: at a block's start, no instruction of it was executed */
-    KC_IRQ,           /* an interrupt is pending and the guest takes it now: at a block's start */
     KC_EVENT,         /* the event asked for with kc_stop_at_event(), or the last that has a number */
     KC_FAILED,        /* Unicorn gave up for another reason: uc_error */
     KC_NO_MEMORY      /* the host has no memory for what is kept of the run: whatever else ended it, and from then on every run */
@@ -39,8 +38,8 @@ typedef struct {
     uint32_t eip, pc;    /* pc: the linear address that EIP stands for */
     uint32_t vector;
     uint32_t error_code; /* of an exception that has one; else 0 */
-    uint64_t address;    /* physical page for KC_UNMAPPED, linear page for #PF, the event's instruction for KC_EVENT */
-    uint32_t linear;     /* the linear page in both cases */
+    uint64_t address;    /* physical page for KC_UNMAPPED, linear address for #PF, the event's instruction for KC_EVENT */
+    uint32_t linear;     /* the linear page for KC_UNMAPPED */
     int32_t access;      /* enum kc_access */
     int32_t uc_error;    /* or KC_LONG_MODE, KC_SYSENTER */
     uint64_t instructions; /* executed by this run, its last block counted whole */
@@ -54,6 +53,7 @@ typedef struct {
     uint32_t es, cs, ss, ds, fs, gs;
     uint32_t gdt_base, gdt_limit, idt_base, idt_limit;
     uint32_t es_base, cs_base, ss_base, ds_base, fs_base, gs_base;
+    uint32_t ldtr, ldt_base, ldt_limit, tr, tr_base, tr_limit;
 } kc_registers;
 
 /* -- life: machine.c, unicorn/engine.c, core/ram.c --------------------------------------------- */
@@ -174,39 +174,74 @@ int64_t kc_watch_end(kc *m, uint32_t number, const kc_touched **touched, const k
 
 /* -- interrupts: core/interrupts.c ------------------------------------------------------------- */
 
-enum kc_delivery {
-    KC_ENTERED,    /* the guest stands at its handler */
-    KC_NO_GATE,    /* the IDT has nothing for the vector: zeroes, or there is no IDT at all */
-    KC_IDT_ENDS,   /* the vector lies beyond the IDT's limit */
-    KC_IDT_LOST,   /* the IDT is not mapped there */
-    KC_GATE_OFF,   /* the gate says that it is not present */
-    KC_WRONG_GATE, /* of a type that no interrupt goes through */
-    KC_NO_CODE,    /* the gate's selector names no code segment of ring 0 that is present */
-    KC_NO_RIGHT,   /* int n: the gate's privilege level forbids it */
-    KC_NO_STACK,   /* the stack is not mapped */
-    KC_OTHER_GATE, /* from here on: what a CPU would do. A task gate, or one of 16 bits */
-    KC_OTHER_RING, /* the guest runs in another ring than 0 */
-    KC_V86,        /* in virtual-8086 mode */
-    KC_REAL_MODE   /* in real mode */
-};
-enum kc_delivery_kind { KC_FAULT, KC_SOFTWARE, KC_EXTERNAL };
-/* The exception that a CPU raises when it cannot deliver another one. */
-typedef struct { uint32_t vector, error_code; } kc_fault;
-/* Push the frame and go to the handler. Unless KC_ENTERED is returned, nothing was changed but words below ESP and, where
- * *next is a #PF, CR2. */
-int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t error_code, kc_fault *next);
-void kc_set_cr2(kc *m, uint32_t address);
-/* A device asks for an interrupt: runs end with KC_IRQ where the guest would take it. */
-void kc_irq_pending(kc *m, bool pending);
-/* Would the guest take an interrupt before its next instruction? */
-bool kc_irq_possible(kc *m);
+enum kc_kind { KC_FAULT, KC_SOFTWARE, KC_EXTERNAL };
+/* An exception or interrupt on its way to a handler. */
+typedef struct {
+    uint32_t vector;
+    int32_t kind;        /* enum kc_kind: an exception, an `int n` or its like, from a device */
+    uint32_t error_code; /* 0 where there is none */
+    uint32_t address;    /* of a page fault, linear */
+    int32_t access;      /* of a page fault, enum kc_access */
+    uint32_t length;     /* of the instruction: `int n`, or the hlt that it ends */
+} kc_attempt;
+enum { KC_ATTEMPTS = 4 };
+/* After KC_EXCEPTION: what was tried, in order. What a CPU raises because one failed is the next one. The last is a double fault, or
+ * cannot be delivered as things are. Valid until the next run. */
+uint32_t kc_undelivered(const kc *m, const kc_attempt **attempts);
+/* The newest exception that a handler was entered for, other than by `int n`. */
+typedef struct {
+    bool happened;
+    uint32_t vector, eip; /* of the instruction that failed */
+    uint32_t frame;       /* where EIP lies in what the CPU pushed, in the stack segment */
+} kc_fault;
+void kc_last_fault(const kc *m, kc_fault *out);
+/* hlt at one of these (4 at most) ends a run, whoever could wake the CPU. -1: too many. */
+int kc_halt_ends(kc *m, const uint32_t *eips, uint32_t count);
+
+/* -- the interrupt controllers: core/pic.c ------------------------------------------------------ */
+
+/* A device raises its line (0 to 15). */
+void kc_pic_request(kc *m, uint32_t line);
+/* Is the CPU asked for an interrupt? */
+bool kc_pic_pending(const kc *m);
+/* Has a line asked, and was not served yet? */
+bool kc_pic_is_requested(const kc *m, uint32_t line);
+/* Can a request of a line not reach the CPU as things stand? */
+bool kc_pic_is_masked(const kc *m, uint32_t line);
+/* The CPU takes the interrupt: its vector. Without a pending one it is the spurious line 7. */
+uint32_t kc_pic_acknowledge(kc *m);
+uint32_t kc_pic_in(kc *m, uint32_t port, int size);
+void kc_pic_out(kc *m, uint32_t port, int size, uint32_t value);
+
+/* -- virtual time: core/clock.c ----------------------------------------------------------------- */
+
+/* Nanoseconds since the machine was made, with the instructions of the present run up to the end of the present block. */
+uint64_t kc_clock_ns(const kc *m);
+void kc_clock_rate(kc *m, uint32_t instruction_ns);
+/* Between runs: so many instructions were executed by the last one. */
+void kc_clock_ran(kc *m, uint64_t instructions);
+/* Runs end with KC_SLICE at this time, and idle() is called where hlt could wait so long: a timer of Python's ticks. */
+void kc_clock_limit(kc *m, uint64_t due_ns);
+/* When the next timer ticks whose line is open; UINT64_MAX: never. */
+uint64_t kc_clock_next_wake(const kc *m);
+/* The CPU waits: let the time be this, unless it is over. */
+void kc_clock_skip_to(kc *m, uint64_t at_ns);
+/* A timer that raises a line at start_ns + n * clocks / frequency for n = 1 (if it is periodic: 1, 2 ...), rounded up to
+ * nanoseconds; clocks 0: it is off. `ticks` of these have come. */
+typedef struct {
+    uint64_t start_ns, ticks;
+    uint32_t clocks, frequency, line;
+    bool periodic;
+} kc_timer;
+enum { KC_TIMERS = 4 };
+void kc_timer_set(kc *m, uint32_t number, const kc_timer *timer);
 
 /* -- ports: core/ports.c ----------------------------------------------------------------------- */
 
-enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT };
+enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT, KC_PIC };
 /* How a port answers: KC_OPEN floats (reads all ones), KC_DEVICE asks Python, KC_SINK appends the byte to console
- * number `value`, KC_CONSTANT reads as `value`. The last
- * two hold for single bytes; wider accesses ask Python. */
+ * number `value`, KC_CONSTANT reads as `value`: these two hold for single bytes; wider accesses ask Python. KC_PIC belongs to the
+ * interrupt controllers. */
 void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
 /* From this virtual time on, a port with KC_CONSTANT asks Python nevertheless. */
@@ -280,8 +315,6 @@ void kc_notify_every(kc *m, uint32_t calls);
 uint32_t kc_events(kc *m);
 /* Calls that were entered and have not returned; those of tasks that wait are among them. */
 uint32_t kc_open_calls(kc *m);
-/* Virtual time: what an event gets is `now` plus `instruction_ns` for each instruction of the run. */
-void kc_clock(kc *m, uint64_t now_ns, uint32_t instruction_ns);
 /* Runs end with KC_EVENT at this event: in front of the function's first instruction, or after its ret. 0: never.
  * From the first such request on, translated code is slower. */
 void kc_stop_at_event(kc *m, uint32_t event);
@@ -371,6 +404,7 @@ typedef struct {
     uint32_t (*probe)(void *handle, uint32_t number, uint32_t kind, uint32_t esp, uint32_t eax);
     void (*calls)(void *handle);
     void (*entered)(void *handle);
+    void (*idle)(void *handle);
 } kc_python;
 void kc_set_python(const kc_python *callbacks);
 

@@ -2,9 +2,11 @@
 #include <stdlib.h>
 
 #include "core/bus.h"
+#include "core/clock.h"
 #include "core/interrupts.h"
 #include "core/limits.h"
 #include "core/mmu.h"
+#include "core/pic.h"
 #include "core/ports.h"
 #include "core/ram.h"
 #include "core/run.h"
@@ -27,7 +29,9 @@ void kc_set_python(const kc_python *callbacks) { python = *callbacks; }
 const struct part kc_parts[KC_PARTS] = {
     {kc_counting_init, kc_counting_free, NULL, NULL, NULL},
     {kc_limits_init, kc_limits_free, NULL, NULL, NULL},
-    {kc_interrupts_init, kc_interrupts_free, NULL, NULL, NULL},
+    {kc_clock_init, kc_clock_free, kc_clock_save, kc_clock_restore, free},
+    {kc_pic_init, kc_pic_free, kc_pic_save, kc_pic_restore, free},
+    {kc_interrupts_init, kc_interrupts_free, kc_interrupts_save, kc_interrupts_restore, free},
     {kc_ram_init, kc_ram_free, NULL, NULL, NULL},
     {kc_snapshots_init, kc_snapshots_free, NULL, NULL, NULL},
     {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},

@@ -37,6 +37,8 @@ struct kc {
     /* core */
     struct run *run;
     struct limits *limits;
+    struct clock *clock;
+    struct pic *pic;
     struct interrupts *interrupts;
     struct ram *ram;
     struct snapshots *snapshots;
@@ -64,7 +66,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 18 };
+enum { KC_PARTS = 20 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

@@ -1,53 +1,105 @@
-"""Interrupts and exceptions: who wants one, when the guest takes it, and how it gets into the guest's handler.
+"""The interrupt controllers, timers and the clock of a machine: a view of what the core has, and the timers of Python's.
 
 Time is virtual. While the guest computes, an instruction takes `instruction_ns`; while it waits in `hlt`, the clock jumps to
-the next event. The clock starts when the guest sets a timer, or with a budget of instructions.
+the next tick. The core delivers interrupts and exceptions itself, and lets intervals tick. A timer that does more when its time
+has come than to raise its line is one of Python's: runs of the CPU end when it is due.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING
 
-from emulator.devices.pic import Pic
-from emulator.machine.core.core_types import Delivery, DeliveryKind
-from emulator.x86 import PUSHES_ERROR_CODE, WORD_MAX, Eflags, Vector, makes_double_fault
+from emulator.machine.core.core_types import PortMode
+from emulator.machine.core.handle import ffi, lib
+from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
     from emulator.devices.board import Timer
-    from emulator.machine.core.core_types import Stop
+    from emulator.machine.core.core_types import Fault
     from emulator.machine.core.cpu import Cpu
     from emulator.machine.core.handle import Core
 
 INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine sets another
 _JUMPS = 100  # from one event to the next, after which a CPU that waits is given up
+_NEVER = 0xFFFF_FFFF_FFFF_FFFF
 
 
-class Fault(NamedTuple):
-    """An exception that the guest's own handler was entered for.
+class Pic:
+    """Both interrupt controllers, which the core has (native/core/pic.c).
 
-    Attributes:
-        vector: 0 to 31.
-        eip: The instruction that failed.
-        frame: Where EIP lies in what the CPU pushed, in the stack segment.
+    Args:
+        core: Of the machine.
     """
 
-    vector: int
-    eip: int
-    frame: int
+    ports = (0x20, 0x21, 0xA0, 0xA1)
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        for port in self.ports:
+            lib.kc_port_out(core.raw, port, PortMode.PIC, 0)
+            lib.kc_port_in(core.raw, port, PortMode.PIC, 0)
+
+    @property
+    def pending(self) -> bool:
+        """Whether the CPU is asked for an interrupt."""
+        return bool(lib.kc_pic_pending(self._core.raw))
+
+    def is_requested(self, line: int) -> bool:
+        """Tell whether a line (0 to 15) has asked and was not served yet: asking again changes nothing."""
+        return bool(lib.kc_pic_is_requested(self._core.raw, line))
+
+    def is_masked(self, line: int) -> bool:
+        """Whether a request on a line (0 to 15) can never reach the CPU as things stand."""
+        return bool(lib.kc_pic_is_masked(self._core.raw, line))
+
+    def request(self, line: int) -> None:
+        """A device raises its line (0 to 15)."""
+        lib.kc_pic_request(self._core.raw, line)
+
+    def acknowledge(self) -> int:
+        """The CPU takes the interrupt: its vector. Without a pending one it is the spurious line 7."""
+        vector: int = lib.kc_pic_acknowledge(self._core.raw)
+        return vector
+
+    def read_port(self, port: int, size: int) -> int:
+        """Answer `in`."""
+        value: int = lib.kc_pic_in(self._core.raw, port, size)
+        return value
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        """Take `out`."""
+        lib.kc_pic_out(self._core.raw, port, size, value)
 
 
-class Attempt(NamedTuple):
-    """An interrupt that did not reach a handler.
+class CoreInterval:
+    """A timer of the core's that raises an interrupt line at a fixed rate (`emulator.devices.device.Interval`).
 
-    Attributes:
-        vector: 0 to 255.
-        kind: Where it comes from.
-        delivery: Why it did not.
+    Args:
+        core: Of the machine.
+        number: Of the timer in the core.
+        line: That it raises.
     """
 
-    vector: int
-    kind: DeliveryKind
-    delivery: Delivery
+    def __init__(self, core: Core, number: int, line: int) -> None:
+        self._core, self._number, self._line = core, number, line
+
+    def start(self, start_ns: int, clocks: int, frequency_hz: int, *, periodic: bool) -> None:
+        """Tick *clocks* of *frequency_hz* after *start_ns*, and from then on if it is periodic."""
+        timer = ffi.new(
+            "kc_timer *",
+            {
+                "start_ns": start_ns,
+                "clocks": clocks,
+                "frequency": frequency_hz,
+                "line": self._line,
+                "periodic": periodic,
+            },
+        )
+        lib.kc_timer_set(self._core.raw, self._number, timer)
+
+    def stop(self) -> None:
+        """Tick no more."""
+        lib.kc_timer_set(self._core.raw, self._number, ffi.new("kc_timer *"))
 
 
 class Interrupts:
@@ -55,140 +107,86 @@ class Interrupts:
 
     Args:
         core: Of the machine.
-        cpu: Is notified when an interrupt is pending.
+        cpu: Of the machine.
 
     Attributes:
         pic: Both interrupt controllers.
-        timers: Those of the board, each with its interrupt line.
-        instruction_ns: Virtual time that an instruction takes, 1 or more. A slow CPU gets its ticks after few instructions.
-        last_fault: The newest exception that was no `int n`.
+        timers: Those of the board that are Python's, each with its interrupt line.
     """
 
     def __init__(self, core: Core, cpu: Cpu) -> None:
         self._core, self._cpu = core, cpu
-        self.instruction_ns = INSTRUCTION_NS
-        self.last_fault: Fault | None = None
-        self._past_ns = 0  # virtual time at the start of the present run of the CPU
-        self.pic = Pic(self._update, self._catch_up_before_write)
+        self.pic = Pic(core)
         self.timers: list[tuple[Timer, int]] = []
+        self._intervals = 0
+        self.instruction_ns = INSTRUCTION_NS
+        core.idle = self._idle
+
+    @property
+    def instruction_ns(self) -> int:
+        """Virtual time that an instruction takes, 1 or more. A slow CPU gets its ticks after few instructions."""
+        return self._instruction_ns
+
+    @instruction_ns.setter
+    def instruction_ns(self, nanoseconds: int) -> None:
+        self._instruction_ns = nanoseconds
+        lib.kc_clock_rate(self._core.raw, nanoseconds)
+
+    @property
+    def last_fault(self) -> Fault | None:
+        """The newest exception that was no `int n`."""
+        return self._cpu.last_fault()
 
     def now_ns(self) -> int:
         """Virtual time since the machine was made."""
-        return self._past_ns + self._cpu.executed() * self.instruction_ns
+        now: int = lib.kc_clock_ns(self._core.raw)
+        return now
+
+    def interval(self, line: int) -> CoreInterval:
+        """Return a timer of the core's for a line.
+
+        Raises:
+            ValueError: There is none left.
+        """
+        if self._intervals == lib.KC_TIMERS:
+            raise ValueError(f"more than {lib.KC_TIMERS} intervals on one board")
+        self._intervals += 1
+        return CoreInterval(self._core, self._intervals - 1, line)
 
     def timer_moved(self) -> None:
-        """Take into account that the next tick of a timer may have moved."""
-        self._core.request_stop()  # the machine goes on with another slice
+        """Take into account that the next tick of a timer of Python's may have moved."""
+        ticks = [due for timer, _line in self.timers if (due := timer.next_tick_ns()) is not None]
+        lib.kc_clock_limit(self._core.raw, min(ticks, default=_NEVER))
 
     def is_heard(self, line: int) -> bool:
         """Tell whether the guest would take an interrupt of a line now, if it were the only one."""
         return not self.pic.is_masked(line) and bool(self._cpu.registers().eflags & Eflags.IF)
 
-    def slice(self) -> int | None:
-        """Return the instructions until the next event; None while nothing is going to happen."""
-        due = None
-        for timer, line in self.timers:
-            at = timer.next_tick_ns()
-            if at is None or self.pic.is_requested(line):  # no tick is noticed while one waits
-                continue
-            due = at if due is None else min(due, at)
-        return None if due is None else max(1, (due - self._past_ns) // self.instruction_ns)
-
     def ran(self, instructions: int) -> None:
         """The CPU ran: move the clock and let devices catch up."""
-        self._past_ns += instructions * self.instruction_ns
+        lib.kc_clock_ran(self._core.raw, instructions)
         self._catch_up()
 
-    def skip_idle(self) -> bool:
-        """The CPU waits: jump to the next event that can wake it. False if there is none."""
+    def _idle(self) -> None:
+        """The CPU waits: jump to the next tick that wakes it, if there is one."""
         for _ in range(_JUMPS):
             if self.pic.pending:
                 break
-            ticks = [
-                due
-                for timer, line in self.timers
-                if not self.pic.is_masked(line) and (due := timer.next_tick_ns()) is not None
-            ]
-            if not ticks:
-                return False
-            self._past_ns = max(self._past_ns, min(ticks))
-            self._catch_up()
-        return self.pic.pending
-
-    def take(self) -> tuple[Attempt, ...]:
-        """Deliver the pending interrupt, if the guest takes it now. Returns what failed, see `deliver_exception`."""
-        if not self.pic.pending or not self._cpu.irq_possible():
-            return ()
-        return self._deliver(self.pic.acknowledge(), DeliveryKind.EXTERNAL, None)
-
-    def deliver_exception(self, stop: Stop, address: int, *, length: int) -> tuple[Attempt, ...]:
-        """Enter the guest's handler of an exception.
-
-        When that fails, a CPU raises another one, at last a double fault (Intel SDM vol. 3A, 6.15, table 6-5).
-
-        Args:
-            stop: How the CPU stopped.
-            address: Linear address of a page fault.
-            length: Of an `int n` or its like, which has no error code and needs a gate that is open to it; 0: it is a fault.
-
-        Returns:
-            What was tried, in order, if the guest has not got to a handler; () if it has.
-        """
-        vector = stop.vector
-        if vector == Vector.PAGE_FAULT and not length:
-            self._cpu.set_cr2(address)
-        if length:
-            return self._deliver(vector, DeliveryKind.SOFTWARE, None, length)
-        return self._deliver(vector, DeliveryKind.FAULT, stop.error_code)
-
-    def _deliver(
-        self, vector: int, kind: DeliveryKind, error_code: int | None, length: int = 0
-    ) -> tuple[Attempt, ...]:
-        failed: list[Attempt] = []
-        before = self._cpu.registers()
-        while True:
-            has_code = kind is DeliveryKind.FAULT and vector in PUSHES_ERROR_CODE
-            delivery, following = self._cpu.deliver(vector, kind, error_code if has_code else None)
-            if delivery is Delivery.ENTERED:
-                if kind is DeliveryKind.FAULT:
-                    frame = self._cpu.registers().esp + (4 if has_code else 0)
-                    self.last_fault = Fault(vector, before.eip - length, frame)
-                return ()
-            failed.append(Attempt(vector, kind, delivery))
-            if delivery.is_lacking or vector == Vector.DOUBLE_FAULT:
+            ticks = [lib.kc_clock_next_wake(self._core.raw)]
+            for timer, line in self.timers:
+                if not self.pic.is_masked(line) and (due := timer.next_tick_ns()) is not None:
+                    ticks.append(due)
+            if min(ticks) == _NEVER:
                 break
-            if length:  # what an `int n` raises is a fault, at itself
-                self._cpu.set_registers(before._replace(eip=before.eip - length & WORD_MAX))
-            serious = kind is DeliveryKind.FAULT and makes_double_fault(vector, following[0])
-            vector, error_code = (Vector.DOUBLE_FAULT, 0) if serious else following
-            kind = DeliveryKind.FAULT
-        if length:
-            self._cpu.set_registers(before)
-        return tuple(failed)
-
-    def save(self) -> tuple[int, Fault | None]:
-        """The clock and the last fault; controllers and timer are saved as devices."""
-        return self._past_ns, self.last_fault
-
-    def restore(self, state: object) -> None:
-        """Go back to a state that `save` returned."""
-        self._past_ns, self.last_fault = cast("tuple[int, Fault | None]", state)
+            lib.kc_clock_skip_to(self._core.raw, min(ticks))
+            self._catch_up()
 
     def _catch_up(self) -> None:
-        """Let timers tick up to now."""
+        """Let timers of Python's tick up to now."""
+        if not self.timers:
+            return
+        now = self.now_ns()
         for timer, line in self.timers:
-            if timer.take_ticks(self._past_ns):
+            if timer.take_ticks(now):
                 self.pic.request(line)
-
-    def _catch_up_before_write(self) -> None:
-        for timer, line in self.timers:
-            if self.pic.is_requested(line):  # else the run has a slice, which ends at the tick
-                timer.take_ticks(self.now_ns())
-
-    def _update(self) -> None:
-        self._cpu.set_irq_pending(self.pic.pending)
-        if any(
-            timer.next_tick_ns() is not None and not self.pic.is_requested(line)
-            for timer, line in self.timers
-        ):
-            self.timer_moved()
+        self.timer_moved()

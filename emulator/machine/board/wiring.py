@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from emulator.devices.board import Row, Timer
-    from emulator.devices.device import MemoryDevice
+    from emulator.devices.device import Interval, MemoryDevice
     from emulator.machine.board.interrupts import Interrupts
     from emulator.machine.board.ports import PortBus
     from emulator.machine.board.windows import Windows
@@ -45,7 +45,6 @@ def wire(  # noqa: PLR0913 - what devices are connected to
     """
     rows = tuple(board)
     check_board(rows, len(memory))
-    bus.connect(interrupts.pic)
     for row in rows:
         wires = Wires(
             now_ns=interrupts.now_ns,
@@ -55,6 +54,7 @@ def wire(  # noqa: PLR0913 - what devices are connected to
             ticking=partial(_ticking, interrupts, row.line),
             moved=interrupts.timer_moved,
             changed=bus.refresh,
+            interval=partial(_interval, interrupts, row.line),
             send=partial(consoles.write, Console(row.console)),
             end_run=end_run,
             window=memory[slice(*row.window)],
@@ -76,6 +76,10 @@ def _ticking(interrupts: Interrupts, line: int | None, timer: Timer) -> Timer:
 
 def _is_heard(interrupts: Interrupts, line: int | None) -> bool:
     return interrupts.is_heard(_connected(line))
+
+
+def _interval(interrupts: Interrupts, line: int | None) -> Interval:
+    return interrupts.interval(_connected(line))
 
 
 def _connected(line: int | None) -> int:

@@ -1,4 +1,4 @@
-"""What single instructions of the guest say: which address one accesses, how many lie before one, and how long `int n` is.
+"""What single instructions of the guest say: which address one accesses, and how many lie before one.
 
 The core knows of an access only its page (Unicorn's TLB fill is given no more); the faulting instruction's operands
 give the exact address. Only faults, stops at events and listings need capstone, which is slow to import, so that is done in here.
@@ -10,27 +10,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from emulator.machine.core.core_types import Access
-from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, Vector
+from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE
 
 if TYPE_CHECKING:
     from capstone import Cs
 
     from emulator.machine.core.core_types import Registers
-
-_INT_N = 0xCD
-_INT_1_BYTE = {0xCC: Vector.BREAKPOINT, 0xCE: Vector.OVERFLOW}  # int3, into
-
-
-def software_interrupt_length(last: bytes, vector: int) -> int:
-    """Return the length of an instruction that raises an interrupt; 0 if it is another one.
-
-    Args:
-        last: Two bytes, at the end of which it ends.
-        vector: That it would raise.
-    """
-    if last[0] == _INT_N and last[1] == vector:
-        return 2
-    return 1 if _INT_1_BYTE.get(last[1]) == vector else 0
 
 
 def exact_address(code: bytes, registers: Registers, page: int, access: Access) -> int:

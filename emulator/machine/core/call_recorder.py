@@ -133,10 +133,6 @@ class CallRecorder:
         self._entered = None
         lib.kc_notify_every(self._core.raw, 0)
 
-    def set_clock(self, now_ns: int, instruction_ns: int) -> None:
-        """Say what events get as their time in the next run."""
-        lib.kc_clock(self._core.raw, now_ns, instruction_ns)
-
     def stop_at(self, event: int) -> None:
         """End runs with `Reason.EVENT` where this event happens, in front of the instruction; 0: never."""
         lib.kc_stop_at_event(self._core.raw, event)

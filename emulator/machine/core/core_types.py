@@ -22,7 +22,6 @@ class Reason(IntEnum):
     EXCEPTION = lib.KC_EXCEPTION
     UNMAPPED = lib.KC_UNMAPPED
     SLICE = lib.KC_SLICE
-    IRQ = lib.KC_IRQ
     EVENT = lib.KC_EVENT
     FAILED = lib.KC_FAILED
     NO_MEMORY = lib.KC_NO_MEMORY
@@ -36,35 +35,40 @@ class Access(IntEnum):
     FETCH = lib.KC_FETCH
 
 
-class Delivery(IntEnum):
-    """What became of an interrupt; see `enum kc_delivery` in core.h."""
-
-    ENTERED = lib.KC_ENTERED
-    NO_GATE = lib.KC_NO_GATE
-    IDT_ENDS = lib.KC_IDT_ENDS
-    IDT_LOST = lib.KC_IDT_LOST
-    GATE_OFF = lib.KC_GATE_OFF
-    WRONG_GATE = lib.KC_WRONG_GATE
-    NO_CODE = lib.KC_NO_CODE
-    NO_RIGHT = lib.KC_NO_RIGHT
-    NO_STACK = lib.KC_NO_STACK
-    OTHER_GATE = lib.KC_OTHER_GATE
-    OTHER_RING = lib.KC_OTHER_RING
-    V86 = lib.KC_V86
-    REAL_MODE = lib.KC_REAL_MODE
-
-    @property
-    def is_lacking(self) -> bool:
-        """Whether a CPU would go on, and the machine cannot."""
-        return self >= Delivery.OTHER_GATE
-
-
 class DeliveryKind(IntEnum):
-    """Where an interrupt comes from."""
+    """Where an interrupt comes from; see `enum kc_kind` in core.h."""
 
     FAULT = lib.KC_FAULT
     SOFTWARE = lib.KC_SOFTWARE
     EXTERNAL = lib.KC_EXTERNAL
+
+
+class Attempt(NamedTuple):
+    """An exception or interrupt that did not reach a handler.
+
+    Attributes:
+        vector: 0 to 255.
+        kind: Where it comes from.
+        error_code: 0 where there is none.
+    """
+
+    vector: int
+    kind: DeliveryKind
+    error_code: int
+
+
+class Fault(NamedTuple):
+    """An exception that the guest's own handler was entered for.
+
+    Attributes:
+        vector: 0 to 31.
+        eip: The instruction that failed.
+        frame: Where EIP lies in what the CPU pushed, in the stack segment.
+    """
+
+    vector: int
+    eip: int
+    frame: int
 
 
 class PortMode(IntEnum):
@@ -74,6 +78,7 @@ class PortMode(IntEnum):
     DEVICE = lib.KC_DEVICE
     SINK = lib.KC_SINK
     CONSTANT = lib.KC_CONSTANT
+    PIC = lib.KC_PIC
 
 
 class ProbeKind(IntEnum):
@@ -162,6 +167,12 @@ class Registers(NamedTuple):
     ds_base: int
     fs_base: int
     gs_base: int
+    ldtr: int
+    ldt_base: int
+    ldt_limit: int
+    tr: int
+    tr_base: int
+    tr_limit: int
 
     @property
     def pc(self) -> int:

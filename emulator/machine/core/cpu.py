@@ -1,4 +1,4 @@
-"""The CPU proper: registers, address translation, runs, and how it enters handlers of interrupts."""
+"""The CPU proper: registers, address translation, runs, and what became of interrupts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from emulator.errors import HostError
-from emulator.machine.core.core_types import Access, Delivery, DeliveryKind, Reason, Registers, Stop
+from emulator.machine.core.core_types import Access, Attempt, DeliveryKind, Fault, Reason, Registers, Stop
 from emulator.machine.core.handle import ffi, lib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from emulator.machine.core.handle import Core
 
@@ -137,22 +137,26 @@ class Cpu:
 
     # -- interrupts --------------------------------------------------------------------------------
 
-    def set_irq_pending(self, pending: bool) -> None:  # noqa: FBT001 - a line's level
-        """End runs with `Reason.IRQ` where the guest would take an interrupt, while this is set."""
-        lib.kc_irq_pending(self._core.raw, pending)
+    def undelivered(self) -> tuple[Attempt, ...]:
+        """Return what was tried, in order, when a run has ended with `Reason.EXCEPTION`.
 
-    def irq_possible(self) -> bool:
-        """Return whether the guest would take an interrupt now."""
-        return bool(lib.kc_irq_possible(self._core.raw))
+        What a CPU raises because one failed is the next one (Intel SDM vol. 3A, 6.15, table 6-5).
+        """
+        attempts = ffi.new("kc_attempt **")
+        count = lib.kc_undelivered(self._core.raw, attempts)
+        return tuple(
+            Attempt(one.vector, DeliveryKind(one.kind), one.error_code)
+            for one in ffi.unpack(attempts[0], count)
+        )
 
-    def deliver(
-        self, vector: int, kind: DeliveryKind, error_code: int | None
-    ) -> tuple[Delivery, tuple[int, int]]:
-        """Go to the guest's handler of *vector*; if that cannot be: why, and vector and error code that a CPU raises then."""
-        has_code, following = error_code is not None, ffi.new("kc_fault *")
-        delivery = lib.kc_deliver(self._core.raw, vector, kind, has_code, error_code or 0, following)
-        return Delivery(delivery), (following.vector, following.error_code)
+    def last_fault(self) -> Fault | None:
+        """Return the newest exception that a handler was entered for, other than by `int n`."""
+        fault = ffi.new("kc_fault *")
+        lib.kc_last_fault(self._core.raw, fault)
+        return Fault(fault.vector, fault.eip, fault.frame) if fault.happened else None
 
-    def set_cr2(self, address: int) -> None:
-        """Note the linear address of a page fault for the guest."""
-        lib.kc_set_cr2(self._core.raw, address)
+    def end_at_halts(self, eips: Iterable[int]) -> None:
+        """Let a run end at a `hlt` at one of these addresses, whoever could wake the CPU."""
+        addresses = tuple(eips)
+        if lib.kc_halt_ends(self._core.raw, addresses, len(addresses)):
+            raise ValueError(f"{len(addresses)} addresses are too many")

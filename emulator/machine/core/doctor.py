@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 _MEMORY = 1 << 20
 _GDT, _CODE, _DATA, _STACK = 0x1000, 0x2000, 0x4000, 0x8000
+_IDT_REGISTER, _IDT, _HANDLER, _USER, _TSS, _INNER_STACK = 0x5000, 0x6000, 0x7000, 0x7800, 0x9800, 0xA000
 _BASE = 0x12300
-_DESCRIPTORS = bytes.fromhex("0000000000000000 ffff0000009acf00 ffff00000092cf00 ffff00230192cf00")
-"""None, code at 0x08, data at 0x10, and at 0x18 data from `_BASE` on."""
+_DESCRIPTORS = bytes.fromhex(
+    "0000000000000000 ffff0000009acf00 ffff00000092cf00 ffff0000 00facf00 ffff000000f2cf00 6700009800890000 ffff00230192cf00"
+)
+"""None, code at 0x08, data at 0x10; of ring 3 at 0x18 and 0x20; a TSS at 0x28, and at 0x30 data from `_BASE` on."""
 _INVALID_OPCODE, _GENERAL_PROTECTION = 6, 13
-_TIME_STAMP_STEP = 1000
 _BUDGET = 100_000
 
 _HLT = "f4"
@@ -35,8 +37,18 @@ _SYSCALL = "0f05"
 _LOAD_BAD_SELECTOR = "66b83412 8ed8"  # mov $0x1234, %ax; mov %ax, %ds
 _UD2, _RDTSC, _RDRAND = "0f0b", "0f31", "0fc7f0"
 _REWRITES_ITSELF = "b801000000 c6050120000007 3c07 7402 ebee"  # 1: mov $1, %eax; movb $7, 1b + 1; cmp $7, %al; je 2f; jmp 1b; 2:
-_LOAD_ES = "66b81800 8ec0"  # mov $0x18, %ax; mov %ax, %es
+_LOAD_ES = "66b83000 8ec0"  # mov $0x30, %ax; mov %ax, %es
 _STI = "fb 90 90 eb00 90"
+_LIDT = "0f011d00500000"  # lidt 0x5000
+_ENTER_RING_3 = (
+    "66b82800 0f00d8 6a23 6800900000 6a02 6a1b 6800780000 cf"  # ltr 0x28; to ring 3 at 0x7800, ESP 0x9000
+)
+_INT_80 = "cd80"
+
+
+def _gate(handler: int, access: int = 0x8E) -> bytes:
+    """Return an interrupt gate to code of ring 0."""
+    return (handler & 0xFFFF | 8 << 16 | access << 40 | handler >> 16 << 48).to_bytes(8, "little")
 
 
 class Fact(NamedTuple):
@@ -106,6 +118,7 @@ class _Guest:
         self.memory: Any = ffi.buffer(lib.kc_memory(self.core), _MEMORY)
         self.put(_GDT, _DESCRIPTORS)
         self.put(_CODE, bytes.fromhex(code))
+        self.put(_IDT_REGISTER, (0x7FF | _IDT << 16).to_bytes(6, "little"))
         lib.kc_set_flat(self.core, _GDT, len(_DESCRIPTORS) - 1)
         registers = self.registers()
         registers.eip, registers.esp, registers.eflags = _CODE, _STACK, 2
@@ -168,14 +181,36 @@ def _forgets_exceptions() -> bool:
 
 
 def _takes_interrupts() -> bool:
-    guest = _Guest(_STI + _HLT)
-    lib.kc_irq_pending(guest.core, True)  # noqa: FBT003
-    return guest.runs_to(Reason.IRQ) and guest.registers().eip > _CODE + 1
+    guest = _Guest(_LIDT + _STI + _HLT)
+    guest.put(_IDT + 8 * 8, _gate(_HANDLER))
+    guest.put(_HANDLER, bytes.fromhex(_HLT))
+    lib.kc_pic_out(guest.core, 0x21, 1, 0)
+    lib.kc_pic_request(guest.core, 0)
+    pushed = int.from_bytes(guest.memory[_STACK - 12 : _STACK - 8], "little")
+    return (
+        guest.runs_to(Reason.HALTED)
+        and guest.registers().eip == _HANDLER + 1
+        and int.from_bytes(guest.memory[_STACK - 12 : _STACK - 8], "little") > _CODE + 8 > pushed
+    )
+
+
+def _changes_rings() -> bool:
+    guest = _Guest(_LIDT + _ENTER_RING_3)
+    guest.put(_IDT + 8 * 0x80, _gate(_HANDLER, access=0xEE))
+    guest.put(_HANDLER, bytes.fromhex(_HLT))
+    guest.put(_USER, bytes.fromhex(_INT_80))
+    guest.put(_TSS + 4, (_INNER_STACK | 0x10 << 32).to_bytes(8, "little"))
+    return (
+        guest.runs_to(Reason.HALTED)
+        and guest.registers().eip == _HANDLER + 1
+        and guest.registers().esp == _INNER_STACK - 5 * 4
+        and guest.memory[_INNER_STACK - 20 : _INNER_STACK - 16] == (_USER + 2).to_bytes(4, "little")
+    )
 
 
 def _counts_time_stamps() -> bool:
     guest = _Guest(_RDTSC + _HLT)
-    return guest.runs_to(Reason.HALTED) and guest.registers().eax == _TIME_STAMP_STEP
+    return guest.runs_to(Reason.HALTED) and guest.registers().eax == 0
 
 
 def _has_random_numbers_of_its_own() -> bool:
@@ -229,7 +264,8 @@ _TRIALS: tuple[tuple[Fact, Callable[[], bool]], ...] = (
     (_trial("instructions", "instructions are counted right"), _counts_instructions),
     (_trial("budget", "a run ends after exactly so many instructions"), _budget_is_exact),
     (_trial("changing code", "code that is written to is translated again"), _notices_code_that_changes),
-    (_trial("interrupts", "a run ends where the guest takes an interrupt, after sti"), _takes_interrupts),
+    (_trial("interrupts", "an interrupt reaches its handler, after sti"), _takes_interrupts),
+    (_trial("rings", "int n enters ring 0 from ring 3, on the stack of the TSS"), _changes_rings),
     (_trial("exceptions", "a second exception is no double fault"), _forgets_exceptions),
     (
         _trial("error codes", "the error code of an exception is known"),

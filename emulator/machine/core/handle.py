@@ -71,6 +71,7 @@ class Core:
         probe: A probe with a callback is reached: (number, kind, esp, eax) -> EAX.
         calls_full: The rows for recorded calls are full and wait to be taken.
         call_entered: A recorded function is entered, and it is the turn to report it.
+        idle: The CPU waits in `hlt`, and the core does not know what wakes it first.
 
     Raises:
         HostError: The host cannot give the memory, or libunicorn is missing.
@@ -88,6 +89,7 @@ class Core:
         self.probe: Callable[[int, int, int, int], int]
         self.calls_full: Callable[[], None]
         self.call_entered: Callable[[], None]
+        self.idle: Callable[[], None]
         self._handle = ffi.new_handle(self)
         raw = lib.kc_new(memory_end, reference, self._handle)
         if raw == ffi.NULL:
@@ -239,3 +241,4 @@ _extern(
 _extern("kc_on_probe", lambda core, number, kind, esp, eax: core.probe(number, kind, esp, eax), answers=True)
 _extern("kc_on_calls", lambda core: core.calls_full(), answers=False)
 _extern("kc_on_entered", lambda core: core.call_entered(), answers=False)
+_extern("kc_on_idle", lambda core: core.idle(), answers=False)

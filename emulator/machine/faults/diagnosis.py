@@ -11,13 +11,12 @@ from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, HostError
 from emulator.machine.address_map import MIB, ROM_START
 from emulator.machine.core.core_types import Reason
 from emulator.wording import code_location
-from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, WORD_MAX, Vector
+from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from emulator.loader.image import KernelImage
-    from emulator.machine.board.interrupts import Attempt
     from emulator.machine.core.core_types import Stop
     from emulator.machine.core.cpu import Cpu
     from emulator.machine.linear_memory import LinearMemory
@@ -45,7 +44,7 @@ class Diagnosis:
         """Count of a block that failed in the middle only what was executed."""
         if not stop.block_instructions:
             return stop
-        if stop.reason not in (Reason.UNMAPPED, Reason.EXCEPTION, Reason.EVENT):
+        if stop.reason not in (Reason.UNMAPPED, Reason.EVENT):
             return stop
         last = stop.address if stop.reason is Reason.EVENT else stop.pc
         if not stop.block <= last < stop.block + stop.block_size:
@@ -56,23 +55,9 @@ class Diagnosis:
         done = instructions_before(code, last - stop.block, stop.block_instructions)
         return stop._replace(instructions=stop.instructions - stop.block_instructions + done)
 
-    def interrupt_length(self, stop: Stop) -> int:
-        """Return the length of the `int n` or its like that raised an exception; 0: it is a fault.
-
-        Such an instruction ends its block.
-        """
-        if stop.pc != stop.block + stop.block_size & WORD_MAX:
-            return 0
-        from emulator.machine.code.instructions import software_interrupt_length
-
-        return software_interrupt_length(
-            self._memory.read(stop.pc - 2 & WORD_MAX, 2).ljust(2, b"\0"), stop.vector
-        )
-
     def accessed(self, stop: Stop) -> int:
         """Return what a failed access touched, as exactly as the instruction allows."""
-        is_page_fault = stop.reason is Reason.EXCEPTION and stop.vector == Vector.PAGE_FAULT
-        if stop.reason is not Reason.UNMAPPED and not is_page_fault:
+        if stop.reason is not Reason.UNMAPPED:
             return stop.address
         from emulator.machine.code.instructions import exact_address
 
@@ -92,13 +77,13 @@ class Diagnosis:
             return self.in_call(NotEmulated(problem, stop.eip, location, stop.instructions))
         return self.in_call(guest_stopped(stop, location, self.accessed(stop)))
 
-    def undelivered(self, stop: Stop, failed: Sequence[Attempt]) -> GuestStopped:
+    def undelivered(self, stop: Stop) -> GuestStopped:
         """Return the error for an interrupt that found no way to a handler."""
         from emulator.machine.faults.words import undelivered
 
         location = code_location(*self._image.location(stop.eip))
-        registers = self._cpu.registers()
-        return self.in_call(undelivered(stop, location, self.accessed(stop), failed, registers, self._memory))
+        failed = self._cpu.undelivered()
+        return self.in_call(undelivered(stop, location, failed, self._cpu.registers(), self._memory))
 
     def no_budget(self) -> BudgetUsedUp:
         """Return the error for a run that may not execute anything."""

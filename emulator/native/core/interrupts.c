@@ -1,160 +1,289 @@
-/* Entering the guest's handlers through its IDT (Intel SDM vol. 3A, 6.12). Unicorn delivers nothing by itself. */
+/* Interrupts and exceptions: when the guest takes one, and what became of it.
+ *
+ * The engine enters the guest's handlers (unicorn/delivery.c), through gates, with the stack of a TSS, or by a task switch. What it
+ * raises while it does so comes here again. Where that ends in a triple fault, the attempts say what was tried.
+ */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/interrupts.h"
 #include "core/mmu.h"
-#include "core/registers.h"
 #include "core/reports.h"
 #include "unicorn/counting.h"
+#include "unicorn/delivery.h"
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
+enum { DOUBLE_FAULT = 8, INVALID_TSS = 10, GENERAL_PROTECTION = 13, PAGE_FAULT = 14 };
+enum { FLAG_IF = 1 << 9 };
+enum { FAULT_WRITE = 2, FAULT_FETCH = 0x10 };                     /* of a page fault's error code */
+enum { TSS_TYPE = 7, TSS_AVAILABLE = 1, DESCRIPTOR_PRESENT = 0x80 }; /* of the task register's descriptor, from its bit 8 on */
+enum { TSS_32 = 9, TSS_LIMIT = 103, TSS_PORTS = 0x66 };
+enum { ENDS_MAX = 4, VECTOR_SIZE_REAL = 4 };
+#define WITH_ERROR_CODE (1u << 8 | 0xfu << 10 | 1u << 14 | 1u << 17) /* SDM vol. 3A, table 6-1 */
+
 struct interrupts {
-    bool pending; /* a device asks for one */
+    kc_fault last_fault; /* kept by snapshots */
+    kc_attempt attempts[KC_ATTEMPTS];
+    uint32_t attempt_count;
+    bool is_software, is_external; /* what the engine hands out next is an `int n`, or from a device */
+    uint32_t length;               /* of that instruction */
+    uint32_t error_code;           /* of the exception that is raised now */
+    bool enters, raises;           /* a handler is entered; an exception is raised meanwhile */
+    uint32_t ends[ENDS_MAX], end_count; /* EIP at which hlt ends a run */
 };
 
-enum { GATE_PRESENT = 0x80, GATE_TYPE = 0x1f, GATE_INTERRUPT = 0x0e, GATE_TRAP = 0x0f };
-enum { GATE_TASK = 0x05, GATE_INTERRUPT_16 = 0x06, GATE_TRAP_16 = 0x07 };
-enum { LOCAL = 4, SEGMENT_KIND = 0xf8, CODE_OF_RING_0 = 0x98, CR0_PE = 1 };
-enum { DOUBLE_FAULT = 8, NOT_PRESENT = 11, GENERAL_PROTECTION = 13, PAGE_FAULT = 14 };
-enum { ERROR_EXTERNAL = 1, ERROR_IN_IDT = 2 }; /* SDM vol. 3A, 6.13 */
-enum { FLAG_TF = 1 << 8, FLAG_IF = 1 << 9, FLAG_NT = 1 << 14, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17 };
+/* -- what the engine reports --------------------------------------------------------------------- */
 
-/* Where the host has a guest word for the CPU's own access, or NULL after a fault. Words of a stack are aligned. */
-static uint8_t *host_word(kc *m, uint32_t linear, bool write)
+void kc_on_error_code(kc *m, uint32_t error_code)
 {
-    int64_t at = kc_reach(m, linear, write);
-    return at < 0 || (uint64_t)at + 4 > m->memory_end ? NULL : kc_at(m, (uint64_t)at);
+    m->interrupts->error_code = error_code;
+    m->interrupts->raises = true;
 }
 
-static bool push(kc *m, uint32_t *esp, uint32_t value)
+void kc_on_software_interrupt(kc *m, uint32_t length)
 {
-    uint8_t *at = host_word(m, kc_segment_base(m, SS) + *esp - 4, true);
+    m->interrupts->is_software = true;
+    m->interrupts->length = length;
+}
 
-    if (!at)
+/* -- exceptions ---------------------------------------------------------------------------------- */
+
+static bool has_error_code(const kc_attempt *attempt)
+{
+    return attempt->kind == KC_FAULT && attempt->vector < 32 && (WITH_ERROR_CODE >> attempt->vector & 1);
+}
+
+/* The engine would end the process at a task register that was never loaded, where it needs one. */
+static bool has_task(kc *m)
+{
+    uc_x86_mmr task;
+
+    if (!kc_ring(m))
+        return true;
+    U.uc_reg_read(m->uc, UC_X86_REG_TR, &task);
+    return (task.flags >> 8 & DESCRIPTOR_PRESENT) && (task.flags >> 8 & TSS_TYPE) == TSS_AVAILABLE;
+}
+
+bool kc_task_opens(kc *m, uint32_t port, uint32_t size)
+{
+    uc_x86_mmr task;
+    uint32_t word, at;
+
+    U.uc_reg_read(m->uc, UC_X86_REG_TR, &task);
+    if ((task.flags >> 8 & (DESCRIPTOR_PRESENT | TSS_32)) != (DESCRIPTOR_PRESENT | TSS_32) || task.limit < TSS_LIMIT)
         return false;
-    memcpy(at, &value, sizeof value);
-    *esp -= 4;
+    kc_words(m, (uint32_t)task.base + TSS_PORTS, &word, 1);
+    at = (word & 0xffff) + port / 8;
+    if (at + 1 > task.limit)
+        return false;
+    kc_words(m, (uint32_t)task.base + at, &word, 1);
+    return !(word >> port % 8 & ((1u << size) - 1));
+}
+
+/* In real mode a vector that nobody has set is a BIOS's. */
+static bool has_vector(kc *m, uint32_t vector)
+{
+    uc_x86_mmr table;
+    uint32_t handler;
+
+    if (kc_modes(m) & KC_PROTECTED)
+        return true;
+    U.uc_reg_read(m->uc, UC_X86_REG_IDTR, &table);
+    kc_words(m, (uint32_t)table.base + vector * VECTOR_SIZE_REAL, &handler, 1);
+    return handler != 0;
+}
+
+/* What the engine hands out, as an attempt to deliver it. */
+static kc_attempt *next_attempt(kc *m, uint32_t vector)
+{
+    struct interrupts *i = m->interrupts;
+    kc_attempt *attempt = &i->attempts[i->attempt_count < KC_ATTEMPTS ? i->attempt_count++ : KC_ATTEMPTS - 1];
+
+    *attempt = (kc_attempt){vector, i->is_external ? KC_EXTERNAL : i->is_software ? KC_SOFTWARE : KC_FAULT, 0, 0, 0, 0};
+    if (attempt->kind != KC_FAULT)
+        attempt->length = i->length;
+    if (has_error_code(attempt))
+        attempt->error_code = i->error_code;
+    if (attempt->kind == KC_FAULT && vector == PAGE_FAULT) {
+        attempt->address = kc_reg(m, UC_X86_REG_CR2);
+        bool fetches = (attempt->error_code & FAULT_FETCH) || attempt->address == kc_pc(m);
+        attempt->access = fetches ? KC_FETCH : attempt->error_code & FAULT_WRITE ? KC_WRITE : KC_READ;
+    }
+    i->is_external = i->is_software = false;
+    i->length = i->error_code = 0;
+    return attempt;
+}
+
+/* The handler was entered: its frame is on the stack, unless it is a task's, or one of 16 bits. */
+static void entered(kc *m, const kc_attempt *attempt, uint32_t cs, uint32_t eip)
+{
+    struct interrupts *i = m->interrupts;
+    uint32_t at = kc_esp(m) + (has_error_code(attempt) ? 4 : 0), frame[2];
+
+    kc_stack_words(m, at, frame, 2);
+    if (frame[0] == eip && (frame[1] & 0xffff) == cs)
+        kc_on_interrupt(m, at, eip, kc_reg(m, UC_X86_REG_EIP));
+    if (attempt->kind == KC_FAULT)
+        i->last_fault = (kc_fault){true, attempt->vector, eip, at};
+    i->attempt_count = 0;
+    i->enters = false;
+    kc_look_soon(m); /* a task's flags may let an interrupt in */
+}
+
+void kc_take_exception(kc *m, uint32_t vector, bool has_advanced)
+{
+    bool is_lost = m->interrupts->enters && !m->interrupts->raises; /* the same again: its handler's memory is not there */
+
+    m->interrupts->enters = false;
+    if (!kc_run_goes_on(m) || is_lost) {
+        kc_engine_stop(m);
+        return;
+    }
+    bool is_first = !m->interrupts->attempt_count;
+    const kc_attempt *attempt = next_attempt(m, vector);
+    uint32_t eip = kc_reg(m, UC_X86_REG_EIP), cs = kc_reg(m, UC_X86_REG_CS);
+
+    if (attempt->kind == KC_FAULT && is_first)
+        kc_count_up_to(m, kc_pc(m), vector == PAGE_FAULT && attempt->access == KC_FETCH);
+    if (attempt->kind == KC_SOFTWARE && has_advanced)
+        kc_set_eip(m, eip -= attempt->length); /* where an exception that it raises points to */
+    if (attempt->kind == KC_EXTERNAL && !has_advanced)
+        kc_set_eip(m, eip += attempt->length);
+    if (!has_task(m) || !has_vector(m, vector)) {
+        kc_end(m, KC_EXCEPTION);
+        return;
+    }
+    kc_attempt tried = *attempt; /* the next one may take its place */
+    m->interrupts->enters = true;
+    m->interrupts->raises = false;
+    if (tried.kind == KC_EXTERNAL)
+        kc_enter_handler_of_device(m, vector);
+    else
+        kc_enter_handler(m);
+    entered(m, &tried, cs, tried.kind == KC_SOFTWARE ? eip + tried.length : eip);
+}
+
+void kc_interrupts_start(kc *m)
+{
+    struct interrupts *i = m->interrupts;
+
+    i->attempt_count = i->length = i->error_code = 0;
+    i->is_external = i->is_software = i->enters = i->raises = false;
+}
+
+bool kc_has_failed(const kc *m) { return m->interrupts->attempt_count; }
+
+bool kc_is_undelivered(kc *m, kc_stop *stop)
+{
+    const struct interrupts *i = m->interrupts;
+    const kc_attempt *first = i->attempts, *last = &i->attempts[i->attempt_count - 1];
+    uint32_t after;
+
+    if (!i->attempt_count)
+        return false;
+    stop->vector = first->vector;
+    stop->error_code = first->error_code;
+    stop->address = stop->linear = first->address;
+    stop->access = first->access;
+    if (first->kind == KC_SOFTWARE) {
+        after = kc_reg(m, UC_X86_REG_EIP) + first->length;
+        U.uc_reg_write(m->uc, UC_X86_REG_EIP, &after);
+    }
+    if (last->vector == 0 || last->vector == DOUBLE_FAULT || (last->vector >= INVALID_TSS && last->vector <= PAGE_FAULT))
+        kc_forget_exception(m, last->vector);
     return true;
 }
 
-/* Virtual 8086 mode is ring 3, whatever its CS holds (SDM vol. 3B, 21.2). */
-uint32_t kc_ring(kc *m) { return kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_VM ? 3 : kc_reg(m, UC_X86_REG_CS) & 3; }
-
-/* Does a selector name a code segment of ring 0 that is present? Those of an LDT are left to the engine. */
-static bool names_code(kc *m, const kc_registers *r, uint32_t selector)
+uint32_t kc_undelivered(const kc *m, const kc_attempt **attempts)
 {
-    uint32_t at = selector & ~7u, high;
-    const uint8_t *descriptor;
-
-    if (selector & LOCAL)
-        return true;
-    if (!at || at + 7 > r->gdt_limit || !(descriptor = host_word(m, r->gdt_base + at + 4, false)))
-        return false;
-    memcpy(&high, descriptor, sizeof high);
-    return (high >> 8 & SEGMENT_KIND) == CODE_OF_RING_0;
+    *attempts = m->interrupts->attempts;
+    return m->interrupts->attempt_count;
 }
 
-/* Find the gate of a vector. Returns KC_ENTERED if an interrupt may go through it; else why not, and what a CPU raises. */
-static int find_gate(kc *m, const kc_registers *r, uint32_t vector, int kind, uint32_t gate[2], kc_fault *next)
-{
-    uint32_t at = r->idt_base + vector * 8;
+void kc_last_fault(const kc *m, kc_fault *out) { *out = m->interrupts->last_fault; }
 
-    *next = (kc_fault){GENERAL_PROTECTION, vector * 8 + ERROR_IN_IDT + (kind == KC_SOFTWARE ? 0 : ERROR_EXTERNAL)};
-    if (!(r->cr0 & CR0_PE))
-        return KC_REAL_MODE;
-    if (vector * 8 + 7 > r->idt_limit)
-        return r->idt_limit ? KC_IDT_ENDS : KC_NO_GATE;
-    for (int i = 0; i < 2; i++) {
-        const uint8_t *word = host_word(m, at + 4 * (uint32_t)i, false);
-        if (!word && kc_paging(m)) {
-            *next = (kc_fault){PAGE_FAULT, 0};
-            kc_set_cr2(m, at + 4 * (uint32_t)i);
-        }
-        if (!word)
-            return KC_IDT_LOST;
-        memcpy(&gate[i], word, sizeof gate[i]);
-    }
-    uint32_t access = gate[1] >> 8 & 0xff, type = access & GATE_TYPE;
-    bool is_other = type == GATE_TASK || type == GATE_INTERRUPT_16 || type == GATE_TRAP_16;
-    if (!gate[0] && !gate[1])
-        return KC_NO_GATE;
-    if (type != GATE_INTERRUPT && type != GATE_TRAP && !is_other)
-        return KC_WRONG_GATE;
-    if (kind == KC_SOFTWARE && (access >> 5 & 3) < kc_ring(m))
-        return KC_NO_RIGHT;
-    if (!(access & GATE_PRESENT)) {
-        next->vector = NOT_PRESENT;
-        return KC_GATE_OFF;
-    }
-    if (is_other)
-        return KC_OTHER_GATE;
-    if (!names_code(m, r, gate[0] >> 16)) {
-        next->error_code = (gate[0] >> 16 & ~3u) | (next->error_code & ERROR_EXTERNAL);
-        return KC_NO_CODE;
-    }
-    if (r->eflags & FLAG_VM)
-        return KC_V86;
-    return kc_ring(m) ? KC_OTHER_RING : KC_ENTERED; /* another ring would need the stack of the TSS */
-}
+/* -- interrupts of devices ----------------------------------------------------------------------- */
 
-int kc_deliver(kc *m, uint32_t vector, int kind, bool has_error_code, uint32_t error_code, kc_fault *next)
-{
-    kc_registers r;
-    uint32_t gate[2];
+void kc_irq_changed(kc *m) { kc_look_soon(m); }
 
-    kc_get_registers(m, &r);
-    kc_paging_read(m);
-    int found = find_gate(m, &r, vector, kind, gate, next);
-    if (found != KC_ENTERED)
-        return found;
-
-    uint32_t esp = r.esp, eip = r.eip;
-    if (!push(m, &esp, r.eflags) || !push(m, &esp, r.cs) || !push(m, &esp, r.eip) ||
-        (has_error_code && !push(m, &esp, error_code))) {
-        *next = (kc_fault){DOUBLE_FAULT, 0}; /* whatever is raised: it would have to be pushed there, too */
-        return KC_NO_STACK;
-    }
-    r.esp = esp;
-    r.eip = (gate[0] & 0xffff) | (gate[1] & 0xffff0000u);
-    r.eflags &= ~(uint32_t)(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM);
-    if ((gate[1] >> 8 & GATE_TYPE) == GATE_INTERRUPT)
-        r.eflags &= ~(uint32_t)FLAG_IF;
-    /* The descriptor may be another than when the segment was loaded: kernels give up a base so. */
-    uint32_t selector = gate[0] >> 16;
-    if ((selector != r.cs || r.cs_base) && U.uc_reg_write(m->uc, UC_X86_REG_CS, &selector))
-        return KC_NO_CODE;
-    kc_on_interrupt(m, has_error_code ? esp + 4 : esp, eip, r.eip);
-    kc_put_registers(m, &r);
-    return KC_ENTERED;
-}
-
-void kc_set_cr2(kc *m, uint32_t address) { U.uc_reg_write(m->uc, UC_X86_REG_CR2, &address); }
-
-void kc_irq_pending(kc *m, bool pending)
-{
-    m->interrupts->pending = pending;
-    kc_look_soon(m);
-}
-
-bool kc_irq_waits(const kc *m) { return m->interrupts->pending; }
+bool kc_irq_waits(const kc *m) { return kc_pic_pending(m); }
 
 bool kc_irq_may_come(kc *m) { return !kc_sees_flags(m) || (kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF); }
 
-bool kc_irq_possible(kc *m) { return kc_irq_possible_at(m, kc_pc(m)); }
-
-bool kc_irq_possible_at(kc *m, uint32_t pc)
+bool kc_irq_possible(kc *m)
 {
-    static const uint8_t sti = 0xfb;
+    /* In the middle of a watched call an interrupt waits: what its handler writes is not the call's. After sti it waits for the next
+     * instruction to be executed (SDM vol. 2B, STI), so that `sti; hlt` loses none. */
+    return !kc_interrupts_wait(m, kc_esp(m)) && (kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF) && !(kc_modes(m) & KC_SHADOW);
+}
 
-    /* In the middle of a watched call an interrupt waits: what its handler writes is not the call's. */
-    if (kc_interrupts_wait(m, kc_esp(m)) || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF))
-        return false;
-    /* sti takes effect after the next instruction (SDM vol. 2B, STI), so that `sti; hlt` loses no interrupt. */
-    int64_t at = kc_translate(m, pc - 1);
-    struct last last = kc_last_block(m);
-    return pc != last.pc + last.size || at < 0 || (uint64_t)at >= m->memory_end || *kc_at(m, (uint64_t)at) != sti;
+void kc_irq_take(kc *m) { kc_leave_for_interrupt(m); }
+
+uint32_t kc_on_interrupt_taken(kc *m)
+{
+    m->interrupts->is_external = true;
+    m->interrupts->length = 0;
+    return kc_pic_acknowledge(m);
+}
+
+/* -- hlt ----------------------------------------------------------------------------------------- */
+
+static bool ends_at(const kc *m, uint32_t eip)
+{
+    for (uint32_t i = 0; i < m->interrupts->end_count; i++)
+        if (m->interrupts->ends[i] == eip)
+            return true;
+    return false;
+}
+
+int kc_on_halt(kc *m, uint32_t length)
+{
+    bool stays = !kc_run_goes_on(m) || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF) || ends_at(m, kc_reg(m, UC_X86_REG_EIP));
+
+    if (!stays && !kc_pic_pending(m) && !kc_clock_skip(m))
+        python.idle(m->handle);
+    if (stays || !kc_run_goes_on(m) || !kc_pic_pending(m)) {
+        kc_ends(m, KC_HALTED);
+        return -1;
+    }
+    if (kc_interrupts_wait(m, kc_esp(m))) { /* the CPU is awake all the same */
+        kc_ends(m, KC_SLICE);
+        return -1;
+    }
+    kc_leave_shadow(m);
+    uint32_t vector = kc_on_interrupt_taken(m);
+    m->interrupts->length = length;
+    return (int)vector;
+}
+
+int kc_halt_ends(kc *m, const uint32_t *eips, uint32_t count)
+{
+    if (count > ENDS_MAX)
+        return -1;
+    memcpy(m->interrupts->ends, eips, count * sizeof *eips);
+    m->interrupts->end_count = count;
+    return 0;
+}
+
+/* -- life, snapshots ------------------------------------------------------------------------------ */
+
+int kc_interrupts_save(kc *m, void **out)
+{
+    kc_fault *saved = malloc(sizeof *saved);
+
+    if (!saved)
+        return -1;
+    *saved = m->interrupts->last_fault;
+    *out = saved;
+    return 0;
+}
+
+int kc_interrupts_restore(kc *m, const void *saved)
+{
+    m->interrupts->last_fault = *(const kc_fault *)saved;
+    return 0;
 }
 
 int kc_interrupts_init(kc *m) { return KC_NEW(m->interrupts); }

@@ -1,4 +1,4 @@
-/* Interrupts that wait, and the right to take them. */
+/* Interrupts and exceptions on their way to the guest's handlers. */
 #ifndef KMEMU_INTERRUPTS_H
 #define KMEMU_INTERRUPTS_H
 
@@ -6,11 +6,25 @@
 
 int kc_interrupts_init(kc *m);
 void kc_interrupts_free(kc *m);
+int kc_interrupts_save(kc *m, void **saved);
+int kc_interrupts_restore(kc *m, const void *saved);
 
+/* A run starts: nothing is on its way. */
+void kc_interrupts_start(kc *m);
+/* The engine hands out an exception, or what an `int n` or a device has raised. has_advanced: EIP lies after an `int n`. */
+void kc_take_exception(kc *m, uint32_t vector, bool has_advanced);
+/* Has an interrupt found no way to a handler? */
+bool kc_has_failed(const kc *m);
+/* At the end of a run: has an exception found no way to a handler, nor the double fault after it? *stop says which. */
+bool kc_is_undelivered(kc *m, kc_stop *stop);
+
+/* What the controllers ask for has changed. */
+void kc_irq_changed(kc *m);
 /* Must each block look whether the guest takes an interrupt that waits? If not, kc_look_soon() is called when it has to. */
 bool kc_irq_may_come(kc *m);
-/* Would the guest take an interrupt before the instruction at this linear address? */
-bool kc_irq_possible_at(kc *m, uint32_t pc);
-uint32_t kc_ring(kc *m);
+/* Would the guest take an interrupt before its next instruction? */
+bool kc_irq_possible(kc *m);
+/* The CPU takes an interrupt that waits, at the next block. */
+void kc_irq_take(kc *m);
 
 #endif

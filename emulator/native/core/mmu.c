@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "core/bus.h"
-#include "core/interrupts.h"
 #include "core/mmu.h"
 #include "core/reports.h"
 #include "unicorn/alignment.h"
+#include "unicorn/reports.h"
 
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40, PTE_PS = 0x80 };
 enum { GENERAL_PROTECTION = 13, PAGE_FAULT = 14 };
@@ -134,40 +134,35 @@ int64_t kc_translate(kc *m, uint32_t linear)
     return walk_tables(m, linear, &w) && w.present && !w.reserved ? (int64_t)(w.physical | (linear & PAGE_MASK)) : -1;
 }
 
-/* The CPU's own reads of its tables are supervisor accesses even in ring 3 (SDM 4.6.1, implicit accesses). */
-static bool is_implicit(kc *m, uint32_t linear)
-{
-    static const int tables[] = {UC_X86_REG_GDTR, UC_X86_REG_IDTR, UC_X86_REG_LDTR, UC_X86_REG_TR};
-
-    for (int i = 0; i < 4; i++) {
-        uc_x86_mmr table;
-        U.uc_reg_read(m->uc, tables[i], &table);
-        uint32_t first = (uint32_t)table.base & ~PAGE_MASK, last = (uint32_t)table.base + table.limit;
-        if (table.limit && linear >= first && linear <= last)
-            return true;
-    }
-    return false;
-}
-
 static enum kc_access access_of(uc_mem_type type)
 {
     return type == UC_MEM_WRITE ? KC_WRITE : type == UC_MEM_FETCH ? KC_FETCH : KC_READ;
 }
 
-static bool page_fault(kc *m, uint32_t linear, uc_mem_type type, uint32_t error_code)
+static bool page_fault(kc *m, uint32_t error_code)
 {
-    kc_stop *stop = kc_ends(m, KC_EXCEPTION);
-
-    if (stop) {
-        stop->vector = PAGE_FAULT;
-        stop->address = stop->linear = linear;
-        stop->access = access_of(type);
-        stop->error_code = error_code;
-    }
+    m->mmu->miss.vector = PAGE_FAULT;
+    m->mmu->miss.error_code = error_code;
     return false;
 }
 
-/* Walks for the CPU: checks rights, sets A and D. Returns false after noting a #PF. */
+void kc_on_tlb_miss(kc *m, uint32_t address, bool user)
+{
+    m->mmu->miss.address = address;
+    m->mmu->miss.user = user;
+    m->mmu->miss.vector = m->mmu->miss.error_code = 0;
+}
+
+bool kc_raises(kc *m, uint32_t *vector, uint32_t *error_code)
+{
+    *vector = m->mmu->miss.vector;
+    *error_code = m->mmu->miss.error_code;
+    if (*vector == PAGE_FAULT)
+        U.uc_reg_write(m->uc, UC_X86_REG_CR2, &m->mmu->miss.address);
+    return *vector != 0;
+}
+
+/* Walks for the CPU: checks rights, sets A and D. False: there is a #PF to be raised. */
 static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_entry *out)
 {
     bool write = type == UC_MEM_WRITE, fetch = type == UC_MEM_FETCH, user;
@@ -179,7 +174,7 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     m->mmu->paging = cr0 & CR0_PG;
     if (!m->mmu->paging)
         return true;
-    user = kc_ring(m) == 3 && !is_implicit(m, linear);
+    user = m->mmu->miss.user; /* the CPU's own accesses are a supervisor's in every ring (SDM 4.6.1) */
     if (!walk_tables(m, linear, &w)) {
         kc_stop *stop = kc_ends(m, KC_FAILED);
         if (stop)
@@ -188,12 +183,12 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     }
     uint32_t code = (write ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0) | (fetch && w.nx ? FAULT_FETCH : 0);
     if (w.reserved)
-        return page_fault(m, linear, type, code | FAULT_PRESENT | FAULT_RESERVED);
+        return page_fault(m, code | FAULT_PRESENT | FAULT_RESERVED);
     if (!w.present)
-        return page_fault(m, linear, type, code);
+        return page_fault(m, code);
     bool may_write = w.writable || (!user && !(cr0 & CR0_WP));
     if ((user && !w.user) || (write && !may_write) || (fetch && w.no_execute))
-        return page_fault(m, linear, type, code | FAULT_PRESENT);
+        return page_fault(m, code | FAULT_PRESENT);
     if (w.table_at) {
         entry_set(m, w.directory_at, &w.directory, PTE_A);
         entry_set(m, w.table_at, &w.table, PTE_A | (write ? PTE_D : 0));
@@ -207,17 +202,6 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     return true;
 }
 
-int64_t kc_reach(kc *m, uint32_t linear, bool write)
-{
-    uc_tlb_entry entry;
-
-    if (m->reference)
-        return kc_translate(m, linear);
-    if (!translate_for_cpu(m, linear & ~PAGE_MASK, write ? UC_MEM_WRITE : UC_MEM_READ, &entry))
-        return -1;
-    return (int64_t)(entry.paddr | (linear & PAGE_MASK));
-}
-
 static bool bus_error(kc *m, uint64_t physical, uint32_t linear, uc_mem_type type)
 {
     kc_stop *stop = kc_ends(m, KC_UNMAPPED);
@@ -228,14 +212,6 @@ static bool bus_error(kc *m, uint64_t physical, uint32_t linear, uc_mem_type typ
         stop->access = access_of(type);
     }
     return false;
-}
-
-static void misaligned(kc *m)
-{
-    kc_stop *stop = kc_ends(m, KC_EXCEPTION);
-
-    if (stop)
-        stop->vector = GENERAL_PROTECTION; /* its error code is 0 */
 }
 
 static bool fetched_add(struct mmu *mmu, uint32_t page)
@@ -259,7 +235,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     (void)uc;
 
     if (linear >> MISALIGNED) {
-        misaligned(m);
+        m->mmu->miss.vector = GENERAL_PROTECTION; /* its error code is 0 */
         return false;
     }
     if (type == UC_MEM_FETCH && kc_is_stray_fetch(m, (uint32_t)linear)) {

@@ -12,6 +12,7 @@ struct mmu {
     bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
     uint8_t *fetched; /* one bit a physical page: code was fetched from it */
     uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
+    struct { uint32_t address, vector, error_code; bool user; } miss; /* the present TLB fill; vector 0: nothing to be raised */
 };
 
 int kc_mmu_init(kc *m);
@@ -20,9 +21,6 @@ int kc_mmu_restore(kc *m, const void *saved);
 
 /* Look at CR0 again, which may have changed. */
 void kc_paging_read(kc *m);
-/* Physical address for an access of the CPU itself, as a supervisor; -1 after noting a #PF. */
-int64_t kc_reach(kc *m, uint32_t linear, bool write);
-
 /* The pages that code was fetched from. */
 static inline const uint32_t *kc_fetched_pages(const kc *m, uint32_t *count)
 {

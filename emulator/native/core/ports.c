@@ -5,10 +5,10 @@
 
 #include "core/bus.h"
 #include "core/limits.h"
+#include "core/pic.h"
 #include "core/ports.h"
 #include "unicorn/counting.h"
-#include "unicorn/engine.h"
-#include "unicorn/interpose.h"
+#include "unicorn/state.h"
 
 #define PORTS 65536u
 #define CONSOLE_SIZE 4096
@@ -28,17 +28,7 @@ struct ports {
     uint8_t console[CONSOLE_SIZE];
     uint32_t console_used, console_number;
     uint64_t console_flushed_ns;
-    uint64_t clock_ns; /* at the start of the run */
-    uint32_t instruction_ns;
 };
-
-static uint64_t virtual_ns(const kc *m) { return m->ports->clock_ns + kc_count(m) * m->ports->instruction_ns; }
-
-void kc_ports_clock(kc *m, uint64_t now_ns, uint32_t instruction_ns)
-{
-    m->ports->clock_ns = now_ns;
-    m->ports->instruction_ns = instruction_ns;
-}
 
 static void console_put(kc *m, uint8_t number, uint8_t byte)
 {
@@ -78,34 +68,64 @@ static kc_port_use *use_of(kc *m, uint32_t port)
     return &used->ports[p->use - 1];
 }
 
+/* What answers a port gets the time of this instruction; its block is counted to the end. */
+static uint64_t count_to_here(kc *m)
+{
+    uint64_t ahead = kc_count(m) - kc_count_here(m);
+
+    kc_count_more(m, -(int)ahead);
+    return ahead;
+}
+
+static uint32_t read_port(kc *m, uint32_t port, int size)
+{
+    const struct port *p = &m->ports->ports[port];
+    kc_port_use *use = use_of(m, port);
+
+    if (use && !use->reads++)
+        use->first_read = kc_reg(m, UC_X86_REG_EIP);
+    kc_note_read(m, port);
+    if (p->in == KC_CONSTANT && size == 1 && (p->in_until_ns == UINT64_MAX || kc_clock_ns(m) < p->in_until_ns))
+        return p->in_value;
+    if (p->in == KC_PIC)
+        return kc_pic_in(m, port, size);
+    return p->in == KC_OPEN ? 0xffffffffu : python.port_read(m->handle, port, size);
+}
+
 static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *data)
 {
     kc *m = data;
-    const struct port *p = &m->ports->ports[port &= PORTS - 1];
-    kc_port_use *use = use_of(m, port);
+    uint64_t ahead = count_to_here(m);
+    uint32_t value = read_port(m, port & (PORTS - 1), size);
     (void)uc;
 
-    if (use && !use->reads++)
-        use->first_read = kc_reg(m, UC_X86_REG_EIP); /* the engine keeps it at each `in` */
-    kc_note_read(m, port);
-    if (p->in == KC_CONSTANT && size == 1 && (p->in_until_ns == UINT64_MAX || virtual_ns(m) < p->in_until_ns))
-        return p->in_value;
-    return p->in == KC_OPEN ? 0xffffffffu : python.port_read(m->handle, port, size);
+    kc_count_more(m, (int)ahead);
+    return value;
+}
+
+static void write_port(kc *m, uint32_t port, int size, uint32_t value)
+{
+    const struct port *p = &m->ports->ports[port];
+    kc_port_use *use = use_of(m, port);
+
+    if (use && !use->writes++)
+        use->first_write = kc_reg(m, UC_X86_REG_EIP);
+    if (p->out == KC_SINK && size == 1)
+        console_put(m, p->out_value, (uint8_t)value);
+    else if (p->out == KC_PIC)
+        kc_pic_out(m, port, size, value);
+    else if (p->out != KC_OPEN)
+        python.port_write(m->handle, port, size, value);
 }
 
 static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *data)
 {
     kc *m = data;
-    const struct port *p = &m->ports->ports[port &= PORTS - 1];
-    kc_port_use *use = use_of(m, port);
+    uint64_t ahead = count_to_here(m);
     (void)uc;
 
-    if (use && !use->writes++)
-        use->first_write = kc_eip_of_out(m);
-    if (p->out == KC_SINK && size == 1)
-        console_put(m, p->out_value, (uint8_t)value);
-    else if (p->out != KC_OPEN)
-        python.port_write(m->handle, port, size, value);
+    write_port(m, port & (PORTS - 1), size, value);
+    kc_count_more(m, (int)ahead);
 }
 
 void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value)

@@ -8,7 +8,5 @@ int kc_ports_init(kc *m);
 void kc_ports_free(kc *m);
 int kc_ports_save(kc *m, void **saved);
 int kc_ports_restore(kc *m, const void *saved);
-/* Virtual time at the start of the run, and of an instruction. */
-void kc_ports_clock(kc *m, uint64_t now_ns, uint32_t instruction_ns);
 
 #endif

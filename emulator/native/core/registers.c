@@ -14,7 +14,7 @@ enum { REGISTERS = sizeof register_ids / sizeof *register_ids, GENERAL = 10 };
 
 void kc_get_registers(kc *m, kc_registers *out)
 {
-    uc_x86_mmr gdt, idt;
+    uc_x86_mmr gdt, idt, ldt, task;
     uint64_t values[REGISTERS] = {0};
     void *pointers[REGISTERS];
     uint32_t *fields = &out->eax;
@@ -26,6 +26,10 @@ void kc_get_registers(kc *m, kc_registers *out)
         fields[i] = (uint32_t)values[i];
     U.uc_reg_read(m->uc, UC_X86_REG_GDTR, &gdt);
     U.uc_reg_read(m->uc, UC_X86_REG_IDTR, &idt);
+    U.uc_reg_read(m->uc, UC_X86_REG_LDTR, &ldt);
+    U.uc_reg_read(m->uc, UC_X86_REG_TR, &task);
+    out->ldtr = ldt.selector, out->ldt_base = (uint32_t)ldt.base, out->ldt_limit = ldt.limit;
+    out->tr = task.selector, out->tr_base = (uint32_t)task.base, out->tr_limit = task.limit;
     out->gdt_base = (uint32_t)gdt.base, out->gdt_limit = gdt.limit;
     out->idt_base = (uint32_t)idt.base, out->idt_limit = idt.limit;
     for (int segment = ES; segment <= GS; segment++)

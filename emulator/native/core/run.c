@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/bus.h"
+#include "core/clock.h"
 #include "core/interrupts.h"
 #include "core/limits.h"
 #include "core/mmu.h"
@@ -12,7 +13,7 @@
 #include "unicorn/reports.h"
 #include "unicorn/state.h"
 
-enum { INVALID_OPCODE = 6, TIME_STAMP_STEP = 1000 };
+enum { INVALID_OPCODE = 6, RANDOM_STEP = 1000 };
 
 /* -- how a run ends ------------------------------------------------------------------------------ */
 
@@ -59,11 +60,7 @@ uint64_t kc_executed(kc *m) { return kc_count(m); }
 
 bool kc_goes_on(const kc *m) { return kc_run_goes_on(m); }
 
-void kc_on_halt(kc *m) { kc_ends(m, KC_HALTED); }
-
 void kc_on_last_out(kc *m) { m->run->in_out = true; }
-
-void kc_on_error_code(kc *m, uint32_t error_code) { m->run->error_code = error_code; }
 
 void kc_on_failure(kc *m, int error)
 {
@@ -75,36 +72,24 @@ void kc_on_failure(kc *m, int error)
 
 static void on_interrupt(uc_engine *uc, uint32_t vector, void *data)
 {
-    kc *m = data;
-    kc_stop *stop = kc_ends(m, KC_EXCEPTION);
     (void)uc;
-
-    if (stop) {
-        stop->vector = vector;
-        stop->error_code = m->run->error_code;
-    }
-    m->run->error_code = 0;
-    kc_engine_stop(m);
+    kc_take_exception(data, vector, true);
 }
 
+/* The engine hands out #UD in another way; whatever is raised with its vector comes so. */
 static bool on_invalid_instruction(uc_engine *uc, void *data)
 {
-    kc *m = data;
-    kc_stop *stop = kc_ends(m, KC_EXCEPTION);
     (void)uc;
-
-    if (stop)
-        stop->vector = INVALID_OPCODE;
-    kc_engine_stop(m);
+    kc_take_exception(data, INVALID_OPCODE, false);
     return true;
 }
 
-/* Host time must not reach the guest: its time stamp counter counts its own readings. */
-uint64_t kc_next_time_stamp(kc *m) { return m->run->time_stamp += TIME_STAMP_STEP; }
+uint64_t kc_next_random(kc *m) { return m->run->random += RANDOM_STEP; }
 
+/* Host time must not reach the guest: its time stamp counter counts nanoseconds of virtual time, up to this instruction. */
 static int on_rdtsc(uc_engine *uc, void *data)
 {
-    uint64_t now = kc_next_time_stamp(data);
+    uint64_t now = kc_clock_at(data, kc_count_here(data));
     uint32_t low = (uint32_t)now, high = (uint32_t)(now >> 32);
 
     U.uc_reg_write(uc, UC_X86_REG_EAX, &low);
@@ -117,14 +102,15 @@ static int on_rdtsc(uc_engine *uc, void *data)
 uint64_t kc_next_look(kc *m)
 {
     const struct run *run = m->run;
-    uint64_t tail = run->budget > 2 * TAIL ? run->budget - 2 * TAIL : 0;
+    uint64_t next = run->budget > 2 * TAIL ? run->budget - 2 * TAIL : 0, due = kc_clock_due(m);
 
     if (kc_irq_waits(m) && kc_irq_may_come(m))
         return 0;
-    return run->slice < tail ? run->slice : tail;
+    next = run->slice < next ? run->slice : next;
+    return due < next ? due : next;
 }
 
-bool kc_may_go_on(kc *m, uint32_t pc, uint32_t count)
+bool kc_may_go_on(kc *m, uint32_t count)
 {
     struct run *run = m->run;
     bool inside_block = run->inside_block;
@@ -134,13 +120,14 @@ bool kc_may_go_on(kc *m, uint32_t pc, uint32_t count)
         return false;
     }
     run->inside_block = false;
+    bool is_due = kc_clock_tick(m);
     if (kc_count(m) + count + TAIL > run->budget)
         kc_end(m, KC_INSTRUCTIONS);
     else if (inside_block) /* no block would begin here, had the run not been stopped in the middle of one */
         return true;
-    else if (kc_irq_waits(m) && kc_irq_possible_at(m, pc))
-        kc_end(m, KC_IRQ);
-    else if (kc_count(m) >= run->slice)
+    else if (kc_irq_waits(m) && kc_irq_possible(m))
+        kc_irq_take(m);
+    else if (is_due || kc_count(m) >= run->slice)
         kc_end(m, KC_SLICE);
     else
         return true;
@@ -242,13 +229,25 @@ static void finish(kc *m, int error)
         kc_interruption_taken(m);
     if (run->in_out)
         skip_out(m);
-    if (stop->reason == KC_EXCEPTION)
-        kc_forget_exception(m, stop->vector);
+    if (stop->reason != KC_NO_MEMORY && kc_is_undelivered(m, stop))
+        stop->reason = KC_EXCEPTION;
     stop->eip = kc_reg(m, UC_X86_REG_EIP);
     stop->pc = kc_pc(m);
-    bool faulted = stop->reason == KC_EXCEPTION || stop->reason == KC_UNMAPPED;
-    if (faulted && kc_count(m) && !kc_last_block(m).count && stop->pc == kc_last_instruction(m))
+    if (stop->reason == KC_UNMAPPED && kc_count(m) && !kc_last_block(m).count && stop->pc == kc_last_instruction(m))
         kc_count_more(m, -1); /* one by one, an instruction is counted before it is executed */
+}
+
+/* Up to a number of instructions. The engine counts those that raise an exception, too, so it may stop before. */
+static int run_exactly(kc *m, uint64_t max_instructions)
+{
+    uint64_t before;
+    int error;
+
+    do {
+        before = kc_count(m);
+        error = kc_run_exactly(m, max_instructions - before);
+    } while (!error && kc_may_run(m) && kc_run_goes_on(m) && !kc_has_failed(m) && kc_count(m) < max_instructions && kc_count(m) > before);
+    return error;
 }
 
 static int run_guest(kc *m, uint64_t max_instructions)
@@ -271,7 +270,7 @@ static int run_guest(kc *m, uint64_t max_instructions)
         run->stop.reason = KC_INSTRUCTIONS;
     if (run->stop.reason == KC_INSTRUCTIONS) {
         run->stop.reason = KC_RUNNING;
-        error = kc_run_exactly(m, max_instructions - kc_count(m));
+        error = run_exactly(m, max_instructions);
         if (!error && kc_run_goes_on(m) && kc_count(m) == max_instructions && !is_halted(m))
             run->stop.reason = KC_INSTRUCTIONS;
     }
@@ -288,6 +287,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     run->budget = max_instructions ? max_instructions : UINT64_MAX;
     run->slice = slice ? slice : UINT64_MAX;
     kc_counting_start(m);
+    kc_interrupts_start(m);
     kc_look_soon(m);
     kc_run_mark(m, true);
     int error = kc_may_run(m) ? run_guest(m, max_instructions) : 0;
@@ -307,7 +307,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
 /* -- life, snapshots ----------------------------------------------------------------------------- */
 
 struct saved {
-    uint64_t time_stamp;
+    uint64_t random;
     struct reached at;
 };
 
@@ -317,7 +317,7 @@ int kc_run_save(kc *m, void **out)
 
     if (!saved)
         return -1;
-    *saved = (struct saved){m->run->time_stamp, m->run->at};
+    *saved = (struct saved){m->run->random, m->run->at};
     *out = saved;
     return 0;
 }
@@ -326,7 +326,7 @@ int kc_run_restore(kc *m, const void *data)
 {
     const struct saved *saved = data;
 
-    m->run->time_stamp = saved->time_stamp;
+    m->run->random = saved->random;
     m->run->at = saved->at;
     return 0;
 }

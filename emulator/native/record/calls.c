@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "core/mmu.h"
-#include "core/ports.h"
 #include "core/reports.h"
 #include "record/ancestry.h"
 #include "record/calls.h"
@@ -41,8 +40,7 @@ struct calls {
     uint32_t recordings, stop_event, stop_allocation;
     uint32_t notify_every, until_notice; /* calls */
     bool hand_over;
-    uint64_t clock_ns;
-    uint32_t instruction_ns;
+    bool at_stop; /* an event happens at the time of the one before it */
 };
 
 /* -- open calls ----------------------------------------------------------------------------------- */
@@ -116,7 +114,7 @@ static const struct open_call *find_parent(kc *m, const struct backtrace *backtr
 
 /* -- events --------------------------------------------------------------------------------------- */
 
-static uint64_t now_ns(const kc *m) { return m->calls->clock_ns + kc_count(m) * m->calls->instruction_ns; }
+static uint64_t now_ns(const kc *m) { return m->calls->at_stop ? m->calls->now.stopped_ns : kc_clock_ns(m); }
 
 static void end_here(kc *m, const struct reached *probe, bool is_exit)
 {
@@ -316,13 +314,6 @@ uint32_t kc_events(kc *m) { return m->calls->now.events; }
 
 uint32_t kc_open_calls(kc *m) { return m->calls->now.open_count; }
 
-void kc_clock(kc *m, uint64_t now, uint32_t instruction_ns)
-{
-    m->calls->clock_ns = now;
-    m->calls->instruction_ns = instruction_ns;
-    kc_ports_clock(m, now, instruction_ns);
-}
-
 void kc_stop_at_event(kc *m, uint32_t event)
 {
     m->calls->stop_event = event;
@@ -350,10 +341,11 @@ int kc_return(kc *m, uint32_t eax)
     if (!kc_stands_at_event(m))
         return -1;
     c->stop_event = c->stop_allocation = 0; /* no run is there to be ended */
-    c->clock_ns = c->now.stopped_ns;        /* it returns at once */
     kc_on_registers_set(m);
     U.uc_reg_write(m->uc, UC_X86_REG_EAX, &eax);
+    c->at_stop = true; /* it returns at once */
     kc_call_left(m, &nowhere, esp);
+    c->at_stop = false;
     kc_stack_words(m, esp, &caller, 1);
     U.uc_reg_write(m->uc, UC_X86_REG_ESP, &after);
     U.uc_reg_write(m->uc, UC_X86_REG_EIP, &caller);

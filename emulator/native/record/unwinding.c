@@ -151,6 +151,13 @@ bool kc_is_interrupted(const kc *m, uint32_t esp, uint32_t end)
     return false;
 }
 
+/* ESP at an interrupt whose frame's EIP lies there: after EIP, CS and EFLAGS, unless it came from an outer ring, whose ESP follows. */
+static uint32_t esp_before(kc *m, struct unwound *unwound, uint32_t at)
+{
+    uint32_t ring = (uint32_t)(read_noted(m, unwound, at, UPPER) >> 32) & 3;
+    return ring == kc_ring(m) ? at + 12 : (uint32_t)read_noted(m, unwound, at + 12, LOWER);
+}
+
 /* Is it the EIP that an interrupt has pushed there? Handlers in C begin their frame with it. */
 static bool is_pushed(const kc *m, uint32_t at, uint32_t eip)
 {
@@ -178,7 +185,7 @@ static void go_up(kc *m, struct unwound *unwound, uint32_t pc, uint32_t esp, uin
                 kc_stack_words(m, at, &pc, 1);
                 w->slots[w->count] = at;
                 w->frames[w->count++] = pc + 1;
-                esp = at + 12; /* after EIP, CS and EFLAGS */
+                esp = esp_before(m, unwound, at);
                 continue;
             }
         }
@@ -197,7 +204,7 @@ static void go_up(kc *m, struct unwound *unwound, uint32_t pc, uint32_t esp, uin
         pc = (uint32_t)(words >> 32) - !is_interrupt;
         w->slots[w->count] = cfa - 4;
         w->frames[w->count++] = pc + 1;
-        esp = cfa + (is_interrupt ? 8 : 0); /* after CS and EFLAGS */
+        esp = is_interrupt ? esp_before(m, unwound, cfa - 4) : cfa;
     }
 }
 

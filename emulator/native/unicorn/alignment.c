@@ -61,9 +61,11 @@ static bool (*original_fill)(void *cpu, uint64_t address, int size, int access, 
 EXPORTED bool x86_cpu_tlb_fill_x86_64(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t host_pc);
 bool x86_cpu_tlb_fill_x86_64(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t host_pc)
 {
-    void *state = address >> MISALIGNED ? kc_state_of(cpu) : NULL;
+    void *state = kc_state_of(cpu);
 
     if (state)
+        kc_note_cpu_of(state, cpu);
+    if (state && address >> MISALIGNED)
         raise_exception_err_ra_x86_64(state, GENERAL_PROTECTION, 0, host_pc);
     return original_fill(cpu, address, size, access, mode, probe, host_pc);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "unicorn/counting.h"
+#include "unicorn/delivery.h"
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
@@ -35,9 +36,40 @@ void kc_block_starts(kc *m, uint32_t pc, uint32_t count)
     __atomic_store_n(&m->counting->look_at, kc_next_look(m), __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (is_right(m, pc, count))
-        kc_may_go_on(m, pc, count);
+        kc_may_go_on(m, count);
     else
         kc_counting_by_hooks(m);
+}
+
+/* -- in the middle of a block --------------------------------------------------------------------- */
+
+void kc_count_up_to(kc *m, uint32_t pc, bool is_fetched)
+{
+    struct counting *c = m->counting;
+    struct last last = c->last;
+
+    if (is_fetched || !c->executed)
+        return;
+    if (c->one_by_one) { /* it was counted before it was executed */
+        c->executed -= pc == c->last_instruction;
+        return;
+    }
+    if (!last.count || pc - last.pc >= last.size)
+        return;
+    /* Where the state was exact anyway, the instruction ends its block. */
+    bool is_known = c->restored.block == last.pc && c->restored.pc == pc;
+    c->executed -= is_known ? last.count - c->restored.before : 1;
+    c->last = (struct last){0};
+}
+
+uint64_t kc_count_here(const kc *m)
+{
+    const struct counting *c = m->counting;
+
+    if (c->one_by_one)
+        return c->executed - 1;
+    return c->restored.block == c->last.pc && c->restored.before < c->last.count
+               ? c->executed - c->last.count + c->restored.before : c->executed;
 }
 
 /* -- by hooks ------------------------------------------------------------------------------------- */
@@ -65,7 +97,6 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
     kc *m = data;
     struct counting *c = m->counting;
     uint32_t slot = block_slot((uint32_t)address);
-    (void)uc;
 
     if (c->one_by_one)
         return;
@@ -79,8 +110,11 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
         }
         block_learn(c, &tb);
     }
-    if (!kc_may_go_on(m, (uint32_t)address, c->blocks[slot].icount))
+    if (!kc_may_go_on(m, c->blocks[slot].icount)) {
+        uintptr_t list = kc_hooks_called_from();
+        kc_leave_if_asked(m, uc, list ? list : (uintptr_t)__builtin_return_address(0));
         return; /* the check at the start of the block comes after this hook: it is not executed */
+    }
     c->executed += c->blocks[slot].icount;
     c->last = (struct last){(uint32_t)address, (uint16_t)c->blocks[slot].icount, (uint16_t)size};
 }

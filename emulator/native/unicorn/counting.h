@@ -16,6 +16,7 @@ struct counting {
     bool proved, recount;       /* blocks count themselves right; start again and count by hooks */
     bool one_by_one;            /* instructions are counted, not blocks */
     uint32_t last_instruction;  /* counted one by one */
+    struct { uint32_t block, pc, before; } restored; /* the instruction at which the CPU's state was made exact last */
     struct { uint32_t pc, icount; } *blocks; /* by hooks */
 };
 
@@ -44,6 +45,15 @@ static inline uint32_t kc_last_instruction(const kc *m) { return m->counting->la
 /* Has a block counted itself, and right? */
 static inline bool kc_has_counted_itself(const kc *m) { return m->counting->proved; }
 static inline bool kc_counts_one_by_one(const kc *m) { return m->counting->one_by_one; }
+/* The engine makes the CPU's state exact at an instruction of a block, with so many before it. */
+static inline void kc_note_restored(kc *m, uint32_t block, uint32_t pc, uint32_t before)
+{
+    m->counting->restored.block = block, m->counting->restored.pc = pc, m->counting->restored.before = before;
+}
+/* The instruction at `pc` was not executed, nor were those after it in its block: do not count them. is_fetched: it could not be. */
+void kc_count_up_to(kc *m, uint32_t pc, bool is_fetched);
+/* Instructions of this run before the one at which the state was made exact last. */
+uint64_t kc_count_here(const kc *m);
 /* Correct the count: of an instruction that was counted before it was executed, and of one that was not. */
 static inline void kc_count_more(kc *m, int instructions) { m->counting->executed += (uint64_t)(int64_t)instructions; }
 static inline void kc_put_last_block(kc *m, struct last last) { m->counting->last = last; }

@@ -110,6 +110,8 @@ void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, 
         instruction.opcode_at = 0;
         instruction.refused = instruction.aligned = false;
         instruction.map = instruction.mandatory = 0;
+        if (kc_translates_ours())
+            second |= (uintptr_t)kc_next_instruction() << 32; /* delivery.c */
     }
     original_op2(translation, operation, first, second);
 }

@@ -29,6 +29,8 @@ const char *kc_load(const char *library)
         return "libunicorn has no " #name;
     UNICORN_FUNCTIONS(X)
 #undef X
+    if (!kc_functions_are_ours())
+        return "one is loaded for the whole process already (LD_PRELOAD, RTLD_GLOBAL); kmemu needs its own";
     unsigned version = kc_unicorn_version();
     if (version < UNICORN_OLDEST || version >= UNICORN_TOO_NEW)
         return "libunicorn is not of the versions >= 2.1.4, < 2.2";

@@ -8,11 +8,11 @@
  * helper_uc_tracecode(): at each hooked instruction Unicorn walks the list of all hooks. Our probes find themselves
  * by address. Blocks that count themselves (translation.c) call it, too.
  *
- * helper_outb(), helper_outw(), helper_outl(): a device that ends the run, as QEMU's exit device does, ends it at its
+ * helper_inb(), helper_outb() and their kin: ports are open to some rings only. A device that ends the run, as QEMU's exit device does, ends it at its
  * `out`, not at the next check. EIP is then that of the `out`, see kc_run().
  *
- * helper_hlt(): notes that the run has ended so, whatever else is to end it meanwhile. Afterwards a run that ended at `hlt`
- * cannot be distinguished from one that was stopped after it.
+ * helper_hlt(): lets time pass up to the interrupt that wakes the CPU, which then comes at once. Where none does, it notes that the
+ * run has ended so: afterwards that cannot be distinguished from one that was stopped after `hlt`.
  *
  * helper_rdrand(): the same numbers in every run. cpu_x86_update_dr7() is not replaced, but called.
  *
@@ -23,13 +23,21 @@
  * libunicorn reaches its own functions through the dynamic linker, which looks in the process's global scope first:
  * once this library is in that scope, a libunicorn loaded after it finds the functions below. They do anything new
  * only while kc_interpose() says that a machine of ours runs in this thread; otherwise they pass on to the
- * originals. A libunicorn that was in the process before keeps its own: all works, more slowly.
+ * originals. Of a libunicorn that was in the process before, and keeps its own, a copy is loaded.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "unicorn/counting.h"
+#include "unicorn/delivery.h"
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
@@ -39,7 +47,7 @@
 /* Looked at for every probed instruction, so without a call to find the thread's copy. */
 static __thread __attribute__((tls_model("initial-exec"))) kc *running;
 static __thread __attribute__((tls_model("initial-exec"))) bool leaves_checks_out;
-static bool translation_found, flags_found, left_out; /* left_out: a check, once */
+static bool translation_found, flags_found, delivery_found, left_out; /* left_out: a check, once */
 static void (*original_check_exit_request)(void *translation);
 static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t address);
 
@@ -57,55 +65,88 @@ void check_exit_request_x86_64(void *translation)
  * translated code it was called. */
 static void (*check_exit)(void *uc, uint32_t in_delay_slot);
 
-/* While running: an instruction or block with hooks is reached. */
+/* While running: an instruction or block with hooks is reached. Where there is one hook, translated code calls it without this. */
+static __thread __attribute__((tls_model("initial-exec"))) uintptr_t hooks_called_from;
+uintptr_t kc_hooks_called_from(void)
+{
+    uintptr_t from = hooks_called_from;
+
+    hooks_called_from = 0; /* it may be left for good */
+    return from;
+}
+
 void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
 {
+    uintptr_t here = (uintptr_t)__builtin_return_address(0);
+
     if (leaves_checks_out && running->uc == uc && (index & HOOK_INDEX_MASK) == HOOK_INDEX_CODE)
         kc_probes_reached(running, (uint32_t)address);
     else if (index == KC_BLOCK_STARTS) {
         kc_block_starts(running, (uint32_t)address, (uint32_t)size);
+        kc_leave_if_asked(running, uc, here);
         check_exit(uc, 0);
-    } else if (original_tracecode)
+    } else {
+        hooks_called_from = here;
         original_tracecode(size, index, uc, address);
+        hooks_called_from = 0;
+    }
 }
 
-static __thread __attribute__((tls_model("initial-exec"))) uintptr_t out_from; /* the `out` in translated code; 0: not known */
+/* Ports are open to rings up to IOPL; else the bits of a TSS decide (SDM vol. 1, 19.5). Unicorn does not ask. Devices are told the
+ * time of this instruction. */
+static void check_port(void *state, uint32_t port, uint32_t size, uintptr_t here)
+{
+    enum { GENERAL_PROTECTION = 13 };
+    kc *m = kc_running_on(state);
+    uint32_t modes = m ? kc_modes(m) : 0;
+    bool open = !(modes & KC_PROTECTED) || ((modes & 3) <= (modes >> KC_IOPL_AT & 3) && !(modes & KC_VIRTUAL_8086));
 
-#define OUT(letter) \
+    if (m)
+        kc_restore_eip(m, here);
+    if (!open && !kc_task_opens(m, port & 0xffff, size))
+        raise_exception_err_ra_x86_64(state, GENERAL_PROTECTION, 0, here);
+}
+
+#define OUT(letter, size) \
     static void (*original_out##letter)(void *env, uint32_t port, uint32_t value); \
     EXPORTED void helper_out##letter##_x86_64(void *env, uint32_t port, uint32_t value); \
     void helper_out##letter##_x86_64(void *env, uint32_t port, uint32_t value) \
     { \
         kc *m = kc_running_on(env); \
         bool goes_on = m && kc_goes_on(m); \
-        out_from = (uintptr_t)__builtin_return_address(0); \
+        check_port(env, port, size, (uintptr_t)__builtin_return_address(0)); \
         original_out##letter(env, port, value); \
-        out_from = 0; \
         if (goes_on && !kc_goes_on(m)) { \
             kc_on_last_out(m); \
             check_exit(m->uc, 0); \
         } \
     }
-OUT(b)
-OUT(w)
-OUT(l)
+OUT(b, 1)
+OUT(w, 2)
+OUT(l, 4)
 
-uint32_t kc_eip_of_out(kc *m)
-{
-    if (out_from)
-        kc_restore_eip(m, out_from);
-    return kc_reg(m, UC_X86_REG_EIP);
-}
+#define IN(letter, size) \
+    static uint64_t (*original_in##letter)(void *env, uint32_t port); \
+    EXPORTED uint64_t helper_in##letter##_x86_64(void *env, uint32_t port); \
+    uint64_t helper_in##letter##_x86_64(void *env, uint32_t port) \
+    { \
+        check_port(env, port, size, (uintptr_t)__builtin_return_address(0)); \
+        return original_in##letter(env, port); \
+    }
+IN(b, 1)
+IN(w, 2)
+IN(l, 4)
 
 static void (*original_hlt)(void *state, int size);
 EXPORTED void helper_hlt_x86_64(void *state, int size);
 void helper_hlt_x86_64(void *state, int size)
 {
     kc *m = kc_running_on(state);
+    int vector = m ? kc_on_halt(m, (uint32_t)size) : -1;
 
-    if (m)
-        kc_on_halt(m);
-    original_hlt(state, size); /* does not return */
+    if (vector >= 0)
+        kc_leave_halt(state, (uint32_t)vector, (uint32_t)size);
+    original_hlt(state, size); /* neither returns */
 }
 
 /* Exceptions with an error code, which no hook gets. They do not return. */
@@ -128,8 +169,8 @@ void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uint
     original_raise_ra(state, vector, error_code, host_pc);
 }
 
-/* The host's randomness must not reach the guest: rdrand and rdseed give numbers that depend on the readings of the time stamp
- * counter and of these so far. */
+/* The host's randomness must not reach the guest: rdrand and rdseed give numbers that depend on how many there were
+ * before. */
 static uint64_t (*original_rdrand)(void *state);
 EXPORTED uint64_t helper_rdrand_x86_64(void *state);
 uint64_t helper_rdrand_x86_64(void *state)
@@ -139,7 +180,7 @@ uint64_t helper_rdrand_x86_64(void *state)
 
     if (!m)
         return value;
-    value = kc_next_time_stamp(m);
+    value = kc_next_random(m);
     value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u;
     value = (value ^ value >> 27) * 0x94d049bb133111ebu;
     return value ^ value >> 31;
@@ -189,6 +230,14 @@ void *kc_state_of(const void *cpu)
     return ours ? kc_state_at(running) : NULL;
 }
 
+void kc_note_cpu_of(const void *state, void *cpu)
+{
+    kc *m = kc_running_on(state);
+
+    if (m && !kc_cpu(m))
+        kc_note_cpu(m, cpu);
+}
+
 struct interposed kc_interpose(kc *m, bool fast)
 {
     struct interposed before = {running, leaves_checks_out};
@@ -228,7 +277,36 @@ const char *kc_engine_function(uint32_t i, bool *found)
     return functions[i].name;
 }
 
+bool kc_functions_are_ours(void) { return dlsym(RTLD_DEFAULT, "reg_read_x86_64") == (void *)reg_read_x86_64; }
+
 #define FIND(variable, name) (variable) = (__typeof__(variable))kc_find(unicorn, name)
+
+/* A library that is in the process already has its calls bound. A copy of its file is another one to the dynamic linker. */
+static void *load_fresh(const char *library)
+{
+    void *before = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+    struct link_map *map;
+    char name[32];
+    struct stat file;
+
+    if (!before)
+        return dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+    int from = dlinfo(before, RTLD_DI_LINKMAP, &map) ? -1 : open(map->l_name, O_RDONLY | O_CLOEXEC);
+    int copy = memfd_create("libunicorn", MFD_CLOEXEC);
+    void *fresh = NULL;
+    if (from >= 0 && copy >= 0 && !fstat(from, &file)) {
+        off_t left = file.st_size;
+        for (ssize_t sent = 1; left && sent > 0; left -= sent > 0 ? sent : 0)
+            sent = sendfile(copy, from, NULL, (size_t)left);
+        snprintf(name, sizeof name, "/proc/self/fd/%d", copy);
+        fresh = left ? NULL : dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+    }
+    if (from >= 0)
+        close(from);
+    if (copy >= 0)
+        close(copy);
+    return fresh ? fresh : before;
+}
 
 void *kc_interpose_load(const char *library)
 {
@@ -236,7 +314,7 @@ void *kc_interpose_load(const char *library)
 
     if (dladdr((void *)kc_interpose_load, &self))
         dlopen(self.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
-    void *unicorn = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+    void *unicorn = load_fresh(library);
     if (unicorn) {
         function_count = 0;
         FIND(original_check_exit_request, "check_exit_request_x86_64");
@@ -244,6 +322,9 @@ void *kc_interpose_load(const char *library)
         FIND(original_outb, "helper_outb_x86_64");
         FIND(original_outw, "helper_outw_x86_64");
         FIND(original_outl, "helper_outl_x86_64");
+        FIND(original_inb, "helper_inb_x86_64");
+        FIND(original_inw, "helper_inw_x86_64");
+        FIND(original_inl, "helper_inl_x86_64");
         FIND(original_hlt, "helper_hlt_x86_64");
         FIND(original_raise, "raise_exception_err_x86_64");
         FIND(original_raise_ra, "raise_exception_err_ra_x86_64");
@@ -256,6 +337,7 @@ void *kc_interpose_load(const char *library)
         kc_system_calls_load(unicorn);
         kc_alignment_load(unicorn);
         flags_found = kc_flags_load(unicorn);
+        delivery_found = kc_delivery_load(unicorn);
     }
     return unicorn;
 }

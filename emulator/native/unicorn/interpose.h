@@ -10,6 +10,9 @@ enum { KC_BLOCK_STARTS = 0x3f }; /* where Unicorn has the type of a hook: not of
 /* Load libunicorn so that it finds our functions. NULL: dlerror() says why not. */
 void *kc_interpose_load(const char *library);
 
+/* Does the dynamic linker find our functions first? */
+bool kc_functions_are_ours(void);
+
 /* A function of libunicorn, NULL: it has none of this name. kc_engine_function() knows of it. */
 void *kc_find(void *unicorn, const char *name);
 
@@ -24,6 +27,9 @@ kc *kc_running_on(const void *state);
 /* The state of a CPU of Unicorn's, if it is that of the machine that runs in this thread; or NULL. */
 void *kc_state_of(const void *cpu);
 
+/* Note the CPU of the machine that runs in this thread. */
+void kc_note_cpu_of(const void *state, void *cpu);
+
 /* Does this machine's libunicorn use our functions? Those that its translator needs, and those of flags.c. */
 bool kc_is_interposed(const kc *m);
 bool kc_sees_flags(const kc *m);
@@ -32,18 +38,20 @@ void *kc_find_state(kc *m);
 /* Set DR7, return what it was. */
 uint32_t kc_breakpoints(kc *m, uint32_t dr7);
 
+/* Where translated code has called the list of hooks that goes on; 0: there is none. */
+uintptr_t kc_hooks_called_from(void);
+
 /* Those that other files of this room call. */
 EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
 EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t host_pc);
-
-/* EIP of the `out` whose hook is called; the address of its block where that is not known. */
-uint32_t kc_eip_of_out(kc *m);
 
 /* -- translation.c -- */
 /* False if libunicorn lacks what is needed. */
 bool kc_translation_load(void *unicorn);
 /* Is the block that this thread translates one of the machine that runs in it? A callback may run an engine that is not ours. */
 bool kc_translates_ours(void);
+/* How many instructions of that block were translated before the one that starts now. */
+uint32_t kc_next_instruction(void);
 
 /* -- decoding.c -- */
 void kc_decoding_load(void *unicorn);
@@ -58,6 +66,10 @@ bool kc_is_aligned(uint32_t map, uint32_t prefix, uint32_t opcode);
 /* Does 66, F2 or F3 say which instruction an opcode after 0x0f is? */
 bool kc_is_chosen_by_prefix(uint32_t opcode);
 void kc_alignment_load(void *unicorn);
+
+/* -- delivery.c -- */
+/* False if libunicorn lacks one of the functions. */
+bool kc_delivery_load(void *unicorn);
 
 /* -- system_calls.c, flags.c -- */
 /* Set the CPU's EIP to the instruction at a place in translated code, if it can be done. */

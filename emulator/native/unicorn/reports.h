@@ -7,26 +7,40 @@
 /* -- core/run.c -- */
 /* No block that starts before so many instructions were executed has to be looked at. */
 uint64_t kc_next_look(kc *m);
-/* May the block at `pc` with `count` instructions be executed? If not, the run is ended. */
-bool kc_may_go_on(kc *m, uint32_t pc, uint32_t count);
+/* May the next block, with `count` instructions, be executed? If not, the run is ended, or kc_leave_for_interrupt() was called. */
+bool kc_may_go_on(kc *m, uint32_t count);
 /* May a run start? */
 bool kc_may_run(const kc *m);
 /* Has nothing ended the run yet? */
 bool kc_goes_on(const kc *m);
-/* hlt, and an `out` during which the run was ended: nothing more is executed. */
-void kc_on_halt(kc *m);
+/* An `out` during which the run was ended: nothing more is executed. */
 void kc_on_last_out(kc *m);
-/* An exception is raised with this error code. */
-void kc_on_error_code(kc *m, uint32_t error_code);
 /* The guest asks for what kmemu lacks (KC_SYSENTER), or the engine has failed (a Unicorn error). The caller stops the engine. */
 void kc_on_failure(kc *m, int error);
 void kc_no_memory(kc *m);
-/* The time stamp counter is read: what it says. */
-uint64_t kc_next_time_stamp(kc *m);
+/* Different each time, the same in every run. */
+uint64_t kc_next_random(kc *m);
 
 /* -- core/interrupts.c -- */
 /* Does a device ask for an interrupt? */
 bool kc_irq_waits(const kc *m);
+/* The guest takes its interrupt now: the vector. */
+uint32_t kc_on_interrupt_taken(kc *m);
+/* hlt: time passes. The vector of the interrupt that wakes the CPU; -1: the run ends, nothing more is executed. */
+int kc_on_halt(kc *m, uint32_t length);
+/* An exception is raised with this error code. */
+void kc_on_error_code(kc *m, uint32_t error_code);
+/* An `int n` of this length, or its like. */
+void kc_on_software_interrupt(kc *m, uint32_t length);
+
+/* Does the task's map open a port of so many bytes? */
+bool kc_task_opens(kc *m, uint32_t port, uint32_t size);
+
+/* -- core/mmu.c -- */
+/* The TLB lacks the page of a linear address, for an access by a user or a supervisor. A fill comes next. */
+void kc_on_tlb_miss(kc *m, uint32_t address, bool user);
+/* Does an access raise an exception whose fill was refused? If not, the run ends. */
+bool kc_raises(kc *m, uint32_t *vector, uint32_t *error_code);
 
 /* -- record/unwinding.c -- */
 /* iret was executed with this ESP. */

@@ -11,7 +11,7 @@
 #include "unicorn/interpose.h"
 #include "unicorn/state.h"
 
-enum { GENERAL_REGISTERS = 16 * 8, SEARCHED = 1024 }; /* bytes of the CPU's state: the general registers come first */
+enum { GENERAL_REGISTERS = 17 * 8, MODES_SEARCHED = 128, SEARCHED = 1024 }; /* bytes of the CPU's state: the general registers and EIP come first */
 #define MSR_FS_BASE 0xc0000100u
 #define MSR_GS_BASE 0xc0000101u
 
@@ -37,6 +37,24 @@ static const uint32_t *register_in(kc *m, const uint8_t *state, int id)
     return found;
 }
 
+/* The hidden flags: the word in which three bits follow three bits of CR0 to another place. */
+static uint32_t *modes_in(kc *m, uint8_t *state)
+{
+    enum { FPU_BITS = 0xe, FPU_MODES = 0xe00 }; /* MP, EM, TS; HF_MP_MASK and so on, target/i386/cpu.h */
+    uint32_t before = kc_reg(m, UC_X86_REG_CR0), changed = before ^ FPU_BITS, words[MODES_SEARCHED / 4];
+    uint32_t *found = NULL;
+
+    memcpy(words, state + GENERAL_REGISTERS, sizeof words);
+    U.uc_reg_write(m->uc, UC_X86_REG_CR0, &changed);
+    for (size_t i = 0; i < MODES_SEARCHED / 4 && !found; i++) {
+        uint32_t *at = (uint32_t *)(state + GENERAL_REGISTERS) + i;
+        if ((*at ^ words[i]) == FPU_MODES)
+            found = at;
+    }
+    U.uc_reg_write(m->uc, UC_X86_REG_CR0, &before);
+    return found;
+}
+
 static void find_registers(kc *m)
 {
     void *at = m->state->at = kc_find_state(m);
@@ -44,6 +62,8 @@ static void find_registers(kc *m)
     m->state->esp = at ? register_in(m, at, UC_X86_REG_ESP) : NULL;
     m->state->eax = at ? register_in(m, at, UC_X86_REG_EAX) : NULL;
     m->state->ebp = at ? register_in(m, at, UC_X86_REG_EBP) : NULL;
+    m->state->eip = at ? (uint32_t *)register_in(m, at, UC_X86_REG_EIP) : NULL;
+    m->state->modes = at ? modes_in(m, at) : NULL;
 }
 
 /* -- segments ------------------------------------------------------------------------------------ */
@@ -183,7 +203,7 @@ int kc_state_init(kc *m)
     if (U.uc_context_save(m->uc, m->state->pristine))
         return -1;
     find_registers(m);
-    return find_segments(m) ? 0 : -1;
+    return find_segments(m) && m->state->eip && m->state->modes ? 0 : -1;
 }
 
 void kc_state_free(kc *m)

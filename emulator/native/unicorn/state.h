@@ -7,6 +7,7 @@
 struct state {
     void *at;                          /* of Unicorn's CPU, or NULL where that is not known */
     const uint32_t *esp, *eax, *ebp;   /* where it keeps them, or NULL */
+    uint32_t *eip, *modes;             /* modes: hidden flags that translated code depends on */
     void *cpu;                         /* Unicorn's, as its translator has it; NULL: it has translated nothing yet */
     uc_context *pristine, *scratch;    /* the CPU as it was made, and room for a second context */
 };
@@ -24,7 +25,7 @@ uint32_t kc_segment_base(kc *m, enum segment segment);
 void kc_forget_exception(kc *m, uint32_t vector);
 
 static inline void *kc_state_at(const kc *m) { return m->state->at; }
-static inline bool kc_registers_are_found(const kc *m) { return m->state->esp && m->state->eax && m->state->ebp; }
+static inline bool kc_registers_are_found(const kc *m) { return m->state->esp && m->state->eax && m->state->ebp && m->state->eip; }
 static inline void *kc_cpu(const kc *m) { return m->state->cpu; }
 static inline void kc_note_cpu(kc *m, void *cpu) { m->state->cpu = cpu; }
 
@@ -38,6 +39,15 @@ static inline uint32_t kc_reg(kc *m, int id)
 static inline uint32_t kc_esp(kc *m) { return m->state->esp ? *m->state->esp : kc_reg(m, UC_X86_REG_ESP); }
 static inline uint32_t kc_eax(kc *m) { return m->state->eax ? *m->state->eax : kc_reg(m, UC_X86_REG_EAX); }
 static inline uint32_t kc_ebp(kc *m) { return m->state->ebp ? *m->state->ebp : kc_reg(m, UC_X86_REG_EBP); }
+
+/* Bits of the hidden flags; the ring is in bits 0 and 1. */
+enum { KC_SHADOW = 1 << 3 /* of sti, or a load of SS */, KC_PROTECTED = 1 << 7, KC_IOPL_AT = 12, KC_VIRTUAL_8086 = 1 << 17 };
+static inline uint32_t kc_modes(const kc *m) { return *m->state->modes; }
+static inline uint32_t kc_ring(const kc *m) { return kc_modes(m) & 3; }
+static inline void kc_leave_shadow(kc *m) { *m->state->modes &= ~(uint32_t)KC_SHADOW; }
+
+/* While the engine runs, where EIP is exact: Unicorn would leave its loop. */
+static inline void kc_set_eip(kc *m, uint32_t eip) { *m->state->eip = eip; }
 
 /* The linear address that EIP stands for: of the next instruction, or of the one that faulted. */
 static inline uint32_t kc_pc(kc *m) { return kc_segment_base(m, CS) + kc_reg(m, UC_X86_REG_EIP); }

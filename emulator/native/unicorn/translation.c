@@ -57,6 +57,7 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t pc;
     bool is_ours;       /* a callback may run an engine that is not */
     bool starts;        /* its first check is still to come */
+    uint32_t instructions; /* so far */
     unsigned operation; /* emitted last */
     uint64_t *words;
     uint64_t *looked, *added, *last; /* constants that are known only at the block's end */
@@ -210,6 +211,8 @@ void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
 }
 
 bool kc_translates_ours(void) { return block.is_ours; }
+
+uint32_t kc_next_instruction(void) { return block.instructions++; }
 
 bool kc_translation_load(void *unicorn)
 {

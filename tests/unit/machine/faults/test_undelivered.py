@@ -55,7 +55,6 @@ REASONS = {
     "the IDT is not mapped: its gate would lie at 0xe0000030": (
         f"movl $0xe0000000, idtr + 2\n lidt idtr\n {INVALID}"
     ),
-    "its frame finds no memory below ESP 0xe0000000": f"gate 6, h\n movl $0xe0000000, %esp\n {INVALID}",
 }
 
 
@@ -74,6 +73,13 @@ def test_an_idt_that_paging_does_not_map(mmu: str) -> None:
     )
 
 
+def test_a_stack_that_paging_does_not_map(mmu: str) -> None:
+    error = stopped(PAGING + f"gate 6, h\n movl $0xe0000000, %esp\n {INVALID}", "h: exit 1", mmu)
+    assert error.problem == (
+        "triple fault: #UD invalid opcode (its frame finds no memory below ESP 0xe0000000)"
+    )
+
+
 def test_a_page_fault_keeps_its_facts() -> None:
     error = stopped(PAGING + "movl $1, 0xe0000124")
     assert error.problem == (
@@ -83,10 +89,10 @@ def test_a_page_fault_keeps_its_facts() -> None:
 
 # What a CPU raises instead of an interrupt that it cannot deliver: vector, error code, and what the frame's EIP shows.
 CHAINS = {
-    "a benign one without a gate": ("fault: ud2", 13, 6 * 8 + 3),
-    "a gate that is not present": ("gate 6, other, 0x0e\n fault: ud2", 11, 6 * 8 + 3),
-    "a gate of a wrong type": ("gate 6, other, 0x8c\n fault: ud2", 13, 6 * 8 + 3),
-    "a gate to no code": ("gate 6, other\n movw $0x10, idt + 8 * 6 + 2\n fault: ud2", 13, 0x11),
+    "a benign one without a gate": ("fault: ud2", 13, 6 * 8 + 2),
+    "a gate that is not present": ("gate 6, other, 0x0e\n fault: ud2", 11, 6 * 8 + 2),
+    "a gate of a wrong type": ("gate 6, other, 0x8c\n fault: ud2", 13, 6 * 8 + 2),
+    "a gate to no code": ("gate 6, other\n movw $0x10, idt + 8 * 6 + 2\n fault: ud2", 13, 0x10),
     "an instruction without a gate": ("fault: int $0x40", 13, 0x40 * 8 + 2),
     "an instruction of one byte": ("fault: int3", 13, 3 * 8 + 2),
     "an instruction after the IDT": ("movw $127, idtr\n lidt idtr\n fault: int $0x40", 13, 0x40 * 8 + 2),
@@ -145,7 +151,7 @@ def test_a_timer_tick_without_a_gate_is_a_general_protection(mmu: str) -> None:
     body = TIMER + "movl $0, idt + 8 * 0x20\n movl $0, idt + 8 * 0x20 + 4\n gate 13, on_13\n sti\n 1: jmp 1b"
     machine = guest(body, HANDLERS + "\n on_tick: iret", mmu)
     machine.run(timeout_s=10)
-    assert results_of(machine, 2) == [13, 0x20 * 8 + 3]
+    assert results_of(machine, 2) == [13, 0x20 * 8 + 2]
 
 
 def test_a_vector_of_the_timer_is_no_exception() -> None:
@@ -173,36 +179,30 @@ gdtr:   .word   39
 user:
 """
 V86 = "pushl $0\n pushl $0\n pushl $0\n pushl $0\n pushl $0\n pushl $0x8000\n pushl $0x20002\n pushl $0\n pushl $0x9000\n iret"
-LACKS = {
-    "kmemu does not deliver interrupts from ring 3: interrupt 0x80": "gate 0x80, h, 0xee\n"
-    + RING_3
-    + "int $0x80",
-    "kmemu does not deliver interrupts from ring 3: #UD invalid opcode": "gate 6, h\n" + RING_3 + "ud2",
-    (
-        "kmemu does not deliver interrupts from ring 3: #GP general protection after interrupt 0x80 "
-        "(no handler in the IDT)"
-    ): "gate 13, h\n" + RING_3 + "int $0x80",
-    (
-        "kmemu does not deliver interrupts from ring 3: #GP general protection after interrupt 0x80 "
-        "(its gate in the IDT is not open to ring 3)"
-    ): "gate 0x80, h\n gate 13, h\n" + RING_3 + "int $0x80",
-    "kmemu does not deliver interrupts from virtual-8086 mode: interrupt 0x21": (
+NO_TASK = {
+    "interrupt 0x80 came in ring 3": "gate 0x80, h, 0xee\n" + RING_3 + "int $0x80",
+    "#UD invalid opcode came in ring 3": "gate 6, h\n" + RING_3 + "ud2",
+    "interrupt 0x21 came in ring 3": (
         "movl $0x21cd, 0x9000\n gate 0x21, h, 0xee\n movl $0x33002, %eax\n"
         + V86.replace("0x20002", "0x23002")
-    ),
-    "kmemu does not deliver interrupts through task gates and 16-bit gates: #DF double fault after #DE divide error "
-    "(no handler in the IDT)": "gate 8, h, 0x85\n xorl %ecx, %ecx\n divl %ecx",
-    "kmemu does not deliver interrupts through task gates and 16-bit gates: interrupt 0x40": (
-        "gate 0x40, h, 0x86\n int $0x40"
     ),
 }
 
 
-@pytest.mark.parametrize("problem", LACKS)
-def test_what_kmemu_lacks_is_not_the_kernels_fault(problem: str, mmu: str) -> None:
-    error = stopped(LACKS[problem], "h: exit 1", mmu)
-    assert isinstance(error, NotEmulated)
-    assert error.problem == problem
+@pytest.mark.parametrize("problem", NO_TASK)
+def test_a_kernel_that_has_loaded_no_task(problem: str, mmu: str) -> None:
+    error = stopped(NO_TASK[problem], "h: exit 1", mmu)
+    assert isinstance(error, GuestException)
+    assert error.problem == problem + ", and the task register was never loaded: its handler has no stack"
+
+
+def test_a_task_gate_that_leads_to_no_task(mmu: str) -> None:
+    error = stopped("gate 8, h, 0x85\n xorl %ecx, %ecx\n divl %ecx", "h: exit 1", mmu)
+    assert error.problem == "triple fault: #DE divide error (no handler in the IDT)"
+    error = stopped("gate 6, h, 0x85\n ud2", "h: exit 1", mmu)
+    assert error.problem == (
+        "triple fault: #UD invalid opcode (its task gate in the IDT names 0x0008, a task that cannot be switched to)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_what_kmemu_lacks_is_not_the_kernels_fault(problem: str, mmu: str) -> No
     [
         ("int $0x10", "kmemu has no BIOS: interrupt 0x10 in real mode"),
         ("int $0x0d", "kmemu has no BIOS: interrupt 0x0d in real mode"),
-        ("ud2", "kmemu does not deliver interrupts in real mode: #UD invalid opcode"),
+        ("ud2", "kmemu has no BIOS: #UD invalid opcode in real mode"),
     ],
 )
 def test_real_mode(code: str, problem: str, mmu: str) -> None:

@@ -1,0 +1,23 @@
+/* Virtual time, and timers that need no device model to tick. */
+#ifndef KMEMU_CLOCK_H
+#define KMEMU_CLOCK_H
+
+#include "machine.h"
+
+int kc_clock_init(kc *m);
+void kc_clock_free(kc *m);
+int kc_clock_save(kc *m, void **saved);
+int kc_clock_restore(kc *m, const void *saved);
+
+/* Let timers tick that are due. True: so is a timer of Python's. */
+bool kc_clock_tick(kc *m);
+/* The same of the timers whose line waits already: what they ask for is there before somebody looks at the line, or serves it. */
+void kc_clock_tick_waiting(kc *m);
+/* How many instructions of this run there will be when the next timer is due. */
+uint64_t kc_clock_due(const kc *m);
+/* The CPU waits: jump to the next tick that can wake it. False: that is Python's to find out. */
+bool kc_clock_skip(kc *m);
+/* Nanoseconds before the instruction that is executed; `done` are the instructions of this run before it. */
+uint64_t kc_clock_at(const kc *m, uint64_t done);
+
+#endif

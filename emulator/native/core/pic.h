@@ -1,0 +1,16 @@
+/* The two interrupt controllers of a PC. */
+#ifndef KMEMU_PIC_H
+#define KMEMU_PIC_H
+
+#include "machine.h"
+
+int kc_pic_init(kc *m);
+void kc_pic_free(kc *m);
+int kc_pic_save(kc *m, void **saved);
+int kc_pic_restore(kc *m, const void *saved);
+
+/* Accesses of 1, 2 or 4 bytes, byte by byte from consecutive ports. */
+uint32_t kc_pic_in(kc *m, uint32_t port, int size);
+void kc_pic_out(kc *m, uint32_t port, int size, uint32_t value);
+
+#endif

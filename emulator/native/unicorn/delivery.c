@@ -1,0 +1,107 @@
+/* Interrupts and exceptions in the engine.
+ *
+ * libunicorn has QEMU's functions that enter handlers: gates, the stack of a TSS, task switches, real mode. It never calls them, and
+ * hands exceptions to a hook instead. The hook calls them. What they raise leaves them, and comes to the hook in its turn.
+ *
+ * An exception in the middle of a block: its instruction is found from the place in translated code, with the data that the
+ * translator keeps of each instruction. The upper half of the second word, which holds a number below 64, tells how many
+ * instructions of the block come before it.
+ */
+#include "unicorn/counting.h"
+#include "unicorn/delivery.h"
+#include "unicorn/interpose.h"
+#include "unicorn/reports.h"
+
+enum { USER_ACCESS = 1 }; /* MMU_USER_IDX, target/i386/cpu.h */
+
+static void (*do_interrupt)(void *cpu);
+static void (*do_interrupt_of_device)(void *state, int vector, int is_hardware);
+static bool (*restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
+
+void kc_enter_handler(kc *m) { do_interrupt(kc_cpu(m)); }
+
+void kc_enter_handler_of_device(kc *m, uint32_t vector) { do_interrupt_of_device(kc_state_at(m), (int)vector, 1); }
+
+/* -- `int n`, and interrupts in its clothes ------------------------------------------------------ */
+
+static void (*original_raise_interrupt)(void *state, int vector, int is_int, int error_code, int length);
+EXPORTED void raise_interrupt_x86_64(void *state, int vector, int is_int, int error_code, int length);
+void raise_interrupt_x86_64(void *state, int vector, int is_int, int error_code, int length)
+{
+    kc *m = kc_running_on(state);
+
+    if (m && is_int)
+        kc_on_software_interrupt(m, (uint32_t)length);
+    original_raise_interrupt(state, vector, is_int, error_code, length);
+}
+
+static __thread __attribute__((tls_model("initial-exec"))) bool leaves;
+
+void kc_leave_for_interrupt(kc *m)
+{
+    (void)m;
+    leaves = true;
+}
+
+void kc_leave_if_asked(kc *m, void *uc, uintptr_t here)
+{
+    if (!leaves || m->uc != uc)
+        return;
+    leaves = false;
+    restore_state(kc_cpu(m), here, true);
+    original_raise_interrupt(kc_state_at(m), (int)kc_on_interrupt_taken(m), 1, 0, 0);
+}
+
+void kc_leave_halt(void *state, uint32_t vector, uint32_t length)
+{
+    original_raise_interrupt(state, (int)vector, 1, 0, (int)length);
+}
+
+/* -- where ----------------------------------------------------------------------------------------- */
+
+static void (*original_restore)(void *state, void *tb, uint64_t *data);
+EXPORTED void restore_state_to_opc_x86_64(void *state, void *tb, uint64_t *data);
+void restore_state_to_opc_x86_64(void *state, void *tb, uint64_t *data)
+{
+    kc *m = kc_running_on(state);
+
+    if (m)
+        kc_note_restored(m, (uint32_t)*(uint64_t *)tb, (uint32_t)data[0], (uint32_t)(data[1] >> 32));
+    original_restore(state, tb, data);
+}
+
+/* -- TLB fills, which the hook for them is told too little of -------------------------------------- */
+
+static bool (*original_fill)(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t host_pc);
+EXPORTED bool unicorn_fill_tlb_x86_64(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t host_pc);
+bool unicorn_fill_tlb_x86_64(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t host_pc)
+{
+    void *state = kc_state_of(cpu);
+    kc *m = state ? kc_running_on(state) : NULL;
+    uint32_t vector, error_code;
+
+    if (!m)
+        return original_fill(cpu, address, size, access, mode, probe, host_pc);
+    kc_note_cpu_of(state, cpu);
+    kc_on_tlb_miss(m, (uint32_t)address, mode == USER_ACCESS);
+    if (original_fill(cpu, address, size, access, mode, true, host_pc))
+        return true;
+    if (probe)
+        return false;
+    if (kc_raises(m, &vector, &error_code))
+        raise_exception_err_ra_x86_64(state, (int)vector, (int)error_code, host_pc);
+    return original_fill(cpu, address, size, access, mode, false, host_pc); /* leaves the engine */
+}
+
+bool kc_delivery_load(void *unicorn)
+{
+#define FIND(variable, name) (variable) = (__typeof__(variable))kc_find(unicorn, name)
+    FIND(do_interrupt, "x86_cpu_do_interrupt_x86_64");
+    FIND(do_interrupt_of_device, "do_interrupt_x86_hardirq_x86_64");
+    FIND(original_raise_interrupt, "raise_interrupt_x86_64");
+    FIND(original_restore, "restore_state_to_opc_x86_64");
+    FIND(original_fill, "unicorn_fill_tlb_x86_64");
+    FIND(restore_state, "cpu_restore_state_x86_64");
+#undef FIND
+    return do_interrupt && do_interrupt_of_device && original_raise_interrupt && original_restore && original_fill && restore_state;
+}

@@ -1,0 +1,20 @@
+/* How the engine enters the guest's handlers, and where an exception was raised. */
+#ifndef KMEMU_DELIVERY_H
+#define KMEMU_DELIVERY_H
+
+#include "unicorn/engine.h"
+
+/* From a hook for exceptions: enter the handler of the one that the engine hands out. Does not return if that raises another one. */
+void kc_enter_handler(kc *m);
+/* The same of an interrupt from outside, in place of what is handed out. */
+void kc_enter_handler_of_device(kc *m, uint32_t vector);
+/* At a block's start: leave it, and let the guest take an interrupt. */
+void kc_leave_for_interrupt(kc *m);
+
+/* -- interpose.c and this -- */
+/* Leave the block from which a helper was called, if kc_leave_for_interrupt() was called. */
+void kc_leave_if_asked(kc *m, void *uc, uintptr_t here);
+/* Leave `hlt` for an interrupt. Does not return. */
+void kc_leave_halt(void *state, uint32_t vector, uint32_t length);
+
+#endif
