@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ArgumentGroup
     from collections.abc import Callable
 
+    from emulator.devices.board import BoardSettings
     from emulator.loader.image import KernelImage
     from emulator.machine.consoles import Console
     from emulator.machine.machine import Machine
@@ -131,6 +132,13 @@ def add_machine(parser: ArgumentParser) -> None:
         help="type TEXT when the kernel listens; {enter}, {up}, {f1}, {ctrl+c} are keys",
     )
     machine(
+        "--rtc",
+        metavar="DATE",
+        type=option_values.date,
+        default=None,
+        help="where the real-time clock starts: 2024-02-29 or 2024-02-29T12:30:00 (default: 2024-01-01)",
+    )
+    machine(
         "--mmu", choices=("fast", "reference"), default="fast", help="reference is slower, for comparison"
     )
     budget = parser.add_argument_group("budgets").add_argument
@@ -163,7 +171,7 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
         CommandLineError: They describe none.
         EmulatorError: The kernel or a module cannot be loaded.
     """
-    from emulator import BoardSettings, boot  # not for --list and --help
+    from emulator import boot  # not for --list and --help
 
     try:
         return boot(
@@ -178,10 +186,17 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
             symbols=options.symbols,
             mmu=options.mmu,
             on_output=on_output,
-            board=BoardSettings(serial_input=options.input, keys=options.keys),
+            board=_board(options),
         )
     except (ValueError, UnknownName) as error:
         raise CommandLineError(str(error)) from error
+
+
+def _board(options: Namespace) -> BoardSettings:
+    from emulator.devices.board import BoardSettings  # not for --list and --help
+
+    settings = BoardSettings(serial_input=options.input, keys=options.keys)
+    return settings if options.rtc is None else settings._replace(rtc_start_s=options.rtc)
 
 
 def chosen_profile(image: KernelImage, file: str | None) -> Profile:

@@ -68,6 +68,19 @@ def address(text: str) -> int:
     return number
 
 
+def date(text: str) -> int:
+    """Read a date, or a date and a time, as ISO 8601 has them. Return seconds since 1970."""
+    from datetime import UTC, datetime  # only if the option is given
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no date such as 2024-02-29 or 2024-02-29T12:30:00") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp())
+
+
 def area_size(text: str) -> tuple[str, int]:
     """Read ``SIZE`` or ``AREA=SIZE``; the area is empty where there is none."""
     area, _, value = text.rpartition("=")

@@ -18,6 +18,9 @@ from emulator.devices.device import Device
 from emulator.devices.key_text import key_events
 from emulator.devices.keyboard_controller import KeyboardController
 from emulator.devices.pit import Pit
+from emulator.devices.rtc import DEFAULT_START_S, Rtc
+from emulator.devices.silent_ports import SilentPorts
+from emulator.devices.system_control import SystemControl
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, VgaText
 from emulator.x86 import PAGE_SIZE
@@ -64,6 +67,7 @@ class Wires(NamedTuple):
         interval: Returns a timer that raises the row's interrupt line by itself, which is much faster.
         send: Takes output for the row's console.
         end_run: Ends the run with an exit code.
+        ram_end: End of RAM, in bytes.
         window: The row's memory.
     """
 
@@ -77,6 +81,7 @@ class Wires(NamedTuple):
     interval: Callable[[], Interval]
     send: Callable[[bytes], None]
     end_run: Callable[[int], None]
+    ram_end: int
     window: memoryview
 
 
@@ -107,10 +112,12 @@ class BoardSettings(NamedTuple):
     Attributes:
         serial_input: What the other side of COM1 has sent before the run; it waits on the line until the guest reads it.
         keys: What is typed on the keyboard as soon as the guest listens; see `emulator.devices.key_text`.
+        rtc_start_s: Date and time of the real-time clock at the start, in seconds since 1970.
     """
 
     serial_input: bytes = b""
     keys: str = ""
+    rtc_start_s: int = DEFAULT_START_S
 
 
 DEFAULT_BOARD = BoardSettings()
@@ -131,6 +138,9 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(lambda wires: Pit(wires.now_ns, wires.interval()), line=0),
         Row(lambda wires: wires.ticking(KeyboardController(wires, keys)), line=1, second_line=12),
         Row(lambda wires: wires.ticking(AcpiPower(wires.now_ns, wires.moved, wires.end_run)), line=9),
+        Row(lambda wires: wires.ticking(Rtc(wires, settings.rtc_start_s)), line=8),
+        Row(lambda wires: SystemControl(wires.end_run)),
+        Row(lambda _wires: SilentPorts()),
     )
 
 

@@ -13,11 +13,13 @@ class FastPort(NamedTuple):
 
     Attributes:
         sink: A byte written is console output and has no other effect.
+        ignores: A byte written has no effect.
         constant: A read gives this byte and has no effect; None: reads must ask.
         until_ns: From this virtual time on, such a read asks the device nevertheless; None: never.
     """
 
     sink: bool = False
+    ignores: bool = False
     constant: int | None = None
     until_ns: int | None = None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.helpers.port_guests import lines_here, lines_in_qemu
 
 if TYPE_CHECKING:
@@ -76,3 +78,67 @@ def test_the_keyboard_controller(tmp_path: Path) -> None:
     commands += [*UNTRANSLATED, *((TO_MOUSE, byte) for byte in MOUSE), *OTHERS, *SWITCHED_OFF]
     source = DRAIN + "".join(command(*each) for each in commands) + TWO_AT_ONCE
     assert lines_here(source) == lines_in_qemu(source, tmp_path)
+
+
+def select(register: int) -> str:
+    return f"write 0x70, {register}\n"
+
+
+def cmos(*registers: int) -> str:
+    """Return the code that prints registers of the real-time clock."""
+    return "".join(f"{select(register)} read 0x71\n" for register in registers) + "line\n"
+
+
+def set_cmos(*pairs: tuple[int, int]) -> str:
+    """Return the code that writes some of them."""
+    return "".join(f"{select(register)} write 0x71, {value}\n" for register, value in pairs)
+
+
+TIME = (0, 2, 4, 6, 7, 8, 9, 0x32, 0x0B)
+CMOS = [
+    "jmp guest\nguest:\n",
+    cmos(*range(0x0A, 0x32), *range(0x33, 0x80)),
+    set_cmos((0x0B, 0x82), (0, 0x30), (2, 0x59), (4, 0x23), (6, 3), (7, 0x31), (8, 0x12), (9, 0x99), (0x32, 0x19)),
+    cmos(*TIME),
+    set_cmos((0x0B, 0x86)) + cmos(*TIME) + set_cmos((0x0B, 0x80)) + cmos(*TIME),
+    set_cmos((4, 0x92)) + cmos(4) + set_cmos((0x0B, 0x82)) + cmos(4),
+    set_cmos((0x0B, 0x02)) + cmos(*TIME),
+    set_cmos((0x0B, 0x00)) + cmos(*TIME) + set_cmos((4, 0x91)) + cmos(*TIME) + set_cmos((4, 0x12)) + cmos(*TIME),
+    set_cmos((0x0B, 0x04)) + cmos(*TIME) + set_cmos((0x0B, 0x06)) + cmos(*TIME) + set_cmos((0x0B, 0x02)),
+    cmos(1, 3, 5) + set_cmos((1, 0xFF), (3, 0xC0), (5, 0x12)) + cmos(1, 3, 5),
+    *(set_cmos(each) + cmos(each[0]) for each in [(0x0A, 0xFF), (0x0A, 0x26), (0x0C, 0xFF), (0x0D, 0), (0x0B, 0xFF)]),
+    set_cmos((0x0B, 0x02), (0x0E, 0x55), (0x7F, 0xAA), (0x15, 1)) + cmos(0x0E, 0x7F, 0x15, 0x8E),
+    "read 0x70\nline\n",
+    set_cmos((0x0A, 0x26), (0x0B, 0x42)) + select(0x0C) + "1: inb $0x71, %al\n testb $0x40, %al\n jz 1b\n print\n line\n",
+    "exit 0\n",
+]  # fmt: skip
+
+
+def test_the_real_time_clock(tmp_path: Path) -> None:
+    source = "".join(CMOS)
+    assert lines_here(source) == lines_in_qemu(source, tmp_path)
+
+
+QUIET = (0x80, 0x92, *range(0x1F0, 0x1F8), 0x3F6, *range(0x170, 0x178), 0x376)
+
+
+def test_ports_where_nothing_happens(tmp_path: Path) -> None:
+    reads = "".join(f"read {port}\n" for port in QUIET)
+    writes = "".join(f"write {port}, 2\n" for port in QUIET)
+    source = f"guest:\n{reads} line\n{writes}{reads}line\nexit 0\n"
+    assert lines_here(source) == lines_in_qemu(source, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "movw $0x604, %dx\n movw $0x2000, %ax\n outw %ax, %dx\n",
+        "write 0x64, 0xfe\n",
+        "write 0x92, 1\n",
+        "write 0x64, 0xd1\n write 0x60, 0xfe\n",
+    ],
+    ids=["switched off", "reset", "reset by system control", "reset by the output port"],
+)
+def test_ways_to_end_the_pc(way: str, tmp_path: Path) -> None:
+    source = f'guest:\nsay "before"\nline\n{way}1: jmp 1b\n'
+    assert lines_here(source) == lines_in_qemu(source, tmp_path) == ["before"]

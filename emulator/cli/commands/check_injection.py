@@ -43,6 +43,7 @@ _OF_A_MACHINE = (
     "symbols",
     "input",
     "keys",
+    "rtc",
     "mmu",
 )
 

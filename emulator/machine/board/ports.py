@@ -89,7 +89,8 @@ class PortBus:
             self._set(port, answer or FastPort(), self._consoles[device])
 
     def _set(self, port: int, answer: FastPort, console: int) -> None:
-        self._set_out(port, PortMode.SINK if answer.sink else PortMode.DEVICE, console)
+        writes = PortMode.SINK if answer.sink else PortMode.OPEN if answer.ignores else PortMode.DEVICE
+        self._set_out(port, writes, console)
         if answer.constant is None:
             self._set_in(port, PortMode.DEVICE)
         else:

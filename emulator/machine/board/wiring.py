@@ -57,6 +57,7 @@ def wire(  # noqa: PLR0913 - what devices are connected to
             interval=partial(_interval, interrupts, row.line),
             send=partial(consoles.write, Console(row.console)),
             end_run=end_run,
+            ram_end=len(memory),
             window=memory[slice(*row.window)],
         )
         device = row.make(wires)

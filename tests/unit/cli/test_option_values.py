@@ -12,6 +12,7 @@ from emulator.cli.option_values import (
     area_size,
     bounds,
     count,
+    date,
     file_contents,
     instruction_count,
     keys,
@@ -43,6 +44,26 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
             file_contents(str(path))
     with pytest.raises(ArgumentTypeError, match=r"^cannot read a\x00b: embedded null byte$"):
         file_contents("a\0b")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-01", 0),
+        ("2024-02-29T12:30:01", 1709209801),
+        ("2024-02-29T12:30:01+01:00", 1709206201),
+    ],
+)
+def test_dates(text: str, seconds: int) -> None:
+    assert date(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "now", "2023-02-29"])
+def test_what_is_no_date(text: str) -> None:
+    with pytest.raises(
+        ArgumentTypeError, match=rf"^{text!r} is no date such as 2024-02-29 or 2024-02-29T12:30:00$"
+    ):
+        date(text)
 
 
 def test_keys_are_checked() -> None:

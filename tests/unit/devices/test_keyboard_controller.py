@@ -40,6 +40,7 @@ class Board:
             interval=self._no_interval,
             send=lambda _data: None,
             end_run=lambda code: self.asked.append(f"end {code}"),
+            ram_end=0x500000,
             window=memoryview(b""),
         )
         self.device = KeyboardController(wires, key_events(keys))

@@ -62,6 +62,14 @@ class TestRuns:
         done = boot_code(code, "--keys", "{f10}")
         assert done == (0, "D", "")
 
+    @pytest.mark.parametrize(("options", "year"), [([], "$"), (["--rtc", "2041-12-31T23:59:59"], "A")])
+    def test_the_clock_starts_where_it_is_said(
+        self, boot_code: Callable[..., Done], options: list[str], year: str
+    ) -> None:
+        # mov al, 9; out 0x70, al; in al, 0x71; mov dx, 0xe9; out dx, al
+        code = b"\xb0\x09\xe6\x70\xe4\x71\x66\xba\xe9\x00\xee" + kernels.exit_with(0)
+        assert boot_code(code, *options).out == year
+
     def test_a_kernel_that_halts_is_good(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
         done = kmemu("boot", kernels.write_kernel(tmp_path / "k.elf", kernels.HALT))
         assert (done.status, done.err) == (0, "")

@@ -1,0 +1,59 @@
+"""System control port A at 0x92: gate A20, and a quick reset.
+
+Shortcomings: gate A20 is remembered, but address bit 20 is always on.
+
+Source: IBM PS/2 Hardware Interface Technical Reference, "System Control Port A"; QEMU, hw/isa/port92.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.devices.device import FastPort
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PORT = 0x92
+_RESET, _A20 = 0x01, 0x02
+_ENDED = 0  # QEMU with -no-reboot exits with that
+
+
+class SystemControl:
+    """The port.
+
+    Args:
+        end_run: Called when the guest resets the PC.
+    """
+
+    ports = (PORT,)
+
+    def __init__(self, end_run: Callable[[int], None]) -> None:
+        self._end_run = end_run
+        self._value = _A20
+
+    def read_port(self, port: int, size: int) -> int:
+        """Answer `in`: what was written."""
+        del port
+        return (1 << 8 * size) - 0x100 | self._value
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        """Take `out`; bit 0 going up resets the PC."""
+        del port, size
+        if value & ~self._value & _RESET:
+            self._end_run(_ENDED)
+        self._value = value & 0xFF
+
+    def fast_ports(self) -> Mapping[int, FastPort]:
+        """Reads are fast."""
+        return {PORT: FastPort(constant=self._value)}
+
+    def save(self) -> object:
+        """Return what was written."""
+        return self._value
+
+    def restore(self, state: object) -> None:
+        """Go back to a state that `save` returned."""
+        if not isinstance(state, int):
+            raise TypeError(f"not a state of SystemControl: {state!r}")
+        self._value = state
