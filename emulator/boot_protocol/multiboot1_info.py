@@ -94,7 +94,7 @@ def place_boot_info(
         ValueError: *ram_end* is out of range, or a text contains a NUL.
     """
     kernel = sorted(occupied)
-    text = f"{kernel_name} {command_line}" if command_line else kernel_name
+    text = f"{kernel_name} {command_line}"  # with a blank after the name in any case, as from QEMU's loader
     addresses = place_modules(modules, ram_end, kernel, text)
     size = len(_compose(0, ram_end, text, modules, addresses))
     base = low_gap(size, kernel)

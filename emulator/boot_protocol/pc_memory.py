@@ -16,6 +16,7 @@ HIGH_START: Final = 0x100000
 RAM_LIMIT: Final = 0xFFFC0000
 """The flash ROM of the BIOS lies from here to 4 GiB, in the memory map at least."""
 
+_BIOS_TABLES = 128 * KIB
 _LOW_START = 0x9000  # above the BIOS's data, and above 0x7C00 and 0x8000, where kernels start other CPUs
 _BLOCK_ALIGNMENT = 16
 
@@ -31,7 +32,7 @@ class MemoryRegion(NamedTuple):
 def memory_map(ram_end: int) -> tuple[MemoryRegion, ...]:
     """Return the memory map of a PC, ascending.
 
-    It is that of QEMU's `pc`, but for the last 128 KiB of RAM, which SeaBIOS keeps for its tables there: kmemu has them in ROM.
+    It is that of QEMU's `pc` with 128 KiB more RAM, which SeaBIOS keeps for its tables there. kmemu has them in ROM, and nothing in that range.
 
     Args:
         ram_end: Physical end of RAM, above 1 MiB, at most `RAM_LIMIT`.
@@ -43,13 +44,15 @@ def memory_map(ram_end: int) -> tuple[MemoryRegion, ...]:
         raise ValueError(
             f"ram_end is 0x{ram_end:08x}, not above 0x{HIGH_START:08x} and at most 0x{RAM_LIMIT:08x}"
         )
-    return (
+    regions = (
         MemoryRegion(0, LOW_END, available=True),
         MemoryRegion(LOW_END, 0xA0000, available=False),
         MemoryRegion(0xF0000, HIGH_START, available=False),
         MemoryRegion(HIGH_START, ram_end, available=True),
+        MemoryRegion(ram_end, min(ram_end + _BIOS_TABLES, RAM_LIMIT), available=False),
         MemoryRegion(RAM_LIMIT, 1 << 32, available=False),
     )
+    return tuple(region for region in regions if region.start < region.end)
 
 
 def low_gap(size: int, occupied: Iterable[tuple[int, int]]) -> int:

@@ -44,7 +44,7 @@ def test_a_kernel_alone() -> None:
         mem_lower=639,
         mem_upper=4096,
         boot_device=0x8000FFFF,
-        command_line="demo.elf",
+        command_line="demo.elf ",
         loader_name="kmemu",
         modules=(),
         memory_map=(
@@ -52,6 +52,7 @@ def test_a_kernel_alone() -> None:
             MemoryRegion(0x9FC00, 0xA0000, available=False),
             MemoryRegion(0xF0000, 0x100000, available=False),
             MemoryRegion(0x100000, RAM_END, available=True),
+            MemoryRegion(RAM_END, RAM_END + 0x20000, available=False),
             MemoryRegion(0xFFFC0000, 1 << 32, available=False),
         ),
     )
@@ -91,7 +92,7 @@ def test_modules_lie_on_pages_after_the_kernel_and_qemus_lists() -> None:
 def test_any_size_of_ram(ram_end: int) -> None:
     info = boot_info(place_boot_info(ram_end, [], "k"))
     assert info.mem_upper == (ram_end - 0x100000) // 1024
-    assert info.memory_map[-2] == MemoryRegion(0x100000, ram_end, available=True)
+    assert info.memory_map[3] == MemoryRegion(0x100000, ram_end, available=True)
 
 
 @pytest.mark.parametrize("ram_end", [0, 0x100000, 0xFFFC_0001])

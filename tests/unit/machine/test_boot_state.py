@@ -136,7 +136,7 @@ cleared: .skip  8192
 def test_the_memory_map_has_the_size_of_ram(end: int) -> None:
     machine = machine_of("exit 0", ram=RamWindow(0x00100000, end))
     info = read_boot_info(machine.memory, machine.cpu.registers().ebx)
-    assert info.memory_map[-2] == (0x00100000, end, True)
+    assert info.memory_map[3] == (0x00100000, end, True)
     assert info.mem_upper == (end - 0x00100000) // 1024
 
 

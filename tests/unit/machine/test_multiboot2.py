@@ -1,4 +1,4 @@
-"""A Multiboot 2 kernel prints what it finds (Specification of Multiboot 2 (GNU), section 3.6)."""
+"""A Multiboot 2 kernel prints what it finds: as under GRUB 2.06, which also has a tag of APM and joins words with one blank (Specification of Multiboot 2 (GNU), section 3.6)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ region 00000000 00000000 0009fc00 00000000 00000001 00000000
 region 0009fc00 00000000 00000400 00000000 00000002 00000000
 region 000f0000 00000000 00010000 00000000 00000002 00000000
 region 00100000 00000000 00400000 00000000 00000001 00000000
+region 00500000 00000000 00020000 00000000 00000002 00000000
 region fffc0000 00000000 00040000 00000000 00000002 00000000
 """
 
@@ -36,6 +37,7 @@ def test_the_kernel_finds_all_tags(image: KernelImage) -> None:
     modules = [Module("one x=1", b"A" * 5000), Module("two", b"B")]
     machine = Machine(image, command_line="key=value  more", modules=modules)
     first, second = machine.modules
+    root = " ".join(f"{word:08x}" for word in machine.memory.load_words(0xF5000, 5))
     assert first[0] % 4096 == second[0] % 4096 == 0
     assert printed(machine) == (
         "magic 36d76289\nreserved, alignment 00000000 00000000\n"
@@ -48,6 +50,7 @@ def test_the_kernel_finds_all_tags(image: KernelImage) -> None:
         " 00000004 tag 00000010 0000027f 00001000\n"
         " 00000005 tag 00000014 00000080 00000000 ffffffff\n"
         " 00000008 tag 00000020 000b8000 00000000 000000a0 00000050 00000019 00000210\n"
+        f" 0000000e tag 0000001c {root}\n"
         "end 00000008 00000000\n"
     )
 

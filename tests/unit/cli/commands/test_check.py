@@ -108,7 +108,7 @@ def test_json_is_one_document(kmemu: Callable[..., Done]) -> None:
     ("words", "changed"),
     [
         (["--leaks", "none"], {"leak"}),
-        (["--max-instructions", "5025"], {"leak", "lock-held"}),
+        (["--max-instructions", "5045"], {"leak", "lock-held"}),
         (["--fail-nth", "99"], {"lock-held", "lock-taken-twice"}),
         (["--layer", "heap=lockstep"], {"lockstep-divergence"}),
     ],
