@@ -132,7 +132,7 @@ class Check:
     def report(self, trace: Trace, ending: Ending) -> CheckReport:
         """Make the checks of a run that has ended, and return all findings."""
         memory = GuestWords(self._machine, structures_of(self._profile))
-        leaks = find_leaks(trace, memory) if ending.by_itself else NO_LEAKS
+        leaks = find_leaks(trace, memory) if ending.is_whole else NO_LEAKS
         return CheckReport(
             kernel=self._machine.image.path,
             ending=ending,
@@ -158,7 +158,7 @@ class Check:
         found = check_calls(trace, known_memory(self._machine))
         if self.checks is not None:
             found += self.checks.at_end(trace, rerun)
-        if rerun is not None and (ending.by_itself or ending.how is How.BUDGET):  # else it died
+        if rerun is not None and (ending.is_whole or ending.how is How.BUDGET):  # else it died
             found += check_locks(self._machine, trace, rerun, finished=ending.by_itself)
         found += self.audits.findings(trace, rerun)
         found.sort(
@@ -173,7 +173,8 @@ class Check:
         """Return how to run the kernel once more, as far as it ran; None: not at all."""
         if self._new_machine is None:
             return None
-        instructions = ending.instructions if ending.how is How.BUDGET else None
+        goes_on = ending.how in (How.BUDGET, How.TEXT, How.IDLE)  # it would, unlike the first time
+        instructions = ending.instructions if goes_on else None
         return Rerun(self._new_machine, self._profile, instructions)
 
 
@@ -197,7 +198,9 @@ def checked_kinds(
         if not state.at_rest:
             kinds -= {Kind.BITMAP, Kind.REFCOUNT}
     if not ending.by_itself:
-        kinds -= {Kind.LEAK, Kind.LOCK_HELD, Kind.DEADLOCK}
+        kinds -= {Kind.LOCK_HELD, Kind.DEADLOCK}
+    if not ending.is_whole:
+        kinds.discard(Kind.LEAK)
     if not is_rerun:
         kinds -= {Kind.LOCK_HELD, Kind.LOCK_TWICE}
     frees = [each for each in profile.functions if each.role is Role.FREE]

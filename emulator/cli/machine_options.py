@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from emulator.machine.consoles import Console
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
+    from emulator.run.ending import Budget
 
 _DEFAULT_KERNEL = "firmware:demo"
 DEFAULT_TIMEOUT_S = 60.0
@@ -155,6 +156,25 @@ def add_machine(parser: ArgumentParser) -> None:
         default=DEFAULT_TIMEOUT_S,
         help="stop after so long; 0 for no limit (default: 60)",
     )
+
+
+def add_until(parser: ArgumentParser) -> None:
+    """Add what ends a run well besides the kernel itself."""
+    until = parser.add_argument_group("the end of the run").add_argument
+    until(
+        "--until",
+        metavar="TEXT",
+        default="",
+        help="stop when this text appears on a console or the text screen",
+    )
+    until("--until-idle", action="store_true", help="stop when the kernel only waits, for input or ticks")
+
+
+def run_budget(options: Namespace) -> Budget:
+    """Return what the run may take, and what ends it, as `add_machine` and `add_until` have it."""
+    from emulator.run.ending import Budget  # not for --help
+
+    return Budget(options.max_instructions, options.timeout, options.until, options.until_idle)
 
 
 def _layers() -> str:

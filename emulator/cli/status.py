@@ -31,7 +31,7 @@ class OutputError(Exception):
     """A file for output cannot be written; the text says which and why."""
 
 
-def judge_ending(ending: Ending) -> tuple[Status, list[str]]:
+def judge_ending(ending: Ending) -> tuple[Status, list[str]]:  # noqa: PLR0911 - one for each ending
     """Return the exit status, and what standard error has to say: no, one or, for a report, several lines."""
     from emulator.run.ending import How  # not every command has a run
 
@@ -40,7 +40,11 @@ def judge_ending(ending: Ending) -> tuple[Status, list[str]]:
         case How.EXIT if ending.exit_value:
             code = f"(exit code {ending.exit_code} in QEMU)"
             return Status.FINDINGS, [f"the kernel exited with value {ending.exit_value} {code}"]
-        case How.EXIT | How.HALTED:
+        case How.EXIT | How.HALTED if ending.missed:
+            from emulator.report.text.ending import ending_text
+
+            return Status.FINDINGS, [f"{ending.missed!r} did not appear: {ending_text(ending)}"]
+        case How.EXIT | How.HALTED | How.TEXT | How.IDLE:
             return Status.GOOD, []
         case How.DIVERGED:
             return Status.FINDINGS, text.splitlines()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from emulator.errors import BudgetUsedUp, GuestStopped, NoEnd
 from emulator.guest.symbolizer import Symbolizer
 from emulator.inject.policy import FailedCall, failed_call
-from emulator.run.ending import Budget, How
+from emulator.run.ending import NO_LIMIT, Budget, How
 from emulator.run.to_end import run_to_end
 from emulator.trace.recording import newest_call, record_calls
 from emulator.wording import code_location
@@ -156,7 +156,8 @@ class TrialRunner:
 
     def _run_on(self, good: Ending) -> tuple[Reaction, str, str]:
         budget = PATIENCE * (good.instructions or 0) + PATIENCE_MORE
-        ending = run_to_end(self._machine, Budget(budget))
+        awaited = good.budget or NO_LIMIT
+        ending = run_to_end(self._machine, awaited._replace(max_instructions=budget, timeout_s=None))
         problem = ending.error.problem if isinstance(ending.error, GuestStopped) else ending.problem
         match ending.how:
             case How.INTERRUPTED if ending.error is not None:
@@ -186,8 +187,15 @@ def _end(ending: Ending) -> tuple[How, int | None, int | None]:
 
 
 def brief_ending(ending: Ending) -> str:
-    """Return how the kernel ended a run by itself, for people."""
-    return "halted" if ending.how is How.HALTED else f"exit value {ending.exit_value}"
+    """Return how a run ended well, for people."""
+    match ending.how:
+        case How.HALTED:
+            return "halted"
+        case How.TEXT:
+            return "the text appears"
+        case How.IDLE:
+            return "only waits"
+    return f"exit value {ending.exit_value}"
 
 
 def sampled(count: int, limit: int) -> list[int]:

@@ -32,11 +32,14 @@ class Consoles:
 
     Attributes:
         output: What the guest wrote so far, by console; of each the first `OUTPUT_KEPT` bytes.
+        written: Bytes that were handed over so far, of all consoles.
     """
 
     def __init__(self, core: Core, on_output: Callable[[Console, bytes], None] | None) -> None:
         self._core = core
         self._on_output = on_output
+        self._watch: Callable[[Console, bytes], None] | None = None
+        self.written = 0
         self.output = {console: bytearray() for console in Console}
         core.console = lambda number, data: self.write(Console(number), data)
 
@@ -44,8 +47,21 @@ class Consoles:
         """Take output of the guest."""
         kept = self.output[console]
         kept += data[: OUTPUT_KEPT - len(kept)]
+        self.written += len(data)
+        if self._watch is not None:
+            self._watch(console, data)
         if self._on_output is not None:
             self._on_output(console, data)
+
+    def watch(self, callback: Callable[[Console, bytes], None] | None, last_byte: bytes) -> None:
+        """Call back with the guest's output from now on: at the latest when it writes this byte, in the `out` that does.
+
+        Args:
+            callback: None: call nobody.
+            last_byte: One byte.
+        """
+        self._watch = callback
+        lib.kc_console_flush_at(self._core.raw, last_byte[0] if callback else -1)
 
     def flush(self) -> None:
         """Take the bytes that the core still holds.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.handle import Core
     from emulator.machine.faults.diagnosis import Diagnosis
     from emulator.machine.unanswered import Unanswered
+    from emulator.machine.until import Until
 
 
 class Returned(Enum):
@@ -31,6 +32,8 @@ class Returned(Enum):
 
     EXIT = "exit"  # through the debug exit device
     HALTED = "halted"  # hlt with nothing left that could wake the CPU
+    TEXT = "text"  # the text that `run` was to go on until has appeared
+    IDLE = "idle"  # the guest only waits, and `run` was to go on until then
     EVENT = "event"  # at the event that `run` was asked to stop at
     ASKED = "asked"  # by `Machine.stop`
 
@@ -66,6 +69,7 @@ class Execution:
         allocations: Recorded ones, at which a run may end, or which may return at once.
         diagnosis: Explains stops of the CPU.
         unanswered: Takes accesses to memory in which nothing is.
+        until: Looks whether what the run goes on until has happened.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what takes part in a run
@@ -77,6 +81,7 @@ class Execution:
         allocations: Allocations,
         diagnosis: Diagnosis,
         unanswered: Unanswered,
+        until: Until,
     ) -> None:
         self._core = core
         self._cpu = cpu
@@ -85,12 +90,22 @@ class Execution:
         self._allocations = allocations
         self._diagnosis = diagnosis
         self._unanswered = unanswered
+        self._until = until
         self._stop_asked = False
         self._exit_code: int | None = None
         self._pause: Callable[[], None] | None = None
         self._pause_left = 0  # instructions
 
-    def run(self, budget: int | None, timeout_s: float | None, event: int, allocation: int) -> Outcome:
+    def run(
+        self,
+        budget: int | None,
+        timeout_s: float | None,
+        event: int,
+        allocation: int,
+        *,
+        until: str = "",
+        until_idle: bool = False,
+    ) -> Outcome:
         """Run until the guest exits or halts for good; see `Machine.run`.
 
         Args:
@@ -98,6 +113,8 @@ class Execution:
             timeout_s: In seconds of the host.
             event: Number of the event to stop at; 0: none.
             allocation: The same, from 1 for the next one.
+            until: A text that is to appear; "": none.
+            until_idle: Whether the run ends when the guest only waits.
         """
         self._core.check_machine_rests("run()")
         if budget is not None and budget < 0:
@@ -110,6 +127,7 @@ class Execution:
         self._stop_asked = False
         last = self._allocations.count + allocation if allocation else 0
         self._calls.stop_at(event)
+        self._until.start(until, idle=until_idle)
         with self._one_run(), self._cpu.time_limit(timeout_s):
             return self._run(budget, event, last)
 
@@ -132,6 +150,13 @@ class Execution:
             outcome = self._go_on(
                 stop._replace(instructions=executed), budget_left=left is None or stop.instructions < left
             )
+            awaited = None
+            if outcome is None:
+                awaited = self._until.look(stop)
+            elif outcome.ending is Returned.HALTED:
+                awaited = self._until.halted()
+            if awaited is not None:
+                return Outcome(Returned(awaited.value), None, self._cpu.registers().eip, executed)
             if outcome is not None and not self._stopped_to_ask(outcome, event, allocation):
                 return outcome
 
@@ -139,7 +164,11 @@ class Execution:
         """Let the CPU run until something has to be done between two of its runs."""
         interrupts = self._interrupts
         interrupts.timer_moved()
-        stop = self._diagnosis.count_exactly(self._cpu.run(budget, self._slice()))
+        limit = self._until.limit()
+        most = budget if limit is None else limit if budget is None else min(limit, budget)
+        stop = self._diagnosis.count_exactly(self._cpu.run(most, self._slice()))
+        if stop.reason is Reason.INSTRUCTIONS and most != budget:
+            stop = stop._replace(reason=Reason.SLICE)
         interrupts.ran(stop.instructions)
         self._core.raise_pending()
         self._pause_if_due(stop.instructions)

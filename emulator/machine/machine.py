@@ -32,6 +32,7 @@ from emulator.machine.layer_state import LayersOf
 from emulator.machine.linear_memory import LinearMemory
 from emulator.machine.memory import DEFAULT_RAM, PhysicalMemory, RamWindow, check_ram
 from emulator.machine.unanswered import Unanswered
+from emulator.machine.until import Until
 from emulator.wording import code_location
 from emulator.x86 import Eflags
 
@@ -136,6 +137,16 @@ class Machine:
             self.allocations,
             self._diagnosis,
             self.unanswered,
+            Until(
+                self.cpu,
+                self.interrupts,
+                self.calls,
+                self.consoles,
+                self.observers,
+                self.unanswered,
+                lambda: bytes(self.memory.view(MEMORY_START, MEMORY_SIZE)),
+                core.request_stop,
+            ),
         )
         self.cpu.end_at_halts(sorted(CALLS_END))
         self._map()
@@ -180,6 +191,8 @@ class Machine:
         timeout_s: float | None = None,
         stop_at_event: int | None = None,
         stop_at_allocation: int | None = None,
+        until: str = "",
+        until_idle: bool = False,
     ) -> Outcome:
         """Run until the guest exits or halts for good.
 
@@ -190,6 +203,9 @@ class Machine:
                 reached, the machine stands at its first instruction; after a return, after the call.
             stop_at_allocation: 1 for the next call of a recorded function that `takes`, 2 for the one after it, and so
                 on. The machine then stands at the function's first instruction.
+            until: The run ends when a console or the text screen shows this text.
+            until_idle: The run ends when the guest has done nothing but wait, for input or ticks, for a second of virtual time
+                (`emulator.machine.until`).
 
         Raises:
             BudgetUsedUp: A budget is used up. The machine can go on with another call.
@@ -197,7 +213,14 @@ class Machine:
             KeyboardInterrupt: Ctrl-C, also one that came when the run before had just ended by itself.
             ValueError: A budget is below nothing, or the machine runs: it was called from a callback.
         """
-        return self._execution.run(max_instructions, timeout_s, stop_at_event or 0, stop_at_allocation or 0)
+        return self._execution.run(
+            max_instructions,
+            timeout_s,
+            stop_at_event or 0,
+            stop_at_allocation or 0,
+            until=until,
+            until_idle=until_idle,
+        )
 
     def check_rests(self, what: str) -> None:
         """Refuse what would change the machine below a run that goes on.

@@ -60,12 +60,14 @@ class LastRead(NamedTuple):
         page: Physical address of the page; None: it was a port.
         reads: How often it was read so far; 0: that is not known.
         instructions_ago: When.
+        is_answered: Whether a device is there.
     """
 
     port: int | None
     page: int | None
     reads: int
     instructions_ago: int
+    is_answered: bool
 
 
 class _First(NamedTuple):
@@ -173,12 +175,13 @@ class Unanswered:
             return None
         if where < _MEMORY:
             uses = lib.kc_ports_used(self._core.raw, self._count)[0 : self._count[0]]
-            return LastRead(where, None, next((each.reads for each in uses if each.port == where), 0), ago)
+            reads = next((each.reads for each in uses if each.port == where), 0)
+            return LastRead(where, None, reads, ago, self._has_port(where))
         page = where - _MEMORY
         pages = lib.kc_open_pages(self._core.raw, self._count)[0 : self._count[0]]
-        return LastRead(
-            None, page * PAGE_SIZE, next((each.reads for each in pages if each.page == page), 0), ago
-        )
+        open_page = next((each for each in pages if each.page in (page, _OTHER_PAGES)), None)
+        reads = open_page.reads if open_page and open_page.page == page else 0
+        return LastRead(None, page * PAGE_SIZE, reads, ago, open_page is None)
 
     def save(self) -> object:
         """The first accesses; the core keeps the numbers."""

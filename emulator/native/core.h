@@ -226,6 +226,8 @@ void kc_clock_limit(kc *m, uint64_t due_ns);
 uint64_t kc_clock_next_wake(const kc *m);
 /* The CPU waits: let the time be this, unless it is over. */
 void kc_clock_skip_to(kc *m, uint64_t at_ns);
+/* For how long the CPU has waited so far; snapshots do not bring this back. */
+uint64_t kc_clock_waited(const kc *m);
 /* A timer that raises a line at start_ns + n * clocks / frequency for n = 1 (if it is periodic: 1, 2 ...), rounded up to
  * nanoseconds; clocks 0: it is off. `ticks` of these have come. */
 typedef struct {
@@ -247,6 +249,8 @@ void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
 /* From this virtual time on, a port with KC_CONSTANT asks Python nevertheless. */
 void kc_port_in_until(kc *m, uint16_t port, uint64_t until_ns);
 void kc_console_flush(kc *m);
+/* Hand over what was written whenever this byte is, besides a newline; -1: no other one. */
+void kc_console_flush_at(kc *m, int byte);
 /* What was read and written, in accesses, and where first: EIP, 0 if never. */
 typedef struct { uint32_t port, first_read, first_write, padding; uint64_t reads, writes; } kc_port_use;
 /* The ports that were accessed, in order of the first access, KC_PORTS_USED at most; valid until the next run. */

@@ -85,12 +85,21 @@ class Kernel:
             self._explain(error)
             raise error.with_traceback(None) from None  # our own frames help nobody
 
-    def run(self, *, max_instructions: int | None = None, timeout_s: float | None = None) -> Outcome:
+    def run(
+        self,
+        *,
+        max_instructions: int | None = None,
+        timeout_s: float | None = None,
+        until: str = "",
+        until_idle: bool = False,
+    ) -> Outcome:
         """Let the kernel go on from where it stands, until it exits or halts for good.
 
         Args:
             max_instructions: Budget.
             timeout_s: Budget in seconds of the host; None: the configured one.
+            until: The run ends when a console or the text screen shows this text.
+            until_idle: The run ends when the kernel has done nothing but wait, for input or ticks, for a second of virtual time.
 
         Raises:
             BudgetUsedUp: A budget is used up; the kernel can go on with another run.
@@ -99,7 +108,9 @@ class Kernel:
         __tracebackhide__ = True
         try:
             with self._booted.deadline(timeout_s):
-                return self._machine.run(max_instructions=max_instructions)
+                return self._machine.run(
+                    max_instructions=max_instructions, until=until, until_idle=until_idle
+                )
         except EmulatorError as error:
             self._explain(error)
             raise error.with_traceback(None) from None

@@ -19,6 +19,8 @@ class How(Enum):
 
     EXIT = "exit"  # through the debug exit device
     HALTED = "halted"  # for good
+    TEXT = "text"  # the text that it was run for has appeared
+    IDLE = "idle"  # the kernel only waits, and it was run until then
     BUDGET = "budget used up"
     STOPPED = "stopped"  # the guest could not go on
     NOT_EMULATED = "not emulated"  # it needs what kmemu lacks
@@ -33,15 +35,19 @@ class How(Enum):
 
 
 class Budget(NamedTuple):
-    """What a run may take.
+    """What a run may take, and what ends it well.
 
     Attributes:
         max_instructions: Of the guest, exact; None: no limit.
         timeout_s: Seconds of the host; None: no limit.
+        until: A text on a console or the text screen with which the run ends; "": none.
+        until_idle: Whether the run ends when the kernel has done nothing but wait for a second of virtual time.
     """
 
     max_instructions: int | None = None
     timeout_s: float | None = None
+    until: str = ""
+    until_idle: bool = False
 
 
 NO_LIMIT: Final = Budget()
@@ -57,7 +63,9 @@ class Ending(NamedTuple):
         instructions: Executed; None: not known.
         error: What was raised; None: the kernel ended the run by itself.
         open_calls: Recorded calls that had not returned when the kernel halted.
-        budget: The one that was used up.
+        budget: The one that was used up, or that had what ended the run.
+        missed: The text that the run was to go on until, and that had not appeared when the kernel ended it; "": none.
+        interrupts_on: Whether interrupts were on when the kernel halted; None: it did not.
         lacks: What the kernel accessed that the machine does not have.
     """
 
@@ -69,6 +77,8 @@ class Ending(NamedTuple):
     error: BaseException | None = None
     open_calls: int = 0
     budget: Budget | None = None
+    missed: str = ""
+    interrupts_on: bool | None = None
     lacks: tuple[Lack, ...] = ()
 
     @property
@@ -80,6 +90,11 @@ class Ending(NamedTuple):
     def by_itself(self) -> bool:
         """Whether the kernel ended the run: it exited or halted."""
         return self.how in (How.EXIT, How.HALTED)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the run has come to its end, after which nothing more is to be expected: the kernel ended it, or what it was run for has happened."""
+        return self.by_itself or self.how in (How.TEXT, How.IDLE)
 
     @property
     def failed(self) -> bool:

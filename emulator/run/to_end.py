@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
 from emulator.machine.core.call_recorder import EVENTS_MAX
 from emulator.machine.execution import Returned
 from emulator.run.ending import Ending, How
 from emulator.wording import code_location
+from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
     from emulator.machine.execution import Outcome
     from emulator.machine.machine import Machine
     from emulator.run.ending import Budget
+
+_AWAITED: Final = {Returned.TEXT: How.TEXT, Returned.IDLE: How.IDLE}
 
 
 def run_to_end(machine: Machine, budget: Budget) -> Ending:
@@ -23,12 +26,22 @@ def run_to_end(machine: Machine, budget: Budget) -> Ending:
         machine: Whose guest is to run, from where it stands.
         budget: What the run may take.
     """
-    return _run_to_end(machine, budget)._replace(lacks=machine.unanswered.lacks())
+    ending = _run_to_end(machine, budget)
+    return ending._replace(
+        budget=budget if ending.how in _AWAITED.values() else ending.budget,
+        missed=budget.until if ending.by_itself else "",
+        lacks=machine.unanswered.lacks(),
+    )
 
 
 def _run_to_end(machine: Machine, budget: Budget) -> Ending:
     try:
-        outcome = machine.run(max_instructions=budget.max_instructions, timeout_s=budget.timeout_s)
+        outcome = machine.run(
+            max_instructions=budget.max_instructions,
+            timeout_s=budget.timeout_s,
+            until=budget.until,
+            until_idle=budget.until_idle,
+        )
     except KeyboardInterrupt as error:
         return _ended(How.INTERRUPTED, machine, error)
     except GuestStopped as error:
@@ -41,11 +54,11 @@ def _run_to_end(machine: Machine, budget: Budget) -> Ending:
 
 
 def ending_of(machine: Machine, outcome: Outcome) -> Ending:
-    """Return the end of a run that the kernel ended by itself.
+    """Return the end of a run that came back and does not go on.
 
     Args:
         machine: As the run left it.
-        outcome: Why it came back: the kernel exited or halted.
+        outcome: Why it came back: the kernel exited or halted, or what the run was to go on until has happened.
 
     Raises:
         ValueError: The run goes on: it only came back because that was asked for.
@@ -53,6 +66,16 @@ def ending_of(machine: Machine, outcome: Outcome) -> Ending:
     eip, instructions = outcome.eip, outcome.instructions
     if outcome.ending is Returned.EXIT:
         return Ending(How.EXIT, outcome.exit_value, eip, instructions=instructions)
+    if outcome.ending in _AWAITED:
+        location = code_location(*machine.image.location(eip))
+        open_calls = machine.calls.open_calls
+        return Ending(
+            _AWAITED[outcome.ending],
+            eip=eip,
+            location=location,
+            instructions=instructions,
+            open_calls=open_calls,
+        )
     if outcome.ending is not Returned.HALTED:
         raise ValueError(f"a run that goes on: {outcome.ending.value}")
     location = code_location(*machine.image.location(eip - 1))  # of the hlt, which is one byte long
@@ -62,6 +85,7 @@ def ending_of(machine: Machine, outcome: Outcome) -> Ending:
         location=location,
         instructions=instructions,
         open_calls=machine.calls.open_calls,
+        interrupts_on=bool(machine.registers().eflags & Eflags.IF),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from emulator.cli.machine_options import add_kernel, add_machine, new_machine
+from emulator.cli.machine_options import add_kernel, add_machine, add_until, new_machine, run_budget
 from emulator.cli.status import CommandLineError, Status, judge_ending
 from emulator.cli.terminal.console import RAW_HELP, ConsoleWriter
 from emulator.cli.terminal.output import Output, complain
 from emulator.errors import EmulatorError
 from emulator.report.run_record import RunRecord
-from emulator.run.ending import Budget, Ending, How
+from emulator.run.ending import Ending, How
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -45,6 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_kernel(parser)
     add("--list", action="store_true", help="name the built-in kernels and stop")
     add_machine(parser)
+    add_until(parser)
     output = parser.add_argument_group("output").add_argument
     output("--serial", metavar="FILE", help="write COM1 to FILE instead of standard output (- for that)")
     output("--screen", action="store_true", help="show the VGA text screen at the end")
@@ -107,7 +108,7 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
     from emulator.run.to_end import run_to_end
 
     started = time.perf_counter()
-    ending = run_to_end(machine, Budget(options.max_instructions, options.timeout))
+    ending = run_to_end(machine, run_budget(options))
     seconds = time.perf_counter() - started
     memory_map = read_memory_map(machine, machine.modules)
     kernel = _kernel(options, memory_map)

@@ -28,8 +28,10 @@ from emulator.cli.machine_options import (
     add_kernel,
     add_machine,
     add_profile,
+    add_until,
     chosen_profile,
     new_machine,
+    run_budget,
 )
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.console import ErrorConsole
@@ -117,6 +119,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_console(output)
     output.add_argument("--json", action="store_true", help="the same as --format json")
     add_machine(parser)
+    add_until(parser)
     parser.set_defaults(max_instructions=_MOST_INSTRUCTIONS)
 
 
@@ -184,7 +187,7 @@ def _check_areas(limits: Limits, profile: Profile) -> None:
 
 def _why_no_baseline(report: CheckReport) -> str:
     """Return why a run cannot be a baseline; "" if it can."""
-    if not report.ending.by_itself:
+    if not report.ending.is_whole:
         return "the kernel did not end the run by itself"
     return "" if report.calls else "no call was seen"
 
@@ -193,14 +196,13 @@ def _check(
     machine: Machine, profile: Profile, options: Namespace, policy: InjectionPolicy | None
 ) -> _Checked:
     from emulator.check.checked_run import check_kernel
-    from emulator.run.ending import Budget
 
     with activity("checking", "events") as so_far:
         check = partial(
             check_kernel,
             machine,
             profile,
-            Budget(options.max_instructions, options.timeout),
+            run_budget(options),
             walk_every=options.walk_every,
             on_progress=so_far,
         )
@@ -223,7 +225,7 @@ def _checked_kinds(report: CheckReport, options: Namespace) -> frozenset[Kind]:
     return report.checked - left_out - ({Kind.LEAK} if options.leaks == "none" else set())
 
 
-def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, str]:
+def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, str]:  # noqa: PLR0911 - one for each ending
     """Return the exit status, and what to write to standard error. What was not checked is not good."""
     from emulator.report.text.ending import ending_text  # not for --help
     from emulator.run.ending import How
@@ -232,6 +234,8 @@ def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, 
     how = report.ending.how
     if how is How.INTERRUPTED:
         return Status.INTERRUPTED, ending_text(report.ending)
+    if report.ending.missed:
+        return Status.FINDINGS, f"{report.ending.missed!r} did not appear: {ending_text(report.ending)}"
     if not verdict.is_clean:
         return Status.FINDINGS, complaint
     if how is How.BUDGET:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from emulator.cli import option_values
-from emulator.cli.machine_options import new_machine
+from emulator.cli.machine_options import new_machine, run_budget
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output, complain
 from emulator.cli.terminal.progress import steps
@@ -147,7 +147,6 @@ def run_exhaust(options: Namespace, profile: Profile) -> Status:
 def _run_campaign(options: Namespace, profile: Profile) -> Campaign:
     from emulator.inject.workers import run_campaign
     from emulator.replay.engine import Rerun  # not for --help
-    from emulator.run.ending import Budget
 
     limit = _MOST if options.limit is None else options.limit
     if limit < 2:  # noqa: PLR2004 - the first and the last
@@ -156,7 +155,7 @@ def _run_campaign(options: Namespace, profile: Profile) -> Campaign:
     with steps("failing") as (on_start, on_trial):
         return run_campaign(
             Rerun(partial(new_machine, machine, None), profile),
-            budget=Budget(options.max_instructions, options.timeout),
+            budget=run_budget(options),
             limit=limit,
             workers=options.jobs,
             on_start=on_start,

@@ -15,15 +15,17 @@ from emulator.cli.machine_options import (
     add_kernel,
     add_machine,
     add_profile,
+    add_until,
     chosen_profile,
     new_machine,
+    run_budget,
 )
 from emulator.cli.status import CommandLineError, Status, judge_ending
 from emulator.cli.terminal.console import ErrorConsole
 from emulator.cli.terminal.output import Output, complain
 from emulator.cli.terminal.progress import activity
 from emulator.errors import BudgetUsedUp
-from emulator.run.ending import Budget, Ending, How
+from emulator.run.ending import Ending, How
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -71,6 +73,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--json", action="store_true", help="a JSON object a line for each call, or one for the summary"
     )
     add_machine(parser)
+    add_until(parser)
 
 
 def _add_selection(parser: ArgumentParser) -> None:
@@ -152,7 +155,7 @@ def _record_and_show(path: str, options: Namespace, output: Output) -> Ending:
     try:
         _show(path, options.output, options, output)
     except BudgetUsedUp as error:  # of the second run
-        went_well = ending.by_itself or ending.how is How.INTERRUPTED
+        went_well = ending.is_whole or ending.how is How.INTERRUPTED
         return Ending(How.BUDGET, error=error) if went_well else ending
     return ending
 
@@ -173,7 +176,7 @@ def _record(options: Namespace, path: str) -> Ending:
         command_line=options.words,
         layers={name: mode.value for name, mode in options.layer},
     )
-    budget = Budget(options.max_instructions, options.timeout)
+    budget = run_budget(options)
     with activity("recording", "events") as so_far:
         ending = record_run(machine, path, header, budget, on_progress=so_far, with_memory_map=True)
     if console is not None:
@@ -254,7 +257,7 @@ def _with_instructions(
     from emulator.trace.recording import record_calls
 
     recording = record_calls(new_machine(options, None), trace.profile)
-    replay = Replay(recording, trace.profile, Budget(options.max_instructions, options.timeout))
+    replay = Replay(recording, trace.profile, run_budget(options))
     layout, style = call_layout(trace, output.style), output.style
     for call, instructions, cut in calls_with_instructions(replay, calls):
         if options.json:

@@ -119,6 +119,7 @@ class Interrupts:
         self.pic = Pic(core)
         self.timers: list[tuple[Timer, int]] = []
         self._intervals = 0
+        self._look_ns = _NEVER
         self.instruction_ns = INSTRUCTION_NS
         core.idle = self._idle
 
@@ -156,7 +157,17 @@ class Interrupts:
     def timer_moved(self) -> None:
         """Take into account that the next tick of a timer of Python's may have moved."""
         ticks = [due for timer, _line in self.timers if (due := timer.next_tick_ns()) is not None]
-        lib.kc_clock_limit(self._core.raw, min(ticks, default=_NEVER))
+        lib.kc_clock_limit(self._core.raw, min([*ticks, self._look_ns]))
+
+    def look_at(self, time_ns: int | None) -> None:
+        """End the present run of the CPU at this time, or where the guest wakes up after it; None: never."""
+        self._look_ns = _NEVER if time_ns is None else time_ns
+        self.timer_moved()
+
+    def waited_ns(self) -> int:
+        """Return for how long the guest was in `hlt` since the machine was made, snapshots or not."""
+        waited: int = lib.kc_clock_waited(self._core.raw)
+        return waited
 
     def is_heard(self, line: int) -> bool:
         """Tell whether the guest would take an interrupt of a line now, if it were the only one."""

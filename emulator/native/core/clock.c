@@ -20,6 +20,7 @@ struct time {
 
 struct clock {
     struct time time;
+    uint64_t waited_ns; /* in hlt */
     uint64_t due_ns; /* the next tick of a timer of Python's; UINT64_MAX: never */
     uint32_t instruction_ns;
 };
@@ -111,8 +112,12 @@ uint64_t kc_clock_next_wake(const kc *m)
 
 void kc_clock_skip_to(kc *m, uint64_t at)
 {
-    if (at > kc_clock_ns(m))
-        m->clock->time.past_ns += at - kc_clock_ns(m);
+    uint64_t now = kc_clock_ns(m);
+
+    if (at > now) {
+        m->clock->time.past_ns += at - now;
+        m->clock->waited_ns += at - now;
+    }
     tick(m);
 }
 
@@ -136,6 +141,8 @@ void kc_clock_ran(kc *m, uint64_t instructions)
     m->clock->time.past_ns += instructions * m->clock->instruction_ns;
     tick(m);
 }
+
+uint64_t kc_clock_waited(const kc *m) { return m->clock->waited_ns; }
 
 void kc_clock_limit(kc *m, uint64_t due_ns)
 {

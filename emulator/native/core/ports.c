@@ -27,6 +27,7 @@ struct ports {
     struct used used;
     uint8_t console[CONSOLE_SIZE];
     uint32_t console_used, console_number;
+    int console_flushed_at; /* a byte; -1: none */
     uint64_t console_flushed_ns;
 };
 
@@ -39,9 +40,11 @@ static void console_put(kc *m, uint8_t number, uint8_t byte)
         p->console_number = number;
     }
     p->console[p->console_used++] = byte;
-    if (byte == '\n' || p->console_used == CONSOLE_SIZE || kc_now_ns() - p->console_flushed_ns > QUIET_NS)
+    if (byte == '\n' || byte == p->console_flushed_at || p->console_used == CONSOLE_SIZE || kc_now_ns() - p->console_flushed_ns > QUIET_NS)
         kc_console_flush(m);
 }
+
+void kc_console_flush_at(kc *m, int byte) { m->ports->console_flushed_at = byte; }
 
 void kc_console_flush(kc *m)
 {
@@ -178,6 +181,7 @@ int kc_ports_init(kc *m)
 {
     if (KC_NEW(m->ports))
         return -1;
+    m->ports->console_flushed_at = -1;
     int error = kc_hook(m, UC_HOOK_INSN, on_in, UC_X86_INS_IN);
     return error ? error : kc_hook(m, UC_HOOK_INSN, on_out, UC_X86_INS_OUT);
 }

@@ -5,24 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp
-from emulator.run.ending import How
+from emulator.run.ending import NO_LIMIT, How
 
 if TYPE_CHECKING:
     from emulator.run.ending import Ending
 
 
-def ending_text(ending: Ending) -> str:
+def ending_text(ending: Ending) -> str:  # noqa: PLR0911 - one for each ending
     """Return how a run ended."""
     match ending.how:
         case How.EXIT:
             return f"the kernel exited with value {ending.exit_value}"
         case How.HALTED:
-            return f"the kernel halted at {ending.location}{_open_calls(ending.open_calls)}"
+            return f"{halt_text(ending)}{_open_calls(ending.open_calls)}"
+        case How.TEXT:
+            return f"the text it was run for appeared, at {ending.location}"
+        case How.IDLE:
+            return f"the kernel only waits, at {ending.location}"
         case How.INTERRUPTED:
             return interruption_text(ending)
         case How.BUDGET if isinstance(ending.error, BudgetUsedUp):
             return f"{_used_up(ending)} at {ending.location}{_remark(ending.error)}"
     return ending.problem
+
+
+def halt_text(ending: Ending) -> str:
+    """Return how a kernel halted for good."""
+    why = {None: "", True: " with nothing to wake it", False: " with interrupts off"}[ending.interrupts_on]
+    return f"the kernel halted at {ending.location}{why}"
 
 
 def interruption_text(ending: Ending) -> str:
@@ -37,7 +47,7 @@ def _open_calls(count: int) -> str:
 
 
 def _used_up(ending: Ending) -> str:
-    limit, seconds = ending.budget or (None, None)
+    limit, seconds = (ending.budget or NO_LIMIT)[:2]
     if seconds is not None and (limit is None or (ending.instructions or 0) < limit):
         return f"time budget of {seconds:g} s used up"
     return f"budget of {limit} instructions used up"

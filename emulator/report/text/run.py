@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.guest.memory_map.regions import FRAME_SIZE
+from emulator.report.text.ending import ending_text, halt_text
 from emulator.report.text.lacks import lack_lines
 from emulator.report.text.memory_map import draw_heap, draw_memory, layer_lines
 from emulator.report.text.style import labelled, rule
@@ -109,7 +110,7 @@ def _defect_lines(defects: Sequence[Defect]) -> Iterator[str]:
         yield f"and {len(defects) - _DEFECTS_SHOWN} more defects"
 
 
-def _ending_text(ending: Ending) -> str:
+def _ending_text(ending: Ending) -> str:  # noqa: PLR0911 - one for each ending
     match ending.how:
         case How.EXIT if ending.exit_value == 0:
             return "the kernel exited with value 0 (success)"
@@ -118,7 +119,9 @@ def _ending_text(ending: Ending) -> str:
         case How.INTERRUPTED if not ending.signal:
             return "interrupted by Ctrl-C"
         case How.HALTED:
-            return f"the kernel halted at {ending.location}"
+            return halt_text(ending)
+        case How.TEXT | How.IDLE:
+            return ending_text(ending)
         case How.INTERRUPTED:
             return f"interrupted by {ending.signal}"
         case _:

@@ -183,7 +183,7 @@ def test_a_value_other_than_0_is_a_finding(tmp_path: Path) -> None:
 def test_a_halt_is_an_end(tmp_path: Path) -> None:
     report = check_kernel(code_kernel(tmp_path, kernels.HALT), NOTHING)
     assert kinds_and_messages(report) == []
-    text = "the kernel halted at start+0x1, and 1 recorded call has not returned"
+    text = "the kernel halted at start+0x1 with interrupts off, and 1 recorded call has not returned"
     assert (report.ending.how, ending_text(report.ending)) == (How.HALTED, text)
 
 

@@ -55,7 +55,7 @@ def test_ports_of_devices_are_no_lack() -> None:
     assert machine.unanswered.lacks() == ()
     last = machine.unanswered.last_read()
     assert last is not None
-    assert (last.port, last.page, last.reads) == (0x3FD, None, 1)
+    assert (last.port, last.page, last.reads, last.is_answered) == (0x3FD, None, 1, True)
 
 
 def test_memory_reads_as_zero_and_writes_vanish() -> None:
@@ -74,7 +74,7 @@ def test_the_last_read_is_known() -> None:
     assert machine.unanswered.last_read() is None
     machine.run()
     last = machine.unanswered.last_read()
-    assert last == LastRead(None, 0x40000000, 1, last.instructions_ago if last else -1)
+    assert last == LastRead(None, 0x40000000, 1, last.instructions_ago if last else -1, is_answered=False)
     assert 1000 <= last.instructions_ago <= 1010
 
 

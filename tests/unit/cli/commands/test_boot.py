@@ -73,7 +73,7 @@ class TestRuns:
     def test_a_kernel_that_halts_is_good(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
         done = kmemu("boot", kernels.write_kernel(tmp_path / "k.elf", kernels.HALT))
         assert (done.status, done.err) == (0, "")
-        assert "\nEnded     the kernel halted at start+0x1\n" in done.out
+        assert "\nEnded     the kernel halted at start+0x1 with interrupts off\n" in done.out
         assert "\nLayers" not in done.out
 
     def test_a_damaged_symbol_table_does_not_keep_a_kernel_from_halting(
@@ -83,7 +83,7 @@ class TestRuns:
         (tmp_path / "k.elf").write_bytes(eb.patch_section_header(data, 2, eb.SH_SIZE, 0x7FFFFFF0))
         done = kmemu("boot", str(tmp_path / "k.elf"))
         assert done.status == 0
-        assert "Ended     the kernel halted at 0x00100001\n" in done.out
+        assert "Ended     the kernel halted at 0x00100001 with interrupts off\n" in done.out
 
     @pytest.mark.parametrize(
         ("code", "options", "status", "message"),
@@ -299,6 +299,20 @@ class TestStops:
     def test_the_instruction_budget(self, boot_code: Callable[..., Done]) -> None:
         problem = "budget of 1000 instructions used up at start+0x0, EIP 0x00100000"
         assert boot_code(kernels.LOOP, "--max-instructions", "1000") == (4, "", f"kmemu: {problem}\n")
+
+    def test_a_text_ends_the_run(self, boot_code: Callable[..., Done]) -> None:
+        code = kernels.send(0x3F8, b"login: ") + kernels.LOOP
+        assert boot_code(code, "--until", "login:") == (0, "login:", "")
+
+    def test_a_text_that_did_not_appear_is_no_success(self, boot_code: Callable[..., Done]) -> None:
+        done = boot_code(kernels.HALT, "--until", "login:")
+        problem = "'login:' did not appear: the kernel halted at start+0x1 with interrupts off"
+        assert done == (1, "", f"kmemu: {problem}\n")
+
+    def test_a_kernel_that_only_waits_ends_well(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
+        path = kernels.write_kernel(tmp_path / "k.elf", b"\xfb" + kernels.LOOP)  # sti
+        done = kmemu("boot", path, "--until-idle", "--json")
+        assert (done.status, json.loads(done.out)["outcome"]) == (0, "idle")
 
     def test_the_time_budget(self, boot_code: Callable[..., Done]) -> None:
         problem = "time budget used up at start+0x0, EIP 0x00100000"

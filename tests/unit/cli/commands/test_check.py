@@ -46,6 +46,18 @@ def profile(folder: Path, text: str = '[heap]\nalloc = "start(size)"\n') -> str:
     return str(path)
 
 
+def test_leaks_are_looked_at_where_a_text_ends_the_run(kmemu: Callable[..., Done]) -> None:
+    ended = kmemu("check", "firmware:leak", "--until", "done")
+    assert (ended.status, ended.err) == (1, "")
+    assert "BUG: leak" in ended.out or "lost" in ended.out
+    assert "the text it was run for appeared, at " in ended.out
+    missed = kmemu("check", "firmware:demo", "--until", "login:")
+    assert (missed.status, missed.err) == (
+        1,
+        "kmemu: 'login:' did not appear: the kernel exited with value 0\n",
+    )
+
+
 def test_a_finding_reads_like_one_of_kasan(kmemu: Callable[..., Done]) -> None:
     done = kmemu("check", "firmware:double_free")
     assert done.status == 1

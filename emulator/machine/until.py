@@ -1,0 +1,268 @@
+"""What ends a run well besides the kernel itself: a text on its console, or that it does nothing but wait.
+
+All of it is looked at at points that depend on nothing but the guest: at the `out` that completes the text, and every 10 ms of virtual time.
+
+A guest waits if for a virtual second it has written to no console and not to the screen, no recorded call was entered or left, and
+if it was in `hlt` for nine tenths of that time, or is found in a loop that changes nothing: registers, and the stores of two turns, are
+the same. Such a loop goes on until an interrupt comes, or a device answers something else; so interrupts have to be on, or a port that a device
+has is read in it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from emulator.machine.core.core_types import Reason, StepKind
+from emulator.x86 import Eflags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from emulator.machine.board.interrupts import Interrupts
+    from emulator.machine.consoles import Console, Consoles
+    from emulator.machine.core.call_recorder import CallRecorder
+    from emulator.machine.core.core_types import Registers, Step, Stop
+    from emulator.machine.core.cpu import Cpu
+    from emulator.machine.core.observers import Observers, StepLog
+    from emulator.machine.unanswered import Unanswered
+
+LOOK_NS = 10_000_000
+"""Virtual time between two looks."""
+IDLE_NS = 1_000_000_000
+"""Virtual time for which a guest that waits has done nothing else."""
+_WAITING = 0.9  # share of the time in hlt
+_TRACED = 1024  # instructions in which a loop has to be seen three times
+_LONGEST = _TRACED // 3
+_STEPS = 16 * _TRACED
+_ATTEMPTS = 3  # to see a loop between two interrupts
+
+
+class Awaited(Enum):
+    """What a run was to go on until."""
+
+    TEXT = "text"
+    IDLE = "idle"
+
+
+class Until:
+    """Looks whether what a run goes on until has happened.
+
+    Args:
+        cpu: What runs.
+        interrupts: Have the clock.
+        calls: Recorded ones.
+        consoles: What the guest says.
+        observers: Trace a loop.
+        unanswered: Knows what was read last.
+        screen: Returns the bytes of the text screen.
+        request_stop: Ends the present run of the CPU.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a guest can do
+        self,
+        cpu: Cpu,
+        interrupts: Interrupts,
+        calls: CallRecorder,
+        consoles: Consoles,
+        observers: Observers,
+        unanswered: Unanswered,
+        screen: Callable[[], bytes],
+        request_stop: Callable[[], None],
+    ) -> None:
+        self._cpu = cpu
+        self._interrupts = interrupts
+        self._calls = calls
+        self._consoles = consoles
+        self._screen = screen
+        self._request_stop = request_stop
+        self._loop = _Loop(cpu, observers, unanswered)
+        self._text = b""
+        self._idle = self._seen = False
+        self._tails: dict[Console, bytes] = {}
+        self._next_look_ns = self._since_ns = self._waited_ns = 0  # waited: at `since`
+        self._signs: tuple[int, int, bytes] = (0, 0, b"")
+
+    def start(self, text: str, *, idle: bool) -> None:
+        """A run starts.
+
+        Args:
+            text: What is to appear on a console or the text screen; "": nothing is waited for.
+            idle: Whether the run ends when the guest only waits.
+        """
+        self._text, self._idle, self._seen = text.encode(), idle, False
+        self._tails = {}
+        self._consoles.watch(self._said if text else None, self._text[-1:])
+        self._loop.give_up()
+        if not self._is_on:
+            self._interrupts.look_at(None)
+            return
+        self._since_ns = self._interrupts.now_ns()
+        self._waited_ns = self._interrupts.waited_ns()
+        self._signs = (0, 0, b"")
+        self._look_again(self._since_ns)
+
+    @property
+    def _is_on(self) -> bool:
+        return bool(self._text) or self._idle
+
+    def _look_again(self, now_ns: int) -> None:
+        self._next_look_ns = now_ns + LOOK_NS
+        self._interrupts.look_at(self._next_look_ns)
+
+    def limit(self) -> int | None:
+        """Return the exact number of instructions that the CPU may run next; None: any."""
+        return self._loop.limit
+
+    def look(self, stop: Stop) -> Awaited | None:
+        """Return what has happened after a run of the CPU that ended so."""
+        if not self._is_on:
+            return None
+        if self._seen:
+            return Awaited.TEXT
+        if self._loop.limit is not None:
+            return Awaited.IDLE if self._loop.is_endless(stop) else None
+        now_ns = self._interrupts.now_ns()
+        if now_ns < self._next_look_ns:
+            return None
+        self._look_again(now_ns)
+        screen = self._screen()
+        if self._text and self._text in screen[::2]:
+            return Awaited.TEXT
+        return Awaited.IDLE if self._idle and self._is_idle(now_ns, screen) else None
+
+    def halted(self) -> Awaited | None:
+        """Return what it is when the guest halts for good: it waits for input, if interrupts are on."""
+        if self._text and self._text in self._screen()[::2]:
+            return Awaited.TEXT
+        waits = self._idle and bool(self._cpu.registers().eflags & Eflags.IF)
+        return Awaited.IDLE if waits else None
+
+    def _said(self, console: Console, data: bytes) -> None:
+        said = self._tails.get(console, b"") + data
+        self._tails[console] = said[-len(self._text) :]
+        if self._text in said and not self._seen:
+            self._seen = True
+            self._request_stop()
+
+    def _is_idle(self, now_ns: int, screen: bytes) -> bool:
+        signs = (self._consoles.written, self._calls.event_count, screen)
+        waited_ns, past_ns = self._interrupts.waited_ns() - self._waited_ns, now_ns - self._since_ns
+        is_same = signs == self._signs
+        if is_same and past_ns < IDLE_NS:
+            return False
+        self._signs, self._since_ns, self._waited_ns = signs, now_ns, self._interrupts.waited_ns()
+        if is_same and waited_ns >= _WAITING * past_ns:
+            return True
+        if is_same:
+            self._loop.start()
+        return False
+
+
+class _Loop:
+    """Finds out whether the guest is in a loop that changes nothing: traces it, then runs two turns of it exactly.
+
+    Args:
+        cpu: What runs.
+        observers: Trace it.
+        unanswered: Knows what was read last.
+
+    Attributes:
+        limit: Instructions to run next; None: nothing is to be found out.
+    """
+
+    def __init__(self, cpu: Cpu, observers: Observers, unanswered: Unanswered) -> None:
+        self._cpu = cpu
+        self._observers = observers
+        self._unanswered = unanswered
+        self._log: StepLog | None = None
+        self._attempts = 0
+        self._settles = False
+        self._turns: list[tuple[Registers, Sequence[Step]]] = []
+        self.limit: int | None = None
+
+    def start(self) -> None:
+        """Begin to find out."""
+        self._attempts = _ATTEMPTS
+        self._trace(_TRACED)
+
+    def give_up(self) -> None:
+        """Find out nothing."""
+        self.limit, self._settles = None, False
+        self._close()
+
+    def is_endless(self, stop: Stop) -> bool:
+        """Take a run of `limit` instructions, and return whether that has shown that the guest is in such a loop."""
+        if self._settles:
+            self.give_up()
+            return False
+        steps = self._close()
+        if stop.reason is not Reason.SLICE or stop.instructions != self.limit:
+            self._again()
+            return False
+        if self.limit == _TRACED:
+            period = _period([step.address for step in steps if step.kind is StepKind.INSTRUCTION])
+            self._turns = [(self._cpu.registers(), ())]
+            if period:
+                self._trace(period)
+            else:
+                self._again()
+            return False
+        self._turns.append((self._cpu.registers(), steps))
+        if len(self._turns) <= 2:  # noqa: PLR2004 - before, and after each of two turns
+            self._trace(self.limit)
+            return False
+        (start, _), (first, first_steps), (second, second_steps) = self._turns
+        if start == first == second and first_steps == second_steps:
+            turn = self.limit
+            self._settle()
+            return self._may_end(start, turn)
+        self._again()  # an interrupt may have come
+        return False
+
+    def _may_end(self, registers: Registers, turn: int) -> bool:
+        """Return whether an interrupt or a device can end a loop of so many instructions."""
+        last = self._unanswered.last_read()
+        is_read = last is not None and last.instructions_ago <= 2 * turn
+        if last is not None and is_read:
+            return last.is_answered
+        return bool(registers.eflags & Eflags.IF)
+
+    def _again(self) -> None:
+        self._attempts -= 1
+        if self._attempts:
+            self._trace(_TRACED)
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Run one instruction more: the engine forgets the hooks of a step log at the end of the run that follows, which is slow."""
+        self.limit, self._settles = 1, True
+
+    def _trace(self, instructions: int) -> None:
+        self.limit = instructions
+        self._log = self._observers.log_steps(_STEPS)
+
+    def _close(self) -> list[Step]:
+        if self._log is None:
+            return []
+        steps = self._log.steps()
+        self._log.close()
+        self._log = None
+        return steps
+
+
+def _period(addresses: Sequence[int]) -> int:
+    """Return after how many instructions the last ones repeat, twice; 0: they do not."""
+    count = len(addresses)
+    for length in range(1, _LONGEST + 1):
+        if count < 3 * length:
+            break
+        last = addresses[count - length :]
+        if (
+            last
+            == addresses[count - 2 * length : count - length]
+            == addresses[count - 3 * length : count - 2 * length]
+        ):
+            return length
+    return 0
