@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.loader.segments import Segment
 
+_VIDEO_START = 0xA0000
 _FIRST_STACK = 0x9000  # Multiboot leaves ESP undefined; some kernels count on one
 
 
@@ -62,7 +63,7 @@ def boot_state(
         KernelMismatch: There are modules or a command line, but no Multiboot header.
     """
     rom = bios_rom(hardware)
-    segments = ((segment.physical, _contents(segment)) for segment in image.segments)
+    segments = map(_in_ram, image.segments)
     pieces = (*bios_data(hardware), *rom, *segments)
     registers = {"eip": image.physical_entry, "esp": _FIRST_STACK, "eax": 0, "ebx": 0}
     if image.multiboot is None:
@@ -82,6 +83,10 @@ def boot_state(
     return BootState((*pieces, *placement.pieces), registers, placement.modules)
 
 
-def _contents(segment: Segment) -> bytes:
-    """Return what a segment begins with; the rest is zero, as fresh RAM is, but for what the BIOS has left low."""
-    return segment.data if segment.physical >= HIGH_START else segment.data.ljust(segment.size, b"\0")
+def _in_ram(segment: Segment) -> tuple[int, bytes]:
+    """Return where a segment begins in RAM, and with what; the rest is zero, as fresh RAM is, but for what the BIOS has left low."""
+    if segment.physical >= HIGH_START:
+        return segment.physical, segment.data
+    if segment.physical < _VIDEO_START:
+        return segment.physical, segment.data.ljust(segment.size, b"\0")
+    return HIGH_START, segment.data[HIGH_START - segment.physical :]  # ROM keeps its contents

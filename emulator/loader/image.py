@@ -110,18 +110,24 @@ class KernelImage:
         """First physical address after the image."""
         return self.segments[-1].end
 
-    def check_fits(self, ram: Iterable[tuple[int, int]]) -> None:
-        """Make sure that every segment lies in RAM.
+    def check_fits(self, ram: Iterable[tuple[int, int]], rom: tuple[int, int] = (0, 0)) -> None:
+        """Make sure that every segment lies in RAM, and the entry.
+
+        Linkers put the headers of an ELF file into a page before the kernel, which is ROM for one linked at 1 MiB.
 
         Args:
             ram: Physical ranges `[start, end)` of the machine's RAM.
+            rom: A range in which a segment may begin. That part of it is not loaded.
 
         Raises:
-            BadImage: A segment lies, at least in part, outside all of them.
+            BadImage: A segment lies, at least in part, outside all of them, or the first instruction does.
         """
         ranges = tuple(ram)
         for segment in self.segments:
-            if not any(start <= segment.physical and segment.end <= end for start, end in ranges):
+            first = min(segment.end, rom[1]) if rom[0] <= segment.physical < rom[1] else segment.physical
+            if first < segment.end and not any(
+                start <= first and segment.end <= end for start, end in ranges
+            ):
                 windows = ", ".join(f"0x{start:08x}-0x{end:08x}" for start, end in ranges)
                 hint = (
                     "; more RAM: --ram"
@@ -131,6 +137,9 @@ class KernelImage:
                 raise BadImage(
                     self.path, f"{segment} lies outside RAM ({windows}){hint}", value=segment.physical
                 )
+        if not any(start <= self.physical_entry < end for start, end in ranges):
+            problem = f"the entry point 0x{self.physical_entry:08x} does not lie in RAM"
+            raise BadImage(self.path, problem, value=self.physical_entry)
 
     @property
     def symbols(self) -> dict[str, Symbol]:

@@ -108,7 +108,7 @@ class Machine:
         self.image = image
         self.ram = check_ram(ram)
         self.mmu = mmu
-        image.check_fits(((0, VGA_START), ram))
+        image.check_fits(((0, VGA_START), ram), (ROM_START, MIB))
         core = self._core = Core(ram.end, reference=mmu == "reference")
         self.cpu = Cpu(core)
         self.memory = PhysicalMemory(core.memory)

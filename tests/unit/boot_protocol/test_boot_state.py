@@ -59,8 +59,23 @@ def test_bss_in_low_memory_is_cleared_of_what_the_bios_has_left() -> None:
     assert boot_state(image, RAM_END, HARDWARE).pieces[-1] == (0, b"code".ljust(0x1000, b"\0"))
 
 
+def test_the_last_kib_of_low_memory_is_loaded_too() -> None:
+    image = KernelImage(eb.build_elf(eb.Elf(loads=[eb.Load(0x9FE00, b"code")], entry=0x9FE00)), "low.elf")
+    assert boot_state(image, RAM_END, HARDWARE).pieces[-1] == (0x9FE00, b"code")
+
+
 def test_bss_in_high_memory_is_not_written() -> None:
     image = KernelImage(
         eb.build_elf(eb.Elf(loads=[eb.Load(eb.BASE, b"code", 1 << 30, flags=7)], entry=eb.BASE)), "high.elf"
     )
     assert boot_state(image, RAM_END, HARDWARE).pieces[-1] == (eb.BASE, b"code")
+
+
+@pytest.mark.parametrize(("physical", "loaded"), [(0xFF000, b""), (0xFFFF0, b"x" * 0x30)])
+def test_what_lies_in_rom_is_not_loaded(physical: int, loaded: bytes) -> None:
+    loads = [eb.Load(physical, b"x" * 0x40), eb.Load(eb.BASE + 0x1000, b"code")]
+    image = KernelImage(eb.build_elf(eb.Elf(loads=loads, entry=eb.BASE + 0x1000)), "headers.elf")
+    assert boot_state(image, RAM_END, HARDWARE).pieces[-2:] == (
+        (0x100000, loaded),
+        (eb.BASE + 0x1000, b"code"),
+    )

@@ -210,6 +210,25 @@ class TestRam:
         )
         assert caught.value.value == physical
 
+    @pytest.mark.parametrize("size", [0x40, 0x1000, 0x1001, 0x2000])
+    def test_a_segment_may_begin_in_rom(self, size: int) -> None:
+        loads = [Load(BASE - 0x1000, b"headers", size), Load(BASE + 0x1000)]
+        kernel = image(build_elf(Elf(loads, entry=BASE + 0x1000)))
+        kernel.check_fits(self.RAM, (0xC0000, BASE))
+        with pytest.raises(BadImage, match=r"^k.elf: the segment 0x000ff000-0x"):
+            kernel.check_fits(self.RAM)
+
+    @pytest.mark.parametrize("start", [0xBFFFF, 0xA0000])
+    def test_not_before_it(self, start: int) -> None:
+        kernel = image(build_elf(Elf([Load(start, b"", 0x1000), Load(BASE)], entry=BASE)))
+        with pytest.raises(BadImage, match=f"^k.elf: the segment 0x{start:08x}-0x"):
+            kernel.check_fits(self.RAM, (0xC0000, BASE))
+
+    def test_it_is_not_entered_there(self) -> None:
+        kernel = image(build_elf(Elf([Load(BASE - 0x1000), Load(BASE)], entry=BASE - 0x1000)))
+        with pytest.raises(BadImage, match=r"^k.elf: the entry point 0x000ff000 does not lie in RAM$"):
+            kernel.check_fits(self.RAM, (0xC0000, BASE))
+
     @pytest.fixture
     def _little_memory(self) -> Iterator[None]:
         before = resource.getrlimit(resource.RLIMIT_AS)
