@@ -95,9 +95,13 @@ def _run(arguments: Sequence[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     parser = _parser(words)
     try:
-        options = parser.parse_args(words)
+        options, unknown = parser.parse_known_args(words)
     except SystemExit:  # after --help and --version
         return Status.GOOD
+    if unknown:
+        raise CommandLineError(
+            f"unrecognized arguments: {' '.join(unknown)} ({options.prog} --help shows how)"
+        )
     options.words = words
     if options.command is None:
         parser.print_help()
@@ -148,7 +152,7 @@ def _parser(words: Sequence[str]) -> _Parser:
     parser.add_argument(
         "--version", action=_Version, nargs=0, help="show the version, and those of what kmemu uses"
     )
-    parser.set_defaults(command=None)
+    parser.set_defaults(command=None, prog=parser.prog)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name in known:
         command = commands.add_parser(name, help=_COMMANDS[name])
@@ -160,7 +164,7 @@ def _parser(words: Sequence[str]) -> _Parser:
 def _fill(command: ArgumentParser, module: ModuleType) -> None:
     command.usage, command.description, command.epilog = module.USAGE, module.DESCRIPTION, module.EPILOG
     module.add_arguments(command)
-    command.set_defaults(command=module.run)
+    command.set_defaults(command=module.run, prog=command.prog)
 
 
 def _replace_closed_streams() -> None:

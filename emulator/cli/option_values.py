@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SECONDS_MAX = 1e9
 _DIGITS_MAX = 10
+_CONTENTS_MAX = 64 << 20
+_RANGE = "range such as 10..20, 4K.. or ..0x1fffff, and no number"
 _UNITS = {"K": 10, "M": 20, "G": 30}
 _LONG_UNITS = ("KiB", "MiB", "GiB")
 
@@ -33,15 +35,19 @@ def size(text: str) -> int:
     return number << shift
 
 
-def file_contents(text: str) -> bytes:
-    """Read a file that an option names."""
-    from pathlib import Path  # only if the option is given
+def file_contents(name: str) -> bytes:
+    """Read the regular file that an option names.
+
+    Raises:
+        BadFile: It cannot be read, or is larger than 64 MiB.
+    """
+    from emulator.errors import BadFile  # only if the option is given
+    from emulator.loader.files import read_file
 
     try:
-        return Path(text).read_bytes()
-    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ArgumentTypeError(f"cannot read {text}: {reason}") from None
+        return read_file(name, _CONTENTS_MAX)
+    except OSError as error:
+        raise BadFile(name, f"cannot be read: {error.strerror}") from error
 
 
 def keys(text: str) -> str:
@@ -117,12 +123,15 @@ def bounds(text: str) -> Bounds:
     from emulator.trace.queries.selection import Bounds  # only if the option is given
 
     first, dots, last = text.partition("..")
-    if not dots:
-        number = size(text)
-        return Bounds(number, number)
+    try:
+        if not dots:
+            number = size(text)
+            return Bounds(number, number)
+        result = Bounds(size(first) if first else 0, size(last) if last else None)
+    except ArgumentTypeError:
+        raise ArgumentTypeError(f"{text!r} is no {_RANGE}") from None
     if not first and not last:
-        raise ArgumentTypeError(f"{text!r} is no range such as 10..20, 4K.. or ..0x1fffff")
-    result = Bounds(size(first) if first else 0, size(last) if last else None)
+        raise ArgumentTypeError(f"{text!r} is no {_RANGE}")
     if result.last is not None and result.last < result.first:
         raise ArgumentTypeError(f"the range {text} ends before it begins")
     return result

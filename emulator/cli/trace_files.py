@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.cli.status import CommandLineError
+from emulator.errors import BadFile
 from emulator.wording import printable
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ def read_trace(name: str, area: str | None) -> Trace:
         BadFile: The file is none.
         CommandLineError: The trace has no such area.
     """
-    from emulator.trace.trace import Trace  # not for --help
+    from emulator.loader.builtin import PREFIX  # not for --help
+    from emulator.trace.trace import Trace
 
+    if name.startswith(PREFIX):
+        raise BadFile(name, f"is a kernel; kmemu trace {name} -o run.kmt makes a trace of its run")
     trace = Trace.read(name)
     if area is not None and area not in trace.areas:
         raise CommandLineError(f"no area {area!r} in the trace; there are: {', '.join(trace.areas)}")

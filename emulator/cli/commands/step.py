@@ -43,12 +43,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--at",
         metavar="EVENT",
         type=_event,
-        help="the place: after this event (default: 0, or with --who the end)",
+        help="after this event (default: 0, or with --who the end)",
     )
-    add(
-        "--print", action="store_true", dest="show", help="print what there is to see at that place, and stop"
-    )
-    add("--who", metavar="ADDRESS", help="tell who wrote this word last before that place, and stop")
+    add("--print", action="store_true", dest="show", help="print what is to be seen after it, and stop")
+    add("--who", metavar="ADDRESS", help="name the instruction that wrote this word last before it, and stop")
     add("--json", action="store_true", help="with --print or --who: one JSON document and nothing else")
     add_machine(parser)
 

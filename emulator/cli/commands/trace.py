@@ -214,6 +214,8 @@ def _show_calls(trace: Trace, options: Namespace, output: Output) -> None:
     from emulator.trace.queries.selection import select
 
     mask = select(trace, _selection(options))
+    if len(trace) and not mask.any():
+        complain(f"none of the {len(trace)} calls is one of those that were asked for")
     if options.insn:
         lines = _with_instructions(trace, trace.calls.chosen(mask), options, output)
     elif options.json:

@@ -79,4 +79,4 @@ def _why_unknown(machine: Machine) -> str:
             if outside is not None:
                 return outside_text(outside)
     names = " and of ".join(kernel.name for kernel in KERNELS)
-    return f"the kernel lacks symbols of {names} (kmemu inspect names them)"
+    return f"kmemu reads those of {names}, whose symbols are not all here (kmemu inspect names them)"

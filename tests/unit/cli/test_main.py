@@ -76,9 +76,9 @@ def test_version_where_no_libunicorn_can_be_used(
             ["--bogus", "inspect"],
             "the following arguments are required: KERNEL (kmemu inspect --help shows how)",
         ),
-        (["boot", "--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
-        (["boot", "--time", "3"], "unrecognized arguments: --time (kmemu --help shows how)"),
-        (["boot", "a", "b"], "unrecognized arguments: b (kmemu --help shows how)"),
+        (["boot", "--bogus"], "unrecognized arguments: --bogus (kmemu boot --help shows how)"),
+        (["boot", "--time", "3"], "unrecognized arguments: --time (kmemu boot --help shows how)"),
+        (["boot", "a", "b"], "unrecognized arguments: b (kmemu boot --help shows how)"),
         (["boot", "--ram"], "argument --ram: expected one argument (kmemu boot --help shows how)"),
         (
             ["boot", "--ram", "x"],

@@ -22,6 +22,7 @@ from emulator.cli.option_values import (
     size,
     timeout,
 )
+from emulator.errors import BadFile
 from emulator.hle.layers import Mode
 from emulator.machine.memory import RamWindow
 from emulator.trace.queries.selection import Bounds
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+RANGE = "range such as 10..20, 4K.. or ..0x1fffff, and no number"
+
 
 def test_the_contents_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "input").write_bytes(b"ls\r\0")
@@ -38,12 +41,17 @@ def test_the_contents_of_a_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    for name, problem in (("none", "No such file or directory"), ("", "Is a directory")):
+    for name, problem in (("none", "No such file or directory"), ("", "it is a directory")):
         path = tmp_path / name
-        with pytest.raises(ArgumentTypeError, match=f"^cannot read {re.escape(str(path))}: {problem}$"):
+        with pytest.raises(BadFile, match=f"^{re.escape(str(path))}: cannot be read: {problem}$"):
             file_contents(str(path))
-    with pytest.raises(ArgumentTypeError, match=r"^cannot read a\x00b: embedded null byte$"):
+    with pytest.raises(BadFile, match=r"^a\x00b: cannot be read: embedded null byte$"):
         file_contents("a\0b")
+
+
+def test_what_need_not_end_is_not_read() -> None:
+    with pytest.raises(BadFile, match=r"^/dev/zero: cannot be read: it is not a regular file$"):
+        file_contents("/dev/zero")
 
 
 @pytest.mark.parametrize(
@@ -181,10 +189,10 @@ def test_counts_and_times() -> None:
             (area_share, text, f"{text!r} is no share from 0 to 1, such as 0.3, or AREA=SHARE")
             for text in ("", "-0.1", "1.1", "nan", "30%", "slab=")
         ),
-        (bounds, "..", "'..' is no range such as 10..20, 4K.. or ..0x1fffff"),
+        (bounds, "..", f"'..' is no {RANGE}"),
         (bounds, "20..10", "the range 20..10 ends before it begins"),
-        (bounds, "1...5", "'.5' is no size such as 64M, 1G or 0x4000000"),
-        (bounds, "5-6", "'5-6' is no size such as 64M, 1G or 0x4000000"),
+        (bounds, "1...5", f"'1...5' is no {RANGE}"),
+        (bounds, "5-6", f"'5-6' is no {RANGE}"),
         (measure, "size", "no measure 'size'; there are: peak, end, calls, allocated"),
         *(
             (count, text, f"{text!r} is no number (1 or more)")

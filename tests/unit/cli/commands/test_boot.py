@@ -294,7 +294,7 @@ class TestStops:
         assert (
             "\nEnded     triple fault: #UD invalid opcode (no handler in the IDT) at start+0x0," in done.out
         )
-        assert "\nNote      frames and heap are unknown: the kernel lacks symbols of LiteCore" in done.out
+        assert "\nNote      frames and heap are unknown: kmemu reads those of LiteCore and of" in done.out
 
     def test_the_instruction_budget(self, boot_code: Callable[..., Done]) -> None:
         problem = "budget of 1000 instructions used up at start+0x0, EIP 0x00100000"

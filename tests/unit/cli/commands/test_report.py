@@ -52,6 +52,11 @@ def test_a_page_that_cannot_be_written(kmemu: Callable[..., Done], trace: Path) 
     assert done == (3, "", f"kmemu: cannot write {page}: No such file or directory\n")
 
 
+def test_a_kernel_has_to_run_first(kmemu: Callable[..., Done]) -> None:
+    problem = "is a kernel; kmemu trace firmware:demo -o run.kmt makes a trace of its run"
+    assert kmemu("report", "firmware:demo") == (3, "", f"kmemu: firmware:demo: {problem}\n")
+
+
 def test_a_file_that_is_no_trace(kmemu: Callable[..., Done], tmp_path: Path) -> None:
     path = tmp_path / "no.kmt"
     path.write_bytes(b"hello")

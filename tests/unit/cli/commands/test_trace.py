@@ -250,3 +250,8 @@ def test_a_trace_cannot_go_to_standard_output(tmp_path: Path) -> None:
             assert done.stderr == (
                 f"kmemu: -o {name}: a trace cannot go to standard output, which gets the summary\n"
             )
+
+
+def test_a_selection_of_nothing_says_so(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("trace", "firmware:overflow", "--function", "kmallok")
+    assert done == (0, "", "kmemu: none of the 12 calls is one of those that were asked for\n")

@@ -171,7 +171,7 @@ def test_a_kernel_that_is_no_litecore() -> None:
     assert memory_map.regions == (Region(0x100000, 0x100040, RegionKind.IMAGE),)
     assert (memory_map.frames, memory_map.heap) == (None, None)
     assert memory_map.notes == (
-        "frames and heap are unknown: the kernel lacks symbols of LiteCore and of BTRON/386 (kmemu inspect names them)",
+        "frames and heap are unknown: kmemu reads those of LiteCore and of BTRON/386, whose symbols are not all here (kmemu inspect names them)",
     )
 
 
