@@ -15,8 +15,10 @@ from emulator.devices.acpi_power import AcpiPower
 from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.device import Device
+from emulator.devices.io_apic import IO_APIC, IoApic
 from emulator.devices.key_text import key_events
 from emulator.devices.keyboard_controller import KeyboardController
+from emulator.devices.local_apic import LOCAL_APIC, LocalApic
 from emulator.devices.pit import Pit
 from emulator.devices.rtc import DEFAULT_START_S, Rtc
 from emulator.devices.silent_ports import SilentPorts
@@ -28,6 +30,7 @@ from emulator.x86 import PAGE_SIZE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from emulator.devices.apic_bus import ApicBus
     from emulator.devices.device import Interval
 
 SERIAL_CONSOLE, DEBUG_CONSOLE = 0, 1
@@ -61,7 +64,9 @@ class Wires(NamedTuple):
         interrupt: Raises the row's interrupt line.
         second_interrupt: Raises its second one.
         is_heard: Whether the guest would take the row's interrupt now.
-        ticking: Returns a timer that is given to it, which raises the row's interrupt line from now on when it ticks.
+        ticking: Returns a timer that is given to it, which raises the row's interrupt line, if it has any, from now on when it
+            ticks.
+        apics: Connects APICs with each other, and with the CPU.
         moved: To be called by a timer when its next tick may have moved.
         changed: To be called with the device where its `fast_ports` change by themselves.
         interval: Returns a timer that raises the row's interrupt line by itself, which is much faster.
@@ -76,6 +81,7 @@ class Wires(NamedTuple):
     second_interrupt: Callable[[], None]
     is_heard: Callable[[], bool]
     ticking: Callable[[Timer], Timer]
+    apics: ApicBus
     moved: Callable[[], None]
     changed: Callable[[Device], None]
     interval: Callable[[], Interval]
@@ -137,6 +143,8 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),
         Row(lambda wires: Pit(wires.now_ns, wires.interval()), line=0),
         Row(lambda wires: wires.ticking(KeyboardController(wires, keys)), line=1, second_line=12),
+        Row(lambda wires: wires.ticking(LocalApic(wires.apics, wires.now_ns, wires.moved)), mmio=LOCAL_APIC),
+        Row(lambda wires: IoApic(wires.apics), mmio=IO_APIC),
         Row(lambda wires: wires.ticking(AcpiPower(wires.now_ns, wires.moved, wires.end_run)), line=9),
         Row(lambda wires: wires.ticking(Rtc(wires, settings.rtc_start_s)), line=8),
         Row(lambda wires: SystemControl(wires.end_run)),

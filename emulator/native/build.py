@@ -20,6 +20,8 @@ extern "Python" {
     void kc_on_calls(void *handle);
     void kc_on_entered(void *handle);
     void kc_on_idle(void *handle);
+    uint32_t kc_on_apic_acknowledge(void *handle);
+    void kc_on_apic_line(void *handle, uint32_t line);
 }
 void kc_connect(void);
 """
@@ -35,11 +37,13 @@ static uint32_t kc_on_probe(void *, uint32_t, uint32_t, uint32_t, uint32_t);
 static void kc_on_calls(void *);
 static void kc_on_entered(void *);
 static void kc_on_idle(void *);
+static uint32_t kc_on_apic_acknowledge(void *);
+static void kc_on_apic_line(void *, uint32_t);
 static void kc_connect(void)
 {
     static const kc_python callbacks = {
         kc_on_port_read, kc_on_port_write, kc_on_memory_read, kc_on_memory_write, kc_on_console, kc_on_probe, kc_on_calls,
-        kc_on_entered, kc_on_idle,
+        kc_on_entered, kc_on_idle, kc_on_apic_acknowledge, kc_on_apic_line,
     };
     kc_set_python(&callbacks);
 }

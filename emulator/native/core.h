@@ -202,8 +202,13 @@ int kc_halt_ends(kc *m, const uint32_t *eips, uint32_t count);
 
 /* A device raises its line (0 to 15). */
 void kc_pic_request(kc *m, uint32_t line);
-/* Is the CPU asked for an interrupt? */
+/* Do they ask for an interrupt? */
 bool kc_pic_pending(const kc *m);
+/* Is the CPU asked for one, by them or by the local APIC? */
+bool kc_irq_waits(const kc *m);
+/* What the APICs say, which Python has. asks: the local one asks the CPU for an interrupt, and apic_acknowledge() tells its vector;
+ * passes_pic: those of this pair reach the CPU, and come first; lines: of the board, one bit each, of which apic_line() is told. */
+void kc_apic_says(kc *m, bool asks, bool passes_pic, uint32_t lines);
 /* Has a line asked, and was not served yet? */
 bool kc_pic_is_requested(const kc *m, uint32_t line);
 /* Can a request of a line not reach the CPU as things stand? */
@@ -409,6 +414,8 @@ typedef struct {
     void (*calls)(void *handle);
     void (*entered)(void *handle);
     void (*idle)(void *handle);
+    uint32_t (*apic_acknowledge)(void *handle);
+    void (*apic_line)(void *handle, uint32_t line);
 } kc_python;
 void kc_set_python(const kc_python *callbacks);
 

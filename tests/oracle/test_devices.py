@@ -17,7 +17,7 @@ from tests.helpers import qemu
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 MIB = 1 << 20
-AREAS = ("acpi", "exceptions", "nothing")
+AREAS = ("acpi", "apic", "exceptions", "nothing")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.devices.apic_bus import ApicBus
 from emulator.machine.core.core_types import PortMode
 from emulator.machine.core.handle import ffi, lib
 from emulator.x86 import Eflags
@@ -110,18 +111,21 @@ class Interrupts:
         cpu: Of the machine.
 
     Attributes:
-        pic: Both interrupt controllers.
-        timers: Those of the board that are Python's, each with its interrupt line.
+        pic: The pair of 8259.
+        apics: The APICs, where the board has them.
+        timers: Those of the board that are Python's, each with its interrupt line, if it has any.
     """
 
     def __init__(self, core: Core, cpu: Cpu) -> None:
         self._core, self._cpu = core, cpu
         self.pic = Pic(core)
-        self.timers: list[tuple[Timer, int]] = []
+        self.apics = ApicBus(self._apics_changed)
+        self.timers: list[tuple[Timer, int | None]] = []
         self._intervals = 0
         self._look_ns = _NEVER
         self.instruction_ns = INSTRUCTION_NS
         core.idle = self._idle
+        core.apic_acknowledge, core.apic_line = self.apics.acknowledge, self.apics.pulse
 
     @property
     def instruction_ns(self) -> int:
@@ -181,16 +185,21 @@ class Interrupts:
     def _idle(self) -> None:
         """The CPU waits: jump to the next tick that wakes it, if there is one."""
         for _ in range(_JUMPS):
-            if self.pic.pending:
+            if lib.kc_irq_waits(self._core.raw):
                 break
             ticks = [lib.kc_clock_next_wake(self._core.raw)]
             for timer, line in self.timers:
-                if not self.pic.is_masked(line) and (due := timer.next_tick_ns()) is not None:
+                is_open = line is None or not self.pic.is_masked(line)
+                if is_open and (due := timer.next_tick_ns()) is not None:
                     ticks.append(due)
             if min(ticks) == _NEVER:
                 break
             lib.kc_clock_skip_to(self._core.raw, min(ticks))
             self._catch_up()
+
+    def _apics_changed(self) -> None:
+        apics = self.apics
+        lib.kc_apic_says(self._core.raw, apics.is_waiting(), apics.passes_8259(), apics.open_lines())
 
     def _catch_up(self) -> None:
         """Let timers of Python's tick up to now."""
@@ -198,6 +207,6 @@ class Interrupts:
             return
         now = self.now_ns()
         for timer, line in self.timers:
-            if timer.take_ticks(now):
+            if timer.take_ticks(now) and line is not None:
                 self.pic.request(line)
         self.timer_moved()

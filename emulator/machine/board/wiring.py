@@ -54,6 +54,7 @@ def wire(  # noqa: PLR0913 - what devices are connected to
             ticking=partial(_ticking, interrupts, row.line),
             moved=interrupts.timer_moved,
             changed=bus.refresh,
+            apics=interrupts.apics,
             interval=partial(_interval, interrupts, row.line),
             send=partial(consoles.write, Console(row.console)),
             end_run=end_run,
@@ -71,7 +72,7 @@ def _interrupt(interrupts: Interrupts, line: int | None) -> None:
 
 
 def _ticking(interrupts: Interrupts, line: int | None, timer: Timer) -> Timer:
-    interrupts.timers.append((timer, _connected(line)))
+    interrupts.timers.append((timer, line))
     return timer
 
 

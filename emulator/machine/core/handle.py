@@ -72,6 +72,8 @@ class Core:
         calls_full: The rows for recorded calls are full and wait to be taken.
         call_entered: A recorded function is entered, and it is the turn to report it.
         idle: The CPU waits in `hlt`, and the core does not know what wakes it first.
+        apic_acknowledge: The CPU takes the interrupt that the local APIC asks for: () -> vector.
+        apic_line: A line of the board that the I/O APIC lets through is raised: (line).
 
     Raises:
         HostError: The host cannot give the memory, or libunicorn is missing.
@@ -90,6 +92,8 @@ class Core:
         self.calls_full: Callable[[], None]
         self.call_entered: Callable[[], None]
         self.idle: Callable[[], None]
+        self.apic_acknowledge: Callable[[], int]
+        self.apic_line: Callable[[int], None]
         self._handle = ffi.new_handle(self)
         raw = lib.kc_new(memory_end, reference, self._handle)
         if raw == ffi.NULL:
@@ -242,3 +246,5 @@ _extern("kc_on_probe", lambda core, number, kind, esp, eax: core.probe(number, k
 _extern("kc_on_calls", lambda core: core.calls_full(), answers=False)
 _extern("kc_on_entered", lambda core: core.call_entered(), answers=False)
 _extern("kc_on_idle", lambda core: core.idle(), answers=False)
+_extern("kc_on_apic_acknowledge", lambda core: core.apic_acknowledge(), answers=True)
+_extern("kc_on_apic_line", lambda core, line: core.apic_line(line), answers=False)

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/interrupts.h"
 #include "core/mmu.h"
+#include "core/pic.h"
 #include "core/reports.h"
 #include "unicorn/counting.h"
 #include "unicorn/delivery.h"
@@ -208,8 +209,6 @@ void kc_last_fault(const kc *m, kc_fault *out) { *out = m->interrupts->last_faul
 
 void kc_irq_changed(kc *m) { kc_look_soon(m); }
 
-bool kc_irq_waits(const kc *m) { return kc_pic_pending(m); }
-
 bool kc_irq_may_come(kc *m) { return !kc_sees_flags(m) || (kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF); }
 
 bool kc_irq_possible(kc *m)
@@ -225,7 +224,7 @@ uint32_t kc_on_interrupt_taken(kc *m)
 {
     m->interrupts->is_external = true;
     m->interrupts->length = 0;
-    return kc_pic_acknowledge(m);
+    return kc_irq_acknowledge(m);
 }
 
 /* -- hlt ----------------------------------------------------------------------------------------- */
@@ -242,9 +241,9 @@ int kc_on_halt(kc *m, uint32_t length)
 {
     bool stays = !kc_run_goes_on(m) || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF) || ends_at(m, kc_reg(m, UC_X86_REG_EIP));
 
-    if (!stays && !kc_pic_pending(m) && !kc_clock_skip(m))
+    if (!stays && !kc_irq_waits(m) && (!kc_clock_skip(m) || !kc_irq_waits(m)))
         python.idle(m->handle);
-    if (stays || !kc_run_goes_on(m) || !kc_pic_pending(m)) {
+    if (stays || !kc_run_goes_on(m) || !kc_irq_waits(m)) {
         kc_ends(m, KC_HALTED);
         return -1;
     }

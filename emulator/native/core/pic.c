@@ -27,6 +27,9 @@ struct chip {
 struct pic {
     struct chip master, slave;
     bool pending; /* the CPU is asked for an interrupt */
+    /* What the APICs say, which Python has. */
+    bool apic_asks, passes; /* passes: this pair's interrupts reach the CPU */
+    uint32_t apic_lines;    /* that the I/O APIC lets through */
 };
 
 static uint32_t lowest(uint32_t bits) { return bits & -bits; }
@@ -67,13 +70,23 @@ static void changed(kc *m)
 
 static struct chip *chip_of(const kc *m, uint32_t line) { return line < LINES ? &m->pic->master : &m->pic->slave; }
 
+static bool apic_takes(const kc *m, uint32_t line) { return m->pic->apic_lines >> line & 1; }
+
 bool kc_pic_pending(const kc *m) { return m->pic->pending; }
 
-bool kc_pic_is_requested(const kc *m, uint32_t line) { return chip_of(m, line)->requested >> line % LINES & 1; }
+bool kc_irq_waits(const kc *m) { return m->pic->apic_asks || (m->pic->pending && m->pic->passes); }
+
+bool kc_pic_is_requested(const kc *m, uint32_t line)
+{
+    return !apic_takes(m, line) && (chip_of(m, line)->requested >> line % LINES & 1);
+}
 
 bool kc_pic_is_masked(const kc *m, uint32_t line)
 {
-    bool cut_off = line >= LINES && (m->pic->master.mask & CASCADE);
+    bool cut_off = !m->pic->passes || (line >= LINES && (m->pic->master.mask & CASCADE));
+
+    if (apic_takes(m, line))
+        return false;
     return cut_off || (chip_of(m, line)->mask >> line % LINES & 1);
 }
 
@@ -81,6 +94,23 @@ void kc_pic_request(kc *m, uint32_t line)
 {
     chip_of(m, line)->requested |= (uint8_t)(1 << line % LINES);
     changed(m);
+    if (apic_takes(m, line))
+        python.apic_line(m->handle, line);
+}
+
+void kc_apic_says(kc *m, bool asks, bool passes_pic, uint32_t lines)
+{
+    m->pic->apic_asks = asks;
+    m->pic->passes = passes_pic;
+    m->pic->apic_lines = lines;
+    kc_irq_changed(m);
+}
+
+uint32_t kc_irq_acknowledge(kc *m)
+{
+    bool from_pic = m->pic->pending && m->pic->passes;
+
+    return from_pic || !m->pic->apic_asks ? kc_pic_acknowledge(m) : python.apic_acknowledge(m->handle);
 }
 
 uint32_t kc_pic_acknowledge(kc *m)
@@ -194,6 +224,7 @@ int kc_pic_init(kc *m)
 {
     if (KC_NEW(m->pic))
         return -1;
+    m->pic->passes = true;
     m->pic->master = (struct chip){.mask = 0xff, .vector = FIRMWARE_MASTER};
     m->pic->slave = (struct chip){.mask = 0xff, .vector = FIRMWARE_SLAVE};
     return 0;

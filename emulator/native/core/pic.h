@@ -9,6 +9,9 @@ void kc_pic_free(kc *m);
 int kc_pic_save(kc *m, void **saved);
 int kc_pic_restore(kc *m, const void *saved);
 
+/* The CPU takes the interrupt that it is asked for, of whichever controller: its vector. */
+uint32_t kc_irq_acknowledge(kc *m);
+
 /* Accesses of 1, 2 or 4 bytes, byte by byte from consecutive ports. */
 uint32_t kc_pic_in(kc *m, uint32_t port, int size);
 void kc_pic_out(kc *m, uint32_t port, int size, uint32_t value);

@@ -22,8 +22,6 @@ void kc_no_memory(kc *m);
 uint64_t kc_next_random(kc *m);
 
 /* -- core/interrupts.c -- */
-/* Does a device ask for an interrupt? */
-bool kc_irq_waits(const kc *m);
 /* The guest takes its interrupt now: the vector. */
 uint32_t kc_on_interrupt_taken(kc *m);
 /* hlt: time passes. The vector of the interrupt that wakes the CPU; -1: the run ends, nothing more is executed. */

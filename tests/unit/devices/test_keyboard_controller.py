@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emulator.devices.apic_bus import ApicBus
 from emulator.devices.board import Wires
 from emulator.devices.device import FastPort
 from emulator.devices.key_text import key_events
@@ -35,6 +36,7 @@ class Board:
             second_interrupt=lambda: self.asked.append("mouse"),
             is_heard=lambda: self.heard,
             ticking=lambda timer: timer,
+            apics=ApicBus(lambda: None),
             moved=lambda: None,
             changed=self._changed,
             interval=self._no_interval,

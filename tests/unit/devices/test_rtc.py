@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emulator.devices.apic_bus import ApicBus
 from emulator.devices.board import Wires
 from emulator.devices.device import FastPort
 from emulator.devices.rtc import DATA, INDEX, Rtc
@@ -34,6 +35,7 @@ class Board:
             second_interrupt=self._interrupt,
             is_heard=lambda: True,
             ticking=lambda timer: timer,
+            apics=ApicBus(lambda: None),
             moved=lambda: None,
             interval=self._no_interval,
             changed=lambda _device: None,

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from emulator.devices.device import FastPort
 
-BASE = 0xFEC00000
+BASE = 0xFEB00000
 PAGED = """
-        movl    $0xfec00083, directory + 0xc00  # linear 0xc0000000, 4 MiB
+        movl    $0xfe800083, directory + 0xc00  # linear 0xc0000000, 4 MiB
         movl    $0x00000083, directory
         movl    %cr4, %eax
         orl     $0x10, %eax
@@ -85,7 +85,7 @@ def run(source: str, mmu: str = "fast") -> tuple[Machine, Latch]:
 
 
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
-@pytest.mark.parametrize(("paging", "base"), [("", BASE), (PAGED, 0xC0000000)])
+@pytest.mark.parametrize(("paging", "base"), [("", BASE), (PAGED, 0xC0300000)])
 def test_each_access_reaches_the_device(paging: str, base: int, mmu: str) -> None:
     machine, latch = run(
         f"""{paging}
@@ -113,7 +113,7 @@ def test_wide_and_unaligned_accesses_come_as_several() -> None:
 
 def test_code_in_a_window_is_not_executed() -> None:
     with pytest.raises(
-        UnmappedAccess, match=r"^fetch from unmapped physical memory 0xfec00000 at EIP 0xfec00000$"
+        UnmappedAccess, match=r"^fetch from unmapped physical memory 0xfeb00000 at EIP 0xfeb00000$"
     ):
         run(f"movl $0x{BASE:x}, %eax\n jmp *%eax")
 
