@@ -28,7 +28,9 @@ SECTION = re.compile(
     re.IGNORECASE,
 )
 FACT = re.compile(r"architecture\.md, fact (\d+)")
-DECISION = re.compile(r"\bdecisions? (\d{4}|\d)\b")
+DECISION = re.compile(r"\bdecisions? (\d{1,4})\b")
+TARGET = re.compile(r"`make ([a-z-]+)")
+OPTION = re.compile(r"`(?:kmemu [^`\n]*)?(--[a-z][a-z-]+)")
 PATH = re.compile(
     rf"(?<![\w/.-])((?:{'|'.join(ROOMS)}|design|shared)/[\w./-]*\.(?:py|c|h|S|md|js|toml|html|css))\b"
 )
@@ -133,6 +135,33 @@ def test_links_of_documents_lead_somewhere() -> None:
     cited = citations(LINKED, (".md",))
     assert len(cited) > 20
     missing = [cite for cite in cited if not ((ROOT / cite.file).parent / cite.what).exists()]
+    assert not missing, "\n".join(map(str, missing))
+
+
+def test_cited_targets_of_make_are_there() -> None:
+    written = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    cited = citations(TARGET, (".md",))
+    assert len(cited) > 10
+    missing = [cite for cite in cited if cite.what not in written]
+    assert not missing, "\n".join(map(str, missing))
+
+
+def test_cited_options_are_there() -> None:
+    """Of any command; those of tools that `make` runs stand in their own sources."""
+    tools = (
+        (ROOT / "tests").rglob("*.py"),
+        (ROOT / "emulator" / "cli").rglob("*.py"),
+        (ROOT / "benchmarks").rglob("*.py"),
+    )
+    written = {
+        option
+        for paths in tools
+        for path in paths
+        for option in re.findall(r'"(--[a-z-]+)"', path.read_text())
+    }
+    cited = citations(OPTION, (".md",))
+    assert len(cited) > 50
+    missing = [cite for cite in cited if cite.what not in written]
     assert not missing, "\n".join(map(str, missing))
 
 

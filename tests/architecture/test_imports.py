@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for package in ("emulator", "kernel_model") for path in (ROOT / package).rglob("*.py"))
 
@@ -31,6 +33,43 @@ def test_the_contracts_of_import_linter_hold() -> None:
 
 def test_there_are_sources_to_check() -> None:
     assert len(SOURCES) > 20
+
+
+@pytest.mark.parametrize(
+    ("room", "forbidden"),
+    [
+        ("kernel_model", ("emulator",)),
+        ("emulator/devices", ("emulator.machine", "emulator.loader")),
+        (
+            "emulator/report",
+            ("emulator.machine.machine", "emulator.machine.core", "emulator.native", "emulator.replay"),
+        ),
+    ],
+)
+def test_no_room_has_a_type_of_what_it_must_not_know(room: str, forbidden: tuple[str, ...]) -> None:
+    """Import-linter leaves out imports that are for types only, but a function that takes a machine knows machines."""
+    found = {
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in SOURCES
+        if path.is_relative_to(ROOT / room)
+        for module in imported_modules(path)
+        if module.startswith(tuple(f"{each}." for each in forbidden)) or module in forbidden
+    }
+    assert not found, "\n".join(sorted(found))
+
+
+def test_only_the_machine_has_types_of_the_native_core() -> None:
+    inside = (ROOT / "emulator" / "machine", ROOT / "emulator" / "native")
+    assert not [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if not any(path.is_relative_to(room) for room in inside)
+        and any(is_native(module) for module in imported_modules(path))
+    ]
+
+
+def is_native(module: str) -> bool:
+    return module == "emulator.native" or module.startswith("emulator.native.")
 
 
 def test_no_file_imports_the_python_binding_of_unicorn() -> None:

@@ -94,6 +94,16 @@ def test_there_are_rooms_to_check() -> None:
     assert len(imports()) > 500
 
 
+def test_each_room_says_what_is_public() -> None:
+    """Also if it is nothing. `emulator.native` is entered by import-linter's own contract."""
+    silent = [
+        name
+        for name in packages()
+        if name != "emulator.native" and "\n__all__ = " not in modules()[name].read_text()
+    ]
+    assert silent == []
+
+
 @pytest.mark.parametrize("package", packages())
 def test_a_room_is_entered_through_its_public_modules_only(package: str) -> None:
     secret = {
