@@ -53,7 +53,7 @@ _DATA_AREA, _DATA_SIZE = 0x400, 0x100
 _EBDA_SIZE_KIB = b"\x01"
 _COLUMNS, _ROWS, _CHARACTER_HEIGHT = 80, 25, 16
 _KEYS_START, _KEYS_END = 0x1E, 0x3E  # the ring of pressed keys, in the data area
-_HAS_FPU, _COLOUR_80 = 1 << 1, 2 << 4  # of the equipment word
+_HAS_FPU, _HAS_MOUSE, _COLOUR_80 = 1 << 1, 1 << 2, 2 << 4  # of the equipment word
 _SERIAL_COUNT = 9  # shift of their number in it
 _SERIAL_TIMEOUT = 10
 
@@ -70,9 +70,10 @@ def _data_area(hardware: Hardware) -> bytes:
         struct.pack_into(f"<{form}", area, offset, *values)
 
     count = len(hardware.serial_ports)
+    mouse = _HAS_MOUSE if hardware.mouse else 0
     put(0x00, f"{count}H", *hardware.serial_ports)
     put(0x0E, "H", LOW_END >> 4)  # segment of the extended data area
-    put(0x10, "H", _HAS_FPU | _COLOUR_80 | count << _SERIAL_COUNT)
+    put(0x10, "H", _HAS_FPU | mouse | _COLOUR_80 | count << _SERIAL_COUNT)
     put(0x13, "H", LOW_END // KIB)
     put(0x1A, "HH", _KEYS_START, _KEYS_START)  # no key waits
     put(0x49, "B", 3)  # video mode

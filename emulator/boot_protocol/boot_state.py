@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.boot_protocol import multiboot1_info, multiboot2_info
+from emulator.boot_protocol import multiboot1_info
 from emulator.boot_protocol.bios_data import bios_data
 from emulator.boot_protocol.pc_memory import HIGH_START
 from emulator.boot_protocol.rom import RSDP, bios_rom
 from emulator.errors import KernelMismatch
-from emulator.loader.multiboot2 import Multiboot2Header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +70,9 @@ def boot_state(
             what = "modules" if modules else "a command line"
             raise KernelMismatch(image.path, f"cannot be given {what}: it has no Multiboot header")
         return BootState(pieces, registers, ())
-    if isinstance(image.multiboot, Multiboot2Header):
+    if image.multiboot.version > 1:
+        from emulator.boot_protocol import multiboot2_info  # hardly any kernel needs it
+
         root = dict(rom).get(RSDP, b"")
         placement = multiboot2_info.place_boot_info(image, ram_end, command_line, modules, root)
         magic = multiboot2_info.BOOTLOADER_MAGIC

@@ -11,6 +11,7 @@ LOCAL_APIC: Final = 0xFEE00000
 IO_APIC: Final = 0xFEC00000
 
 _SERIAL_PORTS = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
+_KEYBOARD_CONTROLLER = 0x64  # which has both
 _PCI_ADDRESS = 0xCF8
 _PM_CONTROL = 0x604  # PM1a control of ACPI, where QEMU's `pc` has it
 
@@ -20,6 +21,7 @@ class Hardware(NamedTuple):
 
     Attributes:
         serial_ports: First ports of the UARTs, COM1 first.
+        mouse: There is a PS/2 mouse, beside the keyboard.
         pci: There is a PCI bus.
         power_management: There are the ACPI registers at 0x600-0x60B.
         local_apic: The CPU has a local APIC at `LOCAL_APIC`.
@@ -27,6 +29,7 @@ class Hardware(NamedTuple):
     """
 
     serial_ports: tuple[int, ...] = ()
+    mouse: bool = False
     pci: bool = False
     power_management: bool = False
     local_apic: bool = False
@@ -43,6 +46,7 @@ class Hardware(NamedTuple):
         there, memory = frozenset(ports), frozenset(registers)
         return cls(
             tuple(port for port in _SERIAL_PORTS if port in there),
+            _KEYBOARD_CONTROLLER in there,
             _PCI_ADDRESS in there,
             _PM_CONTROL in there,
             LOCAL_APIC in memory,

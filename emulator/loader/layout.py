@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from emulator.errors import BadImage
-from emulator.loader import multiboot1, multiboot2
+from emulator.loader import multiboot1
 from emulator.loader.containers import refuse_foreign
 from emulator.loader.elf.headers import MAGIC, ElfHeaders
-from emulator.loader.multiboot2 import Multiboot2Header
 from emulator.loader.segments import (
     Segment,
     elf_segments,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.loader.multiboot1 import MultibootHeader
+    from emulator.loader.multiboot2 import Multiboot2Header
 
 Protocol = Literal["multiboot1", "multiboot2"]
 
@@ -96,11 +96,7 @@ def lay_out(data: bytes, path: str, options: LoadOptions, linked: Sequence[Segme
     else:
         raise _no_kernel(data, path, multiboot)
     chosen = options.load if options.entry is None else options.entry
-    if (
-        chosen is None
-        and multiboot is not None
-        and (uses_addresses or isinstance(multiboot, Multiboot2Header))
-    ):
+    if chosen is None and multiboot is not None and (uses_addresses or multiboot.version > 1):
         chosen = multiboot.entry
     entry, physical = _entry(segments, chosen, headers, path)
     return Layout(segments, entry, physical, multiboot, headers)
@@ -110,6 +106,8 @@ def _header(data: bytes, path: str, protocol: Protocol | None) -> MultibootHeade
     first = None if protocol == "multiboot2" else multiboot1.find_header(data, path)
     if first is not None:
         return first
+    from emulator.loader import multiboot2  # hardly any kernel has only this
+
     second = None if protocol == "multiboot1" else multiboot2.find_header(data, path)
     if protocol is not None and second is None:
         raise BadImage(path, f"has no Multiboot {protocol[-1]} header")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntFlag
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from emulator.errors import BadImage
 from emulator.loader.segments import LoadAddresses
@@ -52,6 +52,11 @@ class MultibootHeader(NamedTuple):
     flags: HeaderFlags
     addresses: LoadAddresses | None = None
     entry: int | None = None
+
+    @property
+    def version(self) -> Literal[1, 2]:
+        """Of the protocol."""
+        return 1
 
 
 def find_header(data: bytes, path: str) -> MultibootHeader | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from emulator.errors import BadImage
 from emulator.loader.segments import LoadAddresses
@@ -62,6 +62,11 @@ class Multiboot2Header(NamedTuple):
     tags: tuple[HeaderTag, ...]
     addresses: LoadAddresses | None = None
     entry: int | None = None
+
+    @property
+    def version(self) -> Literal[1, 2]:
+        """Of the protocol."""
+        return 2
 
 
 def find_header(data: bytes, path: str) -> Multiboot2Header | None:

@@ -30,6 +30,7 @@ def test_serial_ports_are_listed_and_counted() -> None:
     assert struct.unpack_from("<H", data_area(TWO), 0x10) == (0x0422,)
     assert data_area(TWO)[0x7C:0x80] == b"\x0a\x0a\0\0"
     assert struct.unpack_from("<H", data_area(Hardware()), 0x10) == (0x0022,)
+    assert struct.unpack_from("<H", data_area(Hardware(mouse=True)), 0x10) == (0x0026,)
     assert not any(data_area(Hardware())[:14])
 
 
