@@ -98,8 +98,12 @@ static void check_port(void *state, uint32_t port, uint32_t size, uintptr_t here
 {
     enum { GENERAL_PROTECTION = 13 };
     kc *m = kc_running_on(state);
-    uint32_t modes = m ? kc_modes(m) : 0;
-    bool open = !(modes & KC_PROTECTED) || ((modes & 3) <= (modes >> KC_IOPL_AT & 3) && !(modes & KC_VIRTUAL_8086));
+    bool open = !m || !(kc_modes(m) & KC_PROTECTED);
+
+    if (!open) {
+        uint32_t flags = kc_reg(m, UC_X86_REG_EFLAGS); /* these two are no hidden flags */
+        open = kc_ring(m) <= (flags >> KC_IOPL_AT & 3) && !(flags & KC_VIRTUAL_8086);
+    }
 
     if (m)
         kc_restore_eip(m, here);
