@@ -31,8 +31,10 @@ void kmain(uint32_t magic, const struct multiboot_info *info)
     }
     for (const struct multiboot_mmap_entry *entry = multiboot_mmap_first(info); entry != 0;
          entry = multiboot_mmap_next(info, entry)) {
-        kprintf("range %08x%08x, %08x%08x bytes, type %u\n", entry->addr_high, entry->addr_low, entry->len_high,
-                entry->len_low, entry->type);
+        if (entry->type == MULTIBOOT_MEMORY_AVAILABLE) { /* what a BIOS keeps for itself differs */
+            kprintf("RAM from %08x%08x, %08x%08x bytes\n", entry->addr_high, entry->addr_low, entry->len_high,
+                    entry->len_low);
+        }
     }
     kprintf("done\n");
     debug_exit(EXIT_PASSED);

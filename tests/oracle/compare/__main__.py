@@ -61,7 +61,7 @@ def _options() -> Namespace:
         "--module", type=Path, action="append", default=[], metavar="FILE", help="(repeatable)"
     )
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="S", help="for QEMU to get to the next point"
+        "--timeout", type=float, default=10.0, metavar="S", help="for either to get to the next point"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()

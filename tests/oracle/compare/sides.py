@@ -44,7 +44,7 @@ class Setting(NamedTuple):
         ram_mib: Size of memory, with the first MiB.
         command_line: For the kernel.
         modules: Files of Multiboot modules.
-        timeout_s: How long QEMU may take to the next point.
+        timeout_s: How long either may take to the next point.
     """
 
     image: KernelImage
@@ -132,6 +132,7 @@ class Ours:
             modules=[Module.read(str(path)) for path in setting.modules],
         )
         self.ended = ""
+        self._timeout_s = setting.timeout_s
         after = _AFTER_IMAGE + sum(path.stat().st_size + PAGE_SIZE for path in setting.modules)
         for start, end in ((_LOW_START, _LOW_END), (image.end, image.end + after)):
             self.machine.memory.write(start, qemu.memory(start, end))
@@ -156,7 +157,7 @@ class Ours:
         from emulator.errors import BudgetUsedUp
 
         try:
-            outcome = self.machine.run(max_instructions=instructions)
+            outcome = self.machine.run(max_instructions=instructions, timeout_s=self._timeout_s)
         except BudgetUsedUp:
             return
         except EmulatorError as error:
@@ -179,5 +180,7 @@ class Ours:
             machine.observers.probe(address, reached)
         while not self.ended:
             self.run(None)
+            if not waiting and not self.ended:
+                self.ended = f"the kernel here enters no function for {self._timeout_s:g} s"
             yield from waiting
             waiting.clear()

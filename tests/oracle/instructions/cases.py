@@ -144,3 +144,22 @@ def is_whole(code: bytes) -> bool:
 
     decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
     return int(sum(size for _, size, _, _ in decoder.disasm_lite(code, 0))) == len(code)
+
+
+def first_size(code: bytes) -> int:
+    """Return the bytes of the first instruction in *code*; 1 if it is none."""
+    import capstone
+
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
+    return next((size for _, size, _, _ in decoder.disasm_lite(code, 0, 1)), 1)
+
+
+def goes_back(code: bytes) -> bool:
+    """Tell whether a jump in *code* goes to itself or back: it may go on for ever."""
+    import capstone
+
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
+    return any(
+        name.startswith(("j", "loop")) and operand[:1] == "0" and int(operand, 16) <= address
+        for address, _, name, operand in decoder.disasm_lite(code, 0)
+    )

@@ -65,7 +65,7 @@ SELECTORS = (
     0x17,
     0xFFF8,
 )
-_REPEATS = b"\x66\xf2\xf3"  # of two, it is not defined which one counts
+_REPEATS = {0xF2, 0xF3}  # of two, it is not defined which one counts
 CF_PF_AF_ZF_SF_DF_OF = 0xCD5
 IF, IOPL, AC, ID = 0x200, 0x3000, 0x4_0000, 0x20_0000
 WP, TS, EM, MP = 0x1_0000, 8, 4, 2
@@ -195,7 +195,7 @@ class State:
     def prefixed(self, code: bytes) -> bytes:
         """Return an instruction, sometimes with prefixes."""
         random = self.random
-        if random.random() < 0.03 and code[0] not in _REPEATS:
+        if random.random() < 0.03 and not _REPEATS.intersection(code[:2]):
             code = random.choice((b"\xf2", b"\xf3")) + code
         if random.random() < 0.05:
             code = random.choice((b"\x26", b"\x2e", b"\x36", b"\x3e", b"\x64", b"\x65")) + code

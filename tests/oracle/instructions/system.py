@@ -11,6 +11,7 @@ from tests.oracle.instructions.encodings import EAX, EBP, EBX, ECX, EDX, ESP, IO
 if TYPE_CHECKING:
     from tests.oracle.instructions.encodings import State
 
+_NOT_ECX = (EAX, EDX, EBX, EBP, 6, 7)  # nor ESP
 _NOT_ESP = (EAX, ECX, EDX, EBX, EBP, 6, 7)
 
 
@@ -106,6 +107,45 @@ def jump(state: State) -> bytes:
             return bytes([0xEB, 2 * random.randrange(30)])
 
 
+def sequence(state: State) -> bytes:
+    """Arithmetic, a jump over nothing or back, and what reads the flags: they are computed late."""
+    random = state.random
+    state.registers[ECX] = random.choice((1, 2, 3, 0x1_0001))
+    first = b"".join(
+        random.choice(
+            (
+                bytes(
+                    [
+                        random.randrange(8) << 3 | 3,
+                        0xC0 | random.choice(_NOT_ECX) << 3 | random.choice(_NOT_ECX),
+                    ]
+                ),
+                bytes([0x40 | random.randrange(2) << 3 | random.choice(_NOT_ECX)]),
+                bytes(
+                    [0xC1, 0xC0 | random.randrange(8) << 3 | random.choice(_NOT_ECX), random.randrange(32)]
+                ),
+                bytes([0x0F, 0xAF, 0xC0 | random.choice(_NOT_ECX) << 3 | random.choice(_NOT_ECX)]),
+                bytes([0x85, 0xC0 | random.randrange(64)]),
+                b"\xf5",
+            )
+        )
+        for _ in range(random.randrange(1, 4))
+    )
+    jumps = (b"\xeb\x00", bytes([0x70 | random.randrange(16), 0]), random.choice((b"\xe2\x00", b"\xe3\x00")))
+    back = bytes([0xE2, -len(first) - 2 & 0xFF])
+    last = (
+        b"\x9c",
+        bytes([0x0F, 0x90 | random.randrange(16), 0xC2]),
+        b"\x83\xd0\x00",
+        b"\xd1\xd2",
+        b"",
+        b"\x9f",
+        bytes([0x0F, 0x40 | random.randrange(16), 0xD8]),
+        b"\x0f\x0b",
+    )
+    return first + random.choice((*jumps, back)) + random.choice(last)
+
+
 def far_jump(state: State) -> bytes:
     """Far JMP, CALL, RET and IRET: to other segments, rings and through a call gate."""
     random = state.random
@@ -185,7 +225,7 @@ def interrupt(state: State) -> bytes:
                 3,
                 4,
                 0x21,
-                random.choice((0, 1, 5, 7, 9, 16, 18, 255)),
+                random.choice((0, 1, 5, 6, 7, 9, 16, 18, 255)),
             )
             return b"\xcd" + bytes([random.choice(vectors)])
         case 3:
