@@ -13,6 +13,7 @@
 
 #include "core/mmu.h"
 #include "record/ancestry.h"
+#include "record/calls.h"
 #include "record/unwinding.h"
 
 #define ACTIVE_MAX 32

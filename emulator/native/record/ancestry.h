@@ -2,7 +2,7 @@
 #ifndef KMEMU_ANCESTRY_H
 #define KMEMU_ANCESTRY_H
 
-#include "record/calls.h"
+#include "record/open_calls.h"
 
 int kc_ancestry_init(kc *m);
 void kc_ancestry_free(kc *m);

@@ -5,30 +5,25 @@
  * recursion, for calls inside calls, for interrupts, and for functions left by a jump: the `ret` of the last function
  * of such a chain ends all of them. Jumps to recorded functions are watched: one that comes back to a function at the
  * same slot of the stack is no new call from there.
- *
- * A call that is left in another way (longjmp, a task that is deleted) stays open until its slot on the stack is
- * used again; it did not return.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/mmu.h"
 #include "core/reports.h"
-#include "record/ancestry.h"
 #include "record/calls.h"
+#include "record/open_calls.h"
 #include "record/stack_numbers.h"
 #include "record/unwinding.h"
 #include "unicorn/counting.h"
 
-enum { OPEN_MAX = 4096 }; /* calls that never return, forgotten from the oldest on */
-
 /* How far the record is, which a snapshot keeps. */
 struct progress {
-    uint32_t events, calls, allocations, open_count, open_capacity;
-    struct open_call *open; /* in order of entry */
-    bool at_allocation;     /* the newest allocation is the event at which the last run has ended */
-    bool jumps;             /* the next instruction is a function's entry, reached by a jump */
-    uint64_t stopped_ns;    /* virtual time of the event at which a run has ended */
+    uint32_t events, calls, allocations;
+    struct open_calls open;
+    bool at_allocation;  /* the newest allocation is the event at which the last run has ended */
+    bool jumps;          /* the next instruction is a function's entry, reached by a jump */
+    uint64_t stopped_ns; /* virtual time of the event at which a run has ended */
 };
 
 struct calls {
@@ -42,75 +37,6 @@ struct calls {
     bool hand_over;
     bool at_stop; /* an event happens at the time of the one before it */
 };
-
-/* -- open calls ----------------------------------------------------------------------------------- */
-
-static bool room_for_open(struct progress *p)
-{
-    if (p->open_count < p->open_capacity)
-        return true;
-    if (p->open_count == OPEN_MAX) {
-        memmove(p->open, p->open + 1, --p->open_count * sizeof *p->open);
-        return true;
-    }
-    uint32_t capacity = p->open_capacity ? 2 * p->open_capacity : 16;
-    struct open_call *open = realloc(p->open, capacity * sizeof *open);
-    if (!open)
-        return false;
-    p->open = open;
-    p->open_capacity = capacity;
-    return true;
-}
-
-static void forget_open(struct progress *p, uint32_t index)
-{
-    if (index < --p->open_count)
-        memmove(p->open + index, p->open + index + 1, (p->open_count - index) * sizeof *p->open);
-}
-
-static bool is_in_backtrace(const struct backtrace *backtrace, uint32_t slot)
-{
-    for (uint32_t i = 1; i < backtrace->count; i++)
-        if (backtrace->slots[i] == slot)
-            return true;
-    return false;
-}
-
-/* Forget calls whose slot on the stack was given up: it is used again (by another function with the same return address
- * it is a jump from the one to the other), or it lies among the frames of a stack that is known for sure, and is none
- * of them. */
-static void forget_abandoned(kc *m, uint32_t function, const struct backtrace *backtrace)
-{
-    struct progress *p = &m->calls->now;
-    uint32_t esp = backtrace->slots[0], end = backtrace->slots[backtrace->count - 1];
-
-    for (uint32_t i = p->open_count; i-- > 0;) {
-        const struct open_call *open = &p->open[i];
-        bool is_reused = open->esp == esp &&
-                         (open->caller != backtrace->frames[0] || (open->function == function && !p->jumps));
-        bool is_skipped = backtrace->sure && open->esp > esp && open->esp < end && !is_in_backtrace(backtrace, open->esp);
-        if (is_reused || is_skipped)
-            forget_open(p, i);
-    }
-}
-
-/* The innermost open call of the present stack, or NULL: stacks do not interleave, so it is the nearest one. What the handler
- * of an interrupt does is no part of what it has interrupted. */
-static const struct open_call *find_parent(kc *m, const struct backtrace *backtrace)
-{
-    const struct open_call *parent = NULL;
-    uint32_t esp = backtrace->slots[0];
-
-    for (uint32_t i = m->calls->now.open_count; i-- > 0;) {
-        const struct open_call *open = &m->calls->now.open[i];
-        if (parent && open->esp - esp >= parent->esp - esp)
-            continue;
-        if (open->esp == esp || is_in_backtrace(backtrace, open->esp) ||
-            (!backtrace->sure && kc_grew_from(m, esp, backtrace->frames[0], open)))
-            parent = open;
-    }
-    return parent && kc_is_interrupted(m, esp, parent->esp) ? NULL : parent;
-}
 
 /* -- events --------------------------------------------------------------------------------------- */
 
@@ -157,6 +83,7 @@ static void make_room(kc *m)
 void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint32_t esp)
 {
     const kc_function *f = &m->calls->functions[function];
+    struct open_calls *open = &m->calls->now.open;
     kc_calls *c = m->calls->rows;
     uint32_t words[1 + KC_ARGUMENTS];
 
@@ -166,15 +93,15 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint
         kc_end_at_event(m, probe, false);
         return;
     }
-    if (!room_for_open(&m->calls->now)) {
+    if (!kc_open_room(open)) {
         kc_no_memory(m);
         return;
     }
     kc_stack_words(m, esp, words, 1 + KC_ARGUMENTS);
     struct backtrace *backtrace = kc_stack_at_entry(m, esp, words[0]);
-    forget_abandoned(m, function, backtrace);
+    kc_open_forget_abandoned(open, function, backtrace, m->calls->now.jumps);
     m->calls->now.jumps = false;
-    const struct open_call *parent = find_parent(m, backtrace);
+    const struct open_call *parent = kc_open_parent(m, open, backtrace);
     uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
     uint32_t call = ++m->calls->now.calls, row = c->rows;
 
@@ -194,7 +121,7 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint
     c->returned[row] = 0;
     if (f->takes)
         next_allocation(m, probe, c->stack[row]);
-    m->calls->now.open[m->calls->now.open_count++] =
+    open->list[open->count++] =
         (struct open_call){call, esp, words[0], f->out < 0 ? 0 : words[1 + f->out], (uint8_t)function, depth};
     c->rows++;
     if (m->calls->notify_every && --m->calls->until_notice == 0) {
@@ -240,14 +167,14 @@ static void return_from(kc *m, const struct reached *probe, const struct open_ca
 
 void kc_call_left(kc *m, const struct reached *probe, uint32_t esp)
 {
-    struct progress *p = &m->calls->now;
+    struct open_calls *open = &m->calls->now.open;
 
-    for (uint32_t i = p->open_count; i-- > 0;) {
-        if (p->open[i].esp != esp)
+    for (uint32_t i = open->count; i-- > 0;) {
+        if (open->list[i].esp != esp)
             continue;
-        struct open_call open = p->open[i];
-        forget_open(p, i);
-        return_from(m, probe, &open);
+        struct open_call left = open->list[i];
+        kc_open_forget(open, i);
+        return_from(m, probe, &left);
     }
 }
 
@@ -278,7 +205,7 @@ int kc_record(kc *m, const kc_function *functions, uint32_t count)
         return -1;
     kc_leave_event(m);
     free(c->rows);
-    free(c->now.open);
+    free(c->now.open.list);
     c->rows = rows;
     memset(&c->now, 0, sizeof c->now);
     c->late_count = 0;
@@ -312,7 +239,7 @@ void kc_calls_hand_over(kc *m, bool yes) { m->calls->hand_over = yes; }
 
 uint32_t kc_events(kc *m) { return m->calls->now.events; }
 
-uint32_t kc_open_calls(kc *m) { return m->calls->now.open_count; }
+uint32_t kc_open_calls(kc *m) { return m->calls->now.open.count; }
 
 void kc_stop_at_event(kc *m, uint32_t event)
 {
@@ -364,16 +291,8 @@ int kc_calls_save(kc *m, void **out)
     if (!saved)
         return -1;
     *saved = *from;
-    saved->open_capacity = from->open_count;
-    saved->open = NULL;
     *out = saved;
-    if (!from->open_count)
-        return 0;
-    saved->open = malloc(from->open_count * sizeof *saved->open);
-    if (!saved->open)
-        return -1;
-    memcpy(saved->open, from->open, from->open_count * sizeof *saved->open);
-    return 0;
+    return kc_open_copy(&saved->open, &from->open) ? 0 : -1;
 }
 
 /* Rows of calls that have not happened any more are dropped, and those of calls that are open again are so. */
@@ -391,14 +310,14 @@ int kc_calls_restore(kc *m, const void *saved)
     now->at_allocation = to->at_allocation;
     now->jumps = to->jumps;
     now->stopped_ns = to->stopped_ns;
-    now->open_count = 0;
-    for (uint32_t i = 0; i < to->open_count; i++) {
-        uint32_t call = to->open[i].call;
-        if (!room_for_open(now)) {
+    now->open.count = 0;
+    for (uint32_t i = 0; i < to->open.count; i++) {
+        uint32_t call = to->open.list[i].call;
+        if (!kc_open_room(&now->open)) {
             kc_no_memory(m);
             break;
         }
-        now->open[now->open_count++] = to->open[i];
+        now->open.list[now->open.count++] = to->open.list[i];
         if (call >= c->first_call)
             c->left[call - c->first_call] = c->returned[call - c->first_call] = 0;
     }
@@ -416,7 +335,7 @@ void kc_calls_forget(void *data)
     struct progress *saved = data;
 
     if (saved)
-        free(saved->open);
+        free(saved->open.list);
     free(saved);
 }
 
@@ -426,7 +345,7 @@ void kc_calls_free(kc *m)
 {
     if (m->calls) {
         free(m->calls->rows);
-        free(m->calls->now.open);
+        free(m->calls->now.open.list);
         free(m->calls->late);
     }
     free(m->calls);

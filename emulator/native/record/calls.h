@@ -4,9 +4,6 @@
 
 #include "core/run.h"
 
-/* A call that has not returned. */
-struct open_call { uint32_t call, esp, caller, out_address; uint8_t function, depth; };
-
 int kc_calls_init(kc *m);
 void kc_calls_free(kc *m);
 int kc_calls_save(kc *m, void **saved);
