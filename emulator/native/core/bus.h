@@ -1,4 +1,4 @@
-/* The memory bus outside of RAM: windows of devices, and pages of nobody. */
+/* The memory bus outside of RAM: windows of devices, and pages at which no device answers (nobody's). */
 #ifndef KMEMU_BUS_H
 #define KMEMU_BUS_H
 

@@ -1,5 +1,4 @@
-/* The CPU's registers, for Python and for what the CPU itself does to them. */
-#include "core/registers.h"
+/* The CPU's registers, for Python. */
 #include "core/reports.h"
 #include "unicorn/counting.h"
 #include "unicorn/state.h"
@@ -36,22 +35,17 @@ void kc_get_registers(kc *m, kc_registers *out)
         (&out->es_base)[segment] = kc_segment_base(m, (enum segment)segment);
 }
 
-void kc_put_registers(kc *m, const kc_registers *in)
+void kc_set_registers(kc *m, const kc_registers *in)
 {
     const uint32_t *fields = &in->eax;
     void *pointers[GENERAL];
 
+    kc_on_registers_set(m); /* whoever sets registers leaves the calls that go on, or puts something into them */
     for (int i = 0; i < GENERAL; i++)
         pointers[i] = (void *)&fields[i];
     U.uc_reg_write_batch(m->uc, register_ids, pointers, GENERAL);
     kc_leave_event(m);
     kc_look_soon(m); /* a running engine goes on at the new EIP */
-}
-
-void kc_set_registers(kc *m, const kc_registers *in)
-{
-    kc_on_registers_set(m); /* whoever sets registers leaves the calls that go on, or puts something into them */
-    kc_put_registers(m, in);
 }
 
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)

@@ -1,4 +1,4 @@
-/* Probes. */
+/* Probes: instructions at which the core does something. Python reaches them through core.h. */
 #ifndef KMEMU_PROBES_H
 #define KMEMU_PROBES_H
 

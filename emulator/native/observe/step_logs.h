@@ -1,4 +1,4 @@
-/* Step logs. */
+/* Step logs: each instruction of a run with its accesses. Python reaches them through core.h. */
 #ifndef KMEMU_STEP_LOGS_H
 #define KMEMU_STEP_LOGS_H
 

@@ -1,4 +1,4 @@
-/* Watchpoints. */
+/* Watchpoints: writes to a few bytes of memory. Python reaches them through core.h. */
 #ifndef KMEMU_WATCHPOINTS_H
 #define KMEMU_WATCHPOINTS_H
 

@@ -1,4 +1,4 @@
-/* Which pages are written while something goes on. */
+/* Watches: the pages that are written while a watch is open. Python opens and ends them through core.h. */
 #ifndef KMEMU_WRITTEN_PAGES_H
 #define KMEMU_WRITTEN_PAGES_H
 

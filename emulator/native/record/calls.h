@@ -1,4 +1,4 @@
-/* The record of calls. */
+/* The record of calls: a row for each call of a recorded function. */
 #ifndef KMEMU_CALLS_H
 #define KMEMU_CALLS_H
 

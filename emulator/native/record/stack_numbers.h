@@ -1,4 +1,4 @@
-/* Numbers of call stacks. */
+/* Numbers of call stacks: equal stacks have the same number. */
 #ifndef KMEMU_STACK_NUMBERS_H
 #define KMEMU_STACK_NUMBERS_H
 
