@@ -1,3 +1,3 @@
-"""Inspecting a machine that stands still, and moving it forwards and backwards."""
+"""Inspect a machine that stands still, and move it forwards and backwards."""
 
 __all__ = ["addresses", "step", "writer"]

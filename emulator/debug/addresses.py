@@ -1,4 +1,4 @@
-"""Addresses as people write them."""
+"""Read an address that a person typed: a number, or a symbol with an offset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changed bytes by the field that they belong to."""
+"""Group changed bytes by the field of a structure or variable that they belong to."""
 
 from __future__ import annotations
 

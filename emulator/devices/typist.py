@@ -1,4 +1,4 @@
-"""Who types: keys that wait to be pressed, and when the guest is ready for the next one.
+"""Keys that wait to be typed, and when the guest is ready for the next one.
 
 Typing begins when the guest listens, and goes on at the pace of a quick typist, in virtual time; a key is pressed only while the
 guest listens. A guest that takes interrupts listens while it would take the keyboard's; it has to have done so for half a second

@@ -1,4 +1,4 @@
-"""Turn the step log of a machine into instructions, each with its text, its location and its accesses."""
+"""Turn the step log of a machine into the instructions that were executed, each with its text, its location and its accesses."""
 
 from __future__ import annotations
 

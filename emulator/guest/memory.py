@@ -1,4 +1,4 @@
-"""Addresses that a person typed or picked, and that may lead anywhere."""
+"""Read and translate at addresses that a person typed or picked, and that may lead anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of a stack that is given up: what lies below ESP means nothing any more."""
+"""Find the dead part of a stack: what lies below ESP was given up and means nothing any more."""
 
 from __future__ import annotations
 

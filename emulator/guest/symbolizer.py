@@ -1,4 +1,4 @@
-"""Names of code addresses: the function, the offset in it, and the source line.
+"""Symbolize addresses of code: the function, the offset in it, and the source line.
 
 There are two kinds of address. The address *of an instruction* lies in the function and the line that it belongs to. A *return
 address* is where a call goes on; `KernelImage.call_site` says how it is named.

@@ -1,4 +1,4 @@
-"""Allocations: calls of recorded functions that take memory, numbered from 1, and those who say what one returns.
+"""Allocations: calls of recorded functions that take memory, numbered from 1, and observers that may choose what one returns.
 
 An observer of allocations is asked at the first instruction of a call, and may let it return without having done anything.
 The run loop knows no observer: it arms the core before a part of a run, and lets this module settle a stop after it.

@@ -1,4 +1,4 @@
-"""Calls of the guest's functions from Python."""
+"""Call functions of the guest from Python."""
 
 from __future__ import annotations
 

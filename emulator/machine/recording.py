@@ -1,4 +1,4 @@
-"""Recording calls: the core notes them as rows of columns, without any Python in between."""
+"""Record calls: the core notes them as rows of columns, without any Python in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a profile from TOML. The format is described in docs/profiles.md.
+"""Read a profile from TOML. The format is described in docs/profiles.md.
 
 A function stands there as one line, ``alloc_frames(pages) -> frame``:
 

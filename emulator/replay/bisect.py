@@ -1,4 +1,4 @@
-"""Find out between which events of a run something breaks, and which write breaks it.
+"""Bisect a run: between which two events does something break, and which write breaks it.
 
 Machines are deterministic: what happened between two events happens between them again. So the first event after
 which something is broken is found by bisection, from checkpoints, and the rest is left to a watch on the broken word.

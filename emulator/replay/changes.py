@@ -1,4 +1,4 @@
-"""Which bytes of memory a call has changed."""
+"""Find the bytes of memory that a call has changed."""
 
 from __future__ import annotations
 

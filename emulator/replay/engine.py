@@ -1,4 +1,4 @@
-"""Exact travel over the events of a machine's run, forwards and backwards.
+"""Go to any event of a machine's run exactly, forwards and backwards, by checkpoints and by running again.
 
 A run depends on nothing outside of it, so it repeats itself to the byte. Any event is reached again from the nearest
 checkpoint at or before it, by running on from there.

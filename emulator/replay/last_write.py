@@ -1,4 +1,4 @@
-"""Which write to some bytes was the last one, and which call touched them first.
+"""Find the last write to some bytes, and the call that touched them first.
 
 The core keeps only a few writes to a watched word. So the run is searched piece by piece, from one checkpoint to the next,
 and pieces in which the word's page was not written at all are left out. What a model writes instead of the kernel's

@@ -1,4 +1,4 @@
-"""Running a kernel while its trace is written."""
+"""Run a kernel and write its trace meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running a kernel to its end, whatever that is."""
+"""Run a kernel until it ends, in whichever way, and say how."""
 
 from __future__ import annotations
 

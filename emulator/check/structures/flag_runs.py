@@ -1,4 +1,4 @@
-"""Finds the runs of flags that are set, as ranges of frames or pages are made of."""
+"""Finds runs of set flags in an array with one flag for each frame or page, and returns them as ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames that were reserved, and for how long.
+"""Frames that `memmap_reserve` took, and between which events they were reserved.
 
 What `memmap_reserve` takes can be given back like any other frame; from then on it is an ordinary one. But who frees a
 frame that was handed out although it was reserved gives back that, and not what was reserved.

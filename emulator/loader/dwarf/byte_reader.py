@@ -1,4 +1,4 @@
-"""Reading the values that DWARF is made of, never past the end of what may be read."""
+"""Read the values that DWARF is made of, never past the end of what may be read."""
 
 from __future__ import annotations
 

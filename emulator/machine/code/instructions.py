@@ -1,4 +1,4 @@
-"""What single instructions of the guest say: which address one accesses, and how many lie before one.
+"""Decode single instructions of the guest: which address one accesses, and how many lie before an offset in a block of code.
 
 The core knows of an access only its page (Unicorn's TLB fill is given no more); the faulting instruction's operands
 give the exact address. Only faults, stops at events and listings need capstone, which is slow to import, so that is done in here.

@@ -1,4 +1,4 @@
-"""Pairing the births and deaths of blocks.
+"""Pair the births and deaths of blocks.
 
 All events of one page (or piece of pages), in order, are cut at its births. Between two births each share adds an owner to the one
 that the birth gave and each death takes one away; the block dies with its last owner, or when the page is handed out again.

@@ -1,4 +1,4 @@
-"""Checking the calls of a trace for what cannot be, so that nothing after this has to doubt them."""
+"""Check the calls of a trace for values that no recording makes, so that nothing after this has to doubt them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding the messages of an Arrow file: enough of the format to locate batches without reading them.
+"""Find the messages of an Arrow file: enough of the format to locate batches without reading them.
 
 A file is a magic, then messages (a head, metadata as a FlatBuffer, a body), then an end mark and a footer. pyarrow reads
 the content; it does not say where a column's bytes are, nor how much of a broken file is whole.

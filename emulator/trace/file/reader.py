@@ -1,4 +1,4 @@
-"""Reading header, batches and ending of a trace file; the calls stay in the file, mapped into memory."""
+"""Read header, batches and ending of a trace file; the calls stay in the file, mapped into memory."""
 
 from __future__ import annotations
 

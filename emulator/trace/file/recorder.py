@@ -1,4 +1,4 @@
-"""Recording a run into a trace file: the calls that a recording hands over are written while the kernel runs."""
+"""Record a run into a trace file: the calls that a recording hands over are written while the kernel runs."""
 
 from __future__ import annotations
 

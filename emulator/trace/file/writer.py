@@ -1,4 +1,4 @@
-"""Writing a trace while a kernel runs, a chunk of calls at a time.
+"""Write a trace while a kernel runs, a chunk of calls at a time.
 
 A trace is an Arrow file without compression, so columns go from the recorder's memory to the file as they are, and a
 call that returns after its chunk was written is completed in place. What has been written can be read after a crash.

@@ -1,4 +1,4 @@
-"""What the callers in one trace take more, or less, than in another.
+"""Compare two traces: which callers take more or less than in the other one.
 
 Call stacks are matched by the functions and source lines in them. Addresses are left out of it, so that a kernel that has
 been built anew can be compared with the one before.

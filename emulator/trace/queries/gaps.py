@@ -1,4 +1,4 @@
-"""Fragmentation: how much of the memory that an area has free lies in pieces.
+"""Compute the fragmentation of an area: which share of its free bytes lies outside the largest gap.
 
 A trace does not show what an allocator needs for itself, so not every byte between two blocks is free. A gap counts as free
 where a block of the area has lain in it as a whole, at any time of the run, with room to the neighbours on both sides: as much as

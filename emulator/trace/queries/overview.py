@@ -1,4 +1,4 @@
-"""What a trace comes to: how often each function was called, and what each area took."""
+"""Sum up a trace: how often each function was called, and what each area took."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding calls by their block, or by their function's name."""
+"""Find calls by their block, or by their function's name."""
 
 from __future__ import annotations
 

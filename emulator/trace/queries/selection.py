@@ -1,4 +1,4 @@
-"""Selecting calls of a trace by function, caller, address, size, event or number."""
+"""Select calls of a trace by function, caller, address, size, event or number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory is in use over time, and who uses it."""
+"""Compute how much memory is in use over time, and which callers use it."""
 
 from __future__ import annotations
 
