@@ -53,5 +53,7 @@ def judge_ending(ending: Ending) -> tuple[Status, list[str]]:  # noqa: PLR0911 -
 
             return Status.INTERRUPTED, [interruption_text(ending)]
         case How.BUDGET:
-            return Status.BUDGET, [text]
+            from emulator.report.text.ending import budget_text
+
+            return Status.BUDGET, [budget_text(ending)]
     return Status.NOT_RUN, [text]

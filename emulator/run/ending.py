@@ -11,7 +11,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from emulator.machine.unanswered import Lack
+    from emulator.guest.symbolizer import Frame
+    from emulator.machine.unanswered import Lack, LastRead
 
 
 class How(Enum):
@@ -53,6 +54,18 @@ class Budget(NamedTuple):
 NO_LIMIT: Final = Budget()
 
 
+class Activity(NamedTuple):
+    """What a kernel was doing when its run was ended.
+
+    Attributes:
+        waited: Share of the run's virtual time that it was in `hlt`.
+        last_read: What it read last that was no RAM; None: nothing.
+    """
+
+    waited: float
+    last_read: LastRead | None
+
+
 class Ending(NamedTuple):
     """How a run ended, with what is known of it.
 
@@ -67,6 +80,8 @@ class Ending(NamedTuple):
         missed: The text that the run was to go on until, and that had not appeared when the kernel ended it; "": none.
         interrupts_on: Whether interrupts were on when the kernel halted; None: it did not.
         lacks: What the kernel accessed that the machine does not have.
+        backtrace: Where a run ended by a budget or by a halt, innermost first.
+        activity: What the kernel was doing; None: the run was not ended by a budget.
     """
 
     how: How
@@ -80,6 +95,8 @@ class Ending(NamedTuple):
     missed: str = ""
     interrupts_on: bool | None = None
     lacks: tuple[Lack, ...] = ()
+    backtrace: tuple[Frame, ...] = ()
+    activity: Activity | None = None
 
     @property
     def exit_code(self) -> int | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
+from emulator.errors import BadImage, BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
 from emulator.machine.core.call_recorder import EVENTS_MAX
 from emulator.machine.execution import Returned
-from emulator.run.ending import Ending, How
+from emulator.run.ending import Activity, Ending, How
 from emulator.wording import code_location
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
+    from emulator.guest.symbolizer import Frame
     from emulator.machine.execution import Outcome
     from emulator.machine.machine import Machine
     from emulator.run.ending import Budget
@@ -26,12 +27,31 @@ def run_to_end(machine: Machine, budget: Budget) -> Ending:
         machine: Whose guest is to run, from where it stands.
         budget: What the run may take.
     """
+    interrupts = machine.interrupts
+    started_ns, waited_ns = interrupts.now_ns(), interrupts.waited_ns()
     ending = _run_to_end(machine, budget)
+    if ending.how in (How.BUDGET, How.HALTED):
+        ending = ending._replace(backtrace=_backtrace(machine, after_hlt=ending.how is How.HALTED))
+    if ending.how is How.BUDGET:
+        share = (interrupts.waited_ns() - waited_ns) / max(1, interrupts.now_ns() - started_ns)
+        ending = ending._replace(activity=Activity(share, machine.unanswered.last_read()))
     return ending._replace(
         budget=budget if ending.how in _AWAITED.values() else ending.budget,
         missed=budget.until if ending.by_itself else "",
         lacks=machine.unanswered.lacks(),
     )
+
+
+def _backtrace(machine: Machine, *, after_hlt: bool) -> tuple[Frame, ...]:
+    from emulator.guest.symbolizer import Symbolizer  # most runs end otherwise
+    from emulator.machine.call_stack import prepare_stacks
+
+    eip = machine.registers().eip - after_hlt  # hlt may be a function's last byte
+    try:
+        prepare_stacks(machine)
+    except BadImage:  # how the run ended matters more
+        return (Symbolizer(machine.image).instruction(eip),)
+    return Symbolizer(machine.image).backtrace(eip, machine.stacks.callers(eip).return_addresses)
 
 
 def _run_to_end(machine: Machine, budget: Budget) -> Ending:

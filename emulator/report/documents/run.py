@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from emulator.report.documents.lacks import lack_document
+from emulator.report.documents.trace import stack_document
 from emulator.run.ending import How
 from kernel_model.text import defect_text
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from emulator.guest.memory_map.memory_map import BtronState
     from emulator.guest.memory_map.regions import Span
     from emulator.report.run_record import RunRecord
-    from emulator.run.ending import Ending
+    from emulator.run.ending import Activity, Ending
     from kernel_model.btron.kmem import KmemState
     from kernel_model.btron.pages import PageUsage
     from kernel_model.btron.pools.reader import PoolState
@@ -43,6 +44,8 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "instructions": ending.instructions or None,
         "seconds": round(record.seconds, 6),
         "error": _error(ending),
+        "backtrace": stack_document(ending.backtrace),
+        "activity": None if ending.activity is None else _activity(ending.activity),
         "lacks": [lack_document(lack) for lack in ending.lacks],
         "console": {"serial": _text(record.serial), "debug": _text(record.debug)},
         "screen": record.screen,
@@ -72,6 +75,14 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         document["heap"] = None if memory_map.heap is None else _heap(memory_map.heap, document["defects"])
         document["notes"] = memory_map.notes
     return document
+
+
+def _activity(activity: Activity) -> dict[str, Any]:
+    last = activity.last_read
+    return {
+        "waited": round(activity.waited, 6),
+        "last_read": None if last is None else last._asdict(),
+    }
 
 
 def _error(ending: Ending) -> dict[str, str] | None:

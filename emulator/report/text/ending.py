@@ -25,7 +25,7 @@ def ending_text(ending: Ending) -> str:  # noqa: PLR0911 - one for each ending
         case How.INTERRUPTED:
             return interruption_text(ending)
         case How.BUDGET if isinstance(ending.error, BudgetUsedUp):
-            return f"{_used_up(ending)} at {ending.location}{_remark(ending.error)}"
+            return f"{_used_up(ending)} at {ending.location}{_remark(ending.error)}{_activity(ending)}"
     return ending.problem
 
 
@@ -51,6 +51,20 @@ def _used_up(ending: Ending) -> str:
     if seconds is not None and (limit is None or (ending.instructions or 0) < limit):
         return f"time budget of {seconds:g} s used up"
     return f"budget of {limit} instructions used up"
+
+
+def budget_text(ending: Ending) -> str:
+    """Return that a budget was used up, as it was raised, and what the kernel was doing."""
+    return f"{ending.problem}{_activity(ending)}"
+
+
+def _activity(ending: Ending) -> str:
+    if ending.activity is None:
+        return ""
+    from emulator.report.text.activity import activity_text  # only budgets need it
+
+    doing = activity_text(ending.activity)
+    return f"; {doing}" if doing else ""
 
 
 def _remark(error: BudgetUsedUp) -> str:

@@ -54,6 +54,12 @@ def port_name(port: int) -> str:
     return f"0x{port:x} ({device})" if device else f"0x{port:x}"
 
 
+def page_name(address: int) -> str:
+    """Return a physical address outside of RAM, with the device that a PC has there as far as it is known."""
+    device = next((name for memory, name in _MEMORY if address in memory), "")
+    return f"0x{address:08x} ({device})" if device else f"0x{address:08x}"
+
+
 def _groups(lacks: Sequence[Lack]) -> list[list[Lack]]:
     """Return the accesses with those of neighbouring ports together; the order is that of the first access."""
     by_port = sorted((lack for lack in lacks if lack.port is not None), key=lambda lack: lack.port or 0)
@@ -96,5 +102,4 @@ def _name(group: Sequence[Lack]) -> str:
         return f"{ends} ({device})" if device else ends
     if first.address is None:
         return "memory in other pages"
-    device = next((name for memory, name in _MEMORY if first.address in memory), "")
-    return f"memory at 0x{first.address:08x}" + (f" ({device})" if device else "")
+    return f"memory at {page_name(first.address)}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.guest.memory_map.regions import FRAME_SIZE
-from emulator.report.text.ending import ending_text, halt_text
+from emulator.report.text.ending import budget_text, ending_text, halt_text
+from emulator.report.text.frames import backtrace_text
 from emulator.report.text.lacks import lack_lines
 from emulator.report.text.memory_map import draw_heap, draw_memory, layer_lines
 from emulator.report.text.style import labelled, rule
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from kernel_model.litecore.heap_layout import HeapUsage
 
 _DEFECTS_SHOWN = 5
+_FRAMES_SHOWN = 12
 
 
 def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
@@ -49,6 +51,8 @@ def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
     for line in lack_lines(record.ending.lacks):
         yield from labelled("Lacks", printable(line), style)
     yield from labelled("Ended", printable(_ending_text(record.ending)), style)
+    if len(record.ending.backtrace) > 1:
+        yield from labelled("Where", backtrace_text(record.ending.backtrace[:_FRAMES_SHOWN]), style)
     yield from labelled("Took", _duration_text(record), style)
 
 
@@ -122,6 +126,8 @@ def _ending_text(ending: Ending) -> str:  # noqa: PLR0911 - one for each ending
             return halt_text(ending)
         case How.TEXT | How.IDLE:
             return ending_text(ending)
+        case How.BUDGET:
+            return budget_text(ending)
         case How.INTERRUPTED:
             return f"interrupted by {ending.signal}"
         case _:

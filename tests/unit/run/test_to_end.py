@@ -90,3 +90,29 @@ def test_a_run_that_was_asked_to_come_back_has_not_ended() -> None:
     machines.append(machine)
     with pytest.raises(ValueError, match=r"^a run that goes on: asked$"):
         ending_of(machine, machine.run())
+
+
+def test_a_budget_names_the_backtrace_and_what_the_kernel_was_doing() -> None:
+    source = FUNCTION + "call poll\nfunction poll\n movw $0x300, %dx\n1: inb %dx, %al\n jmp 1b\nends poll\n"
+    ending = run_to_end(machine_of(source), Budget(max_instructions=10_000))
+    assert ending.how is How.BUDGET
+    assert [frame.function for frame in ending.backtrace] == ["poll", "_start"]
+    assert ending.activity is not None
+    assert ending.activity.waited == 0
+    last = ending.activity.last_read
+    assert last is not None
+    assert (last.port, last.is_answered, last.instructions_ago <= 4) == (0x300, False, True)
+    assert last.reads == ending.lacks[0].reads
+
+
+def test_a_halt_has_its_backtrace() -> None:
+    ending = run_to_end(machine_of(FUNCTION + "call die\nfunction die\n cli\n hlt\nends die\n"), Budget())
+    assert (ending.how, ending.interrupts_on, ending.activity) == (How.HALTED, False, None)
+    assert [frame.function for frame in ending.backtrace] == ["die", "_start"]
+
+
+def test_a_text_that_did_not_appear_is_missed() -> None:
+    assert run_to_end(machine_of("cli\n hlt"), Budget(until="x")).missed == "x"
+    assert (
+        run_to_end(machine_of("movb $'x', %al\n outb %al, $0xe9\n cli\n hlt"), Budget(until="x")).missed == ""
+    )
