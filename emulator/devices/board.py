@@ -1,7 +1,7 @@
 """The board: what a PC has, as a table, and how a device is connected.
 
 Another device is another row. It gets what it needs from `Wires`: the clock, its interrupt line, its console and its window of
-memory; the machine knows rows, not devices. The interrupt controllers are no row: the CPU asks them.
+memory; the machine knows rows, not devices. The interrupt controllers and the interval timer are no rows: the core has them.
 
 Windows lie in the video memory of a PC. They are memory, so the guest's accesses reach no device: that looks when it wants to.
 Registers in memory (`mmio`) lie outside of RAM, and each access of the guest reaches the device.
@@ -19,7 +19,6 @@ from emulator.devices.io_apic import IO_APIC, IoApic
 from emulator.devices.key_text import key_events
 from emulator.devices.keyboard_controller import KeyboardController
 from emulator.devices.local_apic import LOCAL_APIC, LocalApic
-from emulator.devices.pit import Pit
 from emulator.devices.rtc import DEFAULT_START_S, Rtc
 from emulator.devices.silent_ports import SilentPorts
 from emulator.devices.system_control import SystemControl
@@ -31,10 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.devices.apic_bus import ApicBus
-    from emulator.devices.device import Interval
 
 SERIAL_CONSOLE, DEBUG_CONSOLE = 0, 1
 """Numbers of the consoles."""
+
+TIMER_LINE = 0
+"""The interrupt line of the interval timer, which the core has, as it has the interrupt controllers."""
 
 WINDOWS_START, WINDOWS_END = 0xA0000, 0xC0000
 """Where windows may lie."""
@@ -69,7 +70,6 @@ class Wires(NamedTuple):
         apics: Connects APICs with each other, and with the CPU.
         moved: To be called by a timer when its next tick may have moved.
         changed: To be called with the device where its `fast_ports` change by themselves.
-        interval: Returns a timer that raises the row's interrupt line by itself, which is much faster.
         send: Takes output for the row's console.
         end_run: Ends the run with an exit code.
         ram_end: End of RAM, in bytes.
@@ -84,7 +84,6 @@ class Wires(NamedTuple):
     apics: ApicBus
     moved: Callable[[], None]
     changed: Callable[[Device], None]
-    interval: Callable[[], Interval]
     send: Callable[[bytes], None]
     end_run: Callable[[int], None]
     ram_end: int
@@ -141,7 +140,6 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(lambda wires: DebugConsole(wires.send), console=DEBUG_CONSOLE),
         Row(lambda wires: DebugExit(wires.end_run)),
         Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),
-        Row(lambda wires: Pit(wires.now_ns, wires.interval()), line=0),
         Row(lambda wires: wires.ticking(KeyboardController(wires, keys)), line=1, second_line=12),
         Row(lambda wires: wires.ticking(LocalApic(wires.apics, wires.now_ns, wires.moved)), mmio=LOCAL_APIC),
         Row(lambda wires: IoApic(wires.apics), mmio=IO_APIC),
@@ -162,7 +160,8 @@ def check_board(board: tuple[Row, ...], ram_end: int) -> None:
     Raises:
         ValueError: A line is none of a PC, or used twice; or a window or registers lie elsewhere, or over others.
     """
-    lines = [line for row in board for line in (row.line, row.second_line) if line is not None]
+    lines = [TIMER_LINE]
+    lines += [line for row in board for line in (row.line, row.second_line) if line is not None]
     for line in lines:
         if not 0 <= line <= 15 or lines.count(line) > 1:  # noqa: PLR2004 - a PC's
             raise ValueError(f"interrupt line {line} is not one of 0 to 15, or has two devices")

@@ -24,23 +24,6 @@ class FastPort(NamedTuple):
     until_ns: int | None = None
 
 
-class Interval(Protocol):
-    """A timer of the machine's that raises a device's interrupt line at a fixed rate, without asking the device. Snapshots keep it."""
-
-    def start(self, start_ns: int, clocks: int, frequency_hz: int, *, periodic: bool) -> None:
-        """Tick *clocks* of *frequency_hz* after *start_ns* of virtual time, and from then on at that rate if it is periodic.
-
-        Args:
-            start_ns: In the past, or now.
-            clocks: 1 or more.
-            frequency_hz: 1 or more.
-            periodic: Else it ticks once.
-        """
-
-    def stop(self) -> None:
-        """Tick no more."""
-
-
 class Device(Protocol):
     """A device on the I/O bus."""
 

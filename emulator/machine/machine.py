@@ -126,7 +126,7 @@ class Machine:
         self.unanswered = Unanswered(
             core,
             lambda eip: code_location(*image.location(eip)),
-            lambda port: self.ports.has(port) or port in self.interrupts.pic.ports,
+            lambda port: self.ports.has(port) or port in self.interrupts.ports,
             self._recorded_at,
         )
         self._execution = Execution(

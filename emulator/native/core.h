@@ -233,22 +233,18 @@ uint64_t kc_clock_next_wake(const kc *m);
 void kc_clock_skip_to(kc *m, uint64_t at_ns);
 /* For how long the CPU has waited so far; snapshots do not bring this back. */
 uint64_t kc_clock_waited(const kc *m);
-/* A timer that raises a line at start_ns + n * clocks / frequency for n = 1 (if it is periodic: 1, 2 ...), rounded up to
- * nanoseconds; clocks 0: it is off. `ticks` of these have come. */
-typedef struct {
-    uint64_t start_ns, ticks;
-    uint32_t clocks, frequency, line;
-    bool periodic;
-} kc_timer;
-enum { KC_TIMERS = 4 };
-void kc_timer_set(kc *m, uint32_t number, const kc_timer *timer);
+/* -- the interval timer: core/pit.c ------------------------------------------------------------- */
+
+/* Accesses of 1, 2 or 4 bytes to ports 0x40 to 0x43 and 0x61, byte by byte from consecutive ports. */
+uint32_t kc_pit_in(kc *m, uint32_t port, int size);
+void kc_pit_out(kc *m, uint32_t port, int size, uint32_t value);
 
 /* -- ports: core/ports.c ----------------------------------------------------------------------- */
 
-enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT, KC_PIC };
+enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT, KC_PIC, KC_PIT };
 /* How a port answers: KC_OPEN floats (reads all ones), KC_DEVICE asks Python, KC_SINK appends the byte to console
  * number `value`, KC_CONSTANT reads as `value`: these two hold for single bytes; wider accesses ask Python. KC_PIC belongs to the
- * interrupt controllers. */
+ * interrupt controllers, KC_PIT to the interval timer. */
 void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
 /* From this virtual time on, a port with KC_CONSTANT asks Python nevertheless. */

@@ -7,6 +7,7 @@
 #include "core/limits.h"
 #include "core/mmu.h"
 #include "core/pic.h"
+#include "core/pit.h"
 #include "core/ports.h"
 #include "core/ram.h"
 #include "core/run.h"
@@ -31,6 +32,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_limits_init, kc_limits_free, NULL, NULL, NULL},
     {kc_clock_init, kc_clock_free, kc_clock_save, kc_clock_restore, free},
     {kc_pic_init, kc_pic_free, kc_pic_save, kc_pic_restore, free},
+    {kc_pit_init, kc_pit_free, kc_pit_save, kc_pit_restore, free},
     {kc_interrupts_init, kc_interrupts_free, kc_interrupts_save, kc_interrupts_restore, free},
     {kc_ram_init, kc_ram_free, NULL, NULL, NULL},
     {kc_snapshots_init, kc_snapshots_free, NULL, NULL, NULL},

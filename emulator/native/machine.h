@@ -39,6 +39,7 @@ struct kc {
     struct limits *limits;
     struct clock *clock;
     struct pic *pic;
+    struct pit *pit;
     struct interrupts *interrupts;
     struct ram *ram;
     struct snapshots *snapshots;
@@ -66,7 +67,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 20 };
+enum { KC_PARTS = 21 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

@@ -142,3 +142,56 @@ def test_ports_where_nothing_happens(tmp_path: Path) -> None:
 def test_ways_to_end_the_pc(way: str, tmp_path: Path) -> None:
     source = f'guest:\nsay "before"\nline\n{way}1: jmp 1b\n'
     assert lines_here(source) == lines_in_qemu(source, tmp_path) == ["before"]
+
+
+def status(channel: int) -> str:
+    """Return the code that prints the status of a channel of the timer, without its output, which depends on time."""
+    return f"write 0x43, {0xE0 | 2 << channel}\n inb ${0x40 + channel}, %al\n andb $0x7f, %al\n print\n"
+
+
+def counts_from(control: int) -> str:
+    """Return the code that lets channel 2 count from the highest number, and prints its status and the high byte."""
+    load = f"write 0x43, {control}\n {status(2)} write 0x42, 0xff\n write 0x42, 0xff\n {status(2)}"
+    return load + "write 0x43, 0x80\n inb $0x42, %al\n inb $0x42, %al\n andb $0xf0, %al\n print\n line\n"
+
+
+TIMER = [
+    "jmp guest\nguest:\n",
+    *(status(channel) for channel in range(3)),
+    "read 0x43\nline\n",
+    "inb $0x61, %al\n andb $0x10, %al\n print\n inb $0x61, %al\n andb $0x10, %al\n print\n line\n",
+    "write 0x61, 1\n write 0x43, 0xb0\n write 0x42, 0x10\n write 0x42, 0\n" + status(2),
+    "1: inb $0x61, %al\n testb $0x20, %al\n jz 1b\n andb $0x2f, %al\n print\n write 0x43, 0xe8\n inb $0x42, %al\n print\n line\n",
+    *(counts_from(0xB0 | mode << 1) for mode in range(8)),
+    "write 0x43, 0x90\n write 0x42, 0x80\n" + status(2) + "write 0x43, 0xa0\n write 0x42, 0x80\n" + status(2),
+    "write 0x43, 0xb1\n" + status(2) + "line\n",
+    "write 0x43, 0xb4\n write 0x42, 0xff\n write 0x42, 0xff\n write 0x43, 0xc8\n",  # status and count at once
+    "inb $0x42, %al\n andb $0x7f, %al\n print\n inb $0x42, %al\n inb $0x42, %al\n andb $0xf0, %al\n print\n line\n",
+    *(f"write 0x61, {value}\n inb $0x61, %al\n andb $0x0f, %al\n print\n" for value in (0, 0xFF, 0)),
+    "line\nexit 0\n",
+]  # fmt: skip
+# Whether the timer has ticked while the firmware ran is not compared.
+CONTROLLERS_AT_ENTRY = """
+        jmp     guest
+guest:  read    0x21
+        read    0xa1
+        inb     $0x20, %al
+        andb    $0xfe, %al
+        print
+        read    0xa0
+        write   0x20, 0x0b
+        read    0x20
+        write   0xa0, 0x0b
+        read    0xa0
+        line
+        exit    0
+"""
+
+
+def test_the_interval_timer(tmp_path: Path) -> None:
+    source = "".join(TIMER)
+    assert lines_here(source) == lines_in_qemu(source, tmp_path)
+
+
+def test_the_interrupt_controllers_at_entry(tmp_path: Path) -> None:
+    assert lines_here(CONTROLLERS_AT_ENTRY) == lines_in_qemu(CONTROLLERS_AT_ENTRY, tmp_path)

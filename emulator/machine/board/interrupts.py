@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from emulator.devices.apic_bus import ApicBus
 from emulator.machine.core.core_types import PortMode
-from emulator.machine.core.handle import ffi, lib
+from emulator.machine.core.handle import lib
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine sets another
 _JUMPS = 100  # from one event to the next, after which a CPU that waits is given up
+_TIMER_PORTS = (*range(0x40, 0x44), 0x61)
 _NEVER = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -72,37 +73,6 @@ class Pic:
         lib.kc_pic_out(self._core.raw, port, size, value)
 
 
-class CoreInterval:
-    """A timer of the core's that raises an interrupt line at a fixed rate (`emulator.devices.device.Interval`).
-
-    Args:
-        core: Of the machine.
-        number: Of the timer in the core.
-        line: That it raises.
-    """
-
-    def __init__(self, core: Core, number: int, line: int) -> None:
-        self._core, self._number, self._line = core, number, line
-
-    def start(self, start_ns: int, clocks: int, frequency_hz: int, *, periodic: bool) -> None:
-        """Tick *clocks* of *frequency_hz* after *start_ns*, and from then on if it is periodic."""
-        timer = ffi.new(
-            "kc_timer *",
-            {
-                "start_ns": start_ns,
-                "clocks": clocks,
-                "frequency": frequency_hz,
-                "line": self._line,
-                "periodic": periodic,
-            },
-        )
-        lib.kc_timer_set(self._core.raw, self._number, timer)
-
-    def stop(self) -> None:
-        """Tick no more."""
-        lib.kc_timer_set(self._core.raw, self._number, ffi.new("kc_timer *"))
-
-
 class Interrupts:
     """The controllers, the timers and the clock of one machine.
 
@@ -112,6 +82,7 @@ class Interrupts:
 
     Attributes:
         pic: The pair of 8259.
+        ports: Those of what the core has: the interrupt controllers, and the interval timer (native/core/pit.c).
         apics: The APICs, where the board has them.
         timers: Those of the board that are Python's, each with its interrupt line, if it has any.
     """
@@ -119,9 +90,12 @@ class Interrupts:
     def __init__(self, core: Core, cpu: Cpu) -> None:
         self._core, self._cpu = core, cpu
         self.pic = Pic(core)
+        self.ports = (*self.pic.ports, *_TIMER_PORTS)
+        for port in _TIMER_PORTS:
+            lib.kc_port_out(core.raw, port, PortMode.PIT, 0)
+            lib.kc_port_in(core.raw, port, PortMode.PIT, 0)
         self.apics = ApicBus(self._apics_changed)
         self.timers: list[tuple[Timer, int | None]] = []
-        self._intervals = 0
         self._look_ns = _NEVER
         self.instruction_ns = INSTRUCTION_NS
         core.idle = self._idle
@@ -146,17 +120,6 @@ class Interrupts:
         """Virtual time since the machine was made."""
         now: int = lib.kc_clock_ns(self._core.raw)
         return now
-
-    def interval(self, line: int) -> CoreInterval:
-        """Return a timer of the core's for a line.
-
-        Raises:
-            ValueError: There is none left.
-        """
-        if self._intervals == lib.KC_TIMERS:
-            raise ValueError(f"more than {lib.KC_TIMERS} intervals on one board")
-        self._intervals += 1
-        return CoreInterval(self._core, self._intervals - 1, line)
 
     def timer_moved(self) -> None:
         """Take into account that the next tick of a timer of Python's may have moved."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from emulator.devices.board import Row, Timer
-    from emulator.devices.device import Interval, MemoryDevice
+    from emulator.devices.device import MemoryDevice
     from emulator.machine.board.interrupts import Interrupts
     from emulator.machine.board.ports import PortBus
     from emulator.machine.board.windows import Windows
@@ -55,7 +55,6 @@ def wire(  # noqa: PLR0913 - what devices are connected to
             moved=interrupts.timer_moved,
             changed=bus.refresh,
             apics=interrupts.apics,
-            interval=partial(_interval, interrupts, row.line),
             send=partial(consoles.write, Console(row.console)),
             end_run=end_run,
             ram_end=len(memory),
@@ -78,10 +77,6 @@ def _ticking(interrupts: Interrupts, line: int | None, timer: Timer) -> Timer:
 
 def _is_heard(interrupts: Interrupts, line: int | None) -> bool:
     return interrupts.is_heard(_connected(line))
-
-
-def _interval(interrupts: Interrupts, line: int | None) -> Interval:
-    return interrupts.interval(_connected(line))
 
 
 def _connected(line: int | None) -> int:

@@ -79,6 +79,7 @@ class PortMode(IntEnum):
     SINK = lib.KC_SINK
     CONSTANT = lib.KC_CONSTANT
     PIC = lib.KC_PIC
+    PIT = lib.KC_PIT
 
 
 class ProbeKind(IntEnum):

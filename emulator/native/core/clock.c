@@ -150,7 +150,7 @@ void kc_clock_limit(kc *m, uint64_t due_ns)
     kc_look_soon(m);
 }
 
-void kc_timer_set(kc *m, uint32_t number, const kc_timer *timer)
+void kc_timer_set(kc *m, int number, const kc_timer *timer)
 {
     m->clock->time.timers[number] = *timer;
     kc_look_soon(m);

@@ -20,4 +20,14 @@ bool kc_clock_skip(kc *m);
 /* Nanoseconds before the instruction that is executed; `done` are the instructions of this run before it. */
 uint64_t kc_clock_at(const kc *m, uint64_t done);
 
+/* A timer that raises a line at start_ns + n * clocks / frequency for n = 1 (if it is periodic: 1, 2 ...), rounded up to
+ * nanoseconds; clocks 0: it is off. `ticks` of these have come. */
+typedef struct {
+    uint64_t start_ns, ticks;
+    uint32_t clocks, frequency, line;
+    bool periodic;
+} kc_timer;
+enum { KC_PIT_TIMER, KC_TIMERS };
+void kc_timer_set(kc *m, int number, const kc_timer *timer);
+
 #endif

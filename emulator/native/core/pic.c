@@ -13,6 +13,7 @@ enum { MASTER = 0x20, SLAVE = 0xa0, LINES = 8, CASCADE = 1 << 2, SPURIOUS = 7, N
 enum { ICW1 = 0x10, ICW1_NEEDS_ICW4 = 0x01, ICW1_SINGLE = 0x02, ICW4_AUTO_EOI = 0x02 };
 enum { OCW3 = 0x08, OCW3_READ = 0x02, OCW3_READ_ISR = 0x01, EOI = 0x20, EOI_SPECIFIC = 0x60, COMMAND = 0xe0 };
 enum { FIRMWARE_MASTER = 0x08, FIRMWARE_SLAVE = 0x70 }; /* vectors of line 0, as a BIOS leaves them */
+enum { COM1_LINE = 1 << 4 }; /* has asked while a BIOS looked for COM1 */
 
 /* Initialization words to come. */
 enum { VECTOR = 1 << 0, CASCADE_WORD = 1 << 1, MODE = 1 << 2 };
@@ -225,8 +226,8 @@ int kc_pic_init(kc *m)
     if (KC_NEW(m->pic))
         return -1;
     m->pic->passes = true;
-    m->pic->master = (struct chip){.mask = 0xff, .vector = FIRMWARE_MASTER};
-    m->pic->slave = (struct chip){.mask = 0xff, .vector = FIRMWARE_SLAVE};
+    m->pic->master = (struct chip){.mask = 0xb8, .requested = COM1_LINE, .vector = FIRMWARE_MASTER};
+    m->pic->slave = (struct chip){.mask = 0x8e, .vector = FIRMWARE_SLAVE};
     return 0;
 }
 

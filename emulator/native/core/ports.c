@@ -6,6 +6,7 @@
 #include "core/bus.h"
 #include "core/limits.h"
 #include "core/pic.h"
+#include "core/pit.h"
 #include "core/ports.h"
 #include "unicorn/counting.h"
 #include "unicorn/state.h"
@@ -92,6 +93,8 @@ static uint32_t read_port(kc *m, uint32_t port, int size)
         return p->in_value;
     if (p->in == KC_PIC)
         return kc_pic_in(m, port, size);
+    if (p->in == KC_PIT)
+        return kc_pit_in(m, port, size);
     return p->in == KC_OPEN ? 0xffffffffu : python.port_read(m->handle, port, size);
 }
 
@@ -117,6 +120,8 @@ static void write_port(kc *m, uint32_t port, int size, uint32_t value)
         console_put(m, p->out_value, (uint8_t)value);
     else if (p->out == KC_PIC)
         kc_pic_out(m, port, size, value);
+    else if (p->out == KC_PIT)
+        kc_pit_out(m, port, size, value);
     else if (p->out != KC_OPEN)
         python.port_write(m->handle, port, size, value);
 }

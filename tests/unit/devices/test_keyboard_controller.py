@@ -17,7 +17,7 @@ from emulator.devices.ps2_keyboard import Keyboard
 from emulator.devices.ps2_mouse import Mouse
 
 if TYPE_CHECKING:
-    from emulator.devices.device import Device, Interval
+    from emulator.devices.device import Device
 
 MS = 1_000_000
 FULL = 0x01
@@ -39,16 +39,12 @@ class Board:
             apics=ApicBus(lambda: None),
             moved=lambda: None,
             changed=self._changed,
-            interval=self._no_interval,
             send=lambda _data: None,
             end_run=lambda code: self.asked.append(f"end {code}"),
             ram_end=0x500000,
             window=memoryview(b""),
         )
         self.device = KeyboardController(wires, key_events(keys))
-
-    def _no_interval(self) -> Interval:
-        raise AssertionError("the controller has no timer that ticks by itself")
 
     def _changed(self, device: Device) -> None:
         assert device is self.device

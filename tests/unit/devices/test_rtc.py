@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,9 +10,6 @@ from emulator.devices.apic_bus import ApicBus
 from emulator.devices.board import Wires
 from emulator.devices.device import FastPort
 from emulator.devices.rtc import DATA, INDEX, Rtc
-
-if TYPE_CHECKING:
-    from emulator.devices.device import Interval
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -37,7 +32,6 @@ class Board:
             ticking=lambda timer: timer,
             apics=ApicBus(lambda: None),
             moved=lambda: None,
-            interval=self._no_interval,
             changed=lambda _device: None,
             send=lambda _data: None,
             end_run=lambda _code: None,
@@ -45,9 +39,6 @@ class Board:
             window=memoryview(b""),
         )
         self.device = Rtc(wires, start_s)
-
-    def _no_interval(self) -> Interval:
-        raise AssertionError("the clock has no interval")
 
     def _interrupt(self) -> None:
         self.interrupts.append(self.now)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ADD = RecordedFunction("add", 2)
 RUNS = "while the machine runs: a callback may look at it, and end the run with stop()"
-TALKING = "movb $10, %al\n outb %al, $0xe9\n inb $0x61, %al\n" + ADDING
+TALKING = "movb $10, %al\n outb %al, $0xe9\n inb $0x60, %al\n" + ADDING
 
 
 def guest() -> Machine:

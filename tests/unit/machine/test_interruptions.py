@@ -243,7 +243,7 @@ def test_an_answer_that_is_no_word_ends_the_run(
 def test_a_port_that_reads_as_no_word_ends_the_run(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    machine = machine_of("1: inl $0x40, %eax\n jmp 1b")
+    machine = machine_of("1: inl $0x60, %eax\n jmp 1b")
     monkeypatch.setattr(core_of(machine), "port_read", lambda _port, _size: 1 << 32)
     with pytest.raises(OverflowError, match=r"^a callback returned 0x100000000, which does not fit"):
         machine.run(timeout_s=10)

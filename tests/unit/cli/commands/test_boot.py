@@ -310,7 +310,8 @@ class TestStops:
         assert done == (1, "", f"kmemu: {problem}\n")
 
     def test_a_kernel_that_only_waits_ends_well(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
-        path = kernels.write_kernel(tmp_path / "k.elf", b"\xfb" + kernels.LOOP)  # sti
+        # mov al, 0xff; out 0x21, al; sti
+        path = kernels.write_kernel(tmp_path / "k.elf", b"\xb0\xff\xe6\x21\xfb" + kernels.LOOP)
         done = kmemu("boot", path, "--until-idle", "--json")
         assert (done.status, json.loads(done.out)["outcome"]) == (0, "idle")
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.devices.board import Row, pc_board
-from emulator.devices.pit import Pit
 from emulator.machine.consoles import Console
 from emulator.machine.machine import Machine
 from tests.helpers.guest import ADDING, assemble, machine_of, results_of
@@ -161,7 +160,7 @@ def test_without_its_row_the_device_is_not_there() -> None:
             "the registers 0xfec00000-0xfec01000 lie in RAM, over others, or not on page boundaries below 4 GiB",
         ),
         (
-            [Row(lambda wires: Pit(wires.now_ns, wires.interval()))],
+            [Row(lambda wires: wires.interrupt() or Alarm(wires))],
             "the device has no interrupt line: its row of the board names none",
         ),
     ],
