@@ -146,6 +146,16 @@ static void power_management(void)
         }
 }
 
+static void interrupt_controllers(void)
+{
+    const u8 *madt = acpi_table(0x43495041);
+
+    line("MADT", ((const u32 *)madt)[1]);
+    line("sum", sum(madt));
+    for (u32 at = 36; at < ((const u32 *)madt)[1]; at += 4)
+        line("word", *(const u32 *)(madt + at));
+}
+
 void start(u32 magic, const u32 *info)
 {
     line("magic", magic);
@@ -165,6 +175,7 @@ void start(u32 magic, const u32 *info)
     vectors();
     bios_data();
     power_management();
+    interrupt_controllers();
     __asm__ volatile("outl %0, %1" : : "a"(0), "Nd"((unsigned short)0xf4));
     for (;;)
         __asm__ volatile("cli; hlt");

@@ -102,3 +102,16 @@ def test_symbols_that_do_not_fit_are_not_loaded() -> None:
         for words in headers:
             if words[1] in {2, 3} and words[3]:
                 assert loaded[words[3]] == image.data[words[4] : words[4] + words[5]]
+
+
+def test_a_string_table_of_a_segment_lies_where_that_does() -> None:
+    image = elf(1)
+    data = bytearray(image.data)
+    (table,) = struct.unpack_from("<I", data, 32)
+    count = struct.unpack_from("<H", data, 48)[0]
+    number = next(n for n in range(count) if data[table + 40 * n + 4] == 3)
+    struct.pack_into("<I", data, table + 40 * number + 12, BASE + 4)
+    placement = place_boot_info(KernelImage(bytes(data), "k"), RAM_END, "", (), b"")
+    headers = tags_of(placement.pieces[0][1])[9][12:]
+    assert struct.unpack_from("<I", headers, 40 * number + 12) == (BASE + 4,)
+    assert BASE + 4 not in dict(placement.pieces)
