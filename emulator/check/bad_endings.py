@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
+    from emulator.machine.unanswered import Lack
     from emulator.run.ending import Ending
     from emulator.trace.trace import Trace
 
@@ -35,6 +36,38 @@ def bad_endings(image: KernelImage, ending: Ending, trace: Trace) -> list[Findin
     if ending.exit_value:
         return [Finding(Kind.FAILED, "", f"the kernel exited with value {ending.exit_value}", None)]
     return []
+
+
+def wild_accesses(image: KernelImage, ending: Ending, trace: Trace) -> list[Finding]:
+    """Return a finding for each page in which nothing is that an allocator accessed.
+
+    Other code may look for devices or for the end of RAM so. A kernel that takes RAM to be larger than it is goes on after its end; the
+    accesses of that one are left to what is said of RAM.
+    """
+    if any(lack.ram_end for lack in ending.lacks):
+        return []
+    roles = {function.name: function.role for function in trace.functions}
+    return [
+        _wild_access(image, lack, trace)
+        for lack in ending.lacks
+        if lack.address is not None
+        and (role := roles.get(lack.function))
+        and (role.makes_block or role.names_block)
+    ]
+
+
+def _wild_access(image: KernelImage, lack: Lack, trace: Trace) -> Finding:
+    frame = Symbolizer(image).instruction(lack.eip)
+    calls = trace.calls
+    is_open = (calls.entered <= lack.event) & (~calls.returned | (calls.left > lack.event))
+    rows = np.flatnonzero(is_open)
+    call_site = CallSite(0, lack.event, lack.function, (frame,))
+    if len(rows):
+        inside = CallSites(trace).entry(int(rows[-1]) + 1)
+        call_site = CallSite(inside.call, lack.event, inside.function, (frame, *inside.backtrace))
+    verb = "wrote to" if lack.by_write else "read"
+    message = f"{lack.function} {verb} 0x{lack.address:08x}, where nothing is"
+    return Finding(Kind.WILD_ACCESS, "", message, call_site)
 
 
 def deadlocks(machine: Machine, ending: Ending, trace: Trace, waiting: Sequence[str]) -> list[Finding]:

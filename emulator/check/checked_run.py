@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from emulator.check.bad_endings import bad_endings, deadlocks
+from emulator.check.bad_endings import bad_endings, deadlocks, wild_accesses
 from emulator.check.calls.checks import check_calls
 from emulator.check.calls.results import known_memory
 from emulator.check.check_report import CheckReport
@@ -166,6 +166,7 @@ class Check:
         )
         waiting = self.checks.waiting() if self.checks is not None else []
         found += [*leaks.lost, *deadlocks(self._machine, ending, trace, waiting)]
+        found += wild_accesses(self._machine.image, ending, trace)
         found += bad_endings(self._machine.image, ending, trace)
         return found if rerun is None else with_hex_dumps(found, rerun)
 

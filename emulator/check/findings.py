@@ -35,6 +35,7 @@ class Kind(Enum):
     LOCK_TWICE = "lock-taken-twice"
     DEADLOCK = "deadlock"
     DIVERGENCE = "lockstep-divergence"
+    WILD_ACCESS = "wild-access"  # to memory in which nothing is
     DIED = "kernel-died"  # a fault, or it hangs
     FAILED = "kernel-failed"  # it exited with a value other than 0
 
@@ -80,6 +81,10 @@ _TEXTS: Final = {
         "The kernel halted for good while tasks wait, and nothing can wake them.",
     ),
     Kind.DIVERGENCE: ("lockstep divergence", "The kernel's function and its model did not do the same."),
+    Kind.WILD_ACCESS: (
+        "wild access",
+        "A function that allocates or frees accessed memory in which nothing is: it followed a wild pointer.",
+    ),
     Kind.DIED: ("kernel died", "The kernel could not go on: a fault that nobody handled, or it hangs."),
     Kind.FAILED: ("kernel failed", "The kernel exited with a value other than 0."),
 }

@@ -128,4 +128,32 @@ stop:   cli
     assert report.findings == ()
     assert report.ending.how is How.HALTED
     assert ending_text(report.ending).startswith("the kernel halted at stop+0x1 (")
-    assert ending_text(report.ending).partition("S:46)")[2] == end
+    assert ending_text(report.ending).partition("S:46) with interrupts off")[2] == end
+
+
+def wild(code: str, ram_end: int = 0) -> list[Finding]:
+    source = FUNCTION + f"call take\n exit 0\nfunction take\n {code}\n ret\nends take\n"
+    if ram_end:
+        source = f"movl 0x{ram_end:x}, %eax\n" + source
+    return list(check_kernel(machine_of(source), TAKE).findings)
+
+
+def test_an_allocator_that_accesses_nothing_follows_a_wild_pointer() -> None:
+    (finding,) = wild("movl $0, 0x40000010\n xorl %eax, %eax")
+    assert finding.kind is Kind.WILD_ACCESS
+    assert finding.message == "take wrote to 0x40000010, where nothing is"
+    assert finding.call_site is not None
+    assert (finding.call_site.call, finding.call_site.event) == (1, 1)
+    assert [frame.function for frame in finding.call_site.backtrace] == ["take", "_start"]
+
+
+def test_a_kernel_that_takes_ram_to_be_larger_than_it_is_follows_none() -> None:
+    assert wild("movl $0, 0x40000010\n xorl %eax, %eax", ram_end=0x500000) == []
+
+
+def test_other_code_may_look_for_devices() -> None:
+    source = (
+        FUNCTION
+        + "call take\n movl 0x40000000, %eax\n exit 0\nfunction take\n xorl %eax, %eax\n ret\nends take\n"
+    )
+    assert list(check_kernel(machine_of(source), TAKE).findings) == []

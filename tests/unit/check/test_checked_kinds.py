@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ALWAYS = {
     *(Kind.DOUBLE_FREE, Kind.INVALID_FREE, Kind.OVERLAP, Kind.BAD_RESULT),
-    *(Kind.DIED, Kind.FAILED, Kind.DIVERGENCE),
+    *(Kind.DIED, Kind.FAILED, Kind.DIVERGENCE, Kind.WILD_ACCESS),
 }
 LOCKS = {Kind.LOCK_HELD, Kind.LOCK_TWICE}
 ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0)
