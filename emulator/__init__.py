@@ -78,6 +78,7 @@ def boot(  # noqa: PLR0913 - the machine's description
     mmu: Literal["fast", "reference"] = "fast",
     on_output: Callable[[Console, bytes], None] | None = None,
     board: BoardSettings | None = None,
+    disk: str | None = None,
 ) -> Machine:
     """Make a PC with a kernel loaded, ready to run.
 
@@ -94,20 +95,25 @@ def boot(  # noqa: PLR0913 - the machine's description
         mmu: ``fast`` or ``reference`` (slower, for comparison).
         on_output: Called with the guest's output as it appears.
         board: What the user says about the PC's devices; None: the defaults.
+        disk: File that the IDE disk holds; the guest's writes stay in memory. None: the board's disk, or none.
 
     Raises:
-        EmulatorError: The kernel or a module cannot be loaded, or a layer not be attached.
+        EmulatorError: The kernel, a module or the disk cannot be loaded, or a layer not be attached.
         ValueError: *ram* is no possible window, or a mode has no such name.
     """
     # Imported here because importing the package has to stay cheap.
     from emulator.boot_protocol.modules import Module
     from emulator.devices.board import DEFAULT_BOARD, pc_board
     from emulator.loader.builtin import resolve
+    from emulator.loader.disk_file import DiskFile
     from emulator.loader.image import KernelImage
     from emulator.loader.layout import LoadOptions
     from emulator.machine.machine import Machine
     from emulator.machine.memory import DEFAULT_RAM
 
+    board = DEFAULT_BOARD if board is None else board
+    if disk is not None:
+        board = board._replace(disk=DiskFile(disk))
     machine = Machine(
         KernelImage.read(resolve(kernel), LoadOptions(load, entry, protocol), symbols),
         ram=DEFAULT_RAM if ram is None else ram,
@@ -115,7 +121,7 @@ def boot(  # noqa: PLR0913 - the machine's description
         modules=[Module.read(each) for each in modules],
         mmu=mmu,
         on_output=on_output,
-        board=pc_board(DEFAULT_BOARD if board is None else board),
+        board=pc_board(board),
     )
     if layers:
         from emulator.hle.layers import Mode, attach_layers

@@ -23,6 +23,7 @@ _OPTIONS = {
     "kmemu_profile": "profile with the kernel's functions that allocate and free (default: the known one that fits)",
     "kmemu_ram": "RAM above 1 MiB, such as 64M (default: 4M)",
     "kmemu_cmdline": "command line for the kernel",
+    "kmemu_disk": "file that the IDE disk holds; it is not written",
     "kmemu_boot_until": "symbol at whose entry the boot ends (default: where the kernel exits or halts)",
     "kmemu_timeout": "seconds that a boot, a call or a run may take; 0 for no limit (default: 60)",
 }
@@ -50,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Describe the markers; read the configuration if there is one."""
     config.addinivalue_line(
         "markers",
-        "kmemu(kernel, profile, ram, cmdline, boot_until, timeout, walk_heap): what the fixture kernel boots",
+        "kmemu(kernel, profile, ram, cmdline, disk, boot_until, timeout, walk_heap): what the fixture kernel boots",
     )
     for name, text in _MARKERS.items():
         config.addinivalue_line("markers", f"{name}{_SIGNATURES.get(name, '')}: {text}")

@@ -118,6 +118,7 @@ def add_machine(parser: ArgumentParser) -> None:
         "--module", metavar='"FILE ARGS"', action="append", default=[], help="Multiboot module (repeatable)"
     )
     add_loading(group)
+    machine("--disk", metavar="FILE", help="IDE disk; what the kernel writes is not kept")
     machine(
         "--input",
         metavar="FILE",
@@ -189,7 +190,7 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
 
     Raises:
         CommandLineError: They describe none.
-        EmulatorError: The kernel or a module cannot be loaded.
+        EmulatorError: The kernel, a module or the disk cannot be loaded.
     """
     from emulator import boot  # not for --list and --help
 
@@ -206,6 +207,7 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
             symbols=options.symbols,
             mmu=options.mmu,
             on_output=on_output,
+            disk=options.disk,
             board=_board(options),
         )
     except (ValueError, UnknownName) as error:

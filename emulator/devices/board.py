@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from emulator.devices.acpi_power import AcpiPower
+from emulator.devices.chipset import Chipset
 from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.device import Device
@@ -19,8 +20,8 @@ from emulator.devices.io_apic import IO_APIC, IoApic
 from emulator.devices.key_text import key_events
 from emulator.devices.keyboard_controller import KeyboardController
 from emulator.devices.local_apic import LOCAL_APIC, LocalApic
+from emulator.devices.post_port import PostPort
 from emulator.devices.rtc import DEFAULT_START_S, Rtc
-from emulator.devices.silent_ports import SilentPorts
 from emulator.devices.system_control import SystemControl
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, VgaText
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.devices.apic_bus import ApicBus
+    from emulator.devices.device import DataPort
+    from emulator.devices.ide.disk import DiskContents
 
 SERIAL_CONSOLE, DEBUG_CONSOLE = 0, 1
 """Numbers of the consoles."""
@@ -74,6 +77,9 @@ class Wires(NamedTuple):
         end_run: Ends the run with an exit code.
         ram_end: End of RAM, in bytes.
         window: The row's memory.
+        read_memory: Returns so many bytes of physical memory from an address on; zeroes where none is.
+        write_memory: Writes bytes to physical memory from an address on; ROM and what is not there do not change.
+        data_port: Returns what passes a block of bytes through a port, which must be one of the device's.
     """
 
     now_ns: Callable[[], int]
@@ -88,6 +94,9 @@ class Wires(NamedTuple):
     end_run: Callable[[int], None]
     ram_end: int
     window: memoryview
+    read_memory: Callable[[int, int], bytes]
+    write_memory: Callable[[int, bytes], None]
+    data_port: Callable[[int], DataPort]
 
 
 class Row(NamedTuple):
@@ -118,11 +127,13 @@ class BoardSettings(NamedTuple):
         serial_input: What the other side of COM1 has sent before the run; it waits on the line until the guest reads it.
         keys: What is typed on the keyboard as soon as the guest listens; see `emulator.devices.key_text`.
         rtc_start_s: Date and time of the real-time clock at the start, in seconds since 1970.
+        disk: What the IDE disk holds before the run; it is never written. None: there is no disk.
     """
 
     serial_input: bytes = b""
     keys: str = ""
     rtc_start_s: int = DEFAULT_START_S
+    disk: DiskContents | None = None
 
 
 DEFAULT_BOARD = BoardSettings()
@@ -146,7 +157,8 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(lambda wires: wires.ticking(AcpiPower(wires.now_ns, wires.moved, wires.end_run)), line=9),
         Row(lambda wires: wires.ticking(Rtc(wires, settings.rtc_start_s)), line=8),
         Row(lambda wires: SystemControl(wires.end_run)),
-        Row(lambda _wires: SilentPorts()),
+        Row(lambda _wires: PostPort()),
+        Row(lambda wires: Chipset(wires, settings.disk), line=14, second_line=15),
     )
 
 

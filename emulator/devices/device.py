@@ -61,6 +61,27 @@ class Device(Protocol):
         """Go back to a state that `save` returned."""
 
 
+class DataPort(Protocol):
+    """A port through which a block of bytes passes, in accesses of 2 or 4 bytes.
+
+    Bytes `[position, end)` of the buffer are still to pass. The machine may move them by itself, all but the last access: that one
+    asks the device, and so do accesses that do not fit. Nothing passes while `position` equals `end`.
+
+    Attributes:
+        buffer: 8192 bytes.
+        position: Where the next access begins.
+        end: Where the block ends.
+        to_guest: Whether the guest reads the bytes; else it writes them.
+    """
+
+    @property
+    def buffer(self) -> memoryview: ...  # noqa: D102 - see above
+
+    position: int
+    end: int
+    to_guest: bool
+
+
 class MemoryDevice(Device, Protocol):
     """A device that has registers in memory, too."""
 

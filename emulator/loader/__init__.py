@@ -3,6 +3,7 @@
 __all__ = [
     "builtin",
     "containers",
+    "disk_file",
     "dwarf",
     "elf",
     "files",

@@ -9,14 +9,14 @@ from pathlib import Path
 from emulator.errors import BadFile
 
 
-def read_file(name: str, largest: int) -> bytes:
-    """Read a regular file.
+def find_file(name: str, largest: int) -> Path:
+    """Return the path of a regular file.
 
     Pipes and devices are refused: opening them can block, and reading them need not end.
 
     Args:
         name: Its path.
-        largest: Most bytes that are read.
+        largest: Most bytes that it may have.
 
     Raises:
         OSError: It cannot be read; `strerror` says why.
@@ -32,7 +32,16 @@ def read_file(name: str, largest: int) -> bytes:
         raise OSError(errno.EINVAL, "it is not a regular file")
     if status.st_size > largest:
         raise OSError(errno.EFBIG, f"its size is {status.st_size} bytes, more than {largest}")
-    return path.read_bytes()
+    return path
+
+
+def read_file(name: str, largest: int) -> bytes:
+    """Read a regular file; see `find_file`.
+
+    Raises:
+        OSError: It cannot be read; `strerror` says why.
+    """
+    return find_file(name, largest).read_bytes()
 
 
 def read_text(path: str, largest: int, *, missing: str = "") -> str:

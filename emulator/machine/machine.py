@@ -16,6 +16,7 @@ from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, screen_lines
 from emulator.errors import unknown_function
 from emulator.machine.address_map import CALLS_END, GDT, MIB, RETURN_TO, ROM_START, VGA_START
 from emulator.machine.allocations import Allocations
+from emulator.machine.board.device_memory import DeviceMemory
 from emulator.machine.board.interrupts import Interrupts
 from emulator.machine.board.ports import PortBus
 from emulator.machine.board.windows import Windows
@@ -158,6 +159,7 @@ class Machine:
             self.consoles,
             end_run=self._execution.exit,
             memory=self.memory.buffer,
+            dma=DeviceMemory(core),
             windows=Windows(core, self.cpu),
             bus=self.ports,
         )

@@ -262,6 +262,23 @@ const kc_port_use *kc_ports_used(const kc *m, uint32_t *count);
 enum { KC_MEMORY = 1 << 24 };
 uint64_t kc_last_read(const kc *m, uint32_t *where);
 
+/* A port through which a block of bytes passes in accesses of 2 or 4 bytes: bytes [position, end) of the buffer are still to pass.
+ * The core moves all but the last of them; that access, and those that do not fit, ask Python, as KC_DEVICE does. */
+enum { KC_DATA_PORTS = 4, KC_DATA_SIZE = 8192 };
+typedef struct {
+    uint32_t position, end;
+    uint8_t to_guest; /* the guest reads them; else it writes them */
+    uint8_t buffer[8192];
+} kc_data_port;
+/* Make a port one of these, for ever. NULL: there are KC_DATA_PORTS, or no memory. */
+kc_data_port *kc_data_port_add(kc *m, uint16_t port);
+
+/* -- memory, as devices get at it: core/dma.c -------------------------------------------------- */
+
+/* A device writes to RAM; what is not there does not change. Translated code is dropped where it changes: the run that goes on
+ * ends then, as by kc_stop_request(). */
+void kc_dma_write(kc *m, uint64_t physical, const uint8_t *bytes, uint32_t size);
+
 /* -- probes: observe/probes.c ------------------------------------------------------------------ */
 
 enum kc_probe_kind {

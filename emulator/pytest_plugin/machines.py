@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from emulator.devices.board import BoardSettings, pc_board
 from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.hle.kernels import recognize
 from emulator.loader.builtin import resolve
+from emulator.loader.disk_file import DiskFile
 from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
 from emulator.machine.execution import Returned
@@ -64,6 +66,7 @@ class BootedKernel:
             KernelImage.read(resolve(settings.kernel)),
             ram=settings.ram or DEFAULT_RAM,
             command_line=settings.cmdline,
+            board=pc_board(BoardSettings(disk=DiskFile(settings.disk) if settings.disk else None)),
             on_output=lambda _console, _data: self.on_output(),
         )
         try:

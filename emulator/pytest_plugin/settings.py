@@ -34,6 +34,7 @@ class Settings:
         profile: Path of a profile; "": the known one that fits the kernel.
         ram: Extended RAM; None: 4 MiB.
         cmdline: For the kernel, after its own name.
+        disk: Path of the file that the IDE disk holds; "": there is no disk.
         boot_until: Symbol at whose entry the boot ends; "": where the kernel exits or halts.
         timeout: Seconds of the host that a boot, a call or a run may take.
         walk_heap: Audit for damage in a known kernel's heap after each test.
@@ -43,6 +44,7 @@ class Settings:
     profile: str = ""
     ram: RamWindow | None = None
     cmdline: str = ""
+    disk: str = ""
     boot_until: str = ""
     timeout: float = DEFAULT_TIMEOUT_S
     walk_heap: bool = True
@@ -127,6 +129,7 @@ _READERS: Final[Mapping[str, Callable[[object, Path], object]]] = {
     "profile": _path,
     "ram": _ram,
     "cmdline": _text,
+    "disk": _path,
     "boot_until": _text,
     "timeout": _timeout,
     "walk_heap": _flag,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator import boot
 from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
 from emulator.machine.execution import Returned
@@ -22,10 +23,12 @@ _COMMAND_LINE = "oracle=1"  # without one, QEMU ends the kernel's name with a bl
 AREAS = (
     "acpi",
     "apic",
+    "disk",
     "exceptions",
     "keyboard",
     "multiboot_info",
     "nothing",
+    "pci",
     "rings",
     "rtc",
 )
@@ -57,3 +60,17 @@ def test_a_self_test_prints_what_it_prints_in_qemu(area: str, built: Path) -> No
     assert lines[-1] == "done"
     assert outcome.ending is Returned.EXIT
     assert outcome.exit_code == theirs.exit_code
+
+
+def test_a_disk_reads_and_writes_as_in_qemu(built: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(b"".join(bytes([number % 251]) * 512 for number in range(20160)))
+    contents = disk.read_bytes()
+    kernel = built / "disk.elf"
+    theirs = qemu.run_to_exit(kernel, options=["-drive", f"file={disk},format=raw,if=ide,snapshot=on"])
+    machine = boot(str(kernel), ram=RamWindow(MIB, qemu.RAM_MIB * MIB), disk=str(disk))
+    assert machine.run(timeout_s=60).exit_code == theirs.exit_code
+    lines = bytes(machine.output[Console.SERIAL]).decode().splitlines()
+    assert lines == theirs.serial.decode().splitlines()
+    assert lines[-1] == "done"
+    assert disk.read_bytes() == contents

@@ -37,6 +37,7 @@ _OF_A_MACHINE = (
     "layer",
     "cmdline",
     "module",
+    "disk",
     "load",
     "entry",
     "protocol",

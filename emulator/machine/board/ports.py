@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from emulator.devices.device import FastPort
+from emulator.machine.board.data_port import CoreDataPort
 from emulator.machine.core.core_types import PortMode
 from emulator.machine.core.handle import lib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from emulator.devices.device import Device
+    from emulator.devices.device import DataPort, Device
     from emulator.machine.core.handle import Core
 
 _Kind = TypeVar("_Kind", bound="Device")
@@ -30,6 +31,7 @@ class PortBus:
         self._consoles: dict[Device, int] = {}  # of all devices
         self._by_port: dict[int, Device] = {}
         self._announced: dict[int, FastPort] = {}
+        self._fast: dict[Device, Mapping[int, FastPort]] = {}  # as the device said it last
         core.port_read, core.port_write = self.read, self.write
 
     @property
@@ -50,6 +52,14 @@ class PortBus:
             self._set_out(port, PortMode.DEVICE)
             self._set_in(port, PortMode.DEVICE)
         self.refresh(device)
+
+    def data_port(self, port: int) -> DataPort:
+        """Let a block of bytes pass through a port, in the core as far as that can be.
+
+        Raises:
+            HostError: There are too many such ports, or no memory left.
+        """
+        return CoreDataPort(self._core, port)
 
     def find(self, kind: type[_Kind]) -> _Kind | None:
         """Return the first device of a kind; None: the board has none."""
@@ -78,6 +88,9 @@ class PortBus:
     def refresh(self, device: Device) -> None:
         """Set which of a device's ports the core may answer."""
         fast = device.fast_ports()
+        if self._fast.get(device) == fast:
+            return
+        self._fast[device] = dict(fast)
         for port in device.ports:
             answer = fast.get(port)
             if self._announced.get(port) == answer:

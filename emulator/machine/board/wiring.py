@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from emulator.devices.board import Row, Timer
     from emulator.devices.device import MemoryDevice
+    from emulator.machine.board.device_memory import DeviceMemory
     from emulator.machine.board.interrupts import Interrupts
     from emulator.machine.board.ports import PortBus
     from emulator.machine.board.windows import Windows
@@ -26,6 +27,7 @@ def wire(  # noqa: PLR0913 - what devices are connected to
     *,
     end_run: Callable[[int], None],
     memory: memoryview,
+    dma: DeviceMemory,
     windows: Windows,
     bus: PortBus,
 ) -> None:
@@ -37,6 +39,7 @@ def wire(  # noqa: PLR0913 - what devices are connected to
         consoles: Take output.
         end_run: Ends the run of the machine with an exit code.
         memory: All of the machine's.
+        dma: The same, for devices that are bus masters.
         windows: Let devices answer elsewhere in memory.
         bus: Takes their ports.
 
@@ -59,6 +62,9 @@ def wire(  # noqa: PLR0913 - what devices are connected to
             end_run=end_run,
             ram_end=len(memory),
             window=memory[slice(*row.window)],
+            read_memory=dma.read,
+            write_memory=dma.write,
+            data_port=bus.data_port,
         )
         device = row.make(wires)
         if row.mmio[0] < row.mmio[1]:

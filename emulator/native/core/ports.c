@@ -17,6 +17,7 @@
 
 struct port {
     uint8_t out, out_value, in, in_value;
+    uint8_t data; /* number of its kc_data_port, from 1; 0: it is none */
     uint64_t in_until_ns; /* from then on KC_CONSTANT asks; UINT64_MAX: never */
     uint16_t use; /* place in `used`, from 1; 0: it was not accessed, or there was no room */
 };
@@ -30,6 +31,8 @@ struct ports {
     uint32_t console_used, console_number;
     int console_flushed_at; /* a byte; -1: none */
     uint64_t console_flushed_ns;
+    kc_data_port *data_ports[KC_DATA_PORTS];
+    int data_port_count;
 };
 
 static void console_put(kc *m, uint8_t number, uint8_t byte)
@@ -72,6 +75,31 @@ static kc_port_use *use_of(kc *m, uint32_t port)
     return &used->ports[p->use - 1];
 }
 
+/* Where the bytes of an access lie that the core moves alone. NULL: Python has to be asked. */
+static uint8_t *data_pass(kc *m, const struct port *p, int size, bool to_guest)
+{
+    kc_data_port *data = p->data ? m->ports->data_ports[p->data - 1] : NULL;
+
+    if (!data || size == 1 || data->to_guest != to_guest || data->position + (uint32_t)size >= data->end)
+        return NULL;
+    data->position += (uint32_t)size;
+    return data->buffer + data->position - size;
+}
+
+kc_data_port *kc_data_port_add(kc *m, uint16_t port)
+{
+    struct ports *p = m->ports;
+
+    if (p->data_port_count == KC_DATA_PORTS)
+        return NULL;
+    kc_data_port *data = calloc(1, sizeof *data);
+    if (!data)
+        return NULL;
+    p->data_ports[p->data_port_count++] = data;
+    p->ports[port].data = (uint8_t)p->data_port_count;
+    return data;
+}
+
 /* What answers a port gets the time of this instruction; its block is counted to the end. */
 static uint64_t count_to_here(kc *m)
 {
@@ -95,6 +123,12 @@ static uint32_t read_port(kc *m, uint32_t port, int size)
         return kc_pic_in(m, port, size);
     if (p->in == KC_PIT)
         return kc_pit_in(m, port, size);
+    const uint8_t *bytes = data_pass(m, p, size, true);
+    if (bytes) {
+        uint32_t value = 0;
+        memcpy(&value, bytes, (size_t)size);
+        return value;
+    }
     return p->in == KC_OPEN ? 0xffffffffu : python.port_read(m->handle, port, size);
 }
 
@@ -113,6 +147,7 @@ static void write_port(kc *m, uint32_t port, int size, uint32_t value)
 {
     const struct port *p = &m->ports->ports[port];
     kc_port_use *use = use_of(m, port);
+    uint8_t *bytes;
 
     if (use && !use->writes++)
         use->first_write = kc_reg(m, UC_X86_REG_EIP);
@@ -122,6 +157,8 @@ static void write_port(kc *m, uint32_t port, int size, uint32_t value)
         kc_pic_out(m, port, size, value);
     else if (p->out == KC_PIT)
         kc_pit_out(m, port, size, value);
+    else if ((bytes = data_pass(m, p, size, false)))
+        memcpy(bytes, &value, (size_t)size);
     else if (p->out != KC_OPEN)
         python.port_write(m->handle, port, size, value);
 }
@@ -191,4 +228,9 @@ int kc_ports_init(kc *m)
     return error ? error : kc_hook(m, UC_HOOK_INSN, on_out, UC_X86_INS_OUT);
 }
 
-void kc_ports_free(kc *m) { free(m->ports); }
+void kc_ports_free(kc *m)
+{
+    for (int i = 0; m->ports && i < m->ports->data_port_count; i++)
+        free(m->ports->data_ports[i]);
+    free(m->ports);
+}

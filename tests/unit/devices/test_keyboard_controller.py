@@ -15,6 +15,7 @@ from emulator.devices.key_text import key_events
 from emulator.devices.keyboard_controller import COMMAND, DATA, KeyboardController
 from emulator.devices.ps2_keyboard import Keyboard
 from emulator.devices.ps2_mouse import Mouse
+from tests.helpers.ide_board import DataPort
 
 if TYPE_CHECKING:
     from emulator.devices.device import Device
@@ -43,6 +44,9 @@ class Board:
             end_run=lambda code: self.asked.append(f"end {code}"),
             ram_end=0x500000,
             window=memoryview(b""),
+            read_memory=lambda _address, size: bytes(size),
+            write_memory=lambda _address, _data: None,
+            data_port=DataPort,
         )
         self.device = KeyboardController(wires, key_events(keys))
 

@@ -1,10 +1,10 @@
-"""The port that resets the PC, and those where nothing happens."""
+"""The port that resets the PC, and the one where nothing happens."""
 
 from __future__ import annotations
 
 import pytest
 
-from emulator.devices.silent_ports import SilentPorts
+from emulator.devices.post_port import PostPort
 from emulator.devices.system_control import SystemControl
 
 
@@ -26,9 +26,9 @@ def test_system_control_resets_the_pc_when_bit_0_goes_up() -> None:
         port.restore(None)
 
 
-def test_disk_controllers_without_drives_read_0() -> None:
-    ports = SilentPorts()
-    assert [ports.read_port(port, 1) for port in (0x1F7, 0x177, 0x3F6, 0x376)] == [0] * 4
-    assert ports.read_port(0x1F0, 2) == 0
-    assert ports.read_port(0x80, 1) == 0xFF
-    assert {fast.constant for fast in ports.fast_ports().values()} == {0, 0xFF}
+def test_nothing_happens_at_port_0x80() -> None:
+    port = PostPort()
+    port.write_port(0x80, 1, 0x42)
+    assert (port.read_port(0x80, 1), port.read_port(0x80, 4)) == (0xFF, 0xFFFFFFFF)
+    assert port.fast_ports()[0x80].constant == 0xFF
+    port.restore(port.save())

@@ -10,6 +10,7 @@ from emulator.devices.apic_bus import ApicBus
 from emulator.devices.board import Wires
 from emulator.devices.device import FastPort
 from emulator.devices.rtc import DATA, INDEX, Rtc
+from tests.helpers.ide_board import DataPort
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -37,6 +38,9 @@ class Board:
             end_run=lambda _code: None,
             ram_end=ram_end,
             window=memoryview(b""),
+            read_memory=lambda _address, size: bytes(size),
+            write_memory=lambda _address, _data: None,
+            data_port=DataPort,
         )
         self.device = Rtc(wires, start_s)
 

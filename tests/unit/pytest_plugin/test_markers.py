@@ -188,11 +188,11 @@ def test_a_test_that_failed_anyway_says_only_why(failure: Failure) -> None:
         ("kmem_fail_nth('1')", "@pytest.mark.kmem_fail_nth takes the number of an allocation, 1 or more"),
         (
             "kmemu('x')",
-            "@pytest.mark.kmemu takes no positional arguments, but kernel, profile, ram, cmdline, boot_until, timeout, walk_heap",
+            "@pytest.mark.kmemu takes no positional arguments, but kernel, profile, ram, cmdline, disk, boot_until, timeout, walk_heap",
         ),
         (
             "kmemu(colour=1)",
-            "@pytest.mark.kmemu has no 'colour'; there are: kernel, profile, ram, cmdline, boot_until, timeout, walk_heap",
+            "@pytest.mark.kmemu has no 'colour'; there are: kernel, profile, ram, cmdline, disk, boot_until, timeout, walk_heap",
         ),
         ("kmemu(ram=1)", "@pytest.mark.kmemu(ram=...): 1 is no text"),
         ("kmemu(timeout=())", "@pytest.mark.kmemu(timeout=...): () is no number of seconds"),

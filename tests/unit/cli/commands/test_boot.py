@@ -56,6 +56,27 @@ class TestRuns:
         done = boot_code(echo + kernels.exit_with(0), "--input", str(tmp_path / "input"))
         assert done == (0, "ab\n", "")
 
+    def test_a_disk_is_read_and_its_file_stays(self, boot_code: Callable[..., Done], tmp_path: Path) -> None:
+        disk = tmp_path / "disk.img"
+        disk.write_bytes(b"hi" * 256)
+
+        def command(code: int) -> bytes:
+            pairs = (0x1F6, 0xE0), (0x1F2, 1), (0x1F3, 0), (0x1F4, 0), (0x1F5, 0), (0x1F7, code)
+            # mov dx, port; mov al, value; out dx, al
+            return b"".join(
+                b"\x66\xba" + port.to_bytes(2, "little") + bytes((0xB0, value, 0xEE)) for port, value in pairs
+            )
+
+        data_port = b"\x66\xba\xf0\x01"  # mov dx, 0x1f0
+        write = command(0x30) + data_port + b"\x66\xb8ok" + b"\x66\xef" * 256  # mov ax, "ok"; out dx, ax
+        read = command(0x20) + data_port + b"\x66\xed"  # in ax, dx
+        say = b"\x66\xba\xf8\x03\xee\x88\xe0\xee"  # mov dx, 0x3f8; out dx, al; mov al, ah; out dx, al
+        rest = b"\x50" + data_port + b"\x66\xed" * 255 + b"\x58"  # push eax; the rest of the sector; pop eax
+        code = read + rest + say + write + read + say + kernels.exit_with(0)
+        done = boot_code(code, "--disk", str(disk))
+        assert done == (0, "hiok", "")
+        assert disk.read_bytes() == b"hi" * 256
+
     def test_keys_are_typed(self, boot_code: Callable[..., Done]) -> None:
         # 1: in al, 0x64; test al, 1; jz 1b; in al, 0x60; mov dx, 0xe9; out dx, al
         code = b"\xe4\x64\xa8\x01\x74\xfa\xe4\x60\x66\xba\xe9\x00\xee" + kernels.exit_with(0)
@@ -380,6 +401,8 @@ class TestBadInput:
             "",
             f"kmemu: {tmp_path}: cannot be read: it is a directory\n",
         )
+        done = kmemu("boot", "--disk", "none.img")
+        assert done == (3, "", "kmemu: disk none.img: cannot be read: No such file or directory\n")
         done = kmemu("boot", "--module", "none.img arguments")
         assert done == (3, "", "kmemu: module none.img: cannot be read: No such file or directory\n")
 

@@ -1,0 +1,110 @@
+"""The IDE controller of the PIIX3: two channels at the ports of old, and their bus masters where PCI says.
+
+Source: Intel 82371SB (PIIX3) data sheet, 2.3 and 2.7.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from emulator.devices.ide.channel import Channel
+from emulator.devices.ide.ports import BASES, BLOCK, BUS_MASTER, CONTROLS, MASTER_BLOCK
+
+if TYPE_CHECKING:
+    from emulator.devices.board import Wires
+    from emulator.devices.ide.channel import ChannelState
+    from emulator.devices.ide.disk import DiskContents
+    from emulator.devices.pci import Function
+
+_ENABLE_PORTS, _ENABLE_MASTER = 0x01, 0x04  # of the PCI command register
+_BASE_REGISTER = 0x20  # in PCI configuration space
+_COMMAND_REGISTER = 0x04
+_NOBODY = 0xFFFFFFFF
+
+
+class _MasterMemory:
+    """Physical memory for bus masters: closed until the guest enables them."""
+
+    def __init__(self, wires: Wires, function: Function) -> None:
+        self._wires, self._function = wires, function
+
+    def _is_open(self) -> bool:
+        return bool(self._function.read(_COMMAND_REGISTER, 1) & _ENABLE_MASTER)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return *size* bytes."""
+        return self._wires.read_memory(address, size) if self._is_open() else bytes(size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Store bytes."""
+        if self._is_open():
+            self._wires.write_memory(address, data)
+
+
+class ControllerState(NamedTuple):
+    """What a snapshot keeps of the controller."""
+
+    channels: tuple[ChannelState, ...]
+
+
+class IdeController:
+    """The IDE controller.
+
+    The bus masters' ports stay where the BIOS has put them: if the guest moves them, nobody answers at the new ones.
+
+    Args:
+        wires: Two interrupt lines, physical memory, and data ports.
+        function: The controller in PCI configuration space.
+        contents: Of the disk, the first drive of the first channel; None: there is none.
+    """
+
+    def __init__(self, wires: Wires, function: Function, contents: DiskContents | None) -> None:
+        self._function = function
+        memory = _MasterMemory(wires, function)
+        interrupts = wires.interrupt, wires.second_interrupt
+        self._channels = tuple(
+            Channel(wires.data_port(base), interrupt, memory, disk)
+            for base, interrupt, disk in zip(BASES, interrupts, (contents, None), strict=True)
+        )
+
+    def read_port(self, port: int, size: int) -> int:
+        """Answer `in`."""
+        if port >= BUS_MASTER:
+            if not self._has_master_ports():
+                return _NOBODY >> 32 - 8 * size
+            channel, offset = divmod(port - BUS_MASTER, MASTER_BLOCK)
+            return self._channels[channel].master.read(offset, size)
+        if port in CONTROLS:
+            others = _NOBODY >> 32 - 8 * size & ~0xFF  # ports that follow, where the floppy drive would be
+            return others | self._channels[CONTROLS.index(port)].read_status()
+        channel, register = self._register(port)
+        return self._channels[channel].read(register, size)
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        """Take `out`."""
+        if port >= BUS_MASTER:
+            channel, offset = divmod(port - BUS_MASTER, MASTER_BLOCK)
+            if self._has_master_ports() and self._channels[channel].master.write(offset, size, value):
+                self._channels[channel].start_dma()
+        elif port in CONTROLS:
+            self._channels[CONTROLS.index(port)].write_control(value & 0xFF)
+        else:
+            channel, register = self._register(port)
+            self._channels[channel].write(register, size, value)
+
+    def save(self) -> ControllerState:
+        """Return the state of both channels, with the sectors written."""
+        return ControllerState(tuple(channel.save() for channel in self._channels))
+
+    def restore(self, state: ControllerState) -> None:
+        """Go back to a state that `save` returned."""
+        for channel, each in zip(self._channels, state.channels, strict=True):
+            channel.restore(each)
+
+    def _has_master_ports(self) -> bool:
+        is_enabled = self._function.read(_COMMAND_REGISTER, 1) & _ENABLE_PORTS
+        return bool(is_enabled) and self._function.read(_BASE_REGISTER, 4) & ~0xF == BUS_MASTER
+
+    @staticmethod
+    def _register(port: int) -> tuple[int, int]:
+        return next((index, port - base) for index, base in enumerate(BASES) if base <= port < base + BLOCK)
