@@ -5,7 +5,11 @@ The packages are downloaded (`tests.helpers.debian`); without a network these te
 
 from __future__ import annotations
 
+import gzip
 import re
+from contextlib import closing
+from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from emulator.devices.vga_text import screen_lines
 from emulator.loader.image import KernelImage
@@ -14,10 +18,26 @@ from emulator.machine.machine import Machine
 from emulator.machine.memory import RamWindow
 from tests.helpers import qemu
 from tests.helpers.debian import package_file
+from tests.oracle.compare.sides import Qemu, Setting
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MIB = 1 << 20
 BIOS_TABLES = 128 * 1024  # QEMU's BIOS takes them from the end of RAM; ours has them elsewhere
 SCREEN, SCREEN_SIZE = 0xB8000, 80 * 25 * 2
+MACH_MIB = 128
+MACH_ALLOCATES = (
+    "bootstrap_create",  # with it, all is set up
+    "kalloc",
+    "kfree",
+    "kmem_alloc",
+    "kmem_alloc_wired",
+    "kmem_cache_alloc",
+    "kmem_cache_free",
+    "vm_page_grab",
+    "vm_page_release",
+)
 # Where a loader puts its blocks is its own affair.
 _OWN = re.compile(r"mods_count|mmap_addr|base_addr = 0x000fe0000")
 
@@ -34,3 +54,35 @@ def test_the_example_of_multiboot_shows_what_it_shows_in_qemu() -> None:
     )
     assert ours == theirs
     assert ours[-1] == "Halted."
+
+
+def test_gnu_mach_allocates_as_in_qemu_and_gets_to_its_debugger(tmp_path: Path) -> None:
+    """It has no bootstrap server to start, so it panics, and its debugger waits for commands."""
+    packed = package_file("gnumach-image-1.8-486-dbg", "boot/gnumach-*.gz")
+    kernel = tmp_path / "gnumach"
+    kernel.write_bytes(gzip.decompress(packed.read_bytes()))
+    image = KernelImage.read(kernel)
+    functions = {image.symbol(name): name for name in MACH_ALLOCATES}
+    names = {symbol.address: name for symbol, name in functions.items() if symbol is not None}
+    assert len(names) == len(MACH_ALLOCATES)
+
+    with closing(Qemu(Setting(image, MACH_MIB, "", (), timeout_s=60))) as there:
+        stops = (names[state["eip"]] for state in there.stops(sorted(names)))
+        theirs = list(takewhile(lambda name: name != "bootstrap_create", stops))
+
+    machine = Machine(image, ram=RamWindow(MIB, MACH_MIB * MIB - BIOS_TABLES))
+    calls: list[str] = []
+
+    def called(_kind: int, _esp: int, eax: int) -> int:
+        calls.append(names[machine.registers().eip])
+        return eax
+
+    for address in names:
+        machine.observers.probe(address, called)
+    machine.run(timeout_s=60, until="db> ")
+    ours = list(takewhile(lambda name: name != "bootstrap_create", calls))
+    assert ours == theirs
+    assert {"kalloc", "kmem_cache_alloc", "vm_page_grab"} <= set(ours)
+    screen = [line for line in machine.screen() if line]
+    assert "Debugger invoked: panic" in screen
+    assert screen[-1] == "db>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,8 +65,9 @@ class Qemu:
     def __init__(self, setting: Setting) -> None:
         if shutil.which(PROGRAM) is None:
             raise HostError(f"{PROGRAM} is not installed: apt-get install qemu-system-x86")
-        self._directory = tempfile.TemporaryDirectory(prefix="kmemu-compare-")
-        path = Path(self._directory.name) / "gdb"
+        self._words = ""
+        self._open = ExitStack()
+        path = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="kmemu-compare-"))) / "gdb"
         kernel = Path(setting.image.path).resolve()
         command = [PROGRAM, "-m", str(setting.ram_mib), "-accel", "tcg", "-nodefaults", "-vga", "std", "-S"]
         command += ["-display", "none", "-no-reboot", "-icount", "shift=3,sleep=off", "-serial", "null"]
@@ -76,23 +78,26 @@ class Qemu:
         self._process = subprocess.Popen(
             command, cwd=kernel.parent, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
         )
+        self._open.callback(self._end)
         try:
             self._debugger = RemoteDebugger(path, setting.timeout_s)
+            self._open.callback(self._debugger.close)
             entry = setting.image.physical_entry
             self._debugger.set_breakpoint(entry)
             self._debugger.go_on()
             self._debugger.clear_breakpoint(entry)
         except (Ended, TimeoutError, HostError) as error:
             self.close()
-            assert self._process.stderr is not None
-            words = self._process.stderr.read().decode().strip().splitlines() or [str(error)]
+            words = self._words.splitlines() or [str(error)]
             raise HostError(f"QEMU does not start the kernel: {words[-1]}") from error
 
     def close(self) -> None:
         """End it."""
+        self._open.close()
+
+    def _end(self) -> None:
         self._process.kill()
-        self._process.wait()
-        self._directory.cleanup()
+        self._words = self._process.communicate()[1].decode()
 
     def state(self) -> State:
         """Return the registers."""
