@@ -11,7 +11,7 @@ from emulator.errors import BudgetUsedUp, EmulatorError, GuestStopped, HostError
 from emulator.machine.address_map import MIB, ROM_START
 from emulator.machine.core.core_types import Reason
 from emulator.wording import code_location
-from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE
+from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, Vector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +83,19 @@ class Diagnosis:
 
         location = code_location(*self._image.location(stop.eip))
         failed = self._cpu.undelivered()
+        needed = self._needed(stop) if failed[0].vector == Vector.INVALID_OPCODE else ""
+        if needed:
+            problem = f"kmemu does not have {needed}"
+            return self.in_call(NotEmulated(problem, stop.eip, location, stop.instructions))
         return self.in_call(undelivered(stop, location, failed, self._cpu.registers(), self._memory))
+
+    def _needed(self, stop: Stop) -> str:
+        """Return what an undefined instruction of the kernel's code needs of a CPU; "": nothing that is known."""
+        if not self._image.code(stop.eip, 1):
+            return ""  # a jump to anywhere
+        from emulator.machine.code.features import feature_of
+
+        return feature_of(self._memory.read(stop.pc, LONGEST_INSTRUCTION), self._cpu.registers())
 
     def no_budget(self) -> BudgetUsedUp:
         """Return the error for a run that may not execute anything."""

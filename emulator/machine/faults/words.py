@@ -41,6 +41,8 @@ def guest_stopped(stop: Stop, location: str, address: int) -> GuestStopped:
             error = UnmappedAccess(f"{words} unmapped physical memory 0x{address:08x}", *facts)
             error.address, error.access = address, _ACCESS_NAMES[stop.access]
             return error
+        case _ if stop.problem.startswith("kmemu "):
+            return NotEmulated(stop.problem, *facts)
         case _ if "_UNMAPPED" in stop.problem:  # Unicorn's own MMU
             return GuestStopped(f"the CPU gave up: {stop.problem}", *facts)
         case _:

@@ -43,9 +43,9 @@ const char *kc_error_text(int uc_error)
 {
     switch (uc_error) {
     case KC_LONG_MODE:
-        return "64-bit page tables, which kmemu does not have,";
+        return "kmemu does not have 64-bit mode (EFER.LME), in which paging was switched on";
     case KC_SYSENTER:
-        return "sysenter, which kmemu does not have,";
+        return "kmemu does not have sysenter";
     default:
         return U.uc_strerror((uc_err)uc_error);
     }

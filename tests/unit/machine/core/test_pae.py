@@ -269,6 +269,7 @@ def test_a_snapshot_keeps_the_mode(mmu: Mmu) -> None:
 def test_64_bit_mode_is_refused() -> None:
     source = "movl $0xc0000080, %ecx\n rdmsr\n orl $0x100, %eax\n wrmsr\n" + enable_pae() + "hlt"
     with pytest.raises(
-        NotEmulated, match=r"^the CPU gave up: 64-bit page tables, which kmemu does not have, at "
+        NotEmulated,
+        match=r"^kmemu does not have 64-bit mode \(EFER\.LME\), in which paging was switched on at ",
     ):
         machine_of(source).run()

@@ -1,0 +1,74 @@
+"""Which part of a CPU an instruction belongs to that not every CPU has, to name what a kernel needs and kmemu lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from emulator.machine.code.instructions import disassembler
+from emulator.x86 import LONGEST_INSTRUCTION
+
+if TYPE_CHECKING:
+    from emulator.machine.core.core_types import Registers
+
+_OSFXSR: Final = 1 << 9  # of CR4
+
+_BY_GROUP: Final = {
+    "vm": "virtualization",
+    "sse3": "SSE3",
+    "ssse3": "SSSE3",
+    "sse41": "SSE4.1",
+    "sse42": "SSE4.2",
+    "sse4a": "SSE4a",
+    "aes": "AES-NI",
+    "pclmul": "PCLMULQDQ",
+    "sha": "SHA",
+    "avx": "AVX",
+    "avx2": "AVX2",
+    "avx512": "AVX-512",
+    "fma": "FMA",
+    "f16c": "F16C",
+    "bmi": "BMI1",
+    "bmi2": "BMI2",
+    "adx": "ADX",
+    "fsgsbase": "FSGSBASE",
+    "rtm": "transactional memory",
+    "hle": "transactional memory",
+    "xop": "XOP",
+    "tbm": "TBM",
+}
+_BY_MNEMONIC: Final = {
+    "monitor": "MONITOR/MWAIT",
+    "mwait": "MONITOR/MWAIT",
+    "xgetbv": "XSAVE",
+    "xsetbv": "XSAVE",
+    "xsave": "XSAVE",
+    "xrstor": "XSAVE",
+    "rdpid": "RDPID",
+    "skinit": "virtualization",
+    "clgi": "virtualization",
+    "stgi": "virtualization",
+    "invept": "virtualization",
+    "invvpid": "virtualization",
+}
+
+
+def feature_of(code: bytes, registers: Registers) -> str:
+    """Return what an undefined instruction needs of a CPU, and its name; "": it is undefined everywhere, or as the CPU is set up.
+
+    Args:
+        code: The instruction's bytes (and what follows), of 32-bit code.
+        registers: At the instruction.
+    """
+    for instruction in disassembler(detail=True).disasm(code[:LONGEST_INSTRUCTION], 0, 1):
+        name = instruction.mnemonic.split()[-1]
+        groups = [instruction.group_name(group) for group in instruction.groups]
+        feature = _BY_MNEMONIC.get(name) or next(
+            (_BY_GROUP[each] for each in groups if each in _BY_GROUP), ""
+        )
+        if not feature and name.startswith("vm"):
+            feature = "virtualization"
+        is_off = (
+            feature.startswith(("SSE", "SSSE")) and not registers.cr4 & _OSFXSR
+        )  # by the kernel (SDM vol. 2A, 2.4)
+        return f"{feature}: {name}" if feature and not is_off else ""
+    return ""

@@ -1,0 +1,61 @@
+"""What an instruction needs that kmemu does not have is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator.errors import GuestException, NotEmulated
+from tests.helpers.guest import machine_of
+
+
+@pytest.mark.parametrize(
+    ("code", "needed"),
+    [
+        ("vmxon results", "virtualization: vmxon"),
+        ("vmcall", "virtualization: vmcall"),
+        ("vmrun", "virtualization: vmrun"),
+        ("xorl %ecx, %ecx\n xgetbv", "XSAVE: xgetbv"),
+        ("monitor", "MONITOR/MWAIT: monitor"),
+    ],
+)
+def test_an_instruction_that_kmemu_does_not_have(code: str, needed: str) -> None:
+    with pytest.raises(
+        NotEmulated, match=rf"^kmemu does not have {needed} at _start\+0x[0-9a-f]+ .*, EIP 0x[0-9a-f]+$"
+    ):
+        machine_of(code).run(max_instructions=10_000)
+
+
+def test_64_bit_mode_is_named_where_it_begins() -> None:
+    source = """
+        movl    $0xc0000080, %ecx
+        rdmsr
+        orl     $0x100, %eax
+        wrmsr
+        movl    %cr4, %eax
+        orl     $0x20, %eax
+        movl    %eax, %cr4
+        movl    %cr0, %eax
+        orl     $0x80000000, %eax
+        movl    %eax, %cr0
+        nop
+    """
+    with pytest.raises(
+        NotEmulated,
+        match=r"^kmemu does not have 64-bit mode \(EFER\.LME\), in which paging was switched on at ",
+    ):
+        machine_of(source).run(max_instructions=10_000)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ud2",
+        ".byte 0xff, 0xff",
+        "movl $0x00c1010f, results\n movl $results, %eax\n jmp *%eax",  # vmcall, but not of the kernel's code
+    ],
+)
+def test_what_no_cpu_executes_is_the_kernels_own(code: str) -> None:
+    with pytest.raises(
+        GuestException, match=r"^triple fault: #UD invalid opcode \(no handler in the IDT\) at "
+    ):
+        machine_of(code).run(max_instructions=10_000)
