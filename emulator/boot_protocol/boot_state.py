@@ -12,6 +12,7 @@ from emulator.boot_protocol.bios_data import bios_data
 from emulator.boot_protocol.pc_memory import HIGH_START
 from emulator.boot_protocol.rom import RSDP, bios_rom
 from emulator.errors import KernelMismatch
+from emulator.loader.multiboot1 import late_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,9 @@ def boot_state(
     if image.multiboot is None:
         if command_line or modules:
             what = "modules" if modules else "a command line"
-            raise KernelMismatch(image.path, f"cannot be given {what}: it has no Multiboot header")
+            late = late_header(image.data)
+            where = "" if late is None else f" in its first 8192 bytes; one lies at 0x{late:x}"
+            raise KernelMismatch(image.path, f"cannot be given {what}: it has no Multiboot header{where}")
         return BootState(pieces, registers, ())
     if image.multiboot.version > 1:
         from emulator.boot_protocol import multiboot2_info  # hardly any kernel needs it

@@ -73,12 +73,24 @@ def find_header(data: bytes, path: str) -> MultibootHeader | None:
         BadImage: The kernel requires something that Multiboot 1 does not define, or its addresses are missing.
     """
     searched = data[:_SEARCHED]
-    offset = searched.find(_MAGIC_BYTES)
+    offset = _valid_offset(searched)
+    if offset is None:
+        return None
+    flags = _HEADER.unpack_from(searched, offset)[1]
+    _check_flags(flags, offset, path)
+    return _header(searched, offset, HeaderFlags(flags), path)
+
+
+def late_header(data: bytes) -> int | None:
+    """Return where in a file without a header, which boot loaders find, one lies after the part that they search."""
+    return _valid_offset(data, _SEARCHED - _HEADER.size + 1)
+
+
+def _valid_offset(searched: bytes, start: int = 0) -> int | None:
+    offset = searched.find(_MAGIC_BYTES, start)
     while 0 <= offset <= len(searched) - _HEADER.size:
-        magic, flags, checksum = _HEADER.unpack_from(searched, offset)
-        if offset % _ALIGNMENT == 0 and (magic + flags + checksum) & WORD_MAX == 0:
-            _check_flags(flags, offset, path)
-            return _header(searched, offset, HeaderFlags(flags), path)
+        if offset % _ALIGNMENT == 0 and sum(_HEADER.unpack_from(searched, offset)) & WORD_MAX == 0:
+            return offset
         offset = searched.find(_MAGIC_BYTES, offset + 1)
     return None
 

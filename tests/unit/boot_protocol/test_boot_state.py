@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from emulator.boot_protocol.bios_data import bios_data
@@ -79,3 +81,12 @@ def test_what_lies_in_rom_is_not_loaded(physical: int, loaded: bytes) -> None:
         (0x100000, loaded),
         (eb.BASE + 0x1000, b"code"),
     )
+
+
+def test_a_header_that_lies_too_late_is_mentioned() -> None:
+    header = struct.pack("<III", 0x1BADB002, 0, -0x1BADB002 & 0xFFFFFFFF)
+    load = eb.Load(eb.BASE, bytes(8192) + header)
+    image = KernelImage(eb.build_elf(eb.Elf(loads=[load])), "late.elf")
+    problem = "cannot be given a command line: it has no Multiboot header in its first 8192 bytes; one lies at 0x2054"
+    with pytest.raises(KernelMismatch, match=f"^late.elf: {problem}$"):
+        boot_state(image, RAM_END, HARDWARE, "x")

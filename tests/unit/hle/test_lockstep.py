@@ -196,7 +196,7 @@ class TestWhatAFunctionKeeps:
 
     def test_what_it_may_change(self) -> None:
         code = "movl $7, %ecx\n movl $8, %edx\n stc\n" + RIGHT
-        machine = watched(code, "sti\n std\n call memmap_get\n hlt")
+        machine = watched(code, "sti\n std\n call memmap_get\n cli\n hlt")
         machine.run(max_instructions=100)
         assert lockstep_calls(machine) == LockstepCalls(1, 0)
 

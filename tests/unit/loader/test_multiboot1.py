@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from emulator.errors import BadImage
-from emulator.loader.multiboot1 import HeaderFlags, MultibootHeader, find_header
+from emulator.loader.multiboot1 import HeaderFlags, MultibootHeader, find_header, late_header
 from emulator.loader.segments import LoadAddresses
 
 MAGIC = 0x1BADB002
@@ -35,6 +35,14 @@ def test_finds_the_header(offset: int) -> None:
 )
 def test_finds_none(data: bytes) -> None:
     assert find_header(data, "k.elf") is None
+
+
+@pytest.mark.parametrize("offset", [8192 - 8, 8192, 20000])
+def test_a_header_that_no_boot_loader_finds(offset: int) -> None:
+    data = bytes(offset) + header() + bytes(4)
+    assert find_header(data, "k.elf") is None
+    assert late_header(data) == offset
+    assert late_header(bytes(offset) + header(error=1)) is None
 
 
 def test_passes_over_what_is_no_header() -> None:
