@@ -11,7 +11,10 @@ from contextlib import closing
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+import pytest
+
 from emulator.devices.vga_text import screen_lines
+from emulator.errors import BudgetUsedUp
 from emulator.loader.image import KernelImage
 from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
@@ -86,3 +89,22 @@ def test_gnu_mach_allocates_as_in_qemu_and_gets_to_its_debugger(tmp_path: Path) 
     screen = [line for line in machine.screen() if line]
     assert "Debugger invoked: panic" in screen
     assert screen[-1] == "db>"
+
+
+def test_invaders_is_played_with_keys() -> None:
+    machine = Machine(KernelImage.read(package_file("grub-invaders", "boot/invaders.exec")))
+
+    def play(instructions: int) -> list[str]:
+        with pytest.raises(BudgetUsedUp):
+            machine.run(max_instructions=instructions, timeout_s=60)
+        return machine.screen()
+
+    screen = play(5_000_000)
+    assert sum(line.count("-*-") for line in screen) == 40
+    ship = screen[24].index("/ \\")
+    machine.keys(" " + "{right}" * 10)
+    seen = [play(2_000_000) for _ in range(40)]
+    assert max(screen[24].index("/ \\") for screen in seen) > ship
+    shots = [row for screen in seen for row, line in enumerate(screen) if "|" in line]
+    assert shots
+    assert shots == sorted(shots, reverse=True), "a shot goes up"

@@ -28,6 +28,7 @@ AREAS = (
     "keyboard",
     "multiboot_info",
     "nothing",
+    "pit",
     "pci",
     "rings",
     "rtc",
