@@ -147,7 +147,11 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
     """
     keys = key_events(settings.keys)
     return (
-        Row(lambda wires: Uart(wires.send, received=settings.serial_input), console=SERIAL_CONSOLE),
+        Row(
+            lambda wires: wires.ticking(Uart(wires, received=settings.serial_input)),
+            line=4,
+            console=SERIAL_CONSOLE,
+        ),
         Row(lambda wires: DebugConsole(wires.send), console=DEBUG_CONSOLE),
         Row(lambda wires: DebugExit(wires.end_run)),
         Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),

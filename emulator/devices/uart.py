@@ -1,19 +1,24 @@
-"""A serial port: the 16550 UART as far as kernels use it, without interrupts and without time.
+"""A serial port: the 16550 UART, with interrupts, and with input that comes when the guest listens.
 
-A byte sent is on the console at once, so the transmitter is always empty. Bytes to be received wait on the
-line until the kernel reads them; the baud rate has no effect.
+A byte sent is on the console at once, so the transmitter is always empty. Bytes to be received wait on the line until the guest
+listens: it has let their interrupt in, or has asked for the line status, and has changed no setting for 10 ms since. From then on
+one comes each 87 us of virtual time, 115200 baud whatever the divisor says, as long as the buffer has room.
+
+As in QEMU (hw/char/serial.c), the interrupt line does not depend on OUT2.
 
 Source: National Semiconductor PC16550D data sheet, section 8 (registers).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.devices.device import FastPort, read_bytes, write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from emulator.devices.board import Wires
 
 COM1 = 0x3F8
 
@@ -22,15 +27,20 @@ _DATA, _IER, _IIR_FCR, _LCR, _MCR, _LSR, _MSR, _SCR = range(8)
 
 _IER_MASK = 0x0F
 _IER_RECEIVED, _IER_SENT = 0x01, 0x02
-_IIR_NONE, _IIR_SENT, _IIR_RECEIVED, _IIR_FIFO = 0x01, 0x02, 0x04, 0xC0
+_IIR_NONE, _IIR_SENT, _IIR_RECEIVED, _IIR_TIMEOUT, _IIR_FIFO = 0x01, 0x02, 0x04, 0x0C, 0xC0
 _FCR_ENABLE, _FCR_CLEAR_RECEIVED = 0x01, 0x02
+_TRIGGERS: Final = (1, 4, 8, 14)  # bytes in the buffer that ask for an interrupt, by bits 6 and 7 of FCR
 _LCR_DLAB = 0x80
 _MCR_MASK = 0x1F
-_MCR_LOOPBACK = 0x10
+_MCR_OUT2, _MCR_LOOPBACK = 0x08, 0x10
 _LSR_READY, _LSR_SENT = 0x01, 0x60
 _MSR_CONNECTED = 0xB0  # carrier, data set ready, clear to send
 _FIFO_SIZE = 16
 _NOBODY = 0xFF
+
+_BYTE_NS: Final = 86_806  # ten bits at 115200 baud
+_SETTLE_NS: Final = 10_000_000
+_TIMEOUT_NS: Final = 4 * _BYTE_NS
 
 
 class _State(NamedTuple):
@@ -39,55 +49,77 @@ class _State(NamedTuple):
     divisor: int = 0x000C
     ier: int = 0
     lcr: int = 0
-    mcr: int = 0
+    mcr: int = _MCR_OUT2
     scr: int = 0
-    fifo_enabled: bool = False
+    fcr: int = 0
     sent_pending: bool = False  # "transmitter empty" waits to be reported in IIR
-    looped: bytes = b""  # sent to itself in loopback mode
-    line: bytes = b""  # sent by the other side
-    taken: int = 0  # bytes of `line` that have been read
+    timeout: bool = False  # bytes have waited in the buffer for long
+    buffer: bytes = b""  # received, not yet read
+    last: int = 0  # received last without a FIFO, and read
+    line: bytes = b""  # sent by the other side, not yet received
+    next_ns: int | None = None  # when the next byte of the line comes; None: the guest does not listen
+    touched_ns: int = 0  # when the buffer has last changed
+    level: bool = False  # of the interrupt line
 
 
 class Uart:
     """A 16550 UART.
 
     Args:
-        console: Called with each byte sent.
+        wires: What it is connected to.
         base: First of its eight ports.
         received: Bytes that wait on the line from the beginning.
     """
 
-    def __init__(self, console: Callable[[bytes], None], base: int = COM1, *, received: bytes = b"") -> None:
+    def __init__(self, wires: Wires, base: int = COM1, *, received: bytes = b"") -> None:
         self.ports = tuple(range(base, base + 8))
-        self._console = console
+        self._wires = wires
         self._base = base
         self._state = _State(line=received)
 
     def feed(self, data: bytes) -> None:
-        """Let bytes arrive from the other side. They wait until they are read; `fast_ports` changes."""
+        """Let bytes arrive from the other side. They wait until the guest listens."""
         state = self._state
-        self._state = state._replace(line=state.line[state.taken :] + data, taken=0)
+        next_ns = state.next_ns
+        if next_ns is not None:
+            next_ns = max(next_ns, self._wires.now_ns() + _BYTE_NS)
+        self._state = state._replace(line=state.line + data, next_ns=next_ns)
+        self._wires.moved()
+        self._wires.changed(self)
+
+    def next_tick_ns(self) -> int | None:
+        """Return when a byte comes, or has waited for so long that it asks for an interrupt."""
+        times = [at for at in (self._arrival_ns(), self._timeout_ns()) if at is not None]
+        return min(times, default=None)
+
+    def take_ticks(self, now_ns: int) -> int:
+        """Let time pass. The line is raised at once."""
+        self._pass_time(now_ns)
+        self._wires.changed(self)
+        return 0
 
     def read_port(self, port: int, size: int) -> int:
         """Answer `in`."""
-        return read_bytes(self._read, port, size)
+        self._pass_time(self._wires.now_ns())
+        value = read_bytes(self._read, port, size)
+        self._set_level()
+        return value
 
     def write_port(self, port: int, size: int, value: int) -> None:
         """Take `out`."""
+        self._pass_time(self._wires.now_ns())
         write_bytes(self._write, port, size, value)
+        self._set_level()
 
     def fast_ports(self) -> Mapping[int, FastPort]:
-        """Sending and asking for the line status are fast in plain operation.
-
-        The answer changes with `feed` too. It does not grow by a read: when the last byte has been taken,
-        asking for the status stays slow until the next write.
-        """
+        """Sending and asking for the line status are fast in plain operation, the latter until a byte comes."""
         state = self._state
         ports = {}
         if not state.lcr & _LCR_DLAB and not self._loopback and not state.ier & _IER_SENT:
             ports[self._base + _DATA] = FastPort(sink=True)
-        if not self._loopback and not self._ready:
-            ports[self._base + _LSR] = FastPort(constant=_LSR_SENT)
+        listens = state.next_ns is not None or not state.line
+        until = self._arrival_ns() if listens else 0
+        ports[self._base + _LSR] = FastPort(constant=self._line_status(), until_ns=until)
         return ports
 
     def save(self) -> object:
@@ -100,14 +132,89 @@ class Uart:
             raise TypeError(f"not a state of Uart: {state!r}")
         self._state = state
 
+    # -- receiving --------------------------------------------------------------------------------
+
     @property
     def _loopback(self) -> bool:
         return bool(self._state.mcr & _MCR_LOOPBACK)
 
     @property
-    def _ready(self) -> bool:
+    def _room(self) -> int:
+        return (_FIFO_SIZE if self._state.fcr & _FCR_ENABLE else 1) - len(self._state.buffer)
+
+    @property
+    def _trigger(self) -> int:
+        return _TRIGGERS[self._state.fcr >> 6] if self._state.fcr & _FCR_ENABLE else 1
+
+    def _arrival_ns(self) -> int | None:
         state = self._state
-        return bool(state.looped) if self._loopback else state.taken < len(state.line)
+        return state.next_ns if state.line and self._room > 0 and not self._loopback else None
+
+    def _timeout_ns(self) -> int | None:
+        state = self._state
+        waits = 0 < len(state.buffer) < self._trigger and not state.timeout and state.ier & _IER_RECEIVED
+        return state.touched_ns + _TIMEOUT_NS if waits else None
+
+    def _pass_time(self, now_ns: int) -> None:
+        while (at := self._arrival_ns()) is not None and at <= now_ns:
+            state = self._state
+            self._state = state._replace(
+                buffer=state.buffer + state.line[:1],
+                line=state.line[1:],
+                next_ns=at + _BYTE_NS,
+                touched_ns=at,
+            )
+        if (at := self._timeout_ns()) is not None and at <= now_ns:
+            self._state = self._state._replace(timeout=True)
+        self._set_level()
+
+    def _listen(self, *, settled: bool) -> None:
+        """The guest listens; where it has just changed a setting, it is not ready yet."""
+        state = self._state
+        if state.next_ns is None or not settled:
+            next_ns = max(state.next_ns or 0, self._wires.now_ns() + _SETTLE_NS)
+            self._state = state._replace(next_ns=next_ns)
+            self._wires.moved()
+
+    def _receive(self) -> int:
+        state = self._state
+        fifo = state.fcr & _FCR_ENABLE
+        if not state.buffer:
+            return 0 if fifo else state.last
+        now = self._wires.now_ns()
+        next_ns = None if state.next_ns is None else max(state.next_ns, now + _BYTE_NS)
+        self._state = state._replace(
+            buffer=state.buffer[1:],
+            last=state.last if fifo else state.buffer[0],
+            timeout=False,
+            touched_ns=now,
+            next_ns=next_ns,
+        )
+        self._wires.moved()
+        return state.buffer[0]
+
+    # -- interrupts -------------------------------------------------------------------------------
+
+    def _reason(self) -> int:
+        """Return the most urgent reason for an interrupt."""
+        state = self._state
+        if state.ier & _IER_RECEIVED and state.timeout:
+            return _IIR_TIMEOUT
+        if state.ier & _IER_RECEIVED and len(state.buffer) >= self._trigger:
+            return _IIR_RECEIVED
+        if state.ier & _IER_SENT and state.sent_pending:
+            return _IIR_SENT
+        return _IIR_NONE
+
+    def _set_level(self) -> None:
+        """Set the interrupt line; only one that rises is noticed."""
+        level = self._reason() != _IIR_NONE
+        before = self._state.level
+        self._state = self._state._replace(level=level)
+        if level and not before:
+            self._wires.interrupt()
+
+    # -- registers --------------------------------------------------------------------------------
 
     def _read(self, port: int) -> int:
         state = self._state
@@ -117,23 +224,37 @@ class Uart:
         match register:
             case 0:
                 value = self._receive()
-            case 1:
-                value = state.ier
             case 2:
                 value = self._identify_interrupt()
-            case 3:
-                value = state.lcr
-            case 4:
-                value = state.mcr
             case 5:
-                value = _LSR_SENT | (_LSR_READY if self._ready else 0)
+                self._listen(settled=True)
+                value = self._line_status()
             case 6:
                 value = self._modem_status()
-            case 7:
-                value = state.scr
             case _:
-                value = _NOBODY
+                value = {_IER: state.ier, _LCR: state.lcr, _MCR: state.mcr, _SCR: state.scr}.get(
+                    register, _NOBODY
+                )
+        self._set_level()
         return value
+
+    def _line_status(self) -> int:
+        return _LSR_SENT | (_LSR_READY if self._state.buffer else 0)
+
+    def _identify_interrupt(self) -> int:
+        """Return the reason for an interrupt; reading it settles "transmitter empty"."""
+        reason = self._reason()
+        if reason == _IIR_SENT:
+            self._state = self._state._replace(sent_pending=False)
+        return reason | (_IIR_FIFO if self._state.fcr & _FCR_ENABLE else 0)
+
+    def _modem_status(self) -> int:
+        """Return the input lines: connected, or in loopback mode the port's own output lines."""
+        if not self._loopback:
+            return _MSR_CONNECTED
+        mcr = self._state.mcr
+        dtr, rts, out1, out2 = (mcr >> bit & 1 for bit in range(4))
+        return rts << 4 | dtr << 5 | out1 << 6 | out2 << 7
 
     def _write(self, port: int, byte: int) -> None:
         state = self._state
@@ -146,14 +267,9 @@ class Uart:
             case 0:
                 self._send(byte)
             case 1:
-                newly_sent = bool(byte & ~state.ier & _IER_SENT)
-                self._state = state._replace(
-                    ier=byte & _IER_MASK, sent_pending=state.sent_pending or newly_sent
-                )
+                self._enable(byte & _IER_MASK)
             case 2:
-                # Only the receive buffer is cleared; what is still on the line has not arrived.
-                looped = b"" if byte & _FCR_CLEAR_RECEIVED else state.looped
-                self._state = state._replace(fifo_enabled=bool(byte & _FCR_ENABLE), looped=looped)
+                self._control_fifo(byte)
             case 3:
                 self._state = state._replace(lcr=byte)
             case 4:
@@ -162,43 +278,34 @@ class Uart:
                 self._state = state._replace(scr=byte)
             case _:  # the status registers are read-only
                 pass
+        if register in (_IER, _IIR_FCR, _LCR, _MCR) and (
+            self._state.ier & _IER_RECEIVED or self._state.next_ns is not None
+        ):
+            self._listen(settled=False)
+        self._set_level()
 
     def _send(self, byte: int) -> None:
-        state = self._state
+        self._state = self._state._replace(sent_pending=False)
+        self._set_level()
         if not self._loopback:
-            self._console(bytes((byte,)))
-            self._state = state._replace(sent_pending=True)
-            return
-        # A byte that finds the buffer full is lost, as on overrun.
-        room = _FIFO_SIZE if state.fifo_enabled else 1
-        looped = (state.looped + bytes((byte,)))[:room]
-        self._state = state._replace(looped=looped, sent_pending=True)
+            self._wires.send(bytes((byte,)))
+        elif self._room > 0:  # a byte that finds the buffer full is lost, as on overrun
+            self._state = self._state._replace(
+                buffer=self._state.buffer + bytes((byte,)), touched_ns=self._wires.now_ns()
+            )
+        self._state = self._state._replace(sent_pending=True)
 
-    def _receive(self) -> int:
+    def _enable(self, ier: int) -> None:
         state = self._state
-        if not self._ready:
-            return 0
-        if self._loopback:
-            self._state = state._replace(looped=state.looped[1:])
-            return state.looped[0]
-        self._state = state._replace(taken=state.taken + 1)
-        return state.line[state.taken]
+        pending = state.sent_pending
+        if (ier ^ state.ier) & _IER_SENT:
+            pending = bool(ier & _IER_SENT)
+        self._state = state._replace(ier=ier, sent_pending=pending)
 
-    def _identify_interrupt(self) -> int:
-        """Return the most urgent reason for an interrupt; reading it settles "transmitter empty"."""
+    def _control_fifo(self, byte: int) -> None:
+        """Take FCR. What is thrown away comes again if the other side has sent it: as if it had not arrived yet."""
         state = self._state
-        fifo = _IIR_FIFO if state.fifo_enabled else 0
-        if state.ier & _IER_RECEIVED and self._ready:
-            return fifo | _IIR_RECEIVED
-        if state.ier & _IER_SENT and state.sent_pending:
-            self._state = state._replace(sent_pending=False)
-            return fifo | _IIR_SENT
-        return fifo | _IIR_NONE
-
-    def _modem_status(self) -> int:
-        """Return the input lines: connected, or in loopback mode the port's own output lines."""
-        if not self._loopback:
-            return _MSR_CONNECTED
-        mcr = self._state.mcr
-        dtr, rts, out1, out2 = (mcr >> bit & 1 for bit in range(4))
-        return rts << 4 | dtr << 5 | out1 << 6 | out2 << 7
+        if byte & _FCR_CLEAR_RECEIVED or (byte ^ state.fcr) & _FCR_ENABLE:
+            line = state.line if self._loopback else state.buffer + state.line
+            state = state._replace(buffer=b"", timeout=False, line=line)
+        self._state = state._replace(fcr=byte & 0xC9)

@@ -63,6 +63,11 @@ class Consoles:
         self._watch = callback
         lib.kc_console_flush_at(self._core.raw, last_byte[0] if callback else -1)
 
+    def send(self, console: Console, data: bytes) -> None:
+        """Take output that a device of Python's hands over, after what the core has collected before."""
+        lib.kc_console_flush(self._core.raw)
+        self.write(console, data)
+
     def flush(self) -> None:
         """Take the bytes that the core still holds.
 

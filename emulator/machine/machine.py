@@ -367,9 +367,7 @@ class Machine:
         Raises:
             ValueError: The board has no COM1.
         """
-        uart = self._device(Uart)
-        uart.feed(data)
-        self.ports.refresh(uart)
+        self._device(Uart).feed(data)
 
     def _device(self, kind: type[_Kind]) -> _Kind:
         device = self.ports.find(kind)

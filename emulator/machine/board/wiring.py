@@ -58,7 +58,7 @@ def wire(  # noqa: PLR0913 - what devices are connected to
             moved=interrupts.timer_moved,
             changed=bus.refresh,
             apics=interrupts.apics,
-            send=partial(consoles.write, Console(row.console)),
+            send=partial(consoles.send, Console(row.console)),
             end_run=end_run,
             ram_end=len(memory),
             window=memory[slice(*row.window)],

@@ -8,6 +8,7 @@ from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.uart import Uart
 from emulator.devices.vga_text import VgaText
+from tests.helpers.wires import wires
 
 if TYPE_CHECKING:
     from emulator.devices.device import Device
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_fast_ports_are_ports_of_the_device() -> None:
     devices: list[Device] = [
-        Uart(lambda _: None),
+        Uart(wires()),
         DebugConsole(lambda _: None),
         DebugExit(lambda _: None),
         VgaText(),

@@ -52,8 +52,9 @@ class TestRuns:
 
     def test_com1_receives_the_input(self, boot_code: Callable[..., Done], tmp_path: Path) -> None:
         (tmp_path / "input").write_bytes(b"ab\n")
-        echo = b"\x66\xba\xf8\x03" + b"\xec\xee" * 3  # mov dx, 0x3f8; in al, dx; out dx, al
-        done = boot_code(echo + kernels.exit_with(0), "--input", str(tmp_path / "input"))
+        # 1: mov dx, 0x3fd; in al, dx; test al, 1; jz 1b; mov dx, 0x3f8; in al, dx; out dx, al
+        echo = b"\x66\xba\xfd\x03\xec\xa8\x01\x74\xf7\x66\xba\xf8\x03\xec\xee"
+        done = boot_code(echo * 3 + kernels.exit_with(0), "--input", str(tmp_path / "input"))
         assert done == (0, "ab\n", "")
 
     def test_a_disk_is_read_and_its_file_stays(self, boot_code: Callable[..., Done], tmp_path: Path) -> None:
