@@ -78,7 +78,7 @@ def boot(  # noqa: PLR0913 - the machine's description
     mmu: Literal["fast", "reference"] = "fast",
     on_output: Callable[[Console, bytes], None] | None = None,
     board: BoardSettings | None = None,
-    disk: str | None = None,
+    disk: str | Sequence[str] = (),
 ) -> Machine:
     """Make a PC with a kernel loaded, ready to run.
 
@@ -95,7 +95,7 @@ def boot(  # noqa: PLR0913 - the machine's description
         mmu: ``fast`` or ``reference`` (slower, for comparison).
         on_output: Called with the guest's output as it appears.
         board: What the user says about the PC's devices; None: the defaults.
-        disk: File that the IDE disk holds; the guest's writes stay in memory. None: the board's disk, or none.
+        disk: File that the IDE disk holds, or files of up to four; the guest's writes stay in memory. none: those of *board*.
 
     Raises:
         EmulatorError: The kernel, a module or the disk cannot be loaded, or a layer not be attached.
@@ -112,8 +112,9 @@ def boot(  # noqa: PLR0913 - the machine's description
     from emulator.machine.memory import DEFAULT_RAM
 
     board = DEFAULT_BOARD if board is None else board
-    if disk is not None:
-        board = board._replace(disk=DiskFile(disk))
+    if disk:
+        disks = [disk] if isinstance(disk, str) else disk
+        board = board._replace(disks=tuple(DiskFile(each) for each in disks))
     machine = Machine(
         KernelImage.read(resolve(kernel), LoadOptions(load, entry, protocol), symbols),
         ram=DEFAULT_RAM if ram is None else ram,

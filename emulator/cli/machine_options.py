@@ -118,7 +118,13 @@ def add_machine(parser: ArgumentParser) -> None:
         "--module", metavar='"FILE ARGS"', action="append", default=[], help="Multiboot module (repeatable)"
     )
     add_loading(group)
-    machine("--disk", metavar="FILE", help="IDE disk; what the kernel writes is not kept")
+    machine(
+        "--disk",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="IDE disk, up to four; what the kernel writes is not kept",
+    )
     machine(
         "--input",
         metavar="FILE",

@@ -16,6 +16,7 @@ from emulator.devices.chipset import Chipset
 from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.device import Device
+from emulator.devices.ide.ports import DRIVES
 from emulator.devices.io_apic import IO_APIC, IoApic
 from emulator.devices.key_text import key_events
 from emulator.devices.keyboard_controller import KeyboardController
@@ -127,13 +128,13 @@ class BoardSettings(NamedTuple):
         serial_input: What the other side of COM1 has sent before the run; it waits on the line until the guest reads it.
         keys: What is typed on the keyboard as soon as the guest listens; see `emulator.devices.key_text`.
         rtc_start_s: Date and time of the real-time clock at the start, in seconds since 1970.
-        disk: What the IDE disk holds before the run; it is never written. None: there is no disk.
+        disks: What the IDE disks hold before the run, four at most; it is never written. The first two are on the first channel.
     """
 
     serial_input: bytes = b""
     keys: str = ""
     rtc_start_s: int = DEFAULT_START_S
-    disk: DiskContents | None = None
+    disks: tuple[DiskContents, ...] = ()
 
 
 DEFAULT_BOARD = BoardSettings()
@@ -144,7 +145,10 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
 
     Raises:
         UnknownKey: See `emulator.devices.key_text.key_events`.
+        ValueError: There are too many disks.
     """
+    if len(settings.disks) > DRIVES:
+        raise ValueError(f"a PC has {DRIVES} IDE disks at most, not {len(settings.disks)}")
     keys = key_events(settings.keys)
     return (
         Row(
@@ -162,7 +166,7 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(lambda wires: wires.ticking(Rtc(wires, settings.rtc_start_s)), line=8),
         Row(lambda wires: SystemControl(wires.end_run)),
         Row(lambda _wires: PostPort()),
-        Row(lambda wires: Chipset(wires, settings.disk), line=14, second_line=15),
+        Row(lambda wires: Chipset(wires, settings.disks), line=14, second_line=15),
     )
 
 

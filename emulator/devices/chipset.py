@@ -15,7 +15,7 @@ from emulator.devices.ide.ports import BUS_MASTER, PORTS
 from emulator.devices.pci import Configuration, Function
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from emulator.devices.board import Wires
     from emulator.devices.device import FastPort
@@ -68,15 +68,15 @@ class Chipset:
 
     Args:
         wires: The interrupt lines of both IDE channels, physical memory, and data ports.
-        disk: What the disk holds; None: there is no disk.
+        disks: What the disks hold, four at most; the first two are on the first channel.
     """
 
     ports = (*Configuration.ports, *PORTS)
 
-    def __init__(self, wires: Wires, disk: DiskContents | None) -> None:
+    def __init__(self, wires: Wires, disks: Sequence[DiskContents]) -> None:
         functions = _functions()
         self._configuration = Configuration(functions, wires.end_run)
-        self._make_ide = partial(_ide_controller, wires, functions[1, 1], disk)
+        self._make_ide = partial(_ide_controller, wires, functions[1, 1], disks)
         self._ide: IdeController | None = None  # until the guest looks for it
         self._ide_untouched: ControllerState | None = None
 
@@ -114,7 +114,7 @@ class Chipset:
         return self._ide
 
 
-def _ide_controller(wires: Wires, function: Function, disk: DiskContents | None) -> IdeController:
+def _ide_controller(wires: Wires, function: Function, disks: Sequence[DiskContents]) -> IdeController:
     from emulator.devices.ide.controller import IdeController  # not for kernels without a driver for it
 
-    return IdeController(wires, function, disk)
+    return IdeController(wires, function, disks)

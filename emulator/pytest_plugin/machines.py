@@ -66,7 +66,7 @@ class BootedKernel:
             KernelImage.read(resolve(settings.kernel)),
             ram=settings.ram or DEFAULT_RAM,
             command_line=settings.cmdline,
-            board=pc_board(BoardSettings(disk=DiskFile(settings.disk) if settings.disk else None)),
+            board=pc_board(BoardSettings(disks=(DiskFile(settings.disk),) if settings.disk else ())),
             on_output=lambda _console, _data: self.on_output(),
         )
         try:

@@ -53,7 +53,7 @@ class IdeBoard:
         interrupts: How often the line of each channel was raised.
     """
 
-    def __init__(self, contents: bytes | None = None) -> None:
+    def __init__(self, *contents: bytes) -> None:
         self.memory = bytearray(MEMORY_SIZE)
         self.interrupts = [0, 0]
         used: dict[str, Any] = {
@@ -65,7 +65,7 @@ class IdeBoard:
             "data_port": DataPort,
         }
         wires = Wires(**(dict.fromkeys(Wires._fields, self._not_used) | used))
-        self.device = Chipset(wires, None if contents is None else Sectors(contents))
+        self.device = Chipset(wires, [Sectors(each) for each in contents])
 
     def _not_used(self, *arguments: object) -> NoReturn:
         raise AssertionError(arguments)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.devices.device import read_bytes, write_bytes
 from emulator.devices.ide.bus_master import BusMaster
-from emulator.devices.ide.drive import Drive
 from emulator.devices.ide.task_file import SLAVE, Status, TaskFile
 
 if TYPE_CHECKING:
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
 
     from emulator.devices.device import DataPort
     from emulator.devices.ide.bus_master import MasterState, Memory
-    from emulator.devices.ide.disk import DiskContents
-    from emulator.devices.ide.drive import DriveState
+    from emulator.devices.ide.drive import Drive, DriveState
 
 _DATA, _DEVICE, _COMMAND = 0, 6, 7  # registers; the last one is the status when it is read
 _NO_INTERRUPTS, _RESET, _PREVIOUS = 0x02, 0x04, 0x80  # bits of the control register
+_AFTER_FINDING = TaskFile(count=0, sector=0, device=0xB0)
 _AFTER_SEARCH = TaskFile(count=0, sector=0, device=0xB0, previous=(0, 0x55, 0xAA, 0, 0))
-"""Of both drives at the guest's start: SeaBIOS has looked for the second one, and found none."""
+"""Of both drives at the guest's start: SeaBIOS has looked for the second one, and found it, or none."""
 
 
 class ChannelState(NamedTuple):
@@ -46,22 +45,24 @@ class Channel:
         data: The data port.
         interrupt: Raises the interrupt line.
         memory: For the bus master.
-        contents: Of the first drive's disk; None: the channel has no drives.
+        drives: Both, present or not. A second one is not there without the first.
 
     Attributes:
         master: Its bus master.
     """
 
     def __init__(
-        self, data: DataPort, interrupt: Callable[[], None], memory: Memory, contents: DiskContents | None
+        self, data: DataPort, interrupt: Callable[[], None], memory: Memory, drives: tuple[Drive, ...]
     ) -> None:
         self._data = data
         self._interrupt = interrupt
         self.master = BusMaster(memory)
-        self._has_drives = contents is not None
-        self._drives = (Drive(self, contents), Drive(self, None))
-        for drive in self._drives:
-            drive.registers = _AFTER_SEARCH.copy()
+        self._drives = drives
+        self._has_drives = any(drive.is_present for drive in drives)
+        is_full = all(drive.is_present for drive in drives)
+        for drive in drives:
+            drive.connect(self)
+            drive.registers = (_AFTER_FINDING if is_full else _AFTER_SEARCH).copy()
         self._selected = 1
         self._control = 0
         self._is_raised = False

@@ -5,12 +5,16 @@ Source: Intel 82371SB (PIIX3) data sheet, 2.3 and 2.7.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.devices.ide.channel import Channel
-from emulator.devices.ide.ports import BASES, BLOCK, BUS_MASTER, CONTROLS, MASTER_BLOCK
+from emulator.devices.ide.drive import Drive
+from emulator.devices.ide.ports import BASES, BLOCK, BUS_MASTER, CONTROLS, DRIVES, MASTER_BLOCK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emulator.devices.board import Wires
     from emulator.devices.ide.channel import ChannelState
     from emulator.devices.ide.disk import DiskContents
@@ -55,16 +59,18 @@ class IdeController:
     Args:
         wires: Two interrupt lines, physical memory, and data ports.
         function: The controller in PCI configuration space.
-        contents: Of the disk, the first drive of the first channel; None: there is none.
+        disks: What the disks hold, four at most; the first two are on the first channel.
     """
 
-    def __init__(self, wires: Wires, function: Function, contents: DiskContents | None) -> None:
+    def __init__(self, wires: Wires, function: Function, disks: Sequence[DiskContents]) -> None:
         self._function = function
         memory = _MasterMemory(wires, function)
         interrupts = wires.interrupt, wires.second_interrupt
+        drives = tuple(Drive(number, contents) for number, contents in zip_longest(range(DRIVES), disks))
+        pairs = drives[:2], drives[2:]
         self._channels = tuple(
-            Channel(wires.data_port(base), interrupt, memory, disk)
-            for base, interrupt, disk in zip(BASES, interrupts, (contents, None), strict=True)
+            Channel(wires.data_port(base), interrupt, memory, pair)
+            for base, interrupt, pair in zip(BASES, interrupts, pairs, strict=True)
         )
 
     def read_port(self, port: int, size: int) -> int:

@@ -84,7 +84,7 @@ class Drive:
     """One of the two drives of a channel.
 
     Args:
-        cable: To the channel.
+        number: Of the drive in the PC, from 0; its serial number.
         contents: Of the disk; None: there is no drive.
 
     Attributes:
@@ -93,8 +93,9 @@ class Drive:
         is_present: Whether there is a drive.
     """
 
-    def __init__(self, cable: Cable, contents: DiskContents | None) -> None:
-        self._cable = cable
+    def __init__(self, number: int, contents: DiskContents | None) -> None:
+        self._cable: Cable
+        self._number = number
         self._disk = None if contents is None else Disk(contents)
         self._geometry = Geometry(0, 0, 0) if self._disk is None else guess_geometry(self._disk)
         self.is_present = contents is not None
@@ -105,6 +106,10 @@ class Drive:
         self._smart = True
         self.dma: DmaKind | None = None
         self.reset()
+
+    def connect(self, cable: Cable) -> None:
+        """Connect the drive with its channel, before anything else is asked of it."""
+        self._cable = cable
 
     # -- what the channel calls ------------------------------------------------------------------------
 
@@ -270,7 +275,7 @@ class Drive:
             self._abort()
             return
         self.registers.status = IDLE
-        self._send(identify(self._disk.sectors, self._geometry, self._modes))
+        self._send(identify(self._number, self._disk.sectors, self._geometry, self._modes))
 
     def _begin(self, command: Command, block: int) -> bool:
         """Begin a command that transfers sectors, so many between two interrupts. False: it cannot be, and is over."""

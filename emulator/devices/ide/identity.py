@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MULTIPLE_MAX = 16
 """Sectors in a block of READ and WRITE MULTIPLE."""
 
-_MODEL, _SERIAL, _FIRMWARE = "QEMU HARDDISK", "QM00001", "2.5+"
+_MODEL, _FIRMWARE = "QEMU HARDDISK", "2.5+"
 _WORDS = 256
 _HEADS, _SECTORS = 16, 63
 _CYLINDERS_MIN, _CYLINDERS_MAX = 2, 16383
@@ -98,20 +98,21 @@ class Modes(NamedTuple):
     write_cache: bool = True
 
 
-def identify(sectors: int, geometry: Geometry, modes: Modes) -> bytes:
+def identify(number: int, sectors: int, geometry: Geometry, modes: Modes) -> bytes:
     """Return the sector that answers IDENTIFY DEVICE.
 
     Args:
+        number: Of the drive in the PC, from 0.
         sectors: Of the disk.
         geometry: Of the disk.
         modes: As commands have set them.
     """
     words = [0] * _WORDS
-    for number, word in _FIXED.items():
-        words[number] = word
+    for index, word in _FIXED.items():
+        words[index] = word
     words[1], words[3], words[6] = geometry
     words[4] = 512 * geometry.sectors
-    _put_text(words, 10, 20, _SERIAL)
+    _put_text(words, 10, 20, f"QM{number + 1:05}")
     _put_text(words, 23, 8, _FIRMWARE)
     _put_text(words, 27, 40, _MODEL)
     words[54:57] = geometry

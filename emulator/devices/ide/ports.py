@@ -5,6 +5,9 @@ from __future__ import annotations
 BASES = 0x1F0, 0x170
 """First port of each channel."""
 
+DRIVES = 2 * len(BASES)
+"""How many there can be, two on a channel."""
+
 BLOCK = 8
 """Ports of a channel from there on."""
 

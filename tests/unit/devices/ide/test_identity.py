@@ -49,7 +49,7 @@ def test_partitions_say_what_the_geometry_is(entries: list[tuple[int, int, int]]
 
 
 def words_of(sectors: int, modes: Modes = Modes()) -> tuple[int, ...]:  # noqa: B008 - a value
-    return struct.unpack("<256H", identify(sectors, Geometry(20, 16, 63), modes))
+    return struct.unpack("<256H", identify(1, sectors, Geometry(20, 16, 63), modes))
 
 
 def test_identifies_as_a_disk_of_its_size() -> None:
@@ -64,7 +64,7 @@ def test_identifies_as_a_disk_of_its_size() -> None:
 def test_texts_have_their_first_character_in_the_upper_half() -> None:
     words = words_of(1)
     assert struct.pack(">20H", *words[27:47]) == b"QEMU HARDDISK".ljust(40)
-    assert struct.pack(">10H", *words[10:20]) == b"QM00001".ljust(20)
+    assert struct.pack(">10H", *words[10:20]) == b"QM00002".ljust(20)
 
 
 def test_modes_show() -> None:

@@ -73,7 +73,7 @@ def mmu(request: pytest.FixtureRequest) -> str:
 
 
 def machine_with(source: str, contents: bytes, mmu: str = "fast") -> Machine:
-    return machine_of(source, mmu=mmu, board=pc_board(BoardSettings(disk=Sectors(contents))))
+    return machine_of(source, mmu=mmu, board=pc_board(BoardSettings(disks=(Sectors(contents),))))
 
 
 def buffer_of(machine: Machine, size: int = SECTOR) -> bytes:
