@@ -5,7 +5,6 @@ Source: Intel SDM vol. 3A, 11.2 (system bus), 11.6.1 (interrupt command register
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -15,8 +14,8 @@ LINES = 16
 """Interrupt lines of the board."""
 
 
-class DeliveryMode(IntEnum):
-    """How an interrupt reaches a CPU."""
+class DeliveryMode:
+    """How an interrupt reaches a CPU: numbers of the modes."""
 
     FIXED = 0
     LOWEST_PRIORITY = 1
@@ -32,7 +31,7 @@ class Message(NamedTuple):
 
     Attributes:
         vector: 0 to 255.
-        mode: A `DeliveryMode`, or 3, which is reserved.
+        mode: One of `DeliveryMode`, or 3, which is reserved.
         is_level: It stays until its end is broadcast.
         destination: 0 to 255; an ID, 0xFF being everybody, or a set of logical ones.
         is_logical: Which of the two.

@@ -15,12 +15,14 @@ class FastPort(NamedTuple):
         sink: A byte written is console output and has no other effect.
         ignores: A byte written has no effect.
         constant: A read gives this byte and has no effect; None: reads must ask.
+        clock_hz: A read of any size gives the virtual time in clocks of this frequency, of which there are 24 bits; None: it does not.
         until_ns: From this virtual time on, such a read asks the device nevertheless; None: never.
     """
 
     sink: bool = False
     ignores: bool = False
     constant: int | None = None
+    clock_hz: int | None = None
     until_ns: int | None = None
 
 
@@ -91,6 +93,12 @@ class MemoryDevice(Device, Protocol):
         Args:
             offset: From the start of its window.
             size: 1, 2 or 4 bytes; aligned. Wider and unaligned accesses come as several.
+        """
+
+    def fast_words(self) -> Mapping[int, int]:
+        """Say what words of 4 bytes read as without asking, by their offsets, which never change.
+
+        The values may change with every `write_memory` and `restore`; then it is another mapping.
         """
 
     def write_memory(self, offset: int, size: int, value: int) -> None:

@@ -37,6 +37,7 @@ _WAITS_FOR_END, _LEVEL, _MASKED = 1 << 14, 1 << 15, 1 << 16
 _LOW = 0xFFFFFFFF
 _WRITABLE = _LOW & ~_READ_ONLY
 _DESTINATION = 56  # lowest bit of it
+_NO_WORDS: Final[Mapping[int, int]] = {}
 _INDEX_MASK, _ID_MASK = 0xFF, 0xF
 
 
@@ -53,11 +54,12 @@ class IoApic:
         self._bus = bus
         self._id = self._selected = 0
         self._entries: tuple[int, ...] = (_MASKED,) * INPUTS
+        self._open_lines = 0
         bus.io = self
 
     def open_lines(self) -> int:
         """Return the lines of the board whose input is not masked, one bit each."""
-        return sum(1 << line for line in _DEVICE_LINES if not self._entries[_input_of(line)] & _MASKED)
+        return self._open_lines
 
     def pulse(self, line: int) -> None:
         """A device raises its line (0 to 15), and lets it go. A masked input does not notice."""
@@ -107,6 +109,10 @@ class IoApic:
         elif register == END and size == 4:  # noqa: PLR2004 - bytes
             self.end(value & _VECTOR)
 
+    def fast_words(self) -> Mapping[int, int]:
+        """Nothing is fast."""
+        return _NO_WORDS
+
     def _write(self, value: int) -> None:
         number, is_high = divmod(self._selected - ENTRIES, 2)
         if self._selected == ID:
@@ -122,6 +128,10 @@ class IoApic:
 
     def _set(self, number: int, entry: int) -> None:
         self._entries = (*self._entries[:number], entry, *self._entries[number + 1 :])
+        self._open_lines = self._find_open_lines()
+
+    def _find_open_lines(self) -> int:
+        return sum(1 << line for line in _DEVICE_LINES if not self._entries[_input_of(line)] & _MASKED)
 
     def read_port(self, port: int, size: int) -> int:
         """It has no ports."""
@@ -144,6 +154,7 @@ class IoApic:
         match state:
             case (int(number), int(selected), tuple(entries)):
                 self._id, self._selected, self._entries = number, selected, entries
+                self._open_lines = self._find_open_lines()
             case _:
                 raise TypeError(f"not a state of IoApic: {state!r}")
         self._bus.changed()

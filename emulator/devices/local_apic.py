@@ -10,7 +10,6 @@ Source: Intel SDM vol. 3A, chapter 11 (11.4 registers, 11.5.4 timer, 11.6 comman
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from emulator.devices.apic_bus import DeliveryMode, Message
@@ -26,8 +25,8 @@ LOCAL_APIC: Final = (0xFEE00000, 0xFEE01000)
 """Its registers, physical."""
 
 
-class Register(IntEnum):
-    """Offsets of registers in `LOCAL_APIC`."""
+class Register:
+    """Offsets of registers in `LOCAL_APIC`. No enumeration: that takes a millisecond of each start."""
 
     ID = 0x20
     VERSION = 0x30
@@ -57,7 +56,11 @@ _VERSION = 0x00050014
 _WORD, _BYTE = 0xFFFFFFFF, 0xFF
 _STEP, _SET_SIZE = 0x10, 0x80  # from one register or set of vectors to the next
 _LVT_END = 0x380
-_REGISTERS = frozenset(Register) - {Register.IN_SERVICE, Register.TRIGGER, Register.REQUESTS}
+_REGISTERS = frozenset(offset for name, offset in vars(Register).items() if name.isupper()) - {
+    Register.IN_SERVICE,
+    Register.TRIGGER,
+    Register.REQUESTS,
+}
 _ENABLED = 1 << 8  # of SPURIOUS
 _LEVEL = 1 << 15
 _LOGICAL = 1 << 11
@@ -101,6 +104,7 @@ class LocalApic:
         self._lvt: tuple[int, ...] = _BIOS_LVT
         self._in_service = self._trigger = self._requests = 0
         self._timer = LocalApicTimer(now_ns)
+        self._fast = {Register.ID: 0}
         self._readers = self._readable()
         bus.local = self
 
@@ -113,7 +117,7 @@ class LocalApic:
 
     def is_waiting(self) -> bool:
         """Tell whether the CPU is asked for an interrupt."""
-        if not self._spurious & _ENABLED or not self._requests:
+        if not self._spurious & _ENABLED or self._requests <= 1:  # vector 0 is none
             return False
         priority = self.priority()
         return not priority or (self._requests.bit_length() - 1) >> 4 > priority >> 4
@@ -216,6 +220,10 @@ class LocalApic:
             return 0
         return self._readers[register]()
 
+    def fast_words(self) -> Mapping[int, int]:
+        """Its ID is fast: kernels ask with it which CPU they run on."""
+        return self._fast
+
     def write_memory(self, offset: int, size: int, value: int) -> None:
         """Take a store; one of other than 4 bytes has no effect."""
         register = offset & ~(_STEP - 1)
@@ -254,6 +262,7 @@ class LocalApic:
         match register:
             case Register.ID:
                 self._id = value >> 24
+                self._fast = {Register.ID: self._id << 24}
             case Register.TASK_PRIORITY:
                 self._task_priority = value & _BYTE
             case Register.END:
@@ -306,6 +315,7 @@ class LocalApic:
                 self._timer.restore(timer)
                 for name, value in zip(self._KEPT, registers, strict=True):
                     setattr(self, name, value)
+                self._fast = {Register.ID: self._id << 24}
             case _:
                 raise TypeError(f"not a state of LocalApic: {state!r}")
         self._bus.changed()

@@ -71,6 +71,8 @@ int kc_map_rom(kc *m, uint64_t start, uint64_t end);
 /* Let Python answer accesses to [start, end), which lies outside of [0, memory_end) and below 4 GiB. Returns the window's number,
  * from 0; a Unicorn error, negative, if it cannot be. */
 int kc_map_device(kc *m, uint64_t start, uint64_t end);
+/* From now on 4 bytes at an offset in a window read so, without asking Python. -1: there are too many such. */
+int kc_device_word(kc *m, uint32_t window, uint32_t offset, uint32_t value);
 /* Pages below 4 GiB where neither RAM nor a device is. The first access to each ends the run with KC_UNMAPPED; kc_leave_open() lets
  * the guest go on: from then on the page reads as 0, as on QEMU's PC, writes vanish, and both are counted. Code there is never
  * executed. After KC_OPEN_PAGES of them all pages are open, counted as one with the number KC_OTHER_PAGES. */
@@ -241,12 +243,14 @@ void kc_pit_out(kc *m, uint32_t port, int size, uint32_t value);
 
 /* -- ports: core/ports.c ----------------------------------------------------------------------- */
 
-enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT, KC_PIC, KC_PIT };
+enum kc_port { KC_OPEN, KC_DEVICE, KC_SINK, KC_CONSTANT, KC_PIC, KC_PIT, KC_CLOCK };
 /* How a port answers: KC_OPEN floats (reads all ones), KC_DEVICE asks Python, KC_SINK appends the byte to console
  * number `value`, KC_CONSTANT reads as `value`: these two hold for single bytes; wider accesses ask Python. KC_PIC belongs to the
  * interrupt controllers, KC_PIT to the interval timer. */
 void kc_port_out(kc *m, uint16_t port, int mode, uint8_t value);
 void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value);
+/* KC_CLOCK: a port reads, in any size, as virtual time in clocks of this frequency (Hz), of which there are 24 bits. */
+void kc_port_in_clock(kc *m, uint16_t port, uint32_t frequency);
 /* From this virtual time on, a port with KC_CONSTANT asks Python nevertheless. */
 void kc_port_in_until(kc *m, uint16_t port, uint64_t until_ns);
 void kc_console_flush(kc *m);

@@ -104,7 +104,9 @@ class PortBus:
     def _set(self, port: int, answer: FastPort, console: int) -> None:
         writes = PortMode.SINK if answer.sink else PortMode.OPEN if answer.ignores else PortMode.DEVICE
         self._set_out(port, writes, console)
-        if answer.constant is None:
+        if answer.clock_hz is not None:
+            lib.kc_port_in_clock(self._core.raw, port, answer.clock_hz)
+        elif answer.constant is None:
             self._set_in(port, PortMode.DEVICE)
         else:
             self._set_in(port, PortMode.CONSTANT, answer.constant)

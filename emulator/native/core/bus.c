@@ -12,14 +12,20 @@
 #include "unicorn/engine.h"
 
 #define BUS_END (1ull << 32)
+#define WORDS 4
 
 struct region { kc *machine; uint64_t start; };
+
+struct word { uint32_t window, offset, value; };
 
 struct bus {
     struct window { uint64_t start, end; } windows[32];
     struct region regions[32]; /* of a window each, on Unicorn's own MMU; else the first is all there is */
     int window_count;
-    struct open { kc_open_page pages[KC_OPEN_PAGES + 1]; uint32_t count; } open;
+    struct kept {
+        struct open { kc_open_page pages[KC_OPEN_PAGES + 1]; uint32_t count; } open;
+        struct words { struct word words[WORDS]; uint32_t count; } words; /* that need no asking */
+    } kept; /* by snapshots */
     uint32_t newest; /* of them, that was accessed */
     struct last_read { uint32_t where; bool in_run; uint64_t at, ago; } last_read; /* at: in the present run; ago: else */
 };
@@ -42,12 +48,12 @@ static kc_open_page *open_page_at(kc *m, uint32_t page)
 {
     struct bus *bus = m->bus;
 
-    if (bus->newest < bus->open.count && bus->open.pages[bus->newest].page == page)
-        return &bus->open.pages[bus->newest];
-    for (uint32_t i = 0; i < bus->open.count; i++) {
-        if (bus->open.pages[i].page == page || bus->open.pages[i].page == KC_OTHER_PAGES) {
+    if (bus->newest < bus->kept.open.count && bus->kept.open.pages[bus->newest].page == page)
+        return &bus->kept.open.pages[bus->newest];
+    for (uint32_t i = 0; i < bus->kept.open.count; i++) {
+        if (bus->kept.open.pages[i].page == page || bus->kept.open.pages[i].page == KC_OTHER_PAGES) {
             bus->newest = i;
-            return &bus->open.pages[i];
+            return &bus->kept.open.pages[i];
         }
     }
     return NULL;
@@ -60,7 +66,7 @@ bool kc_is_open(kc *m, uint64_t physical)
 
 void kc_leave_open(kc *m, uint32_t page)
 {
-    struct open *open = &m->bus->open;
+    struct open *open = &m->bus->kept.open;
 
     if (open_page_at(m, page))
         return;
@@ -70,8 +76,8 @@ void kc_leave_open(kc *m, uint32_t page)
 
 const kc_open_page *kc_open_pages(const kc *m, uint32_t *count)
 {
-    *count = m->bus->open.count;
-    return m->bus->open.pages;
+    *count = m->bus->kept.open.count;
+    return m->bus->kept.open.pages;
 }
 
 /* -- accesses ------------------------------------------------------------------------------------- */
@@ -97,6 +103,29 @@ uint64_t kc_last_read(const kc *m, uint32_t *where)
     return m->bus->last_read.ago;
 }
 
+static struct word *word_at(kc *m, uint32_t window, uint32_t offset)
+{
+    struct words *words = &m->bus->kept.words;
+
+    for (uint32_t i = 0; i < words->count; i++)
+        if (words->words[i].offset == offset && words->words[i].window == window)
+            return &words->words[i];
+    return NULL;
+}
+
+int kc_device_word(kc *m, uint32_t window, uint32_t offset, uint32_t value)
+{
+    struct words *words = &m->bus->kept.words;
+    struct word *word = word_at(m, window, offset);
+
+    if (!word && words->count == WORDS)
+        return -1;
+    if (!word)
+        word = &words->words[words->count++];
+    *word = (struct word){window, offset, value};
+    return 0;
+}
+
 /* Accesses of 1, 2 or 4 bytes, aligned: the engine splits others. */
 static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned size, void *data)
 {
@@ -113,7 +142,9 @@ static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned size, void *dat
             page->reads++;
         return 0;
     }
-    return python.memory_read(m->handle, (uint32_t)window, (uint32_t)(at - m->bus->windows[window].start), (int32_t)size);
+    uint32_t within = (uint32_t)(at - m->bus->windows[window].start);
+    const struct word *word = size == 4 ? word_at(m, (uint32_t)window, within) : NULL;
+    return word ? word->value : python.memory_read(m->handle, (uint32_t)window, within, (int32_t)size);
 }
 
 static void on_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *data)
@@ -162,11 +193,11 @@ int kc_map_device(kc *m, uint64_t start, uint64_t end)
 
 int kc_bus_save(kc *m, void **out)
 {
-    struct open *saved = malloc(sizeof *saved);
+    struct kept *saved = malloc(sizeof *saved);
 
     if (!saved)
         return -1;
-    *saved = m->bus->open;
+    *saved = m->bus->kept;
     *out = saved;
     return 0;
 }
@@ -174,7 +205,7 @@ int kc_bus_save(kc *m, void **out)
 /* Before the TLB is emptied, which may have pages that are not open any more. */
 int kc_bus_restore(kc *m, const void *saved)
 {
-    m->bus->open = *(const struct open *)saved;
+    m->bus->kept = *(const struct kept *)saved;
     m->bus->last_read = (struct last_read){.where = KC_MEMORY};
     return 0;
 }

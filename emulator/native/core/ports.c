@@ -13,12 +13,15 @@
 
 #define PORTS 65536u
 #define CONSOLE_SIZE 4096
+#define NS_PER_S 1000000000u
+#define CLOCK_MASK 0xffffffu
 #define QUIET_NS 50000000u /* a console that was silent this long shows its next byte at once */
 
 struct port {
     uint8_t out, out_value, in, in_value;
     uint8_t data; /* number of its kc_data_port, from 1; 0: it is none */
     uint64_t in_until_ns; /* from then on KC_CONSTANT asks; UINT64_MAX: never */
+    uint32_t frequency;   /* of KC_CLOCK */
     uint16_t use; /* place in `used`, from 1; 0: it was not accessed, or there was no room */
 };
 
@@ -123,6 +126,8 @@ static uint32_t read_port(kc *m, uint32_t port, int size)
         return kc_pic_in(m, port, size);
     if (p->in == KC_PIT)
         return kc_pit_in(m, port, size);
+    if (p->in == KC_CLOCK)
+        return (uint32_t)((unsigned __int128)kc_clock_ns(m) * p->frequency / NS_PER_S) & CLOCK_MASK;
     const uint8_t *bytes = data_pass(m, p, size, true);
     if (bytes) {
         uint32_t value = 0;
@@ -184,6 +189,12 @@ void kc_port_in(kc *m, uint16_t port, int mode, uint8_t value)
     m->ports->ports[port].in = (uint8_t)mode;
     m->ports->ports[port].in_value = value;
     m->ports->ports[port].in_until_ns = UINT64_MAX;
+}
+
+void kc_port_in_clock(kc *m, uint16_t port, uint32_t frequency)
+{
+    m->ports->ports[port].in = KC_CLOCK;
+    m->ports->ports[port].frequency = frequency;
 }
 
 void kc_port_in_until(kc *m, uint16_t port, uint64_t until_ns) { m->ports->ports[port].in_until_ns = until_ns; }

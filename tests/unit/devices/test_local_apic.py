@@ -78,20 +78,20 @@ class Priorities(RuleBasedStateMachine):
         super().__init__()
         self.board = Board()
         self.requests: set[int] = set()
-        self.served: list[int] = []
+        self.served: set[int] = set()
         self.level: set[int] = set()
         self.task = 0
         self.is_on = True
         self.saved = (self.board.device.save(), *self._model())
 
-    def _model(self) -> tuple[set[int], list[int], set[int], int, bool]:
-        return set(self.requests), list(self.served), set(self.level), self.task, self.is_on
+    def _model(self) -> tuple[set[int], set[int], set[int], int, bool]:
+        return set(self.requests), set(self.served), set(self.level), self.task, self.is_on
 
     def _priority(self) -> int:
         served = highest(self.served)
         return self.task if self.task >> 4 >= served >> 4 else served & 0xF0
 
-    @rule(target=sent, vector=st.integers(16, 255), is_level=st.booleans())
+    @rule(target=sent, vector=st.integers(0, 255), is_level=st.booleans())
     def send(self, vector: int, *, is_level: bool) -> int:
         self.board.write(Register.COMMAND, TO_SELF | vector | (LEVEL if is_level else 0))
         self.requests.add(vector)
@@ -120,13 +120,15 @@ class Priorities(RuleBasedStateMachine):
             return
         assert vector == highest(self.requests)
         self.requests.remove(vector)
-        self.served.append(vector)
+        self.served.add(vector)
 
     @rule()
     def end(self) -> None:
         self.board.write(Register.END, 0)
-        ended = self.served.pop() if self.served else None
-        assert self.board.ended == ([ended] if ended in self.level else [])
+        ended = highest(self.served)
+        was_level = ended in self.served and ended in self.level
+        self.served.discard(ended)
+        assert self.board.ended == ([ended] if was_level else [])
         self.board.ended.clear()
 
     @rule()
@@ -137,17 +139,17 @@ class Priorities(RuleBasedStateMachine):
     def restore(self) -> None:
         state, requests, served, level, self.task, self.is_on = self.saved
         self.board.device.restore(state)
-        self.requests, self.served, self.level = set(requests), list(served), set(level)
+        self.requests, self.served, self.level = set(requests), set(served), set(level)
 
     def _is_waiting(self) -> bool:
-        if not self.is_on or not self.requests:
+        if not self.is_on or not highest(self.requests):
             return False
         return highest(self.requests) >> 4 > self._priority() >> 4 or not self._priority()
 
     @invariant()
     def registers_show_it(self) -> None:
         assert self.board.vectors(Register.REQUESTS) == self.requests
-        assert self.board.vectors(Register.IN_SERVICE) == set(self.served)
+        assert self.board.vectors(Register.IN_SERVICE) == self.served
         assert self.board.vectors(Register.TRIGGER) == self.level
         assert self.board.read(Register.PRIORITY) == self._priority()
 
@@ -233,7 +235,7 @@ def test_the_8259_is_let_through_as_a_bios_leaves_it_and_wherever_lint0_says_so(
 @pytest.mark.parametrize(
     "mode", [DeliveryMode.SMI, DeliveryMode.NMI, DeliveryMode.INIT, DeliveryMode.STARTUP]
 )
-def test_what_is_not_emulated_makes_no_request(mode: DeliveryMode) -> None:
+def test_what_is_not_emulated_makes_no_request(mode: int) -> None:
     board = Board()
     board.bus.send(Message(0x50, mode, is_level=False, destination=0, is_logical=False))
     assert not board.vectors(Register.REQUESTS)
