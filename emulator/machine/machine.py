@@ -206,7 +206,7 @@ class Machine:
             stop_at_allocation: 1 for the next call of a recorded function that `takes`, 2 for the one after it, and so
                 on. The machine then stands at the function's first instruction.
             until: The run ends when a console or the text screen shows this text.
-            until_idle: The run ends when the guest has done nothing but wait, for input or ticks, for a second of virtual time
+            until_idle: The run ends when the guest has done nothing but wait, for input or ticks, for two seconds of virtual time
                 (`emulator.machine.until`).
 
         Raises:

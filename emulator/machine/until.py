@@ -2,10 +2,10 @@
 
 All of it is looked at at points that depend on nothing but the guest: at the `out` that completes the text, and every 10 ms of virtual time.
 
-A guest waits if for a virtual second it has written to no console and not to the screen, no recorded call was entered or left, and
-if it was in `hlt` for nine tenths of that time, or is found in a loop that changes nothing: registers, and the stores of two turns, are
-the same. Such a loop goes on until an interrupt comes, or a device answers something else; so interrupts have to be on, or a port that a device
-has is read in it.
+A guest waits if for two virtual seconds it has written to no console and not to the screen, no recorded call was entered or left, and
+if it was in `hlt` for nine tenths of each of them, or is found at the end of each in the same loop, which changes nothing: registers,
+and the stores of two turns, are the same. Such a loop goes on until an interrupt comes, or a device answers something else; so interrupts
+have to be on, or a port that a device has is read in it. A loop that waits for a time to come is another one for each such time.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 LOOK_NS = 10_000_000
 """Virtual time between two looks."""
 IDLE_NS = 1_000_000_000
-"""Virtual time for which a guest that waits has done nothing else."""
+"""Virtual time after which a guest that has done nothing else is looked at; it waits if it does so twice."""
 _WAITING = 0.9  # share of the time in hlt
-_TRACED = 1024  # instructions in which a loop has to be seen three times
+_TRACED = 8192  # instructions in which a loop has to be seen three times
 _LONGEST = _TRACED // 3
-_STEPS = 16 * _TRACED
+_STEPS = 8 * _TRACED
 _ATTEMPTS = 3  # to see a loop between two interrupts
 
 
@@ -82,6 +82,7 @@ class Until:
         self._tails: dict[Console, bytes] = {}
         self._next_look_ns = self._since_ns = self._waited_ns = 0  # waited: at `since`
         self._signs: tuple[int, int, bytes] = (0, 0, b"")
+        self._found: object = None  # how the guest waited when it was looked at last; None: it did not
 
     def start(self, text: str, *, idle: bool) -> None:
         """A run starts.
@@ -94,6 +95,7 @@ class Until:
         self._tails = {}
         self._consoles.watch(self._said if text else None, self._text[-1:])
         self._loop.give_up()
+        self._found = None
         if not self._is_on:
             self._interrupts.look_at(None)
             return
@@ -121,7 +123,8 @@ class Until:
         if self._seen:
             return Awaited.TEXT
         if self._loop.limit is not None:
-            return Awaited.IDLE if self._loop.is_endless(stop) else None
+            found = self._loop.ran(stop)
+            return None if found is None else self._waits(found)
         now_ns = self._interrupts.now_ns()
         if now_ns < self._next_look_ns:
             return None
@@ -129,7 +132,7 @@ class Until:
         screen = self._screen()
         if self._text and self._text in screen[::2]:
             return Awaited.TEXT
-        return Awaited.IDLE if self._idle and self._is_idle(now_ns, screen) else None
+        return self._is_idle(now_ns, screen) if self._idle else None
 
     def halted(self) -> Awaited | None:
         """Return what it is when the guest halts for good: it waits for input, if interrupts are on."""
@@ -145,18 +148,25 @@ class Until:
             self._seen = True
             self._request_stop()
 
-    def _is_idle(self, now_ns: int, screen: bytes) -> bool:
+    def _waits(self, how: object) -> Awaited | None:
+        """The guest was found to wait somehow: has it done so the last time, too?"""
+        before, self._found = self._found, how
+        return Awaited.IDLE if how == before else None
+
+    def _is_idle(self, now_ns: int, screen: bytes) -> Awaited | None:
         signs = (self._consoles.written, self._calls.event_count, screen)
         waited_ns, past_ns = self._interrupts.waited_ns() - self._waited_ns, now_ns - self._since_ns
         is_same = signs == self._signs
         if is_same and past_ns < IDLE_NS:
-            return False
+            return None
         self._signs, self._since_ns, self._waited_ns = signs, now_ns, self._interrupts.waited_ns()
-        if is_same and waited_ns >= _WAITING * past_ns:
-            return True
-        if is_same:
+        if not is_same:
+            self._found = None
+        elif waited_ns >= _WAITING * past_ns:
+            return self._waits("in hlt")
+        else:
             self._loop.start()
-        return False
+        return None
 
 
 class _Loop:
@@ -179,11 +189,13 @@ class _Loop:
         self._attempts = 0
         self._settles = False
         self._turns: list[tuple[Registers, Sequence[Step]]] = []
+        self._addresses: tuple[int, ...] = ()  # of a turn, once that is known
         self.limit: int | None = None
 
     def start(self) -> None:
         """Begin to find out."""
         self._attempts = _ATTEMPTS
+        self._addresses = ()
         self._trace(_TRACED)
 
     def give_up(self) -> None:
@@ -191,34 +203,46 @@ class _Loop:
         self.limit, self._settles = None, False
         self._close()
 
-    def is_endless(self, stop: Stop) -> bool:
-        """Take a run of `limit` instructions, and return whether that has shown that the guest is in such a loop."""
+    def ran(self, stop: Stop) -> object:
+        """Take a run of `limit` instructions. Return the loop if it has shown that the guest is in one, to compare it; else None."""
         if self._settles:
             self.give_up()
-            return False
+            return None
         steps = self._close()
         if stop.reason is not Reason.SLICE or stop.instructions != self.limit:
             self._again()
-            return False
-        if self.limit == _TRACED:
-            period = _period([step.address for step in steps if step.kind is StepKind.INSTRUCTION])
-            self._turns = [(self._cpu.registers(), ())]
-            if period:
-                self._trace(period)
+        elif not self._addresses:
+            self._align([step.address for step in steps if step.kind is StepKind.INSTRUCTION])
+        else:
+            self._turns.append((self._cpu.registers(), steps))
+            if len(self._turns) == 1:
+                self._turns[0] = (self._turns[0][0], [])
+            if len(self._turns) <= 2:  # noqa: PLR2004 - before, and after each of two turns
+                self._trace(len(self._addresses))
             else:
-                self._again()
-            return False
-        self._turns.append((self._cpu.registers(), steps))
-        if len(self._turns) <= 2:  # noqa: PLR2004 - before, and after each of two turns
-            self._trace(self.limit)
-            return False
+                return self._compared()
+        return None
+
+    def _align(self, traced: Sequence[int]) -> None:
+        """Go to where the loop begins: to the same instruction whenever it is found."""
+        period = _period(traced)
+        if not period:
+            self._again()
+            return
+        turn = tuple(traced[len(traced) - period :])
+        begin = min(range(period), key=lambda each: turn[each:] + turn[:each])
+        self._addresses = turn[begin:] + turn[:begin]
+        self._turns = []
+        self._trace(begin or period)
+
+    def _compared(self) -> object:
         (start, _), (first, first_steps), (second, second_steps) = self._turns
         if start == first == second and first_steps == second_steps:
-            turn = self.limit
+            addresses = self._addresses
             self._settle()
-            return self._may_end(start, turn)
+            return (start, addresses) if self._may_end(start, len(addresses)) else None
         self._again()  # an interrupt may have come
-        return False
+        return None
 
     def _may_end(self, registers: Registers, turn: int) -> bool:
         """Return whether an interrupt or a device can end a loop of so many instructions."""
@@ -230,6 +254,7 @@ class _Loop:
 
     def _again(self) -> None:
         self._attempts -= 1
+        self._addresses = ()
         if self._attempts:
             self._trace(_TRACED)
         else:

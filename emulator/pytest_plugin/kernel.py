@@ -99,7 +99,7 @@ class Kernel:
             max_instructions: Budget.
             timeout_s: Budget in seconds of the host; None: the configured one.
             until: The run ends when a console or the text screen shows this text.
-            until_idle: The run ends when the kernel has done nothing but wait, for input or ticks, for a second of virtual time.
+            until_idle: The run ends when the kernel has done nothing but wait, for input or ticks, for two seconds of virtual time.
 
         Raises:
             BudgetUsedUp: A budget is used up; the kernel can go on with another run.

@@ -29,11 +29,6 @@ class How(Enum):
     INTERRUPTED = "interrupted"  # Ctrl-C, another signal, or somebody who did not want to wait
     NOT_RUN = "not run"  # the kernel could not be loaded
 
-    @property
-    def outcome(self) -> str:
-        """The name in traces and in the JSON of a run, which have none of their own for what kmemu lacks."""
-        return str((How.STOPPED if self is How.NOT_EMULATED else self).value)
-
 
 class Budget(NamedTuple):
     """What a run may take, and what ends it well.
@@ -42,7 +37,7 @@ class Budget(NamedTuple):
         max_instructions: Of the guest, exact; None: no limit.
         timeout_s: Seconds of the host; None: no limit.
         until: A text on a console or the text screen with which the run ends; "": none.
-        until_idle: Whether the run ends when the kernel has done nothing but wait for a second of virtual time.
+        until_idle: Whether the run ends when the kernel has done nothing but wait for two seconds of virtual time.
     """
 
     max_instructions: int | None = None

@@ -51,8 +51,8 @@ def record_run(  # noqa: PLR0913 - the run, and who takes part in it
     with _recorder(machine, path, header, on_progress) as recorder:
         on_start(recorder.recording)
         ending = run_to_end(machine, budget)
-    how = ending.how.outcome
-    if how in (How.STOPPED.value, How.DIVERGED.value):
+    how = ending.how.value
+    if ending.how in (How.STOPPED, How.NOT_EMULATED, How.DIVERGED):
         how += f": {ending.problem}"
     memory_map = _memory_map(machine) if with_memory_map else ()
     _close(recorder, TraceEnding(how, ending.exit_value, 0, 0, memory_map, ending.lacks))

@@ -36,7 +36,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "version": _VERSION,
         "kernel": record.kernel,
         "status": status,
-        "outcome": ending.how.outcome,
+        "outcome": ending.how.value,
         "exit_value": ending.exit_value,
         "exit_code": ending.exit_code,
         "eip": ending.eip,

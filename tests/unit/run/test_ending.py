@@ -34,11 +34,6 @@ def test_the_exit_code_is_what_qemu_would_exit_with() -> None:
     assert Ending(How.HALTED).exit_code is None
 
 
-def test_old_documents_do_not_say_what_kmemu_lacks() -> None:
-    assert How.NOT_EMULATED.outcome == "stopped"
-    assert {how.outcome for how in How} == {how.value for how in How} - {"not emulated"}
-
-
 def test_a_problem_is_one_line() -> None:
     assert Ending(How.DIVERGED, error=EmulatorError("one\ntwo")).problem == "one"
     assert Ending(How.EXIT, 3).problem == Ending(How.INTERRUPTED, error=KeyboardInterrupt()).problem == ""
