@@ -82,7 +82,7 @@ class PortBus:
             self.refresh(device)
 
     def has(self, port: int) -> bool:
-        """Tell whether a device answers at a port."""
+        """Return whether a device answers at a port."""
         return port in self._by_port
 
     def refresh(self, device: Device) -> None:

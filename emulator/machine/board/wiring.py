@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from emulator.devices.board import Row, Timer
-    from emulator.devices.device import MemoryDevice
+    from emulator.devices.device import Device, MemoryDevice
     from emulator.machine.board.device_memory import DeviceMemory
     from emulator.machine.board.interrupts import Interrupts
     from emulator.machine.board.ports import PortBus
     from emulator.machine.board.windows import Windows
     from emulator.machine.consoles import Consoles
+
+_LAST_PORT = 0xFFFF
 
 
 def wire(  # noqa: PLR0913 - what devices are connected to
@@ -44,7 +46,7 @@ def wire(  # noqa: PLR0913 - what devices are connected to
         bus: Takes their ports.
 
     Raises:
-        ValueError: See `emulator.devices.board.check_board`.
+        ValueError: See `emulator.devices.board.check_board`; or two devices answer at a port, or one at a number that is no port.
     """
     rows = tuple(board)
     check_board(rows, len(memory))
@@ -69,7 +71,14 @@ def wire(  # noqa: PLR0913 - what devices are connected to
         device = row.make(wires)
         if row.mmio[0] < row.mmio[1]:
             windows.add(row.mmio, cast("MemoryDevice", device))
+        _check_ports(device, {*interrupts.pic.ports, *bus.numbers})
         bus.connect(device, row.console)
+
+
+def _check_ports(device: Device, taken: set[int]) -> None:
+    for port in device.ports:
+        if port in taken or not 0 <= port <= _LAST_PORT:
+            raise ValueError(f"port 0x{port:x} is not one of 0 to 0xffff, or has two devices")
 
 
 def _interrupt(interrupts: Interrupts, line: int | None) -> None:

@@ -1,6 +1,7 @@
 """What a check finds, and the ids by which baselines know it."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +92,16 @@ def test_what_is_left_out_is_said_once() -> None:
     first, second = with_rest([changed(details=("it is so",)), FINDING], 19)
     assert first.details == ("it is so", "the first 2 of 19 like this are listed")
     assert second == FINDING
+
+
+def test_each_kind_is_documented() -> None:
+    """In the table of docs/check.md; and nothing else is."""
+    table = (
+        (Path(__file__).parents[3] / "docs" / "check.md")
+        .read_text()
+        .partition("| kind | means |")[2]
+        .partition("\n\n")[0]
+    )
+    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    kinds = [kind for cell in cells for kind in re.findall(r"`([a-z-]+)`", cell)]
+    assert sorted(kinds) == sorted(kind.value for kind in Kind)

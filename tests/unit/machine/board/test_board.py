@@ -26,7 +26,7 @@ AFTER_NS = 50_000
 class Alarm:
     """A test device: a byte written to its port is the length of the text in its window, which it prints when its time has come."""
 
-    ports = (PORT,)
+    ports: tuple[int, ...] = (PORT,)
 
     def __init__(self, wires: Wires) -> None:
         self._wires = wires
@@ -73,6 +73,18 @@ class Alarm:
         match state:
             case (int() | None as due, int(length)):
                 self._due, self._length = due, length
+
+
+def at_controller(wires: Wires) -> Alarm:
+    alarm = Alarm(wires)
+    alarm.ports = (0x20,)
+    return alarm
+
+
+def at_no_port(wires: Wires) -> Alarm:
+    alarm = Alarm(wires)
+    alarm.ports = (0x10000,)
+    return alarm
 
 
 BOARD = (
@@ -163,6 +175,12 @@ def test_without_its_row_the_device_is_not_there() -> None:
             [Row(lambda wires: wires.interrupt() or Alarm(wires))],
             "the device has no interrupt line: its row of the board names none",
         ),
+        (
+            [Row(Alarm, line=10), Row(Alarm, line=11)],
+            "port 0x300 is not one of 0 to 0xffff, or has two devices",
+        ),
+        ([Row(at_controller)], "port 0x20 is not one of 0 to 0xffff, or has two devices"),
+        ([Row(at_no_port)], "port 0x10000 is not one of 0 to 0xffff, or has two devices"),
     ],
 )
 def test_rows_that_get_into_the_way_of_others_are_refused(rows: list[Row], problem: str) -> None:
