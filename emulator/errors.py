@@ -137,7 +137,7 @@ def unknown_function(path: str, name: str) -> KernelMismatch:
 
 
 class UnsupportedFunction(EmulatorError):
-    """A function cannot be watched to its end.
+    """A function cannot be watched: its end is not to be found, or not its parameters.
 
     Attributes:
         name: The function.

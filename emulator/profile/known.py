@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from emulator.errors import KernelMismatch
+from emulator.errors import KernelMismatch, UnsupportedFunction
 from emulator.profile.reader import read_profile
 from kernel_model.btron import symbols as btron
 from kernel_model.litecore import symbols as litecore
@@ -119,6 +119,7 @@ def match(profile: Profile, image: KernelImage) -> Profile:
 
     Raises:
         KernelMismatch: It has none of them.
+        UnsupportedFunction: One gets a parameter that the profile names in a register, says the kernel's debug information.
         BadImage: Its symbol table is damaged.
     """
     reduced = _reduced(profile, image)
@@ -131,7 +132,24 @@ def match(profile: Profile, image: KernelImage) -> Profile:
             f"has none of the functions of profile {profile.name}: {', '.join(names)}{hint}",
             names,
         )
+    _check_parameters(reduced, image)
     return reduced
+
+
+def _check_parameters(profile: Profile, image: KernelImage) -> None:
+    """See that parameters lie on the stack, where they are recorded. Compilers often choose registers for a static function."""
+    from emulator.loader.dwarf.parameters import Parameters  # slow, and not for the built-in profiles
+
+    known = Parameters(image.symbol_data)
+    for function in profile.functions:
+        symbol = image.symbol(function.name)
+        found = None if symbol is None else known.in_register(symbol.address)
+        if found is not None and found.number < len(function.parameters):
+            parameter = function.parameters[found.number]
+            raise UnsupportedFunction(
+                function.name,
+                f"it gets {parameter} in {found.register}, and kmemu records parameters on the stack",
+            )
 
 
 def _reduced(profile: Profile, image: KernelImage) -> Profile | None:

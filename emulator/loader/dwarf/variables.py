@@ -8,12 +8,12 @@ Source: DWARF 5, sections 2.6 (locations), 4.1 (variables) and 5 (types).
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator.loader.dwarf.c_types import Array, CType, Encoding, Member, Scalar, Struct
+from emulator.loader.dwarf.debug_info import damage, open_debug_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +35,6 @@ _ENCODINGS = {
     0x08: Encoding.UNSIGNED,  # DW_ATE_unsigned_char
 }
 _PLUS_CONSTANT = 0x23  # DW_OP_plus_uconst: how DWARF 2 writes a member's offset
-_DAMAGE = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError),
-    *(TypeError, ValueError, RecursionError, OSError),
-)
 
 
 class Variable(NamedTuple):
@@ -56,7 +52,7 @@ class Variables:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._dwarf, self._info = _open(data)
+        self._dwarf, self._info = open_debug_info(data)
         self._found: dict[int, Variable | None] = {}
         self._types: dict[int, CType] = {}
 
@@ -65,7 +61,7 @@ class Variables:
         if address not in self._found:
             try:
                 self._found[address] = self._find(address)
-            except _damage():
+            except damage():
                 self._found[address] = None
         return self._found[address]
 
@@ -123,29 +119,6 @@ class Variables:
         for count in reversed(counts):
             array = Array(array, count)
         return array
-
-
-def _open(data: bytes) -> tuple[Any, bytes]:
-    """Return pyelftools' view of the debug information, and the bytes of .debug_info; none of it where there is none."""
-    from elftools.elf.elffile import ELFFile
-
-    try:
-        dwarf = ELFFile(io.BytesIO(data)).get_dwarf_info(relocate_dwarf_sections=False)
-        section = dwarf.debug_info_sec
-        if section is None:
-            return dwarf, b""
-        section.stream.seek(0)
-        return dwarf, section.stream.read()
-    except _damage():
-        return None, b""
-
-
-def _damage() -> tuple[type[Exception], ...]:
-    """Return what pyelftools raises on damaged files: errors of its own, and those of reading without checks."""
-    from elftools.common.exceptions import DWARFError, ELFError
-    from elftools.construct import ConstructError
-
-    return (*_DAMAGE, DWARFError, ELFError, ConstructError)
 
 
 def _located_at(entry: Any, address: int) -> bool:

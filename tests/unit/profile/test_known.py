@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.errors import KernelMismatch
+from emulator.errors import KernelMismatch, UnsupportedFunction
 from emulator.loader.image import KernelImage
 from emulator.profile.known import (
     KNOWN_PROFILES,
@@ -16,9 +17,14 @@ from emulator.profile.known import (
     structures_of,
 )
 from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.reader import read_profile
 from kernel_model.btron.errors import Error
+from tests.helpers.c_kernel import compile_kernel
 from tests.unit.loader import elf_builder as eb
 from tests.unit.loader.elf_builder import BASE, Elf, Sym, build_elf
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ALLOC = TracedFunction("alloc_page", "pages", Role.ALLOC, (), Result.POINTER, 0)
 FREE = TracedFunction("free_page", "heap", Role.FREE, ("ptr",), Result.NONE)
@@ -148,3 +154,27 @@ class TestMatch:
             KernelMismatch, match=r"^k\.elf: has none of the functions of profile mine: free_page$"
         ):
             match(replace(MINE, functions=(FREE,), page_areas=frozenset()), kernel())
+
+
+def test_parameters_in_registers_are_refused(tmp_path: Path) -> None:
+    """The parameter has to be one that the profile names."""
+    source = """
+    char memory[64];
+    __attribute__((noinline)) char *take(unsigned size, unsigned count)
+    {
+        char *block = memory;
+        while (size--)
+            block += count;
+        memory[0] = *block;
+        return block;
+    }
+    void _start(void) { for (;;) take(8, memory[1]); }
+    """
+    image = KernelImage.read(compile_kernel(tmp_path, source, ["-g", "-mregparm=3"]))
+    profile = tmp_path / "k.toml"
+    profile.write_text('[heap]\nalloc = "take(size)"\n')
+    problem = "cannot watch take: it gets size in EAX, and kmemu records parameters on the stack"
+    with pytest.raises(UnsupportedFunction, match=f"^{problem}$"):
+        match(read_profile(str(profile)), image)
+    profile.write_text('[heap]\nother = "take()"\n')
+    assert [each.name for each in match(read_profile(str(profile)), image).functions] == ["take"]
