@@ -25,6 +25,7 @@ from emulator.devices.post_port import PostPort
 from emulator.devices.rtc import DEFAULT_START_S, Rtc
 from emulator.devices.system_control import SystemControl
 from emulator.devices.uart import Uart
+from emulator.devices.vga_ports import VgaPorts
 from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, VgaText
 from emulator.x86 import PAGE_SIZE
 
@@ -158,6 +159,7 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         ),
         Row(lambda wires: DebugConsole(wires.send), console=DEBUG_CONSOLE),
         Row(lambda wires: DebugExit(wires.end_run)),
+        Row(lambda wires: VgaPorts(wires.now_ns)),
         Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),
         Row(lambda wires: wires.ticking(KeyboardController(wires, keys)), line=1, second_line=12),
         Row(lambda wires: wires.ticking(LocalApic(wires.apics, wires.now_ns, wires.moved)), mmio=LOCAL_APIC),

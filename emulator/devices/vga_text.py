@@ -26,7 +26,9 @@ MEMORY_SIZE = COLUMNS * ROWS * 2  # a character and its colours for each cell
 INDEX_PORT = 0x3D4
 DATA_PORT = 0x3D5
 
-_REGISTERS = 0x19
+_TEXT_MODE = bytes.fromhex("5f 4f 50 82 55 81 bf 1f 00 4f 0d 0e 00 00 00 00 9c 8e 8f 28 1f 96 b9 a3 ff")
+"""What a PC's firmware leaves; the cursor is at the top."""
+_REGISTERS = len(_TEXT_MODE)
 _CURSOR_HIGH, _CURSOR_LOW = 0x0E, 0x0F
 _NOBODY = 0xFF
 
@@ -65,7 +67,7 @@ class VgaText:
 
     def __init__(self) -> None:
         self._index = 0
-        self._registers = bytearray(_REGISTERS)
+        self._registers = bytearray(_TEXT_MODE)
 
     @property
     def cursor(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.port_guests import lines_here, lines_in_qemu
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 # What comes out of the keyboard controller until it is silent; `m` marks bytes of the mouse.
@@ -269,4 +270,34 @@ SERIAL = [
 
 def test_the_serial_port(tmp_path: Path) -> None:
     source = "".join(SERIAL)
+    assert lines_here(source) == lines_in_qemu(source, tmp_path)
+
+
+def indexed(index_port: int, data_port: int, registers: Iterable[int]) -> str:
+    """Return the code that prints registers that an index selects."""
+    return "".join(f"write {index_port}, {each}\n read {data_port}\n" for each in registers) + "line\n"
+
+
+def attributes(registers: Iterable[int]) -> str:
+    """Return the code that prints attributes; reading the status makes the next byte at 0x3c0 an index."""
+    reset = "movw $0x3da, %dx\n inb %dx, %al\n"
+    return "".join(f"{reset}write 0x3c0, {each}\n read 0x3c1\n" for each in registers) + "line\n"
+
+
+# Where the cursor is at entry depends on what the firmware has printed.
+SCREEN = [
+    "jmp guest\nguest:\n",
+    indexed(0x3D4, 0x3D5, [*range(0x0E), *range(0x10, 0x19)]),
+    indexed(0x3C4, 0x3C5, range(8)) + indexed(0x3CE, 0x3CF, range(9)) + attributes(range(0x15)),
+    "".join(f"read {port}\n" for port in (0x3CC, 0x3C2, 0x3CA, 0x3C6, 0x3C7)) + "line\n",
+    "write 0x3c7, 0\n" + "read 0x3c9\n" * 192 + "read 0x3c7\nline\n",
+    "write 0x3c8, 5\nwrite 0x3c9, 1\nwrite 0x3c9, 0xff\nwrite 0x3c9, 3\nwrite 0x3c7, 5\n",
+    "read 0x3c9\nread 0x3c9\nread 0x3c9\nline\n",
+    "movw $0x3da, %dx\n inb %dx, %al\n write 0x3c0, 0x31\n write 0x3c0, 7\n read 0x3c1\nread 0x3c0\nline\n",
+    indexed(0x3D4, 0x3D5, []) + "write 0x3d4, 0x0e\nwrite 0x3d5, 3\nread 0x3d5\nread 0x3d4\nline\nexit 0\n",
+]
+
+
+def test_the_screen(tmp_path: Path) -> None:
+    source = "".join(SCREEN)
     assert lines_here(source) == lines_in_qemu(source, tmp_path)

@@ -1,0 +1,165 @@
+"""The registers of a VGA besides the CRT controller: sequencer, graphics controller, attributes, palette, status.
+
+They keep what is written, from what a PC's firmware leaves in text mode on; the screen is shown as text whatever they say. The status
+says when the beam returns, 70 times a second of virtual time.
+
+Source: IBM VGA/XGA Technical Reference; what firmware leaves as on QEMU's `pc` with `-vga std`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from emulator.devices.device import FastPort, read_bytes, write_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_ATTRIBUTE, _ATTRIBUTE_READ, _MISC_WRITE = 0x3C0, 0x3C1, 0x3C2
+_SEQUENCER, _GRAPHICS = 0x3C4, 0x3CE
+_MASK, _PALETTE_READ, _PALETTE_WRITE, _PALETTE = 0x3C6, 0x3C7, 0x3C8, 0x3C9
+_MISC_READ, STATUS = 0x3CC, 0x3DA
+
+_FRAME_NS: Final = 1_000_000_000 // 70
+_RETRACE_NS: Final = _FRAME_NS // 20
+_RETRACE: Final = 0x09  # the beam returns, nothing is displayed
+_PALETTE_READING, _DISPLAYED = 0x03, 0x20
+
+_SEQUENCER_START: Final = bytes.fromhex("03 00 03 00 02 00 00 00")
+_GRAPHICS_START: Final = bytes.fromhex("00 00 00 00 00 10 0e 0f ff 00 00 00 00 00 00 00")
+_ATTRIBUTES_START: Final = bytes.fromhex("00 01 02 03 04 05 14 07 38 39 3a 3b 3c 3d 3e 3f 0c 00 0f 08 00")
+_COLOURS: Final = 256
+
+
+def _palette_at_start() -> bytes:
+    """Return red, green and blue of the 64 colours of text mode, 6 bits each; the others are black."""
+    parts = [
+        0x2A * (number >> high & 1) + 0x15 * (number >> low & 1)
+        for number in range(64)
+        for high, low in ((2, 5), (1, 4), (0, 3))
+    ]
+    return bytes(parts).ljust(3 * _COLOURS, b"\0")
+
+
+class _State(NamedTuple):
+    """What snapshots keep."""
+
+    sequencer: bytes = _SEQUENCER_START
+    graphics: bytes = _GRAPHICS_START
+    attributes: bytes = _ATTRIBUTES_START
+    palette: bytes = _palette_at_start()
+    misc: int = 0x67
+    sequencer_index: int = 0
+    graphics_index: int = 0
+    attribute_index: int = _DISPLAYED
+    attribute_data_next: bool = False  # the next byte at 0x3C0 is data
+    palette_state: int = 0
+    palette_read: int = 0  # of the next byte, in bytes
+    palette_write: int = 0
+
+
+class VgaPorts:
+    """These registers.
+
+    Args:
+        now_ns: The virtual clock.
+    """
+
+    ports = (*range(_ATTRIBUTE, 0x3D0), STATUS)
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self._now_ns = now_ns
+        self._state = _State()
+
+    def read_port(self, port: int, size: int) -> int:
+        """Answer `in`."""
+        return read_bytes(self._read, port, size)
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        """Take `out`."""
+        write_bytes(self._write, port, size, value)
+
+    def fast_ports(self) -> Mapping[int, FastPort]:
+        """The status is fast until it changes, unless a read of it changes what the next byte at 0x3C0 is."""
+        if self._state.attribute_data_next:
+            return {}
+        now = self._now_ns()
+        frame = now - now % _FRAME_NS
+        returns = frame + _FRAME_NS - _RETRACE_NS
+        until = returns if now < returns else frame + _FRAME_NS
+        return {STATUS: FastPort(constant=self._status(now), until_ns=until)}
+
+    def save(self) -> object:
+        """Return all registers."""
+        return self._state
+
+    def restore(self, state: object) -> None:
+        """Go back to a state that `save` returned."""
+        if not isinstance(state, _State):
+            raise TypeError(f"not a state of VgaPorts: {state!r}")
+        self._state = state
+
+    def _status(self, now_ns: int) -> int:
+        return _RETRACE if now_ns % _FRAME_NS >= _FRAME_NS - _RETRACE_NS else 0
+
+    def _read(self, port: int) -> int:
+        state = self._state
+        if port == STATUS:
+            self._state = state._replace(attribute_data_next=False)
+            return self._status(self._now_ns())
+        if port == _PALETTE:
+            at = state.palette_read
+            self._state = state._replace(palette_read=(at + 1) % len(state.palette))
+            return state.palette[at]
+        attribute = state.attribute_index & 0x1F
+        return {
+            _ATTRIBUTE: 0 if state.attribute_data_next else state.attribute_index,
+            _ATTRIBUTE_READ: state.attributes[attribute] if attribute < len(state.attributes) else 0,
+            _SEQUENCER: state.sequencer_index,
+            _SEQUENCER + 1: state.sequencer[state.sequencer_index],
+            _PALETTE_READ: state.palette_state,
+            _PALETTE_WRITE: state.palette_write // 3,
+            _MISC_READ: state.misc,
+            _GRAPHICS: state.graphics_index,
+            _GRAPHICS + 1: state.graphics[state.graphics_index],
+        }.get(port, 0)
+
+    def _write(self, port: int, byte: int) -> None:
+        state = self._state
+        match port:
+            case 0x3C0:
+                self._write_attribute(byte)
+            case 0x3C2:
+                self._state = state._replace(misc=byte & ~0x10)
+            case 0x3C4:
+                self._state = state._replace(sequencer_index=byte & 7)
+            case 0x3C5:
+                self._state = state._replace(sequencer=_put(state.sequencer, state.sequencer_index, byte))
+            case 0x3C7:
+                self._state = state._replace(palette_read=3 * byte, palette_state=_PALETTE_READING)
+            case 0x3C8:
+                self._state = state._replace(palette_write=3 * byte, palette_state=0)
+            case 0x3C9:
+                at = state.palette_write
+                palette = _put(state.palette, at, byte)
+                self._state = state._replace(palette=palette, palette_write=(at + 1) % len(palette))
+            case 0x3CE:
+                self._state = state._replace(graphics_index=byte & 15)
+            case 0x3CF:
+                self._state = state._replace(graphics=_put(state.graphics, state.graphics_index, byte))
+            case _:
+                pass
+
+    def _write_attribute(self, byte: int) -> None:
+        """Take index and data in turn."""
+        state = self._state
+        index = state.attribute_index & 0x1F
+        if not state.attribute_data_next:
+            state = state._replace(attribute_index=byte & 0x3F)
+        elif index < len(state.attributes):
+            state = state._replace(attributes=_put(state.attributes, index, byte))
+        self._state = state._replace(attribute_data_next=not state.attribute_data_next)
+
+
+def _put(registers: bytes, at: int, byte: int) -> bytes:
+    return registers[:at] + bytes((byte,)) + registers[at + 1 :]
