@@ -14,6 +14,9 @@ _MS = 1_000_000
 _PACE_NS = 25 * _MS  # between two movements of keys
 _WAIT_NS = 1000 * _MS
 _LOOK_NS = 10 * _MS  # between two looks whether the guest takes interrupts
+_LOOK_AGAIN_NS = (
+    101_000  # after one that found that it does not: a scheduler may let them in for moments only
+)
 _LOOKS = 50
 _POLLED_NS = 50 * _MS
 
@@ -64,7 +67,9 @@ class Typist:
             return b""
         if heard and state.looks >= _LOOKS:
             return self._move(now_ns)
-        self._state = state._replace(looks=state.looks + heard, look_ns=now_ns + _LOOK_NS)
+        self._state = state._replace(
+            looks=state.looks + heard, look_ns=now_ns + (_LOOK_NS if heard else _LOOK_AGAIN_NS)
+        )
         return b""
 
     def next_poll_ns(self) -> int | None:

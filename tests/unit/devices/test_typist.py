@@ -26,7 +26,7 @@ def test_the_first_key_waits_for_half_a_second_of_listening_and_others_for_the_p
 def test_nothing_is_typed_while_nobody_listens() -> None:
     typist = Typist((b"a",))
     assert interrupted(typist, 2000 * MS, heard=False) == []
-    assert interrupted(typist, 3000 * MS) == [(2510, b"a")]
+    assert interrupted(typist, 3000 * MS) == [(2500, b"a")]
 
 
 def test_a_guest_that_polls_gets_a_key_when_it_has_asked_for_a_while() -> None:
