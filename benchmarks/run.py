@@ -41,6 +41,7 @@ BENCHMARKS = (
     Benchmark("kmem-pairs", btron.kmem_pairs),
     Benchmark("pools-recorded", btron.pools_recorded),
     Benchmark("interrupts", btron.interrupts),
+    Benchmark("ring-changes", btron.ring_changes),
     Benchmark("waiting-interrupt", btron.waiting_interrupt),
 )
 HEADER = ("what", "measured", "peer", "ratio", "must reach", "verdict")

@@ -164,6 +164,7 @@ class Machine:
             bus=self.ports,
         )
         hardware = Hardware.found(self.ports.numbers, (row.mmio[0] for row in rows))
+        self.cpu.set_local_apic(hardware.local_apic)
         state = boot_state(image, ram.end, hardware, command_line, modules)
         self.modules = state.modules
         self._enter(state)

@@ -29,8 +29,8 @@ enum kc_reason {
     KC_NO_MEMORY      /* the host has no memory for what is kept of the run: whatever else ended it, and from then on every run */
 };
 
-/* What the guest needs and kmemu lacks: page tables of four levels, sysenter. */
-enum { KC_LONG_MODE = 1 << 16, KC_SYSENTER };
+/* What the guest needs and kmemu lacks: page tables of four levels. */
+enum { KC_LONG_MODE = 1 << 16 };
 enum kc_access { KC_READ, KC_WRITE, KC_FETCH };
 
 typedef struct {
@@ -41,7 +41,7 @@ typedef struct {
     uint64_t address;    /* physical page for KC_UNMAPPED, linear address for #PF, the event's instruction for KC_EVENT */
     uint32_t linear;     /* the linear page for KC_UNMAPPED */
     int32_t access;      /* enum kc_access */
-    int32_t uc_error;    /* or KC_LONG_MODE, KC_SYSENTER */
+    int32_t uc_error;    /* or KC_LONG_MODE */
     uint64_t instructions; /* executed by this run, its last block counted whole */
     uint32_t block, block_size, block_instructions; /* the last block, if it was counted whole; else block_instructions
                                                      * is 0 */
@@ -81,7 +81,7 @@ typedef struct { uint32_t page, padding; uint64_t reads, writes; } kc_open_page;
 void kc_leave_open(kc *m, uint32_t page);
 /* Those pages; valid until the next run or call of kc_leave_open(). */
 const kc_open_page *kc_open_pages(const kc *m, uint32_t *count);
-/* What a Unicorn error says, or KC_LONG_MODE or KC_SYSENTER. */
+/* What a Unicorn error says, or KC_LONG_MODE. */
 const char *kc_error_text(int uc_error);
 
 /* -- what holds of libunicorn: unicorn/interpose.c --------------------------------------------- */
@@ -106,7 +106,7 @@ const char *kc_engine_function(uint32_t i, bool *found);
 void kc_get_registers(kc *m, kc_registers *out);
 /* Write the general registers, EIP and EFLAGS. */
 void kc_set_registers(kc *m, const kc_registers *in);
-/* Put the CPU into flat 32-bit protected mode with the descriptors that lie at gdt_base: code 0x08, data 0x10. Returns a Unicorn
+/* Put the CPU into flat 32-bit protected mode with the descriptors that lie at gdt_base: code 0x08, data 0x10; CR4 is 0. Returns a Unicorn
  * error or 0. */
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit);
 
@@ -199,6 +199,11 @@ typedef struct {
 void kc_last_fault(const kc *m, kc_fault *out);
 /* hlt at one of these (4 at most) ends a run, whoever could wake the CPU. -1: too many. */
 int kc_halt_ends(kc *m, const uint32_t *eips, uint32_t count);
+
+/* -- what the CPU says of itself: core/features.c ------------------------------------------------ */
+
+/* Let cpuid say that there is a local APIC, and its base lie in the register for it; at first there is none. */
+void kc_local_apic(kc *m, bool there);
 
 /* -- the interrupt controllers: core/pic.c ------------------------------------------------------ */
 

@@ -3,6 +3,7 @@
 
 #include "core/bus.h"
 #include "core/clock.h"
+#include "core/features.h"
 #include "core/interrupts.h"
 #include "core/limits.h"
 #include "core/mmu.h"
@@ -40,6 +41,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_bus_init, kc_bus_free, kc_bus_save, kc_bus_restore, free},
     {kc_mmu_init, kc_mmu_free, NULL, kc_mmu_restore, NULL}, /* goes by the CPU's registers */
     {kc_ports_init, kc_ports_free, kc_ports_save, kc_ports_restore, free},
+    {kc_features_init, kc_features_free, kc_features_save, kc_features_restore, free},
     {kc_run_init, kc_run_free, kc_run_save, kc_run_restore, free},
     {kc_stack_numbers_init, kc_stack_numbers_free, NULL, NULL, NULL},
     {kc_unwinding_init, kc_unwinding_free, kc_unwinding_save, kc_unwinding_restore, free},

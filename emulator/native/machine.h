@@ -45,6 +45,7 @@ struct kc {
     struct snapshots *snapshots;
     struct mmu *mmu;
     struct ports *ports;
+    struct features *features;
     struct bus *bus;
     /* record */
     struct calls *calls;
@@ -67,7 +68,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 21 };
+enum { KC_PARTS = 22 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

@@ -66,6 +66,9 @@ outer_stack:
         iret
 777:
         .endm
+        movb    $0xff, %al                      # no interrupts of devices
+        outb    %al, $0x21
+        outb    %al, $0xa1
         lgdt    gdtr
         movl    $task, %eax
         movw    %ax, task_descriptor + 2

@@ -10,6 +10,7 @@ from emulator.machine.machine import Machine
 from tests.helpers import qemu
 from tests.helpers.guest import assemble, results_of, symbol
 from tests.helpers.rings import exceptions
+from tests.unit.machine.core.test_system_calls import ROUND_TRIP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,8 @@ table:  .skip   4096
 """
 CR2 = "movl %cr2, %ebx\n put ebx\n"
 
+UNMASKED = "movl %cr0, %ecx\n orl $0x20, %ecx\n movl %ecx, %cr0\n fninit\n pushl $0x37b\n fldcw (%esp)\n"
+
 STEPS: dict[str, str] = {
     "divide": "xorl %ecx, %ecx\n divl %ecx",
     "int3": "int3",
@@ -43,6 +46,10 @@ STEPS: dict[str, str] = {
     "bound": "movl $5, %eax\n boundl %eax, two",
     "invalid opcode": "ud2",
     "no FPU": "movl %cr0, %ecx\n orl $8, %ecx\n movl %ecx, %cr0\n fld1",
+    "an FPU error": UNMASKED + "fldz\n fld1\n fdivp\n fwait",
+    "fwait of a task that has no FPU": "movl %cr0, %ecx\n orl $10, %ecx\n movl %ecx, %cr0\n fwait",
+    "MMX of a task that has no FPU": "movl %cr0, %ecx\n orl $8, %ecx\n movl %ecx, %cr0\n movd %ecx, %mm0",
+    "SSE that was not enabled": "movaps %xmm0, %xmm1",
     "int 0x80": "int $0x80",
     "int without a gate": "int $0x90",
     "int beyond the IDT": "movw $0x3ff, idtr\n lidt idtr\n int $0x80",
@@ -223,3 +230,15 @@ def test_a_task_gate(body: str, vector: int, error: bool, ring_3: bool, tmp_path
     ours, theirs = both(step(body, ring_3=ring_3, before=by_task(vector, error=error)), tmp_path, 9)
     assert ours == theirs
     assert ours[0] == 7777
+
+
+def test_sysenter(tmp_path: Path) -> None:
+    image = assemble(ROUND_TRIP)
+    machine = Machine(image)
+    assert machine.run(timeout_s=20).exit_value == 0
+    path = tmp_path / "guest.elf"
+    path.write_bytes(image.data)
+    start = symbol(machine, "results")
+    end = qemu.inspect(path, image.entry, start + 4096).at_end.ram
+    theirs = [int.from_bytes(end[at : at + 4], "little") for at in range(start, start + 4 * 8, 4)]
+    assert results_of(machine, 8) == theirs

@@ -74,6 +74,10 @@ class Cpu:
         self._core.check_rests("flush_code()")
         lib.kc_flush_code(self._core.raw)
 
+    def set_local_apic(self, present: bool) -> None:  # noqa: FBT001 - a bit
+        """Let cpuid say whether there is a local APIC, at 0xFEE00000; at first there is none."""
+        lib.kc_local_apic(self._core.raw, present)
+
     # -- running -----------------------------------------------------------------------------------
 
     @contextmanager

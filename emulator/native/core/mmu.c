@@ -153,6 +153,9 @@ void kc_on_tlb_miss(kc *m, uint32_t address, bool user)
     m->mmu->miss.vector = m->mmu->miss.error_code = 0;
 }
 
+/* The engine's TLB has only pages of 4 KiB: a large one is many of them. */
+bool kc_is_large(const kc *m, uint32_t linear) { return m->mmu->large[linear >> 25] >> (linear >> 22 & 7) & 1; }
+
 bool kc_raises(kc *m, uint32_t *vector, uint32_t *error_code)
 {
     *vector = m->mmu->miss.vector;
@@ -194,6 +197,7 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
         entry_set(m, w.table_at, &w.table, PTE_A | (write ? PTE_D : 0));
     } else {
         entry_set(m, w.directory_at, &w.table, PTE_A | (write ? PTE_D : 0));
+        m->mmu->large[linear >> 25] |= (uint8_t)(1u << (linear >> 22 & 7));
     }
     out->paddr = w.physical;
     /* A clean page is granted read only, so that the first write comes here and sets D. */

@@ -9,6 +9,7 @@
 
 struct mmu {
     struct fill { uint32_t linear, physical; } fills[FILLS]; /* newest TLB fills, addresses of pages; by linear page */
+    uint8_t large[1024 / 8]; /* one bit for 4 MiB of linear addresses: a large page was there at a TLB fill */
     bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
     uint8_t *fetched; /* one bit a physical page: code was fetched from it */
     uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */

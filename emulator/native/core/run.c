@@ -86,17 +86,6 @@ static bool on_invalid_instruction(uc_engine *uc, void *data)
 
 uint64_t kc_next_random(kc *m) { return m->run->random += RANDOM_STEP; }
 
-/* Host time must not reach the guest: its time stamp counter counts nanoseconds of virtual time, up to this instruction. */
-static int on_rdtsc(uc_engine *uc, void *data)
-{
-    uint64_t now = kc_clock_at(data, kc_count_here(data));
-    uint32_t low = (uint32_t)now, high = (uint32_t)(now >> 32);
-
-    U.uc_reg_write(uc, UC_X86_REG_EAX, &low);
-    U.uc_reg_write(uc, UC_X86_REG_EDX, &high);
-    return 1; /* the instruction is done */
-}
-
 /* -- between two blocks -------------------------------------------------------------------------- */
 
 uint64_t kc_next_look(kc *m)
@@ -334,8 +323,7 @@ int kc_run_restore(kc *m, const void *data)
 int kc_run_init(kc *m)
 {
     if (KC_NEW(m->run) || U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1) /* no "until" address: any EIP may run */
-        || kc_hook(m, UC_HOOK_INTR, on_interrupt, 0) || kc_hook(m, UC_HOOK_INSN, on_rdtsc, UC_X86_INS_RDTSC)
-        || kc_hook(m, UC_HOOK_INSN, on_rdtsc, UC_X86_INS_RDTSCP)
+        || kc_hook(m, UC_HOOK_INTR, on_interrupt, 0)
         || kc_hook(m, UC_HOOK_INSN_INVALID, on_invalid_instruction, 0))
         return -1;
     return 0;

@@ -44,8 +44,6 @@ const char *kc_error_text(int uc_error)
     switch (uc_error) {
     case KC_LONG_MODE:
         return "kmemu does not have 64-bit mode (EFER.LME), in which paging was switched on";
-    case KC_SYSENTER:
-        return "kmemu does not have sysenter";
     default:
         return U.uc_strerror((uc_err)uc_error);
     }

@@ -281,7 +281,13 @@ const char *kc_engine_function(uint32_t i, bool *found)
     return functions[i].name;
 }
 
-bool kc_functions_are_ours(void) { return dlsym(RTLD_DEFAULT, "reg_read_x86_64") == (void *)reg_read_x86_64; }
+bool kc_functions_are_ours(void)
+{
+    Dl_info self, first;
+
+    return dladdr((void *)check_port, &self) && dladdr(dlsym(RTLD_DEFAULT, "reg_read_x86_64"), &first) &&
+           self.dli_fbase == first.dli_fbase;
+}
 
 #define FIND(variable, name) (variable) = (__typeof__(variable))kc_find(unicorn, name)
 

@@ -15,7 +15,7 @@ bool kc_may_run(const kc *m);
 bool kc_goes_on(const kc *m);
 /* An `out` during which the run was ended: nothing more is executed. */
 void kc_on_last_out(kc *m);
-/* The guest asks for what kmemu lacks (KC_SYSENTER), or the engine has failed (a Unicorn error). The caller stops the engine. */
+/* The engine has failed (a Unicorn error). The caller stops the engine. */
 void kc_on_failure(kc *m, int error);
 void kc_no_memory(kc *m);
 /* Different each time, the same in every run. */
@@ -34,7 +34,14 @@ void kc_on_software_interrupt(kc *m, uint32_t length);
 /* Does the task's map open a port of so many bytes? */
 bool kc_task_opens(kc *m, uint32_t port, uint32_t size);
 
+/* -- core/features.c -- */
+/* rdmsr and wrmsr: is it a register that the engine does not have? */
+bool kc_on_rdmsr(kc *m, uint32_t number, uint64_t *value);
+bool kc_on_wrmsr(kc *m, uint32_t number, uint64_t value);
+
 /* -- core/mmu.c -- */
+/* invlpg: must more than the page of this linear address leave the TLB? */
+bool kc_is_large(const kc *m, uint32_t linear);
 /* The TLB lacks the page of a linear address, for an access by a user or a supervisor. A fill comes next. */
 void kc_on_tlb_miss(kc *m, uint32_t address, bool user);
 /* Does an access raise an exception whose fill was refused? If not, the run ends. */

@@ -11,6 +11,8 @@
 #include "unicorn/interpose.h"
 #include "unicorn/state.h"
 
+enum { FLAG_IF = 1 << 9, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17 };
+enum { FPU_BITS = 0xe, FPU_MODES = 0xe00 }; /* MP, EM, TS of CR0; HF_MP_MASK and so on, target/i386/cpu.h */
 enum { GENERAL_REGISTERS = 17 * 8, MODES_SEARCHED = 128, SEARCHED = 1024 }; /* bytes of the CPU's state: the general registers and EIP come first */
 #define MSR_FS_BASE 0xc0000100u
 #define MSR_GS_BASE 0xc0000101u
@@ -37,21 +39,20 @@ static const uint32_t *register_in(kc *m, const uint8_t *state, int id)
     return found;
 }
 
-/* The hidden flags: the word in which three bits follow three bits of CR0 to another place. */
-static uint32_t *modes_in(kc *m, uint8_t *state)
+/* The word in which some bits follow those of a register, perhaps to another place. */
+static uint32_t *follower(kc *m, uint8_t *state, int id, uint32_t bits, uint32_t to)
 {
-    enum { FPU_BITS = 0xe, FPU_MODES = 0xe00 }; /* MP, EM, TS; HF_MP_MASK and so on, target/i386/cpu.h */
-    uint32_t before = kc_reg(m, UC_X86_REG_CR0), changed = before ^ FPU_BITS, words[MODES_SEARCHED / 4];
+    uint32_t before = kc_reg(m, id), changed = before ^ bits, words[MODES_SEARCHED / 4];
     uint32_t *found = NULL;
 
     memcpy(words, state + GENERAL_REGISTERS, sizeof words);
-    U.uc_reg_write(m->uc, UC_X86_REG_CR0, &changed);
+    U.uc_reg_write(m->uc, id, &changed);
     for (size_t i = 0; i < MODES_SEARCHED / 4 && !found; i++) {
         uint32_t *at = (uint32_t *)(state + GENERAL_REGISTERS) + i;
-        if ((*at ^ words[i]) == FPU_MODES)
+        if ((*at ^ words[i]) == to)
             found = at;
     }
-    U.uc_reg_write(m->uc, UC_X86_REG_CR0, &before);
+    U.uc_reg_write(m->uc, id, &before);
     return found;
 }
 
@@ -63,7 +64,8 @@ static void find_registers(kc *m)
     m->state->eax = at ? register_in(m, at, UC_X86_REG_EAX) : NULL;
     m->state->ebp = at ? register_in(m, at, UC_X86_REG_EBP) : NULL;
     m->state->eip = at ? (uint32_t *)register_in(m, at, UC_X86_REG_EIP) : NULL;
-    m->state->modes = at ? modes_in(m, at) : NULL;
+    m->state->modes = at ? follower(m, at, UC_X86_REG_CR0, FPU_BITS, FPU_MODES) : NULL;
+    m->state->eflags = at ? follower(m, at, UC_X86_REG_EFLAGS, FLAG_IF, FLAG_IF) : NULL;
 }
 
 /* -- segments ------------------------------------------------------------------------------------ */
@@ -116,6 +118,52 @@ uint32_t kc_segment_base(kc *m, enum segment segment)
     uint32_t base;
     memcpy(&base, state_of(m) + first_at + segment * distance, sizeof base);
     return base;
+}
+
+/* Around the base of a segment: its selector, limit and flags, which are a descriptor's upper half. */
+enum { SELECTOR_AT = -8, LIMIT_AT = 8, FLAGS_AT = 12 };
+
+/* Does a task register that is written lie so in the state? */
+static bool caches_hold(kc *m)
+{
+    const uc_x86_mmr task = {.selector = 0x5a17, .base = 0x13579bdf, .limit = 0xc0de, .flags = 0x8b00};
+    uc_x86_mmr before, zero = {0};
+    uint8_t *state = m->state->at;
+    bool hold = false;
+
+    U.uc_reg_read(m->uc, UC_X86_REG_TR, &before);
+    U.uc_reg_write(m->uc, UC_X86_REG_TR, &zero);
+    U.uc_reg_write(m->uc, UC_X86_REG_TR, &task);
+    for (size_t at = first_at; at < SEARCHED && !hold; at += 4)
+        hold = *(uint32_t *)(state + at) == task.base && *(uint32_t *)(state + at + SELECTOR_AT) == task.selector &&
+               *(uint32_t *)(state + at + LIMIT_AT) == task.limit && *(uint32_t *)(state + at + FLAGS_AT) == task.flags;
+    U.uc_reg_write(m->uc, UC_X86_REG_TR, &before);
+    return hold;
+}
+
+static void put_flat(kc *m, enum segment segment, uint32_t selector, uint32_t flags)
+{
+    uint8_t *base = (uint8_t *)m->state->at + first_at + segment * distance;
+
+    *(uint64_t *)base = 0;
+    *(uint32_t *)(base + SELECTOR_AT) = selector;
+    *(uint32_t *)(base + LIMIT_AT) = UINT32_MAX;
+    *(uint32_t *)(base + FLAGS_AT) = flags;
+}
+
+void kc_enter_ring_0(kc *m, uint32_t cs, uint32_t eip, uint32_t esp)
+{
+    enum { FLAT = 0x00c09000, CODE = 0xb00, DATA = 0x300 }; /* 4 GiB, 32 bits, present, ring 0; readable, writable, accessed */
+    uint32_t modes = kc_modes(m) & ~(uint32_t)(3 | KC_BASES | KC_VIRTUAL_8086);
+
+    put_flat(m, CS, cs & 0xfffc, FLAT | CODE);
+    put_flat(m, SS, (cs & 0xfffc) + 8, FLAT | DATA);
+    if (kc_segment_base(m, DS) || kc_segment_base(m, ES))
+        modes |= KC_BASES;
+    *m->state->modes = modes | KC_CODE_32 | KC_STACK_32;
+    *m->state->eflags &= ~(uint32_t)(FLAG_IF | FLAG_RF | FLAG_VM);
+    U.uc_reg_write(m->uc, UC_X86_REG_ESP, &esp);
+    kc_set_eip(m, eip);
 }
 
 /* -- exceptions ---------------------------------------------------------------------------------- */
@@ -203,7 +251,7 @@ int kc_state_init(kc *m)
     if (U.uc_context_save(m->uc, m->state->pristine))
         return -1;
     find_registers(m);
-    return find_segments(m) && m->state->eip && m->state->modes ? 0 : -1;
+    return find_segments(m) && caches_hold(m) && m->state->eip && m->state->modes && m->state->eflags ? 0 : -1;
 }
 
 void kc_state_free(kc *m)

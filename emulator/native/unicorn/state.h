@@ -7,7 +7,7 @@
 struct state {
     void *at;                          /* of Unicorn's CPU, or NULL where that is not known */
     const uint32_t *esp, *eax, *ebp;   /* where it keeps them, or NULL */
-    uint32_t *eip, *modes;             /* modes: hidden flags that translated code depends on */
+    uint32_t *eip, *modes, *eflags;    /* modes: hidden flags that translated code depends on; eflags: without those of arithmetic */
     void *cpu;                         /* Unicorn's, as its translator has it; NULL: it has translated nothing yet */
     uc_context *pristine, *scratch;    /* the CPU as it was made, and room for a second context */
 };
@@ -41,10 +41,14 @@ static inline uint32_t kc_eax(kc *m) { return m->state->eax ? *m->state->eax : k
 static inline uint32_t kc_ebp(kc *m) { return m->state->ebp ? *m->state->ebp : kc_reg(m, UC_X86_REG_EBP); }
 
 /* Bits of the hidden flags; the ring is in bits 0 and 1. */
+enum { KC_CODE_32 = 1 << 4, KC_STACK_32 = 1 << 5, KC_BASES = 1 << 6 /* of DS, ES, SS are not all 0 */ };
 enum { KC_SHADOW = 1 << 3 /* of sti, or a load of SS */, KC_PROTECTED = 1 << 7, KC_IOPL_AT = 12, KC_VIRTUAL_8086 = 1 << 17 };
 static inline uint32_t kc_modes(const kc *m) { return *m->state->modes; }
 static inline uint32_t kc_ring(const kc *m) { return kc_modes(m) & 3; }
 static inline void kc_leave_shadow(kc *m) { *m->state->modes &= ~(uint32_t)KC_SHADOW; }
+
+/* While the engine runs: go to ring 0, with flat segments (SDM vol. 2B, SYSENTER) whatever the descriptors say; interrupts are off. */
+void kc_enter_ring_0(kc *m, uint32_t cs, uint32_t eip, uint32_t esp);
 
 /* While the engine runs, where EIP is exact: Unicorn would leave its loop. */
 static inline void kc_set_eip(kc *m, uint32_t eip) { *m->state->eip = eip; }

@@ -1,0 +1,123 @@
+/* What the CPU says of itself: a Pentium III that promises only what the machine has (Intel SDM vol. 2A, CPUID), with its time stamp
+ * counter and the model specific registers that the engine does not have (SDM vol. 4, 2.22).
+ *
+ * The engine executes more than is promised here: SSE4, for example.
+ */
+#include <stdlib.h>
+
+#include "core/clock.h"
+#include "core/features.h"
+#include "unicorn/counting.h"
+#include "unicorn/reports.h"
+#include "unicorn/state.h"
+
+enum { MSR_TIME_STAMP = 0x10, MSR_APIC_BASE = 0x1b };
+enum { APIC_AT = 0xfee00000, APIC_ENABLED = 1 << 11, APIC_OF_BOOT_CPU = 1 << 8 };
+enum {
+    FPU = 1 << 0, DE = 1 << 2, PSE = 1 << 3, TSC = 1 << 4, MSR = 1 << 5, CX8 = 1 << 8, APIC = 1 << 9, SEP = 1 << 11, PGE = 1 << 13,
+    CMOV = 1 << 15, MMX = 1 << 23, FXSR = 1 << 24, SSE = 1 << 25
+};
+enum { SIGNATURE = 0x673 /* family 6, model 7, stepping 3 */, CACHES = 0x03020101, CACHES_TOO = 0x0c040843, LEAVES = 2 };
+#define EXTENDED 0x40000000u /* hypervisors, AMD: nothing there */
+
+struct features {
+    uint64_t time_stamp_at_0; /* what the time stamp counter would have said when the machine was made */
+    bool has_local_apic;
+};
+
+/* EAX, EBX, ECX, EDX */
+static void leaf_of(const kc *m, uint32_t leaf, uint32_t out[4])
+{
+    uint32_t features = FPU | DE | PSE | TSC | MSR | CX8 | SEP | PGE | CMOV | MMX | FXSR | SSE;
+
+    out[0] = out[1] = out[2] = out[3] = 0;
+    if (leaf == 0) {
+        out[0] = LEAVES;
+        out[1] = 0x756e6547; /* GenuineIntel */
+        out[3] = 0x49656e69;
+        out[2] = 0x6c65746e;
+    } else if (leaf == 1) {
+        out[0] = SIGNATURE;
+        out[3] = features | (m->features->has_local_apic ? APIC : 0);
+    } else if (leaf < EXTENDED) { /* too large ones are answered as the last one */
+        out[0] = CACHES;
+        out[3] = CACHES_TOO;
+    }
+}
+
+static int on_cpuid(uc_engine *uc, void *data)
+{
+    static const int ids[] = {UC_X86_REG_EAX, UC_X86_REG_EBX, UC_X86_REG_ECX, UC_X86_REG_EDX};
+    uint32_t values[4];
+    (void)uc;
+
+    leaf_of(data, kc_eax(data), values);
+    for (int i = 0; i < 4; i++)
+        U.uc_reg_write(((kc *)data)->uc, ids[i], &values[i]);
+    return 1; /* the instruction is done */
+}
+
+/* -- time stamps, model specific registers --------------------------------------------------------- */
+
+/* Host time must not reach the guest: a count is a nanosecond of virtual time, up to this instruction. */
+static uint64_t time_stamp(const kc *m) { return m->features->time_stamp_at_0 + kc_clock_at(m, kc_count_here(m)); }
+
+static int on_rdtsc(uc_engine *uc, void *data)
+{
+    uint64_t now = time_stamp(data);
+    uint32_t low = (uint32_t)now, high = (uint32_t)(now >> 32);
+
+    U.uc_reg_write(uc, UC_X86_REG_EAX, &low);
+    U.uc_reg_write(uc, UC_X86_REG_EDX, &high);
+    return 1;
+}
+
+bool kc_on_rdmsr(kc *m, uint32_t number, uint64_t *value)
+{
+    if (number == MSR_TIME_STAMP)
+        *value = time_stamp(m);
+    else if (number == MSR_APIC_BASE && m->features->has_local_apic)
+        *value = APIC_AT | APIC_ENABLED | APIC_OF_BOOT_CPU;
+    else
+        return false;
+    return true;
+}
+
+bool kc_on_wrmsr(kc *m, uint32_t number, uint64_t value)
+{
+    if (number != MSR_TIME_STAMP)
+        return false;
+    m->features->time_stamp_at_0 += value - time_stamp(m);
+    return true;
+}
+
+void kc_local_apic(kc *m, bool there) { m->features->has_local_apic = there; }
+
+/* -- life, snapshots ------------------------------------------------------------------------------- */
+
+int kc_features_save(kc *m, void **out)
+{
+    uint64_t *saved = malloc(sizeof *saved);
+
+    if (!saved)
+        return -1;
+    *saved = m->features->time_stamp_at_0;
+    *out = saved;
+    return 0;
+}
+
+int kc_features_restore(kc *m, const void *saved)
+{
+    m->features->time_stamp_at_0 = *(const uint64_t *)saved;
+    return 0;
+}
+
+int kc_features_init(kc *m)
+{
+    if (KC_NEW(m->features) || kc_hook(m, UC_HOOK_INSN, on_rdtsc, UC_X86_INS_RDTSC) ||
+        kc_hook(m, UC_HOOK_INSN, on_rdtsc, UC_X86_INS_RDTSCP) || kc_hook(m, UC_HOOK_INSN, on_cpuid, UC_X86_INS_CPUID))
+        return -1;
+    return 0;
+}
+
+void kc_features_free(kc *m) { free(m->features); }
