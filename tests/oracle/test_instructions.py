@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from tests.oracle.instructions.cases import CODE
+from tests.oracle.instructions.encodings import State
 from tests.oracle.instructions.generator import cases
 from tests.oracle.instructions.known import KNOWN, Known, unexplained
 from tests.oracle.instructions.machines import Difference, differences
@@ -19,6 +22,13 @@ _DOCUMENT = Path(__file__).parents[2] / "docs" / "differences.md"
 def test_instructions_of_both_rings_end_as_in_qemu() -> None:
     found = unexplained(differences(list(cases(seed=1, count=5000))))
     assert not found, "\n".join(map(str, found[:10]))
+
+
+def test_a_port_is_closed_after_arithmetic_whose_operand_looks_like_iopl() -> None:
+    state = State(Random(1), (3,))
+    state.eflags, state.segments, state.eip = 2, [0x23] * 4, CODE + 0x400
+    case = state.case("in", bytes.fromhex("2de53a1d0de5cd"))  # subl $0x0d1d3ae5, %eax; inl $0xcd, %eax
+    assert not differences([case])
 
 
 def test_what_is_known_to_differ_still_does() -> None:

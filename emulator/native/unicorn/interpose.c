@@ -100,13 +100,12 @@ static void check_port(void *state, uint32_t port, uint32_t size, uintptr_t here
     kc *m = kc_running_on(state);
     bool open = !m || !(kc_modes(m) & KC_PROTECTED);
 
+    if (m)
+        kc_restore_eip(m, here); /* and what EFLAGS are computed from */
     if (!open) {
         uint32_t flags = kc_reg(m, UC_X86_REG_EFLAGS); /* these two are no hidden flags */
         open = kc_ring(m) <= (flags >> KC_IOPL_AT & 3) && !(flags & KC_VIRTUAL_8086);
     }
-
-    if (m)
-        kc_restore_eip(m, here);
     if (!open && !kc_task_opens(m, port & 0xffff, size))
         raise_exception_err_ra_x86_64(state, GENERAL_PROTECTION, 0, here);
 }
