@@ -15,6 +15,7 @@ static bool page_write(kc *m, uint64_t physical, const uint8_t *bytes, uint32_t 
         return false;
     if (kc_watches_pages(m))
         kc_on_page_written(m, page);
+    kc_on_dma(m, physical, bytes, size);
     bool stale = (m->reference || kc_was_fetched(m, page)) && memcmp(kc_at(m, physical), bytes, size);
     memcpy(kc_at(m, physical), bytes, size);
     return stale;

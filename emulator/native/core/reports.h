@@ -16,6 +16,10 @@ void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t handler);
 /* Reach the probes of an instruction that come after this one, until something ends the run. */
 void kc_probes_after(kc *m, const struct reached *last);
 
+/* -- observe/watchpoints.c -- */
+/* A device writes to RAM, because of the instruction that the guest is at. */
+void kc_on_dma(kc *m, uint64_t physical, const uint8_t *bytes, uint32_t size);
+
 /* -- observe/written_pages.c -- */
 /* Must the first write to a page be seen? */
 bool kc_watches_pages(const kc *m);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/ram.h"
+#include "core/reports.h"
 #include "observe/watchpoints.h"
 #include "record/stack_numbers.h"
 #include "record/unwinding.h"
@@ -43,21 +44,18 @@ static uint32_t bytes_after(const struct watchpoint *w, uint32_t address, uint32
     return after;
 }
 
-static void on_write(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *data)
+/* The guest is at the instruction that makes the watched bytes what they will be. */
+static void note(struct watchpoint *w, uint32_t after)
 {
-    struct watchpoint *w = data;
     kc *m = w->machine;
     uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
-    (void)uc, (void)type;
 
-    if (address + (uint64_t)size <= w->at || address >= (uint64_t)w->at + w->size)
-        return;
     w->writes.last = (kc_write){
         .eip = eip,
         .pc = kc_pc(m),
         .event = kc_events(m),
         .before = watched_bytes(w),
-        .after = bytes_after(w, (uint32_t)address, (uint32_t)size, (uint64_t)value),
+        .after = after,
         .stack = kc_stack_number(m, kc_stack_at(m, eip), 0),
         .count = w->writes.last.count + 1,
     };
@@ -66,6 +64,28 @@ static void on_write(uc_engine *uc, uc_mem_type type, uint64_t address, int size
     w->writes.last_change = w->writes.last;
     if (!w->writes.first_change.count)
         w->writes.first_change = w->writes.last;
+}
+
+static void on_write(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *data)
+{
+    struct watchpoint *w = data;
+    (void)uc, (void)type;
+
+    if (address + (uint64_t)size > w->at && address < (uint64_t)w->at + w->size)
+        note(w, bytes_after(w, (uint32_t)address, (uint32_t)size, (uint64_t)value));
+}
+
+void kc_on_dma(kc *m, uint64_t physical, const uint8_t *bytes, uint32_t size)
+{
+    for (struct watchpoint *w = m->watchpoints->first; w; w = w->next) {
+        uint32_t after = watched_bytes(w);
+        if (physical + size <= w->at || physical >= (uint64_t)w->at + w->size)
+            continue;
+        for (uint32_t i = 0; i < w->size; i++)
+            if (w->at + i >= physical && w->at + i < physical + size)
+                ((uint8_t *)&after)[i] = bytes[w->at + i - physical];
+        note(w, after);
+    }
 }
 
 int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size)

@@ -88,6 +88,27 @@ def test_a_kernel_can_stop_in_the_middle_of_its_boot_and_go_on(run: Run) -> None
     ).assert_outcomes(passed=1)
 
 
+def test_a_kernel_has_a_disk(run: Run) -> None:
+    run(
+        """
+        from pathlib import Path
+
+        Path(__file__).with_name("disk.img").write_bytes(b"x" * 1024)
+
+        @pytest.mark.kmemu(disk="disk.img")
+        def test_it(kernel):
+            ports = kernel.machine.ports
+            ports.write(0x1F6, 1, 0xE0)
+            ports.write(0x1F7, 1, 0x20)
+            assert ports.read(0x1F0, 2) == 0x7878
+
+        @pytest.mark.kmemu(disk="none.img")
+        def test_there_is_none(kernel):
+            pass
+        """
+    ).assert_outcomes(passed=1, errors=1)
+
+
 def test_memory_is_where_the_kernel_sees_it(run: Run) -> None:
     run(
         """

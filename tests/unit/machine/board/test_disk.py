@@ -158,6 +158,17 @@ def test_what_the_bus_master_writes_is_noted() -> None:
     assert symbol(machine, "target") in written.take().pages
 
 
+def test_the_writer_of_what_the_bus_master_writes_is_the_out_that_started_it() -> None:
+    data = "exit 0\n.data\n.balign 4096\ntarget: .skip 512"
+    machine = machine_with(COMMAND + DMA + "after_out:\n" + data, numbered(2))
+    with machine.observers.watch(symbol(machine, "target") + 510, 4) as watchpoint:
+        machine.run()
+        write = watchpoint.last_write()
+    assert write is not None
+    assert (write.before, write.after) == (0, 0x0101)  # the last two bytes of the sector, and two after it
+    assert write.eip == symbol(machine, "after_out") - 1
+
+
 @pytest.mark.parametrize("address", [0xC0000, 0xFFE00, 0x80000000, 0xFFFFFE00])
 def test_rom_and_what_is_not_there_keep_what_they_hold(address: int) -> None:
     machine = machine_with(COMMAND + DMA + f"exit 0\n.set target, 0x{address:x}", numbered(2))
