@@ -19,6 +19,7 @@ enum { MASKED = 1 << 16, PERIODIC = 1 << 17, LEVEL = 1 << 15, LOGICAL_MODE = 1 <
 enum { TO_SELF = 1 << 18, TO_ALL = 2 << 18, TO_OTHERS = 3 << 18, SEND_INIT = 5 << 8, SEND_STARTUP = 6 << 8, ASSERT = 1 << 14 };
 enum { MASTER = 0x20, MASTER_DATA = 0x21, SLAVE = 0xA0, SLAVE_DATA = 0xA1, READ_REQUESTS = 0x0A, PIC_BASE = 0x40, SPURIOUS_VECTOR = 0xFF };
 enum { TIMER_COUNT = 0x40, TIMER_CONTROL = 0x43, ONE_SHOT = 0x30, RATE = 0x34, TIMER_INPUT = 2 };
+enum { BASE_REGISTER = 0x1B };
 
 static uint32_t taken[16];
 static volatile uint32_t taken_count;
@@ -353,6 +354,18 @@ static void io_lines(void)
     show("ticks wake the CPU");
 }
 
+/* The register with its base: writing what was read changes nothing. */
+static void base(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(BASE_REGISTER));
+    kprintf("base %08x %08x\n", high, low);
+    __asm__ volatile("wrmsr" : : "a"(low), "d"(high), "c"(BASE_REGISTER));
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(BASE_REGISTER));
+    kprintf("base %08x %08x, spurious %08x\n", high, low, local_read(SPURIOUS));
+}
+
 static void cpuid(void)
 {
     uint32_t a = 1, b, c, d;
@@ -367,6 +380,7 @@ void kmain(void)
 {
     console_init();
     cpuid();
+    base();
     read_all();
     traps_init();
     for (uint32_t vector = 32; vector < VECTORS; vector++) {
