@@ -10,14 +10,17 @@
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
-/* Parameters of the original, and how they are passed on. */
+enum { FLAG_IF = 1 << 9 };
+
+/* Parameters of the original, how they are passed on, and whether interrupts may be on afterwards that were off: kernels that lock
+ * with interrupts off anyway load flags without IF all the time. */
 #define LOADS_FLAGS(X) \
-    X(sti, (void *state), (state)) \
-    X(write_eflags, (void *state, uint64_t flags, uint32_t mask), (state, flags, mask)) \
-    X(ljmp_protected, (void *state, int selector, uint64_t eip, uint64_t next), (state, selector, eip, next)) \
-    X(lcall_protected, (void *state, int selector, uint64_t eip, int shift, uint64_t next), (state, selector, eip, shift, next)) \
-    X(rsm, (void *state), (state)) \
-    X(vmrun, (void *state, int size, int length), (state, size, length))
+    X(sti, (void *state), (state), true) \
+    X(write_eflags, (void *state, uint64_t flags, uint32_t mask), (state, flags, mask), flags & FLAG_IF) \
+    X(ljmp_protected, (void *state, int selector, uint64_t eip, uint64_t next), (state, selector, eip, next), true) \
+    X(lcall_protected, (void *state, int selector, uint64_t eip, int shift, uint64_t next), (state, selector, eip, shift, next), true) \
+    X(rsm, (void *state), (state), true) \
+    X(vmrun, (void *state, int size, int length), (state, size, length), true)
 #define LEAVES_HANDLER(X) \
     X(iret_real, (void *state, int shift), (state, shift)) \
     X(iret_protected, (void *state, int shift, int next), (state, shift, next))
@@ -30,12 +33,13 @@ static void loads_flags(kc *m)
 
 /* An original that faults does not return, and finds out by its own return address which instruction that was: so it is
  * called last, which makes it a sibling call, or the CPU's EIP is set to the instruction before. */
-#define LOAD(name, parameters, arguments) \
+#define LOAD(name, parameters, arguments, may_let_in) \
     static void (*original_##name) parameters; \
     EXPORTED void helper_##name##_x86_64 parameters; \
     void helper_##name##_x86_64 parameters \
     { \
-        loads_flags(kc_running_on(state)); \
+        if (may_let_in) \
+            loads_flags(kc_running_on(state)); \
         original_##name arguments; \
     }
 LOADS_FLAGS(LOAD)
@@ -70,7 +74,7 @@ bool kc_flags_load(void *unicorn)
     restore_state = (__typeof__(restore_state))kc_find(unicorn, "cpu_restore_state_x86_64");
     bool all = restore_state != NULL; /* what is there is needed in any case, to be passed on to */
 
-#define FIND(name, parameters, arguments) \
+#define FIND(name, ...) \
     all &= (original_##name = (__typeof__(original_##name))kc_find(unicorn, "helper_" #name "_x86_64")) != NULL;
     LOADS_FLAGS(FIND)
     LEAVES_HANDLER(FIND)
