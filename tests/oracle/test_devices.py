@@ -32,6 +32,7 @@ AREAS = (
     "pci",
     "rings",
     "rtc",
+    "uart",
 )
 
 
