@@ -32,6 +32,7 @@ DEFECTS = {
     "bad_double_free": "frees a block that is free",
     "bad_wild_free": "frees what never was a block",
     "bad_inner_free": "frees a pointer into a block",
+    "bad_wild_access": "an arena that follows a wild pointer (firmware/scenarios/arena.toml)",
     "bad_overlap": "an arena whose blocks overlap (firmware/scenarios/arena.toml)",
     "bad_align": "an arena whose blocks are misaligned (the same)",
     "bad_place": "an arena that returns an address outside RAM (the same)",

@@ -33,6 +33,7 @@ EXPECTED: Final = {
     "bad_double_free": {Kind.DOUBLE_FREE},
     "bad_wild_free": {Kind.INVALID_FREE},
     "bad_inner_free": {Kind.INVALID_FREE},
+    "bad_wild_access": {Kind.WILD_ACCESS},
     "bad_overlap": {Kind.OVERLAP},
     "bad_align": {Kind.BAD_RESULT},
     "bad_place": {Kind.BAD_RESULT},
@@ -54,7 +55,7 @@ EXPECTED: Final = {
     "btron_bad_stack": {Kind.DIED},
     "btron_bad_wait": {Kind.DEADLOCK},
 }
-ARENAS: Final = ("bad_overlap", "bad_align", "bad_place", "bad_pool")
+ARENAS: Final = ("bad_wild_access", "bad_overlap", "bad_align", "bad_place", "bad_pool")
 LOCKSTEP: Final = ("bad_fit",)
 NEVER_ENDS: Final = "bad_lock_twice"
 BUDGET: Final = Budget(max_instructions=3_000_000)
