@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.devices.apic_bus import DeliveryMode, Message
 from emulator.devices.local_apic_timer import MASKED, LocalApicTimer
+from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +54,7 @@ class Register:
 
 
 _VERSION = 0x00050014
-_WORD, _BYTE = 0xFFFFFFFF, 0xFF
+_BYTE = 0xFF
 _STEP, _SET_SIZE = 0x10, 0x80  # from one register or set of vectors to the next
 _LVT_END = 0x380
 _REGISTERS = frozenset(offset for name, offset in vars(Register).items() if name.isupper()) - {
@@ -212,7 +213,7 @@ class LocalApic:
             return 0
         if Register.IN_SERVICE <= register < Register.ERRORS:
             sets = (self._in_service, self._trigger, self._requests)
-            return sets[(register - Register.IN_SERVICE) // _SET_SIZE] >> 2 * (register & 0x70) & _WORD
+            return sets[(register - Register.IN_SERVICE) // _SET_SIZE] >> 2 * (register & 0x70) & WORD_MAX
         if Register.THERMAL <= register < _LVT_END:
             return self._lvt[(register - Register.THERMAL) // _STEP]
         if register not in _REGISTERS:

@@ -65,6 +65,7 @@ from emulator.errors import HostError
 from emulator.machine.call_stack import callers, prepare_stacks
 from emulator.machine.machine import Machine
 from emulator.machine.address_map import MIB
+from emulator.machine.board.data_port import CoreDataPort
 from emulator.machine.memory import RamWindow
 from emulator.machine.recording import RecordedFunction, record
 from emulator.machine.core.lives import Lives, find_overlaps, pair
@@ -124,6 +125,7 @@ def scenario():
     record(machine, [RecordedFunction("take")])
     machine.run(stop_at_event=20)
     raw = machine.observers._core.raw
+    CoreDataPort(machine.observers._core, 0x300)
     lib.kc_calls_hand_over(raw, True)
     lib.kc_calls_taken(raw)
     if lib.kc_unwind(raw, ffi.new("kc_rule[1]"), 1, ffi.new("uint32_t[2]"), 0):

@@ -27,6 +27,7 @@ def test_the_document() -> None:
         "seconds": 0.25,
         "checked": ["leak"],
         "reachable": [],
+        "lacks": [],
     }
     assert [(each["id"], each["accepted"]) for each in findings] == [(DOUBLE_FREE.id, False), (LEAK.id, True)]
     assert [(each["what"], each["key"], each["fails"]) for each in differences] == [

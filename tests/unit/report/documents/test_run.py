@@ -41,6 +41,8 @@ def test_a_run() -> None:
         "exit_code": 1,
         "eip": 0x101234,
         "location": None,
+        "backtrace": [],
+        "activity": None,
         "instructions": 99,
         "seconds": 0.5,
         "error": None,
@@ -84,6 +86,7 @@ def test_a_run() -> None:
         "pools": None,
         "defects": ["bad"],
         "notes": ["a note"],
+        "lacks": [],
     }
 
 
