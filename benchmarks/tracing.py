@@ -85,7 +85,7 @@ def job() -> dict[str, Any]:
     symbols = [symbol for each in functions if (symbol := image.symbol(each.name)) is not None]
     return {
         "functions": [[each.name, len(each.parameters)] for each in functions],
-        "exits": sorted({address for symbol in symbols for address in find_exits(image, symbol)}),
+        "exits": sorted({address for symbol in symbols for address in find_exits(image, symbol).returns}),
     }
 
 
