@@ -42,6 +42,7 @@ TIMER = (
 )
 END_OF_INTERRUPT = b"\x50\xb0\x20\xe6\x20\x58\xcf"  # push eax; mov al, 0x20; out 0x20, al; pop eax; iret
 PIC_MASK, ALL_LINES = 0x21, 0xFF
+STANDING = ((0x43, 0x30), (PIC_MASK, ALL_LINES))  # a timer that waits for its count
 IF = 0x200
 RINGS = 300_000
 GDT_AT, TASK, INNER_STACK, USER_OFFSET = 0x00402000, 0x00402100, 0x00404000, 0x80
@@ -160,7 +161,7 @@ def ring_changes() -> Row:
 
 
 def waiting_interrupt() -> Row:
-    """A guest that computes while a tick waits, with interrupts off or the line masked, against one without a timer."""
+    """A guest that computes while a tick waits, with interrupts off or the line masked, against one whose timer stands."""
 
     def looping(code: bytes, timer: tuple[tuple[int, int], ...]) -> float:
         machine = ticking(code, timer)
@@ -172,7 +173,7 @@ def waiting_interrupt() -> Row:
     loop, cli = b"\xeb\xfe", b"\xfa"  # jmp .
     plain_s, off_s, masked_s = medians(
         5,
-        lambda: looping(loop, ()),
+        lambda: looping(loop, STANDING),
         lambda: looping(cli + loop, TIMER),
         lambda: looping(loop, (*TIMER, (PIC_MASK, ALL_LINES))),
     )
@@ -181,7 +182,7 @@ def waiting_interrupt() -> Row:
         name="waiting-interrupt",
         what=f"{LOOPED / 1e6:.0f} M instructions while a tick waits: interrupts off, line masked",
         measured=f"{off_s:.3f} s, {masked_s:.3f} s",
-        peer=f"no timer {plain_s:.3f} s",
+        peer=f"the timer stands {plain_s:.3f} s",
         ratio=slowest_s / plain_s,
         target=at_most(slowest_s / plain_s, 1.05, "ratio <= 1.05"),
     )
