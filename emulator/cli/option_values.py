@@ -54,7 +54,7 @@ def keys(text: str) -> str:
     """Check that a text can be typed, and return it."""
     if not text:
         return text
-    from emulator.devices.key_text import UnknownKey, key_events  # only if the option is given
+    from emulator.devices.keyboard.key_text import UnknownKey, key_events  # only if the option is given
 
     try:
         key_events(text)

@@ -12,27 +12,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from emulator.devices.acpi_power import AcpiPower
+from emulator.devices.apic.io_apic import IO_APIC, IoApic
+from emulator.devices.apic.local_apic import LOCAL_APIC, LocalApic
 from emulator.devices.chipset import Chipset
 from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.device import Device
 from emulator.devices.ide.ports import DRIVES
-from emulator.devices.io_apic import IO_APIC, IoApic
-from emulator.devices.key_text import key_events
-from emulator.devices.keyboard_controller import KeyboardController
-from emulator.devices.local_apic import LOCAL_APIC, LocalApic
+from emulator.devices.keyboard.controller import KeyboardController
+from emulator.devices.keyboard.key_text import key_events
 from emulator.devices.post_port import PostPort
 from emulator.devices.rtc import DEFAULT_START_S, Rtc
 from emulator.devices.system_control import SystemControl
 from emulator.devices.uart import Uart
-from emulator.devices.vga_ports import VgaPorts
-from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, VgaText
+from emulator.devices.vga.ports import VgaPorts
+from emulator.devices.vga.text import MEMORY_SIZE, MEMORY_START, VgaText
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.devices.apic_bus import ApicBus
+    from emulator.devices.apic.bus import ApicBus
     from emulator.devices.device import DataPort
     from emulator.devices.ide.disk import DiskContents
 
@@ -127,7 +127,7 @@ class BoardSettings(NamedTuple):
 
     Attributes:
         serial_input: What the other side of COM1 has sent before the run; it waits on the line until the guest reads it.
-        keys: What is typed on the keyboard as soon as the guest listens; see `emulator.devices.key_text`.
+        keys: What is typed on the keyboard as soon as the guest listens; see `emulator.devices.keyboard.key_text`.
         rtc_start_s: Date and time of the real-time clock at the start, in seconds since 1970.
         disks: What the IDE disks hold before the run, four at most; it is never written. The first two are on the first channel.
     """
@@ -145,7 +145,7 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
     """Return the devices of a PC.
 
     Raises:
-        UnknownKey: See `emulator.devices.key_text.key_events`.
+        UnknownKey: See `emulator.devices.keyboard.key_text.key_events`.
         ValueError: There are too many disks.
     """
     if len(settings.disks) > DRIVES:

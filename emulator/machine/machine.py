@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.boot_protocol.hardware import Hardware
 from emulator.devices.board import pc_board
-from emulator.devices.key_text import key_events
-from emulator.devices.keyboard_controller import KeyboardController
+from emulator.devices.keyboard.controller import KeyboardController
+from emulator.devices.keyboard.key_text import key_events
 from emulator.devices.uart import Uart
-from emulator.devices.vga_text import MEMORY_SIZE, MEMORY_START, screen_lines
+from emulator.devices.vga.text import MEMORY_SIZE, MEMORY_START, screen_lines
 from emulator.errors import unknown_function
 from emulator.machine.address_map import CALLS_END, GDT, MIB, RETURN_TO, ROM_START, VGA_START
 from emulator.machine.allocations import Allocations
@@ -354,7 +354,7 @@ class Machine:
         """Type on the keyboard, after what is being typed already, as soon as the guest listens.
 
         Args:
-            text: See `emulator.devices.key_text`.
+            text: See `emulator.devices.keyboard.key_text`.
 
         Raises:
             UnknownKey: It cannot be typed.

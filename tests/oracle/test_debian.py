@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.devices.vga_text import screen_lines
+from emulator.devices.vga.text import screen_lines
 from emulator.errors import BudgetUsedUp
 from emulator.loader.image import KernelImage
 from emulator.machine.execution import Returned

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.devices.apic_bus import ApicBus
+from emulator.devices.apic.bus import ApicBus
 from emulator.machine.core.core_types import PortMode
 from emulator.machine.core.handle import lib
 from emulator.x86 import Eflags

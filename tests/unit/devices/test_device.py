@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from emulator.devices.debug_console import DebugConsole
 from emulator.devices.debug_exit import DebugExit
 from emulator.devices.uart import Uart
-from emulator.devices.vga_text import VgaText
+from emulator.devices.vga.text import VgaText
 from tests.helpers.wires import wires
 
 if TYPE_CHECKING:

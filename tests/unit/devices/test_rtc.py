@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.devices.apic_bus import ApicBus
+from emulator.devices.apic.bus import ApicBus
 from emulator.devices.board import Wires
 from emulator.devices.device import FastPort
 from emulator.devices.rtc import DATA, INDEX, Rtc

@@ -196,7 +196,7 @@ def test_a_class_may_be_marked_and_a_test_of_it_may_say_otherwise(run: Run) -> N
 def test_what_is_typed_and_sent_reaches_the_devices(run: Run) -> None:
     run(
         """
-        from emulator.devices.key_text import UnknownKey
+        from emulator.devices.keyboard.key_text import UnknownKey
 
         def test_it(kernel, monkeypatch):
             sent = []

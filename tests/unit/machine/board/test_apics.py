@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.devices.local_apic import LocalApic, Register
+from emulator.devices.apic.local_apic import LocalApic, Register
 from emulator.errors import BudgetUsedUp
 from emulator.machine.execution import Returned
 from tests.helpers.guest import machine_of, results_of

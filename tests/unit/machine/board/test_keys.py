@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emulator.devices.board import BoardSettings, Row, pc_board
-from emulator.devices.key_text import UnknownKey
+from emulator.devices.keyboard.key_text import UnknownKey
 from emulator.machine.execution import Returned
 from tests.helpers.guest import machine_of, results_of
 from tests.unit.machine.board.test_interrupts import IDT

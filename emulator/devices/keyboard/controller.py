@@ -17,9 +17,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.devices.device import FastPort, read_bytes, write_bytes
-from emulator.devices.ps2_keyboard import Keyboard
-from emulator.devices.ps2_mouse import Mouse
-from emulator.devices.typist import Typist
+from emulator.devices.keyboard.ps2_keyboard import Keyboard
+from emulator.devices.keyboard.ps2_mouse import Mouse
+from emulator.devices.keyboard.typist import Typist
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ class KeyboardController:
 
     Args:
         wires: Its interrupt line is the keyboard's, its second one the mouse's.
-        keys: What is typed as soon as the guest listens; see `emulator.devices.key_text.key_events`.
+        keys: What is typed as soon as the guest listens; see `emulator.devices.keyboard.key_text.key_events`.
     """
 
     ports = (DATA, COMMAND)

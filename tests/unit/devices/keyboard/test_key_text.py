@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.devices.key_text import UnknownKey, key_events
+from emulator.devices.keyboard.key_text import UnknownKey, key_events
 
 A, SHIFT, ENTER = 0x1C, 0x12, 0x5A
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emulator.devices.device import FastPort
-from emulator.devices.vga_ports import STATUS, VgaPorts
+from emulator.devices.vga.ports import STATUS, VgaPorts
 
 FRAME_NS = 1_000_000_000 // 70
 RETRACE_NS = FRAME_NS // 20

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.devices.vga_text import MEMORY_SIZE, VgaText, screen_lines
+from emulator.devices.vga.text import MEMORY_SIZE, VgaText, screen_lines
 
 
 def screen(**rows: bytes) -> bytearray:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
-from emulator.devices.apic_bus import ApicBus, DeliveryMode, Message
-from emulator.devices.local_apic import LocalApic, Register
+from emulator.devices.apic.bus import ApicBus, DeliveryMode, Message
+from emulator.devices.apic.local_apic import LocalApic, Register
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

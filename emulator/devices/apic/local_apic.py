@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.devices.apic_bus import DeliveryMode, Message
-from emulator.devices.local_apic_timer import MASKED, LocalApicTimer
+from emulator.devices.apic.bus import DeliveryMode, Message
+from emulator.devices.apic.local_apic_timer import MASKED, LocalApicTimer
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from emulator.devices.apic_bus import ApicBus
+    from emulator.devices.apic.bus import ApicBus
     from emulator.devices.device import FastPort
 
 LOCAL_APIC: Final = (0xFEE00000, 0xFEE01000)

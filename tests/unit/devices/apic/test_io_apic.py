@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.devices.apic_bus import ApicBus, DeliveryMode, Message
-from emulator.devices.io_apic import END, ENTRIES, ID, SELECT, WINDOW, IoApic
+from emulator.devices.apic.bus import ApicBus, DeliveryMode, Message
+from emulator.devices.apic.io_apic import END, ENTRIES, ID, SELECT, WINDOW, IoApic
 
 MASKED, LEVEL, WAITS_FOR_END = 1 << 16, 1 << 15, 1 << 14
 

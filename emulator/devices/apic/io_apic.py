@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.devices.apic_bus import LINES, DeliveryMode, Message
+from emulator.devices.apic.bus import LINES, DeliveryMode, Message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from emulator.devices.apic_bus import ApicBus
+    from emulator.devices.apic.bus import ApicBus
     from emulator.devices.device import FastPort
 
 IO_APIC: Final = (0xFEC00000, 0xFEC01000)

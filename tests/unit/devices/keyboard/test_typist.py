@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.devices.typist import Typist
+from emulator.devices.keyboard.typist import Typist
 
 MS = 1_000_000
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.devices.apic_bus import ApicBus
+from emulator.devices.apic.bus import ApicBus
 from emulator.devices.board import Wires
 from emulator.devices.device import FastPort
-from emulator.devices.key_text import key_events
-from emulator.devices.keyboard_controller import COMMAND, DATA, KeyboardController
-from emulator.devices.ps2_keyboard import Keyboard
-from emulator.devices.ps2_mouse import Mouse
+from emulator.devices.keyboard.controller import COMMAND, DATA, KeyboardController
+from emulator.devices.keyboard.key_text import key_events
+from emulator.devices.keyboard.ps2_keyboard import Keyboard
+from emulator.devices.keyboard.ps2_mouse import Mouse
 from tests.helpers.ide_board import DataPort
 
 if TYPE_CHECKING:

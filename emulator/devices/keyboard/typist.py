@@ -35,7 +35,7 @@ class Typist:
     """Hands out movements of keys when it is time for them.
 
     Args:
-        events: What is typed; see `emulator.devices.key_text.key_events`.
+        events: What is typed; see `emulator.devices.keyboard.key_text.key_events`.
     """
 
     def __init__(self, events: tuple[bytes, ...] = ()) -> None:

@@ -1,0 +1,3 @@
+"""The graphics adapter in text mode: its screen in memory, and its registers."""
+
+__all__ = ["ports", "text"]
