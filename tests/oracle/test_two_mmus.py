@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 
+from emulator.errors import GuestStopped
 from emulator.loader.builtin import KERNELS, resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
@@ -20,6 +21,7 @@ COMMAND_LINES = {"stress": "calls=40000", "btron_stress": "calls=5000"}
 PRINTS_ERROR_CODE = (
     "btron_bad_null"  # of a page fault: Unicorn's own MMU does not report it, and it is 0 there
 )
+READS_NOTHING = "bad_wild_access"
 
 
 def ended(name: str, mmu: Literal["fast", "reference"]) -> dict[str, object]:
@@ -37,9 +39,18 @@ def ended(name: str, mmu: Literal["fast", "reference"]) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("name", [*KERNELS, *(name for name in EXITING_DEFECTS if name != PRINTS_ERROR_CODE)])
+@pytest.mark.parametrize(
+    "name",
+    [*KERNELS, *(name for name in EXITING_DEFECTS if name not in (PRINTS_ERROR_CODE, READS_NOTHING))],
+)
 def test_both_mmus_end_alike(name: str) -> None:
     fast, reference = ended(name, "fast"), ended(name, "reference")
     for what, value in fast.items():
         assert value == reference[what], what
     assert fast["calls"]
+
+
+def test_unicorns_own_mmu_ends_where_nothing_is() -> None:
+    assert ended(READS_NOTHING, "fast")["exit code"] == 1
+    with pytest.raises(GuestStopped, match=r"Invalid memory read \(UC_ERR_READ_UNMAPPED\) at arena_take"):
+        ended(READS_NOTHING, "reference")
