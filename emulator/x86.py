@@ -84,36 +84,3 @@ EXCEPTION_NAMES: Final[Mapping[int, str]] = {
     Vector.ALIGNMENT_CHECK: "#AC alignment check",
 }
 """Names of the exceptions, by vector (table 6-1)."""
-
-PUSHES_ERROR_CODE: Final = frozenset(
-    (
-        Vector.DOUBLE_FAULT,
-        Vector.INVALID_TSS,
-        Vector.SEGMENT_NOT_PRESENT,
-        Vector.STACK_FAULT,
-        Vector.GENERAL_PROTECTION,
-        Vector.PAGE_FAULT,
-        Vector.ALIGNMENT_CHECK,
-    )
-)
-"""Exceptions with an error code (table 6-1)."""
-
-_CONTRIBUTORY: Final = frozenset(
-    (
-        Vector.DIVIDE_ERROR,
-        Vector.INVALID_TSS,
-        Vector.SEGMENT_NOT_PRESENT,
-        Vector.STACK_FAULT,
-        Vector.GENERAL_PROTECTION,
-    )
-)
-
-
-def makes_double_fault(first: int, second: int) -> bool:
-    """Return whether the second of two exceptions, raised while the first is delivered, becomes a double fault.
-
-    Source: table 6-5.
-    """
-    if second == Vector.DOUBLE_FAULT:
-        return True
-    return second in _CONTRIBUTORY if first in _CONTRIBUTORY else first == Vector.PAGE_FAULT

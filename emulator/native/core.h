@@ -216,8 +216,6 @@ bool kc_irq_waits(const kc *m);
 /* What the APICs say, which Python has. asks: the local one asks the CPU for an interrupt, and apic_acknowledge() tells its vector;
  * passes_pic: those of this pair reach the CPU, and come first; lines: of the board, one bit each, of which apic_line() is told. */
 void kc_apic_says(kc *m, bool asks, bool passes_pic, uint32_t lines);
-/* Has a line asked, and was not served yet? */
-bool kc_pic_is_requested(const kc *m, uint32_t line);
 /* Can a request of a line not reach the CPU as things stand? */
 bool kc_pic_is_masked(const kc *m, uint32_t line);
 /* The CPU takes the interrupt: its vector. Without a pending one it is the spurious line 7. */

@@ -1,9 +1,7 @@
-"""The numbers of the CPU agree with their other homes, and exceptions combine as the manual has it."""
+"""The numbers of the CPU agree with their other homes."""
 
 import re
 from pathlib import Path
-
-import pytest
 
 from emulator import x86
 from emulator.x86 import Cr0, Eflags, Vector
@@ -23,27 +21,6 @@ def test_bits_are_where_the_manual_has_them() -> None:
 def test_every_exception_has_a_name() -> None:
     vectors = {value for name, value in vars(Vector).items() if name.isupper()}
     assert set(x86.EXCEPTION_NAMES) == vectors
-
-
-BENIGN, CONTRIBUTORY, PAGE_FAULT = Vector.INVALID_OPCODE, Vector.GENERAL_PROTECTION, Vector.PAGE_FAULT
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "double"),
-    [
-        (BENIGN, CONTRIBUTORY, False),
-        (BENIGN, PAGE_FAULT, False),
-        (CONTRIBUTORY, BENIGN, False),
-        (CONTRIBUTORY, CONTRIBUTORY, True),
-        (CONTRIBUTORY, PAGE_FAULT, False),
-        (PAGE_FAULT, BENIGN, True),
-        (PAGE_FAULT, CONTRIBUTORY, True),
-        (PAGE_FAULT, PAGE_FAULT, True),
-        (BENIGN, Vector.DOUBLE_FAULT, True),
-    ],
-)
-def test_what_makes_a_double_fault(first: int, second: int, double: bool) -> None:
-    assert x86.makes_double_fault(first, second) is double
 
 
 def test_nobody_else_names_a_number_of_the_cpu() -> None:

@@ -46,10 +46,6 @@ class Pic:
         """Whether the CPU is asked for an interrupt."""
         return bool(lib.kc_pic_pending(self._core.raw))
 
-    def is_requested(self, line: int) -> bool:
-        """Tell whether a line (0 to 15) has asked and was not served yet: asking again changes nothing."""
-        return bool(lib.kc_pic_is_requested(self._core.raw, line))
-
     def is_masked(self, line: int) -> bool:
         """Whether a request on a line (0 to 15) can never reach the CPU as things stand."""
         return bool(lib.kc_pic_is_masked(self._core.raw, line))

@@ -16,4 +16,7 @@ uint32_t kc_irq_acknowledge(kc *m);
 uint32_t kc_pic_in(kc *m, uint32_t port, int size);
 void kc_pic_out(kc *m, uint32_t port, int size, uint32_t value);
 
+/* Has a line asked, and was not served yet? */
+bool kc_pic_is_requested(const kc *m, uint32_t line);
+
 #endif
