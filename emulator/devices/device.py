@@ -111,6 +111,24 @@ class MemoryDevice(Device, Protocol):
         """
 
 
+class WithoutPorts:
+    """What a device that has registers in memory only says of ports."""
+
+    ports = ()
+
+    def read_port(self, port: int, size: int) -> int:
+        """It has no ports."""
+        raise AssertionError((port, size))
+
+    def write_port(self, port: int, size: int, value: int) -> None:
+        """It has no ports."""
+        raise AssertionError((port, size, value))
+
+    def fast_ports(self) -> Mapping[int, FastPort]:
+        """It has no ports."""
+        return {}
+
+
 def read_bytes(read: Callable[[int], int], port: int, size: int) -> int:
     """Answer a wide `in` as the ISA bus does: byte by byte from consecutive ports, the low byte first."""
     return sum(read(port + index) << (8 * index) for index in range(size))

@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.devices.apic.bus import LINES, DeliveryMode, Message
+from emulator.devices.device import WithoutPorts
+from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.devices.apic.bus import ApicBus
-    from emulator.devices.device import FastPort
 
 IO_APIC: Final = (0xFEC00000, 0xFEC01000)
 """Its registers, physical."""
@@ -34,21 +35,18 @@ _TIMER_LINE, _TIMER_INPUT, _CASCADE = 0, 2, 2
 _DEVICE_LINES = tuple(line for line in range(LINES) if line != _CASCADE)
 _VECTOR, _LOGICAL, _READ_ONLY = 0xFF, 1 << 11, 1 << 12 | 1 << 14
 _WAITS_FOR_END, _LEVEL, _MASKED = 1 << 14, 1 << 15, 1 << 16
-_LOW = 0xFFFFFFFF
-_WRITABLE = _LOW & ~_READ_ONLY
+_WRITABLE = WORD_MAX & ~_READ_ONLY
 _DESTINATION = 56  # lowest bit of it
 _NO_WORDS: Final[Mapping[int, int]] = {}
 _INDEX_MASK, _ID_MASK = 0xFF, 0xF
 
 
-class IoApic:
+class IoApic(WithoutPorts):
     """The I/O APIC.
 
     Args:
         bus: Is connected with it, and takes its messages.
     """
-
-    ports = ()
 
     def __init__(self, bus: ApicBus) -> None:
         self._bus = bus
@@ -97,7 +95,7 @@ class IoApic:
         number, is_high = divmod(self._selected - ENTRIES, 2)
         if not 0 <= number < INPUTS:
             return 0
-        return self._entries[number] >> 32 if is_high else self._entries[number] & _LOW
+        return self._entries[number] >> 32 if is_high else self._entries[number] & WORD_MAX
 
     def write_memory(self, offset: int, size: int, value: int) -> None:
         """Take a store."""
@@ -120,10 +118,10 @@ class IoApic:
         elif 0 <= number < INPUTS:
             entry = self._entries[number]
             if is_high:
-                self._set(number, entry & _LOW | value << 32)
+                self._set(number, entry & WORD_MAX | value << 32)
                 return
             kept = entry & (_READ_ONLY if value & _LEVEL else 0)
-            self._set(number, entry & ~_LOW | value & _WRITABLE | kept)
+            self._set(number, entry & ~WORD_MAX | value & _WRITABLE | kept)
             self._bus.changed()
 
     def _set(self, number: int, entry: int) -> None:
@@ -132,18 +130,6 @@ class IoApic:
 
     def _find_open_lines(self) -> int:
         return sum(1 << line for line in _DEVICE_LINES if not self._entries[_input_of(line)] & _MASKED)
-
-    def read_port(self, port: int, size: int) -> int:
-        """It has no ports."""
-        raise AssertionError((port, size))
-
-    def write_port(self, port: int, size: int, value: int) -> None:
-        """It has no ports."""
-        raise AssertionError((port, size, value))
-
-    def fast_ports(self) -> Mapping[int, FastPort]:
-        """It has no ports."""
-        return {}
 
     def save(self) -> object:
         """Return all registers."""

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.devices.apic.bus import DeliveryMode, Message
 from emulator.devices.apic.local_apic_timer import MASKED, LocalApicTimer
+from emulator.devices.device import WithoutPorts
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from emulator.devices.apic.bus import ApicBus
-    from emulator.devices.device import FastPort
 
 LOCAL_APIC: Final = (0xFEE00000, 0xFEE01000)
 """Its registers, physical."""
@@ -81,7 +81,7 @@ _BIOS_LVT = (
 )  # without the timer's
 
 
-class LocalApic:
+class LocalApic(WithoutPorts):
     """The local APIC.
 
     Args:
@@ -89,8 +89,6 @@ class LocalApic:
         now_ns: Returns the virtual time.
         moved: Called when the timer's next tick may have moved.
     """
-
-    ports = ()
 
     _KEPT = (
         *("_id", "_task_priority", "_logical_id", "_format", "_spurious", "_errors"),
@@ -290,18 +288,6 @@ class LocalApic:
         else:
             self._timer.set_divide(value)
         self._moved()
-
-    def read_port(self, port: int, size: int) -> int:
-        """It has no ports."""
-        raise AssertionError((port, size))
-
-    def write_port(self, port: int, size: int, value: int) -> None:
-        """It has no ports."""
-        raise AssertionError((port, size, value))
-
-    def fast_ports(self) -> Mapping[int, FastPort]:
-        """It has no ports."""
-        return {}
 
     # -- snapshots -----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.devices.board import Row, pc_board
+from emulator.devices.device import WithoutPorts
 from emulator.errors import NotEmulated, UnmappedAccess
 from emulator.machine.machine import Machine
 from tests.helpers.guest import assemble, results_of
@@ -14,7 +15,6 @@ from tests.helpers.guest import assemble, results_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from emulator.devices.device import FastPort
 
 BASE = 0xFEB00000
 PAGED = """
@@ -36,10 +36,8 @@ directory:
 """
 
 
-class Latch:
+class Latch(WithoutPorts):
     """A test device: keeps what is written, and answers with how often it was asked."""
-
-    ports = ()
 
     def __init__(self) -> None:
         self.reads: list[tuple[int, int]] = []
@@ -57,18 +55,6 @@ class Latch:
     def write_memory(self, offset: int, size: int, value: int) -> None:
         """Keep it."""
         self.writes.append((offset, size, value))
-
-    def read_port(self, port: int, size: int) -> int:
-        """It has no port."""
-        raise AssertionError((port, size))
-
-    def write_port(self, port: int, size: int, value: int) -> None:
-        """It has no port."""
-        raise AssertionError((port, size, value))
-
-    def fast_ports(self) -> Mapping[int, FastPort]:
-        """Nothing is fast."""
-        return {}
 
     def save(self) -> object:
         """Nothing is kept."""
