@@ -20,6 +20,8 @@ from emulator.machine.machine import Machine
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import pytest
+
     from emulator.machine.core.handle import Core
 
 CODE = 0x0010_0000
@@ -176,3 +178,16 @@ def _link(text: str) -> bytes:
             raise AssertionError("these tests need gcc: apt-get install gcc") from error
         assert done.returncode == 0, f"the guest cannot be assembled: {done.stderr}\n{text}"
         return output.read_bytes()
+
+
+def runs_of_the_cpu(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows with each run of the machine's CPU from now on."""
+    runs: list[int] = []
+    run = machine.cpu.run
+
+    def counted(*arguments: int | None) -> object:
+        runs.append(1)
+        return run(*arguments)
+
+    monkeypatch.setattr(machine.cpu, "run", counted)
+    return runs

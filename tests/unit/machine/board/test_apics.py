@@ -9,7 +9,7 @@ import pytest
 from emulator.devices.apic.local_apic import LocalApic, Register
 from emulator.errors import BudgetUsedUp
 from emulator.machine.execution import Returned
-from tests.helpers.guest import machine_of, results_of
+from tests.helpers.guest import machine_of, results_of, runs_of_the_cpu
 from tests.unit.machine.board.test_interrupts import IDT, TIMER
 
 if TYPE_CHECKING:
@@ -132,14 +132,7 @@ def test_ticks_that_change_nothing_do_not_end_runs(state: str, monkeypatch: pyte
         "masked": f"local 0x320, {MASKED | PERIODIC | 0x50}\n sti\n",
     }[state]
     machine = guest(f"out8 0x21, 0xff\n{APIC_TIMER}{before} 1: jmp 1b\n ignored: iret\n")
-    runs: list[int] = []
-    run = machine.cpu.run
-
-    def counted(*arguments: int | None) -> object:
-        runs.append(1)
-        return run(*arguments)
-
-    monkeypatch.setattr(machine.cpu, "run", counted)
+    runs = runs_of_the_cpu(machine, monkeypatch)
     with pytest.raises(BudgetUsedUp):
         machine.run(max_instructions=10 * MS)
     assert len(runs) < 20  # 100 ticks have come

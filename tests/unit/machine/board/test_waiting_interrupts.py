@@ -8,7 +8,7 @@ import pytest
 
 from emulator.errors import BudgetUsedUp
 from emulator.machine.execution import Returned
-from tests.helpers.guest import machine_of, results_of, symbol
+from tests.helpers.guest import machine_of, results_of, runs_of_the_cpu, symbol
 from tests.unit.machine.board.test_interrupts import IDT, TIMER
 
 if TYPE_CHECKING:
@@ -108,14 +108,7 @@ def test_ticks_that_change_nothing_do_not_end_runs(state: str, monkeypatch: pyte
         "not ended": "gate 0x20, ignored\n sti\n",
     }[state]
     machine = machine_of(IDT + TIMER + f"lidt idtr\n{before} 1: jmp 1b\n ignored: iret\n" + ON_TICK)
-    runs: list[int] = []
-    run = machine.cpu.run
-
-    def counted(*arguments: int | None) -> object:
-        runs.append(1)
-        return run(*arguments)
-
-    monkeypatch.setattr(machine.cpu, "run", counted)
+    runs = runs_of_the_cpu(machine, monkeypatch)
     with pytest.raises(BudgetUsedUp):
         machine.run(max_instructions=100 * MILLISECOND)
     assert len(runs) < 20  # 100 ticks have come
