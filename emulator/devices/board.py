@@ -77,6 +77,7 @@ class Wires(NamedTuple):
         changed: To be called with the device where its `fast_ports` change by themselves.
         send: Takes output for the row's console.
         end_run: Ends the run with an exit code.
+        set_a20: Opens gate A20, or shuts it; it is open at first.
         ram_end: End of RAM, in bytes.
         window: The row's memory.
         read_memory: Returns so many bytes of physical memory from an address on; zeroes where none is.
@@ -94,6 +95,7 @@ class Wires(NamedTuple):
     changed: Callable[[Device], None]
     send: Callable[[bytes], None]
     end_run: Callable[[int], None]
+    set_a20: Callable[[bool], None]
     ram_end: int
     window: memoryview
     read_memory: Callable[[int, int], bytes]
@@ -166,7 +168,7 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(lambda wires: IoApic(wires.apics), mmio=IO_APIC),
         Row(lambda wires: wires.ticking(AcpiPower(wires.now_ns, wires.moved, wires.end_run)), line=9),
         Row(lambda wires: wires.ticking(Rtc(wires, settings.rtc_start_s)), line=8),
-        Row(lambda wires: SystemControl(wires.end_run)),
+        Row(lambda wires: SystemControl(wires.end_run, wires.set_a20)),
         Row(lambda _wires: PostPort()),
         Row(lambda wires: Chipset(wires, settings.disks), line=14, second_line=15),
     )

@@ -1,7 +1,5 @@
 """System control port A at 0x92: gate A20, and a quick reset.
 
-Shortcomings: gate A20 is remembered, but address bit 20 is always on.
-
 Source: IBM PS/2 Hardware Interface Technical Reference, "System Control Port A"; QEMU, hw/isa/port92.c.
 """
 
@@ -24,12 +22,13 @@ class SystemControl:
 
     Args:
         end_run: Called when the guest resets the PC.
+        set_a20: Called with the state of gate A20 at each write; the keyboard controller sets it, too, and the last one wins.
     """
 
     ports = (PORT,)
 
-    def __init__(self, end_run: Callable[[int], None]) -> None:
-        self._end_run = end_run
+    def __init__(self, end_run: Callable[[int], None], set_a20: Callable[[bool], None]) -> None:
+        self._end_run, self._set_a20 = end_run, set_a20
         self._value = _A20
 
     def read_port(self, port: int, size: int) -> int:
@@ -40,6 +39,7 @@ class SystemControl:
     def write_port(self, port: int, size: int, value: int) -> None:
         """Take `out`; bit 0 going up resets the PC."""
         del port, size
+        self._set_a20(bool(value & _A20))
         if value & ~self._value & _RESET:
             self._end_run(_ENDED)
         self._value = value & 0xFF

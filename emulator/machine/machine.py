@@ -158,6 +158,7 @@ class Machine:
             self.interrupts,
             self.consoles,
             end_run=self._execution.exit,
+            set_a20=self.cpu.set_a20,
             memory=self.memory.buffer,
             dma=DeviceMemory(core),
             windows=Windows(core, self.cpu),

@@ -154,6 +154,9 @@ int64_t kc_pages_written(kc *m, int depth, const kc_touched **out);
 
 /* Translate a linear address as the CPU would for a read by a supervisor, without side effects. -1: it is not mapped. */
 int64_t kc_translate(kc *m, uint32_t linear);
+/* Gate A20, which is on at first: off, bit 20 of the CPU's physical addresses is 0. Devices' accesses do not go through it. Between
+ * runs, or from a port's callback. */
+void kc_a20(kc *m, bool on);
 
 /* -- written pages: observe/written_pages.c ---------------------------------------------------- */
 

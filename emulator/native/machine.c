@@ -39,7 +39,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_snapshots_init, kc_snapshots_free, NULL, NULL, NULL},
     {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},
     {kc_bus_init, kc_bus_free, kc_bus_save, kc_bus_restore, free},
-    {kc_mmu_init, kc_mmu_free, NULL, kc_mmu_restore, NULL}, /* goes by the CPU's registers */
+    {kc_mmu_init, kc_mmu_free, kc_mmu_save, kc_mmu_restore, free}, /* goes by the CPU's registers */
     {kc_ports_init, kc_ports_free, kc_ports_save, kc_ports_restore, free},
     {kc_features_init, kc_features_free, kc_features_save, kc_features_restore, free},
     {kc_run_init, kc_run_free, kc_run_save, kc_run_restore, free},

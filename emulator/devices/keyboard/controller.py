@@ -6,8 +6,6 @@ byte lets it: 1, or 12 for the mouse.
 
 The controller is as a PC's firmware leaves it: tested, the keyboard translated to scan code set 1, the mouse off.
 
-Shortcomings: gate A20 is remembered, but address bit 20 is always on.
-
 Source: IBM Personal Computer AT Technical Reference, "Keyboard Controller"; answers as QEMU, hw/input/pckbd.c, gives them.
 """
 
@@ -256,7 +254,7 @@ class KeyboardController:
             self._state = state._replace(answer=self._output_port())
         elif command in {_A20_ON, _A20_OFF}:
             a20 = _A20 if command == _A20_ON else 0
-            self._state = state._replace(output_port=state.output_port & ~_A20 | a20)
+            self._set_output_port(state.output_port & ~_A20 | a20)
         elif command >= _PULSE and not command & _RESET_LINE:
             self._wires.end_run(_RESET)
         # others are ignored
@@ -264,6 +262,10 @@ class KeyboardController:
     def _output_port(self) -> int:
         full = _OUTPUT_FROM_MOUSE if self._of_mouse else _OUTPUT_FULL
         return self._state.output_port | (full if self._full else 0)
+
+    def _set_output_port(self, value: int) -> None:
+        self._state = self._state._replace(output_port=value)
+        self._wires.set_a20(bool(value & _A20))
 
     def _take_data(self, command: int | None, byte: int) -> None:
         state = self._state
@@ -274,7 +276,7 @@ class KeyboardController:
             self._state = state._replace(mode=byte)
             self._keyboard.translated = bool(byte & _TRANSLATE)
         elif command == _WRITE_OUTPUT:
-            self._state = state._replace(output_port=byte & ~(_OUTPUT_FULL | _OUTPUT_FROM_MOUSE))
+            self._set_output_port(byte & ~(_OUTPUT_FULL | _OUTPUT_FROM_MOUSE))
             if not byte & _RESET_LINE:
                 self._wires.end_run(_RESET)
         elif command == _AS_KEYBOARD:

@@ -28,6 +28,7 @@ def wire(  # noqa: PLR0913 - what devices are connected to
     consoles: Consoles,
     *,
     end_run: Callable[[int], None],
+    set_a20: Callable[[bool], None],
     memory: memoryview,
     dma: DeviceMemory,
     windows: Windows,
@@ -40,6 +41,7 @@ def wire(  # noqa: PLR0913 - what devices are connected to
         interrupts: Takes interrupt lines, and lets timers tick.
         consoles: Take output.
         end_run: Ends the run of the machine with an exit code.
+        set_a20: Opens the machine's gate A20, or shuts it.
         memory: All of the machine's.
         dma: The same, for devices that are bus masters.
         windows: Let devices answer elsewhere in memory.
@@ -62,6 +64,7 @@ def wire(  # noqa: PLR0913 - what devices are connected to
             apics=interrupts.apics,
             send=partial(consoles.send, Console(row.console)),
             end_run=end_run,
+            set_a20=set_a20,
             ram_end=len(memory),
             window=memory[slice(*row.window)],
             read_memory=dma.read,

@@ -78,6 +78,10 @@ class Cpu:
         """Let cpuid say whether there is a local APIC, at 0xFEE00000; at first there is none."""
         lib.kc_local_apic(self._core.raw, present)
 
+    def set_a20(self, on: bool) -> None:  # noqa: FBT001 - a bit
+        """Open gate A20, or shut it: then bit 20 of the CPU's physical addresses is 0."""
+        lib.kc_a20(self._core.raw, on)
+
     # -- running -----------------------------------------------------------------------------------
 
     @contextmanager

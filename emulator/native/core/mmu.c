@@ -13,6 +13,7 @@
 #include "core/mmu.h"
 #include "core/reports.h"
 #include "unicorn/alignment.h"
+#include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
 enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40, PTE_PS = 0x80 };
@@ -23,6 +24,7 @@ enum { CR0_WP = 1 << 16, CR0_PG = 1u << 31, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, 
 #define PTE_NX (1ull << 63)
 #define PTE_ADDRESS 0x000000fffffff000ull /* Unicorn's CPU has physical addresses of 40 bits */
 #define PTE_TOO_HIGH 0x7fffff0000000000ull
+#define A20 (1ull << 20)
 
 #define PAGES_4GIB (1u << 20)
 #define NOWHERE (1ull << 32) /* the engine has no memory from here on */
@@ -34,6 +36,9 @@ struct walk {
     bool present, reserved; /* reserved: a bit is set that must not be */
     bool writable, user, no_execute, nx; /* nx: the CPU looks at it */
 };
+
+/* What comes out of gate A20 (IBM PC/AT Technical Reference, "Keyboard Controller"). */
+static uint64_t gated(const kc *m, uint64_t physical) { return m->mmu->a20_off ? physical & ~A20 : physical; }
 
 /* An entry of 4 or 8 bytes. False: it is not present. */
 static bool entry_read(const kc *m, uint64_t at, uint32_t size, uint64_t *entry)
@@ -56,7 +61,7 @@ static void entry_set(kc *m, uint64_t at, uint64_t *entry, uint32_t bits)
 
 static void walk_two_levels(kc *m, uint32_t linear, bool large, struct walk *w)
 {
-    w->directory_at = (kc_reg(m, UC_X86_REG_CR3) & ~PAGE_MASK) + (linear >> 22) * 4;
+    w->directory_at = gated(m, (kc_reg(m, UC_X86_REG_CR3) & ~PAGE_MASK) + (linear >> 22) * 4);
     if (!entry_read(m, w->directory_at, 4, &w->directory))
         return;
     if ((w->directory & PTE_PS) && large) { /* bits 20 to 13 are bits 39 to 32 of the address (PSE-36) */
@@ -64,7 +69,7 @@ static void walk_two_levels(kc *m, uint32_t linear, bool large, struct walk *w)
         w->reserved = w->directory & 0x00200000;
         w->table = w->directory;
     } else {
-        w->table_at = (w->directory & ~(uint64_t)PAGE_MASK) + (linear >> 12 & 0x3ff) * 4;
+        w->table_at = gated(m, (w->directory & ~(uint64_t)PAGE_MASK) + (linear >> 12 & 0x3ff) * 4);
         if (!entry_read(m, w->table_at, 4, &w->table))
             return;
         w->physical = w->table & ~(uint64_t)PAGE_MASK;
@@ -78,10 +83,10 @@ static void walk_three_levels(kc *m, uint32_t linear, struct walk *w)
 {
     uint64_t reserved = PTE_TOO_HIGH | (w->nx ? 0 : PTE_NX), first;
 
-    if (!entry_read(m, (kc_reg(m, UC_X86_REG_CR3) & ~0x1fu) + (linear >> 30) * 8, 8, &first))
+    if (!entry_read(m, gated(m, (kc_reg(m, UC_X86_REG_CR3) & ~0x1fu) + (linear >> 30) * 8), 8, &first))
         return;
     w->reserved = first & (PTE_TOO_HIGH | PTE_NX);
-    w->directory_at = (first & PTE_ADDRESS) + (linear >> 21 & 0x1ff) * 8;
+    w->directory_at = gated(m, (first & PTE_ADDRESS) + (linear >> 21 & 0x1ff) * 8);
     if (w->reserved || !entry_read(m, w->directory_at, 8, &w->directory))
         return;
     w->reserved = w->directory & reserved;
@@ -90,7 +95,7 @@ static void walk_three_levels(kc *m, uint32_t linear, struct walk *w)
         w->reserved |= (w->directory & 0x001fe000) != 0;
         w->table = w->directory;
     } else {
-        w->table_at = (w->directory & PTE_ADDRESS) + (linear >> 12 & 0x1ff) * 8;
+        w->table_at = gated(m, (w->directory & PTE_ADDRESS) + (linear >> 12 & 0x1ff) * 8);
         if (w->reserved || !entry_read(m, w->table_at, 8, &w->table))
             return;
         w->physical = w->table & PTE_ADDRESS;
@@ -116,12 +121,32 @@ static bool walk_tables(kc *m, uint32_t linear, struct walk *w)
     } else {
         walk_two_levels(m, linear, cr4 & CR4_PSE, w);
     }
+    w->physical = gated(m, w->physical);
     w->writable = w->directory & w->table & PTE_W;
     w->user = w->directory & w->table & PTE_U;
     return true;
 }
 
-void kc_paging_read(kc *m) { m->mmu->paging = kc_reg(m, UC_X86_REG_CR0) & CR0_PG; }
+static void fills_forget(struct mmu *mmu) { memset(mmu->fills, 0xff, sizeof mmu->fills); }
+
+static void note_paging(struct mmu *mmu, uint32_t cr0)
+{
+    mmu->paging = cr0 & CR0_PG;
+    mmu->flat = !mmu->paging && !mmu->a20_off;
+}
+
+void kc_paging_read(kc *m) { note_paging(m->mmu, kc_reg(m, UC_X86_REG_CR0)); }
+
+void kc_a20(kc *m, bool on)
+{
+    if (m->mmu->a20_off == !on)
+        return;
+    m->mmu->a20_off = !on;
+    kc_paging_read(m);
+    fills_forget(m->mmu);
+    kc_gate_a20(m, on);
+    kc_flush_tlb(m);
+}
 
 int64_t kc_translate(kc *m, uint32_t linear)
 {
@@ -130,7 +155,7 @@ int64_t kc_translate(kc *m, uint32_t linear)
     if (m->reference)
         kc_paging_read(m);
     if (!m->mmu->paging)
-        return linear;
+        return (int64_t)gated(m, linear);
     return walk_tables(m, linear, &w) && w.present && !w.reserved ? (int64_t)(w.physical | (linear & PAGE_MASK)) : -1;
 }
 
@@ -172,9 +197,9 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     uint32_t cr0 = kc_reg(m, UC_X86_REG_CR0);
     struct walk w;
 
-    out->paddr = linear;
+    out->paddr = gated(m, linear);
     out->perms = UC_PROT_READ | UC_PROT_WRITE;
-    m->mmu->paging = cr0 & CR0_PG;
+    note_paging(m->mmu, cr0);
     if (!m->mmu->paging)
         return true;
     user = m->mmu->miss.user; /* the CPU's own accesses are a supervisor's in every ring (SDM 4.6.1) */
@@ -275,8 +300,6 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
 
 /* -- life ---------------------------------------------------------------------------------------- */
 
-static void fills_forget(struct mmu *mmu) { memset(mmu->fills, 0xff, sizeof mmu->fills); }
-
 int kc_mmu_init(kc *m)
 {
     if (KC_NEW(m->mmu) || !(m->mmu->fetched = calloc(PAGES_4GIB / 8, 1)))
@@ -297,10 +320,21 @@ void kc_mmu_free(kc *m)
     free(m->mmu);
 }
 
+int kc_mmu_save(kc *m, void **out)
+{
+    bool *saved = malloc(sizeof *saved);
+
+    if (!saved)
+        return -1;
+    *saved = m->mmu->a20_off;
+    *out = saved;
+    return 0;
+}
+
 /* After the CPU's registers: CR3 may be another one, and D bits are clear again. */
 int kc_mmu_restore(kc *m, const void *saved)
 {
-    (void)saved;
+    m->mmu->a20_off = *(const bool *)saved;
     kc_flush_tlb(m);
     fills_forget(m->mmu);
     kc_paging_read(m);

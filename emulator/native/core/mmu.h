@@ -11,6 +11,8 @@ struct mmu {
     struct fill { uint32_t linear, physical; } fills[FILLS]; /* newest TLB fills, addresses of pages; by linear page */
     uint8_t large[1024 / 8]; /* one bit for 4 MiB of linear addresses: a large page was there at a TLB fill */
     bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
+    bool a20_off; /* bit 20 of the CPU's physical addresses is 0 */
+    bool flat;    /* neither of both: a linear address is the physical one */
     uint8_t *fetched; /* one bit a physical page: code was fetched from it */
     uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
     struct { uint32_t address, vector, error_code; bool user; } miss; /* the present TLB fill; vector 0: nothing to be raised */
@@ -18,6 +20,7 @@ struct mmu {
 
 int kc_mmu_init(kc *m);
 void kc_mmu_free(kc *m);
+int kc_mmu_save(kc *m, void **saved);
 int kc_mmu_restore(kc *m, const void *saved);
 
 /* Look at CR0 again, which may have changed. */
@@ -38,7 +41,7 @@ static inline int64_t kc_translate_used(kc *m, uint32_t linear)
 {
     const struct fill *fill = &m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)];
 
-    if (!m->mmu->paging && !m->reference)
+    if (m->mmu->flat && !m->reference)
         return linear;
     return fill->linear == (linear & ~PAGE_MASK) ? (int64_t)(fill->physical | (linear & PAGE_MASK))
                                                   : kc_translate(m, linear);

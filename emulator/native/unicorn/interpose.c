@@ -14,7 +14,8 @@
  * helper_hlt(): lets time pass up to the interrupt that wakes the CPU, which then comes at once. Where none does, it notes that the
  * run has ended so: afterwards that cannot be distinguished from one that was stopped after `hlt`.
  *
- * helper_rdrand(): the same numbers in every run. cpu_x86_update_dr7() is not replaced, but called.
+ * helper_rdrand(): the same numbers in every run. cpu_x86_update_dr7() and x86_cpu_set_a20()
+ * are not replaced, but called.
  *
  * raise_exception_err(), raise_exception_err_ra(): the originals; they show the error code of an exception.
  *
@@ -189,6 +190,14 @@ uint64_t helper_rdrand_x86_64(void *state)
     return value ^ value >> 31;
 }
 
+static void (*set_a20)(void *cpu, int on);
+
+void kc_gate_a20(kc *m, bool on)
+{
+    if (set_a20 && kc_cpu(m))
+        set_a20(kc_cpu(m), on);
+}
+
 static void (*update_dr7)(void *state, uint32_t value);
 
 uint32_t kc_breakpoints(kc *m, uint32_t dr7)
@@ -338,6 +347,7 @@ void *kc_interpose_load(const char *library)
         FIND(original_raise, "raise_exception_err_x86_64");
         FIND(original_raise_ra, "raise_exception_err_ra_x86_64");
         FIND(original_rdrand, "helper_rdrand_x86_64");
+        FIND(set_a20, "x86_cpu_set_a20_x86_64");
         FIND(update_dr7, "cpu_x86_update_dr7_x86_64");
         FIND(original_reg_read, "reg_read_x86_64");
         FIND(check_exit, "helper_check_exit_request_x86_64");

@@ -38,6 +38,9 @@ void *kc_find_state(kc *m);
 /* Set DR7, return what it was. */
 uint32_t kc_breakpoints(kc *m, uint32_t dr7);
 
+/* Set gate A20 of Unicorn's own MMU. */
+void kc_gate_a20(kc *m, bool on);
+
 /* Where translated code has called the list of hooks that goes on; 0: there is none. */
 uintptr_t kc_hooks_called_from(void);
 

@@ -10,7 +10,8 @@ from emulator.devices.system_control import SystemControl
 
 def test_system_control_resets_the_pc_when_bit_0_goes_up() -> None:
     ended: list[int] = []
-    port = SystemControl(ended.append)
+    a20: list[bool] = []
+    port = SystemControl(ended.append, a20.append)
     assert port.read_port(0x92, 1) == 0x02
     port.write_port(0x92, 1, 0x00)
     assert (port.read_port(0x92, 1), port.read_port(0x92, 2), ended) == (0x00, 0xFF00, [])
@@ -22,6 +23,7 @@ def test_system_control_resets_the_pc_when_bit_0_goes_up() -> None:
     port.write_port(0x92, 1, 0x02)
     port.restore(state)
     assert port.read_port(0x92, 1) == 0x01
+    assert a20 == [False, True, False, True]
     with pytest.raises(TypeError, match=r"^not a state of SystemControl: None$"):
         port.restore(None)
 

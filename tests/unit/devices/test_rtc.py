@@ -36,6 +36,7 @@ class Board:
             changed=lambda _device: None,
             send=lambda _data: None,
             end_run=lambda _code: None,
+            set_a20=lambda _on: None,
             ram_end=ram_end,
             window=memoryview(b""),
             read_memory=lambda _address, size: bytes(size),

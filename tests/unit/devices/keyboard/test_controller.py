@@ -31,6 +31,7 @@ class Board:
         self.now = 0
         self.heard = True
         self.asked: list[str] = []
+        self.a20: list[bool] = []
         wires = Wires(
             now_ns=lambda: self.now,
             interrupt=lambda: self.asked.append("keyboard"),
@@ -42,6 +43,7 @@ class Board:
             changed=self._changed,
             send=lambda _data: None,
             end_run=lambda code: self.asked.append(f"end {code}"),
+            set_a20=self.a20.append,
             ram_end=0x500000,
             window=memoryview(b""),
             read_memory=lambda _address, size: bytes(size),
@@ -119,11 +121,15 @@ def test_the_output_port_has_the_reset_line_too(board: Board) -> None:
     assert board.asked == ["end 0"]
 
 
-def test_gate_a20_is_remembered(board: Board) -> None:
+def test_gate_a20_is_a_bit_of_the_output_port(board: Board) -> None:
     for command, value in ((0xDD, 0xCD), (0xDF, 0xCF)):
         board.out(COMMAND, command)
         board.out(COMMAND, 0xD0)
         assert board.read(DATA) == value
+    for value in (0xCD, 0xCF):
+        board.out(COMMAND, 0xD1)
+        board.out(DATA, value)
+    assert board.a20 == [False, True] * 2
 
 
 def test_keys_come_by_interrupt() -> None:
