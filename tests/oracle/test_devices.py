@@ -28,10 +28,12 @@ AREAS = (
     "keyboard",
     "multiboot_info",
     "nothing",
+    "pic",
     "pit",
     "pci",
     "rings",
     "rtc",
+    "screen",
     "uart",
 )
 

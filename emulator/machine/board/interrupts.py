@@ -33,7 +33,7 @@ class Pic:
         core: Of the machine.
     """
 
-    ports = (0x20, 0x21, 0xA0, 0xA1)
+    ports = (0x20, 0x21, 0xA0, 0xA1, 0x4D0, 0x4D1)
 
     def __init__(self, core: Core) -> None:
         self._core = core
