@@ -181,7 +181,9 @@ def run_budget(options: Namespace) -> Budget:
     """Return what the run may take, and what ends it, as `add_machine` and `add_until` have it."""
     from emulator.run.ending import Budget  # not for --help
 
-    return Budget(options.max_instructions, options.timeout, options.until, options.until_idle)
+    unlimited = options.timeout is DEFAULT_TIMEOUT_S and getattr(options, "interactive", False)
+    timeout_s = None if unlimited else options.timeout
+    return Budget(options.max_instructions, timeout_s, options.until, options.until_idle)
 
 
 def _layers() -> str:

@@ -44,7 +44,7 @@ def judge_ending(ending: Ending) -> tuple[Status, list[str]]:  # noqa: PLR0911 -
             from emulator.report.text.ending import ending_text
 
             return Status.FINDINGS, [f"{ending.missed!r} did not appear: {ending_text(ending)}"]
-        case How.EXIT | How.HALTED | How.TEXT | How.IDLE:
+        case How.EXIT | How.HALTED | How.TEXT | How.IDLE | How.LEFT:
             return Status.GOOD, []
         case How.DIVERGED:
             return Status.FINDINGS, text.splitlines()

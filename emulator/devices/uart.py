@@ -77,6 +77,11 @@ class Uart:
         self._base = base
         self._state = _State(line=received)
 
+    @property
+    def waits(self) -> int:
+        """Bytes on the line that the guest has not received."""
+        return len(self._state.line)
+
     def feed(self, data: bytes) -> None:
         """Let bytes arrive from the other side. They wait until the guest listens."""
         state = self._state

@@ -125,6 +125,8 @@ void kc_interruption_taken(kc *m);
 void kc_signals_hold(kc *m);
 /* May be called without a hold. */
 void kc_signals_release(kc *m);
+/* Whether nothing from outside ends the present run: its time, a signal. */
+bool kc_may_run(const kc *m);
 /* Instructions of the present run, to the start of the present block. */
 uint64_t kc_executed(kc *m);
 /* From a callback: end the run at the next block. From a port's callback: at the `out`. */

@@ -26,8 +26,13 @@ class How(Enum):
     STOPPED = "stopped"  # the guest could not go on
     NOT_EMULATED = "not emulated"  # it needs what kmemu lacks
     DIVERGED = "diverged"  # model and native code disagreed
+    LEFT = "left"  # by who typed, in an interactive run
     INTERRUPTED = "interrupted"  # Ctrl-C, another signal, or somebody who did not want to wait
     NOT_RUN = "not run"  # the kernel could not be loaded
+
+
+class Left(KeyboardInterrupt):
+    """Who types in an interactive run has had enough of it."""
 
 
 class Budget(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from emulator.errors import BadImage, BudgetUsedUp, EmulatorError, GuestStopped, NotEmulated
 from emulator.machine.core.call_recorder import EVENTS_MAX
 from emulator.machine.execution import Returned
-from emulator.run.ending import Activity, Ending, How
+from emulator.run.ending import Activity, Ending, How, Left
 from emulator.wording import code_location
 from emulator.x86 import Eflags
 
@@ -63,7 +63,7 @@ def _run_to_end(machine: Machine, budget: Budget) -> Ending:
             until_idle=budget.until_idle,
         )
     except KeyboardInterrupt as error:
-        return _ended(How.INTERRUPTED, machine, error)
+        return _ended(How.LEFT if isinstance(error, Left) else How.INTERRUPTED, machine, error)
     except GuestStopped as error:
         return _stopped(machine, budget, error)
     except EmulatorError as error:

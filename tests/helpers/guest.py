@@ -134,8 +134,12 @@ def assemble(source: str, *, stack: bool = True) -> KernelImage:
         source: For the GNU assembler.
         stack: Load ESP first.
     """
-    text = _PRELUDE + (_WITH_STACK if stack else "") + source + "\n"
-    return KernelImage(_link(text), "guest.elf")
+    return KernelImage(linked(source, stack=stack), "guest.elf")
+
+
+def linked(source: str, *, stack: bool = True) -> bytes:
+    """Return the file of such a kernel."""
+    return _link(_PRELUDE + (_WITH_STACK if stack else "") + source + "\n")
 
 
 def core_of(machine: Machine) -> Core:

@@ -1,4 +1,4 @@
-"""Commands as they run on a terminal: a real process on a pseudo-terminal of a chosen width."""
+"""Commands as they run on a terminal: a real process on a pseudo-terminal of a chosen width, or in tmux."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 KMEMU = (sys.executable, "-m", "emulator.cli.main")
 """The command, from this source."""
@@ -22,6 +26,7 @@ KMEMU = (sys.executable, "-m", "emulator.cli.main")
 _LINES = 40
 _PIECE = 1 << 16
 _PATIENCE_S = 0.05
+_PATIENCE_MAX_S = 300  # only ends the wait for what never comes; how long it takes is not tested
 
 
 @contextmanager
@@ -61,3 +66,52 @@ def shown(*words: str, columns: int, changes: Mapping[str, str] | None = None) -
             if select.select([master], [], [], _PATIENCE_S)[0]:
                 parts.append(os.read(master, _PIECE))
         return b"".join(parts).decode().replace("\r\n", "\n")
+
+
+class Terminal:
+    """A terminal of tmux in which the command runs, and after it a shell says its status.
+
+    Args:
+        socket: Of tmux.
+        columns: Its width.
+        rows: Its height.
+    """
+
+    def __init__(self, socket: Path, columns: int, rows: int) -> None:
+        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        self._size = ("-x", str(columns), "-y", str(rows))
+
+    def start(self, *arguments: str, setting: str = "") -> None:
+        """Run the command, with variables set before it; then a shell goes on."""
+        shell = " ".join([setting, *KMEMU, *arguments]) + "; echo left with $?; exec sh -i"
+        environment = {**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+        subprocess.run([*self._tmux, "new-session", "-d", *self._size, shell], check=True, env=environment)
+
+    def keys(self, *keys: str) -> None:
+        """Press keys, by tmux's names."""
+        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
+
+    def screen(self, *, escapes: bool = False) -> str:
+        """Return what the terminal shows."""
+        capture = [*self._tmux, "capture-pane", "-p", *(["-e"] if escapes else [])]
+        done = subprocess.run(capture, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    def wait_for(self, text: str, gone: str = "\0") -> str:
+        """Wait until the terminal shows a text, and does not show another. Return all that it shows."""
+        end = time.monotonic() + _PATIENCE_MAX_S
+        while time.monotonic() < end:
+            screen = self.screen()
+            if text in screen and gone not in screen:
+                return screen
+            time.sleep(0.1)
+        pytest.fail(f"{text!r} does not appear:\n{self.screen()}")
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the size of the terminal."""
+        size = ("-x", str(columns), "-y", str(rows))
+        subprocess.run([*self._tmux, "resize-window", *size], check=True)
+
+    def close(self) -> None:
+        """End it, and what runs in it."""
+        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)

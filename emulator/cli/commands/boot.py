@@ -33,6 +33,7 @@ examples:
   kmemu boot --layer memmap=model --layer heap=lockstep
   kmemu boot firmware:btron_demo --layer pools=model
   kmemu boot kernel.elf --module "initrd.img root=/dev/ram" --timeout 10
+  kmemu boot -i kernel.elf                     type on its serial console
   kmemu boot kernel.elf --json >run.json
 """
 
@@ -46,9 +47,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("--list", action="store_true", help="name the built-in kernels and stop")
     add_machine(parser)
     add_until(parser)
+    add(
+        "-i",
+        "--interactive",
+        action="store_true",
+        help="let COM1 receive what is typed, or, with --screen, the keyboard; no time limit without --timeout",
+    )
     output = parser.add_argument_group("output").add_argument
     output("--serial", metavar="FILE", help="write COM1 to FILE instead of standard output (- for that)")
-    output("--screen", action="store_true", help="show the VGA text screen at the end")
+    output("--screen", action="store_true", help="show the VGA text screen at the end; with -i all the time")
     output("--json", action="store_true", help="print one JSON document and nothing else")
     output("--raw", action="store_true", help=RAW_HELP)
     output("--no-summary", action="store_true", help="do not show what the kernel did with its memory")
@@ -61,7 +68,9 @@ def run(options: Namespace) -> Status:
         return _list_kernels(output, as_json=options.json)
     if options.json and options.serial == "-":
         raise CommandLineError("--json and --serial - cannot both have standard output")
-    with ConsoleWriter(output, to_output=not options.json, raw=options.raw) as console:
+    _check_interactive(options, output)
+    shows_screen = options.interactive and options.screen
+    with ConsoleWriter(output, to_output=not options.json and not shows_screen, raw=options.raw) as console:
         try:
             machine = new_machine(options, console)
         except EmulatorError as error:
@@ -71,7 +80,9 @@ def run(options: Namespace) -> Status:
             raise
         if options.serial not in (None, "-"):
             console.send_serial_to(options.serial)
-        record = _run(machine, options)
+        record = _run(machine, options, output)
+        if shows_screen:
+            console.show(machine.output)
     status, complaint = _judge(record)
     if options.json:
         _show_json(record, status, output)
@@ -82,6 +93,15 @@ def run(options: Namespace) -> Status:
         output.end_line()
         complain(complaint[0], complaint[1:])
     return status
+
+
+def _check_interactive(options: Namespace, output: Output) -> None:
+    if not options.interactive:
+        return
+    if options.json:
+        raise CommandLineError("--json and -i cannot both have standard output")
+    if options.screen and not output.is_terminal:
+        raise CommandLineError("-i --screen draws on the terminal, and standard output is none")
 
 
 def _list_kernels(output: Output, *, as_json: bool) -> Status:
@@ -102,17 +122,23 @@ def _list_kernels(output: Output, *, as_json: bool) -> Status:
     return Status.GOOD
 
 
-def _run(machine: Machine, options: Namespace) -> RunRecord:
+def _run(machine: Machine, options: Namespace, output: Output) -> RunRecord:
     from emulator.guest.memory_map.reader import read_memory_map  # not for --list and --help
     from emulator.machine.consoles import Console  # has been imported by now
     from emulator.run.to_end import run_to_end
 
     started = time.perf_counter()
-    ending = run_to_end(machine, run_budget(options))
+    if options.interactive:
+        from emulator.cli.interactive.session import interaction  # only here
+
+        with interaction(machine, output, keyboard=options.screen):
+            ending = run_to_end(machine, run_budget(options))
+    else:
+        ending = run_to_end(machine, run_budget(options))
     seconds = time.perf_counter() - started
     memory_map = read_memory_map(machine, machine.modules)
     kernel = _kernel(options, memory_map)
-    output = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
+    said = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
     return RunRecord(
         options.kernel,
         ending,
@@ -120,8 +146,8 @@ def _run(machine: Machine, options: Namespace) -> RunRecord:
         seconds=seconds,
         layers=None if kernel is None else _layers(options, kernel),
         lockstep=_lockstep(machine, options),
-        serial=output[Console.SERIAL],
-        debug=output[Console.DEBUG],
+        serial=said[Console.SERIAL],
+        debug=said[Console.DEBUG],
         screen=tuple(machine.screen()) if options.screen else None,
         memory_map=memory_map,
         profile=None if kernel is None else kernel.name,
@@ -161,7 +187,7 @@ def _lockstep(machine: Machine, options: Namespace) -> LockstepCalls | None:
 def _judge(record: RunRecord) -> tuple[Status, list[str]]:
     """Return the exit status, and what standard error has to say: no, one or, for a report, several lines."""
     status, complaint = judge_ending(record.ending)
-    if status is not Status.GOOD:
+    if status is not Status.GOOD or record.ending.how is How.LEFT:  # somewhere in the middle
         return status, complaint
     memory_map = record.memory_map
     if memory_map is None or not memory_map.defects:

@@ -11,6 +11,7 @@ from emulator.cli.status import OutputError
 from emulator.cli.terminal.output import style_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import BinaryIO, Self, TextIO
 
     from emulator.cli.terminal.output import Output
@@ -117,6 +118,16 @@ class ConsoleWriter:
                 raise self._failure(error) from error
         elif self._to_output:
             self._output.raw(self._filters(console, data))
+
+    def show(self, said: Mapping[Console, bytearray]) -> None:
+        """Write to standard output what has not gone there or to the file.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        for console, data in said.items():
+            if self._file is None or console.name != "SERIAL":
+                self._output.raw(self._filters(console, bytes(data)))
 
     def __enter__(self) -> Self:
         return self

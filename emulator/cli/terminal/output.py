@@ -32,6 +32,11 @@ class Output:
         """What this output can show."""
         return style_of(self._stream, os.environ)
 
+    @property
+    def is_terminal(self) -> bool:
+        """Whether this is a terminal that obeys sequences."""
+        return self._stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+
     def is_beside_errors(self) -> bool:
         """Whether this and standard error are on a terminal: what the one says the other need not repeat."""
         return self._stream.isatty() and sys.stderr.isatty()
@@ -47,6 +52,16 @@ class Output:
         """Write what moves no cursor, at once."""
         self._stream.buffer.write(data)
         self._stream.buffer.flush()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows of the terminal that this is."""
+        size = os.get_terminal_size(self._stream.fileno())
+        return size.columns, size.lines
+
+    def draw(self, text: str) -> None:
+        """Write text, and what moves the cursor, at once. What the encoding lacks becomes a question mark."""
+        self.sequence(text.encode(self._stream.encoding, "replace"))
 
     def end_line(self) -> None:
         """End an unfinished line on a terminal, so that an error does not continue it. A pipe gets bytes as they are."""

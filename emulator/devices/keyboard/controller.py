@@ -96,6 +96,11 @@ class KeyboardController:
         self._keyboard, self._mouse = Keyboard(), Mouse()
         self._typist = Typist(keys)
 
+    @property
+    def waits(self) -> int:
+        """Movements of keys that are left to be made."""
+        return self._typist.waits
+
     def type(self, keys: tuple[bytes, ...]) -> None:
         """Type this after what waits."""
         self._typist.type(keys)

@@ -42,9 +42,9 @@ class Typist:
         self._state = _State(events)
 
     @property
-    def waits(self) -> bool:
-        """Whether anything is left to be typed."""
-        return bool(self._state.waiting)
+    def waits(self) -> int:
+        """Movements of keys that are left to be made."""
+        return len(self._state.waiting)
 
     def type(self, events: tuple[bytes, ...]) -> None:
         """Type this, too, after what waits."""

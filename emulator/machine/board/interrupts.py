@@ -7,7 +7,7 @@ has come than to raise its line is one of Python's: runs of the CPU end when it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from emulator.devices.apic.bus import ApicBus
 from emulator.machine.core.core_types import PortMode
@@ -15,7 +15,8 @@ from emulator.machine.core.handle import lib
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
-    from emulator.devices.board import Timer
+    from collections.abc import Callable
+
     from emulator.machine.core.core_types import Fault
     from emulator.machine.core.cpu import Cpu
     from emulator.machine.core.handle import Core
@@ -24,6 +25,16 @@ INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a mach
 _JUMPS = 100  # from one event to the next, after which a CPU that waits is given up
 _TIMER_PORTS = (*range(0x40, 0x44), 0x61)
 _NEVER = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Ticking(Protocol):
+    """What `emulator.devices.board.Timer` is besides a device."""
+
+    def next_tick_ns(self) -> int | None:
+        """Return when `take_ticks` is to be called next, in virtual time; None: never."""
+
+    def take_ticks(self, now_ns: int) -> int:
+        """Return how often its line was raised since that was last asked."""
 
 
 class Pic:
@@ -91,8 +102,9 @@ class Interrupts:
             lib.kc_port_out(core.raw, port, PortMode.PIT, 0)
             lib.kc_port_in(core.raw, port, PortMode.PIT, 0)
         self.apics = ApicBus(self._apics_changed)
-        self.timers: list[tuple[Timer, int | None]] = []
+        self.timers: list[tuple[Ticking, int | None]] = []
         self._look_ns = _NEVER
+        self._attended: Callable[[], bool] | None = None
         self.instruction_ns = INSTRUCTION_NS
         core.idle = self._idle
         core.apic_acknowledge, core.apic_line = self.apics.acknowledge, self.apics.pulse
@@ -127,6 +139,18 @@ class Interrupts:
         self._look_ns = _NEVER if time_ns is None else time_ns
         self.timer_moved()
 
+    def attend(self, timer: Ticking, line: int, listens: Callable[[], bool]) -> None:
+        """Let somebody outside take part, who may give a guest that waits what it waits for, however long that takes.
+
+        Args:
+            timer: Ticks from now on.
+            line: The interrupt line (0 to 15) that the guest waits for; where that is masked, it waits for something else.
+            listens: Says whether anything may come.
+        """
+        self._attended = listens
+        self.timers.append((timer, line))
+        self.timer_moved()
+
     def waited_ns(self) -> int:
         """Return for how long the guest was in `hlt` since the machine was made, snapshots or not."""
         waited: int = lib.kc_clock_waited(self._core.raw)
@@ -143,8 +167,13 @@ class Interrupts:
 
     def _idle(self) -> None:
         """The CPU waits: jump to the next tick that wakes it, if there is one."""
-        for _ in range(_JUMPS):
+        jumps = 0
+        while jumps < _JUMPS or (self._attended is not None and self._attended()):
+            jumps += 1
             if lib.kc_irq_waits(self._core.raw):
+                break
+            if not lib.kc_may_run(self._core.raw):  # the time is over
+                self._core.request_stop()
                 break
             ticks = [lib.kc_clock_next_wake(self._core.raw)]
             for timer, line in self.timers:

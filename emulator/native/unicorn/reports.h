@@ -9,8 +9,6 @@
 uint64_t kc_next_look(kc *m);
 /* May the next block, with `count` instructions, be executed? If not, the run is ended, or kc_leave_for_interrupt() was called. */
 bool kc_may_go_on(kc *m, uint32_t count);
-/* May a run start? */
-bool kc_may_run(const kc *m);
 /* Has nothing ended the run yet? */
 bool kc_goes_on(const kc *m);
 /* An `out` during which the run was ended: nothing more is executed. */

@@ -124,7 +124,7 @@ def _ending_text(ending: Ending) -> str:  # noqa: PLR0911 - one for each ending
             return "interrupted by Ctrl-C"
         case How.HALTED:
             return halt_text(ending)
-        case How.TEXT | How.IDLE:
+        case How.TEXT | How.IDLE | How.LEFT:
             return ending_text(ending)
         case How.BUDGET:
             return budget_text(ending)

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from emulator.cli.main import main
+from tests.helpers.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 class Done(NamedTuple):
@@ -30,3 +32,11 @@ def kmemu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         return Done(status, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """Return a real terminal of 80 x 24."""
+    terminal = Terminal(tmp_path / "tmux", 80, 24)
+    yield terminal
+    terminal.close()

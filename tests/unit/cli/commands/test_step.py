@@ -1,11 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,15 +9,15 @@ import pytest
 from tests.unit.cli.kernels import exit_with, write_kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
+    from tests.helpers.terminal import Terminal
     from tests.unit.cli.conftest import Done
 
     Kmemu = Callable[..., Done]
 
 OVERFLOW = "firmware:overflow"
-_PATIENCE_S = 300  # only ends the wait for what never comes; how long it takes is not tested
 
 
 def test_without_a_terminal_step_says_what_works(kmemu: Kmemu) -> None:
@@ -131,49 +127,8 @@ def test_a_kernel_without_known_functions_needs_a_profile(kmemu: Kmemu, tmp_path
 # -- on a real terminal ------------------------------------------------------------------------------
 
 
-class Terminal:
-    """A terminal of tmux in which `kmemu step` runs."""
-
-    def __init__(self, socket: Path, columns: int, rows: int) -> None:
-        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
-        self._size = ("-x", str(columns), "-y", str(rows))
-
-    def start(self, *arguments: str, setting: str = "") -> None:
-        command = [setting, sys.executable, "-m", "emulator.cli.main", "step", *arguments]
-        shell = " ".join(command) + "; echo left with $?; cat"
-        environment = {**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-        subprocess.run([*self._tmux, "new-session", "-d", *self._size, shell], check=True, env=environment)
-
-    def keys(self, *keys: str) -> None:
-        subprocess.run([*self._tmux, "send-keys", *keys], check=True)
-
-    def screen(self, *, escapes: bool = False) -> str:
-        capture = [*self._tmux, "capture-pane", "-p", *(["-e"] if escapes else [])]
-        done = subprocess.run(capture, check=True, capture_output=True, text=True)
-        return done.stdout
-
-    def wait_for(self, text: str, gone: str = "\0") -> str:
-        end = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < end:
-            screen = self.screen()
-            if text in screen and gone not in screen:
-                return screen
-            time.sleep(0.1)
-        pytest.fail(f"{text!r} does not appear:\n{self.screen()}")
-
-    def close(self) -> None:
-        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    terminal = Terminal(tmp_path / "tmux", 80, 24)
-    yield terminal
-    terminal.close()
-
-
 def test_a_session_on_a_real_terminal(terminal: Terminal) -> None:
-    terminal.start(OVERFLOW, "--at", "8")
+    terminal.start("step", OVERFLOW, "--at", "8")
     screen = terminal.wait_for("event 8 of 24: #4 memmap_reserve has returned")
     assert "#4" in screen
     terminal.wait_for("? Help")  # the last line is drawn a little later
@@ -193,13 +148,13 @@ def test_a_session_on_a_real_terminal(terminal: Terminal) -> None:
 
 
 def test_a_dumb_terminal_is_none(terminal: Terminal) -> None:
-    terminal.start(OVERFLOW, setting="TERM=dumb")
+    terminal.start("step", OVERFLOW, setting="TERM=dumb")
     screen = terminal.wait_for("left with 2")
     assert "kmemu: step needs a terminal; --print and --who do without" in screen
 
 
 def test_a_terminal_without_colours_will_do(terminal: Terminal) -> None:
-    terminal.start(OVERFLOW, "--at", "10", setting="NO_COLOR=1 TERM=vt100")
+    terminal.start("step", OVERFLOW, "--at", "10", setting="NO_COLOR=1 TERM=vt100")
     terminal.wait_for("event 10 of 24: #5 kmalloc has returned")
     assert re.search(r"\x1b\[(\d+;)*([349]|10)[0-8][;m]", terminal.screen(escapes=True)) is None
     terminal.keys("q")

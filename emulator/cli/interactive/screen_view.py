@@ -1,0 +1,112 @@
+"""Draw the guest's text screen on a terminal as it changes, on the terminal's alternate screen.
+
+Where the terminal is smaller, it shows the part with the cursor.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from emulator.devices.vga.text import COLUMNS, MEMORY_SIZE, MEMORY_START, ROWS, VgaText, screen_lines
+
+if TYPE_CHECKING:
+    from emulator.cli.terminal.output import Output
+    from emulator.machine.machine import Machine
+
+_ENTER: Final = b"\x1b[?1049h\x1b[2J"
+_LEAVE: Final = b"\x1b[0m\x1b[?25h\x1b[?1049l"
+_SHOW_CURSOR, _HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
+_PLAIN: Final = "\x1b[0m"
+_COLOURS: Final = (0, 4, 2, 6, 1, 5, 3, 7)  # of ECMA-48, by a PC's number
+_BRIGHT: Final = 8
+
+
+class ScreenView:
+    """Shows the text screen of a machine.
+
+    Args:
+        machine: Whose guest writes to it.
+        output: The terminal.
+        status: A line to show below the screen; over its last line where there is no room, until `hide_status`.
+    """
+
+    def __init__(self, machine: Machine, output: Output, status: str) -> None:
+        self._machine = machine
+        self._output = output
+        self._style = output.style
+        self._status = status
+        self._status_hidden = False
+        self._shown: object = None  # what the lines were made of
+        self._drawn: list[str] = []
+
+    def open(self) -> None:
+        """Begin to show it."""
+        self._output.sequence(_ENTER)
+        self._shown, self._drawn = None, []
+
+    def close(self) -> None:
+        """Give the terminal's own screen back."""
+        self._output.sequence(_LEAVE)
+
+    def hide_status(self) -> None:
+        """Show all of the screen from now on."""
+        self._status_hidden = True
+
+    def draw(self) -> None:
+        """Show what has changed."""
+        memory = bytes(self._machine.memory.view(MEMORY_START, MEMORY_SIZE))
+        size, cursor = self._output.size, self._cursor()
+        if self._shown != (memory, size, cursor, self._status_hidden):
+            self._shown = (memory, size, cursor, self._status_hidden)
+            self._draw(memory, *size, *cursor)
+
+    def _draw(self, memory: bytes, columns: int, rows: int, row: int, column: int) -> None:
+        top, left = _first(row, ROWS, rows), _first(column, COLUMNS, columns)
+        lines = self._lines(memory, top, left, rows, columns)
+        text = ""
+        if len(lines) != len(self._drawn):  # the terminal has another size, maybe
+            text = f"{_PLAIN}\x1b[2J"
+            self._drawn = [""] * len(lines)
+        for number, (line, before) in enumerate(zip(lines, self._drawn, strict=True)):
+            if line != before:
+                text += f"\x1b[{number + 1};1H{line}{_PLAIN}\x1b[K"
+        self._drawn = lines
+        cursor = f"\x1b[{row - top + 1};{column - left + 1}H{_SHOW_CURSOR}" if row < ROWS else _HIDE_CURSOR
+        self._output.draw(text + cursor)
+
+    def _cursor(self) -> tuple[int, int]:
+        device = self._machine.ports.find(VgaText)
+        return (ROWS, 0) if device is None else device.cursor
+
+    def _lines(self, memory: bytes, top: int, left: int, rows: int, columns: int) -> list[str]:
+        right = min(left + columns, COLUMNS)
+        lines = []
+        for number, line in enumerate(screen_lines(memory)[top : top + rows], top):
+            start = number * COLUMNS
+            colours = memory[2 * (start + left) + 1 : 2 * (start + right) : 2]
+            lines.append(self._line(line.ljust(COLUMNS)[left:right], colours))
+        if rows > ROWS:
+            lines.append(self._status[:columns])
+        elif not self._status_hidden:
+            lines[-1] = self._status[:columns]
+        return lines
+
+    def _line(self, text: str, colours: bytes) -> str:
+        if not self._style.colour:
+            return text
+        parts = []
+        for colour, cells in groupby(zip(text, colours, strict=True), lambda cell: cell[1]):
+            parts.append(_sequence(colour) + "".join(character for character, _ in cells))
+        return "".join(parts)
+
+
+def _first(at: int, count: int, room: int) -> int:
+    """Return the first of the rows, or columns, that are shown where there is not room for all."""
+    return 0 if room >= count or at >= count else min(max(at - room + 1, 0), count - room)
+
+
+def _sequence(colour: int) -> str:
+    """Return what selects the colours of an attribute byte; bit 7 lets the cell blink, which is not shown."""
+    text, ground = colour & 15, colour >> 4 & 7
+    return f"\x1b[0;{_COLOURS[text % _BRIGHT] + (90 if text >= _BRIGHT else 30)};{_COLOURS[ground] + 40}m"
