@@ -25,6 +25,7 @@ AREAS = (
     "apic",
     "disk",
     "exceptions",
+    "features",
     "keyboard",
     "multiboot_info",
     "nothing",

@@ -43,13 +43,36 @@ _BY_MNEMONIC: Final = {
     "xsetbv": "XSAVE",
     "xsave": "XSAVE",
     "xrstor": "XSAVE",
+    "xsavec": "XSAVE",
+    "xsaveopt": "XSAVE",
+    "xsaves": "XSAVE",
+    "xrstors": "XSAVE",
     "rdpid": "RDPID",
+    "rdtscp": "RDTSCP",
+    "rdrand": "RDRAND",
+    "rdseed": "RDSEED",
+    "popcnt": "POPCNT",
+    "movbe": "MOVBE",
+    "invpcid": "INVPCID",
+    "clflush": "CLFLUSH",
+    "clflushopt": "CLFLUSH",
+    "clwb": "CLFLUSH",
+    "rdfsbase": "FSGSBASE",
+    "rdgsbase": "FSGSBASE",
+    "wrfsbase": "FSGSBASE",
+    "wrgsbase": "FSGSBASE",
+    "clac": "SMAP",
+    "stac": "SMAP",
     "skinit": "virtualization",
     "clgi": "virtualization",
     "stgi": "virtualization",
     "invept": "virtualization",
     "invvpid": "virtualization",
 }
+
+_PREFIXES: Final = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
+_ESCAPE: Final = 0x0F
+_SSSE3: Final = {0x38: (*range(0x0C), *range(0x1C, 0x1F)), 0x3A: (0x0F,)}
 
 
 def feature_of(code: bytes, registers: Registers) -> str:
@@ -65,10 +88,23 @@ def feature_of(code: bytes, registers: Registers) -> str:
         feature = _BY_MNEMONIC.get(name) or next(
             (_BY_GROUP[each] for each in groups if each in _BY_GROUP), ""
         )
-        if not feature and name.startswith("vm"):
-            feature = "virtualization"
+        feature = feature or _by_name(name) or _by_opcode(instruction.bytes)
         is_off = (
             feature.startswith(("SSE", "SSSE")) and not registers.cr4 & _OSFXSR
         )  # by the kernel (SDM vol. 2A, 2.4)
         return f"{feature}: {name}" if feature and not is_off else ""
     return ""
+
+
+def _by_name(name: str) -> str:
+    if name.startswith(("vfm", "vfnm")):
+        return "FMA"
+    return "virtualization" if name.startswith("vm") else ""
+
+
+def _by_opcode(code: bytes) -> str:
+    """Return the feature of instructions that the disassembler puts into no group: those after 0F 38 and 0F 3A (SDM vol. 2D, A.3)."""
+    escape, first, second = (*code.lstrip(_PREFIXES), 0, 0, 0)[:3]
+    if escape != _ESCAPE or first not in _SSSE3:
+        return ""
+    return "SSSE3" if second in _SSSE3[first] else "SSE4.1"

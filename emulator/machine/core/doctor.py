@@ -35,7 +35,7 @@ _MOVAPS_MISALIGNED = "0f280504400000"  # movaps 0x4004, %xmm0
 _LOCK_MOV = "f0 890500400000"  # lock mov %eax, 0x4000
 _SYSCALL = "0f05"
 _LOAD_BAD_SELECTOR = "66b83412 8ed8"  # mov $0x1234, %ax; mov %ax, %ds
-_UD2, _RDTSC, _RDRAND = "0f0b", "0f31", "0fc7f0"
+_UD2, _RDTSC, _POPCNT, _VADDPS = "0f0b", "0f31", "f30fb8c1", "c5f058c1"
 _REWRITES_ITSELF = "b801000000 c6050120000007 3c07 7402 ebee"  # 1: mov $1, %eax; movb $7, 1b + 1; cmp $7, %al; je 2f; jmp 1b; 2:
 _LOAD_ES = "66b83000 8ec0"  # mov $0x30, %ax; mov %ax, %es
 _STI = "fb 90 90 eb00 90"
@@ -213,13 +213,6 @@ def _counts_time_stamps() -> bool:
     return guest.runs_to(Reason.HALTED) and guest.registers().eax == 0
 
 
-def _has_random_numbers_of_its_own() -> bool:
-    guests = _Guest(_RDRAND + _HLT), _Guest(_RDRAND + _HLT)
-    return all(guest.runs_to(Reason.HALTED) for guest in guests) and (
-        guests[0].registers().eax == guests[1].registers().eax
-    )
-
-
 def _goes_back() -> bool:
     guest = _Guest(_STORE + _HLT)
     if lib.kc_snapshot(guest.core) != 0 or not guest.runs_to(Reason.HALTED):
@@ -284,6 +277,9 @@ _TRIALS: tuple[tuple[Fact, Callable[[], bool]], ...] = (
         lambda: _Guest(_SYSCALL + _HLT).raises(_INVALID_OPCODE),
     ),
     (_trial("time stamps", "rdtsc does not read the host's clock"), _counts_time_stamps),
-    (_trial("random numbers", "rdrand gives the same numbers in every run"), _has_random_numbers_of_its_own),
+    (
+        _trial("features", "instructions that cpuid does not promise are #UD"),
+        lambda: all(_Guest(each + _HLT).raises(_INVALID_OPCODE) for each in (_POPCNT, _VADDPS)),
+    ),
     (_trial("snapshots", "memory and registers go back (memfd, /proc/self/pagemap)"), _goes_back),
 )

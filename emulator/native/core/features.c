@@ -1,7 +1,7 @@
 /* What the CPU says of itself: a Pentium III that promises only what the machine has (Intel SDM vol. 2A, CPUID), with its time stamp
  * counter and the model specific registers that the engine does not have (SDM vol. 4, 2.22).
  *
- * The engine executes more than is promised here: SSE4, for example.
+ * SSE2 and SSE3 are executed, too, as by QEMU's default model; later instructions are not (unicorn/decoding.c).
  */
 #include <stdlib.h>
 
@@ -115,7 +115,7 @@ int kc_features_restore(kc *m, const void *saved)
 int kc_features_init(kc *m)
 {
     if (KC_NEW(m->features) || kc_hook(m, UC_HOOK_INSN, on_rdtsc, UC_X86_INS_RDTSC) ||
-        kc_hook(m, UC_HOOK_INSN, on_rdtsc, UC_X86_INS_RDTSCP) || kc_hook(m, UC_HOOK_INSN, on_cpuid, UC_X86_INS_CPUID))
+        kc_hook(m, UC_HOOK_INSN, on_cpuid, UC_X86_INS_CPUID))
         return -1;
     return 0;
 }

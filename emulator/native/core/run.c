@@ -13,7 +13,7 @@
 #include "unicorn/reports.h"
 #include "unicorn/state.h"
 
-enum { INVALID_OPCODE = 6, RANDOM_STEP = 1000 };
+enum { INVALID_OPCODE = 6 };
 
 /* -- how a run ends ------------------------------------------------------------------------------ */
 
@@ -83,8 +83,6 @@ static bool on_invalid_instruction(uc_engine *uc, void *data)
     kc_take_exception(data, INVALID_OPCODE, false);
     return true;
 }
-
-uint64_t kc_next_random(kc *m) { return m->run->random += RANDOM_STEP; }
 
 /* -- between two blocks -------------------------------------------------------------------------- */
 
@@ -295,28 +293,20 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
 
 /* -- life, snapshots ----------------------------------------------------------------------------- */
 
-struct saved {
-    uint64_t random;
-    struct reached at;
-};
-
 int kc_run_save(kc *m, void **out)
 {
-    struct saved *saved = malloc(sizeof *saved);
+    struct reached *saved = malloc(sizeof *saved);
 
     if (!saved)
         return -1;
-    *saved = (struct saved){m->run->random, m->run->at};
+    *saved = m->run->at;
     *out = saved;
     return 0;
 }
 
 int kc_run_restore(kc *m, const void *data)
 {
-    const struct saved *saved = data;
-
-    m->run->random = saved->random;
-    m->run->at = saved->at;
+    m->run->at = *(const struct reached *)data;
     return 0;
 }
 

@@ -11,8 +11,7 @@ enum { NONE = 0, GENERAL_PROTECTION = 13 };
 
 static bool in(uint32_t opcode, uint32_t first, uint32_t last) { return opcode >= first && opcode <= last; }
 
-/* The instructions after 0x0f alone. */
-static bool is_plain(uint32_t prefix, uint32_t opcode)
+bool kc_is_aligned(uint32_t prefix, uint32_t opcode)
 {
     bool packed = prefix == NONE || prefix == KC_66;
 
@@ -43,17 +42,6 @@ bool kc_is_chosen_by_prefix(uint32_t opcode)
 {
     return in(opcode, 0x10, 0x17) || in(opcode, 0x28, 0x2f) || in(opcode, 0x50, 0x7f) || opcode == 0xc2 || in(opcode, 0xc4, 0xc6) ||
            in(opcode, 0xd0, 0xfe);
-}
-
-bool kc_is_aligned(uint32_t map, uint32_t prefix, uint32_t opcode)
-{
-    if (!map)
-        return is_plain(prefix, opcode);
-    if (prefix != KC_66)
-        return false;
-    if (map == KC_MAP_38) /* all but those that extend a part, and those that take a general register */
-        return opcode <= 0x17 || in(opcode, 0x1c, 0x1e) || in(opcode, 0x28, 0x2b) || in(opcode, 0x37, 0x41) || in(opcode, 0xdb, 0xdf);
-    return opcode == 0x08 || opcode == 0x09 || in(opcode, 0x0c, 0x0f) || in(opcode, 0x40, 0x44) || opcode == 0xdf;
 }
 
 /* The TLB fill of Unicorn's own MMU would leave out the bits. */

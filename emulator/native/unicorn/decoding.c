@@ -1,7 +1,8 @@
 /* Instructions that a CPU refuses, or takes for others, and Unicorn translates: bytes of them are replaced while they are read.
  *
  * LOCK is allowed in front of 18 instructions, and only where they write to memory; else there is #UD (SDM vol. 2A, LOCK).
- * Unicorn looks only at some of the others; its translator ends the process for `lock btc %eax, %eax`.
+ * Unicorn looks only at some of the others; its translator ends the process for `lock btc %eax, %eax`. Instructions that the CPU does
+ * not have are refused, too.
  *
  * The translator marks where an instruction starts (tcg_gen_op2()), then reads it byte by byte (cpu_ldub_code()). Prefixes are
  * followed from there, so that a byte of another meaning is never taken for one.
@@ -20,7 +21,7 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t prefix_at; /* where its next prefix lies, if it has one */
     uint64_t opcode_at; /* where the next byte of its opcode lies, if there is one */
     bool refused;
-    uint8_t map, mandatory; /* of the opcode, see alignment.c */
+    uint8_t mandatory;      /* prefix of the opcode, see alignment.c */
     bool aligned;           /* its memory operand has to be, and was not accessed yet */
 } instruction;
 
@@ -88,6 +89,9 @@ static bool may_be_locked(void *state, uint64_t at)
     return modrm >> 6 != 3 && (allowed >> (modrm >> 3 & 7) & 1);
 }
 
+/* The CPU has bsf and bsr, and ignores REP, which makes tzcnt and lzcnt of them on others; REPNE is ignored by Unicorn, too. */
+static bool is_bit_scan(uint32_t opcode) { return opcode == 0xbc || opcode == 0xbd; }
+
 /* What is read for 66, F2 or F3 where more than one of them stands in front of an instruction of SSE: the last F2 or F3, which
  * says on a CPU which instruction it is. Unicorn would take 66 for that, and F3 before F2. */
 static uint32_t overruled(void *state, uint64_t at, uint32_t byte)
@@ -99,7 +103,10 @@ static uint32_t overruled(void *state, uint64_t at, uint32_t byte)
         if (next == KC_F2 || next == KC_F3)
             last = next;
     }
-    return last != byte && next == TWO_BYTES && kc_is_chosen_by_prefix(original_ldub_code(state, at)) ? last : byte;
+    uint32_t opcode = next == TWO_BYTES ? original_ldub_code(state, at) : 0;
+    if (byte == KC_F3 && is_bit_scan(opcode))
+        return KC_F2;
+    return last != byte && kc_is_chosen_by_prefix(opcode) ? last : byte;
 }
 
 EXPORTED void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, uintptr_t second);
@@ -109,16 +116,46 @@ void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, 
         instruction.prefix_at = first;
         instruction.opcode_at = 0;
         instruction.refused = instruction.aligned = false;
-        instruction.map = instruction.mandatory = 0;
+        instruction.mandatory = 0;
         if (kc_translates_ours())
             second |= (uintptr_t)kc_next_instruction() << 32; /* delivery.c */
     }
     original_op2(translation, operation, first, second);
 }
 
+/* VEX prefixes, which Unicorn skips, are les and lds of a register, which are none on a CPU that has no AVX. */
+static bool is_vex(void *state, uint64_t address, uint32_t byte)
+{
+    enum { LES = 0xc4, LDS = 0xc5, OF_A_REGISTER = 0xc0 };
+
+    return (byte == LES || byte == LDS) && original_ldub_code(state, address + 1) >= OF_A_REGISTER;
+}
+
+/* Instructions of CPUs that QEMU's default model is not, either: SSE4a and clflush. Those of others the engine's model does not have. */
+static bool is_of_others(void *state, uint64_t address, uint32_t opcode)
+{
+    uint32_t modrm, prefix = instruction.mandatory;
+
+    switch (opcode) {
+    case 0x78: case 0x79: /* extrq, insertq */
+        return true;
+    case 0x2b: /* movntss, movntsd */
+        return prefix == KC_F2 || prefix == KC_F3;
+    case 0xae:
+        modrm = original_ldub_code(state, address + 1);
+        return modrm >> 6 != 3 && (modrm >> 3 & 7) == 7; /* clflush */
+    default:
+        return false;
+    }
+}
+
 /* A byte of an instruction with nothing but prefixes before it. Returns what is read there. */
 static uint32_t starts(void *state, uint64_t address, uint32_t byte)
 {
+    if (is_vex(state, address, byte)) {
+        instruction.refused = true;
+        return UD2_FIRST;
+    }
     if (!is_prefix(byte)) {
         instruction.opcode_at = byte == TWO_BYTES ? address + 1 : 0;
         return byte;
@@ -132,16 +169,12 @@ static uint32_t starts(void *state, uint64_t address, uint32_t byte)
     return instruction.refused ? UD2_FIRST : byte;
 }
 
-/* The byte after 0x0f, or after that and 0x38 or 0x3a. */
-static void goes_on(uint64_t address, uint32_t byte)
+/* The byte after 0x0f. Returns what is read there. */
+static uint32_t goes_on(void *state, uint64_t address, uint32_t byte)
 {
-    if (!instruction.map && (byte == KC_MAP_38 || byte == KC_MAP_3A)) {
-        instruction.map = (uint8_t)byte;
-        instruction.opcode_at = address + 1;
-    } else {
-        instruction.aligned = kc_is_aligned(instruction.map, instruction.mandatory, byte);
-        instruction.opcode_at = 0;
-    }
+    instruction.aligned = kc_is_aligned(instruction.mandatory, byte);
+    instruction.opcode_at = 0;
+    return is_of_others(state, address, byte) ? UD2_SECOND : byte;
 }
 
 EXPORTED uint32_t cpu_ldub_code_x86_64(void *state, uint64_t address);
@@ -154,9 +187,7 @@ uint32_t cpu_ldub_code_x86_64(void *state, uint64_t address)
         return byte;
     if (address == instruction.prefix_at)
         return starts(state, address, byte);
-    if (address == instruction.opcode_at)
-        goes_on(address, byte);
-    return byte;
+    return address == instruction.opcode_at ? goes_on(state, address, byte) : byte;
 }
 
 bool kc_needs_alignment(void)

@@ -124,7 +124,8 @@ int kc_engine_open(kc *m)
 {
     if (KC_NEW(m->engine))
         return -1;
-    return U.uc_open(UC_ARCH_X86, UC_MODE_32, &m->uc);
+    uc_err error = U.uc_open(UC_ARCH_X86, UC_MODE_32, &m->uc);
+    return error ? error : U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_X86_QEMU64);
 }
 
 void kc_engine_close(kc *m)

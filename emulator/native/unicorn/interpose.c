@@ -14,8 +14,7 @@
  * helper_hlt(): lets time pass up to the interrupt that wakes the CPU, which then comes at once. Where none does, it notes that the
  * run has ended so: afterwards that cannot be distinguished from one that was stopped after `hlt`.
  *
- * helper_rdrand(): the same numbers in every run. cpu_x86_update_dr7() and x86_cpu_set_a20()
- * are not replaced, but called.
+ * cpu_x86_update_dr7() and x86_cpu_set_a20() are not replaced, but called.
  *
  * raise_exception_err(), raise_exception_err_ra(): the originals; they show the error code of an exception.
  *
@@ -171,23 +170,6 @@ void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uint
     if (m)
         kc_on_error_code(m, (uint32_t)error_code);
     original_raise_ra(state, vector, error_code, host_pc);
-}
-
-/* The host's randomness must not reach the guest: rdrand and rdseed give numbers that depend on how many there were
- * before. */
-static uint64_t (*original_rdrand)(void *state);
-EXPORTED uint64_t helper_rdrand_x86_64(void *state);
-uint64_t helper_rdrand_x86_64(void *state)
-{
-    kc *m = kc_running_on(state);
-    uint64_t value = original_rdrand(state); /* sets the flags, too */
-
-    if (!m)
-        return value;
-    value = kc_next_random(m);
-    value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u;
-    value = (value ^ value >> 27) * 0x94d049bb133111ebu;
-    return value ^ value >> 31;
 }
 
 static void (*set_a20)(void *cpu, int on);
@@ -346,7 +328,6 @@ void *kc_interpose_load(const char *library)
         FIND(original_hlt, "helper_hlt_x86_64");
         FIND(original_raise, "raise_exception_err_x86_64");
         FIND(original_raise_ra, "raise_exception_err_ra_x86_64");
-        FIND(original_rdrand, "helper_rdrand_x86_64");
         FIND(set_a20, "x86_cpu_set_a20_x86_64");
         FIND(update_dr7, "cpu_x86_update_dr7_x86_64");
         FIND(original_reg_read, "reg_read_x86_64");

@@ -62,10 +62,10 @@ void kc_decoding_load(void *unicorn);
 bool kc_needs_alignment(void);
 
 /* -- alignment.c -- */
-enum { KC_66 = 0x66, KC_F2 = 0xf2, KC_F3 = 0xf3, KC_MAP_38 = 0x38, KC_MAP_3A = 0x3a };
-/* Is an instruction one whose memory operand has to lie at a multiple of 16? map: 0, or the byte after 0x0f; prefix: the one
- * that belongs to the opcode, or 0. */
-bool kc_is_aligned(uint32_t map, uint32_t prefix, uint32_t opcode);
+enum { KC_66 = 0x66, KC_F2 = 0xf2, KC_F3 = 0xf3 };
+/* Is an instruction one whose memory operand has to lie at a multiple of 16? prefix: the one that belongs to the opcode, which comes
+ * after 0x0f; or 0. */
+bool kc_is_aligned(uint32_t prefix, uint32_t opcode);
 /* Does 66, F2 or F3 say which instruction an opcode after 0x0f is? */
 bool kc_is_chosen_by_prefix(uint32_t opcode);
 void kc_alignment_load(void *unicorn);

@@ -16,8 +16,6 @@ void kc_on_last_out(kc *m);
 /* The engine has failed (a Unicorn error). The caller stops the engine. */
 void kc_on_failure(kc *m, int error);
 void kc_no_memory(kc *m);
-/* Different each time, the same in every run. */
-uint64_t kc_next_random(kc *m);
 
 /* -- core/interrupts.c -- */
 /* The guest takes its interrupt now: the vector. */

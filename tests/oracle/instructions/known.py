@@ -79,12 +79,6 @@ KNOWN = (
         _words("insb insw insd outsb outsw outsd rep"),
         3,
     ),
-    Known(
-        "BSF and BSR with REP",
-        "f30fbdc2",
-        _words("eflags eax ecx edx ebx esp ebp esi edi"),
-        _words("tzcnt lzcnt"),
-    ),
     Known("ENTER with 16-bit operands", "66c8640000", _words("ebp"), _words("enter")),
     Known("SMSW", "0f01e0", _words("eax"), _words("smsw")),
     Known("LOCK where it is not allowed", "f089c8", _words("vector")),

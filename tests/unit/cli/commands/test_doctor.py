@@ -103,7 +103,7 @@ RED: list[tuple[dict[str, object], list[str]]] = [
     (registers(eax=21), ["budget", "time stamps"]),
     (set_to("reason", Reason.SLICE, lambda stop: stop.instructions > 8 and stop.reason == Reason.HALTED), ["changing code", "rings"]),
     (registers(eip=doctor._CODE + 1), ["interrupts", "rings", "snapshots"]),  # noqa: SLF001
-    (set_to("vector", 8, of(6)), ["exceptions", "lock", "system calls"]),
+    (set_to("vector", 8, of(6)), ["exceptions", "lock", "system calls", "features"]),
     (set_to("error_code", 0, of(13, 0x1234)), ["error codes"]),
     (set_to("vector", 14, of(13, 0)), ["alignment"]),
     ({"kc_page_written": page_written}, ["snapshots"]),
@@ -140,20 +140,6 @@ def test_a_line_says_no(
         "The fast paths are on." if is_fast else f"The fast paths are off: {names[0]}."
     ) in done.out.splitlines()
     assert ("Some guests behave otherwise" in done.out) == is_fast
-
-
-def test_random_numbers_of_the_host(kmemu: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter((1, 2))
-    original = doctor._Guest.registers  # noqa: SLF001
-
-    def get(guest: Any) -> object:  # noqa: ANN401
-        out = original(guest)
-        if guest.memory[doctor._CODE : doctor._CODE + 3] == b"\x0f\xc7\xf0" and out.eip > doctor._CODE:  # noqa: SLF001
-            out.eax = next(answers)
-        return out
-
-    monkeypatch.setattr(doctor._Guest, "registers", get)  # noqa: SLF001
-    assert no_lines(kmemu("doctor").out) == ["random numbers"]
 
 
 def test_where_no_libunicorn_can_be_used(kmemu: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:

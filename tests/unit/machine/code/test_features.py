@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emulator.errors import GuestException, NotEmulated
-from tests.helpers.guest import machine_of
+from tests.helpers.guest import ENABLE_SSE, machine_of
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,17 @@ from tests.helpers.guest import machine_of
         ("vmrun", "virtualization: vmrun"),
         ("xorl %ecx, %ecx\n xgetbv", "XSAVE: xgetbv"),
         ("monitor", "MONITOR/MWAIT: monitor"),
+        (f"{ENABLE_SSE} pextrd $1, %xmm0, %ecx", "SSE4.1: pextrd"),
+        (f"{ENABLE_SSE} phminposuw %xmm0, %xmm1", "SSE4.1: phminposuw"),
+        (f"{ENABLE_SSE} pabsb %xmm0, %xmm1", "SSSE3: pabsb"),
+        (f"{ENABLE_SSE} palignr $1, (%esp), %xmm1", "SSSE3: palignr"),
+        ("popcnt %eax, %ecx", "POPCNT: popcnt"),
+        ("movbe results, %eax", "MOVBE: movbe"),
+        ("rdtscp", "RDTSCP: rdtscp"),
+        ("xsave results", "XSAVE: xsave"),
+        ("clflush results", "CLFLUSH: clflush"),
+        ("vaddps %ymm0, %ymm1, %ymm2", "AVX: vaddps"),
+        ("vfmadd132ps %xmm0, %xmm1, %xmm2", "FMA: vfmadd132ps"),
     ],
 )
 def test_an_instruction_that_kmemu_does_not_have(code: str, needed: str) -> None:

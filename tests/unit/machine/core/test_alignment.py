@@ -14,8 +14,8 @@ SSE = f"""{ENABLE_SSE}
         pxor    %xmm1, %xmm1
 """
 HANDLER = "on_13: popl %ebx\n put ebx\n popl %ebx\n put ebx\n exit 0"
-ALIGNED = ["movaps {}, %xmm0", "movaps %xmm1, {}", "movdqa {}, %xmm0", "movntps %xmm1, {}", "addps {}, %xmm1", "pshufb {}, %xmm1", "palignr $3, {}, %xmm1", "ss movapd {}, %xmm0", ".byte 0x66\n movsldup {}, %xmm0"]  # fmt: skip
-ANY = ["movups {}, %xmm0", "movdqu %xmm1, {}", "lddqu {}, %xmm0", "addsd {}, %xmm1", "cvtps2pd {}, %xmm0", "paddb {}, %mm1", "movq {}, %xmm0", "pmovsxbw {}, %xmm0", "pcmpistri $3, {}, %xmm0"]  # fmt: skip
+ALIGNED = ["movaps {}, %xmm0", "movaps %xmm1, {}", "movdqa {}, %xmm0", "movntps %xmm1, {}", "addps {}, %xmm1", "ss movapd {}, %xmm0", ".byte 0x66\n movsldup {}, %xmm0"]  # fmt: skip
+ANY = ["movups {}, %xmm0", "movdqu %xmm1, {}", "lddqu {}, %xmm0", "addsd {}, %xmm1", "cvtps2pd {}, %xmm0", "paddb {}, %mm1", "movq {}, %xmm0"]  # fmt: skip
 
 
 @pytest.fixture(params=["fast", "reference"])
@@ -81,10 +81,12 @@ def test_the_last_f2_or_f3_says_which_instruction_it_is(
     assert result_of(prefixes, opcode, offset, mmu) == result_of(last, opcode, offset, mmu)
 
 
-def test_66_keeps_its_meaning_where_f2_or_f3_has_another(mmu: str) -> None:
-    body = "movl $-1, (%edx)\n xorl %eax, %eax\n popcntw (%edx), %ax\n put eax\n movl $1, %ebx\n xorl %eax, %eax\n crc32w %bx, %eax\n put eax\n crc32l %ebx, %ebx\n put ebx"
-    machine = guest(SSE + body, "", mmu)
+@pytest.mark.parametrize(
+    "scan", [".byte 0x66, 0xf2, 0x0f, 0xbc, 0xc3", ".byte 0x66, 0xf3, 0x0f, 0xbc, 0xc3", "bsfw %bx, %ax"]
+)
+def test_66_keeps_its_meaning_where_f2_or_f3_has_none(scan: str, mmu: str) -> None:
+    machine = guest(
+        f"movl $0x100000, %ebx\n movl $-1, %eax\n {scan}\n setz %cl\n movzbl %cl, %ecx\n put ecx", "", mmu
+    )
     assert machine.run().exit_value == 0
-    sixteen, word, long = results_of(machine, 3)
-    assert sixteen == 16
-    assert word != long
+    assert results_of(machine, 1) == [1]  # no bit is set in BX
