@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.devices import addresses
 from emulator.devices.device import FastPort, read_bytes, write_bytes
 
 if TYPE_CHECKING:
@@ -39,12 +40,7 @@ class AcpiPower:
         off: Called with exit code 0 when the guest switches the power off. It has to end the run.
     """
 
-    ports = (
-        *range(STATUS, CONTROL + 2),
-        *range(TIMER, TIMER + 4),
-        *range(GENERAL_STATUS, GENERAL_ENABLE + 2),
-        *range(OLD_CONTROL, OLD_CONTROL + 2),
-    )
+    ports = addresses.ACPI
 
     def __init__(
         self, now_ns: Callable[[], int], moved: Callable[[], None], off: Callable[[int], None]

@@ -1,7 +1,10 @@
 """The board: what a PC has, as a table, and how a device is connected.
 
-Another device is another row. It gets what it needs from `Wires`: the clock, its interrupt line, its console and its window of
-memory; the machine knows rows, not devices. The interrupt controllers and the interval timer are no rows: the core has them.
+Another device is another row. One that names its ports sleeps until it is needed: then its module is imported, and it is made as it
+would have been at the start. So most devices cost nothing, neither at the start nor in snapshots.
+
+A device gets what it needs from `Wires`: the clock, its interrupt line, its console and its window of memory; the machine knows
+rows, not devices. The interrupt controllers and the interval timer are no rows: the core has them.
 
 Windows lie in the video memory of a PC. They are memory, so the guest's accesses reach no device: that looks when it wants to.
 Registers in memory (`mmio`) lie outside of RAM, and each access of the guest reaches the device.
@@ -9,25 +12,11 @@ Registers in memory (`mmio`) lie outside of RAM, and each access of the guest re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
-from emulator.devices.acpi_power import AcpiPower
-from emulator.devices.apic.io_apic import IO_APIC, IoApic
-from emulator.devices.apic.local_apic import LOCAL_APIC, LocalApic
-from emulator.devices.chipset import Chipset
-from emulator.devices.debug_console import DebugConsole
-from emulator.devices.debug_exit import DebugExit
+from emulator.devices import addresses
 from emulator.devices.device import Device
-from emulator.devices.ide.ports import DRIVES
-from emulator.devices.keyboard.controller import KeyboardController
-from emulator.devices.keyboard.key_text import key_events
-from emulator.devices.post_port import PostPort
-from emulator.devices.rtc import DEFAULT_START_S, Rtc
-from emulator.devices.system_control import SystemControl
-from emulator.devices.uart import Uart
-from emulator.devices.vga.ports import VgaPorts
-from emulator.devices.vga.text import MEMORY_SIZE, MEMORY_START, VgaText
-from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,18 +24,13 @@ if TYPE_CHECKING:
     from emulator.devices.apic.bus import ApicBus
     from emulator.devices.device import DataPort
     from emulator.devices.ide.disk import DiskContents
+    from emulator.devices.pci import Configuration
 
 SERIAL_CONSOLE, DEBUG_CONSOLE = 0, 1
 """Numbers of the consoles."""
 
-TIMER_LINE = 0
-"""The interrupt line of the interval timer, which the core has, as it has the interrupt controllers."""
-
-WINDOWS_START, WINDOWS_END = 0xA0000, 0xC0000
-"""Where windows may lie."""
-
-MMIO_END = 1 << 32
-"""Where the addresses end at which devices may have registers in memory."""
+DEFAULT_START_S: Final = 1_704_067_200
+"""2024-01-01 00:00:00."""
 
 
 class Timer(Device, Protocol):
@@ -72,7 +56,8 @@ class Wires(NamedTuple):
         is_heard: Whether the guest would take the row's interrupt now.
         ticking: Returns a timer that is given to it, which raises the row's interrupt line, if it has any, from now on when it
             ticks.
-        apics: Connects APICs with each other, and with the CPU.
+        apics: Returns what connects APICs with each other, and with the CPU.
+        device: Returns the device of another row, by its name; it wakes if it sleeps.
         moved: To be called by a timer when its next tick may have moved.
         changed: To be called with the device where its `fast_ports` change by themselves.
         send: Takes output for the row's console.
@@ -90,7 +75,8 @@ class Wires(NamedTuple):
     second_interrupt: Callable[[], None]
     is_heard: Callable[[], bool]
     ticking: Callable[[Timer], Timer]
-    apics: ApicBus
+    apics: Callable[[], ApicBus]
+    device: Callable[[str], Device]
     moved: Callable[[], None]
     changed: Callable[[Device], None]
     send: Callable[[bytes], None]
@@ -107,7 +93,10 @@ class Row(NamedTuple):
     """A device of the board.
 
     Attributes:
-        make: Makes it.
+        make: Makes it, in the state of the start whenever that is: what it does not know by then is as if it had waited.
+        name: What others find it by; "": nobody looks for it.
+        ports: Those at which it answers, if it sleeps until the guest accesses one of them or its registers in memory, or somebody
+            looks for it. Until then nothing may happen in it by itself. None: it is made at once, and says at which ports.
         line: Its interrupt line, 0 to 15; None: it has none.
         second_line: Another one.
         console: Where its output goes to, if it has any.
@@ -117,6 +106,8 @@ class Row(NamedTuple):
     """
 
     make: Callable[[Wires], Device]
+    name: str = ""
+    ports: tuple[int, ...] | None = None
     line: int | None = None
     second_line: int | None = None
     console: int = SERIAL_CONSOLE
@@ -150,56 +141,122 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         UnknownKey: See `emulator.devices.keyboard.key_text.key_events`.
         ValueError: There are too many disks.
     """
-    if len(settings.disks) > DRIVES:
-        raise ValueError(f"a PC has {DRIVES} IDE disks at most, not {len(settings.disks)}")
-    keys = key_events(settings.keys)
+    if len(settings.disks) > addresses.IDE_DRIVES:
+        raise ValueError(f"a PC has {addresses.IDE_DRIVES} IDE disks at most, not {len(settings.disks)}")
+    keys = _key_events(settings.keys)
+    uart = partial(_uart, received=settings.serial_input)
+    keyboard = partial(_keyboard, keys=keys)
     return (
-        Row(
-            lambda wires: wires.ticking(Uart(wires, received=settings.serial_input)),
-            line=4,
-            console=SERIAL_CONSOLE,
-        ),
-        Row(lambda wires: DebugConsole(wires.send), console=DEBUG_CONSOLE),
-        Row(lambda wires: DebugExit(wires.end_run)),
-        Row(lambda wires: VgaPorts(wires.now_ns)),
-        Row(lambda _wires: VgaText(), window=(MEMORY_START, MEMORY_START + MEMORY_SIZE)),
-        Row(lambda wires: wires.ticking(KeyboardController(wires, keys)), line=1, second_line=12),
-        Row(lambda wires: wires.ticking(LocalApic(wires.apics, wires.now_ns, wires.moved)), mmio=LOCAL_APIC),
-        Row(lambda wires: IoApic(wires.apics), mmio=IO_APIC),
-        Row(lambda wires: wires.ticking(AcpiPower(wires.now_ns, wires.moved, wires.end_run)), line=9),
-        Row(lambda wires: wires.ticking(Rtc(wires, settings.rtc_start_s)), line=8),
-        Row(lambda wires: SystemControl(wires.end_run, wires.set_a20)),
-        Row(lambda _wires: PostPort()),
-        Row(lambda wires: Chipset(wires, settings.disks), line=14, second_line=15),
+        Row(uart, "COM1", None if settings.serial_input else addresses.COM1, line=4, console=SERIAL_CONSOLE),
+        Row(_debug_console, "debug console", addresses.DEBUG_CONSOLE, console=DEBUG_CONSOLE),
+        Row(_debug_exit, "debug exit", addresses.DEBUG_EXIT),
+        Row(_vga, "VGA", addresses.VGA),
+        Row(_crtc, "CRTC", addresses.CRTC, window=addresses.TEXT_SCREEN),
+        Row(keyboard, "keyboard", None if keys else addresses.KEYBOARD, line=1, second_line=12),
+        Row(_local_apic, "local APIC", (), mmio=addresses.LOCAL_APIC),
+        Row(_io_apic, "I/O APIC", (), mmio=addresses.IO_APIC),
+        Row(_acpi, "ACPI", addresses.ACPI, line=9),
+        Row(partial(_rtc, start_s=settings.rtc_start_s), "RTC", addresses.RTC, line=8),
+        Row(_system_control, "system control", addresses.SYSTEM_CONTROL),
+        Row(_post_port, "POST", addresses.POST),
+        Row(_pci, "PCI", addresses.PCI),
+        Row(partial(_ide, disks=settings.disks), "IDE", addresses.IDE, line=14, second_line=15),
     )
 
 
-def check_board(board: tuple[Row, ...], ram_end: int) -> None:
-    """Check that rows do not get into each other's way.
+# -- the devices of a PC. A module is imported only where its device is needed: many kernels need one or two ----------------------
 
-    Args:
-        board: The rows.
-        ram_end: Where RAM ends, physical.
 
-    Raises:
-        ValueError: A line is none of a PC, or used twice; or a window or registers lie elsewhere, or over others.
-    """
-    lines = [TIMER_LINE]
-    lines += [line for row in board for line in (row.line, row.second_line) if line is not None]
-    for line in lines:
-        if not 0 <= line <= 15 or lines.count(line) > 1:  # noqa: PLR2004 - a PC's
-            raise ValueError(f"interrupt line {line} is not one of 0 to 15, or has two devices")
-    end = WINDOWS_START
-    for start, stop in sorted(row.window for row in board if row.window[0] < row.window[1]):
-        if not end <= start < stop <= WINDOWS_END:
-            raise ValueError(
-                f"the window 0x{start:08x}-0x{stop:08x} lies outside of video memory, or over another one"
-            )
-        end = stop
-    end = ram_end
-    for start, stop in sorted(row.mmio for row in board if row.mmio[0] < row.mmio[1]):
-        if not end <= start < stop <= MMIO_END or start % PAGE_SIZE or stop % PAGE_SIZE:
-            raise ValueError(
-                f"the registers 0x{start:08x}-0x{stop:08x} lie in RAM, over others, or not on page boundaries below 4 GiB"
-            )
-        end = stop
+def _key_events(keys: str) -> tuple[bytes, ...]:
+    if not keys:
+        return ()
+    from emulator.devices.keyboard.key_text import key_events
+
+    return key_events(keys)
+
+
+def _uart(wires: Wires, received: bytes) -> Device:
+    from emulator.devices.uart import Uart
+
+    return wires.ticking(Uart(wires, received=received))
+
+
+def _debug_console(wires: Wires) -> Device:
+    from emulator.devices.debug_console import DebugConsole
+
+    return DebugConsole(wires.send)
+
+
+def _debug_exit(wires: Wires) -> Device:
+    from emulator.devices.debug_exit import DebugExit
+
+    return DebugExit(wires.end_run)
+
+
+def _vga(wires: Wires) -> Device:
+    from emulator.devices.vga.ports import VgaPorts
+
+    return VgaPorts(wires.now_ns)
+
+
+def _crtc(_wires: Wires) -> Device:
+    from emulator.devices.vga.text import VgaText
+
+    return VgaText()
+
+
+def _keyboard(wires: Wires, keys: tuple[bytes, ...]) -> Device:
+    from emulator.devices.keyboard.controller import KeyboardController
+
+    return wires.ticking(KeyboardController(wires, keys))
+
+
+def _local_apic(wires: Wires) -> Device:
+    from emulator.devices.apic.local_apic import LocalApic
+
+    return wires.ticking(LocalApic(wires.apics(), wires.now_ns, wires.moved))
+
+
+def _io_apic(wires: Wires) -> Device:
+    from emulator.devices.apic.io_apic import IoApic
+
+    wires.device("local APIC")  # takes its messages
+    return IoApic(wires.apics())
+
+
+def _acpi(wires: Wires) -> Device:
+    from emulator.devices.acpi_power import AcpiPower
+
+    return wires.ticking(AcpiPower(wires.now_ns, wires.moved, wires.end_run))
+
+
+def _rtc(wires: Wires, start_s: int) -> Device:
+    from emulator.devices.rtc import Rtc
+
+    return wires.ticking(Rtc(wires, start_s))
+
+
+def _system_control(wires: Wires) -> Device:
+    from emulator.devices.system_control import SystemControl
+
+    return SystemControl(wires.end_run, wires.set_a20)
+
+
+def _post_port(_wires: Wires) -> Device:
+    from emulator.devices.post_port import PostPort
+
+    return PostPort()
+
+
+def _pci(wires: Wires) -> Device:
+    from emulator.devices.chipset import chipset
+    from emulator.devices.pci import Configuration
+
+    return Configuration(chipset(), wires.end_run)
+
+
+def _ide(wires: Wires, disks: tuple[DiskContents, ...]) -> Device:
+    from emulator.devices.ide.controller import IdeController
+
+    pci = cast("Configuration", wires.device("PCI"))
+    return IdeController(wires, pci.function(1, 1), disks)

@@ -8,19 +8,8 @@ interrupts, timing.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, cast
-
-from emulator.devices.ide.ports import BUS_MASTER, PORTS
-from emulator.devices.pci import Configuration, Function
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from emulator.devices.board import Wires
-    from emulator.devices.device import FastPort
-    from emulator.devices.ide.controller import ControllerState, IdeController
-    from emulator.devices.ide.disk import DiskContents
+from emulator.devices import addresses
+from emulator.devices.pci import Function
 
 _INTEL = 0x8086
 _HOST_BRIDGE, _ISA_BRIDGE, _IDE, _POWER = 0x1237, 0x7000, 0x7010, 0x7113
@@ -41,7 +30,8 @@ def _header(device: int, status: int, revision: int, class_code: int) -> dict[in
     return {0x00: b"".join(word.to_bytes(4, "little") for word in words), 0x2C: _SUBSYSTEM}
 
 
-def _functions() -> dict[tuple[int, int], Function]:
+def chipset() -> dict[tuple[int, int], Function]:
+    """Return the functions on bus 0, by device and function number."""
     host = Function(
         _header(_HOST_BRIDGE, 0, 2, 0x060000)
         | {0x57: b"\x02", 0x59: bytes.fromhex("10111111111133"), 0x72: b"\x0a"}
@@ -51,7 +41,7 @@ def _functions() -> dict[tuple[int, int], Function]:
         | {0x0E: b"\x80", 0x4C: bytes.fromhex("4d000300"), 0x60: bytes.fromhex("0a0a0b0b")}
         | {0x69: b"\x02", 0x70: b"\x80", 0x76: bytes.fromhex("0c0c02"), 0xA0: b"\x08", 0xA8: b"\x0f"}
     )
-    base = (BUS_MASTER | 1).to_bytes(4, "little")
+    base = (addresses.IDE_BUS_MASTER | 1).to_bytes(4, "little")
     ide = Function(
         _header(_IDE, 0x0280, 0, 0x010180) | {0x20: base, 0x40: bytes.fromhex("00800080")}, bases={0x20: 16}
     )
@@ -61,60 +51,3 @@ def _functions() -> dict[tuple[int, int], Function]:
         | {0x63: b"\x60", 0x67: b"\x08", 0x80: b"\x01", 0x90: bytes.fromhex("0107"), 0xD2: b"\x09"}
     )
     return {(0, 0): host, (1, 0): isa, (1, 1): ide, (1, 3): power}
-
-
-class Chipset:
-    """The chips of the PCI bus.
-
-    Args:
-        wires: The interrupt lines of both IDE channels, physical memory, and data ports.
-        disks: What the disks hold, four at most; the first two are on the first channel.
-    """
-
-    ports = (*Configuration.ports, *PORTS)
-
-    def __init__(self, wires: Wires, disks: Sequence[DiskContents]) -> None:
-        functions = _functions()
-        self._configuration = Configuration(functions, wires.end_run)
-        self._make_ide = partial(_ide_controller, wires, functions[1, 1], disks)
-        self._ide: IdeController | None = None  # until the guest looks for it
-        self._ide_untouched: ControllerState | None = None
-
-    def read_port(self, port: int, size: int) -> int:
-        """Answer `in`."""
-        return self._at(port).read_port(port, size)
-
-    def write_port(self, port: int, size: int, value: int) -> None:
-        """Take `out`."""
-        self._at(port).write_port(port, size, value)
-
-    def fast_ports(self) -> Mapping[int, FastPort]:
-        """None: the core answers at data ports by other means."""
-        return {}
-
-    def save(self) -> object:
-        """Return the state of all chips, with the sectors written."""
-        return self._configuration.save(), None if self._ide is None else self._ide.save()
-
-    def restore(self, state: object) -> None:
-        """Go back to a state that `save` returned."""
-        configuration, ide = cast("tuple[tuple[int, int, tuple[bytes, ...]], ControllerState | None]", state)
-        self._configuration.restore(configuration)
-        ide = ide or self._ide_untouched
-        if ide is not None:
-            self._controller().restore(ide)
-
-    def _at(self, port: int) -> Configuration | IdeController:
-        return self._configuration if port in Configuration.ports else self._controller()
-
-    def _controller(self) -> IdeController:
-        if self._ide is None:
-            self._ide = self._make_ide()
-            self._ide_untouched = self._ide.save()
-        return self._ide
-
-
-def _ide_controller(wires: Wires, function: Function, disks: Sequence[DiskContents]) -> IdeController:
-    from emulator.devices.ide.controller import IdeController  # not for kernels without a driver for it
-
-    return IdeController(wires, function, disks)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.devices import addresses
 from emulator.devices.device import FastPort, read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-PORT = 0xE9
+(PORT,) = addresses.DEBUG_CONSOLE
 _PRESENT = 0xE9
 _NOBODY = 0xFF  # what the bus gives where no device answers
 
@@ -24,7 +25,7 @@ class DebugConsole:
         console: Called with the output.
     """
 
-    ports = (PORT,)
+    ports = addresses.DEBUG_CONSOLE
 
     def __init__(self, console: Callable[[bytes], None]) -> None:
         self._console = console

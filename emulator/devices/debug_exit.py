@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.devices import addresses
 from emulator.devices.device import FastPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-FIRST_PORT = 0xF4
 
 
 def exit_code(value: int) -> int:
@@ -27,7 +26,7 @@ class DebugExit:
         end: Called with the exit code. It has to end the run.
     """
 
-    ports = tuple(range(FIRST_PORT, FIRST_PORT + 4))
+    ports = addresses.DEBUG_EXIT
 
     def __init__(self, end: Callable[[int], None]) -> None:
         self._end = end

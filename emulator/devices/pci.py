@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.devices import addresses
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from emulator.devices.device import FastPort
 
 _ADDRESS, _RESET_CONTROL, _DATA = 0xCF8, 0xCF9, 0xCFC
 _RESET, _HARD = 0x04, 0x02
@@ -67,13 +71,17 @@ class Configuration:
         end_run: Called with an exit code when the guest resets the PC.
     """
 
-    ports = tuple(range(_ADDRESS, _DATA + 4))
+    ports = addresses.PCI
 
     def __init__(self, functions: Mapping[tuple[int, int], Function], end_run: Callable[[int], None]) -> None:
         self._end_run = end_run
         self._reset_control = 0
         self._functions = {device << 3 | number: each for (device, number), each in functions.items()}
         self._address = 0
+
+    def function(self, device: int, number: int) -> Function:
+        """Return a function that is there."""
+        return self._functions[device << 3 | number]
 
     def read_port(self, port: int, size: int) -> int:
         """Answer `in`. Accesses that are not aligned read 0, as in QEMU."""
@@ -102,7 +110,11 @@ class Configuration:
         if function is not None and not port % size:
             function.write(self._offset(port), size, value)
 
-    def save(self) -> tuple[int, int, tuple[bytes, ...]]:
+    def fast_ports(self) -> Mapping[int, FastPort]:
+        """Nothing is fast."""
+        return {}
+
+    def save(self) -> object:
         """Return the address, the reset control register and all registers."""
         return (
             self._address,
@@ -110,9 +122,13 @@ class Configuration:
             tuple(function.save() for function in self._functions.values()),
         )
 
-    def restore(self, state: tuple[int, int, tuple[bytes, ...]]) -> None:
+    def restore(self, state: object) -> None:
         """Go back to a state that `save` returned."""
-        self._address, self._reset_control, functions = state
+        match state:
+            case (int(address), int(reset_control), tuple(functions)):
+                self._address, self._reset_control = address, reset_control
+            case _:
+                raise TypeError(f"not a state of Configuration: {state!r}")
         for function, each in zip(self._functions.values(), functions, strict=True):
             function.restore(each)
 

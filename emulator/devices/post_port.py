@@ -5,20 +5,19 @@ Source: QEMU, hw/i386/pc.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from emulator.devices import addresses
 from emulator.devices.device import FastPort
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_POST: Final = 0x80
-
 
 class PostPort:
     """This port. It has no state."""
 
-    ports = (_POST,)
+    ports = addresses.POST
 
     def read_port(self, port: int, size: int) -> int:
         """Answer `in`: all ones."""
@@ -31,7 +30,7 @@ class PostPort:
 
     def fast_ports(self) -> Mapping[int, FastPort]:
         """Accesses are fast, always."""
-        return {_POST: FastPort(constant=0xFF, ignores=True)}
+        return dict.fromkeys(self.ports, FastPort(constant=0xFF, ignores=True))
 
     def save(self) -> object:
         """Return the state, of which there is none."""

@@ -13,6 +13,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.devices import addresses
 from emulator.devices.device import FastPort, read_bytes, write_bytes
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
     from emulator.devices.board import Wires
 
-INDEX, DATA = 0x70, 0x71
-DEFAULT_START_S: Final = 1_704_067_200  # 2024-01-01 00:00:00
+INDEX, DATA = addresses.RTC
 
 _SECONDS, _SECONDS_ALARM, _MINUTES, _MINUTES_ALARM, _HOURS, _HOURS_ALARM = range(6)
 _WEEKDAY, _DAY, _MONTH, _YEAR = range(6, 10)
@@ -84,9 +84,9 @@ class Rtc:
         start_s: Date and time at the start, in seconds since 1970, without leap seconds.
     """
 
-    ports = (INDEX, DATA)
+    ports = addresses.RTC
 
-    def __init__(self, wires: Wires, start_s: int = DEFAULT_START_S) -> None:
+    def __init__(self, wires: Wires, start_s: int) -> None:
         self._wires = wires
         self._state = _State(memory_at_start(wires.ram_end), start_s * _S)
 

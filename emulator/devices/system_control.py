@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emulator.devices import addresses
 from emulator.devices.device import FastPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-PORT = 0x92
+(PORT,) = addresses.SYSTEM_CONTROL
 _RESET, _A20 = 0x01, 0x02
 _ENDED = 0  # QEMU with -no-reboot exits with that
 
@@ -25,7 +26,7 @@ class SystemControl:
         set_a20: Called with the state of gate A20 at each write; the keyboard controller sets it, too, and the last one wins.
     """
 
-    ports = (PORT,)
+    ports = addresses.SYSTEM_CONTROL
 
     def __init__(self, end_run: Callable[[int], None], set_a20: Callable[[bool], None]) -> None:
         self._end_run, self._set_a20 = end_run, set_a20

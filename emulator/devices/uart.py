@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.devices import addresses
 from emulator.devices.device import FastPort, read_bytes, write_bytes
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from emulator.devices.board import Wires
 
-COM1 = 0x3F8
+COM1: Final = addresses.COM1[0]
 
 # Registers, as offsets from the base port.
 _DATA, _IER, _IIR_FCR, _LCR, _MCR, _LSR, _MSR, _SCR = range(8)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import struct
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, cast
 
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.boot_protocol.hardware import Hardware
+from emulator.devices.addresses import TEXT_SCREEN
 from emulator.devices.board import pc_board
-from emulator.devices.keyboard.controller import KeyboardController
-from emulator.devices.keyboard.key_text import key_events
-from emulator.devices.uart import Uart
-from emulator.devices.vga.text import MEMORY_SIZE, MEMORY_START, screen_lines
 from emulator.errors import unknown_function
 from emulator.machine.address_map import CALLS_END, GDT, MIB, RETURN_TO, ROM_START, VGA_START
 from emulator.machine.allocations import Allocations
@@ -20,7 +17,7 @@ from emulator.machine.board.device_memory import DeviceMemory
 from emulator.machine.board.interrupts import Interrupts
 from emulator.machine.board.ports import PortBus
 from emulator.machine.board.windows import Windows
-from emulator.machine.board.wiring import wire
+from emulator.machine.board.wiring import Wiring
 from emulator.machine.consoles import Consoles
 from emulator.machine.core.call_recorder import CallRecorder
 from emulator.machine.core.cpu import Cpu
@@ -43,7 +40,8 @@ if TYPE_CHECKING:
     from emulator.boot_protocol.boot_state import BootState
     from emulator.boot_protocol.modules import Module
     from emulator.devices.board import Row
-    from emulator.devices.device import Device
+    from emulator.devices.keyboard.controller import KeyboardController
+    from emulator.devices.uart import Uart
     from emulator.loader.image import KernelImage
     from emulator.machine.consoles import Console
     from emulator.machine.core.core_types import Fault, Registers
@@ -51,8 +49,6 @@ if TYPE_CHECKING:
     from emulator.machine.execution import Outcome
     from emulator.machine.layer_state import LayerModes
     from emulator.machine.recording import Recording
-
-_Kind = TypeVar("_Kind", bound="Device")
 
 _GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  # null, flat code, flat data
 _HLT = b"\xf4"
@@ -77,6 +73,7 @@ class Machine:
         consoles: The guest's output, and who gets it.
         output: What the guest wrote so far, by console; of each the first `OUTPUT_KEPT` bytes.
         ports: Devices on their I/O ports.
+        device: Returns a device by the name of its row of the board; ValueError: there is none.
         interrupts: Controllers, timer and clock.
         unanswered: Accesses that nothing answers.
         observers: Opens probes, watchpoints, step logs and notes of written pages.
@@ -145,7 +142,7 @@ class Machine:
                 self.consoles,
                 self.observers,
                 self.unanswered,
-                lambda: bytes(self.memory.view(MEMORY_START, MEMORY_SIZE)),
+                lambda: bytes(self.memory.buffer[slice(*TEXT_SCREEN)]),
                 core.request_stop,
             ),
         )
@@ -153,23 +150,26 @@ class Machine:
         self._map()
         rows = pc_board() if board is None else tuple(board)
         self.ports = PortBus(core)
-        wire(
+        windows = Windows(core, self.cpu)
+        wiring = Wiring(
             rows,
+            core,
             self.interrupts,
             self.consoles,
             end_run=self._execution.exit,
             set_a20=self.cpu.set_a20,
             memory=self.memory.buffer,
             dma=DeviceMemory(core),
-            windows=Windows(core, self.cpu),
+            windows=windows,
             bus=self.ports,
         )
+        self.device = wiring.device
         hardware = Hardware.found(self.ports.numbers, (row.mmio[0] for row in rows))
         self.cpu.set_local_apic(hardware.local_apic)
         state = boot_state(image, ram.end, hardware, command_line, modules)
         self.modules = state.modules
         self._enter(state)
-        self._parts = (LayersOf(self), self.ports, self.consoles, self.unanswered)
+        self._parts = (LayersOf(self), self.ports, windows, self.consoles, self.unanswered)
 
     # -- putting it together -----------------------------------------------------------------------
 
@@ -361,7 +361,9 @@ class Machine:
             UnknownKey: It cannot be typed.
             ValueError: The board has no keyboard.
         """
-        self._device(KeyboardController).type(key_events(text))
+        from emulator.devices.keyboard.key_text import key_events  # only here
+
+        cast("KeyboardController", self.device("keyboard")).type(key_events(text))
 
     def send(self, data: bytes) -> None:
         """Send bytes to COM1. They wait on the line until the guest reads them.
@@ -369,17 +371,13 @@ class Machine:
         Raises:
             ValueError: The board has no COM1.
         """
-        self._device(Uart).feed(data)
-
-    def _device(self, kind: type[_Kind]) -> _Kind:
-        device = self.ports.find(kind)
-        if device is None:
-            raise ValueError(f"the board has no {kind.__name__}")
-        return device
+        cast("Uart", self.device("COM1")).feed(data)
 
     def screen(self) -> list[str]:
         """Return the VGA text screen, line by line, without trailing blanks."""
-        return screen_lines(self.memory.view(MEMORY_START, MEMORY_SIZE))
+        from emulator.devices.vga.text import screen_lines  # only here
+
+        return screen_lines(self.memory.buffer[slice(*TEXT_SCREEN)])
 
     def fault_in_hand(self) -> Fault | None:
         """Return the exception whose handler the guest has not left again: it reports it, most likely, or has died of it."""

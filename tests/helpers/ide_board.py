@@ -1,4 +1,4 @@
-"""A chipset with a disk on a board that is no more than what tests look at: memory, interrupts, ports."""
+"""PCI with an IDE controller and disks, on a board that is no more than what tests look at: memory, interrupts, ports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from emulator.devices.board import Wires
-from emulator.devices.chipset import Chipset
+from emulator.devices.chipset import chipset
+from emulator.devices.ide.controller import IdeController
+from emulator.devices.pci import Configuration
 
 SECTOR = 512
 BASE, SECOND, CONTROL, MASTER = 0x1F0, 0x170, 0x3F6, 0xC000
@@ -47,9 +49,11 @@ def numbered(sectors: int) -> bytes:
 
 
 class IdeBoard:
-    """A chipset, and what it asks of the rest of the PC.
+    """The controller, and what it asks of the rest of the PC.
 
     Attributes:
+        pci: The bus that it is on.
+        device: The controller.
         interrupts: How often the line of each channel was raised.
     """
 
@@ -59,13 +63,13 @@ class IdeBoard:
         used: dict[str, Any] = {
             "interrupt": lambda: self._interrupt(0),
             "second_interrupt": lambda: self._interrupt(1),
-            "end_run": self._not_used,
             "read_memory": lambda at, size: bytes(self.memory[at : at + size]).ljust(size, b"\0"),
             "write_memory": self._write_memory,
             "data_port": DataPort,
         }
         wires = Wires(**(dict.fromkeys(Wires._fields, self._not_used) | used))
-        self.device = Chipset(wires, [Sectors(each) for each in contents])
+        self.pci = Configuration(chipset(), self._not_used)
+        self.device = IdeController(wires, self.pci.function(1, 1), [Sectors(each) for each in contents])
 
     def _not_used(self, *arguments: object) -> NoReturn:
         raise AssertionError(arguments)
@@ -76,11 +80,14 @@ class IdeBoard:
     def _write_memory(self, address: int, data: bytes) -> None:
         self.memory[address : address + len(data)] = data
 
+    def _at(self, port: int) -> Configuration | IdeController:
+        return self.pci if port in self.pci.ports else self.device
+
     def out(self, port: int, value: int, size: int = 1) -> None:
-        self.device.write_port(port, size, value)
+        self._at(port).write_port(port, size, value)
 
     def read(self, port: int, size: int = 1) -> int:
-        return self.device.read_port(port, size)
+        return self._at(port).read_port(port, size)
 
     def status(self) -> int:
         """The alternate status, which leaves the interrupt alone."""

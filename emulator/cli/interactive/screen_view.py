@@ -6,12 +6,14 @@ Where the terminal is smaller, it shows the part with the cursor.
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from emulator.devices.vga.text import COLUMNS, MEMORY_SIZE, MEMORY_START, ROWS, VgaText, screen_lines
+from emulator.devices.addresses import TEXT_SCREEN
+from emulator.devices.vga.text import COLUMNS, ROWS, screen_lines
 
 if TYPE_CHECKING:
     from emulator.cli.terminal.output import Output
+    from emulator.devices.vga.text import VgaText
     from emulator.machine.machine import Machine
 
 _ENTER: Final = b"\x1b[?1049h\x1b[2J"
@@ -55,8 +57,9 @@ class ScreenView:
 
     def draw(self) -> None:
         """Show what has changed."""
-        memory = bytes(self._machine.memory.view(MEMORY_START, MEMORY_SIZE))
-        size, cursor = self._output.size, self._cursor()
+        memory = bytes(self._machine.memory.buffer[slice(*TEXT_SCREEN)])
+        size = self._output.size
+        cursor = cast("VgaText", self._machine.device("CRTC")).cursor
         if self._shown != (memory, size, cursor, self._status_hidden):
             self._shown = (memory, size, cursor, self._status_hidden)
             self._draw(memory, *size, *cursor)
@@ -74,10 +77,6 @@ class ScreenView:
         self._drawn = lines
         cursor = f"\x1b[{row - top + 1};{column - left + 1}H{_SHOW_CURSOR}" if row < ROWS else _HIDE_CURSOR
         self._output.draw(text + cursor)
-
-    def _cursor(self) -> tuple[int, int]:
-        device = self._machine.ports.find(VgaText)
-        return (ROWS, 0) if device is None else device.cursor
 
     def _lines(self, memory: bytes, top: int, left: int, rows: int, columns: int) -> list[str]:
         right = min(left + columns, COLUMNS)

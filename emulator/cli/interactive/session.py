@@ -13,11 +13,9 @@ import select
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from emulator.cli.terminal.output import complain
-from emulator.devices.keyboard.controller import KeyboardController
-from emulator.devices.uart import Uart
 from emulator.run.ending import Left
 
 if TYPE_CHECKING:
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from emulator.cli.interactive.raw_terminal import RawTerminal
     from emulator.cli.interactive.screen_view import ScreenView
     from emulator.cli.terminal.output import Output
+    from emulator.devices.keyboard.controller import KeyboardController
+    from emulator.devices.uart import Uart
     from emulator.machine.machine import Machine
 
     _Destination = tuple[Callable[[bytes], None], Callable[[], int]]
@@ -188,18 +188,13 @@ def interaction(machine: Machine, output: Output, *, keyboard: bool) -> Iterator
 
 
 def _to_com1(machine: Machine) -> _Destination:
-    def waits() -> int:
-        device = machine.ports.find(Uart)
-        return 0 if device is None else device.waits
-
-    return machine.send, waits
+    return machine.send, lambda: cast("Uart", machine.device("COM1")).waits
 
 
 def _to_keyboard(machine: Machine) -> _Destination:
     from emulator.cli.interactive.typed_keys import typed_keys  # not for COM1
 
     def waits() -> int:
-        device = machine.ports.find(KeyboardController)
-        return 0 if device is None else device.waits
+        return cast("KeyboardController", machine.device("keyboard")).waits
 
     return lambda data: machine.keys(typed_keys(data)), waits

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 
     from emulator.devices.apic.bus import ApicBus
 
-IO_APIC: Final = (0xFEC00000, 0xFEC01000)
-"""Its registers, physical."""
-
 SELECT, WINDOW, END = 0x00, 0x10, 0x40
-"""Offsets in them: which register is meant, that register, a vector that has ended."""
+"""Offsets of registers in memory: which register is meant, that register, a vector that has ended."""
 
 ID, VERSION, ARBITRATION, ENTRIES = 0x00, 0x01, 0x02, 0x10
 """Registers by number; an entry has two, the low word first."""

@@ -10,7 +10,7 @@ Source: Intel SDM vol. 3A, chapter 11 (11.4 registers, 11.5.4 timer, 11.6 comman
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from emulator.devices.apic.bus import DeliveryMode, Message
 from emulator.devices.apic.local_apic_timer import MASKED, LocalApicTimer
@@ -22,12 +22,9 @@ if TYPE_CHECKING:
 
     from emulator.devices.apic.bus import ApicBus
 
-LOCAL_APIC: Final = (0xFEE00000, 0xFEE01000)
-"""Its registers, physical."""
-
 
 class Register:
-    """Offsets of registers in `LOCAL_APIC`. No enumeration: that takes a millisecond of each start."""
+    """Offsets of registers in memory. No enumeration: that takes a millisecond of each start."""
 
     ID = 0x20
     VERSION = 0x30

@@ -8,18 +8,21 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.devices import addresses
 from emulator.devices.ide.channel import Channel
 from emulator.devices.ide.drive import Drive
-from emulator.devices.ide.ports import BASES, BLOCK, BUS_MASTER, CONTROLS, DRIVES, MASTER_BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from emulator.devices.board import Wires
+    from emulator.devices.device import FastPort
     from emulator.devices.ide.channel import ChannelState
     from emulator.devices.ide.disk import DiskContents
     from emulator.devices.pci import Function
 
+_BASES, _CONTROLS, _BUS_MASTER = addresses.IDE_CHANNELS, addresses.IDE_CONTROLS, addresses.IDE_BUS_MASTER
+_BLOCK = 8  # ports of a channel, and of its bus master
 _ENABLE_PORTS, _ENABLE_MASTER = 0x01, 0x04  # of the PCI command register
 _BASE_REGISTER = 0x20  # in PCI configuration space
 _COMMAND_REGISTER = 0x04
@@ -45,8 +48,8 @@ class _MasterMemory:
             self._wires.write_memory(address, data)
 
 
-class ControllerState(NamedTuple):
-    """What a snapshot keeps of the controller."""
+class _State(NamedTuple):
+    """What snapshots keep of the controller."""
 
     channels: tuple[ChannelState, ...]
 
@@ -62,55 +65,65 @@ class IdeController:
         disks: What the disks hold, four at most; the first two are on the first channel.
     """
 
+    ports = addresses.IDE
+
     def __init__(self, wires: Wires, function: Function, disks: Sequence[DiskContents]) -> None:
         self._function = function
         memory = _MasterMemory(wires, function)
         interrupts = wires.interrupt, wires.second_interrupt
-        drives = tuple(Drive(number, contents) for number, contents in zip_longest(range(DRIVES), disks))
+        drives = tuple(
+            Drive(number, contents) for number, contents in zip_longest(range(addresses.IDE_DRIVES), disks)
+        )
         pairs = drives[:2], drives[2:]
         self._channels = tuple(
             Channel(wires.data_port(base), interrupt, memory, pair)
-            for base, interrupt, pair in zip(BASES, interrupts, pairs, strict=True)
+            for base, interrupt, pair in zip(_BASES, interrupts, pairs, strict=True)
         )
 
     def read_port(self, port: int, size: int) -> int:
         """Answer `in`."""
-        if port >= BUS_MASTER:
+        if port >= _BUS_MASTER:
             if not self._has_master_ports():
                 return _NOBODY >> 32 - 8 * size
-            channel, offset = divmod(port - BUS_MASTER, MASTER_BLOCK)
+            channel, offset = divmod(port - _BUS_MASTER, _BLOCK)
             return self._channels[channel].master.read(offset, size)
-        if port in CONTROLS:
+        if port in _CONTROLS:
             others = _NOBODY >> 32 - 8 * size & ~0xFF  # ports that follow, where the floppy drive would be
-            return others | self._channels[CONTROLS.index(port)].read_status()
+            return others | self._channels[_CONTROLS.index(port)].read_status()
         channel, register = self._register(port)
         return self._channels[channel].read(register, size)
 
     def write_port(self, port: int, size: int, value: int) -> None:
         """Take `out`."""
-        if port >= BUS_MASTER:
-            channel, offset = divmod(port - BUS_MASTER, MASTER_BLOCK)
+        if port >= _BUS_MASTER:
+            channel, offset = divmod(port - _BUS_MASTER, _BLOCK)
             if self._has_master_ports() and self._channels[channel].master.write(offset, size, value):
                 self._channels[channel].start_dma()
-        elif port in CONTROLS:
-            self._channels[CONTROLS.index(port)].write_control(value & 0xFF)
+        elif port in _CONTROLS:
+            self._channels[_CONTROLS.index(port)].write_control(value & 0xFF)
         else:
             channel, register = self._register(port)
             self._channels[channel].write(register, size, value)
 
-    def save(self) -> ControllerState:
-        """Return the state of both channels, with the sectors written."""
-        return ControllerState(tuple(channel.save() for channel in self._channels))
+    def fast_ports(self) -> Mapping[int, FastPort]:
+        """None: the core answers at data ports by other means."""
+        return {}
 
-    def restore(self, state: ControllerState) -> None:
+    def save(self) -> object:
+        """Return the state of both channels, with the sectors written."""
+        return _State(tuple(channel.save() for channel in self._channels))
+
+    def restore(self, state: object) -> None:
         """Go back to a state that `save` returned."""
+        if not isinstance(state, _State):
+            raise TypeError(f"not a state of IdeController: {state!r}")
         for channel, each in zip(self._channels, state.channels, strict=True):
             channel.restore(each)
 
     def _has_master_ports(self) -> bool:
         is_enabled = self._function.read(_COMMAND_REGISTER, 1) & _ENABLE_PORTS
-        return bool(is_enabled) and self._function.read(_BASE_REGISTER, 4) & ~0xF == BUS_MASTER
+        return bool(is_enabled) and self._function.read(_BASE_REGISTER, 4) & ~0xF == _BUS_MASTER
 
     @staticmethod
     def _register(port: int) -> tuple[int, int]:
-        return next((index, port - base) for index, base in enumerate(BASES) if base <= port < base + BLOCK)
+        return next((index, port - base) for index, base in enumerate(_BASES) if base <= port < base + _BLOCK)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.devices import addresses
 from emulator.devices.device import FastPort, read_bytes, write_bytes
 from emulator.devices.keyboard.ps2_keyboard import Keyboard
 from emulator.devices.keyboard.ps2_mouse import Mouse
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from emulator.devices.board import Wires
 
-DATA, COMMAND = 0x60, 0x64
+DATA, COMMAND = addresses.KEYBOARD
 
 _STATUS: Final = 0x1C  # tested, not locked; QEMU always says that a command was written last
 _FULL, _FROM_MOUSE = 0x01, 0x20
@@ -88,7 +89,7 @@ class KeyboardController:
         keys: What is typed as soon as the guest listens; see `emulator.devices.keyboard.key_text.key_events`.
     """
 
-    ports = (DATA, COMMAND)
+    ports = addresses.KEYBOARD
 
     def __init__(self, wires: Wires, keys: tuple[bytes, ...] = ()) -> None:
         self._wires = wires

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.devices import addresses
 from emulator.devices.device import FastPort, read_bytes, write_bytes
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class VgaPorts:
         now_ns: The virtual clock.
     """
 
-    ports = (*range(_ATTRIBUTE, 0x3D0), STATUS)
+    ports = addresses.VGA
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns

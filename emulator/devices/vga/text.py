@@ -1,4 +1,4 @@
-"""VGA text mode: the screen's 80 x 25 cells in memory at 0xB8000, and the cursor.
+"""VGA text mode: the screen's 80 x 25 cells in memory, and the cursor.
 
 The CRT controller is an index port and a data port; of its registers only the cursor's position has an
 effect here.
@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from emulator.devices import addresses
 from emulator.devices.device import read_bytes, write_bytes
 
 if TYPE_CHECKING:
@@ -18,13 +19,11 @@ if TYPE_CHECKING:
 
     from emulator.devices.device import FastPort
 
-MEMORY_START = 0xB8000
 COLUMNS = 80
 ROWS = 25
 MEMORY_SIZE = COLUMNS * ROWS * 2  # a character and its colours for each cell
 
-INDEX_PORT = 0x3D4
-DATA_PORT = 0x3D5
+INDEX_PORT, DATA_PORT = addresses.CRTC
 
 _TEXT_MODE = bytes.fromhex("5f 4f 50 82 55 81 bf 1f 00 4f 0d 0e 00 00 00 00 9c 8e 8f 28 1f 96 b9 a3 ff")
 """What a PC's firmware leaves; the cursor is at the top."""
@@ -63,7 +62,7 @@ def screen_lines(memory: bytes | bytearray | memoryview) -> list[str]:
 class VgaText:
     """The CRT controller of a colour adapter in text mode."""
 
-    ports = (INDEX_PORT, DATA_PORT)
+    ports = addresses.CRTC
 
     def __init__(self) -> None:
         self._index = 0

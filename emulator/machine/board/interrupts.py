@@ -7,9 +7,9 @@ has come than to raise its line is one of Python's: runs of the CPU end when it 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from emulator.devices.apic.bus import ApicBus
 from emulator.machine.core.core_types import PortMode
 from emulator.machine.core.handle import lib
 from emulator.x86 import Eflags
@@ -17,6 +17,7 @@ from emulator.x86 import Eflags
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from emulator.devices.apic.bus import ApicBus
     from emulator.machine.core.core_types import Fault
     from emulator.machine.core.cpu import Cpu
     from emulator.machine.core.handle import Core
@@ -90,7 +91,6 @@ class Interrupts:
     Attributes:
         pic: The pair of 8259.
         ports: Those of what the core has: the interrupt controllers, and the interval timer (native/core/pit.c).
-        apics: The APICs, where the board has them.
         timers: Those of the board that are Python's, each with its interrupt line, if it has any.
     """
 
@@ -101,13 +101,20 @@ class Interrupts:
         for port in _TIMER_PORTS:
             lib.kc_port_out(core.raw, port, PortMode.PIT, 0)
             lib.kc_port_in(core.raw, port, PortMode.PIT, 0)
-        self.apics = ApicBus(self._apics_changed)
         self.timers: list[tuple[Ticking, int | None]] = []
         self._look_ns = _NEVER
         self._attended: Callable[[], bool] | None = None
         self.instruction_ns = INSTRUCTION_NS
         core.idle = self._idle
-        core.apic_acknowledge, core.apic_line = self.apics.acknowledge, self.apics.pulse
+
+    @cached_property
+    def apics(self) -> ApicBus:
+        """What connects the APICs with each other, and with the CPU."""
+        from emulator.devices.apic.bus import ApicBus  # not until there are any
+
+        apics = ApicBus(self._apics_changed)
+        self._core.apic_acknowledge, self._core.apic_line = apics.acknowledge, apics.pulse
+        return apics
 
     @property
     def instruction_ns(self) -> int:

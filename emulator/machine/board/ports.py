@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from emulator.devices.device import FastPort
 from emulator.machine.board.data_port import CoreDataPort
@@ -10,12 +10,11 @@ from emulator.machine.core.core_types import PortMode
 from emulator.machine.core.handle import lib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from emulator.devices.device import DataPort, Device
     from emulator.machine.core.handle import Core
 
-_Kind = TypeVar("_Kind", bound="Device")
 _NOBODY = 0xFFFFFFFF
 
 
@@ -29,7 +28,9 @@ class PortBus:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._consoles: dict[Device, int] = {}  # of all devices
-        self._by_port: dict[int, Device] = {}
+        self._by_port: dict[int, Device] = {}  # that are awake
+        self._asleep: dict[int, Callable[[], Device]] = {}  # by port, too: what wakes a device
+        self._made: list[object] = []  # the states that devices were made in
         self._announced: dict[int, FastPort] = {}
         self._fast: dict[Device, Mapping[int, FastPort]] = {}  # as the device said it last
         core.port_read, core.port_write = self.read, self.write
@@ -37,7 +38,18 @@ class PortBus:
     @property
     def numbers(self) -> Iterable[int]:
         """The ports at which a device answers."""
-        return self._by_port.keys()
+        return self._by_port.keys() | self._asleep.keys()
+
+    def reserve(self, ports: Iterable[int], wake: Callable[[], Device]) -> None:
+        """Let a device sleep until the guest accesses one of its ports.
+
+        Args:
+            ports: All of them.
+            wake: Makes it, connects it, and returns it.
+        """
+        for port in ports:
+            self._asleep[port] = wake
+            self._ask_at(port)
 
     def connect(self, device: Device, console: int = 0) -> None:
         """Put a device on its ports.
@@ -47,10 +59,11 @@ class PortBus:
             console: Number of the console that its output belongs to.
         """
         self._consoles[device] = console
+        self._made.append(device.save())
         for port in device.ports:
             self._by_port[port] = device
-            self._set_out(port, PortMode.DEVICE)
-            self._set_in(port, PortMode.DEVICE)
+            if self._asleep.pop(port, None) is None:
+                self._ask_at(port)
         self.refresh(device)
 
     def data_port(self, port: int) -> DataPort:
@@ -61,13 +74,9 @@ class PortBus:
         """
         return CoreDataPort(self._core, port)
 
-    def find(self, kind: type[_Kind]) -> _Kind | None:
-        """Return the first device of a kind; None: the board has none."""
-        return next((device for device in self._consoles if isinstance(device, kind)), None)
-
     def read(self, port: int, size: int) -> int:
         """Answer `in`; the device may answer differently from now on."""
-        device = self._by_port.get(port)
+        device = self._by_port.get(port) or self._woken(port)
         if device is None:
             return _NOBODY
         value = device.read_port(port, size)
@@ -76,14 +85,18 @@ class PortBus:
 
     def write(self, port: int, size: int, value: int) -> None:
         """Take `out`; the device may answer differently from now on."""
-        device = self._by_port.get(port)
+        device = self._by_port.get(port) or self._woken(port)
         if device is not None:
             device.write_port(port, size, value)
             self.refresh(device)
 
     def has(self, port: int) -> bool:
         """Return whether a device answers at a port."""
-        return port in self._by_port
+        return port in self._by_port or port in self._asleep
+
+    def _woken(self, port: int) -> Device | None:
+        wake = self._asleep.get(port)
+        return None if wake is None else wake()
 
     def refresh(self, device: Device) -> None:
         """Set which of a device's ports the core may answer."""
@@ -113,6 +126,10 @@ class PortBus:
             if answer.until_ns is not None:
                 lib.kc_port_in_until(self._core.raw, port, answer.until_ns)
 
+    def _ask_at(self, port: int) -> None:
+        self._set_out(port, PortMode.DEVICE)
+        self._set_in(port, PortMode.DEVICE)
+
     def _set_out(self, port: int, mode: PortMode, console: int = 0) -> None:
         lib.kc_port_out(self._core.raw, port, mode, console)
 
@@ -120,12 +137,13 @@ class PortBus:
         lib.kc_port_in(self._core.raw, port, mode, value)
 
     def save(self) -> tuple[object, ...]:
-        """The states of all devices."""
+        """The states of all devices that are awake."""
         return tuple(device.save() for device in self._consoles)
 
     def restore(self, state: object) -> None:
         """Go back to a state that `save` returned."""
         assert isinstance(state, tuple)  # noqa: S101 - as `save` made it
-        for device, one in zip(self._consoles, state, strict=True):
+        states = (*state, *self._made[len(state) :])  # devices that woke later are as they were then
+        for device, one in zip(self._consoles, states, strict=True):
             device.restore(one)
             self.refresh(device)

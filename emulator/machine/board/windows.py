@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from emulator.machine.core.handle import lib
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.devices.device import MemoryDevice
     from emulator.machine.core.cpu import Cpu
     from emulator.machine.core.handle import Core
@@ -22,32 +24,50 @@ class Windows:
 
     def __init__(self, core: Core, cpu: Cpu) -> None:
         self._core, self._cpu = core, cpu
-        self._devices: list[MemoryDevice] = []
+        self._wake: list[Callable[[], MemoryDevice]] = []
+        self._devices: list[MemoryDevice | None] = []  # None: it sleeps, or the core does not know its words
         core.memory_read, core.memory_write = self.read, self.write
 
-    def add(self, window: tuple[int, int], device: MemoryDevice) -> None:
+    def add(self, window: tuple[int, int], wake: Callable[[], MemoryDevice]) -> None:
         """Let a device answer in `[start, end)`, physical, outside of RAM and below 4 GiB.
+
+        Args:
+            window: This range.
+            wake: Returns the device; called at the first access.
 
         Raises:
             HostError: There are too many windows.
         """
         number = self._cpu.map_device(*window)
         assert number == len(self._devices)  # noqa: S101 - only this adds windows
-        self._devices.append(device)
-        self._announce(number)
+        self._wake.append(wake)
+        self._devices.append(None)
 
     def read(self, window: int, offset: int, size: int) -> int:
         """Answer a load from a window."""
-        return self._devices[window].read_memory(offset, size)
+        return (self._devices[window] or self._woken(window)).read_memory(offset, size)
 
     def write(self, window: int, offset: int, size: int, value: int) -> None:
         """Take a store to a window."""
-        device = self._devices[window]
+        device = self._devices[window] or self._woken(window)
         before = device.fast_words()
         device.write_memory(offset, size, value)
         if device.fast_words() is not before:
-            self._announce(window)
+            self._announce(window, device)
 
-    def _announce(self, window: int) -> None:
-        for offset, value in self._devices[window].fast_words().items():
+    def save(self) -> object:
+        """Return which devices have said what the core knows of them; the core keeps the words."""
+        return tuple(self._devices)
+
+    def restore(self, state: object) -> None:
+        """Go back to a state that `save` returned."""
+        self._devices = list(cast("tuple[MemoryDevice | None, ...]", state))
+
+    def _woken(self, window: int) -> MemoryDevice:
+        device = self._devices[window] = self._wake[window]()
+        self._announce(window, device)
+        return device
+
+    def _announce(self, window: int, device: MemoryDevice) -> None:
+        for offset, value in device.fast_words().items():
             self._core.opened(lib.kc_device_word(self._core.raw, window, offset, value))

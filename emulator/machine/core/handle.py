@@ -82,7 +82,7 @@ class Core:
     def __init__(self, memory_end: int, *, reference: bool) -> None:
         load_unicorn()
         self.pending: BaseException | None = None
-        self.is_running = self.in_run = False
+        self.is_running = self.in_run = self._holds_signals = False
         self.port_read: Callable[[int, int], int]
         self.port_write: Callable[[int, int, int], None]
         self.memory_read: Callable[[int, int, int], int]
@@ -151,11 +151,19 @@ class Core:
 
     @contextmanager
     def signals_held(self) -> Iterator[None]:
-        """Let Ctrl-C, SIGTERM and SIGHUP wait until the end of the block, which is to be done as a whole; a second one does not wait."""
+        """Let Ctrl-C, SIGTERM and SIGHUP wait until the end of the block, which is to be done as a whole; a second one does not wait.
+
+        Where blocks nest, it is the end of the outermost one.
+        """
+        if self._holds_signals:
+            yield
+            return
         try:
+            self._holds_signals = True
             lib.kc_signals_hold(self.raw)
             yield
         finally:
+            self._holds_signals = False
             lib.kc_signals_release(self.raw)
 
     def raise_pending(self) -> None:

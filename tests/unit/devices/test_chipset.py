@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.helpers.ide_board import BASE, DEVICE, IDLE, MASTER, STATUS, IdeBoard, numbered
+from tests.helpers.ide_board import MASTER, IdeBoard
 
 
 def config(board: IdeBoard, device: int, function: int, register: int) -> int:
@@ -26,19 +26,6 @@ def test_the_functions_of_a_pc() -> None:
     assert config(board, 1, 0, 0x0C) == 0x00800000  # more than one function
 
 
-def test_goes_back_to_a_state_before_the_drives_were_looked_for() -> None:
-    board = IdeBoard(numbered(16))
-    state = board.device.save()
-    board.out(DEVICE, 0xE0)
-    assert board.read(STATUS) == IDLE
-    board.device.restore(state)
-    assert board.read(DEVICE) == 0xB0
-    assert board.device.save() != state  # it keeps what was looked for
-
-
-def test_no_port_of_the_chipset_is_fast() -> None:
-    assert IdeBoard().device.fast_ports() == {}
-
-
-def test_drives_are_at_the_ports_of_old() -> None:
-    assert set(range(BASE, BASE + 8)) <= set(IdeBoard().device.ports)
+def test_no_port_of_pci_and_ide_is_fast() -> None:
+    board = IdeBoard()
+    assert board.pci.fast_ports() == board.device.fast_ports() == {}

@@ -6,11 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.devices.apic.bus import ApicBus
-from emulator.devices.board import Wires
 from emulator.devices.device import FastPort
 from emulator.devices.rtc import DATA, INDEX, Rtc
-from tests.helpers.ide_board import DataPort
+from tests.helpers.wires import wires
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -25,25 +23,8 @@ class Board:
     def __init__(self, start_s: int = NEW_YEAR, ram_end: int = 0x500000) -> None:
         self.now = 0
         self.interrupts: list[int] = []
-        wires = Wires(
-            now_ns=lambda: self.now,
-            interrupt=self._interrupt,
-            second_interrupt=self._interrupt,
-            is_heard=lambda: True,
-            ticking=lambda timer: timer,
-            apics=ApicBus(lambda: None),
-            moved=lambda: None,
-            changed=lambda _device: None,
-            send=lambda _data: None,
-            end_run=lambda _code: None,
-            set_a20=lambda _on: None,
-            ram_end=ram_end,
-            window=memoryview(b""),
-            read_memory=lambda _address, size: bytes(size),
-            write_memory=lambda _address, _data: None,
-            data_port=DataPort,
-        )
-        self.device = Rtc(wires, start_s)
+        connected = wires(now_ns=lambda: self.now, interrupt=self._interrupt, ram_end=ram_end)
+        self.device = Rtc(connected, start_s)
 
     def _interrupt(self) -> None:
         self.interrupts.append(self.now)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.cli.interactive.screen_view import ScreenView
-from emulator.devices.vga.text import MEMORY_START
+from emulator.devices.addresses import TEXT_SCREEN
 from emulator.report.text.style import Style
 from tests.helpers.guest import machine_of
 
@@ -37,7 +37,7 @@ def machine() -> Machine:
     """Return a machine whose screen shows the letter of its row everywhere."""
     machine = machine_of("1: jmp 1b")
     for row in range(25):
-        machine.memory.write(MEMORY_START + 160 * row, bytes((ord("a") + row, 0x07)) * 80)
+        machine.memory.write(TEXT_SCREEN[0] + 160 * row, bytes((ord("a") + row, 0x07)) * 80)
     return machine
 
 
@@ -54,7 +54,7 @@ def test_only_what_has_changed_is_drawn(machine: Machine) -> None:
     assert terminal.drawn[0].count("\x1b[K") == 26
     view.draw()
     assert len(terminal.drawn) == 1
-    machine.memory.write(MEMORY_START + 160 * 3, b"X")
+    machine.memory.write(TEXT_SCREEN[0] + 160 * 3, b"X")
     view.draw()
     assert terminal.drawn[1] == f"\x1b[4;1HX{'d' * 79}\x1b[0m\x1b[K\x1b[1;1H\x1b[?25h"
     put_cursor(machine, 4, 2)
@@ -116,6 +116,6 @@ def test_another_size_draws_all_of_it(machine: Machine) -> None:
 
 def test_colours_are_those_of_the_cells(machine: Machine) -> None:
     terminal = _Terminal(80, 26, colour=True)
-    machine.memory.write(MEMORY_START, b"A\x1eB\x1eC\x4f")
+    machine.memory.write(TEXT_SCREEN[0], b"A\x1eB\x1eC\x4f")
     _view(machine, terminal).draw()
     assert "\x1b[1;1H\x1b[0;93;44mAB\x1b[0;97;41mC\x1b[0;37;40maaa" in terminal.drawn[0]

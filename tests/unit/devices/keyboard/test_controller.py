@@ -8,14 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.devices.apic.bus import ApicBus
-from emulator.devices.board import Wires
 from emulator.devices.device import FastPort
 from emulator.devices.keyboard.controller import COMMAND, DATA, KeyboardController
 from emulator.devices.keyboard.key_text import key_events
 from emulator.devices.keyboard.ps2_keyboard import Keyboard
 from emulator.devices.keyboard.ps2_mouse import Mouse
-from tests.helpers.ide_board import DataPort
+from tests.helpers.wires import wires
 
 if TYPE_CHECKING:
     from emulator.devices.device import Device
@@ -32,25 +30,16 @@ class Board:
         self.heard = True
         self.asked: list[str] = []
         self.a20: list[bool] = []
-        wires = Wires(
+        connected = wires(
             now_ns=lambda: self.now,
             interrupt=lambda: self.asked.append("keyboard"),
             second_interrupt=lambda: self.asked.append("mouse"),
             is_heard=lambda: self.heard,
-            ticking=lambda timer: timer,
-            apics=ApicBus(lambda: None),
-            moved=lambda: None,
             changed=self._changed,
-            send=lambda _data: None,
             end_run=lambda code: self.asked.append(f"end {code}"),
             set_a20=self.a20.append,
-            ram_end=0x500000,
-            window=memoryview(b""),
-            read_memory=lambda _address, size: bytes(size),
-            write_memory=lambda _address, _data: None,
-            data_port=DataPort,
         )
-        self.device = KeyboardController(wires, key_events(keys))
+        self.device = KeyboardController(connected, key_events(keys))
 
     def _changed(self, device: Device) -> None:
         assert device is self.device

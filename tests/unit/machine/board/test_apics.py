@@ -142,8 +142,8 @@ def test_a_run_goes_on_from_a_snapshot_as_before() -> None:
     machine = guest(f"gate 0x60, on_tick\n route 2, 0x60\n{APIC_TIMER} sti\n 1: incl %edx\n jmp 1b\n")
     with pytest.raises(BudgetUsedUp):
         machine.run(max_instructions=250_000)
-    apic = machine.ports.find(LocalApic)
-    assert apic is not None
+    apic = machine.device("local APIC")
+    assert isinstance(apic, LocalApic)
     with machine.snapshot() as start:
         states = []
         for _ in range(2):
