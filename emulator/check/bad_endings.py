@@ -33,6 +33,10 @@ def bad_endings(image: KernelImage, ending: Ending, trace: Trace) -> list[Findin
     if ending.how is How.STOPPED:
         call_site = _death(image, ending.eip or 0, trace)
         return [Finding(Kind.DIED, "", f"the kernel died: {ending.problem}", call_site)]
+    if ending.how is How.RESET:
+        message = f"the kernel reset the PC at {ending.location}"
+        call_site = _death(image, (ending.eip or 0) - 1, trace)
+        return [Finding(Kind.FAILED, "", message, call_site)]
     if ending.exit_value:
         return [Finding(Kind.FAILED, "", f"the kernel exited with value {ending.exit_value}", None)]
     return []

@@ -37,7 +37,7 @@ class Kind(Enum):
     DIVERGENCE = "lockstep-divergence"
     WILD_ACCESS = "wild-access"  # to memory in which nothing is
     DIED = "kernel-died"  # a fault, or it hangs
-    FAILED = "kernel-failed"  # it exited with a value other than 0
+    FAILED = "kernel-failed"  # it exited with a value other than 0, or reset the PC
 
     @property
     def title(self) -> str:
@@ -86,7 +86,7 @@ _TEXTS: Final = {
         "A function that allocates or frees accessed memory in which nothing is: it followed a wild pointer.",
     ),
     Kind.DIED: ("kernel died", "The kernel could not go on: a fault that nobody handled, or it hangs."),
-    Kind.FAILED: ("kernel failed", "The kernel exited with a value other than 0."),
+    Kind.FAILED: ("kernel failed", "The kernel exited with a value other than 0, or reset the PC."),
 }
 
 

@@ -40,11 +40,12 @@ def judge_ending(ending: Ending) -> tuple[Status, list[str]]:  # noqa: PLR0911 -
         case How.EXIT if ending.exit_value:
             code = f"(exit code {ending.exit_code} in QEMU)"
             return Status.FINDINGS, [f"the kernel exited with value {ending.exit_value} {code}"]
-        case How.EXIT | How.HALTED if ending.missed:
+        case How.RESET | How.EXIT | How.HALTED | How.OFF if ending.missed or ending.how is How.RESET:
             from emulator.report.text.ending import ending_text
 
-            return Status.FINDINGS, [f"{ending.missed!r} did not appear: {ending_text(ending)}"]
-        case How.EXIT | How.HALTED | How.TEXT | How.IDLE | How.LEFT:
+            missed = f"{ending.missed!r} did not appear: " if ending.missed else ""
+            return Status.FINDINGS, [f"{missed}{ending_text(ending)}"]
+        case How.EXIT | How.HALTED | How.OFF | How.TEXT | How.IDLE | How.LEFT:
             return Status.GOOD, []
         case How.DIVERGED:
             return Status.FINDINGS, text.splitlines()

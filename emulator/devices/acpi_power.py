@@ -37,14 +37,12 @@ class AcpiPower:
     Args:
         now_ns: Returns the virtual time.
         moved: Called when the next interrupt may have moved.
-        off: Called with exit code 0 when the guest switches the power off. It has to end the run.
+        off: Called when the guest switches the power off. It has to end the run.
     """
 
     ports = addresses.ACPI
 
-    def __init__(
-        self, now_ns: Callable[[], int], moved: Callable[[], None], off: Callable[[int], None]
-    ) -> None:
+    def __init__(self, now_ns: Callable[[], int], moved: Callable[[], None], off: Callable[[], None]) -> None:
         self._now_ns, self._moved, self._off = now_ns, moved, off
         self._enable = self._general_enable = 0
         self._control = _SCI_ENABLED
@@ -125,4 +123,4 @@ class AcpiPower:
 
     def _sleep(self, value: int) -> None:
         if value & _SLEEP and value & _SLEEP_TYPE in (_OFF, _OFF_TO_DISK):
-            self._off(0)
+            self._off()

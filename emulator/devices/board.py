@@ -62,6 +62,8 @@ class Wires(NamedTuple):
         changed: To be called with the device where its `fast_ports` change by themselves.
         send: Takes output for the row's console.
         end_run: Ends the run with an exit code.
+        reset: Ends it because the guest resets the PC.
+        switch_off: Ends it because the guest switches the power off.
         set_a20: Opens gate A20, or shuts it; it is open at first.
         ram_end: End of RAM, in bytes.
         window: The row's memory.
@@ -81,6 +83,8 @@ class Wires(NamedTuple):
     changed: Callable[[Device], None]
     send: Callable[[bytes], None]
     end_run: Callable[[int], None]
+    reset: Callable[[], None]
+    switch_off: Callable[[], None]
     set_a20: Callable[[bool], None]
     ram_end: int
     window: memoryview
@@ -227,7 +231,7 @@ def _io_apic(wires: Wires) -> Device:
 def _acpi(wires: Wires) -> Device:
     from emulator.devices.acpi_power import AcpiPower
 
-    return wires.ticking(AcpiPower(wires.now_ns, wires.moved, wires.end_run))
+    return wires.ticking(AcpiPower(wires.now_ns, wires.moved, wires.switch_off))
 
 
 def _rtc(wires: Wires, start_s: int) -> Device:
@@ -239,7 +243,7 @@ def _rtc(wires: Wires, start_s: int) -> Device:
 def _system_control(wires: Wires) -> Device:
     from emulator.devices.system_control import SystemControl
 
-    return SystemControl(wires.end_run, wires.set_a20)
+    return SystemControl(wires.reset, wires.set_a20)
 
 
 def _post_port(_wires: Wires) -> Device:
@@ -252,7 +256,7 @@ def _pci(wires: Wires) -> Device:
     from emulator.devices.chipset import chipset
     from emulator.devices.pci import Configuration
 
-    return Configuration(chipset(), wires.end_run)
+    return Configuration(chipset(), wires.reset)
 
 
 def _ide(wires: Wires, disks: tuple[DiskContents, ...]) -> Device:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _ADDRESS, _RESET_CONTROL, _DATA = 0xCF8, 0xCF9, 0xCFC
 _RESET, _HARD = 0x04, 0x02
-_ENDED = 0  # exit code of a PC that is reset
 _ENABLED, _BUS = 1 << 31, 0xFF << 16
 _SIZE = 256  # bytes of a function's configuration space
 _HEADER = 0x40  # the part of it that is the same for all
@@ -68,13 +67,13 @@ class Configuration:
 
     Args:
         functions: By device and function number. Of others all registers read as ones.
-        end_run: Called with an exit code when the guest resets the PC.
+        reset: Called when the guest resets the PC. It has to end the run.
     """
 
     ports = addresses.PCI
 
-    def __init__(self, functions: Mapping[tuple[int, int], Function], end_run: Callable[[int], None]) -> None:
-        self._end_run = end_run
+    def __init__(self, functions: Mapping[tuple[int, int], Function], reset: Callable[[], None]) -> None:
+        self._reset = reset
         self._reset_control = 0
         self._functions = {device << 3 | number: each for (device, number), each in functions.items()}
         self._address = 0
@@ -100,7 +99,7 @@ class Configuration:
         if (port, size) == (_RESET_CONTROL, 1):
             self._reset_control = value & _HARD
             if value & _RESET:
-                self._end_run(_ENDED)
+                self._reset()
             return
         if port < _DATA:
             if (port, size) == (_ADDRESS, 4):

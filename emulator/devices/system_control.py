@@ -15,21 +15,20 @@ if TYPE_CHECKING:
 
 (PORT,) = addresses.SYSTEM_CONTROL
 _RESET, _A20 = 0x01, 0x02
-_ENDED = 0  # QEMU with -no-reboot exits with that
 
 
 class SystemControl:
     """The port.
 
     Args:
-        end_run: Called when the guest resets the PC.
+        reset: Called when the guest resets the PC. It has to end the run.
         set_a20: Called with the state of gate A20 at each write; the keyboard controller sets it, too, and the last one wins.
     """
 
     ports = addresses.SYSTEM_CONTROL
 
-    def __init__(self, end_run: Callable[[int], None], set_a20: Callable[[bool], None]) -> None:
-        self._end_run, self._set_a20 = end_run, set_a20
+    def __init__(self, reset: Callable[[], None], set_a20: Callable[[bool], None]) -> None:
+        self._reset, self._set_a20 = reset, set_a20
         self._value = _A20
 
     def read_port(self, port: int, size: int) -> int:
@@ -42,7 +41,7 @@ class SystemControl:
         del port, size
         self._set_a20(bool(value & _A20))
         if value & ~self._value & _RESET:
-            self._end_run(_ENDED)
+            self._reset()
         self._value = value & 0xFF
 
     def fast_ports(self) -> Mapping[int, FastPort]:

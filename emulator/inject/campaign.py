@@ -191,6 +191,10 @@ def brief_ending(ending: Ending) -> str:
     match ending.how:
         case How.HALTED:
             return "halted"
+        case How.RESET:
+            return "resets the PC"
+        case How.OFF:
+            return "switches the power off"
         case How.TEXT:
             return "the text appears"
         case How.IDLE:

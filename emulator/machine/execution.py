@@ -31,6 +31,8 @@ class Returned(Enum):
     """
 
     EXIT = "exit"  # through the debug exit device
+    RESET = "reset"  # the guest has reset the PC
+    OFF = "power off"  # it has switched the power off
     HALTED = "halted"  # hlt with nothing left that could wake the CPU
     TEXT = "text"  # the text that `run` was to go on until has appeared
     IDLE = "idle"  # the guest only waits, and `run` was to go on until then
@@ -42,7 +44,7 @@ class Outcome(NamedTuple):
     """What a call of `Machine.run` returns.
 
     Attributes:
-        exit_code: What QEMU would exit with, (value << 1) | 1; None after a halt.
+        exit_code: What QEMU would exit with, (value << 1) | 1; None: the guest wrote nothing to the exit device.
         eip: Of the next instruction.
         instructions: Executed by the run; an exit counts to the end of its translated block.
     """
@@ -92,7 +94,7 @@ class Execution:
         self._unanswered = unanswered
         self._until = until
         self._stop_asked = False
-        self._exit_code: int | None = None
+        self._ended: tuple[Returned, int | None] | None = None
         self._pause: Callable[[], None] | None = None
         self._pause_left = 0  # instructions
 
@@ -123,7 +125,7 @@ class Execution:
             raise ValueError(f"a budget of {timeout_s:g} seconds")
         if budget == 0:
             raise self._diagnosis.no_budget()
-        self._exit_code = None
+        self._ended = None
         self._stop_asked = False
         last = self._allocations.count + allocation if allocation else 0
         self._calls.stop_at(event)
@@ -195,9 +197,9 @@ class Execution:
         self._stop_asked = True
         self._core.request_stop()
 
-    def exit(self, exit_code: int) -> None:
-        """End the run that goes on, as the guest wants it; for the exit device."""
-        self._exit_code = exit_code
+    def end(self, how: Returned, exit_code: int | None = None) -> None:
+        """End the run that goes on, as the guest wants it; for devices."""
+        self._ended = how, exit_code
         self._core.request_stop()
 
     def pause_after(self, instructions: int, callback: Callable[[], None]) -> None:
@@ -218,8 +220,8 @@ class Execution:
     def _go_on(self, stop: Stop, *, budget_left: bool) -> Outcome | None:
         """After a stop of the CPU: how the run ended, or None if it goes on."""
         match stop.reason:
-            case Reason.ASKED if self._exit_code is not None:
-                return Outcome(Returned.EXIT, self._exit_code, stop.eip, stop.instructions)
+            case Reason.ASKED if self._ended is not None:
+                return Outcome(*self._ended, stop.eip, stop.instructions)
             case Reason.EVENT if self._calls.event_count < EVENTS_MAX:
                 return Outcome(Returned.EVENT, None, stop.eip, stop.instructions)
             case Reason.HALTED:

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from emulator.machine.execution import Outcome
     from emulator.machine.machine import Machine
 
-_DID = {Returned.EXIT: "exited", Returned.HALTED: "halted", Returned.ASKED: "was stopped"}
+_DID = {
+    Returned.EXIT: "exited",
+    Returned.RESET: "reset the PC",
+    Returned.OFF: "switched the power off",
+    Returned.HALTED: "halted",
+    Returned.ASKED: "was stopped",
+}
 
 
 def enter_function(machine: Machine, address: int, arguments: Sequence[int]) -> int:

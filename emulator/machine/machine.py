@@ -156,7 +156,7 @@ class Machine:
             core,
             self.interrupts,
             self.consoles,
-            end_run=self._execution.exit,
+            end=self._execution.end,
             set_a20=self.cpu.set_a20,
             memory=self.memory.buffer,
             dma=DeviceMemory(core),

@@ -13,7 +13,7 @@ from emulator.machine.execution import Returned
 from emulator.pytest_plugin.guest_failure import last_lines
 from emulator.pytest_plugin.guest_memory import GuestMemory, NoObject
 from emulator.pytest_plugin.machines import add_facts, do_nothing
-from emulator.run.ending import How
+from emulator.report.text.ending import ending_text
 from emulator.run.to_end import ending_of
 
 if TYPE_CHECKING:
@@ -212,10 +212,7 @@ class Kernel:
                 return error.problem
         if outcome.ending is Returned.ASKED:
             return "it was said"
-        ending = ending_of(self._machine, outcome)
-        if ending.how is How.EXIT:
-            return f"the kernel exited with {ending.exit_value}"
-        return f"the kernel halted at {ending.location}"
+        return ending_text(ending_of(self._machine, outcome))
 
     @contextmanager
     def _stopping_at(self, wanted: bytes) -> Iterator[None]:

@@ -22,7 +22,7 @@ from emulator.profile.known import match, matching_profile
 from emulator.pytest_plugin.guest_failure import backtrace_lines, last_lines
 from emulator.pytest_plugin.guest_memory import open_program
 from emulator.pytest_plugin.settings import BadConfiguration, Settings
-from emulator.run.ending import How
+from emulator.report.text.ending import ending_text
 from emulator.run.to_end import ending_of
 from emulator.wording import code_location
 
@@ -132,17 +132,15 @@ class BootedKernel:
         with self.deadline(None):
             if not symbol:
                 outcome = self.machine.run()
-                if outcome.exit_value:
-                    raise EmulatorError(
-                        f"the kernel exited with {outcome.exit_value} when it booted; boot_until can end its boot earlier"
-                    )
+                if outcome.exit_value or outcome.ending is Returned.RESET:
+                    how = ending_text(ending_of(self.machine, outcome))
+                    raise EmulatorError(f"{how} when it booted; boot_until can end its boot earlier")
                 return
             recording = record(self.machine, [RecordedFunction(symbol)])
             outcome = self.machine.run(stop_at_event=1)
         if outcome.ending is not Returned.EVENT:
-            ending = ending_of(self.machine, outcome)
-            how = f"exited with {ending.exit_value}" if ending.how is How.EXIT else "halted"
-            raise EmulatorError(f"the kernel {how} before it reached {symbol}, where its boot should end")
+            how = ending_text(ending_of(self.machine, outcome))
+            raise EmulatorError(f"{how} before it reached {symbol}, where its boot should end")
         recording.close()
 
     def _record(self) -> CallLog:

@@ -19,6 +19,8 @@ class How(Enum):
     """How a run ended. The values are stable names."""
 
     EXIT = "exit"  # through the debug exit device
+    RESET = "reset"  # the kernel reset the PC
+    OFF = "power off"  # the kernel switched the power off
     HALTED = "halted"  # for good
     TEXT = "text"  # the text that it was run for has appeared
     IDLE = "idle"  # the kernel only waits, and it was run until then
@@ -72,7 +74,7 @@ class Ending(NamedTuple):
     Attributes:
         exit_value: What the kernel wrote to the exit device; 0 is success. None: nothing.
         eip: Of the next instruction, or of the one that failed.
-        location: Of the last instruction, for people; None after an exit.
+        location: Of the last instruction, for people; None after an exit through the exit device.
         instructions: Executed; None: not known.
         error: What was raised; None: the kernel ended the run by itself.
         open_calls: Recorded calls that had not returned when the kernel halted.
@@ -80,7 +82,7 @@ class Ending(NamedTuple):
         missed: The text that the run was to go on until, and that had not appeared when the kernel ended it; "": none.
         interrupts_on: Whether interrupts were on when the kernel halted; None: it did not.
         lacks: What the kernel accessed that the machine does not have.
-        backtrace: Where a run ended by a budget or by a halt, innermost first.
+        backtrace: Where a run ended by a budget, a halt or a reset, innermost first.
         activity: What the kernel was doing; None: the run was not ended by a budget.
     """
 
@@ -105,8 +107,8 @@ class Ending(NamedTuple):
 
     @property
     def by_itself(self) -> bool:
-        """Whether the kernel ended the run: it exited or halted."""
-        return self.how in (How.EXIT, How.HALTED)
+        """Whether the kernel ended the run: it exited, halted, reset the PC or switched it off."""
+        return self.how in (How.EXIT, How.RESET, How.OFF, How.HALTED)
 
     @property
     def is_whole(self) -> bool:
@@ -115,8 +117,8 @@ class Ending(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether the kernel could not go on, or ended the run with a bad exit value."""
-        return bool(self.exit_value) or self.how in (How.STOPPED, How.NOT_EMULATED, How.DIVERGED)
+        """Whether the kernel could not go on, or ended the run with a bad exit value or a reset."""
+        return bool(self.exit_value) or self.how in (How.RESET, How.STOPPED, How.NOT_EMULATED, How.DIVERGED)
 
     @property
     def problem(self) -> str:

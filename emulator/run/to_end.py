@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from emulator.run.ending import Budget
 
 _AWAITED: Final = {Returned.TEXT: How.TEXT, Returned.IDLE: How.IDLE}
+_ENDED_PC: Final = {Returned.RESET: How.RESET, Returned.OFF: How.OFF}
+_AFTER_LAST: Final = (
+    How.HALTED,
+    How.RESET,
+)  # EIP is that of the instruction after the one that ended the run
 
 
 def run_to_end(machine: Machine, budget: Budget) -> Ending:
@@ -30,8 +35,8 @@ def run_to_end(machine: Machine, budget: Budget) -> Ending:
     interrupts = machine.interrupts
     started_ns, waited_ns = interrupts.now_ns(), interrupts.waited_ns()
     ending = _run_to_end(machine, budget)
-    if ending.how in (How.BUDGET, How.HALTED):
-        ending = ending._replace(backtrace=_backtrace(machine, after_hlt=ending.how is How.HALTED))
+    if ending.how in (How.BUDGET, *_AFTER_LAST):
+        ending = ending._replace(backtrace=_backtrace(machine, after_last=ending.how in _AFTER_LAST))
     if ending.how is How.BUDGET:
         share = (interrupts.waited_ns() - waited_ns) / max(1, interrupts.now_ns() - started_ns)
         ending = ending._replace(activity=Activity(share, machine.unanswered.last_read()))
@@ -42,11 +47,11 @@ def run_to_end(machine: Machine, budget: Budget) -> Ending:
     )
 
 
-def _backtrace(machine: Machine, *, after_hlt: bool) -> tuple[Frame, ...]:
+def _backtrace(machine: Machine, *, after_last: bool) -> tuple[Frame, ...]:
     from emulator.guest.symbolizer import Symbolizer  # most runs end otherwise
     from emulator.machine.call_stack import prepare_stacks
 
-    eip = machine.registers().eip - after_hlt  # hlt may be a function's last byte
+    eip = machine.registers().eip - after_last  # which may be the last of its function
     try:
         prepare_stacks(machine)
     except BadImage:  # how the run ended matters more
@@ -96,15 +101,19 @@ def ending_of(machine: Machine, outcome: Outcome) -> Ending:
             instructions=instructions,
             open_calls=open_calls,
         )
+    location = code_location(*machine.image.location(eip - 1))  # of the instruction before
+    open_calls = machine.calls.open_calls
+    if outcome.ending in _ENDED_PC:
+        how = _ENDED_PC[outcome.ending]
+        return Ending(how, eip=eip, location=location, instructions=instructions, open_calls=open_calls)
     if outcome.ending is not Returned.HALTED:
         raise ValueError(f"a run that goes on: {outcome.ending.value}")
-    location = code_location(*machine.image.location(eip - 1))  # of the hlt, which is one byte long
     return Ending(
         How.HALTED,
         eip=eip,
         location=location,
         instructions=instructions,
-        open_calls=machine.calls.open_calls,
+        open_calls=open_calls,
         interrupts_on=bool(machine.registers().eflags & Eflags.IF),
     )
 

@@ -43,7 +43,6 @@ _MODES: Final = {
     0xAD: (0, _KEYBOARD_OFF),
     0xAE: (_KEYBOARD_OFF, 0),
 }
-_RESET: Final = 0  # QEMU with -no-reboot exits with that
 _A20_ON, _A20_OFF = 0xDF, 0xDD
 _WRITE_MODE, _WRITE_OUTPUT, _AS_KEYBOARD, _AS_MOUSE, _TO_MOUSE = 0x60, 0xD1, 0xD2, 0xD3, 0xD4
 _WITH_DATA: Final = (_WRITE_MODE, _WRITE_OUTPUT, _AS_KEYBOARD, _AS_MOUSE, _TO_MOUSE)
@@ -262,7 +261,7 @@ class KeyboardController:
             a20 = _A20 if command == _A20_ON else 0
             self._set_output_port(state.output_port & ~_A20 | a20)
         elif command >= _PULSE and not command & _RESET_LINE:
-            self._wires.end_run(_RESET)
+            self._wires.reset()
         # others are ignored
 
     def _output_port(self) -> int:
@@ -284,7 +283,7 @@ class KeyboardController:
         elif command == _WRITE_OUTPUT:
             self._set_output_port(byte & ~(_OUTPUT_FULL | _OUTPUT_FROM_MOUSE))
             if not byte & _RESET_LINE:
-                self._wires.end_run(_RESET)
+                self._wires.reset()
         elif command == _AS_KEYBOARD:
             self._state = state._replace(answer=byte)
         elif command == _AS_MOUSE:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from emulator.devices.board import Wires
 from emulator.machine.consoles import Console
+from emulator.machine.execution import Returned
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Wiring:
         core: Of the machine.
         interrupts: Takes interrupt lines, and lets timers tick.
         consoles: Take output.
-        end_run: Ends the run of the machine with an exit code.
+        end: Ends the run of the machine, in one of its ways, maybe with an exit code.
         set_a20: Opens the machine's gate A20, or shuts it.
         memory: All of the machine's.
         dma: The same, for devices that are bus masters.
@@ -54,7 +55,7 @@ class Wiring:
         interrupts: Interrupts,
         consoles: Consoles,
         *,
-        end_run: Callable[[int], None],
+        end: Callable[..., None],
         set_a20: Callable[[bool], None],
         memory: memoryview,
         dma: DeviceMemory,
@@ -62,7 +63,7 @@ class Wiring:
         bus: PortBus,
     ) -> None:
         self._core, self._interrupts, self._consoles = core, interrupts, consoles
-        self._end_run, self._set_a20 = end_run, set_a20
+        self._end, self._set_a20 = end, set_a20
         self._memory, self._dma, self._bus = memory, dma, bus
         self._rows = tuple(board)
         self._devices: dict[int, Device] = {}  # that are awake, by the numbers of their rows
@@ -127,7 +128,9 @@ class Wiring:
             moved=interrupts.timer_moved,
             changed=self._bus.refresh,
             send=partial(self._consoles.send, Console(row.console)),
-            end_run=self._end_run,
+            end_run=partial(self._end, Returned.EXIT),
+            reset=partial(self._end, Returned.RESET),
+            switch_off=partial(self._end, Returned.OFF),
             set_a20=self._set_a20,
             ram_end=len(self._memory),
             window=self._memory[slice(*row.window)],

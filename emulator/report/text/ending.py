@@ -16,8 +16,8 @@ def ending_text(ending: Ending) -> str:  # noqa: PLR0911 - one for each ending
     match ending.how:
         case How.EXIT:
             return f"the kernel exited with value {ending.exit_value}"
-        case How.HALTED:
-            return f"{halt_text(ending)}{_open_calls(ending.open_calls)}"
+        case How.HALTED | How.RESET | How.OFF:
+            return f"{last_act_text(ending)}{_open_calls(ending.open_calls)}"
         case How.TEXT:
             return f"the text it was run for appeared, at {ending.location}"
         case How.IDLE:
@@ -31,8 +31,11 @@ def ending_text(ending: Ending) -> str:  # noqa: PLR0911 - one for each ending
     return ending.problem
 
 
-def halt_text(ending: Ending) -> str:
-    """Return how a kernel halted for good."""
+def last_act_text(ending: Ending) -> str:
+    """Return how a kernel halted for good, reset the PC or switched it off."""
+    if ending.how is not How.HALTED:
+        did = "reset the PC" if ending.how is How.RESET else "switched the power off"
+        return f"the kernel {did} at {ending.location}"
     why = {None: "", True: " with nothing to wake it", False: " with interrupts off"}[ending.interrupts_on]
     return f"the kernel halted at {ending.location}{why}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.guest.memory_map.regions import FRAME_SIZE
-from emulator.report.text.ending import budget_text, ending_text, halt_text
+from emulator.report.text.ending import budget_text, ending_text, last_act_text
 from emulator.report.text.frames import backtrace_text
 from emulator.report.text.lacks import lack_lines
 from emulator.report.text.memory_map import draw_heap, draw_memory, layer_lines
@@ -122,8 +122,8 @@ def _ending_text(ending: Ending) -> str:  # noqa: PLR0911 - one for each ending
             return f"the kernel exited with value {ending.exit_value} (exit code {ending.exit_code} in QEMU)"
         case How.INTERRUPTED if not ending.signal:
             return "interrupted by Ctrl-C"
-        case How.HALTED:
-            return halt_text(ending)
+        case How.HALTED | How.RESET | How.OFF:
+            return last_act_text(ending)
         case How.TEXT | How.IDLE | How.LEFT:
             return ending_text(ending)
         case How.BUDGET:

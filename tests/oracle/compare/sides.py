@@ -32,7 +32,12 @@ _LOW_START, _LOW_END = 0, 0x9_F000  # what a BIOS and a boot loader leave in low
 _AFTER_IMAGE = 0x1_0000  # bytes after the kernel in which QEMU's loader puts its blocks
 _BATCH = 4096
 
-_ENDINGS = {Returned.EXIT: "the kernel exits", Returned.HALTED: "the kernel halts"}
+_ENDINGS = {
+    Returned.EXIT: "the kernel exits",
+    Returned.RESET: "the kernel resets the PC",
+    Returned.OFF: "the kernel switches the power off",
+    Returned.HALTED: "the kernel halts",
+}
 
 State = dict[str, int]
 

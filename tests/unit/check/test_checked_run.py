@@ -180,6 +180,15 @@ def test_a_value_other_than_0_is_a_finding(tmp_path: Path) -> None:
     assert kinds_and_messages(report) == [("kernel-failed", "the kernel exited with value 3")]
 
 
+def test_a_reset_is_a_finding(tmp_path: Path) -> None:
+    report = check_kernel(code_kernel(tmp_path, kernels.RESET), NOTHING)
+    assert kinds_and_messages(report) == [("kernel-failed", "the kernel reset the PC at start+0x3")]
+    call_site = report.findings[0].call_site
+    assert call_site is not None
+    assert call_site.backtrace[0].function == "start"
+    assert kinds_and_messages(check_kernel(code_kernel(tmp_path, kernels.POWER_OFF), NOTHING)) == []
+
+
 def test_a_halt_is_an_end(tmp_path: Path) -> None:
     report = check_kernel(code_kernel(tmp_path, kernels.HALT), NOTHING)
     assert kinds_and_messages(report) == []

@@ -16,6 +16,8 @@ JUMP_TO_NOWHERE = b"\xb8\xef\xbe\xad\xde\xff\xe0"  # mov eax, 0xdeadbeef; jmp ea
 JUMP_INTO_ROM = b"\xb8\x00\x00\x0f\x00\xff\xe0"  # mov eax, 0xf0000; jmp eax
 UNDEFINED = b"\x0f\x0b"  # ud2
 GARBAGE = b"\xff\xff\xff\xff\x0f\xff"
+RESET = b"\xb0\xfe\xe6\x64\xf4"  # mov al, 0xfe; out 0x64, al; hlt
+POWER_OFF = b"\x66\xba\x04\x06\x66\xb8\x00\x20\x66\xef\xf4"  # mov dx, 0x604; mov ax, 0x2000; out dx, ax; hlt
 READ_NOTHING = b"\xa1\x08\x00\x50\x00\xe4\x64\xfa\xf4"  # mov eax, [0x500008]; in al, 0x64; cli; hlt
 
 

@@ -9,16 +9,16 @@ from emulator.devices.system_control import SystemControl
 
 
 def test_system_control_resets_the_pc_when_bit_0_goes_up() -> None:
-    ended: list[int] = []
+    resets: list[None] = []
     a20: list[bool] = []
-    port = SystemControl(ended.append, a20.append)
+    port = SystemControl(lambda: resets.append(None), a20.append)
     assert port.read_port(0x92, 1) == 0x02
     port.write_port(0x92, 1, 0x00)
-    assert (port.read_port(0x92, 1), port.read_port(0x92, 2), ended) == (0x00, 0xFF00, [])
+    assert (port.read_port(0x92, 1), port.read_port(0x92, 2), resets) == (0x00, 0xFF00, [])
     port.write_port(0x92, 1, 0x03)
-    assert (port.fast_ports()[0x92].constant, ended) == (0x03, [0])
+    assert (port.fast_ports()[0x92].constant, resets) == (0x03, [None])
     port.write_port(0x92, 1, 0x01)
-    assert ended == [0]
+    assert resets == [None]
     state = port.save()
     port.write_port(0x92, 1, 0x02)
     port.restore(state)

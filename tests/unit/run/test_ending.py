@@ -8,8 +8,8 @@ from emulator.errors import EmulatorError
 from emulator.run.ending import Ending, How
 
 
-def test_only_a_kernel_that_exits_or_halts_ends_a_run_by_itself() -> None:
-    assert [how for how in How if Ending(how).by_itself] == [How.EXIT, How.HALTED]
+def test_only_some_kernels_end_a_run_by_themselves() -> None:
+    assert [how for how in How if Ending(how).by_itself] == [How.EXIT, How.RESET, How.OFF, How.HALTED]
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ def test_only_a_kernel_that_exits_or_halts_ends_a_run_by_itself() -> None:
         (Ending(How.EXIT, 0), False),
         (Ending(How.EXIT, 3), True),
         (Ending(How.HALTED), False),
+        (Ending(How.RESET), True),
+        (Ending(How.OFF), False),
         (Ending(How.BUDGET), False),
         (Ending(How.STOPPED), True),
         (Ending(How.NOT_EMULATED), True),

@@ -105,6 +105,31 @@ def test_a_budget_names_the_backtrace_and_what_the_kernel_was_doing() -> None:
     assert last.reads == ending.lacks[0].reads
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "movb $0xfe, %al\n outb %al, $0x64",  # pulses the reset line
+        "movb $0xd1, %al\n outb %al, $0x64\n movb $0xfe, %al\n outb %al, $0x60",  # the same by the output port
+        "movb $3, %al\n outb %al, $0x92",
+        "movw $0xcf9, %dx\n movb $6, %al\n outb %al, %dx",
+    ],
+)
+def test_each_way_to_reset_the_pc_is_an_end_of_its_own(source: str) -> None:
+    machine = machine_of(
+        f"call panic\n hlt\n .type panic, @function\npanic: {source}\n hlt\n .size panic, . - panic"
+    )
+    ending = run_to_end(machine, Budget())
+    assert (ending.how, ending.exit_value, ending.exit_code) == (How.RESET, None, None)
+    assert [frame.function for frame in ending.backtrace] == ["panic", "_start"]
+
+
+@pytest.mark.parametrize("port", [0x604, 0xB004])
+def test_switching_the_power_off_is_an_end_of_its_own(port: int) -> None:
+    machine = machine_of(f"movw ${port}, %dx\n movw $0x2000, %ax\n outw %ax, %dx\n hlt")
+    ending = run_to_end(machine, Budget())
+    assert (ending.how, ending.exit_value, ending.backtrace) == (How.OFF, None, ())
+
+
 def test_a_halt_has_its_backtrace() -> None:
     ending = run_to_end(machine_of(FUNCTION + "call die\nfunction die\n cli\n hlt\nends die\n"), Budget())
     assert (ending.how, ending.interrupts_on, ending.activity) == (How.HALTED, False, None)

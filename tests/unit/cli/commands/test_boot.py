@@ -255,6 +255,34 @@ class TestConsole:
 
 
 class TestFindings:
+    def test_a_reset_is_no_good_end(self, boot_code: Callable[..., Done]) -> None:
+        done = boot_code(kernels.RESET)
+        assert done == (1, "", "kmemu: the kernel reset the PC at start+0x3\n")
+        done = boot_code(kernels.RESET, "--until", "login:")
+        text = "'login:' did not appear: the kernel reset the PC at start+0x3"
+        assert done == (1, "", f"kmemu: {text}\n")
+
+    def test_a_reset_in_the_document_and_the_summary(
+        self, kmemu: Callable[..., Done], tmp_path: Path
+    ) -> None:
+        path = kernels.write_kernel(tmp_path / "k.elf", kernels.RESET)
+        document = json.loads(kmemu("boot", path, "--json").out)
+        assert (document["outcome"], document["status"]) == ("reset", 1)
+        assert (document["exit_value"], document["location"]) == (None, "start+0x3")
+        assert [frame["function"] for frame in document["backtrace"]] == ["start"]
+        assert "\nEnded     the kernel reset the PC at start+0x3\n" in kmemu("boot", path).out
+
+    def test_switching_the_power_off_is_a_good_end(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
+        path = kernels.write_kernel(tmp_path / "k.elf", kernels.POWER_OFF)
+        document = json.loads(kmemu("boot", path, "--json").out)
+        assert (document["outcome"], document["status"], document["exit_value"]) == ("power off", 0, None)
+        done = kmemu("boot", path)
+        assert done.err == ""
+        assert "\nEnded     the kernel switched the power off at start+0x9\n" in done.out
+        done = kmemu("boot", path, "--until", "login:")
+        assert done.status == 1
+        assert done.err.endswith("did not appear: the kernel switched the power off at start+0x9\n")
+
     def test_a_nonzero_exit_value(self, boot_code: Callable[..., Done]) -> None:
         done = boot_code(kernels.exit_with(3))
         assert done == (1, "", "kmemu: the kernel exited with value 3 (exit code 7 in QEMU)\n")

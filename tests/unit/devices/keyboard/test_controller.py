@@ -36,7 +36,7 @@ class Board:
             second_interrupt=lambda: self.asked.append("mouse"),
             is_heard=lambda: self.heard,
             changed=self._changed,
-            end_run=lambda code: self.asked.append(f"end {code}"),
+            reset=lambda: self.asked.append("reset"),
             set_a20=self.a20.append,
         )
         self.device = KeyboardController(connected, key_events(keys))
@@ -98,7 +98,7 @@ def test_no_line_is_raised_where_the_command_byte_says_so(board: Board) -> None:
 @pytest.mark.parametrize("command", [0xFE, 0xF0])
 def test_a_pulse_of_the_reset_line_ends_the_run(board: Board, command: int) -> None:
     board.out(COMMAND, command)
-    assert board.asked == ["end 0"]
+    assert board.asked == ["reset"]
 
 
 def test_the_output_port_has_the_reset_line_too(board: Board) -> None:
@@ -107,7 +107,7 @@ def test_the_output_port_has_the_reset_line_too(board: Board) -> None:
     assert board.asked == []
     board.out(COMMAND, 0xD1)
     board.out(DATA, 0xFE)
-    assert board.asked == ["end 0"]
+    assert board.asked == ["reset"]
 
 
 def test_gate_a20_is_a_bit_of_the_output_port(board: Board) -> None:
