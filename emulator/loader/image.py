@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
 from emulator.loader.containers import unpacked
-from emulator.loader.elf.headers import EXECUTABLE_SECTION
+from emulator.loader.elf.headers import EXECUTABLE_SECTION, PROGRAM_SECTION
 from emulator.loader.files import read_file
 from emulator.loader.frame import Frame
 from emulator.loader.layout import PLAIN, lay_out
@@ -283,6 +283,6 @@ class KernelImage:
     def _debug_section(self, name: str) -> bytes:
         for section in self._sections:
             # A compressed section (SHF_COMPRESSED, 0x800) counts as absent.
-            if section.name == name and section.kind == "SHT_PROGBITS" and not section.flags & 0x800:
+            if section.name == name and section.kind == PROGRAM_SECTION and not section.flags & 0x800:
                 return self.symbol_data[section.offset : section.offset + section.size]
         return b""

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.errors import BadImage
-from emulator.loader.elf.headers import check_inside
+from emulator.loader.elf.headers import LOADED_SEGMENT, check_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def elf_segments(headers: ElfHeaders, data: bytes, path: str) -> tuple[Segment, 
 def header_lies_there(headers: ElfHeaders, addresses: LoadAddresses) -> bool:
     """Say whether an ELF file's own headers put the Multiboot header where it says it lies."""
     return any(
-        header.kind == "PT_LOAD"
+        header.kind == LOADED_SEGMENT
         and header.offset <= addresses.offset < header.offset + header.file_size
         and header.physical + addresses.offset - header.offset == addresses.header
         for header in headers.program_headers()
@@ -101,7 +101,7 @@ def header_lies_there(headers: ElfHeaders, addresses: LoadAddresses) -> bool:
 def linked_at(headers: ElfHeaders, offset: int) -> int | None:
     """Return the virtual address of a byte of an ELF file; None: it is not loaded."""
     for header in headers.program_headers():
-        if header.kind == "PT_LOAD" and header.offset <= offset < header.offset + header.file_size:
+        if header.kind == LOADED_SEGMENT and header.offset <= offset < header.offset + header.file_size:
             return offset - header.offset + header.virtual
     return None
 
@@ -166,7 +166,7 @@ def _bad_addresses(addresses: LoadAddresses, path: str, problem: str) -> BadImag
 
 def _load(headers: ElfHeaders, data: bytes, path: str) -> Iterator[Segment]:
     for header in headers.program_headers():
-        if header.kind != "PT_LOAD":
+        if header.kind != LOADED_SEGMENT:
             continue
         _check_header(header, data, path)
         if header.memory_size:

@@ -1,16 +1,15 @@
 """The headers of an ELF32 i386 executable, checked.
 
-The formats come from pyelftools' `ELFStructs`. Its `ELFFile` is not used: it imports the whole DWARF reader
-(twice the start-up time), and its section objects follow links and counts that a hostile file can set to
-anything. Nothing here reads more than the file's own bytes, whatever the headers claim.
+Decoded here: the import of pyelftools alone would take a sixth of a short run, and its objects follow links and counts that a
+hostile file can set to anything. Nothing here reads more than the file's own bytes, whatever the headers claim.
 
 Source: Tool Interface Standard, Executable and Linking Format 1.2, book I chapter 1 and book III chapter 1.
 """
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import BadImage
 
@@ -19,24 +18,49 @@ if TYPE_CHECKING:
 
 MAGIC = b"\x7fELF"
 _TRACE_MAGIC = b"ARROW1"  # of any file in Arrow's format
-HEADER_SIZE = 52
-PROGRAM_HEADER_SIZE = 32
-SECTION_HEADER_SIZE = 40
+_HEADER = struct.Struct("<16xHH4xIII6xHHHHH")  # see `_Header`
+_PROGRAM_HEADER = struct.Struct("<IIIIIII4x")
+_SECTION_HEADER = struct.Struct("<IIIIIII12x")
+HEADER_SIZE = _HEADER.size
+PROGRAM_HEADER_SIZE = _PROGRAM_HEADER.size
+SECTION_HEADER_SIZE = _SECTION_HEADER.size
 
 _CLASS_OFFSET = 4
 _CLASS_32, _CLASS_64 = 1, 2
 _BYTE_ORDER_OFFSET = 5
 _LITTLE_ENDIAN, _BIG_ENDIAN = 1, 2
 
+_I386 = 3
+_RELOCATABLE, _EXECUTABLE, _SHARED, _CORE = 1, 2, 3, 4
 _NOT_EXECUTABLE = {
-    "ET_REL": "a relocatable object (ET_REL), not a linked executable",
-    "ET_DYN": "a shared or position-independent object (ET_DYN), not an executable; link it with -no-pie",
-    "ET_CORE": "a core dump (ET_CORE), not an executable",
+    _RELOCATABLE: "a relocatable object (ET_REL), not a linked executable",
+    _SHARED: "a shared or position-independent object (ET_DYN), not an executable; link it with -no-pie",
+    _CORE: "a core dump (ET_CORE), not an executable",
 }
 
+LOADED_SEGMENT: Final = 1
+"""PT_LOAD: the kind of a segment that is loaded."""
+
+PROGRAM_SECTION, SYMBOL_SECTION, STRING_SECTION = 1, 2, 3
+"""SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB: kinds of sections."""
 
 EXECUTABLE_SECTION: Final = 4
 """SHF_EXECINSTR: the section holds code."""
+
+
+class _Header(NamedTuple):
+    """What is used of the ELF header."""
+
+    kind: int
+    machine: int
+    entry: int
+    program_offset: int
+    section_offset: int
+    program_size: int
+    program_count: int
+    section_size: int
+    section_count: int
+    section_names: int
 
 
 class ProgramHeader(NamedTuple):
@@ -44,7 +68,7 @@ class ProgramHeader(NamedTuple):
 
     Attributes:
         number: Position in the table, from 0.
-        kind: pyelftools' name ("PT_LOAD"), or the number where it has none.
+        kind: p_type.
         offset: Where its bytes begin in the file.
         virtual: p_vaddr.
         physical: p_paddr.
@@ -54,7 +78,7 @@ class ProgramHeader(NamedTuple):
     """
 
     number: int
-    kind: str | int
+    kind: int
     offset: int
     virtual: int
     physical: int
@@ -68,7 +92,7 @@ class SectionHeader(NamedTuple):
 
     Attributes:
         name: Empty where the name table is damaged: names serve only to find debug information.
-        kind: pyelftools' name ("SHT_SYMTAB"), or the number where it has none.
+        kind: sh_type.
         flags: SHF_ bits.
         address: First linked address, 0 for sections outside memory.
         offset: Where its bytes begin in the file.
@@ -77,7 +101,7 @@ class SectionHeader(NamedTuple):
     """
 
     name: str
-    kind: str | int
+    kind: int
     flags: int
     address: int
     offset: int
@@ -100,70 +124,38 @@ class ElfHeaders:
         self._data = data
         self._path = path
         self._check_identification()
-        # The import costs 11 ms, so it waits until something looks like a kernel.
-        from elftools.elf.structs import ELFStructs
-
-        self._stream = io.BytesIO(data)
-        self._structs = ELFStructs(little_endian=True, elfclass=32)
-        self._structs.create_basic_structs()
-        self._header = self._parse(self._structs.Elf_Ehdr, 0)
+        self._header = _Header._make(_HEADER.unpack_from(data))
         self._check_header()
-        self._structs.create_advanced_structs(self._header["e_type"], self._header["e_machine"])
 
     @property
     def entry(self) -> int:
         """Address of the first instruction, virtual or physical as the linker left it."""
-        return int(self._header["e_entry"])
+        return self._header.entry
 
     def program_headers(self) -> Iterator[ProgramHeader]:
         """Yield the program header table in order."""
-        for index in range(self._header["e_phnum"]):
-            entry = self._parse(self._structs.Elf_Phdr, self._header["e_phoff"] + index * PROGRAM_HEADER_SIZE)
-            yield ProgramHeader(
-                index,
-                entry["p_type"],
-                entry["p_offset"],
-                entry["p_vaddr"],
-                entry["p_paddr"],
-                entry["p_filesz"],
-                entry["p_memsz"],
-                entry["p_flags"],
-            )
+        for index in range(self._header.program_count):
+            offset = self._header.program_offset + index * PROGRAM_HEADER_SIZE
+            yield ProgramHeader(index, *_PROGRAM_HEADER.unpack_from(self._data, offset))
 
     def sections(self) -> tuple[SectionHeader, ...]:
         """Read the section header table; empty where the file has none."""
         header = self._header
-        if header["e_shoff"] == 0:
+        if header.section_offset == 0:
             return ()
         entries = [
-            self._parse(self._structs.Elf_Shdr, header["e_shoff"] + index * SECTION_HEADER_SIZE)
-            for index in range(header["e_shnum"])
+            _SECTION_HEADER.unpack_from(self._data, header.section_offset + index * SECTION_HEADER_SIZE)
+            for index in range(header.section_count)
         ]
         names = self._section_names(entries)
-        return tuple(
-            SectionHeader(
-                _name_at(names, entry["sh_name"]),
-                entry["sh_type"],
-                entry["sh_flags"],
-                entry["sh_addr"],
-                entry["sh_offset"],
-                entry["sh_size"],
-                entry["sh_link"],
-            )
-            for entry in entries
-        )
+        return tuple(SectionHeader(_name_at(names, name), *others) for name, *others in entries)
 
-    def _section_names(self, entries: list[Any]) -> bytes:
-        index = self._header["e_shstrndx"]
+    def _section_names(self, entries: list[tuple[int, ...]]) -> bytes:
+        index = self._header.section_names
         if index >= len(entries):
             return b""
-        start = entries[index]["sh_offset"]
-        return self._data[start : start + entries[index]["sh_size"]]
-
-    # pyelftools carries no types, so its structures and containers are Any here.
-    def _parse(self, structure: Any, offset: int) -> Any:
-        self._stream.seek(offset)
-        return structure.parse_stream(self._stream)
+        _name, _kind, _flags, _address, start, size, _link = entries[index]
+        return self._data[start : start + size]
 
     def _check_identification(self) -> None:
         data = self._data
@@ -187,20 +179,24 @@ class ElfHeaders:
 
     def _check_header(self) -> None:
         header = self._header
-        if header["e_machine"] != "EM_386":
-            raise BadImage(self._path, f"is for machine {header['e_machine']}, not EM_386")
-        if header["e_type"] != "ET_EXEC":
-            what = _NOT_EXECUTABLE.get(header["e_type"], f"of ELF type {header['e_type']}, not an executable")
+        if header.machine != _I386:
+            raise BadImage(self._path, f"is for machine {_machine_name(header.machine)}, not EM_386")
+        if header.kind != _EXECUTABLE:
+            what = _NOT_EXECUTABLE.get(header.kind, f"of ELF type {header.kind}, not an executable")
             raise BadImage(self._path, f"is {what}")
         self._check_table(
-            "program header", header["e_phoff"], header["e_phnum"], header["e_phentsize"], PROGRAM_HEADER_SIZE
+            "program header",
+            header.program_offset,
+            header.program_count,
+            header.program_size,
+            PROGRAM_HEADER_SIZE,
         )
-        if header["e_shoff"]:
+        if header.section_offset:
             self._check_table(
                 "section header",
-                header["e_shoff"],
-                header["e_shnum"],
-                header["e_shentsize"],
+                header.section_offset,
+                header.section_count,
+                header.section_size,
                 SECTION_HEADER_SIZE,
             )
 
@@ -241,3 +237,10 @@ def check_inside(data: bytes, path: str, what: str, offset: int, size: int) -> N
 def _name_at(names: bytes, offset: int) -> str:
     end = names.find(b"\0", offset)
     return names[offset:end].decode("utf-8", "replace") if end >= 0 else ""
+
+
+def _machine_name(machine: int) -> str | int:
+    """Return the name of a machine, or its number where it has none."""
+    from elftools.elf.enums import ENUM_E_MACHINE  # takes longer to import than a kernel to load
+
+    return next((name for name, number in ENUM_E_MACHINE.items() if number == machine), machine)

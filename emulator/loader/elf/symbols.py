@@ -13,7 +13,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from emulator.errors import BadImage
-from emulator.loader.elf.headers import EXECUTABLE_SECTION, SectionHeader, check_inside
+from emulator.loader.elf.headers import (
+    EXECUTABLE_SECTION,
+    STRING_SECTION,
+    SYMBOL_SECTION,
+    SectionHeader,
+    check_inside,
+)
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
@@ -151,7 +157,7 @@ def read_symbols(data: bytes, sections: Sequence[SectionHeader], path: str) -> S
     """
     entries: list[_Entry] = []
     for section in sections:
-        if section.kind == "SHT_SYMTAB":
+        if section.kind == SYMBOL_SECTION:
             table, names = _tables(data, section, sections, path)
             entries.extend(_decode(_ENTRY.iter_unpack(table), names, path))
     return SymbolTable(entries, sections)
@@ -168,7 +174,7 @@ def _tables(
             f"the symbol table's size {section.size} is not a multiple of {_ENTRY.size}",
             value=section.size,
         )
-    if section.link >= len(sections) or sections[section.link].kind != "SHT_STRTAB":
+    if section.link >= len(sections) or sections[section.link].kind != STRING_SECTION:
         raise BadImage(
             path, f"the symbol table's string table, section {section.link}, is none", value=section.link
         )
