@@ -10,9 +10,8 @@ Source: docs/architecture.md, "The way of the data".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,8 +44,7 @@ class LockHeld(Exception):
         self.address = address
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """A function of the guest that the model can stand in for.
 
     Attributes:
@@ -67,7 +65,7 @@ class Function:
     argument_count: int
     result: ResultKind
     call: Callable[..., int]
-    names: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    names: Mapping[int, str] = MappingProxyType({})
     replaces: bool = True
 
     def show(self, result: int) -> str:

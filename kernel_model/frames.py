@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,8 +21,7 @@ class FrameRun(NamedTuple):
     used: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FrameUsage:
+class FrameUsage(NamedTuple):
     """How the frames of a window are used; `frame_usage` makes one of a bitmap.
 
     Attributes:
@@ -39,7 +37,12 @@ class FrameUsage:
     total: int
     free: int
     largest_free_run: int
-    bits: bytes = field(repr=False)
+    bits: bytes
+
+    def __repr__(self) -> str:
+        """Leave the bits out, of which there are many."""
+        figures = ", ".join(f"{name}={value}" for name, value in zip(self._fields[:-1], self, strict=False))
+        return f"FrameUsage({figures})"
 
     @property
     def used(self) -> int:

@@ -9,15 +9,13 @@ Source: spec 1.2 (``memmap_t``), 1.3 (``struct block_header``), 1.4 (spin locks)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 WORD: Final = 4
 """Bytes of each member."""
 
 
-@dataclass(frozen=True, slots=True)
-class StructLayout:
+class StructLayout(NamedTuple):
     """A C struct of 32-bit words: its name in C, and the names of its members in address order."""
 
     name: str

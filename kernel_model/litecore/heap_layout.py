@@ -11,8 +11,7 @@ Source: spec 1.3; LiteCore memory document, "Kernel heap (free-list)".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kernel_model.blocks import HEADER_BYTES
 from kernel_model.structs import BLOCK_HEADER, FREE_BLOCK
@@ -31,8 +30,7 @@ BLOCK_HEADER_WORDS: Final = len(BLOCK_HEADER.fields)
 FREE_BLOCK_WORDS: Final = len(FREE_BLOCK.fields)
 
 
-@dataclass(frozen=True, slots=True)
-class HeapAddresses:
+class HeapAddresses(NamedTuple):
     """Addresses of the heap's globals in C, named there ``heap_start`` and so on."""
 
     start: int
@@ -42,8 +40,7 @@ class HeapAddresses:
     lock: int
 
 
-@dataclass(frozen=True, slots=True)
-class HeapUsage:
+class HeapUsage(NamedTuple):
     """The heap ``[start, end)``; sizes are bytes of bodies, headers not counted.
 
     Attributes:
@@ -60,7 +57,12 @@ class HeapUsage:
     free: int
     largest_free: int
     refused: int
-    blocks: tuple[Block, ...] = field(repr=False)
+    blocks: tuple[Block, ...]
+
+    def __repr__(self) -> str:
+        """Leave the blocks out, of which there are many."""
+        figures = ", ".join(f"{name}={value}" for name, value in zip(self._fields[:-1], self, strict=False))
+        return f"HeapUsage({figures})"
 
     @property
     def fragmentation(self) -> float:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from emulator.guest.memory_map.memory_map import MemoryMap
@@ -133,17 +131,17 @@ def test_the_heap_is_drawn_by_how_much_of_each_cell_is_in_use() -> None:
 
 
 def test_a_block_counts_with_its_header_and_only_where_it_lies() -> None:
-    sparse = replace(heap(), blocks=(heap().blocks[1]._replace(header=0x103010, size=24),))
+    sparse = heap()._replace(blocks=(heap().blocks[1]._replace(header=0x103010, size=24),))
     assert list(draw_heap(sparse, PLAIN))[1].startswith("0x00103000 +..")
 
 
 def test_a_heap_that_is_one_used_block_is_full_to_its_last_and_shorter_cell() -> None:
     block = heap().blocks[0]._replace(size=0x1000)
-    full = replace(heap(), end=0x104008, blocks=(block,))
+    full = heap()._replace(end=0x104008, blocks=(block,))
     assert list(draw_heap(full, PLAIN)) == [
         "Heap 0x00103000-0x00104008, 4 KiB; a cell is 64 B",
         "0x00103000 " + "#" * 64,
         "0x00104000 #",
     ]
-    exact = replace(heap(), end=0x104000, blocks=(block._replace(size=0xFF8),))
+    exact = heap()._replace(end=0x104000, blocks=(block._replace(size=0xFF8),))
     assert list(draw_heap(exact, PLAIN))[1:] == ["0x00103000 " + "#" * 64, "0x00103800 " + "#" * 64]
