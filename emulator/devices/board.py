@@ -218,7 +218,7 @@ def _keyboard(wires: Wires, keys: tuple[bytes, ...]) -> Device:
 def _local_apic(wires: Wires) -> Device:
     from emulator.devices.apic.local_apic import LocalApic
 
-    return wires.ticking(LocalApic(wires.apics(), wires.now_ns, wires.moved))
+    return wires.ticking(LocalApic(wires.apics(), wires.now_ns, wires.moved, wires.end_run))
 
 
 def _io_apic(wires: Wires) -> Device:

@@ -207,7 +207,8 @@ int kc_halt_ends(kc *m, const uint32_t *eips, uint32_t count);
 
 /* -- what the CPU says of itself: core/features.c ------------------------------------------------ */
 
-/* Let cpuid say that there is a local APIC, and its base lie in the register for it; at first there is none. */
+/* Let cpuid say that there is a local APIC, and its base lie in the register for it; at first there is none. The guest may switch it
+ * off in that register, once and for all: apic_off() tells so. */
 void kc_local_apic(kc *m, bool there);
 
 /* -- the interrupt controllers: core/pic.c ------------------------------------------------------ */
@@ -219,8 +220,12 @@ bool kc_pic_pending(const kc *m);
 /* Is the CPU asked for one, by them or by the local APIC? */
 bool kc_irq_waits(const kc *m);
 /* What the APICs say, which Python has. asks: the local one asks the CPU for an interrupt, and apic_acknowledge() tells its vector;
- * passes_pic: those of this pair reach the CPU, and come first; lines: of the board, one bit each, of which apic_line() is told. */
+ * passes_pic: those of this pair reach the CPU, and come first; lines: of the board, one bit each, of which apic_line() is told; bit
+ * KC_PIC_OUTPUT is the line from this pair to the CPU. */
+enum { KC_PIC_OUTPUT = 16 };
 void kc_apic_says(kc *m, bool asks, bool passes_pic, uint32_t lines);
+/* The local APIC sends the CPU an NMI: it is taken with interrupts off, too, but not before an iret has come after the last one. */
+void kc_nmi(kc *m);
 /* Can a request of a line not reach the CPU as things stand? */
 bool kc_pic_is_masked(const kc *m, uint32_t line);
 /* The CPU takes the interrupt: its vector. Without a pending one it is the spurious line 7. */
@@ -441,6 +446,7 @@ typedef struct {
     void (*idle)(void *handle);
     uint32_t (*apic_acknowledge)(void *handle);
     void (*apic_line)(void *handle, uint32_t line);
+    void (*apic_off)(void *handle);
 } kc_python;
 void kc_set_python(const kc_python *callbacks);
 

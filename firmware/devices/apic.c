@@ -16,7 +16,7 @@ enum { LOCAL = 0xFEE00000, ID = 0x20, VERSION = 0x30, TPR = 0x80, ARBITRATION = 
        COMMAND = 0x300, COMMAND_HIGH = 0x310, LVT = 0x320, LVT_LINT0 = 0x350, INITIAL = 0x380, CURRENT = 0x390, DIVIDE = 0x3E0 };
 enum { IO = 0xFEC00000, SELECT = 0, WINDOW = 0x10, IO_ID = 0, IO_VERSION = 1, IO_ARBITRATION = 2, ENTRIES = 0x10 };
 enum { MASKED = 1 << 16, PERIODIC = 1 << 17, LEVEL = 1 << 15, LOGICAL_MODE = 1 << 11, ENABLED = 1 << 8, EXTINT = 7 << 8 };
-enum { TO_SELF = 1 << 18, TO_ALL = 2 << 18, TO_OTHERS = 3 << 18, SEND_INIT = 5 << 8, SEND_STARTUP = 6 << 8, ASSERT = 1 << 14 };
+enum { TO_SELF = 1 << 18, TO_ALL = 2 << 18, TO_OTHERS = 3 << 18, SEND_INIT = 5 << 8, SEND_STARTUP = 6 << 8, SMI = 2 << 8, NMI = 4 << 8, ASSERT = 1 << 14 };
 enum { MASTER = 0x20, MASTER_DATA = 0x21, SLAVE = 0xA0, SLAVE_DATA = 0xA1, READ_REQUESTS = 0x0A, PIC_BASE = 0x40, SPURIOUS_VECTOR = 0xFF };
 enum { TIMER_COUNT = 0x40, TIMER_CONTROL = 0x43, ONE_SHOT = 0x30, RATE = 0x34, TIMER_INPUT = 2 };
 enum { BASE_REGISTER = 0x1B };
@@ -374,6 +374,101 @@ static void cpuid(void)
     kprintf("cpuid: APIC %u, id %u\n", d >> 9 & 1, b >> 24);
 }
 
+static volatile uint32_t nested_nmi;
+
+static void note_nmi(struct trap *trap)
+{
+    note(trap);
+    if (nested_nmi && taken_count == 1) {
+        local_write(COMMAND, TO_SELF | NMI);
+        nested_nmi = taken_count; /* it has not come yet */
+    }
+}
+
+static void nmi(void)
+{
+    trap_handle(2, note_nmi);
+    local_write(COMMAND, TO_SELF | NMI);
+    show("NMI, interrupts off");
+    local_write(COMMAND, TO_SELF | NMI | 0x77);
+    show("NMI with a vector");
+    nested_nmi = 99;
+    local_write(COMMAND, TO_SELF | NMI);
+    kprintf("taken after the first was over: %u\n", nested_nmi);
+    show("NMI in the handler of another");
+    nested_nmi = 0;
+    local_write(COMMAND_HIGH, 1 << 24);
+    local_write(COMMAND, NMI);
+    show("NMI to an absent one");
+    local_write(COMMAND_HIGH, 0);
+    local_write(COMMAND, TO_ALL | NMI);
+    show("NMI to all");
+    local_write(COMMAND, TO_OTHERS | NMI);
+    show("NMI to the others");
+    local_write(COMMAND, TO_SELF | SMI);
+    show("SMI");
+    local_write(COMMAND, TO_SELF | LEVEL | SEND_INIT);
+    show("end of an INIT");
+    local_write(LVT, NMI);
+    local_write(DIVIDE, 0xB);
+    local_write(INITIAL, 1000);
+    while (taken_count == 0) {
+        cpu_relax();
+    }
+    show("NMI of the timer");
+    local_write(LVT, MASKED);
+    send_self(0x91);
+    local_write(COMMAND, TO_SELF | NMI);
+    show("NMI before a request");
+    open_for_a_moment();
+    show("and the request");
+}
+
+static void own_vector(void)
+{
+    local_write(LVT_LINT0, 0xD1);
+    line_0(0xFE);
+    show("8259 as a vector");
+    open_for_a_moment();
+    show("8259 as a vector, open");
+    port_write_u8(MASTER_DATA, 0xFE);
+    open_for_a_moment();
+    show("it asks again");
+    local_write(LVT_LINT0, MASKED | 0xD1);
+    port_write_u8(MASTER_DATA, 0xFE);
+    open_for_a_moment();
+    show("masked");
+}
+
+static void switched_off_for_ever(void)
+{
+    uint32_t low = LOCAL + 0x1000 + 0x900, high = 0;
+
+    __asm__ volatile("wrmsr" : : "a"(low), "d"(high), "c"(BASE_REGISTER));
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(BASE_REGISTER));
+    kprintf("base %08x %08x, version there %08x\n", high, low, local_read(VERSION));
+    __asm__ volatile("wrmsr" : : "a"(LOCAL), "d"(0), "c"(BASE_REGISTER));
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(BASE_REGISTER));
+    kprintf("base %08x %08x, spurious %08x, version %08x\n", high, low, local_read(SPURIOUS), local_read(VERSION));
+    cpuid();
+    send_self(0x51);
+    open_for_a_moment();
+    show("off");
+    __asm__ volatile("wrmsr" : : "a"(LOCAL | 0x900), "d"(0), "c"(BASE_REGISTER));
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(BASE_REGISTER));
+    kprintf("base %08x %08x, spurious %08x\n", high, low, local_read(SPURIOUS));
+    cpuid();
+    local_write(LVT_LINT0, EXTINT);
+    line_0(0xFE);
+    open_for_a_moment();
+    show("8259 past the APIC");
+    local_write(SPURIOUS, ENABLED | SPURIOUS_VECTOR);
+    send_self(0x52);
+    open_for_a_moment();
+    show("switched on by software");
+}
+
+
 __attribute__((noreturn)) void kmain(void);
 
 void kmain(void)
@@ -395,6 +490,9 @@ void kmain(void)
     timer();
     virtual_wire();
     io_lines();
+    nmi();
+    own_vector();
+    switched_off_for_ever();
     kprintf("done\n");
     debug_exit(EXIT_PASSED);
 }

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LINES = 16
-"""Interrupt lines of the board."""
+"""Interrupt lines of the board. The next number is the line from the 8259 to the CPU, which is LINT0."""
 
 
 class DeliveryMode:
@@ -56,6 +56,15 @@ class Receiver(Protocol):
     def passes_8259(self) -> bool:
         """Tell whether interrupts of the 8259 reach the CPU."""
 
+    def takes_8259(self) -> bool:
+        """Tell whether the 8259's line makes an interrupt of this APIC's own."""
+
+    def pulse_lint0(self) -> None:
+        """The 8259 raises its line."""
+
+    def switch_off(self) -> None:
+        """The CPU switches it off."""
+
     def acknowledge(self) -> int:
         """The CPU takes the interrupt: its vector."""
 
@@ -78,14 +87,15 @@ class ApicBus:
 
     Args:
         changed: Called when one of the first three answers below may have changed.
+        nmi: Sends the CPU an NMI.
 
     Attributes:
         local: The local APIC, once the board has connected it.
         io: The I/O APIC.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self.changed = changed
+    def __init__(self, changed: Callable[[], None], nmi: Callable[[], None]) -> None:
+        self.changed, self.nmi = changed, nmi
         self.local: Receiver | None = None
         self.io: Router | None = None
 
@@ -98,8 +108,11 @@ class ApicBus:
         return self.local is None or self.local.passes_8259()
 
     def open_lines(self) -> int:
-        """Return the lines of the board that the I/O APIC lets through, one bit each."""
-        return 0 if self.local is None or self.io is None else self.io.open_lines()
+        """Return the lines that are to be told of, one bit each: of the board through the I/O APIC, and the 8259's."""
+        if self.local is None:
+            return 0
+        lines = 0 if self.io is None else self.io.open_lines()
+        return lines | self.local.takes_8259() << LINES
 
     def acknowledge(self) -> int:
         """The CPU takes the interrupt that the local APIC asks for: its vector."""
@@ -107,9 +120,16 @@ class ApicBus:
         return self.local.acknowledge()
 
     def pulse(self, line: int) -> None:
-        """A device raises its line (0 to 15), and lets it go."""
-        if self.io is not None:
+        """A device raises its line (0 to 15), or the 8259 its own, and lets it go."""
+        if line == LINES and self.local is not None:
+            self.local.pulse_lint0()
+        elif self.io is not None:
             self.io.pulse(line)
+
+    def switch_off(self) -> None:
+        """The CPU switches the local APIC off."""
+        if self.local is not None:
+            self.local.switch_off()
 
     def send(self, message: Message) -> None:
         """Bring a message to the local APIC."""

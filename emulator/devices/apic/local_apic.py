@@ -3,7 +3,8 @@
 Messages to other CPUs reach nobody, as there are none. Vectors wait in `requests` (IRR) until the CPU takes them, and are in
 service (ISR) until their end. Sets of vectors are numbers of 256 bits here: the most urgent vector is the highest bit.
 
-LINT0 passes the 8259's interrupts as ExtINT, or not at all. There is no NMI and no SMI.
+LINT0 passes the 8259's interrupts as ExtINT, or makes an NMI of them, or one of its own vector, which follows the 8259's in QEMU. Nothing is at LINT1. An INIT resets the
+PC, as the CPU starts in its BIOS then; an SMI has no effect, as the BIOS's handler leaves none.
 
 Source: Intel SDM vol. 3A, chapter 11 (11.4 registers, 11.5.4 timer, 11.6 commands, 11.8 priorities); QEMU 7.2 where that differs.
 """
@@ -60,7 +61,8 @@ _REGISTERS = frozenset(offset for name, offset in vars(Register).items() if name
     Register.REQUESTS,
 }
 _ENABLED = 1 << 8  # of SPURIOUS
-_LEVEL = 1 << 15
+_LEVEL, _ASSERT = 1 << 15, 1 << 14
+_RESET = 0  # QEMU with -no-reboot exits with that
 _LOGICAL = 1 << 11
 _ILLEGAL_REGISTER = 1 << 7
 _FLAT, _CLUSTER = 0xF, 0x0
@@ -85,6 +87,7 @@ class LocalApic(WithoutPorts):
         bus: Is connected with it.
         now_ns: Returns the virtual time.
         moved: Called when the timer's next tick may have moved.
+        end_run: Called when the CPU is reset.
     """
 
     _KEPT = (
@@ -92,8 +95,14 @@ class LocalApic(WithoutPorts):
         *("_command", "_command_high", "_lvt", "_in_service", "_trigger", "_requests"),
     )
 
-    def __init__(self, bus: ApicBus, now_ns: Callable[[], int], moved: Callable[[], None]) -> None:
-        self._bus, self._moved = bus, moved
+    def __init__(
+        self,
+        bus: ApicBus,
+        now_ns: Callable[[], int],
+        moved: Callable[[], None],
+        end_run: Callable[[int], None],
+    ) -> None:
+        self._bus, self._moved, self._end_run = bus, moved, end_run
         self._id = self._task_priority = self._logical_id = self._errors = self._command_high = 0
         self._format = _FLAT
         self._spurious, self._command = _BIOS_SPURIOUS, _BIOS_COMMAND
@@ -120,8 +129,31 @@ class LocalApic(WithoutPorts):
 
     def passes_8259(self) -> bool:
         """Tell whether interrupts of the 8259 reach the CPU: whatever the priorities, and whether this APIC is on."""
-        lint0 = self._lvt[(Register.LINT0 - Register.THERMAL) // _STEP]
-        return not lint0 & MASKED and _mode(lint0) == DeliveryMode.EXTINT
+        return not self._lint0 & MASKED and _mode(self._lint0) in (DeliveryMode.EXTINT, DeliveryMode.FIXED)
+
+    def takes_8259(self) -> bool:
+        """Tell whether the 8259's line makes an interrupt of this APIC's own."""
+        return not self._lint0 & MASKED and _mode(self._lint0) in (DeliveryMode.FIXED, DeliveryMode.NMI)
+
+    @property
+    def _lint0(self) -> int:
+        return self._lvt[(Register.LINT0 - Register.THERMAL) // _STEP]
+
+    def pulse_lint0(self) -> None:
+        """The 8259 raises its line."""
+        self._take_local(self._lint0)
+
+    def _take_local(self, entry: int) -> None:
+        """Take an interrupt of a local vector that is not masked."""
+        if _mode(entry) == DeliveryMode.NMI:
+            self._bus.nmi()
+        elif _mode(entry) == DeliveryMode.FIXED:
+            self._request(entry & _BYTE, is_level=bool(entry & _LEVEL))
+
+    def switch_off(self) -> None:
+        """The CPU switches it off, in the register that has its base."""
+        self._spurious &= ~_ENABLED
+        self._bus.changed()
 
     def acknowledge(self) -> int:
         """The CPU takes the most urgent interrupt: its vector. If none is left, it is the spurious one."""
@@ -153,6 +185,10 @@ class LocalApic(WithoutPorts):
     def _take(self, message: Message) -> None:
         if message.mode in (DeliveryMode.FIXED, DeliveryMode.LOWEST_PRIORITY):
             self._request(message.vector, is_level=message.is_level)
+        elif message.mode == DeliveryMode.NMI:
+            self._bus.nmi()
+        elif message.mode == DeliveryMode.INIT:
+            self._end_run(_RESET)
 
     def _request(self, vector: int, *, is_level: bool) -> None:
         bit = 1 << vector
@@ -173,6 +209,8 @@ class LocalApic(WithoutPorts):
     def _send(self) -> None:
         command = self._command
         shorthand = command >> 18 & 3
+        if _mode(command) == DeliveryMode.INIT and command & (_LEVEL | _ASSERT) == _LEVEL:
+            return  # the end of an INIT
         message = Message(
             command & _BYTE,
             _mode(command),
@@ -194,9 +232,7 @@ class LocalApic(WithoutPorts):
     def take_ticks(self, now_ns: int) -> int:
         """Let the timer ask, if its time has come. Return 0: no line of the board is raised."""
         if self.next_tick_ns() is not None and self._timer.take_tick(now_ns):
-            entry = self._timer.entry
-            if _mode(entry) == DeliveryMode.FIXED:
-                self._request(entry & _BYTE, is_level=False)
+            self._take_local(self._timer.entry & ~_LEVEL)
         return 0
 
     # -- registers -----------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ class Interrupts:
         """What connects the APICs with each other, and with the CPU."""
         from emulator.devices.apic.bus import ApicBus  # not until there are any
 
-        apics = ApicBus(self._apics_changed)
+        apics = ApicBus(self._apics_changed, lambda: lib.kc_nmi(self._core.raw))
         self._core.apic_acknowledge, self._core.apic_line = apics.acknowledge, apics.pulse
         return apics
 

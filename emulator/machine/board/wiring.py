@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from emulator.devices.addresses import LOCAL_APIC
 from emulator.devices.board import Wires
 from emulator.machine.consoles import Console
 from emulator.machine.execution import Returned
@@ -67,6 +68,7 @@ class Wiring:
         self._memory, self._dma, self._bus = memory, dma, bus
         self._rows = tuple(board)
         self._devices: dict[int, Device] = {}  # that are awake, by the numbers of their rows
+        core.apic_off = self._apic_off
         _check_rows(self._rows, len(memory))
         for number, row in enumerate(self._rows):
             wake = partial(self._wake, number)
@@ -106,6 +108,12 @@ class Wiring:
             self._bus.connect(device, row.console)
             self._devices[number] = device
         return device
+
+    def _apic_off(self) -> None:
+        for number, row in enumerate(self._rows):
+            if row.mmio == LOCAL_APIC:
+                self._wake(number)
+        self._interrupts.apics.switch_off()
 
     def _check_ports(self, ports: Iterable[int]) -> None:
         taken = {*self._interrupts.pic.ports, *self._bus.numbers}

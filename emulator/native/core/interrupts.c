@@ -209,13 +209,18 @@ void kc_last_fault(const kc *m, kc_fault *out) { *out = m->interrupts->last_faul
 
 void kc_irq_changed(kc *m) { kc_look_soon(m); }
 
-bool kc_irq_may_come(kc *m) { return !kc_sees_flags(m) || (kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF); }
+bool kc_irq_may_come(kc *m)
+{
+    return !kc_sees_flags(m) || kc_nmi_waits(m) || (kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF);
+}
 
 bool kc_irq_possible(kc *m)
 {
     /* In the middle of a watched call an interrupt waits: what its handler writes is not the call's. After sti it waits for the next
      * instruction to be executed (SDM vol. 2B, STI), so that `sti; hlt` loses none. */
-    return !kc_interrupts_wait(m, kc_esp(m)) && (kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF) && !(kc_modes(m) & KC_SHADOW);
+    bool open = (kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF) && !(kc_modes(m) & KC_SHADOW);
+
+    return !kc_interrupts_wait(m, kc_esp(m)) && (open || kc_nmi_waits(m));
 }
 
 void kc_irq_take(kc *m) { kc_leave_for_interrupt(m); }
@@ -239,7 +244,8 @@ static bool ends_at(const kc *m, uint32_t eip)
 
 int kc_on_halt(kc *m, uint32_t length)
 {
-    bool stays = !kc_run_goes_on(m) || !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF) || ends_at(m, kc_reg(m, UC_X86_REG_EIP));
+    bool sleeps = !kc_nmi_waits(m) && !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF); /* for ever */
+    bool stays = !kc_run_goes_on(m) || sleeps || ends_at(m, kc_reg(m, UC_X86_REG_EIP));
 
     if (!stays && !kc_irq_waits(m) && (!kc_clock_skip(m) || !kc_irq_waits(m)))
         python.idle(m->handle);

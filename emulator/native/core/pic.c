@@ -11,7 +11,7 @@
 #include "core/interrupts.h"
 #include "core/pic.h"
 
-enum { MASTER = 0x20, SLAVE = 0xa0, LEVELS = 0x4d0, LINES = 8, CASCADE = 2, SPURIOUS = 7, NOBODY = 0xff };
+enum { MASTER = 0x20, SLAVE = 0xa0, LEVELS = 0x4d0, LINES = 8, CASCADE = 2, SPURIOUS = 7, NOBODY = 0xff, NMI = 2 };
 enum { ICW1 = 0x10, ICW1_NEEDS_ICW4 = 0x01, ICW1_SINGLE = 0x02, ICW4_AUTO_EOI = 0x02, ICW4_NESTED = 0x10 };
 enum { OCW3 = 0x08, OCW3_READ_ISR = 0x01, OCW3_READ = 0x02, OCW3_POLL = 0x04, OCW3_SPECIAL_MASK = 0x20, OCW3_SET_MASK = 0x40 };
 enum { EOI = 0x20, SPECIFIC = 0x40, ROTATE = 0x80, LINE = 0x07 }; /* of OCW2 */
@@ -41,7 +41,8 @@ struct pic {
     bool pending; /* the CPU is asked for an interrupt */
     /* What the APICs say, which Python has. */
     bool apic_asks, passes; /* passes: this pair's interrupts reach the CPU */
-    uint32_t apic_lines;    /* that the I/O APIC lets through */
+    uint32_t apic_lines;    /* that the I/O APIC lets through, and KC_PIC_OUTPUT */
+    bool nmi, in_nmi;       /* one waits; one was taken, and no iret came yet */
 };
 
 static uint32_t bit_of(uint32_t line) { return 1u << (line & LINE); }
@@ -98,6 +99,8 @@ static void changed(kc *m, const struct chip *chip)
         slave_changed(p);
     p->pending = pending_line(&p->master) < LINES;
     kc_irq_changed(m);
+    if (p->pending && (p->apic_lines >> KC_PIC_OUTPUT & 1))
+        python.apic_line(m->handle, KC_PIC_OUTPUT);
 }
 
 /* -- lines --------------------------------------------------------------------------------------- */
@@ -108,7 +111,9 @@ static bool apic_takes(const kc *m, uint32_t line) { return m->pic->apic_lines >
 
 bool kc_pic_pending(const kc *m) { return m->pic->pending; }
 
-bool kc_irq_waits(const kc *m) { return m->pic->apic_asks || (m->pic->pending && m->pic->passes); }
+bool kc_nmi_waits(const kc *m) { return m->pic->nmi && !m->pic->in_nmi; }
+
+bool kc_irq_waits(const kc *m) { return m->pic->apic_asks || (m->pic->pending && m->pic->passes) || kc_nmi_waits(m); }
 
 bool kc_pic_is_requested(const kc *m, uint32_t line)
 {
@@ -117,7 +122,8 @@ bool kc_pic_is_requested(const kc *m, uint32_t line)
 
 bool kc_pic_is_masked(const kc *m, uint32_t line)
 {
-    bool cut_off = !m->pic->passes || (line >= LINES && (m->pic->master.mask & bit_of(CASCADE)));
+    bool is_output_closed = !m->pic->passes && !(m->pic->apic_lines >> KC_PIC_OUTPUT & 1);
+    bool cut_off = is_output_closed || (line >= LINES && (m->pic->master.mask & bit_of(CASCADE)));
 
     if (apic_takes(m, line))
         return false;
@@ -140,8 +146,30 @@ void kc_apic_says(kc *m, bool asks, bool passes_pic, uint32_t lines)
     kc_irq_changed(m);
 }
 
+/* -- the interrupt that cannot be masked (Intel SDM vol. 3A, 6.7) ------------------------------------ */
+
+void kc_nmi(kc *m)
+{
+    m->pic->nmi = true;
+    kc_irq_changed(m);
+}
+
+void kc_on_nmi_end(kc *m)
+{
+    m->pic->in_nmi = false;
+    if (m->pic->nmi)
+        kc_irq_changed(m);
+}
+
+/* -- what the CPU takes --------------------------------------------------------------------------- */
+
 uint32_t kc_irq_acknowledge(kc *m)
 {
+    if (kc_nmi_waits(m)) {
+        m->pic->nmi = false;
+        m->pic->in_nmi = true;
+        return NMI;
+    }
     bool from_pic = m->pic->pending && m->pic->passes;
 
     return from_pic || !m->pic->apic_asks ? kc_pic_acknowledge(m) : python.apic_acknowledge(m->handle);

@@ -11,6 +11,8 @@ int kc_pic_restore(kc *m, const void *saved);
 
 /* The CPU takes the interrupt that it is asked for, of whichever controller: its vector. */
 uint32_t kc_irq_acknowledge(kc *m);
+/* Does an NMI ask the CPU, which takes it whatever its flags are? */
+bool kc_nmi_waits(const kc *m);
 
 /* Accesses of 1, 2 or 4 bytes, byte by byte from consecutive ports. */
 uint32_t kc_pic_in(kc *m, uint32_t port, int size);

@@ -64,6 +64,7 @@ void kc_restore_eip(kc *m, uintptr_t host_pc)
             loads_flags(m); \
             original_##name arguments; \
             kc_on_iret(m, esp); \
+            kc_on_nmi_end(m); \
         } else \
             original_##name arguments; \
     }

@@ -46,6 +46,8 @@ bool kc_raises(kc *m, uint32_t *vector, uint32_t *error_code);
 /* -- record/unwinding.c -- */
 /* iret was executed with this ESP. */
 void kc_on_iret(kc *m, uint32_t esp);
+/* The same: an NMI may come again. */
+void kc_on_nmi_end(kc *m);
 
 /* -- observe/probes.c -- */
 /* An instruction that has probes is executed next. */

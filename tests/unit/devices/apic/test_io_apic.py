@@ -16,14 +16,17 @@ class Board:
     """An I/O APIC, and what reaches the local one."""
 
     def __init__(self) -> None:
-        self.changed = 0
+        self.changed = self.nmis = 0
         self.messages: list[Message] = []
-        self.bus = ApicBus(self._changed)
+        self.bus = ApicBus(self._changed, self._nmi)
         self.bus.local = self
         self.device = IoApic(self.bus)
 
     def _changed(self) -> None:
         self.changed += 1
+
+    def _nmi(self) -> None:
+        self.nmis += 1
 
     def receive(self, message: Message) -> None:
         """Stand in for the local APIC."""
@@ -36,6 +39,18 @@ class Board:
     def passes_8259(self) -> bool:
         """Stand in for the local APIC."""
         return True
+
+    def takes_8259(self) -> bool:
+        """Stand in for the local APIC."""
+        return False
+
+    def pulse_lint0(self) -> None:
+        """Stand in for the local APIC."""
+        raise AssertionError
+
+    def switch_off(self) -> None:
+        """Stand in for the local APIC."""
+        raise AssertionError
 
     def acknowledge(self) -> int:
         """Stand in for the local APIC."""

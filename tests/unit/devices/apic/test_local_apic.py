@@ -26,15 +26,19 @@ class Board:
         self.now = 0
         self.moved = self.changed = 0
         self.ended: list[int] = []
-        self.bus = ApicBus(self._changed)
+        self.nmis, self.resets = 0, list[int]()
+        self.bus = ApicBus(self._changed, self._nmi)
         self.bus.io = self
-        self.device = LocalApic(self.bus, lambda: self.now, self._moved)
+        self.device = LocalApic(self.bus, lambda: self.now, self._moved, self.resets.append)
 
     def _changed(self) -> None:
         self.changed += 1
 
     def _moved(self) -> None:
         self.moved += 1
+
+    def _nmi(self) -> None:
+        self.nmis += 1
 
     def open_lines(self) -> int:
         """Stand in for the I/O APIC."""
@@ -268,8 +272,51 @@ def test_a_timer_is_restored_with_its_ticks() -> None:
 
 
 def test_without_a_local_apic_the_8259_is_alone() -> None:
-    bus = ApicBus(lambda: None)
+    bus = ApicBus(lambda: None, lambda: None)
     bus.send(Message(0x50, DeliveryMode.FIXED, is_level=False, destination=0, is_logical=False))
     bus.pulse(3)
     bus.end(0x50)
     assert (bus.is_waiting(), bus.passes_8259(), bus.open_lines()) == (False, True, 0)
+    bus.switch_off()
+
+
+NMI, INIT, ASSERT = 4 << 8, 5 << 8, 1 << 14
+
+
+def test_an_nmi_and_an_init_to_itself() -> None:
+    board = Board()
+    board.write(Register.COMMAND, TO_SELF | NMI)
+    board.write(Register.COMMAND_HIGH, 1 << 24)
+    board.write(Register.COMMAND, NMI)  # to an absent one
+    assert (board.nmis, board.resets) == (1, [])
+    board.write(Register.COMMAND, TO_SELF | INIT | LEVEL)
+    assert board.resets == []
+    board.write(Register.COMMAND, TO_SELF | INIT | LEVEL | ASSERT)
+    assert board.resets == [0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "passes", "lines", "nmis", "vectors"),
+    [
+        (0x700, True, 0, 0, set()),
+        (0x761 | MASKED, False, 0, 0, set()),
+        (0x061, True, 1 << 16, 0, {0x61}),
+        (0x461, False, 1 << 16, 1, set()),
+        (0x561, False, 0, 0, set()),
+    ],
+)
+def test_the_8259_at_lint0(entry: int, passes: bool, lines: int, nmis: int, vectors: set[int]) -> None:
+    board = Board()
+    board.write(Register.LINT0, entry)
+    assert (board.bus.passes_8259(), board.bus.open_lines()) == (passes, lines)
+    if lines:
+        board.bus.pulse(16)
+    assert (board.nmis, board.vectors(Register.REQUESTS)) == (nmis, vectors)
+
+
+def test_the_cpu_switches_it_off() -> None:
+    board = Board()
+    board.write(Register.COMMAND, TO_SELF | 0x61)
+    assert board.device.is_waiting()
+    board.bus.switch_off()
+    assert (board.device.is_waiting(), board.read(Register.SPURIOUS)) == (False, 0xFF)

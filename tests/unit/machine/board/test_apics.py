@@ -9,7 +9,7 @@ import pytest
 from emulator.devices.apic.local_apic import LocalApic, Register
 from emulator.errors import BudgetUsedUp
 from emulator.machine.execution import Returned
-from tests.helpers.guest import machine_of, results_of, runs_of_the_cpu
+from tests.helpers.guest import machine_of, results_of, runs_of_the_cpu, symbol
 from tests.unit.machine.board.test_interrupts import IDT, TIMER
 
 if TYPE_CHECKING:
@@ -172,3 +172,43 @@ def test_the_timer_of_power_management_counts_virtual_time(mmu: str) -> None:
     first, second, third = results_of(machine, 3)
     assert 3579 <= second - first <= 3580  # a millisecond
     assert second <= third < second + 10
+
+
+NMI_TO_SELF = "local 0x300, 0x40400\n"
+ON_NMI = "on_nmi: incl ticks\n cmpl $1, ticks\n jne 1f\n local 0x300, 0x40400\n put eax\n 1: iret\n"
+
+
+def test_an_nmi_comes_with_interrupts_off_and_the_next_one_after_iret(mmu: str) -> None:
+    body = f"movl $7, %eax\n gate 2, on_nmi\n {NMI_TO_SELF} 2: cmpl $2, ticks\n jne 2b\n movl ticks, %ebx\n put ebx\n exit 0\n{ON_NMI}"
+    assert guest(body, mmu).run(max_instructions=10_000).exit_value == 0
+
+
+def test_an_nmi_that_waits_is_part_of_snapshots() -> None:
+    machine = guest(
+        f"gate 2, on_nmi\n {NMI_TO_SELF} 2: hlt\n jmp 2b\n on_nmi: {NMI_TO_SELF} incl ticks\n hlt\n iret\n"
+    )
+    for _ in range(3):  # the handler of each has sent the next one before it halts
+        machine.run(max_instructions=10_000)
+    ticks = symbol(machine, "ticks")
+    seen = machine.memory.load_u32(ticks)
+    with machine.snapshot() as start:
+        for _ in range(2):
+            machine.run(max_instructions=10_000)
+            assert machine.memory.load_u32(ticks) == seen + 1
+            start.reset()
+
+
+def test_a_halt_with_interrupts_off_is_left_by_an_nmi_that_waits(mmu: str) -> None:
+    body = f"gate 2, on_nmi\n {NMI_TO_SELF} hlt\n exit 3\n on_nmi: iret\n"
+    assert guest(body, mmu).run(max_instructions=10_000).exit_value == 3
+
+
+def test_the_local_apic_is_switched_off_until_a_snapshot_from_before(mmu: str) -> None:
+    look = "movl $0x1b, %ecx\n rdmsr\n put eax\n movl $1, %eax\n cpuid\n andl $0x200, %edx\n put edx\n"
+    off = "movl $0x1b, %ecx\n movl $0xfee00000, %eax\n xorl %edx, %edx\n wrmsr\n"
+    machine = guest(f"{look}{off}{look} hlt", mmu)
+    with machine.snapshot() as start:
+        for _ in range(2):
+            machine.run(max_instructions=10_000)
+            assert results_of(machine, 4) == [0xFEE00900, 0x200, 0xFEE00100, 0]
+            start.reset()
