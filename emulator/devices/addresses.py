@@ -32,6 +32,7 @@ TEXT_SCREEN: Final = (0xB8000, 0xB8FA0)
 """80 x 25 characters with their colours."""
 
 COM1: Final = tuple(range(0x3F8, 0x400))
+COM2: Final = tuple(range(0x2F8, 0x300))
 
 ACPI: Final = (*range(0x600, 0x606), *range(0x608, 0x60C), *range(0xAFE0, 0xAFE4), 0xB004, 0xB005)
 PCI: Final = tuple(range(0xCF8, 0xD00))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from emulator.devices.ide.disk import DiskContents
     from emulator.devices.pci import Configuration
 
-SERIAL_CONSOLE, DEBUG_CONSOLE = 0, 1
+SERIAL_CONSOLE, DEBUG_CONSOLE, SERIAL2_CONSOLE = 0, 1, 2
 """Numbers of the consoles."""
 
 DEFAULT_START_S: Final = 1_704_067_200
@@ -148,10 +148,12 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
     if len(settings.disks) > addresses.IDE_DRIVES:
         raise ValueError(f"a PC has {addresses.IDE_DRIVES} IDE disks at most, not {len(settings.disks)}")
     keys = _key_events(settings.keys)
-    uart = partial(_uart, received=settings.serial_input)
+    com1 = partial(_uart, base=addresses.COM1[0], received=settings.serial_input)
+    com2 = partial(_uart, base=addresses.COM2[0])
     keyboard = partial(_keyboard, keys=keys)
     return (
-        Row(uart, "COM1", None if settings.serial_input else addresses.COM1, line=4, console=SERIAL_CONSOLE),
+        Row(com1, "COM1", None if settings.serial_input else addresses.COM1, line=4, console=SERIAL_CONSOLE),
+        Row(com2, "COM2", addresses.COM2, line=3, console=SERIAL2_CONSOLE),
         Row(_debug_console, "debug console", addresses.DEBUG_CONSOLE, console=DEBUG_CONSOLE),
         Row(_debug_exit, "debug exit", addresses.DEBUG_EXIT),
         Row(_vga, "VGA", addresses.VGA),
@@ -179,10 +181,10 @@ def _key_events(keys: str) -> tuple[bytes, ...]:
     return key_events(keys)
 
 
-def _uart(wires: Wires, received: bytes) -> Device:
+def _uart(wires: Wires, base: int, received: bytes = b"") -> Device:
     from emulator.devices.uart import Uart
 
-    return wires.ticking(Uart(wires, received=received))
+    return wires.ticking(Uart(wires, base, received=received))
 
 
 def _debug_console(wires: Wires) -> Device:

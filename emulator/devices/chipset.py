@@ -48,6 +48,6 @@ def chipset() -> dict[tuple[int, int], Function]:
     power = Function(
         _header(_POWER, 0x0280, 3, 0x068000)
         | {0x3C: bytes.fromhex("0901"), 0x40: bytes.fromhex("0106"), 0x5B: b"\x02", 0x5F: b"\x10"}
-        | {0x63: b"\x60", 0x67: b"\x08", 0x80: b"\x01", 0x90: bytes.fromhex("0107"), 0xD2: b"\x09"}
+        | {0x63: b"\x60", 0x67: b"\x98", 0x80: b"\x01", 0x90: bytes.fromhex("0107"), 0xD2: b"\x09"}
     )
     return {(0, 0): host, (1, 0): isa, (1, 1): ide, (1, 3): power}

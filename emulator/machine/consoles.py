@@ -21,6 +21,7 @@ class Console(Enum):
 
     SERIAL = 0  # COM1
     DEBUG = 1  # port 0xE9
+    SERIAL2 = 2  # COM2
 
 
 class Consoles:

@@ -23,6 +23,7 @@ class RunRecord(NamedTuple):
         profile: Name of the kernel whose memory management this is; None where it is not known.
         serial: What the guest sent to COM1; not collected where it has been shown already.
         debug: The same for port 0xE9.
+        serial2: The same for COM2.
         screen: Lines of the VGA text screen, if they were asked for.
         memory_map: What memory is used for; None when there was no machine.
         lockstep: Counts of the calls that were made in lockstep; None where no layer ran so.
@@ -35,6 +36,7 @@ class RunRecord(NamedTuple):
     layers: Mapping[str, str] | None = None
     serial: bytes = b""
     debug: bytes = b""
+    serial2: bytes = b""
     screen: tuple[str, ...] | None = None
     memory_map: MemoryMap | None = None
     profile: str | None = None

@@ -9,24 +9,27 @@
 #include "common/cpu.h"
 #include "common/debug_exit.h"
 
-enum { COM1 = 0x3F8, DATA = 0, ENABLE = 1, IDENTIFY = 2, LINE = 3, MODEM = 4, LINE_STATUS = 5, MODEM_STATUS = 6, SCRATCH = 7 };
+enum { COM1 = 0x3F8, COM2 = 0x2F8 };
+enum { DATA = 0, ENABLE = 1, IDENTIFY = 2, LINE = 3, MODEM = 4, LINE_STATUS = 5, MODEM_STATUS = 6, SCRATCH = 7 };
 enum { DIVISOR_LATCH = 0x80, LOOPBACK = 0x10 };
+
+static uint32_t base;
 
 static uint8_t read(uint32_t number)
 {
-    return port_read_u8((uint16_t)(COM1 + number));
+    return port_read_u8((uint16_t)(base + number));
 }
 
 static void write(uint32_t number, uint32_t value)
 {
-    port_write_u8((uint16_t)(COM1 + number), (uint8_t)value);
+    port_write_u8((uint16_t)(base + number), (uint8_t)value);
 }
 
 /* What was seen, until it can be printed. */
 static struct {
     const char *what;
     uint32_t value;
-} seen[80];
+} seen[160];
 static uint32_t seen_count;
 
 static void see(const char *what, uint32_t value)
@@ -110,11 +113,22 @@ static void interrupts(void)
 
 __attribute__((noreturn)) void kmain(void);
 
-void kmain(void)
+static void test(uint32_t port)
 {
+    base = port;
+    see("port", port);
     registers();
     loopback();
     interrupts();
+}
+
+void kmain(void)
+{
+    test(COM1);
+    test(COM2);
+    for (const char *c = "hello from COM2\n"; *c != '\0'; c++) {
+        write(DATA, (uint8_t)*c);
+    }
     console_init();
     for (uint32_t i = 0; i < seen_count; i++) {
         kprintf("%s: %02x\n", seen[i].what, seen[i].value);

@@ -38,6 +38,7 @@ class Ended(NamedTuple):
     exit_code: int
     serial: bytes
     debug: bytes
+    serial2: bytes
 
 
 class Moment(NamedTuple):
@@ -66,8 +67,9 @@ def run_to_exit(
         options: Further ones for QEMU.
     """
     with tempfile.TemporaryDirectory(prefix="kmemu-qemu-") as directory:
-        debug = Path(directory) / "debug"
-        command = [*_command(kernel, append), "-serial", "stdio", "-debugcon", f"file:{debug}"]
+        debug, serial2 = (Path(directory) / name for name in ("debug", "serial2"))
+        command = [*_command(kernel, append), "-serial", "stdio", "-serial", f"file:{serial2}"]
+        command += ["-debugcon", f"file:{debug}"]
         command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         command += ["-initrd", ",".join(modules)] if modules else []
         command += options
@@ -80,7 +82,7 @@ def run_to_exit(
             check=False,
         )
         assert not done.stderr, f"QEMU: {done.stderr.decode()}"
-        return Ended(done.returncode, done.stdout, debug.read_bytes())
+        return Ended(done.returncode, done.stdout, debug.read_bytes(), serial2.read_bytes())
 
 
 def text_of_endless(kernel: Path, size: int, append: str = "") -> bytes:
@@ -91,7 +93,7 @@ def text_of_endless(kernel: Path, size: int, append: str = "") -> bytes:
         size: Bytes to wait for.
         append: Command line, after the kernel's name.
     """
-    command = [*_command(kernel, append), "-serial", "stdio"]
+    command = [*_command(kernel, append), "-serial", "stdio", "-serial", "null"]
     command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
     with subprocess.Popen(
         command, cwd=kernel.parent, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
@@ -150,7 +152,8 @@ def _command(kernel: Path, append: str) -> list[str]:
 def _paused(kernel: Path, append: str) -> Iterator[tuple[_Monitor, _Debugger, Path]]:
     with tempfile.TemporaryDirectory(prefix="kmemu-qemu-") as name:
         directory = Path(name)
-        command = [*_command(kernel, append), "-S", "-serial", "null", "-debugcon", "null"]
+        command = [*_command(kernel, append), "-S", "-debugcon", "null"]
+        command += ["-serial", "null", "-serial", "null"]
         for channel, option in (("qmp", "-qmp"), ("gdb", "-gdb")):
             socket_path = directory / channel
             command += ["-chardev", f"socket,id={channel},path={socket_path},server=on,wait=off"]

@@ -63,6 +63,7 @@ def test_a_self_test_prints_what_it_prints_in_qemu(area: str, built: Path) -> No
     lines = bytes(machine.output[Console.SERIAL]).decode().splitlines()
     assert lines == theirs.serial.decode().splitlines()
     assert lines[-1] == "done"
+    assert bytes(machine.output[Console.SERIAL2]) == theirs.serial2
     assert outcome.ending is Returned.EXIT
     assert outcome.exit_code == theirs.exit_code
 

@@ -55,6 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     output = parser.add_argument_group("output").add_argument
     output("--serial", metavar="FILE", help="write COM1 to FILE instead of standard output (- for that)")
+    output("--serial2", metavar="FILE", help="the same for COM2")
     output("--screen", action="store_true", help="show the VGA text screen at the end; with -i all the time")
     output("--json", action="store_true", help="print one JSON document and nothing else")
     output("--raw", action="store_true", help=RAW_HELP)
@@ -66,8 +67,7 @@ def run(options: Namespace) -> Status:
     output = Output()
     if options.list:
         return _list_kernels(output, as_json=options.json)
-    if options.json and options.serial == "-":
-        raise CommandLineError("--json and --serial - cannot both have standard output")
+    files = _console_files(options)
     _check_interactive(options, output)
     shows_screen = options.interactive and options.screen
     with ConsoleWriter(output, to_output=not options.json and not shows_screen, raw=options.raw) as console:
@@ -78,8 +78,8 @@ def run(options: Namespace) -> Status:
                 ending = Ending(How.NOT_RUN, error=error)
                 _show_json(RunRecord(options.kernel, ending), Status.NOT_RUN, output)
             raise
-        if options.serial not in (None, "-"):
-            console.send_serial_to(options.serial)
+        for serial, name in files.items():
+            console.send_to_file(serial, name)
         record = _run(machine, options, output)
         if shows_screen:
             console.show(machine.output)
@@ -93,6 +93,18 @@ def run(options: Namespace) -> Status:
         output.end_line()
         complain(complaint[0], complaint[1:])
     return status
+
+
+def _console_files(options: Namespace) -> dict[str, str]:
+    """Return which consoles, by their names, are written to which files."""
+    for option, name in (("--serial", options.serial), ("--serial2", options.serial2)):
+        if options.json and name == "-":
+            raise CommandLineError(f"--json and {option} - cannot both have standard output")
+    consoles = {"SERIAL": options.serial, "SERIAL2": options.serial2}
+    files = {console: name for console, name in consoles.items() if name not in (None, "-")}
+    if len(set(files.values())) < len(files):
+        raise CommandLineError(f"--serial and --serial2 cannot both write {options.serial}")
+    return files
 
 
 def _check_interactive(options: Namespace, output: Output) -> None:
@@ -148,6 +160,7 @@ def _run(machine: Machine, options: Namespace, output: Output) -> RunRecord:
         lockstep=_lockstep(machine, options),
         serial=said[Console.SERIAL],
         debug=said[Console.DEBUG],
+        serial2=said[Console.SERIAL2],
         screen=tuple(machine.screen()) if options.screen else None,
         memory_map=memory_map,
         profile=None if kernel is None else kernel.name,

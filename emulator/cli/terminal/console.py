@@ -76,7 +76,7 @@ class ErrorConsole:
 
 
 class ConsoleWriter:
-    """Passes the guest's output on as it appears; a context manager because of the file it may write.
+    """Passes the guest's output on as it appears; a context manager because of the files it may write.
 
     Args:
         output: Standard output.
@@ -88,20 +88,22 @@ class ConsoleWriter:
         self._output = output
         self._filters = _Filters(sys.stdout, raw=raw)
         self._to_output = to_output
-        self._file: BinaryIO | None = None
-        self._name = ""
+        self._files: dict[str, BinaryIO] = {}  # by the names of consoles
 
-    def send_serial_to(self, name: str) -> None:
-        """Write what the guest sends to COM1 to a file from now on.
+    def send_to_file(self, console: str, name: str) -> None:
+        """Write what the guest sends to a console to a file from now on.
+
+        Args:
+            console: The name of the `Console`.
+            name: The file.
 
         Raises:
             OutputError: It cannot be opened.
         """
-        self._name = name
         try:
-            self._file = open(name, "wb")  # noqa: PTH123, SIM115 - closed at the end of the run
+            self._files[console] = open(name, "wb")  # noqa: PTH123, SIM115 - closed at the end of the run
         except OSError as error:
-            raise self._failure(error) from error
+            raise _failure(name, error) from error
 
     def __call__(self, console: Console, data: bytes) -> None:
         """Take what the guest has written.
@@ -110,23 +112,24 @@ class ConsoleWriter:
             OutputError: The file cannot be written.
             OSError: Standard output cannot.
         """
-        if self._file is not None and console.name == "SERIAL":
+        file = self._files.get(console.name)
+        if file is not None:
             try:
-                self._file.write(data)
-                self._file.flush()
+                file.write(data)
+                file.flush()
             except OSError as error:
-                raise self._failure(error) from error
+                raise _failure(file.name, error) from error
         elif self._to_output:
             self._output.raw(self._filters(console, data))
 
     def show(self, said: Mapping[Console, bytearray]) -> None:
-        """Write to standard output what has not gone there or to the file.
+        """Write to standard output what has not gone there or to a file.
 
         Raises:
             OSError: It cannot be written.
         """
         for console, data in said.items():
-            if self._file is None or console.name != "SERIAL":
+            if console.name not in self._files:
                 self._output.raw(self._filters(console, bytes(data)))
 
     def __enter__(self) -> Self:
@@ -135,9 +138,10 @@ class ConsoleWriter:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):  # the same that ended the body
             self._output.sequence(self._filters.end())
-        if self._file is not None:
+        for file in self._files.values():
             with suppress(OSError):  # of a write that has failed before
-                self._file.close()
+                file.close()
 
-    def _failure(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self._name}: {error.strerror}")
+
+def _failure(name: str, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {name}: {error.strerror}")

@@ -47,7 +47,11 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "backtrace": stack_document(ending.backtrace),
         "activity": None if ending.activity is None else _activity(ending.activity),
         "lacks": [lack_document(lack) for lack in ending.lacks],
-        "console": {"serial": _text(record.serial), "debug": _text(record.debug)},
+        "console": {
+            "serial": _text(record.serial),
+            "serial2": _text(record.serial2),
+            "debug": _text(record.debug),
+        },
         "screen": record.screen,
         "profile": record.profile,
         "layers": record.layers,

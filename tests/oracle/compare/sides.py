@@ -75,7 +75,8 @@ class Qemu:
         path = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="kmemu-compare-"))) / "gdb"
         kernel = Path(setting.image.path).resolve()
         command = [PROGRAM, "-m", str(setting.ram_mib), "-accel", "tcg", "-nodefaults", "-vga", "std", "-S"]
-        command += ["-display", "none", "-no-reboot", "-icount", "shift=3,sleep=off", "-serial", "null"]
+        command += ["-display", "none", "-no-reboot", "-icount", "shift=3,sleep=off"]
+        command += ["-serial", "null", "-serial", "null"]
         command += ["-debugcon", "null", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         command += ["-kernel", kernel.name, "-gdb", f"unix:{path},server=on,wait=off"]
         command += ["-append", setting.command_line] if setting.command_line else []

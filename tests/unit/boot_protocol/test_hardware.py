@@ -29,6 +29,6 @@ def test_each_device_is_found(ports: tuple[int, ...], registers: tuple[int, ...]
 
 
 def test_the_machine_looks_at_its_board() -> None:
-    with_serial, without = (Machine(assemble("hlt"), board=board) for board in (None, pc_board()[1:]))
+    with_serial, without = (Machine(assemble("hlt"), board=board) for board in (None, pc_board()[2:]))
     assert with_serial.memory.read(0x400, 2) == b"\xf8\x03"
     assert without.memory.read(0x400, 2) == b"\0\0"

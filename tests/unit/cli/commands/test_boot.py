@@ -241,6 +241,22 @@ class TestConsole:
         assert boot_code(code, "--serial", str(tmp_path / "log")) == (0, "debug\n", "")
         assert (tmp_path / "log").read_bytes() == b"serial\n"
 
+    def test_each_serial_port_has_a_console_of_its_own(
+        self, boot_code: Callable[..., Done], tmp_path: Path
+    ) -> None:
+        code = kernels.send(0x2F8, b"two\n") + kernels.send(0x3F8, b"one\n") + kernels.exit_with(0)
+        assert boot_code(code) == (0, "two\none\n", "")
+        assert boot_code(code, "--serial2", str(tmp_path / "log")) == (0, "one\n", "")
+        assert (tmp_path / "log").read_bytes() == b"two\n"
+        console = json.loads(boot_code(code, "--json").out)["console"]
+        assert console == {"serial": "one\n", "serial2": "two\n", "debug": ""}
+        assert boot_code(code, "--until", "wo").status == 0
+
+    def test_two_consoles_do_not_share_a_file(self, boot_code: Callable[..., Done], tmp_path: Path) -> None:
+        log = str(tmp_path / "log")
+        done = boot_code(kernels.HALT, "--serial", log, "--serial2", log)
+        assert done == (2, "", f"kmemu: --serial and --serial2 cannot both write {log}\n")
+
     def test_com1_goes_to_standard_output_by_name(self, boot_code: Callable[..., Done]) -> None:
         assert boot_code(kernels.send(0x3F8, b"x\n") + kernels.exit_with(0), "--serial", "-").out == "x\n"
 

@@ -19,6 +19,7 @@ def test_a_run() -> None:
         {"heap": "model"},
         b"hi\xff\n",
         b"debug",
+        b"second",
         ("screen",),
         MemoryMap(
             RAM,
@@ -46,7 +47,7 @@ def test_a_run() -> None:
         "instructions": 99,
         "seconds": 0.5,
         "error": None,
-        "console": {"serial": "hi\ufffd\n", "debug": "debug"},
+        "console": {"serial": "hi\ufffd\n", "serial2": "second", "debug": "debug"},
         "screen": ["screen"],
         "profile": "LiteCore",
         "layers": {"heap": "model"},
