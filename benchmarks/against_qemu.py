@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from measure import Row, at_most, kmemu_command, medians, process_seconds, qemu_command
 
 from emulator.loader.builtin import resolve
@@ -15,7 +17,7 @@ LONG_INSTRUCTIONS = 1_000_000_000
 
 def whole_process() -> Row:
     """Boot the demo, from the start of the process to its end."""
-    ours, theirs = kmemu_command("demo"), qemu_command(resolve("firmware:demo"))
+    ours, theirs = kmemu_command("demo"), qemu_command(Path(resolve("firmware:demo")))
     kmemu_s, qemu_s = medians(
         15, lambda: process_seconds(ours, KMEMU_EXIT), lambda: process_seconds(theirs, QEMU_EXIT)
     )
@@ -35,7 +37,7 @@ def emulation_time() -> Row:
 
     Start-up is taken off on both sides: it is what the same kernel takes with nothing to do.
     """
-    kernel = resolve("firmware:stress")
+    kernel = Path(resolve("firmware:stress"))
     qemu_long, ours_long, qemu_nothing, ours_nothing = medians(
         5,
         lambda: process_seconds(qemu_command(kernel, LONG), QEMU_EXIT),

@@ -105,7 +105,7 @@ def check_calls(peer: str, theirs: dict[str, Any], command_line: str) -> int:
 
 def gdb_run(steps: int) -> tuple[float, dict[str, Any]]:
     """Run stress in QEMU with gdb's script; return the seconds of the whole, and what the script says."""
-    kernel = resolve("firmware:stress")
+    kernel = Path(resolve("firmware:stress"))
     qemu = [*qemu_command(kernel, f"calls={steps}", serial="null"), "-S", "-gdb", "stdio"]
     command = ["gdb", "-batch", "-nx", "-x", str(SCRIPTS / "gdb_script.py"), str(kernel)]
     started = time.perf_counter()

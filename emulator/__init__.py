@@ -105,7 +105,6 @@ def boot(  # noqa: PLR0913 - the machine's description
     from emulator.boot_protocol.modules import Module
     from emulator.devices.board import DEFAULT_BOARD, pc_board
     from emulator.loader.builtin import resolve
-    from emulator.loader.disk_file import DiskFile
     from emulator.loader.image import KernelImage
     from emulator.loader.layout import LoadOptions
     from emulator.machine.machine import Machine
@@ -113,6 +112,8 @@ def boot(  # noqa: PLR0913 - the machine's description
 
     board = DEFAULT_BOARD if board is None else board
     if disk:
+        from emulator.loader.disk_file import DiskFile  # few kernels have one
+
         disks = [disk] if isinstance(disk, str) else disk
         board = board._replace(disks=tuple(DiskFile(each) for each in disks))
     machine = Machine(

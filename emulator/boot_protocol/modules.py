@@ -6,7 +6,7 @@ the two that loader has its lists and texts; here the room stays empty.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os.path
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.boot_protocol.pc_memory import HIGH_START, text_bytes
@@ -51,7 +51,7 @@ class Module(NamedTuple):
             raise BadFile(name, error.problem, given_as="module ") from error
         if not data:
             raise BadFile(name, "is empty", given_as="module ")
-        return cls(f"{Path(name).name}{separator}{arguments}", data)
+        return cls(f"{os.path.basename(name)}{separator}{arguments}", data)
 
 
 def place_modules(

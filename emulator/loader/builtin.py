@@ -5,7 +5,7 @@ Their ELF files are built from `firmware/scenarios` and travel inside the packag
 
 from __future__ import annotations
 
-from pathlib import Path
+import os.path
 
 from emulator.errors import HostError, UnknownName
 
@@ -56,12 +56,12 @@ DEFECTS = {
 }
 TWINS = tuple(f"{name}_ok" for name in DEFECTS)
 
-_DIRECTORY = Path(__file__).parent.parent / "_firmware"
+_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "_firmware")
 _NAMES = (*KERNELS, *DEFECTS, *TWINS)
 _NEAREST = 5
 
 
-def resolve(argument: str) -> Path:
+def resolve(argument: str) -> str:
     """Turn a kernel given by the user into the path of its file.
 
     Args:
@@ -72,12 +72,12 @@ def resolve(argument: str) -> Path:
         HostError: There is, but its file is not in this installation.
     """
     if not argument.startswith(PREFIX):
-        return Path(argument)
+        return argument
     name = argument.removeprefix(PREFIX)
     if name not in _NAMES:
         raise UnknownName("built-in kernel", name, _nearest_first(name))
-    path = _DIRECTORY / f"{name}.elf"
-    if not path.is_file():
+    path = os.path.join(_DIRECTORY, f"{name}.elf")
+    if not os.path.isfile(path):
         raise HostError(
             f"built-in kernel {name!r} has not been built: {path} is missing (run: make firmware)"
         )

@@ -6,7 +6,7 @@ import os
 import weakref
 
 from emulator.errors import BadFile, HostError
-from emulator.loader.files import find_file
+from emulator.loader.files import check_file
 
 SECTOR_SIZE = 512
 _LARGEST_DISK = SECTOR_SIZE << 48  # bytes; what 48 bits of a sector's number reach
@@ -29,7 +29,8 @@ class DiskFile:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            self._file = os.open(find_file(path, _LARGEST_DISK), os.O_RDONLY | os.O_CLOEXEC)
+            check_file(path, _LARGEST_DISK)
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise BadFile(path, f"cannot be read: {error.strerror}", given_as="disk ") from error
         weakref.finalize(self, os.close, self._file)

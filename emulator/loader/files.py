@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
-from pathlib import Path
 
 from emulator.errors import BadFile
 
 
-def find_file(name: str, largest: int) -> Path:
-    """Return the path of a regular file.
+def check_file(name: str, largest: int) -> None:
+    """Make sure that a file is a regular one.
 
     Pipes and devices are refused: opening them can block, and reading them need not end.
 
@@ -21,9 +21,8 @@ def find_file(name: str, largest: int) -> Path:
     Raises:
         OSError: It cannot be read; `strerror` says why.
     """
-    path = Path(name)
     try:
-        status = path.stat()
+        status = os.stat(name)
     except ValueError as error:  # the name contains a NUL
         raise OSError(errno.EINVAL, str(error)) from error
     if stat.S_ISDIR(status.st_mode):
@@ -32,16 +31,17 @@ def find_file(name: str, largest: int) -> Path:
         raise OSError(errno.EINVAL, "it is not a regular file")
     if status.st_size > largest:
         raise OSError(errno.EFBIG, f"its size is {status.st_size} bytes, more than {largest}")
-    return path
 
 
 def read_file(name: str, largest: int) -> bytes:
-    """Read a regular file; see `find_file`.
+    """Read a regular file; see `check_file`.
 
     Raises:
         OSError: It cannot be read; `strerror` says why.
     """
-    return find_file(name, largest).read_bytes()
+    check_file(name, largest)
+    with open(name, "rb") as file:
+        return file.read()
 
 
 def read_text(path: str, largest: int, *, missing: str = "") -> str:

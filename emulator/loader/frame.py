@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from emulator.wording import code_address
@@ -35,5 +34,5 @@ class Frame(NamedTuple):
         text = code_address(self.address, self.function, self.offset)
         if not self.file:
             return text
-        name = PurePosixPath(self.file).name
+        name = self.file.rpartition("/")[2]
         return f"{text} {name}:{self.line}" if self.line else f"{text} {name}"

@@ -7,8 +7,8 @@ Source: Executable and Linking Format 1.2, book III, "Program Loading".
 
 from __future__ import annotations
 
+import os.path
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
@@ -19,7 +19,6 @@ from emulator.loader.frame import Frame
 from emulator.loader.layout import PLAIN, lay_out
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
     from emulator.loader.dwarf.source_lines import LineTable, SourceLine
@@ -68,7 +67,7 @@ class KernelImage:
         symbols: KernelImage | None = None,
     ) -> None:
         self.path = path
-        self.name = Path(path).name
+        self.name = os.path.basename(path)
         self.data = unpacked(data, path, _LARGEST_FILE)
         layout = lay_out(self.data, path, options, () if symbols is None else symbols.segments)
         self.entry, self.physical_entry = layout.entry, layout.physical_entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +30,7 @@ def kernel(request: pytest.FixtureRequest) -> str:
 
 @cache
 def elf(kernel: str) -> Any:  # noqa: ANN401 - the types of elftools are only half there
-    return ELFFile(resolve(f"firmware:{kernel}").open("rb"))
+    return ELFFile(Path(resolve(f"firmware:{kernel}")).open("rb"))
 
 
 def dies(kernel: str, tag: str) -> Iterator[Die]:

@@ -32,7 +32,7 @@ MEANINGS = {
 @cache
 def declarations(kernel: str) -> dict[str, Any]:
     """Return the DWARF entry of every function that has code, by name."""
-    with resolve(f"firmware:{kernel}").open("rb") as file:
+    with Path(resolve(f"firmware:{kernel}")).open("rb") as file:
         return {
             die.attributes["DW_AT_name"].value.decode(): list(die.iter_children())
             for unit in ELFFile(file).get_dwarf_info().iter_CUs()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +12,7 @@ from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 
-DEMO = builtin.resolve("firmware:demo").read_bytes()
+DEMO = Path(builtin.resolve("firmware:demo")).read_bytes()
 BUDGET = 200_000  # instructions: more than demo takes
 
 patches = st.lists(

@@ -201,7 +201,7 @@ class Campaign(FirstFailure):
         mock.patch(
             "time.monotonic", time.process_time
         ).start()  # for the plugin's deadlines: the machine may be busy
-        builtin._DIRECTORY = workshop.kernels  # noqa: SLF001 - the tests shall find the mutants there
+        builtin._DIRECTORY = str(workshop.kernels)  # noqa: SLF001 - the tests shall find the mutants there
         items = _in_order(session.items, case.path)
         for index, item in enumerate(items):
             if item.nodeid.startswith(EVERY_KERNEL):

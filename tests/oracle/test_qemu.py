@@ -8,7 +8,8 @@ our machine, around the image that our loader has loaded. After that each byte m
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -23,9 +24,6 @@ from emulator.machine.memory import RamWindow
 from tests.helpers import qemu
 from tests.helpers.guest import assemble
 from tests.helpers.kernels import ENDLESS, EVERY, EXITING_DEFECTS, LITECORE, LITECORE_DEFECTS, SHUT_DOWN
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MANAGED_START, MANAGED_END = 0x00100000, 0x00500000
 RAM = RamWindow(MIB, qemu.RAM_MIB * MIB)
@@ -52,7 +50,9 @@ def image_of(name: str) -> KernelImage:
 @cache
 def in_qemu(name: str) -> qemu.Inspected:
     image = image_of(name)
-    return qemu.inspect(resolve(f"firmware:{name}"), image.physical_entry, MANAGED_END, COMMAND_LINES[name])
+    return qemu.inspect(
+        Path(resolve(f"firmware:{name}")), image.physical_entry, MANAGED_END, COMMAND_LINES[name]
+    )
 
 
 def around(image: KernelImage) -> list[tuple[int, int]]:
@@ -104,7 +104,7 @@ def assert_same(ours: bytes, theirs: bytes, start: int, image: KernelImage) -> N
 @pytest.mark.parametrize("name", [*KERNELS, *EXITING_DEFECTS, *TWINS])
 def test_text_and_exit_code_are_qemus(name: str) -> None:
     """BTRON's too: its ticks come at other moments in QEMU, so its RAM is not compared, but what it prints is."""
-    theirs = qemu.run_to_exit(resolve(f"firmware:{name}"), COMMAND_LINES[name])
+    theirs = qemu.run_to_exit(Path(resolve(f"firmware:{name}")), COMMAND_LINES[name])
     machine = Machine(image_of(name), command_line=COMMAND_LINES[name])
     outcome = machine.run(timeout_s=60)
     assert theirs.serial
@@ -117,7 +117,7 @@ def test_text_and_exit_code_are_qemus(name: str) -> None:
 @pytest.mark.parametrize("name", SHUT_DOWN)
 def test_a_kernel_that_shuts_the_cpu_down_does_so_in_qemu(name: str) -> None:
     """QEMU resets the PC then, and ends instead, because of ``-no-reboot``."""
-    theirs = qemu.run_to_exit(resolve(f"firmware:{name}"), COMMAND_LINES[name])
+    theirs = qemu.run_to_exit(Path(resolve(f"firmware:{name}")), COMMAND_LINES[name])
     machine = Machine(image_of(name), command_line=COMMAND_LINES[name])
     with pytest.raises(GuestStopped, match=r"^triple fault: "):
         machine.run(timeout_s=60)
@@ -131,7 +131,7 @@ def test_a_kernel_that_hangs_does_so_in_qemu() -> None:
         machine.run(max_instructions=3_000_000)
     ours = bytes(machine.output[Console.SERIAL])
     assert ours
-    kernel = resolve(f"firmware:{ENDLESS}")
+    kernel = Path(resolve(f"firmware:{ENDLESS}"))
     assert qemu.text_of_endless(kernel, len(ours), COMMAND_LINES[ENDLESS]) == ours
 
 

@@ -7,10 +7,10 @@ import time at every start, and calls through cffi cost a third of calls through
 from __future__ import annotations
 
 import operator
+import os.path
 from contextlib import contextmanager
 from functools import cache
 from importlib.machinery import PathFinder
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import HostError
@@ -38,8 +38,8 @@ def load_unicorn() -> str:
     """
     spec = PathFinder.find_spec("unicorn")  # importlib.util would look here, too, but is slow to import
     folders = spec.submodule_search_locations if spec else None
-    bundled = Path(folders[0]) / "lib" / "libunicorn.so.2" if folders else None
-    library = str(bundled) if bundled and bundled.exists() else "libunicorn.so.2"
+    bundled = os.path.join(folders[0], "lib", "libunicorn.so.2") if folders else None
+    library = bundled if bundled and os.path.exists(bundled) else "libunicorn.so.2"
     problem = lib.kc_load(library.encode())
     if problem != ffi.NULL:
         raise HostError(f"cannot use libunicorn: {ffi.string(problem).decode()}")

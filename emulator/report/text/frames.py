@@ -5,7 +5,6 @@ A frame by itself prints as ``kmain+0x42 demo.c:31``.
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from emulator.wording import code_location, printable
@@ -56,4 +55,4 @@ def callers_text(frames: Sequence[Frame]) -> str:
 
 def _source_text(frame: Frame) -> str:
     function = printable(frame.function) or "(unknown function)"
-    return f"{function} {printable(PurePosixPath(frame.file).name)}:{frame.line}" if frame.file else function
+    return f"{function} {printable(frame.file.rpartition('/')[2])}:{frame.line}" if frame.file else function

@@ -113,7 +113,7 @@ class Kernels(Target):
         with tempfile.TemporaryDirectory(prefix="kmemu-fuzz-") as folder:
             options = ("-g", "-fasynchronous-unwind-tables", f"-ffile-prefix-map={folder}=.")
             small = compile_kernel(Path(folder), _SOURCE, options).read_bytes()
-        files = [(name, builtin.resolve(f"firmware:{name}").read_bytes(), False) for name in _BUILT_IN]
+        files = [(name, Path(builtin.resolve(f"firmware:{name}")).read_bytes(), False) for name in _BUILT_IN]
         self._seeds = tuple(
             _Seed(n, data, _sections(data), profile) for n, data, profile in [*files, ("small", small, True)]
         )

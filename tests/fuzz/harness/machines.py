@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.errors import EmulatorError
@@ -55,7 +56,7 @@ class Machines(Target):
             "--mmu",
             random.choice(("fast", "reference")),
         )
-        data = builtin.resolve(f"firmware:{kernel}").read_bytes()
+        data = Path(builtin.resolve(f"firmware:{kernel}")).read_bytes()
         return Case(data, (command,), _TIMEOUT_S, DEFAULT_RAM.end, kernel)
 
     def run(self, case: Case, meter: Meter, number: int) -> str:

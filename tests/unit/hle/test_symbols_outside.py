@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -23,7 +24,7 @@ OUTSIDE = 0x80105A90
 
 def machine_with(kernel: str, name: str, address: int) -> Machine:
     """Return a machine with a built-in kernel of which one symbol has another address."""
-    data = bytearray(resolve(f"firmware:{kernel}").read_bytes())
+    data = bytearray(Path(resolve(f"firmware:{kernel}")).read_bytes())
     table = ELFFile(io.BytesIO(bytes(data))).get_section_by_name(".symtab")
     assert isinstance(table, SymbolTableSection)
     (number,) = (number for number, each in enumerate(table.iter_symbols()) if each.name == name)

@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from tests.unit.loader.line_builder import uleb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SOURCE = r"""
 int g(int a, int b, int c) { return a + b * c; }
@@ -107,7 +107,7 @@ def test_the_table_is_what_readelf_shows(tmp_path: Path, options: tuple[str, ...
 
 @pytest.mark.parametrize("kernel", ["demo", "btron_demo"])
 def test_a_built_in_kernel(kernel: str) -> None:
-    check_with_readelf(builtin.resolve(f"firmware:{kernel}"))
+    check_with_readelf(Path(builtin.resolve(f"firmware:{kernel}")))
 
 
 def test_rows_are_packed_in_order(tmp_path: Path) -> None:
