@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import re
 from contextlib import closing
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 BIOS_TABLES = 128 * 1024  # QEMU's BIOS takes them from the end of RAM; ours has them elsewhere
 SCREEN, SCREEN_SIZE = 0xB8000, 80 * 25 * 2
+PIT_HZ = 1_193_182
+WAIT_FOR_TICKS = bytes.fromhex("56 8d 90 20 4e 00 00")  # of invaders: push esi; lea edx, [eax + 20000]
 MACH_MIB = 128
 MACH_ALLOCATES = (
     "bootstrap_create",  # with it, all is set up
@@ -108,3 +110,27 @@ def test_invaders_is_played_with_keys() -> None:
     shots = [row for screen in seen for row, line in enumerate(screen) if "|" in line]
     assert shots
     assert shots == sorted(shots, reverse=True), "a shot goes up"
+    machine.keys(" ")
+    seen = [play(10_000_000) for _ in range(12)]
+    assert max("".join(screen).count("*") for screen in seen[6:]) < 40, "shots hit"
+
+
+def test_invaders_shows_as_many_frames_a_second_as_it_asks_the_pit_for() -> None:
+    """More than 60: it waits for fewer ticks the fewer invaders live."""
+    image = KernelImage.read(package_file("grub-invaders", "boot/invaders.exec"))
+    machine = Machine(image)
+    frames: list[tuple[int, int]] = []
+
+    def waits(_kind: int, _esp: int, ticks: int) -> int:
+        frames.append((machine.interrupts.now_ns(), ticks))
+        return ticks
+
+    address, code = next((part.physical, part.data) for part in image.segments)
+    machine.observers.probe(address + code.index(WAIT_FOR_TICKS), waits)
+    with pytest.raises(BudgetUsedUp):
+        machine.run(max_instructions=100_000_000, timeout_s=60)
+    (ticks,) = {ticks for _, ticks in frames}
+    asked_ns = ticks * 10**9 / PIT_HZ
+    lasted_ns = [after[0] - before[0] for before, after in pairwise(frames)]
+    assert asked_ns <= min(lasted_ns)
+    assert sum(lasted_ns) / len(lasted_ns) < min(asked_ns * 1.05, 10**9 / 60)
