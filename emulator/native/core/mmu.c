@@ -23,6 +23,7 @@ enum { CR0_WP = 1 << 16, CR0_PG = 1u << 31, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, 
 #define MSR_EFER 0xc0000080u
 #define PTE_NX (1ull << 63)
 #define PTE_ADDRESS 0x000000fffffff000ull /* Unicorn's CPU has physical addresses of 40 bits */
+#define CR3_FLAGS 0x1fu
 #define PTE_TOO_HIGH 0x7fffff0000000000ull
 #define A20 (1ull << 20)
 
@@ -59,9 +60,9 @@ static void entry_set(kc *m, uint64_t at, uint64_t *entry, uint32_t bits)
     kc_on_bits_set(m, at, bits);
 }
 
-static void walk_two_levels(kc *m, uint32_t linear, bool large, struct walk *w)
+static void walk_two_levels(kc *m, uint32_t cr3, uint32_t linear, bool large, struct walk *w)
 {
-    w->directory_at = gated(m, (kc_reg(m, UC_X86_REG_CR3) & ~PAGE_MASK) + (linear >> 22) * 4);
+    w->directory_at = gated(m, (cr3 & ~PAGE_MASK) + (linear >> 22) * 4);
     if (!entry_read(m, w->directory_at, 4, &w->directory))
         return;
     if ((w->directory & PTE_PS) && large) { /* bits 20 to 13 are bits 39 to 32 of the address (PSE-36) */
@@ -79,11 +80,11 @@ static void walk_two_levels(kc *m, uint32_t linear, bool large, struct walk *w)
 
 /* The four entries of the first level have neither rights nor A. A CPU reads them when CR3 is loaded, and refuses reserved
  * bits then (SDM 4.4.1); they are read here when they are used, as by Unicorn's own MMU and QEMU's. */
-static void walk_three_levels(kc *m, uint32_t linear, struct walk *w)
+static void walk_three_levels(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
 {
     uint64_t reserved = PTE_TOO_HIGH | (w->nx ? 0 : PTE_NX), first;
 
-    if (!entry_read(m, gated(m, (kc_reg(m, UC_X86_REG_CR3) & ~0x1fu) + (linear >> 30) * 8), 8, &first))
+    if (!entry_read(m, gated(m, (cr3 & ~CR3_FLAGS) + (linear >> 30) * 8), 8, &first))
         return;
     w->reserved = first & (PTE_TOO_HIGH | PTE_NX);
     w->directory_at = gated(m, (first & PTE_ADDRESS) + (linear >> 21 & 0x1ff) * 8);
@@ -106,7 +107,7 @@ static void walk_three_levels(kc *m, uint32_t linear, struct walk *w)
 }
 
 /* False: the CPU is in a mode that this machine does not have. */
-static bool walk_tables(kc *m, uint32_t linear, struct walk *w)
+static bool walk_tables(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
 {
     uint32_t cr4 = kc_reg(m, UC_X86_REG_CR4);
     uc_x86_msr efer = {.rid = MSR_EFER};
@@ -117,9 +118,9 @@ static bool walk_tables(kc *m, uint32_t linear, struct walk *w)
         if (efer.value & EFER_LMA)
             return false;
         w->nx = efer.value & EFER_NXE;
-        walk_three_levels(m, linear, w);
+        walk_three_levels(m, cr3, linear, w);
     } else {
-        walk_two_levels(m, linear, cr4 & CR4_PSE, w);
+        walk_two_levels(m, cr3, linear, cr4 & CR4_PSE, w);
     }
     w->physical = gated(m, w->physical);
     w->writable = w->directory & w->table & PTE_W;
@@ -127,7 +128,14 @@ static bool walk_tables(kc *m, uint32_t linear, struct walk *w)
     return true;
 }
 
-static void fills_forget(struct mmu *mmu) { memset(mmu->fills, 0xff, sizeof mmu->fills); }
+/* Every load of CR3 comes here, and what else changes how addresses are translated. */
+void kc_on_tlb_flush(kc *m)
+{
+    memset(m->mmu->fills, 0xff, sizeof m->mmu->fills);
+    m->mmu->space_known = false;
+}
+
+void kc_on_page_flush(kc *m, uint32_t address) { m->mmu->fills[address >> PAGE_SHIFT & (FILLS - 1)].linear = UINT32_MAX; }
 
 static void note_paging(struct mmu *mmu, uint32_t cr0)
 {
@@ -135,17 +143,22 @@ static void note_paging(struct mmu *mmu, uint32_t cr0)
     mmu->flat = !mmu->paging && !mmu->a20_off;
 }
 
-void kc_paging_read(kc *m) { note_paging(m->mmu, kc_reg(m, UC_X86_REG_CR0)); }
+static void paging_read(kc *m) { note_paging(m->mmu, kc_reg(m, UC_X86_REG_CR0)); }
 
 void kc_a20(kc *m, bool on)
 {
     if (m->mmu->a20_off == !on)
         return;
     m->mmu->a20_off = !on;
-    kc_paging_read(m);
-    fills_forget(m->mmu);
+    paging_read(m);
+    kc_on_tlb_flush(m);
     kc_gate_a20(m, on);
     kc_flush_tlb(m);
+}
+
+static int64_t place_of(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
+{
+    return walk_tables(m, cr3, linear, w) && w->present && !w->reserved ? (int64_t)(w->physical | (linear & PAGE_MASK)) : -1;
 }
 
 int64_t kc_translate(kc *m, uint32_t linear)
@@ -153,10 +166,28 @@ int64_t kc_translate(kc *m, uint32_t linear)
     struct walk w;
 
     if (m->reference)
-        kc_paging_read(m);
+        paging_read(m);
     if (!m->mmu->paging)
         return (int64_t)gated(m, linear);
-    return walk_tables(m, linear, &w) && w.present && !w.reserved ? (int64_t)(w.physical | (linear & PAGE_MASK)) : -1;
+    return place_of(m, kc_reg(m, UC_X86_REG_CR3), linear, &w);
+}
+
+int64_t kc_translate_in(kc *m, uint32_t space, uint32_t linear, bool *writable)
+{
+    struct walk w = {.writable = true};
+    int64_t at = space ? place_of(m, space, linear, &w) : (int64_t)gated(m, linear);
+
+    *writable = w.writable;
+    return at;
+}
+
+uint32_t kc_read_space(kc *m)
+{
+    if (m->reference)
+        paging_read(m);
+    m->mmu->space = m->mmu->paging ? (kc_reg(m, UC_X86_REG_CR3) & ~CR3_FLAGS) | KC_SPACE_OF_TABLES : 0;
+    m->mmu->space_known = !m->reference;
+    return m->mmu->space;
 }
 
 static enum kc_access access_of(uc_mem_type type)
@@ -203,7 +234,7 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     if (!m->mmu->paging)
         return true;
     user = m->mmu->miss.user; /* the CPU's own accesses are a supervisor's in every ring (SDM 4.6.1) */
-    if (!walk_tables(m, linear, &w)) {
+    if (!walk_tables(m, kc_reg(m, UC_X86_REG_CR3), linear, &w)) {
         kc_stop *stop = kc_ends(m, KC_FAILED);
         if (stop)
             stop->uc_error = KC_LONG_MODE;
@@ -277,8 +308,6 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     bool answers = kc_is_mapped(m, out->paddr);
     if (!answers && (type == UC_MEM_FETCH || !(kc_is_device(m, out->paddr) || kc_is_open(m, out->paddr))))
         return bus_error(m, out->paddr, (uint32_t)linear, type);
-    m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
-        (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};
     uint64_t page = out->paddr >> PAGE_SHIFT;
     if (type == UC_MEM_FETCH && !kc_was_fetched(m, page)) {
         if (!fetched_add(m->mmu, (uint32_t)page)) {
@@ -287,6 +316,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         }
         kc_flush_tlb(m);
     }
+    m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
+        (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};
     if (kc_was_fetched(m, page))
         out->perms |= UC_PROT_EXEC;
     if (kc_watches_pages(m) && out->paddr < m->memory_end) {
@@ -304,7 +335,7 @@ int kc_mmu_init(kc *m)
 {
     if (KC_NEW(m->mmu) || !(m->mmu->fetched = calloc(PAGES_4GIB / 8, 1)))
         return -1;
-    fills_forget(m->mmu);
+    kc_on_tlb_flush(m);
     if (m->reference)
         return 0;
     int error = U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TLB_TYPE, 1), UC_TLB_VIRTUAL);
@@ -336,7 +367,7 @@ int kc_mmu_restore(kc *m, const void *saved)
 {
     m->mmu->a20_off = *(const bool *)saved;
     kc_flush_tlb(m);
-    fills_forget(m->mmu);
-    kc_paging_read(m);
+    kc_on_tlb_flush(m);
+    paging_read(m);
     return 0;
 }

@@ -13,6 +13,8 @@ struct mmu {
     bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
     bool a20_off; /* bit 20 of the CPU's physical addresses is 0 */
     bool flat;    /* neither of both: a linear address is the physical one */
+    bool space_known;
+    uint32_t space; /* see kc_space() */
     uint8_t *fetched; /* one bit a physical page: code was fetched from it */
     uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
     struct { uint32_t address, vector, error_code; bool user; } miss; /* the present TLB fill; vector 0: nothing to be raised */
@@ -23,8 +25,6 @@ void kc_mmu_free(kc *m);
 int kc_mmu_save(kc *m, void **saved);
 int kc_mmu_restore(kc *m, const void *saved);
 
-/* Look at CR0 again, which may have changed. */
-void kc_paging_read(kc *m);
 /* The pages that code was fetched from. */
 static inline const uint32_t *kc_fetched_pages(const kc *m, uint32_t *count)
 {
@@ -35,6 +35,13 @@ static inline const uint32_t *kc_fetched_pages(const kc *m, uint32_t *count)
 static inline bool kc_was_fetched(const kc *m, uint64_t page) { return m->mmu->fetched[page >> 3] >> (page & 7) & 1; }
 
 static inline bool kc_paging(const kc *m) { return m->mmu->paging; }
+
+/* What the present address space is told from others by: where its page tables begin, or 0 without paging. */
+enum { KC_SPACE_OF_TABLES = 1 }; /* page tables may begin at 0 */
+uint32_t kc_read_space(kc *m);
+static inline uint32_t kc_space(kc *m) { return m->mmu->space_known ? m->mmu->space : kc_read_space(m); }
+/* Where an address of another space lies now, and whether its page may be written; -1: it is not mapped. */
+int64_t kc_translate_in(kc *m, uint32_t space, uint32_t linear, bool *writable);
 
 /* Where an address lies that the guest has just used: its page's TLB fill is remembered. */
 static inline int64_t kc_translate_used(kc *m, uint32_t linear)

@@ -1,7 +1,7 @@
 /* The record of calls: who called a function with what, and what came of it.
  *
- * A call is open from its entry to the `ret` that is executed with ESP where the return address lay at entry. That pairs
- * them without knowing tasks: each call in the guest has a return address of its own, wherever its stack is. It holds for
+ * A call is open from its entry to the `ret` that is executed with ESP where the return address lay at entry (see slots.c). That
+ * pairs them without knowing tasks: each call in the guest has a return address of its own, wherever its stack is. It holds for
  * recursion, for calls inside calls, for interrupts, and for functions left by a jump: the `ret` of the last function
  * of such a chain ends all of them. Jumps to recorded functions are watched: one that comes back to a function at the
  * same slot of the stack is no new call from there.
@@ -98,8 +98,9 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint
         return;
     }
     kc_stack_words(m, esp, words, 1 + KC_ARGUMENTS);
-    struct backtrace *backtrace = kc_stack_at_entry(m, esp, words[0]);
-    kc_open_forget_abandoned(open, function, backtrace, m->calls->now.jumps);
+    const struct slot slot = kc_slot_at(m, esp);
+    struct backtrace *backtrace = kc_stack_at_entry(m, &slot, words[0]);
+    kc_open_forget_abandoned(m, open, function, &slot, backtrace, m->calls->now.jumps);
     m->calls->now.jumps = false;
     const struct open_call *parent = kc_open_parent(m, open, backtrace);
     uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
@@ -122,7 +123,7 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint
     if (f->takes)
         next_allocation(m, probe, c->stack[row]);
     open->list[open->count++] =
-        (struct open_call){call, esp, words[0], f->out < 0 ? 0 : words[1 + f->out], (uint8_t)function, depth};
+        (struct open_call){slot, call, words[0], f->out < 0 ? 0 : words[1 + f->out], (uint8_t)function, depth};
     c->rows++;
     if (m->calls->notify_every && --m->calls->until_notice == 0) {
         m->calls->until_notice = m->calls->notify_every;
@@ -169,13 +170,14 @@ void kc_call_left(kc *m, const struct reached *probe, uint32_t esp)
 {
     struct open_calls *open = &m->calls->now.open;
 
-    for (uint32_t i = open->count; i-- > 0;) {
-        if (open->list[i].esp != esp)
-            continue;
-        struct open_call left = open->list[i];
-        kc_open_forget(open, i);
+    const struct slot at = kc_slot_at(m, esp);
+    struct open_call left;
+
+    if (!kc_open_take(m, open, &at, &left) && !kc_open_take_moved(m, open, &at, &left))
+        return;
+    do
         return_from(m, probe, &left);
-    }
+    while (kc_open_take(m, open, &at, &left));
 }
 
 void kc_call_jumps(kc *m, bool yes) { m->calls->now.jumps = yes; }

@@ -57,32 +57,73 @@ static bool is_in_backtrace(const struct backtrace *backtrace, uint32_t slot)
 
 /* The slot of such a call was given up: it is used again (by another function with the same return address it is a jump from the
  * one to the other), or it lies among the frames of a stack that is known for sure, and is none of them. */
-void kc_open_forget_abandoned(struct open_calls *open, uint32_t function, const struct backtrace *backtrace, bool jumps)
+void kc_open_forget_abandoned(kc *m, struct open_calls *open, uint32_t function, const struct slot *at,
+                              const struct backtrace *backtrace, bool jumps)
 {
     uint32_t esp = backtrace->slots[0], end = backtrace->slots[backtrace->count - 1];
 
     for (uint32_t i = open->count; i-- > 0;) {
         const struct open_call *each = &open->list[i];
-        bool is_reused = each->esp == esp && (each->caller != backtrace->frames[0] || (each->function == function && !jumps));
-        bool is_skipped = backtrace->sure && each->esp > esp && each->esp < end && !is_in_backtrace(backtrace, each->esp);
-        if (is_reused || is_skipped)
+        const struct slot *slot = &each->slot;
+        bool is_reused = (each->caller != backtrace->frames[0] || (each->function == function && !jumps)) &&
+                         kc_slot_is(m, slot, at, each->caller);
+        bool is_skipped = backtrace->sure && slot->esp > esp && slot->esp < end && !is_in_backtrace(backtrace, slot->esp);
+        if (is_reused || (is_skipped && kc_slot_is_here(m, slot)))
             kc_open_forget(open, i);
     }
+}
+
+/* A function that has jumped to another one has the same slot, and moves with it. */
+bool kc_open_take_moved(kc *m, struct open_calls *open, const struct slot *at, struct open_call *taken)
+{
+    uint32_t from = KC_SLOT_NOWHERE;
+
+    for (uint32_t i = open->count; i-- > 0;) {
+        struct open_call *each = &open->list[i];
+        if (each->slot.esp != at->esp || each->slot.space != at->space || !kc_slot_has_moved(m, &each->slot, each->caller))
+            continue;
+        if (from == KC_SLOT_NOWHERE)
+            from = each->slot.physical;
+        if (each->slot.physical == from)
+            each->slot.physical = at->physical;
+    }
+    return from != KC_SLOT_NOWHERE && kc_open_take(m, open, at, taken);
+}
+
+bool kc_open_take(kc *m, struct open_calls *open, const struct slot *at, struct open_call *taken)
+{
+    for (uint32_t i = open->count; i-- > 0;) {
+        const struct open_call *each = &open->list[i];
+        if (!kc_slot_is(m, &each->slot, at, each->caller))
+            continue;
+        *taken = *each;
+        kc_open_forget(open, i);
+        return true;
+    }
+    return false;
 }
 
 /* Stacks do not interleave, so it is the nearest one. What the handler of an interrupt does is no part of what it has interrupted. */
 const struct open_call *kc_open_parent(kc *m, const struct open_calls *open, const struct backtrace *backtrace)
 {
     const struct open_call *parent = NULL;
-    uint32_t esp = backtrace->slots[0];
+    uint32_t esp = backtrace->slots[0], nearest = UINT32_MAX;
+    bool nearest_is_here = false;
 
     for (uint32_t i = open->count; i-- > 0;) {
         const struct open_call *each = &open->list[i];
-        if (parent && each->esp - esp >= parent->esp - esp)
+        uint32_t distance = each->slot.esp - esp;
+        if (distance > nearest || (distance == nearest && nearest_is_here))
             continue;
-        if (each->esp == esp || is_in_backtrace(backtrace, each->esp) ||
-            (!backtrace->sure && kc_grew_from(m, esp, backtrace->frames[0], each)))
+        bool is_here = kc_slot_is_here(m, &each->slot);
+        if (!is_here && (!distance || distance == nearest || !kc_slot_has_moved(m, &each->slot, each->caller)))
+            continue;
+        if (!distance || is_in_backtrace(backtrace, each->slot.esp) ||
+            (!backtrace->sure && kc_grew_from(m, esp, backtrace->frames[0], each))) {
             parent = each;
+            nearest = distance;
+            nearest_is_here = is_here;
+        }
     }
-    return parent && kc_is_interrupted(m, esp, parent->esp) ? NULL : parent;
+    return parent && kc_is_interrupted(m, esp, parent->slot.esp) ? NULL : parent;
 }

@@ -5,7 +5,7 @@
 #include "record/unwinding.h"
 
 /* A call that has not returned. */
-struct open_call { uint32_t call, esp, caller, out_address; uint8_t function, depth; };
+struct open_call { struct slot slot; uint32_t call, caller, out_address; uint8_t function, depth; };
 
 /* All of them, in order of entry. */
 struct open_calls { uint32_t count, capacity; struct open_call *list; };
@@ -16,8 +16,14 @@ void kc_open_forget(struct open_calls *open, uint32_t index);
 /* Copy to where nothing is yet. false: no memory. */
 bool kc_open_copy(struct open_calls *to, const struct open_calls *from);
 
-/* Forget the calls that cannot return any more, as a function is entered with this backtrace. `jumps`: it was reached by a jump. */
-void kc_open_forget_abandoned(struct open_calls *open, uint32_t function, const struct backtrace *backtrace, bool jumps);
+/* Forget the calls that cannot return any more, as a function is entered at a slot with this backtrace. `jumps`: it was reached by
+ * a jump. */
+void kc_open_forget_abandoned(kc *m, struct open_calls *open, uint32_t function, const struct slot *at,
+                              const struct backtrace *backtrace, bool jumps);
+/* Take the newest call that returns at a slot out of the list; and where there is none, because the slot's page is another one by
+ * now, so that others of the slot can be taken as well. False: there is none. */
+bool kc_open_take(kc *m, struct open_calls *open, const struct slot *at, struct open_call *taken);
+bool kc_open_take_moved(kc *m, struct open_calls *open, const struct slot *at, struct open_call *taken);
 /* The innermost open call of the present stack; NULL: none. Valid until the list changes. */
 const struct open_call *kc_open_parent(kc *m, const struct open_calls *open, const struct backtrace *backtrace);
 

@@ -35,7 +35,7 @@ struct word_read {
 
 /* A backtrace, where it began, and what it depends on. */
 struct unwound {
-    uint32_t caller, esp, ebp, read_count; /* read_count above READS_MAX: not kept */
+    uint32_t caller, esp, ebp, memory, read_count; /* memory: behind ESP; read_count above READS_MAX: not kept */
     uint64_t pushed_changes;
     struct backtrace backtrace; /* count 0: none */
     struct word_read reads[READS_MAX];
@@ -44,11 +44,11 @@ struct unwound {
 #define RULE_SLOTS 4096
 #define PUSHED_MAX 64
 
-/* Frames that kc_deliver() has pushed and no iret has left: where EIP lies in each, its value, and where the handler begins;
+/* Frames that interrupts have pushed and no iret has left: where EIP lies in each, its value, and where the handler begins;
  * the newest last. */
 struct pushed {
     uint32_t count;
-    struct { uint32_t at, eip, handler; } frames[PUSHED_MAX];
+    struct frame { struct slot at; uint32_t eip, handler; } frames[PUSHED_MAX];
 };
 
 struct unwinding {
@@ -131,23 +131,27 @@ _Static_assert(RULE_SLOTS == 1 << (32 - 20), "rule_of() takes the upper 12 bits"
 static bool find_interrupt(kc *m, struct unwound *unwound, uint32_t pc, uint32_t esp, uint32_t end, uint32_t *at)
 {
     for (uint32_t i = m->unwinding->pushed.count; i-- > 0;) {
-        *at = m->unwinding->pushed.frames[i].at;
-        if (*at < esp || (end && *at >= end) || (uint32_t)read_noted(m, unwound, *at, LOWER) != m->unwinding->pushed.frames[i].eip)
+        const struct frame *frame = &m->unwinding->pushed.frames[i];
+        *at = frame->at.esp;
+        if (*at < esp || (end && *at >= end) || !kc_slot_is_here(m, &frame->at) ||
+            (uint32_t)read_noted(m, unwound, *at, LOWER) != frame->eip)
             continue;
         if (end)
             return true;
         unwound->read_count = READS_MAX + 1;
-        if (kc_grew_below(m, esp - 4, pc + 1, m->unwinding->pushed.frames[i].handler, *at))
+        if (kc_grew_below(m, esp - 4, pc + 1, frame->handler, *at))
             return true;
     }
     return false;
 }
 
-bool kc_is_interrupted(const kc *m, uint32_t esp, uint32_t end)
+bool kc_is_interrupted(kc *m, uint32_t esp, uint32_t end)
 {
-    for (uint32_t i = 0; i < m->unwinding->pushed.count; i++)
-        if (m->unwinding->pushed.frames[i].at - esp < end - esp)
+    for (uint32_t i = 0; i < m->unwinding->pushed.count; i++) {
+        const struct slot *at = &m->unwinding->pushed.frames[i].at;
+        if (at->esp - esp < end - esp && kc_slot_is_here(m, at))
             return true;
+    }
     return false;
 }
 
@@ -159,11 +163,13 @@ static uint32_t esp_before(kc *m, struct unwound *unwound, uint32_t at)
 }
 
 /* Is it the EIP that an interrupt has pushed there? Handlers in C begin their frame with it. */
-static bool is_pushed(const kc *m, uint32_t at, uint32_t eip)
+static bool is_pushed(kc *m, uint32_t at, uint32_t eip)
 {
-    for (uint32_t i = 0; i < m->unwinding->pushed.count; i++)
-        if (m->unwinding->pushed.frames[i].at == at && m->unwinding->pushed.frames[i].eip == eip)
+    for (uint32_t i = 0; i < m->unwinding->pushed.count; i++) {
+        const struct frame *frame = &m->unwinding->pushed.frames[i];
+        if (frame->at.esp == at && frame->eip == eip && kc_slot_is_here(m, &frame->at))
             return true;
+    }
     return false;
 }
 
@@ -219,15 +225,16 @@ static void start(kc *m, struct unwound *unwound, uint32_t frame, uint32_t esp)
     unwound->backtrace.slots[0] = esp;
 }
 
-static struct backtrace *stack_of_call(kc *m, uint32_t esp, uint32_t caller, uint32_t ebp)
+static struct backtrace *stack_of_call(kc *m, uint32_t esp, uint32_t memory, uint32_t caller, uint32_t ebp)
 {
     struct unwound *unwound = &m->unwinding->kept[(esp ^ caller) * 2654435761u >> 24];
 
     if (!unwound->backtrace.count || unwound->caller != caller || unwound->esp != esp || unwound->ebp != ebp ||
-        unwound->pushed_changes != m->unwinding->pushed_changes || !is_same(m, unwound)) {
+        unwound->memory != memory || unwound->pushed_changes != m->unwinding->pushed_changes || !is_same(m, unwound)) {
         unwound->caller = caller;
         unwound->esp = esp;
         unwound->ebp = ebp;
+        unwound->memory = memory;
         unwound->pushed_changes = m->unwinding->pushed_changes;
         start(m, unwound, caller, esp);
         go_up(m, unwound, caller - 1, esp + 4, ebp);
@@ -237,7 +244,10 @@ static struct backtrace *stack_of_call(kc *m, uint32_t esp, uint32_t caller, uin
 
 _Static_assert(KEPT == 1 << (32 - 24), "stack_of_call() takes the upper 8 bits");
 
-struct backtrace *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller) { return stack_of_call(m, esp, caller, kc_ebp(m)); }
+struct backtrace *kc_stack_at_entry(kc *m, const struct slot *at, uint32_t caller)
+{
+    return stack_of_call(m, at->esp, at->physical, caller, kc_ebp(m));
+}
 
 static uint32_t code_at(kc *m, uint32_t eip)
 {
@@ -312,7 +322,7 @@ void kc_callers_of_call(kc *m, uint32_t esp, uint32_t ebp, kc_callers *out)
     uint32_t caller;
 
     kc_stack_words(m, esp, &caller, 1);
-    *out = callers(stack_of_call(m, esp, caller, ebp), 0);
+    *out = callers(stack_of_call(m, esp, kc_slot_memory(m, esp), caller, ebp), 0);
 }
 
 int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *ranges, uint32_t range_count)
@@ -347,20 +357,26 @@ void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t handler)
 
     if (!kc_sees_flags(m))
         return; /* it would never be known to be left */
-    kc_on_iret(m, at); /* the slot is used again */
+    kc_frame_left(m, kc_frame_at(m, at)); /* the slot is used again */
     if (p->count == PUSHED_MAX)
         forget_frame(m, 0);
-    p->frames[p->count].at = at;
-    p->frames[p->count].eip = eip;
-    p->frames[p->count++].handler = handler;
+    p->frames[p->count++] = (struct frame){kc_slot_at(m, at), eip, handler};
     m->unwinding->pushed_changes++;
 }
 
-void kc_on_iret(kc *m, uint32_t esp)
+int kc_frame_at(kc *m, uint32_t esp)
 {
-    for (uint32_t i = m->unwinding->pushed.count; i-- > 0;)
-        if (m->unwinding->pushed.frames[i].at == esp)
-            forget_frame(m, i);
+    int i = (int)m->unwinding->pushed.count;
+    uint32_t memory = i ? kc_slot_memory(m, esp) : 0;
+
+    while (i-- > 0 && m->unwinding->pushed.frames[i].at.physical != memory) {}
+    return i;
+}
+
+void kc_frame_left(kc *m, int frame)
+{
+    if (frame >= 0)
+        forget_frame(m, (uint32_t)frame);
 }
 
 /* -- life, snapshots ------------------------------------------------------------------------------ */

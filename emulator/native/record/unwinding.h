@@ -2,7 +2,7 @@
 #ifndef KMEMU_UNWINDING_H
 #define KMEMU_UNWINDING_H
 
-#include "machine.h"
+#include "record/slots.h"
 
 /* A backtrace: return addresses, innermost first, and where they lie. */
 struct backtrace {
@@ -17,12 +17,12 @@ void kc_unwinding_free(kc *m);
 int kc_unwinding_save(kc *m, void **saved);
 int kc_unwinding_restore(kc *m, const void *saved);
 
-/* From a function's entry, where `caller` is on top of the stack. The result is valid until the stack is unwound again. */
-struct backtrace *kc_stack_at_entry(kc *m, uint32_t esp, uint32_t caller);
+/* From a function's entry, where `caller` is on top of the stack, at a slot. The result is valid until the stack is unwound again. */
+struct backtrace *kc_stack_at_entry(kc *m, const struct slot *at, uint32_t caller);
 /* From any instruction: it is the first frame, its address + 1 as if it were a return address, and ESP its slot. */
 struct backtrace *kc_stack_at(kc *m, uint32_t eip);
 /* Has an interrupt come between the frames at [esp, end) of a stack? */
-bool kc_is_interrupted(const kc *m, uint32_t esp, uint32_t end);
+bool kc_is_interrupted(kc *m, uint32_t esp, uint32_t end);
 /* Does code lie at an address? */
 bool kc_is_code(const kc *m, uint32_t address);
 

@@ -70,7 +70,7 @@ void restore_state_to_opc_x86_64(void *state, void *tb, uint64_t *data)
     original_restore(state, tb, data);
 }
 
-/* -- TLB fills, which the hook for them is told too little of -------------------------------------- */
+/* -- the TLB: of fills the hook for them is told too little, of flushes nobody is ------------------ */
 
 static bool (*original_fill)(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t host_pc);
 EXPORTED bool unicorn_fill_tlb_x86_64(void *cpu, uint64_t address, int size, int access, int mode, bool probe, uintptr_t host_pc);
@@ -93,6 +93,30 @@ bool unicorn_fill_tlb_x86_64(void *cpu, uint64_t address, int size, int access, 
     return original_fill(cpu, address, size, access, mode, false, host_pc); /* leaves the engine */
 }
 
+static void (*original_flush)(void *cpu);
+EXPORTED void tlb_flush_x86_64(void *cpu);
+void tlb_flush_x86_64(void *cpu)
+{
+    void *state = kc_state_of(cpu);
+    kc *m = state ? kc_running_on(state) : NULL;
+
+    if (m)
+        kc_on_tlb_flush(m);
+    original_flush(cpu);
+}
+
+static void (*original_flush_page)(void *cpu, uint64_t address);
+EXPORTED void tlb_flush_page_x86_64(void *cpu, uint64_t address);
+void tlb_flush_page_x86_64(void *cpu, uint64_t address)
+{
+    void *state = kc_state_of(cpu);
+    kc *m = state ? kc_running_on(state) : NULL;
+
+    if (m)
+        kc_on_page_flush(m, (uint32_t)address);
+    original_flush_page(cpu, address);
+}
+
 bool kc_delivery_load(void *unicorn)
 {
 #define FIND(variable, name) (variable) = (__typeof__(variable))kc_find(unicorn, name)
@@ -101,7 +125,10 @@ bool kc_delivery_load(void *unicorn)
     FIND(original_raise_interrupt, "raise_interrupt_x86_64");
     FIND(original_restore, "restore_state_to_opc_x86_64");
     FIND(original_fill, "unicorn_fill_tlb_x86_64");
+    FIND(original_flush, "tlb_flush_x86_64");
+    FIND(original_flush_page, "tlb_flush_page_x86_64");
     FIND(restore_state, "cpu_restore_state_x86_64");
 #undef FIND
-    return do_interrupt && do_interrupt_of_device && original_raise_interrupt && original_restore && original_fill && restore_state;
+    return do_interrupt && do_interrupt_of_device && original_raise_interrupt && original_restore && original_fill && original_flush &&
+           original_flush_page && restore_state;
 }

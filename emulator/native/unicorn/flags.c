@@ -59,11 +59,11 @@ void kc_restore_eip(kc *m, uintptr_t host_pc)
     { \
         kc *m = kc_running_on(state); \
         if (m && kc_sees_flags(m)) { \
-            uint32_t esp = kc_esp(m); \
+            int frame = kc_frame_at(m, kc_esp(m)); \
             kc_restore_eip(m, (uintptr_t)__builtin_return_address(0)); \
             loads_flags(m); \
             original_##name arguments; \
-            kc_on_iret(m, esp); \
+            kc_frame_left(m, frame); \
             kc_on_nmi_end(m); \
         } else \
             original_##name arguments; \

@@ -40,14 +40,20 @@ bool kc_on_wrmsr(kc *m, uint32_t number, uint64_t value);
 bool kc_is_large(const kc *m, uint32_t linear);
 /* The TLB lacks the page of a linear address, for an access by a user or a supervisor. A fill comes next. */
 void kc_on_tlb_miss(kc *m, uint32_t address, bool user);
+/* The TLB was emptied, or lost the page of a linear address. */
+void kc_on_tlb_flush(kc *m);
+void kc_on_page_flush(kc *m, uint32_t address);
 /* Does an access raise an exception whose fill was refused? If not, the run ends. */
 bool kc_raises(kc *m, uint32_t *vector, uint32_t *error_code);
 
-/* -- record/unwinding.c -- */
-/* iret was executed with this ESP. */
-void kc_on_iret(kc *m, uint32_t esp);
-/* The same: an NMI may come again. */
+/* -- core/pic.c -- */
+/* iret was executed: an NMI may come again. */
 void kc_on_nmi_end(kc *m);
+
+/* -- record/unwinding.c -- */
+/* iret is going to be executed with this ESP: the frame that it leaves by, or -1; and it was executed. */
+int kc_frame_at(kc *m, uint32_t esp);
+void kc_frame_left(kc *m, int frame);
 
 /* -- observe/probes.c -- */
 /* An instruction that has probes is executed next. */
