@@ -81,20 +81,3 @@ def test_no_file_imports_the_python_binding_of_unicorn() -> None:
         for path, modules in imports.items()
         if any(module.split(".")[0] == "unicorn" for module in modules)
     ]
-
-
-def test_booting_a_kernel_imports_neither_unicorn_nor_slow_modules() -> None:
-    program = """
-import sys
-from emulator.loader.builtin import resolve
-from emulator.loader.image import KernelImage
-from emulator.machine.machine import Machine
-Machine(KernelImage.read(resolve("firmware:demo"))).run()
-print(*sorted(sys.modules))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    loaded = {module.split(".")[0] for module in done.stdout.split()}
-    assert "emulator" in loaded
-    assert sorted(loaded & {"unicorn", "capstone", "asyncio", "unittest"}) == []

@@ -1,0 +1,67 @@
+"""What a boot imports: each module takes a tenth of a millisecond or more of each start, which is to be quicker than QEMU's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import cache
+
+# Ours, by package. What only some runs need is imported where they need it; a device sleeps until its kernel touches it.
+OURS = {
+    "emulator": "errors wording x86",
+    "emulator.boot_protocol": "acpi_tables bios_data boot_state hardware modules mp_tables multiboot1_info pc_memory rom",
+    "emulator.cli": "machine_options main option_values status",
+    "emulator.cli.commands": "boot",
+    "emulator.cli.terminal": "console output signals",
+    "emulator.devices": "addresses board debug_console debug_exit device uart",  # those that the demo talks to
+    "emulator.guest": "",
+    "emulator.guest.memory_map": "litecore_reader memory_map reader regions",
+    "emulator.hle": "kernels",
+    "emulator.loader": "builtin containers files frame image layout multiboot1 segments",
+    "emulator.loader.elf": "headers symbols",
+    "emulator.machine": "address_map allocations consoles execution layer_state linear_memory machine memory unanswered until",
+    "emulator.machine.board": "data_port device_memory interrupts ports windows wiring",
+    "emulator.machine.core": "call_recorder core_types cpu handle observers stacks",
+    "emulator.machine.faults": "diagnosis",
+    "emulator.native": "_core",
+    "emulator.report": "run_record",
+    "emulator.report.text": "ending frames lacks memory_map run style",
+    "emulator.run": "ending to_end",
+    "kernel_model": "abi blocks frames structs",
+    "kernel_model.litecore": "abi bitmap boot heap heap_layout memmap spinlock symbols",
+}
+# Of the standard library, besides what those and the start of Python import. No pathlib, no dataclasses, no json.
+STANDARD = """
+    argparse bisect collections contextlib copyreg enum errno functools gc gettext importlib itertools keyword locale
+    operator re reprlib signal struct types typing warnings
+"""
+OTHERS = {"_cffi_backend"}
+
+
+@cache
+def imported() -> frozenset[str]:
+    """The modules that a boot of the demo imports, beyond those that each start of Python does."""
+    program = """
+import sys
+before = set(sys.modules)
+from emulator.cli.main import main
+assert main(["boot", "firmware:demo"]) == 0
+print(*set(sys.modules) - before, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return frozenset(done.stderr.split())
+
+
+def test_a_boot_imports_no_more_of_ours_than_it_needs() -> None:
+    expected = {
+        f"{package}.{name}" for package, names in OURS.items() for name in names.split()
+    } | OURS.keys()
+    ours = {name for name in imported() if name.startswith(("emulator", "kernel_model"))}
+    ours.discard("emulator.native._core.lib")
+    assert (sorted(ours - expected), sorted(expected - ours)) == ([], []), "unexpected, and missing"
+
+
+def test_a_boot_imports_little_else() -> None:
+    names = {name.split(".")[0] for name in imported()} - {"emulator", "kernel_model"}
+    assert {name for name in names if not name.startswith("_")} <= set(STANDARD.split())
+    assert names - sys.stdlib_module_names <= OTHERS
