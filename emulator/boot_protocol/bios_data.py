@@ -13,8 +13,7 @@ from emulator.boot_protocol.pc_memory import KIB, LOW_END
 if TYPE_CHECKING:
     from emulator.boot_protocol.hardware import Hardware
 
-# Vectors as SeaBIOS has them, by the entry points of IBM's BIOS; the rest leads to the first one.
-_ENTRIES = {
+ENTRIES: Final = {
     0x02: 0xE2C3,
     0x05: 0xFF54,
     0x08: 0xFEA5,
@@ -39,16 +38,17 @@ _ENTRIES = {
     0x75: 0xD425,
     0x76: 0xD40A,
 }
-_NO_ENTRY = 0xFF53
+"""Where vectors of real mode lead to in the ROM, as in SeaBIOS, which has IBM's entry points."""
+
+NO_ENTRY: Final = 0xFF53
+"""Where the others do: an `iret`."""
+
 _NONE = (*range(0x60, 0x67), 0x79)  # for programs; 0
 _SEGMENT = 0xF000
 _VECTORS = b"".join(
-    bytes(4) if vector in _NONE else struct.pack("<HH", _ENTRIES.get(vector, _NO_ENTRY), _SEGMENT)
+    bytes(4) if vector in _NONE else struct.pack("<HH", ENTRIES.get(vector, NO_ENTRY), _SEGMENT)
     for vector in range(256)
 )
-IRETS: Final = tuple(sorted({_SEGMENT * 16 + offset for offset in (_NO_ENTRY, *_ENTRIES.values())}))
-"""Where the vectors of real mode point to: each an `iret` in ROM."""
-
 _DATA_AREA, _DATA_SIZE = 0x400, 0x100
 _EBDA_SIZE_KIB = b"\x01"
 _COLUMNS, _ROWS, _CHARACTER_HEIGHT = 80, 25, 16
@@ -82,6 +82,6 @@ def _data_area(hardware: Hardware) -> bytes:
     put(0x7C, f"{count}B", *([_SERIAL_TIMEOUT] * count))
     put(0x80, "HH", _KEYS_START, _KEYS_END)
     put(0x84, "BH", _ROWS - 1, _CHARACTER_HEIGHT)
-    put(0x87, "BBB", 0x60, 0xF9, 0x51)  # a VGA with 256 KiB and a colour screen of 400 lines
+    put(0x87, "BBBB", 0x60, 0xF9, 0x51, 8)  # a VGA with 256 KiB and a colour screen of 400 lines
     put(0x96, "B", 0x10)  # a keyboard of 101 keys
     return bytes(area)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.boot_protocol.hardware import Hardware
+from emulator.boot_protocol.rom import CODE_START
 from emulator.devices.addresses import TEXT_SCREEN
 from emulator.devices.board import pc_board
 from emulator.errors import unknown_function
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from emulator.devices.keyboard.controller import KeyboardController
     from emulator.devices.uart import Uart
     from emulator.loader.image import KernelImage
+    from emulator.machine.board.bios_calls import BiosCalls
     from emulator.machine.consoles import Console
     from emulator.machine.core.core_types import Fault, Registers
     from emulator.machine.core.snapshots import CoreSnapshots, Snapshot
@@ -164,6 +166,7 @@ class Machine:
             bus=self.ports,
         )
         self.device = wiring.device
+        core.bios = self._serve_bios
         hardware = Hardware.found(self.ports.numbers, (row.mmio[0] for row in rows))
         self.cpu.set_local_apic(hardware.local_apic)
         state = boot_state(image, ram.end, hardware, command_line, modules)
@@ -175,7 +178,8 @@ class Machine:
 
     def _map(self) -> None:
         self.cpu.map_ram(0, ROM_START)
-        self.cpu.map_rom(ROM_START, MIB)
+        self.cpu.map_rom(ROM_START, CODE_START)
+        self.cpu.map_rom(CODE_START, MIB, has_code=True)
         self.cpu.map_ram(self.ram.start, self.ram.end)
 
     def _enter(self, state: BootState) -> None:
@@ -326,6 +330,17 @@ class Machine:
         from emulator.machine.core.snapshots import CoreSnapshots
 
         return CoreSnapshots(self._core)
+
+    def _serve_bios(self) -> None:
+        self._bios.serve()
+
+    @cached_property
+    def _bios(self) -> BiosCalls:
+        from emulator.machine.board.bios_calls import BiosCalls  # few kernels use real mode
+
+        return BiosCalls(
+            self._core, self.cpu, self._linear, self.ports, self.interrupts.pic, self.unanswered, self.image
+        )
 
     def registers(self) -> Registers:
         """Return all registers of the CPU."""

@@ -24,12 +24,12 @@ _OTHER_PAGES: int = lib.KC_OTHER_PAGES
 
 
 class Lack(NamedTuple):
-    """A port without a device, or a page in which nothing is, that the guest accessed.
+    """A port without a device, or a page in which nothing is, that the guest accessed; or a service of the BIOS that it called.
 
     Attributes:
-        port: Its number; None: it is memory.
-        address: Physical, of the first access, as exactly as its instruction tells; None: it is a port, or stands for all pages after
-            the first 256.
+        port: Its number; None: it is something else.
+        address: Physical, of the first access, as exactly as its instruction tells; None: it is something else, or stands for all pages
+            after the first 256.
         reads: How many, of memory in pieces of at most 4 bytes.
         writes: The same.
         eip: Of the first access.
@@ -38,6 +38,7 @@ class Lack(NamedTuple):
         function: The innermost recorded function that this came out of; "": of none.
         by_write: Whether it was a write.
         ram_end: End of RAM, if the address lies shortly after it; 0: it does not.
+        service: Of the BIOS, which was called `reads` times; "": it is none.
     """
 
     port: int | None
@@ -50,6 +51,7 @@ class Lack(NamedTuple):
     function: str = ""
     by_write: bool = False
     ram_end: int = 0
+    service: str = ""
 
 
 class LastRead(NamedTuple):
@@ -104,6 +106,7 @@ class Unanswered:
         self._has_port = has_port
         self._where = where
         self._firsts: list[_First] = []
+        self._services: dict[str, tuple[int, int]] = {}  # how often it was called, and where first
         self._count = ffi.new("uint32_t *")
         self.expected: frozenset[int] | None = None
 
@@ -132,8 +135,17 @@ class Unanswered:
             self.expected = before
 
     def lacks(self) -> tuple[Lack, ...]:
-        """Return what the guest has accessed so far that is not there: ports, then memory, each in order of the first access."""
-        return (*self._ports(), *self._pages())
+        """Return what the guest asked for so far that is not there: ports, memory, services of the BIOS, each in order."""
+        return (*self._ports(), *self._pages(), *self._called())
+
+    def note_service(self, service: str, eip: int) -> None:
+        """Note a call of a service that the BIOS does not have."""
+        calls, first = self._services.get(service, (0, eip))
+        self._services[service] = (calls + 1, first)
+
+    def _called(self) -> Iterator[Lack]:
+        for service, (calls, eip) in self._services.items():
+            yield Lack(None, None, calls, 0, eip, self._locate(eip), service=service)
 
     def _ports(self) -> Iterator[Lack]:
         uses = lib.kc_ports_used(self._core.raw, self._count)
@@ -185,8 +197,9 @@ class Unanswered:
 
     def save(self) -> object:
         """The first accesses; the core keeps the numbers."""
-        return tuple(self._firsts)
+        return tuple(self._firsts), dict(self._services)
 
     def restore(self, state: object) -> None:
         """Go back to a state that `save` returned."""
-        self._firsts = list(cast("tuple[_First, ...]", state))
+        firsts, services = cast("tuple[tuple[_First, ...], dict[str, tuple[int, int]]]", state)
+        self._firsts, self._services = list(firsts), dict(services)

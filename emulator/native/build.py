@@ -23,6 +23,7 @@ extern "Python" {
     uint32_t kc_on_apic_acknowledge(void *handle);
     void kc_on_apic_line(void *handle, uint32_t line);
     void kc_on_apic_off(void *handle);
+    void kc_on_bios(void *handle);
 }
 void kc_connect(void);
 """
@@ -41,11 +42,13 @@ static void kc_on_idle(void *);
 static uint32_t kc_on_apic_acknowledge(void *);
 static void kc_on_apic_line(void *, uint32_t);
 static void kc_on_apic_off(void *);
+static void kc_on_bios(void *);
 static void kc_connect(void)
 {
     static const kc_python callbacks = {
         kc_on_port_read, kc_on_port_write, kc_on_memory_read, kc_on_memory_write, kc_on_console, kc_on_probe, kc_on_calls,
         kc_on_entered, kc_on_idle, kc_on_apic_acknowledge, kc_on_apic_line, kc_on_apic_off,
+        kc_on_bios,
     };
     kc_set_python(&callbacks);
 }

@@ -66,8 +66,9 @@ kc *kc_new(uint64_t memory_end, bool reference, void *handle);
 void kc_delete(kc *m);
 /* Make [start, end) of physical memory usable. Returns a Unicorn error, 0 when all is well. */
 int kc_map_ram(kc *m, uint64_t start, uint64_t end);
-/* [start, end) reads as what lies there in memory and ignores writes, as a ROM does. */
-int kc_map_rom(kc *m, uint64_t start, uint64_t end);
+/* [start, end) reads as what lies there in memory and ignores writes, as a ROM does. Only one has code. An undefined instruction
+ * there raises no exception: bios() is called, and has to call kc_bios_return() or end the run. */
+int kc_map_rom(kc *m, uint64_t start, uint64_t end, bool has_code);
 /* Let Python answer accesses to [start, end), which lies outside of [0, memory_end) and below 4 GiB. Returns the window's number,
  * from 0; a Unicorn error, negative, if it cannot be. */
 int kc_map_device(kc *m, uint64_t start, uint64_t end);
@@ -106,9 +107,14 @@ const char *kc_engine_function(uint32_t i, bool *found);
 void kc_get_registers(kc *m, kc_registers *out);
 /* Write the general registers, EIP and EFLAGS. */
 void kc_set_registers(kc *m, const kc_registers *in);
-/* Put the CPU into flat 32-bit protected mode with the descriptors that lie at gdt_base: code 0x08, data 0x10; CR4 is 0. Returns a Unicorn
- * error or 0. */
+/* Put the CPU into flat 32-bit protected mode with the descriptors that lie at gdt_base: code 0x08, data 0x10; CR4 is 0, and the
+ * IDT the interrupt vector table of real mode. Returns a Unicorn error or 0. */
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit);
+
+/* From bios(): write the general registers, and go on at this EIP. */
+void kc_bios_return(kc *m, const kc_registers *in);
+/* From bios(): load ES with a segment of real mode. */
+void kc_bios_load_es(kc *m, uint32_t segment);
 
 /* -- one run: core/run.c, core/limits.c -------------------------------------------------------- */
 
@@ -447,6 +453,7 @@ typedef struct {
     uint32_t (*apic_acknowledge)(void *handle);
     void (*apic_line)(void *handle, uint32_t line);
     void (*apic_off)(void *handle);
+    void (*bios)(void *handle);
 } kc_python;
 void kc_set_python(const kc_python *callbacks);
 

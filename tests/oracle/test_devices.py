@@ -19,10 +19,12 @@ from tests.helpers import qemu
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 MIB = 1 << 20
 _BIOS_TABLES = 128 * 1024  # at the end of RAM in QEMU, which its Multiboot information leaves out
+_SEE_THEM = ("bios", "multiboot_info")
 _COMMAND_LINE = "oracle=1"  # without one, QEMU ends the kernel's name with a blank
 AREAS = (
     "acpi",
     "apic",
+    "bios",
     "disk",
     "exceptions",
     "features",
@@ -32,6 +34,7 @@ AREAS = (
     "pic",
     "pit",
     "pci",
+    "real_mode",
     "rings",
     "rtc",
     "screen",
@@ -57,7 +60,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_self_test_prints_what_it_prints_in_qemu(area: str, built: Path) -> None:
     kernel = built / f"{area}.elf"
     theirs = qemu.run_to_exit(kernel, _COMMAND_LINE)
-    ram = RamWindow(MIB, qemu.RAM_MIB * MIB - (_BIOS_TABLES if area == "multiboot_info" else 0))
+    ram = RamWindow(MIB, qemu.RAM_MIB * MIB - (_BIOS_TABLES if area in _SEE_THEM else 0))
     machine = Machine(KernelImage.read(kernel), ram=ram, command_line=_COMMAND_LINE)
     outcome = machine.run(timeout_s=60)
     lines = bytes(machine.output[Console.SERIAL]).decode().splitlines()

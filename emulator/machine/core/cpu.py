@@ -38,10 +38,10 @@ class Cpu:
         self._core.check_rests("map_ram()")
         self._core.check(lib.kc_map_ram(self._core.raw, start, end))
 
-    def map_rom(self, start: int, end: int) -> None:
-        """Make [start, end) read as what memory holds there, and ignore writes."""
+    def map_rom(self, start: int, end: int, *, has_code: bool = False) -> None:
+        """Make [start, end) read as what memory holds there, and ignore writes. Code runs in one such range only, the BIOS's."""
         self._core.check_rests("map_rom()")
-        self._core.check(lib.kc_map_rom(self._core.raw, start, end))
+        self._core.check(lib.kc_map_rom(self._core.raw, start, end, has_code))
 
     def map_device(self, start: int, end: int) -> int:
         """Let a device answer accesses to [start, end), outside of RAM. Return the window's number, from 0."""

@@ -75,6 +75,7 @@ class Core:
         apic_acknowledge: The CPU takes the interrupt that the local APIC asks for: () -> vector.
         apic_line: A line of the board that the I/O APIC lets through is raised, or that of the 8259, KC_PIC_OUTPUT: (line).
         apic_off: The local APIC is switched off: ().
+        bios: The guest has come to an undefined instruction in ROM.
 
     Raises:
         HostError: The host cannot give the memory, or libunicorn is missing.
@@ -96,6 +97,7 @@ class Core:
         self.apic_acknowledge: Callable[[], int]
         self.apic_line: Callable[[int], None]
         self.apic_off: Callable[[], None]
+        self.bios: Callable[[], None]
         self._handle = ffi.new_handle(self)
         raw = lib.kc_new(memory_end, reference, self._handle)
         if raw == ffi.NULL:
@@ -259,3 +261,4 @@ _extern("kc_on_idle", lambda core: core.idle(), answers=False)
 _extern("kc_on_apic_acknowledge", lambda core: core.apic_acknowledge(), answers=True)
 _extern("kc_on_apic_line", lambda core, line: core.apic_line(line), answers=False)
 _extern("kc_on_apic_off", lambda core: core.apic_off(), answers=False)
+_extern("kc_on_bios", lambda core: core.bios(), answers=False)

@@ -73,7 +73,7 @@ class Diagnosis:
         if stop.reason is Reason.NO_MEMORY:
             return HostError("the host has no memory left for what is recorded of the run")
         if stop.reason is Reason.FAILED and ROM_START <= (self._cpu.translate(stop.pc) or 0) < MIB:
-            problem = "kmemu has no BIOS: a jump into its ROM"
+            problem = "kmemu does not have code of a BIOS: a jump into its ROM"
             return self.in_call(NotEmulated(problem, stop.eip, location, stop.instructions))
         return self.in_call(guest_stopped(stop, location, self.accessed(stop)))
 

@@ -20,6 +20,8 @@ _ENTRY = 8  # bytes of a gate, and of a descriptor
 _PRESENT, _TYPE, _IS_SEGMENT, _IS_CODE, _WRITABLE, _CONFORMING = 0x80, 0x1F, 0x10, 0x08, 0x02, 0x04
 _TASK_GATE = 0x05
 _GATES = (0x06, 0x07, 0x0E, 0x0F)  # interrupt and trap gates, of 16 and 32 bits
+_REAL_MODE_LIMIT = 0x3FF
+_REAL_MODE_ENTRY = 4  # bytes of a vector
 _LOCAL = 4  # bit of a selector: in the LDT
 _TSS_32, _TSS_16, _BUSY = 0x09, 0x01, 0x02
 
@@ -43,6 +45,8 @@ def reason(attempt: Attempt, registers: Registers, memory: LinearMemory) -> str:
     """Return why a CPU would not deliver an interrupt either, in words."""
     at = registers.idt_base + _ENTRY * attempt.vector & WORD_MAX
     gate = memory.read(at, _ENTRY)
+    if (registers.idt_base, registers.idt_limit) == (0, _REAL_MODE_LIMIT):  # as the kernel has found it
+        return "no handler in the IDT"
     if registers.idt_limit and _ENTRY * attempt.vector + _ENTRY - 1 > registers.idt_limit:
         return f"the IDT ends before vector {attempt.vector}: its limit is 0x{registers.idt_limit:04x}"
     if registers.idt_limit and len(gate) < _ENTRY:
@@ -50,6 +54,16 @@ def reason(attempt: Attempt, registers: Registers, memory: LinearMemory) -> str:
     if not registers.idt_limit or not any(gate):
         return "no handler in the IDT"
     return _gate_reason(attempt, gate, ring_of(registers)) or _target_reason(gate, registers, memory)
+
+
+def real_mode_reason(attempt: Attempt, registers: Registers, memory: LinearMemory) -> str:
+    """Return why a CPU in real mode gets to no handler, in words."""
+    at = registers.idt_base + _REAL_MODE_ENTRY * attempt.vector & WORD_MAX
+    if _REAL_MODE_ENTRY * attempt.vector + _REAL_MODE_ENTRY - 1 > registers.idt_limit:
+        return f"the interrupt vector table ends before it: its limit is 0x{registers.idt_limit:04x}"
+    if not any(memory.read(at, _REAL_MODE_ENTRY)):
+        return f"its vector at 0x{at:08x} is 0"
+    return f"its frame finds no memory below SP 0x{registers.esp & 0xFFFF:04x}"
 
 
 def _gate_reason(attempt: Attempt, gate: bytes, ring: int) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, NotEmulated, UnmappedAccess
 from emulator.machine.core.core_types import Access, DeliveryKind, Reason
-from emulator.machine.faults.gates import lacks_task, reason, ring_of
+from emulator.machine.faults.gates import lacks_task, real_mode_reason, reason, ring_of
 from emulator.x86 import EXCEPTION_NAMES, Cr0, Vector
 
 if TYPE_CHECKING:
@@ -78,10 +78,8 @@ def undelivered(
         name += f", {_ACCESS_WORDS[stop.access]} 0x{stop.address:08x}, error code 0x{stop.error_code:x},"
     facts = (stop.eip, location, stop.instructions)
     if not registers.cr0 & Cr0.PE:
-        return NotEmulated(
-            f"kmemu has no BIOS: {interrupt_name(last.vector, last.kind)} in real mode", *facts
-        )
-    if lacks_task(last, registers, memory):
+        problem = f"{name} in real mode has no handler: {real_mode_reason(first, registers, memory)}"
+    elif lacks_task(last, registers, memory):
         ring = ring_of(registers)
         problem = (
             f"{name} came in ring {ring}, and the task register was never loaded: its handler has no stack"

@@ -16,7 +16,7 @@
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
-enum { DOUBLE_FAULT = 8, INVALID_TSS = 10, GENERAL_PROTECTION = 13, PAGE_FAULT = 14 };
+enum { INVALID_OPCODE = 6, DOUBLE_FAULT = 8, INVALID_TSS = 10, GENERAL_PROTECTION = 13, PAGE_FAULT = 14 };
 enum { FLAG_IF = 1 << 9 };
 enum { FAULT_WRITE = 2, FAULT_FETCH = 0x10 };                     /* of a page fault's error code */
 enum { TSS_TYPE = 7, TSS_AVAILABLE = 1, DESCRIPTOR_PRESENT = 0x80 }; /* of the task register's descriptor, from its bit 8 on */
@@ -83,7 +83,7 @@ bool kc_task_opens(kc *m, uint32_t port, uint32_t size)
     return !(word >> port % 8 & ((1u << size) - 1));
 }
 
-/* In real mode a vector that nobody has set is a BIOS's. */
+/* In real mode a vector that nobody has set leads into the table itself: the guest would be lost without a word. */
 static bool has_vector(kc *m, uint32_t vector)
 {
     uc_x86_mmr table;
@@ -117,6 +117,15 @@ static kc_attempt *next_attempt(kc *m, uint32_t vector)
     return attempt;
 }
 
+/* An undefined instruction in ROM, which no `int 6` is, calls the BIOS. */
+static bool calls_bios(kc *m, uint32_t vector)
+{
+    if (vector != INVALID_OPCODE || m->interrupts->is_software || m->interrupts->is_external)
+        return false;
+    int64_t at = kc_translate(m, kc_pc(m));
+    return at >= 0 && kc_is_rom_code(m, (uint64_t)at);
+}
+
 /* The handler was entered: its frame is on the stack, unless it is a task's, or one of 16 bits. */
 static void entered(kc *m, const kc_attempt *attempt, uint32_t cs, uint32_t eip)
 {
@@ -140,6 +149,10 @@ void kc_take_exception(kc *m, uint32_t vector, bool has_advanced)
     m->interrupts->enters = false;
     if (!kc_run_goes_on(m) || is_lost) {
         kc_engine_stop(m);
+        return;
+    }
+    if (calls_bios(m, vector)) { /* which counts as an instruction */
+        python.bios(m->handle);
         return;
     }
     bool is_first = !m->interrupts->attempt_count;

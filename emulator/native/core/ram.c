@@ -79,7 +79,13 @@ static void rom_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t va
     (void)uc, (void)offset, (void)size, (void)value, (void)data;
 }
 
-int kc_map_rom(kc *m, uint64_t start, uint64_t end)
+int kc_map_rom(kc *m, uint64_t start, uint64_t end, bool has_code)
 {
-    return range_add(m, start, end, U.uc_mmio_map(m->uc, start, end - start, rom_read, kc_at(m, start), rom_write, NULL));
+    int error = U.uc_mmio_map(m->uc, start, end - start, rom_read, kc_at(m, start), rom_write, NULL);
+
+    if (has_code && !error) {
+        m->ram->rom_code = (struct range){start, end};
+        error = U.uc_mem_protect(m->uc, start, end - start, UC_PROT_ALL);
+    }
+    return range_add(m, start, end, error);
 }

@@ -9,6 +9,7 @@
 struct ram {
     uint8_t *memory, *base;
     struct range { uint64_t start, end; } ranges[8]; /* what kc_map_ram() and kc_map_rom() made usable */
+    struct range rom_code; /* one of them */
     int range_count;
     int file;
 };
@@ -19,6 +20,11 @@ bool kc_is_mapped(const kc *m, uint64_t physical);
 
 int kc_snapshots_init(kc *m);
 void kc_snapshots_free(kc *m);
+
+static inline bool kc_is_rom_code(const kc *m, uint64_t physical)
+{
+    return physical >= m->ram->rom_code.start && physical < m->ram->rom_code.end;
+}
 
 /* Where the host has a byte of physical memory. */
 static inline uint8_t *kc_at(const kc *m, uint64_t physical) { return m->ram->memory + physical; }

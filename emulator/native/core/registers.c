@@ -9,7 +9,7 @@ static int register_ids[] = {
     UC_X86_REG_EDI, UC_X86_REG_EIP, UC_X86_REG_EFLAGS, UC_X86_REG_CR0, UC_X86_REG_CR2, UC_X86_REG_CR3, UC_X86_REG_CR4,
     UC_X86_REG_ES, UC_X86_REG_CS, UC_X86_REG_SS, UC_X86_REG_DS, UC_X86_REG_FS, UC_X86_REG_GS,
 };
-enum { REGISTERS = sizeof register_ids / sizeof *register_ids, GENERAL = 10 };
+enum { REGISTERS = sizeof register_ids / sizeof *register_ids, GENERAL = 10, BEFORE_EIP = 8 };
 
 void kc_get_registers(kc *m, kc_registers *out)
 {
@@ -48,13 +48,26 @@ void kc_set_registers(kc *m, const kc_registers *in)
     kc_look_soon(m); /* a running engine goes on at the new EIP */
 }
 
+/* The engine stands at an exception, where registers are exact, and it goes on wherever EIP is. */
+void kc_bios_return(kc *m, const kc_registers *in)
+{
+    const uint32_t *fields = &in->eax;
+
+    for (int i = 0; i < BEFORE_EIP; i++)
+        U.uc_reg_write(m->uc, register_ids[i], &fields[i]);
+    kc_set_eip(m, in->eip);
+}
+
+void kc_bios_load_es(kc *m, uint32_t segment) { U.uc_reg_write(m->uc, UC_X86_REG_ES, &segment); }
+
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
 {
     static const int data_segments[] = {UC_X86_REG_DS, UC_X86_REG_ES, UC_X86_REG_FS, UC_X86_REG_GS, UC_X86_REG_SS};
-    uc_x86_mmr gdt = {.base = gdt_base, .limit = gdt_limit};
+    uc_x86_mmr gdt = {.base = gdt_base, .limit = gdt_limit}, idt = {.limit = 0x3ff}; /* still that of real mode */
     uint32_t code = 0x08, data = 0x10, cr0 = 0x11 /* PE, ET */, cr4 = 0; /* Unicorn's has SSE on */
     int error = U.uc_reg_write(m->uc, UC_X86_REG_GDTR, &gdt);
 
+    error |= U.uc_reg_write(m->uc, UC_X86_REG_IDTR, &idt);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_CR0, &cr0);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_CR4, &cr4);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_CS, &code);

@@ -6,8 +6,8 @@
 
 /* libunicorn is loaded at run time: the wheel finds the library that the unicorn package ships. */
 #define UNICORN_FUNCTIONS(X) \
-    X(uc_open) X(uc_close) X(uc_version) X(uc_strerror) X(uc_ctl) X(uc_mem_map_ptr) X(uc_mmio_map) X(uc_reg_read) \
-    X(uc_reg_write) X(uc_reg_read_batch) X(uc_reg_write_batch) X(uc_hook_add) X(uc_hook_del) X(uc_emu_start) X(uc_emu_stop) \
+    X(uc_open) X(uc_close) X(uc_version) X(uc_strerror) X(uc_ctl) X(uc_mem_map_ptr) X(uc_mmio_map) X(uc_mem_protect) \
+    X(uc_reg_read) X(uc_reg_write) X(uc_reg_read_batch) X(uc_reg_write_batch) X(uc_hook_add) X(uc_hook_del) X(uc_emu_start) X(uc_emu_stop) \
     X(uc_context_alloc) X(uc_context_save) X(uc_context_restore) X(uc_context_free) X(uc_context_size)
 
 struct unicorn {

@@ -13,6 +13,7 @@ def lack_document(lack: Lack) -> dict[str, Any]:
     return {
         "port": lack.port,
         "address": lack.address,
+        "service": lack.service or None,
         "reads": lack.reads,
         "writes": lack.writes,
         "eip": lack.eip,

@@ -45,7 +45,7 @@ def lack_lines(lacks: Sequence[Lack]) -> Iterator[str]:
     shown = set(order[:_LINES_MAX])
     yield from (_line(group) for number, group in enumerate(groups) if number in shown)
     if len(groups) > len(shown):
-        yield f"kmemu does not have {len(groups) - len(shown)} more ports or pages, accessed less often"
+        yield f"kmemu does not have {len(groups) - len(shown)} more of what was accessed less often"
 
 
 def port_name(port: int) -> str:
@@ -80,12 +80,12 @@ def _accesses(group: Sequence[Lack]) -> int:
 
 def _line(group: Sequence[Lack]) -> str:
     reads, writes = sum(lack.reads for lack in group), sum(lack.writes for lack in group)
+    first = group[0]
     counts = [
         f"{verb} {counted(count, 'time', ',')}"
-        for verb, count in (("read", reads), ("written", writes))
+        for verb, count in (("called" if first.service else "read", reads), ("written", writes))
         if count
     ]
-    first = group[0]
     text = (
         f"kmemu does not have {_name(group)}: {' and '.join(counts) or 'accessed'}, first at {first.location}"
     )
@@ -94,6 +94,8 @@ def _line(group: Sequence[Lack]) -> str:
 
 def _name(group: Sequence[Lack]) -> str:
     first, last = group[0], group[-1]
+    if first.service:
+        return f"{first.service} (BIOS)"
     if first.port is not None and last.port is not None:
         if first is last:
             return f"port {port_name(first.port)}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 """Version of the format that is written, and the newest that is read."""
 
-_OF_LACK: Final = ("port", "address", "reads", "writes", "eip", "location", "ram_end")
+_OF_LACK: Final = ("port", "address", "reads", "writes", "eip", "location", "ram_end", "service")
 
 Value = TypeVar("Value")
 
@@ -184,7 +184,8 @@ def _lack(document: dict[str, object]) -> Lack:
         _get(document, "location", str),
         _word(document, "ram_end"),
     )
-    return Lack(port, address, reads, writes, eip, location, ram_end=ram_end)
+    service = _typed(document.get("service", ""), str, "service")
+    return Lack(port, address, reads, writes, eip, location, ram_end=ram_end, service=service)
 
 
 def _json(document: dict[str, object]) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 
-from emulator.boot_protocol.bios_data import IRETS, bios_data
+from emulator.boot_protocol.bios_data import ENTRIES, NO_ENTRY, bios_data
 from emulator.boot_protocol.hardware import Hardware
-from emulator.boot_protocol.rom import bios_rom
+from emulator.boot_protocol.rom import CODE_START, bios_rom
 
+WAITS = b"\xcf\xfb\xf4\xeb\xf9\xfb\x90\xfa\xcf"
 TWO = Hardware(serial_ports=(0x3F8, 0x2F8))
 
 
@@ -15,14 +16,27 @@ def data_area(hardware: Hardware) -> bytes:
     return dict(bios_data(hardware))[0x400]
 
 
-def test_every_vector_of_real_mode_leads_to_an_iret() -> None:
-    vectors = dict(bios_data(TWO))[0]
-    addresses = [segment * 16 + offset for offset, segment in struct.iter_unpack("<HH", vectors)]
-    assert [vector for vector, address in enumerate(addresses) if not address] == [*range(0x60, 0x67), 0x79]
-    assert set(addresses) == {0, *IRETS}
-    assert len(vectors) == 1024
-    code = dict(bios_rom(TWO))
-    assert {code[address] for address in IRETS} == {b"\xcf"}
+def test_every_vector_of_real_mode_leads_to_an_entry() -> None:
+    vectors = list(struct.iter_unpack("<HH", dict(bios_data(TWO))[0]))
+    assert [vector for vector, entry in enumerate(vectors) if entry == (0, 0)] == [*range(0x60, 0x67), 0x79]
+    assert {offset for offset, segment in vectors if segment} == {NO_ENTRY, *ENTRIES.values()}
+    assert {segment for offset, segment in vectors} == {0, 0xF000}
+    assert len(vectors) == 256
+
+
+def test_an_entry_is_an_undefined_instruction_and_then_a_return() -> None:
+    code = dict(bios_rom(TWO))[CODE_START]
+
+    def at(offset: int, size: int) -> bytes:
+        start = 0xF0000 + offset - CODE_START
+        return code[start : start + size]
+
+    assert at(NO_ENTRY, 1) == b"\xcf"
+    for vector, offset in ENTRIES.items():
+        after = {0x08: b"\xcd\x1c\x0f\x0b\xcf", 0x14: WAITS, 0x15: WAITS, 0x16: WAITS, 0x1A: WAITS}.get(
+            vector, b"\xcf"
+        )
+        assert at(offset, 2 + len(after)) == b"\x0f\x0b" + after
 
 
 def test_serial_ports_are_listed_and_counted() -> None:

@@ -53,11 +53,14 @@ def test_the_guest_reads_it_and_cannot_write_it(mmu: str) -> None:
         """
         movl    $0xdeadbeef, 0xffff4
         movb    $0, 0xfff53
+        movb    $0, 0xff000             # nothing, as on a chip that was never written
         movl    0xffffc, %eax
         put     eax
         movzbl  0xfff53, %eax
         put     eax
         movzwl  0xffffd, %eax
+        put     eax
+        movzbl  0xff000, %eax
         put     eax
         movl    $0x12345678, 0xe0000
         movl    0xe0000, %eax
@@ -67,5 +70,5 @@ def test_the_guest_reads_it_and_cannot_write_it(mmu: str) -> None:
         mmu=mmu,
     )
     machine.run()
-    assert results_of(machine, 4) == [0x00FC0036, 0xCF, 0xFC00, 0]
+    assert results_of(machine, 5) == [0x00FC0036, 0xCF, 0xFC00, 0xFF, 0]
     assert machine.memory.read(0xFFFFE, 1) == b"\xfc"

@@ -155,7 +155,10 @@ def test_what_kmemu_lacks_is_no_finding(tmp_path: Path) -> None:
     report = check_kernel(code_kernel(tmp_path, kernels.JUMP_INTO_ROM), NOTHING)
     assert report.findings == ()
     assert report.ending.how is How.NOT_EMULATED
-    assert ending_text(report.ending) == "kmemu has no BIOS: a jump into its ROM at EIP 0x000f0000"
+    assert (
+        ending_text(report.ending)
+        == "kmemu does not have code of a BIOS: a jump into its ROM at EIP 0x000f0000"
+    )
 
 
 def test_what_the_host_lacks_is_no_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_failure_is_the_same_alone_as_among_all() -> None:
         (
             "testl %eax, %eax\n jnz 1f\n movl $0xf0000, %eax\n jmp *%eax\n1: exit 0",
             Reaction.UNKNOWN,
-            "kmemu has no BIOS: a jump into its ROM",
+            "kmemu does not have code of a BIOS: a jump into its ROM",
         ),
         (
             "1: testl %eax, %eax\n jz 1b\n exit 0",

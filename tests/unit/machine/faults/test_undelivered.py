@@ -206,22 +206,33 @@ def test_a_task_gate_that_leads_to_no_task(mmu: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "problem"),
+    ("limit", "code", "problem"),
     [
-        ("int $0x10", "kmemu has no BIOS: interrupt 0x10 in real mode"),
-        ("int $0x0d", "kmemu has no BIOS: interrupt 0x0d in real mode"),
-        ("ud2", "kmemu has no BIOS: #UD invalid opcode in real mode"),
+        (0x3FF, "int $0x60", "interrupt 0x60 in real mode has no handler: its vector at 0x00000180 is 0"),
+        (
+            0x0F,
+            "int $0x21",
+            "interrupt 0x21 in real mode has no handler: the interrupt vector table ends before it: its limit is 0x000f",
+        ),
+        (
+            0x0F,
+            "ud2",
+            "#UD invalid opcode in real mode has no handler: the interrupt vector table ends before it: its limit is 0x000f",
+        ),
     ],
 )
-def test_real_mode(code: str, problem: str, mmu: str) -> None:
+def test_real_mode(limit: int, code: str, problem: str, mmu: str) -> None:
     body = f"""
         .data
         .balign 8
 gdt:    .quad   0, 0x00cf9a000000ffff, 0x00cf92000000ffff, 0x00009a000000ffff
 gdtr:   .word   31
         .long   gdt
+table:  .word   {limit}
+        .long   0
         .text
         lgdt    gdtr
+        lidt    table
         movl    $low, %esi
         movl    $0x8000, %edi
         movl    $64, %ecx
@@ -238,14 +249,14 @@ low:    .code16
         .code32
     """
     error = stopped(body, "", mmu)
-    assert isinstance(error, NotEmulated)
+    assert isinstance(error, GuestException)
     assert error.problem == problem
 
 
 def test_a_jump_into_the_rom() -> None:
     error = stopped("movl $0xf0123, %eax\n jmp *%eax")
     assert isinstance(error, NotEmulated)
-    assert error.problem == "kmemu has no BIOS: a jump into its ROM"
+    assert error.problem == "kmemu does not have code of a BIOS: a jump into its ROM"
     assert error.eip == 0xF0123
 
 

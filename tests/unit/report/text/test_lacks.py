@@ -48,4 +48,4 @@ def test_of_many_the_most_accessed_are_shown() -> None:
     lines = list(lack_lines([port(0x1000 + 16 * number, number) for number in range(1, 21)]))
     assert len(lines) == 9
     assert lines[0] == "kmemu does not have port 0x10d0: read 13 times, first at probe+0x4"
-    assert lines[-1] == "kmemu does not have 12 more ports or pages, accessed less often"
+    assert lines[-1] == "kmemu does not have 12 more of what was accessed less often"

@@ -1,0 +1,47 @@
+"""Interrupts of devices for which the BIOS does nothing, and vectors without a service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.bios.pc import end_of_interrupt
+
+if TYPE_CHECKING:
+    from emulator.bios.pc import Call
+
+_KEYBOARD_DATA = 0x60
+
+
+def nothing(call: Call) -> None:
+    """Return at once: a parity error, the Print Screen key."""
+    del call
+
+
+def end_first(call: Call) -> None:
+    """Leave an interrupt of the first controller alone."""
+    end_of_interrupt(call.pc)
+
+
+def end_second(call: Call) -> None:
+    """Leave an interrupt of the second controller alone."""
+    end_of_interrupt(call.pc, slave=True)
+
+
+def mouse_moved(call: Call) -> None:
+    """Throw a byte of the mouse away."""
+    call.pc.read_port(_KEYBOARD_DATA)
+    end_of_interrupt(call.pc, slave=True)
+
+
+def no_service(call: Call) -> None:
+    """Have no printer, and no floppy disk."""
+    call.lacks()
+
+
+def no_boot(call: Call) -> None:
+    """Boot from no disk.
+
+    Raises:
+        NotEmulated: Always.
+    """
+    call.pc.refuse(f"int 0x{call.vector:02x}, which boots from a disk")
