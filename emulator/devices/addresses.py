@@ -26,6 +26,8 @@ IDE: Final = (
     *range(IDE_BUS_MASTER, IDE_BUS_MASTER + 16),
 )
 
+DISPLAY_INTERFACE: Final = (0x1CE, 0x1CF, 0x1D0)
+
 VGA: Final = (*range(0x3C0, 0x3D0), 0x3DA)
 CRTC: Final = (0x3D4, 0x3D5)
 TEXT_SCREEN: Final = (0xB8000, 0xB8FA0)
@@ -36,6 +38,11 @@ COM2: Final = tuple(range(0x2F8, 0x300))
 
 ACPI: Final = (*range(0x600, 0x606), *range(0x608, 0x60C), *range(0xAFE0, 0xAFE4), 0xB004, 0xB005)
 PCI: Final = tuple(range(0xCF8, 0xD00))
+
+FRAME_BUFFER: Final = (0xFD000000, 0xFE000000)
+"""Memory of the graphics adapter."""
+GRAPHICS_REGISTERS: Final = (0xFEBF0000, 0xFEBF1000)
+"""All of the adapter's registers, which are at ports, too."""
 
 IO_APIC: Final = (0xFEC00000, 0xFEC01000)
 LOCAL_APIC: Final = (0xFEE00000, 0xFEE01000)

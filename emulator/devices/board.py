@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.devices.apic.bus import ApicBus
-    from emulator.devices.device import DataPort
+    from emulator.devices.device import DataPort, VideoMemory
     from emulator.devices.ide.disk import DiskContents
     from emulator.devices.pci import Configuration
+    from emulator.devices.vga.ports import VgaPorts
+    from emulator.devices.vga.text import VgaText
 
 SERIAL_CONSOLE, DEBUG_CONSOLE, SERIAL2_CONSOLE = 0, 1, 2
 """Numbers of the consoles."""
@@ -69,6 +71,7 @@ class Wires(NamedTuple):
         window: The row's memory.
         read_memory: Returns so many bytes of physical memory from an address on; zeroes where none is.
         write_memory: Writes bytes to physical memory from an address on; ROM and what is not there do not change.
+        video: Returns the row's frame buffer.
         data_port: Returns what passes a block of bytes through a port, which must be one of the device's.
     """
 
@@ -90,6 +93,7 @@ class Wires(NamedTuple):
     window: memoryview
     read_memory: Callable[[int, int], bytes]
     write_memory: Callable[[int, bytes], None]
+    video: Callable[[], VideoMemory]
     data_port: Callable[[int], DataPort]
 
 
@@ -107,6 +111,8 @@ class Row(NamedTuple):
         window: Its memory, `[start, end)`, physical; empty: it has none.
         mmio: Its registers in memory, `[start, end)`, physical, in pages outside of RAM; empty: it has none. Accesses reach the
             device, which is a `MemoryDevice` then.
+        frame_buffer: Its frame buffer, `[start, end)`, physical, outside of RAM; empty: it has none. That is memory, of which the board
+            has one at most.
     """
 
     make: Callable[[Wires], Device]
@@ -117,6 +123,7 @@ class Row(NamedTuple):
     console: int = SERIAL_CONSOLE
     window: tuple[int, int] = (0, 0)
     mmio: tuple[int, int] = (0, 0)
+    frame_buffer: tuple[int, int] = (0, 0)
 
 
 class BoardSettings(NamedTuple):
@@ -156,8 +163,9 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(com2, "COM2", addresses.COM2, line=3, console=SERIAL2_CONSOLE),
         Row(_debug_console, "debug console", addresses.DEBUG_CONSOLE, console=DEBUG_CONSOLE),
         Row(_debug_exit, "debug exit", addresses.DEBUG_EXIT),
-        Row(_vga, "VGA", addresses.VGA),
+        Row(_vga, "VGA", addresses.VGA, frame_buffer=addresses.FRAME_BUFFER),
         Row(_crtc, "CRTC", addresses.CRTC, window=addresses.TEXT_SCREEN),
+        Row(_graphics, "graphics", addresses.DISPLAY_INTERFACE, mmio=addresses.GRAPHICS_REGISTERS),
         Row(keyboard, "keyboard", None if keys else addresses.KEYBOARD, line=1, second_line=12),
         Row(_local_apic, "local APIC", (), mmio=addresses.LOCAL_APIC),
         Row(_io_apic, "I/O APIC", (), mmio=addresses.IO_APIC),
@@ -202,13 +210,19 @@ def _debug_exit(wires: Wires) -> Device:
 def _vga(wires: Wires) -> Device:
     from emulator.devices.vga.ports import VgaPorts
 
-    return VgaPorts(wires.now_ns)
+    return VgaPorts(wires.now_ns, wires.video())
 
 
 def _crtc(_wires: Wires) -> Device:
     from emulator.devices.vga.text import VgaText
 
     return VgaText()
+
+
+def _graphics(wires: Wires) -> Device:
+    from emulator.devices.vga.dispi import Dispi
+
+    return Dispi(cast("VgaPorts", wires.device("VGA")), cast("VgaText", wires.device("CRTC")))
 
 
 def _keyboard(wires: Wires, keys: tuple[bytes, ...]) -> Device:

@@ -1,6 +1,7 @@
 """The chips that PCI consists of in a PC: the host bridge 82441FX (i440FX), and the 82371SB (PIIX3) with its IDE controller.
 
-There is the power management of the PIIX4, too: its registers of PCI are here, the rest is `emulator.devices.acpi_power`.
+There are the power management of the PIIX4 and QEMU's graphics adapter, too: their registers of PCI are here, the rest is
+`emulator.devices.acpi_power` and `emulator.devices.vga`.
 
 The registers are as SeaBIOS leaves them in QEMU's `pc` machine. What they switch is fixed here: shadowing of ROM, routing of
 interrupts, timing.
@@ -11,13 +12,16 @@ from __future__ import annotations
 from emulator.devices import addresses
 from emulator.devices.pci import Function
 
-_INTEL = 0x8086
-_HOST_BRIDGE, _ISA_BRIDGE, _IDE, _POWER = 0x1237, 0x7000, 0x7010, 0x7113
+_INTEL, _QEMU = 0x8086, 0x1234
+_HOST_BRIDGE, _ISA_BRIDGE, _IDE, _POWER, _GRAPHICS = 0x1237, 0x7000, 0x7010, 0x7113, 0x1111
 _SUBSYSTEM = bytes.fromhex("f41a0011")  # at 0x2C: QEMU's
 _COMMAND = 0x0103  # I/O and memory; SERR#
+_PREFETCHABLE = 0x08  # memory
 
 
-def _header(device: int, status: int, revision: int, class_code: int) -> dict[int, bytes]:
+def _header(
+    device: int, status: int, revision: int, class_code: int, maker: int = _INTEL
+) -> dict[int, bytes]:
     """Return the registers of a function's header.
 
     Args:
@@ -25,8 +29,9 @@ def _header(device: int, status: int, revision: int, class_code: int) -> dict[in
         status: Status register.
         revision: Of the chip.
         class_code: Class, subclass and programming interface, 24 bits.
+        maker: Number of its maker.
     """
-    words = (_INTEL | device << 16, _COMMAND | status << 16, revision | class_code << 8)
+    words = (maker | device << 16, _COMMAND | status << 16, revision | class_code << 8)
     return {0x00: b"".join(word.to_bytes(4, "little") for word in words), 0x2C: _SUBSYSTEM}
 
 
@@ -50,4 +55,11 @@ def chipset() -> dict[tuple[int, int], Function]:
         | {0x3C: bytes.fromhex("0901"), 0x40: bytes.fromhex("0106"), 0x5B: b"\x02", 0x5F: b"\x10"}
         | {0x63: b"\x60", 0x67: b"\x98", 0x80: b"\x01", 0x90: bytes.fromhex("0107"), 0xD2: b"\x09"}
     )
-    return {(0, 0): host, (1, 0): isa, (1, 1): ide, (1, 3): power}
+    start, end = addresses.FRAME_BUFFER
+    registers, registers_end = addresses.GRAPHICS_REGISTERS
+    graphics = Function(
+        _header(_GRAPHICS, 0, 2, 0x030000, _QEMU)
+        | {0x10: (start | _PREFETCHABLE).to_bytes(4, "little"), 0x18: registers.to_bytes(4, "little")},
+        bases={0x10: end - start, 0x18: registers_end - registers},
+    )
+    return {(0, 0): host, (1, 0): isa, (1, 1): ide, (1, 3): power, (2, 0): graphics}

@@ -138,3 +138,70 @@ def write_bytes(write: Callable[[int, int], None], port: int, size: int, value: 
     """Take a wide `out` as the ISA bus does: byte by byte to consecutive ports, the low byte first."""
     for index in range(size):
         write(port + index, value >> (8 * index) & 0xFF)
+
+
+class Planes(NamedTuple):
+    """How the CPU gets at the four planes of a VGA. Masks have one bit for each plane.
+
+    Attributes:
+        chain4: The lowest two bits of an address choose the plane.
+        odd_even: The lowest bit does, of planes 0 and 1 or of 2 and 3.
+        map_mask: The planes that are written.
+        set_value: What planes get instead of the CPU's bits.
+        set_enabled: Which of them do.
+        compare: Reads tell which pixels have this colour.
+        care: In these planes.
+        compares: Whether reads do that.
+        operation: With the latches: 0 none, 1 and, 2 or, 3 exclusive or.
+        rotate: How far the CPU's bits are rotated to the right, 0 to 7.
+        read_plane: The one that is read, 0 to 3.
+        write_mode: 0 to 3.
+        bit_mask: The bits that are not the latches'.
+
+    Source: IBM VGA/XGA Technical Reference, "Graphics Controller Registers".
+    """
+
+    chain4: bool
+    odd_even: bool
+    map_mask: int
+    set_value: int
+    set_enabled: int
+    compare: int
+    care: int
+    compares: bool
+    operation: int
+    rotate: int
+    read_plane: int
+    write_mode: int
+    bit_mask: int
+
+
+class VideoMemory(Protocol):
+    """The frame buffer of a graphics adapter, and what of it the CPU finds in the 64 KiB at 0xA0000; at first RAM."""
+
+    def __len__(self) -> int:
+        """Return its size in bytes, a power of two."""
+
+    def view(self) -> memoryview:
+        """Return all of it, to be read and written; it is zero at first.
+
+        Raises:
+            HostError: The host has no memory for it.
+        """
+
+    def clear(self, size: int) -> None:
+        """Make its first bytes zero, so many."""
+
+    def show_ram(self) -> None:
+        """Let RAM lie at 0xA0000."""
+
+    def show_part(self, offset: int) -> None:
+        """Let the frame buffer lie at 0xA0000, from an offset in bytes on."""
+
+    def show_planes(self, planes: Planes, offset: int) -> None:
+        """Let the four planes of the frame buffer lie at 0xA0000.
+
+        Args:
+            planes: How the CPU gets at them.
+            offset: In bytes of a plane.
+        """

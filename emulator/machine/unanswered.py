@@ -118,6 +118,8 @@ class Unanswered:
             address: Physical, as exactly as it is known.
         """
         page = address & -PAGE_SIZE
+        if lib.kc_video_touched(self._core.raw, address):
+            return True
         is_refused = self.expected is not None and page not in self.expected
         if is_refused or stop.access is Access.FETCH or address > WORD_MAX:
             return False

@@ -158,6 +158,36 @@ typedef struct { uint32_t page; const uint8_t *bytes; } kc_touched;
 /* All such pages, as they were at the snapshot. Valid until the next call of this, kc_reset() and kc_discard(). -1: no memory. */
 int64_t kc_pages_written(kc *m, int depth, const kc_touched **out);
 
+/* -- video memory: core/video.c ----------------------------------------------------------------- */
+
+/* Say that the frame buffer is [start, end), outside of [0, memory_end), on page boundaries, a power of two in size. The host gives
+ * memory for it when it is first needed; it is zero then. -1: it cannot lie there, or there is one already. */
+int kc_video(kc *m, uint64_t start, uint64_t end);
+/* The frame buffer, valid until kc_delete(). NULL: there is none, or the host has no memory. */
+uint8_t *kc_video_memory(kc *m);
+/* Make its first bytes zero, which they are if it was not needed yet. */
+void kc_video_clear(kc *m, uint32_t size);
+/* After KC_UNMAPPED: was this the first access to the frame buffer? The guest can go on then. */
+bool kc_video_touched(kc *m, uint64_t physical);
+/* What the CPU finds in the 64 KiB at 0xA0000: RAM, the frame buffer from an offset on, or its four planes, byte by byte. An offset
+ * counts bytes of the frame buffer, of one plane where there are planes. On Unicorn's own MMU it is always RAM. -1: the host lacks
+ * something, or there is no frame buffer. */
+enum kc_window { KC_WINDOW_RAM, KC_WINDOW_LINEAR, KC_WINDOW_PLANES };
+int kc_video_window(kc *m, int kind, uint32_t offset);
+/* How the CPU gets at planes: what a VGA's sequencer and graphics controller hold of that, with masks of one bit a plane. */
+typedef struct {
+    bool chain4, odd_even;     /* the lowest bits of an address choose a plane */
+    uint8_t map_mask;          /* planes that are written */
+    uint8_t set, set_enabled;  /* what planes get instead of the CPU's bits, and which of them do */
+    uint8_t compare, care;     /* reads tell which bits have this colour, in the planes that count */
+    bool compares;             /* whether they do so */
+    uint8_t operation, rotate; /* with the latches: 0 none, 1 and, 2 or, 3 xor; 0 to 7 bits to the right */
+    uint8_t read_plane;        /* 0 to 3 */
+    uint8_t write_mode;        /* 0 to 3 */
+    uint8_t bit_mask;          /* bits that are not the latches' */
+} kc_planes;
+void kc_video_planes(kc *m, const kc_planes *planes);
+
 /* -- page tables: core/mmu.c ------------------------------------------------------------------- */
 
 /* Translate a linear address as the CPU would for a read by a supervisor, without side effects. -1: it is not mapped. */

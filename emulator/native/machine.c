@@ -12,6 +12,7 @@
 #include "core/ports.h"
 #include "core/ram.h"
 #include "core/run.h"
+#include "core/video.h"
 #include "observe/probes.h"
 #include "observe/step_logs.h"
 #include "observe/watchpoints.h"
@@ -38,6 +39,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_ram_init, kc_ram_free, NULL, NULL, NULL},
     {kc_snapshots_init, kc_snapshots_free, NULL, NULL, NULL},
     {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},
+    {kc_video_init, kc_video_free, kc_video_save, kc_video_restore, free},
     {kc_bus_init, kc_bus_free, kc_bus_save, kc_bus_restore, free},
     {kc_mmu_init, kc_mmu_free, kc_mmu_save, kc_mmu_restore, free}, /* goes by the CPU's registers */
     {kc_ports_init, kc_ports_free, kc_ports_save, kc_ports_restore, free},

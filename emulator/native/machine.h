@@ -42,6 +42,7 @@ struct kc {
     struct pit *pit;
     struct interrupts *interrupts;
     struct ram *ram;
+    struct video *video;
     struct snapshots *snapshots;
     struct mmu *mmu;
     struct ports *ports;
@@ -68,7 +69,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 22 };
+enum { KC_PARTS = 23 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

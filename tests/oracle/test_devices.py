@@ -27,6 +27,7 @@ AREAS = (
     "bios",
     "disk",
     "exceptions",
+    "graphics",
     "features",
     "keyboard",
     "multiboot_info",

@@ -1,3 +1,3 @@
-"""The graphics adapter in text mode: its screen in memory, and its registers."""
+"""The graphics adapter: text, the planes of a VGA, and modes with a linear frame buffer."""
 
-__all__ = ["ports", "text"]
+__all__ = ["dispi", "ports", "text"]

@@ -1,7 +1,6 @@
 """VGA text mode: the screen's 80 x 25 cells in memory, and the cursor.
 
-The CRT controller is an index port and a data port; of its registers only the cursor's position has an
-effect here.
+The CRT controller is an index port and a data port. Here its registers have an effect on pictures of the screen only.
 
 Source: IBM VGA/XGA Technical Reference, "CRT Controller Registers".
 """
@@ -28,7 +27,11 @@ INDEX_PORT, DATA_PORT = addresses.CRTC
 _TEXT_MODE = bytes.fromhex("5f 4f 50 82 55 81 bf 1f 00 4f 0d 0e 00 00 00 00 9c 8e 8f 28 1f 96 b9 a3 ff")
 """What a PC's firmware leaves; the cursor is at the top."""
 _REGISTERS = len(_TEXT_MODE)
-_CURSOR_HIGH, _CURSOR_LOW = 0x0E, 0x0F
+_WIDTH, _OVERFLOW, _MAX_SCAN, _CURSOR_HIGH, _CURSOR_LOW, _VERTICAL_END, _HEIGHT, _OFFSET, _MODE, _COMPARE = (
+    *(0x01, 0x07, 0x09, 0x0E, 0x0F, 0x11, 0x12, 0x13, 0x17, 0x18),
+)
+_LOCKED = 0x80  # of the vertical end: registers 0 to 7 are, but for this bit of the overflow register
+_COMPARE_BIT_8 = 0x10
 _NOBODY = 0xFF
 
 # Code page 437 has graphics where ASCII has control characters, and a NUL shows as a blank.
@@ -36,8 +39,8 @@ _GRAPHICS = " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬�
 
 
 @cache
-def _characters() -> str:
-    """Return the character of each byte; 0x7F is a house, 0xFF a blank."""
+def characters() -> str:
+    """Return the character of each byte as shown on the screen; 0x7F is a house, 0xFF a blank."""
     ascii_part = bytes(range(0x20, 0x7F)).decode("ascii")
     return _GRAPHICS + ascii_part + "⌂" + bytes(range(0x80, 0xFF)).decode("cp437") + " "
 
@@ -54,8 +57,8 @@ def screen_lines(memory: bytes | bytearray | memoryview) -> list[str]:
     cells = memoryview(memory).cast("B")
     if len(cells) < MEMORY_SIZE:
         raise ValueError(f"a screen takes {MEMORY_SIZE} bytes, not {len(cells)}")
-    characters = _characters()
-    text = "".join([characters[byte] for byte in cells[:MEMORY_SIZE:2]])
+    shown = characters()
+    text = "".join([shown[byte] for byte in cells[:MEMORY_SIZE:2]])
     return [text[start : start + COLUMNS].rstrip() for start in range(0, len(text), COLUMNS)]
 
 
@@ -72,6 +75,24 @@ class VgaText:
     def cursor(self) -> tuple[int, int]:
         """Row and column of the cursor; the row is 25 or more where it is off the screen."""
         return divmod(self._registers[_CURSOR_HIGH] << 8 | self._registers[_CURSOR_LOW], COLUMNS)
+
+    @property
+    def registers(self) -> bytes:
+        """All registers."""
+        return bytes(self._registers)
+
+    def set_graphics(self, width: int, height: int, pitch: int) -> None:
+        """Go to a graphics mode of some width and height in pixels, with lines of so many bytes."""
+        registers, last = self._registers, height - 1
+        registers[_MODE] |= 3
+        registers[_OFFSET] = pitch >> 3 & 0xFF
+        registers[_WIDTH] = (width >> 3) - 1 & 0xFF
+        registers[_HEIGHT] = last & 0xFF
+        registers[_OVERFLOW] = (
+            registers[_OVERFLOW] & ~0x42 | last >> 7 & 2 | last >> 3 & 0x40 | _COMPARE_BIT_8
+        )
+        registers[_COMPARE] = 0xFF
+        registers[_MAX_SCAN] = registers[_MAX_SCAN] & ~0x9F | 0x40
 
     def read_port(self, port: int, size: int) -> int:
         """Answer `in`: the index, or the register that it selects."""
@@ -108,4 +129,8 @@ class VgaText:
         if port == INDEX_PORT:
             self._index = byte
         elif port == DATA_PORT and self._index < _REGISTERS:
+            if self._index <= _OVERFLOW and self._registers[_VERTICAL_END] & _LOCKED:
+                if self._index < _OVERFLOW:
+                    return
+                byte = self._registers[_OVERFLOW] & ~_COMPARE_BIT_8 | byte & _COMPARE_BIT_8
             self._registers[self._index] = byte

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 from emulator.devices.addresses import LOCAL_APIC
 from emulator.devices.board import Wires
+from emulator.errors import HostError
 from emulator.machine.consoles import Console
+from emulator.machine.core.handle import lib
 from emulator.machine.execution import Returned
 from emulator.x86 import PAGE_SIZE
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from emulator.devices.board import Row, Timer
-    from emulator.devices.device import Device, MemoryDevice
+    from emulator.devices.device import Device, MemoryDevice, VideoMemory
     from emulator.machine.board.device_memory import DeviceMemory
     from emulator.machine.board.interrupts import Interrupts
     from emulator.machine.board.ports import PortBus
@@ -70,6 +72,8 @@ class Wiring:
         self._devices: dict[int, Device] = {}  # that are awake, by the numbers of their rows
         core.apic_off = self._apic_off
         _check_rows(self._rows, len(memory))
+        for frame_buffer in (row.frame_buffer for row in self._rows if row.frame_buffer[1]):
+            _declare(core, *frame_buffer)
         for number, row in enumerate(self._rows):
             wake = partial(self._wake, number)
             if row.ports is None:
@@ -144,6 +148,7 @@ class Wiring:
             window=self._memory[slice(*row.window)],
             read_memory=self._dma.read,
             write_memory=self._dma.write,
+            video=partial(_video, self._core, row.frame_buffer),
             data_port=self._bus.data_port,
         )
 
@@ -156,6 +161,18 @@ class Wiring:
 
     def _is_heard(self, line: int | None) -> bool:
         return self._interrupts.is_heard(_connected(line))
+
+
+def _declare(core: Core, start: int, end: int) -> None:
+    """Say where there is a frame buffer."""
+    if lib.kc_video(core.raw, start, end):
+        raise HostError(f"the host has no memory for a frame buffer of {end - start} bytes")
+
+
+def _video(core: Core, frame_buffer: tuple[int, int]) -> VideoMemory:
+    from emulator.machine.board.video_memory import CoreVideoMemory  # for few kernels
+
+    return CoreVideoMemory(core, frame_buffer[1] - frame_buffer[0])
 
 
 def _connected(line: int | None) -> int:
@@ -185,3 +202,9 @@ def _check_rows(board: tuple[Row, ...], ram_end: int) -> None:
                 f"the registers 0x{start:08x}-0x{stop:08x} lie in RAM, over others, or not on page boundaries below 4 GiB"
             )
         end = stop
+    frame_buffers = [row.frame_buffer for row in board if row.frame_buffer[0] < row.frame_buffer[1]]
+    for start, stop in frame_buffers:
+        if not ram_end <= start < stop <= _MMIO_END or (start | stop) % PAGE_SIZE or len(frame_buffers) > 1:
+            raise ValueError(
+                f"the frame buffer 0x{start:08x}-0x{stop:08x} lies in RAM, not on page boundaries below 4 GiB, or is one of several"
+            )

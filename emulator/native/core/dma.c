@@ -11,7 +11,7 @@ static bool page_write(kc *m, uint64_t physical, const uint8_t *bytes, uint32_t 
 {
     uint32_t page = (uint32_t)(physical >> PAGE_SHIFT);
 
-    if (!kc_is_mapped(m, physical))
+    if (physical >= m->memory_end || !kc_is_mapped(m, physical))
         return false;
     if (kc_watches_pages(m))
         kc_on_page_written(m, page);

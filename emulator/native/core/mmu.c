@@ -12,6 +12,7 @@
 #include "core/bus.h"
 #include "core/mmu.h"
 #include "core/reports.h"
+#include "core/video.h"
 #include "unicorn/alignment.h"
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
@@ -326,6 +327,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         else
             out->perms &= ~(uint32_t)UC_PROT_WRITE;
     }
+    out->paddr = kc_video_target(m, out->paddr);
     return true;
 }
 

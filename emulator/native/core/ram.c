@@ -8,12 +8,36 @@
 #include "core/ram.h"
 #include "unicorn/engine.h"
 
-uint8_t *kc_memory(kc *m) { return m->ram->memory; }
+uint8_t *kc_memory(kc *m) { return kc_at(m, 0); }
 
-static uint8_t *map(kc *m, int kind)
+static uint8_t *map(kc *m, int kind, uint64_t offset, uint64_t size)
 {
-    void *memory = mmap(NULL, m->memory_end, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, m->ram->file, 0);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, m->ram->file, (off_t)offset);
     return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void piece_free(const struct piece *piece)
+{
+    if (piece->memory)
+        munmap(piece->memory, piece->end - piece->start);
+    if (piece->base)
+        munmap(piece->base, piece->end - piece->start);
+}
+
+/* Make [start, end) a piece of memory; it follows in the file. -1: the host lacks something. */
+static int piece_add(kc *m, uint64_t start, uint64_t end)
+{
+    struct ram *ram = m->ram;
+    uint64_t offset = ram->piece_count ? m->memory_end : 0, size = end - start;
+    struct piece piece = {start, end, NULL, NULL};
+
+    if (ftruncate(ram->file, (off_t)(offset + size)) || !(piece.memory = map(m, MAP_PRIVATE, offset, size))
+        || !(piece.base = map(m, MAP_SHARED, offset, size))) {
+        piece_free(&piece);
+        return -1;
+    }
+    ram->pieces[ram->piece_count++] = piece;
+    return 0;
 }
 
 int kc_ram_init(kc *m)
@@ -21,21 +45,15 @@ int kc_ram_init(kc *m)
     if (KC_NEW(m->ram))
         return -1;
     m->ram->file = memfd_create("kmemu-ram", MFD_CLOEXEC);
-    if (m->ram->file < 0 || ftruncate(m->ram->file, (off_t)m->memory_end))
-        return -1;
-    m->ram->memory = map(m, MAP_PRIVATE);
-    m->ram->base = map(m, MAP_SHARED);
-    return m->ram->memory && m->ram->base ? 0 : -1;
+    return m->ram->file < 0 ? -1 : piece_add(m, 0, m->memory_end);
 }
 
 void kc_ram_free(kc *m)
 {
     if (!m->ram)
         return;
-    if (m->ram->memory)
-        munmap(m->ram->memory, m->memory_end);
-    if (m->ram->base)
-        munmap(m->ram->base, m->memory_end);
+    for (int i = 0; i < m->ram->piece_count; i++)
+        piece_free(&m->ram->pieces[i]);
     if (m->ram->file >= 0)
         close(m->ram->file);
     free(m->ram);
@@ -63,6 +81,14 @@ static int range_add(kc *m, uint64_t start, uint64_t end, int error)
 int kc_map_ram(kc *m, uint64_t start, uint64_t end)
 {
     return range_add(m, start, end, U.uc_mem_map_ptr(m->uc, start, end - start, UC_PROT_ALL, kc_at(m, start)));
+}
+
+int kc_ram_extend(kc *m, uint64_t start, uint64_t end, uint64_t engine_start)
+{
+    if (piece_add(m, start, end))
+        return UC_ERR_NOMEM;
+    uint8_t *memory = m->ram->pieces[m->ram->piece_count - 1].memory;
+    return range_add(m, start, end, U.uc_mem_map_ptr(m->uc, engine_start, end - start, UC_PROT_ALL, memory));
 }
 
 static uint64_t rom_read(uc_engine *uc, uint64_t offset, unsigned size, void *data)

@@ -4,10 +4,11 @@
 
 #include "machine.h"
 
-/* Memory is a private mapping of `file`, which holds the newest snapshot; the mapping's own pages are what changed since.
- * `base` shows the file itself. */
+/* Memory consists of RAM, and of the frame buffer from when it is needed. `memory` is a private mapping of `file`, which holds the newest
+ * snapshot; the mapping's own pages are what changed since. `base` shows the file itself. */
 struct ram {
-    uint8_t *memory, *base;
+    struct piece { uint64_t start, end; uint8_t *memory, *base; } pieces[2]; /* RAM begins at 0 */
+    int piece_count;
     struct range { uint64_t start, end; } ranges[8]; /* what kc_map_ram() and kc_map_rom() made usable */
     struct range rom_code; /* one of them */
     int range_count;
@@ -17,6 +18,8 @@ struct ram {
 int kc_ram_init(kc *m);
 void kc_ram_free(kc *m);
 bool kc_is_mapped(const kc *m, uint64_t physical);
+/* Let [start, end) be memory, too, which lies beyond RAM; the engine has it at another address. Returns a Unicorn error or 0. */
+int kc_ram_extend(kc *m, uint64_t start, uint64_t end, uint64_t engine_start);
 
 int kc_snapshots_init(kc *m);
 void kc_snapshots_free(kc *m);
@@ -26,13 +29,19 @@ static inline bool kc_is_rom_code(const kc *m, uint64_t physical)
     return physical >= m->ram->rom_code.start && physical < m->ram->rom_code.end;
 }
 
-/* Where the host has a byte of physical memory. */
-static inline uint8_t *kc_at(const kc *m, uint64_t physical) { return m->ram->memory + physical; }
+/* The piece that an address of memory lies in. */
+static inline const struct piece *kc_piece(const kc *m, uint64_t physical)
+{
+    return &m->ram->pieces[physical >= m->memory_end];
+}
+
+/* Where the host has a byte of RAM. */
+static inline uint8_t *kc_at(const kc *m, uint64_t physical) { return m->ram->pieces[0].memory + physical; }
 
 static inline uint32_t kc_load32(const kc *m, uint64_t physical)
 {
     uint32_t value;
-    __builtin_memcpy(&value, m->ram->memory + physical, sizeof value);
+    __builtin_memcpy(&value, kc_at(m, physical), sizeof value);
     return value;
 }
 

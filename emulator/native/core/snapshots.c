@@ -34,12 +34,13 @@ struct snapshots {
 
 /* -- pages --------------------------------------------------------------------------------------- */
 
-/* Call visit for each page that differs from the file. Linux: Documentation/admin-guide/mm/pagemap.rst. */
-static int for_each_changed_page(kc *m, int (*visit)(kc *, uint32_t))
+/* Call visit for each page of a piece that differs from the file. Linux: Documentation/admin-guide/mm/pagemap.rst. */
+static int for_each_changed_page_of(kc *m, const struct piece *piece, int (*visit)(kc *, uint32_t))
 {
     enum { BATCH = 4096 };
     static const uint64_t present = 1ull << 63, swapped = 1ull << 62, of_file = 1ull << 61;
-    uint64_t first = (uintptr_t)m->ram->memory >> PAGE_SHIFT, pages = m->memory_end >> PAGE_SHIFT, entries[BATCH];
+    uint64_t first = (uintptr_t)piece->memory >> PAGE_SHIFT, pages = (piece->end - piece->start) >> PAGE_SHIFT;
+    uint64_t entries[BATCH];
 
     if (m->snapshots->pagemap < 0 && (m->snapshots->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) < 0)
         return -1;
@@ -49,13 +50,42 @@ static int for_each_changed_page(kc *m, int (*visit)(kc *, uint32_t))
         if (pread(m->snapshots->pagemap, entries, (size_t)bytes, (off_t)((first + done) * sizeof *entries)) != bytes)
             return -1;
         for (uint64_t i = 0; i < count; i++)
-            if ((entries[i] & (present | swapped)) && !(entries[i] & of_file) && visit(m, (uint32_t)(done + i)))
+            if ((entries[i] & (present | swapped)) && !(entries[i] & of_file) && visit(m, (uint32_t)((piece->start >> PAGE_SHIFT) + done + i)))
                 return -1;
     }
     return 0;
 }
 
-static uint8_t *page_in(uint8_t *memory, uint32_t page) { return memory + (uint64_t)page * PAGE_SIZE; }
+static int for_each_changed_page(kc *m, int (*visit)(kc *, uint32_t))
+{
+    for (int i = 0; i < m->ram->piece_count; i++)
+        if (for_each_changed_page_of(m, &m->ram->pieces[i], visit))
+            return -1;
+    return 0;
+}
+
+/* Drop the process's own copies of pages. */
+static int show_file(kc *m)
+{
+    for (int i = 0; i < m->ram->piece_count; i++) {
+        const struct piece *piece = &m->ram->pieces[i];
+        if (madvise(piece->memory, piece->end - piece->start, MADV_DONTNEED))
+            return -1;
+    }
+    return 0;
+}
+
+static uint8_t *page_now(const kc *m, uint32_t page)
+{
+    uint64_t at = (uint64_t)page * PAGE_SIZE;
+    return kc_piece(m, at)->memory + (at - kc_piece(m, at)->start);
+}
+
+static uint8_t *page_in_file(const kc *m, uint32_t page)
+{
+    uint64_t at = (uint64_t)page * PAGE_SIZE;
+    return kc_piece(m, at)->base + (at - kc_piece(m, at)->start);
+}
 
 /* NULL: there is no snapshot. */
 static struct page_list *undo_of_newest(kc *m)
@@ -69,9 +99,9 @@ static int page_commit(kc *m, uint32_t page)
 {
     struct page_list *undo = undo_of_newest(m);
 
-    if (undo && !kc_page_list_add(undo, page, page_in(m->ram->base, page)))
+    if (undo && !kc_page_list_add(undo, page, page_in_file(m, page)))
         return -1;
-    memcpy(page_in(m->ram->base, page), page_in(m->ram->memory, page), PAGE_SIZE);
+    memcpy(page_in_file(m, page), page_now(m, page), PAGE_SIZE);
     return 0;
 }
 
@@ -81,7 +111,7 @@ static void pages_uncommit(kc *m)
     struct page_list *undo = undo_of_newest(m);
 
     for (uint32_t i = 0; undo && i < undo->count; i++)
-        memcpy(page_in(m->ram->base, undo->pages[i].number), undo->pages[i].bytes, PAGE_SIZE);
+        memcpy(page_in_file(m, undo->pages[i].number), undo->pages[i].bytes, PAGE_SIZE);
     if (undo)
         undo->count = 0;
 }
@@ -120,7 +150,7 @@ int kc_snapshot(kc *m)
         parts_forget(s);
         return -1;
     }
-    if (for_each_changed_page(m, page_commit) || madvise(m->ram->memory, m->memory_end, MADV_DONTNEED)) {
+    if (for_each_changed_page(m, page_commit) || show_file(m)) {
         pages_uncommit(m);
         parts_forget(s);
         return -1;
@@ -140,7 +170,7 @@ static void code_forget(kc *m, uint64_t start, uint64_t end)
 static void code_restore(kc *m, uint32_t page, const uint8_t *bytes)
 {
     enum { CHUNK = 64 };
-    uint8_t *now = page_in(m->ram->memory, page);
+    uint8_t *now = page_now(m, page);
 
     if (memcmp(now, bytes, PAGE_SIZE) == 0)
         return;
@@ -158,10 +188,10 @@ static void file_rewind(kc *m, int depth, bool keep)
         for (uint32_t k = 0; k < undo->count; k++) {
             uint32_t page = undo->pages[k].number;
             if (keep)
-                *(volatile uint8_t *)page_in(m->ram->memory, page) = *page_in(m->ram->memory, page); /* now our own copy */
+                *(volatile uint8_t *)page_now(m, page) = *page_now(m, page); /* now our own copy */
             else if (kc_was_fetched(m, page))
                 code_restore(m, page, undo->pages[k].bytes);
-            memcpy(page_in(m->ram->base, page), undo->pages[k].bytes, PAGE_SIZE);
+            memcpy(page_in_file(m, page), undo->pages[k].bytes, PAGE_SIZE);
         }
         undo->count = 0;
     }
@@ -185,9 +215,9 @@ int kc_reset(kc *m, int depth)
         return -1;
     file_rewind(m, depth, false);
     for (uint32_t i = 0; i < count; i++)
-        code_restore(m, pages[i], page_in(m->ram->base, pages[i]));
+        code_restore(m, pages[i], page_in_file(m, pages[i]));
     snapshots_forget(m, depth + 1);
-    if (madvise(m->ram->memory, m->memory_end, MADV_DONTNEED))
+    if (show_file(m))
         return -1;
     if (parts_restore(m, &m->snapshots->stack[depth]))
         return -1;

@@ -21,6 +21,7 @@ def test_the_functions_of_a_pc() -> None:
         (1, 0): (0x70008086, 0x060100),
         (1, 1): (0x70108086, 0x010180),
         (1, 3): (0x71138086, 0x068000),
+        (2, 0): (0x11111234, 0x030000),
     }
     assert config(board, 1, 1, 0x20) == MASTER | 1
     assert config(board, 1, 0, 0x0C) == 0x00800000  # more than one function

@@ -80,6 +80,7 @@ def scenario():
     prepare_stacks(machine)
     recording = record(machine, [RecordedFunction("take")])
     watchpoint = machine.observers.watch(machine.address_of("word"), 4)
+    machine.device("VGA").video.view()[4096] = 1
     start = machine.snapshot()
     machine.run(stop_at_event=50)
     inner = machine.snapshot()
@@ -124,6 +125,7 @@ def scenario():
     machine = Machine(IMAGE, ram=RamWindow(MIB, 4 * MIB), mmu=MMU)
     record(machine, [RecordedFunction("take")])
     machine.run(stop_at_event=20)
+    machine.device("VGA").write_port(0x3CE, 2, 0x0506)  # planes
     raw = machine.observers._core.raw
     CoreDataPort(machine.observers._core, 0x300)
     lib.kc_calls_hand_over(raw, True)
