@@ -139,6 +139,7 @@ def record(
             (
                 symbol.address,
                 symbol.address + symbol.size,
+                machine.image.physical(symbol.address),
                 each.argument_count,
                 -1 if each.out is None else each.out,
                 each.takes,

@@ -358,6 +358,7 @@ enum { KC_ROWS = 32768, KC_ARGUMENTS = 6, KC_FUNCTIONS = 127 };
 
 typedef struct {
     uint32_t start, end;   /* its code */
+    uint32_t physical;     /* where it was loaded */
     int8_t arguments, out; /* words of arguments, and which of them points to a word for a result; -1: none */
     bool takes;            /* it takes memory, and can say that there is none: its entries are allocations */
 } kc_function;

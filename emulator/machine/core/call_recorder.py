@@ -53,12 +53,12 @@ class CallRecorder:
         core.call_entered = self._call_entered
 
     def start(
-        self, functions: Sequence[tuple[int, int, int, int, bool]], on_full: Callable[[], None] | None
+        self, functions: Sequence[tuple[int, int, int, int, int, bool]], on_full: Callable[[], None] | None
     ) -> None:
         """Record calls of functions from now on, instead of those that were recorded until now.
 
         Args:
-            functions: Of each where its code begins and ends, how many words of arguments it has, which of them
+            functions: Of each where its code begins and ends, where it was loaded, how many words of arguments it has, which of them
                 points to a result, or -1, and whether its calls are allocations.
             on_full: Called whenever the rows are full, and has to take them; None: they are forgotten then.
         """
@@ -70,7 +70,7 @@ class CallRecorder:
         """Record no more calls."""
         self._record(())
 
-    def _record(self, functions: Sequence[tuple[int, int, int, int, bool]]) -> None:
+    def _record(self, functions: Sequence[tuple[int, int, int, int, int, bool]]) -> None:
         self._core.check_rests("record()")
         table = ffi.new("kc_function[]", functions)
         if lib.kc_record(self._core.raw, table, len(functions)):

@@ -26,9 +26,14 @@ struct progress {
     uint64_t stopped_ns; /* virtual time of the event at which a run has ended */
 };
 
+/* What a recorded function is known by where it runs at another place in memory than it was loaded to. */
+enum { CODE_KEPT = 64, CODE_UNSIZED = 16 }; /* bytes; the second of a symbol without a size */
+struct code { uint32_t size; uint32_t words[CODE_KEPT / 4]; };
+
 struct calls {
     kc_calls *rows; /* NULL: not recording */
     kc_function functions[KC_FUNCTIONS];
+    struct code code[KC_FUNCTIONS];
     struct progress now;
     kc_late *late;
     uint32_t late_count, late_capacity;
@@ -80,6 +85,30 @@ static void make_room(kc *m)
         kc_calls_taken(m);
 }
 
+/* Another program may have other code at the function's address, in an address space of its own; or a copy of the same. */
+static bool is_its_code(kc *m, uint32_t function)
+{
+    const kc_function *f = &m->calls->functions[function];
+    const struct code *code = &m->calls->code[function];
+    uint32_t words[CODE_KEPT / 4];
+
+    if (kc_translate_used(m, f->start) == (int64_t)f->physical)
+        return true;
+    kc_words(m, f->start, words, CODE_KEPT / 4);
+    return memcmp(words, code->words, code->size) == 0;
+}
+
+static void keep_code(const kc *m, const kc_function *f, struct code *code)
+{
+    uint32_t size = f->end > f->start ? f->end - f->start : CODE_UNSIZED;
+
+    size = size < CODE_KEPT ? size : CODE_KEPT;
+    if ((uint64_t)f->physical + size > m->memory_end)
+        return;
+    code->size = size;
+    memcpy(code->words, kc_at(m, f->physical), code->size);
+}
+
 void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint32_t esp)
 {
     const kc_function *f = &m->calls->functions[function];
@@ -87,6 +116,8 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint
     kc_calls *c = m->calls->rows;
     uint32_t words[1 + KC_ARGUMENTS];
 
+    if (!is_its_code(m, function))
+        return;
     m->calls->now.at_allocation = false;
     make_room(m);
     if (m->calls->now.events >= UINT32_MAX - 1) {
@@ -216,7 +247,10 @@ int kc_record(kc *m, const kc_function *functions, uint32_t count)
     c->recordings++; /* probes of the one before have nothing to do any more */
     rows->first_call = 1;
     memset(c->functions, 0, sizeof c->functions);
+    memset(c->code, 0, sizeof c->code);
     memcpy(c->functions, functions, count * sizeof *functions);
+    for (uint32_t i = 0; i < count; i++)
+        keep_code(m, &functions[i], &c->code[i]);
     return 0;
 }
 
