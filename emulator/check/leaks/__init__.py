@@ -1,7 +1,7 @@
 """Blocks that are live at the end of a run: in come a trace and the machine's memory, out come leaks as findings.
 
-`live_blocks` says which blocks there are, `guest_words` reads memory as words, `reachability` scans these for pointers to the
-blocks, and `leaks` makes findings of what it found.
+`live_blocks` says which blocks there are, `page_entries` how page tables name them, `guest_words` reads memory as words,
+`reachability` scans these for pointers to the blocks, and `leaks` makes findings of what it found.
 """
 
 __all__ = ["guest_words", "leaks"]

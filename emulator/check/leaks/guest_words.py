@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from emulator.check.leaks.page_entries import PRESENT
 from emulator.guest.stack import stack_start
 from emulator.guest.symbols import data_symbol_lookup, is_writable
 from emulator.loader.segments import SegmentFlags
@@ -62,8 +63,13 @@ class GuestWords:
 
     @property
     def registers(self) -> dict[str, int]:
-        """The registers that can hold a pointer, by name."""
-        return {name: getattr(self._registers, name) for name in _POINTERS}
+        """The registers that can hold a pointer, by name; CR3 is as an entry of a page table would be."""
+        pointers = {name: getattr(self._registers, name) for name in _POINTERS}
+        return pointers | {"cr3": self._registers.cr3 | PRESENT} if self.paging else pointers
+
+    def physical(self, address: int) -> int | None:
+        """Return the physical address of a byte; None where nothing is mapped."""
+        return self._machine.translate(address)
 
     def read(self, start: int, end: int) -> Iterator[Part]:
         """Yield the parts of [start, end) that are mapped."""

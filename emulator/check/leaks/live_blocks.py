@@ -64,6 +64,12 @@ class LiveBlocks(NamedTuple):
         block = int(np.searchsorted(self.start, address, side="right")) - 1
         return block if block >= 0 and address + size <= self.end[block] else None
 
+    def scan_end(self, block: int) -> int:
+        """Return where the search for pointers in a block ends: after it, or, if its size is unknown, at the next one or a page further."""
+        start, end = int(self.start[block]), int(self.end[block])
+        following = int(self.start[block + 1]) if block + 1 < len(self.start) else start + PAGE_SIZE
+        return end if end - start > 1 else max(min(following, start + PAGE_SIZE), end)
+
     def runs(self) -> Iterator[tuple[int, int]]:
         """Yield the parts of memory in which blocks lie; each page of them holds a part of one."""
         ends = np.maximum.accumulate(self.end)

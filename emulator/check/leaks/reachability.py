@@ -8,10 +8,12 @@ structures have them, or by the address after its end. Neither proves anything: 
 (0x20 after a zero is 0x00200000), and after a block begins what the allocator's own data points to. So these blocks, and
 what only they point to, are *doubtful*.
 
+Whole pages are known by their physical addresses too, in entries of page tables (`page_entries`), of which the first is CR3.
 Frames are known by numbers as well: a word of the kernel's data that is the number of a block's first frame counts, too.
 
 Shortcomings. A number that happens to look like a pointer hides a leak. What other tasks keep only on stacks that are
-blocks themselves is seen as long as something points to these. Pointers into a block of unknown size are not recognised.
+blocks themselves is seen as long as something points to these. Pointers into a block of unknown size are not recognised; those
+that it holds are looked for up to the next block, in a page at most.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from emulator.check.leaks.page_entries import page_entries
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class Reachability:
     def __init__(self, live: LiveBlocks, memory: GuestWords, framed: Sequence[bool]) -> None:
         self._live = live
         self._memory = memory
+        self._entries = page_entries(live, memory)
         self.reached: Flags = np.zeros(len(live.start), np.bool_)
         self.pointer: dict[int, Pointer] = {}
         self.doubtful: dict[int, Pointer] = {}
@@ -75,15 +79,20 @@ class Reachability:
         self._scan_doubtful()
         self._scan_lost()
 
+    def _hit(self, words: np.ndarray) -> tuple[I64, I64]:
+        """Find the words that point to a block, by an address or as an entry of a page table; see `LiveBlocks.hit`."""
+        by_address, by_entry = self._live.hit(words), self._entries.hit(words)
+        return np.concatenate((by_address[0], by_entry[0])), np.concatenate((by_address[1], by_entry[1]))
+
     def _scan_registers(self) -> None:
-        for name, block in self._in_registers(self._live.hit):
+        for name, block in self._in_registers(self._hit):
             self._reach(block, Pointer(name))
 
     def _scan(self, parts: Iterable[Part]) -> None:
         """Follow all pointers in some memory, and in the blocks that they lead to."""
         waiting = list(parts)
         while waiting:
-            for address, block in self._pointers(waiting.pop(), 0, self._live.hit):
+            for address, block in self._pointers(waiting.pop(), 0, self._hit):
                 if self._reach(block, Pointer(address)):
                     waiting += self._inside(block)
 
@@ -113,13 +122,13 @@ class Reachability:
             block, pointer = waiting.pop()
             if block not in self.doubtful:
                 self.doubtful[block] = pointer
-                inside = self._everywhere(self._inside(block), self._live.hit)
+                inside = self._everywhere(self._inside(block), self._hit)
                 waiting += [(other, Pointer(address)) for address, other in inside]
 
     def _scan_lost(self) -> None:
         rest = [block for block in np.flatnonzero(~self.reached).tolist() if block not in self.doubtful]
         for lost in rest:
-            for address, block in self._everywhere(self._inside(lost), self._live.hit):
+            for address, block in self._everywhere(self._inside(lost), self._hit):
                 if block != lost and not self.reached[block] and block not in self.doubtful:
                     self.lost_pointer.setdefault(block, Pointer(address))
 
@@ -154,7 +163,7 @@ class Reachability:
                         yield address, block
 
     def _inside(self, block: int) -> Iterator[Part]:
-        return self._memory.read(int(self._live.start[block]), int(self._live.end[block]))
+        return self._memory.read(int(self._live.start[block]), self._live.scan_end(block))
 
     def _reach(self, block: int, pointer: Pointer) -> bool:
         """Mark a block as reached; return whether it was not before."""

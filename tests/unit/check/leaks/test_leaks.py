@@ -223,6 +223,35 @@ def test_frames_are_known_by_number_and_by_address(body: str, is_lost: bool, tmp
     assert (len(report.findings), len(report.reachable)) == ((1, 0) if is_lost else (0, 1))
 
 
+# Memory is mapped at 0xC0000000, too, and known by addresses there; the first frame becomes the page directory.
+HIGHER_HALF = """
+    next_frame = 0xC0300;
+    volatile word *directory = (word *)((alloc_frame() << 12) - 0xC0000000);
+    for (word i = 0; i < 2; i++) directory[i] = directory[0x300 + i] = i << 22 | 0x83;
+    asm volatile("mov %%cr4,%%eax; or $0x10,%%eax; mov %%eax,%%cr4; mov %0,%%cr3; mov %%cr0,%%eax; or $0x80000000,%%eax; mov %%eax,%%cr0"
+                 :: "r"(directory) : "eax", "memory");
+    volatile word *pages = (word *)(alloc_frame() << 12);
+    table[0] = (word)pages;
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_lost"),
+    [
+        ("pages[9] = 0x302007;", False),
+        ("pages[9] = 0x302001;", False),
+        ("pages[9] = 0x302006;", True),  # not present
+        ("pages[9] = 0x303007;", True),  # another page
+        ("*(volatile word *)((word)pages + 37) = 0x302007;", True),  # no entry lies there
+    ],
+)
+def test_pages_are_known_by_entries_of_page_tables(entry: str, is_lost: bool, tmp_path: Path) -> None:
+    report = checked(tmp_path, f"{HIGHER_HALF} alloc_frame(); {entry}")
+    assert [finding.block.address for finding in report.findings if finding.block] == [0xC0302000] * is_lost
+    held = {finding.details[0].partition(": pointed to by ")[2] for finding in report.reachable}
+    assert held >= {"register cr3", "global table"}
+
+
 def test_the_frames_of_a_heap_are_no_leak(tmp_path: Path) -> None:
     body = "word frame = alloc_frame(); next_block = frame << 12; word *p = kmalloc(8); p[1] = (word)kmalloc(8); frame = 0; table[0] = (word)p;"
     lost, reachable = texts(tmp_path, body)
@@ -252,6 +281,23 @@ def test_the_allocator_s_own_variables_hold_nothing_by_its_end(tmp_path: Path) -
     assert states == ["possibly lost", "possibly lost", "definitely lost"]
 
 
+SIZELESS = Profile("bump", (TracedFunction("kmalloc", "heap", Role.ALLOC, ("bytes",), Result.POINTER, 0),))
+
+
+@pytest.mark.parametrize(
+    ("word", "others", "lost"),
+    [("0", "", 0), ("1023", "", 0), ("1024", "", 1), ("8", "next_block += 32 - 24; kmalloc(8);", 2)],
+)
+def test_blocks_of_unknown_size_are_scanned_up_to_the_next(
+    word: str, others: str, lost: int, tmp_path: Path
+) -> None:
+    body = f"word *a = kmalloc(8); {others} next_block = 0x260000; table[0] = (word)a; a[{word}] = (word)kmalloc(8);"
+    image = KernelImage.read(
+        compile_kernel(tmp_path, KERNEL.replace("BODY", body).replace("LEFT", "0"), ["-O1"])
+    )
+    assert len(check_kernel(Machine(image), SIZELESS).findings) == lost
+
+
 def test_of_blocks_of_unknown_size_only_the_start_is_known(tmp_path: Path) -> None:
     image = KernelImage.read(
         compile_kernel(
@@ -260,10 +306,7 @@ def test_of_blocks_of_unknown_size_only_the_start_is_known(tmp_path: Path) -> No
             ["-O1"],
         )
     )
-    sizeless = Profile(
-        "bump", (TracedFunction("kmalloc", "heap", Role.ALLOC, ("bytes",), Result.POINTER, 0),)
-    )
-    (finding,) = check_kernel(Machine(image), sizeless).findings
+    (finding,) = check_kernel(Machine(image), SIZELESS).findings
     assert finding.message == "memory leak: 1 block definitely lost"
     assert finding.details == (
         "nobody points to it",
