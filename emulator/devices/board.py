@@ -61,7 +61,7 @@ class Wires(NamedTuple):
         apics: Returns what connects APICs with each other, and with the CPU.
         device: Returns the device of another row, by its name; it wakes if it sleeps.
         moved: To be called by a timer when its next tick may have moved.
-        changed: To be called with the device where its `fast_ports` change by themselves.
+        changed: To be called with the device where its state or its `fast_ports` change by themselves.
         send: Takes output for the row's console.
         end_run: Ends the run with an exit code.
         reset: Ends it because the guest resets the PC.

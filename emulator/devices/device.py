@@ -57,7 +57,10 @@ class Device(Protocol):
         """
 
     def save(self) -> object:
-        """Return the state. It is immutable and can be restored any number of times."""
+        """Return the state. It is immutable and can be restored any number of times.
+
+        It changes with accesses, ticks and interrupts only, and wherever a device says so: snapshots leave other devices alone.
+        """
 
     def restore(self, state: object) -> None:
         """Go back to a state that `save` returned."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +9,7 @@ from emulator.machine.core.call_recorder import EVENTS_MAX
 from emulator.machine.core.core_types import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from emulator.machine.allocations import Allocations
     from emulator.machine.board.interrupts import Interrupts
@@ -130,8 +129,14 @@ class Execution:
         last = self._allocations.count + allocation if allocation else 0
         self._calls.stop_at(event)
         self._until.start(until, idle=until_idle)
-        with self._one_run(), self._cpu.time_limit(timeout_s):
-            return self._run(budget, event, last)
+        self._core.in_run = True
+        try:
+            if timeout_s is None:
+                return self._run(budget, event, last)
+            with self._cpu.time_limit(timeout_s):
+                return self._run(budget, event, last)
+        finally:
+            self._core.in_run = False
 
     def _run(self, budget: int | None, event: int, allocation: int) -> Outcome:
         """Run the CPU part by part.
@@ -149,9 +154,9 @@ class Execution:
             left = None if budget is None else budget - executed
             stop = self._run_part(left)
             executed += stop.instructions
-            outcome = self._go_on(
-                stop._replace(instructions=executed), budget_left=left is None or stop.instructions < left
-            )
+            budget_left = left is None or stop.instructions < left
+            whole = stop if stop.instructions == executed else stop._replace(instructions=executed)
+            outcome = self._go_on(whole, budget_left=budget_left)
             awaited = None
             if outcome is None:
                 awaited = self._until.look(stop)
@@ -165,7 +170,6 @@ class Execution:
     def _run_part(self, budget: int | None) -> Stop:
         """Let the CPU run until something has to be done between two of its runs."""
         interrupts = self._interrupts
-        interrupts.timer_moved()
         limit = self._until.limit()
         most = budget if limit is None else limit if budget is None else min(limit, budget)
         stop = self._diagnosis.count_exactly(self._cpu.run(most, self._slice()))
@@ -183,14 +187,6 @@ class Execution:
             and self._allocations.stopped_to_ask(allocation)
             and self._calls.event_count != event
         )
-
-    @contextmanager
-    def _one_run(self) -> Iterator[None]:
-        self._core.in_run = True
-        try:
-            yield
-        finally:
-            self._core.in_run = False
 
     def stop(self) -> None:
         """End the run that goes on, before long; for callbacks."""

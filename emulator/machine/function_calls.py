@@ -27,18 +27,18 @@ _DID = {
 }
 
 
-def enter_function(machine: Machine, address: int, arguments: Sequence[int]) -> int:
+def enter_function(machine: Machine, before: Registers, address: int, arguments: Sequence[int]) -> int:
     """Let the machine stand at a function's first instruction, as if it had been called. Return where it returns to.
 
     Args:
         machine: Whose guest.
+        before: Its registers.
         address: Of the function.
         arguments: 32-bit words, signed or unsigned, pushed as cdecl has it.
 
     Raises:
         GuestStopped: The stack is not mapped, or nothing of low memory is.
     """
-    before = machine.registers()
     return_to = _return_address(machine, before)
     words = [return_to, *(word & WORD_MAX for word in arguments)]
     esp = before.esp - 4 * len(words) & WORD_MAX

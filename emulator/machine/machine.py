@@ -16,7 +16,7 @@ from emulator.machine.address_map import CALLS_END, GDT, MIB, RETURN_TO, ROM_STA
 from emulator.machine.allocations import Allocations
 from emulator.machine.board.device_memory import DeviceMemory
 from emulator.machine.board.interrupts import Interrupts
-from emulator.machine.board.ports import PortBus
+from emulator.machine.board.ports import DeviceStates, PortBus
 from emulator.machine.board.windows import Windows
 from emulator.machine.board.wiring import Wiring
 from emulator.machine.consoles import Consoles
@@ -114,7 +114,8 @@ class Machine:
         self.memory = PhysicalMemory(core.memory)
         self.consoles = Consoles(core, on_output)
         self.output = self.consoles.output
-        self.interrupts = Interrupts(core, self.cpu)
+        device_states = DeviceStates()
+        self.interrupts = Interrupts(core, self.cpu, device_states)
         self.stacks = Stacks(core)
         self.observers = Observers(core, self.stacks)
         self.calls = CallRecorder(core)
@@ -151,8 +152,8 @@ class Machine:
         self.cpu.end_at_halts(sorted(CALLS_END))
         self._map()
         rows = pc_board() if board is None else tuple(board)
-        self.ports = PortBus(core)
-        windows = Windows(core, self.cpu)
+        self.ports = PortBus(core, device_states, self.interrupts.timer_moved)
+        windows = Windows(core, self.cpu, device_states)
         wiring = Wiring(
             rows,
             core,
@@ -290,7 +291,7 @@ class Machine:
 
         self.check_rests("call()")
         before = self.registers()
-        return_to = enter_function(self, self.address_of(function), arguments)
+        return_to = enter_function(self, before, self.address_of(function), arguments)
         with self.unanswered.refused():
             outcome = self.run(max_instructions=max_instructions, timeout_s=timeout_s)
         if outcome.eip != return_to + 1:

@@ -91,6 +91,8 @@ class Until:
             text: What is to appear on a console or the text screen; "": nothing is waited for.
             idle: Whether the run ends when the guest only waits.
         """
+        if not (text or idle or self._is_on):
+            return  # as before
         self._text, self._idle, self._seen = text.encode(), idle, False
         self._tails = {}
         self._consoles.watch(self._said if text else None, self._text[-1:])

@@ -8,6 +8,7 @@ has come than to raise its line is one of Python's: runs of the CPU end when it 
 from __future__ import annotations
 
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 from emulator.machine.core.core_types import PortMode
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.devices.apic.bus import ApicBus
+    from emulator.machine.board.ports import DeviceStates
     from emulator.machine.core.core_types import Fault
     from emulator.machine.core.cpu import Cpu
     from emulator.machine.core.handle import Core
@@ -87,21 +89,22 @@ class Interrupts:
     Args:
         core: Of the machine.
         cpu: Of the machine.
+        states: Those of the devices.
 
     Attributes:
         pic: The pair of 8259.
         ports: Those of what the core has: the interrupt controllers, and the interval timer (native/core/pit.c).
-        timers: Those of the board that are Python's, each with its interrupt line, if it has any.
     """
 
-    def __init__(self, core: Core, cpu: Cpu) -> None:
-        self._core, self._cpu = core, cpu
+    def __init__(self, core: Core, cpu: Cpu, states: DeviceStates) -> None:
+        self._core, self._cpu, self._states = core, cpu, states
         self.pic = Pic(core)
         self.ports = (*self.pic.ports, *_TIMER_PORTS)
         for port in _TIMER_PORTS:
             lib.kc_port_out(core.raw, port, PortMode.PIT, 0)
             lib.kc_port_in(core.raw, port, PortMode.PIT, 0)
-        self.timers: list[tuple[Ticking, int | None]] = []
+        self._timers: list[tuple[Ticking, int | None]] = []
+        self._due: list[tuple[int, Ticking, int | None]] = []  # as timers said it last
         self._look_ns = _NEVER
         self._attended: Callable[[], bool] | None = None
         self.instruction_ns = INSTRUCTION_NS
@@ -113,7 +116,7 @@ class Interrupts:
         from emulator.devices.apic.bus import ApicBus  # not until there are any
 
         apics = ApicBus(self._apics_changed, lambda: lib.kc_nmi(self._core.raw))
-        self._core.apic_acknowledge, self._core.apic_line = apics.acknowledge, apics.pulse
+        self._core.apic_acknowledge, self._core.apic_line = self._apic_acknowledge, self._apic_line
         return apics
 
     @property
@@ -136,15 +139,27 @@ class Interrupts:
         now: int = lib.kc_clock_ns(self._core.raw)
         return now
 
+    def add_timer(self, timer: Ticking, line: int | None) -> None:
+        """Let a timer of Python's tick from now on.
+
+        Args:
+            timer: It.
+            line: Its interrupt line, if it has any.
+        """
+        self._timers.append((timer, line))
+        self.timer_moved()
+
     def timer_moved(self) -> None:
         """Take into account that the next tick of a timer of Python's may have moved."""
-        ticks = [due for timer, _line in self.timers if (due := timer.next_tick_ns()) is not None]
-        lib.kc_clock_limit(self._core.raw, min([*ticks, self._look_ns]))
+        self._due = [
+            (due, timer, line) for timer, line in self._timers if (due := timer.next_tick_ns()) is not None
+        ]
+        self._limit()
 
     def look_at(self, time_ns: int | None) -> None:
         """End the present run of the CPU at this time, or where the guest wakes up after it; None: never."""
         self._look_ns = _NEVER if time_ns is None else time_ns
-        self.timer_moved()
+        self._limit()
 
     def attend(self, timer: Ticking, line: int, listens: Callable[[], bool]) -> None:
         """Let somebody outside take part, who may give a guest that waits what it waits for, however long that takes.
@@ -155,8 +170,7 @@ class Interrupts:
             listens: Says whether anything may come.
         """
         self._attended = listens
-        self.timers.append((timer, line))
-        self.timer_moved()
+        self.add_timer(timer, line)
 
     def waited_ns(self) -> int:
         """Return for how long the guest was in `hlt` since the machine was made, snapshots or not."""
@@ -183,7 +197,7 @@ class Interrupts:
                 self._core.request_stop()
                 break
             ticks = [lib.kc_clock_next_wake(self._core.raw)]
-            for timer, line in self.timers:
+            for timer, line in self._timers:
                 is_open = line is None or not self.pic.is_masked(line)
                 if is_open and (due := timer.next_tick_ns()) is not None:
                     ticks.append(due)
@@ -192,16 +206,36 @@ class Interrupts:
             lib.kc_clock_skip_to(self._core.raw, min(ticks))
             self._catch_up()
 
+    def _limit(self) -> None:
+        first = min(self._due, key=itemgetter(0))[0] if self._due else _NEVER
+        lib.kc_clock_limit(self._core.raw, min(first, self._look_ns))
+
+    def switch_apic_off(self) -> None:
+        """The CPU is told to do without its local APIC."""
+        self._states.all_touched()
+        self.apics.switch_off()
+
+    def _apic_acknowledge(self) -> int:
+        self._states.all_touched()
+        return self.apics.acknowledge()
+
+    def _apic_line(self, line: int) -> None:
+        self._states.all_touched()
+        self.apics.pulse(line)
+
     def _apics_changed(self) -> None:
         apics = self.apics
         lib.kc_apic_says(self._core.raw, apics.is_waiting(), apics.passes_8259(), apics.open_lines())
 
     def _catch_up(self) -> None:
         """Let timers of Python's tick up to now."""
-        if not self.timers:
+        if not self._due:
             return
         now = self.now_ns()
-        for timer, line in self.timers:
+        ticking = [(timer, line) for due, timer, line in self._due if due <= now]
+        for timer, line in ticking:
+            self._states.touched(timer)
             if timer.take_ticks(now) and line is not None:
                 self.pic.request(line)
-        self.timer_moved()
+        if ticking:
+            self.timer_moved()

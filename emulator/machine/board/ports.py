@@ -1,4 +1,4 @@
-"""The I/O bus: devices on their ports, and what the native core may answer for them."""
+"""The I/O bus: devices on their ports, what the native core may answer for them, and their states for snapshots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emulator.machine.core.core_types import PortMode
 from emulator.machine.core.handle import lib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from emulator.devices.device import DataPort, Device
     from emulator.machine.core.handle import Core
@@ -18,20 +18,66 @@ if TYPE_CHECKING:
 _NOBODY = 0xFFFFFFFF
 
 
+class DeviceStates:
+    """Saves devices and puts them back, but those that are in the wanted state already.
+
+    A state that a device is known to be in is the very object that it was saved as or restored from. Devices may come later; in
+    states from before they are as they were when they came.
+    """
+
+    def __init__(self) -> None:
+        self._devices: list[Device] = []
+        self._first: tuple[object, ...] = ()
+        self._known: dict[object, object] = {}
+
+    def add(self, device: Device) -> None:
+        """Take in a device."""
+        state = self._known[device] = device.save()
+        self._devices.append(device)
+        self._first = (*self._first, state)
+
+    def touched(self, device: object) -> None:
+        """A device is about to do something: its state will have to be asked for."""
+        self._known.pop(device, None)
+
+    def all_touched(self) -> None:
+        """The same of all devices."""
+        self._known.clear()
+
+    def save(self) -> tuple[object, ...]:
+        """Return the states of all devices."""
+        for device in self._devices:
+            if device not in self._known:
+                self._known[device] = device.save()
+        return tuple(self._known[device] for device in self._devices)
+
+    def restore(self, states: tuple[object, ...]) -> Iterator[Device]:
+        """Put all devices back into states that `save` returned; yield each that was in another one, when it is back."""
+        for device, state in zip(self._devices, (*states, *self._first[len(states) :]), strict=True):
+            if self._known.get(device, self) is not state:
+                device.restore(state)
+                yield device
+                self._known[device] = state
+
+
 class PortBus:
     """Routes port accesses to devices.
 
     Args:
         core: Is configured with the ports that it may answer alone.
+        states: Those of the devices.
+        restored: Called when devices have gone back to other states.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, states: DeviceStates, restored: Callable[[], None]) -> None:
         self._core = core
+        self._states = states
+        self._restored = restored
         self._consoles: dict[Device, int] = {}  # of all devices
         self._by_port: dict[int, Device] = {}  # that are awake
         self._asleep: dict[int, Callable[[], Device]] = {}  # by port, too: what wakes a device
-        self._made: list[object] = []  # the states that devices were made in
         self._announced: dict[int, FastPort] = {}
+        self._data_ports: set[int] = set()
         self._fast: dict[Device, Mapping[int, FastPort]] = {}  # as the device said it last
         core.port_read, core.port_write = self.read, self.write
 
@@ -59,7 +105,7 @@ class PortBus:
             console: Number of the console that its output belongs to.
         """
         self._consoles[device] = console
-        self._made.append(device.save())
+        self._states.add(device)
         for port in device.ports:
             self._by_port[port] = device
             if self._asleep.pop(port, None) is None:
@@ -72,6 +118,7 @@ class PortBus:
         Raises:
             HostError: There are too many such ports, or no memory left.
         """
+        self._data_ports.add(port)
         return CoreDataPort(self._core, port)
 
     def read(self, port: int, size: int) -> int:
@@ -79,6 +126,7 @@ class PortBus:
         device = self._by_port.get(port) or self._woken(port)
         if device is None:
             return _NOBODY
+        self._states.touched(device)
         value = device.read_port(port, size)
         self.refresh(device)
         return value
@@ -87,6 +135,7 @@ class PortBus:
         """Take `out`; the device may answer differently from now on."""
         device = self._by_port.get(port) or self._woken(port)
         if device is not None:
+            self._states.touched(device)
             device.write_port(port, size, value)
             self.refresh(device)
 
@@ -97,6 +146,11 @@ class PortBus:
     def _woken(self, port: int) -> Device | None:
         wake = self._asleep.get(port)
         return None if wake is None else wake()
+
+    def changed(self, device: Device) -> None:
+        """A device has changed by itself: it may answer differently from now on."""
+        self._states.touched(device)
+        self.refresh(device)
 
     def refresh(self, device: Device) -> None:
         """Set which of a device's ports the core may answer."""
@@ -138,12 +192,20 @@ class PortBus:
 
     def save(self) -> tuple[object, ...]:
         """The states of all devices that are awake."""
-        return tuple(device.save() for device in self._consoles)
+        self._touch_data_ports()
+        return self._states.save()
 
     def restore(self, state: object) -> None:
         """Go back to a state that `save` returned."""
         assert isinstance(state, tuple)  # noqa: S101 - as `save` made it
-        states = (*state, *self._made[len(state) :])  # devices that woke later are as they were then
-        for device, one in zip(self._consoles, states, strict=True):
-            device.restore(one)
+        self._touch_data_ports()
+        restored = list(self._states.restore(state))
+        for device in restored:
             self.refresh(device)
+        if restored:
+            self._restored()
+
+    def _touch_data_ports(self) -> None:
+        """Say that devices may have moved bytes of a block without having been asked."""
+        for port in self._data_ports:
+            self._states.touched(self._by_port[port])

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emulator.devices.device import MemoryDevice
+    from emulator.machine.board.ports import DeviceStates
     from emulator.machine.core.cpu import Cpu
     from emulator.machine.core.handle import Core
 
@@ -20,10 +21,11 @@ class Windows:
     Args:
         core: Of the machine.
         cpu: Gets the windows.
+        states: Those of the devices.
     """
 
-    def __init__(self, core: Core, cpu: Cpu) -> None:
-        self._core, self._cpu = core, cpu
+    def __init__(self, core: Core, cpu: Cpu, states: DeviceStates) -> None:
+        self._core, self._cpu, self._states = core, cpu, states
         self._wake: list[Callable[[], MemoryDevice]] = []
         self._devices: list[MemoryDevice | None] = []  # None: it sleeps, or the core does not know its words
         core.memory_read, core.memory_write = self.read, self.write
@@ -45,11 +47,14 @@ class Windows:
 
     def read(self, window: int, offset: int, size: int) -> int:
         """Answer a load from a window."""
-        return (self._devices[window] or self._woken(window)).read_memory(offset, size)
+        device = self._devices[window] or self._woken(window)
+        self._states.all_touched()  # APICs change each other
+        return device.read_memory(offset, size)
 
     def write(self, window: int, offset: int, size: int, value: int) -> None:
         """Take a store to a window."""
         device = self._devices[window] or self._woken(window)
+        self._states.all_touched()
         before = device.fast_words()
         device.write_memory(offset, size, value)
         if device.fast_words() is not before:

@@ -117,7 +117,7 @@ class Wiring:
         for number, row in enumerate(self._rows):
             if row.mmio == LOCAL_APIC:
                 self._wake(number)
-        self._interrupts.apics.switch_off()
+        self._interrupts.switch_apic_off()
 
     def _check_ports(self, ports: Iterable[int]) -> None:
         taken = {*self._interrupts.pic.ports, *self._bus.numbers}
@@ -138,7 +138,7 @@ class Wiring:
             apics=lambda: interrupts.apics,
             device=self.device,
             moved=interrupts.timer_moved,
-            changed=self._bus.refresh,
+            changed=self._bus.changed,
             send=partial(self._consoles.send, Console(row.console)),
             end_run=partial(self._end, Returned.EXIT),
             reset=partial(self._end, Returned.RESET),
@@ -156,7 +156,7 @@ class Wiring:
         self._interrupts.pic.request(_connected(line))
 
     def _ticking(self, line: int | None, timer: Timer) -> Timer:
-        self._interrupts.timers.append((timer, line))
+        self._interrupts.add_timer(timer, line)
         return timer
 
     def _is_heard(self, line: int | None) -> bool:

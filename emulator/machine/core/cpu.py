@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from emulator.machine.core.handle import Core
 
 _REGISTER_WORDS = struct.Struct(f"<{len(Registers._fields)}I")  # kc_registers has the same order
+_STOP = struct.Struct("i4IQI2iQ3I")  # kc_stop has the order of `Stop`
+_REASON, _ACCESS, _PROBLEM = (Stop._fields.index(name) for name in ("reason", "access", "problem"))
+_REASONS, _ACCESSES = {int(each): each for each in Reason}, tuple(Access)  # by their numbers
 
 
 class Cpu:
@@ -28,6 +31,7 @@ class Cpu:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._stop = ffi.new("kc_stop *")
+        self._stop_bytes = memoryview(ffi.buffer(self._stop))
         self._registers = ffi.new("kc_registers *")
         self._register_bytes = memoryview(ffi.buffer(self._registers))
 
@@ -85,15 +89,12 @@ class Cpu:
     # -- running -----------------------------------------------------------------------------------
 
     @contextmanager
-    def time_limit(self, seconds: float | None) -> Iterator[None]:
+    def time_limit(self, seconds: float) -> Iterator[None]:
         """End runs inside the block with `Reason.TIME` when they have taken *seconds* of the host in total.
 
         Raises:
             HostError: The host has no thread left, or there is a limit already.
         """
-        if seconds is None:
-            yield
-            return
         if lib.kc_time_limit(self._core.raw, seconds):
             raise HostError("cannot watch the time: no thread left, or the machine runs already")
         try:
@@ -118,25 +119,13 @@ class Cpu:
         except BaseException as error:  # noqa: BLE001 - Python handles signals as soon as the core has returned
             error.__context__, core.pending = core.pending, error
         core.is_running = False
-        reason = Reason(stop.reason)
-        problem = ""
+        values = [*_STOP.unpack_from(self._stop_bytes)]
+        values[_REASON] = reason = _REASONS[stop.reason]
+        values[_ACCESS] = _ACCESSES[stop.access]
+        values[_PROBLEM] = ""
         if reason is Reason.FAILED:
-            problem = ffi.string(lib.kc_error_text(stop.uc_error)).decode()
-        return Stop(
-            reason,
-            stop.eip,
-            stop.pc,
-            stop.vector,
-            stop.error_code,
-            stop.address,
-            stop.linear,
-            Access(stop.access),
-            problem,
-            stop.instructions,
-            stop.block,
-            stop.block_size,
-            stop.block_instructions,
-        )
+            values[_PROBLEM] = ffi.string(lib.kc_error_text(stop.uc_error)).decode()
+        return Stop._make(values)
 
     def executed(self) -> int:
         """Return the instructions of the present run up to the present block; 0 between runs."""

@@ -313,14 +313,15 @@ def test_the_text_on_the_consoles_comes_back() -> None:
     machine = machine_of(
         "1: movb $0x61, %al\n outb %al, $0xe9\n movw $0x3f8, %dx\n outb %al, %dx\n hlt\n jmp 1b"
     )
+    used = (Console.SERIAL, Console.DEBUG)
     machine.run()
     snapshot = machine.snapshot()
     for _ in range(3):
         machine.run()
         machine.run()
-        assert [bytes(machine.output[console]) for console in Console] == [b"aaa", b"aaa"]
+        assert [bytes(machine.output[console]) for console in used] == [b"aaa", b"aaa"]
         snapshot.reset()
-        assert [bytes(machine.output[console]) for console in Console] == [b"a", b"a"]
+        assert [bytes(machine.output[console]) for console in used] == [b"a", b"a"]
 
 
 def test_system_registers_come_back() -> None:
