@@ -23,6 +23,10 @@ _OPTIONS = {
     "kmemu_profile": "profile with the kernel's functions that allocate and free (default: the known one that fits)",
     "kmemu_ram": "RAM above 1 MiB, such as 64M (default: 4M)",
     "kmemu_cmdline": "command line for the kernel",
+    "kmemu_load": "physical address at which the kernel's file is loaded as it is, whatever it holds",
+    "kmemu_entry": "physical address of the first instruction (default: the file's, or that of kmemu_load)",
+    "kmemu_protocol": "multiboot1 or multiboot2, for a kernel that has both (default: multiboot1)",
+    "kmemu_symbols": "another ELF file with the kernel's symbols",
     "kmemu_disk": "file that the IDE disk holds; it is not written",
     "kmemu_boot_until": "symbol at whose entry the boot ends (default: where the kernel exits or halts)",
     "kmemu_timeout": "seconds that a boot, a call or a run may take; 0 for no limit (default: 60)",
@@ -42,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Describe the configuration."""
     for name, text in _OPTIONS.items():
         parser.addini(name, text, default="")
+    parser.addini("kmemu_modules", 'Multiboot modules, each "FILE ARGS" on a line', type="linelist")
     parser.addini(
         "kmemu_walk_heap", "look for damage in a known heap after each test", type="bool", default=True
     )
@@ -51,7 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Describe the markers; read the configuration if there is one."""
     config.addinivalue_line(
         "markers",
-        "kmemu(kernel, profile, ram, cmdline, disk, boot_until, timeout, walk_heap): what the fixture kernel boots",
+        "kmemu(kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap): "
+        "what the fixture kernel boots",
     )
     for name, text in _MARKERS.items():
         config.addinivalue_line("markers", f"{name}{_SIGNATURES.get(name, '')}: {text}")

@@ -60,8 +60,7 @@ def add_loading(group: _ArgumentGroup) -> None:
     option = group.add_argument
     option(
         "--boot",
-        dest="protocol",
-        choices=("multiboot1", "multiboot2"),
+        choices=option_values.PROTOCOLS,
         help="boot protocol of a kernel that has two (default: multiboot1)",
     )
     option(
@@ -91,7 +90,7 @@ def read_image(options: Namespace) -> KernelImage:
     from emulator.loader.layout import LoadOptions
 
     return KernelImage.read(
-        resolve(options.kernel), LoadOptions(options.load, options.entry, options.protocol), options.symbols
+        resolve(options.kernel), LoadOptions(options.load, options.entry, options.boot), options.symbols
     )
 
 
@@ -177,6 +176,19 @@ def add_until(parser: ArgumentParser) -> None:
     until("--until-idle", action="store_true", help="stop when the kernel only waits, for input or ticks")
 
 
+def given_for_a_run(options: Namespace) -> str:
+    """Return the first option about a run, and what it shows meanwhile, that has another value than its default; "": none has."""
+    from argparse import ArgumentParser  # has been imported by now
+
+    parser = ArgumentParser(add_help=False)
+    add_machine(parser)
+    add_until(parser)
+    add_console(parser.add_argument_group())
+    defaults = vars(parser.parse_args([]))
+    given = (name for name, value in defaults.items() if getattr(options, name) != value)
+    return next((f"--{name.replace('_', '-')}" for name in given), "")
+
+
 def run_budget(options: Namespace) -> Budget:
     """Return what the run may take, and what ends it, as `add_machine` and `add_until` have it."""
     from emulator.run.ending import Budget  # not for --help
@@ -211,7 +223,7 @@ def new_machine(options: Namespace, on_output: Callable[[Console, bytes], None] 
             modules=options.module,
             load=options.load,
             entry=options.entry,
-            protocol=options.protocol,
+            protocol=options.boot,
             symbols=options.symbols,
             mmu=options.mmu,
             on_output=on_output,

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from emulator.trace.queries.selection import Bounds
     from emulator.trace.queries.totals import Measure
 
+PROTOCOLS = ("multiboot1", "multiboot2")
+"""Names of the boot protocols."""
+
 _SECONDS_MAX = 1e9
 _DIGITS_MAX = 10
 _CONTENTS_MAX = 64 << 20

@@ -7,16 +7,11 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from emulator.devices.board import BoardSettings, pc_board
+from emulator import boot
 from emulator.errors import BudgetUsedUp, EmulatorError
 from emulator.hle.kernels import recognize
-from emulator.loader.builtin import resolve
-from emulator.loader.disk_file import DiskFile
-from emulator.loader.image import KernelImage
 from emulator.machine.consoles import Console
 from emulator.machine.execution import Returned
-from emulator.machine.machine import Machine
-from emulator.machine.memory import DEFAULT_RAM
 from emulator.machine.recording import RecordedFunction, record
 from emulator.profile.known import match, matching_profile
 from emulator.pytest_plugin.guest_failure import backtrace_lines, last_lines
@@ -32,6 +27,7 @@ if TYPE_CHECKING:
     from drgn import Program
 
     from emulator.inject.policy import FaultInjector
+    from emulator.machine.machine import Machine
     from emulator.trace.recording import CallLog
     from kernel_model.audit import Audit
 
@@ -62,11 +58,16 @@ class BootedKernel:
     def __init__(self, settings: Settings, *, recorded: bool) -> None:
         self.settings = settings
         self.on_output: Callable[[], None] = do_nothing
-        self.machine = Machine(
-            KernelImage.read(resolve(settings.kernel)),
-            ram=settings.ram or DEFAULT_RAM,
+        self.machine = boot(
+            settings.kernel,
+            ram=settings.ram,
             command_line=settings.cmdline,
-            board=pc_board(BoardSettings(disks=(DiskFile(settings.disk),) if settings.disk else ())),
+            modules=settings.modules,
+            load=settings.load,
+            entry=settings.entry,
+            protocol=settings.protocol or None,
+            symbols=settings.symbols or None,
+            disk=settings.disk,
             on_output=lambda _console, _data: self.on_output(),
         )
         try:

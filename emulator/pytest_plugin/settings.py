@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from emulator.cli import option_values
 from emulator.loader.builtin import PREFIX
@@ -34,6 +34,11 @@ class Settings:
         profile: Path of a profile; "": the known one that fits the kernel.
         ram: Extended RAM; None: 4 MiB.
         cmdline: For the kernel, after its own name.
+        modules: Boot modules, each "path arguments...".
+        load: Physical address at which the file is loaded as it is; None: the file says it.
+        entry: Physical address of the first instruction; None: the file says it, or else *load*.
+        protocol: By which the kernel is started; "": by the one that it has, Multiboot 1 if it has both.
+        symbols: Path of another ELF file with the kernel's symbols; "": its own.
         disk: Path of the file that the IDE disk holds; "": there is no disk.
         boot_until: Symbol at whose entry the boot ends; "": where the kernel exits or halts.
         timeout: Seconds of the host that a boot, a call or a run may take.
@@ -44,6 +49,11 @@ class Settings:
     profile: str = ""
     ram: RamWindow | None = None
     cmdline: str = ""
+    modules: tuple[str, ...] = ()
+    load: int | None = None
+    entry: int | None = None
+    protocol: Literal["", "multiboot1", "multiboot2"] = ""
+    symbols: str = ""
     disk: str = ""
     boot_until: str = ""
     timeout: float = DEFAULT_TIMEOUT_S
@@ -105,6 +115,25 @@ def _path(value: object, root: Path) -> str:
     return text if not text or text.startswith(PREFIX) else str(root / text)
 
 
+def _modules(value: object, root: Path) -> tuple[str, ...]:
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple):
+        raise TypeError(f'{value!r} is no list of modules, each "FILE ARGS"')
+    return tuple(_path(each, root) for each in given)
+
+
+def _address(value: object, root: Path) -> int | None:
+    text = hex(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value, root)
+    return option_values.address(text) if text else None
+
+
+def _protocol(value: object, root: Path) -> str:
+    text = _text(value, root)
+    if text not in ("", *option_values.PROTOCOLS):
+        raise ValueError(f"{text!r} is not one of {', '.join(option_values.PROTOCOLS)}")
+    return text
+
+
 def _ram(value: object, root: Path) -> RamWindow | None:
     text = _text(value, root)
     return option_values.ram_window(text) if text else None
@@ -129,6 +158,11 @@ _READERS: Final[Mapping[str, Callable[[object, Path], object]]] = {
     "profile": _path,
     "ram": _ram,
     "cmdline": _text,
+    "modules": _modules,
+    "load": _address,
+    "entry": _address,
+    "protocol": _protocol,
+    "symbols": _path,
     "disk": _path,
     "boot_until": _text,
     "timeout": _timeout,

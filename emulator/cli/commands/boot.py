@@ -88,6 +88,11 @@ def run(options: Namespace) -> Status:
         _show_json(record, status, output)
     else:
         _show(record, options, output)
+    if options.no_summary and not options.json and record.ending.lacks:
+        from emulator.report.text.lacks import lacks_line  # few runs need it
+
+        output.end_line()
+        complain(lacks_line(record.ending.lacks))
     summary_says_it = not options.json and not options.no_summary and len(complaint) == 1
     if complaint and not (summary_says_it and output.is_beside_errors()):
         output.end_line()

@@ -40,7 +40,7 @@ _OF_A_MACHINE = (
     "disk",
     "load",
     "entry",
-    "protocol",
+    "boot",
     "symbols",
     "input",
     "keys",

@@ -17,6 +17,7 @@ from emulator.cli.machine_options import (
     add_profile,
     add_until,
     chosen_profile,
+    given_for_a_run,
     new_machine,
     run_budget,
 )
@@ -138,9 +139,10 @@ def _is_standard_output(path: Path) -> bool:
 
 
 def _show_trace(options: Namespace, output: Output) -> Status:
-    for option, value in (("-o", options.output), ("--insn", options.insn), ("--profile", options.profile)):
-        if value:
-            raise CommandLineError(f"{options.kernel} is a trace; {option} needs a kernel to run")
+    given = (("-o", options.output), ("--insn", options.insn), ("--profile", options.profile))
+    option = next((option for option, value in given if value), given_for_a_run(options))
+    if option:
+        raise CommandLineError(f"{options.kernel} is a trace; {option} needs a kernel to run")
     _show(options.kernel, options.kernel, options, output)
     return Status.GOOD
 
@@ -193,8 +195,12 @@ def _show(path: str, name: str | None, options: Namespace, output: Output) -> No
         complain(f"no call of {', '.join(function.name for function in trace.functions)} was seen")
     if options.summary:
         _show_summary(trace, name, output, as_json=options.json)
-    else:
-        _show_calls(trace, options, output)
+        return
+    _show_calls(trace, options, output)
+    if trace.ending is not None and trace.ending.lacks:
+        from emulator.report.text.lacks import lacks_line
+
+        complain(lacks_line(trace.ending.lacks))
 
 
 def _show_summary(trace: Trace, name: str | None, output: Output, *, as_json: bool) -> None:

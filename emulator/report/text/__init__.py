@@ -10,6 +10,7 @@ __all__ = [
     "findings",
     "frames",
     "inspection",
+    "lacks",
     "memory_map",
     "run",
     "style",

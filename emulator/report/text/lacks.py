@@ -48,6 +48,14 @@ def lack_lines(lacks: Sequence[Lack]) -> Iterator[str]:
         yield f"kmemu does not have {len(groups) - len(shown)} more of what was accessed less often"
 
 
+def lacks_line(lacks: Sequence[Lack]) -> str:
+    """Return one line, to follow the name kmemu, for where `lack_lines` are not shown: of what was accessed most."""
+    groups = _groups(lacks)
+    most = max(groups, key=_accesses)
+    more = f"; nor {len(groups) - 1} more of what was accessed less often" if len(groups) > 1 else ""
+    return f"{_line(most).removeprefix('kmemu ')}{more}"
+
+
 def port_name(port: int) -> str:
     """Return a port's number, with the device that a PC has there as far as it is known."""
     device = next((name for ports, name in _PORTS if port in ports), "")

@@ -245,6 +245,7 @@ def test_a_profile_of_the_project_is_used(failure: Failure, pytester: pytest.Pyt
     ("option", "value", "message"),
     [
         ("kmemu_ram", "lots", "kmemu_ram: 'lots' is no size such as 64M, 1G or 0x4000000"),
+        ("kmemu_load", "1x", "kmemu_load: '1x' is no address such as 0x100000"),
         ("kmemu_timeout", "soon", "kmemu_timeout: 'soon' is no number of seconds (0 for no limit)"),
     ],
 )

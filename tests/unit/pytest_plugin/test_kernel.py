@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
+
 if TYPE_CHECKING:
+    import pytest
+
     from tests.unit.pytest_plugin.conftest import Run
 
 
@@ -106,6 +112,52 @@ def test_a_kernel_has_a_disk(run: Run) -> None:
         def test_there_is_none(kernel):
             pass
         """
+    ).assert_outcomes(passed=1, errors=1)
+
+
+def test_modules_come_from_the_root_directory(run: Run) -> None:
+    code = """
+        from pathlib import Path
+
+        for name in ("one", "two"):
+            Path(__file__).with_name(name).write_bytes(name.encode())
+
+        def contents(kernel):
+            return [kernel.machine.memory.read(start, end - start) for start, end in kernel.machine.modules]
+
+        def test_both(kernel):
+            assert contents(kernel) == [b"one", b"two"]
+
+        @pytest.mark.kmemu(modules=["two x y"])
+        def test_one(kernel):
+            assert contents(kernel) == [b"two"]
+
+        @pytest.mark.kmemu(modules="none")
+        def test_there_is_none(kernel):
+            pass
+    """
+    run(code, kmemu_modules="one\n    two args").assert_outcomes(passed=2, errors=1)
+
+
+def test_a_raw_image_with_symbols_of_another_file(run: Run, pytester: pytest.Pytester) -> None:
+    demo = resolve("firmware:demo")
+    raw = pytester.path / "raw.bin"
+    subprocess.run(["objcopy", "-O", "binary", demo, raw], check=True)  # noqa: S607 - from the path, as gcc
+    entry = KernelImage.read(demo).entry
+    run(
+        """
+        def test_it(kernel):
+            assert "LiteCore" in kernel.expect("free frames")
+
+        @pytest.mark.kmemu(protocol="multiboot2", load="", entry="", kernel="firmware:demo")
+        def test_it_has_one_header(kernel):
+            pass
+        """,
+        kmemu_kernel="raw.bin",
+        kmemu_load="0x100000",
+        kmemu_entry=hex(entry),
+        kmemu_symbols=str(demo),
+        kmemu_boot_until="kmain",
     ).assert_outcomes(passed=1, errors=1)
 
 

@@ -188,13 +188,19 @@ def test_a_test_that_failed_anyway_says_only_why(failure: Failure) -> None:
         ("kmem_fail_nth('1')", "@pytest.mark.kmem_fail_nth takes the number of an allocation, 1 or more"),
         (
             "kmemu('x')",
-            "@pytest.mark.kmemu takes no positional arguments, but kernel, profile, ram, cmdline, disk, boot_until, timeout, walk_heap",
+            "@pytest.mark.kmemu takes no positional arguments, but kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap",
         ),
         (
             "kmemu(colour=1)",
-            "@pytest.mark.kmemu has no 'colour'; there are: kernel, profile, ram, cmdline, disk, boot_until, timeout, walk_heap",
+            "@pytest.mark.kmemu has no 'colour'; there are: kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap",
         ),
         ("kmemu(ram=1)", "@pytest.mark.kmemu(ram=...): 1 is no text"),
+        ("kmemu(modules=1)", '@pytest.mark.kmemu(modules=...): 1 is no list of modules, each "FILE ARGS"'),
+        ("kmemu(modules=[1])", "@pytest.mark.kmemu(modules=...): 1 is no text"),
+        ("kmemu(load='here')", "@pytest.mark.kmemu(load=...): 'here' is no address such as 0x100000"),
+        ("kmemu(entry=-1)", "@pytest.mark.kmemu(entry=...): '-0x1' is no address such as 0x100000"),
+        ("kmemu(entry=1.5)", "@pytest.mark.kmemu(entry=...): 1.5 is no text"),
+        ("kmemu(protocol='x')", "@pytest.mark.kmemu(protocol=...): 'x' is not one of multiboot1, multiboot2"),
         ("kmemu(timeout=())", "@pytest.mark.kmemu(timeout=...): () is no number of seconds"),
         (
             "kmemu(timeout=-1)",

@@ -271,6 +271,10 @@ class TestConsole:
 
 
 class TestFindings:
+    def test_what_kmemu_lacks_is_said_without_a_summary_too(self, boot_code: Callable[..., Done]) -> None:
+        line = "does not have memory at 0x00500008: read 1 time, first at start+0x0; RAM ends at 0x00500000, see --ram"
+        assert boot_code(kernels.READ_NOTHING) == (0, "", f"kmemu: {line}\n")
+
     def test_a_reset_is_no_good_end(self, boot_code: Callable[..., Done]) -> None:
         done = boot_code(kernels.RESET)
         assert done == (1, "", "kmemu: the kernel reset the PC at start+0x3\n")

@@ -202,6 +202,18 @@ def test_what_the_kernel_says_goes_to_standard_error() -> None:
     assert b"done\n" not in done.stdout
 
 
+def test_what_kmemu_lacks_is_said_beside_the_calls(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    path = kernels.write_kernel(tmp_path / "k.elf", kernels.READ_NOTHING)
+    (tmp_path / "p.toml").write_text('name = "mine"\n[heap]\nalloc = "start(size)"\n')
+    line = "does not have memory at 0x00500008: read 1 time, first at start+0x0; RAM ends at 0x00500000, see --ram"
+    trace = str(tmp_path / "run.kmt")
+    profile = ("--profile", str(tmp_path / "p.toml"))
+    assert kmemu("trace", path, *profile).err == f"kmemu: {line}\n"
+    assert kmemu("trace", path, *profile, "-o", trace).err == ""
+    assert kmemu("trace", trace, "--json").err == f"kmemu: {line}\n"
+    assert kmemu("trace", trace, "--summary").err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -211,6 +223,12 @@ def test_what_the_kernel_says_goes_to_standard_error() -> None:
         (["firmware:demo", "--calls", "9..3"], 2, "the range 9..3 ends before it begins"),
         (["firmware:demo", "--profile", "/nosuch.toml"], 3, "/nosuch.toml: cannot be read"),
         (["run.kmt", "--insn"], 2, "run.kmt is a trace; --insn needs a kernel to run"),
+        (["run.kmt", "--ram", "8M"], 2, "run.kmt is a trace; --ram needs a kernel to run"),
+        (["run.kmt", "--boot", "multiboot1"], 2, "run.kmt is a trace; --boot needs a kernel to run"),
+        (["run.kmt", "--keys", "a"], 2, "run.kmt is a trace; --keys needs a kernel to run"),
+        (["run.kmt", "--until-idle"], 2, "run.kmt is a trace; --until-idle needs a kernel to run"),
+        (["run.kmt", "--timeout", "3"], 2, "run.kmt is a trace; --timeout needs a kernel to run"),
+        (["run.kmt", "--console"], 2, "run.kmt is a trace; --console needs a kernel to run"),
         (["run.kmt", "-o", "x.kmt"], 2, "run.kmt is a trace; -o needs a kernel to run"),
     ],
 )

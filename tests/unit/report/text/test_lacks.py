@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emulator.machine.unanswered import Lack
-from emulator.report.text.lacks import lack_lines
+from emulator.report.text.lacks import lack_lines, lacks_line
 
 
 def port(number: int, reads: int = 1, writes: int = 0) -> Lack:
@@ -49,3 +49,9 @@ def test_of_many_the_most_accessed_are_shown() -> None:
     assert len(lines) == 9
     assert lines[0] == "kmemu does not have port 0x10d0: read 13 times, first at probe+0x4"
     assert lines[-1] == "kmemu does not have 12 more of what was accessed less often"
+
+
+def test_one_line_names_what_was_accessed_most() -> None:
+    most = "does not have port 0x278 (LPT2): read 3 times, first at probe+0x4"
+    assert lacks_line([port(0x278, 3)]) == most
+    assert lacks_line([port(0x64), port(0x278, 3)]) == f"{most}; nor 1 more of what was accessed less often"
