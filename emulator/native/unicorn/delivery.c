@@ -84,7 +84,7 @@ bool unicorn_fill_tlb_x86_64(void *cpu, uint64_t address, int size, int access, 
         return original_fill(cpu, address, size, access, mode, probe, host_pc);
     kc_note_cpu_of(state, cpu);
     kc_on_tlb_miss(m, (uint32_t)address, mode == USER_ACCESS);
-    if (original_fill(cpu, address, size, access, mode, true, host_pc))
+    if (original_fill(cpu, address, size, access, mode, true, 0)) /* it would put EIP back, which a task switch has set by now */
         return true;
     if (probe)
         return false;
