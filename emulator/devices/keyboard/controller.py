@@ -127,9 +127,12 @@ class KeyboardController:
         write_bytes(self._write, port, size, value)
 
     def fast_ports(self) -> Mapping[int, FastPort]:
-        """Asking for the status is fast, until a key is due for a guest that polls."""
+        """Asking for the status, and reading an empty buffer, is fast until a key is due for a guest that polls."""
         until = self._typist.next_poll_ns() if self._takes_keys() else None
-        return {COMMAND: FastPort(constant=self._status, until_ns=until)}
+        ports = {COMMAND: FastPort(constant=self._status, until_ns=until)}
+        if not self._full:
+            ports[DATA] = FastPort(constant=self._state.data, until_ns=until)
+        return ports
 
     def save(self) -> object:
         """Return the state of all four."""
@@ -226,11 +229,9 @@ class KeyboardController:
     # -- the ports --------------------------------------------------------------------------------
 
     def _read(self, port: int) -> int:
-        if not _is_command(port):
-            return self._take()
         if self._takes_keys():
             self._press(self._typist.polled(self._wires.now_ns()))
-        return self._status
+        return self._status if _is_command(port) else self._take()
 
     def _write(self, port: int, byte: int) -> None:
         self._typist.commanded()

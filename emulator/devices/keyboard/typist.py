@@ -1,9 +1,9 @@
 """Keys that wait to be typed, and when the guest is ready for the next one.
 
 Typing begins when the guest listens, and goes on at the pace of a quick typist, in virtual time; a key is pressed only while the
-guest listens. A guest that takes interrupts listens while it would take the keyboard's; it has to have done so for half a second
-before the first key, because kernels let interrupts in before they have a driver. A guest that polls listens when it has asked in
-vain for a while and has sent no command meanwhile.
+guest listens. A guest that takes interrupts listens while it would take the keyboard's, or takes the timer's; it has to have done
+so for half a second before the first key, because kernels let interrupts in before they have a driver. A guest that polls listens
+when it has asked in vain for a while and has sent no command meanwhile.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 INSTRUCTION_NS = 10  # a CPU of 100 million instructions a second, unless a machine sets another
 _JUMPS = 100  # from one event to the next, after which a CPU that waits is given up
+_TIMER_LINE = 0
 _TIMER_PORTS = (*range(0x40, 0x44), 0x61)
 _NEVER = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -178,8 +179,11 @@ class Interrupts:
         return waited
 
     def is_heard(self, line: int) -> bool:
-        """Tell whether the guest would take an interrupt of a line now, if it were the only one."""
-        return not self.pic.is_masked(line) and bool(self._cpu.registers().eflags & Eflags.IF)
+        """Tell whether the guest takes interrupts of a line, if it were the only one: now, or before long, as it has taken the timer's."""
+        if self.pic.is_masked(line):
+            return False
+        takes_ticks = not self.pic.is_masked(_TIMER_LINE) and not self.pic.pending
+        return takes_ticks or bool(self._cpu.registers().eflags & Eflags.IF)
 
     def ran(self, instructions: int) -> None:
         """The CPU ran: move the clock and let devices catch up."""

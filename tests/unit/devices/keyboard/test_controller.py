@@ -158,17 +158,39 @@ def test_keys_come_by_polling() -> None:
     board.out(COMMAND, 0x60)
     board.out(DATA, 0x40)
     assert board.device.next_tick_ns() is None
-    assert board.device.fast_ports() == {COMMAND: FastPort(constant=0x1C, until_ns=0)}
+    assert board.device.fast_ports() == _fast(0x1C, until_ns=0)
     assert board.drain() == b""
-    assert board.device.fast_ports() == {COMMAND: FastPort(constant=0x1C, until_ns=50 * MS)}
+    assert board.device.fast_ports() == _fast(0x1C, until_ns=50 * MS)
     board.now = 50 * MS
     assert board.read(COMMAND) == 0x1D
     assert board.device.fast_ports() == {COMMAND: FastPort(constant=0x1D)}
     assert board.read(DATA) == 0x1E
+    assert board.device.fast_ports() == _fast(0x1C, 0x1E, until_ns=75 * MS)
+
+
+def test_keys_come_to_a_guest_that_only_looks_at_the_data_port() -> None:
+    board = Board("a")
+    board.heard = False
+    last = board.read(DATA)
+    board.now = 49 * MS
+    assert board.read(DATA) == last
+    assert board.device.fast_ports() == _fast(0x1C, last, until_ns=50 * MS)
+    board.now = 50 * MS
+    assert board.read(DATA) == 0x1E
+    board.now = 75 * MS
+    assert board.read(DATA) == 0x9E
+    assert board.device.fast_ports() == _fast(0x1C, 0x9E)
+
+
+def _fast(status: int, data: int = 0xFA, until_ns: int | None = None) -> dict[int, FastPort]:
+    return {
+        COMMAND: FastPort(constant=status, until_ns=until_ns),
+        DATA: FastPort(constant=data, until_ns=until_ns),
+    }
 
 
 def test_keys_can_be_typed_later(board: Board) -> None:
-    assert board.device.fast_ports() == {COMMAND: FastPort(constant=0x1C)}
+    assert board.device.fast_ports() == _fast(0x1C)
     board.device.type(key_events("a"))
     board.run_until(500 * MS)
     assert board.read(DATA) == 0x1E
