@@ -2,6 +2,7 @@
 
 Theory. The trace knows which frees met no live block ("stray"). What was at the address before decides which mistake it was.
 A free that the kernel answered with an error is none of them: the kernel has reported it to the caller, and did nothing.
+Nor are those by which it gives the allocator its memory, in a loop that frees one piece after the other (`_given`).
 
 Shortcomings. A free of a block that has been allocated again by somebody else looks like a correct one; the second free of
 the same block is found. Memory from functions that the profile does not name was "never allocated".
@@ -10,13 +11,15 @@ the same block is found. Memory from functions that the profile does not name wa
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emulator.check.area import MOST_ALIKE
 from emulator.check.findings import Finding, Kind, sized_address
 from emulator.profile.model import Role
-from emulator.x86 import PAGE_SIZE, WORD_MAX
+from emulator.x86 import PAGE_SIZE, WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,15 +27,51 @@ if TYPE_CHECKING:
     from emulator.check.area import Area
     from emulator.check.findings import CallSite
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.table import I64
+    from emulator.trace.table import I64, U32, Flags
 
 
 def wrong_frees(area: Area) -> Iterator[Finding]:
     """Yield a finding for each stray free, in order of events."""
-    for call, details in area.first_of_each(area.trace.stray_frees(area.name)).items():
+    stray = area.trace.stray_frees(area.name)
+    for call, details in area.first_of_each(stray[~_given(area, stray)]).items():
         call_site, address = area.call_sites.entry(call), _address(area, call)
         if not area.was_reserved(address, call_site.event):
             yield replace(_judge(area, call_site, address), details=details)
+
+
+def _given(area: Area, stray: U32) -> Flags:
+    """Return which stray frees give memory to the allocator.
+
+    They are at least `MOST_ALIKE` from one place, of addresses at even distances, where never was a block.
+    """
+    given = np.zeros(len(stray), np.bool_)
+    rows, columns = stray.astype(np.int64) - 1, area.trace.calls
+    places = columns.function[rows].astype(np.int64) << 8 * WORD_SIZE | columns.stack[rows]
+    for place, count in zip(*np.unique(places, return_counts=True), strict=True):
+        if count >= MOST_ALIKE:
+            calls = np.flatnonzero(places == place)
+            addresses = np.array([_address(area, call) for call in stray[calls].tolist()], np.int64)
+            for run in _even_runs(addresses):
+                event = int(columns.entered[rows[calls[run]][-1]])
+                if not _ever_held_blocks(area.blocks, addresses[run], event):
+                    given[calls[run]] = True
+    return given
+
+
+def _even_runs(addresses: I64) -> Iterator[slice]:
+    """Yield the runs of at least `MOST_ALIKE` addresses of which each is as far from the one before, and not the same."""
+    steps = np.diff(addresses)
+    ends = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
+    for first, last in pairwise(ends):
+        if last - first + 1 >= MOST_ALIKE and steps[first]:
+            yield slice(first, last + 1)
+
+
+def _ever_held_blocks(blocks: Blocks, addresses: I64, event: int) -> bool:
+    """Return whether a block lay between some addresses before an event."""
+    end = blocks.address.astype(np.int64) + np.maximum(blocks.size, 1)
+    between = (blocks.address <= addresses.max()) & (end > addresses.min())
+    return bool((between & (blocks.born < event)).any())
 
 
 def _address(area: Area, call: int) -> int:

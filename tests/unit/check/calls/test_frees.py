@@ -161,10 +161,48 @@ def test_only_frames_that_were_reserved_before_may_be_given_back(
     assert len(findings_of(calls, tmp_path)) == number
 
 
+@pytest.mark.parametrize("step", [16, 4096, -4096])
+@pytest.mark.parametrize("more", [0, 100])
+def test_a_loop_that_gives_memory_to_the_allocator_is_right(step: int, more: int, tmp_path: Path) -> None:
+    """As kernels fill their lists of free pages."""
+    calls = TraceBuilder()
+    for start in (0x300000, 0x400000):
+        for index in range(MOST_ALIKE + more):
+            calls.call("kfree", start + step * index).call("free_frame", start + index)
+        calls.call("kmalloc", 24, result=start).call("kfree", start)
+    assert findings_of(calls, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "step", "place"),
+    [
+        (MOST_ALIKE - 1, 4096, WHO),
+        (MOST_ALIKE, 0, WHO),
+        (MOST_ALIKE, 4096, OTHER),  # two places, half each
+    ],
+)
+def test_frees_that_are_no_such_loop_are_wrong(
+    count: int, step: int, place: tuple[Frame, ...], tmp_path: Path
+) -> None:
+    calls = TraceBuilder()
+    for index in range(count):
+        calls.call("kfree", 0x300000 + step * index, stack=place if index % 2 else WHO)
+    assert len(findings_of(calls, tmp_path)) == count
+
+
+@pytest.mark.parametrize("block", [0x300000, 0x300FFF, 0x300000 + 4096 * (MOST_ALIKE - 1)])
+def test_a_loop_that_frees_what_once_was_allocated_is_wrong(block: int, tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 8, result=block).call("kfree", block)
+    for index in range(MOST_ALIKE):
+        calls.call("kfree", 0x300000 + 4096 * index)
+    wrong = [finding for finding in findings_of(calls, tmp_path) if finding.kind is not Kind.BAD_RESULT]
+    assert len(wrong) == MOST_ALIKE
+
+
 def test_a_flood_from_one_call_site_is_cut(tmp_path: Path) -> None:
     calls = TraceBuilder()
     for index in range(MOST_ALIKE + 5):
-        calls.call("kfree", A + 16 * index)
+        calls.call("kfree", A + 16 * index**2)
     calls.call("kfree", A, stack=OTHER).call("kfree", A)
     findings = findings_of(calls, tmp_path)
     calls_found = [finding.call_site and finding.call_site.call for finding in findings]
