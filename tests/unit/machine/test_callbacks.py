@@ -54,6 +54,7 @@ def from_output(machine: Machine, callback: Callable[[], object]) -> None:
     def output(_number: int, _data: bytes) -> None:
         callback()
 
+    machine.device("debug console")  # while it sleeps, the core does not take its output
     core_of(machine).console = output
 
 
