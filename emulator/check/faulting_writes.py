@@ -10,7 +10,7 @@ from emulator.guest.symbolizer import Symbolizer
 from emulator.x86 import LONGEST_INSTRUCTION
 
 if TYPE_CHECKING:
-    from emulator.machine.core.core_types import LastWrite
+    from emulator.machine.core.observed import LastWrite
     from emulator.machine.machine import Machine
 
 

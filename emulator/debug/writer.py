@@ -13,7 +13,7 @@ from emulator.x86 import WORD_SIZE
 if TYPE_CHECKING:
     from emulator.guest.locator import Locator
     from emulator.guest.symbolizer import Frame
-    from emulator.machine.core.core_types import LastWrite
+    from emulator.machine.core.observed import LastWrite
     from emulator.machine.machine import Machine
     from emulator.replay.engine import Replay
     from kernel_model.audit import Location

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.disassembler import instruction_text
 from emulator.guest.symbolizer import Symbolizer
-from emulator.machine.core.core_types import StepKind
+from emulator.machine.core.observed import StepKind
 from emulator.wording import code_location
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from emulator.machine.core.core_types import Step
+    from emulator.machine.core.observed import Step
     from emulator.machine.machine import Machine
 
 

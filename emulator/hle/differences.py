@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from emulator.hle.open_call import OpenCall
-    from emulator.machine.core.core_types import Registers, Written
+    from emulator.machine.core.core_types import Registers
+    from emulator.machine.core.observed import Written
     from emulator.machine.machine import Machine
     from emulator.machine.memory import PhysicalMemory
     from kernel_model.audit import Location

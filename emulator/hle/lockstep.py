@@ -23,7 +23,7 @@ from emulator.hle.model import MODEL_ERRORS
 from emulator.hle.open_call import OpenCall, data_objects, stack_depth, used_stack
 from emulator.machine.code.exits import find_own_exits
 from emulator.machine.consoles import Console
-from emulator.machine.core.core_types import ProbeKind
+from emulator.machine.core.observed import ProbeKind
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:

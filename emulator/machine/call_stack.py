@@ -8,7 +8,7 @@ from emulator.loader.segments import SegmentFlags
 
 if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
-    from emulator.machine.core.core_types import Callers
+    from emulator.machine.core.stacks import Callers
     from emulator.machine.machine import Machine
 
 _RANGES_MAX = 16

@@ -70,7 +70,7 @@ class Execution:
         allocations: Recorded ones, at which a run may end, or which may return at once.
         diagnosis: Explains stops of the CPU.
         unanswered: Takes accesses to memory in which nothing is.
-        until: Looks whether what the run goes on until has happened.
+        until: Returns what looks whether what a run goes on until has happened.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what takes part in a run
@@ -82,7 +82,7 @@ class Execution:
         allocations: Allocations,
         diagnosis: Diagnosis,
         unanswered: Unanswered,
-        until: Until,
+        until: Callable[[], Until],
     ) -> None:
         self._core = core
         self._cpu = cpu
@@ -91,7 +91,8 @@ class Execution:
         self._allocations = allocations
         self._diagnosis = diagnosis
         self._unanswered = unanswered
-        self._until = until
+        self._make_until = until
+        self._until: Until | None = None  # of the run that goes on, if it is to go on until something
         self._stop_asked = False
         self._ended: tuple[Returned, int | None] | None = None
         self._pause: Callable[[], None] | None = None
@@ -128,15 +129,19 @@ class Execution:
         self._stop_asked = False
         last = self._allocations.count + allocation if allocation else 0
         self._calls.stop_at(event)
-        self._until.start(until, idle=until_idle)
         self._core.in_run = True
+        self._until = self._make_until() if until or until_idle else None
         try:
+            if self._until is not None:
+                self._until.start(until, idle=until_idle)
             if timeout_s is None:
                 return self._run(budget, event, last)
             with self._cpu.time_limit(timeout_s):
                 return self._run(budget, event, last)
         finally:
             self._core.in_run = False
+            if self._until is not None:
+                self._until.end()
 
     def _run(self, budget: int | None, event: int, allocation: int) -> Outcome:
         """Run the CPU part by part.
@@ -158,7 +163,9 @@ class Execution:
             whole = stop if stop.instructions == executed else stop._replace(instructions=executed)
             outcome = self._go_on(whole, budget_left=budget_left)
             awaited = None
-            if outcome is None:
+            if self._until is None:
+                pass
+            elif outcome is None:
                 awaited = self._until.look(stop)
             elif outcome.ending is Returned.HALTED:
                 awaited = self._until.halted()
@@ -170,7 +177,7 @@ class Execution:
     def _run_part(self, budget: int | None) -> Stop:
         """Let the CPU run until something has to be done between two of its runs."""
         interrupts = self._interrupts
-        limit = self._until.limit()
+        limit = None if self._until is None else self._until.limit()
         most = budget if limit is None else limit if budget is None else min(limit, budget)
         stop = self._diagnosis.count_exactly(self._cpu.run(most, self._slice()))
         if stop.reason is Reason.INSTRUCTIONS and most != budget:

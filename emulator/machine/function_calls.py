@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from emulator.machine.core.core_types import Registers
     from emulator.machine.execution import Outcome
+    from emulator.machine.faults.diagnosis import Diagnosis
     from emulator.machine.machine import Machine
 
 _DID = {
@@ -27,7 +28,37 @@ _DID = {
 }
 
 
-def enter_function(machine: Machine, before: Registers, address: int, arguments: Sequence[int]) -> int:
+def call_function(
+    machine: Machine,
+    diagnosis: Diagnosis,
+    function: str | int,
+    arguments: Sequence[int],
+    max_instructions: int | None,
+    timeout_s: float | None,
+) -> int:
+    """Call a function; see `Machine.call`.
+
+    Args:
+        machine: Whose guest.
+        diagnosis: Explains what goes wrong.
+        function: Its symbol or address.
+        arguments: 32-bit words.
+        max_instructions: Budget.
+        timeout_s: Budget in seconds of the host.
+    """
+    machine.check_rests("call()")
+    before = machine.registers()
+    return_to = _enter(machine, before, machine.address_of(function), arguments)
+    with machine.unanswered.refused():
+        outcome = machine.run(max_instructions=max_instructions, timeout_s=timeout_s)
+    if outcome.eip != return_to + 1:
+        raise diagnosis.in_call(_not_returned(machine, function, outcome))
+    eax = machine.registers().eax
+    machine.cpu.set_registers(before)
+    return eax
+
+
+def _enter(machine: Machine, before: Registers, address: int, arguments: Sequence[int]) -> int:
     """Let the machine stand at a function's first instruction, as if it had been called. Return where it returns to.
 
     Args:
@@ -47,7 +78,7 @@ def enter_function(machine: Machine, before: Registers, address: int, arguments:
     return return_to
 
 
-def not_returned(machine: Machine, function: str | int, outcome: Outcome) -> GuestStopped:
+def _not_returned(machine: Machine, function: str | int, outcome: Outcome) -> GuestStopped:
     """Return the error for a call that ended otherwise."""
     location = code_location(*machine.image.location(outcome.eip))
     text = f"{function} did not return: the kernel {_DID[outcome.ending]}"

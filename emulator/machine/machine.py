@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, cast
 
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.boot_protocol.hardware import Hardware
-from emulator.boot_protocol.rom import CODE_START
 from emulator.devices.addresses import TEXT_SCREEN
 from emulator.devices.board import pc_board
 from emulator.errors import unknown_function
-from emulator.machine.address_map import CALLS_END, GDT, MIB, RETURN_TO, ROM_START, VGA_START
+from emulator.machine.address_map import CALLS_END, MIB, ROM_START, VGA_START
 from emulator.machine.allocations import Allocations
 from emulator.machine.board.device_memory import DeviceMemory
 from emulator.machine.board.interrupts import Interrupts
@@ -23,42 +21,34 @@ from emulator.machine.consoles import Consoles
 from emulator.machine.core.call_recorder import CallRecorder
 from emulator.machine.core.cpu import Cpu
 from emulator.machine.core.handle import Core
-from emulator.machine.core.observers import Observers
 from emulator.machine.core.stacks import Stacks
+from emulator.machine.entry import enter, map_memory
 from emulator.machine.execution import Execution
 from emulator.machine.faults.diagnosis import Diagnosis
 from emulator.machine.layer_state import LayersOf
 from emulator.machine.linear_memory import LinearMemory
 from emulator.machine.memory import DEFAULT_RAM, PhysicalMemory, RamWindow, check_ram
 from emulator.machine.unanswered import Unanswered
-from emulator.machine.until import Until
 from emulator.wording import code_location
-from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from emulator.boot_protocol.boot_state import BootState
     from emulator.boot_protocol.modules import Module
     from emulator.devices.board import Row
     from emulator.devices.keyboard.controller import KeyboardController
     from emulator.devices.uart import Uart
-    from emulator.devices.vga.dispi import Dispi
-    from emulator.devices.vga.modes import VideoMode
-    from emulator.devices.vga.ports import VgaPorts
-    from emulator.devices.vga.screenshot import Screenshot
-    from emulator.devices.vga.text import VgaText
     from emulator.loader.image import KernelImage
     from emulator.machine.board.bios_calls import BiosCalls
     from emulator.machine.consoles import Console
     from emulator.machine.core.core_types import Fault, Registers
+    from emulator.machine.core.observers import Observers
     from emulator.machine.core.snapshots import CoreSnapshots, Snapshot
     from emulator.machine.execution import Outcome
     from emulator.machine.layer_state import LayerModes
     from emulator.machine.recording import Recording
+    from emulator.machine.until import Until
 
-_GDT_ENTRIES = struct.pack("<QQQ", 0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF)  # null, flat code, flat data
-_HLT = b"\xf4"
 _HANDLER_STACK = 1 << 16  # bytes; more than any handler of an exception is likely to need
 
 
@@ -83,7 +73,6 @@ class Machine:
         device: Returns a device by the name of its row of the board; ValueError: there is none.
         interrupts: Controllers, timer and clock.
         unanswered: Accesses that nothing answers.
-        observers: Opens probes, watchpoints, step logs and notes of written pages.
         stacks: Unwinds call stacks, and numbers those of recorded calls.
         calls: Records calls (`emulator.machine.recording`).
         allocations: Those of the recorded calls that take memory, and who says what they return.
@@ -122,7 +111,6 @@ class Machine:
         device_states = DeviceStates()
         self.interrupts = Interrupts(core, self.cpu, device_states)
         self.stacks = Stacks(core)
-        self.observers = Observers(core, self.stacks)
         self.calls = CallRecorder(core)
         self.allocations = Allocations(core)
         self.layers: LayerModes | None = None
@@ -143,19 +131,10 @@ class Machine:
             self.allocations,
             self._diagnosis,
             self.unanswered,
-            Until(
-                self.cpu,
-                self.interrupts,
-                self.calls,
-                self.consoles,
-                self.observers,
-                self.unanswered,
-                lambda: bytes(self.memory.buffer[slice(*TEXT_SCREEN)]),
-                core.request_stop,
-            ),
+            lambda: self._until,
         )
         self.cpu.end_at_halts(sorted(CALLS_END))
-        self._map()
+        map_memory(self.cpu, self.ram)
         rows = pc_board() if board is None else tuple(board)
         self.ports = PortBus(core, device_states, self.interrupts.timer_moved)
         windows = Windows(core, self.cpu, device_states)
@@ -177,26 +156,8 @@ class Machine:
         self.cpu.set_local_apic(hardware.local_apic)
         state = boot_state(image, ram.end, hardware, command_line, modules)
         self.modules = state.modules
-        self._enter(state)
-        if state.mode is not None:
-            self.set_video_mode(state.mode)
+        enter(self.cpu, self.memory, state)
         self._parts = (LayersOf(self), self.ports, windows, self.consoles, self.unanswered)
-
-    # -- putting it together -----------------------------------------------------------------------
-
-    def _map(self) -> None:
-        self.cpu.map_ram(0, ROM_START)
-        self.cpu.map_rom(ROM_START, CODE_START)
-        self.cpu.map_rom(CODE_START, MIB, has_code=True)
-        self.cpu.map_ram(self.ram.start, self.ram.end)
-
-    def _enter(self, state: BootState) -> None:
-        """Write and set what a boot loader would."""
-        for address, data in (*state.pieces, (GDT, _GDT_ENTRIES), (RETURN_TO, _HLT)):
-            self.memory.write(address, data)
-        self.cpu.set_flat_segments(GDT, len(_GDT_ENTRIES) - 1)
-        registers = self.cpu.registers()._replace(eflags=Eflags.ALWAYS_SET, **state.registers)
-        self.cpu.set_registers(registers)
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -294,18 +255,9 @@ class Machine:
             GuestStopped: The function did not return.
             ValueError: The machine runs: it was called from a callback.
         """
-        from emulator.machine.function_calls import enter_function, not_returned  # not for `boot`
+        from emulator.machine.function_calls import call_function  # not for `boot`
 
-        self.check_rests("call()")
-        before = self.registers()
-        return_to = enter_function(self, before, self.address_of(function), arguments)
-        with self.unanswered.refused():
-            outcome = self.run(max_instructions=max_instructions, timeout_s=timeout_s)
-        if outcome.eip != return_to + 1:
-            raise self._diagnosis.in_call(not_returned(self, function, outcome))
-        eax = self.registers().eax
-        self.cpu.set_registers(before)
-        return eax
+        return call_function(self, self._diagnosis, function, arguments, max_instructions, timeout_s)
 
     def address_of(self, function: str | int) -> int:
         """Return the address of a function given by symbol; an address is returned as it is.
@@ -332,6 +284,28 @@ class Machine:
         from emulator.machine.core.snapshots import Snapshot  # not for `boot`
 
         return Snapshot(self._snapshots, self._parts)
+
+    @cached_property
+    def observers(self) -> Observers:
+        """Opens probes, watchpoints, step logs and notes of written pages."""
+        from emulator.machine.core.observers import Observers  # not for `boot`
+
+        return Observers(self._core, self.stacks)
+
+    @cached_property
+    def _until(self) -> Until:
+        from emulator.machine.until import Until
+
+        return Until(
+            self.cpu,
+            self.interrupts,
+            self.calls,
+            self.consoles,
+            self.observers,
+            self.unanswered,
+            lambda: bytes(self.memory.buffer[slice(*TEXT_SCREEN)]),
+            self._core.request_stop,
+        )
 
     @cached_property
     def _snapshots(self) -> CoreSnapshots:
@@ -401,23 +375,6 @@ class Machine:
         from emulator.devices.vga.text import screen_lines  # only here
 
         return screen_lines(self.memory.buffer[slice(*TEXT_SCREEN)])
-
-    def screenshot(self) -> Screenshot:
-        """Return a picture of what the screen shows, text or graphics.
-
-        Raises:
-            ValueError: The board has no VGA.
-        """
-        from emulator.devices.vga.screenshot import TEXT_MEMORY, Adapter  # only here
-
-        vga, crtc = cast("VgaPorts", self.device("VGA")), cast("VgaText", self.device("CRTC"))
-        mode = cast("Dispi", self.device("graphics")).mode
-        text = self.memory.buffer[slice(*TEXT_MEMORY)]
-        return Adapter(vga.registers, crtc.registers, mode, vga.video.view(), text).screenshot()
-
-    def set_video_mode(self, mode: VideoMode) -> None:
-        """Set a graphics mode, as a BIOS does."""
-        cast("Dispi", self.device("graphics")).set_mode(mode.width, mode.height, mode.depth)
 
     def fault_in_hand(self) -> Fault | None:
         """Return the exception whose handler the guest has not left again: it reports it, most likely, or has died of it."""

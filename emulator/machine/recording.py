@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from emulator.errors import unknown_function
 from emulator.machine.call_stack import prepare_stacks
 from emulator.machine.code.exits import find_exits
-from emulator.machine.core.core_types import ProbeKind
+from emulator.machine.core.observed import ProbeKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from emulator.loader.elf.symbols import Symbol
-    from emulator.machine.core.core_types import CallRows, LateReturn
+    from emulator.machine.core.call_recorder import CallRows, LateReturn
     from emulator.machine.machine import Machine
 
 ARGUMENTS_MAX = 6

@@ -13,7 +13,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from emulator.machine.core.core_types import Reason, StepKind
+from emulator.machine.core.core_types import Reason
+from emulator.machine.core.observed import StepKind
 from emulator.x86 import Eflags
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from emulator.machine.board.interrupts import Interrupts
     from emulator.machine.consoles import Console, Consoles
     from emulator.machine.core.call_recorder import CallRecorder
-    from emulator.machine.core.core_types import Registers, Step, Stop
+    from emulator.machine.core.core_types import Registers, Stop
     from emulator.machine.core.cpu import Cpu
+    from emulator.machine.core.observed import Step
     from emulator.machine.core.observers import Observers, StepLog
     from emulator.machine.unanswered import Unanswered
 
@@ -85,30 +87,27 @@ class Until:
         self._found: object = None  # how the guest waited when it was looked at last; None: it did not
 
     def start(self, text: str, *, idle: bool) -> None:
-        """A run starts.
+        """A run starts that goes on until something.
 
         Args:
             text: What is to appear on a console or the text screen; "": nothing is waited for.
             idle: Whether the run ends when the guest only waits.
         """
-        if not (text or idle or self._is_on):
-            return  # as before
         self._text, self._idle, self._seen = text.encode(), idle, False
         self._tails = {}
-        self._consoles.watch(self._said if text else None, self._text[-1:])
-        self._loop.give_up()
         self._found = None
-        if not self._is_on:
-            self._interrupts.look_at(None)
-            return
+        if text:
+            self._consoles.watch(self._said, self._text[-1:])
         self._since_ns = self._interrupts.now_ns()
         self._waited_ns = self._interrupts.waited_ns()
         self._signs = (0, 0, b"")
         self._look_again(self._since_ns)
 
-    @property
-    def _is_on(self) -> bool:
-        return bool(self._text) or self._idle
+    def end(self) -> None:
+        """The run has ended."""
+        self._consoles.watch(None, b"")
+        self._loop.give_up()
+        self._interrupts.look_at(None)
 
     def _look_again(self, now_ns: int) -> None:
         self._next_look_ns = now_ns + LOOK_NS
@@ -120,8 +119,6 @@ class Until:
 
     def look(self, stop: Stop) -> Awaited | None:
         """Return what has happened after a run of the CPU that ended so."""
-        if not self._is_on:
-            return None
         if self._seen:
             return Awaited.TEXT
         if self._loop.limit is not None:

@@ -15,7 +15,7 @@ from emulator.trace.recording import newest_calls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.machine.core.core_types import LastWrite
+    from emulator.machine.core.observed import LastWrite
     from emulator.replay.engine import Replay
     from emulator.replay.last_write import Word
 

@@ -14,7 +14,7 @@ from emulator.replay.engine import Position
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
-    from emulator.machine.core.core_types import LastWrite
+    from emulator.machine.core.observed import LastWrite
     from emulator.machine.machine import Machine
     from emulator.replay.engine import Replay
     from emulator.replay.timeline import Timeline

@@ -13,7 +13,7 @@ from emulator.trace.table import CallTable, Chunk, column_types
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from emulator.machine.core.core_types import CallRows, LateReturn
+    from emulator.machine.core.call_recorder import CallRows, LateReturn
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile, TracedFunction

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +16,7 @@ from emulator.machine.machine import Machine
 from emulator.machine.memory import RamWindow
 from tests.helpers import qemu
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+FIRMWARE = Path(__file__).parents[2] / "firmware"
 MIB = 1 << 20
 _BIOS_TABLES = 128 * 1024  # at the end of RAM in QEMU, which its Multiboot information leaves out
 _SEE_THEM = ("bios", "multiboot_info")
@@ -41,6 +41,20 @@ AREAS = (
     "screen",
     "uart",
 )
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the self-tests, each process of the tests with its own."""
+    build = tmp_path_factory.mktemp("devices")
+    done = subprocess.run(
+        [shutil.which("make") or "make", "-s", "-C", str(FIRMWARE), f"BUILD={build}", "devices"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return build / "devices"
 
 
 @pytest.mark.parametrize("area", AREAS)

@@ -17,7 +17,7 @@ from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind
 from emulator.errors import GuestStopped
-from emulator.machine.core.core_types import StepKind
+from emulator.machine.core.observed import StepKind
 from emulator.replay.last_write import Word, last_change_of_run
 from emulator.x86 import WORD_SIZE, Eflags
 

@@ -7,6 +7,7 @@ __all__ = [
     "doctor",
     "handle",
     "lives",
+    "observed",
     "observers",
     "snapshots",
     "stacks",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from emulator.errors import HostError
-from emulator.machine.core.core_types import CallRows, LateReturn
 from emulator.machine.core.handle import ffi, lib
 from emulator.x86 import WORD_MAX
 
@@ -18,6 +17,37 @@ if TYPE_CHECKING:
 
 EVENTS_MAX = WORD_MAX
 """A number that no event has: a run that comes there ends."""
+
+
+class LateReturn(NamedTuple):
+    """A return of a call whose row was handed over before; see `kc_late` in core.h."""
+
+    call: int
+    left: int
+    left_time_ns: int
+    result: int
+    out: int
+
+
+class CallRows:
+    """The rows of recorded calls that the core holds, `kc_calls` in core.h, read in place.
+
+    Attributes:
+        first_call: Number of the first row's call.
+        count: How many rows there are.
+    """
+
+    __slots__ = ("_raw", "count", "first_call")
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.first_call: int = raw.first_call
+        self.count: int = raw.rows
+
+    def buffer(self, name: str) -> memoryview:
+        """Return the bytes of a column: a field of `kc_calls`, or ``arg0`` to ``arg5``."""
+        column = self._raw.arguments[int(name[3:])] if name.startswith("arg") else getattr(self._raw, name)
+        return memoryview(ffi.buffer(column, self.count * ffi.sizeof(ffi.typeof(column).item)))
 
 
 class EntryObserver:

@@ -1,4 +1,4 @@
-"""What the native core says, as types of Python: how a run ended, registers, probes, recorded calls, steps."""
+"""What the native core says of the CPU, as types of Python: how a run ended, exceptions, registers."""
 
 from __future__ import annotations
 
@@ -80,23 +80,6 @@ class PortMode(IntEnum):
     CONSTANT = lib.KC_CONSTANT
     PIC = lib.KC_PIC
     PIT = lib.KC_PIT
-
-
-class ProbeKind(IntEnum):
-    """Where a probe sits: at a function's entry or exit, at a jump to an entry, or where that jump is not taken."""
-
-    ENTRY = lib.KC_ENTRY
-    EXIT = lib.KC_EXIT
-    JUMP = lib.KC_JUMP
-    NO_JUMP = lib.KC_NO_JUMP
-
-
-class ProbeAction(IntEnum):
-    """What a probe does: record the call, call Python, or take EAX from Python."""
-
-    RECORD = lib.KC_RECORD
-    NOTIFY = lib.KC_NOTIFY
-    REPLACE = lib.KC_REPLACE
 
 
 class Stop(NamedTuple):
@@ -197,105 +180,3 @@ class Registers(NamedTuple):
         offset = getattr(self, base, 0) + getattr(self, index, 0) * memory.scale + memory.disp
         segment = segment or ("ss" if base in {"esp", "ebp"} else "ds")
         return int(getattr(self, f"{segment}_base") + (offset & WORD_MAX)) & WORD_MAX
-
-
-class LateReturn(NamedTuple):
-    """A return of a call whose row was handed over before; see `kc_late` in core.h."""
-
-    call: int
-    left: int
-    left_time_ns: int
-    result: int
-    out: int
-
-
-class CallRows:
-    """The rows of recorded calls that the core holds, `kc_calls` in core.h, read in place.
-
-    Attributes:
-        first_call: Number of the first row's call.
-        count: How many rows there are.
-    """
-
-    __slots__ = ("_raw", "count", "first_call")
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self.first_call: int = raw.first_call
-        self.count: int = raw.rows
-
-    def buffer(self, name: str) -> memoryview:
-        """Return the bytes of a column: a field of `kc_calls`, or ``arg0`` to ``arg5``."""
-        column = self._raw.arguments[int(name[3:])] if name.startswith("arg") else getattr(self._raw, name)
-        return memoryview(ffi.buffer(column, self.count * ffi.sizeof(ffi.typeof(column).item)))
-
-
-class Callers(NamedTuple):
-    """The calls around an instruction, innermost first.
-
-    Attributes:
-        return_addresses: Where they go on; of an interrupt, the address of the interrupted instruction + 1.
-        slots: Where the return addresses lie, as offsets in the stack segment.
-        end: Where the outermost frame ends, as an offset in the stack segment; None: not known.
-    """
-
-    return_addresses: tuple[int, ...]
-    slots: tuple[int, ...]
-    end: int | None
-
-
-class LastWrite(NamedTuple):
-    """A write to a watched word, the last as a rule; see `kc_write` in core.h.
-
-    Attributes:
-        eip: The instruction.
-        pc: Its linear address.
-        event: The last event before it.
-        before: The watched bytes, as a little-endian number.
-        after: The same after the write.
-        callers: Return addresses of the calls around it, innermost first; () if there was no memory to keep them.
-        writes: How many there were by then, itself among them.
-    """
-
-    eip: int
-    pc: int
-    event: int
-    before: int
-    after: int
-    callers: tuple[int, ...]
-    writes: int
-
-
-class Written(NamedTuple):
-    """What a watch has recorded.
-
-    Attributes:
-        pages: Physical address of each written page -> its bytes before the first write.
-        marked: Physical address of a page -> the bits in it that the CPU has set by itself (A and D of page tables).
-    """
-
-    pages: dict[int, bytes]
-    marked: dict[int, bytes]
-
-
-class StepKind(IntEnum):
-    """What a step is; see `enum kc_step_kind` in core.h."""
-
-    INSTRUCTION = lib.KC_INSTRUCTION
-    LOAD = lib.KC_LOAD
-    STORE = lib.KC_STORE
-
-
-class Step(NamedTuple):
-    """An instruction, or an access of the instruction before.
-
-    Attributes:
-        address: Of an instruction linear, of an access physical.
-        size: Bytes.
-        value: What was loaded, or is stored; of accesses up to 8 bytes.
-    """
-
-    kind: StepKind
-    address: int
-    size: int
-    value: int

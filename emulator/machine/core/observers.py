@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from emulator.errors import HostError
-from emulator.machine.core.core_types import LastWrite, ProbeAction, ProbeKind, Step, StepKind, Written
 from emulator.machine.core.handle import ffi, lib, pages_of
+from emulator.machine.core.observed import LastWrite, ProbeAction, ProbeKind, Step, StepKind, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator.errors import HostError
-from emulator.machine.core.core_types import Callers
 from emulator.machine.core.handle import ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.machine.core.handle import Core
+
+
+class Callers(NamedTuple):
+    """The calls around an instruction, innermost first.
+
+    Attributes:
+        return_addresses: Where they go on; of an interrupt, the address of the interrupted instruction + 1.
+        slots: Where the return addresses lie, as offsets in the stack segment.
+        end: Where the outermost frame ends, as an offset in the stack segment; None: not known.
+    """
+
+    return_addresses: tuple[int, ...]
+    slots: tuple[int, ...]
+    end: int | None
 
 
 class Stacks:

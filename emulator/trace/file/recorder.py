@@ -12,7 +12,7 @@ from emulator.trace.recording import record_calls
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from emulator.machine.core.core_types import LateReturn
+    from emulator.machine.core.call_recorder import LateReturn
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.trace.file.writer import TraceWriter

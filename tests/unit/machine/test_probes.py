@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.machine.core.core_types import ProbeKind
+from emulator.machine.core.observed import ProbeKind
 from tests.helpers.guest import ADDING, machine_of, results_of, symbol
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from emulator import attach_layers, boot
 from emulator.errors import BudgetUsedUp, KernelMismatch, UnsupportedFunction
 from emulator.hle.layers import Mode
-from emulator.machine.core.core_types import StepKind
+from emulator.machine.core.observed import StepKind
 from emulator.machine.execution import Returned
 from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedFunction, record
 from emulator.profile.model import Profile, Result, Role, TracedFunction

@@ -1,0 +1,84 @@
+"""What observers of the guest see, as types of Python: probes, writes, steps."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from emulator.native import _core
+
+lib = _core.lib
+
+
+class ProbeKind(IntEnum):
+    """Where a probe sits: at a function's entry or exit, at a jump to an entry, or where that jump is not taken."""
+
+    ENTRY = lib.KC_ENTRY
+    EXIT = lib.KC_EXIT
+    JUMP = lib.KC_JUMP
+    NO_JUMP = lib.KC_NO_JUMP
+
+
+class ProbeAction(IntEnum):
+    """What a probe does: record the call, call Python, or take EAX from Python."""
+
+    RECORD = lib.KC_RECORD
+    NOTIFY = lib.KC_NOTIFY
+    REPLACE = lib.KC_REPLACE
+
+
+class LastWrite(NamedTuple):
+    """A write to a watched word, the last as a rule; see `kc_write` in core.h.
+
+    Attributes:
+        eip: The instruction.
+        pc: Its linear address.
+        event: The last event before it.
+        before: The watched bytes, as a little-endian number.
+        after: The same after the write.
+        callers: Return addresses of the calls around it, innermost first; () if there was no memory to keep them.
+        writes: How many there were by then, itself among them.
+    """
+
+    eip: int
+    pc: int
+    event: int
+    before: int
+    after: int
+    callers: tuple[int, ...]
+    writes: int
+
+
+class Written(NamedTuple):
+    """What a watch has recorded.
+
+    Attributes:
+        pages: Physical address of each written page -> its bytes before the first write.
+        marked: Physical address of a page -> the bits in it that the CPU has set by itself (A and D of page tables).
+    """
+
+    pages: dict[int, bytes]
+    marked: dict[int, bytes]
+
+
+class StepKind(IntEnum):
+    """What a step is; see `enum kc_step_kind` in core.h."""
+
+    INSTRUCTION = lib.KC_INSTRUCTION
+    LOAD = lib.KC_LOAD
+    STORE = lib.KC_STORE
+
+
+class Step(NamedTuple):
+    """An instruction, or an access of the instruction before.
+
+    Attributes:
+        address: Of an instruction linear, of an access physical.
+        size: Bytes.
+        value: What was loaded, or is stored; of accesses up to 8 bytes.
+    """
+
+    kind: StepKind
+    address: int
+    size: int
+    value: int
