@@ -19,7 +19,7 @@ enum { POLLED = 0x80 };
 enum { LEVELS_OF_MASTER = 0xf8, LEVELS_OF_SLAVE = 0xde }; /* the other lines are edge triggered for ever */
 enum { FIRMWARE_LEVELS = 0x0c }; /* lines 10 and 11, of PCI */
 enum { FIRMWARE_MASTER = 0x08, FIRMWARE_SLAVE = 0x70 }; /* vectors of line 0, as a BIOS leaves them */
-enum { COM1_LINE = 1 << 4 }; /* has asked while a BIOS looked for COM1 */
+enum { SERIAL_LINES = 1 << 3 | 1 << 4 }; /* have asked while a BIOS looked for COM2 and COM1 */
 
 /* Initialization words to come. */
 enum { VECTOR = 1 << 0, CASCADE_WORD = 1 << 1, MODE = 1 << 2 };
@@ -357,7 +357,7 @@ int kc_pic_init(kc *m)
     if (KC_NEW(m->pic))
         return -1;
     m->pic->passes = true;
-    m->pic->master = (struct chip){.mask = 0xb8, .requested = COM1_LINE, .vector = FIRMWARE_MASTER};
+    m->pic->master = (struct chip){.mask = 0xb8, .requested = SERIAL_LINES, .vector = FIRMWARE_MASTER};
     m->pic->slave = (struct chip){.mask = 0x8e, .vector = FIRMWARE_SLAVE, .levels = FIRMWARE_LEVELS};
     return 0;
 }
