@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from measure import Row, at_most, kmemu, medians, process_seconds
+from measure import Row, at_most, cpu_seconds, kmemu, medians
 
 RUNS = 5
 
 
 def check() -> Row:
-    """`kmemu check` of stress, against `kmemu boot` of it; whole processes."""
+    """`kmemu check` of stress, against `kmemu boot` of it; CPU time of whole processes."""
     boot, checked = kmemu("boot", "firmware:stress"), kmemu("check", "firmware:stress")
-    boot_s, check_s = medians(RUNS, lambda: process_seconds(boot, 0), lambda: process_seconds(checked, 0))
+    boot_s, check_s = medians(RUNS, lambda: cpu_seconds(boot, 0), lambda: cpu_seconds(checked, 0))
     ratio = check_s / boot_s
     return Row(
         name="check",

@@ -1,7 +1,8 @@
 """What all benchmarks share: interleaved measuring, medians, and the rows of the table.
 
 Two things are compared by taking turns, A B A B, so that a host that becomes slower does so for both; and by medians,
-so that a single disturbed run does not count.
+so that a single disturbed run does not count. What computes only is compared by CPU time, which is the process's own, whatever
+else runs on the host.
 """
 
 from __future__ import annotations
@@ -75,19 +76,28 @@ class Benchmark(NamedTuple):
 
 def medians(runs: int, *measured: Callable[[], float]) -> list[float]:
     """Call each in turn, *runs* times over; return the median of what each returned."""
+    return [statistics.median(result) for result in _in_turn(runs, measured)]
+
+
+def least(runs: int, *measured: Callable[[], float]) -> list[float]:
+    """Call each in turn, *runs* times over; return the least of what each returned: CPU time that others do not add to."""
+    return [min(result) for result in _in_turn(runs, measured)]
+
+
+def _in_turn(runs: int, measured: Sequence[Callable[[], float]]) -> list[list[float]]:
     results: list[list[float]] = [[] for _ in measured]
     for number in range(runs):
         progress(f"  {number + 1} of {runs}")
         for result, measure in zip(results, measured, strict=True):
             result.append(measure())
-    return [statistics.median(result) for result in results]
+    return results
 
 
 def seconds_of(action: Callable[[], object]) -> float:
-    """Time one call."""
-    started = time.perf_counter()
+    """Return the CPU time of one call."""
+    started = time.process_time()
     action()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def process_seconds(command: Sequence[str], exit_code: int) -> float:
@@ -106,6 +116,22 @@ def process_seconds(command: Sequence[str], exit_code: int) -> float:
             f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode().strip()}"
         )
     return elapsed
+
+
+def cpu_seconds(command: Sequence[str], exit_code: int) -> float:
+    """Return the CPU time of a whole process, which does not depend on what else the host does; its output goes nowhere.
+
+    Raises:
+        RuntimeError: It ended with another exit code.
+    """
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != exit_code:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+    return usage.ru_utime + usage.ru_stime
 
 
 class Used(NamedTuple):

@@ -16,7 +16,9 @@ import against_qemu
 import btron
 import checking
 import in_process
+import mach
 import plugin
+import polling
 import traces
 import tracing
 from measure import Benchmark, PeerMissingError, Row, progress
@@ -24,6 +26,7 @@ from measure import Benchmark, PeerMissingError, Row, progress
 BENCHMARKS = (
     Benchmark("process", against_qemu.whole_process),
     Benchmark("emulation", against_qemu.emulation_time),
+    Benchmark("interrupted", against_qemu.interrupted),
     Benchmark("recording", in_process.recording),
     Benchmark("trace-file", tracing.trace_file),
     Benchmark("trace-vs-gdb", tracing.trace_vs_gdb),
@@ -43,6 +46,8 @@ BENCHMARKS = (
     Benchmark("interrupts", btron.interrupts),
     Benchmark("ring-changes", btron.ring_changes),
     Benchmark("waiting-interrupt", btron.waiting_interrupt),
+    Benchmark("polling", polling.polling),
+    Benchmark("mach", mach.mach),
 )
 HEADER = ("what", "measured", "peer", "ratio", "must reach", "verdict")
 

@@ -105,9 +105,9 @@ def main() -> None:
     uc.mem_map(0, MEMORY)
     entry, symbols = load(uc, path, job["command_line"])
     tracer = Tracer(uc, job, symbols)
-    started = time.perf_counter()
+    started = time.process_time()
     uc.emu_start(entry, 0)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     frames = sum(len(call[-1]) for call in tracer.calls)
     facts = {"calls": len(tracer.calls), "results": len(tracer.results), "frames": frames}
     print(json.dumps(facts | {"exit_value": tracer.exit_value, "seconds": seconds}))
