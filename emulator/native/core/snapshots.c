@@ -2,7 +2,8 @@
  *
  * RAM is a private mapping of an unnamed file. The file holds the newest snapshot; the pages written since are the
  * process's own copies, which the host kernel keeps apart for us. Going back is one madvise(): the copies are dropped
- * and the file's pages shine through. A snapshot taken inside another moves the file on; what the file loses by that
+ * and the file's pages shine through. Where that happens again and again and few pages have changed, they are copied
+ * back instead, and stay: each of them would cost two page faults. A snapshot taken inside another moves the file on; what the file loses by that
  * is kept in the outer snapshot's list of undo pages.
  *
  * Untouched RAM is a hole in the file and costs nothing.
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,9 +22,11 @@
 #include "core/run.h"
 
 #define DEPTH_MAX 64
+enum { OFTEN = 3, COPIED_MAX = 64 }; /* resets after which pages are copied back, and how many of them at most */
 
 struct snapshot {
     void *saved[KC_PARTS]; /* by the parts of the machine */
+    int resets;            /* so far, up to OFTEN */
     struct page_list undo; /* pages that differ in the next snapshot further in, as they are in this one */
 };
 
@@ -34,6 +38,12 @@ struct snapshots {
 
 /* -- pages --------------------------------------------------------------------------------------- */
 
+static int pagemap(kc *m)
+{
+    struct snapshots *s = m->snapshots;
+    return s->pagemap < 0 ? s->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : s->pagemap;
+}
+
 /* Call visit for each page of a piece that differs from the file. Linux: Documentation/admin-guide/mm/pagemap.rst. */
 static int for_each_changed_page_of(kc *m, const struct piece *piece, int (*visit)(kc *, uint32_t))
 {
@@ -42,7 +52,7 @@ static int for_each_changed_page_of(kc *m, const struct piece *piece, int (*visi
     uint64_t first = (uintptr_t)piece->memory >> PAGE_SHIFT, pages = (piece->end - piece->start) >> PAGE_SHIFT;
     uint64_t entries[BATCH];
 
-    if (m->snapshots->pagemap < 0 && (m->snapshots->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) < 0)
+    if (pagemap(m) < 0)
         return -1;
     for (uint64_t done = 0; done < pages; done += BATCH) {
         uint64_t count = pages - done < BATCH ? pages - done : BATCH;
@@ -64,12 +74,38 @@ static int for_each_changed_page(kc *m, int (*visit)(kc *, uint32_t))
     return 0;
 }
 
-/* Drop the process's own copies of pages. */
-static int show_file(kc *m)
+/* The ioctl PAGEMAP_SCAN of Linux 6.7 and later, whose header may be older; the same document describes it. */
+struct own_pages { uint64_t start, end, categories; };
+struct scan {
+    uint64_t size, flags, start, end, walk_end, found, found_max, pages_max, inverted, all_of, any_of, wanted;
+};
+#define SCAN _IOWR('f', 16, struct scan)
+
+/* Copy the file over the process's own copies of pages. False: there are too many, or Linux does not say which. */
+static bool copy_file(kc *m, const struct piece *piece)
+{
+    enum { OF_FILE = 1 << 2, PRESENT = 1 << 3, SWAPPED = 1 << 4 };
+    struct own_pages own[COPIED_MAX];
+    uint64_t start = (uintptr_t)piece->memory, end = start + (piece->end - piece->start);
+    struct scan scan = {
+        .size = sizeof scan, .start = start, .end = end, .found = (uintptr_t)own, .found_max = COPIED_MAX, .pages_max = COPIED_MAX,
+        .inverted = OF_FILE, .all_of = OF_FILE, .any_of = PRESENT | SWAPPED, .wanted = OF_FILE,
+    };
+    int count = pagemap(m) < 0 ? -1 : ioctl(pagemap(m), SCAN, &scan);
+
+    if (count < 0 || scan.walk_end != end)
+        return false;
+    for (int i = 0; i < count; i++)
+        memcpy(piece->memory + (own[i].start - start), piece->base + (own[i].start - start), own[i].end - own[i].start);
+    return true;
+}
+
+/* Let memory be what the file holds, and drop the process's own copies of pages if they are not needed soon. */
+static int show_file(kc *m, bool often)
 {
     for (int i = 0; i < m->ram->piece_count; i++) {
         const struct piece *piece = &m->ram->pieces[i];
-        if (madvise(piece->memory, piece->end - piece->start, MADV_DONTNEED))
+        if (!(often && copy_file(m, piece)) && madvise(piece->memory, piece->end - piece->start, MADV_DONTNEED))
             return -1;
     }
     return 0;
@@ -146,11 +182,12 @@ int kc_snapshot(kc *m)
     if (m->snapshots->depth == DEPTH_MAX)
         return -1;
     struct snapshot *s = &m->snapshots->stack[m->snapshots->depth];
+    s->resets = 0;
     if (parts_save(m, s)) {
         parts_forget(s);
         return -1;
     }
-    if (for_each_changed_page(m, page_commit) || show_file(m)) {
+    if (for_each_changed_page(m, page_commit) || show_file(m, false)) {
         pages_uncommit(m);
         parts_forget(s);
         return -1;
@@ -217,9 +254,11 @@ int kc_reset(kc *m, int depth)
     for (uint32_t i = 0; i < count; i++)
         code_restore(m, pages[i], page_in_file(m, pages[i]));
     snapshots_forget(m, depth + 1);
-    if (show_file(m))
+    struct snapshot *s = &m->snapshots->stack[depth];
+    s->resets += s->resets < OFTEN;
+    if (show_file(m, s->resets == OFTEN))
         return -1;
-    if (parts_restore(m, &m->snapshots->stack[depth]))
+    if (parts_restore(m, s))
         return -1;
     if (m->reference)
         kc_flush_code(m); /* which pages hold code is not known */

@@ -93,6 +93,22 @@ def test_a_snapshot_can_be_returned_to_many_times(machine: Machine) -> None:
     assert state(machine) == before
 
 
+@pytest.mark.parametrize("pages", [1, 63, 64, 65, 200])
+def test_few_and_many_pages_come_back_each_time(pages: int, machine: Machine) -> None:
+    start = 0x200000
+    machine.memory.write(start, b"x" * 4096 * pages)
+    with machine.snapshot():
+        before = state(machine)
+        snapshot = machine.snapshot()
+        for turn in range(8):
+            for page in range(pages - turn % 2):
+                machine.memory.store_u32(start + 4096 * page, turn)
+            step(machine)
+            snapshot.reset()
+            assert state(machine) == before
+    assert state(machine) == before
+
+
 def test_a_reset_right_after_the_snapshot_changes_nothing(machine: Machine) -> None:
     step(machine)
     before = state(machine)
