@@ -80,7 +80,6 @@ def lay_out(data: bytes, path: str, options: LoadOptions, linked: Sequence[Segme
     headers = ElfHeaders(data, path) if is_elf and options.load is None else None
     multiboot = _header(data, path, options.protocol)
     addresses = None if multiboot is None else multiboot.addresses
-    uses_addresses = False
     if options.load is not None:
         segments: tuple[Segment, ...] = (
             raw_segment(data, options.load, path, _linked(linked, options.load)),
@@ -88,7 +87,6 @@ def lay_out(data: bytes, path: str, options: LoadOptions, linked: Sequence[Segme
     elif headers is not None and (addresses is None or header_lies_there(headers, addresses)):
         segments = elf_segments(headers, data, path)
     elif addresses is not None:
-        uses_addresses = True
         virtual = _linked(linked, addresses.header)
         if virtual is None and headers is not None:
             virtual = linked_at(headers, addresses.offset)
@@ -96,7 +94,7 @@ def lay_out(data: bytes, path: str, options: LoadOptions, linked: Sequence[Segme
     else:
         raise _no_kernel(data, path, multiboot)
     chosen = options.load if options.entry is None else options.entry
-    if chosen is None and multiboot is not None and (uses_addresses or multiboot.version > 1):
+    if chosen is None and multiboot is not None:
         chosen = multiboot.entry
     entry, physical = _entry(segments, chosen, headers, path)
     return Layout(segments, entry, physical, multiboot, headers)

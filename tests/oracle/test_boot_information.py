@@ -16,6 +16,7 @@ from emulator.machine.machine import Machine
 from emulator.machine.memory import RamWindow
 from tests.helpers import qemu
 from tests.helpers.c_kernel import compile_kernel
+from tests.unit.loader import elf_builder as eb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +26,14 @@ BIOS_TABLES = 128 << 10  # SeaBIOS keeps so much at the end of RAM; here it lies
 RAM = RamWindow(MIB, qemu.RAM_MIB * MIB - BIOS_TABLES)
 
 BASE, BSS_END = 0x200000, 0x203000
+SAY_K = b"\xb0K\xba\xf8\x03\x00\x00\xee"  # movb $'K', %al; movl $0x3f8, %edx; outb %al, %dx
+EXIT = b"\x31\xc0\xba\xf4\x00\x00\x00\xef\xf4"  # xorl %eax, %eax; movl $0xf4, %edx; outl %eax, %dx; hlt
 CODE = (
-    b"\xb0K\xba\xf8\x03\x00\x00\xee"  # movb $'K', %al; movl $0x3f8, %edx; outb %al, %dx
-    b"\xa1"
+    SAY_K
+    + b"\xa1"
     + (BSS_END - 4).to_bytes(4, "little")
     + b"\x040\xee"  # movl bss, %eax; addb $'0', %al; outb %al, %dx
-    b"\x31\xc0\xba\xf4\x00\x00\x00\xef\xf4"  # xorl %eax, %eax; movl $0xf4, %edx; outl %eax, %dx; hlt
+    + EXIT
 )
 
 
@@ -45,6 +48,18 @@ def test_a_file_without_a_format_is_loaded_by_its_header(load_end: int, tmp_path
     machine = Machine(KernelImage.read(kernel), ram=RAM)
     assert machine.run(timeout_s=10).exit_code == theirs.exit_code == 1
     assert bytes(machine.output[Console.SERIAL]) == theirs.serial == b"K0"
+
+
+def test_an_elf_file_is_entered_where_its_multiboot_header_says(tmp_path: Path) -> None:
+    flags, entry = 0x10003, BASE + 32
+    words = (0x1BADB002, flags, -(0x1BADB002 + flags) & 0xFFFFFFFF, BASE, BASE, 0, 0, entry)
+    part = eb.Load(BASE, struct.pack("<8I", *words) + SAY_K + EXIT, flags=7)
+    kernel = tmp_path / "kernel.elf"
+    kernel.write_bytes(eb.build_elf(eb.Elf(loads=[part], entry=entry + len(SAY_K))))
+    theirs = qemu.run_to_exit(kernel)
+    machine = Machine(KernelImage.read(kernel), ram=RAM)
+    assert machine.run(timeout_s=10).exit_code == theirs.exit_code == 1
+    assert bytes(machine.output[Console.SERIAL]) == theirs.serial == b"K"
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,9 @@ def test_a_file_of_any_format_is_loaded_by_its_multiboot_header() -> None:
     assert image.source_line(BASE) is None
 
 
-def test_elf_headers_count_that_say_the_same() -> None:
+def test_elf_headers_count_that_say_the_same_but_for_the_entry() -> None:
     data = elf(first(BASE, BASE, 0, 0, BASE + 0x70), virtual=HIGH, entry=HIGH + 0x60)
-    assert starts(KernelImage(data, "k")) == (BASE, HIGH, HIGH + 0x60, BASE + 0x60)
+    assert starts(KernelImage(data, "k")) == (BASE, HIGH, HIGH + 0x70, BASE + 0x70)
 
 
 def test_elf_headers_do_not_count_that_contradict() -> None:
