@@ -12,14 +12,17 @@ from emulator.boot_protocol.bios_data import bios_data
 from emulator.boot_protocol.pc_memory import HIGH_START
 from emulator.boot_protocol.rom import RSDP, bios_rom
 from emulator.errors import KernelMismatch
-from emulator.loader.multiboot1 import late_header
+from emulator.loader.multiboot1 import HeaderFlags, MultibootHeader, late_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.boot_protocol.hardware import Hardware
     from emulator.boot_protocol.modules import Module
+    from emulator.boot_protocol.video_info import Screen
+    from emulator.devices.vga.modes import VideoMode
     from emulator.loader.image import KernelImage
+    from emulator.loader.multiboot1 import GraphicsRequest
     from emulator.loader.segments import Segment
 
 _VIDEO_START = 0xA0000
@@ -34,11 +37,13 @@ class BootState(NamedTuple):
             overwrite, and then those of the loader, apart from each other.
         registers: Values by name; all others are 0. Segments are flat, and interrupts off.
         modules: Physical ranges `[start, end)`, in the order in which they were given.
+        mode: The graphics mode that is to be set; None: text.
     """
 
     pieces: tuple[tuple[int, bytes], ...]
     registers: dict[str, int]
     modules: tuple[tuple[int, int], ...]
+    mode: VideoMode | None = None
 
 
 def boot_state(
@@ -73,18 +78,39 @@ def boot_state(
             where = "" if late is None else f" in its first 8192 bytes; one lies at 0x{late:x}"
             raise KernelMismatch(image.path, f"cannot be given {what}: it has no Multiboot header{where}")
         return BootState(pieces, registers, ())
-    if image.multiboot.version > 1:
+    mode = _mode(image.multiboot.graphics, hardware)
+    if not isinstance(image.multiboot, MultibootHeader):
         from emulator.boot_protocol import multiboot2_info  # hardly any kernel needs it
 
         root = dict(rom).get(RSDP, b"")
-        placement = multiboot2_info.place_boot_info(image, ram_end, command_line, modules, root)
+        placement = multiboot2_info.place_boot_info(image, ram_end, command_line, modules, root, mode)
         magic = multiboot2_info.BOOTLOADER_MAGIC
     else:
         occupied = [(segment.physical, segment.end) for segment in image.segments]
-        placement = multiboot1_info.place_boot_info(ram_end, occupied, image.name, command_line, modules)
+        placement = multiboot1_info.place_boot_info(
+            ram_end, occupied, image.name, command_line, modules, _screen(image.multiboot, mode)
+        )
         magic = multiboot1_info.BOOTLOADER_MAGIC
     registers |= {"eax": magic, "ebx": placement.info_address}
-    return BootState((*pieces, *placement.pieces), registers, placement.modules)
+    return BootState((*pieces, *placement.pieces), registers, placement.modules, mode)
+
+
+def _mode(request: GraphicsRequest | None, hardware: Hardware) -> VideoMode | None:
+    """Return the graphics mode that a kernel gets which would like one; None: text."""
+    if request is None or not hardware.graphics:
+        return None
+    from emulator.devices.vga.modes import preferred_mode  # hardly any kernel asks
+
+    return preferred_mode(*request)
+
+
+def _screen(header: MultibootHeader, mode: VideoMode | None) -> Screen | None:
+    """Return what a kernel of Multiboot 1 is told of the screen. QEMU's loader says nothing, GRUB does where the kernel asks."""
+    if HeaderFlags.VIDEO_MODE not in header.flags:
+        return None
+    from emulator.boot_protocol.video_info import Screen
+
+    return Screen(mode)
 
 
 def _in_ram(segment: Segment) -> tuple[int, bytes]:

@@ -13,6 +13,7 @@ IO_APIC: Final = 0xFEC00000
 _SERIAL_PORTS = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
 _KEYBOARD_CONTROLLER = 0x64  # which has both
 _PCI_ADDRESS = 0xCF8
+_DISPLAY_INTERFACE = 0x1CE  # of Bochs and QEMU
 _PM_CONTROL = 0x604  # PM1a control of ACPI, where QEMU's `pc` has it
 
 
@@ -26,6 +27,7 @@ class Hardware(NamedTuple):
         power_management: There are the ACPI registers at 0x600-0x60B.
         local_apic: The CPU has a local APIC at `LOCAL_APIC`.
         io_apic: There is an I/O APIC at `IO_APIC`.
+        graphics: There is an adapter with a frame buffer.
     """
 
     serial_ports: tuple[int, ...] = ()
@@ -34,6 +36,7 @@ class Hardware(NamedTuple):
     power_management: bool = False
     local_apic: bool = False
     io_apic: bool = False
+    graphics: bool = False
 
     @classmethod
     def found(cls, ports: Iterable[int], registers: Iterable[int]) -> Hardware:
@@ -51,4 +54,5 @@ class Hardware(NamedTuple):
             _PM_CONTROL in there,
             LOCAL_APIC in memory,
             IO_APIC in memory,
+            _DISPLAY_INTERFACE in there,
         )

@@ -13,12 +13,21 @@ from enum import IntFlag
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.boot_protocol.modules import place_modules
-from emulator.boot_protocol.pc_memory import HIGH_START, KIB, LOW_END, layout_texts, low_gap, memory_map
+from emulator.boot_protocol.pc_memory import (
+    BLOCK_ALIGNMENT,
+    HIGH_START,
+    KIB,
+    LOW_END,
+    layout_texts,
+    low_gap,
+    memory_map,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from emulator.boot_protocol.modules import Module
+    from emulator.boot_protocol.video_info import Screen
 
 BOOTLOADER_MAGIC: Final = 0x2BADB002
 """In EAX when the kernel starts; EBX holds the address of the information."""
@@ -27,7 +36,7 @@ BOOTLOADER_NAME: Final = "kmemu"
 BOOT_DEVICE: Final = 0x8000FFFF
 """The first hard disk, its first partition, no further ones: what QEMU's loader says, whatever disks there are."""
 
-_WORDS = struct.Struct("<29I")  # the whole of multiboot_info, framebuffer fields included
+_WORDS, _SCREEN_WORDS = 29, 30  # of the information, without and with what it says of the screen
 # Positions in words.
 _FLAGS, _MEM_LOWER, _MEM_UPPER, _BOOT_DEVICE, _CMDLINE, _MODS_COUNT, _MODS_ADDR = 0, 1, 2, 3, 4, 5, 6
 _MMAP_LENGTH, _MMAP_ADDR, _LOADER_NAME = 11, 12, 16
@@ -35,6 +44,7 @@ _MODULE = struct.Struct("<IIII")  # start, end, string, reserved
 _REGION = struct.Struct("<IQQI")  # bytes that follow, base, length, type
 _REGION_REST = _REGION.size - 4
 _AVAILABLE, _RESERVED = 1, 2
+_VBE_CONTROL, _VBE_MODE_INFO, _VBE_MODE, _FRAME_BUFFER = 18, 19, 20, 22
 _INFO_OFFSET = 0x500  # in the block; the memory map lies in front of it
 
 
@@ -47,6 +57,8 @@ class InfoFlags(IntFlag):
     MODULES = 1 << 3
     MEMORY_MAP = 1 << 6
     LOADER_NAME = 1 << 9
+    VBE = 1 << 11
+    FRAME_BUFFER = 1 << 12
 
 
 _GIVEN = (  # as QEMU's loader; modules count as given where there are none
@@ -79,6 +91,7 @@ def place_boot_info(
     kernel_name: str,
     command_line: str = "",
     modules: Sequence[Module] = (),
+    screen: Screen | None = None,
 ) -> Placement:
     """Compose the information and place it and the modules.
 
@@ -88,6 +101,7 @@ def place_boot_info(
         kernel_name: First word of the command line, without directories.
         command_line: The rest; may be empty.
         modules: In the order in which the kernel is to see them. Each begins on a page boundary.
+        screen: What the kernel is told of the screen; None: it has not asked.
 
     Raises:
         BootInfoDoesNotFit: Not enough low memory, or not enough RAM after the kernel for the modules.
@@ -96,9 +110,9 @@ def place_boot_info(
     kernel = sorted(occupied)
     text = f"{kernel_name} {command_line}"  # with a blank after the name in any case, as from QEMU's loader
     addresses = place_modules(modules, ram_end, kernel, text)
-    size = len(_compose(0, ram_end, text, modules, addresses))
+    size = len(_compose(0, ram_end, text, modules, addresses, screen))
     base = low_gap(size, kernel)
-    block = _compose(base, ram_end, text, modules, addresses)
+    block = _compose(base, ram_end, text, modules, addresses, screen)
     placed = list(zip(addresses, modules, strict=True))
     return Placement(
         base + _INFO_OFFSET,
@@ -108,19 +122,24 @@ def place_boot_info(
 
 
 def _compose(
-    base: int, ram_end: int, text: str, modules: Sequence[Module], addresses: Sequence[int]
+    base: int,
+    ram_end: int,
+    text: str,
+    modules: Sequence[Module],
+    addresses: Sequence[int],
+    screen: Screen | None,
 ) -> bytes:
-    """Return the block of low memory: memory map, information, module list, texts."""
+    """Return the block of low memory: memory map, information, module list, texts, and VBE's blocks."""
     regions = b"".join(
         _REGION.pack(_REGION_REST, start, end - start, _AVAILABLE if available else _RESERVED)
         for start, end, available in memory_map(ram_end)
     )
-    module_list = base + _INFO_OFFSET + _WORDS.size
+    module_list = base + _INFO_OFFSET + 4 * (_WORDS if screen is None else _SCREEN_WORDS)
     texts, positions = layout_texts(
         module_list + len(modules) * _MODULE.size,
         [text, BOOTLOADER_NAME, *(module.text for module in modules)],
     )
-    words = [0] * 29
+    words = [0] * (_WORDS if screen is None else _SCREEN_WORDS)
     words[_FLAGS] = _GIVEN
     words[_MEM_LOWER] = LOW_END // KIB
     words[_MEM_UPPER] = (ram_end - HIGH_START) // KIB
@@ -132,4 +151,36 @@ def _compose(
         _MODULE.pack(address, address + len(module.data), position, 0)
         for address, module, position in zip(addresses, modules, positions[2:], strict=True)
     ]
-    return b"".join([regions.ljust(_INFO_OFFSET, b"\0"), _WORDS.pack(*words), *entries, texts])
+    blocks = b""
+    if screen is not None:
+        end = module_list + len(modules) * _MODULE.size + len(texts)
+        texts += bytes(-end % BLOCK_ALIGNMENT)
+        blocks = _put_screen(words, screen, end + -end % BLOCK_ALIGNMENT)
+    info = struct.pack(f"<{len(words)}I", *words)
+    return b"".join([regions.ljust(_INFO_OFFSET, b"\0"), info, *entries, texts, blocks])
+
+
+def _put_screen(words: list[int], screen: Screen, address: int) -> bytes:
+    """Put what the kernel is told of the screen into the information.
+
+    Colours lie where GRUB and its header file have them, two bytes further on than the specification says.
+
+    Args:
+        words: Of the information.
+        screen: What.
+        address: Where VBE's blocks and the palette will lie.
+
+    Returns:
+        These.
+    """
+    from emulator.boot_protocol.video_info import CONTROLLER_SIZE, LINEAR_MODE  # hardly any kernel asks
+
+    words[_FLAGS] |= InfoFlags.FRAME_BUFFER
+    vbe, palette = screen.vbe_at(address), screen.palette
+    colours = struct.pack("<IH", address + len(vbe), len(palette) // 3) if palette else screen.colours
+    words[_FRAME_BUFFER:] = struct.unpack("<8I", (screen.frame + bytes(2) + colours).ljust(32, b"\0"))
+    if screen.mode is not None:
+        words[_FLAGS] |= InfoFlags.VBE
+        words[_VBE_CONTROL], words[_VBE_MODE_INFO] = address, address + CONTROLLER_SIZE
+        words[_VBE_MODE] = LINEAR_MODE | screen.mode.number
+    return vbe + palette

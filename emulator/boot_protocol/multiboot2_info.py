@@ -15,6 +15,7 @@ from emulator.boot_protocol.elf_sections import elf_sections
 from emulator.boot_protocol.modules import place_modules
 from emulator.boot_protocol.multiboot1_info import BOOTLOADER_NAME, Placement
 from emulator.boot_protocol.pc_memory import HIGH_START, KIB, LOW_END, low_gap, memory_map, text_bytes
+from emulator.boot_protocol.video_info import LINEAR_MODE, Screen
 from emulator.loader.multiboot2 import HeaderTag
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from emulator.boot_protocol.elf_sections import ElfSections
     from emulator.boot_protocol.modules import Module
+    from emulator.devices.vga.modes import VideoMode
     from emulator.loader.image import KernelImage
 
 BOOTLOADER_MAGIC: Final = 0x36D76289
@@ -31,7 +33,6 @@ _TAG = struct.Struct("<II")  # type, size with these; the next one begins at a m
 _REGION = struct.Struct("<QQII")  # base, length, type, 0
 _AVAILABLE, _RESERVED = 1, 2
 _FIRST_DISK, _FIRST_PARTITION, _NO_PARTITION = 0x80, 0, 0xFFFFFFFF
-_TEXT_SCREEN = struct.pack("<QIIIBBH", 0xB8000, 160, 80, 25, 16, 2, 0)  # type 2: text as on EGA
 
 
 class Tag:
@@ -44,6 +45,7 @@ class Tag:
     MEMORY: Final = 4
     BOOT_DEVICE: Final = 5
     MEMORY_MAP: Final = 6
+    VBE: Final = 7
     FRAME_BUFFER: Final = 8
     ELF_SECTIONS: Final = 9
     ACPI_1_ROOT: Final = 14
@@ -51,7 +53,12 @@ class Tag:
 
 
 def place_boot_info(
-    image: KernelImage, ram_end: int, command_line: str, modules: Sequence[Module], root: bytes
+    image: KernelImage,
+    ram_end: int,
+    command_line: str,
+    modules: Sequence[Module],
+    root: bytes,
+    mode: VideoMode | None = None,
 ) -> Placement:
     """Compose the information and find places for it, the modules and the kernel's symbols.
 
@@ -61,6 +68,7 @@ def place_boot_info(
         command_line: May be empty.
         modules: In the order in which the kernel is to see them. Each begins on a page boundary.
         root: ACPI's root pointer; empty: there is none.
+        mode: The graphics mode that has been set; None: text.
 
     Raises:
         BootInfoDoesNotFit: Not enough low memory, or not enough RAM after the kernel for the modules.
@@ -83,7 +91,7 @@ def place_boot_info(
         *([_elf_sections(sections)] if sections.total else []),
         _tag(Tag.MEMORY, struct.pack("<II", LOW_END // KIB, (ram_end - HIGH_START) // KIB)),
         _tag(Tag.BOOT_DEVICE, struct.pack("<III", _FIRST_DISK, _FIRST_PARTITION, _NO_PARTITION)),
-        _tag(Tag.FRAME_BUFFER, _TEXT_SCREEN),
+        *_screen(Screen(mode)),
         *([_tag(Tag.ACPI_1_ROOT, root)] if root else []),
         _tag(Tag.END, b""),
     ]
@@ -101,6 +109,18 @@ def _tag(kind: int, body: bytes) -> bytes:
     """Return a tag, filled up to a multiple of 8 bytes."""
     size = _TAG.size + len(body)
     return _TAG.pack(kind, size) + body + bytes(-size % 8)
+
+
+def _screen(screen: Screen) -> list[bytes]:
+    palette = screen.palette
+    colours = struct.pack("<H", len(palette) // 3) + palette if palette else screen.colours
+    tags = [_tag(Tag.FRAME_BUFFER, screen.frame + bytes(2) + colours)]
+    if screen.mode is not None:
+        number = struct.pack(
+            "<HHHH", LINEAR_MODE | screen.mode.number, 0, 0, 0
+        )  # no interface of protected mode
+        tags.insert(0, _tag(Tag.VBE, number + screen.vbe_at(0)))
+    return tags
 
 
 def _elf_sections(sections: ElfSections) -> bytes:

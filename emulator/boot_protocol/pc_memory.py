@@ -18,7 +18,8 @@ RAM_LIMIT: Final = 0xFFFC0000
 
 _BIOS_TABLES = 128 * KIB
 _LOW_START = 0x9000  # above the BIOS's data, and above 0x7C00 and 0x8000, where kernels start other CPUs
-_BLOCK_ALIGNMENT = 16
+BLOCK_ALIGNMENT: Final = 16
+"""Where blocks of boot information begin."""
 
 
 class MemoryRegion(NamedTuple):
@@ -68,7 +69,7 @@ def low_gap(size: int, occupied: Iterable[tuple[int, int]]) -> int:
     base = _LOW_START
     for start, end in sorted(occupied):
         if base < end and start < base + size:
-            base = end + -end % _BLOCK_ALIGNMENT
+            base = end + -end % BLOCK_ALIGNMENT
     if base + size > LOW_END:
         raise BootInfoDoesNotFit(
             "the boot information (command line and module list)", size, max(0, LOW_END - base)

@@ -19,6 +19,8 @@ _HEADER = struct.Struct("<III")  # magic, flags, checksum
 _ADDRESSES = struct.Struct(
     "<5I"
 )  # of the header, of what is loaded, its end, the end of what is cleared, the entry
+_VIDEO = struct.Struct("<4I")  # kind, width, height, depth; after the addresses, whether these count or not
+_GRAPHICS = 0  # kind of a video mode
 _SEARCHED = 8192  # the header lies wholly in so many bytes at the file's beginning
 _ALIGNMENT = 4
 _REQUIRED = 0xFFFF  # bits that a loader which does not know them must refuse
@@ -29,13 +31,27 @@ class HeaderFlags(IntFlag):
 
     PAGE_ALIGN = 1 << 0  # modules begin on page boundaries
     MEMORY_INFO = 1 << 1  # memory size and map
-    VIDEO_MODE = 1 << 2  # a video mode; the machine starts in text mode, which the specification allows
+    VIDEO_MODE = 1 << 2  # a video mode
     ADDRESSES = (
         1 << 16
     )  # load addresses follow; they count where an ELF file's own headers say something else
 
 
 _KNOWN_REQUIRED = HeaderFlags.PAGE_ALIGN | HeaderFlags.MEMORY_INFO | HeaderFlags.VIDEO_MODE
+
+
+class GraphicsRequest(NamedTuple):
+    """A graphics mode that a kernel would like. What is 0 does not matter to it.
+
+    Attributes:
+        width: In pixels.
+        height: The same.
+        depth: Bits of a pixel.
+    """
+
+    width: int
+    height: int
+    depth: int
 
 
 class MultibootHeader(NamedTuple):
@@ -46,12 +62,14 @@ class MultibootHeader(NamedTuple):
         flags: What the kernel asks for; may carry further optional bits.
         addresses: Where the file is loaded; None: its own format says it.
         entry: Physical address of the first instruction; None: as above.
+        graphics: The graphics mode that the kernel would like; None: it wants text, or does not care.
     """
 
     offset: int
     flags: HeaderFlags
     addresses: LoadAddresses | None = None
     entry: int | None = None
+    graphics: GraphicsRequest | None = None
 
     @property
     def version(self) -> Literal[1, 2]:
@@ -96,15 +114,25 @@ def _valid_offset(searched: bytes, start: int = 0) -> int | None:
 
 
 def _header(searched: bytes, offset: int, flags: HeaderFlags, path: str) -> MultibootHeader:
+    graphics = _graphics(searched, offset) if HeaderFlags.VIDEO_MODE in flags else None
     if HeaderFlags.ADDRESSES not in flags:
-        return MultibootHeader(offset, flags)
+        return MultibootHeader(offset, flags, graphics=graphics)
     at = offset + _HEADER.size
     if at + _ADDRESSES.size > len(searched):
         raise BadImage(
             path, f"truncated: the addresses of the Multiboot header at 0x{offset:08x} are missing"
         )
     header, load, load_end, bss_end, entry = _ADDRESSES.unpack_from(searched, at)
-    return MultibootHeader(offset, flags, LoadAddresses(offset, header, load, load_end, bss_end), entry)
+    addresses = LoadAddresses(offset, header, load, load_end, bss_end)
+    return MultibootHeader(offset, flags, addresses, entry, graphics)
+
+
+def _graphics(searched: bytes, offset: int) -> GraphicsRequest | None:
+    at = offset + _HEADER.size + _ADDRESSES.size
+    if at + _VIDEO.size > len(searched):
+        return None
+    kind, width, height, depth = _VIDEO.unpack_from(searched, at)
+    return GraphicsRequest(width, height, depth) if kind == _GRAPHICS else None
 
 
 def _check_flags(flags: int, offset: int, path: str) -> None:

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from emulator.errors import BadImage
+from emulator.loader.multiboot1 import GraphicsRequest
 from emulator.loader.segments import LoadAddresses
 from emulator.x86 import WORD_MAX
 
@@ -36,7 +37,7 @@ class HeaderTag(IntEnum):
     ADDRESSES = 2
     ENTRY = 3
     CONSOLE = 4  # a text console is there
-    FRAME_BUFFER = 5  # a preference; the machine starts in text mode
+    FRAME_BUFFER = 5  # a preference of width, height and depth
     MODULE_ALIGNMENT = 6  # modules always begin on pages
     EFI_BOOT_SERVICES = 7  # without EFI this and the next two have no meaning
     EFI_I386_ENTRY = 8
@@ -45,7 +46,13 @@ class HeaderTag(IntEnum):
 
 
 _KNOWN = frozenset(map(int, HeaderTag))
-_SIZES = {HeaderTag.ADDRESSES: 24, HeaderTag.ENTRY: 12, HeaderTag.CONSOLE: 12, HeaderTag.RELOCATABLE: 24}
+_SIZES = {
+    HeaderTag.ADDRESSES: 24,
+    HeaderTag.ENTRY: 12,
+    HeaderTag.CONSOLE: 12,
+    HeaderTag.FRAME_BUFFER: 20,
+    HeaderTag.RELOCATABLE: 24,
+}
 
 
 class Multiboot2Header(NamedTuple):
@@ -56,12 +63,14 @@ class Multiboot2Header(NamedTuple):
         tags: The kinds of its tags in their order, without the end; unknown optional ones are left out.
         addresses: Where the file is loaded; None: its own format says it.
         entry: Physical address of the first instruction; None: as above.
+        graphics: The graphics mode that the kernel would like; None: it has asked for none.
     """
 
     offset: int
     tags: tuple[HeaderTag, ...]
     addresses: LoadAddresses | None = None
     entry: int | None = None
+    graphics: GraphicsRequest | None = None
 
     @property
     def version(self) -> Literal[1, 2]:
@@ -97,7 +106,7 @@ def _read(searched: bytes, offset: int, path: str) -> Multiboot2Header:
     if architecture != _I386:
         raise _bad(path, offset, f"is for architecture {architecture}, not for the i386 (0)", architecture)
     kinds: list[HeaderTag] = []
-    addresses = entry = None
+    addresses = entry = graphics = None
     for kind, optional, body in _tags(searched[offset : offset + size], offset, path):
         if kind not in _KNOWN:
             if not optional:
@@ -113,7 +122,9 @@ def _read(searched: bytes, offset: int, path: str) -> Multiboot2Header:
             )
         elif kind == HeaderTag.ENTRY:
             (entry,) = struct.unpack_from("<I", body)
-    return Multiboot2Header(offset, tuple(kinds), addresses, entry)
+        elif kind == HeaderTag.FRAME_BUFFER:
+            graphics = GraphicsRequest(*struct.unpack_from("<III", body))
+    return Multiboot2Header(offset, tuple(kinds), addresses, entry, graphics)
 
 
 def _tags(header: bytes, offset: int, path: str) -> Iterator[tuple[int, bool, bytes]]:

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from emulator.devices.board import Row
     from emulator.devices.keyboard.controller import KeyboardController
     from emulator.devices.uart import Uart
+    from emulator.devices.vga.dispi import Dispi
+    from emulator.devices.vga.modes import VideoMode
+    from emulator.devices.vga.ports import VgaPorts
+    from emulator.devices.vga.screenshot import Screenshot
+    from emulator.devices.vga.text import VgaText
     from emulator.loader.image import KernelImage
     from emulator.machine.board.bios_calls import BiosCalls
     from emulator.machine.consoles import Console
@@ -157,6 +162,8 @@ class Machine:
         state = boot_state(image, ram.end, hardware, command_line, modules)
         self.modules = state.modules
         enter(self.cpu, self.memory, state)
+        if state.mode is not None:
+            self.set_video_mode(state.mode)
         self._parts = (LayersOf(self), self.ports, windows, self.consoles, self.unanswered)
 
     # -- running -----------------------------------------------------------------------------------
@@ -375,6 +382,23 @@ class Machine:
         from emulator.devices.vga.text import screen_lines  # only here
 
         return screen_lines(self.memory.buffer[slice(*TEXT_SCREEN)])
+
+    def screenshot(self) -> Screenshot:
+        """Return a picture of what the screen shows, text or graphics.
+
+        Raises:
+            ValueError: The board has no VGA.
+        """
+        from emulator.devices.vga.screenshot import TEXT_MEMORY, Adapter  # only here
+
+        vga, crtc = cast("VgaPorts", self.device("VGA")), cast("VgaText", self.device("CRTC"))
+        mode = cast("Dispi", self.device("graphics")).mode
+        text = self.memory.buffer[slice(*TEXT_MEMORY)]
+        return Adapter(vga.registers, crtc.registers, mode, vga.video.view(), text).screenshot()
+
+    def set_video_mode(self, mode: VideoMode) -> None:
+        """Set a graphics mode, as a BIOS does."""
+        cast("Dispi", self.device("graphics")).set_mode(mode.width, mode.height, mode.depth)
 
     def fault_in_hand(self) -> Fault | None:
         """Return the exception whose handler the guest has not left again: it reports it, most likely, or has died of it."""

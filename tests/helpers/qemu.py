@@ -129,6 +129,19 @@ def inspect(kernel: Path, entry: int, end: int, append: str = "") -> Inspected:
         return Inspected(at_entry, Moment(monitor.memory(end, directory / "ram"), registers))
 
 
+def picture(kernel: Path, append: str) -> tuple[int, int, bytes]:
+    """Run until the kernel halts, and return what the screen shows: width, height, and red, green and blue of each pixel.
+
+    Args:
+        kernel: ELF file with a Multiboot header.
+        append: Command line, after the kernel's name.
+    """
+    with _paused(kernel, append) as (monitor, debugger, directory):
+        debugger.leave()
+        monitor.wait_for_halt()
+        return monitor.picture(directory / "screen")
+
+
 def _command(kernel: Path, append: str) -> list[str]:
     if shutil.which(PROGRAM) is None:
         raise AssertionError(f"the oracle tests need {PROGRAM}: apt-get install qemu-system-x86")
@@ -200,6 +213,13 @@ class _Monitor:
         """Read physical memory [0, end), by way of a file."""
         self._execute("pmemsave", val=0, size=end, filename=str(path))
         return path.read_bytes()
+
+    def picture(self, path: Path) -> tuple[int, int, bytes]:
+        """Return what the screen shows, by way of a file."""
+        self._execute("screendump", filename=str(path))
+        _, size, _, pixels = path.read_bytes().split(b"\n", 3)
+        width, height = map(int, size.split())
+        return width, height, pixels
 
     def wait_for_halt(self) -> str:
         """Wait until the CPU halts with interrupts off, which is for good. Returns its registers as QEMU prints them."""

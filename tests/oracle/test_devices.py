@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,7 +14,9 @@ from emulator.machine.machine import Machine
 from emulator.machine.memory import RamWindow
 from tests.helpers import qemu
 
-FIRMWARE = Path(__file__).parents[2] / "firmware"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MIB = 1 << 20
 _BIOS_TABLES = 128 * 1024  # at the end of RAM in QEMU, which its Multiboot information leaves out
 _SEE_THEM = ("bios", "multiboot_info")
@@ -41,20 +41,6 @@ AREAS = (
     "screen",
     "uart",
 )
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the self-tests, each process of the tests with its own."""
-    build = tmp_path_factory.mktemp("devices")
-    done = subprocess.run(
-        [shutil.which("make") or "make", "-s", "-C", str(FIRMWARE), f"BUILD={build}", "devices"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return build / "devices"
 
 
 @pytest.mark.parametrize("area", AREAS)

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from emulator.errors import BadImage
-from emulator.loader.multiboot1 import HeaderFlags, MultibootHeader, find_header, late_header
+from emulator.loader.multiboot1 import GraphicsRequest, HeaderFlags, MultibootHeader, find_header, late_header
 from emulator.loader.segments import LoadAddresses
 
 MAGIC = 0x1BADB002
@@ -87,3 +87,20 @@ def test_load_addresses_that_are_missing() -> None:
         str(caught.value)
         == "k.bin: truncated: the addresses of the Multiboot header at 0x00000000 are missing"
     )
+
+
+@pytest.mark.parametrize(
+    ("flags", "video", "graphics"),
+    [
+        (7, (0, 800, 600, 24), GraphicsRequest(800, 600, 24)),
+        (3, (0, 800, 600, 24), None),
+        (7, (1, 80, 25, 0), None),
+        (7, (), None),  # the header ends before it
+    ],
+)
+def test_a_graphics_mode_is_asked_for(
+    flags: int, video: tuple[int, ...], graphics: GraphicsRequest | None
+) -> None:
+    found = find_header(header(flags=flags) + bytes(20) + struct.pack(f"<{len(video)}I", *video), "k.elf")
+    assert found is not None
+    assert found.graphics == graphics

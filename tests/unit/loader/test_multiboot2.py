@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.errors import BadImage
+from emulator.loader.multiboot1 import GraphicsRequest
 from emulator.loader.multiboot2 import HeaderTag, Multiboot2Header, find_header
 from emulator.loader.segments import LoadAddresses
 from tests.unit.loader.multiboot2_builder import END, header, tag
@@ -47,6 +48,7 @@ def test_reads_all_tags() -> None:
         tuple(HeaderTag(kind) for kind in range(1, 11)),
         LoadAddresses(16, 0x100010, 0x100000, 0x102000, 0x103000),
         0x100040,
+        GraphicsRequest(1024, 768, 32),
     )
 
 
@@ -64,6 +66,7 @@ def test_a_file_may_be_loaded_from_its_beginning() -> None:
         (header(tag(1, 6, 22)), "requires the unknown information tag 22"),
         (header(tag(3)), "has a tag 3 of 8 bytes at 0x00000010"),
         (header(tag(2, 1, 2)), "has a tag 2 of 16 bytes at 0x00000010"),
+        (header(tag(5, 1, 2)), "has a tag 5 of 16 bytes at 0x00000010"),
         (header(struct.pack("<HHI", 4, 0, 7)), "has a tag 4 of 7 bytes at 0x00000010"),
         (header(struct.pack("<HHI", 6, 0, 64)), "has a tag 6 of 64 bytes at 0x00000010"),
         (header(tag(6), end=b""), "has no end tag"),
