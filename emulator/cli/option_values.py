@@ -53,6 +53,13 @@ def file_contents(name: str) -> bytes:
         raise BadFile(name, f"cannot be read: {error.strerror}") from error
 
 
+def png_name(name: str) -> str:
+    """Check the name of a PNG file, and return it."""
+    if not name.lower().endswith(".png"):
+        raise ArgumentTypeError(f"{name!r} is no PNG file: the name does not end in .png")
+    return name
+
+
 def keys(text: str) -> str:
     """Check that a text can be typed, and return it."""
     if not text:

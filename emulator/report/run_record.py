@@ -27,6 +27,7 @@ class RunRecord(NamedTuple):
         screen: Lines of the VGA text screen, if they were asked for.
         memory_map: What memory is used for; None when there was no machine.
         lockstep: Counts of the calls that were made in lockstep; None where no layer ran so.
+        screenshot: Name of the file with a picture of the screen, if there is one.
     """
 
     kernel: str
@@ -41,3 +42,4 @@ class RunRecord(NamedTuple):
     memory_map: MemoryMap | None = None
     profile: str | None = None
     lockstep: LockstepCalls | None = None
+    screenshot: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from emulator.cli import option_values
 from emulator.cli.machine_options import add_kernel, add_machine, add_until, new_machine, run_budget
 from emulator.cli.status import CommandLineError, Status, judge_ending
 from emulator.cli.terminal.console import RAW_HELP, ConsoleWriter
@@ -57,6 +58,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     output("--serial", metavar="FILE", help="write COM1 to FILE instead of standard output (- for that)")
     output("--serial2", metavar="FILE", help="the same for COM2")
     output("--screen", action="store_true", help="show the VGA text screen at the end; with -i all the time")
+    output(
+        "--screenshot",
+        metavar="FILE",
+        type=option_values.png_name,
+        help="write a picture of the screen at the end, text or graphics, to FILE.png",
+    )
     output("--json", action="store_true", help="print one JSON document and nothing else")
     output("--raw", action="store_true", help=RAW_HELP)
     output("--no-summary", action="store_true", help="do not show what the kernel did with its memory")
@@ -68,6 +75,10 @@ def run(options: Namespace) -> Status:
     if options.list:
         return _list_kernels(output, as_json=options.json)
     files = _console_files(options)
+    if options.screenshot is not None:
+        from emulator.cli.terminal.output_file import check_writable  # only here
+
+        check_writable(options.screenshot)
     _check_interactive(options, output)
     shows_screen = options.interactive and options.screen
     with ConsoleWriter(output, to_output=not options.json and not shows_screen, raw=options.raw) as console:
@@ -154,6 +165,8 @@ def _run(machine: Machine, options: Namespace, output: Output) -> RunRecord:
         ending = run_to_end(machine, run_budget(options))
     seconds = time.perf_counter() - started
     memory_map = read_memory_map(machine, machine.modules)
+    if options.screenshot is not None:
+        _write_screenshot(machine, options.screenshot)
     kernel = _kernel(options, memory_map)
     said = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
     return RunRecord(
@@ -167,9 +180,18 @@ def _run(machine: Machine, options: Namespace, output: Output) -> RunRecord:
         debug=said[Console.DEBUG],
         serial2=said[Console.SERIAL2],
         screen=tuple(machine.screen()) if options.screen else None,
+        screenshot=options.screenshot,
         memory_map=memory_map,
         profile=None if kernel is None else kernel.name,
     )
+
+
+def _write_screenshot(machine: Machine, path: str) -> None:
+    from emulator.cli.terminal.output_file import whole_file  # only here
+
+    png = machine.screenshot().png()
+    with whole_file(path) as stream:
+        stream.write(png)
 
 
 def _kernel(options: Namespace, memory_map: MemoryMap) -> Kernel | None:

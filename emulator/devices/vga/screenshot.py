@@ -7,6 +7,7 @@ Source: IBM VGA/XGA Technical Reference.
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -51,15 +52,13 @@ class Screenshot(NamedTuple):
     height: int
     pixels: bytes
 
-    def save(self, path: str) -> None:
-        """Write it to a PNG file.
-
-        Raises:
-            OSError: It cannot be written.
-        """
+    def png(self) -> bytes:
+        """Return it as a PNG file."""
         from PIL import Image
 
-        Image.frombytes("RGB", (self.width, self.height), self.pixels).save(path, format="PNG")
+        file = BytesIO()
+        Image.frombytes("RGB", (self.width, self.height), self.pixels).save(file, format="PNG")
+        return file.getvalue()
 
 
 class Adapter(NamedTuple):

@@ -53,6 +53,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
             "debug": _text(record.debug),
         },
         "screen": record.screen,
+        "screenshot": record.screenshot,
         "profile": record.profile,
         "layers": record.layers,
         "lockstep": None if record.lockstep is None else record.lockstep._asdict(),

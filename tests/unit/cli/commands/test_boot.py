@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from emulator.cli.main import main
 from emulator.cli.terminal.output import Output
@@ -268,6 +269,46 @@ class TestConsole:
     def test_a_full_disk(self, boot_code: Callable[..., Done]) -> None:
         done = boot_code(kernels.send(0x3F8, b"x\n") + kernels.exit_with(0), "--serial", "/dev/full")
         assert done == (3, "", "kmemu: cannot write /dev/full: No space left on device\n")
+
+
+class TestScreenshots:
+    def test_text_becomes_a_picture(self, boot_code: Callable[..., Done], tmp_path: Path) -> None:
+        white_on_blue = b"\x66\xc7\x05\x00\x80\x0b\x00\xdb\x1f"  # movw $0x1fdb, 0xb8000: a full block
+        picture = tmp_path / "screen.png"
+        done = boot_code(white_on_blue + kernels.exit_with(0), "--screenshot", str(picture))
+        assert done == (0, "", "")
+        with Image.open(picture) as image:
+            assert (image.format, image.mode, image.size) == ("PNG", "RGB", (720, 400))
+            assert {image.getpixel((x, y)) for x in range(9) for y in range(13)} == {(255, 255, 255)}
+            assert image.getpixel((30, 30)) == (0, 0, 0)
+
+    def test_the_document_names_it(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
+        picture = str(tmp_path / "screen.png")
+        done = kmemu("boot", "--json", "--screenshot", picture, "--max-instructions", "1000")
+        assert json.loads(done.out)["screenshot"] == picture
+        with Image.open(picture) as image:
+            assert image.size == (720, 400)
+        assert json.loads(kmemu("boot", "--json").out)["screenshot"] is None
+
+    def test_another_suffix(self, kmemu: Callable[..., Done]) -> None:
+        done = kmemu("boot", "--screenshot", "screen.jpg")
+        said = "argument --screenshot: 'screen.jpg' is no PNG file: the name does not end in .png"
+        assert (done.status, done.out) == (2, "")
+        assert said in done.err
+
+    def test_a_file_that_cannot_be_written_is_known_before_the_run(
+        self, boot_code: Callable[..., Done], tmp_path: Path
+    ) -> None:
+        path = f"{tmp_path}/no/screen.png"
+        done = boot_code(kernels.send(0xE9, b"ran") + kernels.HALT, "--screenshot", path)
+        assert done == (3, "", f"kmemu: cannot write {path}: No such file or directory\n")
+
+    def test_a_kernel_that_cannot_be_loaded_leaves_no_file(
+        self, kmemu: Callable[..., Done], tmp_path: Path
+    ) -> None:
+        picture = tmp_path / "screen.png"
+        assert kmemu("boot", str(tmp_path / "no.elf"), "--screenshot", str(picture)).status == 3
+        assert not picture.exists()
 
 
 class TestFindings:
