@@ -1,6 +1,6 @@
 """Draw the guest's text screen on a terminal as it changes, on the terminal's alternate screen.
 
-Where the terminal is smaller, it shows the part with the cursor.
+Where the terminal is smaller, it shows the part with the cursor. In a graphics mode a line says that a terminal does not show it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from emulator.devices.vga.text import COLUMNS, ROWS, screen_lines
 
 if TYPE_CHECKING:
     from emulator.cli.terminal.output import Output
+    from emulator.devices.vga.ports import VgaPorts
     from emulator.devices.vga.text import VgaText
     from emulator.machine.machine import Machine
 
@@ -22,6 +23,7 @@ _SHOW_CURSOR, _HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 _PLAIN: Final = "\x1b[0m"
 _COLOURS: Final = (0, 4, 2, 6, 1, 5, 3, 7)  # of ECMA-48, by a PC's number
 _BRIGHT: Final = 8
+_GRAPHICS: Final = "kmemu: the kernel shows graphics, which a terminal does not; this is its text screen"
 
 
 class ScreenView:
@@ -60,13 +62,21 @@ class ScreenView:
         memory = bytes(self._machine.memory.buffer[slice(*TEXT_SCREEN)])
         size = self._output.size
         cursor = cast("VgaText", self._machine.device("CRTC")).cursor
-        if self._shown != (memory, size, cursor, self._status_hidden):
-            self._shown = (memory, size, cursor, self._status_hidden)
-            self._draw(memory, *size, *cursor)
+        if cast("VgaPorts", self._machine.device("VGA")).shows_graphics:
+            status = _GRAPHICS
+        else:
+            status = self._status if size[1] > ROWS or not self._status_hidden else ""
+        if self._shown != (memory, size, cursor, status):
+            self._shown = (memory, size, cursor, status)
+            self._draw(memory, status, *size, *cursor)
 
-    def _draw(self, memory: bytes, columns: int, rows: int, row: int, column: int) -> None:
+    def _draw(self, memory: bytes, status: str, columns: int, rows: int, row: int, column: int) -> None:
         top, left = _first(row, ROWS, rows), _first(column, COLUMNS, columns)
         lines = self._lines(memory, top, left, rows, columns)
+        if rows > ROWS:
+            lines.append(status[:columns])
+        elif status:
+            lines[-1] = status[:columns]
         text = ""
         if len(lines) != len(self._drawn):  # the terminal has another size, maybe
             text = f"{_PLAIN}\x1b[2J"
@@ -85,10 +95,6 @@ class ScreenView:
             start = number * COLUMNS
             colours = memory[2 * (start + left) + 1 : 2 * (start + right) : 2]
             lines.append(self._line(line.ljust(COLUMNS)[left:right], colours))
-        if rows > ROWS:
-            lines.append(self._status[:columns])
-        elif not self._status_hidden:
-            lines[-1] = self._status[:columns]
         return lines
 
     def _line(self, text: str, colours: bytes) -> str:

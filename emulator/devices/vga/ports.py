@@ -129,6 +129,11 @@ class VgaPorts:
             bool(state.attribute_index & _DISPLAYED),
         )
 
+    @property
+    def shows_graphics(self) -> bool:
+        """Whether it is in a graphics mode."""
+        return bool(self._state.graphics[_MISCELLANEOUS] & _GRAPHICS_MODE)
+
     def set_bank(self, offset: int) -> None:
         """Let the window at 0xA0000 begin at an offset in the frame buffer, in bytes."""
         self._state = self._state._replace(bank=offset)

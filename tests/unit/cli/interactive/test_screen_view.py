@@ -119,3 +119,19 @@ def test_colours_are_those_of_the_cells(machine: Machine) -> None:
     machine.memory.write(TEXT_SCREEN[0], b"A\x1eB\x1eC\x4f")
     _view(machine, terminal).draw()
     assert "\x1b[1;1H\x1b[0;93;44mAB\x1b[0;97;41mC\x1b[0;37;40maaa" in terminal.drawn[0]
+
+
+def test_graphics_are_named(machine: Machine) -> None:
+    terminal = _Terminal(70, 25)
+    view = _view(machine, terminal)
+    view.hide_status()
+    view.draw()
+    machine.ports.write(0x1CE, 2, 4)  # the display interface's enable register
+    machine.ports.write(0x1CF, 2, 1)
+    view.draw()
+    assert terminal.drawn[1].startswith(
+        "\x1b[25;1Hkmemu: the kernel shows graphics, which a terminal does not; "
+    )
+    machine.ports.write(0x3CE, 2, 0x0E06)  # text
+    view.draw()
+    assert terminal.drawn[2].startswith(f"\x1b[25;1H{'y' * 70}\x1b[0m")
