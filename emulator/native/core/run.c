@@ -252,7 +252,7 @@ static int run_guest(kc *m, uint64_t max_instructions)
     if (error || !kc_may_run(m) || !kc_run_goes_on(m) || (stepped && is_halted(m)))
         ; /* that instruction was the last one */
     else if (!max_instructions || max_instructions > 2 * TAIL)
-        error = kc_run_fast(m, run->exactly); /* to the end, or to a block at which less than TAIL is left of the budget */
+        error = kc_run_fast(m, run->exactly || run->observers); /* to the end, or to a block at which less than TAIL is left of the budget */
     else
         run->stop.reason = KC_INSTRUCTIONS;
     if (run->stop.reason == KC_INSTRUCTIONS) {

@@ -16,6 +16,7 @@ struct run {
     bool in_out;           /* the run ended at an `out` */
     bool inside_block;     /* the next block is the rest of one */
     bool exactly;          /* translated with checks in the middle of blocks */
+    uint32_t observers;    /* who want that for as long as they are there */
     bool steps_over;       /* the probes of the next instruction were reached before */
     bool ends_at_exit;     /* the event that ends the run is one of `ends_at`, a function's `ret` */
     uint64_t budget, slice; /* instructions */
@@ -39,6 +40,8 @@ void kc_end_at_event(kc *m, const struct reached *probe, bool is_exit);
 void kc_no_memory(kc *m);
 /* From now on a run that is ended ends at the next instruction. */
 void kc_stop_exactly(kc *m);
+/* The same, until the observer who wants it ends. Whoever calls this drops translated code. */
+static inline void kc_observe_exactly(kc *m, bool begins) { m->run->observers += begins ? 1 : -1u; }
 
 /* Does the machine stand at a probe at which an event ended the last run? */
 bool kc_stands_at_event(kc *m);

@@ -75,7 +75,7 @@ int32_t kc_step_log_open(kc *m, uint32_t limit)
     log->number = ++m->step_logs->opened;
     log->next = m->step_logs->first;
     m->step_logs->first = log;
-    kc_stop_exactly(m); /* hooks of every instruction are the engine's own business */
+    kc_observe_exactly(m, true); /* hooks of every instruction are the engine's own business */
     kc_flush_code(m);
     kc_flush_tlb(m);
     return (int32_t)log->number;
@@ -98,6 +98,7 @@ void kc_step_log_close(kc *m, uint32_t number)
         if (log->number != number)
             continue;
         *at = log->next;
+        kc_observe_exactly(m, false);
         kc_unhook(m, log->instructions);
         kc_unhook(m, log->accesses);
         free(log);

@@ -35,7 +35,9 @@ void kc_block_starts(kc *m, uint32_t pc, uint32_t count)
     /* The order matters to a stop from outside, which asks the engine first. */
     __atomic_store_n(&m->counting->look_at, kc_next_look(m), __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (is_right(m, pc, count))
+    if (m->counting->starts_only)
+        kc_engine_stop(m);
+    else if (is_right(m, pc, count))
         kc_may_go_on(m, count);
     else
         kc_counting_by_hooks(m);
@@ -100,6 +102,10 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 
     if (c->one_by_one)
         return;
+    if (c->starts_only) {
+        kc_engine_stop(m);
+        return;
+    }
     if (c->blocks[slot].pc != (uint32_t)address || !c->blocks[slot].icount) {
         uc_tb tb;
         int error = block_at(m, address, &tb);
@@ -153,11 +159,26 @@ void kc_counting_start(kc *m)
     prepare(m);
 }
 
+/* Nothing is executed. */
+static int drop_removed_hooks(kc *m)
+{
+    m->counting->starts_only = true;
+    kc_look_soon(m);
+    int error = kc_engine_start(m, 0);
+    m->counting->starts_only = false;
+    kc_flush_code(m);
+    kc_look_soon(m);
+    return error;
+}
+
 int kc_run_fast(kc *m, bool exactly)
 {
     struct interposed before = kc_interpose(m, !m->reference && !exactly);
+    int error = kc_keeps_hooks(m) ? drop_removed_hooks(m) : 0;
+
     m->counting->recount = false;
-    int error = kc_engine_start(m, 0);
+    if (!error && kc_may_run(m) && kc_goes_on(m))
+        error = kc_engine_start(m, 0);
 
     if (m->counting->recount) { /* nothing was executed yet */
         prepare(m);

@@ -14,6 +14,7 @@ struct counting {
     uint64_t executed, look_at; /* instructions; a block that starts at look_at or later asks */
     struct last last __attribute__((aligned(8)));
     bool proved, recount;       /* blocks count themselves right; start again and count by hooks */
+    bool starts_only;           /* the first block ends the run */
     bool one_by_one;            /* instructions are counted, not blocks */
     uint32_t last_instruction;  /* counted one by one */
     struct { uint32_t block, pc, before; } restored; /* the instruction at which the CPU's state was made exact last */

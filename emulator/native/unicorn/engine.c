@@ -13,6 +13,7 @@ struct engine {
     bool runs;          /* it was started and has not returned */
     bool removes_hooks; /* a start of it may remove one */
     bool stray_fill;    /* a TLB fill was answered that was not the guest's */
+    bool keeps_hooks;   /* ones that were removed: up to the end of its next start */
 };
 
 #define UNICORN_OLDEST 0x02010400u /* 2.1.4: the first whose virtual TLB mode does what mmu.c needs */
@@ -63,7 +64,10 @@ void kc_unhook(kc *m, uc_hook hook)
     kc_flush_code(m);
     kc_flush_tlb(m);
     m->engine->stray_fill = false;
+    m->engine->keeps_hooks = true;
 }
+
+bool kc_keeps_hooks(const kc *m) { return m->engine->keeps_hooks; }
 
 void kc_flush_code(kc *m) { U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0)); }
 
@@ -92,6 +96,7 @@ int kc_engine_start(kc *m, size_t count)
     engine->runs = true;
     int error = U.uc_emu_start(m->uc, kc_reg(m, UC_X86_REG_EIP), 0, 0, count);
     engine->runs = false;
+    engine->keeps_hooks = false;
     forget_stray_fill(m);
     return error;
 }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.errors import HostError
+from emulator.errors import BudgetUsedUp, HostError
+from emulator.loader.builtin import resolve
+from emulator.loader.image import KernelImage
+from emulator.machine.consoles import Console
 from emulator.machine.core.handle import lib
+from emulator.machine.machine import Machine
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import ADDING, FUNCTION, core_of, machine_of, symbol
 
@@ -161,3 +166,23 @@ def test_a_second_observer_of_entries_is_refused_until_the_first_is_closed() -> 
     assert len(notified) == 3
     with machine.calls.at_entries(1, notified.clear):
         pass
+
+
+def rest_of(mmu: str, *, observed: bool) -> tuple[int, int, bytes, bytes]:
+    """Run a kernel with interrupts for a while, and to its end: instructions of that, EIP, RAM, text."""
+    machine = Machine(KernelImage.read(resolve("firmware:btron_demo")), mmu=mmu)  # type: ignore[arg-type]
+    with suppress(BudgetUsedUp):
+        machine.run(max_instructions=100_000)
+    if observed:
+        with suppress(BudgetUsedUp), machine.observers.log_steps(100), machine.observers.watch(0x300000, 4):
+            machine.run(max_instructions=1000)
+    else:
+        with suppress(BudgetUsedUp):
+            machine.run(max_instructions=1000)
+    ended = machine.run(timeout_s=20)
+    text = bytes(machine.output[Console.SERIAL])
+    return ended.instructions, ended.eip, machine.memory.read(0, len(machine.memory)), text
+
+
+def test_a_run_after_closed_observers_is_as_if_there_had_been_none(mmu: str) -> None:
+    assert rest_of(mmu, observed=True) == rest_of(mmu, observed=False)
