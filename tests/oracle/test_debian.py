@@ -9,6 +9,7 @@ import gzip
 import re
 from contextlib import closing
 from itertools import pairwise, takewhile
+from struct import iter_unpack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,10 +22,13 @@ from emulator.machine.machine import Machine
 from emulator.machine.memory import RamWindow
 from tests.helpers import qemu
 from tests.helpers.debian import package_file
-from tests.oracle.compare.sides import Qemu, Setting
+from tests.oracle.compare.sides import Ours, Qemu, Setting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from tests.oracle.compare.sides import State
 
 MIB = 1 << 20
 BIOS_TABLES = 128 * 1024  # QEMU's BIOS takes them from the end of RAM; ours has them elsewhere
@@ -32,17 +36,17 @@ SCREEN, SCREEN_SIZE = 0xB8000, 80 * 25 * 2
 PIT_HZ = 1_193_182
 WAIT_FOR_TICKS = bytes.fromhex("56 8d 90 20 4e 00 00")  # of invaders: push esi; lea edx, [eax + 20000]
 MACH_MIB = 128
-MACH_ALLOCATES = (
-    "bootstrap_create",  # with it, all is set up
-    "kalloc",
-    "kfree",
-    "kmem_alloc",
-    "kmem_alloc_wired",
-    "kmem_cache_alloc",
-    "kmem_cache_free",
-    "vm_page_grab",
-    "vm_page_release",
-)
+MACH_ALLOCATES = {  # and how many words their arguments are
+    "bootstrap_create": 0,  # with it, all is set up
+    "kalloc": 1,
+    "kfree": 2,
+    "kmem_alloc": 3,
+    "kmem_alloc_wired": 3,
+    "kmem_cache_alloc": 1,
+    "kmem_cache_free": 2,
+    "vm_page_grab": 0,
+    "vm_page_release": 3,
+}
 # Where a loader puts its blocks is its own affair.
 _OWN = re.compile(r"mods_count|mmap_addr|base_addr = 0x000fe0000")
 
@@ -71,23 +75,40 @@ def test_gnu_mach_allocates_as_in_qemu_and_gets_to_its_debugger(tmp_path: Path) 
     names = {symbol.address: name for symbol, name in functions.items() if symbol is not None}
     assert len(names) == len(MACH_ALLOCATES)
 
-    with closing(Qemu(Setting(image, MACH_MIB, "", (), timeout_s=60))) as there:
-        stops = (names[state["eip"]] for state in there.stops(sorted(names)))
-        theirs = list(takewhile(lambda name: name != "bootstrap_create", stops))
+    def event(side: Ours | Qemu, state: State) -> tuple[str, ...]:
+        """An entry with return address and arguments, or what was returned to such an address."""
+        eip, esp = state["eip"], state["esp"]
+        if eip not in names:
+            return "", f"0x{eip:08x}", f"0x{state['eax']:08x}"
+        words = iter_unpack("<I", side.memory(esp, esp + 4 + 4 * MACH_ALLOCATES[names[eip]]))
+        return names[eip], *(f"0x{word:08x}" for (word,) in words)
+
+    def set_up(events: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        return list(takewhile(lambda each: each[0] != "bootstrap_create", events))
+
+    def here(side: Ours, places: Iterable[int]) -> list[tuple[str, ...]]:
+        events: list[tuple[str, ...]] = []
+
+        def reached(_kind: int, _esp: int, eax: int) -> int:
+            events.append(event(side, side.state()))
+            return eax
+
+        for address in places:
+            side.machine.observers.probe(address, reached)
+        side.machine.run(timeout_s=60, until="db> ")
+        return set_up(events)
+
+    setting = Setting(image, MACH_MIB, "", (), timeout_s=60)
+    with closing(Qemu(setting)) as there:
+        first, second = Ours(setting, there), Ours(setting, there)
+        places = sorted({*names, *(int(returns, 16) for _, returns, *_ in here(first, names))})
+        ours = here(second, places)
+        theirs = set_up(event(there, state) for state in there.stops(places))
+    assert ours == theirs
+    assert {"", "kalloc", "kmem_cache_alloc", "vm_page_grab"} <= {name for name, *_ in ours}
 
     machine = Machine(image, ram=RamWindow(MIB, MACH_MIB * MIB - BIOS_TABLES))
-    calls: list[str] = []
-
-    def called(_kind: int, _esp: int, eax: int) -> int:
-        calls.append(names[machine.registers().eip])
-        return eax
-
-    for address in names:
-        machine.observers.probe(address, called)
     machine.run(timeout_s=60, until="db> ")
-    ours = list(takewhile(lambda name: name != "bootstrap_create", calls))
-    assert ours == theirs
-    assert {"kalloc", "kmem_cache_alloc", "vm_page_grab"} <= set(ours)
     screen = [line for line in machine.screen() if line]
     assert "Debugger invoked: panic" in screen
     assert screen[-1] == "db>"
