@@ -33,6 +33,11 @@ class Module(NamedTuple):
     text: str
     data: bytes
 
+    @property
+    def arguments(self) -> str:
+        """The text without the name."""
+        return self.text.partition(" ")[2]
+
     @classmethod
     def read(cls, specification: str) -> Module:
         """Read a module given as "path arguments..."; a gzip file is decompressed, as by GRUB.

@@ -1,7 +1,7 @@
 """The information that a Multiboot 2 kernel is given: a list of tags in low memory.
 
 All tags that there are, are given, whether the kernel asks for them or not; layout and order are GRUB's. As by GRUB, the command line does not
-begin with the kernel's name.
+begin with the kernel's name, nor the text of a module with its name.
 
 Source: Specification of Multiboot 2 (GNU), section 3.6, and the structures of its multiboot2.h.
 """
@@ -84,7 +84,7 @@ def place_boot_info(
         _tag(Tag.COMMAND_LINE, text_bytes(command_line)),
         _tag(Tag.LOADER_NAME, text_bytes(BOOTLOADER_NAME)),
         *(
-            _tag(Tag.MODULE, struct.pack("<II", at, at + len(module.data)) + text_bytes(module.text))
+            _tag(Tag.MODULE, struct.pack("<II", at, at + len(module.data)) + text_bytes(module.arguments))
             for module, at in placed
         ),
         _memory_map(ram_end),

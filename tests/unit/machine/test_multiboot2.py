@@ -43,8 +43,8 @@ def test_the_kernel_finds_all_tags(image: KernelImage) -> None:
         "magic 36d76289\nreserved, alignment 00000000 00000000\n"
         " 00000015 tag 0000000c 00100000\n"  # load base
         "cmdline key=value  more\nloader kmemu\n"
-        f"module {first[0]:08x} {first[0] + 5000:08x} 00000041 one x=1\n"
-        f"module {second[0]:08x} {second[0] + 1:08x} 00000042 two\n"
+        f"module {first[0]:08x} {first[0] + 5000:08x} 00000041 x=1\n"
+        f"module {second[0]:08x} {second[0] + 1:08x} 00000042 \n"
         f"memory map 00000018 00000000\n{REGIONS}"
         "entry size 00000028\nfirst section .text\nsymbols are there\n"
         " 00000004 tag 00000010 0000027f 00001000\n"
