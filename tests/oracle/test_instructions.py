@@ -31,6 +31,16 @@ def test_a_port_is_closed_after_arithmetic_whose_operand_looks_like_iopl() -> No
     assert not differences([case])
 
 
+@pytest.mark.parametrize("code", ["4139c0e100", "01d0e000", "6691e1fe", "4139c067e100"])
+def test_loope_and_loopne_leave_the_flags_alone_where_ecx_is_0(code: str) -> None:
+    cases = []
+    for count in (0, 1, 2):
+        state = State(Random(count), (0,))
+        state.registers[1], state.eflags, state.segments, state.cr0 = count, 2, [0x23] * 4, 0
+        cases.append(state.case(f"{count} times", bytes.fromhex(code)))
+    assert not differences(cases)
+
+
 def test_what_is_known_to_differ_still_does() -> None:
     """An entry that a newer Unicorn has made superfluous hides what may break there later."""
     found = {each.case.kind: each for each in differences([known.case() for known in KNOWN])}

@@ -191,6 +191,16 @@ uint32_t kc_read_space(kc *m)
     return m->mmu->space;
 }
 
+bool kc_may_fetch(kc *m, uint32_t linear)
+{
+    struct walk w = {.user = true};
+
+    if (m->reference)
+        paging_read(m);
+    int64_t at = m->mmu->paging ? place_of(m, kc_reg(m, UC_X86_REG_CR3), linear, &w) : (int64_t)gated(m, linear);
+    return at >= 0 && !w.no_execute && (w.user || kc_ring(m) != 3) && kc_is_mapped(m, (uint64_t)at);
+}
+
 static enum kc_access access_of(uc_mem_type type)
 {
     return type == UC_MEM_WRITE ? KC_WRITE : type == UC_MEM_FETCH ? KC_FETCH : KC_READ;

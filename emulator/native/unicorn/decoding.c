@@ -4,13 +4,18 @@
  * Unicorn looks only at some of the others; its translator ends the process for `lock btc %eax, %eax`. Instructions that the CPU does
  * not have are refused, too.
  *
+ * Blocks end before two kinds of instructions. LOOPE and LOOPNE need the flags of those before them, which Unicorn loses where ECX becomes
+ * 0. And what reaches into a page that cannot be fetched faults there, after all that comes before it.
+ *
  * The translator marks where an instruction starts (tcg_gen_op2()), then reads it byte by byte (cpu_ldub_code()). Prefixes are
  * followed from there, so that a byte of another meaning is never taken for one.
  */
 
 #include "unicorn/interpose.h"
+#include "unicorn/reports.h"
 
 enum { INSN_START = 0x81 }; /* tcg-opc.h of QEMU 5.0 */
+enum { LOOPNE = 0xe0, LOOPE = 0xe1, INT3 = 0xcc };
 enum { LOCK = 0xf0, TWO_BYTES = 0x0f, UD2_FIRST = 0x0f, UD2_SECOND = 0x0b, LONGEST_INSTRUCTION = 15 };
 
 static uint32_t (*original_ldub_code)(void *state, uint64_t address);
@@ -117,8 +122,9 @@ void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, 
         instruction.opcode_at = 0;
         instruction.refused = instruction.aligned = false;
         instruction.mandatory = 0;
+        uintptr_t number = kc_next_instruction();
         if (kc_translates_ours())
-            second |= (uintptr_t)kc_next_instruction() << 32; /* delivery.c */
+            second |= number << 32; /* delivery.c */
     }
     original_op2(translation, operation, first, second);
 }
@@ -156,6 +162,8 @@ static uint32_t starts(void *state, uint64_t address, uint32_t byte)
         instruction.refused = true;
         return UD2_FIRST;
     }
+    if (byte == LOOPNE || byte == LOOPE)
+        kc_cut_block();
     if (!is_prefix(byte)) {
         instruction.opcode_at = byte == TWO_BYTES ? address + 1 : 0;
         return byte;
@@ -177,11 +185,32 @@ static uint32_t goes_on(void *state, uint64_t address, uint32_t byte)
     return is_of_others(state, address, byte) ? UD2_SECOND : byte;
 }
 
+/* Does an instruction reach into a page that cannot be fetched, and can be left to the next block? */
+static bool is_left(const void *state, uint64_t address, uint32_t size)
+{
+    if (kc_starts_on_page_of(address + size - 1))
+        return false;
+    kc *m = kc_running_on(state);
+    return m && (kc_is_cut() || (!kc_may_fetch(m, (uint32_t)address + size - 1) && kc_cut_block()));
+}
+
+#define WIDE(name, size) \
+    static uint32_t (*original_##name)(void *state, uint64_t address); \
+    EXPORTED uint32_t cpu_##name##_code_x86_64(void *state, uint64_t address); \
+    uint32_t cpu_##name##_code_x86_64(void *state, uint64_t address) \
+    { \
+        return is_left(state, address, size) ? 0 : original_##name(state, address); \
+    }
+WIDE(lduw, 2)
+WIDE(ldl, 4)
+
 EXPORTED uint32_t cpu_ldub_code_x86_64(void *state, uint64_t address);
 uint32_t cpu_ldub_code_x86_64(void *state, uint64_t address)
 {
     if (instruction.refused)
         return UD2_SECOND;
+    if (is_left(state, address, 1))
+        return INT3;
     uint32_t byte = original_ldub_code(state, address);
     if (!kc_running_on(state))
         return byte;
@@ -202,4 +231,6 @@ void kc_decoding_load(void *unicorn)
 {
     original_op2 = (__typeof__(original_op2))kc_find(unicorn, "tcg_gen_op2_x86_64");
     original_ldub_code = (__typeof__(original_ldub_code))kc_find(unicorn, "cpu_ldub_code_x86_64");
+    original_lduw = (__typeof__(original_lduw))kc_find(unicorn, "cpu_lduw_code_x86_64");
+    original_ldl = (__typeof__(original_ldl))kc_find(unicorn, "cpu_ldl_code_x86_64");
 }

@@ -55,6 +55,12 @@ bool kc_translation_load(void *unicorn);
 bool kc_translates_ours(void);
 /* How many instructions of that block were translated before the one that starts now. */
 uint32_t kc_next_instruction(void);
+/* Let that block end before the instruction that is translated. False: it is the first one. What is translated from now on is thrown
+ * away. */
+bool kc_cut_block(void);
+bool kc_is_cut(void);
+/* Does that block start on the page of an address? */
+bool kc_starts_on_page_of(uint64_t address);
 
 /* -- decoding.c -- */
 void kc_decoding_load(void *unicorn);

@@ -45,6 +45,8 @@ void kc_on_tlb_flush(kc *m);
 void kc_on_page_flush(kc *m, uint32_t address);
 /* Does an access raise an exception whose fill was refused? If not, the run ends. */
 bool kc_raises(kc *m, uint32_t *vector, uint32_t *error_code);
+/* Can code be fetched from a linear address as things are? Without side effects. */
+bool kc_may_fetch(kc *m, uint32_t linear);
 
 /* -- core/pic.c -- */
 /* iret was executed: an NMI may come again. */

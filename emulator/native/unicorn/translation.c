@@ -44,6 +44,7 @@ typedef char *var; /* a variable of the code that is translated */
     X(void, tcg_gen_brcond_i64, (tcg *, int, uintptr_t, uintptr_t, void *)) \
     X(void *, gen_new_label, (tcg *)) \
     X(void, tcg_gen_callN, (tcg *, void *, var, int, var *)) \
+    X(void, tcg_func_start, (tcg *)) \
     X(void, gen_intermediate_code, (void *, uint8_t *, int))
 static struct {
 #define X(result, name, parameters) result (*name) parameters;
@@ -58,6 +59,8 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     bool is_ours;       /* a callback may run an engine that is not */
     bool starts;        /* its first check is still to come */
     uint32_t instructions; /* so far */
+    uint32_t cut;          /* where it is to end: after so many; 0: nowhere */
+    tcg *state;
     unsigned operation; /* emitted last */
     uint64_t *words;
     uint64_t *looked, *added, *last; /* constants that are known only at the block's end */
@@ -66,6 +69,7 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
 EXPORTED void *tcg_emit_op_x86_64(tcg *state, unsigned operation);
 void *tcg_emit_op_x86_64(tcg *state, unsigned operation)
 {
+    block.state = state;
     block.operation = operation;
     return block.words = T.tcg_emit_op(state, operation);
 }
@@ -191,11 +195,8 @@ static void fill_in(const uint8_t *tb)
     memcpy(block.last, &last, sizeof last);
 }
 
-EXPORTED void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest);
-void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
+static void translate(kc *m, void *cpu, uint8_t *tb, int longest)
 {
-    kc *m = kc_running();
-
     memset(&block, 0, sizeof block);
     memcpy(&block.pc, tb, sizeof block.pc);
     if (m && !kc_cpu(m))
@@ -210,9 +211,32 @@ void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
     block.starts = false;
 }
 
+EXPORTED void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest);
+void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
+{
+    kc *m = kc_running();
+
+    translate(m, cpu, tb, longest);
+    if (!block.cut)
+        return;
+    T.tcg_func_start(block.state); /* once more, and shorter */
+    translate(m, cpu, tb, (int)block.cut);
+}
+
 bool kc_translates_ours(void) { return block.is_ours; }
 
 uint32_t kc_next_instruction(void) { return block.instructions++; }
+
+bool kc_cut_block(void)
+{
+    if (!block.cut)
+        block.cut = block.instructions - 1;
+    return block.cut;
+}
+
+bool kc_is_cut(void) { return block.cut; }
+
+bool kc_starts_on_page_of(uint64_t address) { return block.pc >> PAGE_SHIFT == address >> PAGE_SHIFT; }
 
 bool kc_translation_load(void *unicorn)
 {

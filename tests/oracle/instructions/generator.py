@@ -39,7 +39,7 @@ _KINDS: dict[Callable[[State], bytes], int] = {
 }
 """Categories, and how often each comes."""
 
-_UNEQUAL = frozenset(b"\xc6\xc7\x8f\xf0\xe0\xe1")  # see docs/differences.md
+_UNEQUAL = frozenset(b"\xc6\xc7\x8f\xf0")  # see docs/differences.md
 _TO_RING_3 = (system.far_jump, system.garbage)
 _HOST_OR_CPU = re.compile(
     r"\b(rdtscp?|cpuid|rdrand|rdseed|rdpmc|xgetbv|rdmsr|wrmsr|syscall|sysret|monitor|mwait)\b"

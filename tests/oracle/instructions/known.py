@@ -70,7 +70,6 @@ KNOWN = (
     ),
     Known("Precision of loads", "d92df03f5000dd05e03f5000", _FPU),
     Known("Operands of SSE that are not aligned", "0f560501405000", _words("vector")),
-    Known("Flags after LOOPE and LOOPNE", "4139c0e100", _words("eflags")),
     Known("OF after SHLD and SHRD", "0facd802", _words("eflags"), _words("shld shrd")),
     Known(
         "INS and OUTS without permission",
