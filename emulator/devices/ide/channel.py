@@ -75,13 +75,15 @@ class Channel:
 
     def read(self, register: int, size: int) -> int:
         """Read a register, 0 to 7."""
-        if register == _DATA and size > 1:
-            return self._read_data(size)
-        return read_bytes(self._read, register, size)
+        if size == 1:
+            return self._read(register)
+        return self._read_data(size) if register == _DATA else read_bytes(self._read, register, size)
 
     def write(self, register: int, size: int, value: int) -> None:
         """Write a register, 0 to 7."""
-        if register == _DATA and size > 1:
+        if size == 1:
+            self._write(register, value)
+        elif register == _DATA:
             self._write_data(size, value)
         else:
             write_bytes(self._write, register, size, value)
@@ -89,6 +91,10 @@ class Channel:
     def read_status(self) -> int:
         """Read the alternate status: that leaves the interrupt as it is."""
         return self._drive.registers.status if self._is_answered(_COMMAND) else 0
+
+    def quiet_status(self) -> int | None:
+        """Return what the status reads as without any effect; None: reading it takes the interrupt back."""
+        return None if self._is_raised else self.read_status()
 
     def write_control(self, byte: int) -> None:
         """Write the device control register."""

@@ -5,10 +5,12 @@ Source: Intel 82371SB (PIIX3) data sheet, 2.3 and 2.7.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.devices import addresses
+from emulator.devices.device import FastPort
 from emulator.devices.ide.channel import Channel
 from emulator.devices.ide.drive import Drive
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from emulator.devices.board import Wires
-    from emulator.devices.device import FastPort
     from emulator.devices.ide.channel import ChannelState
     from emulator.devices.ide.disk import DiskContents
     from emulator.devices.pci import Function
@@ -27,6 +28,10 @@ _ENABLE_PORTS, _ENABLE_MASTER = 0x01, 0x04  # of the PCI command register
 _BASE_REGISTER = 0x20  # in PCI configuration space
 _COMMAND_REGISTER = 0x04
 _NOBODY = 0xFFFFFFFF
+_STATUS = 7
+_REGISTERS = {
+    base + register: (channel, register) for channel, base in enumerate(_BASES) for register in range(_BLOCK)
+}
 
 
 class _MasterMemory:
@@ -90,7 +95,7 @@ class IdeController:
         if port in _CONTROLS:
             others = _NOBODY >> 32 - 8 * size & ~0xFF  # ports that follow, where the floppy drive would be
             return others | self._channels[_CONTROLS.index(port)].read_status()
-        channel, register = self._register(port)
+        channel, register = _REGISTERS[port]
         return self._channels[channel].read(register, size)
 
     def write_port(self, port: int, size: int, value: int) -> None:
@@ -102,12 +107,15 @@ class IdeController:
         elif port in _CONTROLS:
             self._channels[_CONTROLS.index(port)].write_control(value & 0xFF)
         else:
-            channel, register = self._register(port)
+            channel, register = _REGISTERS[port]
             self._channels[channel].write(register, size, value)
 
     def fast_ports(self) -> Mapping[int, FastPort]:
-        """None: the core answers at data ports by other means."""
-        return {}
+        """The status of each channel, unless reading it has an effect, and the alternate one. Data ports are fast by other means."""
+        first, second = self._channels
+        return _status_ports(
+            first.quiet_status(), first.read_status(), second.quiet_status(), second.read_status()
+        )
 
     def save(self) -> object:
         """Return the state of both channels, with the sectors written."""
@@ -124,6 +132,10 @@ class IdeController:
         is_enabled = self._function.read(_COMMAND_REGISTER, 1) & _ENABLE_PORTS
         return bool(is_enabled) and self._function.read(_BASE_REGISTER, 4) & ~0xF == _BUS_MASTER
 
-    @staticmethod
-    def _register(port: int) -> tuple[int, int]:
-        return next((index, port - base) for index, base in enumerate(_BASES) if base <= port < base + _BLOCK)
+
+@lru_cache(maxsize=64)
+def _status_ports(*status: int | None) -> Mapping[int, FastPort]:
+    ports = (_BASES[0] + _STATUS, _CONTROLS[0], _BASES[1] + _STATUS, _CONTROLS[1])
+    return {
+        port: FastPort(constant=value) for port, value in zip(ports, status, strict=True) if value is not None
+    }

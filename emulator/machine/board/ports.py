@@ -154,11 +154,11 @@ class PortBus:
 
     def refresh(self, device: Device) -> None:
         """Set which of a device's ports the core may answer."""
-        fast = device.fast_ports()
-        if self._fast.get(device) == fast:
+        fast, before = device.fast_ports(), self._fast.get(device, {})
+        if before == fast:
             return
         self._fast[device] = dict(fast)
-        for port in device.ports:
+        for port in before.keys() | fast.keys():
             answer = fast.get(port)
             if self._announced.get(port) == answer:
                 continue

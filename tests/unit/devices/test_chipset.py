@@ -27,6 +27,5 @@ def test_the_functions_of_a_pc() -> None:
     assert config(board, 1, 0, 0x0C) == 0x00800000  # more than one function
 
 
-def test_no_port_of_pci_and_ide_is_fast() -> None:
-    board = IdeBoard()
-    assert board.pci.fast_ports() == board.device.fast_ports() == {}
+def test_no_port_of_pci_is_fast() -> None:
+    assert IdeBoard().pci.fast_ports() == {}

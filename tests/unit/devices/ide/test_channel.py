@@ -108,3 +108,19 @@ def test_accesses_that_do_not_fit_move_nothing(board: IdeBoard) -> None:
     assert board.read(DATA, 2) == 0
     board.put(b"z" * SECTOR)
     assert board.sector(3) == b"z" * SECTOR
+
+
+def test_the_status_is_fast_while_reading_it_has_no_effect(board: IdeBoard) -> None:
+    def fast() -> dict[int, int | None]:
+        return {port: each.constant for port, each in board.device.fast_ports().items()}
+
+    assert fast() == {STATUS: 0, CONTROL: 0, SECOND + 7: 0, 0x376: 0}
+    board.out(DEVICE, 0xE0)
+    assert (fast()[STATUS], fast()[CONTROL]) == (IDLE, IDLE)
+    board.give(0x20, 1, 1)
+    assert STATUS not in fast()  # it takes the interrupt back
+    assert fast()[CONTROL] == DRQ
+    assert board.read(STATUS) == DRQ
+    assert fast()[STATUS] == DRQ
+    board.take(SECTOR)
+    assert fast()[STATUS] == IDLE
