@@ -170,7 +170,7 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(_local_apic, "local APIC", (), mmio=addresses.LOCAL_APIC),
         Row(_io_apic, "I/O APIC", (), mmio=addresses.IO_APIC),
         Row(_acpi, "ACPI", addresses.ACPI, line=9),
-        Row(partial(_rtc, start_s=settings.rtc_start_s), "RTC", addresses.RTC, line=8),
+        Row(partial(_rtc, start_s=settings.rtc_start_s, disks=settings.disks), "RTC", addresses.RTC, line=8),
         Row(_system_control, "system control", addresses.SYSTEM_CONTROL),
         Row(_post_port, "POST", addresses.POST),
         Row(_pci, "PCI", addresses.PCI),
@@ -250,10 +250,10 @@ def _acpi(wires: Wires) -> Device:
     return wires.ticking(AcpiPower(wires.now_ns, wires.moved, wires.switch_off))
 
 
-def _rtc(wires: Wires, start_s: int) -> Device:
+def _rtc(wires: Wires, start_s: int, disks: tuple[DiskContents, ...]) -> Device:
     from emulator.devices.rtc import Rtc
 
-    return wires.ticking(Rtc(wires, start_s))
+    return wires.ticking(Rtc(wires, start_s, disks))
 
 
 def _system_control(wires: Wires) -> Device:

@@ -2,7 +2,7 @@
 
 The clock starts at a date that the user gives, or else at a fixed one, and goes on in virtual time. Of its interrupts that at each
 change of the time, the alarm and the periodic one are there. The memory holds what a PC's firmware finds out: how much RAM there
-is, that there are no drives.
+is, and what disks there are.
 
 Source: Motorola MC146818 data sheet; the bytes from 0x0E up as QEMU, hw/i386/pc.c, leaves them.
 """
@@ -17,9 +17,10 @@ from emulator.devices import addresses
 from emulator.devices.device import FastPort, read_bytes, write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from emulator.devices.board import Wires
+    from emulator.devices.ide.disk import DiskContents
 
 INDEX, DATA = addresses.RTC
 
@@ -27,6 +28,9 @@ _SECONDS, _SECONDS_ALARM, _MINUTES, _MINUTES_ALARM, _HOURS, _HOURS_ALARM = range
 _WEEKDAY, _DAY, _MONTH, _YEAR = range(6, 10)
 _A, _B, _C, _D = range(0x0A, 0x0E)
 _CENTURY: Final = 0x32
+_DISK_TYPES, _TRANSLATIONS = 0x12, 0x39
+_OWN_TYPE: Final = 47  # of a disk with another geometry than those of the AT
+_FEW_HEADS: Final = 8
 _TIME: Final = (_SECONDS, _MINUTES, _HOURS, _WEEKDAY, _DAY, _MONTH, _YEAR, _CENTURY)
 _ALARMS: Final = (_HOURS_ALARM, _MINUTES_ALARM, _SECONDS_ALARM)
 _ANY: Final = 0xC0  # of an alarm, and above: each second, minute or hour
@@ -47,11 +51,12 @@ _KIB, _MIB = 1 << 10, 1 << 20
 _16_MIB: Final = 16 << 20
 
 
-def memory_at_start(ram_end: int) -> bytes:
+def memory_at_start(ram_end: int, disks: Sequence[DiskContents]) -> bytes:
     """Return what a PC's firmware leaves: 128 bytes, those of the time not set.
 
     Args:
         ram_end: End of RAM, in bytes.
+        disks: What IDE disks hold, the first two on the first channel.
     """
     memory = bytearray(128)
     extended = min((ram_end - _MIB) // _KIB, 0xFFFF)
@@ -63,7 +68,27 @@ def memory_at_start(ram_end: int) -> bytes:
     memory[0x34:0x36] = above.to_bytes(2, "little")
     memory[0x37] = 0x20  # the century, at the PS/2's address
     memory[0x38], memory[0x3D] = 0x30, 0x12  # where to boot from
+    if disks:
+        _describe(memory, disks)
     return bytes(memory)
+
+
+def _describe(memory: bytearray, disks: Sequence[DiskContents]) -> None:
+    """Say what disks there are: type and geometry of the first two, translations of all."""
+    import struct
+
+    from emulator.devices.ide.identity import guess_geometry, guess_translation
+
+    for number, disk in enumerate(disks):
+        memory[_TRANSLATIONS] |= guess_translation(disk) << 2 * number
+    for disk, types, type_at, start in zip(disks, (0xF0, 0x0F), (0x19, 0x1A), (0x1B, 0x24), strict=False):
+        cylinders, heads, sectors = guess_geometry(disk)
+        control = 0xC8 if heads > _FEW_HEADS else 0xC0
+        memory[_DISK_TYPES] |= types
+        memory[type_at] = _OWN_TYPE
+        memory[start : start + 9] = struct.pack(
+            "<HBHBHB", cylinders, heads, 0xFFFF, control, cylinders, sectors
+        )
 
 
 class _State(NamedTuple):
@@ -82,13 +107,14 @@ class Rtc:
     Args:
         wires: What it is connected to.
         start_s: Date and time at the start, in seconds since 1970, without leap seconds.
+        disks: What IDE disks hold, the first two on the first channel.
     """
 
     ports = addresses.RTC
 
-    def __init__(self, wires: Wires, start_s: int) -> None:
+    def __init__(self, wires: Wires, start_s: int, disks: Sequence[DiskContents] = ()) -> None:
         self._wires = wires
-        self._state = _State(memory_at_start(wires.ram_end), start_s * _S)
+        self._state = _State(memory_at_start(wires.ram_end, disks), start_s * _S)
 
     def next_tick_ns(self) -> int | None:
         """Return when it raises its line next."""

@@ -7,10 +7,11 @@ Source: ATA/ATAPI-6, 8.15 (IDENTIFY DEVICE). The values, the name of the model a
 from __future__ import annotations
 
 import struct
+from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from emulator.devices.ide.disk import Disk
+    from emulator.devices.ide.disk import Disk, DiskContents
 
 MULTIPLE_MAX = 16
 """Sectors in a block of READ and WRITE MULTIPLE."""
@@ -19,6 +20,7 @@ _MODEL, _FIRMWARE = "QEMU HARDDISK", "2.5+"
 _WORDS = 256
 _HEADS, _SECTORS = 16, 63
 _CYLINDERS_MIN, _CYLINDERS_MAX = 2, 16383
+_CYLINDERS_OF_BIOS, _LARGE_MAX = 1024, 131072
 _LBA28_END = 1 << 28
 _PARTITIONS, _PARTITION_SIZE, _SIGNATURE = 0x1BE, 16, b"\x55\xaa"
 
@@ -62,22 +64,47 @@ class Geometry(NamedTuple):
     sectors: int
 
 
-def guess_geometry(disk: Disk) -> Geometry:
+class Translation(IntEnum):
+    """How a BIOS counts heads and cylinders of a disk, as it says in CMOS memory."""
+
+    NONE = 0
+    LBA = 1
+    LARGE = 2
+
+
+def guess_geometry(disk: Disk | DiskContents) -> Geometry:
     """Return the geometry that fits the partitions of a disk, or else its size."""
-    first = disk.read(0, 1)
-    if first.endswith(_SIGNATURE):
-        for start in range(_PARTITIONS, len(first) - len(_SIGNATURE), _PARTITION_SIZE):
-            heads, sectors = first[start + 5] + 1, first[start + 6] & 0x3F
-            size = int.from_bytes(first[start + 12 : start + 16], "little")
-            if not size or heads == 1 or not sectors:
-                continue
-            cylinders = disk.sectors // (heads * sectors)
-            if 1 <= cylinders <= _CYLINDERS_MAX and heads <= _HEADS:
-                return Geometry(cylinders, heads, sectors)
-            if 1 <= cylinders <= _CYLINDERS_MAX:
-                break  # a BIOS's translation, not the drive's
+    partitioned = _of_partitions(disk)
+    if partitioned is not None and partitioned.heads <= _HEADS:
+        return partitioned
     cylinders = disk.sectors // (_HEADS * _SECTORS)
     return Geometry(min(max(cylinders, _CYLINDERS_MIN), _CYLINDERS_MAX), _HEADS, _SECTORS)
+
+
+def guess_translation(disk: DiskContents) -> Translation:
+    """Return the translation that a BIOS uses for a disk."""
+    partitioned = _of_partitions(disk)
+    if partitioned is None:
+        return Translation.LBA if guess_geometry(disk).cylinders > _CYLINDERS_OF_BIOS else Translation.NONE
+    if partitioned.heads <= _HEADS:
+        return Translation.NONE
+    return Translation.LARGE if partitioned.cylinders * partitioned.heads <= _LARGE_MAX else Translation.LBA
+
+
+def _of_partitions(disk: Disk | DiskContents) -> Geometry | None:
+    """Return the geometry by which the partitions of a disk end with a cylinder, a drive's or a BIOS's."""
+    first = disk.read(0, 1)
+    if not first.endswith(_SIGNATURE):
+        return None
+    for start in range(_PARTITIONS, len(first) - len(_SIGNATURE), _PARTITION_SIZE):
+        heads, sectors = first[start + 5] + 1, first[start + 6] & 0x3F
+        size = int.from_bytes(first[start + 12 : start + 16], "little")
+        if not size or heads == 1 or not sectors:
+            continue
+        cylinders = disk.sectors // (heads * sectors)
+        if 1 <= cylinders <= _CYLINDERS_MAX:
+            return Geometry(cylinders, heads, sectors)
+    return None
 
 
 class Modes(NamedTuple):
