@@ -173,6 +173,8 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(partial(_rtc, start_s=settings.rtc_start_s, disks=settings.disks), "RTC", addresses.RTC, line=8),
         Row(_system_control, "system control", addresses.SYSTEM_CONTROL),
         Row(_post_port, "POST", addresses.POST),
+        Row(_dma, "DMA", addresses.DMA),
+        Row(_floppy, "floppy", addresses.FLOPPY, line=6),
         Row(_pci, "PCI", addresses.PCI),
         Row(partial(_ide, disks=settings.disks), "IDE", addresses.IDE, line=14, second_line=15),
     )
@@ -266,6 +268,18 @@ def _post_port(_wires: Wires) -> Device:
     from emulator.devices.post_port import PostPort
 
     return PostPort()
+
+
+def _dma(_wires: Wires) -> Device:
+    from emulator.devices.dma import DmaControllers
+
+    return DmaControllers()
+
+
+def _floppy(wires: Wires) -> Device:
+    from emulator.devices.floppy import FloppyController
+
+    return wires.ticking(FloppyController(wires))
 
 
 def _pci(wires: Wires) -> Device:

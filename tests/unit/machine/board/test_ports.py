@@ -44,7 +44,7 @@ def write_port(port: int, width: str, value: int) -> str:
     """
 
 
-@pytest.mark.parametrize("port", [0x00, 0x65, 0x93, 0x2F0, 0x400, 0xD00, 0xFFFF])
+@pytest.mark.parametrize("port", [0x10, 0x65, 0x93, 0x2F0, 0x400, 0xD00, 0xFFFF])
 def test_ports_without_a_device_read_all_ones_and_swallow_writes(port: int, mmu: str) -> None:
     source = "".join(write_port(port, width, 0x12345678) + read_port(port, width) for width in WIDTHS)
     machine = run(source, mmu)
