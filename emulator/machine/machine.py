@@ -127,6 +127,7 @@ class Machine:
             lambda eip: code_location(*image.location(eip)),
             lambda port: self.ports.has(port) or port in self.interrupts.ports,
             self._recorded_at,
+            self._diagnosis.undefined_instruction,
         )
         self._execution = Execution(
             core,

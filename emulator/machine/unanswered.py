@@ -24,7 +24,7 @@ _OTHER_PAGES: int = lib.KC_OTHER_PAGES
 
 
 class Lack(NamedTuple):
-    """A port without a device, or a page in which nothing is, that the guest accessed; or a service of the BIOS that it called.
+    """A port without a device, or a page in which nothing is, that the guest accessed; a service or instruction that is not there.
 
     Attributes:
         port: Its number; None: it is something else.
@@ -39,6 +39,7 @@ class Lack(NamedTuple):
         by_write: Whether it was a write.
         ram_end: End of RAM, if the address lies shortly after it; 0: it does not.
         service: Of the BIOS, which was called `reads` times; "": it is none.
+        instruction: What of a CPU it needs, and its name; "": it is none.
     """
 
     port: int | None
@@ -52,6 +53,7 @@ class Lack(NamedTuple):
     by_write: bool = False
     ram_end: int = 0
     service: str = ""
+    instruction: str = ""
 
 
 class LastRead(NamedTuple):
@@ -88,6 +90,7 @@ class Unanswered:
         locate: Returns where an EIP is, for people.
         has_port: Tells whether a device answers at a port.
         where: Returns the newest recorded event, and the innermost recorded function that an EIP lies in; "": in none.
+        instruction: Returns what the instruction needs for which the guest took its last exception, and its EIP; "": nothing.
 
     Attributes:
         expected: Physical addresses of the pages in which nothing is that may be accessed; an access to another one ends the run, as
@@ -100,11 +103,13 @@ class Unanswered:
         locate: Callable[[int], str],
         has_port: Callable[[int], bool],
         where: Callable[[int], tuple[int, str]],
+        instruction: Callable[[], tuple[str, int]],
     ) -> None:
         self._core = core
         self._locate = locate
         self._has_port = has_port
         self._where = where
+        self._instruction = instruction
         self._firsts: list[_First] = []
         self._services: dict[str, tuple[int, int]] = {}  # how often it was called, and where first
         self._count = ffi.new("uint32_t *")
@@ -137,8 +142,8 @@ class Unanswered:
             self.expected = before
 
     def lacks(self) -> tuple[Lack, ...]:
-        """Return what the guest asked for so far that is not there: ports, memory, services of the BIOS, each in order."""
-        return (*self._ports(), *self._pages(), *self._called())
+        """Return what the guest asked for so far that is not there: ports, memory, services of the BIOS, each in order; an instruction."""
+        return (*self._ports(), *self._pages(), *self._called(), *self._executed())
 
     def note_service(self, service: str, eip: int) -> None:
         """Note a call of a service that the BIOS does not have."""
@@ -148,6 +153,11 @@ class Unanswered:
     def _called(self) -> Iterator[Lack]:
         for service, (calls, eip) in self._services.items():
             yield Lack(None, None, calls, 0, eip, self._locate(eip), service=service)
+
+    def _executed(self) -> Iterator[Lack]:
+        instruction, eip = self._instruction()
+        if instruction:
+            yield Lack(None, None, 0, 0, eip, self._locate(eip), instruction=instruction)
 
     def _ports(self) -> Iterator[Lack]:
         uses = lib.kc_ports_used(self._core.raw, self._count)

@@ -97,6 +97,15 @@ class Diagnosis:
 
         return feature_of(self._memory.read(stop.pc, LONGEST_INSTRUCTION), self._cpu.registers())
 
+    def undefined_instruction(self) -> tuple[str, int]:
+        """Return what the instruction needs of a CPU for which a handler was entered last, and its EIP; "": nothing that is known."""
+        fault = self._cpu.last_fault()
+        if fault is None or fault.vector != Vector.INVALID_OPCODE:
+            return "", 0
+        from emulator.machine.code.features import feature_of
+
+        return feature_of(self._image.code(fault.eip, LONGEST_INSTRUCTION), self._cpu.registers()), fault.eip
+
     def no_budget(self) -> BudgetUsedUp:
         """Return the error for a run that may not execute anything."""
         eip = self._cpu.registers().eip

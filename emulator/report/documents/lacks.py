@@ -14,6 +14,7 @@ def lack_document(lack: Lack) -> dict[str, Any]:
         "port": lack.port,
         "address": lack.address,
         "service": lack.service or None,
+        "instruction": lack.instruction or None,
         "reads": lack.reads,
         "writes": lack.writes,
         "eip": lack.eip,

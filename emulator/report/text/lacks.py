@@ -41,7 +41,7 @@ _MEMORY: Final = (
 def lack_lines(lacks: Sequence[Lack]) -> Iterator[str]:
     """Yield a line for each port, run of ports, or page that the kernel accessed and kmemu does not have; the most accessed ones."""
     groups = _groups(lacks)
-    order = sorted(range(len(groups)), key=lambda each: -_accesses(groups[each]))
+    order = sorted(range(len(groups)), key=lambda each: _weight(groups[each]), reverse=True)
     shown = set(order[:_LINES_MAX])
     yield from (_line(group) for number, group in enumerate(groups) if number in shown)
     if len(groups) > len(shown):
@@ -51,7 +51,7 @@ def lack_lines(lacks: Sequence[Lack]) -> Iterator[str]:
 def lacks_line(lacks: Sequence[Lack]) -> str:
     """Return one line, to follow the name kmemu, for where `lack_lines` are not shown: of what was accessed most."""
     groups = _groups(lacks)
-    most = max(groups, key=_accesses)
+    most = max(groups, key=_weight)
     more = f"; nor {len(groups) - 1} more of what was accessed less often" if len(groups) > 1 else ""
     return f"{_line(most).removeprefix('kmemu ')}{more}"
 
@@ -82,13 +82,16 @@ def _groups(lacks: Sequence[Lack]) -> list[list[Lack]]:
     return sorted(groups, key=lambda group: min(place[id(lack)] for lack in group))
 
 
-def _accesses(group: Sequence[Lack]) -> int:
-    return sum(lack.reads + lack.writes for lack in group)
+def _weight(group: Sequence[Lack]) -> tuple[bool, int]:
+    """Return what decides which groups are shown: accesses, but before them an instruction, as the kernel may have died of it."""
+    return bool(group[0].instruction), sum(lack.reads + lack.writes for lack in group)
 
 
 def _line(group: Sequence[Lack]) -> str:
     reads, writes = sum(lack.reads for lack in group), sum(lack.writes for lack in group)
     first = group[0]
+    if first.instruction:
+        return f"kmemu does not have {first.instruction}, executed at {first.location}"
     counts = [
         f"{verb} {counted(count, 'time', ',')}"
         for verb, count in (("called" if first.service else "read", reads), ("written", writes))

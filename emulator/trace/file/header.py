@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 """Version of the format that is written, and the newest that is read."""
 
-_OF_LACK: Final = ("port", "address", "reads", "writes", "eip", "location", "ram_end", "service")
+_OF_LACK: Final = (
+    "port",
+    "address",
+    "reads",
+    "writes",
+    "eip",
+    "location",
+    "ram_end",
+    "service",
+    "instruction",
+)
 
 Value = TypeVar("Value")
 
@@ -184,8 +194,18 @@ def _lack(document: dict[str, object]) -> Lack:
         _get(document, "location", str),
         _word(document, "ram_end"),
     )
-    service = _typed(document.get("service", ""), str, "service")
-    return Lack(port, address, reads, writes, eip, location, ram_end=ram_end, service=service)
+    service, instruction = (_typed(document.get(name, ""), str, name) for name in ("service", "instruction"))
+    return Lack(
+        port,
+        address,
+        reads,
+        writes,
+        eip,
+        location,
+        ram_end=ram_end,
+        service=service,
+        instruction=instruction,
+    )
 
 
 def _json(document: dict[str, object]) -> bytes:

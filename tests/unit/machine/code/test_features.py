@@ -6,6 +6,7 @@ import pytest
 
 from emulator.errors import GuestException, NotEmulated
 from tests.helpers.guest import ENABLE_SSE, machine_of
+from tests.unit.machine.board.test_interrupts import guest
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,19 @@ def test_what_no_cpu_executes_is_the_kernels_own(code: str) -> None:
         GuestException, match=r"^triple fault: #UD invalid opcode \(no handler in the IDT\) at "
     ):
         machine_of(code).run(max_instructions=10_000)
+
+
+@pytest.mark.parametrize(
+    ("code", "instruction"),
+    [
+        ("popcnt %eax, %ecx", "POPCNT: popcnt"),
+        ("movbe results, %eax", "MOVBE: movbe"),
+        ("ud2", ""),
+        ("int $6", ""),
+    ],
+)
+def test_what_a_kernel_lacks_that_handles_the_exception(code: str, instruction: str) -> None:
+    machine = guest(f"gate 6, on_6\n {code}\n exit 0", "on_6: hlt")
+    machine.run(max_instructions=10_000)
+    lacks = [lack.instruction for lack in machine.unanswered.lacks()]
+    assert lacks == ([instruction] if instruction else [])

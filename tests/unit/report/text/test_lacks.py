@@ -55,3 +55,10 @@ def test_one_line_names_what_was_accessed_most() -> None:
     most = "does not have port 0x278 (LPT2): read 3 times, first at probe+0x4"
     assert lacks_line([port(0x278, 3)]) == most
     assert lacks_line([port(0x64), port(0x278, 3)]) == f"{most}; nor 1 more of what was accessed less often"
+
+
+def test_an_instruction_is_always_shown() -> None:
+    instruction = Lack(None, None, 0, 0, 0x100010, "checksum+0x10", instruction="SSE4.2: crc32")
+    lines = list(lack_lines([*(port(0x1000 + 16 * number, 5) for number in range(20)), instruction]))
+    assert len(lines) == 9
+    assert lines[7] == "kmemu does not have SSE4.2: crc32, executed at checksum+0x10"
