@@ -28,7 +28,7 @@ WORD_STRUCTS: Final = tuple(Struct(f"<{count}I") for count in range(MAX_WORDS + 
 _U32: Final = WORD_STRUCTS[1]
 
 
-class OutOfMemoryRange(IndexError):
+class OutsideMemory(IndexError):
     """An access touches an address that the memory does not have. Nothing was written.
 
     Attributes:
@@ -45,7 +45,7 @@ class OutOfMemoryRange(IndexError):
 class Memory(Protocol):
     """Byte-addressed little-endian memory. Addresses are physical, words unsigned, any alignment works.
 
-    An access outside the memory raises an `IndexError` (here: `OutOfMemoryRange`) and writes nothing.
+    An access outside the memory raises `OutsideMemory` and writes nothing.
     """
 
     def load_u8(self, address: int) -> int:
@@ -94,7 +94,7 @@ class ByteMemory:
     def _offset(self, address: int, size: int) -> int:
         offset = address - self._start
         if offset < 0 or size < 0 or offset + size > self._size:
-            raise OutOfMemoryRange(address, size)
+            raise OutsideMemory(address, size)
         return offset
 
     def load_u8(self, address: int) -> int:

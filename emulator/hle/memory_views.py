@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.machine.address_map import MIB, ROM_START
-from emulator.machine.memory import OutsideMemory, PhysicalMemory
-from kernel_model.memory import Overlay
+from emulator.machine.memory import PhysicalMemory
+from kernel_model.memory import OutsideMemory, Overlay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

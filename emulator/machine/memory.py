@@ -15,6 +15,8 @@ from emulator.x86 import PAGE_SIZE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kernel_model.memory import OutsideMemory
+
 
 class RamWindow(NamedTuple):
     """Where extended RAM lies: [start, end), physical, page aligned; it starts at 1 MiB as on every PC."""
@@ -52,24 +54,16 @@ def check_ram(ram: RamWindow) -> RamWindow:
     return ram
 
 
-class OutsideMemory(IndexError):
-    """An access touches an address that no memory of this machine has. Nothing was written.
+def _outside(address: int, size: int) -> OutsideMemory:
+    from kernel_model.memory import OutsideMemory  # most runs never raise it
 
-    Attributes:
-        address: First address of the access, physical.
-        size: Bytes that were asked for.
-    """
-
-    def __init__(self, address: int, size: int) -> None:
-        super().__init__(f"no memory at 0x{address:08x} (access of {size} bytes)")
-        self.address = address
-        self.size = size
+    return OutsideMemory(address, size)
 
 
 class PhysicalMemory:
     """Typed loads and stores at physical addresses, little-endian, over the memory of the machine.
 
-    Every access outside raises `OutsideMemory`.
+    Every access outside raises `kernel_model.memory.OutsideMemory`.
     """
 
     __slots__ = ("_bytes", "_readable", "_size", "_words")
@@ -91,13 +85,13 @@ class PhysicalMemory:
     def load_u8(self, address: int) -> int:
         """Return the byte at *address*."""
         if not 0 <= address < self._size:
-            raise OutsideMemory(address, 1)
+            raise _outside(address, 1)
         return self._bytes[address]
 
     def store_u8(self, address: int, value: int) -> None:
         """Write one byte, 0 to 255."""
         if not 0 <= address < self._size:
-            raise OutsideMemory(address, 1)
+            raise _outside(address, 1)
         self._bytes[address] = value
 
     def load_u32(self, address: int) -> int:
@@ -105,7 +99,7 @@ class PhysicalMemory:
         if address & 3:
             return int.from_bytes(self.read(address, 4), "little")
         if not 0 <= address < self._size:
-            raise OutsideMemory(address, 4)
+            raise _outside(address, 4)
         return self._words[address >> 2]
 
     def store_u32(self, address: int, value: int) -> None:
@@ -114,19 +108,19 @@ class PhysicalMemory:
             self.write(address, value.to_bytes(4, "little"))
             return
         if not 0 <= address < self._size:
-            raise OutsideMemory(address, 4)
+            raise _outside(address, 4)
         self._words[address >> 2] = value
 
     def load_words(self, address: int, count: int) -> tuple[int, ...]:
         """Return *count* words from *address* upwards."""
         if not 0 <= address <= self._size - 4 * count:
-            raise OutsideMemory(address, 4 * count)
+            raise _outside(address, 4 * count)
         return _words(count).unpack_from(self._bytes, address)
 
     def store_words(self, address: int, values: Sequence[int]) -> None:
         """Write words from *address* upwards."""
         if not 0 <= address <= self._size - 4 * len(values):
-            raise OutsideMemory(address, 4 * len(values))
+            raise _outside(address, 4 * len(values))
         _words(len(values)).pack_into(self._bytes, address, *values)
 
     def read(self, address: int, size: int) -> bytes:
@@ -137,14 +131,14 @@ class PhysicalMemory:
         """Write all of *data* from *address* upwards."""
         end = address + len(data)
         if address < 0 or end > self._size:
-            raise OutsideMemory(address, len(data))
+            raise _outside(address, len(data))
         self._bytes[address:end] = data
 
     def view(self, address: int, size: int) -> memoryview:
         """A read-only view of [address, address + size); it shows later changes, too."""
         end = address + size
         if address < 0 or end > self._size:
-            raise OutsideMemory(address, size)
+            raise _outside(address, size)
         return self._readable[address:end]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.errors import EmulatorError
-from emulator.machine.memory import OutsideMemory
+from kernel_model.memory import OutsideMemory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -84,4 +84,23 @@ ALWAYS_INLINE uint32_t lowest_set_bit(uint32_t word)
     return (uint32_t)__builtin_ctz(word);
 }
 
+ALWAYS_INLINE uint16_t port_read_u16(uint16_t port)
+{
+    uint16_t value;
+    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+ALWAYS_INLINE uint32_t port_read_u32(uint16_t port)
+{
+    uint32_t value;
+    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+ALWAYS_INLINE void port_write_u16(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
+}
+
 #endif

@@ -34,20 +34,6 @@ static void out(uint32_t number, uint32_t value)
     port_write_u8((uint16_t)(BASE + number), (uint8_t)value);
 }
 
-static uint32_t in32(uint32_t port)
-{
-    uint32_t value;
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"((uint16_t)port));
-    return value;
-}
-
-static uint16_t in16(uint32_t port)
-{
-    uint16_t value;
-    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"((uint16_t)port));
-    return value;
-}
-
 /* Waits for the drive, without settling its interrupt, which comes by then. */
 static uint32_t wait(void)
 {
@@ -152,7 +138,7 @@ static void identify(void)
     give(0xEC, 0xA0, 0, 0);
     print_status("IDENTIFY");
     read16(buffer, 256);
-    kprintf("after it: status %02x, one more word %04x\n", wait(), in16(BASE));
+    kprintf("after it: status %02x, one more word %04x\n", wait(), port_read_u16(BASE));
     const uint16_t *words = (const uint16_t *)(const void *)buffer;
     for (uint32_t i = 0; i < 256; i++) {
         if (words[i]) {
@@ -172,10 +158,10 @@ static void pio_read(void)
     }
     print_registers("READ");
     give(0x21, 0xE0, 20159, 1);
-    kprintf("the last one in single words: %04x %08x", in16(BASE), in32(BASE));
+    kprintf("the last one in single words: %04x %08x", port_read_u16(BASE), port_read_u32(BASE));
     fill(SECTOR, 0);
     read32(buffer, 126);
-    kprintf(" %04x, sum %08x\n", in16(BASE), sum(504));
+    kprintf(" %04x, sum %08x\n", port_read_u16(BASE), sum(504));
     print_registers("READ of the last");
     give(0x20, 0xA0, 0x010203, 1); /* CHS 258/0/3 */
     print_registers("READ CHS that is too far");
@@ -301,7 +287,7 @@ static void reset(void)
 static void registers(void)
 {
     print_registers("at entry");
-    kprintf("data %04x %08x %02x\n", in16(BASE), in32(BASE), in(DATA));
+    kprintf("data %04x %08x %02x\n", port_read_u16(BASE), port_read_u32(BASE), in(DATA));
     out(DEVICE, 0xA0);
     print_registers("the first drive");
     port_write_u8(CONTROL, PREVIOUS);
@@ -337,7 +323,7 @@ static void registers(void)
 static uint32_t config(uint32_t offset)
 {
     port_write_u32(0xCF8, 0x80000900u | offset);
-    return in32(0xCFC);
+    return port_read_u32(0xCFC);
 }
 
 static void print_master(const char *what)
@@ -378,7 +364,7 @@ static void dma(void)
     port_write_u32(0xCF8, 0x80000904u);
     port_write_u32(0xCFC, MASTER_ENABLE);
     port_write_u32((uint16_t)(master + MASTER_TABLE), 0xFFFFFFFFu);
-    kprintf("table %08x, wide %08x %04x\n", in32(master + MASTER_TABLE), in32(master), in16(master + 2));
+    kprintf("table %08x, wide %08x %04x\n", port_read_u32(master + MASTER_TABLE), port_read_u32(master), port_read_u16(master + 2));
     port_write_u8((uint16_t)(master + MASTER_STATUS), 0xFF);
     port_write_u8((uint16_t)(master + MASTER_COMMAND), 0xF6);
     print_master("all bits but start");

@@ -9,20 +9,6 @@
 #include "common/cpu.h"
 #include "common/debug_exit.h"
 
-static uint16_t read_u16(uint16_t port)
-{
-    uint16_t value;
-    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static uint32_t read_u32(uint16_t port)
-{
-    uint32_t value;
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
 __attribute__((noreturn)) void kmain(void);
 
 void kmain(void)
@@ -36,7 +22,7 @@ void kmain(void)
         port_write_u8(ports[i], 0x5A);
         kprintf("port %04x: %02x, written %02x", ports[i], first, port_read_u8(ports[i]));
         if ((ports[i] & 3) == 0) {
-            kprintf(", 16 bits %04x, 32 bits %08x", read_u16(ports[i]), read_u32(ports[i]));
+            kprintf(", 16 bits %04x, 32 bits %08x", port_read_u16(ports[i]), port_read_u32(ports[i]));
         }
         kprintf("\n");
     }

@@ -13,25 +13,6 @@ enum { ADDRESS = 0xCF8, DATA = 0xCFC };
 enum { HOST = 0, ISA = 1 << 11, IDE = 1 << 11 | 1 << 8, POWER = 1 << 11 | 3 << 8 };
 enum { COMMAND = 4, BAR4 = 0x20, CACHE_LINE = 0x0C, LATENCY = 0x0D, LINE = 0x3C };
 
-static uint16_t in16(uint32_t port)
-{
-    uint16_t value;
-    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"((uint16_t)port));
-    return value;
-}
-
-static uint32_t in32(uint32_t port)
-{
-    uint32_t value;
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"((uint16_t)port));
-    return value;
-}
-
-static void out16(uint32_t port, uint32_t value)
-{
-    __asm__ volatile("outw %0, %1" : : "a"((uint16_t)value), "Nd"((uint16_t)port));
-}
-
 static void select_register(uint32_t function, uint32_t offset)
 {
     port_write_u32(ADDRESS, 0x80000000u | function | (offset & 0xFCu));
@@ -40,7 +21,7 @@ static void select_register(uint32_t function, uint32_t offset)
 static uint32_t config(uint32_t function, uint32_t offset)
 {
     select_register(function, offset);
-    return in32(DATA);
+    return port_read_u32(DATA);
 }
 
 static void set_config(uint32_t function, uint32_t offset, uint32_t value)
@@ -80,19 +61,19 @@ static void reset_control(void)
 static void widths(void)
 {
     select_register(HOST, 0);
-    kprintf("address %08x\n", in32(ADDRESS));
+    kprintf("address %08x\n", port_read_u32(ADDRESS));
     kprintf("bytes %02x %02x %02x %02x", port_read_u8(DATA), port_read_u8(DATA + 1), port_read_u8(DATA + 2),
             port_read_u8(DATA + 3));
-    kprintf(", words %04x %04x %04x\n", in16(DATA), in16(DATA + 1), in16(DATA + 2));
+    kprintf(", words %04x %04x %04x\n", port_read_u16(DATA), port_read_u16(DATA + 1), port_read_u16(DATA + 2));
     port_write_u8(ADDRESS, 0x55);
-    out16(ADDRESS, 0x5555);
-    kprintf("address after narrow writes %08x\n", in32(ADDRESS));
+    port_write_u16(ADDRESS, 0x5555);
+    kprintf("address after narrow writes %08x\n", port_read_u32(ADDRESS));
     port_write_u32(ADDRESS, 0xFFFFFFFFu);
-    kprintf("all ones %08x\n", in32(ADDRESS));
+    kprintf("all ones %08x\n", port_read_u32(ADDRESS));
     port_write_u32(ADDRESS, 0);
-    kprintf("not enabled %08x\n", in32(DATA));
+    kprintf("not enabled %08x\n", port_read_u32(DATA));
     port_write_u32(ADDRESS, 0x80000003u);
-    kprintf("low bits: address %08x, data %08x\n", in32(ADDRESS), in32(DATA));
+    kprintf("low bits: address %08x, data %08x\n", port_read_u32(ADDRESS), port_read_u32(DATA));
 }
 
 static void absent(void)
@@ -135,16 +116,16 @@ static void narrow_writes(void)
     set_config(IDE, LINE, before);
     before = config(IDE, COMMAND);
     select_register(IDE, COMMAND);
-    out16(DATA, 0);
+    port_write_u16(DATA, 0);
     kprintf("command off %08x\n", config(IDE, COMMAND));
     select_register(IDE, COMMAND);
-    out16(DATA, 0xFFFF);
+    port_write_u16(DATA, 0xFFFF);
     kprintf("command all %08x\n", config(IDE, COMMAND));
     select_register(IDE, COMMAND);
-    out16(DATA, before);
+    port_write_u16(DATA, before);
     kprintf("command again %08x\n", config(IDE, COMMAND));
     select_register(IDE, BAR4);
-    out16(DATA, 0xFFFF);
+    port_write_u16(DATA, 0xFFFF);
     kprintf("half a base %08x\n", config(IDE, BAR4));
 }
 

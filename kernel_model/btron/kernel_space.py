@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from kernel_model.btron.errors import BtronError, Error
-from kernel_model.memory import OutOfMemoryRange
+from kernel_model.memory import OutsideMemory
 
 KERNEL_BASE: Final = 0x8000_0000
 OFFSET_MASK: Final = 0x7FFF_FFFF
@@ -38,10 +38,10 @@ def pointee(address: int) -> int:
     """Return the physical address of what a pointer of the kernel's points to.
 
     Raises:
-        OutOfMemoryRange: It points below kernel space, where nothing is mapped.
+        OutsideMemory: It points below kernel space, where nothing is mapped.
     """
     if address < KERNEL_BASE:
-        raise OutOfMemoryRange(address, 1)
+        raise OutsideMemory(address, 1)
     return address - KERNEL_BASE
 
 

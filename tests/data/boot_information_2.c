@@ -2,8 +2,7 @@
  * Prints on COM1 what a Multiboot 2 boot loader has left in memory, one tag a line, and exits with 0.
  */
 
-typedef unsigned int u32;
-typedef unsigned char u8;
+#include "boot_printing.h"
 
 __asm__(".section .text.0header, \"ax\"\n"
         ".balign 8\n"
@@ -17,35 +16,7 @@ __asm__(".section .text.0header, \"ax\"\n"
         " .short 0, 0\n"
         " .long 8\n"
         "header_end:\n"
-        ".text\n"
-        ".globl _start\n"
-        "_start: movl $stack_end, %esp\n"
-        " pushl %ebx\n"
-        " pushl %eax\n"
-        " call start\n"
-        ".bss\n"
-        ".balign 16\n"
-        " .skip 8192\n"
-        "stack_end:\n"
         ".text\n");
-
-static void out(unsigned short port, u8 value)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static void text(const char *s)
-{
-    while (*s)
-        out(0x3f8, (u8)*s++);
-}
-
-static void hex(u32 value)
-{
-    out(0x3f8, ' ');
-    for (int shift = 28; shift >= 0; shift -= 4)
-        out(0x3f8, (u8)"0123456789abcdef"[value >> shift & 15]);
-}
 
 static void words(const char *name, const u32 *values, u32 count)
 {

@@ -72,7 +72,7 @@ def test_an_elf_file_is_entered_where_its_multiboot_header_says(tmp_path: Path) 
     ids=["no modules", "three modules", "many modules"],
 )
 def test_the_information_is_qemus(modules: Sequence[tuple[str, bytes]], tmp_path: Path) -> None:
-    kernel = compile_kernel(tmp_path, SOURCE.read_text(), ["-O1"])
+    kernel = compile_kernel(tmp_path, SOURCE.read_text(), ["-O1", f"-I{SOURCE.parent}"])
     for text, data in modules:
         (tmp_path / text.partition(" ")[0]).write_bytes(data)
     words = "one two=3" if modules else ""

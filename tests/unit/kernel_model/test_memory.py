@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_model.memory import MAX_WORDS, ByteMemory, Memory, OutOfMemoryRange, Overlay
+from kernel_model.memory import MAX_WORDS, ByteMemory, Memory, OutsideMemory, Overlay
 
 START = 0x1000
 SIZE = 0x100
@@ -57,7 +57,7 @@ def test_a_view_can_be_cast_to_words(memory: Memory) -> None:
 
 @pytest.mark.parametrize("address", [START - 1, START + SIZE - 3, START + SIZE, 0])
 def test_an_access_outside_raises_and_changes_nothing(memory: Memory, address: int) -> None:
-    with pytest.raises(OutOfMemoryRange) as error:
+    with pytest.raises(OutsideMemory) as error:
         memory.store_u32(address, 0xFFFFFFFF)
     assert (error.value.address, error.value.size) == (address, 4)
     for access in (
@@ -68,15 +68,15 @@ def test_an_access_outside_raises_and_changes_nothing(memory: Memory, address: i
         lambda: memory.view(address, 4),
         lambda: memory.write(address, b"1234"),
     ):
-        with pytest.raises(OutOfMemoryRange):
+        with pytest.raises(OutsideMemory):
             access()
     assert memory.read(START, SIZE) == bytes(SIZE)
 
 
 def test_a_byte_outside_raises(memory: Memory) -> None:
-    with pytest.raises(OutOfMemoryRange, match=r"^no memory at 0x00001100 \(access of 1 bytes\)$"):
+    with pytest.raises(OutsideMemory, match=r"^no memory at 0x00001100 \(access of 1 bytes\)$"):
         memory.load_u8(START + SIZE)
-    with pytest.raises(OutOfMemoryRange):
+    with pytest.raises(OutsideMemory):
         memory.store_u8(START + SIZE, 1)
 
 

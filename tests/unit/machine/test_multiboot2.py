@@ -25,7 +25,9 @@ region fffc0000 00000000 00040000 00000000 00000002 00000000
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> KernelImage:
-    return KernelImage.read(compile_kernel(tmp_path_factory.mktemp("kernel"), SOURCE.read_text(), ["-O1"]))
+    return KernelImage.read(
+        compile_kernel(tmp_path_factory.mktemp("kernel"), SOURCE.read_text(), ["-O1", f"-I{SOURCE.parent}"])
+    )
 
 
 def printed(machine: Machine) -> str:

@@ -164,7 +164,7 @@ def test_a_raw_image_with_symbols_of_another_file(run: Run, pytester: pytest.Pyt
 def test_memory_is_where_the_kernel_sees_it(run: Run) -> None:
     run(
         """
-        from emulator.machine.memory import OutsideMemory
+        from kernel_model.memory import OutsideMemory
 
         def test_it(kernel):
             address = kernel.symbol("kmem_extent_count")

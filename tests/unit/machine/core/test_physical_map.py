@@ -10,7 +10,8 @@ import pytest
 from emulator.errors import BadImage
 from emulator.machine.address_map import MIB
 from emulator.machine.machine import Machine
-from emulator.machine.memory import OutsideMemory, PhysicalMemory, RamWindow
+from emulator.machine.memory import PhysicalMemory, RamWindow
+from kernel_model.memory import OutsideMemory
 from tests.helpers.guest import assemble, machine_of, results_of
 
 GIB = 1 << 30
