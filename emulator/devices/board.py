@@ -236,7 +236,7 @@ def _keyboard(wires: Wires, keys: tuple[bytes, ...]) -> Device:
 def _local_apic(wires: Wires) -> Device:
     from emulator.devices.apic.local_apic import LocalApic
 
-    return wires.ticking(LocalApic(wires.apics(), wires.now_ns, wires.moved, wires.end_run))
+    return wires.ticking(LocalApic(wires.apics(), wires.now_ns, wires.moved, wires.reset))
 
 
 def _io_apic(wires: Wires) -> Device:

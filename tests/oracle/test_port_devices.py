@@ -137,8 +137,9 @@ def test_ports_where_nothing_happens(tmp_path: Path) -> None:
         "write 0x64, 0xfe\n",
         "write 0x92, 1\n",
         "write 0x64, 0xd1\n write 0x60, 0xfe\n",
+        "movl $0x00044500, 0xfee00300\n",
     ],
-    ids=["switched off", "reset", "reset by system control", "reset by the output port"],
+    ids=["switched off", "reset", "reset by system control", "reset by the output port", "init"],
 )
 def test_ways_to_end_the_pc(way: str, tmp_path: Path) -> None:
     source = f'guest:\nsay "before"\nline\n{way}1: jmp 1b\n'

@@ -62,7 +62,6 @@ _REGISTERS = frozenset(offset for name, offset in vars(Register).items() if name
 }
 _ENABLED = 1 << 8  # of SPURIOUS
 _LEVEL, _ASSERT = 1 << 15, 1 << 14
-_RESET = 0  # QEMU with -no-reboot exits with that
 _LOGICAL = 1 << 11
 _ILLEGAL_REGISTER = 1 << 7
 _FLAT, _CLUSTER = 0xF, 0x0
@@ -87,7 +86,7 @@ class LocalApic(WithoutPorts):
         bus: Is connected with it.
         now_ns: Returns the virtual time.
         moved: Called when the timer's next tick may have moved.
-        end_run: Called when the CPU is reset.
+        reset: Resets the PC.
     """
 
     _KEPT = (
@@ -100,9 +99,9 @@ class LocalApic(WithoutPorts):
         bus: ApicBus,
         now_ns: Callable[[], int],
         moved: Callable[[], None],
-        end_run: Callable[[int], None],
+        reset: Callable[[], None],
     ) -> None:
-        self._bus, self._moved, self._end_run = bus, moved, end_run
+        self._bus, self._moved, self._reset = bus, moved, reset
         self._id = self._task_priority = self._logical_id = self._errors = self._command_high = 0
         self._format = _FLAT
         self._spurious, self._command = _BIOS_SPURIOUS, _BIOS_COMMAND
@@ -188,7 +187,7 @@ class LocalApic(WithoutPorts):
         elif message.mode == DeliveryMode.NMI:
             self._bus.nmi()
         elif message.mode == DeliveryMode.INIT:
-            self._end_run(_RESET)
+            self._reset()
 
     def _request(self, vector: int, *, is_level: bool) -> None:
         bit = 1 << vector
