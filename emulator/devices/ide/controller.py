@@ -29,6 +29,8 @@ _BASE_REGISTER = 0x20  # in PCI configuration space
 _COMMAND_REGISTER = 0x04
 _NOBODY = 0xFFFFFFFF
 _STATUS = 7
+_ADDRESSES = frozenset(base + register for base in _BASES for register in range(1, 6))
+"""What is written there has no effect before the next command."""
 _REGISTERS = {
     base + register: (channel, register) for channel, base in enumerate(_BASES) for register in range(_BLOCK)
 }
@@ -84,9 +86,11 @@ class IdeController:
             Channel(wires.data_port(base), interrupt, memory, pair)
             for base, interrupt, pair in zip(_BASES, interrupts, pairs, strict=True)
         )
+        self._fast: Mapping[int, FastPort] | None = None  # None: the status may have changed
 
     def read_port(self, port: int, size: int) -> int:
         """Answer `in`."""
+        self._fast = None
         if port >= _BUS_MASTER:
             if not self._has_master_ports():
                 return _NOBODY >> 32 - 8 * size
@@ -100,6 +104,8 @@ class IdeController:
 
     def write_port(self, port: int, size: int, value: int) -> None:
         """Take `out`."""
+        if port not in _ADDRESSES or size > 1:
+            self._fast = None
         if port >= _BUS_MASTER:
             channel, offset = divmod(port - _BUS_MASTER, _BLOCK)
             if self._has_master_ports() and self._channels[channel].master.write(offset, size, value):
@@ -112,10 +118,12 @@ class IdeController:
 
     def fast_ports(self) -> Mapping[int, FastPort]:
         """The status of each channel, unless reading it has an effect, and the alternate one. Data ports are fast by other means."""
-        first, second = self._channels
-        return _status_ports(
-            first.quiet_status(), first.read_status(), second.quiet_status(), second.read_status()
-        )
+        if self._fast is None:
+            first, second = self._channels
+            self._fast = _status_ports(
+                first.quiet_status(), first.read_status(), second.quiet_status(), second.read_status()
+            )
+        return self._fast
 
     def save(self) -> object:
         """Return the state of both channels, with the sectors written."""
@@ -125,6 +133,7 @@ class IdeController:
         """Go back to a state that `save` returned."""
         if not isinstance(state, _State):
             raise TypeError(f"not a state of IdeController: {state!r}")
+        self._fast = None
         for channel, each in zip(self._channels, state.channels, strict=True):
             channel.restore(each)
 

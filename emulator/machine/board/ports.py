@@ -155,9 +155,9 @@ class PortBus:
     def refresh(self, device: Device) -> None:
         """Set which of a device's ports the core may answer."""
         fast, before = device.fast_ports(), self._fast.get(device, {})
-        if before == fast:
+        if fast is before or before == fast:
             return
-        self._fast[device] = dict(fast)
+        self._fast[device] = fast
         for port in before.keys() | fast.keys():
             answer = fast.get(port)
             if self._announced.get(port) == answer:
