@@ -26,7 +26,7 @@ _BY_VECTOR: Final = {
     0x10: "video.serve",
     0x11: "system.equipment",
     0x12: "system.memory_size",
-    0x13: "interrupts.no_service",
+    0x13: "disks.serve",
     0x14: "serial.serve",
     0x15: "system.serve",
     0x16: "keyboard.serve",

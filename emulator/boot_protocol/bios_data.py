@@ -49,6 +49,12 @@ _VECTORS = b"".join(
     bytes(4) if vector in _NONE else struct.pack("<HH", ENTRIES.get(vector, NO_ENTRY), _SEGMENT)
     for vector in range(256)
 )
+DRIVE_TABLE: Final = 0x9FE00
+"""Where the BIOS keeps what disks it has found: in the extended data area."""
+
+DRIVE_PARAMETERS: Final = 0x9FEC0
+"""Where it has their parameter tables, of 16 bytes each."""
+
 _DATA_AREA, _DATA_SIZE = 0x400, 0x100
 _EBDA_SIZE_KIB = b"\x01"
 _COLUMNS, _ROWS, _CHARACTER_HEIGHT = 80, 25, 16
@@ -79,6 +85,7 @@ def _data_area(hardware: Hardware) -> bytes:
     put(0x49, "B", 3)  # video mode
     put(0x4A, "HH", _COLUMNS, 0x1000)  # and bytes of a page
     put(0x60, "HBH", 0x0607, 0, 0x3D4)  # shape of the cursor, page, port of the CRTC
+    put(0x75, "B", hardware.disks)
     put(0x7C, f"{count}B", *([_SERIAL_TIMEOUT] * count))
     put(0x80, "HH", _KEYS_START, _KEYS_END)
     put(0x84, "BH", _ROWS - 1, _CHARACTER_HEIGHT)

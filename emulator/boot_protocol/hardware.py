@@ -28,6 +28,7 @@ class Hardware(NamedTuple):
         local_apic: The CPU has a local APIC at `LOCAL_APIC`.
         io_apic: There is an I/O APIC at `IO_APIC`.
         graphics: There is an adapter with a frame buffer.
+        disks: How many disks there are.
     """
 
     serial_ports: tuple[int, ...] = ()
@@ -37,14 +38,16 @@ class Hardware(NamedTuple):
     local_apic: bool = False
     io_apic: bool = False
     graphics: bool = False
+    disks: int = 0
 
     @classmethod
-    def found(cls, ports: Iterable[int], registers: Iterable[int]) -> Hardware:
+    def found(cls, ports: Iterable[int], registers: Iterable[int], disks: int = 0) -> Hardware:
         """Return what a board has.
 
         Args:
             ports: Those at which a device answers.
             registers: First addresses of the devices' registers in memory.
+            disks: How many disks are plugged in.
         """
         there, memory = frozenset(ports), frozenset(registers)
         return cls(
@@ -55,4 +58,5 @@ class Hardware(NamedTuple):
             LOCAL_APIC in memory,
             IO_APIC in memory,
             _DISPLAY_INTERFACE in there,
+            disks,
         )

@@ -113,6 +113,7 @@ class Row(NamedTuple):
             device, which is a `MemoryDevice` then.
         frame_buffer: Its frame buffer, `[start, end)`, physical, outside of RAM; empty: it has none. That is memory, of which the board
             has one at most.
+        disks: How many disks are plugged into it.
     """
 
     make: Callable[[Wires], Device]
@@ -124,6 +125,7 @@ class Row(NamedTuple):
     window: tuple[int, int] = (0, 0)
     mmio: tuple[int, int] = (0, 0)
     frame_buffer: tuple[int, int] = (0, 0)
+    disks: int = 0
 
 
 class BoardSettings(NamedTuple):
@@ -176,7 +178,14 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(_dma, "DMA", addresses.DMA),
         Row(_floppy, "floppy", addresses.FLOPPY, line=6),
         Row(_pci, "PCI", addresses.PCI),
-        Row(partial(_ide, disks=settings.disks), "IDE", addresses.IDE, line=14, second_line=15),
+        Row(
+            partial(_ide, disks=settings.disks),
+            "IDE",
+            addresses.IDE,
+            line=14,
+            second_line=15,
+            disks=len(settings.disks),
+        ),
     )
 
 

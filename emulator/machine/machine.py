@@ -158,7 +158,8 @@ class Machine:
         )
         self.device = wiring.device
         core.bios = self._serve_bios
-        hardware = Hardware.found(self.ports.numbers, (row.mmio[0] for row in rows))
+        disks = sum(row.disks for row in rows)
+        hardware = Hardware.found(self.ports.numbers, (row.mmio[0] for row in rows), disks)
         self.cpu.set_local_apic(hardware.local_apic)
         state = boot_state(image, ram.end, hardware, command_line, modules)
         self.modules = state.modules

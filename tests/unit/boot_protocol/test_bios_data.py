@@ -51,3 +51,8 @@ def test_serial_ports_are_listed_and_counted() -> None:
 def test_the_extended_data_area_is_a_kib_below_640() -> None:
     assert struct.unpack_from("<HHxH", data_area(TWO), 0x0E) == (0x9FC0, 0x0422, 639)
     assert dict(bios_data(TWO))[0x9FC00] == b"\x01"
+
+
+def test_disks_are_counted() -> None:
+    assert data_area(Hardware())[0x75] == 0
+    assert data_area(Hardware(disks=3))[0x75] == 3
