@@ -68,9 +68,9 @@ def _page(data: DataArea, number: int) -> Page:
 def _set_mode(call: Call) -> None:
     from emulator.bios import video_modes
 
-    mode = call.al & 0x7F
+    mode, clears = call.al & 0x7F, not call.al & 0x80
     call.al = {6: 0x3F}.get(mode, 0x20 if mode > 7 else 0x30)  # noqa: PLR2004 - the last one of text
-    if not video_modes.set_mode(call.pc, mode, clears=not call.registers["eax"] & 0x80):
+    if not video_modes.set_mode(call.pc, mode, clears=clears):
         call.pc.lacks(f"int 0x10, mode 0x{mode:02x}")
 
 
