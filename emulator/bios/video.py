@@ -1,6 +1,7 @@
 """The graphics adapter: int 10h.
 
-Text is memory and the cursor; palettes are registers. Modes are in `emulator.bios.video_modes`.
+Text is memory and the cursor; palettes are registers. Modes are in `emulator.bios.video_modes`, those of VESA's extension in
+`emulator.bios.vbe`.
 
 Source: Ralf Brown's list, files INTERRUP.LST and MEMORY.LST (40:49 to 40:8A); what depends on the BIOS as SeaBIOS has it.
 """
@@ -18,6 +19,7 @@ _MODE, COLUMNS, PAGE_SIZE, PAGE_START, CURSORS, CURSOR_SHAPE, PAGE, ROWS, HEIGHT
     0x49, 0x4A, 0x4C, 0x4E, 0x50, 0x60, 0x62, 0x84, 0x85, 0x87, 0x88,
 )  # in the data area  # fmt: skip
 MODE_CONTROL, COMBINATION = 0x89, 0x8A
+TEXT_MODES: Final = (0, 1, 2, 3)
 _PAGES: Final = 8
 _CRTC, _ATTRIBUTE, _ATTRIBUTE_READ, _STATUS = 0x3D4, 0x3C0, 0x3C1, 0x3DA
 _PALETTE_READ, _PALETTE_WRITE, _PALETTE, _MASK = 0x3C7, 0x3C8, 0x3C9, 0x3C6
@@ -48,13 +50,17 @@ def serve(call: Call) -> None:
     service = _SERVICES.get(call.ah)
     if service is not None:
         service(call)
+    elif call.ah == _VESA:
+        from emulator.bios import vbe
+
+        vbe.serve(call)
     else:
-        call.lacks(ah=None, by="AX" if call.ah == _VESA else "AH")
+        call.lacks(ah=None)
 
 
 def is_text(data: DataArea) -> bool:
     """Return whether the screen shows text."""
-    return data.get(_MODE) in {0, 1, 2, 3}
+    return data.get(_MODE) in TEXT_MODES
 
 
 def _page(data: DataArea, number: int) -> Page:

@@ -25,6 +25,7 @@ AREAS = (
     "acpi",
     "apic",
     "bios",
+    "bios_video",
     "disk",
     "exceptions",
     "graphics",
