@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from emulator.machine.call_stack import prepare_stacks
 from tests.helpers.guest import FUNCTION, machine_of, symbol
 from tests.helpers.recorded import WholeRecording
 from tests.helpers.spaces import two_spaces
@@ -259,10 +260,14 @@ use:    pushl   %ebp
         leave
         ret
         function take
+        movl    current, %eax
+        incl    taken(, %eax, 4)
         ret
         ends    take
         .data
 times:  .long   6
+        .bss
+taken:  .skip   8
         .text
 """
 
@@ -271,6 +276,17 @@ def test_call_stacks_are_those_of_the_space(mmu: Mmu) -> None:
     machine, recording = recorded(two_spaces(DEEP), mmu)
     found = {(call.arguments[0], stack[2]) for call, stack in recording.with_stacks()}
     assert found == {(0, symbol(machine, "first_returns")), (1, symbol(machine, "second_returns"))}
+
+
+def test_a_write_has_the_call_stack_of_its_space(mmu: Mmu) -> None:
+    machine = machine_of(FUNCTION + two_spaces(DEEP), mmu=mmu)
+    prepare_stacks(machine)
+    watchpoints = [machine.observers.watch(symbol(machine, "taken") + 4 * task, 4) for task in range(2)]
+    assert machine.run(timeout_s=10).exit_value == 0
+    for watchpoint, returns in zip(watchpoints, ("first_returns", "second_returns"), strict=True):
+        changes = watchpoint.changes()
+        assert changes is not None
+        assert [write.callers[2] for write in changes] == [symbol(machine, returns)] * 2
 
 
 # The first task has given way in a handler; the frame of its interrupt lies between two calls of the second one's stack.
