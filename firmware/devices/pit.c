@@ -1,6 +1,6 @@
 /*
- * The timer (Intel 8254 data sheet) without its interrupts: modes, latches, read-back, halves of counts, BCD, channel 2
- * with its output at port 0x61. What a count is at a moment depends on time, so ranges are printed. Where QEMU does otherwise
+ * The timer (Intel 8254 data sheet): modes, latches, read-back, halves of counts, BCD, channel 2 with its output at port 0x61,
+ * and the request that setting channel 0 makes at once. What a count is at a moment depends on time, so ranges are printed. Where QEMU does otherwise
  * than the data sheet nothing is printed: it counts on in mode 0 while the gate is closed, and its output follows the
  * old count until a new one is written.
  */
@@ -13,6 +13,7 @@
 #include "common/debug_exit.h"
 
 enum { COUNT_0 = 0x40, COUNT_2 = 0x42, CONTROL = 0x43, SPEAKER = 0x61 };
+enum { PIC = 0x20, PIC_DATA = 0x21, READ_REQUESTS = 0x0A, POLL = 0x0C, END_OF_INTERRUPT = 0x20 };
 enum { GATE_2 = 1, SPEAKER_ON = 2, OUTPUT_2 = 0x20 };
 enum { LATCH = 0x00, LOW_HALF = 0x10, HIGH_HALF = 0x20, BOTH_HALVES = 0x30, READ_BACK = 0xC0 };
 
@@ -119,6 +120,42 @@ static void output(void)
     port_write_u8(SPEAKER, 0);
 }
 
+static void forget_requests(void)
+{
+    port_write_u8(PIC, 0x11);
+    port_write_u8(PIC_DATA, 0x20);
+    port_write_u8(PIC_DATA, 0x04);
+    port_write_u8(PIC_DATA, 0x01);
+}
+
+static uint32_t requested(void)
+{
+    port_write_u8(PIC, READ_REQUESTS);
+    return port_read_u8(PIC) & 1u;
+}
+
+static void requests(void)
+{
+    static const uint8_t changes[] = {2, 3, 2, 0, 3};
+
+    for (uint32_t i = 0; i < sizeof changes; i++) {
+        forget_requests();
+        set(0, (uint8_t)(BOTH_HALVES | changes[i] << 1), 0);
+        kprintf("channel 0 set to mode %u: requested %u\n", changes[i], requested());
+    }
+    set(0, BOTH_HALVES | 3 << 1, 0);
+    port_write_u8(PIC, POLL);
+    (void)port_read_u8(PIC);
+    port_write_u8(PIC, END_OF_INTERRUPT);
+    set(0, BOTH_HALVES | 3 << 1, 0);
+    uint32_t in_first_half = requested();
+    for (uint32_t low = 0; low < 2000;) { /* QEMU lowers the line later than it says so */
+        low += (status(0) & 0x80) == 0;
+    }
+    set(0, BOTH_HALVES | 3 << 1, 0);
+    kprintf("set again: requested %u, in the second half %u\n", in_first_half, requested());
+}
+
 __attribute__((noreturn)) void kmain(void);
 
 void kmain(void)
@@ -134,6 +171,7 @@ void kmain(void)
     modes();
     halves();
     output();
+    requests();
     kprintf("done\n");
     debug_exit(EXIT_PASSED);
 }

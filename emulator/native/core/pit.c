@@ -4,7 +4,10 @@
  * which it was loaded. As in QEMU (hw/timer/i8254.c, hw/audio/pcspk.c), a control word does not stop a counter, the gate does not hold
  * one up but starts it again when it rises, and bit 4 of port 0x61, the refresh of memory, changes with each reading.
  *
- * Shortcomings: a counter in BCD counts in binary; the output of channel 0 raises its line at the end of each period, or once.
+ * A square wave begins high: loading it raises the line of channel 0, unless the one before was high at that moment.
+ *
+ * Shortcomings: a counter in BCD counts in binary; the output of channel 0 raises its line at the end of each period, or once. That the
+ * 8259 forgets at its ICW1 that the line was high is not known here.
  *
  * Source: Intel 8254 data sheet; IBM PC/AT Technical Reference (wiring, port 0x61).
  */
@@ -14,6 +17,7 @@
 #include "core/pit.h"
 
 enum { CHANNELS = 3, FIRST_PORT = 0x40, COMMAND = 0x43, SPEAKER = 0x61, NOBODY = 0xff };
+enum { TICK_LINE = 0 };
 enum { FREQUENCY_HZ = 1193182, NS_PER_S = 1000000000, COUNT_MAX = 0x10000 };
 enum { LATCH = 0, LOW = 1, HIGH = 2, BOTH = 3 }; /* access to a counter */
 enum { READ_BACK = 3, NO_COUNT = 0x20, NO_STATUS = 0x10 };
@@ -24,6 +28,7 @@ struct channel {
     uint32_t count; /* to be counted down, 1 to COUNT_MAX */
     uint64_t loaded_ns;
     uint8_t control; /* access, mode and BCD, as in the status */
+    bool is_square;  /* it was loaded in that mode */
     bool high_next_read, high_next_write;
     uint8_t low;     /* written, while the high byte is to come */
     uint16_t latched;
@@ -67,6 +72,11 @@ static uint16_t counter(const kc *m, const struct channel *c)
     }
 }
 
+static bool is_in_first_half(const kc *m, const struct channel *c)
+{
+    return elapsed(m, c) % c->count < (c->count + 1) / 2;
+}
+
 static bool output(const kc *m, const struct channel *c)
 {
     uint64_t clocks = elapsed(m, c);
@@ -79,7 +89,7 @@ static bool output(const kc *m, const struct channel *c)
     case RATE:
         return clocks && clocks % c->count == 0;
     case SQUARE:
-        return clocks % c->count < (c->count + 1) / 2;
+        return is_in_first_half(m, c);
     default:
         return clocks == c->count;
     }
@@ -89,7 +99,7 @@ static bool output(const kc *m, const struct channel *c)
 static void set_ticks(kc *m, const struct channel *c)
 {
     int mode = mode_of(c);
-    kc_timer timer = {.start_ns = c->loaded_ns, .frequency = FREQUENCY_HZ, .periodic = mode == RATE || mode == SQUARE};
+    kc_timer timer = {.line = TICK_LINE, .start_ns = c->loaded_ns, .frequency = FREQUENCY_HZ, .periodic = mode == RATE || mode == SQUARE};
 
     if (mode != ONE_SHOT && mode != TRIGGERED) /* their gate never rises */
         timer.clocks = c->count;
@@ -98,10 +108,16 @@ static void set_ticks(kc *m, const struct channel *c)
 
 static void load(kc *m, struct channel *c, uint32_t count)
 {
+    bool was_high = c->is_square && is_in_first_half(m, c);
+
     c->count = count ? count : COUNT_MAX;
     c->loaded_ns = kc_clock_ns(m);
-    if (c == m->pit->channels)
+    c->is_square = mode_of(c) == SQUARE;
+    if (c == m->pit->channels) {
         set_ticks(m, c);
+        if (c->is_square && !was_high)
+            kc_pic_request(m, TICK_LINE);
+    }
 }
 
 /* -- ports ---------------------------------------------------------------------------------------- */
