@@ -16,7 +16,7 @@ import against_qemu
 import btron
 import checking
 import in_process
-import mach
+import packages
 import plugin
 import polling
 import traces
@@ -47,7 +47,8 @@ BENCHMARKS = (
     Benchmark("ring-changes", btron.ring_changes),
     Benchmark("waiting-interrupt", btron.waiting_interrupt),
     Benchmark("polling", polling.polling),
-    Benchmark("mach", mach.mach),
+    Benchmark("mach", packages.mach),
+    Benchmark("invaders", packages.invaders),
 )
 HEADER = ("what", "measured", "peer", "ratio", "must reach", "verdict")
 

@@ -9,6 +9,10 @@
 /* The block counted last, or an instruction counted alone: count is 0. */
 struct last { uint32_t pc; uint16_t count, size; };
 
+/* A place in translated code, and the instruction that it belongs to: to look that up takes longer than to answer at most ports. */
+struct place { uintptr_t host_pc; void *tb; uint64_t data[2]; };
+enum { PLACES = 64 }; /* 2 ** 6 */
+
 /* Code in translated blocks reads and writes the first three, see translation.c. */
 struct counting {
     uint64_t executed, look_at; /* instructions; a block that starts at look_at or later asks */
@@ -19,6 +23,8 @@ struct counting {
     uint32_t last_instruction;  /* counted one by one */
     struct { uint32_t block, pc, before; } restored; /* the instruction at which the CPU's state was made exact last */
     struct { uint32_t pc, icount; } *blocks; /* by hooks */
+    struct place places[PLACES], *place; /* those of code that is there; the one that is being looked up */
+    bool has_places;             /* translations forget them */
 };
 
 int kc_counting_init(kc *m);
@@ -50,6 +56,31 @@ static inline bool kc_counts_one_by_one(const kc *m) { return m->counting->one_b
 static inline void kc_note_restored(kc *m, uint32_t block, uint32_t pc, uint32_t before)
 {
     m->counting->restored.block = block, m->counting->restored.pc = pc, m->counting->restored.before = before;
+}
+/* Code is translated, perhaps where other code was. */
+static inline void kc_forget_places(kc *m)
+{
+    m->counting->has_places = true;
+    __builtin_memset(m->counting->places, 0, sizeof m->counting->places);
+}
+/* Where a place is kept, if any is. */
+static inline struct place *kc_place(kc *m, uintptr_t host_pc)
+{
+    struct counting *c = m->counting;
+    return c->has_places && !c->one_by_one ? &c->places[(uint32_t)host_pc * 2654435761u >> 26] : NULL;
+}
+/* The next instruction whose state is made exact is the one of this place. */
+static inline void kc_note_place_at(kc *m, struct place *place, uintptr_t host_pc)
+{
+    m->counting->place = place;
+    if (place)
+        place->host_pc = host_pc, place->tb = NULL;
+}
+static inline void kc_note_place(kc *m, void *tb, const uint64_t *data)
+{
+    struct place *place = m->counting->place;
+    if (place)
+        place->tb = tb, place->data[0] = data[0], place->data[1] = data[1];
 }
 /* The instruction at `pc` was not executed, nor were those after it in its block: do not count them. is_fetched: it could not be. */
 void kc_count_up_to(kc *m, uint32_t pc, bool is_fetched);

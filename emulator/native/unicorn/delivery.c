@@ -65,9 +65,27 @@ void restore_state_to_opc_x86_64(void *state, void *tb, uint64_t *data)
 {
     kc *m = kc_running_on(state);
 
-    if (m)
+    if (m) {
         kc_note_restored(m, (uint32_t)*(uint64_t *)tb, (uint32_t)data[0], (uint32_t)(data[1] >> 32));
+        kc_note_place(m, tb, data);
+    }
     original_restore(state, tb, data);
+}
+
+void kc_restore_eip(kc *m, uintptr_t host_pc)
+{
+    struct place *place = kc_place(m, host_pc);
+
+    if (!kc_cpu(m))
+        return; /* EIP is known: no block has run that was not translated one by one */
+    if (place && place->host_pc == host_pc && place->tb) {
+        uint64_t data[] = {place->data[0], place->data[1]};
+        restore_state_to_opc_x86_64(kc_state_at(m), place->tb, data);
+        return;
+    }
+    kc_note_place_at(m, place, host_pc);
+    restore_state(kc_cpu(m), host_pc, false);
+    kc_note_place_at(m, NULL, 0);
 }
 
 /* -- the TLB: of fills the hook for them is told too little, of flushes nobody is ------------------ */

@@ -44,14 +44,6 @@ static void loads_flags(kc *m)
     }
 LOADS_FLAGS(LOAD)
 
-static bool (*restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
-
-void kc_restore_eip(kc *m, uintptr_t host_pc)
-{
-    if (restore_state && kc_cpu(m)) /* else EIP is known: no block has run that was not translated one by one */
-        restore_state(kc_cpu(m), host_pc, false);
-}
-
 #define LEAVE(name, parameters, arguments) \
     static void (*original_##name) parameters; \
     EXPORTED void helper_##name##_x86_64 parameters; \
@@ -72,8 +64,7 @@ LEAVES_HANDLER(LEAVE)
 
 bool kc_flags_load(void *unicorn)
 {
-    restore_state = (__typeof__(restore_state))kc_find(unicorn, "cpu_restore_state_x86_64");
-    bool all = restore_state != NULL; /* what is there is needed in any case, to be passed on to */
+    bool all = true; /* what is there is needed in any case, to be passed on to */
 
 #define FIND(name, ...) \
     all &= (original_##name = (__typeof__(original_##name))kc_find(unicorn, "helper_" #name "_x86_64")) != NULL;

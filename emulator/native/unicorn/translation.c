@@ -199,6 +199,8 @@ static void translate(kc *m, void *cpu, uint8_t *tb, int longest)
 {
     memset(&block, 0, sizeof block);
     memcpy(&block.pc, tb, sizeof block.pc);
+    if (m)
+        kc_forget_places(m);
     if (m && !kc_cpu(m))
         kc_note_cpu(m, cpu);
     block.is_ours = m && kc_cpu(m) == cpu;

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.devices.acpi_power import FREQUENCY_HZ, TIMER
 from emulator.machine.consoles import Console
 from emulator.machine.execution import Returned
-from tests.helpers.guest import machine_of, results_of
+from tests.helpers.guest import machine_of, results_of, symbol
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
@@ -174,3 +175,19 @@ def test_a_talkative_guest_takes_no_host_memory_without_end(monkeypatch: pytest.
     machine.run()
     assert bytes(machine.output[Console.DEBUG]) == b"A" * 10
     assert bytes(written) == b"A" * 100
+
+
+def test_a_port_in_code_that_was_changed_counts_the_new_instructions() -> None:
+    """What is kept of a place in translated code is not that of the code before, which was as long."""
+    machine = machine_of(f"hlt\n .globl ask\n ask: nop; nop; nop; mov ${TIMER}, %edx; in %dx, %eax; ret")
+    machine.interrupts.instruction_ns = 1_000_000
+
+    def instructions_before() -> int:
+        now_ns = machine.interrupts.now_ns()
+        return round((machine.call("ask") * 1e9 / FREQUENCY_HZ - now_ns) / 1e6)
+
+    machine.run()
+    for code, count in ((b"\x90\x90\x90", 4), (b"\x0f\x1f\0", 2), (b"\x66\x90\x90", 3)):
+        machine.memory.write(symbol(machine, "ask"), code)
+        machine.flush_code()
+        assert [instructions_before() for _ in range(3)] == [count] * 3

@@ -1,4 +1,4 @@
-"""A kernel that nobody here wrote: GNU Mach of Debian, from the start of the process to the prompt of its debugger."""
+"""Kernels that nobody here wrote, of Debian's packages: GNU Mach up to the prompt of its debugger, and a game that polls."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, cast
 
-from measure import Row, at_most, cpu_seconds, kmemu, least, qemu_command
+from measure import Row, at_least, at_most, cpu_seconds, kmemu, least, qemu_command, seconds_of
+
+from emulator.errors import BudgetUsedUp
+from emulator.loader.image import KernelImage
+from emulator.machine.board.interrupts import INSTRUCTION_NS
+from emulator.machine.machine import Machine
 
 ROOT = Path(__file__).parents[1]
-PACKAGE, FILE = "gnumach-image-1.8-486-dbg", "boot/gnumach-*.gz"
+MACH = ("gnumach-image-1.8-486-dbg", "boot/gnumach-*.gz")
+INVADERS = ("grub-invaders", "boot/invaders.exec")
+PLAYED = 100_000_000  # instructions
 PROMPT = "db> "
 RAM = "127M"  # above 1 MiB: QEMU's 128
 RUNS = 5
@@ -29,7 +37,7 @@ def mach() -> Row:
     """Boot it, against QEMU, which is asked for its screen every 10 ms; CPU time of both processes."""
     with TemporaryDirectory() as folder:
         kernel = Path(folder) / "gnumach"
-        kernel.write_bytes(gzip.decompress(package_file().read_bytes()))
+        kernel.write_bytes(gzip.decompress(package_file(*MACH).read_bytes()))
         command = kmemu("boot", str(kernel), "--ram", RAM, "--until", PROMPT)
         ours_s, qemu_s = least(RUNS, lambda: cpu_seconds(command, 0), lambda: qemu_seconds(kernel))
     return Row(
@@ -42,12 +50,37 @@ def mach() -> Row:
     )
 
 
-def package_file() -> Path:
-    """Return the kernel, which the tests download."""
+def invaders() -> Row:
+    """Play invaders, which reads the interval timer all the time, against what a CPU of 100 MHz does."""
+
+    def play() -> float:
+        machine = Machine(KernelImage.read(package_file(*INVADERS)))
+
+        def run() -> None:
+            with suppress(BudgetUsedUp):
+                machine.run(max_instructions=PLAYED)
+
+        return seconds_of(run)
+
+    (seconds,) = least(RUNS, play)
+    virtual_s = PLAYED * INSTRUCTION_NS / 1e9
+    rate = PLAYED / seconds
+    return Row(
+        name="invaders",
+        what=f"{PLAYED / 1e6:.0f} M instructions of grub-invaders",
+        measured=f"{rate / 1e6:.0f} M/s",
+        peer=f"{virtual_s:.0f} s of virtual time",
+        ratio=seconds / virtual_s,
+        target=at_least(rate, 50e6, ">= 50 M/s"),
+    )
+
+
+def package_file(package: str, path: str) -> Path:
+    """Return a kernel, which the tests download."""
     sys.path.append(str(ROOT))
     from tests.helpers.debian import package_file as downloaded
 
-    return downloaded(PACKAGE, FILE)
+    return downloaded(package, path)
 
 
 def qemu_seconds(kernel: Path) -> float:
