@@ -32,8 +32,8 @@ DISPLAY_INTERFACE: Final = (0x1CE, 0x1CF, 0x1D0)
 
 VGA: Final = (*range(0x3C0, 0x3D0), 0x3DA)
 CRTC: Final = (0x3D4, 0x3D5)
-TEXT_SCREEN: Final = (0xB8000, 0xB8FA0)
-"""80 x 25 characters with their colours."""
+TEXT_MEMORY: Final = (0xB8000, 0xC0000)
+"""Where text lies, and the graphics of a CGA."""
 
 COM1: Final = tuple(range(0x3F8, 0x400))
 COM2: Final = tuple(range(0x2F8, 0x300))

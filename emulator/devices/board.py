@@ -166,7 +166,7 @@ def pc_board(settings: BoardSettings = DEFAULT_BOARD) -> tuple[Row, ...]:
         Row(_debug_console, "debug console", addresses.DEBUG_CONSOLE, console=DEBUG_CONSOLE),
         Row(_debug_exit, "debug exit", addresses.DEBUG_EXIT),
         Row(_vga, "VGA", addresses.VGA, frame_buffer=addresses.FRAME_BUFFER),
-        Row(_crtc, "CRTC", addresses.CRTC, window=addresses.TEXT_SCREEN),
+        Row(_crtc, "CRTC", addresses.CRTC, window=addresses.TEXT_MEMORY),
         Row(_graphics, "graphics", addresses.DISPLAY_INTERFACE, mmio=addresses.GRAPHICS_REGISTERS),
         Row(keyboard, "keyboard", None if keys else addresses.KEYBOARD, line=1, second_line=12),
         Row(_local_apic, "local APIC", (), mmio=addresses.LOCAL_APIC),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.boot_protocol.hardware import Hardware
-from emulator.devices.addresses import TEXT_SCREEN
+from emulator.devices.addresses import TEXT_MEMORY
 from emulator.devices.board import pc_board
 from emulator.errors import unknown_function
 from emulator.machine.address_map import CALLS_END, MIB, ROM_START, VGA_START
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from emulator.devices.vga.modes import VideoMode
     from emulator.devices.vga.ports import VgaPorts
     from emulator.devices.vga.screenshot import Screenshot
-    from emulator.devices.vga.text import VgaText
+    from emulator.devices.vga.text import TextScreen, VgaText
     from emulator.loader.image import KernelImage
     from emulator.machine.board.bios_calls import BiosCalls
     from emulator.machine.consoles import Console
@@ -312,7 +312,7 @@ class Machine:
             self.consoles,
             self.observers,
             self.unanswered,
-            lambda: bytes(self.memory.buffer[slice(*TEXT_SCREEN)]),
+            self._text_cells,
             self._core.request_stop,
         )
 
@@ -321,6 +321,13 @@ class Machine:
         from emulator.machine.core.snapshots import CoreSnapshots
 
         return CoreSnapshots(self._core)
+
+    def _text_cells(self) -> bytes:
+        """Return what is to be looked at for a text; nothing on a board without a screen."""
+        try:
+            return self.text_screen().cells
+        except ValueError:
+            return b""
 
     def _serve_bios(self) -> None:
         self._bios.serve()
@@ -380,10 +387,18 @@ class Machine:
         cast("Uart", self.device("COM1")).feed(data)
 
     def screen(self) -> list[str]:
-        """Return the VGA text screen, line by line, without trailing blanks."""
-        from emulator.devices.vga.text import screen_lines  # only here
+        """Return the VGA text screen, line by line, without trailing blanks; in a graphics mode there is no line."""
+        return self.text_screen().lines()
 
-        return screen_lines(self.memory.buffer[slice(*TEXT_SCREEN)])
+    def text_screen(self) -> TextScreen:
+        """Return what the VGA shows in a text mode; in a graphics mode it has no row.
+
+        Raises:
+            ValueError: The board has no VGA.
+        """
+        vga, crtc = cast("VgaPorts", self.device("VGA")), cast("VgaText", self.device("CRTC"))
+        memory = b"" if vga.shows_graphics else self.memory.buffer[slice(*TEXT_MEMORY)]
+        return crtc.screen(memory)
 
     def screenshot(self) -> Screenshot:
         """Return a picture of what the screen shows, text or graphics.
@@ -391,7 +406,7 @@ class Machine:
         Raises:
             ValueError: The board has no VGA.
         """
-        from emulator.devices.vga.screenshot import TEXT_MEMORY, Adapter  # only here
+        from emulator.devices.vga.screenshot import Adapter  # only here
 
         vga, crtc = cast("VgaPorts", self.device("VGA")), cast("VgaText", self.device("CRTC"))
         mode = cast("Dispi", self.device("graphics")).mode

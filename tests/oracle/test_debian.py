@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.devices.vga.text import screen_lines
+from emulator.devices.addresses import TEXT_MEMORY
+from emulator.devices.vga.text import VgaText
 from emulator.errors import BudgetUsedUp
 from emulator.loader.image import KernelImage
 from emulator.machine.execution import Returned
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 BIOS_TABLES = 128 * 1024  # QEMU's BIOS takes them from the end of RAM; ours has them elsewhere
-SCREEN, SCREEN_SIZE = 0xB8000, 80 * 25 * 2
 PIT_HZ = 1_193_182
 WAIT_FOR_TICKS = bytes.fromhex("56 8d 90 20 4e 00 00")  # of invaders: push esi; lea edx, [eax + 20000]
 MACH_MIB = 128
@@ -56,10 +56,10 @@ def test_the_example_of_multiboot_shows_what_it_shows_in_qemu() -> None:
     image = KernelImage.read(kernel)
     machine = Machine(image, ram=RamWindow(MIB, qemu.RAM_MIB * MIB - BIOS_TABLES), command_line="oracle=1")
     assert machine.run(timeout_s=60).ending is Returned.HALTED
-    ram = qemu.inspect(kernel, image.physical_entry, SCREEN + SCREEN_SIZE, "oracle=1").at_end.ram
+    ram = qemu.inspect(kernel, image.physical_entry, TEXT_MEMORY[1], "oracle=1").at_end.ram
     ours, theirs = (
         [line for line in lines if line and not _OWN.search(line)]
-        for lines in (machine.screen(), screen_lines(memoryview(ram[SCREEN:])))
+        for lines in (machine.screen(), VgaText().screen(ram[slice(*TEXT_MEMORY)]).lines())
     )
     assert ours == theirs
     assert ours[-1] == "Halted."

@@ -6,15 +6,11 @@ Where the terminal is smaller, it shows the part with the cursor. In a graphics 
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, cast
-
-from emulator.devices.addresses import TEXT_SCREEN
-from emulator.devices.vga.text import COLUMNS, ROWS, screen_lines
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from emulator.cli.terminal.output import Output
-    from emulator.devices.vga.ports import VgaPorts
-    from emulator.devices.vga.text import VgaText
+    from emulator.devices.vga.text import TextScreen
     from emulator.machine.machine import Machine
 
 _ENTER: Final = b"\x1b[?1049h\x1b[2J"
@@ -23,7 +19,7 @@ _SHOW_CURSOR, _HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 _PLAIN: Final = "\x1b[0m"
 _COLOURS: Final = (0, 4, 2, 6, 1, 5, 3, 7)  # of ECMA-48, by a PC's number
 _BRIGHT: Final = 8
-_GRAPHICS: Final = "kmemu: the kernel shows graphics, which a terminal does not; this is its text screen"
+_GRAPHICS: Final = "kmemu: the kernel shows graphics, which a terminal does not"
 
 
 class ScreenView:
@@ -59,21 +55,20 @@ class ScreenView:
 
     def draw(self) -> None:
         """Show what has changed."""
-        memory = bytes(self._machine.memory.buffer[slice(*TEXT_SCREEN)])
-        size = self._output.size
-        cursor = cast("VgaText", self._machine.device("CRTC")).cursor
-        if cast("VgaPorts", self._machine.device("VGA")).shows_graphics:
+        screen, size = self._machine.text_screen(), self._output.size
+        if not screen.rows:
             status = _GRAPHICS
         else:
-            status = self._status if size[1] > ROWS or not self._status_hidden else ""
-        if self._shown != (memory, size, cursor, status):
-            self._shown = (memory, size, cursor, status)
-            self._draw(memory, status, *size, *cursor)
+            status = self._status if size[1] > screen.rows or not self._status_hidden else ""
+        if self._shown != (screen, size, status):
+            self._shown = (screen, size, status)
+            self._draw(screen, status, *size)
 
-    def _draw(self, memory: bytes, status: str, columns: int, rows: int, row: int, column: int) -> None:
-        top, left = _first(row, ROWS, rows), _first(column, COLUMNS, columns)
-        lines = self._lines(memory, top, left, rows, columns)
-        if rows > ROWS:
+    def _draw(self, screen: TextScreen, status: str, columns: int, rows: int) -> None:
+        row, column = screen.cursor or (0, 0)
+        top, left = _first(row, screen.rows, rows), _first(column, screen.columns, columns)
+        lines = self._lines(screen, top, left, rows, columns)
+        if rows > screen.rows:
             lines.append(status[:columns])
         elif status:
             lines[-1] = status[:columns]
@@ -85,16 +80,17 @@ class ScreenView:
             if line != before:
                 text += f"\x1b[{number + 1};1H{line}{_PLAIN}\x1b[K"
         self._drawn = lines
-        cursor = f"\x1b[{row - top + 1};{column - left + 1}H{_SHOW_CURSOR}" if row < ROWS else _HIDE_CURSOR
+        is_shown = screen.cursor is not None
+        cursor = f"\x1b[{row - top + 1};{column - left + 1}H{_SHOW_CURSOR}" if is_shown else _HIDE_CURSOR
         self._output.draw(text + cursor)
 
-    def _lines(self, memory: bytes, top: int, left: int, rows: int, columns: int) -> list[str]:
-        right = min(left + columns, COLUMNS)
+    def _lines(self, screen: TextScreen, top: int, left: int, rows: int, columns: int) -> list[str]:
+        right = min(left + columns, screen.columns)
         lines = []
-        for number, line in enumerate(screen_lines(memory)[top : top + rows], top):
-            start = number * COLUMNS
-            colours = memory[2 * (start + left) + 1 : 2 * (start + right) : 2]
-            lines.append(self._line(line.ljust(COLUMNS)[left:right], colours))
+        for number, line in enumerate(screen.lines()[top : top + rows], top):
+            start = number * screen.columns
+            colours = screen.cells[2 * (start + left) + 1 : 2 * (start + right) : 2]
+            lines.append(self._line(line.ljust(screen.columns)[left:right], colours))
         return lines
 
     def _line(self, text: str, colours: bytes) -> str:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from emulator.devices.addresses import TEXT_MEMORY
 from emulator.devices.vga.font import GLYPH_ROWS, glyphs
+from emulator.devices.vga.text import display_lines
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,12 +26,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-TEXT_MEMORY = (0xB8000, 0xC0000)
-"""Where text lies, and the graphics of a CGA."""
-
 # Registers of the CRT controller.
 _COLUMNS, _OVERFLOW, _MAX_SCAN, _CURSOR_START, _CURSOR_END = 0x01, 0x07, 0x09, 0x0A, 0x0B
-_START, _CURSOR, _LINES, _OFFSET, _MODE, _COMPARE = 0x0C, 0x0E, 0x12, 0x13, 0x17, 0x18
+_START, _CURSOR, _OFFSET, _MODE, _COMPARE = 0x0C, 0x0E, 0x13, 0x17, 0x18
 _DOUBLE_SCAN, _NO_CURSOR = 0x80, 0x20
 # Of the others.
 _CLOCKING, _FONTS, _SHIFT, _MISCELLANEOUS = 1, 3, 5, 6
@@ -146,7 +145,7 @@ def _graphics(adapter: Adapter) -> Array:
     """Return the pixels of planes, of a CGA's pairs of bits, or of bytes that are shown twice as wide."""
     vga, crtc, mode = adapter.vga, adapter.crtc, adapter.mode
     width = (crtc[_COLUMNS] + 1) * 8 if mode is None else mode.width
-    height = _height(crtc) if mode is None else mode.height
+    height = display_lines(crtc) if mode is None else mode.height
     starts = _line_starts(adapter, height)
     memory = _memory(adapter)
     words = memory[(starts[:, None] + np.arange(width // 2)) % len(memory)].reshape(height, width // 8, 4)
@@ -176,11 +175,6 @@ def _pairs(words: Array) -> Array:
         [pairs[:, :, 0] | pairs[:, :, 2] << 2, pairs[:, :, 1] | pairs[:, :, 3] << 2], axis=2
     )
     return colours.reshape(len(words), -1)
-
-
-def _height(crtc: bytes) -> int:
-    overflow = crtc[_OVERFLOW]
-    return (crtc[_LINES] | (overflow & 0x02) << 7 | (overflow & 0x40) << 3) + 1
 
 
 def _line_starts(adapter: Adapter, height: int) -> Array:
@@ -231,7 +225,7 @@ def _text(adapter: Adapter) -> Array:
     """Return the pixels of characters, each with its colours, and of the cursor."""
     vga, crtc = adapter.vga, adapter.crtc
     rows_of_cell = (crtc[_MAX_SCAN] & 0x1F) + 1
-    columns, rows = crtc[_COLUMNS] + 1, max(_height(crtc) // rows_of_cell, 1)
+    columns, rows = crtc[_COLUMNS] + 1, max(display_lines(crtc) // rows_of_cell, 1)
     start = crtc[_START] << 8 | crtc[_START + 1]
     at = (start + crtc[_OFFSET] * 2 * np.arange(rows)[:, None] + np.arange(columns)) % _CELLS
     cells = np.frombuffer(adapter.text, np.uint8).reshape(_CELLS, 2)[at]

@@ -1,6 +1,6 @@
-"""VGA text mode: the screen's 80 x 25 cells in memory, and the cursor.
+"""VGA text mode: the screen's cells in memory, 80 x 25 at the start, and the cursor.
 
-The CRT controller is an index port and a data port. Here its registers have an effect on pictures of the screen only.
+The CRT controller is an index port and a data port. Here its registers have an effect on what the screen shows only.
 
 Source: IBM VGA/XGA Technical Reference, "CRT Controller Registers".
 """
@@ -8,7 +8,7 @@ Source: IBM VGA/XGA Technical Reference, "CRT Controller Registers".
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.devices import addresses
 from emulator.devices.device import read_bytes, write_bytes
@@ -18,18 +18,25 @@ if TYPE_CHECKING:
 
     from emulator.devices.device import FastPort
 
-COLUMNS = 80
-ROWS = 25
-MEMORY_SIZE = COLUMNS * ROWS * 2  # a character and its colours for each cell
-
 INDEX_PORT, DATA_PORT = addresses.CRTC
 
 _TEXT_MODE = bytes.fromhex("5f 4f 50 82 55 81 bf 1f 00 4f 0d 0e 00 00 00 00 9c 8e 8f 28 1f 96 b9 a3 ff")
 """What a PC's firmware leaves; the cursor is at the top."""
 _REGISTERS = len(_TEXT_MODE)
-_WIDTH, _OVERFLOW, _MAX_SCAN, _CURSOR_HIGH, _CURSOR_LOW, _VERTICAL_END, _HEIGHT, _OFFSET, _MODE, _COMPARE = (
-    *(0x01, 0x07, 0x09, 0x0E, 0x0F, 0x11, 0x12, 0x13, 0x17, 0x18),
-)
+(
+    _WIDTH,
+    _OVERFLOW,
+    _MAX_SCAN,
+    _CURSOR_SHAPE,
+    _START,
+    _CURSOR,
+    _VERTICAL_END,
+    _HEIGHT,
+    _OFFSET,
+    _MODE,
+    _COMPARE,
+) = (*(0x01, 0x07, 0x09, 0x0A, 0x0C, 0x0E, 0x11, 0x12, 0x13, 0x17, 0x18),)
+_NO_CURSOR = 0x20
 _LOCKED = 0x80  # of the vertical end: registers 0 to 7 are, but for this bit of the overflow register
 _COMPARE_BIT_8 = 0x10
 _NOBODY = 0xFF
@@ -45,21 +52,35 @@ def characters() -> str:
     return _GRAPHICS + ascii_part + "⌂" + bytes(range(0x80, 0xFF)).decode("cp437") + " "
 
 
-def screen_lines(memory: bytes | bytearray | memoryview) -> list[str]:
-    """Return what the screen shows: 25 lines without trailing blanks.
+def display_lines(registers: bytes | bytearray) -> int:
+    """Return how many lines of pixels the screen shows, as the registers of its controller say."""
+    overflow = registers[_OVERFLOW]
+    return (registers[_HEIGHT] | (overflow & 0x02) << 7 | (overflow & 0x40) << 3) + 1
 
-    Args:
-        memory: The 4000 bytes at 0xB8000; further ones are ignored.
 
-    Raises:
-        ValueError: *memory* is shorter.
+class TextScreen(NamedTuple):
+    """What the screen shows in a text mode.
+
+    Attributes:
+        cells: A character and its colours for each cell, row by row.
+        columns: Cells of a row.
+        cursor: Row and column; None: there is none on the screen.
     """
-    cells = memoryview(memory).cast("B")
-    if len(cells) < MEMORY_SIZE:
-        raise ValueError(f"a screen takes {MEMORY_SIZE} bytes, not {len(cells)}")
-    shown = characters()
-    text = "".join([shown[byte] for byte in cells[:MEMORY_SIZE:2]])
-    return [text[start : start + COLUMNS].rstrip() for start in range(0, len(text), COLUMNS)]
+
+    cells: bytes
+    columns: int
+    cursor: tuple[int, int] | None
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(self.cells) // (2 * self.columns)
+
+    def lines(self) -> list[str]:
+        """Return the rows without trailing blanks."""
+        shown = characters()
+        text = "".join([shown[byte] for byte in self.cells[::2]])
+        return [text[start : start + self.columns].rstrip() for start in range(0, len(text), self.columns)]
 
 
 class VgaText:
@@ -71,10 +92,25 @@ class VgaText:
         self._index = 0
         self._registers = bytearray(_TEXT_MODE)
 
-    @property
-    def cursor(self) -> tuple[int, int]:
-        """Row and column of the cursor; the row is 25 or more where it is off the screen."""
-        return divmod(self._registers[_CURSOR_HIGH] << 8 | self._registers[_CURSOR_LOW], COLUMNS)
+    def screen(self, memory: bytes | bytearray | memoryview) -> TextScreen:
+        """Return the text on the screen.
+
+        Args:
+            memory: What lies where text does, `addresses.TEXT_MEMORY`; rows go on at its start after its end. Empty: no text is shown.
+        """
+        registers = self._registers
+        columns, step = registers[_WIDTH] + 1, 2 * registers[_OFFSET]
+        rows = max(display_lines(registers) // ((registers[_MAX_SCAN] & 0x1F) + 1), 1) if memory else 0
+        start, cursor = (int.from_bytes(registers[at : at + 2], "big") for at in (_START, _CURSOR))
+        end = 2 * (start + (rows - 1) * step + columns)
+        shown = bytes(memory) * -(-end // max(len(memory), 1))
+        firsts = range(2 * start, 2 * (start + rows * step), 2 * step) if step else [2 * start] * rows
+        cells = b"".join([shown[first : first + 2 * columns] for first in firsts])
+        row, column = divmod(cursor - start, step) if step else (0, cursor - start)
+        is_shown = (
+            row in range(rows) and column in range(columns) and not registers[_CURSOR_SHAPE] & _NO_CURSOR
+        )
+        return TextScreen(cells, columns, (row, column) if is_shown else None)
 
     @property
     def registers(self) -> bytes:

@@ -69,7 +69,10 @@ def _kernel_lines(record: RunRecord, style: Style) -> Iterator[str]:
 
 
 def screen_box(lines: Sequence[str], style: Style) -> Iterator[str]:
-    """Yield the VGA text screen in a frame, without the blank lines at its end."""
+    """Yield the VGA text screen in a frame, without the blank lines at its end; without any line it shows graphics."""
+    if not lines:
+        yield "the screen shows graphics (--screenshot FILE.png writes a picture of it)"
+        return
     shown = list(lines)
     while shown and not shown[-1]:
         shown.pop()

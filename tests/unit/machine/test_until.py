@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from emulator.devices.board import pc_board
 from emulator.errors import BudgetUsedUp
 from emulator.machine.execution import Returned
 from emulator.machine.until import IDLE_NS, LOOK_NS
@@ -51,6 +52,32 @@ def test_the_texts_of_two_consoles_are_two() -> None:
 def test_a_text_that_never_appears_ends_nothing() -> None:
     with pytest.raises(BudgetUsedUp):
         machine_of(SAY.format(port=0xE9)).run(until="Ho", max_instructions=10_000)
+
+
+SCROLLED = """
+        movl    $0x07690748, 0xb8000 + 4000
+        movw    $0x3d4, %dx
+        movw    $0x500d, %ax
+        outw    %ax, %dx
+"""
+
+
+def test_a_text_on_a_screen_that_is_scrolled_by_its_controller_ends_the_run() -> None:
+    assert run(machine_of(f"{SCROLLED}\n 1: jmp 1b"), until="Hi").ending is Returned.TEXT
+    with pytest.raises(BudgetUsedUp):
+        machine_of(f"{SCROLLED.replace('$0x500d', '$0x000d')}\n 1: jmp 1b").run(
+            until="Hi", max_instructions=10_000_000
+        )
+
+
+def test_a_board_without_a_screen_may_show_its_text_on_a_console() -> None:
+    board = tuple(row for row in pc_board() if row.name not in {"VGA", "CRTC", "graphics"})
+    assert run(machine_of(SAY.format(port=0xE9), board=board), until="Hi").ending is Returned.TEXT
+    machine = machine_of("1: jmp 1b", board=board)
+    with pytest.raises(BudgetUsedUp):
+        machine.run(until="Hi", max_instructions=10_000_000)
+    with pytest.raises(ValueError, match=r"^the board has no VGA$"):
+        machine.screen()
 
 
 def test_a_later_run_waits_for_what_is_said_from_then_on() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from emulator.cli.interactive.screen_view import ScreenView
-from emulator.devices.addresses import TEXT_SCREEN
+from emulator.devices.addresses import TEXT_MEMORY
 from emulator.report.text.style import Style
 from tests.helpers.guest import machine_of
 
@@ -37,7 +37,7 @@ def machine() -> Machine:
     """Return a machine whose screen shows the letter of its row everywhere."""
     machine = machine_of("1: jmp 1b")
     for row in range(25):
-        machine.memory.write(TEXT_SCREEN[0] + 160 * row, bytes((ord("a") + row, 0x07)) * 80)
+        machine.memory.write(TEXT_MEMORY[0] + 160 * row, bytes((ord("a") + row, 0x07)) * 80)
     return machine
 
 
@@ -54,7 +54,7 @@ def test_only_what_has_changed_is_drawn(machine: Machine) -> None:
     assert terminal.drawn[0].count("\x1b[K") == 26
     view.draw()
     assert len(terminal.drawn) == 1
-    machine.memory.write(TEXT_SCREEN[0] + 160 * 3, b"X")
+    machine.memory.write(TEXT_MEMORY[0] + 160 * 3, b"X")
     view.draw()
     assert terminal.drawn[1] == f"\x1b[4;1HX{'d' * 79}\x1b[0m\x1b[K\x1b[1;1H\x1b[?25h"
     put_cursor(machine, 4, 2)
@@ -116,7 +116,7 @@ def test_another_size_draws_all_of_it(machine: Machine) -> None:
 
 def test_colours_are_those_of_the_cells(machine: Machine) -> None:
     terminal = _Terminal(80, 26, colour=True)
-    machine.memory.write(TEXT_SCREEN[0], b"A\x1eB\x1eC\x4f")
+    machine.memory.write(TEXT_MEMORY[0], b"A\x1eB\x1eC\x4f")
     _view(machine, terminal).draw()
     assert "\x1b[1;1H\x1b[0;93;44mAB\x1b[0;97;41mC\x1b[0;37;40maaa" in terminal.drawn[0]
 
@@ -126,12 +126,19 @@ def test_graphics_are_named(machine: Machine) -> None:
     view = _view(machine, terminal)
     view.hide_status()
     view.draw()
-    machine.ports.write(0x1CE, 2, 4)  # the display interface's enable register
-    machine.ports.write(0x1CF, 2, 1)
+    machine.ports.write(0x3CE, 2, 0x0F06)
     view.draw()
-    assert terminal.drawn[1].startswith(
-        "\x1b[25;1Hkmemu: the kernel shows graphics, which a terminal does not; "
-    )
+    what = "\x1b[1;1Hkmemu: the kernel shows graphics, which a terminal does not\x1b[0m\x1b[K\x1b[?25l"
+    assert terminal.drawn[1] == f"\x1b[0m\x1b[2J{what}"
     machine.ports.write(0x3CE, 2, 0x0E06)  # text
     view.draw()
-    assert terminal.drawn[2].startswith(f"\x1b[25;1H{'y' * 70}\x1b[0m")
+    assert terminal.drawn[2].startswith(f"\x1b[0m\x1b[2J\x1b[1;1H{'a' * 70}\x1b[0m")
+
+
+def test_a_screen_has_the_rows_that_it_says(machine: Machine) -> None:
+    terminal = _Terminal(80, 51)
+    machine.memory.write(TEXT_MEMORY[0] + 160 * 49, b"Z")
+    machine.ports.write(0x3D4, 2, 0x4709)  # characters of 8 lines
+    _view(machine, terminal).draw()
+    assert "\x1b[50;1HZ" in terminal.drawn[0]
+    assert "\x1b[51;1Hthe status" in terminal.drawn[0]

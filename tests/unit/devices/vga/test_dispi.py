@@ -87,7 +87,7 @@ def test_its_registers_in_memory_are_those_at_ports() -> None:
     adapter = Adapter()
     adapter.dispi.write_memory(0x414, 1, 0x0F)  # CRTC, as port 0x3D4
     adapter.dispi.write_memory(0x415, 1, 0x42)
-    assert adapter.crtc.cursor == (0, 0x42)
+    assert adapter.crtc.screen(bytes(0x8000)).cursor == (0, 0x42)
     assert adapter.dispi.read_memory(0x414, 2) == 0x420F
     adapter.dispi.write_memory(0x418, 2, 0x1234)  # port 0x3D8: nothing is there
     assert adapter.dispi.read_memory(0x418, 2) == 0xFFFF

@@ -204,3 +204,9 @@ def resident_bytes() -> int:
 
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_screen_in_a_graphics_mode_has_no_text() -> None:
+    machine = machine_of("movb $0x69, 0xb8000; movw $0x3ce, %dx; movw $0x0f06, %ax; outw %ax, %dx; exit 0")
+    machine.run()
+    assert machine.screen() == []
