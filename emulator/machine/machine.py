@@ -387,18 +387,28 @@ class Machine:
         cast("Uart", self.device("COM1")).feed(data)
 
     def screen(self) -> list[str]:
-        """Return the VGA text screen, line by line, without trailing blanks; in a graphics mode there is no line."""
+        """Return the VGA text screen, line by line, without trailing blanks; see `text_screen`."""
         return self.text_screen().lines()
 
     def text_screen(self) -> TextScreen:
-        """Return what the VGA shows in a text mode; in a graphics mode it has no row.
+        """Return the VGA's text, where it shows text; in a graphics mode, what would be seen in text mode 3.
 
         Raises:
             ValueError: The board has no VGA.
         """
-        vga, crtc = cast("VgaPorts", self.device("VGA")), cast("VgaText", self.device("CRTC"))
-        memory = b"" if vga.shows_graphics else self.memory.buffer[slice(*TEXT_MEMORY)]
-        return crtc.screen(memory)
+        from emulator.devices.vga.text import VgaText  # only here
+
+        crtc = VgaText() if self.shows_graphics else cast("VgaText", self.device("CRTC"))
+        return crtc.screen(self.memory.buffer[slice(*TEXT_MEMORY)])
+
+    @property
+    def shows_graphics(self) -> bool:
+        """Whether the VGA is in a graphics mode.
+
+        Raises:
+            ValueError: The board has no VGA.
+        """
+        return cast("VgaPorts", self.device("VGA")).shows_graphics
 
     def screenshot(self) -> Screenshot:
         """Return a picture of what the screen shows, text or graphics.

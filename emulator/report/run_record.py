@@ -27,6 +27,7 @@ class RunRecord(NamedTuple):
         screen: Lines of the VGA text screen, if they were asked for.
         memory_map: What memory is used for; None when there was no machine.
         lockstep: Counts of the calls that were made in lockstep; None where no layer ran so.
+        graphics: Whether the VGA shows graphics instead of that text, if it was asked for.
         screenshot: Name of the file with a picture of the screen, if there is one.
     """
 
@@ -42,4 +43,5 @@ class RunRecord(NamedTuple):
     memory_map: MemoryMap | None = None
     profile: str | None = None
     lockstep: LockstepCalls | None = None
+    graphics: bool | None = None
     screenshot: str | None = None

@@ -180,6 +180,7 @@ def _run(machine: Machine, options: Namespace, output: Output) -> RunRecord:
         debug=said[Console.DEBUG],
         serial2=said[Console.SERIAL2],
         screen=tuple(machine.screen()) if options.screen else None,
+        graphics=machine.shows_graphics if options.screen else None,
         screenshot=options.screenshot,
         memory_map=memory_map,
         profile=None if kernel is None else kernel.name,
@@ -239,10 +240,12 @@ def _judge(record: RunRecord) -> tuple[Status, list[str]]:
 
 
 def _show(record: RunRecord, options: Namespace, output: Output) -> None:
-    from emulator.report.text.run import screen_box, summary_lines  # not for --json
+    from emulator.report.text.run import GRAPHICS, screen_box, summary_lines  # not for --json
 
     style = output.style
     if record.screen is not None:
+        if record.graphics:
+            output.lines([GRAPHICS])
         output.lines(screen_box(record.screen, style))
     if not options.no_summary:
         output.lines(summary_lines(record, style))

@@ -19,7 +19,7 @@ _SHOW_CURSOR, _HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 _PLAIN: Final = "\x1b[0m"
 _COLOURS: Final = (0, 4, 2, 6, 1, 5, 3, 7)  # of ECMA-48, by a PC's number
 _BRIGHT: Final = 8
-_GRAPHICS: Final = "kmemu: the kernel shows graphics, which a terminal does not"
+_GRAPHICS: Final = "kmemu: the kernel shows graphics, which a terminal does not; this is its text screen"
 
 
 class ScreenView:
@@ -56,7 +56,7 @@ class ScreenView:
     def draw(self) -> None:
         """Show what has changed."""
         screen, size = self._machine.text_screen(), self._output.size
-        if not screen.rows:
+        if self._machine.shows_graphics:
             status = _GRAPHICS
         else:
             status = self._status if size[1] > screen.rows or not self._status_hidden else ""

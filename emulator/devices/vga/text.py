@@ -96,14 +96,14 @@ class VgaText:
         """Return the text on the screen.
 
         Args:
-            memory: What lies where text does, `addresses.TEXT_MEMORY`; rows go on at its start after its end. Empty: no text is shown.
+            memory: What lies where text does, `addresses.TEXT_MEMORY`; rows go on at its start after its end.
         """
         registers = self._registers
         columns, step = registers[_WIDTH] + 1, 2 * registers[_OFFSET]
-        rows = max(display_lines(registers) // ((registers[_MAX_SCAN] & 0x1F) + 1), 1) if memory else 0
+        rows = max(display_lines(registers) // ((registers[_MAX_SCAN] & 0x1F) + 1), 1)
         start, cursor = (int.from_bytes(registers[at : at + 2], "big") for at in (_START, _CURSOR))
         end = 2 * (start + (rows - 1) * step + columns)
-        shown = bytes(memory) * -(-end // max(len(memory), 1))
+        shown = bytes(memory) * -(-end // len(memory))
         firsts = range(2 * start, 2 * (start + rows * step), 2 * step) if step else [2 * start] * rows
         cells = b"".join([shown[first : first + 2 * columns] for first in firsts])
         row, column = divmod(cursor - start, step) if step else (0, cursor - start)

@@ -53,6 +53,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
             "debug": _text(record.debug),
         },
         "screen": record.screen,
+        "graphics": record.graphics,
         "screenshot": record.screenshot,
         "profile": record.profile,
         "layers": record.layers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from emulator.guest.memory_map.regions import FRAME_SIZE
 from emulator.report.text.ending import budget_text, ending_text, last_act_text
@@ -68,11 +68,14 @@ def _kernel_lines(record: RunRecord, style: Style) -> Iterator[str]:
         yield from labelled("Lockstep", str(record.lockstep), style)
 
 
+GRAPHICS: Final = (
+    "the screen shows graphics (--screenshot FILE.png writes a picture of it); its text in memory:"
+)
+"""A line before the text of a screen that does not show it."""
+
+
 def screen_box(lines: Sequence[str], style: Style) -> Iterator[str]:
-    """Yield the VGA text screen in a frame, without the blank lines at its end; without any line it shows graphics."""
-    if not lines:
-        yield "the screen shows graphics (--screenshot FILE.png writes a picture of it)"
-        return
+    """Yield the VGA text screen in a frame, without the blank lines at its end."""
     shown = list(lines)
     while shown and not shown[-1]:
         shown.pop()

@@ -290,6 +290,18 @@ class TestScreenshots:
             assert image.size == (720, 400)
         assert json.loads(kmemu("boot", "--json").out)["screenshot"] is None
 
+    def test_text_that_graphics_hide_is_shown_with_a_word(self, boot_code: Callable[..., Done]) -> None:
+        a_letter = b"\xc6\x05\x00\x80\x0b\x00H"  # movb $'H', 0xb8000
+        graphics = b"\x66\xba\xce\x03\x66\xb8\x06\x0f\x66\xef"  # to port 0x3CE
+        code = a_letter + graphics + kernels.exit_with(0)
+        box = "+- screen +\n|H        |\n+---------+\n"
+        assert boot_code(a_letter + kernels.exit_with(0), "--screen") == (0, box, "")
+        done = boot_code(code, "--screen")
+        what = "the screen shows graphics (--screenshot FILE.png writes a picture of it); its text in memory:"
+        assert done == (0, f"{what}\n{box}", "")
+        document = json.loads(boot_code(code, "--screen", "--json").out)
+        assert (document["screen"][0], document["graphics"]) == ("H", True)
+
     def test_another_suffix(self, kmemu: Callable[..., Done]) -> None:
         done = kmemu("boot", "--screenshot", "screen.jpg")
         said = "argument --screenshot: 'screen.jpg' is no PNG file: the name does not end in .png"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from emulator.devices.addresses import TEXT_MEMORY
-from emulator.devices.vga.text import TextScreen, VgaText
+from emulator.devices.vga.text import VgaText
 
 MEMORY_SIZE = TEXT_MEMORY[1] - TEXT_MEMORY[0]
 
@@ -83,10 +83,6 @@ class TestScreen:
         assert vga.screen(screen()).cursor == (0, 0)
         set_registers(vga, **registers)
         assert vga.screen(screen()).cursor is None
-
-    def test_has_no_rows_without_memory(self) -> None:
-        shown = VgaText().screen(b"")
-        assert (shown, shown.rows, shown.lines()) == (TextScreen(b"", 80, None), 0, [])
 
 
 class TestController:

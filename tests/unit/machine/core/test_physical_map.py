@@ -206,7 +206,11 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_a_screen_in_a_graphics_mode_has_no_text() -> None:
-    machine = machine_of("movb $0x69, 0xb8000; movw $0x3ce, %dx; movw $0x0f06, %ax; outw %ax, %dx; exit 0")
+def test_the_text_that_a_graphics_mode_hides_is_read_as_in_text_mode() -> None:
+    machine = machine_of(
+        "movb $0x69, 0xb8000; movw $0x3d4, %dx; movw $0x2701, %ax; outw %ax, %dx; movw $0x500d, %ax; outw %ax, %dx;"
+        "movw $0x3ce, %dx; movw $0x0f06, %ax; outw %ax, %dx; exit 0"
+    )
     machine.run()
-    assert machine.screen() == []
+    assert machine.shows_graphics
+    assert machine.screen() == ["i", *[""] * 24]

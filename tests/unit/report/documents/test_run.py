@@ -49,6 +49,7 @@ def test_a_run() -> None:
         "error": None,
         "console": {"serial": "hi\ufffd\n", "serial2": "second", "debug": "debug"},
         "screen": ["screen"],
+        "graphics": None,
         "screenshot": None,
         "profile": "LiteCore",
         "layers": {"heap": "model"},

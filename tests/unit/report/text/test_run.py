@@ -141,11 +141,5 @@ def test_a_blank_screen_says_so() -> None:
     assert list(screen_box([""] * 25, Style())) == ["the screen is blank"]
 
 
-def test_a_screen_without_text_shows_graphics() -> None:
-    assert list(screen_box([], Style())) == [
-        "the screen shows graphics (--screenshot FILE.png writes a picture of it)"
-    ]
-
-
 def test_the_rule_is_as_wide_as_the_terminal() -> None:
     assert rule("x", Style(40, colour=True, unicode=True)) == "\x1b[1m── x " + "─" * 35 + "\x1b[0m"
