@@ -28,7 +28,7 @@ bool kc_open_room(struct open_calls *open)
     return true;
 }
 
-void kc_open_forget(struct open_calls *open, uint32_t index)
+static void forget(struct open_calls *open, uint32_t index)
 {
     if (index < --open->count)
         memmove(open->list + index, open->list + index + 1, (open->count - index) * sizeof *open->list);
@@ -69,7 +69,7 @@ void kc_open_forget_abandoned(kc *m, struct open_calls *open, uint32_t function,
                          kc_slot_is(m, slot, at, each->caller);
         bool is_skipped = backtrace->sure && slot->esp > esp && slot->esp < end && !is_in_backtrace(backtrace, slot->esp);
         if (is_reused || (is_skipped && kc_slot_is_here(m, slot)))
-            kc_open_forget(open, i);
+            forget(open, i);
     }
 }
 
@@ -97,7 +97,7 @@ bool kc_open_take(kc *m, struct open_calls *open, const struct slot *at, struct 
         if (!kc_slot_is(m, &each->slot, at, each->caller))
             continue;
         *taken = *each;
-        kc_open_forget(open, i);
+        forget(open, i);
         return true;
     }
     return false;

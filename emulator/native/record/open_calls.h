@@ -12,7 +12,6 @@ struct open_calls { uint32_t count, capacity; struct open_call *list; };
 
 /* Make room for one more: the oldest is forgotten where there are too many. false: no memory. */
 bool kc_open_room(struct open_calls *open);
-void kc_open_forget(struct open_calls *open, uint32_t index);
 /* Copy to where nothing is yet. false: no memory. */
 bool kc_open_copy(struct open_calls *to, const struct open_calls *from);
 
