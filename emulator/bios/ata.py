@@ -11,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.boot_protocol.bios_data import DRIVE_TABLE
+from emulator.devices import addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,16 +22,8 @@ SECTOR: Final = 512
 TABLE_SIZE: Final = 16
 """Bytes of a table of parameters."""
 
-_CHANNELS: Final = ((0x1F0, 0x3F6), (0x170, 0x376))
-_ERROR, _COUNT, _LOW, _MIDDLE, _HIGH, _DEVICE, _COMMAND = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-)  # registers, from a channel's first port on
+_CHANNELS: Final = tuple(zip(addresses.IDE_CHANNELS, addresses.IDE_CONTROLS, strict=True))
+_ERROR, _COUNT, _LOW, _MIDDLE, _HIGH, _DEVICE, _COMMAND = range(1, 8)  # from a channel's first port on
 _SLAVE, _LBA = 0x10, 0x40
 _IDENTIFY, _READ, _WRITE, _READ_EXT, _WRITE_EXT = 0xEC, 0x20, 0x30, 0x24, 0x34
 _NO_INTERRUPTS, _INTERRUPTS = 0x0A, 0x08

@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.bios.pc import DataArea, end_of_interrupt
+from emulator.devices import addresses
 
 if TYPE_CHECKING:
     from emulator.bios.pc import Call, Pc
 
+_INDEX, _DATA = addresses.RTC
 _TICKS, _DAY_PASSED = 0x6C, 0x70  # in the data area
 _TICKS_A_DAY: Final = 0x1800B0
 _WAIT_LEFT, _WAIT_STATE = 0x9C, 0xA0
@@ -26,13 +28,13 @@ _SLAVE_MASK, _CLOCK_LINE = 0xA1, 0x01
 
 def read_clock(pc: Pc, register: int) -> int:
     """Return a register of the real-time clock."""
-    pc.write_port(0x70, register)
-    return pc.read_port(0x71)
+    pc.write_port(_INDEX, register)
+    return pc.read_port(_DATA)
 
 
 def _write_clock(pc: Pc, register: int, value: int) -> None:
-    pc.write_port(0x70, register)
-    pc.write_port(0x71, value)
+    pc.write_port(_INDEX, register)
+    pc.write_port(_DATA, value)
 
 
 # -- interrupts --------------------------------------------------------------------------------------

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.bios.pc import end_of_interrupt
+from emulator.devices.addresses import KEYBOARD
 
 if TYPE_CHECKING:
     from emulator.bios.pc import Call
-
-_KEYBOARD_DATA = 0x60
 
 
 def nothing(call: Call) -> None:
@@ -29,7 +28,7 @@ def end_second(call: Call) -> None:
 
 def mouse_moved(call: Call) -> None:
     """Throw a byte of the mouse away."""
-    call.pc.read_port(_KEYBOARD_DATA)
+    call.pc.read_port(KEYBOARD[0])
     end_of_interrupt(call.pc, slave=True)
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.bios.pc import DataArea, end_of_interrupt
 from emulator.bios.scan_codes import Codes, key_codes
+from emulator.devices import addresses
 
 if TYPE_CHECKING:
     from emulator.bios.pc import Call, Pc
 
-_DATA, _COMMAND, _RESET = 0x60, 0x64, 0xFE
+_DATA, _COMMAND = addresses.KEYBOARD
+_RESET: Final = 0xFE
 _FLAGS, _MORE_FLAGS, _HEAD, _TAIL, _START, _END = 0x17, 0x18, 0x1A, 0x1C, 0x80, 0x82  # in the data area
 _PREFIXES, _LEDS = 0x96, 0x97
 _AFTER_E0, _AFTER_E1, _RIGHT_ALT, _RIGHT_CONTROL = 0x02, 0x01, 0x08, 0x04

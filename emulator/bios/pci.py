@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emulator.devices import addresses
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from emulator.bios.pc import Call, Pc
 
-_ADDRESS, _DATA = 0xCF8, 0xCFC
+_ADDRESS, _DATA = addresses.PCI[0], addresses.PCI[4]
 _ENABLED: Final = 1 << 31
 _VERSION: Final = 0x0210
 _SIGNATURE: Final = int.from_bytes(b"PCI ", "little")

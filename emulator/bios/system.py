@@ -12,6 +12,7 @@ from emulator.bios import clock
 from emulator.bios.pc import DataArea
 from emulator.boot_protocol.pc_memory import HIGH_START, KIB, memory_map
 from emulator.boot_protocol.rom import FEATURES
+from emulator.devices import addresses
 
 if TYPE_CHECKING:
     from emulator.bios.pc import Call
@@ -20,7 +21,8 @@ _EQUIPMENT, _LOW_KIB, _EXTENDED_SEGMENT = 0x10, 0x13, 0x0E  # in the data area
 _MIB: Final = KIB * KIB
 _SMAP: Final = 0x534D4150
 _ENTRY = struct.Struct("<QQI")
-_SYSTEM_CONTROL, _A20 = 0x92, 0x02
+(_SYSTEM_CONTROL,) = addresses.SYSTEM_CONTROL
+_A20: Final = 0x02
 _ROM_SEGMENT = 0xF000
 _A20_WAYS: Final = 3  # through the keyboard controller, and through port 0x92
 _BAD_COMMAND: Final = 0x86

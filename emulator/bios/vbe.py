@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 from emulator.bios import video_modes
 from emulator.bios.pc import DataArea
 from emulator.boot_protocol.video_info import controller_info, mode_info
+from emulator.devices import addresses
 from emulator.devices.vga.modes import VIDEO_MODES
 
 if TYPE_CHECKING:
     from emulator.bios.pc import Call
 
-_DISPLAY: Final = 0x1CE
 _DONE, _FAILED, _NO_SERVICE = 0x004F, 0x014F, 0x0100
 _NOT_IN_THIS_MODE: Final = 0x03
 _ENABLE, _BANK, _X, _Y = 4, 5, 8, 9  # registers of the display interface
@@ -26,7 +26,7 @@ _NUMBER: Final = 0x1FF
 def serve(call: Call) -> None:
     """Serve int 10h, AH=4F."""
     service = _SERVICES.get(call.al)
-    if service is None or not call.pc.has_port(_DISPLAY):
+    if service is None or not call.pc.has_port(addresses.DISPLAY_INTERFACE[0]):
         call.lacks(ah=None, by="AX")
         call.ax = _NO_SERVICE
     else:

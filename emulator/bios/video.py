@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.bios.pc import DataArea
+from emulator.devices import addresses
 
 if TYPE_CHECKING:
     from emulator.bios.pc import Call, Pc
@@ -25,7 +26,7 @@ _CRTC, _ATTRIBUTE, _ATTRIBUTE_READ, _STATUS = 0x3D4, 0x3C0, 0x3C1, 0x3DA
 _PALETTE_READ, _PALETTE_WRITE, _PALETTE, _MASK = 0x3C7, 0x3C8, 0x3C9, 0x3C6
 _DISPLAYED: Final = 0x20
 _BORDER: Final = 0x11
-_TEXT: Final = 0xB8000
+_TEXT: Final = addresses.TEXT_MEMORY[0]
 _BLANK, _GREY = 0x20, 0x07
 _BELL, _BACKSPACE, _LINE_FEED, _RETURN = 0x07, 0x08, 0x0A, 0x0D
 _SERVED: Final = 0x1A

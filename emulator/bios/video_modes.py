@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.bios import video
 from emulator.bios.pc import DataArea
+from emulator.devices import addresses
 from emulator.devices.vga.modes import VIDEO_MODES, palette_256
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ LINEAR, KEEPS_MEMORY = 0x4000, 0x8000
 VBE_MODE: Final = 0xBA
 """Where the data area has the mode of VBE."""
 
-_TEXT: Final = 0xB8000
+_TEXT: Final = addresses.TEXT_MEMORY[0]
 _TEXT_SIZE: Final = 0x8000
 _USUAL_SHAPE: Final = 0x0607
 _MODE: Final = 0x49
@@ -30,7 +31,7 @@ _SEQUENCER, _MISC, _CRTC, _GRAPHICS, _ATTRIBUTE, _STATUS = 0x3C4, 0x3C2, 0x3D4, 
 _DISPLAYED: Final = 0x20
 _PALETTE_INDEX, _PALETTE, _MASK = 0x3C8, 0x3C9, 0x3C6
 _PROTECTION, _UNPROTECTED = 0x11, 0x7F
-_INDEX, _DATA = 0x1CE, 0x1CF
+_INDEX, _DATA, _ = addresses.DISPLAY_INTERFACE
 _WIDTH, _HEIGHT, _DEPTH, _ENABLE, _BANK = 1, 2, 3, 4, 5  # registers of the display interface
 _ON, _LINEAR, _KEEP = 0x01, 0x40, 0x80
 _ANY_GRAPHICS: Final = (640, 480, 8)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.devices import addresses
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-LOCAL_APIC: Final = 0xFEE00000
-IO_APIC: Final = 0xFEC00000
+LOCAL_APIC: Final = addresses.LOCAL_APIC[0]
+IO_APIC: Final = addresses.IO_APIC[0]
 
-_SERIAL_PORTS = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
-_KEYBOARD_CONTROLLER = 0x64  # which has both
-_PCI_ADDRESS = 0xCF8
-_DISPLAY_INTERFACE = 0x1CE  # of Bochs and QEMU
-_PM_CONTROL = 0x604  # PM1a control of ACPI, where QEMU's `pc` has it
+_SERIAL_PORTS = (addresses.COM1[0], addresses.COM2[0], 0x3E8, 0x2E8)
 
 
 class Hardware(NamedTuple):
@@ -52,11 +50,11 @@ class Hardware(NamedTuple):
         there, memory = frozenset(ports), frozenset(registers)
         return cls(
             tuple(port for port in _SERIAL_PORTS if port in there),
-            _KEYBOARD_CONTROLLER in there,
-            _PCI_ADDRESS in there,
-            _PM_CONTROL in there,
+            addresses.KEYBOARD[0] in there,
+            addresses.PCI[0] in there,
+            addresses.ACPI[0] in there,
             LOCAL_APIC in memory,
             IO_APIC in memory,
-            _DISPLAY_INTERFACE in there,
+            addresses.DISPLAY_INTERFACE[0] in there,
             disks,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from emulator.devices.addresses import LOCAL_APIC
 from emulator.devices.board import Wires
 from emulator.errors import HostError
+from emulator.machine.address_map import ROM_START, VGA_START
 from emulator.machine.consoles import Console
 from emulator.machine.core.handle import lib
 from emulator.machine.execution import Returned
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _LAST_PORT = 0xFFFF
 _TIMER_LINE = 0  # of the interval timer, which the core has
-_WINDOWS_START, _WINDOWS_END = 0xA0000, 0xC0000
 _MMIO_END = 1 << 32
 
 
@@ -188,9 +188,9 @@ def _check_rows(board: tuple[Row, ...], ram_end: int) -> None:
     for line in lines:
         if not 0 <= line <= 15 or lines.count(line) > 1:  # noqa: PLR2004 - a PC's
             raise ValueError(f"interrupt line {line} is not one of 0 to 15, or has two devices")
-    end = _WINDOWS_START
+    end = VGA_START
     for start, stop in sorted(row.window for row in board if row.window[0] < row.window[1]):
-        if not end <= start < stop <= _WINDOWS_END:
+        if not end <= start < stop <= ROM_START:
             raise ValueError(
                 f"the window 0x{start:08x}-0x{stop:08x} lies outside of video memory, or over another one"
             )

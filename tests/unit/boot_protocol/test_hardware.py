@@ -17,9 +17,9 @@ def test_nothing_is_promised_that_is_not_there() -> None:
     ("ports", "registers", "expected"),
     [
         ((0x2F8, 0x3E8, 0x3F8), (), Hardware((0x3F8, 0x2F8, 0x3E8))),
-        ((0x64,), (), Hardware(mouse=True)),
+        ((0x60,), (), Hardware(mouse=True)),
         ((0xCF8,), (), Hardware(pci=True)),
-        ((0x604,), (), Hardware(power_management=True)),
+        ((0x600,), (), Hardware(power_management=True)),
         ((), (0xFEE00000,), Hardware(local_apic=True)),
         ((), (0xFEC00000,), Hardware(io_apic=True)),
     ],
