@@ -13,8 +13,8 @@
 #include "common/string.h"
 #include "devices/real_mode.h"
 
-enum { CARRY = 0x01, ZERO = 0x40, INTERRUPTS_ON = 0x200, FLAGS_SHOWN = CARRY | ZERO };
-enum { DATA_AREA = 0x400, SCREEN = 0xB8000, BUFFER_SEGMENT = REAL_MODE_BUFFER >> 4, SMAP = 0x534D4150 };
+enum { CARRY = 0x01, ZERO = 0x40, FLAGS_SHOWN = CARRY | ZERO };
+enum { DATA_AREA = 0x400, SCREEN = 0xB8000, SMAP = 0x534D4150 };
 
 static struct real_registers r;
 
@@ -24,14 +24,7 @@ static uint32_t word_at(uint32_t address) { return *(volatile uint16_t *)address
 
 static uint32_t long_at(uint32_t address) { return *(volatile uint32_t *)address; }
 
-/* Calls a service with registers that were set before; the others keep what they have. */
-static void call(uint8_t vector, uint32_t eax)
-{
-    r.eax = eax;
-    r.ds = r.es = BUFFER_SEGMENT;
-    r.eflags = INTERRUPTS_ON;
-    real_mode_interrupt(vector, &r);
-}
+static void call(uint8_t vector, uint32_t eax) { real_mode_service(vector, eax, &r); }
 
 static void clear(void) { memset(&r, 0, sizeof r); }
 

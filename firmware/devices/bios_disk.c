@@ -13,19 +13,13 @@
 #include "common/string.h"
 #include "devices/real_mode.h"
 
-enum { CARRY = 0x01, INTERRUPTS_ON = 0x200, BUFFER_SEGMENT = REAL_MODE_BUFFER >> 4, SECTOR = 512 };
+enum { CARRY = 0x01, SECTOR = 512 };
 enum { PACKET = 0x8000, ANSWER = 0x8100, IDE = 0x1F0, DATA_REQUEST = 0x08 };
 
 static struct real_registers r;
 static uint8_t *const buffer = (uint8_t *)REAL_MODE_BUFFER;
 
-static void call(uint32_t eax)
-{
-    r.eax = eax;
-    r.ds = r.es = BUFFER_SEGMENT;
-    r.eflags = INTERRUPTS_ON;
-    real_mode_interrupt(0x13, &r);
-}
+static void call(uint32_t eax) { real_mode_service(0x13, eax, &r); }
 
 static void show(const char *name)
 {
@@ -50,7 +44,7 @@ static void packet(const char *name, uint32_t eax, uint32_t lba, uint32_t count)
 
     memcpy(buffer + PACKET, head, 2);
     *(volatile uint32_t *)(buffer + PACKET + 2) = count;
-    *(volatile uint16_t *)(buffer + PACKET + 6) = BUFFER_SEGMENT;
+    *(volatile uint16_t *)(buffer + PACKET + 6) = REAL_MODE_BUFFER_SEGMENT;
     *(volatile uint32_t *)(buffer + PACKET + 8) = lba;
     *(volatile uint32_t *)(buffer + PACKET + 12) = 0;
     memset(&r, 0, sizeof r);
@@ -103,8 +97,7 @@ static uint32_t by_ports(uint32_t lba)
         cpu_relax();
     }
     for (uint32_t i = 0; i < SECTOR / 4; i++) {
-        uint32_t word;
-        __asm__ volatile("inl %1, %0" : "=a"(word) : "Nd"((uint16_t)IDE));
+        uint32_t word = port_read_u32(IDE);
         first = i == 0 ? word : first;
     }
     return first;

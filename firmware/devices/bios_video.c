@@ -11,32 +11,17 @@
 #include "common/debug_exit.h"
 #include "common/physical.h"
 #include "common/string.h"
+#include "devices/display.h"
 #include "devices/real_mode.h"
 
-enum { INTERRUPTS_ON = 0x200, BUFFER_SEGMENT = REAL_MODE_BUFFER >> 4, DISPLAY_INDEX = 0x1CE, DISPLAY_DATA = 0x1CF };
-enum { ATTRIBUTES = 0, MODE_BYTES = 62, WINDOW_FUNCTION = 12, PAGES = 29 };
+enum { MODE_BYTES = 62, WINDOW_FUNCTION = 12 };
 
 static struct real_registers r;
 static uint8_t *const buffer = (uint8_t *)REAL_MODE_BUFFER;
 
-static void call(uint32_t eax)
-{
-    r.eax = eax;
-    r.ds = r.es = BUFFER_SEGMENT;
-    r.eflags = INTERRUPTS_ON;
-    real_mode_interrupt(0x10, &r);
-}
+static void call(uint32_t eax) { real_mode_service(0x10, eax, &r); }
 
 static void clear(void) { memset(&r, 0, sizeof r); }
-
-static uint16_t display(uint16_t number)
-{
-    uint16_t value;
-
-    __asm__ volatile("outw %0, %1" : : "a"(number), "Nd"((uint16_t)DISPLAY_INDEX));
-    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"((uint16_t)DISPLAY_DATA));
-    return value;
-}
 
 static void registers(const char *name, uint16_t index_port, uint32_t count)
 {
@@ -54,8 +39,8 @@ static void show_state(const char *name)
 
     kprintf("%s: mode %02x, %u columns, %u rows, characters of %u lines, cursor %02x%02x\n", name, data[0x49], data[0x4A],
             data[0x84] + 1, data[0x85], data[0x61], data[0x60]);
-    kprintf("    display: %u x %u x %u, enable %04x, bank %u\n", display(1), display(2), display(3), display(4) & 0x41,
-            display(5));
+    kprintf("    display: %u x %u x %u, enable %04x, bank %u\n", display_get(WIDTH), display_get(HEIGHT), display_get(DEPTH), display_get(ENABLE) & 0x41,
+            display_get(BANK));
 }
 
 static void show_registers(void)

@@ -8,65 +8,22 @@
 #include "common/console.h"
 #include "common/cpu.h"
 #include "common/debug_exit.h"
+#include "devices/display.h"
 
 enum { PCI_ADDRESS = 0xCF8, PCI_DATA = 0xCFC, ADAPTER = 2 << 11, COMMAND = 4 };
-enum { INDEX = 0x1CE, DATA = 0x1CF, DATA_ELSEWHERE = 0x1D0 };
-enum { ID, WIDTH, HEIGHT, DEPTH, ENABLE, BANK, VIRTUAL_WIDTH, VIRTUAL_HEIGHT, X_OFFSET, Y_OFFSET, MEMORY, REGISTERS };
-enum { ON = 0x01, LARGEST = 0x02, DAC_8_BITS = 0x20, LINEAR = 0x40, KEEP_MEMORY = 0x80 };
-enum { CRTC = 0x3D4, SEQUENCER = 0x3C4, GRAPHICS = 0x3CE, ATTRIBUTE = 0x3C0, STATUS = 0x3DA, MISCELLANEOUS = 0x3C2 };
-enum { DAC_READ = 0x3C7, DAC_WRITE = 0x3C8, DAC_DATA = 0x3C9 };
+enum { DATA_ELSEWHERE = 0x1D0 };
 
 static volatile uint32_t *const pixels = (volatile uint32_t *)0xFD000000u;
 static volatile uint32_t *const window = (volatile uint32_t *)0xA0000u;
 static volatile uint8_t *const registers = (volatile uint8_t *)0xFEBF0000u;
 
-static uint16_t in16(uint32_t port)
-{
-    uint16_t value;
-    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"((uint16_t)port));
-    return value;
-}
-
-static uint32_t in32(uint32_t port)
-{
-    uint32_t value;
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"((uint16_t)port));
-    return value;
-}
-
-static void out16(uint32_t port, uint32_t value)
-{
-    __asm__ volatile("outw %0, %1" : : "a"((uint16_t)value), "Nd"((uint16_t)port));
-}
-
-static uint16_t get(uint32_t number)
-{
-    out16(INDEX, number);
-    return in16(DATA);
-}
-
-static void set(uint32_t number, uint32_t value)
-{
-    out16(INDEX, number);
-    out16(DATA, value);
-}
-
 static void show(const char *name)
 {
     kprintf("%s:", name);
     for (uint32_t number = 0; number < REGISTERS + 2; number++) {
-        kprintf(" %04x", get(number));
+        kprintf(" %04x", display_get(number));
     }
     kprintf("\n");
-}
-
-static void set_mode(uint32_t width, uint32_t height, uint32_t depth, uint32_t enable)
-{
-    set(ENABLE, 0);
-    set(WIDTH, width);
-    set(HEIGHT, height);
-    set(DEPTH, depth);
-    set(ENABLE, enable);
 }
 
 /* -- registers ---------------------------------------------------------------------------------- */
@@ -74,7 +31,7 @@ static void set_mode(uint32_t width, uint32_t height, uint32_t depth, uint32_t e
 static uint32_t config(uint32_t offset)
 {
     port_write_u32(PCI_ADDRESS, 0x80000000u | ADAPTER | offset);
-    return in32(PCI_DATA);
+    return port_read_u32(PCI_DATA);
 }
 
 static void set_config(uint32_t offset, uint32_t value)
@@ -107,24 +64,24 @@ static void identities(void)
 {
     kprintf("identities:");
     for (uint32_t id = 0xB0BF; id <= 0xB0C6; id++) {
-        set(ID, id);
-        kprintf(" %04x", get(ID));
+        display_set(ID, id);
+        kprintf(" %04x", display_get(ID));
     }
-    set(ID, 0xB0C5);
+    display_set(ID, 0xB0C5);
     kprintf("\n");
 }
 
 static void widths_of_accesses(void)
 {
-    out16(INDEX, ID);
-    kprintf("index %04x, data %04x %04x", in16(INDEX), in16(DATA), in16(DATA_ELSEWHERE));
-    kprintf(", bytes %02x %02x, double words %08x\n", port_read_u8(INDEX), port_read_u8(DATA), in32(INDEX));
-    port_write_u8(INDEX, WIDTH);
-    port_write_u8(DATA, 0x40);
-    out16(DATA_ELSEWHERE, 0xB0C4);
-    kprintf("index %04x, data %04x\n", in16(INDEX), in16(DATA));
-    out16(INDEX, 0x1234);
-    kprintf("index %04x, data %04x\n", in16(INDEX), in16(DATA));
+    port_write_u16(DISPLAY_INDEX, ID);
+    kprintf("index %04x, data %04x %04x", port_read_u16(DISPLAY_INDEX), port_read_u16(DISPLAY_DATA), port_read_u16(DATA_ELSEWHERE));
+    kprintf(", bytes %02x %02x, double words %08x\n", port_read_u8(DISPLAY_INDEX), port_read_u8(DISPLAY_DATA), port_read_u32(DISPLAY_INDEX));
+    port_write_u8(DISPLAY_INDEX, WIDTH);
+    port_write_u8(DISPLAY_DATA, 0x40);
+    port_write_u16(DATA_ELSEWHERE, 0xB0C4);
+    kprintf("index %04x, data %04x\n", port_read_u16(DISPLAY_INDEX), port_read_u16(DISPLAY_DATA));
+    port_write_u16(DISPLAY_INDEX, 0x1234);
+    kprintf("index %04x, data %04x\n", port_read_u16(DISPLAY_INDEX), port_read_u16(DISPLAY_DATA));
 }
 
 static void modes(void)
@@ -137,27 +94,27 @@ static void modes(void)
     };
 
     for (uint32_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        set_mode(wanted[i].width, wanted[i].height, wanted[i].depth, ON | LINEAR);
+        display_set_mode(wanted[i].width, wanted[i].height, wanted[i].depth, ON | LINEAR);
         show("mode");
     }
-    set(ENABLE, ON | LARGEST);
+    display_set(ENABLE, ON | LARGEST);
     show("largest");
-    set_mode(640, 480, 32, ON | LINEAR | KEEP_MEMORY | DAC_8_BITS);
-    set(VIRTUAL_WIDTH, 1000);
+    display_set_mode(640, 480, 32, ON | LINEAR | KEEP_MEMORY | DAC_8_BITS);
+    display_set(VIRTUAL_WIDTH, 1000);
     show("virtual");
-    set(X_OFFSET, 13);
-    set(Y_OFFSET, 100);
+    display_set(X_OFFSET, 13);
+    display_set(Y_OFFSET, 100);
     show("scrolled");
-    set(Y_OFFSET, 9000);
-    set(X_OFFSET, 20000);
+    display_set(Y_OFFSET, 9000);
+    display_set(X_OFFSET, 20000);
     show("too far");
-    set(VIRTUAL_WIDTH, 100);
-    set(VIRTUAL_HEIGHT, 5);
-    set(MEMORY, 5);
+    display_set(VIRTUAL_WIDTH, 100);
+    display_set(VIRTUAL_HEIGHT, 5);
+    display_set(MEMORY, 5);
     show("too narrow");
-    set(WIDTH, 801); /* while it is on */
-    set(BANK, 0x1FF);
-    set(ENABLE, 0);
+    display_set(WIDTH, 801); /* while it is on */
+    display_set(BANK, 0x1FF);
+    display_set(ENABLE, 0);
     show("off");
 }
 
@@ -179,19 +136,19 @@ static void vga_registers(const char *name)
 
 static void registers_in_memory(void)
 {
-    set_mode(800, 600, 32, ON | LINEAR);
+    display_set_mode(800, 600, 32, ON | LINEAR);
     volatile uint16_t *words = (volatile uint16_t *)(registers + 0x500);
     kprintf("in memory:");
     for (uint32_t number = 0; number < REGISTERS + 2; number++) {
         kprintf(" %04x", words[number]);
     }
-    kprintf(", index %04x\n", in16(INDEX));
+    kprintf(", index %04x\n", port_read_u16(DISPLAY_INDEX));
     kprintf("wide %08x, byte %02x", *(volatile uint32_t *)(registers + 0x502), registers[0x502]);
     kprintf(", beyond %08x, extension %08x %08x %08x\n", *(volatile uint32_t *)(registers + 0x520),
             *(volatile uint32_t *)(registers + 0x600), *(volatile uint32_t *)(registers + 0x604),
             *(volatile uint32_t *)(registers + 0x608));
     *(volatile uint32_t *)(registers + 0x502) = 480u << 16 | 640; /* width and height */
-    kprintf("written %04x %04x, index %04x\n", words[WIDTH], words[HEIGHT], in16(INDEX));
+    kprintf("written %04x %04x, index %04x\n", words[WIDTH], words[HEIGHT], port_read_u16(DISPLAY_INDEX));
     *(volatile uint16_t *)(registers + 0x40E) = 0x0508; /* graphics controller, as at port 0x3CE */
     kprintf("VGA %02x %02x, miscellaneous %02x\n", registers[0x40E], registers[0x40F], registers[0x40C]);
     *(volatile uint16_t *)(registers + 0x40E) = 0xFF08;
@@ -201,7 +158,7 @@ static void registers_in_memory(void)
 
 static void frame_buffer(void)
 {
-    set_mode(640, 480, 32, ON | LINEAR);
+    display_set_mode(640, 480, 32, ON | LINEAR);
     uint32_t all = 640 * 480;
     for (uint32_t i = 0; i < all; i++) {
         pixels[i] = i * 2654435761u;
@@ -213,22 +170,22 @@ static void frame_buffer(void)
     kprintf("pixels %08x, first %08x %08x, last %08x, beyond %08x\n", sum, pixels[0], pixels[1], pixels[all - 1], pixels[all]);
     pixels[(16 << 18) - 1] = 0x12345678; /* the last word of memory */
     kprintf("window %08x", window[1]);
-    set(BANK, 3);
+    display_set(BANK, 3);
     kprintf(", bank 3 %08x is %08x", window[1], pixels[3 * 0x4000 + 1]);
     window[2] = 0xCAFEF00Du;
     kprintf(", written %08x", pixels[3 * 0x4000 + 2]);
-    set(BANK, 0xFF);
+    display_set(BANK, 0xFF);
     kprintf(", last %08x\n", window[0x3FFF]);
-    set_mode(640, 480, 32, ON | LINEAR | KEEP_MEMORY);
+    display_set_mode(640, 480, 32, ON | LINEAR | KEEP_MEMORY);
     kprintf("kept %08x %08x", pixels[1], window[1]);
-    set_mode(320, 200, 32, ON | LINEAR);
+    display_set_mode(320, 200, 32, ON | LINEAR);
     kprintf(", cleared %08x %08x %08x\n", pixels[1], pixels[320 * 200 - 1], pixels[320 * 200]);
 }
 
 static void palette(void)
 {
     for (uint32_t bits = 0; bits < 2; bits++) {
-        set_mode(320, 200, 8, ON | (bits ? DAC_8_BITS : 0));
+        display_set_mode(320, 200, 8, ON | (bits ? DAC_8_BITS : 0));
         port_write_u8(DAC_WRITE, 7);
         port_write_u8(DAC_DATA, 0xFF);
         port_write_u8(DAC_DATA, 0x3F);
@@ -238,52 +195,19 @@ static void palette(void)
         kprintf(" %02x", port_read_u8(DAC_DATA));
         kprintf(" %02x\n", port_read_u8(DAC_DATA));
     }
-    set(ENABLE, 0);
+    display_set(ENABLE, 0);
 }
 
 /* -- planes ------------------------------------------------------------------------------------- */
-
-static void put(uint16_t port, uint32_t number, uint32_t value) { out16(port, value << 8 | number); }
-
-/* A mode of the VGA, as a BIOS sets it; `chain4`: 320 x 200 in 256 colours, else 640 x 480 in 16. */
-static void set_vga_mode(int chain4)
-{
-    static const uint8_t fine[] = {0x5F, 0x4F, 0x50, 0x82, 0x54, 0x80, 0x0B, 0x3E, 0, 0x40, 0, 0, 0, 0, 0, 0,
-                                   0xEA, 0x8C, 0xDF, 0x28, 0,    0xE7, 0x04, 0xE3, 0xFF};
-    static const uint8_t coarse[] = {0x5F, 0x4F, 0x50, 0x82, 0x54, 0x80, 0xBF, 0x1F, 0, 0x41, 0, 0, 0, 0, 0, 0,
-                                     0x9C, 0x8E, 0x8F, 0x28, 0x40, 0x96, 0xB9, 0xA3, 0xFF};
-
-    port_write_u8(MISCELLANEOUS, chain4 ? 0x63 : 0xE3);
-    put(SEQUENCER, 0, 3);
-    put(SEQUENCER, 1, 1);
-    put(SEQUENCER, 2, 15);
-    put(SEQUENCER, 3, 0);
-    put(SEQUENCER, 4, chain4 ? 0x0E : 0x06);
-    put(CRTC, 0x11, 0);
-    for (uint32_t i = 0; i < sizeof fine; i++) {
-        put(CRTC, i, chain4 ? coarse[i] : fine[i]);
-    }
-    for (uint32_t i = 0; i < 9; i++) {
-        put(GRAPHICS, i, i == 5 && chain4 ? 0x40 : i == 6 ? 5 : i == 7 ? 15 : i == 8 ? 0xFF : 0);
-    }
-    for (uint32_t i = 0; i < 16; i++) {
-        (void)port_read_u8(STATUS);
-        port_write_u8(ATTRIBUTE, (uint8_t)i);
-        port_write_u8(ATTRIBUTE, (uint8_t)i);
-    }
-    port_write_u8(ATTRIBUTE, 0x10);
-    port_write_u8(ATTRIBUTE, chain4 ? 0x41 : 0x01);
-    port_write_u8(ATTRIBUTE, 0x20);
-}
 
 static uint32_t in_planes(uint32_t at)
 {
     volatile uint8_t *bytes = (volatile uint8_t *)window;
     uint32_t all = 0;
 
-    put(GRAPHICS, 5, 0);
+    vga_put(GRAPHICS, 5, 0);
     for (uint32_t plane = 0; plane < 4; plane++) {
-        put(GRAPHICS, 4, plane);
+        vga_put(GRAPHICS, 4, plane);
         all |= (uint32_t)bytes[at] << 8 * plane;
     }
     return all;
@@ -293,71 +217,71 @@ static void planes(void)
 {
     volatile uint8_t *bytes = (volatile uint8_t *)window;
 
-    set_vga_mode(0);
+    vga_set_mode(0);
     vga_registers("640 x 480");
     for (uint32_t plane = 0; plane < 4; plane++) {
-        put(SEQUENCER, 2, 1u << plane);
+        vga_put(SEQUENCER, 2, 1u << plane);
         bytes[5] = (uint8_t)(0x11 * (plane + 3));
         *(volatile uint32_t *)(bytes + 8) = 0x01020408u << plane;
     }
-    put(SEQUENCER, 2, 15);
+    vga_put(SEQUENCER, 2, 15);
     kprintf("planes %08x, in one access %08x %08x, linear %08x\n", in_planes(5), in_planes(8), in_planes(11), pixels[5]);
     for (uint32_t operation = 0; operation < 4; operation++) {
         for (uint32_t mode = 0; mode < 4; mode++) {
             uint32_t at = 100 + 4 * operation + mode;
-            put(GRAPHICS, 3, 0);
-            put(GRAPHICS, 8, 0xFF);
-            put(GRAPHICS, 5, 0);
+            vga_put(GRAPHICS, 3, 0);
+            vga_put(GRAPHICS, 8, 0xFF);
+            vga_put(GRAPHICS, 5, 0);
             bytes[at] = 0xC5;
-            put(GRAPHICS, 5, mode);
-            put(GRAPHICS, 3, operation << 3 | 3);
-            put(GRAPHICS, 0, 0x05);
-            put(GRAPHICS, 1, 0x06);
-            put(GRAPHICS, 8, 0x3C);
+            vga_put(GRAPHICS, 5, mode);
+            vga_put(GRAPHICS, 3, operation << 3 | 3);
+            vga_put(GRAPHICS, 0, 0x05);
+            vga_put(GRAPHICS, 1, 0x06);
+            vga_put(GRAPHICS, 8, 0x3C);
             (void)bytes[5]; /* the latches */
             bytes[at] = 0x9A;
-            put(GRAPHICS, 1, 0);
+            vga_put(GRAPHICS, 1, 0);
             kprintf(" %08x", in_planes(at));
         }
     }
     kprintf("\n");
-    put(GRAPHICS, 3, 0);
-    put(GRAPHICS, 8, 0xFF);
+    vga_put(GRAPHICS, 3, 0);
+    vga_put(GRAPHICS, 8, 0xFF);
     kprintf("compared:");
     for (uint32_t colour = 0; colour < 16; colour++) {
-        put(GRAPHICS, 2, colour);
-        put(GRAPHICS, 7, colour ^ 9);
-        put(GRAPHICS, 5, 8);
+        vga_put(GRAPHICS, 2, colour);
+        vga_put(GRAPHICS, 7, colour ^ 9);
+        vga_put(GRAPHICS, 5, 8);
         kprintf(" %02x", bytes[5]);
     }
-    put(GRAPHICS, 7, 15);
+    vga_put(GRAPHICS, 7, 15);
     kprintf("\nodd and even:");
-    put(GRAPHICS, 5, 0x10);
-    put(GRAPHICS, 4, 0);
-    put(SEQUENCER, 2, 3);
+    vga_put(GRAPHICS, 5, 0x10);
+    vga_put(GRAPHICS, 4, 0);
+    vga_put(SEQUENCER, 2, 3);
     *(volatile uint32_t *)(bytes + 0x200) = 0xA1B2C3D4u;
     kprintf(" %08x", *(volatile uint32_t *)(bytes + 0x200));
     kprintf(" %08x %08x\n", in_planes(0x200), in_planes(0x202));
-    put(SEQUENCER, 2, 15);
+    vga_put(SEQUENCER, 2, 15);
 }
 
 static void bytes_of_pixels(void)
 {
     volatile uint8_t *bytes = (volatile uint8_t *)window;
 
-    set_vga_mode(1);
+    vga_set_mode(1);
     vga_registers("320 x 200");
     for (uint32_t i = 0; i < 320 * 200; i++) {
         bytes[i] = (uint8_t)(i * 7);
     }
     kprintf("bytes %02x %02x %02x, linear %08x\n", bytes[1], bytes[319], bytes[63999], pixels[15999]);
-    put(SEQUENCER, 2, 5);
+    vga_put(SEQUENCER, 2, 5);
     *(volatile uint32_t *)(bytes + 16) = 0xFFFFFFFFu;
     kprintf("with a mask %08x\n", window[4]);
-    put(SEQUENCER, 2, 15);
-    put(SEQUENCER, 4, 6); /* mode X */
+    vga_put(SEQUENCER, 2, 15);
+    vga_put(SEQUENCER, 4, 6); /* mode X */
     kprintf("unchained %08x %08x\n", in_planes(1), in_planes(80));
-    put(SEQUENCER, 2, 2);
+    vga_put(SEQUENCER, 2, 2);
     bytes[3] = 0x77;
     kprintf("linear %08x\n", pixels[3]);
 }

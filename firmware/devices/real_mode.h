@@ -30,5 +30,16 @@ static inline void real_mode_interrupt(uint8_t vector, struct real_registers *re
     real_mode_call(code, sizeof code, registers);
 }
 
+enum { REAL_MODE_BUFFER_SEGMENT = REAL_MODE_BUFFER >> 4 };
+
+/* The same as kernels call the BIOS: with EAX, interrupts on, the buffer in DS and ES, and the registers that were set before. */
+static inline void real_mode_service(uint8_t vector, uint32_t eax, struct real_registers *registers)
+{
+    registers->eax = eax;
+    registers->ds = registers->es = REAL_MODE_BUFFER_SEGMENT;
+    registers->eflags = 0x200;
+    real_mode_interrupt(vector, registers);
+}
+
 #endif
 #endif
