@@ -3,7 +3,8 @@
 A guest has its code in the page at `CODE`, its data (after `.data`) in a page of its own, a stack, and these macros:
 
 * ``exit VALUE`` ends the run through the debug exit device;
-* ``put REGISTER`` appends a 32-bit register to `results`, which the tests read with `results_of`.
+* ``put REGISTER`` appends a 32-bit register to `results`, which the tests read with `results_of`;
+* ``paging DIRECTORY`` switches paging on, with pages of 4 MiB; EAX is lost.
 """
 
 from __future__ import annotations
@@ -48,6 +49,16 @@ _PRELUDE = """
         movl    %\\register, (%edi)
         addl    $4, results_end
         popl    %edi
+        .endm
+        .macro  paging directory
+        movl    $\\directory, %eax
+        movl    %eax, %cr3
+        movl    %cr4, %eax
+        orl     $0x10, %eax             # PSE
+        movl    %eax, %cr4
+        movl    %cr0, %eax
+        orl     $0x80000000, %eax
+        movl    %eax, %cr0
         .endm
 
         .section .multiboot, "a"

@@ -1,13 +1,10 @@
-"""Guests with two address spaces: below 4 MiB both are the memory as it is, the two pages at `STACKS` are each space's own.
+"""Guests with two address spaces: below 4 MiB both are the memory as it is, the two pages at 2 GiB are each space's own.
 
 `two_spaces` switches paging on and goes on in the first space, at the end of its stack. `give_way` lets the other task go on, which
 begins at `task`; `current` is 0 in the first and 1 in the second. Nothing but EBP is kept.
 """
 
 from __future__ import annotations
-
-STACKS = 0x8000_0000
-STACK_END = STACKS + 0x2000
 
 _DATA = """
         .bss

@@ -16,19 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGING = """
-        movl    $directory, %eax
         movl    $0x87, directory            # the first 4 MiB as they are, for all
         movl    $table + 7, directory + 0x800
         movl    $0x00104001, table          # a supervisor's, read only
         movl    $0x00104003, table + 4      # a supervisor's
         movl    $0x00104005, table + 8      # a user's, read only
-        movl    %eax, %cr3
-        movl    %cr4, %eax
-        orl     $0x10, %eax                 # PSE
-        movl    %eax, %cr4
-        movl    %cr0, %eax
-        orl     $0x80000000, %eax
-        movl    %eax, %cr0
+        paging  directory
         .bss
         .balign 4096
 directory: .skip 4096

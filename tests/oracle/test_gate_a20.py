@@ -97,13 +97,6 @@ PAGING = """
         movl    $\\page, %eax
         call    make_tables
         .endm
-        .macro  paging
-        movl    $0x170000, %eax
-        movl    %eax, %cr3
-        movl    %cr0, %eax
-        orl     $0x80000000, %eax
-        movl    %eax, %cr0
-        .endm
         .macro  flat
         movl    %cr0, %eax
         andl    $0x7fffffff, %eax
@@ -138,15 +131,12 @@ make_tables:                            # EDI: the directory; EAX: where page 0x
         cmpl    $0x400003, %eax
         jb      1b
         ret
-paged:  movl    %cr4, %eax
-        orl     $0x10, %eax
-        movl    %eax, %cr4
-        movl    $0x11111111, 0x80000
+paged:  movl    $0x11111111, 0x80000
         movl    $0x22222222, 0x180000
         movl    $0x33333333, 0x280000
         tables  0x070000, 0x280000
         tables  0x170000, 0x180000
-        paging
+        paging  0x170000
         look
         {off}
         look

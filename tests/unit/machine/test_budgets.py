@@ -281,14 +281,7 @@ def test_both_budgets_together_end_with_the_first() -> None:
 LEAVES_ITS_IDENTITY_MAP = """
         movl    $0x83, directory
         movl    $0x83, directory + 0x800
-        movl    $directory, %eax
-        movl    %eax, %cr3
-        movl    %cr4, %eax
-        orl     $0x10, %eax                     # PSE
-        movl    %eax, %cr4
-        movl    %cr0, %eax
-        orl     $0x80000000, %eax
-        movl    %eax, %cr0
+        paging  directory
         movl    $high + 0x80000000, %eax
         jmp     *%eax
 high:   movl    $0, directory + 0x80000000

@@ -107,15 +107,8 @@ class TestExceptions:
     def test_a_page_fault_has_address_and_error_code_and_is_mended(self, before: str) -> None:
         body = f"""
         gate    14, h
-        movl    $directory, %eax
         movl    $0x83, directory            # the first 4 MiB as they are
-        movl    %eax, %cr3
-        movl    %cr4, %eax
-        orl     $0x10, %eax                 # PSE
-        movl    %eax, %cr4
-        movl    %cr0, %eax
-        orl     $0x80000000, %eax
-        movl    %eax, %cr0
+        paging  directory
         {before}
         movl    $42, 0x80123456
         movl    0x80123456, %ebx

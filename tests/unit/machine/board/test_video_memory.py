@@ -126,14 +126,7 @@ def test_the_window_follows_paging() -> None:
         movl    $0x000a0003, table
         movl    $table + 3, directory + 4 * 0x300   # linear 0xc0000000
         movl    $0x00000083, directory
-        movl    %cr4, %eax
-        orl     $0x10, %eax
-        movl    %eax, %cr4
-        movl    $directory, %eax
-        movl    %eax, %cr3
-        movl    %cr0, %eax
-        orl     $0x80000000, %eax
-        movl    %eax, %cr0
+        paging  directory
         dispi   1, 640
         dispi   2, 480
         dispi   3, 8

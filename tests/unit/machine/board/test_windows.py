@@ -20,14 +20,7 @@ BASE = 0xFEB00000
 PAGED = """
         movl    $0xfe800083, directory + 0xc00  # linear 0xc0000000, 4 MiB
         movl    $0x00000083, directory
-        movl    %cr4, %eax
-        orl     $0x10, %eax
-        movl    %eax, %cr4
-        movl    $directory, %eax
-        movl    %eax, %cr3
-        movl    %cr0, %eax
-        orl     $0x80000000, %eax
-        movl    %eax, %cr0
+        paging  directory
         .section .bss
         .balign 4096
 directory:

@@ -12,17 +12,10 @@ from tests.helpers.guest import machine_of, results_of
 GUEST = """
         movl    $0x11111111, 0x00102ffc
         movl    $0x22222222, 0x00502ffc
-        movl    $directory, %eax
         movl    $0x83, directory
         movl    $0x400083, directory + 4
         movl    $0x83, directory + 0x800
-        movl    %eax, %cr3
-        movl    %cr4, %eax
-        orl     $0x10, %eax
-        movl    %eax, %cr4
-        movl    %cr0, %eax
-        orl     $0x80000000, %eax
-        movl    %eax, %cr0
+        paging  directory
         movl    0x80003000, %ebx
         movl    0x80102ffc, %ebx
         put     ebx

@@ -11,15 +11,8 @@ from tests.unit.machine.board.test_interrupts import TIMER, guest
 INVALID = "ud2"
 LIMIT_47 = "movw $47, idtr\n lidt idtr\n"
 PAGING = """
-        movl    $directory, %eax
         movl    $0x83, directory            # the first 4 MiB as they are
-        movl    %eax, %cr3
-        movl    %cr4, %eax
-        orl     $0x10, %eax
-        movl    %eax, %cr4
-        movl    %cr0, %eax
-        orl     $0x80000000, %eax
-        movl    %eax, %cr0
+        paging  directory
         .bss
         .balign 4096
 directory: .skip 4096
