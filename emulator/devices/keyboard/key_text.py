@@ -86,6 +86,7 @@ _NAMED_EXTENDED: Final = {
 _PRINT: Final = (bytes.fromhex("e012e07c"), bytes.fromhex("e0f07ce0f012"))
 _PAUSE: Final = (bytes.fromhex("e11477e1f014f077"), b"")  # has no release
 _WAIT: Final = "wait"
+_BRACES: Final = ("{", "}")
 
 # A piece of a text: a name in braces, a doubled brace, or a character.
 _PIECE: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|(.)", re.DOTALL)
@@ -116,11 +117,14 @@ def key_events(text: str) -> tuple[bytes, ...]:
         What the keyboard sends in scan code set 2 when a key goes down or up, in order; an empty one is a pause of a second.
 
     Raises:
-        UnknownKey: It has a character that no key of a US keyboard types, or names a key that there is not.
+        UnknownKey: It has a character that no key of a US keyboard types, or names a key that there is not, or has a brace
+            by itself.
     """
     events: list[bytes] = []
     for piece in _PIECE.finditer(text):
         name, character = piece.groups()
+        if character in _BRACES:
+            raise UnknownKey(f"a {character} by itself: {2 * character} types it, and {{enter}} is a key")
         if name is None:
             events += _of_character(character or piece[0][0])
         else:

@@ -50,6 +50,8 @@ def test_the_keys_of_a_text(text: str, events: tuple[bytes, ...]) -> None:
         ("{nonsense}", "there is no key {nonsense}; there are: alt backspace capslock ctrl delete down "),
         ("{ctrl+}", "there is no key {ctrl+}; there are: alt "),
         ("{}", "there is no key {}; there are: alt "),
+        ("ls{enter", "a { by itself: {{ types it, and {enter} is a key"),
+        ("}", "a } by itself: }} types it, and {enter} is a key"),
     ],
 )
 def test_what_cannot_be_typed_is_refused(text: str, problem: str) -> None:
