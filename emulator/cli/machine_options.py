@@ -170,7 +170,7 @@ def add_until(parser: ArgumentParser) -> None:
     until(
         "--until",
         metavar="TEXT",
-        default="",
+        type=option_values.awaited_text,
         help="stop when this text appears on a console or the text screen",
     )
     until("--until-idle", action="store_true", help="stop when the kernel only waits, for input or ticks")
@@ -195,7 +195,7 @@ def run_budget(options: Namespace) -> Budget:
 
     unlimited = options.timeout is DEFAULT_TIMEOUT_S and getattr(options, "interactive", False)
     timeout_s = None if unlimited else options.timeout
-    return Budget(options.max_instructions, timeout_s, options.until, options.until_idle)
+    return Budget(options.max_instructions, timeout_s, options.until or "", options.until_idle)
 
 
 def _layers() -> str:

@@ -73,6 +73,13 @@ def keys(text: str) -> str:
     return text
 
 
+def awaited_text(text: str) -> str:
+    """Check that a text can appear, and return it."""
+    if not text:
+        raise ArgumentTypeError("'' is no text that appears")
+    return text
+
+
 def address(text: str) -> int:
     """Read a physical address below 4 GiB, as a size."""
     try:
