@@ -99,7 +99,7 @@ def boot(  # noqa: PLR0913 - the machine's description
 
     Raises:
         EmulatorError: The kernel, a module or the disk cannot be loaded, or a layer not be attached.
-        ValueError: *ram* is no possible window, or a mode has no such name.
+        ValueError: *ram* is no possible window, or there is no such mode, MMU or protocol.
     """
     # Imported here because importing the package has to stay cheap.
     from emulator.boot_protocol.modules import Module

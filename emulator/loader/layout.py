@@ -5,7 +5,7 @@ Without a user's word the Multiboot header counts, then the ELF headers. Of two 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from emulator.errors import BadImage
 from emulator.loader import multiboot1
@@ -75,7 +75,10 @@ def lay_out(data: bytes, path: str, options: LoadOptions, linked: Sequence[Segme
 
     Raises:
         BadImage: It cannot be loaded.
+        ValueError: There is no such protocol.
     """
+    if options.protocol not in {None, *get_args(Protocol)}:
+        raise ValueError(f"{options.protocol!r} is no boot protocol")
     is_elf = data.startswith(MAGIC)
     headers = ElfHeaders(data, path) if is_elf and options.load is None else None
     multiboot = _header(data, path, options.protocol)

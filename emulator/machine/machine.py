@@ -90,7 +90,7 @@ class Machine:
         BootInfoDoesNotFit: Modules or command line do not.
         KernelMismatch: There are modules or a command line, but no Multiboot header.
         HostError: The host cannot give the memory.
-        ValueError: *ram* is no possible window, or devices of the board get into each other's way.
+        ValueError: *ram* is no possible window, there is no such MMU, or devices of the board get into each other's way.
     """
 
     def __init__(  # noqa: PLR0913 - what a machine is made of
@@ -104,6 +104,8 @@ class Machine:
         on_output: Callable[[Console, bytes], None] | None = None,
         board: Iterable[Row] | None = None,
     ) -> None:
+        if mmu not in {"fast", "reference"}:
+            raise ValueError(f"{mmu!r} is no MMU")
         self.image = image
         self.ram = check_ram(ram)
         self.mmu = mmu

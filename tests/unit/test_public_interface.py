@@ -57,3 +57,7 @@ def test_what_cannot_be_made_is_refused() -> None:
         boot(layers={"none": "model"})
     with pytest.raises(ValueError, match=r"^'sideways' is not a valid Mode$"):
         boot(layers={"heap": "sideways"})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match=r"^'multiboot3' is no boot protocol$"):
+        boot(protocol="multiboot3")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^'slow' is no MMU$"):
+        boot(mmu="slow")  # type: ignore[arg-type]
