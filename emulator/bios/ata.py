@@ -28,7 +28,7 @@ _SLAVE, _LBA = 0x10, 0x40
 _IDENTIFY, _READ, _WRITE, _READ_EXT, _WRITE_EXT = 0xEC, 0x20, 0x30, 0x24, 0x34
 _NO_INTERRUPTS, _INTERRUPTS = 0x0A, 0x08
 _FAILED, _DATA, _READY = 0x01, 0x08, 0x40  # of the status
-_WORD: Final = 4
+_ACCESS: Final = 4  # bytes
 _LBA28_END: Final = 1 << 28
 _BLOCK: Final = 128  # sectors of a command
 _KNOWN: Final = 0xA5
@@ -140,7 +140,7 @@ def _identity(pc: Pc, channel: int, *, slave: bool) -> bytes:
 
 
 def _read_sector(pc: Pc, base: int) -> bytes:
-    words = [pc.read_port(base, _WORD) for _ in range(SECTOR // _WORD)]
+    words = [pc.read_port(base, _ACCESS) for _ in range(SECTOR // _ACCESS)]
     return struct.pack(f"<{len(words)}I", *words)
 
 
@@ -194,7 +194,7 @@ def write(pc: Pc, drive: Drive, lba: int, data: bytes) -> int:
     pc.write_port(control, _NO_INTERRUPTS)
     words = memoryview(data).cast("I")
     total, done = len(data) // SECTOR, 0
-    step = SECTOR // _WORD
+    step = SECTOR // _ACCESS
     for first in range(0, total, _BLOCK):
         size = min(_BLOCK, total - first)
         base = _start(pc, drive, lba + first, size, writes=True)
@@ -202,7 +202,7 @@ def write(pc: Pc, drive: Drive, lba: int, data: bytes) -> int:
             if _has_failed(pc, base):
                 break
             for word in words[number * step : (number + 1) * step]:
-                pc.write_port(base, word, _WORD)
+                pc.write_port(base, word, _ACCESS)
             if pc.read_port(base + _COMMAND) & _FAILED:
                 break
             done += 1

@@ -12,7 +12,7 @@ RETURN, WAIT, LET_IN = 2, 3, 7
 in, and `iret` is after that."""
 
 _CARRY, _ZERO = 0x01, 0x40
-_WORD: Final = 0xFFFF
+_LOW_HALF: Final = 0xFFFF
 _FLAGS = 4  # after IP and CS
 
 
@@ -64,10 +64,10 @@ def _word(name: str) -> property:
     """Return the lower half of a register."""
 
     def read(self: Call) -> int:
-        return self.registers[name] & _WORD
+        return self.registers[name] & _LOW_HALF
 
     def write(self: Call, value: int) -> None:
-        self.registers[name] = self.registers[name] & ~_WORD | value & _WORD
+        self.registers[name] = self.registers[name] & ~_LOW_HALF | value & _LOW_HALF
 
     return property(read, write)
 
@@ -111,7 +111,7 @@ class Call:
 
     def at(self, segment: str, offset: int) -> int:
         """Return the linear address of what lies in one of the caller's segments."""
-        return self.registers[f"{segment}_base"] + (offset & _WORD)
+        return self.registers[f"{segment}_base"] + (offset & _LOW_HALF)
 
     def set_carry(self, *, on: bool) -> None:
         """Return with the carry flag so."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from emulator.devices.vga.text import VgaText
 
 _INDEX = addresses.DISPLAY_INTERFACE[0]
-_WORD = 2  # the only size of an access
+_REGISTER_SIZE = 2  # bytes; the only size of an access
 _BANK_SIZE: Final = 1 << 16
 _IDENTITIES: Final = range(0xB0C0, 0xB0C6)
 _LARGEST = (16000, 12000, 32)  # width, height, depth
@@ -128,13 +128,13 @@ class Dispi:
 
     def read_port(self, port: int, size: int) -> int:
         """Answer `in`: all ones, if it is not of 16 bits."""
-        if size != _WORD:
+        if size != _REGISTER_SIZE:
             return (1 << 8 * size) - 1
         return self._index if port == _INDEX else self._get(self._index)
 
     def write_port(self, port: int, size: int, value: int) -> None:
         """Take `out`, if it is of 16 bits."""
-        if size != _WORD:
+        if size != _REGISTER_SIZE:
             return
         if port == _INDEX:
             self._index = value
@@ -151,9 +151,9 @@ class Dispi:
 
     def write_memory(self, offset: int, size: int, value: int) -> None:
         """Take a store; a byte is a word whose upper half is 0."""
-        if _DISPI_REGISTERS <= offset < _DISPI_REGISTERS + _WORD * len(Register):
-            for index in range(0, size, _WORD):
-                self._index = (offset - _DISPI_REGISTERS + index) // _WORD
+        if _DISPI_REGISTERS <= offset < _DISPI_REGISTERS + _REGISTER_SIZE * len(Register):
+            for index in range(0, size, _REGISTER_SIZE):
+                self._index = (offset - _DISPI_REGISTERS + index) // _REGISTER_SIZE
                 self._set(self._index, value >> 8 * index & 0xFFFF)
         elif _VGA_REGISTERS <= offset < _VGA_REGISTERS + 0x20:
             write_bytes(self._write_vga, offset - _VGA_REGISTERS + 0x3C0, size, value)
@@ -246,9 +246,9 @@ class Dispi:
         self._crtc.set_graphics(width, height, pitch)
 
     def _read_byte(self, offset: int) -> int:
-        if _DISPI_REGISTERS <= offset < _DISPI_REGISTERS + _WORD * len(Register):
-            self._index = (offset - _DISPI_REGISTERS) // _WORD
-            return self._get(self._index) >> 8 * (offset % _WORD) & 0xFF
+        if _DISPI_REGISTERS <= offset < _DISPI_REGISTERS + _REGISTER_SIZE * len(Register):
+            self._index = (offset - _DISPI_REGISTERS) // _REGISTER_SIZE
+            return self._get(self._index) >> 8 * (offset % _REGISTER_SIZE) & 0xFF
         if _VGA_REGISTERS <= offset < _VGA_REGISTERS + 0x20:
             return self._read_vga(offset - _VGA_REGISTERS + 0x3C0)
         if _EXTENSION <= offset < _EXTENSION + len(_LITTLE_ENDIAN):
