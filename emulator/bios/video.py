@@ -1,7 +1,7 @@
 """The graphics adapter: int 10h.
 
-Text is memory and the cursor; palettes are registers. Modes are in `emulator.bios.video_modes`, those of VESA's extension in
-`emulator.bios.vbe`.
+Text is memory and the cursor. Colours are in `emulator.bios.colours`, modes in `emulator.bios.video_modes`, those of VESA's
+extension in `emulator.bios.vbe`.
 
 Source: Ralf Brown's list, files INTERRUP.LST and MEMORY.LST (40:49 to 40:8A); what depends on the BIOS as SeaBIOS has it.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.bios import colours
 from emulator.bios.pc import DataArea
 from emulator.devices import addresses
 
@@ -22,10 +23,7 @@ _MODE, COLUMNS, PAGE_SIZE, PAGE_START, CURSORS, CURSOR_SHAPE, PAGE, ROWS, HEIGHT
 MODE_CONTROL, COMBINATION = 0x89, 0x8A
 TEXT_MODES: Final = (0, 1, 2, 3)
 _PAGES: Final = 8
-_CRTC, _ATTRIBUTE, _ATTRIBUTE_READ, _STATUS = 0x3D4, 0x3C0, 0x3C1, 0x3DA
-_PALETTE_READ, _PALETTE_WRITE, _PALETTE, _MASK = 0x3C7, 0x3C8, 0x3C9, 0x3C6
-_DISPLAYED: Final = 0x20
-_BORDER: Final = 0x11
+_CRTC: Final = addresses.CRTC[0]
 _TEXT: Final = addresses.TEXT_MEMORY[0]
 _BLANK, _GREY = 0x20, 0x07
 _BELL, _BACKSPACE, _LINE_FEED, _RETURN = 0x07, 0x08, 0x0A, 0x0D
@@ -276,82 +274,6 @@ def _get_mode(call: Call) -> None:
     call.ah, call.bh = data.get(COLUMNS), data.get(PAGE)
 
 
-# -- colours -------------------------------------------------------------------------------------------------
-
-
-def _attribute(pc: Pc, register: int, value: int | None = None) -> int:
-    """Return an attribute register, or set it first."""
-    pc.read_port(_STATUS)  # from now on an index comes first
-    pc.write_port(_ATTRIBUTE, register)
-    if value is not None:
-        pc.write_port(_ATTRIBUTE, value)
-    value = pc.read_port(_ATTRIBUTE_READ)
-    pc.read_port(_STATUS)
-    pc.write_port(_ATTRIBUTE, _DISPLAYED)
-    pc.read_port(_STATUS)
-    return value
-
-
-def _colours(pc: Pc, first: int, colours: bytes) -> None:
-    pc.write_port(_PALETTE_WRITE, first & 0xFF)
-    for part in colours:
-        pc.write_port(_PALETTE, part)
-
-
-def _colours_read(pc: Pc, first: int, count: int) -> bytes:
-    pc.write_port(_PALETTE_READ, first & 0xFF)
-    return bytes(pc.read_port(_PALETTE) for _ in range(3 * count))
-
-
-def _palette(call: Call) -> None:
-    if call.al < 0x10:  # noqa: PLR2004 - those of the palette's 256 colours
-        _attributes(call)
-    else:
-        _many_colours(call)
-
-
-def _attributes(call: Call) -> None:
-    pc = call.pc
-    match call.al:
-        case 0x00:
-            _attribute(pc, call.bl & 0x1F, call.bh)
-        case 0x01:
-            _attribute(pc, _BORDER, call.bh)
-        case 0x02:
-            for register, value in enumerate(pc.read(call.at("es", call.dx), 17)):
-                _attribute(pc, register, value)
-        case 0x03:
-            mode = _attribute(pc, 0x10) & ~0x08
-            _attribute(pc, 0x10, mode | (call.bl & 1) << 3)
-        case 0x07:
-            call.bh = _attribute(pc, call.bl & 0x1F)
-        case 0x08:
-            call.bh = _attribute(pc, _BORDER)
-        case 0x09:
-            pc.write(call.at("es", call.dx), bytes(_attribute(pc, register) for register in range(17)))
-        case _:
-            call.lacks(ah=None, by="AX")
-
-
-def _many_colours(call: Call) -> None:
-    pc = call.pc
-    match call.al:
-        case 0x10:
-            _colours(pc, call.bl, bytes((call.dh, call.ch, call.cl)))
-        case 0x12:
-            _colours(pc, call.bl, pc.read(call.at("es", call.dx), 3 * call.cx))
-        case 0x15:
-            call.dh, call.ch, call.cl = _colours_read(pc, call.bl, 1)
-        case 0x17:
-            pc.write(call.at("es", call.dx), _colours_read(pc, call.bl, call.cx))
-        case 0x18:
-            pc.write_port(_MASK, call.bl)
-        case 0x19:
-            call.bl = pc.read_port(_MASK)
-        case _:
-            call.lacks(ah=None, by="AX")
-
-
 # -- what there is --------------------------------------------------------------------------------------------
 
 
@@ -400,7 +322,7 @@ _SERVICES: Final = {
     0x0A: _write_cells,
     0x0E: _teletype,
     0x0F: _get_mode,
-    0x10: _palette,
+    0x10: colours.serve,
     0x11: _fonts,
     0x12: _alternate,
     0x13: _write_string,

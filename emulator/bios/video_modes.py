@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.bios import video
+from emulator.bios.colours import set_colours
 from emulator.bios.pc import DataArea
 from emulator.devices import addresses
 from emulator.devices.vga.modes import VIDEO_MODES, palette_256
@@ -29,7 +30,7 @@ _USUAL_SHAPE: Final = 0x0607
 _MODE: Final = 0x49
 _SEQUENCER, _MISC, _CRTC, _GRAPHICS, _ATTRIBUTE, _STATUS = 0x3C4, 0x3C2, 0x3D4, 0x3CE, 0x3C0, 0x3DA
 _DISPLAYED: Final = 0x20
-_PALETTE_INDEX, _PALETTE, _MASK = 0x3C8, 0x3C9, 0x3C6
+_MASK: Final = 0x3C6
 _PROTECTION, _UNPROTECTED = 0x11, 0x7F
 _INDEX, _DATA, _ = addresses.DISPLAY_INTERFACE
 _WIDTH, _HEIGHT, _DEPTH, _ENABLE, _BANK = 1, 2, 3, 4, 5  # registers of the display interface
@@ -216,9 +217,7 @@ def _text_colours() -> bytes:
 
 def _set_colours(pc: Pc, parts: bytes) -> None:
     pc.write_port(_MASK, 0xFF)
-    pc.write_port(_PALETTE_INDEX, 0)
-    for part in parts:
-        pc.write_port(_PALETTE, part)
+    set_colours(pc, 0, parts)
 
 
 def _note(pc: Pc, number: int, columns: int, rows: int, height: int, page_size: int, *, clears: bool) -> None:  # noqa: PLR0913 - of a mode
