@@ -51,37 +51,24 @@ static void leaf_of(const kc *m, uint32_t leaf, uint32_t out[4])
     }
 }
 
-static int on_cpuid(uc_engine *uc, void *data)
+void kc_on_cpuid(kc *m)
 {
     static const int ids[] = {UC_X86_REG_EAX, UC_X86_REG_EBX, UC_X86_REG_ECX, UC_X86_REG_EDX};
     uint32_t values[4];
-    (void)uc;
 
-    leaf_of(data, kc_eax(data), values);
+    leaf_of(m, kc_eax(m), values);
     for (int i = 0; i < 4; i++)
-        U.uc_reg_write(((kc *)data)->uc, ids[i], &values[i]);
-    return 1; /* the instruction is done */
+        U.uc_reg_write(m->uc, ids[i], &values[i]);
 }
 
 /* -- time stamps, model specific registers --------------------------------------------------------- */
 
-/* Host time must not reach the guest: a count is a nanosecond of virtual time, up to this instruction. */
-static uint64_t time_stamp(const kc *m) { return m->features->kept.time_stamp_at_0 + kc_clock_at(m, kc_count_here(m)); }
-
-static int on_rdtsc(uc_engine *uc, void *data)
-{
-    uint64_t now = time_stamp(data);
-    uint32_t low = (uint32_t)now, high = (uint32_t)(now >> 32);
-
-    U.uc_reg_write(uc, UC_X86_REG_EAX, &low);
-    U.uc_reg_write(uc, UC_X86_REG_EDX, &high);
-    return 1;
-}
+uint64_t kc_on_rdtsc(const kc *m) { return m->features->kept.time_stamp_at_0 + kc_clock_at(m, kc_count_here(m)); }
 
 bool kc_on_rdmsr(kc *m, uint32_t number, uint64_t *value)
 {
     if (number == MSR_TIME_STAMP)
-        *value = time_stamp(m);
+        *value = kc_on_rdtsc(m);
     else if (number == MSR_APIC_BASE && m->features->has_local_apic)
         *value = m->features->kept.apic_base;
     else
@@ -103,7 +90,7 @@ static void write_apic_base(kc *m, uint32_t value)
 bool kc_on_wrmsr(kc *m, uint32_t number, uint64_t value)
 {
     if (number == MSR_TIME_STAMP)
-        m->features->kept.time_stamp_at_0 += value - time_stamp(m);
+        m->features->kept.time_stamp_at_0 += value - kc_on_rdtsc(m);
     else if (number == MSR_APIC_BASE && m->features->has_local_apic)
         write_apic_base(m, (uint32_t)value);
     else
@@ -136,12 +123,6 @@ int kc_features_restore(kc *m, const void *saved)
     return 0;
 }
 
-int kc_features_init(kc *m)
-{
-    if (KC_NEW(m->features) || kc_hook(m, UC_HOOK_INSN, on_rdtsc, UC_X86_INS_RDTSC) ||
-        kc_hook(m, UC_HOOK_INSN, on_cpuid, UC_X86_INS_CPUID))
-        return -1;
-    return 0;
-}
+int kc_features_init(kc *m) { return KC_NEW(m->features); }
 
 void kc_features_free(kc *m) { free(m->features); }

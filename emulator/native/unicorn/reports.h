@@ -31,6 +31,10 @@ void kc_on_software_interrupt(kc *m, uint32_t length);
 bool kc_task_opens(kc *m, uint32_t port, uint32_t size);
 
 /* -- core/features.c -- */
+/* rdtsc, where EIP is exact. Host time must not reach the guest: a count is a nanosecond of virtual time, up to this instruction. */
+uint64_t kc_on_rdtsc(const kc *m);
+/* cpuid: the registers get the answer. */
+void kc_on_cpuid(kc *m);
 /* rdmsr and wrmsr: is it a register that the engine does not have? */
 bool kc_on_rdmsr(kc *m, uint32_t number, uint64_t *value);
 bool kc_on_wrmsr(kc *m, uint32_t number, uint64_t value);

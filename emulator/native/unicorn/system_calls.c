@@ -2,17 +2,23 @@
  *
  * Unicorn leaves syscall, sysret and sysenter to hooks, and without any goes on after them. The CPU is one of Intel's, says its
  * cpuid: there syscall and sysret are for 64-bit mode only, elsewhere #UD (SDM vol. 2B). sysexit is right.
+ *
+ * Unicorn has hooks for rdtsc and cpuid, but does not call them between a request to stop and the end of the block: then host time
+ * would reach the guest.
  */
 
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
 enum { INVALID_OPCODE = 6, GENERAL_PROTECTION = 13 };
+enum { CR4_TSD = 1 << 2 };
 enum { SYSENTER_CS = 0x174, SYSENTER_ESP, SYSENTER_EIP };
 
 static void (*original_syscall)(void *state, int length);
 static void (*original_sysret)(void *state, int size);
 static void (*original_sysenter)(void *state, int length);
+static void (*original_rdtsc)(void *state);
+static void (*original_cpuid)(void *state);
 static void (*original_rdmsr)(void *state);
 static void (*original_wrmsr)(void *state);
 static void (*original_invlpg)(void *state, uint64_t address);
@@ -62,6 +68,38 @@ void helper_sysenter_x86_64(void *state, int length)
     kc_enter_ring_0(m, cs, register_of(m, SYSENTER_EIP), register_of(m, SYSENTER_ESP));
 }
 
+static void load_edx_eax(kc *m, uint64_t value)
+{
+    uint32_t low = (uint32_t)value, high = (uint32_t)(value >> 32);
+
+    U.uc_reg_write(m->uc, UC_X86_REG_EAX, &low);
+    U.uc_reg_write(m->uc, UC_X86_REG_EDX, &high);
+}
+
+EXPORTED void helper_rdtsc_x86_64(void *state);
+void helper_rdtsc_x86_64(void *state)
+{
+    kc *m = kc_running_on(state);
+
+    if (!m || (kc_ring(m) && (kc_reg(m, UC_X86_REG_CR4) & CR4_TSD))) {
+        original_rdtsc(state);
+        return;
+    }
+    kc_restore_eip(m, HERE); /* it counts up to here */
+    load_edx_eax(m, kc_on_rdtsc(m));
+}
+
+EXPORTED void helper_cpuid_x86_64(void *state);
+void helper_cpuid_x86_64(void *state)
+{
+    kc *m = kc_running_on(state);
+
+    if (m)
+        kc_on_cpuid(m);
+    else
+        original_cpuid(state);
+}
+
 EXPORTED void helper_rdmsr_x86_64(void *state);
 void helper_rdmsr_x86_64(void *state)
 {
@@ -74,9 +112,7 @@ void helper_rdmsr_x86_64(void *state)
         original_rdmsr(state);
         return;
     }
-    uint32_t low = (uint32_t)value, high = (uint32_t)(value >> 32);
-    U.uc_reg_write(m->uc, UC_X86_REG_EAX, &low);
-    U.uc_reg_write(m->uc, UC_X86_REG_EDX, &high);
+    load_edx_eax(m, value);
 }
 
 EXPORTED void helper_wrmsr_x86_64(void *state);
@@ -106,6 +142,8 @@ void kc_system_calls_load(void *unicorn)
     FIND(syscall);
     FIND(sysret);
     FIND(sysenter);
+    FIND(rdtsc);
+    FIND(cpuid);
     FIND(rdmsr);
     FIND(wrmsr);
     FIND(invlpg);
