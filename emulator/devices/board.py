@@ -233,7 +233,8 @@ def _crtc(_wires: Wires) -> Device:
 def _graphics(wires: Wires) -> Device:
     from emulator.devices.vga.dispi import Dispi
 
-    return Dispi(cast("VgaPorts", wires.device("VGA")), cast("VgaText", wires.device("CRTC")))
+    vga, crtc = cast("VgaPorts", wires.device("VGA")), cast("VgaText", wires.device("CRTC"))
+    return Dispi(vga, crtc, wires.changed)
 
 
 def _keyboard(wires: Wires, keys: tuple[bytes, ...]) -> Device:

@@ -15,9 +15,9 @@ from emulator.devices.device import write_bytes
 from emulator.devices.vga.modes import palette_256
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from emulator.devices.device import FastPort
+    from emulator.devices.device import Device, FastPort
     from emulator.devices.vga.ports import VgaPorts
     from emulator.devices.vga.text import VgaText
 
@@ -92,12 +92,14 @@ class Dispi:
     Args:
         vga: Gets the bank, and what a mode means to it.
         crtc: The same.
+        changed: See `emulator.devices.board.Wires`; called with this device and the other two.
     """
 
     ports = addresses.DISPLAY_INTERFACE
 
-    def __init__(self, vga: VgaPorts, crtc: VgaText) -> None:
+    def __init__(self, vga: VgaPorts, crtc: VgaText, changed: Callable[[Device], None]) -> None:
         self._vga, self._crtc, self._video = vga, crtc, vga.video
+        self._changed = changed
         self._index = 0
         self._registers = [_IDENTITIES[-1], *[0] * (Register.MEMORY - 1)]
         self._start = 0
@@ -198,6 +200,8 @@ class Dispi:
             self._vga.set_bank(self._registers[index] * _BANK_SIZE)
         elif index == Register.ENABLE:
             self._enable(value)
+        for device in (self, self._vga, self._crtc):
+            self._changed(device)
 
     def _enable(self, value: int) -> None:
         registers = self._registers
@@ -258,13 +262,18 @@ class Dispi:
     def _read_vga(self, port: int) -> int:
         if port in self._crtc.ports:
             return self._crtc.read_port(port, 1)
-        return self._vga.read_port(port, 1) if port in self._vga.ports else _NOBODY
+        if port not in self._vga.ports:
+            return _NOBODY
+        value = self._vga.read_port(port, 1)
+        self._changed(self._vga)
+        return value
 
     def _write_vga(self, port: int, byte: int) -> None:
         if port in self._crtc.ports:
             self._crtc.write_port(port, 1, byte)
         elif port in self._vga.ports:
             self._vga.write_port(port, 1, byte)
+            self._changed(self._vga)
 
 
 def _bits(depth: int) -> int:

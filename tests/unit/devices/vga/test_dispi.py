@@ -18,7 +18,8 @@ class Adapter:
     def __init__(self) -> None:
         self.video = FakeVideoMemory()
         self.vga, self.crtc = VgaPorts(lambda: 0, self.video), VgaText()
-        self.dispi = Dispi(self.vga, self.crtc)
+        self.changed: list[object] = []
+        self.dispi = Dispi(self.vga, self.crtc, self.changed.append)
 
     def set(self, register: int, value: int) -> None:
         """Write a register as a kernel does."""
@@ -96,3 +97,13 @@ def test_its_registers_in_memory_are_those_at_ports() -> None:
     assert adapter.dispi.ports == addresses.DISPLAY_INTERFACE
     assert not adapter.dispi.fast_ports()
     assert not adapter.dispi.fast_words()
+
+
+@pytest.mark.parametrize("access", ["read", "write"])
+def test_what_is_done_to_the_vga_is_known_to_the_board(access: str) -> None:
+    adapter = Adapter()
+    if access == "read":
+        adapter.dispi.read_memory(0x41A, 1)  # the status: the next byte at 0x3C0 is an index
+    else:
+        adapter.dispi.write_memory(0x400, 1, 0)
+    assert adapter.changed == [adapter.vga]

@@ -9,6 +9,7 @@ import pytest
 from emulator.devices.addresses import LOCAL_APIC
 from emulator.devices.apic.local_apic import Register
 from emulator.devices.board import Row, pc_board
+from emulator.devices.vga.modes import VIDEO_MODES
 from emulator.machine.board.ports import DeviceStates
 from tests.helpers.guest import machine_of
 from tests.unit.machine.board.test_board import AFTER_NS, PORT, Alarm
@@ -129,6 +130,22 @@ def test_what_a_user_does_to_devices_is_undone(machine: Machine) -> None:
         assert machine.ports.save() != untouched
         snapshot.reset()
         assert machine.ports.save() == untouched
+
+
+def test_a_mode_of_graphics_goes_back_in_all_devices(machine: Machine) -> None:
+    machine.screenshot()  # all of the adapter is awake
+    snapshot = machine.snapshot()
+    text = machine.ports.save()
+    for _ in range(2):
+        machine.set_video_mode(VIDEO_MODES[0x101])
+        assert machine.ports.save() != text
+        snapshot.reset()
+        assert machine.ports.save() == text
+        for port, value in ((0x1CE, 4), (0x1CF, 1)):
+            machine.ports.write(port, 2, value)
+        assert machine.ports.save() != text
+        snapshot.reset()
+        assert machine.ports.save() == text
 
 
 def test_a_device_that_came_after_a_snapshot_goes_back_to_what_it_was_then(machine: Machine) -> None:
