@@ -110,7 +110,9 @@ def _awaited(machine: Machine) -> Lock | None:
         if step.kind is not StepKind.INSTRUCTION
         and (stack is None or abs(step.address - stack) > _STACK_NEAR)
     ]
-    if len(set(locks)) != 1 or len(locks) < _TURNS or not machine.memory.load_u32(locks[0]):
+    if len(set(locks)) != 1 or len(locks) < _TURNS or locks[0] + WORD_SIZE > len(machine.memory):
+        return None
+    if not machine.memory.load_u32(locks[0]):
         return None
     return Lock(_name_of(machine, locks[0]), locks[0])
 

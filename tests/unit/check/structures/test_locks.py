@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import pytest
 
 from emulator.check.findings import Kind
 from emulator.check.structures.locks import check_locks
+from emulator.errors import BudgetUsedUp
 from tests.helpers.checked import checked
 from tests.unit.cli.kernels import JUMP_TO_NOWHERE
 
@@ -86,3 +88,16 @@ def test_a_kernel_that_dies_while_its_next_instructions_are_stepped(tmp_path: Pa
         machine.cpu.flush_code()
 
     assert found(checked("bad_lock_twice", tmp_path, max_instructions=BUDGET, at_end=to_nowhere)) == []
+
+
+def test_a_loop_that_reads_where_nothing_is_waits_for_no_lock(tmp_path: Path) -> None:
+    def reads_nothing(machine: Machine) -> None:
+        eip = machine.image.physical(machine.cpu.registers().eip)
+        machine.memory.write(
+            eip, bytes.fromhex("fa a1 02 b0 ad 2b eb f9")
+        )  # cli; 1: mov 0x2badb002, %eax; jmp 1b
+        machine.cpu.flush_code()
+        with suppress(BudgetUsedUp):
+            machine.run(max_instructions=1)
+
+    assert found(checked("bad_lock_twice", tmp_path, max_instructions=BUDGET, at_end=reads_nothing)) == []
