@@ -42,14 +42,14 @@ def wrong_frees(area: Area) -> Iterator[Finding]:
 def _given(area: Area, stray: U32) -> Flags:
     """Return which stray frees give memory to the allocator.
 
-    They are at least `MOST_ALIKE` from one place, of addresses at even distances, where never was a block.
+    They are at least `MOST_ALIKE` from one call site, of addresses at even distances, where never was a block.
     """
     given = np.zeros(len(stray), np.bool_)
     rows, columns = stray.astype(np.int64) - 1, area.trace.calls
-    places = columns.function[rows].astype(np.int64) << 8 * WORD_SIZE | columns.stack[rows]
-    for place, count in zip(*np.unique(places, return_counts=True), strict=True):
+    call_sites = columns.function[rows].astype(np.int64) << 8 * WORD_SIZE | columns.stack[rows]
+    for call_site, count in zip(*np.unique(call_sites, return_counts=True), strict=True):
         if count >= MOST_ALIKE:
-            calls = np.flatnonzero(places == place)
+            calls = np.flatnonzero(call_sites == call_site)
             addresses = np.array([_address(area, call) for call in stray[calls].tolist()], np.int64)
             for run in _even_runs(addresses):
                 event = int(columns.entered[rows[calls[run]][-1]])
