@@ -23,7 +23,7 @@ _BY_VECTOR: Final = {
     0x09: "keyboard.key_moved",
     0x0A: "interrupts.end_first",
     0x0E: "interrupts.end_first",
-    0x10: "video.serve",
+    0x10: "video.text.serve",
     0x11: "system.equipment",
     0x12: "system.memory_size",
     0x13: "disks.serve",
@@ -69,5 +69,5 @@ def serve(offset: int, pc: Pc, registers: dict[str, int]) -> Call | None:
 @cache
 def _function(name: str) -> Callable[[Call], None]:
     """Return a service; most kernels need few, or none."""
-    module, _, function = name.partition(".")
+    module, _, function = name.rpartition(".")
     return getattr(import_module(f"emulator.bios.{module}"), function)  # type: ignore[no-any-return]

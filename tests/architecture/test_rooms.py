@@ -14,8 +14,9 @@ import emulator
 ROOT = Path(__file__).parents[2]
 TOPS = ("emulator", "kernel_model")
 CHOSEN_BY_NAME = {
-    "emulator.cli.commands"
-}  # the command line imports the module that bears the command's name
+    "emulator.bios.video",  # services are known by their interrupt
+    "emulator.cli.commands",  # the command line imports the module that bears the command's name
+}
 NOT_SOURCES = {"examples", "mutation"}  # folders of tests/unit that test something else than a room
 
 

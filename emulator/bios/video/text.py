@@ -1,7 +1,7 @@
 """The graphics adapter: int 10h.
 
-Text is memory and the cursor. Colours are in `emulator.bios.colours`, modes in `emulator.bios.video_modes`, those of VESA's
-extension in `emulator.bios.vbe`.
+Text is memory and the cursor. Colours are in `emulator.bios.video.colours`, modes in `emulator.bios.video.modes`, those of VESA's
+extension in `emulator.bios.video.vbe`.
 
 Source: Ralf Brown's list, files INTERRUP.LST and MEMORY.LST (40:49 to 40:8A); what depends on the BIOS as SeaBIOS has it.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.bios import colours
 from emulator.bios.pc import DataArea
+from emulator.bios.video import colours
 from emulator.devices import addresses
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def serve(call: Call) -> None:
     if service is not None:
         service(call)
     elif call.ah == _VESA:
-        from emulator.bios import vbe
+        from emulator.bios.video import vbe
 
         vbe.serve(call)
     else:
@@ -71,11 +71,11 @@ def _page(data: DataArea, number: int) -> Page:
 
 
 def _set_mode(call: Call) -> None:
-    from emulator.bios import video_modes
+    from emulator.bios.video import modes
 
     mode, clears = call.al & 0x7F, not call.al & 0x80
     call.al = {6: 0x3F}.get(mode, 0x20 if mode > 7 else 0x30)  # noqa: PLR2004 - the last one of text
-    if not video_modes.set_mode(call.pc, mode, clears=clears):
+    if not modes.set_mode(call.pc, mode, clears=clears):
         call.pc.lacks(f"int 0x10, mode 0x{mode:02x}")
 
 

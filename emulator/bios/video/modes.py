@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.bios import video
-from emulator.bios.colours import set_colours
 from emulator.bios.pc import DataArea
+from emulator.bios.video import text
+from emulator.bios.video.colours import set_colours
 from emulator.devices import addresses
 from emulator.devices.vga.modes import VIDEO_MODES, palette_256
 
@@ -106,7 +106,7 @@ def set_mode(pc: Pc, number: int, *, clears: bool) -> bool:
     mode = _MODES.get(number)
     if mode is None:
         return False
-    is_text = number in video.TEXT_MODES
+    is_text = number in text.TEXT_MODES
     if pc.has_port(_INDEX):
         set_display(pc, _ENABLE, 0)
         if clears and not is_text:
@@ -117,8 +117,8 @@ def set_mode(pc: Pc, number: int, *, clears: bool) -> bool:
         pc.write(_TEXT, b"\x20\x07" * (_TEXT_SIZE // 2))
     _note(pc, number, mode.columns, mode.rows, mode.height, mode.page_size, clears=clears)
     if is_text:
-        video.show_shape(pc)
-    video.select_page(pc, 0)
+        text.show_shape(pc)
+    text.select_page(pc, 0)
     return True
 
 
@@ -224,14 +224,14 @@ def _note(pc: Pc, number: int, columns: int, rows: int, height: int, page_size: 
     """Say in the data area which mode is set."""
     data = DataArea(pc)
     data.put(_MODE, number)
-    data.put(video.COLUMNS, columns, 2)
-    data.put(video.PAGE_SIZE, page_size, 2)
-    data.put(video.ROWS, rows - 1)
-    data.put(video.HEIGHT, height, 2)
-    data.put(video.CONTROL, 0x60 if clears else 0xE0)
-    data.put(video.SWITCHES, 0xF9)
+    data.put(text.COLUMNS, columns, 2)
+    data.put(text.PAGE_SIZE, page_size, 2)
+    data.put(text.ROWS, rows - 1)
+    data.put(text.HEIGHT, height, 2)
+    data.put(text.CONTROL, 0x60 if clears else 0xE0)
+    data.put(text.SWITCHES, 0xF9)
     data.put(VBE_MODE, number, 2)
-    pc.write(DataArea.START + video.CURSORS, bytes(16))
-    data.put(video.CURSOR_SHAPE, _USUAL_SHAPE if number in video.TEXT_MODES else 0, 2)
-    data.put(video.PAGE_START, 0, 2)
-    data.put(video.PAGE, 0)
+    pc.write(DataArea.START + text.CURSORS, bytes(16))
+    data.put(text.CURSOR_SHAPE, _USUAL_SHAPE if number in text.TEXT_MODES else 0, 2)
+    data.put(text.PAGE_START, 0, 2)
+    data.put(text.PAGE, 0)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.bios import video_modes
 from emulator.bios.pc import DataArea
+from emulator.bios.video import modes
 from emulator.boot_protocol.video_info import controller_info, mode_info
 from emulator.devices import addresses
 from emulator.devices.vga.modes import VIDEO_MODES
@@ -51,25 +51,25 @@ def _mode(call: Call) -> None:
 
 
 def _set_mode(call: Call) -> None:
-    call.ax = _DONE if video_modes.set_vbe_mode(call.pc, call.bx & ~0xE00) else _FAILED
+    call.ax = _DONE if modes.set_vbe_mode(call.pc, call.bx & ~0xE00) else _FAILED
 
 
 def _get_mode(call: Call) -> None:
-    call.bx = DataArea(call.pc).get(video_modes.VBE_MODE, 2)
+    call.bx = DataArea(call.pc).get(modes.VBE_MODE, 2)
     call.ax = _DONE
 
 
 def _bank(call: Call) -> None:
-    if DataArea(call.pc).get(video_modes.VBE_MODE, 2) & video_modes.LINEAR:
+    if DataArea(call.pc).get(modes.VBE_MODE, 2) & modes.LINEAR:
         call.ah = _NOT_IN_THIS_MODE
         return
     if call.bl or call.bh > 1:
         call.ax = _NO_SERVICE
         return
     if call.bh:
-        call.dx = video_modes.get_display(call.pc, _BANK)
+        call.dx = modes.get_display(call.pc, _BANK)
     else:
-        video_modes.set_display(call.pc, _BANK, call.dx)
+        modes.set_display(call.pc, _BANK, call.dx)
     call.ax = _DONE
 
 
@@ -77,11 +77,11 @@ def _start(call: Call) -> None:
     pc = call.pc
     match call.bl:
         case 0x00 | 0x80:
-            video_modes.set_display(pc, _X, call.cx)
-            video_modes.set_display(pc, _Y, call.dx)
+            modes.set_display(pc, _X, call.cx)
+            modes.set_display(pc, _Y, call.dx)
         case 0x01:
             call.bh = 0
-            call.cx, call.dx = video_modes.get_display(pc, _X), video_modes.get_display(pc, _Y)
+            call.cx, call.dx = modes.get_display(pc, _X), modes.get_display(pc, _Y)
         case _:
             call.ax = _NO_SERVICE
             return
@@ -90,10 +90,10 @@ def _start(call: Call) -> None:
 
 def _dac(call: Call) -> None:
     """Set or tell how many bits a part of a colour has."""
-    enable = video_modes.get_display(call.pc, _ENABLE)
+    enable = modes.get_display(call.pc, _ENABLE)
     if call.bl == 0:
         enable = enable | _DAC_8_BITS if call.bh >= 8 else enable & ~_DAC_8_BITS  # noqa: PLR2004 - bits
-        video_modes.set_display(call.pc, _ENABLE, enable | 0x80)
+        modes.set_display(call.pc, _ENABLE, enable | 0x80)
     elif call.bl != 1:
         call.ax = _NO_SERVICE
         return

@@ -1,0 +1,3 @@
+"""The graphics adapter: int 10h."""
+
+__all__ = ["text"]
