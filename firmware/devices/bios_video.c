@@ -1,6 +1,6 @@
 /*
- * Graphics by the BIOS (int 10h): modes of VGA and of VESA's extension, what it says of them, and what the adapter's registers
- * hold then.
+ * Graphics by the BIOS (int 10h): modes of VGA and of VESA's extension, characters of other heights, what it says of them, and what
+ * the adapter's registers hold then.
  */
 
 #include <stdbool.h>
@@ -48,7 +48,7 @@ static void show_registers(void)
     kprintf("    miscellaneous: %02x\n", port_read_u8(0x3CC));
     registers("sequencer", 0x3C4, 5);
     registers("graphics", 0x3CE, 9);
-    registers("crtc", 0x3D4, 10);
+    registers("crtc", 0x3D4, 12);
     kprintf("    attributes:");
     for (uint32_t i = 0; i < 20; i++) {
         (void)port_read_u8(0x3DA);
@@ -162,6 +162,29 @@ static void many(void)
     vesa_mode(0x81FF);
 }
 
+static void show_font(const char *name, uint32_t service)
+{
+    clear();
+    call(service);
+    kprintf("set: ax %04x\n", r.eax);
+    show_state(name);
+    kprintf("    a page has %u bytes\n", *(const uint16_t *)at_physical(0x44C));
+    registers("crtc", 0x3D4, 12);
+}
+
+/* Characters of other heights, and so other rows, as kernels set them. */
+static void fonts(void)
+{
+    set("mode 3", 0x03);
+    show_font("8 lines", 0x1112);
+    ask("size of characters", 0x1130, 0x300, 0, 0);
+    show_font("14 lines", 0x1111);
+    show_font("16 lines", 0x1114);
+    show_font("8 lines", 0x1112);
+    ask("two fonts", 0x1103, 4, 0, 0);
+    registers("sequencer", 0x3C4, 5);
+}
+
 __attribute__((noreturn)) void kmain(void);
 
 void kmain(void)
@@ -183,6 +206,7 @@ void kmain(void)
         information(modes[i]);
     }
     many();
+    fonts();
     set("mode 3", 0x03);
     kprintf("done\n");
     debug_exit(EXIT_PASSED);

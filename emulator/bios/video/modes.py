@@ -109,15 +109,13 @@ def set_mode(pc: Pc, number: int, *, clears: bool) -> bool:
     is_text = number in text.TEXT_MODES
     if pc.has_port(_INDEX):
         set_display(pc, _ENABLE, 0)
-        if clears and not is_text:
+        if clears or is_text:
             _clear(pc)
     _set_registers(pc, mode)
     _set_colours(pc, palette_256() if mode.is_256 else _text_colours())
     if clears and is_text:
         pc.write(_TEXT, b"\x20\x07" * (_TEXT_SIZE // 2))
     _note(pc, number, mode.columns, mode.rows, mode.height, mode.page_size, clears=clears)
-    if is_text:
-        text.show_shape(pc)
     text.select_page(pc, 0)
     return True
 
@@ -166,7 +164,7 @@ def display(pc: Pc, width: int, height: int, depth: int, enable: int) -> None:
 
 
 def _clear(pc: Pc) -> None:
-    """Clear the adapter's memory: a mode of the display interface that is set for a moment does that."""
+    """Clear the adapter's memory, in which text has its fonts, and nothing else: a mode of the display interface that is set for a moment does that."""
     sizes = [get_display(pc, register) for register in (_WIDTH, _HEIGHT, _DEPTH)]
     display(pc, *_ANY_GRAPHICS, _ON)
     set_display(pc, _ENABLE, 0)
@@ -187,18 +185,14 @@ def get_display(pc: Pc, register: int) -> int:
 
 
 def _set_registers(pc: Pc, mode: Mode) -> None:
-    def put(port: int, index: int, value: int) -> None:
-        pc.write_port(port, index)
-        pc.write_port(port + 1, value)
-
     pc.write_port(_MISC, mode.misc)
     for index, value in enumerate(mode.sequencer, 1):
-        put(_SEQUENCER, index, value)
-    put(_CRTC, _PROTECTION, mode.crtc[_PROTECTION] & _UNPROTECTED)
+        text.put_register(pc, _SEQUENCER, index, value)
+    text.put_register(pc, _CRTC, _PROTECTION, mode.crtc[_PROTECTION] & _UNPROTECTED)
     for index, value in enumerate(mode.crtc):
-        put(_CRTC, index, value)
+        text.put_register(pc, _CRTC, index, value)
     for index, value in enumerate(mode.graphics):
-        put(_GRAPHICS, index, value)
+        text.put_register(pc, _GRAPHICS, index, value)
     pc.read_port(_STATUS)  # from now on an index comes first
     for index, value in enumerate(mode.attributes):
         pc.write_port(_ATTRIBUTE, index)

@@ -1,6 +1,6 @@
 """The graphics adapter: int 10h.
 
-Text is memory and the cursor. Colours are in `emulator.bios.video.colours`, modes in `emulator.bios.video.modes`, those of VESA's
+Text is memory and the cursor. Colours are in `emulator.bios.video.colours`, fonts in `emulator.bios.video.fonts`, modes in `emulator.bios.video.modes`, those of VESA's
 extension in `emulator.bios.video.vbe`.
 
 Source: Ralf Brown's list, files INTERRUP.LST and MEMORY.LST (40:49 to 40:8A); what depends on the BIOS as SeaBIOS has it.
@@ -93,13 +93,14 @@ def show_shape(pc: Pc) -> None:
     if not data.get(CONTROL) & 1 and height > 8 and end < 8 and start < 0x20:  # noqa: PLR2004 - lines of a CGA
         start = (end + 1) * height // 8 - 2 if end == start + 1 else (start + 1) * height // 8 - 1
         end = (end + 1) * height // 8 - 1
-    _set_crtc(pc, 0x0A, start)
-    _set_crtc(pc, 0x0B, end)
+    put_register(pc, _CRTC, 0x0A, start)
+    put_register(pc, _CRTC, 0x0B, end)
 
 
-def _set_crtc(pc: Pc, register: int, value: int) -> None:
-    pc.write_port(_CRTC, register)
-    pc.write_port(_CRTC + 1, value & 0xFF)
+def put_register(pc: Pc, port: int, register: int, value: int) -> None:
+    """Write a register of the adapter, whose number goes to *port* and its value to the next."""
+    pc.write_port(port, register)
+    pc.write_port(port + 1, value & 0xFF)
 
 
 def set_cursor(pc: Pc, page: int, row: int, column: int) -> None:
@@ -108,8 +109,8 @@ def set_cursor(pc: Pc, page: int, row: int, column: int) -> None:
     data.put(CURSORS + 2 * (page % _PAGES), row << 8 | column, 2)
     if page == data.get(PAGE):
         at = (data.get(PAGE_START, 2) // 2) + row * data.get(COLUMNS, 2) + column
-        _set_crtc(pc, 0x0E, at >> 8)
-        _set_crtc(pc, 0x0F, at)
+        put_register(pc, _CRTC, 0x0E, at >> 8)
+        put_register(pc, _CRTC, 0x0F, at)
 
 
 def _cursor(data: DataArea, page: int) -> tuple[int, int]:
@@ -137,8 +138,8 @@ def select_page(pc: Pc, number: int) -> None:
     start = number * data.get(PAGE_SIZE, 2)
     data.put(PAGE_START, start, 2)
     data.put(PAGE, number)
-    _set_crtc(pc, 0x0C, start // 2 >> 8)
-    _set_crtc(pc, 0x0D, start // 2)
+    put_register(pc, _CRTC, 0x0C, start // 2 >> 8)
+    put_register(pc, _CRTC, 0x0D, start // 2)
     set_cursor(pc, number, *_cursor(data, number))
 
 
@@ -278,13 +279,9 @@ def _get_mode(call: Call) -> None:
 
 
 def _fonts(call: Call) -> None:
-    """Return how large characters are; there is no font in memory."""
-    data = DataArea(call.pc)
-    if call.al == 0x30:  # noqa: PLR2004 - information
-        call.cx, call.dl = data.get(HEIGHT), data.get(ROWS)
-        call.pc.lacks("int 0x10, AX=1130, a font")
-    else:
-        call.lacks(ah=None, by="AX")
+    from emulator.bios.video import fonts  # hardly any kernel wants others
+
+    fonts.serve(call)
 
 
 def _alternate(call: Call) -> None:

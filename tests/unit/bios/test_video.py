@@ -18,6 +18,34 @@ def test_text_after_graphics_is_shown() -> None:
     assert machine.screen()[0] == "A"
 
 
+def test_graphics_leave_nothing_in_the_fonts_of_text() -> None:
+    fill = "movw $0x13, %ax\n int $0x10\n movw $0xa000, %ax\n movw %ax, %es\n movb $0x55, %al\n movw $0xffff, %cx\n xorw %di, %di\n rep stosb\n"
+    text = "movw $0x0e41, %ax\n movw $7, %bx\n int $0x10\n leave"
+    pictures = []
+    for before in ("", fill):
+        machine = real_mode_machine(before + TO_TEXT + text)
+        machine.run(timeout_s=20)
+        pictures.append(machine.screenshot().pixels)
+    assert pictures[0] == pictures[1]
+
+
+def test_a_font_of_8_lines_makes_50_rows() -> None:
+    last_row = (
+        "movw $0x0200, %ax\n movw $0, %bx\n movw $0x3100, %dx\n int $0x10\n movw $0x0e42, %ax\n int $0x10\n"
+    )
+    machine = real_mode_machine(f"{TO_TEXT} movw $0x1112, %ax\n int $0x10\n {last_row} leave")
+    machine.run(timeout_s=20)
+    assert machine.screen()[49] == "B"
+    assert not machine.unanswered.lacks()
+
+
+@pytest.mark.parametrize("service", [0x1100, 0x1102, 0x1110, 0x1120, 0x1131])
+def test_other_services_of_fonts_are_lacks(service: int) -> None:
+    machine = real_mode_machine(f"movw ${service}, %ax\n int $0x10\n leave")
+    machine.run(timeout_s=20)
+    assert [lack.service for lack in machine.unanswered.lacks()] == [f"int 0x10, AX={service:x}"]
+
+
 @pytest.mark.parametrize(
     "code", ["movw $0x0e41, %ax", "movw $0x0601, %ax", "movw $0x0941, %ax\n movw $1, %cx"]
 )
