@@ -27,18 +27,18 @@ def end_second(call: Call) -> None:
 
 
 def mouse_moved(call: Call) -> None:
-    """Throw a byte of the mouse away."""
+    """Read a byte that the mouse has sent, and drop it."""
     call.pc.read_port(KEYBOARD[0])
     end_of_interrupt(call.pc, slave=True)
 
 
 def no_service(call: Call) -> None:
-    """Have no printer, and no floppy disk."""
+    """Refuse what needs a printer or a floppy disk: there is none."""
     call.lacks()
 
 
 def no_boot(call: Call) -> None:
-    """Boot from no disk.
+    """Refuse to boot from a disk.
 
     Raises:
         NotEmulated: Always.

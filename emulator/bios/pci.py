@@ -70,7 +70,7 @@ def _there(pc: Pc) -> Iterator[int]:
 
 
 def _find(call: Call, is_wanted: Callable[[int], bool]) -> None:
-    """Return the function that is the number SI of those that are wanted."""
+    """Return, as number SI from 0, one of the functions that are wanted."""
     found = [function for function in _there(call.pc) if is_wanted(function)]
     if call.si < len(found):
         call.bx = found[call.si]

@@ -59,7 +59,7 @@ def _given(area: Area, stray: U32) -> Flags:
 
 
 def _even_runs(addresses: I64) -> Iterator[slice]:
-    """Yield the runs of at least `MOST_ALIKE` addresses of which each is as far from the one before, and not the same."""
+    """Yield the runs of at least `MOST_ALIKE` different addresses at even distances."""
     steps = np.diff(addresses)
     ends = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
     for first, last in pairwise(ends):

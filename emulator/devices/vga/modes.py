@@ -118,6 +118,6 @@ def palette_256() -> bytes:
 
 
 def _part(ramp: tuple[int, ...], hue: int, purest: int) -> int:
-    """Return a part of one of 24 hues, which is the lightest near the hue that has nothing else, and the darkest far from it."""
+    """Return how much red, green or blue a hue (0 to 23) has: the less, the farther it is from the hue *purest*, which has no other."""
     distance = min((hue - purest) % 24, (purest - hue) % 24)
     return ramp[min(max(8 - distance, 0), 4)]
