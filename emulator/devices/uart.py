@@ -123,9 +123,8 @@ class Uart:
         ports = {}
         if not state.lcr & _LCR_DLAB and not self._loopback and not state.ier & _IER_SENT:
             ports[self._base + _DATA] = FastPort(sink=True)
-        listens = state.next_ns is not None or not state.line
-        until = self._arrival_ns() if listens else 0
-        ports[self._base + _LSR] = FastPort(constant=self._line_status(), until_ns=until)
+        if state.next_ns is not None:  # else the first one is to be noticed
+            ports[self._base + _LSR] = FastPort(constant=self._line_status(), until_ns=self._arrival_ns())
         return ports
 
     def save(self) -> object:

@@ -73,11 +73,11 @@ class Typist:
         return b""
 
     def next_poll_ns(self) -> int | None:
-        """Return from when on `polled` is to be called; None: nothing waits."""
+        """Return from when on `polled` is to be called; None: nothing waits, and it has been called."""
         state = self._state
-        if not state.waiting:
-            return None
-        return 0 if state.polled_from_ns is None else max(state.polled_from_ns + _POLLED_NS, state.due_ns)
+        if state.polled_from_ns is None:
+            return 0
+        return max(state.polled_from_ns + _POLLED_NS, state.due_ns) if state.waiting else None
 
     def polled(self, now_ns: int) -> bytes:
         """The guest has asked for a key, in vain. Return the one that moves now; empty: none."""

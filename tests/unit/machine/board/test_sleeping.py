@@ -191,3 +191,13 @@ def test_a_port_that_is_spoken_for_is_refused_before_anybody_wakes() -> None:
     row = Row(lambda _wires: PostPort(), "POST", (0x80,))
     with pytest.raises(ValueError, match=r"^port 0x80 is not one of 0 to 0xffff, or has two devices$"):
         machine_of("hlt\n", board=(row, row))
+
+
+def test_a_device_that_woke_before_a_reset_notices_the_same_again() -> None:
+    machine = machine_of("movw $0x3fd, %dx\n inb %dx, %al\n inb $0x64, %al\n inb $0x64, %al\n hlt")
+    snapshot = machine.snapshot()
+    machine.run()
+    first = machine.ports.save()
+    snapshot.reset()
+    machine.run()
+    assert machine.ports.save() == first
