@@ -201,8 +201,8 @@ class Execution:
         self._core.request_stop()
 
     def end(self, how: Returned, exit_code: int | None = None) -> None:
-        """End the run that goes on, as the guest wants it; for devices."""
-        self._ended = how, exit_code
+        """End the run that goes on, as the guest wants it; for devices. What the rest of its block wants does not count."""
+        self._ended = self._ended or (how, exit_code)
         self._core.request_stop()
 
     def pause_after(self, instructions: int, callback: Callable[[], None]) -> None:

@@ -212,3 +212,8 @@ def test_the_local_apic_is_switched_off_until_a_snapshot_from_before(mmu: str) -
             machine.run(max_instructions=10_000)
             assert results_of(machine, 4) == [0xFEE00900, 0x200, 0xFEE00100, 0]
             start.reset()
+
+
+def test_what_a_guest_does_after_its_reset_does_not_count() -> None:
+    machine = guest("movl $0x80500, 0xfee00300\n xorl %eax, %eax\n outl %eax, $0xf4\n hlt")
+    assert machine.run(max_instructions=10_000).ending is Returned.RESET
