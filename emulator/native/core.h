@@ -321,7 +321,7 @@ enum { KC_DATA_PORTS = 4, KC_DATA_SIZE = 8192 };
 typedef struct {
     uint32_t position, end;
     uint8_t to_guest; /* the guest reads them; else it writes them */
-    uint8_t buffer[8192];
+    uint8_t buffer[KC_DATA_SIZE];
 } kc_data_port;
 /* Make a port one of these, for ever. NULL: there are KC_DATA_PORTS, or no memory. */
 kc_data_port *kc_data_port_add(kc *m, uint16_t port);

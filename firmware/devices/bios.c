@@ -13,7 +13,7 @@
 #include "common/string.h"
 #include "devices/real_mode.h"
 
-enum { CARRY = 0x01, ZERO = 0x40, FLAGS_SHOWN = CARRY | ZERO };
+enum { CARRY = 0x01, ZERO = 0x40 };
 enum { DATA_AREA = 0x400, SCREEN = 0xB8000, SMAP = 0x534D4150 };
 
 static struct real_registers r;

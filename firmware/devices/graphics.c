@@ -10,7 +10,7 @@
 #include "common/debug_exit.h"
 #include "devices/display.h"
 
-enum { PCI_ADDRESS = 0xCF8, PCI_DATA = 0xCFC, ADAPTER = 2 << 11, COMMAND = 4 };
+enum { PCI_ADDRESS = 0xCF8, PCI_DATA = 0xCFC, ADAPTER = 2 << 11 };
 enum { DATA_ELSEWHERE = 0x1D0 };
 
 static volatile uint32_t *const pixels = (volatile uint32_t *)0xFD000000u;

@@ -20,10 +20,10 @@
 #define SIZE_OF(name) ((uint32_t)(name##_end - name))
 #define RUN(name) run(#name, name, SIZE_OF(name))
 
-enum { TABLE_SIZE = 1024, ENTRIES = 0x7900, ENTRY_SIZE = 5, VECTORS = 32, COMMON = 0x79C0, NOTES_MAX = 8 };
+enum { TABLE_SIZE = 1024, ENTRIES = 0x7900, ENTRY_SIZE = 5, VECTORS = 32, COMMON = 0x79C0 };
 enum { USER_TICK = 0x1C, TIMER = 0x08 };
 
-/* Where an exception's handler returns to; 0: where it came from. And how many notes there are, up to NOTES_MAX. */
+/* Where an exception's handler returns to; 0: where it came from. And how many notes there are, up to 8. */
 static volatile uint16_t *const resume = (volatile uint16_t *)0x7BFE, *const noted = (volatile uint16_t *)0x7BFC;
 
 /* What a handler has found on its stack, and where; the vector is that of its entry. */

@@ -16,7 +16,7 @@
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
-enum { INVALID_OPCODE = 6, DOUBLE_FAULT = 8, INVALID_TSS = 10, GENERAL_PROTECTION = 13, PAGE_FAULT = 14 };
+enum { INVALID_OPCODE = 6, DOUBLE_FAULT = 8, INVALID_TSS = 10, PAGE_FAULT = 14 };
 enum { FLAG_IF = 1 << 9 };
 enum { FAULT_WRITE = 2, FAULT_FETCH = 0x10 };                     /* of a page fault's error code */
 enum { TSS_TYPE = 7, TSS_AVAILABLE = 1, DESCRIPTOR_PRESENT = 0x80 }; /* of the task register's descriptor, from its bit 8 on */
