@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.bios.pc import DataArea
 from emulator.bios.video import text
+from emulator.devices.addresses import CRTC
+from emulator.devices.vga.text import display_lines
 
 if TYPE_CHECKING:
     from emulator.bios.pc import Call, Pc
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
 _CHOOSE, _INFORMATION = 0x03, 0x30
 _HEIGHTS: Final = {0x11: 14, 0x12: 8, 0x14: 16}  # of the BIOS's fonts, by service
 _SMALL: Final = 8
-_SEQUENCER, _CRTC = 0x3C4, 0x3D4
+_SEQUENCER, _CRTC = 0x3C4, CRTC[0]
 _WHICH_FONTS: Final = 3  # register of the sequencer
-_OVERFLOW, _MAX_SCAN, _DISPLAY_END = 0x07, 0x09, 0x12
+_CRTC_REGISTERS: Final = range(25)
+_MAX_SCAN: Final = 0x09
 _PAGE_UNIT: Final = 0x800
 
 
@@ -40,7 +43,7 @@ def serve(call: Call) -> None:
 
 
 def _show(pc: Pc, height: int) -> None:
-    """Give the rows of the screen the height of a font, and the cursor its place in them."""
+    """Give the rows of the screen the height of a font, and draw the cursor at their bottom."""
     data = DataArea(pc)
     scan_lines = _crtc(pc, _MAX_SCAN) & 0xE0 | height - 1
     text.put_register(pc, _CRTC, _MAX_SCAN, scan_lines)
@@ -48,8 +51,7 @@ def _show(pc: Pc, height: int) -> None:
     bottom = height - 1 if height == _SMALL else height - 2
     data.put(text.CURSOR_SHAPE, bottom - 1 << 8 | bottom, 2)
     text.show_shape(pc)
-    overflow = _crtc(pc, _OVERFLOW)
-    rows = ((_crtc(pc, _DISPLAY_END) | (overflow & 0x02) << 7 | (overflow & 0x40) << 3) + 1) // height
+    rows = display_lines(bytes(_crtc(pc, register) for register in _CRTC_REGISTERS)) // height
     data.put(text.ROWS, rows - 1)
     size = 2 * data.get(text.COLUMNS, 2) * rows
     data.put(text.PAGE_SIZE, -(-size // _PAGE_UNIT) * _PAGE_UNIT, 2)

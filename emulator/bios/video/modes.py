@@ -164,7 +164,10 @@ def display(pc: Pc, width: int, height: int, depth: int, enable: int) -> None:
 
 
 def _clear(pc: Pc) -> None:
-    """Clear the adapter's memory, in which text has its fonts, and nothing else: a mode of the display interface that is set for a moment does that."""
+    """Clear the adapter's memory, in which fonts of text are, too, and nothing else.
+
+    Setting a mode of the display interface does that; it is set for a moment.
+    """
     sizes = [get_display(pc, register) for register in (_WIDTH, _HEIGHT, _DEPTH)]
     display(pc, *_ANY_GRAPHICS, _ON)
     set_display(pc, _ENABLE, 0)

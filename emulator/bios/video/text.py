@@ -1,7 +1,7 @@
 """The graphics adapter: int 10h.
 
-Text is memory and the cursor. Colours are in `emulator.bios.video.colours`, fonts in `emulator.bios.video.fonts`, modes in `emulator.bios.video.modes`, those of VESA's
-extension in `emulator.bios.video.vbe`.
+Text is memory and the cursor. Colours are in `emulator.bios.video.colours`, fonts in `emulator.bios.video.fonts`, modes in
+`emulator.bios.video.modes`, those of VESA's extension in `emulator.bios.video.vbe`.
 
 Source: Ralf Brown's list, files INTERRUP.LST and MEMORY.LST (40:49 to 40:8A); what depends on the BIOS as SeaBIOS has it.
 """
