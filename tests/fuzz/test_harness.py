@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fuzz.harness import __main__ as command
+from tests.fuzz.harness.devices import Devices
 from tests.fuzz.harness.guests import Guests
 from tests.fuzz.harness.kernels import Kernels
 from tests.fuzz.harness.limits import BYTES_OVER, SECONDS_OVER
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
 
     from tests.fuzz.harness.limits import Meter
 
-A_FEW: dict[type[Target], int] = {Kernels: 60, Traces: 60, Guests: 300, Machines: 20, Processes: 3}
+A_FEW: dict[type[Target], int] = {
+    Kernels: 60,
+    Traces: 60,
+    Guests: 300,
+    Devices: 100,
+    Machines: 20,
+    Processes: 3,
+}
 """What every run of the tests does; `make fuzz` does more."""
 
 
@@ -41,7 +49,7 @@ def test_a_few_cases_of_each_kind(kind: type[Target]) -> None:
     assert tally.size <= BYTES_OVER
 
 
-@pytest.mark.parametrize("kind", [Kernels, Traces, Guests, Machines])
+@pytest.mark.parametrize("kind", [Kernels, Traces, Guests, Devices, Machines])
 def test_a_case_is_made_of_its_numbers(kind: type[Target]) -> None:
     first, second = kind(), kind()
     first.prepare()

@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.fuzz.harness.devices import Devices
 from tests.fuzz.harness.guests import Guests
 from tests.fuzz.harness.kernels import Kernels
 from tests.fuzz.harness.limits import BYTES_OVER, SECONDS_OVER
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tests.fuzz.harness.target import Target
     from tests.fuzz.harness.workers import Failure, Tally
 
-TARGETS: tuple[type[Target], ...] = (Kernels, Traces, Guests, Machines, Processes)
+TARGETS: tuple[type[Target], ...] = (Kernels, Traces, Guests, Devices, Machines, Processes)
 _FAILED, _INTERRUPTED = 1, 130
 
 
