@@ -49,6 +49,11 @@ class ScreenView:
         """Give the terminal's own screen back."""
         self._output.sequence(_LEAVE)
 
+    def show_status(self, status: str) -> None:
+        """Show another line below the screen, or over its last one until `hide_status`."""
+        self._status = status
+        self._status_hidden = False
+
     def hide_status(self) -> None:
         """Show all of the screen from now on."""
         self._status_hidden = True

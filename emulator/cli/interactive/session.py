@@ -140,7 +140,9 @@ class Session:
             self.terminal.suspend()
         elif byte in (*b"aA", _ESCAPE):
             return bytes((_ESCAPE,))
-        elif byte in b"hH?" and self.view is None:
+        elif byte in b"hH?" and self.view is not None:
+            self.view.show_status(f"kmemu: {_HELP}")
+        elif byte in b"hH?":
             self._output.end_line()
             complain(_HELP)
         return b""

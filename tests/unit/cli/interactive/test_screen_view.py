@@ -99,6 +99,9 @@ def test_the_status_takes_the_last_line_until_it_is_hidden(machine: Machine) -> 
     view.hide_status()
     view.draw()
     assert terminal.drawn[1].startswith(f"\x1b[25;1H{'y' * 8}\x1b[0m")
+    view.show_status("another one")
+    view.draw()
+    assert terminal.drawn[2].startswith("\x1b[25;1Hanother \x1b[0m")
 
 
 def test_another_size_draws_all_of_it(machine: Machine) -> None:

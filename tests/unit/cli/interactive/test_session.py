@@ -171,6 +171,8 @@ class TestTerminals:
         lines = terminal.wait_for("what is typed goes to the keyboard").splitlines()
         assert lines[0] == "K>1E483F"
         assert lines[25].startswith("kmemu: what is typed goes to the keyboard")
+        terminal.keys("C-a", "h")
+        terminal.wait_for("kmemu: Ctrl-A x leaves, Ctrl-A z suspends, Ctrl-A a types Ctrl-A")
         terminal.keys("q")
         assert "K>1E483F" in terminal.wait_for("left with 0").split("screen")[1]
 
