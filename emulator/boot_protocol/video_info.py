@@ -84,14 +84,15 @@ def controller_info(address: int) -> bytes:
     """Return the block of information about the controller, of `CONTROLLER_SIZE` bytes.
 
     Args:
-        address: Where it will lie, below 1 MiB, on a 16-byte boundary: it has pointers into itself.
+        address: Where it will lie, up to 0x10ffef: it has pointers of real mode into itself.
     """
     head = struct.Struct("<4sHHHIHHH")
-    segment, name_at = address >> 4, head.size + 20
+    segment, name_at = min(address >> 4, 0xFFFF), head.size + 20
     name = b"kmemu\0"
     modes_at = name_at + len(name)
     modes = struct.pack(f"<{len(VIDEO_MODES) + 1}H", *VIDEO_MODES, 0xFFFF)
-    start = head.pack(b"VESA", _VERSION, name_at, segment, 1, modes_at, segment, _MEMORY_SIZE >> 16)
+    name_offset, modes_offset = (address - 16 * segment + at & 0xFFFF for at in (name_at, modes_at))
+    start = head.pack(b"VESA", _VERSION, name_offset, segment, 1, modes_offset, segment, _MEMORY_SIZE >> 16)
     return (start.ljust(name_at, b"\0") + name + modes).ljust(CONTROLLER_SIZE, b"\0")
 
 

@@ -63,14 +63,16 @@ def test_what_vbe_says_of_a_mode(number: int, block: str) -> None:
     assert len(told) == MODE_SIZE
 
 
-def test_what_vbe_says_of_the_controller() -> None:
-    block = controller_info(0x9A50)
+@pytest.mark.parametrize("at", [0x9A50, 0x9A57, 0xFFFF8, 0x100123, 0x10FFEF])
+def test_what_vbe_says_of_the_controller(at: int) -> None:
+    block = controller_info(at)
     assert len(block) == CONTROLLER_SIZE
     assert block[:6] == b"VESA\x00\x03"
     name, name_segment, modes, segment, memory = struct.unpack_from("<HH4xHHH", block, 6)
-    assert (name_segment, segment, memory) == (0x9A5, 0x9A5, 256)
-    assert block[name:].startswith(b"kmemu\0")
-    numbers = struct.unpack_from(f"<{len(VIDEO_MODES) + 1}H", block, modes)
+    assert (name_segment, segment, memory) == (min(at >> 4, 0xFFFF), segment, 256)
+    start = at - 16 * segment  # in its segment
+    assert block[name - start & 0xFFFF :].startswith(b"kmemu\0")
+    numbers = struct.unpack_from(f"<{len(VIDEO_MODES) + 1}H", block, modes - start & 0xFFFF)
     assert numbers == (*VIDEO_MODES, 0xFFFF)
 
 
