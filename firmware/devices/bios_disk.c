@@ -117,12 +117,12 @@ void kmain(void)
     ask("geometry", 0x0800, 0, 0x80);
     ask("type", 0x1500, 0, 0x80);
     ask("type of no disk", 0x1500, 0, 0x81);
-    ask("ready", 0x1000, 0, 0x80);
-    ask("recalibrated", 0x1100, 0, 0x80);
     ask("sector 0, 0, 1", 0x0202, 0x0001, 0x0080);
     kprintf("    words %08x %08x\n", first_word(0), first_word(1));
     ask("sector 1, 3, 17", 0x0201, 0x0111, 0x0380);
     kprintf("    word %08x\n", first_word(0));
+    ask("ready", 0x1000, 0, 0x80); /* by now: SeaBIOS asks the drive that was selected last, after POST any */
+    ask("recalibrated", 0x1100, 0, 0x80);
     ask("no sector 0", 0x0201, 0x0100, 0x0080);
     ask("no sector 64", 0x0201, 0x0140, 0x0080);
     ask("no head 200", 0x0201, 0x0001, 0xC880);
