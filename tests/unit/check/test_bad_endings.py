@@ -128,7 +128,7 @@ stop:   cli
     assert report.findings == ()
     assert report.ending.how is How.HALTED
     assert ending_text(report.ending).startswith("the kernel halted at stop+0x1 (")
-    assert ending_text(report.ending).partition("S:46) with interrupts off")[2] == end
+    assert ending_text(report.ending).partition(") with interrupts off")[1:] == (") with interrupts off", end)
 
 
 def wild(code: str, ram_end: int = 0) -> list[Finding]:
