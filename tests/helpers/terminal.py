@@ -41,6 +41,14 @@ def terminal(columns: int) -> Iterator[tuple[int, int]]:
         os.close(slave)
 
 
+def drained(master: int) -> bytes:
+    """Return all that a terminal has got so far; one read may give the first of several writes."""
+    parts = []
+    while select.select([master], [], [], 0)[0]:
+        parts.append(os.read(master, _PIECE))
+    return b"".join(parts)
+
+
 def environment(**changes: str) -> dict[str, str]:
     """Return the variables of an ordinary terminal, with some changed."""
     kept = {
@@ -62,10 +70,10 @@ def shown(*words: str, columns: int, changes: Mapping[str, str] | None = None) -
             env=environment(**(changes or {})),
         )
         parts = []
-        while process.poll() is None or select.select([master], [], [], 0)[0]:
+        while process.poll() is None:
             if select.select([master], [], [], _PATIENCE_S)[0]:
                 parts.append(os.read(master, _PIECE))
-        return b"".join(parts).decode().replace("\r\n", "\n")
+        return b"".join([*parts, drained(master)]).decode().replace("\r\n", "\n")
 
 
 class Terminal:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.terminal import KMEMU, environment, terminal
+from tests.helpers.terminal import KMEMU, drained, environment, terminal
 from tests.unit.cli import kernels
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def on_a_terminal(stream: str, *arguments: str) -> bytes:
     with terminal(80) as (master, slave):
         streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | {stream: slave}
         subprocess.run([*KMEMU, *arguments], check=True, env=environment(TERM="dumb"), **streams)  # type: ignore[call-overload]
-        return os.read(master, 1 << 16)
+        return drained(master)
 
 
 @pytest.mark.parametrize(("raw", "said"), [([], SHOWN), (["--raw"], SAID.replace(b"\n", b"\r\n"))])
