@@ -40,13 +40,15 @@ def judge_ending(ending: Ending) -> tuple[Status, list[str]]:  # noqa: PLR0911 -
         case How.EXIT if ending.exit_value:
             code = f"(exit code {ending.exit_code} in QEMU)"
             return Status.FINDINGS, [f"the kernel exited with value {ending.exit_value} {code}"]
-        case How.RESET | How.EXIT | How.HALTED | How.OFF if ending.missed or ending.how is How.RESET:
+        case How.EXIT | How.HALTED | How.OFF if not ending.missed:
+            return Status.GOOD, []
+        case How.TEXT | How.IDLE | How.LEFT:
+            return Status.GOOD, []
+        case How.EXIT | How.HALTED | How.OFF | How.RESET:
             from emulator.report.text.ending import ending_text
 
             missed = f"{ending.missed!r} did not appear: " if ending.missed else ""
             return Status.FINDINGS, [f"{missed}{ending_text(ending)}"]
-        case How.EXIT | How.HALTED | How.OFF | How.TEXT | How.IDLE | How.LEFT:
-            return Status.GOOD, []
         case How.DIVERGED:
             return Status.FINDINGS, text.splitlines()
         case How.INTERRUPTED:

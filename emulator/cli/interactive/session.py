@@ -65,9 +65,8 @@ class Session:
         self._waits = waits
         self._escaped = False
         self._next_ns = 0
-        self._start_ns = (
-            machine.interrupts.now_ns() - time.monotonic_ns()
-        )  # of the machine, by the wall's clock
+        # The machine's time when the wall's clock was 0.
+        self._start_ns = machine.interrupts.now_ns() - time.monotonic_ns()
         self.terminal: RawTerminal | None = None
         self.view: ScreenView | None = None
 
@@ -102,9 +101,8 @@ class Session:
         return max(ahead, 0)
 
     def _wait(self, wait_ns: int) -> None:
-        is_full = (
-            self.terminal is None and self._waits() > _READ_SIZE
-        )  # who types wants to be heard all the same
+        # Who types wants to be heard all the same; a pipe can wait.
+        is_full = self.terminal is None and self._waits() > _READ_SIZE
         if self._descriptor is None or is_full:
             time.sleep(wait_ns / 1e9)
         elif select.select([self._descriptor], [], [], wait_ns / 1e9)[0]:
