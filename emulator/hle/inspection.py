@@ -36,7 +36,7 @@ class Inspection(NamedTuple):
         function_count: Number of those that are functions.
         has_lines: Whether there is line information for the functions.
         missing: Layer -> the symbols that its model needs and that are not there.
-        modelled: Name of the kernel all of whose layers can be modelled; None where it is none that is known.
+        modelled: Name of the kernel whose layers can be modelled, up to its base layer at least; None: none that is known.
     """
 
     kernel: str
@@ -81,10 +81,14 @@ def inspect_image(image: KernelImage, kernel: str) -> Inspection:
         len(functions),
         any(image.source_line(each.address) for each in islice(functions, _FUNCTIONS_TRIED)),
         missing,
-        next(
-            (each.name for each in kernels.KERNELS if not any(missing[layer] for layer in each.layers)), None
-        ),
+        next((each.name for each in kernels.KERNELS if _can_be_modelled(each, missing)), None),
     )
+
+
+def _can_be_modelled(kernel: Kernel, missing: Mapping[str, tuple[str, ...]]) -> bool:
+    """Return whether a kernel's base layer, and all layers below it, lack nothing."""
+    last = kernel.layers.index(kernel.base_layer)
+    return not any(missing[layer] for layer in kernel.layers[: last + 1])
 
 
 def _missing(symbols: Mapping[str, Symbol]) -> dict[str, tuple[str, ...]]:

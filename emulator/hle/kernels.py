@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kernel_model.abi import Function
     from kernel_model.audit import Audit, Location
     from kernel_model.btron.abi import Btron
+    from kernel_model.cpu import Cpu
     from kernel_model.litecore.abi import LiteCore
     from kernel_model.memory import Memory
 
@@ -54,8 +55,9 @@ class Kernel(NamedTuple):
     Attributes:
         name: Of the kernel, and of the built-in profile of its functions.
         layers: The layers that can be modelled, the lowest first.
+        base_layer: A kernel that has what the models of this layer need is this kernel. Layers above it may be missing.
         abi: Module with ``LAYER_SYMBOLS``, the symbols of data that each layer's model needs.
-        models_class: Makes `Models` from a memory, addresses by symbol, and a function that prints.
+        models_class: Makes `Models` from a memory, addresses by symbol, a function that prints, and a CPU.
         error_numbers: Names of the errors that calls return, by unsigned result; "" if it has none.
         memory_map: Function that reads the memory map, see `emulator.guest.memory_map.reader.Reader`; "" if there is none.
         checks: Class with what is checked besides the audits, a subclass of
@@ -64,6 +66,7 @@ class Kernel(NamedTuple):
 
     name: str
     layers: tuple[str, ...]
+    base_layer: str
     abi: str
     models_class: str
     error_numbers: str = ""
@@ -79,9 +82,26 @@ class Kernel(NamedTuple):
         """Return the symbols of a layer that a kernel file lacks."""
         return [name for name in self.symbols[layer] if name not in symbols]
 
-    def models(self, memory: Memory, symbols: Mapping[str, int], console: Callable[[str], None]) -> Models:
-        """Return the models on some memory."""
-        return cast("Models", load(f"{self.abi}:{self.models_class}")(memory, symbols, console))
+    def is_in(self, symbols: Mapping[str, object]) -> bool:
+        """Return whether a kernel file with these symbols is this kernel."""
+        return not self.missing(symbols, self.base_layer)
+
+    def layers_in(self, symbols: Mapping[str, object]) -> tuple[str, ...]:
+        """Return the layers of which a kernel file has all symbols of data."""
+        return tuple(layer for layer in self.layers if not self.missing(symbols, layer))
+
+    def models(
+        self,
+        memory: Memory,
+        symbols: Mapping[str, int],
+        console: Callable[[str], None],
+        cpu: Cpu | None = None,
+    ) -> Models:
+        """Return the models on some memory, with the CPU that runs the kernel; None: they only read, or there is none."""
+        make = load(f"{self.abi}:{self.models_class}")
+        return cast(
+            "Models", make(memory, symbols, console) if cpu is None else make(memory, symbols, console, cpu)
+        )
 
 
 def load(part: str) -> Any:  # noqa: ANN401 - the part of a kernel may be anything
@@ -97,6 +117,7 @@ def load(part: str) -> Any:  # noqa: ANN401 - the part of a kernel may be anythi
 LITECORE = Kernel(
     "LiteCore",
     ("memmap", "heap"),
+    "heap",
     "kernel_model.litecore.abi",
     "LiteCore",
     memory_map="emulator.guest.memory_map.litecore_reader:read_litecore",
@@ -105,6 +126,7 @@ LITECORE = Kernel(
 BTRON = Kernel(
     "BTRON/386",
     ("pmem", "kmem", "pools"),
+    "pools",
     "kernel_model.btron.abi",
     "Btron",
     error_numbers="kernel_model.btron.errors:ERROR_NAMES",
@@ -117,7 +139,7 @@ KERNELS = (LITECORE, BTRON)
 def recognize(machine: Machine, kernels: Iterable[Kernel] | None = None) -> tuple[Kernel, Models] | None:
     """Return the kernel that a machine runs, and its models on the machine's RAM; None: it is none that is known.
 
-    A machine runs a kernel if it has all symbols of data that the models of its layers need.
+    A machine runs a kernel if it has all symbols of data that the models of its base layer need.
 
     Args:
         machine: Any.
@@ -128,7 +150,7 @@ def recognize(machine: Machine, kernels: Iterable[Kernel] | None = None) -> tupl
     """
     symbols = addresses(machine)
     for kernel in KERNELS if kernels is None else kernels:
-        if not any(kernel.missing(symbols, layer) for layer in kernel.layers):
+        if kernel.is_in(symbols):
             return kernel, kernel.models(machine.memory, symbols, machine.consoles.print_for_guest)
     return None
 

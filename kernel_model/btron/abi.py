@@ -26,11 +26,13 @@ from kernel_model.btron.pools.table import POOL_IDS
 from kernel_model.btron.symbols import LAYER_SYMBOLS
 from kernel_model.btron.tasks import Tasks
 from kernel_model.btron.tcb import WaitKind
+from kernel_model.cpu import NO_CPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kernel_model.audit import Audit, Location
+    from kernel_model.cpu import Cpu
     from kernel_model.memory import Memory
 
 _WORD_MASK: Final = 0xFFFF_FFFF
@@ -44,6 +46,7 @@ class Btron:
         symbols: Addresses by the names of the C code, virtual as they are linked; `LAYER_SYMBOLS` lists those that
             must be there.
         console: Would receive what the C code prints. It prints nothing; all kernels' models are made alike.
+        cpu: Runs the kernel.
 
     Attributes:
         pmem: The page allocator.
@@ -62,11 +65,13 @@ class Btron:
         memory: Memory,
         symbols: Mapping[str, int],
         console: Callable[[str], None],  # noqa: ARG002 - see above
+        cpu: Cpu = NO_CPU,
     ) -> None:
         missing = tuple(name for name in LAYER_SYMBOLS["pools"] if name not in symbols)
         if missing:
             raise MissingSymbols(missing)
         self._memory = memory
+        self._cpu = cpu
         self._addresses = {name: physical(symbols[name]) for name in LAYER_SYMBOLS["pools"]}
         addresses = Globals(**self._addresses)
         self.pmem = Pmem(memory, addresses)

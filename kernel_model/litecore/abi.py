@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from kernel_model.abi import Function, MissingSymbols
+from kernel_model.cpu import NO_CPU
 from kernel_model.frames import FRAME_BYTES
 from kernel_model.litecore import boot
 from kernel_model.litecore.heap import Heap
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from kernel_model.audit import Audit, Location
+    from kernel_model.cpu import Cpu
     from kernel_model.memory import Memory
 
 FRAME_NONE: Final = 0xFFFF_FFFF
@@ -43,6 +45,7 @@ class LiteCore:
         memory: Guest memory, or an overlay over it.
         symbols: Addresses by the names of the C code; `LAYER_SYMBOLS` lists those that must be there.
         console: Receives what the C code would print.
+        cpu: Runs the kernel.
 
     Attributes:
         memmap: The frame allocator.
@@ -53,12 +56,19 @@ class LiteCore:
         MissingSymbols: *symbols* lacks some.
     """
 
-    def __init__(self, memory: Memory, symbols: Mapping[str, int], console: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        symbols: Mapping[str, int],
+        console: Callable[[str], None],
+        cpu: Cpu = NO_CPU,
+    ) -> None:
         missing = tuple(name for name in LAYER_SYMBOLS["heap"] if name not in symbols)
         if missing:
             raise MissingSymbols(missing)
         self._memory = memory
         self._symbols = symbols
+        self._cpu = cpu
         self.memmap = Memmap(memory, symbols["memmap"], symbols["memmap_lock"], symbols["__end"])
         self.heap = Heap(memory, HeapAddresses(*(symbols[name] for name in HEAP_SYMBOLS)), console)
         functions = (*self._memmap_functions(), *self._heap_functions(), *self._other_functions())

@@ -27,7 +27,7 @@ OURS = {
     "emulator.report": "run_record",
     "emulator.report.text": "ending frames lacks memory_map run style",
     "emulator.run": "ending to_end",
-    "kernel_model": "abi blocks frames structs",
+    "kernel_model": "abi blocks cpu frames structs",
     "kernel_model.litecore": "abi bitmap boot heap heap_layout memmap spinlock symbols",
 }
 # Of the standard library, besides what those and the start of Python import. No pathlib, no dataclasses, no json.

@@ -31,6 +31,7 @@ PROFILE: Final = Profile(
 ENTRY: Final = Kernel(
     "Slots",
     ("slots",),
+    "slots",
     "tests.helpers.slot_kernel",
     "SlotModels",
     error_numbers="tests.helpers.slot_kernel:ERROR_NAMES",

@@ -174,7 +174,7 @@ def _run(machine: Machine, options: Namespace, output: Output) -> RunRecord:
         ending,
         ram=(machine.ram.start, machine.ram.end),
         seconds=seconds,
-        layers=None if kernel is None else _layers(options, kernel),
+        layers=None if kernel is None else _layers(options, machine, kernel),
         lockstep=_lockstep(machine, options),
         serial=said[Console.SERIAL],
         debug=said[Console.DEBUG],
@@ -211,10 +211,10 @@ def _kernel(options: Namespace, memory_map: MemoryMap) -> Kernel | None:
     return kernel_named(memory_map.kernel)
 
 
-def _layers(options: Namespace, kernel: Kernel) -> dict[str, str]:
+def _layers(options: Namespace, machine: Machine, kernel: Kernel) -> dict[str, str]:
     """How each layer of the kernel ran."""
     modes = {name: mode.value for name, mode in options.layer}
-    return {layer: modes.get(layer, "native") for layer in kernel.layers}
+    return {layer: modes.get(layer, "native") for layer in kernel.layers_in(machine.image.symbols)}
 
 
 def _lockstep(machine: Machine, options: Namespace) -> LockstepCalls | None:

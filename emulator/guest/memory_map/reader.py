@@ -74,8 +74,8 @@ def _why_unknown(machine: Machine) -> str:
     from emulator.hle.kernels import KERNELS, outside_text, symbol_outside
 
     for kernel in KERNELS:
-        if not any(kernel.missing(machine.image.symbols, layer) for layer in kernel.layers):
-            outside = symbol_outside(machine, kernel, kernel.layers)
+        if kernel.is_in(machine.image.symbols):
+            outside = symbol_outside(machine, kernel, kernel.layers_in(machine.image.symbols))
             if outside is not None:
                 return outside_text(outside)
     names = " and of ".join(kernel.name for kernel in KERNELS)
