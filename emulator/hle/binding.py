@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from emulator.loader.elf.symbols import Symbol
     from emulator.machine.machine import Machine
     from kernel_model.abi import Function
+    from kernel_model.cpu import Cpu
     from kernel_model.memory import Memory
 
 
@@ -27,9 +28,13 @@ class Bound:
     machine: Machine
     kernel: Kernel
 
-    def models(self, memory: Memory, console: Callable[[str], None] | None = None) -> Models:
-        """Return the models on *memory*. What they print goes to *console*, by default the guest's."""
-        return self.kernel.models(memory, self._symbols, console or self.machine.consoles.print_for_guest)
+    def models(
+        self, memory: Memory, console: Callable[[str], None] | None = None, cpu: Cpu | None = None
+    ) -> Models:
+        """Return the models on *memory*. What they print goes to *console*, by default the guest's, and *cpu* is the machine's."""
+        machine = self.machine
+        console = console or machine.consoles.print_for_guest
+        return self.kernel.models(memory, self._symbols, console, cpu or machine.cpu)
 
     @cached_property
     def _symbols(self) -> dict[str, int]:

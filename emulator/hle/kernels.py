@@ -151,7 +151,9 @@ def recognize(machine: Machine, kernels: Iterable[Kernel] | None = None) -> tupl
     symbols = addresses(machine)
     for kernel in KERNELS if kernels is None else kernels:
         if kernel.is_in(symbols):
-            return kernel, kernel.models(machine.memory, symbols, machine.consoles.print_for_guest)
+            return kernel, kernel.models(
+                machine.memory, symbols, machine.consoles.print_for_guest, machine.cpu
+            )
     return None
 
 

@@ -21,6 +21,7 @@ from emulator.hle.layers import LockstepCalls
 from emulator.hle.memory_views import OwnMemory
 from emulator.hle.model import MODEL_ERRORS
 from emulator.hle.open_call import OpenCall, data_objects, stack_depth, used_stack
+from emulator.hle.silent_cpu import SilentCpu
 from emulator.machine.code.exits import find_own_exits
 from emulator.machine.consoles import Console
 from emulator.machine.core.observed import ProbeKind
@@ -110,7 +111,7 @@ class Lockstep:
         self._machine = bound.machine
         self._overlay = OwnMemory(bound.machine.memory)
         self._printed: list[str] = []
-        self._model = bound.models(self._overlay, self._printed.append)
+        self._model = bound.models(self._overlay, self._printed.append, SilentCpu(bound.machine))
         self._native = bound.models(bound.machine.memory, self._printed.append)  # only to name locations
         self._open: list[OpenCall] = []
         self._objects = data_objects(bound.machine.image.symbols.values())

@@ -192,6 +192,11 @@ void kc_video_planes(kc *m, const kc_planes *planes);
 
 /* Translate a linear address as the CPU would for a read by a supervisor, without side effects. -1: it is not mapped. */
 int64_t kc_translate(kc *m, uint32_t linear);
+/* Where the page tables in use begin (CR3); 0: paging is off. */
+uint32_t kc_page_tables(kc *m);
+/* Let the TLB forget the page that a linear address is in, as after invlpg, or all pages. From a probe's callback, too. */
+void kc_forget_translation(kc *m, uint32_t linear);
+void kc_forget_translations(kc *m);
 /* Gate A20, which is on at first: off, bit 20 of the CPU's physical addresses is 0. Devices' accesses do not go through it. Between
  * runs, or from a port's callback. */
 void kc_a20(kc *m, bool on);

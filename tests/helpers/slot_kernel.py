@@ -13,12 +13,14 @@ from emulator.hle.kernels import Kernel
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from kernel_model.abi import Function
 from kernel_model.audit import Audit, Defect, Invariant, Location, variable
+from kernel_model.cpu import NO_CPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from emulator.guest.memory_map.regions import Region
     from emulator.machine.machine import Machine
+    from kernel_model.cpu import Cpu
     from kernel_model.memory import Memory
 
 SLOTS: Final = 4
@@ -62,7 +64,9 @@ _COUNT: Final = Invariant("slot-count", "there are 4 slots")
 class SlotModels:
     """See `emulator.hle.kernels.Models`."""
 
-    def __init__(self, memory: Memory, symbols: Mapping[str, int], _console: Callable[[str], None]) -> None:
+    def __init__(
+        self, memory: Memory, symbols: Mapping[str, int], _console: Callable[[str], None], _cpu: Cpu = NO_CPU
+    ) -> None:
         self._memory = memory
         self.address = symbols["slot_count"]
         take = Function("slot_take", "slots", "int slot_take(int unused)", 1, "int", self.take, ERROR_NAMES)

@@ -73,6 +73,21 @@ class Cpu:
         physical: int = lib.kc_translate(self._core.raw, linear)
         return None if physical < 0 else physical
 
+    # What models ask of it, see `kernel_model.cpu.Cpu`; from a probe's callback, too.
+
+    def page_directory(self) -> int:
+        """Return where the page tables in use begin, physical, from CR3; 0 while paging is off."""
+        directory: int = lib.kc_page_tables(self._core.raw)
+        return directory
+
+    def forget_translation(self, linear: int) -> None:
+        """Let the TLB forget the page that a linear address is in, as ``invlpg`` does."""
+        lib.kc_forget_translation(self._core.raw, linear)
+
+    def forget_translations(self) -> None:
+        """Let the TLB forget all pages."""
+        lib.kc_forget_translations(self._core.raw)
+
     def flush_code(self) -> None:
         """Forget all translated code, because bytes of code were changed from outside, or probes added to it."""
         self._core.check_rests("flush_code()")

@@ -14,6 +14,7 @@
 #include "core/reports.h"
 #include "core/video.h"
 #include "unicorn/alignment.h"
+#include "unicorn/delivery.h"
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
@@ -171,6 +172,28 @@ int64_t kc_translate(kc *m, uint32_t linear)
     if (!m->mmu->paging)
         return (int64_t)gated(m, linear);
     return place_of(m, kc_reg(m, UC_X86_REG_CR3), linear, &w);
+}
+
+uint32_t kc_page_tables(kc *m)
+{
+    if (m->reference)
+        paging_read(m);
+    if (!m->mmu->paging)
+        return 0;
+    return kc_reg(m, UC_X86_REG_CR3) & ~(kc_reg(m, UC_X86_REG_CR4) & CR4_PAE ? CR3_FLAGS : (uint32_t)PAGE_MASK);
+}
+
+void kc_forget_translation(kc *m, uint32_t linear)
+{
+    kc_on_page_flush(m, linear);
+    if (kc_is_large(m, linear) || !kc_flush_page(m, linear))
+        kc_flush_tlb(m);
+}
+
+void kc_forget_translations(kc *m)
+{
+    kc_on_tlb_flush(m);
+    kc_flush_tlb(m);
 }
 
 int64_t kc_translate_in(kc *m, uint32_t space, uint32_t linear, bool *writable)

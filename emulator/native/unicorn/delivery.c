@@ -135,6 +135,13 @@ void tlb_flush_page_x86_64(void *cpu, uint64_t address)
     original_flush_page(cpu, address);
 }
 
+bool kc_flush_page(kc *m, uint32_t address)
+{
+    if (kc_cpu(m)) /* else no block was translated yet */
+        original_flush_page(kc_cpu(m), address);
+    return kc_cpu(m);
+}
+
 bool kc_delivery_load(void *unicorn)
 {
 #define FIND(variable, name) (variable) = (__typeof__(variable))kc_find(unicorn, name)

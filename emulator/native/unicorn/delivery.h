@@ -10,6 +10,8 @@ void kc_enter_handler(kc *m);
 void kc_enter_handler_of_device(kc *m, uint32_t vector);
 /* At a block's start: leave it, and let the guest take an interrupt. */
 void kc_leave_for_interrupt(kc *m);
+/* Drop the page of a linear address from the TLB. False: it cannot be dropped alone. */
+bool kc_flush_page(kc *m, uint32_t address);
 
 /* -- interpose.c and this -- */
 /* Leave the block from which a helper was called, if kc_leave_for_interrupt() was called. */
