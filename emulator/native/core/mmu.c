@@ -98,8 +98,10 @@ static void walk_three_levels(kc *m, uint32_t cr3, uint32_t linear, struct walk 
         w->reserved |= (w->directory & 0x001fe000) != 0;
         w->table = w->directory;
     } else {
+        if (w->reserved)
+            return;
         w->table_at = gated(m, (w->directory & PTE_ADDRESS) + (linear >> 12 & 0x1ff) * 8);
-        if (w->reserved || !entry_read(m, w->table_at, 8, &w->table))
+        if (!entry_read(m, w->table_at, 8, &w->table))
             return;
         w->physical = w->table & PTE_ADDRESS;
         w->reserved = w->table & reserved;
@@ -275,6 +277,8 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
         return false;
     }
     uint32_t code = (write ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0) | (fetch && w.nx ? FAULT_FETCH : 0);
+    if (w.table_at) /* a table was looked into, whatever was found there */
+        entry_set(m, w.directory_at, &w.directory, PTE_A);
     if (w.reserved)
         return page_fault(m, code | FAULT_PRESENT | FAULT_RESERVED);
     if (!w.present)
@@ -283,7 +287,6 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     if ((user && !w.user) || (write && !may_write) || (fetch && w.no_execute))
         return page_fault(m, code | FAULT_PRESENT);
     if (w.table_at) {
-        entry_set(m, w.directory_at, &w.directory, PTE_A);
         entry_set(m, w.table_at, &w.table, PTE_A | (write ? PTE_D : 0));
     } else {
         entry_set(m, w.directory_at, &w.table, PTE_A | (write ? PTE_D : 0));
