@@ -79,6 +79,7 @@ KNOWN = (
         3,
     ),
     Known("ENTER with 16-bit operands", "66c8640000", _words("ebp"), _words("enter")),
+    Known("Flags after LOCK NEG", "f0f71d00405000", _words("eflags"), _words("lock")),
     Known("SMSW", "0f01e0", _words("eax"), _words("smsw")),
     Known("LOCK where it is not allowed", "f089c8", _words("vector")),
     Known("Invalid encodings", "c6c801", _words("vector")),
