@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.check.leaks.page_entries import PRESENT
+from emulator.check.leaks.address_spaces import PRESENT, AddressSpaces
 from emulator.guest.stack import stack_start
 from emulator.guest.symbols import data_symbol_lookup, is_writable
 from emulator.loader.segments import SegmentFlags
@@ -30,10 +30,12 @@ class Part(NamedTuple):
     Attributes:
         address: Address of its first byte.
         data: Its bytes.
+        physical: Whether *address* is a physical one.
     """
 
     address: int
     data: bytes
+    physical: bool = False
 
     def words(self, offset: int = 0) -> tuple[int, U32]:
         """Return all whole words at multiples of 4, plus *offset*: the address of the first one, and their values."""
@@ -67,6 +69,16 @@ class GuestWords:
         pointers = {name: getattr(self._registers, name) for name in _POINTERS}
         return pointers | {"cr3": self._registers.cr3 | PRESENT} if self.paging else pointers
 
+    @cached_property
+    def spaces(self) -> AddressSpaces | None:
+        """The kernel's address spaces; None while paging is off."""
+        return AddressSpaces.of(self._machine)
+
+    @property
+    def size(self) -> int:
+        """Bytes of physical memory."""
+        return len(self._machine.memory)
+
     def physical(self, address: int) -> int | None:
         """Return the physical address of a byte; None where nothing is mapped."""
         return self._machine.translate(address)
@@ -74,9 +86,7 @@ class GuestWords:
     def read(self, start: int, end: int) -> Iterator[Part]:
         """Yield the parts of [start, end) that are mapped."""
         if not self.paging:
-            end = min(end, len(self._machine.memory))
-            if start < end:
-                yield Part(start, self._machine.memory.read(start, end - start))
+            yield from self.read_physical(start, end)
             return
         at, pages = start, b""
         for page in range(start // PAGE_SIZE, -(-end // PAGE_SIZE)):
@@ -90,6 +100,12 @@ class GuestWords:
                 pages += data
         if pages:
             yield Part(at, pages)
+
+    def read_physical(self, start: int, end: int) -> Iterator[Part]:
+        """Yield the part of [start, end), physical addresses, that is memory."""
+        end = min(end, len(self._machine.memory))
+        if start < end:
+            yield Part(start, self._machine.memory.read(start, end - start), physical=True)
 
     def globals(self) -> Iterator[Part]:
         """Yield the kernel's data, without what lies below ESP in its stack: that is dead."""

@@ -60,7 +60,7 @@ def find_leaks(trace: Trace, memory: GuestWords) -> Leaks:
         memory: The memory of the machine, which stands at the end.
     """
     areas = [Area(trace, name) for name in trace.areas]
-    return _LeakFinder(areas, live_blocks(areas), memory).leaks()
+    return _LeakFinder(areas, live_blocks(areas, memory), memory).leaks()
 
 
 class _LeakFinder:

@@ -1,4 +1,9 @@
-"""Selects the blocks that are live at the end of a run, of all areas together."""
+"""Selects the blocks that are live at the end of a run, of all areas together.
+
+Theory. An allocator of frames names them by number, and some allocators of pages name these by physical addresses. With
+paging on, what points to such a block is a linear address. So the block is taken to lie where the kernel has it mapped: in its
+direct map (`address_spaces`). Where it is not mapped there, it is read at its physical address.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from emulator.profile.model import Result, Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.x86 import PAGE_SIZE
 
@@ -14,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.check.area import Area
+    from emulator.check.leaks.guest_words import GuestWords
     from emulator.trace.table import I64, Flags
 
 
@@ -25,12 +32,16 @@ class LiveBlocks(NamedTuple):
         end: The address after it; at least one after *start*.
         area: Position of its area among those given.
         row: Its position among the blocks of that area.
+        unmapped: Whether *start* is its physical address, and not a linear one.
+        number: The address by which the allocator names it, divided by 4096.
     """
 
     start: I64
     end: I64
     area: I64
     row: I64
+    unmapped: Flags
+    number: I64
 
     def hit(self, words: np.ndarray) -> tuple[I64, I64]:
         """Find the words that point to the start of a block or into it.
@@ -71,45 +82,84 @@ class LiveBlocks(NamedTuple):
         return end if end - start > 1 else max(min(following, start + PAGE_SIZE), end)
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """Yield the parts of memory in which blocks lie; each page of them holds a part of one."""
-        ends = np.maximum.accumulate(self.end)
-        are_far = self.start[1:] // PAGE_SIZE > (ends[:-1] - 1) // PAGE_SIZE + 1
+        """Yield the parts of linear memory in which blocks lie; each page of them holds a part of one."""
+        start, end = self.start[~self.unmapped], self.end[~self.unmapped]
+        if not len(start):
+            return
+        ends = np.maximum.accumulate(end)
+        are_far = start[1:] // PAGE_SIZE > (ends[:-1] - 1) // PAGE_SIZE + 1
         first = np.flatnonzero(np.concatenate(([True], are_far)))
-        for low, high in pairwise([*first.tolist(), len(self.start)]):
-            yield int(self.start[low]), int(ends[high - 1])
+        for low, high in pairwise([*first.tolist(), len(start)]):
+            yield int(start[low]), int(ends[high - 1])
 
 
-def live_blocks(areas: Sequence[Area]) -> LiveBlocks:
+class _Located(NamedTuple):
+    """Where the blocks of an area lie; see `LiveBlocks`."""
+
+    area: Area
+    address: I64
+    unmapped: Flags
+
+
+def _located(area: Area, memory: GuestWords) -> _Located:
+    address = area.blocks.address.astype(np.int64)
+    if memory.spaces is None or not _are_physical(area, memory):
+        return _Located(area, address, np.zeros(len(address), np.bool_))
+    linear, unmapped = address.copy(), address < memory.size
+    for start, end, offset in memory.spaces.direct_maps:
+        inside = unmapped & (address + offset >= start) & (address + offset < end)
+        linear[inside] += offset
+        unmapped &= ~inside
+    return _Located(area, linear, unmapped)
+
+
+def _are_physical(area: Area, memory: GuestWords) -> bool:
+    """Return whether the blocks of an area are known by physical addresses, as far as they lie in memory."""
+    if any(each.result is Result.FRAME for _, each in area.functions(Role.ALLOC)):
+        return True
+    live = area.blocks.address[area.blocks.died == NEVER] if area.pages else ()
+    return any(at < memory.size and memory.physical(at) is None for at in map(int, live))
+
+
+def live_blocks(areas: Sequence[Area], memory: GuestWords) -> LiveBlocks:
     """Return the blocks that are live at the end and hold no other area's blocks.
 
     What a heap has been made of, frames for example, belongs to the heap: it is live by design, and the blocks in it count
     one by one.
+
+    Args:
+        areas: All areas of a trace.
+        memory: Of the machine at the end of the run.
     """
     none = np.empty(0, np.int64)
-    parts = [(none, none, none, none)]
-    for number, area in enumerate(areas):
-        index = np.flatnonzero(area.blocks.died == NEVER)
-        index = index[~_are_heaps(area, index, [other for other in areas if other is not area])]
-        start = area.blocks.address[index].astype(np.int64)
-        end = start + np.maximum(area.blocks.size[index], 1)
-        parts.append((start, end, np.full(len(index), number), index))
-    start, end, number_of, index = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    order = np.argsort(start, kind="stable")
-    return LiveBlocks(start[order], end[order], number_of[order], index[order])
+    parts = [(none, none, none, none, none.astype(np.bool_), none)]
+    all_located = [_located(area, memory) for area in areas]
+    for number, located in enumerate(all_located):
+        blocks = located.area.blocks
+        index = np.flatnonzero(blocks.died == NEVER)
+        index = index[~_are_heaps(located, index, [other for other in all_located if other is not located])]
+        start = located.address[index]
+        end = start + np.maximum(blocks.size[index], 1)
+        named = blocks.address[index].astype(np.int64) // PAGE_SIZE
+        parts.append((start, end, np.full(len(index), number), index, located.unmapped[index], named))
+    columns = [np.concatenate(each) for each in zip(*parts, strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    return LiveBlocks(*(column[order] for column in columns))
 
 
-def _are_heaps(area: Area, index: I64, others: Sequence[Area]) -> Flags:
+def _are_heaps(located: _Located, index: I64, others: Sequence[_Located]) -> Flags:
     """Return which blocks have had blocks of another area allocated inside them, since they were allocated themselves."""
     result = np.zeros(len(index), np.bool_)
     if not len(index):
         return result
-    start = area.blocks.address[index].astype(np.uint64)
-    end = start + area.blocks.size[index]
+    blocks = located.area.blocks
+    start = located.address[index]
+    end = start + blocks.size[index]
     for other in others:
-        order = np.argsort(other.blocks.address, kind="stable")
-        addresses = other.blocks.address[order].astype(np.uint64)
+        order = np.argsort(other.address, kind="stable")
+        addresses = other.address[order]
         first, stop = np.searchsorted(addresses, start), np.searchsorted(addresses, end)
         for position in np.flatnonzero(first < stop).tolist():
-            inside = other.blocks.born[order[first[position] : stop[position]]]
-            result[position] |= bool((inside > area.blocks.born[index[position]]).any())
+            inside = other.area.blocks.born[order[first[position] : stop[position]]]
+            result[position] |= bool((inside > blocks.born[index[position]]).any())
     return result

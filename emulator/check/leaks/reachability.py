@@ -8,7 +8,8 @@ structures have them, or by the address after its end. Neither proves anything: 
 (0x20 after a zero is 0x00200000), and after a block begins what the allocator's own data points to. So these blocks, and
 what only they point to, are *doubtful*.
 
-Whole pages are known by their physical addresses too, in entries of page tables (`page_entries`), of which the first is CR3.
+Page tables are walked (`address_spaces`): what they map, outside the kernel's direct map, can be reached, and so can the frames
+that they lie in. Whole pages are known by their physical addresses too, in words that may be entries (`page_entries`).
 Frames are known by numbers as well: a word of the kernel's data that is the number of a block's first frame counts, too.
 
 Shortcomings. A number that happens to look like a pointer hides a leak. What other tasks keep only on stacks that are
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from emulator.check.leaks.address_spaces import PRESENT
 from emulator.check.leaks.page_entries import page_entries
 from emulator.x86 import WORD_SIZE
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     Hit = Callable[[np.ndarray], tuple[I64, I64]]
 
-_PAGE_BITS: Final = np.uint32(12)
+_PAGE_BITS: Final = 12
 
 
 class Pointer(NamedTuple):
@@ -67,45 +69,81 @@ class Reachability:
     def __init__(self, live: LiveBlocks, memory: GuestWords, framed: Sequence[bool]) -> None:
         self._live = live
         self._memory = memory
+        self._spaces = memory.spaces
         self._entries = page_entries(live, memory)
+        self._directories = self._entries.directories(memory.spaces)
+        self._waiting: list[Part] = []
         self.reached: Flags = np.zeros(len(live.start), np.bool_)
         self.pointer: dict[int, Pointer] = {}
         self.doubtful: dict[int, Pointer] = {}
         self.lost_pointer: dict[int, Pointer] = {}
-        self._scan_registers()
         if len(live.start):
-            self._scan([*memory.globals(), *memory.stack()])
-        self._scan_frame_numbers(np.array(framed, np.bool_))
-        self._scan_doubtful()
-        self._scan_lost()
+            self._scan_roots()
+            self._scan_frame_numbers(np.array(framed, np.bool_))
+            self._scan_directories()
+            self._scan_doubtful()
+            self._scan_lost()
 
     def _hit(self, words: np.ndarray) -> tuple[I64, I64]:
         """Find the words that point to a block, by an address or as an entry of a page table; see `LiveBlocks.hit`."""
         by_address, by_entry = self._live.hit(words), self._entries.hit(words)
         return np.concatenate((by_address[0], by_entry[0])), np.concatenate((by_address[1], by_entry[1]))
 
-    def _scan_registers(self) -> None:
+    def _scan_roots(self) -> None:
+        """Follow the registers, the address space in use, the kernel's data and the stack."""
         for name, block in self._in_registers(self._hit):
-            self._reach(block, Pointer(name))
+            self._reach(block, Pointer(f"register {name}"))
+        if self._spaces is not None:
+            self._follow(self._spaces.current)
+        self._waiting += [*self._memory.globals(), *self._memory.stack()]
+        self._scan()
 
-    def _scan(self, parts: Iterable[Part]) -> None:
-        """Follow all pointers in some memory, and in the blocks that they lead to."""
-        waiting = list(parts)
-        while waiting:
-            for address, block in self._pointers(waiting.pop(), 0, self._hit):
-                if self._reach(block, Pointer(address)):
-                    waiting += self._inside(block)
+    def _scan(self) -> None:
+        """Follow all pointers in the memory that waits for it, and in the blocks that they lead to."""
+        while self._waiting:
+            for address, block in self._pointers(self._waiting.pop(), 0, self._hit):
+                self._reach(block, Pointer(address))
+
+    def _follow(self, directory: int) -> None:
+        """Reach what an address space uses: the frames of its tables, and those that it maps."""
+        if self._spaces is None:
+            return
+        known = set(self._spaces.tables)
+        pages = self._spaces.walk(directory)
+        for block in self._entries.of_frames(self._spaces.tables - known).tolist():
+            self._reach(block, Pointer(f"the page directory at 0x{directory:08x}"))
+        position, blocks = self._entries.mapped(pages)
+        for linear, block in zip(pages.linear[position].tolist(), blocks.tolist(), strict=True):
+            self._reach(block, Pointer(f"the page table entry of 0x{linear:08x}"))
 
     def _scan_frame_numbers(self, framed: Flags) -> None:
         candidates = np.flatnonzero(framed[self._live.area] & ~self.reached)
-        if not len(candidates):
-            return
-        numbers = (self._live.start[candidates] >> _PAGE_BITS).astype(np.uint32)
-        for start, words in (part.words() for part in self._memory.globals()):
-            for position in np.flatnonzero(np.isin(words, numbers)).tolist():
-                block = int(candidates[np.searchsorted(numbers, words[position])])
-                if self._reach(block, Pointer(start + WORD_SIZE * position)):
-                    self._scan(self._inside(block))
+        block_of = dict(zip(self._live.number[candidates].tolist(), candidates.tolist(), strict=True))
+        for start, words in (part.words() for part in self._memory.globals()) if block_of else ():
+            for position in np.flatnonzero(np.isin(words, list(block_of))).tolist():
+                self._reach(block_of[int(words[position])], Pointer(start + WORD_SIZE * position))
+                self._scan()
+
+    def _scan_directories(self) -> None:
+        """Follow the page directories that are known by the numbers of their frames, wherever these are."""
+        block_of = {
+            page >> _PAGE_BITS: block
+            for block, pages in self._directories.items()
+            for page in pages
+            if not self.reached[block]
+        }
+        numbers = np.array(sorted(block_of), np.uint32)
+
+        def hit(words: np.ndarray) -> tuple[I64, I64]:
+            positions = np.flatnonzero(np.isin(words, numbers))
+            return positions, np.array([block_of[each] for each in words[positions].tolist()], np.int64)
+
+        count = -1
+        while block_of and count != (count := int(self.reached.sum())):
+            for address, block in list(self._to_unreached(hit)):
+                if address % WORD_SIZE == 0:
+                    self._reach(block, Pointer(address))
+            self._scan()
 
     def _scan_doubtful(self) -> None:
         """Find the blocks that are held in a way that proves nothing, and those that they point to."""
@@ -115,7 +153,8 @@ class Reachability:
             for address, block in self._to_unreached(self._live.ending_at)
         ]
         found += [
-            (block, Pointer(name, is_end=True)) for name, block in self._in_registers(self._live.ending_at)
+            (block, Pointer(f"register {name}", is_end=True))
+            for name, block in self._in_registers(self._live.ending_at)
         ]
         waiting = found[::-1]
         while waiting:
@@ -136,18 +175,36 @@ class Reachability:
         for name, value in self._memory.registers.items():
             for block in hit(np.array([value], np.uint32))[1].tolist():
                 if not self.reached[block]:
-                    yield f"register {name}", block
+                    yield name, block
 
     def _pointers(self, part: Part, offset: int, hit: Hit) -> list[tuple[int, int]]:
+        """Return the pointers in a part of memory, without the entries of page tables that are followed as such."""
         start, words = part.words(offset)
         positions, targets = hit(words)
-        return list(zip((start + WORD_SIZE * positions).tolist(), targets.tolist(), strict=True))
+        addresses = start + WORD_SIZE * positions
+        if self._spaces is not None:
+            pages, page_of = np.unique(addresses >> _PAGE_BITS, return_inverse=True)
+            in_table = np.array([self._is_table(page, part) for page in pages.tolist()], np.bool_)[page_of]
+            data = ~(in_table & (words[positions] & PRESENT != 0))
+            addresses, targets = addresses[data], targets[data]
+        return list(zip(addresses.tolist(), targets.tolist(), strict=True))
+
+    def _is_table(self, page: int, part: Part) -> bool:
+        """Return whether a page of some memory is a page table that was walked."""
+        physical = page << _PAGE_BITS if part.physical else self._memory.physical(page << _PAGE_BITS)
+        return (
+            self._spaces is not None
+            and physical is not None
+            and physical >> _PAGE_BITS in self._spaces.tables
+        )
 
     def _to_unreached(self, hit: Hit) -> Iterator[tuple[int, int]]:
         """Yield the pointers to blocks that are not reached, at any address of the roots and of reached blocks."""
         if self.reached.all():
             return
         yield from self._everywhere([*self._memory.plain_globals(), *self._memory.stack()], hit)
+        for block in np.flatnonzero(self._live.unmapped & self.reached).tolist():
+            yield from self._everywhere(self._inside(block), hit)
         for start, end in self._live.runs():
             for address, block in self._everywhere(self._memory.read(start, end), hit):
                 owner = self._live.holder(address, WORD_SIZE)
@@ -163,14 +220,15 @@ class Reachability:
                         yield address, block
 
     def _inside(self, block: int) -> Iterator[Part]:
-        return self._memory.read(int(self._live.start[block]), self._live.scan_end(block))
+        read = self._memory.read_physical if self._live.unmapped[block] else self._memory.read
+        return read(int(self._live.start[block]), self._live.scan_end(block))
 
-    def _reach(self, block: int, pointer: Pointer) -> bool:
-        """Mark a block as reached; return whether it was not before."""
+    def _reach(self, block: int, pointer: Pointer) -> None:
+        """Mark a block as reached, if it was not before, and let what it holds be followed."""
         if self.reached[block]:
-            return False
+            return
         self.reached[block] = True
         self.pointer[block] = pointer
-        if isinstance(pointer.location, str):
-            self._scan(self._inside(block))
-        return True
+        for directory in self._directories.get(block, ()):
+            self._follow(directory)
+        self._waiting += self._inside(block)
