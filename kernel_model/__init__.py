@@ -1,3 +1,14 @@
 """The theory: what the guest kernel's memory management does, as Python that works on the same bytes."""
 
-__all__ = ["abi", "audit", "btron", "cpu", "frames", "litecore", "memory", "structs", "text"]
+__all__ = [
+    "abi",
+    "address_space",
+    "audit",
+    "btron",
+    "cpu",
+    "frames",
+    "litecore",
+    "memory",
+    "structs",
+    "text",
+]
