@@ -2,7 +2,7 @@
 
 Plain integers, as importing this is a part of every start. Nobody else in `emulator` repeats one of them. `kernel_model` has its own, as it imports nothing of the emulator.
 
-Source: Intel SDM vol. 1, 3.4.3 (EFLAGS); vol. 3A, 2.5 (CR0), 6.3 to 6.15 (vectors, error codes, double faults).
+Source: Intel SDM vol. 1, 3.4.3 (EFLAGS); vol. 3A, 2.5 (CR0, CR4), 6.3 to 6.15 (vectors, error codes, double faults).
 """
 
 from __future__ import annotations
@@ -42,6 +42,13 @@ class Cr0:
     PE: Final = 1 << 0
     WP: Final = 1 << 16
     PG: Final = 1 << 31
+
+
+class Cr4:
+    """Bits of CR4."""
+
+    PSE: Final = 1 << 4
+    PAE: Final = 1 << 5
 
 
 class Vector:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from emulator.machine.layer_state import LayerModes
     from emulator.machine.recording import Recording
     from emulator.machine.until import Until
+    from kernel_model.address_space import AddressSpace
 
 _HANDLER_STACK = 1 << 16  # bytes; more than any handler of an exception is likely to need
 
@@ -349,6 +350,21 @@ class Machine:
     def translate(self, linear: int) -> int | None:
         """Return the physical address of a linear one, without side effects; None where nothing is mapped."""
         return self.cpu.translate(linear)
+
+    def address_space(self, cr3: int | None = None) -> AddressSpace:
+        """Return an address space of the guest, read from its page tables in RAM whenever it is asked.
+
+        Args:
+            cr3: Physical address of a page directory, as CR3 would hold it; it is read as CR4 says now. None: the space that is in use,
+                which `is_paged` only if paging is on.
+
+        Raises:
+            GuestStopped: The CPU is in 64-bit mode, whose page tables kmemu does not read.
+            ValueError: *cr3* is not a number of 32 bits.
+        """
+        from emulator.machine.page_tables import address_space_of  # not for `boot`
+
+        return address_space_of(self, cr3)
 
     def read_linear(self, address: int, size: int) -> bytes:
         """Read at a linear address, through the guest's page tables: *size* bytes, fewer where nothing is mapped."""

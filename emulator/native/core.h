@@ -192,6 +192,8 @@ void kc_video_planes(kc *m, const kc_planes *planes);
 
 /* Translate a linear address as the CPU would for a read by a supervisor, without side effects. -1: it is not mapped. */
 int64_t kc_translate(kc *m, uint32_t linear);
+/* Whether entries of page tables can forbid execution (EFER.NXE); -1: the CPU is in a mode that this machine does not have. */
+int kc_forbids_execution(kc *m);
 /* Where the page tables in use begin (CR3); 0: paging is off. */
 uint32_t kc_page_tables(kc *m);
 /* Let the TLB forget the page that a linear address is in, as after invlpg, or all pages. From a probe's callback, too. */

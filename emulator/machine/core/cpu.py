@@ -73,6 +73,11 @@ class Cpu:
         physical: int = lib.kc_translate(self._core.raw, linear)
         return None if physical < 0 else physical
 
+    def forbids_execution(self) -> bool | None:
+        """Return whether entries of page tables can forbid execution (EFER.NXE); None in 64-bit mode, which this machine does not have."""
+        forbids: int = lib.kc_forbids_execution(self._core.raw)
+        return None if forbids < 0 else bool(forbids)
+
     # What models ask of it, see `kernel_model.cpu.Cpu`; from a probe's callback, too.
 
     def page_directory(self) -> int:

@@ -110,18 +110,25 @@ static void walk_three_levels(kc *m, uint32_t cr3, uint32_t linear, struct walk 
     w->present = true;
 }
 
+int kc_forbids_execution(kc *m)
+{
+    uc_x86_msr efer = {.rid = MSR_EFER};
+
+    U.uc_reg_read(m->uc, UC_X86_REG_MSR, &efer);
+    return efer.value & EFER_LMA ? -1 : (efer.value & EFER_NXE) != 0;
+}
+
 /* False: the CPU is in a mode that this machine does not have. */
 static bool walk_tables(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
 {
     uint32_t cr4 = kc_reg(m, UC_X86_REG_CR4);
-    uc_x86_msr efer = {.rid = MSR_EFER};
 
     memset(w, 0, sizeof *w);
     if (cr4 & CR4_PAE) {
-        U.uc_reg_read(m->uc, UC_X86_REG_MSR, &efer);
-        if (efer.value & EFER_LMA)
+        int nx = kc_forbids_execution(m);
+        if (nx < 0)
             return false;
-        w->nx = efer.value & EFER_NXE;
+        w->nx = nx;
         walk_three_levels(m, cr3, linear, w);
     } else {
         walk_two_levels(m, cr3, linear, cr4 & CR4_PSE, w);
