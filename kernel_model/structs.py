@@ -4,7 +4,7 @@ Theory. These layouts are the contract between the C code and the models: a laye
 middle of a run, so both sides must agree on every offset. The models compute with the numbers given
 here; a test compares them with the DWARF of the firmware.
 
-Source: spec 1.2 (``memmap_t``), 1.3 (``struct block_header``), 1.4 (spin locks); 2.2 to 2.4 (BTRON/386).
+Source: spec 1.2 (``memmap_t``), 1.3 (``struct block_header``), 1.4 (spin locks); 2.2 to 2.5 (BTRON/386).
 """
 
 from __future__ import annotations
@@ -79,7 +79,16 @@ TCB: Final = _words(
     *("deadline_lo", "has_deadline", "wakeups", "start", "exinf", "stack", "stack_size", "reserved"),
 )
 
+REGION: Final = _words("region", "start", "min_size", "max_size", "permission", "handle", "size")
+
+SPACE_REGIONS: Final = 8
+"""Length of the array ``regions`` that follows the word ``directory`` in a ``struct space``."""
+
+SPACE_BYTES: Final = WORD + SPACE_REGIONS * REGION.size
+"""Bytes of a ``struct space``."""
+
 T_CMPL: Final = _words("T_CMPL", "exinf", "mplatr", "mplsz")
 T_RMPL: Final = _words("T_RMPL", "exinf", "wtsk", "frsz", "maxsz")
 T_CMPF: Final = _words("T_CMPF", "exinf", "mpfatr", "mpfcnt", "blfsz")
 T_RMPF: Final = _words("T_RMPF", "exinf", "wtsk", "frbcnt")
+T_REGION: Final = _words("T_REGION", "start_addr", "min_size", "max_size", "permission", "handle")

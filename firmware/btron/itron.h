@@ -45,11 +45,34 @@ typedef struct {
     INT stksz;
 } T_CTSK;
 
+enum {
+    VPROT_READ = 1,
+    VPROT_WRITE = 2,
+    VPROT_EXEC = 4,
+    VPROT_USER = 0x10000,  /* ring 3 may use it, too */
+    VPROT_STACK = 0x20000, /* without a handler, the region grows by the page touched */
+};
+
+/*
+ * What T_REGION.handle points to: a kernel function that is asked about a page fault at `address` of a task, with the
+ * error code that the CPU pushed. E_OK: what was missing is there now.
+ */
+typedef ER (*REGION_HANDLER)(ID tskid, VP address, UW error_code);
+
+typedef struct {
+    VP start_addr;
+    W min_size; /* bytes, whole pages */
+    W max_size;
+    UW permission; /* VPROT_* */
+    FP handle;     /* a REGION_HANDLER, or NULL */
+} T_REGION;
+
 _Static_assert(sizeof(T_CMPL) == 12, "T_CMPL");
 _Static_assert(sizeof(T_RMPL) == 16, "T_RMPL");
 _Static_assert(sizeof(T_CMPF) == 16, "T_CMPF");
 _Static_assert(sizeof(T_RMPF) == 12, "T_RMPF");
 _Static_assert(sizeof(T_CTSK) == 20, "T_CTSK");
+_Static_assert(sizeof(T_REGION) == 20, "T_REGION");
 
 /*
  * Pools with blocks of any size; ids 1..100. get_blk waits for ever, tget_blk for `tmout` ms, pget_blk not at
@@ -85,5 +108,40 @@ ER wup_tsk(ID tskid); /* of another task that is not dormant; E_QOVR after 255 t
 ER rel_wai(ID tskid); /* of a waiting task, which gets E_RLWAI */
 ER dis_dsp(void);     /* E_CTX outside a task */
 ER ena_dsp(void);
+
+/*
+ * Regions of a task's user space, [0, 0x80000000); at most 8, which do not overlap. `start` is any address in the region
+ * unless another meaning is given. E_PAR: no permission of READ, WRITE and EXEC or an unknown one, a size <= 0, what is
+ * not in user space, not in a region, or not in one region altogether. E_NOMEM leaves no page and no table behind.
+ */
+
+/*
+ * Makes a region that can hold `max` bytes from `start`: rounded down, and the end up, to pages. Nothing is mapped.
+ * E_PAR also: min > max, a `handle` below kernel space; E_OBJ: it overlaps another; E_NOMEM: there are 8 already.
+ */
+ER vcre_reg(ID tskid, VP start, W min, W max, UW permission, FP handle);
+ER vdel_reg(ID tskid, VP start); /* gives back what is mapped in it */
+
+/*
+ * Maps fresh zeroed pages to [start, start + size), rounded outwards to pages, with the permissions `access`, which
+ * are some of the region's. E_OBJ: one is mapped already.
+ */
+ER vmap_reg(ID tskid, VP start, W size, UW access);
+ER vunm_reg(ID tskid, VP start, W size); /* the reverse; E_OBJ: one is not mapped */
+
+/*
+ * Makes the same region in another task: its pages have one owner more. What may be executed loses VPROT_WRITE there.
+ * E_PAR also: from == to; E_OBJ, E_NOMEM as vcre_reg(), and where no page is left for a table.
+ */
+ER vshr_reg(ID from, ID to, VP start);
+ER vprt_reg(ID tskid, VP start, UW permission); /* of the region, and of all that is mapped in it now */
+
+/*
+ * Copies `size` bytes at `start` from a task's user space to the kernel address `buf`, or the other way round. E_MACV,
+ * with nothing copied: not all of them are mapped, or, for vput_reg(), writable.
+ */
+ER vget_reg(ID tskid, VP start, W size, VP buf);
+ER vput_reg(ID tskid, VP start, W size, VP buf);
+ER vsts_reg(ID tskid, VP start, T_REGION *pk_region);
 
 #endif

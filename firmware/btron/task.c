@@ -24,6 +24,8 @@
 #include "btron/itron.h"
 #include "btron/pmem.h"
 #include "btron/pools.h"
+#include "btron/space.h"
+#include "common/cpu.h"
 
 /* switch.S: saves the registers on the stack and that in `*from`, and continues what was saved in `to`. */
 void switch_context(UW *from, UW to);
@@ -52,6 +54,9 @@ void dispatch(void)
     need_dispatch = 0;
     if (to != from) {
         current_task = to;
+        if (cpu_page_directory() != space_directory(to)) {
+            cpu_set_page_directory(space_directory(to));
+        }
         switch_context(&tcb_table[from].esp, tcb_table[to].esp);
     }
 }
@@ -122,11 +127,6 @@ static void make_first_frame(struct tcb *task, INT stacd)
     task->esp = (UW)frame;
 }
 
-static bool is_task_id(ID id)
-{
-    return id >= 1 && id <= TASK_MAX;
-}
-
 /* E_ID, E_NOEXS, or E_OK. */
 static ER check_exists(ID tskid)
 {
@@ -171,6 +171,10 @@ static ER create(ID tskid, const T_CTSK *pk_ctsk)
     if (stack == NULL) {
         return E_NOMEM;
     }
+    if (space_create(tskid) != E_OK) {
+        pmem_free(stack, pk_ctsk->stksz);
+        return E_NOMEM;
+    }
     tcb_table[tskid] = (struct tcb){
         .tskid = tskid,
         .state = TASK_DORMANT,
@@ -195,6 +199,7 @@ ER del_tsk(ID tskid)
     ER result = check_dormant(tskid);
 
     if (result == E_OK) {
+        space_delete(tskid);
         pmem_free(tcb_table[tskid].stack, tcb_table[tskid].stack_size);
         tcb_table[tskid] = (struct tcb){0};
     }

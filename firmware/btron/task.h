@@ -66,6 +66,11 @@ extern UW sys_dispatch_disabled;
 extern UW need_dispatch; /* a task became ready that is more urgent than the current one */
 extern UW sys_tick;      /* ms since the tasks run */
 
+static inline bool is_task_id(ID id)
+{
+    return id >= 1 && id <= TASK_MAX;
+}
+
 /*
  * ready.c: the two kinds of queues. All with interrupts off, none blocks.
  */

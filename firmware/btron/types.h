@@ -22,12 +22,17 @@ typedef void (*FP)(INT stacd, VP exinf); /* a task */
 /* uITRON 3.0 numbers; 4.0 has others. */
 enum {
     E_OK = 0,
+    E_SYS = -5,
     E_NOMEM = -10,
+    E_NOSPT = -17,
+    E_RSFN = -20,
     E_RSATR = -24,
     E_PAR = -33,
     E_ID = -35,
     E_NOEXS = -52,
     E_OBJ = -63,
+    E_MACV = -65,
+    E_OACV = -66,
     E_CTX = -69,
     E_QOVR = -73,
     E_DLT = -81,

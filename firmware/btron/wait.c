@@ -14,7 +14,7 @@
 
 ER wait_cancel(ID tskid, ER code)
 {
-    if (tskid < 1 || tskid > TASK_MAX) {
+    if (!is_task_id(tskid)) {
         return E_ID;
     }
     struct tcb *task = &tcb_table[tskid];

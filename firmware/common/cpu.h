@@ -59,6 +59,20 @@ ALWAYS_INLINE void cpu_set_page_directory(uint32_t physical)
     __asm__ volatile("movl %0, %%cr3" : : "r"(physical) : "memory");
 }
 
+/* The physical address of the page directory in use. */
+ALWAYS_INLINE uint32_t cpu_page_directory(void)
+{
+    uint32_t cr3;
+    __asm__ volatile("movl %%cr3, %0" : "=r"(cr3));
+    return cr3 & 0xFFFFF000u;
+}
+
+/* Forgets the translation of the page that `address` is in (SDM volume 2, INVLPG). */
+ALWAYS_INLINE void cpu_forget_translation(uint32_t address)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
 /* Waits for an interrupt; after cpu_disable_interrupts() that is for ever. */
 ALWAYS_INLINE void cpu_halt(void)
 {

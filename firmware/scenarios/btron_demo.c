@@ -432,7 +432,8 @@ static void tour_with_tasks(INT stacd, VP exinf)
 
     section("At the end");
     check(kmem_is_whole(), "no pool holds memory");
-    check(pmem_free_pages() == free_pages_before_tasks - 1, "no pages are in use but kmem's and the stack of task 1");
+    check(pmem_free_pages() == free_pages_before_tasks - 2,
+          "no pages are in use but kmem's and the stack and page directory of task 1");
     finish();
 }
 

@@ -90,6 +90,7 @@ def test_structs_are_laid_out_as_the_compiler_has_it(layout: StructLayout, kerne
         *(structs.PMEM_ENTRY, structs.BOOT_RANGE, structs.KMEM_ENTRY, structs.KMEM_EXTENT, structs.TCB),
         *(structs.POOL_MPL, structs.POOL_MPF, structs.MPL_BLOCK),
         *(structs.T_CMPL, structs.T_RMPL, structs.T_CMPF, structs.T_RMPF),
+        *(structs.REGION, structs.T_REGION),
     ],
     ids=lambda each: each.name,
 )
@@ -99,6 +100,23 @@ def test_structs_of_btron_are_laid_out_as_the_compiler_has_it(layout: StructLayo
     assert size_of(die) == layout.size
     words = [member for member in members(die) if member[1] < size_of(die)]  # body[0] takes no room
     assert words == [(name, layout.offset(name), structs.WORD) for name in layout.fields]
+
+
+@pytest.mark.parametrize("name", BTRON)
+def test_a_space_is_laid_out_as_the_compiler_has_it(name: str) -> None:
+    die = struct_of(name, "space")
+    assert size_of(die) == structs.SPACE_BYTES
+    member, regions = [child for child in die.iter_children() if child.tag == "DW_TAG_member"]
+    assert (attribute(member, "DW_AT_name"), attribute(member, "DW_AT_data_member_location")) == (
+        "directory",
+        0,
+    )
+    assert attribute(regions, "DW_AT_name") == "regions"
+    assert attribute(regions, "DW_AT_data_member_location") == structs.WORD
+    array = regions.get_DIE_from_attribute("DW_AT_type")
+    assert size_of(array.get_DIE_from_attribute("DW_AT_type")) == structs.REGION.size
+    (bound,) = array.iter_children()
+    assert attribute(bound, "DW_AT_upper_bound") == structs.SPACE_REGIONS - 1
 
 
 def test_a_free_block_is_a_header_with_one_word_after_it() -> None:

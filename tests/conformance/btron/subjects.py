@@ -8,7 +8,18 @@ from kernel_model.btron.abi import Btron
 from kernel_model.btron.symbols import LAYER_SYMBOLS
 from kernel_model.btron.tcb import TaskState
 from kernel_model.memory import ByteMemory
-from kernel_model.structs import BOOT_RANGE, KMEM_EXTENT, PMEM_ENTRY, POOL_MPF, POOL_MPL, TCB
+from kernel_model.structs import (
+    BOOT_RANGE,
+    KMEM_EXTENT,
+    PMEM_ENTRY,
+    POOL_MPF,
+    POOL_MPL,
+    REGION,
+    SPACE_BYTES,
+    SPACE_REGIONS,
+    TCB,
+    WORD,
+)
 from tests.helpers.strict_call import strict_call
 
 if TYPE_CHECKING:
@@ -24,6 +35,7 @@ SIZES: Final[Mapping[str, int]] = dict.fromkeys(LAYER_SYMBOLS["pools"], 4) | {
     "mpl_table": 101 * POOL_MPL.size,
     "mpf_table": 101 * POOL_MPF.size,
     "tcb_table": 33 * TCB.size,
+    "space_table": 33 * SPACE_BYTES,
     "ready_head": 4 * 32,
     "ready_tail": 4 * 32,
 }
@@ -233,6 +245,19 @@ class Guest:
         tasks = self.queue(self.get("ready_head", priority))
         assert self.get("ready_tail", priority) == (tasks[-1] if tasks else 0)
         return tasks
+
+    # Spaces.
+
+    def space(self, number: int) -> dict[str, int]:
+        """Return the address space of a task: ``directory``, and for each region in use its members, as ``start0``."""
+        space = self.symbols["space_table"] + SPACE_BYTES * number
+        members = {"directory": self.memory.load_u32(space)}
+        for slot in range(SPACE_REGIONS):
+            words = self.memory.load_words(space + WORD + REGION.size * slot, len(REGION.fields))
+            region = dict(zip(REGION.fields, words, strict=True))
+            if region["max_size"]:
+                members |= {f"{field}{slot}": value for field, value in region.items()}
+        return members
 
     # Pools.
 

@@ -91,9 +91,11 @@ def test_a_new_task_is_dormant_and_has_a_stack_of_whole_pages(
         "stack": KERNEL + WINDOW,
         "stack_size": pages * PAGE,
     }
-    assert [tasks.page(WINDOW // PAGE + index)[0] for index in range(pages + 1)] == [1] * pages + [0]
+    assert tasks.space(number)["directory"] == WINDOW + pages * PAGE
+    assert [tasks.page(WINDOW // PAGE + index)[0] for index in range(pages + 2)] == [1] * pages + [1, 0]
     assert tasks.er("del_tsk", number) == E_OK
     assert set(tcb(tasks, number).values()) == {0}
+    assert tasks.space(number)["directory"] == 0
     assert tasks.call("pmem_free_pages") == 64
 
 
@@ -115,6 +117,7 @@ def test_a_new_task_is_dormant_and_has_a_stack_of_whole_pages(
         (1, (0, 1, CODE, 10, 0), E_PAR),
         (1, (0, 1, CODE, 10, PAGE), E_OBJ),
         (2, (0, 1, CODE, 10, 65 * PAGE), E_NOMEM),
+        (2, (0, 1, CODE, 10, 64 * PAGE), E_NOMEM),  # no page is left for the page directory
     ],
 )
 def test_a_task_that_cannot_be(tasks: Guest, number: int, words: tuple[int, ...], code: int) -> None:
