@@ -40,6 +40,9 @@ class LocationKind(Enum):
     AREA = "area"
     """A free area of an allocator without headers: a member of what is written into it, or its body."""
 
+    ENTRY = "entry"
+    """An entry of a page directory or page table."""
+
     BITMAP = "bitmap"
     """Some bytes of the bitmap of frames."""
 
@@ -53,12 +56,13 @@ class Location(NamedTuple):
     Attributes:
         kind: What they belong to.
         object: The variable (``memmap``, ``tcb_table``), the function that uses a stack, the allocator (``heap``, ``mpl``,
-            ``kmem``) or ``bitmap``.
+            ``kmem``), ``bitmap``, ``page directory`` or ``page table``.
         start: Physical address of the first byte of the member, the element, the body, or of what was asked for.
         end: First physical address after it.
-        number: Which one of several allocators of this kind, such as the id of a memory pool; None: there is one only.
-        item: Which element of an array, which page of a table, or, of a block or free area, the address of its header as
-            the kernel writes it; None: none of these.
+        number: Which one of several allocators of this kind, such as the id of a memory pool, or the task whose page tables they are;
+            None: there is one only.
+        item: Which element of an array, which page of a table, of a block or free area the address of its header as
+            the kernel writes it, or of an entry the first linear address that it maps; None: none of these.
         field: The member of a struct or header, or the way to one inside others (``modules[3].start``); "" for a whole
             variable, a body and a bitmap. Where nothing is readable, what is broken before it: ``header`` or ``record``.
         byte: In a body, the byte that was asked for, counted from the end of the header, or None for all of it; in a
@@ -103,6 +107,14 @@ class Location(NamedTuple):
 def variable(name: str, address: int, size: int = WORD, *, item: int | None = None) -> Location:
     """Return the location of a global variable, or of an element of one that is an array."""
     return Location(LocationKind.VARIABLE, name, address, address + size, item=item)
+
+
+def table_entry(
+    linear: int, address: int, task: int | None = None, *, of_directory: bool = False
+) -> Location:
+    """Return the location of the entry that maps a linear address in a page table, or in a page directory."""
+    name = "page directory" if of_directory else "page table"
+    return Location(LocationKind.ENTRY, name, address, address + WORD, task, linear)
 
 
 class Invariant(NamedTuple):

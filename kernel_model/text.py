@@ -19,7 +19,7 @@ def location_text(location: Location) -> str:
     ``pmem_table[0x00000123].refcount``, ``heap block 0x0010a000 .size`` (blocks are named by their headers), ``mpl 7 block
     0x80140010 body byte 24``, ``kmem area 0x80142000 .next``, ``bitmap byte 12 (frames 352..359)``, ``bitmap bytes 12..13
     (frames 352..367)``, ``heap byte 0x0010a010, behind a broken header``, ``stack of kmain``, ``symbol+0x1c``,
-    ``boot (padding)``.
+    ``boot (padding)``, ``page table entry of 0xc0001000``, ``page directory entry of 0x00400000 (task 3)``.
     """
     match location.kind:
         case LocationKind.BITMAP:
@@ -33,8 +33,12 @@ def location_text(location: Location) -> str:
             return f"{location.object}[0x{location.item:08x}]{_member(location)}"
         case LocationKind.VARIABLE | LocationKind.PADDING:
             return _variable_text(location)
-        case LocationKind.STACK:
-            return f"stack of {location.object}"
+        case LocationKind.ENTRY | LocationKind.STACK:
+            return (
+                _entry_text(location)
+                if location.kind is LocationKind.ENTRY
+                else f"stack of {location.object}"
+            )
 
 
 def location_or_address(address: int, location: Location | None) -> str:
@@ -84,6 +88,11 @@ def _member(location: Location) -> str:
 
 def _body(location: Location) -> str:
     return "body" if location.byte is None else f"body byte {location.byte}"
+
+
+def _entry_text(location: Location) -> str:
+    task = "" if location.number is None else f" (task {location.number})"
+    return f"{location.object} entry of 0x{location.item:08x}{task}"
 
 
 def _bitmap_text(location: Location) -> str:

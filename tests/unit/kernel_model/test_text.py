@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel_model.audit import Location, LocationKind
+from kernel_model.audit import Location, LocationKind, table_entry
 from kernel_model.text import location_or_address, location_text
 
 VARIABLE = LocationKind.VARIABLE
@@ -18,6 +18,8 @@ VARIABLE = LocationKind.VARIABLE
         (Location(VARIABLE, "grid", 0, 4, item=1, field="[2].x"), "grid[1][2].x"),
         (Location(LocationKind.PADDING, "boot", 0, 1, field="inner"), "boot.inner (padding)"),
         (Location(LocationKind.STACK, "kmain", 0, 64), "stack of kmain"),
+        (table_entry(0xC0001000, 0x5004), "page table entry of 0xc0001000"),
+        (table_entry(0x400000, 0x5004, 3, of_directory=True), "page directory entry of 0x00400000 (task 3)"),
     ],
 )
 def test_a_location_in_words(location: Location, text: str) -> None:
