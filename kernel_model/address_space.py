@@ -11,22 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kernel_model.mappings import BadEntry, MappedRange, Mapping
-from kernel_model.page_tables import (
-    ACCESSED,
-    ADDRESS,
-    DIRTY,
-    GLOBAL,
-    NO_EXECUTE,
-    PAGE_BYTES,
-    PRESENT,
-    USER,
-    WRITABLE,
-    PaeTables,
-    Problem,
-    Slot,
-    Tables,
+from kernel_model.mappings import (
+    BadEntry,
+    MappedRange,
+    Mapping,
+    TableFrame,
+    joined,
+    mapping_in,
+    range_of,
+    ranges_in,
 )
+from kernel_model.page_tables import ADDRESS, PAGE_BYTES, PRESENT, PaeTables, Problem, Slot, Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +33,6 @@ LINEAR_END: Final = 1 << 32
 
 _OFFSET: Final = PAGE_BYTES - 1
 _PAGE_LOG2: Final = 12
-_RUN: Final = ADDRESS | NO_EXECUTE | WRITABLE | USER  # bits of an entry that have to go on as they began
 
 
 class AddressSpace:
@@ -124,26 +118,26 @@ class AddressSpace:
             page = _checked(linear) & ~_OFFSET
             return Mapping(page, page, PAGE_BYTES, True, True, False, False, False, False, 0, 0)  # noqa: FBT003 - nothing else is short
         slot = tables.slot(_checked(linear) >> tables.slot_log2)
-        index = 0 if slot.table is None else linear - slot.start >> _PAGE_LOG2
-        entry = slot.entries[index]
-        if entry & tables.fatal != PRESENT:
-            return None
-        at, value = slot.entry_at, slot.entry
-        if slot.table is not None:
-            at, value = slot.table + index * tables.entry_bytes, entry
-        return Mapping(
-            linear & ~(slot.page_size - 1),
-            entry & ADDRESS,
-            slot.page_size,
-            writable=bool(entry & slot.rights & WRITABLE),
-            user=bool(entry & slot.rights & USER),
-            no_execute=bool((entry | slot.rights) & NO_EXECUTE),
-            accessed=bool(entry & ACCESSED),
-            dirty=bool(entry & DIRTY),
-            is_global=bool(entry & GLOBAL),
-            entry_at=at,
-            entry=value,
-        )
+        return mapping_in(slot, 0 if slot.table is None else linear - slot.start >> _PAGE_LOG2, tables)
+
+    def mappings(self, start: int = 0, end: int = LINEAR_END) -> Iterator[Mapping]:
+        """Yield each page that is mapped and has a byte in [start, end), by linear address. Without paging there is none.
+
+        Args:
+            start: Linear.
+            end: Linear, up to 4 GiB.
+        """
+        for slot in self.slots():
+            if slot.start >= end or slot.start + self.slot_bytes <= start or self._tables is None:
+                continue
+            first, stop = 0, 1
+            if slot.table is not None:
+                first = max(start - slot.start, 0) >> _PAGE_LOG2
+                stop = min(end - slot.start + _OFFSET >> _PAGE_LOG2, len(slot.entries))
+            for index in range(first, stop):
+                mapping = mapping_in(slot, index, self._tables)
+                if mapping is not None:
+                    yield mapping
 
     def ranges(self, *, contiguous: bool = False) -> Iterator[MappedRange]:
         """Yield what is mapped, by linear address, in the longest pieces with the same rights and size of page.
@@ -154,36 +148,33 @@ class AddressSpace:
         if self._tables is None:
             yield MappedRange(0, LINEAR_END, 0, writable=True, user=True)
             return
-        current: MappedRange | None = None
-        for run in self._runs(self._tables):
-            joined = None if current is None else _join(current, run, contiguous=contiguous)
-            if joined is None and current is not None:
-                yield current
-            current = joined or run
-        if current is not None:
-            yield current
+        pieces = (piece for slot in self.slots() for piece in self.pieces(slot))
+        yield from joined(pieces, contiguous=contiguous)
 
-    def tables(self) -> list[int]:
-        """Return the physical addresses of the frames that directories and tables take: the first level's first, each once."""
+    def tables(self) -> Iterator[TableFrame]:
+        """Yield the frames that directories and tables take, each once: those of directories first."""
         if self._tables is None:
-            return []
-        frames = [*self._tables.levels()]
-        frames += (slot.table for slot in self._tables.slots() if slot.table is not None)
-        return [*dict.fromkeys(frames)]
+            return
+        found = dict.fromkeys(self._tables.levels())
+        for slot in self._tables.slots():
+            if slot.table is not None:
+                found.setdefault(slot.table, slot.start)
+        for frame, start in found.items():
+            yield TableFrame(frame, start)
 
     def recursive(self) -> list[int]:
         """Return the linear addresses at which a directory is mapped as if it were a table, and so the tables as pages."""
         if self._tables is None:
             return []
         levels = {*self._tables.levels()}
-        return [slot.start for slot in self._tables.slots() if slot.table in levels]
+        return [slot.start for slot in self.slots() if slot.table in levels]
 
     def problems(self) -> Iterator[BadEntry]:
         """Yield the present entries that map nothing, by linear address, and large pages above all memory."""
         tables = self._tables
         if tables is None:
             return
-        size = 1 << tables.slot_log2
+        size = self.slot_bytes
         for slot in tables.slots():
             if slot.problem is not None:
                 yield BadEntry(slot.start, slot.start + size, slot.entry_at, slot.entry, slot.problem)
@@ -194,57 +185,24 @@ class AddressSpace:
                         at = slot.table + index * tables.entry_bytes
                         yield BadEntry(start, start + PAGE_BYTES, at, entry, Problem.RESERVED)
 
-    def _runs(self, tables: Tables) -> Iterator[MappedRange]:
-        """Yield pieces whose frames follow each other, none longer than a slot."""
-        for slot in tables.slots():
-            if slot.page_size != PAGE_BYTES:
-                size = 1 << tables.slot_log2
-                yield _run(slot, slot.start, slot.start + size, slot.entries[0])
-            elif slot.table is not None:
-                yield from _runs_in(slot, tables.fatal)
+    def slots(self) -> Iterator[Slot]:
+        """Yield what each directory entry that is present maps, by linear address; nothing without paging."""
+        return iter(()) if self._tables is None else self._tables.slots()
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of linear addresses that one directory entry decides over."""
+        return LINEAR_END if self._tables is None else 1 << self._tables.slot_log2
+
+    def pieces(self, slot: Slot) -> Iterator[MappedRange]:
+        """Yield what a slot of this space maps, in pieces whose frames follow each other."""
+        if slot.page_size != PAGE_BYTES:
+            yield range_of(slot, slot.start, slot.start + slot.page_size, slot.entries[0])
+        elif slot.table is not None and self._tables is not None:
+            yield from ranges_in(slot, self._tables.fatal)
 
 
 def _checked(linear: int) -> int:
     if not 0 <= linear < LINEAR_END:
         raise ValueError(f"0x{linear:x} is no linear address")
     return linear
-
-
-def _runs_in(slot: Slot, fatal: int) -> Iterator[MappedRange]:
-    """Yield the runs of a table."""
-    first, begin, expected = 0, slot.start, -1
-    at, mask = slot.start, _RUN | fatal
-    for entry in slot.entries:
-        if entry & mask == expected:
-            expected += PAGE_BYTES
-        else:
-            if first:
-                yield _run(slot, begin, at, first)
-            first, begin, expected = 0, at, -1
-            if entry & fatal == PRESENT:
-                first, expected = entry, (entry & mask) + PAGE_BYTES
-        at += PAGE_BYTES
-    if first:
-        yield _run(slot, begin, at, first)
-
-
-def _run(slot: Slot, start: int, end: int, first: int) -> MappedRange:
-    return MappedRange(
-        start,
-        end,
-        first & ADDRESS,
-        writable=bool(first & slot.rights & WRITABLE),
-        user=bool(first & slot.rights & USER),
-        no_execute=bool((first | slot.rights) & NO_EXECUTE),
-        page_size=slot.page_size,
-    )
-
-
-def _join(one: MappedRange, other: MappedRange, *, contiguous: bool) -> MappedRange | None:
-    """Return two ranges as one; None where that is not possible."""
-    if one.end != other.start or one[3:] != other[3:]:
-        return None
-    follows = one.physical is not None and one.physical + one.size == other.physical
-    if contiguous and not follows:
-        return None
-    return one._replace(end=other.end, physical=one.physical if follows else None)

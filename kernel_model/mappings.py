@@ -1,13 +1,27 @@
-"""What an address space maps, as values."""
+"""What an address space maps, as values, and how they are read from the entries of its tables."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel_model.page_tables import PAGE_BYTES
+from kernel_model.page_tables import (
+    ACCESSED,
+    ADDRESS,
+    DIRTY,
+    GLOBAL,
+    NO_EXECUTE,
+    PAGE_BYTES,
+    PRESENT,
+    USER,
+    WRITABLE,
+)
 
 if TYPE_CHECKING:
-    from kernel_model.page_tables import Problem
+    from collections.abc import Iterable, Iterator
+
+    from kernel_model.page_tables import Problem, Slot, Tables
+
+_RUN: Final = ADDRESS | NO_EXECUTE | WRITABLE | USER  # bits of an entry that have to go on as they began
 
 
 class Mapping(NamedTuple):
@@ -89,3 +103,107 @@ class BadEntry(NamedTuple):
     entry_at: int
     entry: int
     problem: Problem
+
+
+class TableFrame(NamedTuple):
+    """A frame that page tables take.
+
+    Attributes:
+        frame: Its physical address.
+        start: First linear address that the table in it decides over; None: it is a directory, or the first level of three.
+    """
+
+    frame: int
+    start: int | None
+
+
+def mapping_in(slot: Slot, index: int, tables: Tables) -> Mapping | None:
+    """Return how a page of a slot is mapped, or None where nothing is.
+
+    Args:
+        slot: Of these tables.
+        index: Of the page, from 0; 0 for a large one.
+        tables: Say how entries are read.
+    """
+    entry = slot.entries[index]
+    if entry & tables.fatal != PRESENT:
+        return None
+    at, value = slot.entry_at, slot.entry
+    if slot.table is not None:
+        at, value = slot.table + index * tables.entry_bytes, entry
+    return Mapping(
+        slot.start + index * PAGE_BYTES,
+        entry & ADDRESS,
+        slot.page_size,
+        writable=bool(entry & slot.rights & WRITABLE),
+        user=bool(entry & slot.rights & USER),
+        no_execute=bool((entry | slot.rights) & NO_EXECUTE),
+        accessed=bool(entry & ACCESSED),
+        dirty=bool(entry & DIRTY),
+        is_global=bool(entry & GLOBAL),
+        entry_at=at,
+        entry=value,
+    )
+
+
+def ranges_in(slot: Slot, fatal: int) -> Iterator[MappedRange]:
+    """Yield what a slot with a table maps, in pieces whose frames follow each other.
+
+    Args:
+        slot: It has a table.
+        fatal: See `Tables.fatal`.
+    """
+    first, begin, expected = 0, slot.start, -1
+    at, mask = slot.start, _RUN | fatal
+    for entry in slot.entries:
+        if entry & mask == expected:
+            expected += PAGE_BYTES
+        else:
+            if first:
+                yield range_of(slot, begin, at, first)
+            first, begin, expected = 0, at, -1
+            if entry & fatal == PRESENT:
+                first, expected = entry, (entry & mask) + PAGE_BYTES
+        at += PAGE_BYTES
+    if first:
+        yield range_of(slot, begin, at, first)
+
+
+def range_of(slot: Slot, start: int, end: int, first: int) -> MappedRange:
+    """Return pages of a slot, [start, end), whose frames follow each other from that of the entry *first* on."""
+    return MappedRange(
+        start,
+        end,
+        first & ADDRESS,
+        writable=bool(first & slot.rights & WRITABLE),
+        user=bool(first & slot.rights & USER),
+        no_execute=bool((first | slot.rights) & NO_EXECUTE),
+        page_size=slot.page_size,
+    )
+
+
+def joined(pieces: Iterable[MappedRange], *, contiguous: bool = False) -> Iterator[MappedRange]:
+    """Join pieces with the same rights that follow each other.
+
+    Args:
+        pieces: By linear address.
+        contiguous: Only where their frames follow each other, too.
+    """
+    current: MappedRange | None = None
+    for piece in pieces:
+        longer = None if current is None else _join(current, piece, contiguous=contiguous)
+        if longer is None and current is not None:
+            yield current
+        current = longer or piece
+    if current is not None:
+        yield current
+
+
+def _join(one: MappedRange, other: MappedRange, *, contiguous: bool) -> MappedRange | None:
+    """Return two ranges as one; None where that is not possible."""
+    if one.end != other.start or one[3:] != other[3:]:
+        return None
+    follows = one.physical is not None and one.physical + one.size == other.physical
+    if contiguous and not follows:
+        return None
+    return one._replace(end=other.end, physical=one.physical if follows else None)

@@ -30,6 +30,10 @@ def store_u64(memory: ByteMemory, at: int, entry: int) -> None:
     memory.store_words(at, (entry & 0xFFFF_FFFF, entry >> 32))
 
 
+def frames(space: AddressSpace) -> list[int]:
+    return [each.frame for each in space.tables()]
+
+
 def test_a_page_is_where_its_entry_says(memory: ByteMemory) -> None:
     map_page(memory, 0x8040_3000, 0x7000 | P | W)
     space = AddressSpace(memory, DIRECTORY)
@@ -107,7 +111,7 @@ def test_a_large_page_is_one_mapping(memory: ByteMemory) -> None:
     assert [*space.ranges()] == [
         MappedRange(0x40_0000, 0x80_0000, 0xC0_0000, writable=False, user=True, page_size=LARGE_PAGE)
     ]
-    assert space.tables() == [DIRECTORY]
+    assert frames(space) == [DIRECTORY]
 
 
 def test_without_pse_bit_7_means_nothing(memory: ByteMemory) -> None:
@@ -155,11 +159,11 @@ def test_a_table_that_is_no_ram_is_named_and_not_followed(
     if problem is None:
         assert bad == []
         assert space.translate(0x40_0000) == 0xFFFF_F000
-        assert space.tables() == [DIRECTORY, table]
+        assert frames(space) == [DIRECTORY, table]
     else:
         assert bad == [BadEntry(0x40_0000, 0x80_0000, DIRECTORY + 4, table | P, problem)]
         assert space.translate(0x40_0000) is None
-        assert space.tables() == [DIRECTORY]
+        assert frames(space) == [DIRECTORY]
         assert [*space.ranges()] == []
 
 
@@ -181,7 +185,7 @@ def test_a_directory_mapped_as_a_table_is_followed_once_and_named(memory: ByteMe
     assert space.recursive() == [0xFFC0_0000]
     assert space.translate(0xFFFF_F000) == DIRECTORY
     assert space.translate(0xFFC0_0000) == TABLE
-    assert space.tables() == [DIRECTORY, TABLE]
+    assert frames(space) == [DIRECTORY, TABLE]
     assert [*space.problems()] == []
 
 
@@ -213,7 +217,7 @@ def test_ranges_go_on_from_one_table_to_the_next(memory: ByteMemory) -> None:
         MappedRange(0x80_0000, 0x80_1000, 0x7000, writable=False, user=False),
     ]
     assert [each.permission for each in space.ranges()] == ["s rw", "s r-"]
-    assert space.tables() == [DIRECTORY, TABLE, SECOND_TABLE, 0x4000]
+    assert frames(space) == [DIRECTORY, TABLE, SECOND_TABLE, 0x4000]
 
 
 def test_one_table_may_serve_twice(memory: ByteMemory) -> None:
@@ -221,7 +225,7 @@ def test_one_table_may_serve_twice(memory: ByteMemory) -> None:
     map_page(memory, 0x8000_0000, 0x7000 | P | U)
     space = AddressSpace(memory, DIRECTORY)
     assert [each.start for each in space.ranges()] == [0, 0x8000_0000]
-    assert space.tables() == [DIRECTORY, TABLE]
+    assert frames(space) == [DIRECTORY, TABLE]
     assert [each.permission for each in space.ranges()] == ["u r-", "u r-"]
 
 
@@ -253,7 +257,8 @@ def test_without_paging_every_address_is_itself(memory: ByteMemory) -> None:
     mapping = space.mapping(0x1234)
     assert mapping is not None
     assert (mapping.linear, mapping.physical, mapping.size) == (0x1000, 0x1000, PAGE)
-    assert (space.tables(), space.recursive(), [*space.problems()]) == ([], [], [])
+    assert ([*space.tables()], [*space.slots()], space.recursive(), [*space.problems()]) == ([], [], [], [])
+    assert [*space.mappings()] == []
 
 
 def pae(memory: ByteMemory, *, top: int = 0x1020) -> None:
@@ -279,7 +284,7 @@ def test_three_levels(memory: ByteMemory) -> None:
         MappedRange(0x8000_1000, 0x8000_2000, 0x7000, writable=True, user=False),
         MappedRange(0x8020_0000, 0x8040_0000, 0x40_0000, writable=False, user=True, page_size=PAE_PAGE),
     ]
-    assert space.tables() == [0x1000, 0x2000, 0x3000]
+    assert frames(space) == [0x1000, 0x2000, 0x3000]
     mapping = space.mapping(0x8000_1FFF)
     assert mapping is not None
     assert mapping.entry_at == 0x3008
@@ -348,3 +353,24 @@ def test_a_reserved_bit_ends_a_range(memory: ByteMemory) -> None:
     store_u64(memory, 0x3018, 0x9000 | P | W)
     starts = [(each.start, each.end) for each in AddressSpace(memory, 0x1020, pae=True).ranges()]
     assert starts[:2] == [(0x8000_1000, 0x8000_2000), (0x8000_3000, 0x8000_4000)]
+
+
+def test_tables_say_where_they_begin(memory: ByteMemory) -> None:
+    pae(memory)
+    space = AddressSpace(memory, 0x1020, pae=True)
+    assert [*space.tables()] == [(0x1000, None), (0x2000, None), (0x3000, 0x8000_0000)]
+
+
+def test_mappings_are_those_of_each_page(memory: ByteMemory) -> None:
+    map_page(memory, 0x1000, 0x7000 | P)
+    map_page(memory, 0x2000, 0x8000 | P | W)
+    map_page(memory, 0x3F_F000, 0x9000 | P)
+    memory.store_u32(DIRECTORY + 4, 0xC0_0000 | P | PS)
+    space = AddressSpace(memory, DIRECTORY)
+    assert [each.linear for each in space.mappings()] == [0x1000, 0x2000, 0x3F_F000, 0x40_0000]
+    assert all(each == space.mapping(each.linear) for each in space.mappings())
+    for start, end in ((0x1FFF, 0x2001), (0x2000, 0x2001), (0x2000, 0x3F_F000), (0x3F_FFFF, 0x40_0000)):
+        inside = [each for each in space.mappings() if each.linear < end and start < each.linear + each.size]
+        assert [*space.mappings(start, end)] == inside
+    assert [each.linear for each in space.mappings(0x7F_F000, 0x80_0000)] == [0x40_0000]
+    assert [*space.mappings(0x80_0000)] == []
