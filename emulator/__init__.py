@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from emulator.machine.memory import RamWindow
     from emulator.run.recorded import record_trace
     from emulator.trace.trace import Trace
+    from kernel_model.address_space import AddressSpace
 
     __version__: str
 
 __all__ = [
+    "AddressSpace",
     "BoardSettings",
     "Console",
     "EmulatorError",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AddressSpace": "kernel_model.address_space",
     "BoardSettings": "emulator.devices.board",
     "Console": "emulator.machine.consoles",
     "EmulatorError": "emulator.errors",

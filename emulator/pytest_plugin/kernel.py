@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from emulator.machine.execution import Outcome
     from emulator.machine.machine import Machine
     from emulator.pytest_plugin.machines import BootedKernel
+    from kernel_model.address_space import AddressSpace
 
 _TEXT_SHOWN = 60
 
@@ -158,6 +159,10 @@ class Kernel:
     def send(self, data: bytes) -> None:
         """Send bytes to COM1, where they wait until the kernel reads them."""
         self._machine.send(data)
+
+    def address_space(self, cr3: int | None = None) -> AddressSpace:
+        """Return the address space in use, or that of the page directory at a physical address; `Machine.address_space`."""
+        return self._machine.address_space(cr3)
 
     def symbol(self, name: str) -> int:
         """Return the address of a symbol, as linked.

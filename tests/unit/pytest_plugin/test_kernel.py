@@ -34,6 +34,18 @@ def test_a_test_calls_the_kernel_and_inspects_it(run: Run) -> None:
     ).assert_outcomes(passed=1)
 
 
+def test_a_test_looks_at_address_spaces(run: Run) -> None:
+    run(
+        """
+        @pytest.mark.kmemu(kernel="firmware:btron_demo")
+        def test_it(kernel):
+            space = kernel.address_space()
+            assert space.translate(0x80012345) == 0x12345
+            assert kernel.address_space(space.page_directory).translate(0x80012345) == 0x12345
+        """
+    ).assert_outcomes(passed=1)
+
+
 def test_every_test_starts_from_the_same_state(run: Run) -> None:
     run(
         """
