@@ -22,6 +22,7 @@ KERNELS = {
     "overflow": "writes past the end of a block, over the next header",
     "fragile": "a small server that handles only some failed allocations; for fault injection",
     "stress": "a long random run of all calls with a fixed seed, for benchmarks",
+    "paging_demo": "every call and every error of paging, address space and vmalloc, on both sides of enabling it",
     "btron_demo": "BTRON/386: every call and every error of pages, bytes and memory pools, as a table",
     "btron_pools_wait": "BTRON/386: tasks that wait for pools, time out, are released, lose their pool",
     "btron_stress": "BTRON/386: a long random run of pages, bytes and pools with a fixed seed",

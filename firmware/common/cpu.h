@@ -73,6 +73,13 @@ ALWAYS_INLINE void cpu_forget_translation(uint32_t address)
     __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 
+/* Turns paging on, with read-only pages read-only in ring 0, too: CR0.PG and CR0.WP (SDM volume 3, 2.5). */
+ALWAYS_INLINE void cpu_enable_paging(void)
+{
+    uint32_t cr0;
+    __asm__ volatile("movl %%cr0, %0\n\torl $0x80010000, %0\n\tmovl %0, %%cr0" : "=r"(cr0) : : "memory", "cc");
+}
+
 /* Waits for an interrupt; after cpu_disable_interrupts() that is for ever. */
 ALWAYS_INLINE void cpu_halt(void)
 {

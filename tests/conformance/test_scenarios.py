@@ -53,7 +53,17 @@ def test_the_waiting_tasks_say_who_was_to_be_served() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["demo", "fragment", "exhaust", "stress", "btron_demo", "btron_pools_wait", "btron_stress"]
+    "name",
+    [
+        "demo",
+        "fragment",
+        "exhaust",
+        "stress",
+        "paging_demo",
+        "btron_demo",
+        "btron_pools_wait",
+        "btron_stress",
+    ],
 )
 def test_all_is_as_it_should_be(name: str) -> None:
     machine = boot(f"firmware:{name}", command_line="calls=3000")

@@ -26,6 +26,7 @@ def test_the_list() -> None:
         "overflow",
         "fragile",
         "stress",
+        "paging_demo",
         "btron_demo",
         "btron_pools_wait",
         "btron_stress",
@@ -77,7 +78,7 @@ def test_an_unknown_name_gets_the_nearest_first() -> None:
         resolve("firmware:strss")
     assert str(caught.value) == (
         "no built-in kernel 'strss'; there are: "
-        "stress, demo, fragment, exhaust, leak, double_free, use_after_free, overflow, fragile, "
+        "stress, demo, fragment, exhaust, leak, double_free, use_after_free, overflow, fragile, paging_demo, "
         "btron_demo, btron_pools_wait, btron_stress"
     )
     assert caught.value.name == "strss"
