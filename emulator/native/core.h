@@ -199,6 +199,11 @@ uint32_t kc_page_tables(kc *m);
 /* Let the TLB forget the page that a linear address is in, as after invlpg, or all pages. From a probe's callback, too. */
 void kc_forget_translation(kc *m, uint32_t linear);
 void kc_forget_translations(kc *m);
+/* Page directories that were in CR3 and used, the last one first: what CR3 held, and a page that the directory mapped then, by its
+ * linear and its physical address. Of more than KC_DIRECTORIES the last ones; `more` says so. None with `reference`. */
+enum { KC_DIRECTORIES = 64 };
+typedef struct { uint32_t cr3, linear; uint64_t physical; } kc_directory;
+const kc_directory *kc_directories(const kc *m, uint32_t *count, bool *more);
 /* Gate A20, which is on at first: off, bit 20 of the CPU's physical addresses is 0. Devices' accesses do not go through it. Between
  * runs, or from a port's callback. */
 void kc_a20(kc *m, bool on);

@@ -3,6 +3,7 @@
 
 #include "core/bus.h"
 #include "core/clock.h"
+#include "core/directories.h"
 #include "core/features.h"
 #include "core/interrupts.h"
 #include "core/limits.h"
@@ -41,6 +42,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},
     {kc_video_init, kc_video_free, kc_video_save, kc_video_restore, free},
     {kc_bus_init, kc_bus_free, kc_bus_save, kc_bus_restore, free},
+    {kc_directories_init, kc_directories_free, kc_directories_save, kc_directories_restore, free},
     {kc_mmu_init, kc_mmu_free, kc_mmu_save, kc_mmu_restore, free}, /* goes by the CPU's registers */
     {kc_ports_init, kc_ports_free, kc_ports_save, kc_ports_restore, free},
     {kc_features_init, kc_features_free, kc_features_save, kc_features_restore, free},

@@ -44,6 +44,7 @@ struct kc {
     struct ram *ram;
     struct video *video;
     struct snapshots *snapshots;
+    struct directories *directories;
     struct mmu *mmu;
     struct ports *ports;
     struct features *features;
@@ -69,7 +70,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 23 };
+enum { KC_PARTS = 24 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

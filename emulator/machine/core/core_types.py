@@ -71,6 +71,20 @@ class Fault(NamedTuple):
     frame: int
 
 
+class UsedDirectory(NamedTuple):
+    """A page directory that the guest has used.
+
+    Attributes:
+        address: Physical, as CR3 had it.
+        linear: Address of the page that was used first, most likely that of the code which loaded CR3.
+        physical: Where the directory mapped it.
+    """
+
+    address: int
+    linear: int
+    physical: int
+
+
 class PortMode(IntEnum):
     """How a port answers; see `enum kc_port` in core.h."""
 

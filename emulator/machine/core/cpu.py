@@ -7,7 +7,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from emulator.errors import HostError
-from emulator.machine.core.core_types import Access, Attempt, DeliveryKind, Fault, Reason, Registers, Stop
+from emulator.machine.core.core_types import (
+    Access,
+    Attempt,
+    DeliveryKind,
+    Fault,
+    Reason,
+    Registers,
+    Stop,
+    UsedDirectory,
+)
 from emulator.machine.core.handle import ffi, lib
 
 if TYPE_CHECKING:
@@ -92,6 +101,17 @@ class Cpu:
     def forget_translations(self) -> None:
         """Let the TLB forget all pages."""
         lib.kc_forget_translations(self._core.raw)
+
+    def used_directories(self) -> tuple[list[UsedDirectory], bool]:
+        """Return the page directories that the guest has used, the last one first, and whether there were others before.
+
+        With the reference MMU none is known.
+        """
+        count, more = ffi.new("uint32_t *"), ffi.new("bool *")
+        found = lib.kc_directories(self._core.raw, count, more)
+        return [UsedDirectory(each.cr3, each.linear, each.physical) for each in found[0 : count[0]]], bool(
+            more[0]
+        )
 
     def flush_code(self) -> None:
         """Forget all translated code, because bytes of code were changed from outside, or probes added to it."""

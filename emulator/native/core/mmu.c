@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/bus.h"
+#include "core/directories.h"
 #include "core/mmu.h"
 #include "core/reports.h"
 #include "core/video.h"
@@ -144,6 +145,7 @@ void kc_on_tlb_flush(kc *m)
 {
     memset(m->mmu->fills, 0xff, sizeof m->mmu->fills);
     m->mmu->space_known = false;
+    kc_directory_left(m);
 }
 
 void kc_on_page_flush(kc *m, uint32_t address) { m->mmu->fills[address >> PAGE_SHIFT & (FILLS - 1)].linear = UINT32_MAX; }
@@ -353,6 +355,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     if (!answers && (type == UC_MEM_FETCH || !(kc_is_device(m, out->paddr) || kc_is_open(m, out->paddr))))
         return bus_error(m, out->paddr, (uint32_t)linear, type);
     uint64_t page = out->paddr >> PAGE_SHIFT;
+    if (m->mmu->paging && !kc_directory_is_noted(m))
+        kc_directory_note(m, kc_page_tables(m), (uint32_t)linear, out->paddr);
     if (type == UC_MEM_FETCH && !kc_was_fetched(m, page)) {
         if (!fetched_add(m->mmu, (uint32_t)page)) {
             kc_no_memory(m);
