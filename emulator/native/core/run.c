@@ -224,16 +224,14 @@ static void finish(kc *m, int error)
         kc_count_more(m, -1); /* one by one, an instruction is counted before it is executed */
 }
 
-/* Up to a number of instructions. The engine counts those that raise an exception, too, so it may stop before. */
+/* Up to a number of instructions. The engine counts those that raise an exception, too, so it may stop before, and have executed none. */
 static int run_exactly(kc *m, uint64_t max_instructions)
 {
-    uint64_t before;
     int error;
 
-    do {
-        before = kc_count(m);
-        error = kc_run_exactly(m, max_instructions - before);
-    } while (!error && kc_may_run(m) && kc_run_goes_on(m) && !kc_has_failed(m) && kc_count(m) < max_instructions && kc_count(m) > before);
+    do
+        error = kc_run_exactly(m, max_instructions - kc_count(m));
+    while (!error && kc_may_run(m) && kc_run_goes_on(m) && !kc_has_failed(m) && kc_count(m) < max_instructions);
     return error;
 }
 

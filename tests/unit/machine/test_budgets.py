@@ -16,6 +16,7 @@ from emulator.machine.execution import Returned
 from emulator.machine.linear_memory import LinearMemory
 from emulator.machine.machine import Machine
 from tests.helpers.guest import machine_of, results_of, symbol
+from tests.unit.machine.board.test_interrupts import IDT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -391,4 +392,22 @@ def test_a_budget_below_nothing_is_refused(budget: dict[str, float], message: st
     machine = machine_of("exit 0")
     with pytest.raises(ValueError, match=f"^{message}$"):
         machine.run(**budget)  # type: ignore[arg-type]
+    assert machine.run().exit_value == 0
+
+
+@pytest.mark.parametrize("mmu", ["fast", "reference"])
+def test_a_budget_of_an_instruction_that_raises_is_used_up_by_the_handler(mmu: str) -> None:
+    """The instruction is none that was executed: the budget goes on with the handler's first one."""
+    machine = machine_of(
+        f"{IDT} lidt idtr\n gate 6, handler\n ud2\n exit 0\nhandler: addl $2, (%esp)\n iret", mmu=mmu
+    )
+    handler, stands_at = symbol(machine, "handler"), [0]
+    with pytest.raises(BudgetUsedUp):
+        machine.run(max_instructions=1)
+    while stands_at[-1] != handler + 4 and len(stands_at) < 50:  # after its first instruction
+        with pytest.raises(BudgetUsedUp):
+            machine.run(max_instructions=1)
+        stands_at.append(machine.registers().eip)
+    assert stands_at[-1] == handler + 4
+    assert handler not in stands_at
     assert machine.run().exit_value == 0
