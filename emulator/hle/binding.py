@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from emulator.errors import GuestStopped, missing_symbols
 from emulator.hle.kernels import addresses
 from emulator.wording import code_location
+from emulator.x86 import PAGE_SIZE, WORD_SIZE
+from kernel_model.memory import WORD_STRUCTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,13 +69,18 @@ def stack_words(machine: Machine, esp: int, count: int) -> tuple[int, ...]:
     Raises:
         GuestStopped: The stack is not in memory.
     """
-    physical = machine.translate(esp)
-    if physical is None or physical + 4 * count > len(machine.memory):
+    size = WORD_SIZE * count
+    if (esp & PAGE_SIZE - 1) + size <= PAGE_SIZE:
+        physical = machine.translate(esp)
+        if physical is not None and physical + size <= len(machine.memory):
+            return machine.memory.load_words(physical, count)
+    data = machine.read_linear(esp, size)
+    if len(data) < size:
         eip = machine.registers().eip
         raise GuestStopped(
             f"the stack at 0x{esp:08x} is not in memory", eip, code_location(*machine.image.location(eip))
         )
-    return machine.memory.load_words(physical, count)
+    return WORD_STRUCTS[count].unpack(data)
 
 
 def call_text(function: Function, arguments: tuple[int, ...]) -> str:

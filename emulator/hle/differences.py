@@ -10,7 +10,7 @@ from emulator.x86 import PAGE_SIZE, WORD_MAX, WORD_SIZE, Eflags
 from kernel_model.text import location_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from emulator.hle.open_call import OpenCall
     from emulator.machine.core.core_types import Registers
@@ -95,7 +95,7 @@ def memory_differences(
     memory: PhysicalMemory,
     changes: Mapping[int, int],
     written: Written,
-    left_out: range,
+    left_out: Iterable[range],
     locate: Callable[[int, int], Location | None],
 ) -> Iterator[Difference]:
     """Yield the words of memory that are neither as before the call nor as the model changed them.
@@ -118,8 +118,9 @@ def memory_differences(
             if address & -PAGE_SIZE == page:
                 expected[address - page] = value
         actual = bytearray(memory.read(page, PAGE_SIZE))
-        own = slice(max(left_out.start - page, 0), max(min(left_out.stop - page, PAGE_SIZE), 0))
-        expected[own] = actual[own]
+        for each in left_out:
+            own = slice(max(each.start - page, 0), max(min(each.stop - page, PAGE_SIZE), 0))
+            expected[own] = actual[own]
         if expected != actual:
             marks = written.marked.get(page, bytes(PAGE_SIZE))
             yield from _word_differences(page, bytes(expected), bytes(actual), marks, locate)

@@ -31,7 +31,7 @@ class LockstepCalls(NamedTuple):
     Attributes:
         compared: Model and native code agreed after each of them.
         given_up: Calls that did not return through their `ret`, or into which something from outside intervened. They
-            were not compared.
+            were not compared. Those to which the handler of an exception has not come back are among them.
     """
 
     compared: int = 0

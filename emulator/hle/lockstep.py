@@ -6,11 +6,13 @@ on the result, on every byte of memory and on what was printed, and the native c
 has to keep: EBX, ESI, EDI, EBP, ESP, and the flags IF and DF. The part of the stack that the native code uses itself
 is not compared: a model has no stack. Neither are bits that the CPU itself sets in page tables.
 
-A call that does not return through its `ret` is given up, and counted: there is nothing to compare.
+A call that does not return through its `ret` is given up, and counted: there is nothing to compare. What is executed between an
+exception in a call and the `iret` that comes back to it, on whatever stack, is not the call's (`emulator.hle.second_answer`).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,10 +23,11 @@ from emulator.hle.layers import LockstepCalls
 from emulator.hle.memory_views import OwnMemory
 from emulator.hle.model import MODEL_ERRORS
 from emulator.hle.open_call import OpenCall, data_objects, stack_depth, used_stack
+from emulator.hle.second_answer import asked_again, what_is_wrong
 from emulator.hle.silent_cpu import SilentCpu
 from emulator.machine.code.exits import find_own_exits
 from emulator.machine.consoles import Console
-from emulator.machine.core.observed import ProbeKind
+from emulator.machine.core.observed import ProbeKind, WatchState
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
@@ -122,9 +125,10 @@ class Lockstep:
 
     @property
     def calls(self) -> LockstepCalls:
-        """How many calls were compared or given up so far."""
+        """How many calls were compared or given up so far. No handler has come back to those that are paused."""
         self._notice_closed()
-        return LockstepCalls(self._compared, self._given_up)
+        paused = sum(each.written.state is WatchState.PAUSED for each in self._open)
+        return LockstepCalls(self._compared, self._given_up + paused)
 
     def exits(self, name: str) -> list[int]:
         """Return the addresses of a function's `ret` instructions.
@@ -147,7 +151,8 @@ class Lockstep:
 
     def save(self) -> LockstepState:
         """Return how far the calls are."""
-        return LockstepState(self._entered, self.calls, tuple(self._open))
+        self._notice_closed()
+        return LockstepState(self._entered, LockstepCalls(self._compared, self._given_up), tuple(self._open))
 
     def restore(self, state: LockstepState) -> None:
         """Go back to a state that `save` returned. The core's notes of written pages have gone back already."""
@@ -158,9 +163,11 @@ class Lockstep:
     def open_call(self) -> str:
         """Return a line about the innermost open call, for people; "" if there is none."""
         self._notice_closed()
-        if not self._open:
+        call = next(
+            (each for each in reversed(self._open) if each.written.state is not WatchState.PAUSED), None
+        )
+        if call is None:
             return ""
-        call = self._open[-1]
         text = call_text(call.function, call.arguments)
         kind = call.function.result
         returned = "returned" if kind == "void" else f"returned {call.function.show(call.result)}"
@@ -200,6 +207,7 @@ class Lockstep:
                 self._entered,
                 written,
                 esp,
+                machine.translate(esp) or 0,
                 arguments,
                 registers,
                 stack,
@@ -218,25 +226,59 @@ class Lockstep:
             Divergence: Native code and model disagree.
         """
         self._notice_closed()
-        mine = [each for each in self._open if each.function is function]
-        call = next((each for each in reversed(mine) if each.esp == esp), None)
-        if call is None and mine and esp in mine[-1].wrong_exits:
-            call = mine[-1]
+        call = self._call_at(function, esp)
         if call is None:
             return eax  # it was entered before it was watched
-        while self._open[-1] is not call:
-            self._give_up(self._open[-1])
-        self._open.pop()
-        written = call.written.take()
-        self._compared += 1
-        differences = tuple(
-            call_differences(self._machine, call, esp + popped, eax, written, self._native.locate)
-        )
-        if differences:
-            self._compared -= 1
+        for each in [each for each in self._open if each.goes_on_in(call)]:
+            self._give_up(each)
+        state = call.written.state
+        if state is WatchState.PAUSED:  # something else than `iret` has led back to it
+            self._give_up(call)
+            return eax
+        self._open.remove(call)
+        differences = self._differences(call, esp + popped, eax, resumed=state is WatchState.RESUMED)
+        if differences is None:
+            self._given_up += 1
+        elif differences:
             text = call_text(function, call.arguments)
             raise Divergence(text, self._caller(call), call.number, differences)
+        else:
+            self._compared += 1
         return eax
+
+    def _call_at(self, function: Function, esp: int) -> OpenCall | None:
+        """Return the open call that a `ret` of the function leaves with this ESP."""
+        translate = self._machine.translate
+        mine = [
+            each for each in self._open if each.function is function and translate(each.esp) == each.return_at
+        ]
+        call = next((each for each in reversed(mine) if each.esp == esp), None)
+        return mine[-1] if call is None and mine and esp in mine[-1].wrong_exits else call
+
+    def _differences(
+        self, call: OpenCall, esp: int, eax: int, *, resumed: bool
+    ) -> tuple[Difference, ...] | None:
+        """Return what the native code did in another way than the model; None: it cannot be known.
+
+        Args:
+            call: Is over.
+            esp: ESP at the `ret`, with what the `ret` takes.
+            eax: At the `ret`.
+            resumed: An exception was handled in its middle.
+        """
+        machine, written = self._machine, call.written.take()
+
+        def compare(one: OpenCall) -> tuple[Difference, ...]:
+            return tuple(call_differences(machine, one, esp, eax, written, self._native.locate))
+
+        if resumed:  # pages that a handler has mapped are part of the stack now
+            depth = stack_depth(self._objects, call.esp)
+            call = replace(call, stack=call.stack + used_stack(machine, call.esp, depth, len(call.arguments)))
+        differences = compare(call)
+        if not differences or not (resumed or written.marked):
+            return differences
+        again = asked_again(self._overlay, self._printed, call, written)
+        return what_is_wrong(differences, again, compare, resumed=resumed)
 
     def _caller(self, call: OpenCall) -> str:
         return caller_of(self.bound, call.esp, call.registers.ebp)

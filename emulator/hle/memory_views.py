@@ -62,12 +62,13 @@ class OwnMemory(Overlay):
 
     def __init__(self, base: PhysicalMemory) -> None:
         super().__init__(base)
-        self.stack = range(0)
+        self.stack: tuple[range, ...] = ()
 
     def _check(self, address: int, size: int) -> None:
-        if address < self.stack.stop and address + size > self.stack.start:
-            problem = "no structure of the kernel's can lie there"
-            raise IndexError(f"0x{address:08x} is on the stack: {problem}")
+        for each in self.stack:  # a generator takes four times as long
+            if address < each.stop and address + size > each.start:
+                problem = "no structure of the kernel's can lie there"
+                raise IndexError(f"0x{address:08x} is on the stack: {problem}")
 
     def load_u8(self, address: int) -> int:
         """See `Overlay.load_u8`."""

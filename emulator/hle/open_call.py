@@ -6,7 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emulator.x86 import WORD_SIZE
+from emulator.x86 import PAGE_SIZE, WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +32,7 @@ class OpenCall:
         number: Number of the call in lockstep, from 1.
         written: The pages that the native code writes.
         esp: ESP at the entry; the return address lies there.
+        return_at: Physical address of the return address.
         arguments: Words from the stack.
         registers: At the entry.
         stack: Physical addresses of the part of the stack that the native code may use.
@@ -45,13 +46,18 @@ class OpenCall:
     number: int
     written: WrittenPages
     esp: int
+    return_at: int
     arguments: tuple[int, ...]
     registers: Registers
-    stack: range
+    stack: tuple[range, ...]
     result: int
     changes: dict[int, int]
     console: str
     console_size: int
+
+    def goes_on_in(self, other: OpenCall) -> bool:
+        """Return whether the call was made inside of another one, on its stack."""
+        return self.number > other.number and any(self.return_at in each for each in other.stack)
 
     @property
     def wrong_exits(self) -> range:
@@ -79,14 +85,23 @@ def stack_depth(objects: list[range], esp: int) -> int:
     return esp - objects[index].start if known else min(STACK_GUESS, esp)
 
 
-def used_stack(machine: Machine, esp: int, depth: int, arguments: int) -> range:
+def used_stack(machine: Machine, esp: int, depth: int, arguments: int) -> tuple[range, ...]:
     """Return the physical addresses that a call may use: its arguments, and everything below to the stack's end.
 
     Args:
-        machine: Its page tables translate.
+        machine: Its page tables translate, page by page; what is not mapped is left out.
         esp: At the entry.
         depth: Bytes below ESP, see `stack_depth`.
         arguments: Words.
     """
-    top = machine.translate(esp)
-    return range(0) if top is None else range(max(0, top - depth), top + WORD_SIZE * (1 + arguments))
+    found: list[range] = []
+    at, end = max(0, esp - depth), esp + WORD_SIZE * (1 + arguments)
+    while at < end:
+        stop = min(end, (at | PAGE_SIZE - 1) + 1)
+        start = machine.translate(at)
+        if start is not None and found and found[-1].stop == start:
+            found[-1] = range(found[-1].start, start + stop - at)
+        elif start is not None:
+            found.append(range(start, start + stop - at))
+        at = stop
+    return tuple(found)

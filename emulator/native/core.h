@@ -212,14 +212,16 @@ void kc_a20(kc *m, bool on);
 
 /* Watch the pages that the guest writes: between begin and end each first write to a page keeps a copy of what
  * the page held. Many watches can be open at a time. One that belongs to a call of the guest is closed as soon as ESP is
- * seen outside of [low, high], and when registers are set from outside; snapshots keep it. high 0: it belongs to none.
- * Returns its number, which is not used again; 0: too many are open. */
+ * seen outside of [low, high], and when registers are set from outside; snapshots keep it. high: where the call's return address lies;
+ * 0: it belongs to none. Returns its number, which is not used again; 0: too many are open. */
 uint32_t kc_watch_begin(kc *m, uint32_t low, uint32_t high);
 /* A write from outside to [physical, physical + size) is to count as the guest's; call it before writing. */
 void kc_watch_note(kc *m, uint64_t physical, uint64_t size);
-bool kc_watch_is_open(kc *m, uint32_t number);
-/* Close the watches of calls that cannot go on with this ESP. Returns how many are left open. */
-uint32_t kc_watch_leave(kc *m, uint32_t esp);
+/* An exception in the middle of a call pauses its watch until the handler has come back. */
+enum kc_watch_state { KC_WATCH_CLOSED, KC_WATCH_GOES_ON, KC_WATCH_PAUSED, KC_WATCH_RESUMED /* it goes on, and was paused */ };
+int kc_watch_state(kc *m, uint32_t number);
+/* Close the watches of calls that cannot go on with this ESP. */
+void kc_watch_leave(kc *m, uint32_t esp);
 /* Close the watches of all calls. */
 void kc_watch_drop_calls(kc *m);
 /* End a watch. Returns how many pages were touched, and in `marked` those in which the CPU set bits (A and D) by itself:

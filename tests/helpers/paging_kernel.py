@@ -7,7 +7,7 @@ which holds `FIRST`; `second` holds `SECOND`. The 4 MiB at `LARGE` are the first
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from emulator.hle import kernels
 from emulator.hle.kernels import KERNELS, Kernel
@@ -43,6 +43,7 @@ _SOURCE: Final = """
         {body}
         hlt
         function entry_set              # the old entry of a page of the window
+        {first}
         movl    4(%esp), %ecx
         movl    8(%esp), %edx
         movl    window_table(, %ecx, 4), %eax
@@ -60,9 +61,9 @@ _SOURCE: Final = """
         movl    %edx, directory(, %ecx, 4)
         movl    %cr3, %ecx
         movl    %ecx, %cr3
+        {extra}
         ret
         ends    directory_set
-        {more}
         .bss
         .balign 4096
 directory:
@@ -129,16 +130,16 @@ class PagingModels:
         return ()
 
 
-def paging_machine(body: str, *, extra: str = "", more: str = "", **description: object) -> Machine:
+def paging_machine(body: str, *, first: str = "", extra: str = "", **description: Any) -> Machine:  # noqa: ANN401 - the keywords of Machine
     """Return a machine with the kernel loaded.
 
     Args:
         body: What it does once paging is on.
-        extra: What `entry_set` does before its `ret`, besides.
-        more: Further code.
+        first: What `entry_set` does at its beginning, besides.
+        extra: What both functions do before their `ret`, besides.
         description: Of the machine.
     """
-    return machine_of(FUNCTION + _SOURCE.format(body=body, extra=extra, more=more), **description)
+    return machine_of(FUNCTION + _SOURCE.format(body=body, first=first, extra=extra), **description)
 
 
 def register(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,15 @@ class Written(NamedTuple):
     marked: dict[int, bytes]
 
 
+class WatchState(IntEnum):
+    """What has become of a note of written pages; see `enum kc_watch_state` in core.h."""
+
+    CLOSED = lib.KC_WATCH_CLOSED
+    GOES_ON = lib.KC_WATCH_GOES_ON
+    PAUSED = lib.KC_WATCH_PAUSED
+    RESUMED = lib.KC_WATCH_RESUMED
+
+
 class StepKind(IntEnum):
     """What a step is; see `enum kc_step_kind` in core.h."""
 

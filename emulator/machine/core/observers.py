@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from emulator.errors import HostError
 from emulator.machine.core.handle import ffi, lib, pages_of
-from emulator.machine.core.observed import LastWrite, ProbeAction, ProbeKind, Step, StepKind, Written
+from emulator.machine.core.observed import (
+    LastWrite,
+    ProbeAction,
+    ProbeKind,
+    Step,
+    StepKind,
+    WatchState,
+    Written,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,9 +126,14 @@ class WrittenPages(_Handle):
     """
 
     @property
+    def state(self) -> WatchState:
+        """Whether it goes on. One that belongs to a call pauses while an exception in it is handled."""
+        return WatchState(lib.kc_watch_state(self._core.raw, self._number))
+
+    @property
     def is_open(self) -> bool:
-        """Whether it still goes on; one that belongs to a call ends with that."""
-        return bool(lib.kc_watch_is_open(self._core.raw, self._number))
+        """Whether it is not closed; one that belongs to a call ends with that."""
+        return self.state is not WatchState.CLOSED
 
     def take(self) -> Written:
         """Close it and return what it has recorded.
@@ -217,8 +230,9 @@ class Observers:
         """Start to note the pages that the guest writes; up to 64 such notes may be open at a time. For callbacks, too.
 
         Args:
-            stack: Where ESP (linear) is while a call of the guest goes on that the note belongs to. It is closed when ESP
-                is seen elsewhere, and when registers are set. No interrupt comes before.
+            stack: Where ESP (linear) is while a call of the guest goes on that the note belongs to; the last is where its
+                return address lies. It is closed when ESP is seen elsewhere, and when registers are set. No interrupt
+                comes before. What happens between an exception and the `iret` that comes back from it is not noted.
 
         Raises:
             HostError: There are too many.

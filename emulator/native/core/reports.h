@@ -29,6 +29,11 @@ void kc_on_page_written(kc *m, uint32_t page);
 void kc_on_bits_set(kc *m, uint64_t physical, uint32_t bits);
 /* Registers are set from outside. */
 void kc_on_registers_set(kc *m);
+/* Is a call watched that goes on? If so, ESP is reported at each block, before anything is executed. */
+bool kc_calls_go_on(const kc *m);
+void kc_on_stack_used(kc *m, uint32_t esp);
+/* A handler of an exception is going to be entered: ESP at the exception. */
+void kc_on_exception(kc *m, uint32_t esp);
 /* Does an interrupt have to wait, with this ESP, for a watched call to end? */
 bool kc_interrupts_wait(kc *m, uint32_t esp);
 

@@ -91,7 +91,7 @@ uint64_t kc_next_look(kc *m)
     const struct run *run = m->run;
     uint64_t next = run->budget > 2 * TAIL ? run->budget - 2 * TAIL : 0, due = kc_clock_due(m);
 
-    if (kc_irq_waits(m) && kc_irq_may_come(m))
+    if (kc_calls_go_on(m) || (kc_irq_waits(m) && kc_irq_may_come(m)))
         return 0;
     next = run->slice < next ? run->slice : next;
     return due < next ? due : next;
@@ -107,6 +107,7 @@ bool kc_may_go_on(kc *m, uint32_t count)
         return false;
     }
     run->inside_block = false;
+    kc_on_stack_used(m, kc_esp(m));
     bool is_due = kc_clock_tick(m);
     if (kc_count(m) + count + TAIL > run->budget)
         kc_end(m, KC_INSTRUCTIONS);
@@ -120,6 +121,8 @@ bool kc_may_go_on(kc *m, uint32_t count)
         return true;
     return false;
 }
+
+void kc_on_instruction(kc *m) { kc_on_stack_used(m, kc_esp(m)); }
 
 bool kc_may_run(const kc *m) { return !kc_called_off(m) && !m->run->no_memory; }
 

@@ -199,6 +199,7 @@ static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void 
     c->executed++;
     c->last_instruction = (uint32_t)address;
     c->last = (struct last){(uint32_t)address, 0, (uint16_t)size};
+    kc_on_instruction(m);
 }
 
 /* Unicorn's own counter ends the run, which needs the exit checks that fast code lacks; our hook says how many they were. */

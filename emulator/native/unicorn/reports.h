@@ -9,6 +9,8 @@
 uint64_t kc_next_look(kc *m);
 /* May the next block, with `count` instructions, be executed? If not, the run is ended, or kc_leave_for_interrupt() was called. */
 bool kc_may_go_on(kc *m, uint32_t count);
+/* An instruction is executed, where they are counted one by one. */
+void kc_on_instruction(kc *m);
 /* Has nothing ended the run yet? */
 bool kc_goes_on(const kc *m);
 /* An `out` during which the run was ended: nothing more is executed. */
@@ -60,6 +62,10 @@ void kc_on_nmi_end(kc *m);
 /* iret is going to be executed with this ESP: the frame that it leaves by, or -1; and it was executed. */
 int kc_frame_at(kc *m, uint32_t esp);
 void kc_frame_left(kc *m, int frame);
+
+/* -- observe/written_pages.c -- */
+/* iret was executed. */
+void kc_on_handler_left(kc *m);
 
 /* -- observe/probes.c -- */
 /* An instruction that has probes is executed next. */

@@ -94,12 +94,18 @@ class TestCallsThatAreGivenUp:
         assert lockstep_calls(machine) == LockstepCalls(compared=1, given_up=MANY)
 
     def test_by_the_guest_alone_deeper_and_deeper(self) -> None:
-        """Nothing distinguishes these calls from nested ones: there is an end to them, and it is said."""
+        """Nothing distinguishes these calls from those of handlers: the oldest make way."""
         machine = watched(
             "ud2\n ret",
-            f"{IDT} lidt idtr\n gate 6, handler\n again: call memmap_get",
-            "handler: subl $16, %esp\n jmp again",
+            f"{IDT} lidt idtr\n gate 6, handler\n movl ${MANY}, %ebx\n again: call memmap_get",
+            "handler: subl $16, %esp\n decl %ebx\n jnz again\n exit 0",
         )
+        assert machine.run(timeout_s=20).exit_value == 0
+        assert lockstep_calls(machine) == LockstepCalls(compared=0, given_up=MANY)
+
+    def test_inside_one_another(self) -> None:
+        """There is an end to them, and it is said."""
+        machine = watched("call memmap_get\n ret", "call memmap_get")
         with pytest.raises(
             UnsupportedFunction,
             match=r"^cannot watch memmap_get: 64 calls in lockstep go on inside one another$",

@@ -38,4 +38,4 @@ def test_the_stack_ends_with_the_object_that_it_lies_in(esp: int, depth: int) ->
 
 
 def test_the_stack_of_a_call_holds_its_arguments_and_what_is_below() -> None:
-    assert used_stack(boot("firmware:demo"), 0x9000, 0x100, 2) == range(0x8F00, 0x900C)
+    assert used_stack(boot("firmware:demo"), 0x9000, 0x100, 2) == (range(0x8F00, 0x900C),)
