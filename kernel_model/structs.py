@@ -48,6 +48,8 @@ FREE_BLOCK: Final = _words("free_block", "size", "used", "next")
 
 SPINLOCK: Final = _words("spinlock_t", "locked")
 
+VSPACE_RANGE: Final = _words("vspace_range", "start", "pages", "owner", "next")
+
 # BTRON/386.
 
 PMEM_ENTRY: Final = _words("pmem_entry", "flag", "refcount")

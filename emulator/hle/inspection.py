@@ -53,6 +53,11 @@ class Inspection(NamedTuple):
     missing: Mapping[str, tuple[str, ...]]
     modelled: str | None
 
+    def has_layer(self, layer: str) -> bool:
+        """Return whether a layer is one of the kernel that is modelled, be it in this file or not."""
+        kernel = kernels.kernel_of(layer)
+        return kernel is not None and kernel.name == self.modelled
+
 
 def inspect_image(image: KernelImage, kernel: str) -> Inspection:
     """Return what is known of a kernel file, which is not run.

@@ -116,7 +116,7 @@ def load(part: str) -> Any:  # noqa: ANN401 - the part of a kernel may be anythi
 
 LITECORE = Kernel(
     "LiteCore",
-    ("memmap", "heap"),
+    ("memmap", "heap", "paging", "vspace"),
     "heap",
     "kernel_model.litecore.abi",
     "LiteCore",

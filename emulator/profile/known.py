@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,18 +15,22 @@ from kernel_model.btron import symbols as btron
 from kernel_model.litecore import symbols as litecore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from emulator.loader.elf.symbols import Symbol
     from emulator.loader.image import KernelImage
     from emulator.profile.model import Profile
 
-#: Variables that a kernel has of which a known profile is, by its name for `known_profile`: all that the models need.
-STRUCTURES: Final = {
-    name: tuple(dict.fromkeys(symbol for layer in layers.values() for symbol in layer))
-    for name, layers in (("litecore", litecore.LAYER_SYMBOLS), ("btron", btron.LAYER_SYMBOLS))
+KNOWN_PROFILES: Final = ("litecore", "btron")
+
+#: Variables that a kernel has of which a known profile is, by its name for `known_profile`: all that the models of its base layer need.
+STRUCTURES: Final = {"litecore": litecore.LAYER_SYMBOLS["heap"], "btron": btron.LAYER_SYMBOLS["pools"]}
+
+#: Areas of known profiles that a kernel may lack as a whole, and the variables of one that has them.
+OPTIONAL_AREAS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "litecore": dict.fromkeys(("vmalloc", "vspace"), litecore.LAYER_SYMBOLS["vspace"]),
+    "btron": {},
 }
-KNOWN_PROFILES: Final = tuple(STRUCTURES)
 
 _DIRECTORY = Path(__file__).parent / "kernels"
 _NAMES_COMPARED = 8
@@ -44,8 +49,14 @@ def known_profile(name: str) -> Profile:
 
 
 def structures_of(profile: Profile) -> tuple[str, ...]:
-    """Return the variables that belong to a known profile; none for another one."""
-    return next((STRUCTURES[name] for name in KNOWN_PROFILES if known_profile(name) == profile), ())
+    """Return the variables that belong to a known profile, or to one without some of its `OPTIONAL_AREAS`; none for another one."""
+    for name in KNOWN_PROFILES:
+        if profile == _with_areas(name, set(profile.areas)):
+            optional = [
+                variables for area, variables in OPTIONAL_AREAS[name].items() if area in profile.areas
+            ]
+            return tuple(dict.fromkeys(chain(STRUCTURES[name], *optional)))
+    return ()
 
 
 def find_profile(image: KernelImage) -> Profile | None:
@@ -54,12 +65,13 @@ def find_profile(image: KernelImage) -> Profile | None:
     One of these names proves nothing: many kernels have a ``kmem_init``, and mean something else.
 
     Returns:
-        None when there is none; of several the one with most functions.
+        None when there is none; of several the one with most functions. It is without those `OPTIONAL_AREAS` of which the kernel lacks
+        a function or a variable.
 
     Raises:
         BadImage: The kernel's symbol table is damaged.
     """
-    fitting = [known_profile(name) for name in KNOWN_PROFILES if not _missing(name, image)]
+    fitting = [_with_areas(name, _areas(name, image)) for name in KNOWN_PROFILES if not _missing(name, image)]
     return max(fitting, key=lambda profile: len(profile.functions), default=None)
 
 
@@ -84,11 +96,33 @@ def matching_profile(image: KernelImage) -> Profile:
 
 
 def _missing(name: str, image: KernelImage) -> list[str]:
-    """Return the functions and structures of a known profile that a kernel has not."""
+    """Return the functions and structures of a known profile, its optional areas left out, that a kernel has not."""
     functions = [
-        each.name for each in known_profile(name).functions if not _is_function(image.symbol(each.name))
+        each.name
+        for each in known_profile(name).functions
+        if each.area not in OPTIONAL_AREAS[name] and not _is_function(image.symbol(each.name))
     ]
     return functions + [each for each in STRUCTURES[name] if image.symbol(each) is None]
+
+
+def _areas(name: str, image: KernelImage) -> set[str]:
+    """Return the areas of a known profile of which a kernel has all functions and variables."""
+    profile = known_profile(name)
+    lacking = {each.area for each in profile.functions if not _is_function(image.symbol(each.name))}
+    for area, variables in OPTIONAL_AREAS[name].items():
+        if any(image.symbol(each) is None for each in variables):
+            lacking.add(area)
+    return set(profile.areas) - lacking
+
+
+def _with_areas(name: str, areas: Collection[str]) -> Profile:
+    """Return a known profile with its optional areas among *areas* only."""
+    profile = known_profile(name)
+    left_out = [area for area in OPTIONAL_AREAS[name] if area not in areas]
+    if not left_out:
+        return profile
+    functions = tuple(each for each in profile.functions if each.area not in left_out)
+    return replace(profile, functions=functions, page_areas=profile.page_areas.difference(left_out))
 
 
 def _nearest_text(image: KernelImage) -> str:

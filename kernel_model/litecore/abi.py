@@ -9,6 +9,7 @@ Source: `kernel_model.abi`; spec 1.2 and 1.3 (the tables of calls).
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -19,13 +20,15 @@ from kernel_model.litecore import boot
 from kernel_model.litecore.heap import Heap
 from kernel_model.litecore.heap_layout import HeapAddresses
 from kernel_model.litecore.memmap import InvalidFree, Memmap
-from kernel_model.litecore.symbols import HEAP_SYMBOLS, LAYER_SYMBOLS
+from kernel_model.litecore.symbols import HEAP_SYMBOLS, LAYER_SYMBOLS, PAGING_SYMBOLS, VSPACE_SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from kernel_model.audit import Audit, Location
     from kernel_model.cpu import Cpu
+    from kernel_model.litecore.paging import Paging
+    from kernel_model.litecore.vspace import VirtualSpace
     from kernel_model.memory import Memory
 
 FRAME_NONE: Final = 0xFFFF_FFFF
@@ -50,7 +53,6 @@ class LiteCore:
     Attributes:
         memmap: The frame allocator.
         heap: The kernel heap.
-        functions: Everything that can be called, by name.
 
     Raises:
         MissingSymbols: *symbols* lacks some.
@@ -69,10 +71,41 @@ class LiteCore:
         self._memory = memory
         self._symbols = symbols
         self._cpu = cpu
+        self._console = console
         self.memmap = Memmap(memory, symbols["memmap"], symbols["memmap_lock"], symbols["__end"])
         self.heap = Heap(memory, HeapAddresses(*(symbols[name] for name in HEAP_SYMBOLS)), console)
-        functions = (*self._memmap_functions(), *self._heap_functions(), *self._other_functions())
-        self.functions: Mapping[str, Function] = MappingProxyType({each.name: each for each in functions})
+
+    @cached_property
+    def functions(self) -> Mapping[str, Function]:
+        """Everything that can be called, by name."""
+        functions = (
+            *self._memmap_functions(),
+            *self._heap_functions(),
+            *self._other_functions(),
+            *self._virtual_functions(),
+        )
+        return MappingProxyType({each.name: each for each in functions})
+
+    @cached_property
+    def paging(self) -> Paging | None:
+        """Page directory and tables; None: the kernel has no such thing."""
+        if not self._has("paging"):
+            return None
+        from kernel_model.litecore.paging import Paging, PagingAddresses  # few runs need it
+
+        symbols = self._symbols
+        addresses = PagingAddresses(*(symbols[name] for name in (*PAGING_SYMBOLS, "heap_end")))
+        return Paging(self._memory, addresses, self.memmap, self._cpu)
+
+    @cached_property
+    def vspace(self) -> VirtualSpace | None:
+        """Ranges of address space; None: the kernel has no such thing."""
+        if not self._has("vspace"):
+            return None
+        from kernel_model.litecore.vspace import VirtualSpace, VspaceAddresses  # few runs need it
+
+        addresses = VspaceAddresses(*(self._symbols[name] for name in VSPACE_SYMBOLS))
+        return VirtualSpace(self._memory, addresses, self.memmap, self.heap)
 
     def memory_init(self, settings: boot.BootSettings) -> None:
         """Bring up frames and heap as the kernel does at boot. C: ``memory_init``."""
@@ -82,7 +115,7 @@ class LiteCore:
         """Return what lies at *address*; see `kernel_model.litecore.locate.locate`."""
         from kernel_model.litecore.locate import locate  # not every run needs it
 
-        return locate(address, size, self._symbols, self.memmap, self.heap)
+        return locate(address, size, self._symbols, self)
 
     def linear(self, address: int) -> int:
         """Return what the kernel calls a physical address: the same."""
@@ -96,13 +129,41 @@ class LiteCore:
         """
         from kernel_model.litecore.audits import audits  # only a check needs it
 
-        return audits(self._memory, memory_size, self._symbols, self.heap, self.memmap)
+        return (
+            *audits(self._memory, memory_size, self._symbols, self.heap, self.memmap),
+            *self._virtual_audits(),
+        )
 
     def any_lock_held(self) -> bool:
         """Return whether the kernel is in the middle of changing a structure."""
         from kernel_model.litecore.audits import any_lock_held  # only a check needs it
 
         return any_lock_held(self._memory, self._symbols)
+
+    def _has(self, layer: str) -> bool:
+        """Return whether the kernel has what the model of a layer needs."""
+        return all(name in self._symbols for name in LAYER_SYMBOLS[layer])
+
+    def _virtual_functions(self) -> Iterator[Function]:
+        """Yield the calls of paging and address space, as far as the kernel has them."""
+        if self.paging is None:
+            return
+        from kernel_model.litecore import virtual_abi  # see `paging`
+
+        yield from virtual_abi.paging_functions(self.paging)
+        if self.vspace is not None:
+            from kernel_model.litecore.vmalloc import Vmalloc
+
+            vmalloc = Vmalloc(self.vspace, self.memmap, self.paging, self._console)
+            yield from virtual_abi.vspace_functions(self.vspace, vmalloc)
+
+    def _virtual_audits(self) -> Iterator[Audit]:
+        vspace = self.vspace
+        if vspace is not None:
+            from kernel_model.audit import Audit  # see `audits`
+            from kernel_model.litecore.vspace_audit import AREAS, range_defects
+
+            yield Audit("vspace", AREAS, lambda: list(range_defects(vspace)))
 
     def _memmap_functions(self) -> tuple[Function, ...]:
         memmap, address = self.memmap, self._symbols["memmap"]

@@ -44,7 +44,7 @@ _MEMMAP_END: Final = Invariant("memmap-end", "not where the last of max_frames f
 _MEMMAP_BITMAP: Final = Invariant("memmap-bitmap", "there is no memory for the bitmap")
 _MEMMAP_UNUSED_BITS: Final = Invariant("memmap-unused-bits", "bits behind the last frame must be set")
 
-_LOCKS: Final = {"heap_lock": HEAP, "memmap_lock": FRAMES}
+_LOCKS: Final = {"heap_lock": HEAP, "memmap_lock": FRAMES, "paging_lock": FRAMES, "vspace_lock": "vspace"}
 _LOCK_VALUE: Final = Invariant("lock-value", "neither 0 nor 1")
 _BITMAP_IN_MEMORY: Final = Invariant(
     "memmap-bitmap-in-memory", "there is no memory for the bitmap of max_frames = 0x{:08x}"
@@ -70,18 +70,27 @@ def audits(
             (FRAMES,),
             lambda: list(memmap_defects(memory, memory_size, frames, symbols["memmap"])),
         ),
-        Audit("locks", tuple(_LOCKS.values()), lambda: list(_lock_defects(memory, symbols))),
+        Audit(
+            "locks",
+            tuple(dict.fromkeys(_locks_in(symbols).values())),
+            lambda: list(_lock_defects(memory, symbols)),
+        ),
     )
 
 
 def any_lock_held(memory: Memory, symbols: Mapping[str, int]) -> bool:
     """Return whether the kernel is in the middle of changing a structure."""
-    return any(memory.load_u32(symbols[name]) == HELD for name in _LOCKS)
+    return any(memory.load_u32(symbols[name]) == HELD for name in _locks_in(symbols))
+
+
+def _locks_in(symbols: Mapping[str, int]) -> dict[str, str]:
+    """Return the areas of the locks that a kernel has, by name."""
+    return {name: area for name, area in _LOCKS.items() if name in symbols}
 
 
 def _lock_defects(memory: Memory, symbols: Mapping[str, int]) -> Iterator[Defect]:
     """Yield the words of the spin locks that are none."""
-    for name, area in _LOCKS.items():
+    for name, area in _locks_in(symbols).items():
         value = memory.load_u32(symbols[name])
         if value not in (FREE, HELD):
             yield Defect(_LOCK_VALUE, area, variable(name, symbols[name]), value)

@@ -76,11 +76,14 @@ class Memmap:
         struct_address: Address of the ``memmap_t``.
         lock_address: Address of ``memmap_lock``, or None to work without a lock.
         image_end: Address of the linker symbol ``__end``; the bitmap goes there.
+
+    Attributes:
+        address: Of the ``memmap_t``.
     """
 
     def __init__(self, memory: Memory, struct_address: int, lock_address: int | None, image_end: int) -> None:
         self._memory = memory
-        self._struct_address = struct_address
+        self.address = struct_address
         self._image_end = image_end
         self._lock: AbstractContextManager[object] = (
             nullcontext() if lock_address is None else SpinLock(memory, lock_address)
@@ -106,7 +109,7 @@ class Memmap:
         unused_bits = 8 * fields.bitmap_bytes - fields.max_frames
         last = bytes((0xFF00 >> unused_bits & 0xFF,))
         with self._lock:
-            self._memory.store_words(self._struct_address, fields)
+            self._memory.store_words(self.address, fields)
             self._memory.write(fields.bitmap, bytes(fields.bitmap_bytes - 1) + last)
 
     def alloc_frame(self) -> int | None:
@@ -187,7 +190,7 @@ class Memmap:
 
     def fields(self) -> MemmapFields:
         """Return the struct's members. C: ``*memmap_get()``."""
-        return MemmapFields._make(self._memory.load_words(self._struct_address, _WORDS))
+        return MemmapFields._make(self._memory.load_words(self.address, _WORDS))
 
     def usage(self) -> FrameUsage:
         """Return how the window is used. Before `init` it has no frames."""
@@ -207,7 +210,7 @@ class Memmap:
         except IndexError as error:
             from kernel_model.litecore.audits import bitmap_outside_memory  # only damage needs it
 
-            raise bitmap_outside_memory(self._struct_address, fields) from error
+            raise bitmap_outside_memory(self.address, fields) from error
 
     def _lowest_run(self, fields: MemmapFields, count: int) -> int | None:
         """Return the index of the lowest run of *count* free frames, or None."""

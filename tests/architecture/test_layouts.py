@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Die = Any
 
+PAGED = "paging_demo"
+"""The kernel that is linked with LiteCore's virtual memory."""
+
 
 @pytest.fixture(params=LITECORE)
 def kernel(request: pytest.FixtureRequest) -> str:
@@ -84,6 +87,13 @@ def test_structs_are_laid_out_as_the_compiler_has_it(layout: StructLayout, kerne
     assert members(die) == [(name, layout.offset(name), structs.WORD) for name in layout.fields]
 
 
+def test_the_record_of_a_range_is_laid_out_as_the_compiler_has_it() -> None:
+    die = struct_of(PAGED, "vspace_range")
+    layout = structs.VSPACE_RANGE
+    assert size_of(die) == layout.size
+    assert members(die) == [(name, layout.offset(name), structs.WORD) for name in layout.fields]
+
+
 @pytest.mark.parametrize(
     "layout",
     [
@@ -137,6 +147,19 @@ DATA = {
     "memory_window_end": 4,
     "heap_bytes": 4,
 }
+PAGED_DATA = {
+    "page_directory": 4,
+    "paging_lock": structs.SPINLOCK.size,
+    "vspace_start": 4,
+    "vspace_end": 4,
+    "vspace_ranges": 4,
+    "vspace_error_count": 4,
+    "vspace_lock": structs.SPINLOCK.size,
+}
+PAGED_FUNCTIONS = (
+    *("paging_init", "map_page", "unmap_page", "virt_to_phys"),
+    *("vspace_alloc", "vspace_free", "vmalloc", "vfree"),
+)
 FUNCTIONS = (
     *("memmap_init", "alloc_frame", "alloc_frames", "free_frame", "free_frames"),
     *("memmap_reserve", "memmap_get", "memmap_free_count"),
@@ -159,6 +182,14 @@ def test_global_data_has_symbols_with_sizes(name: str, kernel: str) -> None:
     assert entry.st_value % 4 == 0
 
 
+@pytest.mark.parametrize("name", PAGED_DATA)
+def test_global_data_of_virtual_memory_has_symbols_with_sizes(name: str) -> None:
+    entry = symbol(PAGED, name).entry
+    assert (entry.st_info.type, entry.st_info.bind) == ("STT_OBJECT", "STB_GLOBAL")
+    assert entry.st_size == PAGED_DATA[name]
+    assert entry.st_value % 4 == 0
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_have_symbols_with_sizes(name: str, kernel: str) -> None:
     entry = symbol(kernel, name).entry
@@ -167,10 +198,12 @@ def test_functions_have_symbols_with_sizes(name: str, kernel: str) -> None:
 
 
 def test_the_symbols_that_the_models_need_are_there(kernel: str) -> None:
-    for names in LAYER_SYMBOLS.values():
-        for name in names:
-            assert name in {*DATA, "__end"}
-            symbol(kernel, name)
+    paged = elf(kernel).get_section_by_name(".symtab").get_symbol_by_name("page_directory")
+    for layer, names in LAYER_SYMBOLS.items():
+        if paged or layer in {"memmap", "heap"}:
+            for name in names:
+                assert name in {*DATA, *PAGED_DATA, "__end"}
+                symbol(kernel, name)
 
 
 def test_end_is_the_first_byte_after_bss(kernel: str) -> None:
@@ -229,16 +262,17 @@ def test_the_frame_is_4_kib() -> None:
             "kfree",
             "mem_has_space",
         }
-    ],
+    ]
+    + [*PAGED_FUNCTIONS],
 )
 def test_signatures_of_the_model_have_as_many_arguments_as_the_functions(name: str) -> None:
     from kernel_model.memory import ByteMemory
 
-    addresses = {each: 16 * index for index, each in enumerate([*DATA, "__end"])}
+    addresses = {each: 16 * index for index, each in enumerate([*DATA, *PAGED_DATA, "__end"])}
     function = abi.LiteCore(ByteMemory(0, 4096), addresses, print).functions[name]
     (definition,) = [
         die
-        for die in dies("demo", "DW_TAG_subprogram")
+        for die in dies(PAGED, "DW_TAG_subprogram")
         if attribute(die, "DW_AT_name") == name and "DW_AT_low_pc" in die.attributes
     ]
     parameters = [child for child in definition.iter_children() if child.tag == "DW_TAG_formal_parameter"]

@@ -12,8 +12,8 @@ from elftools.elf.elffile import ELFFile
 from emulator.hle import kernels as hle
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.profile.known import find_profile, known_profile
-from emulator.profile.model import Result, Role
+from emulator.profile.known import OPTIONAL_AREAS, find_profile, known_profile
+from emulator.profile.model import Profile, Result, Role
 from emulator.profile.reader import read_profile
 from kernel_model.memory import ByteMemory
 from tests.helpers.kernels import EVERY, is_btron
@@ -21,8 +21,8 @@ from tests.helpers.kernels import EVERY, is_btron
 PROFILES = [("btron" if is_btron(name) else "litecore", name) for name in EVERY]
 MEANINGS = {
     "size": {"size", "blksz"},
-    "pages": {"count"},
-    "ptr": {"p", "region", "blk", "blf"},
+    "pages": {"count", "pages"},
+    "ptr": {"p", "region", "blk", "blf", "addr"},
     "frame": {"frame", "first"},
     "out": {"p_blk", "p_blf"},
     "pool": {"mplid", "mpfid"},
@@ -47,14 +47,32 @@ def parameters(kernel: str, function: str) -> list[str]:
     return [child.attributes["DW_AT_name"].value.decode() for child in formal]
 
 
+def profile_of(kernel: str) -> Profile | None:
+    return find_profile(KernelImage.read(resolve(f"firmware:{kernel}")))
+
+
 @pytest.mark.parametrize(("profile", "kernel"), PROFILES)
 def test_every_built_in_kernel_has_all_functions_of_its_profile(profile: str, kernel: str) -> None:
-    assert find_profile(KernelImage.read(resolve(f"firmware:{kernel}"))) == known_profile(profile)
+    """Of optional areas those that it was linked with."""
+    found = profile_of(kernel)
+    assert found is not None
+    whole = known_profile(profile)
+    assert found.name == whole.name
+    there = [each for each in whole.functions if each.name in declarations(kernel)]
+    assert list(found.functions) == there
+    assert set(whole.areas) - set(found.areas) <= set(OPTIONAL_AREAS[profile])
+
+
+def test_the_optional_areas_are_in_the_kernel_that_shows_them() -> None:
+    assert profile_of("paging_demo") == known_profile("litecore")
 
 
 @pytest.mark.parametrize(("profile", "kernel"), PROFILES)
 def test_parameters_mean_what_the_c_code_calls_them(profile: str, kernel: str) -> None:
-    for function in known_profile(profile).functions:
+    found = profile_of(kernel)
+    assert found is not None
+    assert found.name == known_profile(profile).name
+    for function in found.functions:
         names = parameters(kernel, function.name)
         assert len(function.parameters) == len(names), function.name
         for ours, theirs in zip(function.parameters, names, strict=True):

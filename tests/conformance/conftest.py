@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kernel_model.memory import Memory
 
 RESULT_MASKS: Final = {"void": 0, "bool": 0xFF, "int": 0xFFFFFFFF, "u32": 0xFFFFFFFF, "pointer": 0xFFFFFFFF}
-LOCKS: Final = ("memmap_lock", "heap_lock")
+LOCKS: Final = ("memmap_lock", "heap_lock", "paging_lock", "vspace_lock")
 
 
 class Subject(Protocol):
@@ -47,6 +47,13 @@ class ModelSubject:
         "memory_window_start",
         "memory_window_end",
         "heap_bytes",
+        "vspace_start",
+        "vspace_end",
+        "vspace_ranges",
+        "vspace_error_count",
+        "vspace_lock",
+        "page_directory",
+        "paging_lock",
         "heap_lock",
         "heap_error_count",
         "heap_free_list",
@@ -55,7 +62,8 @@ class ModelSubject:
         "memmap_lock",
         "memmap",
     )
-    FIRST_GLOBAL: Final = 0x0010_A300
+    FIRST_GLOBAL: Final = 0x0010_A2E4
+    VSPACE: Final = (0xC000_0000, 0xE000_0000)
     IMAGE_END: Final = 0x0010_A35D  # not aligned, so that the bitmap's rounding shows
 
     def __init__(self) -> None:
@@ -67,6 +75,7 @@ class ModelSubject:
         self._litecore = LiteCore(self.memory, self.symbols, self._lines.append)
         for name, value in BootSettings()._asdict().items():
             self.memory.store_u32(self.symbols[name], value)
+        self.memory.store_words(self.symbols["vspace_start"], self.VSPACE)
         self.call("memory_init")
 
     @property
@@ -121,9 +130,25 @@ def firmware(kernel: Kernel) -> Subject:
 FIRMWARE: Final = pytest.mark.kmemu(kernel="firmware:demo", boot_until="memory_init", walk_heap=False)
 
 
+# It alone is linked with LiteCore's virtual memory.
+PAGED_FIRMWARE: Final = pytest.mark.kmemu(
+    kernel="firmware:paging_demo", boot_until="memory_init", walk_heap=False
+)
+
+
 @pytest.fixture(params=["model", pytest.param("firmware", marks=FIRMWARE)])
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """Return the subject, fresh; afterwards no lock may be held."""
-    subject: Subject = request.getfixturevalue(request.param)
+    yield from unlocked(request.getfixturevalue(request.param))
+
+
+@pytest.fixture(params=["model", pytest.param("firmware", marks=PAGED_FIRMWARE)])
+def paged(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """Return a subject that has virtual memory, fresh; afterwards no lock may be held."""
+    yield from unlocked(request.getfixturevalue(request.param))
+
+
+def unlocked(subject: Subject) -> Iterator[Subject]:
     yield subject
-    assert [subject.memory.load_u32(subject.symbols[name]) for name in LOCKS] == [0, 0]
+    locks = [name for name in LOCKS if name in subject.symbols]
+    assert [name for name in locks if subject.memory.load_u32(subject.symbols[name]) != 0] == []

@@ -48,7 +48,7 @@ def _rows(facts: Inspection) -> Iterator[tuple[str, str]]:
     for layer, missing in facts.missing.items():
         if not missing:
             yield f"layer {layer}", "can run native, as model, or in lockstep"
-        elif facts.modelled is not None:
+        elif facts.modelled is not None and not facts.has_layer(layer):
             yield f"layer {layer}", f"no: the kernel is {facts.modelled}"
         else:
             yield f"layer {layer}", f"no: the kernel lacks {', '.join(missing)}"

@@ -185,7 +185,8 @@ class TestDivergence:
 class TestErrors:
     def test_an_unknown_layer(self) -> None:
         with pytest.raises(
-            UnknownName, match=r"^no layer 'haep'; there are: memmap, heap, pmem, kmem, pools$"
+            UnknownName,
+            match=r"^no layer 'haep'; there are: memmap, heap, paging, vspace, pmem, kmem, pools$",
         ):
             attach_layers(boot("demo"), {"haep": Mode.MODEL})
 

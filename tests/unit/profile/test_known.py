@@ -9,6 +9,7 @@ from emulator.errors import KernelMismatch, UnsupportedFunction
 from emulator.loader.image import KernelImage
 from emulator.profile.known import (
     KNOWN_PROFILES,
+    OPTIONAL_AREAS,
     STRUCTURES,
     find_profile,
     known_profile,
@@ -37,8 +38,16 @@ def kernel(*names: str, kind: int = eb.FUNC) -> KernelImage:
 
 
 def everything(name: str) -> list[str]:
-    """Return the functions and structures of a known profile."""
-    return [*(function.name for function in known_profile(name).functions), *STRUCTURES[name]]
+    """Return the functions and structures of a known profile, those of areas that may be missing as well."""
+    optional = [symbol for symbols in OPTIONAL_AREAS[name].values() for symbol in symbols]
+    functions = (function.name for function in known_profile(name).functions)
+    return list(dict.fromkeys([*functions, *STRUCTURES[name], *optional]))
+
+
+def needed(name: str) -> list[str]:
+    """Return the functions and structures that a kernel has to have."""
+    functions = [each.name for each in known_profile(name).functions if each.area not in OPTIONAL_AREAS[name]]
+    return [*functions, *STRUCTURES[name]]
 
 
 def whole(name: str, kind: int = eb.FUNC) -> KernelImage:
@@ -51,7 +60,10 @@ class TestKnown:
 
     def test_areas(self) -> None:
         litecore, btron = map(known_profile, KNOWN_PROFILES)
-        assert (litecore.areas, litecore.page_areas) == (("heap", "frames"), frozenset({"frames"}))
+        assert (litecore.areas, litecore.page_areas) == (
+            ("heap", "frames", "vmalloc", "vspace"),
+            frozenset({"frames"}),
+        )
         assert (btron.areas, btron.page_areas) == (("pmem", "kmem", "mpl", "mpf"), frozenset({"pmem"}))
 
     def test_failures(self) -> None:
@@ -65,6 +77,8 @@ class TestKnown:
             "kmalloc": 0,
             "alloc_frame": 0xFFFFFFFF,
             "alloc_frames": 0xFFFFFFFF,
+            "vmalloc": 0,
+            "vspace_alloc": 0,
             "pmem_alloc": 0,
             "kmem_alloc": 0,
             **dict.fromkeys(["get_blk", "pget_blk", "tget_blk"], Error.E_NOMEM & 0xFFFFFFFF),
@@ -79,8 +93,30 @@ class TestFind:
 
     @pytest.mark.parametrize("name", KNOWN_PROFILES)
     def test_one_that_lacks_any_one_thing(self, name: str) -> None:
-        for missing in everything(name):
+        for missing in needed(name):
             assert find_profile(kernel(*(each for each in everything(name) if each != missing))) is None
+
+    @pytest.mark.parametrize(
+        ("missing", "areas"),
+        [
+            ("vmalloc", ("heap", "frames", "vspace")),
+            ("vfree", ("heap", "frames", "vspace")),
+            ("vspace_free", ("heap", "frames", "vmalloc")),
+            ("vspace_ranges", ("heap", "frames")),
+            ("page_directory", ("heap", "frames")),
+        ],
+    )
+    def test_optional_areas_are_there_as_a_whole_or_not_at_all(
+        self, missing: str, areas: tuple[str, ...]
+    ) -> None:
+        found = find_profile(kernel(*(each for each in everything("litecore") if each != missing)))
+        assert found is not None
+        assert (found.name, found.areas, found.page_areas) == ("LiteCore", areas, frozenset({"frames"}))
+
+    def test_what_it_has_to_have_is_enough(self) -> None:
+        found = find_profile(kernel(*needed("litecore")))
+        assert found is not None
+        assert found.areas == ("heap", "frames")
 
     def test_labels_of_assembly_are_functions(self) -> None:
         assert find_profile(whole("litecore", kind=eb.NOTYPE)) == known_profile("litecore")
@@ -100,7 +136,12 @@ class TestFind:
 
 def test_the_variables_of_a_profile() -> None:
     for name in KNOWN_PROFILES:
-        assert structures_of(known_profile(name)) == STRUCTURES[name]
+        assert set(structures_of(known_profile(name))) == set(everything(name)) - {
+            each.name for each in known_profile(name).functions
+        }
+    older = find_profile(kernel(*needed("litecore")))
+    assert older is not None
+    assert structures_of(older) == STRUCTURES["litecore"]
     assert structures_of(replace(MINE, name="LiteCore")) == ()
 
 

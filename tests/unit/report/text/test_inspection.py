@@ -29,8 +29,9 @@ def text(data: bytes, width: int = 100) -> list[str]:
 
 def test_the_report_for_people() -> None:
     lines = text(KERNEL)
-    assert lines[15].startswith("layer pmem   no: the kernel lacks pmem_table, pmem_pages, boot_ranges, ")
-    assert [line.split()[1] for line in lines[15:] if line.startswith("layer")] == ["pmem", "kmem", "pools"]
+    layers = [line for line in lines[15:] if line.startswith("layer")]
+    assert layers[2].startswith("layer pmem   no: the kernel lacks pmem_table, pmem_pages, boot_ranges, ")
+    assert [line.split()[1] for line in layers] == ["paging", "vspace", "pmem", "kmem", "pools"]
     assert lines[:15] == [
         f"k.elf: ELF32 executable for i386, {len(KERNEL)} B",
         "",
@@ -80,25 +81,36 @@ def test_a_litecore_kernel_can_be_modelled() -> None:
     assert {layer: bool(names) for layer, names in facts.missing.items()} == {
         "memmap": False,
         "heap": False,
+        "paging": True,
+        "vspace": True,
         "pmem": True,
         "kmem": True,
         "pools": True,
     }
     assert facts.has_lines
-    assert list(inspection_lines(facts, Style()))[-5:] == [
+    lines = list(inspection_lines(facts, Style()))
+    assert [line for line in lines if line.startswith("layer") and not line.startswith("layer vspace")] == [
         "layer memmap can run native, as model, or in lockstep",
         "layer heap   can run native, as model, or in lockstep",
+        "layer paging no: the kernel lacks page_directory, paging_lock, paging_init,",
         "layer pmem   no: the kernel is LiteCore",
         "layer kmem   no: the kernel is LiteCore",
         "layer pools  no: the kernel is LiteCore",
     ]
 
 
+def test_a_litecore_kernel_with_virtual_memory_can_be_modelled() -> None:
+    facts = inspect_image(KernelImage.read(resolve("firmware:paging_demo")), "firmware:paging_demo")
+    assert facts.missing["paging"] == facts.missing["vspace"] == ()
+
+
 def test_a_btron_kernel_can_be_modelled() -> None:
     facts = inspect_image(KernelImage.read(resolve("firmware:btron_demo")), "firmware:btron_demo")
-    assert list(inspection_lines(facts, Style()))[-5:] == [
+    assert list(inspection_lines(facts, Style()))[-7:] == [
         "layer memmap no: the kernel is BTRON/386",
         "layer heap   no: the kernel is BTRON/386",
+        "layer paging no: the kernel is BTRON/386",
+        "layer vspace no: the kernel is BTRON/386",
         "layer pmem   can run native, as model, or in lockstep",
         "layer kmem   can run native, as model, or in lockstep",
         "layer pools  can run native, as model, or in lockstep",
