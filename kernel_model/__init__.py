@@ -8,7 +8,9 @@ __all__ = [
     "cpu",
     "frames",
     "litecore",
+    "mappings",
     "memory",
+    "page_tables",
     "structs",
     "text",
 ]

@@ -72,6 +72,7 @@ class Machine:
 
     Attributes:
         memory: Physical memory.
+        board: The rows of the devices.
         cpu: The CPU, for tests that change its registers.
         consoles: The guest's output, and who gets it.
         output: What the guest wrote so far, by console; of each the first `OUTPUT_KEPT` bytes.
@@ -144,7 +145,7 @@ class Machine:
         )
         self.cpu.end_at_halts(sorted(CALLS_END))
         map_memory(self.cpu, self.ram)
-        rows = pc_board() if board is None else tuple(board)
+        rows = self.board = pc_board() if board is None else tuple(board)
         self.ports = PortBus(core, device_states, self.interrupts.timer_moved)
         windows = Windows(core, self.cpu, device_states)
         wiring = Wiring(

@@ -65,6 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="write a picture of the screen at the end, text or graphics, to FILE.png",
     )
     output("--json", action="store_true", help="print one JSON document and nothing else")
+    output("--map", action="store_true", help="show each address space with its ranges in the summary")
     output("--raw", action="store_true", help=RAW_HELP)
     output("--no-summary", action="store_true", help="do not show what the kernel did with its memory")
 
@@ -79,7 +80,7 @@ def run(options: Namespace) -> Status:
         from emulator.cli.terminal.output_file import check_writable  # only here
 
         check_writable(options.screenshot)
-    _check_interactive(options, output)
+    _check_output(options, output)
     shows_screen = options.interactive and options.screen
     with ConsoleWriter(output, to_output=not options.json and not shows_screen, raw=options.raw) as console:
         try:
@@ -123,7 +124,9 @@ def _console_files(options: Namespace) -> dict[str, str]:
     return files
 
 
-def _check_interactive(options: Namespace, output: Output) -> None:
+def _check_output(options: Namespace, output: Output) -> None:
+    if options.map and options.no_summary:
+        raise CommandLineError("--map is a part of the summary, which --no-summary leaves out")
     if not options.interactive:
         return
     if options.json:
@@ -248,7 +251,7 @@ def _show(record: RunRecord, options: Namespace, output: Output) -> None:
             output.lines([GRAPHICS])
         output.lines(screen_box(record.screen, style))
     if not options.no_summary:
-        output.lines(summary_lines(record, style))
+        output.lines(summary_lines(record, style, maps_spaces=options.map))
 
 
 def _show_json(record: RunRecord, status: Status, output: Output) -> None:

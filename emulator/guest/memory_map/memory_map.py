@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.guest.memory_map.regions import Span
+    from emulator.guest.memory_map.spaces import Spaces
     from kernel_model.audit import Defect
     from kernel_model.btron.kmem import KmemState
     from kernel_model.btron.pages import PageUsage
@@ -40,8 +41,9 @@ class MemoryMap(NamedTuple):
         notes: Why something is missing.
         btron: What else is known of a BTRON/386 kernel; None for other kernels.
         kernel: Name of the kernel, if it is one that is known.
-        reserved: Frames in use for the image, the bitmap, the heap and boot modules.
+        reserved: Frames in use for the image, the bitmap, the heap, page tables and boot modules.
         defects: What breaks an invariant of the structures that manage memory.
+        spaces: The address spaces; None: paging is off, or they cannot be read.
     """
 
     ram: Span
@@ -53,6 +55,7 @@ class MemoryMap(NamedTuple):
     kernel: str | None = None
     reserved: int = 0
     defects: tuple[Defect, ...] = ()
+    spaces: Spaces | None = None
 
     @property
     def bitmap(self) -> FrameUsage | None:

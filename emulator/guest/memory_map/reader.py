@@ -41,6 +41,16 @@ def read_memory_map(machine: Machine, modules: Iterable[Span] = ()) -> MemoryMap
         machine: Stopped.
         modules: Where boot modules lie: `Machine.modules`.
     """
+    found = _structures(machine, modules)
+    if not machine.cpu.page_directory():
+        return found
+    from emulator.guest.memory_map.paging import with_spaces  # most runs do without paging
+
+    return with_spaces(machine, found)
+
+
+def _structures(machine: Machine, modules: Iterable[Span]) -> MemoryMap:
+    """Return the memory map without address spaces."""
     from emulator.hle.kernels import load, recognize  # only here are the models needed
 
     # Less than a page between two segments is padding.
@@ -56,9 +66,8 @@ def read_memory_map(machine: Machine, modules: Iterable[Span] = ()) -> MemoryMap
         return _without_structures(machine, add_regions(image, reserved), why)
     kernel, models = found
     if not kernel.memory_map:
-        return _without_structures(
-            machine, add_regions(image, reserved), f"the memory map of {kernel.name} cannot be read"
-        )._replace(kernel=kernel.name)
+        unread = f"the memory map of {kernel.name} cannot be read"
+        return _without_structures(machine, add_regions(image, reserved), unread)._replace(kernel=kernel.name)
     read: Reader = load(kernel.memory_map)
     return read(machine, models, image, reserved)._replace(kernel=kernel.name)
 

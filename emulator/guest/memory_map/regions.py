@@ -22,6 +22,7 @@ class RegionKind(Enum):
     IMAGE = "image"  # the kernel's segments
     BITMAP = "bitmap"  # of the frame allocator
     TABLE = "table"  # of BTRON/386's pages
+    PAGING = "paging"  # page directories and page tables
     HEAP = "heap"
     KMEM = "kmem"  # pages of BTRON/386's byte allocator
     RESERVED = "reserved"  # boot modules, what is left of the last frame of something, pages never handed out

@@ -59,6 +59,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "layers": record.layers,
         "lockstep": None if record.lockstep is None else record.lockstep._asdict(),
         "ram": None if record.ram is None else _span(record.ram),
+        "address_spaces": None,
         "regions": [],
         "frames": None,
         "heap": None,
@@ -73,6 +74,10 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
             {"start": region.start, "end": region.end, "kind": region.kind.value}
             for region in memory_map.whole_ram()
         ]
+        if memory_map.spaces is not None:
+            from emulator.report.documents.spaces import spaces_document  # only with paging
+
+            document["address_spaces"] = spaces_document(memory_map.spaces)
         if memory_map.btron is not None:
             document |= _btron(memory_map.btron)
         if memory_map.bitmap is not None:

@@ -30,6 +30,7 @@ _LETTERS = {
     RegionKind.IMAGE: "I",
     RegionKind.BITMAP: "B",
     RegionKind.TABLE: "T",
+    RegionKind.PAGING: "P",
     RegionKind.HEAP: "H",
     RegionKind.KMEM: "K",
     RegionKind.RESERVED: "R",
@@ -40,6 +41,7 @@ _COLOURS = {
     RegionKind.IMAGE: "97;44",
     RegionKind.BITMAP: "97;45",
     RegionKind.TABLE: "97;45",
+    RegionKind.PAGING: "97;46",
     RegionKind.HEAP: "30;43",
     RegionKind.KMEM: "30;43",
     RegionKind.RESERVED: "97;100",
@@ -57,6 +59,7 @@ _RANKS = (
     RegionKind.SHARED,
     RegionKind.BITMAP,
     RegionKind.TABLE,
+    RegionKind.PAGING,
 )
 _NOT_THE_KERNEL = (RegionKind.RESERVED, RegionKind.SHARED)
 _QUARTERS = 4

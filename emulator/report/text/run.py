@@ -16,6 +16,8 @@ from emulator.wording import counted, human_size, percent, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from emulator.guest.memory_map.memory_map import MemoryMap
+    from emulator.guest.memory_map.spaces import Spaces
     from emulator.report.run_record import RunRecord
     from emulator.report.text.style import Style
     from emulator.run.ending import Ending
@@ -27,26 +29,18 @@ _DEFECTS_SHOWN = 5
 _FRAMES_SHOWN = 12
 
 
-def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
-    """Yield the summary, line by line."""
+def summary_lines(record: RunRecord, style: Style, *, maps_spaces: bool = False) -> Iterator[str]:
+    """Yield the summary, line by line.
+
+    Args:
+        record: The run.
+        style: What the output can show.
+        maps_spaces: Show each address space with its ranges.
+    """
     yield ""
     yield rule(printable(record.kernel), style)
-    memory_map = record.memory_map
-    if memory_map is not None:
-        yield from draw_memory(memory_map, style)
-        yield ""
-        if memory_map.heap is not None:
-            yield from draw_heap(memory_map.heap, style)
-            yield ""
-        yield from layer_lines(memory_map, style)
-        if memory_map.bitmap is not None:
-            yield from labelled("Frames", _frames_text(memory_map.bitmap), style)
-        if memory_map.heap is not None:
-            yield from labelled("Heap", _heap_text(memory_map.heap), style)
-        for line in _defect_lines(memory_map.defects):
-            yield from labelled("", line, style)
-        for note in memory_map.notes:
-            yield from labelled("Note", printable(note), style)
+    if record.memory_map is not None:
+        yield from _map_lines(record.memory_map, style, maps_spaces=maps_spaces)
     yield from _kernel_lines(record, style)
     for line in lack_lines(record.ending.lacks):
         yield from labelled("Lacks", printable(line), style)
@@ -54,6 +48,41 @@ def summary_lines(record: RunRecord, style: Style) -> Iterator[str]:
     if len(record.ending.backtrace) > 1:
         yield from labelled("Where", backtrace_text(record.ending.backtrace[:_FRAMES_SHOWN]), style)
     yield from labelled("Took", _duration_text(record), style)
+
+
+def _map_lines(memory_map: MemoryMap, style: Style, *, maps_spaces: bool) -> Iterator[str]:
+    yield from draw_memory(memory_map, style)
+    yield ""
+    if memory_map.heap is not None:
+        yield from draw_heap(memory_map.heap, style)
+        yield ""
+    if maps_spaces:
+        yield from _space_map(memory_map.spaces, style)
+    yield from layer_lines(memory_map, style)
+    if memory_map.bitmap is not None:
+        yield from labelled("Frames", _frames_text(memory_map.bitmap), style)
+    if memory_map.heap is not None:
+        yield from labelled("Heap", _heap_text(memory_map.heap), style)
+    if not maps_spaces:
+        yield from _space_summary(memory_map.spaces, style)
+    for line in _defect_lines(memory_map.defects):
+        yield from labelled("", line, style)
+    for note in memory_map.notes:
+        yield from labelled("Note", printable(note), style)
+
+
+def _space_summary(spaces: Spaces | None, style: Style) -> Iterator[str]:
+    if spaces is not None:
+        from emulator.report.text.spaces import spaces_text  # only with paging
+
+        yield from labelled("Spaces", spaces_text(spaces), style)
+
+
+def _space_map(spaces: Spaces | None, style: Style) -> Iterator[str]:
+    from emulator.report.text.spaces import PAGING_IS_OFF, space_lines  # only with --map
+
+    yield from [PAGING_IS_OFF] if spaces is None else space_lines(spaces, style)
+    yield ""
 
 
 def _kernel_lines(record: RunRecord, style: Style) -> Iterator[str]:

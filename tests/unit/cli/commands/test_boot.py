@@ -568,10 +568,8 @@ class TestBtron:
         assert (done.status, done.err) == (0, "")
         assert re.search(r"\nT    table     0x00[0-9a-f]{3}000-0x00[0-9a-f]{3}800    10 KiB\n", done.out)
         assert "\nOwners    37 pages with 1 owner\n" in done.out
-        assert (
-            "\nPools     none\nProfile   BTRON/386\nLayers    pmem native, kmem model, pools native\n"
-            in done.out
-        )
+        assert "\nPools     none\nSpaces    3 address spaces: " in done.out
+        assert "\nProfile   BTRON/386\nLayers    pmem native, kmem model, pools native\n" in done.out
         assert "LiteCore" not in done.out
 
     def test_waiting_tasks_are_named_in_the_middle_of_a_run(self, kmemu: Callable[..., Done]) -> None:
@@ -579,8 +577,26 @@ class TestBtron:
         assert done.status == 4
         assert "waiting, by priority: task 2 for 200 bytes until 451 ms\n" in done.out
 
+    def test_the_map_shows_each_address_space(self, kmemu: Callable[..., Done]) -> None:
+        done = kmemu("boot", "firmware:btron_demo", "--map")
+        assert (done.status, done.err) == (0, "")
+        assert (
+            "\nAlike in all 3\n  0x80000000-0x800a0000 0x00000000   640 KiB s rw pages of 4 MiB\n" in done.out
+        )
+        assert "\nSpaces " not in done.out
+
+    def test_the_map_is_a_part_of_the_summary(self, kmemu: Callable[..., Done]) -> None:
+        done = kmemu("boot", "--map", "--no-summary")
+        assert done.status == 2
+        assert done.err == "kmemu: --map is a part of the summary, which --no-summary leaves out\n"
+
+    def test_without_paging_the_map_says_so(self, kmemu: Callable[..., Done]) -> None:
+        done = kmemu("boot", "--map")
+        assert "\npaging is off: linear addresses are physical ones\n" in done.out
+
     def test_json(self, kmemu: Callable[..., Done]) -> None:
         document = json.loads(kmemu("boot", "firmware:btron_demo", "--json").out)
+        assert len(document["address_spaces"]["spaces"]) == 3
         assert document["layers"] == {"pmem": "native", "kmem": "native", "pools": "native"}
         assert document["profile"] == "BTRON/386"
         assert (document["frames"], document["heap"], document["pools"]) == (None, None, [])

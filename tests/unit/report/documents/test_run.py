@@ -55,6 +55,7 @@ def test_a_run() -> None:
         "layers": {"heap": "model"},
         "lockstep": None,
         "ram": {"start": 0x100000, "end": 0x140000},
+        "address_spaces": None,
         "regions": [
             {"start": 0x100000, "end": 0x102800, "kind": "image"},
             {"start": 0x102800, "end": 0x103000, "kind": "allocated"},
