@@ -56,7 +56,7 @@ static void note(struct watchpoint *w, uint32_t after)
         .event = kc_events(m),
         .before = watched_bytes(w),
         .after = after,
-        .stack = kc_stack_number(m, kc_stack_at(m, eip), 0),
+        .stack = kc_stack_of_other(m, kc_stack_at(m, eip)),
         .count = w->writes.last.count + 1,
     };
     if (w->writes.last.before == w->writes.last.after)

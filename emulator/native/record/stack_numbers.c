@@ -6,14 +6,18 @@
 #include "record/stack_numbers.h"
 
 #define STACKS_MAX (1u << 24)
+#define OTHER (1u << 31) /* in the number of a stack that no call has */
 
 struct stack { uint32_t hash, first, call; uint16_t count; bool passed; };
 
+/* Those that calls have are numbered apart: a trace takes them over in order, as new ones are met. */
 struct stack_numbers {
-    struct stack *stacks; /* [0] is not used */
-    uint32_t count, capacity;
-    uint32_t *slots, slot_count; /* numbers by hash */
-    uint32_t *words, word_count, word_capacity; /* return addresses of all stacks */
+    struct numbered {
+        struct stack *stacks; /* [0] is not used */
+        uint32_t count, capacity;
+        uint32_t *slots, slot_count; /* numbers by hash */
+        uint32_t *words, word_count, word_capacity; /* return addresses of all stacks */
+    } of_calls, of_others;
 };
 
 static uint32_t hash_of(const uint32_t *words, uint32_t count)
@@ -39,7 +43,7 @@ static void *grown(void *list, uint32_t *capacity, uint32_t needed, size_t size)
 }
 
 /* Twice as many slots as stacks, and empty slots are 0. */
-static bool room_for_slots(struct stack_numbers *n)
+static bool room_for_slots(struct numbered *n)
 {
     if (n->slot_count > 2 * (n->count + 1))
         return true;
@@ -58,7 +62,7 @@ static bool room_for_slots(struct stack_numbers *n)
     return true;
 }
 
-static uint32_t new_stack(struct stack_numbers *n, const struct backtrace *w, uint32_t hash, uint32_t call)
+static uint32_t new_stack(struct numbered *n, const struct backtrace *w, uint32_t hash, uint32_t call)
 {
     if (n->count + 1 >= STACKS_MAX)
         return 0;
@@ -76,7 +80,7 @@ static uint32_t new_stack(struct stack_numbers *n, const struct backtrace *w, ui
     return n->count;
 }
 
-static uint32_t find_number(struct stack_numbers *n, const struct backtrace *w, uint32_t call)
+static uint32_t find_number(struct numbered *n, const struct backtrace *w, uint32_t call)
 {
     uint32_t hash = hash_of(w->frames, w->count);
 
@@ -95,37 +99,53 @@ static uint32_t find_number(struct stack_numbers *n, const struct backtrace *w, 
 uint32_t kc_stack_number(kc *m, struct backtrace *w, uint32_t call)
 {
     if (!w->number)
-        w->number = find_number(m->stack_numbers, w, call);
+        w->number = find_number(&m->stack_numbers->of_calls, w, call);
     if (!w->number)
         kc_no_memory(m);
     return w->number;
 }
 
-bool kc_stack_is_passed(const kc *m, uint32_t stack) { return m->stack_numbers->stacks[stack].passed; }
+uint32_t kc_stack_of_other(kc *m, const struct backtrace *w)
+{
+    uint32_t number = find_number(&m->stack_numbers->of_others, w, 0);
+
+    if (!number)
+        kc_no_memory(m);
+    return number ? number | OTHER : 0;
+}
+
+bool kc_stack_is_passed(const kc *m, uint32_t stack) { return m->stack_numbers->of_calls.stacks[stack].passed; }
 
 /* -- for Python ----------------------------------------------------------------------------------- */
 
-void kc_pass_stack(kc *m, uint32_t stack, bool yes) { m->stack_numbers->stacks[stack].passed = yes; }
+void kc_pass_stack(kc *m, uint32_t stack, bool yes) { m->stack_numbers->of_calls.stacks[stack].passed = yes; }
 
-uint32_t kc_stack_count(kc *m) { return m->stack_numbers->count; }
+uint32_t kc_stack_count(kc *m) { return m->stack_numbers->of_calls.count; }
 
 const uint32_t *kc_stack(kc *m, uint32_t stack, uint32_t *count, uint32_t *call)
 {
-    const struct stack_numbers *n = m->stack_numbers;
+    const struct numbered *n = stack & OTHER ? &m->stack_numbers->of_others : &m->stack_numbers->of_calls;
+    const struct stack *found = &n->stacks[stack & ~OTHER];
 
-    *count = n->stacks[stack].count;
-    *call = n->stacks[stack].call;
-    return n->words + n->stacks[stack].first;
+    *count = found->count;
+    *call = found->call;
+    return n->words + found->first;
 }
 
 int kc_stack_numbers_init(kc *m) { return KC_NEW(m->stack_numbers); }
 
+static void numbered_free(struct numbered *n)
+{
+    free(n->stacks);
+    free(n->slots);
+    free(n->words);
+}
+
 void kc_stack_numbers_free(kc *m)
 {
     if (m->stack_numbers) {
-        free(m->stack_numbers->stacks);
-        free(m->stack_numbers->slots);
-        free(m->stack_numbers->words);
+        numbered_free(&m->stack_numbers->of_calls);
+        numbered_free(&m->stack_numbers->of_others);
     }
     free(m->stack_numbers);
 }

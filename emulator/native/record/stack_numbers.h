@@ -9,6 +9,8 @@ void kc_stack_numbers_free(kc *m);
 
 /* The number of a stack; `call` is noted if it is a new one. 0: no memory, and kc_no_memory() was called. */
 uint32_t kc_stack_number(kc *m, struct backtrace *backtrace, uint32_t call);
+/* The same of one that is not a call's; kc_stack_count() does not count it. */
+uint32_t kc_stack_of_other(kc *m, const struct backtrace *backtrace);
 /* Do allocations with this stack get no numbers? */
 bool kc_stack_is_passed(const kc *m, uint32_t stack);
 
