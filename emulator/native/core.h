@@ -439,7 +439,8 @@ typedef struct {
 int kc_functions(kc *m, const kc_extent *functions, uint32_t count);
 /* Stacks met so far; they are numbered from 1. */
 uint32_t kc_stack_count(kc *m);
-/* Return addresses, innermost first, and how many; `call` is the first call with this stack. */
+/* Return addresses, innermost first, and how many; `call` is the first call with this stack, 0 for those that observers have kept: they
+ * are numbered apart and not among the count. */
 const uint32_t *kc_stack(kc *m, uint32_t stack, uint32_t *count, uint32_t *call);
 /* The calls around an instruction, innermost first: their return addresses, and where these lie in the stack segment. */
 typedef struct {
@@ -469,6 +470,30 @@ int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size);
 /* What was written since it was opened. False: the watchpoint is not open. */
 bool kc_watchpoint_writes(const kc *m, uint32_t number, kc_writes *out);
 void kc_watchpoint_close(kc *m, uint32_t number);
+
+/* -- translations that page tables no longer say: observe/stale_translations.c ------------------ */
+
+/* An access by a translation that a TLB may still hold, though an entry of the page tables that it came from says something else by
+ * now. The TLB of this CPU holds it: the access is made as if the entry had not changed. */
+typedef struct {
+    uint32_t linear, eip, pc;     /* what was accessed, and by which instruction; pc: linear */
+    uint32_t access;              /* enum kc_access */
+    uint32_t event, stack;        /* the last event before it, and see kc_stack() */
+    uint64_t held, now;           /* the page's frame; now is 0 with now_rights 0: the page is not mapped */
+    uint32_t held_rights, now_rights; /* bits KC_PRESENT, KC_WRITABLE, KC_FOR_USERS */
+    uint32_t entry_at, padding;   /* physical address of the entry that was changed */
+    kc_write change;              /* the write that did it; count 0: it was none of the guest's instructions */
+} kc_stale_use;
+enum { KC_PRESENT = 1, KC_WRITABLE = 2, KC_FOR_USERS = 4 };
+enum { KC_STALE_USES = 256 };
+/* Look for such accesses from now on, as often as this is called, until kc_stale_close() was called as often; between runs only. The
+ * TLB is empty then. Slower, where page tables are written to. Returns 0, or a Unicorn error, negative: no memory, or the MMU is not
+ * the core's. */
+int kc_stale_open(kc *m);
+void kc_stale_close(kc *m);
+/* Those since the first opening, the first KC_STALE_USES of them; of each change of an entry the first. Returns how many there
+ * were. What `uses` points to is valid while the machine is. */
+uint32_t kc_stale_uses(const kc *m, const kc_stale_use **uses);
 
 /* -- what a piece of code does: observe/step_logs.c -------------------------------------------- */
 

@@ -15,6 +15,7 @@
 #include "core/run.h"
 #include "core/video.h"
 #include "observe/probes.h"
+#include "observe/stale_translations.h"
 #include "observe/step_logs.h"
 #include "observe/watchpoints.h"
 #include "observe/written_pages.h"
@@ -55,6 +56,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_watchpoints_init, kc_watchpoints_free, NULL, NULL, NULL},
     {kc_step_logs_init, kc_step_logs_free, NULL, NULL, NULL},
     {kc_written_pages_init, kc_written_pages_free, kc_written_pages_save, kc_written_pages_restore, kc_written_pages_forget},
+    {kc_stale_translations_init, kc_stale_translations_free, NULL, NULL, NULL},
 };
 
 kc *kc_new(uint64_t memory_end, bool reference, void *handle)

@@ -59,6 +59,7 @@ struct kc {
     struct watchpoints *watchpoints;
     struct step_logs *step_logs;
     struct written_pages *written_pages;
+    struct stale_translations *stale_translations;
 };
 
 /* What a file adds to a machine. Functions that a part does not need are NULL. */
@@ -70,7 +71,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 24 };
+enum { KC_PARTS = 25 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

@@ -16,6 +16,8 @@ static bool page_write(kc *m, uint64_t physical, const uint8_t *bytes, uint32_t 
     if (kc_watches_pages(m))
         kc_on_page_written(m, page);
     kc_on_dma(m, physical, bytes, size);
+    if (kc_seeks_stale(m))
+        kc_on_entries_written(m, physical, size);
     bool stale = (m->reference || kc_was_fetched(m, page)) && memcmp(kc_at(m, physical), bytes, size);
     memcpy(kc_at(m, physical), bytes, size);
     return stale;

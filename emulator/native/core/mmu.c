@@ -39,6 +39,7 @@ struct walk {
     uint64_t directory, table;
     bool present, reserved; /* reserved: a bit is set that must not be */
     bool writable, user, no_execute, nx; /* nx: the CPU looks at it */
+    bool wide;                           /* entries have 8 bytes */
 };
 
 /* What comes out of gate A20 (IBM PC/AT Technical Reference, "Keyboard Controller"). */
@@ -130,6 +131,7 @@ static bool walk_tables(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
         if (nx < 0)
             return false;
         w->nx = nx;
+        w->wide = true;
         walk_three_levels(m, cr3, linear, w);
     } else {
         walk_two_levels(m, cr3, linear, cr4 & CR4_PSE, w);
@@ -146,9 +148,16 @@ void kc_on_tlb_flush(kc *m)
     memset(m->mmu->fills, 0xff, sizeof m->mmu->fills);
     m->mmu->space_known = false;
     kc_directory_left(m);
+    if (kc_seeks_stale(m))
+        kc_translations_forgotten(m);
 }
 
-void kc_on_page_flush(kc *m, uint32_t address) { m->mmu->fills[address >> PAGE_SHIFT & (FILLS - 1)].linear = UINT32_MAX; }
+void kc_on_page_flush(kc *m, uint32_t address)
+{
+    m->mmu->fills[address >> PAGE_SHIFT & (FILLS - 1)].linear = UINT32_MAX;
+    if (kc_seeks_stale(m))
+        kc_translation_forgotten(m, address);
+}
 
 static void note_paging(struct mmu *mmu, uint32_t cr0)
 {
@@ -164,7 +173,6 @@ void kc_a20(kc *m, bool on)
         return;
     m->mmu->a20_off = !on;
     paging_read(m);
-    kc_on_tlb_flush(m);
     kc_gate_a20(m, on);
     kc_flush_tlb(m);
 }
@@ -247,10 +255,11 @@ static bool page_fault(kc *m, uint32_t error_code)
     return false;
 }
 
-void kc_on_tlb_miss(kc *m, uint32_t address, bool user)
+void kc_on_tlb_miss(kc *m, uint32_t address, bool user, uintptr_t host_pc)
 {
     m->mmu->miss.address = address;
     m->mmu->miss.user = user;
+    m->mmu->miss.host_pc = host_pc;
     m->mmu->miss.vector = m->mmu->miss.error_code = 0;
 }
 
@@ -266,8 +275,15 @@ bool kc_raises(kc *m, uint32_t *vector, uint32_t *error_code)
     return *vector != 0;
 }
 
+static bool may_write(const struct walk *w, bool user, uint32_t cr0) { return w->writable || (!user && !(cr0 & CR0_WP)); }
+
+static bool may_access(const struct walk *w, uc_mem_type type, bool user, uint32_t cr0)
+{
+    return (!user || w->user) && (type != UC_MEM_WRITE || may_write(w, user, cr0)) && (type != UC_MEM_FETCH || !w->no_execute);
+}
+
 /* Walks for the CPU: checks rights, sets A and D. False: there is a #PF to be raised. */
-static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_entry *out)
+static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_entry *out, struct walk *walk)
 {
     bool write = type == UC_MEM_WRITE, fetch = type == UC_MEM_FETCH, user;
     uint32_t cr0 = kc_reg(m, UC_X86_REG_CR0);
@@ -292,8 +308,7 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
         return page_fault(m, code | FAULT_PRESENT | FAULT_RESERVED);
     if (!w.present)
         return page_fault(m, code);
-    bool may_write = w.writable || (!user && !(cr0 & CR0_WP));
-    if ((user && !w.user) || (write && !may_write) || (fetch && w.no_execute))
+    if (!may_access(&w, type, user, cr0))
         return page_fault(m, code | FAULT_PRESENT);
     if (w.table_at) {
         entry_set(m, w.table_at, &w.table, PTE_A | (write ? PTE_D : 0));
@@ -303,9 +318,50 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     }
     out->paddr = w.physical;
     /* A clean page is granted read only, so that the first write comes here and sets D. */
-    if (!may_write || !(w.table & PTE_D))
+    if (!may_write(&w, user, cr0) || !(w.table & PTE_D))
         out->perms = UC_PROT_READ;
+    *walk = w;
     return true;
+}
+
+static struct kc_translation translation_of(uint32_t linear, bool user, const struct walk *w, uint8_t granted)
+{
+    return (struct kc_translation){linear & ~PAGE_MASK, user, w->wide, w->writable, w->user, w->no_execute, granted, w->physical,
+                                   {w->directory_at, w->table_at}, {w->directory, w->table_at ? w->table : 0}};
+}
+
+bool kc_walk(kc *m, uint32_t linear, uc_mem_type type, bool user, struct kc_translation *out)
+{
+    struct walk w;
+    bool is_there = place_of(m, kc_reg(m, UC_X86_REG_CR3), linear, &w) >= 0;
+
+    *out = translation_of(linear, user, &w, 0);
+    if (!is_there)
+        out->writable = out->for_users = false;
+    return is_there && may_access(&w, type, user, kc_reg(m, UC_X86_REG_CR0));
+}
+
+uint64_t kc_entry(const kc *m, const struct kc_translation *t, int level)
+{
+    uint64_t entry = 0;
+
+    memcpy(&entry, kc_at(m, t->entries_at[level]), t->wide ? sizeof entry : sizeof(uint32_t));
+    return entry;
+}
+
+bool kc_watches_fill(const kc *m) { return m->mmu->watched; }
+
+/* A translation goes into the TLB. Accesses to page tables are watched. */
+static void note_fill(kc *m, uint32_t linear, const struct walk *w, const uc_tlb_entry *filled)
+{
+    m->mmu->watched = false;
+    if (!kc_seeks_stale(m))
+        return;
+    if (w->present) {
+        struct kc_translation t = translation_of(linear, m->mmu->miss.user, w, (uint8_t)filled->perms);
+        kc_on_filled(m, &t);
+    }
+    m->mmu->watched = kc_holds_entries(m, filled->paddr >> PAGE_SHIFT);
 }
 
 static bool bus_error(kc *m, uint64_t physical, uint32_t linear, uc_mem_type type)
@@ -338,6 +394,7 @@ static bool fetched_add(struct mmu *mmu, uint32_t page)
 static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb_entry *out, void *data)
 {
     kc *m = data;
+    struct walk w = {0};
     (void)uc;
 
     if (linear >> MISALIGNED) {
@@ -349,7 +406,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         out->perms = UC_PROT_READ | UC_PROT_EXEC;
         return true;
     }
-    if (!translate_for_cpu(m, (uint32_t)linear, type, out))
+    bool held = kc_seeks_stale(m) && kc_on_refill(m, (uint32_t)linear, type, out);
+    if (!held && !translate_for_cpu(m, (uint32_t)linear, type, out, &w))
         return false;
     bool answers = kc_is_mapped(m, out->paddr);
     if (!answers && (type == UC_MEM_FETCH || !(kc_is_device(m, out->paddr) || kc_is_open(m, out->paddr))))
@@ -366,6 +424,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     }
     m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
         (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};
+    note_fill(m, (uint32_t)linear, &w, out);
     if (kc_was_fetched(m, page))
         out->perms |= UC_PROT_EXEC;
     if (kc_watches_pages(m) && out->paddr < m->memory_end) {
@@ -416,7 +475,6 @@ int kc_mmu_restore(kc *m, const void *saved)
 {
     m->mmu->a20_off = *(const bool *)saved;
     kc_flush_tlb(m);
-    kc_on_tlb_flush(m);
     paging_read(m);
     return 0;
 }

@@ -17,7 +17,18 @@ struct mmu {
     uint32_t space; /* see kc_space() */
     uint8_t *fetched; /* one bit a physical page: code was fetched from it */
     uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
-    struct { uint32_t address, vector, error_code; bool user; } miss; /* the present TLB fill; vector 0: nothing to be raised */
+    struct { uint32_t address, vector, error_code; uintptr_t host_pc; bool user; } miss; /* the present TLB fill; vector 0: nothing to be raised */
+    bool watched; /* the guest's accesses to the page that is filled now are told */
+};
+
+/* Where the walk of a linear address's tables has led. Addresses are physical ones. */
+struct kc_translation {
+    uint32_t linear;                 /* of the page */
+    bool user, wide;                 /* for users; entries have 8 bytes */
+    bool writable, for_users, no_execute; /* what the entries allow */
+    uint8_t granted;                 /* UC_PROT_READ, with UC_PROT_WRITE or without */
+    uint64_t physical;               /* of the page */
+    uint64_t entries_at[2], entries[2]; /* the directory's and the table's; where a large page has none, entries_at is 0 */
 };
 
 int kc_mmu_init(kc *m);
@@ -33,6 +44,19 @@ static inline const uint32_t *kc_fetched_pages(const kc *m, uint32_t *count)
 }
 
 static inline bool kc_was_fetched(const kc *m, uint64_t page) { return m->mmu->fetched[page >> 3] >> (page & 7) & 1; }
+
+/* Walk as things are, without side effects. False: the access would fault. */
+bool kc_walk(kc *m, uint32_t linear, uc_mem_type type, bool user, struct kc_translation *out);
+/* One entry of a translation, as it is in memory. */
+uint64_t kc_entry(const kc *m, const struct kc_translation *t, int level);
+/* Of the present TLB fill: the address and the place of the access. */
+static inline uint32_t kc_missed(const kc *m, uintptr_t *host_pc)
+{
+    *host_pc = m->mmu->miss.host_pc;
+    return m->mmu->miss.address;
+}
+
+static inline bool kc_missed_by_user(const kc *m) { return m->mmu->miss.user; }
 
 static inline bool kc_paging(const kc *m) { return m->mmu->paging; }
 

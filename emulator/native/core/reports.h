@@ -2,6 +2,7 @@
 #ifndef KMEMU_CORE_REPORTS_H
 #define KMEMU_CORE_REPORTS_H
 
+#include "core/mmu.h"
 #include "core/run.h"
 
 /* -- record/calls.c -- */
@@ -36,5 +37,21 @@ void kc_on_stack_used(kc *m, uint32_t esp);
 void kc_on_exception(kc *m, uint32_t esp);
 /* Does an interrupt have to wait, with this ESP, for a watched call to end? */
 bool kc_interrupts_wait(kc *m, uint32_t esp);
+
+/* -- observe/stale_translations.c -- */
+/* Is it looked for translations that the TLB holds and the page tables no longer say? */
+bool kc_seeks_stale(const kc *m);
+/* The TLB has emptied itself, or lost the page of a linear address, because the guest said so. */
+void kc_translations_forgotten(kc *m);
+void kc_translation_forgotten(kc *m, uint32_t linear);
+/* A page was filled by a walk. */
+void kc_on_filled(kc *m, const struct kc_translation *filled);
+/* A page is filled that a TLB would still hold, though its entries were written to: what the TLB grants. False: it holds none. */
+bool kc_on_refill(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_entry *out);
+/* Does a physical page hold entries of translations that the TLB holds? */
+bool kc_holds_entries(const kc *m, uint64_t page);
+/* RAM is written to by others than the guest's instructions, or may have been. */
+void kc_on_entries_written(kc *m, uint64_t physical, uint32_t size);
+void kc_on_entries_changed(kc *m);
 
 #endif

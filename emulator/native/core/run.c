@@ -278,6 +278,8 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     kc_interrupts_start(m);
     kc_look_soon(m);
     kc_run_mark(m, true);
+    if (kc_seeks_stale(m))
+        kc_on_entries_changed(m); /* memory and devices are Python's between runs */
     int error = kc_may_run(m) ? run_guest(m, max_instructions) : 0;
     kc_run_mark(m, false);
     kc_signals_give_back(taken);

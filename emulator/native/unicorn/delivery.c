@@ -12,11 +12,13 @@
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
-enum { USER_ACCESS = 1 }; /* MMU_USER_IDX, target/i386/cpu.h */
+enum { USER_ACCESS = 1, SUPERVISOR_MODES = 1 << 0 | 1 << 2 }; /* MMU_USER_IDX; MMU_KSMAP_IDX, MMU_KNOSMAP_IDX: target/i386/cpu.h */
+enum { READ_ACCESS = 1, WRITE_ACCESS = 2 };                   /* BP_MEM_READ, BP_MEM_WRITE: include/hw/core/cpu.h */
 
 static void (*do_interrupt)(void *cpu);
 static void (*do_interrupt_of_device)(void *state, int vector, int is_hardware);
 static bool (*restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
+static void (*flush_page_of_modes)(void *cpu, uint64_t address, uint16_t modes);
 
 void kc_enter_handler(kc *m) { do_interrupt(kc_cpu(m)); }
 
@@ -101,7 +103,7 @@ bool unicorn_fill_tlb_x86_64(void *cpu, uint64_t address, int size, int access, 
     if (!m)
         return original_fill(cpu, address, size, access, mode, probe, host_pc);
     kc_note_cpu_of(state, cpu);
-    kc_on_tlb_miss(m, (uint32_t)address, mode == USER_ACCESS);
+    kc_on_tlb_miss(m, (uint32_t)address, mode == USER_ACCESS, host_pc);
     if (original_fill(cpu, address, size, access, mode, true, 0)) /* it would put EIP back, which a task switch has set by now */
         return true;
     if (probe)
@@ -142,6 +144,36 @@ bool kc_flush_page(kc *m, uint32_t address)
     return kc_cpu(m);
 }
 
+/* -- accesses to some pages ------------------------------------------------------------------------ */
+
+/* Unicorn has the watchpoints of QEMU's TLB, and never any. Asked at each fill. */
+EXPORTED int cpu_watchpoint_address_matches_x86_64(void *cpu, uint64_t address, uint64_t size);
+int cpu_watchpoint_address_matches_x86_64(void *cpu, uint64_t address, uint64_t size)
+{
+    void *state = kc_state_of(cpu);
+    kc *m = state ? kc_running_on(state) : NULL;
+    (void)address, (void)size;
+
+    return m && kc_watches_fill(m) ? READ_ACCESS | WRITE_ACCESS : 0;
+}
+
+EXPORTED void cpu_check_watchpoint_x86_64(void *cpu, uint64_t address, uint64_t size, uint32_t attributes, int access, uintptr_t host_pc);
+void cpu_check_watchpoint_x86_64(void *cpu, uint64_t address, uint64_t size, uint32_t attributes, int access, uintptr_t host_pc)
+{
+    void *state = kc_state_of(cpu);
+    kc *m = state ? kc_running_on(state) : NULL;
+    (void)attributes;
+
+    if (m)
+        kc_on_watched_access(m, (uint32_t)address, (uint32_t)size, access & WRITE_ACCESS, host_pc);
+}
+
+void kc_drop_page(kc *m, uint32_t linear, bool user)
+{
+    if (kc_cpu(m))
+        flush_page_of_modes(kc_cpu(m), linear, user ? 1 << USER_ACCESS : SUPERVISOR_MODES);
+}
+
 bool kc_delivery_load(void *unicorn)
 {
 #define FIND(variable, name) (variable) = (__typeof__(variable))kc_find(unicorn, name)
@@ -153,7 +185,8 @@ bool kc_delivery_load(void *unicorn)
     FIND(original_flush, "tlb_flush_x86_64");
     FIND(original_flush_page, "tlb_flush_page_x86_64");
     FIND(restore_state, "cpu_restore_state_x86_64");
+    FIND(flush_page_of_modes, "tlb_flush_page_by_mmuidx_x86_64");
 #undef FIND
     return do_interrupt && do_interrupt_of_device && original_raise_interrupt && original_restore && original_fill && original_flush &&
-           original_flush_page && restore_state;
+           original_flush_page && restore_state && flush_page_of_modes;
 }

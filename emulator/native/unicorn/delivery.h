@@ -13,6 +13,9 @@ void kc_leave_for_interrupt(kc *m);
 /* Drop the page of a linear address from the TLB. False: it cannot be dropped alone. */
 bool kc_flush_page(kc *m, uint32_t address);
 
+/* Let the TLB lose the page of a linear address, for users or for supervisors. Nobody is told. */
+void kc_drop_page(kc *m, uint32_t linear, bool user);
+
 /* -- interpose.c and this -- */
 /* Leave the block from which a helper was called, if kc_leave_for_interrupt() was called. */
 void kc_leave_if_asked(kc *m, void *uc, uintptr_t here);

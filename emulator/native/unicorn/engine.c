@@ -5,6 +5,7 @@
 #include "unicorn/counting.h"
 #include "unicorn/engine.h"
 #include "unicorn/interpose.h"
+#include "unicorn/reports.h"
 #include "unicorn/state.h"
 
 struct unicorn U;
@@ -71,7 +72,11 @@ bool kc_keeps_hooks(const kc *m) { return m->engine->keeps_hooks; }
 
 void kc_flush_code(kc *m) { U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0)); }
 
-void kc_flush_tlb(kc *m) { U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TLB_FLUSH, 0)); }
+void kc_flush_tlb(kc *m)
+{
+    U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TLB_FLUSH, 0));
+    kc_on_tlb_flush(m); /* between runs nobody else tells */
+}
 
 void kc_forget_code(kc *m, uint64_t start, uint64_t end)
 {

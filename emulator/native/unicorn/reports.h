@@ -44,8 +44,11 @@ bool kc_on_wrmsr(kc *m, uint32_t number, uint64_t value);
 /* -- core/mmu.c -- */
 /* invlpg: must more than the page of this linear address leave the TLB? */
 bool kc_is_large(const kc *m, uint32_t linear);
-/* The TLB lacks the page of a linear address, for an access by a user or a supervisor. A fill comes next. */
-void kc_on_tlb_miss(kc *m, uint32_t address, bool user);
+/* The TLB lacks the page of a linear address, for an access by a user or a supervisor; host_pc: the access's place in translated
+ * code, 0 if it has none. A fill comes next. */
+void kc_on_tlb_miss(kc *m, uint32_t address, bool user, uintptr_t host_pc);
+/* Has each access to the page that is filled now to be told by kc_on_watched_access()? */
+bool kc_watches_fill(const kc *m);
 /* The TLB was emptied, or lost the page of a linear address. */
 void kc_on_tlb_flush(kc *m);
 void kc_on_page_flush(kc *m, uint32_t address);
@@ -53,6 +56,10 @@ void kc_on_page_flush(kc *m, uint32_t address);
 bool kc_raises(kc *m, uint32_t *vector, uint32_t *error_code);
 /* Can code be fetched from a linear address as things are? Without side effects. */
 bool kc_may_fetch(kc *m, uint32_t linear);
+
+/* -- observe/stale_translations.c -- */
+/* The guest is going to access a page that was filled as watched. It may lose other pages from the TLB. */
+void kc_on_watched_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 
 /* -- core/pic.c -- */
 /* iret was executed: an NMI may come again. */
