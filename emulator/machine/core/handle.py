@@ -55,6 +55,7 @@ class Core:
         reference: Use Unicorn's own MMU instead of the core's.
 
     Attributes:
+        reference: The same.
         raw: What the functions of `lib` work on.
         memory: Physical memory.
         is_running: Whether the CPU runs; set by it.
@@ -84,6 +85,7 @@ class Core:
     def __init__(self, memory_end: int, *, reference: bool) -> None:
         load_unicorn()
         self.pending: BaseException | None = None
+        self.reference = reference
         self.is_running = self.in_run = self._holds_signals = False
         self.port_read: Callable[[int, int], int]
         self.port_write: Callable[[int, int, int], None]

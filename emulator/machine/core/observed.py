@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import NamedTuple
+from enum import IntEnum, IntFlag
+from typing import Literal, NamedTuple
 
 from emulator.native import _core
 
@@ -47,6 +47,46 @@ class LastWrite(NamedTuple):
     after: int
     callers: tuple[int, ...]
     writes: int
+
+
+class Rights(IntFlag):
+    """What page tables say of a page; 0: it is not mapped."""
+
+    PRESENT = lib.KC_PRESENT
+    WRITABLE = lib.KC_WRITABLE
+    FOR_USERS = lib.KC_FOR_USERS
+
+
+class StaleUse(NamedTuple):
+    """An access by a translation that the TLB holds, and page tables no longer say; see `kc_stale_use` in core.h.
+
+    Attributes:
+        linear: Linear address that was accessed.
+        access: ``read``, ``write`` or ``fetch``.
+        eip: The instruction.
+        pc: Its linear address.
+        event: The last event before it.
+        callers: Return addresses of the calls around it, innermost first; () if there was no memory to keep them.
+        held: Physical address of the page, as the TLB holds it.
+        held_rights: Its rights, as the TLB holds them.
+        now: Physical address of the page by the page tables; 0 if it is not mapped.
+        now_rights: Its rights by the page tables.
+        entry: Physical address of the entry that was changed.
+        change: The write that changed the entry, with the lower 32 bits of it; None: no instruction of the guest's.
+    """
+
+    linear: int
+    access: Literal["read", "write", "fetch"]
+    eip: int
+    pc: int
+    event: int
+    callers: tuple[int, ...]
+    held: int
+    held_rights: Rights
+    now: int
+    now_rights: Rights
+    entry: int
+    change: LastWrite | None
 
 
 class Written(NamedTuple):

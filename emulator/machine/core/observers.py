@@ -1,4 +1,4 @@
-"""What observes the guest while it runs: probes, watchpoints, step logs, and notes of written pages.
+"""What observes the guest while it runs: probes, watchpoints, step logs, stale translations, notes of written pages.
 
 Each is a handle with a `close()`, which is called at the end of a `with` block, too. Any number of a kind may be open at
 once, and none knows of the others. Handles are opened and closed between runs only; what they have recorded may be asked for at
@@ -7,7 +7,7 @@ any time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from emulator.errors import HostError
 from emulator.machine.core.handle import ffi, lib, pages_of
@@ -20,6 +20,8 @@ from emulator.machine.core.observed import (
     WatchState,
     Written,
 )
+from emulator.machine.core.observer import Observer, last_write_of
+from emulator.machine.core.stale_translations import StaleTranslations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,25 +32,7 @@ if TYPE_CHECKING:
     ProbeCallback = Callable[[int, int, int], int]
 
 
-class _Handle:
-    """Something that is open until it is closed; closing it again does nothing."""
-
-    def __init__(self, core: Core, number: int) -> None:
-        self._core = core
-        self._number = number
-
-    def close(self) -> None:
-        """End it."""
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-
-class Probe(_Handle):
+class Probe(Observer):
     """A callback at an instruction; made by `Observers.probe`."""
 
     def __init__(self, core: Core, number: int, callback: int) -> None:
@@ -65,7 +49,7 @@ class Probe(_Handle):
         lib.kc_probe_remove(self._core.raw, self._number)
 
 
-class Watchpoint(_Handle):
+class Watchpoint(Observer):
     """Keeps writes to up to four bytes; made by `Observers.watch`. Runs are slower meanwhile."""
 
     def __init__(self, core: Core, number: int, stacks: Stacks) -> None:
@@ -75,12 +59,15 @@ class Watchpoint(_Handle):
     def last_write(self) -> LastWrite | None:
         """Return the last write."""
         writes = self._writes()
-        return self._write(writes.last)
+        return last_write_of(writes.last, self._stacks)
 
     def changes(self) -> tuple[LastWrite, LastWrite] | None:
         """Return the first and the last write that left the bytes other than they were."""
         writes = self._writes()
-        changes = self._write(writes.first_change), self._write(writes.last_change)
+        changes = (
+            last_write_of(writes.first_change, self._stacks),
+            last_write_of(writes.last_change, self._stacks),
+        )
         return None if changes[0] is None or changes[1] is None else (changes[0], changes[1])
 
     def close(self) -> None:
@@ -94,14 +81,8 @@ class Watchpoint(_Handle):
             raise ValueError("the watchpoint is closed")
         return writes
 
-    def _write(self, write: Any) -> LastWrite | None:
-        if not write.count:
-            return None
-        callers = self._stacks.stack(write.stack)[1][1:] if write.stack else ()  # the first is EIP + 1
-        return LastWrite(write.eip, write.pc, write.event, write.before, write.after, callers, write.count)
 
-
-class StepLog(_Handle):
+class StepLog(Observer):
     """Keeps each instruction and access of runs; made by `Observers.log_steps`. Runs are slow meanwhile."""
 
     def steps(self) -> list[Step]:
@@ -119,7 +100,7 @@ class StepLog(_Handle):
         lib.kc_step_log_close(self._core.raw, self._number)
 
 
-class WrittenPages(_Handle):
+class WrittenPages(Observer):
     """Notes the pages that the guest writes; made by `Observers.note_written`.
 
     It belongs to the state of the machine: snapshots keep it.
@@ -225,6 +206,19 @@ class Observers:
         """Keep each instruction and access from now on, the first *limit* of them."""
         self._core.check_rests("log_steps()")
         return StepLog(self._core, self._core.opened(lib.kc_step_log_open(self._core.raw, limit)))
+
+    def seek_stale(self) -> StaleTranslations:
+        """Keep accesses by translations that the TLB holds, and page tables no longer say. The run is as it is without.
+
+        Raises:
+            HostError: No memory is left.
+            ValueError: The machine has the reference MMU.
+        """
+        self._core.check_rests("seek_stale()")
+        if self._core.reference:  # its fills are Unicorn's own
+            raise ValueError("stale translations are not found with the reference MMU")
+        self._core.opened(lib.kc_stale_open(self._core.raw))
+        return StaleTranslations(self._core, self._stacks)
 
     def note_written(self, stack: range | None = None) -> WrittenPages:
         """Start to note the pages that the guest writes; up to 64 such notes may be open at a time. For callbacks, too.

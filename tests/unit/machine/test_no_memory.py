@@ -16,6 +16,8 @@ STATE = Path(__file__).parents[3] / "emulator" / "native" / "unicorn" / "state.c
 
 # Many calls that are open at once, on many stacks; then many pages of code.
 GUEST = """
+        movl    $0x83, directory
+        paging  directory
         xorl    %ebp, %ebp
         movl    $40, %ecx
 1:      call    take
@@ -56,6 +58,8 @@ word:   .long   0
         .bss
         .balign 4096
 far:    .skip   70 * 4096
+directory:
+        .skip   4096
         .text
 """
 PROGRAM = """
@@ -124,6 +128,7 @@ OTHER_SCENARIO = """
 def scenario():
     machine = Machine(IMAGE, ram=RamWindow(MIB, 4 * MIB), mmu=MMU)
     record(machine, [RecordedFunction("take")])
+    machine.observers.seek_stale()
     machine.run(stop_at_event=20)
     machine.device("VGA").write_port(0x3CE, 2, 0x0506)  # planes
     raw = machine.observers._core.raw

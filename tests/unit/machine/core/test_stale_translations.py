@@ -1,0 +1,217 @@
+"""The observer of stale translations: what changes tables besides the guest's instructions, snapshots, and its handle."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.errors import BudgetUsedUp
+from emulator.machine.core.handle import ffi, lib
+from emulator.machine.core.observed import Rights
+from tests.helpers.guest import core_of, machine_of
+from tests.helpers.page_tables import PAGE, P, PaeTables, PageTables, W, enable_pae, paged_machine
+
+if TYPE_CHECKING:
+    from emulator.machine.core.observed import StaleUse
+    from emulator.machine.machine import Machine
+
+DATA, OTHER = 0x300000, 0x301000
+TOUCH = f"""
+        movl    0x{DATA:x}, %ebx
+change: nop
+use:    movl    0x{DATA:x}, %ebx
+        put     ebx
+        exit    0
+"""
+
+
+def two_levels(source: str = TOUCH) -> tuple[Machine, PageTables]:
+    machine, tables = paged_machine(source)
+    machine.memory.store_u32(DATA, 1)
+    machine.memory.store_u32(OTHER, 2)
+    return machine, tables
+
+
+def facts(use: StaleUse) -> tuple[int, str, int, int]:
+    return use.linear, use.access, use.held, use.now
+
+
+def test_a_model_that_changes_an_entry_is_noticed_and_is_no_instruction() -> None:
+    machine, tables = two_levels()
+
+    def change(_kind: int, _esp: int, eax: int) -> int:
+        machine.memory.store_u32(tables.table_entry(DATA), OTHER | 3)
+        return eax
+
+    machine.observers.probe(machine.address_of("change"), change)
+    with machine.observers.seek_stale() as found:
+        machine.run()
+        (use,) = found.uses()
+    assert facts(use) == (DATA, "read", DATA, OTHER)
+    assert use.eip == machine.address_of("use")
+    assert use.entry == tables.table_entry(DATA)
+    assert use.change is None
+
+
+def test_so_is_a_device() -> None:
+    machine, tables = two_levels()
+    entry = ffi.new("uint8_t[4]", list((OTHER | 3).to_bytes(4, "little")))
+
+    def change(_kind: int, _esp: int, eax: int) -> int:
+        lib.kc_dma_write(core_of(machine).raw, tables.table_entry(DATA), entry, 4)
+        return eax
+
+    machine.observers.probe(machine.address_of("change"), change)
+    with machine.observers.seek_stale() as found:
+        machine.run()
+        (use,) = found.uses()
+    assert facts(use) == (DATA, "read", DATA, OTHER)
+    assert use.change is not None
+    assert use.change.eip == machine.address_of("change")
+
+
+def test_so_is_python_between_two_runs() -> None:
+    machine, tables = two_levels()
+    with machine.observers.seek_stale() as found:
+        until(machine, "change")
+        machine.memory.store_u32(tables.table_entry(DATA), 0)
+        machine.run()
+        (use,) = found.uses()
+    assert facts(use) == (DATA, "read", DATA, 0)
+    assert use.now_rights == Rights(0)
+
+
+def until(machine: Machine, label: str) -> None:
+    """Run up to a label, instruction by instruction."""
+    while machine.registers().eip != machine.address_of(label):
+        with suppress(BudgetUsedUp):
+            machine.run(max_instructions=1)
+
+
+def test_three_levels() -> None:
+    change = """
+        movl    0x{0:x}, %ebx
+        movl    ${2:#x} + 3, {1:#x}
+use:    movl    0x{0:x}, %ebx
+        exit    0
+    """
+    entry = 0
+    for _ in range(2):  # the first time it shows where the entry is
+        machine = machine_of(enable_pae() + change.format(DATA, entry or OTHER, OTHER))
+        tables = PaeTables(machine.memory)
+        for page in range(0, 4 << 20, PAGE):
+            tables.map(page, page, P | W)
+        entry = tables.entry(DATA, "table")
+    with machine.observers.seek_stale() as found:
+        machine.run()
+        (use,) = found.uses()
+    assert facts(use) == (DATA, "read", DATA, OTHER)
+    assert use.entry == entry
+    assert use.change is not None
+    assert (use.change.before & ~0x60, use.change.after) == (DATA | 3, OTHER | 3)
+
+
+STALE = f"""
+        movl    0x{DATA:x}, %ebx
+        movl    $0, 0x{{0:x}}
+use:    movl    0x{DATA:x}, %ebx
+        exit    0
+"""
+
+
+def stale_machine() -> Machine:
+    _, tables = two_levels()
+    machine, _ = two_levels(STALE.format(tables.table_entry(DATA)))
+    return machine
+
+
+def test_a_snapshot_brings_the_machine_back_and_the_use_comes_again() -> None:
+    machine = stale_machine()
+    with machine.observers.seek_stale() as found:
+        start = machine.snapshot()
+        machine.run()
+        start.reset()
+        assert len(found.uses()) == 1
+        machine.run()
+        first, second = found.uses()
+    assert first == second
+
+
+def test_a_reset_empties_the_tlb_as_without_an_observer() -> None:
+    """Going back to where a translation was stale, the CPU walks the tables."""
+    outcomes = []
+    for seek in (False, True):
+        machine = stale_machine()
+        found = machine.observers.seek_stale() if seek else None
+        until(machine, "use")
+        machine.snapshot().reset()
+        with pytest.raises(Exception, match="page fault") as error:
+            machine.run()
+        outcomes.append(str(error.value))
+        assert found is None or found.uses() == ()
+    assert outcomes[0] == outcomes[1]
+
+
+def test_handles_know_nothing_of_each_other() -> None:
+    machine = stale_machine()
+    outer = machine.observers.seek_stale()
+    start = machine.snapshot()
+    with machine.observers.seek_stale() as inner:
+        machine.run()
+    start.reset()
+    machine.run()
+    outer.close()
+    outer.close()
+    start.reset()
+    machine.run()
+    assert (len(inner.uses()), len(outer.uses())) == (1, 2)
+    later = machine.observers.seek_stale()
+    assert later.uses() == ()
+
+
+def test_without_one_nothing_is_sought() -> None:
+    machine = stale_machine()
+    machine.observers.seek_stale().close()
+    machine.run()
+    assert machine.observers.seek_stale().uses() == ()
+
+
+def test_many_uses_are_counted_but_not_kept() -> None:
+    source = f"""
+        movl    $300, %ecx
+1:      movl    0x{DATA:x}, %ebx
+        xorl    $0x1000, {{0:#x}}
+        loop    1b
+        exit    0
+    """
+    _, tables = two_levels()
+    machine, _ = two_levels(source.format(tables.table_entry(DATA)))
+    with machine.observers.seek_stale() as found:
+        machine.run()
+        assert len(found.uses()) == 150
+    machine, _ = two_levels(source.format(tables.table_entry(DATA)).replace("$300", "$3000"))
+    with machine.observers.seek_stale() as found:
+        machine.run()
+        assert len(found.uses()) == lib.KC_STALE_USES
+
+
+def test_the_reference_mmu_has_none() -> None:
+    with pytest.raises(ValueError, match="stale translations are not found with the reference MMU"):
+        machine_of("exit 0", mmu="reference").observers.seek_stale()
+
+
+def test_it_opens_between_runs_only() -> None:
+    machine, _ = two_levels()
+    errors = []
+
+    def ask(_kind: int, _esp: int, eax: int) -> int:
+        with pytest.raises(ValueError, match="seek_stale"):
+            machine.observers.seek_stale()
+        errors.append(eax)
+        return eax
+
+    machine.observers.probe(machine.address_of("change"), ask)
+    machine.run()
+    assert len(errors) == 1
