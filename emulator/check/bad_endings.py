@@ -62,12 +62,9 @@ def wild_accesses(image: KernelImage, ending: Ending, trace: Trace) -> list[Find
 
 def _wild_access(image: KernelImage, lack: Lack, trace: Trace) -> Finding:
     frame = Symbolizer(image).instruction(lack.eip)
-    calls = trace.calls
-    is_open = (calls.entered <= lack.event) & (~calls.returned | (calls.left > lack.event))
-    rows = np.flatnonzero(is_open)
     call_site = CallSite(0, lack.event, lack.function, (frame,))
-    if len(rows):
-        inside = CallSites(trace).entry(int(rows[-1]) + 1)
+    inside = CallSites(trace).open_after(lack.event)
+    if inside is not None:
         call_site = CallSite(inside.call, lack.event, inside.function, (frame, *inside.backtrace))
     verb = "wrote to" if lack.by_write else "read"
     message = f"{lack.function} {verb} 0x{lack.address:08x}, where nothing is"

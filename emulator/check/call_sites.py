@@ -46,6 +46,12 @@ class CallSites:
         returned = np.flatnonzero(columns.left == event).tolist() if event else []
         return self._call_site(returned[0] + 1, event) if returned else None
 
+    def open_after(self, event: int) -> CallSite | None:
+        """Return the innermost call that goes on after an event, at its entry; None: there is none."""
+        calls = self._trace.calls
+        rows = np.flatnonzero((calls.entered <= event) & (~calls.returned | (calls.left > event)))
+        return self.entry(int(rows[-1]) + 1) if len(rows) else None
+
     def history(self, blocks: Blocks, index: int, event: int = NEVER - 1) -> BlockHistory:
         """Return what happened to a block up to an event.
 

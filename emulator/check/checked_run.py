@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ from emulator.check.hex_dumps import with_hex_dumps
 from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
 from emulator.check.measures import measure
+from emulator.check.stale_translations import stale_uses
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.check.structures.locks import check_locks
 from emulator.check.structures.run_audits import RunAudits
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from emulator.check.findings import Finding
     from emulator.check.leaks.leaks import Leaks
     from emulator.check.structures.kernel_checks import KernelChecks
+    from emulator.machine.core.observed import StaleUse
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
@@ -111,6 +114,8 @@ class Check:
         self._new_machine = new_machine
         self.checks: KernelChecks | None = kernel_checks(machine, profile.name)
         self.audits = RunAudits(machine, self.checks)
+        self._seeks_stale = machine.mmu == "fast"
+        self._stale: tuple[StaleUse, ...] = ()
 
     def record(
         self,
@@ -124,7 +129,9 @@ class Check:
         header = trace_header(
             machine, self._profile, kernel=machine.image.path, version="", command_line=(), layers={}
         )
-        ending = record_run(machine, path, header, budget, on_start=on_start, on_progress=on_progress)
+        with machine.observers.seek_stale() if self._seeks_stale else nullcontext() as stale:
+            ending = record_run(machine, path, header, budget, on_start=on_start, on_progress=on_progress)
+        self._stale = stale.uses() if stale is not None else ()
         if isinstance(ending.error, HostError):
             raise ending.error
         return ending
@@ -149,6 +156,7 @@ class Check:
                 self.checks,
                 audited=self.audits.any_done,
                 is_rerun=self._new_machine is not None,
+                seeks_stale=self._seeks_stale,
             ),
         )
 
@@ -161,6 +169,7 @@ class Check:
         if rerun is not None and (ending.is_whole or ending.how is How.BUDGET):  # else it died
             found += check_locks(self._machine, trace, rerun, finished=ending.by_itself)
         found += self.audits.findings(trace, rerun)
+        found += stale_uses(self._machine, self._stale, trace)
         found.sort(
             key=lambda finding: finding.call_site.event if finding.call_site else trace.event_count + 1
         )
@@ -180,7 +189,13 @@ class Check:
 
 
 def checked_kinds(
-    profile: Profile, ending: Ending, state: KernelChecks | None, *, audited: bool, is_rerun: bool
+    profile: Profile,
+    ending: Ending,
+    state: KernelChecks | None,
+    *,
+    audited: bool,
+    is_rerun: bool,
+    seeks_stale: bool,
 ) -> frozenset[Kind]:
     """Return the kinds of findings that a check covers: "nothing found" says something about these only.
 
@@ -190,6 +205,7 @@ def checked_kinds(
         state: What is known of the kernel's structures; None: nothing.
         audited: Whether the structures were audited at least once while they had to be whole.
         is_rerun: Whether the kernel may be run once more.
+        seeks_stale: Whether uses of stale translations were kept.
     """
     kinds = set(Kind) - _OF_STRUCTURES
     if state is not None:
@@ -204,6 +220,8 @@ def checked_kinds(
         kinds.discard(Kind.LEAK)
     if not is_rerun:
         kinds -= {Kind.LOCK_HELD, Kind.LOCK_TWICE}
+    if not seeks_stale:
+        kinds.discard(Kind.STALE_TRANSLATION)
     frees = [each for each in profile.functions if each.role is Role.FREE]
     if not any(_LENGTHS & set(each.parameters) for each in frees if not profile.pages(each.area)):
         kinds.discard(Kind.WRONG_SIZE)

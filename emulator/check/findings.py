@@ -36,6 +36,7 @@ class Kind(Enum):
     DEADLOCK = "deadlock"
     DIVERGENCE = "lockstep-divergence"
     WILD_ACCESS = "wild-access"  # to memory in which nothing is
+    STALE_TRANSLATION = "stale-translation"  # that the TLB holds, and page tables no longer say
     DIED = "kernel-died"  # a fault, or it hangs
     FAILED = "kernel-failed"  # it exited with a value other than 0, or reset the PC
 
@@ -84,6 +85,10 @@ _TEXTS: Final = {
     Kind.WILD_ACCESS: (
         "wild access",
         "A function that allocates or frees accessed memory in which nothing is: it followed a wild pointer.",
+    ),
+    Kind.STALE_TRANSLATION: (
+        "stale translation",
+        "Memory was accessed by what the TLB held of a page, after its page table entry was changed.",
     ),
     Kind.DIED: ("kernel died", "The kernel could not go on: a fault that nobody handled, or it hangs."),
     Kind.FAILED: ("kernel failed", "The kernel exited with a value other than 0, or reset the PC."),

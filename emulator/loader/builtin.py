@@ -48,6 +48,7 @@ DEFECTS = {
     "bad_fit": "a heap that differs from its model",
     "bad_divide": "divides by 0 and has no handlers; the CPU shuts down",
     "bad_exit": "exits with value 3",
+    "bad_stale_tlb": "changes a page table entry by hand, and the CPU is not told",
     "btron_bad_size": "BTRON/386: frees bytes with too small a size",
     "btron_bad_round": "BTRON/386: frees bytes with a wrong size that rounds to the right one",
     "btron_bad_refcount": "BTRON/386: writes to the count of a page's owners",

@@ -48,6 +48,7 @@ EXPECTED: Final = {
     "bad_fit": {Kind.DIVERGENCE},
     "bad_divide": {Kind.DIED},
     "bad_exit": {Kind.FAILED},
+    "bad_stale_tlb": {Kind.STALE_TRANSLATION},
     "btron_bad_size": {Kind.WRONG_SIZE},
     "btron_bad_round": {Kind.WRONG_SIZE},
     "btron_bad_refcount": {Kind.REFCOUNT},

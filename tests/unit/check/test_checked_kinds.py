@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ALWAYS = {
     *(Kind.DOUBLE_FREE, Kind.INVALID_FREE, Kind.OVERLAP, Kind.BAD_RESULT),
-    *(Kind.DIED, Kind.FAILED, Kind.DIVERGENCE, Kind.WILD_ACCESS),
+    *(Kind.DIED, Kind.FAILED, Kind.DIVERGENCE, Kind.WILD_ACCESS, Kind.STALE_TRANSLATION),
 }
 LOCKS = {Kind.LOCK_HELD, Kind.LOCK_TWICE}
 ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0)
@@ -27,7 +27,7 @@ ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER,
 
 def kinds_of(profile: Profile, how: How = How.EXIT, *, is_rerun: bool = True) -> set[Kind]:
     """Return the kinds that are searched for in a kernel whose structures are not known."""
-    return set(checked_kinds(profile, Ending(how), None, audited=False, is_rerun=is_rerun))
+    return set(checked_kinds(profile, Ending(how), None, audited=False, is_rerun=is_rerun, seeks_stale=True))
 
 
 def with_free(*parameters: str, pages: bool = False) -> Profile:
@@ -90,5 +90,7 @@ def test_structures_that_are_being_changed_were_not_audited() -> None:
     state = kernel_checks(machine, profile.name)
     assert state is not None
     run = Ending(How.EXIT, 0)
-    whole = checked_kinds(profile, run, state, audited=True, is_rerun=True)
-    assert checked_kinds(profile, run, state, audited=False, is_rerun=True) == whole - {Kind.CORRUPTION}
+    whole = checked_kinds(profile, run, state, audited=True, is_rerun=True, seeks_stale=True)
+    assert checked_kinds(profile, run, state, audited=False, is_rerun=True, seeks_stale=True) == whole - {
+        Kind.CORRUPTION
+    }

@@ -113,6 +113,7 @@ def test_json_is_one_document(kmemu: Callable[..., Done]) -> None:
     assert document["checked"] == [
         *("bad-result", "bitmap-mismatch", "double-free", "heap-corruption", "invalid-free", "kernel-died"),
         *("kernel-failed", "leak", "lock-held", "lock-taken-twice", "overlapping-blocks", "reserved-frame"),
+        "stale-translation",
         "wild-access",
     ]
 

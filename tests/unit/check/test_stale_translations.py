@@ -1,0 +1,113 @@
+"""Findings about stale translations: their words, how many there are, and when they are not looked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.check.checked_run import check_kernel
+from emulator.check.findings import Kind
+from emulator.check.stale_translations import MOST_FINDINGS, stale_uses
+from emulator.machine.core.observed import LastWrite, Rights, StaleUse
+from emulator.profile.known import matching_profile
+from emulator.run.ending import Budget
+from emulator.run.recorded import record_run
+from emulator.trace.file.recorder import trace_header
+from emulator.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.machine.machine import Machine
+
+WRITE = LastWrite(0x0010_1000, 0x0010_1000, 3, 0x0030_0067, 0x0030_1007, (), 1)
+ALL = Rights.PRESENT | Rights.WRITABLE | Rights.FOR_USERS
+USE = StaleUse(
+    *(0xC000_0010, "write", 0x0010_1010, 0x0010_1010, 6, ()),
+    *(0x0030_0000, ALL, 0x0030_1000, Rights.PRESENT, 0x0020_0000, WRITE),
+)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Machine, Trace]:
+    path: Path = tmp_path_factory.mktemp("stale") / "run.kmt"
+    machine = boot("firmware:demo")
+    header = trace_header(
+        machine, matching_profile(machine.image), kernel="demo", version="", command_line=(), layers={}
+    )
+    record_run(machine, path, header, Budget())
+    return machine, Trace.read(str(path))
+
+
+def test_a_finding_names_both_translations_the_use_and_the_change(ended: tuple[Machine, Trace]) -> None:
+    machine, trace = ended
+    (finding,) = stale_uses(machine, [USE], trace)
+    assert finding.kind is Kind.STALE_TRANSLATION
+    assert finding.message == "write to 0xc0000010 by a translation that the page tables no longer say"
+    assert finding.details == (
+        "the CPU still holds: frame 0x00300000, to read and write, for all rings",
+        "page tables say by now: frame 0x00301000, to read only, for the kernel",
+        "entry at 0x00200000, changed without invlpg or a load of CR3",
+    )
+    assert finding.call_site is not None
+    assert (finding.call_site.event, finding.call_site.backtrace[0].address) == (6, 0x0010_1010)
+    write = finding.faulting_write
+    assert write is not None
+    assert (write.event, write.address, write.before, write.after) == (
+        3,
+        0x0020_0000,
+        0x0030_0067,
+        0x0030_1007,
+    )
+
+
+@pytest.mark.parametrize(
+    ("use", "begin"),
+    [
+        (USE._replace(access="read"), "read of 0x"),
+        (USE._replace(access="write"), "write to 0x"),
+        (USE._replace(access="fetch"), "execution of 0x"),
+    ],
+)
+def test_each_access_has_its_verb(ended: tuple[Machine, Trace], use: StaleUse, begin: str) -> None:
+    assert stale_uses(ended[0], [use], ended[1])[0].message.startswith(begin)
+
+
+def test_a_page_that_is_gone_and_nobody_who_did_it(ended: tuple[Machine, Trace]) -> None:
+    use = USE._replace(now=0, now_rights=Rights(0), change=None)
+    (finding,) = stale_uses(ended[0], [use], ended[1])
+    assert finding.details[1:] == (
+        "page tables say by now: not mapped",
+        "entry at 0x00200000, changed without invlpg or a load of CR3, by no instruction of the kernel's",
+    )
+    assert finding.faulting_write is None
+
+
+def test_uses_of_one_way_are_one_finding(ended: tuple[Machine, Trace]) -> None:
+    later = USE._replace(event=9, linear=0xC000_1000)
+    (finding,) = stale_uses(ended[0], [USE, later], ended[1])
+    assert finding.call_site is not None
+    assert finding.call_site.event == 6
+
+
+def test_only_some_are_listed(ended: tuple[Machine, Trace]) -> None:
+    uses = [USE._replace(eip=USE.eip + i) for i in range(MOST_FINDINGS + 1)]
+    found = stale_uses(ended[0], uses, ended[1])
+    assert len(found) == MOST_FINDINGS
+    assert found[0].details[-1] == "the first 16 of 17 like this are listed"
+
+
+def test_the_reference_mmu_is_checked_without() -> None:
+    machine = boot("firmware:bad_stale_tlb", mmu="reference")
+    report = check_kernel(machine, matching_profile(machine.image))
+    assert report.findings == ()
+    assert Kind.STALE_TRANSLATION not in report.checked
+
+
+def test_the_other_is_checked_with() -> None:
+    machine = boot("firmware:bad_stale_tlb")
+    report = check_kernel(machine, matching_profile(machine.image))
+    assert [finding.kind for finding in report.findings] == [Kind.STALE_TRANSLATION]
+    assert Kind.STALE_TRANSLATION in report.checked
