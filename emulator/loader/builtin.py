@@ -26,6 +26,7 @@ KERNELS = {
     "btron_demo": "BTRON/386: every call and every error of pages, bytes and memory pools, as a table",
     "btron_pools_wait": "BTRON/386: tasks that wait for pools, time out, are released, lose their pool",
     "btron_stress": "BTRON/386: a long random run of pages, bytes and pools with a fixed seed",
+    "vm_demo": "BTRON/386: regions and tasks in ring 3, every call and every error, as a table",
 }
 
 #: The same for kernels that do one thing wrong each, for `kmemu check`. NAME_ok is NAME without its defect.

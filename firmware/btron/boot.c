@@ -23,7 +23,9 @@
 #include "btron/kmem.h"
 #include "btron/paging_bits.h"
 #include "btron/pmem.h"
+#include "btron/segments.h"
 #include "btron/task.h"
+#include "btron/task_memory.h"
 #include "common/console.h"
 #include "common/cpu.h"
 #include "common/debug_exit.h"
@@ -151,6 +153,7 @@ const struct boot_info *btron_boot(uint32_t magic, const struct multiboot_info *
     const struct multiboot_info *info = at_physical((uint32_t)physical_info);
 
     console_init();
+    segments_init();
     interrupts_init();
     boot_info_read(&boot, magic, info);
     if (magic == MULTIBOOT_BOOT_MAGIC) {
@@ -163,6 +166,9 @@ const struct boot_info *btron_boot(uint32_t magic, const struct multiboot_info *
     paging_trim(ram_end());
     if (pmem_init() != E_OK) {
         panic("no free page");
+    }
+    if (user_text_init() != E_OK) {
+        panic("no memory for the text of user programs");
     }
     kmem_init();
     tasks_init();

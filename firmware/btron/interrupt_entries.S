@@ -1,16 +1,17 @@
 /*
- * Entry points of interrupts. The interrupted task's registers stay on its own stack, whatever runs until it
+ * Entry points of interrupts. The interrupted task's registers stay on its own kernel stack, whatever runs until it
  * comes back.
  */
+
+#include "common/trap_frame.h"
 
         .text
         .globl  timer_entry
         .type   timer_entry, @function
 timer_entry:
-        pushal
-        cld
+        save_registers
         call    timer_interrupt
-        popal
+        restore_registers
         iret
         .size   timer_entry, . - timer_entry
 

@@ -3,7 +3,8 @@
  *
  * The two 8259A controllers deliver irq 0..15 as vectors 32..47, after the CPU's own. Only irq 0 is let
  * through: the 8254's channel 0, which divides 1193182 Hz by 1193. The handler acknowledges it first, because
- * the tick may switch to another task and come back much later.
+ * the tick may switch to another task and come back much later. Exceptions of tasks are faults.c's. Ring 3 may use one
+ * gate, that of calls.
  *
  * Shortcomings
  *
@@ -12,7 +13,9 @@
 
 #include "btron/interrupts.h"
 
+#include "btron/faults.h"
 #include "btron/task.h"
+#include "btron/user_calls.h"
 #include "common/cpu.h"
 #include "common/exceptions.h"
 
@@ -44,9 +47,13 @@ enum {
     IRQ_COUNT = 16,
     VECTOR_TIMER = IRQ_VECTOR + 0,
     VECTOR_SPURIOUS = IRQ_VECTOR + 7, /* what the 8259A says when a request has gone away */
+    VECTOR_COUNT = USER_CALL_VECTOR + 1,
+    GATE_USER_TRAP = 0xEF00, /* present, ring 3, 32-bit trap gate (SDM volume 3, 6.11) */
 };
 
-static _Alignas(8) struct gate idt[EXCEPTION_COUNT + IRQ_COUNT];
+_Static_assert(USER_CALL_VECTOR >= IRQ_VECTOR + IRQ_COUNT, "vector of calls");
+
+static _Alignas(8) struct gate idt[VECTOR_COUNT];
 
 /* interrupt_entries.S */
 void timer_entry(void);
@@ -70,7 +77,9 @@ void interrupts_init(void)
 {
     idt[VECTOR_TIMER] = interrupt_gate((uint32_t)timer_entry);
     idt[VECTOR_SPURIOUS] = interrupt_gate((uint32_t)spurious_entry);
-    exceptions_init(idt, EXCEPTION_COUNT + IRQ_COUNT);
+    idt[USER_CALL_VECTOR] = interrupt_gate((uint32_t)user_call_entry);
+    idt[USER_CALL_VECTOR].type = GATE_USER_TRAP;
+    exceptions_init(idt, VECTOR_COUNT, fault_handle);
     pic_init();
 }
 

@@ -39,7 +39,7 @@ typedef struct {
 
 typedef struct {
     VP exinf;
-    ATR tskatr; /* TA_ASM or TA_HLNG */
+    ATR tskatr; /* TA_ASM or TA_HLNG, | TA_USER */
     FP task;
     PRI itskpri; /* 1..31 */
     INT stksz;
@@ -97,10 +97,14 @@ ER tget_blf(VP *p_blf, ID mpfid, TMO tmout);
 ER rel_blf(ID mpfid, VP blf);
 ER ref_mpf(T_RMPF *pk_rmpf, ID mpfid);
 
-/* Tasks; ids 1..32. E_OBJ: the task is not in a state that the call is for. */
-ER cre_tsk(ID tskid, const T_CTSK *pk_ctsk); /* takes a stack of whole pages from pmem; E_NOMEM */
-ER del_tsk(ID tskid);                        /* of a dormant task; gives its stack back */
-ER sta_tsk(ID tskid, INT stacd);             /* of a dormant task */
+/*
+ * Tasks; ids 1..32. E_OBJ: the task is not in a state that the call is for. A task takes a kernel stack of whole pages,
+ * a page directory, and, with TA_USER, the memory of its user program (task_memory.h), whose stack then grows to
+ * `stksz`. When it ends, all that is mapped in its user space is given back.
+ */
+ER cre_tsk(ID tskid, const T_CTSK *pk_ctsk); /* E_NOMEM; E_PAR also: TA_USER, and `task` is not in the text */
+ER del_tsk(ID tskid);                        /* of a dormant task; gives the rest of its memory back */
+ER sta_tsk(ID tskid, INT stacd);             /* of a dormant task; with TA_USER also as task_memory_start() */
 __attribute__((noreturn)) void ext_tsk(void);
 ER ter_tsk(ID tskid); /* of another task that is not dormant; blocks that it holds stay taken */
 ER slp_tsk(void);     /* until wup_tsk; at once if that was called before; E_RLWAI, E_CTX */

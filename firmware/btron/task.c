@@ -1,131 +1,21 @@
 /*
  * Theory of operation
  *
- * The task at the head of the most urgent ready queue runs. Each task has a stack of its own, and all that a
- * task is while another runs is on it: switch_context() pushes the registers that C functions keep, and the
- * stack pointer goes into the control block. A new task's stack looks as if it had been switched away from at
- * the entry of task_begin().
- *
- * Tasks are switched in two situations only, both with interrupts off: at the end of a call, and at the end of
- * the tick's interrupt, there on top of the interrupted task's registers. Whoever comes back restores its own
- * EFLAGS. The context that starts the kernel becomes the idle task, number 0, which runs when no queue has
- * anybody and waits for interrupts.
+ * The public calls for tasks. Each checks its arguments, changes control blocks and queues with interrupts off, and
+ * ends in call_leave(), where the dispatcher may let another task run (dispatch.c).
  *
  * Shortcomings
  *
- * Everything runs in ring 0, a stack that overflows is not noticed, and a task that never waits starves the
- * less urgent ones. A dormant task keeps its stack until del_tsk().
+ * A dormant task keeps its kernel stack and its page directory until del_tsk().
  */
 
 #include "btron/task.h"
 
 #include "btron/critical.h"
-#include "btron/interrupts.h"
 #include "btron/itron.h"
 #include "btron/pmem.h"
 #include "btron/pools.h"
-#include "btron/space.h"
-#include "common/cpu.h"
-
-/* switch.S: saves the registers on the stack and that in `*from`, and continues what was saved in `to`. */
-void switch_context(UW *from, UW to);
-
-void tasks_init(void)
-{
-    sys_dispatch_disabled = 1;
-}
-
-void tasks_run(void)
-{
-    cpu_disable_interrupts();
-    timer_start();
-    sys_dispatch_disabled = 0;
-    dispatch();
-    for (;;) {
-        cpu_wait_for_interrupt();
-    }
-}
-
-void dispatch(void)
-{
-    ID from = current_task;
-    ID to = ready_first();
-
-    need_dispatch = 0;
-    if (to != from) {
-        current_task = to;
-        if (cpu_page_directory() != space_directory(to)) {
-            cpu_set_page_directory(space_directory(to));
-        }
-        switch_context(&tcb_table[from].esp, tcb_table[to].esp);
-    }
-}
-
-void dispatch_if_needed(void)
-{
-    if (need_dispatch && !sys_dispatch_disabled) {
-        dispatch();
-    }
-}
-
-/* Lets others run until the current task's wait has ended. Returns the wait's result. */
-static ER task_wait(void)
-{
-    dispatch();
-    return tcb_table[current_task].wercd;
-}
-
-ER call_leave(uint32_t flags, ER result)
-{
-    if (result == E_WAITING) {
-        result = task_wait();
-    }
-    dispatch_if_needed();
-    critical_leave(flags);
-    return result;
-}
-
-void tick_handle(void)
-{
-    sys_tick++;
-    for (ID id = 1; id <= TASK_MAX; id++) {
-        const struct tcb *task = &tcb_table[id];
-        if (task->state == TASK_WAIT && task->has_deadline && (W)(sys_tick - task->deadline_lo) >= 0) {
-            wait_cancel(id, E_TMOUT);
-        }
-    }
-    dispatch_if_needed();
-}
-
-/* Where a task begins: switch_context() returns to it, so interrupts are still off. */
-static __attribute__((noreturn)) void task_begin(INT stacd)
-{
-    const struct tcb *task = &tcb_table[current_task];
-
-    cpu_enable_interrupts();
-    task->start(stacd, task->exinf);
-    ext_tsk();
-}
-
-/* What switch_context() finds on the stack of a task that has never run; see there. */
-struct first_frame {
-    UW edi, esi, ebx, ebp;
-    void (*begin)(INT stacd);
-    UW no_return;
-    INT stacd;
-    UW padding[3];
-};
-
-/* The stack ends on a page boundary, so the argument is 16-byte aligned, as at a call (i386 psABI 2.2.2). */
-_Static_assert(sizeof(struct first_frame) - offsetof(struct first_frame, stacd) == 16, "first_frame");
-
-static void make_first_frame(struct tcb *task, INT stacd)
-{
-    struct first_frame *frame = (struct first_frame *)((UW)task->stack + (UW)task->stack_size) - 1;
-
-    *frame = (struct first_frame){.begin = task_begin, .stacd = stacd};
-    task->esp = (UW)frame;
-}
+#include "btron/task_memory.h"
 
 /* E_ID, E_NOEXS, or E_OK. */
 static ER check_exists(ID tskid)
@@ -152,39 +42,72 @@ static ER check_other_active(ID tskid)
     return result == E_OK && (tcb_table[tskid].state == TASK_DORMANT || tskid == current_task) ? E_OBJ : result;
 }
 
+static bool is_for_ring_3(const T_CTSK *pk_ctsk)
+{
+    return (pk_ctsk->tskatr & TA_USER) != 0;
+}
+
+/* E_RSATR, E_PAR, or E_OK. */
+static ER check_packet(const T_CTSK *pk_ctsk)
+{
+    if (pk_ctsk == NULL) {
+        return E_PAR;
+    }
+    if ((pk_ctsk->tskatr & ~(ATR)TA_USER) > TA_HLNG) {
+        return E_RSATR;
+    }
+    if (pk_ctsk->task == NULL || pk_ctsk->stksz <= 0 || pk_ctsk->itskpri < PRIORITY_MIN ||
+        pk_ctsk->itskpri > PRIORITY_MAX) {
+        return E_PAR;
+    }
+    if (is_for_ring_3(pk_ctsk) && (!is_user_text((UW)pk_ctsk->task) || pk_ctsk->stksz > USER_STACK_MAX)) {
+        return E_PAR;
+    }
+    return E_OK;
+}
+
+/* Takes what a task has of memory. E_NOMEM, with nothing taken. */
+static ER take_memory(ID tskid, const T_CTSK *pk_ctsk)
+{
+    struct tcb *task = &tcb_table[tskid];
+
+    task->stack = pmem_alloc(task->stack_size);
+    if (task->stack == NULL) {
+        return E_NOMEM;
+    }
+    ER result = task_memory_create(tskid, is_for_ring_3(pk_ctsk), pk_ctsk->stksz);
+    if (result != E_OK) {
+        pmem_free(task->stack, task->stack_size);
+    }
+    return result;
+}
+
 static ER create(ID tskid, const T_CTSK *pk_ctsk)
 {
     if (!is_task_id(tskid)) {
         return E_ID;
     }
-    if (pk_ctsk != NULL && pk_ctsk->tskatr > TA_HLNG) {
-        return E_RSATR;
-    }
-    if (pk_ctsk == NULL || pk_ctsk->task == NULL || pk_ctsk->stksz <= 0 || pk_ctsk->itskpri < PRIORITY_MIN ||
-        pk_ctsk->itskpri > PRIORITY_MAX) {
-        return E_PAR;
+    ER result = check_packet(pk_ctsk);
+    if (result != E_OK) {
+        return result;
     }
     if (tcb_table[tskid].state != TASK_NON_EXISTENT) {
         return E_OBJ;
     }
-    VP stack = pmem_alloc(pk_ctsk->stksz);
-    if (stack == NULL) {
-        return E_NOMEM;
-    }
-    if (space_create(tskid) != E_OK) {
-        pmem_free(stack, pk_ctsk->stksz);
-        return E_NOMEM;
-    }
+    W stack_size = is_for_ring_3(pk_ctsk) ? USER_KERNEL_STACK : pk_ctsk->stksz;
     tcb_table[tskid] = (struct tcb){
         .tskid = tskid,
         .state = TASK_DORMANT,
         .priority = pk_ctsk->itskpri,
         .start = pk_ctsk->task,
         .exinf = pk_ctsk->exinf,
-        .stack = stack,
-        .stack_size = (W)round_up((UW)pk_ctsk->stksz, PAGE_SIZE),
+        .stack_size = (W)round_up((UW)stack_size, PAGE_SIZE),
     };
-    return E_OK;
+    result = take_memory(tskid, pk_ctsk);
+    if (result != E_OK) {
+        tcb_table[tskid] = (struct tcb){0};
+    }
+    return result;
 }
 
 ER cre_tsk(ID tskid, const T_CTSK *pk_ctsk)
@@ -199,7 +122,7 @@ ER del_tsk(ID tskid)
     ER result = check_dormant(tskid);
 
     if (result == E_OK) {
-        space_delete(tskid);
+        task_memory_delete(tskid);
         pmem_free(tcb_table[tskid].stack, tcb_table[tskid].stack_size);
         tcb_table[tskid] = (struct tcb){0};
     }
@@ -212,19 +135,23 @@ ER sta_tsk(ID tskid, INT stacd)
     ER result = check_dormant(tskid);
 
     if (result == E_OK) {
+        result = task_memory_start(tskid, stacd, tcb_table[tskid].exinf);
+    }
+    if (result == E_OK) {
         struct tcb *task = &tcb_table[tskid];
-        make_first_frame(task, stacd);
+        task_first_frame(task, stacd);
         task->wakeups = 0;
         ready_add(task);
     }
     return call_leave(flags, result);
 }
 
-/* Takes a ready task out of the running. */
+/* Takes a ready task out of the running, with what it has in user space. */
 static void make_dormant(ID tskid)
 {
     ready_remove(&tcb_table[tskid]);
     tcb_table[tskid].state = TASK_DORMANT;
+    task_memory_end(tskid);
 }
 
 void ext_tsk(void)

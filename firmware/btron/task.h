@@ -100,7 +100,7 @@ static inline bool may_wait(void)
 }
 
 /*
- * task.c: the native rest.
+ * dispatch.c: the native rest.
  */
 
 /* No tasks, the caller's context becomes the idle task; dispatching is disabled until tasks_run(). */
@@ -117,6 +117,9 @@ void dispatch(void);
  * urgent task, and lets interrupts in again. Returns the call's result.
  */
 ER call_leave(uint32_t flags, ER result);
+
+/* Makes a task's kernel stack such that it begins with its start function when it is dispatched to. */
+void task_first_frame(struct tcb *task, INT stacd);
 
 /* dispatch(), if a more urgent task is ready and it is allowed now. */
 void dispatch_if_needed(void);

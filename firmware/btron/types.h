@@ -43,6 +43,7 @@ enum {
 enum { TMO_POL = 0, TMO_FEVR = -1 };
 enum { TA_TFIFO = 0, TA_TPRI = 1 }; /* order of waiting tasks */
 enum { TA_ASM = 0, TA_HLNG = 1 };   /* language of a task: all the same here */
+enum { TA_USER = 0x100 };           /* a task that runs in ring 3 */
 
 #define PAGE_SIZE    4096u
 #define KERNEL_SPACE 0x80000000u /* physical memory, as the kernel maps it; also a limit on its size */

@@ -80,6 +80,14 @@ ALWAYS_INLINE void cpu_enable_paging(void)
     __asm__ volatile("movl %%cr0, %0\n\torl $0x80010000, %0\n\tmovl %0, %%cr0" : "=r"(cr0) : : "memory", "cc");
 }
 
+/* CR2: the linear address of the last page fault. */
+ALWAYS_INLINE uint32_t cpu_fault_address(void)
+{
+    uint32_t address;
+    __asm__ volatile("movl %%cr2, %0" : "=r"(address));
+    return address;
+}
+
 /* Waits for an interrupt; after cpu_disable_interrupts() that is for ever. */
 ALWAYS_INLINE void cpu_halt(void)
 {

@@ -1,9 +1,11 @@
 /*
  * Entry points of the 32 CPU exceptions (Intel SDM volume 3, 6.15).
  *
- * Each leaves the same stack, which is the argument list of exception_report():
- * vector, error code (0 where the CPU pushes none), EIP, CS, EFLAGS.
+ * Each leaves the same stack, struct trap_frame in exceptions.h. The interrupted code goes on if exception_handle()
+ * returns.
  */
+
+#include "common/trap_frame.h"
 
         .text
         .macro  exception vector, pushes_error_code = 0
@@ -26,8 +28,13 @@ exception_\vector:
 
         .type   exception_common, @function
 exception_common:
-        cld
-        call    exception_report        /* never returns */
+        save_registers
+        pushl   %esp
+        call    exception_handle
+        addl    $4, %esp
+        restore_registers
+        addl    $8, %esp                /* vector and error code */
+        iret
         .size   exception_common, . - exception_common
 
         .section .rodata

@@ -1,12 +1,12 @@
 /*
  * Theory of operation
  *
- * An exception in these kernels is always a bug, so nothing is saved and nothing returns: one line names
- * vector, location and error code, and the run ends with EXIT_EXCEPTION.
+ * An exception that the kernel has no handler for, or whose handler does not know it, is a bug: one line names vector,
+ * location and error code, and the run ends with EXIT_EXCEPTION.
  *
  * Shortcomings
  *
- * There is no TSS, so a fault caused by a bad stack pointer cannot be reported: the machine resets.
+ * Ring 0 has no second stack, so a fault caused by a bad stack pointer cannot be reported: the machine resets.
  */
 
 #include "common/exceptions.h"
@@ -31,6 +31,8 @@ _Static_assert(sizeof(struct table_register) == 6, "operand of LIDT");
 
 extern const uint32_t exception_entries[EXCEPTION_COUNT]; /* exception_entries.S */
 
+static exception_handler handle;
+
 struct gate interrupt_gate(uint32_t entry)
 {
     return (struct gate){
@@ -41,8 +43,9 @@ struct gate interrupt_gate(uint32_t entry)
     };
 }
 
-void exceptions_init(struct gate *idt, uint32_t count)
+void exceptions_init(struct gate *idt, uint32_t count, exception_handler handler)
 {
+    handle = handler;
     for (uint32_t vector = 0; vector < EXCEPTION_COUNT; vector++) {
         idt[vector] = interrupt_gate(exception_entries[vector]);
     }
@@ -50,11 +53,19 @@ void exceptions_init(struct gate *idt, uint32_t count)
     __asm__ volatile("lidt %0" : : "m"(idt_register) : "memory");
 }
 
-/* Called by exception_entries.S with the CPU's own stack frame as arguments. */
-__attribute__((noreturn)) void exception_report(uint32_t vector, uint32_t error_code, uint32_t eip);
-
-void exception_report(uint32_t vector, uint32_t error_code, uint32_t eip)
+/* Prints the line and ends the run. */
+static __attribute__((noreturn)) void exception_report(const struct trap_frame *frame)
 {
-    kprintf("exception %u at 0x%08x error 0x%08x\n", vector, eip, error_code);
+    kprintf("exception %u at 0x%08x error 0x%08x\n", frame->vector, frame->eip, frame->error_code);
     debug_exit(EXIT_EXCEPTION);
+}
+
+/* Called by exception_entries.S. */
+void exception_handle(const struct trap_frame *frame);
+
+void exception_handle(const struct trap_frame *frame)
+{
+    if (handle == NULL || !handle(frame)) {
+        exception_report(frame);
+    }
 }

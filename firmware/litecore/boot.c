@@ -60,7 +60,7 @@ const struct boot_info *litecore_boot(uint32_t magic, const struct multiboot_inf
     static struct boot_info boot;
 
     console_init();
-    exceptions_init(idt, EXCEPTION_COUNT);
+    exceptions_init(idt, EXCEPTION_COUNT, NULL);
     boot_info_read(&boot, magic, info);
     choose_window(&boot);
     heap_bytes = boot_option_u32(&boot, "heap", heap_bytes);

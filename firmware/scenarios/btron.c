@@ -17,6 +17,8 @@ const char *error_name(ER code)
         return "E_OK";
     case E_NOMEM:
         return "E_NOMEM";
+    case E_RSFN:
+        return "E_RSFN";
     case E_RSATR:
         return "E_RSATR";
     case E_PAR:
@@ -27,6 +29,10 @@ const char *error_name(ER code)
         return "E_NOEXS";
     case E_OBJ:
         return "E_OBJ";
+    case E_MACV:
+        return "E_MACV";
+    case E_OACV:
+        return "E_OACV";
     case E_CTX:
         return "E_CTX";
     case E_QOVR:
@@ -61,13 +67,23 @@ void row(const char *call, ER result, ER expected)
     }
 }
 
-void start_task(ID tskid, PRI priority, FP task, INT stacd)
+static void start(ID tskid, PRI priority, FP task, INT stacd, ATR attribute, INT stack_size)
 {
-    T_CTSK packet = {.tskatr = TA_HLNG, .task = task, .itskpri = priority, .stksz = STACK_BYTES};
+    T_CTSK packet = {.tskatr = TA_HLNG | attribute, .task = task, .itskpri = priority, .stksz = stack_size};
 
     if (cre_tsk(tskid, &packet) != E_OK || sta_tsk(tskid, stacd) != E_OK) {
         check(false, "a task starts");
     }
+}
+
+void start_task(ID tskid, PRI priority, FP task, INT stacd)
+{
+    start(tskid, priority, task, stacd, 0, STACK_BYTES);
+}
+
+void start_user_task(ID tskid, PRI priority, FP task, INT stacd)
+{
+    start(tskid, priority, task, stacd, TA_USER, USER_STACK_BYTES);
 }
 
 bool kmem_is_whole(void)

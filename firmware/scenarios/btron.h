@@ -13,7 +13,7 @@
 #include "common/string.h"
 #include "scenarios/scenario.h"
 
-enum { STACK_BYTES = 4096 };
+enum { STACK_BYTES = 4096, USER_STACK_BYTES = 16 * 4096 };
 
 /* Name of an error number, at most 7 characters; "?" for an unknown one. */
 const char *error_name(ER code);
@@ -30,6 +30,9 @@ static inline B *bytes(VP p)
 
 /* Creates and starts a task. A failure is a failed check. */
 void start_task(ID tskid, PRI priority, FP task, INT stacd);
+
+/* The same for a user program, which runs in ring 3 on a stack of USER_STACK_BYTES. */
+void start_user_task(ID tskid, PRI priority, FP task, INT stacd);
 
 /* Is everything that kmem took from pmem free again, and in as few areas as can be? */
 bool kmem_is_whole(void);

@@ -9,7 +9,7 @@
  * Shortcomings
  *
  * No addresses and no counts are printed that depend on the size of RAM, so some of what happens is not seen.
- * E_SYS, E_NOSPT, E_RSFN, E_MACV and E_OACV belong to layers that are not built yet.
+ * Regions and user tasks are vm_demo's.
  */
 
 #include "scenarios/btron.h"

@@ -63,6 +63,7 @@ def test_the_waiting_tasks_say_who_was_to_be_served() -> None:
         "btron_demo",
         "btron_pools_wait",
         "btron_stress",
+        "vm_demo",
     ],
 )
 def test_all_is_as_it_should_be(name: str) -> None:

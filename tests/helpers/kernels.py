@@ -8,7 +8,7 @@ from emulator.loader.builtin import DEFECTS, KERNELS, TWINS
 
 
 def is_btron(name: str) -> bool:
-    return name.startswith("btron_")
+    return name.startswith(("btron_", "vm_"))
 
 
 BTRON: Final = [name for name in KERNELS if is_btron(name)]

@@ -32,6 +32,7 @@ import pytest
 
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
+from tests.helpers.kernels import is_btron
 from tests.mutation.firmware_operators import Mutant, mutants
 from tests.mutation.forks import FirstFailure, fork, silence_output
 from tests.mutation.results import KILLED, SURVIVED, Results, Tried, add_options, to_run
@@ -137,7 +138,7 @@ class Workshop:
 
 
 def _of_room(room: str, kernels: Iterable[str]) -> list[str]:
-    return [name for name in kernels if room == "common" or (room == "btron") == name.startswith("btron_")]
+    return [name for name in kernels if room == "common" or (room == "btron") == is_btron(name)]
 
 
 class Campaign(FirstFailure):

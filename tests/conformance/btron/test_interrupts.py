@@ -20,6 +20,8 @@ pytestmark = pytest.mark.parametrize("bare", [pytest.param("firmware", marks=FIR
 TIMER, CASCADE = 0, 2
 SECOND_PIC_MASK: Final = 0xA1
 TICK_NS: Final = 999_847
+USER_CALL: Final = 64
+RING_3_TRAP: Final = 0xEF00
 
 
 @pytest.fixture
@@ -86,11 +88,13 @@ def test_a_tick_is_a_millisecond(guest: Guest, kernel: Kernel) -> None:
 def test_gates_lead_to_the_entries(guest: Guest, kernel: Kernel) -> None:
     registers = kernel.machine.cpu.registers()
     idt = guest.symbols["idt"] | KERNEL
-    assert (registers.idt_base, registers.idt_limit) == (idt, 48 * 8 - 1)
+    assert (registers.idt_base, registers.idt_limit) == (idt, 65 * 8 - 1)
     handlers = list(guest.words(guest.symbols["exception_entries"], 32))
-    handlers += [0] * 16
-    handlers[32], handlers[39] = (guest.symbols[name] | KERNEL for name in ("timer_entry", "spurious_entry"))
-    gates = guest.words(idt, 96)
+    handlers += [0] * 33
+    for vector, name in ((32, "timer_entry"), (39, "spurious_entry"), (USER_CALL, "user_call_entry")):
+        handlers[vector] = guest.symbols[name] | KERNEL
+    gates = guest.words(idt, 2 * 65)
     for vector, handler in enumerate(handlers):
-        gate = (8 << 16 | handler & 0xFFFF, handler & 0xFFFF0000 | 0x8E00) if handler else (0, 0)
+        kind = RING_3_TRAP if vector == USER_CALL else 0x8E00
+        gate = (8 << 16 | handler & 0xFFFF, handler & 0xFFFF0000 | kind) if handler else (0, 0)
         assert gates[2 * vector : 2 * vector + 2] == gate

@@ -17,6 +17,7 @@ from emulator.machine.machine import Machine
 from kernel_model.litecore.heap import Heap
 from kernel_model.litecore.memmap import Memmap
 from tests.helpers.guest import machine_of
+from tests.helpers.kernels import BTRON, LITECORE
 
 RET = 0xC3
 
@@ -40,8 +41,8 @@ def managed_ram(machine: Machine) -> bytes:
     return bytes(ram)
 
 
-LITECORE_KERNELS = sorted(name for name in builtin.KERNELS if not name.startswith("btron_"))
-BTRON_KERNELS = sorted(name for name in builtin.KERNELS if name.startswith("btron_"))
+LITECORE_KERNELS = sorted(LITECORE)
+BTRON_KERNELS = sorted(BTRON)
 
 
 @pytest.fixture
