@@ -573,8 +573,9 @@ class TestBtron:
         assert "LiteCore" not in done.out
 
     def test_waiting_tasks_are_named_in_the_middle_of_a_run(self, kmemu: Callable[..., Done]) -> None:
-        done = kmemu("boot", "firmware:btron_pools_wait", "--max-instructions", "394000")
-        assert done.status == 4
+        text = "A, priority 20, asks for 200 bytes until tick 100\n  B"
+        done = kmemu("boot", "firmware:btron_pools_wait", "--until", text)
+        assert done.status == 0
         assert "waiting, by priority: task 2 for 200 bytes until 451 ms\n" in done.out
 
     def test_the_map_shows_each_address_space(self, kmemu: Callable[..., Done]) -> None:
