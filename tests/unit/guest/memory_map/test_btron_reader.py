@@ -27,8 +27,9 @@ BASE = 0x80000000
 def waiting() -> Machine:
     """Stop where five tasks wait for pool 1 and one for pool 3."""
     machine = boot("firmware:btron_pools_wait")
+    machine.run(until="E, priority 10, asks for 200 bytes until tick 300", timeout_s=10)
     with pytest.raises(BudgetUsedUp):
-        machine.run(max_instructions=280_000, timeout_s=10)
+        machine.run(max_instructions=20_000)
     return machine
 
 
