@@ -31,18 +31,19 @@ def test_code_around_eip_has_source_lines_and_the_next_instruction_is_marked() -
     timeline = timeline_of("overflow")
     timeline.go_to(10)
     lines = disassemble(timeline.machine, 3, 2)
+    section, kmalloc = (timeline.machine.image.symbols[name].address for name in ("section", "kmalloc"))
     assert [line.text for line in lines] == [
         'overflow.c:19  section("Three blocks");',
-        "call 0x102d80 section",
+        f"call 0x{section:x} section",
         "overflow.c:20  char *name = kmalloc(24);",
         "mov dword ptr [esp], 0x18",
-        "call 0x1024d0 kmalloc",
+        f"call 0x{kmalloc:x} kmalloc",
         "overflow.c:21  char *victim = kmalloc(40);",
         "mov dword ptr [esp], 0x28",
         "overflow.c:20  char *name = kmalloc(24);",
         "mov ebx, eax",
         "overflow.c:21  char *victim = kmalloc(40);",
-        "call 0x1024d0 kmalloc",
+        f"call 0x{kmalloc:x} kmalloc",
     ]
     assert [line.address for line in lines if line.is_next] == [timeline.machine.cpu.registers().eip]
 

@@ -80,7 +80,7 @@ def test_leaks_can_be_chosen(kmemu: Callable[..., Done]) -> None:
     done = kmemu("check", "firmware:btron_demo", "--leaks", "all")
     assert done.status == 1
     assert done.out.startswith("BUG: live at the end: 4096 bytes in 1 block still reachable\n")
-    assert "4096 bytes at 0x8013c000: pointed to by " in done.out
+    assert "of 4096 bytes at 0x8013e000: pointed to by " in done.out
 
 
 def test_what_is_provoked_can_be_ignored_and_is_counted(kmemu: Callable[..., Done]) -> None:
