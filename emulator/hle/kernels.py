@@ -125,7 +125,7 @@ LITECORE = Kernel(
 )
 BTRON = Kernel(
     "BTRON/386",
-    ("pmem", "kmem", "pools"),
+    ("pmem", "kmem", "pools", "regions"),
     "pools",
     "kernel_model.btron.abi",
     "Btron",

@@ -1,4 +1,4 @@
-"""BTRON/386: pages, bytes, and ITRON memory pools with tasks that wait for them."""
+"""BTRON/386: pages, bytes, ITRON memory pools with tasks that wait for them, and address spaces of tasks."""
 
 __all__ = [
     "abi",

@@ -3,7 +3,7 @@
 Theory. A byte belongs to a global variable of the kernel, an entry of one of its tables, a block of a pool, or a free
 area. The structures may be broken at that moment; whatever cannot be made sense of has no location.
 
-Source: spec 2.2 to 2.4; `kernel_model.structs`.
+Source: spec 2.2 to 2.5; `kernel_model.structs`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def locate(address: int, addresses: Mapping[str, int], kernel: Btron) -> Locatio
         kernel: The models, to find blocks and areas.
     """
     found = _in_variables(address, addresses)
-    for search in (_in_page_table, _in_pools, _in_free_areas):
+    for search in (_in_page_table, _in_pools, _in_free_areas, _in_spaces):
         if found is None:
             with suppress(IndexError):  # it leads to nowhere, or makes no sense
                 found = search(address, kernel)
@@ -82,6 +82,14 @@ def _in_variables(address: int, addresses: Mapping[str, int]) -> Location | None
             element = variable(name, address - offset, layout.size, item=index)
             return element.part_at(address, layout, layout)
     return None
+
+
+def _in_spaces(address: int, kernel: Btron) -> Location | None:
+    if kernel.spaces is None:
+        return None
+    from kernel_model.btron.space_locations import locate_in_spaces  # not every run needs it
+
+    return locate_in_spaces(address, kernel.spaces)
 
 
 def _in_page_table(address: int, kernel: Btron) -> Location | None:

@@ -35,6 +35,7 @@ LAYER_SYMBOLS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "pmem": _PMEM_SYMBOLS,
         "kmem": _KMEM_SYMBOLS + _PMEM_SYMBOLS,  # each layer takes its memory from the one before
         "pools": ("mpl_table", "mpf_table", *_TASK_SYMBOLS, *_KMEM_SYMBOLS, *_PMEM_SYMBOLS),
+        "regions": ("space_table", "page_directory", "tcb_table", *_PMEM_SYMBOLS),
     }
 )
 """Symbols of data that the model of each layer needs, the lowest layer first. (To replace a function, its own symbol is needed as well.)"""

@@ -75,6 +75,10 @@ class Tasks:
         self._memory = memory
         self.addresses = addresses
 
+    def exists(self, number: int) -> bool:
+        """Return whether there is a task with an id from 1 to 32."""
+        return self._load(number, _STATE) != TaskState.NON_EXISTENT
+
     def current(self) -> int:
         """Return the id of the running task, or 0."""
         return self._memory.load_u32(self.addresses.current_task)

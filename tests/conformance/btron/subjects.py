@@ -73,6 +73,7 @@ class ModelSubject:
 
     FIRST_GLOBAL: Final = 0x8011_0000
     TABLE: Final = 0x8012_0000
+    PAGE_DIRECTORY: Final = 0x8013_0000
 
     def __init__(self) -> None:
         self.symbols: Mapping[str, int] = {}
@@ -80,10 +81,13 @@ class ModelSubject:
         for name, size in SIZES.items():
             self.symbols |= {name: address}
             address += size
+        self.symbols |= {"page_directory": self.PAGE_DIRECTORY}
         self.memory: Memory = ByteMemory(0, RAM_END)
         self.btron = Btron(self.memory, self.symbols, lambda _text: None)
         self.memory.store_u32(self.symbols["pmem_table"] - KERNEL, self.TABLE)
         self.memory.store_u32(self.symbols["pmem_pages"] - KERNEL, RAM_END // PAGE)
+        for index in range(512, 1024):
+            self.memory.store_u32(self.PAGE_DIRECTORY - KERNEL + 4 * index, (index - 512) << 22 | 0x83)
 
     def call(self, name: str, *arguments: int) -> int:
         return self.btron.functions[name].call(*arguments)
@@ -135,6 +139,15 @@ class Guest:
         assert self.er("pmem_init") == 0
         assert self.er("kmem_init") == 0
 
+    def take_all_but(self, pages: int) -> None:
+        """Leave so many pages free, the lowest ones."""
+        free = self.call("pmem_free_pages")
+        kept = [self.call("pmem_alloc", 1) for _ in range(pages)]
+        for _ in range(free - pages):
+            assert self.call("pmem_alloc", 1)
+        for page in kept:
+            assert self.er("pmem_free", page, PAGE) == 0
+
     def boot_map(self, ranges: list[tuple[int, int]], reserved: list[tuple[int, int]]) -> None:
         """Put down what a boot loader would."""
         for name, count, spans in (
@@ -156,6 +169,10 @@ class Guest:
     def words(self, address: int, count: int) -> tuple[int, ...]:
         """Return words at a kernel address."""
         return self.memory.load_words(address & 0x7FFFFFFF, count)
+
+    def words_of_page(self, physical: int) -> list[int]:
+        """Return the words of the page at a physical address."""
+        return self.memory.view(physical, PAGE).cast("I").tolist()
 
     def poke(self, address: int, *values: int) -> None:
         """Write words at a kernel address."""
@@ -258,6 +275,11 @@ class Guest:
             if region["max_size"]:
                 members |= {f"{field}{slot}": value for field, value in region.items()}
         return members
+
+    def entry_of(self, number: int, address: int) -> int:
+        """Return the kernel address of the entry that maps an address of a task's user space."""
+        table = self.memory.load_u32(self.space(number)["directory"] + 4 * (address >> 22)) & -PAGE
+        return KERNEL + table + 4 * (address >> 12 & 0x3FF)
 
     # Pools.
 

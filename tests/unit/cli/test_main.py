@@ -86,7 +86,7 @@ def test_version_where_no_libunicorn_can_be_used(
         ),
         (
             ["boot", "--layer", "pages=model"],
-            "argument --layer: no layer 'pages'; there are: memmap, heap, paging, vspace, pmem, kmem, pools (kmemu boot --help shows how)",
+            "argument --layer: no layer 'pages'; there are: memmap, heap, paging, vspace, pmem, kmem, pools, regions (kmemu boot --help shows how)",
         ),
         (
             ["boot", "--mmu", "slow"],

@@ -55,8 +55,8 @@ def test_another_kernel_is_not_recognized() -> None:
 def test_kernels_are_found_by_name_and_layer() -> None:
     assert [kernel_named(each.name) for each in KERNELS] == [LITECORE, BTRON]
     assert kernel_named("mine") is None
-    assert layer_names() == ("memmap", "heap", "paging", "vspace", "pmem", "kmem", "pools")
-    assert [kernel_of(layer) for layer in layer_names()] == [LITECORE] * 4 + [BTRON] * 3
+    assert layer_names() == ("memmap", "heap", "paging", "vspace", "pmem", "kmem", "pools", "regions")
+    assert [kernel_of(layer) for layer in layer_names()] == [LITECORE] * 4 + [BTRON] * 4
     assert kernel_of("mine") is None
 
 

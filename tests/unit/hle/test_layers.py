@@ -187,7 +187,7 @@ class TestErrors:
     def test_an_unknown_layer(self) -> None:
         with pytest.raises(
             UnknownName,
-            match=r"^no layer 'haep'; there are: memmap, heap, paging, vspace, pmem, kmem, pools$",
+            match=r"^no layer 'haep'; there are: memmap, heap, paging, vspace, pmem, kmem, pools, regions$",
         ):
             attach_layers(boot("demo"), {"haep": Mode.MODEL})
 

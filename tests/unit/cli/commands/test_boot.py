@@ -569,7 +569,10 @@ class TestBtron:
         assert re.search(r"\nT    table     0x00[0-9a-f]{3}000-0x00[0-9a-f]{3}800    10 KiB\n", done.out)
         assert "\nOwners    37 pages with 1 owner\n" in done.out
         assert "\nPools     none\nSpaces    3 address spaces: " in done.out
-        assert "\nProfile   BTRON/386\nLayers    pmem native, kmem model, pools native\n" in done.out
+        assert (
+            "\nProfile   BTRON/386\nLayers    pmem native, kmem model, pools native, regions native\n"
+            in done.out
+        )
         assert "LiteCore" not in done.out
 
     def test_waiting_tasks_are_named_in_the_middle_of_a_run(self, kmemu: Callable[..., Done]) -> None:
@@ -598,7 +601,12 @@ class TestBtron:
     def test_json(self, kmemu: Callable[..., Done]) -> None:
         document = json.loads(kmemu("boot", "firmware:btron_demo", "--json").out)
         assert len(document["address_spaces"]["spaces"]) == 3
-        assert document["layers"] == {"pmem": "native", "kmem": "native", "pools": "native"}
+        assert document["layers"] == {
+            "pmem": "native",
+            "kmem": "native",
+            "pools": "native",
+            "regions": "native",
+        }
         assert document["profile"] == "BTRON/386"
         assert (document["frames"], document["heap"], document["pools"]) == (None, None, [])
         assert document["pages"]["total"] == 1280

@@ -19,6 +19,11 @@ CALLS = {
         *(f"mpf_{call}" for call in ("create", "delete", "get", "release", "refer")),
         "wait_cancel",
     ),
+    "regions": (
+        *(f"space_{call}" for call in ("create", "clear", "delete", "directory", "check", "entry")),
+        *(f"v{call}_reg" for call in ("cre", "del", "map", "unm", "shr", "prt", "get", "put", "sts")),
+        *("region_grow", "region_map_shared"),
+    ),
 }
 
 
@@ -33,7 +38,7 @@ def test_every_call_is_there(subject: ModelSubject) -> None:
 
 
 def test_signatures_agree_with_name_argument_count_and_result(subject: ModelSubject) -> None:
-    kinds = {"ER": "int", "W": "int", "VP": "pointer"}
+    kinds = {"ER": "int", "W": "int", "VP": "pointer", "UW": "u32", "void": "void"}
     for name, function in subject.btron.functions.items():
         head, _, parameters = function.signature.partition("(")
         count = 0 if parameters == "void)" else parameters.count(",") + 1
@@ -65,6 +70,15 @@ def test_each_symbol_is_needed(name: str) -> None:
     with pytest.raises(MissingSymbols, match=f"^symbols not found: {name}$") as error:
         Btron(ByteMemory(0, 16), symbols, print)
     assert error.value.names == (name,)
+
+
+@pytest.mark.parametrize("name", ["space_table", "page_directory"])
+def test_kernels_that_are_older_than_address_spaces_have_the_other_layers(name: str) -> None:
+    symbols = {each: address for each, address in ModelSubject().symbols.items() if each != name}
+    btron = Btron(ByteMemory(0, 16), symbols, print)
+    assert {each.layer for each in btron.functions.values()} == {"pmem", "kmem", "pools"}
+    assert btron.spaces is None
+    assert btron.locate(0x0030_0000) is None
 
 
 def test_the_models_work_on_an_overlay_and_leave_the_base_alone(subject: ModelSubject) -> None:

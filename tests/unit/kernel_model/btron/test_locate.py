@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kernel_model.audit import Location, LocationKind
-from kernel_model.structs import POOL_MPF, POOL_MPL, TCB
+from kernel_model.structs import POOL_MPF, POOL_MPL, SPACE_BYTES, TCB
 from kernel_model.text import location_text
-from tests.conformance.btron.subjects import KERNEL, RAM_END, SCRATCH, WINDOW, Guest, ModelSubject
+from tests.conformance.btron.subjects import KERNEL, PAGE, RAM_END, SCRATCH, WINDOW, Guest, ModelSubject
+from tests.conformance.btron.user_space import START, A, B, make_spaces, mapped, pages_of
 
 END = WINDOW + 40960
 
@@ -110,3 +111,38 @@ def test_a_location_is_of_the_whole_member_or_body(subject: ModelSubject) -> Non
     assert subject.btron.locate(entry + 5) == Location(
         *page, entry + 4, entry + 8, item=0x123, field="refcount"
     )
+
+
+def test_address_spaces() -> None:
+    subject = ModelSubject()
+    guest = Guest(subject)
+    guest.boot()
+    make_spaces(guest)
+    mapped(guest, B)
+    start, offset = subject.symbols["space_table"] - KERNEL, SPACE_BYTES * B
+    assert text_at(subject, start + offset + 3) == f"space_table[{B}].directory"
+    assert text_at(subject, start + offset + 4) == f"space_table[{B}].regions[0].start"
+    assert text_at(subject, start + offset + SPACE_BYTES - 1) == f"space_table[{B}].regions[7].size"
+    assert text_at(subject, start + SPACE_BYTES * 33) is None
+    directory = guest.space(B)["directory"]
+    assert text_at(subject, directory + 7) == f"page directory entry of 0x00400000 (task {B})"
+    assert text_at(subject, directory + PAGE - 1) == f"page directory entry of 0xffc00000 (task {B})"
+    assert text_at(subject, guest.symbols["page_directory"]) == "page directory entry of 0x00000000"
+    entry = guest.entry_of(B, START) - KERNEL
+    assert text_at(subject, entry + 1) == f"page table entry of 0x{START:08x} (task {B})"
+    assert (
+        text_at(subject, guest.entry_of(B, START + PAGE) - KERNEL)
+        == f"page table entry of 0x00400000 (task {B})"
+    )
+    (first, _) = pages_of(guest, B)
+    assert text_at(subject, first * PAGE) is None  # it is the task's
+
+
+def test_a_directory_outside_memory_has_no_entries() -> None:
+    subject = ModelSubject()
+    guest = Guest(subject)
+    guest.boot()
+    make_spaces(guest)
+    guest.memory.store_u32(guest.symbols["space_table"] + SPACE_BYTES * A, 0xFFFF_F000)
+    assert text_at(subject, WINDOW + 40 * PAGE) is None
+    assert text_at(subject, guest.space(B)["directory"]) is None  # the search ends there
