@@ -27,7 +27,7 @@ def inspection_lines(facts: Inspection, style: Style) -> Iterator[str]:
     yield from _segment_lines(facts, style)
     yield ""
     for label, text in _rows(facts):
-        yield from labelled(label, printable(text), style, indent=13)
+        yield from labelled(label, printable(text), style, indent=14)
 
 
 def _segment_lines(facts: Inspection, style: Style) -> Iterator[str]:

@@ -178,7 +178,11 @@ def test_counts_and_times() -> None:
             "RAM 0x00200000-0x00400000 does not start at 0x00100000, as extended RAM of a PC does",
         ),
         (layer_mode, "heap", "'heap' is not NAME=MODE, such as heap=model"),
-        (layer_mode, "heep=model", "no layer 'heep'; there are: memmap, heap, pmem, kmem, pools, regions"),
+        (
+            layer_mode,
+            "heep=model",
+            "no layer 'heep'; there are: memmap, heap, paging, vspace, pmem, kmem, pools, regions",
+        ),
         (layer_mode, "heap=modle", "no mode 'modle' of layer heap; there are: native, model, lockstep"),
         *(
             (instruction_count, text, f"{text!r} is no number of instructions (1 or more)")

@@ -16,7 +16,7 @@ def test_a_built_in_kernel(kmemu: Callable[..., Done]) -> None:
     done = kmemu("inspect", "firmware:demo")
     assert (done.status, done.err) == (0, "")
     assert done.out.startswith("firmware:demo: ELF32 executable for i386, ")
-    assert "\nmultiboot    header at file offset 0x1000, flags 0x00000003 (PAGE_ALIGN,\n" in done.out
+    assert "\nmultiboot     header at file offset 0x1000, flags 0x00000003 (PAGE_ALIGN,\n" in done.out
 
 
 def test_json(kmemu: Callable[..., Done]) -> None:
@@ -47,4 +47,4 @@ def test_a_raw_image_with_the_symbols_of_another_file(kmemu: Callable[..., Done]
     )
     assert done.status == 0
     assert done.out.startswith(f"{raw}: raw image, 64 B\n")
-    assert "layer heap   can run native" in done.out
+    assert "layer heap    can run native" in done.out

@@ -30,8 +30,8 @@ def text(data: bytes, width: int = 100) -> list[str]:
 def test_the_report_for_people() -> None:
     lines = text(KERNEL)
     layers = [line for line in lines[15:] if line.startswith("layer")]
-    assert layers[2].startswith("layer pmem   no: the kernel lacks pmem_table, pmem_pages, boot_ranges, ")
-    assert [line.split()[1] for line in layers] == ["paging", "vspace", "pmem", "kmem", "pools"]
+    assert layers[2].startswith("layer pmem    no: the kernel lacks pmem_table, pmem_pages, boot_ranges, ")
+    assert [line.split()[1] for line in layers] == ["paging", "vspace", "pmem", "kmem", "pools", "regions"]
     assert lines[:15] == [
         f"k.elf: ELF32 executable for i386, {len(KERNEL)} B",
         "",
@@ -39,25 +39,25 @@ def test_the_report_for_people() -> None:
         "0x00100000-0x00100040  0x00100000       64 B       64 B  R-X",
         "0x00200000-0x00202000  0x80200000      8 KiB        0 B  RW-",
         "",
-        r"entry        0x00100000  st\x1bart+0x0",
-        "__end        0x80202000",
-        "multiboot    header at file offset 0x74, flags 0x00000003 (PAGE_ALIGN, MEMORY_INFO)",
-        "symbols      4, 1 of them functions",
-        "source lines no (compile with -g to see them)",
-        "layer memmap no: the kernel lacks memmap_init, alloc_frame, alloc_frames, free_frame, free_frames,",
-        "             memmap_reserve, memmap_get, memmap_free_count",
-        "layer heap   no: the kernel lacks heap_start, heap_end, heap_free_list, heap_error_count, heap_lock,",
-        "             mem_init, kmalloc, kfree, mem_has_space",
+        r"entry         0x00100000  st\x1bart+0x0",
+        "__end         0x80202000",
+        "multiboot     header at file offset 0x74, flags 0x00000003 (PAGE_ALIGN, MEMORY_INFO)",
+        "symbols       4, 1 of them functions",
+        "source lines  no (compile with -g to see them)",
+        "layer memmap  no: the kernel lacks memmap_init, alloc_frame, alloc_frames, free_frame, free_frames,",
+        "              memmap_reserve, memmap_get, memmap_free_count",
+        "layer heap    no: the kernel lacks heap_start, heap_end, heap_free_list, heap_error_count,",
+        "              heap_lock, mem_init, kmalloc, kfree, mem_has_space",
     ]
 
 
 def test_a_bare_kernel() -> None:
     lines = text(eb.build_elf())
     assert lines[5:9] == [
-        "entry        0x00100000  0x00100000",
-        "__end        no such symbol",
-        "multiboot    no header in the first 8192 bytes; the kernel starts without boot information",
-        "symbols      0, 0 of them functions",
+        "entry         0x00100000  0x00100000",
+        "__end         no such symbol",
+        "multiboot     no header in the first 8192 bytes; the kernel starts without boot information",
+        "symbols       0, 0 of them functions",
     ]
 
 
@@ -68,11 +68,11 @@ def test_a_multiboot_2_kernel_that_is_no_elf_file() -> None:
     lines = text(MULTIBOOT_2)
     assert [lines[0], lines[5], lines[7]] == [
         "k.elf: raw image, 96 B",
-        "entry        0x00100040  0x00100040",
-        "multiboot    version 2, header at file offset 0x0, tags: ADDRESSES, ENTRY",
+        "entry         0x00100040  0x00100040",
+        "multiboot     version 2, header at file offset 0x0, tags: ADDRESSES, ENTRY",
     ]
     assert text(eb.build_elf(eb.Elf([eb.Load(0x100000, bytes(4) + mb2.header() + b"\x90" * 8)])))[7] == (
-        "multiboot    version 2, header at file offset 0x58, tags: none"
+        "multiboot     version 2, header at file offset 0x58, tags: none"
     )
 
 
@@ -86,16 +86,18 @@ def test_a_litecore_kernel_can_be_modelled() -> None:
         "pmem": True,
         "kmem": True,
         "pools": True,
+        "regions": True,
     }
     assert facts.has_lines
     lines = list(inspection_lines(facts, Style()))
     assert [line for line in lines if line.startswith("layer") and not line.startswith("layer vspace")] == [
-        "layer memmap can run native, as model, or in lockstep",
-        "layer heap   can run native, as model, or in lockstep",
-        "layer paging no: the kernel lacks page_directory, paging_lock, paging_init,",
-        "layer pmem   no: the kernel is LiteCore",
-        "layer kmem   no: the kernel is LiteCore",
-        "layer pools  no: the kernel is LiteCore",
+        "layer memmap  can run native, as model, or in lockstep",
+        "layer heap    can run native, as model, or in lockstep",
+        "layer paging  no: the kernel lacks page_directory, paging_lock, paging_init,",
+        "layer pmem    no: the kernel is LiteCore",
+        "layer kmem    no: the kernel is LiteCore",
+        "layer pools   no: the kernel is LiteCore",
+        "layer regions no: the kernel is LiteCore",
     ]
 
 
@@ -106,12 +108,13 @@ def test_a_litecore_kernel_with_virtual_memory_can_be_modelled() -> None:
 
 def test_a_btron_kernel_can_be_modelled() -> None:
     facts = inspect_image(KernelImage.read(resolve("firmware:btron_demo")), "firmware:btron_demo")
-    assert list(inspection_lines(facts, Style()))[-7:] == [
-        "layer memmap no: the kernel is BTRON/386",
-        "layer heap   no: the kernel is BTRON/386",
-        "layer paging no: the kernel is BTRON/386",
-        "layer vspace no: the kernel is BTRON/386",
-        "layer pmem   can run native, as model, or in lockstep",
-        "layer kmem   can run native, as model, or in lockstep",
-        "layer pools  can run native, as model, or in lockstep",
+    assert list(inspection_lines(facts, Style()))[-8:] == [
+        "layer memmap  no: the kernel is BTRON/386",
+        "layer heap    no: the kernel is BTRON/386",
+        "layer paging  no: the kernel is BTRON/386",
+        "layer vspace  no: the kernel is BTRON/386",
+        "layer pmem    can run native, as model, or in lockstep",
+        "layer kmem    can run native, as model, or in lockstep",
+        "layer pools   can run native, as model, or in lockstep",
+        "layer regions can run native, as model, or in lockstep",
     ]
