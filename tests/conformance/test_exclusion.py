@@ -138,7 +138,7 @@ BTRON_CALLS: Final = [
 @pytest.fixture
 def btron(kernel: Kernel) -> Guest:
     """Return BTRON/386 with 16 low pages, a pool of each kind, and three tasks: one runs, one is dormant, one ready."""
-    guest = Guest(FirmwareSubject(kernel))
+    guest = Guest(FirmwareSubject(kernel.machine))
     guest.set("pmem_pages", PAGES.stop)
     guest.boot_map([(PAGE * PAGES.start, PAGE * PAGES.stop)], [(0, PAGE)])
     assert guest.er("pmem_init") == 0

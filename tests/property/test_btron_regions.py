@@ -17,7 +17,7 @@ from emulator.hle.layers import Mode, attach_layers, lockstep_calls
 from emulator.loader import builtin
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
-from tests.conformance.btron.subjects import KERNEL, PAGE, SCRATCH, Guest
+from tests.conformance.btron.subjects import KERNEL, PAGE, SCRATCH, FirmwareSubject, Guest
 from tests.conformance.btron.user_space import (
     BUFFER,
     E_MACV,
@@ -35,7 +35,6 @@ from tests.conformance.btron.user_space import (
     pages_of,
     tables,
 )
-from tests.helpers.strict_call import strict_call
 
 TASKS: Final = (3, 4, 5)
 FIRST: Final = 0x003F_D000
@@ -93,23 +92,17 @@ class Space:
         return {FIRST + number * PAGE >> 22 for number in self.mapped()}
 
 
-class FirmwareInLockstep:
-    """The C code with the models beside it."""
-
-    def __init__(self) -> None:
-        self.machine = Machine(KernelImage.read(builtin.resolve("firmware:btron_demo")))
-        self.machine.run()
-        self.machine.interrupts.pic.write_port(0x21, 1, 0xFF)
-        self.memory = self.machine.memory
-        self.symbols = {name: symbol.address for name, symbol in self.machine.image.symbols.items()}
-        attach_layers(self.machine, {"regions": Mode.LOCKSTEP})
-
-    def call(self, name: str, *arguments: int) -> int:
-        return strict_call(self.machine, name, *arguments)
+def booted() -> Machine:
+    """Return the C code with the models beside it."""
+    machine = Machine(KernelImage.read(builtin.resolve("firmware:btron_demo")))
+    machine.run()
+    attach_layers(machine, {"regions": Mode.LOCKSTEP})
+    return machine
 
 
-SUBJECT = FirmwareInLockstep()
-BOOTED = SUBJECT.machine.snapshot()
+MACHINE = booted()
+SUBJECT = FirmwareSubject(MACHINE)
+BOOTED = MACHINE.snapshot()
 
 
 def address(number: int, offset: int = 0) -> int:
@@ -345,7 +338,7 @@ class RegionMachine(RuleBasedStateMachine):
             self.end_space(task, "space_delete")
         assert self.guest.pages() == self.before
         assert set(self.guest.memory.read(self.guest.symbols["space_table"], 33 * 196)) == {0}
-        calls = lockstep_calls(SUBJECT.machine)
+        calls = lockstep_calls(MACHINE)
         assert calls is not None
         assert calls.given_up == 0
 

@@ -1,4 +1,4 @@
-"""The subjects of the conformance suite of BTRON/386: every contract of spec 2.2 to 2.4 is tested on each of them."""
+"""The subjects of the conformance suite of BTRON/386: every contract of spec 2.2 to 2.5 is tested on each of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def model() -> Subject:
 
 @pytest.fixture
 def firmware(kernel: Kernel) -> Subject:
-    return FirmwareSubject(kernel)
+    return FirmwareSubject(kernel.machine)
 
 
 FIRMWARE: Final = pytest.mark.kmemu(kernel="firmware:btron_demo")

@@ -25,7 +25,7 @@ from tests.helpers.strict_call import strict_call
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from emulator.testing import Kernel
+    from emulator.machine.machine import Machine
     from kernel_model.memory import Memory
 
 SIZES: Final[Mapping[str, int]] = dict.fromkeys(LAYER_SYMBOLS["pools"], 4) | {
@@ -96,12 +96,12 @@ class ModelSubject:
 class FirmwareSubject:
     """The C code, called in the emulator on a kernel that has run to its end, with interrupts on and all of them masked."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._machine = kernel.machine
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
         self._machine.interrupts.pic.write_port(PIC_MASK, 1, 0xFF)
-        self.memory: Memory = kernel.machine.memory
+        self.memory: Memory = machine.memory
         self.symbols: Mapping[str, int] = {
-            name: symbol.address for name, symbol in kernel.machine.image.symbols.items()
+            name: symbol.address for name, symbol in machine.image.symbols.items()
         }
 
     def call(self, name: str, *arguments: int) -> int:
