@@ -91,7 +91,7 @@ class ModelSubject:
 
 
 class FirmwareSubject:
-    """The C code, called in the emulator on a kernel that has got as far as `memory_init`, with interrupts on.
+    """The C code, called in the emulator on a kernel that has got as far as `memory_init`, with interrupts on in every second call.
 
     Args:
         kernel: It stands where `memory_init` begins; the plugin puts it back before each test.
@@ -99,6 +99,7 @@ class FirmwareSubject:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        self._interrupts = False
         strict_call(kernel.machine, "memory_init")
         self.memory: Memory = kernel.machine.memory
         self.symbols = {name: symbol.address for name, symbol in kernel.machine.image.symbols.items()}
@@ -112,7 +113,8 @@ class FirmwareSubject:
         return self._kernel.console
 
     def call(self, name: str, *arguments: int) -> int:
-        eax = strict_call(self._kernel.machine, name, *arguments)
+        self._interrupts = not self._interrupts
+        eax = strict_call(self._kernel.machine, name, *arguments, interrupts=self._interrupts)
         return eax & RESULT_MASKS[self._results.get(name, "void")]
 
 
