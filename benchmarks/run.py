@@ -17,6 +17,7 @@ import btron
 import checking
 import in_process
 import packages
+import pages
 import plugin
 import polling
 import traces
@@ -41,6 +42,8 @@ BENCHMARKS = (
     Benchmark("pairs", in_process.direct_pairs),
     Benchmark("guest-pairs", in_process.guest_pairs),
     Benchmark("window", in_process.large_window),
+    Benchmark("map-page", pages.direct_pages),
+    Benchmark("guest-map-page", pages.guest_pages),
     Benchmark("kmem-pairs", btron.kmem_pairs),
     Benchmark("pools-recorded", btron.pools_recorded),
     Benchmark("interrupts", btron.interrupts),
