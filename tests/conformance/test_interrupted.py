@@ -41,14 +41,14 @@ def program_pic(machine: Machine) -> None:
         machine.interrupts.pic.write_port(port, 1, value)
 
 
-def allocating_handler(machine: Machine) -> bytes:
-    """pusha; kfree(kmalloc(24)); end of interrupt; popa; iret."""
+def allocating_handler(machine: Machine, take: str = "kmalloc", give: str = "kfree") -> bytes:
+    """pusha; kfree(kmalloc(24)); end of interrupt; popa; iret. Or with other functions."""
 
     def call(name: str, at: int) -> bytes:
         return b"\xe8" + (machine.address_of(name) - (HANDLER + at + 5) & 0xFFFFFFFF).to_bytes(4, "little")
 
-    code = b"\x60\x6a\x18" + call("kmalloc", 3)
-    code += b"\x83\xc4\x04\x50" + call("kfree", len(code) + 4)
+    code = b"\x60\x6a\x18" + call(take, 3)
+    code += b"\x83\xc4\x04\x50" + call(give, len(code) + 4)
     return code + b"\x83\xc4\x04\xb0\x20\xe6\x20\x61\xcf"
 
 
@@ -57,8 +57,13 @@ def litecore(mode: Mode) -> Machine:
     machine = boot("demo", mode, ("heap", "memmap"))
     machine.run()
     machine.call("memory_init")
+    return handled(machine, allocating_handler(machine))
+
+
+def handled(machine: Machine, handler: bytes) -> Machine:
+    """Give LiteCore a tick, and a handler of it."""
     program_pic(machine)
-    machine.memory.write(HANDLER, allocating_handler(machine))
+    machine.memory.write(HANDLER, handler)
     gate = machine.cpu.registers().idt_base + 8 * TICK_VECTOR
     machine.memory.store_words(gate, (8 << 16 | HANDLER & 0xFFFF, HANDLER & 0xFFFF0000 | 0x8E00))
     return machine
@@ -69,6 +74,22 @@ def litecore_state(machine: Machine) -> object:
     assert models is not None
     assert not list(models.heap.validate())
     return list(models.heap.blocks()), models.memmap.free_count()
+
+
+def paged_litecore(mode: Mode) -> Machine:
+    """LiteCore with paging on, and an interrupt handler that uses virtual memory itself."""
+    machine = boot("paging_demo", mode, ("heap", "memmap", "paging", "vspace"))
+    assert machine.run(timeout_s=60).exit_value == 0
+    return handled(machine, allocating_handler(machine, "vmalloc", "vfree"))
+
+
+def paged_state(machine: Machine) -> object:
+    models = find_litecore(machine)
+    assert models is not None
+    assert models.vspace is not None
+    assert not models.any_lock_held()
+    mapped = [(each.start, each.end) for each in machine.address_space().ranges()]
+    return mapped, list(models.vspace.ranges()), models.memmap.free_count(), list(models.heap.blocks())
 
 
 def btron(mode: Mode) -> Machine:
@@ -126,6 +147,16 @@ class TestEveryInstruction:
         machine.call("kfree", blocks[0])
         times = interrupted_everywhere(machine, "kfree", (blocks[1],), litecore_state)
         assert times > (20 if mode is Mode.NATIVE else 0)
+
+    def test_of_vmalloc(self, mode: Mode) -> None:
+        times = interrupted_everywhere(paged_litecore(mode), "vmalloc", (4096,), paged_state)
+        assert times > (200 if mode is Mode.NATIVE else 0)
+
+    def test_of_map_page(self, mode: Mode) -> None:
+        machine = paged_litecore(mode)
+        arguments = (0x0040_0000, 0xC040_0000, 7)
+        times = interrupted_everywhere(machine, "map_page", arguments, paged_state)
+        assert times > (40 if mode is Mode.NATIVE else 0)
 
     def test_of_kmem_alloc(self, mode: Mode) -> None:
         times = interrupted_everywhere(btron(mode), "kmem_alloc", (100,), btron_state)
