@@ -26,7 +26,7 @@ from kernel_model.page_tables import ADDRESS, PAGE_BYTES, PRESENT, PaeTables, Pr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kernel_model.memory import Memory
+    from kernel_model.page_tables import Viewed
 
 LINEAR_END: Final = 1 << 32
 """The end of all linear addresses."""
@@ -52,7 +52,7 @@ class AddressSpace:
 
     def __init__(
         self,
-        memory: Memory,
+        memory: Viewed,
         page_directory: int | None,
         *,
         pse: bool = True,

@@ -15,14 +15,12 @@ Source: Intel SDM volume 3A, 4.3 and 4.4, tables 4-4 to 4-11.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from kernel_model.memory import OutsideMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from kernel_model.memory import Memory
 
 PAGE_BYTES: Final = 4096
 PRESENT, WRITABLE, USER = 1, 2, 4
@@ -44,6 +42,13 @@ class Problem(Enum):
     NOT_RAM = "the table does not lie in RAM"
     RESERVED = "a reserved bit is set"
     ABOVE_4_GIB = "the page lies above 4 GiB"
+
+
+class Viewed(Protocol):
+    """What page tables are read from: a `kernel_model.memory.Memory`, or anything else that can show bytes."""
+
+    def view(self, address: int, size: int) -> memoryview:
+        """See `kernel_model.memory.Memory.view`."""
 
 
 class Slot(NamedTuple):
@@ -87,7 +92,7 @@ class Tables:
     )
 
     def __init__(
-        self, memory: Memory, top: int, ram: Sequence[tuple[int, int]] | None, *, pse: bool = True
+        self, memory: Viewed, top: int, ram: Sequence[tuple[int, int]] | None, *, pse: bool = True
     ) -> None:
         self.memory = memory
         self.top = top
@@ -172,7 +177,7 @@ class PaeTables(Tables):
     slot_log2 = 21
 
     def __init__(
-        self, memory: Memory, top: int, ram: Sequence[tuple[int, int]] | None, *, nx: bool = False
+        self, memory: Viewed, top: int, ram: Sequence[tuple[int, int]] | None, *, nx: bool = False
     ) -> None:
         super().__init__(memory, top, ram)
         self._reserved = _TOO_HIGH | (0 if nx else NO_EXECUTE)

@@ -11,6 +11,7 @@ __all__ = [
     "locator",
     "memory",
     "memory_map",
+    "ram_image",
     "stack",
     "symbolizer",
     "symbols",

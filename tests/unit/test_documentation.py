@@ -20,7 +20,7 @@ from emulator.cli.main import main
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "docs/inspect.md", "docs/trace.md", "docs/fault_injection.md")
 BLOCK = re.compile(r"```(?:console|text)\n(.*?)```", re.DOTALL)
-FOREIGN = ("kernel.elf", ".kmt", "pip ", "old.", "new.")  # files that are the reader's
+FOREIGN = ("kernel.elf", ".kmt", ".core", "pip ", "old.", "new.")  # files that are the reader's
 DUMP_ROW = re.compile(r"^[ >]?0x[0-9a-f]{8}:? \S.*$|^ *\^+$|^\|.*|^a cell is .*")
 CHANGING = re.compile(
     r"0x[0-9a-f]+|\d+(\.\d+)? ([KMG]iB|B|s|instructions)\b|[\w./]+\.[cS]:\d+|\d+, \d+ of them functions|[0-9,.]+ %|id [0-9a-f]{12}"

@@ -16,6 +16,7 @@ from emulator.run.ending import Ending, How
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable
 
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.hle.kernels import Kernel
@@ -64,6 +65,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=option_values.png_name,
         help="write a picture of the screen at the end, text or graphics, to FILE.png",
     )
+    output(
+        "--save-ram",
+        metavar="FILE",
+        help="write RAM at the end to FILE, an image for kmemu inspect --page-directory",
+    )
     output("--json", action="store_true", help="print one JSON document and nothing else")
     output("--map", action="store_true", help="show each address space with its ranges in the summary")
     output("--raw", action="store_true", help=RAW_HELP)
@@ -76,10 +82,7 @@ def run(options: Namespace) -> Status:
     if options.list:
         return _list_kernels(output, as_json=options.json)
     files = _console_files(options)
-    if options.screenshot is not None:
-        from emulator.cli.terminal.output_file import check_writable  # only here
-
-        check_writable(options.screenshot)
+    _check_files(options, files.values())
     _check_output(options, output)
     shows_screen = options.interactive and options.screen
     with ConsoleWriter(output, to_output=not options.json and not shows_screen, raw=options.raw) as console:
@@ -122,6 +125,19 @@ def _console_files(options: Namespace) -> dict[str, str]:
     if len(set(files.values())) < len(files):
         raise CommandLineError(f"--serial and --serial2 cannot both write {options.serial}")
     return files
+
+
+def _check_files(options: Namespace, others: Iterable[str]) -> None:
+    """Check that what the end of the run writes can be written, and to files of their own."""
+    taken = list(others)
+    for option, name in (("--screenshot", options.screenshot), ("--save-ram", options.save_ram)):
+        if name is not None:
+            from emulator.cli.terminal.output_file import check_writable  # only here
+
+            if name in taken:
+                raise CommandLineError(f"{option} cannot write {name}, which another option writes")
+            check_writable(name)
+            taken.append(name)
 
 
 def _check_output(options: Namespace, output: Output) -> None:
@@ -170,6 +186,8 @@ def _run(machine: Machine, options: Namespace, output: Output) -> RunRecord:
     memory_map = read_memory_map(machine, machine.modules)
     if options.screenshot is not None:
         _write_screenshot(machine, options.screenshot)
+    if options.save_ram is not None:
+        _save_ram(machine, options.save_ram)
     kernel = _kernel(options, memory_map)
     said = {console: bytes(machine.output[console]) if options.json else b"" for console in Console}
     return RunRecord(
@@ -196,6 +214,14 @@ def _write_screenshot(machine: Machine, path: str) -> None:
     png = machine.screenshot().png()
     with whole_file(path) as stream:
         stream.write(png)
+
+
+def _save_ram(machine: Machine, path: str) -> None:
+    from emulator.cli.terminal.output_file import whole_file  # only here
+    from emulator.guest.ram_image.writer import write_ram
+
+    with whole_file(path) as stream:
+        write_ram(machine, stream)
 
 
 def _kernel(options: Namespace, memory_map: MemoryMap) -> Kernel | None:

@@ -3,4 +3,4 @@
 What draws it or writes it as JSON is in `emulator.report`.
 """
 
-__all__ = ["memory_map", "reader", "regions", "spaces"]
+__all__ = ["backing", "memory_map", "reader", "regions", "space_reader", "spaces"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
+from emulator.guest.memory_map.backing import backing_of
 from emulator.guest.memory_map.sharing import with_sharing
 from emulator.guest.memory_map.spaces import Backing, Space, SpaceRange, Spaces
 from emulator.x86 import PAGE_SIZE
@@ -18,6 +19,7 @@ from kernel_model.page_tables import ACCESSED, DIRTY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from emulator.guest.memory_map.backing import Backed
     from emulator.guest.memory_map.regions import Span
     from emulator.machine.machine import Machine
     from kernel_model.address_space import AddressSpace
@@ -57,13 +59,27 @@ def read_spaces(machine: Machine, named: Iterable[NamedSpace] | None = None) -> 
         found = list(named)
         if all(each.directory != in_use for each in found):
             found.insert(0, NamedSpace(in_use, ""))
-    reader = _Reader(machine)
     spaces = [machine.address_space(each.directory) for each in found]
+    return spaces_of(spaces, found, in_use, backing_of(machine))._replace(gone=gone, others=others)
+
+
+def spaces_of(
+    spaces: Sequence[AddressSpace], names: Sequence[NamedSpace], in_use: int, backing: Sequence[Backed]
+) -> Spaces:
+    """Return address spaces as plain data.
+
+    Args:
+        spaces: To be read.
+        names: Whose each is.
+        in_use: Physical address of the directory in use.
+        backing: What lies at physical addresses.
+    """
+    reader = _Reader(backing)
     pieces = [reader.pieces(space) for space in spaces]
     common = _common(pieces)
     ranges = [
         reader.ranges((piece for piece in own if piece not in common), each.uses)
-        for own, each in zip(pieces, found, strict=True)
+        for own, each in zip(pieces, names, strict=True)
     ]
     everywhere = reader.ranges(sorted(common), ())
     numbered = [(number, each) for number, own in enumerate(ranges) for each in own]
@@ -71,9 +87,9 @@ def read_spaces(machine: Machine, named: Iterable[NamedSpace] | None = None) -> 
     ranges = [[next(marked) for _ in own] for own in ranges]
     described = (
         _described(space, each, tuple(own), in_use)
-        for space, each, own in zip(spaces, found, ranges, strict=True)
+        for space, each, own in zip(spaces, names, ranges, strict=True)
     )
-    return Spaces(tuple(described), tuple(marked), gone, others)
+    return Spaces(tuple(described), tuple(marked))
 
 
 def _described(space: AddressSpace, named: NamedSpace, ranges: tuple[SpaceRange, ...], in_use: int) -> Space:
@@ -113,10 +129,10 @@ def _common(pieces: Sequence[Sequence[MappedRange]]) -> set[MappedRange]:
 class _Reader:
     """Reads the ranges of spaces, of which many have the same tables."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, backing: Sequence[Backed]) -> None:
         self._slots: dict[tuple[int, int, int | None, int], list[MappedRange]] = {}
-        self._memory = [*_physical_memory(machine)]
-        self._starts = [start for start, _, _, _ in self._memory]
+        self._memory = backing
+        self._starts = [each.start for each in backing]
 
     def pieces(self, space: AddressSpace) -> list[MappedRange]:
         """Return what a space maps, in pieces that end where the frames do not follow each other, and with each directory entry."""
@@ -209,28 +225,3 @@ def _unmapped(uses: Iterable[tuple[int, int, str]], ranges: Sequence[SpaceRange]
     for start, end, name in uses:
         for low, high in between(taken, start, end):
             yield SpaceRange(low, high, False, False, False, PAGE_SIZE, (), Backing.UNMAPPED, name)  # noqa: FBT003 - no rights
-
-
-def _physical_memory(machine: Machine) -> Iterator[tuple[int, int, Backing, str]]:
-    """Yield what lies at all physical addresses: start, end, what, and the name of a device."""
-    at = 0
-    for start, end, backing, name in sorted(_inhabited(machine), key=lambda each: each[0]):
-        if at < start:
-            yield at, start, Backing.NOTHING, ""
-        yield start, end, backing, name
-        at = end
-    yield at, 1 << 40, Backing.NOTHING, ""
-
-
-def _inhabited(machine: Machine) -> Iterator[tuple[int, int, Backing, str]]:
-    from emulator.machine.address_map import MIB, ROM_START, VGA_START
-
-    yield 0, VGA_START, Backing.RAM, ""
-    yield VGA_START, ROM_START, Backing.VIDEO, "video memory"
-    yield ROM_START, MIB, Backing.ROM, "ROM"
-    yield *machine.ram, Backing.RAM, ""
-    for row in machine.board:
-        if row.mmio[0] < row.mmio[1]:
-            yield *row.mmio, Backing.DEVICE, row.name
-        if row.frame_buffer[0] < row.frame_buffer[1]:
-            yield *row.frame_buffer, Backing.DEVICE, "frame buffer"

@@ -18,6 +18,7 @@ class Backing(Enum):
     ROM = "rom"
     DEVICE = "device"  # registers of a device, or the frame buffer
     NOTHING = "nothing"
+    UNKNOWN = "unknown"  # an image of RAM does not say
     UNMAPPED = "unmapped"  # the kernel keeps the addresses, and no page is mapped
 
 

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 def spaces_document(spaces: Spaces) -> dict[str, Any]:
     """Return all address spaces, and what they have alike."""
     return {
-        "spaces": [_space(each) for each in spaces.spaces],
+        "spaces": [space_document(each) for each in spaces.spaces],
         "common": [_range(each) for each in spaces.common],
         "gone": spaces.gone,
         "others": spaces.others,
     }
 
 
-def _space(space: Space) -> dict[str, Any]:
+def space_document(space: Space) -> dict[str, Any]:
+    """Return one address space."""
     return {
         "page_directory": space.directory,
         "name": space.name or None,

@@ -12,6 +12,7 @@ __all__ = [
     "inspection",
     "lacks",
     "memory_map",
+    "page_directory",
     "run",
     "style",
     "trace_difference",

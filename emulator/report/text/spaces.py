@@ -107,6 +107,8 @@ def _words(each: SpaceRange, spaces: Spaces) -> Iterator[str]:
         yield "nothing is there"
     elif each.backing is Backing.DEVICE:
         yield "device"
+    elif each.backing is Backing.UNKNOWN:
+        yield "not in the image"
     if each.no_execute:
         yield "not to be executed"
     if each.page_size != FRAME_SIZE:

@@ -589,6 +589,21 @@ class TestBtron:
         )
         assert "\nSpaces " not in done.out
 
+    @pytest.mark.parametrize(
+        ("name", "problem"),
+        [("none/ram.core", "No such file or directory"), (".", "Is a directory")],
+    )
+    def test_ram_cannot_be_saved_everywhere(
+        self, kmemu: Callable[..., Done], tmp_path: Path, name: str, problem: str
+    ) -> None:
+        done = kmemu("boot", "--save-ram", str(tmp_path / name))
+        assert done == (3, "", f"kmemu: cannot write {tmp_path / name}: {problem}\n")
+
+    def test_two_options_do_not_write_one_file(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
+        name = str(tmp_path / "out.png")
+        done = kmemu("boot", "--screenshot", name, "--save-ram", name)
+        assert done == (2, "", f"kmemu: --save-ram cannot write {name}, which another option writes\n")
+
     def test_the_map_is_a_part_of_the_summary(self, kmemu: Callable[..., Done]) -> None:
         done = kmemu("boot", "--map", "--no-summary")
         assert done.status == 2

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from emulator.loader.builtin import resolve
 
 if TYPE_CHECKING:
@@ -48,3 +50,45 @@ def test_a_raw_image_with_the_symbols_of_another_file(kmemu: Callable[..., Done]
     assert done.status == 0
     assert done.out.startswith(f"{raw}: raw image, 64 B\n")
     assert "layer heap    can run native" in done.out
+
+
+class TestPageDirectory:
+    @pytest.fixture
+    def image(self, kmemu: Callable[..., Done], tmp_path: Path) -> str:
+        path = str(tmp_path / "ram.core")
+        assert kmemu("boot", "firmware:btron_demo", "--save-ram", path).status == 0
+        return path
+
+    def test_the_one_in_cr3(self, kmemu: Callable[..., Done], image: str) -> None:
+        done = kmemu("inspect", image, "--page-directory")
+        assert (done.status, done.err) == (0, "")
+        assert "\nAddress space, in CR3: page directory 0x" in done.out
+        assert "\n  0x80000000-0x800a0000 0x00000000   640 KiB s rw pages of 4 MiB\n" in done.out
+        assert "384 KiB s rw not in the image, pages of 4 MiB\n" in done.out
+        assert done.out.endswith(" is a directory\n")
+
+    def test_another_as_json(self, kmemu: Callable[..., Done], image: str) -> None:
+        used = json.loads(kmemu("inspect", image, "--page-directory", "--json").out)
+        assert (used["version"], used["image"], used["nx"]) == (1, image, False)
+        assert used["address_space"]["page_directory"] == used["cr3"]
+        assert used["tables"] == [{"frame": used["cr3"], "start": None}]
+        other = json.loads(kmemu("inspect", image, "--page-directory", "0x200000", "--json").out)
+        assert (other["address_space"]["ranges"], other["address_space"]["in_use"]) == ([], False)
+
+    def test_what_is_no_directory(self, kmemu: Callable[..., Done], image: str) -> None:
+        done = kmemu("inspect", image, "--page-directory", "0x110004")
+        assert done == (2, "", "kmemu: 0x00110004 is no page directory: it is not a multiple of 4096\n")
+        done = kmemu("inspect", image, "--page-directory", "0x900000")
+        assert done == (2, "", f"kmemu: 0x00900000 is no page directory: {image} has no RAM there\n")
+
+    def test_what_is_no_image(self, kmemu: Callable[..., Done]) -> None:
+        done = kmemu("inspect", "/etc/passwd", "--page-directory")
+        problem = "no RAM image, as kmemu boot --save-ram writes it: no ELF file of 32 bits"
+        assert done == (3, "", f"kmemu: /etc/passwd: {problem}\n")
+
+    def test_options_of_kernels_are_refused(self, kmemu: Callable[..., Done], image: str) -> None:
+        done = kmemu("inspect", image, "--page-directory", "--load", "0x100000")
+        assert done.status == 2
+        assert done.err == (
+            "kmemu: --load says how a kernel is read, and --page-directory reads an image of RAM\n"
+        )
