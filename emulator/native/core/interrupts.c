@@ -20,7 +20,6 @@ enum { INVALID_OPCODE = 6, DOUBLE_FAULT = 8, INVALID_TSS = 10, PAGE_FAULT = 14 }
 enum { FLAG_IF = 1 << 9 };
 enum { FAULT_WRITE = 2, FAULT_FETCH = 0x10 };                     /* of a page fault's error code */
 enum { TSS_TYPE = 7, TSS_AVAILABLE = 1, DESCRIPTOR_PRESENT = 0x80 }; /* of the task register's descriptor, from its bit 8 on */
-enum { TSS_32 = 9, TSS_LIMIT = 103, TSS_PORTS = 0x66 };
 enum { ENDS_MAX = 4, VECTOR_SIZE_REAL = 4 };
 #define WITH_ERROR_CODE (1u << 8 | 0xfu << 10 | 1u << 14 | 1u << 17) /* SDM vol. 3A, table 6-1 */
 
@@ -65,22 +64,6 @@ static bool has_task(kc *m)
         return true;
     U.uc_reg_read(m->uc, UC_X86_REG_TR, &task);
     return (task.flags >> 8 & DESCRIPTOR_PRESENT) && (task.flags >> 8 & TSS_TYPE) == TSS_AVAILABLE;
-}
-
-bool kc_task_opens(kc *m, uint32_t port, uint32_t size)
-{
-    uc_x86_mmr task;
-    uint32_t word, at;
-
-    U.uc_reg_read(m->uc, UC_X86_REG_TR, &task);
-    if ((task.flags >> 8 & (DESCRIPTOR_PRESENT | TSS_32)) != (DESCRIPTOR_PRESENT | TSS_32) || task.limit < TSS_LIMIT)
-        return false;
-    kc_words(m, (uint32_t)task.base + TSS_PORTS, &word, 1);
-    at = (word & 0xffff) + port / 8;
-    if (at + 1 > task.limit)
-        return false;
-    kc_words(m, (uint32_t)task.base + at, &word, 1);
-    return !(word >> port % 8 & ((1u << size) - 1));
 }
 
 /* In real mode a vector that nobody has set leads into the table itself: the guest would be lost without a word. */

@@ -92,11 +92,12 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
     }
 }
 
-/* Ports are open to rings up to IOPL; else the bits of a TSS decide (SDM vol. 1, 19.5). Unicorn does not ask. Devices are told the
- * time of this instruction. */
+/* Ports are open to rings up to IOPL; else the bits of a TSS decide (SDM vol. 1, 19.5). Unicorn does not ask, but has QEMU's functions
+ * that do, which raise #GP, or #PF where the TSS's map is not there. Devices are told the time of this instruction. */
+static void (*check_byte)(void *state, uint32_t port), (*check_word)(void *state, uint32_t port), (*check_long)(void *state, uint32_t port);
+
 static void check_port(void *state, uint32_t port, uint32_t size, uintptr_t here)
 {
-    enum { GENERAL_PROTECTION = 13 };
     kc *m = kc_running_on(state);
     bool open = !m || !(kc_modes(m) & KC_PROTECTED);
 
@@ -106,8 +107,8 @@ static void check_port(void *state, uint32_t port, uint32_t size, uintptr_t here
         uint32_t flags = kc_reg(m, UC_X86_REG_EFLAGS); /* these two are no hidden flags */
         open = kc_ring(m) <= (flags >> KC_IOPL_AT & 3) && !(flags & KC_VIRTUAL_8086);
     }
-    if (!open && !kc_task_opens(m, port & 0xffff, size))
-        raise_exception_err_ra_x86_64(state, GENERAL_PROTECTION, 0, here);
+    if (!open)
+        (size == 1 ? check_byte : size == 2 ? check_word : check_long)(state, port & 0xffff);
 }
 
 #define OUT(letter, size) \
@@ -327,6 +328,9 @@ void *kc_interpose_load(const char *library)
         FIND(original_inb, "helper_inb_x86_64");
         FIND(original_inw, "helper_inw_x86_64");
         FIND(original_inl, "helper_inl_x86_64");
+        FIND(check_byte, "helper_check_iob_x86_64");
+        FIND(check_word, "helper_check_iow_x86_64");
+        FIND(check_long, "helper_check_iol_x86_64");
         FIND(original_hlt, "helper_hlt_x86_64");
         FIND(original_raise, "raise_exception_err_x86_64");
         FIND(original_raise_ra, "raise_exception_err_ra_x86_64");
@@ -339,7 +343,7 @@ void *kc_interpose_load(const char *library)
         kc_system_calls_load(unicorn);
         kc_alignment_load(unicorn);
         flags_found = kc_flags_load(unicorn);
-        delivery_found = kc_delivery_load(unicorn);
+        delivery_found = kc_delivery_load(unicorn) && check_byte && check_word && check_long;
     }
     return unicorn;
 }

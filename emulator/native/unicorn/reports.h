@@ -29,9 +29,6 @@ void kc_on_error_code(kc *m, uint32_t error_code);
 /* An `int n` of this length, or its like. */
 void kc_on_software_interrupt(kc *m, uint32_t length);
 
-/* Does the task's map open a port of so many bytes? */
-bool kc_task_opens(kc *m, uint32_t port, uint32_t size);
-
 /* -- core/features.c -- */
 /* rdtsc, where EIP is exact. Host time must not reach the guest: a count is a nanosecond of virtual time, up to this instruction. */
 uint64_t kc_on_rdtsc(const kc *m);
