@@ -28,6 +28,7 @@ static uint8_t frames[WINDOW_PAGES][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)
 static uint8_t user_stack[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t fault_stack[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
+uint32_t space_cr3 = (uint32_t)directory;
 struct tss task = {.esp0 = (uint32_t)kernel_stack + PAGE_SIZE, .ss0 = KERNEL_DATA, .map_offset = sizeof(struct tss)};
 static struct tss fault_task;
 
@@ -51,6 +52,7 @@ uint64_t gdt[GDT_ENTRIES] = {
 static void (*tried)(void);
 static uint32_t repaired_at[REPAIRS], repaired_code[REPAIRS];
 static uint32_t repairs;
+static uint32_t user_flags;
 static bool repairing;
 
 extern const uint32_t trap_entries[VECTORS]; /* read-only data begins somewhere before it, and code ends */
@@ -164,7 +166,7 @@ void window_set(uint32_t directory_rights, uint32_t first, uint32_t second)
             ((uint8_t *)window_frame(page))[offset] = fresh(page, offset);
         }
     }
-    cpu_set_page_directory((uint32_t)directory);
+    cpu_set_page_directory(space_cr3);
 }
 
 void poke_half(uint32_t offset, uint32_t value)
@@ -194,8 +196,8 @@ static void enter_ring_0(void)
 static void enter_ring_3(void)
 {
     __asm__ volatile("movl %0, %%ds; movl %0, %%es; movl %0, %%fs; movl %0, %%gs;"
-                     ENTER("pushl %1; pushl %2; pushl %3; pushl %4; pushl %%cs:%5;") "iret"
-                     : : "r"(USER_DATA), "i"(USER_DATA), "i"(user_stack + PAGE_SIZE), "i"(IOPL_3 | 2), "i"(USER_CODE), "m"(tried)
+                     ENTER("pushl %1; pushl %2; pushl %%cs:%3; pushl %4; pushl %%cs:%5;") "iret"
+                     : : "r"(USER_DATA), "i"(USER_DATA), "i"(user_stack + PAGE_SIZE), "m"(user_flags), "i"(USER_CODE), "m"(tried)
                      : "memory");
 }
 
@@ -204,6 +206,7 @@ void run(void (*code)(void), enum how how)
     tried = code;
     repairs = 0;
     repairing = how & REPAIRED;
+    user_flags = how & PORTS_BY_TASK ? 2 : IOPL_3 | 2;
     __asm__ volatile("movl %0, %%cr2" : : "r"(0));
     raises(how & RING_3 ? enter_ring_3 : enter_ring_0);
     __asm__ volatile("movl %0, %%ds; movl %0, %%es; movl %0, %%fs; movl %0, %%gs" : : "r"(KERNEL_DATA));

@@ -25,6 +25,7 @@ struct tss {
 };
 
 extern uint32_t directory[TABLE_ENTRIES], identity[TABLE_ENTRIES], window_table[TABLE_ENTRIES];
+extern uint32_t space_cr3;      /* what window_set() loads */
 extern uint64_t gdt[GDT_ENTRIES];
 extern struct tss task;         /* rings change with its stack; a double fault switches to a task of its own */
 extern uint8_t kernel_stack[PAGE_SIZE];
@@ -49,6 +50,7 @@ enum how {
     RING_0 = 0,
     RING_3 = 1,
     REPAIRED = 2, /* page faults in the window give the page all rights, and go on */
+    PORTS_BY_TASK = 4, /* IOPL is 0: which ports ring 3 may use is in the task's map */
 };
 
 /* Runs `code` up to its end or its first exception, which last_trap has then; page faults that were repaired are noted. */

@@ -18,8 +18,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 1 << 20
-OPTIONS = {"paging_restarts": ()}
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "paging": (),
+    "paging_pae": ("-cpu", "qemu32,+nx"),
+    "paging_restarts": (),
+    "paging_stacks": (),
+    "paging_descriptors": (),
+    "paging_tables": (),
+}
 """For QEMU, by the name of a self-test in firmware/devices."""
+READS_NOTHING = "paging_tables"  # where Unicorn's own MMU ends the run
+CASES = [
+    (area, mmu)
+    for area in OPTIONS
+    for mmu in ("fast", "reference")
+    if (area, mmu) != (READS_NOTHING, "reference")
+]
 
 
 @cache
@@ -27,8 +41,7 @@ def on_qemu(kernel: Path) -> qemu.Ended:
     return qemu.run_to_exit(kernel, options=OPTIONS[kernel.stem])
 
 
-@pytest.mark.parametrize("mmu", ["fast", "reference"])
-@pytest.mark.parametrize("area", OPTIONS)
+@pytest.mark.parametrize(("area", "mmu"), CASES)
 def test_a_self_test_prints_what_it_prints_in_qemu(
     area: str, mmu: Literal["fast", "reference"], built: Path
 ) -> None:
