@@ -103,6 +103,8 @@ static void small_pages(void)
             kprintf("directory %s, table %s, ring 0:", rights_names[upper], rights_names[lower]);
             access_small(rights[upper], rights[lower], RING_0);
             write_protect(false);
+            kprintf("directory %s, table %s, ring 3 without WP:", rights_names[upper], rights_names[lower]);
+            access_small(rights[upper], rights[lower], RING_3);
             kprintf("directory %s, table %s, ring 0 without WP:", rights_names[upper], rights_names[lower]);
             access_small(rights[upper], rights[lower], RING_0);
             write_protect(true);
@@ -137,6 +139,8 @@ static void large_pages(void)
         kprintf("large page %s, ring 0:", rights_names[i]);
         access_large(rights[i] | LARGE, RING_0);
         write_protect(false);
+        kprintf("large page %s, ring 3 without WP:", rights_names[i]);
+        access_large(rights[i] | LARGE, RING_3);
         kprintf("large page %s, ring 0 without WP:", rights_names[i]);
         access_large(rights[i] | LARGE, RING_0);
         write_protect(true);
