@@ -54,12 +54,14 @@ static bool entry_read(const kc *m, uint64_t at, uint32_t size, uint64_t *entry)
     return *entry & PTE_P;
 }
 
-/* A and D lie in an entry's first four bytes. */
+/* A and D lie in an entry's first four bytes. A ROM keeps what it has. */
 static void entry_set(kc *m, uint64_t at, uint64_t *entry, uint32_t bits)
 {
     if ((*entry & bits) == bits)
         return;
     *entry |= bits;
+    if (kc_is_rom(m, at))
+        return;
     memcpy(kc_at(m, at), entry, sizeof(uint32_t));
     kc_on_bits_set(m, at, bits);
 }

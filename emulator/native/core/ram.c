@@ -59,28 +59,37 @@ void kc_ram_free(kc *m)
     free(m->ram);
 }
 
-bool kc_is_mapped(const kc *m, uint64_t physical)
+static const struct range *range_of(const kc *m, uint64_t physical)
 {
     for (int i = 0; i < m->ram->range_count; i++)
         if (physical >= m->ram->ranges[i].start && physical < m->ram->ranges[i].end)
-            return true;
-    return false;
+            return &m->ram->ranges[i];
+    return NULL;
 }
 
-static int range_add(kc *m, uint64_t start, uint64_t end, int error)
+bool kc_is_mapped(const kc *m, uint64_t physical) { return range_of(m, physical); }
+
+bool kc_is_rom(const kc *m, uint64_t physical)
+{
+    const struct range *range = range_of(m, physical);
+
+    return range && range->read_only;
+}
+
+static int range_add(kc *m, struct range range, int error)
 {
     struct ram *ram = m->ram;
 
     if (ram->range_count == sizeof ram->ranges / sizeof *ram->ranges)
         return UC_ERR_RESOURCE;
     if (!error)
-        ram->ranges[ram->range_count++] = (struct range){start, end};
+        ram->ranges[ram->range_count++] = range;
     return error;
 }
 
 int kc_map_ram(kc *m, uint64_t start, uint64_t end)
 {
-    return range_add(m, start, end, U.uc_mem_map_ptr(m->uc, start, end - start, UC_PROT_ALL, kc_at(m, start)));
+    return range_add(m, (struct range){start, end, false}, U.uc_mem_map_ptr(m->uc, start, end - start, UC_PROT_ALL, kc_at(m, start)));
 }
 
 int kc_ram_extend(kc *m, uint64_t start, uint64_t end, uint64_t engine_start)
@@ -88,7 +97,7 @@ int kc_ram_extend(kc *m, uint64_t start, uint64_t end, uint64_t engine_start)
     if (piece_add(m, start, end))
         return UC_ERR_NOMEM;
     uint8_t *memory = m->ram->pieces[m->ram->piece_count - 1].memory;
-    return range_add(m, start, end, U.uc_mem_map_ptr(m->uc, engine_start, end - start, UC_PROT_ALL, memory));
+    return range_add(m, (struct range){start, end, false}, U.uc_mem_map_ptr(m->uc, engine_start, end - start, UC_PROT_ALL, memory));
 }
 
 static uint64_t rom_read(uc_engine *uc, uint64_t offset, unsigned size, void *data)
@@ -110,8 +119,8 @@ int kc_map_rom(kc *m, uint64_t start, uint64_t end, bool has_code)
     int error = U.uc_mmio_map(m->uc, start, end - start, rom_read, kc_at(m, start), rom_write, NULL);
 
     if (has_code && !error) {
-        m->ram->rom_code = (struct range){start, end};
+        m->ram->rom_code = (struct range){start, end, true};
         error = U.uc_mem_protect(m->uc, start, end - start, UC_PROT_ALL);
     }
-    return range_add(m, start, end, error);
+    return range_add(m, (struct range){start, end, true}, error);
 }

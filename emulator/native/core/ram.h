@@ -9,7 +9,7 @@
 struct ram {
     struct piece { uint64_t start, end; uint8_t *memory, *base; } pieces[2]; /* RAM begins at 0 */
     int piece_count;
-    struct range { uint64_t start, end; } ranges[8]; /* what kc_map_ram() and kc_map_rom() made usable */
+    struct range { uint64_t start, end; bool read_only; } ranges[8]; /* what kc_map_ram() and kc_map_rom() made usable */
     struct range rom_code; /* one of them */
     int range_count;
     int file;
@@ -18,6 +18,7 @@ struct ram {
 int kc_ram_init(kc *m);
 void kc_ram_free(kc *m);
 bool kc_is_mapped(const kc *m, uint64_t physical);
+bool kc_is_rom(const kc *m, uint64_t physical);
 /* Let [start, end) be memory, too, which lies beyond RAM; the engine has it at another address. Returns a Unicorn error or 0. */
 int kc_ram_extend(kc *m, uint64_t start, uint64_t end, uint64_t engine_start);
 

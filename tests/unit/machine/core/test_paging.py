@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Mmu = Literal["fast", "reference"]
 DATA = 0x00300000  # a page that the guest uses for nothing else
 KERNEL_SPACE = 0x80000000
+ROM, ROM_SIZE = 0xF0000, 0x10000
 NONE = Entry(0)
 
 
@@ -519,6 +520,20 @@ def test_a_page_directory_at_odd_addresses_is_no_crash(target: int) -> None:
     source = f"movl $0x{target:x}, %eax\n movl %eax, %cr3\n movl %cr0, %eax\n orl $0x80000000, %eax\n movl %eax, %cr0"
     with pytest.raises(GuestStopped):
         machine_of(source).run(timeout_s=10)
+
+
+def test_a_page_table_in_rom_stays_as_it_is() -> None:
+    machine, tables = paged_machine(
+        f"movl offset, %eax\n movl 0x{KERNEL_SPACE:x}(%eax), %ebx\n movl %ebx, 0x{KERNEL_SPACE:x}(%eax)\n exit 0\n"
+        ".data\n offset: .long 0\n .text"
+    )
+    rom = machine.memory.read(ROM, ROM_SIZE)
+    words = memoryview(rom).cast("I")
+    at = next(index for index, word in enumerate(words) if word & (P | W | A) == P | W)
+    machine.memory.store_u32(tables.directory_entry(KERNEL_SPACE), (ROM + 4 * at) & ~(PAGE - 1) | P | W)
+    machine.memory.store_u32(symbol(machine, "offset"), at % 1024 * PAGE)
+    assert machine.run(timeout_s=10).exit_value == 0
+    assert machine.memory.read(ROM, ROM_SIZE) == rom
 
 
 # -- translation for Python ---------------------------------------------------------------------------------------
