@@ -23,7 +23,7 @@ CODE(read_large, "movl large_address, %eax; movl (%eax), %eax");
 CODE(write_large, "movl large_address, %eax; movl %eax, (%eax)");
 CODE(fetch_large, "jmp *large_address");
 CODE(read_then_write, "movl 0x40000010, %eax; movl %eax, 0x40000010");
-CODE(write_then_read_only, "movl %eax, 0x40000010; andl $~2, window_table; invlpg 0x40000010; movl %eax, 0x40000010");
+CODE(write_then_read_only, "movl %eax, 0x40000010; andl $~2, window_table; invlpg 0x40000010; movl 0x40000010, %ecx; movl %eax, 0x40000010");
 CODE(clean_again, "movl %eax, 0x40000010; andl $~0x60, window_table; invlpg 0x40000010; movl 0x40000010, %eax");
 CODE(dirty_again, "movl %eax, 0x40000010; andl $~0x60, window_table; invlpg 0x40000010; movl %eax, 0x40000010");
 CODE(there_without_a_word, "orl $7, window_table; movl 0x40000010, %eax");
