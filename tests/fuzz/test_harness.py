@@ -17,6 +17,7 @@ from tests.fuzz.harness.guests import Guests
 from tests.fuzz.harness.kernels import Kernels
 from tests.fuzz.harness.limits import BYTES_OVER, SECONDS_OVER
 from tests.fuzz.harness.machines import Machines
+from tests.fuzz.harness.pages import Pages
 from tests.fuzz.harness.processes import Processes
 from tests.fuzz.harness.target import Case, Target
 from tests.fuzz.harness.traces import Traces
@@ -33,6 +34,7 @@ A_FEW: dict[type[Target], int] = {
     Traces: 60,
     Guests: 300,
     Devices: 100,
+    Pages: 2,
     Machines: 20,
     Processes: 3,
 }
@@ -44,12 +46,12 @@ def test_a_few_cases_of_each_kind(kind: type[Target]) -> None:
     tally = run_cases(kind(), seed=2, numbers=range(A_FEW[kind]))
     assert tally.failures == []
     assert tally.cases == sum(tally.endings.values()) == A_FEW[kind]
-    assert len(tally.endings) > (kind is not Machines)
+    assert len(tally.endings) > (kind not in (Machines, Pages))
     assert tally.seconds <= SECONDS_OVER
     assert tally.size <= BYTES_OVER
 
 
-@pytest.mark.parametrize("kind", [Kernels, Traces, Guests, Devices, Machines])
+@pytest.mark.parametrize("kind", [Kernels, Traces, Guests, Devices, Pages, Machines])
 def test_a_case_is_made_of_its_numbers(kind: type[Target]) -> None:
     first, second = kind(), kind()
     first.prepare()

@@ -13,6 +13,7 @@ from tests.fuzz.harness.guests import Guests
 from tests.fuzz.harness.kernels import Kernels
 from tests.fuzz.harness.limits import BYTES_OVER, SECONDS_OVER
 from tests.fuzz.harness.machines import Machines
+from tests.fuzz.harness.pages import Pages
 from tests.fuzz.harness.processes import Processes
 from tests.fuzz.harness.traces import Traces
 from tests.fuzz.harness.workers import case_of, run_cases
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tests.fuzz.harness.target import Target
     from tests.fuzz.harness.workers import Failure, Tally
 
-TARGETS: tuple[type[Target], ...] = (Kernels, Traces, Guests, Devices, Machines, Processes)
+TARGETS: tuple[type[Target], ...] = (Kernels, Traces, Guests, Devices, Pages, Machines, Processes)
 _FAILED, _INTERRUPTED = 1, 130
 
 
