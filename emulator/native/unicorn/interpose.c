@@ -251,7 +251,7 @@ void kc_interpose_restore(struct interposed before)
 
 /* -- life ---------------------------------------------------------------------------------------- */
 
-enum { FUNCTIONS_MAX = 64 };
+enum { FUNCTIONS_MAX = 128 };
 static struct { const char *name; bool found; } functions[FUNCTIONS_MAX];
 static uint32_t function_count;
 
