@@ -107,8 +107,8 @@ const char *kc_engine_function(uint32_t i, bool *found);
 void kc_get_registers(kc *m, kc_registers *out);
 /* Write the general registers, EIP and EFLAGS. */
 void kc_set_registers(kc *m, const kc_registers *in);
-/* Put the CPU into flat 32-bit protected mode with the descriptors that lie at gdt_base: code 0x08, data 0x10; CR4 is 0, and the
- * IDT the interrupt vector table of real mode. Returns a Unicorn error or 0. */
+/* Put the CPU into flat 32-bit protected mode with the descriptors that lie at gdt_base: code 0x08, data 0x10; CR4 is 0, the
+ * IDT the interrupt vector table of real mode, the local table the first 64 KiB, as after a reset. Returns a Unicorn error or 0. */
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit);
 
 /* From bios(): write the general registers, and go on at this EIP. */

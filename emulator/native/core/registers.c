@@ -64,10 +64,12 @@ int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
 {
     static const int data_segments[] = {UC_X86_REG_DS, UC_X86_REG_ES, UC_X86_REG_FS, UC_X86_REG_GS, UC_X86_REG_SS};
     uc_x86_mmr gdt = {.base = gdt_base, .limit = gdt_limit}, idt = {.limit = 0x3ff}; /* still that of real mode */
+    uc_x86_mmr ldt = {.limit = 0xffff, .flags = 0x8200}; /* as after a reset (SDM vol. 3A, table 9-1) */
     uint32_t code = 0x08, data = 0x10, cr0 = 0x11 /* PE, ET */, cr4 = 0; /* Unicorn's has SSE on */
     int error = U.uc_reg_write(m->uc, UC_X86_REG_GDTR, &gdt);
 
     error |= U.uc_reg_write(m->uc, UC_X86_REG_IDTR, &idt);
+    error |= U.uc_reg_write(m->uc, UC_X86_REG_LDTR, &ldt);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_CR0, &cr0);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_CR4, &cr4);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_CS, &code);

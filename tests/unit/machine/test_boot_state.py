@@ -32,6 +32,7 @@ def test_the_cpu_is_in_flat_protected_mode_at_the_entry() -> None:
     assert not registers.eflags & (EFLAGS_VM | EFLAGS_IF)
     assert registers.cs == 0x08
     assert {registers.ds, registers.es, registers.fs, registers.gs, registers.ss} == {0x10}
+    assert (registers.ldtr, registers.ldt_base, registers.ldt_limit) == (0, 0, 0xFFFF)
 
 
 def test_ebx_points_at_the_boot_information() -> None:
