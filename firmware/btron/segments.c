@@ -3,6 +3,8 @@
  *
  * All segments are flat; ring 3 has two of its own. The one TSS only says where ring 0's stack begins (SDM volume 3,
  * 8.7): each dispatch writes the current task's there. Its map of ports lies past its end, so ring 3 may use no port.
+ * There is no local descriptor table: that of a CPU after its reset lies in the first 64 KiB of the address space
+ * (SDM volume 3, table 9-1), where a program could write descriptors of ring 0 for itself.
  *
  * Shortcomings
  *
@@ -49,7 +51,7 @@ void segments_init(void)
 
     segments[TSS_ENTRY] = (uint64_t)(base >> 24) << 56 | TSS_DESCRIPTOR | (uint64_t)(base & 0xFFFFFF) << 16 |
                           (sizeof tss - 1);
-    __asm__ volatile("lgdt %0; ltr %w1" : : "m"(gdt_register), "r"(TSS_SELECTOR) : "memory");
+    __asm__ volatile("lgdt %0; ltr %w1; lldt %w2" : : "m"(gdt_register), "r"(TSS_SELECTOR), "r"(0) : "memory");
 }
 
 void segments_set_kernel_stack(UW top)

@@ -273,3 +273,14 @@ def test_a_task_wakes_another(tasks: UserTasks) -> None:
     assert tasks.words(TASK, tasks.data) == (1,)
     assert tasks.words(OTHER, tasks.data) == (E_OK,)
     assert [tasks.guest.tcb(number, "state") for number in (TASK, OTHER)] == [WAIT, WAIT]
+
+
+def test_a_program_cannot_make_descriptors(tasks: UserTasks) -> None:
+    """Neither data for its own ring nor a gate into the kernel, in the first pages, where a CPU has its local table after a reset."""
+    make = call(VCRE_REG, TASK, 0, 1, 1, USABLE, 0) + call(VMAP_REG, TASK, 0, 1, USABLE)
+    make += "movl $0x0000ffff, 8; movl $0x00cff200, 12; movl $0x00080000, 16; movl $0x0000ec00, 20\n"
+    tasks.run(TASK, make + "mov $0xf, %eax; mov %eax, %gs\n" + SLEEP)
+    assert tasks.console.endswith("error 0x0000000c\n")
+    tasks.run(OTHER, make.replace(f"push ${TASK:#x}\n", f"push ${OTHER:#x}\n") + "lcall $0x17, $0\n" + SLEEP)
+    assert tasks.console.endswith("error 0x00000014\n")
+    assert [tasks.guest.tcb(number, "state") for number in (TASK, OTHER)] == [DORMANT, DORMANT]
