@@ -86,11 +86,17 @@ class Btron:
     @cached_property
     def functions(self) -> Mapping[str, Function]:
         """Everything that can be called, by name."""
+
+        def tasks_init() -> int:
+            self.tasks.init()
+            return 0
+
         functions = (
             *self._pmem_functions(),
             *self._kmem_functions(),
             *self._mpl_functions(),
             *self._mpf_functions(),
+            Function("tasks_init", "pools", "void tasks_init(void)", 0, "void", tasks_init),
             answers_er("wait_cancel", "pools", "ER wait_cancel(ID tskid, ER code)", 2, er(self.wait_cancel)),
             *self._region_functions(),
         )

@@ -94,6 +94,10 @@ class Tasks:
         if self._memory.load_u32(self.addresses.sys_dispatch_disabled) or not self.current():
             raise BtronError(Error.E_CTX)
 
+    def init(self) -> None:
+        """Let nothing be dispatched before the scheduler is started. C: ``tasks_init``."""
+        self._memory.store_u32(self.addresses.sys_dispatch_disabled, 1)
+
     def begin_wait(self, head: int, wait: Wait, *, by_priority: bool) -> None:
         """Let the current task wait.
 

@@ -18,6 +18,7 @@ CALLS = {
         *(f"mpl_{call}" for call in ("create", "delete", "get", "release", "refer")),
         *(f"mpf_{call}" for call in ("create", "delete", "get", "release", "refer")),
         "wait_cancel",
+        "tasks_init",
     ),
     "regions": (
         *(f"space_{call}" for call in ("create", "clear", "delete", "directory", "check", "entry")),
