@@ -177,18 +177,19 @@ class Lockstep:
 
     def enter(self, function: Function, _kind: int, esp: int, eax: int) -> int:
         """Run the model beside a function that is entered; its return address lies at *esp*. EAX stays as it is."""
-        machine = self._machine
+        machine, registers = self._machine, self._machine.registers()
+        if any(each.starts_again(function, registers) for each in self._open):
+            return eax
         _, *words = stack_words(machine, esp, function.argument_count + 1)
         arguments = tuple(words)
         machine.observers.leave_calls(
             esp + WORD_SIZE
-        )  # calls deeper on the stack were left without their `ret`
+        )  # those deeper on the stack were left without their `ret`
         self._notice_closed()
         machine.consoles.flush()
         self._overlay.clear()
         self._printed.clear()
         self._entered += 1
-        registers = machine.registers()
         depth = stack_depth(self._objects, esp)
         stack = self._overlay.stack = used_stack(machine, esp, depth, len(arguments))
         try:

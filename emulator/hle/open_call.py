@@ -6,6 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from emulator.machine.core.observed import WatchState
 from emulator.x86 import PAGE_SIZE, WORD_SIZE
 
 if TYPE_CHECKING:
@@ -54,6 +55,15 @@ class OpenCall:
     changes: dict[int, int]
     console: str
     console_size: int
+
+    def starts_again(self, function: Function, registers: Registers) -> bool:
+        """Return whether it is the call whose entry is reached: its first instruction has raised an exception, and comes again."""
+        if self.function is not function or self.esp != registers.esp:
+            return False
+        before = self.registers._replace(
+            cr2=registers.cr2, eflags=registers.eflags
+        )  # an exception may set these
+        return before == registers and self.written.state is WatchState.RESUMED
 
     def goes_on_in(self, other: OpenCall) -> bool:
         """Return whether the call was made inside of another one, on its stack."""

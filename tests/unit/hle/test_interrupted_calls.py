@@ -50,6 +50,12 @@ class TestTheHandlersWrites:
         work = TOUCH.replace("(%eax)\n", "(%eax)\n addl $0, 0x1000(%eax)\n addl $0, 0x2000(%eax)\n")
         assert run(fault_machine(ONE_CALL, work=work)) == LockstepCalls(compared=4)
 
+    def test_at_its_first_instruction(self) -> None:
+        """That comes twice."""
+        machine = fault_machine(ONE_CALL, work="addl $0, 0x402000\n" + TOUCH)
+        assert run(machine) == LockstepCalls(compared=3)
+        assert machine.memory.load_u32(symbol(machine, "faults")) == 2
+
     def test_do_not_hide_what_the_call_does_before(self) -> None:
         work = "incl other\n" + TOUCH
         machine = fault_machine(ONE_CALL, work=work)
@@ -179,6 +185,77 @@ class TestTasks:
             more="victim: " + ONE_CALL + "exit 0\n",
         )
         assert run(machine) == LockstepCalls(compared=2, given_up=1)
+
+    @pytest.mark.parametrize(
+        ("stacks", "free"),
+        [
+            (1, ""),
+            (
+                100,
+                "movl %esp, %edi\n andl $-4096, %edi\n movl $1024, %ecx\n xorl %eax, %eax\n cld\n rep stosl",
+            ),
+        ],
+    )
+    def test_that_wait_are_not_given_up_for_dead_ones(self, stacks: int, free: str) -> None:
+        """The dead ones' stack is used by the next one, or each has its own, which is freed and cleared."""
+        machine = fault_machine(
+            "movl $1, %eax\n movl $waiter, %edx\n call task_new\n movl $1, %eax\n call switch_to\n"
+            "movl $100, %ebx\n movl $2, %eax\n"
+            f"next: movl $victim, %edx\n call task_new\n call switch_to\n again: incl %eax\n cmpl ${stacks + 2}, %eax\n"
+            "jb 1f\n movl $2, %eax\n 1: decl %ebx\n jnz next\n movl $1, %eax\n call switch_to",
+            handler=f"cmpl $1, current\n je 1f\n movl %esp, %esi\n {free}\n movl $stack - 64, %esp\n xorl %eax, %eax\n"
+            "xchgl %eax, current\n jmp again\n 1:"
+            + MAP.format(then="pushal\n xorl %eax, %eax\n call switch_to\n popal"),
+            more=f"waiter: {ONE_CALL} exit 0\n victim: {CALL.format('0x7ffffc')}",
+        )
+        assert run(machine) == LockstepCalls(compared=2, given_up=100)
+
+    def test_may_have_their_stacks_at_the_same_addresses(self) -> None:
+        """Each in a frame of its own: the two calls have one ESP, one return address, and come from one call site."""
+        machine = fault_machine(
+            """
+        movl    $frames + 0x21007, %eax
+        movl    %eax, entries + 4
+        movl    $frames + 0x20007, %eax
+        movl    %eax, entries
+        movl    %eax, window_table + 32
+        movl    $0x409000 - 48, saved + 4
+        movl    $task, frames + 0x22000 - 12
+        movl    $8, frames + 0x22000 - 8
+        movl    $2, frames + 0x22000 - 4
+        movl    $0x409000, %esp
+task:   movl    current, %eax
+        shll    $12, %eax
+        addl    $0x400000, %eax
+        pushl   %eax
+        call    work
+        btsl    $0, done
+        jc      1f
+        pushfl
+        pushl   %cs
+        pushl   $1f
+        pushl   $0
+        jmp     switch
+1:
+""",
+            handler=MAP.format(
+                then="""
+switch: pushal
+        movl    current, %ecx
+        movl    %esp, saved(, %ecx, 4)
+        xorl    $1, %ecx
+        movl    %ecx, current
+        movl    entries(, %ecx, 4), %edx
+        movl    %edx, window_table + 32
+        invlpg  0x408000
+        movl    saved(, %ecx, 4), %esp
+        popal
+"""
+            ),
+            more=".data\n entries: .long 0, 0\n done: .long 0\n .text",
+        )
+        assert run(machine) == LockstepCalls(compared=4)
+        assert machine.memory.load_words(symbol(machine, "count"), 2) == (2, 2)
 
     def test_a_call_that_switches_by_itself_is_given_up(self) -> None:
         """The other task's writes are not its own, and what switches is in no model."""
