@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kernel_model.memory import Memory
 
 STACKS: Final = 256
-_VARIABLES: Final = ("count", "other", "taken", "frames")
+_VARIABLES: Final = ("count", "other", "taken", "frames", "window_table")
 LAYER_SYMBOLS: Final = MappingProxyType({"work": _VARIABLES})
 ENTRY: Final = Kernel("Faults", ("work",), "work", "tests.helpers.fault_kernel", "FaultModels")
 TOUCH: Final = """
@@ -64,7 +64,7 @@ _SOURCE: Final = (
     FUNCTION
     + IDT
     + """
-        .globl  count, other, taken, frames
+        .globl  count, other, taken, frames, window_table
         movl    $0x83, directory
         movl    $window_table + 7, directory + 4
         paging  directory

@@ -40,7 +40,7 @@ struct watch {
     uint32_t low, high; /* ESP while the call goes on that it belongs to; high 0: it belongs to none */
     struct slot slot;   /* of the call's return address */
     uint32_t return_address;
-    uint32_t paused_at, ring, pauses; /* paused_at: ESP at the exception, 0: it goes on */
+    uint32_t paused_at, pauses; /* paused_at: ESP at the exception, 0: it goes on */
     struct page_list touched, marked; /* marked: bits that the CPU set by itself */
     struct page_list at_pause;        /* what the touched pages held then */
 };
@@ -188,7 +188,7 @@ static bool is_left(kc *m, const struct watch *w, uint32_t esp)
 
     if (!w->paused_at)
         return !is_inside(m, w, esp);
-    return word_of(m, &w->slot) != w->return_address || (is_inside(m, w, used) && used + FRAME >= w->paused_at);
+    return is_inside(m, w, used) && used + FRAME >= w->paused_at;
 }
 
 void kc_watch_leave(kc *m, uint32_t esp)
@@ -241,7 +241,6 @@ void kc_on_exception(kc *m, uint32_t esp)
                 kc_no_memory(m);
         }
         w->paused_at = esp;
-        w->ring = kc_ring(m);
         w->pauses++;
         m->written_pages->paused++;
     }
@@ -267,7 +266,7 @@ void kc_on_handler_left(kc *m)
 
     for (int i = 0; m->written_pages->paused && i < WATCHES_MAX; i++) {
         struct watch *w = &m->written_pages->watches[i];
-        bool goes_on = w->number && w->paused_at && w->paused_at == kc_esp(m) && w->ring == kc_ring(m) && kc_slot_is_here(m, &w->slot) &&
+        bool goes_on = w->number && w->paused_at && w->paused_at == kc_esp(m) && kc_slot_is_here(m, &w->slot) &&
                        word_of(m, &w->slot) == w->return_address;
         if (goes_on)
             go_on(m, w);
@@ -286,7 +285,7 @@ static bool watch_copy(struct watch *to, const struct watch *from)
     to->number = from->number;
     to->low = from->low, to->high = from->high;
     to->slot = from->slot, to->return_address = from->return_address;
-    to->paused_at = from->paused_at, to->ring = from->ring, to->pauses = from->pauses;
+    to->paused_at = from->paused_at, to->pauses = from->pauses;
     return kc_page_list_copy(&to->touched, &from->touched) && kc_page_list_copy(&to->marked, &from->marked) &&
            kc_page_list_copy(&to->at_pause, &from->at_pause);
 }

@@ -81,6 +81,32 @@ class TestTheHandlersWrites:
         machine.cpu.flush_code()
         assert divergence(machine).call == "take_frame()"
 
+    def test_of_an_int_are_the_calls(self) -> None:
+        """It has asked for them."""
+        machine = fault_machine(
+            "gate 0x40, on_int\n" + ONE_CALL, work="int $0x40\n" + TOUCH, more="on_int: incl other\n iret"
+        )
+        assert [each.place.split()[-1] for each in divergence(machine).differences] == ["other"]
+
+    def test_and_bits_that_the_cpu_sets_for_it_in_an_entry_of_the_calls(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The call maps a page, and the handler uses it."""
+        right = FaultModels.work
+
+        def work(self: FaultModels, linear: int) -> int:
+            self.memory.store_u32(self.at["window_table"] + 64, self.at["frames"] + 0x10007)
+            return right(self, linear)
+
+        monkeypatch.setattr(FaultModels, "work", work)
+        machine = fault_machine(
+            ONE_CALL,
+            work="movl $frames + 0x10007, window_table + 64\n" + TOUCH,
+            handler=MAP.format(then="addl $0, 0x410000"),
+        )
+        assert run(machine) == LockstepCalls(compared=2)
+        assert machine.memory.load_u32(symbol(machine, "window_table") + 64) & 0xFFF == 0x67
+
     def test_of_a_handler_that_faults_itself(self) -> None:
         handler = MAP.format(then="testl $1, faults\n jz 1f\n addl $0, 0x401000\n 1:")
         machine = fault_machine(ONE_CALL, handler=handler)
@@ -210,6 +236,18 @@ class TestTasks:
         )
         assert run(machine) == LockstepCalls(compared=2, given_up=100)
 
+    def test_that_live_are_not_given_up_for_dead_ones(self) -> None:
+        """There are more dead ones than watches, and nobody uses their stacks again."""
+        machine = fault_machine(
+            "movl $1, %eax\n"
+            "next: movl $victim, %edx\n call task_new\n call switch_to\n again: incl %eax\n cmpl $100, %eax\n jbe next\n"
+            + ONE_CALL,
+            handler="cmpl $0, current\n je 1f\n movl $stack, %esp\n xorl %eax, %eax\n xchgl %eax, current\n jmp again\n 1:"
+            + MAP.format(then=""),
+            more="victim: " + CALL.format("0x7ffffc"),
+        )
+        assert run(machine) == LockstepCalls(compared=2, given_up=100)
+
     def test_may_have_their_stacks_at_the_same_addresses(self) -> None:
         """Each in a frame of its own: the two calls have one ESP, one return address, and come from one call site."""
         machine = fault_machine(
@@ -266,6 +304,17 @@ switch: pushal
             more="second: movl $5, other\n xorl %eax, %eax\n call switch_to\n",
         )
         assert run(machine) == LockstepCalls(compared=0, given_up=1)
+
+    def test_also_after_an_exception(self) -> None:
+        work = TOUCH.replace(
+            "ret", "movl current, %eax\n xorl $1, %eax\n call switch_to\n movl count, %eax\n ret"
+        )
+        machine = fault_machine(
+            self.TWO[: self.TWO.index("movl $1, %eax\n call switch_to")],
+            work=work,
+            more="second: movl $5, other\n xorl %eax, %eax\n call switch_to\n",
+        )
+        assert run(machine) == LockstepCalls(compared=1, given_up=1)
 
 
 class TestInterrupts:
