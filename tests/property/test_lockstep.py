@@ -5,11 +5,13 @@ The engine itself checks results and bytes; here only the calls are made, and th
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
 
-from emulator.errors import GuestStopped
+from emulator.errors import BudgetUsedUp, GuestStopped
 from emulator.hle.kernels import find_litecore
 from emulator.hle.layers import Mode, attach_layers
 from emulator.loader import builtin
@@ -17,7 +19,7 @@ from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 
 WORDS = st.one_of(st.integers(0, 600), st.sampled_from([0xFFFFFFF8, 0xFFFFFFFF, 0x80000000, 65528, 65536]))
-FRAME_NONE = 0xFFFFFFFF
+NONE = 0xFFFFFFFF
 
 
 def booted() -> Machine:
@@ -68,7 +70,7 @@ class LockstepMachine(RuleBasedStateMachine):
     @rule(target=runs, count=st.one_of(st.integers(0, 40), WORDS))
     def alloc_frames(self, count: int) -> object:
         first = MACHINE.call("alloc_frames", count)
-        if first == FRAME_NONE:
+        if first == NONE:
             return multiple()
         self.taken.add((first, count))
         return first, count
@@ -76,7 +78,7 @@ class LockstepMachine(RuleBasedStateMachine):
     @rule(target=runs)
     def alloc_frame(self) -> object:
         first = MACHINE.call("alloc_frame")
-        if first == FRAME_NONE:
+        if first == NONE:
             return multiple()
         self.taken.add((first, 1))
         return first, 1
@@ -95,7 +97,7 @@ class LockstepMachine(RuleBasedStateMachine):
         if not inside or not any(
             run.start <= frame < run.end and run.used for run in litecore.memmap.usage().runs()
         ):
-            assert MACHINE.call("free_frame", frame) == FRAME_NONE
+            assert MACHINE.call("free_frame", frame) == NONE
 
     @rule(kind=st.integers(0, 3), size=WORDS)
     def mem_has_space(self, kind: int, size: int) -> None:
@@ -149,7 +151,118 @@ class DamageMachine(RuleBasedStateMachine):
             raise AssertionError(f"{name} did not come back: {error}") from error
 
 
+PAGED_LAYERS = ("memmap", "heap", "paging", "vspace")
+PAGE = 0x1000
+
+
+def paged() -> Machine:
+    machine = Machine(KernelImage.read(builtin.resolve("firmware:paging_demo")))
+    attach_layers(machine, dict.fromkeys(PAGED_LAYERS, Mode.LOCKSTEP))
+    machine.call("memory_init")
+    assert machine.call("paging_init") == machine.call("paging_enable") == 0
+    return machine
+
+
+PAGED = paged()
+WITH_PAGING = PAGED.snapshot()
+OWN_FRAMES = 6
+PAGES = st.sampled_from(
+    [base + PAGE * index for base in (0x4000_0000, 0x403F_E000, 0x8000_0000) for index in range(4)]
+)
+FLAGS = st.sampled_from([3, 3, 7, 1, 2, 0x41])
+
+
+class PagingMachine(RuleBasedStateMachine):
+    """LiteCore's page tables with paging on, each layer in any mode: the CPU sets bits in them, and uses what they say."""
+
+    ranges = Bundle("ranges")
+    areas = Bundle("areas")
+
+    @initialize()
+    def boot(self) -> None:
+        WITH_PAGING.reset()
+        self.mapped: dict[int, int] = {}
+        self.writable: set[int] = set()
+        first = PAGED.call("alloc_frames", OWN_FRAMES)
+        self.frames = [PAGE * (first + index) for index in range(OWN_FRAMES)]
+
+    @rule(layer=st.sampled_from(PAGED_LAYERS), mode=st.sampled_from(Mode))
+    def switch(self, layer: str, mode: Mode) -> None:
+        attach_layers(PAGED, {layer: mode})
+
+    @rule(frame=st.integers(0, OWN_FRAMES - 1), page=PAGES, flags=FLAGS)
+    def map_page(self, frame: int, page: int, flags: int) -> None:
+        wrong = not flags & 1 or bool(flags & ~7) or page in self.mapped
+        result = PAGED.call("map_page", self.frames[frame], page, flags)
+        assert result == (NONE if wrong else 0)
+        if not wrong:
+            self.mapped[page] = self.frames[frame]
+            self.writable |= {page} if flags & 2 else set()
+
+    @rule(page=PAGES)
+    def unmap_page(self, page: int) -> None:
+        assert PAGED.call("unmap_page", page) == (0 if page in self.mapped else NONE)
+        self.mapped.pop(page, None)
+        self.writable.discard(page)
+
+    @rule(page=PAGES, offset=st.integers(0, PAGE - 1))
+    def virt_to_phys(self, page: int, offset: int) -> None:
+        expected = self.mapped[page] + offset if page in self.mapped else NONE
+        assert PAGED.call("virt_to_phys", page + offset) == expected
+
+    @rule(page=PAGES, byte=st.integers(0, 255))
+    def use(self, page: int, byte: int) -> None:
+        """The CPU goes by the tables as they are now, and marks what it has used."""
+        if page in self.writable:
+            PAGED.call("memset", page + 8, byte, 16)
+            assert PAGED.memory.read(self.mapped[page] + 8, 16) == bytes([byte]) * 16
+        assert PAGED.translate(page) == self.mapped.get(page)
+
+    @rule(target=ranges, pages=st.one_of(st.integers(0, 5), WORDS))
+    def vspace_alloc(self, pages: int) -> object:
+        return PAGED.call("vspace_alloc", pages) or multiple()
+
+    @rule(address=consumes(ranges))
+    def vspace_free(self, address: int) -> None:
+        assert PAGED.call("vspace_free", address) == 0
+
+    @rule(target=areas, size=st.one_of(st.integers(0, 4 * PAGE), WORDS))
+    def vmalloc(self, size: int) -> object:
+        address = PAGED.call("vmalloc", size)
+        if not address:
+            return multiple()
+        PAGED.call("memset", address, 0x5A, size)
+        return address
+
+    @rule(address=consumes(areas))
+    def vfree(self, address: int) -> None:
+        PAGED.call("vfree", address)
+
+    @rule(address=st.one_of(WORDS, PAGES))
+    def vfree_anything_else(self, address: int) -> None:
+        PAGED.call("vfree", address)
+
+    @rule(page=PAGES, instructions=st.integers(1, 200))
+    def leave_a_call_in_its_middle(self, page: int, instructions: int) -> None:
+        before = PAGED.snapshot()
+        with suppress(BudgetUsedUp):
+            PAGED.call("vmalloc", 3 * PAGE, max_instructions=instructions)
+        middle = PAGED.snapshot()
+        with suppress(BudgetUsedUp):
+            PAGED.run(max_instructions=instructions)
+        middle.reset()
+        before.reset()
+        before.discard()
+        assert PAGED.call("virt_to_phys", page) == self.mapped.get(page, NONE)
+
+    def teardown(self) -> None:
+        for page in list(getattr(self, "mapped", ())):
+            assert PAGED.call("unmap_page", page) == 0
+
+
 TestLockstep = LockstepMachine.TestCase
 TestLockstep.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestDamage = DamageMachine.TestCase
 TestDamage.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestPaging = PagingMachine.TestCase
+TestPaging.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
