@@ -126,12 +126,14 @@ class Invariant(NamedTuple):
         names_word: Whether *violation* says by itself which word of memory it is about.
         of_free_list: Whether it is about the way through the free memory. A write to a block that was freed before is likely
             to break it.
+        of_mapping: Whether it is about what page tables map, and not about an allocator's own structures.
     """
 
     code: str
     violation: str
     names_word: bool = False
     of_free_list: bool = False
+    of_mapping: bool = False
 
 
 class Defect(NamedTuple):
