@@ -46,7 +46,14 @@ if TYPE_CHECKING:
 
 DEFAULT_BUDGET: Final = Budget(max_instructions=10**10, timeout_s=60.0)
 
-_OF_STRUCTURES: Final = {Kind.CORRUPTION, Kind.BITMAP, Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK}
+_OF_STRUCTURES: Final = {
+    Kind.CORRUPTION,
+    Kind.MAPPING,
+    Kind.BITMAP,
+    Kind.REFCOUNT,
+    Kind.RESERVED,
+    Kind.DEADLOCK,
+}
 _LENGTHS: Final = {"size", "pages", "order"}
 
 
@@ -157,7 +164,8 @@ class Check:
                 audited=self.audits.any_done,
                 is_rerun=self._new_machine is not None,
                 seeks_stale=self._seeks_stale,
-            ),
+            )
+            - self.audits.missed,
         )
 
     def _findings(self, ending: Ending, trace: Trace, leaks: Leaks) -> list[Finding]:

@@ -27,6 +27,7 @@ class Kind(Enum):
     OVERLAP = "overlapping-blocks"
     BAD_RESULT = "bad-result"
     CORRUPTION = "heap-corruption"
+    MAPPING = "bad-mapping"
     BITMAP = "bitmap-mismatch"
     REFCOUNT = "refcount-mismatch"
     RESERVED = "reserved-frame"
@@ -68,6 +69,10 @@ _TEXTS: Final = {
         "The allocator returned an address that is misaligned, outside RAM, or inside the kernel's own image.",
     ),
     Kind.CORRUPTION: ("heap corruption", "The allocator's own data in memory contradicts itself."),
+    Kind.MAPPING: (
+        "bad mapping",
+        "Page tables map what they should not, or are kept or given back when they should not.",
+    ),
     Kind.BITMAP: (
         "bitmap mismatch",
         "The bitmap of frames does not agree with the frames that are in use.",

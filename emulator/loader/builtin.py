@@ -41,6 +41,7 @@ DEFECTS = {
     "bad_pool": "puts a box into another pool (the same)",
     "bad_overflow": "writes a byte past the end of a block",
     "bad_late_write": "writes to a freed block",
+    "bad_mapped_free": "frees a frame that is still mapped",
     "bad_bitmap": "writes to the bitmap of frames",
     "bad_reserved": "hands out a reserved frame",
     "bad_leak": "forgets blocks",
@@ -55,6 +56,9 @@ DEFECTS = {
     "btron_bad_refcount": "BTRON/386: writes to the count of a page's owners",
     "btron_bad_null": "BTRON/386: writes through a null pointer; the handler exits with value 2",
     "btron_bad_stack": "BTRON/386: loses a task's stack pointer; the CPU shuts down",
+    "vm_bad_table": "BTRON/386: a page table is unlinked and not given back",
+    "vm_bad_shared": "BTRON/386: a page is mapped in two spaces and has one owner",
+    "vm_bad_writable": "BTRON/386: a page of a program's text stays open for writing",
     "btron_bad_wait": "BTRON/386: two tasks wait for each other; the CPU halts for good",
 }
 TWINS = tuple(f"{name}_ok" for name in DEFECTS)

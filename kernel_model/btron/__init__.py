@@ -9,6 +9,7 @@ __all__ = [
     "pages",
     "pmem",
     "pools",
+    "space_audit",
     "symbols",
     "tcb",
 ]

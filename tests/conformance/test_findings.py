@@ -40,6 +40,7 @@ EXPECTED: Final = {
     "bad_pool": {Kind.WRONG_POOL},
     "bad_overflow": {Kind.CORRUPTION},
     "bad_late_write": {Kind.CORRUPTION},
+    "bad_mapped_free": {Kind.MAPPING},
     "bad_bitmap": {Kind.BITMAP},
     "bad_reserved": {Kind.RESERVED},
     "bad_leak": {Kind.LEAK},
@@ -54,6 +55,9 @@ EXPECTED: Final = {
     "btron_bad_refcount": {Kind.REFCOUNT},
     "btron_bad_null": {Kind.FAILED},
     "btron_bad_stack": {Kind.DIED},
+    "vm_bad_table": {Kind.LEAK},
+    "vm_bad_shared": {Kind.MAPPING},
+    "vm_bad_writable": {Kind.MAPPING},
     "btron_bad_wait": {Kind.DEADLOCK},
 }
 ARENAS: Final = ("bad_wild_access", "bad_overlap", "bad_align", "bad_place", "bad_pool")

@@ -129,11 +129,20 @@ class GuestWords:
                         yield from self.read(at, min(other.start, end))
                     at = max(at, other.stop)
 
-    def stack(self) -> Iterator[Part]:
-        """Yield the live part of a stack that is not among the globals; nothing if it is."""
+    @property
+    def stack_pointer(self) -> int:
+        """The linear address of the top of the stack."""
+        return self._registers.esp
+
+    def stack(self, end: int | None = None) -> Iterator[Part]:
+        """Yield the live part of a stack that is not among the globals; nothing if it is.
+
+        Args:
+            end: Where the stack begins, at its upper end, if that is known.
+        """
         esp = self._registers.esp
         if not is_writable(self._machine.image, esp):
-            yield from self.read(esp, esp + _STACK_MAX)
+            yield from self.read(esp, esp + _STACK_MAX if end is None else min(end, esp + _STACK_MAX))
 
     def describe(self, address: int) -> str:
         """Return what lies at an address, for people: ``global config+0x4``, ``the stack of the CPU``."""

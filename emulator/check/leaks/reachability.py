@@ -95,8 +95,13 @@ class Reachability:
             self._reach(block, Pointer(f"register {name}"))
         if self._spaces is not None:
             self._follow(self._spaces.current)
-        self._waiting += [*self._memory.globals(), *self._memory.stack()]
+        self._waiting += [*self._memory.globals(), *self._stack()]
         self._scan()
+
+    def _stack(self) -> Iterator[Part]:
+        """Return the stack: where it is a block, no more than that."""
+        block = self._live.holder(self._memory.stack_pointer, 1)
+        return self._memory.stack(None if block is None else self._live.scan_end(block))
 
     def _scan(self) -> None:
         """Follow all pointers in the memory that waits for it, and in the blocks that they lead to."""
@@ -202,7 +207,7 @@ class Reachability:
         """Yield the pointers to blocks that are not reached, at any address of the roots and of reached blocks."""
         if self.reached.all():
             return
-        yield from self._everywhere([*self._memory.plain_globals(), *self._memory.stack()], hit)
+        yield from self._everywhere([*self._memory.plain_globals(), *self._stack()], hit)
         for block in np.flatnonzero(self._live.unmapped & self.reached).tolist():
             yield from self._everywhere(self._inside(block), hit)
         for start, end in self._live.runs():

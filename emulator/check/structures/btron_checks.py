@@ -13,11 +13,14 @@ from emulator.check.findings import Finding, Kind
 from emulator.check.structures.kernel_checks import KernelChecks
 from emulator.check.structures.page_owners import PageCheck
 from emulator.x86 import Eflags
+from kernel_model.btron.kernel_space import physical
+from kernel_model.btron.space_audit import SpaceAudit
 from kernel_model.btron.tcb import TaskState, WaitKind
 
 if TYPE_CHECKING:
     from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
+    from kernel_model.audit import Defect
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.tcb import Task
 
@@ -28,7 +31,23 @@ class BtronChecks(KernelChecks):
     @property
     def kinds(self) -> frozenset[Kind]:
         """See `KernelChecks.kinds`."""
-        return frozenset((Kind.CORRUPTION, Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK))
+        return super().kinds | {Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK}
+
+    @property
+    def has_mappings(self) -> bool:
+        """See `KernelChecks.has_mappings`."""
+        return "space_table" in self._machine.image.symbols
+
+    @property
+    def mappings_at_rest(self) -> bool:
+        """See `KernelChecks.mappings_at_rest`. Not every function that changes page tables is recorded."""
+        return bool(self._machine.registers().eflags & Eflags.IF)
+
+    def mapping_defects(self) -> list[Defect]:
+        """See `KernelChecks.mapping_defects`."""
+        memory = self._machine.memory
+        space_table = physical(self._machine.address_of("space_table"))
+        return SpaceAudit(memory, len(memory), space_table, self._btron.pmem).defects()
 
     @property
     def at_rest(self) -> bool:

@@ -13,7 +13,6 @@ import numpy as np
 
 from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
-from emulator.check.findings import Finding, Kind
 from emulator.check.hex_dumps import hex_dump
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.replay.bisect import Bisection, Damage
@@ -25,7 +24,7 @@ from kernel_model.text import defect_text, location_or_address
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from emulator.check.findings import BlockHistory, FaultingWrite
+    from emulator.check.findings import BlockHistory, FaultingWrite, Finding
     from emulator.check.structures.kernel_checks import KernelChecks
     from emulator.replay.engine import Rerun
     from emulator.trace.table import Flags
@@ -77,7 +76,11 @@ def corruption_finding(rerun: Rerun, failed: FailedAudit, trace: Trace | None) -
         defects = checks.audit()
         return Word(defects[0].address) if defects else None
 
-    bisection = Bisection(replay, broken, lambda _event: not checks.at_rest)
+    def unclear(_event: int) -> bool:
+        of_mapping = failed.defects[0].invariant.of_mapping
+        return not (checks.mappings_at_rest if of_mapping else checks.at_rest)
+
+    bisection = Bisection(replay, broken, unclear)
     damage = bisection.find(failed.last_valid, failed.event)
     if damage is None:
         return _unexplained(checks, failed, trace)
@@ -88,7 +91,7 @@ def _unexplained(checks: KernelChecks, failed: FailedAudit, trace: Trace | None)
     defect, *more = failed.defects
     call_site = None if trace is None else CallSites(trace).at(failed.event)
     details = (*_more(defect, more), "it did not break when the kernel was run once more")
-    return Finding(Kind.CORRUPTION, defect.area, checks.message(defect), call_site, details=details)
+    return checks.finding(defect, call_site=call_site, details=details)
 
 
 def _more(defect: Defect, others: Sequence[Defect]) -> list[str]:
@@ -124,15 +127,13 @@ class _Search:
             word = linear if faulting_write is None else faulting_write.address
             freed_first = defect.invariant.of_free_list
             block = block_near(trace, area, word, self._damage.last_whole, freed_first=freed_first)
-        return Finding(
-            Kind.CORRUPTION,
-            area,
-            checks.message(defect),
-            call_site,
-            block,
-            faulting_write,
-            dump,
-            tuple(details),
+        return checks.finding(
+            defect,
+            call_site=call_site,
+            block=block,
+            faulting_write=faulting_write,
+            hex_dump=dump,
+            details=tuple(details),
         )
 
     def _faulting_write(self, defect: Defect, details: list[str]) -> FaultingWrite | None:
@@ -146,29 +147,33 @@ class _Search:
         self._replay.back()
         before = self._word(defect.address)
         own = None if before == after else Change(defect.address, before, after)
-        change = self._responsible_change(defect) or own
+        change = self._responsible_change(defect, own) or own
         if change is None:
             return None
         address = change.address
         if address != defect.address:
             location = self._checks.models.locate(address)
             details.append(f"what was changed is {location_or_address(address, location)}")
-        write = self._bisection.faulting_write(self._damage._replace(word=Word(address)))
+        of_table = address == defect.address and defect.invariant.of_mapping
+        write = self._bisection.faulting_write(self._damage._replace(word=Word(address)), anybody_s=of_table)
         found = faulting_write_of(self._machine, write, self._checks.models.linear(address))
-        if found is None:
-            return None
+        if found is None or of_table:
+            return found
         old, new = (int.from_bytes(each, "little") for each in (change.before, change.after))
         return replace(found, before=old, after=new)
 
     def _word(self, address: int) -> bytes:
         return self._memory.read(address, min(WORD_SIZE, len(self._memory) - address))
 
-    def _responsible_change(self, defect: Defect) -> Change | None:
+    def _responsible_change(self, defect: Defect, own: Change | None) -> Change | None:
         """Return the first word of the structures whose change broke the invariant.
 
         Much may have been changed rightly meanwhile, the word of the defect, too. A change is responsible if the invariant
-        holds without it, and no other one is broken instead.
+        holds without it, and no other one is broken instead. That of an entry of a page table is the most likely one: what it is
+        compared with is often set up on the way.
         """
+        if own is not None and defect.invariant.of_mapping:
+            return own
         if self._machine.mmu == "reference":  # has no record of which pages are written
             return None
         written = self._machine.observers.note_written()

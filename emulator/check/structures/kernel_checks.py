@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from emulator.check.findings import Kind
+from emulator.check.findings import Finding, Kind
 from emulator.hle.kernels import kernel_named, load, recognize
 from kernel_model.text import violation_text, word_text
 
 if TYPE_CHECKING:
-    from emulator.check.findings import Finding
     from emulator.hle.kernels import Models
     from emulator.machine.machine import Machine
     from emulator.replay.engine import Rerun
@@ -36,21 +35,44 @@ class KernelChecks:
     @property
     def kinds(self) -> frozenset[Kind]:
         """The kinds of findings that are searched for in the kernel's structures."""
-        return frozenset((Kind.CORRUPTION,))
+        return frozenset((Kind.CORRUPTION, Kind.MAPPING) if self.has_mappings else (Kind.CORRUPTION,))
+
+    @property
+    def has_mappings(self) -> bool:
+        """Whether the kernel has page tables that are audited."""
+        return False
 
     @property
     def at_rest(self) -> bool:
         """Whether the kernel is in the middle of no change, so that all invariants hold."""
         return not self._machine.calls.open_calls
 
+    @property
+    def mappings_at_rest(self) -> bool:
+        """Whether the kernel is in the middle of no change of its page tables, or of what they are compared with."""
+        return self.at_rest
+
     def audit(self) -> list[Defect]:
-        """Return the defects of the structures that manage memory; [] while the kernel is not `at_rest`."""
-        if not self.at_rest:
-            return []
-        return [defect for audit in self._audits for defect in audit.defects()]
+        """Return the defects of the structures that manage memory, and of page tables, as far as these are at rest."""
+        found = [defect for audit in self._audits for defect in audit.defects()] if self.at_rest else []
+        if self.has_mappings and self.mappings_at_rest:
+            found += self.mapping_defects()
+        return found
+
+    def mapping_defects(self) -> list[Defect]:
+        """Return the defects of the page tables."""
+        return []
+
+    def finding(self, defect: Defect, **parts: Any) -> Finding:  # noqa: ANN401 - the other fields of a `Finding`
+        """Return a defect as a finding."""
+        if not defect.invariant.of_mapping:
+            return Finding(Kind.CORRUPTION, defect.area, self.message(defect), **parts)
+        word = f"{word_text(defect.location)} is 0x{defect.value:08x}"
+        message = f"bad mapping: {word}: {violation_text(defect)}"
+        return Finding(Kind.MAPPING, defect.area, message, **parts)
 
     def message(self, defect: Defect) -> str:
-        """Return a defect as a finding's message."""
+        """Return a defect of an allocator's structures as a finding's message."""
         text = violation_text(defect)
         if not defect.invariant.names_word:
             text = f"{word_text(defect.location)} 0x{defect.value:08x}: {text}"

@@ -11,6 +11,7 @@ from emulator.check.findings import Finding, Kind
 from emulator.check.structures.frame_use import AREA, FrameCheck
 from emulator.check.structures.kernel_checks import KernelChecks
 from kernel_model.audit import LocationKind
+from kernel_model.litecore.paging_audit import paging_defects
 from kernel_model.text import word_text
 
 if TYPE_CHECKING:
@@ -26,7 +27,17 @@ class LiteCoreChecks(KernelChecks):
     @property
     def kinds(self) -> frozenset[Kind]:
         """See `KernelChecks.kinds`."""
-        return frozenset((Kind.CORRUPTION, Kind.BITMAP, Kind.RESERVED))
+        return super().kinds | {Kind.BITMAP, Kind.RESERVED}
+
+    @property
+    def has_mappings(self) -> bool:
+        """See `KernelChecks.has_mappings`."""
+        return {"page_directory", "paging_lock"} <= self._machine.image.symbols.keys()
+
+    def mapping_defects(self) -> list[Defect]:
+        """See `KernelChecks.mapping_defects`."""
+        memory, memmap = self._machine.memory, cast("LiteCore", self.models).memmap
+        return paging_defects(memory, len(memory), self._machine.address_of("page_directory"), memmap)
 
     @property
     def at_rest(self) -> bool:

@@ -111,6 +111,16 @@ def test_a_directory_without_the_kernel_is_none(tmp_path: Path) -> None:
     }  # the fifth frame: words count
 
 
+def test_a_stack_that_is_a_block_ends_with_it(tmp_path: Path) -> None:
+    """What is after it may have been a stack once: the fourth frame is held by nothing else."""
+    body = "for (int i = 0; i < 3; i++) alloc_frame(); ((volatile word *)directory)[1] = 0x400083;"
+    body += "table[0] = 0x401000;" + at(0x402, 4, "0x403000")
+    leave = """asm volatile("mov $0x401ff0,%%esp; xor %%eax,%%eax; xor %%ebx,%%ebx; xor %%ecx,%%ecx; xor %%esi,%%esi;"
+                            "xor %%edi,%%edi; xor %%ebp,%%ebp; mov $0xf4,%%edx; out %%eax,%%dx" ::: "memory");"""
+    report = checked(tmp_path, f"{START} {body} {PAGING} {leave}")
+    assert sum(int(finding.message.split()[2]) for finding in report.findings) == 2 * 4096
+
+
 def test_with_pae_cr3_holds_what_it_maps(tmp_path: Path) -> None:
     body = "for (int i = 0; i < 5; i++) alloc_frame();"
     body += "*(volatile word *)directory = 0x401001;" + at(0x400, 6, "0x402001")
