@@ -266,7 +266,7 @@ class Regions:
 
 
 def _check_user_range(start: int, size: int) -> None:
-    if not (start < KERNEL_BASE and 0 < size <= min(MAX_SIZE, KERNEL_BASE - start)):
+    if not 0 < size <= min(MAX_SIZE, KERNEL_BASE - start):
         raise BtronError(Error.E_PAR)
 
 

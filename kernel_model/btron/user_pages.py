@@ -34,6 +34,8 @@ PAGE_USER: Final = USER
 _PROTECTION: Final = PAGE_WRITABLE | PAGE_USER
 _TABLE_SPAN: Final = 1 << 22
 _TABLE_WORDS: Final = PAGE_BYTES // WORD
+_WORD_MASK: Final = 0xFFFF_FFFF
+_ADDRESS: Final = ADDRESS & _WORD_MASK
 _CLEAR: Final = bytes(PAGE_BYTES)
 
 
@@ -68,19 +70,21 @@ class UserPages:
         return self.word(directory, address) & wanted == wanted
 
     def mapped(self, directory: int, start: int, end: int) -> Iterator[int]:
-        """Yield the pages that are mapped in [start, end), whole pages, in ascending order."""
-        for first in _tables(start, end):
-            at = self.entry(directory, first)
+        """Yield the pages that are mapped in [start, end), whole pages, in ascending order, as tables say when they are reached."""
+        address = start
+        while address < end:
+            at = self.entry(directory, address)
             if at is None:
+                address = _table_end(address, end)
                 continue
-            pages = range(first, _table_end(first, end), PAGE_BYTES)
-            words = self._memory.view(at, WORD * len(pages)).cast("I").tolist()
-            yield from (page for page, word in zip(pages, words, strict=True) if word & PRESENT)
+            if self._memory.load_u32(at) & PRESENT:
+                yield address
+            address += PAGE_BYTES
 
     def slot_of_table(self, directory: int, table: int) -> int | None:
         """Return the index of the entry that names the table at a physical address; None: there is none."""
         words = self._memory.view(directory, PAGE_BYTES // 2).cast("I").tolist()
-        named = (index for index, word in enumerate(words) if word & PRESENT and word & ADDRESS == table)
+        named = (index for index, word in enumerate(words) if word & PRESENT and word & _ADDRESS == table)
         return next(named, None)
 
     def add(self, directory: int, address: int, protection: int) -> None:
@@ -109,22 +113,28 @@ class UserPages:
     def protect(self, directory: int, start: int, end: int, protection: int) -> None:
         """Change the protection of the pages that are mapped in [start, end)."""
         for page in self.mapped(directory, start, end):
-            at = frame(self._memory.load_u32(_directory_entry(directory, page))) + _index(page)
+            at = self._entry(directory, page)
             self._memory.store_u32(at, self._memory.load_u32(at) & ~_PROTECTION | protection)
             self._forget(directory, page)
 
     def unmap(self, directory: int, start: int, end: int) -> None:
         """Unmap the pages that are mapped in [start, end); give them and the tables that are left empty back."""
-        for first in _tables(start, end):
-            pages = list(self.mapped(directory, first, _table_end(first, end)))
-            for page in pages:
-                at = frame(self._memory.load_u32(_directory_entry(directory, page))) + _index(page)
+        while start < end:
+            stop, was_mapped = _table_end(start, end), False
+            for page in self.mapped(directory, start, stop):
+                at = self._entry(directory, page)
                 word = self._memory.load_u32(at)
                 self._memory.store_u32(at, 0)
                 self._forget(directory, page)
-                self.give_back(word)
-            if pages:
-                self._drop_empty_table(directory, first)
+                self.give_back(word & _ADDRESS)
+                was_mapped = True
+            if was_mapped:
+                self._drop_empty_table(directory, start)
+            start = stop
+
+    def _entry(self, directory: int, address: int) -> int:
+        """Return the physical address of a page's entry, which is in a table."""
+        return frame(self._memory.load_u32(_directory_entry(directory, address))) + _index(address)
 
     def _make_entry(self, directory: int, address: int) -> int:
         """Return the physical address of a page's entry; make its table if there is none.
@@ -143,13 +153,13 @@ class UserPages:
         return frame(word) + _index(address)
 
     def _drop_empty_table(self, directory: int, address: int) -> None:
-        """Give the table for *address* back if it is empty."""
+        """Give the table for *address* back, if there is one and it is empty."""
         named_at = _directory_entry(directory, address)
         word = self._memory.load_u32(named_at)
-        if self._memory.read(frame(word), PAGE_BYTES) == _CLEAR:
+        if word & PRESENT and self._memory.read(frame(word), PAGE_BYTES) == _CLEAR:
             self._memory.store_u32(named_at, 0)
             self._forget(directory, address)
-            self.give_back(word)
+            self.give_back(word & _ADDRESS)
 
     def _alloc_cleared(self) -> int:
         page = self._pmem.alloc(PAGE_BYTES)
@@ -157,10 +167,10 @@ class UserPages:
             self._memory.write(physical(page), _CLEAR)
         return page
 
-    def give_back(self, word: int) -> None:
-        """Give up the page that an entry, or CR3, names."""
+    def give_back(self, address: int) -> None:
+        """Give up the page at a physical address. What is none stays as it is, as in C."""
         with suppress(BtronError):
-            self._pmem.free(virtual(frame(word)), PAGE_BYTES)
+            self._pmem.free(virtual(0) + address & _WORD_MASK, PAGE_BYTES)
 
     def _forget(self, directory: int, address: int) -> None:
         if self._cpu.page_directory() == directory:
@@ -182,16 +192,9 @@ def frame(word: int) -> int:
     Raises:
         OutsideMemory: The kernel does not see it.
     """
-    return pointee(virtual(0) + (word & ADDRESS) & 0xFFFF_FFFF)
+    return pointee(virtual(0) + (word & _ADDRESS) & _WORD_MASK)
 
 
 def _table_end(address: int, end: int) -> int:
     """Return the first address that the table of *address* does not map, or *end* if that is lower."""
     return min(address - address % _TABLE_SPAN + _TABLE_SPAN, end)
-
-
-def _tables(start: int, end: int) -> Iterator[int]:
-    """Yield the first address of each part of [start, end) that one table maps."""
-    while start < end:
-        yield start
-        start = _table_end(start, end)

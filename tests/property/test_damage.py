@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 KERNEL = 0x80000000
 PACKET, OUT = 0x60000, 0x60100  # physical, free for arguments
 TASK = 80  # bytes of a tcb
+SPACE = 196
 
 NUMBERS = (
     *(0, 1, 2, 3, 7, 8, 16, 33, 100, 101, 512, 4096, 40960, 65536),
@@ -171,6 +172,47 @@ def btron(structure: str) -> Scene:
     return scene(machine, words, (*bodies, *tables), calls, kinds)
 
 
+def spaces() -> Scene:
+    """Return two tasks with spaces, pages in them, and one region that both have."""
+    machine = boot("firmware:btron_demo")
+    machine.run(timeout_s=20)
+    space_table, tcb = symbol(machine, "space_table") - KERNEL, symbol(machine, "tcb_table") - KERNEL
+    user, data, stack = 0x003FE000, 0x10003, 0x30003
+    for task in (8, 9):
+        machine.memory.store_u32(tcb + TASK * task + 8, 1)
+        assert machine.call("space_create", task) == 0
+        for start, permission in ((user + 0x1000 * 8 * (task - 8), data), (0x7FFF8000, stack)):
+            assert machine.call("vcre_reg", task, start, 1, 0x8000, permission, 0) == 0
+            assert machine.call("vmap_reg", task, start, 0x3000, 3) == 0
+    assert machine.call("vshr_reg", 8, 9, user) == 0
+    attach_layers(machine, {"regions": Mode.LOCKSTEP})
+    at = [space_table + SPACE * task for task in (8, 9)]
+    directories = [machine.memory.load_u32(each) for each in at]
+    named = [(directory, slot) for directory in directories for slot in (0, 1, 511)]
+    tables = [machine.memory.load_u32(directory + 4 * slot) & -4096 for directory, slot in named]
+    words = [each + 4 * i for each in at for i in range(25)] * 2
+    words += [directory + 4 * slot for directory, slot in named] * 4
+    words += [table + 4 * i for table in tables for i in (0, 1, 2, 3, 1016, 1022, 1023)]
+    pages = (*directories, *tables, *(machine.memory.load_u32(table) & -4096 for table in tables))
+    entries = tuple(
+        page | 7 for page in (*pages, 0, 0xA0000, 0xF0000, 0x100000, 0x500000, 0x7FFFF000, 0xFFFFF000)
+    )
+    kinds = {
+        "s": (8, 8, 8, 9, 9, 0, 7, 33),
+        "u": (user, user + 0x2000, user + 0x1FFF, 0x7FFF8000, 0x7FFFF000, user + 0x8000, 0, KERNEL),
+        "z": (1, 0x1000, 0x2000, 0x3001, 0x8000, 0),
+        "v": (1, 3, 5, 0x10003, 0x30003, 0),
+        "h": (0,),
+        "o": (KERNEL + OUT, KERNEL + PACKET, 0),
+    }
+    calls = (
+        "space_create:s space_clear:s space_delete:s space_directory:s space_check:suzv space_entry:su region_grow:su "
+        "vcre_reg:suzzvh vdel_reg:su vmap_reg:suzv vunm_reg:suz vshr_reg:ssu vprt_reg:suv vget_reg:suzo vput_reg:suzo "
+        "vsts_reg:suo"
+    )
+    return scene(machine, words, (*pages, *entries), calls, kinds)
+
+
 def waiting(memory: object, tcb: int, first: int, head: int, *, kind: int, pool: int) -> None:
     """Let the tasks *first* and the one after it wait for a pool."""
     for number, following, before, priority, size in (
@@ -196,6 +238,8 @@ def scene(
 
 @cache
 def scene_of(structure: str) -> Scene:
+    if structure == "spaces":
+        return spaces()
     return litecore(structure) if structure in ("memmap", "heap") else btron(structure)
 
 
@@ -210,7 +254,7 @@ def values(old: int, pointers: tuple[int, ...]) -> st.SearchStrategy[int]:
     )
 
 
-@pytest.mark.parametrize("structure", ["memmap", "heap", "pmem", "kmem", "mpl", "mpf", "tasks"])
+@pytest.mark.parametrize("structure", ["memmap", "heap", "pmem", "kmem", "mpl", "mpf", "tasks", "spaces"])
 @settings(max_examples=250, deadline=None)
 @given(data=st.data())
 def test_a_damaged_structure_makes_no_difference(structure: str, data: st.DataObject) -> None:

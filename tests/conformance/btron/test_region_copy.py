@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance.btron.subjects import PAGE
+from tests.conformance.btron.subjects import KERNEL, PAGE
 from tests.conformance.btron.user_space import (
     BUFFER,
     DATA,
@@ -147,7 +147,8 @@ def test_ranges_that_cannot_be(spaces: Guest, name: str, start: int, size: int, 
 def test_the_end_of_user_space_can_be_copied(spaces: Guest, name: str) -> None:
     assert spaces.er("vcre_reg", A, USER_END - PAGE, PAGE, PAGE, DATA, 0) == E_OK
     refused(spaces, E_MACV, name, A, USER_END - 1, 1, BUFFER)
-    refused(spaces, E_MACV, name, A, USER_END - 1, 1, 0xFFFF_FFFF)  # the last byte of kernel space
+    for buffer in (KERNEL, 0xFFFF_FFFF):  # the first and the last byte of kernel space
+        refused(spaces, E_MACV, name, A, USER_END - 1, 1, buffer)
     assert spaces.er("vmap_reg", A, USER_END - PAGE, PAGE, DATA) == E_OK
     assert spaces.er(name, A, USER_END - 4, 4, BUFFER) == E_OK
 

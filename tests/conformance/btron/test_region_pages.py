@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance.btron.subjects import PAGE
+from tests.conformance.btron.subjects import KERNEL, PAGE
 from tests.conformance.btron.user_space import (
     BARE,
     DATA,
@@ -255,12 +255,20 @@ def test_what_is_mapped_is_a_page_of_kernel_space(spaces: Guest, pages: int) -> 
     refused(spaces, E_ID, "region_map_shared", 0, START, pages, PAGE, DATA)
 
 
-def test_pages_that_nobody_owns_are_not_mapped(spaces: Guest) -> None:
+def test_page_0_is_a_page_of_kernel_space_and_reserved(spaces: Guest) -> None:
+    region(spaces)
+    before = spaces.pages()
+    assert spaces.er("region_map_shared", A, START, KERNEL, PAGE, DATA) == E_NOMEM
+    assert (spaces.pages(), tables(spaces, A)) == (before, [])
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_pages_that_nobody_owns_are_not_mapped(spaces: Guest, missing: int) -> None:
     region(spaces)
     spare = spaces.call("pmem_alloc", 2 * PAGE)  # for the tables
     pages = spaces.call("pmem_alloc", 4 * PAGE)
     assert spaces.er("pmem_free", spare, 2 * PAGE) == E_OK
-    assert spaces.er("pmem_free", pages + 2 * PAGE, PAGE) == E_OK
+    assert spaces.er("pmem_free", pages + missing * PAGE, PAGE) == E_OK
     before = spaces.pages()
     assert spaces.er("region_map_shared", A, START, pages, 4 * PAGE, DATA) == E_NOMEM
     assert (spaces.pages(), tables(spaces, A), spaces.space(A)["size0"]) == (before, [], 0)

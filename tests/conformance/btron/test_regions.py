@@ -96,6 +96,8 @@ def test_permission_and_handler_are_kept(spaces: Guest, permission: int, handle:
 )
 def test_sizes_that_cannot_be(spaces: Guest, least: int, most: int) -> None:
     refused(spaces, E_PAR, "vcre_reg", A, START, least, most, DATA, 0)
+    if most < PAGE:
+        refused(spaces, E_PAR, "vcre_reg", A, START + 1, least, most, DATA, 0)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +238,11 @@ def test_a_task_with_a_space_that_was_deleted_does_not_exist(spaces: Guest, name
     mapped(spaces)
     spaces.set_tcb(A, "state", 0)
     refused(spaces, E_NOEXS, name, *CALLS[name])
+
+
+def test_the_last_address_of_user_space_may_be_asked_for(spaces: Guest) -> None:
+    refused(spaces, E_NOEXS, "vdel_reg", NOBODY, USER_END - 1)
+    refused(spaces, E_PAR, "vdel_reg", A, USER_END - 1)
 
 
 # vdel_reg

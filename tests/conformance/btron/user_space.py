@@ -34,7 +34,8 @@ PRESENT = 1
 
 
 def make_spaces(guest: Guest) -> None:
-    """Make two tasks with empty spaces and one without."""
+    """Make two tasks with empty spaces and one without. What follows a null pointer finds entries there."""
+    guest.memory.store_words(0, [PRESENT | 6] * 16)
     for task in (A, B, BARE):
         guest.add_task(task)
     for task in (A, B):

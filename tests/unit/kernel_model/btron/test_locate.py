@@ -123,6 +123,8 @@ def test_address_spaces() -> None:
     assert text_at(subject, start + offset + 3) == f"space_table[{B}].directory"
     assert text_at(subject, start + offset + 4) == f"space_table[{B}].regions[0].start"
     assert text_at(subject, start + offset + SPACE_BYTES - 1) == f"space_table[{B}].regions[7].size"
+    assert text_at(subject, start) == "space_table[0].directory"
+    assert text_at(subject, start + SPACE_BYTES * 32) == "space_table[32].directory"
     assert text_at(subject, start + SPACE_BYTES * 33) is None
     directory = guest.space(B)["directory"]
     assert text_at(subject, directory + 7) == f"page directory entry of 0x00400000 (task {B})"
@@ -136,6 +138,21 @@ def test_address_spaces() -> None:
     )
     (first, _) = pages_of(guest, B)
     assert text_at(subject, first * PAGE) is None  # it is the task's
+
+
+@pytest.mark.parametrize("task", [1, 32])
+def test_the_spaces_of_the_first_and_the_last_task(task: int) -> None:
+    subject = ModelSubject()
+    guest = Guest(subject)
+    guest.boot()
+    make_spaces(guest)
+    assert guest.er("space_create", task) == 0
+    directory = guest.space(task)["directory"]
+    assert text_at(subject, directory + 4) == f"page directory entry of 0x00400000 (task {task})"
+    guest.memory.store_u32(directory, WINDOW + 60 * PAGE)
+    assert text_at(subject, WINDOW + 60 * PAGE) is None  # not present
+    guest.memory.store_u32(directory, WINDOW + 60 * PAGE + 1)
+    assert text_at(subject, WINDOW + 60 * PAGE) == f"page table entry of 0x00000000 (task {task})"
 
 
 def test_a_directory_outside_memory_has_no_entries() -> None:
