@@ -22,6 +22,7 @@ import plugin
 import polling
 import traces
 import tracing
+import virtual_memory
 from measure import Benchmark, PeerMissingError, Row, progress
 
 BENCHMARKS = (
@@ -49,6 +50,10 @@ BENCHMARKS = (
     Benchmark("interrupts", btron.interrupts),
     Benchmark("ring-changes", btron.ring_changes),
     Benchmark("waiting-interrupt", btron.waiting_interrupt),
+    Benchmark("page-faults", virtual_memory.page_faults),
+    Benchmark("address-spaces", virtual_memory.address_spaces),
+    Benchmark("map-page", virtual_memory.map_page),
+    Benchmark("translations", virtual_memory.translations),
     Benchmark("polling", polling.polling),
     Benchmark("mach", packages.mach),
     Benchmark("invaders", packages.invaders),

@@ -1,0 +1,246 @@
+"""Virtual memory: page faults, address spaces and ring changes against QEMU; page tables from Python."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from in_process import litecore_of, machine_of
+from measure import Row, at_least, at_most, cpu_seconds, kmemu, least, medians, qemu_command, seconds_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+QEMU_EXIT, KMEMU_EXIT = 1, 0  # of a kernel that reports success
+RUNS = 5
+FAULTS, SPACES = 1_000_000, 100_000
+PAGES = 20_000
+WINDOW = 0xE0000000  # above RAM of any size, and above what vspace_alloc() hands out
+PAGE = 4096
+TRANSLATED = 200_000
+
+# Paging is on, and the first 4 MiB are mapped to themselves; `table` is for the 4 MiB above them.
+PAGED = """
+        gate    14, on_fault
+        gate    0x40, on_call, 0xee
+        lidt    idtr
+        movl    $identity, %edi
+        movl    $3, %eax
+        cld
+1:      stosl
+        addl    $4096, %eax
+        cmpl    $0x400003, %eax
+        jne     1b
+        movl    $identity + 3, directory
+        movl    $table + 7, directory + 4
+        movl    $directory, %eax
+        movl    %eax, %cr3
+        movl    %cr0, %eax
+        orl     $0x80010000, %eax
+        movl    %eax, %cr0
+        jmp     start
+        .bss
+        .balign 4096
+directory: .skip 4096
+table:  .skip   4096
+identity: .skip 4096
+frames: .skip   8 * 4096
+        .text
+start:
+"""
+# A page is read, which faults; the handler maps it; it is unmapped.
+FAULTING = """
+        movl    ${count}, %ebp
+        movl    $0x400000, %ebx
+1:      movl    (%ebx), %eax
+        movl    $0, table
+        invlpg  (%ebx)
+        decl    %ebp
+        jnz     1b
+        exit    0
+on_fault:
+        movl    %cr2, %eax
+        shrl    $12, %eax
+        andl    $1023, %eax
+        movl    $frames + 3, table(, %eax, 4)
+        addl    $4, %esp
+        iret
+on_call:
+"""
+# A space is made: directory and table are cleared. A user's program in it writes to four pages, which fault and are mapped to
+# cleared frames, and calls the kernel, which goes on with the next space.
+CHURNING = """
+        movl    ${count}, %ebp
+space:  movl    $table, %edi
+        movl    $1024, %ecx
+        xorl    %eax, %eax
+        rep stosl
+        movl    $program + 5, table
+        movl    $directory, %eax
+        movl    %eax, %cr3
+        pushl   $0x23
+        pushl   $0x406000
+        pushl   $2
+        pushl   $0x1b
+        pushl   $0x400000
+        movw    $0x23, %ax
+        movw    %ax, %ds
+        movw    %ax, %es
+        iret
+on_fault:
+        pushl   %eax
+        pushl   %ecx
+        pushl   %edi
+        movl    %cr2, %eax
+        shrl    $12, %eax
+        andl    $7, %eax
+        movl    %eax, %edi
+        shll    $12, %edi
+        addl    $frames, %edi
+        leal    7(%edi), %ecx
+        movl    %ecx, table(, %eax, 4)
+        movl    $1024, %ecx
+        xorl    %eax, %eax
+        rep stosl
+        popl    %edi
+        popl    %ecx
+        popl    %eax
+        addl    $4, %esp
+        iret
+on_call:
+        addl    $20, %esp
+        decl    %ebp
+        jnz     space
+        exit    0
+        .balign 4096
+program:
+        pushl   $1
+        movl    $2, 0x401000
+        movl    $3, 0x402000
+        movl    $4, 0x403000
+        int     $0x40
+        .balign 4096
+"""
+
+
+def kernel(code: str, count: int) -> bytes:
+    """Return an ELF file with a kernel that does something so often and exits."""
+    sys.path.append(str(ROOT))
+    from tests.helpers.guest import linked
+    from tests.helpers.rings import DESCRIPTORS
+
+    return linked(DESCRIPTORS + PAGED + code.format(count=count))
+
+
+def against_qemu(code: str, count: int) -> tuple[float, float]:
+    """Return the CPU seconds that the work takes here and in QEMU, without start-up: that is what one time takes."""
+    with TemporaryDirectory() as folder:
+        paths = []
+        for times in (count, 1):
+            paths.append(Path(folder) / f"{times}.elf")
+            paths[-1].write_bytes(kernel(code, times))
+        ours_s, qemu_s, ours_start_s, qemu_start_s = least(
+            RUNS, *(timed(path) for path in paths for timed in (ours, theirs))
+        )
+    return ours_s - ours_start_s, qemu_s - qemu_start_s
+
+
+def ours(path: Path) -> Callable[[], float]:
+    """Return what times a boot here."""
+    return lambda: cpu_seconds(kmemu("boot", str(path)), KMEMU_EXIT)
+
+
+def theirs(path: Path) -> Callable[[], float]:
+    """Return what times a boot in QEMU."""
+    return lambda: cpu_seconds(qemu_command(path), QEMU_EXIT)
+
+
+def page_faults() -> Row:
+    """A fault, a handler in the guest that maps the page, and back."""
+    ours_s, qemu_s = against_qemu(FAULTING, FAULTS)
+    each_s = ours_s / FAULTS
+    return Row(
+        name="page-faults",
+        what=f"{FAULTS / 1e6:.0f} M page faults: handler, map, iret, unmap, invlpg",
+        measured=f"{each_s * 1e6:.2f} us each",
+        peer=f"QEMU TCG {qemu_s / FAULTS * 1e6:.2f} us",
+        ratio=ours_s / qemu_s,
+        target=at_most(each_s, 5e-6, "<= 5 us"),
+    )
+
+
+def address_spaces() -> Row:
+    """Address spaces that are made, entered in ring 3, filled by faults, and left by a system call."""
+    ours_s, qemu_s = against_qemu(CHURNING, SPACES)
+    ratio = ours_s / qemu_s
+    return Row(
+        name="address-spaces",
+        what=f"{SPACES / 1e3:.0f} k spaces: tables cleared, CR3, ring 3, 5 faults, int 0x40",
+        measured=f"{ours_s / SPACES * 1e6:.1f} us each",
+        peer=f"QEMU TCG {qemu_s / SPACES * 1e6:.1f} us",
+        ratio=ratio,
+        target=at_most(ratio, 1.5, "ratio <= 1.5"),
+    )
+
+
+def map_page() -> Row:
+    """The model's map_page on guest RAM, against the guest's own called from Python; pages are unmapped untimed."""
+    machine = machine_of("paging_demo")
+    machine.run()
+    paging = litecore_of(machine).paging
+    if paging is None:
+        raise RuntimeError("the kernel has no paging")
+    pages = range(WINDOW, WINDOW + PAGES * PAGE, PAGE)
+
+    def modelled() -> float:
+        elapsed = seconds_of(lambda: [paging.map_page(0, page, 3) for page in pages])
+        if not all(paging.unmap_page(page) for page in pages):
+            raise RuntimeError("not all pages were mapped")
+        return elapsed
+
+    def native() -> float:
+        few = pages[:: len(pages) // 200]
+        elapsed = seconds_of(lambda: [machine.call("map_page", 0, page, 3) for page in few])
+        for page in few:
+            machine.call("unmap_page", page)
+        return elapsed * len(pages) / len(few)
+
+    modelled_s, native_s = medians(9, modelled, native)
+    rate = PAGES / modelled_s
+    return Row(
+        name="map-page",
+        what="map_page of the model, called from Python",
+        measured=f"{rate / 1e3:.0f} k/s",
+        peer=f"machine.call of the guest's own {PAGES / native_s / 1e3:.0f} k/s",
+        ratio=modelled_s / native_s,
+        target=at_least(rate, 200_000, ">= 200 k/s"),
+    )
+
+
+def translations() -> Row:
+    """Addresses of a kernel with paging, translated in Python, all at once against one by one."""
+    machine = machine_of("btron_demo")
+    machine.run()
+    space = machine.address_space()
+    addresses = [0x80000000 + 36 * number for number in range(TRANSLATED)]
+
+    def together() -> None:
+        space.translate_all(addresses)
+
+    def one_by_one() -> None:
+        for address in addresses:
+            space.translate(address)
+
+    together_s, one_by_one_s = medians(9, lambda: seconds_of(together), lambda: seconds_of(one_by_one))
+    rate = TRANSLATED / together_s
+    return Row(
+        name="translations",
+        what=f"{TRANSLATED / 1e3:.0f} k addresses translated in Python by page tables",
+        measured=f"{rate / 1e6:.1f} M/s",
+        peer=f"one by one {TRANSLATED / one_by_one_s / 1e6:.2f} M/s",
+        ratio=together_s / one_by_one_s,
+        target=at_least(rate, 1e6, ">= 1 M/s"),
+    )
