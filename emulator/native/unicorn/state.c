@@ -56,6 +56,30 @@ static uint32_t *follower(kc *m, uint8_t *state, int id, uint32_t bits, uint32_t
     return found;
 }
 
+/* Where CR0 lies; the others follow it at equal distances. CR2 shows where, for it may be anything. */
+static const uint32_t *control_registers(kc *m, const uint8_t *state)
+{
+    static const uint32_t marks[] = {0x5a17c0de, 0x13579bdf};
+    uint32_t cr2 = kc_reg(m, UC_X86_REG_CR2), cr3 = kc_reg(m, UC_X86_REG_CR3), directory = 0x2468a000;
+    const uint32_t *found = NULL;
+
+    for (size_t at = 2 * KC_CONTROL_WORDS * 4; at < SEARCHED && !found; at += 4) {
+        bool follows = true;
+        for (int i = 0; i < 2 && follows; i++) {
+            U.uc_reg_write(m->uc, UC_X86_REG_CR2, &marks[i]);
+            follows = memcmp(state + at, &marks[i], 4) == 0;
+        }
+        if (follows)
+            found = (const uint32_t *)(state + at) - 2 * KC_CONTROL_WORDS;
+    }
+    U.uc_reg_write(m->uc, UC_X86_REG_CR2, &cr2);
+    U.uc_reg_write(m->uc, UC_X86_REG_CR3, &directory);
+    bool right = found && found[3 * KC_CONTROL_WORDS] == directory && found[0] == kc_reg(m, UC_X86_REG_CR0) &&
+                 found[4 * KC_CONTROL_WORDS] == kc_reg(m, UC_X86_REG_CR4);
+    U.uc_reg_write(m->uc, UC_X86_REG_CR3, &cr3);
+    return right ? found : NULL;
+}
+
 static void find_registers(kc *m)
 {
     void *at = m->state->at = kc_find_state(m);
@@ -65,6 +89,7 @@ static void find_registers(kc *m)
     m->state->ebp = at ? register_in(m, at, UC_X86_REG_EBP) : NULL;
     m->state->eip = at ? (uint32_t *)register_in(m, at, UC_X86_REG_EIP) : NULL;
     m->state->modes = at ? follower(m, at, UC_X86_REG_CR0, FPU_BITS, FPU_MODES) : NULL;
+    m->state->control = at ? control_registers(m, at) : NULL;
     m->state->eflags = at ? follower(m, at, UC_X86_REG_EFLAGS, FLAG_IF, FLAG_IF) : NULL;
 }
 

@@ -4,9 +4,12 @@
 
 #include "unicorn/engine.h"
 
+enum { KC_CONTROL_WORDS = 2 };
+
 struct state {
     void *at;                          /* of Unicorn's CPU, or NULL where that is not known */
     const uint32_t *esp, *eax, *ebp;   /* where it keeps them, or NULL */
+    const uint32_t *control;           /* CR0, or NULL; CR2 and so on lie KC_CONTROL_WORDS apart */
     uint32_t *eip, *modes, *eflags;    /* modes: hidden flags that translated code depends on; eflags: without those of arithmetic */
     void *cpu;                         /* Unicorn's, as its translator has it; NULL: it has translated nothing yet */
     uc_context *pristine, *scratch;    /* the CPU as it was made, and room for a second context */
@@ -29,9 +32,34 @@ static inline bool kc_registers_are_found(const kc *m) { return m->state->esp &&
 static inline void *kc_cpu(const kc *m) { return m->state->cpu; }
 static inline void kc_note_cpu(kc *m, void *cpu) { m->state->cpu = cpu; }
 
+/* Where the CPU keeps a register, as far as that is known; NULL: ask the engine. */
+static inline const uint32_t *kc_register_at(const kc *m, int id)
+{
+    const uint32_t *control = m->state->control;
+
+    switch (id) {
+    case UC_X86_REG_EIP:
+        return m->state->eip;
+    case UC_X86_REG_CR0:
+        return control;
+    case UC_X86_REG_CR2:
+        return control ? control + 2 * KC_CONTROL_WORDS : NULL;
+    case UC_X86_REG_CR3:
+        return control ? control + 3 * KC_CONTROL_WORDS : NULL;
+    case UC_X86_REG_CR4:
+        return control ? control + 4 * KC_CONTROL_WORDS : NULL;
+    default:
+        return NULL;
+    }
+}
+
 static inline uint32_t kc_reg(kc *m, int id)
 {
+    const uint32_t *at = kc_register_at(m, id);
     uint32_t value = 0;
+
+    if (at)
+        return *at;
     U.uc_reg_read(m->uc, id, &value);
     return value;
 }
