@@ -113,6 +113,37 @@ use:    movl    0x{0:x}, %ebx
     assert (use.change.before & ~0x60, use.change.after) == (DATA | 3, OTHER | 3)
 
 
+def test_the_upper_half_of_an_entry() -> None:
+    """Execution is forbidden there."""
+    source = """
+        movl    $0xc0000080, %ecx
+        rdmsr
+        orl     $0x800, %eax            # NXE
+        wrmsr
+        movl    ${0:#x}, %eax
+        movb    $0xc3, (%eax)           # ret
+        movl    %cr3, %ecx
+        movl    %ecx, %cr3
+        call    *%eax
+        movl    $0x80000000, {1:#x}
+        call    *%eax
+        exit    0
+    """
+    entry = 0
+    for _ in range(2):  # the first time it shows where the entry is
+        machine = machine_of(enable_pae() + source.format(DATA, entry + 4))
+        tables = PaeTables(machine.memory)
+        for page in range(0, 4 << 20, PAGE):
+            tables.map(page, page, P | W)
+        entry = tables.entry(DATA, "table")
+    with machine.observers.seek_stale() as found:
+        assert machine.run().exit_value == 0
+        (use,) = found.uses()
+    assert facts(use) == (DATA, "fetch", DATA, DATA)
+    assert use.change is not None
+    assert use.change.eip < use.eip
+
+
 STALE = f"""
         movl    0x{DATA:x}, %ebx
         movl    $0, 0x{{0:x}}
