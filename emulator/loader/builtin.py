@@ -27,6 +27,10 @@ KERNELS = {
     "btron_pools_wait": "BTRON/386: tasks that wait for pools, time out, are released, lose their pool",
     "btron_stress": "BTRON/386: a long random run of pages, bytes and pools with a fixed seed",
     "vm_demo": "BTRON/386: regions and tasks in ring 3, every call and every error, as a table",
+    "vm_share": "BTRON/386: text and a region that two tasks in ring 3 share, and what each has alone",
+    "vm_stack_growth": "BTRON/386: stacks that grow by touch, and a region whose handler is asked",
+    "vm_fault": "BTRON/386: what ends a task in ring 3, with a line on the console, and nothing else",
+    "vm_churn": "BTRON/386: thousands of tasks in ring 3 with a fixed seed, for benchmarks",
 }
 
 #: The same for kernels that do one thing wrong each, for `kmemu check`. NAME_ok is NAME without its defect.

@@ -64,6 +64,10 @@ def test_the_waiting_tasks_say_who_was_to_be_served() -> None:
         "btron_pools_wait",
         "btron_stress",
         "vm_demo",
+        "vm_share",
+        "vm_stack_growth",
+        "vm_fault",
+        "vm_churn",
     ],
 )
 def test_all_is_as_it_should_be(name: str) -> None:

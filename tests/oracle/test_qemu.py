@@ -34,6 +34,7 @@ SCREEN, SCREEN_SIZE = 0xB8000, 80 * 25 * 2
 COMMAND_LINES = dict.fromkeys(EVERY, "oracle=1") | {
     "stress": "calls=40000 seed=7",
     "btron_stress": "calls=20000 seed=7",
+    "vm_churn": "calls=500 seed=7",
 }
 
 

@@ -18,7 +18,7 @@ from emulator.loader.builtin import KERNELS, resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 
-COMMAND_LINES = {"stress": "calls=40000", "btron_stress": "calls=5000"}
+COMMAND_LINES = {"stress": "calls=40000", "btron_stress": "calls=5000", "vm_churn": "calls=100"}
 ENOUGH = 1 << 60
 BUDGETS = (1025, 1700, 20_000, 33_333)
 

@@ -16,7 +16,7 @@ from tests.helpers.recorded import WholeRecording
 
 ALLOCATORS = ("kmalloc", "kfree", "alloc_frame", "alloc_frames", "free_frame", "free_frames")
 BTRON_ALLOCATORS = ("pmem_alloc", "pmem_free", "kmem_alloc", "kmem_free", "mpl_get", "mpl_release")
-COMMAND_LINES = {"stress": "calls=40000", "btron_stress": "calls=5000"}
+COMMAND_LINES = {"stress": "calls=40000", "btron_stress": "calls=5000", "vm_churn": "calls=100"}
 
 READS_NOTHING = "bad_wild_access"
 

@@ -55,6 +55,11 @@ def kinds_and_messages(report: CheckReport) -> list[tuple[str, str]]:
         ("stress", "calls=20000"),
         ("btron_demo", ""),
         ("btron_stress", "calls=5000"),
+        ("vm_demo", ""),
+        ("vm_share", ""),
+        ("vm_stack_growth", ""),
+        ("vm_fault", ""),
+        ("vm_churn", "calls=50"),
         ("btron_pools_wait", ""),
     ],
 )

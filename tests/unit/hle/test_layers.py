@@ -71,7 +71,7 @@ def test_every_way_to_run_litecore_ends_alike(kernel: str, memmap: Mode, heap: M
 @pytest.mark.parametrize("pools", Mode)
 def test_every_way_to_run_btron_ends_alike(kernel: str, pmem: Mode, kmem: Mode, pools: Mode) -> None:
     """Tasks' stacks keep what native code left there, and models take no time, so RAM is not compared here."""
-    arguments = "calls=500" if kernel == "btron_stress" else ""
+    arguments = {"btron_stress": "calls=500", "vm_churn": "calls=20"}.get(kernel, "")
     native = boot(kernel, arguments)
     chosen = boot(kernel, arguments, pmem=pmem, kmem=kmem, pools=pools)
     assert native.run(timeout_s=60).exit_value == chosen.run(timeout_s=60).exit_value == 0
