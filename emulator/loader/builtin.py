@@ -25,6 +25,7 @@ KERNELS = {
     "paging_demo": "every call and every error of paging, address space and vmalloc, on both sides of enabling it",
     "btron_demo": "BTRON/386: every call and every error of pages, bytes and memory pools, as a table",
     "btron_pools_wait": "BTRON/386: tasks that wait for pools, time out, are released, lose their pool",
+    "btron_fragment": "BTRON/386: pages and bytes half free in a checkerboard where nothing larger fits",
     "btron_stress": "BTRON/386: a long random run of pages, bytes and pools with a fixed seed",
     "vm_demo": "BTRON/386: regions and tasks in ring 3, every call and every error, as a table",
     "vm_share": "BTRON/386: text and a region that two tasks in ring 3 share, and what each has alone",

@@ -62,6 +62,7 @@ def test_the_waiting_tasks_say_who_was_to_be_served() -> None:
         "paging_demo",
         "btron_demo",
         "btron_pools_wait",
+        "btron_fragment",
         "btron_stress",
         "vm_demo",
         "vm_share",

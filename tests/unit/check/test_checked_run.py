@@ -54,6 +54,7 @@ def kinds_and_messages(report: CheckReport) -> list[tuple[str, str]]:
         ("exhaust", ""),
         ("stress", "calls=20000"),
         ("btron_demo", ""),
+        ("btron_fragment", ""),
         ("btron_stress", "calls=5000"),
         ("vm_demo", ""),
         ("vm_share", ""),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.conftest import Done
 
-NAMES = "demo, fragment, exhaust, leak, double_free, use_after_free, overflow, fragile, stress, paging_demo, btron_demo, btron_pools_wait, btron_stress, vm_demo, vm_share, vm_stack_growth, vm_fault, vm_churn"
+NAMES = "demo, fragment, exhaust, leak, double_free, use_after_free, overflow, fragile, stress, paging_demo, btron_demo, btron_pools_wait, btron_fragment, btron_stress, vm_demo, vm_share, vm_stack_growth, vm_fault, vm_churn"
 
 
 def test_no_command_shows_help(kmemu: Callable[..., Done]) -> None:

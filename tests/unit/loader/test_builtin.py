@@ -29,6 +29,7 @@ def test_the_list() -> None:
         "paging_demo",
         "btron_demo",
         "btron_pools_wait",
+        "btron_fragment",
         "btron_stress",
         "vm_demo",
         "vm_share",
@@ -84,7 +85,7 @@ def test_an_unknown_name_gets_the_nearest_first() -> None:
     assert str(caught.value) == (
         "no built-in kernel 'strss'; there are: "
         "stress, demo, fragment, exhaust, leak, double_free, use_after_free, overflow, fragile, paging_demo, "
-        "btron_demo, btron_pools_wait, btron_stress, vm_demo, "
+        "btron_demo, btron_pools_wait, btron_fragment, btron_stress, vm_demo, "
         "vm_share, vm_stack_growth, vm_fault, vm_churn"
     )
     assert caught.value.name == "strss"
