@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.check.area import Area
 from emulator.check.findings import Finding, Kind
-from emulator.check.leaks.live_blocks import live_blocks
+from emulator.check.leaks.live_blocks import OwnRecords, live_blocks
 from emulator.check.leaks.reachability import Reachability
 from emulator.profile.model import Result, Role
 from emulator.wording import counted
@@ -60,19 +60,22 @@ def find_leaks(trace: Trace, memory: GuestWords) -> Leaks:
         memory: The memory of the machine, which stands at the end.
     """
     areas = [Area(trace, name) for name in trace.areas]
-    return _LeakFinder(areas, live_blocks(areas, memory), memory).leaks()
+    live = live_blocks(areas, memory)
+    return _LeakFinder(areas, live, memory, OwnRecords(live, trace.calls.parent)).leaks()
 
 
 class _LeakFinder:
     """Makes findings of the live blocks; each block is known by its position among them."""
 
-    def __init__(self, areas: Sequence[Area], live: LiveBlocks, memory: GuestWords) -> None:
+    def __init__(
+        self, areas: Sequence[Area], live: LiveBlocks, memory: GuestWords, records: OwnRecords
+    ) -> None:
         framed = [
             any(each.result is Result.FRAME for _, each in area.functions(Role.ALLOC)) for area in areas
         ]
         self._live = live
         self._memory = memory
-        self._scan = Reachability(live, memory, framed)
+        self._scan = Reachability(live, memory, framed, records)
         self._areas = [areas[area] for area in live.area.tolist()]
         self._histories = [
             area.call_sites.history(area.blocks, index)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from emulator.check.area import Area
     from emulator.check.leaks.guest_words import GuestWords
-    from emulator.trace.table import I64, Flags
+    from emulator.trace.table import I64, U32, Flags
 
 
 class LiveBlocks(NamedTuple):
@@ -34,6 +34,7 @@ class LiveBlocks(NamedTuple):
         row: Its position among the blocks of that area.
         unmapped: Whether *start* is its physical address, and not a linear one.
         number: The address by which the allocator names it, divided by 4096.
+        born_call: The call that returned it.
     """
 
     start: I64
@@ -42,6 +43,7 @@ class LiveBlocks(NamedTuple):
     row: I64
     unmapped: Flags
     number: I64
+    born_call: I64
 
     def hit(self, words: np.ndarray) -> tuple[I64, I64]:
         """Find the words that point to the start of a block or into it.
@@ -132,7 +134,7 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> LiveBlocks:
         memory: Of the machine at the end of the run.
     """
     none = np.empty(0, np.int64)
-    parts = [(none, none, none, none, none.astype(np.bool_), none)]
+    parts = [(none, none, none, none, none.astype(np.bool_), none, none)]
     all_located = [_located(area, memory) for area in areas]
     for number, located in enumerate(all_located):
         blocks = located.area.blocks
@@ -141,10 +143,54 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> LiveBlocks:
         start = located.address[index]
         end = start + np.maximum(blocks.size[index], 1)
         named = blocks.address[index].astype(np.int64) // PAGE_SIZE
-        parts.append((start, end, np.full(len(index), number), index, located.unmapped[index], named))
+        area, call = np.full(len(index), number), blocks.born_call[index].astype(np.int64)
+        parts.append((start, end, area, index, located.unmapped[index], named, call))
     columns = [np.concatenate(each) for each in zip(*parts, strict=True)]
     order = np.argsort(columns[0], kind="stable")
     return LiveBlocks(*(column[order] for column in columns))
+
+
+class OwnRecords:
+    """Tells what an allocator writes down of a block from what a program does.
+
+    A block that was taken inside the call which returned another one is a part of that one: the record that the allocator keeps of it,
+    or the memory under it. An address of the other block in there says nothing about whether anybody else still knows it, nor does it
+    hold the block that ends there.
+
+    Args:
+        live: All live blocks.
+        parent: By call, from 1: the call in which it was made; 0: in none.
+    """
+
+    def __init__(self, live: LiveBlocks, parent: U32) -> None:
+        self._live = live
+        self._span = len(parent) + 1
+        found = [np.empty(0, np.int64)]
+        block, call = np.arange(len(live.start)), live.born_call
+        while len(block):
+            around = parent[call - 1].astype(np.int64)
+            block, call = block[around != 0], around[around != 0]
+            found.append(block * self._span + call)
+        self._inside = np.unique(np.concatenate(found))
+
+    def are_own(self, addresses: I64, words: np.ndarray) -> Flags:
+        """Return which words lie in a block that was taken inside the call that returned the block whose addresses they are.
+
+        Args:
+            addresses: Of the words.
+            words: Their values.
+        """
+        if not len(self._inside):
+            return np.zeros(len(addresses), np.bool_)
+        holder, is_held = self._block_at(addresses)
+        target, is_address = self._block_at(words.astype(np.int64))
+        keys = holder * self._span + self._live.born_call[target]
+        return is_held & is_address & np.isin(keys, self._inside)
+
+    def _block_at(self, addresses: I64) -> tuple[I64, Flags]:
+        """Return the position of the block that each address lies in, and whether there is one."""
+        block = np.maximum(np.searchsorted(self._live.start, addresses, side="right") - 1, 0)
+        return block, (self._live.start[block] <= addresses) & (addresses < self._live.end[block])
 
 
 def _are_heaps(located: _Located, index: I64, others: Sequence[_Located]) -> Flags:

@@ -1,7 +1,8 @@
 """Which live blocks can still be reached: a conservative scan of memory, as Valgrind and the kernel's kmemleak do it.
 
 Theory. Whatever looks like a pointer to a block, to its start or into it, counts as one. Roots are the kernel's data, the
-live part of the stack, and the registers. From a block that can be reached, all its words are scanned in turn.
+live part of the stack, and the registers. From a block that can be reached, all its words are scanned in turn. What an allocator
+writes down of a block, in memory that it took while it made the block, holds nothing (`live_blocks.OwnRecords`).
 
 A block that is left may still be held in two other ways: by a pointer at an address that is no multiple of 4, as packed
 structures have them, or by the address after its end. Neither proves anything: at odd addresses numbers look like pointers
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from emulator.check.leaks.guest_words import GuestWords, Part
-    from emulator.check.leaks.live_blocks import LiveBlocks
+    from emulator.check.leaks.live_blocks import LiveBlocks, OwnRecords
     from emulator.trace.table import I64, Flags
 
     Hit = Callable[[np.ndarray], tuple[I64, I64]]
@@ -58,6 +59,7 @@ class Reachability:
         live: All live blocks.
         memory: The memory of the machine at the end of the run.
         framed: By area: whether its blocks are known by frame numbers.
+        records: What allocators write down themselves, which holds nothing.
 
     Attributes:
         reached: By block: whether it can be reached from the roots.
@@ -66,8 +68,11 @@ class Reachability:
         lost_pointer: By block that is neither reached nor doubtful: a pointer to it in another such block.
     """
 
-    def __init__(self, live: LiveBlocks, memory: GuestWords, framed: Sequence[bool]) -> None:
+    def __init__(
+        self, live: LiveBlocks, memory: GuestWords, framed: Sequence[bool], records: OwnRecords
+    ) -> None:
         self._live = live
+        self._records = records
         self._memory = memory
         self._spaces = memory.spaces
         self._entries = page_entries(live, memory)
@@ -183,10 +188,12 @@ class Reachability:
                     yield name, block
 
     def _pointers(self, part: Part, offset: int, hit: Hit) -> list[tuple[int, int]]:
-        """Return the pointers in a part of memory, without the entries of page tables that are followed as such."""
+        """Return the pointers in a part of memory, without entries of page tables that are followed as such, and an allocator's own."""
         start, words = part.words(offset)
         positions, targets = hit(words)
         addresses = start + WORD_SIZE * positions
+        others = ~self._records.are_own(addresses, words[positions])
+        positions, targets, addresses = positions[others], targets[others], addresses[others]
         if self._spaces is not None:
             pages, page_of = np.unique(addresses >> _PAGE_BITS, return_inverse=True)
             in_table = np.array([self._is_table(page, part) for page in pages.tolist()], np.bool_)[page_of]

@@ -59,7 +59,8 @@ def test_words_at_every_offset(address: int, size: int) -> None:
 def live(*spans: tuple[int, int]) -> LiveBlocks:
     start, end = (np.array(column, np.int64) for column in zip(*spans, strict=True))
     none = np.zeros(len(start), np.bool_)
-    return LiveBlocks(start, end, np.zeros_like(start), np.arange(len(start)), none, start // PAGE)
+    calls = 1 + np.arange(len(start))
+    return LiveBlocks(start, end, np.zeros_like(start), np.arange(len(start)), none, start // PAGE, calls)
 
 
 def test_blocks_by_their_ends() -> None:

@@ -28,6 +28,7 @@ PROFILE = Profile(
     (
         TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),
         TracedFunction("alloc_frame", "frames", Role.ALLOC, (), Result.FRAME, 0xFFFF_FFFF),
+        TracedFunction("take_range", "ranges", Role.ALLOC, ("size",), Result.POINTER, 0),
     ),
     frozenset({"frames"}),
 )
@@ -51,10 +52,25 @@ void kmain(void)
 asm(".globl _start; _start: mov $stack+4096,%esp; call kmain; hlt");
 """
 
+RANGES = """
+static word *ranges, next_range = 0x400000;
+HIDDEN word take_range(word size)
+{
+    word *record = kmalloc(8);
+    record[0] = next_range;
+    record[1] = (word)ranges;
+    ranges = record;
+    next_range += size;
+    asm volatile("");
+    return record[0];
+}
+"""
+"""An allocator of ranges, which keeps a record of each on the heap."""
 
-def checked(folder: Path, body: str, *, left: str = "0") -> CheckReport:
+
+def checked(folder: Path, body: str, *, left: str = "0", source: str = KERNEL) -> CheckReport:
     """Run a kernel that executes some C, and leaves a value all over its dead stack."""
-    source = KERNEL.replace("BODY", body).replace("LEFT", left)
+    source = source.replace("BODY", body).replace("LEFT", left)
     image = KernelImage.read(compile_kernel(folder, source, ["-O1"]))
     report = check_kernel(Machine(image), match(PROFILE, image))
     assert report.ending.how is How.EXIT
@@ -312,3 +328,29 @@ def test_of_blocks_of_unknown_size_only_the_start_is_known(tmp_path: Path) -> No
         "nobody points to it",
         "without a known size: pointers into a block were not looked for",
     )
+
+
+def with_ranges(folder: Path, body: str) -> CheckReport:
+    source = KERNEL.replace("HIDDEN void scenario", f"{RANGES}HIDDEN void scenario")
+    return checked(folder, body, source=source)
+
+
+def test_what_an_allocator_keeps_of_a_block_does_not_hold_it(tmp_path: Path) -> None:
+    """Its record is taken inside the call, and in a list of the allocator's. The second of three ranges is lost."""
+    body = "table[0] = take_range(32); take_range(64); next_range += 64; table[1] = take_range(128);"
+    report = with_ranges(tmp_path, body)
+    (leak,) = report.findings
+    assert (leak.area, leak.message) == ("ranges", "memory leak: 64 bytes in 1 block definitely lost")
+    held = {each.area for each in report.reachable}
+    assert held == {"heap", "ranges"}, "records can be reached, by the list"
+
+
+def test_what_somebody_else_keeps_of_it_does(tmp_path: Path) -> None:
+    body = "word *other = kmalloc(8); table[0] = (word)other; other[0] = take_range(32);"
+    assert with_ranges(tmp_path, body).findings == ()
+
+
+def test_a_record_that_nothing_leads_to_is_lost_itself(tmp_path: Path) -> None:
+    """Its allocator has lost it, and the range is held elsewhere."""
+    (leak,) = with_ranges(tmp_path, "table[0] = take_range(32); ranges = 0;").findings
+    assert (leak.area, leak.message) == ("heap", "memory leak: 8 bytes in 1 block definitely lost")
