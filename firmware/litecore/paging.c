@@ -113,7 +113,10 @@ static bool is_identity(uint32_t virt)
 /* Maps the pages that [start, end) touches to themselves, page 0 excepted. False when frames run out. */
 static bool map_to_itself(uint32_t *directory, uint32_t start, uint32_t end)
 {
-    for (uint32_t page = start != 0 ? start : PAGE_SIZE; page < end; page += PAGE_SIZE) {
+    uint32_t limit = end / PAGE_SIZE + (end % PAGE_SIZE != 0); /* numbers of pages: the address after the last one is 0 */
+
+    for (uint32_t number = start != 0 ? start / PAGE_SIZE : 1; number < limit; number++) {
+        uint32_t page = number * PAGE_SIZE;
         if (!write_entry(directory, page, page | PAGE_PRESENT | PAGE_RW)) {
             return false;
         }

@@ -11,7 +11,9 @@ import pytest
 
 from emulator import boot
 from emulator.hle.layers import Mode, attach_layers, lockstep_calls
+from emulator.machine.address_map import MIB
 from emulator.machine.consoles import Console
+from emulator.machine.memory import RAM_SIZE_MAX, RamWindow
 
 KERNEL = "firmware:paging_demo"
 LAYERS = ("memmap", "heap", "paging", "vspace")
@@ -66,3 +68,15 @@ print(*(name for name in models if f"kernel_model.litecore.{name}" in sys.module
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == "\n"
+
+
+@pytest.mark.parametrize("mode", [Mode.NATIVE, Mode.MODEL])
+def test_an_identity_map_up_to_the_last_page(mode: Mode) -> None:
+    """The page after it is not page 0. A heap that reaches so far needs a table for each 4 MiB."""
+    ram = RamWindow(MIB, MIB + RAM_SIZE_MAX)
+    machine = boot(KERNEL, layers={"paging": mode}, ram=ram, command_line="ram=all")
+    machine.run(until="every call of the virtual memory")
+    machine.call("mem_init", 4 * MIB, 0xFFFF_FFFF)
+    assert machine.call("paging_init", max_instructions=100_000_000) == 0
+    shown = [machine.call("virt_to_phys", address) for address in (0, 0xFFF, 0x1000, 0xFFFF_FFFE)]
+    assert shown == [0xFFFF_FFFF, 0xFFFF_FFFF, 0x1000, 0xFFFF_FFFE]
