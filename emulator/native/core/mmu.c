@@ -422,7 +422,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
             kc_no_memory(m);
             return false;
         }
-        kc_flush_tlb(m);
+        kc_fill_again(m);
     }
     m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
         (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};

@@ -109,7 +109,7 @@ uint32_t kc_watch_begin(kc *m, uint32_t low, uint32_t high)
         w->return_address = word_of(m, &w->slot);
         kc_look_soon(m); /* at each block, as long as the call goes on */
     }
-    kc_flush_tlb(m); /* so that the first write to each page is seen */
+    kc_fill_again(m); /* so that the first write to each page is seen */
     return w->number;
 }
 
@@ -275,7 +275,7 @@ void kc_on_handler_left(kc *m)
     if (!any)
         return;
     kc_look_soon(m);
-    kc_flush_tlb(m); /* as at its beginning */
+    kc_fill_again(m); /* as at its beginning */
 }
 
 /* -- life, snapshots ----------------------------------------------------------------------------- */

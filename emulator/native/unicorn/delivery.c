@@ -120,7 +120,7 @@ void tlb_flush_x86_64(void *cpu)
     void *state = kc_state_of(cpu);
     kc *m = state ? kc_running_on(state) : NULL;
 
-    if (m)
+    if (m && !kc_fills_again(m))
         kc_on_tlb_flush(m);
     original_flush(cpu);
 }

@@ -14,6 +14,7 @@ struct engine {
     bool runs;          /* it was started and has not returned */
     bool removes_hooks; /* a start of it may remove one */
     bool stray_fill;    /* a TLB fill was answered that was not the guest's */
+    bool fills_again;   /* the TLB is emptied by us, not by the guest */
     bool keeps_hooks;   /* ones that were removed: up to the end of its next start */
 };
 
@@ -77,6 +78,15 @@ void kc_flush_tlb(kc *m)
     U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TLB_FLUSH, 0));
     kc_on_tlb_flush(m); /* between runs nobody else tells */
 }
+
+void kc_fill_again(kc *m)
+{
+    m->engine->fills_again = true;
+    U.uc_ctl(m->uc, UC_CTL_WRITE(UC_CTL_TLB_FLUSH, 0));
+    m->engine->fills_again = false;
+}
+
+bool kc_fills_again(const kc *m) { return m->engine->fills_again; }
 
 void kc_forget_code(kc *m, uint64_t start, uint64_t end)
 {

@@ -25,6 +25,9 @@ int kc_hook(kc *m, int type, void *callback, int instruction);
 /* Remove a hook between runs: nothing that was translated with it is left. */
 void kc_unhook(kc *m, uc_hook hook);
 void kc_flush_tlb(kc *m);
+/* The same, where the guest's CPU has not forgotten anything: each page comes to the TLB fill again. */
+void kc_fill_again(kc *m);
+bool kc_fills_again(const kc *m);
 /* Does the engine translate accesses as if hooks were there that are removed? It does until it has started and returned once. */
 bool kc_keeps_hooks(const kc *m);
 /* Forget what was translated of [start, end), linear addresses. */
