@@ -23,6 +23,7 @@ struct progress {
     struct open_calls open;
     bool at_allocation;  /* the newest allocation is the event at which the last run has ended */
     bool jumps;          /* the next instruction is a function's entry, reached by a jump */
+    uint32_t resumed_at; /* linear: an iret has led there, and nothing was recorded since; 0: none has */
     uint64_t stopped_ns; /* virtual time of the event at which a run has ended */
 };
 
@@ -109,6 +110,24 @@ static void keep_code(const kc *m, const kc_function *f, struct code *code)
     memcpy(code->words, kc_at(m, f->physical), code->size);
 }
 
+void kc_on_resumption(kc *m) { m->calls->now.resumed_at = kc_recording(m) ? kc_pc(m) : 0; }
+
+/* Has the function's first instruction raised an exception, and comes again? Then its call is in the list already. */
+static bool starts_again(kc *m, uint32_t function, uint32_t entry, uint32_t esp)
+{
+    const struct open_calls *open = &m->calls->now.open;
+    uint32_t resumed_at = m->calls->now.resumed_at, memory;
+
+    m->calls->now.resumed_at = 0;
+    if (!resumed_at || resumed_at != entry)
+        return false;
+    memory = kc_slot_memory(m, esp);
+    for (uint32_t i = open->count; i-- > 0;)
+        if (open->list[i].slot.physical == memory)
+            return open->list[i].function == function;
+    return false;
+}
+
 void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint32_t esp)
 {
     const kc_function *f = &m->calls->functions[function];
@@ -116,7 +135,7 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint
     kc_calls *c = m->calls->rows;
     uint32_t words[1 + KC_ARGUMENTS];
 
-    if (!is_its_code(m, function))
+    if (!is_its_code(m, function) || starts_again(m, function, probe->address, esp))
         return;
     m->calls->now.at_allocation = false;
     make_room(m);

@@ -57,6 +57,7 @@ LOADS_FLAGS(LOAD)
             original_##name arguments; \
             kc_frame_left(m, frame); \
             kc_on_nmi_end(m); \
+            kc_on_resumption(m); \
             kc_on_handler_left(m); \
         } else \
             original_##name arguments; \

@@ -67,6 +67,10 @@ void kc_on_nmi_end(kc *m);
 int kc_frame_at(kc *m, uint32_t esp);
 void kc_frame_left(kc *m, int frame);
 
+/* -- record/calls.c -- */
+/* iret was executed: where it leads to comes next. */
+void kc_on_resumption(kc *m);
+
 /* -- observe/written_pages.c -- */
 /* iret was executed. */
 void kc_on_handler_left(kc *m);
