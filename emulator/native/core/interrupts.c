@@ -177,11 +177,12 @@ bool kc_has_failed(const kc *m) { return m->interrupts->attempt_count; }
 bool kc_is_undelivered(kc *m, kc_stop *stop)
 {
     const struct interrupts *i = m->interrupts;
-    const kc_attempt *first = i->attempts, *last = &i->attempts[i->attempt_count - 1];
+    const kc_attempt *first = i->attempts, *last;
     uint32_t after;
 
     if (!i->attempt_count)
         return false;
+    last = &i->attempts[i->attempt_count - 1];
     stop->vector = first->vector;
     stop->error_code = first->error_code;
     stop->address = stop->linear = first->address;
