@@ -17,6 +17,7 @@ from emulator.check.findings import Kind
 from emulator.check.hex_dumps import with_hex_dumps
 from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
+from emulator.check.leaks.space_rules import broken_rules
 from emulator.check.measures import measure
 from emulator.check.stale_translations import stale_uses
 from emulator.check.structures.kernel_checks import kernel_checks
@@ -147,12 +148,13 @@ class Check:
         """Make the checks of a run that has ended, and return all findings."""
         memory = GuestWords(self._machine, structures_of(self._profile))
         leaks = find_leaks(trace, memory) if ending.is_whole else NO_LEAKS
+        mappings = broken_rules(trace, memory, self._profile.address_spaces) if ending.is_whole else []
         return CheckReport(
             kernel=self._machine.image.path,
             ending=ending,
             events=trace.event_count,
             calls=len(trace),
-            findings=tuple(self._findings(ending, trace, leaks)),
+            findings=tuple(self._findings(ending, trace, leaks, mappings)),
             measures=measure(trace, leaks.sizes),
             reachable=leaks.reachable,
             lockstep=lockstep_calls(self._machine),
@@ -165,10 +167,11 @@ class Check:
                 is_rerun=self._new_machine is not None,
                 seeks_stale=self._seeks_stale,
             )
-            - self.audits.missed,
+            - self.audits.missed
+            | self._ruled_kinds(ending),
         )
 
-    def _findings(self, ending: Ending, trace: Trace, leaks: Leaks) -> list[Finding]:
+    def _findings(self, ending: Ending, trace: Trace, leaks: Leaks, mappings: list[Finding]) -> list[Finding]:
         """Return all findings in order of events; those that show at the end only come last."""
         rerun = self.rerun(ending)
         found = check_calls(trace, known_memory(self._machine))
@@ -182,10 +185,16 @@ class Check:
             key=lambda finding: finding.call_site.event if finding.call_site else trace.event_count + 1
         )
         waiting = self.checks.waiting() if self.checks is not None else []
-        found += [*leaks.lost, *deadlocks(self._machine, ending, trace, waiting)]
+        found += [*mappings, *leaks.lost, *deadlocks(self._machine, ending, trace, waiting)]
         found += wild_accesses(self._machine.image, ending, trace)
         found += bad_endings(self._machine.image, ending, trace)
         return found if rerun is None else with_hex_dumps(found, rerun)
+
+    def _ruled_kinds(self, ending: Ending) -> frozenset[Kind]:
+        """Return the kinds that are searched for because the profile asks for it."""
+        rules = self._profile.address_spaces
+        asked = rules.freed_but_mapped or rules.writable_twice
+        return frozenset((Kind.MAPPING,) if asked and ending.is_whole else ())
 
     def rerun(self, ending: Ending) -> Rerun | None:
         """Return how to run the kernel once more, as far as it ran; None: not at all."""

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from emulator.profile.model import Role
-from emulator.x86 import WORD_SIZE
+from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from emulator.check.findings import Finding
     from emulator.machine.machine import Machine
@@ -37,14 +37,29 @@ def hex_dump(memory: Memory, memory_size: int, address: int, linear: int | None 
         linear: What the kernel calls this address; the lines begin with such addresses. None: the same.
     """
     shift = 0 if linear is None else linear - address
+
+    def read(start: int) -> bytes:
+        start -= shift
+        return memory.read(start, min(_LINE, memory_size - start)) if 0 <= start < memory_size else b""
+
+    return _lines(read, address + shift)
+
+
+def _lines(read: Callable[[int], bytes], address: int) -> tuple[str, ...]:
+    """Return the lines around a word at a linear address.
+
+    Args:
+        read: Returns the bytes of the line that begins at an address, at most 16; none where no memory is.
+        address: Of the word.
+    """
     middle = address - address % _LINE
-    first = max(middle - _LINES_AROUND * _LINE, 0)
-    last = min(middle + (_LINES_AROUND + 1) * _LINE, memory_size)
     lines = []
-    for start in range(first, last, _LINE):
-        data = memory.read(start, min(_LINE, memory_size - start))
+    for start in range(middle - _LINES_AROUND * _LINE, middle + (_LINES_AROUND + 1) * _LINE, _LINE):
+        data = read(start)
+        if not data:
+            continue
         mark = ">" if start == middle else " "
-        lines.append(f"{mark}0x{start + shift:08x}: {data.hex(' ')}")
+        lines.append(f"{mark}0x{start:08x}: {data.hex(' ')}")
         if start == middle:
             before = len(f">0x{start:08x}: ") + 3 * (address % _LINE)
             lines.append(" " * before + "^" * (3 * min(WORD_SIZE, _LINE - address % _LINE) - 1))
@@ -93,7 +108,7 @@ def _address(machine: Machine, finding: Finding, rerun: Rerun) -> int:
 
 
 def _hex_dump(machine: Machine, address: int) -> tuple[str, ...]:
-    physical = machine.translate(address)
-    if physical is None or physical >= len(machine.memory):
+    """Return memory around a linear address, as it is mapped now: a page may lie anywhere. Nothing where nothing is mapped."""
+    if not machine.read_linear(address, 1):
         return ()
-    return hex_dump(machine.memory, len(machine.memory), physical, address)
+    return _lines(lambda start: machine.read_linear(start, _LINE) if 0 <= start <= WORD_MAX else b"", address)

@@ -134,6 +134,22 @@ class TracedFunction:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceRules:
+    """What a kernel's address spaces keep when it is at rest, and whatever breaks it is a mistake.
+
+    Attributes:
+        freed_but_mapped: A page that has been freed is mapped nowhere.
+        writable_twice: A page that programs may write to in two address spaces has more than one owner.
+        direct_map: Linear addresses [start, end) where all memory is mapped, in use or not, besides the run of pages around the kernel's
+            image.
+    """
+
+    freed_but_mapped: bool = False
+    writable_twice: bool = False
+    direct_map: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """The functions of one kernel.
 
@@ -141,6 +157,7 @@ class Profile:
         name: For people, 1 to 80 printable characters.
         functions: 1 to 127, no two of one name.
         page_areas: Areas whose blocks are runs of whole pages that may be given back in parts.
+        address_spaces: What its address spaces keep. A trace does not say it.
 
     Raises:
         ValueError: One of these rules is broken.
@@ -149,6 +166,7 @@ class Profile:
     name: str
     functions: tuple[TracedFunction, ...]
     page_areas: frozenset[str] = frozenset()
+    address_spaces: SpaceRules = SpaceRules()
 
     def __post_init__(self) -> None:
         if not (1 <= len(self.name) <= 80 and self.name.isprintable()):  # noqa: PLR2004 - the contract above

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.errors import BadFile
 from emulator.loader.files import read_text
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import Profile, Result, Role, SpaceRules, TracedFunction
 from emulator.wording import shortened, shown_keys
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _LARGEST_FILE: Final = 1 << 16  # bytes
 _LONGEST_PROBLEM: Final = 100  # characters
 _ROLES: Final = {role.value: role for role in Role}
 _AREA_KEYS: Final = (*_ROLES, "failure", "pages")
+_SPACES: Final = "address_spaces"
+_SPACE_KEYS: Final = ("freed_but_mapped", "writable_twice", "direct_map")
 _SIGNATURE = re.compile(r"\s*([^\s(),]+)\s*\(([^()]*)\)\s*(?:->\s*(\S+)\s*)?")
 _FAILURES: Final = {Result.POINTER: 0, Result.FRAME: 0xFFFF_FFFF}
 _SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
@@ -59,6 +61,7 @@ class _Reader:
         name = document.pop("name", Path(self._path).stem)
         if not isinstance(name, str):
             raise self._wrong(f"{shortened(name)} is no string", "name")
+        rules = self._space_rules(document.pop(_SPACES, {}))
         functions: dict[str, TracedFunction] = {}
         page_areas = []
         for area, value in document.items():
@@ -71,7 +74,7 @@ class _Reader:
             if table.get("pages"):
                 page_areas.append(area)
         try:
-            return Profile(name, tuple(functions.values()), frozenset(page_areas))
+            return Profile(name, tuple(functions.values()), frozenset(page_areas), rules)
         except ValueError as error:
             raise BadFile(self._path, str(error)) from error
 
@@ -103,6 +106,23 @@ class _Reader:
             raise self._wrong(f"{shortened(value['pages'])} is neither true nor false", area, "pages")
         return value
 
+    def _space_rules(self, table: object) -> SpaceRules:
+        """Read the table that says what address spaces keep."""
+        if not isinstance(table, dict):
+            raise self._wrong(f"{shortened(table)} is no table", _SPACES)
+        for key, value in table.items():
+            if key not in _SPACE_KEYS:
+                raise self._wrong(f"unknown key; there are: {', '.join(_SPACE_KEYS)}", _SPACES, key)
+            if key != "direct_map" and not isinstance(value, bool):
+                raise self._wrong(f"{shortened(value)} is neither true nor false", _SPACES, key)
+        ranges = table.get("direct_map", [])
+        if not isinstance(ranges, list) or not all(map(_is_range, ranges)):
+            raise self._wrong(
+                "it is no list of ranges such as [0xC0000000, 0xE0000000]", _SPACES, "direct_map"
+            )
+        direct_map = tuple((start, end) for start, end in ranges)
+        return SpaceRules(**{**table, "direct_map": direct_map})
+
     def _functions(self, area: str, table: dict[str, object]) -> Iterator[tuple[str, str, TracedFunction]]:
         """Yield the functions of an area, each with its key and its signature."""
         failure = self._failure(area, table)
@@ -132,6 +152,14 @@ class _Reader:
         """Make the error for a value: one or two keys lead to it, and its signature if it is one."""
         line = _find(self._text, keys, signature)
         return BadFile(self._path, problem, line=line, key=shown_keys(keys))
+
+
+def _is_range(value: object) -> bool:
+    """Return whether a value is [start, end), not empty, of linear addresses."""
+    match value:
+        case [int(start), int(end)]:
+            return 0 <= start < end <= 1 << 32 and not isinstance(start, bool)
+    return False
 
 
 def _find(text: str, keys: tuple[str, ...], signature: str) -> int | None:

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.machine.machine import Machine
-    from emulator.trace.table import I64
+    from emulator.trace.table import I64, Flags
 
 PRESENT: Final = 1
+_PROGRAMS: Final = 2 | 4  # may write, from ring 3
 _LARGE: Final = 1 << 7
 _CR4_PSE, _CR4_PAE = 1 << 4, 1 << 5
 _PAGE_BITS: Final = 12
@@ -42,14 +43,16 @@ class Pages(NamedTuple):
     Attributes:
         linear: The address of each.
         frame: The number of the frame that it is mapped to.
+        programs: Whether programs in ring 3 may write to it.
     """
 
     linear: I64
     frame: I64
+    programs: Flags
 
     def where(self, chosen: np.ndarray) -> Pages:
         """Return those that are chosen."""
-        return Pages(self.linear[chosen], self.frame[chosen])
+        return Pages(*(column[chosen] for column in self))
 
 
 class DirectMap(NamedTuple):
@@ -98,7 +101,8 @@ class AddressSpaces:
 
     def walk(self, directory: int) -> Pages:
         """Return the pages that a directory maps, without the direct map and without the tables that were walked before."""
-        parts = [Pages(np.empty(0, np.int64), np.empty(0, np.int64)), *self._pages(directory)]
+        none = np.empty(0, np.int64)
+        parts = [Pages(none, none, none.astype(np.bool_)), *self._pages(directory)]
         pages = Pages(*(np.concatenate(each) for each in zip(*parts, strict=True)))
         direct = np.zeros(len(pages.linear), np.bool_)
         for start, end, offset in self.direct_maps:
@@ -167,13 +171,14 @@ class AddressSpaces:
                 linear = base + (index << self._table_bits)
                 if (linear, table) not in self._walked:
                     self._walked.add((linear, table))
-                    yield self._table(linear, table)
+                    yield self._table(linear, table, int(entries[index]))
 
-    def _table(self, linear: int, table: int) -> Pages:
+    def _table(self, linear: int, table: int, above: int) -> Pages:
         self.tables.add(table >> _PAGE_BITS)
         entries = self._entries(table, self._count)
         index = np.flatnonzero(entries & PRESENT)
-        return Pages(linear + (index << _PAGE_BITS), (entries[index] & _ADDRESS_BITS) >> _PAGE_BITS)
+        programs = (entries[index] & above & _PROGRAMS) == _PROGRAMS
+        return Pages(linear + (index << _PAGE_BITS), (entries[index] & _ADDRESS_BITS) >> _PAGE_BITS, programs)
 
     def _large_pages(self, base: int, entries: I64, large: np.ndarray) -> Pages:
         """Return large pages as pages of 4 KiB."""
@@ -181,4 +186,5 @@ class AddressSpaces:
         inside = np.arange(self._count, dtype=np.int64)
         linear = base + (index[:, None] << self._table_bits) + (inside << _PAGE_BITS)
         first = (entries[index] & _ADDRESS_BITS) >> self._table_bits << self._table_bits - _PAGE_BITS
-        return Pages(linear.ravel(), (first[:, None] + inside).ravel())
+        programs = np.repeat((entries[index] & _PROGRAMS) == _PROGRAMS, self._count)
+        return Pages(linear.ravel(), (first[:, None] + inside).ravel(), programs)

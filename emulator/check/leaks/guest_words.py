@@ -72,6 +72,10 @@ class GuestWords:
     @cached_property
     def spaces(self) -> AddressSpaces | None:
         """The kernel's address spaces; None while paging is off."""
+        return self.walker()
+
+    def walker(self) -> AddressSpaces | None:
+        """Return the same for another walk, in which no table has been read yet."""
         return AddressSpaces.of(self._machine)
 
     @property

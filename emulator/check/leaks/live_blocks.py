@@ -95,7 +95,7 @@ class LiveBlocks(NamedTuple):
             yield int(start[low]), int(ends[high - 1])
 
 
-class _Located(NamedTuple):
+class Located(NamedTuple):
     """Where the blocks of an area lie; see `LiveBlocks`."""
 
     area: Area
@@ -103,16 +103,17 @@ class _Located(NamedTuple):
     unmapped: Flags
 
 
-def _located(area: Area, memory: GuestWords) -> _Located:
+def located_blocks(area: Area, memory: GuestWords) -> Located:
+    """Return where all blocks of an area, dead ones, too, lie by the page tables of now."""
     address = area.blocks.address.astype(np.int64)
     if memory.spaces is None or not _are_physical(area, memory):
-        return _Located(area, address, np.zeros(len(address), np.bool_))
+        return Located(area, address, np.zeros(len(address), np.bool_))
     linear, unmapped = address.copy(), address < memory.size
     for start, end, offset in memory.spaces.direct_maps:
         inside = unmapped & (address + offset >= start) & (address + offset < end)
         linear[inside] += offset
         unmapped &= ~inside
-    return _Located(area, linear, unmapped)
+    return Located(area, linear, unmapped)
 
 
 def _are_physical(area: Area, memory: GuestWords) -> bool:
@@ -135,7 +136,7 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> LiveBlocks:
     """
     none = np.empty(0, np.int64)
     parts = [(none, none, none, none, none.astype(np.bool_), none, none)]
-    all_located = [_located(area, memory) for area in areas]
+    all_located = [located_blocks(area, memory) for area in areas]
     for number, located in enumerate(all_located):
         blocks = located.area.blocks
         index = np.flatnonzero(blocks.died == NEVER)
@@ -193,7 +194,7 @@ class OwnRecords:
         return block, (self._live.start[block] <= addresses) & (addresses < self._live.end[block])
 
 
-def _are_heaps(located: _Located, index: I64, others: Sequence[_Located]) -> Flags:
+def _are_heaps(located: Located, index: I64, others: Sequence[Located]) -> Flags:
     """Return which blocks have had blocks of another area allocated inside them, since they were allocated themselves."""
     result = np.zeros(len(index), np.bool_)
     if not len(index):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BadFile
-from emulator.profile.model import Profile, Result, Role
+from emulator.profile.model import Profile, Result, Role, SpaceRules
 from emulator.profile.reader import read_profile
 
 if TYPE_CHECKING:
@@ -188,3 +188,52 @@ class TestErrors:
             read_profile(tmp_path / "none.toml")
         with pytest.raises(BadFile, match=r": cannot be read: it is a directory$"):
             read_profile(tmp_path)
+
+
+RULES = """
+[address_spaces]
+freed_but_mapped = true
+direct_map = [[0xC0000000, 0x100000000], [0, 4096]]
+[heap]
+alloc = "kmalloc(size)"
+"""
+
+
+def test_what_address_spaces_keep(path: Path) -> None:
+    ranges = ((0xC0000000, 1 << 32), (0, 4096))
+    assert read(path, RULES).address_spaces == SpaceRules(freed_but_mapped=True, direct_map=ranges)
+    assert read(path, RULES).areas == ("heap",)
+    assert read(path, '[heap]\nalloc = "kmalloc(size)"').address_spaces == SpaceRules()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("address_spaces = 3", "line 1: key 'address_spaces': 3 is no table"),
+        (
+            "[address_spaces]\nfreed = true",
+            "line 2: key 'address_spaces.freed': unknown key; there are: freed_but_mapped, writable_twice, direct_map",
+        ),
+        (
+            "[address_spaces]\nwritable_twice = 1",
+            "line 2: key 'address_spaces.writable_twice': 1 is neither true nor false",
+        ),
+        *(
+            (
+                f"[address_spaces]\ndirect_map = {value}",
+                "line 2: key 'address_spaces.direct_map': it is no list of ranges such as [0xC0000000, 0xE0000000]",
+            )
+            for value in [
+                *("7", "[7]", "[[4096]]", "[[4096, 4096]]", "[[-1, 4096]]", "[[0, 0x100000001]]"),
+                *('[["a", "b"]]', "[[false, true]]"),
+            ]
+        ),
+    ],
+)
+def test_rules_of_address_spaces_that_make_no_sense(path: Path, text: str, message: str) -> None:
+    assert problem(path, text) == message
+
+
+def test_a_trace_does_not_say_what_address_spaces_keep(path: Path) -> None:
+    profile = read(path, RULES)
+    assert Profile.from_document(profile.to_document()).address_spaces == SpaceRules()
