@@ -69,6 +69,10 @@ class KernelLayers:
         """Return how many calls were made in lockstep; None: no layer ever ran in lockstep."""
         return None if self._lockstep is None else self._lockstep.calls
 
+    def modelled(self) -> list[str]:
+        """Return the layers that run as models now."""
+        return [layer for layer, mode in self._modes.items() if mode is Mode.MODEL]
+
     def save(self) -> _State:
         """Return how the layers run, and how far the calls in lockstep are."""
         lockstep = LockstepState() if self._lockstep is None else self._lockstep.save()

@@ -67,6 +67,11 @@ def lockstep_calls(machine: Machine) -> LockstepCalls | None:
     return machine.layers.lockstep_calls() if isinstance(machine.layers, Layers) else None
 
 
+def modelled_layers(machine: Machine) -> frozenset[str]:
+    """Return the layers that run as models now: what these call inside one another is no call of the guest's."""
+    return machine.layers.modelled() if isinstance(machine.layers, Layers) else frozenset()
+
+
 class Layers:
     """How the layers of one machine run.
 
@@ -113,6 +118,10 @@ class Layers:
         """See the function `lockstep_calls`."""
         calls = [each for one in self._kernels.values() if (each := one.lockstep_calls()) is not None]
         return LockstepCalls(*map(sum, zip(*calls, strict=True))) if calls else None
+
+    def modelled(self) -> frozenset[str]:
+        """See `modelled_layers`."""
+        return frozenset().union(*(each.modelled() for each in self._kernels.values()))
 
     # The machine's state, see `emulator.machine.layer_state.LayerModes`.
 

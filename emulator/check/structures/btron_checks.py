@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 class BtronChecks(KernelChecks):
     """See `KernelChecks`."""
 
+    layers_that_take = frozenset(("kmem", "pools", "regions"))
+
     @property
     def kinds(self) -> frozenset[Kind]:
         """See `KernelChecks.kinds`."""
-        return super().kinds | {Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK}
+        return super().kinds | {
+            *(Kind.RESERVED, Kind.DEADLOCK),
+            *([Kind.REFCOUNT] if self.knows_owners else []),
+        }
 
     @property
     def has_mappings(self) -> bool:
@@ -64,7 +69,7 @@ class BtronChecks(KernelChecks):
     def at_end(self, trace: Trace, rerun: Rerun | None = None) -> list[Finding]:
         """See `KernelChecks.at_end`."""
         pages = PageCheck(self._machine, self._btron.pmem, trace)
-        return pages.handed_out() + (pages.mismatches(rerun) if self.at_rest else [])
+        return pages.handed_out() + (pages.mismatches(rerun) if self.at_rest and self.knows_owners else [])
 
     @property
     def _btron(self) -> Btron:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from emulator.check.findings import Finding, Kind
 from emulator.hle.kernels import kernel_named, load, recognize
+from emulator.hle.layers import modelled_layers
 from kernel_model.text import violation_text, word_text
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class KernelChecks:
         models: The same.
     """
 
+    layers_that_take: ClassVar[frozenset[str]] = frozenset()
+    """Layers that take frames or pages from the lowest one: as models, they do so without a call."""
+
     def __init__(self, machine: Machine, models: Models) -> None:
         self.models = models
         self._machine = machine
@@ -36,6 +40,11 @@ class KernelChecks:
     def kinds(self) -> frozenset[Kind]:
         """The kinds of findings that are searched for in the kernel's structures."""
         return frozenset((Kind.CORRUPTION, Kind.MAPPING) if self.has_mappings else (Kind.CORRUPTION,))
+
+    @property
+    def knows_owners(self) -> bool:
+        """Whether all that takes frames or pages has called for them, so that the trace says who has them."""
+        return not self.layers_that_take & modelled_layers(self._machine)
 
     @property
     def has_mappings(self) -> bool:

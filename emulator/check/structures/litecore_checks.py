@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 class LiteCoreChecks(KernelChecks):
     """See `KernelChecks`."""
 
+    layers_that_take = frozenset(("paging", "vspace"))
+
     @property
     def kinds(self) -> frozenset[Kind]:
         """See `KernelChecks.kinds`."""
-        return super().kinds | {Kind.BITMAP, Kind.RESERVED}
+        return super().kinds | {Kind.RESERVED, *([Kind.BITMAP] if self.knows_owners else [])}
 
     @property
     def has_mappings(self) -> bool:
@@ -55,4 +57,6 @@ class LiteCoreChecks(KernelChecks):
     def at_end(self, trace: Trace, rerun: Rerun | None = None) -> list[Finding]:
         """See `KernelChecks.at_end`."""
         frames = FrameCheck(self._machine, cast("LiteCore", self.models), trace)
-        return frames.handed_out(rerun) + (frames.mismatches(rerun) if self.at_rest else [])
+        return frames.handed_out(rerun) + (
+            frames.mismatches(rerun) if self.at_rest and self.knows_owners else []
+        )

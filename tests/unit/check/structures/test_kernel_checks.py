@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator import boot
+from emulator import Mode, boot
+from emulator.check.checked_run import check_kernel
+from emulator.check.findings import Kind
 from emulator.check.structures.kernel_checks import KernelChecks, kernel_checks
 from emulator.errors import BudgetUsedUp
 from emulator.profile.known import matching_profile
@@ -203,3 +205,24 @@ def test_auditing_at_each_third_call() -> None:
     machine.calls.at_entries(3, lambda: calls.append(machine.calls.event_count))
     machine.run()
     assert len(calls) == 97 // 3
+
+
+@pytest.mark.parametrize(
+    ("kernel", "layer", "kind"),
+    [
+        ("bad_mapped_free_ok", "paging", Kind.BITMAP),
+        ("btron_pools_wait", "kmem", Kind.REFCOUNT),
+        ("btron_pools_wait", "pools", Kind.REFCOUNT),
+    ],
+)
+def test_what_a_model_takes_has_no_owner_in_the_trace(kernel: str, layer: str, kind: Kind) -> None:
+    for mode, is_checked in ((Mode.NATIVE, True), (Mode.MODEL, False)):
+        machine = boot(f"firmware:{kernel}", layers={layer: mode})
+        report = check_kernel(machine, matching_profile(machine.image))
+        assert report.findings == ()
+        assert (kind in report.checked) == is_checked
+
+
+def test_a_model_of_what_takes_no_frames_leaves_the_books_whole() -> None:
+    machine = boot("firmware:bad_mapped_free_ok", layers={"heap": Mode.MODEL, "memmap": Mode.MODEL})
+    assert Kind.BITMAP in check_kernel(machine, matching_profile(machine.image)).checked
