@@ -174,7 +174,8 @@ class Check:
     def _findings(self, ending: Ending, trace: Trace, leaks: Leaks, mappings: list[Finding]) -> list[Finding]:
         """Return all findings in order of events; those that show at the end only come last."""
         rerun = self.rerun(ending)
-        found = check_calls(trace, known_memory(self._machine))
+        has_mappings = self.checks is not None and self.checks.has_mappings
+        found = check_calls(trace, known_memory(self._machine, has_mappings=has_mappings))
         if self.checks is not None:
             found += self.checks.at_end(trace, rerun)
         if rerun is not None and (ending.is_whole or ending.how is How.BUDGET):  # else it died

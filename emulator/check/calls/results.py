@@ -39,11 +39,16 @@ class KnownMemory(NamedTuple):
     fixed: Sequence[tuple[int, int]]
 
 
-def known_memory(machine: Machine) -> KnownMemory:
-    """Return where the blocks of a machine's kernel can be, as it is at the end of its run."""
+def known_memory(machine: Machine, *, has_mappings: bool = False) -> KnownMemory:
+    """Return where the blocks of a machine's kernel can be, as it is at the end of its run.
+
+    Args:
+        machine: As the run left it.
+        has_mappings: Whether the kernel has page tables that are known, and may hand out linear addresses before paging is on.
+    """
     paging = machine.registers().cr0 & Cr0.PG
     return KnownMemory(
-        None if paging else ((0, LOW_RAM), machine.ram),
+        None if paging or has_mappings else ((0, LOW_RAM), machine.ram),
         [
             (segment.virtual, segment.virtual + segment.size)
             for segment in machine.image.segments

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.check.calls.results import KnownMemory
+from emulator import boot
+from emulator.check.calls.results import KnownMemory, known_memory
 from emulator.check.findings import Kind
 from tests.helpers.traces import TraceBuilder
 from tests.unit.check.checking import findings_of, messages_of
@@ -69,3 +70,9 @@ def test_a_result_whose_last_byte_is_outside(tmp_path: Path) -> None:
 def test_with_paging_any_address_can_be_memory(tmp_path: Path) -> None:
     calls = TraceBuilder().call("kmalloc", 24, result=0xC0000000)
     assert findings_of(calls, tmp_path, KnownMemory(None, ())) == []
+
+
+def test_a_kernel_with_page_tables_may_hand_out_addresses_before_paging_is_on() -> None:
+    machine = boot("firmware:paging_demo")
+    assert known_memory(machine).usable == ((0, 0xA0000), machine.ram)
+    assert known_memory(machine, has_mappings=True).usable is None
