@@ -160,7 +160,13 @@ def test_a_kernel_that_never_ends_is_stopped_by_the_budget() -> None:
     assert checked(NEVER_ENDS).ending.how is How.BUDGET
 
 
-@pytest.mark.parametrize("name", ["fragment", "exhaust", "stress", "btron_pools_wait", "btron_stress"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("fragment", "exhaust", "stress", "btron_pools_wait", "btron_stress"),
+        *("vm_demo", "vm_share", "vm_stack_growth", "vm_fault", "vm_churn"),
+    ],
+)
 def test_a_kernel_that_does_nothing_wrong_is_clean(name: str) -> None:
     machine = boot(f"firmware:{name}", command_line="calls=3000")
     assert check_kernel(machine, profile_of(name), walk_every=200).findings == ()
