@@ -37,6 +37,12 @@ CODE(paging_off, "movl %cr0, %eax; andl $0x7fffffff, %eax; movl %eax, %cr0; movl
                  "andl $1, %ecx; orl $0x80000000, %eax; movl %eax, %cr0");
 CODE(write_protection_on, "movl %cr0, %eax; andl $~0x10000, %eax; movl %eax, %cr0; movl %eax, 0x40000010; orl $0x10000, %eax;"
                           "movl %eax, %cr0; movl %eax, 0x40000010");
+CODE(last_page, "movl $5, 0x403ff010; movl 0x403ff010, %eax; movl 0x401ff010, %ebx");
+CODE(directory_with_flags, "movl %cr3, %eax; orl $0x18, %eax; movl %eax, %cr3; movl 0x40000010, %ebx; movl %cr3, %ecx");
+CODE(large_frames, "movl $1, 0x407ff010; movl $2, 0x405ff010; movl $3, 0x40bff010; movl $4, 0x409ff010;"
+                   "movl 0x407ff010, %eax; movl 0x405ff010, %ebx; movl 0x40bff010, %ecx; movl 0x409ff010, %edx");
+CODE(large_frame_changes, "movl 0x407ff010, %eax; movl 0x405ff010, %ebx; movl $0x00800087, directory + 0x404; invlpg 0x40400000;"
+                          "movl 0x407ff010, %ecx; movl 0x405ff010, %edx");
 CODE(through_itself, "movl 0x40100000, %ebx; subl directory, %ebx; movl 0x40000ffc, %ecx");
 CODE(changes_through_itself, "movl directory, %eax; movl %eax, 0x40100ffc; movl 0xffd00000, %ebx; movl $0, 0x40100ffc; invlpg 0xffd00000;"
                              "movl 0xffd00000, %ecx");
@@ -183,6 +189,26 @@ static void changes(void)
     TRY(write_protection_on, P, PWU);
 }
 
+/* Pages of 4 MiB that begin at 12 and 8 MiB, and the last page of a table. */
+static void far_apart(void)
+{
+    void (*const codes[])(void) = {large_frames, large_frame_changes, last_page, directory_with_flags};
+    static const char *const names[] = {"large_frames", "large_frame_changes", "last_page", "directory_with_flags"};
+
+    cr4_set(CR4_PSE, true);
+    for (uint32_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        directory[LARGE_ENTRY] = 0x00C00000 | PWU | LARGE;
+        directory[LARGE_ENTRY + 1] = 0x00800000 | PWU | LARGE;
+        window_table[TABLE_ENTRIES - 1] = window_frame(0) | PWU;
+        window_set(PWU, PWU, PWU);
+        run(codes[i], RING_0);
+        kprintf("%s:", names[i]);
+        report(codes[i], true);
+    }
+    directory[LARGE_ENTRY] = directory[LARGE_ENTRY + 1] = window_table[TABLE_ENTRIES - 1] = 0;
+    cr4_set(CR4_PSE, false);
+}
+
 /* The window's table is the directory: a page of the window is then a page table, or the directory. */
 static void recursion(void)
 {
@@ -233,6 +259,7 @@ void kmain(void)
     small_pages();
     large_pages();
     changes();
+    far_apart();
     recursion();
     code();
     kprintf("done\n");
