@@ -139,6 +139,8 @@ uint64_t kc_executed(kc *m);
 void kc_stop_request(kc *m);
 /* Forget all translated code, because hooks were added or bytes of code were changed from outside. */
 void kc_flush_code(kc *m);
+/* Of [start, start + size) of RAM, physical, which was written from outside. From a callback, too: the next block ends the slice. */
+void kc_code_written(kc *m, uint64_t start, uint64_t size);
 
 /* -- physical memory and snapshots: core/ram.c, core/snapshots.c ------------------------------- */
 

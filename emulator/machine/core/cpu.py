@@ -118,6 +118,10 @@ class Cpu:
         self._core.check_rests("flush_code()")
         lib.kc_flush_code(self._core.raw)
 
+    def code_written(self, address: int, size: int) -> None:
+        """Forget what was translated of [address, address + size), physical, which was written from Python. For callbacks, too."""
+        lib.kc_code_written(self._core.raw, address, size)
+
     def set_local_apic(self, present: bool) -> None:  # noqa: FBT001 - a bit
         """Let cpuid say whether there is a local APIC, at 0xFEE00000; at first there is none."""
         lib.kc_local_apic(self._core.raw, present)

@@ -15,6 +15,7 @@
 #include "core/reports.h"
 #include "core/video.h"
 #include "unicorn/alignment.h"
+#include "unicorn/counting.h"
 #include "unicorn/delivery.h"
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
@@ -437,6 +438,26 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     }
     out->paddr = kc_video_target(m, out->paddr);
     return true;
+}
+
+/* Code cannot be forgotten while it runs: the next block ends the slice. */
+void kc_code_written(kc *m, uint64_t start, uint64_t size)
+{
+    if (m->mmu->code_is_old || !size)
+        return;
+    for (uint64_t page = start >> PAGE_SHIFT; page <= (start + size - 1) >> PAGE_SHIFT && page < PAGES_4GIB; page++)
+        if (m->reference || kc_was_fetched(m, page)) {
+            m->mmu->code_is_old = true;
+            kc_look_soon(m);
+            return;
+        }
+}
+
+void kc_forget_old_code(kc *m)
+{
+    if (m->mmu->code_is_old)
+        kc_flush_code(m);
+    m->mmu->code_is_old = false;
 }
 
 /* -- life ---------------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@ struct mmu {
     uint8_t *fetched; /* one bit a physical page: code was fetched from it */
     uint32_t *fetched_pages, fetched_count, fetched_capacity; /* the same as a list */
     struct { uint32_t address, vector, error_code; uintptr_t host_pc; bool user; } miss; /* the present TLB fill; vector 0: nothing to be raised */
+    bool code_is_old; /* pages with code were written from outside; the next run forgets it */
     bool watched; /* the guest's accesses to the page that is filled now are told */
 };
 
@@ -32,6 +33,9 @@ struct kc_translation {
 };
 
 int kc_mmu_init(kc *m);
+/* Before a run: what was translated of pages that were written from outside is no more. */
+void kc_forget_old_code(kc *m);
+static inline bool kc_code_is_old(const kc *m) { return m->mmu->code_is_old; }
 void kc_mmu_free(kc *m);
 int kc_mmu_save(kc *m, void **saved);
 int kc_mmu_restore(kc *m, const void *saved);

@@ -115,7 +115,7 @@ bool kc_may_go_on(kc *m, uint32_t count)
         return true;
     else if (kc_irq_waits(m) && kc_irq_possible(m))
         kc_irq_take(m);
-    else if (is_due || kc_count(m) >= run->slice)
+    else if (is_due || kc_code_is_old(m) || kc_count(m) >= run->slice)
         kc_end(m, KC_SLICE);
     else
         return true;
@@ -274,6 +274,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     run->in_out = false;
     run->budget = max_instructions ? max_instructions : UINT64_MAX;
     run->slice = slice ? slice : UINT64_MAX;
+    kc_forget_old_code(m);
     kc_counting_start(m);
     kc_interrupts_start(m);
     kc_look_soon(m);

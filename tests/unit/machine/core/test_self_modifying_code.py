@@ -436,3 +436,15 @@ def test_the_alias_of_a_4_mib_page_reaches_the_last_byte(mmu: Mmu) -> None:
     """
     assert LARGE_PAGE == 0x00400000
     assert run_with_alias(source, mmu, 1) == [1]
+
+
+def test_code_that_python_writes_is_executed_when_it_says_so(mmu: Mmu) -> None:
+    machine = machine_of(
+        "hlt\n" + CODE_PAGE.replace("function:", ".type function, @function\nfunction:"), mmu=mmu
+    )
+    machine.run()
+    function = symbol(machine, "function")
+    assert machine.call(function) == 1
+    machine.memory.write(function + 1, b"\x07")
+    machine.cpu.code_written(function + 1, 1)
+    assert machine.call(function) == 7
