@@ -8,7 +8,7 @@ from emulator.errors import UnsupportedFunction, missing_symbols
 from emulator.hle.binding import Bound
 from emulator.hle.layers import Mode
 from emulator.hle.lockstep import Lockstep, LockstepState
-from emulator.hle.memory_views import WatchedMemory
+from emulator.hle.memory_views import ModelMemory, WatchedMemory
 from emulator.hle.model import ReplacedFunction
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class KernelLayers:
     def __init__(self, machine: Machine, kernel: Kernel) -> None:
         self._machine = machine
         self._bound = Bound(machine, kernel)
-        self._plain = self._bound.models(machine.memory)
+        self._plain = self._bound.models(ModelMemory(machine))
         self._watched_models: Models | None = None
         self._modes = dict.fromkeys(kernel.layers, Mode.NATIVE)
         self._lockstep: Lockstep | None = None

@@ -14,7 +14,41 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
 
 
-class WatchedMemory(PhysicalMemory):
+class ModelMemory(PhysicalMemory):
+    """Guest RAM for models that replace functions: what they write over code is executed as written.
+
+    Args:
+        machine: The guest's machine.
+    """
+
+    __slots__ = ("_code_written",)
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.memory.buffer)
+        self._code_written = machine.cpu.code_written
+
+    def store_u8(self, address: int, value: int) -> None:
+        """See `PhysicalMemory.store_u8`."""
+        super().store_u8(address, value)
+        self._code_written(address, 1)
+
+    def store_u32(self, address: int, value: int) -> None:
+        """See `PhysicalMemory.store_u32`."""
+        super().store_u32(address, value)
+        self._code_written(address, 4)
+
+    def store_words(self, address: int, values: Sequence[int]) -> None:
+        """See `PhysicalMemory.store_words`."""
+        super().store_words(address, values)
+        self._code_written(address, 4 * len(values))
+
+    def write(self, address: int, data: bytes) -> None:
+        """See `PhysicalMemory.write`."""
+        super().write(address, data)
+        self._code_written(address, len(data))
+
+
+class WatchedMemory(ModelMemory):
     """Guest RAM for models that replace functions inside calls in lockstep: their writes count as the native code's.
 
     Args:
@@ -24,7 +58,7 @@ class WatchedMemory(PhysicalMemory):
     __slots__ = ("_note",)
 
     def __init__(self, machine: Machine) -> None:
-        super().__init__(machine.memory.buffer)
+        super().__init__(machine)
         self._note = machine.observers.count_write
 
     def store_u8(self, address: int, value: int) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.conformance.btron.subjects import KERNEL, PAGE
+from emulator.hle.layers import Mode, attach_layers
+from tests.conformance.btron.subjects import KERNEL, PAGE, SCRATCH
 from tests.helpers.ring3 import (
     GET_TID,
     HEAP,
@@ -18,6 +19,7 @@ from tests.helpers.ring3 import (
     USABLE,
     WUP_TSK,
     UserTasks,
+    assembled,
 )
 
 if TYPE_CHECKING:
@@ -284,3 +286,19 @@ def test_a_program_cannot_make_descriptors(tasks: UserTasks) -> None:
     tasks.run(OTHER, make.replace(f"push ${TASK:#x}\n", f"push ${OTHER:#x}\n") + "lcall $0x17, $0\n" + SLEEP)
     assert tasks.console.endswith("error 0x00000014\n")
     assert [tasks.guest.tcb(number, "state") for number in (TASK, OTHER)] == [DORMANT, DORMANT]
+
+
+@pytest.mark.parametrize("mode", [Mode.NATIVE, Mode.MODEL])
+def test_a_program_is_executed_as_it_was_put_there(tasks: UserTasks, kernel: Kernel, mode: Mode) -> None:
+    """Also where another one has run in the same page."""
+    attach_layers(kernel.machine, {"regions": mode})
+    start = tasks.load(f"mov ${tasks.data + 0x40:#x}, %eax; jmp *%eax")
+    for number in (1, 2):
+        code = assembled(f"movl ${number}, {tasks.data:#x}; {SLEEP}", tasks.data + 0x40)
+        tasks.guest.memory.write(SCRATCH - KERNEL + 0x800, code)
+        tasks.create(TASK, start)
+        assert tasks.guest.er("vput_reg", TASK, tasks.data + 0x40, len(code), SCRATCH + 0x800) == E_OK
+        assert tasks.guest.er("sta_tsk", TASK, 0) == E_OK
+        assert tasks.words(TASK, tasks.data) == (number,)
+        assert tasks.guest.er("ter_tsk", TASK) == E_OK
+        assert tasks.guest.er("del_tsk", TASK) == E_OK
