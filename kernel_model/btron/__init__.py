@@ -10,6 +10,7 @@ __all__ = [
     "pmem",
     "pools",
     "space_audit",
+    "spaces",
     "symbols",
     "tcb",
 ]

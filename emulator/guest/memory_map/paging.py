@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.errors import NotEmulated
+from emulator.guest.memory_map.kernel_spaces import named_spaces
 from emulator.guest.memory_map.regions import (
     FRAME_SIZE,
     Region,
@@ -21,23 +22,26 @@ if TYPE_CHECKING:
 
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.guest.memory_map.regions import Span
+    from emulator.hle.kernels import Models
     from emulator.machine.machine import Machine
 
 
-def with_spaces(machine: Machine, found: MemoryMap) -> MemoryMap:
+def with_spaces(machine: Machine, found: MemoryMap, models: Models | None) -> MemoryMap:
     """Return a memory map with the address spaces of a machine whose paging is on.
 
     Args:
         machine: Stopped.
         found: What is known without them.
+        models: The kernel's, if it is one that is known.
     """
+    notes = list(found.notes)
     try:
-        spaces = read_spaces(machine)
+        spaces = read_spaces(machine, named_spaces(found.kernel, models, notes))
     except NotEmulated as error:
         return found._replace(notes=(*found.notes, f"address spaces are unknown: {error.problem}"))
     frames = {frame for space in spaces.spaces for frame in space.tables}
     return _with_tables(found, list(joined((each, each + FRAME_SIZE) for each in frames)))._replace(
-        spaces=spaces
+        spaces=spaces, notes=tuple(notes)
     )
 
 

@@ -41,16 +41,16 @@ def read_memory_map(machine: Machine, modules: Iterable[Span] = ()) -> MemoryMap
         machine: Stopped.
         modules: Where boot modules lie: `Machine.modules`.
     """
-    found = _structures(machine, modules)
+    found, models = _structures(machine, modules)
     if not machine.cpu.page_directory():
         return found
     from emulator.guest.memory_map.paging import with_spaces  # most runs do without paging
 
-    return with_spaces(machine, found)
+    return with_spaces(machine, found, models)
 
 
-def _structures(machine: Machine, modules: Iterable[Span]) -> MemoryMap:
-    """Return the memory map without address spaces."""
+def _structures(machine: Machine, modules: Iterable[Span]) -> tuple[MemoryMap, Models | None]:
+    """Return the memory map without address spaces, and the kernel's models."""
     from emulator.hle.kernels import load, recognize  # only here are the models needed
 
     # Less than a page between two segments is padding.
@@ -63,13 +63,14 @@ def _structures(machine: Machine, modules: Iterable[Span]) -> MemoryMap:
     except BadImage as error:
         found, why = None, error.problem
     if found is None:
-        return _without_structures(machine, add_regions(image, reserved), why)
+        return _without_structures(machine, add_regions(image, reserved), why), None
     kernel, models = found
     if not kernel.memory_map:
         unread = f"the memory map of {kernel.name} cannot be read"
-        return _without_structures(machine, add_regions(image, reserved), unread)._replace(kernel=kernel.name)
+        known = _without_structures(machine, add_regions(image, reserved), unread)
+        return known._replace(kernel=kernel.name), models
     read: Reader = load(kernel.memory_map)
-    return read(machine, models, image, reserved)._replace(kernel=kernel.name)
+    return read(machine, models, image, reserved)._replace(kernel=kernel.name), models
 
 
 def _without_structures(machine: Machine, regions: list[Region], why: str) -> MemoryMap:
