@@ -48,6 +48,20 @@ class Moment(NamedTuple):
     registers: dict[str, int]
 
 
+class PageTables(NamedTuple):
+    """What the page tables in use map.
+
+    Attributes:
+        ranges: The answer to ``info mem``.
+        pages: The answer to ``info tlb``.
+        dump: RAM, as ``dump-guest-memory`` writes it.
+    """
+
+    ranges: str
+    pages: str
+    dump: bytes
+
+
 class Inspected(NamedTuple):
     """A run without the exit device, recorded at its first instruction and at its end."""
 
@@ -127,6 +141,19 @@ def inspect(kernel: Path, entry: int, end: int, append: str = "") -> Inspected:
         text = monitor.wait_for_halt()
         registers = {name.lower(): int(value, 16) for name, value in _REGISTER.findall(text)}
         return Inspected(at_entry, Moment(monitor.memory(end, directory / "ram"), registers))
+
+
+def page_tables(kernel: Path, append: str = "") -> PageTables:
+    """Run a kernel until it halts, and return what its page tables map.
+
+    Args:
+        kernel: Path of the kernel.
+        append: Its command line, after its own name.
+    """
+    with _paused(kernel, append) as (monitor, debugger, directory):
+        debugger.leave()
+        monitor.wait_for_halt()
+        return PageTables(monitor.ask("info mem"), monitor.ask("info tlb"), monitor.dump(directory / "dump"))
 
 
 def picture(kernel: Path, append: str) -> tuple[int, int, bytes]:
@@ -225,12 +252,21 @@ class _Monitor:
         """Wait until the CPU halts with interrupts off, which is for good. Returns its registers as QEMU prints them."""
         deadline = time.monotonic() + TIMEOUT_S
         while True:
-            text = self._execute("human-monitor-command", **{"command-line": "info registers"})
+            text = self.ask("info registers")
             flags = re.search(r"EFL=([0-9a-f]{8})", text)
             if "HLT=1" in text and flags and not int(flags[1], 16) & 0x200:
-                return str(text)
+                return text
             assert time.monotonic() < deadline, f"the kernel does not halt in QEMU:\n{text}"
             time.sleep(0.01)
+
+    def ask(self, command: str) -> str:
+        """Return the answer to a command for people."""
+        return str(self._execute("human-monitor-command", **{"command-line": command}))
+
+    def dump(self, path: Path) -> bytes:
+        """Return RAM and registers as an ELF core file, by way of a file."""
+        self._execute("dump-guest-memory", paging=False, protocol=f"file:{path}")
+        return path.read_bytes()
 
     def _execute(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 - JSON
         self._lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")

@@ -1,4 +1,4 @@
-"""How a RAM image is laid out: an ELF32 core file with two notes, then RAM.
+"""How a RAM image is laid out: an ELF core file with two notes, then RAM. kmemu writes one of 32 bits, QEMU one of 64 bits.
 
 The note ``QEMU`` is QEMU's: version, size, general registers, EIP and EFLAGS of 8 bytes each, ten segments of 24 bytes, CR0 to CR4 of 8 bytes
 each, one more word of 8. The note ``kmemu`` has EFER, which that one lacks.
@@ -13,9 +13,12 @@ from typing import Final
 
 MAGIC: Final = b"\x7fELF\x01\x01\x01"
 """ELF, 32 bits, little endian, version 1."""
+MAGIC_64: Final = b"\x7fELF\x02\x01\x01"
 
 HEADER: Final = struct.Struct("<16sHHIIIIIHHHHHH")
 PROGRAM_HEADER: Final = struct.Struct("<8I")
+HEADER_64: Final = struct.Struct("<16sHHIQQQIHHHHHH")
+PROGRAM_HEADER_64: Final = struct.Struct("<2I6Q")
 NOTE: Final = struct.Struct("<3I")
 CORE, I386 = 4, 3
 LOAD, NOTES = 1, 4

@@ -30,6 +30,15 @@ class Segment(NamedTuple):
     offset: int
 
 
+class ProgramHeader(NamedTuple):
+    """What is used of a program header; `size` is that in the file."""
+
+    kind: int
+    offset: int
+    physical: int
+    size: int
+
+
 class RamImage:
     """A guest's RAM and control registers in a file.
 
@@ -99,32 +108,37 @@ class RamImage:
     def _bad(self, problem: str) -> BadFile:
         return BadFile(self.path, f"no RAM image, as kmemu boot --save-ram writes it: {problem}")
 
-    def _program_headers(self) -> list[tuple[int, ...]]:
+    def _program_headers(self) -> list[ProgramHeader]:
         data = self._data
-        if len(data) < layout.HEADER.size or bytes(data[: len(layout.MAGIC)]) != layout.MAGIC:
-            raise self._bad("no ELF file of 32 bits")
-        header = layout.HEADER.unpack_from(data)
+        magic = bytes(data[: len(layout.MAGIC)])
+        is_64 = magic == layout.MAGIC_64
+        whole, each = (
+            (layout.HEADER_64, layout.PROGRAM_HEADER_64) if is_64 else (layout.HEADER, layout.PROGRAM_HEADER)
+        )
+        if magic not in {layout.MAGIC, layout.MAGIC_64} or len(data) < whole.size:
+            raise self._bad("no ELF file of a little-endian machine")
+        header = whole.unpack_from(data)
         kind, machine, offset, size, count = header[1], header[2], header[5], header[9], header[10]
         if (kind, machine) != (layout.CORE, layout.I386):
             raise self._bad("no core file of an i386")
-        if (
-            size != layout.PROGRAM_HEADER.size
-            or not 0 < count <= _PROGRAM_HEADERS_MAX
-            or offset + size * count > len(data)
-        ):
+        if size != each.size or not 0 < count <= _PROGRAM_HEADERS_MAX or offset + size * count > len(data):
             raise self._bad("its program headers are damaged")
-        return [layout.PROGRAM_HEADER.unpack_from(data, offset + size * number) for number in range(count)]
+        found = (each.unpack_from(data, offset + size * number) for number in range(count))
+        return [
+            ProgramHeader(one[0], *((one[2], one[4], one[5]) if is_64 else (one[1], one[3], one[4])))
+            for one in found
+        ]
 
-    def _segments(self, headers: list[tuple[int, ...]]) -> Iterator[Segment]:
-        for kind, offset, _, physical, file_size, *_ in headers:
-            if kind == layout.LOAD and file_size:
-                if offset + file_size > len(self._data) or physical + file_size > WORD_MAX + 1:
+    def _segments(self, headers: list[ProgramHeader]) -> Iterator[Segment]:
+        for kind, offset, physical, size in headers:
+            if kind == layout.LOAD and size:
+                if offset + size > len(self._data) or physical + size > WORD_MAX + 1:
                     raise self._bad(f"RAM at 0x{physical:08x} is not all in the file")
-                yield Segment(physical, physical + file_size, offset)
+                yield Segment(physical, physical + size, offset)
 
-    def _notes(self, header: tuple[int, ...]) -> Iterator[tuple[bytes, bytes]]:
+    def _notes(self, header: ProgramHeader) -> Iterator[tuple[bytes, bytes]]:
         """Yield name and contents of the notes of a segment, the last one first: the first CPU's counts."""
-        kind, at, size = header[0], header[1], header[4]
+        kind, at, _, size = header
         if kind != layout.NOTES:
             return
         if size > _NOTES_MAX or at + size > len(self._data):

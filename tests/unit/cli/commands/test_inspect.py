@@ -83,7 +83,7 @@ class TestPageDirectory:
 
     def test_what_is_no_image(self, kmemu: Callable[..., Done]) -> None:
         done = kmemu("inspect", "/etc/passwd", "--page-directory")
-        problem = "no RAM image, as kmemu boot --save-ram writes it: no ELF file of 32 bits"
+        problem = "no RAM image, as kmemu boot --save-ram writes it: no ELF file of a little-endian machine"
         assert done == (3, "", f"kmemu: /etc/passwd: {problem}\n")
 
     def test_options_of_kernels_are_refused(self, kmemu: Callable[..., Done], image: str) -> None:

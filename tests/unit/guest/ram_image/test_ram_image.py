@@ -146,8 +146,8 @@ def changed(data: bytes, at: int, form: str, *values: int) -> bytes:
 @pytest.mark.parametrize(
     ("at", "form", "value", "problem"),
     [
-        (0, "<I", 0, "no ELF file of 32 bits"),
-        (4, "<B", 2, "no ELF file of 32 bits"),
+        (0, "<I", 0, "no ELF file of a little-endian machine"),
+        (5, "<B", 2, "no ELF file of a little-endian machine"),
         (16, "<H", 2, "no core file of an i386"),
         (18, "<H", 62, "no core file of an i386"),
         (28, "<I", 0xFFFFFFF0, "its program headers are damaged"),
