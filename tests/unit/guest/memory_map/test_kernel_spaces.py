@@ -86,6 +86,13 @@ def test_btrons_are_those_of_its_tasks(btron: Machine) -> None:
     assert {each.backing for each in task.ranges} == {Backing.UNMAPPED}
 
 
+def test_the_last_task_counts_too(btron: Machine) -> None:
+    with btron.snapshot():
+        table = btron.image.symbols["space_table"].address & 0x7FFFFFFF
+        btron.memory.store_u32(table + SPACE_BYTES * 32, btron.memory.load_u32(table + SPACE_BYTES))
+        assert [each.name for each in spaces_of(btron)] == ["the kernel", "task 1", "task 32"]
+
+
 def test_regions_that_overlap_are_shown_as_far_as_they_do_not(btron: Machine) -> None:
     with btron.snapshot():
         with_region(btron, 1, 0, 0x400000, 4 * PAGE, READ)

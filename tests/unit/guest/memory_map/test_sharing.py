@@ -63,5 +63,7 @@ def test_the_linear_map_is_what_the_supervisor_has_most_of() -> None:
     assert linear_map_distance([low, LINEAR, mapped(0, (0, 0x800000))]) == 0x80000000
     assert linear_map_distance([mapped(0x1000, (0x2000, 0x3000), user=False)]) == 0xFFFFF000
     assert linear_map_distance([TEXT]) is None
+    same = mapped(0xC0000000, (0, 0x400000), user=False)
+    assert linear_map_distance([same, LINEAR]) == linear_map_distance([LINEAR, same]) == 0x80000000
     assert linear_map_distance([mapped(0, (0, PAGE), (0x2000, 0x3000), user=False)]) is None
     assert with_sharing([(0, TEXT), (0, low)])[1].is_linear_map

@@ -113,6 +113,26 @@ def test_a_directory_that_is_none_any_more_is_counted_only() -> None:
     assert found.common == ()
 
 
+def test_a_directory_that_maps_its_first_page_elsewhere_is_none_any_more() -> None:
+    machine = machine_of(TWO, ram=RamWindow(MIB, 4 * MIB))
+    machine.run()
+    machine.memory.store_u32(symbol(machine, "directories") + PAGE, 0x400083)  # 4 MiB at 0, from 4 MiB on
+    assert read_spaces(machine).gone == 1
+
+
+def test_user_pages_belong_to_each_space_also_where_they_are_alike() -> None:
+    machine = machine_of(TWO, ram=RamWindow(MIB, 4 * MIB))
+    machine.run()
+    table = symbol(machine, "tables")
+    machine.memory.write(table + PAGE, machine.memory.read(table, PAGE))
+    found = read_spaces(machine)
+    assert [[each.start for each in space.ranges] for space in found.spaces] == [[0x80000000], [0x80000000]]
+    assert [space.ranges[0].elsewhere for space in found.spaces] == [
+        (Elsewhere(1, 0x80000000),),
+        (Elsewhere(0, 0x80000000),),
+    ]
+
+
 def test_the_reference_mmu_knows_the_one_in_use() -> None:
     machine = machine_of(TWO, mmu="reference", ram=RamWindow(MIB, 4 * MIB))
     machine.run()
@@ -148,6 +168,8 @@ def test_what_a_kernel_says_of_its_spaces() -> None:
         (HIGH + 4 * PAGE, HIGH + 6 * PAGE, "two", Backing.UNMAPPED),
     ]
     assert space.ranges[-1].mapped == 0
+    (screen,) = read_spaces(machine, [NamedSpace(DIRECTORY, "", ((0xB8000, 0xB9000, "screen"),))]).spaces
+    assert [each.name for each in screen.ranges[1:4]] == ["video memory", "screen", "video memory"]
     other = read_spaces(machine, [NamedSpace(0x300000, "task 1")])
     assert [(each.name, each.in_use) for each in other.spaces] == [("", True), ("task 1", False)]
 

@@ -193,6 +193,19 @@ def test_an_image_without_efer_takes_nx_for_granted(tmp_path: Path) -> None:
     assert read_directory(image, None).nx is None
 
 
+def test_of_several_cpus_the_first_counts(tmp_path: Path) -> None:
+    machine, _ = paged_machine("hlt")
+    machine.run()
+    image_of(machine, tmp_path)
+    path = tmp_path / "ram.core"
+    data = path.read_bytes()
+    notes, size = struct.unpack_from("<I8xI", data, 52 + 4)[0], struct.unpack_from("<I", data, 52 + 16)[0]
+    other = layout.note(layout.QEMU, 0, bytes(layout.QEMU_STATE.size))
+    data = changed(data, 52 + 16, "<I", size + len(other))
+    path.write_bytes(data[: notes + size] + other + data[notes + size + len(other) :])
+    assert RamImage(str(path)).cr3 == DIRECTORY
+
+
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_a_damaged_image_is_read_or_refused(seed: int, tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ def test_the_summary_has_them_in_a_sentence() -> None:
     )
     many = Spaces((FIRST._replace(problems=()),) * 9)
     assert spaces_text(many) == f"9 address spaces: {'task 1 28 KiB, ' * 6}3 more (--map shows ranges)"
+    assert "1 more" in spaces_text(Spaces((FIRST,) * 7))
+    assert "more" not in spaces_text(Spaces((FIRST,) * 6))
 
 
 def test_one_that_maps_nothing() -> None:
