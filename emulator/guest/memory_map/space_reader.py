@@ -1,5 +1,7 @@
 """Read the address spaces of a machine: that in CR3, those that the kernel's own tables name, and those that the run has used.
 
+A hostile guest can map each page of 4 GiB somewhere else, in many spaces: there is a limit to how many pieces are read.
+
 A directory that was used once may be gone, and its frame be something else. So it counts only if it still maps the page that was used first
 after it had been loaded, to the same frame: a kernel could not go on in it otherwise.
 """
@@ -7,7 +9,8 @@ after it had been loaded, to the same frame: a kernel could not go on in it othe
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.guest.memory_map.backing import backing_of
 from emulator.guest.memory_map.sharing import with_sharing
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from kernel_model.address_space import AddressSpace
     from kernel_model.mappings import MappedRange
     from kernel_model.page_tables import Slot
+
+
+PIECES_MAX: Final = 100_000
+_PROBLEMS_MAX: Final = 1000
 
 
 class NamedSpace(NamedTuple):
@@ -89,7 +96,7 @@ def spaces_of(
         _described(space, each, tuple(own), in_use)
         for space, each, own in zip(spaces, names, ranges, strict=True)
     )
-    return Spaces(tuple(described), tuple(marked))
+    return Spaces(tuple(described), tuple(marked), is_cut=reader.is_cut)
 
 
 def _described(space: AddressSpace, named: NamedSpace, ranges: tuple[SpaceRange, ...], in_use: int) -> Space:
@@ -100,7 +107,7 @@ def _described(space: AddressSpace, named: NamedSpace, ranges: tuple[SpaceRange,
         ranges,
         tuple(each.frame for each in space.tables()),
         tuple(space.recursive()),
-        tuple(space.problems()),
+        tuple(islice(space.problems(), _PROBLEMS_MAX)),
     )
 
 
@@ -131,12 +138,25 @@ class _Reader:
 
     def __init__(self, backing: Sequence[Backed]) -> None:
         self._slots: dict[tuple[int, int, int | None, int], list[MappedRange]] = {}
+        self._left = PIECES_MAX
         self._memory = backing
         self._starts = [each.start for each in backing]
 
     def pieces(self, space: AddressSpace) -> list[MappedRange]:
         """Return what a space maps, in pieces that end where the frames do not follow each other, and with each directory entry."""
-        return [piece for slot in space.slots() for piece in self._pieces_of(space, slot)]
+        result: list[MappedRange] = []
+        for slot in space.slots():
+            if len(result) > self._left:
+                break
+            result += self._pieces_of(space, slot)
+        result = result[: max(self._left, 0)]
+        self._left -= len(result)
+        return result
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there were, or may have been, more pieces than are read."""
+        return self._left <= 0
 
     def _pieces_of(self, space: AddressSpace, slot: Slot) -> list[MappedRange]:
         key = (slot.start, slot.entry & ~(ACCESSED | DIRTY), slot.table, slot.rights)
@@ -181,6 +201,9 @@ def _cut_by_use(
     piece: MappedRange, uses: Sequence[tuple[int, int, str]]
 ) -> Iterator[tuple[MappedRange, str]]:
     """Yield the parts of a piece that are of one use each."""
+    if not uses:
+        yield piece, ""
+        return
     at = piece.start
     bounds = [(start, end, name) for start, end, name in uses if start < piece.end and piece.start < end]
     for start, end, name in [*bounds, (piece.end, piece.end, "")]:

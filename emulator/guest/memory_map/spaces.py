@@ -105,6 +105,7 @@ class Spaces(NamedTuple):
         spaces: The one in use comes first, unless the kernel has an order.
         common: What all of two or more map alike for the supervisor.
         gone: Directories that the run used and that are none any more.
+        is_cut: Not all that they map was read: it is in too many pieces.
         others: There were more than are remembered, or none is remembered besides the one in use.
     """
 
@@ -112,3 +113,4 @@ class Spaces(NamedTuple):
     common: tuple[SpaceRange, ...] = ()
     gone: int = 0
     others: bool = False
+    is_cut: bool = False

@@ -17,6 +17,7 @@ def spaces_document(spaces: Spaces) -> dict[str, Any]:
         "common": [_range(each) for each in spaces.common],
         "gone": spaces.gone,
         "others": spaces.others,
+        "cut": spaces.is_cut,
     }
 
 

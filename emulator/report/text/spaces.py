@@ -21,6 +21,7 @@ PAGING_IS_OFF: Final = "paging is off: linear addresses are physical ones"
 _NAMED: Final = 6
 _PIECES_SHOWN: Final = 16
 _BAD_SHOWN: Final = 20
+_RECURSIVE_SHOWN: Final = 4
 _USER: Final = "33"
 
 
@@ -50,6 +51,8 @@ def space_lines(spaces: Spaces, style: Style) -> Iterator[str]:
     if spaces.common:
         yield from _titled(f"Alike in all {len(spaces.spaces)}", style)
         yield from _range_lines(spaces.common, spaces, style)
+    if spaces.is_cut:
+        yield from style.folded("Not all is shown: the frames lie in too many pieces")
     if spaces.gone:
         yield from style.folded(
             f"Page directories that the run used and that are none any more: {spaces.gone}"
@@ -135,8 +138,10 @@ def _elsewhere(other: Elsewhere, spaces: Spaces) -> str:
 
 
 def _notes(space: Space, style: Style) -> Iterator[str]:
-    for start in space.recursive:
+    for start in space.recursive[:_RECURSIVE_SHOWN]:
         yield from style.folded(f"  0x{start:08x} maps the page tables: a directory is its own table", 6)
+    if len(space.recursive) > _RECURSIVE_SHOWN:
+        yield f"  and {len(space.recursive) - _RECURSIVE_SHOWN} more such addresses"
     for bad in space.problems[:_BAD_SHOWN]:
         first, *others = style.folded(f"  {_bad_entry(bad)}", 6)
         yield style.paint(first, RED)

@@ -9,6 +9,7 @@ import pytest
 
 from emulator import boot
 from emulator.errors import NotEmulated
+from emulator.guest.memory_map import space_reader as module
 from emulator.guest.memory_map.reader import read_memory_map
 from emulator.guest.memory_map.regions import Region, RegionKind
 from emulator.guest.memory_map.space_reader import NamedSpace, read_spaces
@@ -210,6 +211,19 @@ def test_frames_of_tables_count_as_reserved_once() -> None:
     assert found.frames is not None
     assert found.frames.used == found.allocated + found.reserved
     assert found.allocated == 1
+
+
+def test_more_pieces_than_can_be_read_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, tables = paged_machine("hlt")
+    for page in range(64):
+        tables.map(HIGH + page * PAGE, 0x300000 + 2 * page * PAGE)
+    machine.run()
+    whole = read_spaces(machine)
+    assert not whole.is_cut
+    monkeypatch.setattr(module, "PIECES_MAX", 40)
+    cut = read_spaces(machine)
+    assert cut.is_cut
+    assert sum(len(each.pieces) for each in cut.spaces[0].ranges if each.start >= HIGH) == 39
 
 
 def test_64_bit_mode_is_noted() -> None:

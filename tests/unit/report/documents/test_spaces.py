@@ -8,7 +8,7 @@ from tests.unit.report.text.test_spaces import SPACES
 
 def test_all_address_spaces() -> None:
     document = json.loads(json.dumps(spaces_document(SPACES)))
-    assert (document["gone"], document["others"]) == (2, True)
+    assert (document["gone"], document["others"], document["cut"]) == (2, True, True)
     first, second = document["spaces"]
     assert second == {
         "page_directory": 0x220000,

@@ -57,7 +57,7 @@ FIRST = Space(
     problems=(BAD,),
 )
 SECOND = Space(0x220000, "", in_use=False, ranges=(), tables=(0x220000,))
-SPACES = Spaces((FIRST, SECOND), (LINEAR,), gone=2, others=True)
+SPACES = Spaces((FIRST, SECOND), (LINEAR,), gone=2, others=True, is_cut=True)
 
 
 def test_each_range_is_a_line() -> None:
@@ -74,6 +74,7 @@ def test_each_range_is_a_line() -> None:
         "  nothing of its own",
         "Alike in all 2",
         "  0x80000000-0x80400000 0x00000000     4 MiB s rw not to be executed, pages of 4 MiB",
+        "Not all is shown: the frames lie in too many pieces",
         "Page directories that the run used and that are none any more: 2",
         "The run may have used others: they are not remembered",
     ]
@@ -100,6 +101,11 @@ def test_long_lists_are_cut() -> None:
     lines = list(space_lines(Spaces((space,)), Style()))
     assert lines[1].endswith(" 0x0031e000 and 2 more ranges")
     assert lines[-1] == "  and 2 more of these entries"
+    itself = SECOND._replace(recursive=tuple(range(0, 6 << 22, 1 << 22)))
+    assert list(space_lines(Spaces((itself,)), Style()))[-2:] == [
+        "  0x00c00000 maps the page tables: a directory is its own table",
+        "  and 2 more such addresses",
+    ]
 
 
 @pytest.mark.parametrize("unicode", [True, False])
