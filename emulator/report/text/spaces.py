@@ -23,6 +23,7 @@ _PIECES_SHOWN: Final = 16
 _BAD_SHOWN: Final = 20
 _RECURSIVE_SHOWN: Final = 4
 _USER: Final = "33"
+_NO_BREAK: Final = "\N{NO-BREAK SPACE}"  # while lines are folded
 
 
 def spaces_text(spaces: Spaces) -> str:
@@ -77,11 +78,12 @@ def _title(space: Space) -> str:
 def _range_lines(ranges: Sequence[SpaceRange], spaces: Spaces, style: Style) -> Iterator[str]:
     for each in ranges:
         permission = _permission(each)
-        columns = f"  {address_range(each.start, each.end)} {_physical(each):10} {human_size(each.size):>9} {permission:4}"
+        unbroken = permission.replace(" ", _NO_BREAK)
+        columns = f"  {address_range(each.start, each.end)} {_physical(each):10} {human_size(each.size):>9} {unbroken:4}"
         notes = ", ".join(_words(each, spaces))
-        first, *others = style.folded(f"{columns} {notes}".rstrip(), indent=6)
-        yield first.replace(f" {permission}", f" {style.paint(permission, _colour(each))}", 1)
-        yield from others
+        painted = style.paint(permission, _colour(each))
+        for line in style.folded(f"{columns} {notes}".rstrip(), indent=6):
+            yield line.replace(unbroken, painted, 1)
 
 
 def _permission(each: SpaceRange) -> str:

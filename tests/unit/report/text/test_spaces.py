@@ -112,6 +112,7 @@ def test_long_lists_are_cut() -> None:
 def test_a_narrow_terminal_has_room(unicode: bool) -> None:
     lines = list(space_lines(SPACES, Style(width=40, unicode=unicode, room=40)))
     assert max(map(len, lines)) <= 40
+    assert any("u r- TEXT" in line for line in lines)  # rights stay together
     words = " ".join(" ".join(lines).split())
     assert words == " ".join(" ".join(space_lines(SPACES, Style())).split())
 
