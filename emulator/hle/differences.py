@@ -107,16 +107,14 @@ def memory_differences(
         left_out: Physical addresses that are not compared.
         locate: Returns what so many bytes from a physical address on are.
     """
-    pages = dict(written.pages)
-    for address in changes:
+    pages = {page: bytearray(before) for page, before in written.pages.items()}
+    for address, value in changes.items():
         page = address & -PAGE_SIZE
         if page not in pages:
-            pages[page] = memory.read(page, PAGE_SIZE)  # the native code left it alone
+            pages[page] = bytearray(memory.read(page, PAGE_SIZE))  # the native code left it alone
+        pages[page][address - page] = value
     for page in sorted(pages):
-        expected = bytearray(pages[page])
-        for address, value in changes.items():
-            if address & -PAGE_SIZE == page:
-                expected[address - page] = value
+        expected = pages[page]
         actual = bytearray(memory.read(page, PAGE_SIZE))
         for each in left_out:
             own = slice(max(each.start - page, 0), max(min(each.stop - page, PAGE_SIZE), 0))
