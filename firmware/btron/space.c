@@ -28,24 +28,31 @@ extern UW page_directory[1024]; /* start.S */
 
 struct space space_table[TASK_MAX + 1];
 
+/* space_create() of what may be a task, with interrupts off. */
+static ER create(ID tskid)
+{
+    if (space_table[tskid].directory != 0) {
+        return E_OBJ;
+    }
+    B *directory = pmem_alloc(PAGE_SIZE);
+    if (directory == NULL) {
+        return E_NOMEM;
+    }
+    memset(directory, 0, USER_HALF);
+    memcpy(directory + USER_HALF, &page_directory[KERNEL_DIRECTORY_INDEX], PAGE_SIZE - USER_HALF);
+    space_table[tskid].directory = physical_of(directory);
+    return E_OK;
+}
+
 ER space_create(ID tskid)
 {
     if (!is_task_id(tskid)) {
         return E_ID;
     }
-    if (space_table[tskid].directory != 0) {
-        return E_OBJ;
-    }
     uint32_t flags = critical_enter();
-    B *directory = pmem_alloc(PAGE_SIZE);
-
-    if (directory != NULL) {
-        memset(directory, 0, USER_HALF);
-        memcpy(directory + USER_HALF, &page_directory[KERNEL_DIRECTORY_INDEX], PAGE_SIZE - USER_HALF);
-        space_table[tskid].directory = physical_of(directory);
-    }
+    ER result = create(tskid);
     critical_leave(flags);
-    return directory != NULL ? E_OK : E_NOMEM;
+    return result;
 }
 
 void space_clear(ID tskid)
@@ -62,13 +69,15 @@ void space_clear(ID tskid)
 
 void space_delete(ID tskid)
 {
-    if (!is_task_id(tskid) || space_table[tskid].directory == 0) {
+    if (!is_task_id(tskid)) {
         return;
     }
     uint32_t flags = critical_enter();
-    space_clear(tskid);
-    pmem_free(at_physical(space_table[tskid].directory), PAGE_SIZE);
-    space_table[tskid].directory = 0;
+    if (space_table[tskid].directory != 0) {
+        space_clear(tskid);
+        pmem_free(at_physical(space_table[tskid].directory), PAGE_SIZE);
+        space_table[tskid].directory = 0;
+    }
     critical_leave(flags);
 }
 
@@ -81,11 +90,12 @@ UW space_directory(ID tskid)
 
 UW space_entry(ID tskid, VP address)
 {
-    if (!is_task_id(tskid) || space_table[tskid].directory == 0 || is_kernel_pointer(address)) {
+    if (!is_task_id(tskid) || is_kernel_pointer(address)) {
         return 0;
     }
     uint32_t flags = critical_enter();
-    const UW *entry = user_entry(space_table[tskid].directory, (UW)address);
+    UW directory = space_table[tskid].directory;
+    const UW *entry = directory != 0 ? user_entry(directory, (UW)address) : NULL;
     UW word = entry != NULL && (*entry & PAGE_PRESENT) != 0 ? *entry : 0;
     critical_leave(flags);
     return word;

@@ -5,15 +5,17 @@ A call is made one instruction at a time, with interrupts on. Models are one ste
 
 from __future__ import annotations
 
+from itertools import count, islice
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from emulator.errors import BudgetUsedUp
+from kernel_model.structs import SPACE_BYTES
 from tests.conformance.btron.conftest import FIRMWARE as BTRON
 from tests.conformance.btron.subjects import PAGE, SCRATCH, SIZES, FirmwareSubject, Guest
 from tests.conformance.conftest import FIRMWARE as LITECORE
-from tests.helpers.strict_call import IF, stepped_call
+from tests.helpers.strict_call import IF, stepped_call, strict_call
 
 if TYPE_CHECKING:
     from emulator.testing import Kernel
@@ -96,8 +98,10 @@ class TestLiteCore:
 
 
 POOL = 3
-PAGES: Final = range(0x60, 0x70)
+PAGES: Final = range(0x60, 0x78)
 LOWEST: Final = 0x8006_0000
+USER: Final = 0x0040_0000
+E_OBJ: Final = -63 & 0xFFFF_FFFF
 BTRON_CALLS: Final = [
     ("pmem_init", ()),
     ("pmem_alloc", (4096,)),
@@ -132,12 +136,32 @@ BTRON_CALLS: Final = [
     ("rel_wai", (3,)),
     ("dis_dsp", ()),
     ("ena_dsp", ()),
+    ("space_create", (3,)),
+    ("space_clear", (2,)),
+    ("space_delete", (2,)),
+    ("space_check", (2, USER, 4096, 3)),
+    ("space_entry", (2, USER)),
+    ("region_grow", (2, USER + 4096)),
+    ("vcre_reg", (2, 0x7000_0000, 1, 1, 3, 0)),
+    ("vdel_reg", (2, USER)),
+    ("vmap_reg", (2, USER + 4096, 8192, 3)),
+    ("vmap_reg", (2, USER + 4096, 0x1_0000, 3)),  # more than there is
+    ("vunm_reg", (2, USER, 4096)),
+    ("vshr_reg", (2, 5, USER)),
+    ("vprt_reg", (2, USER, 1)),
+    ("vget_reg", (2, USER, 16, SCRATCH)),
+    ("vput_reg", (2, USER, 16, SCRATCH)),
+    ("vsts_reg", (2, USER, SCRATCH)),
+    ("region_map_shared", (2, USER + 4096, LOWEST, 4096, 3)),
 ]
 
 
 @pytest.fixture
 def btron(kernel: Kernel) -> Guest:
-    """Return BTRON/386 with 16 low pages, a pool of each kind, and three tasks: one runs, one is dormant, one ready."""
+    """Return BTRON/386 with 24 low pages, a pool of each kind, and tasks: one runs, two are dormant, one is ready.
+
+    The first dormant one has a region, in which a page is mapped.
+    """
     guest = Guest(FirmwareSubject(kernel.machine))
     guest.set("pmem_pages", PAGES.stop)
     guest.boot_map([(PAGE * PAGES.start, PAGE * PAGES.stop)], [(0, PAGE)])
@@ -147,15 +171,18 @@ def btron(kernel: Kernel) -> Guest:
     guest.add_task(1)
     guest.run(1)
     assert guest.er("cre_tsk", 2, guest.packet(0, 1, 0x8010_2030, 10, 4096)) == 0
+    assert guest.er("cre_tsk", 5, SCRATCH) == 0
+    assert guest.er("vcre_reg", 2, USER, 4096, 0x2_0000, 0x2_0003, 0) == 0
+    assert guest.er("vmap_reg", 2, USER, 4096, 3) == 0
     guest.add_task(3)
     guest.packet(0, 1, 0x8010_2030, 10, 4096)
     return guest
 
 
 def btron_state(guest: Guest) -> list[bytes]:
-    """Return the kernel's variables, its page table, and the lowest page."""
+    """Return the kernel's variables, its page table, and all pages that it hands out."""
     names = [guest.memory.read(guest.symbols[name], size) for name, size in SIZES.items()]
-    return [*names, guest.pages(), guest.memory.read(PAGE * PAGES.start, PAGE)]
+    return [*names, guest.pages(), guest.memory.read(PAGE * PAGES.start, PAGE * len(PAGES))]
 
 
 @BTRON
@@ -170,3 +197,29 @@ def test_btron_changes_only_with_interrupts_off(
         off.append(not registers.eflags & IF)
     assert sum(off) >= 3  # instructions, at least
     assert not off[-1]
+
+
+@BTRON
+@pytest.mark.parametrize(("function", "arguments"), BTRON_CALLS)
+def test_btron_leaves_interrupts_off_where_they_were(
+    btron: Guest, kernel: Kernel, function: str, arguments: tuple[int, ...]
+) -> None:
+    assert btron.get("sys_dispatch_disabled") == 0
+    strict_call(kernel.machine, function, *arguments, interrupts=False)
+
+
+@BTRON
+def test_a_space_that_another_task_makes_first_is_seen(btron: Guest, kernel: Kernel) -> None:
+    """Up to the moment at which interrupts go off, it may be made."""
+    start = kernel.machine.snapshot()
+    directory = btron.symbols["space_table"] + 3 * SPACE_BYTES
+    for instructions in count(1):
+        start.reset()
+        call = stepped_call(kernel.machine, "space_create", 3)
+        registers = list(islice(call, instructions))[-1]
+        if not registers.eflags & IF:
+            break
+        btron.memory.store_u32(directory, 0x0007_7000)
+        assert list(call)[-1].eax == E_OBJ
+        assert btron.memory.load_u32(directory) == 0x0007_7000
+    assert instructions > 3

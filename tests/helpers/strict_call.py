@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 IF: Final = 0x200
 DF: Final = 0x400
 _LIMIT: Final = 20_000_000  # instructions
-_STEPS: Final = 5_000
+_STEPS: Final = 30_000
 KEPT: Final = {"ebx": 0xB0B0_0001, "esi": 0x0515_0002, "edi": 0x0D10_0003, "ebp": 0x0EB9_0004}
 """Registers that a function has to keep (i386 psABI 2.2.1), with values that nobody else uses."""
 
