@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kernel_model.structs import SPACE_BYTES
 from tests.conformance.btron.subjects import KERNEL, PAGE, WINDOW
 from tests.conformance.btron.user_space import (
     BARE,
@@ -115,6 +116,36 @@ def test_everything_comes_back(spaces: Guest, name: str) -> None:
     if name == "space_delete":
         assert spaces.er("space_create", A) == E_OK
     assert spaces.pages() == before
+
+
+@pytest.mark.parametrize("name", ["space_clear", "space_delete"])
+def test_only_the_task_s_own_regions_go(spaces: Guest, name: str) -> None:
+    spaces.add_task(A + 1)
+    assert spaces.er("space_create", A + 1) == E_OK
+    mapped(spaces, A + 1)
+    mapped(spaces, A)
+    before = spaces.space(A + 1), entries(spaces, A + 1)
+    spaces.call(name, A)
+    assert (spaces.space(A + 1), entries(spaces, A + 1)) == before
+    spaces.call(name, A - 1)  # it has none
+    assert (spaces.space(A + 1), entries(spaces, A + 1)) == before
+
+
+@pytest.mark.parametrize("name", ["space_clear", "space_delete"])
+def test_the_idle_task_s_entry_is_never_used(spaces: Guest, name: str) -> None:
+    mapped(spaces, A, permission=DATA | STACK)
+    words = spaces.memory.read(spaces.symbols["space_table"] + SPACE_BYTES * A, SPACE_BYTES)
+    spaces.memory.write(spaces.symbols["space_table"], words)
+    before = spaces.state()
+    spaces.call(name, 0)
+    assert spaces.state() == before
+    assert spaces.call("space_directory", 0) == spaces.symbols["page_directory"]
+    for refusal, call in (
+        (E_MACV, ("space_check", 0, START, 1, READ)),
+        (E_PAR, ("region_grow", 0, START + 3 * PAGE)),
+    ):
+        refused(spaces, refusal, *call)
+    assert spaces.call("space_entry", 0, START) == 0
 
 
 # space_check
