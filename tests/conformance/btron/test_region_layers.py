@@ -133,7 +133,7 @@ def test_what_differs_has_the_name_of_its_entry(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("kernel", BTRON)
 def test_scenarios_end_alike(kernel: str, mode: Mode) -> None:
     image = KernelImage.read(builtin.resolve(f"firmware:{kernel}"))
-    arguments = "calls=500" if kernel == "btron_stress" else ""
+    arguments = {"btron_stress": "calls=500", "vm_churn": "calls=20"}.get(kernel, "")
     native, chosen = Machine(image, command_line=arguments), Machine(image, command_line=arguments)
     attach_layers(chosen, {"regions": mode, "pmem": mode})
     assert native.run(timeout_s=60).exit_value == chosen.run(timeout_s=60).exit_value
