@@ -54,8 +54,10 @@ enum {
 };
 
 /*
- * What T_REGION.handle points to: a kernel function that is asked about a page fault at `address` of a task, with the
- * error code that the CPU pushed. E_OK: what was missing is there now.
+ * What T_REGION.handle points to: a kernel function that is asked when the region's task has touched a page of it that is
+ * not mapped, or not so that ring 3 may. `error_code` is the CPU's (SDM volume 3, 6.15, vector 14). E_OK: the task may try
+ * again, and the page has been mapped with the right that was missing; anything else ends the task. Runs in the task's
+ * context.
  */
 typedef ER (*REGION_HANDLER)(ID tskid, VP address, UW error_code);
 
