@@ -29,20 +29,18 @@ enum {
     VECTOR_PAGE_FAULT = 14,
     ERROR_PRESENT = 1, /* SDM volume 3, 6.15, vector 14: the page is mapped, but not for this */
     ERROR_WRITE = 2,
-    ERROR_USER = 4,
     RING = 3,
     INTERRUPTS_ON = 0x200,
 };
 
 extern const uint8_t user_copy_instruction[]; /* user_entries.S */
 
-/* Is the page mapped now with what the access needs? */
+/* Is the page mapped now with what the access needs? What the kernel copies is for ring 3 to use, too. */
 static bool is_mapped(UW address, UW error_code)
 {
     UW writable = (error_code & ERROR_WRITE) != 0 ? PAGE_WRITABLE : 0;
-    UW user = (error_code & ERROR_USER) != 0 ? PAGE_USER : 0;
 
-    return user_is_mapped(space_directory(current_task), address, writable | user);
+    return user_is_mapped(space_directory(current_task), address, writable | PAGE_USER);
 }
 
 /* Asks the region's handler. NULL: the task may try again; otherwise why not. */

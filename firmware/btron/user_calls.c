@@ -6,7 +6,11 @@
  * task's own space is only there while it runs.
  *
  * A pointer is checked against the task's regions, mapped or not: what is not mapped yet is then mapped by the page
- * fault of the copy, as if the task had touched it itself.
+ * fault of the copy, as if the task had touched it itself. What is mapped for the kernel only would not fault there, so
+ * that is checked, too.
+ *
+ * Calls that change regions are checked and made with interrupts off, so that what they lead to is what was checked. A
+ * task can give rights to its own pages only: neither to the kernel's in its user space nor to those that others have.
  *
  * Shortcomings
  *
@@ -16,17 +20,27 @@
 
 #include "btron/user_calls.h"
 
+#include "btron/critical.h"
+#include "btron/pmem.h"
+#include "btron/region.h"
 #include "btron/space.h"
 #include "btron/task.h"
 #include "btron/task_memory.h"
+#include "btron/user_pages.h"
 #include "common/console.h"
 
 enum { ARGUMENTS_MAX = 6 };
 
-/* May ring 3 use [address, address + size) with `permission`? */
+/* May ring 3 use [address, address + size) with `permission`? E_MACV. */
 static ER check(UW address, W size, UW permission)
 {
-    return space_check(current_task, (VP)address, size, permission | VPROT_USER);
+    ER result = space_check(current_task, (VP)address, size, permission | VPROT_USER);
+
+    for (UW page = page_of((VP)address); result == E_OK && page < address + (UW)size; page += PAGE_SIZE) {
+        UW entry = space_entry(current_task, (VP)page);
+        result = entry == 0 || (entry & PAGE_USER) != 0 ? E_OK : E_MACV;
+    }
+    return result;
 }
 
 static ER copy_in(VP to, UW from, W size)
@@ -39,12 +53,32 @@ static ER copy_in(VP to, UW from, W size)
     return result;
 }
 
-/* May the task change what it has at `address`? */
+/* May the task change what it has at the address in `arguments`? E_OACV. */
 static ER check_own(const UW *arguments)
 {
-    bool is_own = (ID)arguments[0] == current_task && !is_user_text(arguments[1]);
+    if ((ID)arguments[0] != current_task || is_user_text(arguments[1])) {
+        return E_OACV;
+    }
+    const struct region *region = region_at(current_task, arguments[1]);
+    return region == NULL || (region->permission & VPROT_USER) != 0 ? E_OK : E_OACV;
+}
 
-    return is_own ? E_OK : E_OACV;
+/* Would `permission` give the task a right to a page of the region that is the kernel's, or to write to others'? */
+static bool takes_rights(const struct region *region, UW permission)
+{
+    UW directory = space_directory(current_task);
+    UW end = region_end(region);
+
+    for (UW page = user_next_mapped(directory, region->start, end); page < end;
+         page = user_next_mapped(directory, page + PAGE_SIZE, end)) {
+        UW entry = *user_entry(directory, page);
+        UW gained = region_protection(permission) & ~entry;
+        bool is_shared = pmem_table[entry / PAGE_SIZE].refcount > 1;
+        if ((gained & PAGE_USER) != 0 || ((gained & PAGE_WRITABLE) != 0 && is_shared)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static ER call_ext_tsk(const UW *arguments)
@@ -93,43 +127,35 @@ static ER call_put_con(const UW *arguments)
 
 static ER call_vcre_reg(const UW *arguments)
 {
-    ER result = check_own(arguments);
-
-    if (result == E_OK && arguments[5] != 0) {
-        result = E_PAR;
+    if (arguments[5] != 0) {
+        return E_PAR;
     }
-    return result != E_OK ? result
-                          : vcre_reg((ID)arguments[0], (VP)arguments[1], (W)arguments[2], (W)arguments[3], arguments[4],
-                                     NULL);
+    return vcre_reg((ID)arguments[0], (VP)arguments[1], (W)arguments[2], (W)arguments[3], arguments[4], NULL);
 }
 
 static ER call_vdel_reg(const UW *arguments)
 {
-    ER result = check_own(arguments);
-
-    return result != E_OK ? result : vdel_reg((ID)arguments[0], (VP)arguments[1]);
+    return vdel_reg((ID)arguments[0], (VP)arguments[1]);
 }
 
 static ER call_vmap_reg(const UW *arguments)
 {
-    ER result = check_own(arguments);
-
-    return result != E_OK ? result
-                          : vmap_reg((ID)arguments[0], (VP)arguments[1], (W)arguments[2], arguments[3]);
+    return vmap_reg((ID)arguments[0], (VP)arguments[1], (W)arguments[2], arguments[3]);
 }
 
 static ER call_vunm_reg(const UW *arguments)
 {
-    ER result = check_own(arguments);
-
-    return result != E_OK ? result : vunm_reg((ID)arguments[0], (VP)arguments[1], (W)arguments[2]);
+    return vunm_reg((ID)arguments[0], (VP)arguments[1], (W)arguments[2]);
 }
 
 static ER call_vprt_reg(const UW *arguments)
 {
-    ER result = check_own(arguments);
+    const struct region *region = region_at(current_task, arguments[1]);
 
-    return result != E_OK ? result : vprt_reg((ID)arguments[0], (VP)arguments[1], arguments[2]);
+    if (region != NULL && takes_rights(region, arguments[2])) {
+        return E_OACV;
+    }
+    return vprt_reg((ID)arguments[0], (VP)arguments[1], arguments[2]);
 }
 
 static ER call_vsts_reg(const UW *arguments)
@@ -152,12 +178,28 @@ static ER call_vsts_reg(const UW *arguments)
 static const struct {
     ER (*call)(const UW *arguments);
     W count_arguments;
+    bool changes_regions;
 } user_calls[] = {
-    [USER_EXT_TSK] = {call_ext_tsk, 0},   [USER_SLP_TSK] = {call_slp_tsk, 0},   [USER_WUP_TSK] = {call_wup_tsk, 1},
-    [USER_GET_TID] = {call_get_tid, 1},   [USER_PUT_CON] = {call_put_con, 2},   [USER_VCRE_REG] = {call_vcre_reg, 6},
-    [USER_VDEL_REG] = {call_vdel_reg, 2}, [USER_VMAP_REG] = {call_vmap_reg, 4}, [USER_VUNM_REG] = {call_vunm_reg, 3},
-    [USER_VPRT_REG] = {call_vprt_reg, 3}, [USER_VSTS_REG] = {call_vsts_reg, 3},
+    [USER_EXT_TSK] = {call_ext_tsk, 0, false},  [USER_SLP_TSK] = {call_slp_tsk, 0, false},
+    [USER_WUP_TSK] = {call_wup_tsk, 1, false},  [USER_GET_TID] = {call_get_tid, 1, false},
+    [USER_PUT_CON] = {call_put_con, 2, false},  [USER_VCRE_REG] = {call_vcre_reg, 6, true},
+    [USER_VDEL_REG] = {call_vdel_reg, 2, true}, [USER_VMAP_REG] = {call_vmap_reg, 4, true},
+    [USER_VUNM_REG] = {call_vunm_reg, 3, true}, [USER_VPRT_REG] = {call_vprt_reg, 3, true},
+    [USER_VSTS_REG] = {call_vsts_reg, 3, false},
 };
+
+/* Makes a call that changes a region, if it is the task's own. */
+static ER change_regions(UW number, const UW *arguments)
+{
+    uint32_t flags = critical_enter();
+    ER result = check_own(arguments);
+
+    if (result == E_OK) {
+        result = user_calls[number].call(arguments);
+    }
+    critical_leave(flags);
+    return result;
+}
 
 /* Called by user_entries.S, on the task's kernel stack, with interrupts on. */
 ER user_call(UW number, UW block);
@@ -171,5 +213,8 @@ ER user_call(UW number, UW block)
     }
     W size = user_calls[number].count_arguments * (W)sizeof(UW);
     ER result = size == 0 ? E_OK : copy_in(arguments, block, size);
-    return result != E_OK ? result : user_calls[number].call(arguments);
+    if (result != E_OK) {
+        return result;
+    }
+    return user_calls[number].changes_regions ? change_regions(number, arguments) : user_calls[number].call(arguments);
 }

@@ -9,8 +9,8 @@ enum { USER_CALL_VECTOR = 0x40 };
 
 /*
  * Numbers. Arguments are those of the call of the same name in itron.h. E_RSFN: no such number; E_MACV: the arguments,
- * or what a pointer among them leads to, are not in regions of the task that ring 3 may use so; E_OACV: a region of
- * another task, or the text, which belongs to all.
+ * or what a pointer among them leads to, are not in regions of the task that ring 3 may use so, or are pages that only
+ * the kernel may use; E_OACV: a region of another task, one without VPROT_USER, or the text, which belongs to all.
  */
 enum {
     USER_EXT_TSK = 1,
@@ -22,7 +22,7 @@ enum {
     USER_VDEL_REG,
     USER_VMAP_REG,
     USER_VUNM_REG,
-    USER_VPRT_REG,
+    USER_VPRT_REG, /* E_OACV also: the task would get a right to a page of the kernel's, or to write to one of others' */
     USER_VSTS_REG,
 };
 

@@ -204,6 +204,11 @@ def test_a_handler_has_to_map_the_page_with_the_right_that_was_missing(
     has_ended(tasks, free)
 
 
+def test_a_handler_has_to_map_for_ring_3_what_the_kernel_copies(tasks: UserTasks) -> None:
+    handled(tasks, maps(tasks, 3) + "xor %eax, %eax; ret", call(GET_TID, REGION + PAGE))
+    assert tasks.console.endswith(", and its handler has not mapped it\n")
+
+
 def test_a_handler_may_refuse(tasks: UserTasks) -> None:
     free = tasks.free
     handled(tasks, maps(tasks) + "mov $-33, %eax; ret", f"movl $9, {REGION + PAGE:#x}")

@@ -13,10 +13,13 @@ from tests.helpers.ring3 import (
     HEAP,
     PROGRAM,
     PUT_CON,
+    READ,
     SLP_TSK,
     STACK_END,
     TEXT,
     USABLE,
+    USER,
+    WRITE,
     WUP_TSK,
     UserTasks,
     assembled,
@@ -55,14 +58,23 @@ def call(number: int, *arguments: int) -> str:
     return f"{pushes} mov %esp, %ebx; mov ${number:#x}, %eax; int $0x40; add ${4 * len(arguments)}, %esp\n"
 
 
-def results(tasks: UserTasks, *calls: str) -> list[int]:
-    """Let a task make calls and return what they answered."""
-    kept = "".join(
+def kept(tasks: UserTasks, *calls: str) -> str:
+    """Return instructions that make calls and keep what they answered."""
+    return "".join(
         f"{each} mov %eax, {tasks.data + 0x40 + 4 * index:#x}\n" for index, each in enumerate(calls)
     )
-    tasks.run(TASK, kept + SLEEP)
-    words = tasks.words(TASK, tasks.data + 0x40, len(calls))
+
+
+def answers(tasks: UserTasks, count: int) -> list[int]:
+    """Return what the calls of a task answered."""
+    words = tasks.words(TASK, tasks.data + 0x40, count)
     return [word - (word >> 31 << 32) for word in words]
+
+
+def results(tasks: UserTasks, *calls: str) -> list[int]:
+    """Let a task make calls and return what they answered."""
+    tasks.run(TASK, kept(tasks, *calls) + SLEEP)
+    return answers(tasks, len(calls))
 
 
 # The beginning.
@@ -267,6 +279,60 @@ def test_what_the_kernel_alone_may_use_is_out_of_reach(tasks: UserTasks) -> None
     assert guest.er("vmap_reg", TASK, 0x2000_0000, 1, 3) == E_OK
     assert guest.er("sta_tsk", TASK, 0) == E_OK
     assert tasks.words(TASK, tasks.data) == (E_MACV & 0xFFFFFFFF,)
+
+
+def test_a_region_without_its_permission_is_not_a_tasks_to_change(tasks: UserTasks) -> None:
+    guest, region = tasks.guest, 0x2000_0000
+    calls = (
+        call(VPRT_REG, TASK, region, USABLE),
+        call(VMAP_REG, TASK, region, 1, READ | WRITE),
+        call(VUNM_REG, TASK, region, 1),
+        call(VDEL_REG, TASK, region),
+    )
+    tasks.create(TASK, tasks.load(kept(tasks, *calls) + SLEEP))
+    assert guest.er("vcre_reg", TASK, region, 1, 1, READ | WRITE, 0) == E_OK
+    assert guest.er("vmap_reg", TASK, region, 1, READ | WRITE) == E_OK
+    assert guest.er("sta_tsk", TASK, 0) == E_OK
+    assert answers(tasks, len(calls)) == [E_OACV] * len(calls)
+    assert tasks.words(TASK, region) == (0,)
+
+
+def test_a_page_of_the_kernels_in_a_tasks_region_is_out_of_reach(tasks: UserTasks) -> None:
+    """Neither what the kernel copies on the task's behalf nor a new protection of the region leads to it."""
+    guest, region = tasks.guest, 0x2000_0000
+    block = f"mov ${region + PAGE - 4:#x}, %ebx; mov ${PUT_CON}, %eax; int $0x40\n"
+    calls = (
+        call(GET_TID, region + PAGE),
+        call(GET_TID, region + PAGE - 2),
+        call(PUT_CON, region + PAGE, 1),
+        block,
+        call(VPRT_REG, TASK, region, USABLE),
+    )
+    tasks.create(TASK, tasks.load(kept(tasks, *calls) + SLEEP))
+    assert guest.er("vcre_reg", TASK, region, 1, 2 * PAGE, USABLE, 0) == E_OK
+    assert guest.er("vmap_reg", TASK, region, 1, USABLE) == E_OK
+    assert guest.er("vmap_reg", TASK, region + PAGE, 1, READ | WRITE) == E_OK
+    assert guest.er("sta_tsk", TASK, 0) == E_OK
+    assert answers(tasks, len(calls)) == [E_MACV] * 4 + [E_OACV]
+    assert tasks.console == ""
+    assert tasks.words(TASK, region + PAGE - 4, 2) == (0, 0)
+
+
+def test_a_task_cannot_let_itself_write_to_pages_of_others(tasks: UserTasks) -> None:
+    guest, region = tasks.guest, 0x2000_0000
+    calls = (
+        call(VPRT_REG, TASK, region, USABLE),
+        call(VPRT_REG, TASK, region, READ | USER),
+        call(VUNM_REG, TASK, region, 1),
+        call(VPRT_REG, TASK, region, USABLE),
+    )
+    tasks.create(OTHER, tasks.load(SLEEP))
+    assert guest.er("vcre_reg", OTHER, region, 1, 1, READ | USER, 0) == E_OK
+    assert guest.er("vmap_reg", OTHER, region, 1, READ | USER) == E_OK
+    tasks.create(TASK, tasks.load(kept(tasks, *calls) + SLEEP))
+    assert guest.er("vshr_reg", OTHER, TASK, region) == E_OK
+    assert guest.er("sta_tsk", TASK, 0) == E_OK
+    assert answers(tasks, len(calls)) == [E_OACV, E_OK, E_OK, E_OK]
 
 
 def test_a_task_wakes_another(tasks: UserTasks) -> None:
