@@ -20,21 +20,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.x86 import PAGE_SIZE, WORD_MAX, Cr0
+from emulator.x86 import PAGE_SIZE, WORD_MAX, Cr0, Cr4
+from kernel_model.page_tables import ADDRESS, PRESENT, USER, WRITABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.machine.machine import Machine
     from emulator.trace.table import I64, Flags
+    from kernel_model.address_space import AddressSpace
+    from kernel_model.page_tables import Slot
 
-PRESENT: Final = 1
-_PROGRAMS: Final = 2 | 4  # may write, from ring 3
-_LARGE: Final = 1 << 7
-_CR4_PSE, _CR4_PAE = 1 << 4, 1 << 5
+_PROGRAMS: Final = WRITABLE | USER
 _PAGE_BITS: Final = 12
-_ADDRESS_BITS: Final = 0xF_FFFF_FFFF_F000  # of an entry of 8 bytes
-_PAE_FIRST_LEVEL, _PAE_FIRST_BITS = 4, 30
 
 
 class Pages(NamedTuple):
@@ -75,34 +73,30 @@ class AddressSpaces:
     """
 
     def __init__(self, machine: Machine) -> None:
-        registers = machine.registers()
         self._machine = machine
-        self._pae = bool(registers.cr4 & _CR4_PAE)
-        self._has_large = self._pae or bool(registers.cr4 & _CR4_PSE)
-        self._type = np.dtype("<u8" if self._pae else "<u4")
-        self._count = PAGE_SIZE // self._type.itemsize
-        self._table_bits = _PAGE_BITS + self._count.bit_length() - 1
-        self._fixed = [registers.idt_base, registers.gdt_base] if registers.idt_limit else []
         self._walked: set[tuple[int, int]] = set()
-        self.current = registers.cr3 & ~(31 if self._pae else PAGE_SIZE - 1)
+        self.current = machine.cpu.page_directory()
         self.tables: set[int] = set()
 
     @staticmethod
     def of(machine: Machine) -> AddressSpaces | None:
-        """Return those of a machine; None while its paging is off."""
-        return AddressSpaces(machine) if machine.registers().cr0 & Cr0.PG else None
+        """Return those of a machine; None while its paging is off, or is that of 64-bit mode."""
+        is_known = machine.cpu.forbids_execution() is not None
+        return AddressSpaces(machine) if machine.registers().cr0 & Cr0.PG and is_known else None
 
     def is_directory(self, physical: int) -> bool:
         """Return whether a page can be a page directory of the kernel."""
-        if self._pae or not self._fixed:
+        if not self._fixed:
             return False
-        expected = [self._machine.translate(address) for address in self._fixed]
-        return None not in expected and expected == [self._translate(physical, at) for at in self._fixed]
+        space = self._machine.address_space(physical)
+        return space.translate_all(self._fixed) == list(self._fixed.values())
 
     def walk(self, directory: int) -> Pages:
         """Return the pages that a directory maps, without the direct map and without the tables that were walked before."""
+        space = self._machine.address_space(directory)
+        self.tables.update(each.frame >> _PAGE_BITS for each in space.tables())
         none = np.empty(0, np.int64)
-        parts = [Pages(none, none, none.astype(np.bool_)), *self._pages(directory)]
+        parts = [Pages(none, none, none.astype(np.bool_)), *self._pages(space)]
         pages = Pages(*(np.concatenate(each) for each in zip(*parts, strict=True)))
         direct = np.zeros(len(pages.linear), np.bool_)
         for start, end, offset in self.direct_maps:
@@ -127,64 +121,28 @@ class AddressSpaces:
             page += step * PAGE_SIZE
         return page if step > 0 else page + PAGE_SIZE
 
-    def _translate(self, directory: int, linear: int) -> int | None:
-        """Return the physical address of a linear one by a directory of two levels."""
-        entry = self._entry(directory, linear >> self._table_bits)
-        if entry & _LARGE and entry & PRESENT and self._has_large:
-            inside = (1 << self._table_bits) - 1
-            return entry & ~inside | linear & inside
-        if entry & PRESENT:
-            entry = self._entry(entry & ~(PAGE_SIZE - 1), linear >> _PAGE_BITS & (self._count - 1))
-        return entry & ~(PAGE_SIZE - 1) | linear & (PAGE_SIZE - 1) if entry & PRESENT else None
+    @cached_property
+    def _fixed(self) -> dict[int, int | None]:
+        """Linear addresses that each directory of the kernel maps, and where to; none where they or directories are not known."""
+        registers = self._machine.registers()
+        if registers.cr4 & Cr4.PAE or not registers.idt_limit:
+            return {}
+        fixed = {each: self._machine.translate(each) for each in (registers.idt_base, registers.gdt_base)}
+        return {} if None in fixed.values() else fixed
 
-    def _entry(self, table: int, index: int) -> int:
-        address = table + self._type.itemsize * index
-        inside = address + self._type.itemsize <= len(self._machine.memory)
-        return self._machine.memory.load_u32(address) if inside else 0
+    def _pages(self, space: AddressSpace) -> Iterator[Pages]:
+        for slot in space.slots():
+            if slot.table is not None:
+                if (slot.start, slot.table) in self._walked:
+                    continue
+                self._walked.add((slot.start, slot.table))
+            if slot.table is not None or slot.page_size != PAGE_SIZE:
+                yield _pages_of(slot)
 
-    def _entries(self, table: int, count: int) -> I64:
-        """Return the entries of a table, 0 where there is no memory for it."""
-        size = count * self._type.itemsize
-        if table + size > len(self._machine.memory):
-            return np.zeros(count, np.int64)
-        return np.frombuffer(self._machine.memory.read(table, size), self._type).astype(np.int64)
 
-    def _roots(self, directory: int) -> Iterator[tuple[int, int]]:
-        """Yield the tables that hold the entries of tables and large pages, each with its first linear address."""
-        if not self._pae:
-            yield 0, directory
-            return
-        self.tables.add(directory >> _PAGE_BITS)
-        for index, entry in enumerate(self._entries(directory, _PAE_FIRST_LEVEL).tolist()):
-            if entry & PRESENT:
-                yield index << _PAE_FIRST_BITS, entry & _ADDRESS_BITS
-
-    def _pages(self, directory: int) -> Iterator[Pages]:
-        for base, root in self._roots(directory):
-            self.tables.add(root >> _PAGE_BITS)
-            entries = self._entries(root, self._count)
-            present = (entries & PRESENT) != 0
-            large = present & ((entries & _LARGE) != 0) & self._has_large
-            yield self._large_pages(base, entries, large)
-            for index in np.flatnonzero(present & ~large).tolist():
-                table = int(entries[index]) & _ADDRESS_BITS
-                linear = base + (index << self._table_bits)
-                if (linear, table) not in self._walked:
-                    self._walked.add((linear, table))
-                    yield self._table(linear, table, int(entries[index]))
-
-    def _table(self, linear: int, table: int, above: int) -> Pages:
-        self.tables.add(table >> _PAGE_BITS)
-        entries = self._entries(table, self._count)
-        index = np.flatnonzero(entries & PRESENT)
-        programs = (entries[index] & above & _PROGRAMS) == _PROGRAMS
-        return Pages(linear + (index << _PAGE_BITS), (entries[index] & _ADDRESS_BITS) >> _PAGE_BITS, programs)
-
-    def _large_pages(self, base: int, entries: I64, large: np.ndarray) -> Pages:
-        """Return large pages as pages of 4 KiB."""
-        index = np.flatnonzero(large)
-        inside = np.arange(self._count, dtype=np.int64)
-        linear = base + (index[:, None] << self._table_bits) + (inside << _PAGE_BITS)
-        first = (entries[index] & _ADDRESS_BITS) >> self._table_bits << self._table_bits - _PAGE_BITS
-        programs = np.repeat((entries[index] & _PROGRAMS) == _PROGRAMS, self._count)
-        return Pages(linear.ravel(), (first[:, None] + inside).ravel(), programs)
+def _pages_of(slot: Slot) -> Pages:
+    """Return what a slot maps; large pages as pages of 4 KiB."""
+    entries = np.asarray(slot.entries).astype(np.int64)
+    index = np.flatnonzero(entries & PRESENT)
+    programs = (entries[index] & slot.rights & _PROGRAMS) == _PROGRAMS
+    return Pages(slot.start + (index << _PAGE_BITS), (entries[index] & ADDRESS) >> _PAGE_BITS, programs)

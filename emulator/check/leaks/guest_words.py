@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.check.leaks.address_spaces import PRESENT, AddressSpaces
+from emulator.check.leaks.address_spaces import AddressSpaces
 from emulator.guest.stack import stack_start
 from emulator.guest.symbols import data_symbol_lookup, is_writable
 from emulator.loader.segments import SegmentFlags
 from emulator.x86 import PAGE_SIZE, Cr0
+from kernel_model.page_tables import PRESENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

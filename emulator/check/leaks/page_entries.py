@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.check.leaks.address_spaces import PRESENT
 from emulator.x86 import PAGE_SIZE
+from kernel_model.page_tables import PRESENT
 
 if TYPE_CHECKING:
     from emulator.check.leaks.address_spaces import AddressSpaces, Pages

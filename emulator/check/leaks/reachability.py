@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.check.leaks.address_spaces import PRESENT
 from emulator.check.leaks.page_entries import page_entries
 from emulator.x86 import WORD_SIZE
+from kernel_model.page_tables import PRESENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
