@@ -36,7 +36,7 @@ enum { CR0_WP = 1 << 16, CR0_PG = 1u << 31, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, 
 
 struct walk {
     uint64_t physical; /* of the page */
-    uint64_t directory_at, table_at; /* addresses of the entries; table_at is 0 for a large page */
+    uint64_t directory_at, table_at; /* addresses of the entries; KC_NO_ENTRY: no table is looked into */
     uint64_t directory, table;
     bool present, reserved; /* reserved: a bit is set that must not be */
     bool writable, user, no_execute, nx; /* nx: the CPU looks at it */
@@ -128,7 +128,7 @@ static bool walk_tables(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
 {
     uint32_t cr4 = kc_reg(m, UC_X86_REG_CR4);
 
-    memset(w, 0, sizeof *w);
+    *w = (struct walk){.directory_at = KC_NO_ENTRY, .table_at = KC_NO_ENTRY};
     if (cr4 & CR4_PAE) {
         int nx = kc_forbids_execution(m);
         if (nx < 0)
@@ -305,7 +305,7 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
         return false;
     }
     uint32_t code = (write ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0) | (fetch && w.nx ? FAULT_FETCH : 0);
-    if (w.table_at) /* a table was looked into, whatever was found there */
+    if (w.table_at != KC_NO_ENTRY) /* a table was looked into, whatever was found there */
         entry_set(m, w.directory_at, &w.directory, PTE_A);
     if (w.reserved)
         return page_fault(m, code | FAULT_PRESENT | FAULT_RESERVED);
@@ -313,7 +313,7 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
         return page_fault(m, code);
     if (!may_access(&w, type, user, cr0))
         return page_fault(m, code | FAULT_PRESENT);
-    if (w.table_at) {
+    if (w.table_at != KC_NO_ENTRY) {
         entry_set(m, w.table_at, &w.table, PTE_A | (write ? PTE_D : 0));
     } else {
         entry_set(m, w.directory_at, &w.table, PTE_A | (write ? PTE_D : 0));
@@ -330,7 +330,7 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
 static struct kc_translation translation_of(uint32_t linear, bool user, const struct walk *w, uint8_t granted)
 {
     return (struct kc_translation){linear & ~PAGE_MASK, user, w->wide, w->writable, w->user, w->no_execute, granted, w->physical,
-                                   {w->directory_at, w->table_at}, {w->directory, w->table_at ? w->table : 0}};
+                                   {w->directory_at, w->table_at}, {w->directory, w->table_at != KC_NO_ENTRY ? w->table : 0}};
 }
 
 bool kc_walk(kc *m, uint32_t linear, uc_mem_type type, bool user, struct kc_translation *out)

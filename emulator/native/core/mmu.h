@@ -23,13 +23,14 @@ struct mmu {
 };
 
 /* Where the walk of a linear address's tables has led. Addresses are physical ones. */
+#define KC_NO_ENTRY UINT64_MAX /* tables may begin at 0 */
 struct kc_translation {
     uint32_t linear;                 /* of the page */
     bool user, wide;                 /* for users; entries have 8 bytes */
     bool writable, for_users, no_execute; /* what the entries allow */
     uint8_t granted;                 /* UC_PROT_READ, with UC_PROT_WRITE or without */
     uint64_t physical;               /* of the page */
-    uint64_t entries_at[2], entries[2]; /* the directory's and the table's; where a large page has none, entries_at is 0 */
+    uint64_t entries_at[2], entries[2]; /* the directory's and the table's; where a large page has none, entries_at is KC_NO_ENTRY */
 };
 
 int kc_mmu_init(kc *m);

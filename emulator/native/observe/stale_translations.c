@@ -67,7 +67,7 @@ void kc_on_filled(kc *m, const struct kc_translation *filled)
 
     for (int level = 0; level < LEVELS; level++) {
         uint64_t at = filled->entries_at[level];
-        is_known[level] = !at || kc_translations_use(t, at >> PAGE_SHIFT);
+        is_known[level] = at == KC_NO_ENTRY || kc_translations_use(t, at >> PAGE_SHIFT);
     }
     if (!kc_translations_add(t, filled)) {
         kc_no_memory(m);
@@ -147,7 +147,7 @@ void kc_on_entries_changed(kc *m)
     for (uint32_t i = 0; i < t->count; i++) {
         struct held *held = &t->all[i];
         for (int level = 0; held->is_held && !held->is_written && level < LEVELS; level++) {
-            if (!held->as.entries_at[level] || !differs(kc_entry(m, &held->as, level), held->as.entries[level]))
+            if (held->as.entries_at[level] == KC_NO_ENTRY || !differs(kc_entry(m, &held->as, level), held->as.entries[level]))
                 continue;
             held->change = (struct written){.before = held->as.entries[level], .level = (uint8_t)level, .is_any = true};
             held->change.write.before = (uint32_t)held->change.before;

@@ -41,7 +41,7 @@ void kc_translations_free(struct translations *t)
 static uint32_t *chain_of(const struct translations *t, const struct kc_translation *as, int level)
 {
     uint64_t at = as->entries_at[level];
-    return level == TABLE && !at ? NULL : &t->of_frames[level][at >> PAGE_SHIFT];
+    return at == KC_NO_ENTRY ? NULL : &t->of_frames[level][at >> PAGE_SHIFT];
 }
 
 static uint32_t *number_of(const struct translations *t, uint32_t linear, bool user)

@@ -113,6 +113,17 @@ def test_without_pse_the_size_bit_means_nothing(mmu: Mmu) -> None:
     assert results_of(machine, 1) == [0x1234]
 
 
+def test_a_table_may_lie_in_the_first_frame(mmu: Mmu) -> None:
+    source = f"movl $0x1234, 0x80000008\n invlpg 0x80000008\n movl 0x{DATA + 8:x}, %ebx\n put ebx\n exit 0"
+    machine, tables = paged_machine(source, mmu)
+    above = tables.directory_entry(KERNEL_SPACE)
+    machine.memory.store_u32(above, P | W)
+    machine.memory.store_u32(0, DATA | P | W)
+    machine.run()
+    assert results_of(machine, 1) == [0x1234]
+    assert (machine.memory.load_u32(above), machine.memory.load_u32(0)) == (P | W | A, DATA | P | W | A | D)
+
+
 def test_words_across_two_pages_come_from_both(mmu: Mmu) -> None:
     source = """
         movl    0x80300ffe, %ebx
