@@ -165,12 +165,14 @@ def maps(tasks: UserTasks, access: int = USABLE) -> str:
 
 def test_a_handler_is_asked_and_the_task_tries_again(tasks: UserTasks) -> None:
     note = "".join(f"mov {4 + 4 * index}(%esp), %eax; mov %eax, {SAW + 4 * index:#x}\n" for index in range(3))
-    flags = f"pushf; pop {SAW + 12:#x}\n"
-    store = f"movl $9, {REGION + PAGE + 8:#x}; {SLEEP}"
-    handled(tasks, note + flags + maps(tasks) + "ret", store)
-    number, address, error_code, flags_seen = tasks.guest.words(SAW, 4)
+    flags = f"pushf; pop {SAW + 12:#x}; cld\n"
+    segments = f"mov %ds, %eax; mov %eax, {SAW + 16:#x}; mov %es, %eax; mov %eax, {SAW + 20:#x}\n"
+    store = f"std; xor %eax, %eax; mov %eax, %es; movl $9, {REGION + PAGE + 8:#x}; {SLEEP}"
+    handled(tasks, note + flags + segments + maps(tasks) + "ret", store)
+    number, address, error_code, flags_seen, *data_segments = tasks.guest.words(SAW, 6)
     assert (number, address, error_code) == (TASK, REGION + PAGE + 8, 6)
-    assert flags_seen & 0x600 == 0x200  # IF, as in the task
+    assert flags_seen & 0x600 == 0x200  # IF, as in the task; no DF
+    assert data_segments == [0x10, 0x10]
     assert tasks.words(TASK, REGION + PAGE + 8) == (9,)
     assert tasks.console == ""
 

@@ -95,6 +95,23 @@ def test_a_program_begins_in_ring_3_with_its_arguments_and_nothing_of_the_kernel
     assert tasks.words(TASK, STACK_END - 20, 3) == (TEXT, 77, EXINF)
 
 
+def test_what_the_kernel_has_in_registers_does_not_get_into_ring_3(tasks: UserTasks) -> None:
+    """Those that a function keeps come from the new task's kernel stack, where anything may be."""
+    guest = tasks.guest
+    kept = ("%edi", "%esi", "%ebx", "%ebp")
+    guest.set("sys_dispatch_disabled", 1)
+    tasks.run(TASK, notes(tasks, *kept) + SLEEP)
+    guest.poke(guest.tcb(TASK, "esp"), *(0xDEADBEEF for _ in kept))
+    assert guest.er("ena_dsp") == E_OK
+    assert tasks.words(TASK, tasks.data, 4) == (0, 0, 0, 0)
+
+
+def test_what_was_in_a_page_before_is_not_in_the_text(tasks: UserTasks) -> None:
+    size = tasks.kernel.machine.image.symbols["__user_text_size"].address
+    start = tasks.guest.get("text_pages") & ~KERNEL
+    assert tasks.guest.memory.read(start + size, PAGE - size) == bytes(PAGE - size)
+
+
 def test_a_program_that_returns_has_ended(tasks: UserTasks) -> None:
     free = tasks.free
     tasks.run(TASK, "ret")
