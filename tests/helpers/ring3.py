@@ -6,12 +6,12 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tests.conformance.btron.subjects import KERNEL, PAGE
 
 if TYPE_CHECKING:
-    from emulator.testing import Kernel
+    from emulator.machine.machine import Machine
     from tests.conformance.btron.subjects import Guest
 
 TEXT: Final = 0x0040_0000
@@ -28,6 +28,18 @@ _COMMAND: Final = (
     *("gcc", "-m32", "-nostdlib", "-static", "-no-pie"),
     "-Wl,--build-id=none,--oformat=binary,-e0",
 )
+
+
+class Kernel(Protocol):
+    """A kernel that has run to its end."""
+
+    @property
+    def machine(self) -> Machine:
+        """What it runs on."""
+
+    @property
+    def console(self) -> str:
+        """All that it has printed."""
 
 
 class UserTasks:
