@@ -49,12 +49,12 @@ def _finding(machine: Machine, use: StaleUse, trace: Trace) -> Finding:
     return Finding(
         Kind.STALE_TRANSLATION,
         "",
-        f"{_VERBS[use.access]} 0x{use.linear:08x} by a translation that the page tables no longer say",
+        f"{_VERBS[use.access]} 0x{use.linear:08x} by a translation that is no longer in the page tables",
         CallSite(inside.call if inside is not None else 0, use.event, function, (frame, *callers)),
         faulting_write=faulting_write_of(machine, use.change, use.entry),
         details=(
             f"the CPU still holds: {_mapping(use.held, use.held_rights)}",
-            f"page tables say by now: {_mapping(use.now, use.now_rights)}",
+            f"the page tables say now: {_mapping(use.now, use.now_rights)}",
             f"entry at 0x{use.entry:08x}, changed without invlpg or a load of CR3{_by(use)}",
         ),
     )

@@ -141,7 +141,7 @@ class _LeakFinder:
         total, blocks = self._size(group), counted(len(group), "block")
         size = f"{counted(total, 'byte')} in {blocks}" if total else blocks
         what = "live at the end" if set(states) == {REACHABLE} else "memory leak"
-        message = f"{what}: {size} {_state_text(states)}"
+        message = f"{what}: {size}{_state_text(states)}"
         area, first = self._areas[group[0]].name, self._histories[group[0]]
         return Finding(Kind.LEAK, area, message, None, first, details=tuple(self._details(group)))
 
@@ -161,6 +161,7 @@ class _LeakFinder:
 
 
 def _state_text(states: Counter[str]) -> str:
+    """Return how far the blocks are lost, to follow how many they are."""
     if len(states) == 1:
-        return next(iter(states))
-    return " and ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        return f" {next(iter(states))}"
+    return f", {' and '.join(f'{count} {state}' for state, count in sorted(states.items()))}"

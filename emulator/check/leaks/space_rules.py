@@ -39,11 +39,13 @@ class _Page(NamedTuple):
         area: Whose block.
         row: The position of the block in its area.
         linear: The address that the page has in it.
+        named: The same as the allocator has it, which may be a physical address.
     """
 
     area: Area
     row: int
     linear: int
+    named: int
 
     @property
     def is_live(self) -> bool:
@@ -89,10 +91,12 @@ def _pages_by_frame(trace: Trace, memory: GuestWords) -> dict[int, _Page]:
     for area in (Area(trace, name) for name in trace.areas if trace.profile.pages(name)):
         _, addresses, unmapped = located_blocks(area, memory)
         for row, (start, is_physical) in enumerate(zip(addresses.tolist(), unmapped.tolist(), strict=True)):
-            for linear in range(start, start + int(area.blocks.size[row]), PAGE_SIZE):
+            named = int(area.blocks.address[row])
+            for offset in range(0, int(area.blocks.size[row]), PAGE_SIZE):
+                linear = start + offset
                 physical = linear if is_physical else memory.physical(linear)
                 if physical is not None:
-                    found[physical // PAGE_SIZE] = _Page(area, row, linear)
+                    found[physical // PAGE_SIZE] = _Page(area, row, linear, named + offset)
     return found
 
 
@@ -122,7 +126,7 @@ def _freed(spaces: list[tuple[int, Pages]], pages: dict[int, _Page]) -> Iterator
             page = freed[frame]
             if linear != page.linear:
                 message = (
-                    f"bad mapping: page 0x{page.linear:08x} has been freed, and is mapped at 0x{linear:08x}"
+                    f"bad mapping: page 0x{page.named:08x} has been freed, and is mapped at 0x{linear:08x}"
                 )
                 yield page.finding(message, f"by the page directory at 0x{directory:08x}")
 
@@ -139,7 +143,7 @@ def _writable_twice(spaces: list[tuple[int, Pages]], pages: dict[int, _Page]) ->
     for frame, where in holders.items():
         page = pages[frame]
         if len(where) > 1 and not page.is_shared:
-            message = f"bad mapping: page 0x{page.linear:08x} has one owner, and programs write to it in {len(where)} spaces"
+            message = f"bad mapping: page 0x{page.named:08x} has one owner, and programs may write to it in {len(where)} spaces"
             lines = (
                 f"at 0x{linear:08x}, by the page directory at 0x{at:08x}" for at, linear in where.items()
             )

@@ -45,10 +45,10 @@ def test_a_finding_names_both_translations_the_use_and_the_change(ended: tuple[M
     machine, trace = ended
     (finding,) = stale_uses(machine, [USE], trace)
     assert finding.kind is Kind.STALE_TRANSLATION
-    assert finding.message == "write to 0xc0000010 by a translation that the page tables no longer say"
+    assert finding.message == "write to 0xc0000010 by a translation that is no longer in the page tables"
     assert finding.details == (
         "the CPU still holds: frame 0x00300000, to read and write, for all rings",
-        "page tables say by now: frame 0x00301000, to read only, for the kernel",
+        "the page tables say now: frame 0x00301000, to read only, for the kernel",
         "entry at 0x00200000, changed without invlpg or a load of CR3",
     )
     assert finding.call_site is not None
@@ -79,7 +79,7 @@ def test_a_page_that_is_gone_and_nobody_who_did_it(ended: tuple[Machine, Trace])
     use = USE._replace(now=0, now_rights=Rights(0), change=None)
     (finding,) = stale_uses(ended[0], [use], ended[1])
     assert finding.details[1:] == (
-        "page tables say by now: not mapped",
+        "the page tables say now: not mapped",
         "entry at 0x00200000, changed without invlpg or a load of CR3, by no instruction of the kernel's",
     )
     assert finding.faulting_write is None

@@ -182,6 +182,13 @@ def test_what_only_a_doubtful_block_points_to_is_doubtful(tmp_path: Path) -> Non
     ]
 
 
+def test_of_the_blocks_of_a_loop_some_are_doubtful(tmp_path: Path) -> None:
+    lost, _ = texts(tmp_path, "for (word i = 0; i < 3; i++) table[0] = (word)kmalloc(24) + 24;")
+    assert [text.partition(": ")[2].partition(", block")[0] for text in lost] == [
+        "72 bytes in 3 blocks, 2 definitely lost and 1 possibly lost"
+    ]
+
+
 def test_a_pointer_proves_more_than_the_end_of_another_block(tmp_path: Path) -> None:
     """The second frame begins where the first one ends."""
     report = checked(tmp_path, "next_frame = 0x4bc; alloc_frame(); table[0] = alloc_frame() << 12;")

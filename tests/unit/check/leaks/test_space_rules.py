@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +59,24 @@ def test_a_freed_page_that_is_mapped(tmp_path: Path) -> None:
     assert Kind.MAPPING in report.checked
 
 
+def test_a_page_is_named_as_its_allocator_does(tmp_path: Path) -> None:
+    """The direct map is at 0x80000000: a part of the kernel lies there."""
+    body = FREED + at(0x400, 0x200, "0x83") + at(0x400, 0x201, "0x400083")
+    source = KERNEL.replace("HIDDEN void scenario", OTHERS).replace("BODY", f"{START} {body} {PAGING}")
+    source += 'word upper __attribute__((section(".upper"))) = 1;'
+    kernel = compile_kernel(
+        tmp_path, source.replace("LEFT", "0"), ["-O1", "-Wl,--section-start=.upper=0x80200000"]
+    )
+    subprocess.run(["objcopy", "--change-section-lma", ".upper=0x200000", kernel], check=True)  # noqa: S607 - from the path, as gcc
+    image = KernelImage.read(kernel)
+    report = check_kernel(
+        Machine(image), match(Profile("mine", FUNCTIONS, frozenset({"frames"}), BOTH), image)
+    )
+    assert [message for message, _ in bad(report)] == [
+        "bad mapping: page 0x00402000 has been freed, and is mapped at 0xc0007000"
+    ]
+
+
 @pytest.mark.parametrize(
     ("body", "rules"),
     [
@@ -90,7 +109,7 @@ TWICE = (
 
 
 def test_a_page_that_two_programs_write_to(tmp_path: Path) -> None:
-    message = "bad mapping: page 0x00404000 has one owner, and programs write to it in 2 spaces"
+    message = "bad mapping: page 0x00404000 has one owner, and programs may write to it in 2 spaces"
     details = (
         "at 0x80009000, by the page directory at 0x00400000",
         "at 0x80005000, by the page directory at 0x00401000",
