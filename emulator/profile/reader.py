@@ -28,7 +28,8 @@ _LONGEST_PROBLEM: Final = 100  # characters
 _ROLES: Final = {role.value: role for role in Role}
 _AREA_KEYS: Final = (*_ROLES, "failure", "pages")
 _SPACES: Final = "address_spaces"
-_SPACE_KEYS: Final = ("freed_but_mapped", "writable_twice", "direct_map")
+_PAGE_RULES: Final = ("freed_but_mapped", "writable_twice")
+_SPACE_KEYS: Final = (*_PAGE_RULES, "direct_map")
 _SIGNATURE = re.compile(r"\s*([^\s(),]+)\s*\(([^()]*)\)\s*(?:->\s*(\S+)\s*)?")
 _FAILURES: Final = {Result.POINTER: 0, Result.FRAME: 0xFFFF_FFFF}
 _SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
@@ -73,6 +74,8 @@ class _Reader:
                 functions[function.name] = function
             if table.get("pages"):
                 page_areas.append(area)
+        if not page_areas:
+            self._check_rules_without_pages(rules)
         try:
             return Profile(name, tuple(functions.values()), frozenset(page_areas), rules)
         except ValueError as error:
@@ -122,6 +125,13 @@ class _Reader:
             )
         direct_map = tuple((start, end) for start, end in ranges)
         return SpaceRules(**{**table, "direct_map": direct_map})
+
+    def _check_rules_without_pages(self, rules: SpaceRules) -> None:
+        """Refuse what would be looked for in the pages of no area."""
+        for key in _PAGE_RULES:
+            if getattr(rules, key):
+                problem = "it is about areas with pages = true, and there is none"
+                raise self._wrong(problem, _SPACES, key)
 
     def _functions(self, area: str, table: dict[str, object]) -> Iterator[tuple[str, str, TracedFunction]]:
         """Yield the functions of an area, each with its key and its signature."""

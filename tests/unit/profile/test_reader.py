@@ -194,15 +194,16 @@ RULES = """
 [address_spaces]
 freed_but_mapped = true
 direct_map = [[0xC0000000, 0x100000000], [0, 4096]]
-[heap]
-alloc = "kmalloc(size)"
+[frames]
+pages = true
+alloc = "get_frame()"
 """
 
 
 def test_what_address_spaces_keep(path: Path) -> None:
     ranges = ((0xC0000000, 1 << 32), (0, 4096))
     assert read(path, RULES).address_spaces == SpaceRules(freed_but_mapped=True, direct_map=ranges)
-    assert read(path, RULES).areas == ("heap",)
+    assert read(path, RULES).areas == ("frames",)
     assert read(path, '[heap]\nalloc = "kmalloc(size)"').address_spaces == SpaceRules()
 
 
@@ -217,6 +218,13 @@ def test_what_address_spaces_keep(path: Path) -> None:
         (
             "[address_spaces]\nwritable_twice = 1",
             "line 2: key 'address_spaces.writable_twice': 1 is neither true nor false",
+        ),
+        *(
+            (
+                f"[address_spaces]\n{rule} = true\n[frames]\nalloc = 'get_frame()'",
+                f"line 2: key 'address_spaces.{rule}': it is about areas with pages = true, and there is none",
+            )
+            for rule in ("freed_but_mapped", "writable_twice")
         ),
         *(
             (
