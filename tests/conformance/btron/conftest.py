@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.conformance.btron.subjects import FirmwareSubject, Guest, ModelSubject, Subject
+from tests.conformance.btron.user_space import make_spaces
 
 if TYPE_CHECKING:
     from emulator.testing import Kernel
@@ -37,3 +38,10 @@ def guest(bare: Guest) -> Guest:
     """Return a kernel that manages 64 pages, of which the byte layer owns none yet."""
     bare.boot()
     return bare
+
+
+@pytest.fixture
+def spaces(guest: Guest) -> Guest:
+    """Return a kernel with the tasks of `tests.conformance.btron.user_space`."""
+    make_spaces(guest)
+    return guest

@@ -21,7 +21,6 @@ from tests.conformance.btron.user_space import (
     A,
     fill,
     kernel_address,
-    make_spaces,
     mapped,
     pages_of,
     refused,
@@ -29,12 +28,6 @@ from tests.conformance.btron.user_space import (
 
 if TYPE_CHECKING:
     from tests.conformance.btron.subjects import Guest
-
-
-@pytest.fixture
-def spaces(guest: Guest) -> Guest:
-    make_spaces(guest)
-    return guest
 
 
 def contents(guest: Guest) -> bytes:

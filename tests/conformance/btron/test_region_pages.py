@@ -30,7 +30,6 @@ from tests.conformance.btron.user_space import (
     B,
     entries,
     kernel_address,
-    make_spaces,
     mapped,
     pages_of,
     refused,
@@ -42,12 +41,6 @@ if TYPE_CHECKING:
     from tests.conformance.btron.subjects import Guest
 
 ALL = READ | WRITE | EXEC | USER
-
-
-@pytest.fixture
-def spaces(guest: Guest) -> Guest:
-    make_spaces(guest)
-    return guest
 
 
 # vmap_reg

@@ -30,7 +30,6 @@ from tests.conformance.btron.user_space import (
     A,
     B,
     entries,
-    make_spaces,
     mapped,
     refused,
     region,
@@ -39,12 +38,6 @@ from tests.conformance.btron.user_space import (
 
 if TYPE_CHECKING:
     from tests.conformance.btron.subjects import Guest
-
-
-@pytest.fixture
-def spaces(guest: Guest) -> Guest:
-    make_spaces(guest)
-    return guest
 
 
 def slot(number: int, start: int, least: int, most: int, permission: int, handle: int = 0) -> dict[str, int]:

@@ -29,7 +29,6 @@ from tests.conformance.btron.user_space import (
     A,
     B,
     entries,
-    make_spaces,
     mapped,
     refused,
     region,
@@ -40,12 +39,6 @@ if TYPE_CHECKING:
     from tests.conformance.btron.subjects import Guest
 
 NO_IDS = [0, 33, -1, 0x7FFF_FFFF, -0x8000_0000]
-
-
-@pytest.fixture
-def spaces(guest: Guest) -> Guest:
-    make_spaces(guest)
-    return guest
 
 
 # space_create, space_delete, space_clear, space_directory
