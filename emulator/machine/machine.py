@@ -320,6 +320,13 @@ class Machine:
             self._core.request_stop,
         )
 
+    def next_touched(self, physical: int) -> int:
+        """Return the first page of memory from *physical* on, a multiple of 4096, that was ever written or read; without one the end.
+
+        All before it is zero. To read that, too, would take as much of the host's memory.
+        """
+        return self._snapshots.next_touched(physical)
+
     @cached_property
     def _snapshots(self) -> CoreSnapshots:
         from emulator.machine.core.snapshots import CoreSnapshots

@@ -146,6 +146,9 @@ void kc_code_written(kc *m, uint64_t start, uint64_t size);
 
 /* All of physical memory, [0, memory_end). */
 uint8_t *kc_memory(kc *m);
+/* The first page of RAM from an address on, a multiple of 4096, that anybody has touched; memory_end: none. All before it is zero, and reading it
+ * would cost the host memory. */
+uint64_t kc_next_touched(kc *m, uint64_t physical);
 /* Keep the state of memory and CPU. Returns the snapshot's depth (0: the outermost); -1: the host lacks something. README.md says
  * what is kept. */
 int kc_snapshot(kc *m);

@@ -9,6 +9,7 @@ from emulator.machine.address_map import VGA_START
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
     from emulator.machine.machine import Machine
@@ -39,13 +40,22 @@ def write_ram(machine: Machine, stream: BinaryIO) -> None:
         at += size
     stream.write((_header(len(headers)) + b"".join(headers) + notes).ljust(begin, b"\0"))
     for start, end in spans:
-        for address in range(start, end, _PIECE):
-            _write_piece(stream, machine.memory.view(address, min(_PIECE, end - address)))
+        for piece in _pieces(machine, start, end):
+            _write_piece(stream, piece)
     if stream.seekable():
         stream.truncate(at)
 
 
-def _write_piece(stream: BinaryIO, piece: memoryview) -> None:
+def _pieces(machine: Machine, start: int, end: int) -> Iterator[bytes]:
+    """Yield the bytes of [start, end). RAM that nobody has touched is not looked at: that would make the host provide it."""
+    touched = start
+    for address in range(start, end, _PIECE):
+        size = min(_PIECE, end - address)
+        touched = touched if touched > address else machine.next_touched(address)
+        yield machine.memory.read(address, size) if touched < address + size else _ZEROS[:size]
+
+
+def _write_piece(stream: BinaryIO, piece: bytes) -> None:
     if stream.seekable() and piece == _ZEROS[: len(piece)]:
         stream.seek(len(piece), 1)
     else:

@@ -41,6 +41,10 @@ class CoreSnapshots:
         """Refuse *what* while the machine runs; see `Core.check_machine_rests`."""
         self._core.check_machine_rests(what)
 
+    def next_touched(self, physical: int) -> int:
+        """See `Machine.next_touched`."""
+        return int(lib.kc_next_touched(self._core.raw, physical))
+
     def take(self) -> int:
         """Keep the state of memory and registers. Return the snapshot's number; numbers are not used again.
 

@@ -1,5 +1,6 @@
 /* Physical memory: what is usable of it, and what can only be read. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,6 +10,16 @@
 #include "unicorn/engine.h"
 
 uint8_t *kc_memory(kc *m) { return kc_at(m, 0); }
+
+/* What the process has of its own is there, too: Linux copies a page of the file, and gives the file one for that. */
+uint64_t kc_next_touched(kc *m, uint64_t physical)
+{
+    off_t data = lseek(m->ram->file, (off_t)physical, SEEK_DATA);
+
+    if (data < 0)
+        return errno == ENXIO ? m->memory_end : physical;
+    return (uint64_t)data < m->memory_end ? (uint64_t)data : m->memory_end;
+}
 
 static uint8_t *map(kc *m, int kind, uint64_t offset, uint64_t size)
 {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import struct
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +60,19 @@ def test_what_is_zero_takes_no_room(tmp_path: Path) -> None:
     status = (tmp_path / "ram.core").stat()
     assert status.st_size > 255 * MIB
     assert status.st_blocks * 512 < 8 * MIB
+
+
+def test_what_is_not_touched_takes_no_memory(tmp_path: Path) -> None:
+    """Of 1 GiB two pages are written; each snapshot keeps what was written before it elsewhere."""
+    machine = machine_of("hlt", ram=RamWindow(MIB, 1024 * MIB))
+    machine.memory.write(700 * MIB, b"kept in a file")
+    with machine.snapshot():
+        machine.memory.write(900 * MIB - 4, b"kept by the process")
+        before = getrusage(RUSAGE_SELF).ru_minflt
+        image = image_of(machine, tmp_path)
+        assert getrusage(RUSAGE_SELF).ru_minflt - before < 16 * MIB // PAGE
+    assert bytes(image.view(700 * MIB, 14)) == b"kept in a file"
+    assert bytes(image.view(900 * MIB - 4, 19)) == b"kept by the process"
 
 
 def test_a_pipe_gets_the_same_bytes(tmp_path: Path) -> None:
