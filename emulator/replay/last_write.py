@@ -97,6 +97,8 @@ def physical_address(machine: Machine, address: int) -> int:
     """
     physical = physical_of(machine, address)
     if physical is None:
+        if machine.address_space().is_paged:
+            raise ValueError(f"0x{address:08x} is not mapped here, and is no physical address of memory")
         raise ValueError(f"there is no memory at 0x{address:08x}")
     return physical
 

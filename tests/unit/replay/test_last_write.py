@@ -96,6 +96,15 @@ def test_an_address_without_memory_is_refused(ask: object) -> None:
         ask(timeline, 0x90000000)  # type: ignore[operator]
 
 
+def test_an_address_that_is_not_mapped_is_refused() -> None:
+    timeline = timeline_of("btron_demo")
+    timeline.run_to_end()
+    with pytest.raises(
+        ValueError, match=r"^0x90000000 is not mapped here, and is no physical address of memory$"
+    ):
+        go_to_first_touch(timeline, 0x90000000)
+
+
 def test_a_writer_is_shown_in_lines_and_as_a_document() -> None:
     timeline = timeline_of("overflow")
     timeline.run_to_end()
