@@ -8,6 +8,7 @@ from emulator.cli import option_values
 from emulator.cli.machine_options import add_loading, read_image
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
+from emulator.loader.builtin import PREFIX
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -71,6 +72,10 @@ def _show_directory(options: Namespace) -> Status:
             raise CommandLineError(
                 f"--{name} says how a kernel is read, and --page-directory reads an image of RAM"
             )
+    if options.kernel.startswith(PREFIX):
+        raise CommandLineError(
+            f"{options.kernel} is a kernel, and --page-directory reads an image of RAM, as kmemu boot --save-ram writes it"
+        )
     image = RamImage(options.kernel)
     try:
         facts = read_directory(image, None if options.page_directory == _IN_CR3 else options.page_directory)

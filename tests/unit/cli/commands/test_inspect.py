@@ -86,6 +86,13 @@ class TestPageDirectory:
         problem = "no RAM image, as kmemu boot --save-ram writes it: no ELF file of a little-endian machine"
         assert done == (3, "", f"kmemu: /etc/passwd: {problem}\n")
 
+    def test_a_built_in_kernel_is_no_image(self, kmemu: Callable[..., Done]) -> None:
+        done = kmemu("inspect", "firmware:demo", "--page-directory")
+        problem = (
+            "is a kernel, and --page-directory reads an image of RAM, as kmemu boot --save-ram writes it"
+        )
+        assert done == (2, "", f"kmemu: firmware:demo {problem}\n")
+
     def test_options_of_kernels_are_refused(self, kmemu: Callable[..., Done], image: str) -> None:
         done = kmemu("inspect", image, "--page-directory", "--load", "0x100000")
         assert done.status == 2
