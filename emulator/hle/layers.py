@@ -103,13 +103,13 @@ class Layers:
     def _attach(self, kernel: Kernel, modes: Mapping[str, Mode]) -> None:
         from emulator.hle.kernel_layers import KernelLayers  # not every run needs it
 
-        outside = symbol_outside(self._machine, kernel, modes)
-        if outside is not None:
-            raise BadImage(self._machine.image.path, outside_text(outside), value=outside.address)
         for layer in modes:
             missing = kernel.missing(self._machine.image.symbols, layer)
             if missing:
                 raise missing_symbols(self._machine.image.path, missing, f"layer {layer}")
+        outside = symbol_outside(self._machine, kernel, modes)
+        if outside is not None:
+            raise BadImage(self._machine.image.path, outside_text(outside), value=outside.address)
         layers = KernelLayers(self._machine, kernel)
         layers.choose(modes)
         self._kernels[kernel.name] = layers

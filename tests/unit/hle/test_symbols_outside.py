@@ -11,7 +11,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from emulator.check.checked_run import check_kernel
-from emulator.errors import BadImage, UnsupportedFunction
+from emulator.errors import BadImage, KernelMismatch, UnsupportedFunction
 from emulator.hle.layers import Mode, attach_layers
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
@@ -40,6 +40,13 @@ def test_a_layer_whose_structures_lie_outside(name: str, address: int) -> None:
     with pytest.raises(BadImage, match=message):
         attach_layers(machine, {"heap": Mode.MODEL})
     assert machine.run(timeout_s=20).exit_value == 0
+
+
+def test_a_layer_of_the_other_design_is_missing() -> None:
+    """BTRON/386 has some symbols of LiteCore, too, at 0x80000000 and above."""
+    machine = Machine(KernelImage.read(resolve("firmware:vm_demo")))
+    with pytest.raises(KernelMismatch, match=r": layer vspace needs the missing symbols vspace_start, "):
+        attach_layers(machine, {"vspace": Mode.MODEL})
 
 
 @pytest.mark.parametrize("mode", [Mode.MODEL, Mode.LOCKSTEP])
