@@ -52,6 +52,8 @@ def space_lines(spaces: Spaces, style: Style) -> Iterator[str]:
     if spaces.common:
         yield from _titled(f"Alike in all {len(spaces.spaces)}", style)
         yield from _range_lines(spaces.common, spaces, style)
+    if _may_be_freed(spaces):
+        yield from style.folded("Whether the kernel has freed one that is not in CR3 is not known")
     if spaces.is_cut:
         yield from style.folded("Not all is shown: the frames lie in too many pieces")
     if spaces.gone:
@@ -60,6 +62,12 @@ def space_lines(spaces: Spaces, style: Style) -> Iterator[str]:
         )
     if spaces.others:
         yield from style.folded("The run may have used others: they are not remembered")
+
+
+def _may_be_freed(spaces: Spaces) -> bool:
+    """Return whether there are some of which nothing is known but that the run used them."""
+    used = {each.in_use for each in spaces.spaces if not each.name}
+    return used == {True, False}
 
 
 def _titled(title: str, style: Style) -> Iterator[str]:
@@ -78,12 +86,12 @@ def _title(space: Space) -> str:
 def _range_lines(ranges: Sequence[SpaceRange], spaces: Spaces, style: Style) -> Iterator[str]:
     for each in ranges:
         permission = _permission(each)
-        unbroken = permission.replace(" ", _NO_BREAK)
-        columns = f"  {address_range(each.start, each.end)} {_physical(each):10} {human_size(each.size):>9} {unbroken:4}"
+        unbroken, size = (text.replace(" ", _NO_BREAK) for text in (permission, human_size(each.size)))
+        columns = f"  {address_range(each.start, each.end)} {_physical(each):10} {size:>9} {unbroken:4}"
         notes = ", ".join(_words(each, spaces))
         painted = style.paint(permission, _colour(each))
         for line in style.folded(f"{columns} {notes}".rstrip(), indent=6):
-            yield line.replace(unbroken, painted, 1)
+            yield line.replace(unbroken, painted, 1).replace(_NO_BREAK, " ")
 
 
 def _permission(each: SpaceRange) -> str:
@@ -121,8 +129,7 @@ def _words(each: SpaceRange, spaces: Spaces) -> Iterator[str]:
     if len(each.pieces) > 1:
         yield f"frames {_pieces(each)}"
     if each.shared:
-        others = " and ".join(_elsewhere(other, spaces) for other in each.elsewhere)
-        yield f"{counted(each.shared // FRAME_SIZE, 'frame')} also {others}"
+        yield f"{counted(each.shared // FRAME_SIZE, 'frame')} also {_all_elsewhere(each, spaces)}"
 
 
 def _pieces(each: SpaceRange) -> str:
@@ -132,6 +139,13 @@ def _pieces(each: SpaceRange) -> str:
     ]
     more = len(each.pieces) - _PIECES_SHOWN
     return " ".join(shown) + (f" and {counted(more, 'more range')}" if more > 0 else "")
+
+
+def _all_elsewhere(each: SpaceRange, spaces: Spaces) -> str:
+    shown = [_elsewhere(other, spaces) for other in each.elsewhere]
+    if shown[1:]:
+        shown[:-1] = [", ".join(shown[:-1])]
+    return " and ".join(shown)
 
 
 def _elsewhere(other: Elsewhere, spaces: Spaces) -> str:

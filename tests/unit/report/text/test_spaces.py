@@ -95,6 +95,28 @@ def test_one_that_maps_nothing() -> None:
     assert list(space_lines(Spaces((SECOND,)), Style()))[1:] == ["  nothing is mapped"]
 
 
+def test_frames_that_many_have() -> None:
+    shared = TEXT._replace(elsewhere=(*TEXT.elsewhere, Elsewhere(0, 0x1000)))
+    spaces = Spaces((FIRST._replace(ranges=(shared,)), SECOND))
+    assert list(space_lines(spaces, Style()))[1].endswith(
+        "2 frames also in 0x00220000 at 0x00400000, in all at 0x90000000 and in task 1 at 0x00001000"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spaces", "is_said"),
+    [
+        ((FIRST._replace(name="", ranges=()), SECOND), True),
+        ((FIRST, SECOND._replace(name="task 2")), False),  # the kernel's own tables name it
+        ((FIRST._replace(name="", ranges=()),), False),
+        ((SECOND,), False),  # of an image, the one that was asked for
+    ],
+)
+def test_spaces_that_may_have_been_freed(spaces: tuple[Space, ...], is_said: bool) -> None:
+    line = "Whether the kernel has freed one that is not in CR3 is not known"
+    assert (line in space_lines(Spaces(spaces), Style())) == is_said
+
+
 def test_long_lists_are_cut() -> None:
     scattered = mapped(0, *((0x300000 + 2 * PAGE * i, 0x301000 + 2 * PAGE * i) for i in range(18)))
     space = SECOND._replace(ranges=(scattered,), problems=(BAD,) * 22)
@@ -113,6 +135,7 @@ def test_a_narrow_terminal_has_room(unicode: bool) -> None:
     lines = list(space_lines(SPACES, Style(width=40, unicode=unicode, room=40)))
     assert max(map(len, lines)) <= 40
     assert any("u r- TEXT" in line for line in lines)  # rights stay together
+    assert sum(line.startswith("      4 KiB u rw") for line in lines) == 2  # and so do sizes
     words = " ".join(" ".join(lines).split())
     assert words == " ".join(" ".join(space_lines(SPACES, Style())).split())
 
