@@ -16,6 +16,7 @@ from kernel_model.audit import Defect, Invariant, variable
 from kernel_model.btron.page_reader import is_in_memory
 from kernel_model.btron.pages import FLAG_NAMES, PMEM_USE
 from kernel_model.btron.pmem import AREA
+from kernel_model.btron.spaces import Permission
 from kernel_model.btron.tcb import MAX_TASKS
 from kernel_model.page_tables import PAGE_BYTES, USER, WRITABLE
 from kernel_model.structs import PMEM_ENTRY, REGION, SPACE_BYTES, SPACE_REGIONS, WORD
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from kernel_model.table_audit import MappedPage
 
 _USER_SLOTS: Final = range(512)
-_VPROT_WRITE, _VPROT_USER = 2, 0x10000
 _RIGHTS: Final = (  # an entry's bit, what a region has for it, what it allows
-    (WRITABLE, _VPROT_WRITE, "writing"),
-    (USER, _VPROT_USER, "access from ring 3"),
+    (WRITABLE, Permission.WRITE, "writing"),
+    (USER, Permission.USER, "access from ring 3"),
 )
 
 _OWNERS: Final = Invariant("map-owners", "page 0x{:05x} is mapped {} times, but has {}", of_mapping=True)

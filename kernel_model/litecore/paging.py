@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from kernel_model.frames import FRAME_BYTES
 from kernel_model.litecore.memmap import InvalidFree
 from kernel_model.litecore.spinlock import SpinLock
+from kernel_model.page_tables import PAGE_BYTES, PRESENT, USER, WRITABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,23 +31,15 @@ if TYPE_CHECKING:
     from kernel_model.litecore.memmap import Memmap
     from kernel_model.memory import Memory
 
-PRESENT: Final = 1
-RW: Final = 2
-USER: Final = 4
-"""Flags of `Paging.map_page`, and bits of entries."""
-
-PAGE_BYTES: Final = FRAME_BYTES
-ENTRIES: Final = 1024
-"""Of a directory and of a table."""
-
+_ENTRIES: Final = 1024  # of a directory and of a table
 _OFFSET_MASK: Final = PAGE_BYTES - 1
-_INDEX_MASK: Final = 4 * (ENTRIES - 1)
+_INDEX_MASK: Final = 4 * (_ENTRIES - 1)
 _FRAME_MASK: Final = 0xFFFF_F000
 _WORD_MASK: Final = 0xFFFF_FFFF
-_UNKNOWN_FLAGS: Final = ~(PRESENT | RW | USER)
-_TABLE_COVERS: Final = ENTRIES * PAGE_BYTES
+_UNKNOWN_FLAGS: Final = ~(PRESENT | WRITABLE | USER)
+_TABLE_COVERS: Final = _ENTRIES * PAGE_BYTES
 _NO_ENTRIES: Final = bytes(FRAME_BYTES)
-_USER_IN_ALL: Final = int.from_bytes(pack("<I", USER) * ENTRIES, "little")
+_USER_IN_ALL: Final = int.from_bytes(pack("<I", USER) * _ENTRIES, "little")
 """A table as one number, all of whose entries have USER alone."""
 
 
@@ -109,7 +102,7 @@ class Paging:
         Args:
             physical: Page-aligned address, of anything.
             virtual: Page-aligned address. Pages of the identity map are mapped already.
-            flags: PRESENT, and RW and USER if wanted.
+            flags: PRESENT, and WRITABLE and USER if wanted.
 
         Returns:
             Whether it does now; False with nothing changed where an argument is not as above, there is no page directory, the
@@ -126,7 +119,7 @@ class Paging:
                 table = self._take_table()
                 if table is None:
                     return False
-                linked = table | PRESENT | RW
+                linked = table | PRESENT | WRITABLE
                 at = _entry_at(table, virtual)
             linked |= flags & USER
             self._store(at, physical | flags)
@@ -247,9 +240,9 @@ class Paging:
             table = self._load(above) & _FRAME_MASK or self._take_table()
             if table is None:
                 return False
-            entries = [page | PRESENT | RW for page in range(start, stop, PAGE_BYTES)]
+            entries = [page | PRESENT | WRITABLE for page in range(start, stop, PAGE_BYTES)]
             self._memory.write(_entry_at(table, start), pack(f"<{len(entries)}I", *entries))
-            self._store(above, table | PRESENT | RW)
+            self._store(above, table | PRESENT | WRITABLE)
             start = stop
         return True
 

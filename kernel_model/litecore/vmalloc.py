@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernel_model.litecore.memmap import InvalidFree
-from kernel_model.litecore.paging import PAGE_BYTES, PRESENT, RW
 from kernel_model.litecore.vspace import Owner
+from kernel_model.page_tables import PAGE_BYTES, PRESENT, WRITABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ class Vmalloc:
             return False
         mapped = False
         try:
-            mapped = self._paging.map_page(frame * PAGE_BYTES, virtual, PRESENT | RW)
+            mapped = self._paging.map_page(frame * PAGE_BYTES, virtual, PRESENT | WRITABLE)
         finally:
             if not mapped:
                 self._memmap.free_frames(frame, 1)

@@ -17,8 +17,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from kernel_model.litecore.paging import PAGE_BYTES
 from kernel_model.litecore.spinlock import SpinLock
+from kernel_model.page_tables import PAGE_BYTES
 from kernel_model.structs import VSPACE_RANGE
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kernel_model.audit import BrokenStructure, Defect, Invariant
-from kernel_model.litecore.paging import PAGE_BYTES
 from kernel_model.litecore.paging_damage import VSPACE, record_location
 from kernel_model.litecore.vspace import Owner
+from kernel_model.page_tables import PAGE_BYTES
 from kernel_model.structs import VSPACE_RANGE
 
 if TYPE_CHECKING:
