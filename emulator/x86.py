@@ -2,7 +2,7 @@
 
 Plain integers, as importing this is a part of every start. Nobody else in `emulator` repeats one of them. `kernel_model` has its own, as it imports nothing of the emulator.
 
-Source: Intel SDM vol. 1, 3.4.3 (EFLAGS); vol. 3A, 2.5 (CR0, CR4), 6.3 to 6.15 (vectors, error codes, double faults).
+Source: Intel SDM vol. 1, 3.4.3 (EFLAGS); vol. 3A, 2.2.1 (EFER), 2.5 (CR0, CR4), 6.3 to 6.15 (vectors, error codes, double faults).
 """
 
 from __future__ import annotations
@@ -49,6 +49,12 @@ class Cr4:
 
     PSE: Final = 1 << 4
     PAE: Final = 1 << 5
+
+
+class Efer:
+    """Bits of the MSR EFER."""
+
+    NXE: Final = 1 << 11
 
 
 class Vector:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from emulator.errors import BadFile
 from emulator.guest.ram_image import layout
 from emulator.loader.files import check_file
-from emulator.x86 import WORD_MAX, Cr0, Cr4
+from emulator.x86 import WORD_MAX, Cr0, Cr4, Efer
 from kernel_model.address_space import AddressSpace
 from kernel_model.memory import OutsideMemory
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _LARGEST: Final = 1 << 33
 _NOTES_MAX: Final = 1 << 20  # bytes; of a CPU they have less than a thousand
 _PROGRAM_HEADERS_MAX: Final = 4096
-_NXE: Final = 1 << 11
 
 
 class Segment(NamedTuple):
@@ -166,4 +165,4 @@ class RamImage:
     def _nx(self, note: bytes) -> bool | None:
         if len(note) < layout.KMEMU_STATE.size:
             return None
-        return bool(layout.KMEMU_STATE.unpack_from(note)[1] & _NXE)
+        return bool(layout.KMEMU_STATE.unpack_from(note)[1] & Efer.NXE)

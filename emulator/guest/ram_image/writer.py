@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.guest.ram_image import layout
 from emulator.machine.address_map import VGA_START
-from emulator.x86 import PAGE_SIZE
+from emulator.x86 import PAGE_SIZE, Efer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _FLAGS: Final = 7  # readable, writable, executable
 _PIECE: Final = 1 << 20  # bytes looked at and written together
 _ZEROS: Final = bytes(_PIECE)
-_NXE: Final = 1 << 11
 
 
 def write_ram(machine: Machine, stream: BinaryIO) -> None:
@@ -91,6 +90,6 @@ def _notes(machine: Machine) -> bytes:
     )
     control = (registers.cr0, 0, registers.cr2, registers.cr3, registers.cr4, 0)
     state = layout.QEMU_STATE.pack(layout.QEMU_VERSION, layout.QEMU_STATE.size, *general, *control)
-    efer = _NXE if machine.cpu.forbids_execution() else 0
+    efer = Efer.NXE if machine.cpu.forbids_execution() else 0
     kmemu = layout.KMEMU_STATE.pack(layout.KMEMU_VERSION, efer)
     return layout.note(layout.QEMU, 0, state) + layout.note(layout.KMEMU, 0, kmemu)
