@@ -1,6 +1,6 @@
 """Which frames are mapped more than once, in several address spaces or at several addresses of one.
 
-Theory. A kernel maps RAM once for its own use, all of it with one distance between linear and physical addresses: its linear map. That
+Theory. A kernel maps RAM once for its own use, all of it with one distance between linear and physical addresses: its direct map. That
 says nothing about who has a frame, so it counts for no sharing. The distance is the one with which most of RAM is mapped for the supervisor.
 """
 
@@ -24,8 +24,8 @@ Numbered = tuple[int | None, "SpaceRange"]
 """Number of the space, and a range of it."""
 
 
-def linear_map_distance(ranges: Iterable[SpaceRange]) -> int | None:
-    """Return linear minus physical addresses of the linear map, modulo 4 GiB; None: nothing of RAM is mapped for the supervisor."""
+def direct_map_distance(ranges: Iterable[SpaceRange]) -> int | None:
+    """Return linear minus physical addresses of the direct map, modulo 4 GiB; None: nothing of RAM is mapped for the supervisor."""
     sizes: Counter[int] = Counter()
     for each in ranges:
         if not each.user and each.backing is Backing.RAM and len(each.pieces) == 1:
@@ -34,16 +34,16 @@ def linear_map_distance(ranges: Iterable[SpaceRange]) -> int | None:
 
 
 def with_sharing(numbered: Sequence[Numbered]) -> list[SpaceRange]:
-    """Return ranges with what they share, in the same order. Where none is in the linear map, all are compared.
+    """Return ranges with what they share, in the same order. Where none is in the direct map, all are compared.
 
     Args:
         numbered: All ranges of all spaces.
     """
-    distance = linear_map_distance(each for _, each in numbered)
-    result = [each._replace(is_linear_map=_is_linear(each, distance)) for _, each in numbered]
+    distance = direct_map_distance(each for _, each in numbered)
+    result = [each._replace(is_direct_map=_is_direct(each, distance)) for _, each in numbered]
     ends: list[tuple[int, int, int]] = []
     for number, each in enumerate(result):
-        if each.backing is Backing.RAM and not each.is_linear_map:
+        if each.backing is Backing.RAM and not each.is_direct_map:
             for start, end in each.pieces:
                 ends += ((start, 1, number), (end, -1, number))
     ends.sort()
@@ -63,7 +63,7 @@ def with_sharing(numbered: Sequence[Numbered]) -> list[SpaceRange]:
     return result
 
 
-def _is_linear(each: SpaceRange, distance: int | None) -> bool:
+def _is_direct(each: SpaceRange, distance: int | None) -> bool:
     return (
         not each.user
         and len(each.pieces) == 1

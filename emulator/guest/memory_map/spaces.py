@@ -47,9 +47,9 @@ class SpaceRange(NamedTuple):
         pieces: Physical ranges in order of linear addresses; none where nothing is mapped.
         backing: What lies there.
         name: What the kernel uses it for, where that is known.
-        shared: Bytes whose frames are mapped elsewhere, too, apart from the linear map.
+        shared: Bytes whose frames are mapped elsewhere, too, apart from the direct map.
         elsewhere: Some of the ranges that do that.
-        is_linear_map: It belongs to the pieces that map RAM with one distance for the kernel's own use.
+        is_direct_map: It belongs to the pieces that map RAM with one distance for the kernel's own use.
     """
 
     start: int
@@ -63,7 +63,7 @@ class SpaceRange(NamedTuple):
     name: str = ""
     shared: int = 0
     elsewhere: tuple[Elsewhere, ...] = ()
-    is_linear_map: bool = False
+    is_direct_map: bool = False
 
     @property
     def size(self) -> int:

@@ -55,7 +55,7 @@ def _range(each: SpaceRange) -> dict[str, Any]:
         "page_size": each.page_size if mapped else None,
         "backing": each.backing.value,
         "physical": [{"start": start, "end": end} for start, end in each.pieces],
-        "linear_map": each.is_linear_map,
+        "direct_map": each.is_direct_map,
         "shared": each.shared,
         "elsewhere": [{"space": other.space, "start": other.start} for other in each.elsewhere],
     }

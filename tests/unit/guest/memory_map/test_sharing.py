@@ -1,10 +1,10 @@
-"""What frames ranges share, without the linear map."""
+"""What frames ranges share, without the direct map."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.guest.memory_map.sharing import linear_map_distance, with_sharing
+from emulator.guest.memory_map.sharing import direct_map_distance, with_sharing
 from emulator.guest.memory_map.spaces import Backing, Elsewhere, SpaceRange
 
 if TYPE_CHECKING:
@@ -18,19 +18,19 @@ def mapped(start: int, *pieces: Span, user: bool = True, backing: Backing = Back
     return SpaceRange(start, start + size, True, user, False, PAGE, pieces, backing)  # noqa: FBT003 - its rights
 
 
-LINEAR = mapped(0x80000000, (0, 0x400000), user=False)
+DIRECT = mapped(0x80000000, (0, 0x400000), user=False)
 TEXT = mapped(0x400000, (0x200000, 0x202000))
 
 
-def test_what_only_the_linear_map_has_besides_is_not_shared() -> None:
-    linear, text = with_sharing([(0, LINEAR), (0, TEXT)])
-    assert (linear.is_linear_map, text.is_linear_map) == (True, False)
-    assert (text.shared, text.elsewhere, linear.shared) == (0, (), 0)
+def test_what_only_the_direct_map_has_besides_is_not_shared() -> None:
+    direct, text = with_sharing([(0, DIRECT), (0, TEXT)])
+    assert (direct.is_direct_map, text.is_direct_map) == (True, False)
+    assert (text.shared, text.elsewhere, direct.shared) == (0, (), 0)
 
 
 def test_frames_of_two_spaces() -> None:
     other = mapped(0x500000, (0x300000, 0x301000), (0x201000, 0x203000))
-    _, text, found = with_sharing([(None, LINEAR), (0, TEXT), (1, other)])
+    _, text, found = with_sharing([(None, DIRECT), (0, TEXT), (1, other)])
     assert (text.shared, text.elsewhere) == (PAGE, (Elsewhere(1, 0x500000),))
     assert (found.shared, found.elsewhere) == (PAGE, (Elsewhere(0, 0x400000),))
 
@@ -58,12 +58,12 @@ def test_devices_are_not_compared() -> None:
     assert with_sharing([(0, screen), (1, screen)]) == [screen, screen]
 
 
-def test_the_linear_map_is_what_the_supervisor_has_most_of() -> None:
+def test_the_direct_map_is_what_the_supervisor_has_most_of() -> None:
     low = mapped(0x1000, (0x1000, 0x100000), user=False)
-    assert linear_map_distance([low, LINEAR, mapped(0, (0, 0x800000))]) == 0x80000000
-    assert linear_map_distance([mapped(0x1000, (0x2000, 0x3000), user=False)]) == 0xFFFFF000
-    assert linear_map_distance([TEXT]) is None
+    assert direct_map_distance([low, DIRECT, mapped(0, (0, 0x800000))]) == 0x80000000
+    assert direct_map_distance([mapped(0x1000, (0x2000, 0x3000), user=False)]) == 0xFFFFF000
+    assert direct_map_distance([TEXT]) is None
     same = mapped(0xC0000000, (0, 0x400000), user=False)
-    assert linear_map_distance([same, LINEAR]) == linear_map_distance([LINEAR, same]) == 0x80000000
-    assert linear_map_distance([mapped(0, (0, PAGE), (0x2000, 0x3000), user=False)]) is None
-    assert with_sharing([(0, TEXT), (0, low)])[1].is_linear_map
+    assert direct_map_distance([same, DIRECT]) == direct_map_distance([DIRECT, same]) == 0x80000000
+    assert direct_map_distance([mapped(0, (0, PAGE), (0x2000, 0x3000), user=False)]) is None
+    assert with_sharing([(0, TEXT), (0, low)])[1].is_direct_map

@@ -86,7 +86,7 @@ def test_frames_that_do_not_follow_each_other() -> None:
     assert space.ranges[-1] == range_of(
         HIGH, 4 * PAGE, (0x300000, 0x301000), (0x302000, 0x304000), (0x301000, 0x302000), user=True
     )
-    assert space.ranges[0].is_linear_map
+    assert space.ranges[0].is_direct_map
 
 
 def test_two_spaces_and_what_they_have_alike() -> None:

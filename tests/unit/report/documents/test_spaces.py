@@ -34,7 +34,7 @@ def test_all_address_spaces() -> None:
         "page_size": 4096,
         "backing": "ram",
         "physical": [{"start": 0x200000, "end": 0x202000}],
-        "linear_map": False,
+        "direct_map": False,
         "shared": 8192,
         "elsewhere": [{"space": 1, "start": 0x400000}, {"space": None, "start": 0x90000000}],
     }
@@ -47,4 +47,4 @@ def test_all_address_spaces() -> None:
     )
     assert (screen["backing"], nothing["backing"]) == ("device", "nothing")
     (common,) = document["common"]
-    assert (common["linear_map"], common["no_execute"], common["page_size"]) == (True, True, 4 << 20)
+    assert (common["direct_map"], common["no_execute"], common["page_size"]) == (True, True, 4 << 20)

@@ -28,7 +28,7 @@ def mapped(start: int, *pieces: Span, backing: Backing = Backing.RAM, name: str 
     return SpaceRange(start, start + size, True, True, False, PAGE, pieces, backing, name)  # noqa: FBT003 - its rights
 
 
-LINEAR = SpaceRange(
+DIRECT = SpaceRange(
     0x80000000,
     0x80400000,
     writable=True,
@@ -37,7 +37,7 @@ LINEAR = SpaceRange(
     page_size=LARGE_PAGE,
     pieces=((0, 0x400000),),
     backing=Backing.RAM,
-    is_linear_map=True,
+    is_direct_map=True,
 )
 TEXT = mapped(0x400000, (0x200000, 0x202000), name="TEXT")._replace(
     writable=False, shared=2 * PAGE, elsewhere=(Elsewhere(1, 0x400000), Elsewhere(None, 0x90000000))
@@ -57,7 +57,7 @@ FIRST = Space(
     problems=(BAD,),
 )
 SECOND = Space(0x220000, "", in_use=False, ranges=(), tables=(0x220000,))
-SPACES = Spaces((FIRST, SECOND), (LINEAR,), gone=2, others=True, is_cut=True)
+SPACES = Spaces((FIRST, SECOND), (DIRECT,), gone=2, others=True, is_cut=True)
 
 
 def test_each_range_is_a_line() -> None:
