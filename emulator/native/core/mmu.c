@@ -1,4 +1,4 @@
-/* TLB fill: the page walk, of two levels or with PAE of three (Intel SDM vol. 3A, 4.3 and 4.4).
+/* TLB fill: what a page walk (page_walk.c) lets the CPU do, and the faults where it does not.
  *
  * Unicorn's own MMU makes each mapped page executable and therefore each store a possible write to translated code,
  * for ever. In virtual TLB mode we decide: a page gets no EXEC until it is fetched from, and stores to it run at
@@ -12,6 +12,7 @@
 #include "core/bus.h"
 #include "core/directories.h"
 #include "core/mmu.h"
+#include "core/page_walk.h"
 #include "core/reports.h"
 #include "core/video.h"
 #include "unicorn/alignment.h"
@@ -20,130 +21,12 @@
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
-enum { PTE_P = 1, PTE_W = 2, PTE_U = 4, PTE_A = 0x20, PTE_D = 0x40, PTE_PS = 0x80 };
 enum { GENERAL_PROTECTION = 13, PAGE_FAULT = 14 };
 enum { FAULT_PRESENT = 1, FAULT_WRITE = 2, FAULT_USER = 4, FAULT_RESERVED = 8, FAULT_FETCH = 0x10 };
-enum { CR0_WP = 1 << 16, CR0_PG = 1u << 31, CR4_PSE = 1 << 4, CR4_PAE = 1 << 5, EFER_LMA = 1 << 10, EFER_NXE = 1 << 11 };
-#define MSR_EFER 0xc0000080u
-#define PTE_NX (1ull << 63)
-#define PTE_ADDRESS 0x000000fffffff000ull /* Unicorn's CPU has physical addresses of 40 bits */
-#define CR3_FLAGS 0x1fu
-#define PTE_TOO_HIGH 0x7fffff0000000000ull
-#define A20 (1ull << 20)
+enum { CR0_WP = 1 << 16, CR0_PG = 1u << 31 };
 
 #define PAGES_4GIB (1u << 20)
 #define NOWHERE (1ull << 32) /* the engine has no memory from here on */
-
-struct walk {
-    uint64_t physical; /* of the page */
-    uint64_t directory_at, table_at; /* addresses of the entries; KC_NO_ENTRY: no table is looked into */
-    uint64_t directory, table;
-    bool present, reserved; /* reserved: a bit is set that must not be */
-    bool writable, user, no_execute, nx; /* nx: the CPU looks at it */
-    bool wide;                           /* entries have 8 bytes */
-};
-
-/* What comes out of gate A20 (IBM PC/AT Technical Reference, "Keyboard Controller"). */
-static uint64_t gated(const kc *m, uint64_t physical) { return m->mmu->a20_off ? physical & ~A20 : physical; }
-
-/* An entry of 4 or 8 bytes. False: it is not present. */
-static bool entry_read(const kc *m, uint64_t at, uint32_t size, uint64_t *entry)
-{
-    if (at + size > m->memory_end)
-        return false;
-    memcpy(entry, kc_at(m, at), size);
-    return *entry & PTE_P;
-}
-
-/* A and D lie in an entry's first four bytes. A ROM keeps what it has. */
-static void entry_set(kc *m, uint64_t at, uint64_t *entry, uint32_t bits)
-{
-    if ((*entry & bits) == bits)
-        return;
-    *entry |= bits;
-    if (kc_is_rom(m, at))
-        return;
-    memcpy(kc_at(m, at), entry, sizeof(uint32_t));
-    kc_on_bits_set(m, at, bits);
-}
-
-static void walk_two_levels(kc *m, uint32_t cr3, uint32_t linear, bool large, struct walk *w)
-{
-    w->directory_at = gated(m, (cr3 & ~PAGE_MASK) + (linear >> 22) * 4);
-    if (!entry_read(m, w->directory_at, 4, &w->directory))
-        return;
-    if ((w->directory & PTE_PS) && large) { /* bits 20 to 13 are bits 39 to 32 of the address (PSE-36) */
-        w->physical = (w->directory & 0xffc00000u) | (w->directory & 0x001fe000) << 19 | (linear & 0x003ff000u);
-        w->reserved = w->directory & 0x00200000;
-        w->table = w->directory;
-    } else {
-        w->table_at = gated(m, (w->directory & ~(uint64_t)PAGE_MASK) + (linear >> 12 & 0x3ff) * 4);
-        if (!entry_read(m, w->table_at, 4, &w->table))
-            return;
-        w->physical = w->table & ~(uint64_t)PAGE_MASK;
-    }
-    w->present = true;
-}
-
-/* The four entries of the first level have neither rights nor A. A CPU reads them when CR3 is loaded, and refuses reserved
- * bits then (SDM 4.4.1); they are read here when they are used, as by Unicorn's own MMU and QEMU's. */
-static void walk_three_levels(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
-{
-    uint64_t reserved = PTE_TOO_HIGH | (w->nx ? 0 : PTE_NX), first;
-
-    if (!entry_read(m, gated(m, (cr3 & ~CR3_FLAGS) + (linear >> 30) * 8), 8, &first))
-        return;
-    w->reserved = first & (PTE_TOO_HIGH | PTE_NX);
-    w->directory_at = gated(m, (first & PTE_ADDRESS) + (linear >> 21 & 0x1ff) * 8);
-    if (w->reserved || !entry_read(m, w->directory_at, 8, &w->directory))
-        return;
-    w->reserved = w->directory & reserved;
-    if (w->directory & PTE_PS) {
-        w->physical = (w->directory & PTE_ADDRESS & ~0x001fffffull) | (linear & 0x001ff000u);
-        w->reserved |= (w->directory & 0x001fe000) != 0;
-        w->table = w->directory;
-    } else {
-        if (w->reserved)
-            return;
-        w->table_at = gated(m, (w->directory & PTE_ADDRESS) + (linear >> 12 & 0x1ff) * 8);
-        if (!entry_read(m, w->table_at, 8, &w->table))
-            return;
-        w->physical = w->table & PTE_ADDRESS;
-        w->reserved = w->table & reserved;
-    }
-    w->no_execute = (w->directory | w->table) & PTE_NX;
-    w->present = true;
-}
-
-int kc_forbids_execution(kc *m)
-{
-    uc_x86_msr efer = {.rid = MSR_EFER};
-
-    U.uc_reg_read(m->uc, UC_X86_REG_MSR, &efer);
-    return efer.value & EFER_LMA ? -1 : (efer.value & EFER_NXE) != 0;
-}
-
-/* False: the CPU is in a mode that this machine does not have. */
-static bool walk_tables(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
-{
-    uint32_t cr4 = kc_reg(m, UC_X86_REG_CR4);
-
-    *w = (struct walk){.directory_at = KC_NO_ENTRY, .table_at = KC_NO_ENTRY};
-    if (cr4 & CR4_PAE) {
-        int nx = kc_forbids_execution(m);
-        if (nx < 0)
-            return false;
-        w->nx = nx;
-        w->wide = true;
-        walk_three_levels(m, cr3, linear, w);
-    } else {
-        walk_two_levels(m, cr3, linear, cr4 & CR4_PSE, w);
-    }
-    w->physical = gated(m, w->physical);
-    w->writable = w->directory & w->table & PTE_W;
-    w->user = w->directory & w->table & PTE_U;
-    return true;
-}
 
 /* Every load of CR3 comes here, and what else changes how addresses are translated. */
 void kc_on_tlb_flush(kc *m)
@@ -180,9 +63,9 @@ void kc_a20(kc *m, bool on)
     kc_flush_tlb(m);
 }
 
-static int64_t place_of(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
+static int64_t located(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
 {
-    return walk_tables(m, cr3, linear, w) && w->present && !w->reserved ? (int64_t)(w->physical | (linear & PAGE_MASK)) : -1;
+    return kc_walk_tables(m, cr3, linear, w) && w->present && !w->reserved ? (int64_t)(w->physical | (linear & PAGE_MASK)) : -1;
 }
 
 int64_t kc_translate(kc *m, uint32_t linear)
@@ -192,8 +75,8 @@ int64_t kc_translate(kc *m, uint32_t linear)
     if (m->reference)
         paging_read(m);
     if (!m->mmu->paging)
-        return (int64_t)gated(m, linear);
-    return place_of(m, kc_reg(m, UC_X86_REG_CR3), linear, &w);
+        return (int64_t)kc_gated(m, linear);
+    return located(m, kc_reg(m, UC_X86_REG_CR3), linear, &w);
 }
 
 uint32_t kc_page_tables(kc *m)
@@ -221,7 +104,7 @@ void kc_forget_translations(kc *m)
 int64_t kc_translate_in(kc *m, uint32_t space, uint32_t linear, bool *writable)
 {
     struct walk w = {.writable = true};
-    int64_t at = space ? place_of(m, space, linear, &w) : (int64_t)gated(m, linear);
+    int64_t at = space ? located(m, space, linear, &w) : (int64_t)kc_gated(m, linear);
 
     *writable = w.writable;
     return at;
@@ -242,7 +125,7 @@ bool kc_may_fetch(kc *m, uint32_t linear)
 
     if (m->reference)
         paging_read(m);
-    int64_t at = m->mmu->paging ? place_of(m, kc_reg(m, UC_X86_REG_CR3), linear, &w) : (int64_t)gated(m, linear);
+    int64_t at = m->mmu->paging ? located(m, kc_reg(m, UC_X86_REG_CR3), linear, &w) : (int64_t)kc_gated(m, linear);
     return at >= 0 && !w.no_execute && (w.user || kc_ring(m) != 3) && kc_is_mapped(m, (uint64_t)at);
 }
 
@@ -292,13 +175,13 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     uint32_t cr0 = kc_reg(m, UC_X86_REG_CR0);
     struct walk w;
 
-    out->paddr = gated(m, linear);
+    out->paddr = kc_gated(m, linear);
     out->perms = UC_PROT_READ | UC_PROT_WRITE;
     note_paging(m->mmu, cr0);
     if (!m->mmu->paging)
         return true;
     user = m->mmu->miss.user; /* the CPU's own accesses are a supervisor's in every ring (SDM 4.6.1) */
-    if (!walk_tables(m, kc_reg(m, UC_X86_REG_CR3), linear, &w)) {
+    if (!kc_walk_tables(m, kc_reg(m, UC_X86_REG_CR3), linear, &w)) {
         kc_stop *stop = kc_ends(m, KC_FAILED);
         if (stop)
             stop->uc_error = KC_LONG_MODE;
@@ -306,7 +189,7 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     }
     uint32_t code = (write ? FAULT_WRITE : 0) | (user ? FAULT_USER : 0) | (fetch && w.nx ? FAULT_FETCH : 0);
     if (w.table_at != KC_NO_ENTRY) /* a table was looked into, whatever was found there */
-        entry_set(m, w.directory_at, &w.directory, PTE_A);
+        kc_entry_set(m, w.directory_at, &w.directory, PTE_A);
     if (w.reserved)
         return page_fault(m, code | FAULT_PRESENT | FAULT_RESERVED);
     if (!w.present)
@@ -314,9 +197,9 @@ static bool translate_for_cpu(kc *m, uint32_t linear, uc_mem_type type, uc_tlb_e
     if (!may_access(&w, type, user, cr0))
         return page_fault(m, code | FAULT_PRESENT);
     if (w.table_at != KC_NO_ENTRY) {
-        entry_set(m, w.table_at, &w.table, PTE_A | (write ? PTE_D : 0));
+        kc_entry_set(m, w.table_at, &w.table, PTE_A | (write ? PTE_D : 0));
     } else {
-        entry_set(m, w.directory_at, &w.table, PTE_A | (write ? PTE_D : 0));
+        kc_entry_set(m, w.directory_at, &w.table, PTE_A | (write ? PTE_D : 0));
         m->mmu->large[linear >> 25] |= (uint8_t)(1u << (linear >> 22 & 7));
     }
     out->paddr = w.physical;
@@ -336,7 +219,7 @@ static struct kc_translation translation_of(uint32_t linear, bool user, const st
 bool kc_walk(kc *m, uint32_t linear, uc_mem_type type, bool user, struct kc_translation *out)
 {
     struct walk w;
-    bool is_there = place_of(m, kc_reg(m, UC_X86_REG_CR3), linear, &w) >= 0;
+    bool is_there = located(m, kc_reg(m, UC_X86_REG_CR3), linear, &w) >= 0;
 
     *out = translation_of(linear, user, &w, 0);
     if (!is_there)

@@ -63,6 +63,9 @@ static inline uint32_t kc_missed(const kc *m, uintptr_t *host_pc)
 
 static inline bool kc_missed_by_user(const kc *m) { return m->mmu->miss.user; }
 
+/* What comes out of gate A20 (IBM PC/AT Technical Reference, "Keyboard Controller"). */
+static inline uint64_t kc_gated(const kc *m, uint64_t physical) { return m->mmu->a20_off ? physical & ~(1ull << 20) : physical; }
+
 static inline bool kc_paging(const kc *m) { return m->mmu->paging; }
 
 /* What the present address space is told from others by: where its page tables begin, or 0 without paging. */
