@@ -13,7 +13,6 @@
 #include "btron/space.h"
 #include "btron/user.h"
 #include "btron/user_pages.h"
-#include "common/physical.h"
 #include "scenarios/btron.h"
 
 #define BOARD  ((VP)0x20000000) /* the region that is shared */
@@ -48,9 +47,9 @@ USER_TEXT static void talk(INT number, VP other)
 /* Owners of the page that a task has at an address; 0: it has none. */
 static UW owners(ID tskid, VP address)
 {
-    const UW *entry = user_entry(space_directory(tskid), (UW)address);
+    UW entry = space_entry(tskid, address);
 
-    return entry != NULL && (*entry & PAGE_PRESENT) != 0 ? pmem_table[*entry / PAGE_SIZE].refcount : 0;
+    return entry != 0 ? pmem_table[entry / PAGE_SIZE].refcount : 0;
 }
 
 static void show_owners(ID tskid, VP address, UW expected, const char *what)

@@ -11,7 +11,6 @@
  * How deep a call goes for a page depends on the compiler, so pages are counted and not calls.
  */
 
-#include "btron/faults.h"
 #include "btron/space.h"
 #include "btron/task_memory.h"
 #include "btron/user.h"
