@@ -201,7 +201,7 @@ def _are_heaps(located: Located, index: I64, others: Sequence[Located]) -> Flags
         return result
     blocks = located.area.blocks
     start = located.address[index]
-    end = start + blocks.size[index]
+    end = start + np.maximum(blocks.size[index], 1)  # of unknown size: at least what begins where it does
     for other in others:
         order = np.argsort(other.address, kind="stable")
         addresses = other.address[order]

@@ -337,6 +337,25 @@ def test_of_blocks_of_unknown_size_only_the_start_is_known(tmp_path: Path) -> No
     )
 
 
+CACHES = """
+HIDDEN void *take_object(word size) { void *p = kmalloc(32); asm volatile(""); return p; }
+HIDDEN void scenario"""
+"""An allocator that answers what the one below it has answered."""
+
+
+@pytest.mark.parametrize(("kept", "lost"), [("", [("objects", 32)]), (" table[0] = (word)p;", [])])
+def test_a_block_is_known_where_one_of_unknown_size_begins(
+    kept: str, lost: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    source = KERNEL.replace("HIDDEN void scenario", CACHES)
+    source = source.replace("BODY", f"void *p = take_object(32); (void)p;{kept}").replace("LEFT", "0")
+    image = KernelImage.read(compile_kernel(tmp_path, source, ["-O1"]))
+    outer = TracedFunction("take_object", "objects", Role.ALLOC, ("size",), Result.POINTER, 0)
+    report = check_kernel(Machine(image), Profile("caches", (outer, *SIZELESS.functions)))
+    assert [(finding.area, finding.block.size) for finding in report.findings if finding.block] == lost
+    assert [finding.area for finding in report.findings] == [area for area, _ in lost]
+
+
 def with_ranges(folder: Path, body: str) -> CheckReport:
     source = KERNEL.replace("HIDDEN void scenario", f"{RANGES}HIDDEN void scenario")
     return checked(folder, body, source=source)
