@@ -95,7 +95,7 @@ def _death(image: KernelImage, eip: int, trace: Trace) -> CallSite:
     inside = _innermost(trace)
     event = trace.event_count
     if inside is None:
-        return CallSite(0, event, frame.function or "?", (frame,))
+        return CallSite(0, event, frame.function, (frame,))
     return CallSite(inside.call, event, inside.function, (frame, *inside.backtrace))
 
 

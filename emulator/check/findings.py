@@ -107,7 +107,7 @@ class CallSite:
     Attributes:
         call: Number of the call, from 1; 0: the event is in no recorded call.
         event: Number of the event, the call's entry or its return, from 1.
-        function: The function that was called.
+        function: The function that was called; without a call, the one that the event is in, or "" where that is not known.
         backtrace: The frames of its callers, that of the caller of *function* first; empty where it is not known.
     """
 
@@ -200,7 +200,7 @@ class Finding:
         """Yield each backtrace on a line of its own, so that it cannot be taken for a part of another."""
         block = self.block
         for call_site in (self.call_site, block and block.allocated, block and block.freed):
-            yield _names([call_site.function], call_site.backtrace) if call_site else ""
+            yield _names([call_site.function or "?"], call_site.backtrace) if call_site else ""
         yield _names([], self.faulting_write.backtrace) if self.faulting_write else ""
 
 

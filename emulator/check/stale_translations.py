@@ -45,7 +45,7 @@ def _way(use: StaleUse) -> tuple[object, ...]:
 def _finding(machine: Machine, use: StaleUse, trace: Trace) -> Finding:
     frame, *callers = Symbolizer(machine.image).backtrace(use.eip, use.callers)
     inside = CallSites(trace).open_after(use.event)
-    function = inside.function if inside is not None else frame.function or "?"
+    function = inside.function if inside is not None else frame.function
     return Finding(
         Kind.STALE_TRANSLATION,
         "",

@@ -71,7 +71,8 @@ def grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
 def finding_lines(same: Sequence[Finding], style: Style) -> list[str]:
     """Return the first of some findings of one id, at most `LINES_MAX` lines, which a narrow terminal folds."""
     finding = same[0]
-    where = f" in {printable(finding.call_site.function)}" if finding.call_site else ""
+    function = finding.call_site.function if finding.call_site else ""
+    where = f" in {printable(function)}" if function else ""
     head = [(f"BUG: {printable(finding.message)}{where}", _ALARM)]
     lines = _details(finding.details)
     if finding.call_site:

@@ -92,6 +92,13 @@ def test_uses_of_one_way_are_one_finding(ended: tuple[Machine, Trace]) -> None:
     assert finding.call_site.event == 6
 
 
+def test_a_use_in_code_without_symbols_is_in_no_function(ended: tuple[Machine, Trace]) -> None:
+    (finding,) = stale_uses(ended[0], [USE._replace(eip=0xB7)], ended[1])
+    assert finding.call_site is not None
+    assert finding.call_site.function == ""
+    assert finding.call_site.backtrace[0].address == 0xB7
+
+
 def test_only_some_are_listed(ended: tuple[Machine, Trace]) -> None:
     uses = [USE._replace(eip=USE.eip + i) for i in range(MOST_FINDINGS + 1)]
     found = stale_uses(ended[0], uses, ended[1])

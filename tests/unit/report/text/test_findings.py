@@ -79,6 +79,16 @@ def test_what_is_not_known_is_said() -> None:
     assert finding_lines([nameless], PLAIN)[3:] == ["  0x00100020", "  f+0x1 (f.c)"]
 
 
+def test_where_no_symbol_is_no_function_is_named() -> None:
+    finding = Finding(Kind.DIED, "", "a message", CallSite(0, 5, "", (Frame(0x100020),)))
+    assert finding_lines([finding], PLAIN) == [
+        "BUG: a message",
+        f"id {finding.id}, event 5",
+        "Call trace:",
+        "  0x00100020",
+    ]
+
+
 def test_what_a_terminal_could_take_for_a_command_is_escaped() -> None:
     evil = "\x1b]0;x\x07"
     call_site = CallSite(1, 1, evil, (Frame(1, evil, 0, evil, 1),))
