@@ -121,9 +121,10 @@ class _Search:
         dump = hex_dump(self._memory, len(self._memory), defect.address, linear)
         details = _more(defect, more)
         faulting_write = self._faulting_write(defect, details)
+        written = 0 if faulting_write is None else faulting_write.event
         call_site = block = None
         if trace is not None:
-            call_site = CallSites(trace).at(self._damage.last_whole)
+            call_site = CallSites(trace).at(max(self._damage.last_whole, written))
             word = linear if faulting_write is None else faulting_write.address
             freed_first = defect.invariant.of_free_list
             block = block_near(trace, area, word, self._damage.last_whole, freed_first=freed_first)

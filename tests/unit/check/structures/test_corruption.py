@@ -58,6 +58,15 @@ def test_an_overflow_is_found_where_it_happens(every: int, tmp_path: Path) -> No
     assert finding.hex_dump[2] == ">0x0010b020: 41 41 41 41 41 41 41 41 00 00 00 00 00 00 00 00"
 
 
+@pytest.mark.parametrize("kernel", ["vm_bad_shared", "vm_bad_writable"])
+def test_page_tables_are_broken_after_the_call_that_is_named(kernel: str, tmp_path: Path) -> None:
+    """BTRON/386 makes these calls with interrupts off, and page tables are not looked at meanwhile."""
+    finding = checked(kernel, tmp_path).finding()
+    assert finding.call_site is not None
+    assert finding.faulting_write is not None
+    assert finding.call_site.event == finding.faulting_write.event
+
+
 def test_a_use_after_free_is_found_where_it_happens(tmp_path: Path) -> None:
     finding = checked("use_after_free", tmp_path).finding()
     assert finding.message == "heap metadata corrupted: header at 0x0010b048: next 0x206f6f74"
