@@ -16,7 +16,8 @@
  *
  * Shortcomings
  *
- * A kernel stack that overflows is not noticed, and a task that never waits starves the less urgent ones.
+ * A kernel stack that overflows is not noticed, and a task that never waits starves the less urgent ones. Tasks have no
+ * FPU: its instructions raise exceptions (start.S).
  */
 
 #include "btron/critical.h"

@@ -6,12 +6,15 @@
  * pages of 4 MiB, and the first 4 MiB also where they are, for its own last instructions. Then it goes on at
  * _start (common/entry.S), which finds everything as the boot loader left it, EAX and EBX included.
  * paging_trim() drops what is too much.
+ *
+ * There is no FPU (CR0.EM, SDM volume 3, 2.5): nobody switches its registers, so one task would see another's.
  */
 
 #include "btron/paging_bits.h"
 
 #define CR4_PSE 0x00000010
 #define CR0_PG  0x80000000
+#define CR0_EM  0x00000004
 #define CR0_WP  0x00010000
 
         .section .start, "ax", @progbits
@@ -35,7 +38,7 @@ physical_start:
         movl    %ecx, %cr4
         movl    %edx, %cr3
         movl    %cr0, %ecx
-        orl     $CR0_PG | CR0_WP, %ecx
+        orl     $CR0_PG | CR0_WP | CR0_EM, %ecx
         movl    %ecx, %cr0
         movl    $_start, %ecx
         jmp     *%ecx
