@@ -93,17 +93,17 @@ class Bisection:
         self.replay.back()
         return Damage(self._last_whole, Position(found), word)
 
-    def faulting_write(self, damage: Damage, *, anybody_s: bool = False) -> LastWrite | None:
+    def faulting_write(self, damage: Damage, *, by_anyone: bool = False) -> LastWrite | None:
         """Return the write that broke a word: the first one that changed it, or the last one of an allocator's call.
 
         The allocator may change its own data more than once until it is wrong; nobody else may do it at all.
 
         Args:
             damage: What `find` has found.
-            anybody_s: Whether the word is none of an allocator's, and may be changed outside calls, too: then it is the last one.
+            by_anyone: Whether anyone may change the word, also outside calls, as an entry of a page table: then it is the last one.
         """
         self.replay.back()
-        is_last = anybody_s or self._is_entry(damage.last_whole)
+        is_last = by_anyone or self._is_entry(damage.last_whole)
         changes = changes_to(self.replay, damage.word, damage.broken)
         return None if changes is None else changes[is_last]
 

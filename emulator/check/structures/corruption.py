@@ -156,7 +156,7 @@ class _Search:
             location = self._checks.models.locate(address)
             details.append(f"what was changed is {location_or_address(address, location)}")
         of_table = address == defect.address and defect.invariant.of_mapping
-        write = self._bisection.faulting_write(self._damage._replace(word=Word(address)), anybody_s=of_table)
+        write = self._bisection.faulting_write(self._damage._replace(word=Word(address)), by_anyone=of_table)
         found = faulting_write_of(self._machine, write, self._checks.models.linear(address))
         if found is None or of_table:
             return found
