@@ -94,7 +94,7 @@ static void create(FP task, INT stack_size)
 static void show_depth(INT depth, W pages)
 {
     ROW(E_OK, sta_tsk(TASK, depth));
-    kprintf("  %d calls deep: %d pages of stack\n", depth, stack_pages());
+    kprintf("  depth of calls %d, pages of stack %d\n", depth, stack_pages());
     check(stack_pages() == pages, "a page for each call");
     ROW(E_OK, ter_tsk(TASK));
 }
