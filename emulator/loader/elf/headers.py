@@ -35,7 +35,7 @@ _RELOCATABLE, _EXECUTABLE, _SHARED, _CORE = 1, 2, 3, 4
 _NOT_EXECUTABLE = {
     _RELOCATABLE: "a relocatable object (ET_REL), not a linked executable",
     _SHARED: "a shared or position-independent object (ET_DYN), not an executable; link it with -no-pie",
-    _CORE: "a core dump (ET_CORE), not an executable",
+    _CORE: "a core dump (ET_CORE), not an executable; kmemu inspect --page-directory reads one of RAM",
 }
 
 LOADED_SEGMENT: Final = 1

@@ -118,7 +118,10 @@ class TestFilesThatAreNoKernels:
                 patch(GOOD, eb.E_TYPE, "<H", 3),
                 "is a shared or position-independent object (ET_DYN), not an executable; link it with -no-pie",
             ),
-            (patch(GOOD, eb.E_TYPE, "<H", 4), "is a core dump (ET_CORE), not an executable"),
+            (
+                patch(GOOD, eb.E_TYPE, "<H", 4),
+                "is a core dump (ET_CORE), not an executable; kmemu inspect --page-directory reads one of RAM",
+            ),
             (patch(GOOD, eb.E_TYPE, "<H", 77), "is of ELF type 77, not an executable"),
         ],
     )
