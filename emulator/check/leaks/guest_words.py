@@ -93,18 +93,18 @@ class GuestWords:
         if not self.paging:
             yield from self.read_physical(start, end)
             return
-        at, pages = start, b""
+        at, pages = start, bytearray()  # bytes would be copied for each page: seconds for data of some MiB
         for page in range(start // PAGE_SIZE, -(-end // PAGE_SIZE)):
             low, high = max(start, page * PAGE_SIZE), min(end, (page + 1) * PAGE_SIZE)
             data = self._machine.read_linear(low, high - low)
             if len(data) < high - low and pages:
-                yield Part(at, pages)
+                yield Part(at, bytes(pages))
             if len(data) < high - low:
-                at, pages = high, b""
+                at, pages = high, bytearray()
             else:
                 pages += data
         if pages:
-            yield Part(at, pages)
+            yield Part(at, bytes(pages))
 
     def read_physical(self, start: int, end: int) -> Iterator[Part]:
         """Yield the part of [start, end), physical addresses, that is memory."""
