@@ -60,6 +60,8 @@ class Kernel(NamedTuple):
         models_class: Makes `Models` from a memory, addresses by symbol, a function that prints, and a CPU.
         error_numbers: Names of the errors that calls return, by unsigned result; "" if it has none.
         memory_map: Function that reads the memory map, see `emulator.guest.memory_map.reader.Reader`; "" if there is none.
+        address_spaces: Function that names the kernel's address spaces, see `emulator.guest.memory_map.kernel_spaces`: the models
+            come in, and a list that gets what cannot be read; None comes out where it is not known which there are. "" if there is none.
         checks: Class with what is checked besides the audits, a subclass of
             `emulator.check.structures.kernel_checks.KernelChecks`; "" if there is nothing.
     """
@@ -71,6 +73,7 @@ class Kernel(NamedTuple):
     models_class: str
     error_numbers: str = ""
     memory_map: str = ""
+    address_spaces: str = ""
     checks: str = ""
 
     @property
@@ -121,6 +124,7 @@ LITECORE = Kernel(
     "kernel_model.litecore.abi",
     "LiteCore",
     memory_map="emulator.guest.memory_map.litecore_reader:read_litecore",
+    address_spaces="emulator.guest.memory_map.kernel_spaces:litecore_spaces",
     checks="emulator.check.structures.litecore_checks:LiteCoreChecks",
 )
 BTRON = Kernel(
@@ -131,6 +135,7 @@ BTRON = Kernel(
     "Btron",
     error_numbers="kernel_model.btron.errors:ERROR_NAMES",
     memory_map="emulator.guest.memory_map.btron_reader:read_btron",
+    address_spaces="emulator.guest.memory_map.kernel_spaces:btron_spaces",
     checks="emulator.check.structures.btron_checks:BtronChecks",
 )
 KERNELS = (LITECORE, BTRON)

@@ -9,7 +9,6 @@ from emulator.guest.memory_map.space_reader import NamedSpace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from emulator.hle.kernels import Models
     from kernel_model.btron.abi import Btron
     from kernel_model.btron.spaces import Region, Spaces
     from kernel_model.litecore.abi import LiteCore
@@ -19,22 +18,8 @@ Use = tuple[int, int, str]
 KERNEL: Final = "the kernel"
 
 
-def named_spaces(name: str | None, models: Models | None, notes: list[str]) -> list[NamedSpace] | None:
-    """Return all spaces of a kernel, in its order; None: it is not known which it has.
-
-    Args:
-        name: The kernel's.
-        models: The kernel's, only read from.
-        notes: Gets what cannot be read.
-    """
-    if name == "BTRON/386":
-        return _btron(models, notes)  # type: ignore[arg-type]  # the models of a kernel have its own class
-    if name == "LiteCore":
-        return _litecore(models, notes)  # type: ignore[arg-type]
-    return None
-
-
-def _litecore(litecore: LiteCore, notes: list[str]) -> list[NamedSpace] | None:
+def litecore_spaces(litecore: LiteCore, notes: list[str]) -> list[NamedSpace] | None:
+    """Return the space of LiteCore with the ranges of its vspace. See `emulator.hle.kernels.Kernel.address_spaces`."""
     if litecore.paging is None or not litecore.paging.directory():
         return None
     names = {0: "vspace_alloc", 1: "vmalloc", 2: "vfree at work"}  # `kernel_model.litecore.vspace.Owner`
@@ -47,7 +32,8 @@ def _litecore(litecore: LiteCore, notes: list[str]) -> list[NamedSpace] | None:
     return [NamedSpace(litecore.paging.directory(), KERNEL, tuple(uses))]
 
 
-def _btron(btron: Btron, notes: list[str]) -> list[NamedSpace] | None:
+def btron_spaces(btron: Btron, notes: list[str]) -> list[NamedSpace] | None:
+    """Return the spaces of BTRON/386's kernel and tasks. See `emulator.hle.kernels.Kernel.address_spaces`."""
     spaces = btron.spaces
     if spaces is None:
         return None

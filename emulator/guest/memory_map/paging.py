@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.errors import NotEmulated
-from emulator.guest.memory_map.kernel_spaces import named_spaces
 from emulator.guest.memory_map.regions import (
     FRAME_SIZE,
     Region,
@@ -16,12 +15,14 @@ from emulator.guest.memory_map.regions import (
     joined,
 )
 from emulator.guest.memory_map.space_reader import read_spaces
+from emulator.hle.kernels import kernel_named, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.guest.memory_map.regions import Span
+    from emulator.guest.memory_map.space_reader import NamedSpace
     from emulator.hle.kernels import Models
     from emulator.machine.machine import Machine
 
@@ -36,13 +37,22 @@ def with_spaces(machine: Machine, found: MemoryMap, models: Models | None) -> Me
     """
     notes = list(found.notes)
     try:
-        spaces = read_spaces(machine, named_spaces(found.kernel, models, notes))
+        spaces = read_spaces(machine, _named_spaces(found.kernel, models, notes))
     except NotEmulated as error:
         return found._replace(notes=(*found.notes, f"address spaces are unknown: {error.problem}"))
     frames = {frame for space in spaces.spaces for frame in space.tables}
     return _with_tables(found, list(joined((each, each + FRAME_SIZE) for each in frames)))._replace(
         spaces=spaces, notes=tuple(notes)
     )
+
+
+def _named_spaces(name: str | None, models: Models | None, notes: list[str]) -> list[NamedSpace] | None:
+    """Return all spaces of a kernel by its own tables; None: it is not known which it has. *notes* gets what cannot be read."""
+    kernel = None if name is None else kernel_named(name)
+    if kernel is None or models is None or not kernel.address_spaces:
+        return None
+    spaces: list[NamedSpace] | None = load(kernel.address_spaces)(models, notes)
+    return spaces
 
 
 def _with_tables(found: MemoryMap, spans: list[Span]) -> MemoryMap:

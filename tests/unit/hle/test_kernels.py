@@ -63,7 +63,7 @@ def test_kernels_are_found_by_name_and_layer() -> None:
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
 def test_an_entry_names_parts_that_exist(kernel: kernels.Kernel) -> None:
     assert set(kernel.symbols) == set(kernel.layers)
-    for part in (kernel.memory_map, kernel.checks):
+    for part in (kernel.memory_map, kernel.address_spaces, kernel.checks):
         assert callable(load(part))
     assert ("E_PAR" in error_names(kernel.name).values()) == (kernel is BTRON)
 
