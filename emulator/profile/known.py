@@ -28,8 +28,12 @@ STRUCTURES: Final = {"litecore": litecore.LAYER_SYMBOLS["heap"], "btron": btron.
 
 #: Areas of known profiles that a kernel may lack as a whole, and the variables of one that has them.
 OPTIONAL_AREAS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
-    "litecore": dict.fromkeys(("vmalloc", "vspace"), litecore.LAYER_SYMBOLS["vspace"]),
-    "btron": {},
+    "litecore": {
+        "paging": litecore.LAYER_SYMBOLS["paging"],
+        "vmalloc": litecore.LAYER_SYMBOLS["vspace"],
+        "vspace": litecore.LAYER_SYMBOLS["vspace"],
+    },
+    "btron": {"regions": btron.LAYER_SYMBOLS["regions"]},
 }
 
 _DIRECTORY = Path(__file__).parent / "kernels"

@@ -64,6 +64,32 @@ def test_a_record_is_taken_inside_the_call_that_hands_out_the_range(trace: Trace
     assert {(each.function, each.depth) for each in inner} == {("kmalloc", 1)}
 
 
+def test_calls_that_change_page_tables_are_recorded(trace: Trace) -> None:
+    calls = list(trace)
+    inits = [number for number, each in enumerate(calls) if each.function == "paging_init"]
+    assert [calls[number].result for number in inits] == [0xFFFF_FFFF, 0, 0xFFFF_FFFF]
+    assert [(each.function, each.depth) for each in calls[inits[1] + 1 : inits[2]]] == [
+        ("alloc_frame", 1)
+    ] * 3
+    inside = {each.function for each in calls if each.depth == 1}
+    assert {"map_page", "unmap_page"} <= inside  # of vmalloc and vfree
+
+
+def test_calls_of_regions_are_recorded_with_the_pages_that_they_take(tmp_path: Path) -> None:
+    machine = boot("firmware:vm_share")
+    with record_trace(machine, tmp_path / "run.kmt"):
+        machine.run()
+    calls = list(Trace.read(str(tmp_path / "run.kmt")))
+    inside: dict[str, set[str]] = {}
+    for call in calls:
+        if call.depth == 0:
+            outer = call.function
+        else:
+            inside.setdefault(outer, set()).add(call.function)
+    assert inside["vmap_reg"] == {"pmem_alloc"}
+    assert inside["vshr_reg"] == {"pmem_alloc", "pmem_share"}
+
+
 def test_step_names_entries_of_page_tables_and_records(
     trace: Trace, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,10 +61,13 @@ class TestKnown:
     def test_areas(self) -> None:
         litecore, btron = map(known_profile, KNOWN_PROFILES)
         assert (litecore.areas, litecore.page_areas) == (
-            ("heap", "frames", "vmalloc", "vspace"),
+            ("heap", "frames", "paging", "vmalloc", "vspace"),
             frozenset({"frames"}),
         )
-        assert (btron.areas, btron.page_areas) == (("pmem", "kmem", "mpl", "mpf"), frozenset({"pmem"}))
+        assert (btron.areas, btron.page_areas) == (
+            ("pmem", "kmem", "mpl", "mpf", "regions"),
+            frozenset({"pmem"}),
+        )
 
     def test_failures(self) -> None:
         failures = {
@@ -99,10 +102,11 @@ class TestFind:
     @pytest.mark.parametrize(
         ("missing", "areas"),
         [
-            ("vmalloc", ("heap", "frames", "vspace")),
-            ("vfree", ("heap", "frames", "vspace")),
-            ("vspace_free", ("heap", "frames", "vmalloc")),
-            ("vspace_ranges", ("heap", "frames")),
+            ("vmalloc", ("heap", "frames", "paging", "vspace")),
+            ("vfree", ("heap", "frames", "paging", "vspace")),
+            ("vspace_free", ("heap", "frames", "paging", "vmalloc")),
+            ("vspace_ranges", ("heap", "frames", "paging")),
+            ("map_page", ("heap", "frames", "vmalloc", "vspace")),
             ("page_directory", ("heap", "frames")),
         ],
     )
@@ -113,10 +117,13 @@ class TestFind:
         assert found is not None
         assert (found.name, found.areas, found.page_areas) == ("LiteCore", areas, frozenset({"frames"}))
 
-    def test_what_it_has_to_have_is_enough(self) -> None:
-        found = find_profile(kernel(*needed("litecore")))
+    @pytest.mark.parametrize(
+        ("name", "areas"), [("litecore", ("heap", "frames")), ("btron", ("pmem", "kmem", "mpl", "mpf"))]
+    )
+    def test_what_it_has_to_have_is_enough(self, name: str, areas: tuple[str, ...]) -> None:
+        found = find_profile(kernel(*needed(name)))
         assert found is not None
-        assert found.areas == ("heap", "frames")
+        assert found.areas == areas
 
     def test_labels_of_assembly_are_functions(self) -> None:
         assert find_profile(whole("litecore", kind=eb.NOTYPE)) == known_profile("litecore")
