@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def address_space_of(machine: Machine, cr3: int | None) -> AddressSpace:
     """Return an address space; see `emulator.machine.machine.Machine.address_space`."""
     if cr3 is not None and not 0 <= cr3 <= WORD_MAX:
-        raise ValueError(f"0x{cr3:x} is not a number of 32 bits, as CR3 is")
+        raise ValueError(f"{cr3:#x} is not a number of 32 bits, as CR3 is")
     registers = machine.registers()
     nx = machine.cpu.forbids_execution()
     if nx is None:

@@ -82,7 +82,7 @@ def test_tables_of_devices_and_in_rom_are_not_followed(table: int) -> None:
 
 @pytest.mark.parametrize("cr3", [-1, 1 << 32])
 def test_what_cr3_cannot_hold_is_refused(cr3: int) -> None:
-    with pytest.raises(ValueError, match=rf"^0x{cr3:x} is not a number of 32 bits, as CR3 is$"):
+    with pytest.raises(ValueError, match=rf"^{cr3:#x} is not a number of 32 bits, as CR3 is$"):
         boot().address_space(cr3)
 
 
