@@ -86,12 +86,17 @@ def _title(space: Space) -> str:
 def _range_lines(ranges: Sequence[SpaceRange], spaces: Spaces, style: Style) -> Iterator[str]:
     for each in ranges:
         permission = _permission(each)
-        unbroken, size = (text.replace(" ", _NO_BREAK) for text in (permission, human_size(each.size)))
+        unbroken, size = _unbroken(permission), _unbroken(human_size(each.size))
         columns = f"  {address_range(each.start, each.end)} {_physical(each):10} {size:>9} {unbroken:4}"
         notes = ", ".join(_words(each, spaces))
         painted = style.paint(permission, _colour(each))
         for line in style.folded(f"{columns} {notes}".rstrip(), indent=6):
             yield line.replace(unbroken, painted, 1).replace(_NO_BREAK, " ")
+
+
+def _unbroken(text: str) -> str:
+    """Keep a text together while the line that it is in is folded."""
+    return text.replace(" ", _NO_BREAK)
 
 
 def _permission(each: SpaceRange) -> str:
@@ -125,7 +130,7 @@ def _words(each: SpaceRange, spaces: Spaces) -> Iterator[str]:
     if each.no_execute:
         yield "not to be executed"
     if each.page_size != FRAME_SIZE:
-        yield f"pages of {human_size(each.page_size)}"
+        yield f"pages of {_unbroken(human_size(each.page_size))}"
     if len(each.pieces) > 1:
         yield f"frames {_pieces(each)}"
     if each.shared:

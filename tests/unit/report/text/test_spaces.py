@@ -140,6 +140,12 @@ def test_a_narrow_terminal_has_room(unicode: bool) -> None:
     assert words == " ".join(" ".join(space_lines(SPACES, Style())).split())
 
 
+@pytest.mark.parametrize("width", range(40, 80))
+def test_a_size_of_pages_stays_together(width: int) -> None:
+    lines = list(space_lines(SPACES, Style(width=width, room=width)))
+    assert not any(line.endswith("of 4") for line in lines)
+
+
 def test_colours_change_nothing_else() -> None:
     plain, coloured = (list(space_lines(SPACES, Style(colour=colour))) for colour in (False, True))
     assert coloured[1].startswith("  0x00400000-0x00402000 0x00200000     8 KiB \x1b[33mu r-\x1b[0m TEXT")
