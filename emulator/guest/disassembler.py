@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.guest.symbols import function_at
-from emulator.machine.code.instructions import disassembler
+from emulator.loader.functions.disassembler import disassembler
 from emulator.x86 import LONGEST_INSTRUCTION, WORD_MAX
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ __all__ = [
     "elf",
     "files",
     "frame",
+    "functions",
     "image",
     "layout",
     "multiboot1",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.machine.code.instructions import disassembler
+from emulator.loader.functions.disassembler import disassembler
 from emulator.x86 import LONGEST_INSTRUCTION
 
 if TYPE_CHECKING:

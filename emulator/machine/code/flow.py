@@ -22,7 +22,7 @@ from capstone import (
     x86_const,
 )
 
-from emulator.machine.code.instructions import disassembler
+from emulator.loader.functions.disassembler import disassembler
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:

@@ -6,15 +6,13 @@ give the exact address. Only faults, stops at events and listings need capstone,
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
+from emulator.loader.functions.disassembler import disassembler
 from emulator.machine.core.core_types import Access
 from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE
 
 if TYPE_CHECKING:
-    from capstone import Cs
-
     from emulator.machine.core.core_types import Registers
 
 
@@ -71,18 +69,3 @@ def instructions_before(code: bytes, offset: int, count: int) -> int:
 
 def _instruction_starts(code: bytes, bits: int) -> list[int]:
     return [address for address, *_ in disassembler(bits).disasm_lite(code, 0)]
-
-
-@cache
-def disassembler(bits: int = 32, *, detail: bool = False) -> Cs:
-    """Return the disassembler of code of 32 or 16 bits. A run that is stopped at many events asks often.
-
-    Args:
-        bits: 32 or 16.
-        detail: It describes operands, too, which takes longer.
-    """
-    from capstone import CS_ARCH_X86, CS_MODE_16, CS_MODE_32, Cs
-
-    opened = Cs(CS_ARCH_X86, CS_MODE_32 if bits == 32 else CS_MODE_16)  # noqa: PLR2004 - bits
-    opened.detail = detail
-    return opened
