@@ -23,7 +23,7 @@ SECTIONS
 }
 """
 _COMMAND = (
-    *("gcc", "-m32", "-march=i686", "-O2", "-std=gnu11", "-ffreestanding", "-nostdlib", "-static"),
+    *("-m32", "-march=i686", "-O2", "-std=gnu11", "-ffreestanding", "-nostdlib", "-static"),
     *(
         "-fno-pie",
         "-no-pie",
@@ -34,18 +34,19 @@ _COMMAND = (
 )
 
 
-def compile_kernel(directory: Path, source: str, options: Iterable[str] = ()) -> Path:
+def compile_kernel(directory: Path, source: str, options: Iterable[str] = (), compiler: str = "gcc") -> Path:
     """Compile a kernel that begins at ``_start`` and return its file.
 
     Args:
         directory: Where to put it.
         source: In C.
-        options: For gcc, after ``-O2`` for i686.
+        options: For the compiler, after ``-O2`` for i686.
+        compiler: ``gcc`` or ``clang``.
     """
     code, script, output = (directory / name for name in ("kernel.c", "kernel.ld", "kernel.elf"))
     code.write_text(source)
     script.write_text(_LINKER_SCRIPT)
-    command = [*_COMMAND, f"-Wl,-T,{script}", *options, "-o", str(output), str(code)]
+    command = [compiler, *_COMMAND, f"-Wl,-T,{script}", *options, "-o", str(output), str(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return output
