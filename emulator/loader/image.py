@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from emulator.loader.dwarf.source_lines import LineTable, SourceLine
+    from emulator.loader.dwarf.subprograms import Subprograms
     from emulator.loader.dwarf.unwind import UnwindTable
     from emulator.loader.elf.headers import ElfHeaders, SectionHeader
     from emulator.loader.elf.symbols import Symbol, SymbolTable
@@ -168,6 +169,14 @@ class KernelImage:
         """
         return self._symbol_table.function_at(self._linked(address))
 
+    def is_global(self, address: int) -> bool:
+        """Return whether code of other files could call the function at a linked address by its name.
+
+        Raises:
+            BadImage: The symbol table is damaged.
+        """
+        return self._symbol_table.is_global(address)
+
     def function_extent(self, address: int) -> range | None:
         """Return the linked addresses of the function that an address (as in `function_at`) lies in.
 
@@ -212,6 +221,24 @@ class KernelImage:
         ]
         code = [range(segment.virtual, segment.virtual + segment.size) for segment in self.segments]
         return read_unwind_table(sections, code)
+
+    @cached_property
+    def subprograms(self) -> Subprograms:
+        """The functions and their parameters as the debug information describes them."""
+        from emulator.loader.dwarf.subprograms import Subprograms
+
+        return Subprograms(self.symbol_data)
+
+    @cached_property
+    def passes_in_registers(self) -> bool:
+        """Whether functions that other files may call get arguments in registers; as far as their code shows.
+
+        Raises:
+            BadImage: The symbol table is damaged.
+        """
+        from emulator.loader.functions.entry_code import passes_in_registers
+
+        return passes_in_registers(self)
 
     def location(self, address: int) -> Frame:
         """Return the function, the offset in it and the source line of an address (as in `function_at`).

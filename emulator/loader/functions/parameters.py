@@ -1,0 +1,196 @@
+"""Where the parameters of a function are at its first instruction.
+
+Theory. The debug information says where a parameter is while the function runs: from an instruction on, or for all of it. At the first instruction
+only some of that holds: unoptimized code copies arguments from registers to its frame first. So each location is evaluated on what the
+function's code has done up to there (`entry_state`), which leads back to what the caller left. Without debug information the code is asked
+what it reads (`entry_code`). What neither says is not known.
+
+Source: System V ABI for i386, 2.2.2: the caller pushes all arguments, the last one first. Only for functions of which all callers are
+known do compilers choose other places by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from emulator.loader.functions.locations import InRegister, IsConstant, NotKnown, OnStack
+from emulator.wording import counted
+from emulator.x86 import WORD_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from emulator.loader.dwarf.subprograms import Located, Parameter, Subprogram
+    from emulator.loader.functions.entry_code import EntryCode
+    from emulator.loader.functions.entry_state import State, Value
+    from emulator.loader.functions.locations import Location
+    from emulator.loader.image import KernelImage
+
+_WORD: Final = 4
+_COPY: Final = re.compile(r"\.(?:constprop|isra|part)\.")
+_REMOVED: Final = NotKnown("the compiler removed it")
+_UNUSED: Final = NotKnown("its debug information has no place for it")
+_UNREAD: Final = NotKnown("no debug information, and the function does not read it")
+_UNCLEAR: Final = NotKnown("its debug information has no place for it at the function's first instruction")
+_CONTRADICTION: Final = NotKnown("its debug information names a place that the function's code does not read")
+_CLASH: Final = NotKnown("its debug information has the same place for another parameter")
+
+
+def parameter_locations(image: KernelImage, address: int, count: int) -> tuple[Location, ...]:
+    """Return where the first parameters of a function's declaration are at its first instruction.
+
+    Of a parameter of more than one word it is where its low word is.
+
+    Args:
+        image: The kernel.
+        address: Of the function's first instruction, as linked.
+        count: How many parameters.
+
+    Raises:
+        BadImage: The symbol table is damaged.
+    """
+    from emulator.loader.functions.entry_code import read_entry_code
+
+    if not count:
+        return ()
+    code = read_entry_code(image, address)
+    described = image.subprograms.at(address)
+    if described is None:
+        return _by_code(image, address, code, count)
+    return _Described(image, address, code, described).locations(count)
+
+
+class _Described:
+    """A function of which there is debug information."""
+
+    def __init__(self, image: KernelImage, address: int, code: EntryCode, described: Subprogram) -> None:
+        from emulator.loader.functions.entry_code import straight_line
+        from emulator.loader.functions.entry_state import State
+
+        self._image, self._address = image, address
+        self._code = code
+        self._described = described
+        self._entry = State()
+        self._states = dict(straight_line(image, address))
+        self._frame_base = self._base_of_frame()
+
+    def locations(self, count: int) -> tuple[Location, ...]:
+        found = [self._location(parameter) for parameter in self._described.parameters]
+        offsets = _offsets(self._described)
+        for index, (location, offset) in enumerate(zip(found, offsets, strict=False)):
+            if isinstance(location, OnStack) and location not in (OnStack(offset), *self._code.reads):
+                found[index] = _CONTRADICTION
+            if found[index] in (_UNUSED, _CONTRADICTION) and self._is_passed_on_stack(found, offset):
+                found[index] = OnStack(offset)
+        times: Counter[Location] = Counter(each for each in found if isinstance(each, OnStack | InRegister))
+        found = [_CLASH if times[each] > 1 else each for each in found]
+        found += [self._beyond(found, offsets, index) for index in range(len(found), count)]
+        return tuple(found[:count])
+
+    def _location(self, parameter: Parameter) -> Location:
+        if parameter.constant is not None:
+            return IsConstant(parameter.constant & WORD_MAX)
+        if not parameter.is_kept:
+            return _REMOVED
+        if not parameter.located:
+            return _UNUSED
+        listed = [each for each in parameter.located if each.end]
+        return self._listed(listed) if listed else self._everywhere(parameter.located[0])
+
+    def _listed(self, located: Sequence[Located]) -> Location:
+        """Return what a list says of the first instruction, or else of the first one on the way from there of which it says something."""
+        for each in located:
+            if each.start <= self._address < max(each.end, each.start + 1):
+                return self._incoming(self._evaluate(self._entry, each))
+        later = [each for each in located if each.start in self._states]
+        if not later:
+            return _UNCLEAR
+        first = min(later, key=lambda each: each.start)
+        return self._incoming(self._evaluate(self._states[first.start], first))
+
+    def _everywhere(self, located: Located) -> Location:
+        """Return where a parameter comes from that has one place, which unoptimized code fills after the first instruction."""
+        from emulator.loader.functions.entry_code import SCRATCH
+
+        first = self._incoming(self._evaluate(self._entry, located))
+        values = [self._evaluate(state, located) for state in self._states.values()]
+        is_input = first in self._code.reads or all(each == {first} for each in values)
+        gets_there_later = isinstance(first, InRegister) and not (first.register in SCRATCH and is_input)
+        passed_over = (_UNCLEAR, first) if gets_there_later else (_UNCLEAR,)
+        known = (each for each in (first, *map(self._incoming, values)) if each not in passed_over)
+        return next(known, _UNCLEAR)
+
+    def _evaluate(self, state: State, located: Located) -> Value:
+        from emulator.loader.functions.expressions import Evaluation
+
+        return Evaluation(state, self._entry, self._frame_base).value(located.operations)
+
+    def _incoming(self, value: Value) -> Location:
+        """Return a value as a location, if it is one."""
+        source = next(iter(value)) if len(value) == 1 else None
+        return source if isinstance(source, OnStack | InRegister | IsConstant | NotKnown) else _UNCLEAR
+
+    def _base_of_frame(self) -> Value:
+        from emulator.loader.functions.entry_state import UNKNOWN
+        from emulator.loader.functions.expressions import Evaluation
+
+        for located in self._described.frame_base:
+            if located.end and located.start <= self._address < located.end:
+                return Evaluation(self._entry, self._entry).address(located.operations)
+            if not located.end:
+                return Evaluation(self._body(), self._entry).address(located.operations)
+        return UNKNOWN
+
+    def _body(self) -> State:
+        """Return the state after the instructions that set up the frame; that at the entry, where there are none."""
+        from emulator.loader.functions.entry_state import Address, only
+
+        marked = self._states.get(self._described.prologue_end or 0)
+        framed = (
+            state for state in self._states.values() if isinstance(only(state.registers["ebp"]), Address)
+        )
+        return marked or next(framed, self._entry)
+
+    def _is_passed_on_stack(self, found: Iterable[Location], offset: int) -> bool:
+        """Return whether all arguments are on the stack, also one that the function does not use."""
+        if any(isinstance(each, InRegister) for each in (*found, *self._code.reads)):
+            return False
+        return OnStack(offset) in self._code.reads or _follows_convention(self._image, self._address)
+
+    def _beyond(self, found: Sequence[Location], offsets: Sequence[int], index: int) -> Location:
+        """Return where an argument after the last declared parameter is."""
+        if self._described.is_variadic and all(isinstance(each, OnStack) for each in found):
+            return OnStack(offsets[-1] + _WORD * (index - len(found)))
+        return NotKnown(f"the function has only {counted(len(found), 'parameter')}")
+
+
+def _offsets(described: Subprogram) -> list[int]:
+    """Return where the calling convention passes each parameter of a function, and what follows the last one."""
+    offsets = [2 * _WORD if described.returns_aggregate else _WORD]
+    for parameter in described.parameters:
+        offsets.append(offsets[-1] + (max(parameter.size, 1) + _WORD - 1 & -_WORD))
+    return offsets
+
+
+def _by_code(image: KernelImage, address: int, code: EntryCode, count: int) -> tuple[Location, ...]:
+    """Return what the code alone says."""
+    symbol = image.function_at(address)
+    if symbol is not None and _COPY.search(symbol[0].name):
+        return (NotKnown("no debug information, and the compiler changed the function's parameters"),) * count
+    registers = sorted(each.register.upper() for each in code.reads if isinstance(each, InRegister))
+    if registers:
+        return (
+            NotKnown(f"no debug information, and the function gets arguments in {' and '.join(registers)}"),
+        ) * count
+    words = [OnStack(_WORD * (index + 1)) for index in range(count)]
+    is_clear = not code.reads.isdisjoint(words) or not code.perhaps
+    if is_clear and _follows_convention(image, address):
+        return tuple(words)
+    return tuple(word if word in code.reads else _UNREAD for word in words)
+
+
+def _follows_convention(image: KernelImage, address: int) -> bool:
+    """Return whether all arguments of a function are on the stack, since code of other files may call it, and this kernel's does so."""
+    return image.is_global(address) and not image.passes_in_registers

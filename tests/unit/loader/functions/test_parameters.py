@@ -1,0 +1,207 @@
+"""Where parameters are at a function's first instruction: as compilers put them there, and as their debug information says it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from emulator.loader.functions.locations import InRegister, IsConstant, Location, NotKnown, OnStack
+from emulator.loader.functions.parameters import parameter_locations
+from emulator.loader.image import KernelImage
+from tests.helpers.c_kernel import compile_kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SOURCE: Final = """
+#define APART __attribute__((noinline))
+__asm__(".globl mcount\\n.type mcount, @function\\nmcount: push %eax\\npush %ecx\\npush %edx\\ncall *hook\\npop %edx\\npop %ecx\\npop %eax\\nret\\n.size mcount, . - mcount");
+void (*volatile hook)(void);
+char memory[4096];
+unsigned top, other;
+void *volatile kept;
+APART void *take(unsigned size, int fill)
+{
+    char *block = memory + top;
+    if (top + size > sizeof memory)
+        return 0;
+    top += size;
+    if (fill)
+        *block = 0;
+    return block;
+}
+APART static void *local(unsigned size, unsigned unused, unsigned known, unsigned last)
+{
+    top += known;
+    return (char *)take(size + last, 1) + last;
+}
+APART static void *wide(unsigned long long flags, unsigned size) { top += flags >> 40; return take(size, (int)flags); }
+APART static void *narrow(unsigned char size, unsigned short count) { return take(size * count, 1); }
+APART void *unused(unsigned zone, unsigned size) { return take(size, 0); }
+struct pair { unsigned low, high; };
+APART struct pair two(unsigned size) { struct pair both = {size, top}; return both; }
+APART void *many(unsigned size, ...) { return take(size, 1); }
+APART static void drop(void *block) { if (block) top--; }
+void _start(void)
+{
+    for (;;) {
+        kept = local(top, other, 7, other);
+        kept = local(other, top, 7, 3);
+        kept = wide((unsigned long long)other << 32 | top, top);
+        kept = narrow(top, other);
+        kept = unused(top, other);
+        other = two(top).low;
+        kept = many(top, 1, 2);
+        drop(kept);
+    }
+}
+"""
+COUNTS: Final = {"take": 2, "local": 4, "wide": 2, "narrow": 2, "unused": 2, "two": 1, "many": 3, "drop": 1}
+EAX, ECX, EDX = map(InRegister, ("eax", "ecx", "edx"))
+S4, S8, S12, S16 = map(OnStack, (4, 8, 12, 16))
+REMOVED: Final = NotKnown("the compiler removed it")
+NO_PLACE: Final = NotKnown("its debug information has no place for it")
+UNREAD: Final = NotKnown("no debug information, and the function does not read it")
+Locations = dict[str, tuple[Location, ...]]
+BY_CONVENTION: Final[Locations] = {
+    "take": (S4, S8),
+    "unused": (S4, S8),
+    "two": (S8,),
+    "many": (S4, S8, S12),
+}
+ALL_ON_STACK: Final[Locations] = BY_CONVENTION | {
+    "local": (S4, S8, S12, S16),
+    "wide": (S4, S12),
+    "narrow": (S4, S8),
+    "drop": (S4,),
+}
+GCC_CHOOSES: Final[Locations] = BY_CONVENTION | {
+    "local": (EAX, REMOVED, IsConstant(7), EDX),
+    "wide": (EAX, ECX),
+    "narrow": (EAX, EDX),
+    "drop": (EAX,),
+}
+CLANG_CHOOSES: Final[Locations] = BY_CONVENTION | {
+    "local": (ECX, NO_PLACE, IsConstant(7), EDX),
+    "wide": (ECX, S4),
+    "narrow": (ECX, EDX),
+    "drop": (ECX,),
+}
+REGPARM: Final[Locations] = {
+    "take": (EAX, EDX),
+    "unused": (EAX, EDX),
+    "two": (EDX,),
+    "many": (S4, S8, S12),
+    "local": (EAX, EDX, ECX, S4),
+    "wide": (EAX, ECX),
+    "narrow": (EAX, EDX),
+    "drop": (EAX,),
+}
+
+
+def found_in(image: KernelImage) -> Locations:
+    """The locations of all parameters; copies go by the names of their origins."""
+    return {
+        name.partition(".")[0]: parameter_locations(image, symbol.address, COUNTS[name.partition(".")[0]])
+        for name, symbol in image.symbols.items()
+        if name.partition(".")[0] in COUNTS
+    }
+
+
+def compiled(folder: Path, compiler: str, options: Sequence[str]) -> KernelImage:
+    return KernelImage.read(compile_kernel(folder, SOURCE, options, compiler))
+
+
+@pytest.mark.parametrize("version", [2, 3, 4, 5])
+def test_gcc_chooses_registers_for_local_functions_and_copies(tmp_path: Path, version: int) -> None:
+    assert found_in(compiled(tmp_path, "gcc", ["-g", f"-gdwarf-{version}"])) == GCC_CHOOSES
+
+
+@pytest.mark.parametrize("version", [2, 3, 4, 5])
+def test_clang_chooses_others(tmp_path: Path, version: int) -> None:
+    assert found_in(compiled(tmp_path, "clang", ["-g", f"-gdwarf-{version}"])) == CLANG_CHOOSES
+
+
+@pytest.mark.parametrize("frame", [(), ("-fomit-frame-pointer",), ("-mstackrealign",)])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_without_optimization_all_are_on_the_stack(
+    tmp_path: Path, compiler: str, frame: tuple[str, ...]
+) -> None:
+    assert found_in(compiled(tmp_path, compiler, ["-g", "-O0", *frame])) == ALL_ON_STACK
+
+
+@pytest.mark.parametrize("frame", [(), ("-fomit-frame-pointer",), ("-pg",)])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_registers_that_are_copied_to_the_frame_are_known(
+    tmp_path: Path, compiler: str, frame: tuple[str, ...]
+) -> None:
+    """The debug information names words of the frame, which are not written yet at the first instruction."""
+    assert found_in(compiled(tmp_path, compiler, ["-g", "-O0", "-mregparm=3", *frame])) == REGPARM
+
+
+def test_without_debug_information_the_code_says_what_is_on_the_stack(tmp_path: Path) -> None:
+    found = found_in(compiled(tmp_path, "gcc", ["-O0"]))
+    assert found["local"] == (S4, UNREAD, S12, S16)
+    assert found["take"] == (S4, S8)
+    assert found["unused"] == (S4, S8)  # by the calling convention
+
+
+def test_without_debug_information_registers_are_no_arguments_that_can_be_told_apart(tmp_path: Path) -> None:
+    found = found_in(compiled(tmp_path, "gcc", []))
+    assert (
+        found["narrow"]
+        == (NotKnown("no debug information, and the function gets arguments in EAX and EDX"),) * 2
+    )
+    assert (
+        found["local"]
+        == (NotKnown("no debug information, and the compiler changed the function's parameters"),) * 4
+    )
+    assert found["unused"] == (S4, S8)
+
+
+def test_an_argument_that_nobody_reads_is_on_the_stack_only_where_others_are(tmp_path: Path) -> None:
+    source = SOURCE + "void *idle(unsigned size) { return take(8, 0); }"
+    for options, expected in (([], S4), (["-mregparm=3"], UNREAD)):
+        image = KernelImage.read(compile_kernel(tmp_path, source, options))
+        assert parameter_locations(image, image.symbols["idle"].address, 1) == (expected,)
+
+
+def test_parameters_that_are_not_declared_are_not_known(tmp_path: Path) -> None:
+    image = compiled(tmp_path, "gcc", ["-g"])
+    found = parameter_locations(image, image.symbols["take"].address, 3)
+    assert found[2] == NotKnown("the function has only 2 parameters")
+
+
+def test_damaged_debug_information_says_nothing(tmp_path: Path) -> None:
+    path = compile_kernel(tmp_path, SOURCE, ["-g", "-mregparm=3"])
+    data = bytearray(path.read_bytes())
+    with path.open("rb") as stream:
+        section: Any = ELFFile(stream).get_section_by_name(".debug_info")
+    for position in range(section["sh_offset"], section["sh_offset"] + section["sh_size"], 7):
+        data[position] ^= 0xFF
+    found = found_in(KernelImage(bytes(data), "damaged"))
+    assert (
+        found["take"]
+        == (NotKnown("no debug information, and the function gets arguments in EAX and EDX"),) * 2
+    )
+
+
+def test_damaged_references_lead_nowhere(tmp_path: Path) -> None:
+    """Each function is its own next one."""
+    path = compile_kernel(tmp_path, SOURCE, ["-g", "-gdwarf-4"])
+    data = bytearray(path.read_bytes())
+    with path.open("rb") as stream:
+        file: Any = ELFFile(stream)
+        section = file.get_section_by_name(".debug_info")
+        unit = next(file.get_dwarf_info().iter_CUs())
+        functions = [entry for entry in unit.iter_DIEs() if entry.tag == "DW_TAG_subprogram"]
+    for entry in functions:
+        sibling = entry.attributes.get("DW_AT_sibling")
+        if sibling is not None:
+            at = section["sh_offset"] + sibling.offset
+            data[at : at + 4] = (entry.offset - unit.cu_offset).to_bytes(4, "little")
+    assert bytes(data) != path.read_bytes()
+    assert found_in(KernelImage(bytes(data), "damaged")) == GCC_CHOOSES
