@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from emulator.loader.dwarf.unwind import UnwindTable
     from emulator.loader.elf.headers import ElfHeaders, SectionHeader
     from emulator.loader.elf.symbols import Symbol, SymbolTable
+    from emulator.loader.functions.names import FunctionNames
     from emulator.loader.layout import LoadOptions
     from emulator.loader.segments import Segment
 
@@ -184,6 +185,17 @@ class KernelImage:
             BadImage: The symbol table is damaged.
         """
         return self._symbol_table.extent_at(self._linked(address))
+
+    @cached_property
+    def function_names(self) -> FunctionNames:
+        """The names of its functions.
+
+        Raises:
+            BadImage: The symbol table is damaged.
+        """
+        from emulator.loader.functions.names import FunctionNames
+
+        return FunctionNames(self._symbol_table, self._line_table)
 
     @property
     def code_sections(self) -> list[range]:

@@ -29,6 +29,7 @@ SymbolKind = Literal["function", "object", "other"]
 
 _ENTRY = struct.Struct("<IIIBBH")  # name, value, size, info, other, section
 _KINDS: dict[int, SymbolKind] = {0: "other", 1: "object", 2: "function", 10: "function"}  # 10 is GNU_IFUNC
+_FILE = 4
 _LOCAL = 0
 _FOUR_GIB = 1 << 32
 _NO_ADDRESS = frozenset((0, 0xFFF2))  # SHN_UNDEF, SHN_COMMON
@@ -50,10 +51,25 @@ class Symbol(NamedTuple):
     kind: SymbolKind
 
 
-class _Entry(NamedTuple):
+class SymbolEntry(NamedTuple):
+    """What a symbol table says of one symbol.
+
+    Attributes:
+        symbol: The symbol.
+        is_global: Whether other files can refer to it.
+        section: Number of its section.
+        file: The file that a local symbol was compiled from, as it is written there; "" where the table does not say.
+    """
+
     symbol: Symbol
     is_global: bool
     section: int
+    file: str
+
+    @property
+    def order(self) -> tuple[int, bool, bool]:
+        """Its place among all: by address; of several at one address the last one names it."""
+        return self.symbol.address, self.symbol.kind == "function", self.is_global
 
 
 class SymbolTable:
@@ -64,7 +80,7 @@ class SymbolTable:
         sections: The file's section headers; they bound labels that carry no size.
     """
 
-    def __init__(self, entries: Sequence[_Entry], sections: Sequence[SectionHeader]) -> None:
+    def __init__(self, entries: Sequence[SymbolEntry], sections: Sequence[SectionHeader]) -> None:
         self._entries = entries
         self._sections = sections
 
@@ -72,9 +88,14 @@ class SymbolTable:
     def by_name(self) -> dict[str, Symbol]:
         """Symbols by name. Of several with one name a function wins, then a global one, then the first."""
         ranked: tuple[list[Symbol], ...] = ([], [], [], [])
-        for symbol, is_global, _ in self._entries:
+        for symbol, is_global, _, _ in self._entries:
             ranked[2 * (symbol.kind == "function") + is_global].append(symbol)
         return {symbol.name: symbol for symbols in ranked for symbol in reversed(symbols)}
+
+    @cached_property
+    def code(self) -> list[SymbolEntry]:
+        """Functions and labels in code sections, in their `SymbolEntry.order`."""
+        return sorted(filter(self._is_code, self._entries), key=lambda entry: entry.order)
 
     def function_at(self, address: int) -> tuple[Symbol, int] | None:
         """Find the function, or else the label in a code section, that an address lies in.
@@ -126,27 +147,22 @@ class SymbolTable:
     @cached_property
     def _functions(self) -> tuple[list[int], list[int], list[Symbol]]:
         """Starts, ends and symbols of everything in the code that carries a size."""
-        sized = [entry for entry in self._entries if entry.symbol.size and self._is_code(entry)]
-        sized.sort(key=lambda entry: (entry.symbol.address, entry.symbol.kind == "function", entry.is_global))
-        symbols = [entry.symbol for entry in sized]
+        symbols = [entry.symbol for entry in self.code if entry.symbol.size]
         return [s.address for s in symbols], [s.address + s.size for s in symbols], symbols
 
     @cached_property
     def _labels(self) -> tuple[list[int], list[int], list[Symbol]]:
         """Starts, ends and symbols of everything in the code that carries no size."""
-        labels = [entry for entry in self._entries if not entry.symbol.size and self._is_code(entry)]
-        labels.sort(
-            key=lambda entry: (entry.symbol.address, entry.symbol.kind == "function", entry.is_global)
-        )
+        labels = [entry for entry in self.code if not entry.symbol.size]
         boundaries = sorted({entry.symbol.address for entry in self._entries})
         ends = []
-        for symbol, _, index in labels:
+        for symbol, _, index, _ in labels:
             section = self._sections[index]
             following = bisect_right(boundaries, symbol.address)
             ends.append(min([section.address + section.size, *boundaries[following : following + 1]]))
         return [entry.symbol.address for entry in labels], ends, [entry.symbol for entry in labels]
 
-    def _is_code(self, entry: _Entry) -> bool:
+    def _is_code(self, entry: SymbolEntry) -> bool:
         return (
             entry.symbol.kind != "object"
             and entry.section < len(self._sections)
@@ -165,7 +181,7 @@ def read_symbols(data: bytes, sections: Sequence[SectionHeader], path: str) -> S
     Raises:
         BadImage: A table lies outside the file, a name outside its string table, or a symbol's end above 4 GiB.
     """
-    entries: list[_Entry] = []
+    entries: list[SymbolEntry] = []
     for section in sections:
         if section.kind == SYMBOL_SECTION:
             table, names = _tables(data, section, sections, path)
@@ -196,14 +212,17 @@ def _tables(
     )
 
 
-def _decode(rows: Iterable[tuple[int, ...]], strings: bytes, path: str) -> Iterator[_Entry]:
+def _decode(rows: Iterable[tuple[int, ...]], strings: bytes, path: str) -> Iterator[SymbolEntry]:
     # One decoding for all names: Latin-1 keeps every offset; names beyond ASCII are decoded again.
     text = strings.decode("latin-1")
     find = text.find
     is_ascii = strings.isascii()
+    file = ""
     for number, (name_offset, value, size, info, _, section) in enumerate(rows):
         kind = _KINDS.get(info & 0xF)
         if kind is None or not name_offset or section in _NO_ADDRESS:
+            if info & 0xF == _FILE:  # of the local symbols that follow
+                file = text[name_offset : max(name_offset, find("\0", name_offset))]
             continue
         end = find("\0", name_offset)
         if end < 0:
@@ -221,4 +240,5 @@ def _decode(rows: Iterable[tuple[int, ...]], strings: bytes, path: str) -> Itera
         name = text[name_offset:end]
         if not is_ascii:
             name = name.encode("latin-1").decode("utf-8", "replace")
-        yield _Entry(Symbol(name, value, size, kind), info >> 4 != _LOCAL, section)
+        is_global = info >> 4 != _LOCAL
+        yield SymbolEntry(Symbol(name, value, size, kind), is_global, section, "" if is_global else file)

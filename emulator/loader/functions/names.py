@@ -1,0 +1,147 @@
+"""Find functions by the names that people call them by, and name functions for people.
+
+A compiler gives one function several symbols: copies made for certain callers get suffixes of their own (``kmalloc.constprop.0``), and
+files may have functions of one name. The plain name leaves the suffixes out, so that it is the same in every build.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from emulator.loader.dwarf.source_lines import LineTable
+    from emulator.loader.elf.symbols import SymbolEntry, SymbolTable
+    from emulator.loader.image import KernelImage
+
+_SUFFIXES: Final = re.compile(
+    r"""(?: \.(?: constprop | isra | part | lto_priv | specialized | llvm | __uniq )\.\d+
+          | \.(?: cold | localalias | warm | cfi | argprom | argelim | retelim )(?:\.\d+)?
+          | \.\d+ )+ \Z""",
+    re.VERBOSE,
+)
+"""Of GCC's copies (gcc/symtab.cc, cgraphclones.cc), clang's, and those by which linkers tell apart functions of one name."""
+
+_PIECE: Final = re.compile(r"\.part\.\d+")
+_COLD: Final = re.compile(r"\.cold(?:\.\d+)*\Z")
+_WITH_FILE: Final = re.compile(r"([^:]+):(?!:)(.+)", re.DOTALL)
+_NO_SOURCE: Final = re.compile(r"<.*>|.*\.(?:o|obj|a|lo)", re.DOTALL)
+"""What stands in a symbol table where a link that optimises, or one of assembly, knows no source file."""
+
+
+class NamedFunction(NamedTuple):
+    """A function that was found by its name.
+
+    Attributes:
+        address: Linked address of its first instruction.
+        end: First address after it; *address* itself for a label without a size.
+        symbol: As in the symbol table.
+        name: The plain name.
+        file: Last part of the source file's name; "" where it is not known.
+        is_piece: The compiler has split the function and this is the rest of it: its beginning may stand in its callers.
+    """
+
+    address: int
+    end: int
+    symbol: str
+    name: str
+    file: str
+    is_piece: bool
+
+
+class FunctionNames:
+    """The names of one kernel's functions.
+
+    Args:
+        symbols: Its symbols.
+        lines: Its source lines.
+    """
+
+    def __init__(self, symbols: SymbolTable, lines: LineTable) -> None:
+        self._symbols = symbols
+        self._lines = lines
+
+    def find(self, pattern: str) -> tuple[NamedFunction, ...]:
+        """Find functions as `find_functions` does."""
+        parts = _WITH_FILE.fullmatch(pattern)
+        file, name = ("", pattern) if parts is None else parts.groups()
+        matching = sorted(self._matching(name), key=lambda each: each.order)
+        found = {each.symbol.address: self._named(each) for each in matching}
+        return tuple(each for each in found.values() if file in ("", each.file))
+
+    def _matching(self, name: str) -> Iterable[SymbolEntry]:
+        """Return the symbols that a name means."""
+        if _COLD.search(name):
+            return []
+        if _SUFFIXES.search(name):
+            return [each for each in self._symbols.code if each.symbol.name == name]
+        return self._by_name.get(name) or self._matching_glob(name)
+
+    def _matching_glob(self, glob: str) -> Iterator[SymbolEntry]:
+        """Yield the symbols whose plain name matches."""
+        if "*" in glob or "?" in glob:
+            pattern = re.compile(re.escape(glob).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
+            for name, symbols in self._by_name.items():
+                if pattern.fullmatch(name):
+                    yield from filter(self._stands_alone, symbols)
+
+    def _stands_alone(self, each: SymbolEntry) -> bool:
+        """Return whether a symbol is no label inside a function. Assemblers write those of kmalloc as ``kmalloc.loop``."""
+        if each.symbol.kind == "function":
+            return True
+        found = self._symbols.function_at(each.symbol.address)
+        return found is not None and found[1] == 0 and "." not in each.symbol.name
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[SymbolEntry]]:
+        by_name: dict[str, list[SymbolEntry]] = {}
+        for each in self._symbols.code:
+            if not _COLD.search(each.symbol.name):
+                by_name.setdefault(plain_name(each.symbol.name), []).append(each)
+        return by_name
+
+    def _named(self, each: SymbolEntry) -> NamedFunction:
+        symbol = each.symbol
+        return NamedFunction(
+            symbol.address,
+            symbol.address + symbol.size,
+            symbol.name,
+            plain_name(symbol.name),
+            self._file(each),
+            _PIECE.search(symbol.name) is not None,
+        )
+
+    def _file(self, each: SymbolEntry) -> str:
+        """Return the last part of the name of a symbol's source file; "" where nothing says it."""
+        path = each.file
+        if not path or _NO_SOURCE.fullmatch(path):
+            line = self._lines.find(each.symbol.address)
+            path = "" if line is None else line.file
+        return path.rpartition("/")[2]
+
+
+def find_functions(image: KernelImage, pattern: str) -> tuple[NamedFunction, ...]:
+    """Find the functions that a name means.
+
+    Args:
+        image: The kernel.
+        pattern: A name, with the source file and a colon in front of it if there are several: ``kmalloc``, ``heap.c:take``. A plain name
+            means all copies of the function, a symbol with its suffix one of them. Where no function has that name, ``*`` and ``?`` in
+            it stand for any characters and for one.
+
+    Returns:
+        Ascending by address, one for each address; none for a name of data. What a compiler has moved out of a function because it
+        seldom runs (``.cold``) is no function.
+
+    Raises:
+        BadImage: The symbol table is damaged.
+    """
+    return image.function_names.find(pattern)
+
+
+def plain_name(symbol: str) -> str:
+    """Return the name that people call a function by: its symbol without what compilers append to those of copies."""
+    return _SUFFIXES.sub("", symbol) if "." in symbol else symbol

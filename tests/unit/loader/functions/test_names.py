@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.errors import BadImage
+from emulator.loader.functions.names import NamedFunction, find_functions, plain_name
+from emulator.loader.image import KernelImage
+from tests.unit.loader import elf_builder as eb
+from tests.unit.loader.elf_builder import BASE, Elf, Sym, build_elf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def image(*symbols: Sym) -> KernelImage:
+    return KernelImage(build_elf(Elf(symbols=list(symbols))), "k.elf")
+
+
+def function(name: str, offset: int, bind: int = eb.GLOBAL) -> Sym:
+    return Sym(name, BASE + offset, 4, eb.FUNC, bind)
+
+
+def source(name: str) -> Sym:
+    return Sym(name, 0, 0, eb.FILE, eb.LOCAL, eb.ABSOLUTE)
+
+
+def static(name: str, offset: int) -> Sym:
+    return function(name, offset, eb.LOCAL)
+
+
+def offsets(kernel: KernelImage, pattern: str) -> list[int]:
+    return [each.address - BASE for each in find_functions(kernel, pattern)]
+
+
+class TestPlainNames:
+    @pytest.mark.parametrize(
+        "suffix",
+        [
+            *(".constprop.0", ".isra.0", ".part.0", ".lto_priv.0", ".localalias", ".localalias.3"),
+            *(".isra.0.constprop.1", ".part.0.isra.0", ".constprop.0.lto_priv.12", ".cold", ".isra.0.cold"),
+            *(".cold.1", ".llvm.8642137", ".__uniq.12345.llvm.678", ".specialized.1", ".argelim", ".7"),
+        ],
+    )
+    def test_leave_out_what_compilers_append(self, suffix: str) -> None:
+        assert plain_name(f"km_alloc{suffix}") == "km_alloc"
+
+    @pytest.mark.parametrize("name", ["km_alloc", "heap.alloc", "heap.constprop", "isra.0x", "x.part.", ""])
+    def test_keep_other_names(self, name: str) -> None:
+        assert plain_name(name) == name
+
+
+class TestCopies:
+    KERNEL = image(
+        static("take.constprop.0", 32),
+        static("take.isra.0", 24),
+        static("take.part.0", 16),
+        static("take.isra.0.cold", 40),
+        static("take.cold", 44),
+        function("take", 0),
+        function("taken", 48),
+    )
+
+    def test_a_plain_name_means_all_of_them_but_what_seldom_runs(self) -> None:
+        assert find_functions(self.KERNEL, "take") == (
+            NamedFunction(BASE, BASE + 4, "take", "take", "", is_piece=False),
+            NamedFunction(BASE + 16, BASE + 20, "take.part.0", "take", "", is_piece=True),
+            NamedFunction(BASE + 24, BASE + 28, "take.isra.0", "take", "", is_piece=False),
+            NamedFunction(BASE + 32, BASE + 36, "take.constprop.0", "take", "", is_piece=False),
+        )
+
+    @pytest.mark.parametrize(
+        ("pattern", "found"),
+        [
+            ("take.isra.0", [24]),
+            ("take.isra.1", []),
+            ("take.cold", []),
+            ("take.isra.0.cold", []),
+            ("tak", []),
+            ("take*", [0, 16, 24, 32, 48]),
+            ("?aken", [48]),
+            ("take?", [48]),
+            ("take.*", []),
+            ("[t]ake", []),
+        ],
+    )
+    def test_others_mean_what_they_say(self, pattern: str, found: list[int]) -> None:
+        assert offsets(self.KERNEL, pattern) == found
+
+
+class TestFiles:
+    KERNEL = image(
+        source("mm/heap.c"),
+        static("take", 0),
+        source("pool.c"),
+        static("take", 8),
+        static("take.constprop.0", 16),
+        source("boot.o"),
+        static("take", 24),
+        source("<artificial>"),
+        static("take.lto_priv.0", 32),
+        source(""),
+        static("take", 40),
+        function("give", 48),
+    )
+
+    def test_local_symbols_are_of_the_file_that_stands_before_them(self) -> None:
+        assert [each.file for each in find_functions(self.KERNEL, "take")] == [
+            "heap.c",
+            "pool.c",
+            "pool.c",
+            "",
+            "",
+            "",
+        ]
+        assert [each.file for each in find_functions(self.KERNEL, "give")] == [""]
+
+    @pytest.mark.parametrize(
+        ("pattern", "found"),
+        [
+            ("heap.c:take", [0]),
+            ("pool.c:take", [8, 16]),
+            ("pool.c:take.constprop.0", [16]),
+            ("pool.c:t*", [8, 16]),
+            ("other.c:take", []),
+            ("boot.o:take", []),
+            ("heap.c::take", []),
+        ],
+    )
+    def test_a_file_chooses(self, pattern: str, found: list[int]) -> None:
+        assert offsets(self.KERNEL, pattern) == found
+
+
+class TestLabels:
+    KERNEL = image(
+        Sym("kmalloc", BASE),  # as assemblers write functions: no type, no size
+        Sym("kmalloc.loop", BASE + 4),
+        Sym("kmem", BASE + 8, 4, eb.OBJECT),
+        Sym("kmem_size", BASE + 64, section=eb.ABSOLUTE),
+        function("kmark", 16),
+        Sym("kmark_inside", BASE + 18),
+        Sym("kalias", BASE + 16, 4, eb.FUNC, eb.LOCAL),
+        Sym("kmark.isra.0", BASE + 12, 4, eb.FUNC, eb.LOCAL),
+    )
+
+    def test_are_functions_without_an_end(self) -> None:
+        found = NamedFunction(BASE, BASE, "kmalloc", "kmalloc", "", is_piece=False)
+        assert find_functions(self.KERNEL, "kmalloc") == (found,)
+        assert offsets(self.KERNEL, "kmalloc.loop") == [4]
+        assert offsets(self.KERNEL, "kmark_inside") == [18]
+
+    @pytest.mark.parametrize("pattern", ["kmem", "kmem_size", "kmem*", "", "*.loop", "*inside"])
+    def test_data_and_labels_within_functions_are_none(self, pattern: str) -> None:
+        assert find_functions(self.KERNEL, pattern) == ()
+
+    def test_of_names_for_the_same_code_the_one_that_was_asked_for(self) -> None:
+        assert [each.symbol for each in find_functions(self.KERNEL, "kalias")] == ["kalias"]
+        assert [each.symbol for each in find_functions(self.KERNEL, "km*k")] == ["kmark.isra.0", "kmark"]
+        assert [each.symbol for each in find_functions(self.KERNEL, "k*")] == [
+            "kmalloc",
+            "kmark.isra.0",
+            "kmark",
+        ]
+
+    def test_a_damaged_table_is_an_error(self) -> None:
+        data = eb.patch_section_header(build_elf(Elf(symbols=[function("a", 0)])), 2, eb.SH_SIZE, 31)
+        with pytest.raises(BadImage, match="is not a multiple of 16"):
+            find_functions(KernelImage(data, "k.elf"), "a")
+
+
+HEAP = """
+__attribute__((noinline)) static int take(int size, int kind) { return kernel_word += size + kind; }
+int heap_run(int size) { return take(size, 4) + take(size + 1, 4); }
+"""
+POOL = """
+static int take(int size) { return (kernel_word -= size); }
+int (*volatile pool_take)(int) = take;
+"""
+MAIN = "int kernel_word; void _start(void) { }"
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("names")
+    for name, text in (("heap", HEAP), ("pool", POOL), ("main", MAIN)):
+        declaration = "" if name == "main" else "extern int kernel_word;\n"
+        (directory / f"{name}.c").write_text(declaration + text)
+    return directory
+
+
+def compiled(sources: Path, options: Iterable[str]) -> KernelImage:
+    output = sources / "kernel.elf"
+    flags = ("-m32", "-ffreestanding", "-nostdlib", "-static", "-fno-pie", "-no-pie", "-Wl,--build-id=none")
+    files = ("main.c", "heap.c", "pool.c")
+    command = ["gcc", *flags, *options, "-o", str(output), *files]
+    subprocess.run(command, cwd=sources, check=True)
+    return KernelImage.read(output)
+
+
+class TestCompiledByGcc:
+    @pytest.mark.parametrize("options", [("-O0",), ("-O2",), ("-O2", "-g"), ("-Os", "-g")])
+    def test_functions_of_one_name_in_two_files(self, sources: Path, options: tuple[str, ...]) -> None:
+        kernel = compiled(sources, options)
+        assert sorted(each.file for each in find_functions(kernel, "take")) == ["heap.c", "pool.c"]
+        (found,) = find_functions(kernel, "heap.c:take")
+        assert found.symbol == ("take" if options == ("-O0",) else "take.constprop.0")
+        assert found.name == "take"
+
+    def test_a_global_function_has_the_file_that_its_source_lines_say(self, sources: Path) -> None:
+        (found,) = find_functions(compiled(sources, ["-O2", "-g"]), "heap_run")
+        assert found.file == "heap.c"
+        (found,) = find_functions(compiled(sources, ["-O2"]), "heap_run")
+        assert found.file == ""
+
+    def test_after_optimisation_at_link_time_source_lines_tell_files_apart(self, sources: Path) -> None:
+        options = ("-O2", "-flto", "-g", "-Wl,-u,pool_take,-u,heap_run")
+        kernel = compiled(sources, options)
+        assert {each.file for each in find_functions(kernel, "take")} == {"heap.c", "pool.c"}
