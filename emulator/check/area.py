@@ -40,15 +40,20 @@ class Area:
     Attributes:
         trace: As given.
         name: As given.
-        pages: Whether its blocks are runs of pages.
+        rules: What holds for its blocks.
         call_sites: Looks up the calls and blocks that findings name.
     """
 
     def __init__(self, trace: Trace, name: str) -> None:
         self.trace = trace
         self.name = name
-        self.pages = trace.profile.pages(name)
+        self.rules = trace.profile.area(name)
         self.call_sites = CallSites(trace)
+
+    @property
+    def pages(self) -> bool:
+        """Whether its blocks are runs of pages."""
+        return self.rules.pages
 
     @property
     def blocks(self) -> Blocks:

@@ -373,14 +373,37 @@ void kc_probes_switch(kc *m, uint32_t number, bool on);
 
 /* -- recorded calls: record/calls.c ------------------------------------------------------------ */
 
-enum { KC_ROWS = 32768, KC_ARGUMENTS = 6, KC_FUNCTIONS = 127 };
+enum { KC_ROWS = 32768, KC_VALUES = 8, KC_ENTRIES = 1024, KC_OPERATIONS = 4096, KC_DEPTH = 16 };
 
+/* A value of a call, as it is in front of the function's first instruction. The operand says how many bytes above ESP a word of the stack
+ * lies, which register it is as instructions encode it, what a constant is, or which operation computes it first; later ones may be
+ * computed from those before. */
+enum { KC_NOTHING, KC_ON_STACK, KC_IN_REGISTER, KC_IMMEDIATE, KC_COMPUTED };
 typedef struct {
-    uint32_t start, end;   /* its code */
-    uint32_t physical;     /* where it was loaded */
-    int8_t arguments, out; /* words of arguments, and which of them points to a word for a result; -1: none */
-    bool takes;            /* it takes memory, and can say that there is none: its entries are allocations */
-} kc_function;
+    uint32_t kind, operand;
+} kc_value;
+
+/* An operation of a computation on a stack of words, which never holds more than KC_DEPTH; the last one is KC_END. The operand is what
+ * KC_PUSH pushes, or the number of a value. Loads are from the data segment. To divide by 0 gives 0, as does an address where nothing is. */
+enum {
+    KC_END, KC_PUSH, KC_VALUE, KC_RESULT, KC_LOAD8, KC_LOAD16, KC_LOAD32, KC_ADD, KC_SUBTRACT, KC_MULTIPLY, KC_DIVIDE, KC_AND, KC_OR,
+    KC_SHIFT_LEFT, KC_SHIFT_RIGHT, KC_EQUAL, KC_DIFFERENT, KC_LESS
+};
+typedef struct {
+    uint32_t kind, operand;
+} kc_operation;
+
+/* Where a function is entered. Compilers make several copies of one. */
+typedef struct {
+    uint32_t start, end;           /* its code */
+    uint32_t physical;             /* where it was loaded */
+    uint32_t head_start, head_end; /* of the function of which it is a piece only: from there it is entered without a call */
+    uint32_t function;             /* its number in the rows, below 128 */
+    uint32_t value_count;
+    kc_value values[KC_VALUES];
+    int32_t block; /* the first operation that computes, at its return, which block it has made; -1: none does */
+    bool takes;    /* it takes memory, and can say that there is none: its entries are allocations */
+} kc_call_entry;
 
 /* Calls in order of entry, as columns. Events (entries and exits) and calls are numbered from 1. */
 typedef struct {
@@ -388,7 +411,8 @@ typedef struct {
     uint64_t time_ns[KC_ROWS], left_time_ns[KC_ROWS]; /* virtual */
     uint32_t parent[KC_ROWS];                 /* the recorded call that it is nested in; 0: none */
     uint32_t entered[KC_ROWS], left[KC_ROWS]; /* numbers of events; left is 0 while it has not returned */
-    uint32_t arguments[KC_ARGUMENTS][KC_ROWS], result[KC_ROWS] /* EAX */, out[KC_ROWS];
+    uint32_t values[KC_VALUES][KC_ROWS], result[KC_ROWS] /* EAX */;
+    uint32_t out[KC_ROWS]; /* the block, where it is computed */
     uint32_t esp[KC_ROWS];                      /* at entry: the return address lies there */
     uint32_t stack[KC_ROWS];                    /* see kc_stack() */
     uint8_t depth[KC_ROWS], function[KC_ROWS], returned[KC_ROWS];
@@ -397,8 +421,9 @@ typedef struct {
 /* A call that returned after its row was handed over. */
 typedef struct { uint64_t left_time_ns; uint32_t call, left, result, out; } kc_late;
 
-/* Record calls of `count` functions from now on, numbered as in the array; 0 ends the recording. -1: no memory. */
-int kc_record(kc *m, const kc_function *functions, uint32_t count);
+/* Record calls at `count` entries from now on, which probes number as in the array; 0 ends the recording. -1: no memory. */
+int kc_record(kc *m, const kc_call_entry *entries, uint32_t count, const kc_operation *operations,
+              uint32_t operation_count);
 /* The rows since the last hand-over. Full, they are handed over to Python; at any other time by whoever asks. */
 const kc_calls *kc_calls_now(kc *m);
 const kc_late *kc_calls_late(kc *m, uint32_t *count);
@@ -502,7 +527,7 @@ uint32_t kc_stale_uses(const kc *m, const kc_stale_use **uses);
 
 /* -- what a piece of code does: observe/step_logs.c -------------------------------------------- */
 
-enum kc_step_kind { KC_INSTRUCTION, KC_LOAD, KC_STORE };
+enum { KC_INSTRUCTION, KC_LOAD, KC_STORE };
 /* An instruction (address: linear, size: its length), or an access of the instruction before (address: physical). */
 typedef struct { uint64_t value; uint32_t address; uint16_t size; uint16_t kind; } kc_step;
 /* Record the first `limit` steps of the runs from now on, which are much slower. Any number of logs may be open. Between runs

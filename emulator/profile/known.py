@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from emulator.errors import KernelMismatch, UnsupportedFunction
+from emulator.errors import KernelMismatch
 from emulator.profile.reader import read_profile
 from kernel_model.btron import symbols as btron
 from kernel_model.litecore import symbols as litecore
@@ -125,8 +124,7 @@ def _with_areas(name: str, areas: Collection[str]) -> Profile:
     left_out = [area for area in OPTIONAL_AREAS[name] if area not in areas]
     if not left_out:
         return profile
-    functions = tuple(each for each in profile.functions if each.area not in left_out)
-    return replace(profile, functions=functions, page_areas=profile.page_areas.difference(left_out))
+    return profile.with_functions(tuple(each for each in profile.functions if each.area not in left_out))
 
 
 def _nearest_text(image: KernelImage) -> str:
@@ -153,15 +151,17 @@ def _some(names: Sequence[str]) -> str:
 
 
 def match(profile: Profile, image: KernelImage) -> Profile:
-    """Reduce a profile to the functions that a kernel has.
+    """Reduce a profile to the functions that a kernel has, each with its entries there.
 
     Raises:
         KernelMismatch: It has none of them.
-        UnsupportedFunction: One gets a parameter that the profile names in a register, says the kernel's debug information.
+        UnsupportedFunction: What must be known of one cannot be: which block it is about, or how many pages.
         BadImage: Its symbol table is damaged.
     """
-    reduced = _reduced(profile, image)
-    if reduced is None:
+    from emulator.profile.binding import bind  # reads debug information, which not every command needs
+
+    functions = bind(profile, image)
+    if not functions:
         names = [function.name for function in profile.functions]
         similar = _similar(names, image)
         hint = f"; similar names: {', '.join(similar)}" if similar else ""
@@ -170,32 +170,7 @@ def match(profile: Profile, image: KernelImage) -> Profile:
             f"has none of the functions of profile {profile.name}: {', '.join(names)}{hint}",
             names,
         )
-    _check_parameters(reduced, image)
-    return reduced
-
-
-def _check_parameters(profile: Profile, image: KernelImage) -> None:
-    """See that parameters lie on the stack, where they are recorded. Compilers often choose registers for a static function."""
-    from emulator.loader.dwarf.parameters import Parameters  # slow, and not for the built-in profiles
-
-    known = Parameters(image.symbol_data)
-    for function in profile.functions:
-        symbol = image.symbol(function.name)
-        found = None if symbol is None else known.in_register(symbol.address)
-        if found is not None and found.number < len(function.parameters):
-            parameter = function.parameters[found.number]
-            raise UnsupportedFunction(
-                function.name,
-                f"it gets {parameter} in {found.register}, and kmemu records parameters on the stack",
-            )
-
-
-def _reduced(profile: Profile, image: KernelImage) -> Profile | None:
-    functions = tuple(each for each in profile.functions if _is_function(image.symbol(each.name)))
-    if not functions:
-        return None
-    areas = {function.area for function in functions}
-    return replace(profile, functions=functions, page_areas=profile.page_areas & areas)
+    return profile.with_functions(functions)
 
 
 def _is_function(symbol: Symbol | None) -> bool:

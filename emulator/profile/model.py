@@ -1,26 +1,41 @@
 """What the functions of a kernel's memory management mean: which take memory, which give it back, and where they say so.
 
-A profile is only data. It says how to read a call from outside: arguments are the 32-bit words on the stack above the
-return address, the result is EAX. Profiles come from TOML files (`emulator.profile.reader`), from the kernels that are known
-(`emulator.profile.known`), and out of the headers of traces.
+A profile is only data. It says how to read a call from outside: which parameters a function has, what follows from them, and what EAX is
+when it returns. Where the arguments of a call are depends on the compiler (`emulator.profile.binding`). Profiles come from TOML files
+(`emulator.profile.reader`), from the kernels that are known (`emulator.profile.known`), and out of the headers of traces.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from emulator.profile.expressions import RESULT, names_in, parse
 from emulator.wording import shortened
 
-MOST_PARAMETERS: Final = 6
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from emulator.loader.functions.entries import Entry
+
+MOST_ARGUMENTS: Final = 6
+MOST_PARAMETERS: Final = 8  # with those that are computed
 MOST_FUNCTIONS: Final = 127  # a trace numbers them in a signed byte
+LARGEST_HEADER: Final = 4096  # bytes
 _LONGEST_NAME: Final = 255
 _UNKNOWN_ERROR: Final = 0xFFFF_FFFF  # -1, which is an error by any convention
 
-_FUNCTION_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.]*")  # compilers write clones as "name.part.0"
+_SYMBOL = r"[A-Za-z_$*?][A-Za-z0-9_$.*?]*"  # compilers write clones as "name.part.0"
+_OF_CLASS = (
+    r"[A-Za-z_$<~*?][^\x00-\x1f]*"  # C++ and Rust: mm::Arena::alloc(unsigned int), operator new(unsigned int)
+)
+_FUNCTION_NAME = re.compile(
+    rf"(?:[A-Za-z0-9_+./-]+:(?!:))?(?:{_SYMBOL}|(?=.*(?:::|\boperator\b|<)){_OF_CLASS})"
+)
+_PLACE = re.compile(r"eax|ecx|edx|ebx|esi|edi|ebp|esp\+\d{1,3}")
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AREA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _C_TYPES = frozenset(
@@ -53,6 +68,8 @@ class Role(Enum):
     REALLOC = "realloc"
     SHARE = "share"
     RESET = "reset"
+    SEED = "seed"
+    DEFER = "defer"
     OTHER = "other"
 
     @property
@@ -63,7 +80,7 @@ class Role(Enum):
     @property
     def names_block(self) -> bool:
         """Whether a call is given a block, by its address or its frame."""
-        return self in (Role.FREE, Role.REALLOC, Role.SHARE)
+        return self in (Role.FREE, Role.REALLOC, Role.SHARE, Role.DEFER)
 
 
 class Result(Enum):
@@ -84,17 +101,23 @@ class TracedFunction:
     """One function.
 
     Attributes:
-        name: Its symbol.
+        name: Its symbol, without what compilers append to it; of C++ and Rust as people write it; with ``FILE:`` in front where several
+            files have one. In a profile that is not matched with a kernel (`emulator.profile.known.match`) it may be a pattern.
         area: The area whose blocks it handles.
         role: What it does to them.
-        parameters: Names of its parameters in order, at most 6. Those with a meaning: ``size`` (bytes), ``count``
-            (multiplies ``size``), ``pages`` (x 4096), ``order`` (4096 << order), ``align``, ``ptr`` (the block's
-            address), ``frame`` (the same / 4096), ``out`` (address of a word that receives the block's address),
-            ``pool``. Any other is only shown.
+        parameters: Names of its parameters in order, at most 6, and then of the values that are computed from them, at most 8 in all. Those
+            with a meaning: ``size`` (bytes), ``count`` (multiplies ``size``), ``pages`` (x 4096), ``order`` (4096 << order), ``align``,
+            ``ptr`` (the block's address), ``frame`` (the same / 4096), ``out`` (address of a word that receives the block's address),
+            ``pool``, ``when`` (the call does something to blocks unless this is 0). Any other is only shown.
         result: What EAX is at its return.
         failure: EAX, unsigned, that says "no block" where a block's address or frame is the result; None: never fails. A
             function whose result is ERROR fails with any EAX but 0; here is what it answers when there is no memory,
             None: not known.
+        facts: Expressions (`emulator.profile.expressions`) of the computed values: of the last parameters.
+        block: Expression of what a call makes, an address or a frame as *result* says; "": EAX, or what lies where ``out`` points.
+        places: Where parameters are, "" where it is not said, such as ``eax`` or ``esp+8``; empty: nothing is said.
+        unknown: Parameters whose values cannot be known in this kernel; their words are 0.
+        entries: Where it is entered in the kernel that its profile was matched with; empty: in none.
 
     Raises:
         ValueError: The parts do not fit together.
@@ -106,9 +129,15 @@ class TracedFunction:
     parameters: tuple[str, ...]
     result: Result
     failure: int | None = None
+    facts: tuple[str, ...] = ()
+    block: str = ""
+    places: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         _check_names(self)
+        _check_expressions(self)
         _check_meaning(self)
         if self.failure is not None:
             if not self.role.makes_block or self.result not in (*_BLOCKS, Result.ERROR):
@@ -119,9 +148,23 @@ class TracedFunction:
                 raise ValueError(f"{self.name}: the failure value {self.failure} is no unsigned 32-bit word")
 
     @property
+    def argument_count(self) -> int:
+        """How many of the parameters are passed, and not computed."""
+        return len(self.parameters) - len(self.facts)
+
+    @property
     def out(self) -> int | None:
         """Position of the parameter ``out``, if there is one."""
         return self.parameters.index("out") if "out" in self.parameters else None
+
+    @property
+    def stores_block(self) -> bool:
+        """Whether the block that a call makes is known by more than EAX: a call keeps it as its ``out``."""
+        return self.out is not None or bool(self.block)
+
+    def knows(self, parameter: str) -> bool:
+        """Return whether it has a parameter whose value is known."""
+        return parameter in self.parameters and parameter not in self.unknown
 
     @property
     def failure_result(self) -> int | None:
@@ -150,13 +193,43 @@ class SpaceRules:
 
 
 @dataclass(frozen=True, slots=True)
+class AreaRules:
+    """What holds for all blocks of an area.
+
+    Attributes:
+        pages: They are runs of whole pages that may be given back in parts.
+        header: Bytes of the allocator's own in front of each, 0 to 4096.
+        alignment: They begin at multiples of so many bytes, a power of 2.
+        interior: A pointer into one keeps it, as one to its start does.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    pages: bool = False
+    header: int = 0
+    alignment: int = 4
+    interior: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.header <= LARGEST_HEADER:
+            raise ValueError(f"a header of {self.header} bytes: it is 0 to {LARGEST_HEADER}")
+        if self.alignment < 1 or self.alignment & (self.alignment - 1):
+            raise ValueError(f"the alignment {self.alignment} is no power of 2")
+
+
+PLAIN_AREA: Final = AreaRules()
+PAGES: Final = AreaRules(pages=True, alignment=4096)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """The functions of one kernel.
 
     Attributes:
         name: For people, 1 to 80 printable characters.
         functions: 1 to 127, no two of one name.
-        page_areas: Areas whose blocks are runs of whole pages that may be given back in parts.
+        rules: What holds in areas; an area that is not there is a `PLAIN_AREA`.
         address_spaces: What its address spaces keep. A trace does not say it.
 
     Raises:
@@ -165,7 +238,7 @@ class Profile:
 
     name: str
     functions: tuple[TracedFunction, ...]
-    page_areas: frozenset[str] = frozenset()
+    rules: Mapping[str, AreaRules] = field(default_factory=dict)
     address_spaces: SpaceRules = SpaceRules()
 
     def __post_init__(self) -> None:
@@ -176,8 +249,11 @@ class Profile:
         for name, times in Counter(function.name for function in self.functions).items():
             if times > 1:
                 raise ValueError(f"function {name} is there {times} times")
-        for area in sorted(self.page_areas.difference(self.areas)):
-            raise ValueError(f"area {shortened(area)} of pages has no functions")
+        for area in sorted(set(self.rules).difference(self.areas)):
+            raise ValueError(f"area {shortened(area)} has rules, but no functions")
+        for each in self.functions:
+            if each.role is Role.DEFER and self.pages(each.area):
+                raise ValueError(f"{each.name}: frees of pages cannot be deferred")
 
     @property
     def areas(self) -> tuple[str, ...]:
@@ -190,15 +266,25 @@ class Profile:
         making = {function.area for function in self.functions if function.role is Role.ALLOC}
         return tuple(area for area in self.areas if area in making)
 
+    def area(self, name: str) -> AreaRules:
+        """Return what holds in an area."""
+        return self.rules.get(name, PLAIN_AREA)
+
     def pages(self, area: str) -> bool:
         """Return whether the blocks of an area are runs of whole pages that may be given back in parts."""
-        return area in self.page_areas
+        return self.area(area).pages
+
+    def with_functions(self, functions: tuple[TracedFunction, ...]) -> Profile:
+        """Return the profile with these functions instead, and the rules of their areas."""
+        areas = {function.area for function in functions}
+        rules = {area: rules for area, rules in self.rules.items() if area in areas}
+        return replace(self, functions=functions, rules=rules)
 
     def to_document(self) -> dict[str, object]:
         """Return the profile as plain data for JSON."""
         return {
             "name": self.name,
-            "page_areas": sorted(self.page_areas),
+            "areas": {area: asdict(self.rules[area]) for area in sorted(self.rules)},
             "functions": [
                 {
                     "name": function.name,
@@ -207,6 +293,9 @@ class Profile:
                     "parameters": list(function.parameters),
                     "result": function.result.value,
                     "failure": function.failure,
+                    "facts": list(function.facts),
+                    "block": function.block,
+                    "unknown": list(function.unknown),
                 }
                 for function in self.functions
             ],
@@ -230,19 +319,62 @@ _LENGTHS = ("size", "pages", "order")
 
 
 def _check_names(function: TracedFunction) -> None:
-    if not _is_name(_FUNCTION_NAME, function.name):
+    if not is_function_name(function.name):
         raise ValueError(f"{shortened(function.name)} is no name of a function")
     if not _is_name(_AREA_NAME, function.area):
         raise ValueError(f"{shortened(function.area)} is no name of an area")
+    if function.argument_count > MOST_ARGUMENTS:
+        raise ValueError(
+            f"{function.name} has {function.argument_count} parameters, at most {MOST_ARGUMENTS} are recorded"
+        )
     if len(function.parameters) > MOST_PARAMETERS:
         raise ValueError(
-            f"{function.name} has {len(function.parameters)} parameters, at most {MOST_PARAMETERS} are recorded"
+            f"{function.name} has {len(function.parameters)} parameters and computed values, at most {MOST_PARAMETERS} are recorded"
         )
+    for parameter in function.unknown:
+        if parameter not in function.parameters:
+            raise ValueError(f"{function.name}: {shortened(parameter)} is no parameter of it")
     for parameter, times in Counter(function.parameters).items():
         if not _is_name(_PARAMETER_NAME, parameter) or parameter in _C_TYPES:
             raise ValueError(f"{function.name}: {shortened(parameter)} is no name of a parameter")
         if times > 1:
             raise ValueError(f"{function.name}: parameter {parameter} is there {times} times")
+
+
+def _check_expressions(function: TracedFunction) -> None:
+    """Refuse what cannot be computed, or is said of parameters that are not there."""
+    problem = _computed_problem(function)
+    for place in function.places:
+        if place and not _PLACE.fullmatch(place):
+            problem = f"{shortened(place)} is no place such as eax or esp+8"
+    for text in (*function.facts, *([function.block] if function.block else [])):
+        try:
+            expression = parse(text)
+        except ValueError as error:
+            raise ValueError(f"{function.name}: {error}") from None
+        if text is not function.block and RESULT in names_in(expression):
+            problem = f"{text} is computed at the entry, where there is no result"
+    if problem:
+        raise ValueError(f"{function.name}: {problem}")
+
+
+def _computed_problem(function: TracedFunction) -> str:
+    if function.argument_count < 0:
+        return "there are more computed values than parameters"
+    if "out" in function.parameters[function.argument_count :]:
+        return "out is passed, and not computed"
+    if function.block and function.out is not None:
+        return "both out and the result say which block a call makes"
+    if function.block and not function.role.makes_block:
+        return f"{function.role.value} has no block as its result"
+    if len(function.places) > function.argument_count:
+        return "there are more places than parameters"
+    return ""
+
+
+def is_function_name(text: str) -> bool:
+    """Return whether a function can have this name, or a pattern be this."""
+    return _is_name(_FUNCTION_NAME, text)
 
 
 def _is_name(pattern: re.Pattern[str], text: str) -> bool:
@@ -280,7 +412,7 @@ def _result_problem(function: TracedFunction) -> str:
     if not function.role.makes_block:
         if function.result in _BLOCKS:
             return f"{function.role.value} has no block as its result, only error, value or none"
-    elif function.out is None:
+    elif function.out is None or function.block:
         if function.result not in _BLOCKS:
             return f"{function.role.value} without a parameter out needs the result ptr or frame"
     elif function.result not in (Result.ERROR, Result.NONE):
@@ -288,17 +420,35 @@ def _result_problem(function: TracedFunction) -> str:
     return ""
 
 
+_FUNCTION_FIELDS: Final[tuple[str, ...]] = ("name", "area", "role", "parameters", "result", "failure")
+_LATER_FIELDS: Final[tuple[str, ...]] = ("facts", "block", "unknown")  # than the first version of the format
+
+
 def _profile(document: object) -> Profile:
-    fields = _fields(document, "it", ("name", "page_areas", "functions"))
-    return Profile(
-        _typed(fields["name"], str, "name"),
-        tuple(map(_function, _typed(fields["functions"], list, "functions"))),
-        frozenset(_strings(fields["page_areas"], "page_areas")),
+    if isinstance(document, dict) and "page_areas" in document:  # the first version of the format
+        fields = _fields(document, "it", ("name", "page_areas", "functions"))
+        rules = dict.fromkeys(_strings(fields["page_areas"], "page_areas"), PAGES)
+    else:
+        fields = _fields(document, "it", ("name", "areas", "functions"))
+        areas = _typed(fields["areas"], dict, "areas")
+        rules = {_typed(area, str, "areas"): _rules(each) for area, each in areas.items()}
+    functions = tuple(map(_function, _typed(fields["functions"], list, "functions")))
+    return Profile(_typed(fields["name"], str, "name"), functions, rules)
+
+
+def _rules(document: object) -> AreaRules:
+    fields = _fields(document, "an area", ("pages", "header", "alignment", "interior"))
+    return AreaRules(
+        _flag(fields["pages"], "pages"),
+        _typed(fields["header"], int, "header"),
+        _typed(fields["alignment"], int, "alignment"),
+        _flag(fields["interior"], "interior"),
     )
 
 
 def _function(document: object) -> TracedFunction:
-    fields = _fields(document, "a function", ("name", "area", "role", "parameters", "result", "failure"))
+    is_later = isinstance(document, dict) and not document.keys().isdisjoint(_LATER_FIELDS)
+    fields = _fields(document, "a function", _FUNCTION_FIELDS + (_LATER_FIELDS if is_later else ()))
     failure = fields["failure"]
     return TracedFunction(
         _typed(fields["name"], str, "name"),
@@ -307,6 +457,9 @@ def _function(document: object) -> TracedFunction:
         tuple(_strings(fields["parameters"], "parameters")),
         Result(_one_of(fields["result"], Result, "result")),
         None if failure is None else _typed(failure, int, "failure"),
+        tuple(_strings(fields.get("facts", []), "facts")),
+        _typed(fields.get("block", ""), str, "block"),
+        unknown=tuple(_strings(fields.get("unknown", []), "unknown")),
     )
 
 
@@ -322,6 +475,12 @@ def _fields(document: object, what: str, names: tuple[str, ...]) -> dict[str, ob
 def _typed(value: object, kind: type[_T], field: str) -> _T:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"field {field} is {shortened(value)}, not of type {kind.__name__}")  # noqa: TRY004 - the data is wrong, not the call
+    return value
+
+
+def _flag(value: object, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"field {field} is {shortened(value)}, neither true nor false")  # noqa: TRY004 - as above
     return value
 
 

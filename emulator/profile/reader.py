@@ -2,21 +2,36 @@
 
 A function stands there as one line, ``alloc_frames(pages) -> frame``:
 
-signature  = NAME "(" [ parameter { "," parameter } ] ")" [ "->" result ]
-parameter  = NAME
-result     = "ptr" | "frame" | "error" | "value" | "none"
+signature  = FUNCTION "(" [ parameter { "," parameter } ] ")" [ "->" result ] { "," NAME "=" expression }
+parameter  = NAME [ "@" place ]
+place      = "eax" | "ecx" | "edx" | "ebx" | "esi" | "edi" | "ebp" | "esp+" NUMBER
+result     = ( "ptr" | "frame" ) [ "=" expression ] | "error" | "value" | "none"
+
+Expressions are those of `emulator.profile.expressions`.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from emulator.errors import BadFile
 from emulator.loader.files import read_text
-from emulator.profile.model import Profile, Result, Role, SpaceRules, TracedFunction
+from emulator.profile.expressions import RESULT, names_in, parse
+from emulator.profile.model import (
+    PAGES,
+    PLAIN_AREA,
+    AreaRules,
+    Profile,
+    Result,
+    Role,
+    SpaceRules,
+    TracedFunction,
+    is_function_name,
+)
 from emulator.wording import shortened, shown_keys
 
 if TYPE_CHECKING:
@@ -26,11 +41,14 @@ if TYPE_CHECKING:
 _LARGEST_FILE: Final = 1 << 16  # bytes
 _LONGEST_PROBLEM: Final = 100  # characters
 _ROLES: Final = {role.value: role for role in Role}
-_AREA_KEYS: Final = (*_ROLES, "failure", "pages")
+_FLAGS: Final = ("pages", "interior")
+_NUMBERS: Final = ("header", "alignment")
+_AREA_KEYS: Final = (*_ROLES, "failure", *_FLAGS, *_NUMBERS)
 _SPACES: Final = "address_spaces"
 _PAGE_RULES: Final = ("freed_but_mapped", "writable_twice")
 _SPACE_KEYS: Final = (*_PAGE_RULES, "direct_map")
-_SIGNATURE = re.compile(r"\s*([^\s(),]+)\s*\(([^()]*)\)\s*(?:->\s*(\S+)\s*)?")
+_FACT = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)\s*(.+?)\s*")
+_AFTER_PARAMETERS = re.compile(r"\s*(->|,|$)")
 _FAILURES: Final = {Result.POINTER: 0, Result.FRAME: 0xFFFF_FFFF}
 _SYNTAX_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
@@ -62,9 +80,9 @@ class _Reader:
         name = document.pop("name", Path(self._path).stem)
         if not isinstance(name, str):
             raise self._wrong(f"{shortened(name)} is no string", "name")
-        rules = self._space_rules(document.pop(_SPACES, {}))
+        space_rules = self._space_rules(document.pop(_SPACES, {}))
         functions: dict[str, TracedFunction] = {}
-        page_areas = []
+        area_rules: dict[str, AreaRules] = {}
         for area, value in document.items():
             table = self._table(area, value)
             for key, signature, function in self._functions(area, table):
@@ -72,12 +90,13 @@ class _Reader:
                     problem = f"function {function.name} is there twice"
                     raise self._wrong(problem, area, key, signature=signature)
                 functions[function.name] = function
-            if table.get("pages"):
-                page_areas.append(area)
-        if not page_areas:
-            self._check_rules_without_pages(rules)
+            rules = self._area_rules(area, table)
+            if rules != PLAIN_AREA:
+                area_rules[area] = rules
+        if not any(each.pages for each in area_rules.values()):
+            self._check_rules_without_pages(space_rules)
         try:
-            return Profile(name, tuple(functions.values()), frozenset(page_areas), rules)
+            return Profile(name, tuple(functions.values()), area_rules, space_rules)
         except ValueError as error:
             raise BadFile(self._path, str(error)) from error
 
@@ -105,9 +124,26 @@ class _Reader:
         for key in value:
             if key not in _AREA_KEYS:
                 raise self._wrong(f"unknown key; there are: {', '.join(_AREA_KEYS)}", area, key)
-        if not isinstance(value.get("pages", False), bool):
-            raise self._wrong(f"{shortened(value['pages'])} is neither true nor false", area, "pages")
+        for key in _FLAGS:
+            if not isinstance(value.get(key, False), bool):
+                raise self._wrong(f"{shortened(value[key])} is neither true nor false", area, key)
+        for key in _NUMBERS:
+            number = value.get(key, 0)
+            if isinstance(number, bool) or not isinstance(number, int):
+                raise self._wrong(f"{shortened(number)} is no integer", area, key)
         return value
+
+    def _area_rules(self, area: str, table: dict[str, object]) -> AreaRules:
+        """Read what holds in an area, whose keys are checked."""
+        rules = PAGES if table.get("pages") else PLAIN_AREA
+        for key in (*_FLAGS, *_NUMBERS):
+            if key in table:
+                chosen: Any = {key: table[key]}
+                try:
+                    rules = replace(rules, **chosen)
+                except ValueError as error:
+                    raise self._wrong(str(error), area, key) from error
+        return rules
 
     def _space_rules(self, table: object) -> SpaceRules:
         """Read the table that says what address spaces keep."""
@@ -205,17 +241,67 @@ def _parse_signature(text: str, role: Role, area: str, area_failure: int | None)
     Raises:
         ValueError: It is no signature, or means nothing in its role.
     """
-    match = _SIGNATURE.fullmatch(text)
-    if match is None:
-        raise ValueError(
-            f'{shortened(text)} is no signature such as "kmalloc(size) -> ptr"; C types are left out'
-        )
-    parameters = tuple(each.strip() for each in match[2].split(",")) if match[2].strip() else ()
-    result = _default_result(role, parameters) if match[3] is None else _result(match[3])
+    name, listed, rest = _split_signature(text)
+    parameters, places = _parameters(listed)
+    arrow, (first, *facts) = rest.startswith("->"), _split_at_commas(rest.removeprefix("->"))
+    result_text, _, block = map(str.strip, first.partition("="))
+    if arrow != bool(result_text) or " " in result_text or (" " in name and not is_function_name(name)):
+        raise _no_signature(text)
+    result = _result(result_text) if arrow else _default_result(role, parameters)
     failure = None
-    if role.makes_block and result is not Result.NONE:
+    if (
+        role.makes_block
+        and result is not Result.NONE
+        and not (result in _FAILURES and block and RESULT not in names_in(parse(block)))
+    ):
         failure = _FAILURES.get(result) if area_failure is None else area_failure
-    return TracedFunction(match[1], area, role, parameters, result, failure)
+    found = [_FACT.fullmatch(each) for each in facts]
+    if None in found:
+        raise _no_signature(text)
+    computed = [each.groups() for each in found if each is not None]
+    return TracedFunction(
+        name,
+        area,
+        role,
+        (*parameters, *(each for each, _ in computed)),
+        result,
+        failure,
+        tuple(expression for _, expression in computed),
+        block,
+        places,
+    )
+
+
+def _no_signature(text: str) -> ValueError:
+    return ValueError(
+        f'{shortened(text)} is no signature such as "kmalloc(size) -> ptr"; C types are left out'
+    )
+
+
+def _split_signature(text: str) -> tuple[str, str, str]:
+    """Return the function, what stands between its parentheses, and what follows; a name of C++ has parentheses of its own."""
+    depth = start = 0
+    for position, character in enumerate(text):
+        if character == "(":
+            start = start if depth else position
+            depth += 1
+        elif character == ")":
+            depth -= 1
+            if depth == 0 and text[:start].strip() and _AFTER_PARAMETERS.match(text, position + 1):
+                return text[:start].strip(), text[start + 1 : position], text[position + 1 :].strip()
+    raise _no_signature(text)
+
+
+def _parameters(listed: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return names and places of the parameters."""
+    parts = [each.partition("@") for each in listed.split(",")] if listed.strip() else []
+    places = tuple(place.strip() for _, _, place in parts)
+    return tuple(name.strip() for name, _, _ in parts), places if any(places) else ()
+
+
+def _split_at_commas(text: str) -> list[str]:
+    """Split what follows the parameters; it begins with the result, which may be missing."""
+    return [each.strip() for each in text.split(",")]
 
 
 def _default_result(role: Role, parameters: tuple[str, ...]) -> Result:

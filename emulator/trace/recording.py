@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from emulator.errors import unknown_function
 from emulator.machine.recording import RecordedFunction, record
+from emulator.profile.known import match
 from emulator.trace.table import CallTable, Chunk, column_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from emulator.loader.image import KernelImage
     from emulator.machine.core.call_recorder import CallRows, LateReturn
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
@@ -47,7 +50,7 @@ def record_calls(machine: Machine, profile: Profile, on_calls: TakeCalls | None 
         UnsupportedFunction: There is no code at a function's symbol.
         ValueError: The machine's calls are recorded already.
     """
-    functions = [_recorded(function) for function in profile.functions]
+    functions = [_recorded(function) for function in _with_entries(profile, machine.image)]
     if on_calls is None:
         return record(machine, functions)
 
@@ -171,9 +174,24 @@ def _rows(columns: Mapping[str, Column]) -> int:
     return len(columns["left"])
 
 
+def _with_entries(profile: Profile, image: KernelImage) -> Iterator[TracedFunction]:
+    """Yield the functions of a profile with their entries, in its order."""
+    if all(function.entries for function in profile.functions):
+        yield from profile.functions
+        return
+    matched = {function.name: function for function in match(profile, image).functions}
+    for function in profile.functions:
+        if function.name not in matched:
+            raise unknown_function(image.path, function.name)
+        yield matched[function.name]
+
+
 def _recorded(function: TracedFunction) -> RecordedFunction:
     return RecordedFunction(
-        function.name, len(function.parameters), function.out, takes=function.failure_result is not None
+        function.name,
+        len(function.parameters),
+        takes=function.failure_result is not None,
+        entries=function.entries,
     )
 
 

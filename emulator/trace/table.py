@@ -64,14 +64,14 @@ class Call(NamedTuple):
         parent: Number of the recorded call in which it was made; 0: in none, also where an interrupt came in between.
         depth: Recorded calls around it.
         function: Its name.
-        arguments: As many words as the function has parameters.
+        arguments: As many words as the function has parameters; 0 for those that are not known.
         entered: Number of the event of its entry.
         left: Number of the event of its return; None: it did not return.
         time_ns: Virtual time of the entry.
         left_time_ns: Virtual time of the return; None: it did not return.
         result: EAX at the return; None: it did not return.
-        out: The word at the address in the parameter "out", at the return; None: it did not return, or has no such
-            parameter.
+        out: The block that it made, where more than EAX says it: the word at the address in the parameter "out", or what the profile
+            computes; at the return. None: it did not return, or EAX says it.
         esp: ESP at the entry: the address of the return address.
         stack: Number of the call stack; 0: unknown.
     """
@@ -180,7 +180,7 @@ class CallTable:
         words = [column(f"arg{index}") for index in range(argument_count(self.profile))]
         arguments = zip(*words, strict=True) if words else iter([()] * len(rows))
         lengths = [len(function.parameters) for function in functions]
-        has_out = [function.out is not None for function in functions]
+        has_out = [function.stores_block for function in functions]
         return map(
             Call,
             (rows + chunk.first_call).tolist(),
@@ -284,7 +284,7 @@ class CallTable:
 
     @cached_property
     def out(self) -> U32:
-        """The word at the address in the parameter "out", at the return."""
+        """The block that it made, where more than EAX says it; see `Call`."""
         return self._joined("out")
 
     @cached_property

@@ -96,7 +96,19 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-FIELDS = ["name", "area", "role", "parameters", "result", "failure", "functions", "page_areas"]
+FIELDS = [
+    "name",
+    "area",
+    "role",
+    "parameters",
+    "result",
+    "failure",
+    "functions",
+    "areas",
+    "facts",
+    "block",
+    "unknown",
+]
 
 
 def check_document(document: object) -> None:
@@ -113,7 +125,7 @@ def check_document(document: object) -> None:
 
 
 @FUZZ
-@given(JSON | st.fixed_dictionaries({"name": JSON, "page_areas": JSON, "functions": JSON}))
+@given(JSON | st.fixed_dictionaries({"name": JSON, "areas": JSON, "functions": JSON}))
 def test_any_document(document: object) -> None:
     check_document(document)
 

@@ -145,7 +145,7 @@ def documents() -> st.SearchStrategy[object]:
     """Return headers with a part changed to something else."""
     good = json.loads(header().to_json())
     paths = [(name,) for name in good] + [("kernel", "segments"), ("kernel", "path"), ("ram", "start")]
-    paths += [("profile", "functions"), ("profile", "page_areas"), ("profile", "name"), ("layers", "heap")]
+    paths += [("profile", "functions"), ("profile", "areas"), ("profile", "name"), ("layers", "heap")]
     values: st.SearchStrategy[object] = st.sampled_from(
         [None, True, 0, -1, 1 << 70, 1e300, "", "\x1b[2J\n", [], {}, [0], [[]] * 9, {"a": {}}, "x" * 9999]
     )

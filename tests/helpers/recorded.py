@@ -25,10 +25,11 @@ def _traced(function: RecordedFunction) -> TracedFunction:
     parameters = tuple(
         "out" if index == function.out else f"word{index}" for index in range(function.argument_count)
     )
+    entries = function.entries or ()
     if not function.takes:
-        return TracedFunction(function.name, "all", Role.OTHER, parameters, Result.VALUE)
+        return TracedFunction(function.name, "all", Role.OTHER, parameters, Result.VALUE, entries=entries)
     result = Result.POINTER if function.out is None else Result.ERROR
-    return TracedFunction(function.name, "all", Role.ALLOC, parameters, result, 0xFFFF_FFFF)
+    return TracedFunction(function.name, "all", Role.ALLOC, parameters, result, 0xFFFF_FFFF, entries=entries)
 
 
 def held_calls(recording: Recording) -> list[Call]:

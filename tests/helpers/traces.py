@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from emulator.guest.symbolizer import Frame
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
 from emulator.trace.file.header import TracedSegment, TraceEnding, TraceHeader
 from emulator.trace.file.writer import TraceWriter
 from emulator.trace.table import Chunk, argument_count, column_types
@@ -46,7 +46,7 @@ PROFILE = Profile(
         TracedFunction("del_pool", "pools", Role.RESET, ("pool",), Result.ERROR),
         TracedFunction("tick", "heap", Role.OTHER, ("now",), Result.VALUE),
     ),
-    frozenset({"frames"}),
+    {"frames": PAGES},
 )
 """A kernel with a heap, frames and memory pools."""
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
 from emulator.trace.blocks import page_runs
 from emulator.trace.blocks.blocks import NEVER
 from tests.helpers.traces import FAILURE, PROFILE, TraceBuilder
@@ -34,7 +34,7 @@ WHOLE_RUNS = Profile(
         TracedFunction("share_bytes", "bytes", Role.SHARE, ("ptr",), Result.ERROR),
         TracedFunction("put_bytes", "bytes", Role.FREE, ("ptr",), Result.ERROR),
     ),
-    frozenset({"runs"}),
+    {"runs": PAGES},
 )
 ADDRESSES = st.sampled_from([0, *range(0x1000, 0x7000, 0x1000), 0xFFFF_F000, FAILURE])
 FRAMES = st.sampled_from([*range(6), (1 << 20) - 1, 1 << 20, FAILURE])

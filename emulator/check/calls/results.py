@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from emulator.check.area import Area
     from emulator.machine.machine import Machine
 
-ALIGNMENT: Final = 4
 """Of every block, in bytes: that of a pointer."""
 
 LOW_RAM: Final = 0xA0000  # bytes; above them are video memory and ROM
@@ -72,8 +71,9 @@ def bad_results(area: Area, memory: KnownMemory) -> Iterator[Finding]:
 
 def _misaligned(area: Area) -> Iterator[tuple[int, str]]:
     address = area.blocks.address
-    for index in np.flatnonzero(address & np.uint32(ALIGNMENT - 1)).tolist():
-        yield index, f"is not aligned to {ALIGNMENT} bytes"
+    alignment = area.rules.alignment
+    for index in np.flatnonzero(address & np.uint32(alignment - 1)).tolist():
+        yield index, f"is not aligned to {alignment} bytes"
     for blocks, align in area.allocations("align"):
         power = (align & (align - np.uint32(1))) == 0  # what else it may mean is not known
         wrong = power & ((address[blocks] & (align - np.uint32(1))) != 0) & (align != 0)

@@ -19,6 +19,21 @@ EVENTS_MAX = WORD_MAX
 """A number that no event has: a run that comes there ends."""
 
 
+class EntryRow(NamedTuple):
+    """Where a function is entered: the fields of `kc_call_entry` in core.h, in order."""
+
+    start: int
+    end: int
+    physical: int
+    head_start: int
+    head_end: int
+    function: int
+    value_count: int
+    values: Sequence[tuple[int, int]]
+    block: int
+    takes: bool
+
+
 class LateReturn(NamedTuple):
     """A return of a call whose row was handed over before; see `kc_late` in core.h."""
 
@@ -45,8 +60,8 @@ class CallRows:
         self.count: int = raw.rows
 
     def buffer(self, name: str) -> memoryview:
-        """Return the bytes of a column: a field of `kc_calls`, or ``arg0`` to ``arg5``."""
-        column = self._raw.arguments[int(name[3:])] if name.startswith("arg") else getattr(self._raw, name)
+        """Return the bytes of a column: a field of `kc_calls`, or ``arg0`` to ``arg7`` for the values."""
+        column = self._raw.values[int(name[3:])] if name.startswith("arg") else getattr(self._raw, name)
         return memoryview(ffi.buffer(column, self.count * ffi.sizeof(ffi.typeof(column).item)))
 
 
@@ -83,27 +98,30 @@ class CallRecorder:
         core.call_entered = self._call_entered
 
     def start(
-        self, functions: Sequence[tuple[int, int, int, int, int, bool]], on_full: Callable[[], None] | None
+        self,
+        entries: Sequence[EntryRow],
+        operations: Sequence[tuple[int, int]],
+        on_full: Callable[[], None] | None,
     ) -> None:
-        """Record calls of functions from now on, instead of those that were recorded until now.
+        """Record calls at some entries from now on, instead of those that were recorded until now.
 
         Args:
-            functions: Of each where its code begins and ends, where it was loaded, how many words of arguments it has, which of them
-                points to a result, or -1, and whether its calls are allocations.
+            entries: As `kc_call_entry` in core.h.
+            operations: Of all computations, as `kc_operation` there.
             on_full: Called whenever the rows are full, and has to take them; None: they are forgotten then.
         """
-        self._record(functions)
+        self._record(entries, operations)
         self._core.calls_full = on_full or _do_nothing
         lib.kc_calls_hand_over(self._core.raw, on_full is not None)
 
     def stop(self) -> None:
         """Record no more calls."""
-        self._record(())
+        self._record((), ())
 
-    def _record(self, functions: Sequence[tuple[int, int, int, int, int, bool]]) -> None:
+    def _record(self, entries: Sequence[EntryRow], operations: Sequence[tuple[int, int]]) -> None:
         self._core.check_rests("record()")
-        table = ffi.new("kc_function[]", functions)
-        if lib.kc_record(self._core.raw, table, len(functions)):
+        tables = ffi.new("kc_call_entry[]", entries), ffi.new("kc_operation[]", operations)
+        if lib.kc_record(self._core.raw, tables[0], len(entries), tables[1], len(operations)):
             raise HostError("no memory for a record of calls")
 
     def forget_full_rows(self) -> None:

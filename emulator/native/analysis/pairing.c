@@ -3,18 +3,20 @@
  *
  * Theory. The events are followed in order. A hash table knows by address the block that was made there last: its
  * number and how many owners it has. A birth makes a block with one owner, a share adds one, a death takes one away;
- * the block dies with its last owner, or when its address is handed out again, or is forgotten.
+ * the block dies with its last owner, or when its address is handed out again, or is forgotten. A deferred death is one
+ * that comes once more, when the allocator takes the block.
  */
 
 #include <stdlib.h>
 
 #include "analysis/analysis.h"
 
-enum { BIRTH = 1, DEATH = 2, SHARE = 3 };
+enum { BIRTH = 1, DEATH = 2, SHARE = 3, DEFERRED = 4 };
 
 typedef struct {
     uint32_t address, block; /* the block's number, from 1; 0: the entry is free */
     int64_t owners;
+    uint32_t deferred; /* deaths that come once more */
 } entry;
 
 typedef struct {
@@ -65,13 +67,17 @@ static bool follow(const kc_block_events *c, table *t, uint32_t *died, uint8_t *
             } else if (died[e->block - 1] > event) {
                 died[e->block - 1] = event;
             }
-            *e = (entry){c->address[event], ++block, 1};
+            *e = (entry){c->address[event], ++block, 1, 0};
+        } else if (c->kinds[event] == DEATH && e->deferred) {
+            e->deferred--;
+            taken[event] = 1;
         } else if (e->block && died[e->block - 1] > event) {
             if (c->kinds[event] == SHARE) {
                 e->owners++;
                 continue;
             }
             taken[event] = 1;
+            e->deferred += c->kinds[event] == DEFERRED;
             if (--e->owners == 0)
                 died[e->block - 1] = event;
         }

@@ -172,7 +172,7 @@ bool kc_grew_below(kc *m, uint32_t esp, uint32_t caller, uint32_t entered, uint3
 bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *open)
 {
     return stack_word(m, open->slot.esp) == open->caller &&
-           kc_grew_below(m, esp, caller, kc_recorded_start(m, open->function), open->slot.esp);
+           kc_grew_below(m, esp, caller, kc_recorded_start(m, open->entry), open->slot.esp);
 }
 
 int kc_functions(kc *m, const kc_extent *functions, uint32_t count)

@@ -15,6 +15,7 @@
 #include "record/open_calls.h"
 #include "record/stack_numbers.h"
 #include "record/unwinding.h"
+#include "record/values.h"
 #include "unicorn/counting.h"
 
 /* How far the record is, which a snapshot keeps. */
@@ -27,14 +28,16 @@ struct progress {
     uint64_t stopped_ns; /* virtual time of the event at which a run has ended */
 };
 
-/* What a recorded function is known by where it runs at another place in memory than it was loaded to. */
+/* What a function is known by where it runs at another place in memory than it was loaded to. */
 enum { CODE_KEPT = 64, CODE_UNSIZED = 16 }; /* bytes; the second of a symbol without a size */
 struct code { uint32_t size; uint32_t words[CODE_KEPT / 4]; };
 
 struct calls {
     kc_calls *rows; /* NULL: not recording */
-    kc_function functions[KC_FUNCTIONS];
-    struct code code[KC_FUNCTIONS];
+    kc_call_entry entries[KC_ENTRIES];
+    struct code code[KC_ENTRIES];
+    uint32_t entry_count;
+    kc_operation operations[KC_OPERATIONS];
     struct progress now;
     kc_late *late;
     uint32_t late_count, late_capacity;
@@ -87,55 +90,89 @@ static void make_room(kc *m)
 }
 
 /* Another program may have other code at the function's address, in an address space of its own; or a copy of the same. */
-static bool is_its_code(kc *m, uint32_t function)
+static bool is_its_code(kc *m, uint32_t entry)
 {
-    const kc_function *f = &m->calls->functions[function];
-    const struct code *code = &m->calls->code[function];
+    const kc_call_entry *e = &m->calls->entries[entry];
+    const struct code *code = &m->calls->code[entry];
     uint32_t words[CODE_KEPT / 4];
 
-    if (kc_translate_used(m, f->start) == (int64_t)f->physical)
+    if (kc_translate_used(m, e->start) == (int64_t)e->physical)
         return true;
-    kc_words(m, f->start, words, CODE_KEPT / 4);
+    kc_words(m, e->start, words, CODE_KEPT / 4);
     return memcmp(words, code->words, code->size) == 0;
 }
 
-static void keep_code(const kc *m, const kc_function *f, struct code *code)
+static void keep_code(const kc *m, const kc_call_entry *e, struct code *code)
 {
-    uint32_t size = f->end > f->start ? f->end - f->start : CODE_UNSIZED;
+    uint32_t size = e->end > e->start ? e->end - e->start : CODE_UNSIZED;
 
     size = size < CODE_KEPT ? size : CODE_KEPT;
-    if ((uint64_t)f->physical + size > m->memory_end)
+    if ((uint64_t)e->physical + size > m->memory_end)
         return;
     code->size = size;
-    memcpy(code->words, kc_at(m, f->physical), code->size);
+    memcpy(code->words, kc_at(m, e->physical), code->size);
 }
 
 void kc_on_resumption(kc *m) { m->calls->now.resumed_at = kc_recording(m) ? kc_pc(m) : 0; }
 
 /* Has the function's first instruction raised an exception, and comes again? Then its call is in the list already. */
-static bool starts_again(kc *m, uint32_t function, uint32_t entry, uint32_t esp)
+static bool starts_again(kc *m, uint32_t entry, uint32_t address, uint32_t esp)
 {
     const struct open_calls *open = &m->calls->now.open;
     uint32_t resumed_at = m->calls->now.resumed_at, memory;
 
     m->calls->now.resumed_at = 0;
-    if (!resumed_at || resumed_at != entry)
+    if (!resumed_at || resumed_at != address)
         return false;
     memory = kc_slot_memory(m, esp);
     for (uint32_t i = open->count; i-- > 0;)
         if (open->list[i].slot.physical == memory)
-            return open->list[i].function == function;
+            return open->list[i].entry == entry;
     return false;
 }
 
-void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint32_t esp)
+/* A piece of a function goes on with a call that has begun there; elsewhere compilers have put the beginning into the caller. */
+static bool goes_on(kc *m, const kc_call_entry *e, const struct slot *slot, uint32_t caller)
 {
-    const kc_function *f = &m->calls->functions[function];
-    struct open_calls *open = &m->calls->now.open;
-    kc_calls *c = m->calls->rows;
-    uint32_t words[1 + KC_ARGUMENTS];
+    const struct open_calls *open = &m->calls->now.open;
 
-    if (!is_its_code(m, function) || starts_again(m, function, probe->address, esp))
+    if (caller - 1 - e->head_start < e->head_end - e->head_start)
+        return true;
+    for (uint32_t i = open->count; m->calls->now.jumps && i-- > 0;)
+        if (kc_slot_is(m, &open->list[i].slot, slot, caller))
+            return m->calls->entries[open->list[i].entry].function == e->function;
+    return false;
+}
+
+static void add_row(kc *m, const struct reached *probe, const kc_call_entry *e, const struct open_call *call, uint32_t parent)
+{
+    kc_calls *c = m->calls->rows;
+    uint32_t row = c->rows;
+
+    c->parent[row] = parent;
+    c->depth[row] = call->depth;
+    c->function[row] = (uint8_t)e->function;
+    c->entered[row] = next_event(m, probe, false);
+    c->time_ns[row] = now_ns(m);
+    for (int i = 0; i < KC_VALUES; i++)
+        c->values[i][row] = call->values[i];
+    c->esp[row] = call->slot.esp;
+    c->left[row] = c->result[row] = c->out[row] = 0;
+    c->left_time_ns[row] = 0;
+    c->returned[row] = 0;
+}
+
+void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_t esp)
+{
+    const kc_call_entry *e = &m->calls->entries[entry];
+    struct open_calls *open = &m->calls->now.open;
+    uint32_t caller;
+
+    if (!is_its_code(m, entry) || starts_again(m, entry, probe->address, esp))
+        return;
+    kc_stack_words(m, esp, &caller, 1);
+    const struct slot slot = kc_slot_at(m, esp);
+    if (e->head_end && goes_on(m, e, &slot, caller))
         return;
     m->calls->now.at_allocation = false;
     make_room(m);
@@ -147,34 +184,19 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint
         kc_no_memory(m);
         return;
     }
-    kc_stack_words(m, esp, words, 1 + KC_ARGUMENTS);
-    const struct slot slot = kc_slot_at(m, esp);
-    struct backtrace *backtrace = kc_stack_at_entry(m, &slot, words[0]);
-    kc_open_forget_abandoned(m, open, function, &slot, backtrace, m->calls->now.jumps);
+    struct backtrace *backtrace = kc_stack_at_entry(m, &slot, caller);
+    kc_open_forget_abandoned(m, open, entry, &slot, backtrace, m->calls->now.jumps);
     m->calls->now.jumps = false;
     const struct open_call *parent = kc_open_parent(m, open, backtrace);
     uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
-    uint32_t call = ++m->calls->now.calls, row = c->rows;
+    struct open_call call = {.slot = slot, .call = ++m->calls->now.calls, .caller = caller, .entry = (uint16_t)entry, .depth = depth};
 
-    c->parent[row] = parent ? parent->call : 0;
-    c->depth[row] = depth;
-    c->function[row] = (uint8_t)function;
-    c->entered[row] = next_event(m, probe, false);
-    c->time_ns[row] = now_ns(m);
-    for (int i = 0; i < f->arguments; i++)
-        c->arguments[i][row] = words[1 + i];
-    for (int i = f->arguments; i < KC_ARGUMENTS; i++)
-        c->arguments[i][row] = 0;
-    c->esp[row] = esp;
-    c->stack[row] = kc_stack_number(m, backtrace, call);
-    c->left[row] = c->result[row] = c->out[row] = 0;
-    c->left_time_ns[row] = 0;
-    c->returned[row] = 0;
-    if (f->takes)
-        next_allocation(m, probe, c->stack[row]);
-    open->list[open->count++] =
-        (struct open_call){slot, call, words[0], f->out < 0 ? 0 : words[1 + f->out], (uint8_t)function, depth};
-    c->rows++;
+    kc_values_at_entry(m, e, m->calls->operations, esp, call.values);
+    add_row(m, probe, e, &call, parent ? parent->call : 0);
+    uint32_t stack = m->calls->rows->stack[m->calls->rows->rows++] = kc_stack_number(m, backtrace, call.call);
+    if (e->takes)
+        next_allocation(m, probe, stack);
+    open->list[open->count++] = call;
     if (m->calls->notify_every && --m->calls->until_notice == 0) {
         m->calls->until_notice = m->calls->notify_every;
         python.entered(m->handle);
@@ -201,8 +223,8 @@ static void return_from(kc *m, const struct reached *probe, const struct open_ca
     kc_calls *c = m->calls->rows;
     kc_late call = {.left_time_ns = now_ns(m), .call = open->call, .left = next_event(m, probe, true), .result = kc_eax(m)};
 
-    if (m->calls->functions[open->function].out >= 0)
-        kc_words(m, kc_segment_base(m, DS) + open->out_address, &call.out, 1);
+    if (m->calls->entries[open->entry].block >= 0)
+        call.out = kc_computed(m, m->calls->operations + m->calls->entries[open->entry].block, open->values, call.result);
     if (open->call < c->first_call) {
         if (m->calls->hand_over)
             late_return(m, &call);
@@ -236,19 +258,19 @@ void kc_on_run(kc *m) { m->calls->now.at_allocation = false; }
 
 uint32_t kc_recording(const kc *m) { return m->calls->rows ? m->calls->recordings : 0; }
 
-uint32_t kc_recorded_start(const kc *m, uint32_t function) { return m->calls->functions[function].start; }
+uint32_t kc_recorded_start(const kc *m, uint32_t entry) { return m->calls->entries[entry].start; }
 
 bool kc_is_recorded_start(const kc *m, uint32_t address)
 {
-    for (uint32_t i = 0; i < KC_FUNCTIONS; i++)
-        if (m->calls->functions[i].start == address)
+    for (uint32_t i = 0; i < m->calls->entry_count; i++)
+        if (m->calls->entries[i].start == address)
             return true;
     return false;
 }
 
 /* -- for Python ----------------------------------------------------------------------------------- */
 
-int kc_record(kc *m, const kc_function *functions, uint32_t count)
+int kc_record(kc *m, const kc_call_entry *entries, uint32_t count, const kc_operation *operations, uint32_t operation_count)
 {
     struct calls *c = m->calls;
     kc_calls *rows = count ? calloc(1, sizeof *rows) : NULL;
@@ -265,11 +287,12 @@ int kc_record(kc *m, const kc_function *functions, uint32_t count)
         return 0;
     c->recordings++; /* probes of the one before have nothing to do any more */
     rows->first_call = 1;
-    memset(c->functions, 0, sizeof c->functions);
     memset(c->code, 0, sizeof c->code);
-    memcpy(c->functions, functions, count * sizeof *functions);
+    memcpy(c->entries, entries, count * sizeof *entries);
+    memcpy(c->operations, operations, operation_count * sizeof *operations);
+    c->entry_count = count;
     for (uint32_t i = 0; i < count; i++)
-        keep_code(m, &functions[i], &c->code[i]);
+        keep_code(m, &entries[i], &c->code[i]);
     return 0;
 }
 

@@ -13,12 +13,12 @@ void kc_calls_forget(void *saved);
 /* Number of the present recording, from 1; 0: no calls are recorded. */
 uint32_t kc_recording(const kc *m);
 /* A recorded function is entered or left, or the next instruction is the entry of one, reached by a jump. */
-void kc_call_entered(kc *m, const struct reached *probe, uint32_t function, uint32_t esp);
+void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_t esp);
 void kc_call_left(kc *m, const struct reached *probe, uint32_t esp);
 void kc_call_jumps(kc *m, bool yes);
 
-/* Where a recorded function begins, and whether one begins at an address. */
-uint32_t kc_recorded_start(const kc *m, uint32_t function);
+/* Where the function of an entry begins, and whether one begins at an address. */
+uint32_t kc_recorded_start(const kc *m, uint32_t entry);
 bool kc_is_recorded_start(const kc *m, uint32_t address);
 
 #endif

@@ -57,7 +57,7 @@ static bool is_in_backtrace(const struct backtrace *backtrace, uint32_t slot)
 
 /* The slot of such a call was given up: it is used again (by another function with the same return address it is a jump from the
  * one to the other), or it lies among the frames of a stack that is known for sure, and is none of them. */
-void kc_open_forget_abandoned(kc *m, struct open_calls *open, uint32_t function, const struct slot *at,
+void kc_open_forget_abandoned(kc *m, struct open_calls *open, uint32_t entry, const struct slot *at,
                               const struct backtrace *backtrace, bool jumps)
 {
     uint32_t esp = backtrace->slots[0], end = backtrace->slots[backtrace->count - 1];
@@ -65,7 +65,7 @@ void kc_open_forget_abandoned(kc *m, struct open_calls *open, uint32_t function,
     for (uint32_t i = open->count; i-- > 0;) {
         const struct open_call *each = &open->list[i];
         const struct slot *slot = &each->slot;
-        bool is_reused = (each->caller != backtrace->frames[0] || (each->function == function && !jumps)) &&
+        bool is_reused = (each->caller != backtrace->frames[0] || (each->entry == entry && !jumps)) &&
                          kc_slot_is(m, slot, at, each->caller);
         bool is_skipped = backtrace->sure && slot->esp > esp && slot->esp < end && !is_in_backtrace(backtrace, slot->esp);
         if (is_reused || (is_skipped && kc_slot_is_here(m, slot)))

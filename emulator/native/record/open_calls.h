@@ -4,8 +4,8 @@
 
 #include "record/unwinding.h"
 
-/* A call that has not returned. */
-struct open_call { struct slot slot; uint32_t call, caller, out_address; uint8_t function, depth; };
+/* A call that has not returned; entry: at which function's entry it was. */
+struct open_call { struct slot slot; uint32_t call, caller, values[KC_VALUES]; uint16_t entry; uint8_t depth; };
 
 /* All of them, in order of entry. */
 struct open_calls { uint32_t count, capacity; struct open_call *list; };
@@ -15,9 +15,9 @@ bool kc_open_room(struct open_calls *open);
 /* Copy to where nothing is yet. false: no memory. */
 bool kc_open_copy(struct open_calls *to, const struct open_calls *from);
 
-/* Forget the calls that cannot return any more, as a function is entered at a slot with this backtrace. `jumps`: it was reached by
+/* Forget the calls that cannot return any more, as one is entered at a slot with this backtrace. `jumps`: it was reached by
  * a jump. */
-void kc_open_forget_abandoned(kc *m, struct open_calls *open, uint32_t function, const struct slot *at,
+void kc_open_forget_abandoned(kc *m, struct open_calls *open, uint32_t entry, const struct slot *at,
                               const struct backtrace *backtrace, bool jumps);
 /* Take the newest call that returns at a slot out of the list; and where there is none, because the slot's page is another one by
  * now, so that others of the slot can be taken as well. False: there is none. */

@@ -19,6 +19,7 @@ ALL_POOLS: Final = -1
 NOWHERE: Final = 0xFFFF_FFFF
 """An address at which no block can be; what a call wanted to give back that cannot be memory is there."""
 
+_LENGTHS: Final = {"size", "pages", "order"}
 _PAGE_BITS: Final = np.uint32(12)
 _FRAMES: Final = 1 << 20  # of a physical memory of 4 GiB
 _LARGEST: Final = 0xFFFF_FFFF
@@ -77,13 +78,21 @@ class FunctionCalls:
         return failed
 
     @property
+    def counts(self) -> Flags:
+        """Whether they are about blocks at all, by the parameter "when"."""
+        if "when" in self.function.parameters:
+            counts: Flags = self.word("when") != 0
+            return counts
+        return np.ones(len(self.rows), np.bool_)
+
+    @property
     def result(self) -> U32:
         """EAX at the return."""
         return self._calls.result[self.rows]
 
     @property
     def out(self) -> U32:
-        """The word at the address in the parameter "out", at the return."""
+        """The block that is known by more than EAX; see `Call`."""
         return self._calls.out[self.rows]
 
     def word(self, parameter: str) -> U32:
@@ -94,9 +103,13 @@ class FunctionCalls:
         """Return where the new blocks are, and which calls succeeded if they returned."""
         function, result = self.function, self.result
         good: Flags
-        if function.out is not None:
+        if function.stores_block:
             address = self.out
-            good = result == 0 if function.result is Result.ERROR else address != 0
+            good = address != 0
+            if function.result is Result.ERROR:
+                good = result == 0
+            elif function.failure is not None:
+                good &= result != function.failure
         else:
             address = result
             good = np.ones(len(result), np.bool_) if function.failure is None else result != function.failure
@@ -113,13 +126,15 @@ class FunctionCalls:
 
     def asked_size(self) -> U32 | None:
         """Return the bytes that the calls name, at most 0xffffffff; None if they name none."""
-        names = self.function.parameters
-        if "size" in names:
+        knows = self.function.knows
+        if "count" in self.function.unknown:
+            return None
+        if knows("size"):
             size = self.word("size")
-            return _limited(size.astype(np.uint64) * self.word("count")) if "count" in names else size
-        if "pages" in names:
+            return _limited(size.astype(np.uint64) * self.word("count")) if knows("count") else size
+        if knows("pages"):
             return _limited(self.word("pages").astype(np.uint64) * np.uint64(PAGE_SIZE))
-        if "order" in names:
+        if knows("order"):
             return _limited(
                 np.uint64(PAGE_SIZE) << np.minimum(self.word("order"), _ORDER_MAX).astype(np.uint64)
             )
@@ -130,16 +145,17 @@ class FunctionCalls:
         asked = self.asked_size()
         if asked is not None:
             return asked
-        is_one_page = "frame" in self.function.parameters or self.function.result is Result.FRAME
+        names = self.function.parameters
+        is_one_page = ("frame" in names or self.function.result is Result.FRAME) and not _LENGTHS & set(names)
         return np.full(len(self.rows), PAGE_SIZE if is_one_page else 0, np.uint32)
 
     def may_be_empty(self) -> bool:
         """Return whether the parameters can ask for no bytes."""
-        return "size" in self.function.parameters or "pages" in self.function.parameters
+        return self.function.knows("size") or self.function.knows("pages")
 
     def pool(self) -> I64:
         """Return the pools that the calls name, or `ALL_POOLS`."""
-        if "pool" in self.function.parameters:
+        if self.function.knows("pool"):
             return self.word("pool").astype(np.int64)
         return np.full(len(self.rows), ALL_POOLS)
 
@@ -167,9 +183,9 @@ def call_blocks(calls: CallTable) -> tuple[U32, U64]:
     for each in by_function(calls):
         if each.function.role.makes_block:
             made, good = each.made()
-            address[each.rows] = np.where(good & each.returned, made, 0)
+            address[each.rows] = np.where(good & each.returned & each.counts, made, 0)
         elif each.function.role.names_block:
             named = each.named()
-            address[each.rows] = np.where(named == NOWHERE, 0, named)
+            address[each.rows] = np.where((named != NOWHERE) & each.counts, named, 0)
         sizes[each.rows] = np.maximum(each.size(), 1)
     return address, address.astype(np.uint64) + sizes

@@ -44,8 +44,9 @@ def area_history(calls: CallTable, area: str) -> AreaHistory:
     freed = calls.entered[np.maximum(died_call, 1) - 1] == died  # else its place was handed out again
     died_call = np.where(freed, died_call, np.uint32(0))
     blocks = Blocks(address, size, born, born_call, died, died_call, calls.stack[born_call - 1])
-    stray = ~taken[operations.deaths.event] & ~operations.deaths.nested
-    return AreaHistory(blocks, _numbers(operations.failed.rows), _numbers(operations.deaths.rows[stray]))
+    given_back = (operations.deaths, operations.deferred)
+    stray = [each.rows[~taken[each.event] & ~each.nested] for each in given_back]
+    return AreaHistory(blocks, _numbers(operations.failed.rows), _numbers(np.concatenate(stray)))
 
 
 def _blocks(operations: AreaOperations, kinds: U8) -> tuple[tuple[U32, U32, U32, U32], Flags]:
@@ -60,7 +61,7 @@ def _blocks(operations: AreaOperations, kinds: U8) -> tuple[tuple[U32, U32, U32,
     """
     births = operations.births
     by_event = np.zeros(len(kinds), np.uint32)
-    for each in (births, operations.deaths, operations.shares):
+    for each in (births, operations.deaths, operations.deferred, operations.shares):
         by_event[each.event] = each.address
     born = np.flatnonzero(kinds == BIRTH).astype(np.uint32)
     died, taken = operations.forgotten(born), np.zeros(len(kinds), np.bool_)

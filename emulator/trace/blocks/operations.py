@@ -9,19 +9,21 @@ import numpy as np
 from emulator.profile.model import Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.function_calls import ALL_POOLS, by_function
-from emulator.trace.blocks.pairing import BIRTH, DEATH, SHARE, keys_of
+from emulator.trace.blocks.pairing import BIRTH, DEATH, DEFERRED, SHARE, keys_of
 
 if TYPE_CHECKING:
     from emulator.trace.blocks.function_calls import FunctionCalls
     from emulator.trace.table import I64, U8, U32, U64, CallTable, Flags
 
-_MAKES, _SHARES, _CHANGES = 1, 2, 4
+_MAKES, _SHARES, _CHANGES, _SEEDS = 1, 2, 4, 8
 _BITS: Final = {
     Role.ALLOC: _MAKES | _CHANGES,
     Role.REALLOC: _MAKES | _CHANGES,
     Role.SHARE: _SHARES | _CHANGES,
     Role.FREE: _CHANGES,
     Role.RESET: _CHANGES,
+    Role.SEED: _SEEDS,
+    Role.DEFER: _CHANGES,
     Role.OTHER: 0,
 }
 
@@ -62,6 +64,7 @@ class AreaOperations(NamedTuple):
     Attributes:
         births: Blocks that were made, by the outermost call that made them.
         deaths: Blocks that were given back.
+        deferred: Blocks that were given back, and are freed later.
         shares: Blocks that were given one more owner.
         resets: All blocks, or those of a pool, were forgotten.
         failed: Calls that should have made a block and did not.
@@ -69,15 +72,17 @@ class AreaOperations(NamedTuple):
 
     births: Operations
     deaths: Operations
+    deferred: Operations
     shares: Operations
     resets: Operations
     failed: Operations
 
     def kinds(self, last_event: int) -> U8:
-        """Return `BIRTH`, `DEATH`, `SHARE` or 0 by event."""
+        """Return `BIRTH`, `DEATH`, `DEFERRED`, `SHARE` or 0 by event."""
         kinds = np.zeros(last_event + 1, np.uint8)
         kinds[self.births.event] = BIRTH
         kinds[self.deaths.event] = DEATH
+        kinds[self.deferred.event] = DEFERRED
         kinds[self.shares.event] = SHARE
         return kinds
 
@@ -108,7 +113,7 @@ def area_operations(calls: CallTable, area: str) -> AreaOperations:
     inherited, pages = _inherited(calls, area), calls.profile.pages(area)
     found: dict[str, list[Operations]] = {name: [] for name in AreaOperations._fields}
     for each in by_function(calls, area):
-        if each.function.role is not Role.OTHER:
+        if each.function.role not in (Role.OTHER, Role.SEED):
             for name, operations in _explained(each, inherited[each.rows], pages=pages).items():
                 found[name].append(operations)
     return AreaOperations(*(_joined(parts) for parts in found.values()))
@@ -127,21 +132,23 @@ def _explained(calls: FunctionCalls, around: U8, *, pages: bool) -> dict[str, Op
         return _made(calls, around)
     if role is Role.REALLOC:
         return _moved(calls, around)
-    if role is Role.FREE:
+    done = ~calls.refused & calls.counts
+    if role in (Role.FREE, Role.DEFER):
         freed = _operations(calls, around, calls.entered, calls.named())
-        return {"deaths": freed.where(~calls.refused & _names_block(calls, pages=pages))}
+        given_back = done & _names_block(calls, pages=pages) & ((around & _SEEDS) == 0)
+        return {"deaths" if role is Role.FREE else "deferred": freed.where(given_back)}
     if role is Role.SHARE:
-        chosen = ~calls.refused & calls.returned & ((around & (_MAKES | _SHARES)) == 0)
+        chosen = done & calls.returned & ((around & (_MAKES | _SHARES)) == 0)
         shared = _operations(calls, around, calls.left, calls.named())
         return {"shares": shared.where(chosen & _names_block(calls, pages=pages))}
     nowhere = np.zeros(len(calls.rows), np.uint32)
-    return {"resets": _operations(calls, around, calls.entered, nowhere).where(~calls.refused)}
+    return {"resets": _operations(calls, around, calls.entered, nowhere).where(done)}
 
 
 def _made(calls: FunctionCalls, around: U8) -> dict[str, Operations]:
     address, good = calls.made()
     operations = _operations(calls, around, calls.left, address)
-    counts = calls.returned & ((around & _MAKES) == 0)
+    counts = calls.returned & calls.counts & ((around & _MAKES) == 0)
     return {"births": operations.where(counts & good), "failed": operations.where(counts & ~good)}
 
 
@@ -152,7 +159,7 @@ def _moved(calls: FunctionCalls, around: U8) -> dict[str, Operations]:
     if calls.may_be_empty():
         freed |= calls.size() == 0
         operations["failed"] = operations["failed"].where(operations["failed"].size != 0)
-    freed &= calls.returned & _names_block(calls, pages=False)
+    freed &= calls.returned & calls.counts & _names_block(calls, pages=False)
     old = _operations(calls, around, calls.entered, calls.named())
     return operations | {"deaths": old._replace(size=np.zeros_like(old.size)).where(freed)}
 
@@ -175,9 +182,7 @@ def _names_block(calls: FunctionCalls, *, pages: bool) -> Flags:
 
 def _inherited(calls: CallTable, area: str) -> U8:
     """Return for each call what the calls around it do to the area, as bits."""
-    bits = np.zeros(128, np.uint8)  # by function code
-    for code, function in enumerate(calls.functions):
-        bits[code] = _BITS[function.role] if function.area == area else 0
+    own = _own_bits(calls, area)
     count = len(calls)
     result = np.zeros(count + 1, np.uint8)  # by call number; 0 is outside all calls
     active = np.flatnonzero(calls.parent) + 1
@@ -185,13 +190,25 @@ def _inherited(calls: CallTable, area: str) -> U8:
         return result[1:]
     around = np.zeros(count + 1, np.uint32)
     around[1:] = calls.parent
-    result[active] = bits[calls.function[around[active] - 1]]
+    result[active] = own[around[active] - 1]
     while len(active):  # each round searches twice as far out
         outer = around[active]
         result[active] |= result[outer]
         around[active] = around[outer]
         active = active[around[active] != 0]
     return result[1:]
+
+
+def _own_bits(calls: CallTable, area: str) -> U8:
+    """Return what each call does to the area, as bits."""
+    bits = np.zeros(128, np.uint8)  # by function code
+    for code, function in enumerate(calls.functions):
+        bits[code] = _BITS[function.role] if function.area == area else 0
+    own: U8 = bits[calls.function]
+    for each in by_function(calls, area):
+        if "when" in each.function.parameters:
+            own[each.rows[~each.counts]] = 0
+    return own
 
 
 def _joined(parts: list[Operations]) -> Operations:

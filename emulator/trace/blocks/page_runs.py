@@ -42,7 +42,7 @@ def page_runs(operations: AreaOperations, kinds: U8) -> tuple[Runs, Flags]:
     Returns:
         Pages that came and went together, by birth and address; and by event whether it freed one.
     """
-    births, deaths, shares = map(_spans_of, operations[:3])
+    births, deaths, shares = map(_spans_of, (operations.births, operations.deaths, operations.shares))
     whole = operations.deaths.size == 0
     deaths.stop[whole] = _ends(births, deaths.start[whole], deaths.event[whole])
     spans = (births, deaths, shares)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from emulator.trace.table import U8, U32, U64, Flags
 
-BIRTH, DEATH, SHARE = 1, 2, 3
+BIRTH, DEATH, SHARE, DEFERRED = 1, 2, 3, 4
 
 _LOW: Final = np.uint64(32)
 

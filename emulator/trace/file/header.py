@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from emulator.machine.unanswered import Lack
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the format that is written, and the newest that is read."""
 
 _OF_LACK: Final = (

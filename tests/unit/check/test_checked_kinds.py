@@ -11,7 +11,7 @@ from emulator.check.checked_run import check_kernel, checked_kinds
 from emulator.check.findings import Kind
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.profile.known import known_profile, matching_profile
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
 from emulator.run.ending import Budget, Ending, How
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def kinds_of(profile: Profile, how: How = How.EXIT, *, is_rerun: bool = True) ->
 
 def with_free(*parameters: str, pages: bool = False) -> Profile:
     free = TracedFunction("kfree", "heap", Role.FREE, parameters, Result.NONE)
-    return Profile("mine", (ALLOC, free), frozenset({"heap"} if pages else ()))
+    return Profile("mine", (ALLOC, free), {"heap": PAGES} if pages else {})
 
 
 @pytest.mark.parametrize(

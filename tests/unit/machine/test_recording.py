@@ -12,7 +12,7 @@ from emulator.errors import BudgetUsedUp, KernelMismatch, UnsupportedFunction
 from emulator.hle.layers import Mode
 from emulator.machine.core.observed import StepKind
 from emulator.machine.execution import Returned
-from emulator.machine.recording import ARGUMENTS_MAX, FUNCTIONS_MAX, RecordedFunction, record
+from emulator.machine.recording import FUNCTIONS_MAX, VALUES_MAX, RecordedFunction, record
 from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
@@ -105,8 +105,8 @@ def test_a_closed_recording_ends_no_later_one(machine: Machine) -> None:
 def test_what_cannot_be_recorded_is_refused(machine: Machine) -> None:
     with pytest.raises(KernelMismatch, match=r"no function 'subtract'"):
         record(machine, [RecordedFunction("add"), RecordedFunction("subtract")])
-    with pytest.raises(ValueError, match=r"^add: 7 arguments, not 0 to 6$"):
-        record(machine, [RecordedFunction("add", ARGUMENTS_MAX + 1)])
+    with pytest.raises(ValueError, match=r"^add: 9 arguments, not 0 to 8$"):
+        record(machine, [RecordedFunction("add", VALUES_MAX + 1)])
     with pytest.raises(ValueError, match=r"^128 functions cannot be recorded at once, 127 can$"):
         record(machine, [RecordedFunction("add")] * (FUNCTIONS_MAX + 1))
 

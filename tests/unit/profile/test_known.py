@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.errors import KernelMismatch, UnsupportedFunction
+from emulator.errors import KernelMismatch
 from emulator.loader.image import KernelImage
 from emulator.profile.known import (
     KNOWN_PROFILES,
@@ -17,19 +16,14 @@ from emulator.profile.known import (
     matching_profile,
     structures_of,
 )
-from emulator.profile.model import Profile, Result, Role, TracedFunction
-from emulator.profile.reader import read_profile
+from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
 from kernel_model.btron.errors import Error
-from tests.helpers.c_kernel import compile_kernel
 from tests.unit.loader import elf_builder as eb
 from tests.unit.loader.elf_builder import BASE, Elf, Sym, build_elf
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 ALLOC = TracedFunction("alloc_page", "pages", Role.ALLOC, (), Result.POINTER, 0)
 FREE = TracedFunction("free_page", "heap", Role.FREE, ("ptr",), Result.NONE)
-MINE = Profile("mine", (ALLOC, FREE), frozenset({"pages"}))
+MINE = Profile("mine", (ALLOC, FREE), {"pages": PAGES})
 
 
 def kernel(*names: str, kind: int = eb.FUNC) -> KernelImage:
@@ -60,13 +54,13 @@ class TestKnown:
 
     def test_areas(self) -> None:
         litecore, btron = map(known_profile, KNOWN_PROFILES)
-        assert (litecore.areas, litecore.page_areas) == (
+        assert (litecore.areas, litecore.rules) == (
             ("heap", "frames", "paging", "vmalloc", "vspace"),
-            frozenset({"frames"}),
+            {"frames": PAGES},
         )
-        assert (btron.areas, btron.page_areas) == (
+        assert (btron.areas, btron.rules) == (
             ("pmem", "kmem", "mpl", "mpf", "regions"),
-            frozenset({"pmem"}),
+            {"pmem": PAGES},
         )
 
     def test_failures(self) -> None:
@@ -115,7 +109,7 @@ class TestFind:
     ) -> None:
         found = find_profile(kernel(*(each for each in everything("litecore") if each != missing)))
         assert found is not None
-        assert (found.name, found.areas, found.page_areas) == ("LiteCore", areas, frozenset({"frames"}))
+        assert (found.name, found.areas, found.rules) == ("LiteCore", areas, {"frames": PAGES})
 
     @pytest.mark.parametrize(
         ("name", "areas"), [("litecore", ("heap", "frames")), ("btron", ("pmem", "kmem", "mpl", "mpf"))]
@@ -182,7 +176,7 @@ class TestNoneFits:
 
 class TestMatch:
     def test_only_functions_that_exist(self) -> None:
-        assert match(MINE, kernel("alloc_page", "other")) == Profile("mine", (ALLOC,), frozenset({"pages"}))
+        assert match(MINE, kernel("alloc_page", "other")) == Profile("mine", (ALLOC,), {"pages": PAGES})
         assert match(MINE, kernel("free_page", "other")) == Profile("mine", (FREE,))
         assert match(MINE, kernel("free_page", "alloc_page")) == MINE
 
@@ -201,28 +195,4 @@ class TestMatch:
         with pytest.raises(
             KernelMismatch, match=r"^k\.elf: has none of the functions of profile mine: free_page$"
         ):
-            match(replace(MINE, functions=(FREE,), page_areas=frozenset()), kernel())
-
-
-def test_parameters_in_registers_are_refused(tmp_path: Path) -> None:
-    """The parameter has to be one that the profile names."""
-    source = """
-    char memory[64];
-    __attribute__((noinline)) char *take(unsigned size, unsigned count)
-    {
-        char *block = memory;
-        while (size--)
-            block += count;
-        memory[0] = *block;
-        return block;
-    }
-    void _start(void) { for (;;) take(8, memory[1]); }
-    """
-    image = KernelImage.read(compile_kernel(tmp_path, source, ["-g", "-mregparm=3"]))
-    profile = tmp_path / "k.toml"
-    profile.write_text('[heap]\nalloc = "take(size)"\n')
-    problem = "cannot watch take: it gets size in EAX, and kmemu records parameters on the stack"
-    with pytest.raises(UnsupportedFunction, match=f"^{problem}$"):
-        match(read_profile(str(profile)), image)
-    profile.write_text('[heap]\nother = "take()"\n')
-    assert [each.name for each in match(read_profile(str(profile)), image).functions] == ["take"]
+            match(replace(MINE, functions=(FREE,), rules={}), kernel())

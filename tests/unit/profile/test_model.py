@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
 
 ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER, 0)
 FREE = TracedFunction("kfree", "heap", Role.FREE, ("ptr",), Result.NONE)
 GET = TracedFunction("get_blk", "pools", Role.ALLOC, ("pool", "out", "size"), Result.ERROR)
 STORE = TracedFunction("take_blk", "pools", Role.ALLOC, ("out",), Result.NONE)
 FRAME = TracedFunction("alloc_frame", "frames", Role.ALLOC, (), Result.FRAME, 0xFFFF_FFFF)
-PROFILE = Profile("mine", (ALLOC, GET, FREE, FRAME), frozenset({"frames"}))
+PROFILE = Profile("mine", (ALLOC, GET, FREE, FRAME), {"frames": PAGES})
 
 
 def test_areas_in_the_order_of_their_first_functions() -> None:
@@ -27,7 +27,7 @@ def test_areas_of_which_blocks_are_known() -> None:
 
 def test_what_a_call_has_to_do_with_blocks() -> None:
     assert [role for role in Role if role.makes_block] == [Role.ALLOC, Role.REALLOC]
-    assert [role for role in Role if role.names_block] == [Role.FREE, Role.REALLOC, Role.SHARE]
+    assert [role for role in Role if role.names_block] == [Role.FREE, Role.REALLOC, Role.SHARE, Role.DEFER]
 
 
 def test_where_the_address_goes() -> None:
@@ -157,7 +157,7 @@ def test_a_failure_value_is_an_unsigned_word(failure: int) -> None:
         (("x", ()), "0 functions; a profile has 1 to 127"),
         (("x", (ALLOC,) * 128), "128 functions; a profile has 1 to 127"),
         (("x", (ALLOC, FREE, ALLOC)), "function kmalloc is there 2 times"),
-        (("x", (ALLOC,), frozenset({"heaps"})), "area 'heaps' of pages has no functions"),
+        (("x", (ALLOC,), {"heaps": PAGES}), "area 'heaps' has rules, but no functions"),
     ],
 )
 def test_broken_profiles(profile: tuple[str, tuple[TracedFunction, ...]], problem: str) -> None:
@@ -174,7 +174,7 @@ class TestDocuments:
     def test_its_form(self) -> None:
         assert Profile("p", (ALLOC,)).to_document() == {
             "name": "p",
-            "page_areas": [],
+            "areas": {},
             "functions": [
                 {
                     "name": "kmalloc",
@@ -183,6 +183,9 @@ class TestDocuments:
                     "parameters": ["size"],
                     "result": "ptr",
                     "failure": 0,
+                    "facts": [],
+                    "block": "",
+                    "unknown": [],
                 }
             ],
         }
@@ -190,8 +193,16 @@ class TestDocuments:
     @pytest.mark.parametrize(
         ("field", "value", "problem"),
         [
-            ("role", "take", "field role is 'take', not one of alloc, free, realloc, share, reset, other"),
-            ("role", [], "field role is a list, not one of alloc, free, realloc, share, reset, other"),
+            (
+                "role",
+                "take",
+                "field role is 'take', not one of alloc, free, realloc, share, reset, seed, defer, other",
+            ),
+            (
+                "role",
+                [],
+                "field role is a list, not one of alloc, free, realloc, share, reset, seed, defer, other",
+            ),
             ("result", None, "field result is None, not one of ptr, frame, error, value, none"),
             ("failure", True, "field failure is True, not of type int"),
             ("failure", 0.5, "field failure is 0.5, not of type int"),
@@ -202,7 +213,7 @@ class TestDocuments:
             (
                 "extra",
                 1,
-                "a function is no object with the fields name, area, role, parameters, result, failure",
+                "a function is no object with the fields name, area, role, parameters, result, failure, facts, block, unknown",
             ),
         ],
     )
@@ -216,6 +227,6 @@ class TestDocuments:
     @pytest.mark.parametrize("document", [None, [], "profile", {}, {"name": "x"}])
     def test_something_else(self, document: object) -> None:
         with pytest.raises(
-            ValueError, match=r"^not a profile: it is no object with the fields name, page_areas, functions$"
+            ValueError, match=r"^not a profile: it is no object with the fields name, areas, functions$"
         ):
             Profile.from_document(document)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BadFile
-from emulator.profile.model import Profile, Result, Role, SpaceRules
+from emulator.profile.model import PAGES, Profile, Result, Role, SpaceRules
 from emulator.profile.reader import read_profile
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class TestMeaning:
             """,
         )
         assert profile.name == "My kernel"
-        assert profile.page_areas == {"frames"}
+        assert profile.rules == {"frames": PAGES}
         assert [(each.name, each.area, each.role, each.result) for each in profile.functions] == [
             ("kmalloc", "heap", Role.ALLOC, Result.POINTER),
             ("kcalloc", "heap", Role.ALLOC, Result.POINTER),
@@ -108,7 +108,7 @@ class TestErrors:
             ("\nx = 3", "line 2: key 'x': unknown key"),
             (
                 "[heap]\nalocs = 'f(size)'",
-                "line 2: key 'heap.alocs': unknown key; there are: alloc, free, realloc, share, reset, other, failure, pages",
+                "line 2: key 'heap.alocs': unknown key; there are: alloc, free, realloc, share, reset, seed, defer, other, failure, pages, interior, header, alignment",
             ),
             ("[heap]\nalloc = 3", "line 2: key 'heap.alloc': 3 is no string"),
             ("[heap]\nalloc = ['a()', [1]]", "line 2: key 'heap.alloc': a list is no string"),
@@ -150,7 +150,7 @@ class TestErrors:
             ("[heap]\nalloc = [", "is no TOML: Invalid value (at end of document)"),
             ("[x]\n[x]", "line 2: is no TOML: Cannot declare ('x',) twice"),
             (f"[{'x' * 500}]\n" * 2, f"line 2: is no TOML: Cannot declare ('{'x' * 83}..."),
-            ("[x]\npages = true\n[y]\nalloc = 'f()'", "area 'x' of pages has no functions"),
+            ("[x]\npages = true\n[y]\nalloc = 'f()'", "area 'x' has rules, but no functions"),
             ("x = " + "9" * 5000, "contains a number of thousands of digits"),
             ("x = " + "[" * 9000, "is nested too deeply"),
         ],

@@ -76,7 +76,7 @@ def test_pyarrow_finds_header_and_ending(path: Path) -> None:
     with pa.ipc.open_file(str(path)) as reader:
         header = json.loads(reader.schema.metadata[b"kmemu"])
         last, metadata = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1)
-    assert header["format"] == 1
+    assert header["format"] == 2
     assert last.num_rows == 0
     assert json.loads(metadata[b"kmemu"])["calls"] == 42
 

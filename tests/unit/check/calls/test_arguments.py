@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.check.findings import Kind
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
 from tests.helpers.traces import TraceBuilder
 from tests.unit.check.checking import findings_of, messages_of
 
@@ -24,7 +24,7 @@ SIZED = Profile(
         TracedFunction("get_any", "mpf", Role.ALLOC, (), Result.POINTER, 0),
         TracedFunction("rel_blf", "mpf", Role.FREE, ("pool", "ptr", "size"), Result.ERROR),
     ),
-    frozenset({"pmem"}),
+    {"pmem": PAGES},
 )
 
 

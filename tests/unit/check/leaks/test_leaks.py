@@ -12,7 +12,7 @@ from emulator.check.leaks.leaks import find_leaks
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.profile.known import match
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
 from emulator.run.ending import How
 from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
@@ -30,7 +30,7 @@ PROFILE = Profile(
         TracedFunction("alloc_frame", "frames", Role.ALLOC, (), Result.FRAME, 0xFFFF_FFFF),
         TracedFunction("take_range", "ranges", Role.ALLOC, ("size",), Result.POINTER, 0),
     ),
-    frozenset({"frames"}),
+    {"frames": PAGES},
 )
 KERNEL = """
 typedef unsigned int word;

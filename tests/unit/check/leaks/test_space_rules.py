@@ -12,7 +12,7 @@ from emulator.check.findings import Kind
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.profile.known import match
-from emulator.profile.model import Profile, Result, Role, SpaceRules, TracedFunction
+from emulator.profile.model import PAGES, Profile, Result, Role, SpaceRules, TracedFunction
 from tests.helpers.c_kernel import compile_kernel
 from tests.unit.check.leaks.test_address_spaces import PAGING, START, at
 from tests.unit.check.leaks.test_leaks import KERNEL
@@ -37,7 +37,7 @@ HIDDEN void scenario"""
 def checked(folder: Path, body: str, rules: SpaceRules = BOTH) -> CheckReport:
     source = KERNEL.replace("HIDDEN void scenario", OTHERS).replace("BODY", f"{START} {body} {PAGING}")
     image = KernelImage.read(compile_kernel(folder, source.replace("LEFT", "0"), ["-O1"]))
-    profile = match(Profile("mine", FUNCTIONS, frozenset({"frames"}), rules), image)
+    profile = match(Profile("mine", FUNCTIONS, {"frames": PAGES}, rules), image)
     return check_kernel(Machine(image), profile)
 
 
@@ -69,9 +69,7 @@ def test_a_page_is_named_as_its_allocator_does(tmp_path: Path) -> None:
     )
     subprocess.run(["objcopy", "--change-section-lma", ".upper=0x200000", kernel], check=True)  # noqa: S607 - from the path, as gcc
     image = KernelImage.read(kernel)
-    report = check_kernel(
-        Machine(image), match(Profile("mine", FUNCTIONS, frozenset({"frames"}), BOTH), image)
-    )
+    report = check_kernel(Machine(image), match(Profile("mine", FUNCTIONS, {"frames": PAGES}, BOTH), image))
     assert [message for message, _ in bad(report)] == [
         "bad mapping: page 0x00402000 has been freed, and is mapped at 0xc0007000"
     ]
@@ -138,5 +136,5 @@ def test_a_kernel_without_paging_breaks_no_rule(tmp_path: Path) -> None:
         "BODY", FREED.replace("directory", "table[3]")
     )
     image = KernelImage.read(compile_kernel(tmp_path, source.replace("LEFT", "0"), ["-O1"]))
-    profile = match(Profile("mine", FUNCTIONS, frozenset({"frames"}), BOTH), image)
+    profile = match(Profile("mine", FUNCTIONS, {"frames": PAGES}, BOTH), image)
     assert bad(check_kernel(Machine(image), profile)) == []

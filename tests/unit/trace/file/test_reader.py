@@ -119,7 +119,7 @@ def test_a_newer_format(path: Path, table: pa.Table) -> None:
         ({"command_line": [1]}, "command_line is no text"),
         ({"layers": {"heap": 1}}, "heap is no text"),
         ({"layers": {"\x1b[2J\n": 1}}, "?[2J is no text"),
-        ({"profile": {}}, "not a profile: it is no object with the fields name, page_areas, functions"),
+        ({"profile": {}}, "not a profile: it is no object with the fields name, areas, functions"),
     ],
 )
 def test_wrong_headers(path: Path, table: pa.Table, change: dict[str, Any], text: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from emulator.errors import TraceNotWritten
-from emulator.profile.model import Profile
+from emulator.profile.model import PAGES, Profile
 from emulator.trace.file.writer import TraceWriter
 from emulator.trace.trace import Trace
 from tests.helpers.traces import PROFILE, WHO, TraceBuilder, header
@@ -193,7 +193,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 
 def test_a_profile_without_parameters(tmp_path: Path) -> None:
-    profile = Profile("one", (PROFILE.functions[6],), frozenset({"frames"}))
+    profile = Profile("one", (PROFILE.functions[6],), {"frames": PAGES})
     trace = TraceBuilder(profile).call("alloc_frame", result=7).trace(tmp_path / "a.kmt")
     assert trace.calls.arguments == []
     assert trace[1].arguments == ()

@@ -1,0 +1,188 @@
+"""Find the functions of a profile in a kernel: where each is entered, and where its parameters are there.
+
+A compiler may have made several copies of a function, and two files may each have one of the same name. Copies are one function, as long
+as the same is known of their parameters; functions of several files are told apart by the file.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from emulator.errors import UnsupportedFunction
+from emulator.loader.functions.entries import Entry
+from emulator.loader.functions.locations import InRegister, NotKnown, OnStack
+from emulator.loader.functions.names import find_functions
+from emulator.loader.functions.parameters import parameter_locations
+from emulator.loader.functions.prototypes import field_of
+from emulator.profile.expressions import Variable, compute, names_in, parse
+from emulator.x86 import WORD_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from emulator.loader.functions.locations import Location
+    from emulator.loader.functions.names import NamedFunction
+    from emulator.loader.image import KernelImage
+    from emulator.profile.model import Profile, TracedFunction
+
+_NEEDED: Final = ("ptr", "frame", "out", "when")
+_LENGTHS: Final = ("size", "count", "pages", "order")
+
+
+def bind(profile: Profile, image: KernelImage) -> tuple[TracedFunction, ...]:
+    """Return the functions of a profile that a kernel has, each with its entries; no two of one name.
+
+    Raises:
+        UnsupportedFunction: What must be known of a function cannot be, or a computed value means nothing in this kernel.
+        BadImage: The symbol table is damaged.
+    """
+    found = [(function, find_functions(image, function.name)) for function in profile.functions]
+    exact = {each.address for function, copies in found for each in copies if each.symbol == function.name}
+    bound: dict[str, TracedFunction] = {}
+    taken: set[int] = set()
+    for function, copies in found:
+        mine = [each for each in copies if each.symbol == function.name or each.address not in exact]
+        new = [each for each in mine if each.address not in taken]
+        taken.update(each.address for each in new)
+        for each in _functions(image, function, new):
+            _check(each, is_of_pages=profile.pages(each.area))
+            bound.setdefault(each.name, each)
+    return tuple(bound.values())
+
+
+def unknown_parameters(profile: Profile) -> Iterator[tuple[str, str, str]]:
+    """Yield function, parameter and the reason for each parameter of a matched profile that cannot be known."""
+    for function in profile.functions:
+        for parameter in function.unknown:
+            index = function.parameters.index(parameter)
+            reasons = [each.values[index] for each in function.entries]
+            yield (
+                function.name,
+                parameter,
+                next((each.reason for each in reasons if isinstance(each, NotKnown)), ""),
+            )
+
+
+def _functions(
+    image: KernelImage, function: TracedFunction, copies: Sequence[NamedFunction]
+) -> Iterator[TracedFunction]:
+    """Yield the functions that the copies are: those of one file and one name, of which the same is known, are one."""
+    groups: dict[tuple[str, tuple[str, ...]], list[tuple[NamedFunction, Entry]]] = defaultdict(list)
+    for each in copies:
+        entry = _entry(image, function, each, copies)
+        groups[_name(function, each, copies), _unknown(function, entry)].append((each, entry))
+    names: set[str] = set()
+    for (name, unknown), members in sorted(groups.items(), key=lambda item: len(item[0][1])):
+        shown = name if name not in names else members[0][0].symbol
+        names.add(shown)
+        entries = tuple(entry for _, entry in members)
+        yield replace(function, name=shown, unknown=unknown, entries=entries)
+
+
+def _name(function: TracedFunction, copy: NamedFunction, copies: Sequence[NamedFunction]) -> str:
+    """Return what a copy is called: by the symbol, if the profile says that; with its file where another file has such a function."""
+    if copy.symbol == function.name or function.name.endswith(f":{copy.symbol}"):
+        plain = copy.symbol if "." in copy.symbol else copy.name
+    else:
+        plain = copy.name
+    files = {each.file for each in copies if each.name == copy.name}
+    is_told_apart = len(files) > 1 or function.name.startswith(f"{copy.file}:")
+    return f"{copy.file}:{plain}" if copy.file and is_told_apart else plain
+
+
+def _unknown(function: TracedFunction, entry: Entry) -> tuple[str, ...]:
+    return tuple(
+        parameter
+        for parameter, value in zip(function.parameters, entry.values, strict=True)
+        if isinstance(value, NotKnown)
+    )
+
+
+def _entry(
+    image: KernelImage, function: TracedFunction, copy: NamedFunction, copies: Sequence[NamedFunction]
+) -> Entry:
+    values: list[Location] = list(_arguments(image, function, copy))
+    scope = _Scope(image, function, copy.address)
+    try:
+        for text in function.facts:
+            values.append(_computed(text, function, values, scope))
+        block = compute(parse(function.block), scope) if function.block else None
+    except ValueError as error:
+        raise UnsupportedFunction(function.name, str(error)) from None
+    if function.out is not None:
+        block = compute(parse("*out"), scope)
+    whole = [
+        each for each in copies if not each.is_piece and (each.name, each.file) == (copy.name, copy.file)
+    ]
+    head = range(whole[0].address, whole[0].end) if copy.is_piece and whole else None
+    return Entry(copy.address, copy.end, tuple(values), block, head)
+
+
+def _arguments(image: KernelImage, function: TracedFunction, copy: NamedFunction) -> Iterator[Location]:
+    """Yield where the arguments are: where the profile says it, or else by the kernel's file."""
+    found = parameter_locations(image, copy.address, function.argument_count)
+    places = function.places or ("",) * function.argument_count
+    for location, place in zip(found, places, strict=True):
+        if not place:
+            yield location
+        elif place.startswith("esp+"):
+            yield OnStack(int(place.removeprefix("esp+")))
+        else:
+            yield InRegister(place)
+
+
+def _computed(text: str, function: TracedFunction, values: Sequence[Location], scope: _Scope) -> Location:
+    """Return how a computed value is found; not known where it is made of one that is not."""
+    expression = parse(text)
+    known = dict(zip(function.parameters, values, strict=False))
+    for name in names_in(expression):
+        value = known.get(name)
+        if isinstance(value, NotKnown):
+            return value
+    return compute(expression, scope)
+
+
+class _Scope:
+    """What names mean in the expressions of a function; see `emulator.profile.expressions.Scope`."""
+
+    def __init__(self, image: KernelImage, function: TracedFunction, address: int) -> None:
+        self._image = image
+        self._parameters = function.parameters
+        self._arguments = function.argument_count
+        self._address = address
+
+    def value(self, name: str) -> int | None:
+        return self._parameters.index(name) if name in self._parameters else None
+
+    def variable(self, name: str) -> Variable | None:
+        symbol = self._image.symbol(name)
+        return (
+            None
+            if symbol is None
+            else Variable(symbol.address, symbol.kind == "object" and symbol.size == WORD_SIZE)
+        )
+
+    def field(self, parameter: str, path: str) -> tuple[int, int] | None:
+        if parameter not in self._parameters[: self._arguments]:
+            return None
+        found = field_of(self._image, self._address, self._parameters.index(parameter), path)
+        return None if found is None else (found.offset, found.size)
+
+
+def _check(function: TracedFunction, *, is_of_pages: bool) -> None:
+    """Refuse a function whose calls could not be understood.
+
+    Raises:
+        UnsupportedFunction: A parameter that says which block, or how many pages, is not known.
+    """
+    needed = {*_NEEDED, *(_LENGTHS if is_of_pages else ())}
+    for parameter in function.unknown:
+        if parameter in needed:
+            value = function.entries[0].values[function.parameters.index(parameter)]
+            reason = value.reason if isinstance(value, NotKnown) else ""
+            raise UnsupportedFunction(
+                function.name,
+                f"its parameter {parameter} is not known: {reason}; say where it is, such as {parameter} @ eax",
+            )
