@@ -295,6 +295,7 @@ class Profile:
                     "failure": function.failure,
                     "facts": list(function.facts),
                     "block": function.block,
+                    "places": list(function.places),
                     "unknown": list(function.unknown),
                 }
                 for function in self.functions
@@ -421,7 +422,12 @@ def _result_problem(function: TracedFunction) -> str:
 
 
 _FUNCTION_FIELDS: Final[tuple[str, ...]] = ("name", "area", "role", "parameters", "result", "failure")
-_LATER_FIELDS: Final[tuple[str, ...]] = ("facts", "block", "unknown")  # than the first version of the format
+_LATER_FIELDS: Final[tuple[str, ...]] = (
+    "facts",
+    "block",
+    "places",
+    "unknown",
+)  # than the first version of the format
 
 
 def _profile(document: object) -> Profile:
@@ -459,7 +465,8 @@ def _function(document: object) -> TracedFunction:
         None if failure is None else _typed(failure, int, "failure"),
         tuple(_strings(fields.get("facts", []), "facts")),
         _typed(fields.get("block", ""), str, "block"),
-        unknown=tuple(_strings(fields.get("unknown", []), "unknown")),
+        tuple(_strings(fields.get("places", []), "places")),
+        tuple(_strings(fields.get("unknown", []), "unknown")),
     )
 
 

@@ -1,3 +1,3 @@
 """DWARF: the bytes of debug sections come in; source lines, variables with their types, and unwind rules go out."""
 
-__all__ = ["c_types", "frame_entries", "line_header", "parameters", "source_lines", "unwind", "variables"]
+__all__ = ["c_types", "frame_entries", "line_header", "source_lines", "subprograms", "unwind", "variables"]

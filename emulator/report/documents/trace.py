@@ -42,8 +42,11 @@ def call_document(
     """
     document = call._asdict()
     function = functions[call.function]
-    document["arguments"] = dict(zip(function.parameters, call.arguments, strict=True))
-    if function.out is None:
+    document["arguments"] = {
+        parameter: None if parameter in function.unknown else word
+        for parameter, word in zip(function.parameters, call.arguments, strict=True)
+    }
+    if not function.stores_block:
         del document["out"]
     if function.result is Result.NONE:
         del document["result"]

@@ -181,7 +181,7 @@ class _SliceText:
         """Return members of a JSON object for arguments and result, each followed by a comma."""
         texts = argument_texts(self._function, arguments, None if result is None or result else out)
         members = [form % text for form, text in zip(self._forms, texts, strict=True)]
-        outcome = result_text(self._function, result, self._errors)
+        outcome = result_text(self._function, result, out, self._errors)
         if outcome.text:
             members.append(f'"result": "{outcome.text}", ')
         if outcome.failed:

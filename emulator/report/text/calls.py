@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 BYTES_AND_COUNTS = ("size", "count", "pages", "order", "align")
 """Parameters that are numbers, not addresses."""
 
+UNKNOWN = "?"
+"""An argument that cannot be known."""
+
 _ADDRESSES = ("ptr", "out", "address")
 _DECIMAL_MAX = 0xFFFF  # what is larger and has no known meaning is more likely an address than a count
 _INDENT = 2
@@ -72,7 +75,7 @@ def _address_text(address: int) -> str:
 
 
 def argument_texts(function: TracedFunction, values: Sequence[int], out: int | None) -> list[str]:
-    """Return all arguments of a call.
+    """Return all arguments of a call, ``?`` for those that cannot be known, and the values computed from them with their names.
 
     Args:
         function: What was called.
@@ -80,17 +83,25 @@ def argument_texts(function: TracedFunction, values: Sequence[int], out: int | N
         out: The word that was stored where ``out`` points, to be shown instead: ``[0x0010a008]``. None if none was.
     """
     texts = [argument_text(*each) for each in zip(function.parameters, values, strict=False)]
+    for index, parameter in enumerate(function.parameters[: len(texts)]):
+        if parameter in function.unknown:
+            texts[index] = UNKNOWN
+        if index >= function.argument_count:
+            texts[index] = f"{parameter}={texts[index]}"
     if function.out is not None and out is not None:
         texts[function.out] = f"[{_address_text(out)}]"
     return texts
 
 
-def result_text(function: TracedFunction, value: int | None, errors: Mapping[int, str]) -> ResultText:
+def result_text(
+    function: TracedFunction, value: int | None, out: int | None, errors: Mapping[int, str]
+) -> ResultText:
     """Return what a call returned, and whether it failed.
 
     Args:
         function: What was called.
         value: EAX, unsigned; None if the call did not return.
+        out: The block that it made, where the profile computes it.
         errors: Names of error numbers, see `Trace.error_names`.
     """
     if value is None:
@@ -100,7 +111,7 @@ def result_text(function: TracedFunction, value: int | None, errors: Mapping[int
     if function.failure is not None and value == function.failure:
         number = "0" if value == 0 else f"0x{value:08x}"
         return ResultText(f"{number} (no block)", failed=function.role.makes_block)
-    return ResultText(_good_text(function.result, value))
+    return ResultText(_good_text(function.result, out if function.block and out is not None else value))
 
 
 def _good_text(result: Result, value: int) -> str:
@@ -161,7 +172,7 @@ class CallLayout:
     def _call(self, call: Call) -> _Pieces:
         function = self._functions[call.function]
         indent = min(call.depth * _INDENT, self._text_width // 2)
-        result = result_text(function, call.result, self._errors)
+        result = result_text(function, call.result, call.out, self._errors)
         equals = f" = {result.text}" if result.text else ""
         arguments = ", ".join(argument_texts(function, call.arguments, None if call.result else call.out))
         return [

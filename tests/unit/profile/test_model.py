@@ -185,6 +185,7 @@ class TestDocuments:
                     "failure": 0,
                     "facts": [],
                     "block": "",
+                    "places": [],
                     "unknown": [],
                 }
             ],
@@ -213,7 +214,7 @@ class TestDocuments:
             (
                 "extra",
                 1,
-                "a function is no object with the fields name, area, role, parameters, result, failure, facts, block, unknown",
+                "a function is no object with the fields name, area, role, parameters, result, failure, facts, block, places, unknown",
             ),
         ],
     )

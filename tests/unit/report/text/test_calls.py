@@ -95,8 +95,8 @@ def test_a_line_without_a_call_site(each: Call, text: str) -> None:
 
 
 def test_errors_of_other_kernels_are_numbers() -> None:
-    assert result_text(GET_BLK, 0xFFFF_FFDF, error_names("LiteCore")) == ("-33", True)
-    assert result_text(GET_BLK, 0, error_names("LiteCore")) == ("0", False)
+    assert result_text(GET_BLK, 0xFFFF_FFDF, None, error_names("LiteCore")) == ("-33", True)
+    assert result_text(GET_BLK, 0, None, error_names("LiteCore")) == ("0", False)
 
 
 @pytest.mark.parametrize(
