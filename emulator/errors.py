@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from emulator.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class EmulatorError(Exception):
@@ -131,9 +131,14 @@ def missing_symbols(path: str, names: Iterable[str], purpose: str) -> KernelMism
     return KernelMismatch(path, f"{purpose} needs the missing {noun} {', '.join(missing)}", missing)
 
 
-def unknown_function(path: str, name: str) -> KernelMismatch:
-    """Return the error for a function that was to be called or watched and is not in the kernel's symbol table."""
-    return KernelMismatch(path, f"no function {name!r} in its symbol table", (name,))
+def unknown_function(path: str, name: str, several: Sequence[str] = ()) -> KernelMismatch:
+    """Return the error for a function that was to be called or watched and is not in the kernel's symbol table, or of which it has several."""
+    problem = (
+        f"{name!r} may be each of {', '.join(several)}"
+        if several
+        else f"no function {name!r} in its symbol table"
+    )
+    return KernelMismatch(path, problem, (name,))
 
 
 class UnsupportedFunction(EmulatorError):

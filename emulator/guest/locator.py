@@ -10,6 +10,7 @@ from emulator.errors import BadImage
 from emulator.guest.symbols import data_objects
 from emulator.loader.dwarf.c_types import Encoding, part_at
 from emulator.loader.dwarf.variables import Variables
+from emulator.loader.functions.demangling import demangled
 from emulator.x86 import WORD_SIZE
 from kernel_model.audit import Location, LocationKind
 
@@ -139,7 +140,9 @@ def _word_of(symbol: Symbol, start: int, address: int) -> Field:
     first, end = start + byte, start + min(byte + WORD_SIZE, symbol.size)
     encoding = Encoding.UNSIGNED if end - first == WORD_SIZE else Encoding.BYTES
     known = byte if symbol.size > WORD_SIZE else None
-    return Field(Location(LocationKind.VARIABLE, symbol.name, first, end, byte=known), first, end, encoding)
+    return Field(
+        Location(LocationKind.VARIABLE, demangled(symbol.name), first, end, byte=known), first, end, encoding
+    )
 
 
 def _part_of(variable: Variable, start: int, address: int) -> Field:

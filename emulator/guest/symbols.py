@@ -6,6 +6,8 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
+from emulator.loader.functions.demangling import demangled
+from emulator.loader.functions.names import plain_name
 from emulator.loader.segments import SegmentFlags
 
 if TYPE_CHECKING:
@@ -16,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def function_at(image: KernelImage, address: int) -> tuple[str, int] | None:
-    """Return the name of the function that a linear address lies in, and the offset in it."""
+    """Return the plain name of the function that a linear address lies in, and the offset in it."""
     try:
         found = image.function_at(address)
     except BadImage:
         return None
-    return None if found is None else (found[0].name, found[1])
+    return None if found is None else (plain_name(found[0].name), found[1])
 
 
 def symbol(image: KernelImage, name: str) -> Symbol | None:
@@ -43,7 +45,10 @@ def data_objects(image: KernelImage) -> list[Symbol]:
 
 
 def data_symbol_lookup(image: KernelImage) -> Callable[[int], Symbol | None]:
-    """Return what finds the symbol that a linear address in a writable segment lies in; a label reaches to the next symbol."""
+    """Return what finds the symbol that a linear address in a writable segment lies in; a label reaches to the next symbol.
+
+    Its name is demangled.
+    """
     try:
         symbols = [each for each in image.symbols.values() if is_writable(image, each.address)]
     except BadImage:
@@ -56,7 +61,9 @@ def data_symbol_lookup(image: KernelImage) -> Callable[[int], Symbol | None]:
         if index < 0 or not is_writable(image, address):
             return None
         found = symbols[index]
-        return found if not found.size or address < found.address + found.size else None
+        if found.size and address >= found.address + found.size:
+            return None
+        return found._replace(name=demangled(found.name))
 
     return symbol_at
 

@@ -253,16 +253,18 @@ class KernelImage:
         return passes_in_registers(self)
 
     def location(self, address: int) -> Frame:
-        """Return the function, the offset in it and the source line of an address (as in `function_at`).
+        """Return the function by its plain name, the offset in it and the source line of an address (as in `function_at`).
 
         With a damaged symbol table no function is named: what happened at the address matters more. `symbols` reports the damage.
         """
+        from emulator.loader.functions.names import plain_name
+
         try:
             function = self.function_at(address)
         except BadImage:
             function = None
         line = self.source_line(address)
-        name, offset = ("", 0) if function is None else (function[0].name, function[1])
+        name, offset = ("", 0) if function is None else (plain_name(function[0].name), function[1])
         file, number = ("", 0) if line is None else line
         return Frame(address, name, offset, file, number)
 

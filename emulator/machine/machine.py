@@ -273,17 +273,22 @@ class Machine:
         return call_function(self, self._diagnosis, function, arguments, max_instructions, timeout_s)
 
     def address_of(self, function: str | int) -> int:
-        """Return the address of a function given by symbol; an address is returned as it is.
+        """Return the address of a function given by symbol or by name; an address is returned as it is.
 
         Raises:
-            KernelMismatch: The kernel has no such symbol.
+            KernelMismatch: The kernel has no such function, or several.
         """
         if isinstance(function, int):
             return function
         symbol = self.image.symbol(function)
-        if symbol is None:
-            raise unknown_function(self.image.path, function)
-        return symbol.address
+        if symbol is not None:
+            return symbol.address
+        from emulator.loader.functions.names import find_functions  # not for `boot`
+
+        found = find_functions(self.image, function)
+        if len(found) != 1:
+            raise unknown_function(self.image.path, function, [each.symbol for each in found])
+        return found[0].address
 
     # -- state -------------------------------------------------------------------------------------
 
@@ -467,10 +472,13 @@ class Machine:
         event = self.calls.event_count
         if self.recording is None or not self.calls.open_calls:
             return event, ""
+        from emulator.loader.functions.names import plain_name  # not for `boot`
+
         names = {function.name for function in self.recording.functions}
         callers = self.stacks.callers(eip).return_addresses
         found = (self.image.function_at(address) for address in (eip, *(each - 1 for each in callers)))
-        return event, next((each[0].name for each in found if each and each[0].name in names), "")
+        functions = (plain_name(each[0].name) for each in found if each)
+        return event, next((name for name in functions if name in names), "")
 
     def _open_call(self) -> str:
         return "" if self.layers is None else self.layers.open_call()

@@ -17,6 +17,7 @@ from emulator.check.call_sites import CallSites
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.check.findings import Finding, Kind
 from emulator.errors import GuestStopped
+from emulator.loader.functions.demangling import demangled
 from emulator.machine.core.observed import StepKind
 from emulator.replay.last_write import Word, last_change_of_run
 from emulator.x86 import WORD_SIZE, Eflags
@@ -88,10 +89,11 @@ def _taker(lock: Lock, rerun: Rerun) -> FaultingWrite | None:
 
 def _named_locks(machine: Machine) -> Iterator[Lock]:
     for symbol in machine.image.symbols.values():
-        if symbol.kind == "object" and symbol.size >= WORD_SIZE and _is_lock_name(symbol.name):
+        name = demangled(symbol.name)
+        if symbol.kind == "object" and symbol.size >= WORD_SIZE and _is_lock_name(name):
             address = machine.translate(symbol.address)
             if address is not None and address + WORD_SIZE <= len(machine.memory):
-                yield Lock(symbol.name, address)
+                yield Lock(name, address)
 
 
 def _awaited(machine: Machine) -> Lock | None:
@@ -130,5 +132,6 @@ def _name_of(machine: Machine, address: int) -> str:
     for symbol in machine.image.symbols.values():
         offset = address - machine.image.physical(symbol.address)
         if symbol.kind == "object" and 0 <= offset < max(symbol.size, WORD_SIZE):
-            return f"{symbol.name}+0x{offset:x}" if offset else symbol.name
+            name = demangled(symbol.name)
+            return f"{name}+0x{offset:x}" if offset else name
     return f"the lock at 0x{address:08x}"

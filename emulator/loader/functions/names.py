@@ -10,6 +10,8 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.loader.functions.demangling import demangled, differs_in_each_build, without_parameters
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -27,6 +29,10 @@ _SUFFIXES: Final = re.compile(
 
 _PIECE: Final = re.compile(r"\.part\.\d+")
 _COLD: Final = re.compile(r"\.cold(?:\.\d+)*\Z")
+_PLACEMENT: Final = frozenset(("_ZnwjPv", "_ZnajPv", "_ZdlPvS_", "_ZdaPvS_"))
+"""The forms of C++'s operators new and delete that take no memory and give none back: they are meant by no short name."""
+
+_OPTIONAL_SPACE: Final = re.compile(r"\s+(?=[^\w\s])|(?<=[^\w\s])\s+")
 _WITH_FILE: Final = re.compile(r"([^:]+):(?!:)(.+)", re.DOTALL)
 _NO_SOURCE: Final = re.compile(r"<.*>|.*\.(?:o|obj|a|lo)", re.DOTALL)
 """What stands in a symbol table where a link that optimises, or one of assembly, knows no source file."""
@@ -78,15 +84,25 @@ class FunctionNames:
             return []
         if _SUFFIXES.search(name):
             return [each for each in self._symbols.code if each.symbol.name == name]
-        return self._by_name.get(name) or self._matching_glob(name)
+        if name in self._by_symbol:
+            return self._by_symbol[name]
+        if name.startswith("_Z") and not differs_in_each_build(name):
+            return []  # demangling all symbols of a large kernel takes a second
+        return (
+            self._by_name.get(_key(demangled(name)))
+            or self._by_short_name.get(_key(name))
+            or self._matching_glob(name)
+        )
 
     def _matching_glob(self, glob: str) -> Iterator[SymbolEntry]:
-        """Yield the symbols whose plain name matches."""
-        if "*" in glob or "?" in glob:
-            pattern = re.compile(re.escape(glob).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
-            for name, symbols in self._by_name.items():
-                if pattern.fullmatch(name):
-                    yield from filter(self._stands_alone, symbols)
+        """Yield the symbols whose plain name matches, with its parameters or without. A star among parameters is a pointer."""
+        if "(" not in glob and ("*" in glob or "?" in glob):
+            literal = re.escape(_key(glob)).replace(r"\*", ".*").replace(r"\?", ".")
+            matches = re.compile(literal, re.DOTALL).fullmatch
+            for names in (self._by_name, self._by_short_name):
+                for name, symbols in names.items():
+                    if matches(name):
+                        yield from filter(self._stands_alone, symbols)
 
     def _stands_alone(self, each: SymbolEntry) -> bool:
         """Return whether a symbol is no label inside a function. Assemblers write those of kmalloc as ``kmalloc.loop``."""
@@ -96,12 +112,32 @@ class FunctionNames:
         return found is not None and found[1] == 0 and "." not in each.symbol.name
 
     @cached_property
-    def _by_name(self) -> dict[str, list[SymbolEntry]]:
-        by_name: dict[str, list[SymbolEntry]] = {}
+    def _by_symbol(self) -> dict[str, list[SymbolEntry]]:
+        """By symbol, the suffixes of copies left out."""
+        by_symbol: dict[str, list[SymbolEntry]] = {}
         for each in self._symbols.code:
             if not _COLD.search(each.symbol.name):
-                by_name.setdefault(plain_name(each.symbol.name), []).append(each)
-        return by_name
+                by_symbol.setdefault(_without_suffixes(each.symbol.name), []).append(each)
+        return by_symbol
+
+    @cached_property
+    def _names(self) -> list[tuple[str, str, list[SymbolEntry]]]:
+        """Symbols without the suffixes of copies, their plain names, and what has them."""
+        return [(symbol, demangled(symbol), entries) for symbol, entries in self._by_symbol.items()]
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[SymbolEntry]]:
+        """By plain name."""
+        return _by_key((name, entries) for _, name, entries in self._names)
+
+    @cached_property
+    def _by_short_name(self) -> dict[str, list[SymbolEntry]]:
+        """By plain name without parameters."""
+        return _by_key(
+            (without_parameters(name), entries)
+            for symbol, name, entries in self._names
+            if name != symbol and symbol not in _PLACEMENT
+        )
 
     def _named(self, each: SymbolEntry) -> NamedFunction:
         symbol = each.symbol
@@ -128,9 +164,10 @@ def find_functions(image: KernelImage, pattern: str) -> tuple[NamedFunction, ...
 
     Args:
         image: The kernel.
-        pattern: A name, with the source file and a colon in front of it if there are several: ``kmalloc``, ``heap.c:take``. A plain name
-            means all copies of the function, a symbol with its suffix one of them. Where no function has that name, ``*`` and ``?`` in
-            it stand for any characters and for one.
+        pattern: A name, with the source file and a colon in front of it if there are several: ``kmalloc``, ``heap.c:take``. It means
+            the first of these that there is: the symbol and its copies (with a copy's suffix only that one), the functions of that
+            plain name, those that have it if the parameters of C++ are left out, and those that match it, if ``*`` and ``?`` in it
+            stand for any characters and for one. A Rust symbol of another build is the same function.
 
     Returns:
         Ascending by address, one for each address; none for a name of data. What a compiler has moved out of a function because it
@@ -143,5 +180,26 @@ def find_functions(image: KernelImage, pattern: str) -> tuple[NamedFunction, ...
 
 
 def plain_name(symbol: str) -> str:
-    """Return the name that people call a function by: its symbol without what compilers append to those of copies."""
+    """Return the name that people call a function by.
+
+    Args:
+        symbol: As in the symbol table. What compilers append to those of copies is left out; those of C++ and Rust are demangled.
+    """
+    return demangled(_without_suffixes(symbol))
+
+
+def _without_suffixes(symbol: str) -> str:
     return _SUFFIXES.sub("", symbol) if "." in symbol else symbol
+
+
+def _key(name: str) -> str:
+    """Return a name without the spaces that demanglers write or not, such as those of ``void *`` and ``> >``."""
+    return _OPTIONAL_SPACE.sub("", name) if " " in name else name
+
+
+def _by_key(named: Iterable[tuple[str, list[SymbolEntry]]]) -> dict[str, list[SymbolEntry]]:
+    """Return entries by the key of their names, of which several symbols may have one."""
+    result: dict[str, list[SymbolEntry]] = {}
+    for name, entries in named:
+        result.setdefault(_key(name), []).extend(entries)
+    return result

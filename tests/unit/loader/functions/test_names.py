@@ -48,6 +48,10 @@ class TestPlainNames:
     def test_leave_out_what_compilers_append(self, suffix: str) -> None:
         assert plain_name(f"km_alloc{suffix}") == "km_alloc"
 
+    def test_are_demangled(self) -> None:
+        assert plain_name("_ZN2mm5Arena5allocEj.isra.0") == "mm::Arena::alloc(unsigned int)"
+        assert plain_name("_ZN4heap4take17h0123456789abcdefE.llvm.123") == "heap::take"
+
     @pytest.mark.parametrize("name", ["km_alloc", "heap.alloc", "heap.constprop", "isra.0x", "x.part.", ""])
     def test_keep_other_names(self, name: str) -> None:
         assert plain_name(name) == name
@@ -169,6 +173,98 @@ class TestLabels:
         data = eb.patch_section_header(build_elf(Elf(symbols=[function("a", 0)])), 2, eb.SH_SIZE, 31)
         with pytest.raises(BadImage, match="is not a multiple of 16"):
             find_functions(KernelImage(data, "k.elf"), "a")
+
+
+class TestCpp:
+    KERNEL = image(
+        function("_Znwj", 0),
+        function("_Znaj", 4),
+        function("_ZdlPv", 8),
+        function("_ZdlPvj", 12),
+        function("_ZnwjPv", 16),
+        function("_ZN2mm5Arena5allocEj", 20),
+        static("_ZN2mm5Arena5allocEj.constprop.0", 24),
+        function("_ZN2mm5Arena5allocEjj", 28),
+        static("_ZN2mm5Arena5allocEj.cold", 32),
+        function("_ZN2mm4takeIPcEEvT_", 36),
+        function("_ZN2mm4takeISt4pairIiS1_IiiEEEEvT_", 40),
+    )
+
+    @pytest.mark.parametrize(
+        ("pattern", "found"),
+        [
+            ("_Znwj", [0]),
+            ("operator new(unsigned int)", [0]),
+            ("operator new", [0]),
+            ("operator new(unsigned int, void*)", [16]),
+            ("operator new*", [0, 4, 16]),
+            ("operator delete(void*)", [8]),
+            ("operator delete(void *, unsigned int)", [12]),
+            ("operator delete", [8, 12]),
+            ("operator delete[](void*)", []),
+            ("_ZN2mm5Arena5allocEj", [20, 24]),
+            ("_ZN2mm5Arena5allocEj.constprop.0", [24]),
+            ("mm::Arena::alloc(unsigned int)", [20, 24]),
+            ("mm::Arena::alloc", [20, 24, 28]),
+            ("mm::*::alloc", [20, 24, 28]),
+            ("mm::take<char*>", [36]),
+            ("void mm::take<char*>(char*)", [36]),
+            ("Arena::alloc", []),
+        ],
+    )
+    def test_functions_are_found_by_symbol_and_by_name(self, pattern: str, found: list[int]) -> None:
+        assert offsets(self.KERNEL, pattern) == found
+
+    def test_names_have_parameters(self) -> None:
+        assert [each.name for each in find_functions(self.KERNEL, "mm::Arena::alloc")] == [
+            "mm::Arena::alloc(unsigned int)",
+            "mm::Arena::alloc(unsigned int)",
+            "mm::Arena::alloc(unsigned int, unsigned int)",
+        ]
+
+    def test_a_file_chooses_among_qualified_names(self) -> None:
+        symbols = [source("a.cpp"), static("_ZN2mm4takeEj", 0), source("b.cpp"), static("_ZN2mm4takeEj", 8)]
+        kernel = image(*symbols)
+        assert offsets(kernel, "mm::take") == [0, 8]
+        assert offsets(kernel, "b.cpp:mm::take") == [8]
+        assert offsets(kernel, "b.cpp:mm::take(unsigned int)") == [8]
+
+
+class TestRust:
+    KERNEL = image(
+        function("__rust_alloc", 0),
+        function("_RNvCs8zqw_7___rustc14___rust_dealloc", 4),
+        function("_ZN4heap4take17h0123456789abcdefE", 8),
+        function("_ZN4heap4take17hfedcba9876543210E", 12),
+        static("_ZN4heap4give17h0123456789abcdefE.llvm.1234567", 16),
+        function("_RNvCskwGfYPst2Cb_4pool4take", 20),
+    )
+
+    @pytest.mark.parametrize(
+        ("pattern", "found"),
+        [
+            ("__rust_alloc", [0]),
+            ("__rust_dealloc", [4]),
+            ("__rustc::__rust_dealloc", [4]),
+            ("heap::take", [8, 12]),
+            ("_ZN4heap4take17hfedcba9876543210E", [12]),
+            ("_ZN4heap4take17h0000000000000000E", [8, 12]),
+            ("heap::give", [16]),
+            ("pool::take", [20]),
+            ("_RNvCs1_4pool4take", [20]),
+            ("*::take", [8, 12, 20]),
+        ],
+    )
+    def test_functions_are_found_in_each_build(self, pattern: str, found: list[int]) -> None:
+        assert offsets(self.KERNEL, pattern) == found
+
+
+class TestZig:
+    KERNEL = image(function("heap.Allocator.alloc", 0), function("heap.take__anon_1234", 4))
+
+    def test_names_are_symbols(self) -> None:
+        assert offsets(self.KERNEL, "heap.Allocator.alloc") == [0]
+        assert offsets(self.KERNEL, "heap.*") == [0, 4]
 
 
 HEAP = """
