@@ -147,7 +147,7 @@ class Check:
     def report(self, trace: Trace, ending: Ending) -> CheckReport:
         """Make the checks of a run that has ended, and return all findings."""
         memory = GuestWords(self._machine, structures_of(self._profile))
-        leaks = find_leaks(trace, memory) if ending.is_whole else NO_LEAKS
+        leaks = find_leaks(trace, memory, self.rerun(ending)) if ending.is_whole else NO_LEAKS
         mappings = broken_rules(trace, memory, self._profile.address_spaces) if ending.is_whole else []
         return CheckReport(
             kernel=self._machine.image.path,

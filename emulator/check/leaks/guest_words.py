@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.check.leaks.address_spaces import AddressSpaces
+from emulator.check.leaks.cpu_tables import cpu_tables
+from emulator.check.leaks.heap_memory import Pieces
 from emulator.guest.stack import stack_start
-from emulator.guest.symbols import data_symbol_lookup, is_writable
+from emulator.guest.symbols import data_objects, data_symbol_lookup, is_writable
 from emulator.loader.segments import SegmentFlags
 from emulator.x86 import PAGE_SIZE, Cr0
 from kernel_model.page_tables import PRESENT
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from emulator.trace.table import U32
 
 _STACK_MAX: Final = 16 << 10  # of a stack of which nothing is known but ESP
+_LOW_RAM: Final = 0xA0000  # bytes; above them are video memory and ROM
+_CHUNK: Final = 1 << 24
 _POINTERS: Final = ("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi")
 
 
@@ -32,11 +36,13 @@ class Part(NamedTuple):
         address: Address of its first byte.
         data: Its bytes.
         physical: Whether *address* is a physical one.
+        is_root: Whether it is memory of the kernel's own: in it, what allocators have handed out does not count.
     """
 
     address: int
     data: bytes
     physical: bool = False
+    is_root: bool = False
 
     def words(self, offset: int = 0) -> tuple[int, U32]:
         """Return all whole words at multiples of 4, plus *offset*: the address of the first one, and their values."""
@@ -69,6 +75,20 @@ class GuestWords:
         """The registers that can hold a pointer, by name; CR3 is as an entry of a page table would be."""
         pointers = {name: getattr(self._registers, name) for name in _POINTERS}
         return pointers | {"cr3": self._registers.cr3 | PRESENT} if self.paging else pointers
+
+    @property
+    def tables(self) -> list[tuple[str, int]]:
+        """The memory that the CPU uses by itself: what it is, and its address."""
+        return list(cpu_tables(self._machine))
+
+    @property
+    def pieces(self) -> Pieces:
+        """The address space as the kernel's segments and variables cut it."""
+        image = self._machine.image
+        segments = [range(each.virtual, each.virtual + each.size) for each in image.segments]
+        return Pieces.of(
+            segments, [range(each.address, each.address + each.size) for each in data_objects(image)]
+        )
 
     @cached_property
     def spaces(self) -> AddressSpaces | None:
@@ -125,14 +145,24 @@ class GuestWords:
 
     def _written(self, without: Iterable[range]) -> Iterator[Part]:
         """Yield the writable segments, without some ranges."""
-        others = sorted(without, key=lambda each: each.start)
+        others = list(without)
         for segment in self._machine.image.segments:
             if segment.flags & SegmentFlags.W:
-                at, end = segment.virtual, segment.virtual + segment.size
-                for other in (*others, range(end, end)):
-                    if at < min(other.start, end):
-                        yield from self.read(at, min(other.start, end))
-                    at = max(at, other.stop)
+                for start, end in _without(range(segment.virtual, segment.virtual + segment.size), others):
+                    for part in self.read(start, end):
+                        yield part._replace(is_root=True)
+
+    def rest(self) -> Iterator[Part]:
+        """Yield the RAM outside the kernel's segments, by physical addresses, without what lies below ESP in a stack there."""
+        esp = self._registers.esp
+        top = None if is_writable(self._machine.image, esp) else self.physical(esp)
+        dead = [] if top is None else [range(max(top - _STACK_MAX, 0), top)]
+        image = [range(each.physical, each.physical + each.size) for each in self._machine.image.segments]
+        for low, end in ((0, _LOW_RAM), self._machine.ram):
+            for start, stop in _without(range(low, end), [*image, *dead]):
+                for at in range(start, stop, _CHUNK):
+                    for part in self.read_physical(at, min(at + _CHUNK, stop)):
+                        yield part._replace(is_root=True)
 
     @property
     def stack_pointer(self) -> int:
@@ -170,3 +200,12 @@ class GuestWords:
     @cached_property
     def _symbol_at(self) -> Callable[[int], Symbol | None]:
         return data_symbol_lookup(self._machine.image)
+
+
+def _without(whole: range, others: Iterable[range]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a range that lie in none of some others."""
+    at, end = whole.start, whole.stop
+    for other in (*sorted(others, key=lambda each: each.start), range(end, end)):
+        if at < min(other.start, end):
+            yield at, min(other.start, end)
+        at = max(at, other.stop)

@@ -1,7 +1,7 @@
 """Leaks: blocks that are live at the end of a run, by who allocated them, and what still points to them.
 
 The words are Valgrind's. A block is *definitely lost* when nothing points to it, *indirectly lost* when only lost blocks
-do, *possibly lost* when it is only held by a pointer at an odd address or by the address after its end, or when only such
+do, *possibly lost* when something may hold it that proves little (`reachability`), or when only such
 blocks point to it, else *still reachable*. A block that holds another area's blocks, as the frames of a heap do, is none.
 """
 
@@ -14,6 +14,7 @@ from emulator.check.area import Area
 from emulator.check.findings import Finding, Kind
 from emulator.check.leaks.live_blocks import OwnRecords, live_blocks
 from emulator.check.leaks.reachability import Reachability
+from emulator.check.leaks.word_writers import WordWriters
 from emulator.profile.model import Result, Role
 from emulator.wording import counted
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from emulator.check.leaks.guest_words import GuestWords
     from emulator.check.leaks.live_blocks import LiveBlocks
     from emulator.check.leaks.reachability import Pointer
+    from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
 
 _MOST_POINTERS: Final = 4
@@ -32,7 +34,8 @@ DEFINITELY, INDIRECTLY, POSSIBLY, REACHABLE = (
     "possibly lost",
     "still reachable",
 )
-_HOLDS: Final = ("pointed to only by ", "only the address behind its end is held, by ")
+_KNOWN: Final = ("pointed to by ", "known by the address after its end, in ")
+_HOLDS: Final = ("pointed to only by ", "only the address after its end is held, by ")
 
 
 class Leaks(NamedTuple):
@@ -52,30 +55,34 @@ class Leaks(NamedTuple):
 NO_LEAKS: Final = Leaks((), (), {})
 
 
-def find_leaks(trace: Trace, memory: GuestWords) -> Leaks:
+def find_leaks(trace: Trace, memory: GuestWords, rerun: Rerun | None = None) -> Leaks:
     """Find the blocks that are live at the end of a run which the kernel ended by itself.
 
     Args:
         trace: The whole run.
         memory: The memory of the machine, which stands at the end.
+        rerun: How to run the kernel once more; None: not at all, so that a block of which only the end is held is possibly lost.
+
+    Raises:
+        HostError: The host cannot give what another run needs.
     """
     areas = [Area(trace, name) for name in trace.areas]
-    live = live_blocks(areas, memory)
-    return _LeakFinder(areas, live, memory, OwnRecords(live, trace.calls.parent)).leaks()
+    live, heap = live_blocks(areas, memory)
+    framed = [any(each.result is Result.FRAME for _, each in area.functions(Role.ALLOC)) for area in areas]
+    records, writers = OwnRecords(live, trace.calls.parent), WordWriters(trace, rerun)
+    scan = Reachability(live, heap, memory, framed, records, writers)
+    return _LeakFinder(areas, live, memory, scan).leaks()
 
 
 class _LeakFinder:
     """Makes findings of the live blocks; each block is known by its position among them."""
 
     def __init__(
-        self, areas: Sequence[Area], live: LiveBlocks, memory: GuestWords, records: OwnRecords
+        self, areas: Sequence[Area], live: LiveBlocks, memory: GuestWords, scan: Reachability
     ) -> None:
-        framed = [
-            any(each.result is Result.FRAME for _, each in area.functions(Role.ALLOC)) for area in areas
-        ]
         self._live = live
         self._memory = memory
-        self._scan = Reachability(live, memory, framed, records)
+        self._scan = scan
         self._areas = [areas[area] for area in live.area.tolist()]
         self._histories = [
             area.call_sites.history(area.blocks, index)
@@ -92,7 +99,7 @@ class _LeakFinder:
         """Return how far a block is lost, and what points to it, for people."""
         scan = self._scan
         if pointer := scan.pointer.get(block):
-            return REACHABLE, f"pointed to by {self._location(pointer)}"
+            return REACHABLE, f"{_KNOWN[pointer.is_end]}{self._location(pointer)}"
         if pointer := scan.doubtful.get(block):
             itself = ", which is possibly lost itself" if self._holder(pointer) in scan.doubtful else ""
             return POSSIBLY, f"{_HOLDS[pointer.is_end]}{self._location(pointer)}{itself}"

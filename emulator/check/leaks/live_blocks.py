@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from emulator.check.leaks.heap_memory import HeapMemory, Spans
 from emulator.profile.model import Result, Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.x86 import PAGE_SIZE
@@ -58,6 +59,14 @@ class LiveBlocks(NamedTuple):
         target = np.searchsorted(self.start, values, side="right") - 1
         inside = values < self.end[target]
         return near[inside], target[inside]
+
+    def start_at(self, words: np.ndarray) -> tuple[I64, I64]:
+        """Find the words that are the address of a block, and that numbers beside each other do not make up; like `hit`."""
+        positions, target = self.hit(words)
+        values = words[positions].astype(np.int64)
+        bytes_used = sum((values >> shift & 0xFF != 0).astype(np.int64) for shift in (0, 8, 16, 24))
+        clear = (values == self.start[target]) & (bytes_used > 1)
+        return positions[clear], target[clear]
 
     def ending_at(self, words: np.ndarray) -> tuple[I64, I64]:
         """Find the words that are the address after the end of a block of known size; the result is like that of `hit`."""
@@ -124,8 +133,8 @@ def _are_physical(area: Area, memory: GuestWords) -> bool:
     return any(at < memory.size and memory.physical(at) is None for at in map(int, live))
 
 
-def live_blocks(areas: Sequence[Area], memory: GuestWords) -> LiveBlocks:
-    """Return the blocks that are live at the end and hold no other area's blocks.
+def live_blocks(areas: Sequence[Area], memory: GuestWords) -> tuple[LiveBlocks, HeapMemory]:
+    """Return the blocks that are live at the end and hold no other area's blocks, and the memory that all blocks have had.
 
     What a heap has been made of, frames for example, belongs to the heap: it is live by design, and the blocks in it count
     one by one.
@@ -136,19 +145,25 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> LiveBlocks:
     """
     none = np.empty(0, np.int64)
     parts = [(none, none, none, none, none.astype(np.bool_), none, none)]
+    had = [(none, none, none.astype(np.bool_))]
     all_located = [located_blocks(area, memory) for area in areas]
     for number, located in enumerate(all_located):
         blocks = located.area.blocks
         index = np.flatnonzero(blocks.died == NEVER)
-        index = index[~_are_heaps(located, index, [other for other in all_located if other is not located])]
-        start = located.address[index]
-        end = start + np.maximum(blocks.size[index], 1)
+        is_heap = _are_heaps(located, index, [other for other in all_located if other is not located])
+        end = located.address + np.maximum(blocks.size, 1)
+        others = np.ones(len(end), np.bool_)
+        others[index[is_heap]] = False
+        had.append((located.address[others], end[others], located.unmapped[others]))
+        index = index[~is_heap]
         named = blocks.address[index].astype(np.int64) // PAGE_SIZE
         area, call = np.full(len(index), number), blocks.born_call[index].astype(np.int64)
-        parts.append((start, end, area, index, located.unmapped[index], named, call))
+        parts.append((located.address[index], end[index], area, index, located.unmapped[index], named, call))
     columns = [np.concatenate(each) for each in zip(*parts, strict=True)]
     order = np.argsort(columns[0], kind="stable")
-    return LiveBlocks(*(column[order] for column in columns))
+    start, stop, unmapped = (np.concatenate(each) for each in zip(*had, strict=True))
+    linear, physical = (Spans.of(start[chosen], stop[chosen]) for chosen in (~unmapped, unmapped))
+    return LiveBlocks(*(column[order] for column in columns)), HeapMemory(linear, physical, memory)
 
 
 class OwnRecords:

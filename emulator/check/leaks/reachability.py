@@ -1,13 +1,12 @@
 """Which live blocks can still be reached: a conservative scan of memory, as Valgrind and the kernel's kmemleak do it.
 
 Theory. Whatever looks like a pointer to a block, to its start or into it, counts as one. Roots are the kernel's data, the
-live part of the stack, and the registers. From a block that can be reached, all its words are scanned in turn. What an allocator
+live part of the stack, the registers, the tables that the CPU uses, and RAM that no allocator has handed out (`heap_memory`). From a block that can be reached, all its words are scanned in turn. What an allocator
 writes down of a block, in memory that it took while it made the block, holds nothing (`live_blocks.OwnRecords`).
 
-A block that is left may still be held in two other ways: by a pointer at an address that is no multiple of 4, as packed
-structures have them, or by the address after its end. Neither proves anything: at odd addresses numbers look like pointers
-(0x20 after a zero is 0x00200000), and after a block begins what the allocator's own data points to. So these blocks, and
-what only they point to, are *doubtful*.
+The address after a block's end holds it, too, if a program has written it and not an allocator (`word_writers`), and so does its
+own address where it is no multiple of 4, as in a packed structure, unless numbers beside each other make it up
+(0x20 after a zero is 0x00200000). What is left over of these proves nothing: such blocks, and what only they point to, are *doubtful*.
 
 Page tables are walked (`address_spaces`): what they map, outside the kernel's direct map, can be reached, and so can the frames
 that they lie in. Whole pages are known by their physical addresses too, in words that may be entries (`page_entries`).
@@ -29,10 +28,12 @@ from emulator.x86 import WORD_SIZE
 from kernel_model.page_tables import PRESENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from emulator.check.leaks.guest_words import GuestWords, Part
+    from emulator.check.leaks.heap_memory import HeapMemory
     from emulator.check.leaks.live_blocks import LiveBlocks, OwnRecords
+    from emulator.check.leaks.word_writers import WordWriters
     from emulator.trace.table import I64, Flags
 
     Hit = Callable[[np.ndarray], tuple[I64, I64]]
@@ -57,9 +58,11 @@ class Reachability:
 
     Args:
         live: All live blocks.
+        heap: The memory that blocks have had.
         memory: The memory of the machine at the end of the run.
         framed: By area: whether its blocks are known by frame numbers.
         records: What allocators write down themselves, which holds nothing.
+        writers: Knows what allocators write elsewhere.
 
     Attributes:
         reached: By block: whether it can be reached from the roots.
@@ -69,10 +72,18 @@ class Reachability:
     """
 
     def __init__(
-        self, live: LiveBlocks, memory: GuestWords, framed: Sequence[bool], records: OwnRecords
+        self,
+        live: LiveBlocks,
+        heap: HeapMemory,
+        memory: GuestWords,
+        framed: Sequence[bool],
+        records: OwnRecords,
+        writers: WordWriters,
     ) -> None:
         self._live = live
+        self._heap = heap
         self._records = records
+        self._writers = writers
         self._memory = memory
         self._spaces = memory.spaces
         self._entries = page_entries(live, memory)
@@ -84,8 +95,10 @@ class Reachability:
         self.lost_pointer: dict[int, Pointer] = {}
         if len(live.start):
             self._scan_roots()
+            self._scan_rest()
             self._scan_frame_numbers(np.array(framed, np.bool_))
             self._scan_directories()
+            self._scan_weak()
             self._scan_doubtful()
             self._scan_lost()
 
@@ -98,6 +111,9 @@ class Reachability:
         """Follow the registers, the address space in use, the kernel's data and the stack."""
         for name, block in self._in_registers(self._hit):
             self._reach(block, Pointer(f"register {name}"))
+        for name, address in self._memory.tables:
+            for block in self._live.hit(np.array([address], np.uint32))[1].tolist():
+                self._reach(block, Pointer(f"the CPU, for {name}"))
         if self._spaces is not None:
             self._follow(self._spaces.current)
         self._waiting += [*self._memory.globals(), *self._stack()]
@@ -114,6 +130,19 @@ class Reachability:
             for address, block in self._pointers(self._waiting.pop(), 0, self._hit):
                 self._reach(block, Pointer(address))
 
+    def _scan_rest(self) -> None:
+        """Follow the RAM that belongs neither to the kernel's image nor to a block; numbers there are no pointers to odd addresses."""
+
+        def hit(words: np.ndarray) -> tuple[I64, I64]:
+            positions, targets = self._hit(words)
+            even = words[positions] % WORD_SIZE == 0
+            return positions[even], targets[even]
+
+        for part in self._memory.rest() if not self.reached.all() else ():
+            for address, block in self._pointers(part, 0, hit):
+                self._reach(block, Pointer(f"the word at 0x{address:08x}, which is in no block"))
+        self._scan()
+
     def _follow(self, directory: int) -> None:
         """Reach what an address space uses: the frames of its tables, and those that it maps."""
         if self._spaces is None:
@@ -127,12 +156,11 @@ class Reachability:
             self._reach(block, Pointer(f"the page table entry of 0x{linear:08x}"))
 
     def _scan_frame_numbers(self, framed: Flags) -> None:
+        """Follow the numbers of blocks' first frames."""
         candidates = np.flatnonzero(framed[self._live.area] & ~self.reached)
-        block_of = dict(zip(self._live.number[candidates].tolist(), candidates.tolist(), strict=True))
-        for start, words in (part.words() for part in self._memory.globals()) if block_of else ():
-            for position in np.flatnonzero(np.isin(words, list(block_of))).tolist():
-                self._reach(block_of[int(words[position])], Pointer(start + WORD_SIZE * position))
-                self._scan()
+        self._scan_numbers(
+            dict(zip(self._live.number[candidates].tolist(), candidates.tolist(), strict=True))
+        )
 
     def _scan_directories(self) -> None:
         """Follow the page directories that are known by the numbers of their frames, wherever these are."""
@@ -142,6 +170,10 @@ class Reachability:
             for page in pages
             if not self.reached[block]
         }
+        self._scan_numbers(block_of)
+
+    def _scan_numbers(self, block_of: Mapping[int, int]) -> None:
+        """Follow words of the roots, and of blocks that are reached, that are one of some numbers, each of which stands for a block."""
         numbers = np.array(sorted(block_of), np.uint32)
 
         def hit(words: np.ndarray) -> tuple[I64, I64]:
@@ -154,6 +186,28 @@ class Reachability:
                 if address % WORD_SIZE == 0:
                     self._reach(block, Pointer(address))
             self._scan()
+
+    def _scan_weak(self) -> None:
+        """Follow pointers to blocks at odd addresses, as packed structures have them, and what a program keeps of their ends."""
+        count = -1
+        while count != (count := int(self.reached.sum())):
+            for address, block in list(self._to_unreached(self._live.start_at)):
+                self._reach(block, Pointer(address))
+            self._scan()
+            for address, block in self._ends_of_programs():
+                self._reach(block, Pointer(address, is_end=True))
+            self._scan()
+
+    def _ends_of_programs(self) -> list[tuple[int, int]]:
+        """Return the words that are the end of a block, and of nothing else, and that no allocator wrote."""
+        ends = [
+            (address, block)
+            for address, block in self._to_unreached(self._live.ending_at)
+            if not len(self._live.hit(self._live.end[block : block + 1])[0])
+        ]
+        physical = [self._memory.physical(address) or 0 for address, _ in ends]
+        by_program = self._writers.are_programs(physical) if ends else []
+        return [end for end, is_program in zip(ends, by_program, strict=True) if is_program]
 
     def _scan_doubtful(self) -> None:
         """Find the blocks that are held in a way that proves nothing, and those that they point to."""
@@ -193,6 +247,8 @@ class Reachability:
         positions, targets = hit(words)
         addresses = start + WORD_SIZE * positions
         others = ~self._records.are_own(addresses, words[positions])
+        if part.is_root:
+            others &= ~self._heap.covers(addresses, physical=part.physical)
         positions, targets, addresses = positions[others], targets[others], addresses[others]
         if self._spaces is not None:
             pages, page_of = np.unique(addresses >> _PAGE_BITS, return_inverse=True)

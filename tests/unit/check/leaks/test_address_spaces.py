@@ -91,6 +91,10 @@ SECOND = (
         ("word *process = kmalloc(24); table[0] = (word)process; process[2] = 0x401;", [0x404]),
         (
             "word *process = kmalloc(24); table[0] = (word)process; process[2] = 0x404;",
+            [0x401, 0x402, 0x403],
+        ),
+        (
+            "word *process = kmalloc(24); table[0] = (word)process; process[2] = 0x405;",
             [*range(0x401, 0x405)],
         ),
         ("table[0] = 0x403000;", [0x401, 0x402, 0x404]),

@@ -133,9 +133,24 @@ PACKED = "volatile struct __attribute__((packed)) { char tag[%d]; word link; } *
 
 
 @pytest.mark.parametrize("offset", [1, 2, 3, 5, 11])
-@pytest.mark.parametrize("into", ["", " + 8"])
-def test_a_pointer_at_an_odd_address_may_hold_a_block(offset: int, into: str, tmp_path: Path) -> None:
-    lost, reachable = texts(tmp_path, PACKED % (offset, into))
+def test_a_packed_structure_holds_a_block(offset: int, tmp_path: Path) -> None:
+    lost, reachable = texts(tmp_path, PACKED % (offset, ""))
+    assert lost == []
+    (held,) = reachable
+    assert held.endswith(f"pointed to by global table+0x{offset:x} (unaligned)")
+
+
+@pytest.mark.parametrize("offset", [1, 2, 3])
+def test_what_lies_in_a_packed_block_is_followed(offset: int, tmp_path: Path) -> None:
+    body = PACKED.replace("(void *)table", "kmalloc(20)").replace(
+        "kmalloc(24)", "kmalloc(24); table[0] = (word)t"
+    )
+    assert texts(tmp_path, body % (offset, ""))[0] == []
+
+
+@pytest.mark.parametrize("offset", [1, 2, 3, 5, 11])
+def test_an_odd_address_into_a_block_may_hold_it(offset: int, tmp_path: Path) -> None:
+    lost, reachable = texts(tmp_path, PACKED % (offset, " + 8"))
     assert lost == [f"{POSSIBLY}pointed to only by global table+0x{offset:x} (unaligned)"]
     assert reachable == []
 
@@ -155,8 +170,76 @@ def test_numbers_can_be_taken_for_a_pointer_at_an_odd_address(tmp_path: Path) ->
 )
 def test_the_address_after_its_end_may_hold_a_block(body: str, holder: str, tmp_path: Path) -> None:
     lost, reachable = texts(tmp_path, body)
-    assert lost == [f"{POSSIBLY}only the address behind its end is held, by {holder}"]
+    assert lost == [f"{POSSIBLY}only the address after its end is held, by {holder}"]
     assert reachable == []
+
+
+@pytest.mark.parametrize(
+    ("body", "is_lost"),
+    [
+        ("table[1] = (word)kmalloc(24) + 24;", False),
+        (PACKED % (3, " + 24"), False),
+        ("stack[1023] = (word)kmalloc(24) + 24;", False),
+        ("kmalloc(24); next_block += 64; kmalloc_end();", True),
+        ("table[1] = (word)kmalloc(24) + 24; kmalloc(16); table[2] = (word)table;", True),
+    ],
+)
+def test_what_a_program_keeps_of_the_end_of_a_block_holds_it(
+    body: str, is_lost: bool, tmp_path: Path
+) -> None:
+    """What its allocator writes there does not, nor does an address at which another block begins."""
+    note = 'HIDDEN void *kmalloc_end(void) { table[3] = 0x2468a8 + 24; asm volatile(""); return 0; } HIDDEN void scenario'
+    source = KERNEL.replace("(size + 15) & ~7u", "size").replace("HIDDEN void scenario", note)
+    image = KernelImage.read(
+        compile_kernel(tmp_path, source.replace("BODY", body).replace("LEFT", "0"), ["-O1"])
+    )
+    inner = TracedFunction("kmalloc_end", "heap", Role.OTHER, (), Result.NONE)
+    profile = match(Profile("bump", (*PROFILE.functions, inner), PROFILE.page_areas), image)
+    report = check_kernel(Machine(image), profile, new_machine=lambda: Machine(image))
+    lost = [finding.block.address for finding in report.findings if finding.block]
+    assert (0x2468A8 in lost) == is_lost
+
+
+STATIC_HEAP = """
+word before, arena[256], after;
+static word next_object = (word)&arena[2];
+HIDDEN void *take_object(word size) { word p = next_object; next_object += size + 8; asm volatile(""); return (void *)p; }
+HIDDEN void scenario"""
+
+
+@pytest.mark.parametrize(
+    ("body", "states"),
+    [
+        ("word *a = take_object(16), *b = take_object(24); a[1] = (word)b;", ["definitely", "indirectly"]),
+        (
+            "word *a = take_object(16), *b = take_object(24); a[4] = (word)b; table[0] = (word)a;",
+            ["definitely"],
+        ),
+        ("word *a = take_object(16); before = (word)a; after = (word)take_object(24);", []),
+        ("word *a = take_object(16); arena[250] = (word)a;", []),
+    ],
+)
+def test_what_lies_in_a_static_heap_counts_by_its_blocks(
+    body: str, states: list[str], tmp_path: Path
+) -> None:
+    """The words between them are its allocator's; but where no block ever was may be something else."""
+    source = KERNEL.replace("HIDDEN void scenario", STATIC_HEAP).replace("BODY", body).replace("LEFT", "0")
+    image = KernelImage.read(compile_kernel(tmp_path, source, ["-O1"]))
+    outer = TracedFunction("take_object", "objects", Role.ALLOC, ("size",), Result.POINTER, 0)
+    report = check_kernel(Machine(image), match(Profile("static", (outer,)), image))
+    assert sorted(finding.message.split()[-2] for finding in report.findings) == states
+
+
+def test_memory_that_no_allocator_knows_holds_blocks(tmp_path: Path) -> None:
+    """As what a kernel takes for itself before its allocators are up, and the head of a page that holds objects."""
+    body = (
+        "*(volatile word *)0x300000 = (word)kmalloc(24); *(volatile word *)0x300004 = (word)kmalloc(40) + 3;"
+    )
+    lost, reachable = texts(tmp_path, body)
+    assert [text.split()[2] for text in lost] == ["40"]
+    assert [text.partition(": pointed")[2] for text in reachable] == [
+        " to by the word at 0x00300000, which is in no block"
+    ]
 
 
 def test_a_register_may_hold_the_end_of_a_block(tmp_path: Path) -> None:
@@ -166,7 +249,7 @@ def test_a_register_may_hold_the_end_of_a_block(tmp_path: Path) -> None:
     )
     (finding,) = check_kernel(Machine(image), match(PROFILE, image)).findings
     assert finding.details == (
-        "block #1 of 24 bytes at 0x002468a8: only the address behind its end is held, by register esi",
+        "block #1 of 24 bytes at 0x002468a8: only the address after its end is held, by register esi",
     )
 
 
@@ -178,7 +261,7 @@ def test_what_only_a_doubtful_block_points_to_is_doubtful(tmp_path: Path) -> Non
             "memory leak: 40 bytes in 1 block possibly lost, block #2 of 40 bytes at 0x002468c8: pointed to only by block"
             " #1 of 24 bytes +0x8, which is possibly lost itself"
         ),
-        f"{POSSIBLY}only the address behind its end is held, by global table",
+        f"{POSSIBLY}only the address after its end is held, by global table",
     ]
 
 
@@ -193,7 +276,7 @@ def test_a_pointer_proves_more_than_the_end_of_another_block(tmp_path: Path) -> 
     """The second frame begins where the first one ends."""
     report = checked(tmp_path, "next_frame = 0x4bc; alloc_frame(); table[0] = alloc_frame() << 12;")
     assert [finding.details for finding in report.findings] == [
-        ("block #1 of 4096 bytes at 0x004bc000: only the address behind its end is held, by global table",)
+        ("block #1 of 4096 bytes at 0x004bc000: only the address after its end is held, by global table",)
     ]
     assert len(report.reachable) == 1
 
@@ -309,7 +392,7 @@ SIZELESS = Profile("bump", (TracedFunction("kmalloc", "heap", Role.ALLOC, ("byte
 
 @pytest.mark.parametrize(
     ("word", "others", "lost"),
-    [("0", "", 0), ("1023", "", 0), ("1024", "", 1), ("8", "next_block += 32 - 24; kmalloc(8);", 2)],
+    [("0", "", 0), ("1023", "", 0), ("1030", "", 0), ("8", "next_block += 32 - 24; kmalloc(8);", 2)],
 )
 def test_blocks_of_unknown_size_are_scanned_up_to_the_next(
     word: str, others: str, lost: int, tmp_path: Path
@@ -380,3 +463,35 @@ def test_a_record_that_nothing_leads_to_is_lost_itself(tmp_path: Path) -> None:
     """Its allocator has lost it, and the range is held elsewhere."""
     (leak,) = with_ranges(tmp_path, "table[0] = take_range(32); ranges = 0;").findings
     assert (leak.area, leak.message) == ("heap", "memory leak: 8 bytes in 1 block definitely lost")
+
+
+CPU_TABLES = """
+    volatile word *gdt = kmalloc(64), *tss = kmalloc(104), *idt = kmalloc(256);
+    word base = (word)tss;
+    next_block = 0x00345670;
+    word percpu = (word)kmalloc(32);
+    gdt[2] = 0xffff; gdt[3] = 0xcf9a00; gdt[4] = 0xffff; gdt[5] = 0xcf9200;
+    gdt[6] = base << 16 | 103; gdt[7] = (base >> 16 & 0xff) | 0x8900 | (base & 0xff000000);
+    gdt[8] = percpu << 16 | 31; gdt[9] = (percpu >> 16 & 0xff) | 0x409200 | (percpu & 0xff000000);
+    unsigned short gdtr[3] = {63, (unsigned short)(word)gdt, (word)gdt >> 16};
+    unsigned short idtr[3] = {255, (unsigned short)(word)idt, (word)idt >> 16};
+    asm volatile("lgdt %0; lidt %1" :: "m"(gdtr), "m"(idtr) : "memory");
+    SWITCH
+    gdt = tss = idt = 0; base = percpu = 0;
+"""
+
+
+@pytest.mark.parametrize("switch", ["", 'asm volatile("ltr %%ax" :: "a"(0x18));'])
+def test_what_the_cpu_uses_is_held_by_it(switch: str, tmp_path: Path) -> None:
+    lost, reachable = texts(tmp_path, CPU_TABLES.replace("SWITCH", switch))
+    assert lost == []
+    held = [text.rpartition("pointed to by ")[2] for text in reachable]
+    task = "the TSS" if switch else "the descriptor 0x18 of the GDT"
+    assert sorted(held) == sorted(
+        f"the CPU, for {each}" for each in ("the GDT", "the IDT", task, "the descriptor 0x20 of the GDT")
+    )
+
+
+def test_a_descriptor_that_is_not_present_holds_nothing(tmp_path: Path) -> None:
+    lost, _ = texts(tmp_path, CPU_TABLES.replace("0x409200", "0x401200").replace("SWITCH", ""))
+    assert [text.split()[2] for text in lost] == ["32"]
