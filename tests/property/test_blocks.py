@@ -27,6 +27,7 @@ WHOLE_RUNS = Profile(
         TracedFunction("put_pages", "runs", Role.FREE, ("ptr",), Result.NONE),
         TracedFunction("put_some", "runs", Role.FREE, ("ptr", "size"), Result.NONE),
         TracedFunction("share_page", "runs", Role.SHARE, ("frame",), Result.NONE),
+        TracedFunction("share_run", "runs", Role.SHARE, ("ptr",), Result.NONE),
         TracedFunction("resize", "runs", Role.REALLOC, ("ptr", "pages"), Result.POINTER, 0),
         TracedFunction("renew", "runs", Role.RESET, (), Result.NONE),
         TracedFunction("get_bytes", "bytes", Role.ALLOC, ("out", "size"), Result.NONE),

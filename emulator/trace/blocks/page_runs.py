@@ -43,12 +43,13 @@ def page_runs(operations: AreaOperations, kinds: U8) -> tuple[Runs, Flags]:
         Pages that came and went together, by birth and address; and by event whether it freed one.
     """
     births, deaths, shares = map(_spans_of, (operations.births, operations.deaths, operations.shares))
-    whole = operations.deaths.size == 0
-    deaths.stop[whole] = _ends(births, deaths.start[whole], deaths.event[whole])
-    spans = (births, deaths, shares)
-    borders, pieces = _in_pieces(spans)
-    if sum(map(_count, pieces)) > 2 * sum(len(each.event) for each in spans) + _PIECES:
-        runs, taken = _followed(spans, kinds, operations.forgotten)
+    for spans, named in ((deaths, operations.deaths), (shares, operations.shares)):
+        whole = named.size == 0
+        spans.stop[whole] = _ends(births, spans.start[whole], spans.event[whole])
+    changes = (births, deaths, shares)
+    borders, pieces = _in_pieces(changes)
+    if sum(map(_count, pieces)) > 2 * sum(len(each.event) for each in changes) + _PIECES:
+        runs, taken = _followed(changes, kinds, operations.forgotten)
     else:
         keys = np.concatenate([keys_of(*_cut(each)) for each in pieces])
         keys.sort()
@@ -58,7 +59,7 @@ def page_runs(operations: AreaOperations, kinds: U8) -> tuple[Runs, Flags]:
 
 
 def _ends(births: _Spans, start: U32, freed: U32) -> U32:
-    """Return where runs end that are freed without a size: where the latest one born at their start ended."""
+    """Return where runs end that are named without a size: where the latest one born at their start ended."""
     keys = keys_of(births.start, births.event)
     order = np.argsort(keys)
     latest = np.searchsorted(keys[order], keys_of(start, freed)) - 1
