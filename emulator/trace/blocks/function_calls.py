@@ -149,15 +149,16 @@ class FunctionCalls:
         is_one_page = ("frame" in names or self.function.result is Result.FRAME) and not _LENGTHS & set(names)
         return np.full(len(self.rows), PAGE_SIZE if is_one_page else 0, np.uint32)
 
-    def may_be_empty(self) -> bool:
-        """Return whether the parameters can ask for no bytes."""
-        return self.function.knows("size") or self.function.knows("pages")
-
     def pool(self) -> I64:
         """Return the pools that the calls name, or `ALL_POOLS`."""
         if self.function.knows("pool"):
             return self.word("pool").astype(np.int64)
         return np.full(len(self.rows), ALL_POOLS)
+
+
+def may_be_empty(function: TracedFunction) -> bool:
+    """Return whether the parameters of a function can ask for no bytes."""
+    return function.knows("size") or function.knows("pages")
 
 
 def _limited(sizes: U64) -> U32:

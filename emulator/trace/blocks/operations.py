@@ -8,8 +8,9 @@ import numpy as np
 
 from emulator.profile.model import Role
 from emulator.trace.blocks.blocks import NEVER
-from emulator.trace.blocks.function_calls import ALL_POOLS, by_function
+from emulator.trace.blocks.function_calls import ALL_POOLS, by_function, may_be_empty
 from emulator.trace.blocks.pairing import BIRTH, DEATH, DEFERRED, SHARE, keys_of
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from emulator.trace.blocks.function_calls import FunctionCalls
@@ -116,7 +117,28 @@ def area_operations(calls: CallTable, area: str) -> AreaOperations:
         if each.function.role not in (Role.OTHER, Role.SEED):
             for name, operations in _explained(each, inherited[each.rows], pages=pages).items():
                 found[name].append(operations)
-    return AreaOperations(*(_joined(parts) for parts in found.values()))
+    joined = AreaOperations(*(_joined(parts) for parts in found.values()))
+    return joined if pages else _without_empty(joined, calls)
+
+
+def _without_empty(operations: AreaOperations, calls: CallTable) -> AreaOperations:
+    """Leave out the address that stands for all blocks of no bytes, where an allocator has one: it is no memory.
+
+    It lies in the page of the null pointer, or was answered again before it was given back.
+    """
+    births, deaths = operations.births, operations.deaths
+    if births.size.all():
+        return operations
+    asking = [code for code, each in enumerate(calls.functions) if may_be_empty(each)]
+    empty = births.where((births.size == 0) & np.isin(calls.function[births.rows], asking))
+    keys = np.concatenate((keys_of(empty.address, empty.event), keys_of(deaths.address, deaths.event)))
+    order = np.argsort(keys)
+    address, is_birth = (keys[order] >> np.uint64(32)).astype(np.uint32), order < len(empty.event)
+    again = (address[1:] == address[:-1]) & is_birth[1:] & is_birth[:-1]
+    shared = np.union1d(address[1:][again], empty.address[empty.address < PAGE_SIZE])
+    shared = np.setdiff1d(shared, births.address[births.size != 0])
+    kept = [each.where(~np.isin(each.address, shared)) for each in (births, deaths, operations.deferred)]
+    return operations._replace(births=kept[0], deaths=kept[1], deferred=kept[2])
 
 
 def _explained(calls: FunctionCalls, around: U8, *, pages: bool) -> dict[str, Operations]:
@@ -156,7 +178,7 @@ def _moved(calls: FunctionCalls, around: U8) -> dict[str, Operations]:
     """Explain realloc: it frees, unless it fails. To ask for no bytes is to free."""
     operations = _made(calls, around)
     _, freed = calls.made()
-    if calls.may_be_empty():
+    if may_be_empty(calls.function):
         freed |= calls.size() == 0
         operations["failed"] = operations["failed"].where(operations["failed"].size != 0)
     freed &= calls.returned & calls.counts & _names_block(calls, pages=False)
@@ -175,7 +197,7 @@ def _names_block(calls: FunctionCalls, *, pages: bool) -> Flags:
     named = np.ones(len(calls.rows), np.bool_)
     if "ptr" in calls.function.parameters:
         named &= calls.word("ptr") != 0
-    if pages and calls.may_be_empty():
+    if pages and may_be_empty(calls.function):
         named &= calls.size() != 0
     return named
 
