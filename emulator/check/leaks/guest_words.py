@@ -9,11 +9,11 @@ import numpy as np
 
 from emulator.check.leaks.address_spaces import AddressSpaces
 from emulator.check.leaks.cpu_tables import cpu_tables
-from emulator.check.leaks.heap_memory import Pieces
+from emulator.check.leaks.heap_memory import Pieces, Spans
 from emulator.guest.stack import stack_start
 from emulator.guest.symbols import data_objects, data_symbol_lookup, is_writable
 from emulator.loader.segments import SegmentFlags
-from emulator.x86 import PAGE_SIZE, Cr0
+from emulator.x86 import PAGE_SIZE, WORD_SIZE, Cr0
 from kernel_model.page_tables import PRESENT
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from emulator.loader.elf.symbols import Symbol
     from emulator.machine.machine import Machine
-    from emulator.trace.table import U32
+    from emulator.trace.table import I64, U32, Flags
 
 _STACK_MAX: Final = 16 << 10  # of a stack of which nothing is known but ESP
 _LOW_RAM: Final = 0xA0000  # bytes; above them are video memory and ROM
@@ -142,6 +142,25 @@ class GuestWords:
         own = [image.symbols[name] for name in self._allocator if name in image.symbols]
         own_words = [range(each.address, each.address + each.size) for each in own]
         yield from self._written([*image.code_sections, *own_words, self._dead])
+
+    def are_constants(self, addresses: I64, words: np.ndarray) -> Flags:
+        """Return which words lie in code, and are as in the kernel's file: a constant knows no block that was made later."""
+        constant = self._code.cover(addresses)
+        for position in np.flatnonzero(constant).tolist():
+            constant[position] = self._in_file(int(addresses[position])) == int(words[position])
+        return constant
+
+    @cached_property
+    def _code(self) -> Spans:
+        return Spans.of_ranges(self._machine.image.code_sections)
+
+    def _in_file(self, address: int) -> int | None:
+        """Return the word that the kernel's file has for an address; None: it has none."""
+        for segment in self._machine.image.segments:
+            offset = address - segment.virtual
+            if 0 <= offset <= len(segment.data) - WORD_SIZE:
+                return int.from_bytes(segment.data[offset : offset + WORD_SIZE], "little")
+        return None
 
     def _written(self, without: Iterable[range]) -> Iterator[Part]:
         """Yield the writable segments, without some ranges."""

@@ -20,7 +20,7 @@ import numpy as np
 from emulator.x86 import PAGE_SIZE, WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from emulator.check.leaks.guest_words import GuestWords
     from emulator.trace.table import I64, Flags
@@ -43,6 +43,11 @@ class Spans(NamedTuple):
         first = np.ones(len(start), np.bool_)
         first[1:] = start[1:] > end[:-1]
         return cls(start[first], end[np.roll(first, -1)])
+
+    @classmethod
+    def of_ranges(cls, ranges: Iterable[range]) -> Spans:
+        """Return what some ranges cover together."""
+        return cls.of(*np.array([(each.start, each.stop) for each in ranges], np.int64).reshape(-1, 2).T)
 
     def cover(self, addresses: I64, size: int = WORD_SIZE) -> Flags:
         """Return which pieces of memory lie in them, at least in part; all of one size."""
@@ -70,10 +75,7 @@ class Pieces(NamedTuple):
         borders = {0, WORD_MAX + 1}.union(*((each.start, each.stop) for each in (*segments, *variables)))
         border = np.array(sorted(borders), np.int64)
         in_segment, in_variable = (
-            Spans.of(
-                *np.array([(each.start, each.stop) for each in ranges], np.int64).reshape(-1, 2).T
-            ).cover(border[:-1], 1)
-            for ranges in (segments, variables)
+            Spans.of_ranges(ranges).cover(border[:-1], 1) for ranges in (segments, variables)
         )
         return cls(border, in_segment & ~in_variable)
 

@@ -61,12 +61,10 @@ class LiveBlocks(NamedTuple):
         return near[inside], target[inside]
 
     def start_at(self, words: np.ndarray) -> tuple[I64, I64]:
-        """Find the words that are the address of a block, and that numbers beside each other do not make up; like `hit`."""
+        """Find the words that are the address of a block; the result is like that of `hit`."""
         positions, target = self.hit(words)
-        values = words[positions].astype(np.int64)
-        bytes_used = sum((values >> shift & 0xFF != 0).astype(np.int64) for shift in (0, 8, 16, 24))
-        clear = (values == self.start[target]) & (bytes_used > 1)
-        return positions[clear], target[clear]
+        starts = words[positions] == self.start[target]
+        return positions[starts], target[starts]
 
     def ending_at(self, words: np.ndarray) -> tuple[I64, I64]:
         """Find the words that are the address after the end of a block of known size; the result is like that of `hit`."""

@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 _PAGE_BITS: Final = 12
 
 
+def _is_mostly_zeros(address: int) -> bool:
+    """Return whether all but one of the four bytes of an address are 0, so that small numbers beside each other may make it up."""
+    return WORD_SIZE - address.to_bytes(WORD_SIZE, "little").count(0) <= 1
+
+
 class Pointer(NamedTuple):
     """A pointer to a block.
 
@@ -191,12 +196,25 @@ class Reachability:
         """Follow pointers to blocks at odd addresses, as packed structures have them, and what a program keeps of their ends."""
         count = -1
         while count != (count := int(self.reached.sum())):
-            for address, block in list(self._to_unreached(self._live.start_at)):
+            for address, block in self._packed_pointers():
                 self._reach(block, Pointer(address))
             self._scan()
             for address, block in self._ends_of_programs():
                 self._reach(block, Pointer(address, is_end=True))
             self._scan()
+
+    def _packed_pointers(self) -> list[tuple[int, int]]:
+        """Return the words at odd addresses that are the start of a block, and no numbers that make it up."""
+        found = list(self._to_unreached(self._live.start_at))
+        plain = [_is_mostly_zeros(int(self._live.start[block])) for _, block in found]
+        doubtful = [word for word, is_plain in zip(found, plain, strict=True) if is_plain]
+        physical = [self._memory.physical(address) or 0 for address, _ in doubtful]
+        wrong = [
+            word
+            for word, is_one in zip(doubtful, self._writers.are_pointers(physical), strict=True)
+            if not is_one
+        ]
+        return [word for word in found if word not in wrong]
 
     def _ends_of_programs(self) -> list[tuple[int, int]]:
         """Return the words that are the end of a block, and of nothing else, and that no allocator wrote."""
@@ -249,6 +267,7 @@ class Reachability:
         others = ~self._records.are_own(addresses, words[positions])
         if part.is_root:
             others &= ~self._heap.covers(addresses, physical=part.physical)
+            others &= ~self._memory.are_constants(addresses, words[positions])
         positions, targets, addresses = positions[others], targets[others], addresses[others]
         if self._spaces is not None:
             pages, page_of = np.unique(addresses >> _PAGE_BITS, return_inverse=True)

@@ -1,7 +1,8 @@
-"""Tells what an allocator wrote down from what a program did, by running the kernel once more.
+"""Tells who wrote a word that may hold a block, by running the kernel once more.
 
 Theory. After the end of a block begins what its allocator cares for: the rest of free memory, or the next block's header. So the
-address after a block's end proves that somebody knows the block only if no call of the profile's functions wrote it.
+address after a block's end proves that somebody knows the block only if no call of the profile's functions wrote it. An address at an odd place that is mostly zeros may be made up by numbers
+beside each other; one instruction wrote a pointer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from emulator.x86 import WORD_SIZE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from emulator.machine.core.observed import LastWrite
     from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
 
@@ -29,7 +31,7 @@ class WordWriters:
     def __init__(self, trace: Trace, rerun: Rerun | None) -> None:
         self._calls = CallSites(trace)
         self._rerun = rerun
-        self._known: dict[int, bool] = {}
+        self._known: dict[tuple[int, int], LastWrite | None] = {}
 
     def are_programs(self, addresses: Sequence[int]) -> list[bool]:
         """Return of some words whether code outside all recorded calls wrote them last.
@@ -40,18 +42,32 @@ class WordWriters:
         Raises:
             HostError: The host cannot give what the run needs.
         """
-        new = sorted(set(addresses).difference(self._known))
-        if new and self._rerun is not None:
-            self._known |= self._find(self._rerun, new)
-        return [self._known.get(each, False) for each in addresses]
+        if self._rerun is None:
+            return [False] * len(addresses)
+        writes = self._last_writes(addresses, WORD_SIZE)
+        return [each is None or self._calls.open_after(each.event) is None for each in writes]
 
-    def _find(self, rerun: Rerun, addresses: Sequence[int]) -> dict[int, bool]:
-        replay = rerun.replay()
-        watchpoints = [replay.machine.observers.watch(each, WORD_SIZE) for each in addresses]
-        replay.run_to_end()
-        found = {}
-        for address, watchpoint in zip(addresses, watchpoints, strict=True):
-            write = watchpoint.last_write()
-            found[address] = write is None or self._calls.open_after(write.event) is None
-            watchpoint.close()
-        return found
+    def are_pointers(self, addresses: Sequence[int]) -> list[bool]:
+        """Return of some words whether one instruction wrote all of each: numbers that were written one by one are no pointer.
+
+        Args:
+            addresses: See `are_programs`.
+
+        Raises:
+            HostError: See `are_programs`.
+        """
+        writes = self._last_writes([byte for each in addresses for byte in (each, each + WORD_SIZE - 1)], 1)
+        pairs = zip(writes[::2], writes[1::2], strict=True)
+        return [first is not None and last is not None and first.pc == last.pc for first, last in pairs]
+
+    def _last_writes(self, addresses: Sequence[int], size: int) -> list[LastWrite | None]:
+        """Return the last write to each of some pieces of memory; None where there was none, or nobody is known."""
+        new = sorted({(each, size) for each in addresses}.difference(self._known))
+        if new and self._rerun is not None:
+            replay = self._rerun.replay()
+            watchpoints = [replay.machine.observers.watch(*each) for each in new]
+            replay.run_to_end()
+            for each, watchpoint in zip(new, watchpoints, strict=True):
+                self._known[each] = watchpoint.last_write()
+                watchpoint.close()
+        return [self._known.get((each, size)) for each in addresses]

@@ -495,3 +495,19 @@ def test_what_the_cpu_uses_is_held_by_it(switch: str, tmp_path: Path) -> None:
 def test_a_descriptor_that_is_not_present_holds_nothing(tmp_path: Path) -> None:
     lost, _ = texts(tmp_path, CPU_TABLES.replace("0x409200", "0x401200").replace("SWITCH", ""))
     assert [text.split()[2] for text in lost] == ["32"]
+
+
+CODE = """
+asm(".align 4; .globl compiled_in; compiled_in: .long 0x2468a8, 0; ret"); // in .text, which is writable here
+extern word compiled_in[2];
+HIDDEN void scenario"""
+
+
+@pytest.mark.parametrize(
+    ("body", "is_lost"), [("kmalloc(24);", True), ("compiled_in[1] = (word)kmalloc(24);", False)]
+)
+def test_a_constant_in_code_holds_nothing(body: str, is_lost: bool, tmp_path: Path) -> None:
+    source = KERNEL.replace("HIDDEN void scenario", CODE).replace("BODY", body).replace("LEFT", "0")
+    image = KernelImage.read(compile_kernel(tmp_path, source, ["-O1", "-Wl,-N"]))
+    report = check_kernel(Machine(image), match(PROFILE, image))
+    assert bool(report.findings) == is_lost
