@@ -19,6 +19,7 @@ from tests.fuzz.harness.limits import BYTES_OVER, SECONDS_OVER
 from tests.fuzz.harness.machines import Machines
 from tests.fuzz.harness.pages import Pages
 from tests.fuzz.harness.processes import Processes
+from tests.fuzz.harness.programs import Programs
 from tests.fuzz.harness.target import Case, Target
 from tests.fuzz.harness.traces import Traces
 from tests.fuzz.harness.workers import case_of, run_cases
@@ -35,6 +36,7 @@ A_FEW: dict[type[Target], int] = {
     Guests: 300,
     Devices: 100,
     Pages: 2,
+    Programs: 20,
     Machines: 20,
     Processes: 3,
 }
@@ -51,7 +53,7 @@ def test_a_few_cases_of_each_kind(kind: type[Target]) -> None:
     assert tally.size <= BYTES_OVER
 
 
-@pytest.mark.parametrize("kind", [Kernels, Traces, Guests, Devices, Pages, Machines])
+@pytest.mark.parametrize("kind", [Kernels, Traces, Guests, Devices, Pages, Programs, Machines])
 def test_a_case_is_made_of_its_numbers(kind: type[Target]) -> None:
     first, second = kind(), kind()
     first.prepare()

@@ -15,6 +15,7 @@ from tests.fuzz.harness.limits import BYTES_OVER, SECONDS_OVER
 from tests.fuzz.harness.machines import Machines
 from tests.fuzz.harness.pages import Pages
 from tests.fuzz.harness.processes import Processes
+from tests.fuzz.harness.programs import Programs
 from tests.fuzz.harness.traces import Traces
 from tests.fuzz.harness.workers import case_of, run_cases
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tests.fuzz.harness.target import Target
     from tests.fuzz.harness.workers import Failure, Tally
 
-TARGETS: tuple[type[Target], ...] = (Kernels, Traces, Guests, Devices, Pages, Machines, Processes)
+TARGETS: tuple[type[Target], ...] = (Kernels, Traces, Guests, Devices, Pages, Programs, Machines, Processes)
 _FAILED, _INTERRUPTED = 1, 130
 
 

@@ -1,0 +1,110 @@
+/* Objects in pages that are taken one by one from a list of free pages, with a head in front of the objects; a page goes back with its last object. */
+
+#include "program.h"
+
+struct slab {
+    struct slab *next;
+    word size, used, free;
+};
+
+static byte *free_pages, *fresh_pages = (byte *)0x300000;
+static struct slab *slabs[4];
+static const word sizes[4] = {16, 24, 64, 500};
+
+API void *page_take(void)
+{
+    byte *page = free_pages;
+
+    if (page)
+        free_pages = *(byte **)(void *)page;
+    else
+        page = fresh_pages, fresh_pages += PAGE;
+    return page;
+}
+
+API void page_give(void *page)
+{
+    *(byte **)page = free_pages;
+    free_pages = page;
+}
+
+static struct slab *new_slab(word kind)
+{
+    struct slab *slab = page_take();
+
+    *slab = (struct slab){slabs[kind], sizes[kind], 0, 0};
+    for (word at = sizeof *slab; at + slab->size <= PAGE; at += slab->size) {
+        *(word *)((byte *)slab + at) = slab->free;
+        slab->free = (word)slab + at;
+    }
+    return slabs[kind] = slab;
+}
+
+API void *object_take(word pool, word size)
+{
+    struct slab *slab = slabs[pool];
+
+    USED(size);
+    while (slab && !slab->free)
+        slab = slab->next;
+    if (!slab)
+        slab = new_slab(pool);
+    byte *object = (byte *)slab->free;
+    slab->free = *(word *)(void *)object;
+    slab->used++;
+    if (is_broken == 1)
+        object = slots[0];
+    if (is_broken == 2)
+        object += 2;
+    is_broken = 0;
+    return object;
+}
+
+API void object_give(word pool, void *object)
+{
+    struct slab *slab = (struct slab *)((word)object & -PAGE), **link = &slabs[pool];
+
+    for (word each = slab->free; each; each = *(word *)each)
+        if (each == (word)object)
+            return;
+    if (((word)object % PAGE - sizeof *slab) % slab->size || sizes[pool] != slab->size)
+        return;
+    *(word *)object = slab->free;
+    slab->free = (word)object;
+    if (--slab->used)
+        return;
+    while (*link != slab)
+        link = &(*link)->next;
+    *link = slab->next;
+    page_give(slab);
+}
+
+static byte *take(word how, word a, byte **out)
+{
+    (void)out;
+    return how < 4 ? object_take(how, a) : page_take();
+}
+
+static byte *retake(byte *block, word a)
+{
+    (void)a;
+    return block;
+}
+
+static void give(byte *block, word a)
+{
+    if (a < 4)
+        object_give(a, block);
+    else
+        page_give(block);
+}
+
+static void share(byte *block)
+{
+    (void)block;
+}
+
+static void reset(word pool)
+{
+    (void)pool;
+}
