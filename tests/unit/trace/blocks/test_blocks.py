@@ -212,3 +212,29 @@ def test_huge_runs_over_small_ones_do_not_take_memory(path: Path) -> None:
     found = trace.blocks("frames")
     assert found.born_call[found.died == NEVER].max() == 40_000
     assert int(trace.live(None, "frames").size.sum()) == (1 << 28) + 6 * 4096
+
+
+@pytest.mark.parametrize("empty", [16, 0x0010_4000])
+def test_one_address_for_all_requests_of_no_bytes_is_no_block(empty: int, tmp_path: Path) -> None:
+    builder = TraceBuilder().call("kmalloc", 0, result=empty).call("kmalloc", 0, result=empty)
+    builder.call("kmalloc", 24, result=0x20_0000).call("krealloc", empty, 40, result=0x20_1000)
+    builder.call("krealloc", 0x20_0000, 0, result=empty)
+    for _ in range(3):
+        builder.call("kfree", empty)
+    trace = builder.trace(tmp_path / "t")
+    assert trace.blocks("heap").address.tolist() == [0x20_0000, 0x20_1000]
+    assert trace.stray_frees("heap").tolist() == []
+    assert trace.live(None, "heap").address.tolist() == [0x20_1000]
+
+
+def test_blocks_of_no_bytes_at_addresses_of_their_own_are_blocks(tmp_path: Path) -> None:
+    builder = TraceBuilder().call("kmalloc", 0, result=0x20_0000).call("kmalloc", 0, result=0x20_0010)
+    builder.call("kfree", 0x20_0000).call("kmalloc", 0, result=0x20_0000).call("kfree", 0x20_0000)
+    trace = builder.call("kfree", 0x20_0000).trace(tmp_path / "t")
+    assert trace.blocks("heap").address.tolist() == [0x20_0000, 0x20_0010, 0x20_0000]
+    assert trace.stray_frees("heap").tolist() == [6]
+
+
+def test_an_address_in_the_first_page_that_nobody_answered_is_no_empty_block(tmp_path: Path) -> None:
+    trace = TraceBuilder().call("kmalloc", 0, result=16).call("kfree", 24).trace(tmp_path / "t")
+    assert trace.stray_frees("heap").tolist() == [2]
