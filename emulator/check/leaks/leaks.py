@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.check.area import Area
 from emulator.check.findings import Finding, Kind
+from emulator.check.leaks.evidence import Evidence
 from emulator.check.leaks.live_blocks import OwnRecords, live_blocks
 from emulator.check.leaks.reachability import Reachability
 from emulator.check.leaks.word_writers import WordWriters
@@ -69,8 +70,8 @@ def find_leaks(trace: Trace, memory: GuestWords, rerun: Rerun | None = None) -> 
     areas = [Area(trace, name) for name in trace.areas]
     live, heap = live_blocks(areas, memory)
     framed = [any(each.result is Result.FRAME for _, each in area.functions(Role.ALLOC)) for area in areas]
-    records, writers = OwnRecords(live, trace.calls.parent), WordWriters(trace, rerun)
-    scan = Reachability(live, heap, memory, framed, records, writers)
+    evidence = Evidence(live, memory, WordWriters(trace, rerun))
+    scan = Reachability(live, heap, memory, framed, OwnRecords(live, trace.calls.parent), evidence)
     return _LeakFinder(areas, live, memory, scan).leaks()
 
 

@@ -201,6 +201,20 @@ class OwnRecords:
         keys = holder * self._span + self._live.born_call[target]
         return is_held & is_address & np.isin(keys, self._inside)
 
+    def may_be_links(self, addresses: I64, words: np.ndarray) -> Flags:
+        """Return which words may be left over from a list of free blocks.
+
+        They lie in a block, and are the address of another one of its area that was taken after it.
+        """
+        holder, is_held = self._block_at(addresses)
+        target, is_address = self._block_at(words.astype(np.int64))
+        live = self._live
+        is_start = is_address & (live.start[target] == words)
+        later = live.born_call[target] > live.born_call[holder]
+        same = live.area[target] == live.area[holder]
+        found: Flags = is_held & is_start & later & same
+        return found
+
     def _block_at(self, addresses: I64) -> tuple[I64, Flags]:
         """Return the position of the block that each address lies in, and whether there is one."""
         block = np.maximum(np.searchsorted(self._live.start, addresses, side="right") - 1, 0)

@@ -30,20 +30,15 @@ from kernel_model.page_tables import PRESENT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from emulator.check.leaks.evidence import Evidence
     from emulator.check.leaks.guest_words import GuestWords, Part
     from emulator.check.leaks.heap_memory import HeapMemory
     from emulator.check.leaks.live_blocks import LiveBlocks, OwnRecords
-    from emulator.check.leaks.word_writers import WordWriters
     from emulator.trace.table import I64, Flags
 
     Hit = Callable[[np.ndarray], tuple[I64, I64]]
 
 _PAGE_BITS: Final = 12
-
-
-def _is_mostly_zeros(address: int) -> bool:
-    """Return whether all but one of the four bytes of an address are 0, so that small numbers beside each other may make it up."""
-    return WORD_SIZE - address.to_bytes(WORD_SIZE, "little").count(0) <= 1
 
 
 class Pointer(NamedTuple):
@@ -67,7 +62,7 @@ class Reachability:
         memory: The memory of the machine at the end of the run.
         framed: By area: whether its blocks are known by frame numbers.
         records: What allocators write down themselves, which holds nothing.
-        writers: Knows what allocators write elsewhere.
+        evidence: Weighs what may hold a block, or be there by chance.
 
     Attributes:
         reached: By block: whether it can be reached from the roots.
@@ -83,17 +78,20 @@ class Reachability:
         memory: GuestWords,
         framed: Sequence[bool],
         records: OwnRecords,
-        writers: WordWriters,
+        evidence: Evidence,
     ) -> None:
         self._live = live
         self._heap = heap
         self._records = records
-        self._writers = writers
+        self._evidence = evidence
         self._memory = memory
         self._spaces = memory.spaces
         self._entries = page_entries(live, memory)
         self._directories = self._entries.directories(memory.spaces)
         self._waiting: list[Part] = []
+        self._seeks_links = True
+        self._links: list[tuple[int, int]] = []
+        self._left_over: set[int] = set()
         self.reached: Flags = np.zeros(len(live.start), np.bool_)
         self.pointer: dict[int, Pointer] = {}
         self.doubtful: dict[int, Pointer] = {}
@@ -104,6 +102,7 @@ class Reachability:
             self._scan_frame_numbers(np.array(framed, np.bool_))
             self._scan_directories()
             self._scan_weak()
+            self._scan_links()
             self._scan_doubtful()
             self._scan_lost()
 
@@ -132,7 +131,10 @@ class Reachability:
     def _scan(self) -> None:
         """Follow all pointers in the memory that waits for it, and in the blocks that they lead to."""
         while self._waiting:
-            for address, block in self._pointers(self._waiting.pop(), 0, self._hit):
+            part = self._waiting.pop()
+            if self._seeks_links:
+                self._links += self._pointers(part, 0, self._hit, links=True)
+            for address, block in self._pointers(part, 0, self._hit):
                 self._reach(block, Pointer(address))
 
     def _scan_rest(self) -> None:
@@ -196,36 +198,35 @@ class Reachability:
         """Follow pointers to blocks at odd addresses, as packed structures have them, and what a program keeps of their ends."""
         count = -1
         while count != (count := int(self.reached.sum())):
-            for address, block in self._packed_pointers():
+            for address, block in self._evidence.pointers(list(self._to_unreached(self._live.start_at))):
                 self._reach(block, Pointer(address))
             self._scan()
-            for address, block in self._ends_of_programs():
+            for address, block in self._evidence.ends(list(self._to_unreached(self._live.ending_at))):
                 self._reach(block, Pointer(address, is_end=True))
             self._scan()
 
-    def _packed_pointers(self) -> list[tuple[int, int]]:
-        """Return the words at odd addresses that are the start of a block, and no numbers that make it up."""
-        found = list(self._to_unreached(self._live.start_at))
-        plain = [_is_mostly_zeros(int(self._live.start[block])) for _, block in found]
-        doubtful = [word for word, is_plain in zip(found, plain, strict=True) if is_plain]
-        physical = [self._memory.physical(address) or 0 for address, _ in doubtful]
-        wrong = [
-            word
-            for word, is_one in zip(doubtful, self._writers.are_pointers(physical), strict=True)
-            if not is_one
-        ]
-        return [word for word in found if word not in wrong]
+    def _scan_links(self) -> None:
+        """Follow the words that may be left over from a list of free blocks, without those that are."""
+        reached, pointer, links = self.reached.copy(), dict(self.pointer), list(self._links)
+        asked = [link for link in self._follow_links() if not reached[link[1]]]
+        self._left_over = self._evidence.left_over(asked)
+        if self._left_over:
+            self.reached, self.pointer, self._links = reached, pointer, links
+            self._follow_links()
+        self._seeks_links = False
+        self._scan_weak()
 
-    def _ends_of_programs(self) -> list[tuple[int, int]]:
-        """Return the words that are the end of a block, and of nothing else, and that no allocator wrote."""
-        ends = [
-            (address, block)
-            for address, block in self._to_unreached(self._live.ending_at)
-            if not len(self._live.hit(self._live.end[block : block + 1])[0])
-        ]
-        physical = [self._memory.physical(address) or 0 for address, _ in ends]
-        by_program = self._writers.are_programs(physical) if ends else []
-        return [end for end, is_program in zip(ends, by_program, strict=True) if is_program]
+    def _follow_links(self) -> list[tuple[int, int]]:
+        """Follow all these words but those that are known to be left over; return all."""
+        followed = []
+        while self._links:
+            links, self._links = self._links, []
+            followed += links
+            for address, block in links:
+                if address not in self._left_over:
+                    self._reach(block, Pointer(address))
+            self._scan()
+        return followed
 
     def _scan_doubtful(self) -> None:
         """Find the blocks that are held in a way that proves nothing, and those that they point to."""
@@ -259,8 +260,15 @@ class Reachability:
                 if not self.reached[block]:
                     yield name, block
 
-    def _pointers(self, part: Part, offset: int, hit: Hit) -> list[tuple[int, int]]:
-        """Return the pointers in a part of memory, without entries of page tables that are followed as such, and an allocator's own."""
+    def _pointers(self, part: Part, offset: int, hit: Hit, *, links: bool = False) -> list[tuple[int, int]]:
+        """Return the pointers in a part of memory, without entries of page tables that are followed as such, and an allocator's own.
+
+        Args:
+            part: The memory.
+            offset: That of their addresses from multiples of 4.
+            hit: Finds them among words.
+            links: Return those that may be left over from a list of free blocks, instead of the others.
+        """
         start, words = part.words(offset)
         positions, targets = hit(words)
         addresses = start + WORD_SIZE * positions
@@ -268,6 +276,10 @@ class Reachability:
         if part.is_root:
             others &= ~self._heap.covers(addresses, physical=part.physical)
             others &= ~self._memory.are_constants(addresses, words[positions])
+        if self._seeks_links:
+            others &= self._records.may_be_links(addresses, words[positions]) == links
+        elif self._left_over:
+            others &= ~np.isin(addresses, sorted(self._left_over))
         positions, targets, addresses = positions[others], targets[others], addresses[others]
         if self._spaces is not None:
             pages, page_of = np.unique(addresses >> _PAGE_BITS, return_inverse=True)

@@ -2,7 +2,7 @@
 
 Theory. After the end of a block begins what its allocator cares for: the rest of free memory, or the next block's header. So the
 address after a block's end proves that somebody knows the block only if no call of the profile's functions wrote it. An address at an odd place that is mostly zeros may be made up by numbers
-beside each other; one instruction wrote a pointer.
+beside each other; one instruction wrote a pointer. And a link in a list of free blocks stays in a block that was taken from it, until somebody writes there.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.check.call_sites import CallSites
+from emulator.profile.model import Role
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class WordWriters:
     """
 
     def __init__(self, trace: Trace, rerun: Rerun | None) -> None:
+        self._trace = trace
         self._calls = CallSites(trace)
         self._rerun = rerun
         self._known: dict[tuple[int, int], LastWrite | None] = {}
@@ -59,6 +61,28 @@ class WordWriters:
         writes = self._last_writes([byte for each in addresses for byte in (each, each + WORD_SIZE - 1)], 1)
         pairs = zip(writes[::2], writes[1::2], strict=True)
         return [first is not None and last is not None and first.pc == last.pc for first, last in pairs]
+
+    def are_left_over(self, words: Sequence[tuple[int, int]]) -> list[bool]:
+        """Return which words of blocks a function that frees wrote last, before the block was taken: nobody has written anything there since.
+
+        Args:
+            words: The physical address of each, and the call that took the block in which it lies.
+
+        Raises:
+            HostError: See `are_programs`.
+        """
+        writes = self._last_writes([address for address, _ in words], WORD_SIZE)
+        return [
+            write is not None and write.event < self._calls.exit(call).event and self._is_free(write.event)
+            for write, (_, call) in zip(writes, words, strict=True)
+        ]
+
+    def _is_free(self, event: int) -> bool:
+        around = self._calls.open_after(event)
+        return (
+            around is not None
+            and self._trace.functions[int(self._trace.calls.function[around.call - 1])].role is Role.FREE
+        )
 
     def _last_writes(self, addresses: Sequence[int], size: int) -> list[LastWrite | None]:
         """Return the last write to each of some pieces of memory; None where there was none, or nobody is known."""
