@@ -194,7 +194,7 @@ def test_what_a_program_keeps_of_the_end_of_a_block_holds_it(
         compile_kernel(tmp_path, source.replace("BODY", body).replace("LEFT", "0"), ["-O1"])
     )
     inner = TracedFunction("kmalloc_end", "heap", Role.OTHER, (), Result.NONE)
-    profile = match(Profile("bump", (*PROFILE.functions, inner), PROFILE.page_areas), image)
+    profile = match(Profile("bump", (*PROFILE.functions, inner), PROFILE.rules), image)
     report = check_kernel(Machine(image), profile, new_machine=lambda: Machine(image))
     lost = [finding.block.address for finding in report.findings if finding.block]
     assert (0x2468A8 in lost) == is_lost
