@@ -39,9 +39,14 @@ class Evidence:
 
     def ends(self, words: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return those ends of blocks at which no other block begins, and that no allocator wrote."""
-        alone = [word for word in words if not len(self._live.hit(self._live.end[word[1] : word[1] + 1])[0])]
-        are_programs = self._writers.are_programs([self._physical(address) for address, _ in alone])
-        return [word for word, is_program in zip(alone, are_programs, strict=True) if is_program]
+        return self.headers(
+            [word for word in words if not len(self._live.into(self._live.end[word[1] : word[1] + 1])[0])]
+        )
+
+    def headers(self, words: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return those headers of blocks that no allocator wrote."""
+        are_programs = self._writers.are_programs([self._physical(address) for address, _ in words])
+        return [word for word, is_program in zip(words, are_programs, strict=True) if is_program]
 
     def left_over(self, links: Sequence[tuple[int, int]]) -> set[int]:
         """Return the addresses of those words in blocks that are left over from a list of free blocks.

@@ -16,7 +16,6 @@ from emulator.check.leaks.evidence import Evidence
 from emulator.check.leaks.live_blocks import OwnRecords, live_blocks
 from emulator.check.leaks.reachability import Reachability
 from emulator.check.leaks.word_writers import WordWriters
-from emulator.profile.model import Result, Role
 from emulator.wording import counted
 
 if TYPE_CHECKING:
@@ -69,9 +68,8 @@ def find_leaks(trace: Trace, memory: GuestWords, rerun: Rerun | None = None) -> 
     """
     areas = [Area(trace, name) for name in trace.areas]
     live, heap = live_blocks(areas, memory)
-    framed = [any(each.result is Result.FRAME for _, each in area.functions(Role.ALLOC)) for area in areas]
     evidence = Evidence(live, memory, WordWriters(trace, rerun))
-    scan = Reachability(live, heap, memory, framed, OwnRecords(live, trace.calls.parent), evidence)
+    scan = Reachability(live, heap, memory, OwnRecords(live, trace.calls.parent), evidence)
     return _LeakFinder(areas, live, memory, scan).leaks()
 
 
@@ -103,7 +101,9 @@ class _LeakFinder:
             return REACHABLE, f"{_KNOWN[pointer.is_end]}{self._location(pointer)}"
         if pointer := scan.doubtful.get(block):
             itself = ", which is possibly lost itself" if self._holder(pointer) in scan.doubtful else ""
-            return POSSIBLY, f"{_HOLDS[pointer.is_end]}{self._location(pointer)}{itself}"
+            weak = self._areas[block].rules.interior or pointer.is_end
+            holds = _HOLDS[pointer.is_end] if weak else "only an address in it is held, by "
+            return POSSIBLY, f"{holds}{self._location(pointer)}{itself}"
         if pointer := scan.lost_pointer.get(block):
             return INDIRECTLY, f"pointed to only by {self._location(pointer)}, which is lost itself"
         return DEFINITELY, ""

@@ -34,7 +34,10 @@ class LiveBlocks(NamedTuple):
         area: Position of its area among those given.
         row: Its position among the blocks of that area.
         unmapped: Whether *start* is its physical address, and not a linear one.
-        number: The address by which the allocator names it, divided by 4096.
+        number: The word by which a kernel knows it that is no address in it: its first frame's number, or what its allocator answered; -1:
+            there is none.
+        header: Bytes of the allocator's own in front of it.
+        interior: Whether a pointer into it holds it.
         born_call: The call that returned it.
     """
 
@@ -44,9 +47,29 @@ class LiveBlocks(NamedTuple):
     row: I64
     unmapped: Flags
     number: I64
+    header: I64
+    interior: Flags
     born_call: I64
 
     def hit(self, words: np.ndarray) -> tuple[I64, I64]:
+        """Find the words that point to the start of a block, or into one that such a pointer holds; the result is like that of `into`."""
+        positions, target = self.into(words)
+        holds = self.interior[target] | (words[positions] == self.start[target])
+        return positions[holds], target[holds]
+
+    def header_at(self, words: np.ndarray) -> tuple[I64, I64]:
+        """Find the words that are the address of a block's header; the result is like that of `into`."""
+        found = [
+            (positions, target)
+            for size in np.unique(self.header[self.header > 0]).tolist()
+            for positions, target in [self.start_at(words.astype(np.int64) + size)]
+        ]
+        none = (np.empty(0, np.int64), np.empty(0, np.int64))
+        positions, target = (np.concatenate(each) for each in zip(none, *found, strict=True))
+        is_header = words[positions] == self.start[target] - self.header[target]
+        return positions[is_header], target[is_header]
+
+    def into(self, words: np.ndarray) -> tuple[I64, I64]:
         """Find the words that point to the start of a block or into it.
 
         Returns:
@@ -61,13 +84,13 @@ class LiveBlocks(NamedTuple):
         return near[inside], target[inside]
 
     def start_at(self, words: np.ndarray) -> tuple[I64, I64]:
-        """Find the words that are the address of a block; the result is like that of `hit`."""
+        """Find the words that are the address of a block; the result is like that of `into`."""
         positions, target = self.hit(words)
         starts = words[positions] == self.start[target]
         return positions[starts], target[starts]
 
     def ending_at(self, words: np.ndarray) -> tuple[I64, I64]:
-        """Find the words that are the address after the end of a block of known size; the result is like that of `hit`."""
+        """Find the words that are the address after the end of a block of known size; the result is like that of `into`."""
         known = np.flatnonzero(self.end - self.start > 1)
         order = known[np.argsort(self.end[known], kind="stable")]
         ends = self.end[order]
@@ -125,7 +148,9 @@ def located_blocks(area: Area, memory: GuestWords) -> Located:
 
 def _are_physical(area: Area, memory: GuestWords) -> bool:
     """Return whether the blocks of an area are known by physical addresses, as far as they lie in memory."""
-    if any(each.result is Result.FRAME for _, each in area.functions(Role.ALLOC)):
+    if any(
+        each.result is Result.FRAME or (area.pages and each.block) for _, each in area.functions(Role.ALLOC)
+    ):
         return True
     live = area.blocks.address[area.blocks.died == NEVER] if area.pages else ()
     return any(at < memory.size and memory.physical(at) is None for at in map(int, live))
@@ -142,8 +167,9 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> tuple[LiveBlocks, 
         memory: Of the machine at the end of the run.
     """
     none = np.empty(0, np.int64)
-    parts = [(none, none, none, none, none.astype(np.bool_), none, none)]
-    had = [(none, none, none.astype(np.bool_))]
+    flags = none.astype(np.bool_)
+    parts = [(none, none, none, none, flags, none, none, flags, none)]
+    had = [(none, none, flags)]
     all_located = [located_blocks(area, memory) for area in areas]
     for number, located in enumerate(all_located):
         blocks = located.area.blocks
@@ -154,9 +180,20 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> tuple[LiveBlocks, 
         others[index[is_heap]] = False
         had.append((located.address[others], end[others], located.unmapped[others]))
         index = index[~is_heap]
-        named = blocks.address[index].astype(np.int64) // PAGE_SIZE
-        area, call = np.full(len(index), number), blocks.born_call[index].astype(np.int64)
-        parts.append((located.address[index], end[index], area, index, located.unmapped[index], named, call))
+        rules, ones = located.area.rules, np.ones(len(index), np.int64)
+        parts.append(
+            (
+                located.address[index],
+                end[index],
+                number * ones,
+                index,
+                located.unmapped[index],
+                _numbers(located.area, index),
+                rules.header * ones,
+                rules.interior * ones > 0,
+                blocks.born_call[index].astype(np.int64),
+            )
+        )
     columns = [np.concatenate(each) for each in zip(*parts, strict=True)]
     order = np.argsort(columns[0], kind="stable")
     start, stop, unmapped = (np.concatenate(each) for each in zip(*had, strict=True))
@@ -219,6 +256,20 @@ class OwnRecords:
         """Return the position of the block that each address lies in, and whether there is one."""
         block = np.maximum(np.searchsorted(self._live.start, addresses, side="right") - 1, 0)
         return block, (self._live.start[block] <= addresses) & (addresses < self._live.end[block])
+
+
+def _numbers(area: Area, index: I64) -> I64:
+    """Return the words by which a kernel knows some blocks that are no addresses in them; see `LiveBlocks`."""
+    blocks, calls = area.blocks, area.trace.calls
+    numbers = np.full(len(index), -1)
+    rows = blocks.born_call[index].astype(np.int64) - 1
+    for code, function in area.functions(Role.ALLOC, Role.REALLOC):
+        made = calls.function[rows] == code
+        if function.result is Result.FRAME:
+            numbers[made] = blocks.address[index[made]] // PAGE_SIZE
+        elif function.block:
+            numbers[made] = calls.result[rows[made]]
+    return numbers
 
 
 def _are_heaps(located: Located, index: I64, others: Sequence[Located]) -> Flags:

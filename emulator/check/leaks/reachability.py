@@ -10,7 +10,8 @@ own address where it is no multiple of 4, as in a packed structure, unless numbe
 
 Page tables are walked (`address_spaces`): what they map, outside the kernel's direct map, can be reached, and so can the frames
 that they lie in. Whole pages are known by their physical addresses too, in words that may be entries (`page_entries`).
-Frames are known by numbers as well: a word of the kernel's data that is the number of a block's first frame counts, too.
+Frames are known by numbers as well, and so is whatever a profile computes the block from, such as the address of a `struct page`. A pointer to a
+block's header counts if no allocator has written it.
 
 Shortcomings. A number that happens to look like a pointer hides a leak. What other tasks keep only on stacks that are
 blocks themselves is seen as long as something points to these. Pointers into a block of unknown size are not recognised; those
@@ -28,7 +29,7 @@ from emulator.x86 import WORD_SIZE
 from kernel_model.page_tables import PRESENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from emulator.check.leaks.evidence import Evidence
     from emulator.check.leaks.guest_words import GuestWords, Part
@@ -60,7 +61,6 @@ class Reachability:
         live: All live blocks.
         heap: The memory that blocks have had.
         memory: The memory of the machine at the end of the run.
-        framed: By area: whether its blocks are known by frame numbers.
         records: What allocators write down themselves, which holds nothing.
         evidence: Weighs what may hold a block, or be there by chance.
 
@@ -76,7 +76,6 @@ class Reachability:
         live: LiveBlocks,
         heap: HeapMemory,
         memory: GuestWords,
-        framed: Sequence[bool],
         records: OwnRecords,
         evidence: Evidence,
     ) -> None:
@@ -99,7 +98,7 @@ class Reachability:
         if len(live.start):
             self._scan_roots()
             self._scan_rest()
-            self._scan_frame_numbers(np.array(framed, np.bool_))
+            self._scan_answers()
             self._scan_directories()
             self._scan_weak()
             self._scan_links()
@@ -162,9 +161,9 @@ class Reachability:
         for linear, block in zip(pages.linear[position].tolist(), blocks.tolist(), strict=True):
             self._reach(block, Pointer(f"the page table entry of 0x{linear:08x}"))
 
-    def _scan_frame_numbers(self, framed: Flags) -> None:
-        """Follow the numbers of blocks' first frames."""
-        candidates = np.flatnonzero(framed[self._live.area] & ~self.reached)
+    def _scan_answers(self) -> None:
+        """Follow the words by which kernels know blocks that are no addresses in them."""
+        candidates = np.flatnonzero((self._live.number >= 0) & ~self.reached)
         self._scan_numbers(
             dict(zip(self._live.number[candidates].tolist(), candidates.tolist(), strict=True))
         )
@@ -201,6 +200,8 @@ class Reachability:
             for address, block in self._evidence.pointers(list(self._to_unreached(self._live.start_at))):
                 self._reach(block, Pointer(address))
             self._scan()
+            for address, block in self._evidence.headers(list(self._to_unreached(self._live.header_at))):
+                self._reach(block, Pointer(address))
             for address, block in self._evidence.ends(list(self._to_unreached(self._live.ending_at))):
                 self._reach(block, Pointer(address, is_end=True))
             self._scan()
@@ -230,7 +231,8 @@ class Reachability:
 
     def _scan_doubtful(self) -> None:
         """Find the blocks that are held in a way that proves nothing, and those that they point to."""
-        found = [(block, Pointer(address)) for address, block in self._to_unreached(self._live.hit)]
+        weak = (self._live.into, self._live.header_at)
+        found = [(block, Pointer(address)) for hit in weak for address, block in self._to_unreached(hit)]
         found += [
             (block, Pointer(address, is_end=True))
             for address, block in self._to_unreached(self._live.ending_at)

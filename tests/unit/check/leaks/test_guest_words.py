@@ -70,7 +70,9 @@ def live(*spans: tuple[int, int]) -> LiveBlocks:
     start, end = (np.array(column, np.int64) for column in zip(*spans, strict=True))
     none = np.zeros(len(start), np.bool_)
     calls = 1 + np.arange(len(start))
-    return LiveBlocks(start, end, np.zeros_like(start), np.arange(len(start)), none, start // PAGE, calls)
+    return LiveBlocks(
+        start, end, np.zeros_like(start), np.arange(len(start)), none, start // PAGE, 0 * start, ~none, calls
+    )
 
 
 def test_blocks_by_their_ends() -> None:

@@ -12,7 +12,7 @@ from emulator.check.leaks.leaks import find_leaks
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
 from emulator.profile.known import match
-from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, AreaRules, Profile, Result, Role, TracedFunction
 from emulator.run.ending import How
 from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
@@ -549,3 +549,72 @@ def test_a_link_in_a_list_of_free_blocks_holds_nothing(
     new = (lambda: Machine(image)) if is_rerun else None
     report = check_kernel(Machine(image), match(Profile("list", functions), image), new_machine=new)
     assert [finding.message.partition("block ")[2] for finding in report.findings] == lost * is_rerun
+
+
+def states(folder: Path, body: str, profile: Profile, *, source: str = KERNEL) -> list[str]:
+    """Return how far the findings of a run are lost, and what holds them; the kernel may run twice."""
+    image = KernelImage.read(
+        compile_kernel(folder, source.replace("BODY", body).replace("LEFT", "0"), ["-O1"])
+    )
+    report = check_kernel(Machine(image), match(profile, image), new_machine=lambda: Machine(image))
+    return [
+        f"{finding.message.partition('block ')[2]}: {finding.details[-1].rpartition(': ')[2]}"
+        for finding in report.findings
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pointer", "found"),
+    [
+        ("p", []),
+        ("p + 8", ["possibly lost: only an address in it is held, by global table+0x4"]),
+        ("p + 24", []),
+    ],
+)
+def test_a_pointer_into_a_block_holds_it_where_the_profile_allows(
+    pointer: str, found: list[str], tmp_path: Path
+) -> None:
+    starts_only = Profile("bump", PROFILE.functions[:1], {"heap": AreaRules(interior=False)})
+    body = f"word p = (word)kmalloc(24); table[1] = {pointer}; next_block += 64;"
+    assert states(tmp_path, body, starts_only) == found
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("table[1] = (word)kmalloc(24) - 8;", []),
+        ("table[1] = (word)kmalloc(24) - 4;", ["definitely lost: nobody points to it"]),
+        ("take_range(24);", ["possibly lost: pointed to only by global table+0x4"]),
+    ],
+)
+def test_a_pointer_to_its_header_holds_a_block(body: str, found: list[str], tmp_path: Path) -> None:
+    """An allocator keeps one of each block."""
+    note = 'HIDDEN word take_range(word size) { table[1] = (word)kmalloc(size) - 8; asm volatile(""); return table[1] + 8; }'
+    source = KERNEL.replace("HIDDEN void scenario", f"{note} HIDDEN void scenario")
+    outer = TracedFunction("take_range", "heap", Role.ALLOC, ("size",), Result.POINTER, 0)
+    profile = Profile("bump", (PROFILE.functions[0], outer), {"heap": AreaRules(header=8)})
+    assert states(tmp_path, body, profile, source=source) == found
+
+
+PAGE_ARRAY = """
+struct page { word flags, count; } pages[64];
+HIDDEN struct page *get_page(void) { static word next; asm volatile(""); return &pages[next++]; }
+HIDDEN void scenario"""
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("table[1] = (word)get_page();", []),
+        ("word *p = kmalloc(24); p[2] = (word)get_page(); table[1] = (word)p;", []),
+        ("get_page(); table[1] = (word)get_page();", ["definitely lost: nobody points to it"]),
+        ("get_page(); table[1] = 0x345000;", []),
+    ],
+)
+def test_a_page_is_known_by_what_describes_it(body: str, found: list[str], tmp_path: Path) -> None:
+    function = TracedFunction(
+        "get_page", "pages", Role.ALLOC, (), Result.POINTER, 0, block="(result - pages) / 8 * 4096 + 0x345000"
+    )
+    profile = Profile("pages", (PROFILE.functions[0], function), {"pages": PAGES})
+    source = KERNEL.replace("HIDDEN void scenario", PAGE_ARRAY)
+    assert states(tmp_path, body, profile, source=source) == found
