@@ -1,6 +1,7 @@
 """Frees of what was not live: freed before, never allocated, or the inside of a block.
 
-Theory. The trace knows which frees met no live block ("stray"). What was at the address before decides which mistake it was.
+Theory. The trace knows which frees met no live block ("stray"). An allocator of pages takes the page in which an address lies, so a free
+of an address inside one is found by the address. What was at the address before decides which mistake it was.
 A free that the kernel answered with an error is none of them: the kernel has reported it to the caller, and did nothing.
 Nor are those by which it gives the allocator its memory, in a loop that frees one piece after the other (`_given`).
 
@@ -19,6 +20,7 @@ import numpy as np
 from emulator.check.area import MOST_ALIKE
 from emulator.check.findings import Finding, Kind, sized_address
 from emulator.profile.model import Role
+from emulator.trace.blocks.function_calls import NOWHERE
 from emulator.x86 import PAGE_SIZE, WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
@@ -33,10 +35,19 @@ if TYPE_CHECKING:
 def wrong_frees(area: Area) -> Iterator[Finding]:
     """Yield a finding for each stray free, in order of events."""
     stray = area.trace.stray_frees(area.name)
-    for call, details in area.first_of_each(stray[~_given(area, stray)]).items():
+    wrong = np.union1d(stray[~_given(area, stray)], _inside_pages(area))
+    for call, details in area.first_of_each(wrong).items():
         call_site, address = area.call_sites.entry(call), _address(area, call)
         if not area.was_reserved(address, call_site.event):
             yield replace(_judge(area, call_site, address), details=details)
+
+
+def _inside_pages(area: Area) -> U32:
+    """Return the calls that are given an address inside a page, where the allocator promises whole pages."""
+    deaths = area.operations.deaths
+    odd = deaths.address & np.uint32(min(area.rules.alignment, PAGE_SIZE) - 1) != 0
+    wrong = odd & ~deaths.nested & (deaths.address != NOWHERE) & area.pages
+    return np.asarray(deaths.rows[wrong] + 1, np.uint32)
 
 
 def _given(area: Area, stray: U32) -> Flags:
@@ -83,7 +94,7 @@ def _judge(area: Area, call_site: CallSite, address: int) -> Finding:
     blocks, event = area.blocks, call_site.event
     begun = (blocks.born < event) & (blocks.address <= address)
     covering = begun & (address - blocks.address.astype(np.int64) < np.maximum(blocks.size, 1))
-    live = np.flatnonzero(covering & (blocks.died > event))
+    live = np.flatnonzero(covering & ((blocks.died > event) | (blocks.died_call == call_site.call)))
     if len(live):
         return _inside(area, call_site, address, int(live[-1]))
     before = np.flatnonzero(covering if area.pages else covering & (blocks.address == address))
@@ -101,7 +112,7 @@ def _last_to_die(blocks: Blocks, rows: I64) -> int:
 
 
 def _inside(area: Area, call_site: CallSite, address: int, index: int) -> Finding:
-    history = area.call_sites.history(area.blocks, index, call_site.event)
+    history = area.call_sites.history(area.blocks, index, call_site.event - 1)
     state = "" if history.freed is None else "the freed "
     offset = address - history.address
     message = f"invalid free of 0x{address:08x}, {offset} bytes inside {state}{history.name}"

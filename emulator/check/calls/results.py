@@ -72,6 +72,12 @@ def bad_results(area: Area, memory: KnownMemory) -> Iterator[Finding]:
 def _misaligned(area: Area) -> Iterator[tuple[int, str]]:
     address = area.blocks.address
     alignment = area.rules.alignment
+    if area.pages:
+        births = area.operations.births
+        odd = births.where((births.address & np.uint32(alignment - 1)) != 0)
+        for call, answered in zip((odd.rows + 1).tolist(), odd.address.tolist(), strict=True):
+            for index in np.flatnonzero(area.blocks.born_call == call).tolist():
+                yield index, f"was answered as 0x{answered:08x}, which is not aligned to {alignment} bytes"
     for index in np.flatnonzero(address & np.uint32(alignment - 1)).tolist():
         yield index, f"is not aligned to {alignment} bytes"
     for blocks, align in area.allocations("align"):

@@ -37,14 +37,8 @@ class Evidence:
         made_up = {word for word, is_pointer in zip(doubtful, are_pointers, strict=True) if not is_pointer}
         return [word for word in words if word not in made_up]
 
-    def ends(self, words: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return those ends of blocks at which no other block begins, and that no allocator wrote."""
-        return self.headers(
-            [word for word in words if not len(self._live.into(self._live.end[word[1] : word[1] + 1])[0])]
-        )
-
-    def headers(self, words: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return those headers of blocks that no allocator wrote."""
+    def of_programs(self, words: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return those headers or ends of blocks that no allocator wrote."""
         are_programs = self._writers.are_programs([self._physical(address) for address, _ in words])
         return [word for word, is_program in zip(words, are_programs, strict=True) if is_program]
 

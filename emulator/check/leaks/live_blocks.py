@@ -90,8 +90,8 @@ class LiveBlocks(NamedTuple):
         return positions[starts], target[starts]
 
     def ending_at(self, words: np.ndarray) -> tuple[I64, I64]:
-        """Find the words that are the address after the end of a block of known size; the result is like that of `into`."""
-        known = np.flatnonzero(self.end - self.start > 1)
+        """Find the words that are the address after the end of a block of known size, where none begins; the result is like that of `into`."""
+        known = np.flatnonzero((self.end - self.start > 1) & ~np.isin(self.end, self.start))
         order = known[np.argsort(self.end[known], kind="stable")]
         ends = self.end[order]
         near = (

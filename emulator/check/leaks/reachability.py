@@ -200,9 +200,9 @@ class Reachability:
             for address, block in self._evidence.pointers(list(self._to_unreached(self._live.start_at))):
                 self._reach(block, Pointer(address))
             self._scan()
-            for address, block in self._evidence.headers(list(self._to_unreached(self._live.header_at))):
+            for address, block in self._evidence.of_programs(list(self._to_unreached(self._live.header_at))):
                 self._reach(block, Pointer(address))
-            for address, block in self._evidence.ends(list(self._to_unreached(self._live.ending_at))):
+            for address, block in self._evidence.of_programs(list(self._to_unreached(self._live.ending_at))):
                 self._reach(block, Pointer(address, is_end=True))
             self._scan()
 

@@ -10,7 +10,7 @@ import pytest
 from emulator.check.area import MOST_ALIKE
 from emulator.check.findings import Kind
 from emulator.guest.symbolizer import Frame
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
 from tests.helpers.traces import PROFILE, WHO, TraceBuilder
 from tests.unit.check.checking import findings_of, messages_of
 
@@ -209,3 +209,30 @@ def test_a_flood_from_one_call_site_is_cut(tmp_path: Path) -> None:
     assert calls_found == [*range(1, MOST_ALIKE + 1), MOST_ALIKE + 6]
     line = f"the first {MOST_ALIKE} of {MOST_ALIKE + 6} such calls were looked at"
     assert [finding.details for finding in findings] == [(line,), *[()] * MOST_ALIKE]
+
+
+PAGE_RUNS = Profile(
+    "pages",
+    (
+        TracedFunction("get_pages", "runs", Role.ALLOC, ("pages",), Result.POINTER, 0),
+        TracedFunction("put_pages", "runs", Role.FREE, ("ptr", "pages"), Result.NONE),
+    ),
+    {"runs": PAGES},
+)
+
+
+@pytest.mark.parametrize(
+    ("alignment", "messages"),
+    [
+        (4096, ["invalid-free: invalid free of 0x00201008, 8 bytes inside block #1 of 4096 bytes"]),
+        (16, ["invalid-free: invalid free of 0x00201008, 8 bytes inside block #1 of 4096 bytes"]),
+        (8, []),
+    ],
+)
+def test_an_address_inside_a_page_is_none_to_free(
+    alignment: int, messages: list[str], tmp_path: Path
+) -> None:
+    """Unless the profile says that the allocator takes it."""
+    profile = replace(PAGE_RUNS, rules={"runs": replace(PAGES, alignment=alignment)})
+    calls = TraceBuilder(profile).call("get_pages", 2, result=0x200000).call("put_pages", 0x201008, 1)
+    assert messages_of(calls.call("put_pages", 0x200000, 1), tmp_path) == messages

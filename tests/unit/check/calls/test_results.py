@@ -9,6 +9,7 @@ import pytest
 from emulator import boot
 from emulator.check.calls.results import KnownMemory, known_memory
 from emulator.check.findings import Kind
+from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
 from tests.helpers.traces import TraceBuilder
 from tests.unit.check.checking import findings_of, messages_of
 
@@ -76,3 +77,11 @@ def test_a_kernel_with_page_tables_may_hand_out_addresses_before_paging_is_on() 
     machine = boot("firmware:paging_demo")
     assert known_memory(machine).usable == ((0, 0xA0000), machine.ram)
     assert known_memory(machine, has_mappings=True).usable is None
+
+
+@pytest.mark.parametrize(("answered", "number"), [(0x20_0000, 0), (0x20_0800, 1), (0x20_0004, 1)])
+def test_pages_begin_at_pages(answered: int, number: int, tmp_path: Path) -> None:
+    function = TracedFunction("get_page", "pages", Role.ALLOC, (), Result.POINTER, 0)
+    calls = TraceBuilder(Profile("pages", (function,), {"pages": PAGES})).call("get_page", result=answered)
+    text = f"bad-result: bad result: 0x00200000 (4096 bytes) was answered as 0x{answered:08x}, which is not aligned to 4096 bytes"
+    assert messages_of(calls, tmp_path) == [text] * number

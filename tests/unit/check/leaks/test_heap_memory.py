@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.check.leaks.heap_memory import HeapMemory, Pieces, Spans
@@ -14,7 +14,9 @@ from emulator.check.leaks.heap_memory import HeapMemory, Pieces, Spans
 if TYPE_CHECKING:
     from emulator.check.leaks.guest_words import GuestWords
 
-RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 12)).map(lambda each: (each[0], sum(each))))
+RANGES = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(1, 12)).map(lambda each: (each[0], sum(each))), max_size=12
+)
 NONE = Spans.of(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
@@ -23,6 +25,7 @@ def spans(ranges: list[tuple[int, int]]) -> Spans:
 
 
 @given(RANGES, st.integers(1, 9))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_ranges_together_cover_what_each_covers(ranges: list[tuple[int, int]], size: int) -> None:
     covered = {at for start, end in ranges for at in range(start, end)}
     together = spans(ranges)
