@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MORE_CALLERS: Final = "..."
+"""The function's name at the end of a backtrace that may have more levels."""
+
 _LONGEST_QUOTE: Final = 60  # characters
 _PLAIN_KEY: Final = r"[A-Za-z0-9_.*?-]{1,60}"
 
@@ -60,6 +63,8 @@ def shown_keys(keys: Iterable[str]) -> str:
 
 def code_address(address: int, function: str, offset: int) -> str:
     """Return ``kmain+0x42``; where the function is not known (""), the address: ``0x00101042``."""
+    if function == MORE_CALLERS:
+        return function
     return f"{function}+0x{offset:x}" if function else f"0x{address:08x}"
 
 

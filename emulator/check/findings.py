@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from emulator.guest.symbolizer import NOTHING_KNOWN
 from emulator.wording import counted
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class Finding:
 
 
 def _names(called: list[str], backtrace: Iterable[Frame]) -> str:
-    return " < ".join([*called, *(frame.function or "?" for frame in backtrace)])
+    return " < ".join([*called, *(frame.function or "?" for frame in backtrace if frame != NOTHING_KNOWN)])
 
 
 def with_rest(found: Sequence[Finding], count: int) -> list[Finding]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.loader.frame import Frame
+from emulator.loader.frame import NOTHING_KNOWN, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from emulator.loader.image import KernelImage
 
-__all__ = ["Frame", "Symbolizer"]  # frames leave the room here
+__all__ = ["NOTHING_KNOWN", "Frame", "Symbolizer"]  # frames leave the room here
 
 
 class Symbolizer:
@@ -31,14 +31,14 @@ class Symbolizer:
 
     def __init__(self, image: KernelImage) -> None:
         self._image = image
-        self._callers: dict[int, Frame] = {}
+        self._callers: dict[int, Frame] = {0: NOTHING_KNOWN}
 
     def instruction(self, address: int) -> Frame:
         """Return the frame of an instruction at *address*, which has not been executed yet or is being executed."""
         return self._image.location(address)
 
     def caller(self, return_address: int) -> Frame:
-        """Return the frame of the call that goes on at *return_address*."""
+        """Return the frame of the call that goes on at *return_address*; of 0, which ends a stack early, `NOTHING_KNOWN`."""
         frame = self._callers.get(return_address)
         if frame is None:
             frame = self._callers[return_address] = self._image.call_site(return_address)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from emulator.wording import code_address
+from emulator.wording import MORE_CALLERS, code_address
 
 
 class Frame(NamedTuple):
@@ -36,3 +36,7 @@ class Frame(NamedTuple):
             return text
         name = self.file.rpartition("/")[2]
         return f"{text} {name}:{self.line}" if self.line else f"{text} {name}"
+
+
+NOTHING_KNOWN: Final = Frame(0, MORE_CALLERS)
+"""The last level of a backtrace that ends early: there may be more callers, and nothing is known of them."""

@@ -168,7 +168,7 @@ class KernelImage:
         Raises:
             BadImage: The symbol table is damaged.
         """
-        return self._symbol_table.function_at(self._linked(address))
+        return self._symbol_table.function_at(self.linked(address))
 
     def is_global(self, address: int) -> bool:
         """Return whether code of other files could call the function at a linked address by its name.
@@ -184,7 +184,7 @@ class KernelImage:
         Raises:
             BadImage: The symbol table is damaged.
         """
-        return self._symbol_table.extent_at(self._linked(address))
+        return self._symbol_table.extent_at(self.linked(address))
 
     @cached_property
     def function_names(self) -> FunctionNames:
@@ -218,7 +218,7 @@ class KernelImage:
 
     def source_line(self, address: int) -> SourceLine | None:
         """Return the source line of an address (as in `function_at`), or None where the file does not say."""
-        return self._line_table.find(self._linked(address))
+        return self._line_table.find(self.linked(address))
 
     @cached_property
     def unwind_table(self) -> UnwindTable:
@@ -292,7 +292,7 @@ class KernelImage:
                 return segment.data[offset : offset + size]
         return b""
 
-    def _linked(self, address: int) -> int:
+    def linked(self, address: int) -> int:
         """Translate a physical address into the linked one, unless it is a linked one already."""
         if any(segment.virtual <= address < segment.virtual + segment.size for segment in self.segments):
             return address

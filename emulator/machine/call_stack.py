@@ -17,7 +17,7 @@ _RANGES_MAX = 16
 def prepare_stacks(machine: Machine) -> None:
     """Give the core what it needs to unwind the kernel's stacks: call frame information, functions, where code lies."""
     machine.stacks.set_unwind_rules(machine.image.unwind_table.rows, _code_ranges(machine.image))
-    machine.stacks.set_functions(machine.image.function_extents)
+    machine.stacks.set_functions(machine.image.function_extents, machine.image.linked(machine.image.entry))
 
 
 def callers(machine: Machine) -> Callers:

@@ -450,9 +450,9 @@ uint32_t kc_at_allocation(kc *m);
 /* Leave the function (cdecl) at whose entry a run has ended: it has returned `eax`, and done nothing. -1: there is none. */
 int kc_return(kc *m, uint32_t eax);
 
-/* -- call stacks: record/unwinding.c, record/stack_numbers.c, record/ancestry.c ---------------- */
+/* -- call stacks: record/unwinding.c, record/stack_numbers.c, record/functions.c --------------- */
 
-enum { KC_FRAMES = 64, KC_CODE_RANGES = 16 };
+enum { KC_FRAMES = 64, KC_CODE_RANGES = 16, KC_NOTHING_KNOWN = 0 /* the last word of a stack that may have more frames */ };
 
 /* How to leave a frame, from `start` up to the next rule. The return address lies at CFA - 4. */
 typedef struct {
@@ -462,17 +462,19 @@ typedef struct {
 } kc_rule;
 /* Rules in ascending order, and the ranges [start, end) in which code lies. -1: no memory, or too many ranges. */
 int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *ranges, uint32_t range_count);
-/* Where the functions of the kernel begin and end, ascending: for code without rules, see ancestry.c. -1: no memory. */
+/* Where the functions of the kernel begin and end, ascending, and where it starts: for code without rules, see functions.c. -1: no
+ * memory. */
 typedef struct {
     uint32_t start, end;
 } kc_extent;
-int kc_functions(kc *m, const kc_extent *functions, uint32_t count);
+int kc_functions(kc *m, const kc_extent *functions, uint32_t count, uint32_t entry);
 /* Stacks met so far; they are numbered from 1. */
 uint32_t kc_stack_count(kc *m);
-/* Return addresses, innermost first, and how many; `call` is the first call with this stack, 0 for those that observers have kept: they
- * are numbered apart and not among the count. */
+/* Return addresses, innermost first, and how many; the last is KC_NOTHING_KNOWN where more calls may be around them. `call` is the
+ * first call with this stack, 0 for those that observers have kept: they are numbered apart and not among the count. */
 const uint32_t *kc_stack(kc *m, uint32_t stack, uint32_t *count, uint32_t *call);
-/* The calls around an instruction, innermost first: their return addresses, and where these lie in the stack segment. */
+/* The calls around an instruction, innermost first: their return addresses, as in kc_stack(), and where these lie in the stack
+ * segment. */
 typedef struct {
     uint32_t count;
     const uint32_t *return_addresses, *slots;

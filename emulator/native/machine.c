@@ -19,8 +19,9 @@
 #include "observe/step_logs.h"
 #include "observe/watchpoints.h"
 #include "observe/written_pages.h"
-#include "record/ancestry.h"
 #include "record/calls.h"
+#include "record/functions.h"
+#include "record/interrupt_frames.h"
 #include "record/stack_numbers.h"
 #include "record/unwinding.h"
 #include "unicorn/counting.h"
@@ -49,8 +50,9 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_features_init, kc_features_free, kc_features_save, kc_features_restore, free},
     {kc_run_init, kc_run_free, kc_run_save, kc_run_restore, free},
     {kc_stack_numbers_init, kc_stack_numbers_free, NULL, NULL, NULL},
-    {kc_unwinding_init, kc_unwinding_free, kc_unwinding_save, kc_unwinding_restore, free},
-    {kc_ancestry_init, kc_ancestry_free, NULL, NULL, NULL},
+    {kc_interrupt_frames_init, kc_interrupt_frames_free, kc_interrupt_frames_save, kc_interrupt_frames_restore, free},
+    {kc_unwinding_init, kc_unwinding_free, NULL, NULL, NULL},
+    {kc_functions_init, kc_functions_free, NULL, NULL, NULL},
     {kc_calls_init, kc_calls_free, kc_calls_save, kc_calls_restore, kc_calls_forget},
     {kc_probes_init, kc_probes_free, NULL, NULL, NULL},
     {kc_watchpoints_init, kc_watchpoints_free, NULL, NULL, NULL},

@@ -52,8 +52,9 @@ struct kc {
     /* record */
     struct calls *calls;
     struct unwinding *unwinding;
+    struct interrupt_frames *interrupt_frames;
+    struct functions *functions;
     struct stack_numbers *stack_numbers;
-    struct ancestry *ancestry;
     /* observe */
     struct probes *probes;
     struct watchpoints *watchpoints;
@@ -71,7 +72,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 25 };
+enum { KC_PARTS = 26 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

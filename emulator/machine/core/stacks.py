@@ -17,7 +17,8 @@ class Callers(NamedTuple):
     """The calls around an instruction, innermost first.
 
     Attributes:
-        return_addresses: Where they go on; of an interrupt, the address of the interrupted instruction + 1.
+        return_addresses: Where they go on; of an interrupt, the address of the interrupted instruction + 1. The last is
+            0 where more calls may be around them.
         slots: Where the return addresses lie, as offsets in the stack segment.
         end: Where the outermost frame ends, as an offset in the stack segment; None: not known.
     """
@@ -49,14 +50,15 @@ class Stacks:
         if lib.kc_unwind(self._core.raw, packed, len(packed), ranges, len(code)):
             raise HostError(f"cannot take {len(packed)} unwind rules and {len(code)} ranges of code")
 
-    def set_functions(self, extents: bytes) -> None:
+    def set_functions(self, extents: bytes, entry: int) -> None:
         """Say where the kernel's functions are.
 
         Args:
             extents: Packed `kc_extent`, ascending.
+            entry: An address in the one that the kernel begins with.
         """
         packed = ffi.from_buffer("kc_extent[]", extents)
-        if lib.kc_functions(self._core.raw, packed, len(packed)):
+        if lib.kc_functions(self._core.raw, packed, len(packed), entry):
             raise HostError(f"cannot take {len(packed)} functions")
 
     def __len__(self) -> int:
@@ -64,7 +66,7 @@ class Stacks:
         return count
 
     def stack(self, number: int) -> tuple[int, tuple[int, ...]]:
-        """Return the first call that had a stack, and its return addresses, innermost first.
+        """Return the first call that had a stack, and its return addresses as in `Callers`.
 
         Args:
             number: Of the stack, from 1.

@@ -117,7 +117,7 @@ static void entered(kc *m, const kc_attempt *attempt, uint32_t cs, uint32_t eip)
 
     kc_stack_words(m, at, frame, 2);
     if (frame[0] == eip && (frame[1] & 0xffff) == cs)
-        kc_on_interrupt(m, at, eip, kc_reg(m, UC_X86_REG_EIP));
+        kc_on_interrupt(m, at, eip, cs, kc_reg(m, UC_X86_REG_EIP));
     if (attempt->kind == KC_FAULT)
         i->last_fault = (kc_fault){true, attempt->vector, eip, at};
     i->attempt_count = 0;
@@ -233,7 +233,7 @@ uint32_t kc_on_interrupt_taken(kc *m)
 
 /* -- hlt ----------------------------------------------------------------------------------------- */
 
-static bool ends_at(const kc *m, uint32_t eip)
+bool kc_ends_at(const kc *m, uint32_t eip)
 {
     for (uint32_t i = 0; i < m->interrupts->end_count; i++)
         if (m->interrupts->ends[i] == eip)
@@ -244,7 +244,7 @@ static bool ends_at(const kc *m, uint32_t eip)
 int kc_on_halt(kc *m, uint32_t length)
 {
     bool sleeps = !kc_nmi_waits(m) && !(kc_reg(m, UC_X86_REG_EFLAGS) & FLAG_IF); /* for ever */
-    bool stays = !kc_run_goes_on(m) || sleeps || ends_at(m, kc_reg(m, UC_X86_REG_EIP));
+    bool stays = !kc_run_goes_on(m) || sleeps || kc_ends_at(m, kc_reg(m, UC_X86_REG_EIP));
 
     if (!stays && !kc_irq_waits(m) && (!kc_clock_skip(m) || !kc_irq_waits(m)))
         python.idle(m->handle);

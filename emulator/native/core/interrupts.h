@@ -26,5 +26,7 @@ bool kc_irq_may_come(kc *m);
 bool kc_irq_possible(kc *m);
 /* The CPU takes an interrupt that waits, at the next block. */
 void kc_irq_take(kc *m);
+/* Does a `hlt` at this EIP always end the run? Functions that are called from Python return to such a one. */
+bool kc_ends_at(const kc *m, uint32_t eip);
 
 #endif

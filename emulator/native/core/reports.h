@@ -9,9 +9,9 @@
 /* A run starts. */
 void kc_on_run(kc *m);
 
-/* -- record/unwinding.c -- */
-/* The frame of an interrupt was pushed: where EIP lies in it, its value, and where the handler begins. */
-void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t handler);
+/* -- record/interrupt_frames.c -- */
+/* The frame of an interrupt was pushed: where EIP lies in it, EIP and CS, and where the handler begins. */
+void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t cs, uint32_t handler);
 
 /* -- observe/probes.c -- */
 /* Reach the probes of an instruction that come after this one, until something ends the run. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "record/ancestry.h"
+#include "record/interrupt_frames.h"
 #include "record/open_calls.h"
 
 enum { OPEN_MAX = 4096 };
@@ -103,6 +104,19 @@ bool kc_open_take(kc *m, struct open_calls *open, const struct slot *at, struct 
     return false;
 }
 
+/* Has an interrupt come after a call on this stack? */
+static bool is_interrupted(kc *m, const struct backtrace *backtrace, const struct open_call *call)
+{
+    uint32_t i = 1;
+
+    while (i < backtrace->count && backtrace->slots[i] != call->slot.esp)
+        i++;
+    if (i < backtrace->count)
+        return backtrace->interrupts & ((UINT64_C(1) << i) - 1);
+    const struct interrupt_frame *frame = kc_interrupt_frame_above(m, backtrace->slots[0]);
+    return frame && frame->at.esp < call->slot.esp;
+}
+
 /* Stacks do not interleave, so it is the nearest one. What the handler of an interrupt does is no part of what it has interrupted. */
 const struct open_call *kc_open_parent(kc *m, const struct open_calls *open, const struct backtrace *backtrace)
 {
@@ -125,5 +139,5 @@ const struct open_call *kc_open_parent(kc *m, const struct open_calls *open, con
             nearest_is_here = is_here;
         }
     }
-    return parent && kc_is_interrupted(m, esp, parent->slot.esp) ? NULL : parent;
+    return parent && is_interrupted(m, backtrace, parent) ? NULL : parent;
 }

@@ -62,6 +62,9 @@ static bool room_for_slots(struct numbered *n)
     return true;
 }
 
+/* A backtrace that is not whole says so in its last word. */
+static uint32_t word_count(const struct backtrace *w) { return w->count + !w->is_whole; }
+
 static uint32_t new_stack(struct numbered *n, const struct backtrace *w, uint32_t hash, uint32_t call)
 {
     if (n->count + 1 >= STACKS_MAX)
@@ -70,27 +73,27 @@ static uint32_t new_stack(struct numbered *n, const struct backtrace *w, uint32_
     if (!stacks)
         return 0;
     n->stacks = stacks;
-    void *words = grown(n->words, &n->word_capacity, n->word_count + w->count, sizeof *n->words);
+    void *words = grown(n->words, &n->word_capacity, n->word_count + word_count(w), sizeof *n->words);
     if (!words)
         return 0;
     n->words = words;
-    memcpy(n->words + n->word_count, w->frames, w->count * sizeof *w->frames);
-    n->stacks[++n->count] = (struct stack){hash, n->word_count, call, (uint16_t)w->count, false};
-    n->word_count += w->count;
+    memcpy(n->words + n->word_count, w->frames, word_count(w) * sizeof *w->frames);
+    n->stacks[++n->count] = (struct stack){hash, n->word_count, call, (uint16_t)word_count(w), false};
+    n->word_count += word_count(w);
     return n->count;
 }
 
 static uint32_t find_number(struct numbered *n, const struct backtrace *w, uint32_t call)
 {
-    uint32_t hash = hash_of(w->frames, w->count);
+    uint32_t hash = hash_of(w->frames, word_count(w));
 
     if (!room_for_slots(n))
         return 0;
     uint32_t at = hash & (n->slot_count - 1);
     for (; n->slots[at]; at = (at + 1) & (n->slot_count - 1)) {
         const struct stack *known = &n->stacks[n->slots[at]];
-        if (known->hash == hash && known->count == w->count &&
-            memcmp(n->words + known->first, w->frames, w->count * sizeof *w->frames) == 0)
+        if (known->hash == hash && known->count == word_count(w) &&
+            memcmp(n->words + known->first, w->frames, word_count(w) * sizeof *w->frames) == 0)
             return n->slots[at];
     }
     return n->slots[at] = new_stack(n, w, hash, call);

@@ -1,8 +1,10 @@
 /* Call stacks: who called, and who called that one.
  *
  * A frame is left by the rule that the kernel's call frame information has for its address (.eh_frame, .debug_frame), or
- * else by the frame pointer: the caller's EBP and the return address lie at EBP. Code without either ends the backtrace. The rules
- * hold at every instruction. Without them, the innermost function may be one that has no frame yet, or none any more.
+ * else by the frame pointer: the caller's EBP and the return address lie at EBP. The rules hold at every instruction. Without
+ * them, an instruction that was not a call may be one of a function that has no frame yet, or none any more. And EBP may hold
+ * anything: a caller is believed in only if it is one (functions.c). A handler in assembler, which keeps no
+ * frame pointer, ends at the frame of the interrupt that has led to it. Where nothing is known, the backtrace ends and says so.
  *
  * A kernel calls its allocator from the same call sites again and again. So a backtrace is kept, with the words of the guest's
  * stack that it depends on: as long as they are the same, so is the backtrace.
@@ -10,18 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/interrupts.h"
 #include "core/mmu.h"
-#include "core/reports.h"
-#include "record/ancestry.h"
-#include "record/stack_numbers.h"
+#include "record/functions.h"
+#include "record/interrupt_frames.h"
 #include "record/unwinding.h"
-#include "unicorn/interpose.h"
-#include "unicorn/reports.h"
 
 enum { CFA_UNKNOWN, CFA_ESP, CFA_EBP };
-enum { PUSH_EBP = 0x55, RET_IMM16 = 0xc2, RET = 0xc3, CALL_NEAR = 0xe8 }; /* Intel SDM 2 */
+enum { PUSH_EBP = 0x55, RET_IMM16 = 0xc2, RET = 0xc3 }; /* Intel SDM 2 */
 #define ENDBR32 0xfb1e0ff3u
 #define FRAME_SIZE_MAX (1u << 20)
+#define HANDLER_FRAME_MAX 4096u /* of a handler in assembler, which saves the registers there */
 #define KEPT 256
 #define READS_MAX 64 /* what a backtrace depends on; one that depends on more is not kept */
 
@@ -36,28 +37,24 @@ struct word_read {
 /* A backtrace, where it began, and what it depends on. */
 struct unwound {
     uint32_t caller, esp, ebp, memory, read_count; /* memory: behind ESP; read_count above READS_MAX: not kept */
-    uint64_t pushed_changes;
+    uint64_t interrupt_changes;
     struct backtrace backtrace; /* count 0: none */
     struct word_read reads[READS_MAX];
 };
 
 #define RULE_SLOTS 4096
-#define PUSHED_MAX 64
-
-/* Frames that interrupts have pushed and no iret has left: where EIP lies in each, its value, and where the handler begins;
- * the newest last. */
-struct pushed {
-    uint32_t count;
-    struct frame { struct slot at; uint32_t eip, handler; } frames[PUSHED_MAX];
-};
 
 struct unwinding {
     kc_rule *rules;
     uint32_t rule_count, code_ranges[KC_CODE_RANGES][2], code_range_count;
     struct { uint32_t pc; const kc_rule *rule; } rule_slots[RULE_SLOTS];
     struct unwound kept[KEPT + 1];
-    struct pushed pushed;
-    uint64_t pushed_changes; /* how often it was changed */
+};
+
+/* Registers in a frame. `stands`: its instruction was no call, but comes next, or was interrupted. */
+struct level {
+    uint32_t pc, esp, ebp;
+    bool stands;
 };
 
 static uint64_t two_words(kc *m, uint32_t at)
@@ -126,129 +123,6 @@ static const kc_rule *rule_of(kc *m, uint32_t pc)
 
 _Static_assert(RULE_SLOTS == 1 << (32 - 20), "rule_of() takes the upper 12 bits");
 
-/* An interrupt came between the frames at [esp, end), in code that has no rules, as handlers in assembler have none. Where the
- * frame's end is unknown, end is 0: there are stacks of other tasks, which were interrupted too. */
-static bool find_interrupt(kc *m, struct unwound *unwound, uint32_t pc, uint32_t esp, uint32_t end, uint32_t *at)
-{
-    for (uint32_t i = m->unwinding->pushed.count; i-- > 0;) {
-        const struct frame *frame = &m->unwinding->pushed.frames[i];
-        *at = frame->at.esp;
-        if (*at < esp || (end && *at >= end) || !kc_slot_is_here(m, &frame->at) ||
-            (uint32_t)read_noted(m, unwound, *at, LOWER) != frame->eip)
-            continue;
-        if (end)
-            return true;
-        unwound->read_count = READS_MAX + 1;
-        if (kc_grew_below(m, esp - 4, pc + 1, frame->handler, *at))
-            return true;
-    }
-    return false;
-}
-
-bool kc_is_interrupted(kc *m, uint32_t esp, uint32_t end)
-{
-    for (uint32_t i = 0; i < m->unwinding->pushed.count; i++) {
-        const struct slot *at = &m->unwinding->pushed.frames[i].at;
-        if (at->esp - esp < end - esp && kc_slot_is_here(m, at))
-            return true;
-    }
-    return false;
-}
-
-/* ESP at an interrupt whose frame's EIP lies there: after EIP, CS and EFLAGS, unless it came from an outer ring, whose ESP follows. */
-static uint32_t esp_before(kc *m, struct unwound *unwound, uint32_t at)
-{
-    uint32_t ring = (uint32_t)(read_noted(m, unwound, at, UPPER) >> 32) & 3;
-    return ring == kc_ring(m) ? at + 12 : (uint32_t)read_noted(m, unwound, at + 12, LOWER);
-}
-
-/* Is it the EIP that an interrupt has pushed there? Handlers in C begin their frame with it. */
-static bool is_pushed(kc *m, uint32_t at, uint32_t eip)
-{
-    for (uint32_t i = 0; i < m->unwinding->pushed.count; i++) {
-        const struct frame *frame = &m->unwinding->pushed.frames[i];
-        if (frame->at.esp == at && frame->eip == eip && kc_slot_is_here(m, &frame->at))
-            return true;
-    }
-    return false;
-}
-
-/* Go up from an instruction in a frame, with the registers there. */
-static void go_up(kc *m, struct unwound *unwound, uint32_t pc, uint32_t esp, uint32_t ebp)
-{
-    struct backtrace *w = &unwound->backtrace;
-
-    while (w->count < KC_FRAMES && kc_is_code(m, pc)) {
-        const kc_rule *rule = rule_of(m, pc);
-        uint32_t base = !rule || rule->cfa_register == CFA_EBP ? ebp : esp;
-        uint32_t cfa = base + (rule ? (uint32_t)rule->cfa_offset : 8);
-        int32_t ebp_offset = rule ? rule->ebp_offset : -8;
-
-        w->sure &= rule != NULL;
-        if (!rule && m->unwinding->pushed.count) {
-            uint32_t at, end = ebp - esp < FRAME_SIZE_MAX ? cfa - 4 : 0;
-            if (find_interrupt(m, unwound, pc, esp, end, &at)) {
-                kc_stack_words(m, at, &pc, 1);
-                w->slots[w->count] = at;
-                w->frames[w->count++] = pc + 1;
-                esp = esp_before(m, unwound, at);
-                continue;
-            }
-        }
-        if (cfa <= esp || cfa - esp > FRAME_SIZE_MAX)
-            break;
-        uint64_t words = read_noted(m, unwound, cfa - 8, ebp_offset == -8 ? LOWER | UPPER : UPPER);
-        if (ebp_offset == -8)
-            ebp = (uint32_t)words;
-        else if (ebp_offset)
-            ebp = (uint32_t)read_noted(m, unwound, cfa + (uint32_t)ebp_offset, LOWER);
-        if (!kc_is_code(m, words >> 32)) {
-            w->end = cfa;
-            return;
-        }
-        bool is_interrupt = is_pushed(m, cfa - 4, words >> 32);
-        pc = (uint32_t)(words >> 32) - !is_interrupt;
-        w->slots[w->count] = cfa - 4;
-        w->frames[w->count++] = pc + 1;
-        esp = is_interrupt ? esp_before(m, unwound, cfa - 4) : cfa;
-    }
-}
-
-static void start(kc *m, struct unwound *unwound, uint32_t frame, uint32_t esp)
-{
-    unwound->read_count = 0;
-    unwound->backtrace.number = 0;
-    unwound->backtrace.end = 0;
-    unwound->backtrace.sure = m->unwinding->rule_count > 0;
-    unwound->backtrace.count = 1;
-    unwound->backtrace.frames[0] = frame;
-    unwound->backtrace.slots[0] = esp;
-}
-
-static struct backtrace *stack_of_call(kc *m, uint32_t esp, uint32_t memory, uint32_t caller, uint32_t ebp)
-{
-    struct unwound *unwound = &m->unwinding->kept[(esp ^ caller) * 2654435761u >> 24];
-
-    if (!unwound->backtrace.count || unwound->caller != caller || unwound->esp != esp || unwound->ebp != ebp ||
-        unwound->memory != memory || unwound->pushed_changes != m->unwinding->pushed_changes || !is_same(m, unwound)) {
-        unwound->caller = caller;
-        unwound->esp = esp;
-        unwound->ebp = ebp;
-        unwound->memory = memory;
-        unwound->pushed_changes = m->unwinding->pushed_changes;
-        start(m, unwound, caller, esp);
-        go_up(m, unwound, caller - 1, esp + 4, ebp);
-    }
-    return &unwound->backtrace;
-}
-
-_Static_assert(KEPT == 1 << (32 - 24), "stack_of_call() takes the upper 8 bits");
-
-struct backtrace *kc_stack_at_entry(kc *m, const struct slot *at, uint32_t caller)
-{
-    return stack_of_call(m, at->esp, at->physical, caller, kc_ebp(m));
-}
-
 static uint32_t code_at(kc *m, uint32_t eip)
 {
     uint32_t word;
@@ -260,50 +134,188 @@ static uint32_t code_at(kc *m, uint32_t eip)
 /* Is it the address after a call of a function by its name? */
 static bool is_after_call_of(kc *m, uint32_t address, uint32_t function)
 {
-    return kc_is_code(m, address - 1) && (uint8_t)code_at(m, address - 5) == CALL_NEAR &&
-           address + code_at(m, address - 4) == function;
+    uint32_t target;
+
+    return kc_is_after_call(m, address, &target) && target == function;
 }
 
-/* Is EBP still, or again, that of the caller of the function that stands at `eip`? Tells where the return address lies. For code
- * without rules that keeps frame pointers: there it is so until `mov %esp, %ebp`, and from `leave` or `pop %ebp` on. Compilers put
- * other instructions in between. */
-static bool has_no_frame(kc *m, uint32_t eip, uint32_t esp, uint32_t ebp, uint32_t *slot)
+/* Is EBP still, or again, that of the caller of the function? Tells where the return address lies. For code without rules that keeps
+ * frame pointers: there it is so until `mov %esp, %ebp`, and from `leave` or `pop %ebp` on. Compilers put other instructions in
+ * between. */
+static bool has_no_frame(kc *m, struct unwound *unwound, const struct level *level, uint32_t *slot)
 {
-    uint32_t function = kc_function_start(m, eip), first = function, top[2];
-    uint8_t next = (uint8_t)code_at(m, eip);
+    uint32_t function = kc_function_start(m, level->pc), first = function;
+    uint8_t next = (uint8_t)code_at(m, level->pc);
 
-    *slot = esp;
+    *slot = level->esp;
     if (next == RET || next == RET_IMM16)
         return true;
     if (!function)
         return false;
     if (code_at(m, function) == ENDBR32)
         first += 4;
-    kc_stack_words(m, esp, top, 2);
-    if (eip == function || eip == first || is_after_call_of(m, top[0], function))
+    uint64_t top = read_noted(m, unwound, level->esp, LOWER | UPPER);
+    if (level->pc == function || level->pc == first || is_after_call_of(m, (uint32_t)top, function))
         return true;
-    *slot = esp + 4;
-    return top[0] == ebp && ((eip == first + 1 && (uint8_t)code_at(m, first) == PUSH_EBP) || is_after_call_of(m, top[1], function));
+    *slot = level->esp + 4;
+    return (uint32_t)top == level->ebp && ((level->pc == first + 1 && (uint8_t)code_at(m, first) == PUSH_EBP) ||
+                                           is_after_call_of(m, top >> 32, function));
+}
+
+/* Where a level's return address lies, and its caller's EBP. False: not known. */
+static bool find_slot(kc *m, struct unwound *unwound, const struct level *level, const kc_rule *rule, uint32_t *slot, uint32_t *ebp)
+{
+    *ebp = level->ebp;
+    if (!rule && level->stands && has_no_frame(m, unwound, level, slot))
+        return true;
+    if (!rule && !kc_keeps_frame_pointer(m, level->pc))
+        return false;
+    uint32_t base = !rule || rule->cfa_register == CFA_EBP ? level->ebp : level->esp;
+    uint32_t cfa = base + (rule ? (uint32_t)rule->cfa_offset : 8);
+    int32_t ebp_offset = rule ? rule->ebp_offset : -8;
+    if (cfa <= level->esp || cfa - level->esp > FRAME_SIZE_MAX)
+        return false;
+    *slot = cfa - 4;
+    if (ebp_offset)
+        *ebp = (uint32_t)read_noted(m, unwound, cfa + (uint32_t)ebp_offset, LOWER);
+    return true;
+}
+
+static void add(struct backtrace *w, uint32_t slot, uint32_t frame, bool is_interrupt)
+{
+    w->interrupts |= (uint64_t)is_interrupt << w->count;
+    w->slots[w->count] = slot;
+    w->frames[w->count++] = frame;
+}
+
+enum found { CALLER, OUTERMOST, NOTHING };
+
+/* Leave a handler by the frame of its interrupt, to what was interrupted. It has pushed EIP, CS and EFLAGS, and ESP if it came from
+ * an outer ring. */
+static enum found leave_handler(kc *m, struct unwound *unwound, const struct interrupt_frame *frame, uint32_t ebp, struct level *level)
+{
+    uint32_t at = frame->at.esp;
+    bool is_outer = (frame->cs & 3) != kc_ring(m);
+
+    read_noted(m, unwound, at, LOWER);
+    add(&unwound->backtrace, at, frame->eip + 1, true);
+    *level = (struct level){frame->eip, is_outer ? (uint32_t)read_noted(m, unwound, at + 12, LOWER) : at + 12, ebp, true};
+    return is_outer && !kc_is_code(m, frame->eip) ? OUTERMOST : CALLER; /* a program: the kernel's stack is empty */
+}
+
+/* Handlers in C begin their frame with what the interrupt has pushed; those in assembler keep no frame pointer. Their part of the
+ * stack ends at the frame of the interrupt that has led to their function. */
+static enum found find_interrupted(kc *m, struct unwound *unwound, uint32_t below, struct level *level)
+{
+    const struct interrupt_frame *frame = kc_interrupt_frame_above(m, level->esp);
+
+    while (frame && frame->at.esp < below && frame->at.esp - level->esp < HANDLER_FRAME_MAX) {
+        if (kc_leads_to(m, frame->handler, level->pc))
+            return leave_handler(m, unwound, frame, level->ebp, level);
+        frame = kc_interrupt_frame_above(m, frame->at.esp + 4);
+    }
+    return NOTHING;
+}
+
+/* Go to the caller whose return address lies at a slot. Without rules up to here the slot may be a wrong one. The first function of a
+ * task was never called: what its slot holds is not the address after a call, but zero, or where another function begins. */
+static enum found go_to_caller(kc *m, struct unwound *unwound, uint32_t slot, uint32_t ebp, struct level *level)
+{
+    struct backtrace *w = &unwound->backtrace;
+    const struct interrupt_frame *frame = kc_interrupt_frame_above(m, slot);
+    uint32_t address = (uint32_t)(read_noted(m, unwound, slot - 4, UPPER) >> 32), target;
+
+    if (frame && frame->at.esp == slot)
+        return leave_handler(m, unwound, frame, ebp, level);
+    if (!kc_is_code(m, address)) {
+        w->end = slot + 4;
+        return !address || kc_ends_at(m, address) ? OUTERMOST : NOTHING;
+    }
+    if (!kc_is_after_call(m, address, &target) && kc_function_start(m, address) == address)
+        return OUTERMOST;
+    if (!w->sure && !kc_is_caller_of(m, address, level->pc))
+        return NOTHING;
+    add(w, slot, address, false);
+    *level = (struct level){address - 1, slot + 4, ebp, false};
+    return CALLER;
+}
+
+static enum found find_caller(kc *m, struct unwound *unwound, struct level *level)
+{
+    const kc_rule *rule = rule_of(m, level->pc);
+    enum found found = NOTHING;
+    bool sure = unwound->backtrace.sure;
+    uint32_t slot, ebp;
+
+    unwound->backtrace.sure &= rule != NULL;
+    bool has_slot = find_slot(m, unwound, level, rule, &slot, &ebp);
+    if (!rule && has_slot)
+        found = find_interrupted(m, unwound, slot, level);
+    if (found == NOTHING && has_slot)
+        found = go_to_caller(m, unwound, slot, ebp, level);
+    if (found == NOTHING)
+        found = find_interrupted(m, unwound, UINT32_MAX, level);
+    if (found != NOTHING || rule || !kc_is_entry_code(m, level->pc))
+        return found;
+    unwound->backtrace.sure = sure;
+    return OUTERMOST;
+}
+
+/* Go up from a level to the outermost one, or as far as something is known. */
+static void go_up(kc *m, struct unwound *unwound, struct level level)
+{
+    struct backtrace *w = &unwound->backtrace;
+    enum found found = CALLER;
+
+    while (found == CALLER && w->count < KC_FRAMES && kc_is_code(m, level.pc))
+        found = find_caller(m, unwound, &level);
+    w->is_whole = found == OUTERMOST;
+    w->frames[w->count] = KC_NOTHING_KNOWN;
+    w->slots[w->count] = w->slots[w->count - 1];
+}
+
+static void start(struct unwound *unwound, uint32_t frame, uint32_t esp)
+{
+    struct backtrace *w = &unwound->backtrace;
+
+    unwound->read_count = w->count = w->number = w->end = 0;
+    w->interrupts = 0;
+    w->sure = true;
+    add(&unwound->backtrace, esp, frame, false);
+}
+
+static struct backtrace *stack_of_call(kc *m, uint32_t esp, uint32_t memory, uint32_t caller, uint32_t ebp)
+{
+    struct unwound *unwound = &m->unwinding->kept[(esp ^ caller) * 2654435761u >> 24];
+    uint64_t changes = kc_interrupt_frames_changes(m);
+
+    if (!unwound->backtrace.count || unwound->caller != caller || unwound->esp != esp || unwound->ebp != ebp ||
+        unwound->memory != memory || unwound->interrupt_changes != changes || !is_same(m, unwound)) {
+        unwound->caller = caller;
+        unwound->esp = esp;
+        unwound->ebp = ebp;
+        unwound->memory = memory;
+        unwound->interrupt_changes = changes;
+        start(unwound, caller, esp);
+        go_up(m, unwound, (struct level){caller - 1, esp + 4, ebp, false});
+    }
+    return &unwound->backtrace;
+}
+
+_Static_assert(KEPT == 1 << (32 - 24), "stack_of_call() takes the upper 8 bits");
+
+struct backtrace *kc_stack_at_entry(kc *m, const struct slot *at, uint32_t caller)
+{
+    return stack_of_call(m, at->esp, at->physical, caller, kc_ebp(m));
 }
 
 struct backtrace *kc_stack_at(kc *m, uint32_t eip)
 {
     struct unwound *unwound = &m->unwinding->kept[KEPT]; /* never found again */
-    uint32_t esp = kc_esp(m), ebp = kc_ebp(m), slot, caller;
+    uint32_t esp = kc_esp(m);
 
-    start(m, unwound, eip + 1, esp);
-    if (!rule_of(m, eip) && has_no_frame(m, eip, esp, ebp, &slot)) {
-        struct backtrace *w = &unwound->backtrace;
-        kc_stack_words(m, slot, &caller, 1);
-        if (kc_is_code(m, caller) && !is_pushed(m, slot, caller)) {
-            w->sure = false;
-            w->slots[w->count] = slot;
-            w->frames[w->count++] = caller;
-            go_up(m, unwound, caller - 1, slot + 4, ebp);
-            return w;
-        }
-    }
-    go_up(m, unwound, eip, esp, ebp);
+    start(unwound, eip + 1, esp);
+    go_up(m, unwound, (struct level){eip, esp, kc_ebp(m), true});
     return &unwound->backtrace;
 }
 
@@ -312,7 +324,7 @@ struct backtrace *kc_stack_at(kc *m, uint32_t eip)
 /* The frames of a backtrace from the one at `first` on. */
 static kc_callers callers(const struct backtrace *w, uint32_t first)
 {
-    return (kc_callers){w->count - first, w->frames + first, w->slots + first, w->end};
+    return (kc_callers){w->count + !w->is_whole - first, w->frames + first, w->slots + first, w->end};
 }
 
 void kc_callers_of(kc *m, uint32_t eip, kc_callers *out) { *out = callers(kc_stack_at(m, eip), 1); }
@@ -344,60 +356,7 @@ int kc_unwind(kc *m, const kc_rule *rules, uint32_t count, const uint32_t *range
     return 0;
 }
 
-static void forget_frame(kc *m, uint32_t index)
-{
-    struct pushed *p = &m->unwinding->pushed;
-    memmove(p->frames + index, p->frames + index + 1, (--p->count - index) * sizeof *p->frames);
-    m->unwinding->pushed_changes++;
-}
-
-void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t handler)
-{
-    struct pushed *p = &m->unwinding->pushed;
-
-    if (!kc_sees_flags(m))
-        return; /* it would never be known to be left */
-    kc_frame_left(m, kc_frame_at(m, at)); /* the slot is used again */
-    if (p->count == PUSHED_MAX)
-        forget_frame(m, 0);
-    p->frames[p->count++] = (struct frame){kc_slot_at(m, at), eip, handler};
-    m->unwinding->pushed_changes++;
-}
-
-int kc_frame_at(kc *m, uint32_t esp)
-{
-    int i = (int)m->unwinding->pushed.count;
-    uint32_t memory = i ? kc_slot_memory(m, esp) : 0;
-
-    while (i-- > 0 && m->unwinding->pushed.frames[i].at.physical != memory) {}
-    return i;
-}
-
-void kc_frame_left(kc *m, int frame)
-{
-    if (frame >= 0)
-        forget_frame(m, (uint32_t)frame);
-}
-
-/* -- life, snapshots ------------------------------------------------------------------------------ */
-
-int kc_unwinding_save(kc *m, void **out)
-{
-    struct pushed *saved = malloc(sizeof *saved);
-
-    if (!saved)
-        return -1;
-    *saved = m->unwinding->pushed;
-    *out = saved;
-    return 0;
-}
-
-int kc_unwinding_restore(kc *m, const void *saved)
-{
-    m->unwinding->pushed = *(const struct pushed *)saved;
-    m->unwinding->pushed_changes++;
-    return 0;
-}
+/* -- life ------------------------------------------------------------------------------------------ */
 
 int kc_unwinding_init(kc *m) { return KC_NEW(m->unwinding); }
 

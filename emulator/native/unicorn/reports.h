@@ -62,7 +62,7 @@ void kc_on_watched_access(kc *m, uint32_t linear, uint32_t size, bool write, uin
 /* iret was executed: an NMI may come again. */
 void kc_on_nmi_end(kc *m);
 
-/* -- record/unwinding.c -- */
+/* -- record/interrupt_frames.c -- */
 /* iret is going to be executed with this ESP: the frame that it leaves by, or -1; and it was executed. */
 int kc_frame_at(kc *m, uint32_t esp);
 void kc_frame_left(kc *m, int frame);
