@@ -220,8 +220,7 @@ class _Paths:
         self._kept.intersection_update(
             name for name in SCRATCH if only(state.registers[name]) == InRegister(name)
         )
-        if only(state.registers["eax"]) != InRegister("eax"):  # it is no result of every function
-            state.read(state.registers["eax"])
+        state.read(state.registers["eax"] - {InRegister("eax")})  # it is no result of every function
 
     def _jump(self, instruction: CsInsn, state: State) -> None:
         target = instruction.operands[0]
