@@ -16,7 +16,7 @@ help:  ## show this list
 run: $(VENV)/ready  ## boot the built-in kernel and show what it did
 	@$(BIN)/kmemu boot
 
-test: $(VENV)/ready $(VENV)/dev peers  ## run the tests (they need QEMU, Chromium, tmux, gdb, clang, lld)
+test: $(VENV)/ready $(VENV)/dev peers  ## run the tests (they need QEMU, Chromium, tmux, gdb, g++, clang, lld, rustc)
 	$(BIN)/pytest -n auto
 
 check: $(VENV)/ready $(VENV)/dev peers  ## all that CI checks: format, linters, types, import contracts, tests
@@ -93,7 +93,7 @@ tools:
 	    { echo "kmemu: the C headers of $(PYTHON) are missing; $(DEBIAN)" >&2; exit 1; }
 
 peers:
-	@for tool in qemu-system-i386:qemu-system-x86 chromium:chromium chromedriver:chromium-driver tmux:tmux gdb:gdb clang:clang ld.lld:lld; do \
+	@for tool in qemu-system-i386:qemu-system-x86 chromium:chromium chromedriver:chromium-driver tmux:tmux gdb:gdb g++:g++ rustc:rustc clang:clang ld.lld:lld; do \
 	    command -v "$${tool%%:*}" >/dev/null || \
 	    { echo "kmemu: $${tool%%:*} is missing; on Debian: apt install $${tool##*:}" >&2; exit 1; }; \
 	done
