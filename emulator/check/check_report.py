@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from emulator.check.findings import Finding
     from emulator.check.measures import AreaMeasures
     from emulator.hle.layers import LockstepCalls
+    from emulator.profile.binding import UnknownParameter
     from emulator.run.ending import Ending
 
 
@@ -32,6 +33,8 @@ class CheckReport:
         lockstep: How many calls were made in lockstep; None: no layer ran so.
         profile: Name of the profile that was recorded.
         checked: The kinds of findings that the check covers.
+        never_called: The profile's functions that the kernel has and did not call.
+        unknown: Parameters of the profile's functions that cannot be known in this kernel.
     """
 
     kernel: str
@@ -45,3 +48,5 @@ class CheckReport:
     profile: str = ""
     checked: frozenset[Kind] = frozenset(Kind)
     lockstep: LockstepCalls | None = None
+    never_called: tuple[str, ...] = ()
+    unknown: tuple[UnknownParameter, ...] = ()

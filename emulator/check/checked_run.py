@@ -25,6 +25,7 @@ from emulator.check.structures.locks import check_locks
 from emulator.check.structures.run_audits import RunAudits
 from emulator.errors import HostError
 from emulator.hle.layers import lockstep_calls
+from emulator.profile.binding import unknown_parameters
 from emulator.profile.known import structures_of
 from emulator.profile.model import Role
 from emulator.replay.engine import Rerun
@@ -159,6 +160,8 @@ class Check:
             reachable=leaks.reachable,
             lockstep=lockstep_calls(self._machine),
             profile=self._profile.name,
+            never_called=trace.never_called,
+            unknown=tuple(unknown_parameters(self._profile)),
             checked=checked_kinds(
                 self._profile,
                 ending,

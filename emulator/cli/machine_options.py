@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from emulator.cli import option_values
 from emulator.cli.status import CommandLineError
 from emulator.cli.terminal.console import RAW_HELP
+from emulator.cli.terminal.output import complain
 from emulator.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -244,11 +245,17 @@ def _board(options: Namespace) -> BoardSettings:
 def chosen_profile(image: KernelImage, file: str | None) -> Profile:
     """Return the profile that a command uses: the user's, or else the known one that fits the kernel.
 
+    What cannot be known of its functions is reported.
+
     Raises:
         BadFile: The user's file is none.
         KernelMismatch: No function of a profile is in the kernel.
     """
-    from emulator.profile.known import match, matching_profile  # not for --help
+    from emulator.profile.binding import unknown_parameters  # not for --help
+    from emulator.profile.known import match, matching_profile
     from emulator.profile.reader import read_profile
 
-    return matching_profile(image) if file is None else match(read_profile(file), image)
+    profile = matching_profile(image) if file is None else match(read_profile(file), image)
+    for function, parameter, reason in unknown_parameters(profile):
+        complain(f"{parameter} of {function} is not known: {reason}")
+    return profile

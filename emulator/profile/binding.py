@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import UnsupportedFunction
 from emulator.loader.functions.entries import Entry
@@ -52,17 +52,30 @@ def bind(profile: Profile, image: KernelImage) -> tuple[TracedFunction, ...]:
     return tuple(bound.values())
 
 
-def unknown_parameters(profile: Profile) -> Iterator[tuple[str, str, str]]:
-    """Yield function, parameter and the reason for each parameter of a matched profile that cannot be known."""
+class UnknownParameter(NamedTuple):
+    """A parameter whose value cannot be known.
+
+    Attributes:
+        function: Of which function.
+        parameter: Its name.
+        reason: Why, such as ``the compiler removed it``.
+    """
+
+    function: str
+    parameter: str
+    reason: str
+
+
+def unknown_parameters(profile: Profile) -> Iterator[UnknownParameter]:
+    """Yield the parameters of a matched profile that cannot be known."""
     for function in profile.functions:
         for parameter in function.unknown:
-            index = function.parameters.index(parameter)
-            reasons = [each.values[index] for each in function.entries]
-            yield (
-                function.name,
-                parameter,
-                next((each.reason for each in reasons if isinstance(each, NotKnown)), ""),
-            )
+            yield UnknownParameter(function.name, parameter, _reason(function, parameter))
+
+
+def _reason(function: TracedFunction, parameter: str) -> str:
+    values = (entry.values[function.parameters.index(parameter)] for entry in function.entries)
+    return next((value.reason for value in values if isinstance(value, NotKnown)), "")
 
 
 def _functions(
@@ -180,9 +193,7 @@ def _check(function: TracedFunction, *, is_of_pages: bool) -> None:
     needed = {*_NEEDED, *(_LENGTHS if is_of_pages else ())}
     for parameter in function.unknown:
         if parameter in needed:
-            value = function.entries[0].values[function.parameters.index(parameter)]
-            reason = value.reason if isinstance(value, NotKnown) else ""
             raise UnsupportedFunction(
                 function.name,
-                f"its parameter {parameter} is not known: {reason}; say where it is, such as {parameter} @ eax",
+                f"its parameter {parameter} is not known: {_reason(function, parameter)}; say where it is, such as {parameter} @ eax",
             )

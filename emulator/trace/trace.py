@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from emulator.guest.symbolizer import Frame
 from emulator.hle.kernels import error_names
 from emulator.trace.blocks.blocks import NEVER
@@ -78,6 +80,12 @@ class Trace:
     def functions(self) -> tuple[TracedFunction, ...]:
         """The functions that were recorded, by their code in the columns."""
         return self.profile.functions
+
+    @property
+    def never_called(self) -> tuple[str, ...]:
+        """The recorded functions of which there is no call."""
+        counts = np.bincount(self.calls.function, minlength=len(self.functions))
+        return tuple(each.name for each, calls in zip(self.functions, counts, strict=True) if not calls)
 
     @property
     def areas(self) -> tuple[str, ...]:

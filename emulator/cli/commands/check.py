@@ -162,10 +162,17 @@ def _conclude(
         status = Status.NOT_RUN
 
     def text(style: Style) -> Iterator[str]:
-        from emulator.report.text.findings import difference_lines, failed_lines, report_lines
+        from emulator.report.text.findings import (
+            difference_lines,
+            failed_lines,
+            never_called_line,
+            report_lines,
+        )
 
         yield from failed_lines(checked.failed)
         yield from report_lines(report, style, ignored)
+        if options.profile and report.never_called:
+            yield never_called_line(report.never_called)
         yield from difference_lines(verdict.differences, style)
 
     write_outputs(options, verdict, status, text, Output())

@@ -188,11 +188,14 @@ def _record(options: Namespace, path: str) -> Ending:
 
 def _show(path: str, name: str | None, options: Namespace, output: Output) -> None:
     """Show the trace in a file, which has a name for people if it is kept."""
+    from emulator.report.text.findings import never_called_line
     from emulator.trace.trace import Trace  # has numpy
 
     trace = Trace.read(path)
     if not len(trace):
         complain(f"no call of {', '.join(function.name for function in trace.functions)} was seen")
+    elif options.profile and trace.never_called:
+        complain(never_called_line(trace.never_called))
     if options.summary:
         _show_summary(trace, name, output, as_json=options.json)
         return

@@ -40,6 +40,10 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
         "lacks": [lack_document(lack) for lack in ending.lacks],
         "events": report.events,
         "calls": report.calls,
+        "never_called": list(map(printable, report.never_called)),
+        "unknown": [
+            {name: printable(text) for name, text in each._asdict().items()} for each in report.unknown
+        ],
         "lockstep": None if report.lockstep is None else report.lockstep._asdict(),
         "seconds": round(report.seconds, 6),
         "checked": sorted(kind.value for kind in verdict.checked),

@@ -48,6 +48,8 @@ def call_document(
     }
     if not function.stores_block:
         del document["out"]
+    elif function.block and call.result == function.failure:
+        document["out"] = None  # computed from a result that is none
     if function.result is Result.NONE:
         del document["result"]
     document["stack"] = stack_document(frames)

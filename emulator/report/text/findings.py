@@ -28,6 +28,7 @@ _FRAMES_MAX: Final = 4  # of the finding's own call stack
 _FRAMES_BESIDE_MAX: Final = 3  # of every further one
 _DETAILS_MAX: Final = 5
 _FAILED_MAX: Final = 5
+_NAMES_MAX: Final = 8
 _DIFFERENCES_MAX: Final = 20  # lines
 _HALF_ROW: Final = 8  # bytes
 
@@ -46,6 +47,12 @@ def report_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterato
         yield from finding_lines(same, style)
         yield ""
     yield from summary_lines(report, style, ignored)
+
+
+def never_called_line(names: Sequence[str]) -> str:
+    """Return which functions of a profile were not called, the first few of them."""
+    more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
+    return f"never called: {', '.join(map(printable, names[:_NAMES_MAX]))}{more}"
 
 
 def failed_lines(failed: Sequence[FailedCall]) -> Iterator[str]:
