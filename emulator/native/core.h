@@ -527,6 +527,33 @@ void kc_stale_close(kc *m);
  * were. What `uses` points to is valid while the machine is. */
 uint32_t kc_stale_uses(const kc *m, const kc_stale_use **uses);
 
+/* -- instructions of the kernel that access page zero: observe/null_accesses.c ------------------ */
+
+/* Accesses of linear addresses 0 to 0xfff by one instruction, with one call stack. */
+typedef struct {
+    uint32_t linear, size;   /* of the first one: what was accessed; of code that was executed the first byte */
+    uint32_t access;         /* enum kc_access */
+    uint32_t event, stack;   /* the last event before the first one, and see kc_stack() */
+    uint32_t count;          /* an access in pieces, because it is not aligned, counts once */
+    kc_registers registers;  /* at the first one */
+    uint64_t last_ns;        /* the virtual time of the last one */
+} kc_null_access;
+typedef struct {
+    uint32_t kept, looks; /* how many of these there are; how many accesses were looked at */
+    uint32_t old_modes_event;
+    bool missed;          /* there were more */
+    bool old_modes;       /* code of real mode or virtual-8086 mode accessed page zero, after old_modes_event the last time */
+    bool has_tables;      /* the CPU's tables of interrupts, segments or pages lay there at one of these accesses */
+    kc_null_access fault; /* the last one that made a page fault, which is not among those that are kept; count 0: none did */
+} kc_page_zero;
+enum { KC_NULL_ACCESSES = 512, KC_NULL_LOOKS = 1 << 18 };
+/* Keep such accesses from now on, as often as this is called, until kc_null_close() was called as often; between runs only. Other
+ * pages are accessed as fast as without. What is kept belongs to the state of the machine: snapshots keep it. */
+void kc_null_open(kc *m);
+void kc_null_close(kc *m);
+/* Those that are kept, valid while the machine is; they change when it runs. */
+const kc_null_access *kc_null_accesses(const kc *m, kc_page_zero *summary);
+
 /* -- what a piece of code does: observe/step_logs.c -------------------------------------------- */
 
 enum { KC_INSTRUCTION, KC_LOAD, KC_STORE };

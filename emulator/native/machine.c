@@ -14,6 +14,7 @@
 #include "core/ram.h"
 #include "core/run.h"
 #include "core/video.h"
+#include "observe/null_accesses.h"
 #include "observe/probes.h"
 #include "observe/stale_translations.h"
 #include "observe/step_logs.h"
@@ -59,6 +60,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_step_logs_init, kc_step_logs_free, NULL, NULL, NULL},
     {kc_written_pages_init, kc_written_pages_free, kc_written_pages_save, kc_written_pages_restore, kc_written_pages_forget},
     {kc_stale_translations_init, kc_stale_translations_free, NULL, NULL, NULL},
+    {kc_null_accesses_init, kc_null_accesses_free, kc_null_accesses_save, kc_null_accesses_restore, free},
 };
 
 kc *kc_new(uint64_t memory_end, bool reference, void *handle)

@@ -61,6 +61,7 @@ struct kc {
     struct step_logs *step_logs;
     struct written_pages *written_pages;
     struct stale_translations *stale_translations;
+    struct null_accesses *null_accesses;
 };
 
 /* What a file adds to a machine. Functions that a part does not need are NULL. */
@@ -72,7 +73,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 26 };
+enum { KC_PARTS = 27 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

@@ -6,7 +6,7 @@ give the exact address. Only faults, stops at events and listings need capstone,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.functions.disassembler import disassembler
 from emulator.machine.core.core_types import Access
@@ -51,6 +51,54 @@ def _operand_addresses(code: bytes, registers: Registers, access: Access) -> tup
                 address = registers.operand_address(instruction, operand.mem)
                 (matching if operand.access & wanted else others).append(address)
     return matching, others
+
+
+class MemoryOperand(NamedTuple):
+    """A memory operand of an instruction, as the registers stand.
+
+    Attributes:
+        address: Linear.
+        base: What the base register holds; None: there is none.
+        indexed: What the index register holds; None: there is none.
+        scale: By which that is multiplied.
+        offset: The constant part, signed.
+        segment: What the instruction names: ``gs``; "": the usual one.
+    """
+
+    address: int
+    base: int | None
+    indexed: int | None
+    scale: int
+    offset: int
+    segment: str
+
+
+def memory_operands(code: bytes, registers: Registers) -> tuple[MemoryOperand, ...]:
+    """Return the memory operands of the instruction that some code begins with, in the order in which they are written.
+
+    Args:
+        code: The instruction's bytes (and what follows).
+        registers: At the instruction.
+    """
+    from capstone import CS_OP_MEM
+
+    found: list[MemoryOperand] = []
+    for instruction in disassembler(detail=True).disasm(code[:LONGEST_INSTRUCTION], registers.eip, 1):
+        for memory in (each.mem for each in instruction.operands if each.type == CS_OP_MEM):
+            base, index, segment = (
+                instruction.reg_name(each) or "" for each in (memory.base, memory.index, memory.segment)
+            )
+            found.append(
+                MemoryOperand(
+                    registers.operand_address(instruction, memory),
+                    getattr(registers, base, None),
+                    getattr(registers, index, None),
+                    memory.scale,
+                    memory.disp,
+                    segment,
+                )
+            )
+    return tuple(found)
 
 
 def instructions_before(code: bytes, offset: int, count: int) -> int:

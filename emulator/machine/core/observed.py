@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from emulator.native import _core
+
+if TYPE_CHECKING:
+    from emulator.machine.core.core_types import Access, Registers
 
 lib = _core.lib
 
@@ -87,6 +90,45 @@ class StaleUse(NamedTuple):
     now_rights: Rights
     entry: int
     change: LastWrite | None
+
+
+class NullAccess(NamedTuple):
+    """Accesses of page zero by one instruction of the kernel, with one call stack.
+
+    Attributes:
+        linear: Linear address that was accessed first, 0 to 0xfff.
+        access: How.
+        event: The last event before the first access.
+        callers: Return addresses of the calls around it, innermost first; () if there was no memory to keep them.
+        registers: As they stood at the first access; EIP is that of the instruction.
+        times: How many there were.
+    """
+
+    linear: int
+    access: Access
+    event: int
+    callers: tuple[int, ...]
+    registers: Registers
+    times: int
+
+
+class PageZero(NamedTuple):
+    """What became of page zero, linear addresses 0 to 0xfff.
+
+    Attributes:
+        accesses: In order of the first ones.
+        missed: There were more than are kept.
+        has_tables: The CPU's tables of interrupts, segments or pages lay there at one of these accesses.
+        old_modes: The last event before code of real mode or virtual-8086 mode accessed the page for the last time; None: it did not.
+        fault: The last access that made a page fault, which is not among *accesses*; None: none did. With the reference MMU it is
+            not known.
+    """
+
+    accesses: tuple[NullAccess, ...]
+    missed: bool
+    has_tables: bool
+    old_modes: int | None
+    fault: NullAccess | None
 
 
 class Written(NamedTuple):

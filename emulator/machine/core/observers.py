@@ -1,4 +1,4 @@
-"""What observes the guest while it runs: probes, watchpoints, step logs, stale translations, notes of written pages.
+"""What observes the guest while it runs: probes, watchpoints, step logs, stale translations, null accesses, notes of written pages.
 
 Each is a handle with a `close()`, which is called at the end of a `with` block, too. Any number of a kind may be open at
 once, and none knows of the others. Handles are opened and closed between runs only; what they have recorded may be asked for at
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.errors import HostError
 from emulator.machine.core.handle import ffi, lib, pages_of
+from emulator.machine.core.null_accesses import NullAccesses
 from emulator.machine.core.observed import (
     LastWrite,
     ProbeAction,
@@ -219,6 +220,12 @@ class Observers:
             raise ValueError("stale translations are not found with the reference MMU")
         self._core.opened(lib.kc_stale_open(self._core.raw))
         return StaleTranslations(self._core, self._stacks)
+
+    def guard_page_zero(self) -> NullAccesses:
+        """Keep accesses of linear addresses 0 to 0xfff by the kernel's instructions. Other pages are as fast as without."""
+        self._core.check_rests("guard_page_zero()")
+        lib.kc_null_open(self._core.raw)
+        return NullAccesses(self._core, self._stacks)
 
     def note_written(self, stack: range | None = None) -> WrittenPages:
         """Start to note the pages that the guest writes; up to 64 such notes may be open at a time. For callbacks, too.

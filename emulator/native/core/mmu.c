@@ -293,8 +293,11 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         return true;
     }
     bool held = kc_seeks_stale(m) && kc_on_refill(m, (uint32_t)linear, type, out);
-    if (!held && !translate_for_cpu(m, (uint32_t)linear, type, out, &w))
+    if (!held && !translate_for_cpu(m, (uint32_t)linear, type, out, &w)) {
+        if (kc_guards(m, linear) && m->mmu->miss.vector == PAGE_FAULT)
+            kc_on_guarded_fault(m, type);
         return false;
+    }
     bool answers = kc_is_mapped(m, out->paddr);
     if (!answers && (type == UC_MEM_FETCH || !(kc_is_device(m, out->paddr) || kc_is_open(m, out->paddr))))
         return bus_error(m, out->paddr, (uint32_t)linear, type);

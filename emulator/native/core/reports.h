@@ -54,4 +54,8 @@ bool kc_holds_entries(const kc *m, uint64_t page);
 void kc_on_entries_written(kc *m, uint64_t physical, uint32_t size);
 void kc_on_entries_changed(kc *m);
 
+/* -- observe/null_accesses.c -- */
+/* The access that the present TLB fill is for, of an address that kc_guards(), makes a page fault. */
+void kc_on_guarded_fault(kc *m, uc_mem_type type);
+
 #endif

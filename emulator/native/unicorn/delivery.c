@@ -152,9 +152,9 @@ int cpu_watchpoint_address_matches_x86_64(void *cpu, uint64_t address, uint64_t 
 {
     void *state = kc_state_of(cpu);
     kc *m = state ? kc_running_on(state) : NULL;
-    (void)address, (void)size;
+    (void)size;
 
-    return m && kc_watches_fill(m) ? READ_ACCESS | WRITE_ACCESS : 0;
+    return m && (kc_watches_fill(m) || kc_guards(m, address)) ? READ_ACCESS | WRITE_ACCESS : 0;
 }
 
 EXPORTED void cpu_check_watchpoint_x86_64(void *cpu, uint64_t address, uint64_t size, uint32_t attributes, int access, uintptr_t host_pc);
@@ -166,6 +166,8 @@ void cpu_check_watchpoint_x86_64(void *cpu, uint64_t address, uint64_t size, uin
 
     if (m)
         kc_on_watched_access(m, (uint32_t)address, (uint32_t)size, access & WRITE_ACCESS, host_pc);
+    if (m && kc_guards(m, address))
+        kc_on_guarded_access(m, (uint32_t)address, (uint32_t)size, access & WRITE_ACCESS, host_pc);
 }
 
 void kc_drop_page(kc *m, uint32_t linear, bool user)

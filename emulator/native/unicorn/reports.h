@@ -58,6 +58,13 @@ bool kc_may_fetch(kc *m, uint32_t linear);
 /* The guest is going to access a page that was filled as watched. It may lose other pages from the TLB. */
 void kc_on_watched_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 
+/* -- observe/null_accesses.c -- */
+/* Does a linear address lie in page zero while accesses of that are kept? */
+bool kc_guards(const kc *m, uint64_t address);
+/* If so: it is going to be accessed, and a block of code there to be translated; where EIP is exact. */
+void kc_on_guarded_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
+void kc_on_guarded_code(kc *m, uint32_t linear);
+
 /* -- core/pic.c -- */
 /* iret was executed: an NMI may come again. */
 void kc_on_nmi_end(kc *m);

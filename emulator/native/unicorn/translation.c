@@ -19,6 +19,7 @@
 #include "unicorn/alignment.h"
 #include "unicorn/counting.h"
 #include "unicorn/interpose.h"
+#include "unicorn/reports.h"
 
 enum { MOVI_I64 = 0x40, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1 }; /* tcg-opc.h of QEMU 5.0 */
 enum { TYPE_I64 = 1, LESS_UNSIGNED = 4 };                                             /* tcg.h */
@@ -219,6 +220,8 @@ void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
     kc *m = kc_running();
 
     translate(m, cpu, tb, longest);
+    if (block.is_ours && kc_guards(m, block.pc))
+        kc_on_guarded_code(m, (uint32_t)block.pc);
     if (!block.cut)
         return;
     T.tcg_func_start(block.state); /* once more, and shorter */
