@@ -19,6 +19,7 @@ from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
 from emulator.check.leaks.space_rules import broken_rules
 from emulator.check.measures import measure
+from emulator.check.null_accesses import can_guard, null_accesses
 from emulator.check.stale_translations import stale_uses
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.check.structures.locks import check_locks
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from emulator.check.findings import Finding
     from emulator.check.leaks.leaks import Leaks
     from emulator.check.structures.kernel_checks import KernelChecks
-    from emulator.machine.core.observed import StaleUse
+    from emulator.machine.core.observed import PageZero, StaleUse
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
@@ -125,6 +126,7 @@ class Check:
         self.audits = RunAudits(machine, self.checks)
         self._seeks_stale = machine.mmu == "fast"
         self._stale: tuple[StaleUse, ...] = ()
+        self._page_zero: PageZero | None = None
 
     def record(
         self,
@@ -138,9 +140,13 @@ class Check:
         header = trace_header(
             machine, self._profile, kernel=machine.image.path, version="", command_line=(), layers={}
         )
-        with machine.observers.seek_stale() if self._seeks_stale else nullcontext() as stale:
+        with (
+            machine.observers.seek_stale() if self._seeks_stale else nullcontext() as stale,
+            machine.observers.guard_page_zero() if can_guard(machine.image) else nullcontext() as guard,
+        ):
             ending = record_run(machine, path, header, budget, on_start=on_start, on_progress=on_progress)
         self._stale = stale.uses() if stale is not None else ()
+        self._page_zero = guard.seen() if guard is not None else None
         if isinstance(ending.error, HostError):
             raise ending.error
         return ending
@@ -150,12 +156,15 @@ class Check:
         memory = GuestWords(self._machine, structures_of(self._profile))
         leaks = find_leaks(trace, memory, self.rerun(ending)) if ending.is_whole else NO_LEAKS
         mappings = broken_rules(trace, memory, self._profile.address_spaces) if ending.is_whole else []
+        seen = self._page_zero
+        nulls = None if seen is None else null_accesses(self._machine, seen, trace, ending)
+        is_guarded = nulls is not None and seen is not None and not seen.missed
         return CheckReport(
             kernel=self._machine.image.path,
             ending=ending,
             events=trace.event_count,
             calls=len(trace),
-            findings=tuple(self._findings(ending, trace, leaks, mappings)),
+            findings=tuple(self._findings(ending, trace, leaks, mappings, nulls or [])),
             measures=measure(trace, leaks.sizes),
             reachable=leaks.reachable,
             lockstep=lockstep_calls(self._machine),
@@ -171,10 +180,13 @@ class Check:
                 seeks_stale=self._seeks_stale,
             )
             - self.audits.missed
+            - ({Kind.NULL_ACCESS} if not is_guarded else set())
             | self._ruled_kinds(ending),
         )
 
-    def _findings(self, ending: Ending, trace: Trace, leaks: Leaks, mappings: list[Finding]) -> list[Finding]:
+    def _findings(
+        self, ending: Ending, trace: Trace, leaks: Leaks, mappings: list[Finding], nulls: list[Finding]
+    ) -> list[Finding]:
         """Return all findings in order of events; those that show at the end only come last."""
         rerun = self.rerun(ending)
         has_mappings = self.checks is not None and self.checks.has_mappings
@@ -184,7 +196,7 @@ class Check:
         if rerun is not None and (ending.is_whole or ending.how is How.BUDGET):  # else it died
             found += check_locks(self._machine, trace, rerun, finished=ending.by_itself)
         found += self.audits.findings(trace, rerun)
-        found += stale_uses(self._machine, self._stale, trace)
+        found += stale_uses(self._machine, self._stale, trace) + nulls
         found.sort(
             key=lambda finding: finding.call_site.event if finding.call_site else trace.event_count + 1
         )

@@ -38,6 +38,7 @@ class Kind(Enum):
     DEADLOCK = "deadlock"
     DIVERGENCE = "lockstep-divergence"
     WILD_ACCESS = "wild-access"  # to memory in which nothing is
+    NULL_ACCESS = "null-access"
     STALE_TRANSLATION = "stale-translation"  # that the TLB holds, and page tables no longer say
     DIED = "kernel-died"  # a fault, or it hangs
     FAILED = "kernel-failed"  # it exited with a value other than 0, or reset the PC
@@ -91,6 +92,10 @@ _TEXTS: Final = {
     Kind.WILD_ACCESS: (
         "wild access",
         "A function that allocates or frees accessed memory in which nothing is: it followed a wild pointer.",
+    ),
+    Kind.NULL_ACCESS: (
+        "null access",
+        "Memory was accessed through a null pointer, or one that is an offset from it.",
     ),
     Kind.STALE_TRANSLATION: (
         "stale translation",

@@ -40,6 +40,7 @@ DEFECTS = {
     "bad_wild_free": "frees what never was a block",
     "bad_inner_free": "frees a pointer into a block",
     "bad_wild_access": "an arena that follows a wild pointer (firmware/scenarios/arena.toml)",
+    "bad_null_access": "writes through a null pointer; the kernel does not notice",
     "bad_overlap": "an arena whose blocks overlap (firmware/scenarios/arena.toml)",
     "bad_align": "an arena whose blocks are misaligned (the same)",
     "bad_place": "an arena that returns an address outside RAM (the same)",

@@ -14,7 +14,7 @@
 static void clear_first_word(UW *words)
 {
     if (!CORRECT || words != NULL) {
-        *words = 0; /* finding: kernel-failed */
+        *words = 0; /* finding: null-access */ /* finding: kernel-failed */
     }
 }
 
