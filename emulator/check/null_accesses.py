@@ -32,7 +32,7 @@ from emulator.run.ending import How
 from emulator.x86 import LONGEST_INSTRUCTION, PAGE_SIZE, Vector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from emulator.guest.symbolizer import Frame
     from emulator.loader.image import KernelImage
@@ -82,18 +82,20 @@ def can_guard(image: KernelImage) -> bool:
     return all(min(each.physical, each.virtual) >= PAGE_SIZE for each in image.segments)
 
 
-def null_uses(machine: Machine, seen: PageZero, learned: int) -> list[NullUse]:
-    """Return the accesses that went through a null pointer, in order of the first ones.
+def null_uses(
+    machine: Machine, accesses: Iterable[NullAccess], learned: Iterable[NullAccess]
+) -> list[NullUse]:
+    """Return the accesses of page zero that went through a null pointer, in order of the first ones.
 
     Args:
         machine: The machine, after them.
-        seen: The accesses of page zero.
-        learned: So many of them, the first, were made on purpose.
+        accesses: The accesses.
+        learned: Those that were made on purpose.
     """
     symbolizer = Symbolizer(machine.image)
-    on_purpose = {_place(symbolizer, access) for access in seen.accesses[:learned]}
+    on_purpose = {_place(symbolizer, access) for access in learned}
     uses: dict[tuple[int, ...], NullUse] = {}
-    for access in seen.accesses[learned:]:
+    for access in accesses:
         address, is_null = _followed(machine, access)
         place = _place(symbolizer, access)
         if not is_null or place in on_purpose or _comes_after_jump(access, uses):
@@ -120,30 +122,28 @@ def fault_in_hand(machine: Machine, seen: PageZero, ending: Ending) -> NullUse |
             Vector.PAGE_FAULT,
             access.registers.eip,
         )
-    alone = seen._replace(accesses=(access,))
-    return next(iter(null_uses(machine, alone, 0)), None) if is_in_hand else None
+    return next(iter(null_uses(machine, [access], ())), None) if is_in_hand else None
 
 
-def is_used_on_purpose(machine: Machine, seen: PageZero, learned: int, event: int) -> bool:
+def is_used_on_purpose(machine: Machine, seen: PageZero, event: int) -> bool:
     """Return whether the kernel uses page zero as a whole.
 
     Args:
         machine: The machine, as the run left it.
         seen: The accesses of page zero.
-        learned: So many of them were made before the allocator came up.
-        event: The event at which that was.
+        event: The event at which its allocator came up.
     """
     registers = machine.registers()
     vectors = (registers.idt_base, registers.idt_limit)
     tables = (
         [registers.gdt_base] if vectors == _VECTORS_OF_RESET else [registers.gdt_base, registers.idt_base]
     )
-    stacks = (access.registers.on_stack(access.registers.esp) for access in seen.accesses[:learned])
+    early = (access.registers for access in seen.accesses if access.event < event)
     return (
         seen.has_tables
         or min(tables) < PAGE_SIZE
         or (seen.old_modes is not None and seen.old_modes >= event)
-        or any(0 < stack <= PAGE_SIZE for stack in stacks)
+        or any(0 < registers.on_stack(registers.esp) <= PAGE_SIZE for registers in early)
     )
 
 
@@ -162,10 +162,11 @@ def null_accesses(machine: Machine, seen: PageZero, trace: Trace, ending: Ending
     event = _came_up(trace)
     if event is None:
         return None
-    learned = sum(access.event < event for access in seen.accesses)
-    if is_used_on_purpose(machine, seen, learned, event):
+    if is_used_on_purpose(machine, seen, event):
         return None
-    uses = [use for use in null_uses(machine, seen, learned) if use.event < _first_block(trace)]
+    learned = [access for access in seen.accesses if access.event < event]
+    later = seen.accesses[len(learned) :]
+    uses = [use for use in null_uses(machine, later, learned) if use.event < _first_block(trace)]
     fault = fault_in_hand(machine, seen, ending)
     if fault is not None:
         uses.append(fault)

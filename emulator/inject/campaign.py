@@ -14,6 +14,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.check.null_accesses import can_guard, is_used_on_purpose, null_uses
 from emulator.errors import BudgetUsedUp, GuestStopped, NoEnd
 from emulator.guest.symbolizer import Symbolizer
 from emulator.inject.policy import FailedCall, failed_call
@@ -26,8 +27,12 @@ from emulator.x86 import EXCEPTION_NAMES, PAGE_SIZE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from emulator.machine.core.observed import NullAccess
     from emulator.replay.engine import Rerun
     from emulator.run.ending import Ending
+
+_FIRST_EVENT: Final = 1
+"""Before it no allocator has come up."""
 
 PATIENCE: Final = 10
 """So many times the instructions of the good run, and `PATIENCE_MORE`, are executed until a kernel is said to hang."""
@@ -41,12 +46,16 @@ class Reaction(Enum):
     """
 
     SURVIVES = "survives"  # it ends as in the good run
+    ACCESSES_NULL = "accesses null"  # the same, or in another way, after an access through a null pointer
     REPORTS = "reports"  # it ends in another way: it noticed
     DIES = "dies"  # a fault
     HANGS = "hangs"
     UNKNOWN = (
         "unknown"  # its process died, or the kernel needs what kmemu lacks: neither is the kernel's fault
     )
+
+
+_BAD: Final = (Reaction.DIES, Reaction.HANGS, Reaction.ACCESSES_NULL)
 
 
 class Trial(NamedTuple):
@@ -56,8 +65,9 @@ class Trial(NamedTuple):
         number: Number of the allocation, from 1.
         call: The call that failed.
         reaction: What became of the kernel.
-        ending: The same in words: ``exit value 1``, ``#UD invalid opcode``; of an unknown one why it is unknown.
+        ending: How it ended, in words: ``exit value 1``, ``#UD invalid opcode``; of an unknown one why it is unknown.
         location: Where the kernel died, or was when patience ended, for people; "" for the other reactions.
+        null_access: What was accessed through a null pointer first, and where; "": nothing was.
     """
 
     number: int
@@ -65,6 +75,19 @@ class Trial(NamedTuple):
     reaction: Reaction
     ending: str
     location: str
+    null_access: str = ""
+
+
+class GoodRun(NamedTuple):
+    """The run without a failure.
+
+    Attributes:
+        ending: How the kernel ended it by itself.
+        page_zero: The accesses of page zero in it, which are made on purpose; None: the kernel uses the page, and nothing is said of it.
+    """
+
+    ending: Ending
+    page_zero: tuple[NullAccess, ...] | None
 
 
 class Campaign(NamedTuple):
@@ -86,8 +109,8 @@ class Campaign(NamedTuple):
 
     @property
     def is_bad(self) -> bool:
-        """Whether the kernel died or hung at least once."""
-        return any(trial.reaction in (Reaction.DIES, Reaction.HANGS) for trial in self.trials)
+        """Whether the kernel died, hung or accessed memory through a null pointer at least once."""
+        return any(trial.reaction in _BAD for trial in self.trials)
 
 
 class TrialRunner:
@@ -102,13 +125,14 @@ class TrialRunner:
         self._profile = rerun.profile
         self._recording = record_calls(self._machine, self._profile)
         self._symbolizer = Symbolizer(self._machine.image)
+        self._guard = self._machine.observers.guard_page_zero() if can_guard(self._machine.image) else None
 
     @property
     def allocations(self) -> int:
         """Allocations so far."""
         return self._machine.allocations.count
 
-    def good_run(self, budget: Budget) -> Ending:
+    def good_run(self, budget: Budget) -> GoodRun:
         """Run to the end without a failure; the machine cannot be used for anything else then.
 
         Raises:
@@ -121,12 +145,18 @@ class TrialRunner:
             raise NoEnd(ending.error, self.allocations) from ending.error
         if ending.error is not None:
             raise ending.error
-        return ending
+        return GoodRun(ending, self._page_zero())
 
-    def trials(self, numbers: Iterable[int], good: Ending) -> Iterator[Trial]:
+    def _page_zero(self) -> tuple[NullAccess, ...] | None:
+        seen = None if self._guard is None else self._guard.seen()
+        if seen is None or seen.missed or is_used_on_purpose(self._machine, seen, _FIRST_EVENT):
+            return None
+        return seen.accesses
+
+    def trials(self, numbers: Iterable[int], good: GoodRun) -> Iterator[Trial]:
         """Let each of these allocations fail, in ascending order."""
         # Where nothing is, and the good run accesses nothing: there a wild pointer points to.
-        pages = {lack.address for lack in good.lacks if lack.port is None}
+        pages = {lack.address for lack in good.ending.lacks if lack.port is None}
         if None not in pages:
             self._machine.unanswered.expected = frozenset(
                 page & -PAGE_SIZE for page in pages if page is not None
@@ -135,8 +165,8 @@ class TrialRunner:
             failed = self._go_to(number)
             with self._machine.snapshot():
                 self._machine.allocations.return_here(failed.result)
-                reaction, ending, location = self._run_on(good)
-            yield Trial(number, failed, reaction, ending, location)
+                result = self._run_on(good)
+            yield Trial(number, failed, *result)
 
     def lost_trials(self, causes: Mapping[int, str]) -> Iterator[Trial]:
         """Describe trials whose process died, without running them again.
@@ -154,16 +184,38 @@ class TrialRunner:
         backtrace = self._symbolizer.callers(self._recording.stack(call.stack))
         return failed_call(call, backtrace, self._profile)
 
-    def _run_on(self, good: Ending) -> tuple[Reaction, str, str]:
-        budget = PATIENCE * (good.instructions or 0) + PATIENCE_MORE
+    def _run_on(self, good: GoodRun) -> tuple[Reaction, str, str, str]:
+        """Run to the end after a failure; return what became of the kernel: reaction, ending, location, null access."""
+        before = 0 if self._guard is None else len(self._guard.seen().accesses)
+        ending = self._end(good.ending)
+        reaction, words, location = self._judge(ending, good.ending)
+        null_access = self._null_access(good, before)
+        if null_access and reaction in (Reaction.SURVIVES, Reaction.REPORTS):
+            reaction = Reaction.ACCESSES_NULL
+        return reaction, words, location, null_access
+
+    def _null_access(self, good: GoodRun, before: int) -> str:
+        """Describe the first access through a null pointer after so many accesses of page zero; "": there is none."""
+        if self._guard is None or good.page_zero is None:
+            return ""
+        later = self._guard.seen().accesses[before:]
+        use = next(iter(null_uses(self._machine, later, good.page_zero)), None)
+        if use is None:
+            return ""
+        return f"{use} at {code_location(*use.frames[0])}" if use.frames else str(use)
+
+    def _end(self, good: Ending) -> Ending:
+        """Run to the end, as long as patience lasts."""
         awaited = good.budget or NO_LIMIT
-        ending = run_to_end(self._machine, awaited._replace(max_instructions=budget, timeout_s=None))
+        return run_to_end(self._machine, awaited._replace(max_instructions=_patience(good), timeout_s=None))
+
+    def _judge(self, ending: Ending, good: Ending) -> tuple[Reaction, str, str]:
         problem = ending.error.problem if isinstance(ending.error, GuestStopped) else ending.problem
         match ending.how:
             case How.INTERRUPTED if ending.error is not None:
                 raise ending.error
             case How.BUDGET:
-                return Reaction.HANGS, f"no end after {budget} instructions", ending.location or ""
+                return Reaction.HANGS, f"no end after {_patience(good)} instructions", ending.location or ""
             case How.NOT_EMULATED:
                 return Reaction.UNKNOWN, problem, ending.location or ""
             case How.STOPPED | How.DIVERGED:
@@ -179,6 +231,11 @@ class TrialRunner:
             name = EXCEPTION_NAMES.get(fault.vector, f"exception {fault.vector}")
             return Reaction.DIES, name, code_location(*self._machine.image.location(fault.eip))
         return Reaction.REPORTS, brief_ending(ending), ""
+
+
+def _patience(good: Ending) -> int:
+    """Return after how many instructions a kernel hangs."""
+    return PATIENCE * (good.instructions or 0) + PATIENCE_MORE
 
 
 def _end(ending: Ending) -> tuple[How, int | None, int | None]:

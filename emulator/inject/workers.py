@@ -13,15 +13,16 @@ from multiprocessing import connection, get_context, resource_tracker
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import EmulatorError, HostError
-from emulator.inject.campaign import Campaign, Trial, TrialRunner, sampled
+from emulator.inject.campaign import Campaign, TrialRunner, sampled
 from emulator.run.ending import NO_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
 
+    from emulator.inject.campaign import GoodRun, Trial
     from emulator.replay.engine import Rerun
-    from emulator.run.ending import Budget, Ending
+    from emulator.run.ending import Budget
 
 _WORTH_PROCESSES: Final = (
     1 << 26
@@ -65,14 +66,14 @@ def run_campaign(
     for trial in _trials(rerun, good, [share for share in shares if share]):
         trials.append(trial)
         on_trial(1)
-    return Campaign(good, allocations, tuple(sorted(trials, key=lambda trial: trial.number)))
+    return Campaign(good.ending, allocations, tuple(sorted(trials, key=lambda trial: trial.number)))
 
 
-def _workers(good: Ending, runs: int) -> int:
-    return len(os.sched_getaffinity(0)) if runs * (good.instructions or 0) >= _WORTH_PROCESSES else 1
+def _workers(good: GoodRun, runs: int) -> int:
+    return len(os.sched_getaffinity(0)) if runs * (good.ending.instructions or 0) >= _WORTH_PROCESSES else 1
 
 
-def _trials(rerun: Rerun, good: Ending, shares: Sequence[Sequence[int]]) -> Iterator[Trial]:
+def _trials(rerun: Rerun, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[Trial]:
     """Yield the trials in the order in which they end."""
     if len(shares) <= 1:
         for share in shares:
@@ -105,7 +106,7 @@ class _Worker:
         left: Allocations without a trial so far.
     """
 
-    def __init__(self, rerun: Rerun, good: Ending, share: Sequence[int]) -> None:
+    def __init__(self, rerun: Rerun, good: GoodRun, share: Sequence[int]) -> None:
         self._rerun, self._good = rerun, good
         self.left = list(share)
         self._deaths = 0  # in a row, without an answer between them
@@ -173,7 +174,7 @@ def _without_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _started(rerun: Rerun, good: Ending, shares: Sequence[Sequence[int]]) -> Iterator[list[_Worker]]:
+def _started(rerun: Rerun, good: GoodRun, shares: Sequence[Sequence[int]]) -> Iterator[list[_Worker]]:
     """Run workers while the body runs, and end those that are left."""
     workers: list[_Worker] = []
     try:
@@ -186,7 +187,7 @@ def _started(rerun: Rerun, good: Ending, shares: Sequence[Sequence[int]]) -> Ite
             worker.join()
 
 
-def _work(answers: Connection, rerun: Rerun, good: Ending, numbers: Sequence[int]) -> None:
+def _work(answers: Connection, rerun: Rerun, good: GoodRun, numbers: Sequence[int]) -> None:
     """Work on a share of the trials; the main function of a worker."""
     try:
         for trial in TrialRunner(rerun).trials(numbers, good):

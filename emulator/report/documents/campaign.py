@@ -49,4 +49,5 @@ def _failure(trial: Trial) -> dict[str, Any]:
         "verdict": trial.reaction.value,
         "ending": trial.ending,
         "place": trial.location or None,
+        "null_access": trial.null_access or None,
     }

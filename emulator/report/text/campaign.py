@@ -17,10 +17,18 @@ if TYPE_CHECKING:
     from emulator.profile.model import Profile, TracedFunction
     from emulator.report.text.style import Style
 
-_WORST_FIRST = (Reaction.DIES, Reaction.HANGS, Reaction.UNKNOWN, Reaction.REPORTS, Reaction.SURVIVES)
+_WORST_FIRST = (
+    Reaction.DIES,
+    Reaction.HANGS,
+    Reaction.ACCESSES_NULL,
+    Reaction.UNKNOWN,
+    Reaction.REPORTS,
+    Reaction.SURVIVES,
+)
 _COLOURS = {
     Reaction.DIES: RED,
     Reaction.HANGS: RED,
+    Reaction.ACCESSES_NULL: RED,
     Reaction.UNKNOWN: "35",
     Reaction.REPORTS: "33",
     Reaction.SURVIVES: GREEN,
@@ -28,11 +36,12 @@ _COLOURS = {
 _PAST = {
     Reaction.DIES: "died",
     Reaction.HANGS: "hung",
+    Reaction.ACCESSES_NULL: "accessed null",
     Reaction.UNKNOWN: "not known",
     Reaction.REPORTS: "reported it",
     Reaction.SURVIVES: "survived",
 }
-_EXPLAINED = (Reaction.DIES, Reaction.HANGS, Reaction.UNKNOWN)
+_EXPLAINED = (Reaction.DIES, Reaction.HANGS, Reaction.ACCESSES_NULL, Reaction.UNKNOWN)
 
 
 def campaign_lines(campaign: Campaign, profile: Profile, kernel: str, style: Style) -> Iterator[str]:
@@ -80,9 +89,8 @@ def _alike(campaign: Campaign) -> list[list[Trial]]:
     rows: dict[tuple[object, ...], list[Trial]] = {}
     for trial in campaign.trials:
         call_site = trial.call.call_site
-        rows.setdefault((trial.reaction, trial.ending, call_site.function, call_site.backtrace), []).append(
-            trial
-        )
+        end = trial.reaction, trial.ending, trial.null_access
+        rows.setdefault((*end, call_site.function, call_site.backtrace), []).append(trial)
     return sorted(
         rows.values(), key=lambda trials: (_WORST_FIRST.index(trials[0].reaction), trials[0].number)
     )
@@ -103,4 +111,7 @@ def _call(trials: Sequence[Trial], function: TracedFunction) -> str:
 
 def _death(trial: Trial) -> str:
     where = f" at {printable(trial.location)}" if trial.location else ""
-    return f"allocation {trial.number}: {printable(trial.ending)}{where}"
+    ending, null_access = f"{printable(trial.ending)}{where}", printable(trial.null_access)
+    if trial.reaction is Reaction.ACCESSES_NULL:
+        return f"allocation {trial.number}: {null_access}; then {ending}"
+    return f"allocation {trial.number}: {ending}" + (f"; before that {null_access}" if null_access else "")

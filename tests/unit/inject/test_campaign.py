@@ -79,7 +79,7 @@ def test_each_failure_of_a_fragile_kernel_has_its_own_end() -> None:
         "open_session": "serve_session",
         "send_reply": "send_reply",
     }
-    assert [campaign.number_of(reaction) for reaction in Reaction] == [7, 1, 3, 3, 0]
+    assert [campaign.number_of(reaction) for reaction in Reaction] == [7, 0, 1, 3, 3, 0]
     assert campaign.is_bad
 
 
@@ -108,8 +108,9 @@ def test_more_workers_than_allocations() -> None:
 
 def test_a_failure_is_the_same_alone_as_among_all() -> None:
     whole = run_campaign(fragile(), limit=ALL, workers=1)
+    good = TrialRunner(fragile()).good_run(Budget())
     for number in (4, 9, 14):
-        (alone,) = TrialRunner(fragile()).trials([number], whole.good)
+        (alone,) = TrialRunner(fragile()).trials([number], good)
         assert alone == whole.trials[number - 1]
 
 
@@ -141,6 +142,13 @@ def test_a_failure_is_the_same_alone_as_among_all() -> None:
             Reaction.HANGS,
             "no end after {} instructions",
         ),
+        ("movl $1, 4(%eax)\n exit 0", Reaction.ACCESSES_NULL, "exit value 0"),
+        (
+            "movl (%eax), %ecx\n testl %eax, %eax\n jnz 1f\n exit 3\n1: exit 0",
+            Reaction.ACCESSES_NULL,
+            "exit value 3",
+        ),
+        ("movl 0x40e, %ecx\n exit 0", Reaction.SURVIVES, "exit value 0"),
     ],
 )
 def test_reactions(code: str, reaction: Reaction, ending: str) -> None:
@@ -148,9 +156,32 @@ def test_reactions(code: str, reaction: Reaction, ending: str) -> None:
     rerun = Rerun(partial(machine_of, source), PROFILE_OF_ONE)
     good = TrialRunner(rerun).good_run(Budget(timeout_s=10))
     (trial,) = TrialRunner(rerun).trials([1], good)
-    patience = PATIENCE * (good.instructions or 0) + PATIENCE_MORE
+    patience = PATIENCE * (good.ending.instructions or 0) + PATIENCE_MORE
     assert (trial.reaction, trial.ending) == (reaction, ending.format(patience))
     assert bool(trial.location) == (reaction in (Reaction.DIES, Reaction.HANGS, Reaction.UNKNOWN))
+
+
+def test_a_trial_says_what_was_accessed_through_null_and_where() -> None:
+    found = run_campaign(fragile(), limit=ALL, workers=1)
+    assert {trial.null_access.partition("+")[0] for trial in found.trials} == {
+        "",
+        "write to 0x00000004 through a null pointer at open_session",
+    }
+    assert {trial.reaction for trial in found.trials if trial.null_access} == {Reaction.DIES}
+
+
+def test_what_the_good_run_does_is_meant() -> None:
+    code = "pushl $7\n call take\n xorl %eax, %eax\n movl 8(%eax), %ecx\n exit 0"
+    rerun = Rerun(partial(machine_of, FUNCTION + code + TAKE), PROFILE_OF_ONE)
+    (trial,) = run_campaign(rerun, limit=ALL).trials
+    assert (trial.reaction, trial.null_access) == (Reaction.SURVIVES, "")
+
+
+def test_each_trial_begins_without_null_accesses() -> None:
+    code = "pushl $7\n call take\n movl %eax, %ecx\n pushl $7\n call take\n andl %ecx, %eax\n call use\n exit 0\nuse: movl $1, (%eax)\n ret"
+    rerun = Rerun(partial(machine_of, FUNCTION + code + TAKE), PROFILE_OF_ONE)
+    trials = run_campaign(rerun, limit=ALL).trials
+    assert [trial.reaction for trial in trials] == [Reaction.ACCESSES_NULL] * 2
 
 
 def test_a_good_run_has_to_end_well() -> None:
