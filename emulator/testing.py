@@ -35,8 +35,9 @@ _MARKERS = {
     "kmem_no_leaks": "no block that the test allocates in the kernel is left when it ends",
     "kmem_limit": "the most bytes that the test may take at a time",
     "kmem_fail_nth": "this allocation of the test fails, from 1",
+    "kmem_expect": "the kernel makes these mistakes in the test, and no others",
 }
-_SIGNATURES = {"kmem_limit": "(size, area=None)", "kmem_fail_nth": "(number)"}
+_SIGNATURES = {"kmem_limit": "(size, area=None)", "kmem_fail_nth": "(number)", "kmem_expect": "(kind, ...)"}
 
 _settings: pytest.StashKey[Settings] = pytest.StashKey()
 _checks: pytest.StashKey[KernelChecks] = pytest.StashKey()
@@ -50,13 +51,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "kmemu_walk_heap", "look for damage in a known heap after each test", type="bool", default=True
     )
+    parser.addini(
+        "kmemu_check",
+        "let tests fail that make the kernel do what kmemu check finds",
+        type="bool",
+        default=True,
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Describe the markers; read the configuration if there is one."""
     config.addinivalue_line(
         "markers",
-        "kmemu(kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap): "
+        "kmemu(kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check): "
         "what the fixture kernel boots",
     )
     for name, text in _MARKERS.items():

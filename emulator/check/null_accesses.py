@@ -147,6 +147,14 @@ def is_used_on_purpose(machine: Machine, seen: PageZero, event: int) -> bool:
     )
 
 
+def came_up(trace: Trace) -> int | None:
+    """Return the event at which the first call that allocates had returned; None: none has."""
+    calls = trace.calls
+    codes = [code for code, function in enumerate(trace.functions) if function.role.makes_block]
+    returned = calls.left[calls.returned & np.isin(calls.function, codes)]
+    return int(returned.min()) if len(returned) else None
+
+
 def null_accesses(machine: Machine, seen: PageZero, trace: Trace, ending: Ending) -> list[Finding] | None:
     """Return a finding for each place in the kernel's code from which page zero was accessed through a null pointer.
 
@@ -159,7 +167,7 @@ def null_accesses(machine: Machine, seen: PageZero, trace: Trace, ending: Ending
     Returns:
         None: nothing can be said, for the kernel uses the page, or no allocator came up.
     """
-    event = _came_up(trace)
+    event = came_up(trace)
     if event is None:
         return None
     if is_used_on_purpose(machine, seen, event):
@@ -173,29 +181,21 @@ def null_accesses(machine: Machine, seen: PageZero, trace: Trace, ending: Ending
     return with_rest([finding_of(use, trace) for use in uses[:MOST_FINDINGS]], len(uses))
 
 
-def finding_of(use: NullUse, trace: Trace) -> Finding:
+def finding_of(use: NullUse, trace: Trace | None) -> Finding:
     """Return a use as a finding.
 
     Args:
         use: The use.
-        trace: Of the run.
+        trace: Of the run; None: no calls were recorded.
     """
-    call_sites = CallSites(trace)
-    inside = call_sites.open_after(use.event)
+    call_sites = None if trace is None else CallSites(trace)
+    inside = None if call_sites is None else call_sites.open_after(use.event)
     function = inside.function if inside is not None else use.frames[0].function if use.frames else ""
-    details = [*_failed_before(use, trace, call_sites)]
+    details = [] if trace is None or call_sites is None else [*_failed_before(use, trace, call_sites)]
     if use.times > 1:
         details.append(f"{use.times} accesses like this")
     call_site = CallSite(inside.call if inside is not None else 0, use.event, function, use.frames)
     return Finding(Kind.NULL_ACCESS, "", str(use), call_site, details=tuple(details))
-
-
-def _came_up(trace: Trace) -> int | None:
-    """Return the event at which the first call that allocates had returned; None: none has."""
-    calls = trace.calls
-    codes = [code for code, function in enumerate(trace.functions) if function.role.makes_block]
-    returned = calls.left[calls.returned & np.isin(calls.function, codes)]
-    return int(returned.min()) if len(returned) else None
 
 
 def _first_block(trace: Trace) -> int:

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 
+from emulator.check.findings import Kind
 from emulator.errors import EmulatorError
 from emulator.pytest_plugin.expectations import expectations_of
 from emulator.pytest_plugin.guest_failure import FROM_THE_TEST, caller_lines
 from emulator.pytest_plugin.kernel import Kernel
 from emulator.pytest_plugin.machines import booted_kernel
+from emulator.pytest_plugin.mistakes import Mistakes, lines_of
 from emulator.pytest_plugin.settings import BadConfiguration, settings_of
 from emulator.wording import counted
 from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from emulator.inject.policy import FaultInjector
     from emulator.pytest_plugin.expectations import Expectations, Limit
@@ -61,6 +63,7 @@ class KernelChecks:
         self._kernel = kernel
         self._booted = booted
         self._expected = expected
+        self._mistakes = Mistakes(kernel, booted) if booted.settings.check or expected.mistakes else None
         self._first_event = 1
         self._allocations_before = 0
         for limit in expected.limits:
@@ -69,6 +72,8 @@ class KernelChecks:
     def begin(self) -> None:
         """Count from now on: the fixtures of the test are ready."""
         log = self._booted.log
+        if self._mistakes is not None:
+            self._mistakes.begin()
         if log is not None:
             self._first_event = log.recording.event_count + 1
             self._allocations_before = self._booted.machine.allocations.count
@@ -89,9 +94,18 @@ class KernelChecks:
             for limit in self._expected.limits:
                 for area in self._areas(limit):
                     yield self._above(limit, area, log)
-        audit = self._booted.heap_audit
-        if audit is not None and not self._kernel.died:
-            yield _damaged([defect_text(defect) for defect in audit.defects()])
+        found = [] if self._mistakes is None else self._mistakes.findings()
+        yield lines_of(each for each in found if each.kind not in self._expected.mistakes)
+        damage = self._damage()
+        if Kind.CORRUPTION not in self._expected.mistakes:
+            yield _damaged(damage)
+        kinds = {each.kind for each in found} | {Kind.CORRUPTION for _ in damage[:1]}
+        yield _not_made(self._expected.mistakes - kinds)
+
+    def _damage(self) -> list[str]:
+        """Return the damage of the kernel's heap, as far as it is at rest."""
+        audits = () if self._kernel.died or self._booted.is_in_call else self._booted.heap_audits
+        return [defect_text(defect) for audit in audits for defect in audit.defects()]
 
     def _not_failed(self) -> list[str]:
         if self._booted.failures is None or self._booted.failures.calls:
@@ -176,6 +190,11 @@ def _members(members: list[tuple[int, int]]) -> str:
         else f"{sum(size for _address, size in members)} bytes in all"
     )
     return f"{counted(len(members), 'block')} of {each} at {shown}{more}"
+
+
+def _not_made(kinds: Iterable[Kind]) -> list[str]:
+    names = sorted(kind.value for kind in kinds)
+    return [f"kmem_expect: the kernel did not make this mistake: {', '.join(names)}"] if names else []
 
 
 def _damaged(defects: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.check.findings import Kind
 from emulator.pytest_plugin.settings import BadConfiguration
 
 if TYPE_CHECKING:
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     import pytest
 
 _SIZE = re.compile(r"(\d{1,12}) ?(B|bytes|KiB|MiB|GiB|K|M|G)?")
+EXPECTABLE: Final = (
+    *(Kind.DOUBLE_FREE, Kind.INVALID_FREE, Kind.WRONG_SIZE, Kind.WRONG_POOL),
+    *(Kind.OVERLAP, Kind.BAD_RESULT, Kind.CORRUPTION, Kind.NULL_ACCESS),
+)
 _SHIFTS: Final = {"K": 10, "M": 20, "G": 30}
 
 
@@ -35,16 +40,18 @@ class Expectations(NamedTuple):
         no_leaks: Whether all blocks that it allocates are given back.
         limits: The most that it may take.
         fail_nth: Number of its allocation that is made to fail, from 1; None: none is.
+        mistakes: Kinds of mistakes that the kernel makes in it.
     """
 
     no_leaks: bool = False
     limits: tuple[Limit, ...] = ()
     fail_nth: int | None = None
+    mistakes: frozenset[Kind] = frozenset()
 
     @property
     def needs_calls(self) -> bool:
         """Whether the kernel's calls have to be recorded."""
-        return bool(self.no_leaks or self.limits or self.fail_nth)
+        return bool(self.no_leaks or self.limits or self.fail_nth or self.mistakes)
 
 
 NOTHING: Final = Expectations()
@@ -104,8 +111,17 @@ def _fail_nth(found: Expectations, marker: pytest.Mark) -> Expectations:
     return found if found.fail_nth else found._replace(fail_nth=number)
 
 
+def _expect(found: Expectations, marker: pytest.Mark) -> Expectations:
+    kinds = {kind.value: kind for kind in EXPECTABLE}
+    unknown = [each for each in marker.args if each not in kinds]
+    if not marker.args or marker.kwargs or unknown:
+        raise BadConfiguration(f"@pytest.mark.kmem_expect takes kinds of findings: {', '.join(kinds)}")
+    return found._replace(mistakes=found.mistakes | {kinds[each] for each in marker.args})
+
+
 _READERS: Final[Mapping[str, Callable[[Expectations, pytest.Mark], Expectations]]] = {
     "kmem_no_leaks": _no_leaks,
     "kmem_limit": _limit,
     "kmem_fail_nth": _fail_nth,
+    "kmem_expect": _expect,
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from emulator import boot
-from emulator.errors import BudgetUsedUp, EmulatorError
+from emulator.check.later_mistakes import keeps_mappings
+from emulator.check.null_accesses import can_guard
+from emulator.errors import BudgetUsedUp, EmulatorError, KernelMismatch
+from emulator.guest.symbolizer import Symbolizer
 from emulator.hle.kernels import recognize
 from emulator.machine.consoles import Console
 from emulator.machine.execution import Returned
@@ -28,11 +31,12 @@ if TYPE_CHECKING:
 
     from emulator.inject.policy import FaultInjector
     from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
     from emulator.trace.recording import CallLog
     from kernel_model.audit import Audit
 
 _INSTRUCTIONS_BETWEEN_CHECKS: Final = 1 << 20
-_STRUCTURE: Final = "heap"
+_STRUCTURES: Final = ("heap", "kmem", "pools")
 _NO_KERNEL: Final = 'no kernel to test: set kmemu_kernel in the configuration of pytest, or mark the test with @pytest.mark.kmemu(kernel="...")'
 
 
@@ -41,13 +45,14 @@ class BootedKernel:
 
     Args:
         settings: What is booted, and how.
-        recorded: Whether its calls are recorded.
+        recorded: Whether its calls have to be recorded; else they are if a profile fits and its mistakes are looked for.
 
     Attributes:
         machine: The machine, which stands where the boot has ended.
         start: The snapshot of that state.
-        log: The calls after the boot; None if they are not recorded.
-        heap_audit: The audit of the kernel's heap; None where it is not wanted, the heap is not known, or it is damaged from the start.
+        log: The calls since the start, also those of the boot; None if they are not recorded.
+        guard: Keeps accesses of page zero; None where the kernel lies there, or nobody looks.
+        heap_audits: The audits of the kernel's heap, as far as it is wanted, known, and not damaged from the start.
         on_output: Called whenever the kernel has printed something.
         failures: The allocations that fail in this test; None: none does.
 
@@ -70,20 +75,41 @@ class BootedKernel:
             disk=settings.disk,
             on_output=lambda _console, _data: self.on_output(),
         )
+        self.log: CallLog | None = None
+        self.guard = (
+            self.machine.observers.guard_page_zero()
+            if settings.check and can_guard(self.machine.image)
+            else None
+        )
+        profile = self._profile(recorded=recorded)
         try:
-            self._boot()
+            self._boot(profile)
         except EmulatorError as error:
             add_facts(error, self.machine, self.output().decode("utf-8", "replace"))
             raise
-        self.log = self._record() if recorded else None
         self.start = self.machine.snapshot()
-        self.heap_audit = _heap_audit(self.machine) if settings.walk_heap else None
+        self.heap_audits = _heap_audits(self.machine) if settings.walk_heap else ()
         self.failures: FaultInjector | None = None
 
     def begin_again(self) -> None:
         """Go back to where the boot has ended, for another test."""
         self.start.reset()
         self.let_fail(None)
+
+    @cached_property
+    def symbolizer(self) -> Symbolizer:
+        """Names the addresses of the kernel's code, and remembers them."""
+        return Symbolizer(self.machine.image)
+
+    @cached_property
+    def has_mappings(self) -> bool:
+        """Whether the kernel has page tables that are known."""
+        return self.log is not None and keeps_mappings(self.machine, self.log.profile.name)
+
+    @property
+    def is_in_call(self) -> bool:
+        """Whether the kernel stands inside a recorded call, so that its heap may be half changed."""
+        return self.log is not None and self.machine.calls.open_calls > 0
 
     def let_fail(self, failures: FaultInjector | None) -> None:
         """Let these allocations fail from now on, instead of those that did until now."""
@@ -128,32 +154,57 @@ class BootedKernel:
         finally:
             inside = False
 
-    def _boot(self) -> None:
-        symbol = self.settings.boot_until
+    def _profile(self, *, recorded: bool) -> Profile | None:
+        """Return what to record; None: nothing."""
+        if not recorded and not self.settings.check:
+            return None
+        from emulator.profile.reader import read_profile
+
+        image, path = self.machine.image, self.settings.profile
+        try:
+            return match(read_profile(path), image) if path else matching_profile(image)
+        except KernelMismatch:
+            if recorded or path:
+                raise
+            return None
+
+    def _boot(self, profile: Profile | None) -> None:
         with self.deadline(None):
-            if not symbol:
-                outcome = self.machine.run()
-                if outcome.exit_value or outcome.ending is Returned.RESET:
-                    how = ending_text(ending_of(self.machine, outcome))
-                    raise EmulatorError(f"{how} when it booted; boot_until can end its boot earlier")
+            instructions = self._instructions_to(self.settings.boot_until)
+            if profile is not None:
+                from emulator.trace.recording import CallLog  # slow: numpy
+
+                self.log = CallLog(self.machine, profile)
+            if instructions is not None:
+                with suppress(BudgetUsedUp):
+                    self.machine.run(max_instructions=instructions)
                 return
-            recording = record(self.machine, [RecordedFunction(symbol)])
-            outcome = self.machine.run(stop_at_event=1)
+            outcome = self.machine.run()
+            if outcome.exit_value or outcome.ending is Returned.RESET:
+                how = ending_text(ending_of(self.machine, outcome))
+                raise EmulatorError(f"{how} when it booted; boot_until can end its boot earlier")
+
+    def _instructions_to(self, symbol: str) -> int | None:
+        """Return how many instructions the kernel executes before it enters a function, from where it stands; None: no function is named.
+
+        Whatever it did for that is undone. Only one recording can be made at a time, and the calls of the boot come into another one.
+        """
+        if not symbol:
+            return None
+        start = self.machine.snapshot()
+        recording = record(self.machine, [RecordedFunction(symbol)])
+        outcome = self.machine.run(stop_at_event=1)
         if outcome.ending is not Returned.EVENT:
             how = ending_text(ending_of(self.machine, outcome))
             raise EmulatorError(f"{how} before it reached {symbol}, where its boot should end")
         recording.close()
-
-    def _record(self) -> CallLog:
-        from emulator.profile.reader import read_profile
-        from emulator.trace.recording import CallLog  # slow: numpy
-
-        image, path = self.machine.image, self.settings.profile
-        return CallLog(self.machine, match(read_profile(path), image) if path else matching_profile(image))
+        start.reset()
+        start.discard()
+        return outcome.instructions
 
 
 Booted = dict[tuple[Settings, bool], BootedKernel | EmulatorError]
-"""The kernels that were booted in a session, and why others could not be; by what is booted, and whether calls are recorded."""
+"""The kernels that were booted in a session, and why others could not be; by what is booted, and whether calls have to be recorded."""
 
 
 def booted_kernel(booted: Booted, settings: Settings, *, recorded: bool) -> BootedKernel:
@@ -185,14 +236,13 @@ def booted_kernel(booted: Booted, settings: Settings, *, recorded: bool) -> Boot
     return found
 
 
-def _heap_audit(machine: Machine) -> Audit | None:
-    """Return the audit of a machine's heap; None where the heap is not known, or is damaged from the start."""
+def _heap_audits(machine: Machine) -> tuple[Audit, ...]:
+    """Return the audits of a machine's heap and pools, as far as they are known and not damaged from the start."""
     found = recognize(machine)
     if found is None:
-        return None
+        return ()
     audits = found[1].audits(len(machine.memory))
-    heap = next((audit for audit in audits if audit.structure == _STRUCTURE), None)
-    return None if heap is None or heap.defects() else heap
+    return tuple(each for each in audits if each.structure in _STRUCTURES and not each.defects())
 
 
 def add_facts(error: EmulatorError, machine: Machine, console: str) -> None:

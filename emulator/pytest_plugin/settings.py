@@ -43,6 +43,7 @@ class Settings:
         boot_until: Symbol at whose entry the boot ends; "": where the kernel exits or halts.
         timeout: Seconds of the host that a boot, a call or a run may take.
         walk_heap: Audit for damage in a known kernel's heap after each test.
+        check: Let a test fail whose calls of the kernel make a mistake that `kmemu check` finds.
     """
 
     kernel: str = ""
@@ -58,6 +59,7 @@ class Settings:
     boot_until: str = ""
     timeout: float = DEFAULT_TIMEOUT_S
     walk_heap: bool = True
+    check: bool = True
 
 
 NAMES: Final = tuple(field.name for field in fields(Settings))
@@ -167,4 +169,5 @@ _READERS: Final[Mapping[str, Callable[[object, Path], object]]] = {
     "boot_until": _text,
     "timeout": _timeout,
     "walk_heap": _flag,
+    "check": _flag,
 }

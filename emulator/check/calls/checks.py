@@ -14,24 +14,26 @@ from emulator.check.calls.overlaps import overlapping
 from emulator.check.calls.results import bad_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from emulator.check.calls.results import KnownMemory
     from emulator.check.findings import Finding
     from emulator.trace.trace import Trace
 
 
-def check_calls(trace: Trace, memory: KnownMemory) -> list[Finding]:
+def check_calls(trace: Trace, memory: KnownMemory, areas: Iterable[str] | None = None) -> list[Finding]:
     """Return the mistakes of callers and allocators, in order of events.
 
     Args:
         trace: The calls.
         memory: Where blocks can be.
+        areas: The areas that are checked; None: all.
 
     Raises:
         HostError: No memory is left.
     """
-    found = [finding for name in trace.areas for finding in _check_area(Area(trace, name), memory)]
+    names = trace.areas if areas is None else areas
+    found = [finding for name in names for finding in _check_area(Area(trace, name), memory)]
     return sorted(found, key=lambda finding: finding.call_site.event if finding.call_site else 0)
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from emulator.boot_protocol import boot_state
+from emulator.machine import machine
 from emulator.pytest_plugin import checks, guest_memory
 from emulator.trace import recording
 
@@ -22,7 +24,7 @@ OPTIONS = (
     *("-p", "no:cacheprovider"),
     *("-p", "no:hypothesispytest"),  # it takes a second
 )
-IMPORTED_ONCE = (drgn, np, pa, checks, guest_memory, recording)
+IMPORTED_ONCE = (drgn, np, pa, boot_state, checks, guest_memory, machine, recording)
 """pytester forgets what its runs import; some of this cannot be imported twice by a process, and all of it takes time."""
 
 

@@ -1,0 +1,163 @@
+"""The kernel's mistakes in a test fail it, without a marker, as `kmemu check` shows them; a test may expect them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.helpers.c_kernel import compile_kernel
+from tests.unit.check.test_null_accesses import KERNEL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pytest
+
+    from tests.unit.pytest_plugin.conftest import Run
+
+    Failure = Callable[..., list[str]]
+
+FREED_TWICE = """
+    block = kernel.call("kmalloc", 64)
+    kernel.call("kfree", block)
+    kernel.call("kfree", block)
+"""
+
+
+def test_a_double_free_fails_the_test_and_names_its_lines(failure: Failure) -> None:
+    report = failure(f"def test_it(kernel):{FREED_TWICE}")
+    assert report[0] == "BUG: double free of 0x0010c008 (64 bytes) in kfree"
+    assert report[2:] == [
+        *("Call trace:", "  the test (test_a_double_free_fails_the_test_and_names_its_lines.py:5)"),
+        *(
+            "Allocated by call #98, kmalloc:",
+            "  the test (test_a_double_free_fails_the_test_and_names_its_lines.py:3)",
+        ),
+        *(
+            "Freed by call #99, kfree:",
+            "  the test (test_a_double_free_fails_the_test_and_names_its_lines.py:4)",
+        ),
+    ]
+
+
+def test_mistakes_of_each_kind_fail(run: Run) -> None:
+    run(
+        """
+        def test_invalid(kernel):
+            kernel.call("kfree", 0x200000)
+
+        def test_inside(kernel):
+            kernel.call("kfree", kernel.call("kmalloc", 64) + 8)
+
+        def test_null(kernel):
+            kernel.call("memset", 0, 0, 8)
+
+        """
+    ).assert_outcomes(failed=3)
+
+
+def test_mistakes_with_the_other_kernel_fail(run: Run) -> None:
+    run(
+        """
+        def test_size(kernel):
+            kernel.call("kmem_free", kernel.call("kmem_alloc", 64), 32)
+
+        def test_heap(kernel):
+            block = kernel.call("kmem_alloc", 64)
+            kernel.call("kmem_alloc", 64)  # the page stays
+            kernel.call("kmem_free", block, 64)
+            kernel.call("memset", block, 0xff, 64)
+        """,
+        kmemu_kernel="firmware:btron_demo",
+    ).assert_outcomes(failed=2)
+
+
+def test_a_null_access_is_shown_with_its_source(failure: Failure) -> None:
+    report = failure("def test_it(kernel): kernel.call('memset', 0, 0, 8)")
+    assert report[0] == "BUG: write to 0x00000000 through a null pointer in memset"
+    assert report[2] == "  2 accesses like this"
+    assert report[3:] == ["Call trace:", report[4]]
+    assert report[4].startswith("  memset+0x26 (firmware/common/string.c:")
+
+
+def test_what_is_expected_passes_and_has_to_happen(run: Run, failure: Failure) -> None:
+    run(
+        f"""
+@pytest.mark.kmem_expect("double-free")
+def test_freed_twice(kernel):{FREED_TWICE}
+
+@pytest.mark.kmem_expect("null-access", "invalid-free")
+def test_two(kernel):
+    kernel.call("kfree", 0x200000)
+    kernel.call("memset", 0, 0, 8)
+
+@pytest.mark.kmem_expect("heap-corruption")
+def test_heap(kernel):
+    kernel.call("memset", kernel.call("kmalloc", 64), 0xff, 72)
+"""
+    ).assert_outcomes(passed=3)
+    assert failure("@pytest.mark.kmem_expect('double-free')\ndef test_it(kernel): pass") == [
+        "kmem_expect: the kernel did not make this mistake: double-free"
+    ]
+
+
+def test_another_mistake_than_the_expected_one_fails(failure: Failure) -> None:
+    report = failure(f"@pytest.mark.kmem_expect('null-access')\ndef test_it(kernel):{FREED_TWICE}")
+    assert report[0] == "BUG: double free of 0x0010c008 (64 bytes) in kfree"
+
+
+def test_what_was_there_before_the_test_is_no_mistake_of_its_own(run: Run) -> None:
+    run(
+        f"""
+@pytest.fixture
+def block(kernel):
+    return kernel.call("kmalloc", 24)
+
+@pytest.fixture
+def broken(kernel):{FREED_TWICE}
+
+def test_frees_what_a_fixture_took(kernel, block):
+    kernel.call("kfree", block)
+
+def test_begins_anew(kernel, block):
+    kernel.call("kfree", block)
+
+def test_a_fixture_did_wrong(kernel, broken):
+    kernel.call("kfree", kernel.call("kmalloc", 8))
+
+@pytest.mark.kmemu(kernel="firmware:leak")
+def test_frees_what_the_boot_took(kernel):
+    (block,) = [kernel.call("kmalloc", 40)]
+    kernel.call("kfree", block)
+
+@pytest.mark.kmemu(boot_until="finish")
+def test_boot_ends_earlier(kernel):
+    kernel.call("kfree", kernel.call("kmalloc", 8))
+"""
+    ).assert_outcomes(passed=5)
+
+
+def test_checks_are_switched_off_by_the_configuration(run: Run) -> None:
+    code = f"def test_it(kernel):{FREED_TWICE}"
+    run(code, kmemu_check="false").assert_outcomes(passed=1)
+    run(f"@pytest.mark.kmemu(check=False)\n{code}").assert_outcomes(passed=1)
+
+
+def test_a_kernel_of_the_users_own(run: Run, pytester: pytest.Pytester, tmp_path: Path) -> None:
+    source = KERNEL.replace("EARLY", "").replace("LATE", "set(take(1000))").replace("PAGE_ZERO", "")
+    kernel = compile_kernel(tmp_path, source, ("-g",))
+    pytester.path.joinpath("mine.toml").write_text('[heap]\nalloc = "take(size)"\n')
+    code = """
+        def test_null(kernel):  # as its boot does, after the allocator has come up
+            kernel.call("set", kernel.call("take", 1000))
+
+        def test_right(kernel):
+            kernel.call("set", kernel.call("take", 8))
+    """
+    run(code, kmemu_kernel=str(kernel), kmemu_profile="mine.toml").assert_outcomes(passed=1, failed=1)
+
+
+def test_without_a_profile_null_accesses_are_found(run: Run, tmp_path: Path) -> None:
+    source = KERNEL.replace("EARLY", "").replace("LATE", "").replace("PAGE_ZERO", "")
+    kernel = compile_kernel(tmp_path, source, ("-g",))
+    run("def test_it(kernel): kernel.call('set', 0)", kmemu_kernel=str(kernel)).assert_outcomes(failed=1)
