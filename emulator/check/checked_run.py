@@ -142,7 +142,9 @@ class Check:
         )
         with (
             machine.observers.seek_stale() if self._seeks_stale else nullcontext() as stale,
-            machine.observers.guard_page_zero() if can_guard(machine.image) else nullcontext() as guard,
+            machine.observers.guard_page_zero()
+            if can_guard(machine.image, self._profile)
+            else nullcontext() as guard,
         ):
             ending = record_run(machine, path, header, budget, on_start=on_start, on_progress=on_progress)
         self._stale = stale.uses() if stale is not None else ()

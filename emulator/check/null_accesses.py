@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from emulator.machine.code.instructions import MemoryOperand
     from emulator.machine.core.observed import NullAccess, PageZero
     from emulator.machine.machine import Machine
+    from emulator.profile.model import Profile
     from emulator.run.ending import Ending
     from emulator.trace.trace import Trace
 
@@ -77,9 +78,10 @@ class NullUse(NamedTuple):
         return f"{_VERBS[self.access]} 0x{self.address:08x} through a null pointer"
 
 
-def can_guard(image: KernelImage) -> bool:
-    """Return whether page zero can be told from the kernel's own memory: no part of its image lies there."""
-    return all(min(each.physical, each.virtual) >= PAGE_SIZE for each in image.segments)
+def can_guard(image: KernelImage, profile: Profile | None) -> bool:
+    """Return whether accesses of page zero can be mistakes: no part of the kernel's image lies there, nor does its profile say so."""
+    is_used = profile is not None and profile.uses_page_zero
+    return not is_used and all(min(each.physical, each.virtual) >= PAGE_SIZE for each in image.segments)
 
 
 def null_uses(

@@ -125,7 +125,11 @@ class TrialRunner:
         self._profile = rerun.profile
         self._recording = record_calls(self._machine, self._profile)
         self._symbolizer = Symbolizer(self._machine.image)
-        self._guard = self._machine.observers.guard_page_zero() if can_guard(self._machine.image) else None
+        self._guard = (
+            self._machine.observers.guard_page_zero()
+            if can_guard(self._machine.image, self._profile)
+            else None
+        )
 
     @property
     def allocations(self) -> int:

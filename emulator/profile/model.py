@@ -231,6 +231,7 @@ class Profile:
         functions: 1 to 127, no two of one name.
         rules: What holds in areas; an area that is not there is a `PLAIN_AREA`.
         address_spaces: What its address spaces keep. A trace does not say it.
+        uses_page_zero: It uses linear addresses 0 to 0xfff on purpose. A trace does not say it.
 
     Raises:
         ValueError: One of these rules is broken.
@@ -240,6 +241,7 @@ class Profile:
     functions: tuple[TracedFunction, ...]
     rules: Mapping[str, AreaRules] = field(default_factory=dict)
     address_spaces: SpaceRules = SpaceRules()
+    uses_page_zero: bool = False
 
     def __post_init__(self) -> None:
         if not (1 <= len(self.name) <= 80 and self.name.isprintable()):  # noqa: PLR2004 - the contract above

@@ -45,6 +45,8 @@ _FLAGS: Final = ("pages", "interior")
 _NUMBERS: Final = ("header", "alignment")
 _AREA_KEYS: Final = (*_ROLES, "failure", *_FLAGS, *_NUMBERS)
 _SPACES: Final = "address_spaces"
+_PAGE_ZERO: Final = "page_zero"
+_USED: Final = "used"
 _PAGE_RULES: Final = ("freed_but_mapped", "writable_twice")
 _SPACE_KEYS: Final = (*_PAGE_RULES, "direct_map")
 _FACT = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)\s*(.+?)\s*")
@@ -80,6 +82,9 @@ class _Reader:
         name = document.pop("name", Path(self._path).stem)
         if not isinstance(name, str):
             raise self._wrong(f"{shortened(name)} is no string", "name")
+        page_zero = document.pop(_PAGE_ZERO, None)
+        if page_zero not in (None, _USED):
+            raise self._wrong(f'{shortened(page_zero)} is not "{_USED}"', _PAGE_ZERO)
         space_rules = self._space_rules(document.pop(_SPACES, {}))
         functions: dict[str, TracedFunction] = {}
         area_rules: dict[str, AreaRules] = {}
@@ -96,7 +101,9 @@ class _Reader:
         if not any(each.pages for each in area_rules.values()):
             self._check_rules_without_pages(space_rules)
         try:
-            return Profile(name, tuple(functions.values()), area_rules, space_rules)
+            return Profile(
+                name, tuple(functions.values()), area_rules, space_rules, uses_page_zero=page_zero == _USED
+            )
         except ValueError as error:
             raise BadFile(self._path, str(error)) from error
 

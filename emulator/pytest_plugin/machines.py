@@ -75,13 +75,13 @@ class BootedKernel:
             disk=settings.disk,
             on_output=lambda _console, _data: self.on_output(),
         )
+        profile = self._profile(recorded=recorded)
         self.log: CallLog | None = None
         self.guard = (
             self.machine.observers.guard_page_zero()
-            if settings.check and can_guard(self.machine.image)
+            if settings.check and can_guard(self.machine.image, profile)
             else None
         )
-        profile = self._profile(recorded=recorded)
         try:
             self._boot(profile)
         except EmulatorError as error:

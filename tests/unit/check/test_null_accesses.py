@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
@@ -176,3 +177,11 @@ def test_both_mmus_guard_the_page(mmu: Literal["fast", "reference"]) -> None:
     machine = boot("firmware:bad_null_access", mmu=mmu)
     report = check_kernel(machine, matching_profile(machine.image))
     assert [finding.kind for finding in report.findings] == [Kind.NULL_ACCESS]
+
+
+def test_a_profile_may_say_that_the_page_is_used() -> None:
+    machine = boot("firmware:bad_null_access")
+    profile = replace(matching_profile(machine.image), uses_page_zero=True)
+    report = check_kernel(machine, profile)
+    assert report.findings == ()
+    assert Kind.NULL_ACCESS not in report.checked

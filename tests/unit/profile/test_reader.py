@@ -200,6 +200,12 @@ alloc = "get_frame()"
 """
 
 
+def test_whether_page_zero_is_used(path: Path) -> None:
+    heap = '[heap]\nalloc = "kmalloc(size)"'
+    assert read(path, f'page_zero = "used"\n{heap}').uses_page_zero
+    assert not read(path, heap).uses_page_zero
+
+
 def test_what_address_spaces_keep(path: Path) -> None:
     ranges = ((0xC0000000, 1 << 32), (0, 4096))
     assert read(path, RULES).address_spaces == SpaceRules(freed_but_mapped=True, direct_map=ranges)
@@ -210,6 +216,8 @@ def test_what_address_spaces_keep(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ('page_zero = "free"', "line 1: key 'page_zero': 'free' is not \"used\""),
+        ("page_zero = true", "line 1: key 'page_zero': True is not \"used\""),
         ("address_spaces = 3", "line 1: key 'address_spaces': 3 is no table"),
         (
             "[address_spaces]\nfreed = true",
