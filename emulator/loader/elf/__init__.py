@@ -1,3 +1,3 @@
 """ELF32: the bytes of a file come in; its headers, sections and symbols, checked, go out."""
 
-__all__ = ["headers", "symbols"]
+__all__ = ["compression", "headers", "symbols"]
