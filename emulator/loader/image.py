@@ -170,14 +170,6 @@ class KernelImage:
         """
         return self._symbol_table.function_at(self.linked(address))
 
-    def is_global(self, address: int) -> bool:
-        """Return whether code of other files could call the function at a linked address by its name.
-
-        Raises:
-            BadImage: The symbol table is damaged.
-        """
-        return self._symbol_table.is_global(address)
-
     def function_extent(self, address: int) -> range | None:
         """Return the linked addresses of the function that an address (as in `function_at`) lies in.
 
@@ -195,7 +187,7 @@ class KernelImage:
         """
         from emulator.loader.functions.names import FunctionNames
 
-        return FunctionNames(self._symbol_table, self._line_table)
+        return FunctionNames(self._symbol_table, self._line_table, self._declared_in)
 
     @property
     def code_sections(self) -> list[range]:
@@ -240,17 +232,6 @@ class KernelImage:
         from emulator.loader.dwarf.subprograms import Subprograms
 
         return Subprograms(self.symbol_data)
-
-    @cached_property
-    def passes_in_registers(self) -> bool:
-        """Whether functions that other files may call get arguments in registers; as far as their code shows.
-
-        Raises:
-            BadImage: The symbol table is damaged.
-        """
-        from emulator.loader.functions.entry_code import passes_in_registers
-
-        return passes_in_registers(self)
 
     def location(self, address: int) -> Frame:
         """Return the function by its plain name, the offset in it and the source line of an address (as in `function_at`).
@@ -320,9 +301,16 @@ class KernelImage:
             DebugSections(*map(self._debug_section, (".debug_line", ".debug_line_str", ".debug_str")))
         )
 
+    def _declared_in(self, address: int) -> str:
+        """Return the source file that declares the function at a linked address; "" where the file does not say."""
+        found = self.subprograms.at(address)
+        return "" if found is None else found.file
+
     def _debug_section(self, name: str) -> bytes:
+        from emulator.loader.elf.compression import section_content
+
+        names = (name, name.replace(".debug", ".zdebug"))
         for section in self._sections:
-            # A compressed section (SHF_COMPRESSED, 0x800) counts as absent.
-            if section.name == name and section.kind == PROGRAM_SECTION and not section.flags & 0x800:
-                return self.symbol_data[section.offset : section.offset + section.size]
+            if section.name in names and section.kind == PROGRAM_SECTION:
+                return section_content(self.symbol_data, section)
         return b""

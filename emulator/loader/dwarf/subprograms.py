@@ -26,6 +26,7 @@ _PARAMETER = "DW_TAG_formal_parameter"
 _ORIGIN = "DW_AT_abstract_origin"
 _DEPTH_MAX = 64
 _POINTER_SIZE = 4
+_VERSION_5 = 5
 _AGGREGATES = frozenset(("DW_TAG_structure_type", "DW_TAG_union_type", "DW_TAG_class_type"))
 _POINTERS = frozenset(("DW_TAG_pointer_type", "DW_TAG_reference_type", "DW_TAG_rvalue_reference_type"))
 
@@ -64,20 +65,18 @@ class Subprogram(NamedTuple):
     """A function, or a copy of one.
 
     Attributes:
+        file: The source file that declares it; "" where that is not said.
         parameters: Those of its declaration, in order.
         frame_base: From what the locations of its variables are counted.
         prologue_end: Linked address of its first instruction after those that set up its frame; None: the file does not say.
-        is_external: Other files may call it.
-        is_copy: It has an origin.
         is_variadic: More arguments may follow.
         returns_aggregate: Its caller passes the address for its result as a hidden first argument.
     """
 
+    file: str
     parameters: tuple[Parameter, ...]
     frame_base: tuple[Located, ...]
     prologue_end: int | None
-    is_external: bool
-    is_copy: bool
     is_variadic: bool
     returns_aggregate: bool
 
@@ -183,11 +182,10 @@ class Subprograms:
         own = {_origin(each).offset: each for each in self._children(entry)}
         specified = _specification(origin)
         return Subprogram(
+            self._file(origin),
             tuple(self._parameter(each, own.get(each.offset)) for each in declared),
             tuple(self._located(entry, "DW_AT_frame_base")),
             self._prologue_end(entry, address),
-            any("DW_AT_external" in each.attributes for each in (entry, origin, specified)),
-            origin.offset != entry.offset,
             any(each.tag == "DW_TAG_unspecified_parameters" for each in self._children(origin)),
             _type_of(origin if "DW_AT_type" in origin.attributes else specified)[0] in _AGGREGATES,
         )
@@ -224,6 +222,15 @@ class Subprograms:
             elif isinstance(each, LocationEntry):
                 offset = 0 if each.is_absolute else base
                 yield Located(each.begin_offset + offset, each.end_offset + offset, parse(each.loc_expr))
+
+    def _file(self, entry: Entry) -> str:
+        """Return the name of the file in which an entry is declared."""
+        number, program = entry.attributes.get("DW_AT_decl_file"), self._dwarf.line_program_for_CU(entry.cu)
+        if number is None or program is None:
+            return ""
+        files = program.header["file_entry"]
+        first = 0 if program.header["version"] >= _VERSION_5 else 1
+        return str(files[number.value - first]["name"].decode("utf-8", "replace"))
 
     def _prologue_end(self, entry: Entry, address: int) -> int | None:
         """Return where the line program says that the prologue ends, which only some compilers make it say."""

@@ -116,16 +116,6 @@ class SymbolTable:
         found = self._find(address)
         return None if found is None else range(found[0].address, found[1])
 
-    def is_global(self, address: int) -> bool:
-        """Return whether a function or label at an address is known to other files."""
-        return address in self._global_addresses
-
-    @cached_property
-    def _global_addresses(self) -> frozenset[int]:
-        return frozenset(
-            entry.symbol.address for entry in self._entries if entry.is_global and self._is_code(entry)
-        )
-
     @cached_property
     def extents(self) -> bytes:
         """Start and end of each function, and of each label outside of them, as 32-bit words, ascending by start."""

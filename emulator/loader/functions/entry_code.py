@@ -11,9 +11,18 @@ capstone is slow to import, so import this module where it is needed.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from capstone import CS_GRP_BRANCH_RELATIVE, CS_GRP_CALL, CS_GRP_IRET, CS_GRP_JUMP, CS_OP_IMM, CsInsn
+from capstone import (
+    CS_GRP_BRANCH_RELATIVE,
+    CS_GRP_CALL,
+    CS_GRP_IRET,
+    CS_GRP_JUMP,
+    CS_OP_IMM,
+    CS_OP_MEM,
+    CsInsn,
+)
 from capstone import x86_const as x86
 
 from emulator.loader.functions.disassembler import disassembler
@@ -23,6 +32,8 @@ from emulator.x86 import LONGEST_INSTRUCTION, WORD_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from capstone.x86 import X86Op
 
     from emulator.loader.functions.entry_state import Source
     from emulator.loader.image import KernelImage
@@ -35,8 +46,7 @@ _MOST_STEPS: Final = (
 )
 _MOST_CALLED: Final = 3  # functions that call one another
 _MOST_ARGUMENTS: Final = 6  # that are looked for on the stack of a call through a pointer
-_SAMPLE: Final = 64  # functions
-_MANY: Final = 4  # at least one of so many; routines in assembly often have rules of their own
+_MOST_CASES: Final = 256
 _ENDS: Final = frozenset(
     (x86.X86_INS_RETF, x86.X86_INS_LJMP, x86.X86_INS_HLT, x86.X86_INS_UD0, x86.X86_INS_UD1, x86.X86_INS_UD2)
 )
@@ -47,10 +57,10 @@ class EntryCode(NamedTuple):
 
     Attributes:
         reads: Words above the return address, by their places at the entry, and registers that it reads before it writes them.
-        perhaps: Those that it may read, because it calls or jumps through a pointer with them in place.
+        perhaps: Those that it may read: it calls or jumps through a pointer with them in place, or takes an address on the stack below them.
         kept: Registers among `SCRATCH` that are at each of its returns what they were.
         popped: Bytes of arguments that it takes from the stack when it returns.
-        is_complete: All its paths were followed to their ends, and no word that its caller may have passed could be read in another way.
+        is_complete: All its paths were followed to their ends.
     """
 
     reads: frozenset[Source]
@@ -82,25 +92,6 @@ def straight_line(image: KernelImage, address: int) -> Iterator[tuple[int, State
             return
         reader.step(instruction, state)
         address += instruction.size
-
-
-def passes_in_registers(image: KernelImage) -> bool:
-    """Return whether many functions of a kernel that other files may call get arguments in registers, as with ``-mregparm``.
-
-    Raises:
-        BadImage: The symbol table is damaged.
-    """
-    reader = _Reader(image)
-    functions = sorted(
-        {
-            each.address
-            for each in image.symbols.values()
-            if each.kind == "function" and image.is_global(each.address)
-        }
-    )
-    inputs = [reader.read(each).reads for each in functions[:: len(functions) // _SAMPLE + 1]]
-    registers = [any(isinstance(each, InRegister) for each in reads) for reads in inputs if reads]
-    return bool(registers) and sum(registers) * _MANY >= len(registers)
 
 
 class _Reader:
@@ -141,7 +132,7 @@ class _Reader:
             state.read_target(instruction)
         stack = only(state.registers["esp"])
         top = stack if isinstance(stack, Address) else None
-        perhaps = self._passed(called, state, top)
+        perhaps = _passed(called, state, top)
         for name in SCRATCH:
             if called is None or name not in called.kept:
                 state.registers[name] = UNKNOWN
@@ -150,25 +141,35 @@ class _Reader:
             state.registers["esp"] = frozenset((top._replace(offset=top.offset + popped),))
         return perhaps
 
-    def _passed(self, called: EntryCode | None, state: State, top: Address | None) -> frozenset[Source]:
-        """Read what a called function reads; return what it may read."""
-
-        def of_caller(sources: frozenset[Source]) -> Iterator[Source]:
-            for source in sources:
-                if isinstance(source, InRegister) and source.register in SCRATCH:
-                    yield from state.registers[source.register]
-                elif isinstance(source, OnStack) and top is not None:
-                    yield from state.at(top._replace(offset=top.offset + source.offset - WORD))
-
-        if called is None:
-            return frozenset(of_caller(_EVERYTHING))
-        state.reads.update(of_caller(called.reads))
-        return frozenset(of_caller(called.perhaps))
-
 
 _EVERYTHING: Final[frozenset[Source]] = frozenset(
     (*map(InRegister, SCRATCH), *(OnStack(WORD * (index + 1)) for index in range(_MOST_ARGUMENTS)))
 )
+
+
+def _passed(called: EntryCode | None, state: State, top: Address | None) -> frozenset[Source]:
+    """Read what a called function reads.
+
+    Args:
+        called: The function; None: it is not known, and may read everything.
+        state: At the call.
+        top: Where its first argument is on the stack.
+
+    Returns:
+        What it may read.
+    """
+
+    def left_there(sources: frozenset[Source]) -> Iterator[Source]:
+        for source in sources:
+            if isinstance(source, InRegister) and source.register in SCRATCH:
+                yield from state.registers[source.register]
+            elif isinstance(source, OnStack) and top is not None:
+                yield from state.at(top._replace(offset=top.offset + source.offset - WORD))
+
+    if called is None:
+        return frozenset(left_there(_EVERYTHING))
+    state.reads.update(left_there(called.reads))
+    return frozenset(left_there(called.perhaps))
 
 
 class _Paths:
@@ -195,7 +196,9 @@ class _Paths:
                 self._is_complete = False
             else:
                 self._execute(instruction, self._states[address].copy())
-        self._is_complete &= not self._pending and all(state.lent is None for state in self._states.values())
+        self._is_complete &= not self._pending
+        for lent in {state.lent for state in self._states.values() if state.lent is not None}:
+            self._perhaps.update(OnStack(lent + WORD * index) for index in range(_MOST_ARGUMENTS))
         inputs = frozenset(map(InRegister, SCRATCH))
         reads, perhaps = (
             frozenset(each for each in found if each in inputs or isinstance(each, OnStack))
@@ -231,9 +234,22 @@ class _Paths:
             self._go(target.imm & WORD_MAX, state)
             return
         state.read_target(instruction)
-        self._is_complete = False
-        if only(state.registers["esp"]) == Address(RETURN_ADDRESS):
-            self._perhaps.update(*(state.registers[name] for name in SCRATCH))
+        cases = self._cases(instruction, target)
+        for case in cases:
+            self._go(case, state)
+        if not cases:
+            self._is_complete = False
+            if only(state.registers["esp"]) == Address(RETURN_ADDRESS):
+                self._perhaps |= _passed(None, state, Address(WORD))
+
+    def _cases(self, instruction: CsInsn, target: X86Op) -> list[int]:
+        """Return where a jump through a table of addresses in its function leads; none where it is no such jump."""
+        extent = self._image.function_extent(instruction.address)
+        if extent is None or target.type != CS_OP_MEM or target.mem.base or target.mem.scale != WORD:
+            return []
+        table = self._image.code(target.mem.disp & WORD_MAX, WORD * _MOST_CASES)
+        found = (int.from_bytes(table[at : at + WORD], "little") for at in range(0, len(table), WORD))
+        return list(dict.fromkeys(takewhile(extent.__contains__, found)))
 
     def _go(self, address: int, state: State) -> None:
         there = self._states.get(address)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from emulator.loader.functions.demangling import demangled, differs_in_each_build, without_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from emulator.loader.dwarf.source_lines import LineTable
     from emulator.loader.elf.symbols import SymbolEntry, SymbolTable
@@ -64,11 +64,13 @@ class FunctionNames:
     Args:
         symbols: Its symbols.
         lines: Its source lines.
+        declared_in: Returns the source file that declares the function at an address; "" where that is not known.
     """
 
-    def __init__(self, symbols: SymbolTable, lines: LineTable) -> None:
+    def __init__(self, symbols: SymbolTable, lines: LineTable, declared_in: Callable[[int], str]) -> None:
         self._symbols = symbols
         self._lines = lines
+        self._declared_in = declared_in
 
     def find(self, pattern: str) -> tuple[NamedFunction, ...]:
         """Find functions as `find_functions` does."""
@@ -154,8 +156,10 @@ class FunctionNames:
         """Return the last part of the name of a symbol's source file; "" where nothing says it."""
         path = each.file
         if not path or _NO_SOURCE.fullmatch(path):
-            line = self._lines.find(each.symbol.address)
-            path = "" if line is None else line.file
+            # The line of the first instruction may be that of a function that was inlined there.
+            path = self._declared_in(each.symbol.address)
+            line = None if path else self._lines.find(each.symbol.address)
+            path = path if line is None else line.file
         return path.rpartition("/")[2]
 
 

@@ -20,7 +20,7 @@ from emulator.wording import counted
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from emulator.loader.dwarf.subprograms import Located, Parameter, Subprogram
     from emulator.loader.functions.entry_code import EntryCode
@@ -80,14 +80,21 @@ class _Described:
         found = [self._location(parameter) for parameter in self._described.parameters]
         offsets = _offsets(self._described)
         for index, (location, offset) in enumerate(zip(found, offsets, strict=False)):
-            if isinstance(location, OnStack) and location not in (OnStack(offset), *self._code.reads):
-                found[index] = _CONTRADICTION
-            if found[index] in (_UNUSED, _CONTRADICTION) and self._is_passed_on_stack(found, offset):
-                found[index] = OnStack(offset)
+            found[index] = self._checked(location, OnStack(offset))
         times: Counter[Location] = Counter(each for each in found if isinstance(each, OnStack | InRegister))
         found = [_CLASH if times[each] > 1 else each for each in found]
         found += [self._beyond(found, offsets, index) for index in range(len(found), count)]
         return tuple(found[:count])
+
+    def _checked(self, location: Location, by_convention: OnStack) -> Location:
+        """Return where a parameter is, by what the debug information says of it and what the code does."""
+        read = self._code.reads
+        if isinstance(location, OnStack) and location not in (by_convention, *read):
+            location = _CONTRADICTION
+        if location in (_UNUSED, _CONTRADICTION):
+            is_on_stack = by_convention in read and not any(isinstance(each, InRegister) for each in read)
+            return by_convention if is_on_stack else location
+        return location
 
     def _location(self, parameter: Parameter) -> Location:
         if parameter.constant is not None:
@@ -153,12 +160,6 @@ class _Described:
         )
         return marked or next(framed, self._entry)
 
-    def _is_passed_on_stack(self, found: Iterable[Location], offset: int) -> bool:
-        """Return whether all arguments are on the stack, also one that the function does not use."""
-        if any(isinstance(each, InRegister) for each in (*found, *self._code.reads)):
-            return False
-        return OnStack(offset) in self._code.reads or _follows_convention(self._image, self._address)
-
     def _beyond(self, found: Sequence[Location], offsets: Sequence[int], index: int) -> Location:
         """Return where an argument after the last declared parameter is."""
         if self._described.is_variadic and all(isinstance(each, OnStack) for each in found):
@@ -185,12 +186,4 @@ def _by_code(image: KernelImage, address: int, code: EntryCode, count: int) -> t
             NotKnown(f"no debug information, and the function gets arguments in {' and '.join(registers)}"),
         ) * count
     words = [OnStack(_WORD * (index + 1)) for index in range(count)]
-    is_clear = not code.reads.isdisjoint(words) or not code.perhaps
-    if is_clear and _follows_convention(image, address):
-        return tuple(words)
     return tuple(word if word in code.reads else _UNREAD for word in words)
-
-
-def _follows_convention(image: KernelImage, address: int) -> bool:
-    """Return whether all arguments of a function are on the stack, since code of other files may call it, and this kernel's does so."""
-    return image.is_global(address) and not image.passes_in_registers

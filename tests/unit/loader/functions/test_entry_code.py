@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from emulator.loader.functions.entry_code import EntryCode, passes_in_registers, read_entry_code
+from emulator.loader.functions.entry_code import EntryCode, read_entry_code
 from emulator.loader.functions.locations import InRegister, OnStack
 from emulator.loader.image import KernelImage
 from tests.helpers.c_kernel import compile_kernel
@@ -117,9 +117,16 @@ def test_through_a_pointer_arguments_are_perhaps_read(tmp_path: Path) -> None:
 
 
 def test_where_the_address_of_an_argument_goes_it_may_be_read(tmp_path: Path) -> None:
-    assert not read(
-        tmp_path, "lea 8(%esp), %eax; push %eax; call other; pop %eax; ret", "other: ret"
-    ).is_complete
+    found = read(tmp_path, "lea 8(%esp), %eax; push %eax; call other; pop %eax; ret", "other: ret")
+    assert SECOND in found.perhaps
+    assert FIRST not in found.perhaps
+
+
+def test_all_cases_of_a_table_are_read(tmp_path: Path) -> None:
+    cases = "1: mov 4(%esp), %eax; ret; 2: mov 8(%esp), %eax; ret; 3: .long 1b, 2b, 0"
+    found = read(tmp_path, f"jmp *3f(,%edx,4); {cases}")
+    assert found.reads == {EDX, FIRST, SECOND}
+    assert found.is_complete
 
 
 def test_functions_that_call_each_other_are_read(tmp_path: Path) -> None:
@@ -129,9 +136,3 @@ def test_functions_that_call_each_other_are_read(tmp_path: Path) -> None:
 
 def test_paths_without_end_are_not_complete(tmp_path: Path) -> None:
     assert not read(tmp_path, ".rept 5000; inc %ebx; .endr; ret").is_complete
-
-
-def test_a_kernel_with_regparm_passes_in_registers(tmp_path: Path) -> None:
-    on_stack = [f"s{index}: mov 4(%esp), %eax; ret" for index in range(4)]
-    assert not passes_in_registers(kernel(tmp_path, *on_stack, REGISTER_READER))
-    assert passes_in_registers(kernel(tmp_path, *on_stack[:3], REGISTER_READER))

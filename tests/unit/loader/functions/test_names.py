@@ -315,3 +315,19 @@ class TestCompiledByGcc:
         options = ("-O2", "-flto", "-g", "-Wl,-u,pool_take,-u,heap_run")
         kernel = compiled(sources, options)
         assert {each.file for each in find_functions(kernel, "take")} == {"heap.c", "pool.c"}
+
+    def test_a_function_is_of_the_file_that_declares_it_whatever_was_inlined_into_it(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "common.h").write_text(
+            "static inline __attribute__((always_inline)) void *bump(unsigned *top, unsigned size) { return (void *)(*top += size); }"
+        )
+        for name in ("heap", "pool"):
+            take = "static __attribute__((noinline)) void *take(unsigned size) { return bump(&top, size); }"
+            text = f'#include "common.h"\nstatic unsigned top;\n{take}\nvoid *{name}(void) {{ return take(top + 8); }}\n'
+            (tmp_path / f"{name}.c").write_text(text)
+        (tmp_path / "main.c").write_text(
+            "void *heap(void), *pool(void); void _start(void) { for (;;) { heap(); pool(); } }"
+        )
+        kernel = compiled(tmp_path, ("-O2", "-flto", "-g"))
+        assert {each.file for each in find_functions(kernel, "take")} == {"heap.c", "pool.c"}

@@ -85,6 +85,7 @@ GCC_CHOOSES: Final[Locations] = BY_CONVENTION | {
     "drop": (EAX,),
 }
 CLANG_CHOOSES: Final[Locations] = BY_CONVENTION | {
+    "unused": (NO_PLACE, S8),
     "local": (ECX, NO_PLACE, IsConstant(7), EDX),
     "wide": (ECX, S4),
     "narrow": (ECX, EDX),
@@ -146,7 +147,7 @@ def test_without_debug_information_the_code_says_what_is_on_the_stack(tmp_path: 
     found = found_in(compiled(tmp_path, "gcc", ["-O0"]))
     assert found["local"] == (S4, UNREAD, S12, S16)
     assert found["take"] == (S4, S8)
-    assert found["unused"] == (S4, S8)  # by the calling convention
+    assert found["unused"] == (UNREAD, S8)
 
 
 def test_without_debug_information_registers_are_no_arguments_that_can_be_told_apart(tmp_path: Path) -> None:
@@ -159,14 +160,26 @@ def test_without_debug_information_registers_are_no_arguments_that_can_be_told_a
         found["local"]
         == (NotKnown("no debug information, and the compiler changed the function's parameters"),) * 4
     )
-    assert found["unused"] == (S4, S8)
+    assert found["unused"] == (UNREAD, S8)
 
 
-def test_an_argument_that_nobody_reads_is_on_the_stack_only_where_others_are(tmp_path: Path) -> None:
-    source = SOURCE + "void *idle(unsigned size) { return take(8, 0); }"
-    for options, expected in (([], S4), (["-mregparm=3"], UNREAD)):
-        image = KernelImage.read(compile_kernel(tmp_path, source, options))
-        assert parameter_locations(image, image.symbols["idle"].address, 1) == (expected,)
+def test_clang_does_not_pass_what_nobody_reads(tmp_path: Path) -> None:
+    """Callers in the same file leave out the argument, though other files may call the function, too."""
+    source = SOURCE.replace("take(size, 0); }", "take(8, 0); }")
+    for compiler, expected in (("gcc", S8), ("clang", NO_PLACE)):
+        image = KernelImage.read(compile_kernel(tmp_path, source, ["-g"], compiler))
+        assert parameter_locations(image, image.symbols["unused"].address, 2)[1] == expected
+
+
+def test_compressed_debug_information_is_read(tmp_path: Path) -> None:
+    image = compiled(tmp_path, "clang", ["-g", "-gz=zlib"])
+    take = image.symbols["take"].address
+    line, row = image.source_line(take), image.unwind_table.find(take)
+    assert line is not None
+    assert line.file.endswith("kernel.c")
+    assert row is not None
+    assert row.cfa_offset == 4
+    assert found_in(image) == CLANG_CHOOSES
 
 
 def test_parameters_that_are_not_declared_are_not_known(tmp_path: Path) -> None:
