@@ -19,8 +19,9 @@ from emulator.loader.frame import Frame
 from emulator.loader.layout import PLAIN, lay_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from emulator.loader.dwarf.frame_entries import FrameSection
     from emulator.loader.dwarf.source_lines import LineTable, SourceLine
     from emulator.loader.dwarf.subprograms import Subprograms
     from emulator.loader.dwarf.unwind import UnwindTable
@@ -76,6 +77,7 @@ class KernelImage:
         self.segments: tuple[Segment, ...] = layout.segments
         self.multiboot = layout.multiboot
         self.is_elf = layout.headers is not None
+        self._own_headers = layout.headers
         self.headers: ElfHeaders | None = layout.headers if symbols is None else symbols.headers
         self.symbol_data: bytes = self.data if symbols is None else symbols.symbol_data
         self._symbol_path = path if symbols is None else symbols.path
@@ -218,13 +220,24 @@ class KernelImage:
         from emulator.loader.dwarf.frame_entries import FrameSection
         from emulator.loader.dwarf.unwind import read_unwind_table
 
-        addresses = {section.name: section.address for section in self._sections}
         sections = [
-            FrameSection(self._debug_section(name), addresses.get(name, 0), name == ".eh_frame")
-            for name in (".eh_frame", ".debug_frame")
+            *self._unwind_sections(),
+            FrameSection(self._debug_section(".debug_frame"), 0, is_eh_frame=False),
         ]
         code = [range(segment.virtual, segment.virtual + segment.size) for segment in self.segments]
         return read_unwind_table(sections, code)
+
+    def _unwind_sections(self) -> Iterator[FrameSection]:
+        """Yield the .eh_frame of the kernel, or else that of the file with its symbols, which may have none of the loaded bytes."""
+        from emulator.loader.dwarf.frame_entries import FrameSection
+
+        own = () if self._own_headers is None else self._own_headers.sections()
+        for data, sections in ((self.data, own), (self.symbol_data, self._sections)):
+            for each in sections:
+                if each.name == ".eh_frame" and each.kind == PROGRAM_SECTION:
+                    content = data[each.offset : each.offset + each.size]
+                    yield FrameSection(content, each.address, is_eh_frame=True)
+                    return
 
     @cached_property
     def subprograms(self) -> Subprograms:

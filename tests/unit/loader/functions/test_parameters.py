@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -180,6 +181,21 @@ def test_compressed_debug_information_is_read(tmp_path: Path) -> None:
     assert row is not None
     assert row.cfa_offset == 4
     assert found_in(image) == CLANG_CHOOSES
+
+
+def test_a_stripped_kernel_has_its_symbols_in_another_file_and_its_unwind_rules_itself(
+    tmp_path: Path,
+) -> None:
+    kernel = compile_kernel(tmp_path, SOURCE, ["-g"])
+    whole = KernelImage.read(kernel)
+    symbols, stripped = tmp_path / "symbols.elf", tmp_path / "stripped.elf"
+    for option, output in (("--only-keep-debug", symbols), ("--strip-all", stripped)):
+        command = ["objcopy", option, str(kernel), str(output)]
+        subprocess.run(command, check=True)
+    image = KernelImage.read(stripped, symbols=str(symbols))
+    assert found_in(image) == GCC_CHOOSES
+    assert image.unwind_table.rows == whole.unwind_table.rows
+    assert len(image.unwind_table)
 
 
 def test_parameters_that_are_not_declared_are_not_known(tmp_path: Path) -> None:
