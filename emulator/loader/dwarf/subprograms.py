@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from emulator.loader.dwarf.debug_info import damage, open_debug_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 Entry: TypeAlias = Any  # pyelftools' DIEs and units, which have few types
 
 _FUNCTION = "DW_TAG_subprogram"
+_INLINED = "DW_TAG_inlined_subroutine"
 _PARAMETER = "DW_TAG_formal_parameter"
 _ORIGIN = "DW_AT_abstract_origin"
 _DEPTH_MAX = 64
@@ -81,11 +82,38 @@ class Subprogram(NamedTuple):
     returns_aggregate: bool
 
 
+class Inlined(NamedTuple):
+    """A copy of a function inside of another one.
+
+    Attributes:
+        name: The function's.
+        address: Linked address of the copy's first instruction.
+        around: That of the function that it is in.
+        parameters: Those of its declaration, in order.
+        frame_base: From what the locations of variables are counted.
+        prologue_end: Of the function around it, as in `Subprogram`.
+    """
+
+    name: str
+    address: int
+    around: int
+    parameters: tuple[Parameter, ...]
+    frame_base: tuple[Located, ...]
+    prologue_end: int | None
+
+
 class _Unit(NamedTuple):
-    """The functions of a unit by the addresses of their first instructions, and what is directly in a function, by its offset."""
+    """The functions of a unit.
+
+    Attributes:
+        functions: By the addresses of their first instructions.
+        children: What is directly in a function or in a copy of one, by its offset.
+        inlined: Copies inside of functions, each with that function.
+    """
 
     functions: dict[int, Entry]
     children: defaultdict[int, list[Entry]]
+    inlined: list[tuple[Entry, Entry]]
 
 
 class Subprograms:
@@ -109,6 +137,31 @@ class Subprograms:
         except damage():
             pass
         return None
+
+    def inlined(self, names: Collection[str]) -> Iterator[Inlined]:
+        """Yield the copies of functions inside of others.
+
+        All debug information is read for this.
+
+        Args:
+            names: Of the functions.
+        """
+        try:
+            for _, unit in self._units if self._dwarf is not None else ():
+                for entry, function in self._unit(unit).inlined:
+                    origin = _origin(entry)
+                    name = _name(origin)
+                    if name in names:
+                        yield from self._inlined(name, origin, entry, function)
+        except damage():
+            return
+
+    def _inlined(self, name: str, origin: Entry, entry: Entry, function: Entry) -> Iterator[Inlined]:
+        address, around = self._start(entry), self._start(function)
+        if address is not None and around is not None:
+            parameters = self._parameters(origin, entry)
+            frame_base = tuple(self._located(function, "DW_AT_frame_base"))
+            yield Inlined(name, address, around, parameters, frame_base, self._prologue_end(function, around))
 
     def _units_at(self, address: int) -> Iterator[Entry]:
         """Yield the units that may have a function at an address, likely ones first."""
@@ -149,15 +202,18 @@ class Subprograms:
 
     def _unit(self, unit: Entry) -> _Unit:
         if unit.cu_offset not in self._read:
-            found = _Unit({}, defaultdict(list))
+            found = _Unit({}, defaultdict(list), [])
             around: list[Entry] = []
             # Entry by entry: damaged references from one to its sibling may lead back.
             for entry in unit.iter_DIEs():
                 if entry.tag is None:
                     del around[-1:]
                     continue
-                if around and around[-1].tag == _FUNCTION:
+                if around and around[-1].tag in (_FUNCTION, _INLINED):
                     found.children[around[-1].offset].append(entry)
+                if entry.tag == _INLINED:
+                    function = next(each for each in reversed(around) if each.tag == _FUNCTION)
+                    found.inlined.append((entry, function))
                 if entry.tag == _FUNCTION and (start := self._start(entry)) is not None:
                     found.functions.setdefault(start, entry)
                 if entry.has_children:
@@ -178,17 +234,21 @@ class Subprograms:
 
     def _subprogram(self, entry: Entry, address: int) -> Subprogram:
         origin = _origin(entry)
-        declared = [each for each in self._children(origin) if each.tag == _PARAMETER]
-        own = {_origin(each).offset: each for each in self._children(entry)}
         specified = _specification(origin)
         return Subprogram(
             self._file(origin),
-            tuple(self._parameter(each, own.get(each.offset)) for each in declared),
+            self._parameters(origin, entry),
             tuple(self._located(entry, "DW_AT_frame_base")),
             self._prologue_end(entry, address),
             any(each.tag == "DW_TAG_unspecified_parameters" for each in self._children(origin)),
             _type_of(origin if "DW_AT_type" in origin.attributes else specified)[0] in _AGGREGATES,
         )
+
+    def _parameters(self, origin: Entry, entry: Entry) -> tuple[Parameter, ...]:
+        """Return the parameters of a function's declaration, with where one of its copies has them."""
+        declared = [each for each in self._children(origin) if each.tag == _PARAMETER]
+        own = {_origin(each).offset: each for each in self._children(entry)}
+        return tuple(self._parameter(each, own.get(each.offset)) for each in declared)
 
     def _parameter(self, declared: Entry, own: Entry | None) -> Parameter:
         size = _type_of(declared)[1]
@@ -255,6 +315,11 @@ def _origin(entry: Entry) -> Entry:
             break
         entry = entry.get_DIE_from_attribute(_ORIGIN)
     return entry
+
+
+def _name(entry: Entry) -> str:
+    name = entry.attributes.get("DW_AT_name") or _specification(entry).attributes.get("DW_AT_name")
+    return "" if name is None else str(name.value.decode("utf-8", "replace"))
 
 
 def _specification(entry: Entry) -> Entry:

@@ -25,9 +25,8 @@ _NUMBERED: Final = re.compile(r"DW_OP_(lit|reg|breg)(\d+)")
 
 _REMOVED: Final[Value] = frozenset((NotKnown("the compiler removed it"),))
 _POINTED_TO: Final[Value] = frozenset((NotKnown("the compiler passes what it points to"),))
+_AT_ENTRY: Final[Value] = frozenset((Address(WORD),))
 _FIXED: Final[dict[str, Value]] = {
-    # The CFA: what ESP is in the caller after its call, and so one word above the return address.
-    "DW_OP_call_frame_cfa": frozenset((Address(WORD),)),
     "DW_OP_GNU_parameter_ref": _REMOVED,
     "DW_OP_implicit_pointer": _POINTED_TO,
     "DW_OP_GNU_implicit_pointer": _POINTED_TO,
@@ -41,12 +40,16 @@ class Evaluation:
         state: What registers and stack hold there.
         entry: What they hold at the function's first instruction.
         frame_base: From what the locations of variables are counted.
+        frame_address: The CFA: what ESP is in the caller after its call, and so one word above the return address.
     """
 
-    def __init__(self, state: State, entry: State, frame_base: Value = UNKNOWN) -> None:
+    def __init__(
+        self, state: State, entry: State, frame_base: Value = UNKNOWN, frame_address: Value = _AT_ENTRY
+    ) -> None:
         self._state = state
         self._entry = entry
         self._frame_base = frame_base
+        self._frame_address = frame_address
 
     def value(self, operations: Sequence[DWARFExprOp]) -> Value:
         """Return what is at the location that an expression names; of a location in pieces, what the first word is."""
@@ -86,8 +89,8 @@ class Evaluation:
             return _constant(arguments[0])
         if name in _ENTRY_VALUES:
             return Evaluation(self._entry, self._entry).value(arguments[0])
-        if name == "DW_OP_fbreg":
-            return plus(self._frame_base, arguments[0])
+        if name in ("DW_OP_fbreg", "DW_OP_call_frame_cfa"):
+            return plus(self._frame_base, arguments[0]) if arguments else self._frame_address
         if name in _TYPED_REGISTERS or name == "DW_OP_bregx":
             return plus(self._register(arguments[0]), arguments[1] if name == "DW_OP_bregx" else 0)
         if (numbered := _NUMBERED.fullmatch(name)) is not None:
