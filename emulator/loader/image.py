@@ -189,7 +189,7 @@ class KernelImage:
         """
         from emulator.loader.functions.names import FunctionNames
 
-        return FunctionNames(self._symbol_table, self._line_table, self._declared_in)
+        return FunctionNames(self._symbol_table, self._declared_in)
 
     @property
     def code_sections(self) -> list[range]:
@@ -244,7 +244,7 @@ class KernelImage:
         """The functions and their parameters as the debug information describes them."""
         from emulator.loader.dwarf.subprograms import Subprograms
 
-        return Subprograms(self.symbol_data)
+        return Subprograms(self.symbol_data, self._symbol_path)
 
     def location(self, address: int) -> Frame:
         """Return the function by its plain name, the offset in it and the source line of an address (as in `function_at`).

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from emulator.loader.dwarf.debug_info import damage, open_debug_info
+from emulator.loader.dwarf.split_units import is_skeleton, split_unit
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -121,11 +122,13 @@ class Subprograms:
 
     Args:
         data: The file.
+        path: Its name: parts of its debug information may be in files beside it.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, path: str) -> None:
         self._dwarf, _ = open_debug_info(data)
-        self._read: dict[int, _Unit] = {}
+        self._path = path
+        self._read: dict[Entry, _Unit] = {}
 
     def at(self, address: int) -> Subprogram | None:
         """Return the function whose first instruction is at a linked address; None where the file does not say."""
@@ -189,7 +192,7 @@ class Subprograms:
         attributes = entry.attributes
         if "DW_AT_ranges" in attributes:
             base = _base(entry.cu)
-            lists = self._dwarf.range_lists()
+            lists = entry.dwarfinfo.range_lists()
             for each in lists.get_range_list_at_offset(attributes["DW_AT_ranges"].value, cu=entry.cu):
                 if isinstance(each, BaseAddressEntry):
                     base = each.base_address
@@ -201,25 +204,30 @@ class Subprograms:
             yield low, high.value if high.form == "DW_FORM_addr" else low + high.value
 
     def _unit(self, unit: Entry) -> _Unit:
-        if unit.cu_offset not in self._read:
-            found = _Unit({}, defaultdict(list), [])
-            around: list[Entry] = []
-            # Entry by entry: damaged references from one to its sibling may lead back.
-            for entry in unit.iter_DIEs():
-                if entry.tag is None:
-                    del around[-1:]
-                    continue
-                if around and around[-1].tag in (_FUNCTION, _INLINED):
-                    found.children[around[-1].offset].append(entry)
-                if entry.tag == _INLINED:
-                    function = next(each for each in reversed(around) if each.tag == _FUNCTION)
-                    found.inlined.append((entry, function))
-                if entry.tag == _FUNCTION and (start := self._start(entry)) is not None:
-                    found.functions.setdefault(start, entry)
-                if entry.has_children:
-                    around.append(entry)
-            self._read[unit.cu_offset] = found
-        return self._read[unit.cu_offset]
+        """Return the functions of a unit, or of the one whose skeleton it is."""
+        if unit not in self._read:
+            whole = split_unit(unit, self._path) if is_skeleton(unit) else None
+            self._read[unit] = self._functions(unit) if whole is None else self._unit(whole)
+        return self._read[unit]
+
+    def _functions(self, unit: Entry) -> _Unit:
+        found = _Unit({}, defaultdict(list), [])
+        around: list[Entry] = []
+        # Entry by entry: damaged references from one to its sibling may lead back.
+        for entry in unit.iter_DIEs():
+            if entry.tag is None:
+                del around[-1:]
+                continue
+            if around and around[-1].tag in (_FUNCTION, _INLINED):
+                found.children[around[-1].offset].append(entry)
+            if entry.tag == _INLINED:
+                function = next((each for each in reversed(around) if each.tag == _FUNCTION), entry)
+                found.inlined.append((entry, function))
+            if entry.tag == _FUNCTION and (start := self._start(entry)) is not None:
+                found.functions.setdefault(start, entry)
+            if entry.has_children:
+                around.append(entry)
+        return found
 
     def _start(self, entry: Entry) -> int | None:
         """Return the address of a function's first instruction; None: it has no code."""
@@ -270,7 +278,7 @@ class Subprograms:
             return
         unit = entry.cu
         parse = DWARFExprParser(unit.structs).parse_expr
-        parser = LocationParser(self._dwarf.location_lists())
+        parser = LocationParser(entry.dwarfinfo.location_lists())
         locations = parser.parse_from_attribute(found, unit["version"], die=entry)
         if isinstance(locations, LocationExpr):
             yield Located(0, 0, parse(locations.loc_expr))
@@ -285,6 +293,8 @@ class Subprograms:
 
     def _file(self, entry: Entry) -> str:
         """Return the name of the file in which an entry is declared."""
+        if entry.dwarfinfo is not self._dwarf:  # the numbers of files there are others
+            return ""
         number, program = entry.attributes.get("DW_AT_decl_file"), self._dwarf.line_program_for_CU(entry.cu)
         if number is None or program is None:
             return ""

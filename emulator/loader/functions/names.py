@@ -15,7 +15,6 @@ from emulator.loader.functions.demangling import demangled, differs_in_each_buil
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from emulator.loader.dwarf.source_lines import LineTable
     from emulator.loader.elf.symbols import SymbolEntry, SymbolTable
     from emulator.loader.image import KernelImage
 
@@ -63,13 +62,11 @@ class FunctionNames:
 
     Args:
         symbols: Its symbols.
-        lines: Its source lines.
         declared_in: Returns the source file that declares the function at an address; "" where that is not known.
     """
 
-    def __init__(self, symbols: SymbolTable, lines: LineTable, declared_in: Callable[[int], str]) -> None:
+    def __init__(self, symbols: SymbolTable, declared_in: Callable[[int], str]) -> None:
         self._symbols = symbols
-        self._lines = lines
         self._declared_in = declared_in
 
     def find(self, pattern: str) -> tuple[NamedFunction, ...]:
@@ -156,10 +153,8 @@ class FunctionNames:
         """Return the last part of the name of a symbol's source file; "" where nothing says it."""
         path = each.file
         if not path or _NO_SOURCE.fullmatch(path):
-            # The line of the first instruction may be that of a function that was inlined there.
+            # Not the source line of the first instruction: that may be of a function that was inlined there.
             path = self._declared_in(each.symbol.address)
-            line = None if path else self._lines.find(each.symbol.address)
-            path = path if line is None else line.file
         return path.rpartition("/")[2]
 
 

@@ -33,6 +33,7 @@ _COPY: Final = re.compile(r"\.(?:constprop|isra|part)\.")
 _REMOVED: Final = NotKnown("the compiler removed it")
 _UNUSED: Final = NotKnown("its debug information has no place for it")
 _UNREAD: Final = NotKnown("no debug information, and the function does not read it")
+_SHIFTED: Final = NotKnown("no debug information, and the function reads more words than it has parameters")
 _UNCLEAR: Final = NotKnown("its debug information has no place for it at the function's first instruction")
 _CONTRADICTION: Final = NotKnown("its debug information names a place that the function's code does not read")
 _CLASH: Final = NotKnown("its debug information has the same place for another parameter")
@@ -185,5 +186,14 @@ def _by_code(image: KernelImage, address: int, code: EntryCode, count: int) -> t
         return (
             NotKnown(f"no debug information, and the function gets arguments in {' and '.join(registers)}"),
         ) * count
-    words = [OnStack(_WORD * (index + 1)) for index in range(count)]
-    return tuple(word if word in code.reads else _UNREAD for word in words)
+    if code.popped and (
+        code.popped == _WORD or code.popped != count * _WORD
+    ):  # perhaps a hidden one, for the address of its result
+        unclear = f"no debug information, and the function takes {counted(code.popped, 'byte')} of arguments from the stack"
+        return (NotKnown(unclear),) * count
+    found = tuple(
+        each if each in code.reads else _UNREAD
+        for each in (OnStack(_WORD * (index + 1)) for index in range(count))
+    )
+    reads_more = any(isinstance(each, OnStack) and each.offset > count * _WORD for each in code.reads)
+    return (*found[:1], *(_SHIFTED,) * (count - 1)) if reads_more else found

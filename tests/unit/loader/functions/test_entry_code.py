@@ -56,6 +56,7 @@ CODES: Final[list[tuple[str, set[Location]]]] = [
     ("cmpl $1, 0x200000; cmove %edx, %ecx; test %ecx, %ecx; ret", {ECX, EDX}),
     ("mov %edx, %eax; ret", {EDX}),
     ("ret", set()),
+    ("cmpl $0, 4(%esp); je 1f; mov 4(%esp), %eax; 1: ret", {FIRST}),
     ("xchg %eax, %edx; mov $0, %eax; test %edx, %edx; ret", {EAX}),
     ("push %ebp; mov %esp, %ebp; and $-16, %esp; mov 8(%ebp), %eax; leave; ret", {FIRST}),
     ("1: mov 4(%esp), %eax; dec %eax; jnz 1b; ret", {FIRST}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
@@ -151,6 +152,28 @@ def test_without_debug_information_the_code_says_what_is_on_the_stack(tmp_path: 
     assert found["unused"] == (UNREAD, S8)
 
 
+def test_without_debug_information_a_hidden_argument_is_not_taken_for_another(tmp_path: Path) -> None:
+    """A function that returns a structure gets the address for it first, and takes that from the stack."""
+    found = found_in(compiled(tmp_path, "gcc", ["-O0"]))
+    assert found["two"] == (
+        NotKnown("no debug information, and the function takes 4 bytes of arguments from the stack"),
+    )
+
+
+def test_without_debug_information_parameters_of_two_words_shift_those_after_them(tmp_path: Path) -> None:
+    found = found_in(compiled(tmp_path, "gcc", ["-O0"]))
+    shifted = NotKnown("no debug information, and the function reads more words than it has parameters")
+    assert found["wide"] == (S4, shifted)
+
+
+def test_without_debug_information_a_function_may_pop_all_its_arguments(tmp_path: Path) -> None:
+    source = "__attribute__((stdcall)) int f(int a, int b) { return a - b; } void _start(void) {}"
+    image = KernelImage.read(compile_kernel(tmp_path, source))
+    address = image.symbols["f"].address
+    assert parameter_locations(image, address, 2) == (S4, S8)
+    assert all(isinstance(each, NotKnown) for each in parameter_locations(image, address, 1))
+
+
 def test_without_debug_information_registers_are_no_arguments_that_can_be_told_apart(tmp_path: Path) -> None:
     found = found_in(compiled(tmp_path, "gcc", []))
     assert (
@@ -170,6 +193,66 @@ def test_clang_does_not_pass_what_nobody_reads(tmp_path: Path) -> None:
     for compiler, expected in (("gcc", S8), ("clang", NO_PLACE)):
         image = KernelImage.read(compile_kernel(tmp_path, source, ["-g"], compiler))
         assert parameter_locations(image, image.symbols["unused"].address, 2)[1] == expected
+
+
+def split(folder: Path, compiler: str) -> Path:
+    """A kernel of which most debug information is in the file ``kernel.dwo`` beside it."""
+    (folder / "kernel.c").write_text(SOURCE)
+    options = "-m32 -march=i686 -O2 -std=gnu11 -ffreestanding -fno-pie -fno-stack-protector -fcf-protection=none -w -g -gdwarf-5 -gsplit-dwarf"
+    for command in (
+        [compiler, *options.split(), "-c", "kernel.c"],
+        ["ld", "-m", "elf_i386", "-Ttext=0x100000", "--no-warn-rwx-segments", "-o", "kernel.elf", "kernel.o"],
+    ):
+        subprocess.run(command, cwd=folder, check=True)
+    return folder / "kernel.elf"
+
+
+def package(folder: Path) -> None:
+    """Make a package of all debug information of a kernel: here of one unit."""
+    with (folder / "kernel.dwo").open("rb") as stream:
+        file: Any = ELFFile(stream)
+        sizes = {
+            number: file.get_section_by_name(f".debug_{name}.dwo").data_size
+            for name, number in (("info", 1), ("abbrev", 3), ("loclists", 5), ("str_offsets", 6))
+        }
+        signature = file.get_section_by_name(".debug_info.dwo").data()[12:20]
+    words = [*sizes, *[0] * len(sizes), *sizes.values()]
+    index = (
+        struct.pack("<4I8x", 5, len(sizes), 1, 2) + signature + struct.pack(f"<2I{len(words)}I", 0, 1, *words)
+    )
+    (folder / "index").write_bytes(index)
+    command = ["objcopy", "--add-section", ".debug_cu_index=index", "kernel.dwo", "kernel.elf.dwp"]
+    subprocess.run(command, cwd=folder, check=True)
+
+
+@pytest.mark.parametrize(("compiler", "expected"), [("gcc", GCC_CHOOSES), ("clang", CLANG_CHOOSES)])
+def test_debug_information_is_found_beside_the_kernel(
+    tmp_path: Path, compiler: str, expected: Locations
+) -> None:
+    kernel = split(tmp_path, compiler)
+    assert found_in(KernelImage.read(kernel)) == expected
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("kernel.elf", "kernel.dwo"):
+        (tmp_path / name).rename(moved / name)
+    assert found_in(KernelImage.read(moved / "kernel.elf")) == expected
+    package(moved)
+    (moved / "kernel.dwo").unlink()
+    assert found_in(KernelImage.read(moved / "kernel.elf")) == expected
+
+
+def test_debug_information_of_another_build_is_not_used(tmp_path: Path) -> None:
+    kernel = split(tmp_path, "gcc")
+    dwo = tmp_path / "kernel.dwo"
+    data = dwo.read_bytes()
+    with dwo.open("rb") as stream:
+        section: Any = ELFFile(stream).get_section_by_name(".debug_info.dwo")
+    at = section["sh_offset"] + 12  # the number that the skeleton has, too
+    dwo.write_bytes(data[:at] + b"\0" * 8 + data[at + 8 :])
+    assert (
+        found_in(KernelImage.read(kernel))["narrow"]
+        == (NotKnown("no debug information, and the function gets arguments in EAX and EDX"),) * 2
+    )
 
 
 def test_compressed_debug_information_is_read(tmp_path: Path) -> None:
