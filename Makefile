@@ -8,7 +8,7 @@ NATIVE := $(wildcard emulator/native/machine.c emulator/native/*.h emulator/nati
 GUEST := $(shell find firmware -name '*.[chS]' -o -name '*.ld' -o -name Makefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test sanitize check fuzz bench mutants instructions compare-qemu firmware clean distclean
+.PHONY: help run test sanitize check fuzz bench mutants instructions matrix compare-qemu firmware clean distclean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ fuzz: $(VENV)/ready $(VENV)/dev peers  ## run random kernels, traces and guests:
 
 instructions: $(VENV)/ready $(VENV)/dev peers  ## run random instructions in QEMU and here: INSTRUCTIONS="--count 100000 --seed 7"
 	$(BIN)/python -m tests.oracle.instructions $(INSTRUCTIONS)
+
+matrix: $(VENV)/ready $(VENV)/dev peers  ## compare what is recorded with what a kernel logs, compiled in 1,440 ways (about an hour)
+	$(BIN)/python -m tests.matrix
 
 compare-qemu: $(VENV)/ready $(VENV)/dev  ## find where a kernel runs other than in QEMU: KERNEL=kernel.elf [FUNCTIONS=name,name | EVERY=100]
 	@test -n "$(KERNEL)" || { echo "usage: make compare-qemu KERNEL=kernel.elf [FUNCTIONS=name,name | EVERY=n] [OPTIONS=...]" >&2; exit 2; }

@@ -1,0 +1,154 @@
+"""What kmemu records of the kernel of the matrix, compared with what the kernel's own log says."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from emulator.loader.image import KernelImage
+from emulator.machine.machine import Machine
+from emulator.profile.known import match
+from emulator.profile.reader import read_profile
+from emulator.trace.recording import CallLog
+from tests.matrix.kernel import PROFILE, ROW, LoggedCall, is_inlinable, logged_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from emulator.profile.model import Profile, TracedFunction
+    from emulator.trace.table import Call
+    from tests.matrix.cells import Built
+
+
+class Recorded(NamedTuple):
+    """A recorded call: what `LoggedCall` says, as far as it is known."""
+
+    function: str
+    arguments: tuple[int | None, ...]
+    result: int | None
+    callers: tuple[str, ...]
+
+
+class Comparison(NamedTuple):
+    """The outcome of a cell.
+
+    Attributes:
+        wrong: What was recorded otherwise than it was; one line each.
+        not_recorded: Functions of which calls are missing.
+        unknown: Parameters of which kmemu says that it does not know them, as ``function.parameter``.
+        right: How many calls were recorded as they were.
+    """
+
+    wrong: list[str]
+    not_recorded: set[str]
+    unknown: set[str]
+    right: int
+
+
+def compare(built: Built, folder: Path, *, may_end_early: bool = False) -> Comparison:
+    """Run a kernel under recording, and compare what was recorded with its log.
+
+    Args:
+        built: The kernel.
+        folder: For files.
+        may_end_early: Nothing but the code says how to find callers: of a stack only the innermost may be known.
+    """
+    path = folder / "kernel.toml"
+    path.write_text(PROFILE)
+    image = KernelImage.read(built.kernel, symbols=None if built.symbols is None else str(built.symbols))
+    profile = match(read_profile(path), image)
+    machine = Machine(image)
+    log = CallLog(machine, profile)
+    machine.run(timeout_s=60)
+    rows, count = image.symbols["rows"].address, image.symbols["row_count"].address
+    size = machine.memory.load_words(count, 1)[0] * ROW.size
+    truth = logged_calls(bytes(machine.memory.read(rows, size)))
+    assert truth, "the kernel has logged nothing"
+    recorded = [_recorded(call, profile, log, image) for call in log.calls()]
+    return compared(truth, recorded, set(_unknown(profile)), may_end_early=may_end_early)
+
+
+def compared(
+    truth: list[LoggedCall], recorded: list[Recorded], unknown: set[str], *, may_end_early: bool = False
+) -> Comparison:
+    """Compare what was recorded with what the log says. The calls of each function are in order; some may be missing."""
+    wrong: list[str] = []
+    not_recorded: set[str] = set()
+    right = 0
+    found = _by_function(recorded)
+    expected = _by_function(
+        each if each.function in found else each._replace(function=each.function.rpartition(":")[2])
+        for each in truth
+    )
+    for name in sorted(expected.keys() | found.keys()):
+        left, missing = list(found[name]), []
+        for call in expected[name]:
+            if left and agrees(call, left[0], may_end_early=may_end_early):
+                right += 1
+                left.pop(0)
+            else:
+                missing.append(call)
+        not_recorded.update({name} if missing else ())
+        wrong += [f"{each}, but the log has {missing[:2]}" for each in left[:1]]
+    return Comparison(wrong, not_recorded, unknown, right)
+
+
+def agrees(call: LoggedCall, recorded: Recorded, *, may_end_early: bool) -> bool:
+    """Return whether all that is known of a recorded call is so."""
+    known = zip(call.arguments, recorded.arguments, strict=True)
+    return (
+        all(there in (None, value) for value, there in known)
+        and (call.result is None or recorded.result == call.result)
+        and _leads_to(call.callers, recorded.callers, may_end_early=may_end_early)
+    )
+
+
+def _leads_to(callers: tuple[str, ...], frames: tuple[str, ...], *, may_end_early: bool) -> bool:
+    """Return whether frames are the callers, but for those that may be inlined."""
+    found = iter(frames)
+    following = next(found, None)
+    for caller in callers:
+        if caller == following:
+            following = next(found, None)
+        elif following is None and may_end_early:
+            return True
+        elif not is_inlinable(caller):
+            return False
+    return following is None
+
+
+def _recorded(call: Call, profile: Profile, log: CallLog, image: KernelImage) -> Recorded:
+    function = next(each for each in profile.functions if each.name == call.function)
+    arguments = tuple(
+        None if parameter in function.unknown else value
+        for parameter, value in zip(function.parameters, call.arguments, strict=True)
+    )
+    frames = [
+        image.call_site(address).function.partition(".")[0] for address in log.recording.stack(call.stack)
+    ]
+    callers = tuple(each for each in frames if each.startswith(("heap_", "pool_")) and each[-1].isdigit())
+    return Recorded(_plain(function), arguments, call.result, callers)
+
+
+def _plain(function: TracedFunction) -> str:
+    """Return a function as `ALLOCATORS` names it: with its file where that is known and needed."""
+    file, _, name = function.name.rpartition(":")
+    plain = name.partition(".")[0]
+    return f"{file}:{plain}" if file else plain
+
+
+def _unknown(profile: Profile) -> Iterator[str]:
+    for function in profile.functions:
+        for parameter in function.unknown:
+            yield f"{_plain(function)}.{parameter}"
+
+
+_Named = TypeVar("_Named", LoggedCall, Recorded)
+
+
+def _by_function(calls: Iterable[_Named]) -> defaultdict[str, list[_Named]]:
+    found: defaultdict[str, list[_Named]] = defaultdict(list)
+    for call in calls:
+        found[call.function].append(call)
+    return found
