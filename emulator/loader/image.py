@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from emulator.loader.dwarf.frame_entries import FrameSection
+    from emulator.loader.dwarf.inlined import InlinedCall, InlinedCalls
     from emulator.loader.dwarf.source_lines import LineTable, SourceLine
     from emulator.loader.dwarf.subprograms import Subprograms
     from emulator.loader.dwarf.unwind import UnwindTable
@@ -222,7 +223,7 @@ class KernelImage:
 
         sections = [
             *self._unwind_sections(),
-            FrameSection(self._debug_section(".debug_frame"), 0, is_eh_frame=False),
+            FrameSection(self.debug_section(".debug_frame"), 0, is_eh_frame=False),
         ]
         code = [range(segment.virtual, segment.virtual + segment.size) for segment in self.segments]
         return read_unwind_table(sections, code)
@@ -271,6 +272,10 @@ class KernelImage:
         last = self.location(return_address - 1)
         return last._replace(address=return_address, offset=last.offset + 1 if last.function else 0)
 
+    def inlined_calls(self, address: int) -> tuple[InlinedCall, ...]:
+        """Return the inlined calls that an instruction at an address (as in `function_at`) is in, innermost first."""
+        return self._inlined_calls.find(self.linked(address))
+
     def physical(self, address: int) -> int:
         """Return where a linked address is loaded. Outside all segments it is returned as it is."""
         for segment in self.segments:
@@ -311,7 +316,18 @@ class KernelImage:
         from emulator.loader.dwarf.source_lines import LineTable
 
         return LineTable(
-            DebugSections(*map(self._debug_section, (".debug_line", ".debug_line_str", ".debug_str")))
+            DebugSections(*map(self.debug_section, (".debug_line", ".debug_line_str", ".debug_str")))
+        )
+
+    @cached_property
+    def _inlined_calls(self) -> InlinedCalls:
+        from emulator.loader.dwarf.entries import InfoSections
+        from emulator.loader.dwarf.inlined import InlinedCalls
+        from emulator.loader.dwarf.line_header import DebugSections
+
+        return InlinedCalls(
+            InfoSections(*(self.debug_section(f".debug_{each}") for each in InfoSections._fields)),
+            DebugSections(*(self.debug_section(f".debug_{each}") for each in DebugSections._fields)),
         )
 
     def _declared_in(self, address: int) -> str:
@@ -319,7 +335,8 @@ class KernelImage:
         found = self.subprograms.at(address)
         return "" if found is None else found.file
 
-    def _debug_section(self, name: str) -> bytes:
+    def debug_section(self, name: str) -> bytes:
+        """Return the bytes of a section of debug information; none where the file has no such section."""
         from emulator.loader.elf.compression import section_content
 
         names = (name, name.replace(".debug", ".zdebug"))

@@ -1,3 +1,13 @@
 """DWARF: the bytes of debug sections come in; source lines, variables with their types, and unwind rules go out."""
 
-__all__ = ["c_types", "frame_entries", "line_header", "source_lines", "subprograms", "unwind", "variables"]
+__all__ = [
+    "c_types",
+    "entries",
+    "frame_entries",
+    "inlined",
+    "line_header",
+    "source_lines",
+    "subprograms",
+    "unwind",
+    "variables",
+]

@@ -1,0 +1,90 @@
+"""A kernel whose allocator is called through functions that compilers inline, and loop, and recurse."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SOURCE = """
+typedef unsigned u;
+static char pool[65536]; static u used; volatile u sink;
+__attribute__((noinline, noclone)) void *kmalloc(u n) { void *p = pool + used; used += n; return p; }
+static inline __attribute__((always_inline)) void *zalloc(u n)
+{
+    char *p = kmalloc(n);
+    for (u i = 0; i < n; i++)
+        p[i] = 0;
+    return p;
+}
+struct node { struct node *next; u value; };
+static struct node *node_new(u value)
+{
+    struct node *n = zalloc(sizeof *n);
+    n->value = value;
+    return n;
+}
+static struct node *push(struct node *list, u value)
+{
+    struct node *n = node_new(value);
+    n->next = list;
+    return n;
+}
+__attribute__((noinline, noclone)) struct node *make(u n)
+{
+    struct node *list = 0;
+    for (u i = 0; i < n; i++)
+        list = push(list, i);
+    if (n > 1)
+        list = push(make(n - 1), n);
+    return list;
+}
+void kmain(void)
+{
+    sink = make(3)->value;
+    sink += make(1)->value;
+    __asm__ volatile("outl %0, $0xf4" : : "a"(0));
+    for (;;) ;
+}
+"""
+_ENTRY = """
+        .section .multiboot, "a"
+        .long   0x1badb002, 3, -(0x1badb002 + 3)
+        .text
+        .globl  _start
+        .type   _start, @function
+_start: movl    $0x180000, %esp
+        xorl    %ebp, %ebp
+        call    kmain
+        .size   _start, . - _start
+"""
+_LINKER_SCRIPT = """
+ENTRY(_start)
+SECTIONS
+{
+    . = 0x00100000;
+    .text : { KEEP(*(.multiboot)) *(.text*) }
+    .eh_frame : { KEEP(*(.eh_frame)) }
+    .data : { *(.data*) *(.rodata*) }
+    .bss : { *(.bss*) }
+    /DISCARD/ : { *(.note*) *(.comment) }
+}
+"""
+_OPTIONS = (
+    *("-m32", "-ffreestanding", "-fno-pie", "-no-pie", "-nostdlib", "-static", "-fno-stack-protector"),
+    *("-fcf-protection=none", "-fno-optimize-sibling-calls", "-fasynchronous-unwind-tables"),
+    "-Wl,--build-id=none,--no-warnings,-T,kernel.ld",
+)
+
+
+def compile_inlining(directory: Path, compiler: str, *options: str) -> Path:
+    """Compile the kernel, and return its file."""
+    (directory / "kernel.c").write_text(_SOURCE)
+    (directory / "entry.S").write_text(_ENTRY)
+    (directory / "kernel.ld").write_text(_LINKER_SCRIPT)
+    command = [compiler, *_OPTIONS, *options, "-o", "kernel.elf", "entry.S", "kernel.c"]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return directory / "kernel.elf"
