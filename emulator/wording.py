@@ -61,16 +61,25 @@ def shown_keys(keys: Iterable[str]) -> str:
     return ".".join(key if re.fullmatch(_PLAIN_KEY, key) else shortened(key)[1:-1] for key in keys)
 
 
-def code_address(address: int, function: str, offset: int) -> str:
-    """Return ``kmain+0x42``; where the function is not known (""), the address: ``0x00101042``."""
+def code_address(address: int, function: str, offset: int, *, inlined: bool = False) -> str:
+    """Return ``kmain+0x42``, ``zalloc (inlined)``; where the function is not known (""), the address: ``0x00101042``."""
     if function == MORE_CALLERS:
         return function
+    if inlined:
+        return f"{function or '(unknown function)'} (inlined)"
     return f"{function}+0x{offset:x}" if function else f"0x{address:08x}"
 
 
-def code_location(address: int, function: str, offset: int, file: str, line: int) -> str:
+def code_location(
+    address: int,
+    function: str,
+    offset: int,
+    file: str,
+    line: int,
+    inlined: bool = False,  # noqa: FBT001, FBT002 - frames are spread into it
+) -> str:
     """Return ``kmain+0x42 (firmware/scenarios/demo.c:31)``, as kernels write it; less where *file* or *line* is not known."""
-    place = code_address(address, function, offset)
+    place = code_address(address, function, offset, inlined=inlined)
     if not file:
         return place
     return f"{place} ({file}:{line})" if line else f"{place} ({file})"

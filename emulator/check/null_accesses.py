@@ -238,7 +238,7 @@ def _place(symbolizer: Symbolizer, access: NullAccess) -> tuple[int, ...]:
         if not _OF_CALLERS.match(frame.function):
             break
         place.append(caller)
-        frame = symbolizer.caller(caller)
+        frame = symbolizer.caller(caller)[-1]
     return tuple(place)
 
 

@@ -21,7 +21,7 @@ class StackFrame(NamedTuple):
 
     Attributes:
         frame: The function, and where in it the machine stands, or where its callee returns to.
-        low: Linear address of its part of the stack: [low, high).
+        low: Linear address of its part of the stack: [low, high). Inlined functions share that of the function they stand in.
         high: See *low*; the same where the end is not known, as of the outermost function.
     """
 
@@ -34,7 +34,12 @@ def backtrace(machine: Machine) -> tuple[StackFrame, ...]:
     """Return the levels of the backtrace, the function at EIP first."""
     registers = machine.registers()
     found = callers(machine)
-    frames = Symbolizer(machine.image).backtrace(registers.eip, found.return_addresses)
+    symbolizer = Symbolizer(machine.image)
+    levels = (symbolizer.backtrace(registers.eip), *map(symbolizer.caller, found.return_addresses))
     starts = [registers.esp, *(slot + WORD_SIZE for slot in found.slots)]
     bounds = [registers.on_stack(each) for each in (*starts, found.end or starts[-1])]
-    return tuple(map(StackFrame, frames, bounds, bounds[1:]))
+    return tuple(
+        StackFrame(frame, low, high)
+        for frames, low, high in zip(levels, bounds, bounds[1:], strict=False)
+        for frame in frames
+    )

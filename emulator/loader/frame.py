@@ -16,6 +16,7 @@ class Frame(NamedTuple):
         offset: Bytes from the symbol to *address*.
         file: The source file as the debug information names it; "" where it is not known.
         line: In *file*, from 1; 0 where it is not known.
+        inlined: The function's code stands in that of the next level, whose *address* is the same; it has no *offset*.
     """
 
     address: int
@@ -23,6 +24,7 @@ class Frame(NamedTuple):
     offset: int = 0
     file: str = ""
     line: int = 0
+    inlined: bool = False
 
     @property
     def name(self) -> str:
@@ -31,7 +33,7 @@ class Frame(NamedTuple):
 
     def __str__(self) -> str:
         """Return ``kmain+0x42 demo.c:31``; less where something is not known."""
-        text = code_address(self.address, self.function, self.offset)
+        text = code_address(self.address, self.function, self.offset, inlined=self.inlined)
         if not self.file:
             return text
         name = self.file.rpartition("/")[2]

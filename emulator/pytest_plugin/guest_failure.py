@@ -25,9 +25,9 @@ FROM_THE_TEST: Final = "(called by the test)"
 def caller_lines(addresses: Iterable[int], image: KernelImage, most: int = _FRAMES_SHOWN) -> list[str]:
     """Return a line for each frame of a recorded backtrace, innermost first."""
     symbolizer = Symbolizer(image)
-    lines = [
-        FROM_THE_TEST if each in CALLS_END else frame_text(symbolizer.caller(each)) for each in addresses
-    ]
+    lines: list[str] = []
+    for each in addresses:
+        lines += [FROM_THE_TEST] if each in CALLS_END else map(frame_text, symbolizer.caller(each))
     return _first(lines, most)
 
 

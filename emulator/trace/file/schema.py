@@ -22,6 +22,7 @@ FRAMES_TYPE: Final = pa.list_(
             pa.field("offset", pa.uint32(), nullable=False),
             pa.field("file", pa.utf8(), nullable=False),
             pa.field("line", pa.uint32(), nullable=False),
+            pa.field("inlined", pa.bool_(), nullable=False),
         ]
     )
 )

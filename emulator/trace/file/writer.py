@@ -208,6 +208,7 @@ def _frames_column(count: int, definitions: Definitions) -> pa.Array:
             number_array(np.array([frame.offset for frame in frames], np.uint32)),
             text_array([frame.file for frame in frames]),
             number_array(np.array([frame.line for frame in frames], np.uint32)),
+            pa.array([frame.inlined for frame in frames], pa.bool_()),
         ],
         fields=list(kind),
     )

@@ -279,7 +279,7 @@ def test_a_process_killed_while_it_completed_a_call(path: Path, table: pa.Table)
     assert trace.blocks("frames").address.tolist() == [0x200000]
 
 
-FRAME = {"address": 1, "function": "f", "offset": 0, "file": "", "line": 0}
+FRAME = {"address": 1, "function": "f", "offset": 0, "file": "", "line": 0, "inlined": False}
 
 
 def test_a_call_stack_that_is_defined_twice(path: Path, table: pa.Table) -> None:
