@@ -472,13 +472,11 @@ class Machine:
         event = self.calls.event_count
         if self.recording is None or not self.calls.open_calls:
             return event, ""
-        from emulator.loader.functions.names import plain_name  # not for `boot`
-
-        names = {function.name for function in self.recording.functions}
+        names = self.recording.names
         callers = self.stacks.callers(eip).return_addresses
         found = (self.image.function_at(address) for address in (eip, *(each - 1 for each in callers)))
-        functions = (plain_name(each[0].name) for each in found if each)
-        return event, next((name for name in functions if name in names), "")
+        entries = (each[0].address for each in found if each)
+        return event, next((names[address] for address in entries if address in names), "")
 
     def _open_call(self) -> str:
         return "" if self.layers is None else self.layers.open_call()

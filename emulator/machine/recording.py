@@ -17,7 +17,7 @@ from emulator.machine.core.observed import ProbeKind
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from emulator.loader.functions.locations import Location
     from emulator.machine.core.call_recorder import CallRows, LateReturn
@@ -67,6 +67,7 @@ class Recording:
     Attributes:
         machine: Whose guest is recorded.
         functions: What is recorded; a row's function code is the position in here.
+        names: Names of the functions by the linked addresses of their entries.
         on_rows: Is called with full rows, which are empty again afterwards; None: they are forgotten, and only the
             newest calls remain.
         torn: `on_rows` failed: it may have kept the rows, so they must not be handed over again. Ctrl-C waits until it is done, a
@@ -75,6 +76,7 @@ class Recording:
 
     machine: Machine
     functions: tuple[RecordedFunction, ...]
+    names: Mapping[int, str]
     on_rows: Callable[[CallRows], None] | None
     torn: bool = field(default=False, init=False)
     _stacks_taken: int = field(default=0, init=False)
@@ -155,7 +157,8 @@ def record(
     if len(entries) > ENTRIES_MAX:
         raise ValueError(f"functions are entered at {len(entries)} places, {ENTRIES_MAX} can be recorded")
     probes = _probes(machine, functions, entries)
-    recording = Recording(machine, tuple(functions), on_rows)
+    names = {entry.address: functions[number].name for number, entry in entries}
+    recording = Recording(machine, tuple(functions), names, on_rows)
     prepare_stacks(machine)
     table = _Table()
     rows = [table.row(machine, number, functions[number], entry) for number, entry in entries]

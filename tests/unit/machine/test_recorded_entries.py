@@ -235,3 +235,18 @@ def test_a_snapshot_keeps_what_open_calls_were_given(machine: Machine) -> None:
     snapshot.reset()
     machine.run(timeout_s=10)
     assert [call.out for call in recorded.calls()] == [0x0A0B0C0E]
+
+
+def test_an_access_that_nothing_answers_is_of_the_function_as_it_is_recorded() -> None:
+    source = """
+        call    take
+        exit    0
+        function take
+        movl    0x40000010, %eax
+        ret
+        ends    take
+    """
+    machine = machine_of(FUNCTION + source)
+    record(machine, [RecordedFunction("heap.c:take", entries=(entry(machine, "take"),))])
+    machine.run(timeout_s=10)
+    assert [lack.function for lack in machine.unanswered.lacks()] == ["heap.c:take"]
