@@ -83,7 +83,7 @@ class GoodRun(NamedTuple):
 
     Attributes:
         ending: How the kernel ended it by itself.
-        page_zero: The accesses of page zero in it, which are made on purpose; None: the kernel uses the page, and nothing is said of it.
+        page_zero: The accesses of page zero in it; None: the kernel uses the page, and nothing is said of it.
     """
 
     ending: Ending
@@ -202,8 +202,10 @@ class TrialRunner:
         """Describe the first access through a null pointer after so many accesses of page zero; "": there is none."""
         if self._guard is None or good.page_zero is None:
             return ""
-        later = self._guard.seen().accesses[before:]
-        use = next(iter(null_uses(self._machine, later, good.page_zero)), None)
+        known = {_way(access) for access in good.page_zero}
+        later = [access for access in self._guard.seen().accesses[before:] if _way(access) not in known]
+        learned = [access for access in good.page_zero if access.event < _FIRST_EVENT]
+        use = next(iter(null_uses(self._machine, later, learned)), None)
         if use is None:
             return ""
         return f"{use} at {code_location(*use.frames[0])}" if use.frames else str(use)
@@ -235,6 +237,11 @@ class TrialRunner:
             name = EXCEPTION_NAMES.get(fault.vector, f"exception {fault.vector}")
             return Reaction.DIES, name, code_location(*self._machine.image.location(fault.eip))
         return Reaction.REPORTS, brief_ending(ending), ""
+
+
+def _way(access: NullAccess) -> tuple[object, ...]:
+    """Return what tells accesses apart: the instruction with its callers."""
+    return access.registers.pc, access.callers, access.access
 
 
 def _patience(good: Ending) -> int:

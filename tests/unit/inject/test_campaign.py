@@ -177,6 +177,14 @@ def test_what_the_good_run_does_is_meant() -> None:
     assert (trial.reaction, trial.null_access) == (Reaction.SURVIVES, "")
 
 
+def test_what_only_a_trial_does_is_found_where_the_good_run_accesses_null_too() -> None:
+    use = "use: movl $1, (%eax)\n ret"
+    code = f"pushl $7\n call take\n call use\n xorl %eax, %eax\n call use\n exit 0\n{use}"
+    rerun = Rerun(partial(machine_of, FUNCTION + code + TAKE), PROFILE_OF_ONE)
+    (trial,) = run_campaign(rerun, limit=ALL).trials
+    assert trial.reaction is Reaction.ACCESSES_NULL
+
+
 def test_each_trial_begins_without_null_accesses() -> None:
     code = "pushl $7\n call take\n movl %eax, %ecx\n pushl $7\n call take\n andl %ecx, %eax\n call use\n exit 0\nuse: movl $1, (%eax)\n ret"
     rerun = Rerun(partial(machine_of, FUNCTION + code + TAKE), PROFILE_OF_ONE)
