@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from selenium.webdriver import Chrome, ChromeOptions
@@ -40,7 +41,7 @@ def size_text(size: int) -> str:
     value, units = float(size), ["B", "KiB", "MiB"]
     while round(value, 1) >= 1024:
         value, units = value / 1024, units[1:]
-    return f"{round(value, 1):g} {units[0]}"
+    return f"{math.floor(10 * value + 0.5) / 10:g} {units[0]}"  # halves go up, as in the page
 
 
 def start_browser(profile: Path) -> Chrome:

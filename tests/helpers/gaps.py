@@ -2,41 +2,76 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.trace import Trace
 
 Span = tuple[int, int]
+NEVER = 0xFFFF_FFFF
 
 
 def free_gaps(trace: Trace, area: str, event: int) -> list[int]:
-    """Return the sizes of the gaps after an event in which a block of the run has lain, with room to its neighbours."""
-    ever = _spans(trace.blocks(area))
+    """Return the free bytes of the gaps after an event that count: see `emulator.trace.queries.gaps`."""
+    blocks = trace.blocks(area)
+    taken = taken_sizes(blocks)
+    ever, live = _spans(blocks, taken), _spans(trace.live(event, area), taken)
     if not ever:
         return []
-    low, high = min(start for start, _ in ever), max(end for _, end in ever)
-    at_peak = _between(_spans(trace.live(trace.peak(area).event, area)))
-    closest = min((end - start for start, end in at_peak), default=0)
     found = []
-    for start, end in _between([(low, low), *_spans(trace.live(event, area)), (high, high)]):
-        first, last = start + closest * (start != low), end - closest * (end != high)
-        if any(first <= low_of and high_of <= last for low_of, high_of in ever):
-            found.append(end - start)
+    for low, high in _uncovered(live, min(start for start, _ in ever), max(end for _, end in ever)):
+        size = _covered(ever, low, high)
+        before = max((end - start for start, end in ever if end == low), default=0)
+        if any(low <= start and end <= high for start, end in ever) or size >= before:
+            found.append(size)
     return found
 
 
-def _spans(blocks: Blocks) -> list[Span]:
+def taken_sizes(blocks: Blocks) -> dict[int, int]:
+    """Return how many bytes a block of each size takes, by comparing each block with all others at its birth."""
+    strides = list(_strides(blocks))
+    closest = min((stride - size for size, stride in strides), default=0)
+    smallest = min((stride for _, stride in strides), default=0)
+    taken = {}
+    for size in {size for size in blocks.size.tolist() if size}:
+        bound = min((stride for other, stride in strides if other >= size), default=NEVER)
+        believed = bound <= max(closest + (1 << (size - 1).bit_length()), smallest)
+        taken[size] = bound if believed else size + closest
+    return taken
+
+
+def _strides(blocks: Blocks) -> Iterator[tuple[int, int]]:
+    """Yield sizes of blocks with the bytes from the start of one to that of the next, whenever a block is born beside it."""
+    columns = (blocks.address, blocks.size, blocks.born, blocks.died)
+    lives = [each for each in zip(*(column.tolist() for column in columns), strict=True) if each[1]]
+    for index, (address, size, born, _) in enumerate(lives):
+        around = {other: length for other, length, _, died in lives[:index] if died >= born}
+        before = max((other for other in around if other < address), default=None)
+        after = min((other for other in around if other > address), default=None)
+        if before is not None and before + around[before] <= address:
+            yield around[before], address - before
+        if after is not None and address + size <= after:
+            yield size, after - address
+
+
+def _spans(blocks: Blocks, taken: dict[int, int]) -> list[Span]:
     pairs = zip(blocks.address.tolist(), blocks.size.tolist(), strict=True)
-    return sorted((start, start + size) for start, size in pairs if size)
+    return sorted((start, start + taken[size]) for start, size in pairs if size)
 
 
-def _between(spans: list[Span]) -> list[Span]:
-    """Return what lies between neighbours; nothing, at the end of the first, where they overlap or touch."""
-    gaps, covered = [], spans[0][1] if spans else 0
-    for _, (start, end) in pairwise(spans):
-        gaps.append((covered, max(covered, start)))
-        covered = max(covered, end)
+def _uncovered(spans: Sequence[Span], low: int, high: int) -> list[Span]:
+    gaps = []
+    for start, end in [*spans, (high, high)]:
+        if low < start:
+            gaps.append((low, start))
+        low = max(low, end)
     return gaps
+
+
+def _covered(spans: Sequence[Span], low: int, high: int) -> int:
+    """Return how many bytes of [low, high) lie in any of the spans."""
+    inside = [(start, min(end, high)) for start, end in spans if start < high]
+    return high - low - sum(end - start for start, end in _uncovered(inside, low, high))

@@ -1,4 +1,4 @@
-"""How long blocks live, and which of them overlap: worked out in the core, for millions of blocks."""
+"""How long blocks live, which of them overlap, and how close they lie: worked out in the core, for millions of blocks."""
 
 from __future__ import annotations
 
@@ -73,3 +73,23 @@ def find_overlaps(lives: Lives, last_event: int, most: int) -> tuple[int, list[i
     if found < 0:
         raise HostError("no memory is left to look for overlapping blocks")
     return found, list(out[0 : min(found, most)])
+
+
+def find_strides(lives: Lives, numbers: Buffer, last_event: int, out: Buffer) -> None:
+    """Find how close the next block ever was to each block.
+
+    Args:
+        lives: All blocks of an area, in bytes.
+        numbers: By block: the rank of its first byte among those of all blocks; unsigned words.
+        last_event: The last event there is.
+        out: By block, unsigned words, all 0. Set to the fewest bytes from its start to the start of the next block that lived at
+            the same time and did not overlap it; stays 0 where there was none.
+
+    Raises:
+        HostError: No memory is left.
+    """
+    columns = [_ffi.from_buffer("uint32_t[]", column) for column in lives]
+    strides = _ffi.from_buffer("uint32_t[]", out, require_writable=True)
+    ranks = _ffi.from_buffer("uint32_t[]", numbers)
+    if _lib.kc_strides(_ffi.new("kc_lives *", (len(columns[0]), last_event, *columns)), ranks, strides):
+        raise HostError("no memory is left to look how close blocks lie")

@@ -18,7 +18,7 @@ typedef struct {
  * `taken`, all 0, becomes 1 for each event that took an owner from a block. -1: no memory. */
 int kc_pair(const kc_block_events *changes, uint32_t *died, uint8_t *taken);
 
-/* -- which blocks overlap: overlaps.c ----------------------------------------------------------- */
+/* -- which blocks overlap: overlaps.c; how close they lie: strides.c ------------------------------ */
 
 /* The lives of blocks, ascending by `born`: the units [first, last] from the event `born` to the event `died`. */
 typedef struct {
@@ -27,6 +27,10 @@ typedef struct {
 } kc_lives;
 /* How many blocks were made over live ones; the positions of the first `room` of them go to `out`. -1: no memory. */
 int64_t kc_overlaps(const kc_lives *lives, uint32_t *out, uint32_t room);
+/* Sets `out`, all 0, for each block to the fewest bytes (units are bytes here) from its start to that of the next block that
+ * lived at the same time and did not overlap it; 0: there was none. `numbers` are the blocks' starts, each as its rank among
+ * all. -1: no memory. */
+int kc_strides(const kc_lives *lives, const uint32_t *numbers, uint32_t *out);
 /* cdef end */
 
 #endif

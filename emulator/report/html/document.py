@@ -56,14 +56,14 @@ def page_document(trace: Trace, areas: Sequence[str], tables: FrameTables) -> di
 
 def _area(trace: Trace, area: str) -> dict[str, object]:
     codes = [code for code, function in enumerate(trace.functions) if function.area == area]
-    blocks, end, peak = trace.blocks(area), trace.live(None, area), trace.peak(area)
+    blocks, end = trace.blocks(area), trace.live(None, area)
     return {
         "name": clipped(area),
         "pages": trace.profile.pages(area),
         "calls": int(np.isin(trace.calls.function, codes).sum()),
         "allocated": int(blocks.size.sum(dtype=np.int64)),
-        "peak": peak._asdict(),
-        "closest": GapMeasure(blocks, trace.live(peak.event, area)).closest,
+        "peak": trace.peak(area)._asdict(),
+        "taken": [column.tolist() for column in GapMeasure(blocks).taken],
         "end_live": {"bytes": int(end.size.sum(dtype=np.int64)), "blocks": len(end.size)},
         "failed": _problems(trace, trace.failed(area).tolist()),
         "stray": _problems(trace, trace.stray_frees(area).tolist()),

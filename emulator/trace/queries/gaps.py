@@ -1,8 +1,13 @@
 """Compute the fragmentation of an area: which share of its free bytes lies outside the largest gap.
 
-A trace does not show what an allocator needs for itself, so not every byte between two blocks is free. A gap counts as free
-where a block of the area has lain in it as a whole, at any time of the run, with room to the neighbours on both sides: as much as
-the closest two blocks had between them at the peak. So headers, and what sizes are rounded up by, are no gaps.
+A block takes more bytes than it was asked for: the allocator's header, and what the size is rounded up by. A trace does not show
+them, so they are measured. The start of a block and that of the next one were never closer than what the block takes, nor were those of
+a larger block, which takes as much at least; the closest neighbours of the whole run say how much that is. No size is rounded up beyond
+the next power of two, so if those of a size were further apart than that, free memory lay between them every time: then the block takes
+its size and what the closest blocks of the area had between them.
+
+What no live block takes is free where a block has been at some time. It counts as a gap if a block has lain in it as a whole, with
+all that it takes, or if it is as large as what the block before it takes, which is too much to be a part of that one.
 
     fragmentation = 1 - largest gap / all gaps          of those that count; 0 where none does
 
@@ -11,17 +16,24 @@ Source: none; the page of a trace measures the same (report/html/js/gaps.js).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from emulator.machine.core.lives import Lives, find_strides
+from emulator.trace.blocks.blocks import NEVER
+from emulator.x86 import WORD_MAX
+
 if TYPE_CHECKING:
     from emulator.trace.blocks.blocks import Blocks
-    from emulator.trace.table import I64
+    from emulator.trace.table import I64, Flags
+
+_FAR: Final = 1 << 40
+"""More bytes than there are between any two blocks."""
 
 
 class Gaps(NamedTuple):
-    """Free pieces of an area at a moment, between the lowest and the highest address that its blocks ever had.
+    """Free pieces of an area at a moment, between the lowest and the highest address that its blocks ever took.
 
     Attributes:
         size: Bytes of all of them.
@@ -37,54 +49,124 @@ class Gaps(NamedTuple):
         return 1 - self.largest / self.size if self.size else 0.0
 
 
+class TakenSizes(NamedTuple):
+    """How many bytes the blocks of each size take, with header and rounding.
+
+    Attributes:
+        sizes: Of blocks, ascending.
+        taken: By size.
+    """
+
+    sizes: I64
+    taken: I64
+
+    def of(self, blocks: Blocks) -> I64:
+        """Return what each block takes; the sizes of all are known ones."""
+        return self.taken[np.searchsorted(self.sizes, blocks.size)]
+
+
 class GapMeasure:
     """Measures the gaps of an area. Blocks of which no size is known do not count.
 
     Args:
         ever: All blocks that ever lived.
-        at_peak: Those that lived when most bytes did.
 
     Attributes:
-        closest: Bytes between the two neighbours that were closest at the peak; 0 where there are none.
+        taken: What blocks take.
     """
 
-    def __init__(self, ever: Blocks, at_peak: Blocks) -> None:
-        self._starts, ends = _extents(ever)
+    def __init__(self, ever: Blocks) -> None:
+        known = _sized(ever)
+        self.taken = taken_sizes(known)
+        self._starts, ends = self._extents(known)
         self._low = int(self._starts[0]) if len(ends) else 0
         self._high = int(ends.max()) if len(ends) else 0
         self._first_end = np.minimum.accumulate(ends[::-1])[::-1]  # of the blocks that begin here or later
-        starts, stops = _between(*_extents(at_peak))
-        self.closest = int((stops - starts).min()) if len(starts) else 0
+        self._last_end = np.maximum.accumulate(ends)
+        self._stops, by_end = np.unique(ends, return_inverse=True)
+        self._longest = np.zeros(len(self._stops), np.int64)  # of the blocks that end there: what it takes
+        np.maximum.at(self._longest, by_end, ends - self._starts)
+        fresh = np.maximum(
+            self._starts[1:], self._last_end[:-1]
+        )  # where each block begins to cover what none before it did
+        first = self._starts[:1]
+        self._covered = np.cumsum(np.maximum(ends - np.concatenate((first, fresh)), 0))
 
     def gaps(self, live: Blocks) -> Gaps:
         """Return the gaps between some of the blocks that live at the same time."""
         if not len(self._starts):
             return Gaps(0, 0)
-        starts, ends = _extents(live)
-        edges = np.array([self._low]), np.array([self._high])
-        begin, end = _between(
-            np.concatenate((edges[0], starts, edges[1])), np.concatenate((edges[0], ends, edges[1]))
-        )
-        sizes = (end - begin)[self._held_a_block(begin, end)]
+        starts, ends = self._extents(_sized(live))
+        covered = np.concatenate(([self._low], np.maximum.accumulate(ends)))
+        begin, end = covered, np.maximum(np.concatenate((starts, [self._high])), covered)
+        sizes = self._used_below(end) - self._used_below(begin)
+        sizes = sizes[self._held_a_block(begin, end) | (sizes >= self._taken_before(begin))]
         return Gaps(int(sizes.sum()), int(sizes.max(initial=0)))
 
-    def _held_a_block(self, begin: I64, end: I64) -> np.ndarray:
-        """Return for gaps in which of them a block has lain. Where the area begins and ends there is no neighbour."""
-        first = np.searchsorted(self._starts, begin + np.where(begin > self._low, self.closest, 0))
-        last = end - np.where(end < self._high, self.closest, 0)
+    def _extents(self, known: Blocks) -> tuple[I64, I64]:
+        """Return where what blocks take begins and ends, ascending by start."""
+        starts = known.address.astype(np.int64)
+        order = np.argsort(starts, kind="stable")
+        return starts[order], (starts + self.taken.of(known))[order]
+
+    def _held_a_block(self, begin: I64, end: I64) -> Flags:
+        """Return in which gaps a block has lain."""
+        first = np.searchsorted(self._starts, begin)
         there = first < len(self._starts)
-        return there & (self._first_end[np.where(there, first, 0)] <= last)
+        return there & (self._first_end[np.where(there, first, 0)] <= end)
+
+    def _taken_before(self, begin: I64) -> I64:
+        """Return for gaps what the block takes that ends where they begin: the longest that ever ended there."""
+        return np.where(
+            begin > self._low, self._longest[np.searchsorted(self._stops, begin) % len(self._stops)], 0
+        )
+
+    def _used_below(self, addresses: I64) -> I64:
+        """Return how many bytes below each address a block has ever taken."""
+        index = np.searchsorted(self._starts, addresses, side="right") - 1
+        there = index >= 0
+        index = np.where(there, index, 0)
+        beyond = np.maximum(self._last_end[index] - addresses, 0)
+        return np.where(there, self._covered[index] - beyond, 0)
 
 
-def _extents(blocks: Blocks) -> tuple[I64, I64]:
-    """Return where blocks begin and end, ascending by start."""
-    known = blocks.where(blocks.size != 0)
-    starts = known.address.astype(np.int64)
-    order = np.argsort(starts, kind="stable")
-    return starts[order], (starts + known.size)[order]
+def taken_sizes(blocks: Blocks) -> TakenSizes:
+    """Measure how many bytes blocks take.
+
+    Args:
+        blocks: All of an area that ever lived, with known sizes.
+    """
+    sizes, by_size = np.unique(blocks.size.astype(np.int64), return_inverse=True)
+    strides = _strides(blocks)
+    if not len(sizes):
+        return TakenSizes(sizes, sizes)
+    closest = int((strides - blocks.size).min())  # header and rounding of the blocks that lie closest
+    if closest >= _FAR - WORD_MAX:
+        return TakenSizes(sizes, sizes)  # there were never two
+    bound = np.full(len(sizes), _FAR, np.int64)
+    np.minimum.at(bound, by_size, strides)
+    bound = np.minimum.accumulate(bound[::-1])[::-1]
+    believed = np.maximum(_next_power_of_two(sizes) + closest, bound[0])
+    return TakenSizes(sizes, np.where(bound <= believed, bound, sizes + closest))
 
 
-def _between(starts: I64, ends: I64) -> tuple[I64, I64]:
-    """Return where the gaps between neighbours begin and end; some may be empty."""
-    covered = np.maximum.accumulate(ends)
-    return covered[:-1], np.maximum(starts[1:], covered[:-1])
+def _strides(blocks: Blocks) -> I64:
+    """Return the fewest bytes from the start of each block to that of the next live one; `_FAR` where there was none."""
+    strides = np.zeros(len(blocks.born), np.uint32)
+    if len(strides):
+        ranks = np.unique(blocks.address, return_inverse=True)[1].astype(np.uint32)
+        last = np.minimum(blocks.address.astype(np.uint64) + blocks.size - np.uint64(1), WORD_MAX)
+        lives = Lives(blocks.address.data, last.astype(np.uint32).data, blocks.born.data, blocks.died.data)
+        dead = blocks.died[blocks.died != NEVER]
+        last_event = int(max(blocks.born.max(), dead.max(initial=0)))
+        find_strides(lives, ranks.data, last_event, strides.data)
+    return np.where(strides, strides.astype(np.int64), _FAR)
+
+
+def _next_power_of_two(sizes: I64) -> I64:
+    """Return for each size the least power of two that is not below it."""
+    return np.int64(1) << np.ceil(np.log2(sizes)).astype(np.int64)  # exact: sizes are below 2^53
+
+
+def _sized(blocks: Blocks) -> Blocks:
+    return blocks.where(blocks.size != 0)

@@ -1,5 +1,5 @@
-// Fragmentation: after every event the free bytes inside an area's span and the largest gap among them. Which gaps count as free is
-// explained in emulator/trace/queries/gaps.py, which measures the same.
+// Fragmentation: after every event the free bytes inside an area's span and the largest gap among them. What blocks take, and which gaps
+// count, is explained in emulator/trace/queries/gaps.py, which measures the same.
 //
 // A tree over the addresses at which blocks begin or end. A node knows how many blocks cover all of it, and of what they leave: where
 // the gap at its beginning ends and that at its end begins, and of the gaps in between the longest and the sum. A birth or death
@@ -8,18 +8,17 @@
 const EVENTS_AT_ONCE = 20_000; // between two looks at what else the page has to do
 
 class GapTree {
-  // counts(i, j): whether a gap from place i to place j is free.
-  constructor(places, counts) {
-    this.places = places;
-    this.counts = counts;
+  // size(i, j): free bytes of a gap from place i to place j.
+  constructor(places, size) {
+    this.size = size;
     this.leaves = Math.max(places.length - 1, 1);
-    let size = 2;
-    while (size < 2 * this.leaves) size *= 2;
-    this.covered = new Int32Array(size);
-    this.first = new Int32Array(size);
-    this.last = new Int32Array(size);
-    this.largest = new Float64Array(size);
-    this.free = new Float64Array(size);
+    let nodes = 2;
+    while (nodes < 2 * this.leaves) nodes *= 2;
+    this.covered = new Int32Array(nodes);
+    this.first = new Int32Array(nodes);
+    this.last = new Int32Array(nodes);
+    this.largest = new Float64Array(nodes);
+    this.free = new Float64Array(nodes);
     this.build(1, 0, this.leaves);
   }
 
@@ -63,13 +62,8 @@ class GapTree {
     free[place] = free[left] + free[right] + between;
   }
 
-  size(from, to) {
-    return from < to && this.counts(from, to) ? this.places[to] - this.places[from] : 0;
-  }
-
   // {largest, free} of the whole span.
   total() {
-    if (this.places.length < 2) return { largest: 0, free: 0 };
     const end = this.leaves, first = this.first[1], last = this.last[1];
     const edges = first === end ? [this.size(0, end)] : [this.size(0, first), this.size(last, end)];
     return {
@@ -79,30 +73,48 @@ class GapTree {
   }
 }
 
-// Whether a gap from one place to another is free: a block has lain in it, with room to its neighbours.
-function freeGaps({ address, size, closest }, places) {
-  const blocks = Array.from(address.keys()).filter((i) => size[i]).sort((a, b) => address[a] - address[b]);
-  const starts = Float64Array.from(blocks, (i) => address[i]);
-  const firstEnd = Float64Array.from(blocks, (i) => address[i] + size[i]); // of those that begin there or later
-  for (let i = firstEnd.length - 2; i >= 0; i -= 1) firstEnd[i] = Math.min(firstEnd[i], firstEnd[i + 1]);
-  const last = places.length - 1;
-  const first = Float64Array.from(places, (place, i) => {
-    const block = lowerBound(starts, place + (i ? closest : 0));
-    return block < starts.length ? firstEnd[block] : Infinity;
-  });
-  return (from, to) => first[from] <= places[to] - (to < last ? closest : 0);
+// Where each block ends with all that it takes; a block of unknown size takes nothing.
+function takenEnds({ address, size, taken: [sizes, taken] }) {
+  const known = new Map(sizes.map((each, i) => [each, taken[i]]));
+  return Float64Array.from(address, (start, i) => start + (size[i] ? known.get(size[i]) : 0));
+}
+
+// Free bytes of a gap from one place to another: those that blocks have ever taken, if one has lain in it as a whole, or if they are as many
+// as the block takes that ends where the gap begins.
+function freeBytes(address, ends, places) {
+  const first = new Float64Array(places.length).fill(Infinity); // the first end of the blocks that begin there or later
+  const reach = new Float64Array(places.length); // the last one of those that begin there or before
+  const used = new Float64Array(places.length); // bytes below
+  const longest = new Float64Array(places.length); // of the blocks that end there: what it takes
+  for (let i = 0; i < address.length; i += 1) {
+    if (ends[i] === address[i]) continue;
+    const at = lowerBound(places, address[i]);
+    first[at] = Math.min(first[at], ends[i]);
+    reach[at] = Math.max(reach[at], ends[i]);
+    const end = lowerBound(places, ends[i]);
+    longest[end] = Math.max(longest[end], ends[i] - address[i]);
+  }
+  for (let i = places.length - 2; i >= 0; i -= 1) first[i] = Math.min(first[i], first[i + 1]);
+  for (let i = 1; i < places.length; i += 1) {
+    used[i] = used[i - 1] + (reach[i - 1] > places[i - 1] ? places[i] - places[i - 1] : 0);
+    reach[i] = Math.max(reach[i], reach[i - 1]);
+  }
+  return (from, to) => {
+    const size = from < to ? used[to] - used[from] : 0;
+    return size && (first[from] <= places[to] || size >= longest[from]) ? size : 0;
+  };
 }
 
 // {largest, free}: one value per event. tell(share): how far it is.
 async function findGaps(area, tell) {
-  const { address, size, born, count, events } = area;
-  const places = distinctPlaces(address, size);
-  const tree = new GapTree(places, freeGaps(area, places));
+  const { address, born, count, events } = area;
+  const ends = takenEnds(area);
+  const places = distinctPlaces(address, ends);
+  const tree = new GapTree(places, freeBytes(address, ends, places));
   const largest = new Float64Array(events + 1), free = new Float64Array(events + 1);
   const change = (block, by) => {
-    if (!size[block]) return;
-    const from = lowerBound(places, address[block]), to = lowerBound(places, address[block] + size[block]);
-    tree.cover(1, 0, tree.leaves, from, to, by);
+    if (ends[block] === address[block]) return;
+    tree.cover(1, 0, tree.leaves, lowerBound(places, address[block]), lowerBound(places, ends[block]), by);
   };
   let next = 0, dead = 0;
   for (let event = 0; event <= events; event += 1) {
@@ -119,8 +131,8 @@ async function findGaps(area, tell) {
   return { largest, free };
 }
 
-function distinctPlaces(address, size) {
+function distinctPlaces(address, ends) {
   const all = [];
-  for (let i = 0; i < address.length; i += 1) if (size[i]) all.push(address[i], address[i] + size[i]);
+  for (let i = 0; i < address.length; i += 1) if (ends[i] > address[i]) all.push(address[i], ends[i]);
   return Float64Array.from(all).sort().filter((place, i, sorted) => i === 0 || place !== sorted[i - 1]);
 }

@@ -25,7 +25,7 @@ def gaps(trace: Trace, event: int | None = None) -> Gaps:
 
 
 def measure(trace: Trace) -> GapMeasure:
-    return GapMeasure(trace.blocks("heap"), trace.live(trace.peak("heap").event, "heap"))
+    return GapMeasure(trace.blocks("heap"))
 
 
 def side_by_side(sizes: list[int]) -> tuple[TraceBuilder, list[int]]:
@@ -49,8 +49,8 @@ def test_blocks_that_were_freed_leave_gaps(tmp_path: Path) -> None:
     for number in (1, 4, 5):
         calls.call("kfree", addresses[number])
     found = gaps(calls.trace(tmp_path / "t"))
-    assert found == (40 + 72, 72)  # with the headers in them, and that of the next block
-    assert found.fragmentation == pytest.approx(40 / 112)
+    assert found == (32 + 64, 64)  # with the headers of the blocks that were freed
+    assert found.fragmentation == pytest.approx(32 / 96)
 
 
 def test_a_checkerboard(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_a_checkerboard(tmp_path: Path) -> None:
     for address in addresses[1::2]:
         calls.call("kfree", address)
     found = gaps(calls.trace(tmp_path / "t"))
-    assert found == (10 * 40 + 32, 40)  # nothing follows the last one
-    assert found.fragmentation == pytest.approx(1 - 40 / 432)
+    assert found == (11 * 32, 32)
+    assert found.fragmentation == pytest.approx(1 - 1 / 11)
 
 
 def test_what_was_used_once_is_one_gap_at_the_end(tmp_path: Path) -> None:
@@ -69,6 +69,49 @@ def test_what_was_used_once_is_one_gap_at_the_end(tmp_path: Path) -> None:
     found = gaps(calls.trace(tmp_path / "t"))
     assert found == (21 * 32, 21 * 32)
     assert found.fragmentation == 0
+
+
+def test_headers_and_rounding_are_no_gaps_where_smaller_blocks_have_lain(tmp_path: Path) -> None:
+    """Each block of about 600 bytes is rounded up to 1,024; before, the same pages were cut into pieces of 16."""
+    calls = TraceBuilder()
+    for number in range(22 * 64):
+        calls.call("kmalloc", 16, result=BASE + 16 * number)
+    for number in range(22 * 64):
+        calls.call("kfree", BASE + 16 * number)
+    for number in range(22):
+        calls.call("kmalloc", 580 + 2 * number, result=BASE + 1024 * number)
+    assert gaps(calls.trace(tmp_path / "t")) == (
+        1024 - 622,
+        1024 - 622,
+    )  # at the top, where nothing followed the block
+
+
+def test_what_a_block_takes_does_not_depend_on_the_peak(tmp_path: Path) -> None:
+    """One large block is the peak; then 22 small ones lie side by side where smaller ones did."""
+    calls = TraceBuilder().call("kmalloc", 1 << 20, result=BASE + HEADER).call("kfree", BASE + HEADER)
+    for size in (1, 24):
+        for number in range(22):
+            calls.call("kmalloc", size, result=BASE + HEADER + (16 if size == 1 else 48) * number)
+        for number in range(22 * (size == 1)):
+            calls.call("kfree", BASE + HEADER + 16 * number)
+    found = gaps(calls.trace(tmp_path / "t"))
+    assert found.fragmentation == 0
+    assert found.size == (1 << 20) - 21 * 48 - 24
+
+
+def test_free_memory_behind_a_block_is_not_taken_by_it(tmp_path: Path) -> None:
+    """No block followed the large one closely while it lived: it would have to be rounded up to more than twice its size."""
+    calls, addresses = side_by_side([24] * 40)
+    for address in addresses[:39]:
+        calls.call("kfree", address)
+    found = gaps(calls.call("kmalloc", 100, result=addresses[0]).trace(tmp_path / "t"))
+    assert found == (39 * 32 - 108, 39 * 32 - 108)
+
+
+def test_two_arenas_have_no_gap_between_them(tmp_path: Path) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=BASE).call("kmalloc", 24, result=BASE + 32)
+    calls.call("kmalloc", 24, result=BASE + (1 << 30)).call("kfree", BASE + 32)
+    assert gaps(calls.trace(tmp_path / "t")) == (32, 32)
 
 
 def test_the_slots_of_a_slab_are_full_whatever_they_hold(tmp_path: Path) -> None:
@@ -82,8 +125,8 @@ def test_pages_side_by_side_have_no_room_between_them(tmp_path: Path) -> None:
     calls = TraceBuilder().call("alloc_frames", 2, result=0x200).call("alloc_frame", result=0x202)
     calls.call("alloc_frame", result=0x203).call("free_frame", 0x202, result=0)
     trace = calls.trace(tmp_path / "t")
-    found = GapMeasure(trace.blocks("frames"), trace.live(trace.peak("frames").event, "frames"))
-    assert found.closest == 0
+    found = GapMeasure(trace.blocks("frames"))
+    assert found.taken.taken.tolist() == found.taken.sizes.tolist() == [4096, 8192]
     assert found.gaps(trace.live(None, "frames")) == (4096, 4096)
 
 
@@ -93,7 +136,7 @@ def test_a_gap_that_no_block_fits_into_with_its_header(tmp_path: Path) -> None:
     trace = calls.trace(
         tmp_path / "t"
     )  # where a block of 24 began, 20 bytes of a live one end: 4 bytes further
-    assert measure(trace).closest == 8
+    assert measure(trace).taken.taken.tolist()[-1] == 32
     assert gaps(trace) == (0, 0)
 
 
@@ -101,7 +144,7 @@ def test_a_gap_without_room_for_the_header_of_the_next_block(tmp_path: Path) -> 
     calls, addresses = side_by_side([24] * 3)
     calls.call("kfree", addresses[1]).call("kfree", addresses[2]).call("kmalloc", 24, result=addresses[2] - 8)
     trace = calls.trace(tmp_path / "t")
-    assert measure(trace).closest == 8
+    assert measure(trace).taken.taken.tolist()[-1] == 32
     assert gaps(trace) == (0, 0)
 
 
