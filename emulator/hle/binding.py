@@ -62,6 +62,13 @@ class Bound:
         public = [each.name for one in profiles if one.name == self.kernel.name for each in one.functions]
         return frozenset([*self.models(self.machine.memory).functions, *public])
 
+    @cached_property
+    def own_files(self) -> frozenset[str]:
+        """The source files in which these functions are, as far as they are known."""
+        image = self.machine.image
+        symbols = [symbol for name in self.own_functions if (symbol := image.symbol(name)) is not None]
+        return frozenset(image.location(symbol.address).file for symbol in symbols) - {""}
+
 
 def stack_words(machine: Machine, esp: int, count: int) -> tuple[int, ...]:
     """Return *count* words from ESP upwards: at a function's entry the return address, then its arguments.
@@ -91,6 +98,8 @@ def call_text(function: Function, arguments: tuple[int, ...]) -> str:
 def caller_of(bound: Bound, esp: int, ebp: int) -> str:
     """Return where a call comes from, as text: the first call site outside the kernel's memory management.
 
+    What lies between two functions of memory management, in a source file of theirs, is a part of it.
+
     Args:
         bound: The machine is in the call.
         esp: Where the return address lies.
@@ -98,11 +107,13 @@ def caller_of(bound: Bound, esp: int, ebp: int) -> str:
     """
     from emulator.machine.call_stack import callers_of_call  # only for errors
 
-    image = bound.machine.image
-    location = ""
-    for address in callers_of_call(bound.machine, esp, ebp).return_addresses:
-        call_site = image.call_site(address)
-        location = code_location(*call_site)
-        if call_site.function not in bound.own_functions:
+    image, outside = bound.machine.image, 0
+    call_sites = [
+        image.call_site(address) for address in callers_of_call(bound.machine, esp, ebp).return_addresses
+    ]
+    for level, call_site in enumerate(call_sites, 1):
+        if call_site.function in bound.own_functions:
+            outside = level
+        elif call_site.file not in bound.own_files:
             break
-    return location
+    return code_location(*call_sites[min(outside, len(call_sites) - 1)]) if call_sites else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from emulator.machine.consoles import Console
 from emulator.x86 import PAGE_SIZE, WORD_MAX, WORD_SIZE, Eflags
+from kernel_model.audit import LocationKind
 from kernel_model.text import location_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Difference:
     """Something that native code and model disagree on.
 
     Attributes:
-        place: ``result``, ``console``, a register or flag, or the address and what lies there.
+        place: ``result``, ``console``, a register or flag, or the address and what lies there, with the bit if one differs.
         expected: What the model says.
         actual: What the native code did.
         address: Physical address of the word, or of those bytes in it that *place* names; None: it is not in memory.
@@ -135,28 +136,48 @@ def _word_differences(
             at for at in range(offset, offset + WORD_SIZE) if (expected[at] ^ actual[at]) & ~marks[at] & 0xFF
         ]
         if differing:
-            yield _difference(page, differing, offset, expected, actual, locate)
+            yield _difference(page, differing, offset, (expected, actual, marks), locate)
 
 
 def _difference(
     page: int,
     differing: list[int],
     offset: int,
-    expected: bytes,
-    actual: bytes,
+    contents: tuple[bytes, bytes, bytes],
     locate: Callable[[int, int], Location | None],
 ) -> Difference:
-    """Return a difference in a word: the whole of it where it has one name or none, else the bytes that differ."""
+    """Return a difference in a word: the whole of it where it has one name or none, else the bytes that differ.
+
+    Args:
+        page: Physical address.
+        differing: Offsets of the bytes that differ, in the page.
+        offset: Of the word.
+        contents: Of the page: what it should hold, what it holds, and which bits are not compared.
+        locate: Returns what so many bytes from a physical address on are.
+    """
+    expected, actual, marks = contents
     first, stop = differing[0], differing[-1] + 1
     location = locate(page + first, stop - first)
     if location is None or location == locate(page + offset, WORD_SIZE):
         first, stop = offset, offset + WORD_SIZE
     address, size = page + first, stop - first
     values = [int.from_bytes(each[first:stop], "little") for each in (expected, actual)]
+    changed = sum(((expected[at] ^ actual[at]) & ~marks[at] & 0xFF) << 8 * (at - first) for at in differing)
+    place = f"0x{address:08x}" if location is None else f"0x{address:08x} {location_text(location)}"
     return Difference(
-        f"0x{address:08x}" if location is None else f"0x{address:08x} {location_text(location)}",
+        place + _bit_text(changed, location),
         f"0x{values[0]:0{2 * size}x}",
         f"0x{values[1]:0{2 * size}x}",
         address,
         size,
     )
+
+
+def _bit_text(changed: int, location: Location | None) -> str:
+    """Return which bit differs, if only one does, and not of a number in a variable or field; of a bitmap, with its frame."""
+    is_number = location is not None and (location.field or location.kind is LocationKind.VARIABLE)
+    if is_number or changed & changed - 1:
+        return ""
+    bit = changed.bit_length() - 1
+    frames = range(0) if location is None else location.frames
+    return f", bit {bit}" + (f" (frame {frames[bit]})" if bit < len(frames) else "")

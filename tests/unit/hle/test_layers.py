@@ -159,7 +159,7 @@ class TestDivergence:
             machine.call("alloc_frame")
         locations = [each.place for each in caught.value.differences]
         assert locations[0] == "result"
-        assert f"0x{bitmap + 12:08x} bitmap byte 12 (frames 352..359)" in locations
+        assert f"0x{bitmap + 12:08x} bitmap byte 12 (frames 352..359), bit 1 (frame 353)" in locations
 
     def test_text_that_only_the_native_code_prints(
         self, heap: Machine, monkeypatch: pytest.MonkeyPatch

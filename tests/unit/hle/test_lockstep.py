@@ -8,7 +8,9 @@ import pytest
 
 from emulator import Mode, attach_layers, boot
 from emulator.errors import BudgetUsedUp, EmulatorError, UnsupportedFunction
+from emulator.hle.binding import Bound, caller_of
 from emulator.hle.differences import Difference
+from emulator.hle.kernels import KERNELS, recognize
 from emulator.hle.layers import LockstepCalls, lockstep_calls
 from emulator.hle.lockstep import Divergence
 from emulator.machine.code.exits import find_own_exits
@@ -24,6 +26,7 @@ from tests.unit.machine.board.test_interrupts import IDT, ON_TICK, TIMER
 
 if TYPE_CHECKING:
     from emulator.machine.machine import Machine
+    from kernel_model.abi import Function
 
 MANY = 200  # more than watches can be open at a time
 
@@ -235,11 +238,15 @@ class TestBitsThatTheCpuSets:
 
     def test_do_not_hide_other_bits_of_their_word(self) -> None:
         machine = watched("orl $0x200, 0x200004\n incl 0x400000\n decl 0x400000\n" + RIGHT, PAGED)
-        assert differences(machine) == (Difference("0x00200004", "0x00400083", "0x004002e3", 0x200004, 4),)
+        assert differences(machine) == (
+            Difference("0x00200004, bit 9", "0x00400083", "0x004002e3", 0x200004, 4),
+        )
 
     def test_are_compared_where_the_cpu_did_not_set_them(self) -> None:
         machine = watched("orl $0x40, 0x200004\n" + RIGHT, PAGED)
-        assert differences(machine) == (Difference("0x00200004", "0x00400083", "0x004000c3", 0x200004, 4),)
+        assert differences(machine) == (
+            Difference("0x00200004, bit 6", "0x00400083", "0x004000c3", 0x200004, 4),
+        )
 
 
 def test_a_native_function_that_hangs_is_not_the_models_fault() -> None:
@@ -290,6 +297,31 @@ def test_an_allocation_that_is_made_to_fail_inside_of_a_call_is_not_compared() -
 class TestWhoCalled:
     """Errors name the caller outside of memory management."""
 
+    @pytest.mark.parametrize(
+        ("kernel", "function", "files"),
+        [
+            (
+                "paging_demo",
+                "alloc_frame",
+                {"paging_demo.c"},
+            ),  # take_table < map_page < map_new_frame < vmalloc
+            ("btron_demo", "kmem_alloc", {"btron_demo.c"}),  # get_from_kernel < mpl_get < get_blk
+            ("btron_demo", "pmem_alloc", {"btron_demo.c", "task.c", "task_memory.c"}),  # grow < kmem_alloc
+        ],
+    )
+    def test_past_the_helpers_of_memory_management(self, kernel: str, function: str, files: set[str]) -> None:
+        machine = boot(f"firmware:{kernel}")
+        bound, seen = Bound(machine, next(each for each in KERNELS if recognize(machine, [each]))), set()
+
+        def entered(_kind: int, esp: int, eax: int) -> int:
+            seen.add(caller_of(bound, esp, machine.registers().ebp))
+            return eax
+
+        with machine.observers.probe(symbol(machine, function), entered):
+            machine.run(timeout_s=60)
+        places = {each.split("/")[-1].split(":")[0] for each in seen}
+        assert places - {"boot.c"} == files
+
     def test_of_pools(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(VariablePools, "create", lambda _self, _number, _packet: None)
         machine = boot("firmware:btron_demo", layers={"pools": "lockstep"})
@@ -306,6 +338,72 @@ class TestWhoCalled:
         with pytest.raises(Divergence) as caught:
             machine.run(timeout_s=20)
         assert caught.value.differences[0] == Difference("result", "E_PAR", "E_ID")
+
+
+def wrong(machine: Machine, function: str, code: str) -> None:
+    """Let a function of the kernel begin with other code, in hexadecimal, which goes on to its last `ret`."""
+    entry = machine.image.symbols[function]
+    end = find_own_exits(machine.image, entry)[-1]
+    physical = machine.image.physical(entry.address)
+    data = bytes.fromhex(code)
+    if len(data) > end - entry.address:
+        raise ValueError(f"{function} has no room for {len(data)} bytes")
+    machine.memory.write(physical, data.ljust(end - entry.address, b"\x90"))
+    machine.cpu.flush_code()
+
+
+WRONG = {  # code -> what differs after memmap_free_count, which keeps all and writes nothing
+    "bb 77000000": "EBX: expected 0x00000001, actual 0x00000077",
+    "be 77000000": "ESI: expected 0x00000002, actual 0x00000077",
+    "bf 77000000": "EDI: expected 0x00000003, actual 0x00000077",
+    "bd 77000000": "EBP: expected 0x00000004, actual 0x00000077",
+    "fd": "DF: expected 0, actual 1",
+    "fa": "IF: expected 1, actual 0",
+}
+
+
+@pytest.mark.parametrize(("code", "line"), WRONG.items(), ids=[line.split(":")[0] for line in WRONG.values()])
+def test_a_wrong_function_of_a_real_kernel_is_named_with_what_it_did_not_keep(code: str, line: str) -> None:
+    machine = boot("firmware:demo")
+    machine.run(timeout_s=20)
+    machine.call("memory_init")
+    attach_layers(machine, {"memmap": Mode.LOCKSTEP})
+    count = machine.call("memmap_free_count")
+    wrong(machine, "memmap_free_count", f"{code} b8" + count.to_bytes(4, "little").hex())
+    before = machine.cpu.registers()
+    machine.cpu.set_registers(before._replace(ebx=1, esi=2, edi=3, ebp=4, eflags=before.eflags | 0x200))
+    with pytest.raises(Divergence) as caught:
+        machine.call("memmap_free_count")
+    assert [str(each) for each in caught.value.differences] == [line]
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "line"),
+    [
+        ("mpl_delete", "b8 dfffffff", "result: expected E_NOEXS, actual E_PAR"),
+        ("mpl_delete", "31 c0", "result: expected E_NOEXS, actual E_OK"),
+        ("mpf_delete", "b8 cccccccc", "result: expected E_NOEXS, actual 0xcccccccc"),
+    ],
+)
+def test_wrong_errors_are_named(function: str, code: str, line: str) -> None:
+    machine = boot("firmware:btron_demo")
+    machine.run(timeout_s=20)
+    attach_layers(machine, {"pools": Mode.LOCKSTEP})
+    wrong(machine, function, code)
+    with pytest.raises(Divergence) as caught:
+        machine.call(function, 99)
+    assert [str(each) for each in caught.value.differences] == [line]
+
+
+def test_every_call_that_answers_an_error_has_names_for_it() -> None:
+    functions: dict[str, Function] = {}
+    for name in ("btron_demo", "vm_demo"):
+        machine = boot(f"firmware:{name}")
+        kernel = next(each for each in KERNELS if recognize(machine, [each]))
+        functions |= Bound(machine, kernel).models(machine.memory).functions
+    errors = [each for each in functions.values() if each.signature.startswith("ER ")]
+    assert len(errors) > 20
+    assert [each.name for each in errors if each.show(0xFFFF_FFDF) != "E_PAR"] == []
 
 
 def test_exactly_the_bytes_that_differ_are_named() -> None:
@@ -326,7 +424,7 @@ def test_exactly_the_bytes_that_differ_are_named() -> None:
     with pytest.raises(Divergence) as caught:
         machine.call("free_frame", 0)
     before = machine.memory.load_u8(byte) ^ 0x20
-    location = f"0x{byte:08x} bitmap byte {byte - fields[4]} (frames 280..287)"
+    location = f"0x{byte:08x} bitmap byte {byte - fields[4]} (frames 280..287), bit 5 (frame 285)"
     assert caught.value.differences == (
         Difference(location, f"0x{before:02x}", f"0x{before ^ 0x20:02x}", byte, 1),
     )
