@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from emulator.check.findings import Kind
@@ -32,7 +32,8 @@ class CheckReport:
         reachable: Blocks that are live at the end and to which something still points; in the form of findings, but no mistakes.
         lockstep: How many calls were made in lockstep; None: no layer ran so.
         profile: Name of the profile that was recorded.
-        checked: The kinds of findings that the check covers.
+        checked: The kinds of findings that the check covers: those of which the run has shown something.
+        unchecked: Why each other kind was not checked, for people.
         never_called: The profile's functions that the kernel has and did not call.
         unknown: Parameters of the profile's functions that cannot be known in this kernel.
     """
@@ -47,6 +48,7 @@ class CheckReport:
     reachable: tuple[Finding, ...] = ()
     profile: str = ""
     checked: frozenset[Kind] = frozenset(Kind)
+    unchecked: Mapping[Kind, str] = field(default_factory=dict)
     lockstep: LockstepCalls | None = None
     never_called: tuple[str, ...] = ()
     unknown: tuple[UnknownParameter, ...] = ()

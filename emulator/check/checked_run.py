@@ -24,6 +24,7 @@ from emulator.check.stale_translations import stale_uses
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.check.structures.locks import check_locks
 from emulator.check.structures.run_audits import RunAudits
+from emulator.check.unchecked import unchecked_kinds
 from emulator.errors import HostError
 from emulator.hle.layers import lockstep_calls
 from emulator.profile.binding import unknown_parameters
@@ -102,7 +103,15 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
 
         ending = check.record(path, budget, start, on_progress)
         check.audits.audit()
-        return replace(check.report(Trace.read(str(path)), ending), seconds=time.perf_counter() - started)
+        trace = Trace.read(str(path))
+        report = check.report(trace, ending)
+        unchecked = unchecked_kinds(report, trace, machine)
+        return replace(
+            report,
+            checked=report.checked - unchecked.keys(),
+            unchecked=unchecked,
+            seconds=time.perf_counter() - started,
+        )
 
 
 class Check:

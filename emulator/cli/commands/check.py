@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.check.check_report import CheckReport
-    from emulator.check.findings import Kind
     from emulator.inject.policy import FailedCall, InjectionPolicy
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
@@ -151,12 +150,14 @@ def _conclude(
     from emulator.verdict.verdict import WhichLeaks, judge, select  # not for --help
 
     report, ignored = select(
-        replace(checked.report, kernel=options.kernel), WhichLeaks(options.leaks or "lost"), options.ignore
+        _without_leaks(replace(checked.report, kernel=options.kernel), options),
+        WhichLeaks(options.leaks or "lost"),
+        options.ignore,
     )
     not_whole = _why_no_baseline(report) if options.update_baseline else ""
     if options.update_baseline and not not_whole:
         baseline = update_baseline(options, report, baseline)
-    verdict = judge(report, _checked_kinds(report, options), limits, baseline)
+    verdict = judge(report, report.checked, limits, baseline)
     status, complaint = _judge(verdict, profile, checked.complaint)
     if not_whole and status is Status.GOOD:
         status = Status.NOT_RUN
@@ -181,6 +182,16 @@ def _conclude(
     if not_whole:
         complain(f"{options.baseline} was not written: {not_whole}")
     return status
+
+
+def _without_leaks(report: CheckReport, options: Namespace) -> CheckReport:
+    """Return a report that does not speak of leaks if that was asked for."""
+    if options.leaks != "none":
+        return report
+    from emulator.check.findings import Kind
+
+    why = {**report.unchecked, Kind.LEAK: "--leaks none"}
+    return replace(report, checked=report.checked - {Kind.LEAK}, unchecked=why)
 
 
 def _check_areas(limits: Limits, profile: Profile) -> None:
@@ -221,15 +232,6 @@ def _check(
         report = check(on_start=lambda recording: made.append(FaultInjector(recording, profile, policy)))
     failed = made[0].calls
     return _Checked(report, failed, complaint_about(policy, failed, machine.allocations.count))
-
-
-def _checked_kinds(report: CheckReport, options: Namespace) -> frozenset[Kind]:
-    """Return the kinds that the check covers. Models are compared with the kernel only where that is asked for."""
-    from emulator.check.findings import Kind
-
-    lockstep = any(mode.value == "lockstep" for _, mode in options.layer)
-    left_out = {Kind.DIVERGENCE} if not lockstep else set()
-    return report.checked - left_out - ({Kind.LEAK} if options.leaks == "none" else set())
 
 
 def _judge(verdict: Verdict, profile: Profile, complaint: str) -> tuple[Status, str]:  # noqa: PLR0911 - one for each ending

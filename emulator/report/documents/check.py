@@ -47,6 +47,7 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
         "lockstep": None if report.lockstep is None else report.lockstep._asdict(),
         "seconds": round(report.seconds, 6),
         "checked": sorted(kind.value for kind in verdict.checked),
+        "unchecked": {kind.value: printable(why) for kind, why in report.unchecked.items()},
         "areas": {name: _area(area) for name, area in report.measures.items()},
         "findings": [
             {**_finding(finding), "accepted": verdict.accepts(finding)} for finding in report.findings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from emulator.check.findings import Kind
 from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import UNKNOWN_CALLER, call_trace_text
 from emulator.report.text.lacks import lack_lines
@@ -110,8 +111,18 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
     yield from map(printable, lack_lines(report.ending.lacks))
     if report.lockstep is not None:
         yield f"in lockstep: {report.lockstep}"
+    yield from style.folded(_unchecked_text(report)) if report.unchecked else ()
     profile = f"; profile {printable(report.profile)}" if report.profile else ""
     yield f"{printable(ending_text(report.ending))} after {report.seconds:.1f} s{profile}"
+
+
+def _unchecked_text(report: CheckReport) -> str:
+    """Return which kinds were not checked, by reason. Lockstep has to be asked for, so it goes without saying."""
+    by_reason: dict[str, list[str]] = {}
+    for kind, why in report.unchecked.items():
+        if kind is not Kind.DIVERGENCE or report.lockstep is not None:
+            by_reason.setdefault(why, []).append(kind.title)
+    return "not checked: " + "; ".join(f"{', '.join(kinds)} ({why})" for why, kinds in by_reason.items())
 
 
 def _facts(same: Sequence[Finding]) -> str:

@@ -37,7 +37,7 @@ Memory state around the buggy address:
  0x0010b070: 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
 
 firmware:double_free: 3 findings (1 distinct); 19 calls, peak heap 192 B, frames 0 B
-the kernel exited with value 0 after """
+not checked: """
 
 
 def profile(folder: Path, text: str = '[heap]\nalloc = "start(size)"\n') -> str:
@@ -68,9 +68,14 @@ def test_a_finding_reads_like_one_of_kasan(kmemu: Callable[..., Done]) -> None:
 def test_a_clean_kernel(kmemu: Callable[..., Done]) -> None:
     done = kmemu("check", "firmware:exhaust")
     assert done.status == 0
-    first, second = done.out.splitlines()
+    first, unchecked, last = done.out.splitlines()
     assert first == "firmware:exhaust: no findings; 1017 calls, peak heap 62 KiB, frames 3.9 MiB"
-    assert second.startswith("the kernel exited with value 0 after ")
+    assert unchecked == (
+        "not checked: free with a wrong size (no free of the profile has a size); release to the wrong pool (no free "
+        "of the profile has a pool); bad mapping, refcount mismatch, deadlock (no such structure is known, or was whole); "
+        "stale translation (paging was never on)"
+    )
+    assert last.startswith("the kernel exited with value 0 after ")
 
 
 def test_leaks_can_be_chosen(kmemu: Callable[..., Done]) -> None:
@@ -113,9 +118,10 @@ def test_json_is_one_document(kmemu: Callable[..., Done]) -> None:
     assert document["checked"] == [
         *("bad-result", "bitmap-mismatch", "double-free", "heap-corruption", "invalid-free", "kernel-died"),
         *("kernel-failed", "leak", "lock-held", "lock-taken-twice", "overlapping-blocks", "reserved-frame"),
-        "stale-translation",
         "wild-access",
     ]
+    assert document["unchecked"]["lockstep-divergence"] == "no layer ran in lockstep"
+    assert document["unchecked"]["stale-translation"] == "paging was never on"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from emulator.check.findings import Kind
 from emulator.report.documents.check import check_document
@@ -12,7 +13,8 @@ from tests.helpers.check_examples import ALLOCATED, CORRUPTION, DOUBLE_FREE, LEA
 
 
 def test_the_document() -> None:
-    verdict = judge(report(DOUBLE_FREE, LEAK), frozenset({Kind.LEAK}), Limits({"heap": 1}, {"": 40}))
+    made = replace(report(DOUBLE_FREE, LEAK), unchecked={Kind.OVERLAP: "the size of no block is known"})
+    verdict = judge(made, frozenset({Kind.LEAK}), Limits({"heap": 1}, {"": 40}))
     document = json.loads(json.dumps(check_document(verdict, 1)))
     findings, differences, areas = (document.pop(key) for key in ("findings", "differences", "areas"))
     assert document == {
@@ -26,6 +28,7 @@ def test_the_document() -> None:
         "lockstep": None,
         "seconds": 0.25,
         "checked": ["leak"],
+        "unchecked": {"overlapping-blocks": "the size of no block is known"},
         "reachable": [],
         "lacks": [],
     }

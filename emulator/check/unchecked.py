@@ -1,0 +1,85 @@
+"""Say which kinds of findings a check did not cover, and why: the run has shown nothing of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from emulator.check.findings import Kind
+from emulator.profile.model import Role
+from emulator.x86 import Cr0
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emulator.check.check_report import CheckReport
+    from emulator.machine.machine import Machine
+    from emulator.profile.model import TracedFunction
+    from emulator.trace.trace import Trace
+
+_OF_FREES: Final = (Kind.DOUBLE_FREE, Kind.INVALID_FREE)
+_OF_ALLOCATIONS: Final = (Kind.OVERLAP, Kind.BAD_RESULT, Kind.LEAK)
+_LENGTHS: Final = frozenset({"size", "pages", "order"})
+_NO_STRUCTURE: Final = "no such structure is known, or was whole"
+_WHY: Final = {
+    Kind.WRONG_SIZE: "no free of the profile has a size",
+    Kind.WRONG_POOL: "no free of the profile has a pool",
+    Kind.LEAK: "the run has not come to its end",
+    Kind.LOCK_HELD: "the kernel did not end the run by itself, or was run once only",
+    Kind.LOCK_TWICE: "the kernel was run once only",
+    Kind.STALE_TRANSLATION: "the reference MMU does not keep them",
+    Kind.NULL_ACCESS: "page zero was not guarded in this run",
+    **dict.fromkeys((Kind.CORRUPTION, Kind.MAPPING, Kind.BITMAP), _NO_STRUCTURE),
+    **dict.fromkeys((Kind.REFCOUNT, Kind.RESERVED, Kind.DEADLOCK), _NO_STRUCTURE),
+}
+"""Why a check leaves a kind out before it has seen the run."""
+
+
+def unchecked_kinds(report: CheckReport, trace: Trace, machine: Machine) -> dict[Kind, str]:
+    """Return why each kind that was not checked was not, in the order of the kinds.
+
+    Args:
+        report: Of the check; *checked* holds what profile, ending and structures allow.
+        trace: Of its run.
+        machine: As the run left it.
+    """
+    reasons = {
+        kind: _WHY.get(kind, "it could not be checked in this run") for kind in set(Kind) - report.checked
+    }
+    unseen = dict(_unseen(report, trace, machine))
+    return {kind: reasons.get(kind) or unseen[kind] for kind in Kind if kind in reasons or kind in unseen}
+
+
+def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tuple[Kind, str]]:
+    """Yield the kinds of which the run has shown nothing. Later ones count more."""
+    called = [trace.functions[code] for code in np.unique(trace.calls.function)]
+    frees = [each for each in called if each.role in (Role.FREE, Role.REALLOC)]
+    yield from _unseen_of_frees(trace, frees)
+    if not any(each.role.makes_block for each in called):
+        yield from ((kind, "no call that allocates was seen") for kind in _OF_ALLOCATIONS)
+    elif not any(trace.blocks(area).size.any() for area in trace.areas):
+        yield Kind.OVERLAP, "the size of no block is known"
+    if not any(each.role.makes_block or each.role.names_block for each in called):
+        yield Kind.WILD_ACCESS, "no call that allocates or frees was seen"
+    elif any(lack.ram_end for lack in report.ending.lacks):
+        yield Kind.WILD_ACCESS, "the kernel takes RAM to be larger than it is"
+    if report.lockstep is None:
+        yield Kind.DIVERGENCE, "no layer ran in lockstep"
+    elif not report.lockstep.compared and not any(each.kind is Kind.DIVERGENCE for each in report.findings):
+        yield Kind.DIVERGENCE, "no call in lockstep was compared"
+    if not machine.registers().cr0 & Cr0.PG and not machine.cpu.used_directories()[0]:
+        yield Kind.STALE_TRANSLATION, "paging was never on"
+
+
+def _unseen_of_frees(trace: Trace, frees: list[TracedFunction]) -> Iterator[tuple[Kind, str]]:
+    if not frees:
+        yield from (
+            (kind, "no call that frees was seen") for kind in (*_OF_FREES, Kind.WRONG_SIZE, Kind.WRONG_POOL)
+        )
+        return
+    sized = [each for each in frees if each.role is Role.FREE and not trace.profile.pages(each.area)]
+    if not any(_LENGTHS & set(each.parameters) for each in sized):
+        yield Kind.WRONG_SIZE, "no free with a size was seen"
+    if not any("pool" in each.parameters for each in frees):
+        yield Kind.WRONG_POOL, "no free with a pool was seen"
