@@ -9,6 +9,7 @@ import numpy as np
 
 from emulator.guest.symbolizer import Frame
 from emulator.hle.kernels import error_names
+from emulator.machine.core.stacks import FRAMES_MAX
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.history import AreaHistory, area_history
 from emulator.trace.file.checks import check_calls
@@ -124,6 +125,14 @@ class Trace:
         batch, row = self._stacks[stack - 1].tolist()
         frames = self._contents.batches[batch].column("frames")[row].as_py()
         return tuple(Frame(**frame) for frame in frames)
+
+    @property
+    def cut_stacks(self) -> int:
+        """How many call stacks have as many frames as are kept: what called the outermost one is not known."""
+        import pyarrow.compute as pc
+
+        lengths = [pc.list_value_length(batch.column("frames")) for batch in self._contents.batches]
+        return sum(pc.sum(pc.greater_equal(each, FRAMES_MAX)).as_py() or 0 for each in lengths)
 
     def to_arrow(self) -> pa.Table:
         """Return the file's table, without a copy."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.errors import HostError
 from emulator.machine.core.handle import ffi, lib
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.machine.core.handle import Core
+
+
+FRAMES_MAX: Final = lib.KC_FRAMES
+"""Frames of a backtrace that are kept; those outside of them are left out."""
 
 
 class Callers(NamedTuple):

@@ -93,6 +93,8 @@ def trace_document(trace: Trace, facts: Overview, name: str | None) -> dict[str,
         "lacks": [] if ending is None else [lack_document(lack) for lack in ending.lacks],
         "calls": len(trace),
         "events": trace.event_count,
+        "cut_stacks": facts.cut_stacks,
+        "deepest_calls": facts.deepest_calls,
         "functions": [function._asdict() for function in facts.functions],
         "areas": [_area(trace, area) for area in facts.areas],
     }

@@ -8,6 +8,7 @@ from emulator.report.text.calls import CallLayout
 from emulator.report.text.frames import backtrace_text
 from emulator.report.text.lacks import lack_lines
 from emulator.report.text.style import BOLD, labelled, rule
+from emulator.trace.queries.overview import DEPTH_MAX
 from emulator.wording import counted, human_size, percent, printable
 
 if TYPE_CHECKING:
@@ -40,11 +41,21 @@ def trace_lines(trace: Trace, facts: Overview, name: str, style: Style) -> Itera
     if trace.ending is not None:
         for line in lack_lines(trace.ending.lacks):
             yield from labelled("Lacks", printable(line), style, _INDENT)
+    for line in _limit_lines(facts):
+        yield from labelled("Limits", line, style, _INDENT)
     yield ""
     yield from _function_lines(facts.functions, style)
     for area in facts.areas:
         yield ""
         yield from _area_lines(trace, area, style)
+
+
+def _limit_lines(facts: Overview) -> Iterator[str]:
+    """Yield what the trace does not hold, because there is an end to what is kept."""
+    if facts.cut_stacks:
+        yield f"{counted(facts.cut_stacks, 'call stack')} with as many frames as are kept: what called the outermost is left out"
+    if facts.deepest_calls:
+        yield f"{counted(facts.deepest_calls, 'call')} inside of {DEPTH_MAX} others or more"
 
 
 def _extent_text(trace: Trace) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from emulator.trace.queries.totals import Peak, StackTotals
     from emulator.trace.table import Call
     from emulator.trace.trace import Trace
+
+
+DEPTH_MAX: Final = 255
+"""The depth of a call that is inside of so many others, or more."""
 
 
 class FunctionCounts(NamedTuple):
@@ -69,10 +73,14 @@ class Overview(NamedTuple):
     Attributes:
         functions: In the profile's order.
         areas: The same.
+        cut_stacks: Call stacks whose outermost callers are left out, because they have too many frames.
+        deepest_calls: Calls inside of at least `DEPTH_MAX` others: how many is not known.
     """
 
     functions: tuple[FunctionCounts, ...]
     areas: tuple[AreaOverview, ...]
+    cut_stacks: int = 0
+    deepest_calls: int = 0
 
 
 def overview(trace: Trace, top: int) -> Overview:
@@ -83,7 +91,9 @@ def overview(trace: Trace, top: int) -> Overview:
         top: How many callers to name for each area.
     """
     functions = tuple(_counts(trace, code, each) for code, each in enumerate(trace.functions))
-    return Overview(functions, tuple(_area(trace, name, top) for name in trace.areas))
+    areas = tuple(_area(trace, name, top) for name in trace.areas)
+    deepest = int(np.count_nonzero(trace.calls.depth == DEPTH_MAX))
+    return Overview(functions, areas, trace.cut_stacks, deepest)
 
 
 def _counts(trace: Trace, code: int, function: TracedFunction) -> FunctionCounts:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.guest.symbolizer import Frame
 from emulator.trace.queries.overview import overview
 from tests.helpers import trace_examples
 from tests.helpers.traces import TraceBuilder
@@ -79,3 +80,13 @@ def test_callers_without_blocks_at_the_peak_are_left_out(tmp_path: Path) -> None
     trace = builder.trace(tmp_path / "t")
     callers = overview(trace, 5).areas[0].callers
     assert [trace.frames(each.stack) for each in callers] == [trace_examples.LOAD]
+
+
+def test_what_the_trace_does_not_hold_is_counted(tmp_path: Path) -> None:
+    deep = tuple(Frame(0x100000 + 16 * number, "f", 4, "f.c", number) for number in range(1, 66))
+    calls = TraceBuilder()
+    for stack in (deep[:63], deep[:64], deep[:64], deep[:1]):
+        calls.call("kmalloc", 24, result=0x200000, stack=stack)
+    calls.rows[-1].depth = 255
+    facts = overview(calls.trace(tmp_path / "t"), 5)
+    assert (facts.cut_stacks, facts.deepest_calls) == (1, 1)
