@@ -22,7 +22,13 @@ def litecore_spaces(litecore: LiteCore, notes: list[str]) -> list[NamedSpace] | 
     """Return the space of LiteCore with the ranges of its vspace. See `emulator.hle.kernels.Kernel.address_spaces`."""
     if litecore.paging is None or not litecore.paging.directory():
         return None
-    names = {0: "vspace_alloc", 1: "vmalloc", 2: "vfree at work"}  # `kernel_model.litecore.vspace.Owner`
+    from kernel_model.litecore.vspace import Owner  # not for BTRON/386
+
+    names = {
+        Owner.ALLOC.value: "vspace_alloc",
+        Owner.VMALLOC.value: "vmalloc",
+        Owner.CLOSING.value: "vfree at work",
+    }
     uses: list[Use] = []
     if litecore.vspace is not None:
         try:

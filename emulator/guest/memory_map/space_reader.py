@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.guest.memory_map.backing import backing_of
+from emulator.guest.memory_map.regions import between
 from emulator.guest.memory_map.sharing import with_sharing
 from emulator.guest.memory_map.spaces import Backing, Space, SpaceRange, Spaces
 from emulator.x86 import PAGE_SIZE
@@ -242,8 +243,6 @@ def _kind(part: SpaceRange) -> tuple[object, ...]:
 
 def _unmapped(uses: Iterable[tuple[int, int, str]], ranges: Sequence[SpaceRange]) -> Iterator[SpaceRange]:
     """Yield the parts of uses that are in no range."""
-    from emulator.guest.memory_map.regions import between
-
     taken = [(each.start, each.end) for each in ranges]
     for start, end, name in uses:
         for low, high in between(taken, start, end):
