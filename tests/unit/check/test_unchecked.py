@@ -135,6 +135,6 @@ def test_a_run_without_calls_in_lockstep_compared_nothing() -> None:
     machine = tiny_litecore(RIGHT, "hlt")
     attach_layers(machine, {"memmap": Mode.LOCKSTEP})
     get = TracedFunction("alloc_frame", "frames", Role.ALLOC, (), Result.FRAME)
-    report = check_kernel(machine, Profile("mine", (get,), frozenset({"frames"})))
+    report = check_kernel(machine, Profile("mine", (get,)))
     assert report.lockstep == LockstepCalls(0, 0)
     assert Kind.DIVERGENCE not in report.checked
