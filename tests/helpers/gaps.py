@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from emulator.profile.model import AreaRules
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.trace import Trace
 
 Span = tuple[int, int]
+PAGE_SIZE = 4096
 NEVER = 0xFFFF_FFFF
 
 
 def free_gaps(trace: Trace, area: str, event: int) -> list[int]:
     """Return the free bytes of the gaps after an event that count: see `emulator.trace.queries.gaps`."""
     blocks = trace.blocks(area)
-    taken = taken_sizes(blocks)
+    taken = taken_sizes(blocks, trace.profile.area(area))
     ever, live = _spans(blocks, taken), _spans(trace.live(event, area), taken)
     if not ever:
         return []
@@ -30,7 +32,7 @@ def free_gaps(trace: Trace, area: str, event: int) -> list[int]:
     return found
 
 
-def taken_sizes(blocks: Blocks) -> dict[int, int]:
+def taken_sizes(blocks: Blocks, rules: AreaRules) -> dict[int, int]:
     """Return how many bytes a block of each size takes, by comparing each block with all others at its birth."""
     strides = list(_strides(blocks))
     closest = min((stride - size for size, stride in strides), default=0)
@@ -39,7 +41,10 @@ def taken_sizes(blocks: Blocks) -> dict[int, int]:
     for size in {size for size in blocks.size.tolist() if size}:
         bound = min((stride for other, stride in strides if other >= size), default=NEVER)
         believed = bound <= max(closest + (1 << (size - 1).bit_length()), smallest)
-        taken[size] = bound if believed else size + closest
+        said = -(-(size + rules.header) // rules.alignment) * rules.alignment
+        taken[size] = bound if believed else max(said, size + closest)
+        if not strides or closest >= PAGE_SIZE:
+            taken[size] = said
     return taken
 
 

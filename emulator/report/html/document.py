@@ -63,7 +63,7 @@ def _area(trace: Trace, area: str) -> dict[str, object]:
         "calls": int(np.isin(trace.calls.function, codes).sum()),
         "allocated": int(blocks.size.sum(dtype=np.int64)),
         "peak": trace.peak(area)._asdict(),
-        "taken": [column.tolist() for column in GapMeasure(blocks).taken],
+        "taken": [column.tolist() for column in GapMeasure(blocks, trace.profile.area(area)).taken],
         "end_live": {"bytes": int(end.size.sum(dtype=np.int64)), "blocks": len(end.size)},
         "failed": _problems(trace, trace.failed(area).tolist()),
         "stray": _problems(trace, trace.stray_frees(area).tolist()),

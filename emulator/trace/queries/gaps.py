@@ -4,7 +4,7 @@ A block takes more bytes than it was asked for: the allocator's header, and what
 them, so they are measured. The start of a block and that of the next one were never closer than what the block takes, nor were those of
 a larger block, which takes as much at least; the closest neighbours of the whole run say how much that is. No size is rounded up beyond
 the next power of two, so if those of a size were further apart than that, free memory lay between them every time: then the block takes
-its size and what the closest blocks of the area had between them.
+its size and what the closest blocks of the area had between them, at least the header and the alignment that the profile says.
 
 What no live block takes is free where a block has been at some time. It counts as a gap if a block has lain in it as a whole, with
 all that it takes, or if it is as large as what the block before it takes, which is too much to be a part of that one.
@@ -22,9 +22,10 @@ import numpy as np
 
 from emulator.machine.core.lives import Lives, find_strides
 from emulator.trace.blocks.blocks import NEVER
-from emulator.x86 import WORD_MAX
+from emulator.x86 import PAGE_SIZE, WORD_MAX
 
 if TYPE_CHECKING:
+    from emulator.profile.model import AreaRules
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.table import I64, Flags
 
@@ -70,14 +71,15 @@ class GapMeasure:
 
     Args:
         ever: All blocks that ever lived.
+        rules: What the profile says of them.
 
     Attributes:
         taken: What blocks take.
     """
 
-    def __init__(self, ever: Blocks) -> None:
+    def __init__(self, ever: Blocks, rules: AreaRules) -> None:
         known = _sized(ever)
-        self.taken = taken_sizes(known)
+        self.taken = taken_sizes(known, rules)
         self._starts, ends = self._extents(known)
         self._low = int(self._starts[0]) if len(ends) else 0
         self._high = int(ends.max()) if len(ends) else 0
@@ -130,36 +132,36 @@ class GapMeasure:
         return np.where(there, self._covered[index] - beyond, 0)
 
 
-def taken_sizes(blocks: Blocks) -> TakenSizes:
-    """Measure how many bytes blocks take.
+def taken_sizes(blocks: Blocks, rules: AreaRules) -> TakenSizes:
+    """Measure how many bytes blocks take. Where no close neighbours say it, header and alignment of the profile do.
 
     Args:
         blocks: All of an area that ever lived, with known sizes.
+        rules: What the profile says of them.
     """
     sizes, by_size = np.unique(blocks.size.astype(np.int64), return_inverse=True)
-    strides = _strides(blocks)
     if not len(sizes):
         return TakenSizes(sizes, sizes)
+    least = -(-(sizes + rules.header) // rules.alignment) * rules.alignment
+    strides = _strides(blocks)
     closest = int((strides - blocks.size).min())  # header and rounding of the blocks that lie closest
-    if closest >= _FAR - WORD_MAX:
-        return TakenSizes(sizes, sizes)  # there were never two
+    if closest >= PAGE_SIZE:
+        return TakenSizes(sizes, least)  # no header is so large: no two were ever neighbours
     bound = np.full(len(sizes), _FAR, np.int64)
     np.minimum.at(bound, by_size, strides)
     bound = np.minimum.accumulate(bound[::-1])[::-1]
     believed = np.maximum(_next_power_of_two(sizes) + closest, bound[0])
-    return TakenSizes(sizes, np.where(bound <= believed, bound, sizes + closest))
+    return TakenSizes(sizes, np.where(bound <= believed, bound, np.maximum(least, sizes + closest)))
 
 
 def _strides(blocks: Blocks) -> I64:
     """Return the fewest bytes from the start of each block to that of the next live one; `_FAR` where there was none."""
     strides = np.zeros(len(blocks.born), np.uint32)
-    if len(strides):
-        ranks = np.unique(blocks.address, return_inverse=True)[1].astype(np.uint32)
-        last = np.minimum(blocks.address.astype(np.uint64) + blocks.size - np.uint64(1), WORD_MAX)
-        lives = Lives(blocks.address.data, last.astype(np.uint32).data, blocks.born.data, blocks.died.data)
-        dead = blocks.died[blocks.died != NEVER]
-        last_event = int(max(blocks.born.max(), dead.max(initial=0)))
-        find_strides(lives, ranks.data, last_event, strides.data)
+    ranks = np.unique(blocks.address, return_inverse=True)[1].astype(np.uint32)
+    last = np.minimum(blocks.address.astype(np.uint64) + blocks.size - np.uint64(1), WORD_MAX)
+    lives = Lives(blocks.address.data, last.astype(np.uint32).data, blocks.born.data, blocks.died.data)
+    dead = blocks.died[blocks.died != NEVER]
+    find_strides(lives, ranks.data, int(max(blocks.born.max(), dead.max(initial=0))), strides.data)
     return np.where(strides, strides.astype(np.int64), _FAR)
 
 

@@ -105,7 +105,7 @@ def _counts(trace: Trace, code: int, function: TracedFunction) -> FunctionCounts
 def _area(trace: Trace, name: str, top: int) -> AreaOverview:
     blocks, peak = trace.blocks(name), trace.peak(name)
     at_peak, at_end = trace.live(peak.event, name), trace.live(None, name)
-    measure = GapMeasure(blocks)
+    measure = GapMeasure(blocks, trace.profile.area(name))
     makers = blocks.born_call[blocks.born == peak.event]
     by_stack = [totals for totals in trace.by_stack(name) if totals.peak_blocks][:top]
     return AreaOverview(

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.trace.queries.gaps import GapMeasure, Gaps
+from emulator.profile.model import AreaRules
+from emulator.trace.queries.gaps import GapMeasure, Gaps, taken_sizes
 from tests.helpers.gaps import free_gaps
 from tests.helpers.traces import TraceBuilder
 
@@ -25,7 +26,7 @@ def gaps(trace: Trace, event: int | None = None) -> Gaps:
 
 
 def measure(trace: Trace) -> GapMeasure:
-    return GapMeasure(trace.blocks("heap"))
+    return GapMeasure(trace.blocks("heap"), trace.profile.area("heap"))
 
 
 def side_by_side(sizes: list[int]) -> tuple[TraceBuilder, list[int]]:
@@ -81,8 +82,8 @@ def test_headers_and_rounding_are_no_gaps_where_smaller_blocks_have_lain(tmp_pat
     for number in range(22):
         calls.call("kmalloc", 580 + 2 * number, result=BASE + 1024 * number)
     assert gaps(calls.trace(tmp_path / "t")) == (
-        1024 - 622,
-        1024 - 622,
+        1024 - 624,
+        1024 - 624,
     )  # at the top, where nothing followed the block
 
 
@@ -108,6 +109,23 @@ def test_free_memory_behind_a_block_is_not_taken_by_it(tmp_path: Path) -> None:
     assert found == (39 * 32 - 108, 39 * 32 - 108)
 
 
+@pytest.mark.parametrize(
+    ("header", "alignment", "taken"), [(0, 4, 24), (8, 4, 32), (8, 16, 32), (16, 32, 64)]
+)
+def test_header_and_alignment_of_the_profile_are_taken_where_no_neighbours_are_known(
+    header: int, alignment: int, taken: int, tmp_path: Path
+) -> None:
+    calls = TraceBuilder().call("kmalloc", 24, result=BASE).call("kfree", BASE)
+    blocks = calls.trace(tmp_path / "t").blocks("heap")
+    rules = AreaRules(header=header, alignment=alignment)
+    assert taken_sizes(blocks, rules).taken.tolist() == [taken]
+    far = calls.call("kmalloc", 24, result=BASE).call("kmalloc", 24, result=BASE + (1 << 20))
+    blocks = far.trace(tmp_path / "far").blocks("heap")
+    assert taken_sizes(blocks, rules).taken.tolist() == [taken]
+    near = far.call("kmalloc", 24, result=BASE + 40).trace(tmp_path / "near").blocks("heap")
+    assert taken_sizes(near, rules).taken.tolist() == [40]  # measured
+
+
 def test_two_arenas_have_no_gap_between_them(tmp_path: Path) -> None:
     calls = TraceBuilder().call("kmalloc", 24, result=BASE).call("kmalloc", 24, result=BASE + 32)
     calls.call("kmalloc", 24, result=BASE + (1 << 30)).call("kfree", BASE + 32)
@@ -125,7 +143,7 @@ def test_pages_side_by_side_have_no_room_between_them(tmp_path: Path) -> None:
     calls = TraceBuilder().call("alloc_frames", 2, result=0x200).call("alloc_frame", result=0x202)
     calls.call("alloc_frame", result=0x203).call("free_frame", 0x202, result=0)
     trace = calls.trace(tmp_path / "t")
-    found = GapMeasure(trace.blocks("frames"))
+    found = GapMeasure(trace.blocks("frames"), trace.profile.area("frames"))
     assert found.taken.taken.tolist() == found.taken.sizes.tolist() == [4096, 8192]
     assert found.gaps(trace.live(None, "frames")) == (4096, 4096)
 
