@@ -13,7 +13,7 @@ from tests.matrix.comparison import Comparison, compare
 
 def _outcome(cell: Cell, seed: int) -> Comparison:
     with tempfile.TemporaryDirectory(prefix="kmemu-matrix-") as folder:
-        return compare(build(cell, Path(folder), seed), Path(folder), may_end_early=cell.has_no_rules)
+        return compare(build(cell, Path(folder), seed), Path(folder), stacks=cell.stacks)
 
 
 def main(seed: int) -> int:

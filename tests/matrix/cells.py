@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from enum import Enum
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -47,6 +48,14 @@ DEBUG: Final = {
 """What is left of debug information, and the options for it. Stripped: it is in a file of its own."""
 
 
+class Stacks(Enum):
+    """What can be known of call stacks."""
+
+    WHOLE = "all callers"
+    WITHOUT_INLINED = "no debug information is read that tells of inlined ones"
+    MAY_END_EARLY = "nothing but the code says how to find callers: only the innermost may be known"
+
+
 class Cell(NamedTuple):
     """How a kernel is compiled: one of each of the above."""
 
@@ -59,11 +68,12 @@ class Cell(NamedTuple):
     debug: str
 
     @property
-    def has_no_rules(self) -> bool:
-        """Whether the kernel has no call frame information."""
-        return self.debug == "none" and (
-            bool(self.tables) or self.compiler == "clang"
-        )  # clang makes it for debuggers only
+    def stacks(self) -> Stacks:
+        """What of its call stacks can be known."""
+        has_unwind_tables = self.compiler == "gcc" and not self.tables  # clang makes them for debuggers only
+        if self.debug == "none" and not has_unwind_tables:
+            return Stacks.MAY_END_EARLY
+        return Stacks.WITHOUT_INLINED if self.debug in ("none", "split") else Stacks.WHOLE
 
     def __str__(self) -> str:
         return " ".join(filter(None, self))

@@ -10,6 +10,7 @@ from emulator.machine.machine import Machine
 from emulator.profile.known import match
 from emulator.profile.reader import read_profile
 from emulator.trace.recording import CallLog
+from tests.matrix.cells import Stacks
 from tests.matrix.kernel import PROFILE, ROW, LoggedCall, is_inlinable, logged_calls
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ class Comparison(NamedTuple):
     right: int
 
 
-def compare(built: Built, folder: Path, *, may_end_early: bool = False) -> Comparison:
+def compare(built: Built, folder: Path, *, stacks: Stacks = Stacks.WHOLE) -> Comparison:
     """Run a kernel under recording, and compare what was recorded with its log.
 
     Args:
         built: The kernel.
         folder: For files.
-        may_end_early: Nothing but the code says how to find callers: of a stack only the innermost may be known.
+        stacks: What of the call stacks can be known.
     """
     path = folder / "kernel.toml"
     path.write_text(PROFILE)
@@ -66,11 +67,11 @@ def compare(built: Built, folder: Path, *, may_end_early: bool = False) -> Compa
     truth = logged_calls(bytes(machine.memory.read(rows, size)))
     assert truth, "the kernel has logged nothing"
     recorded = [_recorded(call, profile, log, image) for call in log.calls()]
-    return compared(truth, recorded, set(_unknown(profile)), may_end_early=may_end_early)
+    return compared(truth, recorded, set(_unknown(profile)), stacks=stacks)
 
 
 def compared(
-    truth: list[LoggedCall], recorded: list[Recorded], unknown: set[str], *, may_end_early: bool = False
+    truth: list[LoggedCall], recorded: list[Recorded], unknown: set[str], *, stacks: Stacks = Stacks.WHOLE
 ) -> Comparison:
     """Compare what was recorded with what the log says. The calls of each function are in order; some may be missing."""
     wrong: list[str] = []
@@ -84,7 +85,7 @@ def compared(
     for name in sorted(expected.keys() | found.keys()):
         left, missing = list(found[name]), []
         for call in expected[name]:
-            if left and agrees(call, left[0], may_end_early=may_end_early):
+            if left and agrees(call, left[0], stacks=stacks):
                 right += 1
                 left.pop(0)
             else:
@@ -94,26 +95,26 @@ def compared(
     return Comparison(wrong, not_recorded, unknown, right)
 
 
-def agrees(call: LoggedCall, recorded: Recorded, *, may_end_early: bool) -> bool:
+def agrees(call: LoggedCall, recorded: Recorded, *, stacks: Stacks) -> bool:
     """Return whether all that is known of a recorded call is so."""
     known = zip(call.arguments, recorded.arguments, strict=True)
     return (
         all(there in (None, value) for value, there in known)
         and (call.result is None or recorded.result == call.result)
-        and _leads_to(call.callers, recorded.callers, may_end_early=may_end_early)
+        and _leads_to(call.callers, recorded.callers, stacks=stacks)
     )
 
 
-def _leads_to(callers: tuple[str, ...], frames: tuple[str, ...], *, may_end_early: bool) -> bool:
-    """Return whether frames are the callers, but for those that may be inlined."""
+def _leads_to(callers: tuple[str, ...], frames: tuple[str, ...], *, stacks: Stacks) -> bool:
+    """Return whether frames are the callers, as far as they can be known."""
     found = iter(frames)
     following = next(found, None)
     for caller in callers:
         if caller == following:
             following = next(found, None)
-        elif following is None and may_end_early:
+        elif following is None and stacks is Stacks.MAY_END_EARLY:
             return True
-        elif not is_inlinable(caller):
+        elif stacks is Stacks.WHOLE or not is_inlinable(caller):
             return False
     return following is None
 
@@ -124,11 +125,17 @@ def _recorded(call: Call, profile: Profile, log: CallLog, image: KernelImage) ->
         None if parameter in function.unknown else value
         for parameter, value in zip(function.parameters, call.arguments, strict=True)
     )
-    frames = [
-        image.call_site(address).function.partition(".")[0] for address in log.recording.stack(call.stack)
-    ]
+    stack = log.recording.stack(call.stack)
+    frames = [name.partition(".")[0] for address in stack for name in _functions_at(image, address)]
     callers = tuple(each for each in frames if each.startswith(("heap_", "pool_")) and each[-1].isdigit())
     return Recorded(_plain(function), arguments, call.result, callers)
+
+
+def _functions_at(image: KernelImage, return_address: int) -> Iterator[str]:
+    """Yield the functions that a call stands in, inlined ones first."""
+    for inlined in image.inlined_calls(return_address - 1):
+        yield inlined.function
+    yield image.call_site(return_address).function
 
 
 def _plain(function: TracedFunction) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.matrix.cells import COMPILERS, DEBUG, LEVELS, LTO, Cell, build, sampled_cells
+from tests.matrix.cells import COMPILERS, DEBUG, LEVELS, LTO, Cell, Stacks, build, sampled_cells
 from tests.matrix.comparison import Recorded, compare, compared
 from tests.matrix.kernel import ALLOCATORS, ROW, LoggedCall, logged_calls, sources
 
@@ -33,7 +33,7 @@ def may_be_unknown(cell: Cell) -> set[str]:
 
 @pytest.mark.parametrize("cell", sampled_cells(), ids=str)
 def test_what_is_recorded_is_what_the_kernel_logs(cell: Cell, tmp_path: Path) -> None:
-    found = compare(build(cell, tmp_path, seed=1), tmp_path, may_end_early=cell.has_no_rules)
+    found = compare(build(cell, tmp_path, seed=1), tmp_path, stacks=cell.stacks)
     assert found.wrong == []
     assert found.not_recorded == {"inlined"}  # there is no such function in any of them
     assert found.unknown <= may_be_unknown(cell)
@@ -53,11 +53,14 @@ def test_every_allocator_is_called() -> None:
 
 
 LOGGED: Final = LoggedCall("six", (1, 2, 3, 4, 5, 6), 0x1000, ("heap_3", "heap_2", "heap_0"))
-RECORDED: Final = Recorded("six", (1, 2, None, 4, 5, 6), 0x1000, ("heap_3", "heap_0"))
+RECORDED: Final = Recorded("six", (1, 2, None, 4, 5, 6), 0x1000, ("heap_3", "heap_2", "heap_0"))
 
 
 def test_what_is_known_is_compared() -> None:
     assert compared([LOGGED], [RECORDED], set()).right == 1
+    without_inlined = RECORDED._replace(callers=("heap_3", "heap_0"))
+    assert compared([LOGGED], [without_inlined], set()).right == 0
+    assert compared([LOGGED], [without_inlined], set(), stacks=Stacks.WITHOUT_INLINED).right == 1
 
 
 @pytest.mark.parametrize(
@@ -79,9 +82,9 @@ def test_what_was_not_so_is_noticed(wrong: Recorded) -> None:
 def test_a_stack_may_end_early_only_where_nothing_says_how_to_go_on() -> None:
     short = RECORDED._replace(callers=("heap_3",))
     assert compared([LOGGED], [short], set()).right == 0
-    assert compared([LOGGED], [short], set(), may_end_early=True).right == 1
+    assert compared([LOGGED], [short], set(), stacks=Stacks.MAY_END_EARLY).right == 1
     other = RECORDED._replace(callers=("heap_0",))
-    assert compared([LOGGED], [other], set(), may_end_early=True).right == 0
+    assert compared([LOGGED], [other], set(), stacks=Stacks.MAY_END_EARLY).right == 0
 
 
 def test_calls_that_allocators_make_follow_from_the_log() -> None:
