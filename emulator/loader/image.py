@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from emulator.loader.elf.headers import ElfHeaders, SectionHeader
     from emulator.loader.elf.symbols import Symbol, SymbolTable
     from emulator.loader.functions.names import FunctionNames
+    from emulator.loader.functions.prototypes import Declarations
     from emulator.loader.layout import LoadOptions
     from emulator.loader.segments import Segment
 
@@ -246,6 +247,13 @@ class KernelImage:
         from emulator.loader.dwarf.subprograms import Subprograms
 
         return Subprograms(self.symbol_data, self._symbol_path)
+
+    @cached_property
+    def declarations(self) -> Declarations:
+        """What the file declares: see `emulator.loader.functions.prototypes`."""
+        from emulator.loader.functions.prototypes import Declarations
+
+        return Declarations(self.symbol_data)
 
     def location(self, address: int) -> Frame:
         """Return the function by its plain name, the offset in it and the source line of an address (as in `function_at`).

@@ -2,12 +2,16 @@
 
 __all__ = [
     "c_types",
+    "debug_info",
     "entries",
     "frame_entries",
     "inlined",
     "line_header",
     "source_lines",
     "subprograms",
+    "type_names",
+    "types",
+    "units",
     "unwind",
     "variables",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from emulator.loader.dwarf.byte_reader import Damaged
+
 _DAMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(TypeError, ValueError, RecursionError, OSError),
@@ -27,8 +29,8 @@ def open_debug_info(data: bytes) -> tuple[Any, bytes]:
 
 
 def damage() -> tuple[type[Exception], ...]:
-    """Return what pyelftools raises on damaged files: errors of its own, and those of reading without checks."""
+    """Return what pyelftools raises on damaged files: errors of its own, and those of reading without checks; and ours."""
     from elftools.common.exceptions import DWARFError, ELFError
     from elftools.construct import ConstructError
 
-    return (*_DAMAGE, DWARFError, ELFError, ConstructError)
+    return (*_DAMAGE, Damaged, DWARFError, ELFError, ConstructError)
