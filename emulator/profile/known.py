@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import shlex
+from dataclasses import replace
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import KernelMismatch
+from emulator.profile.evidence import Evidence, Fit, fit, read_evidence
 from emulator.profile.reader import read_profile
-from kernel_model.btron import symbols as btron
-from kernel_model.litecore import symbols as litecore
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from emulator.loader.elf.symbols import Symbol
     from emulator.loader.image import KernelImage
     from emulator.profile.model import Profile
 
-KNOWN_PROFILES: Final = ("litecore", "btron")
-
-#: Variables that a kernel has of which a known profile is, by its name for `known_profile`: all that the models of its base layer need.
-STRUCTURES: Final = {"litecore": litecore.LAYER_SYMBOLS["heap"], "btron": btron.LAYER_SYMBOLS["pools"]}
-
-#: Areas of known profiles that a kernel may lack as a whole, and the variables of one that has them.
-OPTIONAL_AREAS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
-    "litecore": {
-        "paging": litecore.LAYER_SYMBOLS["paging"],
-        "vmalloc": litecore.LAYER_SYMBOLS["vspace"],
-        "vspace": litecore.LAYER_SYMBOLS["vspace"],
-    },
-    "btron": {"regions": btron.LAYER_SYMBOLS["regions"]},
-}
-
 _DIRECTORY = Path(__file__).parent / "kernels"
-_NAMES_COMPARED = 8
 _NAMES_SHOWN = 8
-_SOUNDS_LIKE_ONE = re.compile("alloc|free", re.IGNORECASE)
+_NEAR = 0.5
+
+#: For `known_profile`; a file in this directory is all that a built-in profile takes.
+KNOWN_PROFILES: Final = tuple(sorted(path.stem for path in _DIRECTORY.glob("*.toml")))
 
 
 @cache
@@ -48,106 +33,115 @@ def known_profile(name: str) -> Profile:
     Args:
         name: One of `KNOWN_PROFILES`.
     """
-    return read_profile(_DIRECTORY / f"{name}.toml")
+    return read_profile(_path(name))
+
+
+@cache
+def evidence_of(name: str) -> Evidence:
+    """Return what shows that a kernel is that of a profile that comes with the emulator.
+
+    Args:
+        name: One of `KNOWN_PROFILES`.
+    """
+    return read_evidence(_path(name))
 
 
 def structures_of(profile: Profile) -> tuple[str, ...]:
-    """Return the variables that belong to a known profile, or to one without some of its `OPTIONAL_AREAS`; none for another one."""
+    """Return the variables that belong to a known profile, or to one without what is optional; none for another one."""
+    functions = {(each.name, each.area, each.role) for each in profile.functions}
     for name in KNOWN_PROFILES:
-        if profile == _with_areas(name, set(profile.areas)):
+        known = known_profile(name)
+        if profile.name == known.name and functions <= {
+            (each.name, each.area, each.role) for each in known.functions
+        }:
+            evidence = evidence_of(name)
             optional = [
-                variables for area, variables in OPTIONAL_AREAS[name].items() if area in profile.areas
+                variable
+                for area, variables in evidence.optional_areas.items()
+                if area in profile.areas
+                for variable in variables
             ]
-            return tuple(dict.fromkeys(chain(STRUCTURES[name], *optional)))
+            return tuple(dict.fromkeys([*evidence.variables, *optional]))
     return ()
 
 
 def find_profile(image: KernelImage) -> Profile | None:
-    """Return the known profile of which a kernel has everything: all functions, and all `STRUCTURES`.
-
-    One of these names proves nothing: many kernels have a ``kmem_init``, and mean something else.
-
-    Returns:
-        None when there is none; of several the one with most functions. It is without those `OPTIONAL_AREAS` of which the kernel lacks
-        a function or a variable.
+    """Return the profile that `matching_profile` chooses, or None.
 
     Raises:
         BadImage: The kernel's symbol table is damaged.
     """
-    fitting = [_with_areas(name, _areas(name, image)) for name in KNOWN_PROFILES if not _missing(name, image)]
-    return max(fitting, key=lambda profile: len(profile.functions), default=None)
+    best = _best(_fits(image))
+    return _chosen(best[0]) if len(best) == 1 else None
 
 
 def matching_profile(image: KernelImage) -> Profile:
-    """Return what `find_profile` finds.
+    """Return the known profile of which a kernel has everything: all functions, and all that is `Evidence` of it.
+
+    Of several it is the one with most functions, and of those the one with most evidence. It is without what is optional and not there,
+    and says why it was chosen.
 
     Raises:
-        KernelMismatch: That is nothing; the text names functions that may allocate, and the nearest known profile.
+        KernelMismatch: None fits, or several as well as each other; the text names functions that may allocate, and the nearest profile.
         BadImage: The kernel's symbol table is damaged.
     """
-    profile = find_profile(image)
-    if profile is None:
-        functions = [symbol.name for symbol in image.symbols.values() if symbol.kind == "function"]
-        candidates = [name for name in sorted(functions) if _SOUNDS_LIKE_ONE.search(name)]
-        hint = f"; it has {_some(candidates)}" if candidates else ""
-        raise KernelMismatch(
-            image.path,
-            "no built-in profile fits; describe the functions that allocate memory in one (--profile)"
-            f"{hint}{_nearest_text(image)}",
-        )
-    return profile
+    fits = _fits(image)
+    best = _best(fits)
+    if len(best) == 1:
+        return _chosen(best[0])
+    if not best:
+        raise KernelMismatch(image.path, f"{_no_fit_text(image)}{_nearest_text(fits)}")
+    names = " and ".join(sorted(each.profile.name for each in best))
+    problem = f"the built-in profiles {names} fit equally well; choose a profile (--profile)"
+    raise KernelMismatch(image.path, problem)
 
 
-def _missing(name: str, image: KernelImage) -> list[str]:
-    """Return the functions and structures of a known profile, its optional areas left out, that a kernel has not."""
-    functions = [
-        each.name
-        for each in known_profile(name).functions
-        if each.area not in OPTIONAL_AREAS[name] and not _is_function(image.symbol(each.name))
-    ]
-    return functions + [each for each in STRUCTURES[name] if image.symbol(each) is None]
+def _chosen(best: Fit) -> Profile:
+    return replace(best.profile, reason=best.reason)
 
 
-def _areas(name: str, image: KernelImage) -> set[str]:
-    """Return the areas of a known profile of which a kernel has all functions and variables."""
-    profile = known_profile(name)
-    lacking = {each.area for each in profile.functions if not _is_function(image.symbol(each.name))}
-    for area, variables in OPTIONAL_AREAS[name].items():
-        if any(image.symbol(each) is None for each in variables):
-            lacking.add(area)
-    return set(profile.areas) - lacking
+def _fits(image: KernelImage) -> list[Fit]:
+    return [fit(known_profile(name), evidence_of(name), image) for name in KNOWN_PROFILES]
 
 
-def _with_areas(name: str, areas: Collection[str]) -> Profile:
-    """Return a known profile with its optional areas among *areas* only."""
-    profile = known_profile(name)
-    left_out = [area for area in OPTIONAL_AREAS[name] if area not in areas]
-    if not left_out:
-        return profile
-    return profile.with_functions(tuple(each for each in profile.functions if each.area not in left_out))
+def _best(fits: Sequence[Fit]) -> list[Fit]:
+    """Return the profile that fits best, several if they fit equally well, and none if none fits."""
+    fitting = [each for each in fits if not each.missing]
+    most = max(map(_rank, fitting), default=None)
+    return [each for each in fitting if _rank(each) == most]
 
 
-def _nearest_text(image: KernelImage) -> str:
-    """Return which known profile has most of its functions in a kernel, and what is missing; "" if none has one."""
-    there = {
-        name: [each.name for each in known_profile(name).functions if _is_function(image.symbol(each.name))]
-        for name in KNOWN_PROFILES
-    }
-    nearest = max(KNOWN_PROFILES, key=lambda name: len(there[name]))
-    if not there[nearest]:
+def _path(name: str) -> Path:
+    return _DIRECTORY / f"{name}.toml"
+
+
+def _rank(each: Fit) -> tuple[int, int]:
+    return len(each.profile.functions), each.weight
+
+
+def _no_fit_text(image: KernelImage) -> str:
+    """Return what to do where no built-in profile fits, with the functions that may allocate."""
+    from emulator.profile.discovery.candidates import likely_names
+
+    names = likely_names(image)
+    hint = f"; it has {_some(names)}" if names else ""
+    return f"no built-in profile fits{hint}; kmemu init {shlex.quote(image.path)} writes one"
+
+
+def _nearest_text(fits: Sequence[Fit]) -> str:
+    """Return which known profile has half of its functions or more in a kernel, and what is missing; "" if none has."""
+    share, nearest = max(
+        ((len(each.there) / len(each.profile.functions), each) for each in fits), key=lambda pair: pair[0]
+    )
+    if share < _NEAR:
         return ""
-    missing = _missing(nearest, image)
-    return f"; nearest is {known_profile(nearest).name}, of which it has {_some(there[nearest])}, but not {_some(missing)}"
+    return f"; nearest is {nearest.profile.name}, but the kernel lacks {_some(nearest.missing)}"
 
 
 def _some(names: Sequence[str]) -> str:
     """Return the first of some names, and the number of the others."""
-    return ", ".join(
-        [
-            *names[:_NAMES_SHOWN],
-            *([f"{len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []),
-        ]
-    )
+    shown, more = names[:_NAMES_SHOWN], len(names) - _NAMES_SHOWN
+    return ", ".join([*shown, *([f"{more} more"] if more > 0 else [])])
 
 
 def match(profile: Profile, image: KernelImage) -> Profile:
@@ -162,8 +156,10 @@ def match(profile: Profile, image: KernelImage) -> Profile:
 
     functions = bind(profile, image)
     if not functions:
+        from emulator.profile.discovery.similar import similar_functions  # only for errors
+
         names = [function.name for function in profile.functions]
-        similar = _similar(names, image)
+        similar = similar_functions(profile.functions, image)
         hint = f"; similar names: {', '.join(similar)}" if similar else ""
         raise KernelMismatch(
             image.path,
@@ -171,15 +167,3 @@ def match(profile: Profile, image: KernelImage) -> Profile:
             names,
         )
     return profile.with_functions(functions)
-
-
-def _is_function(symbol: Symbol | None) -> bool:
-    return symbol is not None and symbol.kind != "object"  # assembly need not say what is a function
-
-
-def _similar(names: list[str], image: KernelImage) -> list[str]:
-    import difflib
-
-    there = [symbol.name for symbol in image.symbols.values() if _is_function(symbol)]
-    near = (difflib.get_close_matches(name, there) for name in names[:_NAMES_COMPARED])
-    return list(dict.fromkeys(name for each in near for name in each))

@@ -232,6 +232,7 @@ class Profile:
         rules: What holds in areas; an area that is not there is a `PLAIN_AREA`.
         address_spaces: What its address spaces keep. A trace does not say it.
         uses_page_zero: It uses linear addresses 0 to 0xfff on purpose. A trace does not say it.
+        reason: Why it was chosen for a kernel, for people; "": the user chose it. A trace does not say it.
 
     Raises:
         ValueError: One of these rules is broken.
@@ -242,6 +243,7 @@ class Profile:
     rules: Mapping[str, AreaRules] = field(default_factory=dict)
     address_spaces: SpaceRules = SpaceRules()
     uses_page_zero: bool = False
+    reason: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not (1 <= len(self.name) <= 80 and self.name.isprintable()):  # noqa: PLR2004 - the contract above
@@ -261,6 +263,11 @@ class Profile:
     def areas(self) -> tuple[str, ...]:
         """Names of all areas, in the order of their first functions."""
         return tuple(dict.fromkeys(function.area for function in self.functions))
+
+    @property
+    def title(self) -> str:
+        """Its name, with the reason why it was chosen if there is one."""
+        return f"{self.name} ({self.reason})" if self.reason else self.name
 
     @property
     def block_areas(self) -> tuple[str, ...]:

@@ -62,7 +62,20 @@ def read_profile(path: str | os.PathLike[str]) -> Profile:
         BadFile: The file cannot be read, or it is no profile.
     """
     name = str(path)
-    return _Reader(name, read_text(name, _LARGEST_FILE)).profile()
+    return parse_profile(read_text(name, _LARGEST_FILE), name)
+
+
+def parse_profile(text: str, path: str) -> Profile:
+    """Return the profile that a text is.
+
+    Args:
+        text: As in a file.
+        path: That file, for messages.
+
+    Raises:
+        BadFile: It is no profile.
+    """
+    return _Reader(path, text).profile()
 
 
 class _Reader:
@@ -85,6 +98,7 @@ class _Reader:
         page_zero = document.pop(_PAGE_ZERO, None)
         if page_zero not in (None, _USED):
             raise self._wrong(f'{shortened(page_zero)} is not "{_USED}"', _PAGE_ZERO)
+        document.pop("evidence", None)  # see emulator.profile.evidence
         space_rules = self._space_rules(document.pop(_SPACES, {}))
         functions: dict[str, TracedFunction] = {}
         area_rules: dict[str, AreaRules] = {}

@@ -11,6 +11,5 @@ __all__ = [
     "pools",
     "space_audit",
     "spaces",
-    "symbols",
     "tcb",
 ]

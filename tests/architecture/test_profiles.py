@@ -12,7 +12,8 @@ from elftools.elf.elffile import ELFFile
 from emulator.hle import kernels as hle
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
-from emulator.profile.known import OPTIONAL_AREAS, find_profile, known_profile
+from emulator.profile.evidence import declaration
+from emulator.profile.known import KNOWN_PROFILES, evidence_of, find_profile, known_profile
 from emulator.profile.model import Profile, Result, Role
 from emulator.profile.reader import read_profile
 from kernel_model.memory import ByteMemory
@@ -60,7 +61,7 @@ def test_every_built_in_kernel_has_all_functions_of_its_profile(profile: str, ke
     assert found.name == whole.name
     there = [each for each in whole.functions if each.name in declarations(kernel)]
     assert list(found.functions) == there
-    assert set(whole.areas) - set(found.areas) <= set(OPTIONAL_AREAS[profile])
+    assert set(whole.areas) - set(found.areas) <= set(evidence_of(profile).optional_areas)
 
 
 def test_the_optional_areas_are_in_the_kernel_that_shows_them() -> None:
@@ -96,6 +97,27 @@ def test_the_models_agree(profile: str, kernel: hle.Kernel) -> None:
         if function.role is Role.ALLOC:
             assert (model.result == "pointer") == (function.result is Result.POINTER), function.name
     assert compared >= 8
+
+
+@pytest.mark.parametrize("name", KNOWN_PROFILES)
+def test_evidence_is_about_functions_and_areas_of_its_profile(name: str) -> None:
+    profile, evidence = known_profile(name), evidence_of(name)
+    functions = {each.name for each in profile.functions}
+    assert {declaration(each)[0] for each in evidence.prototypes} <= functions
+    assert set(evidence.optional) <= functions | set(profile.areas)
+    assert set(evidence.optional_areas) <= set(profile.areas)
+    assert all("." in each for each in evidence.structures)
+
+
+@pytest.mark.parametrize(
+    ("profile", "kernel"), [("litecore", hle.LITECORE), ("btron", hle.BTRON)], ids=["litecore", "btron"]
+)
+def test_evidence_is_what_the_models_need(profile: str, kernel: hle.Kernel) -> None:
+    evidence = evidence_of(profile)
+    assert set(evidence.variables) == set(kernel.symbols[kernel.base_layer])
+    optional = {name for names in evidence.optional_areas.values() for name in names}
+    needed = {name for layer in kernel.layers for name in kernel.symbols[layer]}
+    assert needed == optional | set(evidence.variables)
 
 
 def test_the_example_of_the_documentation(tmp_path: Path) -> None:

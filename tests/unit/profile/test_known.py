@@ -8,8 +8,7 @@ from emulator.errors import KernelMismatch
 from emulator.loader.image import KernelImage
 from emulator.profile.known import (
     KNOWN_PROFILES,
-    OPTIONAL_AREAS,
-    STRUCTURES,
+    evidence_of,
     find_profile,
     known_profile,
     match,
@@ -23,6 +22,7 @@ from tests.unit.loader.elf_builder import BASE, Elf, Sym, build_elf
 
 ALLOC = TracedFunction("alloc_page", "pages", Role.ALLOC, (), Result.POINTER, 0)
 FREE = TracedFunction("free_page", "heap", Role.FREE, ("ptr",), Result.NONE)
+OURS = ("litecore", "btron")
 MINE = Profile("mine", (ALLOC, FREE), {"pages": PAGES})
 
 
@@ -33,15 +33,20 @@ def kernel(*names: str, kind: int = eb.FUNC) -> KernelImage:
 
 def everything(name: str) -> list[str]:
     """Return the functions and structures of a known profile, those of areas that may be missing as well."""
-    optional = [symbol for symbols in OPTIONAL_AREAS[name].values() for symbol in symbols]
+    evidence = evidence_of(name)
+    optional = [symbol for symbols in evidence.optional_areas.values() for symbol in symbols]
     functions = (function.name for function in known_profile(name).functions)
-    return list(dict.fromkeys([*functions, *STRUCTURES[name], *optional]))
+    return list(dict.fromkeys([*functions, *evidence.variables, *optional]))
 
 
 def needed(name: str) -> list[str]:
     """Return the functions and structures that a kernel has to have."""
-    functions = [each.name for each in known_profile(name).functions if each.area not in OPTIONAL_AREAS[name]]
-    return [*functions, *STRUCTURES[name]]
+    evidence = evidence_of(name)
+    optional = {*evidence.optional, *evidence.optional_areas}
+    functions = [
+        each.name for each in known_profile(name).functions if optional.isdisjoint((each.name, each.area))
+    ]
+    return [*functions, *evidence.variables]
 
 
 def whole(name: str, kind: int = eb.FUNC) -> KernelImage:
@@ -50,10 +55,13 @@ def whole(name: str, kind: int = eb.FUNC) -> KernelImage:
 
 class TestKnown:
     def test_names(self) -> None:
-        assert [known_profile(name).name for name in KNOWN_PROFILES] == ["LiteCore", "BTRON/386"]
+        names = {name: known_profile(name).name for name in KNOWN_PROFILES}
+        assert names["litecore"] == "LiteCore"
+        assert names["btron"] == "BTRON/386"
+        assert len(set(names.values())) == len(names)
 
     def test_areas(self) -> None:
-        litecore, btron = map(known_profile, KNOWN_PROFILES)
+        litecore, btron = map(known_profile, OURS)
         assert (litecore.areas, litecore.rules) == (
             ("heap", "frames", "paging", "vmalloc", "vspace"),
             {"frames": PAGES},
@@ -66,7 +74,7 @@ class TestKnown:
     def test_failures(self) -> None:
         failures = {
             function.name: function.failure
-            for name in KNOWN_PROFILES
+            for name in OURS
             for function in known_profile(name).functions
             if function.failure is not None
         }
@@ -131,7 +139,7 @@ class TestFind:
         assert find_profile(kernel()) is None
 
     def test_of_both_the_one_with_more_functions(self) -> None:
-        both = kernel(*dict.fromkeys(each for name in KNOWN_PROFILES for each in everything(name)))
+        both = kernel(*dict.fromkeys(each for name in OURS for each in everything(name)))
         assert find_profile(both) == known_profile("btron")
 
 
@@ -142,35 +150,38 @@ def test_the_variables_of_a_profile() -> None:
         }
     older = find_profile(kernel(*needed("litecore")))
     assert older is not None
-    assert structures_of(older) == STRUCTURES["litecore"]
+    assert structures_of(older) == evidence_of("litecore").variables
     assert structures_of(replace(MINE, name="LiteCore")) == ()
 
 
+def test_what_was_found_is_said() -> None:
+    profile = matching_profile(whole("litecore"))
+    assert profile == known_profile("litecore")
+    assert profile.title == "LiteCore (all 18 functions, 8 variables)"
+    assert known_profile("litecore").title == "LiteCore"
+
+
 class TestNoneFits:
-    def test_what_was_near_is_said(self) -> None:
+    def test_the_likely_functions_are_named_and_what_to_do(self) -> None:
         with pytest.raises(KernelMismatch) as caught:
-            matching_profile(kernel("kmem_init", "kalloc", "kfree", "kmain"))
+            matching_profile(kernel("kmem_init", "kalloc", "free_count", "kfree", "kmain"))
         assert str(caught.value) == (
-            "k.elf: no built-in profile fits; describe the functions that allocate memory in one (--profile); it has kalloc, kfree; "
-            "nearest is LiteCore, of which it has kfree, but not kmalloc, mem_init, mem_has_space, alloc_frame, alloc_frames, "
-            "free_frame, free_frames, memmap_init, 10 more"
+            "k.elf: no built-in profile fits; it has kalloc, kfree; kmemu init k.elf writes one"
         )
 
-    def test_the_one_with_most_functions_is_near(self) -> None:
-        with pytest.raises(
-            KernelMismatch, match=r"nearest is BTRON/386, of which it has kmem_alloc, kmem_free, but not "
-        ):
-            matching_profile(kernel("kfree", "kmem_alloc", "kmem_free"))
+    def test_one_of_which_half_the_functions_are_there_is_near(self) -> None:
+        names = [each for each in needed("litecore") if each != "heap_lock"]
+        with pytest.raises(KernelMismatch, match=r"; nearest is LiteCore, but the kernel lacks heap_lock$"):
+            matching_profile(kernel(*names))
 
     def test_nothing_is_near(self) -> None:
         with pytest.raises(
-            KernelMismatch,
-            match=r"^k\.elf: no built-in profile fits; describe the functions that allocate memory in one \(--profile\)$",
+            KernelMismatch, match=r"^k\.elf: no built-in profile fits; kmemu init k\.elf writes one$"
         ):
             matching_profile(kernel("kmain"))
 
     def test_many_names_are_counted(self) -> None:
-        with pytest.raises(KernelMismatch, match=r"it has alloc0, .*, alloc7, 3 more$"):
+        with pytest.raises(KernelMismatch, match=r"it has alloc0, .*, alloc7, 3 more; kmemu init"):
             matching_profile(kernel(*(f"alloc{number}" for number in range(10)), "alloc99"))
 
 
@@ -186,7 +197,7 @@ class TestMatch:
         error = caught.value
         assert str(error) == (
             "k.elf: has none of the functions of profile mine: alloc_page, free_page; "
-            "similar names: alloc_pages, allocate_page, freepage"
+            "similar names: alloc_pages, freepage, allocate_page"
         )
         assert error.path == "k.elf"
         assert error.names == ("alloc_page", "free_page")

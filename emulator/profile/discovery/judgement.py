@@ -1,0 +1,231 @@
+"""Correct drafts of areas by what was seen in a run, and note in them what that was."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from emulator.profile.discovery.areas import ENDING, LONELY
+from emulator.profile.discovery.candidates import Sureness
+from emulator.profile.discovery.observed import MAKING, NO_BLOCK, Seen, SeenCall, seeds
+from emulator.profile.discovery.words import Verb
+from emulator.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emulator.profile.discovery.areas import DraftArea, Suggestion
+    from emulator.profile.discovery.observed import SeenFunction
+
+_PAGE_SIZE: Final = 4096
+_FRAMES: Final = 1 << 20  # so many are in 4 GiB
+_OFTEN: Final = 3
+_NEIGHBOURS: Final = 8
+_NEAR: Final = 64
+_ROUNDED: Final = 16
+_MOST_OVERLAPS: Final = 0.5  # an allocator may have a defect
+_PROMISED: Final = 4  # bytes at whose multiples blocks begin where a profile says nothing
+
+
+def judge(areas: Sequence[DraftArea], calls: Sequence[SeenCall]) -> None:
+    """Correct drafts of areas.
+
+    Args:
+        areas: Changed: functions are moved, dropped, and noted about.
+        calls: Of their functions in a run, in order of entry.
+    """
+    for area in areas:
+        calls = _name_blocks(area, calls)
+    seen = Seen(areas, calls)
+    if _join_wrappers(areas, seen):
+        seen = Seen(areas, calls)
+    if _move_frees(areas, seen):
+        seen = Seen(areas, calls)
+    for area in areas:
+        _judge_area(area, seen)
+
+
+def _join_wrappers(areas: Sequence[DraftArea], seen: Seen) -> bool:
+    """Put functions that do the work of others into their area; return whether there were such."""
+    area_of = {each.name: area for area in areas for each in area.suggestions}
+    changed = False
+    for outer in list(area_of):
+        for inner in seen.wrapped_by(outer):
+            home, other = area_of[outer], area_of[inner]
+            if home is other:
+                continue
+            if not seen.asks_for_as_much(outer, inner):
+                _named(home, outer).drop(f"its blocks are those that {inner} makes for it")
+                continue
+            moved = list(other.suggestions) if other.taken(*ENDING) else [_named(other, inner)]
+            for each in moved:
+                other.suggestions.remove(each)
+                home.suggestions.append(each)
+                area_of[each.name] = home
+            _named(home, inner).notes.append(f"does the work of {outer}")
+            changed = True
+    return changed
+
+
+def _move_frees(areas: Sequence[DraftArea], seen: Seen) -> bool:
+    """Put functions that give back into the area whose blocks they are given; return whether there were such."""
+    changed = False
+    by_name = {each.name: each for each in areas}
+    for area in areas:
+        for each in area.taken(Verb.FREE):
+            found = seen.functions[each.name]
+            other, times = next(iter(found.foreign.most_common(1)), ("", 0))
+            if times >= _OFTEN and not found.given_back:
+                area.suggestions.remove(each)
+                by_name[other].suggestions.append(each)
+                each.notes.append(f"gives back blocks of {other}")
+                changed = True
+    return changed
+
+
+def _named(area: DraftArea, name: str) -> Suggestion:
+    return next(each for each in area.suggestions if each.name == name)
+
+
+def _judge_area(area: DraftArea, seen: Seen) -> None:
+    for each in area.suggestions:
+        if each.candidate.verb in MAKING:
+            _judge_making(each, seen.functions[each.name])
+    if not area.taken(*MAKING):
+        for each in area.taken(Verb.FREE):
+            each.drop("nothing that takes is left")
+        return
+    for each in area.taken(Verb.FREE):
+        _judge_free(area, each, seen)
+    _measure(area, seen)
+
+
+def _judge_making(suggestion: Suggestion, found: SeenFunction) -> None:
+    if not found.calls:
+        suggestion.notes.append("not called in the run")
+        if suggestion.is_taken and suggestion.sureness is Sureness.GUESS:
+            suggestion.is_taken = False
+        return
+    distinct = len(set(found.blocks))
+    calls = counted(found.calls, "call")
+    if not found.direct:
+        suggestion.notes.append(f"{calls}, all inside of functions that are there")
+        return
+    if not distinct:
+        suggestion.drop(f"{calls} made no block")
+    elif found.overlaps > _MOST_OVERLAPS * len(found.blocks):
+        suggestion.drop(
+            f"{counted(found.overlaps, 'block')} of {len(found.blocks)} overlapped one that was alive"
+        )
+    else:
+        suggestion.notes.append(f"{calls} made {counted(len(found.blocks), 'block')}")
+        if found.overlaps:
+            suggestion.notes.append(f"{counted(found.overlaps, 'block')} overlapped one that was alive")
+        is_revived = LONELY in suggestion.notes and distinct == len(found.blocks) >= _OFTEN
+        if is_revived:
+            suggestion.is_taken = True
+        if suggestion.is_taken and len(found.blocks) >= _OFTEN:
+            suggestion.sureness = max(suggestion.sureness, Sureness.LIKELY)
+
+
+def _judge_free(area: DraftArea, suggestion: Suggestion, seen: Seen) -> None:
+    found = seen.functions[suggestion.name]
+    if not found.calls:
+        suggestion.notes.append("not called in the run")
+        return
+    if found.given_back:
+        suggestion.notes.append(f"gave back {counted(found.given_back, 'block')}")
+        if suggestion.returns_number:
+            suggestion.notes.append("returned 0 for each")
+            suggestion.signature = suggestion.signature._replace(result="error")
+    givers = seeds(found.strange, seen.callers_of_good)
+    left = len(found.strange) - sum(givers.values())
+    given = f"was given {counted(left, 'block')} that none of these functions made"
+    if left > found.given_back:
+        for each in area.taken(*Verb):
+            each.drop(given if each is suggestion else f"{suggestion.name} {given}")
+        return
+    for name, times in givers.items():
+        area.seeds[name] = (
+            f"{suggestion.name} is given {counted(times, 'block')} inside that nobody had taken"
+        )
+    if left:
+        suggestion.notes.append(given)
+    if found.given_back >= _OFTEN:
+        makers = [each for each in area.taken(*MAKING) if seen.functions[each.name].blocks]
+        for each in (suggestion, *makers):
+            each.sureness = max(each.sureness, Sureness.LIKELY if left else Sureness.SURE)
+
+
+def _name_blocks(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCall]:
+    """See by the results whether they are addresses or numbers of frames, where their type leaves that open.
+
+    Returns:
+        The calls, with arguments that are named as the area has it now.
+    """
+    open_ones = {
+        each.name: each
+        for each in area.suggestions
+        if each.candidate.verb in MAKING and _may_be_number(each) and not each.signature.block
+    }
+    blocks = [call.block for call in calls if call.function in open_ones and call.block not in NO_BLOCK]
+    is_aligned = all(block is not None and block % _PAGE_SIZE == 0 for block in blocks)
+    is_small = all(block is not None and block < _FRAMES for block in blocks)
+    if len(blocks) < _OFTEN or is_aligned == is_small or not (is_aligned or area.is_of_pages):
+        return calls
+    result, old = ("ptr", "frame") if is_aligned else ("frame", "ptr")
+    for each in open_ones.values():
+        if each.signature.result == old:
+            each.notes.append(f"its results are {'multiples of 4096' if is_aligned else 'numbers of pages'}")
+            each.signature = each.signature._replace(result=result)
+    for each in area.suggestions:
+        parameters = tuple(result if name == old else name for name in each.signature.parameters)
+        each.signature = each.signature._replace(parameters=parameters)
+    mine = {each.name for each in area.suggestions}
+    return [_renamed(call, old, result) if call.function in mine else call for call in calls]
+
+
+def _may_be_number(suggestion: Suggestion) -> bool:
+    declared = suggestion.candidate.prototype
+    is_number = declared is None or not declared.plain_result.endswith("*")
+    return is_number and suggestion.signature.result in ("ptr", "frame")
+
+
+def _renamed(call: SeenCall, old: str, new: str) -> SeenCall:
+    return call._replace(
+        arguments={new if name == old else name: value for name, value in call.arguments.items()}
+    )
+
+
+def _measure(area: DraftArea, seen: Seen) -> None:
+    """See how far apart blocks lie, and at which addresses."""
+    addresses = [
+        block
+        for each in area.taken(*MAKING)
+        if each.signature.result != "frame" and not each.signature.block
+        for block in seen.functions[each.name].blocks
+    ]
+    if len(addresses) >= _OFTEN:
+        together = 0
+        for address in addresses:
+            together |= address
+        alignment = together & -together
+        if alignment < _PROMISED and not area.is_of_pages:
+            area.settings["alignment"] = str(alignment)
+        area.notes.append(f"Its blocks began at multiples of {min(alignment, _PAGE_SIZE)}.")
+    header = _header(seen.neighbours.get(area.name, []))
+    if header and not area.is_of_pages:
+        area.settings["header"] = str(header)
+        area.notes.append(f"Blocks side by side were {header} bytes apart.")
+
+
+def _header(blocks: Sequence[tuple[int, int]]) -> int:
+    """Return the bytes between blocks side by side; 0: none, or it varies."""
+    gaps = [
+        after - (start + size)
+        for (start, size), (after, _) in pairwise(blocks)
+        if size and 0 <= after - (start + size) < _NEAR
+    ]
+    if len(gaps) < _NEIGHBOURS or max(gaps) >= min(gaps) + _ROUNDED:
+        return 0
+    return min(gaps) & ~3

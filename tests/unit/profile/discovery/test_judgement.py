@@ -1,0 +1,238 @@
+"""Drafts that are corrected by calls: each test is one thing that a run may show."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator.loader.functions.prototypes import Parameter, Prototype
+from emulator.profile.discovery.areas import LONELY, DraftArea, Suggestion
+from emulator.profile.discovery.candidates import Candidate, Sureness
+from emulator.profile.discovery.judgement import judge
+from emulator.profile.discovery.observed import SeenCall
+from emulator.profile.discovery.signatures import Signature
+from emulator.profile.discovery.words import Verb
+
+INT = Prototype(
+    "f",
+    "int",
+    "int",
+    (Parameter("frame", "unsigned long", "long unsigned int"),),
+    is_external=True,
+    file="k.c",
+)
+
+
+def suggestion(
+    name: str, verb: Verb, parameters: tuple[str, ...], result: str, *, declared: Prototype | None = None
+) -> Suggestion:
+    candidate = Candidate(name, name, 0, verb, Sureness.LIKELY, (), declared, 6)
+    is_of_pages = bool({"frame", "pages"} & {*parameters, result})
+    return Suggestion(candidate, Signature(parameters, result, is_of_pages=is_of_pages), Sureness.LIKELY, [])
+
+
+def heap(name: str = "heap", alloc: str = "alloc", free: str = "free") -> DraftArea:
+    return DraftArea(
+        name,
+        [
+            suggestion(alloc, Verb.ALLOC, ("size",), "ptr"),
+            suggestion(free, Verb.FREE, ("ptr",), "none"),
+        ],
+    )
+
+
+class Run:
+    """Calls that follow each other; a call inside another one is given its number."""
+
+    def __init__(self) -> None:
+        self.calls: list[SeenCall] = []
+        self._event = 0
+
+    def call(
+        self,
+        function: str,
+        block: int | None = None,
+        *,
+        parent: int = 0,
+        by: tuple[str, ...] = (),
+        **arguments: int,
+    ) -> int:
+        number = len(self.calls) + 1
+        self._event += 2
+        self.calls.append(
+            SeenCall(number, parent, function, arguments, self._event - 1, self._event, block, by)
+        )
+        return number
+
+
+def taken(area: DraftArea) -> dict[str, Sureness]:
+    return {each.name: each.sureness for each in area.suggestions if each.is_taken}
+
+
+def notes(area: DraftArea, name: str) -> list[str]:
+    return next(each.notes for each in area.suggestions if each.name == name)
+
+
+def test_blocks_that_are_given_back_make_sure() -> None:
+    area, run = heap(), Run()
+    for number in range(4):
+        run.call("alloc", 0x1000 + 64 * number, size=64)
+    for number in range(4):
+        run.call("free", 0, ptr=0x1000 + 64 * number)
+    judge([area], run.calls)
+    assert taken(area) == {"alloc": Sureness.SURE, "free": Sureness.SURE}
+    assert notes(area, "alloc") == ["4 calls made 4 blocks"]
+    assert notes(area, "free") == ["gave back 4 blocks"]
+    assert area.notes == ["Its blocks began at multiples of 64."]
+
+
+def test_what_overlaps_is_no_allocator() -> None:
+    area, run = heap(), Run()
+    for _ in range(4):
+        run.call("alloc", 0x1000, size=64)
+    judge([area], run.calls)
+    assert taken(area) == {}
+    assert notes(area, "alloc") == ["3 blocks of 4 overlapped one that was alive"]
+
+
+def test_one_overlap_may_be_the_kernel_s_mistake() -> None:
+    area, run = heap(), Run()
+    for address in (0x1000, 0x1040, 0x1080, 0x1070):
+        run.call("alloc", address, size=64)
+    judge([area], run.calls)
+    assert set(taken(area)) == {"alloc", "free"}
+    assert "1 block overlapped one that was alive" in notes(area, "alloc")
+
+
+def test_frees_of_what_others_made_leave_nothing() -> None:
+    area, run = heap(), Run()
+    run.call("alloc", 0x1000, size=64)
+    for number in range(3):
+        run.call("free", 0, ptr=0x9000 + number * 64, by=("work",))
+    run.call("free", 0, ptr=0x1000, by=("work",))
+    judge([area], run.calls)
+    assert taken(area) == {}
+    assert notes(area, "free")[-1] == "was given 3 blocks that none of these functions made"
+
+
+def test_frees_before_anything_was_taken_are_a_seed() -> None:
+    area, run = heap(), Run()
+    for number in range(5):
+        run.call("free", 0, ptr=0x9000 + number * 64, by=("fill", "init", "main"))
+    run.call("alloc", 0x9000, size=64, by=("work", "main"))
+    run.call("free", 0, ptr=0x9000, by=("work", "main"))
+    judge([area], run.calls)
+    assert area.seeds == {"fill": "free is given 5 blocks inside that nobody had taken"}
+    assert set(taken(area)) == {"alloc", "free"}
+
+
+def test_a_second_free_is_not_one_of_something_strange() -> None:
+    area, run = heap(), Run()
+    run.call("alloc", 0x1000, size=64)
+    for _ in range(3):
+        run.call("free", 0, ptr=0x1000)
+    judge([area], run.calls)
+    assert set(taken(area)) == {"alloc", "free"}
+    assert area.seeds == {}
+
+
+def test_a_wrapper_and_what_does_its_work_are_one_area() -> None:
+    outer, inner = heap("outer", "kmalloc", "kfree"), heap("inner", "get", "put")
+    run = Run()
+    for number in range(3):
+        call = run.call("kmalloc", 0x1000 + 64 * number, size=60)
+        run.call("get", 0x1000 + 64 * number, parent=call, size=64)
+        call = run.call("kfree", 0, ptr=0x1000 + 64 * number)
+        run.call("put", 0, parent=call, ptr=0x1000 + 64 * number)
+    judge([outer, inner], run.calls)
+    assert set(taken(outer)) == {"kmalloc", "kfree", "get", "put"}
+    assert inner.suggestions == []
+    assert notes(outer, "get")[0] == "does the work of kmalloc"
+
+
+def test_a_free_moves_to_the_area_of_its_blocks() -> None:
+    area, other, run = heap(), heap("other", "take", "give"), Run()
+    for number in range(3):
+        run.call("alloc", 0x1000 + 64 * number, size=64)
+        run.call("take", 0x8000 + 64 * number, size=64)
+    for number in range(3):
+        run.call("give", 0, ptr=0x1000 + 64 * number)
+    judge([area, other], run.calls)
+    assert "give" in taken(area)
+    assert "gives back blocks of heap" in notes(area, "give")
+
+
+@pytest.mark.parametrize(("first", "step", "result"), [(0x100000, 4096, "ptr"), (0x100, 1, "frame")])
+def test_words_are_addresses_or_numbers_of_pages(first: int, step: int, result: str) -> None:
+    for drafted in ("ptr", "frame"):
+        area = DraftArea(
+            "pages",
+            [
+                suggestion("take", Verb.ALLOC, (), drafted, declared=INT),
+                suggestion("give", Verb.FREE, (drafted,), "none"),
+            ],
+        )
+        area.suggestions[0].signature = area.suggestions[0].signature._replace(is_of_pages=True)
+        run = Run()
+        for number in range(4):
+            run.call("take", first + step * number)
+        judge([area], run.calls)
+        assert area.suggestions[0].signature.result == result
+        assert area.suggestions[1].signature.parameters == (result,)
+
+
+def test_frees_that_return_numbers_return_errors() -> None:
+    area = DraftArea(
+        "frames",
+        [
+            suggestion("take", Verb.ALLOC, (), "frame"),
+            suggestion("give", Verb.FREE, ("frame",), "none", declared=INT),
+        ],
+    )
+    run = Run()
+    for number in range(4):
+        run.call("take", 0x100 + number)
+    run.call("give", 0, frame=0x100)
+    run.call("give", 0xFFFFFFFF, frame=0x100)
+    judge([area], run.calls)
+    assert area.suggestions[1].signature.result == "error"
+    assert notes(area, "give") == ["gave back 1 block", "returned 0 for each"]
+
+
+def test_a_part_of_a_run_of_pages_can_be_given_back() -> None:
+    area = DraftArea(
+        "frames",
+        [
+            suggestion("take", Verb.ALLOC, ("pages",), "frame"),
+            suggestion("give", Verb.FREE, ("frame", "pages"), "none"),
+        ],
+    )
+    run = Run()
+    run.call("take", 0x100, pages=8)
+    run.call("give", 0, frame=0x102, pages=2)
+    run.call("take", 0x102, pages=2)
+    run.call("take", 0x108, pages=1)
+    run.call("give", 0, frame=0x104, pages=5)
+    run.call("take", 0x104, pages=5)
+    judge([area], run.calls)
+    assert notes(area, "take") == ["4 calls made 4 blocks"]
+    assert notes(area, "give") == ["gave back 2 blocks"]
+
+
+def test_a_lonely_function_is_taken_when_it_makes_blocks() -> None:
+    area, run = DraftArea("early", [suggestion("early_alloc", Verb.ALLOC, ("size",), "ptr")]), Run()
+    area.suggestions[0].drop(LONELY)
+    for number in range(3):
+        run.call("early_alloc", 0x1000 + 32 * number, size=32)
+    judge([area], run.calls)
+    assert taken(area) == {"early_alloc": Sureness.LIKELY}
+
+
+def test_a_header_is_the_constant_distance_of_neighbours() -> None:
+    area, run = heap(), Run()
+    address = 0x1002
+    for number in range(12):
+        size = 16 + 8 * (number % 3)
+        run.call("alloc", address, size=size)
+        address += size + 12
+    judge([area], run.calls)
+    assert area.settings == {"header": "12", "alignment": "2"}
