@@ -32,6 +32,7 @@ class CheckReport:
         reachable: Blocks that are live at the end and to which something still points; in the form of findings, but no mistakes.
         lockstep: How many calls were made in lockstep; None: no layer ran so.
         profile: Name of the profile that was recorded.
+        profile_reason: Why it was chosen; "": the user chose it.
         checked: The kinds of findings that the check covers: those of which the run has shown something.
         unchecked: Why each other kind was not checked, for people.
         never_called: The profile's functions that the kernel has and did not call.
@@ -47,6 +48,7 @@ class CheckReport:
     seconds: float = 0.0
     reachable: tuple[Finding, ...] = ()
     profile: str = ""
+    profile_reason: str = ""
     checked: frozenset[Kind] = frozenset(Kind)
     unchecked: Mapping[Kind, str] = field(default_factory=dict)
     lockstep: LockstepCalls | None = None

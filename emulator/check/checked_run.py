@@ -180,6 +180,7 @@ class Check:
             reachable=leaks.reachable,
             lockstep=lockstep_calls(self._machine),
             profile=self._profile.name,
+            profile_reason=self._profile.reason,
             never_called=trace.never_called,
             unknown=tuple(unknown_parameters(self._profile)),
             checked=checked_kinds(

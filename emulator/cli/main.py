@@ -24,6 +24,7 @@ _OBJECTS_BEFORE_COLLECTION = 50_000
 _COMMANDS = {  # name, which is also that of the module: what it does, in one line
     "boot": "run a kernel",
     "inspect": "show what a kernel file holds",
+    "init": "write a profile: which functions of a kernel allocate",
     "check": "run a kernel, find what it does wrong with its memory",
     "trace": "record a kernel's allocations, show each call as a line",
     "step": "go through a run call by call, forwards and backwards",
@@ -40,6 +41,7 @@ examples:
   kmemu check kernel.elf             find double frees, leaks, heap damage
   kmemu step firmware:overflow       go through a run call by call, and back
   kmemu inspect kernel.elf           show what a kernel file holds
+  kmemu init kernel.elf              find its allocators, write a profile
   kmemu report run.kmt               make a page for the browser from a trace
   kmemu export run.kmt --to csv      write a trace as a table
 

@@ -1,3 +1,3 @@
 """Runs of a kernel: a machine that has not run comes in, how its run ended and, on demand, the trace of it go out."""
 
-__all__ = ["ending", "recorded", "to_end"]
+__all__ = ["ending", "recorded", "to_end", "trial"]

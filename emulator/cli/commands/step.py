@@ -138,7 +138,7 @@ def _print_view(timeline: Timeline, options: Namespace, modules: tuple[Span, ...
         output.json({"profile": timeline.profile.name, **view_document(view, timeline.profile.functions)})
     else:
         output.lines(view_lines(view, output.style))
-        output.lines(["", f"profile {printable(timeline.profile.name)}"])
+        output.lines(["", f"profile {printable(timeline.profile.title)}"])
 
 
 def _print_writer(timeline: Timeline, address: int, options: Namespace) -> None:

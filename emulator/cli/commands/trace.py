@@ -149,20 +149,21 @@ def _show_trace(options: Namespace, output: Output) -> Status:
 
 def _record_and_show(path: str, options: Namespace, output: Output) -> Ending:
     """Return how the run ended; if it was run twice, and well the first time, how the second run did."""
-    ending = _record(options, path)
+    ending, profile = _record(options, path)
     if ending.how is How.INTERRUPTED:
         if ending.signal:  # not by Ctrl-C: nobody waits for it
             return ending
         complain("interrupted; what was recorded until then follows (Ctrl-C once more ends that)")
     try:
-        _show(path, options.output, options, output)
+        _show(path, options.output, options, output, profile)
     except BudgetUsedUp as error:  # of the second run
         went_well = ending.is_whole or ending.how is How.INTERRUPTED
         return Ending(How.BUDGET, error=error) if went_well else ending
     return ending
 
 
-def _record(options: Namespace, path: str) -> Ending:
+def _record(options: Namespace, path: str) -> tuple[Ending, str]:
+    """Return how the run ended, and the title of the profile."""
     from emulator import __version__  # slow
     from emulator.run.recorded import record_run  # not for --help
     from emulator.trace.file.recorder import trace_header
@@ -183,11 +184,11 @@ def _record(options: Namespace, path: str) -> Ending:
         ending = record_run(machine, path, header, budget, on_progress=so_far, with_memory_map=True)
     if console is not None:
         console.end()
-    return ending
+    return ending, profile.title
 
 
-def _show(path: str, name: str | None, options: Namespace, output: Output) -> None:
-    """Show the trace in a file, which has a name for people if it is kept."""
+def _show(path: str, name: str | None, options: Namespace, output: Output, profile: str = "") -> None:
+    """Show the trace in a file, which has a name for people if it is kept, as the profile may have."""
     from emulator.report.text.findings import never_called_line
     from emulator.trace.trace import Trace  # has numpy
 
@@ -197,7 +198,7 @@ def _show(path: str, name: str | None, options: Namespace, output: Output) -> No
     elif options.profile and trace.never_called:
         complain(never_called_line(trace.never_called))
     if options.summary:
-        _show_summary(trace, name, output, as_json=options.json)
+        _show_summary(trace, name, output, profile, as_json=options.json)
         return
     _show_calls(trace, options, output)
     if trace.ending is not None and trace.ending.lacks:
@@ -206,7 +207,7 @@ def _show(path: str, name: str | None, options: Namespace, output: Output) -> No
         complain(lacks_line(trace.ending.lacks))
 
 
-def _show_summary(trace: Trace, name: str | None, output: Output, *, as_json: bool) -> None:
+def _show_summary(trace: Trace, name: str | None, output: Output, profile: str, *, as_json: bool) -> None:
     from emulator.report.documents.trace import trace_document
     from emulator.report.text.trace_summary import trace_lines
     from emulator.trace.queries.overview import overview
@@ -215,7 +216,7 @@ def _show_summary(trace: Trace, name: str | None, output: Output, *, as_json: bo
     if as_json:
         output.json(trace_document(trace, facts, name))
     else:
-        output.lines(trace_lines(trace, facts, name or _LIVE, output.style))
+        output.lines(trace_lines(trace, facts, name or _LIVE, output.style, profile))
 
 
 def _show_calls(trace: Trace, options: Namespace, output: Output) -> None:

@@ -33,6 +33,8 @@ Reader = Callable[["Machine", "Models", list[Region], list[Region]], MemoryMap]
 Args: the machine, stopped; the kernel's models on the machine's memory, only read from; the kernel's segments; boot modules.
 """
 
+_NAMES_SHOWN = 4
+
 
 def read_memory_map(machine: Machine, modules: Iterable[Span] = ()) -> MemoryMap:
     """Read what a machine's memory is used for now.
@@ -82,6 +84,7 @@ def _without_structures(machine: Machine, regions: list[Region], why: str) -> Me
 def _why_unknown(machine: Machine) -> str:
     """Say why a machine's kernel is none of those that are known."""
     from emulator.hle.kernels import KERNELS, outside_text, symbol_outside
+    from emulator.profile.discovery.candidates import likely_names
 
     for kernel in KERNELS:
         if kernel.is_in(machine.image.symbols):
@@ -89,4 +92,6 @@ def _why_unknown(machine: Machine) -> str:
             if outside is not None:
                 return outside_text(outside)
     names = " and of ".join(kernel.name for kernel in KERNELS)
-    return f"kmemu reads those of {names}, whose symbols are not all here (kmemu inspect names them)"
+    allocators = likely_names(machine.image)[:_NAMES_SHOWN]
+    it_has = f"; for kmemu check, kmemu init describes {', '.join(allocators)}" if allocators else ""
+    return f"kmemu reads those of {names}{it_has}"

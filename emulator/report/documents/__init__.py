@@ -4,4 +4,4 @@ Every document that a command prints is made here, with its version; the only on
 (`emulator.debug`) and of CI services (`emulator.report.ci`). Nothing here makes lines for people: that is `emulator.report.text`.
 """
 
-__all__ = ["campaign", "check", "inspection", "page_directory", "run", "trace"]
+__all__ = ["campaign", "check", "discovery", "inspection", "page_directory", "run", "trace"]

@@ -31,6 +31,7 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
         "version": _VERSION,
         "kernel": printable(report.kernel),
         "profile": printable(report.profile),
+        "profile_reason": printable(report.profile_reason),
         "status": status,
         "ending": {
             "how": ending.how.value,

@@ -37,6 +37,8 @@ def inspection_document(facts: Inspection) -> dict[str, Any]:
         "symbols": facts.symbol_count,
         "functions": facts.function_count,
         "source_lines": facts.has_lines,
+        "profile": facts.profile or None,
+        "allocators": list(facts.allocators),
         "layers": {
             layer: {"available": not missing, "missing": missing} for layer, missing in facts.missing.items()
         },

@@ -6,6 +6,7 @@ Whatever a kernel, a trace or a user named is made `printable` here. Nothing her
 __all__ = [
     "calls",
     "campaign",
+    "discovery",
     "ending",
     "findings",
     "frames",

@@ -113,6 +113,7 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
         yield f"in lockstep: {report.lockstep}"
     yield from style.folded(_unchecked_text(report)) if report.unchecked else ()
     profile = f"; profile {printable(report.profile)}" if report.profile else ""
+    profile += f" ({printable(report.profile_reason)})" if report.profile_reason else ""
     yield f"{printable(ending_text(report.ending))} after {report.seconds:.1f} s{profile}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from emulator.loader.multiboot1 import HeaderFlags
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from emulator.hle.inspection import Inspection
     from emulator.loader.multiboot1 import MultibootHeader
     from emulator.report.text.style import Style
+
+_NAMES_SHOWN = 6
 
 
 def inspection_lines(facts: Inspection, style: Style) -> Iterator[str]:
@@ -45,13 +48,23 @@ def _rows(facts: Inspection) -> Iterator[tuple[str, str]]:
     yield "multiboot", _multiboot_text(facts.multiboot)
     yield "symbols", f"{facts.symbol_count}, {facts.function_count} of them functions"
     yield "source lines", "yes" if facts.has_lines else "no (compile with -g to see them)"
+    yield "profile", _profile_text(facts)
     for layer, missing in facts.missing.items():
         if not missing:
             yield f"layer {layer}", "can run native, as model, or in lockstep"
         elif facts.modelled is not None and not facts.has_layer(layer):
             yield f"layer {layer}", f"no: the kernel is {facts.modelled}"
-        else:
+        elif facts.is_near(layer):
             yield f"layer {layer}", f"no: the kernel lacks {', '.join(missing)}"
+
+
+def _profile_text(facts: Inspection) -> str:
+    if facts.profile:
+        return facts.profile
+    names, more = facts.allocators[:_NAMES_SHOWN], len(facts.allocators) - _NAMES_SHOWN
+    rest = f", {more} more" if more > 0 else ""
+    known = f"it has {', '.join(names)}{rest}; " if names else ""
+    return f"no built-in one fits; {known}kmemu init {shlex.quote(facts.kernel)} writes one"
 
 
 def _multiboot_text(header: MultibootHeader | Multiboot2Header | None) -> str:

@@ -171,7 +171,18 @@ def test_a_kernel_that_is_no_litecore() -> None:
     assert memory_map.regions == (Region(0x100000, 0x100040, RegionKind.IMAGE),)
     assert (memory_map.frames, memory_map.heap) == (None, None)
     assert memory_map.notes == (
-        "frames and heap are unknown: kmemu reads those of LiteCore and of BTRON/386, whose symbols are not all here (kmemu inspect names them)",
+        "frames and heap are unknown: kmemu reads those of LiteCore and of BTRON/386",
+    )
+
+
+def test_a_stranger_s_allocators_are_offered() -> None:
+    symbols = [
+        eb.Sym(name, eb.BASE, 1, eb.FUNC)
+        for name in ("alloc_pid", "free_count", "kmalloc", "kfree", "pool_take")
+    ]
+    memory_map = read_memory_map(Machine(KernelImage(eb.build_elf(eb.Elf(symbols=symbols)), "k.elf")))
+    assert memory_map.notes == (
+        "frames and heap are unknown: kmemu reads those of LiteCore and of BTRON/386; for kmemu check, kmemu init describes kmalloc, kfree",
     )
 
 

@@ -1,0 +1,151 @@
+"""``kmemu init``: write a profile for a kernel: which of its functions allocate, and what their calls mean."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.cli.machine_options import add_machine, add_until, new_machine, read_image, run_budget
+from emulator.cli.status import CommandLineError, Status
+from emulator.cli.terminal.output import Output, complain
+from emulator.errors import KernelMismatch
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from emulator.loader.image import KernelImage
+    from emulator.profile.discovery.areas import DraftArea
+    from emulator.run.ending import Ending
+
+USAGE = "kmemu init KERNEL.elf | firmware:NAME [-o FILE] [options]"
+DESCRIPTION = """\
+Writes a profile: which functions of a kernel take memory and which give it back,
+for --profile of the other commands. They are found by their names and prototypes,
+and by what they do in a short run. Comments in the file say what was taken for
+what, why, and how sure that is; what is not sure enough is a comment itself."""
+EPILOG = """\
+examples:
+  kmemu init kernel.elf                  writes kernel.toml
+  kmemu init kernel.elf -o - --no-run    shows what names and prototypes say
+  kmemu init kernel.elf --until login: --ram 64M
+  kmemu check kernel.elf --profile kernel.toml
+"""
+_INSTRUCTIONS = 200_000_000
+_STDOUT = "-"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the options of the command."""
+    add = parser.add_argument
+    add("kernel", metavar="KERNEL", help="ELF file, or firmware:NAME for a built-in kernel")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the profile (default: KERNEL.toml here; - for standard output)",
+    )
+    add("--force", action="store_true", help="overwrite FILE")
+    add("--no-run", action="store_true", help="do not run the kernel; go by names and prototypes only")
+    add("--json", action="store_true", help="print one JSON document about what was found, too")
+    add_machine(parser)
+    add_until(parser)
+
+
+def run(options: Namespace) -> Status:
+    """Run the command."""
+    from emulator.profile.discovery.areas import draft_areas  # not for --help
+    from emulator.profile.discovery.text import profile_text
+
+    output, name = Output(), _output_name(options)
+    if options.json and name == _STDOUT:
+        raise CommandLineError("--json and -o - cannot both have standard output")
+    image = read_image(options)
+    areas = draft_areas(image)
+    if not any(each.is_taken for area in areas for each in area.suggestions):
+        raise KernelMismatch(
+            image.path,
+            "no function looks like one that allocates; docs/profiles.md says how to describe them",
+        )
+    calls, ending = (0, None) if options.no_run else _try_out(options, areas)
+    stem = Path(image.name).stem
+    text = profile_text(areas, stem, _introduction(image, calls, ending))
+    _check(text, name, image)
+    if name == _STDOUT:
+        output.lines(text.splitlines())
+        return Status.GOOD
+    _write(name, text)
+    if options.json:
+        from emulator.report.documents.discovery import discovery_document
+
+        output.json(discovery_document(options.kernel, name, areas, calls))
+    else:
+        from emulator.report.text.discovery import discovery_lines
+
+        command = f"kmemu check {shlex.quote(options.kernel)} --profile {shlex.quote(name)}"
+        output.lines(discovery_lines(name, areas, command, output.style))
+    return Status.GOOD
+
+
+def _output_name(options: Namespace) -> str:
+    """Return the file to write, and see that it may be written."""
+    name = options.output or f"{Path(options.kernel.rpartition(':')[2]).stem or 'kernel'}.toml"
+    if name != _STDOUT:
+        if Path(name).exists() and not options.force:
+            raise CommandLineError(f"{name} exists already; --force overwrites it")
+        from emulator.cli.terminal.output_file import check_writable  # only here
+
+        check_writable(name)
+    return name
+
+
+def _try_out(options: Namespace, areas: list[DraftArea]) -> tuple[int, Ending]:
+    """Run the kernel and correct the drafts by what it does."""
+    from emulator.cli.terminal.progress import activity  # only here
+    from emulator.profile.discovery.judgement import judge
+    from emulator.run.ending import How
+    from emulator.run.trial import try_out
+
+    budget = run_budget(options)
+    if budget.max_instructions is None:
+        budget = budget._replace(max_instructions=_INSTRUCTIONS)
+    if not budget.until:
+        budget = budget._replace(until_idle=True)  # what it does later, it does when it is asked to
+    machine = new_machine(options, None)
+    with activity("running", "events") as so_far:
+        calls, ending = try_out(machine, areas, budget, so_far)
+    if ending.how is How.INTERRUPTED:
+        complain("interrupted; the profile says what was seen until then")
+    judge(areas, calls)
+    return len(calls), ending
+
+
+def _introduction(image: KernelImage, calls: int, ending: Ending | None) -> str:
+    from emulator.report.text.ending import ending_text  # only here
+    from emulator.wording import counted
+
+    source = f"Written by kmemu init for {image.name}"
+    if ending is None:
+        seen = "from names and prototypes only: it was not run."
+    else:
+        seen = f"from names, prototypes and {counted(calls, 'call')} in a run ({ending_text(ending)})."
+    return (
+        f"{source}, {seen}\n"
+        "Behind each function: how sure it is that it is what it was taken for, and why. Correct what is wrong;\n"
+        "docs/profiles.md describes the format."
+    )
+
+
+def _check(text: str, name: str, image: KernelImage) -> None:
+    """See that the other commands can use what is written."""
+    from emulator.profile.known import match
+    from emulator.profile.reader import parse_profile
+
+    match(parse_profile(text, name), image)
+
+
+def _write(name: str, text: str) -> None:
+    from emulator.cli.terminal.output_file import whole_file  # only here
+
+    with whole_file(name) as stream:
+        stream.write(text.encode())

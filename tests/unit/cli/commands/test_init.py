@@ -1,0 +1,268 @@
+"""Kernels of several styles, each with what has to stand in the profile that is written for it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator.cli.main import main
+from emulator.loader.image import KernelImage
+from emulator.profile.known import match
+from emulator.profile.reader import read_profile
+from tests.helpers.c_kernel import compile_kernel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START = """
+__attribute__((section(".multiboot"), used)) static const unsigned header[3] = {0x1badb002, 0, -0x1badb002u};
+__asm__(".globl _start\\n_start: movl $stack + 16384, %esp\\ncall kmain\\nmovl $0, %eax\\nmovw $0xf4, %dx\\noutl %eax, %dx\\nhlt");
+char stack[16384];
+typedef unsigned int size_t;
+#define KEEP __attribute__((noinline, noclone))
+"""
+HEAP = """
+struct header { size_t size; struct header *next; };
+static char arena[65536] __attribute__((aligned(16)));
+static size_t used;
+static struct header *free_list;
+STATIC KEEP void *TAKE(size_t size) {
+    struct header **link = &free_list;
+    for (; *link; link = &(*link)->next)
+        if ((*link)->size == size) {
+            struct header *found = *link;
+            *link = found->next;
+            return found + 1;
+        }
+    struct header *new = (struct header *)(arena + used);
+    used += sizeof *new + size;
+    new->size = size;
+    return used < sizeof arena ? new + 1 : 0;
+}
+STATIC KEEP void GIVE(void *pointer) {
+    struct header *block = (struct header *)pointer - 1;
+    block->next = free_list;
+    free_list = block;
+}
+"""
+USE = """
+void *kept[64];
+void kmain(void) {
+    for (size_t i = 0; i < 40; ++i) kept[i] = TAKE(i % 2 ? 24 : 40);
+    for (size_t i = 0; i < 40; i += 4) GIVE(kept[i]);
+    for (size_t i = 0; i < 8; ++i) kept[i] = TAKE(24);
+}
+"""
+FRAMES = """
+static unsigned char used_frames[256];
+KEEP unsigned long pmm_alloc_frame(void) {
+    for (int i = 0; i < 256; ++i) if (!used_frames[i]) { used_frames[i] = 1; return 0x200 + i; }
+    return -1;
+}
+KEEP int pmm_free_frame(unsigned long frame) {
+    if (frame < 0x200 || !used_frames[frame - 0x200]) return -1;
+    used_frames[frame - 0x200] = 0;
+    return 0;
+}
+unsigned long frames[16];
+void kmain(void) {
+    for (int i = 0; i < 16; ++i) frames[i] = pmm_alloc_frame();
+    for (int i = 0; i < 8; ++i) pmm_free_frame(frames[i]);
+}
+"""
+WRAPPERS = (
+    HEAP.replace("TAKE", "heap_get_block").replace("GIVE", "heap_put_block")
+    + """
+KEEP void *kmalloc(size_t size, int flags) { void *it = heap_get_block(size); if (it && flags) *(char *)it = 0; return it; }
+KEEP void kfree(void *pointer) { if (pointer) heap_put_block(pointer); used += 0; __asm__ volatile(""); }
+void *kept[64];
+void kmain(void) {
+    for (size_t i = 0; i < 20; ++i) kept[i] = kmalloc(24, i % 2);
+    for (size_t i = 0; i < 20; i += 2) kfree(kept[i]);
+}
+"""
+)
+POOL = """
+struct cell { struct cell *next; };
+struct pool { struct cell *free; size_t object_size; char cells[4096]; };
+static struct pool things;
+KEEP int pool_take(struct pool *pool, void **out) {
+    if (!pool->free) return -1;
+    *out = pool->free;
+    pool->free = pool->free->next;
+    return 0;
+}
+KEEP void pool_give(struct pool *pool, void *object) { ((struct cell *)object)->next = pool->free; pool->free = object; }
+void *held[8];
+void kmain(void) {
+    things.object_size = 32;
+    for (int i = 0; i < 4096; i += 32) { struct cell *it = (void *)&things.cells[i]; it->next = things.free; things.free = it; }
+    for (int i = 0; i < 8; ++i) pool_take(&things, &held[i]);
+    for (int i = 0; i < 8; i += 2) pool_give(&things, held[i]);
+}
+"""
+LONELY = """
+static char memory[4096];
+static size_t brk;
+KEEP void *early_alloc(size_t n) { void *it = memory + brk; brk += (n + 7) & -8; return it; }
+KEEP int alloc_pid(void) { static int last; return ++last; }
+KEEP size_t free_memory_size(void) { return sizeof memory - brk; }
+void kmain(void) { for (int i = 1; i < 9; ++i) { *(char *)early_alloc(i * 4) = alloc_pid(); brk += free_memory_size() == 0; } }
+"""
+SEEDED = """
+struct run { struct run *next; };
+static struct run *freelist;
+char pages[32 * 4096] __attribute__((aligned(4096)));
+KEEP void kfree(char *v) { struct run *r = (struct run *)v; r->next = freelist; freelist = r; }
+KEEP char *kalloc(void) { struct run *r = freelist; if (r) freelist = r->next; return (char *)r; }
+KEEP void freerange(char *start, char *end) { for (; start < end; start += 4096) kfree(start); }
+char *mine[8];
+void kmain(void) {
+    freerange(pages, pages + sizeof pages);
+    for (int i = 0; i < 8; ++i) mine[i] = kalloc();
+    for (int i = 0; i < 8; i += 2) kfree(mine[i]);
+}
+"""
+
+
+def heap(take: str, give: str, *, static: bool) -> str:
+    return (
+        (HEAP + USE).replace("TAKE", take).replace("GIVE", give).replace("STATIC", "static" if static else "")
+    )
+
+
+STYLES = {
+    "kmalloc": (heap("kmalloc", "kfree", static=False), {"kmalloc(size) -> ptr", "kfree(ptr)"}),
+    "static": (heap("mem_alloc", "mem_free", static=True), {"mem_alloc(size) -> ptr", "mem_free(ptr)"}),
+    "camel case": (
+        heap("pvPortMalloc", "vPortFree", static=False),
+        {"pvPortMalloc(size) -> ptr", "vPortFree(ptr)"},
+    ),
+    "frames": (FRAMES, {"pmm_alloc_frame() -> frame", "pmm_free_frame(frame) -> error"}),
+    "pool": (POOL, {"pool_take(pool, out) -> error, size = pool->object_size", "pool_give(pool, ptr)"}),
+    "no free": (LONELY, {"early_alloc(size) -> ptr"}),
+}
+
+
+def built(folder: Path, source: str, *options: str) -> str:
+    return str(compile_kernel(folder, START + source, options))
+
+
+def written(folder: Path, kernel: str, *options: str) -> tuple[dict[str, set[str]], Path]:
+    """Write a profile and return the functions of each of its areas, and the file."""
+    path = folder / "written.toml"
+    assert main(["init", kernel, "-o", str(path), *options]) == 0
+    profile = match(read_profile(path), KernelImage.read(kernel))
+    areas: dict[str, set[str]] = {area: set() for area in profile.areas}
+    for each in profile.functions:
+        areas[each.area].add(each.name)
+    return areas, path
+
+
+def signatures(path: Path) -> set[str]:
+    """Return the signatures in a profile."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    quoted = (line.partition('"')[2].rpartition('"')[0] for line in lines if not line.startswith("#"))
+    return {each for each in quoted if "(" in each}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_what_a_kernel_s_functions_do_is_found(tmp_path: Path, style: str) -> None:
+    source, expected = STYLES[style]
+    _, path = written(tmp_path, built(tmp_path, source, "-g", "-O0"))
+    assert signatures(path) == expected
+
+
+@pytest.mark.parametrize("style", ["kmalloc", "static", "frames"])
+def test_optimised_kernels_are_no_different(tmp_path: Path, style: str) -> None:
+    source, expected = STYLES[style]
+    _, path = written(tmp_path, built(tmp_path, source, "-g", "-O2"))
+    assert signatures(path) == expected
+
+
+@pytest.mark.parametrize("style", ["kmalloc", "camel case"])
+def test_without_debug_information_names_and_the_run_have_to_do(tmp_path: Path, style: str) -> None:
+    source, expected = STYLES[style]
+    _, path = written(tmp_path, built(tmp_path, source, "-O0"))
+    assert signatures(path) == expected
+    assert "no prototype is known" in path.read_text()
+
+
+def test_functions_that_do_the_work_of_others_are_of_one_area(tmp_path: Path) -> None:
+    areas, path = written(tmp_path, built(tmp_path, WRAPPERS.replace("STATIC", ""), "-g", "-O0"))
+    assert list(areas.values()) == [{"kmalloc", "kfree", "heap_get_block", "heap_put_block"}]
+    assert "does the work of kmalloc" in path.read_text()
+
+
+def test_functions_that_give_memory_to_an_allocator_are_its_seed(tmp_path: Path) -> None:
+    kernel = built(tmp_path, SEEDED, "-g", "-O0")
+    _, path = written(tmp_path, kernel)
+    assert signatures(path) == {"kalloc() -> ptr", "kfree(ptr)", "freerange()"}
+    assert "# freerange: kfree is given 32 blocks inside that nobody had taken" in path.read_text()
+    assert main(["check", kernel, "--profile", str(path), "--ignore", "memory-leak"]) == 0
+
+
+def test_bytes_between_blocks_are_a_header(tmp_path: Path) -> None:
+    _, path = written(tmp_path, built(tmp_path, STYLES["kmalloc"][0], "-g"))
+    assert "header = 8" in path.read_text().splitlines()
+
+
+def test_the_summary_says_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel = built(tmp_path, STYLES["kmalloc"][0], "-g")
+    _, path = written(tmp_path, kernel)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{path}: 2 functions"
+    assert lines[1].split() == ["heap", "sure:", "kmalloc,", "kfree"] or "sure: kmalloc, kfree" in lines[1]
+    assert lines[-1] == f"next: kmemu check {kernel} --profile {path}"
+
+
+def test_a_file_is_not_overwritten_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("mine")
+    assert main(["init", "firmware:demo", "-o", str(path)]) == 2
+    assert capsys.readouterr().err == f"kmemu: {path} exists already; --force overwrites it\n"
+    assert path.read_text() == "mine"
+    assert main(["init", "firmware:demo", "-o", str(path), "--force", "--no-run"]) == 0
+    assert "kmalloc" in path.read_text()
+
+
+def test_a_kernel_without_allocators_has_no_profile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = built(tmp_path, "void kmain(void) {}", "-g")
+    assert main(["init", kernel, "-o", str(tmp_path / "k.toml")]) == 3
+    assert "no function looks like one that allocates" in capsys.readouterr().err
+    assert not (tmp_path / "k.toml").exists()
+
+
+def test_standard_output_gets_the_profile_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "firmware:demo", "-o", "-", "--no-run"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(
+        "# Written by kmemu init for demo.elf, from names and prototypes only: it was not run."
+    )
+    assert main(["init", "firmware:demo", "-o", "-", "--json"]) == 2
+
+
+def test_the_same_kernel_gives_the_same_profile(tmp_path: Path) -> None:
+    kernel = built(tmp_path, STYLES["kmalloc"][0], "-g")
+    texts = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        texts.append(written(tmp_path / name, kernel)[1].read_bytes())
+    assert texts[0] == texts[1]
+
+
+def test_json_says_how_sure_each_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel = built(tmp_path, STYLES["frames"][0], "-g")
+    assert main(["init", kernel, "-o", str(tmp_path / "k.toml"), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (area,) = document["areas"]
+    assert (document["version"], document["calls"], area["pages"]) == (1, 24, True)
+    assert [(each["name"], each["role"], each["sureness"], each["taken"]) for each in area["functions"]] == [
+        ("pmm_alloc_frame", "alloc", "sure", True),
+        ("pmm_free_frame", "free", "sure", True),
+    ]
+    assert "gave back 8 blocks" in area["functions"][1]["reasons"]
