@@ -122,13 +122,15 @@ def _try_out(options: Namespace, areas: list[DraftArea]) -> tuple[int, Ending]:
 
 def _introduction(image: KernelImage, calls: int, ending: Ending | None) -> str:
     from emulator.report.text.ending import ending_text  # only here
+    from emulator.run.ending import How
     from emulator.wording import counted
 
     source = f"Written by kmemu init for {image.name}"
     if ending is None:
         seen = "from names and prototypes only: it was not run."
     else:
-        seen = f"from names, prototypes and {counted(calls, 'call')} in a run ({ending_text(ending)})."
+        how = "stopped by its budget" if ending.how is How.BUDGET else ending_text(ending)
+        seen = f"from names, prototypes and {counted(calls, 'call')} in a run ({how})."
     return (
         f"{source}, {seen}\n"
         "Behind each function: how sure it is that it is what it was taken for, and why. Correct what is wrong;\n"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _PAGE_SIZE: Final = 4096
 _FRAMES: Final = 1 << 20  # so many are in 4 GiB
 _OFTEN: Final = 3
+_LENGTHS: Final = frozenset(("size", "pages", "order"))
 _NEIGHBOURS: Final = 8
 _NEAR: Final = 64
 _ROUNDED: Final = 16
@@ -36,6 +37,7 @@ def judge(areas: Sequence[DraftArea], calls: Sequence[SeenCall]) -> None:
     """
     for area in areas:
         calls = _name_blocks(area, calls)
+        _find_pages(area, calls)
     seen = Seen(areas, calls)
     if _join_wrappers(areas, seen):
         seen = Seen(areas, calls)
@@ -183,6 +185,23 @@ def _name_blocks(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCal
         each.signature = each.signature._replace(parameters=parameters)
     mine = {each.name for each in area.suggestions}
     return [_renamed(call, old, result) if call.function in mine else call for call in calls]
+
+
+def _find_pages(area: DraftArea, calls: Sequence[SeenCall]) -> None:
+    """See by the results whether a function that is not given a length makes pages."""
+    for each in area.suggestions:
+        signature = each.signature
+        if (
+            each.candidate.verb not in MAKING
+            or signature.is_of_pages
+            or signature.facts
+            or _LENGTHS.intersection(signature.parameters)
+        ):
+            continue
+        blocks = [call.block for call in calls if call.function == each.name and call.block not in NO_BLOCK]
+        if len(blocks) >= _OFTEN and all(block is not None and block % _PAGE_SIZE == 0 for block in blocks):
+            each.notes.append("all its blocks begin like pages")
+            each.signature = signature._replace(is_of_pages=True)
 
 
 def _may_be_number(suggestion: Suggestion) -> bool:

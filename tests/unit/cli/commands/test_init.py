@@ -126,6 +126,25 @@ void kmain(void) {
 }
 """
 
+PAGES = """
+struct page { int references; struct page *next; };
+struct page mem_map[64];
+char memory[64 * 4096] __attribute__((aligned(4096)));
+KEEP struct page *alloc_pages(int flags, unsigned order) {
+    static unsigned next = 16;
+    struct page *found = &mem_map[next];
+    next += 1u << order;
+    found->references = flags;
+    return found;
+}
+KEEP void free_pages(struct page *page, unsigned order) { page->references -= order; }
+struct page *mine[4];
+void kmain(void) {
+    for (int i = 0; i < 4; ++i) mine[i] = alloc_pages(1, i);
+    for (int i = 0; i < 4; ++i) free_pages(mine[i], i);
+}
+"""
+
 
 def heap(take: str, give: str, *, static: bool) -> str:
     return (
@@ -142,6 +161,13 @@ STYLES = {
     ),
     "frames": (FRAMES, {"pmm_alloc_frame() -> frame", "pmm_free_frame(frame) -> error"}),
     "pool": (POOL, {"pool_take(pool, out) -> error, size = pool->object_size", "pool_give(pool, ptr)"}),
+    "pages by their structures": (
+        PAGES,
+        {
+            "alloc_pages(flags, order) -> ptr = (result - mem_map) / 8 * 4096",
+            "free_pages(page, order), ptr = (page - mem_map) / 8 * 4096",
+        },
+    ),
     "no free": (LONELY, {"early_alloc(size) -> ptr"}),
 }
 
@@ -201,6 +227,7 @@ def test_functions_that_give_memory_to_an_allocator_are_its_seed(tmp_path: Path)
     _, path = written(tmp_path, kernel)
     assert signatures(path) == {"kalloc() -> ptr", "kfree(ptr)", "freerange()"}
     assert "# freerange: kfree is given 32 blocks inside that nobody had taken" in path.read_text()
+    assert "pages = true" in path.read_text().splitlines()
     assert main(["check", kernel, "--profile", str(path), "--ignore", "memory-leak"]) == 0
 
 

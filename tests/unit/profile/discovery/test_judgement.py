@@ -149,6 +149,34 @@ def test_a_wrapper_and_what_does_its_work_are_one_area() -> None:
     assert notes(outer, "get")[0] == "does the work of kmalloc"
 
 
+def test_what_makes_its_blocks_of_another_s_is_no_allocator() -> None:
+    """A constructor is given other sizes than its object has, or none."""
+    outer, inner = heap("outer", "create_region", "destroy_region"), heap("inner", "malloc", "free")
+    run = Run()
+    for number in range(3):
+        call = run.call("create_region", 0x1000 + 64 * number, size=0x100000)
+        run.call("malloc", 0x1000 + 64 * number, parent=call, size=48)
+    judge([outer, inner], run.calls)
+    assert taken(outer) == {}
+    assert notes(outer, "create_region")[0] == "its blocks are those that malloc makes for it"
+    assert set(taken(inner)) == {"malloc", "free"}
+
+
+def test_what_is_given_no_length_may_make_pages() -> None:
+    area, run = (
+        DraftArea(
+            "m",
+            [suggestion("kalloc", Verb.ALLOC, (), "ptr"), suggestion("kfree", Verb.FREE, ("ptr",), "none")],
+        ),
+        Run(),
+    )
+    for number in range(4):
+        run.call("kalloc", 0x80100000 + 4096 * number)
+    judge([area], run.calls)
+    assert area.is_of_pages
+    assert notes(area, "kalloc") == ["all its blocks begin like pages", "4 calls made 4 blocks"]
+
+
 def test_a_free_moves_to_the_area_of_its_blocks() -> None:
     area, other, run = heap(), heap("other", "take", "give"), Run()
     for number in range(3):
