@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from emulator.loader.image import KernelImage
+    from emulator.machine.machine import Machine
     from emulator.profile.discovery.areas import DraftArea
     from emulator.run.ending import Ending
 
@@ -60,14 +61,15 @@ def run(options: Namespace) -> Status:
     output, name = Output(), _output_name(options)
     if options.json and name == _STDOUT:
         raise CommandLineError("--json and -o - cannot both have standard output")
-    image = read_image(options)
+    machine = None if options.no_run else new_machine(options, None)
+    image = read_image(options) if machine is None else machine.image
     areas = draft_areas(image)
     if not any(each.is_taken for area in areas for each in area.suggestions):
         raise KernelMismatch(
             image.path,
             "no function looks like one that allocates; docs/profiles.md says how to describe them",
         )
-    calls, ending = (0, None) if options.no_run else _try_out(options, areas)
+    calls, ending = (0, None) if machine is None else _try_out(machine, options, areas)
     stem = Path(image.name).stem
     text = profile_text(areas, stem, _introduction(image, calls, ending))
     _check(text, name, image)
@@ -99,7 +101,7 @@ def _output_name(options: Namespace) -> str:
     return name
 
 
-def _try_out(options: Namespace, areas: list[DraftArea]) -> tuple[int, Ending]:
+def _try_out(machine: Machine, options: Namespace, areas: list[DraftArea]) -> tuple[int, Ending]:
     """Run the kernel and correct the drafts by what it does."""
     from emulator.cli.terminal.progress import activity  # only here
     from emulator.profile.discovery.judgement import judge
@@ -111,7 +113,6 @@ def _try_out(options: Namespace, areas: list[DraftArea]) -> tuple[int, Ending]:
         budget = budget._replace(max_instructions=_INSTRUCTIONS)
     if not budget.until:
         budget = budget._replace(until_idle=True)  # what it does later, it does when it is asked to
-    machine = new_machine(options, None)
     with activity("running", "events") as so_far:
         calls, ending = try_out(machine, areas, budget, so_far)
     if ending.how is How.INTERRUPTED:
