@@ -15,8 +15,13 @@ from emulator.loader.functions.entries import Entry
 from emulator.loader.functions.locations import InRegister, NotKnown, OnStack
 from emulator.loader.functions.names import find_functions
 from emulator.loader.functions.parameters import parameter_locations
-from emulator.loader.functions.prototypes import field_of
-from emulator.profile.expressions import Variable, compute, names_in, parse
+from emulator.loader.functions.prototypes import (
+    field_of,
+    field_of_result,
+    field_of_variable,
+    structure_size,
+)
+from emulator.profile.expressions import RESULT, Variable, compute, names_in, parse
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
@@ -177,11 +182,17 @@ class _Scope:
             else Variable(symbol.address, symbol.kind == "object" and symbol.size == WORD_SIZE)
         )
 
-    def field(self, parameter: str, path: str) -> tuple[int, int] | None:
-        if parameter not in self._parameters[: self._arguments]:
-            return None
-        found = field_of(self._image, self._address, self._parameters.index(parameter), path)
+    def field(self, base: str, path: str) -> tuple[int, int] | None:
+        if base in self._parameters[: self._arguments]:
+            found = field_of(self._image, self._address, self._parameters.index(base), path)
+        elif base == RESULT:
+            found = field_of_result(self._image, self._address, path)
+        else:
+            found = field_of_variable(self._image, base, path)
         return None if found is None else (found.offset, found.size)
+
+    def size(self, structure: str) -> int | None:
+        return structure_size(self._image, self._address, structure)
 
 
 def _check(function: TracedFunction, *, is_of_pages: bool) -> None:

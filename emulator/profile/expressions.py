@@ -1,16 +1,17 @@
-"""Words that a profile computes from a call: ``cache->object_size``, ``*pte >> 12``, ``(result - mem_map) / 32 * 4096``.
+"""Words that a profile computes from a call: ``cache->object_size``, ``*pte >> 12``, ``(result - mem_map) / sizeof(page) * 4096``.
 
 expression = and { "|" and }            and        = comparison { "&" comparison }
 comparison = shift [ ("==" | "!=" | "<") shift ]
 shift      = sum { ("<<" | ">>") sum }  sum        = product { ("+" | "-") product }
 product    = prefix { ("*" | "/") prefix }
 prefix     = "*" prefix | "&" NAME | postfix
-postfix    = primary { "->" NAME { "." NAME } | "[" expression "]" }
-primary    = NAME | NUMBER | "(" expression ")"
+postfix    = primary { ( "->" | "." ) NAME { "." NAME } | "[" expression "]" }
+primary    = NAME | NUMBER | "sizeof" "(" NAME ")" | "(" expression ")"
 
 All are unsigned words of 32 bits. A name is a parameter, a value computed before, ``result`` (EAX at the return) or a symbol of the kernel: a
 variable of one word has its value, a larger one its address; ``&`` always gives the address. ``*e`` loads the word at an address,
-``e[n]`` the n-th from there, and ``->`` the field of the structure that a parameter points to.
+``e[n]`` the n-th from there. ``->`` is the field of the structure that a parameter, the result or a variable points to, ``.`` that of a
+variable; ``sizeof`` is the size of a structure.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ DEPTH_MAX: Final = 16
 """Words that a computation may need at a time."""
 
 _TOKEN = re.compile(r"\s*(?:(0[xX][0-9a-fA-F]+|\d+)|([A-Za-z_$][\w$]*)|(->|<<|>>|==|!=|[-+*/&|()<.\[\]]))")
+_SIZEOF: Final = "sizeof"
 _LONGEST: Final = 200  # characters
 _DEEPEST: Final = 32  # parentheses and the like
 
@@ -54,10 +56,17 @@ class Load(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A field, such as ``size`` or ``body.size``, of the structure that a parameter points to."""
+    """A field, such as ``size`` or ``body.size``, of the structure that a name points to; with *is_inside*, of the variable itself."""
 
-    parameter: str
+    base: str
     path: str
+    is_inside: bool = False
+
+
+class Size(NamedTuple):
+    """The size of a structure, by its tag or typedef."""
+
+    structure: str
 
 
 class Binary(NamedTuple):
@@ -68,7 +77,7 @@ class Binary(NamedTuple):
     right: Expression
 
 
-Expression: TypeAlias = Number | Name | Load | Field | Binary
+Expression: TypeAlias = Number | Name | Load | Field | Size | Binary
 
 _LEVELS: Final = (
     {"|": Operation.OR},
@@ -104,8 +113,11 @@ class Scope(Protocol):
     def variable(self, name: str) -> Variable | None:
         """Return a symbol of the kernel; None: it has none."""
 
-    def field(self, parameter: str, path: str) -> tuple[int, int] | None:
-        """Return offset and size of a field of the structure that a parameter points to; None: that is not known."""
+    def field(self, base: str, path: str) -> tuple[int, int] | None:
+        """Return offset and size of a field of the structure that a name is, or points to; None: that is not known."""
+
+    def size(self, structure: str) -> int | None:
+        """Return the size of a structure; None: that is not known."""
 
 
 def parse(text: str) -> Expression:
@@ -122,8 +134,8 @@ def names_in(expression: Expression) -> Iterator[str]:
     match expression:
         case Name(name):
             yield name
-        case Field(parameter):
-            yield parameter
+        case Field(base):
+            yield base
         case Load(address):
             yield from names_in(address)
         case Binary(_, left, right):
@@ -220,12 +232,12 @@ class _Parser:
     def _postfix(self) -> Expression:
         expression = self._primary()
         while True:
-            if self._take("->"):
+            if token := self._take("->", "."):
                 if not isinstance(expression, Name):
                     raise ValueError(
-                        f"expression {shortened(self._text)}: -> goes after a parameter only; elsewhere write *(e + offset)"
+                        f"expression {shortened(self._text)}: {token} goes after a name only; elsewhere write *(e + offset)"
                     )
-                expression = Field(expression.name, self._path())
+                expression = Field(expression.name, self._path(), is_inside=token == ".")
             elif self._take("["):
                 offset = Binary(Operation.MULTIPLY, self._binary(0), Number(WORD_SIZE))
                 expression = Load(Binary(Operation.ADD, expression, offset))
@@ -246,7 +258,12 @@ class _Parser:
             return expression
         if self._next()[:1].isdigit():
             return Number(self._number())
-        return Name(self._name())
+        name = self._name()
+        if name == _SIZEOF and self._take("("):
+            structure = self._name()
+            self._need(")")
+            return Size(structure)
+        return Name(name)
 
     def _number(self) -> int:
         token = self._tokens[self._at]
@@ -273,8 +290,13 @@ def _operations(expression: Expression, scope: Scope) -> Iterator[tuple[Operatio
         case Load(address):
             yield from _operations(address, scope)
             yield Operation.LOAD32, 0
-        case Field(parameter, path):
-            yield from _of_field(parameter, path, scope)
+        case Field():
+            yield from _of_field(expression, scope)
+        case Size(structure):
+            size = scope.size(structure)
+            if not size:
+                raise ValueError(f"the kernel's debug information does not say how large {structure} is")
+            yield Operation.PUSH, size
         case Binary(operation, left, right):
             yield from _operations(left, scope)
             yield from _operations(right, scope)
@@ -296,20 +318,16 @@ def _of_name(name: Name, scope: Scope) -> Iterator[tuple[Operation, int]]:
             yield Operation.LOAD32, 0
 
 
-def _of_field(parameter: str, path: str, scope: Scope) -> Iterator[tuple[Operation, int]]:
-    number, found = scope.value(parameter), scope.field(parameter, path)
-    if number is None:
-        raise ValueError(f"{parameter} in {parameter}->{path} is no parameter")
+def _of_field(field: Field, scope: Scope) -> Iterator[tuple[Operation, int]]:
+    base, path, is_inside = field
+    shown = f"{base}{'.' if is_inside else '->'}{path}"
+    found = scope.field(base, path)
+    start = tuple(_of_name(Name(base, is_address=is_inside), scope))
     if found is None or found[1] not in _LOADS:
         raise ValueError(
-            f"the kernel's debug information does not say where {parameter}->{path} lies; its offset does: *({parameter} + 12)"
+            f"the kernel's debug information does not say where {shown} lies; its offset does: *({base} + 12)"
         )
-    yield from (
-        (Operation.VALUE, number),
-        (Operation.PUSH, found[0]),
-        (Operation.ADD, 0),
-        (_LOADS[found[1]], 0),
-    )
+    yield from (*start, (Operation.PUSH, found[0]), (Operation.ADD, 0), (_LOADS[found[1]], 0))
 
 
 def _depth(operations: tuple[tuple[Operation, int], ...]) -> int:

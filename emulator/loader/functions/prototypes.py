@@ -114,6 +114,26 @@ def field_of(image: KernelImage, address: int, parameter: int, path: str) -> Fie
     return image.declarations.field_of(address, parameter, path)
 
 
+def field_of_result(image: KernelImage, address: int, path: str) -> Field | None:
+    """Return a field of the structure that a function returns a pointer to; see `field_of`."""
+    return image.declarations.field_of_result(address, path)
+
+
+def field_of_variable(image: KernelImage, name: str, path: str) -> Field | None:
+    """Return a field of the structure that a variable is, or points to; see `field_of`.
+
+    Raises:
+        BadImage: The symbol table is damaged.
+    """
+    symbol = image.symbol(name)
+    return None if symbol is None else image.declarations.field_of_variable(symbol.address, path)
+
+
+def structure_size(image: KernelImage, address: int, structure: str) -> int | None:
+    """Return the size of a structure, by its tag or typedef, in the source file of a function; None where the file does not say."""
+    return image.declarations.structure_size(address, structure)
+
+
 def variable(image: KernelImage, name: str) -> Variable | None:
     """Return what a variable is; None where the file does not say.
 
@@ -167,29 +187,60 @@ class Declarations:
         try:
             entry = self._units.function_at(address)
             parameters = [] if entry is None else self._parameters(entry)
-            if not 0 <= parameter < len(parameters):
+            return (
+                self._field_behind(parameters[parameter], path) if 0 <= parameter < len(parameters) else None
+            )
+        except damage():
+            return None
+
+    def field_of_result(self, address: int, path: str) -> Field | None:
+        """See the function `field_of_result`."""
+        try:
+            entry = self._units.function_at(address)
+            return None if entry is None else self._field_behind(entry, path)
+        except damage():
+            return None
+
+    def field_of_variable(self, address: int, path: str) -> Field | None:
+        """Return a field of the structure that the variable at a linked address is, or points to; None where the file does not say."""
+        try:
+            entry = self._variables.entry_at(address)
+            typed = None if entry is None else declaring(entry, _TYPE)
+            if typed is None:
                 return None
-            typed = declaring(parameters[parameter], _TYPE)
-            pointer = None if typed is None else behind_names(typed)
-            if pointer is None or pointer.tag != _POINTER:
-                return None
-            return _field(self._types.of(pointer), path.split("."))
+            return self._field_behind(typed, path) or _field(self._types.of(typed), path.split("."))
         except damage():
             return None
 
     def has_field(self, address: int, structure: str, path: str) -> bool:
         """Return whether the unit of a function has a structure of this name or typedef, with this field."""
+        return any(_field(each, path.split(".")) for each in self._structures(address, structure))
+
+    def structure_size(self, address: int, structure: str) -> int | None:
+        """See the function `structure_size`."""
+        return next((each.size for each in self._structures(address, structure) if each.size), None)
+
+    def _structures(self, address: int, name: str) -> list[CType]:
+        """Return the types of this name, or typedef, in the unit of a function."""
         try:
             entry = self._units.function_at(address)
             if entry is None:
-                return False
-            return any(
-                _field(self._types.defined_by(found), path.split(".")) is not None
+                return []
+            return [
+                self._types.defined_by(found)
                 for found in entry.cu.iter_DIEs()
-                if found.tag in _NAMED and text_of(found) == structure
-            )
+                if found.tag in _NAMED and text_of(found) == name
+            ]
         except damage():
-            return False
+            return []
+
+    def _field_behind(self, entry: Any, path: str) -> Field | None:  # noqa: ANN401 - pyelftools has few types
+        """Return a field of the structure that something of a pointer's type points to."""
+        typed = declaring(entry, _TYPE)
+        pointer = None if typed is None else behind_names(typed)
+        if pointer is None or pointer.tag != _POINTER:
+            return None
+        return _field(self._types.of(pointer), path.split("."))
 
     def variable(self, address: int) -> Variable | None:
         """Return what the variable that starts at a linked address is; None where the file does not say."""

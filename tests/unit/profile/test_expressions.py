@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 MEMORY = {0x100: 0x11111111, 0x104: 0x22222222, 0x10C: 64, 0x2000: 0x9000}
 ARGUMENTS = {"cache": 0x100, "page": 0x9060, "order": 3, "pte": 0x2000}
+SIZES = {"page": 32}
 VARIABLES = {"mem_map": Variable(0x2000, is_word=True), "table": Variable(0x2000, is_word=False)}
 FIELDS = {("cache", "object_size"): (12, 4), ("cache", "flags.low"): (5, 1), ("cache", "name"): (0, 20)}
+FIELDS |= {("result", "frame"): (4, 4), ("mem_map", "flags"): (0, 4), ("table", "first"): (0, 4)}
 NAMES = list(ARGUMENTS)
 
 
@@ -30,8 +32,11 @@ class Kernel:
     def variable(self, name: str) -> Variable | None:
         return VARIABLES.get(name)
 
-    def field(self, parameter: str, path: str) -> tuple[int, int] | None:
-        return FIELDS.get((parameter, path))
+    def field(self, base: str, path: str) -> tuple[int, int] | None:
+        return FIELDS.get((base, path))
+
+    def size(self, structure: str) -> int | None:
+        return SIZES.get(structure)
 
 
 def load(address: int) -> int:
@@ -104,6 +109,10 @@ BINARY: dict[Operation, Callable[[int, int], int]] = {
         ("2 < order", 1),
         ("0 - 1", 0xFFFFFFFF),
         ("result + 1", 0x51),
+        ("(page - mem_map) / sizeof(page) * 4096", 3 * 4096),
+        ("result->frame", 0),
+        ("mem_map->flags", 0),
+        ("table.first", 0x9000),
     ],
 )
 def test_values(text: str, value: int) -> None:
@@ -121,7 +130,7 @@ def test_values(text: str, value: int) -> None:
         ("&3", "expression '&3' is not understood at '3'"),
         (
             "(a + b)->c",
-            "expression '(a + b)->c': -> goes after a parameter only; elsewhere write *(e + offset)",
+            "expression '(a + b)->c': -> goes after a name only; elsewhere write *(e + offset)",
         ),
         ("0x100000000", "expression '0x100000000': 0x100000000 is more than a word of 32 bits"),
     ],
@@ -145,7 +154,8 @@ def test_what_is_none(text: str, message: str) -> None:
             "cache->name",
             "the kernel's debug information does not say where cache->name lies; its offset does: *(cache + 12)",
         ),
-        ("table->size", "table in table->size is no parameter"),
+        ("other->size", "other is neither a parameter nor a variable of the kernel"),
+        ("sizeof(slab)", "the kernel's debug information does not say how large slab is"),
         ("+".join(["(1"] * 20) + ")" * 20, "it needs more than 16 words at a time"),
     ],
 )

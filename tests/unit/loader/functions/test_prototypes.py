@@ -15,7 +15,10 @@ from emulator.loader.functions.prototypes import (
     Variable,
     all_prototypes,
     field_of,
+    field_of_result,
+    field_of_variable,
     prototype,
+    structure_size,
     variable,
 )
 from emulator.loader.image import KernelImage
@@ -125,6 +128,14 @@ def test_fields_are_those_that_a_parameter_leads_to(tmp_path: Path, compiler: tu
     assert field_of(image, cache_get, 1, "flags") is None, "no pointer"
     assert field_of(image, cache_get, 2, "flags") is None, "no such parameter"
     assert field_of(image, cache_get + 1, 0, "order") is None, "no function begins here"
+    assert field_of_result(image, next_page, "next") == Field(4, 4)
+    assert field_of_result(image, cache_get, "next") is None, "void has no fields"
+    assert field_of_variable(image, "first_page", "next") == Field(4, 4)
+    assert field_of_variable(image, "mem_map", "next") is None, "an array"
+    assert field_of_variable(image, "nowhere", "next") is None
+    assert structure_size(image, cache_get, "cache") == structure_size(image, cache_get, "cache_t") == 20
+    assert structure_size(image, cache_get, "slab") is None
+    assert structure_size(image, cache_get + 1, "cache") is None, "no function begins here"
     declared = image.declarations
     assert declared.has_field(cache_get, "cache", "object_size")
     assert declared.has_field(cache_get, "cache_t", "partial.next")
