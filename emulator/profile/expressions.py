@@ -232,12 +232,12 @@ class _Parser:
     def _postfix(self) -> Expression:
         expression = self._primary()
         while True:
-            if token := self._take("->", "."):
+            if arrow := self._take("->", "."):
                 if not isinstance(expression, Name):
                     raise ValueError(
-                        f"expression {shortened(self._text)}: {token} goes after a name only; elsewhere write *(e + offset)"
+                        f"expression {shortened(self._text)}: {arrow} goes after a name only; elsewhere write *(e + offset)"
                     )
-                expression = Field(expression.name, self._path(), is_inside=token == ".")
+                expression = Field(expression.name, self._path(), is_inside=arrow == ".")
             elif self._take("["):
                 offset = Binary(Operation.MULTIPLY, self._binary(0), Number(WORD_SIZE))
                 expression = Load(Binary(Operation.ADD, expression, offset))

@@ -41,7 +41,9 @@ def with_fault(kernel: Path, fault: int) -> Path:
     image, data = KernelImage.read(kernel), bytearray(kernel.read_bytes())
     symbol = image.symbol("fault")
     assert symbol is not None
-    (segment,) = (each for each in image.segments if each.virtual <= symbol.address < each.virtual + each.size)
+    (segment,) = (
+        each for each in image.segments if each.virtual <= symbol.address < each.virtual + each.size
+    )
     start = bytes(data).index(segment.data) + symbol.address - segment.virtual
     data[start] = fault
     copy = kernel.with_name(f"{kernel.stem}_{fault}.elf")
