@@ -30,7 +30,7 @@ static void run(INT stacd, VP exinf)
     section("A helper sleeps, and is woken");
     start_task(HELPER, URGENT, help, 0);
     if (!CORRECT) {
-        tcb_table[HELPER].esp = 0; /* finding: kernel-died in switch_context */
+        tcb_table[HELPER].esp = 0; /* finding: null-access in switch_context */ /* finding: kernel-died in switch_context */
     }
     ROW(E_OK, wup_tsk(HELPER));
     finish();

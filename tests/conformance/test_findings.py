@@ -56,7 +56,7 @@ EXPECTED: Final = {
     "btron_bad_round": {Kind.WRONG_SIZE},
     "btron_bad_refcount": {Kind.REFCOUNT},
     "btron_bad_null": {Kind.NULL_ACCESS, Kind.FAILED},
-    "btron_bad_stack": {Kind.DIED},
+    "btron_bad_stack": {Kind.NULL_ACCESS, Kind.DIED},
     "vm_bad_table": {Kind.LEAK},
     "vm_bad_shared": {Kind.MAPPING},
     "vm_bad_writable": {Kind.MAPPING},
