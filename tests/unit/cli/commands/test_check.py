@@ -117,7 +117,8 @@ def test_json_is_one_document(kmemu: Callable[..., Done]) -> None:
     assert document["reachable"] == []
     assert document["checked"] == [
         *("bad-result", "bitmap-mismatch", "double-free", "heap-corruption", "invalid-free", "kernel-died"),
-        *("kernel-failed", "leak", "lock-held", "lock-taken-twice", "overlapping-blocks", "reserved-frame"),
+        *("kernel-failed", "leak", "lock-held", "lock-taken-twice", "null-access", "overlapping-blocks"),
+        "reserved-frame",
         "wild-access",
     ]
     assert document["unchecked"]["lockstep-divergence"] == "no layer ran in lockstep"

@@ -25,6 +25,8 @@ def test_the_document() -> None:
         "ending": {"how": "exit", "exit_value": 0, "text": "the kernel exited with value 0"},
         "events": 20,
         "calls": 10,
+        "never_called": [],
+        "unknown": [],
         "lockstep": None,
         "seconds": 0.25,
         "checked": ["leak"],
