@@ -17,7 +17,7 @@ from emulator.run.to_end import run_to_end
 from emulator.trace.recording import CallLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from emulator.loader.image import KernelImage
     from emulator.machine.machine import Machine
@@ -59,7 +59,7 @@ def try_out(
         is_late = rest_s is not None and time.monotonic() - started >= (budget.timeout_s or 0)
         if ending.how is not How.BUDGET or left == 0 or is_late or len(log.calls()) >= _CALLS_ENOUGH:
             break
-    return list(_seen(log, machine.image)), ending
+    return list(_seen(log, machine.image, areas)), ending
 
 
 def recordable(image: KernelImage, areas: Sequence[DraftArea]) -> Profile:
@@ -79,8 +79,10 @@ def recordable(image: KernelImage, areas: Sequence[DraftArea]) -> Profile:
                         each.drop(error.problem)
 
 
-def _seen(log: CallLog, image: KernelImage) -> Iterator[SeenCall]:
+def _seen(log: CallLog, image: KernelImage, areas: Sequence[DraftArea]) -> Iterator[SeenCall]:
     by_name = {each.name: each for each in log.profile.functions}
+    suggested = {each.name for area in areas for each in area.suggestions}
+    names = {name: _drafted(name, suggested) for name in by_name}
 
     @cache
     def callers(stack: int) -> tuple[str, ...]:
@@ -88,17 +90,26 @@ def _seen(log: CallLog, image: KernelImage) -> Iterator[SeenCall]:
         return tuple(each[0].name for each in found if each is not None)
 
     for call in log.calls():
+        if names[call.function] not in suggested:
+            continue
         function = by_name[call.function]
         yield SeenCall(
             call.number,
             call.parent,
-            call.function,
+            names[call.function],
             dict(zip(function.parameters, call.arguments, strict=False)),
             call.entered,
             call.left,
             _block(call, function.result),
             callers(call.stack),
         )
+
+
+def _drafted(name: str, suggested: Collection[str]) -> str:
+    """Return how the drafts name a function, which is matched with its file or the types of its parameters."""
+    without_types = name.partition("(")[0]
+    without_file = without_types.partition(":")[2]
+    return next((each for each in (name, without_types, without_file) if each in suggested), name)
 
 
 def _block(call: Call, result: Result) -> int | None:

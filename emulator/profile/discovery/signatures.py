@@ -228,12 +228,10 @@ def _block_name(candidate: Candidate, parameter: Parameter) -> str:
 
 
 def _names(declared: Prototype, meanings: dict[int, str]) -> tuple[str, ...]:
-    """Return the names of the parameters up to the last one with a meaning, each once."""
-    last = max(meanings, default=-1)
+    """Return the names of the parameters up to the last one with a name or a meaning, each once."""
+    telling = [index for index, each in enumerate(declared.parameters) if each.name or index in meanings]
     names: list[str] = []
-    for index, parameter in enumerate(
-        declared.parameters[: min(_MOST, max(last + 1, len(declared.parameters)))]
-    ):
+    for index, parameter in enumerate(declared.parameters[: min(_MOST, max(telling, default=-1) + 1)]):
         own = parameter.name if _IDENTIFIER.fullmatch(parameter.name) else f"argument{index + 1}"
         if own in _MEANT or own in _C_WORDS or own in names:
             own = f"{own}_{index + 1}"

@@ -111,6 +111,24 @@ KEEP int alloc_pid(void) { static int last; return ++last; }
 KEEP size_t free_memory_size(void) { return sizeof memory - brk; }
 void kmain(void) { for (int i = 1; i < 9; ++i) { *(char *)early_alloc(i * 4) = alloc_pid(); brk += free_memory_size() == 0; } }
 """
+CPP = """
+char memory[65536];
+size_t used;
+void *last;
+KEEP void *operator new(size_t size) {
+    if (void *it = last) { last = nullptr; return it; }
+    used += (size + 15) & ~15u;
+    return memory + used;
+}
+KEEP void operator delete(void *pointer) noexcept { last = pointer; }
+KEEP void operator delete(void *pointer, size_t) noexcept { last = pointer; }
+struct thing { int a[6]; };
+thing *things[8];
+extern "C" void kmain(void) {
+    for (int i = 0; i < 8; ++i) { things[i] = new thing; __asm__ volatile("" ::: "memory"); }
+    for (int i = 0; i < 8; ++i) { __asm__ volatile("" ::: "memory"); delete things[i]; }
+}
+"""
 SEEDED = """
 struct run { struct run *next; };
 static struct run *freelist;
@@ -220,6 +238,11 @@ def test_functions_that_do_the_work_of_others_are_of_one_area(tmp_path: Path) ->
     areas, path = written(tmp_path, built(tmp_path, WRAPPERS.replace("STATIC", ""), "-g", "-O0"))
     assert list(areas.values()) == [{"kmalloc", "kfree", "heap_get_block", "heap_put_block"}]
     assert "does the work of kmalloc" in path.read_text()
+
+
+def test_allocators_of_cpp_are_named_as_people_write_them(tmp_path: Path) -> None:
+    _, path = written(tmp_path, built(tmp_path, CPP, "-g", "-O1", "-x", "c++", "-std=c++17", "-w"))
+    assert signatures(path) == {"operator new(size) -> ptr", "operator delete(ptr)"}
 
 
 def test_functions_that_give_memory_to_an_allocator_are_its_seed(tmp_path: Path) -> None:
