@@ -10,6 +10,8 @@ Source: DWARF 5, sections 2.6 (locations), 3.3 (functions) and 4.1 (parameters).
 
 from __future__ import annotations
 
+import re
+import struct
 from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -126,7 +128,7 @@ class Subprograms:
     """
 
     def __init__(self, data: bytes, path: str) -> None:
-        self._dwarf, _ = open_debug_info(data)
+        self._dwarf, self._info = open_debug_info(data)
         self._path = path
         self._read: dict[Entry, _Unit] = {}
 
@@ -144,13 +146,13 @@ class Subprograms:
     def inlined(self, names: Collection[str]) -> Iterator[Inlined]:
         """Yield the copies of functions inside of others.
 
-        All debug information is read for this.
+        The debug information of each unit is read in which one of the names stands.
 
         Args:
             names: Of the functions.
         """
         try:
-            for _, unit in self._units if self._dwarf is not None else ():
+            for unit in self._units_with(names) if self._dwarf is not None else ():
                 for entry, function in self._unit(unit).inlined:
                     origin = _origin(entry)
                     name = _name(origin)
@@ -158,6 +160,24 @@ class Subprograms:
                         yield from self._inlined(name, origin, entry, function)
         except damage():
             return
+
+    def _units_with(self, names: Collection[str]) -> Iterator[Entry]:
+        """Yield the units that may have copies of functions; where a unit may name what is elsewhere, all."""
+        strings = self._dwarf.debug_str_sec.stream.getvalue() if self._dwarf.debug_str_sec else b""
+        needles = [name.encode() + b"\0" for name in names]
+        references = [
+            struct.pack("<I", match.start())
+            for needle in needles
+            for match in re.finditer(re.escape(needle), strings)
+        ]
+        pattern = re.compile(b"|".join(map(re.escape, [*needles, *references])))
+        by_index = self._dwarf.debug_str_offsets_sec is not None  # a unit says the number of a string only
+        refers_to_others = b"-flto" in strings
+        for unit in self._dwarf.iter_CUs():
+            start, end = unit.cu_offset, unit.cu_offset + unit["unit_length"] + _POINTER_SIZE
+            may_name = by_index or refers_to_others or is_skeleton(unit)
+            if may_name or pattern.search(self._info, start, end):
+                yield unit
 
     def _inlined(self, name: str, origin: Entry, entry: Entry, function: Entry) -> Iterator[Inlined]:
         address, around = self._start(entry), self._start(function)
