@@ -9,6 +9,7 @@ from emulator.cli.status import CommandLineError
 from emulator.cli.terminal.console import RAW_HELP
 from emulator.cli.terminal.output import complain
 from emulator.errors import UnknownName
+from emulator.wording import counted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ArgumentGroup
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_KERNEL = "firmware:demo"
 DEFAULT_TIMEOUT_S = 60.0
+_CALLERS_MAX = 4
 
 
 def add_kernel(
@@ -251,11 +253,20 @@ def chosen_profile(image: KernelImage, file: str | None) -> Profile:
         BadFile: The user's file is none.
         KernelMismatch: No function of a profile is in the kernel.
     """
-    from emulator.profile.binding import unknown_parameters  # not for --help
+    from emulator.profile.binding import unknown_parameters, with_inlined  # not for --help
     from emulator.profile.known import match, matching_profile
     from emulator.profile.reader import read_profile
 
-    profile = matching_profile(image) if file is None else match(read_profile(file), image)
-    for function, parameter, reason in unknown_parameters(profile):
-        complain(f"{parameter} of {function} is not known: {reason}")
+    if file is None:
+        return matching_profile(image)
+    described = read_profile(file)
+    matched = match(described, image)
+    known = {each.name for each in matched.functions}
+    others = tuple(each for each in described.functions if each.name not in known)
+    profile, inlined = with_inlined(matched.with_functions((*matched.functions, *others)), image)
+    for name, parameter, reason in unknown_parameters(profile):
+        complain(f"{parameter} of {name} is not known: {reason}")
+    for name, callers, copies in inlined:
+        where = ", ".join(callers[:_CALLERS_MAX])
+        complain(f"{name} is inlined in {where} ({counted(copies, 'time')}): calls there are not recorded")
     return profile

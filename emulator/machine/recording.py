@@ -202,6 +202,7 @@ class _Table:
             values=[self._value(each) for each in entry.values],
             block=-1 if entry.block is None else self._first_of(entry.block),
             takes=function.takes,
+            inlined=entry.is_inlined,
         )
 
     def _value(self, value: Location) -> tuple[int, int]:
@@ -235,6 +236,8 @@ def _probes(
     jumps: set[int] = set()
     others: set[int] = set()
     for number, entry in entries:
+        if entry.is_inlined:
+            continue
         function = Symbol(functions[number].name, entry.address, entry.end - entry.address, "function")
         found = find_exits(machine.image, function, lambda at, size: _code(machine, at, size))
         exits.update(found.returns)

@@ -403,6 +403,7 @@ typedef struct {
     kc_value values[KC_VALUES];
     int32_t block; /* the first operation that computes, at its return, which block it has made; -1: none does */
     bool takes;    /* it takes memory, and can say that there is none: its entries are allocations */
+    bool inlined;  /* a copy inside of another function: nobody calls it, and it does not return */
 } kc_call_entry;
 
 /* Calls in order of entry, as columns. Events (entries and exits) and calls are numbered from 1. */

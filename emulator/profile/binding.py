@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import UnsupportedFunction
 from emulator.loader.functions.entries import Entry
+from emulator.loader.functions.inlined import inlined_copies
 from emulator.loader.functions.locations import InRegister, NotKnown, OnStack
 from emulator.loader.functions.names import find_functions
 from emulator.loader.functions.parameters import parameter_locations
@@ -22,17 +23,20 @@ from emulator.loader.functions.prototypes import (
     structure_size,
 )
 from emulator.profile.expressions import RESULT, Variable, compute, names_in, parse
+from emulator.profile.model import Result, Role
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from emulator.loader.functions.inlined import InlinedCopy
     from emulator.loader.functions.locations import Location
     from emulator.loader.functions.names import NamedFunction
     from emulator.loader.image import KernelImage
     from emulator.profile.model import Profile, TracedFunction
 
 _NEEDED: Final = ("ptr", "frame", "out", "when")
+_WITHOUT_RESULT: Final = (Role.FREE, Role.DEFER, Role.RESET, Role.OTHER)
 _LENGTHS: Final = ("size", "count", "pages", "order")
 
 
@@ -55,6 +59,66 @@ def bind(profile: Profile, image: KernelImage) -> tuple[TracedFunction, ...]:
             _check(each, is_of_pages=profile.pages(each.area))
             bound.setdefault(each.name, each)
     return tuple(bound.values())
+
+
+class InlinedFunction(NamedTuple):
+    """A function whose calls the compiler has replaced by copies of it, of which no call is recorded.
+
+    Attributes:
+        function: Its name.
+        callers: The functions that the copies are in.
+        copies: How many there are.
+    """
+
+    function: str
+    callers: tuple[str, ...]
+    copies: int
+
+
+def with_inlined(profile: Profile, image: KernelImage) -> tuple[Profile, tuple[InlinedFunction, ...]]:
+    """Add the copies inside of other functions to a profile.
+
+    A copy has no result, so only those of functions without one can be recorded, where all their parameters are known.
+
+    Args:
+        profile: With the functions that the kernel has, and others.
+        image: The kernel.
+
+    Returns:
+        The profile, and the functions that have other copies, whose calls are not recorded.
+    """
+    named = {each.name: each for each in profile.functions}
+    names = [name.rpartition(":")[2] for name in named]
+    lost: dict[str, list[InlinedCopy]] = defaultdict(list)
+    for copy in inlined_copies(image, frozenset(names)):
+        function = named.get(copy.name)  # none where several files have one
+        if function is not None and _can_be_recorded(function, copy):
+            values = copy.parameters[: function.argument_count]
+            entry = Entry(copy.address, copy.address, values, is_inlined=True)
+            named[copy.name] = replace(function, entries=(*function.entries, entry))
+        else:
+            lost[copy.name].append(copy)
+    found = tuple(_inlined(image, name, copies) for name, copies in sorted(lost.items()))
+    return profile.with_functions(tuple(each for each in named.values() if each.entries)), found
+
+
+def _can_be_recorded(function: TracedFunction, copy: InlinedCopy) -> bool:
+    """Return whether all that a call says is known where a copy begins."""
+    values = copy.parameters[: function.argument_count]
+    is_known = len(values) == function.argument_count and not any(
+        isinstance(each, NotKnown) for each in values
+    )
+    return (
+        is_known
+        and function.role in _WITHOUT_RESULT
+        and function.result is Result.NONE
+        and not function.facts
+    )
+
+
+def _inlined(image: KernelImage, name: str, copies: Sequence[InlinedCopy]) -> InlinedFunction:
+    callers = dict.fromkeys(image.location(each.around).function or f"0x{each.around:08x}" for each in copies)
+    return InlinedFunction(name, tuple(callers), len(copies))
 
 
 class UnknownParameter(NamedTuple):

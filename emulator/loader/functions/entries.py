@@ -17,6 +17,8 @@ class Entry(NamedTuple):
         values: What to keep of each call.
         block: Computes, at the return, the block that a call has made; None: nothing does.
         head: The code of the function of which this is a piece only: calls from there have begun before. None: it is a whole one.
+        is_inlined: It is a copy inside of another function, which nobody calls, and which does not return: its calls begin and end at
+            one event, without a result.
     """
 
     address: int
@@ -24,3 +26,4 @@ class Entry(NamedTuple):
     values: tuple[Location, ...]
     block: Computed | None = None
     head: range | None = None
+    is_inlined: bool = False

@@ -32,6 +32,7 @@ class EntryRow(NamedTuple):
     values: Sequence[tuple[int, int]]
     block: int
     takes: bool
+    inlined: bool
 
 
 class LateReturn(NamedTuple):

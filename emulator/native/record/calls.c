@@ -162,6 +162,51 @@ static void add_row(kc *m, const struct reached *probe, const kc_call_entry *e, 
     c->returned[row] = 0;
 }
 
+static bool has_room(kc *m, const struct reached *probe)
+{
+    m->calls->now.at_allocation = false;
+    make_room(m);
+    if (m->calls->now.events < UINT32_MAX - 1)
+        return true;
+    kc_end_at_event(m, probe, false);
+    return false;
+}
+
+static void notify(kc *m)
+{
+    if (m->calls->notify_every && --m->calls->until_notice == 0) {
+        m->calls->until_notice = m->calls->notify_every;
+        python.entered(m->handle);
+    }
+}
+
+static struct open_call new_call(kc *m, uint32_t entry, const struct slot *slot, const struct open_call *parent)
+{
+    uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
+    struct open_call call = {.slot = *slot, .call = ++m->calls->now.calls, .entry = (uint16_t)entry, .depth = depth};
+
+    kc_values_at_entry(m, &m->calls->entries[entry], m->calls->operations, slot->esp, call.values);
+    return call;
+}
+
+/* A copy inside of another function is passed, and not called: it ends where it begins. */
+static void passed(kc *m, const struct reached *probe, uint32_t entry, const struct slot *slot)
+{
+    kc_calls *c = m->calls->rows;
+    struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
+    const struct open_call *parent = kc_open_parent(m, &m->calls->now.open, backtrace);
+    uint32_t parent_call = parent ? parent->call : 0, row = c->rows;
+    struct open_call call = new_call(m, entry, slot, parent);
+
+    add_row(m, probe, &m->calls->entries[entry], &call, parent_call);
+    c->left[row] = c->entered[row];
+    c->left_time_ns[row] = c->time_ns[row];
+    c->returned[row] = 1;
+    c->stack[row] = kc_stack_number(m, backtrace, call.call);
+    c->rows++;
+    notify(m);
+}
+
 void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_t esp)
 {
     const kc_call_entry *e = &m->calls->entries[entry];
@@ -172,12 +217,10 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_
         return;
     kc_stack_words(m, esp, &caller, 1);
     const struct slot slot = kc_slot_at(m, esp);
-    if (e->head_end && goes_on(m, e, &slot, caller))
+    if ((e->head_end && goes_on(m, e, &slot, caller)) || !has_room(m, probe))
         return;
-    m->calls->now.at_allocation = false;
-    make_room(m);
-    if (m->calls->now.events >= UINT32_MAX - 1) {
-        kc_end_at_event(m, probe, false);
+    if (e->inlined) {
+        passed(m, probe, entry, &slot);
         return;
     }
     if (!kc_open_room(open)) {
@@ -188,19 +231,16 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_
     kc_open_forget_abandoned(m, open, entry, &slot, backtrace, m->calls->now.jumps);
     m->calls->now.jumps = false;
     const struct open_call *parent = kc_open_parent(m, open, backtrace);
-    uint8_t depth = parent ? (uint8_t)(parent->depth + (parent->depth < UINT8_MAX)) : 0;
-    struct open_call call = {.slot = slot, .call = ++m->calls->now.calls, .caller = caller, .entry = (uint16_t)entry, .depth = depth};
+    uint32_t parent_call = parent ? parent->call : 0;
+    struct open_call call = new_call(m, entry, &slot, parent);
 
-    kc_values_at_entry(m, e, m->calls->operations, esp, call.values);
-    add_row(m, probe, e, &call, parent ? parent->call : 0);
+    call.caller = caller;
+    add_row(m, probe, e, &call, parent_call);
     uint32_t stack = m->calls->rows->stack[m->calls->rows->rows++] = kc_stack_number(m, backtrace, call.call);
     if (e->takes)
         next_allocation(m, probe, stack);
     open->list[open->count++] = call;
-    if (m->calls->notify_every && --m->calls->until_notice == 0) {
-        m->calls->until_notice = m->calls->notify_every;
-        python.entered(m->handle);
-    }
+    notify(m);
 }
 
 static void late_return(kc *m, const kc_late *late)

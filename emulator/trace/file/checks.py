@@ -75,7 +75,7 @@ def _check_batch(batch: pa.RecordBatch, first: int, last_entry: int, functions: 
         raise ValueError(f"call {first} was not entered after the one before it")
     _refuse(entered[1:] <= entered[:-1], first + 1, "was not entered after the one before it")
     returned = flags(batch, "returned")
-    _refuse((returned | (left != 0)) & (left <= entered), first, "returned before it was entered")
+    _refuse((returned | (left != 0)) & (left < entered), first, "returned before it was entered")
     return int(entered[-1]), max(int(entered[-1]), int(left.max()))
 
 
