@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.check.checked_run import check_kernel
+from emulator.cli.machine_options import chosen_profile
 from emulator.errors import UnsupportedFunction
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
@@ -283,3 +284,49 @@ def test_a_block_that_cannot_be_known_is_refused(tmp_path: Path) -> None:
 def test_functions_of_which_no_call_was_seen(tmp_path: Path) -> None:
     source = SEEDED.replace("EXTRA", "").replace("put_later(kept[1]);", "")
     assert checked(tmp_path, source, MORE).never_called == ("put_later",)
+
+
+INLINED = (
+    HEAD
+    + """
+char arena[4096]; u used; int live;
+#define INLINE static inline __attribute__((always_inline))
+INLINE void *fast(u size) { char *block = arena + used; used += size; live++; return block; }
+NI void *slow(u size) { return fast(size); }
+INLINE void drop(void *block) { if (block) { live--; *(char *)block = 1; } }
+NI void work(void *block) { kept[3] = block; drop(block); kept[3] = 0; }
+void main(void)
+{
+    kept[0] = slow(12);
+    kept[1] = slow(20);
+    kept[2] = fast(32);
+    work(kept[0]);
+    work(kept[1]);
+    kept[0] = kept[1] = 0;
+}
+"""
+)
+INLINED_PROFILE = '[heap]\nalloc = ["slow(size)", "fast(size)"]\nfree = "drop(ptr)"\n'
+
+
+@pytest.mark.parametrize("level", ["-O1", "-O2", "-Os"])
+def test_frees_that_the_compiler_has_put_into_their_callers(
+    tmp_path: Path, level: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = compile_kernel(tmp_path, INLINED, ["-g", level])
+    file = tmp_path / "mine.toml"
+    file.write_text(INLINED_PROFILE)
+    image = KernelImage.read(kernel)
+    profile = chosen_profile(image, str(file))
+    machine = Machine(image)
+    log = CallLog(machine, profile)
+    machine.run(timeout_s=20)
+    made, freed = [], []
+    for call in log.calls():
+        (made if call.function == "slow" else freed).append(call)
+    assert [call.arguments[0] for call in freed] == [call.result for call in made]
+    assert [(call.function, call.left, call.result) for call in freed] == [("drop", call.entered, 0) for call in freed]
+    assert check_kernel(Machine(image), profile).measures["heap"].end_bytes == 0
+    said = capsys.readouterr().err
+    assert "kmemu: fast is inlined in " in said
+    assert said.endswith(" (2 times): calls there are not recorded\n")
