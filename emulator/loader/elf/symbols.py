@@ -143,7 +143,7 @@ class SymbolTable:
     @cached_property
     def _labels(self) -> tuple[list[int], list[int], list[Symbol]]:
         """Starts, ends and symbols of everything in the code that carries no size."""
-        labels = [entry for entry in self.code if not entry.symbol.size]
+        labels = [entry for entry in self.code if not entry.symbol.size and self._is_in_section(entry)]
         boundaries = sorted({entry.symbol.address for entry in self._entries})
         ends = []
         for symbol, _, index, _ in labels:
@@ -151,6 +151,11 @@ class SymbolTable:
             following = bisect_right(boundaries, symbol.address)
             ends.append(min([section.address + section.size, *boundaries[following : following + 1]]))
         return [entry.symbol.address for entry in labels], ends, [entry.symbol for entry in labels]
+
+    def _is_in_section(self, entry: SymbolEntry) -> bool:
+        """Return whether a symbol lies in its section. The physical address of a kernel's entry, as a symbol, does not."""
+        section = self._sections[entry.section]
+        return section.address <= entry.symbol.address <= section.address + section.size
 
     def _is_code(self, entry: SymbolEntry) -> bool:
         return (

@@ -43,7 +43,7 @@ enum {
 struct functions {
     kc_extent *extents;
     uint32_t count, entry;
-    struct { uint32_t from, to; bool yes; } leads[LEADS];
+    struct lead { uint32_t from, to; bool comes_back, yes; } leads[LEADS];
 };
 
 const kc_extent *kc_function_at(const kc *m, uint32_t address)
@@ -184,29 +184,31 @@ static bool find_lead(kc *m, const kc_extent *from, const kc_extent *to, bool co
     return false;
 }
 
+static bool leads(kc *m, const kc_extent *from, const kc_extent *to, bool comes_back)
+{
+    uint32_t slot = ((from->start * 31 + to->start) * 2 + comes_back) * 2654435761u >> 22;
+    struct lead *lead = &m->functions->leads[slot];
+
+    if (lead->from != from->start || lead->to != to->start || lead->comes_back != comes_back)
+        *lead = (struct lead){from->start, to->start, comes_back, from == to || find_lead(m, from, to, comes_back)};
+    return lead->yes;
+}
+
+_Static_assert(LEADS == 1 << (32 - 22), "leads() takes the upper 10 bits");
+
 bool kc_leads_to(kc *m, uint32_t function, uint32_t address)
 {
     const kc_extent *from = kc_function_at(m, function), *to = kc_function_at(m, address);
 
-    if (!from || !to)
-        return false;
-    uint32_t slot = (from->start * 31 + to->start) * 2654435761u >> 22;
-    if (m->functions->leads[slot].from != from->start || m->functions->leads[slot].to != to->start) {
-        m->functions->leads[slot].from = from->start;
-        m->functions->leads[slot].to = to->start;
-        m->functions->leads[slot].yes = from == to || find_lead(m, from, to, true);
-    }
-    return m->functions->leads[slot].yes;
+    return from && to && leads(m, from, to, true);
 }
-
-_Static_assert(LEADS == 1 << (32 - 22), "kc_leads_to() takes the upper 10 bits");
 
 /* Handlers often follow the call of the kernel's main function, which does not come back. */
 bool kc_is_entry_code(kc *m, uint32_t address)
 {
     const kc_extent *from = kc_function_at(m, m->functions->entry), *to = kc_function_at(m, address);
 
-    return from && to && (from == to || find_lead(m, from, to, false));
+    return from && to && leads(m, from, to, false);
 }
 
 /* -- frame pointers ------------------------------------------------------------------------------- */
