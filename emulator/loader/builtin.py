@@ -98,6 +98,11 @@ def resolve(argument: str) -> str:
     return path
 
 
+def is_built_in(path: str) -> bool:
+    """Return whether a file is one of the built-in kernels."""
+    return os.path.dirname(path) == _DIRECTORY
+
+
 def _nearest_first(name: str) -> list[str]:
     import difflib
 

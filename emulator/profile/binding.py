@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import UnsupportedFunction
+from emulator.loader.builtin import is_built_in
 from emulator.loader.functions.entries import Entry
 from emulator.loader.functions.inlined import inlined_copies
 from emulator.loader.functions.locations import InRegister, NotKnown, OnStack
@@ -204,7 +205,14 @@ def _entry(
 
 def _arguments(image: KernelImage, function: TracedFunction, copy: NamedFunction) -> Iterator[Location]:
     """Yield where the arguments are: where the profile says it, or else by the kernel's file."""
-    found = parameter_locations(image, copy.address, function.argument_count)
+    if is_built_in(
+        image.path
+    ):  # compiled here, by the calling convention of C; to find that out takes a second
+        found: Sequence[Location] = [
+            OnStack(WORD_SIZE * (1 + index)) for index in range(function.argument_count)
+        ]
+    else:
+        found = parameter_locations(image, copy.address, function.argument_count)
     places = function.places or ("",) * function.argument_count
     for location, place in zip(found, places, strict=True):
         if not place:

@@ -72,32 +72,29 @@ def find_profile(image: KernelImage) -> Profile | None:
         BadImage: The kernel's symbol table is damaged.
     """
     best = _best(_fits(image))
-    return _chosen(best[0]) if len(best) == 1 else None
+    return replace(best[0].profile, reason=best[0].reason) if len(best) == 1 else None
 
 
 def matching_profile(image: KernelImage) -> Profile:
     """Return the known profile of which a kernel has everything: all functions, and all that is `Evidence` of it.
 
     Of several it is the one with most functions, and of those the one with most evidence. It is without what is optional and not there,
-    and says why it was chosen.
+    says why it was chosen, and its functions have their entries.
 
     Raises:
+        UnsupportedFunction: What must be known of a function cannot be; see `match`.
         KernelMismatch: None fits, or several as well as each other; the text names functions that may allocate, and the nearest profile.
         BadImage: The kernel's symbol table is damaged.
     """
     fits = _fits(image)
     best = _best(fits)
     if len(best) == 1:
-        return _chosen(best[0])
+        return replace(match(best[0].profile, image), reason=best[0].reason)
     if not best:
         raise KernelMismatch(image.path, f"{_no_fit_text(image)}{_nearest_text(fits)}")
     names = " and ".join(sorted(each.profile.name for each in best))
     problem = f"the built-in profiles {names} fit equally well; choose a profile (--profile)"
     raise KernelMismatch(image.path, problem)
-
-
-def _chosen(best: Fit) -> Profile:
-    return replace(best.profile, reason=best.reason)
 
 
 def _fits(image: KernelImage) -> list[Fit]:

@@ -45,7 +45,7 @@ class NamedFunction(NamedTuple):
         end: First address after it; *address* itself for a label without a size.
         symbol: As in the symbol table.
         name: The plain name.
-        file: Last part of the source file's name; "" where it is not known.
+        file: Last part of the source file's name; "" where it is not known, or nothing else has the name.
         is_piece: The compiler has split the function and this is the rest of it: its beginning may stand in its callers.
     """
 
@@ -74,8 +74,10 @@ class FunctionNames:
         parts = _WITH_FILE.fullmatch(pattern)
         file, name = ("", pattern) if parts is None else parts.groups()
         matching = sorted(self._matching(name), key=lambda each: each.order)
-        found = {each.symbol.address: self._named(each) for each in matching}
-        return tuple(each for each in found.values() if file in ("", each.file))
+        found = {each.symbol.address: each for each in matching}.values()
+        is_told_apart = bool(file) or len(found) > 1  # else there is no need to read debug information
+        named = [self._named(each, with_file=is_told_apart) for each in found]
+        return tuple(each for each in named if file in ("", each.file))
 
     def _matching(self, name: str) -> Iterable[SymbolEntry]:
         """Return the symbols that a name means."""
@@ -138,14 +140,14 @@ class FunctionNames:
             if name != symbol and symbol not in _PLACEMENT
         )
 
-    def _named(self, each: SymbolEntry) -> NamedFunction:
+    def _named(self, each: SymbolEntry, *, with_file: bool) -> NamedFunction:
         symbol = each.symbol
         return NamedFunction(
             symbol.address,
             symbol.address + symbol.size,
             symbol.name,
             plain_name(symbol.name),
-            self._file(each),
+            self._file(each) if with_file else "",
             _PIECE.search(symbol.name) is not None,
         )
 

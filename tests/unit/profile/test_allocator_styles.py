@@ -321,11 +321,13 @@ def test_frees_that_the_compiler_has_put_into_their_callers(
     machine = Machine(image)
     log = CallLog(machine, profile)
     machine.run(timeout_s=20)
-    made, freed = [], []
-    for call in log.calls():
-        (made if call.function == "slow" else freed).append(call)
+    calls = list(log.calls())
+    made = [call for call in calls if call.function == "slow"]
+    freed = [call for call in calls if call.function != "slow"]
     assert [call.arguments[0] for call in freed] == [call.result for call in made]
-    assert [(call.function, call.left, call.result) for call in freed] == [("drop", call.entered, 0) for call in freed]
+    assert [(call.function, call.left, call.result) for call in freed] == [
+        ("drop", call.entered, 0) for call in freed
+    ]
     assert check_kernel(Machine(image), profile).measures["heap"].end_bytes == 0
     said = capsys.readouterr().err
     assert "kmemu: fast is inlined in " in said
