@@ -110,7 +110,7 @@ def pointed_to(finding: Finding, name: str) -> Where:
     own = [frame for frame in stack if frame.file.endswith(f"scenarios/{name}.c")]
     if own and finding.kind not in WITHOUT_LINE:
         return Where(finding.kind.value, own[0].function, own[0].line)
-    return Where(finding.kind.value, stack[0].function if stack else "", 0)
+    return Where(finding.kind.value, next((frame.function for frame in stack if not frame.inlined), ""), 0)
 
 
 def _main_stack(finding: Finding) -> tuple[Frame, ...]:

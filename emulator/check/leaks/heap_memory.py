@@ -115,8 +115,8 @@ class HeapMemory:
 
 def _with_headers(blocks: Spans, pieces: Pieces) -> Spans:
     """Return what blocks cover with what lies beside them, no further than the piece of memory that they lie in."""
-    first = np.searchsorted(pieces.border, blocks.start, side="right") - 1
-    last = np.searchsorted(pieces.border, blocks.end - 1, side="right") - 1
+    first = np.searchsorted(pieces.border[:-1], blocks.start, side="right") - 1
+    last = np.searchsorted(pieces.border[:-1], blocks.end - 1, side="right") - 1
     start = np.maximum(blocks.start - _BESIDE, pieces.border[first])
     end = np.minimum(blocks.end + _BESIDE, pieces.border[last + 1])
     return Spans.of(

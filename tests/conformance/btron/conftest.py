@@ -23,7 +23,7 @@ def firmware(kernel: Kernel) -> Subject:
     return FirmwareSubject(kernel.machine)
 
 
-FIRMWARE: Final = pytest.mark.kmemu(kernel="firmware:btron_demo")
+FIRMWARE: Final = pytest.mark.kmemu(kernel="firmware:btron_demo", walk_heap=False, check=False)
 
 
 @pytest.fixture(params=["model", pytest.param("firmware", marks=FIRMWARE)])

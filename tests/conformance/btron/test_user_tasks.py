@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from emulator.testing import Kernel
     from tests.conformance.btron.subjects import Guest
 
-USER_KERNEL: Final = pytest.mark.kmemu(kernel="firmware:vm_demo")
+USER_KERNEL: Final = pytest.mark.kmemu(kernel="firmware:vm_demo", walk_heap=False, check=False)
 pytestmark = pytest.mark.parametrize("bare", [pytest.param("firmware", marks=USER_KERNEL)], indirect=True)
 
 E_OK, E_RSFN, E_PAR, E_ID, E_OBJ, E_MACV, E_OACV = 0, -20, -33, -35, -63, -65, -66
