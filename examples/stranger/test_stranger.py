@@ -33,6 +33,7 @@ def test_buddies_join(kernel):
     kernel.call("pool_give", min(blocks))
 
 
+@pytest.mark.kmem_expect("double-free")
 def test_a_second_give_is_refused(kernel):
     block = kernel.call("pool_take", 100)
     kernel.call("pool_give", block)

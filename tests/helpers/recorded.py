@@ -26,10 +26,15 @@ def _traced(function: RecordedFunction) -> TracedFunction:
         "out" if index == function.out else f"word{index}" for index in range(function.argument_count)
     )
     entries = function.entries or ()
+    places = () if entries else tuple(f"esp+{4 * number}" for number in range(1, function.argument_count + 1))
     if not function.takes:
-        return TracedFunction(function.name, "all", Role.OTHER, parameters, Result.VALUE, entries=entries)
+        return TracedFunction(
+            function.name, "all", Role.OTHER, parameters, Result.VALUE, places=places, entries=entries
+        )
     result = Result.POINTER if function.out is None else Result.ERROR
-    return TracedFunction(function.name, "all", Role.ALLOC, parameters, result, 0xFFFF_FFFF, entries=entries)
+    return TracedFunction(
+        function.name, "all", Role.ALLOC, parameters, result, 0xFFFF_FFFF, places=places, entries=entries
+    )
 
 
 def held_calls(recording: Recording) -> list[Call]:

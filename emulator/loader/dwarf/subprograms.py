@@ -28,6 +28,7 @@ _FUNCTION = "DW_TAG_subprogram"
 _INLINED = "DW_TAG_inlined_subroutine"
 _PARAMETER = "DW_TAG_formal_parameter"
 _ORIGIN = "DW_AT_abstract_origin"
+_ASSEMBLY = 0x8001  # DW_LANG_Mips_Assembler, which all assemblers use
 _DEPTH_MAX = 64
 _POINTER_SIZE = 4
 _VERSION_5 = 5
@@ -119,6 +120,12 @@ class _Unit(NamedTuple):
     inlined: list[tuple[Entry, Entry]]
 
 
+def _is_assembly(unit: Entry) -> bool:
+    """Return whether an assembler has described a unit: it knows no parameters."""
+    language = unit.get_top_DIE().attributes.get("DW_AT_language")
+    return language is not None and language.value == _ASSEMBLY
+
+
 class Subprograms:
     """The functions of one file.
 
@@ -133,12 +140,12 @@ class Subprograms:
         self._read: dict[Entry, _Unit] = {}
 
     def at(self, address: int) -> Subprogram | None:
-        """Return the function whose first instruction is at a linked address; None where the file does not say."""
+        """Return the function whose first instruction is at a linked address; None where the file does not say, as in assembly."""
         try:
             for unit in self._units_at(address):
                 entry = self._unit(unit).functions.get(address)
                 if entry is not None:
-                    return self._subprogram(entry, address)
+                    return None if _is_assembly(unit) else self._subprogram(entry, address)
         except damage():
             pass
         return None

@@ -21,6 +21,7 @@
 enum { CFA_UNKNOWN, CFA_ESP, CFA_EBP };
 enum { PUSH_EBP = 0x55, RET_IMM16 = 0xc2, RET = 0xc3 }; /* Intel SDM 2 */
 #define ENDBR32 0xfb1e0ff3u
+#define NULL_END 0x1000u
 #define FRAME_SIZE_MAX (1u << 20)
 #define HANDLER_FRAME_MAX 4096u /* of a handler in assembler, which saves the registers there */
 #define KEPT 256
@@ -148,7 +149,7 @@ static bool has_no_frame(kc *m, struct unwound *unwound, const struct level *lev
     uint8_t next = (uint8_t)code_at(m, level->pc);
 
     *slot = level->esp;
-    if (next == RET || next == RET_IMM16)
+    if (next == RET || next == RET_IMM16 || level->pc < NULL_END) /* the last by a call through a null pointer */
         return true;
     if (!function)
         return false;
@@ -257,7 +258,7 @@ static enum found find_caller(kc *m, struct unwound *unwound, struct level *leve
         found = find_interrupted(m, unwound, UINT32_MAX, level);
     if (found != NOTHING || rule || !kc_is_entry_code(m, level->pc))
         return found;
-    unwound->backtrace.sure = sure;
+    unwound->backtrace.sure = sure && unwound->backtrace.count > 1; /* else no rule has said anything */
     return OUTERMOST;
 }
 

@@ -38,7 +38,18 @@ def test_help_names_every_command_on_a_line(kmemu: Callable[..., Done]) -> None:
     lines = kmemu("--help").out.splitlines()
     start = lines.index("commands:") + 2
     names = [line.split()[0] for line in lines[start : lines.index("", start)]]
-    assert names == ["boot", "inspect", "check", "trace", "step", "report", "export", "diff", "doctor"]
+    assert names == [
+        "boot",
+        "inspect",
+        "init",
+        "check",
+        "trace",
+        "step",
+        "report",
+        "export",
+        "diff",
+        "doctor",
+    ]
 
 
 def test_version(kmemu: Callable[..., Done]) -> None:
@@ -69,7 +80,7 @@ def test_version_where_no_libunicorn_can_be_used(
     [
         (
             ["foo"],
-            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'check', 'trace', 'step', 'report', 'export', 'diff', 'doctor') (kmemu --help shows how)",
+            "argument COMMAND: invalid choice: 'foo' (choose from 'boot', 'inspect', 'init', 'check', 'trace', 'step', 'report', 'export', 'diff', 'doctor') (kmemu --help shows how)",
         ),
         (["--bogus"], "unrecognized arguments: --bogus (kmemu --help shows how)"),
         (

@@ -25,11 +25,11 @@ NO_MEMORY = 0xFFFFFFF6
 PROFILE = Profile(
     "mine",
     (
-        TracedFunction("take", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),
-        TracedFunction("take_surely", "heap", Role.ALLOC, ("size",), Result.POINTER),
+        TracedFunction("take", "heap", Role.ALLOC, ("size",), Result.POINTER, 0, places=("esp+4",)),
+        TracedFunction("take_surely", "heap", Role.ALLOC, ("size",), Result.POINTER, places=("esp+4",)),
         TracedFunction("take_frame", "frames", Role.ALLOC, (), Result.FRAME, 0xFFFFFFFF),
-        TracedFunction("take_blk", "pools", Role.ALLOC, ("out",), Result.ERROR, NO_MEMORY),
-        TracedFunction("give", "heap", Role.FREE, ("ptr",), Result.ERROR),
+        TracedFunction("take_blk", "pools", Role.ALLOC, ("out",), Result.ERROR, NO_MEMORY, places=("esp+4",)),
+        TracedFunction("give", "heap", Role.FREE, ("ptr",), Result.ERROR, places=("esp+4",)),
     ),
 )
 TAKING = (

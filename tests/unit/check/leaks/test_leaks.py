@@ -419,7 +419,7 @@ def test_of_blocks_of_unknown_size_only_the_start_is_known(tmp_path: Path) -> No
 
 
 CACHES = """
-HIDDEN void *take_object(word size) { void *p = kmalloc(32); asm volatile(""); return p; }
+HIDDEN void *take_object(word size) { void *p = kmalloc(size); asm volatile(""); return p; }
 HIDDEN void scenario"""
 """An allocator that answers what the one below it has answered."""
 

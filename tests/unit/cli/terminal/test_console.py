@@ -20,7 +20,7 @@ SHOWN = b"\x1b[31mred\r\n"
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:
     """Return a kernel that says `SAID` in two halves on COM1, and its profile."""
-    (tmp_path / "p.toml").write_text('name = "mine"\n[heap]\nalloc = "start(size)"\n')
+    (tmp_path / "p.toml").write_text('name = "mine"\n[heap]\nalloc = "start()"\n')
     code = kernels.send(0x3F8, SAID[:12]) + kernels.send(0x3F8, SAID[12:]) + kernels.exit_with(0)
     return [kernels.write_kernel(tmp_path / "k.elf", code), "--profile", str(tmp_path / "p.toml")]
 

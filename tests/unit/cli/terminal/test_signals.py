@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-PROFILE = 'name = "mine"\n[heap]\nalloc = "start(size)"\n'
+PROFILE = 'name = "mine"\n[heap]\nalloc = "start()"\n'
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
