@@ -1,3 +1,12 @@
 """What a kernel's file says of its functions, whatever compiler made it: their names, and where their arguments are."""
 
-__all__ = ["demangling", "disassembler", "entries", "inlined", "locations", "names", "parameters", "prototypes"]
+__all__ = [
+    "demangling",
+    "disassembler",
+    "entries",
+    "inlined",
+    "locations",
+    "names",
+    "parameters",
+    "prototypes",
+]

@@ -26,9 +26,9 @@ from capstone import (
 from capstone import x86_const as x86
 
 from emulator.loader.functions.disassembler import disassembler
-from emulator.loader.functions.entry_state import RETURN_ADDRESS, UNKNOWN, WORD, Address, State, only
+from emulator.loader.functions.entry_state import RETURN_ADDRESS, UNKNOWN, Address, State, only
 from emulator.loader.functions.locations import InRegister, OnStack
-from emulator.x86 import LONGEST_INSTRUCTION, WORD_MAX
+from emulator.x86 import LONGEST_INSTRUCTION, WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +143,7 @@ class _Reader:
 
 
 _EVERYTHING: Final[frozenset[Source]] = frozenset(
-    (*map(InRegister, SCRATCH), *(OnStack(WORD * (index + 1)) for index in range(_MOST_ARGUMENTS)))
+    (*map(InRegister, SCRATCH), *(OnStack(WORD_SIZE * (index + 1)) for index in range(_MOST_ARGUMENTS)))
 )
 
 
@@ -164,7 +164,7 @@ def _passed(called: EntryCode | None, state: State, top: Address | None) -> froz
             if isinstance(source, InRegister) and source.register in SCRATCH:
                 yield from state.registers[source.register]
             elif isinstance(source, OnStack) and top is not None:
-                yield from state.at(top._replace(offset=top.offset + source.offset - WORD))
+                yield from state.at(top._replace(offset=top.offset + source.offset - WORD_SIZE))
 
     if called is None:
         return frozenset(left_there(_EVERYTHING))
@@ -198,7 +198,7 @@ class _Paths:
                 self._execute(instruction, self._states[address].copy())
         self._is_complete &= not self._pending
         for lent in {state.lent for state in self._states.values() if state.lent is not None}:
-            self._perhaps.update(OnStack(lent + WORD * index) for index in range(_MOST_ARGUMENTS))
+            self._perhaps.update(OnStack(lent + WORD_SIZE * index) for index in range(_MOST_ARGUMENTS))
         inputs = frozenset(map(InRegister, SCRATCH))
         reads, perhaps = (
             frozenset(each for each in found if each in inputs or isinstance(each, OnStack))
@@ -240,15 +240,17 @@ class _Paths:
         if not cases:
             self._is_complete = False
             if only(state.registers["esp"]) == Address(RETURN_ADDRESS):
-                self._perhaps |= _passed(None, state, Address(WORD))
+                self._perhaps |= _passed(None, state, Address(WORD_SIZE))
 
     def _cases(self, instruction: CsInsn, target: X86Op) -> list[int]:
         """Return where a jump through a table of addresses in its function leads; none where it is no such jump."""
         extent = self._image.function_extent(instruction.address)
-        if extent is None or target.type != CS_OP_MEM or target.mem.base or target.mem.scale != WORD:
+        if extent is None or target.type != CS_OP_MEM or target.mem.base or target.mem.scale != WORD_SIZE:
             return []
-        table = self._image.code(target.mem.disp & WORD_MAX, WORD * _MOST_CASES)
-        found = (int.from_bytes(table[at : at + WORD], "little") for at in range(0, len(table), WORD))
+        table = self._image.code(target.mem.disp & WORD_MAX, WORD_SIZE * _MOST_CASES)
+        found = (
+            int.from_bytes(table[at : at + WORD_SIZE], "little") for at in range(0, len(table), WORD_SIZE)
+        )
         return list(dict.fromkeys(takewhile(extent.__contains__, found)))
 
     def _go(self, address: int, state: State) -> None:

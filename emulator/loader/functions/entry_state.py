@@ -16,12 +16,11 @@ from capstone import CS_AC_READ, CS_AC_WRITE, CS_OP_IMM, CS_OP_MEM, CS_OP_REG, C
 from capstone import x86_const as x86
 
 from emulator.loader.functions.locations import InRegister, IsConstant, NotKnown, OnStack
-from emulator.x86 import WORD_MAX
+from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
     from capstone.x86 import X86Op
 
-WORD: Final = 4
 RETURN_ADDRESS: Final = 0
 """Where it lies at the entry, from ESP; arguments lie above it."""
 
@@ -38,7 +37,7 @@ _EXTENDING: Final = frozenset((x86.X86_INS_MOVZX, x86.X86_INS_MOVSX))
 _COPIES: Final = frozenset((x86.X86_INS_MOV, *_EXTENDING))
 _CLEARS: Final = frozenset((x86.X86_INS_XOR, x86.X86_INS_SUB, x86.X86_INS_SBB))
 _NOTHING: Final = frozenset((x86.X86_INS_NOP, x86.X86_INS_ENDBR32, x86.X86_INS_ENDBR64))
-_ALL_PUSHED: Final = 8 * WORD
+_ALL_PUSHED: Final = 8 * WORD_SIZE
 
 
 class Address(NamedTuple):
@@ -124,13 +123,13 @@ class State:
 
     def push(self, value: Value) -> None:
         """Put a word on the stack."""
-        self.registers["esp"] = plus(self.registers["esp"], -WORD)
+        self.registers["esp"] = plus(self.registers["esp"], -WORD_SIZE)
         self._store(self.registers["esp"], value)
 
     def pop(self) -> Value:
         """Take a word from the stack."""
         value = self.load(self.registers["esp"])
-        self.registers["esp"] = plus(self.registers["esp"], WORD)
+        self.registers["esp"] = plus(self.registers["esp"], WORD_SIZE)
         return value
 
     def read_target(self, instruction: CsInsn) -> None:

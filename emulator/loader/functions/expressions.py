@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from emulator.loader.functions.entry_state import REGISTERS, UNKNOWN, WORD, Address, State, Value, only, plus
+from emulator.loader.functions.entry_state import REGISTERS, UNKNOWN, Address, State, Value, only, plus
 from emulator.loader.functions.locations import IsConstant, NotKnown
-from emulator.x86 import WORD_MAX
+from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ _NUMBERED: Final = re.compile(r"DW_OP_(lit|reg|breg)(\d+)")
 
 _REMOVED: Final[Value] = frozenset((NotKnown("the compiler removed it"),))
 _POINTED_TO: Final[Value] = frozenset((NotKnown("the compiler passes what it points to"),))
-_AT_ENTRY: Final[Value] = frozenset((Address(WORD),))
+_AT_ENTRY: Final[Value] = frozenset((Address(WORD_SIZE),))
 _FIXED: Final[dict[str, Value]] = {
     "DW_OP_GNU_parameter_ref": _REMOVED,
     "DW_OP_implicit_pointer": _POINTED_TO,
@@ -62,7 +62,7 @@ class Evaluation:
         if (register := _register(last)) is not None:
             return self._state.registers.get(register, UNKNOWN)
         if last.op_name == "DW_OP_implicit_value":
-            return _constant(int.from_bytes(bytes(last.args[0][:WORD]), "little"))
+            return _constant(int.from_bytes(bytes(last.args[0][:WORD_SIZE]), "little"))
         is_value = last.op_name == "DW_OP_stack_value"
         found = self.address(before if is_value else operations[:end])
         return found if is_value or isinstance(only(found), NotKnown) else self._state.load(found)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.loader.functions.locations import InRegister, IsConstant, NotKnown, OnStack
 from emulator.wording import counted
-from emulator.x86 import WORD_MAX
+from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from emulator.loader.functions.locations import Location
     from emulator.loader.image import KernelImage
 
-_WORD: Final = 4
 _COPY: Final = re.compile(r"\.(?:constprop|isra|part)\.")
 _REMOVED: Final = NotKnown("the compiler removed it")
 _UNUSED: Final = NotKnown("its debug information has no place for it")
@@ -164,15 +163,15 @@ class _Described:
     def _beyond(self, found: Sequence[Location], offsets: Sequence[int], index: int) -> Location:
         """Return where an argument after the last declared parameter is."""
         if self._described.is_variadic and all(isinstance(each, OnStack) for each in found):
-            return OnStack(offsets[-1] + _WORD * (index - len(found)))
+            return OnStack(offsets[-1] + WORD_SIZE * (index - len(found)))
         return NotKnown(f"the function has only {counted(len(found), 'parameter')}")
 
 
 def _offsets(described: Subprogram) -> list[int]:
     """Return where the calling convention passes each parameter of a function, and what follows the last one."""
-    offsets = [2 * _WORD if described.returns_aggregate else _WORD]
+    offsets = [2 * WORD_SIZE if described.returns_aggregate else WORD_SIZE]
     for parameter in described.parameters:
-        offsets.append(offsets[-1] + (max(parameter.size, 1) + _WORD - 1 & -_WORD))
+        offsets.append(offsets[-1] + (max(parameter.size, 1) + WORD_SIZE - 1 & -WORD_SIZE))
     return offsets
 
 
@@ -187,13 +186,13 @@ def _by_code(image: KernelImage, address: int, code: EntryCode, count: int) -> t
             NotKnown(f"no debug information, and the function gets arguments in {' and '.join(registers)}"),
         ) * count
     if code.popped and (
-        code.popped == _WORD or code.popped != count * _WORD
+        code.popped == WORD_SIZE or code.popped != count * WORD_SIZE
     ):  # perhaps a hidden one, for the address of its result
         unclear = f"no debug information, and the function takes {counted(code.popped, 'byte')} of arguments from the stack"
         return (NotKnown(unclear),) * count
     found = tuple(
         each if each in code.reads else _UNREAD
-        for each in (OnStack(_WORD * (index + 1)) for index in range(count))
+        for each in (OnStack(WORD_SIZE * (index + 1)) for index in range(count))
     )
-    reads_more = any(isinstance(each, OnStack) and each.offset > count * _WORD for each in code.reads)
+    reads_more = any(isinstance(each, OnStack) and each.offset > count * WORD_SIZE for each in code.reads)
     return (*found[:1], *(_SHIFTED,) * (count - 1)) if reads_more else found

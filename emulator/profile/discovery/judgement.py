@@ -10,6 +10,7 @@ from emulator.profile.discovery.candidates import Sureness
 from emulator.profile.discovery.observed import MAKING, NO_BLOCK, Seen, SeenCall, seeds
 from emulator.profile.discovery.words import Verb
 from emulator.wording import counted
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from emulator.profile.discovery.areas import DraftArea, Suggestion
     from emulator.profile.discovery.observed import SeenFunction
 
-_PAGE_SIZE: Final = 4096
 _FRAMES: Final = 1 << 20  # so many are in 4 GiB
 _OFTEN: Final = 3
 _LENGTHS: Final = frozenset(("size", "pages", "order"))
@@ -171,7 +171,7 @@ def _name_blocks(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCal
         if each.candidate.verb in MAKING and _may_be_number(each) and not each.signature.block
     }
     blocks = [call.block for call in calls if call.function in open_ones and call.block not in NO_BLOCK]
-    is_aligned = all(block is not None and block % _PAGE_SIZE == 0 for block in blocks)
+    is_aligned = all(block is not None and block % PAGE_SIZE == 0 for block in blocks)
     is_small = all(block is not None and block < _FRAMES for block in blocks)
     if len(blocks) < _OFTEN or is_aligned == is_small or not (is_aligned or area.is_of_pages):
         return calls
@@ -199,7 +199,7 @@ def _find_pages(area: DraftArea, calls: Sequence[SeenCall]) -> None:
         ):
             continue
         blocks = [call.block for call in calls if call.function == each.name and call.block not in NO_BLOCK]
-        if len(blocks) >= _OFTEN and all(block is not None and block % _PAGE_SIZE == 0 for block in blocks):
+        if len(blocks) >= _OFTEN and all(block is not None and block % PAGE_SIZE == 0 for block in blocks):
             each.notes.append("all its blocks begin like pages")
             each.signature = signature._replace(is_of_pages=True)
 
@@ -231,7 +231,7 @@ def _measure(area: DraftArea, seen: Seen) -> None:
         alignment = together & -together
         if alignment < _PROMISED and not area.is_of_pages:
             area.settings["alignment"] = str(alignment)
-        area.notes.append(f"Its blocks began at multiples of {min(alignment, _PAGE_SIZE)}.")
+        area.notes.append(f"Its blocks began at multiples of {min(alignment, PAGE_SIZE)}.")
     header = _header(seen.neighbours.get(area.name, []))
     if header and not area.is_of_pages:
         area.settings["header"] = str(header)

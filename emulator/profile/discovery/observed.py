@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.profile.discovery.words import Verb
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,6 @@ NO_BLOCK: Final = frozenset((0, 0xFFFF_FFFF))
 _MOSTLY: Final = 0.8
 _HEADER_MAX: Final = 64
 _PEAK_STEP: Final = 1.2
-_PAGE_SIZE: Final = 4096
 
 
 class SeenCall(NamedTuple):
@@ -49,16 +49,16 @@ class SeenCall(NamedTuple):
     def named(self) -> int | None:
         """Return the address of the block that the call is given."""
         if "frame" in self.arguments:
-            return self.arguments["frame"] * _PAGE_SIZE
+            return self.arguments["frame"] * PAGE_SIZE
         return self.arguments.get("ptr")
 
     @property
     def size(self) -> int:
         """Return how long a block it asks for; 0 where it does not say."""
         if "pages" in self.arguments:
-            return self.arguments["pages"] * _PAGE_SIZE
+            return self.arguments["pages"] * PAGE_SIZE
         if "order" in self.arguments:
-            return _PAGE_SIZE << min(self.arguments["order"], 20)
+            return PAGE_SIZE << min(self.arguments["order"], 20)
         return self.arguments.get("size", 0) * self.arguments.get("count", 1)
 
 
@@ -115,7 +115,7 @@ class Seen:
         self._area_of = {each.name: area.name for area in areas for each in area.suggestions}
         self._verbs = {each.name: each.candidate.verb for area in areas for each in area.suggestions}
         self._units = {
-            each.name: _PAGE_SIZE if each.signature.result == "frame" else 1
+            each.name: PAGE_SIZE if each.signature.result == "frame" else 1
             for area in areas
             for each in area.suggestions
         }
@@ -239,7 +239,7 @@ class Seen:
 
     def _size(self, call: SeenCall) -> int:
         is_of_pages = self._area_of[call.function] in self._of_pages
-        return call.size or (_PAGE_SIZE if is_of_pages else 0)
+        return call.size or (PAGE_SIZE if is_of_pages else 0)
 
     def _find(self, area: str, block: int, size: int) -> int | None:
         """Return the start of the block that an address names: of pages, the first run of which a part is given back."""

@@ -14,6 +14,7 @@ from emulator.profile.discovery.candidates import (
     out_parameter,
 )
 from emulator.profile.discovery.words import Verb, stem_of, words_of
+from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from emulator.profile.discovery.candidates import Candidate
 
 _MOST: Final = 6
-_PAGE_SIZE: Final = 4096
 _COUNTS: Final = frozenset(("count", "num", "nmemb", "nelem", "n", "number", "nitems", "nr", "nobj", "cnt"))
 _PAGES: Final = frozenset(
     ("pages", "npages", "frames", "nframes", "nrpages", "numpages", "pgs", "npage", "nframe")
@@ -260,7 +260,7 @@ def _page_number(image: KernelImage, structure: str, value: str) -> tuple[str, s
     for name in _PAGE_ARRAYS:
         array = variable(image, name)
         if array is not None and array.element_size and structure in array.type:
-            return f"({value} - {name}) / {array.element_size} * {_PAGE_SIZE}", ""
+            return f"({value} - {name}) / {array.element_size} * {PAGE_SIZE}", ""
     return "", f"it names pages by {structure} *, and no array of them was found"
 
 

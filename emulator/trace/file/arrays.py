@@ -28,6 +28,12 @@ def number_array(values: Column) -> pa.Array:
     )
 
 
+def flag_array(values: Sequence[bool]) -> pa.Array:
+    """Return booleans as an array. Arrow's own conversion imports pandas."""
+    packed = np.packbits(np.array(values, np.bool_), bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(packed)], 0)
+
+
 def text_array(texts: Sequence[str]) -> pa.Array:
     """Return texts as an array."""
     encoded = [text.encode() for text in texts]

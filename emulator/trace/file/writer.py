@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from emulator.errors import TraceNotWritten
-from emulator.trace.file.arrays import number_array, text_array
+from emulator.trace.file.arrays import flag_array, number_array, text_array
 from emulator.trace.file.messages import FIRST_MESSAGE, RECORD_BATCH, read_message
 from emulator.trace.file.schema import FRAMES_TYPE, FUNCTION_TYPE, KEY, fixed_columns, trace_schema
 from emulator.trace.table import Chunk
@@ -208,7 +208,7 @@ def _frames_column(count: int, definitions: Definitions) -> pa.Array:
             number_array(np.array([frame.offset for frame in frames], np.uint32)),
             text_array([frame.file for frame in frames]),
             number_array(np.array([frame.line for frame in frames], np.uint32)),
-            pa.array([frame.inlined for frame in frames], pa.bool_()),
+            flag_array([frame.inlined for frame in frames]),
         ],
         fields=list(kind),
     )

@@ -86,7 +86,7 @@ def test_no_stack_goes_on_in_that_of_an_interrupted_task(
     with record_trace(machine, tmp_path / "run.kmt", read_profile(tmp_path / "tasks.toml")):
         assert machine.run(timeout_s=10).exit_value == 0
     trace = Trace.read(tmp_path / "run.kmt")
-    stacks = [[frame.function for frame in trace.frames(call.stack)] for call in trace]
+    stacks = [[frame.function for frame in trace.frames(call.stack) if frame.address] for call in trace]
     whole = [["a_leaf", "a_task", "kmain", "_start"], ["b_leaf", "b_task"], ["c_leaf", "c_task"]]
     if frames == FRAMES[0] and rules == RULES[1]:
         whole = [stack[:1] for stack in whole]

@@ -16,7 +16,14 @@ def test_the_document() -> None:
         "instructions": 5000,
         "allocations": 5,
     }
-    assert document["counts"] == {"survives": 1, "reports": 1, "dies": 2, "hangs": 1, "unknown": 0}
+    assert document["counts"] == {
+        "survives": 1,
+        "reports": 1,
+        "dies": 2,
+        "hangs": 1,
+        "unknown": 0,
+        "accesses null": 0,
+    }
     assert len(document["failures"]) == 5
     assert document["failures"][2] == {
         "allocation": 3,
@@ -25,11 +32,19 @@ def test_the_document() -> None:
         "arguments": [24],
         "result": 0,
         "stack": [
-            {"address": 0x100100, "function": "open", "offset": 0x10, "file": "kernel/a.c", "line": 3},
+            {
+                "address": 0x100100,
+                "function": "open",
+                "offset": 0x10,
+                "file": "kernel/a.c",
+                "line": 3,
+                "inlined": False,
+            },
             MAIN._asdict(),
         ],
         "verdict": "dies",
         "ending": "#UD invalid opcode",
         "place": "use+0x5 (kernel/a.c:8)",
+        "null_access": None,
     }
     assert document["failures"][1]["place"] is None

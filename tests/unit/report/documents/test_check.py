@@ -21,6 +21,7 @@ def test_the_document() -> None:
         "version": 1,
         "kernel": "build/demo.elf",
         "profile": "LiteCore",
+        "profile_reason": "",
         "status": 1,
         "ending": {"how": "exit", "exit_value": 0, "text": "the kernel exited with value 0"},
         "events": 20,

@@ -45,4 +45,5 @@ def test_the_summary_of_a_trace(tmp_path: Path) -> None:
         "offset": 0x20,
         "file": "src/load.c",
         "line": 7,
+        "inlined": False,
     }
