@@ -270,7 +270,7 @@ static void go_up(kc *m, struct unwound *unwound, struct level level)
 
     while (found == CALLER && w->count < KC_FRAMES && kc_is_code(m, level.pc))
         found = find_caller(m, unwound, &level);
-    w->is_whole = found == OUTERMOST;
+    w->is_whole = found == OUTERMOST || kc_ends_at(m, level.pc + 1); /* the latter of a call from Python */
     w->frames[w->count] = KC_NOTHING_KNOWN;
     w->slots[w->count] = w->slots[w->count - 1];
 }

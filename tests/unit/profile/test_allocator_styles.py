@@ -309,7 +309,7 @@ void main(void)
 INLINED_PROFILE = '[heap]\nalloc = ["slow(size)", "fast(size)"]\nfree = "drop(ptr)"\n'
 
 
-@pytest.mark.parametrize("level", ["-O1", "-O2", "-Os"])
+@pytest.mark.parametrize("level", ["-O1", "-O2"])
 def test_frees_that_the_compiler_has_put_into_their_callers(
     tmp_path: Path, level: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
