@@ -227,9 +227,10 @@ def traces(draw: st.DrawFn, profile: Profile) -> TraceBuilder:
         action = draw(st.sampled_from(["call", "call", "call", "call", "enter", "leave", "stay"]))
         if action in {"call", "enter"}:
             function = draw(st.sampled_from(profile.functions))
-            builder.enter(
-                function.name, *(draw(ARGUMENTS.get(name, st.just(0))) for name in function.parameters)
-            )
+            words = {name: draw(ARGUMENTS.get(name, st.just(0))) for name in function.parameters}
+            if not profile.pages(function.area):  # addresses that stand for no bytes have rules of their own
+                words |= {name: max(words[name], 1) for name in ("size", "count") if name in words}
+            builder.enter(function.name, *words.values())
             open_calls.append(function)
         if open_calls and action in {"call", "leave"}:
             leave()
