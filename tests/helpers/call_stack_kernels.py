@@ -25,7 +25,7 @@ REAL unsigned second(unsigned n, unsigned m) { return third(n * m) + third(m) + 
 REAL unsigned first(unsigned n) { unsigned sum = 0; for (unsigned i = 1; i < n; i++) sum += second(n, i); return sum; }
 void kmain(void) { seen = first(4); __asm__ volatile("outl %0, $0xf4" : : "a"(0)); for (;;) ; }
 """
-_ENTRY = """
+ENTRY = """
         .section .multiboot, "a"
         .long   0x1badb002, 3, -(0x1badb002 + 3)
         .text
@@ -61,7 +61,7 @@ WAYS = {
 def compile_with(way: str, directory: Path) -> KernelImage:
     """Compile the kernel in one of `WAYS`."""
     (directory / "kernel.c").write_text(_SOURCE)
-    (directory / "entry.S").write_text(_ENTRY)
+    (directory / "entry.S").write_text(ENTRY)
     (directory / "kernel.ld").write_text(_LINKER_SCRIPT)
     options = ["-m32", "-O2", "-ffreestanding", "-fno-pie", "-no-pie", "-nostdlib", "-static"]
     options += ["-fcf-protection=none", "-fno-optimize-sibling-calls", "-fno-stack-protector", *WAYS[way]]

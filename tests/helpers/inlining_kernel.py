@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.helpers.call_stack_kernels import ENTRY
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -49,17 +51,6 @@ void kmain(void)
     for (;;) ;
 }
 """
-_ENTRY = """
-        .section .multiboot, "a"
-        .long   0x1badb002, 3, -(0x1badb002 + 3)
-        .text
-        .globl  _start
-        .type   _start, @function
-_start: movl    $0x180000, %esp
-        xorl    %ebp, %ebp
-        call    kmain
-        .size   _start, . - _start
-"""
 _LINKER_SCRIPT = """
 ENTRY(_start)
 SECTIONS
@@ -82,7 +73,7 @@ _OPTIONS = (
 def compile_inlining(directory: Path, compiler: str, *options: str) -> Path:
     """Compile the kernel, and return its file."""
     (directory / "kernel.c").write_text(_SOURCE)
-    (directory / "entry.S").write_text(_ENTRY)
+    (directory / "entry.S").write_text(ENTRY)
     (directory / "kernel.ld").write_text(_LINKER_SCRIPT)
     command = [compiler, *_OPTIONS, *options, "-o", "kernel.elf", "entry.S", "kernel.c"]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
