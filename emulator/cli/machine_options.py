@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from emulator.cli import option_values
@@ -13,12 +14,13 @@ from emulator.wording import counted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ArgumentGroup
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from emulator.devices.board import BoardSettings
     from emulator.loader.image import KernelImage
     from emulator.machine.consoles import Console
     from emulator.machine.machine import Machine
+    from emulator.profile.binding import UnknownParameter
     from emulator.profile.model import Profile
     from emulator.run.ending import Budget
 
@@ -253,20 +255,27 @@ def chosen_profile(image: KernelImage, file: str | None) -> Profile:
         BadFile: The user's file is none.
         KernelMismatch: No function of a profile is in the kernel.
     """
+    from emulator.loader.builtin import is_built_in
     from emulator.profile.binding import unknown_parameters, with_inlined  # not for --help
     from emulator.profile.known import match, matching_profile
     from emulator.profile.reader import read_profile
 
-    if file is None:
-        return matching_profile(image)
-    described = read_profile(file)
-    matched = match(described, image)
+    if file is None and is_built_in(image.path):
+        return matching_profile(image)  # its functions have files of their own: the compiler has copied and changed none
+    described = None if file is None else read_profile(file)
+    matched = matching_profile(image) if described is None else match(described, image)
     known = {each.name for each in matched.functions}
-    others = tuple(each for each in described.functions if each.name not in known)
+    others = (each for each in (described or matched).functions if each.name not in known)
     profile, inlined = with_inlined(matched.with_functions((*matched.functions, *others)), image)
-    for name, parameter, reason in unknown_parameters(profile):
-        complain(f"{parameter} of {name} is not known: {reason}")
+    for name, unknown in groupby(unknown_parameters(profile), key=lambda each: each.function):
+        complain(f"not known of {name}: {_with_reasons(unknown)}")
     for name, callers, copies in inlined:
         where = ", ".join(callers[:_CALLERS_MAX])
         complain(f"{name} is inlined in {where} ({counted(copies, 'time')}): calls there are not recorded")
     return profile
+
+
+def _with_reasons(unknown: Iterable[UnknownParameter]) -> str:
+    """Return names of parameters, each reason behind the last one that it holds for."""
+    reasons = groupby(unknown, key=lambda each: each.reason)
+    return ", ".join(f"{', '.join(each.parameter for each in those)} ({reason})" for reason, those in reasons)

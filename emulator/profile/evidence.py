@@ -73,14 +73,14 @@ class Fit(NamedTuple):
     Attributes:
         profile: Without the optional functions that the kernel lacks; the whole one where it does not fit.
         missing: What shows that it is another kernel, as text; empty: the profile fits.
-        there: Names of the functions that the kernel has.
+        share: Which part of what the kernel has to have is there, 0 to 1.
         weight: How many pieces of evidence there are besides the functions' names.
         reason: What was found, for people.
     """
 
     profile: Profile
     missing: tuple[str, ...]
-    there: tuple[str, ...]
+    share: float
     weight: int
     reason: str
 
@@ -116,8 +116,9 @@ def fit(profile: Profile, evidence: Evidence, image: KernelImage) -> Fit:
             if not any(_has_field(image, addresses[name], each) for name in known)
         ]
     weight = len(evidence.variables) + (len(known) + len(evidence.structures) if known else 0)
+    pieces = len(kept) + len(evidence.variables) + (len(evidence.structures) if known else 0)
     reduced = profile if missing else profile.with_functions(kept)
-    return Fit(reduced, tuple(missing), there, weight, _reason(kept, evidence, known))
+    return Fit(reduced, tuple(missing), 1 - len(missing) / pieces, weight, _reason(kept, evidence, known))
 
 
 def normal_type(text: str) -> tuple[str, ...]:

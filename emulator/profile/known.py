@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _DIRECTORY = Path(__file__).parent / "kernels"
 _NAMES_SHOWN = 8
-_NEAR = 0.5
+_HALF = 0.5
 
 #: For `known_profile`; a file in this directory is all that a built-in profile takes.
 KNOWN_PROFILES: Final = tuple(sorted(path.stem for path in _DIRECTORY.glob("*.toml")))
@@ -126,11 +126,9 @@ def _no_fit_text(image: KernelImage) -> str:
 
 
 def _nearest_text(fits: Sequence[Fit]) -> str:
-    """Return which known profile has half of its functions or more in a kernel, and what is missing; "" if none has."""
-    share, nearest = max(
-        ((len(each.there) / len(each.profile.functions), each) for each in fits), key=lambda pair: pair[0]
-    )
-    if share < _NEAR:
+    """Return which known profile a kernel has more than half of, and what is missing; "" if none has."""
+    nearest = max(fits, key=lambda each: each.share)
+    if nearest.share <= _HALF:
         return ""
     return f"; nearest is {nearest.profile.name}, but the kernel lacks {_some(nearest.missing)}"
 

@@ -418,7 +418,7 @@ page_t *pr_alloc_pages(const char *file, const char *func, int line, unsigned gf
 { (void)file; (void)func; (void)line; (void)gfp; return run_of(memory.mem_map, order); }
 int pr_free_pages(const char *file, const char *func, int line, page_t *page)
 { (void)file; (void)func; (void)line; page->taken = 0; return 0; }
-void *pr_kmem_cache_alloc(const char *file, const char *fun, int line, kmem_cache_t *cachep, unsigned flags)
+__attribute__((noclone)) void *pr_kmem_cache_alloc(const char *file, const char *fun, int line, kmem_cache_t *cachep, unsigned flags)
 { (void)file; (void)fun; (void)line; (void)flags; return object(cachep->object_size); }
 int pr_kmem_cache_free(const char *file, const char *fun, int line, void *addr)
 { (void)file; (void)fun; (void)line; drop(addr); return 0; }

@@ -250,7 +250,7 @@ bool kc_is_caller_of(kc *m, uint32_t address, uint32_t pc)
 
     if (!kc_is_after_call(m, address, &target))
         return false;
-    if (kc_function_at(m, pc))
+    if (pc < KC_NULL_END || kc_function_at(m, pc))
         return !target || kc_leads_to(m, target, pc);
     return target && pc - target < FUNCTION_MAX && has_prologue(m, target, pc);
 }

@@ -4,6 +4,8 @@
 
 #include "machine.h"
 
+#define KC_NULL_END 0x1000u /* code below is reached through null pointers only */
+
 int kc_functions_init(kc *m);
 void kc_functions_free(kc *m);
 

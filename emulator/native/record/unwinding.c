@@ -21,7 +21,6 @@
 enum { CFA_UNKNOWN, CFA_ESP, CFA_EBP };
 enum { PUSH_EBP = 0x55, RET_IMM16 = 0xc2, RET = 0xc3 }; /* Intel SDM 2 */
 #define ENDBR32 0xfb1e0ff3u
-#define NULL_END 0x1000u
 #define FRAME_SIZE_MAX (1u << 20)
 #define HANDLER_FRAME_MAX 4096u /* of a handler in assembler, which saves the registers there */
 #define KEPT 256
@@ -140,6 +139,9 @@ static bool is_after_call_of(kc *m, uint32_t address, uint32_t function)
     return kc_is_after_call(m, address, &target) && target == function;
 }
 
+/* Has a call through a null pointer led here? */
+static bool has_jumped_to_null(const struct level *level) { return level->stands && level->pc < KC_NULL_END; }
+
 /* Is EBP still, or again, that of the caller of the function? Tells where the return address lies. For code without rules that keeps
  * frame pointers: there it is so until `mov %esp, %ebp`, and from `leave` or `pop %ebp` on. Compilers put other instructions in
  * between. */
@@ -149,7 +151,7 @@ static bool has_no_frame(kc *m, struct unwound *unwound, const struct level *lev
     uint8_t next = (uint8_t)code_at(m, level->pc);
 
     *slot = level->esp;
-    if (next == RET || next == RET_IMM16 || level->pc < NULL_END) /* the last by a call through a null pointer */
+    if (next == RET || next == RET_IMM16 || has_jumped_to_null(level))
         return true;
     if (!function)
         return false;
@@ -268,7 +270,7 @@ static void go_up(kc *m, struct unwound *unwound, struct level level)
     struct backtrace *w = &unwound->backtrace;
     enum found found = CALLER;
 
-    while (found == CALLER && w->count < KC_FRAMES && kc_is_code(m, level.pc))
+    while (found == CALLER && w->count < KC_FRAMES && (kc_is_code(m, level.pc) || has_jumped_to_null(&level)))
         found = find_caller(m, unwound, &level);
     w->is_whole = found == OUTERMOST || kc_ends_at(m, level.pc + 1); /* the latter of a call from Python */
     w->frames[w->count] = KC_NOTHING_KNOWN;

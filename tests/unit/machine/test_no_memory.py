@@ -72,7 +72,7 @@ from emulator.machine.address_map import MIB
 from emulator.machine.board.data_port import CoreDataPort
 from emulator.machine.memory import RamWindow
 from emulator.machine.recording import RecordedFunction, record
-from emulator.machine.core.lives import Lives, find_overlaps, pair
+from emulator.machine.core.lives import Lives, find_overlaps, find_strides, pair
 from emulator.native._core import ffi, lib
 from tests.helpers.guest import FUNCTION, assemble
 
@@ -147,7 +147,9 @@ def scenario():
     kinds, died = bytearray([1] * 5000), array("I", [9999] * 5000)
     pair(kinds, array("I", range(5000)), died, bytearray(5000))
     lives = Lives(*(array("I", column) for column in ([0, 0], [5, 5], [1, 2], [9, 9])))
-    return count[0], find_overlaps(lives, 9, 10)
+    strides = bytearray(8)
+    find_strides(lives, array("I", [0, 1]), 9, strides)
+    return count[0], find_overlaps(lives, 9, 10), strides
 """
 
 

@@ -6,10 +6,12 @@ addresses. What they get is therefore 0xC0000000 higher than where things lie.
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.errors import BudgetUsedUp, GuestException, UnmappedAccess
@@ -19,9 +21,11 @@ from emulator.loader.image import KernelImage
 from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 from tests.helpers.guest import assemble, machine_of, symbol
-from tests.unit.loader.elf_builder import P_VADDR, patch_program_header
+from tests.unit.loader.elf_builder import P_VADDR, patch, patch_program_header, patch_section_header
 from tests.unit.machine.board.test_interrupts import IDT, TIMER
 
+SH_ADDRESS = 12  # in a section header
+ST_VALUE = 4  # in an entry of .symtab
 BASE = 0x40000000
 HIGH = 0xC0000000
 _SEGMENTS = f"""
@@ -63,6 +67,15 @@ def linked_high(image: KernelImage) -> KernelImage:
     data = image.data
     for index, segment in enumerate(image.segments):
         data = patch_program_header(data, index, P_VADDR, segment.virtual + HIGH)
+    file = ELFFile(io.BytesIO(data))
+    for index, section in enumerate(file.iter_sections()):
+        if section["sh_addr"]:
+            data = patch_section_header(data, index, SH_ADDRESS, section["sh_addr"] + HIGH)
+    table = file.get_section_by_name(".symtab")
+    for number, each in enumerate(table.iter_symbols()):
+        if isinstance(each["st_shndx"], int):
+            at = table["sh_offset"] + number * table["sh_entsize"] + ST_VALUE
+            data = patch(data, at, "<I", each["st_value"] + HIGH)
     return KernelImage(data, image.path)
 
 
@@ -216,7 +229,7 @@ def test_stacks_and_code_are_read_where_they_lie() -> None:
     machine = Machine(image)
     machine.run()
     registers = machine.cpu.registers()
-    assert [each.frame.address for each in backtrace(machine)] == [registers.eip, high(machine, "outer")]
+    assert [each.frame.address for each in backtrace(machine)] == [registers.eip, symbol(machine, "outer")]
     assert [line.text for line in disassemble(machine, 0, 0) if line.is_next] == ["hlt"]
 
 
