@@ -261,7 +261,9 @@ def chosen_profile(image: KernelImage, file: str | None) -> Profile:
     from emulator.profile.reader import read_profile
 
     if file is None and is_built_in(image.path):
-        return matching_profile(image)  # its functions have files of their own: the compiler has copied and changed none
+        return matching_profile(
+            image
+        )  # its functions have files of their own: the compiler has copied and changed none
     described = None if file is None else read_profile(file)
     matched = matching_profile(image) if described is None else match(described, image)
     known = {each.name for each in matched.functions}

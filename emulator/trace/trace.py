@@ -12,6 +12,7 @@ from emulator.hle.kernels import error_names
 from emulator.machine.core.stacks import FRAMES_MAX
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.history import AreaHistory, area_history
+from emulator.trace.file.arrays import list_lengths
 from emulator.trace.file.checks import check_calls
 from emulator.trace.file.reader import read_contents, reported
 from emulator.trace.queries.totals import Peak, StackTotals, Usage, peak_of, totals_by_stack, usage_of
@@ -129,10 +130,8 @@ class Trace:
     @property
     def cut_stacks(self) -> int:
         """How many call stacks have as many frames as are kept: what called the outermost one is not known."""
-        import pyarrow.compute as pc
-
-        lengths = [pc.list_value_length(batch.column("frames")) for batch in self._contents.batches]
-        return sum(pc.sum(pc.greater_equal(each, FRAMES_MAX)).as_py() or 0 for each in lengths)
+        lengths = (list_lengths(batch, "frames") for batch in self._contents.batches)
+        return sum(int((each >= FRAMES_MAX).sum()) for each in lengths)
 
     def to_arrow(self) -> pa.Table:
         """Return the file's table, without a copy."""

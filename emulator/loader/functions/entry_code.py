@@ -11,6 +11,8 @@ capstone is slow to import, so import this module where it is needed.
 
 from __future__ import annotations
 
+from enum import Enum
+from functools import lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -72,7 +74,7 @@ class EntryCode(NamedTuple):
 
 def read_entry_code(image: KernelImage, address: int) -> EntryCode:
     """Return what the function that begins at a linked address does with what it is given."""
-    return _Reader(image).read(address)
+    return _reader(image).read(address)
 
 
 def straight_line(image: KernelImage, address: int) -> Iterator[tuple[int, State]]:
@@ -82,44 +84,78 @@ def straight_line(image: KernelImage, address: int) -> Iterator[tuple[int, State
         image: The kernel.
         address: Of the first instruction, as linked.
     """
-    reader, state = _Reader(image), State()
+    reader, state = _reader(image), State()
     for _ in range(_MOST_STEPS):
-        instruction = reader.decode(address)
-        if instruction is None:
+        decoded = reader.decode(address)
+        if decoded is None:
             return
         yield address, state.copy()
-        if _is_jump(instruction) or _is_end(instruction):
+        if decoded.flow in (_Flow.JUMP, _Flow.RETURN, _Flow.END):
             return
-        reader.step(instruction, state)
-        address += instruction.size
+        reader.step(decoded, state)
+        address += decoded.instruction.size
+
+
+class _Flow(Enum):
+    """Where an instruction leads."""
+
+    ON = "on"
+    CALL = "call"
+    JUMP = "jump"
+    RETURN = "return"
+    END = "end"
+
+
+class _Decoded(NamedTuple):
+    instruction: CsInsn
+    flow: _Flow
+
+
+@lru_cache(maxsize=1)
+def _reader(image: KernelImage) -> _Reader:
+    return _Reader(image)
 
 
 class _Reader:
-    """Reads functions of a kernel, each once."""
+    """Reads functions of a kernel, each once for each depth of calls at which it is met: those that are too deep are not known."""
 
     def __init__(self, image: KernelImage) -> None:
         self._image = image
-        self._known: dict[int, EntryCode] = {}
+        self._known: dict[tuple[int, int], EntryCode] = {}
+        self._decoded: dict[int, _Decoded | None] = {}
         self._depth = 0
+        self._open: set[int] = set()  # that are being read
+        self._again: set[int] = set()  # those of them that were met again
 
     def read(self, address: int) -> EntryCode:
-        if address not in self._known:
-            self._known[address] = EntryCode(
-                frozenset(), frozenset(), frozenset(), 0, is_complete=True
-            )  # of a call of itself
-            self._depth += 1
-            self._known[address] = _Paths(self, self._image, address).code()
-            self._depth -= 1
-        return self._known[address]
+        key = address, self._depth
+        if address in self._open:
+            self._again.add(address)
+            return EntryCode(frozenset(), frozenset(), frozenset(), 0, is_complete=True)
+        if key in self._known:
+            return self._known[key]
+        self._open.add(address)
+        self._depth += 1
+        code = _Paths(self, self._image, address).code()
+        self._depth -= 1
+        self._open.remove(address)
+        self._again.discard(address)
+        if not self._again:  # else it is only true inside of those
+            self._known[key] = code
+        return code
 
-    def decode(self, address: int) -> CsInsn | None:
+    def decode(self, address: int) -> _Decoded | None:
         """Return the instruction at an address; None: there is none."""
-        code = self._image.code(address, LONGEST_INSTRUCTION)
-        return next(disassembler(detail=True).disasm(code, address, 1), None)
+        if address not in self._decoded:
+            code = self._image.code(address, LONGEST_INSTRUCTION)
+            found = next(disassembler(detail=True).disasm(code, address, 1), None)
+            self._decoded[address] = None if found is None else _Decoded(found, _flow(found))
+        return self._decoded[address]
 
-    def step(self, instruction: CsInsn, state: State) -> frozenset[Source]:
+    def step(self, decoded: _Decoded, state: State) -> frozenset[Source]:
         """Execute an instruction that does not jump; return what it may read, if it is a call through a pointer."""
-        if not instruction.group(CS_GRP_CALL):
+        instruction = decoded.instruction
+        if decoded.flow is not _Flow.CALL:
             state.execute(instruction)
             return frozenset()
         target = instruction.operands[0]
@@ -191,11 +227,11 @@ class _Paths:
         while self._pending and steps < _MOST_STEPS:
             steps += 1
             address = self._pending.pop()
-            instruction = self._reader.decode(address)
-            if instruction is None:
+            decoded = self._reader.decode(address)
+            if decoded is None:
                 self._is_complete = False
             else:
-                self._execute(instruction, self._states[address].copy())
+                self._execute(decoded, self._states[address].copy())
         self._is_complete &= not self._pending
         for lent in {state.lent for state in self._states.values() if state.lent is not None}:
             self._perhaps.update(OnStack(lent + WORD_SIZE * index) for index in range(_MOST_ARGUMENTS))
@@ -207,16 +243,18 @@ class _Paths:
         kept = frozenset(self._kept if self._popped else ())
         return EntryCode(reads, perhaps - reads, kept, max(self._popped, default=0), self._is_complete)
 
-    def _execute(self, instruction: CsInsn, state: State) -> None:
+    def _execute(self, decoded: _Decoded, state: State) -> None:
+        instruction, flow = decoded
         following = instruction.address + instruction.size
-        if instruction.id == x86.X86_INS_RET:
-            self._return(instruction, state)
-        elif _is_jump(instruction):
-            self._jump(instruction, state)
-        elif not _is_end(instruction):
-            self._perhaps |= self._reader.step(instruction, state)
-            if not instruction.group(CS_GRP_CALL) or self._is_inside(instruction.address, following):
-                self._go(following, state)
+        match flow:
+            case _Flow.RETURN:
+                self._return(instruction, state)
+            case _Flow.JUMP:
+                self._jump(instruction, state)
+            case _Flow.ON | _Flow.CALL:
+                self._perhaps |= self._reader.step(decoded, state)
+                if flow is _Flow.ON or self._is_inside(instruction.address, following):
+                    self._go(following, state)
 
     def _return(self, instruction: CsInsn, state: State) -> None:
         self._popped.add(instruction.operands[0].imm if instruction.operands else 0)
@@ -267,13 +305,12 @@ class _Paths:
         return extent is None or following in extent
 
 
-def _is_jump(instruction: CsInsn) -> bool:
-    if instruction.id == x86.X86_INS_LJMP or instruction.group(CS_GRP_CALL):
-        return False
-    return bool(instruction.group(CS_GRP_JUMP) or instruction.group(CS_GRP_BRANCH_RELATIVE))
-
-
-def _is_end(instruction: CsInsn) -> bool:
-    return (
-        instruction.id in _ENDS or instruction.id == x86.X86_INS_RET or bool(instruction.group(CS_GRP_IRET))
-    )
+def _flow(instruction: CsInsn) -> _Flow:
+    groups = instruction.groups
+    if instruction.id == x86.X86_INS_RET:
+        return _Flow.RETURN
+    if instruction.id in _ENDS or CS_GRP_IRET in groups:
+        return _Flow.END
+    if CS_GRP_CALL in groups:
+        return _Flow.CALL
+    return _Flow.JUMP if CS_GRP_JUMP in groups or CS_GRP_BRANCH_RELATIVE in groups else _Flow.ON

@@ -36,6 +36,9 @@ _TOO_MANY: Final = frozenset((NotKnown("it comes from many places"),))
 _EXTENDING: Final = frozenset((x86.X86_INS_MOVZX, x86.X86_INS_MOVSX))
 _COPIES: Final = frozenset((x86.X86_INS_MOV, *_EXTENDING))
 _CLEARS: Final = frozenset((x86.X86_INS_XOR, x86.X86_INS_SUB, x86.X86_INS_SBB))
+_CONDITIONAL: Final = frozenset(
+    number for name, number in vars(x86).items() if name.startswith("X86_INS_CMOV")
+)
 _NOTHING: Final = frozenset((x86.X86_INS_NOP, x86.X86_INS_ENDBR32, x86.X86_INS_ENDBR64))
 _ALL_PUSHED: Final = 8 * WORD_SIZE
 
@@ -146,7 +149,7 @@ class State:
             if instruction.id in _EXTENDING:
                 self.read(value)
             self._put(instruction, operands[0], value)
-        elif instruction.group(x86.X86_GRP_CMOV) and len(operands) == 2:  # noqa: PLR2004 - not those of the FPU
+        elif instruction.id in _CONDITIONAL:
             value = _joined(self._value(instruction, operands[1]), self._value(instruction, operands[0]))
             self._put(instruction, operands[0], value)
         elif instruction.id == x86.X86_INS_LEA:

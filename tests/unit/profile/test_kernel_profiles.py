@@ -86,7 +86,10 @@ def test_blocks_have_the_sizes_that_were_asked_for(
         if trace.profile.pages(area):
             assert sizes <= {4096, 2 * 4096, 4 * 4096}
         else:
-            assert sizes <= LENGTHS | {16, 30}  # of calloc, which is grown to 40; of a cache that aligns what it gives
+            assert sizes <= LENGTHS | {
+                16,
+                30,
+            }  # of calloc, which is grown to 40; of a cache that aligns what it gives
 
 
 def test_a_kernel_with_the_names_but_other_prototypes_is_none_of_these(tmp_path: Path) -> None:

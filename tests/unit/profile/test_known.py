@@ -30,7 +30,10 @@ MINE = Profile("mine", (ALLOC, FREE), {"pages": PAGES})
 
 def kernel(*names: str, kind: int = eb.FUNC) -> KernelImage:
     """Return one that has these functions, which read the parameters that the profile `MINE` or a built-in one gives them."""
-    functions = [*MINE.functions, *(each for name in KNOWN_PROFILES for each in known_profile(name).functions)]
+    functions = [
+        *MINE.functions,
+        *(each for name in KNOWN_PROFILES for each in known_profile(name).functions),
+    ]
     counts = {each.name: each.argument_count for each in functions}
     size = len(reading(5))
     code = b"".join(reading(counts.get(name, 0)).ljust(size, NOP) for name in names)
@@ -111,7 +114,9 @@ class TestFind:
     @pytest.mark.parametrize("name", ZEPHYRS)
     def test_two_that_fit_equally_well(self, name: str) -> None:
         assert find_profile(whole(name)) is None
-        with pytest.raises(KernelMismatch, match="Zephyr and Zephyr before 3.4 fit equally well; choose a profile"):
+        with pytest.raises(
+            KernelMismatch, match=r"Zephyr and Zephyr before 3\.4 fit equally well; choose a profile"
+        ):
             matching_profile(whole(name))
 
     @pytest.mark.parametrize("name", [each for each in KNOWN_PROFILES if each != "zephyr_before_3_4"])

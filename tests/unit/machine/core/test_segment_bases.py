@@ -12,6 +12,7 @@ import sys
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from emulator.check.faulting_writes import faulting_write_of
 from emulator.errors import BudgetUsedUp, GuestException, UnmappedAccess
@@ -72,6 +73,7 @@ def linked_high(image: KernelImage) -> KernelImage:
         if section["sh_addr"]:
             data = patch_section_header(data, index, SH_ADDRESS, section["sh_addr"] + HIGH)
     table = file.get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection)
     for number, each in enumerate(table.iter_symbols()):
         if isinstance(each["st_shndx"], int):
             at = table["sh_offset"] + number * table["sh_entsize"] + ST_VALUE
