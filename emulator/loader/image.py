@@ -38,7 +38,7 @@ _LARGEST_FILE = 1 << 30  # bytes; far above any kernel, and still fit to be read
 
 
 class KernelImage:
-    """A kernel's file.
+    """A kernel's file. Two are equal if they are of the same bytes and symbols, by the same names.
 
     Use `read`, or pass bytes that did not come from a file.
 
@@ -83,6 +83,13 @@ class KernelImage:
         self.headers: ElfHeaders | None = layout.headers if symbols is None else symbols.headers
         self.symbol_data: bytes = self.data if symbols is None else symbols.symbol_data
         self._symbol_path = path if symbols is None else symbols.path
+        self._identity = self.data, path, options, self.symbol_data, self._symbol_path
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KernelImage) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
 
     @classmethod
     def read(

@@ -12,7 +12,6 @@ from emulator.hle.kernels import error_names
 from emulator.machine.core.stacks import FRAMES_MAX
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.history import AreaHistory, area_history
-from emulator.trace.file.arrays import list_lengths
 from emulator.trace.file.checks import check_calls
 from emulator.trace.file.reader import read_contents, reported
 from emulator.trace.queries.totals import Peak, StackTotals, Usage, peak_of, totals_by_stack, usage_of
@@ -130,8 +129,7 @@ class Trace:
     @property
     def cut_stacks(self) -> int:
         """How many call stacks have as many frames as are kept: what called the outermost one is not known."""
-        lengths = (list_lengths(batch, "frames") for batch in self._contents.batches)
-        return sum(int((each >= FRAMES_MAX).sum()) for each in lengths)
+        return self._contents.stacks_of_length(FRAMES_MAX)
 
     def to_arrow(self) -> pa.Table:
         """Return the file's table, without a copy."""

@@ -92,7 +92,7 @@ def straight_line(image: KernelImage, address: int) -> Iterator[tuple[int, State
         yield address, state.copy()
         if decoded.flow in (_Flow.JUMP, _Flow.RETURN, _Flow.END):
             return
-        reader.step(decoded, state)
+        reader.step(decoded, state, 0)
         address += decoded.instruction.size
 
 
@@ -123,21 +123,24 @@ class _Reader:
         self._image = image
         self._known: dict[tuple[int, int], EntryCode] = {}
         self._decoded: dict[int, _Decoded | None] = {}
-        self._depth = 0
         self._open: set[int] = set()  # that are being read
         self._again: set[int] = set()  # those of them that were met again
 
-    def read(self, address: int) -> EntryCode:
-        key = address, self._depth
+    def read(self, address: int, depth: int = 0) -> EntryCode:
+        """Return what the function at an address does.
+
+        Args:
+            address: Of its first instruction.
+            depth: How many calls inside of one another lead there from the function that is asked for.
+        """
+        key = address, depth
         if address in self._open:
             self._again.add(address)
             return EntryCode(frozenset(), frozenset(), frozenset(), 0, is_complete=True)
         if key in self._known:
             return self._known[key]
         self._open.add(address)
-        self._depth += 1
-        code = _Paths(self, self._image, address).code()
-        self._depth -= 1
+        code = _Paths(self, self._image, address, depth).code()
         self._open.remove(address)
         self._again.discard(address)
         if not self._again:  # else it is only true inside of those
@@ -152,16 +155,16 @@ class _Reader:
             self._decoded[address] = None if found is None else _Decoded(found, _flow(found))
         return self._decoded[address]
 
-    def step(self, decoded: _Decoded, state: State) -> frozenset[Source]:
-        """Execute an instruction that does not jump; return what it may read, if it is a call through a pointer."""
+    def step(self, decoded: _Decoded, state: State, depth: int) -> frozenset[Source]:
+        """Execute an instruction that does not jump, of a function at a depth; return what it may read, if it is a call through a pointer."""
         instruction = decoded.instruction
         if decoded.flow is not _Flow.CALL:
             state.execute(instruction)
             return frozenset()
         target = instruction.operands[0]
         called = (
-            self.read(target.imm & WORD_MAX)
-            if target.type == CS_OP_IMM and self._depth < _MOST_CALLED
+            self.read(target.imm & WORD_MAX, depth + 1)
+            if target.type == CS_OP_IMM and depth + 1 < _MOST_CALLED
             else None
         )
         if target.type != CS_OP_IMM:
@@ -211,9 +214,8 @@ def _passed(called: EntryCode | None, state: State, top: Address | None) -> froz
 class _Paths:
     """The paths of one function."""
 
-    def __init__(self, reader: _Reader, image: KernelImage, start: int) -> None:
-        self._reader, self._image = reader, image
-        self._start = start
+    def __init__(self, reader: _Reader, image: KernelImage, start: int, depth: int) -> None:
+        self._reader, self._image, self._depth = reader, image, depth
         self._states: dict[int, State] = {start: State()}
         self._pending = [start]
         self._reads = self._states[start].reads
@@ -252,7 +254,7 @@ class _Paths:
             case _Flow.JUMP:
                 self._jump(instruction, state)
             case _Flow.ON | _Flow.CALL:
-                self._perhaps |= self._reader.step(decoded, state)
+                self._perhaps |= self._reader.step(decoded, state, self._depth)
                 if flow is _Flow.ON or self._is_inside(instruction.address, following):
                     self._go(following, state)
 

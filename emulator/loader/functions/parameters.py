@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from emulator.loader.functions.locations import InRegister, IsConstant, NotKnown, OnStack
@@ -51,10 +52,22 @@ def parameter_locations(image: KernelImage, address: int, count: int) -> tuple[L
     Raises:
         BadImage: The symbol table is damaged.
     """
+    found = _found(image)
+    if (address, count) not in found:
+        found[address, count] = _find(image, address, count) if count else ()
+    return found[address, count]
+
+
+@lru_cache(maxsize=1)
+def _found(image: KernelImage) -> dict[tuple[int, int], tuple[Location, ...]]:
+    """Return what was found in an image so far. A trace that is replayed asks for the same again."""
+    del image
+    return {}
+
+
+def _find(image: KernelImage, address: int, count: int) -> tuple[Location, ...]:
     from emulator.loader.functions.entry_code import read_entry_code
 
-    if not count:
-        return ()
     code = read_entry_code(image, address)
     described = image.subprograms.at(address)
     if described is None:

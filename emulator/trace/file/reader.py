@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pyarrow as pa
 
 from emulator.errors import BadFile
-from emulator.trace.file.arrays import BatchColumns
+from emulator.trace.file.arrays import BatchColumns, list_lengths
 from emulator.trace.file.header import TraceEnding, TraceHeader
 from emulator.trace.file.messages import DICTIONARY, FIRST_MESSAGE, MAGIC, RECORD_BATCH, SCHEMA, read_message
 from emulator.trace.file.schema import KEY, trace_schema
@@ -52,6 +52,11 @@ class TraceContents(NamedTuple):
             Chunk(first, batch.num_rows, BatchColumns(batch, types))
             for first, batch in zip(firsts, self.batches, strict=False)
         ]
+
+    def stacks_of_length(self, frames: int) -> int:
+        """Return how many call stacks have at least so many frames."""
+        lengths = (list_lengths(batch, "frames") for batch in self.batches)
+        return sum(int((each >= frames).sum()) for each in lengths)
 
 
 def read_contents(path: str) -> TraceContents:
