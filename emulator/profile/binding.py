@@ -140,12 +140,13 @@ def unknown_parameters(profile: Profile) -> Iterator[UnknownParameter]:
     """Yield the parameters of a matched profile that cannot be known."""
     for function in profile.functions:
         for parameter in function.unknown:
-            yield UnknownParameter(function.name, parameter, _reason(function, parameter))
+            yield UnknownParameter(function.name, parameter, _not_known(function, parameter).reason)
 
 
-def _reason(function: TracedFunction, parameter: str) -> str:
+def _not_known(function: TracedFunction, parameter: str) -> NotKnown:
+    """Return what is known of a parameter in the first entry in which it is not known itself."""
     values = (entry.values[function.parameters.index(parameter)] for entry in function.entries)
-    return next((value.reason for value in values if isinstance(value, NotKnown)), "")
+    return next(value for value in values if isinstance(value, NotKnown))
 
 
 def _functions(
@@ -276,7 +277,8 @@ def _check(function: TracedFunction, *, is_of_pages: bool) -> None:
     needed = {*_NEEDED, *(_LENGTHS if is_of_pages else ())}
     for parameter in function.unknown:
         if parameter in needed:
+            reason, perhaps = _not_known(function, parameter)
             raise UnsupportedFunction(
                 function.name,
-                f"its parameter {parameter} is not known: {_reason(function, parameter)}; say where it is, such as {parameter} @ eax",
+                f"its parameter {parameter} is not known: {reason}; say where it is, such as {parameter} @ {perhaps}",
             )

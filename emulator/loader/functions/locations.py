@@ -44,9 +44,11 @@ class NotKnown(NamedTuple):
 
     Attributes:
         reason: Why, such as ``the compiler removed it``.
+        perhaps: A place that it may be in, as profiles name it.
     """
 
     reason: str
+    perhaps: str = "eax"
 
 
 class Operation(IntEnum):

@@ -196,7 +196,10 @@ def _by_code(image: KernelImage, address: int, code: EntryCode, count: int) -> t
     registers = sorted(each.register.upper() for each in code.reads if isinstance(each, InRegister))
     if registers:
         return (
-            NotKnown(f"no debug information, and the function gets arguments in {' and '.join(registers)}"),
+            NotKnown(
+                f"no debug information, and the function gets arguments in {' and '.join(registers)}",
+                registers[0].lower(),
+            ),
         ) * count
     if code.popped and (
         code.popped == WORD_SIZE or code.popped != count * WORD_SIZE

@@ -187,6 +187,16 @@ def test_without_debug_information_registers_are_no_arguments_that_can_be_told_a
     assert found["unused"] == (UNREAD, S8)
 
 
+def test_a_register_that_a_parameter_may_be_in_is_proposed(tmp_path: Path) -> None:
+    source = """
+    __attribute__((fastcall)) int f(int a) { return a + 1; }
+    void _start(void) {}
+    """
+    image = KernelImage.read(compile_kernel(tmp_path, source))
+    (found,) = parameter_locations(image, image.symbols["f"].address, 1)
+    assert found == NotKnown("no debug information, and the function gets arguments in ECX", "ecx")
+
+
 def test_clang_does_not_pass_what_nobody_reads(tmp_path: Path) -> None:
     """Callers in the same file leave out the argument, though other files may call the function, too."""
     source = SOURCE.replace("take(size, 0); }", "take(8, 0); }")
