@@ -69,7 +69,7 @@ def run(options: Namespace) -> Status:
             image.path,
             "no function looks like one that allocates; docs/profiles.md says how to describe them",
         )
-    calls, ending = (0, None) if machine is None else _try_out(machine, options, areas)
+    calls, ending = _leave_open(areas) if machine is None else _try_out(machine, options, areas)
     stem = Path(image.name).stem
     text = profile_text(areas, stem, _introduction(image, calls, ending))
     _check(text, name, image)
@@ -99,6 +99,13 @@ def _output_name(options: Namespace) -> str:
 
         check_writable(name)
     return name
+
+
+def _leave_open(areas: list[DraftArea]) -> tuple[int, None]:
+    from emulator.profile.discovery.judgement import judge_unseen  # only here
+
+    judge_unseen(areas)
+    return 0, None
 
 
 def _try_out(machine: Machine, options: Namespace, areas: list[DraftArea]) -> tuple[int, Ending]:

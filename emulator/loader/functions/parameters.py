@@ -58,6 +58,23 @@ def parameter_locations(image: KernelImage, address: int, count: int) -> tuple[L
     return found[address, count]
 
 
+def inputs(image: KernelImage, address: int) -> list[InRegister | OnStack]:
+    """Return where a function's code reads what it was given, registers first.
+
+    Args:
+        image: The kernel.
+        address: Of the function's first instruction, as linked.
+
+    Raises:
+        BadImage: The symbol table is damaged.
+    """
+    from emulator.loader.functions.entry_code import read_entry_code
+
+    reads = read_entry_code(image, address).reads
+    found = [each for each in reads if isinstance(each, InRegister | OnStack)]
+    return sorted(found, key=lambda each: (isinstance(each, OnStack), each))
+
+
 @lru_cache(maxsize=1)
 def _found(image: KernelImage) -> dict[tuple[int, int], tuple[Location, ...]]:
     """Return what was found in an image so far. A trace that is replayed asks for the same again."""

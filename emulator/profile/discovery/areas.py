@@ -196,6 +196,8 @@ def _suggestion(image: KernelImage, candidate: Candidate, group: Sequence[Candid
     if is_paired and candidate.prototype is not None and sureness is Sureness.LIKELY:
         sureness = Sureness.SURE if candidate.points >= _SURE_WITH_PARTNER else sureness
     suggestion = Suggestion(candidate, signature, sureness, list(candidate.reasons))
+    if signature.places:
+        suggestion.notes.append(f"its code reads {signature.places[0].upper()} alone")
     if signature.problem:
         suggestion.drop(signature.problem)
     elif sureness is Sureness.GUESS and not is_paired:

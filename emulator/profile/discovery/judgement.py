@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from emulator.profile.discovery.areas import ENDING, LONELY
 from emulator.profile.discovery.candidates import Sureness
 from emulator.profile.discovery.observed import MAKING, NO_BLOCK, Seen, SeenCall, seeds
+from emulator.profile.discovery.text import input_name
 from emulator.profile.discovery.words import Verb
 from emulator.wording import counted
 from emulator.x86 import PAGE_SIZE
@@ -25,6 +27,7 @@ _NEIGHBOURS: Final = 8
 _NEAR: Final = 64
 _ROUNDED: Final = 16
 _MOST_OVERLAPS: Final = 0.5  # an allocator may have a defect
+_USUAL: Final = "esp+4"  # of the first argument (System V ABI for i386, 2.2.2)
 _PROMISED: Final = 4  # bytes at whose multiples blocks begin where a profile says nothing
 
 
@@ -36,6 +39,7 @@ def judge(areas: Sequence[DraftArea], calls: Sequence[SeenCall]) -> None:
         calls: Of their functions in a run, in order of entry.
     """
     for area in areas:
+        calls = _find_inputs(area, calls)
         calls = _name_blocks(area, calls)
         _find_pages(area, calls)
     seen = Seen(areas, calls)
@@ -45,6 +49,12 @@ def judge(areas: Sequence[DraftArea], calls: Sequence[SeenCall]) -> None:
         seen = Seen(areas, calls)
     for area in areas:
         _judge_area(area, seen)
+
+
+def judge_unseen(areas: Sequence[DraftArea]) -> None:
+    """Leave out of drafts of areas, which are changed, what only a run could show."""
+    for area in areas:
+        _find_inputs(area, ())
 
 
 def _join_wrappers(areas: Sequence[DraftArea], seen: Seen) -> bool:
@@ -157,6 +167,46 @@ def _judge_free(area: DraftArea, suggestion: Suggestion, seen: Seen) -> None:
         makers = [each for each in area.taken(*MAKING) if seen.functions[each.name].blocks]
         for each in (suggestion, *makers):
             each.sureness = max(each.sureness, Sureness.LIKELY if left else Sureness.SURE)
+
+
+def _find_inputs(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCall]:
+    """See which of the values that a function was given are blocks, where the kernel's file does not say where its parameter is.
+
+    Returns:
+        The calls, with arguments that are named as the area has it now.
+    """
+    makers = {each.name for each in area.suggestions if each.candidate.verb in MAKING}
+    for each in area.suggestions:
+        places = each.signature.inputs
+        if not places:
+            continue
+        given: Counter[str] = Counter()
+        made: set[int | None] = set()
+        for call in calls:
+            if call.function in makers:
+                made.add(call.block)
+            elif call.function == each.name:
+                given.update(
+                    place for place in places if call.arguments[input_name(place)] in made - NO_BLOCK
+                )
+        (place, times), *others = given.most_common() or [("", 0)]
+        if times < _OFTEN or any(count == times for _, count in others):
+            _leave_inputs(each)
+            continue
+        named = () if place == _USUAL else (place,)
+        each.signature = each.signature._replace(places=named, inputs=())
+        each.notes.append(f"{place} was a block in {counted(times, 'call')}")
+        old, new = input_name(place), each.signature.parameters[0]
+        calls = [_renamed(call, old, new) if call.function == each.name else call for call in calls]
+    return calls
+
+
+def _leave_inputs(suggestion: Suggestion) -> None:
+    """Keep the place that the calling convention has, if the function's code reads it."""
+    places = suggestion.signature.inputs
+    suggestion.signature = suggestion.signature._replace(inputs=())
+    if _USUAL not in places:
+        suggestion.drop(f"which of its arguments is the block, in {' or '.join(places)}, is not known")
 
 
 def _name_blocks(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCall]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from emulator.loader.functions.locations import InRegister, NotKnown
+from emulator.loader.functions.parameters import inputs, parameter_locations
 from emulator.loader.functions.prototypes import field_of, variable
 from emulator.profile.discovery.candidates import (
     block_parameter,
@@ -19,6 +21,7 @@ from emulator.x86 import PAGE_SIZE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from emulator.loader.functions.locations import OnStack
     from emulator.loader.functions.prototypes import Parameter, Prototype
     from emulator.loader.image import KernelImage
     from emulator.profile.discovery.candidates import Candidate
@@ -72,6 +75,8 @@ class Signature(NamedTuple):
         block: Expression of the block; "": the result itself.
         facts: ``size = cache->object_size``, and the like.
         is_of_pages: Its blocks are runs of pages.
+        places: Where the parameters are, as profiles name places; (): where the kernel's file says it.
+        inputs: Places of which a run may show that they have the block; (): there is no doubt.
         problem: Why it cannot be described; "": it can.
     """
 
@@ -80,6 +85,8 @@ class Signature(NamedTuple):
     block: str = ""
     facts: tuple[str, ...] = ()
     is_of_pages: bool = False
+    places: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
     problem: str = ""
 
     def text(self, name: str) -> str:
@@ -87,14 +94,16 @@ class Signature(NamedTuple):
         arrow = "" if self.result == "none" else f" -> {self.result}"
         block = f" = {self.block}" if self.block else ""
         facts = "".join(f", {each}" for each in self.facts)
-        return f"{name}({', '.join(self.parameters)}){arrow}{block}{facts}"
+        placed = zip(self.parameters, self.places, strict=True) if self.places else ()
+        parameters = [f"{each} @ {place}" for each, place in placed] or self.parameters
+        return f"{name}({', '.join(parameters)}){arrow}{block}{facts}"
 
 
 def signature_of(image: KernelImage, candidate: Candidate) -> Signature:
     """Return the signature that a candidate seems to have."""
     declared = candidate.prototype
     if declared is None:
-        return _without_prototype(candidate)
+        return _placed(image, candidate, _without_prototype(candidate))
     meanings = _meanings(candidate, declared)
     names = _names(declared, meanings)
     is_of_pages = bool({"pages", "order", "frame"} & set(meanings.values()))
@@ -128,6 +137,23 @@ def _without_prototype(candidate: Candidate) -> Signature:
     if not {"cache", "slab", "pool", "arena"}.isdisjoint(stem_of(candidate.name)) and parameters:
         return Signature(parameters, result, problem="its parameters are not known without debug information")
     return Signature(parameters, result, is_of_pages=is_of_pages)
+
+
+def _placed(image: KernelImage, candidate: Candidate, signature: Signature) -> Signature:
+    """Add where the one parameter is if the calling convention does not say it, or what a run has to show."""
+    if len(signature.parameters) != 1 or signature.problem:
+        return signature
+    (usual,) = parameter_locations(image, candidate.address, 1)
+    places = tuple(_place(each) for each in inputs(image, candidate.address))
+    if len(places) == 1 and isinstance(usual, NotKnown):
+        return signature._replace(places=places)
+    is_open = len(places) > 1 and candidate.verb is Verb.FREE
+    return signature._replace(inputs=places) if is_open else signature
+
+
+def _place(location: InRegister | OnStack) -> str:
+    """Return what a place is called in profiles."""
+    return location.register if isinstance(location, InRegister) else f"esp+{location.offset}"
 
 
 def _making(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -35,10 +36,25 @@ def everything(areas: Sequence[DraftArea]) -> str:
     for area in areas:
         known = [each for each in area.suggestions if not each.signature.problem]
         lines += [f"[{area.name}]"] if known else []
-        for role in _ROLES:
-            signatures = [each.signature.text(each.name) for each in known if each.role == role]
-            lines += [f"{role} = {json.dumps(signatures, ensure_ascii=False)}"] if signatures else []
+        by_role: defaultdict[str, list[str]] = defaultdict(list)
+        for each in known:
+            by_role["other" if each.signature.inputs else each.role].append(_recorded(each))
+        lines += [f"{role} = {json.dumps(texts, ensure_ascii=False)}" for role, texts in by_role.items()]
     return "\n".join(lines) + "\n"
+
+
+def _recorded(suggestion: Suggestion) -> str:
+    """Return a function as it is recorded: with all that it is given, where the run has to show what that means."""
+    signature = suggestion.signature
+    if signature.inputs:
+        names = tuple(map(input_name, signature.inputs))
+        signature = signature._replace(parameters=names, places=signature.inputs)
+    return signature.text(suggestion.name)
+
+
+def input_name(place: str) -> str:
+    """Return what an argument at a place is called while its meaning is not known."""
+    return f"at_{place.replace('+', '_')}"
 
 
 def _area(area: DraftArea) -> Iterator[str]:

@@ -234,6 +234,52 @@ def test_without_debug_information_names_and_the_run_have_to_do(tmp_path: Path, 
     assert "no prototype is known" in path.read_text()
 
 
+TWO_ARGUMENTS = """
+static char arena[4096];
+static unsigned used;
+int frees;
+CONVENTION KEEP void *mem_alloc(size_t size) { used += size; return arena + used - size; }
+CONVENTION KEEP void mem_free(int *count, void *pointer) { *(char *)pointer = 0; *count += 1; }
+void *kept[40];
+void kmain(void) {
+    for (size_t i = 0; i < 40; ++i) kept[i] = mem_alloc(i % 2 ? 24 : 40);
+    for (size_t i = 0; i < FREED; i += 4) mem_free(&frees, kept[i]);
+}
+"""
+
+
+def by_convention(convention: str, freed: int = 40) -> str:
+    return TWO_ARGUMENTS.replace("CONVENTION", convention).replace("FREED", str(freed))
+
+
+@pytest.mark.parametrize(
+    ("convention", "alloc", "free"),
+    [
+        ("static", "size @ eax", "ptr @ edx"),
+        ("__attribute__((fastcall))", "size @ ecx", "ptr @ edx"),
+        ("", "size", "ptr @ esp+8"),
+    ],
+)
+def test_a_run_shows_which_argument_is_the_block(
+    tmp_path: Path, convention: str, alloc: str, free: str
+) -> None:
+    kernel = built(tmp_path, by_convention(convention), "-O2")
+    _, path = written(tmp_path, kernel)
+    text = path.read_text()
+    assert f'alloc = "mem_alloc({alloc}) -> ptr"\n' in text
+    assert f'\nfree = "mem_free({free})"\n' in text
+    assert "was a block in 10 calls, gave back 10 blocks" in " ".join(text.replace("# ", "").split())
+
+
+def test_arguments_that_no_run_has_shown_are_not_guessed(tmp_path: Path) -> None:
+    kernel = built(tmp_path, by_convention("static", freed=8), "-O2")
+    for options in ((), ("--no-run", "--force")):
+        functions, path = written(tmp_path, kernel, *options)
+        assert functions == {"mem": {"mem_alloc"}}
+        text = " ".join(path.read_text().replace("# ", "").split())
+        assert "which of its arguments is the block, in eax or edx, is not known" in text
+
+
 def test_functions_that_do_the_work_of_others_are_of_one_area(tmp_path: Path) -> None:
     areas, path = written(tmp_path, built(tmp_path, WRAPPERS.replace("STATIC", ""), "-g", "-O0"))
     assert list(areas.values()) == [{"kmalloc", "kfree", "heap_get_block", "heap_put_block"}]
