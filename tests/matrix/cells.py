@@ -7,7 +7,7 @@ from enum import Enum
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.matrix.kernel import sources
+from tests.matrix.kernel import ALLOCATORS, sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +48,17 @@ DEBUG: Final = {
 """What is left of debug information, and the options for it. Stripped: it is in a file of its own."""
 
 
+_REMOVED: Final = {
+    "from.request",
+    "six.unused",
+    "idle.zone",
+    "idle.unused",
+}  # or replaced, by compilers that optimize
+_UNREAD: Final = {"six.unused", "idle.zone", "idle.unused"}
+_IN_REGISTERS: Final = {"in_registers.size", "in_registers.flags", "fast.size", "fast.flags", "fast.third"}
+_EVERYTHING: Final = {f"{each.name}.{parameter}" for each in ALLOCATORS for parameter in each.parameters}
+
+
 class Stacks(Enum):
     """What can be known of call stacks."""
 
@@ -74,6 +85,16 @@ class Cell(NamedTuple):
         if self.debug == "none" and not has_unwind_tables:
             return Stacks.MAY_END_EARLY
         return Stacks.WITHOUT_INLINED if self.debug in ("none", "split") else Stacks.WHOLE
+
+    @property
+    def may_be_unknown(self) -> set[str]:
+        """Parameters that kmemu may say it does not know, as ``function.parameter``."""
+        is_lost = self.debug == "split" and self.lto  # the compilers leave nothing that could be read
+        if self.debug != "none" and not is_lost:
+            return set() if self.level == "-O0" and not self.lto else _REMOVED
+        if self.level == "-O0" and not self.convention and not self.lto:
+            return _UNREAD | _IN_REGISTERS
+        return _EVERYTHING | {"take.size"}  # of which file is not known
 
     def __str__(self) -> str:
         return " ".join(filter(None, self))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
     from emulator.profile.model import Profile, TracedFunction
     from emulator.trace.table import Call
-    from tests.matrix.cells import Built
+    from tests.matrix.cells import Built, Cell
+
+FEWEST_CALLS: Final = 600
+"""A kernel makes more of them."""
+
+_NOT_RECORDED: Final = {"inlined"}  # there is no such function in any of them
 
 
 class Recorded(NamedTuple):
@@ -45,6 +50,19 @@ class Comparison(NamedTuple):
     not_recorded: set[str]
     unknown: set[str]
     right: int
+
+    def failures(self, cell: Cell) -> list[str]:
+        """Return what is not as it has to be in a cell; one line each."""
+        found = list(self.wrong)
+        if self.not_recorded != _NOT_RECORDED:
+            found.append(
+                f"not recorded: {sorted(self.not_recorded)}, but it has to be {sorted(_NOT_RECORDED)}"
+            )
+        if too_many := self.unknown - cell.may_be_unknown:
+            found.append(f"unknown, but there is enough to know it: {sorted(too_many)}")
+        if self.right <= FEWEST_CALLS:
+            found.append(f"only {self.right} calls are right")
+        return found
 
 
 def compare(built: Built, folder: Path, *, stacks: Stacks = Stacks.WHOLE) -> Comparison:

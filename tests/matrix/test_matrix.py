@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.matrix import __main__ as whole
 from tests.matrix.cells import COMPILERS, DEBUG, LEVELS, LTO, Cell, Stacks, build, sampled_cells
-from tests.matrix.comparison import Recorded, compare, compared
+from tests.matrix.comparison import Comparison, Recorded, compare, compared
 from tests.matrix.kernel import ALLOCATORS, ROW, LoggedCall, logged_calls, sources
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-REMOVED: Final = {"from.request", "six.unused", "idle.zone", "idle.unused"}
-"""What compilers replace or leave out where they optimize."""
-
-UNREAD: Final = {"six.unused", "idle.zone", "idle.unused"}
-IN_REGISTERS: Final = {"in_registers.size", "in_registers.flags", "fast.size", "fast.flags", "fast.third"}
-EVERYTHING: Final = {f"{each.name}.{parameter}" for each in ALLOCATORS for parameter in each.parameters}
-
-
-def may_be_unknown(cell: Cell) -> set[str]:
-    is_lost = cell.debug == "split" and cell.lto  # the compilers leave nothing that could be read
-    if cell.debug != "none" and not is_lost:
-        return set() if cell.level == "-O0" and not cell.lto else REMOVED
-    if cell.level == "-O0" and not cell.convention and not cell.lto:
-        return UNREAD | IN_REGISTERS
-    return EVERYTHING | {"take.size"}  # of which file is not known
-
 
 @pytest.mark.parametrize("cell", sampled_cells(), ids=str)
 def test_what_is_recorded_is_what_the_kernel_logs(cell: Cell, tmp_path: Path) -> None:
     found = compare(build(cell, tmp_path, seed=1), tmp_path, stacks=cell.stacks)
-    assert found.wrong == []
-    assert found.not_recorded == {"inlined"}  # there is no such function in any of them
-    assert found.unknown <= may_be_unknown(cell)
-    assert found.right > 600
+    assert found.failures(cell) == []
 
 
 def test_the_sample_has_each_pair_of_options() -> None:
@@ -77,6 +60,34 @@ def test_what_was_not_so_is_noticed(wrong: Recorded) -> None:
     found = compared([LOGGED], [wrong], set())
     assert len(found.wrong) == 1
     assert found.not_recorded == {"six"}
+
+
+def test_a_cell_fails_for_each_thing_that_is_not_as_it_has_to_be() -> None:
+    cell = Cell("gcc", "-O0", "", "", "", "", "dwarf-5")
+    good = Comparison([], {"inlined"}, set(), right=678)
+    assert good.failures(cell) == []
+    assert good._replace(wrong=["a line"]).failures(cell) == ["a line"]
+    assert good._replace(not_recorded={"inlined", "part"}).failures(cell) == [
+        "not recorded: ['inlined', 'part'], but it has to be ['inlined']"
+    ]
+    assert good._replace(unknown={"six.unused"}).failures(cell) == [
+        "unknown, but there is enough to know it: ['six.unused']"
+    ]
+    assert good._replace(unknown={"six.unused"}).failures(cell._replace(level="-O1")) == []
+    assert good._replace(right=3).failures(cell) == ["only 3 calls are right"]
+
+
+def test_a_cell_that_cannot_be_built_is_reported_and_the_others_are_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = [Cell(compiler, "-O1", "", "", "", "", "dwarf-5") for compiler in ("none-such", "gcc")]
+    monkeypatch.setattr(whole, "all_cells", lambda: cells)
+    assert whole.main(seed=1, jobs=1) == 1
+    out = capsys.readouterr().out
+    assert "1/2 none-such -O1 dwarf-5: FAILED\n" in out
+    assert "2/2 gcc -O1 dwarf-5: " in out
+    assert re.search(r"^none-such -O1 dwarf-5\n {4}FileNotFoundError: .*'none-such'$", out, re.MULTILINE)
+    assert re.search(r"^2 cells, 1 failed; \d{3} calls are right; \d+\.\d\d hours of CPU$", out, re.MULTILINE)
 
 
 def test_a_stack_may_end_early_only_where_nothing_says_how_to_go_on() -> None:
