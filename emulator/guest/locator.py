@@ -120,7 +120,7 @@ class Locator:
 
     @cached_property
     def _variables(self) -> Variables:
-        return Variables(self._machine.image.symbol_data)
+        return Variables(self._machine.image.units)
 
     @cached_property
     def _models(self) -> Models | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from emulator.loader.dwarf.inlined import InlinedCall, InlinedCalls
     from emulator.loader.dwarf.source_lines import LineTable, SourceLine
     from emulator.loader.dwarf.subprograms import Subprograms
+    from emulator.loader.dwarf.units import Units
     from emulator.loader.dwarf.unwind import UnwindTable
     from emulator.loader.elf.headers import ElfHeaders, SectionHeader
     from emulator.loader.elf.symbols import Symbol, SymbolTable
@@ -249,18 +250,25 @@ class KernelImage:
                     return
 
     @cached_property
+    def units(self) -> Units:
+        """The units of its debug information."""
+        from emulator.loader.dwarf.units import Units
+
+        return Units(self.symbol_data, self._symbol_path)
+
+    @cached_property
     def subprograms(self) -> Subprograms:
         """The functions and their parameters as the debug information describes them."""
         from emulator.loader.dwarf.subprograms import Subprograms
 
-        return Subprograms(self.symbol_data, self._symbol_path)
+        return Subprograms(self.units)
 
     @cached_property
     def declarations(self) -> Declarations:
         """What the file declares: see `emulator.loader.functions.prototypes`."""
         from emulator.loader.functions.prototypes import Declarations
 
-        return Declarations(self.symbol_data)
+        return Declarations(self.units)
 
     def location(self, address: int) -> Frame:
         """Return the function by its plain name, the offset in it and the source line of an address (as in `function_at`).

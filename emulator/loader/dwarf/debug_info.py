@@ -9,7 +9,7 @@ from emulator.loader.dwarf.byte_reader import Damaged
 
 _DAMAGE = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
-    *(TypeError, ValueError, RecursionError, OSError),
+    *(TypeError, ValueError, RuntimeError, OSError),
 )
 
 

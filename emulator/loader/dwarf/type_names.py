@@ -5,10 +5,10 @@ Source: DWARF 5, section 5 (types).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from emulator.loader.dwarf.units import Units
+    from emulator.loader.dwarf.units import Entry, Units
 
 _DEPTH_MAX: Final = 32
 _POINTERS: Final = {
@@ -42,7 +42,7 @@ class TypeNames:
     def __init__(self, units: Units) -> None:
         self._units = units
 
-    def of(self, entry: Any, *, plain: bool = False) -> str:  # noqa: ANN401 - pyelftools has few types
+    def of(self, entry: Entry, *, plain: bool = False) -> str:
         """Return the type that an entry names, ``struct page *``; ``void`` where it names none.
 
         Args:
@@ -54,7 +54,7 @@ class TypeNames:
         """
         return self._of(entry, plain=plain, depth=0)
 
-    def _of(self, entry: Any, *, plain: bool, depth: int) -> str:  # noqa: ANN401
+    def _of(self, entry: Entry, *, plain: bool, depth: int) -> str:
         if _TYPE not in entry.attributes:
             return "void"
         if depth > _DEPTH_MAX:
@@ -62,7 +62,7 @@ class TypeNames:
         named = entry.get_DIE_from_attribute(_TYPE)
         return self._named(named, plain=plain, depth=depth + 1)
 
-    def _named(self, named: Any, *, plain: bool, depth: int) -> str:  # noqa: ANN401
+    def _named(self, named: Entry, *, plain: bool, depth: int) -> str:
         tag = named.tag
         if tag in _QUALIFIERS:
             return self._qualified(named, _QUALIFIERS[tag], plain=plain, depth=depth)
@@ -78,13 +78,13 @@ class TypeNames:
             raise ValueError("the type is in a unit of its own, which pyelftools does not read in DWARF 5")
         return f"{_TAGGED.get(tag, '') if _is_c(named) else ''}{text_of(named) or '(unnamed)'}"
 
-    def _qualified(self, entry: Any, qualifier: str, *, plain: bool, depth: int) -> str:  # noqa: ANN401
+    def _qualified(self, entry: Entry, qualifier: str, *, plain: bool, depth: int) -> str:
         inner = self._of(entry, plain=plain, depth=depth)
         if plain:
             return inner
         return f"{inner}{qualifier.strip()}" if inner.endswith("*") else f"{qualifier}{inner}"
 
-    def _pointer(self, entry: Any, mark: str, *, plain: bool, depth: int) -> str:  # noqa: ANN401
+    def _pointer(self, entry: Entry, mark: str, *, plain: bool, depth: int) -> str:
         if _TYPE in entry.attributes:
             target = entry.get_DIE_from_attribute(_TYPE)
             if target.tag == "DW_TAG_subroutine_type":
@@ -92,7 +92,7 @@ class TypeNames:
         inner = self._of(entry, plain=plain, depth=depth)
         return f"{inner}{'' if inner.endswith(('*', '&')) else ' '}{mark}"
 
-    def _function(self, entry: Any, declarator: str, *, plain: bool, depth: int) -> str:  # noqa: ANN401
+    def _function(self, entry: Entry, declarator: str, *, plain: bool, depth: int) -> str:
         parameters = [
             self._of(each, plain=plain, depth=depth)
             for each in self._units.children(entry)
@@ -101,7 +101,7 @@ class TypeNames:
         return f"{self._of(entry, plain=plain, depth=depth)}{declarator}({', '.join(parameters) or 'void'})"
 
 
-def text_of(entry: Any, attribute: str = "DW_AT_name") -> str:  # noqa: ANN401
+def text_of(entry: Entry, attribute: str = "DW_AT_name") -> str:
     """Return a text of an entry; "" where it has none."""
     value = entry.attributes.get(attribute)
     return (
@@ -109,6 +109,6 @@ def text_of(entry: Any, attribute: str = "DW_AT_name") -> str:  # noqa: ANN401
     )
 
 
-def _is_c(entry: Any) -> bool:  # noqa: ANN401
+def _is_c(entry: Entry) -> bool:
     language = entry.cu.get_top_DIE().attributes.get("DW_AT_language")
     return language is None or language.value in _C

@@ -5,7 +5,7 @@ Source: DWARF 5, section 5 (types).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emulator.loader.dwarf.c_types import Array, CType, Encoding, Member, Scalar, Struct
 from emulator.loader.dwarf.type_names import text_of
@@ -13,7 +13,7 @@ from emulator.loader.dwarf.type_names import text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.loader.dwarf.units import Units
+    from emulator.loader.dwarf.units import Entry, Units
 
 _DEPTH_MAX = 64
 _POINTER_SIZE = 4
@@ -42,9 +42,9 @@ class Types:
 
     def __init__(self, units: Units) -> None:
         self._units = units
-        self._types: dict[int, CType] = {}
+        self._types: dict[Entry, CType] = {}
 
-    def of(self, entry: Any, depth: int = 0) -> CType:  # noqa: ANN401 - pyelftools has few types
+    def of(self, entry: Entry, depth: int = 0) -> CType:
         """Return the type that an entry names: that of a variable, of what a pointer points to, of an array's element.
 
         Raises:
@@ -54,17 +54,17 @@ class Types:
             return _UNKNOWN
         return self.defined_by(entry.get_DIE_from_attribute("DW_AT_type"), depth + 1)
 
-    def defined_by(self, entry: Any, depth: int = 0) -> CType:  # noqa: ANN401
+    def defined_by(self, entry: Entry, depth: int = 0) -> CType:
         """Return the type that an entry defines.
 
         Raises:
             Exception: One of `damage`.
         """
-        if entry.offset not in self._types:
-            self._types[entry.offset] = self._type(entry, depth)
-        return self._types[entry.offset]
+        if entry not in self._types:
+            self._types[entry] = self._type(entry, depth)
+        return self._types[entry]
 
-    def _type(self, entry: Any, depth: int) -> CType:  # noqa: ANN401
+    def _type(self, entry: Entry, depth: int) -> CType:
         if entry.tag in _NAMES_ONLY:
             return self.of(entry, depth)
         if entry.tag in _POINTERS:
@@ -78,12 +78,12 @@ class Types:
             return Scalar(size, Encoding.UNSIGNED)
         return Scalar(size, _ENCODINGS.get(number_of(entry, "DW_AT_encoding"), Encoding.BYTES))
 
-    def _members(self, entry: Any, depth: int) -> Iterator[Member]:  # noqa: ANN401
+    def _members(self, entry: Entry, depth: int) -> Iterator[Member]:
         for child in self._units.children(entry):
             if child.tag == "DW_TAG_member":
                 yield Member(text_of(child), _offset(child), self.of(child, depth))
 
-    def _array(self, entry: Any, depth: int) -> CType:  # noqa: ANN401
+    def _array(self, entry: Entry, depth: int) -> CType:
         counts = [
             _count(child) for child in self._units.children(entry) if child.tag == "DW_TAG_subrange_type"
         ]
@@ -93,7 +93,7 @@ class Types:
         return array
 
 
-def behind_names(entry: Any) -> Any | None:  # noqa: ANN401
+def behind_names(entry: Entry) -> Entry | None:
     """Return the entry of the type that an entry names, behind its typedefs and qualifiers; None: it is ``void``.
 
     Raises:
@@ -108,13 +108,13 @@ def behind_names(entry: Any) -> Any | None:  # noqa: ANN401
     return None
 
 
-def number_of(entry: Any, attribute: str) -> int:  # noqa: ANN401
+def number_of(entry: Entry, attribute: str) -> int:
     """Return a number of an entry; 0 where it has none."""
     value = entry.attributes.get(attribute)
     return value.value if value is not None and isinstance(value.value, int) else 0
 
 
-def _offset(member: Any) -> int:  # noqa: ANN401
+def _offset(member: Entry) -> int:
     """Return the bytes from the struct's start to a member."""
     location = member.attributes.get("DW_AT_data_member_location")
     if location is not None and not isinstance(location.value, int):
@@ -125,7 +125,7 @@ def _offset(member: Any) -> int:  # noqa: ANN401
     return number_of(member, "DW_AT_data_member_location") + number_of(member, "DW_AT_data_bit_offset") // 8
 
 
-def _count(subrange: Any) -> int:  # noqa: ANN401
+def _count(subrange: Entry) -> int:
     if "DW_AT_upper_bound" in subrange.attributes:
         return number_of(subrange, "DW_AT_upper_bound") + 1
     return number_of(subrange, "DW_AT_count")

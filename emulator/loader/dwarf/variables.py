@@ -11,18 +11,19 @@ from __future__ import annotations
 import re
 import struct
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.byte_reader import ByteReader
-from emulator.loader.dwarf.debug_info import damage, open_debug_info
+from emulator.loader.dwarf.debug_info import damage
 from emulator.loader.dwarf.type_names import text_of
 from emulator.loader.dwarf.types import Types
-from emulator.loader.dwarf.units import Units, declaring
+from emulator.loader.dwarf.units import declaring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.loader.dwarf.c_types import CType
+    from emulator.loader.dwarf.units import Entry, Units
 
 _ADDRESS = b"\x03"  # DW_OP_addr
 _NUMBERED = b"\xa1"  # DW_OP_addrx: its number in .debug_addr, as clang writes it
@@ -39,17 +40,15 @@ class Variables:
     """The variables of one file.
 
     Args:
-        data: The file.
+        units: Of the file.
 
     Attributes:
-        units: The units of the file.
         types: Its types.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self._dwarf, self._info = open_debug_info(data)
-        self.units = Units(self._dwarf)
-        self.types = Types(self.units)
+    def __init__(self, units: Units) -> None:
+        self._units = units
+        self.types = Types(units)
         self._found: dict[int, Variable | None] = {}
 
     def at(self, address: int) -> Variable | None:
@@ -62,49 +61,49 @@ class Variables:
                 self._found[address] = None
         return self._found[address]
 
-    def entry_at(self, address: int) -> Any | None:
+    def entry_at(self, address: int) -> Entry | None:
         """Return the entry of the variable that starts at a linked address.
 
         Raises:
             Exception: One of `damage`.
         """
         location = _ADDRESS + struct.pack("<I", address)
-        for match in re.finditer(re.escape(bytes([len(location)]) + location), self._info):
-            for entry in self._dwarf.get_CU_containing(match.start()).iter_DIEs():
+        for match in re.finditer(re.escape(bytes([len(location)]) + location), self._units.info):
+            for entry in self._units.dwarf.get_CU_containing(match.start()).iter_DIEs():
                 if entry.tag == "DW_TAG_variable" and _location(entry) == location:
                     return entry
         return self._numbered.get(address)
 
     @cached_property
-    def _numbered(self) -> dict[int, Any]:
+    def _numbered(self) -> dict[int, Entry]:
         """Variables whose location is the number of their address, by that address."""
-        if self._dwarf is None or self._dwarf.debug_addr_sec is None:
+        if self._units.dwarf is None or self._units.dwarf.debug_addr_sec is None:
             return {}
-        found: dict[int, Any] = {}
-        for unit in self.units.all():
+        found: dict[int, Entry] = {}
+        for unit in self._units.all():
             try:
                 found.update(self._numbered_in(unit))
             except damage():
                 continue
         return found
 
-    def _numbered_in(self, unit: Any) -> Iterator[tuple[int, Any]]:
+    def _numbered_in(self, unit: Entry) -> Iterator[tuple[int, Entry]]:
         for entry in unit.iter_DIEs():
             location = _location(entry) if entry.tag == "DW_TAG_variable" else b""
             if location.startswith(_NUMBERED):
                 number = ByteReader(location, len(_NUMBERED), len(location))
-                address = self._dwarf.get_addr(unit, number.uleb())
+                address = self._units.dwarf.get_addr(unit, number.uleb())
                 if number.position == number.end:  # the address itself, no part of what lies there
                     yield address, entry
 
-    def _variable(self, entry: Any) -> Variable | None:
+    def _variable(self, entry: Entry) -> Variable | None:
         # declared elsewhere, perhaps; an array's size may be in the definition only
         named, typed = declaring(entry, "DW_AT_name"), declaring(entry, "DW_AT_type")
         name = "" if named is None else text_of(named)
         return Variable(name, self.types.of(typed or entry)) if name else None
 
 
-def _location(entry: Any) -> bytes:
+def _location(entry: Entry) -> bytes:
     """Return the expression of a location; b"" where it has none, or a list of them."""
     location = entry.attributes.get("DW_AT_location")
     return b"" if location is None or isinstance(location.value, int) else bytes(location.value)

@@ -8,7 +8,7 @@ Source: DWARF 5, sections 3.3 (functions), 4.1 (parameters) and 5.7 (structures)
 from __future__ import annotations
 
 import os.path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.dwarf.c_types import Struct
 from emulator.loader.dwarf.debug_info import damage
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.loader.dwarf.c_types import CType
+    from emulator.loader.dwarf.units import Entry, Units
     from emulator.loader.image import KernelImage
 
 _PARAMETER = "DW_TAG_formal_parameter"
@@ -152,12 +153,13 @@ class Declarations:
     """What one file declares. `KernelImage.declarations` has that of a kernel.
 
     Args:
-        data: The file.
+        units: Of the file.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self._variables = Variables(data)
-        self._units, self._types = self._variables.units, self._variables.types
+    def __init__(self, units: Units) -> None:
+        self._units = units
+        self._variables = Variables(units)
+        self._types = self._variables.types
         self._names = TypeNames(self._units)
         self._prototypes: dict[int, Prototype | None] = {}
 
@@ -234,7 +236,7 @@ class Declarations:
         except damage():
             return []
 
-    def _field_behind(self, entry: Any, path: str) -> Field | None:  # noqa: ANN401 - pyelftools has few types
+    def _field_behind(self, entry: Entry, path: str) -> Field | None:
         """Return a field of the structure that something of a pointer's type points to."""
         typed = declaring(entry, _TYPE)
         pointer = None if typed is None else behind_names(typed)
@@ -250,7 +252,7 @@ class Declarations:
         except damage():
             return None
 
-    def _variable(self, entry: Any) -> Variable | None:  # noqa: ANN401 - pyelftools has few types
+    def _variable(self, entry: Entry) -> Variable | None:
         typed = declaring(entry, _TYPE)
         whole = None if typed is None else behind_names(typed)
         if typed is None or whole is None:
@@ -260,7 +262,7 @@ class Declarations:
         element = self._types.of(whole).size if has_elements else 0
         return Variable(self._names.of(typed), self._types.of(typed).size, is_pointer, element)
 
-    def _prototype(self, entry: Any) -> Prototype | None:  # noqa: ANN401
+    def _prototype(self, entry: Entry) -> Prototype | None:
         declared = declaring(entry, "DW_AT_name")
         if declared is None or number_of(entry.cu.get_top_DIE(), "DW_AT_language") == _ASSEMBLER:
             return None
@@ -274,12 +276,12 @@ class Declarations:
             os.path.basename(text_of(declared.cu.get_top_DIE())),
         )
 
-    def _parameters(self, entry: Any) -> list[Any]:  # noqa: ANN401
+    def _parameters(self, entry: Entry) -> list[Entry]:
         """Return the parameters of a declaration.
 
         A clone has lost some of them, and its origin has all; in a class they have no names.
         """
-        found: list[Any] = []
+        found: list[Entry] = []
         is_origin = False
         for each in declarations(entry):
             own = [child for child in self._units.children(each) if child.tag == _PARAMETER]
@@ -288,7 +290,7 @@ class Declarations:
             is_origin = "DW_AT_abstract_origin" in each.attributes
         return found
 
-    def _parameter(self, entry: Any) -> Parameter:  # noqa: ANN401
+    def _parameter(self, entry: Entry) -> Parameter:
         named, typed = declaring(entry, "DW_AT_name"), declaring(entry, _TYPE) or entry
         name = "" if named is None else text_of(named)
         return Parameter(name, self._names.of(typed), self._names.of(typed, plain=True))

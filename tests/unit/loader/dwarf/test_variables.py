@@ -8,6 +8,7 @@ import pytest
 
 from emulator.loader.builtin import resolve
 from emulator.loader.dwarf.c_types import Encoding, part_at
+from emulator.loader.dwarf.units import Units
 from emulator.loader.dwarf.variables import Variables
 from emulator.loader.image import KernelImage
 from tests.helpers.guest import assemble
@@ -60,7 +61,7 @@ def test_a_variable_has_the_parts_of_its_type(
     image: KernelImage, name: str, offset: int, steps: tuple[str | int, ...], size: int, encoding: Encoding
 ) -> None:
     symbol = next(each for each in image.symbols.values() if each.name.split(".")[0] == name)
-    variable = Variables(image.data).at(symbol.address)
+    variable = Variables(image.units).at(symbol.address)
     assert variable is not None
     assert variable.name == name
     assert variable.type.size == symbol.size
@@ -70,16 +71,16 @@ def test_a_variable_has_the_parts_of_its_type(
 
 def test_an_address_inside_a_variable_is_none_of_its_own(image: KernelImage) -> None:
     symbol = image.symbols["table"]
-    assert Variables(image.data).at(symbol.address + 1) is None
+    assert Variables(image.units).at(symbol.address + 1) is None
 
 
 def test_a_kernel_without_debug_information_has_no_variables() -> None:
     image = assemble(".data\n.globl word\nword: .long 1\n.text")
-    assert Variables(image.data).at(image.symbols["word"].address) is None
+    assert Variables(image.units).at(image.symbols["word"].address) is None
 
 
 def test_what_is_no_elf_file_has_no_variables() -> None:
-    assert Variables(b"\x7fELF" + bytes(40)).at(0) is None
+    assert Variables(Units(b"\x7fELF" + bytes(40), "")).at(0) is None
 
 
 @pytest.mark.parametrize("step", range(0, 60, 7))
@@ -90,6 +91,6 @@ def test_damaged_debug_information_is_no_error(step: int) -> None:
     start = data.index(b"GNU C11") - 20_000 if b"GNU C11" in data else len(data) // 2
     for offset in range(start + step, len(data), 61):
         data[offset] ^= 0xA5
-    variables = Variables(bytes(data))
+    variables = Variables(Units(bytes(data), ""))
     for symbol in symbols:
         variables.at(symbol.address)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.loader.dwarf.units import Units
 from emulator.loader.functions.prototypes import (
     Declarations,
     Field,
@@ -62,6 +63,8 @@ COMPILERS = {
     "gcc 5 at link time": ("gcc", "-gdwarf-5", "-flto", "-O2"),
     "clang 4": ("clang", "-gdwarf-4", "-O2"),
     "clang 5": ("clang", "-gdwarf-5"),
+    "gcc split": ("gcc", "-gdwarf-5", "-gsplit-dwarf"),
+    "clang split": ("clang", "-gdwarf-5", "-gsplit-dwarf", "-O2"),
 }
 FLAGS = "-m32 -ffreestanding -fno-pic -no-pie -nostdlib -static -fno-builtin -Wl,--build-id=none"
 
@@ -198,13 +201,13 @@ def test_damaged_debug_information_is_no_error(tmp_path: Path, compiler: tuple[s
     sections = [each for each in image.headers.sections() if each.name.startswith(".debug_")]
     places = [place for each in sections for place in range(each.offset, each.offset + each.size)]
     random = Random(13)
-    complete = len(Declarations(image.data).all_prototypes())
+    complete = len(Declarations(image.units).all_prototypes())
     counts = []
     for _ in range(60):
         damaged = bytearray(image.data)
         for place in random.sample(places, 12):
             damaged[place] = random.randrange(256)
-        declared = Declarations(bytes(damaged))
+        declared = Declarations(Units(bytes(damaged), ""))
         counts.append(len(declared.all_prototypes()))
         for address in addresses:
             declared.prototype(address)
