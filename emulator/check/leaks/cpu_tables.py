@@ -1,16 +1,16 @@
-"""What the CPU itself uses: the tables of segments and interrupts, tasks, and the segments that these describe.
+"""What the CPU itself uses: the tables of segments and interrupts, tasks, their stacks, and the segments that these describe.
 
 A block that holds one of them is in use, whoever points to it: the base of a segment lies in three pieces in its descriptor,
-where no search for pointers sees it.
+where no search for pointers sees it. The TSS says where a stack ends, and the CPU writes below that address: what begins there is none of its.
 
-Source: Intel SDM volume 3A, 2.4 (memory management registers), 3.4.5 (segment descriptors), 3.5 (system descriptors).
+Source: Intel SDM volume 3A, 2.4 (memory management registers), 3.4.5 (segment descriptors), 3.5 (system descriptors), 7.2.1 (TSS).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.x86 import Cr0
+from emulator.x86 import WORD_SIZE, Cr0
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,8 @@ _WITH_BASE: Final = (
     0x9,
     0xB,
 )  # types of system descriptors: TSS of 16 bits, LDT, TSS; the others are gates
+_TSS_SIZE: Final = 104  # bytes, one of 16 bits has less
+_STACKS: Final = (4, 12, 20)  # where ESP0, ESP1 and ESP2 lie in it
 
 
 def cpu_tables(machine: Machine) -> Iterator[tuple[str, int]]:
@@ -41,11 +43,22 @@ def cpu_tables(machine: Machine) -> Iterator[tuple[str, int]]:
         ("the TSS", registers.tr_base, registers.tr_limit),
     )
     yield from ((name, base) for name, base, limit in tables if limit)
+    for ring, top in enumerate(stack_tops(machine).values()):
+        yield f"the stack of ring {ring}", (top - 1) % (1 << 32)
     for name in ("es", "cs", "ss", "ds", "fs", "gs"):
         yield f"the segment in {name.upper()}", getattr(registers, f"{name}_base")
     yield from _described(machine, "GDT", registers.gdt_base, registers.gdt_limit)
     if registers.ldt_base:
         yield from _described(machine, "LDT", registers.ldt_base, registers.ldt_limit)
+
+
+def stack_tops(machine: Machine) -> dict[int, int]:
+    """Return the addresses after the stacks of rings 0, 1 and 2, by the linear addresses of their words in the TSS."""
+    registers = machine.registers()
+    if registers.tr_limit < _TSS_SIZE - 1:
+        return {}
+    words = {registers.tr_base + at: machine.read_linear(registers.tr_base + at, WORD_SIZE) for at in _STACKS}
+    return {at: int.from_bytes(data, "little") for at, data in words.items()}
 
 
 def _described(machine: Machine, table: str, base: int, limit: int) -> Iterator[tuple[str, int]]:

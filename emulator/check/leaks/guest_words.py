@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.check.leaks.address_spaces import AddressSpaces
-from emulator.check.leaks.cpu_tables import cpu_tables
+from emulator.check.leaks.cpu_tables import cpu_tables, stack_tops
 from emulator.check.leaks.heap_memory import Pieces, Spans
 from emulator.guest.stack import stack_start
 from emulator.guest.symbols import data_objects, data_symbol_lookup, is_writable
@@ -149,6 +149,16 @@ class GuestWords:
         for position in np.flatnonzero(constant).tolist():
             constant[position] = self._in_file(int(addresses[position])) == int(words[position])
         return constant
+
+    def are_stack_tops(self, addresses: I64, *, physical: bool) -> Flags:
+        """Return which words are the TSS's, and say where a stack of the CPU ends: they hold what lies below (`tables`)."""
+        return np.isin(addresses, self._stack_tops[physical])
+
+    @cached_property
+    def _stack_tops(self) -> tuple[list[int], list[int]]:
+        """Where these words lie: their linear addresses, and the physical ones."""
+        linear = list(stack_tops(self._machine))
+        return linear, [at for at in map(self.physical, linear) if at is not None]
 
     @cached_property
     def _code(self) -> Spans:

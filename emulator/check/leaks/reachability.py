@@ -115,8 +115,8 @@ class Reachability:
         for name, block in self._in_registers(self._hit):
             self._reach(block, Pointer(f"register {name}"))
         for name, address in self._memory.tables:
-            for block in self._live.hit(np.array([address], np.uint32))[1].tolist():
-                self._reach(block, Pointer(f"the CPU, for {name}"))
+            if (holder := self._live.holder(address, 1)) is not None:
+                self._reach(holder, Pointer(f"the CPU, for {name}"))
         if self._spaces is not None:
             self._follow(self._spaces.current)
         self._waiting += [*self._memory.globals(), *self._stack()]
@@ -275,6 +275,7 @@ class Reachability:
         positions, targets = hit(words)
         addresses = start + WORD_SIZE * positions
         others = ~self._records.are_own(addresses, words[positions])
+        others &= ~self._memory.are_stack_tops(addresses, physical=part.physical)
         if part.is_root:
             others &= ~self._heap.covers(addresses, physical=part.physical)
             others &= ~self._memory.are_constants(addresses, words[positions])

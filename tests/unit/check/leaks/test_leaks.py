@@ -495,6 +495,28 @@ def test_a_descriptor_that_is_not_present_holds_nothing(tmp_path: Path) -> None:
     assert [text.split()[2] for text in lost] == ["32"]
 
 
+STACK_TOP = """
+    static volatile word tss[26], gdt[8];
+    word base = (word)tss;
+    gdt[2] = 0xffff; gdt[3] = 0xcf9a00; gdt[4] = 0xffff; gdt[5] = 0xcf9200;
+    gdt[6] = base << 16 | 103; gdt[7] = (base >> 16 & 0xff) | 0x8900 | (base & 0xff000000);
+    unsigned short gdtr[3] = {63, (unsigned short)(word)gdt, (word)gdt >> 16};
+    asm volatile("lgdt %0; ltr %%ax" :: "m"(gdtr), "a"(0x18) : "memory");
+    tss[1] = (word)kmalloc(24) + OFFSET;
+    base = 0;
+"""
+
+
+@pytest.mark.parametrize("offset", [0, 8, 24])
+@pytest.mark.parametrize("interior", [True, False])
+def test_a_stack_of_the_cpu_lies_below_its_address_in_the_tss(
+    offset: int, interior: bool, tmp_path: Path
+) -> None:
+    profile = Profile("bump", PROFILE.functions[:1], {"heap": AreaRules(interior=interior)})
+    lost = states(tmp_path, STACK_TOP.replace("OFFSET", str(offset)), profile)
+    assert lost == ([] if offset else ["definitely lost: nobody points to it"])
+
+
 CODE = """
 asm(".align 4; .globl compiled_in; compiled_in: .long 0x2468a8, 0; ret"); // in .text, which is writable here
 extern word compiled_in[2];
