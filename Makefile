@@ -32,7 +32,7 @@ fuzz: $(VENV)/ready $(VENV)/dev peers  ## run random kernels, traces and guests:
 instructions: $(VENV)/ready $(VENV)/dev peers  ## run random instructions in QEMU and here: INSTRUCTIONS="--count 100000 --seed 7"
 	$(BIN)/python -m tests.oracle.instructions $(INSTRUCTIONS)
 
-matrix: $(VENV)/ready $(VENV)/dev peers  ## compare what is recorded with what a kernel logs, compiled in 1,440 ways: MATRIX="--seed 7 --jobs 1" (about half an hour)
+matrix: $(VENV)/ready $(VENV)/dev peers  ## compare what is recorded with what a kernel logs, compiled in 1,440 ways: MATRIX="--seed 7 --jobs 1" (about ten minutes)
 	$(BIN)/python -m tests.matrix $(MATRIX)
 
 compare-qemu: $(VENV)/ready $(VENV)/dev  ## find where a kernel runs other than in QEMU: KERNEL=kernel.elf [FUNCTIONS=name,name | EVERY=100]

@@ -55,6 +55,7 @@ _REMOVED: Final = {
     "idle.unused",
 }  # or replaced, by compilers that optimize
 _UNREAD: Final = {"six.unused", "idle.zone", "idle.unused"}
+_SHIFTED: Final = {"wide.size"}  # after a parameter of two words, which only debug information tells of
 _IN_REGISTERS: Final = {"in_registers.size", "in_registers.flags", "fast.size", "fast.flags", "fast.third"}
 _EVERYTHING: Final = {f"{each.name}.{parameter}" for each in ALLOCATORS for parameter in each.parameters}
 
@@ -93,7 +94,7 @@ class Cell(NamedTuple):
         if self.debug != "none" and not is_lost:
             return set() if self.level == "-O0" and not self.lto else _REMOVED
         if self.level == "-O0" and not self.convention and not self.lto:
-            return _UNREAD | _IN_REGISTERS
+            return _UNREAD | _SHIFTED | _IN_REGISTERS
         return _EVERYTHING | {"take.size"}  # of which file is not known
 
     def __str__(self) -> str:

@@ -74,6 +74,9 @@ def test_a_cell_fails_for_each_thing_that_is_not_as_it_has_to_be() -> None:
         "unknown, but there is enough to know it: ['six.unused']"
     ]
     assert good._replace(unknown={"six.unused"}).failures(cell._replace(level="-O1")) == []
+    shifted = good._replace(unknown={"wide.size"})
+    assert shifted.failures(cell) == ["unknown, but there is enough to know it: ['wide.size']"]
+    assert shifted.failures(cell._replace(debug="none")) == []
     assert good._replace(right=3).failures(cell) == ["only 3 calls are right"]
 
 
