@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from emulator.check.call_sites import CallSites
-from emulator.profile.model import Role
+from emulator.profile.functions import Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.function_calls import FunctionCalls
 from emulator.trace.blocks.operations import area_operations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.check.findings import BlockHistory
-    from emulator.profile.model import TracedFunction
+    from emulator.profile.functions import TracedFunction
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.blocks.operations import AreaOperations
     from emulator.trace.table import I64, U32

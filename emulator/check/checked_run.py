@@ -28,8 +28,8 @@ from emulator.check.unchecked import unchecked_kinds
 from emulator.errors import HostError
 from emulator.hle.layers import lockstep_calls
 from emulator.profile.binding import unknown_parameters
+from emulator.profile.functions import Role
 from emulator.profile.known import structures_of
-from emulator.profile.model import Role
 from emulator.replay.engine import Rerun
 from emulator.run.ending import Budget, How
 from emulator.run.recorded import record_run

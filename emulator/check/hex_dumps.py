@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from emulator.profile.model import Role
+from emulator.profile.functions import Role
 from emulator.x86 import WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:

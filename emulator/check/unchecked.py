@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from emulator.check.findings import Kind
-from emulator.profile.model import Role
+from emulator.profile.functions import Role
 from emulator.x86 import Cr0
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from emulator.check.check_report import CheckReport
     from emulator.machine.machine import Machine
-    from emulator.profile.model import TracedFunction
+    from emulator.profile.functions import TracedFunction
     from emulator.trace.trace import Trace
 
 _OF_FREES: Final = (Kind.DOUBLE_FREE, Kind.INVALID_FREE)

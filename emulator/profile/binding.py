@@ -24,7 +24,7 @@ from emulator.loader.functions.prototypes import (
     structure_size,
 )
 from emulator.profile.expressions import RESULT, Variable, compute, names_in, parse
-from emulator.profile.model import Result, Role
+from emulator.profile.functions import Result, Role
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from emulator.loader.functions.locations import Location
     from emulator.loader.functions.names import NamedFunction
     from emulator.loader.image import KernelImage
-    from emulator.profile.model import Profile, TracedFunction
+    from emulator.profile.functions import TracedFunction
+    from emulator.profile.model import Profile
 
 _NEEDED: Final = ("ptr", "frame", "out", "when")
 _WITHOUT_RESULT: Final = (Role.FREE, Role.DEFER, Role.RESET, Role.OTHER)

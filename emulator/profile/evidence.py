@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulator.loader.functions.names import find_functions
 from emulator.loader.functions.prototypes import prototype
-from emulator.profile.model import Result
+from emulator.profile.functions import Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from emulator.loader.functions.prototypes import Prototype
     from emulator.loader.image import KernelImage
-    from emulator.profile.model import Profile, TracedFunction
+    from emulator.profile.functions import TracedFunction
+    from emulator.profile.model import Profile
 
 _WORDS_WITHOUT_MEANING: Final = frozenset(
     ("const", "volatile", "struct", "union", "enum", "class", "restrict", "register")

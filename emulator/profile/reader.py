@@ -21,17 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 from emulator.errors import BadFile
 from emulator.loader.files import read_text
 from emulator.profile.expressions import RESULT, names_in, parse
-from emulator.profile.model import (
-    PAGES,
-    PLAIN_AREA,
-    AreaRules,
-    Profile,
-    Result,
-    Role,
-    SpaceRules,
-    TracedFunction,
-    is_function_name,
-)
+from emulator.profile.functions import Result, Role, TracedFunction, is_function_name
+from emulator.profile.model import PAGES, PLAIN_AREA, AreaRules, Profile, SpaceRules
 from emulator.wording import shortened, shown_keys
 
 if TYPE_CHECKING:

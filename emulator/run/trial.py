@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from emulator.errors import UnsupportedFunction
 from emulator.profile.discovery.observed import SeenCall
 from emulator.profile.discovery.text import everything
+from emulator.profile.functions import Result
 from emulator.profile.known import match
-from emulator.profile.model import Result
 from emulator.profile.reader import parse_profile
 from emulator.run.ending import How
 from emulator.run.to_end import run_to_end

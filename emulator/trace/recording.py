@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from emulator.machine.core.call_recorder import CallRows, LateReturn
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
-    from emulator.profile.model import Profile, TracedFunction
+    from emulator.profile.functions import TracedFunction
+    from emulator.profile.model import Profile
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.table import Call, Column
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from emulator.profile.model import Profile, TracedFunction
+    from emulator.profile.functions import TracedFunction
+    from emulator.profile.model import Profile
 
 U8: TypeAlias = npt.NDArray[np.uint8]
 I8: TypeAlias = npt.NDArray[np.int8]

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from emulator.profile.model import Profile, TracedFunction
+    from emulator.profile.functions import TracedFunction
+    from emulator.profile.model import Profile
     from emulator.trace.blocks.blocks import Blocks
     from emulator.trace.file.header import TraceEnding, TraceHeader
     from emulator.trace.file.reader import TraceContents

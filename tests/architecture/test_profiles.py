@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -13,11 +13,14 @@ from emulator.hle import kernels as hle
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.profile.evidence import declaration
+from emulator.profile.functions import Result, Role
 from emulator.profile.known import KNOWN_PROFILES, evidence_of, find_profile, known_profile
-from emulator.profile.model import Profile, Result, Role
 from emulator.profile.reader import read_profile
 from kernel_model.memory import ByteMemory
 from tests.helpers.kernels import EVERY, is_btron
+
+if TYPE_CHECKING:
+    from emulator.profile.model import Profile
 
 PROFILES = [("btron" if is_btron(name) else "litecore", name) for name in EVERY]
 MEANINGS = {

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from emulator.errors import BadFile
 from emulator.profile import known
+from emulator.profile.documents import from_document, to_document
+from emulator.profile.functions import Role
 from emulator.profile.known import KNOWN_PROFILES, known_profile
-from emulator.profile.model import Profile, Role
+from emulator.profile.model import Profile
 from emulator.profile.reader import read_profile
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def outcome(path: Path, text: bytes) -> Profile | BadFile:
 def check_file(path: Path, text: bytes) -> None:
     found = outcome(path, text)
     if isinstance(found, Profile):
-        assert Profile.from_document(json.loads(json.dumps(found.to_document()))) == found
+        assert from_document(json.loads(json.dumps(to_document(found)))) == found
         return
     message = str(found)
     assert message.startswith(f"{path}: ")
@@ -113,11 +115,11 @@ FIELDS = [
 
 def check_document(document: object) -> None:
     try:
-        profile = Profile.from_document(document)
+        profile = from_document(document)
     except ValueError as error:
         message = str(error)
     else:
-        assert Profile.from_document(profile.to_document()) == profile
+        assert from_document(to_document(profile)) == profile
         return
     assert message.isprintable()
     assert message.startswith("not a profile: ")
@@ -133,7 +135,7 @@ def test_any_document(document: object) -> None:
 @FUZZ
 @given(st.sampled_from(KNOWN_PROFILES), st.integers(0, 40), st.sampled_from(FIELDS), JSON)
 def test_changed_documents(name: str, index: int, field: str, value: object) -> None:
-    document = json.loads(json.dumps(known_profile(name).to_document()))
+    document = json.loads(json.dumps(to_document(known_profile(name))))
     functions = document["functions"]
     table = functions[index] if index < len(functions) else document
     table[field] = value

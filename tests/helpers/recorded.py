@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.machine.recording import RecordedFunction
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.trace.recording import CallLog, newest_calls
 
 if TYPE_CHECKING:

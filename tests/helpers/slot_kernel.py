@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from emulator.guest.memory_map.memory_map import MemoryMap
 from emulator.hle.kernels import Kernel
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from kernel_model.abi import Function
 from kernel_model.audit import Audit, Defect, Invariant, Location, variable
 from kernel_model.cpu import NO_CPU

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from emulator.guest.symbolizer import Frame
-from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile
 from emulator.trace.file.header import TracedSegment, TraceEnding, TraceHeader
 from emulator.trace.file.writer import TraceWriter
 from emulator.trace.table import Chunk, argument_count, column_types

@@ -12,8 +12,8 @@ import emulator.profile
 from emulator import boot
 from emulator.cli.main import main
 from emulator.machine.consoles import Console
+from emulator.profile.functions import Role
 from emulator.profile.known import match
-from emulator.profile.model import Role
 from emulator.profile.reader import read_profile
 from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace

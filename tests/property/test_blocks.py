@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile
 from emulator.trace.blocks import page_runs
 from emulator.trace.blocks.blocks import NEVER
 from tests.helpers.traces import FAILURE, PROFILE, TraceBuilder

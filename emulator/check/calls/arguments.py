@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emulator.check.findings import Finding, Kind
-from emulator.profile.model import Role
+from emulator.profile.functions import Role
 from emulator.trace.blocks.function_calls import FunctionCalls
 from emulator.wording import counted
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from emulator.check.area import MOST_ALIKE
 from emulator.check.findings import Finding, Kind, sized_address
-from emulator.profile.model import Role
+from emulator.profile.functions import Role
 from emulator.trace.blocks.function_calls import NOWHERE
 from emulator.x86 import PAGE_SIZE, WORD_MAX, WORD_SIZE
 

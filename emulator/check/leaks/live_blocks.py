@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emulator.check.leaks.heap_memory import HeapMemory, Spans
-from emulator.profile.model import Result, Role
+from emulator.profile.functions import Result, Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.x86 import PAGE_SIZE
 

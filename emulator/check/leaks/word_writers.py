@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.check.call_sites import CallSites
-from emulator.profile.model import Role
+from emulator.profile.functions import Role
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:

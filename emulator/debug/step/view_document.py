@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from emulator.debug.step.view_text import ended_text
-from emulator.profile.model import Result
+from emulator.profile.functions import Result
 from emulator.report.documents.trace import stack_document
 from kernel_model.text import defect_text, location_or_address
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from emulator.debug.step.view import View
     from emulator.debug.writer import Writer
-    from emulator.profile.model import TracedFunction
+    from emulator.profile.functions import TracedFunction
 
 _VERSION: Final = 1
 _WRITER_VERSION: Final = 1

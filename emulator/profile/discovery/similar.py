@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from emulator.loader.image import KernelImage
     from emulator.profile.discovery.candidates import Candidate
-    from emulator.profile.model import TracedFunction
+    from emulator.profile.functions import TracedFunction
 
 _NAMES_COMPARED: Final = 8
 _MOST: Final = 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from emulator.profile.model import Result
+from emulator.profile.functions import Result
 from emulator.report.documents.lacks import lack_document
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from emulator.guest.executed import ExecutedInstruction
     from emulator.guest.symbolizer import Frame
-    from emulator.profile.model import TracedFunction
+    from emulator.profile.functions import TracedFunction
     from emulator.trace.queries.difference import Growth, TraceDifference
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.overview import AreaOverview, Overview

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
-from emulator.profile.model import Result
+from emulator.profile.functions import Result
 from emulator.report.text.frames import frame_text
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
-    from emulator.profile.model import TracedFunction
+    from emulator.profile.functions import TracedFunction
     from emulator.trace.trace import Trace
 
 _BATCH = 1 << 10  # calls or steps of a counter that are turned into text at a time: they fit into the cache

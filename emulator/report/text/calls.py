@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.profile.model import Result
+from emulator.profile.functions import Result
 from emulator.report.text.frames import frame_text_after
 from emulator.report.text.style import BOLD, DIM, RED
 from emulator.wording import printable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from emulator.guest.executed import Access, ExecutedInstruction
     from emulator.guest.symbolizer import Frame
-    from emulator.profile.model import TracedFunction
+    from emulator.profile.functions import TracedFunction
     from emulator.report.text.style import Style
     from emulator.trace.table import Call, Flags
     from emulator.trace.trace import Trace

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from emulator.inject.campaign import Campaign, Trial
-    from emulator.profile.model import Profile, TracedFunction
+    from emulator.profile.functions import TracedFunction
+    from emulator.profile.model import Profile
     from emulator.report.text.style import Style
 
 _WORST_FIRST = (

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.profile.model import Result
+from emulator.profile.functions import Result
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from emulator.profile.model import TracedFunction
+    from emulator.profile.functions import TracedFunction
     from emulator.trace.table import I64, U32, U64, CallTable, Flags
 
 ALL_POOLS: Final = -1

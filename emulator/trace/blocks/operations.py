@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from emulator.profile.model import Role
+from emulator.profile.functions import Role
 from emulator.trace.blocks.blocks import NEVER
 from emulator.trace.blocks.function_calls import ALL_POOLS, by_function, may_be_empty
 from emulator.trace.blocks.pairing import BIRTH, DEATH, DEFERRED, SHARE, keys_of

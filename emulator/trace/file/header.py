@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from emulator.errors import BadFile
-from emulator.profile.model import Profile
+from emulator.profile.documents import from_document, to_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.machine.unanswered import Lack
+    from emulator.profile.model import Profile
 
 FORMAT: Final = 2
 """Version of the format that is written, and the newest that is read."""
@@ -87,7 +88,7 @@ class TraceHeader:
                 "ram": {"start": self.ram[0], "end": self.ram[1]},
                 "command_line": list(self.command_line),
                 "layers": dict(self.layers),
-                "profile": self.profile.to_document(),
+                "profile": to_document(self.profile),
             }
         )
 
@@ -118,7 +119,7 @@ class TraceHeader:
             (_word(ram, "start"), _word(ram, "end")),
             tuple(_typed(word, str, "command_line") for word in _get(document, "command_line", list)),
             {layer: _get(layers, layer, str) for layer in layers},
-            Profile.from_document(_get(document, "profile", dict)),
+            from_document(_get(document, "profile", dict)),
         )
 
 

@@ -10,7 +10,7 @@ from emulator.trace.blocks.function_calls import FunctionCalls
 from emulator.trace.queries.gaps import GapMeasure
 
 if TYPE_CHECKING:
-    from emulator.profile.model import TracedFunction
+    from emulator.profile.functions import TracedFunction
     from emulator.trace.queries.gaps import Gaps
     from emulator.trace.queries.totals import Peak, StackTotals
     from emulator.trace.table import Call

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emulator.profile.model import Result
+from emulator.profile.functions import Result
 from emulator.trace.blocks.function_calls import by_function
 from emulator.x86 import PAGE_SIZE
 

@@ -12,8 +12,9 @@ from emulator.check.checked_run import check_kernel
 from emulator.check.findings import Kind
 from emulator.check.structures.kernel_checks import kernel_checks
 from emulator.hle.kernels import find_btron
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.report.text.ending import ending_text
 from emulator.run.ending import Ending, How
 from kernel_model.btron.tcb import TaskState

@@ -10,8 +10,9 @@ from emulator import boot
 from emulator.check.checked_run import check_kernel, checked_kinds
 from emulator.check.findings import Kind
 from emulator.check.structures.kernel_checks import kernel_checks
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import known_profile, matching_profile
-from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile
 from emulator.run.ending import Budget, Ending, How
 
 if TYPE_CHECKING:

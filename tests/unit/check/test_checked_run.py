@@ -17,8 +17,9 @@ from emulator.hle.layers import Mode
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.report.text.ending import ending_text
 from emulator.run.ending import Budget, How
 from tests.helpers.traces import TraceBuilder

@@ -6,7 +6,8 @@ from emulator.check.checked_run import check_kernel
 from emulator.check.hex_dumps import hex_dump
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from kernel_model.memory import ByteMemory
 from tests.helpers.c_kernel import compile_kernel
 from tests.unit.check.leaks.test_address_spaces import PAGING, START, at

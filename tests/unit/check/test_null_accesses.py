@@ -10,8 +10,9 @@ import pytest
 from emulator import boot
 from emulator.check.checked_run import check_kernel
 from emulator.check.findings import Kind
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from tests.helpers.c_kernel import compile_kernel
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from emulator.check.findings import Finding, Kind
 from emulator.check.unchecked import unchecked_kinds
 from emulator.hle.layers import LockstepCalls
 from emulator.machine.unanswered import Lack
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.run.ending import Ending, How
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.tiny_litecore import RIGHT, tiny_litecore

@@ -11,8 +11,9 @@ from emulator.errors import BudgetUsedUp
 from emulator.hle.layers import Mode, attach_layers
 from emulator.inject.policy import FaultInjector, InjectionPolicy
 from emulator.machine.execution import Returned
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.trace.recording import record_calls
 from tests.helpers.guest import FUNCTION, machine_of, results_of
 from tests.helpers.recorded import held_calls

@@ -13,7 +13,8 @@ from emulator.hle.layers import Mode
 from emulator.machine.core.observed import StepKind
 from emulator.machine.execution import Returned
 from emulator.machine.recording import FUNCTIONS_MAX, VALUES_MAX, RecordedFunction, record
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace
 from tests.helpers.guest import ADDING, FUNCTION, machine_of, symbol

@@ -6,6 +6,7 @@ import pytest
 
 from emulator.errors import KernelMismatch
 from emulator.loader.image import KernelImage
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import (
     KNOWN_PROFILES,
     evidence_of,
@@ -15,7 +16,7 @@ from emulator.profile.known import (
     matching_profile,
     structures_of,
 )
-from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile
 from kernel_model.btron.errors import Error
 from tests.unit.loader import elf_builder as eb
 from tests.unit.loader.elf_builder import BASE, Elf, Load, Sym, build_elf

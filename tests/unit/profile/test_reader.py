@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from emulator.errors import BadFile
-from emulator.profile.model import PAGES, Profile, Result, Role, SpaceRules
+from emulator.profile.documents import from_document, to_document
+from emulator.profile.functions import Result, Role
+from emulator.profile.model import PAGES, Profile, SpaceRules
 from emulator.profile.reader import read_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emulator.profile.model import TracedFunction
+    from emulator.profile.functions import TracedFunction
 
 
 @pytest.fixture
@@ -252,4 +254,4 @@ def test_rules_of_address_spaces_that_make_no_sense(path: Path, text: str, messa
 
 def test_a_trace_does_not_say_what_address_spaces_keep(path: Path) -> None:
     profile = read(path, RULES)
-    assert Profile.from_document(profile.to_document()).address_spaces == SpaceRules()
+    assert from_document(to_document(profile)).address_spaces == SpaceRules()

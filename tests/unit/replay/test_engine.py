@@ -6,7 +6,8 @@ import pytest
 
 from emulator.errors import BudgetUsedUp, HostError
 from emulator.machine.machine import Machine
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.replay.engine import Position, Replay, Rerun
 from emulator.run.ending import Budget
 from emulator.trace.recording import record_calls

@@ -9,8 +9,9 @@ import pytest
 from emulator import attach_layers, boot
 from emulator.errors import Cancelled
 from emulator.hle.layers import Mode
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.replay.changes import changes_of_last_call
 from emulator.replay.engine import Position
 from emulator.replay.timeline import Timeline

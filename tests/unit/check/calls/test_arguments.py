@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.check.findings import Kind
-from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile
 from tests.helpers.traces import TraceBuilder
 from tests.unit.check.checking import findings_of, messages_of
 

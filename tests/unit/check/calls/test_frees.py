@@ -10,7 +10,8 @@ import pytest
 from emulator.check.area import MOST_ALIKE
 from emulator.check.findings import Kind
 from emulator.guest.symbolizer import Frame
-from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile
 from tests.helpers.traces import PROFILE, WHO, TraceBuilder
 from tests.unit.check.checking import findings_of, messages_of
 

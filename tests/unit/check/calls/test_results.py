@@ -9,7 +9,8 @@ import pytest
 from emulator import boot
 from emulator.check.calls.results import KnownMemory, known_memory
 from emulator.check.findings import Kind
-from emulator.profile.model import PAGES, Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import PAGES, Profile
 from tests.helpers.traces import TraceBuilder
 from tests.unit.check.checking import findings_of, messages_of
 

@@ -11,8 +11,9 @@ from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import find_leaks
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import match
-from emulator.profile.model import PAGES, AreaRules, Profile, Result, Role, TracedFunction
+from emulator.profile.model import PAGES, AreaRules, Profile
 from emulator.run.ending import How
 from emulator.run.recorded import record_trace
 from emulator.trace.trace import Trace

@@ -11,8 +11,9 @@ from emulator.check.checked_run import check_kernel
 from emulator.check.findings import Kind
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import match
-from emulator.profile.model import PAGES, Profile, Result, Role, SpaceRules, TracedFunction
+from emulator.profile.model import PAGES, Profile, SpaceRules
 from tests.helpers.c_kernel import compile_kernel
 from tests.unit.check.leaks.test_address_spaces import PAGING, START, at
 from tests.unit.check.leaks.test_leaks import KERNEL

@@ -19,8 +19,9 @@ from emulator.cli.machine_options import new_machine
 from emulator.cli.status import CommandLineError, Status
 from emulator.inject.campaign import Campaign, Reaction, Trial
 from emulator.inject.policy import FailedCall, InjectionPolicy
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.profile.known import matching_profile
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.run.ending import Ending, How
 from tests.unit.cli import kernels
 

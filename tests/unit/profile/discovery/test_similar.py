@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from emulator.loader.image import KernelImage
 from emulator.profile.discovery.similar import similar_functions
-from emulator.profile.model import Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
 from tests.helpers.c_kernel import compile_kernel
 
 if TYPE_CHECKING:

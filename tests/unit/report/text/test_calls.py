@@ -7,7 +7,7 @@ import pytest
 
 from emulator.guest.symbolizer import Frame
 from emulator.hle.kernels import error_names
-from emulator.profile.model import Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
 from emulator.report.text.calls import (
     CallLayout,
     argument_text,

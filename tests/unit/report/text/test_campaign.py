@@ -4,7 +4,8 @@ from emulator.check.findings import CallSite
 from emulator.guest.symbolizer import Frame
 from emulator.inject.campaign import Campaign, Reaction, Trial
 from emulator.inject.policy import FailedCall
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.report.text.campaign import campaign_lines
 from emulator.report.text.style import Style
 from emulator.run.ending import Ending, How

@@ -11,7 +11,8 @@ import pytest
 
 from emulator import Mode, Trace, boot, record_trace
 from emulator.errors import TraceNotWritten
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.trace.file.writer import TraceWriter
 from tests.helpers.guest import core_of
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.trace.queries.search import CallSearch
 from emulator.trace.table import CallTable
 from tests.helpers.traces import TraceBuilder

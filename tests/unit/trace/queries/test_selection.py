@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from emulator.profile.model import Profile, Result, Role, TracedFunction
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.trace.queries.selection import Bounds, Selection, select
 from tests.helpers import trace_examples
 from tests.helpers.traces import TraceBuilder
