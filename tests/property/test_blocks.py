@@ -16,6 +16,7 @@ from emulator.trace.blocks.blocks import NEVER
 from tests.helpers.traces import FAILURE, PROFILE, TraceBuilder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from emulator.trace.trace import Trace
@@ -61,12 +62,17 @@ class Live(NamedTuple):
 
 
 class Reference:
-    """What is live at each key: an address, or in an area of pages the number of a page."""
+    """What is live at each key: an address, or in an area of pages the number of a page.
 
-    def __init__(self, builder: TraceBuilder, area: str) -> None:
+    Attributes:
+        stock: Calls inside others that turn out to have made what the allocator hands out.
+    """
+
+    def __init__(self, builder: TraceBuilder, area: str, known_stock: frozenset[int] = frozenset()) -> None:
         self.rows, self.area = builder.rows, area
         self.functions = builder.profile.functions
         self.pages = builder.profile.pages(area)
+        self.known_stock, self.stock = known_stock, set(known_stock)
         self.live: dict[int, Live] = {}
         self.lives: list[tuple[int, int, int, int, int, int]] = []  # birth, key, size, call, death, its call
         self.failed: list[int] = []
@@ -83,12 +89,58 @@ class Reference:
     def function(self, number: int) -> TracedFunction:
         return self.functions[self.rows[number - 1].function]
 
-    def roles_around(self, number: int) -> set[Role]:
-        roles = set()
+    @classmethod
+    def of(cls, builder: TraceBuilder, area: str) -> Reference:
+        found = cls(builder, area)
+        while found.stock != found.known_stock:
+            found = cls(builder, area, frozenset(found.stock))
+        return found
+
+    def around(self, number: int) -> Iterator[int]:
+        """Yield the calls around a call that change the area."""
         while number := self.rows[number - 1].parent:
-            if self.function(number).area == self.area:
-                roles.add(self.function(number).role)
-        return roles - {Role.OTHER}
+            if self.function(number).area == self.area and self.function(number).role is not Role.OTHER:
+                yield number
+
+    def roles_around(self, number: int) -> set[Role]:
+        return {self.function(outer).role for outer in self.around(number)}
+
+    def overlaps_one_around(self, span: range | None, spans: Iterator[range | None]) -> bool:
+        return span is not None and any(
+            outer is not None and span.start < outer.stop and outer.start < span.stop for outer in spans
+        )
+
+    def span(self, address: int, size: int | None, unknown: int) -> range:
+        if self.pages:
+            return range(address & -PAGE, (address & -PAGE) + (size or PAGE))
+        return range(address, address + (size or unknown))
+
+    def made(self, number: int, unknown: int = 1 << 32) -> range | None:
+        """Return the memory of the block that a call made."""
+        row = self.rows[number - 1]
+        if not self.function(number).role.makes_block or not row.left:
+            return None
+        address = self.address_of(number)
+        return None if address is None else self.span(address, self.size(number), unknown)
+
+    def given(self, number: int, role: Role) -> range | None:
+        """Return the memory that a call frees, or shares."""
+        function, row = self.function(number), self.rows[number - 1]
+        refused = row.left and function.result is Result.ERROR and row.result != 0
+        size = self.size(number)
+        if function.role is Role.REALLOC and role is Role.FREE:
+            if not row.left or (self.address_of(number) is None and size != 0):
+                return None
+            size = None
+        elif function.role is not role or refused or (role is Role.SHARE and not row.left):
+            return None
+        if self.word(number, "ptr") == 0 or (self.pages and size == 0):
+            return None
+        address, frame = self.word(number, "ptr"), self.word(number, "frame")
+        if address is None:
+            assert frame is not None
+            address = frame * PAGE if frame < 1 << 20 else FAILURE
+        return self.span(address, size, 1)
 
     def word(self, number: int, name: str) -> int | None:
         names = self.function(number).parameters
@@ -142,7 +194,9 @@ class Reference:
 
     def free(self, event: int, number: int, size: int | None) -> None:
         keys = self.named(number, size)
-        if keys is None:
+        if keys is None or self.overlaps_one_around(
+            self.given(number, Role.FREE), (self.given(outer, Role.FREE) for outer in self.around(number))
+        ):
             return
         found = [key for key in keys if key in self.live]
         for key in found:
@@ -167,21 +221,29 @@ class Reference:
         return row.result * PAGE if function.result is Result.FRAME else row.result
 
     def leave(self, event: int, number: int) -> None:
-        function, row = self.function(number), self.rows[number - 1]
+        function = self.function(number)
         around = self.roles_around(number)
-        refused = function.result is Result.ERROR and row.result != 0
-        if (
-            function.role is Role.SHARE
-            and not refused
-            and not around & {Role.SHARE, Role.ALLOC, Role.REALLOC}
+        shared = self.given(number, Role.SHARE)
+        if shared is not None and not self.overlaps_one_around(
+            shared,
+            (
+                span
+                for outer in self.around(number)
+                for span in (self.made(outer), self.given(outer, Role.SHARE))
+            ),
         ):
             for key in self.named(number, self.size(number)) or []:
                 if key in self.live:
                     self.live[key] = self.live[key]._replace(owners=self.live[key].owners + 1)
-        if function.role in {Role.ALLOC, Role.REALLOC} and not around & {Role.ALLOC, Role.REALLOC}:
+        if function.role in {Role.ALLOC, Role.REALLOC}:
             address = self.address_of(number)
             if address is not None:
-                self.make(address, event, number)
+                if number not in self.stock and not self.overlaps_one_around(
+                    self.made(number), (self.made(outer) for outer in self.around(number))
+                ):
+                    self.make(address, event, number)
+            elif around & {Role.ALLOC, Role.REALLOC}:
+                pass
             elif function.role is Role.ALLOC or self.size(number) != 0:
                 self.failed.append(number)
 
@@ -192,10 +254,21 @@ class Reference:
             keys = list(range(start, min(start + max(-(-size // PAGE), 1), 1 << 20)))
             self.stops[start] = start + len(keys)
             size = PAGE
+        self.find_stock(keys[0], number)
         for key in keys:
             if key in self.live:
                 self.die(key, event, 0)
             self.live[key] = Live(event, number, size, self.word(number, "pool"), 1)
+
+    def find_stock(self, key: int, number: int) -> None:
+        """Note the inner call in whose live block one is made, by the block that begins last before it."""
+        inner = {key: live for key, live in self.live.items() if set(self.around(live.call))}
+        near = max((each for each in inner if each <= key), default=None)
+        if near is None or (self.pages and near != key):
+            return
+        outer, new = self.made(inner[near].call, 1), self.made(number, 1)
+        if outer is not None and new is not None and new.start < outer.stop and new.stop <= outer.stop:
+            self.stock.add(inner[near].call)
 
     def die(self, key: int, event: int, number: int) -> None:
         live = self.live.pop(key)
@@ -246,7 +319,7 @@ def traces(draw: st.DrawFn, profile: Profile) -> TraceBuilder:
 def check(builder: TraceBuilder, path: Path) -> None:
     trace = builder.trace(path, chunk=7)
     for area in trace.areas:
-        expected = Reference(builder, area)
+        expected = Reference.of(builder, area)
         blocks = trace.blocks(area)
         assert list(zip(*(column.tolist() for column in blocks[:6]), strict=True)) == expected.blocks()
         assert (blocks.stack == trace.calls.stack[blocks.born_call - 1]).all()

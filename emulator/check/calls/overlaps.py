@@ -8,39 +8,25 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from emulator.check.findings import Finding, Kind, sized_address
-from emulator.machine.core.lives import Lives, find_overlaps
-from emulator.x86 import WORD_MAX
+from emulator.trace.blocks.overlaps import made_over_live
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emulator.check.area import Area
-    from emulator.trace.table import U32
 
 _MOST_OVERLAPS: Final = 4096
-_PAGE_BITS: Final = 12
 
 
 def overlapping(area: Area) -> Iterator[Finding]:
     """Yield a finding for each block that was allocated over a live one."""
     blocks = area.blocks
-    shift = np.uint32(_PAGE_BITS if area.pages else _common_zeros(blocks.address))
-    last = np.minimum(
-        blocks.address.astype(np.uint64) + np.maximum(blocks.size, 1) - np.uint64(1), WORD_MAX
-    ).astype(np.uint32)
-    lives = Lives((blocks.address >> shift).data, (last >> shift).data, blocks.born.data, blocks.died.data)
-    count, found = find_overlaps(lives, area.trace.event_count, _MOST_OVERLAPS)
+    count, found = made_over_live(blocks, area.trace.event_count, _MOST_OVERLAPS, pages=area.pages)
     by_call = {int(blocks.born_call[index]): index for index in reversed(found)}
     most = (f"the first {len(found)} of {count} blocks that overlap were looked at",) * (count > len(found))
     for call, details in area.first_of_each(np.array(sorted(by_call), np.uint32)).items():
         yield replace(_overlap(area, call, by_call[call]), details=details + most)
         most = ()
-
-
-def _common_zeros(addresses: U32) -> int:
-    """Return how many low bits are 0 in all addresses: the search is faster in larger units."""
-    bits = int(np.bitwise_or.reduce(addresses)) | 1 << _PAGE_BITS
-    return (bits & -bits).bit_length() - 1
 
 
 def _overlap(area: Area, call: int, index: int) -> Finding:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from emulator.machine.core.lives import pair
 from emulator.trace.blocks.blocks import NEVER, Blocks
-from emulator.trace.blocks.operations import area_operations
+from emulator.trace.blocks.operations import area_operations, spans_of
+from emulator.trace.blocks.overlaps import made_over_live
 from emulator.trace.blocks.page_runs import page_runs
 from emulator.trace.blocks.pairing import BIRTH
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from emulator.trace.blocks.operations import AreaOperations
-    from emulator.trace.table import I64, U8, U32, CallTable, Flags
+    from collections.abc import Iterator
+
+    from emulator.trace.blocks.operations import AreaOperations, Operations
+    from emulator.trace.table import I64, U8, U32, U64, CallTable, Flags
 
 _LARGEST = 0xFFFF_FFFF
 
@@ -36,17 +41,72 @@ class AreaHistory(NamedTuple):
 
 def area_history(calls: CallTable, area: str) -> AreaHistory:
     """Work out the history of an area of the profile."""
-    operations = area_operations(calls, area)
-    kinds = operations.kinds(calls.last_event)
-    parts, taken = (_runs if calls.profile.pages(area) else _blocks)(operations, kinds)
+    operations, pages = area_operations(calls, area), calls.profile.pages(area)
+    blocks, taken = _lives(calls, operations, pages=pages)
+    while (stock := _stock(operations.births, blocks, calls.last_event, pages=pages)).any():
+        operations = operations._replace(births=operations.births.where(~stock))
+        blocks, taken = _lives(calls, operations, pages=pages)
+    given_back = (operations.deaths, operations.deferred)
+    stray = [each.rows[~taken[each.event] & ~each.nested] for each in given_back]
+    return AreaHistory(blocks, _numbers(operations.failed.rows), _numbers(np.concatenate(stray)))
+
+
+def _lives(calls: CallTable, operations: AreaOperations, *, pages: bool) -> tuple[Blocks, Flags]:
+    """Return the life of every block, and by event whether it freed one."""
+    parts, taken = (_runs if pages else _blocks)(operations, operations.kinds(calls.last_event))
     address, size, born, died = parts
     born_call, died_call = calls.by_event[born], calls.by_event[np.where(died == NEVER, 0, died)]
     freed = calls.entered[np.maximum(died_call, 1) - 1] == died  # else its place was handed out again
     died_call = np.where(freed, died_call, np.uint32(0))
-    blocks = Blocks(address, size, born, born_call, died, died_call, calls.stack[born_call - 1])
-    given_back = (operations.deaths, operations.deferred)
-    stray = [each.rows[~taken[each.event] & ~each.nested] for each in given_back]
-    return AreaHistory(blocks, _numbers(operations.failed.rows), _numbers(np.concatenate(stray)))
+    return Blocks(address, size, born, born_call, died, died_call, calls.stack[born_call - 1]), taken
+
+
+def _stock(births: Operations, blocks: Blocks, last_event: int, *, pages: bool) -> Flags:
+    """Return which of the blocks that were made inside other calls are no blocks, but what the allocator hands out.
+
+    It hands out their memory while they are live: it fills its lists with several blocks at a time, or lets the heap grow.
+    """
+    stock = np.zeros(len(births.event), np.bool_)
+    if not births.nested.any() or not made_over_live(blocks, last_event, 0, pages=pages)[0]:
+        return stock
+    number = np.zeros(last_event + 1, np.int64)  # of the birth at an event
+    number[births.event] = np.arange(len(births.event))
+    inner = blocks.where(births.nested[number[blocks.born]])
+    inner_end = inner.address.astype(np.int64) + np.maximum(inner.size, 1)
+    made = spans_of(births, pages=pages, unknown=1)
+    near = np.flatnonzero(_start_in(made.start, inner.address, inner_end))
+    steps = (  # in order: where a block is made, those that die by it are still live
+        *_steps(births.event[near], _MADE, made.start[near], made.end[near], near),
+        *_steps(inner.born, _BEGINS, inner.address, inner_end, number[inner.born]),
+        *_steps(inner.died, _ENDS, inner.address, inner_end, number[inner.born]),
+    )
+    live: list[tuple[int, int, int]] = []  # ascending
+    for _, kind, start, end, birth in sorted(steps):
+        at = bisect_left(live, (start, end, birth))
+        if kind == _BEGINS:
+            live.insert(at, (start, end, birth))
+        elif kind == _ENDS:
+            del live[at]
+        elif at := bisect_left(live, (start + 1,)):
+            _, stop, holder = live[at - 1]
+            stock[holder] |= start < stop and end <= made.end[holder]
+    return stock
+
+
+_MADE, _BEGINS, _ENDS = range(3)
+
+
+def _steps(events: U32, kind: int, *columns: U32 | U64 | I64) -> Iterator[tuple[int, ...]]:
+    """Yield tuples of an event, the kind and an item of each column."""
+    return zip(events.tolist(), repeat(kind), *(each.tolist() for each in columns), strict=False)
+
+
+def _start_in(starts: U64, low: U32, high: I64) -> Flags:
+    """Return which addresses lie in one of some spans ``[low, high)``."""
+    order = np.argsort(low)
+    reach = np.concatenate(([0], np.maximum.accumulate(high[order])))
+    inside: Flags = starts < reach[np.searchsorted(low[order], starts, side="right")].astype(np.uint64)
+    return inside
 
 
 def _blocks(operations: AreaOperations, kinds: U8) -> tuple[tuple[U32, U32, U32, U32], Flags]:

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from emulator.trace.blocks.function_calls import FunctionCalls
     from emulator.trace.table import I64, U8, U32, U64, CallTable, Flags
 
-_MAKES, _SHARES, _CHANGES, _SEEDS = 1, 2, 4, 8
+_SPACE: Final = 1 << 32  # bytes of an address space
+_MAKES, _CHANGES, _SEEDS = 1, 2, 4
 _BITS: Final = {
     Role.ALLOC: _MAKES | _CHANGES,
     Role.REALLOC: _MAKES | _CHANGES,
-    Role.SHARE: _SHARES | _CHANGES,
+    Role.SHARE: _CHANGES,
     Role.FREE: _CHANGES,
     Role.RESET: _CHANGES,
     Role.SEED: _SEEDS,
@@ -39,7 +40,7 @@ class Operations(NamedTuple):
         address: Of the block.
         size: Bytes; 0 where the call does not say: of a block that is given back, the whole block.
         pool: Of the block; `ALL_POOLS` where the call does not say.
-        nested: It is a part of another operation on this area.
+        nested: It was done inside another operation on this area.
     """
 
     rows: I64
@@ -63,8 +64,8 @@ class AreaOperations(NamedTuple):
     """All operations on the blocks of one area.
 
     Attributes:
-        births: Blocks that were made, by the outermost call that made them.
-        deaths: Blocks that were given back.
+        births: Blocks that were made, each by the outermost call that returned it, or a part of it.
+        deaths: Blocks that were given back, each by the outermost call that was given it.
         deferred: Blocks that were given back, and are freed later.
         shares: Blocks that were given one more owner.
         resets: All blocks, or those of a pool, were forgotten.
@@ -118,7 +119,59 @@ def area_operations(calls: CallTable, area: str) -> AreaOperations:
             for name, operations in _explained(each, inherited[each.rows], pages=pages).items():
                 found[name].append(operations)
     joined = AreaOperations(*(_joined(parts) for parts in found.values()))
-    return joined if pages else _without_empty(joined, calls)
+    single = _without_repeats(joined, calls.parent, pages=pages)
+    return single if pages else _without_empty(single, calls)
+
+
+def _without_repeats(operations: AreaOperations, parent: U32, *, pages: bool) -> AreaOperations:
+    """Leave out what an inner call did for the call around it: to the same block, or a part of it.
+
+    A wrapper returns the block of the call inside it, an aligned variant returns a part, and a block that makes the heap grow holds the one
+    that was asked for. What lies elsewhere, such as an allocator's own record of a block, is another block.
+    """
+    births, deaths, shares = operations.births, operations.deaths, operations.shares
+    if not (births.nested.any() or deaths.nested.any() or shares.nested.any()):
+        return operations
+    made = spans_of(births, pages=pages, unknown=_SPACE)
+    freed, shared = (spans_of(each, pages=pages, unknown=1) for each in (deaths, shares))
+    again = _repeated(shared, made, parent) | _repeated(shared, shared, parent)
+    return operations._replace(
+        births=births.where(~_repeated(made, made, parent)),
+        deaths=deaths.where(~_repeated(freed, freed, parent)),
+        shares=shares.where(~again),
+    )
+
+
+class Spans(NamedTuple):
+    """The memory ``[start, end)`` that operations of some calls are about."""
+
+    call: I64
+    start: U64
+    end: U64
+
+
+def spans_of(operations: Operations, *, pages: bool, unknown: int) -> Spans:
+    """Return the memory of operations: whole pages in an area of pages; where its size is not known, so many bytes."""
+    start, size = operations.address.astype(np.uint64), operations.size.astype(np.uint64)
+    if pages:
+        start &= ~np.uint64(PAGE_SIZE - 1)
+        unknown = PAGE_SIZE
+    end = start + np.where(size == 0, np.uint64(unknown), size)
+    return Spans(operations.rows + 1, start, end)
+
+
+def _repeated(inner: Spans, outer: Spans, parent: U32) -> Flags:
+    """Return which inner spans overlap one of the outer spans whose calls they were made in."""
+    start, end = np.zeros((2, len(parent) + 1), np.uint64)  # by call number
+    start[outer.call], end[outer.call] = outer.start, outer.end
+    found = np.zeros(len(inner.call), np.bool_)
+    active, around = np.arange(len(found)), parent[inner.call - 1]
+    while len(active):
+        active, around = active[around != 0], around[around != 0]
+        same = (inner.start[active] < end[around]) & (start[around] < inner.end[active])
+        found[active[same]] = True
+        active, around = active[~same], parent[around[~same] - 1]
+    return found
 
 
 def _without_empty(operations: AreaOperations, calls: CallTable) -> AreaOperations:
@@ -160,9 +213,8 @@ def _explained(calls: FunctionCalls, around: U8, *, pages: bool) -> dict[str, Op
         given_back = done & _names_block(calls, pages=pages) & ((around & _SEEDS) == 0)
         return {"deaths" if role is Role.FREE else "deferred": freed.where(given_back)}
     if role is Role.SHARE:
-        chosen = done & calls.returned & ((around & (_MAKES | _SHARES)) == 0)
         shared = _operations(calls, around, calls.left, calls.named())
-        return {"shares": shared.where(chosen & _names_block(calls, pages=pages))}
+        return {"shares": shared.where(done & calls.returned & _names_block(calls, pages=pages))}
     nowhere = np.zeros(len(calls.rows), np.uint32)
     return {"resets": _operations(calls, around, calls.entered, nowhere).where(done)}
 
@@ -170,8 +222,11 @@ def _explained(calls: FunctionCalls, around: U8, *, pages: bool) -> dict[str, Op
 def _made(calls: FunctionCalls, around: U8) -> dict[str, Operations]:
     address, good = calls.made()
     operations = _operations(calls, around, calls.left, address)
-    counts = calls.returned & calls.counts & ((around & _MAKES) == 0)
-    return {"births": operations.where(counts & good), "failed": operations.where(counts & ~good)}
+    counts = calls.returned & calls.counts
+    failed = (
+        counts & ~good & ((around & _MAKES) == 0)
+    )  # what a call makes of a failure inside it is its own matter
+    return {"births": operations.where(counts & good), "failed": operations.where(failed)}
 
 
 def _moved(calls: FunctionCalls, around: U8) -> dict[str, Operations]:

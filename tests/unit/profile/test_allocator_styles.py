@@ -286,6 +286,69 @@ def test_functions_of_which_no_call_was_seen(tmp_path: Path) -> None:
     assert checked(tmp_path, source, MORE).never_called == ("put_later",)
 
 
+RECORDS = (
+    HEAD
+    + """
+struct record { struct record *next; char *block; u size; } *records;
+char arena[16384]; u used;
+void *kmalloc(u size);
+void kfree(void *block);
+NI static void note(char *block, u size)
+{
+    struct record *record = kmalloc(sizeof *record);
+    record->block = block, record->size = size, record->next = records, records = record;
+}
+NI void *kmalloc(u size)
+{
+    char *block = arena + used;
+    used += size;
+    if (size != sizeof(struct record))
+        note(block, size);
+    return block;
+}
+NI void kfree(void *block)
+{
+    *(char *)block = 0;
+    for (struct record **at = &records; *at; at = &(*at)->next)
+        if ((*at)->block == block) {
+            struct record *record = *at;
+            *at = record->next;
+            FORGET
+            return;
+        }
+}
+void main(void)
+{
+    for (u i = 0; i < 4; i++)
+        kept[i] = kmalloc(100 + i);
+    for (u i = 0; i < 3; i++) {
+        kfree(kept[i]);
+        kept[i] = 0;
+    }
+    EXTRA
+}
+"""
+)
+RECORDS_PROFILE = '[heap]\nalignment = 1\nalloc = "kmalloc(size)"\nfree = "kfree(ptr)"\n'
+
+
+@pytest.mark.parametrize("level", ["-O0", "-O1", "-O2", "-Os"])
+def test_records_that_an_allocator_takes_from_itself(tmp_path: Path, level: str) -> None:
+    source = RECORDS.replace("FORGET", "kfree(record);").replace(
+        "EXTRA", "struct record *last = records; records = 0; kfree(last);"
+    )
+    report = checked(tmp_path, source, RECORDS_PROFILE, ["-g", level, "-fno-optimize-sibling-calls"])
+    assert messages(report) == []
+    measures = report.measures["heap"]
+    assert (measures.peak_bytes, measures.end_bytes) == (100 + 101 + 102 + 103 + 4 * 12, 103)
+
+
+def test_records_that_are_forgotten_are_lost(tmp_path: Path) -> None:
+    source = RECORDS.replace("FORGET", "record->block = 0;").replace("EXTRA", "")
+    report = checked(tmp_path, source, RECORDS_PROFILE)
+    assert messages(report) == ["leak: memory leak: 36 bytes in 3 blocks definitely lost"]
+
+
 INLINED = (
     HEAD
     + """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.profile.model import Profile, Result, Role, TracedFunction
 from emulator.trace.blocks.blocks import NEVER
 from tests.helpers.traces import FAILURE, TraceBuilder
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from emulator.trace.trace import Trace
 
-A, B = 0x10A008, 0x10B010
+A, B, OTHER = 0x10A008, 0x10B010, 0x20_0000
 
 
 @pytest.fixture
@@ -92,6 +93,161 @@ def test_a_nested_allocation_counts_once(path: Path) -> None:
     trace = builder.trace(path)
     assert blocks(trace) == [(A + 8, 64, 8, NEVER)]
     assert blocks(trace, "frames") == [(0x10A000, 4096, 5, NEVER)]
+
+
+def test_a_record_that_is_taken_beside_a_block_is_a_block_of_its_own(path: Path) -> None:
+    """It lives from the end of the inner call, and is freed by its own free, inside another or not."""
+    builder = TraceBuilder()
+    for block, record in ((A, B), (A + 64, B + 16)):
+        builder.enter("kmalloc", 64)
+        builder.call("kmalloc", 16, result=record)
+        builder.leave(block)
+    builder.enter("kfree", A)
+    builder.call("kfree", B)
+    builder.leave()
+    builder.call("kfree", A + 64).call("kfree", B + 16).call("kfree", B + 16)
+    trace = builder.trace(path)
+    assert blocks(trace) == [(B, 16, 3, 10), (A, 64, 4, 9), (B + 16, 16, 7, 15), (A + 64, 64, 8, 13)]
+    assert trace.stray_frees("heap").tolist() == [9]
+
+
+def test_a_record_is_freed_before_the_block_is_returned(path: Path) -> None:
+    builder = TraceBuilder()
+    builder.enter("kmalloc", 64)
+    builder.call("kmalloc", 16, result=B).call("kfree", B)
+    builder.leave(A)
+    assert blocks(builder.trace(path)) == [(B, 16, 3, 4), (A, 64, 6, NEVER)]
+
+
+def test_a_record_that_a_failed_call_leaves_behind(path: Path) -> None:
+    builder = TraceBuilder()
+    builder.enter("kmalloc", 64)
+    builder.call("kmalloc", 16, result=B).call("kmalloc", 80, result=0)
+    builder.leave(0)
+    trace = builder.trace(path)
+    assert blocks(trace) == [(B, 16, 3, NEVER)]
+    assert trace.failed("heap").tolist() == [1]
+
+
+def test_a_record_whose_own_wrapper_is_inside_the_call(path: Path) -> None:
+    builder = TraceBuilder()
+    builder.enter("kmalloc", 64)
+    builder.enter("kcalloc", 1, 16)
+    builder.call("kmalloc", 16, result=B)
+    builder.leave(B)
+    builder.leave(A)
+    assert blocks(builder.trace(path)) == [(B, 16, 5, NEVER), (A, 64, 6, NEVER)]
+
+
+def test_a_block_of_a_call_that_did_not_return_belongs_to_the_inner_one(path: Path) -> None:
+    builder = TraceBuilder()
+    builder.enter("kcalloc", 1, 64)
+    builder.call("kmalloc", 64, result=A)
+    assert blocks(builder.trace(path)) == [(A, 64, 3, NEVER)]
+
+
+def test_a_block_that_makes_the_heap_grow_is_none_of_the_callers(path: Path) -> None:
+    """Neither where the block that was asked for lies in it, nor where only later ones do."""
+    builder = TraceBuilder()
+    for first, later in ((A + 16, A + 64), (OTHER, A + 0x1010)):
+        builder.enter("kmalloc", 32)
+        builder.call("kmalloc", 4096, result=later & ~0xFFF | 8)
+        builder.leave(first)
+        builder.call("kmalloc", 32, result=later)
+    trace = builder.trace(path)
+    assert [block[:2] for block in blocks(trace)] == [
+        (A + 16, 32),
+        (A + 64, 32),
+        (OTHER, 32),
+        (A + 0x1010, 32),
+    ]
+
+
+def test_blocks_that_fill_a_list_are_blocks_when_they_are_handed_out(path: Path) -> None:
+    builder = TraceBuilder()
+    builder.enter("kcalloc", 1, 32)
+    for block in (A, A + 32, A + 64):
+        builder.call("kmalloc", 32, result=block)
+    builder.leave(A)
+    builder.call("kcalloc", 1, 32, result=A + 64).call("kcalloc", 1, 24, result=A + 32).call("kfree", A + 64)
+    trace = builder.trace(path)
+    assert blocks(trace) == [(A, 32, 8, NEVER), (A + 64, 32, 10, 13), (A + 32, 24, 12, NEVER)]
+
+
+def test_pages_that_fill_a_list(path: Path) -> None:
+    builder = TraceBuilder()
+    builder.enter("alloc_frame")
+    builder.call("alloc_frames", 4, result=0x200).call("alloc_frame", result=0x300)
+    builder.leave(0x100)
+    builder.call("alloc_frame", result=0x202)
+    trace = builder.trace(path)
+    assert blocks(trace, "frames") == [
+        (0x300000, 4096, 5, NEVER),
+        (0x100000, 4096, 6, NEVER),
+        (0x202000, 4096, 8, NEVER),
+    ]
+
+
+def test_an_overlap_with_a_record_is_no_list_of_blocks(path: Path) -> None:
+    builder = TraceBuilder()
+    builder.enter("kmalloc", 64)
+    builder.call("kmalloc", 16, result=B)
+    builder.leave(A)
+    builder.call("kmalloc", 64, result=B - 56)
+    assert [block[:2] for block in blocks(builder.trace(path))] == [(B, 16), (A, 64), (B - 56, 64)]
+
+
+def test_an_inner_block_of_unknown_size_may_hold_the_outer_one(tmp_path: Path) -> None:
+    profile = Profile(
+        "unknown sizes",
+        (
+            TracedFunction("get", "heap", Role.ALLOC, (), Result.POINTER, 0),
+            TracedFunction("get_aligned", "heap", Role.ALLOC, ("size",), Result.POINTER, 0),
+        ),
+    )
+    builder = TraceBuilder(profile)
+    builder.enter("get_aligned", 32)
+    builder.call("get", result=A)
+    builder.leave(A + 24)
+    builder.enter("get_aligned", 32)
+    builder.call("get", result=B + 64)
+    builder.leave(B)
+    assert [block[:2] for block in blocks(builder.trace(tmp_path / "a.kmt"))] == [
+        (A + 24, 32),
+        (B + 64, 0),
+        (B, 32),
+    ]
+
+
+def test_a_free_that_is_done_by_an_inner_one_takes_one_owner(path: Path) -> None:
+    builder = TraceBuilder().call("get_blk", 0x5000, 1, 64, out=A).call("share_blk", A)
+    builder.enter("rel_blk", 1, A)
+    builder.call("rel_blk", 1, A)
+    builder.leave()
+    builder.call("rel_blk", 1, A)
+    trace = builder.trace(path)
+    assert blocks(trace, "pools") == [(A, 64, 2, 9)]
+    assert trace.stray_frees("pools").tolist() == []
+
+
+def test_a_free_that_fails_leaves_the_block_to_the_one_inside(path: Path) -> None:
+    builder = TraceBuilder().call("get_blk", 0x5000, 1, 64, out=A)
+    builder.enter("rel_blk", 1, A)
+    builder.call("rel_blk", 1, A)
+    builder.leave(FAILURE)
+    assert blocks(builder.trace(path), "pools") == [(A, 64, 2, 4)]
+
+
+def test_a_block_that_is_shared_inside_an_allocation_has_two_owners(path: Path) -> None:
+    """Unless it is the one that the allocation returns."""
+    builder = TraceBuilder().call("get_blk", 0x5000, 1, 64, out=A)
+    builder.enter("get_blk", 0x5000, 1, 32)
+    builder.call("share_blk", A).call("share_blk", B)
+    builder.leave(out=B)
+    builder.call("rel_blk", 1, A).call("rel_blk", 1, A).call("rel_blk", 1, B).call("rel_blk", 1, B)
+    trace = builder.trace(path)
+    assert blocks(trace, "pools") == [(A, 64, 2, 11), (B, 32, 8, 13)]
+    assert trace.stray_frees("pools").tolist() == [8]
 
 
 def test_a_nested_free_frees_but_is_never_stray(path: Path) -> None:
