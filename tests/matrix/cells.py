@@ -90,12 +90,21 @@ class Cell(NamedTuple):
     @property
     def may_be_unknown(self) -> set[str]:
         """Parameters that kmemu may say it does not know, as ``function.parameter``."""
-        is_lost = self.debug == "split" and self.lto  # the compilers leave nothing that could be read
-        if self.debug != "none" and not is_lost:
+        if self._has_debug_information:
             return set() if self.level == "-O0" and not self.lto else _REMOVED
         if self.level == "-O0" and not self.convention and not self.lto:
             return _UNREAD | _SHIFTED | _IN_REGISTERS
         return _EVERYTHING | {"take.size"}  # of which file is not known
+
+    @property
+    def may_be_inlined_silently(self) -> set[str]:
+        """Functions of which nothing in the file may say that they are inlined."""
+        return set() if self._has_debug_information else {"part", "inlined"}
+
+    @property
+    def _has_debug_information(self) -> bool:
+        is_lost = self.debug == "split" and self.lto  # the compilers leave nothing that could be read
+        return self.debug != "none" and not is_lost
 
     def __str__(self) -> str:
         return " ".join(filter(None, self))

@@ -40,10 +40,10 @@ RECORDED: Final = Recorded("six", (1, 2, None, 4, 5, 6), 0x1000, ("heap_3", "hea
 
 
 def test_what_is_known_is_compared() -> None:
-    assert compared([LOGGED], [RECORDED], set()).right == 1
+    assert compared([LOGGED], [RECORDED]).right == 1
     without_inlined = RECORDED._replace(callers=("heap_3", "heap_0"))
-    assert compared([LOGGED], [without_inlined], set()).right == 0
-    assert compared([LOGGED], [without_inlined], set(), stacks=Stacks.WITHOUT_INLINED).right == 1
+    assert compared([LOGGED], [without_inlined]).right == 0
+    assert compared([LOGGED], [without_inlined], stacks=Stacks.WITHOUT_INLINED).right == 1
 
 
 @pytest.mark.parametrize(
@@ -57,19 +57,20 @@ def test_what_is_known_is_compared() -> None:
     ],
 )
 def test_what_was_not_so_is_noticed(wrong: Recorded) -> None:
-    found = compared([LOGGED], [wrong], set())
+    found = compared([LOGGED], [wrong])
     assert len(found.wrong) == 1
     assert found.not_recorded == {"six"}
 
 
 def test_a_cell_fails_for_each_thing_that_is_not_as_it_has_to_be() -> None:
     cell = Cell("gcc", "-O0", "", "", "", "", "dwarf-5")
-    good = Comparison([], {"inlined"}, set(), right=678)
+    good = Comparison([], {"inlined"}, {"inlined"}, set(), right=678)
     assert good.failures(cell) == []
     assert good._replace(wrong=["a line"]).failures(cell) == ["a line"]
     assert good._replace(not_recorded={"inlined", "part"}).failures(cell) == [
-        "not recorded: ['inlined', 'part'], but it has to be ['inlined']"
+        "calls are missing, and nothing is said of it: ['part']"
     ]
+    assert good._replace(inlined=set()).failures(cell._replace(debug="none")) == []
     assert good._replace(unknown={"six.unused"}).failures(cell) == [
         "unknown, but there is enough to know it: ['six.unused']"
     ]
@@ -95,10 +96,10 @@ def test_a_cell_that_cannot_be_built_is_reported_and_the_others_are_compared(
 
 def test_a_stack_may_end_early_only_where_nothing_says_how_to_go_on() -> None:
     short = RECORDED._replace(callers=("heap_3",))
-    assert compared([LOGGED], [short], set()).right == 0
-    assert compared([LOGGED], [short], set(), stacks=Stacks.MAY_END_EARLY).right == 1
+    assert compared([LOGGED], [short]).right == 0
+    assert compared([LOGGED], [short], stacks=Stacks.MAY_END_EARLY).right == 1
     other = RECORDED._replace(callers=("heap_0",))
-    assert compared([LOGGED], [other], set(), stacks=Stacks.MAY_END_EARLY).right == 0
+    assert compared([LOGGED], [other], stacks=Stacks.MAY_END_EARLY).right == 0
 
 
 def test_calls_that_allocators_make_follow_from_the_log() -> None:
