@@ -9,32 +9,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-_LINKER_SCRIPT = """
+LINKER_SCRIPT = """
 ENTRY(_start)
 SECTIONS
 {
     . = 0x00100000;
-    .text : { *(.text .text.*) }
+    .text : { KEEP(*(.multiboot)) *(.text .text.*) }
     .rodata : { *(.rodata .rodata.*) }
     .eh_frame : { KEEP(*(.eh_frame)) }
-    .data : { *(.data) }
-    .bss : { *(.bss) }
+    .data : { *(.data .data.*) }
+    .bss : { *(.bss .bss.* COMMON) }
     /DISCARD/ : { *(.note*) *(.comment) }
 }
 """
+"""A kernel at 1 MiB that begins at ``_start``."""
+
 _COMMAND = (
     *("-m32", "-march=i686", "-O2", "-std=gnu11", "-ffreestanding", "-nostdlib", "-static"),
-    *(
-        "-fno-pie",
-        "-no-pie",
-        "-fno-stack-protector",
-        "-fcf-protection=none",
-        "-Wl,--build-id=none,--no-warnings",
-    ),
+    *("-fno-pie", "-no-pie", "-fno-stack-protector", "-fcf-protection=none"),
+    "-Wl,--build-id=none,--no-warnings,-T,kernel.ld",
 )
 
 
-def compile_kernel(directory: Path, source: str, options: Iterable[str] = (), compiler: str = "gcc") -> Path:
+def compile_kernel(
+    directory: Path, source: str, options: Iterable[str] = (), compiler: str = "gcc", *, entry: str = ""
+) -> Path:
     """Compile a kernel that begins at ``_start`` and return its file.
 
     Args:
@@ -42,11 +41,12 @@ def compile_kernel(directory: Path, source: str, options: Iterable[str] = (), co
         source: In C.
         options: For the compiler, after ``-O2`` for i686.
         compiler: ``gcc`` or ``clang``.
+        entry: In assembly; "": the source has all.
     """
-    code, script, output = (directory / name for name in ("kernel.c", "kernel.ld", "kernel.elf"))
-    code.write_text(source)
-    script.write_text(_LINKER_SCRIPT)
-    command = [compiler, *_COMMAND, f"-Wl,-T,{script}", *options, "-o", str(output), str(code)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    files = {"kernel.c": source, **({"entry.S": entry} if entry else {})}
+    for name, text in {**files, "kernel.ld": LINKER_SCRIPT}.items():
+        (directory / name).write_text(text)
+    command = [compiler, *_COMMAND, *options, "-o", "kernel.elf", *files]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return output
+    return directory / "kernel.elf"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 from emulator.loader.image import KernelImage
+from tests.helpers.c_kernel import compile_kernel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,19 +36,6 @@ _start: movl    $0x180000, %esp
         call    kmain
         .size   _start, . - _start
 """
-_LINKER_SCRIPT = """
-ENTRY(_start)
-PHDRS { text PT_LOAD FLAGS(5); data PT_LOAD FLAGS(6); }
-SECTIONS
-{
-    . = 0x00100000;
-    .text : { KEEP(*(.multiboot)) *(.text*) } :text
-    .eh_frame : { KEEP(*(.eh_frame)) } :text
-    .data : { *(.data*) } :data
-    .bss : { *(.bss*) } :data
-    /DISCARD/ : { *(.note*) *(.comment) }
-}
-"""
 WAYS = {
     "frame pointers alone": ["-fno-omit-frame-pointer", "-fno-asynchronous-unwind-tables"],
     ".debug_frame": ["-fomit-frame-pointer", "-g", "-fno-asynchronous-unwind-tables"],
@@ -60,11 +47,5 @@ WAYS = {
 
 def compile_with(way: str, directory: Path) -> KernelImage:
     """Compile the kernel in one of `WAYS`."""
-    (directory / "kernel.c").write_text(_SOURCE)
-    (directory / "entry.S").write_text(ENTRY)
-    (directory / "kernel.ld").write_text(_LINKER_SCRIPT)
-    options = ["-m32", "-O2", "-ffreestanding", "-fno-pie", "-no-pie", "-nostdlib", "-static"]
-    options += ["-fcf-protection=none", "-fno-optimize-sibling-calls", "-fno-stack-protector", *WAYS[way]]
-    command = ["gcc", *options, "-Wl,--build-id=none,-T,kernel.ld", "-o", "kernel.elf", "entry.S", "kernel.c"]
-    subprocess.run(command, cwd=directory, check=True, capture_output=True)
-    return KernelImage.read(directory / "kernel.elf")
+    options = ["-fno-optimize-sibling-calls", *WAYS[way]]
+    return KernelImage.read(compile_kernel(directory, _SOURCE, options, entry=ENTRY))

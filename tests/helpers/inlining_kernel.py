@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
+from tests.helpers.c_kernel import compile_kernel
 from tests.helpers.call_stack_kernels import ENTRY
 
 if TYPE_CHECKING:
@@ -51,31 +51,9 @@ void kmain(void)
     for (;;) ;
 }
 """
-_LINKER_SCRIPT = """
-ENTRY(_start)
-SECTIONS
-{
-    . = 0x00100000;
-    .text : { KEEP(*(.multiboot)) *(.text*) }
-    .eh_frame : { KEEP(*(.eh_frame)) }
-    .data : { *(.data*) *(.rodata*) }
-    .bss : { *(.bss*) }
-    /DISCARD/ : { *(.note*) *(.comment) }
-}
-"""
-_OPTIONS = (
-    *("-m32", "-ffreestanding", "-fno-pie", "-no-pie", "-nostdlib", "-static", "-fno-stack-protector"),
-    *("-fcf-protection=none", "-fno-optimize-sibling-calls", "-fasynchronous-unwind-tables"),
-    "-Wl,--build-id=none,--no-warnings,-T,kernel.ld",
-)
+_OPTIONS = ("-fno-optimize-sibling-calls", "-fasynchronous-unwind-tables")
 
 
 def compile_inlining(directory: Path, compiler: str, *options: str) -> Path:
     """Compile the kernel, and return its file."""
-    (directory / "kernel.c").write_text(_SOURCE)
-    (directory / "entry.S").write_text(ENTRY)
-    (directory / "kernel.ld").write_text(_LINKER_SCRIPT)
-    command = [compiler, *_OPTIONS, *options, "-o", "kernel.elf", "entry.S", "kernel.c"]
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return directory / "kernel.elf"
+    return compile_kernel(directory, _SOURCE, [*_OPTIONS, *options], compiler, entry=ENTRY)

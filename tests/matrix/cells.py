@@ -7,24 +7,12 @@ from enum import Enum
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tests.helpers.c_kernel import LINKER_SCRIPT
 from tests.matrix.kernel import ALLOCATORS, sources
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SCRIPT: Final = """
-ENTRY(_start)
-SECTIONS
-{
-    . = 0x00100000;
-    .text : { *(.text .text.*) }
-    .rodata : { *(.rodata .rodata.*) }
-    .eh_frame : { KEEP(*(.eh_frame)) }
-    .data : { *(.data .data.*) }
-    .bss : { *(.bss .bss.* COMMON) }
-    /DISCARD/ : { *(.note*) *(.comment) }
-}
-"""
 _ALWAYS: Final = (
     *("-m32", "-march=i686", "-std=gnu11", "-ffreestanding", "-fno-pie", "-fno-stack-protector", "-w"),
     *("-fcf-protection=none",),
@@ -145,7 +133,7 @@ def build(cell: Cell, folder: Path, seed: int) -> Built:
     files = sources(seed)
     for name, text in files.items():
         (folder / name).write_text(text)
-    (folder / "kernel.ld").write_text(_SCRIPT)
+    (folder / "kernel.ld").write_text(LINKER_SCRIPT)
     options = [
         *_ALWAYS,
         cell.level,
