@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from emulator.trace.table import I64, U32
     from emulator.trace.trace import Trace
 
+MAKING: Final = (Role.ALLOC, Role.REALLOC)
+ENDING: Final = (Role.FREE, Role.REALLOC, Role.DEFER, Role.RESET)
 MOST_ALIKE: Final = 16
 """Findings of one function with one backtrace that are listed; further ones are of no use to anybody."""
 
@@ -87,6 +89,19 @@ class Area:
                 rows = self.blocks.born_call.astype(np.int64) - 1
                 blocks = np.flatnonzero(self.trace.calls.function[rows] == code)
                 yield blocks, FunctionCalls(self.trace.calls, function, rows[blocks]).word(parameter)
+
+    def unseen_from(self, *roles: Role) -> int:
+        """Return the event from which on functions of some roles may have done more to its blocks than calls say; `NEVER` if they have not.
+
+        Copies of them inside of other functions were executed: what those did is not known.
+        """
+        codes = [
+            code
+            for code, each in enumerate(self.trace.functions)
+            if each.area == self.name and each.copies in roles
+        ]
+        columns = self.trace.calls
+        return int(columns.entered[np.isin(columns.function, codes)].min(initial=NEVER)) if codes else NEVER
 
     def live_block_at(self, address: int) -> BlockHistory | None:
         """Return the block that covers an address at the end of the run."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 _OF_FREES: Final = (Kind.DOUBLE_FREE, Kind.INVALID_FREE)
+_OF_UNSEEN: Final = {True: _OF_FREES, False: (Kind.OVERLAP, Kind.LEAK)}
+_OF_EITHER: Final = (*_OF_UNSEEN[True], *_OF_UNSEEN[False])
 _OF_ALLOCATIONS: Final = (Kind.OVERLAP, Kind.BAD_RESULT, Kind.LEAK)
 _LENGTHS: Final = frozenset({"size", "pages", "order"})
 _NO_STRUCTURE: Final = "no such structure is known, or was whole"
@@ -56,6 +58,13 @@ def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tup
     called = [trace.functions[code] for code in np.unique(trace.calls.function)]
     frees = [each for each in called if each.role in (Role.FREE, Role.REALLOC)]
     yield from _unseen_of_frees(trace, frees)
+    for each in called:
+        if each.copies is not None:
+            name = each.name.removesuffix(".inlined")
+            kinds = _OF_UNSEEN[each.copies.makes_block] if each.copies is not Role.REALLOC else _OF_EITHER
+            yield from (
+                (kind, f"{name} is inlined: which blocks it handles there is not known") for kind in kinds
+            )
     if not any(each.role.makes_block for each in called):
         yield from ((kind, "no call that allocates was seen") for kind in _OF_ALLOCATIONS)
     elif not any(trace.blocks(area).size.any() for area in trace.areas):

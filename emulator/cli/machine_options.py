@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from emulator.machine.consoles import Console
     from emulator.machine.machine import Machine
     from emulator.profile.binding import UnknownParameter
+    from emulator.profile.functions import TracedFunction
     from emulator.profile.model import Profile
     from emulator.run.ending import Budget
 
@@ -255,26 +256,27 @@ def chosen_profile(image: KernelImage, file: str | None) -> Profile:
         BadFile: The user's file is none.
         KernelMismatch: No function of a profile is in the kernel.
     """
-    from emulator.loader.builtin import is_built_in
-    from emulator.profile.binding import unknown_parameters, with_inlined  # not for --help
+    from emulator.profile.binding import unknown_parameters  # not for --help
     from emulator.profile.known import match, matching_profile
     from emulator.profile.reader import read_profile
 
-    if file is None and is_built_in(image.path):
-        return matching_profile(
-            image
-        )  # its functions have files of their own: the compiler has copied and changed none
-    described = None if file is None else read_profile(file)
-    matched = matching_profile(image) if described is None else match(described, image)
-    known = {each.name for each in matched.functions}
-    others = (each for each in (described or matched).functions if each.name not in known)
-    profile, inlined = with_inlined(matched.with_functions((*matched.functions, *others)), image)
+    profile = matching_profile(image) if file is None else match(read_profile(file), image)
     for name, unknown in groupby(unknown_parameters(profile), key=lambda each: each.function):
         complain(f"not known of {name}: {_with_reasons(unknown)}")
-    for name, callers, copies in inlined:
-        where = ", ".join(callers[:_CALLERS_MAX])
-        complain(f"{name} is inlined in {where} ({counted(copies, 'time')}): calls there are not recorded")
+    for function in profile.functions:
+        if function.copies is not None:
+            complain(_copies_text(function, image))
     return profile
+
+
+def _copies_text(function: TracedFunction, image: KernelImage) -> str:
+    """Return that a function is inlined, where, and what is not seen of it."""
+    addresses = [entry.address for entry in function.entries]
+    callers = [image.location(each).function or f"0x{each:08x}" for each in addresses]
+    where = ", ".join([*dict.fromkeys(callers)][:_CALLERS_MAX])
+    does = "makes" if function.copies is not None and function.copies.makes_block else "gives back"
+    name = function.name.removesuffix(".inlined")
+    return f"{name} is inlined in {where} ({counted(len(addresses), 'time')}): which blocks it {does} there is not known"
 
 
 def _with_reasons(unknown: Iterable[UnknownParameter]) -> str:

@@ -25,6 +25,7 @@ from emulator.loader.functions.prototypes import (
 )
 from emulator.profile.expressions import RESULT, Variable, compute, names_in, parse
 from emulator.profile.functions import Result, Role
+from emulator.profile.model import MOST_FUNCTIONS
 from emulator.x86 import WORD_SIZE
 
 if TYPE_CHECKING:
@@ -40,10 +41,11 @@ if TYPE_CHECKING:
 _NEEDED: Final = ("ptr", "frame", "out", "when")
 _WITHOUT_RESULT: Final = (Role.FREE, Role.DEFER, Role.RESET, Role.OTHER)
 _LENGTHS: Final = ("size", "count", "pages", "order")
+_NO_PLACE: Final = NotKnown("its debug information does not have it where the copy begins")
 
 
 def bind(profile: Profile, image: KernelImage) -> tuple[TracedFunction, ...]:
-    """Return the functions of a profile that a kernel has, each with its entries; no two of one name.
+    """Return the functions of a profile that a kernel has, each with its entries, and `TracedFunction.copies`; no two of one name.
 
     Raises:
         UnsupportedFunction: What must be known of a function cannot be, or a computed value means nothing in this kernel.
@@ -60,48 +62,41 @@ def bind(profile: Profile, image: KernelImage) -> tuple[TracedFunction, ...]:
         for each in _functions(image, function, new):
             _check(each, is_of_pages=profile.pages(each.area))
             bound.setdefault(each.name, each)
-    return tuple(bound.values())
+    return (
+        tuple(bound.values())
+        if is_built_in(image.path)
+        else tuple(_with_copies(profile, tuple(bound.values()), image))
+    )
 
 
-class InlinedFunction(NamedTuple):
-    """A function whose calls the compiler has replaced by copies of it, of which no call is recorded.
+def _with_copies(
+    profile: Profile, called: Sequence[TracedFunction], image: KernelImage
+) -> Iterator[TracedFunction]:
+    """Yield the functions that are called, with the copies of them that the compiler has put into their callers.
 
-    Attributes:
-        function: Its name.
-        callers: The functions that the copies are in.
-        copies: How many there are.
+    A copy has no result, so only those of functions without one are recorded as calls, where all their parameters are known. Of others it
+    is recorded that they are executed, but for those in functions of their area that do the same: they are parts of calls that are
+    recorded.
     """
-
-    function: str
-    callers: tuple[str, ...]
-    copies: int
-
-
-def with_inlined(profile: Profile, image: KernelImage) -> tuple[Profile, tuple[InlinedFunction, ...]]:
-    """Add the copies inside of other functions to a profile.
-
-    A copy has no result, so only those of functions without one can be recorded, where all their parameters are known.
-
-    Args:
-        profile: With the functions that the kernel has, and others.
-        image: The kernel.
-
-    Returns:
-        The profile, and the functions that have other copies, whose calls are not recorded.
-    """
-    named = {each.name: each for each in profile.functions}
-    names = [name.rpartition(":")[2] for name in named]
-    lost: dict[str, list[InlinedCopy]] = defaultdict(list)
-    for copy in inlined_copies(image, frozenset(names)):
-        function = named.get(copy.name)  # none where several files have one
-        if function is not None and _can_be_recorded(function, copy):
+    names = {each.name for each in called}
+    named = {
+        each.name: each for each in (*called, *(each for each in profile.functions if each.name not in names))
+    }
+    by_plain = {name.rpartition(":")[2]: each for name, each in reversed(named.items())}
+    around = {entry.address: each for each in called for entry in each.entries}
+    unseen: dict[str, list[InlinedCopy]] = defaultdict(list)
+    for copy in inlined_copies(image, frozenset(by_plain)):
+        function = by_plain[copy.name]
+        if copy.name in named and _can_be_recorded(function, copy):
             values = copy.parameters[: function.argument_count]
             entry = Entry(copy.address, copy.address, values, is_inlined=True)
-            named[copy.name] = replace(function, entries=(*function.entries, entry))
-        else:
-            lost[copy.name].append(copy)
-    found = tuple(_inlined(image, name, copies) for name, copies in sorted(lost.items()))
-    return profile.with_functions(tuple(each for each in named.values() if each.entries)), found
+            named[copy.name] = by_plain[copy.name] = replace(function, entries=(*function.entries, entry))
+        elif not _is_part(function, around.get(copy.around)):
+            unseen[function.name].append(copy)
+    found = [each for each in named.values() if each.entries]
+    yield from found
+    room = MOST_FUNCTIONS - len(found)
+    yield from [_unseen(named[name], copies) for name, copies in sorted(unseen.items())][:room]
 
 
 def _can_be_recorded(function: TracedFunction, copy: InlinedCopy) -> bool:
@@ -118,9 +113,41 @@ def _can_be_recorded(function: TracedFunction, copy: InlinedCopy) -> bool:
     )
 
 
-def _inlined(image: KernelImage, name: str, copies: Sequence[InlinedCopy]) -> InlinedFunction:
-    callers = dict.fromkeys(image.location(each.around).function or f"0x{each.around:08x}" for each in copies)
-    return InlinedFunction(name, tuple(callers), len(copies))
+def _is_part(function: TracedFunction, around: TracedFunction | None) -> bool:
+    """Return whether what a copy does is a part of what the function does that it is in."""
+    if around is None or around.area != function.area:
+        return False
+    return around.role is Role.REALLOC or around.role.makes_block == function.role.makes_block
+
+
+def _unseen(function: TracedFunction, copies: Sequence[InlinedCopy]) -> TracedFunction:
+    """Return what is recorded of copies that are executed."""
+    count = function.argument_count
+    entries = []
+    for each in copies:
+        places = each.parameters[:count]
+        values = (*places, *(_NO_PLACE,) * (count - len(places)))
+        entries.append(Entry(each.address, each.address, values, is_inlined=True))
+    unknown = (
+        name
+        for entry in entries
+        for name, value in zip(function.parameters, entry.values, strict=False)
+        if isinstance(value, NotKnown)
+    )
+    return replace(
+        function,
+        name=f"{function.name}.inlined",
+        role=Role.OTHER,
+        parameters=function.parameters[:count],
+        result=Result.NONE,
+        failure=None,
+        facts=(),
+        block="",
+        places=(),
+        unknown=tuple(dict.fromkeys(unknown)),
+        copies=function.role,
+        entries=tuple(entries),
+    )
 
 
 class UnknownParameter(NamedTuple):
@@ -138,9 +165,9 @@ class UnknownParameter(NamedTuple):
 
 
 def unknown_parameters(profile: Profile) -> Iterator[UnknownParameter]:
-    """Yield the parameters of a matched profile that cannot be known."""
+    """Yield the parameters of a matched profile that cannot be known, but for those of `TracedFunction.copies`."""
     for function in profile.functions:
-        for parameter in function.unknown:
+        for parameter in function.unknown if function.copies is None else ():
             yield UnknownParameter(function.name, parameter, _not_known(function, parameter).reason)
 
 

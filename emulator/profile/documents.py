@@ -38,6 +38,7 @@ def to_document(profile: Profile) -> dict[str, object]:
                 "block": function.block,
                 "places": list(function.places),
                 "unknown": list(function.unknown),
+                **({} if function.copies is None else {"copies": function.copies.value}),
             }
             for function in profile.functions
         ],
@@ -79,6 +80,10 @@ def _rules(document: object) -> AreaRules:
 
 
 def _function(document: object) -> TracedFunction:
+    copies = None
+    if isinstance(document, dict) and "copies" in document:
+        document = dict(document)
+        copies = Role(_one_of(document.pop("copies"), Role, "copies"))
     is_later = isinstance(document, dict) and not document.keys().isdisjoint(_LATER_FIELDS)
     fields = _fields(document, "a function", _FUNCTION_FIELDS + (_LATER_FIELDS if is_later else ()))
     failure = fields["failure"]
@@ -93,6 +98,7 @@ def _function(document: object) -> TracedFunction:
         _typed(fields.get("block", ""), str, "block"),
         tuple(_strings(fields.get("places", []), "places")),
         tuple(_strings(fields.get("unknown", []), "unknown")),
+        copies,
     )
 
 

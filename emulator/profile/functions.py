@@ -111,6 +111,8 @@ class TracedFunction:
         block: Expression of what a call makes, an address or a frame as *result* says; "": EAX, or what lies where ``out`` points.
         places: Where parameters are, "" where it is not said, such as ``eax`` or ``esp+8``; empty: nothing is said.
         unknown: Parameters whose values cannot be known in this kernel; their words are 0.
+        copies: It is about copies inside of other functions: that they are executed is seen, and not what they do to blocks. The role is OTHER,
+            and this is the one of the function that they are copies of; None: it is a function.
         entries: Where it is entered in the kernel that its profile was matched with; empty: in none.
 
     Raises:
@@ -127,6 +129,7 @@ class TracedFunction:
     block: str = ""
     places: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    copies: Role | None = None
     entries: tuple[Entry, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -239,6 +242,10 @@ def _is_name(pattern: re.Pattern[str], text: str) -> bool:
 
 def _check_meaning(function: TracedFunction) -> None:
     """Refuse a function whose calls could not be understood in its role."""
+    if function.copies is not None and function.role is not Role.OTHER:
+        raise ValueError(
+            f"{function.name}: what copies do is not known, but the role is {function.role.value}"
+        )
     if function.role is Role.OTHER:
         return
     problem = _length_problem(function) or _block_problem(function) or _result_problem(function)

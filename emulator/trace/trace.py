@@ -87,7 +87,8 @@ class Trace:
     def never_called(self) -> tuple[str, ...]:
         """The recorded functions of which there is no call."""
         counts = np.bincount(self.calls.function, minlength=len(self.functions))
-        return tuple(each.name for each, calls in zip(self.functions, counts, strict=True) if not calls)
+        functions = zip(self.functions, counts, strict=True)
+        return tuple(each.name for each, calls in functions if not calls and each.copies is None)
 
     @property
     def areas(self) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 Theory. The trace knows which frees met no live block ("stray"). An allocator of pages takes the page in which an address lies, so a free
 of an address inside one is found by the address. What was at the address before decides which mistake it was.
-A free that the kernel answered with an error is none of them: the kernel has reported it to the caller, and did nothing.
+Where copies of an allocator inside of other functions were executed, its blocks are not known: from then on a free counts only if it is of the
+inside of a live block. A free that the kernel answered with an error is none of them: the kernel has reported it to the caller, and did nothing.
 Nor are those by which it gives the allocator its memory, in a loop that frees one piece after the other (`_given`).
 
 Shortcomings. A free of a block that has been allocated again by somebody else looks like a correct one; the second free of
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emulator.check.area import MOST_ALIKE
+from emulator.check.area import MAKING, MOST_ALIKE
 from emulator.check.findings import Finding, Kind, sized_address
 from emulator.profile.functions import Role
 from emulator.trace.blocks.function_calls import NOWHERE
@@ -36,10 +37,14 @@ def wrong_frees(area: Area) -> Iterator[Finding]:
     """Yield a finding for each stray free, in order of events."""
     stray = area.trace.stray_frees(area.name)
     wrong = np.union1d(stray[~_given(area, stray)], _inside_pages(area))
+    unseen = area.unseen_from(*MAKING)
     for call, details in area.first_of_each(wrong).items():
         call_site, address = area.call_sites.entry(call), _address(area, call)
         if not area.was_reserved(address, call_site.event):
-            yield replace(_judge(area, call_site, address), details=details)
+            finding = _judge(area, call_site, address)
+            is_of_live = finding.block is not None and finding.block.freed is None
+            if call_site.event < unseen or is_of_live:
+                yield replace(finding, details=details)
 
 
 def _inside_pages(area: Area) -> U32:

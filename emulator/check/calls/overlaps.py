@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from emulator.check.area import ENDING
 from emulator.check.findings import Finding, Kind, sized_address
 from emulator.trace.blocks.overlaps import made_over_live
 
@@ -22,7 +23,10 @@ def overlapping(area: Area) -> Iterator[Finding]:
     """Yield a finding for each block that was allocated over a live one."""
     blocks = area.blocks
     count, found = made_over_live(blocks, area.trace.event_count, _MOST_OVERLAPS, pages=area.pages)
-    by_call = {int(blocks.born_call[index]): index for index in reversed(found)}
+    unseen = area.unseen_from(*ENDING)  # from then on a block may have been given back
+    by_call = {
+        int(blocks.born_call[index]): index for index in reversed(found) if blocks.born[index] < unseen
+    }
     most = (f"the first {len(found)} of {count} blocks that overlap were looked at",) * (count > len(found))
     for call, details in area.first_of_each(np.array(sorted(by_call), np.uint32)).items():
         yield replace(_overlap(area, call, by_call[call]), details=details + most)

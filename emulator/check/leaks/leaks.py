@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.check.area import Area
+from emulator.check.area import ENDING, Area
 from emulator.check.findings import Finding, Kind
 from emulator.check.leaks.evidence import Evidence
 from emulator.check.leaks.live_blocks import OwnRecords, live_blocks
 from emulator.check.leaks.reachability import Reachability
 from emulator.check.leaks.word_writers import WordWriters
+from emulator.trace.blocks.blocks import NEVER
 from emulator.wording import counted
 
 if TYPE_CHECKING:
@@ -90,7 +91,14 @@ class _LeakFinder:
         self._states = [self._state(block) for block in range(len(self._histories))]
 
     def leaks(self) -> Leaks:
-        lost = [block for block, (state, _) in enumerate(self._states) if state != REACHABLE]
+        unseen = {
+            area.name for area in set(self._areas) if area.unseen_from(*ENDING) != NEVER
+        }  # perhaps given back
+        lost = [
+            block
+            for block, (state, _) in enumerate(self._states)
+            if state != REACHABLE and self._areas[block].name not in unseen
+        ]
         reachable = [block for block, (state, _) in enumerate(self._states) if state == REACHABLE]
         return Leaks(self._findings(lost), self._findings(reachable), self._sizes(lost))
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
+    from emulator.profile.model import Profile
     from emulator.trace.queries.selection import Selection
     from emulator.trace.table import Call
     from emulator.trace.trace import Trace
@@ -162,8 +163,8 @@ def _record_and_show(path: str, options: Namespace, output: Output) -> Ending:
     return ending
 
 
-def _record(options: Namespace, path: str) -> tuple[Ending, str]:
-    """Return how the run ended, and the title of the profile."""
+def _record(options: Namespace, path: str) -> tuple[Ending, Profile]:
+    """Return how the run ended, and what was recorded."""
     from emulator import __version__  # slow
     from emulator.run.recorded import record_run  # not for --help
     from emulator.trace.file.recorder import trace_header
@@ -184,11 +185,13 @@ def _record(options: Namespace, path: str) -> tuple[Ending, str]:
         ending = record_run(machine, path, header, budget, on_progress=so_far, with_memory_map=True)
     if console is not None:
         console.end()
-    return ending, profile.title
+    return ending, profile
 
 
-def _show(path: str, name: str | None, options: Namespace, output: Output, profile: str = "") -> None:
-    """Show the trace in a file, which has a name for people if it is kept, as the profile may have."""
+def _show(
+    path: str, name: str | None, options: Namespace, output: Output, profile: Profile | None = None
+) -> None:
+    """Show the trace in a file, which has a name for people if it is kept; the profile is that of the run, if there was one."""
     from emulator.report.text.findings import never_called_line
     from emulator.trace.trace import Trace  # has numpy
 
@@ -198,9 +201,9 @@ def _show(path: str, name: str | None, options: Namespace, output: Output, profi
     elif options.profile and trace.never_called:
         complain(never_called_line(trace.never_called))
     if options.summary:
-        _show_summary(trace, name, output, profile, as_json=options.json)
+        _show_summary(trace, name, output, "" if profile is None else profile.title, as_json=options.json)
         return
-    _show_calls(trace, options, output)
+    _show_calls(trace, options, output, profile)
     if trace.ending is not None and trace.ending.lacks:
         from emulator.report.text.lacks import lacks_line
 
@@ -219,15 +222,15 @@ def _show_summary(trace: Trace, name: str | None, output: Output, profile: str, 
         output.lines(trace_lines(trace, facts, name or _LIVE, output.style, profile))
 
 
-def _show_calls(trace: Trace, options: Namespace, output: Output) -> None:
+def _show_calls(trace: Trace, options: Namespace, output: Output, profile: Profile | None) -> None:
     """Show the selected calls, some thousand lines at a time."""
     from emulator.trace.queries.selection import select
 
     mask = select(trace, _selection(options))
     if len(trace) and not mask.any():
         complain(f"none of the {len(trace)} calls is one of those that were asked for")
-    if options.insn:
-        lines = _with_instructions(trace, trace.calls.chosen(mask), options, output)
+    if options.insn and profile is not None:
+        lines = _with_instructions(trace, profile, trace.calls.chosen(mask), options, output)
     elif options.json:
         lines = map(json.dumps, _documents(trace, trace.calls.chosen(mask)))
     else:
@@ -259,7 +262,7 @@ def _documents(trace: Trace, calls: Iterable[Call]) -> Iterator[dict[str, Any]]:
 
 
 def _with_instructions(
-    trace: Trace, calls: Iterable[Call], options: Namespace, output: Output
+    trace: Trace, profile: Profile, calls: Iterable[Call], options: Namespace, output: Output
 ) -> Iterator[str]:
     """Run the kernel once more, and record the instructions of calls on the way."""
     from emulator.replay.engine import Replay
@@ -268,8 +271,8 @@ def _with_instructions(
     from emulator.report.text.calls import call_layout, instruction_lines
     from emulator.trace.recording import record_calls
 
-    recording = record_calls(new_machine(options, None), trace.profile)
-    replay = Replay(recording, trace.profile, run_budget(options))
+    recording = record_calls(new_machine(options, None), profile)
+    replay = Replay(recording, profile, run_budget(options))
     layout, style = call_layout(trace, output.style), output.style
     for call, instructions, cut in calls_with_instructions(replay, calls):
         if options.json:

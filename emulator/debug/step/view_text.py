@@ -62,7 +62,8 @@ def headline(view: View) -> str:
         return f"the end of the run: {printable(ended_text(view.ending))}"
     if view.call is None:
         return f"before the first instruction; {view.event_count} events"
-    done = "has returned" if view.has_returned else "is entered"
+    is_passed = view.call.left == view.call.entered  # a copy inside of another function
+    done = "is executed" if is_passed else "has returned" if view.has_returned else "is entered"
     return f"event {view.event} of {view.event_count}: #{view.call.number} {printable(view.call.function)} {done}"
 
 

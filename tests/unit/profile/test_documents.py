@@ -12,12 +12,22 @@ ALLOC = TracedFunction("kmalloc", "heap", Role.ALLOC, ("size",), Result.POINTER,
 GET = TracedFunction("get_blk", "pools", Role.ALLOC, ("pool", "out", "size"), Result.ERROR)
 FREE = TracedFunction("kfree", "heap", Role.FREE, ("ptr",), Result.NONE)
 FRAME = TracedFunction("alloc_frame", "frames", Role.ALLOC, (), Result.FRAME, 0xFFFF_FFFF)
-PROFILE = Profile("mine", (ALLOC, GET, FREE, FRAME), {"frames": PAGES})
+COPIES = TracedFunction("kmalloc.inlined", "heap", Role.OTHER, ("size",), Result.NONE, copies=Role.ALLOC)
+PROFILE = Profile("mine", (ALLOC, GET, FREE, FRAME, COPIES), {"frames": PAGES})
 
 
 def test_there_and_back() -> None:
     document = json.loads(json.dumps(to_document(PROFILE)))
     assert from_document(document) == PROFILE
+
+
+def test_what_copies_do_is_not_known() -> None:
+    document = json.loads(json.dumps(to_document(PROFILE)))
+    document["functions"][-1]["role"] = "alloc"
+    with pytest.raises(
+        ValueError, match=r"kmalloc\.inlined: what copies do is not known, but the role is alloc"
+    ):
+        from_document(document)
 
 
 def test_its_form() -> None:
