@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from emulator.cli import option_values
@@ -10,24 +9,20 @@ from emulator.cli.status import CommandLineError
 from emulator.cli.terminal.console import RAW_HELP
 from emulator.cli.terminal.output import complain
 from emulator.errors import UnknownName
-from emulator.wording import counted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace, _ArgumentGroup
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from emulator.devices.board import BoardSettings
     from emulator.loader.image import KernelImage
     from emulator.machine.consoles import Console
     from emulator.machine.machine import Machine
-    from emulator.profile.binding import UnknownParameter
-    from emulator.profile.functions import TracedFunction
     from emulator.profile.model import Profile
     from emulator.run.ending import Budget
 
 _DEFAULT_KERNEL = "firmware:demo"
 DEFAULT_TIMEOUT_S = 60.0
-_CALLERS_MAX = 4
 
 
 def add_kernel(
@@ -256,30 +251,11 @@ def chosen_profile(image: KernelImage, file: str | None) -> Profile:
         BadFile: The user's file is none.
         KernelMismatch: No function of a profile is in the kernel.
     """
-    from emulator.profile.binding import unknown_parameters  # not for --help
-    from emulator.profile.known import match, matching_profile
+    from emulator.profile.known import match, matching_profile  # not for --help
     from emulator.profile.reader import read_profile
+    from emulator.report.text.gaps import gap_lines
 
     profile = matching_profile(image) if file is None else match(read_profile(file), image)
-    for name, unknown in groupby(unknown_parameters(profile), key=lambda each: each.function):
-        complain(f"not known of {name}: {_with_reasons(unknown)}")
-    for function in profile.functions:
-        if function.copies is not None:
-            complain(_copies_text(function, image))
+    for line in gap_lines(profile, image):
+        complain(line)
     return profile
-
-
-def _copies_text(function: TracedFunction, image: KernelImage) -> str:
-    """Return that a function is inlined, where, and what is not seen of it."""
-    addresses = [entry.address for entry in function.entries]
-    callers = [image.location(each).function or f"0x{each:08x}" for each in addresses]
-    where = ", ".join([*dict.fromkeys(callers)][:_CALLERS_MAX])
-    does = "makes" if function.copies is not None and function.copies.makes_block else "gives back"
-    name = function.name.removesuffix(".inlined")
-    return f"{name} is inlined in {where} ({counted(len(addresses), 'time')}): which blocks it {does} there is not known"
-
-
-def _with_reasons(unknown: Iterable[UnknownParameter]) -> str:
-    """Return names of parameters, each reason behind the last one that it holds for."""
-    reasons = groupby(unknown, key=lambda each: each.reason)
-    return ", ".join(f"{', '.join(each.parameter for each in those)} ({reason})" for reason, those in reasons)

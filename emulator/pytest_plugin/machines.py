@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
+
+import pytest
 
 from emulator import boot
 from emulator.check.later_mistakes import keeps_mappings
@@ -159,14 +162,18 @@ class BootedKernel:
         if not recorded and not self.settings.check:
             return None
         from emulator.profile.reader import read_profile
+        from emulator.report.text.gaps import gap_lines
 
         image, path = self.machine.image, self.settings.profile
         try:
-            return match(read_profile(path), image) if path else matching_profile(image)
+            profile = match(read_profile(path), image) if path else matching_profile(image)
         except KernelMismatch:
             if recorded or path:
                 raise
             return None
+        for line in gap_lines(profile, image):
+            warnings.warn(pytest.PytestWarning(line), stacklevel=1)
+        return profile
 
     def _boot(self, profile: Profile | None) -> None:
         with self.deadline(None):

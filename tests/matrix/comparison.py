@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from emulator.loader.image import KernelImage
 from emulator.machine.machine import Machine
-from emulator.profile.binding import with_inlined
 from emulator.profile.known import match
 from emulator.profile.reader import read_profile
 from emulator.trace.recording import CallLog
@@ -75,11 +74,10 @@ def compare(built: Built, folder: Path, *, stacks: Stacks = Stacks.WHOLE) -> Com
     path = folder / "kernel.toml"
     path.write_text(PROFILE)
     image = KernelImage.read(built.kernel, symbols=None if built.symbols is None else str(built.symbols))
-    described = read_profile(path)
-    matched = match(described, image)
-    known = {each.name for each in matched.functions}
-    others = (each for each in described.functions if each.name not in known)
-    profile, inlined = with_inlined(matched.with_functions((*matched.functions, *others)), image)
+    profile = match(read_profile(path), image)
+    copies = {
+        each.name: each.name.removesuffix(".inlined") for each in profile.functions if each.copies is not None
+    }
     machine = Machine(image)
     log = CallLog(machine, profile)
     machine.run(timeout_s=60)
@@ -87,9 +85,9 @@ def compare(built: Built, folder: Path, *, stacks: Stacks = Stacks.WHOLE) -> Com
     size = machine.memory.load_words(count, 1)[0] * ROW.size
     truth = logged_calls(bytes(machine.memory.read(rows, size)))
     assert truth, "the kernel has logged nothing"
-    recorded = [_recorded(call, profile, log, image) for call in log.calls()]
+    recorded = [_recorded(call, profile, log, image) for call in log.calls() if call.function not in copies]
     found = compared(truth, recorded, stacks=stacks)
-    return found._replace(inlined={each.function for each in inlined}, unknown=set(_unknown(profile)))
+    return found._replace(inlined=set(copies.values()), unknown=set(_unknown(profile)))
 
 
 def compared(
@@ -169,7 +167,7 @@ def _plain(function: TracedFunction) -> str:
 
 def _unknown(profile: Profile) -> Iterator[str]:
     for function in profile.functions:
-        for parameter in function.unknown:
+        for parameter in function.unknown if function.copies is None else ():
             yield f"{_plain(function)}.{parameter}"
 
 

@@ -147,11 +147,13 @@ def _introduction(image: KernelImage, calls: int, ending: Ending | None) -> str:
 
 
 def _check(text: str, name: str, image: KernelImage) -> None:
-    """See that the other commands can use what is written."""
+    """See that the other commands can use what is written, and say what they will not see."""
     from emulator.profile.known import match
     from emulator.profile.reader import parse_profile
+    from emulator.report.text.gaps import gap_lines  # only here
 
-    match(parse_profile(text, name), image)
+    for line in gap_lines(match(parse_profile(text, name), image), image):
+        complain(line)
 
 
 def _write(name: str, text: str) -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "ending",
     "findings",
     "frames",
+    "gaps",
     "inspection",
     "lacks",
     "memory_map",

@@ -36,12 +36,12 @@ class Run(Protocol):
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Run:
-    """Return what runs a test file in this process; warnings are errors there."""
+    """Return what runs a test file in this process; warnings are errors there, but for a configuration that says otherwise."""
 
     def run(code: str, *options: str, **configuration: str) -> pytest.RunResult:
-        settings = {"kmemu_kernel": "firmware:demo"} | configuration
+        settings = {"kmemu_kernel": "firmware:demo", "filterwarnings": "error"} | configuration
         lines = [f"{name} = {value}" for name, value in settings.items() if value]
-        pytester.makeini("\n".join(["[pytest]", "filterwarnings = error", *lines]))
+        pytester.makeini("\n".join(["[pytest]", *lines]))
         pytester.makepyfile("import pytest\n" + dedent(code))
         return pytester.runpytest_inprocess(*OPTIONS, *options)
 

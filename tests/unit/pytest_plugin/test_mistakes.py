@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.helpers.c_kernel import compile_kernel
+from tests.unit.check import test_inlined_copies as inlined_copies
 from tests.unit.check.test_null_accesses import KERNEL
 
 if TYPE_CHECKING:
@@ -161,3 +162,19 @@ def test_without_a_profile_null_accesses_are_found(run: Run, tmp_path: Path) -> 
     source = KERNEL.replace("EARLY", "").replace("LATE", "").replace("PAGE_ZERO", "")
     kernel = compile_kernel(tmp_path, source, ("-g",))
     run("def test_it(kernel): kernel.call('set', 0)", kmemu_kernel=str(kernel)).assert_outcomes(failed=1)
+
+
+def test_what_is_not_seen_of_a_profile_is_a_warning(run: Run, tmp_path: Path) -> None:
+    kernel = compile_kernel(tmp_path, inlined_copies.KERNEL.replace("WORK", ""), ["-g", "-O1"])
+    profile = tmp_path / "mine.toml"
+    profile.write_text(inlined_copies.PROFILE.replace("UNKNOWN", ""))
+    code = """
+    def test_it(kernel):
+        kernel.call("take_elsewhere", 2, 40)
+        kernel.call("give_elsewhere", 2)
+    """
+    result = run(code, kmemu_kernel=str(kernel), kmemu_profile=str(profile), filterwarnings="default")
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(
+        ["*PytestWarning: take_inside is inlined in take_elsewhere (1 time): which blocks it makes*"]
+    )

@@ -1,0 +1,48 @@
+"""Say what a trace of a kernel will not have, although its profile asks for it."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from emulator.profile.binding import unknown_parameters
+from emulator.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from emulator.loader.image import KernelImage
+    from emulator.profile.binding import UnknownParameter
+    from emulator.profile.functions import TracedFunction
+    from emulator.profile.model import Profile
+
+_CALLERS_MAX: Final = 4
+
+
+def gap_lines(profile: Profile, image: KernelImage) -> Iterator[str]:
+    """Yield a line for each function of which parameters are not known, or of which there are copies inside of others.
+
+    Args:
+        profile: As it was matched with the kernel.
+        image: The kernel.
+    """
+    for name, unknown in groupby(unknown_parameters(profile), key=lambda each: each.function):
+        yield f"not known of {name}: {_with_reasons(unknown)}"
+    for function in profile.functions:
+        if function.copies is not None:
+            yield _copies_text(function, image)
+
+
+def _copies_text(function: TracedFunction, image: KernelImage) -> str:
+    addresses = [entry.address for entry in function.entries]
+    callers = [image.location(each).function or f"0x{each:08x}" for each in addresses]
+    where = ", ".join([*dict.fromkeys(callers)][:_CALLERS_MAX])
+    does = "makes" if function.copies is not None and function.copies.makes_block else "gives back"
+    name = function.name.removesuffix(".inlined")
+    return f"{name} is inlined in {where} ({counted(len(addresses), 'time')}): which blocks it {does} there is not known"
+
+
+def _with_reasons(unknown: Iterable[UnknownParameter]) -> str:
+    """Return names of parameters, each reason behind the last one that it holds for."""
+    reasons = groupby(unknown, key=lambda each: each.reason)
+    return ", ".join(f"{', '.join(each.parameter for each in those)} ({reason})" for reason, those in reasons)
