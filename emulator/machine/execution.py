@@ -33,6 +33,7 @@ class Returned(Enum):
     RESET = "reset"  # the guest has reset the PC
     OFF = "power off"  # it has switched the power off
     HALTED = "halted"  # hlt with nothing left that could wake the CPU
+    SPINS = "spins"  # in a loop that nothing can end
     TEXT = "text"  # the text that `run` was to go on until has appeared
     IDLE = "idle"  # the guest only waits, and `run` was to go on until then
     EVENT = "event"  # at the event that `run` was asked to stop at
@@ -167,7 +168,7 @@ class Execution:
                 pass
             elif outcome is None:
                 awaited = self._until.look(stop)
-            elif outcome.ending is Returned.HALTED:
+            elif outcome.ending in (Returned.HALTED, Returned.SPINS):
                 awaited = self._until.halted()
             if awaited is not None:
                 return Outcome(Returned(awaited.value), None, self._cpu.registers().eip, executed)
@@ -227,8 +228,9 @@ class Execution:
                 return Outcome(*self._ended, stop.eip, stop.instructions)
             case Reason.EVENT if self._calls.event_count < EVENTS_MAX:
                 return Outcome(Returned.EVENT, None, stop.eip, stop.instructions)
-            case Reason.HALTED:
-                return Outcome(Returned.HALTED, None, stop.eip, stop.instructions)
+            case Reason.HALTED | Reason.SPINS:
+                halted = Returned.HALTED if stop.reason is Reason.HALTED else Returned.SPINS
+                return Outcome(halted, None, stop.eip, stop.instructions)
             case Reason.ASKED | Reason.SLICE:
                 pass
             case Reason.EXCEPTION:

@@ -24,6 +24,7 @@ _DID = {
     Returned.RESET: "reset the PC",
     Returned.OFF: "switched the power off",
     Returned.HALTED: "halted",
+    Returned.SPINS: "halted in an endless loop",
     Returned.ASKED: "was stopped",
 }
 

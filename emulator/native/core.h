@@ -17,6 +17,7 @@ typedef struct kc kc;
 enum kc_reason {
     KC_RUNNING,       /* not ended */
     KC_HALTED,        /* hlt; EIP is after it */
+    KC_SPINS,         /* a loop that nothing can end; EIP is where it begins */
     KC_ASKED,         /* kc_stop_request(), from a device for example */
     KC_INSTRUCTIONS,  /* the instruction budget is used up */
     KC_TIME,          /* the budget of host seconds is used up */

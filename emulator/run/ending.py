@@ -81,6 +81,7 @@ class Ending(NamedTuple):
         budget: The one that was used up, or that had what ended the run.
         missed: The text that the run was to go on until, and that had not appeared when the kernel ended it; "": none.
         interrupts_on: Whether interrupts were on when the kernel halted; None: it did not.
+        spins: It halted in a loop that nothing can end, and not in `hlt`.
         lacks: What the kernel accessed that the machine does not have.
         backtrace: Where a run ended by a budget, a halt or a reset, innermost first.
         activity: What the kernel was doing; None: the run was not ended by a budget.
@@ -96,6 +97,7 @@ class Ending(NamedTuple):
     budget: Budget | None = None
     missed: str = ""
     interrupts_on: bool | None = None
+    spins: bool = False
     lacks: tuple[Lack, ...] = ()
     backtrace: tuple[Frame, ...] = ()
     activity: Activity | None = None

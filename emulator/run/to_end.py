@@ -36,7 +36,8 @@ def run_to_end(machine: Machine, budget: Budget) -> Ending:
     started_ns, waited_ns = interrupts.now_ns(), interrupts.waited_ns()
     ending = _run_to_end(machine, budget)
     if ending.how in (How.BUDGET, *_AFTER_LAST):
-        ending = ending._replace(backtrace=_backtrace(machine, after_last=ending.how in _AFTER_LAST))
+        after_last = ending.how in _AFTER_LAST and not ending.spins
+        ending = ending._replace(backtrace=_backtrace(machine, after_last=after_last))
     if ending.how is How.BUDGET:
         share = (interrupts.waited_ns() - waited_ns) / max(1, interrupts.now_ns() - started_ns)
         ending = ending._replace(activity=Activity(share, machine.unanswered.last_read()))
@@ -101,12 +102,13 @@ def ending_of(machine: Machine, outcome: Outcome) -> Ending:
             instructions=instructions,
             open_calls=open_calls,
         )
-    location = code_location(*machine.image.location(eip - 1))  # of the instruction before
+    spins = outcome.ending is Returned.SPINS
+    location = code_location(*machine.image.location(eip - (not spins)))  # of the instruction before
     open_calls = machine.calls.open_calls
     if outcome.ending in _ENDED_PC:
         how = _ENDED_PC[outcome.ending]
         return Ending(how, eip=eip, location=location, instructions=instructions, open_calls=open_calls)
-    if outcome.ending is not Returned.HALTED:
+    if outcome.ending is not Returned.HALTED and not spins:
         raise ValueError(f"a run that goes on: {outcome.ending.value}")
     return Ending(
         How.HALTED,
@@ -115,6 +117,7 @@ def ending_of(machine: Machine, outcome: Outcome) -> Ending:
         instructions=instructions,
         open_calls=open_calls,
         interrupts_on=bool(machine.registers().eflags & Eflags.IF),
+        spins=spins,
     )
 
 

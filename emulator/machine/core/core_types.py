@@ -15,6 +15,7 @@ class Reason(IntEnum):
     """How a run ended; see `enum kc_reason` in core.h."""
 
     HALTED = lib.KC_HALTED
+    SPINS = lib.KC_SPINS
     ASKED = lib.KC_ASKED
     INSTRUCTIONS = lib.KC_INSTRUCTIONS
     TIME = lib.KC_TIME

@@ -81,6 +81,15 @@ void kc_clock_tick_waiting(kc *m)
             take_ticks(&m->clock->time.timers[i], now);
 }
 
+uint64_t kc_clock_count_at(const kc *m, uint64_t ns)
+{
+    const struct clock *c = m->clock;
+
+    if (ns <= c->time.past_ns)
+        return 0;
+    return ns == UINT64_MAX ? ns : (ns - c->time.past_ns + c->instruction_ns - 1) / c->instruction_ns;
+}
+
 uint64_t kc_clock_due(const kc *m)
 {
     const struct clock *c = m->clock;
@@ -91,9 +100,7 @@ uint64_t kc_clock_due(const kc *m)
         uint64_t at = kc_pic_is_requested(m, timer->line) ? UINT64_MAX : next_ns(timer); /* no tick is noticed while one waits */
         due = at < due ? at : due;
     }
-    if (due <= c->time.past_ns)
-        return 0;
-    return due == UINT64_MAX ? due : (due - c->time.past_ns + c->instruction_ns - 1) / c->instruction_ns;
+    return kc_clock_count_at(m, due);
 }
 
 /* -- waiting ----------------------------------------------------------------------------------- */

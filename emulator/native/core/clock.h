@@ -15,6 +15,8 @@ bool kc_clock_tick(kc *m);
 void kc_clock_tick_waiting(kc *m);
 /* How many instructions of this run there will be when the next timer is due. */
 uint64_t kc_clock_due(const kc *m);
+/* How many instructions of this run there will be at a time, 0 if it is over. */
+uint64_t kc_clock_count_at(const kc *m, uint64_t ns);
 /* The CPU waits: jump to the next tick that can wake it. False: that is Python's to find out. */
 bool kc_clock_skip(kc *m);
 /* Nanoseconds before the instruction that is executed; `done` are the instructions of this run before it. */

@@ -16,6 +16,8 @@ void kc_on_interrupt(kc *m, uint32_t at, uint32_t eip, uint32_t cs, uint32_t han
 /* -- observe/probes.c -- */
 /* Reach the probes of an instruction that come after this one, until something ends the run. */
 void kc_probes_after(kc *m, const struct reached *last);
+/* Is anything to be done at an instruction? */
+bool kc_is_probed(kc *m, uint32_t address);
 
 /* -- observe/watchpoints.c -- */
 /* A device writes to RAM, because of the instruction that the guest is at. */

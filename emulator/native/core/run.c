@@ -9,11 +9,13 @@
 #include "core/mmu.h"
 #include "core/reports.h"
 #include "core/run.h"
+#include "core/spinning.h"
 #include "unicorn/counting.h"
 #include "unicorn/reports.h"
 #include "unicorn/state.h"
 
 enum { INVALID_OPCODE = 6 };
+enum { SPIN_LOOK_NS = 200000000 };
 
 /* -- how a run ends ------------------------------------------------------------------------------ */
 
@@ -86,14 +88,29 @@ static bool on_invalid_instruction(uc_engine *uc, void *data)
 
 /* -- between two blocks -------------------------------------------------------------------------- */
 
+/* When it is looked first, not before a time, whether the guest spins: at multiples, which depend on nothing but the guest. */
+static uint64_t spin_look_ns(uint64_t ns) { return (ns + SPIN_LOOK_NS - 1) / SPIN_LOOK_NS * SPIN_LOOK_NS; }
+
+static bool spins(kc *m)
+{
+    uint64_t now = kc_clock_ns(m);
+
+    if (now < m->run->spin_look_ns)
+        return false;
+    m->run->spin_look_ns = spin_look_ns(now + 1);
+    return kc_spins(m);
+}
+
 uint64_t kc_next_look(kc *m)
 {
     const struct run *run = m->run;
     uint64_t next = run->budget > 2 * TAIL ? run->budget - 2 * TAIL : 0, due = kc_clock_due(m);
+    uint64_t spin_look = kc_clock_count_at(m, run->spin_look_ns);
 
     if (kc_calls_go_on(m) || (kc_irq_waits(m) && kc_irq_may_come(m)))
         return 0;
     next = run->slice < next ? run->slice : next;
+    next = spin_look < next ? spin_look : next;
     return due < next ? due : next;
 }
 
@@ -115,6 +132,8 @@ bool kc_may_go_on(kc *m, uint32_t count)
         return true;
     else if (kc_irq_waits(m) && kc_irq_possible(m))
         kc_irq_take(m);
+    else if (spins(m))
+        kc_end(m, KC_SPINS);
     else if (is_due || kc_code_is_old(m) || kc_count(m) >= run->slice)
         kc_end(m, KC_SLICE);
     else
@@ -276,6 +295,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     run->slice = slice ? slice : UINT64_MAX;
     kc_forget_old_code(m);
     kc_counting_start(m);
+    run->spin_look_ns = spin_look_ns(kc_clock_ns(m));
     kc_interrupts_start(m);
     kc_look_soon(m);
     kc_run_mark(m, true);

@@ -20,6 +20,7 @@ struct run {
     bool steps_over;       /* the probes of the next instruction were reached before */
     bool ends_at_exit;     /* the event that ends the run is one of `ends_at`, a function's `ret` */
     uint64_t budget, slice; /* instructions */
+    uint64_t spin_look_ns;  /* virtual time at which it is looked next whether the guest spins */
     struct reached at;     /* stopped at an event, at this probe; others of its instruction may follow */
     struct reached ends_at;
 };

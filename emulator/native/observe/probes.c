@@ -88,6 +88,15 @@ void kc_probes_reached(kc *m, uint32_t address) { reach_after(m, address, NULL, 
 
 void kc_probes_after(kc *m, const struct reached *last) { reach_after(m, last->address, last, false); }
 
+bool kc_is_probed(kc *m, uint32_t address)
+{
+    const struct probe *p = *slot_of(m, address);
+
+    while (p && p->address != address)
+        p = p->next;
+    return p;
+}
+
 /* The engine calls this for each probe of an instruction. */
 static void on_probe(uc_engine *uc, uint64_t address, uint32_t size, void *data)
 {

@@ -37,7 +37,8 @@ def last_act_text(ending: Ending) -> str:
         did = "reset the PC" if ending.how is How.RESET else "switched the power off"
         return f"the kernel {did} at {ending.location}"
     why = {None: "", True: " with nothing to wake it", False: " with interrupts off"}[ending.interrupts_on]
-    return f"the kernel halted at {ending.location}{why}"
+    where = f"at {ending.location}{', in an endless loop' if ending.spins else ''}"
+    return f"the kernel halted {where}{why}"
 
 
 def interruption_text(ending: Ending) -> str:

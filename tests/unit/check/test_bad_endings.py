@@ -17,6 +17,7 @@ from emulator.profile.known import matching_profile
 from emulator.profile.model import Profile
 from emulator.report.text.ending import ending_text
 from emulator.run.ending import Ending, How
+from kernel_model.btron.kernel_space import KERNEL_BASE
 from kernel_model.btron.tcb import TaskState
 from kernel_model.structs import TCB
 from tests.helpers.guest import FUNCTION, machine_of
@@ -53,6 +54,16 @@ def test_tasks_that_wait_for_each_other() -> None:
     )
     assert finding.call_site is not None
     assert [frame.function for frame in finding.call_site.backtrace[:2]] == ["get_blf", "read_request"]
+
+
+def test_a_loop_that_nothing_can_end_is_a_halt_too() -> None:
+    machine = boot("firmware:btron_bad_wait")
+    shut = machine.image.symbols["direct"]
+    code = machine.memory.read(shut.address - KERNEL_BASE, shut.size)
+    assert code.count(b"\xfa\xf4\xeb\xfc") == 1  # cli; hlt; jmp to both
+    machine.memory.write(shut.address - KERNEL_BASE + code.index(b"\xf4\xeb"), b"\x90")
+    (finding,) = check_kernel(machine, matching_profile(machine.image)).findings
+    assert finding.message == "deadlock: the kernel halted for good, with interrupts off, while 2 tasks wait"
 
 
 def test_a_halt_without_tasks_that_wait_is_a_good_end(tmp_path: Path) -> None:

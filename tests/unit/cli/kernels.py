@@ -10,7 +10,8 @@ from tests.unit.loader.elf_builder import BASE, FUNC, Elf, Load, Sym, build_elf
 if TYPE_CHECKING:
     from pathlib import Path
 
-LOOP = b"\xeb\xfe"  # jmp $
+LOOP = b"\x40\xeb\xfd"  # 1: inc eax; jmp 1b
+SPIN = b"\xeb\xfe"  # jmp $
 HALT = b"\xfa\xf4"  # cli; hlt
 JUMP_TO_NOWHERE = b"\xb8\xef\xbe\xad\xde\xff\xe0"  # mov eax, 0xdeadbeef; jmp eax
 JUMP_INTO_ROM = b"\xb8\x00\x00\x0f\x00\xff\xe0"  # mov eax, 0xf0000; jmp eax

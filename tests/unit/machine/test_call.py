@@ -54,7 +54,11 @@ halts:  hlt
 exits:  exit    21
         ret
         .type   hangs, @function
-hangs:  jmp     hangs
+hangs:  incl    %eax
+        jmp     hangs
+        .size   hangs, . - hangs
+        .type   spins, @function
+spins:  jmp     spins
         .type   faults, @function
 faults: movl    0xe0000000, %eax
         ret
@@ -178,6 +182,14 @@ def test_a_function_that_ends_the_run_did_not_return(machine: Machine, function:
 def test_a_function_that_never_returns_uses_up_its_seconds(machine: Machine) -> None:
     with pytest.raises(BudgetUsedUp, match=r"^time budget used up at hangs\+0x0"):
         machine.call("hangs", timeout_s=0.05)
+    assert machine.call("add_three", 1, 2, 3) == 6
+
+
+def test_a_function_that_ends_in_a_loop_for_ever(machine: Machine) -> None:
+    with pytest.raises(
+        GuestStopped, match=r"^spins did not return: the kernel halted in an endless loop at spins\+0x0"
+    ):
+        machine.call("spins", timeout_s=20)
     assert machine.call("add_three", 1, 2, 3) == 6
 
 

@@ -115,7 +115,7 @@ def test_a_loop_that_changes_nothing_is_idle(loop: str) -> None:
 @pytest.mark.parametrize(
     "loop",
     [
-        "cli\n1: jmp 1b",  # nothing can end it
+        "cli\n1: incl %ebx\n jmp 1b",
         STI + "\n1: incl %ebx\n jmp 1b",
         STI + "\n1: incl results\n jmp 1b",
         "movw $0x300, %dx\n1: inb %dx, %al\n testb $1, %al\n jnz 1b",  # waits for what kmemu does not have

@@ -30,7 +30,7 @@ __attribute__((noinline)) void middle(unsigned depth, volatile unsigned *where)
     count++;
 }
 __attribute__((noinline)) void outermost(unsigned depth) { print("one\\ntwo\\n"); middle(depth, (void *)0x40000000); count++; }
-void spin(void) { print("\\n> "); for (;;) ; }
+void spin(void) { print("\\n> "); for (;;) __asm__ volatile("incl %%eax" ::: "eax"); }
 void dies(void) { for (char c = 'a'; c <= 'h'; c++) { put(c); put('\\n'); } __asm__ volatile("cli; hlt"); }
 void _start(void) { __asm__ volatile("movl $0x80000, %esp; call main; cli; hlt"); }
 int main(void) { print("up\\n"); for (int i = 0; i < 10; i++) { print("line "); put('0' + i); put('\\n'); } return 0; }
@@ -209,7 +209,7 @@ def test_a_boot_that_hangs_costs_its_time_once(run: Run, kernel: str) -> None:
 
 def compile_kernel_that_spins(kernel: str) -> Path:
     path = Path(kernel).with_name("spin.elf")
-    source = "void _start(void) { for (;;) ; }"
+    source = "void _start(void) { for (volatile int i = 0;; i++) ; }"
     folder = path.parent / "spinning"
     folder.mkdir()
     compile_kernel(folder, source).rename(path)

@@ -120,9 +120,9 @@ class TestRuns:
             ),
             (
                 kernels.LOOP,
-                ("--max-instructions", "9"),
+                ("--max-instructions", "10"),
                 4,
-                "budget of 9 instructions used up at EIP 0x00100000",
+                "budget of 10 instructions used up at EIP 0x00100000",
             ),
         ],
     )
@@ -435,9 +435,16 @@ class TestStops:
 
     def test_a_kernel_that_only_waits_ends_well(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
         # mov al, 0xff; out 0x21, al; sti
-        path = kernels.write_kernel(tmp_path / "k.elf", b"\xb0\xff\xe6\x21\xfb" + kernels.LOOP)
+        path = kernels.write_kernel(tmp_path / "k.elf", b"\xb0\xff\xe6\x21\xfb" + kernels.SPIN)
         done = kmemu("boot", path, "--until-idle", "--json")
         assert (done.status, json.loads(done.out)["outcome"]) == (0, "idle")
+
+    def test_a_loop_that_nothing_can_end_is_a_halt(self, kmemu: Callable[..., Done], tmp_path: Path) -> None:
+        path = kernels.write_kernel(tmp_path / "k.elf", b"\xfa" + kernels.SPIN)
+        done = kmemu("boot", path)
+        assert "the kernel halted at start+0x1, in an endless loop with interrupts off" in done.out
+        assert done.status == 0
+        assert json.loads(kmemu("boot", path, "--json").out)["outcome"] == "halted"
 
     def test_the_time_budget(self, boot_code: Callable[..., Done]) -> None:
         problem = "time budget used up at start+0x0, EIP 0x00100000"

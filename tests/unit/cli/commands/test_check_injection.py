@@ -139,10 +139,10 @@ def test_it_says_how_far_such_a_kernel_got(kmemu: Callable[..., Done], tmp_path:
     path = kernels.write_kernel(tmp_path / "k.elf", b"\x90" + kernels.LOOP)
     (tmp_path / "p.toml").write_text('name = "mine"\n[heap]\nalloc = "start(size)"\n')
     done = kmemu(
-        "check", path, "--profile", str(tmp_path / "p.toml"), "--exhaust", "--max-instructions", "1000"
+        "check", path, "--profile", str(tmp_path / "p.toml"), "--exhaust", "--max-instructions", "1001"
     )
     assert (done.status, done.out) == (4, "")
-    assert "used up after 1000 instructions and 1 allocation at start+0x1, EIP " in done.err
+    assert "used up after 1001 instructions and 1 allocation at start+0x1, EIP " in done.err
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ class _Wall:
 
 def _endless() -> Machine:
     """Return a machine with a guest that never ends, and takes no interrupts."""
-    return machine_of("1: jmp 1b")
+    return machine_of("1: incl %ecx\n jmp 1b")
 
 
 def test_the_machine_keeps_to_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ def test_a_guest_that_lets_interrupts_in_for_moments_is_not_kept_waiting() -> No
 
 
 def test_keys_wait_while_a_guest_does_not_take_its_ticks() -> None:
-    machine = machine_of("movb $0xfc, %al\n outb %al, $0x21\n1: jmp 1b")  # with interrupts off
+    machine = machine_of("movb $0xfc, %al\n outb %al, $0x21\n1: incl %ecx\n jmp 1b")  # with interrupts off
     machine.keys("a")
     with pytest.raises(BudgetUsedUp):
         machine.run(max_instructions=200_000_000)

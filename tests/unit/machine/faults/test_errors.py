@@ -217,7 +217,7 @@ def test_a_halt_loop_ends_at_the_first_halt(mmu: str) -> None:
 
 
 def test_an_endless_loop_ends_with_its_budget_and_names_its_location(mmu: str) -> None:
-    machine = machine_of("spin: jmp spin\n .type spin, @function", mmu=mmu)
+    machine = machine_of("spin: incl %eax\n jmp spin\n .type spin, @function", mmu=mmu)
     with pytest.raises(BudgetUsedUp, match=r"^time budget used up at spin\+0x0 \(.*guest\.S:\d+\), EIP 0x"):
         machine.run(timeout_s=0.5)
 
