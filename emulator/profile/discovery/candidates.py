@@ -29,6 +29,7 @@ _OUT_NAME: Final = re.compile("addr|out|ptr|block|blk|result|ret", re.IGNORECASE
 _SIZE_ENDINGS: Final = ("size", "sz", "bytes", "len")
 _SIZE_SHORT: Final = frozenset(("n", "nb", "s", "x", "num", "count", "req", "want", ""))
 _POINTER_BASES: Final = ("void *", "char *", "unsigned char *", "signed char *", "u8 *")
+_LISTS: Final = frozenset(("list", "queue"))
 _PAGE_STRUCTURES: Final = re.compile(r"(page|frame|vm_page|pageinfo|vm_page_t)", re.IGNORECASE)
 _POOLS: Final = frozenset(
     [
@@ -299,6 +300,8 @@ def _block_rank(parameter: Parameter) -> int:
     if plain_type in _POINTER_BASES:
         return 5
     if plain_type.endswith("*") and not plain_type.endswith("**"):
+        if not _LISTS.isdisjoint(words_of(plain_type)):
+            return 0  # of many
         return 1 if is_pool(parameter) else 4
     is_number = not plain_type.endswith(("*", "char")) and not is_size(parameter)
     if is_number and not _ADDRESS_WORDS.isdisjoint({*words_of(parameter.name), *words_of(parameter.type)}):

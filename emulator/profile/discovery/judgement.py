@@ -102,7 +102,12 @@ def _named(area: DraftArea, name: str) -> Suggestion:
 def _judge_area(area: DraftArea, seen: Seen) -> None:
     for each in area.suggestions:
         if each.candidate.verb in MAKING:
-            _judge_making(each, seen.functions[each.name])
+            blocks = seen.functions[each.name].blocks
+            names_pages = each.signature.result == "ptr" and not each.signature.block
+            if area.is_of_pages and names_pages and any(block % PAGE_SIZE for block in blocks):
+                each.drop("its results are no addresses of pages")
+            else:
+                _judge_making(each, seen.functions[each.name])
     if not area.taken(*MAKING):
         for each in area.taken(Verb.FREE):
             each.drop("nothing that takes is left")

@@ -26,7 +26,7 @@ def profile_text(areas: Sequence[DraftArea], name: str, introduction: str) -> st
     """
     lines = [*_comment(introduction), f"name = {json.dumps(name)}"]
     for area in areas:
-        lines += ["", *_area(area)]
+        lines += ["", *_area(area)] if area.suggestions else []
     return "\n".join(lines) + "\n"
 
 

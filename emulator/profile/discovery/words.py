@@ -79,9 +79,11 @@ def words_of(name: str) -> tuple[str, ...]:
 
 
 def _parts(word: str) -> tuple[str, ...]:
-    """Split a word in front of or after one that is known: ``freepage``, ``kmalloc``, but not ``freeze`` or ``carefree``."""
+    """Split a word in front of or after one that is known: ``freepage``, ``kmalloc``, ``kpages``, but not ``freeze`` or ``carefree``."""
     if word in _KNOWN or len(word) < _SHORTEST:
         return (word,)
+    if word[0] in _PREFIXES and word[1:] in _NOUNS:
+        return (word[0], word[1:])
     for ending in _ENDINGS:
         start = word.removesuffix(ending)
         if start != word and (len(start) <= _PREFIX_MAX or start in _KNOWN or start[1:] in _KNOWN):

@@ -34,6 +34,8 @@ IT unsigned long frame_alloc(void) { return (unsigned long)memory >> 12; }
 IT void frame_free(unsigned long frame) { memory[frame] = 1; }
 
 IT int alloc_chrdev_region(unsigned *device, unsigned minor, const char *name) { *device = minor + *name; return 0; }
+struct list_node { struct list_node *next; };
+IT void frame_free_all(struct list_node *list) { memory[5] = list->next == list; }
 IT int allocate_pid(void) { return memory[1]; }
 IT unsigned free_count(void) { return memory[2]; }
 IT int is_free(void *p) { return *(char *)p; }

@@ -264,3 +264,16 @@ def test_a_header_is_the_constant_distance_of_neighbours() -> None:
         address += size + 12
     judge([area], run.calls)
     assert area.settings == {"header": "12", "alignment": "2"}
+
+
+def test_a_number_of_pages_is_no_page() -> None:
+    area, run = heap("pages", "alloc_pages", "free_pages"), Run()
+    area.suggestions.append(suggestion("alloc_some", Verb.ALLOC, ("pages",), "ptr"))
+    for each in area.suggestions:
+        each.signature = each.signature._replace(is_of_pages=True)
+    for number in range(4):
+        run.call("alloc_pages", 0x200000 + 4096 * number, size=4096)
+    run.call("alloc_some", 3, pages=3)
+    judge([area], run.calls)
+    assert set(taken(area)) == {"alloc_pages", "free_pages"}
+    assert notes(area, "alloc_some") == ["its results are no addresses of pages"]

@@ -18,6 +18,7 @@ from emulator.profile.discovery.words import Verb, is_about_memory, other_things
         ("mm::Arena::allocBlock(unsigned int)", ("alloc", "block")),
         ("tlsf_memalign", ("tlsf", "memalign")),
         ("krealloc", ("k", "realloc")),
+        ("pmm_alloc_kpages", ("pmm", "alloc", "k", "pages")),
         ("", ()),
     ],
 )
