@@ -31,11 +31,11 @@ _USUAL: Final = "esp+4"  # of the first argument (System V ABI for i386, 2.2.2)
 _PROMISED: Final = 4  # bytes at whose multiples blocks begin where a profile says nothing
 
 
-def judge(areas: Sequence[DraftArea], calls: Sequence[SeenCall]) -> None:
+def judge(areas: list[DraftArea], calls: Sequence[SeenCall]) -> None:
     """Correct drafts of areas.
 
     Args:
-        areas: Changed: functions are moved, dropped, and noted about.
+        areas: Changed: functions are moved, dropped, and noted about; areas that have none left are gone.
         calls: Of their functions in a run, in order of entry.
     """
     for area in areas:
@@ -47,7 +47,9 @@ def judge(areas: Sequence[DraftArea], calls: Sequence[SeenCall]) -> None:
         seen = Seen(areas, calls)
     if _move_frees(areas, seen):
         seen = Seen(areas, calls)
+    areas[:] = [each for each in areas if each.suggestions]
     for area in areas:
+        _take_partners(area)
         _judge_area(area, seen)
 
 
@@ -93,6 +95,15 @@ def _move_frees(areas: Sequence[DraftArea], seen: Seen) -> bool:
                 each.notes.append(f"gives back blocks of {other}")
                 changed = True
     return changed
+
+
+def _take_partners(area: DraftArea) -> None:
+    """Take what was left out for want of a function that gives back, if the area has one now."""
+    if area.taken(*ENDING):
+        for each in area.suggestions:
+            if LONELY in each.notes and each.sureness > Sureness.GUESS:
+                each.notes.remove(LONELY)
+                each.is_taken = True
 
 
 def _named(area: DraftArea, name: str) -> Suggestion:

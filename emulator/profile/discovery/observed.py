@@ -160,7 +160,7 @@ class Seen:
                     found = self.functions[outer.function]
                     found.inner[call.function] += 1
                     found.inner_sized[call.function] += (
-                        outer.size <= call.size <= outer.size + _HEADER_MAX and call.size > 0
+                        0 < outer.size <= call.size <= outer.size + _HEADER_MAX
                     )
                 outer = by_number.get(outer.parent)
         return nested

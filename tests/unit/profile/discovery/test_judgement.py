@@ -143,9 +143,10 @@ def test_a_wrapper_and_what_does_its_work_are_one_area() -> None:
         run.call("get", 0x1000 + 64 * number, parent=call, size=64)
         call = run.call("kfree", 0, ptr=0x1000 + 64 * number)
         run.call("put", 0, parent=call, ptr=0x1000 + 64 * number)
-    judge([outer, inner], run.calls)
+    areas = [outer, inner]
+    judge(areas, run.calls)
+    assert areas == [outer]
     assert set(taken(outer)) == {"kmalloc", "kfree", "get", "put"}
-    assert inner.suggestions == []
     assert notes(outer, "get")[0] == "does the work of kmalloc"
 
 
@@ -160,6 +161,33 @@ def test_what_makes_its_blocks_of_another_s_is_no_allocator() -> None:
     assert taken(outer) == {}
     assert notes(outer, "create_region")[0] == "its blocks are those that malloc makes for it"
     assert set(taken(inner)) == {"malloc", "free"}
+
+
+def test_a_wrapper_has_the_partner_of_what_does_its_work() -> None:
+    """All allocators of a file call one that is only theirs; names say of one of them alone what gives back."""
+    areas, run = (
+        [DraftArea(name, [suggestion(name, Verb.ALLOC, ("size",), "ptr")]) for name in ("make", "work")],
+        Run(),
+    )
+    for area in areas:
+        area.suggestions[0].drop(LONELY)
+    for number in range(2):
+        outer = run.call("make", 0x1000 + 64 * number, size=60)
+        inner = run.call("work", 0x1000 + 64 * number, parent=outer, size=60)
+        run.call("malloc", 0x1000 + 64 * number, parent=inner, size=60)
+    judge([*areas, heap("inner", "malloc")], run.calls)
+    assert set(taken(areas[0])) == {"make", "work", "malloc", "free"}
+    assert notes(areas[0], "make") == ["2 calls made 2 blocks"]
+
+
+def test_what_is_given_no_length_makes_none_of_a_size() -> None:
+    areas, run = [DraftArea("nodes", [suggestion("new_node", Verb.ALLOC, (), "ptr")]), heap()], Run()
+    for number in range(3):
+        outer = run.call("new_node", 0x1000 + 64 * number)
+        run.call("alloc", 0x1000 + 64 * number, parent=outer, size=48)
+    judge(areas, run.calls)
+    assert taken(areas[0]) == {}
+    assert notes(areas[0], "new_node")[0] == "its blocks are those that alloc makes for it"
 
 
 def test_what_is_given_no_length_may_make_pages() -> None:
