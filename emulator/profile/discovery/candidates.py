@@ -49,6 +49,8 @@ _POOLS: Final = frozenset(
         "mpf",
         "mpl",
         "mp",
+        "mspace",
+        "tlsf",
     ]
 )
 
@@ -196,6 +198,8 @@ def _is_of_pool(declared: Prototype) -> bool:
 def _judge_result(declared: Prototype) -> tuple[int, str]:
     result, out = declared.plain_result, out_parameter(declared)
     returned = f"returns {declared.result}"
+    if _makes_pool(declared):
+        return -2, returned
     if result in _POINTER_BASES:
         return 4, returned
     if result.endswith("*"):
@@ -235,9 +239,25 @@ def may_be_size(parameter: Parameter) -> bool:
 
 def is_pool(parameter: Parameter) -> bool:
     """Return whether a parameter says from where a block is taken."""
-    type_words = {word for part in re.findall(r"\w+", parameter.type) for word in words_of(part)}
-    is_structure = parameter.plain_type.endswith("*") and parameter.plain_type not in _POINTER_BASES
-    return is_structure and not _POOLS.isdisjoint({*type_words, *words_of(parameter.name)})
+    return _is_pool_type(parameter.type, parameter.plain_type, parameter.name)
+
+
+def _is_pool_type(declared: str, plain_type: str, name: str = "") -> bool:
+    """Return whether a type is a pointer to a structure, or a name for one to nothing known, and it or its name speak of pools."""
+    words = {word for part in (*re.findall(r"\w+", declared), name) for word in words_of(part)}
+    is_structure = plain_type.endswith("*") and plain_type not in _POINTER_BASES
+    return (is_structure or _is_handle(declared, plain_type)) and not _POOLS.isdisjoint(words)
+
+
+def _makes_pool(declared: Prototype) -> bool:
+    """Return whether a function's result is a pool, by the last word of its type: a buddy's block is none."""
+    last = next((word for word in reversed(words_of(declared.result)) if word != "t"), "")
+    return last in _POOLS and _is_pool_type(declared.result, declared.plain_result)
+
+
+def _is_handle(declared: str, plain_type: str) -> bool:
+    """Return whether a type is a name for an untyped pointer, such as ``tlsf_t``."""
+    return plain_type in _POINTER_BASES and declared.isidentifier()
 
 
 def out_parameter(declared: Prototype) -> int | None:
@@ -298,7 +318,7 @@ _ADDRESS_WORDS: Final = frozenset(
 def _block_rank(parameter: Parameter) -> int:
     plain_type = parameter.plain_type
     if plain_type in _POINTER_BASES:
-        return 5
+        return 1 if is_pool(parameter) else 5
     if plain_type.endswith("*") and not plain_type.endswith("**"):
         if not _LISTS.isdisjoint(words_of(plain_type)):
             return 0  # of many

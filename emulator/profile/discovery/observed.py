@@ -172,6 +172,8 @@ class Seen:
         if all(makes):
             blocks = [each.block and each.block * self._units[each.function] for each in (outer, inner)]
             return blocks[0] == blocks[1] and outer.block not in NO_BLOCK
+        if self._verbs[outer.function] is Verb.REALLOC:  # it may give back the block, or a part of it
+            return self._area_of[outer.function] == self._area_of[inner.function]
         return not any(makes) and outer.named == inner.named
 
     def _follow(self, calls: Sequence[SeenCall], nested: set[int]) -> None:

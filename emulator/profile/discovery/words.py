@@ -54,7 +54,7 @@ _ABOUT: Final = _words(
     """
     is has can count counts size sizes total used num nr stat stats statistics print dump show test tests check fail failed
     usage available avail percent freeze thaw unused remaining left amount error debug trace bench benchmark verify validate
-    assert log report find lookup head tail first last map order hook handler callback main demo example limit max min
+    assert log report find lookup head tail first last map order hook handler callback main demo example limit max min overhead
     """
 )
 _QUESTIONS: Final = frozenset(("is", "has", "can", "was", "should", "test", "print", "dump", "show", "count"))

@@ -8,6 +8,7 @@ import pytest
 
 from emulator.loader.image import KernelImage
 from emulator.profile.discovery.candidates import Sureness, find_candidates, likely_names
+from emulator.profile.discovery.signatures import signature_of
 from emulator.profile.discovery.words import Verb
 from tests.helpers.c_kernel import compile_kernel
 
@@ -56,6 +57,15 @@ ALLOCATORS = {
     "frame_alloc": Verb.ALLOC,
     "frame_free": Verb.FREE,
 }
+HANDLES = """
+typedef void *tlsf_t;
+typedef void *address_t;
+tlsf_t create_tlsf(void *memory, unsigned size) { return memory + size; }
+void *tlsf_malloc(tlsf_t tlsf, unsigned size) { return tlsf + size; }
+void tlsf_free(tlsf_t tlsf, void *block) { *(void **)block = tlsf; }
+void heap_free(address_t block) { *(char *)block = 0; }
+void _start(void) { for (;;); }
+"""
 
 
 @pytest.fixture(scope="module", params=["-O0", "-O2"])
@@ -96,3 +106,13 @@ def test_a_clone_is_named_as_its_origin(tmp_path: Path) -> None:
     (candidate,) = find_candidates(KernelImage.read(compile_kernel(tmp_path, source, ["-g", "-fipa-cp"])))
     assert (candidate.name, candidate.verb) == ("heap_alloc", Verb.ALLOC)
     assert candidate.symbol.startswith("heap_alloc")
+
+
+def test_a_name_for_an_untyped_pointer_may_be_a_pool(tmp_path: Path) -> None:
+    image = KernelImage.read(compile_kernel(tmp_path, HANDLES, ["-g", "-O0"]))
+    found = {each.name: each for each in find_candidates(image)}
+    assert {name: (each.verb, signature_of(image, each).parameters) for name, each in found.items()} == {
+        "tlsf_malloc": (Verb.ALLOC, ("pool", "size")),
+        "tlsf_free": (Verb.FREE, ("pool", "ptr")),
+        "heap_free": (Verb.FREE, ("ptr",)),
+    }

@@ -125,6 +125,20 @@ def test_frees_before_anything_was_taken_are_a_seed() -> None:
     assert set(taken(area)) == {"alloc", "free"}
 
 
+def test_what_is_given_back_in_a_realloc_is_no_seed() -> None:
+    """It may give back a part of the block that nobody has taken by itself."""
+    area, run = heap(), Run()
+    area.suggestions.append(suggestion("realloc", Verb.REALLOC, ("ptr", "size"), "ptr"))
+    for number in range(3):
+        run.call("alloc", 0x1000 + 256 * number, size=200)
+        outer = run.call("realloc", 0x1000 + 256 * number, ptr=0x1000 + 256 * number, size=64)
+        run.call("free", 0, parent=outer, by=("realloc",), ptr=0x1080 + 256 * number)
+        run.call("free", 0, ptr=0x1000 + 256 * number)
+    judge([area], run.calls)
+    assert set(taken(area)) == {"alloc", "realloc", "free"}
+    assert area.seeds == {}
+
+
 def test_a_second_free_is_not_one_of_something_strange() -> None:
     area, run = heap(), Run()
     run.call("alloc", 0x1000, size=64)
