@@ -64,12 +64,9 @@ def run(options: Namespace) -> Status:
     machine = None if options.no_run else new_machine(options, None)
     image = read_image(options) if machine is None else machine.image
     areas = draft_areas(image)
-    if not any(each.is_taken for area in areas for each in area.suggestions):
-        raise KernelMismatch(
-            image.path,
-            "no function looks like one that allocates; docs/profiles.md says how to describe them",
-        )
+    _see_that_some_are_taken(areas, image, "looks like one that allocates")
     calls, ending = _leave_open(areas) if machine is None else _try_out(machine, options, areas)
+    _see_that_some_are_taken(areas, image, "that looks like one that allocates has turned out to be one")
     stem = Path(image.name).stem
     text = profile_text(areas, stem, _introduction(image, calls, ending))
     _check(text, name, image)
@@ -87,6 +84,11 @@ def run(options: Namespace) -> Status:
         command = f"kmemu check {shlex.quote(options.kernel)} --profile {shlex.quote(name)}"
         output.lines(discovery_lines(name, areas, command, output.style))
     return Status.GOOD
+
+
+def _see_that_some_are_taken(areas: list[DraftArea], image: KernelImage, lacking: str) -> None:
+    if not any(each.is_taken for area in areas for each in area.suggestions):
+        raise KernelMismatch(image.path, f"no function {lacking}; docs/profiles.md says how to describe them")
 
 
 def _output_name(options: Namespace) -> str:

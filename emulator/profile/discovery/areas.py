@@ -86,6 +86,11 @@ class DraftArea:
         """Whether its blocks are runs of pages."""
         return any(each.signature.is_of_pages for each in self.suggestions if each.is_taken)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its functions."""
+        return frozenset(each.name for each in self.suggestions)
+
     def taken(self, *verbs: Verb) -> list[Suggestion]:
         """Return the functions that stand in the profile and do one of these things."""
         return [each for each in self.suggestions if each.is_taken and each.candidate.verb in verbs]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from emulator.profile.discovery.areas import ENDING, LONELY
 from emulator.profile.discovery.candidates import Sureness
-from emulator.profile.discovery.observed import MAKING, NO_BLOCK, Seen, SeenCall, seeds
-from emulator.profile.discovery.text import input_name
+from emulator.profile.discovery.inputs import find_inputs
+from emulator.profile.discovery.observed import MAKING, MOST_OVERLAPS, NO_BLOCK, OFTEN, Seen, SeenCall, seeds
 from emulator.profile.discovery.words import Verb
 from emulator.wording import counted
 from emulator.x86 import PAGE_SIZE
@@ -21,13 +20,10 @@ if TYPE_CHECKING:
     from emulator.profile.discovery.observed import SeenFunction
 
 _FRAMES: Final = 1 << 20  # so many are in 4 GiB
-_OFTEN: Final = 3
 _LENGTHS: Final = frozenset(("size", "pages", "order"))
 _NEIGHBOURS: Final = 8
 _NEAR: Final = 64
 _ROUNDED: Final = 16
-_MOST_OVERLAPS: Final = 0.5  # an allocator may have a defect
-_USUAL: Final = "esp+4"  # of the first argument (System V ABI for i386, 2.2.2)
 _PROMISED: Final = 4  # bytes at whose multiples blocks begin where a profile says nothing
 
 
@@ -39,7 +35,7 @@ def judge(areas: list[DraftArea], calls: Sequence[SeenCall]) -> None:
         calls: Of their functions in a run, in order of entry.
     """
     for area in areas:
-        calls = _find_inputs(area, calls)
+        calls = find_inputs(area, calls)
         calls = _name_blocks(area, calls)
         _find_pages(area, calls)
     seen = Seen(areas, calls)
@@ -56,7 +52,7 @@ def judge(areas: list[DraftArea], calls: Sequence[SeenCall]) -> None:
 def judge_unseen(areas: Sequence[DraftArea]) -> None:
     """Leave out of drafts of areas, which are changed, what only a run could show."""
     for area in areas:
-        _find_inputs(area, ())
+        find_inputs(area, ())
 
 
 def _join_wrappers(areas: Sequence[DraftArea], seen: Seen) -> bool:
@@ -89,7 +85,7 @@ def _move_frees(areas: Sequence[DraftArea], seen: Seen) -> bool:
         for each in area.taken(Verb.FREE):
             found = seen.functions[each.name]
             other, times = next(iter(found.foreign.most_common(1)), ("", 0))
-            if times >= _OFTEN and not found.given_back:
+            if times >= OFTEN and not found.given_back:
                 area.suggestions.remove(each)
                 by_name[other].suggestions.append(each)
                 each.notes.append(f"gives back blocks of {other}")
@@ -130,9 +126,7 @@ def _judge_area(area: DraftArea, seen: Seen) -> None:
 
 def _judge_making(suggestion: Suggestion, found: SeenFunction) -> None:
     if not found.calls:
-        suggestion.notes.append("not called in the run")
-        if suggestion.is_taken and suggestion.sureness is Sureness.GUESS:
-            suggestion.is_taken = False
+        _leave_unseen(suggestion)
         return
     distinct = len(set(found.blocks))
     calls = counted(found.calls, "call")
@@ -141,7 +135,7 @@ def _judge_making(suggestion: Suggestion, found: SeenFunction) -> None:
         return
     if not distinct:
         suggestion.drop(f"{calls} made no block")
-    elif found.overlaps > _MOST_OVERLAPS * len(found.blocks):
+    elif found.overlaps > MOST_OVERLAPS * len(found.blocks):
         suggestion.drop(
             f"{counted(found.overlaps, 'block')} of {len(found.blocks)} overlapped one that was alive"
         )
@@ -149,27 +143,35 @@ def _judge_making(suggestion: Suggestion, found: SeenFunction) -> None:
         suggestion.notes.append(f"{calls} made {counted(len(found.blocks), 'block')}")
         if found.overlaps:
             suggestion.notes.append(f"{counted(found.overlaps, 'block')} overlapped one that was alive")
-        is_revived = LONELY in suggestion.notes and distinct == len(found.blocks) >= _OFTEN
+        is_revived = LONELY in suggestion.notes and distinct == len(found.blocks) >= OFTEN
         if is_revived:
             suggestion.is_taken = True
-        if suggestion.is_taken and len(found.blocks) >= _OFTEN:
+        if suggestion.is_taken and len(found.blocks) >= OFTEN:
             suggestion.sureness = max(suggestion.sureness, Sureness.LIKELY)
+
+
+def _leave_unseen(suggestion: Suggestion) -> None:
+    suggestion.notes.append("not called in the run")
+    if suggestion.sureness is Sureness.GUESS:
+        suggestion.is_taken = False
 
 
 def _judge_free(area: DraftArea, suggestion: Suggestion, seen: Seen) -> None:
     found = seen.functions[suggestion.name]
     if not found.calls:
-        suggestion.notes.append("not called in the run")
+        _leave_unseen(suggestion)
         return
-    if found.given_back:
-        suggestion.notes.append(f"gave back {counted(found.given_back, 'block')}")
+    made_by = {each.name for each in area.taken(*MAKING)}
+    given_back = sum(times for maker, times in found.given_back.items() if maker in made_by)
+    if given_back:
+        suggestion.notes.append(f"gave back {counted(given_back, 'block')}")
         if suggestion.returns_number:
             suggestion.notes.append("returned 0 for each")
             suggestion.signature = suggestion.signature._replace(result="error")
     givers = seeds(found.strange, seen.callers_of_good)
-    left = len(found.strange) - sum(givers.values())
+    left = len(found.strange) - sum(givers.values()) + found.given_back.total() - given_back
     given = f"was given {counted(left, 'block')} that none of these functions made"
-    if left > found.given_back:
+    if left > given_back:
         for each in area.taken(*Verb):
             each.drop(given if each is suggestion else f"{suggestion.name} {given}")
         return
@@ -179,50 +181,10 @@ def _judge_free(area: DraftArea, suggestion: Suggestion, seen: Seen) -> None:
         )
     if left:
         suggestion.notes.append(given)
-    if found.given_back >= _OFTEN:
+    if given_back >= OFTEN:
         makers = [each for each in area.taken(*MAKING) if seen.functions[each.name].blocks]
         for each in (suggestion, *makers):
             each.sureness = max(each.sureness, Sureness.LIKELY if left else Sureness.SURE)
-
-
-def _find_inputs(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCall]:
-    """See which of the values that a function was given are blocks, where the kernel's file does not say where its parameter is.
-
-    Returns:
-        The calls, with arguments that are named as the area has it now.
-    """
-    makers = {each.name for each in area.suggestions if each.candidate.verb in MAKING}
-    for each in area.suggestions:
-        places = each.signature.inputs
-        if not places:
-            continue
-        given: Counter[str] = Counter()
-        made: set[int | None] = set()
-        for call in calls:
-            if call.function in makers:
-                made.add(call.block)
-            elif call.function == each.name:
-                given.update(
-                    place for place in places if call.arguments[input_name(place)] in made - NO_BLOCK
-                )
-        (place, times), *others = given.most_common() or [("", 0)]
-        if times < _OFTEN or any(count == times for _, count in others):
-            _leave_inputs(each)
-            continue
-        named = () if place == _USUAL else (place,)
-        each.signature = each.signature._replace(places=named, inputs=())
-        each.notes.append(f"{place} was a block in {counted(times, 'call')}")
-        old, new = input_name(place), each.signature.parameters[0]
-        calls = [_renamed(call, old, new) if call.function == each.name else call for call in calls]
-    return calls
-
-
-def _leave_inputs(suggestion: Suggestion) -> None:
-    """Keep the place that the calling convention has, if the function's code reads it."""
-    places = suggestion.signature.inputs
-    suggestion.signature = suggestion.signature._replace(inputs=())
-    if _USUAL not in places:
-        suggestion.drop(f"which of its arguments is the block, in {' or '.join(places)}, is not known")
 
 
 def _name_blocks(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCall]:
@@ -239,7 +201,7 @@ def _name_blocks(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCal
     blocks = [call.block for call in calls if call.function in open_ones and call.block not in NO_BLOCK]
     is_aligned = all(block is not None and block % PAGE_SIZE == 0 for block in blocks)
     is_small = all(block is not None and block < _FRAMES for block in blocks)
-    if len(blocks) < _OFTEN or is_aligned == is_small or not (is_aligned or area.is_of_pages):
+    if len(blocks) < OFTEN or is_aligned == is_small or not (is_aligned or area.is_of_pages):
         return calls
     result, old = ("ptr", "frame") if is_aligned else ("frame", "ptr")
     for each in open_ones.values():
@@ -249,8 +211,7 @@ def _name_blocks(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCal
     for each in area.suggestions:
         parameters = tuple(result if name == old else name for name in each.signature.parameters)
         each.signature = each.signature._replace(parameters=parameters)
-    mine = {each.name for each in area.suggestions}
-    return [_renamed(call, old, result) if call.function in mine else call for call in calls]
+    return [call.renamed(old, result) if call.function in area.names else call for call in calls]
 
 
 def _find_pages(area: DraftArea, calls: Sequence[SeenCall]) -> None:
@@ -265,7 +226,7 @@ def _find_pages(area: DraftArea, calls: Sequence[SeenCall]) -> None:
         ):
             continue
         blocks = [call.block for call in calls if call.function == each.name and call.block not in NO_BLOCK]
-        if len(blocks) >= _OFTEN and all(block is not None and block % PAGE_SIZE == 0 for block in blocks):
+        if len(blocks) >= OFTEN and all(block is not None and block % PAGE_SIZE == 0 for block in blocks):
             each.notes.append("all its blocks begin like pages")
             each.signature = signature._replace(is_of_pages=True)
 
@@ -276,12 +237,6 @@ def _may_be_number(suggestion: Suggestion) -> bool:
     return is_number and suggestion.signature.result in ("ptr", "frame")
 
 
-def _renamed(call: SeenCall, old: str, new: str) -> SeenCall:
-    return call._replace(
-        arguments={new if name == old else name: value for name, value in call.arguments.items()}
-    )
-
-
 def _measure(area: DraftArea, seen: Seen) -> None:
     """See how far apart blocks lie, and at which addresses."""
     addresses = [
@@ -290,7 +245,7 @@ def _measure(area: DraftArea, seen: Seen) -> None:
         if each.signature.result != "frame" and not each.signature.block
         for block in seen.functions[each.name].blocks
     ]
-    if len(addresses) >= _OFTEN:
+    if len(addresses) >= OFTEN:
         together = 0
         for address in addresses:
             together |= address

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MAKING: Final = (Verb.ALLOC, Verb.CALLOC, Verb.REALLOC)
 NO_BLOCK: Final = frozenset((0, 0xFFFF_FFFF))
+OFTEN: Final = 3  # times that are no chance
+MOST_OVERLAPS: Final = 0.5  # of all blocks: an allocator may have a defect
 _MOSTLY: Final = 0.8
 _HEADER_MAX: Final = 64
 _PEAK_STEP: Final = 1.2
@@ -61,6 +63,11 @@ class SeenCall(NamedTuple):
             return PAGE_SIZE << min(self.arguments["order"], 20)
         return self.arguments.get("size", 0) * self.arguments.get("count", 1)
 
+    def renamed(self, old: str, new: str) -> SeenCall:
+        """Return it with another name of an argument."""
+        arguments = {new if name == old else name: value for name, value in self.arguments.items()}
+        return self._replace(arguments=arguments)
+
 
 @dataclass(slots=True)
 class SeenFunction:
@@ -70,7 +77,7 @@ class SeenFunction:
         calls: How many of its calls.
         blocks: What those made, failures left out.
         failures: How many made none.
-        given_back: Blocks of its area that it was given.
+        given_back: Blocks of its area that it was given, by the function that had made them.
         foreign: Blocks of other areas that it was given, by area.
         refused: How many calls said that they did not give back what they were given.
         again: Blocks that it was given although they had been given back.
@@ -84,7 +91,7 @@ class SeenFunction:
     calls: int = 0
     blocks: list[int] = field(default_factory=list)
     failures: int = 0
-    given_back: int = 0
+    given_back: Counter[str] = field(default_factory=Counter)
     foreign: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     again: int = 0
@@ -130,6 +137,7 @@ class Seen:
         }
         self._made: set[int] = set()
         self._live: dict[str, dict[int, int]] = defaultdict(dict)
+        self._maker: dict[tuple[str, int], str] = {}
         self._starts: dict[str, list[int]] = defaultdict(list)
         nested = self._find_nested(calls)
         self._follow(calls, nested)
@@ -213,7 +221,7 @@ class Seen:
         is_over |= place < len(starts) and starts[place] < block + max(1, size)
         seen.overlaps += is_over
         self._made.add(block)
-        self._add(area, block, size)
+        self._add(area, block, size, call.function)
         if len(live) > _PEAK_STEP * len(self.neighbours.get(area, ())):
             self.neighbours[area] = [(start, live[start]) for start in starts]
 
@@ -227,7 +235,7 @@ class Seen:
             if start is None:
                 continue
             if area == own:
-                seen.given_back += 1
+                seen.given_back[self._maker[area, start]] += 1
             else:
                 seen.foreign[area] += 1
             self.callers_of_good.update(call.callers)
@@ -255,10 +263,11 @@ class Seen:
             return starts[place - 1]
         return starts[place] if place < len(starts) and starts[place] < block + size else None
 
-    def _add(self, area: str, start: int, size: int) -> None:
+    def _add(self, area: str, start: int, size: int, maker: str) -> None:
         if start not in self._live[area]:
             insort(self._starts[area], start)
         self._live[area][start] = size
+        self._maker[area, start] = maker
 
     def _remove(self, area: str, start: int, block: int, size: int) -> None:
         """Take a block out; of pages, all that is given back of its run and of those after it."""
@@ -270,9 +279,9 @@ class Seen:
         for each in [run for run in self._starts[area][first:] if run < end]:
             after = each + self._take_out(area, each)
             if each < block:
-                self._add(area, each, block - each)
+                self._add(area, each, block - each, self._maker[area, each])
             if end < after:
-                self._add(area, end, after - end)
+                self._add(area, end, after - end, self._maker[area, each])
 
     def _take_out(self, area: str, start: int) -> int:
         self._starts[area].remove(start)

@@ -63,6 +63,7 @@ _C_WORDS: Final = frozenset(
     ("int", "long", "char", "short", "unsigned", "signed", "void", "const", "register", "struct")
 )
 _LENGTHS: Final = frozenset(("size", "order", "pages"))
+_UNKNOWN: Final = "its parameters are not known without debug information"
 _MAKING: Final = (Verb.ALLOC, Verb.CALLOC, Verb.REALLOC)
 
 
@@ -76,7 +77,7 @@ class Signature(NamedTuple):
         facts: ``size = cache->object_size``, and the like.
         is_of_pages: Its blocks are runs of pages.
         places: Where the parameters are, as profiles name places; (): where the kernel's file says it.
-        inputs: Places of which a run may show that they have the block; (): there is no doubt.
+        inputs: Places of which a run may show that they have the block or its size; (): there is no doubt.
         problem: Why it cannot be described; "": it can.
     """
 
@@ -135,19 +136,21 @@ def _without_prototype(candidate: Candidate) -> Signature:
     }
     parameters, result = usual.get(candidate.verb, ((), "none"))
     if not {"cache", "slab", "pool", "arena"}.isdisjoint(stem_of(candidate.name)) and parameters:
-        return Signature(parameters, result, problem="its parameters are not known without debug information")
+        return Signature(parameters, result, problem=_UNKNOWN)
     return Signature(parameters, result, is_of_pages=is_of_pages)
 
 
 def _placed(image: KernelImage, candidate: Candidate, signature: Signature) -> Signature:
-    """Add where the one parameter is if the calling convention does not say it, or what a run has to show."""
-    if len(signature.parameters) != 1 or signature.problem:
+    """Add where the parameters are if the calling convention does not say it, or what a run has to show."""
+    if signature.problem or not signature.parameters:
         return signature
-    (usual,) = parameter_locations(image, candidate.address, 1)
+    usual = parameter_locations(image, candidate.address, len(signature.parameters))
     places = tuple(_place(each) for each in inputs(image, candidate.address))
-    if len(places) == 1 and isinstance(usual, NotKnown):
+    is_open = len(places) > len(signature.parameters)
+    if is_open and candidate.verb is Verb.CALLOC:
+        return signature._replace(problem=_UNKNOWN)
+    if len(places) == len(signature.parameters) == 1 and isinstance(usual[0], NotKnown):
         return signature._replace(places=places)
-    is_open = len(places) > 1 and candidate.verb is Verb.FREE
     return signature._replace(inputs=places) if is_open else signature
 
 

@@ -271,6 +271,51 @@ def test_a_run_shows_which_argument_is_the_block(
     assert "was a block in 10 calls, gave back 10 blocks" in " ".join(text.replace("# ", "").split())
 
 
+FROM_A_POOL = """
+static char memory[4096];
+static struct pool { char *next; } pool = {memory};
+KEEP void *pmalloc(struct pool *from, size_t size, int flags) {
+    char *block = flags & 8 ? 0 : from->next;
+    from->next += size;
+    return block;
+}
+KEEP void pfree(struct pool *from, void *block, size_t size) {
+    if ((char *)block + size == from->next) from->next = block;
+}
+KEEP void *prealloc(struct pool *from, void *block, size_t size) {
+    return size > 64 ? pmalloc(from, size, 0) : block;
+}
+void *kept[40];
+void kmain(void) {
+    for (size_t i = 0; i < 40; ++i) kept[i] = pmalloc(&pool, 8 * (i % 7 + 1), i % 3);
+    for (size_t i = 0; i < 40; i += 2) kept[i] = prealloc(&pool, kept[i], 4 * i);
+    for (size_t i = 40; i--;) pfree(&pool, kept[i], 4);
+}
+"""
+
+
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+def test_a_run_shows_which_argument_is_the_size(tmp_path: Path, level: str) -> None:
+    _, path = written(tmp_path, built(tmp_path, FROM_A_POOL, level))
+    assert signatures(path) == {
+        "pmalloc(size @ esp+8) -> ptr",
+        "prealloc(ptr @ esp+8, size @ esp+12) -> ptr",
+        "pfree(ptr @ esp+8)",
+    }
+
+
+def test_an_argument_s_usual_place_is_a_guess_without_a_run(tmp_path: Path) -> None:
+    _, path = written(tmp_path, built(tmp_path, FROM_A_POOL, "-O1"), "--no-run")
+    assert signatures(path) == {"pmalloc(size) -> ptr", "prealloc(ptr, size) -> ptr", "pfree(ptr)"}
+    assert path.read_text().count(": guess; ") == 3
+
+
+def test_what_is_not_called_is_a_comment_where_its_argument_is_a_guess(tmp_path: Path) -> None:
+    source = FROM_A_POOL.replace("prealloc(&pool, kept[i], 4 * i)", "kept[i]")
+    _, path = written(tmp_path, built(tmp_path, source, "-O1"))
+    assert signatures(path) == {"pmalloc(size @ esp+8) -> ptr", "pfree(ptr @ esp+8)"}
+
+
 def test_arguments_that_no_run_has_shown_are_not_guessed(tmp_path: Path) -> None:
     kernel = built(tmp_path, by_convention("static", freed=8), "-O2")
     for options in ((), ("--no-run", "--force")):
@@ -331,6 +376,14 @@ def test_a_kernel_without_allocators_has_no_profile(
     assert main(["init", kernel, "-o", str(tmp_path / "k.toml")]) == 3
     assert "no function looks like one that allocates" in capsys.readouterr().err
     assert not (tmp_path / "k.toml").exists()
+
+
+def test_what_the_run_refutes_is_in_no_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lies = "char here[64]; KEEP void *kmalloc(size_t n) { here[0] = n; return here; } void *last; void kmain(void) { for (int i = 1; i < 9; ++i) last = kmalloc(i); }"
+    assert main(["init", built(tmp_path, lies, "-g"), "-o", str(tmp_path / "k.toml")]) == 3
+    assert (
+        "no function that looks like one that allocates has turned out to be one" in capsys.readouterr().err
+    )
 
 
 def test_standard_output_gets_the_profile_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,19 @@ def test_what_overlaps_is_no_allocator() -> None:
     assert notes(area, "alloc") == ["3 blocks of 4 overlapped one that was alive"]
 
 
+def test_frees_of_what_was_no_allocator_leave_nothing() -> None:
+    """The function that made the blocks is left out, because of what its size was taken for."""
+    area, run = heap(), Run()
+    area.suggestions.append(suggestion("alloc_zeroed", Verb.ALLOC, ("size",), "ptr"))
+    for number in range(4):
+        run.call("alloc", 0x1000 + 64 * number, size=0x10000)
+    for number in range(4):
+        run.call("free", 0, ptr=0x1000 + 64 * number)
+    judge([area], run.calls)
+    assert taken(area) == {}
+    assert notes(area, "free") == ["was given 4 blocks that none of these functions made"]
+
+
 def test_one_overlap_may_be_the_kernel_s_mistake() -> None:
     area, run = heap(), Run()
     for address in (0x1000, 0x1040, 0x1080, 0x1070):
