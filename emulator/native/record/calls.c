@@ -12,6 +12,8 @@
 #include "core/mmu.h"
 #include "core/reports.h"
 #include "record/calls.h"
+#include "record/code.h"
+#include "record/late_returns.h"
 #include "record/open_calls.h"
 #include "record/stack_numbers.h"
 #include "record/unwinding.h"
@@ -28,10 +30,6 @@ struct progress {
     uint64_t stopped_ns; /* virtual time of the event at which a run has ended */
 };
 
-/* What a function is known by where it runs at another place in memory than it was loaded to. */
-enum { CODE_KEPT = 64, CODE_UNSIZED = 16 }; /* bytes; the second of a symbol without a size */
-struct code { uint32_t size; uint32_t words[CODE_KEPT / 4]; };
-
 struct calls {
     kc_calls *rows; /* NULL: not recording */
     kc_call_entry entries[KC_ENTRIES];
@@ -39,8 +37,7 @@ struct calls {
     uint32_t entry_count;
     kc_operation operations[KC_OPERATIONS];
     struct progress now;
-    kc_late *late;
-    uint32_t late_count, late_capacity;
+    struct late_returns late;
     uint32_t recordings, stop_event, stop_allocation;
     uint32_t notify_every, until_notice; /* calls */
     bool hand_over;
@@ -87,30 +84,6 @@ static void make_room(kc *m)
         python.calls(m->handle);
     if (c->rows == KC_ROWS) /* nobody took them */
         kc_calls_taken(m);
-}
-
-/* Another program may have other code at the function's address, in an address space of its own; or a copy of the same. */
-static bool is_its_code(kc *m, uint32_t entry)
-{
-    const kc_call_entry *e = &m->calls->entries[entry];
-    const struct code *code = &m->calls->code[entry];
-    uint32_t words[CODE_KEPT / 4];
-
-    if (kc_translate_used(m, e->start) == (int64_t)e->physical)
-        return true;
-    kc_words(m, e->start, words, CODE_KEPT / 4);
-    return memcmp(words, code->words, code->size) == 0;
-}
-
-static void keep_code(const kc *m, const kc_call_entry *e, struct code *code)
-{
-    uint32_t size = e->end > e->start ? e->end - e->start : CODE_UNSIZED;
-
-    size = size < CODE_KEPT ? size : CODE_KEPT;
-    if ((uint64_t)e->physical + size > m->memory_end)
-        return;
-    code->size = size;
-    memcpy(code->words, kc_at(m, e->physical), code->size);
 }
 
 void kc_on_resumption(kc *m) { m->calls->now.resumed_at = kc_recording(m) ? kc_pc(m) : 0; }
@@ -213,7 +186,7 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_
     struct open_calls *open = &m->calls->now.open;
     uint32_t caller;
 
-    if (!is_its_code(m, entry) || starts_again(m, entry, probe->address, esp))
+    if (!kc_code_is_there(m, e, &m->calls->code[entry]) || starts_again(m, entry, probe->address, esp))
         return;
     kc_stack_words(m, esp, &caller, 1);
     const struct slot slot = kc_slot_at(m, esp);
@@ -243,21 +216,6 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_
     notify(m);
 }
 
-static void late_return(kc *m, const kc_late *late)
-{
-    if (m->calls->late_count == m->calls->late_capacity) {
-        uint32_t capacity = m->calls->late_capacity ? 2 * m->calls->late_capacity : 16;
-        kc_late *list = realloc(m->calls->late, capacity * sizeof *list);
-        if (!list) {
-            kc_no_memory(m);
-            return;
-        }
-        m->calls->late = list;
-        m->calls->late_capacity = capacity;
-    }
-    m->calls->late[m->calls->late_count++] = *late;
-}
-
 static void return_from(kc *m, const struct reached *probe, const struct open_call *open)
 {
     kc_calls *c = m->calls->rows;
@@ -266,8 +224,8 @@ static void return_from(kc *m, const struct reached *probe, const struct open_ca
     if (m->calls->entries[open->entry].block >= 0)
         call.out = kc_computed(m, m->calls->operations + m->calls->entries[open->entry].block, open->values, call.result);
     if (open->call < c->first_call) {
-        if (m->calls->hand_over)
-            late_return(m, &call);
+        if (m->calls->hand_over && !kc_late_add(&m->calls->late, &call))
+            kc_no_memory(m);
         return;
     }
     uint32_t row = open->call - c->first_call;
@@ -322,17 +280,16 @@ int kc_record(kc *m, const kc_call_entry *entries, uint32_t count, const kc_oper
     free(c->now.open.list);
     c->rows = rows;
     memset(&c->now, 0, sizeof c->now);
-    c->late_count = 0;
+    c->late.count = 0;
     if (!count)
         return 0;
     c->recordings++; /* probes of the one before have nothing to do any more */
     rows->first_call = 1;
-    memset(c->code, 0, sizeof c->code);
     memcpy(c->entries, entries, count * sizeof *entries);
     memcpy(c->operations, operations, operation_count * sizeof *operations);
     c->entry_count = count;
     for (uint32_t i = 0; i < count; i++)
-        keep_code(m, &entries[i], &c->code[i]);
+        kc_code_keep(m, &entries[i], &c->code[i]);
     return 0;
 }
 
@@ -340,15 +297,15 @@ const kc_calls *kc_calls_now(kc *m) { return m->calls->rows; }
 
 const kc_late *kc_calls_late(kc *m, uint32_t *count)
 {
-    *count = m->calls->late_count;
-    return m->calls->late;
+    *count = m->calls->late.count;
+    return m->calls->late.list;
 }
 
 void kc_calls_taken(kc *m)
 {
     m->calls->rows->first_call = m->calls->now.calls + 1;
     m->calls->rows->rows = 0;
-    m->calls->late_count = 0;
+    m->calls->late.count = 0;
 }
 
 void kc_notify_every(kc *m, uint32_t calls) { m->calls->notify_every = m->calls->until_notice = calls; }
@@ -442,9 +399,7 @@ int kc_calls_restore(kc *m, const void *saved)
     if (to->calls + 1 < c->first_call)
         c->first_call = to->calls + 1;
     c->rows = to->calls + 1 - c->first_call;
-    for (uint32_t i = m->calls->late_count; i-- > 0;)
-        if (m->calls->late[i].left > to->events)
-            m->calls->late[i] = m->calls->late[--m->calls->late_count];
+    kc_late_drop_after(&m->calls->late, to->events);
     return 0;
 }
 
@@ -464,7 +419,7 @@ void kc_calls_free(kc *m)
     if (m->calls) {
         free(m->calls->rows);
         free(m->calls->now.open.list);
-        free(m->calls->late);
+        free(m->calls->late.list);
     }
     free(m->calls);
 }
