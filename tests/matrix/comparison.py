@@ -26,7 +26,7 @@ _FEWEST_CALLS: Final = 300  # a kernel makes more of them
 
 
 class Recorded(NamedTuple):
-    """A recorded call: what `LoggedCall` says, as far as it is known."""
+    """A recorded call, or execution of a copy inside of a caller: what `LoggedCall` says, as far as it is known."""
 
     function: str
     arguments: tuple[int | None, ...]
@@ -40,22 +40,20 @@ class Comparison(NamedTuple):
     Attributes:
         wrong: What was recorded otherwise than it was; one line each.
         not_recorded: Functions of which calls are missing.
-        inlined: Functions of which kmemu says that calls are missing, because they are inlined.
         unknown: Parameters of which kmemu says that it does not know them, as ``function.parameter``.
         right: How many calls were recorded as they were.
     """
 
     wrong: list[str]
     not_recorded: set[str]
-    inlined: set[str]
     unknown: set[str]
     right: int
 
     def failures(self, cell: Cell) -> list[str]:
         """Return what is not as it has to be in a cell; one line each."""
         found = list(self.wrong)
-        if silent := self.not_recorded - self.inlined - cell.may_be_inlined_silently:
-            found.append(f"calls are missing, and nothing is said of it: {sorted(silent)}")
+        if missing := self.not_recorded - cell.may_be_inlined_silently:
+            found.append(f"calls are missing: {sorted(missing)}")
         if too_many := self.unknown - cell.may_be_unknown:
             found.append(f"unknown, but there is enough to know it: {sorted(too_many)}")
         if self.right <= _FEWEST_CALLS:
@@ -75,9 +73,6 @@ def compare(built: Built, folder: Path, *, stacks: Stacks = Stacks.WHOLE) -> Com
     path.write_text(PROFILE)
     image = KernelImage.read(built.kernel, symbols=None if built.symbols is None else str(built.symbols))
     profile = match(read_profile(path), image)
-    copies = {
-        each.name: each.name.removesuffix(".inlined") for each in profile.functions if each.copies is not None
-    }
     machine = Machine(image)
     log = CallLog(machine, profile)
     machine.run(timeout_s=60)
@@ -85,9 +80,16 @@ def compare(built: Built, folder: Path, *, stacks: Stacks = Stacks.WHOLE) -> Com
     size = machine.memory.load_words(count, 1)[0] * ROW.size
     truth = logged_calls(bytes(machine.memory.read(rows, size)))
     assert truth, "the kernel has logged nothing"
-    recorded = [_recorded(call, profile, log, image) for call in log.calls() if call.function not in copies]
+    recorded = [_recorded(call, profile, log, image) for call in log.calls()]
     found = compared(truth, recorded, stacks=stacks)
-    return found._replace(inlined=set(copies.values()), unknown=set(_unknown(profile)))
+    return found._replace(
+        unknown={
+            f"{_plain(each)}.{name}"
+            for each in profile.functions
+            if each.copies is None
+            for name in each.unknown
+        }
+    )
 
 
 def compared(
@@ -112,7 +114,7 @@ def compared(
                 missing.append(call)
         not_recorded.update({name} if missing else ())
         wrong += [f"{each}, but the log has {missing[:2]}" for each in left[:1]]
-    return Comparison(wrong, not_recorded, set(), set(), right)
+    return Comparison(wrong, not_recorded, set(), right)
 
 
 def agrees(call: LoggedCall, recorded: Recorded, *, stacks: Stacks) -> bool:
@@ -120,7 +122,7 @@ def agrees(call: LoggedCall, recorded: Recorded, *, stacks: Stacks) -> bool:
     known = zip(call.arguments, recorded.arguments, strict=True)
     return (
         all(there in (None, value) for value, there in known)
-        and (call.result is None or recorded.result == call.result)
+        and (None in (call.result, recorded.result) or recorded.result == call.result)
         and _leads_to(call.callers, recorded.callers, stacks=stacks)
     )
 
@@ -148,7 +150,8 @@ def _recorded(call: Call, profile: Profile, log: CallLog, image: KernelImage) ->
     stack = log.recording.stack(call.stack)
     frames = [name.partition(".")[0] for address in stack for name in _functions_at(image, address)]
     callers = tuple(each for each in frames if each.startswith(("heap_", "pool_")) and each[-1].isdigit())
-    return Recorded(_plain(function), arguments, call.result, callers)
+    result = call.result if function.copies is None else None
+    return Recorded(_plain(function), arguments, result, callers)
 
 
 def _functions_at(image: KernelImage, return_address: int) -> Iterator[str]:
@@ -163,12 +166,6 @@ def _plain(function: TracedFunction) -> str:
     file, _, name = function.name.rpartition(":")
     plain = name.partition(".")[0]
     return f"{file}:{plain}" if file else plain
-
-
-def _unknown(profile: Profile) -> Iterator[str]:
-    for function in profile.functions:
-        for parameter in function.unknown if function.copies is None else ():
-            yield f"{_plain(function)}.{parameter}"
 
 
 _Named = TypeVar("_Named", LoggedCall, Recorded)
