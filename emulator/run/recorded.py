@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
 
+    from emulator.hle.layers import LockstepCalls
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
@@ -55,7 +56,8 @@ def record_run(  # noqa: PLR0913 - the run, and who takes part in it
     if ending.how in (How.STOPPED, How.NOT_EMULATED, How.DIVERGED):
         how += f": {ending.problem}"
     memory_map = _memory_map(machine) if with_memory_map else ()
-    _close(recorder, TraceEnding(how, ending.exit_value, 0, 0, memory_map, ending.lacks))
+    lockstep = _lockstep(machine) if header.layers else None
+    _close(recorder, TraceEnding(how, ending.exit_value, 0, 0, memory_map, ending.lacks, lockstep))
     return ending
 
 
@@ -103,6 +105,12 @@ def _recorder(
 def _close(recorder: TraceRecorder, ending: TraceEnding) -> None:
     """Write the ending, with the numbers of the last event and call."""
     recorder.close(replace(ending, events=recorder.recording.event_count, calls=recorder.calls))
+
+
+def _lockstep(machine: Machine) -> LockstepCalls | None:
+    from emulator.hle.layers import lockstep_calls  # has been imported where there are layers
+
+    return lockstep_calls(machine)
 
 
 def _memory_map(machine: Machine) -> tuple[MemoryArea, ...]:

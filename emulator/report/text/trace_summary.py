@@ -40,6 +40,8 @@ def trace_lines(trace: Trace, facts: Overview, name: str, style: Style, profile:
     yield from labelled("Profile", printable(profile or trace.profile.name), style, _INDENT)
     yield from labelled("Trace", printable(_extent_text(trace)), style, _INDENT)
     if trace.ending is not None:
+        if trace.ending.lockstep is not None:
+            yield from labelled("Lockstep", str(trace.ending.lockstep), style, _INDENT)
         for line in lack_lines(trace.ending.lacks):
             yield from labelled("Lacks", printable(line), style, _INDENT)
     for line in _limit_lines(facts):

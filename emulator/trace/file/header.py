@@ -12,6 +12,7 @@ from emulator.profile.documents import from_document, to_document
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from emulator.hle.layers import LockstepCalls
     from emulator.machine.unanswered import Lack
     from emulator.profile.model import Profile
 
@@ -134,6 +135,7 @@ class TraceEnding:
         calls: Number of the last call.
         memory_map: What memory was used for, by address.
         lacks: What the kernel accessed that the machine did not have.
+        lockstep: How many calls were made in lockstep; None: no layer ran so, or a version wrote the trace that did not count them.
     """
 
     how: str
@@ -142,13 +144,16 @@ class TraceEnding:
     calls: int
     memory_map: tuple[MemoryArea, ...] = ()
     lacks: tuple[Lack, ...] = ()
+    lockstep: LockstepCalls | None = None
 
     def to_json(self) -> bytes:
         """Return the ending as it stands in the file."""
         document = asdict(self) | {"memory_map": [area._asdict() for area in self.memory_map]}
-        del document["lacks"]
+        del document["lacks"], document["lockstep"]
         if self.lacks:
             document["lacks"] = [{name: getattr(lack, name) for name in _OF_LACK} for lack in self.lacks]
+        if self.lockstep is not None:
+            document["lockstep"] = self.lockstep._asdict()
         return _json(document)
 
     @classmethod
@@ -175,7 +180,19 @@ class TraceEnding:
                 _lack(_typed(lack, dict, "lacks"))
                 for lack in _typed(document.get("lacks", []), list, "lacks")
             ),
+            _lockstep(_get(document, "lockstep", dict)) if "lockstep" in document else None,
         )
+
+
+def _lockstep(document: dict[str, object]) -> LockstepCalls:
+    """Read how many calls were made in lockstep.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    from emulator.hle.layers import LockstepCalls  # few traces have them
+
+    return LockstepCalls(*(_word(document, name) for name in LockstepCalls._fields))
 
 
 def _lack(document: dict[str, object]) -> Lack:

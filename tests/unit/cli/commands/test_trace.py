@@ -203,6 +203,20 @@ def test_what_the_kernel_says_goes_to_standard_error() -> None:
     assert b"done\n" not in done.stdout
 
 
+def test_calls_in_lockstep_are_counted(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    trace = str(tmp_path / "run.kmt")
+    layers = ("--layer", "memmap=lockstep", "--layer", "heap=lockstep")
+    done = kmemu("trace", "firmware:demo", "-o", trace, "--json", *layers)
+    count = json.loads(done.out)["lockstep"]["compared"]
+    assert count > 100
+    assert f"\nLockstep    {count} calls compared\n" in kmemu("trace", trace, "--summary").out
+    assert json.loads(kmemu("trace", trace, "--summary", "--json").out)["lockstep"] == {
+        "compared": count,
+        "given_up": 0,
+    }
+    assert json.loads(kmemu("trace", "--summary", "--json").out)["lockstep"] is None
+
+
 def test_what_kmemu_lacks_is_said_beside_the_calls(kmemu: Callable[..., Done], tmp_path: Path) -> None:
     path = kernels.write_kernel(tmp_path / "k.elf", kernels.READ_NOTHING)
     (tmp_path / "p.toml").write_text('name = "mine"\n[heap]\nalloc = "start()"\n')
