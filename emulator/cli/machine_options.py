@@ -245,7 +245,7 @@ def _board(options: Namespace) -> BoardSettings:
 def chosen_profile(image: KernelImage, file: str | None) -> Profile:
     """Return the profile that a command uses: the user's, or else the known one that fits the kernel.
 
-    What cannot be known of its functions is reported.
+    What cannot be known of its functions is reported, and which of a file's the kernel has under a similar name at most.
 
     Raises:
         BadFile: The user's file is none.
@@ -253,9 +253,15 @@ def chosen_profile(image: KernelImage, file: str | None) -> Profile:
     """
     from emulator.profile.known import match, matching_profile  # not for --help
     from emulator.profile.reader import read_profile
-    from emulator.report.text.gaps import gap_lines
+    from emulator.report.text.gaps import gap_lines, missing_lines
 
-    profile = matching_profile(image) if file is None else match(read_profile(file), image)
+    if file is None:
+        profile = matching_profile(image)
+    else:
+        given = read_profile(file)
+        profile = match(given, image)
+        for line in missing_lines(given, profile, image):
+            complain(line)
     for line in gap_lines(profile, image):
         complain(line)
     return profile

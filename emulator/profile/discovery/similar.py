@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from emulator.loader.image import KernelImage
     from emulator.profile.discovery.candidates import Candidate
     from emulator.profile.functions import TracedFunction
+    from emulator.profile.model import Profile
 
 _NAMES_COMPARED: Final = 8
 _MOST: Final = 6
 _SAME_ROLE: Final = 0.3
 _SHAPE: Final = 0.3
 _ENOUGH: Final = 0.6
+_FEW: Final = 3
+_LIKE: Final = 0.6  # of a function that does the same by its name
+_MUCH_LIKE: Final = 0.8  # of one of which the name does not say what it does
 
 
 def similar_functions(functions: Sequence[TracedFunction], image: KernelImage) -> list[str]:
@@ -41,6 +45,33 @@ def similar_functions(functions: Sequence[TracedFunction], image: KernelImage) -
             scored[name] = max(score, scored.get(name, 0.0))
     good = [name for name, score in scored.items() if score >= _ENOUGH]
     return sorted(good, key=lambda name: (-scored[name], name))[:_MOST]
+
+
+def similar_names(missing: TracedFunction, profile: Profile, image: KernelImage) -> list[str]:
+    """Return names of functions like one that a kernel lacks, the best first: only those that may well be the same under another name.
+
+    Args:
+        missing: The function.
+        profile: The other functions, as they were matched with the kernel.
+        image: Of the kernel.
+
+    Raises:
+        BadImage: Its symbol table is damaged.
+    """
+    verbs = {each.name: each.verb.value for each in find_candidates(image)}
+    taken = {entry.address for function in profile.functions for entry in function.entries}
+    wanted = missing.name.rpartition(":")[2]
+    scored = {}
+    for symbol in image.symbols.values():
+        enough = _LIKE if verbs.get(symbol.name) == missing.role.value else _MUCH_LIKE
+        is_other = symbol.name in verbs and enough == _MUCH_LIKE
+        if symbol.kind == "object" or symbol.address in taken or is_other:
+            continue
+        ratio = difflib.SequenceMatcher(None, wanted, symbol.name).ratio()
+        declared = prototype(image, symbol.address) if ratio >= enough else None
+        if ratio >= enough and (declared is None or has_shape(declared, missing)):
+            scored[symbol.name] = ratio
+    return sorted(scored, key=lambda name: (-scored[name], name))[:_FEW]
 
 
 def _scores(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from emulator.loader.functions.names import find_functions
 from emulator.profile.binding import unknown_parameters
 from emulator.wording import counted
 
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
     from emulator.profile.model import Profile
 
 _CALLERS_MAX: Final = 4
+_GLOB: Final = set("*?")
+
+
+def missing_lines(given: Profile, profile: Profile, image: KernelImage) -> Iterator[str]:
+    """Yield a line for each function that a kernel lacks, and that it may have under a similar name.
+
+    Args:
+        given: As the user wrote it.
+        profile: As it was matched with the kernel.
+        image: The kernel.
+    """
+    there = {each.name.removesuffix(".inlined") for each in profile.functions}
+    for function in given.functions:
+        if function.name in there or _GLOB & set(function.name) or find_functions(image, function.name):
+            continue
+        from emulator.profile.discovery.similar import similar_names  # most kernels have all functions
+
+        if names := similar_names(function, profile, image):
+            yield f"the kernel has no {function.name} (similar: {', '.join(names)})"
 
 
 def gap_lines(profile: Profile, image: KernelImage) -> Iterator[str]:
