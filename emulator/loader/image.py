@@ -50,7 +50,7 @@ class KernelImage:
         symbols: Another file with its symbols, source lines and variables; None: its own.
 
     Raises:
-        BadImage: It cannot be loaded.
+        BadImage: It cannot be loaded, or the other file is of another build.
 
     Attributes:
         path: The file's name as given.
@@ -84,6 +84,10 @@ class KernelImage:
         self.headers: ElfHeaders | None = layout.headers if symbols is None else symbols.headers
         self.symbol_data: bytes = self.data if symbols is None else symbols.symbol_data
         self._symbol_path = path if symbols is None else symbols.path
+        if symbols is not None:
+            from emulator.loader.same_build import check_same_build  # few kernels have two files
+
+            check_same_build(self, self._own_headers, symbols)
         self._identity = self.data, path, options, self.symbol_data, self._symbol_path
 
     def __eq__(self, other: object) -> bool:

@@ -41,8 +41,8 @@ _NOT_EXECUTABLE = {
 LOADED_SEGMENT: Final = 1
 """PT_LOAD: the kind of a segment that is loaded."""
 
-PROGRAM_SECTION, SYMBOL_SECTION, STRING_SECTION = 1, 2, 3
-"""SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB: kinds of sections."""
+PROGRAM_SECTION, SYMBOL_SECTION, STRING_SECTION, NOTE_SECTION = 1, 2, 3, 7
+"""SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOTE: kinds of sections."""
 
 EXECUTABLE_SECTION: Final = 4
 """SHF_EXECINSTR: the section holds code."""

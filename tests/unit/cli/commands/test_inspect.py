@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from emulator.loader.builtin import resolve
+from emulator.wording import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.unit.cli.conftest import Done
 
@@ -35,8 +37,8 @@ def test_a_file_that_is_no_kernel(kmemu: Callable[..., Done]) -> None:
 
 
 def test_a_raw_image_with_the_symbols_of_another_file(kmemu: Callable[..., Done], tmp_path: Path) -> None:
-    (tmp_path / "k.bin").write_bytes(b"\x90" * 64)
     raw = str(tmp_path / "k.bin")
+    subprocess.run(["objcopy", "-O", "binary", resolve("firmware:demo"), raw], check=True)  # noqa: S607 - from the path, as gcc
     done = kmemu(
         "inspect",
         raw,
@@ -48,7 +50,7 @@ def test_a_raw_image_with_the_symbols_of_another_file(kmemu: Callable[..., Done]
         str(resolve("firmware:demo")),
     )
     assert done.status == 0
-    assert done.out.startswith(f"{raw}: raw image, 64 B\n")
+    assert done.out.startswith(f"{raw}: raw image, {human_size(Path(raw).stat().st_size)}\n")
     assert "layer heap    can run native" in done.out
 
 
