@@ -15,7 +15,7 @@ from emulator.loader.builtin import is_built_in
 from emulator.loader.functions.entries import Entry
 from emulator.loader.functions.inlined import inlined_copies
 from emulator.loader.functions.locations import InRegister, NotKnown, OnStack
-from emulator.loader.functions.names import find_functions
+from emulator.loader.functions.names import file_and_name, find_functions
 from emulator.loader.functions.parameters import parameter_locations
 from emulator.loader.functions.prototypes import (
     field_of,
@@ -82,10 +82,12 @@ def _with_copies(
     named = {
         each.name: each for each in (*called, *(each for each in profile.functions if each.name not in names))
     }
-    by_plain = {name.rpartition(":")[2]: each for name, each in reversed(named.items())}
+    by_plain: dict[str, TracedFunction] = {}
+    for name, each in named.items():
+        by_plain.setdefault(file_and_name(name)[1], each)
     around = {entry.address: each for each in called for entry in each.entries}
     unseen: dict[str, list[InlinedCopy]] = defaultdict(list)
-    for copy in inlined_copies(image, frozenset(by_plain)):
+    for copy in inlined_copies(image, tuple(by_plain)):
         function = by_plain[copy.name]
         if copy.name in named and _can_be_recorded(function, copy):
             values = copy.parameters[: function.argument_count]

@@ -17,7 +17,7 @@ from emulator.loader.dwarf.type_names import text_of
 from emulator.loader.dwarf.units import base_of, code_of, declaring, start_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from emulator.loader.dwarf.units import Entry, Units
 
@@ -85,7 +85,7 @@ class Inlined(NamedTuple):
     """A copy of a function inside of another one.
 
     Attributes:
-        name: The function's.
+        symbol: The function's, if it had one.
         address: Linked address of the copy's first instruction.
         around: That of the function that it is in.
         parameters: Those of its declaration, in order.
@@ -93,7 +93,7 @@ class Inlined(NamedTuple):
         prologue_end: Of the function around it, as in `Subprogram`.
     """
 
-    name: str
+    symbol: str
     address: int
     around: int
     parameters: tuple[Parameter, ...]
@@ -125,30 +125,33 @@ class Subprograms:
         except damage():
             return None
 
-    def inlined(self, names: Collection[str]) -> Iterator[Inlined]:
-        """Yield the copies of functions inside of others.
+    def inlined(self, names: Collection[str], wanted: Callable[[str], bool]) -> Iterator[Inlined]:
+        """Yield the copies of functions inside of others, outer ones first.
 
         The debug information of each unit is read in which one of the names stands.
 
         Args:
-            names: Of the functions.
+            names: Of the functions, as their declarations have them.
+            wanted: Whether a symbol is one of theirs.
         """
         try:
             for unit in self._units.naming(names):
                 for entry, function in self._units.inlined(unit):
                     origin = _origin(entry)
-                    name = _name(origin)
-                    if name in names:
-                        yield from self._inlined(name, origin, entry, function)
+                    symbol = _symbol(origin)
+                    if wanted(symbol):
+                        yield from self._inlined(symbol, origin, entry, function)
         except damage():
             return
 
-    def _inlined(self, name: str, origin: Entry, entry: Entry, function: Entry) -> Iterator[Inlined]:
+    def _inlined(self, symbol: str, origin: Entry, entry: Entry, function: Entry) -> Iterator[Inlined]:
         address, around = start_of(entry), start_of(function)
         if address is not None and around is not None:
             parameters = self._parameters(origin, entry)
             frame_base = tuple(self._located(function, "DW_AT_frame_base"))
-            yield Inlined(name, address, around, parameters, frame_base, self._prologue_end(function, around))
+            yield Inlined(
+                symbol, address, around, parameters, frame_base, self._prologue_end(function, around)
+            )
 
     def _subprogram(self, entry: Entry, address: int) -> Subprogram:
         origin = _origin(entry)
@@ -233,9 +236,13 @@ def _origin(entry: Entry) -> Entry:
     return entry
 
 
-def _name(entry: Entry) -> str:
-    named = declaring(entry, "DW_AT_name")
-    return "" if named is None else text_of(named)
+def _symbol(entry: Entry) -> str:
+    """Return the symbol of a function: of C its name."""
+    for attribute in ("DW_AT_linkage_name", "DW_AT_MIPS_linkage_name", "DW_AT_name"):
+        named = declaring(entry, attribute)
+        if named is not None:
+            return text_of(named, attribute)
+    return ""
 
 
 def _type_of(entry: Entry) -> tuple[str, int]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.loader.functions.locations import InRegister, IsConstant, NotKnown, OnStack
+from emulator.loader.functions.names import NameIndex, declared_name
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
 
     from emulator.loader.dwarf.subprograms import Inlined, Located, Parameter
     from emulator.loader.functions.entry_state import Value
@@ -26,7 +27,7 @@ class InlinedCopy(NamedTuple):
     """A copy of a function inside of another one.
 
     Attributes:
-        name: The function's.
+        name: That of the given names that means the function.
         address: Linked address of the copy's first instruction.
         around: That of the function that it is in.
         parameters: Where the parameters are there; `OnStack` counts from ESP there.
@@ -38,24 +39,24 @@ class InlinedCopy(NamedTuple):
     parameters: tuple[Location, ...]
 
 
-def inlined_copies(image: KernelImage, names: Collection[str]) -> tuple[InlinedCopy, ...]:
+def inlined_copies(image: KernelImage, names: Sequence[str]) -> tuple[InlinedCopy, ...]:
     """Find the copies of functions inside of others, ascending by address; none without debug information.
 
     All debug information is read for this.
 
     Args:
         image: The kernel.
-        names: Of the functions, as the source has them.
+        names: Of the functions, without files, as `find_functions` takes them. Of copies that begin at one address the outer one counts.
     """
-    copies = {each.address: _copy(image, each) for each in image.subprograms.inlined(names)}
+    index = NameIndex(names)
+    declared = {declared_name(name) for name in names}
+    copies: dict[int, InlinedCopy] = {}
+    for each in image.subprograms.inlined(declared, lambda symbol: index.find(symbol) != ""):
+        if each.address not in copies:
+            places = _Places(image, each)
+            parameters = tuple(map(places.location, each.parameters))
+            copies[each.address] = InlinedCopy(index.find(each.symbol), each.address, each.around, parameters)
     return tuple(copies[address] for address in sorted(copies))
-
-
-def _copy(image: KernelImage, inlined: Inlined) -> InlinedCopy:
-    places = _Places(image, inlined)
-    return InlinedCopy(
-        inlined.name, inlined.address, inlined.around, tuple(map(places.location, inlined.parameters))
-    )
 
 
 class _Places:

@@ -71,8 +71,7 @@ class FunctionNames:
 
     def find(self, pattern: str) -> tuple[NamedFunction, ...]:
         """Find functions as `find_functions` does."""
-        parts = _WITH_FILE.fullmatch(pattern)
-        file, name = ("", pattern) if parts is None else parts.groups()
+        file, name = file_and_name(pattern)
         matching = sorted(self._matching(name), key=lambda each: each.order)
         found = {each.symbol.address: each for each in matching}.values()
         is_told_apart = bool(file) or len(found) > 1  # else there is no need to read debug information
@@ -187,6 +186,41 @@ def plain_name(symbol: str) -> str:
         symbol: As in the symbol table. What compilers append to those of copies is left out; those of C++ and Rust are demangled.
     """
     return demangled(_without_suffixes(symbol))
+
+
+def file_and_name(pattern: str) -> tuple[str, str]:
+    """Return the source file in front of a name, "" where there is none, and the name: of ``heap.c:take`` heap.c and take."""
+    parts = _WITH_FILE.fullmatch(pattern)
+    return ("", pattern) if parts is None else (parts[1], parts[2])
+
+
+class NameIndex:
+    """Names without files, by the symbols that they mean, which no symbol table needs to have.
+
+    Args:
+        names: As `find_functions` takes them, the first of several that mean one function first; those with ``*`` and ``?`` mean themselves only.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names: dict[str, str] = {}
+        for name in names:
+            self._names.setdefault(name, name)
+            self._names.setdefault(_key(demangled(name)), name)
+        self._found: dict[str, str] = {}
+
+    def find(self, symbol: str) -> str:
+        """Return the name that means the function of a symbol; "" if none does."""
+        if symbol not in self._found:
+            plain = plain_name(symbol)
+            is_short = plain != symbol and symbol not in _PLACEMENT
+            keys = (_key(plain), symbol, *([_key(without_parameters(plain))] if is_short else []))
+            self._found[symbol] = next((self._names[key] for key in keys if key in self._names), "")
+        return self._found[symbol]
+
+
+def declared_name(name: str) -> str:
+    """Return what the declaration of a function has as its name: without scopes, and types of parameters."""
+    return without_parameters(demangled(name)).rpartition("::")[2]
 
 
 def _without_suffixes(symbol: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
 from emulator.cli.main import main
 from tests.helpers.c_kernel import compile_kernel
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 KERNEL: Final = """
 typedef unsigned int u32;
@@ -144,3 +144,43 @@ def test_instructions_are_shown_of_a_run_with_copies(
         "give_inside",
         "give",
     ]
+
+
+CPP: Final = """
+typedef unsigned int size_t;
+char stack[8192], arena[8192];
+size_t used;
+namespace mm { struct Arena { char *next; void *alloc(size_t size) { char *block = next; next += size; return block; } }; Arena heap = {arena}; }
+void *operator new(size_t size) { return mm::heap.alloc(size); }
+struct Packet { int length; char data[60]; };
+__attribute__((noinline)) Packet *receive(int length) { Packet *packet = new Packet; packet->length = length; return packet; }
+Packet *volatile kept;
+extern "C" void kmain() {
+    kept = receive(3);
+    __asm__ volatile("outb %0, $0xf4" : : "a"((unsigned char)0));
+    for (;;) __asm__ volatile("cli; hlt");
+}
+__asm__(".globl _start; _start: mov $stack + 8192, %esp; call kmain; hlt");
+"""
+
+
+@pytest.mark.parametrize(
+    ("alloc", "name", "arguments"),
+    [
+        ("operator new(size)", "operator new(unsigned int)", "64"),
+        ("_Znwj(size)", "operator new(unsigned int)", "64"),
+        ("operator new(unsigned int)(size)", "operator new(unsigned int)", "64"),
+        ("mm::Arena::alloc(this, size)", "mm::Arena::alloc", "0x"),
+        ("_ZN2mm5Arena5allocEj(this, size)", "_ZN2mm5Arena5allocEj", "0x"),
+    ],
+)
+def test_functions_of_cpp_are_known_by_each_of_their_names(
+    tmp_path: Path, alloc: str, name: str, arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = compile_kernel(tmp_path, CPP, ["-g", "-O2", "-fno-exceptions", "-x", "c++"])
+    file = tmp_path / "mine.toml"
+    file.write_text(f'[heap]\nalloc = "{alloc}"\n')
+    assert main(["trace", str(kernel), "--profile", str(file)]) == 0
+    captured = capsys.readouterr()
+    assert f"{name}.inlined({arguments}" in captured.out
+    assert f"{name} is inlined in " in captured.err
