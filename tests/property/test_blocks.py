@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ WHOLE_RUNS = Profile(
     ),
     {"runs": PAGES},
 )
-ADDRESSES = st.sampled_from([0, *range(0x1000, 0x7000, 0x1000), 0xFFFF_F000, FAILURE])
+ADDRESSES = st.sampled_from([0, 0x10, *range(0x1000, 0x7000, 0x1000), 0xFFFF_F000, FAILURE])
 FRAMES = st.sampled_from([*range(6), (1 << 20) - 1, 1 << 20, FAILURE])
 RESULTS = {Result.POINTER: ADDRESSES, Result.FRAME: FRAMES, Result.ERROR: st.sampled_from([0, 0, 0, FAILURE])}
 ARGUMENTS = {
@@ -66,13 +67,24 @@ class Reference:
 
     Attributes:
         stock: Calls inside others that turn out to have made what the allocator hands out.
+        births: Addresses, events and sizes of blocks that were made.
+        frees: Addresses and events of what was given back.
     """
 
-    def __init__(self, builder: TraceBuilder, area: str, known_stock: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        builder: TraceBuilder,
+        area: str,
+        known_stock: frozenset[int] = frozenset(),
+        empty: frozenset[int] = frozenset(),
+    ) -> None:
         self.rows, self.area = builder.rows, area
         self.functions = builder.profile.functions
         self.pages = builder.profile.pages(area)
         self.known_stock, self.stock = known_stock, set(known_stock)
+        self.empty = empty
+        self.births: list[tuple[int, int, int]] = []
+        self.frees: list[tuple[int, int]] = []
         self.live: dict[int, Live] = {}
         self.lives: list[tuple[int, int, int, int, int, int]] = []  # birth, key, size, call, death, its call
         self.failed: list[int] = []
@@ -92,9 +104,26 @@ class Reference:
     @classmethod
     def of(cls, builder: TraceBuilder, area: str) -> Reference:
         found = cls(builder, area)
+        empty = frozenset() if found.pages else frozenset(found.standing_for_no_bytes())
+        if empty:
+            found = cls(builder, area, empty=empty)
         while found.stock != found.known_stock:
-            found = cls(builder, area, frozenset(found.stock))
+            found = cls(builder, area, frozenset(found.stock), empty)
         return found
+
+    def standing_for_no_bytes(self) -> Iterator[int]:
+        """Yield the addresses that are no memory: an allocator answers them whenever it is asked for no bytes.
+
+        Such an address is in the page of the null pointer, or was answered again with no free between; and never for any bytes.
+        """
+        for address in {address for address, _, _ in self.births}:
+            sizes = {size for at, _, size in self.births if at == address}
+            happened = [(event, True) for at, event, _ in self.births if at == address]
+            happened += [(event, False) for at, event in self.frees if at == address]
+            is_birth = [birth for _, birth in sorted(happened)]
+            is_answered_again = any(pair == (True, True) for pair in pairwise(is_birth))
+            if sizes == {0} and (address < PAGE or is_answered_again):
+                yield address
 
     def around(self, number: int) -> Iterator[int]:
         """Yield the calls around a call that change the area."""
@@ -198,6 +227,10 @@ class Reference:
             self.given(number, Role.FREE), (self.given(outer, Role.FREE) for outer in self.around(number))
         ):
             return
+        if not self.pages:
+            self.frees += [(key, event) for key in keys]
+            if self.empty.intersection(keys):
+                return
         found = [key for key in keys if key in self.live]
         for key in found:
             live = self.live[key]
@@ -238,10 +271,12 @@ class Reference:
         if function.role in {Role.ALLOC, Role.REALLOC}:
             address = self.address_of(number)
             if address is not None:
-                if number not in self.stock and not self.overlaps_one_around(
+                if not self.overlaps_one_around(
                     self.made(number), (self.made(outer) for outer in self.around(number))
                 ):
-                    self.make(address, event, number)
+                    self.births.append((address, event, self.size(number) or 0))
+                    if number not in self.stock and address not in self.empty:
+                        self.make(address, event, number)
             elif around & {Role.ALLOC, Role.REALLOC}:
                 pass
             elif function.role is Role.ALLOC or self.size(number) != 0:
@@ -290,22 +325,24 @@ class Reference:
 @st.composite
 def traces(draw: st.DrawFn, profile: Profile) -> TraceBuilder:
     builder = TraceBuilder(profile)
-    open_calls: list[TracedFunction] = []
+    open_calls: list[tuple[TracedFunction, dict[str, int]]] = []
+    for_no_bytes = draw(st.sampled_from([None, 0x10, 0x5000]))  # the address that such an allocator has
 
     def leave() -> None:
-        function = open_calls.pop()
-        result = draw(RESULTS.get(function.result, st.just(7)))
-        builder.leave(result, out=0 if function.out is None else draw(ADDRESSES))
+        function, words = open_calls.pop()
+        asks_for_nothing = 0 in (words.get("size"), words.get("count"))
+        addresses = ADDRESSES if for_no_bytes is None or not asks_for_nothing else st.just(for_no_bytes)
+        results = RESULTS | {Result.POINTER: addresses}
+        result = draw(results.get(function.result, st.just(7)))
+        builder.leave(result, out=0 if function.out is None else draw(addresses))
 
     for _ in range(draw(st.integers(0, 40))):
         action = draw(st.sampled_from(["call", "call", "call", "call", "enter", "leave", "stay"]))
         if action in {"call", "enter"}:
             function = draw(st.sampled_from(profile.functions))
             words = {name: draw(ARGUMENTS.get(name, st.just(0))) for name in function.parameters}
-            if not profile.pages(function.area):  # addresses that stand for no bytes have rules of their own
-                words |= {name: max(words[name], 1) for name in ("size", "count") if name in words}
             builder.enter(function.name, *words.values())
-            open_calls.append(function)
+            open_calls.append((function, words))
         if open_calls and action in {"call", "leave"}:
             leave()
         if open_calls and action == "stay" and draw(st.integers(0, 4)) == 0:
