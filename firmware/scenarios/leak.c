@@ -7,7 +7,7 @@
  *
  * Shortcomings
  *
- * None intended beyond the leaks.
+ * The leaks, and what kmalloc returns is not checked: without memory it writes through the null pointer.
  */
 
 #include "scenarios/litecore.h"

@@ -86,6 +86,16 @@ def test_a_kernel_that_takes_it_is_good(capsys: pytest.CaptureFixture[str]) -> N
     assert ": 4 survived, 67 reported it\n" in capsys.readouterr().out
 
 
+def test_a_kernel_that_checks_no_result_accesses_null(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a guard it would go on: page zero is memory like any other."""
+    assert exhausted("firmware:leak") is Status.FINDINGS
+    out = capsys.readouterr().out
+    assert out.startswith("firmware:leak: 38 allocations made to fail, one in each run: 38 accessed null\n")
+    for function in ("load_config", "open_session", "write_log", "send_reply"):
+        assert f"  {function}+" in out
+    assert out.count("write to 0x00000000 through a null pointer at memset+") == 7
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     status = exhausted("firmware:fragile", "--format", "json", "--limit", "5", "--jobs", "2")
     assert status is Status.FINDINGS
