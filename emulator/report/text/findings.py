@@ -108,6 +108,7 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
     )
     text = f"{printable(report.kernel)}: {found}; {report.calls} calls, peak {peaks}"
     yield from (style.paint(part, _ALARM if number else BOLD) for part in style.folded(text))
+    yield from _live_lines(report, style)
     yield from map(printable, lack_lines(report.ending.lacks))
     if report.lockstep is not None:
         yield f"in lockstep: {report.lockstep}"
@@ -115,6 +116,22 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
     profile = f"; profile {printable(report.profile)}" if report.profile else ""
     profile += f" ({printable(report.profile_reason)})" if report.profile_reason else ""
     yield f"{printable(ending_text(report.ending))} after {report.seconds:.1f} s{profile}"
+
+
+def _live_lines(report: CheckReport, style: Style) -> Iterator[str]:
+    """Yield what is live at the end in each area, and how much of it is lost."""
+    areas = []
+    for name, area in report.measures.items():
+        if area.end_blocks:
+            lost = ""
+            if area.lost_blocks:
+                is_all = area.lost_blocks == area.end_blocks
+                blocks = counted(area.lost_blocks, "block")
+                lost = ", all lost" if is_all else f", of that {human_size(area.lost_bytes)} in {blocks} lost"
+            blocks = counted(area.end_blocks, "block")
+            areas.append(f"{printable(name)} {human_size(area.end_bytes)} in {blocks}{lost}")
+    if areas:
+        yield from style.folded(f"live at the end: {'; '.join(areas)}")
 
 
 def _unchecked_text(report: CheckReport) -> str:

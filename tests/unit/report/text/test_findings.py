@@ -7,6 +7,7 @@ from dataclasses import replace
 from emulator.check.check_report import CheckReport
 from emulator.check.findings import BlockHistory, CallSite, FaultingWrite, Finding, Kind
 from emulator.check.hex_dumps import hex_dump
+from emulator.check.measures import AreaMeasures
 from emulator.guest.symbolizer import Frame
 from emulator.report.text.findings import LINES_MAX, difference_lines, finding_lines, report_lines
 from emulator.report.text.style import Style
@@ -148,6 +149,23 @@ def test_memory_is_sixty_columns_wide_and_halved_where_there_are_fewer() -> None
         "             00 00 00 00 00 00 00 00",
         "             ^^^^^",
     ]
+
+
+def test_what_is_live_at_the_end_is_summed_up() -> None:
+    nothing = AreaMeasures(64, 0, 0, 4, 0, 0.0, {})
+    measures = {
+        "heap": replace(nothing, end_bytes=96, end_blocks=3),
+        "pools": nothing,
+        "pages": replace(nothing, end_bytes=12288, end_blocks=3, lost_bytes=8192, lost_blocks=2),
+        "slab": replace(nothing, end_bytes=40, end_blocks=1, lost_bytes=40, lost_blocks=1),
+    }
+    lines = list(report_lines(replace(REPORT, measures=measures), Style(200)))
+    assert lines[1] == (
+        "live at the end: heap 96 B in 3 blocks; pages 12 KiB in 3 blocks, of that 8 KiB in 2 blocks lost; "
+        "slab 40 B in 1 block, all lost"
+    )
+    lines = list(report_lines(replace(REPORT, measures={"pools": nothing}), Style(200)))
+    assert not any("live at the end" in line for line in lines)
 
 
 def test_the_profile_is_named() -> None:
