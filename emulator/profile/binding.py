@@ -143,6 +143,7 @@ def _unseen(function: TracedFunction, copies: Sequence[InlinedCopy]) -> TracedFu
         parameters=function.parameters[:count],
         result=Result.NONE,
         failure=None,
+        other_failures=(),
         facts=(),
         block="",
         places=(),

@@ -20,6 +20,8 @@ _LATER_FIELDS: Final[tuple[str, ...]] = (
     "unknown",
 )  # than the first version of the format
 
+_OPTIONAL_FIELDS: Final = ("copies", "other_failures")
+
 
 def to_document(profile: Profile) -> dict[str, object]:
     """Return a profile as plain data for JSON."""
@@ -38,6 +40,11 @@ def to_document(profile: Profile) -> dict[str, object]:
                 "block": function.block,
                 "places": list(function.places),
                 "unknown": list(function.unknown),
+                **(
+                    {"other_failures": failures}
+                    if (failures := [*map(list, function.other_failures)])
+                    else {}
+                ),
                 **({} if function.copies is None else {"copies": function.copies.value}),
             }
             for function in profile.functions
@@ -80,10 +87,10 @@ def _rules(document: object) -> AreaRules:
 
 
 def _function(document: object) -> TracedFunction:
-    copies = None
-    if isinstance(document, dict) and "copies" in document:
+    optional: dict[str, object] = {}
+    if isinstance(document, dict):
         document = dict(document)
-        copies = Role(_one_of(document.pop("copies"), Role, "copies"))
+        optional = {name: document.pop(name) for name in _OPTIONAL_FIELDS if name in document}
     is_later = isinstance(document, dict) and not document.keys().isdisjoint(_LATER_FIELDS)
     fields = _fields(document, "a function", _FUNCTION_FIELDS + (_LATER_FIELDS if is_later else ()))
     failure = fields["failure"]
@@ -98,8 +105,16 @@ def _function(document: object) -> TracedFunction:
         _typed(fields.get("block", ""), str, "block"),
         tuple(_strings(fields.get("places", []), "places")),
         tuple(_strings(fields.get("unknown", []), "unknown")),
-        copies,
+        Role(_one_of(optional["copies"], Role, "copies")) if "copies" in optional else None,
+        tuple(map(_range, _typed(optional.get("other_failures", []), list, "other_failures"))),
     )
+
+
+def _range(value: object) -> tuple[int, int]:
+    match value:
+        case [int(first), int(last)]:
+            return first, last
+    raise ValueError(f"field other_failures has {shortened(value)}, which is no first and last word")
 
 
 _T = TypeVar("_T")

@@ -113,6 +113,8 @@ class TracedFunction:
         unknown: Parameters whose values cannot be known in this kernel; their words are 0.
         copies: It is about copies inside of other functions: that they are executed is seen, and not what they do to blocks. The role is OTHER,
             and this is the one of the function that they are copies of; None: it is a function.
+        other_failures: Further results that say "no block", as ranges [first, last] of unsigned words; only beside a *failure* where a block's
+            address or frame is the result.
         entries: Where it is entered in the kernel that its profile was matched with; empty: in none.
 
     Raises:
@@ -130,6 +132,7 @@ class TracedFunction:
     places: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     copies: Role | None = None
+    other_failures: tuple[tuple[int, int], ...] = ()
     entries: tuple[Entry, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -143,6 +146,15 @@ class TracedFunction:
                 raise ValueError(f"{self.name}: the failure value of an error is not 0, that is success")
             if not 0 <= self.failure < 1 << 32:
                 raise ValueError(f"{self.name}: the failure value {self.failure} is no unsigned 32-bit word")
+        if self.other_failures and (self.failure is None or self.result not in _BLOCKS):
+            raise ValueError(
+                f"{self.name}: only a function with a block as its result has further failure values"
+            )
+        for first, last in self.other_failures:
+            if not 0 <= first <= last < 1 << 32:
+                raise ValueError(
+                    f"{self.name}: the failure values {first}..{last} are no range of unsigned 32-bit words"
+                )
 
     @property
     def argument_count(self) -> int:
@@ -162,6 +174,17 @@ class TracedFunction:
     def knows(self, parameter: str) -> bool:
         """Return whether it has a parameter whose value is known."""
         return parameter in self.parameters and parameter not in self.unknown
+
+    @property
+    def failures(self) -> tuple[tuple[int, int], ...]:
+        """The results that say "no block", as ranges [first, last]; of functions whose result is an error, those are all but 0."""
+        if self.failure is None or self.result is Result.ERROR:
+            return ()
+        return (self.failure, self.failure), *self.other_failures
+
+    def answers_no_block(self, result: int) -> bool:
+        """Return whether a result, unsigned, is one of `failures`."""
+        return any(first <= result <= last for first, last in self.failures)
 
     @property
     def failure_result(self) -> int | None:

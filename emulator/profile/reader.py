@@ -24,10 +24,11 @@ from emulator.profile.expressions import RESULT, names_in, parse
 from emulator.profile.functions import Result, Role, TracedFunction, is_function_name
 from emulator.profile.model import PAGES, PLAIN_AREA, AreaRules, Profile, SpaceRules
 from emulator.wording import shortened, shown_keys
+from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _LARGEST_FILE: Final = 1 << 16  # bytes
 _LONGEST_PROBLEM: Final = 100  # characters
@@ -40,6 +41,7 @@ _PAGE_ZERO: Final = "page_zero"
 _USED: Final = "used"
 _PAGE_RULES: Final = ("freed_but_mapped", "writable_twice")
 _SPACE_KEYS: Final = (*_PAGE_RULES, "direct_map")
+_INTEGER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|[1-9][0-9]*|0)")
 _FACT = re.compile(r"\s*([A-Za-z_]\w*)\s*=(?!=)\s*(.+?)\s*")
 _AFTER_PARAMETERS = re.compile(r"\s*(->|,|$)")
 _FAILURES: Final = {Result.POINTER: 0, Result.FRAME: 0xFFFF_FFFF}
@@ -183,11 +185,11 @@ class _Reader:
 
     def _functions(self, area: str, table: dict[str, object]) -> Iterator[tuple[str, str, TracedFunction]]:
         """Yield the functions of an area, each with its key and its signature."""
-        failure = self._failure(area, table)
+        failures = self._failures(area, table)
         for key, role in _ROLES.items():
             for signature in self._signatures(area, key, table):
                 try:
-                    yield key, signature, _parse_signature(signature, role, area, failure)
+                    yield key, signature, _parse_signature(signature, role, area, failures)
                 except ValueError as error:
                     raise self._wrong(str(error), area, key, signature=signature) from error
 
@@ -198,18 +200,37 @@ class _Reader:
                 raise self._wrong(f"{shortened(signature)} is no string", area, key)
             yield signature
 
-    def _failure(self, area: str, table: dict[str, object]) -> int | None:
-        value = table.get("failure")
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or not -1 << 31 <= value < 1 << 32:
-            raise self._wrong(f"{shortened(value)} is no integer of 32 bits", area, "failure")
-        return value & 0xFFFF_FFFF
+    def _failures(self, area: str, table: dict[str, object]) -> list[tuple[int, int]]:
+        """Return the results that say "no block" as ranges [first, last] of unsigned words; the first one is a single word."""
+        value = table.get("failure", [])
+        first, *others = value if isinstance(value, list) and value else [value]
+        if first == []:
+            return []
+        found = [_failure(first) if isinstance(first, int) else None, *map(_failure, others)]
+        for each, failure in zip([first, *others], found, strict=True):
+            if failure is None:
+                problem = f"{shortened(each)} is no integer of 32 bits"
+                if each is not first:
+                    problem += ', and no range such as "-4095..-1"'
+                raise self._wrong(problem, area, "failure")
+        return [each for each in found if each is not None]
 
     def _wrong(self, problem: str, *keys: str, signature: str = "") -> BadFile:
         """Make the error for a value: one or two keys lead to it, and its signature if it is one."""
         line = _find(self._text, keys, signature)
         return BadFile(self._path, problem, line=line, key=shown_keys(keys))
+
+
+def _failure(value: object) -> tuple[int, int] | None:
+    """Return the first and the last word that a value of ``failure`` means; None: it is none."""
+    if isinstance(value, str):
+        ends = [int(each, 0) if _INTEGER.fullmatch(each) else None for each in value.split("..")]
+    else:
+        ends = [value, value] if isinstance(value, int) and not isinstance(value, bool) else []
+    match ends:
+        case [int(first), int(last)] if -1 << 31 <= first <= last < 1 << 32 and (first < 0) == (last < 0):
+            return first & WORD_MAX, last & WORD_MAX
+    return None
 
 
 def _is_range(value: object) -> bool:
@@ -237,7 +258,9 @@ def _find(text: str, keys: tuple[str, ...], signature: str) -> int | None:
     return text.count("\n", 0, position) + 1
 
 
-def _parse_signature(text: str, role: Role, area: str, area_failure: int | None) -> TracedFunction:
+def _parse_signature(
+    text: str, role: Role, area: str, area_failures: Sequence[tuple[int, int]]
+) -> TracedFunction:
     """Read a signature.
 
     Where it names no result: ``ptr`` for alloc and realloc (``error`` when there is a parameter ``out``), ``none`` for
@@ -247,8 +270,8 @@ def _parse_signature(text: str, role: Role, area: str, area_failure: int | None)
         text: The signature.
         role: The function's.
         area: Name of its area.
-        area_failure: The result that means "no block" in its area, unsigned; None: 0 for an address, 0xffffffff for a frame, not
-            known for an error.
+        area_failures: The results that mean "no block" in its area, as ranges of unsigned words; none: 0 for an address, 0xffffffff for a
+            frame, not known for an error.
 
     Raises:
         ValueError: It is no signature, or means nothing in its role.
@@ -261,12 +284,14 @@ def _parse_signature(text: str, role: Role, area: str, area_failure: int | None)
         raise _no_signature(text)
     result = _result(result_text) if arrow else _default_result(role, parameters)
     failure = None
+    others: tuple[tuple[int, int], ...] = ()
     if (
         role.makes_block
         and result is not Result.NONE
         and not (result in _FAILURES and block and RESULT not in names_in(parse(block)))
     ):
-        failure = _FAILURES.get(result) if area_failure is None else area_failure
+        failure = area_failures[0][0] if area_failures else _FAILURES.get(result)
+        others = tuple(area_failures[1:]) if result in _FAILURES else ()
     found = [_FACT.fullmatch(each) for each in facts]
     if None in found:
         raise _no_signature(text)
@@ -281,6 +306,7 @@ def _parse_signature(text: str, role: Role, area: str, area_failure: int | None)
         tuple(expression for _, expression in computed),
         block,
         places,
+        other_failures=others,
     )
 
 

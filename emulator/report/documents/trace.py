@@ -48,7 +48,7 @@ def call_document(
     }
     if not function.stores_block:
         del document["out"]
-    elif function.block and call.result == function.failure:
+    elif function.block and call.result is not None and function.answers_no_block(call.result):
         document["out"] = None  # computed from a result that is none
     if function.result is Result.NONE:
         del document["result"]

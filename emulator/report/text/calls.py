@@ -108,7 +108,7 @@ def result_text(
         return ResultText("?  (did not return)", failed=True)
     if function.result is Result.ERROR:
         return ResultText(errors.get(value, str(_signed(value))), failed=value != 0)
-    if function.failure is not None and value == function.failure:
+    if function.answers_no_block(value):
         number = "0" if value == 0 else f"0x{value:08x}"
         return ResultText(f"{number} (no block)", failed=function.role.makes_block)
     return ResultText(_good_text(function.result, out if function.block and out is not None else value))

@@ -70,12 +70,15 @@ class FunctionCalls:
     @property
     def failed(self) -> Flags:
         """Whether they returned an error, or the result that means "no block"."""
-        failed: Flags = np.zeros(len(self.rows), np.bool_)
-        if self.function.result is Result.ERROR:
-            failed = self.returned & (self.result != 0)
-        elif self.function.failure is not None:
-            failed = self.returned & (self.result == self.function.failure)
-        return failed
+        is_error = self.function.result is Result.ERROR
+        failed: Flags = self.result != 0 if is_error else self._answers_no_block(self.result)
+        return self.returned & failed
+
+    def _answers_no_block(self, result: U32) -> Flags:
+        found: Flags = np.zeros(len(result), np.bool_)
+        for first, last in self.function.failures:
+            found |= result == first if first == last else (result >= first) & (result <= last)
+        return found
 
     @property
     def counts(self) -> Flags:
@@ -108,11 +111,11 @@ class FunctionCalls:
             good = address != 0
             if function.result is Result.ERROR:
                 good = result == 0
-            elif function.failure is not None:
-                good &= result != function.failure
+            else:
+                good &= ~self._answers_no_block(result)
         else:
             address = result
-            good = np.ones(len(result), np.bool_) if function.failure is None else result != function.failure
+            good = ~self._answers_no_block(result)
         if function.result is Result.FRAME:
             return address << _PAGE_BITS, good & (address < _FRAMES)
         return address, good & (address != NOWHERE)

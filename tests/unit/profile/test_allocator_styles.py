@@ -349,6 +349,40 @@ def test_records_that_are_forgotten_are_lost(tmp_path: Path) -> None:
     assert messages(report) == ["leak: memory leak: 36 bytes in 3 blocks definitely lost"]
 
 
+ERRORS = (
+    HEAD
+    + """
+char arena[256]; u used;
+NI void *take(u size)
+{
+    char *block = arena + used;
+    if (!size)
+        return 0;
+    if (size > sizeof arena)
+        return (void *)-22;
+    if (used + size > sizeof arena)
+        return (void *)-12;
+    used += size;
+    return block;
+}
+void main(void)
+{
+    u sizes[] = {100, 0, 100, 1000, 100};
+    for (u i = 0; i < 5; i++)
+        kept[i] = take(sizes[i]);
+}
+"""
+)
+
+
+def test_results_that_are_errors_are_no_blocks(tmp_path: Path) -> None:
+    profile = "[heap]\n{}alloc = 'take(size)'\n"
+    report = checked(tmp_path, ERRORS, profile.format("failure = [-12, 0, '-4095..-1']\n"))
+    assert messages(report) == []
+    assert (report.measures["heap"].failed, report.measures["heap"].end_bytes) == (3, 200)
+    assert any("bad result: " in line for line in messages(checked(tmp_path, ERRORS, profile.format(""))))
+
+
 INLINED = (
     HEAD
     + """

@@ -92,3 +92,14 @@ def test_something_else(document: object) -> None:
         ValueError, match=r"^not a profile: it is no object with the fields name, areas, functions$"
     ):
         from_document(document)
+
+
+def test_further_failures_are_kept() -> None:
+    one = TracedFunction("get", "heap", Role.ALLOC, (), Result.POINTER, 0, other_failures=((1, 2), (5, 5)))
+    profile = Profile("p", (one,))
+    document = json.loads(json.dumps(to_document(profile)))
+    assert from_document(document) == profile
+    for wrong in (3, [3], [[1]], [[2, 1]], [["1", 2]], [[0, 1 << 32]]):
+        document["functions"][0]["other_failures"] = wrong
+        with pytest.raises(ValueError, match=r"^not a profile: "):
+            from_document(document)

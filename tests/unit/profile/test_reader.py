@@ -95,6 +95,18 @@ class TestMeaning:
     def test_failure(self, path: Path, text: str, failure: int | None) -> None:
         assert read_one(path, text).failure == failure
 
+    def test_several_failures(self, path: Path) -> None:
+        text = "failure = [-12, 0, '-4095..-1', '0x10..32']\nalloc = ['f(size)', 'g(out)', 'h(out) -> none']"
+        path.write_text(f"[heap]\n{text}")
+        f, g, h = read_profile(path).functions
+        assert (f.failure, f.failure_result) == (0xFFFF_FFF4, 0xFFFF_FFF4)
+        assert f.other_failures == ((0, 0), (0xFFFF_F001, 0xFFFF_FFFF), (16, 32))
+        assert [f.answers_no_block(each) for each in (0, 1, 15, 16, 32, 33, 0xFFFF_F000, 0xFFFF_F001)] == [
+            *(True, False, False, True, True, False, False, True)
+        ]
+        assert (g.failure, g.other_failures) == (0xFFFF_FFF4, ())
+        assert (h.failure, h.other_failures) == (None, ())
+
     def test_the_result_of_an_alloc_with_out_is_an_error_by_default(self, path: Path) -> None:
         assert read_one(path, "alloc = 'f(out)'").result is Result.ERROR
 
@@ -125,6 +137,17 @@ class TestErrors:
                 "line 3: key 'heap.alloc': f: the failure value of an error is not 0, that is success",
             ),
             ("[heap]\nfailure = true", "line 2: key 'heap.failure': True is no integer of 32 bits"),
+            (
+                "[heap]\nfailure = ['-4095..-1']",
+                "line 2: key 'heap.failure': '-4095..-1' is no integer of 32 bits",
+            ),
+            *(
+                (
+                    f"[heap]\nfailure = [0, '{wrong}']",
+                    f"line 2: key 'heap.failure': '{wrong}' is no integer of 32 bits, and no range such as \"-4095..-1\"",
+                )
+                for wrong in ("-1..1", "2..1", "1..", "..", "1..2..3", "x", "5", "0..0x100000000")
+            ),
             ("name = 1\n", "line 1: key 'name': 1 is no string"),
             ("name = ''\n[heap]\nalloc = 'f()'", "the name of a profile is 1 to 80 printable characters"),
             ("", "0 functions; a profile has 1 to 127"),

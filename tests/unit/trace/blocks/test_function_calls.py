@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.profile.functions import Result, Role, TracedFunction
+from emulator.profile.model import Profile
 from emulator.trace.blocks.function_calls import NOWHERE, FunctionCalls, by_function, call_blocks
 from tests.helpers.traces import FAILURE, TraceBuilder
 
@@ -76,3 +78,18 @@ def test_each_call_is_about_one_block(tmp_path: Path) -> None:
     address, end = call_blocks(builder.trace(tmp_path / "a.kmt").calls)
     assert address.tolist() == [0x2008, 0x2008, 0]
     assert end.tolist()[:2] == [0x2028, 0x2009]
+
+
+def test_several_results_that_say_no_block(tmp_path: Path) -> None:
+    get = TracedFunction(
+        "get", "heap", Role.ALLOC, ("size",), Result.POINTER, 0, other_failures=((0xFFFF_F001, FAILURE),)
+    )
+    builder = TraceBuilder(Profile("errors", (get,)))
+    for result in (0, 0xFFFF_F000, 0xFFFF_F001, 0xFFFF_FFF4, 0x1000):
+        builder.call("get", 8, result=result)
+    trace = builder.trace(tmp_path / "a.kmt")
+    (calls,) = by_function(trace.calls)
+    assert calls.failed.tolist() == [True, False, True, True, False]
+    assert calls.made()[1].tolist() == [False, True, False, False, True]
+    assert trace.failed("heap").tolist() == [1, 3, 4]
+    assert trace.blocks("heap").address.tolist() == [0xFFFF_F000, 0x1000]
