@@ -49,6 +49,7 @@ def to_document(profile: Profile) -> dict[str, object]:
             }
             for function in profile.functions
         ],
+        **({"reason": profile.reason} if profile.reason else {}),
     }
 
 
@@ -65,15 +66,17 @@ def from_document(document: object) -> Profile:
 
 
 def _profile(document: object) -> Profile:
+    reason = ""
     if isinstance(document, dict) and "page_areas" in document:  # the first version of the format
         fields = _fields(document, "it", ("name", "page_areas", "functions"))
         rules = dict.fromkeys(_strings(fields["page_areas"], "page_areas"), PAGES)
     else:
-        fields = _fields(document, "it", ("name", "areas", "functions"))
+        fields = _fields(document, "it", ("name", "areas", "functions"), ("reason",))
+        reason = _typed(fields.get("reason", ""), str, "reason")
         areas = _typed(fields["areas"], dict, "areas")
         rules = {_typed(area, str, "areas"): _rules(each) for area, each in areas.items()}
     functions = tuple(map(_function, _typed(fields["functions"], list, "functions")))
-    return Profile(_typed(fields["name"], str, "name"), functions, rules)
+    return Profile(_typed(fields["name"], str, "name"), functions, rules, reason=reason)
 
 
 def _rules(document: object) -> AreaRules:
@@ -87,12 +90,9 @@ def _rules(document: object) -> AreaRules:
 
 
 def _function(document: object) -> TracedFunction:
-    optional: dict[str, object] = {}
-    if isinstance(document, dict):
-        document = dict(document)
-        optional = {name: document.pop(name) for name in _OPTIONAL_FIELDS if name in document}
     is_later = isinstance(document, dict) and not document.keys().isdisjoint(_LATER_FIELDS)
-    fields = _fields(document, "a function", _FUNCTION_FIELDS + (_LATER_FIELDS if is_later else ()))
+    names = _FUNCTION_FIELDS + (_LATER_FIELDS if is_later else ())
+    fields = _fields(document, "a function", names, _OPTIONAL_FIELDS)
     failure = fields["failure"]
     return TracedFunction(
         _typed(fields["name"], str, "name"),
@@ -105,8 +105,8 @@ def _function(document: object) -> TracedFunction:
         _typed(fields.get("block", ""), str, "block"),
         tuple(_strings(fields.get("places", []), "places")),
         tuple(_strings(fields.get("unknown", []), "unknown")),
-        Role(_one_of(optional["copies"], Role, "copies")) if "copies" in optional else None,
-        tuple(map(_range, _typed(optional.get("other_failures", []), list, "other_failures"))),
+        Role(_one_of(fields["copies"], Role, "copies")) if "copies" in fields else None,
+        tuple(map(_range, _typed(fields.get("other_failures", []), list, "other_failures"))),
     )
 
 
@@ -120,8 +120,10 @@ def _range(value: object) -> tuple[int, int]:
 _T = TypeVar("_T")
 
 
-def _fields(document: object, what: str, names: tuple[str, ...]) -> dict[str, object]:
-    if not isinstance(document, dict) or set(document) != set(names):
+def _fields(
+    document: object, what: str, names: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, object]:
+    if not isinstance(document, dict) or set(document) - set(optional) != set(names):
         raise ValueError(f"{what} is no object with the fields {', '.join(names)}")
     return document
 

@@ -79,7 +79,7 @@ class Profile:
         rules: What holds in areas; an area that is not there is a `PLAIN_AREA`.
         address_spaces: What its address spaces keep. A trace does not say it.
         uses_page_zero: It uses linear addresses 0 to 0xfff on purpose. A trace does not say it.
-        reason: Why it was chosen for a kernel, for people; "": the user chose it. A trace does not say it.
+        reason: Why it was chosen for a kernel, for people; "": the user chose it.
 
     Raises:
         ValueError: One of these rules is broken.

@@ -201,7 +201,7 @@ def _show(
     elif options.profile and trace.never_called:
         complain(never_called_line(trace.never_called))
     if options.summary:
-        _show_summary(trace, name, output, "" if profile is None else profile.title, as_json=options.json)
+        _show_summary(trace, name, output, as_json=options.json)
         return
     _show_calls(trace, options, output, profile)
     if trace.ending is not None and trace.ending.lacks:
@@ -210,7 +210,7 @@ def _show(
         complain(lacks_line(trace.ending.lacks))
 
 
-def _show_summary(trace: Trace, name: str | None, output: Output, profile: str, *, as_json: bool) -> None:
+def _show_summary(trace: Trace, name: str | None, output: Output, *, as_json: bool) -> None:
     from emulator.report.documents.trace import trace_document
     from emulator.report.text.trace_summary import trace_lines
     from emulator.trace.queries.overview import overview
@@ -219,7 +219,7 @@ def _show_summary(trace: Trace, name: str | None, output: Output, profile: str, 
     if as_json:
         output.json(trace_document(trace, facts, name))
     else:
-        output.lines(trace_lines(trace, facts, name or _LIVE, output.style, profile))
+        output.lines(trace_lines(trace, facts, name or _LIVE, output.style))
 
 
 def _show_calls(trace: Trace, options: Namespace, output: Output, profile: Profile | None) -> None:

@@ -25,7 +25,7 @@ _INDENT = 12
 _NAME_WIDTH = 52  # of the column with functions at most; a longer name shifts its line
 
 
-def trace_lines(trace: Trace, facts: Overview, name: str, style: Style, profile: str = "") -> Iterator[str]:
+def trace_lines(trace: Trace, facts: Overview, name: str, style: Style) -> Iterator[str]:
     """Yield the summary, line by line.
 
     Args:
@@ -33,11 +33,10 @@ def trace_lines(trace: Trace, facts: Overview, name: str, style: Style, profile:
         facts: Its figures.
         name: As the user named it.
         style: What the output can show.
-        profile: Title of the profile; "": what the trace says of it, which is its name.
     """
     yield rule(printable(name), style)
     yield from labelled("Kernel", printable(trace.header.kernel), style, _INDENT)
-    yield from labelled("Profile", printable(profile or trace.profile.name), style, _INDENT)
+    yield from labelled("Profile", printable(trace.profile.title), style, _INDENT)
     yield from labelled("Trace", printable(_extent_text(trace)), style, _INDENT)
     if trace.ending is not None:
         if trace.ending.lockstep is not None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +20,11 @@ PROFILE = Profile("mine", (ALLOC, GET, FREE, FRAME, COPIES), {"frames": PAGES})
 def test_there_and_back() -> None:
     document = json.loads(json.dumps(to_document(PROFILE)))
     assert from_document(document) == PROFILE
+
+
+def test_why_it_was_chosen_is_kept() -> None:
+    chosen = replace(PROFILE, reason="all 4 functions")
+    assert from_document(json.loads(json.dumps(to_document(chosen)))).title == "mine (all 4 functions)"
 
 
 def test_what_copies_do_is_not_known() -> None:
