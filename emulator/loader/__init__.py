@@ -3,6 +3,7 @@
 __all__ = [
     "builtin",
     "containers",
+    "debug_gaps",
     "disk_file",
     "dwarf",
     "elf",

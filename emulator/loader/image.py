@@ -21,6 +21,7 @@ from emulator.loader.layout import PLAIN, lay_out
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from emulator.loader.debug_link import DebugLink
     from emulator.loader.dwarf.frame_entries import FrameSection
     from emulator.loader.dwarf.inlined import InlinedCall, InlinedCalls
     from emulator.loader.dwarf.source_lines import LineTable, SourceLine
@@ -105,7 +106,8 @@ class KernelImage:
         Args:
             path: Of the file.
             options: What the user says about it.
-            symbols: Path of another ELF file with its symbols.
+            symbols: Path of another ELF file with its symbols. None: the one that the kernel names for its debug information, if that
+                was taken out of it and is found; else its own.
 
         Raises:
             BadImage: It cannot be read, or is no loadable i386 executable; or that of the symbols.
@@ -115,7 +117,14 @@ class KernelImage:
             data = read_file(name, _LARGEST_FILE)
         except OSError as error:
             raise BadImage(name, f"cannot be read: {error.strerror}") from error
-        return cls(data, name, options, None if symbols is None else cls.read(symbols))
+        image = cls(data, name, options, None if symbols is None else cls.read(symbols))
+        link = image.debug_link
+        if link is None:
+            return image
+        from emulator.loader.debug_link import find_linked  # few kernels have one
+
+        found = find_linked(link, name, _LARGEST_FILE)
+        return image if found is None else cls(data, name, options, cls.read(found))
 
     @property
     def start(self) -> int:
@@ -256,9 +265,11 @@ class KernelImage:
     @cached_property
     def units(self) -> Units:
         """The units of its debug information."""
+        from emulator.loader.dwarf.debug_info import SECTIONS
         from emulator.loader.dwarf.units import Units
 
-        return Units(self.symbol_data, self._symbol_path)
+        sections = {name: self.debug_section(f".debug_{name}") for name in SECTIONS}
+        return Units(sections, self._symbol_path)
 
     @cached_property
     def subprograms(self) -> Subprograms:
@@ -362,12 +373,31 @@ class KernelImage:
         found = self.subprograms.at(address)
         return "" if found is None else found.file
 
+    @property
+    def debug_link(self) -> DebugLink | None:
+        """The file that has its debug information, as it says; None: it says none, or debug information has been read."""
+        section = self._debug_section(".gnu_debuglink")
+        if section is None or self.has_section(".debug_info"):
+            return None
+        from emulator.loader.debug_link import read_debug_link  # few kernels have one
+
+        return read_debug_link(self.symbol_data[section.offset : section.offset + section.size])
+
+    def has_section(self, name: str) -> bool:
+        """Return whether there is a section of debug information."""
+        section = self._debug_section(name)
+        return section is not None and section.size > 0
+
     def debug_section(self, name: str) -> bytes:
         """Return the bytes of a section of debug information; none where the file has no such section."""
+        section = self._debug_section(name)
+        if section is None:
+            return b""
         from emulator.loader.elf.compression import section_content
 
+        return section_content(self.symbol_data, section)
+
+    def _debug_section(self, name: str) -> SectionHeader | None:
         names = (name, name.replace(".debug", ".zdebug"))
-        for section in self._sections:
-            if section.name in names and section.kind == PROGRAM_SECTION:
-                return section_content(self.symbol_data, section)
-        return b""
+        found = (each for each in self._sections if each.name in names and each.kind == PROGRAM_SECTION)
+        return next(found, None)

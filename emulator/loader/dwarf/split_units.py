@@ -2,20 +2,19 @@
 
 The kernel has a skeleton of such a unit, which names the file. A file that is not there, or is of another build, is no error: less is known then.
 
-Shortcomings. Only the format of DWARF 5 is read, not that of GNU's extension of DWARF 4 before it.
+Shortcomings. Only the format of DWARF 5 is read, not that of GNU's extension of DWARF 4 before it: see `older_name`.
 
 Source: DWARF 5, sections 3.1.3, 7.3.2 and 7.3.5.
 """
 
 from __future__ import annotations
 
-import inspect
 import io
 import os.path
 import struct
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from emulator.loader.dwarf.debug_info import damage
+from emulator.loader.dwarf.debug_info import damage, open_debug_info
 from emulator.loader.files import read_file
 
 if TYPE_CHECKING:
@@ -39,6 +38,16 @@ def is_skeleton(unit: Entry) -> bool:
     return bool(unit["version"] >= _VERSION_5 and unit["unit_type"] == "DW_UT_skeleton")
 
 
+def split_name(skeleton: Entry) -> str:
+    """Return the name of the file with the whole unit, as the compiler wrote it."""
+    return _text(skeleton.get_top_DIE(), "DW_AT_dwo_name")
+
+
+def older_name(unit: Entry) -> str:
+    """Return the name of the file with the whole unit where a unit is a skeleton of GNU's extension of DWARF 4; "": it is none."""
+    return _text(unit.get_top_DIE(), "DW_AT_GNU_dwo_name") if unit["version"] < _VERSION_5 else ""
+
+
 def split_unit(skeleton: Entry, kernel: str) -> Entry | None:
     """Return the whole unit of a skeleton; None where no file has it.
 
@@ -57,14 +66,15 @@ def split_unit(skeleton: Entry, kernel: str) -> Entry | None:
 
 
 def _paths(top: Entry, kernel: str) -> Iterator[str]:
-    name, folder = (
-        os.fsdecode(top.attributes[each].value) if each in top.attributes else ""
-        for each in ("DW_AT_dwo_name", "DW_AT_comp_dir")
-    )
+    name, folder = _text(top, "DW_AT_dwo_name"), _text(top, "DW_AT_comp_dir")
     yield f"{kernel}.dwp"
     yield os.path.join(os.path.dirname(kernel), os.path.basename(name))
     yield os.path.join(os.path.dirname(kernel), name)
     yield os.path.join(folder, name)
+
+
+def _text(top: Entry, attribute: str) -> str:
+    return os.fsdecode(top.attributes[attribute].value) if attribute in top.attributes else ""
 
 
 def _read_unit(data: bytes, skeleton: Entry) -> Entry | None:
@@ -77,7 +87,10 @@ def _read_unit(data: bytes, skeleton: Entry) -> Entry | None:
     wanted = skeleton.header["dwo_id"]
     if index is not None:
         contents = _contribution(bytes(index.data()), wanted, contents)
-    unit = next(_debug_information(contents, skeleton.dwarfinfo).iter_CUs(), None)
+    addresses = skeleton.dwarfinfo.debug_addr_sec  # they are the kernel's
+    contents["addr"] = b"" if addresses is None else addresses.stream.getvalue()
+    dwarf = open_debug_info(contents)
+    unit = None if dwarf is None else next(dwarf.iter_CUs(), None)
     if unit is None or unit.header["dwo_id"] != wanted:
         return None
     return _completed(unit, skeleton)
@@ -101,17 +114,6 @@ def _contribution(index: bytes, wanted: int, contents: Mapping[str, bytes]) -> d
         for name, content in contents.items()
         if not (number := _SECTIONS[name]) or number in sizes
     }
-
-
-def _debug_information(contents: Mapping[str, bytes], kernel: Entry) -> Entry:
-    """Return pyelftools' view of the sections; addresses are the kernel's."""
-    from elftools.dwarf.dwarfinfo import DebugSectionDescriptor, DWARFInfo
-
-    names = inspect.signature(DWARFInfo).parameters.keys() - {"config"}
-    sections: dict[str, Any] = dict.fromkeys(names)
-    for name, content in contents.items():
-        sections[f"debug_{name}_sec"] = DebugSectionDescriptor(io.BytesIO(content), name, 0, len(content), 0)
-    return DWARFInfo(kernel.config, **(sections | {"debug_addr_sec": kernel.debug_addr_sec}))
 
 
 def _completed(unit: Entry, skeleton: Entry) -> Entry:

@@ -16,10 +16,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from emulator.loader.dwarf.debug_info import damage, open_debug_info
-from emulator.loader.dwarf.split_units import is_skeleton, split_unit
+from emulator.loader.dwarf.split_units import is_skeleton, older_name, split_name, split_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 Entry: TypeAlias = Any  # pyelftools' DIEs and units, which have few types
 
@@ -48,7 +48,7 @@ class Units:
     """The units of one file.
 
     Args:
-        data: The file.
+        sections: Of its debug information, as `open_debug_info` takes them.
         path: Its name: units may be in files beside it.
 
     Attributes:
@@ -56,8 +56,9 @@ class Units:
         info: The bytes of .debug_info.
     """
 
-    def __init__(self, data: bytes, path: str) -> None:
-        self.dwarf, self.info = open_debug_info(data)
+    def __init__(self, sections: Mapping[str, bytes], path: str) -> None:
+        self.dwarf = open_debug_info(sections)
+        self.info = sections.get("info", b"")
         self._path = path
         self._whole: dict[Entry, Entry] = {}
         self._contents: dict[Entry, _Contents] = {}
@@ -93,6 +94,23 @@ class Units:
             may_name = by_index or refers_to_others or is_skeleton(unit)
             if may_name or pattern.search(self.info, start, end):
                 yield self._whole_of(unit)
+
+    def not_found(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names of the files with units that are not read: those of GNU's extension of DWARF 4, and those that are not found.
+
+        Raises:
+            Exception: One of `damage`.
+        """
+        older, missing = [], []
+        has_addresses = (
+            self.dwarf is not None and self.dwarf.debug_addr_sec is not None
+        )  # as all with skeletons
+        for unit in self._listed() if has_addresses else ():
+            if is_skeleton(unit):
+                missing += [split_name(unit)] if self._whole_of(unit) is unit else []
+            elif name := older_name(unit):
+                older.append(name)
+        return tuple(older), tuple(missing)
 
     def function_at(self, address: int) -> Entry | None:
         """Return the entry of the function whose first instruction has a linked address.
@@ -132,7 +150,7 @@ class Units:
 
     def _listed(self) -> Iterator[Entry]:
         """Yield the units that are in the file itself."""
-        if self.dwarf is not None and self.dwarf.debug_info_sec is not None:
+        if self.dwarf is not None:
             yield from self.dwarf.iter_CUs()
 
     def _whole_of(self, unit: Entry) -> Entry:

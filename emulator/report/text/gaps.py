@@ -5,13 +5,16 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from emulator.loader.builtin import is_built_in
+from emulator.loader.debug_gaps import Reason, debug_gaps
 from emulator.loader.functions.names import find_functions
 from emulator.profile.binding import unknown_parameters
-from emulator.wording import counted
+from emulator.wording import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from emulator.loader.debug_gaps import DebugGap
     from emulator.loader.image import KernelImage
     from emulator.profile.binding import UnknownParameter
     from emulator.profile.functions import TracedFunction
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
 
 _CALLERS_MAX: Final = 4
 _GLOB: Final = set("*?")
+_WHY: Final = {
+    Reason.UNKNOWN_COMPRESSION: "damaged, or compressed neither by zlib nor by zstd",
+    Reason.NO_FILE: "neither beside the kernel nor in .debug",
+    Reason.OTHER_BUILD: "of another build than the kernel (its checksum differs)",
+    Reason.SPLIT_MISSING: "not found, or of another build than the kernel",
+    Reason.SPLIT_DWARF_4: "split files of DWARF 4; compile with -gdwarf-5",
+}
 
 
 def missing_lines(given: Profile, profile: Profile, image: KernelImage) -> Iterator[str]:
@@ -40,17 +50,25 @@ def missing_lines(given: Profile, profile: Profile, image: KernelImage) -> Itera
 
 
 def gap_lines(profile: Profile, image: KernelImage) -> Iterator[str]:
-    """Yield a line for each function of which parameters are not known, or of which there are copies inside of others.
+    """Yield lines about debug information that is not read, unknown parameters of functions, and copies of them inside of others.
 
     Args:
         profile: As it was matched with the kernel.
         image: The kernel.
     """
+    for gap in debug_gaps(image) if not is_built_in(image.path) else ():
+        yield _debug_text(gap)
     for name, unknown in groupby(unknown_parameters(profile), key=lambda each: each.function):
         yield f"not known of {name}: {_with_reasons(unknown)}"
     for function in profile.functions:
         if function.copies is not None:
             yield _copies_text(function, image)
+
+
+def _debug_text(gap: DebugGap) -> str:
+    first, others = gap.names[0], len(gap.names) - 1
+    more = f" and {counted(others, 'other')}" if others else ""
+    return f"debug information is not read: {printable(first)}{more}: {_WHY[gap.reason]}"
 
 
 def _copies_text(function: TracedFunction, image: KernelImage) -> str:

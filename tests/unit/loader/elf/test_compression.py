@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
+import pyarrow as pa
 import pytest
 
 from emulator.loader.elf.compression import section_content
@@ -13,6 +14,7 @@ from emulator.loader.elf.headers import SectionHeader
 TEXT = b"int main(void)" * 9
 COMPRESSED = zlib.compress(TEXT)
 GABI = struct.pack("<III", 1, len(TEXT), 1) + COMPRESSED
+ZSTD = struct.pack("<III", 2, len(TEXT), 1) + pa.Codec("zstd").compress(TEXT, asbytes=True)
 GNU = b"ZLIB" + struct.pack(">Q", len(TEXT)) + COMPRESSED
 
 
@@ -27,6 +29,7 @@ def test_a_section_is_as_it_is_in_the_file() -> None:
 def test_a_compressed_section_is_decompressed() -> None:
     assert content(GABI) == TEXT
     assert content(GNU, ".zdebug_line", 0) == TEXT
+    assert content(ZSTD) == TEXT
 
 
 @pytest.mark.parametrize(
@@ -35,7 +38,11 @@ def test_a_compressed_section_is_decompressed() -> None:
         GABI[:11],
         GABI[:-8],
         GABI[:20] + b"\xff" * 20,
-        struct.pack("<III", 2, len(TEXT), 1) + COMPRESSED,  # zstd
+        struct.pack("<III", 2, len(TEXT), 1) + COMPRESSED,  # is no zstd
+        ZSTD[:-8],
+        struct.pack("<III", 2, len(TEXT) + 1, 1) + ZSTD[12:],
+        struct.pack("<III", 2, 0xFFFFFFFF, 1) + ZSTD[12:],
+        struct.pack("<III", 3, len(TEXT), 1) + COMPRESSED,  # of no known kind
         struct.pack("<III", 1, len(TEXT) + 1, 1) + COMPRESSED,
         struct.pack("<III", 1, 0xFFFFFFFF, 1) + COMPRESSED,
     ],

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from emulator.loader.dwarf.units import Units
 from emulator.loader.functions.prototypes import (
     Declarations,
     Field,
@@ -207,7 +206,7 @@ def test_damaged_debug_information_is_no_error(tmp_path: Path, compiler: tuple[s
         damaged = bytearray(image.data)
         for place in random.sample(places, 12):
             damaged[place] = random.randrange(256)
-        declared = Declarations(Units(bytes(damaged), ""))
+        declared = Declarations(KernelImage(bytes(damaged), "k.elf").units)
         counts.append(len(declared.all_prototypes()))
         for address in addresses:
             declared.prototype(address)
