@@ -86,7 +86,7 @@ def read_header(sections: DebugSections, offset: int) -> Header:
     """
     reader = ByteReader(sections.line, offset, len(sections.line))
     length = reader.unsigned(4)
-    reader.end = reader.position + length
+    reader.end = min(reader.end, reader.position + length)
     version = reader.unsigned(2)
     if version not in _VERSIONS:
         raise Damaged

@@ -4,7 +4,8 @@ import struct
 
 import pytest
 
-from emulator.loader.dwarf.line_header import DebugSections
+from emulator.loader.dwarf.byte_reader import Damaged
+from emulator.loader.dwarf.line_header import DebugSections, read_header
 from emulator.loader.dwarf.source_lines import LineTable, SourceLine
 from emulator.loader.image import KernelImage
 from emulator.wording import code_location
@@ -96,6 +97,15 @@ class TestOpcodes:
             at(BASE) + step(0, 5) + step(4, 0) + lb.END + at(BASE + 64) + step(0, 1) + step(4, 0) + lb.END
         )
         assert lines(program, BASE, BASE + 4, BASE + 64) == [6, None, 2]
+
+
+@pytest.mark.parametrize("version", [2, 4])
+def test_a_header_that_is_cut_off_is_damaged(version: int) -> None:
+    header = unit(version, TABLES_2, b"")
+    read_header(DebugSections(header, b"", b""), 0)
+    for size in range(len(header)):
+        with pytest.raises(Damaged):
+            read_header(DebugSections(header[:size], b"", b""), 0)
 
 
 def test_several_units_and_unknown_versions_between() -> None:
