@@ -14,7 +14,7 @@ from emulator.wording import counted
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from emulator.profile.discovery.areas import DraftArea, Suggestion
     from emulator.profile.discovery.observed import SeenFunction
@@ -201,6 +201,8 @@ def _name_blocks(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCal
     blocks = [call.block for call in calls if call.function in open_ones and call.block not in NO_BLOCK]
     is_aligned = all(block is not None and block % PAGE_SIZE == 0 for block in blocks)
     is_small = all(block is not None and block < _FRAMES for block in blocks)
+    if is_small and not area.is_of_pages:
+        _leave_numbers(open_ones.values(), calls)
     if len(blocks) < OFTEN or is_aligned == is_small or not (is_aligned or area.is_of_pages):
         return calls
     result, old = ("ptr", "frame") if is_aligned else ("frame", "ptr")
@@ -229,6 +231,15 @@ def _find_pages(area: DraftArea, calls: Sequence[SeenCall]) -> None:
         if len(blocks) >= OFTEN and all(block is not None and block % PAGE_SIZE == 0 for block in blocks):
             each.notes.append("all its blocks begin like pages")
             each.signature = signature._replace(is_of_pages=True)
+
+
+def _leave_numbers(suggestions: Iterable[Suggestion], calls: Sequence[SeenCall]) -> None:
+    """Leave out functions without a length whose results are too close to each other for addresses."""
+    for each in suggestions:
+        blocks = [call.block for call in calls if call.function == each.name and call.block not in NO_BLOCK]
+        is_sized = not _LENGTHS.isdisjoint(each.signature.parameters)
+        if len(blocks) >= OFTEN and not is_sized and any(block and block % _PROMISED for block in blocks):
+            each.drop("its results are small numbers, and what they count is not known")
 
 
 def _may_be_number(suggestion: Suggestion) -> bool:

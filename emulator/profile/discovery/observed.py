@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from emulator.profile.discovery.areas import DraftArea
 
 MAKING: Final = (Verb.ALLOC, Verb.CALLOC, Verb.REALLOC)
-NO_BLOCK: Final = frozenset((0, 0xFFFF_FFFF))
+NO_BLOCK: Final = frozenset((0, 0xFFFF_FFFF, None))  # None: the call did not return
 OFTEN: Final = 3  # times that are no chance
 MOST_OVERLAPS: Final = 0.5  # of all blocks: an allocator may have a defect
 _MOSTLY: Final = 0.8

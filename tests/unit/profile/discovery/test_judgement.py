@@ -263,6 +263,18 @@ def test_words_are_addresses_or_numbers_of_pages(first: int, step: int, result: 
         assert area.suggestions[1].signature.parameters == (result,)
 
 
+def test_numbers_of_what_is_not_known_are_no_addresses() -> None:
+    area, run = heap(), Run()
+    area.suggestions[0] = suggestion("alloc", Verb.ALLOC, (), "ptr")
+    for number in range(4):
+        run.call("alloc", 17 + number)
+        run.call("free", 0, ptr=17 + number)
+    run.call("alloc", None)  # it was called when the run ended
+    judge([area], run.calls)
+    assert taken(area) == {}
+    assert notes(area, "alloc")[0] == "its results are small numbers, and what they count is not known"
+
+
 def test_frees_that_return_numbers_return_errors() -> None:
     area = DraftArea(
         "frames",
