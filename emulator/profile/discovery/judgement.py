@@ -65,7 +65,8 @@ def _join_wrappers(areas: Sequence[DraftArea], seen: Seen) -> bool:
             if home is other:
                 continue
             if not seen.asks_for_as_much(outer, inner):
-                _named(home, outer).drop(f"its blocks are those that {inner} makes for it")
+                if _has_length(_named(other, inner)) or not _has_length(_named(home, outer)):
+                    _named(home, outer).drop(f"its blocks are those that {inner} makes for it")
                 continue
             moved = list(other.suggestions) if other.taken(*ENDING) else [_named(other, inner)]
             for each in moved:
@@ -100,6 +101,12 @@ def _take_partners(area: DraftArea) -> None:
             if LONELY in each.notes and each.sureness > Sureness.GUESS:
                 each.notes.remove(LONELY)
                 each.is_taken = True
+
+
+def _has_length(suggestion: Suggestion) -> bool:
+    """Return whether it says how long a block is to be: a part of an allocator, such as one that takes from a list, does not."""
+    signature = suggestion.signature
+    return bool(signature.facts) or signature.is_of_pages or not _LENGTHS.isdisjoint(signature.parameters)
 
 
 def _named(area: DraftArea, name: str) -> Suggestion:

@@ -178,8 +178,13 @@ class Seen:
             return True
         makes = [self._verbs[each.function] in MAKING for each in (outer, inner)]
         if all(makes):
-            blocks = [each.block and each.block * self._units[each.function] for each in (outer, inner)]
-            return blocks[0] == blocks[1] and outer.block not in NO_BLOCK
+            if outer.block in NO_BLOCK or inner.block in NO_BLOCK:
+                return False
+            block, part = ((each.block or 0) * self._units[each.function] for each in (inner, outer))
+            is_aligned = (
+                self._area_of[outer.function] == self._area_of[inner.function] and part < block + inner.size
+            )
+            return block == part or (block < part and is_aligned)
         if self._verbs[outer.function] is Verb.REALLOC:  # it may give back the block, or a part of it
             return self._area_of[outer.function] == self._area_of[inner.function]
         return not any(makes) and outer.named == inner.named

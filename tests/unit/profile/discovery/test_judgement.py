@@ -207,6 +207,31 @@ def test_a_wrapper_has_the_partner_of_what_does_its_work() -> None:
     assert notes(areas[0], "make") == ["2 calls made 2 blocks"]
 
 
+def test_an_aligned_block_lies_in_the_one_that_was_made_for_it() -> None:
+    area, run = heap(), Run()
+    area.suggestions.append(suggestion("valloc", Verb.ALLOC, ("size",), "ptr"))
+    for number in range(3):
+        outer = run.call("valloc", 0x11000 + 0x4000 * number, size=0x1000)
+        run.call("alloc", 0x10010 + 0x4000 * number, parent=outer, size=0x2000)
+    for number in range(3):
+        run.call("free", 0, ptr=0x11000 + 0x4000 * number)
+    judge([area], run.calls)
+    assert set(taken(area)) == {"alloc", "valloc", "free"}
+    assert notes(area, "free") == ["gave back 3 blocks"]
+
+
+def test_what_takes_from_a_list_for_an_allocator_is_its_part() -> None:
+    areas, run = [heap(), DraftArea("list", [suggestion("list_pop", Verb.ALLOC, (), "ptr")])], Run()
+    areas[1].suggestions[0].drop(LONELY)
+    for number in range(3):
+        outer = run.call("alloc", 0x1000 + 64 * number, size=48)
+        run.call("list_pop", 0x1000 + 64 * number, parent=outer)
+        run.call("free", 0, ptr=0x1000 + 64 * number)
+    judge(areas, run.calls)
+    assert taken(areas[0]) == {"alloc": Sureness.SURE, "free": Sureness.SURE}
+    assert taken(areas[1]) == {}
+
+
 def test_what_is_given_no_length_makes_none_of_a_size() -> None:
     areas, run = [DraftArea("nodes", [suggestion("new_node", Verb.ALLOC, (), "ptr")]), heap()], Run()
     for number in range(3):
