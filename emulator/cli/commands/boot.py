@@ -93,6 +93,8 @@ def run(options: Namespace) -> Status:
                 ending = Ending(How.NOT_RUN, error=error)
                 _show_json(RunRecord(options.kernel, ending), Status.NOT_RUN, output)
             raise
+        if machine.image.debug_link is not None:
+            _complain_of_debug_information(machine)
         for serial, name in files.items():
             console.send_to_file(serial, name)
         record = _run(machine, options, output)
@@ -113,6 +115,13 @@ def run(options: Namespace) -> Status:
         output.end_line()
         complain(complaint[0], complaint[1:])
     return status
+
+
+def _complain_of_debug_information(machine: Machine) -> None:
+    from emulator.report.text.gaps import debug_lines  # few kernels need it
+
+    for line in debug_lines(machine.image):
+        complain(line)
 
 
 def _console_files(options: Namespace) -> dict[str, str]:

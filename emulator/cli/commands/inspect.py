@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from emulator.cli import option_values
 from emulator.cli.machine_options import add_loading, read_image
 from emulator.cli.status import CommandLineError, Status
-from emulator.cli.terminal.output import Output
+from emulator.cli.terminal.output import Output, complain
 from emulator.loader.builtin import PREFIX
 
 if TYPE_CHECKING:
@@ -50,9 +50,13 @@ def run(options: Namespace) -> Status:
     # Imported here so that the other commands need not wait for it.
     from emulator.hle.inspection import inspect_image
     from emulator.report.documents.inspection import inspection_document
+    from emulator.report.text.gaps import debug_lines
     from emulator.report.text.inspection import inspection_lines
 
-    facts = inspect_image(read_image(options), options.kernel)
+    image = read_image(options)
+    facts = inspect_image(image, options.kernel)
+    for line in debug_lines(image):
+        complain(line)
     output = Output()
     if options.json:
         output.json(inspection_document(facts))

@@ -56,13 +56,18 @@ def gap_lines(profile: Profile, image: KernelImage) -> Iterator[str]:
         profile: As it was matched with the kernel.
         image: The kernel.
     """
-    for gap in debug_gaps(image) if not is_built_in(image.path) else ():
-        yield _debug_text(gap)
+    yield from debug_lines(image)
     for name, unknown in groupby(unknown_parameters(profile), key=lambda each: each.function):
         yield f"not known of {name}: {_with_reasons(unknown)}"
     for function in profile.functions:
         if function.copies is not None:
             yield _copies_text(function, image)
+
+
+def debug_lines(image: KernelImage) -> Iterator[str]:
+    """Yield lines about debug information that is not read."""
+    if not is_built_in(image.path):
+        yield from map(_debug_text, debug_gaps(image))
 
 
 def _debug_text(gap: DebugGap) -> str:

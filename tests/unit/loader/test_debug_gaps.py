@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.cli.main import main
 from emulator.loader.debug_gaps import DebugGap, Reason, debug_gaps
 from emulator.loader.debug_link import DebugLink, read_debug_link
 from emulator.loader.functions.prototypes import prototype
@@ -74,6 +75,20 @@ def test_a_file_that_is_not_there_or_of_another_build_is_reported(tmp_path: Path
     assert list(debug_gaps(image)) == [DebugGap(Reason.OTHER_BUILD, ("kernel.debug",))]
     debug.unlink()
     assert list(debug_gaps(image)) == [DebugGap(Reason.NO_FILE, ("kernel.debug",))]
+
+
+@pytest.mark.parametrize("command", ["boot", "inspect"])
+def test_commands_say_that_the_file_is_not_there(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = str(stripped(tmp_path))
+    budget = ["--max-instructions", "10"] if command == "boot" else []
+    said = "kmemu: debug information is not read: kernel.debug: neither beside the kernel nor in .debug\n"
+    main([command, kernel, *budget])
+    assert said not in capsys.readouterr().err
+    (tmp_path / "kernel.debug").unlink()
+    main([command, kernel, *budget])
+    assert capsys.readouterr().err.count(said) == 1
 
 
 def test_the_users_file_goes_first(tmp_path: Path) -> None:
