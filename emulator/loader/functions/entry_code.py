@@ -254,9 +254,24 @@ class _Paths:
             case _Flow.JUMP:
                 self._jump(instruction, state)
             case _Flow.ON | _Flow.CALL:
+                is_dropped = self._is_dropped(instruction, state)
                 self._perhaps |= self._reader.step(decoded, state, self._depth)
+                if is_dropped:
+                    state.registers["eax"] = UNKNOWN
                 if flow is _Flow.ON or self._is_inside(instruction.address, following):
                     self._go(following, state)
+
+    def _is_dropped(self, instruction: CsInsn, state: State) -> bool:
+        """Return whether a word of the stack, not EAX as it was, is taken into EAX to be rid of it: so functions end that have no result."""
+        if instruction.id != x86.X86_INS_POP or instruction.op_str != "eax":
+            return False
+        if only(state.load(state.registers["esp"])) == InRegister("eax"):
+            return False
+        following = self._reader.decode(instruction.address)
+        while following is not None and following.instruction.id == x86.X86_INS_POP:
+            popping = following.instruction
+            following = self._reader.decode(popping.address + popping.size)
+        return following is not None and following.flow is _Flow.RETURN
 
     def _return(self, instruction: CsInsn, state: State) -> None:
         self._popped.add(instruction.operands[0].imm if instruction.operands else 0)

@@ -55,6 +55,8 @@ CODES: Final[list[tuple[str, set[Location]]]] = [
     ("mov %eax, 0x200000; ret", {EAX}),
     ("cmpl $1, 0x200000; cmove %edx, %ecx; test %ecx, %ecx; ret", {ECX, EDX}),
     ("mov %edx, %eax; ret", {EDX}),
+    ("push %ebx; push %edx; mov 12(%esp), %ebx; pop %eax; pop %ebx; ret", {FIRST}),
+    ("push %edx; call out; pop %eax; test %eax, %eax; ret; out: ret", {EDX}),
     ("ret", set()),
     ("cmpl $0, 4(%esp); je 1f; mov 4(%esp), %eax; 1: ret", {FIRST}),
     ("xchg %eax, %edx; mov $0, %eax; test %edx, %edx; ret", {EAX}),
