@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emulator.machine.core.lives import pair
+from emulator.profile.functions import Role
 from emulator.trace.blocks.blocks import NEVER, Blocks
 from emulator.trace.blocks.operations import area_operations, spans_of
 from emulator.trace.blocks.overlaps import made_over_live
 from emulator.trace.blocks.page_runs import page_runs
-from emulator.trace.blocks.pairing import BIRTH
+from emulator.trace.blocks.pairing import BIRTH, DEATH, DEFERRED, keys_of
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from emulator.trace.table import I64, U8, U32, U64, CallTable, Flags
 
 _LARGEST = 0xFFFF_FFFF
+_BY_ALLOCATOR = 255  # beside the kinds of operations: a free that the allocator makes for itself
 
 
 class AreaHistory(NamedTuple):
@@ -48,6 +50,7 @@ def area_history(calls: CallTable, area: str) -> AreaHistory:
         blocks, taken = _lives(calls, operations, pages=pages)
     given_back = (operations.deaths, operations.deferred)
     stray = [each.rows[~taken[each.event] & ~each.nested] for each in given_back]
+    stray.append(_taken_for_deferred(calls, operations, taken))
     return AreaHistory(blocks, _numbers(operations.failed.rows), _numbers(np.concatenate(stray)))
 
 
@@ -107,6 +110,26 @@ def _start_in(starts: U64, low: U32, high: I64) -> Flags:
     reach = np.concatenate(([0], np.maximum.accumulate(high[order])))
     inside: Flags = starts < reach[np.searchsorted(low[order], starts, side="right")].astype(np.uint64)
     return inside
+
+
+def _taken_for_deferred(calls: CallTable, operations: AreaOperations, taken: Flags) -> I64:
+    """Return the rows of frees that seemed to be those which had been deferred, before the allocator freed these blocks itself."""
+    births, deaths, deferred = operations.births, operations.deaths, operations.deferred
+    if not len(deferred.rows):
+        return deferred.rows
+    is_free = np.array([each.role is Role.FREE for each in calls.functions])
+    parent = calls.parent[deaths.rows].astype(np.int64)
+    deaths = deaths.where((parent == 0) | ~is_free[calls.function[parent - 1]])  # not parts of other frees
+    kinds = np.zeros(len(taken), np.uint8)
+    kinds[deferred.event] = DEFERRED
+    kinds[deaths.event[taken[deaths.event] & ~deaths.nested]] = DEATH
+    kinds[deaths.event[~taken[deaths.event] & deaths.nested]] = _BY_ALLOCATOR
+    keys = np.sort(np.concatenate([keys_of(each.address, each.event) for each in (births, deaths, deferred)]))
+    kind, address = kinds[keys.astype(np.uint32)], keys >> np.uint64(32)
+    found = (kind[:-2] == DEFERRED) & (kind[1:-1] == DEATH) & (kind[2:] == _BY_ALLOCATOR)
+    events = keys[1:-1][found & (address[:-2] == address[2:])].astype(np.uint32)
+    rows: I64 = deaths.rows[np.isin(deaths.event, events)]
+    return rows
 
 
 def _blocks(operations: AreaOperations, kinds: U8) -> tuple[tuple[U32, U32, U32, U32], Flags]:

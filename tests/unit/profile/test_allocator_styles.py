@@ -234,6 +234,30 @@ def test_mistakes_are_found_nevertheless(tmp_path: Path, extra: str, kind: str) 
     assert [line.partition(":")[0] for line in messages(checked(tmp_path, source, MORE))] == [kind]
 
 
+@pytest.mark.parametrize(
+    ("extra", "kinds"),
+    [
+        ("put_later(kept[1]); kept[1] = get();", []),
+        ("put_later(kept[1]); put(kept[1]); kept[1] = get();", ["double-free"]),
+        ("put_later(kept[1]); drain(); kept[1] = get();", []),
+    ],
+)
+def test_what_an_allocator_frees_later_nobody_else_may_free(
+    tmp_path: Path, extra: str, kinds: list[str]
+) -> None:
+    """The allocator frees it when the next block is taken."""
+    source = SEEDED.replace("EXTRA", extra).replace(
+        "NI void *get(void) {", "NI void drain(void);\nNI void *get(void) { drain();"
+    )
+    report = checked(tmp_path, source, MORE)
+    assert [finding.kind.value for finding in report.findings] == kinds
+    extra_line = source[: source.index(extra)].count("\n") + 1
+    for finding in report.findings:
+        assert finding.call_site is not None
+        assert finding.call_site.function == "put"
+        assert finding.call_site.backtrace[0].line == extra_line
+
+
 def test_the_alignment_of_an_area(tmp_path: Path) -> None:
     report = checked(tmp_path, SEEDED.replace("EXTRA", ""), MORE.replace("64\n", "128\n", 1))
     assert {line.rpartition(") ")[2] for line in messages(report)} == {"is not aligned to 128 bytes"}
