@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from emulator.errors import BadImage
 from emulator.loader.containers import unpacked
-from emulator.loader.elf.headers import EXECUTABLE_SECTION, PROGRAM_SECTION
+from emulator.loader.elf.headers import EXECUTABLE_SECTION, LOADED_SECTION, PROGRAM_SECTION, WRITABLE_SECTION
 from emulator.loader.files import read_file
 from emulator.loader.frame import Frame
 from emulator.loader.layout import PLAIN, lay_out
@@ -223,6 +223,17 @@ class KernelImage:
             if each.flags & EXECUTABLE_SECTION
         ]
         return sorted(code, key=lambda section: section.start)
+
+    @property
+    def constant_sections(self) -> list[range]:
+        """Linked addresses of the sections that hold code or constants, ascending; empty where the file does not say."""
+        constant = [
+            range(each.address, each.address + each.size)
+            for each in self._sections
+            if each.flags & LOADED_SECTION
+            and (each.flags & EXECUTABLE_SECTION or not each.flags & WRITABLE_SECTION)
+        ]
+        return sorted(constant, key=lambda section: section.start)
 
     @property
     def function_extents(self) -> bytes:

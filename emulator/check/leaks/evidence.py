@@ -45,14 +45,19 @@ class Evidence:
     def left_over(self, links: Sequence[tuple[int, int]]) -> set[int]:
         """Return the addresses of those words in blocks that are left over from a list of free blocks.
 
+        The blocks that they point to were taken after those in which they lie.
+
         Where there are many words, those are looked at that lie in blocks which were taken soon before those they point to.
         """
         call = self._live.born_call
         holder = {address: self._live.holder(address, WORD_SIZE) or 0 for address, _ in links}
         nearest = sorted(set(links), key=lambda link: (call[link[1]] - call[holder[link[0]]], link))
-        words = [(address, int(call[holder[address]])) for address, _ in nearest[:_MOST_LINKS]]
-        are_left_over = self._writers.are_left_over([(self._physical(address), at) for address, at in words])
-        return {address for (address, _), is_one in zip(words, are_left_over, strict=True) if is_one}
+        words = [
+            (self._physical(address), int(call[holder[address]]), int(call[target]))
+            for address, target in nearest[:_MOST_LINKS]
+        ]
+        are_left_over = self._writers.are_left_over(words)
+        return {address for (address, _), is_one in zip(nearest, are_left_over, strict=False) if is_one}
 
     def _physical(self, address: int) -> int:
         """Return the physical address of a word, which is its own where its block is known by that."""

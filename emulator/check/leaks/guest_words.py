@@ -144,8 +144,8 @@ class GuestWords:
         yield from self._written([*image.code_sections, *own_words, self._dead])
 
     def are_constants(self, addresses: I64, words: np.ndarray) -> Flags:
-        """Return which words lie in code, and are as in the kernel's file: a constant knows no block that was made later."""
-        constant = self._code.cover(addresses)
+        """Return which words lie in code or among constants, and are as in the kernel's file: they know no block that was made later."""
+        constant = self._constants.cover(addresses)
         for position in np.flatnonzero(constant).tolist():
             constant[position] = self._in_file(int(addresses[position])) == int(words[position])
         return constant
@@ -161,8 +161,8 @@ class GuestWords:
         return linear, [at for at in map(self.physical, linear) if at is not None]
 
     @cached_property
-    def _code(self) -> Spans:
-        return Spans.of_ranges(self._machine.image.code_sections)
+    def _constants(self) -> Spans:
+        return Spans.of_ranges(self._machine.image.constant_sections)
 
     def _in_file(self, address: int) -> int | None:
         """Return the word that the kernel's file has for an address; None: it has none."""

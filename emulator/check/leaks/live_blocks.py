@@ -30,7 +30,8 @@ class LiveBlocks(NamedTuple):
 
     Attributes:
         start: The address of each block.
-        end: The address after it; at least one after *start*.
+        end: The address after it; one after *start* where its size is not known.
+        is_sized: Whether its size is known.
         area: Position of its area among those given.
         row: Its position among the blocks of that area.
         unmapped: Whether *start* is its physical address, and not a linear one.
@@ -43,6 +44,7 @@ class LiveBlocks(NamedTuple):
 
     start: I64
     end: I64
+    is_sized: Flags
     area: I64
     row: I64
     unmapped: Flags
@@ -91,7 +93,7 @@ class LiveBlocks(NamedTuple):
 
     def ending_at(self, words: np.ndarray) -> tuple[I64, I64]:
         """Find the words that are the address after the end of a block of known size, where none begins; the result is like that of `into`."""
-        known = np.flatnonzero((self.end - self.start > 1) & ~np.isin(self.end, self.start))
+        known = np.flatnonzero(self.is_sized & ~np.isin(self.end, self.start))
         order = known[np.argsort(self.end[known], kind="stable")]
         ends = self.end[order]
         near = (
@@ -111,7 +113,7 @@ class LiveBlocks(NamedTuple):
         """Return where the search for pointers in a block ends: after it, or, if its size is unknown, at the next one or a page further."""
         start, end = int(self.start[block]), int(self.end[block])
         following = int(self.start[block + 1]) if block + 1 < len(self.start) else start + PAGE_SIZE
-        return end if end - start > 1 else max(min(following, start + PAGE_SIZE), end)
+        return end if self.is_sized[block] else max(min(following, start + PAGE_SIZE), end)
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """Yield the parts of linear memory in which blocks lie; each page of them holds a part of one."""
@@ -168,7 +170,7 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> tuple[LiveBlocks, 
     """
     none = np.empty(0, np.int64)
     flags = none.astype(np.bool_)
-    parts = [(none, none, none, none, flags, none, none, flags, none)]
+    parts = [(none, none, flags, none, none, flags, none, none, flags, none)]
     had = [(none, none, flags)]
     all_located = [located_blocks(area, memory) for area in areas]
     for number, located in enumerate(all_located):
@@ -185,6 +187,7 @@ def live_blocks(areas: Sequence[Area], memory: GuestWords) -> tuple[LiveBlocks, 
             (
                 located.address[index],
                 end[index],
+                blocks.size[index] > 0,
                 number * ones,
                 index,
                 located.unmapped[index],

@@ -7,7 +7,7 @@ beside each other; one instruction wrote a pointer. And a link in a list of free
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from emulator.check.call_sites import CallSites
 from emulator.profile.functions import Role
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from emulator.machine.core.observed import LastWrite
     from emulator.replay.engine import Rerun
     from emulator.trace.trace import Trace
+
+_CUTTING: Final = (Role.ALLOC, Role.DEFER, Role.RESET, Role.SEED)
 
 
 class WordWriters:
@@ -62,27 +64,35 @@ class WordWriters:
         pairs = zip(writes[::2], writes[1::2], strict=True)
         return [first is not None and last is not None and first.pc == last.pc for first, last in pairs]
 
-    def are_left_over(self, words: Sequence[tuple[int, int]]) -> list[bool]:
-        """Return which words of blocks a function that frees wrote last, before the block was taken: nobody has written anything there since.
+    def are_left_over(self, words: Sequence[tuple[int, int, int]]) -> list[bool]:
+        """Return which words of blocks the allocator wrote last, before the block was taken: nobody has written anything there since.
+
+        It links free blocks when they are freed, or when it cuts memory into them. But what it writes when it takes a block may also be a
+        pointer to one that has been resized since, and is known as taken then.
 
         Args:
-            words: The physical address of each, and the call that took the block in which it lies.
+            words: The physical address of each, the call that took the block in which it lies, and the one that took the block to which it points,
+                which came later.
 
         Raises:
             HostError: See `are_programs`.
         """
-        writes = self._last_writes([address for address, _ in words], WORD_SIZE)
+        writes = self._last_writes([address for address, _, _ in words], WORD_SIZE)
         return [
-            write is not None and write.event < self._calls.exit(call).event and self._is_free(write.event)
-            for write, (_, call) in zip(writes, words, strict=True)
+            write is not None
+            and write.event < self._calls.exit(call).event
+            and self._is_link(write.event, later)
+            for write, (_, call, later) in zip(writes, words, strict=True)
         ]
 
-    def _is_free(self, event: int) -> bool:
+    def _is_link(self, event: int, later: int) -> bool:
+        """Return whether the allocator wrote something after an event that is no pointer to the block that a later call took."""
         around = self._calls.open_after(event)
-        return (
-            around is not None
-            and self._trace.functions[int(self._trace.calls.function[around.call - 1])].role is Role.FREE
-        )
+        role = None if around is None else self._role(around.call)
+        return role is Role.FREE or (role in _CUTTING and self._role(later) is not Role.REALLOC)
+
+    def _role(self, call: int) -> Role:
+        return self._trace.functions[int(self._trace.calls.function[call - 1])].role
 
     def _last_writes(self, addresses: Sequence[int], size: int) -> list[LastWrite | None]:
         """Return the last write to each of some pieces of memory; None where there was none, or nobody is known."""

@@ -44,8 +44,8 @@ LOADED_SEGMENT: Final = 1
 PROGRAM_SECTION, SYMBOL_SECTION, STRING_SECTION, NOTE_SECTION = 1, 2, 3, 7
 """SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOTE: kinds of sections."""
 
-EXECUTABLE_SECTION: Final = 4
-"""SHF_EXECINSTR: the section holds code."""
+WRITABLE_SECTION, LOADED_SECTION, EXECUTABLE_SECTION = 1, 2, 4
+"""SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR: the section can be written, lies in memory, holds code."""
 
 
 class _Header(NamedTuple):

@@ -71,7 +71,8 @@ def live(*spans: tuple[int, int]) -> LiveBlocks:
     none = np.zeros(len(start), np.bool_)
     calls = 1 + np.arange(len(start))
     return LiveBlocks(
-        start, end, np.zeros_like(start), np.arange(len(start)), none, start // PAGE, 0 * start, ~none, calls
+        *(start, end, ~none, np.zeros_like(start), np.arange(len(start)), none, start // PAGE, 0 * start),
+        *(~none, calls),
     )
 
 

@@ -180,6 +180,7 @@ def test_the_address_after_its_end_may_hold_a_block(body: str, holder: str, tmp_
     [
         ("table[1] = (word)kmalloc(24) + 24;", False),
         (PACKED % (3, " + 24"), False),
+        ("table[1] = (word)kmalloc(1) + 1;", False),
         ("stack[1023] = (word)kmalloc(24) + 24;", False),
         ("kmalloc(24); next_block += 64; kmalloc_end();", True),
         ("table[1] = (word)kmalloc(24) + 24; kmalloc(16); table[2] = (word)table;", True),
@@ -403,6 +404,11 @@ def test_blocks_of_unknown_size_are_scanned_up_to_the_next(
     assert len(check_kernel(Machine(image), SIZELESS).findings) == lost
 
 
+def test_a_block_of_one_byte_holds_nothing(tmp_path: Path) -> None:
+    lost, _ = texts(tmp_path, "word *a = kmalloc(1); table[0] = (word)a; a[0] = (word)kmalloc(8);")
+    assert [text.partition(",")[0] for text in lost] == ["memory leak: 8 bytes in 1 block definitely lost"]
+
+
 def test_of_blocks_of_unknown_size_only_the_start_is_known(tmp_path: Path) -> None:
     image = KernelImage.read(
         compile_kernel(
@@ -520,6 +526,7 @@ def test_a_stack_of_the_cpu_lies_below_its_address_in_the_tss(
 
 CODE = """
 asm(".align 4; .globl compiled_in; compiled_in: .long 0x2468a8, 0; ret"); // in .text, which is writable here
+asm(".section .rodata; .byte 1; .long 0x2468a8; .text");
 extern word compiled_in[2];
 HIDDEN void scenario"""
 
@@ -570,6 +577,38 @@ def test_a_link_in_a_list_of_free_blocks_holds_nothing(
     new = (lambda: Machine(image)) if is_rerun else None
     report = check_kernel(Machine(image), match(Profile("list", functions), image), new_machine=new)
     assert [finding.message.partition("block ")[2] for finding in report.findings] == lost * is_rerun
+
+
+CUT = FREE_LIST.replace(
+    "    if (p)\n",
+    "    if (!p) {\n        for (p = fresh, fresh += 64; p < fresh; p += 16) p[0] = (word)list, list = p;\n        p = list;\n    }\n    if (p)\n",
+).replace(
+    "HIDDEN void give",
+    'HIDDEN word *get_before(word size, word *next) { word *p = get(size); p[0] = (word)next; asm volatile(""); return p; }\n'
+    'HIDDEN word *resize(word *p, word size) { asm volatile(""); return p; }\nHIDDEN void give',
+)
+CUT_FUNCTIONS = (
+    TracedFunction("get", "blocks", Role.ALLOC, ("size",), Result.POINTER, 0),
+    TracedFunction("get_before", "blocks", Role.ALLOC, ("size", "next"), Result.POINTER, 0),
+    TracedFunction("resize", "blocks", Role.REALLOC, ("ptr", "size"), Result.POINTER, 0),
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "lost"),
+    [
+        ("word *a = get(16); get(16); table[0] = (word)a;", ["definitely lost"]),
+        ("word *a = get(16), *b = get(16); table[0] = (word)a; a[0] = (word)b;", []),
+        ("word *b = get(16), *a = get_before(16, b); table[0] = (word)a; resize(b, 8);", []),
+    ],
+)
+def test_a_link_that_an_allocator_made_when_it_cut_memory_holds_nothing(
+    body: str, lost: list[str], tmp_path: Path
+) -> None:
+    """But what it writes into a block for its caller may be a pointer to an older one, which has been resized since."""
+    source = KERNEL.replace("HIDDEN void scenario", CUT)
+    found = states(tmp_path, body, Profile("list", CUT_FUNCTIONS), source=source)
+    assert [text.partition(":")[0] for text in found] == lost
 
 
 def states(folder: Path, body: str, profile: Profile, *, source: str = KERNEL) -> list[str]:
