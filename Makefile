@@ -26,7 +26,7 @@ check: $(VENV)/ready $(VENV)/dev peers  ## all that CI checks: format, linters, 
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto
 
-fuzz: $(VENV)/ready $(VENV)/dev peers  ## run random kernels, traces and guests: FUZZ="--guests 1000 --seed 7" (about half an hour)
+fuzz: $(VENV)/ready $(VENV)/dev peers  ## run random kernels, traces and guests: FUZZ="--guests 1000 --seed 7" (about three quarters of an hour)
 	$(BIN)/python -m tests.fuzz.harness $(FUZZ)
 
 instructions: $(VENV)/ready $(VENV)/dev peers  ## run random instructions in QEMU and here: INSTRUCTIONS="--count 100000 --seed 7"

@@ -32,13 +32,7 @@ API void *page_take(word order)
             if (order_of[page] == best) {
                 order_of[split(page, order)] = 0;
                 owners[page] = 1;
-                byte *found = (byte *)(START + PAGE * page);
-                if (is_broken == 1)
-                    found = slots[0];
-                if (is_broken == 2)
-                    found += 2;
-                is_broken = 0;
-                return found;
+                return answer((void *)(START + PAGE * page));
             }
     return 0;
 }
@@ -67,26 +61,17 @@ API void page_give(void *block, word order)
 static byte *take(word how, word a, byte **out)
 {
     (void)how, (void)out;
-    return page_take(a);
-}
-
-static byte *retake(byte *block, word a)
-{
-    (void)a;
-    return block;
+    return CALL(page_take, a);
 }
 
 static void give(byte *block, word a)
 {
-    page_give(block, a);
+    RUN(page_give, block, a);
 }
 
 static void share(byte *block)
 {
-    page_hold(block);
+    RUN(page_hold, block);
 }
 
-static void reset(word pool)
-{
-    (void)pool;
-}
+static const struct allocator allocator = {.take = take, .give = give, .share = share};

@@ -35,12 +35,7 @@ API void *kalloc(word size)
         top += 1u << class;
     }
     *(word *)at = class;
-    if (is_broken == 1)
-        at = (word)slots[0];
-    if (is_broken == 2)
-        at += 1;
-    is_broken = 0;
-    return (void *)(at + 4);
+    return answer((void *)(at + 4));
 }
 
 API void kfree_sized(void *block, word size)
@@ -58,7 +53,7 @@ API void kfree_sized(void *block, word size)
 
 API void kfree(void *block)
 {
-    kfree_sized(block, 0);
+    LAST(kfree_sized, block, 0);
 }
 
 API void *krealloc(void *block, word size)
@@ -66,52 +61,52 @@ API void *krealloc(void *block, word size)
     byte *found;
 
     if (!IS_BLOCK(block))
-        return kalloc(size);
+        return LAST(kalloc, size);
     if (!size) {
-        kfree(block);
+        RUN(kfree, block);
         return EMPTY;
     }
-    found = kalloc(size);
+    found = CALL(kalloc, size);
     if (IS_BLOCK(found)) {
         word room = (1u << ((word *)block)[-1]) - 4;
         for (word i = 0; i < room && i < size; i++)
             found[i] = ((byte *)block)[i];
-        kfree(block);
+        RUN(kfree, block);
     }
     return found;
 }
 
 static byte *take(word how, word a, byte **out)
 {
-    byte *block = kalloc(a);
+    byte *block = CALL(kalloc, a);
 
     (void)out, (void)how;
     return IS_BLOCK(block) ? block : 0;
 }
 
-static byte *retake(byte *block, word a)
+static byte *retake(byte *block, word how, word a)
 {
-    byte *found = krealloc(block, a);
+    byte *found = CALL(krealloc, block, a);
 
+    (void)how;
     return IS_BLOCK(found) ? found : 0;
 }
 
 static void give(byte *block, word a)
 {
     if (a == -1u)
-        kfree(block);
+        RUN(kfree, block);
     else
-        kfree_sized(block, a);
-}
-
-static void share(byte *block)
-{
-    (void)block;
+        RUN(kfree_sized, block, a);
 }
 
 static void reset(word pool)
 {
+    void *empty = CALL(kalloc, 0);
+
     (void)pool;
-    kfree(EMPTY);
-    kfree(0);
+    RUN(kfree, empty);
+    RUN(kfree, 0);
 }
+
+static const struct allocator allocator = {.take = take, .retake = retake, .give = give, .reset = reset};

@@ -56,21 +56,14 @@ static byte *find(word size, word align)
         if (aligned != body)
             each = following(cut(each, aligned - body - sizeof *each));
         cut(each, size)->is_used = 1;
-        return (byte *)(each + 1);
+        return answer(each + 1);
     }
     return 0;
 }
 
 API void *heap_take(word size)
 {
-    byte *found = find(size, 8);
-
-    if (is_broken == 1) /* inside the block before */
-        found = slots[0] + 8;
-    if (is_broken == 2)
-        found += 2;
-    is_broken = 0;
-    return found;
+    return find(size, 8);
 }
 
 API void *heap_take_zeros(word count, word size)
@@ -101,7 +94,7 @@ API void *heap_resize(void *block, word size)
     byte *found = 0;
 
     if (!block)
-        return heap_take(size);
+        return LAST(heap_take, size);
     if (size) {
         struct header *old = (struct header *)block - 1;
         if (old->size >= size)
@@ -111,7 +104,7 @@ API void *heap_resize(void *block, word size)
             found[i] = ((byte *)block)[i];
     }
     if (found || !size)
-        heap_give(block);
+        RUN(heap_give, block);
     return found;
 }
 
@@ -120,31 +113,24 @@ static byte *take(word how, word a, byte **out)
     (void)out;
     switch (how) {
     case 0:
-        return heap_take(a);
+        return CALL(heap_take, a);
     case 1:
-        return heap_take_zeros(a & 0xff, a >> 8);
+        return CALL(heap_take_zeros, a & 0xff, a >> 8);
     default:
-        return heap_take_aligned(1u << (how + 2), a);
+        return CALL(heap_take_aligned, 1u << (how + 2), a);
     }
 }
 
-static byte *retake(byte *block, word a)
+static byte *retake(byte *block, word how, word a)
 {
-    return heap_resize(block, a);
+    (void)how;
+    return CALL(heap_resize, block, a);
 }
 
 static void give(byte *block, word a)
 {
     (void)a;
-    heap_give(block);
+    RUN(heap_give, block);
 }
 
-static void share(byte *block)
-{
-    (void)block;
-}
-
-static void reset(word pool)
-{
-    (void)pool;
-}
+static const struct allocator allocator = {.take = take, .retake = retake, .give = give};

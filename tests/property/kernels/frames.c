@@ -17,10 +17,7 @@ API word frame_take(word count)
             continue;
         for (word i = 0; i < count; i++)
             is_used[first + i] = 1;
-        if (is_broken)
-            first = (word)slots[0] - FIRST;
-        is_broken = 0;
-        return FIRST + first;
+        return (word)answer((void *)(FIRST + first));
     }
     return -1u;
 }
@@ -34,29 +31,20 @@ API void frame_give(word frame, word count)
 
 static byte *take(word how, word a, byte **out)
 {
-    word frame = frame_take(a);
+    word frame = CALL(frame_take, a);
 
     (void)how, (void)out;
     return frame == -1u ? 0 : (byte *)frame;
 }
 
-static byte *retake(byte *block, word a)
+static void give(byte *kept, word a)
 {
-    (void)a;
-    return block;
+    RUN(frame_give, (word)kept, a);
 }
 
-static void give(byte *block, word a)
+static word address(byte *kept)
 {
-    frame_give((word)block, a);
+    return (word)kept * PAGE;
 }
 
-static void share(byte *block)
-{
-    (void)block;
-}
-
-static void reset(word pool)
-{
-    (void)pool;
-}
+static const struct allocator allocator = {.take = take, .give = give, .address = address};

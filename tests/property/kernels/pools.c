@@ -4,6 +4,7 @@
 
 #define POOLS 3
 #define BLOCKS 24
+#define GAP 2u /* so that a block that begins too late still ends in time */
 
 static const word sizes[POOLS] = {12, 32, 100};
 static byte small[BLOCKS][12], middle[BLOCKS][32], large[BLOCKS][100];
@@ -16,15 +17,11 @@ static byte *memory(word pool)
 
 API int pool_take(byte **out, word pool, word size)
 {
-    for (word i = 0; size <= sizes[pool] && i < BLOCKS; i++)
+    for (word i = 0; size + GAP <= sizes[pool] && i < BLOCKS; i++)
         if (!is_used[pool][i]) {
             is_used[pool][i] = 1;
             *out = memory(pool) + i * sizes[pool];
-            if (is_broken == 1)
-                *out = slots[0];
-            if (is_broken == 2)
-                *out += 1;
-            is_broken = 0;
+            *out = answer(*out);
             return 0;
         }
     return -12;
@@ -46,27 +43,18 @@ API void pool_empty(word pool)
 
 static byte *take(word how, word a, byte **out)
 {
-    pool_take(out, how, a);
+    CALL(pool_take, out, how, a);
     return 0;
-}
-
-static byte *retake(byte *block, word a)
-{
-    (void)a;
-    return block;
 }
 
 static void give(byte *block, word a)
 {
-    pool_give(a, block);
-}
-
-static void share(byte *block)
-{
-    (void)block;
+    RUN(pool_give, a, block);
 }
 
 static void reset(word pool)
 {
-    pool_empty(pool);
+    RUN(pool_empty, pool);
 }
+
+static const struct allocator allocator = {.take = take, .give = give, .reset = reset};

@@ -30,7 +30,7 @@ API void page_give(void *page)
 
 static struct slab *new_slab(word kind)
 {
-    struct slab *slab = page_take();
+    struct slab *slab = CALL(page_take);
 
     *slab = (struct slab){slabs[kind], sizes[kind], 0, 0};
     for (word at = sizeof *slab; at + slab->size <= PAGE; at += slab->size) {
@@ -52,23 +52,18 @@ API void *object_take(word pool, word size)
     byte *object = (byte *)slab->free;
     slab->free = *(word *)(void *)object;
     slab->used++;
-    if (is_broken == 1)
-        object = slots[0];
-    if (is_broken == 2)
-        object += 2;
-    is_broken = 0;
-    return object;
+    return answer(object);
 }
 
 API void object_give(word pool, void *object)
 {
     struct slab *slab = (struct slab *)((word)object & -PAGE), **link = &slabs[pool];
 
+    if (sizes[pool] != slab->size || ((word)object % PAGE - sizeof *slab) % slab->size)
+        return;
     for (word each = slab->free; each; each = *(word *)each)
         if (each == (word)object)
             return;
-    if (((word)object % PAGE - sizeof *slab) % slab->size || sizes[pool] != slab->size)
-        return;
     *(word *)object = slab->free;
     slab->free = (word)object;
     if (--slab->used)
@@ -76,35 +71,21 @@ API void object_give(word pool, void *object)
     while (*link != slab)
         link = &(*link)->next;
     *link = slab->next;
-    page_give(slab);
+    RUN(page_give, slab);
 }
 
 static byte *take(word how, word a, byte **out)
 {
     (void)out;
-    return how < 4 ? object_take(how, a) : page_take();
-}
-
-static byte *retake(byte *block, word a)
-{
-    (void)a;
-    return block;
+    return how < 4 ? CALL(object_take, how, a) : CALL(page_take);
 }
 
 static void give(byte *block, word a)
 {
     if (a < 4)
-        object_give(a, block);
+        RUN(object_give, a, block);
     else
-        page_give(block);
+        RUN(page_give, block);
 }
 
-static void share(byte *block)
-{
-    (void)block;
-}
-
-static void reset(word pool)
-{
-    (void)pool;
-}
+static const struct allocator allocator = {.take = take, .give = give};
