@@ -47,7 +47,7 @@ _OTHERS: Final = _words(
     chrdev pid tid uid irq irqs fd inode dev device vector id ids bit bits minor major tty proc process task thread channel
     gdt ldt slot file files dentry socket sock port_number lock mutex sem semaphore event timer interrupt vec name number
     handle disk driver entry config option value time ticks char key status state info current cpu root next line token desc
-    descriptor ns mount super sb cred tree hash table list queue cursor screen vga byte sector cluster dir path arg args env
+    descriptor ns mount super sb cred fs vfs ext fat tree hash table list queue cursor screen vga byte sector cluster dir path arg args env
     """
 )
 _ABOUT: Final = _words(

@@ -54,6 +54,7 @@ def test_partners_have_their_stems_in_common() -> None:
 def test_other_things_than_memory_are_known() -> None:
     assert other_things("alloc_chrdev_region") == ("chrdev",)
     assert other_things("is_free") == ("is",)
+    assert other_things("ext2_alloc_block") == ("ext",)
     assert other_things("kmalloc") == ()
     assert is_about_memory("pool_take")
     assert not is_about_memory("take_turns")
