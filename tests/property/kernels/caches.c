@@ -39,6 +39,8 @@ static struct slab *new_slab(struct cache *cache)
 {
     struct slab *slab = CALL(pages_take, SLAB / PAGE);
 
+    for (word i = 0; i < SLAB; i++)
+        ((byte *)slab)[i] = 0; /* links of other objects may still look like pointers to blocks */
     *slab = (struct slab){cache->slabs, 0, 0};
     for (word at = sizeof *slab; at + cache->object_size <= SLAB; at += cache->object_size + GAP) {
         *(byte **)((byte *)slab + at) = slab->free;

@@ -32,6 +32,8 @@ static struct slab *new_slab(word kind)
 {
     struct slab *slab = CALL(page_take);
 
+    for (word i = 0; i < PAGE; i++)
+        ((byte *)slab)[i] = 0; /* links of other objects may still look like pointers to blocks */
     *slab = (struct slab){slabs[kind], sizes[kind], 0, 0};
     for (word at = sizeof *slab; at + slab->size <= PAGE; at += slab->size) {
         *(word *)((byte *)slab + at) = slab->free;

@@ -60,8 +60,10 @@ API void *kzalloc(word size)
 
 API void *kmemalign(word align, word size)
 {
+    if (is_broken == 1)
+        return answer(0);
     word broken = is_broken;
-    is_broken = 0;
+    is_broken = 0; /* of this block, and not of the whole one */
     byte *whole = CALL(kmalloc, align + size);
     byte **block = (byte **)(((word)whole + align) & -align);
 
