@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import tempfile
+import weakref
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -40,11 +42,12 @@ class Programs(Target):
     cases_a_process = 25
 
     def prepare(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="kmemu-programs-")
+        self._folder = tempfile.mkdtemp(prefix="kmemu-programs-")
+        weakref.finalize(self, shutil.rmtree, self._folder)
 
     def _kernel(self, kind: Kind, build: tuple[str, ...]) -> Kernel:
         """Return a kernel, which the first process that needs it compiles."""
-        file = Path(self._folder.name, f"{kind.name} {' '.join(build)}")
+        file = Path(self._folder, f"{kind.name} {' '.join(build)}")
         if not file.exists():
             with tempfile.TemporaryDirectory(prefix="kmemu-programs-") as folder:
                 kernel = compiled(kind, Path(folder), build)
