@@ -466,7 +466,7 @@ class Program:
         self.fetch(block)
         self.end(block)
         if size:
-            taking = block.taking._replace(a=size, size=size)
+            taking = block.taking._replace(how=self._pool(block), a=size, size=size)
             self.live[block.slot] = Block(block.slot, taking, self.next, size)
         self.add(RETAKE, block.slot, block.taking.how, size)
 
