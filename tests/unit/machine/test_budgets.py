@@ -272,7 +272,7 @@ def test_seconds_end_a_run_that_keeps_calling_python() -> None:
 
 
 def test_both_budgets_together_end_with_the_first() -> None:
-    machine = machine_of("1: jmp 1b")
+    machine = machine_of("1: incl %eax\n jmp 1b")
     with pytest.raises(BudgetUsedUp, match=r"^budget of 1000 instructions"):
         machine.run(max_instructions=1000, timeout_s=10)
     with pytest.raises(BudgetUsedUp, match=r"^time budget"):
