@@ -60,10 +60,10 @@ def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tup
     yield from _unseen_of_frees(trace, frees)
     for each in called:
         if each.copies is not None:
-            name = each.name.removesuffix(".inlined")
             kinds = _OF_UNSEEN[each.copies.makes_block] if each.copies is not Role.REALLOC else _OF_EITHER
             yield from (
-                (kind, f"{name} is inlined: which blocks it handles there is not known") for kind in kinds
+                (kind, f"{each.original} is inlined: which blocks it handles there is not known")
+                for kind in kinds
             )
     if not any(each.role.makes_block for each in called):
         yield from ((kind, "no call that allocates was seen") for kind in _OF_ALLOCATIONS)

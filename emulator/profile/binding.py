@@ -24,7 +24,7 @@ from emulator.loader.functions.prototypes import (
     structure_size,
 )
 from emulator.profile.expressions import RESULT, Variable, compute, names_in, parse
-from emulator.profile.functions import Result, Role
+from emulator.profile.functions import COPIES_SUFFIX, Result, Role
 from emulator.profile.model import MOST_FUNCTIONS
 from emulator.x86 import WORD_SIZE
 
@@ -138,7 +138,7 @@ def _unseen(function: TracedFunction, copies: Sequence[InlinedCopy]) -> TracedFu
     )
     return replace(
         function,
-        name=f"{function.name}.inlined",
+        name=f"{function.name}{COPIES_SUFFIX}",
         role=Role.OTHER,
         parameters=function.parameters[:count],
         result=Result.NONE,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST_ARGUMENTS: Final = 6
 MOST_PARAMETERS: Final = 8  # with those that are computed
+COPIES_SUFFIX: Final = ".inlined"  # of the names of `TracedFunction.copies`
 _LONGEST_NAME: Final = 255
 _UNKNOWN_ERROR: Final = 0xFFFF_FFFF  # -1, which is an error by any convention
 
@@ -160,6 +161,11 @@ class TracedFunction:
     def argument_count(self) -> int:
         """How many of the parameters are passed, and not computed."""
         return len(self.parameters) - len(self.facts)
+
+    @property
+    def original(self) -> str:
+        """Name of the function itself, also of `copies`."""
+        return self.name if self.copies is None else self.name.removesuffix(COPIES_SUFFIX)
 
     @property
     def out(self) -> int | None:

@@ -39,7 +39,7 @@ def missing_lines(given: Profile, profile: Profile, image: KernelImage) -> Itera
         profile: As it was matched with the kernel.
         image: The kernel.
     """
-    there = {each.name.removesuffix(".inlined") for each in profile.functions}
+    there = {each.original for each in profile.functions}
     for function in given.functions:
         if function.name in there or _GLOB & set(function.name) or find_functions(image, function.name):
             continue
@@ -81,8 +81,7 @@ def _copies_text(function: TracedFunction, image: KernelImage) -> str:
     callers = [image.location(each).function or f"0x{each:08x}" for each in addresses]
     where = ", ".join([*dict.fromkeys(callers)][:_CALLERS_MAX])
     does = "makes" if function.copies is not None and function.copies.makes_block else "gives back"
-    name = function.name.removesuffix(".inlined")
-    return f"{name} is inlined in {where} ({counted(len(addresses), 'time')}): which blocks it {does} there is not known"
+    return f"{function.original} is inlined in {where} ({counted(len(addresses), 'time')}): which blocks it {does} there is not known"
 
 
 def _with_reasons(unknown: Iterable[UnknownParameter]) -> str:
