@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _FAR: Final = 1 << 40
 """More bytes than there are between any two blocks."""
 
+_CLOSE: Final = 4  # a table of all numbers in between is quicker than to sort, up to so many for each
+
 
 class Gaps(NamedTuple):
     """Free pieces of an area at a moment, between the lowest and the highest address that its blocks ever took.
@@ -85,7 +87,7 @@ class GapMeasure:
         self._high = int(ends.max()) if len(ends) else 0
         self._first_end = np.minimum.accumulate(ends[::-1])[::-1]  # of the blocks that begin here or later
         self._last_end = np.maximum.accumulate(ends)
-        self._stops, by_end = np.unique(ends, return_inverse=True)
+        self._stops, by_end = _distinct(ends)
         self._longest = np.zeros(len(self._stops), np.int64)  # of the blocks that end there: what it takes
         np.maximum.at(self._longest, by_end, ends - self._starts)
         fresh = np.maximum(
@@ -139,7 +141,7 @@ def taken_sizes(blocks: Blocks, rules: AreaRules) -> TakenSizes:
         blocks: All of an area that ever lived, with known sizes.
         rules: What the profile says of them.
     """
-    sizes, by_size = np.unique(blocks.size.astype(np.int64), return_inverse=True)
+    sizes, by_size = _distinct(blocks.size.astype(np.int64))
     if not len(sizes):
         return TakenSizes(sizes, sizes)
     least = -(-(sizes + rules.header) // rules.alignment) * rules.alignment
@@ -157,12 +159,23 @@ def taken_sizes(blocks: Blocks, rules: AreaRules) -> TakenSizes:
 def _strides(blocks: Blocks) -> I64:
     """Return the fewest bytes from the start of each block to that of the next live one; `_FAR` where there was none."""
     strides = np.zeros(len(blocks.born), np.uint32)
-    ranks = np.unique(blocks.address, return_inverse=True)[1].astype(np.uint32)
+    ranks = _distinct(blocks.address.astype(np.int64))[1].astype(np.uint32)
     last = np.minimum(blocks.address.astype(np.uint64) + blocks.size - np.uint64(1), WORD_MAX)
     lives = Lives(blocks.address.data, last.astype(np.uint32).data, blocks.born.data, blocks.died.data)
     dead = blocks.died[blocks.died != NEVER]
     find_strides(lives, ranks.data, int(max(blocks.born.max(), dead.max(initial=0))), strides.data)
     return np.where(strides, strides.astype(np.int64), _FAR)
+
+
+def _distinct(numbers: I64) -> tuple[I64, I64]:
+    """Return the different numbers, ascending, and for each number its position among them; without sorting if they lie close."""
+    low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
+    span = high - low + 1
+    if span > _CLOSE * len(numbers):
+        return np.unique(numbers, return_inverse=True)
+    there = np.zeros(span, np.bool_)
+    there[numbers - low] = True
+    return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[numbers - low]
 
 
 def _next_power_of_two(sizes: I64) -> I64:

@@ -63,6 +63,23 @@ def test_a_checkerboard(tmp_path: Path) -> None:
     assert found.fragmentation == pytest.approx(1 - 1 / 11)
 
 
+@pytest.mark.parametrize("times", [1, 40])
+def test_blocks_that_come_back_to_the_same_places_leave_the_same_gaps(tmp_path: Path, times: int) -> None:
+    """Where there are many for the room that they have, they are not sorted."""
+    sizes = [20, 24, 40, 24, 56, 24, 20, 8]
+    calls, addresses = side_by_side(sizes)
+    for _ in range(times - 1):
+        for address in addresses[::-1]:
+            calls.call("kfree", address)
+        for size, address in zip(sizes, addresses, strict=True):
+            calls.call("kmalloc", size, result=address)
+    for number in (1, 4, 6):
+        calls.call("kfree", addresses[number])
+    trace = calls.trace(tmp_path / "t")
+    assert gaps(trace) == (32 + 64 + 32, 64)
+    assert measure(trace).taken.taken.tolist() == [32, 32, 32, 48, 64]
+
+
 def test_what_was_used_once_is_one_gap_at_the_end(tmp_path: Path) -> None:
     calls, addresses = side_by_side([24] * 22)
     for address in addresses[1:]:
