@@ -84,7 +84,7 @@ class Area:
 
     def allocations(self, parameter: str) -> Iterator[tuple[I64, U32]]:
         """Yield, for each allocating function with a parameter, the positions of the blocks that it returned, and that argument."""
-        for code, function in self.functions(Role.ALLOC, Role.REALLOC):
+        for code, function in self.functions(*MAKING):
             if parameter in function.parameters:
                 rows = self.blocks.born_call.astype(np.int64) - 1
                 blocks = np.flatnonzero(self.trace.calls.function[rows] == code)

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.loader.debug_link import candidates
-from emulator.loader.dwarf.debug_info import SECTIONS, damage
+from emulator.loader.dwarf.debug_info import damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,10 +43,8 @@ def debug_gaps(image: KernelImage) -> Iterator[DebugGap]:
     if link is not None:
         is_there = any(map(os.path.exists, candidates(link, image.path)))
         yield DebugGap(Reason.OTHER_BUILD if is_there else Reason.NO_FILE, (link.name,))
-    sections = (f".debug_{name}" for name in SECTIONS)
-    if unreadable := tuple(
-        name for name in sections if image.has_section(name) and not image.debug_section(name)
-    ):
+    empty = (f".debug_{name}" for name, content in image.debug_sections.items() if not content)
+    if unreadable := tuple(filter(image.has_section, empty)):
         yield DebugGap(Reason.UNKNOWN_COMPRESSION, unreadable)
     try:
         older, missing = image.units.not_found()

@@ -19,7 +19,7 @@ from emulator.loader.frame import Frame
 from emulator.loader.layout import PLAIN, lay_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from emulator.loader.debug_link import DebugLink
     from emulator.loader.dwarf.frame_entries import FrameSection
@@ -217,23 +217,22 @@ class KernelImage:
     @property
     def code_sections(self) -> list[range]:
         """Linked addresses of the sections that hold code, ascending; empty where the file does not say."""
-        code = [
-            range(each.address, each.address + each.size)
-            for each in self._sections
-            if each.flags & EXECUTABLE_SECTION
-        ]
-        return sorted(code, key=lambda section: section.start)
+        return self._ranges(lambda flags: bool(flags & EXECUTABLE_SECTION))
 
     @property
     def constant_sections(self) -> list[range]:
         """Linked addresses of the sections that hold code or constants, ascending; empty where the file does not say."""
-        constant = [
-            range(each.address, each.address + each.size)
-            for each in self._sections
-            if each.flags & LOADED_SECTION
-            and (each.flags & EXECUTABLE_SECTION or not each.flags & WRITABLE_SECTION)
-        ]
-        return sorted(constant, key=lambda section: section.start)
+        loaded, code = LOADED_SECTION, EXECUTABLE_SECTION
+        return self._ranges(
+            lambda flags: bool(flags & loaded and (flags & code or not flags & WRITABLE_SECTION))
+        )
+
+    def _ranges(self, wanted: Callable[[int], bool]) -> list[range]:
+        """Return the linked addresses of the sections with wanted flags, ascending."""
+        found = (
+            range(each.address, each.address + each.size) for each in self._sections if wanted(each.flags)
+        )
+        return sorted(found, key=lambda section: section.start)
 
     @property
     def function_extents(self) -> bytes:
@@ -276,11 +275,16 @@ class KernelImage:
     @cached_property
     def units(self) -> Units:
         """The units of its debug information."""
-        from emulator.loader.dwarf.debug_info import SECTIONS
         from emulator.loader.dwarf.units import Units
 
-        sections = {name: self.debug_section(f".debug_{name}") for name in SECTIONS}
-        return Units(sections, self._symbol_path)
+        return Units(self.debug_sections, self._symbol_path)
+
+    @cached_property
+    def debug_sections(self) -> dict[str, bytes]:
+        """The bytes of the sections that `units` are read from, by their names without ``.debug_``; none where there is no such section."""
+        from emulator.loader.dwarf.debug_info import SECTIONS
+
+        return {name: self.debug_section(f".debug_{name}") for name in SECTIONS}
 
     @cached_property
     def subprograms(self) -> Subprograms:

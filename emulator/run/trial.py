@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from emulator.errors import UnsupportedFunction
+from emulator.loader.functions.names import file_and_name
 from emulator.profile.discovery.observed import SeenCall
 from emulator.profile.discovery.text import everything
 from emulator.profile.functions import Result
@@ -108,7 +109,7 @@ def _seen(log: CallLog, image: KernelImage, areas: Sequence[DraftArea]) -> Itera
 def _drafted(name: str, suggested: Collection[str]) -> str:
     """Return how the drafts name a function, which is matched with its file or the types of its parameters."""
     without_types = name.partition("(")[0]
-    without_file = without_types.partition(":")[2]
+    _, without_file = file_and_name(without_types)
     return next((each for each in (name, without_types, without_file) if each in suggested), name)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from emulator.check.area import MAKING
 from emulator.check.leaks.heap_memory import HeapMemory, Spans
 from emulator.profile.functions import Result, Role
 from emulator.trace.blocks.blocks import NEVER
@@ -266,7 +267,7 @@ def _numbers(area: Area, index: I64) -> I64:
     blocks, calls = area.blocks, area.trace.calls
     numbers = np.full(len(index), -1)
     rows = blocks.born_call[index].astype(np.int64) - 1
-    for code, function in area.functions(Role.ALLOC, Role.REALLOC):
+    for code, function in area.functions(*MAKING):
         made = calls.function[rows] == code
         if function.result is Result.FRAME:
             numbers[made] = blocks.address[index[made]] // PAGE_SIZE

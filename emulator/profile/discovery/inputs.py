@@ -44,12 +44,14 @@ def find_inputs(area: DraftArea, calls: Sequence[SeenCall]) -> Sequence[SeenCall
 
 def _settle(area: DraftArea, suggestion: Suggestion, calls: Sequence[SeenCall]) -> Sequence[SeenCall]:
     inputs, parameters = suggestion.signature.inputs, suggestion.signature.parameters
+    usual = tuple(
+        f"esp+{WORD_SIZE * (1 + index)}" for index in range(len(parameters))
+    )  # System V ABI for i386, 2.2.2
     found: dict[str, str] = {}
-    for index, name in enumerate(parameters):
+    for name, usual_place in zip(parameters, usual, strict=True):
         left = [each for each in inputs if each not in found.values()]
-        usual = f"esp+{WORD_SIZE * (index + 1)}"  # System V ABI for i386, 2.2.2
         find = _size if name == "size" else _block
-        place = find(area, suggestion, left, calls, usual)
+        place = find(area, suggestion, left, calls, usual_place)
         if place:
             found[name] = place
             calls = [
@@ -57,9 +59,8 @@ def _settle(area: DraftArea, suggestion: Suggestion, calls: Sequence[SeenCall]) 
                 for each in calls
             ]
     places = tuple(found.values())
-    usual_ones = tuple(f"esp+{WORD_SIZE * (index + 1)}" for index in range(len(places)))
     suggestion.signature = suggestion.signature._replace(
-        parameters=tuple(found), places=() if places == usual_ones else places, inputs=()
+        parameters=tuple(found), places=() if places == usual[: len(places)] else places, inputs=()
     )
     for name in parameters:
         if name not in found:

@@ -10,7 +10,7 @@ from emulator.profile.discovery.candidates import find_candidates
 from emulator.profile.evidence import has_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from emulator.loader.image import KernelImage
     from emulator.profile.discovery.candidates import Candidate
@@ -47,11 +47,13 @@ def similar_functions(functions: Sequence[TracedFunction], image: KernelImage) -
     return sorted(good, key=lambda name: (-scored[name], name))[:_MOST]
 
 
-def similar_names(missing: TracedFunction, profile: Profile, image: KernelImage) -> list[str]:
-    """Return names of functions like one that a kernel lacks, the best first: only those that may well be the same under another name.
+def similar_names(
+    missing: Sequence[TracedFunction], profile: Profile, image: KernelImage
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield names of functions that a kernel lacks, each with those of functions that may well be the same, the best first; none: left out.
 
     Args:
-        missing: The function.
+        missing: The functions.
         profile: The other functions, as they were matched with the kernel.
         image: Of the kernel.
 
@@ -60,6 +62,14 @@ def similar_names(missing: TracedFunction, profile: Profile, image: KernelImage)
     """
     verbs = {each.name: each.verb.value for each in find_candidates(image)}
     taken = {entry.address for function in profile.functions for entry in function.entries}
+    for function in missing:
+        if names := _similar_to(function, verbs, taken, image):
+            yield function.name, names
+
+
+def _similar_to(
+    missing: TracedFunction, verbs: Mapping[str, str], taken: Collection[int], image: KernelImage
+) -> list[str]:
     wanted = missing.name.rpartition(":")[2]
     scored = {}
     for symbol in image.symbols.values():

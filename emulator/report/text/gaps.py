@@ -40,13 +40,16 @@ def missing_lines(given: Profile, profile: Profile, image: KernelImage) -> Itera
         image: The kernel.
     """
     there = {each.original for each in profile.functions}
-    for function in given.functions:
-        if function.name in there or _GLOB & set(function.name) or find_functions(image, function.name):
-            continue
+    lacking = [
+        each
+        for each in given.functions
+        if not (each.name in there or _GLOB & set(each.name) or find_functions(image, each.name))
+    ]
+    if lacking:
         from emulator.profile.discovery.similar import similar_names  # most kernels have all functions
 
-        if names := similar_names(function, profile, image):
-            yield f"the kernel has no {function.name} (similar: {', '.join(names)})"
+        for name, names in similar_names(lacking, profile, image):
+            yield f"the kernel has no {name} (similar: {', '.join(names)})"
 
 
 def gap_lines(profile: Profile, image: KernelImage) -> Iterator[str]:
