@@ -174,6 +174,32 @@ def unknown_parameters(profile: Profile) -> Iterator[UnknownParameter]:
             yield UnknownParameter(function.name, parameter, _not_known(function, parameter).reason)
 
 
+def allocator_code(profile: Profile, image: KernelImage) -> tuple[range, ...]:
+    """Return where the code of a kernel's allocators lies, which may access all of their memory, ascending.
+
+    It is that of the profile's functions, and of those that it names as `Profile.allocator`; with what the compiler has moved out of them
+    because it seldom runs.
+
+    Args:
+        profile: With the entries that its functions have in the kernel.
+        image: The kernel.
+
+    Raises:
+        BadImage: The symbol table is damaged.
+    """
+    entries = [entry.address for each in profile.functions for entry in each.entries if not entry.is_inlined]
+    named = [found.address for name in profile.allocator for found in find_functions(image, name)]
+    symbols = image.symbols
+    starts = dict.fromkeys([*entries, *named])
+    for start in list(starts):
+        found = image.function_at(start)
+        cold = symbols.get(f"{found[0].name}.cold") if found is not None else None
+        if cold is not None:
+            starts[cold.address] = None
+    extents = (image.function_extent(start) for start in starts)
+    return tuple(sorted((each for each in extents if each is not None), key=lambda each: each.start))
+
+
 def _not_known(function: TracedFunction, parameter: str) -> NotKnown:
     """Return what is known of a parameter in the first entry in which it is not known itself."""
     values = (entry.values[function.parameters.index(parameter)] for entry in function.entries)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from emulator.profile.functions import TracedFunction
+    from emulator.profile.suppressions import Suppression
 
 MOST_FUNCTIONS: Final = 127  # a trace numbers them in a signed byte
 LARGEST_HEADER: Final = 4096  # bytes
@@ -79,6 +80,9 @@ class Profile:
         rules: What holds in areas; an area that is not there is a `PLAIN_AREA`.
         address_spaces: What its address spaces keep. A trace does not say it.
         uses_page_zero: It uses linear addresses 0 to 0xfff on purpose. A trace does not say it.
+        allocator: Names of further functions of its allocators, as `find_functions` takes them, which may access all of their memory. A
+            trace does not say it.
+        suppressions: Findings that are left out. A trace does not say it.
         reason: Why it was chosen for a kernel, for people; "": the user chose it.
 
     Raises:
@@ -90,6 +94,8 @@ class Profile:
     rules: Mapping[str, AreaRules] = field(default_factory=dict)
     address_spaces: SpaceRules = SpaceRules()
     uses_page_zero: bool = False
+    allocator: tuple[str, ...] = ()
+    suppressions: tuple[Suppression, ...] = ()
     reason: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:

@@ -23,12 +23,15 @@ from emulator.loader.files import read_text
 from emulator.profile.expressions import RESULT, names_in, parse
 from emulator.profile.functions import Result, Role, TracedFunction, is_function_name
 from emulator.profile.model import PAGES, PLAIN_AREA, AreaRules, Profile, SpaceRules
+from emulator.profile.suppressions import parse_suppression
 from emulator.wording import shortened, shown_keys
 from emulator.x86 import WORD_MAX
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
+
+    from emulator.profile.suppressions import Suppression
 
 _LARGEST_FILE: Final = 1 << 16  # bytes
 _LONGEST_PROBLEM: Final = 100  # characters
@@ -39,6 +42,8 @@ _AREA_KEYS: Final = (*_ROLES, "failure", *_FLAGS, *_NUMBERS)
 _SPACES: Final = "address_spaces"
 _PAGE_ZERO: Final = "page_zero"
 _USED: Final = "used"
+_ALLOCATOR: Final = "allocator"
+_SUPPRESSIONS: Final = "suppressions"
 _PAGE_RULES: Final = ("freed_but_mapped", "writable_twice")
 _SPACE_KEYS: Final = (*_PAGE_RULES, "direct_map")
 _INTEGER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|[1-9][0-9]*|0)")
@@ -92,6 +97,8 @@ class _Reader:
         if page_zero not in (None, _USED):
             raise self._wrong(f'{shortened(page_zero)} is not "{_USED}"', _PAGE_ZERO)
         document.pop("evidence", None)  # see emulator.profile.evidence
+        allocator = self._strings(_ALLOCATOR, document)
+        suppressions = self._suppressions(document)
         space_rules = self._space_rules(document.pop(_SPACES, {}))
         functions: dict[str, TracedFunction] = {}
         area_rules: dict[str, AreaRules] = {}
@@ -109,7 +116,13 @@ class _Reader:
             self._check_rules_without_pages(space_rules)
         try:
             return Profile(
-                name, tuple(functions.values()), area_rules, space_rules, uses_page_zero=page_zero == _USED
+                name,
+                tuple(functions.values()),
+                area_rules,
+                space_rules,
+                uses_page_zero=page_zero == _USED,
+                allocator=allocator,
+                suppressions=suppressions,
             )
         except ValueError as error:
             raise BadFile(self._path, str(error)) from error
@@ -129,6 +142,27 @@ class _Reader:
             raise BadFile(self._path, "contains a number of thousands of digits") from error
         except RecursionError as error:
             raise BadFile(self._path, "is nested too deeply") from error
+
+    def _strings(self, key: str, document: dict[str, object]) -> tuple[str, ...]:
+        """Take a list of strings, or one string, out of the document."""
+        value = document.pop(key, [])
+        found = value if isinstance(value, list) else [value]
+        for each in found:
+            if not isinstance(each, str):
+                raise self._wrong(f"{shortened(each)} is no string", key)
+            if not each:
+                raise self._wrong("a string is empty", key)
+        return tuple(found)
+
+    def _suppressions(self, document: dict[str, object]) -> tuple[Suppression, ...]:
+        """Take the findings that are left out out of the document."""
+        found = []
+        for text in self._strings(_SUPPRESSIONS, document):
+            try:
+                found.append(parse_suppression(text))
+            except ValueError as error:
+                raise self._wrong(str(error), _SUPPRESSIONS, signature=text) from error
+        return tuple(found)
 
     def _table(self, area: str, value: object) -> dict[str, object]:
         """Return the table of an area, its keys checked."""

@@ -9,6 +9,7 @@ from emulator.profile.documents import from_document, to_document
 from emulator.profile.functions import Result, Role
 from emulator.profile.model import PAGES, Profile, SpaceRules
 from emulator.profile.reader import read_profile
+from emulator.profile.suppressions import Suppression
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -229,6 +230,40 @@ def test_whether_page_zero_is_used(path: Path) -> None:
     heap = '[heap]\nalloc = "kmalloc(size)"'
     assert read(path, f'page_zero = "used"\n{heap}').uses_page_zero
     assert not read(path, heap).uses_page_zero
+
+
+HEAP = '[heap]\nalloc = "kmalloc(size)"'
+
+
+def test_further_functions_of_the_allocator(path: Path) -> None:
+    assert read(path, f'allocator = ["heap_*", "slab.c:grow"]\n{HEAP}').allocator == ("heap_*", "slab.c:grow")
+    assert read(path, f'allocator = "heap_*"\n{HEAP}').allocator == ("heap_*",)
+    assert read(path, HEAP).allocator == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("3", "line 1: key 'allocator': 3 is no string"),
+        ('["heap_*", 3]', "line 1: key 'allocator': 3 is no string"),
+        ('[""]', "line 1: key 'allocator': a string is empty"),
+    ],
+)
+def test_functions_of_the_allocator_that_are_none(path: Path, value: str, message: str) -> None:
+    assert problem(path, f"allocator = {value}\n{HEAP}") == message
+
+
+def test_suppressions(path: Path) -> None:
+    text = f'suppressions = ["use-after-free:poll", "*:drivers/old.c:*"]\n{HEAP}'
+    assert read(path, text).suppressions == (
+        Suppression("use-after-free", "", "poll"),
+        Suppression("*", "drivers/old.c", "*"),
+    )
+
+
+def test_a_suppression_that_is_none(path: Path) -> None:
+    expected = "key 'suppressions': 'poll' is no suppression such as \"use-after-free:old_driver_*\" or \"*:drivers/old.c:poll\""
+    assert problem(path, f'suppressions = [\n"*:main",\n"poll"]\n{HEAP}') == f"line 3: {expected}"
 
 
 def test_what_address_spaces_keep(path: Path) -> None:
