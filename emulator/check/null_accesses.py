@@ -17,11 +17,11 @@ Shortcomings. A null pointer with an offset that is the address of BIOS data is 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from emulator.check.accesses.code_places import code_place
 from emulator.check.call_sites import CallSites
 from emulator.check.findings import CallSite, Finding, Kind, with_rest
 from emulator.errors import GuestException
@@ -51,9 +51,6 @@ _SEGMENTS_OF_THREADS: Final = ("fs", "gs")  # a stack protector reads %gs:0x14
 _LONGEST_OPERAND: Final = 16  # bytes
 _VECTORS_OF_RESET: Final = (0, 0x3FF)  # base and limit
 _VERBS: Final = {Access.READ: "read of", Access.WRITE: "write to", Access.FETCH: "jump to"}
-_OF_CALLERS: Final = re.compile(
-    r"_*(k|arch_|fast_|rt_)?(mem(set|cpy|pcpy|move|cmp|chr|zero|clear|fill|copy)|bzero|bcopy|bcmp|str(n?len|n?cpy|n?cmp|n?cat|r?chr|str))"
-)
 
 
 class NullUse(NamedTuple):
@@ -229,17 +226,8 @@ def _failed_before(use: NullUse, trace: Trace, call_sites: CallSites) -> Iterato
 
 
 def _place(symbolizer: Symbolizer, access: NullAccess) -> tuple[int, ...]:
-    """Return the place in the kernel's code that an access belongs to: its instruction, or the call of a function of the kind of memset()."""
-    if access.access is Access.FETCH:
-        return access.callers[:1]
-    place = [access.registers.eip]
-    frame = symbolizer.instruction(access.registers.eip)
-    for caller in access.callers:
-        if not _OF_CALLERS.match(frame.function):
-            break
-        place.append(caller)
-        frame = symbolizer.caller(caller)[-1]
-    return tuple(place)
+    """Return the place in the kernel's code that an access belongs to."""
+    return code_place(symbolizer, access.registers.eip, access.callers, access.access)
 
 
 def _comes_after_jump(access: NullAccess, uses: dict[tuple[int, ...], NullUse]) -> bool:

@@ -42,8 +42,9 @@ class Suppression(NamedTuple):
         return ":".join(filter(None, self))
 
     def matches(self, kind: str, frames: Iterable[Frame]) -> bool:
-        """Return whether a finding of a kind with these frames in its backtrace is left out."""
-        return fnmatchcase(kind, self.kind) and any(map(self._is_of, frames))
+        """Return whether a finding of a kind with these frames in its backtrace is left out; ``*`` does not need a backtrace."""
+        is_any = not self.file and self.name == "*"
+        return fnmatchcase(kind, self.kind) and (is_any or any(map(self._is_of, frames)))
 
     def _is_of(self, frame: Frame) -> bool:
         is_function = fnmatchcase(frame.function, self.name)

@@ -37,15 +37,17 @@ from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.console import ErrorConsole
 from emulator.cli.terminal.output import Output, complain
 from emulator.cli.terminal.progress import activity
+from emulator.errors import BadFile
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from emulator.check.check_report import CheckReport
     from emulator.inject.policy import FailedCall, InjectionPolicy
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
+    from emulator.profile.suppressions import Suppression
     from emulator.report.text.style import Style
     from emulator.verdict.baseline import Baseline
     from emulator.verdict.limits import Limits
@@ -60,6 +62,7 @@ examples:
   kmemu check firmware:double_free
   kmemu check kernel.elf --profile kernel.toml   a kernel of yours
   kmemu check firmware:demo --ignore show_refusals
+  kmemu check kernel.elf --suppressions known.supp   what is known already
   kmemu check kernel.elf --walk-every 100        look at the heap on the way
   kmemu check kernel.elf --baseline base.json --max-leaked 0
   kmemu check kernel.elf --format sarif=check.sarif --format github
@@ -112,6 +115,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=[],
         help="leave out findings below these functions (repeatable)",
     )
+    what(
+        "--suppressions",
+        metavar="FILE",
+        help="leave out findings by kind, function and file: a line such as use-after-free:old_driver_* for each",
+    )
     add_injection_arguments(parser)
     add_output_arguments(parser)
     output = parser.add_argument_group("output")
@@ -129,22 +137,51 @@ def run(options: Namespace) -> Status:
     check_output_options(options)
     policy = chosen_policy(options)
     limits, baseline = limits_of(options), baseline_of_options(options)
+    suppressions = _suppressions_of_file(options)
     check_output_files(options)
 
     console = ErrorConsole(raw=options.raw) if options.console else None
     machine = new_machine(options, console)
     profile = chosen_profile(machine.image, options.profile)
     _check_areas(limits, profile)
+    suppressions += _suppressions_of_profile(profile)
     if options.exhaust:
         return run_exhaust(options, profile)
     checked = _check(machine, profile, options, policy)
     if console is not None:
         console.end()
-    return _conclude(checked, profile, options, limits, baseline)
+    return _conclude(checked, profile, suppressions, options, limits, baseline)
+
+
+def _suppressions_of_file(options: Namespace) -> tuple[Suppression, ...]:
+    if options.suppressions is None:
+        return ()
+    from emulator.verdict.suppressions import read_suppressions  # few runs need it
+
+    try:
+        return read_suppressions(options.suppressions)
+    except BadFile as error:
+        raise CommandLineError(f"--suppressions {error}") from None
+
+
+def _suppressions_of_profile(profile: Profile) -> tuple[Suppression, ...]:
+    if not profile.suppressions:
+        return ()
+    from emulator.verdict.suppressions import checked_suppression  # few runs need it
+
+    try:
+        return tuple(map(checked_suppression, profile.suppressions))
+    except ValueError as error:
+        raise CommandLineError(f"suppressions of profile {profile.name}: {error}") from None
 
 
 def _conclude(
-    checked: _Checked, profile: Profile, options: Namespace, limits: Limits, baseline: Baseline | None
+    checked: _Checked,
+    profile: Profile,
+    suppressions: Sequence[Suppression],
+    options: Namespace,
+    limits: Limits,
+    baseline: Baseline | None,
 ) -> Status:
     """Judge a report, and write it in all formats."""
     from emulator.verdict.verdict import WhichLeaks, judge, select  # not for --help
@@ -154,6 +191,10 @@ def _conclude(
         WhichLeaks(options.leaks or "lost"),
         options.ignore,
     )
+    if suppressions:
+        from emulator.verdict.suppressions import suppress  # few runs need it
+
+        report = suppress(report, suppressions)
     not_whole = _why_no_baseline(report) if options.update_baseline else ""
     if options.update_baseline and not not_whole:
         baseline = update_baseline(options, report, baseline)

@@ -25,6 +25,7 @@ _NOT_WITH_EXHAUST = (  # for one run, which has findings
     "walk_every",
     "leaks",
     "ignore",
+    "suppressions",
     "baseline",
     "max_heap",
     "max_leaked",

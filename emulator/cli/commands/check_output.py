@@ -142,6 +142,7 @@ def _inputs(options: Namespace) -> list[tuple[str, str]]:
     inputs = [
         ("the kernel itself", getattr(options, "kernel", None)),
         ("the profile", getattr(options, "profile", None)),
+        ("the file of suppressions", getattr(options, "suppressions", None)),
         ("the baseline", options.baseline),
     ]
     return [(what, name) for what, name in inputs if name is not None]

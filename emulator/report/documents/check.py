@@ -45,6 +45,7 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
         "unknown": [
             {name: printable(text) for name, text in each._asdict().items()} for each in report.unknown
         ],
+        "suppressed": {printable(line): count for line, count in report.suppressed.items()},
         "lockstep": None if report.lockstep is None else report.lockstep._asdict(),
         "seconds": round(report.seconds, 6),
         "checked": sorted(kind.value for kind in verdict.checked),

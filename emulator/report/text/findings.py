@@ -103,6 +103,9 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
         found += f" ({kinds} distinct)"
     if ignored:
         found += f", {ignored} ignored"
+    suppressed = sum(report.suppressed.values())
+    if suppressed:
+        found += f", {suppressed} suppressed"
     peaks = ", ".join(
         f"{printable(name)} {human_size(area.peak_bytes)}" for name, area in report.measures.items()
     )
@@ -113,6 +116,9 @@ def summary_lines(report: CheckReport, style: Style, ignored: int = 0) -> Iterat
     if report.lockstep is not None:
         yield f"in lockstep: {report.lockstep}"
     yield from style.folded(_unchecked_text(report)) if report.unchecked else ()
+    unused = [line for line, count in report.suppressed.items() if not count]
+    if unused:
+        yield from style.folded(f"suppressions that were not used: {', '.join(map(printable, unused))}")
     profile = f"; profile {printable(report.profile)}" if report.profile else ""
     profile += f" ({printable(report.profile_reason)})" if report.profile_reason else ""
     yield f"{printable(ending_text(report.ending))} after {report.seconds:.1f} s{profile}"
@@ -208,13 +214,16 @@ def _halved(dump: Sequence[str]) -> Iterator[str]:
     """Show eight bytes a line instead of sixteen; what points at them stays below them."""
     rows: list[list[str]] = []
     for line in dump:
-        if ":" in line:
-            rows.append([line])
-        else:
+        if set(line) <= {" ", "^"}:
             rows[-1].append(line)  # it points at bytes of the line before
+        else:
+            rows.append([line])
     indent = dump[0].index(":") + 2
     middle = indent + 3 * _HALF_ROW
     for row in rows:
+        if ":" not in row[0][:indent]:  # no bytes
+            yield row[0]
+            continue
         yield from (line[:middle].rstrip() for line in row if line[:middle].strip())
         yield from (" " * indent + line[middle:] for line in row if line[middle:].strip())
 

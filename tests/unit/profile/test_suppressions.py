@@ -61,6 +61,8 @@ def test_frames_without_names_match_stars_only() -> None:
     assert not parse_suppression("*:?*").matches("leak", [Frame(1)])
     assert not parse_suppression("*:*.c:*").matches("leak", [Frame(1)])
     assert parse_suppression("*:*").matches("leak", [Frame(1)])
+    assert parse_suppression("*:*").matches("leak", [])
+    assert not parse_suppression("*:**").matches("leak", [])
 
 
 @pytest.mark.parametrize("line", ["leak:poll", "*:old.c:poll"])

@@ -218,6 +218,54 @@ def test_a_limit_for_an_area_that_is_not_there_is_an_error_of_the_command_line(
         assert done.err == f"kmemu: {option.partition('=')[0]}: no area 'foo'; there are: heap, frames\n"
 
 
+def test_findings_that_are_known_are_suppressed(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    known = tmp_path / "known.supp"
+    known.write_text("# of the demo\n\ndouble-free:double_free.c:kmain\n  leak:*\n")
+    done = kmemu("check", "firmware:double_free", "--suppressions", str(known))
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0].startswith("firmware:double_free: no findings, 3 suppressed; 19 calls")
+    assert "suppressions that were not used: leak:*" in lines
+    done = kmemu("check", "firmware:double_free", "--suppressions", str(known), "--json")
+    assert json.loads(done.out)["suppressed"] == {"double-free:double_free.c:kmain": 3, "leak:*": 0}
+
+
+def test_a_profile_may_suppress(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    path = profile(
+        tmp_path, 'suppressions = "double-free:kmain"\n[heap]\nalloc = "kmalloc(size)"\nfree = "kfree(ptr)"\n'
+    )
+    done = kmemu("check", "firmware:double_free", "--profile", path)
+    assert done.out.startswith("firmware:double_free: no findings, 3 suppressed; ")
+    path = profile(tmp_path, 'suppressions = "doublefree:kmain"\n[heap]\nalloc = "kmalloc(size)"\n')
+    done = kmemu("check", "firmware:double_free", "--profile", path)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(
+        "kmemu: suppressions of profile mine: there is no kind 'doublefree'; there are: double-free, "
+    )
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("\nkmain\n", "line 2: 'kmain' is no suppression such as "),
+        ("leek:kmain", "line 1: there is no kind 'leek'; there are: double-free, "),
+        ("leak:\udcff", "is not UTF-8: invalid start byte at byte 5"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_bad_file_of_suppressions_is_one_line(
+    kmemu: Callable[..., Done], tmp_path: Path, content: str | None, problem: str
+) -> None:
+    path = tmp_path / "known.supp"
+    if content is not None:
+        path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    done = kmemu("check", "firmware:double_free", "--suppressions", str(path))
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"kmemu: --suppressions {path}: {problem}")
+    assert done.err.count("\n") == 1
+
+
 def test_where_a_result_cannot_go_is_said_before_the_run(kmemu: Callable[..., Done], tmp_path: Path) -> None:
     for words in (
         ["--format", f"junit={tmp_path}/none/x"],

@@ -163,6 +163,7 @@ def test_it_says_how_far_such_a_kernel_got(kmemu: Callable[..., Done], tmp_path:
         (["--walk-every=1"], "--walk-every does not go with --exhaust"),
         (["--leaks=lost"], "--leaks does not go with --exhaust"),
         (["--ignore=a"], "--ignore does not go with --exhaust"),
+        (["--suppressions=a"], "--suppressions does not go with --exhaust"),
         (["--console"], "--console does not go with --exhaust"),
         (["--format=junit=a"], "--exhaust prints text or json, it does not write --format junit"),
         (["--format=json=a"], "--exhaust prints text or json, it does not write --format json"),

@@ -13,7 +13,11 @@ from tests.helpers.check_examples import ALLOCATED, CORRUPTION, DOUBLE_FREE, LEA
 
 
 def test_the_document() -> None:
-    made = replace(report(DOUBLE_FREE, LEAK), unchecked={Kind.OVERLAP: "the size of no block is known"})
+    made = replace(
+        report(DOUBLE_FREE, LEAK),
+        unchecked={Kind.OVERLAP: "the size of no block is known"},
+        suppressed={"leak:poll": 0},
+    )
     verdict = judge(made, frozenset({Kind.LEAK}), Limits({"heap": 1}, {"": 40}))
     document = json.loads(json.dumps(check_document(verdict, 1)))
     findings, differences, areas = (document.pop(key) for key in ("findings", "differences", "areas"))
@@ -28,6 +32,7 @@ def test_the_document() -> None:
         "calls": 10,
         "never_called": [],
         "unknown": [],
+        "suppressed": {"leak:poll": 0},
         "lockstep": None,
         "seconds": 0.25,
         "checked": ["leak"],

@@ -112,6 +112,17 @@ def test_equal_findings_are_shown_once_with_their_number() -> None:
     ]
 
 
+def test_what_is_suppressed_and_what_is_not_used_is_said() -> None:
+    lines = list(report_lines(replace(REPORT, suppressed={"leak:a": 2, "*:b": 1}), PLAIN))
+    assert lines == [
+        "k.elf: no findings, 3 suppressed; 5 calls, peak ",
+        "the kernel exited with value 0 after 1.2 s",
+    ]
+    lines = list(report_lines(replace(REPORT, suppressed={"leak:a": 0, "*:b": 1, "*:\n": 0}), PLAIN))
+    assert lines[0] == "k.elf: no findings, 1 suppressed; 5 calls, peak "
+    assert lines[1] == "suppressions that were not used: leak:a, *:\\n"
+
+
 def test_a_pipe_gets_every_line_whole() -> None:
     long = replace(FINDING, message="double free of 0x00200008 " * 20, faulting_write=WRITE)
     lines = finding_lines([long], Style(40))
