@@ -556,6 +556,77 @@ void kc_null_close(kc *m);
 /* Those that are kept, valid while the machine is; they change when it runs. */
 const kc_null_access *kc_null_accesses(const kc *m, kc_page_zero *summary);
 
+/* -- accesses of memory that no allocator has handed out: observe/checked_accesses.c, record/blocks.c, core/shadow.c -- */
+
+/* Why a byte of RAM may not be accessed. */
+enum kc_poison {
+    KC_ACCESSIBLE, /* it may */
+    KC_FREED,      /* it lay in a block that was given back */
+    KC_GAP,        /* an allocator has it, and no block lies there */
+    KC_REDZONE     /* it lies next to a block, and in none */
+};
+
+/* What a recorded function does to blocks, as a profile says it: roles, and what its result is. */
+enum kc_role { KC_ROLE_OTHER, KC_ROLE_ALLOC, KC_ROLE_FREE, KC_ROLE_REALLOC, KC_ROLE_SHARE, KC_ROLE_RESET, KC_ROLE_SEED, KC_ROLE_DEFER };
+enum kc_result { KC_RESULT_OTHER, KC_RESULT_POINTER, KC_RESULT_FRAME, KC_RESULT_ERROR };
+enum { KC_NO_VALUE = 0xff, KC_AREAS = 128 };
+typedef struct {
+    uint8_t role, result, area; /* area: its number, below KC_AREAS */
+    bool pages;                 /* the blocks of the area are runs of pages */
+    bool stores_block;          /* `out` of the row says where the block is, and not the result */
+    bool is_one_page;           /* no value says how long the block is: it is a page */
+    /* Which of the call's values say what; KC_NO_VALUE: none does. start and end: memory that is given to the allocator. */
+    uint8_t ptr, frame, size, count, page_count, order, when, pool, start, end;
+    uint32_t first_failure, failure_count; /* of the ranges of results that say that there is no block */
+} kc_block_function;
+
+/* A block: an address as the kernel knows it, of an area of frames a physical one. */
+typedef struct {
+    uint32_t start, size; /* size 0: not known */
+    uint32_t area;
+    uint32_t born, birth; /* the event, and the call that made it */
+    uint32_t died, death; /* the same of its end; death 0: it lives, or its place was handed out again */
+} kc_block;
+
+/* What to check. */
+typedef struct {
+    const kc_block_function *functions; /* by their numbers in the rows */
+    const uint32_t *failures;           /* pairs: the first and the last result of a range */
+    const kc_extent *objects;   /* physical addresses of what the kernel has of its own, variables and sections; ascending, and none overlaps
+                                 * another: a block in one has no redzone outside of it */
+    const kc_extent *allocator; /* code, linear, ascending, that may access all memory, besides that of the recorded functions */
+    uint32_t function_count, failure_count, object_count, allocator_count;
+} kc_checking;
+
+/* Accesses of such memory by one instruction, with one call stack, for one reason. */
+enum { KC_AROUND = 64, KC_BAD_ACCESSES = 512 };
+typedef struct {
+    uint32_t linear, physical, size; /* of the first one: what was accessed */
+    uint32_t access;         /* enum kc_access */
+    uint32_t poison;         /* enum kc_poison, of the first byte that may not be accessed */
+    uint32_t offset;         /* of that byte, from `linear` */
+    uint32_t event, stack;   /* the last event before the first one, and see kc_stack() */
+    uint32_t count;
+    uint64_t time_ns, last_ns; /* the virtual time of the first and of the last one */
+    kc_registers registers;  /* at the first one */
+    bool has_block;          /* the block that it concerns is known */
+    int32_t distance;        /* from the block's start to that byte, in bytes; negative: it lies below */
+    kc_block block;
+    uint32_t around;         /* physical, a multiple of 16: where the bytes below begin. Outside of RAM they are 0 */
+    uint8_t memory[KC_AROUND], shadow[KC_AROUND]; /* at the first one; enum kc_poison */
+} kc_bad_access;
+
+/* Check the kernel's accesses from now on, until kc_sanitize_close(); while calls are recorded, between runs only. What is kept
+ * belongs to the state of the machine, as do the blocks: snapshots keep it, but one from before brings back that nothing is known.
+ * With the core's MMU only. Returns 0; 1: no calls are recorded, or they are checked already; a Unicorn error, negative: no memory. */
+int kc_sanitize_open(kc *m, const kc_checking *checks);
+void kc_sanitize_close(kc *m);
+/* Those that are kept, valid until kc_sanitize_close(); they change when the machine runs. */
+const kc_bad_access *kc_bad_accesses(const kc *m, uint32_t *count, bool *missed);
+/* The blocks that live, as calls have returned, in no order, and those that died lately, the oldest first; valid until the next run. */
+const kc_block *kc_live_blocks(kc *m, uint32_t *count);
+const kc_block *kc_dead_blocks(kc *m, uint32_t *count);
+
 /* -- what a piece of code does: observe/step_logs.c -------------------------------------------- */
 
 enum { KC_INSTRUCTION, KC_LOAD, KC_STORE };

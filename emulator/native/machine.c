@@ -13,13 +13,16 @@
 #include "core/ports.h"
 #include "core/ram.h"
 #include "core/run.h"
+#include "core/shadow.h"
 #include "core/video.h"
+#include "observe/checked_accesses.h"
 #include "observe/null_accesses.h"
 #include "observe/probes.h"
 #include "observe/stale_translations.h"
 #include "observe/step_logs.h"
 #include "observe/watchpoints.h"
 #include "observe/written_pages.h"
+#include "record/blocks.h"
 #include "record/calls.h"
 #include "record/functions.h"
 #include "record/interrupt_frames.h"
@@ -42,6 +45,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_interrupts_init, kc_interrupts_free, kc_interrupts_save, kc_interrupts_restore, free},
     {kc_ram_init, kc_ram_free, NULL, NULL, NULL},
     {kc_snapshots_init, kc_snapshots_free, NULL, NULL, NULL},
+    {kc_shadow_init, kc_shadow_free, kc_shadow_save, kc_shadow_restore, kc_shadow_forget},
     {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},
     {kc_video_init, kc_video_free, kc_video_save, kc_video_restore, free},
     {kc_bus_init, kc_bus_free, kc_bus_save, kc_bus_restore, free},
@@ -55,12 +59,14 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_unwinding_init, kc_unwinding_free, NULL, NULL, NULL},
     {kc_functions_init, kc_functions_free, NULL, NULL, NULL},
     {kc_calls_init, kc_calls_free, kc_calls_save, kc_calls_restore, kc_calls_forget},
+    {kc_blocks_init, kc_blocks_free, kc_blocks_save, kc_blocks_restore, kc_blocks_forget},
     {kc_probes_init, kc_probes_free, NULL, NULL, NULL},
     {kc_watchpoints_init, kc_watchpoints_free, NULL, NULL, NULL},
     {kc_step_logs_init, kc_step_logs_free, NULL, NULL, NULL},
     {kc_written_pages_init, kc_written_pages_free, kc_written_pages_save, kc_written_pages_restore, kc_written_pages_forget},
     {kc_stale_translations_init, kc_stale_translations_free, NULL, NULL, NULL},
     {kc_null_accesses_init, kc_null_accesses_free, kc_null_accesses_save, kc_null_accesses_restore, free},
+    {kc_checked_accesses_init, kc_checked_accesses_free, kc_checked_accesses_save, kc_checked_accesses_restore, free},
 };
 
 kc *kc_new(uint64_t memory_end, bool reference, void *handle)

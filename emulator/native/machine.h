@@ -49,12 +49,14 @@ struct kc {
     struct ports *ports;
     struct features *features;
     struct bus *bus;
+    struct shadow *shadow;
     /* record */
     struct calls *calls;
     struct unwinding *unwinding;
     struct interrupt_frames *interrupt_frames;
     struct functions *functions;
     struct stack_numbers *stack_numbers;
+    struct blocks *blocks;
     /* observe */
     struct probes *probes;
     struct watchpoints *watchpoints;
@@ -62,6 +64,7 @@ struct kc {
     struct written_pages *written_pages;
     struct stale_translations *stale_translations;
     struct null_accesses *null_accesses;
+    struct checked_accesses *checked_accesses;
 };
 
 /* What a file adds to a machine. Functions that a part does not need are NULL. */
@@ -73,7 +76,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 27 };
+enum { KC_PARTS = 30 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

@@ -2,6 +2,7 @@
 
 __all__ = [
     "call_recorder",
+    "checked_accesses",
     "core_types",
     "cpu",
     "doctor",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from emulator.native import _core
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from emulator.machine.core.core_types import Access, Registers
 
 lib = _core.lib
@@ -129,6 +132,147 @@ class PageZero(NamedTuple):
     has_tables: bool
     old_modes: int | None
     fault: NullAccess | None
+
+
+class Poison(IntEnum):
+    """Why a byte of RAM may not be accessed; see `enum kc_poison` in core.h.
+
+    FREED: it lay in a block that was given back. GAP: an allocator has it, and no block lies there. REDZONE: it lies next to a block.
+    """
+
+    ACCESSIBLE = lib.KC_ACCESSIBLE
+    FREED = lib.KC_FREED
+    GAP = lib.KC_GAP
+    REDZONE = lib.KC_REDZONE
+
+
+class BlockRole(IntEnum):
+    """What a recorded function does to blocks; see `enum kc_role` in core.h."""
+
+    OTHER = lib.KC_ROLE_OTHER
+    ALLOC = lib.KC_ROLE_ALLOC
+    FREE = lib.KC_ROLE_FREE
+    REALLOC = lib.KC_ROLE_REALLOC
+    SHARE = lib.KC_ROLE_SHARE
+    RESET = lib.KC_ROLE_RESET
+    SEED = lib.KC_ROLE_SEED
+    DEFER = lib.KC_ROLE_DEFER
+
+
+class BlockResult(IntEnum):
+    """What EAX is at a function's return; see `enum kc_result` in core.h."""
+
+    OTHER = lib.KC_RESULT_OTHER
+    POINTER = lib.KC_RESULT_POINTER
+    FRAME = lib.KC_RESULT_FRAME
+    ERROR = lib.KC_RESULT_ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFunction:
+    """What the calls of a recorded function say of blocks; see `kc_block_function` in core.h.
+
+    Attributes:
+        role: What it does to them.
+        result: What EAX is at its return.
+        area: Number of its area.
+        pages: The area's blocks are runs of pages.
+        stores_block: Where the block is, says more than EAX.
+        is_one_page: No value says how long the block is: it is a page.
+        values: Which of its values is what, by the names of `BLOCK_VALUES`.
+        failures: Results that say that there is no block, as ranges [first, last].
+    """
+
+    role: BlockRole
+    result: BlockResult
+    area: int
+    pages: bool
+    stores_block: bool
+    is_one_page: bool
+    values: Mapping[str, int]
+    failures: tuple[tuple[int, int], ...] = ()
+
+
+BLOCK_VALUES: Final = ("ptr", "frame", "size", "count", "pages", "order", "when", "pool", "start", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class AllocatedBlock:
+    """A block, as calls that have returned made it and gave it back.
+
+    Attributes:
+        start: As the kernel knows it; of frames the physical address.
+        size: Bytes; 0: not known.
+        area: Number of its area.
+        born: Event of the return of the call that made it.
+        birth: That call.
+        died: Event of its end; None: it lives.
+        death: The call that gave it back; None: it lives, or its place was handed out again.
+    """
+
+    start: int
+    size: int
+    area: int
+    born: int
+    birth: int
+    died: int | None
+    death: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BadAccess:
+    """Accesses of memory that may not be accessed, by one instruction with one call stack, for one reason.
+
+    Attributes:
+        linear: Linear address that was accessed first.
+        physical: The same, physical.
+        size: Bytes that the access has.
+        access: How.
+        poison: Why the byte at *offset* may not be accessed.
+        offset: From *linear* to the first byte that may not be accessed.
+        event: The last event before the first access.
+        callers: Return addresses of the calls around it, innermost first; () if there was no memory to keep them.
+        registers: As they stood at the first access; EIP is that of the instruction.
+        times: How many there were.
+        time_ns: Virtual time of the first access.
+        last_ns: Virtual time of the last one.
+        block: The block that it concerns; None: none is known.
+        distance: From the block's start to that byte, in bytes; negative: it lies below.
+        around: Physical address of the first byte of *memory* and *shadow*, a multiple of 16.
+        memory: 64 bytes around that byte, before the first access; 0 outside of RAM.
+        shadow: Which of them may be accessed.
+    """
+
+    linear: int
+    physical: int
+    size: int
+    access: Access
+    poison: Poison
+    offset: int
+    event: int
+    callers: tuple[int, ...]
+    registers: Registers
+    times: int
+    time_ns: int
+    last_ns: int
+    block: AllocatedBlock | None
+    distance: int
+    around: int
+    memory: bytes
+    shadow: tuple[Poison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BadAccesses:
+    """What was found.
+
+    Attributes:
+        accesses: In order of the first ones.
+        missed: There were more than are kept.
+    """
+
+    accesses: tuple[BadAccess, ...]
+    missed: bool
 
 
 class Written(NamedTuple):

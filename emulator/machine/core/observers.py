@@ -1,4 +1,4 @@
-"""What observes the guest while it runs: probes, watchpoints, step logs, stale translations, null accesses, notes of written pages.
+"""What observes the guest while it runs: probes, watchpoints, step logs, stale translations, null accesses, checked accesses, notes of written pages.
 
 Each is a handle with a `close()`, which is called at the end of a `with` block, too. Any number of a kind may be open at
 once, and none knows of the others. Handles are opened and closed between runs only; what they have recorded may be asked for at
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import HostError
+from emulator.machine.core.checked_accesses import CheckedAccesses
 from emulator.machine.core.handle import ffi, lib, pages_of
 from emulator.machine.core.null_accesses import NullAccesses
 from emulator.machine.core.observed import (
@@ -25,9 +26,10 @@ from emulator.machine.core.observer import Observer, last_write_of
 from emulator.machine.core.stale_translations import StaleTranslations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from emulator.machine.core.handle import Core
+    from emulator.machine.core.observed import BlockFunction
     from emulator.machine.core.stacks import Stacks
 
     ProbeCallback = Callable[[int, int, int], int]
@@ -226,6 +228,27 @@ class Observers:
         self._core.check_rests("guard_page_zero()")
         lib.kc_null_open(self._core.raw)
         return NullAccesses(self._core, self._stacks)
+
+    def check_accesses(
+        self,
+        functions: Sequence[BlockFunction],
+        objects: Sequence[tuple[int, int]] = (),
+        allocator: Sequence[tuple[int, int]] = (),
+    ) -> CheckedAccesses:
+        """Keep accesses of memory that no allocator has handed out. The run is as it is without.
+
+        Args:
+            functions: What the recorded functions do to blocks, in the order in which they are recorded.
+            objects: Physical ranges [start, end) of the kernel's own variables and sections, none of which overlaps another. A block in
+                one of them has no redzone outside of it.
+            allocator: Linear ranges of code that may access all memory, besides what it calls while a recorded call is open.
+
+        Raises:
+            HostError: No memory is left.
+            ValueError: The machine has the reference MMU, no calls are recorded, or accesses are checked already.
+        """
+        self._core.check_rests("check_accesses()")
+        return CheckedAccesses(self._core, self._stacks, functions, objects, allocator)
 
     def note_written(self, stack: range | None = None) -> WrittenPages:
         """Start to note the pages that the guest writes; up to 64 such notes may be open at a time. For callbacks, too.

@@ -14,6 +14,7 @@
 #include "core/mmu.h"
 #include "core/page_walk.h"
 #include "core/reports.h"
+#include "core/shadow.h"
 #include "core/video.h"
 #include "unicorn/alignment.h"
 #include "unicorn/counting.h"
@@ -314,6 +315,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
         (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};
     note_fill(m, (uint32_t)linear, &w, out);
+    m->mmu->watched |= kc_is_poisoned(m, out->paddr);
     if (kc_was_fetched(m, page))
         out->perms |= UC_PROT_EXEC;
     if (kc_watches_pages(m) && out->paddr < m->memory_end) {

@@ -65,6 +65,16 @@ bool kc_guards(const kc *m, uint64_t address);
 void kc_on_guarded_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 void kc_on_guarded_code(kc *m, uint32_t linear);
 
+/* -- observe/checked_accesses.c -- */
+/* Are accesses checked? */
+bool kc_checks(const kc *m);
+/* If so, the guest is going to make one in a page that was filled as watched. */
+void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
+/* It is going to make one of which some byte may not be accessed, as the shadow has it; EIP can be found by host_pc. */
+void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
+/* Is an instruction, linear, one of an allocator's, whose accesses are not checked? */
+bool kc_is_exempt(const kc *m, uint32_t pc);
+
 /* -- core/pic.c -- */
 /* iret was executed: an NMI may come again. */
 void kc_on_nmi_end(kc *m);

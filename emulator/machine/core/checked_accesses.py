@@ -1,0 +1,129 @@
+"""Accesses of memory that no allocator has handed out, as an observer."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from emulator.machine.core.core_types import Access, Registers
+from emulator.machine.core.handle import ffi, lib
+from emulator.machine.core.observed import BLOCK_VALUES, AllocatedBlock, BadAccess, BadAccesses, Poison
+from emulator.machine.core.observer import Observer, callers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emulator.machine.core.handle import Core
+    from emulator.machine.core.observed import BlockFunction
+    from emulator.machine.core.stacks import Stacks
+
+_REGISTERS: Final = struct.Struct(f"<{len(Registers._fields)}I")
+_OF_VALUES: Final = {"pages": "page_count"}  # names in core.h, where they differ
+
+
+class CheckedAccesses(Observer):
+    """Keeps bad accesses; made by `Observers.check_accesses`. They belong to the state of the machine: snapshots keep them."""
+
+    def __init__(
+        self,
+        core: Core,
+        stacks: Stacks,
+        functions: Sequence[BlockFunction],
+        objects: Sequence[tuple[int, int]],
+        allocator: Sequence[tuple[int, int]],
+    ) -> None:
+        super().__init__(core, 0)
+        self._stacks = stacks
+        self._kept: BadAccesses | None = None
+        if core.reference:  # its fills are Unicorn's own
+            raise ValueError("accesses are not checked with the reference MMU")
+        failures = [each for function in functions for each in function.failures]
+        rows = ffi.new("kc_block_function[]", len(functions))
+        first_failure = 0
+        for row, function in zip(rows, functions, strict=True):
+            _fill(row, function, first_failure)
+            first_failure += len(function.failures)
+        arrays = (
+            rows,
+            ffi.new("uint32_t[]", [bound for each in failures for bound in each]),
+            _extents(objects),
+            _extents(allocator),
+        )
+        checks = ffi.new(
+            "kc_checking *", (*arrays, len(functions), len(failures), len(objects), len(arrays[3]))
+        )
+        if core.opened(lib.kc_sanitize_open(core.raw, checks)):
+            raise ValueError("no calls are recorded, or accesses are checked already")
+
+    def seen(self) -> BadAccesses:
+        """Return what was found so far."""
+        if self._kept is not None:
+            return self._kept
+        count, missed = ffi.new("uint32_t *"), ffi.new("bool *")
+        accesses = lib.kc_bad_accesses(self._core.raw, count, missed)
+        return BadAccesses(tuple(self._access(accesses[i]) for i in range(count[0])), missed[0])
+
+    def live_blocks(self) -> list[AllocatedBlock]:
+        """Return the blocks that live, in order of area and address; while it is open."""
+        return self._blocks(lib.kc_live_blocks)
+
+    def dead_blocks(self) -> list[AllocatedBlock]:
+        """Return the blocks that died lately, the oldest death first; while it is open."""
+        return self._blocks(lib.kc_dead_blocks)
+
+    def close(self) -> None:
+        """Look no more; what was found stays."""
+        if self._kept is None:
+            self._core.check_rests("CheckedAccesses.close()")
+            self._kept = self.seen()
+            lib.kc_sanitize_close(self._core.raw)
+
+    def _blocks(self, ask: Any) -> list[AllocatedBlock]:
+        count = ffi.new("uint32_t *")
+        blocks = ask(self._core.raw, count)
+        return [_block(blocks[i]) for i in range(count[0])]
+
+    def _access(self, access: Any) -> BadAccess:
+        return BadAccess(
+            access.linear,
+            access.physical,
+            access.size,
+            Access(access.access),
+            Poison(access.poison),
+            access.offset,
+            access.event,
+            callers_of(access.stack, self._stacks),
+            Registers._make(_REGISTERS.unpack(bytes(ffi.buffer(ffi.addressof(access, "registers"))))),
+            access.count,
+            access.time_ns,
+            access.last_ns,
+            _block(access.block) if access.has_block else None,
+            access.distance,
+            access.around,
+            bytes(access.memory),
+            tuple(map(Poison, access.shadow)),
+        )
+
+
+def _fill(row: Any, function: BlockFunction, first_failure: int) -> None:
+    row.role, row.result, row.area = function.role, function.result, function.area
+    row.pages, row.stores_block, row.is_one_page = function.pages, function.stores_block, function.is_one_page
+    row.first_failure, row.failure_count = first_failure, len(function.failures)
+    for name in BLOCK_VALUES:
+        setattr(row, _OF_VALUES.get(name, name), function.values.get(name, lib.KC_NO_VALUE))
+
+
+def _extents(ranges: Sequence[tuple[int, int]]) -> Any:
+    return ffi.new("kc_extent[]", [{"start": start, "end": end} for start, end in sorted(ranges)])
+
+
+def _block(block: Any) -> AllocatedBlock:
+    return AllocatedBlock(
+        block.start,
+        block.size,
+        block.area,
+        block.born,
+        block.birth,
+        block.died or None,
+        block.death or None,
+    )

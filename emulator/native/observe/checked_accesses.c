@@ -1,0 +1,212 @@
+/* Checked accesses: instructions that read or write memory which no allocator has handed out.
+ *
+ * Theory of operation. The shadow (core/shadow.c) has a byte for each byte of RAM; record/blocks.c sets it as calls of the kernel's
+ * allocators return. The engine's TLB holds pages with bytes that may not be accessed as watched, so that accesses to them are told
+ * before they are made. What is told is looked up in the shadow, and then by instruction, reason and call stack: a new one is kept,
+ * with the registers, the block that it concerns and the bytes around it.
+ *
+ * An allocator may access all memory: code that Python names, and what that code calls while a recorded call is open. What
+ * the handler of an interrupt does meanwhile is no part of the call.
+ *
+ * Shortcomings. What the CPU reads and writes by itself (descriptors, an interrupt's frame) is not checked, nor are devices. Of different
+ * accesses the first KC_BAD_ACCESSES are kept; whether there were more is known.
+ */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/mmu.h"
+#include "core/run.h"
+#include "core/shadow.h"
+#include "observe/checked_accesses.h"
+#include "record/blocks.h"
+#include "record/calls.h"
+#include "record/stack_numbers.h"
+#include "unicorn/counting.h"
+#include "unicorn/interpose.h"
+#include "unicorn/reports.h"
+
+struct checked_accesses {
+    bool open;
+    kc_extent *allocator;
+    uint32_t allocator_count;
+    struct seen {
+        uint32_t kept;
+        bool missed;
+        kc_bad_access accesses[KC_BAD_ACCESSES];
+    } seen;
+};
+
+bool kc_checks(const kc *m) { return m->checked_accesses->open; }
+
+bool kc_is_exempt(const kc *m, uint32_t pc)
+{
+    const struct checked_accesses *c = m->checked_accesses;
+    uint32_t low = 0, high = c->allocator_count; /* the last one with start <= pc is in [low - 1, high - 1] */
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (c->allocator[middle].start <= pc)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low && pc < c->allocator[low - 1].end;
+}
+
+static int64_t translated(kc *m, uint32_t linear)
+{
+    int64_t at = kc_translate_used(m, linear);
+    return at >= 0 && (uint64_t)at < m->memory_end ? at : -1;
+}
+
+/* The first byte of an access that may not be accessed, from its start; -1: all may. */
+static int32_t first_bad(kc *m, uint32_t linear, uint32_t size)
+{
+    for (uint32_t i = 0; i < size; i++) {
+        int64_t at = translated(m, linear + i);
+        if (at >= 0 && kc_poison_at(m, (uint64_t)at))
+            return (int32_t)i;
+    }
+    return -1;
+}
+
+static kc_bad_access *find(struct seen *seen, uint32_t pc, const kc_bad_access *access)
+{
+    for (uint32_t i = 0; i < seen->kept; i++) {
+        kc_bad_access *each = &seen->accesses[i];
+        if (each->registers.cs_base + each->registers.eip == pc && each->stack == access->stack && each->access == access->access &&
+            each->poison == access->poison)
+            return each;
+    }
+    return NULL;
+}
+
+/* What lies around a physical address. */
+static void copy_around(const kc *m, uint64_t physical, kc_bad_access *access)
+{
+    uint64_t around = physical < KC_AROUND / 2 ? 0 : (physical - KC_AROUND / 2) & ~(uint64_t)15;
+
+    access->around = (uint32_t)around;
+    for (uint32_t i = 0; i < KC_AROUND && around + i < m->memory_end; i++) {
+        access->memory[i] = *kc_at(m, around + i);
+        access->shadow[i] = (uint8_t)kc_poison_at(m, around + i);
+    }
+}
+
+static void keep(kc *m, const kc_bad_access *access, uint64_t bad)
+{
+    struct seen *seen = &m->checked_accesses->seen;
+
+    if (seen->kept == KC_BAD_ACCESSES) {
+        seen->missed = true;
+        return;
+    }
+    kc_bad_access *kept = &seen->accesses[seen->kept++];
+    *kept = *access;
+    kc_get_registers(m, &kept->registers);
+    kept->has_block = kc_block_near(m, bad, &kept->block, &kept->distance);
+    copy_around(m, bad, kept);
+}
+
+static void note(kc *m, uint32_t linear, uint32_t size, uint32_t access, uint32_t offset, struct backtrace *backtrace)
+{
+    uint64_t now = kc_clock_at(m, kc_count_here(m)), bad = (uint64_t)translated(m, linear + offset);
+    kc_bad_access here = {
+        .linear = linear, .physical = (uint32_t)translated(m, linear), .size = size, .access = access, .poison = kc_poison_at(m, bad),
+        .offset = offset, .event = kc_events(m), .stack = kc_stack_of_other(m, backtrace), .count = 1, .time_ns = now, .last_ns = now,
+    };
+    kc_bad_access *known = find(&m->checked_accesses->seen, kc_pc(m), &here);
+
+    if (known) {
+        known->count += known->last_ns != now;
+        known->last_ns = now;
+    } else
+        keep(m, &here, bad);
+}
+
+void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
+{
+    int32_t offset = first_bad(m, linear, size);
+
+    if (offset < 0 || !host_pc) /* without a place in translated code it is the CPU's own */
+        return;
+    kc_restore_eip(m, host_pc);
+    if (!kc_is_exempt(m, kc_pc(m)))
+        note(m, linear, size, write ? KC_WRITE : KC_READ, (uint32_t)offset, kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP)));
+}
+
+void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
+{
+    if (first_bad(m, linear, size) >= 0)
+        kc_on_checked_access(m, linear, size, write, host_pc);
+}
+
+/* -- for Python ---------------------------------------------------------------------------------- */
+
+int kc_sanitize_open(kc *m, const kc_checking *checks)
+{
+    struct checked_accesses *c = m->checked_accesses;
+
+    if (c->open || !kc_recording(m))
+        return 1;
+    c->allocator = malloc((checks->allocator_count + 1) * sizeof *c->allocator);
+    if (!c->allocator)
+        return -UC_ERR_NOMEM;
+    memcpy(c->allocator, checks->allocator, checks->allocator_count * sizeof *c->allocator);
+    c->allocator_count = checks->allocator_count;
+    memset(&c->seen, 0, offsetof(struct seen, accesses));
+    if (kc_shadow_open(m) || kc_blocks_open(m, checks)) {
+        kc_sanitize_close(m);
+        return -UC_ERR_NOMEM;
+    }
+    c->open = true;
+    return 0;
+}
+
+void kc_sanitize_close(kc *m)
+{
+    struct checked_accesses *c = m->checked_accesses;
+
+    c->open = false;
+    kc_blocks_close(m);
+    kc_shadow_close(m);
+    free(c->allocator);
+    c->allocator = NULL;
+    c->allocator_count = 0;
+    kc_fill_again(m); /* no page as watched */
+}
+
+const kc_bad_access *kc_bad_accesses(const kc *m, uint32_t *count, bool *missed)
+{
+    *count = m->checked_accesses->seen.kept;
+    *missed = m->checked_accesses->seen.missed;
+    return m->checked_accesses->seen.accesses;
+}
+
+/* -- life, snapshots ----------------------------------------------------------------------------- */
+
+static size_t size_of(const struct seen *seen) { return offsetof(struct seen, accesses) + seen->kept * sizeof *seen->accesses; }
+
+int kc_checked_accesses_save(kc *m, void **out)
+{
+    const struct seen *seen = &m->checked_accesses->seen;
+
+    return (*out = malloc(size_of(seen))) ? (memcpy(*out, seen, size_of(seen)), 0) : -1;
+}
+
+int kc_checked_accesses_restore(kc *m, const void *saved)
+{
+    memcpy(&m->checked_accesses->seen, saved, size_of(saved));
+    return 0;
+}
+
+int kc_checked_accesses_init(kc *m) { return KC_NEW(m->checked_accesses); }
+
+void kc_checked_accesses_free(kc *m)
+{
+    if (m->checked_accesses)
+        free(m->checked_accesses->allocator);
+    free(m->checked_accesses);
+}

@@ -1,0 +1,12 @@
+/* Checked accesses: of memory that no allocator has handed out. Python reaches them through core.h. */
+#ifndef KMEMU_CHECKED_ACCESSES_H
+#define KMEMU_CHECKED_ACCESSES_H
+
+#include "machine.h"
+
+int kc_checked_accesses_init(kc *m);
+void kc_checked_accesses_free(kc *m);
+int kc_checked_accesses_save(kc *m, void **saved);
+int kc_checked_accesses_restore(kc *m, const void *saved);
+
+#endif

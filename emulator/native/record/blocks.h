@@ -1,0 +1,20 @@
+/* Blocks of memory, as the calls of a kernel's allocators have made them and given them back. */
+#ifndef KMEMU_BLOCKS_H
+#define KMEMU_BLOCKS_H
+
+#include "record/open_calls.h"
+
+int kc_blocks_init(kc *m);
+void kc_blocks_free(kc *m);
+int kc_blocks_save(kc *m, void **saved);
+int kc_blocks_restore(kc *m, const void *saved);
+void kc_blocks_forget(void *saved);
+
+/* Follow blocks from now on, as far as the present recording goes. The shadow is open. -1: no memory. */
+int kc_blocks_open(kc *m, const kc_checking *checks);
+void kc_blocks_close(kc *m);
+
+/* The block that a physical address lies in or next to, live or dead lately, and how many bytes above its start. False: none. */
+bool kc_block_near(const kc *m, uint64_t physical, kc_block *out, int32_t *distance);
+
+#endif
