@@ -96,7 +96,8 @@ enum {
     KC_REGISTERS = 2,  /* the CPU's registers are read without a call */
     KC_COUNTS = 4,     /* a block has counted its instructions itself, and right */
     KC_NO_CHECKS = 8,  /* an exit check after an access was left out, in any machine */
-    KC_FLAGS = 16      /* instructions that load flags are noticed */
+    KC_FLAGS = 16,     /* instructions that load flags are noticed */
+    KC_JUMPS_KEPT = 32 /* where an indirect jump leads was kept for the next one, in any machine */
 };
 uint32_t kc_facts(const kc *m);
 /* The i-th function of libunicorn that is replaced or called besides the public ones, from 0, and whether there is one of this

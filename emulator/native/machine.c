@@ -30,6 +30,7 @@
 #include "record/unwinding.h"
 #include "unicorn/counting.h"
 #include "unicorn/engine.h"
+#include "unicorn/jumps.h"
 #include "unicorn/state.h"
 
 kc_python python;
@@ -38,6 +39,7 @@ void kc_set_python(const kc_python *callbacks) { python = *callbacks; }
 
 const struct part kc_parts[KC_PARTS] = {
     {kc_counting_init, kc_counting_free, NULL, NULL, NULL},
+    {kc_jumps_init, kc_jumps_free, NULL, NULL, NULL},
     {kc_limits_init, kc_limits_free, NULL, NULL, NULL},
     {kc_clock_init, kc_clock_free, kc_clock_save, kc_clock_restore, free},
     {kc_pic_init, kc_pic_free, kc_pic_save, kc_pic_restore, free},

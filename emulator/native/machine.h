@@ -34,6 +34,7 @@ struct kc {
     struct engine *engine;
     struct state *state;
     struct counting *counting;
+    struct jumps *jumps;
     /* core */
     struct run *run;
     struct limits *limits;
@@ -76,7 +77,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 30 };
+enum { KC_PARTS = 31 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

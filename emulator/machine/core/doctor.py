@@ -30,6 +30,9 @@ _BUDGET = 100_000
 
 _HLT = "f4"
 _STORE = "c70500400000 01000000"  # movl $1, 0x4000
+_JUMPS = (  # movl $4, %ecx; 1: decl %ecx; jz 3f; movl $2f, %eax; jmp *%eax; 2: movl $1b, %eax; jmp *%eax; 3:
+    "b904000000 49 740e b80f200000 ffe0 b805200000 ffe0"
+)
 _ENABLE_SSE = "0f20e0 80cc02 0f22e0"  # CR4.OSFXSR
 _MOVAPS_MISALIGNED = "0f280504400000"  # movaps 0x4004, %xmm0
 _LOCK_MOV = "f0 890500400000"  # lock mov %eax, 0x4000
@@ -148,7 +151,7 @@ class _Guest:
 @cache
 def _found_out() -> int:
     """Return what the core says of a guest that has run, bits of its header."""
-    guest = _Guest(_STORE + _HLT)
+    guest = _Guest(_JUMPS + _STORE + _HLT)
     guest.run()
     facts: int = lib.kc_facts(guest.core)
     return facts
@@ -252,6 +255,10 @@ _TRIALS: tuple[tuple[Fact, Callable[[], bool]], ...] = (
     (
         _trial("flags", "instructions that load flags are noticed", speed=True),
         lambda: bool(_found_out() & lib.KC_FLAGS),
+    ),
+    (
+        _trial("jumps", "blocks of code know themselves where an indirect jump leads", speed=True),
+        lambda: bool(_found_out() & lib.KC_JUMPS_KEPT),
     ),
     (_trial("segments", "the bases of segments are found in the CPU's state"), _has_base),
     (_trial("instructions", "instructions are counted right"), _counts_instructions),

@@ -5,6 +5,7 @@
 #include "unicorn/counting.h"
 #include "unicorn/engine.h"
 #include "unicorn/interpose.h"
+#include "unicorn/jumps.h"
 #include "unicorn/reports.h"
 #include "unicorn/state.h"
 
@@ -109,6 +110,7 @@ int kc_engine_start(kc *m, size_t count)
     forget_stray_fill(m); /* of a hook that was removed since the last run */
     engine->removes_hooks |= count != 0; /* from now on: the engine forgets a run's counter in the runs that follow */
     engine->runs = true;
+    kc_jumps_start(m);
     int error = U.uc_emu_start(m->uc, kc_reg(m, UC_X86_REG_EIP), 0, 0, count);
     engine->runs = false;
     engine->keeps_hooks = false;

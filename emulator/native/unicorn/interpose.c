@@ -39,6 +39,7 @@
 #include "unicorn/counting.h"
 #include "unicorn/delivery.h"
 #include "unicorn/interpose.h"
+#include "unicorn/jumps.h"
 #include "unicorn/reports.h"
 
 #define HOOK_INDEX_MASK 0x3f
@@ -247,6 +248,8 @@ void kc_interpose_restore(struct interposed before)
 {
     running = before.machine;
     leaves_checks_out = before.fast;
+    if (running)
+        kc_jumps_start(running);
 }
 
 /* -- life ---------------------------------------------------------------------------------------- */
@@ -339,6 +342,7 @@ void *kc_interpose_load(const char *library)
         FIND(original_reg_read, "reg_read_x86_64");
         FIND(check_exit, "helper_check_exit_request_x86_64");
         translation_found = kc_translation_load(unicorn);
+        kc_jumps_load(unicorn);
         kc_decoding_load(unicorn);
         kc_system_calls_load(unicorn);
         kc_alignment_load(unicorn);
@@ -353,5 +357,5 @@ uint32_t kc_facts(const kc *m)
     bool registers = kc_registers_are_found(m);
 
     return (kc_state_at(m) ? KC_REPLACED : 0) | (registers ? KC_REGISTERS : 0) | (kc_has_counted_itself(m) ? KC_COUNTS : 0) |
-           (left_out ? KC_NO_CHECKS : 0) | (kc_sees_flags(m) ? KC_FLAGS : 0);
+           (left_out ? KC_NO_CHECKS : 0) | (kc_sees_flags(m) ? KC_FLAGS : 0) | (kc_jumps_are_kept() ? KC_JUMPS_KEPT : 0);
 }

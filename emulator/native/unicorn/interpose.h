@@ -47,6 +47,9 @@ uintptr_t kc_hooks_called_from(void);
 /* Those that other files of this room call. */
 EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
 EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t host_pc);
+EXPORTED void helper_ljmp_protected_x86_64(void *state, int selector, uint64_t eip, uint64_t next);
+EXPORTED void helper_lcall_protected_x86_64(void *state, int selector, uint64_t eip, int shift, uint64_t next);
+EXPORTED void helper_wrmsr_x86_64(void *state);
 
 /* -- translation.c -- */
 /* False if libunicorn lacks what is needed. */
@@ -59,6 +62,8 @@ uint32_t kc_next_instruction(void);
  * away. */
 bool kc_cut_block(void);
 bool kc_is_cut(void);
+/* Does a block of the engine lie in two pages? */
+bool kc_crosses_page(const uint8_t *tb);
 /* Does that block start on the page of an address? */
 bool kc_starts_on_page_of(uint64_t address);
 

@@ -73,6 +73,14 @@ enum { KC_CODE_32 = 1 << 4, KC_STACK_32 = 1 << 5, KC_BASES = 1 << 6 /* of DS, ES
 enum { KC_SHADOW = 1 << 3 /* of sti, or a load of SS */, KC_PROTECTED = 1 << 7, KC_IOPL_AT = 12, KC_VIRTUAL_8086 = 1 << 17 };
 static inline uint32_t kc_modes(const kc *m) { return *m->state->modes; }
 static inline uint32_t kc_ring(const kc *m) { return kc_modes(m) & 3; }
+/* What a translated block depends on besides its address and the base of CS: cpu_get_tb_cpu_state() in target/i386/cpu.h. */
+enum { KC_STEPS = 1 << 8, KC_RESUMES = 1 << 16, KC_ALIGNS = 1 << 18, KC_MPX = 3 << 25 };
+static inline uint32_t kc_block_flags(const kc *m)
+{
+    return *m->state->modes | (*m->state->eflags & (KC_STEPS | 3 << KC_IOPL_AT | KC_RESUMES | KC_VIRTUAL_8086 | KC_ALIGNS));
+}
+/* EIP as the engine keeps it, in 64 bits. */
+static inline const uint64_t *kc_long_eip(const kc *m) { return (const uint64_t *)m->state->eip; }
 static inline void kc_leave_shadow(kc *m) { *m->state->modes &= ~(uint32_t)KC_SHADOW; }
 
 /* While the engine runs: go to ring 0, with flat segments (SDM vol. 2B, SYSENTER) whatever the descriptors say; interrupts are off. */

@@ -115,7 +115,6 @@ void helper_rdmsr_x86_64(void *state)
     load_edx_eax(m, value);
 }
 
-EXPORTED void helper_wrmsr_x86_64(void *state);
 void helper_wrmsr_x86_64(void *state)
 {
     kc *m = kc_running_on(state);

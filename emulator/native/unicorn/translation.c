@@ -19,11 +19,12 @@
 #include "unicorn/alignment.h"
 #include "unicorn/counting.h"
 #include "unicorn/interpose.h"
+#include "unicorn/jumps.h"
 #include "unicorn/reports.h"
 
 enum { MOVI_I64 = 0x40, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1 }; /* tcg-opc.h of QEMU 5.0 */
-enum { TYPE_I64 = 1, LESS_UNSIGNED = 4 };                                             /* tcg.h */
-enum { BLOCK_SIZE = 20, BLOCK_ICOUNT = 22 };                                          /* struct TranslationBlock */
+enum { TYPE_I64 = 1, EQUAL = 8, LESS_UNSIGNED = 4 };                                            /* tcg.h */
+enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22 };                                        /* struct TranslationBlock */
 enum { OPERATION_WORDS = 6 }; /* enough of struct TCGOp to hold the arguments of a constant */
 enum { UNKNOWN = 0x3c0ffee5 };
 
@@ -43,6 +44,8 @@ typedef char *var; /* a variable of the code that is translated */
     X(void, tcg_gen_qemu_ld_i64, (tcg *, uintptr_t, uintptr_t, uintptr_t, unsigned)) \
     X(void, tcg_gen_qemu_st_i64, (tcg *, uintptr_t, uintptr_t, uintptr_t, unsigned)) \
     X(void, tcg_gen_brcond_i64, (tcg *, int, uintptr_t, uintptr_t, void *)) \
+    X(void, tcg_gen_movcond_i64, (tcg *, int, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t)) \
+    X(void, tcg_gen_lookup_and_goto_ptr, (tcg *)) \
     X(void *, gen_new_label, (tcg *)) \
     X(void, tcg_gen_callN, (tcg *, void *, var, int, var *)) \
     X(void, tcg_func_start, (tcg *)) \
@@ -57,6 +60,7 @@ static struct {
 /* The block that is translated. */
 static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t pc;
+    uint32_t flags;     /* of the CPU while it is executed, 0: they may change */
     bool is_ours;       /* a callback may run an engine that is not */
     bool starts;        /* its first check is still to come */
     uint32_t instructions; /* so far */
@@ -74,6 +78,8 @@ void *tcg_emit_op_x86_64(tcg *state, unsigned operation)
     block.operation = operation;
     return block.words = T.tcg_emit_op(state, operation);
 }
+
+static unsigned goto_pointer; /* the operation with which an indirect jump ends; 0: none was translated yet */
 
 static uintptr_t arg(tcg *state, var variable) { return (uintptr_t)(variable - (char *)state); }
 
@@ -151,6 +157,13 @@ static void emit_count(tcg *state, kc *m)
     forget(state, used, 4);
 }
 
+/* Helpers that change the flags of a block, or the base of CS, in its middle. */
+static bool changes_flags(const void *function)
+{
+    return function == (void *)helper_ljmp_protected_x86_64 || function == (void *)helper_lcall_protected_x86_64 ||
+           function == (void *)helper_wrmsr_x86_64;
+}
+
 EXPORTED void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var *arguments);
 void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var *arguments)
 {
@@ -165,7 +178,40 @@ void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var
         }
         kc_counting_by_hooks(kc_running());
     }
+    if (changes_flags(function))
+        block.flags = 0;
     T.tcg_gen_callN(state, function, result, count, arguments);
+}
+
+/* goto where the table says that EIP leads to, or kc_jump_is_new(); */
+static void emit_jump(tcg *state, kc *m, const struct jump *table)
+{
+    var eip_at = constant(state, (uintptr_t)kc_long_eip(m)), eip = load(state, eip_at, 0);
+    var start = constant(state, (uintptr_t)table), jump = T.tcg_temp_new_internal(state, TYPE_I64, false);
+
+    T.tcg_gen_shli_i64(state, arg(state, jump), arg(state, eip), KC_JUMP_SHIFT - KC_JUMP_STEP);
+    T.tcg_gen_andi_i64(state, arg(state, jump), arg(state, jump), (KC_JUMPS - 1) << KC_JUMP_SHIFT);
+    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)jump, (uintptr_t)jump, (uintptr_t)start);
+    var known = load(state, jump, offsetof(struct jump, eip)), code = load(state, jump, offsetof(struct jump, code));
+    var is_new = constant(state, (uintptr_t)kc_jump_is_new);
+    T.tcg_gen_movcond_i64(state, EQUAL, arg(state, code), arg(state, known), arg(state, eip), arg(state, code), arg(state, is_new));
+    T.tcg_gen_op1(state, goto_pointer, (uintptr_t)code);
+    var used[] = {eip_at, eip, start, jump, known, code, is_new};
+    forget(state, used, 7);
+}
+
+EXPORTED void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state);
+void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state)
+{
+    bool may_look = goto_pointer && block.is_ours && block.flags && numbers_hold(state);
+    const struct jump *table = may_look ? kc_jumps_of(kc_running(), state, block.flags) : NULL;
+
+    if (table) {
+        emit_jump(state, kc_running(), table);
+    } else {
+        T.tcg_gen_lookup_and_goto_ptr(state);
+        goto_pointer = block.operation;
+    }
 }
 
 /* Accesses of 64 bits: of a memory operand that has to be aligned the first one, see alignment.c. */
@@ -196,6 +242,19 @@ static void fill_in(const uint8_t *tb)
     memcpy(block.last, &last, sizeof last);
 }
 
+/* Those that a block is translated for, if its jumps may look for others in a table. */
+static uint32_t lasting_flags(kc *m, const uint8_t *tb)
+{
+    uint64_t base;
+    uint32_t flags;
+
+    memcpy(&base, tb + BLOCK_BASE, sizeof base);
+    memcpy(&flags, tb + BLOCK_FLAGS, sizeof flags);
+    bool is_known = base == kc_segment_base(m, CS) && flags == kc_block_flags(m);
+    bool last = (flags & KC_PROTECTED) && !(flags & (KC_SHADOW | KC_STEPS | KC_RESUMES | KC_VIRTUAL_8086 | KC_MPX));
+    return is_known && last && !base ? flags : 0;
+}
+
 static void translate(kc *m, void *cpu, uint8_t *tb, int longest)
 {
     memset(&block, 0, sizeof block);
@@ -206,6 +265,9 @@ static void translate(kc *m, void *cpu, uint8_t *tb, int longest)
         kc_note_cpu(m, cpu);
     block.is_ours = m && kc_cpu(m) == cpu;
     block.starts = block.is_ours && kc_counts_itself(m);
+    if (block.is_ours)
+        kc_note_block(m, tb);
+    block.flags = block.is_ours ? lasting_flags(m, tb) : 0;
     T.gen_intermediate_code(cpu, tb, longest);
     if (block.looked && block.added && block.last)
         fill_in(tb);
@@ -226,6 +288,16 @@ void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
         return;
     T.tcg_func_start(block.state); /* once more, and shorter */
     translate(m, cpu, tb, (int)block.cut);
+}
+
+bool kc_crosses_page(const uint8_t *tb)
+{
+    uint64_t pc;
+    uint16_t size;
+
+    memcpy(&pc, tb, sizeof pc);
+    memcpy(&size, tb + BLOCK_SIZE, sizeof size);
+    return (pc & PAGE_MASK) + size > PAGE_SIZE;
 }
 
 bool kc_translates_ours(void) { return block.is_ours; }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.unit.cli.conftest import Done
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "doctor.md"
-SPEED = ["replaced", "registers", "counting", "exit checks", "flags"]
+SPEED = ["replaced", "registers", "counting", "exit checks", "flags", "jumps"]
 
 
 class Core:
@@ -98,6 +98,7 @@ RED: list[tuple[dict[str, object], list[str]]] = [
     (facts_without(_LIB.KC_COUNTS), ["counting"]),
     (facts_without(_LIB.KC_NO_CHECKS), ["exit checks"]),
     (facts_without(_LIB.KC_FLAGS), ["flags"]),
+    (facts_without(_LIB.KC_JUMPS_KEPT), ["jumps"]),
     (registers(es_base=0), ["segments"]),
     (set_to("instructions", 50, lambda stop: stop.instructions == 51), ["instructions"]),
     (registers(eax=21), ["budget", "time stamps"]),
