@@ -624,7 +624,10 @@ int kc_sanitize_open(kc *m, const kc_checking *checks);
 void kc_sanitize_close(kc *m);
 /* Those that are kept, valid until kc_sanitize_close(); they change when the machine runs. */
 const kc_bad_access *kc_bad_accesses(const kc *m, uint32_t *count, bool *missed);
-/* The blocks that live, as calls have returned, in no order, and those that died lately, the oldest first; valid until the next run. */
+/* The bytes of the shadow, enum kc_poison, of [0, memory_end); valid until kc_sanitize_close(). */
+const uint8_t *kc_shadow_bytes(const kc *m);
+/* The blocks that live, as calls have returned, by area and address, and those that died lately, the oldest first; pages with the same
+ * life are one. Valid until the next of these calls, and the next run. NULL: no memory. */
 const kc_block *kc_live_blocks(kc *m, uint32_t *count);
 const kc_block *kc_dead_blocks(kc *m, uint32_t *count);
 

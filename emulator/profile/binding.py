@@ -196,8 +196,8 @@ def allocator_code(profile: Profile, image: KernelImage) -> tuple[range, ...]:
         cold = symbols.get(f"{found[0].name}.cold") if found is not None else None
         if cold is not None:
             starts[cold.address] = None
-    extents = (image.function_extent(start) for start in starts)
-    return tuple(sorted((each for each in extents if each is not None), key=lambda each: each.start))
+    extents = {image.function_extent(start) or range(start, start + 1) for start in starts}
+    return tuple(sorted(extents, key=lambda each: each.start))
 
 
 def _not_known(function: TracedFunction, parameter: str) -> NotKnown:

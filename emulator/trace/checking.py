@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from emulator.machine.core.observed import BLOCK_VALUES, BlockFunction, BlockResult, BlockRole
+from emulator.profile.binding import allocator_code
 from emulator.profile.functions import Result
 
 if TYPE_CHECKING:
@@ -25,28 +26,19 @@ _LENGTHS: Final = {"size", "pages", "order"}
 _ALWAYS: Final = {"ptr", "frame", "when"}  # what they are counts, even where they are not known
 
 
-def check_accesses(
-    machine: Machine, profile: Profile, allocator: Iterable[tuple[int, int]] = ()
-) -> CheckedAccesses:
+def check_accesses(machine: Machine, profile: Profile) -> CheckedAccesses:
     """Keep accesses of memory that no allocator of a profile has handed out, from now on.
 
     Args:
         machine: Whose calls are recorded by the profile.
         profile: With the entries that its functions have in this kernel.
-        allocator: Further ranges of code, linear, that may access all memory.
 
     Raises:
         HostError: No memory is left.
         ValueError: The machine has the reference MMU, its calls are not recorded, or its accesses are checked already.
     """
-    own = (
-        (entry.address, max(entry.end, entry.address + 1))
-        for function in profile.functions
-        for entry in function.entries
-    )
-    return machine.observers.check_accesses(
-        block_functions(profile), kernel_objects(machine.image), _joined([*own, *allocator])
-    )
+    code = [(each.start, each.stop) for each in allocator_code(profile, machine.image)]
+    return machine.observers.check_accesses(block_functions(profile), kernel_objects(machine.image), code)
 
 
 def block_functions(profile: Profile) -> list[BlockFunction]:
@@ -88,17 +80,6 @@ def _block_function(function: TracedFunction, area: int, *, pages: bool) -> Bloc
         values,
         function.failures,
     )
-
-
-def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return ranges in order, those that overlap as one."""
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-        else:
-            joined.append((start, end))
-    return joined
 
 
 def _disjoint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator.errors import HostError
 from emulator.machine.core.core_types import Access, Registers
 from emulator.machine.core.handle import ffi, lib
 from emulator.machine.core.observed import BLOCK_VALUES, AllocatedBlock, BadAccess, BadAccesses, Poison
@@ -63,12 +64,24 @@ class CheckedAccesses(Observer):
         accesses = lib.kc_bad_accesses(self._core.raw, count, missed)
         return BadAccesses(tuple(self._access(accesses[i]) for i in range(count[0])), missed[0])
 
+    def shadow(self, physical: int, size: int) -> bytes:
+        """Return which bytes of RAM [physical, physical + size) may be accessed, each as a `Poison`; while it is open."""
+        return bytes(ffi.buffer(lib.kc_shadow_bytes(self._core.raw) + physical, size))
+
     def live_blocks(self) -> list[AllocatedBlock]:
-        """Return the blocks that live, in order of area and address; while it is open."""
+        """Return the blocks that live, in order of area and address; while it is open.
+
+        Raises:
+            HostError: No memory is left.
+        """
         return self._blocks(lib.kc_live_blocks)
 
     def dead_blocks(self) -> list[AllocatedBlock]:
-        """Return the blocks that died lately, the oldest death first; while it is open."""
+        """Return the blocks that died lately, the oldest death first; while it is open.
+
+        Raises:
+            HostError: No memory is left.
+        """
         return self._blocks(lib.kc_dead_blocks)
 
     def close(self) -> None:
@@ -81,6 +94,8 @@ class CheckedAccesses(Observer):
     def _blocks(self, ask: Any) -> list[AllocatedBlock]:
         count = ffi.new("uint32_t *")
         blocks = ask(self._core.raw, count)
+        if blocks == ffi.NULL:
+            raise HostError("no memory to show the blocks")
         return [_block(blocks[i]) for i in range(count[0])]
 
     def _access(self, access: Any) -> BadAccess:

@@ -115,6 +115,8 @@ void kc_shadow_close(kc *m)
     *s = (struct shadow){.file = -1, .openings = s->openings}; /* what snapshots keep is of no more use */
 }
 
+const uint8_t *kc_shadow_bytes(const kc *m) { return m->shadow->bytes; }
+
 /* -- life, snapshots ----------------------------------------------------------------------------- */
 
 int kc_shadow_save(kc *m, void **out)

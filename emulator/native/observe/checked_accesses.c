@@ -31,8 +31,9 @@ struct checked_accesses {
     bool open;
     kc_extent *allocator;
     uint32_t allocator_count;
+    uint32_t openings;
     struct seen {
-        uint32_t kept;
+        uint32_t opening, kept;
         bool missed;
         kc_bad_access accesses[KC_BAD_ACCESSES];
     } seen;
@@ -133,8 +134,11 @@ void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uin
     if (offset < 0 || !host_pc) /* without a place in translated code it is the CPU's own */
         return;
     kc_restore_eip(m, host_pc);
-    if (!kc_is_exempt(m, kc_pc(m)))
-        note(m, linear, size, write ? KC_WRITE : KC_READ, (uint32_t)offset, kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP)));
+    if (kc_is_exempt(m, kc_pc(m)))
+        return;
+    struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
+    if (!kc_is_in_call(m, backtrace))
+        note(m, linear, size, write ? KC_WRITE : KC_READ, (uint32_t)offset, backtrace);
 }
 
 void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
@@ -157,6 +161,7 @@ int kc_sanitize_open(kc *m, const kc_checking *checks)
     memcpy(c->allocator, checks->allocator, checks->allocator_count * sizeof *c->allocator);
     c->allocator_count = checks->allocator_count;
     memset(&c->seen, 0, offsetof(struct seen, accesses));
+    c->seen.opening = ++c->openings;
     if (kc_shadow_open(m) || kc_blocks_open(m, checks)) {
         kc_sanitize_close(m);
         return -UC_ERR_NOMEM;
@@ -198,7 +203,14 @@ int kc_checked_accesses_save(kc *m, void **out)
 
 int kc_checked_accesses_restore(kc *m, const void *saved)
 {
-    memcpy(&m->checked_accesses->seen, saved, size_of(saved));
+    struct checked_accesses *c = m->checked_accesses;
+
+    memcpy(&c->seen, saved, size_of(saved));
+    if (c->seen.opening != c->openings) { /* nothing was known then of what is looked at now */
+        c->seen.kept = 0;
+        c->seen.missed = false;
+        c->seen.opening = c->openings;
+    }
     return 0;
 }
 

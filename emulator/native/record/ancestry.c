@@ -71,7 +71,8 @@ bool kc_grew_from(kc *m, uint32_t esp, uint32_t caller, const struct open_call *
 
     if (!active.functions[0] || end - esp >= STACK_MAX || stack_word(m, end) != open->caller)
         return false;
-    for (uint32_t at = esp + 4; at < end; at += 4) {
+    bool is_at_entry = stack_word(m, esp) == caller; /* else the first word may be what has led to the function */
+    for (uint32_t at = is_at_entry ? esp + 4 : esp; at < end; at += 4) {
         uint32_t word = stack_word(m, at);
         if (is_return_to_caller(m, word, &active)) {
             const kc_extent *function = kc_function_at(m, word - 1);

@@ -1,65 +1,852 @@
-/* Blocks of memory: see blocks.h. */
+/* Blocks: what the calls of allocators do to memory, as a profile explains their functions.
+ *
+ * Theory of operation. emulator/trace/blocks says what calls mean; here they mean the same, as they return. A call makes a block when it
+ * returns, and gives one back when it is entered. What calls do to an area inside of another call that changes it is kept until that
+ * one has returned (its root): an inner call that was about the same memory has done its part for the outer one, and does not
+ * count. Then all of it happens, in the order of events: blocks live and die, and the shadow follows (poisoning.c). So
+ * nothing changes below an allocator that is at work.
+ *
+ * Shortcomings. Of tasks that take turns inside of allocators, one's frees may be seen after what the other has made of them. A block that
+ * turns out to have been an allocator's stock has been a block until then. A block whose pages are not mapped when its call returns has
+ * no memory, nor has the part of it after the first such page.
+ */
 #include <stdlib.h>
+#include <string.h>
 
+#include "core/mmu.h"
+#include "core/run.h"
+#include "core/shadow.h"
 #include "record/blocks.h"
+#include "record/calls.h"
+#include "record/poisoning.h"
+
+enum { MAKES = 1, CHANGES = 2, SEEDS = 4 };
+enum { LARGEST_ORDER = 20, PAGES_4GIB = 1 << 20, NEAR_PAGES = 1 };
+#define NOWHERE UINT32_MAX /* no block is there */
+
+enum kind { BIRTH, DEATH, DEFERRED, SHARED, RESET };
+
+struct operation {
+    uint32_t event, call, address, size, pool;
+    enum kind kind;
+    uint8_t area;
+    bool knows_pool, is_nested;
+    bool may_be_empty; /* its function can be asked for no bytes */
+    bool is_frame;     /* the address is a physical one */
+    uint64_t inside[KC_AREA_WORDS];
+};
+
+/* A call that is open, or that has left and has done something inside of one that is. */
+struct active {
+    uint32_t call, parent, entered;
+    uint32_t top;     /* the outermost call around it that has a role, or itself; 0: none has */
+    uint8_t function, does;
+};
+
+/* What a snapshot keeps. */
+struct known {
+    struct block_table table;
+    struct active *calls; /* in order of their numbers */
+    struct operation *operations;
+    uint32_t call_count, call_capacity, operation_count, operation_capacity;
+    uint32_t opening;
+};
 
 struct blocks {
     kc_block_function *functions; /* NULL: blocks are not followed */
+    uint32_t *failures;
+    struct objects objects;
+    uint32_t recording, openings, shown_capacity;
+    kc_block *shown; /* for Python */
+    struct known now;
 };
+
+static const uint8_t effects[] = {
+    [KC_ROLE_ALLOC] = MAKES | CHANGES, [KC_ROLE_REALLOC] = MAKES | CHANGES, [KC_ROLE_FREE] = CHANGES, [KC_ROLE_SHARE] = CHANGES,
+    [KC_ROLE_RESET] = CHANGES, [KC_ROLE_DEFER] = CHANGES, [KC_ROLE_SEED] = SEEDS, [KC_ROLE_OTHER] = 0,
+};
+
+bool kc_follows_blocks(const kc *m) { return m->blocks->functions && m->blocks->recording == kc_recording(m); }
+
+static void *grown(void *list, uint32_t count, uint32_t *capacity, size_t size)
+{
+    uint32_t larger = *capacity ? 2 * *capacity : 64;
+
+    if (count < *capacity)
+        return list;
+    list = realloc(list, larger * size);
+    if (list)
+        *capacity = larger;
+    return list;
+}
+
+/* -- calls that are open ------------------------------------------------------------------------- */
+
+static struct active *find_call(struct known *known, uint32_t call)
+{
+    uint32_t low = 0, high = known->call_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (known->calls[middle].call < call)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < known->call_count && known->calls[low].call == call ? &known->calls[low] : NULL;
+}
+
+static const struct active *parent_of(struct known *known, const struct active *call)
+{
+    return call->parent ? find_call(known, call->parent) : NULL;
+}
+
+static const kc_block_function *function_of(const kc *m, const struct active *call) { return &m->blocks->functions[call->function]; }
+
+void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, uint32_t parent, uint32_t event)
+{
+    struct known *known = &m->blocks->now;
+    const kc_block_function *f = &m->blocks->functions[function];
+    const struct active *around = parent ? find_call(known, parent) : NULL;
+    bool counts = f->when == KC_NO_VALUE || call->values[f->when];
+    struct active *calls = grown(known->calls, known->call_count, &known->call_capacity, sizeof *calls);
+
+    if (!calls) {
+        kc_no_memory(m);
+        return;
+    }
+    around = around ? calls + (around - known->calls) : NULL;
+    known->calls = calls;
+    calls[known->call_count++] = (struct active){
+        .call = call->call, .parent = parent, .entered = event, .function = (uint8_t)function, .does = counts ? effects[f->role] : 0,
+        .top = around && around->top ? around->top : f->role == KC_ROLE_OTHER ? 0 : call->call,
+    };
+}
+
+/* What the calls around one do to its area, the outermost of them that changes it, or itself, and the other areas whose calls these
+ * are. */
+struct surroundings { uint8_t does; uint32_t root; uint64_t inside[KC_AREA_WORDS]; };
+
+static struct surroundings surroundings_of(kc *m, const struct active *call)
+{
+    struct surroundings found = {.root = call->call};
+    uint8_t area = function_of(m, call)->area;
+
+    for (const struct active *each = call; (each = parent_of(&m->blocks->now, each));) {
+        uint8_t other = function_of(m, each)->area;
+        if (other != area) {
+            found.inside[other / 64] |= UINT64_C(1) << (other % 64);
+            continue;
+        }
+        found.does |= each->does;
+        if (each->does & CHANGES)
+            found.root = each->call;
+    }
+    return found;
+}
+
+/* Forget calls that nothing needs any more: those inside of a call that has left, and it. */
+static void forget_calls(struct known *known, uint32_t top)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < known->call_count; i++)
+        if (known->calls[i].call != top && known->calls[i].top != top)
+            known->calls[kept++] = known->calls[i];
+    known->call_count = kept;
+}
+
+/* -- what a call says ---------------------------------------------------------------------------- */
+
+static uint32_t limited(uint64_t size) { return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX; }
+
+static uint32_t size_of(const kc_block_function *f, const uint32_t *values)
+{
+    if (f->size != KC_NO_VALUE)
+        return limited((uint64_t)values[f->size] * (f->count != KC_NO_VALUE ? values[f->count] : 1));
+    if (f->page_count != KC_NO_VALUE)
+        return limited((uint64_t)values[f->page_count] * PAGE_SIZE);
+    if (f->order != KC_NO_VALUE)
+        return limited((uint64_t)PAGE_SIZE << (values[f->order] < LARGEST_ORDER ? values[f->order] : LARGEST_ORDER));
+    return f->is_one_page ? PAGE_SIZE : 0;
+}
+
+static bool may_be_empty(const kc_block_function *f) { return f->size != KC_NO_VALUE || f->page_count != KC_NO_VALUE; }
+
+static uint32_t named_by(const kc_block_function *f, const uint32_t *values)
+{
+    if (f->ptr != KC_NO_VALUE)
+        return values[f->ptr];
+    return f->frame != KC_NO_VALUE && values[f->frame] < PAGES_4GIB ? values[f->frame] << PAGE_SHIFT : NOWHERE;
+}
+
+static bool names_block(const kc_block_function *f, const uint32_t *values, bool pages)
+{
+    if (f->ptr != KC_NO_VALUE && !values[f->ptr])
+        return false;
+    return !pages || !may_be_empty(f) || size_of(f, values);
+}
+
+static bool answers_no_block(const kc *m, const kc_block_function *f, uint32_t result)
+{
+    const uint32_t *ranges = m->blocks->failures + 2 * f->first_failure;
+
+    for (uint32_t i = 0; i < f->failure_count; i++)
+        if (result >= ranges[2 * i] && result <= ranges[2 * i + 1])
+            return true;
+    return false;
+}
+
+/* Has a call that returned made a block, and where? */
+static bool has_made(const kc *m, const kc_block_function *f, uint32_t result, uint32_t out, uint32_t *address)
+{
+    bool good = !answers_no_block(m, f, result);
+
+    *address = f->stores_block ? out : result;
+    if (f->stores_block)
+        good = out && (f->result == KC_RESULT_ERROR ? !result : good);
+    if (f->result != KC_RESULT_FRAME)
+        return good && *address != NOWHERE;
+    good &= *address < PAGES_4GIB;
+    *address <<= PAGE_SHIFT;
+    return good;
+}
+
+static bool add_operation(kc *m, const struct operation *operation)
+{
+    struct known *known = &m->blocks->now;
+    void *operations = grown(known->operations, known->operation_count, &known->operation_capacity, sizeof *operation);
+
+    if (!operations) {
+        kc_no_memory(m);
+        return false;
+    }
+    known->operations = operations;
+    known->operations[known->operation_count++] = *operation;
+    return true;
+}
+
+/* How a call ended, as far as it did. */
+struct ending { bool has_returned; uint32_t event, result, out; };
+
+/* Note what a call has done to its area. */
+static bool note_operations(kc *m, const struct active *call, const struct surroundings *around, const uint32_t *values, struct ending end)
+{
+    const kc_block_function *f = function_of(m, call);
+    bool failed = end.has_returned && f->result == KC_RESULT_ERROR && end.result;
+    struct operation each = {
+        .call = call->call, .size = size_of(f, values), .area = f->area, .knows_pool = f->pool != KC_NO_VALUE,
+        .pool = f->pool != KC_NO_VALUE ? values[f->pool] : 0, .is_nested = around->does & CHANGES, .may_be_empty = may_be_empty(f),
+        .is_frame = f->result == KC_RESULT_FRAME, .inside = {around->inside[0], around->inside[1]},
+    };
+    bool makes, empties;
+
+    switch (f->role) {
+    case KC_ROLE_ALLOC:
+    case KC_ROLE_REALLOC:
+        if (!end.has_returned)
+            return true;
+        each.event = end.event;
+        makes = has_made(m, f, end.result, end.out, &each.address);
+        each.kind = BIRTH;
+        if (makes && !add_operation(m, &each))
+            return false;
+        empties = makes || (each.may_be_empty && !each.size);
+        if (f->role == KC_ROLE_ALLOC || !empties || !names_block(f, values, false))
+            return true;
+        each.kind = DEATH;
+        each.event = call->entered;
+        each.address = named_by(f, values);
+        each.size = 0;
+        return add_operation(m, &each);
+    case KC_ROLE_FREE:
+    case KC_ROLE_DEFER:
+        each.kind = f->role == KC_ROLE_FREE ? DEATH : DEFERRED;
+        each.event = call->entered;
+        each.address = named_by(f, values);
+        return failed || !names_block(f, values, f->pages) || around->does & SEEDS || add_operation(m, &each);
+    case KC_ROLE_SHARE:
+        each.kind = SHARED;
+        each.event = end.event;
+        each.address = named_by(f, values);
+        return failed || !end.has_returned || !names_block(f, values, f->pages) || add_operation(m, &each);
+    case KC_ROLE_RESET:
+        each.kind = RESET;
+        each.event = call->entered;
+        return failed || add_operation(m, &each);
+    default:
+        return true;
+    }
+}
+
+/* -- what happens to blocks ---------------------------------------------------------------------- */
+
+/* Where a byte of a block lies now; -1: nowhere in RAM. */
+static int64_t physical_of(kc *m, uint32_t address, bool is_frame)
+{
+    int64_t at = is_frame ? (int64_t)address : kc_translate(m, kc_segment_base(m, DS) + address);
+    return at >= 0 && (uint64_t)at < m->memory_end ? at : -1;
+}
+
+/* Say where a block lies, page by page. */
+static void add_pieces(kc *m, uint32_t number, uint32_t address, uint32_t size, uint32_t offset, bool is_frame)
+{
+    struct block_table *t = &m->blocks->now.table;
+    uint32_t base = is_frame ? 0 : kc_segment_base(m, DS);
+
+    for (uint32_t done = 0, part, pages = 0; done < size && pages <= t->page_count; done += part, pages++) {
+        uint32_t left = PAGE_SIZE - ((base + address + done) & PAGE_MASK);
+        int64_t physical = physical_of(m, address + done, is_frame);
+        part = left < size - done ? left : size - done;
+        if (physical < 0)
+            return;
+        if (!kc_piece_add(t, number, (uint64_t)physical, part, offset + done)) {
+            kc_no_memory(m);
+            return;
+        }
+    }
+}
+
+static void die(kc *m, uint32_t number, uint32_t event, uint32_t call)
+{
+    struct block_table *t = &m->blocks->now.table;
+
+    kc_block_die(t, number, event, call);
+    kc_poison_freed(m, t, number);
+}
+
+/* One block [start, start + size), of an area of pages one page of it. */
+static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size, uint32_t address, bool is_page)
+{
+    struct block_table *t = &m->blocks->now.table;
+    struct place *place = kc_place_find(t, o->area, address);
+    struct block block = {
+        .as = {.start = start, .size = size, .area = o->area, .born = o->event, .birth = o->call},
+        .address = address, .pool = o->pool, .knows_pool = o->knows_pool, .is_page = is_page, .is_nested = o->is_nested,
+        .inside = {o->inside[0], o->inside[1]},
+    };
+
+    if (place && place->block) {
+        place->displaced = place->block;
+        die(m, place->block, o->event, 0);
+    }
+    uint32_t number = kc_block_add(t, &block);
+    if (!number) {
+        kc_no_memory(m);
+        return;
+    }
+    if (size) {
+        add_pieces(m, number, address, is_page ? PAGE_SIZE : size, address - start, o->is_frame);
+        kc_poison_around(m, t, &m->blocks->objects, number);
+        return;
+    }
+    int64_t physical = physical_of(m, address, o->is_frame);
+    if (!o->may_be_empty && physical >= 0)
+        kc_unpoison_unsized(m, t, number, (uint64_t)physical);
+}
+
+struct page_run { uint64_t first, stop; }; /* addresses of pages */
+
+/* The pages of an operation; without a size, those of the latest run that began there. */
+static struct page_run run_of(const struct block_table *t, const struct operation *o)
+{
+    uint64_t start = o->address & ~PAGE_MASK, size = o->size, space = (uint64_t)PAGES_4GIB << PAGE_SHIFT;
+
+    if (o->address == NOWHERE)
+        return (struct page_run){space, space};
+    if (!size && o->kind != BIRTH) {
+        const struct place *place = kc_place_find(t, o->area, (uint32_t)start);
+        size = place ? place->run : 0;
+    }
+    uint64_t pages = (size + PAGE_MASK) >> PAGE_SHIFT;
+    uint64_t stop = start + ((pages ? pages : 1) << PAGE_SHIFT);
+    return (struct page_run){start, stop < space ? stop : space};
+}
+
+/* A block that was made inside of another call, and of which the allocator hands out a part now, was none. */
+static void find_stock(kc *m, const struct operation *o, bool pages)
+{
+    struct block_table *t = &m->blocks->now.table;
+    uint64_t start = pages ? o->address & ~PAGE_MASK : o->address, end = start + (o->size ? o->size : pages ? PAGE_SIZE : 1);
+    uint32_t holder = 0;
+
+    for (uint32_t i = 0; i < t->nested_count; i++) {
+        const struct block *each = kc_block_at(t, t->nested[i]);
+        if (each->as.area == o->area && each->as.start <= start && (!holder || each->as.start >= kc_block_at(t, holder)->as.start))
+            holder = t->nested[i];
+    }
+    if (!holder)
+        return;
+    const struct block of = *kc_block_at(t, holder);
+    uint64_t stop = (uint64_t)of.as.start + (of.as.size ? of.as.size : pages ? PAGE_SIZE : 1);
+    if (start >= stop || end > stop)
+        return;
+    for (uint64_t at = pages ? of.as.start : of.address; at < stop; at += PAGE_SIZE) {
+        const struct place *place = kc_place_find(t, o->area, (uint32_t)at);
+        if (place && place->block && kc_block_at(t, place->block)->as.born == of.as.born)
+            kc_block_drop(t, place->block);
+        if (!pages)
+            return;
+    }
+}
+
+static void give_birth(kc *m, const struct operation *o, bool pages)
+{
+    struct block_table *t = &m->blocks->now.table;
+
+    if (t->nested_count)
+        find_stock(m, o, pages);
+    if (!pages) {
+        make(m, o, o->address, o->size, o->address, false);
+        return;
+    }
+    struct page_run run = run_of(t, o);
+    uint32_t size = (uint32_t)(run.stop - run.first);
+    uint64_t most = run.first + (((uint64_t)t->page_count + 1) << PAGE_SHIFT);
+    for (uint64_t at = run.first; at < run.stop && at < most; at += PAGE_SIZE)
+        make(m, o, (uint32_t)run.first, size, (uint32_t)at, true);
+    struct place *place = kc_place_at(t, o->area, (uint32_t)run.first);
+    if (place)
+        place->run = size;
+    else
+        kc_no_memory(m);
+}
+
+/* The address that an allocator answers where it is asked for no bytes is no memory. */
+static bool is_of_all(kc *m, const struct operation *o)
+{
+    struct place *place = kc_place_at(&m->blocks->now.table, o->area, o->address);
+
+    if (!place) {
+        kc_no_memory(m);
+        return false;
+    }
+    bool asks = !o->size && o->may_be_empty;
+    if (!asks)
+        place->is_of_all = false;
+    else if (o->address < PAGE_SIZE)
+        place->is_of_all = true;
+    else if (place->block && !kc_block_at(&m->blocks->now.table, place->block)->as.size) {
+        kc_block_drop(&m->blocks->now.table, place->block);
+        place->is_of_all = true;
+    }
+    return place->is_of_all;
+}
+
+/* A block had been given back before its place was handed out again by another task: the call that did so has returned only now. */
+static void die_earlier(kc *m, const struct place *place, const struct operation *o)
+{
+    struct block *block = place->displaced ? kc_block_at(&m->blocks->now.table, place->displaced) : NULL;
+
+    if (!block || block->is_live || block->as.area != o->area || block->address != place->address || block->as.death ||
+        block->as.born > o->event || block->as.died < o->event)
+        return;
+    block->as.died = o->event;
+    block->as.death = o->call;
+}
+
+/* A block, or a page, gets an owner, or loses one. */
+static void change_owners(kc *m, const struct operation *o, uint32_t address)
+{
+    struct place *place = kc_place_find(&m->blocks->now.table, o->area, address);
+
+    if (!place)
+        return;
+    if (o->kind == DEATH && place->deferred) {
+        place->deferred--;
+        return;
+    }
+    if (!place->block || kc_block_at(&m->blocks->now.table, place->block)->as.born > o->event) {
+        if (o->kind == DEATH)
+            die_earlier(m, place, o);
+        return;
+    }
+    place->deferred += o->kind == DEFERRED;
+    place->owners += o->kind == SHARED ? 1 : -1;
+    if (!place->owners)
+        die(m, place->block, o->event, o->call);
+}
+
+static void reset(kc *m, const struct operation *o)
+{
+    struct block_table *t = &m->blocks->now.table;
+
+    for (uint32_t number = 1; number <= t->block_count; number++) {
+        const struct block *block = kc_block_at(t, number);
+        if (block->is_live && block->as.area == o->area && block->as.born < o->event &&
+            (!o->knows_pool || (block->knows_pool && block->pool == o->pool)))
+            die(m, number, o->event, o->call);
+    }
+}
+
+static void happen(kc *m, const struct operation *o, bool pages)
+{
+    if (o->kind == RESET)
+        reset(m, o);
+    else if (o->kind == BIRTH) {
+        if (pages || !is_of_all(m, o))
+            give_birth(m, o, pages);
+    } else if (!pages) {
+        change_owners(m, o, o->address);
+    } else {
+        struct page_run run = run_of(&m->blocks->now.table, o);
+        for (uint64_t at = run.first; at < run.stop; at += PAGE_SIZE)
+            change_owners(m, o, (uint32_t)at);
+    }
+}
+
+/* -- the end of a root --------------------------------------------------------------------------- */
+
+/* The memory that an operation is about. */
+static void span_of(const struct operation *o, bool pages, uint64_t *start, uint64_t *end)
+{
+    uint64_t unknown = pages ? PAGE_SIZE : o->kind == BIRTH ? UINT64_C(1) << 32 : 1;
+
+    *start = pages ? o->address & ~PAGE_MASK : o->address;
+    *end = *start + (o->size ? o->size : unknown);
+}
+
+/* Is it about memory of an operation of a call around it? */
+static bool is_repeated(kc *m, const struct operation *inner, const struct operation *all, uint32_t count, bool pages)
+{
+    struct known *known = &m->blocks->now;
+    const struct active *call = find_call(known, inner->call);
+    uint64_t start, end, outer_start, outer_end;
+
+    if (!call || inner->kind == RESET || inner->kind == DEFERRED)
+        return false;
+    span_of(inner, pages, &start, &end);
+    while ((call = parent_of(known, call)))
+        for (uint32_t i = 0; i < count; i++) {
+            if (all[i].call != call->call || (all[i].kind != inner->kind && !(inner->kind == SHARED && all[i].kind == BIRTH)))
+                continue;
+            span_of(&all[i], pages, &outer_start, &outer_end);
+            if (start < outer_end && outer_start < end)
+                return true;
+        }
+    return false;
+}
+
+static int by_event(const void *one, const void *other)
+{
+    const struct operation *a = one, *b = other;
+    return (a->event > b->event) - (a->event < b->event);
+}
+
+static bool is_inside(struct known *known, uint32_t call, uint32_t root)
+{
+    const struct active *each = find_call(known, call);
+
+    while (each && each->call != root)
+        each = parent_of(known, each);
+    return each;
+}
+
+/* All that was done to an area inside of a call happens. */
+static void settle(kc *m, uint32_t root, uint32_t area, bool pages)
+{
+    struct known *known = &m->blocks->now;
+    uint32_t kept = 0, count = 0;
+    struct operation *mine = malloc((known->operation_count + 1) * sizeof *mine);
+
+    if (!mine) {
+        kc_no_memory(m);
+        return;
+    }
+    for (uint32_t i = 0; i < known->operation_count; i++) {
+        const struct operation *each = &known->operations[i];
+        if (each->area == area && is_inside(known, each->call, root))
+            mine[count++] = *each;
+        else if (find_call(known, each->call)) /* else its root was never seen to end */
+            known->operations[kept++] = *each;
+    }
+    known->operation_count = kept;
+    qsort(mine, count, sizeof *mine, by_event);
+    for (uint32_t i = 0; i < count; i++)
+        if (!mine[i].is_nested || !is_repeated(m, &mine[i], mine, count, pages))
+            happen(m, &mine[i], pages);
+    free(mine);
+}
+
+/* Memory is given to an allocator at its start. */
+static void seed(kc *m, const kc_block_function *f, const uint32_t *values)
+{
+    struct block_table *t = &m->blocks->now.table;
+
+    if (f->start == KC_NO_VALUE || f->end == KC_NO_VALUE || values[f->end] <= values[f->start])
+        return;
+    uint32_t base = kc_segment_base(m, DS);
+    for (uint64_t at = values[f->start], next, pages = 0; at < values[f->end] && pages <= t->page_count; at = next, pages++) {
+        int64_t physical = physical_of(m, (uint32_t)at, false);
+        next = at + PAGE_SIZE - ((base + at) & PAGE_MASK);
+        next = next < values[f->end] ? next : values[f->end];
+        if (physical >= 0)
+            kc_poison_given(m, t, &m->blocks->objects, (uint64_t)physical, (uint32_t)(next - at));
+    }
+}
+
+static void end_call(kc *m, const struct open_call *open, struct ending end)
+{
+    struct known *known = &m->blocks->now;
+    struct active *call = find_call(known, open->call);
+
+    if (!call)
+        return;
+    const kc_block_function *f = function_of(m, call);
+    uint32_t top = call->top, before = known->operation_count;
+    if (call->does & CHANGES) {
+        struct surroundings around = surroundings_of(m, call);
+        if (note_operations(m, call, &around, open->values, end) && around.root == call->call)
+            settle(m, call->call, f->area, f->pages);
+    }
+    if (call->does & SEEDS && end.has_returned)
+        seed(m, f, open->values);
+    if (!top || top == call->call)
+        forget_calls(known, call->call);
+    else if (known->operation_count == before && call == &known->calls[known->call_count - 1])
+        known->call_count--;
+}
+
+void kc_blocks_left(kc *m, const struct open_call *call, const kc_late *how)
+{
+    end_call(m, call, (struct ending){true, how->left, how->result, how->out});
+}
+
+void kc_blocks_abandoned(kc *m, const struct open_call *call) { end_call(m, call, (struct ending){0}); }
+
+/* -- looking at blocks --------------------------------------------------------------------------- */
+
+/* How far the piece of a block is from an address that may not be accessed. Far are stock, of which others are parts, and a block that has
+ * died where the address is not one of freed memory: it lay there before. */
+static uint64_t distance_to(const struct block_table *t, const struct block_piece *piece, uint64_t physical, enum kc_poison poison)
+{
+    const struct block *block = kc_block_at(t, piece->block);
+    uint64_t end = (uint64_t)piece->physical + piece->size;
+
+    if (block->is_held)
+        return UINT64_MAX;
+    if (physical < piece->physical)
+        return piece->physical - physical;
+    return physical >= end ? physical - end + 1 : block->is_live || poison == KC_FREED ? 0 : UINT64_MAX - 1;
+}
+
+/* Of two blocks as far from an address. */
+static bool is_better(const struct block *one, const struct block *other, enum kc_poison poison)
+{
+    if (one->is_live != other->is_live)
+        return one->is_live == (poison != KC_FREED);
+    return one->as.died > other->as.died;
+}
+
+bool kc_block_near(const kc *m, uint64_t physical, kc_block *out, int32_t *distance)
+{
+    const struct block_table *t = &m->blocks->now.table;
+    uint64_t page = physical >> PAGE_SHIFT, first = page < NEAR_PAGES ? 0 : page - NEAR_PAGES, least = 0;
+    enum kc_poison poison = kc_poison_at(m, physical);
+    const struct block_piece *nearest = NULL;
+
+    for (uint64_t each = first; each <= page + NEAR_PAGES && each < t->page_count; each++)
+        for (uint32_t number = t->pages[each]; number; number = kc_block_piece(t, number)->next_in_page) {
+            const struct block_piece *piece = kc_block_piece(t, number);
+            uint64_t far = distance_to(t, piece, physical, poison);
+            if (nearest && (far > least ||
+                            (far == least && !is_better(kc_block_at(t, piece->block), kc_block_at(t, nearest->block), poison))))
+                continue;
+            nearest = piece;
+            least = far;
+        }
+    if (!nearest)
+        return false;
+    *out = kc_block_at(t, nearest->block)->as;
+    *distance = (int32_t)(physical - nearest->physical + nearest->offset);
+    return true;
+}
+
+/* -- for Python ---------------------------------------------------------------------------------- */
+
+static int by_place(const void *one, const void *other)
+{
+    const kc_block *a = one, *b = other;
+
+    if (a->area != b->area)
+        return a->area < b->area ? -1 : 1;
+    return (a->start > b->start) - (a->start < b->start);
+}
+
+static bool make_room(struct blocks *b, uint32_t count)
+{
+    kc_block *shown = count < b->shown_capacity ? b->shown : realloc(b->shown, (count + 1) * sizeof *shown);
+
+    if (!shown)
+        return false;
+    b->shown_capacity = shown == b->shown ? b->shown_capacity : count + 1;
+    b->shown = shown;
+    return true;
+}
+
+/* The block as it is, or its one page. */
+static kc_block part_of(const struct block *block)
+{
+    kc_block part = block->as;
+
+    part.start = block->address;
+    part.size = block->is_page ? PAGE_SIZE : part.size;
+    return part;
+}
+
+/* Does a page follow on another one, with the same life? */
+static bool goes_on(const kc_block *one, const kc_block *next)
+{
+    return one->area == next->area && one->born == next->born && one->died == next->died && one->start + one->size == next->start;
+}
+
+static uint32_t join_pages(kc_block *blocks, uint32_t count)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (kept && goes_on(&blocks[kept - 1], &blocks[i]))
+            blocks[kept - 1].size += blocks[i].size;
+        else
+            blocks[kept++] = blocks[i];
+    return kept;
+}
+
+const kc_block *kc_live_blocks(kc *m, uint32_t *count)
+{
+    struct blocks *b = m->blocks;
+    uint32_t found = 0;
+
+    *count = 0;
+    if (!make_room(b, b->now.table.block_count))
+        return NULL;
+    for (uint32_t number = 1; number <= b->now.table.block_count; number++)
+        if (kc_block_at(&b->now.table, number)->is_live)
+            b->shown[found++] = part_of(kc_block_at(&b->now.table, number));
+    qsort(b->shown, found, sizeof *b->shown, by_place);
+    *count = join_pages(b->shown, found);
+    return b->shown;
+}
+
+const kc_block *kc_dead_blocks(kc *m, uint32_t *count)
+{
+    struct blocks *b = m->blocks;
+    uint32_t found = 0;
+
+    *count = 0;
+    if (!make_room(b, b->now.table.dead_count))
+        return NULL;
+    for (uint32_t number = b->now.table.oldest_dead; number; number = kc_block_at(&b->now.table, number)->next_dead)
+        b->shown[found++] = part_of(kc_block_at(&b->now.table, number));
+    *count = join_pages(b->shown, found);
+    return b->shown;
+}
+
+/* -- life, snapshots ------------------------------------------------------------------------------ */
+
+static void known_free(struct known *known)
+{
+    kc_block_table_free(&known->table);
+    free(known->calls);
+    free(known->operations);
+    *known = (struct known){.opening = known->opening};
+}
+
+static bool copied(void *to, const void *from, size_t size)
+{
+    void *list = malloc(size + 1);
+
+    memcpy(to, &list, sizeof list);
+    if (list)
+        memcpy(list, from, size);
+    return list;
+}
+
+static bool known_copy(struct known *to, const struct known *from)
+{
+    *to = *from;
+    bool good = kc_block_table_copy(&to->table, &from->table);
+    to->calls = NULL;
+    to->operations = NULL;
+    good = good && copied(&to->calls, from->calls, from->call_count * sizeof *to->calls) &&
+           copied(&to->operations, from->operations, from->operation_count * sizeof *to->operations);
+    to->call_capacity = to->call_count;
+    to->operation_capacity = to->operation_count;
+    return good;
+}
 
 int kc_blocks_open(kc *m, const kc_checking *checks)
 {
-    kc_block_function *functions = malloc((checks->function_count + 1) * sizeof *functions);
+    struct blocks *b = m->blocks;
 
-    if (!functions)
+    b->functions = malloc(checks->function_count * sizeof *b->functions + 1);
+    b->failures = malloc(checks->failure_count * 2 * sizeof *b->failures + 1);
+    b->objects = (struct objects){malloc(checks->object_count * sizeof *b->objects.list + 1), checks->object_count};
+    b->now.opening = ++b->openings;
+    if (!b->functions || !b->failures || !b->objects.list ||
+        !kc_block_table_open(&b->now.table, (uint32_t)(m->memory_end >> PAGE_SHIFT))) {
+        kc_blocks_close(m);
         return -1;
-    m->blocks->functions = functions;
+    }
+    memcpy(b->functions, checks->functions, checks->function_count * sizeof *b->functions);
+    memcpy(b->failures, checks->failures, checks->failure_count * 2 * sizeof *b->failures);
+    memcpy(b->objects.list, checks->objects, checks->object_count * sizeof *b->objects.list);
+    b->recording = kc_recording(m);
     return 0;
 }
 
 void kc_blocks_close(kc *m)
 {
-    free(m->blocks->functions);
-    m->blocks->functions = NULL;
+    struct blocks *b = m->blocks;
+
+    free(b->functions);
+    free(b->failures);
+    free(b->objects.list);
+    free(b->shown);
+    known_free(&b->now);
+    *b = (struct blocks){.openings = b->openings};
 }
-
-bool kc_block_near(const kc *m, uint64_t physical, kc_block *out, int32_t *distance)
-{
-    (void)m, (void)physical, (void)out, (void)distance;
-    return false;
-}
-
-const kc_block *kc_live_blocks(kc *m, uint32_t *count)
-{
-    (void)m;
-    *count = 0;
-    return NULL;
-}
-
-const kc_block *kc_dead_blocks(kc *m, uint32_t *count) { return kc_live_blocks(m, count); }
-
-/* -- life, snapshots ------------------------------------------------------------------------------ */
 
 int kc_blocks_save(kc *m, void **out)
 {
-    (void)m;
+    struct known *saved;
+
     *out = NULL;
-    return 0;
+    if (!m->blocks->functions)
+        return 0;
+    if (!(saved = calloc(1, sizeof *saved)))
+        return -1;
+    *out = saved;
+    return known_copy(saved, &m->blocks->now) ? 0 : -1;
 }
 
 int kc_blocks_restore(kc *m, const void *saved)
 {
-    (void)m, (void)saved;
-    return 0;
+    struct blocks *b = m->blocks;
+    const struct known *to = saved;
+    struct known now = {.opening = b->openings};
+
+    if (!b->functions)
+        return 0;
+    bool good = to && to->opening == b->openings ? known_copy(&now, to) : kc_block_table_open(&now.table, b->now.table.page_count);
+    known_free(good ? &b->now : &now);
+    if (good)
+        b->now = now;
+    return good ? 0 : -1;
 }
 
-void kc_blocks_forget(void *saved) { free(saved); }
+void kc_blocks_forget(void *saved)
+{
+    if (saved)
+        known_free(saved);
+    free(saved);
+}
 
 int kc_blocks_init(kc *m) { return KC_NEW(m->blocks); }
 
 void kc_blocks_free(kc *m)
 {
     if (m->blocks)
-        free(m->blocks->functions);
+        kc_blocks_close(m);
     free(m->blocks);
 }

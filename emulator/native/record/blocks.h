@@ -14,6 +14,13 @@ void kc_blocks_forget(void *saved);
 int kc_blocks_open(kc *m, const kc_checking *checks);
 void kc_blocks_close(kc *m);
 
+/* Are they followed, in the present recording? If so, a call has been entered at an event, inside of another one (0: of none), and has
+ * returned, or cannot do so any more. */
+bool kc_follows_blocks(const kc *m);
+void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, uint32_t parent, uint32_t event);
+void kc_blocks_left(kc *m, const struct open_call *call, const kc_late *how);
+void kc_blocks_abandoned(kc *m, const struct open_call *call);
+
 /* The block that a physical address lies in or next to, live or dead lately, and how many bytes above its start. False: none. */
 bool kc_block_near(const kc *m, uint64_t physical, kc_block *out, int32_t *distance);
 

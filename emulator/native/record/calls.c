@@ -11,6 +11,7 @@
 
 #include "core/mmu.h"
 #include "core/reports.h"
+#include "record/blocks.h"
 #include "record/calls.h"
 #include "record/code.h"
 #include "record/late_returns.h"
@@ -213,6 +214,8 @@ void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_
     if (e->takes)
         next_allocation(m, probe, stack);
     open->list[open->count++] = call;
+    if (kc_follows_blocks(m))
+        kc_blocks_entered(m, &call, e->function, parent_call, m->calls->now.events);
     notify(m);
 }
 
@@ -223,6 +226,8 @@ static void return_from(kc *m, const struct reached *probe, const struct open_ca
 
     if (m->calls->entries[open->entry].block >= 0)
         call.out = kc_computed(m, m->calls->operations + m->calls->entries[open->entry].block, open->values, call.result);
+    if (kc_follows_blocks(m))
+        kc_blocks_left(m, open, &call);
     if (open->call < c->first_call) {
         if (m->calls->hand_over && !kc_late_add(&m->calls->late, &call))
             kc_no_memory(m);
@@ -255,6 +260,8 @@ void kc_call_jumps(kc *m, bool yes) { m->calls->now.jumps = yes; }
 void kc_on_run(kc *m) { m->calls->now.at_allocation = false; }
 
 uint32_t kc_recording(const kc *m) { return m->calls->rows ? m->calls->recordings : 0; }
+
+bool kc_is_in_call(kc *m, const struct backtrace *backtrace) { return kc_open_parent(m, &m->calls->now.open, backtrace); }
 
 uint32_t kc_recorded_start(const kc *m, uint32_t entry) { return m->calls->entries[entry].start; }
 

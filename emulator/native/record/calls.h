@@ -3,6 +3,7 @@
 #define KMEMU_CALLS_H
 
 #include "core/run.h"
+#include "record/unwinding.h"
 
 int kc_calls_init(kc *m);
 void kc_calls_free(kc *m);
@@ -16,6 +17,9 @@ uint32_t kc_recording(const kc *m);
 void kc_call_entered(kc *m, const struct reached *probe, uint32_t entry, uint32_t esp);
 void kc_call_left(kc *m, const struct reached *probe, uint32_t esp);
 void kc_call_jumps(kc *m, bool yes);
+
+/* Is a recorded call open on the present stack, of which this is a backtrace, and has no interrupt come after it? */
+bool kc_is_in_call(kc *m, const struct backtrace *backtrace);
 
 /* Where the function of an entry begins, and whether one begins at an address. */
 uint32_t kc_recorded_start(const kc *m, uint32_t entry);

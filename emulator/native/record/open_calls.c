@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "record/ancestry.h"
+#include "record/blocks.h"
 #include "record/interrupt_frames.h"
 #include "record/open_calls.h"
 
@@ -69,8 +70,11 @@ void kc_open_forget_abandoned(kc *m, struct open_calls *open, uint32_t entry, co
         bool is_reused = (each->caller != backtrace->frames[0] || (each->entry == entry && !jumps)) &&
                          kc_slot_is(m, slot, at, each->caller);
         bool is_skipped = backtrace->sure && slot->esp > esp && slot->esp < end && !is_in_backtrace(backtrace, slot->esp);
-        if (is_reused || (is_skipped && kc_slot_is_here(m, slot)))
+        if (is_reused || (is_skipped && kc_slot_is_here(m, slot))) {
+            if (kc_follows_blocks(m))
+                kc_blocks_abandoned(m, each);
             forget(open, i);
+        }
     }
 }
 

@@ -166,10 +166,10 @@ void cpu_check_watchpoint_x86_64(void *cpu, uint64_t address, uint64_t size, uin
 
     if (m)
         kc_on_watched_access(m, (uint32_t)address, (uint32_t)size, access & WRITE_ACCESS, host_pc);
-    if (m && kc_checks(m))
-        kc_look_at_access(m, (uint32_t)address, (uint32_t)size, access & WRITE_ACCESS, host_pc);
     if (m && kc_guards(m, address))
         kc_on_guarded_access(m, (uint32_t)address, (uint32_t)size, access & WRITE_ACCESS, host_pc);
+    if (m && kc_checks(m) && kc_whole_access(host_pc, &address, &size))
+        kc_look_at_access(m, (uint32_t)address, (uint32_t)size, access & WRITE_ACCESS, host_pc);
 }
 
 void kc_drop_page(kc *m, uint32_t linear, bool user)

@@ -346,6 +346,7 @@ void *kc_interpose_load(const char *library)
         kc_decoding_load(unicorn);
         kc_system_calls_load(unicorn);
         kc_alignment_load(unicorn);
+        kc_whole_accesses_load(unicorn);
         flags_found = kc_flags_load(unicorn);
         delivery_found = kc_delivery_load(unicorn) && check_byte && check_word && check_long;
     }

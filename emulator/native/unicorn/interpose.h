@@ -81,6 +81,11 @@ bool kc_is_aligned(uint32_t prefix, uint32_t opcode);
 bool kc_is_chosen_by_prefix(uint32_t opcode);
 void kc_alignment_load(void *unicorn);
 
+/* -- whole_accesses.c -- */
+/* A part of an access, told at a place in translated code: the address and size of the whole. False: it is told again in smaller parts. */
+bool kc_whole_access(uintptr_t host_pc, uint64_t *address, uint64_t *size);
+void kc_whole_accesses_load(void *unicorn);
+
 /* -- delivery.c -- */
 /* False if libunicorn lacks one of the functions. */
 bool kc_delivery_load(void *unicorn);

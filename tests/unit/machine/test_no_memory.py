@@ -152,6 +152,56 @@ def scenario():
     return count[0], find_overlaps(lives, 9, 10), strides
 """
 
+# Many blocks at many places, made inside of another call and alone; one that is given back, and accessed after that.
+BLOCKS_GUEST = """
+        pushl   $24
+        call    outer
+        movl    $400, %ecx
+1:      call    make
+        loop    1b
+        pushl   $0x300000
+        call    drop
+        movl    0x300000, %eax
+        exit    0
+        function make
+        movl    next, %eax
+        addl    $32, next
+        ret
+        ends    make
+        function outer
+        movl    $100, %ecx
+1:      pushl   $24
+        call    make
+        popl    %eax
+        loop    1b
+        movl    $0x200000, %eax
+        ret
+        ends    outer
+        function drop
+        ret
+        ends    drop
+        .data
+next:   .long   0x300000
+        .text
+"""
+CHECKED_SCENARIO = """
+from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole
+
+ALLOC = BlockFunction(BlockRole.ALLOC, BlockResult.POINTER, 0, False, False, False, {{"size": 0}}, ((0, 0),))
+FREE = BlockFunction(BlockRole.FREE, BlockResult.OTHER, 0, False, False, False, {{"ptr": 0}})
+
+def scenario():
+    machine = Machine(IMAGE, ram=RamWindow(MIB, 4 * MIB))
+    record(machine, [RecordedFunction(name, 1) for name in ("make", "outer", "drop")])
+    with machine.observers.check_accesses([ALLOC, ALLOC, FREE], [(MIB, MIB + 1)], [(MIB, MIB + 1)]) as checked:
+        machine.run(stop_at_event=250)
+        snapshot = machine.snapshot()
+        machine.run(timeout_s=60)
+        snapshot.reset()
+        machine.run(timeout_s=60)
+        return checked.seen(), checked.dead_blocks(), checked.live_blocks(), checked.shadow(3 * MIB, MIB)
+"""
+
 
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
 def test_each_request_that_fails_is_said(tmp_path: Path, mmu: str) -> None:
@@ -166,9 +216,9 @@ def test_each_request_that_fails_is_said(tmp_path: Path, mmu: str) -> None:
     assert "cannot take another snapshot inside this one" in messages
 
 
-def with_other_scenario() -> str:
+def with_scenario(scenario: str) -> str:
     start, end = PROGRAM.index("def scenario"), PROGRAM.index("clean = scenario")
-    return PROGRAM[:start] + OTHER_SCENARIO.lstrip() + "\n" + PROGRAM[end:]
+    return PROGRAM[:start] + scenario.lstrip() + "\n" + PROGRAM[end:]
 
 
 def calls_of_the_core() -> set[int]:
@@ -184,9 +234,14 @@ def calls_of_the_core() -> set[int]:
 def test_each_request_of_the_core_has_failed_once(tmp_path: Path) -> None:
     """A request that is new, and that no scenario comes to, fails here."""
     failed: set[int] = set()
-    for program, mmu in ((PROGRAM, "fast"), (PROGRAM, "reference"), (with_other_scenario(), "fast")):
+    for program, guest, mmu in (
+        (PROGRAM, GUEST, "fast"),
+        (PROGRAM, GUEST, "reference"),
+        (with_scenario(OTHER_SCENARIO), GUEST, "fast"),
+        (with_scenario(CHECKED_SCENARIO), BLOCKS_GUEST, "fast"),
+    ):
         count, *messages, sites = run_without_memory(
-            tmp_path, program.format(guest=GUEST, mmu=mmu)
+            tmp_path, program.format(guest=guest, mmu=mmu)
         ).splitlines()
         assert len(messages) == int(count)
         assert "nothing" not in messages

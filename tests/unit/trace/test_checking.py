@@ -1,15 +1,197 @@
-"""Accesses are checked by what a profile says of allocators."""
+"""Accesses are checked by what a profile says of allocators: blocks, findings and snapshots on the built-in kernels."""
 
 from __future__ import annotations
 
+import hashlib
+from typing import TYPE_CHECKING
+
 import pytest
 
-from emulator.loader.builtin import resolve
+from emulator.loader.builtin import TWINS, resolve
 from emulator.loader.image import KernelImage
+from emulator.machine.core.core_types import Access
+from emulator.machine.core.observed import Poison
 from emulator.machine.machine import Machine
 from emulator.profile.known import matching_profile
+from emulator.trace.blocks.blocks import NEVER
+from emulator.trace.blocks.history import area_history
 from emulator.trace.checking import check_accesses
 from emulator.trace.recording import CallLog
+
+if TYPE_CHECKING:
+    from emulator.machine.core.checked_accesses import CheckedAccesses
+    from emulator.machine.core.observed import AllocatedBlock, BadAccess
+    from emulator.trace.blocks.blocks import Blocks
+
+BAD_ENDINGS = {"bad_lock_twice"}  # never ends
+KERNELS = (
+    *("demo", "fragment", "exhaust", "leak", "double_free", "use_after_free", "overflow", "fragile"),
+    *("paging_demo", "btron_demo", "btron_pools_wait", "btron_fragment", "vm_demo", "vm_share", "vm_fault"),
+)
+WRONG = {"exhaust", "use_after_free", "overflow", "paging_demo"}
+"""They access what they have not asked for, on purpose or not."""
+RIGHT = sorted({*KERNELS, *TWINS} - WRONG - {f"{name}_ok" for name in BAD_ENDINGS})
+
+
+class Run:
+    """A built-in kernel, recorded and checked."""
+
+    def __init__(self, name: str, *, checks: bool = True) -> None:
+        self.image = KernelImage.read(resolve(f"firmware:{name}"))
+        self.machine, self.profile = Machine(self.image), matching_profile(self.image)
+        self.log = CallLog(self.machine, self.profile)
+        self.checked: CheckedAccesses | None = None
+        if checks:
+            self.checked = check_accesses(self.machine, self.profile)
+
+    @property
+    def checks(self) -> CheckedAccesses:
+        assert self.checked is not None
+        return self.checked
+
+    def found(self) -> tuple[BadAccess, ...]:
+        """Run to the end and return what is found."""
+        self.machine.run(timeout_s=60)
+        seen = self.checks.seen()
+        assert not seen.missed
+        return seen.accesses
+
+    def state(self) -> object:
+        """Return what the core knows of accesses and blocks."""
+        checks = self.checks
+        shadow = hashlib.sha256(checks.shadow(0, len(self.machine.memory))).digest()
+        return checks.seen(), checks.live_blocks(), checks.dead_blocks(), shadow
+
+
+def of_trace(run: Run) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """Return the blocks that lived to the end, and the others, as the analysis of calls knows them."""
+    calls = run.log.calls()
+    histories = [area_history(calls, area).blocks for area in run.profile.areas]
+    live = [each.live_after(calls.last_event) for each in histories]
+    dead = [each.where(each.died != NEVER) for each in histories]
+    return sorted(rows(live)), [(*row[:5], row[5], row[6]) for row in sorted(rows(dead, ends=True))]
+
+
+def rows(areas: list[Blocks], *, ends: bool = False) -> list[tuple[int, ...]]:
+    found = []
+    for number, each in enumerate(areas):
+        columns = [each.address, each.size, each.born, each.born_call]
+        columns += [each.died, each.died_call] if ends else []
+        found += [(number, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    return found
+
+
+def of_core(blocks: list[AllocatedBlock], *, ends: bool = False) -> list[tuple[int, ...]]:
+    return sorted(
+        (each.area, each.start, each.size, each.born, each.birth)
+        + ((each.died or 0, each.death or 0) if ends else ())
+        for each in blocks
+    )
+
+
+@pytest.mark.parametrize("name", [*KERNELS, "bad_mapped_leak", "bad_pool", "vm_bad_shared", "btron_bad_wait"])
+def test_the_blocks_are_those_of_the_trace(name: str) -> None:
+    run = Run(name)
+    run.found()
+    live, dead = of_trace(run)
+    assert live or dead
+    assert of_core(run.checks.live_blocks()) == live
+    assert of_core(run.checks.dead_blocks(), ends=True) == dead
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_is_not_found(name: str) -> None:
+    assert Run(name).found() == ()
+
+
+def test_a_write_past_the_end_is_found_at_its_instruction() -> None:
+    run = Run("bad_overflow")
+    (found,) = run.found()
+    assert str(run.image.location(found.registers.eip)) == "copy_name+0x14 bad_overflow.c:16"
+    assert (found.access, found.size, found.poison, found.distance, found.times) == (
+        Access.WRITE,
+        1,
+        Poison.REDZONE,
+        16,
+        1,
+    )
+    assert found.block is not None
+    assert (found.block.size, run.profile.areas[found.block.area], found.block.birth) == (16, "heap", 5)
+    assert (found.block.died, found.block.death) == (None, None)
+    assert [run.image.call_site(each).function for each in found.callers] == ["kmain", "_start"]
+    at = found.linear - found.around
+    assert found.shadow[at - 16 : at + 1] == (*[Poison.ACCESSIBLE] * 16, Poison.REDZONE)
+
+
+def test_a_late_write_is_found_at_its_instruction() -> None:
+    run = Run("bad_late_write")
+    read, write = run.found()
+    assert (read.access, write.access) == (Access.READ, Access.WRITE)
+    for found in (read, write):
+        assert str(run.image.location(found.registers.eip)) == "tick+0x9 bad_late_write.c:24"
+        assert (found.size, found.poison, found.distance) == (4, Poison.FREED, 0)
+        assert found.block is not None
+        assert (found.block.birth, found.block.death) == (5, 7)
+
+
+@pytest.mark.parametrize("name", ["demo", "use_after_free", "paging_demo", "btron_pools_wait", "vm_fault"])
+def test_the_run_is_as_it_is_without(name: str) -> None:
+    ends = []
+    for checks in (False, True):
+        run = Run(name, checks=checks)
+        outcome = run.machine.run(timeout_s=60)
+        memory = run.machine.memory.read(0, len(run.machine.memory))
+        calls = [tuple(each) for each in run.log.calls()]
+        output = {console: bytes(text) for console, text in run.machine.output.items()}
+        ends.append((outcome, run.machine.registers(), memory, calls, output))
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize(("name", "events"), [("use_after_free", (12, 15)), ("btron_pools_wait", (100, 300))])
+def test_snapshots_bring_all_of_it_back(name: str, events: tuple[int, int]) -> None:
+    run = Run(name)
+    start, nothing = run.machine.snapshot(), run.state()
+    run.machine.run(stop_at_event=events[0])
+    outer, at_outer = run.machine.snapshot(), run.state()
+    run.machine.run(stop_at_event=events[1])
+    inner, at_inner = run.machine.snapshot(), run.state()
+    run.machine.run(timeout_s=60)
+    end = run.state()
+    assert len({repr(each) for each in (nothing, at_outer, at_inner, end)}) == 4
+    for snapshot, state in ((inner, at_inner), (inner, at_inner), (outer, at_outer), (start, nothing)):
+        snapshot.reset()
+        assert run.state() == state
+        run.machine.run(timeout_s=60)
+        assert run.state() == end
+
+
+def test_a_snapshot_that_is_discarded_leaves_what_the_outer_one_needs() -> None:
+    run = Run("demo")
+    run.machine.run(stop_at_event=60)
+    outer, at_outer = run.machine.snapshot(), run.state()
+    run.machine.run(stop_at_event=90)
+    with run.machine.snapshot():
+        at_inner = run.state()
+        run.machine.run(stop_at_event=100)
+    assert run.state() == at_inner
+    outer.reset()
+    assert run.state() == at_outer
+
+
+def test_a_snapshot_from_before_knows_nothing() -> None:
+    run = Run("use_after_free")
+    run.machine.run(stop_at_event=14)
+    known = run.machine.snapshot()
+    run.checks.close()
+    with check_accesses(run.machine, run.profile) as checks:
+        nothing = checks.shadow(0, len(run.machine.memory))
+        run.machine.run(timeout_s=60)
+        assert checks.seen().accesses == ()  # its block was not known
+        assert checks.dead_blocks() == []
+        known.reset()
+        assert (checks.live_blocks(), checks.dead_blocks()) == ([], [])
+        assert checks.shadow(0, len(run.machine.memory)) == nothing
+    assert not any(nothing)
 
 
 def test_accesses_are_checked_once_and_while_calls_are_recorded() -> None:
@@ -18,11 +200,10 @@ def test_accesses_are_checked_once_and_while_calls_are_recorded() -> None:
     with pytest.raises(ValueError, match="no calls are recorded, or accesses are checked already"):
         check_accesses(machine, profile)
     CallLog(machine, profile)
-    with check_accesses(machine, profile) as checked:
+    with check_accesses(machine, profile):
         with pytest.raises(ValueError, match="no calls are recorded, or accesses are checked already"):
             check_accesses(machine, profile)
         machine.run(timeout_s=60)
-        assert not checked.seen().missed
     with check_accesses(machine, profile):
         pass
     reference = Machine(image, mmu="reference")

@@ -1,0 +1,194 @@
+"""Accesses of memory that an allocator has not handed out are found, byte for byte, and change nothing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from emulator.machine.core.core_types import Access
+from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole, Poison
+from emulator.machine.machine import Machine
+from emulator.machine.recording import RecordedFunction, record
+from tests.helpers.guest import FUNCTION, assemble, symbol
+
+HEAP, BLOCK = 0x30_0000, 0x30_0008
+SIZE = 21
+# `make` answers one of 64 bytes; `drop` and `look` leave their work to `wipe`, which anybody can call.
+GUEST = (
+    FUNCTION
+    + """
+        pushl   $21
+        call    make
+        movl    %eax, %ebx
+        {body}
+        exit    0
+        function make
+        movl    next, %eax
+        addl    $64, next
+        ret
+        ends    make
+        function drop
+        movl    4(%esp), %eax
+        call    wipe
+        ret
+        ends    drop
+        function look
+        movl    4(%esp), %eax
+        call    wipe
+        ret
+        ends    look
+        function wipe
+        movl    $0, 4(%eax)
+        ret
+        ends    wipe
+        .data
+next:   .long   {block}
+saved:  .long   0
+        .text
+"""
+)
+FUNCTIONS = [RecordedFunction("make", 1), RecordedFunction("drop", 1), RecordedFunction("look", 1)]
+ROLES = [
+    BlockFunction(BlockRole.ALLOC, BlockResult.POINTER, 0, False, False, False, {"size": 0}, ((0, 0),)),  # noqa: FBT003
+    BlockFunction(BlockRole.FREE, BlockResult.OTHER, 0, False, False, False, {"ptr": 0}),  # noqa: FBT003
+    BlockFunction(BlockRole.OTHER, BlockResult.OTHER, 0, False, False, False, {}),  # noqa: FBT003
+]
+
+
+def machine_of(body: str, block: int = BLOCK) -> Machine:
+    machine = Machine(assemble(GUEST.format(body=body, block=block)))
+    record(machine, FUNCTIONS)
+    return machine
+
+
+def allocator_of(machine: Machine) -> list[tuple[int, int]]:
+    found = [machine.image.symbols[each.name] for each in FUNCTIONS]
+    return [(each.address, each.address + each.size) for each in found]
+
+
+class Seen(NamedTuple):
+    """What matters of an access: ``distance`` is from the block's start to the first byte that is wrong."""
+
+    access: Access
+    size: int
+    offset: int
+    poison: Poison
+    distance: int
+
+
+def seen(body: str, block: int = BLOCK) -> list[Seen]:
+    """Run a guest and return what was found; all of it at the label ``bad``."""
+    machine = machine_of(body, block)
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)) as checked:
+        machine.run(timeout_s=60)
+        found = checked.seen()
+    assert not found.missed
+    for each in found.accesses:
+        assert each.block is not None
+        assert (each.block.start, each.block.size, each.block.birth) == (block, SIZE, 1)
+        assert each.registers.eip == symbol(machine, "bad")
+        assert each.linear + each.offset == each.block.start + each.distance
+        if all(other.access is Access.READ for other in found.accesses):
+            assert each.memory == machine.memory.read(each.around, 64)
+        assert each.shadow[each.linear + each.offset - each.around] is each.poison
+    return [Seen(each.access, each.size, each.offset, each.poison, each.distance) for each in found.accesses]
+
+
+READ, WRITE = Access.READ, Access.WRITE
+FREED, REDZONE = Poison.FREED, Poison.REDZONE
+DROPPED = "pushl %ebx; call drop;"
+CASES = {
+    "left": ("bad: movb -1(%ebx), %al", [Seen(READ, 1, 0, REDZONE, -1)]),
+    "right": ("bad: movb $1, 21(%ebx)", [Seen(WRITE, 1, 0, REDZONE, 21)]),
+    "end of the redzone": ("bad: movb $1, 36(%ebx)", [Seen(WRITE, 1, 0, REDZONE, 36)]),
+    "load across the end": ("bad: movl 18(%ebx), %eax", [Seen(READ, 4, 3, REDZONE, 21)]),
+    "aligned load across the end": ("bad: movl 20(%ebx), %eax", [Seen(READ, 4, 1, REDZONE, 21)]),
+    "load across the start": ("bad: movl -2(%ebx), %eax", [Seen(READ, 4, 0, REDZONE, -2)]),
+    "store across the end": ("bad: movl %eax, 18(%ebx)", [Seen(WRITE, 4, 3, REDZONE, 21)]),
+    "aligned store across the end": ("bad: movl %eax, 20(%ebx)", [Seen(WRITE, 4, 1, REDZONE, 21)]),
+    "two bytes": ("bad: movw %ax, 20(%ebx)", [Seen(WRITE, 2, 1, REDZONE, 21)]),
+    "eight bytes": ("bad: fldl 14(%ebx)", [Seen(READ, 8, 7, REDZONE, 21)]),
+    "store of eight bytes": ("fldz; bad: fstpl 14(%ebx)", [Seen(WRITE, 8, 7, REDZONE, 21)]),
+    "read and write": ("bad: incb 21(%ebx)", [Seen(READ, 1, 0, REDZONE, 21), Seen(WRITE, 1, 0, REDZONE, 21)]),
+    "rep": ("movl %ebx, %edi; movl $22, %ecx; bad: rep stosb", [Seen(WRITE, 1, 0, REDZONE, 21)]),
+    "push": (
+        "movl %esp, saved; leal 24(%ebx), %esp; bad: pushl %eax; movl saved, %esp",
+        [Seen(WRITE, 4, 1, REDZONE, 21)],
+    ),
+    "freed": (DROPPED + "bad: movb (%ebx), %al", [Seen(READ, 1, 0, FREED, 0)]),
+    "end of freed": (DROPPED + "bad: movb %al, 20(%ebx)", [Seen(WRITE, 1, 0, FREED, 20)]),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), CASES.values(), ids=CASES)
+def test_an_access_is_found_where_it_is_made(body: str, expected: list[Seen]) -> None:
+    assert seen(body) == expected
+
+
+def test_an_access_across_pages_is_found_as_one() -> None:
+    assert seen("movl 6(%ebx), %eax; bad: movl 19(%ebx), %eax", HEAP + 0xFF8) == [
+        Seen(READ, 4, 2, REDZONE, 21)
+    ]
+    assert seen("bad: movl %eax, 19(%ebx)", HEAP + 0xFF8 - 12) == [Seen(WRITE, 4, 2, REDZONE, 21)]
+
+
+RIGHT = {
+    "all of a block": "movb (%ebx), %al; movb 20(%ebx), %al; movw 19(%ebx), %ax; movl 17(%ebx), %eax; fldl 13(%ebx); fstpl 13(%ebx)",
+    "beyond the redzone": "movb 37(%ebx), %al; movb -17(%ebx), %al",
+    "what an allocator calls": DROPPED + "call look",
+    "an allocator itself": DROPPED + "call drop",
+    "across pages": "movl 17(%ebx), %eax; movl %eax, 17(%ebx)",
+}
+
+
+@pytest.mark.parametrize("body", RIGHT.values(), ids=RIGHT)
+@pytest.mark.parametrize("block", [BLOCK, HEAP + 0xFF8 - 11])
+def test_what_is_right_is_not_found(body: str, block: int) -> None:
+    assert seen(body, block) == []
+
+
+def test_what_an_allocator_calls_is_found_when_others_call_it() -> None:
+    machine = machine_of(DROPPED + "call look; movl %ebx, %eax; call wipe")
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)) as checked:
+        machine.run(timeout_s=60)
+        (found,) = checked.seen().accesses
+    assert found.registers.eip == symbol(machine, "wipe")
+    assert (found.linear, found.poison) == (BLOCK + 4, Poison.FREED)
+    assert found.block is not None
+    assert (found.block.birth, found.block.death) == (1, 2)
+
+
+def test_accesses_of_one_instruction_with_one_stack_are_one() -> None:
+    machine = machine_of("movl $3, %ecx; bad: movb 21(%ebx), %al; loop bad; movb 22(%ebx), %al")
+    with machine.observers.check_accesses(ROLES) as checked:
+        machine.run(timeout_s=60)
+        found = checked.seen().accesses
+    assert [each.times for each in found] == [3, 1]
+    assert found[0].time_ns < found[0].last_ns < found[1].time_ns == found[1].last_ns
+    assert found[0].event == 2
+    assert checked.seen().accesses == found
+
+
+def test_a_redzone_does_not_leave_the_variable_of_its_block() -> None:
+    machine = machine_of("movb 24(%ebx), %al; bad: movb 23(%ebx), %al")
+    objects = [(HEAP, HEAP + 8), (HEAP + 8, HEAP + 0x20)]
+    with machine.observers.check_accesses(ROLES, objects) as checked:
+        machine.run(timeout_s=60)
+        (found,) = checked.seen().accesses
+        assert found.registers.eip == symbol(machine, "bad")
+        assert checked.shadow(HEAP, 40) == bytes(8 + 21) + bytes([Poison.REDZONE] * 3) + bytes(8)
+
+
+def test_the_run_is_as_it_is_without() -> None:
+    """What is checked costs nothing that can be seen: memory, registers, instructions, events."""
+    body = "; ".join(body.replace("bad: ", "") for body, _ in CASES.values())
+    ends = []
+    for checks in (False, True):
+        machine = machine_of(body)
+        if checks:
+            machine.observers.check_accesses(ROLES)
+        outcome = machine.run(timeout_s=60)
+        memory = machine.memory.read(0, len(machine.memory))
+        ends.append((outcome, machine.registers(), memory, machine.calls.event_count))
+    assert ends[0] == ends[1]
