@@ -13,6 +13,9 @@ struct last { uint32_t pc; uint16_t count, size; };
 struct place { uintptr_t host_pc; void *tb; uint64_t data[2]; };
 enum { PLACES = 64 }; /* 2 ** 6 */
 
+/* The instruction at which the CPU's state was made exact last. */
+struct restored { uint32_t block, pc, before; };
+
 /* Code in translated blocks reads and writes the first three, see translation.c. */
 struct counting {
     uint64_t executed, look_at; /* instructions; a block that starts at look_at or later asks */
@@ -21,7 +24,7 @@ struct counting {
     bool starts_only;           /* the first block ends the run */
     bool one_by_one;            /* instructions are counted, not blocks */
     uint32_t last_instruction;  /* counted one by one */
-    struct { uint32_t block, pc, before; } restored; /* the instruction at which the CPU's state was made exact last */
+    struct restored restored;
     struct { uint32_t pc, icount; } *blocks; /* by hooks */
     struct place places[PLACES], *place; /* those of code that is there; the one that is being looked up */
     bool has_places;             /* translations forget them */
@@ -55,8 +58,10 @@ static inline bool kc_counts_one_by_one(const kc *m) { return m->counting->one_b
 /* The engine makes the CPU's state exact at an instruction of a block, with so many before it. */
 static inline void kc_note_restored(kc *m, uint32_t block, uint32_t pc, uint32_t before)
 {
-    m->counting->restored.block = block, m->counting->restored.pc = pc, m->counting->restored.before = before;
+    m->counting->restored = (struct restored){block, pc, before};
 }
+static inline struct restored kc_restored(const kc *m) { return m->counting->restored; }
+static inline void kc_put_restored(kc *m, struct restored restored) { m->counting->restored = restored; }
 /* Code is translated, perhaps where other code was. */
 static inline void kc_forget_places(kc *m)
 {

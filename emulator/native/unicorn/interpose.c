@@ -62,7 +62,7 @@ void check_exit_request_x86_64(void *translation)
         original_check_exit_request(translation);
 }
 
-/* Leaves the block if the engine is to stop. Always a sibling call: it learns from its return address where in
+/* Leaves the block if the engine is to stop. A sibling call, where it has to learn from its return address where in
  * translated code it was called. */
 static void (*check_exit)(void *uc, uint32_t in_delay_slot);
 
@@ -76,6 +76,23 @@ uintptr_t kc_hooks_called_from(void)
     return from;
 }
 
+/* A block that counts itself asks, behind its last instruction, having counted itself. The place from which it does says nothing,
+ * so where the run ends, or an interrupt is taken, EIP is set to the block's start. */
+static void block_starts(kc *m, uint32_t pc, uint32_t count)
+{
+    kc_count_more(m, -(int)count);
+    kc_block_starts(m, pc, count);
+    struct restored restored = kc_restored(m);
+    uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
+    kc_set_eip(m, pc - kc_segment_base(m, CS));
+    kc_note_restored(m, pc, pc, 0);
+    kc_leave_if_asked(m, m->uc, 0);
+    check_exit(m->uc, 0);
+    kc_set_eip(m, eip);
+    kc_put_restored(m, restored);
+    kc_count_more(m, (int)count);
+}
+
 void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
 {
     uintptr_t here = (uintptr_t)__builtin_return_address(0);
@@ -83,9 +100,7 @@ void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address)
     if (leaves_checks_out && running->uc == uc && (index & HOOK_INDEX_MASK) == HOOK_INDEX_CODE)
         kc_probes_reached(running, (uint32_t)address);
     else if (index == KC_BLOCK_STARTS) {
-        kc_block_starts(running, (uint32_t)address, (uint32_t)size);
-        kc_leave_if_asked(running, uc, here);
-        check_exit(uc, 0);
+        block_starts(running, (uint32_t)address, (uint32_t)size);
     } else {
         hooks_called_from = here;
         original_tracecode(size, index, uc, address);

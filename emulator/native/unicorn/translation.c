@@ -3,8 +3,9 @@
  * Unicorn begins every block with a call of a helper that checks whether the engine is to stop. In its place we emit,
  * in the intermediate language of QEMU's translator:
  *
- *     if (executed >= look_at) look(instructions of the block, its address);    may end the run here
- *     executed += instructions of the block;
+ *     before = executed;
+ *     executed = before + instructions of the block;
+ *     if (before >= look_at) look(instructions of the block, its address);    takes them off again, and may end the run here
  *     last = the block;
  *
  * How many instructions a block has is known when it is translated: only then the constants are filled in.
@@ -23,7 +24,7 @@
 #include "unicorn/reports.h"
 
 enum { MOVI_I64 = 0x40, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1 }; /* tcg-opc.h of QEMU 5.0 */
-enum { TYPE_I64 = 1, EQUAL = 8, LESS_UNSIGNED = 4 };                                            /* tcg.h */
+enum { TYPE_I64 = 1, ALWAYS = 1, EQUAL = 8, NOT_LESS_UNSIGNED = 5 };                                            /* tcg.h */
 enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22 };                                        /* struct TranslationBlock */
 enum { OPERATION_WORDS = 6 }; /* enough of struct TCGOp to hold the arguments of a constant */
 enum { UNKNOWN = 0x3c0ffee5 };
@@ -62,13 +63,15 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t pc;
     uint32_t flags;     /* of the CPU while it is executed, 0: they may change */
     bool is_ours;       /* a callback may run an engine that is not */
+    bool jumps;         /* the call that looks up a jump is emitted */
     bool starts;        /* its first check is still to come */
     uint32_t instructions; /* so far */
     uint32_t cut;          /* where it is to end: after so many; 0: nowhere */
     tcg *state;
     unsigned operation; /* emitted last */
     uint64_t *words;
-    uint64_t *looked, *added, *last; /* constants that are known only at the block's end */
+    uint64_t *added, *last; /* constants that are known only at the block's end */
+    void *looks, *goes_on;  /* places in the block, see emit_count() */
 } block;
 
 EXPORTED void *tcg_emit_op_x86_64(tcg *state, unsigned operation);
@@ -79,7 +82,9 @@ void *tcg_emit_op_x86_64(tcg *state, unsigned operation)
     return block.words = T.tcg_emit_op(state, operation);
 }
 
-static unsigned goto_pointer; /* the operation with which an indirect jump ends; 0: none was translated yet */
+/* Learnt from the first indirect jump that is translated; 0: there was none yet. */
+static unsigned goto_pointer;  /* the operation with which it ends */
+static uintptr_t cpus_state; /* the variable that points to the CPU's state: where it lies in the state of the translation */
 
 static uintptr_t arg(tcg *state, var variable) { return (uintptr_t)(variable - (char *)state); }
 
@@ -102,6 +107,23 @@ static var load(tcg *state, var base, size_t offset)
     var variable = T.tcg_temp_new_internal(state, TYPE_I64, false);
     T.tcg_gen_op3(state, LD_I64, (uintptr_t)variable, (uintptr_t)base, offset);
     return variable;
+}
+
+/* A variable that points to some memory of a machine, or *offset in front of it: best the one that is there, and a register of the host
+ * all the time, which reaches as far as an instruction's offset does. */
+static var base_of(tcg *state, kc *m, const void *memory, size_t *offset)
+{
+    intptr_t distance = (const char *)memory - (const char *)kc_state_at(m);
+    bool is_near = cpus_state && distance == (int32_t)distance;
+
+    *offset = is_near ? (size_t)distance : 0;
+    return is_near ? (char *)state + cpus_state : constant(state, (uintptr_t)memory);
+}
+
+static void forget_base(tcg *state, var base)
+{
+    if (arg(state, base) != cpus_state)
+        T.tcg_temp_free_internal(state, base);
 }
 
 static void forget(tcg *state, var *variables, int count)
@@ -128,33 +150,38 @@ static bool numbers_hold(tcg *state)
 _Static_assert(sizeof(struct last) == sizeof(uint64_t), "it is stored at once");
 #define AT(field) (offsetof(struct counting, field) - offsetof(struct counting, executed))
 
-/* if (executed >= look_at) look(); */
-static void emit_look(tcg *state, kc *m, uint64_t pc)
-{
-    void *go_on = T.gen_new_label(state);
-    var base = constant(state, (uintptr_t)&m->counting->executed);
-    var used[] = {base, load(state, base, 0), load(state, base, AT(look_at))};
-
-    T.tcg_gen_brcond_i64(state, LESS_UNSIGNED, arg(state, used[1]), arg(state, used[2]), go_on);
-    forget(state, used, 3);
-    var look[] = {unknown(state, &block.looked), constant(state, KC_BLOCK_STARTS), constant(state, (uintptr_t)m->uc),
-                  constant(state, pc)};
-    T.tcg_gen_callN(state, (void *)helper_uc_tracecode, NULL, 4, look); /* a helper that the translator knows */
-    forget(state, look, 4);
-    T.tcg_gen_op1(state, SET_LABEL, (uintptr_t)go_on);
-}
-
-/* executed += instructions; last = block; */
+/* executed += instructions; if (there were look_at before) goto looks; goes_on: last = block; */
 static void emit_count(tcg *state, kc *m)
 {
-    var base = constant(state, (uintptr_t)&m->counting->executed);
-    var used[] = {base, load(state, base, 0), unknown(state, &block.added), unknown(state, &block.last)};
-    uintptr_t executed = (uintptr_t)used[1];
+    size_t at;
+    var base = base_of(state, m, &m->counting->executed, &at);
+    var executed = load(state, base, at), look_at = load(state, base, at + AT(look_at));
+    var added = unknown(state, &block.added), sum = T.tcg_temp_new_internal(state, TYPE_I64, false);
 
-    T.tcg_gen_op3(state, ADD_I64, executed, executed, (uintptr_t)used[2]);
-    T.tcg_gen_op3(state, ST_I64, executed, (uintptr_t)base, 0);
-    T.tcg_gen_op3(state, ST_I64, (uintptr_t)used[3], (uintptr_t)base, AT(last));
-    forget(state, used, 4);
+    block.looks = T.gen_new_label(state);
+    block.goes_on = T.gen_new_label(state);
+    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)sum, (uintptr_t)executed, (uintptr_t)added);
+    T.tcg_gen_op3(state, ST_I64, (uintptr_t)sum, (uintptr_t)base, at);
+    T.tcg_gen_brcond_i64(state, NOT_LESS_UNSIGNED, arg(state, executed), arg(state, look_at), block.looks);
+    T.tcg_gen_op1(state, SET_LABEL, (uintptr_t)block.goes_on);
+    forget_base(state, base);
+    forget(state, (var[]){executed, look_at, added, sum}, 4);
+    base = base_of(state, m, &m->counting->executed, &at);
+    var last = unknown(state, &block.last);
+    T.tcg_gen_op3(state, ST_I64, (uintptr_t)last, (uintptr_t)base, at + AT(last));
+    forget_base(state, base);
+    forget(state, &last, 1);
+}
+
+/* looks: look(); goto goes_on; Behind the block, where it is not in the way. */
+static void emit_look(tcg *state, kc *m, uint32_t count)
+{
+    T.tcg_gen_op1(state, SET_LABEL, (uintptr_t)block.looks);
+    var look[] = {constant(state, count), constant(state, KC_BLOCK_STARTS), constant(state, (uintptr_t)m->uc),
+                  constant(state, block.pc)};
+    T.tcg_gen_callN(state, (void *)helper_uc_tracecode, NULL, 4, look); /* a helper that the translator knows */
+    T.tcg_gen_brcond_i64(state, ALWAYS, arg(state, look[0]), arg(state, look[0]), block.goes_on);
+    forget(state, look, 4);
 }
 
 /* Helpers that change the flags of a block, or the base of CS, in its middle. */
@@ -172,7 +199,6 @@ void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var
     if (starts) {
         block.starts = false;
         if (numbers_hold(state)) {
-            emit_look(state, kc_running(), block.pc);
             emit_count(state, kc_running());
             return;
         }
@@ -180,13 +206,16 @@ void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var
     }
     if (changes_flags(function))
         block.flags = 0;
+    if (block.jumps)
+        cpus_state = arg(state, arguments[0]);
     T.tcg_gen_callN(state, function, result, count, arguments);
 }
 
 /* goto where the table says that EIP leads to, or kc_jump_is_new(); */
 static void emit_jump(tcg *state, kc *m, const struct jump *table)
 {
-    var eip_at = constant(state, (uintptr_t)kc_long_eip(m)), eip = load(state, eip_at, 0);
+    size_t eip_at;
+    var base = base_of(state, m, kc_long_eip(m), &eip_at), eip = load(state, base, eip_at);
     var start = constant(state, (uintptr_t)table), jump = T.tcg_temp_new_internal(state, TYPE_I64, false);
 
     T.tcg_gen_shli_i64(state, arg(state, jump), arg(state, eip), KC_JUMP_SHIFT - KC_JUMP_STEP);
@@ -196,8 +225,9 @@ static void emit_jump(tcg *state, kc *m, const struct jump *table)
     var is_new = constant(state, (uintptr_t)kc_jump_is_new);
     T.tcg_gen_movcond_i64(state, EQUAL, arg(state, code), arg(state, known), arg(state, eip), arg(state, code), arg(state, is_new));
     T.tcg_gen_op1(state, goto_pointer, (uintptr_t)code);
-    var used[] = {eip_at, eip, start, jump, known, code, is_new};
-    forget(state, used, 7);
+    forget_base(state, base);
+    var used[] = {eip, start, jump, known, code, is_new};
+    forget(state, used, 6);
 }
 
 EXPORTED void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state);
@@ -209,7 +239,9 @@ void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state)
     if (table) {
         emit_jump(state, kc_running(), table);
     } else {
+        block.jumps = true; /* one parameter of what is called is the CPU's state */
         T.tcg_gen_lookup_and_goto_ptr(state);
+        block.jumps = false;
         goto_pointer = block.operation;
     }
 }
@@ -233,13 +265,14 @@ void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state)
 ACCESS(ld)
 ACCESS(st)
 
-static void fill_in(const uint8_t *tb)
+static void fill_in(kc *m, const uint8_t *tb)
 {
     struct last last = {.pc = (uint32_t)block.pc};
     memcpy(&last.size, tb + BLOCK_SIZE, sizeof last.size);
     memcpy(&last.count, tb + BLOCK_ICOUNT, sizeof last.count);
-    *block.looked = *block.added = last.count;
+    *block.added = last.count;
     memcpy(block.last, &last, sizeof last);
+    emit_look(block.state, m, last.count);
 }
 
 /* Those that a block is translated for, if its jumps may look for others in a table. */
@@ -269,8 +302,8 @@ static void translate(kc *m, void *cpu, uint8_t *tb, int longest)
         kc_note_block(m, tb);
     block.flags = block.is_ours ? lasting_flags(m, tb) : 0;
     T.gen_intermediate_code(cpu, tb, longest);
-    if (block.looked && block.added && block.last)
-        fill_in(tb);
+    if (block.added && block.last)
+        fill_in(m, tb);
     if (block.starts && !kc_has_counted_itself(m)) /* the call at its start did not come to tcg_gen_callN() above */
         kc_counting_by_hooks(m);
     block.starts = false;
