@@ -78,7 +78,7 @@ def boot(  # noqa: PLR0913 - the machine's description
     entry: int | None = None,
     protocol: Literal["multiboot1", "multiboot2"] | None = None,
     symbols: str | None = None,
-    mmu: Literal["fast", "reference"] = "fast",
+    mmu: Literal["fast", "ordinary", "reference"] = "fast",
     on_output: Callable[[Console, bytes], None] | None = None,
     board: BoardSettings | None = None,
     disk: str | Sequence[str] = (),
@@ -95,7 +95,7 @@ def boot(  # noqa: PLR0913 - the machine's description
         entry: Physical address of the first instruction; None: the file says it, or else *load*.
         protocol: By which the kernel is started; None: Multiboot 1 if the kernel has a header of that, else Multiboot 2 or nothing.
         symbols: Path of another ELF file with the kernel's symbols, source lines and variables; None: its own.
-        mmu: ``fast`` or ``reference`` (slower, for comparison).
+        mmu: ``fast``, or for comparison ``ordinary`` or ``reference``, which are slower.
         on_output: Called with the guest's output as it appears.
         board: What the user says about the PC's devices; None: the defaults.
         disk: File that the IDE disk holds, or files of up to four; the guest's writes stay in memory. none: those of *board*.

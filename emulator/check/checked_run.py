@@ -133,7 +133,7 @@ class Check:
         self._new_machine = new_machine
         self.checks: KernelChecks | None = kernel_checks(machine, profile.name)
         self.audits = RunAudits(machine, self.checks)
-        self._seeks_stale = machine.mmu == "fast"
+        self._seeks_stale = machine.mmu != "reference"
         self._stale: tuple[StaleUse, ...] = ()
         self._page_zero: PageZero | None = None
 

@@ -147,7 +147,12 @@ def add_machine(parser: ArgumentParser) -> None:
         help="where the real-time clock starts: 2024-02-29 or 2024-02-29T12:30:00 (default: 2024-01-01)",
     )
     machine(
-        "--mmu", choices=("fast", "reference"), default="fast", help="reference is slower, for comparison"
+        "--memory",
+        "--mmu",
+        dest="mmu",
+        choices=("fast", "ordinary", "reference"),
+        default="fast",
+        help="how the guest's accesses are made: by single instructions of the host, by the engine, or with its own MMU; for comparison",
     )
     budget = parser.add_argument_group("budgets").add_argument
     budget(

@@ -92,7 +92,7 @@ class Layers:
                 raise UnknownName("layer", layer, layer_names())
             by_kernel.setdefault(kernel.name, {})[layer] = mode
         if Mode.LOCKSTEP in modes.values() and self._machine.mmu == "reference":
-            raise ValueError("lockstep needs the fast MMU")
+            raise ValueError("lockstep needs kmemu's MMU, not the reference")
         for kernel in kernels.KERNELS:
             chosen = by_kernel.get(kernel.name, {})
             if kernel.name in self._kernels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from emulator.boot_protocol.boot_state import boot_state
 from emulator.boot_protocol.hardware import Hardware
@@ -20,7 +20,7 @@ from emulator.machine.board.wiring import Wiring
 from emulator.machine.consoles import Consoles
 from emulator.machine.core.call_recorder import CallRecorder
 from emulator.machine.core.cpu import Cpu
-from emulator.machine.core.handle import Core
+from emulator.machine.core.handle import Core, Mmu
 from emulator.machine.core.stacks import Stacks
 from emulator.machine.entry import enter, map_memory
 from emulator.machine.execution import Execution
@@ -66,7 +66,8 @@ class Machine:
         ram: Extended RAM. The first MiB is always there: RAM up to 0xA0000, video memory, ROM.
         command_line: For the kernel, after its own name.
         modules: Multiboot modules.
-        mmu: ``fast`` (the core's) or ``reference`` (Unicorn's own; slower, for comparison).
+        mmu: How the guest's accesses are made: ``fast`` (by single instructions of the host wherever that can be), ``ordinary`` (by the
+            engine, on the core's MMU) or ``reference`` (by the engine, on its own MMU); the slower two are for comparison.
         on_output: Called with the guest's output as it appears.
         board: Its devices, besides the interrupt controllers; None: those of a PC with default settings.
 
@@ -102,17 +103,15 @@ class Machine:
         ram: RamWindow = DEFAULT_RAM,
         command_line: str = "",
         modules: Sequence[Module] = (),
-        mmu: Literal["fast", "reference"] = "fast",
+        mmu: Mmu = "fast",
         on_output: Callable[[Console, bytes], None] | None = None,
         board: Iterable[Row] | None = None,
     ) -> None:
-        if mmu not in {"fast", "reference"}:
-            raise ValueError(f"{mmu!r} is no MMU")
         self.image = image
         self.ram = check_ram(ram)
         self.mmu = mmu
         image.check_fits(((0, VGA_START), ram), (ROM_START, MIB))
-        core = self._core = Core(ram.end, reference=mmu == "reference")
+        core = self._core = Core(ram.end, mmu)
         self.cpu = Cpu(core)
         self.memory = PhysicalMemory(core.memory)
         self.consoles = Consoles(core, on_output)

@@ -61,9 +61,11 @@ typedef struct {
 
 /* Load libunicorn. Returns NULL, or what is wrong with it. */
 const char *kc_load(const char *library);
-/* Make a machine with physical memory [0, memory_end). `handle` is passed to the Python callbacks. `reference` selects Unicorn's
- * own MMU. NULL: the host lacks something, or libunicorn keeps its CPU in a way that is not known. */
-kc *kc_new(uint64_t memory_end, bool reference, void *handle);
+/* How the guest's accesses are made: by instructions of the host where that is possible, by the engine on the core's MMU, or on
+ * Unicorn's own. */
+enum kc_accesses { KC_FAST, KC_ORDINARY, KC_REFERENCE };
+/* Make a machine with physical memory [0, memory_end). `handle` is passed to the Python callbacks. NULL: the host lacks something, or libunicorn keeps its CPU in a way that is not known. */
+kc *kc_new(uint64_t memory_end, int accesses, void *handle);
 void kc_delete(kc *m);
 /* Make [start, end) of physical memory usable. Returns a Unicorn error, 0 when all is well. */
 int kc_map_ram(kc *m, uint64_t start, uint64_t end);
@@ -159,7 +161,7 @@ int kc_reset(kc *m, int depth);
 /* Forget a snapshot and those inside it; the state of the machine stays. Returns 0; -1: there is none of this depth. */
 int kc_discard(kc *m, int depth);
 
-/* Was this page of RAM written between a snapshot and the next one inside it? */
+/* Was this page of RAM written between a snapshot and the next one inside it? (Or before the machine went back to that snapshot.) */
 bool kc_page_written(const kc *m, int depth, uint32_t page);
 typedef struct { uint32_t page; const uint8_t *bytes; } kc_touched;
 /* All such pages, as they were at the snapshot. Valid until the next call of this, kc_reset() and kc_discard(). -1: no memory. */
@@ -194,6 +196,12 @@ typedef struct {
     uint8_t bit_mask;          /* bits that are not the latches' */
 } kc_planes;
 void kc_video_planes(kc *m, const kc_planes *planes);
+
+/* -- fast accesses: core/windows.c --------------------------------------------------------------- */
+
+/* Pages that translated code gets at without the engine now, and instructions that have been found to need it. */
+typedef struct { bool is_there, is_near; uint32_t pages, slow; } kc_window;
+void kc_window_now(const kc *m, kc_window *out);
 
 /* -- page tables: core/mmu.c ------------------------------------------------------------------- */
 

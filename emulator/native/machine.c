@@ -15,6 +15,7 @@
 #include "core/run.h"
 #include "core/shadow.h"
 #include "core/video.h"
+#include "core/windows.h"
 #include "observe/checked_accesses.h"
 #include "observe/null_accesses.h"
 #include "observe/probes.h"
@@ -48,6 +49,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_ram_init, kc_ram_free, NULL, NULL, NULL},
     {kc_snapshots_init, kc_snapshots_free, NULL, NULL, NULL},
     {kc_shadow_init, kc_shadow_free, kc_shadow_save, kc_shadow_restore, kc_shadow_forget},
+    {kc_windows_init, kc_windows_free, NULL, NULL, NULL},
     {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},
     {kc_video_init, kc_video_free, kc_video_save, kc_video_restore, free},
     {kc_bus_init, kc_bus_free, kc_bus_save, kc_bus_restore, free},
@@ -71,14 +73,15 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_checked_accesses_init, kc_checked_accesses_free, kc_checked_accesses_save, kc_checked_accesses_restore, free},
 };
 
-kc *kc_new(uint64_t memory_end, bool reference, void *handle)
+kc *kc_new(uint64_t memory_end, int accesses, void *handle)
 {
     kc *m = calloc(1, sizeof *m);
 
     if (!m)
         return NULL;
     m->memory_end = memory_end;
-    m->reference = reference;
+    m->fast = accesses == KC_FAST;
+    m->reference = accesses == KC_REFERENCE;
     m->handle = handle;
     int error = kc_engine_open(m);
     for (int i = 0; !error && i < KC_PARTS; i++)

@@ -28,7 +28,7 @@ struct kc {
     uc_engine *uc;
     void *handle; /* for `python` */
     uint64_t memory_end;
-    bool reference;
+    bool fast, reference; /* neither: the ordinary path of the engine, on our MMU */
 
     /* unicorn */
     struct engine *engine;
@@ -45,6 +45,7 @@ struct kc {
     struct ram *ram;
     struct video *video;
     struct snapshots *snapshots;
+    struct windows *windows;
     struct directories *directories;
     struct mmu *mmu;
     struct ports *ports;
@@ -77,7 +78,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 31 };
+enum { KC_PARTS = 32 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

@@ -21,8 +21,9 @@ _SHIM = r"""
 
 /* Where calls of the core come from, which of them fails, how many there were since that was said, and which have failed. */
 static struct { const char *base, *start, *end; long fail_at, count; } core;
-enum { SITES_MAX = 256 };
+enum { SITES_MAX = 256, OF_A_SITE_MAX = 24 };
 static long sites[SITES_MAX], site_count;
+static struct { long site, count; } counted[SITES_MAX]; /* since then; of each site the first ones count */
 
 static int find_core(struct dl_phdr_info *info, size_t size, void *data)
 {
@@ -46,6 +47,7 @@ long shim_fail_at(long n)
     dl_iterate_phdr(find_core, NULL);
     core.fail_at = n;
     core.count = 0;
+    memset(counted, 0, sizeof counted);
     return count;
 }
 
@@ -58,9 +60,15 @@ long shim_sites(long *out)
 
 static int fails(const void *caller)
 {
-    if ((const char *)caller < core.start || (const char *)caller >= core.end || ++core.count != core.fail_at)
-        return 0;
     long site = (const char *)caller - core.base, i = 0;
+    if ((const char *)caller < core.start || (const char *)caller >= core.end)
+        return 0;
+    while (counted[i].site && counted[i].site != site)
+        i++;
+    counted[i].site = site;
+    if (++counted[i].count > OF_A_SITE_MAX || ++core.count != core.fail_at)
+        return 0;
+    i = 0;
     while (i < site_count && sites[i] != site)
         i++;
     if (i == site_count && i < SITES_MAX)
@@ -85,7 +93,8 @@ ANSWER(void *, mmap, (void *at, size_t size, int rights, int flags, int file, of
        (at, size, rights, flags, file, offset), (void *)-1)
 ANSWER(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1)
 ANSWER(int, ftruncate, (int file, off_t size), (file, size), -1)
-ANSWER(int, madvise, (void *at, size_t size, int advice), (at, size, advice), -1)
+ANSWER(int, mprotect, (void *at, size_t size, int rights), (at, size, rights), -1)
+ANSWER(ssize_t, pwrite, (int file, const void *from, size_t size, off_t offset), (file, from, size, offset), -1)
 ANSWER(ssize_t, pread, (int file, void *to, size_t size, off_t offset), (file, to, size, offset), -1)
 
 /* dlsym() itself may allocate. */
@@ -117,7 +126,7 @@ void *dlsym(void *handle, const char *name)
 }
 """
 
-REQUESTS = ("malloc", "calloc", "realloc", "mmap", "memfd_create", "ftruncate", "madvise", "pread")
+REQUESTS = ("malloc", "calloc", "realloc", "mmap", "memfd_create", "ftruncate", "mprotect", "pread", "pwrite")
 """Functions that fail, besides uc_context_alloc."""
 
 

@@ -85,7 +85,7 @@ def _check(options: Namespace) -> None:
     if any(mode.value == "lockstep" for _, mode in options.layer):
         raise CommandLineError("step cannot run layers in lockstep, only native or as model")
     if options.mmu == "reference":
-        raise CommandLineError("step needs the fast MMU: the reference does not tell what is written")
+        raise CommandLineError("step needs kmemu's MMU: with --memory reference nobody tells what is written")
     is_terminal = (
         sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
     )

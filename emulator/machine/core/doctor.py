@@ -112,7 +112,7 @@ class _Guest:
 
     def __init__(self, code: str) -> None:
         load_unicorn()
-        core = lib.kc_new(_MEMORY, False, ffi.NULL)  # noqa: FBT003 - C has no names for arguments
+        core = lib.kc_new(_MEMORY, lib.KC_FAST, ffi.NULL)
         if core == ffi.NULL:
             raise HostError("the host cannot give a machine")
         self.core = ffi.gc(core, lib.kc_delete)
@@ -155,6 +155,13 @@ def _found_out() -> int:
     guest.run()
     facts: int = lib.kc_facts(guest.core)
     return facts
+
+
+def _accesses_memory() -> bool:
+    guest, window = _Guest(_STORE + _HLT), ffi.new("kc_window *")
+    guest.run()
+    lib.kc_window_now(guest.core, window)
+    return bool(window.pages)
 
 
 def _has_base() -> bool:
@@ -260,6 +267,10 @@ _TRIALS: tuple[tuple[Fact, Callable[[], bool]], ...] = (
         _trial("jumps", "blocks of code know themselves where an indirect jump leads", speed=True),
         lambda: bool(_found_out() & lib.KC_JUMPS_KEPT),
     ),
+    (
+        _trial("memory", "loads and stores are single instructions of the host", speed=True),
+        _accesses_memory,
+    ),
     (_trial("segments", "the bases of segments are found in the CPU's state"), _has_base),
     (_trial("instructions", "instructions are counted right"), _counts_instructions),
     (_trial("budget", "a run ends after exactly so many instructions"), _budget_is_exact),
@@ -288,5 +299,5 @@ _TRIALS: tuple[tuple[Fact, Callable[[], bool]], ...] = (
         _trial("features", "instructions that cpuid does not promise are #UD"),
         lambda: all(_Guest(each + _HLT).raises(_INVALID_OPCODE) for each in (_POPCNT, _VADDPS)),
     ),
-    (_trial("snapshots", "memory and registers go back (memfd, /proc/self/pagemap)"), _goes_back),
+    (_trial("snapshots", "memory and registers go back (memfd, mprotect)"), _goes_back),
 )

@@ -11,7 +11,7 @@ import os.path
 from contextlib import contextmanager
 from functools import cache
 from importlib.machinery import PathFinder
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from emulator.errors import HostError
 from emulator.native import _core
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ffi, lib = _core.ffi, _core.lib
+
+Mmu = Literal["fast", "ordinary", "reference"]
+_ACCESSES: dict[str, int] = {"fast": lib.KC_FAST, "ordinary": lib.KC_ORDINARY, "reference": lib.KC_REFERENCE}
 
 RUNS = "{} while the machine runs: a callback may look at it, and end the run with stop()"
 """What is said of a call that may not come from a callback."""
@@ -52,10 +55,10 @@ class Core:
 
     Args:
         memory_end: End of physical memory, page aligned.
-        reference: Use Unicorn's own MMU instead of the core's.
+        mmu: How the guest's accesses are made, see `Machine`.
 
     Attributes:
-        reference: The same.
+        reference: Whether Unicorn's own MMU is used.
         raw: What the functions of `lib` work on.
         memory: Physical memory.
         is_running: Whether the CPU runs; set by it.
@@ -82,10 +85,12 @@ class Core:
         HostError: The host cannot give the memory, or libunicorn is missing.
     """
 
-    def __init__(self, memory_end: int, *, reference: bool) -> None:
+    def __init__(self, memory_end: int, mmu: Mmu) -> None:
         load_unicorn()
         self.pending: BaseException | None = None
-        self.reference = reference
+        if mmu not in _ACCESSES:
+            raise ValueError(f"{mmu!r} is no MMU")
+        self.reference = mmu == "reference"
         self.is_running = self.in_run = self._holds_signals = False
         self.port_read: Callable[[int, int], int]
         self.port_write: Callable[[int, int, int], None]
@@ -101,7 +106,7 @@ class Core:
         self.apic_off: Callable[[], None]
         self.bios: Callable[[], None]
         self._handle = ffi.new_handle(self)
-        raw = lib.kc_new(memory_end, reference, self._handle)
+        raw = lib.kc_new(memory_end, _ACCESSES[mmu], self._handle)
         if raw == ffi.NULL:
             raise HostError(f"the host cannot give {memory_end} bytes of address space for guest RAM")
         self.raw = ffi.gc(raw, lib.kc_delete)

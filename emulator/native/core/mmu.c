@@ -16,6 +16,7 @@
 #include "core/reports.h"
 #include "core/shadow.h"
 #include "core/video.h"
+#include "core/windows.h"
 #include "unicorn/alignment.h"
 #include "unicorn/counting.h"
 #include "unicorn/delivery.h"
@@ -34,6 +35,7 @@ void kc_on_tlb_flush(kc *m)
 {
     memset(m->mmu->fills, 0xff, sizeof m->mmu->fills);
     m->mmu->space_known = false;
+    kc_windows_on_flush(m);
     kc_directory_left(m);
     if (kc_seeks_stale(m))
         kc_translations_forgotten(m);
@@ -42,6 +44,7 @@ void kc_on_tlb_flush(kc *m)
 void kc_on_page_flush(kc *m, uint32_t address)
 {
     m->mmu->fills[address >> PAGE_SHIFT & (FILLS - 1)].linear = UINT32_MAX;
+    kc_windows_forget_page(m, address);
     if (kc_seeks_stale(m))
         kc_translation_forgotten(m, address);
 }
@@ -60,6 +63,7 @@ void kc_a20(kc *m, bool on)
         return;
     m->mmu->a20_off = !on;
     paging_read(m);
+    kc_windows_forget(m);
     kc_gate_a20(m, on);
     kc_flush_tlb(m);
 }
@@ -294,7 +298,9 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         return true;
     }
     bool held = kc_seeks_stale(m) && kc_on_refill(m, (uint32_t)linear, type, out);
-    if (!held && !translate_for_cpu(m, (uint32_t)linear, type, out, &w)) {
+    bool shown = m->mmu->paging && !m->mmu->miss.user && !kc_seeks_stale(m) && type != UC_MEM_FETCH &&
+                 kc_windows_answer(m, (uint32_t)linear, type == UC_MEM_WRITE, out);
+    if (!held && !shown && !translate_for_cpu(m, (uint32_t)linear, type, out, &w)) {
         if (kc_guards(m, linear) && m->mmu->miss.vector == PAGE_FAULT)
             kc_on_guarded_fault(m, type);
         return false;
@@ -302,6 +308,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
     bool answers = kc_is_mapped(m, out->paddr);
     if (!answers && (type == UC_MEM_FETCH || !(kc_is_device(m, out->paddr) || kc_is_open(m, out->paddr))))
         return bus_error(m, out->paddr, (uint32_t)linear, type);
+    if (!m->mmu->miss.user)
+        kc_windows_on_fill(m, (uint32_t)linear, out->paddr);
     uint64_t page = out->paddr >> PAGE_SHIFT;
     if (m->mmu->paging && !kc_directory_is_noted(m))
         kc_directory_note(m, kc_page_tables(m), (uint32_t)linear, out->paddr);
@@ -311,9 +319,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
             return false;
         }
         kc_fill_again(m);
+        kc_windows_protect_code(m, (uint32_t)page);
     }
-    m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
-        (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr};
     note_fill(m, (uint32_t)linear, &w, out);
     m->mmu->watched |= kc_is_poisoned(m, out->paddr);
     if (kc_was_fetched(m, page))
@@ -324,6 +331,8 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
         else
             out->perms &= ~(uint32_t)UC_PROT_WRITE;
     }
+    m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
+        (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr, out->perms & UC_PROT_WRITE};
     out->paddr = kc_video_target(m, out->paddr);
     return true;
 }
@@ -384,6 +393,8 @@ int kc_mmu_save(kc *m, void **out)
 /* After the CPU's registers: CR3 may be another one, and D bits are clear again. */
 int kc_mmu_restore(kc *m, const void *saved)
 {
+    if (m->mmu->a20_off != *(const bool *)saved)
+        kc_windows_forget(m);
     m->mmu->a20_off = *(const bool *)saved;
     kc_flush_tlb(m);
     paging_read(m);

@@ -8,7 +8,7 @@
 #define FILLS 64
 
 struct mmu {
-    struct fill { uint32_t linear, physical; } fills[FILLS]; /* newest TLB fills, addresses of pages; by linear page */
+    struct fill { uint32_t linear, physical; bool writable; } fills[FILLS]; /* newest TLB fills, addresses of pages; by linear page */
     uint8_t large[1024 / 8]; /* one bit for 4 MiB of linear addresses: a large page was there at a TLB fill */
     bool paging; /* CR0.PG at the last TLB fill; nothing runs after a change of PG without a fill */
     bool a20_off; /* bit 20 of the CPU's physical addresses is 0 */
@@ -84,6 +84,13 @@ static inline int64_t kc_translate_used(kc *m, uint32_t linear)
         return linear;
     return fill->linear == (linear & ~PAGE_MASK) ? (int64_t)(fill->physical | (linear & PAGE_MASK))
                                                   : kc_translate(m, linear);
+}
+
+/* Was the page's newest fill one that allows plain writes? */
+static inline bool kc_is_filled_writable(const kc *m, uint32_t linear)
+{
+    const struct fill *fill = &m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)];
+    return fill->writable && fill->linear == (linear & ~PAGE_MASK) && !kc_was_fetched(m, fill->physical >> PAGE_SHIFT);
 }
 
 /* Copy `count` words that lie at a linear address; words that are not mapped read as 0. */

@@ -6,12 +6,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/host_faults.h"
 #include "core/ram.h"
 #include "unicorn/engine.h"
 
 uint8_t *kc_memory(kc *m) { return kc_at(m, 0); }
 
-/* What the process has of its own is there, too: Linux copies a page of the file, and gives the file one for that. */
 uint64_t kc_next_touched(kc *m, uint64_t physical)
 {
     off_t data = lseek(m->ram->file, (off_t)physical, SEEK_DATA);
@@ -21,9 +21,9 @@ uint64_t kc_next_touched(kc *m, uint64_t physical)
     return (uint64_t)data < m->memory_end ? (uint64_t)data : m->memory_end;
 }
 
-static uint8_t *map(kc *m, int kind, uint64_t offset, uint64_t size)
+static uint8_t *map(kc *m, uint64_t offset, uint64_t size)
 {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, kind | MAP_NORESERVE, m->ram->file, (off_t)offset);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->ram->file, (off_t)offset);
     return memory == MAP_FAILED ? NULL : memory;
 }
 
@@ -42,13 +42,12 @@ static int piece_add(kc *m, uint64_t start, uint64_t end)
     uint64_t offset = ram->piece_count ? m->memory_end : 0, size = end - start;
     struct piece piece = {start, end, NULL, NULL};
 
-    if (ftruncate(ram->file, (off_t)(offset + size)) || !(piece.memory = map(m, MAP_PRIVATE, offset, size))
-        || !(piece.base = map(m, MAP_SHARED, offset, size))) {
+    if (ftruncate(ram->file, (off_t)(offset + size)) || !(piece.memory = map(m, offset, size)) || !(piece.base = map(m, offset, size))) {
         piece_free(&piece);
         return -1;
     }
     ram->pieces[ram->piece_count++] = piece;
-    return 0;
+    return kc_on_piece(m, &ram->pieces[ram->piece_count - 1]);
 }
 
 int kc_ram_init(kc *m)
@@ -63,6 +62,7 @@ void kc_ram_free(kc *m)
 {
     if (!m->ram)
         return;
+    kc_host_faults_drop(m);
     for (int i = 0; i < m->ram->piece_count; i++)
         piece_free(&m->ram->pieces[i]);
     if (m->ram->file >= 0)

@@ -4,8 +4,8 @@
 
 #include "machine.h"
 
-/* Memory consists of RAM, and of the frame buffer from when it is needed. `memory` is a private mapping of `file`, which holds the newest
- * snapshot; the mapping's own pages are what changed since. `base` shows the file itself. */
+/* Memory consists of RAM, and of the frame buffer from when it is needed. Both mappings show the same bytes of `file`: `memory` is for
+ * everybody, and its pages are protected while a write to them has to be noticed (snapshots.c); `base` may always be written. */
 struct ram {
     struct piece { uint64_t start, end; uint8_t *memory, *base; } pieces[2]; /* RAM begins at 0 */
     int piece_count;
@@ -22,8 +22,17 @@ bool kc_is_rom(const kc *m, uint64_t physical);
 /* Let [start, end) be memory, too, which lies beyond RAM; the engine has it at another address. Returns a Unicorn error or 0. */
 int kc_ram_extend(kc *m, uint64_t start, uint64_t end, uint64_t engine_start);
 
+/* What has RAM from its start on. */
+static inline int kc_ram_file(const kc *m) { return m->ram->file; }
+
 int kc_snapshots_init(kc *m);
 void kc_snapshots_free(kc *m);
+/* A piece of memory is there. -1: the host lacks something. */
+int kc_on_piece(kc *m, const struct piece *piece);
+/* A page of memory is going to be written: the newest snapshot keeps what it holds. */
+void kc_keep_page(kc *m, uint32_t page);
+/* Is there nothing to keep of it any more? */
+bool kc_may_be_written(const kc *m, uint32_t page);
 
 static inline bool kc_is_rom_code(const kc *m, uint64_t physical)
 {

@@ -1,5 +1,6 @@
 /* The CPU's registers, for Python. */
 #include "core/reports.h"
+#include "core/windows.h"
 #include "unicorn/counting.h"
 #include "unicorn/state.h"
 
@@ -68,6 +69,7 @@ int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit)
     uint32_t code = 0x08, data = 0x10, cr0 = 0x11 /* PE, ET */, cr4 = 0; /* Unicorn's has SSE on */
     int error = U.uc_reg_write(m->uc, UC_X86_REG_GDTR, &gdt);
 
+    kc_windows_forget(m);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_IDTR, &idt);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_LDTR, &ldt);
     error |= U.uc_reg_write(m->uc, UC_X86_REG_CR0, &cr0);

@@ -1,126 +1,57 @@
 /* Snapshots of memory, and of what the parts of a machine keep.
  *
- * RAM is a private mapping of an unnamed file. The file holds the newest snapshot; the pages written since are the
- * process's own copies, which the host kernel keeps apart for us. Going back is one madvise(): the copies are dropped
- * and the file's pages shine through. Where that happens again and again and few pages have changed, they are copied
- * back instead, and stay: each of them would cost two page faults. A snapshot taken inside another moves the file on; what the file loses by that
- * is kept in the outer snapshot's list of undo pages.
+ * Theory of operation. A snapshot copies nothing: it protects memory, and the first write to a page keeps in the newest snapshot what the
+ * page held. Whoever writes comes to that: the guest, the engine, the core, Python. Going back copies the kept pages into place.
+ * Where that happens again and again the same few pages are written: those stay writable, and are copied back each time, so that
+ * neither a write nor going back costs anything else.
  *
- * Untouched RAM is a hole in the file and costs nothing.
+ * Memory that nobody has touched is a hole in RAM's file and costs nothing.
+ *
+ * Shortcomings. Each page that is written between protected ones costs Linux a mapping, of which a process has some ten thousands: after
+ * SINGLE_PAGES of them, pages are kept and made writable in groups.
  */
-#define _GNU_SOURCE
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include "core/host_faults.h"
 #include "core/mmu.h"
 #include "core/page_list.h"
 #include "core/ram.h"
 #include "core/run.h"
+#include "core/windows.h"
 
 #define DEPTH_MAX 64
-enum { OFTEN = 3, COPIED_MAX = 64 }; /* resets after which pages are copied back, and how many of them at most */
+enum { HOT_MAX = 64 };                     /* pages that stay writable when a snapshot is gone back to */
+enum { SINGLE_PAGES = 8192, GROUP = 64 };  /* pages made writable alone, and together */
 
 struct snapshot {
     void *saved[KC_PARTS]; /* by the parts of the machine */
-    int resets;            /* so far, up to OFTEN */
-    struct page_list undo; /* pages that differ in the next snapshot further in, as they are in this one */
+    struct page_list undo; /* pages that were written from here to the next snapshot inside, as they are in this one */
 };
 
 struct snapshots {
-    int depth, pagemap;
+    int depth;
     struct snapshot stack[DEPTH_MAX];
+    uint8_t *kept;   /* one bit a page: it is in the newest snapshot's undo list */
+    uint32_t opened; /* pages or groups made writable since all were protected */
     struct touched_room touched;
 };
 
 /* -- pages --------------------------------------------------------------------------------------- */
 
-static int pagemap(kc *m)
-{
-    struct snapshots *s = m->snapshots;
-    return s->pagemap < 0 ? s->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : s->pagemap;
-}
-
-/* Call visit for each page of a piece that differs from the file. Linux: Documentation/admin-guide/mm/pagemap.rst. */
-static int for_each_changed_page_of(kc *m, const struct piece *piece, int (*visit)(kc *, uint32_t))
-{
-    enum { BATCH = 4096 };
-    static const uint64_t present = 1ull << 63, swapped = 1ull << 62, of_file = 1ull << 61;
-    uint64_t first = (uintptr_t)piece->memory >> PAGE_SHIFT, pages = (piece->end - piece->start) >> PAGE_SHIFT;
-    uint64_t entries[BATCH];
-
-    if (pagemap(m) < 0)
-        return -1;
-    for (uint64_t done = 0; done < pages; done += BATCH) {
-        uint64_t count = pages - done < BATCH ? pages - done : BATCH;
-        ssize_t bytes = (ssize_t)(count * sizeof *entries);
-        if (pread(m->snapshots->pagemap, entries, (size_t)bytes, (off_t)((first + done) * sizeof *entries)) != bytes)
-            return -1;
-        for (uint64_t i = 0; i < count; i++)
-            if ((entries[i] & (present | swapped)) && !(entries[i] & of_file) && visit(m, (uint32_t)((piece->start >> PAGE_SHIFT) + done + i)))
-                return -1;
-    }
-    return 0;
-}
-
-static int for_each_changed_page(kc *m, int (*visit)(kc *, uint32_t))
-{
-    for (int i = 0; i < m->ram->piece_count; i++)
-        if (for_each_changed_page_of(m, &m->ram->pieces[i], visit))
-            return -1;
-    return 0;
-}
-
-/* The ioctl PAGEMAP_SCAN of Linux 6.7 and later, whose header may be older; the same document describes it. */
-struct own_pages { uint64_t start, end, categories; };
-struct scan {
-    uint64_t size, flags, start, end, walk_end, found, found_max, pages_max, inverted, all_of, any_of, wanted;
-};
-#define SCAN _IOWR('f', 16, struct scan)
-
-/* Copy the file over the process's own copies of pages. False: there are too many, or Linux does not say which. */
-static bool copy_file(kc *m, const struct piece *piece)
-{
-    enum { OF_FILE = 1 << 2, PRESENT = 1 << 3, SWAPPED = 1 << 4 };
-    struct own_pages own[COPIED_MAX];
-    uint64_t start = (uintptr_t)piece->memory, end = start + (piece->end - piece->start);
-    struct scan scan = {
-        .size = sizeof scan, .start = start, .end = end, .found = (uintptr_t)own, .found_max = COPIED_MAX, .pages_max = COPIED_MAX,
-        .inverted = OF_FILE, .all_of = OF_FILE, .any_of = PRESENT | SWAPPED, .wanted = OF_FILE,
-    };
-    int count = pagemap(m) < 0 ? -1 : ioctl(pagemap(m), SCAN, &scan);
-
-    if (count < 0 || scan.walk_end != end)
-        return false;
-    for (int i = 0; i < count; i++)
-        memcpy(piece->memory + (own[i].start - start), piece->base + (own[i].start - start), own[i].end - own[i].start);
-    return true;
-}
-
-/* Let memory be what the file holds, and drop the process's own copies of pages if they are not needed soon. */
-static int show_file(kc *m, bool often)
-{
-    for (int i = 0; i < m->ram->piece_count; i++) {
-        const struct piece *piece = &m->ram->pieces[i];
-        if (!(often && copy_file(m, piece)) && madvise(piece->memory, piece->end - piece->start, MADV_DONTNEED))
-            return -1;
-    }
-    return 0;
-}
-
-static uint8_t *page_now(const kc *m, uint32_t page)
-{
-    uint64_t at = (uint64_t)page * PAGE_SIZE;
-    return kc_piece(m, at)->memory + (at - kc_piece(m, at)->start);
-}
-
-static uint8_t *page_in_file(const kc *m, uint32_t page)
+static uint8_t *page_at(const kc *m, uint32_t page)
 {
     uint64_t at = (uint64_t)page * PAGE_SIZE;
     return kc_piece(m, at)->base + (at - kc_piece(m, at)->start);
+}
+
+static bool is_kept(const kc *m, uint32_t page) { return m->snapshots->kept[page >> 3] >> (page & 7) & 1; }
+
+static void kept_set(kc *m, uint32_t page, bool kept)
+{
+    uint8_t *byte = &m->snapshots->kept[page >> 3], bit = (uint8_t)(1u << (page & 7));
+    *byte = (uint8_t)(kept ? *byte | bit : *byte & ~bit);
 }
 
 /* NULL: there is no snapshot. */
@@ -130,26 +61,78 @@ static struct page_list *undo_of_newest(kc *m)
     return s->depth ? &s->stack[s->depth - 1].undo : NULL;
 }
 
-/* The file takes over a page; the outer snapshot keeps what the file held. */
-static int page_commit(kc *m, uint32_t page)
+void kc_keep_page(kc *m, uint32_t page)
 {
     struct page_list *undo = undo_of_newest(m);
 
-    if (undo && !kc_page_list_add(undo, page, page_in_file(m, page)))
-        return -1;
-    memcpy(page_in_file(m, page), page_now(m, page), PAGE_SIZE);
+    if (!undo || is_kept(m, page))
+        return;
+    if (kc_page_list_add(undo, page, page_at(m, page)))
+        kept_set(m, page, true);
+    else
+        kc_no_memory(m);
+}
+
+bool kc_may_be_written(const kc *m, uint32_t page) { return !m->snapshots->depth || is_kept(m, page); }
+
+/* Never too many mappings: it is one. */
+static __attribute__((noinline)) bool give_up(const struct piece *piece)
+{
+    return mprotect(piece->memory, piece->end - piece->start, PROT_READ | PROT_WRITE) == 0;
+}
+
+/* A write to a protected page of a piece. */
+static bool on_write(kc *m, uintptr_t address, void *context)
+{
+    const struct piece *piece = m->ram->pieces;
+    (void)context;
+
+    while (address - (uintptr_t)piece->memory >= piece->end - piece->start)
+        piece++;
+    uint64_t offset = (address - (uintptr_t)piece->memory) & ~(uint64_t)PAGE_MASK, size = PAGE_SIZE;
+    if (m->snapshots->opened >= SINGLE_PAGES) {
+        offset -= offset % (GROUP * PAGE_SIZE);
+        size = piece->end - piece->start - offset < GROUP * PAGE_SIZE ? piece->end - piece->start - offset : GROUP * PAGE_SIZE;
+    }
+    for (uint64_t at = offset; at < offset + size; at += PAGE_SIZE)
+        kc_keep_page(m, (uint32_t)((piece->start + at) >> PAGE_SHIFT));
+    m->snapshots->opened++;
+    if (mprotect(piece->memory + offset, size, PROT_READ | PROT_WRITE) == 0)
+        return true;
+    kc_no_memory(m); /* of the rest nothing is kept */
+    return give_up(piece);
+}
+
+/* Let the first write to each page be noticed; or let all be written. -1: the host lacks something. */
+static int protect(kc *m, bool yes)
+{
+    for (int i = 0; i < m->ram->piece_count; i++) {
+        const struct piece *piece = &m->ram->pieces[i];
+        if (mprotect(piece->memory, piece->end - piece->start, yes ? PROT_READ : PROT_READ | PROT_WRITE))
+            return -1;
+    }
+    m->snapshots->opened = 0;
+    if (yes)
+        kc_windows_protect(m);
     return 0;
 }
 
-/* A snapshot could not be finished: the file holds again what it held. */
-static void pages_uncommit(kc *m)
+int kc_on_piece(kc *m, const struct piece *piece)
 {
-    struct page_list *undo = undo_of_newest(m);
+    uint64_t size = piece->end - piece->start;
 
-    for (uint32_t i = 0; undo && i < undo->count; i++)
-        memcpy(page_in_file(m, undo->pages[i].number), undo->pages[i].bytes, PAGE_SIZE);
-    if (undo)
-        undo->count = 0;
+    if (kc_host_faults_add(m, piece->memory, size, on_write))
+        return -1;
+    return m->snapshots && m->snapshots->depth ? mprotect(piece->memory, size, PROT_READ) : 0;
+}
+
+/* Whether pages are in the newest list is asked of another one from now on. */
+static void kept_clear(kc *m)
+{
+    const struct page_list *list = undo_of_newest(m);
+
+    for (uint32_t i = 0; list && i < list->count; i++)
+        kept_set(m, list->pages[i].number, false);
 }
 
 static void parts_forget(struct snapshot *s)
@@ -182,16 +165,12 @@ int kc_snapshot(kc *m)
     if (m->snapshots->depth == DEPTH_MAX)
         return -1;
     struct snapshot *s = &m->snapshots->stack[m->snapshots->depth];
-    s->resets = 0;
-    if (parts_save(m, s)) {
+    if (parts_save(m, s) || protect(m, true)) {
         parts_forget(s);
         return -1;
     }
-    if (for_each_changed_page(m, page_commit) || show_file(m, false)) {
-        pages_uncommit(m);
-        parts_forget(s);
-        return -1;
-    }
+    kept_clear(m);
+    kc_host_faults_take();
     return m->snapshots->depth++;
 }
 
@@ -207,7 +186,7 @@ static void code_forget(kc *m, uint64_t start, uint64_t end)
 static void code_restore(kc *m, uint32_t page, const uint8_t *bytes)
 {
     enum { CHUNK = 64 };
-    uint8_t *now = page_now(m, page);
+    uint8_t *now = page_at(m, page);
 
     if (memcmp(now, bytes, PAGE_SIZE) == 0)
         return;
@@ -217,20 +196,15 @@ static void code_restore(kc *m, uint32_t page, const uint8_t *bytes)
     memcpy(now, bytes, PAGE_SIZE);
 }
 
-/* Bring the file back to what it was at snapshot `depth`. keep: the mapping must go on showing what it shows now. */
-static void file_rewind(kc *m, int depth, bool keep)
+/* What a snapshot's list holds is put back. */
+static void undo(kc *m, const struct page_list *list)
 {
-    for (int i = m->snapshots->depth - 2; i >= depth; i--) {
-        struct page_list *undo = &m->snapshots->stack[i].undo;
-        for (uint32_t k = 0; k < undo->count; k++) {
-            uint32_t page = undo->pages[k].number;
-            if (keep)
-                *(volatile uint8_t *)page_now(m, page) = *page_now(m, page); /* now our own copy */
-            else if (kc_was_fetched(m, page))
-                code_restore(m, page, undo->pages[k].bytes);
-            memcpy(page_in_file(m, page), undo->pages[k].bytes, PAGE_SIZE);
-        }
-        undo->count = 0;
+    for (uint32_t i = 0; i < list->count; i++) {
+        uint32_t page = list->pages[i].number;
+        if (kc_was_fetched(m, page))
+            code_restore(m, page, list->pages[i].bytes);
+        else
+            memcpy(page_at(m, page), list->pages[i].bytes, PAGE_SIZE);
     }
 }
 
@@ -243,65 +217,104 @@ static void snapshots_forget(kc *m, int depth)
     }
 }
 
+/* Nothing was written since the newest snapshot: the pages of its list stay in it and writable, unless they are many. */
+static int undo_start(kc *m, bool stays)
+{
+    struct page_list *list = undo_of_newest(m);
+
+    if (stays && list->count <= HOT_MAX)
+        return 0;
+    kept_clear(m);
+    list->count = 0;
+    return protect(m, true);
+}
+
 int kc_reset(kc *m, int depth)
 {
-    uint32_t count;
-    const uint32_t *pages = kc_fetched_pages(m, &count);
+    struct snapshots *s = m->snapshots;
 
-    if (depth < 0 || depth >= m->snapshots->depth)
+    if (depth < 0 || depth >= s->depth)
         return -1;
-    file_rewind(m, depth, false);
-    for (uint32_t i = 0; i < count; i++)
-        code_restore(m, pages[i], page_in_file(m, pages[i]));
+    bool is_newest = depth == s->depth - 1;
+    for (int i = s->depth - 1; i >= depth; i--)
+        undo(m, &s->stack[i].undo);
+    if (!is_newest)
+        kept_clear(m);
     snapshots_forget(m, depth + 1);
-    struct snapshot *s = &m->snapshots->stack[depth];
-    s->resets += s->resets < OFTEN;
-    if (show_file(m, s->resets == OFTEN))
-        return -1;
-    if (parts_restore(m, s))
+    if (undo_start(m, is_newest) || parts_restore(m, &s->stack[depth]))
         return -1;
     if (m->reference)
         kc_flush_code(m); /* which pages hold code is not known */
+    kc_host_faults_take();
     return kc_lacks_memory(m) ? -1 : 0;
 }
 
 bool kc_page_written(const kc *m, int depth, uint32_t page)
 {
-    return depth >= 0 && depth < m->snapshots->depth && kc_page_list_find(&m->snapshots->stack[depth].undo, page);
+    return depth >= 0 && depth < m->snapshots->depth - 1 && kc_page_list_find(&m->snapshots->stack[depth].undo, page);
 }
 
 int64_t kc_pages_written(kc *m, int depth, const kc_touched **out)
 {
     struct snapshots *s = m->snapshots;
-    return depth >= 0 && depth < s->depth ? kc_touched_of(&s->touched, &s->stack[depth].undo, out) : 0;
+    return depth >= 0 && depth < s->depth - 1 ? kc_touched_of(&s->touched, &s->stack[depth].undo, out) : 0;
+}
+
+/* What the snapshots from `depth` on keep goes to the one before, which has seen the oldest bytes. */
+static int undo_join(kc *m, int depth)
+{
+    struct snapshots *s = m->snapshots;
+    struct page_list *into = &s->stack[depth - 1].undo;
+
+    kept_clear(m);
+    for (uint32_t i = 0; i < into->count; i++)
+        kept_set(m, into->pages[i].number, true);
+    for (int k = depth; k < s->depth; k++) {
+        const struct page_list *list = &s->stack[k].undo;
+        for (uint32_t i = 0; i < list->count; i++) {
+            if (is_kept(m, list->pages[i].number))
+                continue;
+            if (!kc_page_list_add(into, list->pages[i].number, list->pages[i].bytes))
+                return -1;
+            kept_set(m, list->pages[i].number, true);
+        }
+    }
+    return 0;
 }
 
 int kc_discard(kc *m, int depth)
 {
-    if (depth < 0 || depth >= m->snapshots->depth)
+    struct snapshots *s = m->snapshots;
+    int error = 0;
+
+    if (depth < 0 || depth >= s->depth)
         return -1;
-    if (depth)
-        file_rewind(m, depth - 1, true);
+    if (depth) {
+        error = undo_join(m, depth);
+    } else {
+        kept_clear(m);
+        error = protect(m, false);
+    }
+    if (error)
+        kc_no_memory(m); /* the snapshot that is left cannot be gone back to */
     snapshots_forget(m, depth);
-    return 0;
+    return error;
 }
 
 /* -- life ---------------------------------------------------------------------------------------- */
 
 int kc_snapshots_init(kc *m)
 {
-    if (KC_NEW(m->snapshots))
-        return -1;
-    m->snapshots->pagemap = -1;
-    return 0;
+    enum { PAGES_4GIB = 1 << 20 };
+
+    return KC_NEW(m->snapshots) || !(m->snapshots->kept = calloc(PAGES_4GIB / 8, 1)) ? -1 : 0;
 }
 
 void kc_snapshots_free(kc *m)
 {
-    if (!m->snapshots)
-        return;
-    if (m->snapshots->pagemap >= 0)
-        close(m->snapshots->pagemap);
-    free(m->snapshots->touched.entries);
+    if (m->snapshots) {
+        free(m->snapshots->kept);
+        free(m->snapshots->touched.entries);
+    }
     free(m->snapshots);
 }

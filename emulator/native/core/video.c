@@ -16,6 +16,7 @@
 
 #include "core/ram.h"
 #include "core/video.h"
+#include "core/windows.h"
 #include "unicorn/engine.h"
 
 #define PLANES_AT (1ull << 33)
@@ -200,6 +201,7 @@ int kc_video_window(kc *m, int kind, uint32_t offset)
             return -1;
         video->has_planes = true;
     }
+    kc_windows_forget(m);
     video->shown.kind = kind;
     video->shown.offset = offset & (uint32_t)(video->end - video->start - 1);
     kc_flush_tlb(m);
@@ -235,7 +237,11 @@ int kc_video_save(kc *m, void **out)
 /* Before the TLB is emptied. */
 int kc_video_restore(kc *m, const void *saved)
 {
-    m->video->shown = *(const struct shown *)saved;
+    const struct shown *shown = saved;
+
+    if (shown->kind != m->video->shown.kind || shown->offset != m->video->shown.offset)
+        kc_windows_forget(m);
+    m->video->shown = *shown;
     return 0;
 }
 

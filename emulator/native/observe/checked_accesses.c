@@ -19,6 +19,7 @@
 #include "core/mmu.h"
 #include "core/run.h"
 #include "core/shadow.h"
+#include "core/windows.h"
 #include "observe/checked_accesses.h"
 #include "record/blocks.h"
 #include "record/calls.h"
@@ -167,6 +168,7 @@ int kc_sanitize_open(kc *m, const kc_checking *checks)
         return -UC_ERR_NOMEM;
     }
     c->open = true;
+    kc_windows_suspend(m, true);
     return 0;
 }
 
@@ -174,6 +176,8 @@ void kc_sanitize_close(kc *m)
 {
     struct checked_accesses *c = m->checked_accesses;
 
+    if (c->open)
+        kc_windows_suspend(m, false);
     c->open = false;
     kc_blocks_close(m);
     kc_shadow_close(m);

@@ -19,6 +19,7 @@
 #include "core/mmu.h"
 #include "core/reports.h"
 #include "core/run.h"
+#include "core/windows.h"
 #include "observe/null_accesses.h"
 #include "record/calls.h"
 #include "record/stack_numbers.h"
@@ -158,8 +159,10 @@ void kc_on_guarded_fault(kc *m, uc_mem_type type)
 
 void kc_null_open(kc *m)
 {
-    if (!m->null_accesses->open++)
-        kc_fill_again(m); /* with page zero as watched */
+    if (m->null_accesses->open++)
+        return;
+    kc_fill_again(m); /* with page zero as watched */
+    kc_windows_forget_page(m, 0);
 }
 
 void kc_null_close(kc *m)

@@ -18,6 +18,7 @@
 
 #include "core/run.h"
 #include "core/reports.h"
+#include "core/windows.h"
 #include "observe/stale_translations.h"
 #include "observe/translations.h"
 #include "record/stack_numbers.h"
@@ -50,6 +51,12 @@ void kc_translation_forgotten(kc *m, uint32_t linear)
 
 bool kc_holds_entries(const kc *m, uint64_t page) { return kc_translations_use(&m->stale_translations->held, page); }
 
+static void drop(kc *m, uint32_t linear, bool user)
+{
+    kc_drop_page(m, linear, user);
+    kc_windows_forget_page(m, linear);
+}
+
 /* Pages that were filled before it was known that page tables lie there: they are filled again, as watched. */
 static void watch_frame(kc *m, uint64_t frame)
 {
@@ -57,7 +64,7 @@ static void watch_frame(kc *m, uint64_t frame)
 
     for (uint32_t i = 0; i < t->count; i++)
         if (t->all[i].as.physical >> PAGE_SHIFT == frame)
-            kc_drop_page(m, t->all[i].as.linear, t->all[i].as.user);
+            drop(m, t->all[i].as.linear, t->all[i].as.user);
 }
 
 void kc_on_filled(kc *m, const struct kc_translation *filled)
@@ -133,7 +140,7 @@ static void on_write(kc *m, uint64_t physical, uint32_t size, uintptr_t host_pc,
                 write = write_here(m, host_pc);
             note_write(m, held, level, &write);
             if (held->as.linear != except)
-                kc_drop_page(m, held->as.linear, held->as.user);
+                drop(m, held->as.linear, held->as.user);
         }
 }
 
@@ -153,7 +160,7 @@ void kc_on_entries_changed(kc *m)
             held->change.write.before = (uint32_t)held->change.before;
             held->change.write.after = (uint32_t)kc_entry(m, &held->as, level);
             held->is_written = true;
-            kc_drop_page(m, held->as.linear, held->as.user);
+            drop(m, held->as.linear, held->as.user);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 #include "core/ram.h"
 #include "core/run.h"
+#include "core/windows.h"
 #include "observe/step_logs.h"
 #include "unicorn/engine.h"
 
@@ -76,7 +77,7 @@ int32_t kc_step_log_open(kc *m, uint32_t limit)
     log->next = m->step_logs->first;
     m->step_logs->first = log;
     kc_observe_exactly(m, true); /* hooks of every instruction are the engine's own business */
-    kc_flush_code(m);
+    kc_windows_suspend(m, true);
     kc_flush_tlb(m);
     return (int32_t)log->number;
 }
@@ -99,6 +100,7 @@ void kc_step_log_close(kc *m, uint32_t number)
             continue;
         *at = log->next;
         kc_observe_exactly(m, false);
+        kc_windows_suspend(m, false);
         kc_unhook(m, log->instructions);
         kc_unhook(m, log->accesses);
         free(log);

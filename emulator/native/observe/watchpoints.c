@@ -4,6 +4,7 @@
 
 #include "core/ram.h"
 #include "core/reports.h"
+#include "core/windows.h"
 #include "observe/watchpoints.h"
 #include "record/stack_numbers.h"
 #include "record/unwinding.h"
@@ -108,7 +109,7 @@ int32_t kc_watchpoint_open(kc *m, uint32_t physical, uint32_t size)
     w->number = ++m->watchpoints->opened;
     w->next = m->watchpoints->first;
     m->watchpoints->first = w;
-    kc_flush_code(m);
+    kc_windows_suspend(m, true);
     kc_flush_tlb(m);
     return (int32_t)w->number;
 }
@@ -129,6 +130,7 @@ void kc_watchpoint_close(kc *m, uint32_t number)
         if (w->number != number)
             continue;
         *at = w->next;
+        kc_windows_suspend(m, false);
         kc_unhook(m, w->hook);
         free(w);
         return;

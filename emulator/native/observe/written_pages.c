@@ -27,6 +27,7 @@
 #include "core/page_list.h"
 #include "core/ram.h"
 #include "core/reports.h"
+#include "core/windows.h"
 #include "observe/written_pages.h"
 #include "record/slots.h"
 #include "unicorn/counting.h"
@@ -93,6 +94,12 @@ static struct watch *free_watch(kc *m)
     return w ? w : oldest;
 }
 
+static void see_first_writes(kc *m)
+{
+    kc_fill_again(m);
+    kc_windows_protect(m);
+}
+
 uint32_t kc_watch_begin(kc *m, uint32_t low, uint32_t high)
 {
     struct watch *w = free_watch(m);
@@ -109,7 +116,7 @@ uint32_t kc_watch_begin(kc *m, uint32_t low, uint32_t high)
         w->return_address = word_of(m, &w->slot);
         kc_look_soon(m); /* at each block, as long as the call goes on */
     }
-    kc_fill_again(m); /* so that the first write to each page is seen */
+    see_first_writes(m);
     return w->number;
 }
 
@@ -275,7 +282,7 @@ void kc_on_handler_left(kc *m)
     if (!any)
         return;
     kc_look_soon(m);
-    kc_fill_again(m); /* as at its beginning */
+    see_first_writes(m);
 }
 
 /* -- life, snapshots ----------------------------------------------------------------------------- */

@@ -23,6 +23,7 @@ static void (*original_op2)(void *translation, unsigned operation, uintptr_t fir
 
 /* The instruction that is translated in this thread. */
 static __thread __attribute__((tls_model("initial-exec"))) struct {
+    uint32_t at;
     uint64_t prefix_at; /* where its next prefix lies, if it has one */
     uint64_t opcode_at; /* where the next byte of its opcode lies, if there is one */
     bool refused;
@@ -118,6 +119,7 @@ EXPORTED void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_
 void tcg_gen_op2_x86_64(void *translation, unsigned operation, uintptr_t first, uintptr_t second)
 {
     if (operation == INSN_START) {
+        instruction.at = (uint32_t)first;
         instruction.prefix_at = first;
         instruction.opcode_at = 0;
         instruction.refused = instruction.aligned = false;
@@ -218,6 +220,8 @@ uint32_t cpu_ldub_code_x86_64(void *state, uint64_t address)
         return starts(state, address, byte);
     return address == instruction.opcode_at ? goes_on(state, address, byte) : byte;
 }
+
+uint32_t kc_instruction_at(void) { return instruction.at; }
 
 bool kc_needs_alignment(void)
 {

@@ -9,6 +9,7 @@
  */
 #include "unicorn/counting.h"
 #include "unicorn/delivery.h"
+#include "unicorn/fast_accesses.h"
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
@@ -137,6 +138,20 @@ void tlb_flush_page_x86_64(void *cpu, uint64_t address)
     original_flush_page(cpu, address);
 }
 
+/* Both empty the TLB, if need be, before the register has its new value. */
+#define MODES(name) \
+    static void (*original_##name)(void *state, uint32_t value); \
+    EXPORTED void cpu_x86_##name##_x86_64(void *state, uint32_t value); \
+    void cpu_x86_##name##_x86_64(void *state, uint32_t value) \
+    { \
+        kc *m = kc_running_on(state); \
+        if (m) \
+            kc_on_modes_change(m); \
+        original_##name(state, value); \
+    }
+MODES(update_cr0)
+MODES(update_cr4)
+
 bool kc_flush_page(kc *m, uint32_t address)
 {
     if (kc_cpu(m)) /* else no block was translated yet */
@@ -172,6 +187,10 @@ void cpu_check_watchpoint_x86_64(void *cpu, uint64_t address, uint64_t size, uin
         kc_look_at_access(m, (uint32_t)address, (uint32_t)size, access & WRITE_ACCESS, host_pc);
 }
 
+static void *(*tlb_host)(void *state, uint64_t address, int access, int mode);
+
+uint8_t *kc_tlb_host(kc *m, uint32_t address, bool write) { return tlb_host(kc_state_at(m), address, write, KC_SUPERVISOR); }
+
 void kc_drop_page(kc *m, uint32_t linear, bool user)
 {
     if (kc_cpu(m))
@@ -188,9 +207,12 @@ bool kc_delivery_load(void *unicorn)
     FIND(original_fill, "unicorn_fill_tlb_x86_64");
     FIND(original_flush, "tlb_flush_x86_64");
     FIND(original_flush_page, "tlb_flush_page_x86_64");
+    FIND(tlb_host, "tlb_vaddr_to_host_x86_64");
+    FIND(original_update_cr0, "cpu_x86_update_cr0_x86_64");
+    FIND(original_update_cr4, "cpu_x86_update_cr4_x86_64");
     FIND(restore_state, "cpu_restore_state_x86_64");
     FIND(flush_page_of_modes, "tlb_flush_page_by_mmuidx_x86_64");
 #undef FIND
     return do_interrupt && do_interrupt_of_device && original_raise_interrupt && original_restore && original_fill && original_flush &&
-           original_flush_page && restore_state && flush_page_of_modes;
+           original_flush_page && original_update_cr0 && original_update_cr4 && tlb_host && restore_state && flush_page_of_modes;
 }

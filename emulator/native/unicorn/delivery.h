@@ -22,4 +22,8 @@ void kc_leave_if_asked(kc *m, void *uc, uintptr_t here);
 /* Leave `hlt` for an interrupt. Does not return. */
 void kc_leave_halt(void *state, uint32_t vector, uint32_t length);
 
+/* Where the host has a page of memory that a supervisor's loads or stores may go to as they are; the TLB is filled if need be. NULL: they
+ * may not, or that would fault. */
+uint8_t *kc_tlb_host(kc *m, uint32_t address, bool write);
+
 #endif

@@ -38,6 +38,7 @@
 
 #include "unicorn/counting.h"
 #include "unicorn/delivery.h"
+#include "unicorn/fast_accesses.h"
 #include "unicorn/interpose.h"
 #include "unicorn/jumps.h"
 #include "unicorn/reports.h"
@@ -53,7 +54,6 @@ static void (*original_check_exit_request)(void *translation);
 static void (*original_tracecode)(int32_t size, int32_t index, void *uc, int64_t address);
 
 /* While translating: emit a check here. */
-EXPORTED void check_exit_request_x86_64(void *translation);
 void check_exit_request_x86_64(void *translation)
 {
     if (leaves_checks_out && kc_translates_ours())
@@ -362,6 +362,7 @@ void *kc_interpose_load(const char *library)
         kc_system_calls_load(unicorn);
         kc_alignment_load(unicorn);
         kc_whole_accesses_load(unicorn);
+        kc_fast_accesses_load(unicorn);
         flags_found = kc_flags_load(unicorn);
         delivery_found = kc_delivery_load(unicorn) && check_byte && check_word && check_long;
     }

@@ -45,6 +45,14 @@ void kc_gate_a20(kc *m, bool on);
 uintptr_t kc_hooks_called_from(void);
 
 /* Those that other files of this room call. */
+EXPORTED void check_exit_request_x86_64(void *translation);
+EXPORTED void tb_phys_invalidate_x86_64(void *translation, void *block, uint64_t page);
+EXPORTED uint64_t helper_le_lduw_mmu_x86_64(void *state, uint64_t address, uint32_t operation, uintptr_t host_pc);
+EXPORTED uint64_t helper_le_ldul_mmu_x86_64(void *state, uint64_t address, uint32_t operation, uintptr_t host_pc);
+EXPORTED uint64_t helper_le_ldq_mmu_x86_64(void *state, uint64_t address, uint32_t operation, uintptr_t host_pc);
+EXPORTED void helper_le_stw_mmu_x86_64(void *state, uint64_t address, uint16_t value, uint32_t operation, uintptr_t host_pc);
+EXPORTED void helper_le_stl_mmu_x86_64(void *state, uint64_t address, uint32_t value, uint32_t operation, uintptr_t host_pc);
+EXPORTED void helper_le_stq_mmu_x86_64(void *state, uint64_t address, uint64_t value, uint32_t operation, uintptr_t host_pc);
 EXPORTED void helper_uc_tracecode(int32_t size, int32_t index, void *uc, int64_t address);
 EXPORTED void raise_exception_err_ra_x86_64(void *state, int vector, int error_code, uintptr_t host_pc);
 EXPORTED void helper_ljmp_protected_x86_64(void *state, int selector, uint64_t eip, uint64_t next);
@@ -69,6 +77,8 @@ bool kc_starts_on_page_of(uint64_t address);
 
 /* -- decoding.c -- */
 void kc_decoding_load(void *unicorn);
+/* The linear address of the instruction that this thread translates. */
+uint32_t kc_instruction_at(void);
 /* Has the memory operand of the instruction that this thread translates to be aligned? Once for each instruction. */
 bool kc_needs_alignment(void);
 
@@ -85,6 +95,8 @@ void kc_alignment_load(void *unicorn);
 /* A part of an access, told at a place in translated code: the address and size of the whole. False: it is told again in smaller parts. */
 bool kc_whole_access(uintptr_t host_pc, uint64_t *address, uint64_t *size);
 void kc_whole_accesses_load(void *unicorn);
+/* Does libunicorn have the functions that make accesses of 2, 4 and 8 bytes? */
+bool kc_whole_accesses_are_found(void);
 
 /* -- delivery.c -- */
 /* False if libunicorn lacks one of the functions. */

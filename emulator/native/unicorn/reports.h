@@ -54,6 +54,13 @@ bool kc_raises(kc *m, uint32_t *vector, uint32_t *error_code);
 /* Can code be fetched from a linear address as things are? Without side effects. */
 bool kc_may_fetch(kc *m, uint32_t linear);
 
+/* -- core/windows.c -- */
+struct fast_window;
+/* May the accesses of the instruction at a linear address be made as in fast_accesses.c? */
+bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out);
+/* CR0 or CR4 is going to change. */
+void kc_on_modes_change(kc *m);
+
 /* -- observe/stale_translations.c -- */
 /* The guest is going to access a page that was filled as watched. It may lose other pages from the TLB. */
 void kc_on_watched_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);

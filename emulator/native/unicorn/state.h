@@ -11,6 +11,7 @@ struct state {
     const uint32_t *esp, *eax, *ebp;   /* where it keeps them, or NULL */
     const uint32_t *control;           /* CR0, or NULL; CR2 and so on lie KC_CONTROL_WORDS apart */
     uint32_t *eip, *modes, *eflags;    /* modes: hidden flags that translated code depends on; eflags: without those of arithmetic */
+    void *translator;                  /* the state of its translator; NULL: not known yet */
     void *cpu;                         /* Unicorn's, as its translator has it; NULL: it has translated nothing yet */
     uc_context *pristine, *scratch;    /* the CPU as it was made, and room for a second context */
 };
@@ -30,6 +31,8 @@ void kc_forget_exception(kc *m, uint32_t vector);
 static inline void *kc_state_at(const kc *m) { return m->state->at; }
 static inline bool kc_registers_are_found(const kc *m) { return m->state->esp && m->state->eax && m->state->ebp && m->state->eip; }
 static inline void *kc_cpu(const kc *m) { return m->state->cpu; }
+static inline void *kc_translator(const kc *m) { return m->state->translator; }
+static inline void kc_note_translator(kc *m, void *translator) { m->state->translator = translator; }
 static inline void kc_note_cpu(kc *m, void *cpu) { m->state->cpu = cpu; }
 
 /* Where the CPU keeps a register, as far as that is known; NULL: ask the engine. */

@@ -19,6 +19,7 @@
 
 #include "unicorn/alignment.h"
 #include "unicorn/counting.h"
+#include "unicorn/fast_accesses.h"
 #include "unicorn/interpose.h"
 #include "unicorn/jumps.h"
 #include "unicorn/reports.h"
@@ -246,12 +247,39 @@ void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state)
     }
 }
 
-/* Accesses of 64 bits: of a memory operand that has to be aligned the first one, see alignment.c. */
-#define ACCESS(name) \
+/* An access as one operation on the host's memory, see fast_accesses.c. False: it cannot be. */
+static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind)
+{
+    enum { KINDS = 8 }; /* two bits of size, and one for the sign */
+    static const uint8_t loads[KINDS] = {0x43, 0x45, 0x47, LD_I64, 0x44, 0x46, 0x48, LD_I64}, stores[KINDS] = {0x4a, 0x4b, 0x4c, ST_I64, 0x4a, 0x4b, 0x4c, ST_I64};
+    kc *m = kc_running();
+    struct fast_window window;
+
+    if (!block.is_ours || mode != KC_SUPERVISOR || kind >= KINDS || !kc_goes_fast(m, kc_instruction_at(), &window) || !numbers_hold(state) ||
+        !kc_fast_accesses_hold(m, state))
+        return false;
+    unsigned operation = is_store ? stores[kind] : loads[kind];
+    if (window.is_near) {
+        T.tcg_gen_op3(state, operation, (uintptr_t)state + value, (uintptr_t)state + address, window.base);
+    } else {
+        var at = T.tcg_temp_new_internal(state, TYPE_I64, false);
+        T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)window.base);
+        T.tcg_gen_op3(state, operation, (uintptr_t)state + value, (uintptr_t)at, 0);
+        forget(state, &at, 1);
+    }
+    check_exit_request_x86_64(state);
+    return true;
+}
+
+/* Accesses: of a memory operand that has to be aligned the first one, see alignment.c. */
+#define ACCESS(name, is_store) \
     EXPORTED void tcg_gen_qemu_##name##_i64_x86_64(tcg *state, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind); \
     void tcg_gen_qemu_##name##_i64_x86_64(tcg *state, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind) \
     { \
-        if (!kc_needs_alignment() || !numbers_hold(state)) { \
+        bool aligned = kc_needs_alignment(); \
+        if (!aligned && emit_fast(state, is_store, value, address, mode, kind)) \
+            return; \
+        if (!aligned || !numbers_hold(state)) { \
             T.tcg_gen_qemu_##name##_i64(state, value, address, mode, kind); \
             return; \
         } \
@@ -262,8 +290,8 @@ void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state)
         T.tcg_gen_qemu_##name##_i64(state, value, arg(state, marked), mode, kind); \
         forget(state, &marked, 1); \
     }
-ACCESS(ld)
-ACCESS(st)
+ACCESS(ld, false)
+ACCESS(st, true)
 
 static void fill_in(kc *m, const uint8_t *tb)
 {

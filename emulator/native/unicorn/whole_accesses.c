@@ -26,7 +26,6 @@ static void note(uint64_t address, uint32_t size, uintptr_t host_pc)
 /* The memory operations are the engine's, 32 bits. */
 #define LOAD(name, bytes) \
     static uint64_t (*original_##name)(void *state, uint64_t address, uint32_t operation, uintptr_t host_pc); \
-    EXPORTED uint64_t helper_##name##_x86_64(void *state, uint64_t address, uint32_t operation, uintptr_t host_pc); \
     uint64_t helper_##name##_x86_64(void *state, uint64_t address, uint32_t operation, uintptr_t host_pc) \
     { \
         note(address, bytes, host_pc); \
@@ -41,7 +40,6 @@ LOAD(le_ldq_mmu, 8)
 
 #define STORE(name, type) \
     static void (*original_##name)(void *state, uint64_t address, type value, uint32_t operation, uintptr_t host_pc); \
-    EXPORTED void helper_##name##_x86_64(void *state, uint64_t address, type value, uint32_t operation, uintptr_t host_pc); \
     void helper_##name##_x86_64(void *state, uint64_t address, type value, uint32_t operation, uintptr_t host_pc) \
     { \
         note(address, sizeof(type), host_pc); \
@@ -58,6 +56,12 @@ bool kc_whole_access(uintptr_t host_pc, uint64_t *address, uint64_t *size)
     *address = last.address;
     *size = last.size;
     return true;
+}
+
+bool kc_whole_accesses_are_found(void)
+{
+    return original_le_lduw_mmu && original_le_ldul_mmu && original_le_ldq_mmu && original_le_stw_mmu && original_le_stl_mmu &&
+           original_le_stq_mmu;
 }
 
 void kc_whole_accesses_load(void *unicorn)

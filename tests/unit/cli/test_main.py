@@ -101,14 +101,17 @@ def test_version_where_no_libunicorn_can_be_used(
         ),
         (
             ["boot", "--mmu", "slow"],
-            "argument --mmu: invalid choice: 'slow' (choose from 'fast', 'reference') (kmemu boot --help shows how)",
+            "argument --memory/--mmu: invalid choice: 'slow' (choose from 'fast', 'ordinary', 'reference') (kmemu boot --help shows how)",
         ),
         (
             ["boot", "--until", ""],
             "argument --until: '' is no text that appears (kmemu boot --help shows how)",
         ),
         (["boot", "--json", "--serial", "-"], "--json and --serial - cannot both have standard output"),
-        (["boot", "--mmu", "reference", "--layer", "heap=lockstep"], "lockstep needs the fast MMU"),
+        (
+            ["boot", "--mmu", "reference", "--layer", "heap=lockstep"],
+            "lockstep needs kmemu's MMU, not the reference",
+        ),
         (
             ["boot", "firmware:dmeo"],
             f"no built-in kernel 'dmeo'; there are: {NAMES}",

@@ -202,7 +202,7 @@ class TestErrors:
 
     def test_lockstep_on_the_reference_mmu(self) -> None:
         machine = Machine(KernelImage.read(builtin.resolve("firmware:demo")), mmu="reference")
-        with pytest.raises(ValueError, match=r"^lockstep needs the fast MMU$"):
+        with pytest.raises(ValueError, match=r"^lockstep needs kmemu's MMU, not the reference$"):
             attach_layers(machine, {"heap": Mode.LOCKSTEP})
 
     @pytest.mark.parametrize("mode", [Mode.MODEL, Mode.LOCKSTEP])

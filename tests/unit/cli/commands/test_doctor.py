@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.unit.cli.conftest import Done
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "doctor.md"
-SPEED = ["replaced", "registers", "counting", "exit checks", "flags", "jumps"]
+SPEED = ["replaced", "registers", "counting", "exit checks", "flags", "jumps", "memory"]
 
 
 class Core:
@@ -200,12 +200,21 @@ void tcg_gen_callN_x86_64(void *s, void *f, void *r, int n, void *a)
     original(s, f, r, n, a);
 }
 """
-NO_PAGEMAP = "ssize_t pread(int f, void *to, size_t size, off_t at) { errno = EPERM; return -1; }"
+NO_PROTECTION = r"""
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int mprotect(void *at, size_t size, int rights)
+{
+    if (rights == PROT_READ && size > 4096) { errno = EPERM; return -1; }
+    return syscall(SYS_mprotect, at, size, rights);
+}
+"""
 
 
 @pytest.mark.parametrize(
     ("code", "names"),
-    [(FORWARD_CALLS, ["counting"]), (NO_PAGEMAP, ["snapshots"])],
+    [(FORWARD_CALLS, ["counting"]), (NO_PROTECTION, ["snapshots"])],
     ids=["counting", "snapshots"],
 )
 def test_where_a_function_is_another(tmp_path: Path, code: str, names: list[str]) -> None:

@@ -36,7 +36,7 @@ def test_without_a_terminal_step_says_what_works(kmemu: Kmemu) -> None:
         ),
         (
             ("--print", "--mmu", "reference"),
-            "step needs the fast MMU: the reference does not tell what is written",
+            "step needs kmemu's MMU: with --memory reference nobody tells what is written",
         ),
         (("--print", "--at", "25"), "there is no event 25: the run has events 0 to 24"),
         (("--who", "nothing"), "'nothing' is no address and no symbol of the kernel"),

@@ -1,0 +1,96 @@
+/* SIGSEGV: the host's memory that is protected on purpose.
+ *
+ * Theory of operation. Pages of RAM and of windows (snapshots.c, windows.c) are protected so that an access to them is noticed. Such a
+ * fault comes from one instruction, in translated code, in the engine, in Python: never from inside of the C library's allocator,
+ * which has none of that memory. So whatever is needed may be called from the handler, and it may be left by a jump, as the
+ * engine leaves translated code. All other faults go to whoever handled SIGSEGV before.
+ *
+ * The handler runs on the stack of the thread that it interrupts: what it calls may need more than an alternate stack has.
+ *
+ * Shortcomings. Of a thread whose stack is full no handler is called, so that Python's faulthandler prints nothing then.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "core/host_faults.h"
+
+/* A handler in another thread may look at them: `size` is written last, and cleared first. */
+enum { RANGES_MAX = 4096 };
+static struct guarded {
+    kc *machine; /* NULL: it belongs to none */
+    kc_on_host_fault *on_fault;
+    uintptr_t start;
+    uint64_t size;
+} ranges[RANGES_MAX];
+static int used; /* no range from there on was ever given away */
+static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+static struct sigaction before;
+
+static bool is_dealt_with(uintptr_t address, void *context)
+{
+    for (int i = 0; i < __atomic_load_n(&used, __ATOMIC_ACQUIRE); i++)
+        if (address - ranges[i].start < __atomic_load_n(&ranges[i].size, __ATOMIC_ACQUIRE))
+            return ranges[i].on_fault(ranges[i].machine, address, context);
+    return false;
+}
+
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+    int saved = errno;
+
+    if (info->si_code > 0 && is_dealt_with((uintptr_t)info->si_addr, context)) {
+        errno = saved;
+        return;
+    }
+    if (before.sa_flags & SA_SIGINFO)
+        before.sa_sigaction(signal, info, context);
+    else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
+        before.sa_handler(signal);
+    else
+        sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL); /* it comes again */
+}
+
+void kc_host_faults_take(void)
+{
+    struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER}, now;
+
+    sigaction(SIGSEGV, NULL, &now);
+    if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_fault)
+        return;
+    before = now;
+    sigaction(SIGSEGV, &ours, NULL);
+}
+
+int kc_host_faults_add(kc *m, const void *start, uint64_t size, kc_on_host_fault *callback)
+{
+    int i = 0;
+
+    pthread_mutex_lock(&changing);
+    while (i < used && ranges[i].machine)
+        i++;
+    if (i < RANGES_MAX) {
+        ranges[i].machine = m;
+        ranges[i].on_fault = callback;
+        ranges[i].start = (uintptr_t)start;
+        __atomic_store_n(&ranges[i].size, size, __ATOMIC_RELEASE);
+        if (i == used)
+            __atomic_store_n(&used, used + 1, __ATOMIC_RELEASE);
+        kc_host_faults_take();
+    }
+    pthread_mutex_unlock(&changing);
+    return i < RANGES_MAX ? 0 : -1;
+}
+
+void kc_host_faults_drop(kc *m)
+{
+    pthread_mutex_lock(&changing);
+    for (int i = 0; i < used; i++)
+        if (ranges[i].machine == m) {
+            __atomic_store_n(&ranges[i].size, 0, __ATOMIC_RELEASE);
+            ranges[i].machine = NULL;
+        }
+    pthread_mutex_unlock(&changing);
+}

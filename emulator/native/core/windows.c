@@ -1,0 +1,341 @@
+/* The window: guest memory at guest addresses, so that translated code accesses it by single instructions of the host.
+ *
+ * Theory of operation. A window is 4 GiB of the host's addresses that nothing is mapped at. Translated code adds its base to a linear
+ * address (unicorn/fast_accesses.c); what is not there faults. The window is a second TLB: it is filled page by page, from
+ * the engine's, and forgets what that is told to forget; where only the engine's has lost a page, it gets it from here. What a plain load or store cannot do is not
+ * mapped, or not writable: devices, ROM, nothing at all, the pages of planes, pages with code, those that somebody watches, pages that
+ * are clean since a snapshot or in their page table entry. Such an access is made by the engine, and its instruction goes the ordinary way from then on.
+ *
+ * A load of CR3 empties a TLB. In the window those pages stay whose entries are what they were, which is what the walk would find
+ * again; the others go. All other changes of how addresses are translated empty it.
+ *
+ * A base below 2 GiB is part of the host's instruction. There is room for one such window in a process; the windows of other machines lie
+ * above, and cost an addition.
+ *
+ * Shortcomings. Accesses of ring 3, of the CPU itself and of the FPU go the ordinary way. An instruction that once met such a page
+ * goes that way for good.
+ */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/bus.h"
+#include "core/host_faults.h"
+#include "core/page_walk.h"
+#include "core/reports.h"
+#include "core/video.h"
+#include "core/windows.h"
+#include "unicorn/delivery.h"
+#include "unicorn/fast_accesses.h"
+#include "unicorn/reports.h"
+
+#define WINDOW_SIZE (1ull << 32)
+#define WINDOW_GUARD (1ull << 20) /* behind it, for accesses that begin at the end of the address space */
+#define NEAR_LIMIT (1ull << 31)
+enum { PAGES_MAX = 16384 };        /* each may cost Linux a mapping */
+enum { SLOW_MAX = 1 << 14 };       /* instructions, in a table of twice the size */
+enum { FORGOTTEN_TOGETHER = 256 }; /* pages: one call of Linux for all is less than one for each */
+enum { CR0_PG_WP = (int)(1u << 31 | 1u << 16), CR4_PSE_PAE = 1 << 4 | 1 << 5 };
+
+#define STALE UINT64_MAX /* no entry of two levels, nor one of three that is there */
+
+/* A page that the window shows. */
+struct shown_page {
+    uint32_t linear, frame; /* numbers of pages */
+    bool writable;
+    uint64_t directory, table; /* entries that it comes from, with paging */
+};
+
+struct windows {
+    uint8_t *base; /* NULL: there is no window */
+    bool is_near;
+    uint32_t suspended;
+    uint32_t *numbers; /* by linear page: its place in `pages`, from 1 */
+    struct shown_page pages[PAGES_MAX];
+    uint32_t count;
+    uint32_t cr0, cr4; /* what the pages depend on besides CR3 */
+    uint32_t slow[2 * SLOW_MAX], slow_count; /* addresses of instructions, by hash; 0: free */
+};
+
+/* -- instructions that go the ordinary way --------------------------------------------------------- */
+
+static uint32_t *slow_place(struct windows *w, uint32_t pc)
+{
+    uint32_t i = pc * 2654435761u >> 17;
+
+    while (w->slow[i] && w->slow[i] != pc)
+        i = (i + 1) & (2 * SLOW_MAX - 1);
+    return &w->slow[i];
+}
+
+static void slow_add(struct windows *w, uint32_t pc)
+{
+    uint32_t *place = slow_place(w, pc);
+
+    if (*place || !pc || w->slow_count == SLOW_MAX)
+        return;
+    *place = pc;
+    w->slow_count++;
+}
+
+bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
+{
+    struct windows *w = m->windows;
+
+    if (!w->base || w->suspended || w->slow_count == SLOW_MAX || *slow_place(w, pc))
+        return false;
+    *out = (struct fast_window){(uintptr_t)w->base, w->is_near};
+    return true;
+}
+
+/* -- pages ------------------------------------------------------------------------------------------ */
+
+static uint8_t *at(const struct windows *w, uint32_t linear_page) { return w->base + ((uint64_t)linear_page << PAGE_SHIFT); }
+
+static struct shown_page *page_of(struct windows *w, uint32_t linear_page)
+{
+    uint32_t number = w->numbers[linear_page];
+    return number ? &w->pages[number - 1] : NULL;
+}
+
+static void hide(kc *m, uint32_t linear_page, uint64_t size)
+{
+    if (mmap(at(m->windows, linear_page), size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+        kc_no_memory(m);
+}
+
+void kc_windows_forget(kc *m)
+{
+    struct windows *w = m->windows;
+
+    if (!w || !w->count)
+        return;
+    hide(m, 0, WINDOW_SIZE);
+    for (uint32_t i = 0; i < w->count; i++)
+        w->numbers[w->pages[i].linear] = 0;
+    w->count = 0;
+}
+
+static void drop(kc *m, struct shown_page *page)
+{
+    struct windows *w = m->windows;
+    struct shown_page *last = &w->pages[--w->count];
+
+    hide(m, page->linear, PAGE_SIZE);
+    w->numbers[page->linear] = 0;
+    if (page != last) {
+        *page = *last;
+        w->numbers[page->linear] = (uint32_t)(page - w->pages) + 1;
+    }
+}
+
+void kc_windows_forget_page(kc *m, uint32_t linear)
+{
+    struct shown_page *page = m->windows && m->windows->count ? page_of(m->windows, linear >> PAGE_SHIFT) : NULL;
+
+    if (page)
+        drop(m, page);
+}
+
+static void make_read_only(kc *m, struct shown_page *page)
+{
+    page->writable = false;
+    if (mprotect(at(m->windows, page->linear), PAGE_SIZE, PROT_READ))
+        kc_no_memory(m);
+}
+
+void kc_windows_protect(kc *m)
+{
+    struct windows *w = m->windows;
+
+    if (w && w->count > FORGOTTEN_TOGETHER)
+        kc_windows_forget(m);
+    for (uint32_t i = 0; w && i < w->count; i++)
+        if (w->pages[i].writable)
+            make_read_only(m, &w->pages[i]);
+}
+
+void kc_windows_protect_code(kc *m, uint32_t frame)
+{
+    struct windows *w = m->windows;
+
+    for (uint32_t i = 0; i < w->count; i++)
+        if (w->pages[i].frame == frame && w->pages[i].writable)
+            make_read_only(m, &w->pages[i]);
+}
+
+static bool modes_are_same(kc *m, const struct windows *w)
+{
+    return w->cr0 == (kc_reg(m, UC_X86_REG_CR0) & (uint32_t)CR0_PG_WP) && w->cr4 == (kc_reg(m, UC_X86_REG_CR4) & (uint32_t)CR4_PSE_PAE);
+}
+
+void kc_windows_on_flush(kc *m)
+{
+    struct windows *w = m->windows;
+
+    if (!w || !w->count)
+        return;
+    if (!modes_are_same(m, w) || kc_seeks_stale(m)) { /* who seeks them sees each fill */
+        kc_windows_forget(m);
+        return;
+    }
+    uint32_t cr3 = kc_reg(m, UC_X86_REG_CR3);
+    for (uint32_t i = w->cr0 >> 31 ? w->count : 0; i-- > 0;)
+        if (!kc_walk_is_same(m, cr3, w->pages[i].linear << PAGE_SHIFT, w->pages[i].directory, w->pages[i].table))
+            drop(m, &w->pages[i]);
+}
+
+void kc_on_modes_change(kc *m) { kc_windows_forget(m); }
+
+void kc_windows_suspend(kc *m, bool begins)
+{
+    m->windows->suspended += begins ? 1 : -1u;
+    kc_flush_code(m);
+}
+
+/* -- fills ------------------------------------------------------------------------------------------ */
+
+static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
+{
+    struct windows *w = m->windows;
+    struct shown_page *page = page_of(w, linear_page);
+    struct kc_translation t = {.physical = physical};
+
+    if (!page && w->count == PAGES_MAX)
+        kc_windows_forget(m);
+    int rights = PROT_READ | (writable ? PROT_WRITE : 0);
+    if (mmap(at(w, linear_page), PAGE_SIZE, rights, MAP_FIXED | MAP_SHARED | MAP_POPULATE, kc_ram_file(m), (off_t)physical) == MAP_FAILED)
+        return false;
+    if (!w->count) {
+        w->cr0 = kc_reg(m, UC_X86_REG_CR0) & (uint32_t)CR0_PG_WP;
+        w->cr4 = kc_reg(m, UC_X86_REG_CR4) & (uint32_t)CR4_PSE_PAE;
+    }
+    if (kc_paging(m))
+        kc_walk(m, linear_page << PAGE_SHIFT, UC_MEM_READ, false, &t);
+    if (!page) {
+        page = &w->pages[w->count++];
+        w->numbers[linear_page] = w->count;
+    }
+    if (t.physical != physical) /* the TLB still has it otherwise */
+        t.entries[0] = STALE;
+    *page = (struct shown_page){linear_page, (uint32_t)(physical >> PAGE_SHIFT), writable, t.entries[0], t.entries[1]};
+    return true;
+}
+
+/* Is what lies at a linear address plain memory, which a supervisor may access so? Without side effects. */
+static bool is_plain(kc *m, uint32_t linear, bool write)
+{
+    struct kc_translation t = {.physical = kc_gated(m, linear)};
+
+    if (kc_guards(m, linear) || (kc_paging(m) && !kc_walk(m, linear, write ? UC_MEM_WRITE : UC_MEM_READ, false, &t)))
+        return false;
+    return t.physical < m->memory_end && kc_is_mapped(m, t.physical) && !kc_is_rom(m, t.physical) &&
+           kc_video_target(m, t.physical) == t.physical && !(write && kc_was_fetched(m, t.physical >> PAGE_SHIFT));
+}
+
+/* Show the page of a linear address for an access. False: the engine has to make it. */
+static bool fill(kc *m, uint32_t linear, bool write)
+{
+    struct shown_page *page = page_of(m->windows, linear >> PAGE_SHIFT);
+
+    if ((page && (page->writable || !write)) || !kc_goes_on(m) || !is_plain(m, linear, write))
+        return false;
+    const uint8_t *host = kc_tlb_host(m, linear & ~PAGE_MASK, write);
+    if (!host && write && kc_is_filled_writable(m, linear)) /* the engine looks for code at the first store */
+        host = kc_tlb_host(m, linear & ~PAGE_MASK, false);
+    uint64_t physical = (uint64_t)(host - kc_at(m, 0));
+    if (!host || physical >= m->memory_end)
+        return false;
+    uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
+    if (write)
+        kc_keep_page(m, frame);
+    return show(m, linear >> PAGE_SHIFT, physical, write || (kc_is_filled_writable(m, linear) && kc_may_be_written(m, frame)));
+}
+
+bool kc_windows_answer(kc *m, uint32_t linear, bool write, uc_tlb_entry *out)
+{
+    const struct shown_page *page = m->windows->count ? page_of(m->windows, linear >> PAGE_SHIFT) : NULL;
+
+    if (!page || (write && !page->writable))
+        return false;
+    out->paddr = (uint64_t)page->frame << PAGE_SHIFT;
+    out->perms = UC_PROT_READ | (page->writable ? UC_PROT_WRITE : 0);
+    return true;
+}
+
+void kc_windows_on_fill(kc *m, uint32_t linear, uint64_t physical)
+{
+    struct shown_page *page = m->windows->count ? page_of(m->windows, linear >> PAGE_SHIFT) : NULL;
+
+    if (page && page->frame != physical >> PAGE_SHIFT)
+        drop(m, page);
+}
+
+static bool on_fault(kc *m, uintptr_t address, void *context)
+{
+    struct fast_access access;
+
+    if (!kc_fast_access_at(m, context, &access))
+        return false;
+    uint32_t linear = (uint32_t)(address - (uintptr_t)m->windows->base), pc = kc_fast_access_pc(m, &access);
+    if (address - (uintptr_t)m->windows->base < WINDOW_SIZE && fill(m, linear, access.is_store))
+        return true;
+    slow_add(m->windows, pc);
+    kc_fast_access_make(m, context, &access, (uintptr_t)m->windows->base); /* may leave for good */
+    return true;
+}
+
+void kc_window_now(const kc *m, kc_window *out)
+{
+    const struct windows *w = m->windows;
+    *out = (kc_window){w->base && !w->suspended, w->is_near, w->count, w->slow_count};
+}
+
+/* -- life ------------------------------------------------------------------------------------------- */
+
+static uint8_t *reserved(uintptr_t start)
+{
+    int fixed = start ? MAP_FIXED_NOREPLACE : 0;
+    void *base = mmap((void *)start, WINDOW_SIZE + WINDOW_GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+
+    if (base == MAP_FAILED)
+        return NULL;
+    if (start && (uintptr_t)base != start) { /* an older Linux takes it for a hint */
+        munmap(base, WINDOW_SIZE + WINDOW_GUARD);
+        return NULL;
+    }
+    return base;
+}
+
+int kc_windows_init(kc *m)
+{
+    static const uintptr_t candidates[] = {0x20000000, 0x40000000, 0x10000000, 0x60000000, 0x7f000000};
+    struct windows *w;
+
+    if (KC_NEW(m->windows))
+        return -1;
+    w = m->windows;
+    if (!m->fast)
+        return 0;
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates && !w->base; i++)
+        w->base = reserved(candidates[i]);
+    w->is_near = w->base != NULL;
+    if (!w->base && !(w->base = reserved(0)))
+        return 0; /* the ordinary way is there */
+    w->numbers = calloc(1 << 20, sizeof *w->numbers);
+    return !w->numbers || kc_host_faults_add(m, w->base, WINDOW_SIZE + WINDOW_GUARD, on_fault) ? -1 : 0;
+}
+
+void kc_windows_free(kc *m)
+{
+    struct windows *w = m->windows;
+
+    if (!w)
+        return;
+    kc_host_faults_drop(m);
+    if (w->base)
+        munmap(w->base, WINDOW_SIZE + WINDOW_GUARD);
+    free(w->numbers);
+    free(w);
+}

@@ -1,0 +1,26 @@
+/* The window: guest memory at guest addresses, for translated code. */
+#ifndef KMEMU_WINDOWS_H
+#define KMEMU_WINDOWS_H
+
+#include "core/mmu.h"
+
+int kc_windows_init(kc *m);
+void kc_windows_free(kc *m);
+
+/* The first write to each page has to be noticed again. */
+void kc_windows_protect(kc *m);
+/* Code was fetched from a frame: writes to it are not plain ones. */
+void kc_windows_protect_code(kc *m, uint32_t frame);
+/* What the window shows at a linear address, as far as it allows such an access. False: nothing. */
+bool kc_windows_answer(kc *m, uint32_t linear, bool write, uc_tlb_entry *out);
+/* The TLB has found the page of a linear address at a physical one. */
+void kc_windows_on_fill(kc *m, uint32_t linear, uint64_t physical);
+/* What addresses mean may have changed: of all, of the page of a linear address. */
+void kc_windows_forget(kc *m);
+void kc_windows_forget_page(kc *m, uint32_t linear);
+/* The TLB was emptied: only what page tables still say stays. */
+void kc_windows_on_flush(kc *m);
+/* From now on every access of the guest goes the ordinary way, or need not any more. Calls nest. */
+void kc_windows_suspend(kc *m, bool begins);
+
+#endif
