@@ -697,8 +697,8 @@ class Kernel(NamedTuple):
     def run(self, program: Program) -> Run:
         """Check a program on it."""
         image = KernelImage(self.data, f"{self.kind.name}.elf")
-        machine = _machine(image, program)
-        check = Check(machine, self.profile, lambda: _machine(image, program))
+        machine = machine_with(image, program)
+        check = Check(machine, self.profile, lambda: machine_with(image, program))
         with TemporaryDirectory(prefix="kmemu-programs-") as folder:
             path = Path(folder) / "run.kmt"
             ending = check.record(path, Budget(10_000_000), lambda _recording: None)
@@ -712,7 +712,8 @@ class Kernel(NamedTuple):
         return self.data[:start] + data + self.data[start + len(data) :]
 
 
-def _machine(image: KernelImage, program: Program) -> Machine:
+def machine_with(image: KernelImage, program: Program) -> Machine:
+    """Return a machine with a compiled kernel and a program for it."""
     machine = Machine(image)
     machine.memory.write(image.symbols["program"].address, program.data())
     return machine
