@@ -42,7 +42,7 @@ static void exhaust_heap(void)
         bytes += size;
     }
     while (mem_has_space(MEM_TYPE_HEAP, 1)) {
-        struct chained_block *block = kmalloc(1);
+        struct chained_block *block = kmalloc(sizeof *block);
         block->next = chain;
         chain = block;
         count++;

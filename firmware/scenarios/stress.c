@@ -89,7 +89,7 @@ static void take_block(struct block_slot *slot)
     uint32_t size = (random >> 8) % largest + 1;
 
     slot->words = kmalloc(size);
-    slot->count_words = (size + 3) / 4; /* a body is a multiple of 8 bytes */
+    slot->count_words = size / 4; /* what lies after them is not its own */
     slot->pattern = random;
     calls.kmalloc++;
     add_to_checksum((uint32_t)slot->words - heap_start);

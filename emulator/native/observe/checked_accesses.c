@@ -5,8 +5,8 @@
  * before they are made. What is told is looked up in the shadow, and then by instruction, reason and call stack: a new one is kept,
  * with the registers, the block that it concerns and the bytes around it.
  *
- * An allocator may access all memory: code that Python names, and what that code calls while a recorded call is open. What
- * the handler of an interrupt does meanwhile is no part of the call.
+ * An allocator may access all memory: code that Python names, and what that code calls, or a recorded call that is open. What the
+ * handler of an interrupt does meanwhile is no part of the call.
  *
  * Shortcomings. What the CPU reads and writes by itself (descriptors, an interrupt's frame) is not checked, nor are devices. Of different
  * accesses the first KC_BAD_ACCESSES are kept; whether there were more is known.
@@ -55,6 +55,15 @@ bool kc_is_exempt(const kc *m, uint32_t pc)
             high = middle;
     }
     return low && pc < c->allocator[low - 1].end;
+}
+
+/* Has an allocator called what accesses memory here? */
+static bool is_of_allocator(kc *m, const struct backtrace *backtrace)
+{
+    for (uint32_t i = 1; i < backtrace->count && !(backtrace->interrupts >> i & 1); i++)
+        if (kc_is_exempt(m, kc_segment_base(m, CS) + backtrace->frames[i] - 1))
+            return true;
+    return kc_is_in_call(m, backtrace);
 }
 
 static int64_t translated(kc *m, uint32_t linear)
@@ -138,7 +147,7 @@ void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uin
     if (kc_is_exempt(m, kc_pc(m)))
         return;
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
-    if (!kc_is_in_call(m, backtrace))
+    if (!is_of_allocator(m, backtrace))
         note(m, linear, size, write ? KC_WRITE : KC_READ, (uint32_t)offset, backtrace);
 }
 

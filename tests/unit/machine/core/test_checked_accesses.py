@@ -192,3 +192,130 @@ def test_the_run_is_as_it_is_without() -> None:
         memory = machine.memory.read(0, len(machine.memory))
         ends.append((outcome, machine.registers(), memory, machine.calls.event_count))
     assert ends[0] == ends[1]
+
+
+INTERRUPTED = (
+    FUNCTION
+    + """
+        lidt    idt_pointer
+        movl    $handler, %eax
+        movw    %ax, idt + 8 * 0x40
+        movw    $0x08, idt + 8 * 0x40 + 2
+        movw    $0x8e00, idt + 8 * 0x40 + 4
+        shrl    $16, %eax
+        movw    %ax, idt + 8 * 0x40 + 6
+        pushl   $21
+        call    make
+        movl    %eax, %ebx
+        pushl   %ebx
+        call    drop
+        pushl   %ebx
+        call    look
+        exit    0
+handler:
+bad:    movb    (%ebx), %al
+        iret
+        function make
+        movl    $0x300008, %eax
+        ret
+        ends    make
+        function drop
+        ret
+        ends    drop
+        function look
+        movb    (%ebx), %al
+        int     $0x40
+        ret
+        ends    look
+        .data
+idt_pointer:
+        .word   8 * 0x41 - 1
+        .long   idt
+        .bss
+        .balign 8
+idt:    .skip   8 * 0x41
+        .text
+"""
+)
+
+
+def test_what_handles_an_interrupt_is_no_part_of_the_allocator() -> None:
+    machine = Machine(assemble(INTERRUPTED))
+    record(machine, FUNCTIONS)
+    with machine.observers.check_accesses(ROLES, (), allocator_of(machine)) as checked:
+        machine.run(timeout_s=60)
+        (found,) = checked.seen().accesses
+    assert found.registers.eip == symbol(machine, "bad")
+
+
+STOCK = (
+    FUNCTION
+    + """
+        movb    $1, 0x300800
+        pushl   $40
+        call    small
+        movb    $1, 39(%eax)
+bad:    movb    $1, 0x300800
+        exit    0
+        function page
+        movl    $0x300000, %eax
+        ret
+        ends    page
+        function small
+        call    page
+        addl    $64, %eax
+        ret
+        ends    small
+"""
+)
+PAGES = BlockFunction(BlockRole.ALLOC, BlockResult.POINTER, 0, True, False, True, {}, ((0, 0),))  # noqa: FBT003
+SMALL = BlockFunction(BlockRole.ALLOC, BlockResult.POINTER, 1, False, False, False, {"size": 0}, ((0, 0),))  # noqa: FBT003
+
+
+def test_memory_that_an_allocator_takes_is_its_own_but_for_its_blocks() -> None:
+    machine = Machine(assemble(STOCK))
+    record(machine, [RecordedFunction("page"), RecordedFunction("small", 1)])
+    with machine.observers.check_accesses([PAGES, SMALL]) as checked:
+        machine.run(timeout_s=60)
+        (found,) = checked.seen().accesses
+        gap = bytes([Poison.GAP])
+        assert checked.shadow(HEAP, 4096) == gap * 64 + bytes(40) + gap * (4096 - 104)
+        assert checked.shadow(HEAP + 4096, 16) == bytes(16)
+        assert [(each.start, each.size, each.area) for each in checked.live_blocks()] == [
+            (HEAP, 4096, 0),
+            (HEAP + 64, 40, 1),
+        ]
+    assert (found.registers.eip, found.poison) == (symbol(machine, "bad"), Poison.GAP)
+    assert found.block is not None
+    assert (found.block.start, found.distance) == (HEAP + 64, 0x800 - 64)
+
+
+SEEDED = (
+    FUNCTION
+    + """
+        pushl   $0x301004
+        pushl   $0x300008
+        call    seed
+        pushl   $21
+        call    make
+        exit    0
+        function seed
+        ret
+        ends    seed
+        function make
+        movl    $0x300020, %eax
+        ret
+        ends    make
+"""
+)
+SEED = BlockFunction(BlockRole.SEED, BlockResult.OTHER, 0, False, False, False, {"start": 0, "end": 1})  # noqa: FBT003
+
+
+def test_memory_that_is_given_to_an_allocator_is_its_own_but_for_variables() -> None:
+    machine = Machine(assemble(SEEDED))
+    record(machine, [RecordedFunction("seed", 2), RecordedFunction("make", 1)])
+    with machine.observers.check_accesses([SEED, ROLES[0]], [(HEAP + 0x40, HEAP + 0x50)]) as checked:
+        machine.run(timeout_s=60)
+        gap = bytes([Poison.GAP])
+        assert checked.shadow(HEAP, 0x60) == bytes(8) + gap * 24 + bytes(21) + gap * 11 + bytes(16) + gap * 16
+        assert checked.shadow(HEAP + 0xFF8, 16) == gap * 12 + bytes(4)
