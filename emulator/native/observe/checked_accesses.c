@@ -8,7 +8,7 @@
  * An allocator may access all memory: code that Python names, and what that code calls, or a recorded call that is open. What the
  * handler of an interrupt does meanwhile is no part of the call.
  *
- * Shortcomings. What the CPU reads and writes by itself (descriptors, an interrupt's frame) is not checked, nor are devices. Of different
+ * Shortcomings. Code in such memory is noticed once for each block, when it is translated. What the CPU reads and writes by itself (descriptors, an interrupt's frame) is not checked, nor are devices. Of different
  * accesses the first KC_BAD_ACCESSES are kept; whether there were more is known.
  */
 #include <stddef.h>
@@ -23,16 +23,20 @@
 #include "observe/checked_accesses.h"
 #include "record/blocks.h"
 #include "record/calls.h"
+#include "record/interrupt_frames.h"
 #include "record/stack_numbers.h"
 #include "unicorn/counting.h"
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
+/* An instruction on a stack, while no call and no interrupt begins or ends. */
+struct moment { uint32_t pc, esp, space, events; uint64_t interrupts; };
+
 struct checked_accesses {
     bool open;
     kc_extent *allocator;
-    uint32_t allocator_count;
-    uint32_t openings;
+    uint32_t allocator_count, openings;
+    struct moment in_call; /* the last one inside of a recorded call */
     struct seen {
         uint32_t opening, kept;
         bool missed;
@@ -57,13 +61,28 @@ bool kc_is_exempt(const kc *m, uint32_t pc)
     return low && pc < c->allocator[low - 1].end;
 }
 
+static struct moment moment_here(kc *m)
+{
+    return (struct moment){kc_pc(m), kc_esp(m), kc_space(m), kc_events(m), kc_interrupt_frames_changes(m)};
+}
+
+static bool is_same(const struct moment *one, const struct moment *other)
+{
+    return one->pc == other->pc && one->esp == other->esp && one->space == other->space && one->events == other->events &&
+           one->interrupts == other->interrupts;
+}
+
 /* Has an allocator called what accesses memory here? */
 static bool is_of_allocator(kc *m, const struct backtrace *backtrace)
 {
+    if (kc_is_in_call(m, backtrace)) {
+        m->checked_accesses->in_call = moment_here(m);
+        return true;
+    }
     for (uint32_t i = 1; i < backtrace->count && !(backtrace->interrupts >> i & 1); i++)
         if (kc_is_exempt(m, kc_segment_base(m, CS) + backtrace->frames[i] - 1))
             return true;
-    return kc_is_in_call(m, backtrace);
+    return false;
 }
 
 static int64_t translated(kc *m, uint32_t linear)
@@ -144,7 +163,8 @@ void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uin
     if (offset < 0 || !host_pc) /* without a place in translated code it is the CPU's own */
         return;
     kc_restore_eip(m, host_pc);
-    if (kc_is_exempt(m, kc_pc(m)))
+    const struct moment here = moment_here(m);
+    if (kc_is_exempt(m, here.pc) || is_same(&here, &m->checked_accesses->in_call))
         return;
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
     if (!is_of_allocator(m, backtrace))
@@ -155,6 +175,15 @@ void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintpt
 {
     if (first_bad(m, linear, size) >= 0)
         kc_on_checked_access(m, linear, size, write, host_pc);
+}
+
+void kc_look_at_code(kc *m, uint32_t linear)
+{
+    if (first_bad(m, linear, 1) < 0 || kc_is_exempt(m, linear))
+        return;
+    struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
+    if (!is_of_allocator(m, backtrace))
+        note(m, linear, 1, KC_FETCH, 0, backtrace);
 }
 
 /* -- for Python ---------------------------------------------------------------------------------- */

@@ -56,7 +56,7 @@ struct blocks {
     kc_block_function *functions; /* NULL: blocks are not followed */
     uint32_t *failures;
     struct objects objects;
-    uint32_t recording, openings, shown_capacity;
+    uint32_t function_count, recording, openings, shown_capacity;
     kc_block *shown; /* for Python */
     struct known now;
 };
@@ -106,6 +106,8 @@ static const kc_block_function *function_of(const kc *m, const struct active *ca
 void kc_blocks_entered(kc *m, const struct open_call *call, uint32_t function, uint32_t parent, uint32_t event)
 {
     struct known *known = &m->blocks->now;
+    if (function >= m->blocks->function_count)
+        return; /* of which nothing is said */
     const kc_block_function *f = &m->blocks->functions[function];
     const struct active *around = parent ? find_call(known, parent) : NULL;
     bool counts = f->when == KC_NO_VALUE || call->values[f->when];
@@ -791,6 +793,7 @@ int kc_blocks_open(kc *m, const kc_checking *checks)
     memcpy(b->functions, checks->functions, checks->function_count * sizeof *b->functions);
     memcpy(b->failures, checks->failures, checks->failure_count * 2 * sizeof *b->failures);
     memcpy(b->objects.list, checks->objects, checks->object_count * sizeof *b->objects.list);
+    b->function_count = checks->function_count;
     b->recording = kc_recording(m);
     return 0;
 }

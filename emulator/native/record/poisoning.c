@@ -15,18 +15,20 @@
 
 enum { REDZONE = 16 };
 
-/* Bytes of a page that belong to blocks. */
+/* Which bytes of a part of a page belong to blocks. */
 struct page_map { bool is_taken[PAGE_SIZE]; };
 
-/* Blocks that live, and that no allocator has for itself; those that were made after an event, except one. */
-static void map_page(const struct block_table *t, uint64_t physical, uint32_t after, uint32_t except, struct page_map *map)
+/* Those of blocks that live, and that no allocator has for itself; that were made after an event; of all but one. */
+static void map_part(const struct block_table *t, uint64_t physical, uint64_t size, uint32_t after, uint32_t except, struct page_map *map)
 {
-    memset(map, 0, sizeof *map);
+    memset(map->is_taken + (physical & PAGE_MASK), false, size);
     for (uint32_t number = t->pages[physical >> PAGE_SHIFT]; number; number = kc_block_piece(t, number)->next_in_page) {
         const struct block_piece *piece = kc_block_piece(t, number);
         const struct block *block = kc_block_at(t, piece->block);
-        if (block->is_live && !block->is_held && block->as.born >= after && piece->block != except)
-            memset(map->is_taken + (piece->physical & PAGE_MASK), true, piece->size);
+        uint64_t first = piece->physical > physical ? piece->physical : physical, piece_end = (uint64_t)piece->physical + piece->size;
+        uint64_t last = piece_end < physical + size ? piece_end : physical + size;
+        if (first < last && block->is_live && !block->is_held && block->as.born >= after && piece->block != except)
+            memset(map->is_taken + (first & PAGE_MASK), true, last - first);
     }
 }
 
@@ -93,7 +95,7 @@ static void set_redzones(kc *m, const struct block_table *t, const struct object
         if (start == first && end == last)
             continue;
         clip_to_object(objects, first, &start, &end);
-        map_page(t, first, 0, 0, &map);
+        map_part(t, start, end - start, 0, 0, &map);
         set_free_bytes(m, &map, start, (uint32_t)(end - start), KC_REDZONE, false);
     }
 }
@@ -107,7 +109,7 @@ static void hold(kc *m, struct block_table *t, uint32_t number)
     kc_block_at(t, number)->is_held = true;
     for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
-        map_page(t, piece->physical, 0, 0, &map);
+        map_part(t, piece->physical, piece->size, 0, 0, &map);
         set_free_bytes(m, &map, piece->physical, piece->size, KC_GAP, false);
     }
 }
@@ -157,7 +159,7 @@ void kc_unpoison_unsized(kc *m, const struct block_table *t, uint32_t number, ui
     uint64_t end = physical, page_end = (physical | PAGE_MASK) + 1;
     struct page_map map;
 
-    map_page(t, physical, 0, number, &map);
+    map_part(t, physical, page_end - physical, 0, number, &map);
     while (end < page_end && !map.is_taken[end & PAGE_MASK])
         end++;
     kc_shadow_set(m, physical, end - physical, KC_ACCESSIBLE);
@@ -171,7 +173,7 @@ void kc_poison_freed(kc *m, const struct block_table *t, uint32_t number)
 
     for (uint32_t next = block->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
-        map_page(t, piece->physical, block->as.died, 0, &map);
+        map_part(t, piece->physical, piece->size, block->as.died, 0, &map);
         set_free_bytes(m, &map, piece->physical, piece->size, KC_FREED, true);
     }
 }
@@ -180,7 +182,7 @@ void kc_poison_given(kc *m, const struct block_table *t, const struct objects *o
 {
     struct page_map map;
 
-    map_page(t, physical, 0, 0, &map);
+    map_part(t, physical, size, 0, 0, &map);
     for (uint32_t i = objects_below(objects, physical) ? objects_below(objects, physical) - 1 : 0;
          i < objects->count && objects->list[i].start < physical + size; i++) {
         uint64_t first = objects->list[i].start > physical ? objects->list[i].start : physical;

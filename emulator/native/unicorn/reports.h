@@ -77,6 +77,8 @@ void kc_on_guarded_code(kc *m, uint32_t linear);
 bool kc_checks(const kc *m);
 /* If so, the guest is going to make one in a page that was filled as watched. */
 void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
+/* A block of code is going to be translated, where EIP is exact. */
+void kc_look_at_code(kc *m, uint32_t linear);
 /* It is going to make one of which some byte may not be accessed, as the shadow has it; EIP can be found by host_pc. */
 void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc);
 /* Is an instruction, linear, one of an allocator's, whose accesses are not checked? */

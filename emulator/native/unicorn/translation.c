@@ -345,6 +345,8 @@ void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
     translate(m, cpu, tb, longest);
     if (block.is_ours && kc_guards(m, block.pc))
         kc_on_guarded_code(m, (uint32_t)block.pc);
+    if (block.is_ours && kc_checks(m))
+        kc_look_at_code(m, (uint32_t)block.pc);
     if (!block.cut)
         return;
     T.tcg_func_start(block.state); /* once more, and shorter */

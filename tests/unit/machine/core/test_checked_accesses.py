@@ -170,6 +170,17 @@ def test_accesses_of_one_instruction_with_one_stack_are_one() -> None:
     assert checked.seen().accesses == found
 
 
+def test_code_that_was_freed_is_found_when_it_is_executed() -> None:
+    machine = machine_of(
+        "movb $0xc3, (%ebx); call *%ebx; movb $0x90, 1(%ebx); pushl %ebx; call drop; leal 1(%ebx), %eax; call *%eax"
+    )
+    machine.memory.write(BLOCK + 2, b"\xc3")
+    with machine.observers.check_accesses(ROLES) as checked:
+        machine.run(timeout_s=60)
+        found = [(each.linear, each.access, each.poison) for each in checked.seen().accesses]
+    assert found == [(BLOCK + 1, Access.FETCH, Poison.FREED)]
+
+
 def test_a_redzone_does_not_leave_the_variable_of_its_block() -> None:
     machine = machine_of("movb 24(%ebx), %al; bad: movb 23(%ebx), %al")
     objects = [(HEAP, HEAP + 8), (HEAP + 8, HEAP + 0x20)]
@@ -319,3 +330,11 @@ def test_memory_that_is_given_to_an_allocator_is_its_own_but_for_variables() -> 
         gap = bytes([Poison.GAP])
         assert checked.shadow(HEAP, 0x60) == bytes(8) + gap * 24 + bytes(21) + gap * 11 + bytes(16) + gap * 16
         assert checked.shadow(HEAP + 0xFF8, 16) == gap * 12 + bytes(4)
+
+
+def test_functions_of_which_nothing_is_said_do_nothing_to_blocks() -> None:
+    machine = machine_of("pushl %ebx; call drop; movb (%ebx), %al")
+    with machine.observers.check_accesses(ROLES[:1]) as checked:
+        machine.run(timeout_s=60)
+        assert [each.start for each in checked.live_blocks()] == [BLOCK]
+        assert checked.seen().accesses == ()
