@@ -61,7 +61,6 @@ static inline void kc_note_restored(kc *m, uint32_t block, uint32_t pc, uint32_t
     m->counting->restored = (struct restored){block, pc, before};
 }
 static inline struct restored kc_restored(const kc *m) { return m->counting->restored; }
-static inline void kc_put_restored(kc *m, struct restored restored) { m->counting->restored = restored; }
 /* Code is translated, perhaps where other code was. */
 static inline void kc_forget_places(kc *m)
 {

@@ -77,19 +77,16 @@ uintptr_t kc_hooks_called_from(void)
 }
 
 /* A block that counts itself asks, behind its last instruction, having counted itself. The place from which it does says nothing,
- * so where the run ends, or an interrupt is taken, EIP is set to the block's start. */
+ * so where the run ends, or an interrupt is taken, EIP is set to the block's start. Else nothing has changed. */
 static void block_starts(kc *m, uint32_t pc, uint32_t count)
 {
     kc_count_more(m, -(int)count);
     kc_block_starts(m, pc, count);
-    struct restored restored = kc_restored(m);
     uint32_t eip = kc_reg(m, UC_X86_REG_EIP);
     kc_set_eip(m, pc - kc_segment_base(m, CS));
-    kc_note_restored(m, pc, pc, 0);
     kc_leave_if_asked(m, m->uc, 0);
     check_exit(m->uc, 0);
     kc_set_eip(m, eip);
-    kc_put_restored(m, restored);
     kc_count_more(m, (int)count);
 }
 

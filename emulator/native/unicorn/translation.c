@@ -24,10 +24,11 @@
 #include "unicorn/jumps.h"
 #include "unicorn/reports.h"
 
-enum { MOVI_I64 = 0x40, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1 }; /* tcg-opc.h of QEMU 5.0 */
+enum { MOVI_I64 = 0x40, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
 enum { TYPE_I64 = 1, ALWAYS = 1, EQUAL = 8, NOT_LESS_UNSIGNED = 5 };                                            /* tcg.h */
 enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22 };                                        /* struct TranslationBlock */
 enum { OPERATION_WORDS = 6 }; /* enough of struct TCGOp to hold the arguments of a constant */
+enum { NEXT = 1, ARGUMENTS = 3 }; /* words of it; the operation itself is the first byte */
 enum { UNKNOWN = 0x3c0ffee5 };
 
 typedef void tcg;  /* the state of a translation */
@@ -35,12 +36,15 @@ typedef char *var; /* a variable of the code that is translated */
 
 #define TRANSLATOR(X) \
     X(void *, tcg_emit_op, (tcg *, unsigned)) \
+    X(uintptr_t, tcg_const_i32, (tcg *, int32_t)) \
     X(uintptr_t, tcg_const_i64, (tcg *, int64_t)) \
     X(var, tcg_temp_new_internal, (tcg *, int, bool)) \
     X(void, tcg_temp_free_internal, (tcg *, var)) \
     X(void, tcg_gen_op1, (tcg *, unsigned, uintptr_t)) \
     X(void, tcg_gen_op3, (tcg *, unsigned, uintptr_t, uintptr_t, uintptr_t)) \
+    X(void, tcg_gen_addi_i32, (tcg *, uintptr_t, uintptr_t, int32_t)) \
     X(void, tcg_gen_addi_i64, (tcg *, uintptr_t, uintptr_t, int64_t)) \
+    X(void, tcg_gen_ext32u_i64, (tcg *, uintptr_t, uintptr_t)) \
     X(void, tcg_gen_andi_i64, (tcg *, uintptr_t, uintptr_t, int64_t)) \
     X(void, tcg_gen_shli_i64, (tcg *, uintptr_t, uintptr_t, int64_t)) \
     X(void, tcg_gen_qemu_ld_i64, (tcg *, uintptr_t, uintptr_t, uintptr_t, unsigned)) \
@@ -51,7 +55,9 @@ typedef char *var; /* a variable of the code that is translated */
     X(void *, gen_new_label, (tcg *)) \
     X(void, tcg_gen_callN, (tcg *, void *, var, int, var *)) \
     X(void, tcg_func_start, (tcg *)) \
-    X(void, gen_intermediate_code, (void *, uint8_t *, int))
+    X(void, gen_intermediate_code, (void *, uint8_t *, int)) \
+    X(void, tcg_optimize, (tcg *)) \
+    X(void, tcg_op_remove, (tcg *, void *))
 static struct {
 #define X(result, name, parameters) result (*name) parameters;
     TRANSLATOR(X)
@@ -71,6 +77,7 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     tcg *state;
     unsigned operation; /* emitted last */
     uint64_t *words;
+    uint64_t *first;    /* operation of those that count */
     uint64_t *added, *last; /* constants that are known only at the block's end */
     void *looks, *goes_on;  /* places in the block, see emit_count() */
 } block;
@@ -133,6 +140,21 @@ static void forget(tcg *state, var *variables, int count)
         T.tcg_temp_free_internal(state, variables[i]);
 }
 
+static bool narrows; /* do the numbers for narrow() hold, too? */
+
+static bool sums_hold(tcg *state)
+{
+    var wide = constant(state, 1), narrow = (char *)state + T.tcg_const_i32(state, 1);
+
+    T.tcg_gen_ext32u_i64(state, arg(state, wide), arg(state, wide));
+    const uint64_t *extension = block.words;
+    bool hold = block.operation == EXTEND && extension[ARGUMENTS] == (uintptr_t)wide && extension[ARGUMENTS + 1] == (uintptr_t)wide;
+    T.tcg_gen_addi_i32(state, arg(state, narrow), arg(state, narrow), 1); /* a constant, and a sum */
+    hold = hold && block.operation == ADD_I32 && block.words[ARGUMENTS] == (uintptr_t)narrow;
+    forget(state, (var[]){wide, narrow}, 2);
+    return hold && ((const uint64_t *)extension[NEXT])[NEXT] == (uintptr_t)block.words;
+}
+
 /* Do our numbers of operations hold? What this emits has no effect and is dropped by the translator. */
 static bool numbers_hold(tcg *state)
 {
@@ -144,6 +166,7 @@ static bool numbers_hold(tcg *state)
         T.tcg_gen_addi_i64(state, arg(state, variable), arg(state, variable), 1);
         hold = at && block.operation == ADD_I64;
         forget(state, &variable, 1);
+        narrows = sums_hold(state);
     }
     return hold;
 }
@@ -156,7 +179,9 @@ static void emit_count(tcg *state, kc *m)
 {
     size_t at;
     var base = base_of(state, m, &m->counting->executed, &at);
-    var executed = load(state, base, at), look_at = load(state, base, at + AT(look_at));
+    var executed = load(state, base, at);
+    block.first = block.words;
+    var look_at = load(state, base, at + AT(look_at));
     var added = unknown(state, &block.added), sum = T.tcg_temp_new_internal(state, TYPE_I64, false);
 
     block.looks = T.gen_new_label(state);
@@ -351,6 +376,29 @@ void gen_intermediate_code_x86_64(void *cpu, uint8_t *tb, int longest)
         return;
     T.tcg_func_start(block.state); /* once more, and shorter */
     translate(m, cpu, tb, (int)block.cut);
+}
+
+/* Unicorn computes an address in a register of the host's 64 bits, and cuts it to 32 bits afterwards. A sum of 32 bits needs no
+ * cutting: a host that is an x86-64 clears the upper half by itself. This comes behind the engine's own optimisation, which would
+ * take a sum of constants for a signed number. */
+static void narrow(tcg *state)
+{
+    for (uint64_t *op = block.first, *next; (next = (uint64_t *)op[NEXT]); op = next) {
+        bool cuts = (uint8_t)next[0] == EXTEND && next[ARGUMENTS] == op[ARGUMENTS] && next[ARGUMENTS + 1] == op[ARGUMENTS];
+        if ((uint8_t)op[0] != ADD_I64 || !cuts)
+            continue;
+        *(uint8_t *)op = ADD_I32;
+        T.tcg_op_remove(state, next);
+        next = op;
+    }
+}
+
+EXPORTED void tcg_optimize_x86_64(tcg *state);
+void tcg_optimize_x86_64(tcg *state)
+{
+    T.tcg_optimize(state);
+    if (narrows && block.first && block.state == state)
+        narrow(state);
 }
 
 bool kc_crosses_page(const uint8_t *tb)
