@@ -57,13 +57,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="bool",
         default=True,
     )
+    parser.addini(
+        "kmemu_sanitize",
+        "let tests fail in which the kernel accesses memory beyond a block, after its free, or in no block",
+        type="bool",
+        default=False,
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Describe the markers; read the configuration if there is one."""
     config.addinivalue_line(
         "markers",
-        "kmemu(kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check): "
+        "kmemu(kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize): "
         "what the fixture kernel boots",
     )
     for name, text in _MARKERS.items():

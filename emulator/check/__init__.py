@@ -4,4 +4,12 @@
 structures (`structures`), and of what is live at the end (`leaks`). `findings` holds the values that they make.
 """
 
-__all__ = ["check_report", "checked_run", "findings", "later_mistakes", "measures", "null_accesses"]
+__all__ = [
+    "accesses",
+    "check_report",
+    "checked_run",
+    "findings",
+    "later_mistakes",
+    "measures",
+    "null_accesses",
+]

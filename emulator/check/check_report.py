@@ -36,6 +36,7 @@ class CheckReport:
         checked: The kinds of findings that the check covers: those of which the run has shown something.
         unchecked: Why each other kind was not checked, for people.
         never_called: The profile's functions that the kernel has and did not call.
+        sanitized: Each access was to be checked; *unchecked* says so if it could not be.
         suppressed: How many findings each suppression has left out, by the line that it is.
         unknown: Parameters of the profile's functions that cannot be known in this kernel.
     """
@@ -53,6 +54,7 @@ class CheckReport:
     checked: frozenset[Kind] = frozenset(Kind)
     unchecked: Mapping[Kind, str] = field(default_factory=dict)
     lockstep: LockstepCalls | None = None
+    sanitized: bool = False
     suppressed: Mapping[str, int] = field(default_factory=dict)
     never_called: tuple[str, ...] = ()
     unknown: tuple[UnknownParameter, ...] = ()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from emulator.check.accesses.bad_accesses import bad_accesses
 from emulator.check.bad_endings import bad_endings, deadlocks, wild_accesses
 from emulator.check.calls.checks import check_calls
 from emulator.check.calls.results import known_memory
 from emulator.check.check_report import CheckReport
-from emulator.check.findings import Kind
+from emulator.check.findings import OF_ACCESSES, Kind
 from emulator.check.hex_dumps import with_hex_dumps
 from emulator.check.leaks.guest_words import GuestWords
 from emulator.check.leaks.leaks import NO_LEAKS, find_leaks
@@ -33,6 +34,7 @@ from emulator.profile.known import structures_of
 from emulator.replay.engine import Rerun
 from emulator.run.ending import Budget, How
 from emulator.run.recorded import record_run
+from emulator.trace.checking import check_accesses
 from emulator.trace.file.recorder import trace_header
 from emulator.trace.trace import Trace
 
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
     from emulator.check.findings import Finding
     from emulator.check.leaks.leaks import Leaks
     from emulator.check.structures.kernel_checks import KernelChecks
-    from emulator.machine.core.observed import PageZero, StaleUse
+    from emulator.machine.core.checked_accesses import CheckedAccesses
+    from emulator.machine.core.observed import BadAccesses, PageZero, StaleUse
     from emulator.machine.machine import Machine
     from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
@@ -71,6 +74,7 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
     budget: Budget = DEFAULT_BUDGET,
     *,
     walk_every: int = 0,
+    sanitize: bool = False,
     new_machine: Callable[[], Machine] | None = None,
     on_start: Callable[[Recording], None] = _ignore,
     on_progress: Callable[[int], None] = _ignore,
@@ -82,6 +86,7 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
         profile: What to record; functions that the kernel has.
         budget: What the run may take.
         walk_every: Audit the kernel's structures at the entry of every so manieth recorded call; 0: only at the end.
+        sanitize: Check each access of the kernel.
         new_machine: Makes a machine as the first one was before its run. Without it, no finding has a hex dump or a faulting
             write, because nothing is run again.
         on_start: Called with the recording, before the first instruction.
@@ -91,7 +96,7 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
         TraceNotWritten: There is no room for the recording among the temporary files.
         HostError: No memory is left.
     """
-    check = Check(machine, profile, new_machine)
+    check = Check(machine, profile, new_machine, sanitize=sanitize)
     with tempfile.TemporaryDirectory(prefix="kmemu-check-") as folder:
         started = time.perf_counter()
         path = Path(folder) / "run.kmt"
@@ -121,13 +126,21 @@ class Check:
         machine: Not yet run, with its layers attached.
         profile: The profile to record.
         new_machine: Makes a machine as the first one was before its run; None: nothing is run again.
+        sanitize: Check each access of the kernel, if the machine can do that.
 
     Attributes:
         checks: What is known of the kernel's structures; None: nothing.
         audits: The audits of these structures during the run.
     """
 
-    def __init__(self, machine: Machine, profile: Profile, new_machine: Callable[[], Machine] | None) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        profile: Profile,
+        new_machine: Callable[[], Machine] | None,
+        *,
+        sanitize: bool = False,
+    ) -> None:
         self._machine = machine
         self._profile = profile
         self._new_machine = new_machine
@@ -136,6 +149,8 @@ class Check:
         self._seeks_stale = machine.mmu != "reference"
         self._stale: tuple[StaleUse, ...] = ()
         self._page_zero: PageZero | None = None
+        self._sanitize = sanitize
+        self._accesses: BadAccesses | None = None
 
     def record(
         self,
@@ -154,8 +169,17 @@ class Check:
             machine.observers.guard_page_zero()
             if can_guard(machine.image, self._profile)
             else nullcontext() as guard,
+            ExitStack() as closing,
         ):
-            ending = record_run(machine, path, header, budget, on_start=on_start, on_progress=on_progress)
+            checks: list[CheckedAccesses] = []
+
+            def start(recording: Recording) -> None:
+                if self._sanitize and machine.mmu == "fast":
+                    checks.append(closing.enter_context(check_accesses(machine, self._profile)))
+                on_start(recording)
+
+            ending = record_run(machine, path, header, budget, on_start=start, on_progress=on_progress)
+            self._accesses = checks[0].seen() if checks else None
         self._stale = stale.uses() if stale is not None else ()
         self._page_zero = guard.seen() if guard is not None else None
         if isinstance(ending.error, HostError):
@@ -169,13 +193,15 @@ class Check:
         mappings = broken_rules(trace, memory, self._profile.address_spaces) if ending.is_whole else []
         seen = self._page_zero
         nulls = None if seen is None else null_accesses(self._machine, seen, trace, ending)
+        accesses = self._accesses
+        bad = [] if accesses is None else bad_accesses(self._machine, accesses.accesses, trace)
         is_guarded = nulls is not None and seen is not None and not seen.missed
         return CheckReport(
             kernel=self._machine.image.path,
             ending=ending,
             events=trace.event_count,
             calls=len(trace),
-            findings=tuple(self._findings(ending, trace, leaks, mappings, nulls or [])),
+            findings=tuple(self._findings(ending, trace, leaks, mappings, [*(nulls or []), *bad])),
             measures=measure(trace, leaks.sizes),
             reachable=leaks.reachable,
             lockstep=lockstep_calls(self._machine),
@@ -183,6 +209,7 @@ class Check:
             profile_reason=self._profile.reason,
             never_called=trace.never_called,
             unknown=tuple(unknown_parameters(self._profile)),
+            sanitized=self._sanitize,
             checked=checked_kinds(
                 self._profile,
                 ending,
@@ -193,11 +220,12 @@ class Check:
             )
             - self.audits.missed
             - ({Kind.NULL_ACCESS} if not is_guarded else set())
-            | self._ruled_kinds(ending),
+            | self._ruled_kinds(ending)
+            | set(() if accesses is None or accesses.missed else OF_ACCESSES),
         )
 
     def _findings(
-        self, ending: Ending, trace: Trace, leaks: Leaks, mappings: list[Finding], nulls: list[Finding]
+        self, ending: Ending, trace: Trace, leaks: Leaks, mappings: list[Finding], accesses: list[Finding]
     ) -> list[Finding]:
         """Return all findings in order of events; those that show at the end only come last."""
         rerun = self.rerun(ending)
@@ -208,7 +236,7 @@ class Check:
         if rerun is not None and (ending.is_whole or ending.how is How.BUDGET):  # else it died
             found += check_locks(self._machine, trace, rerun, finished=ending.by_itself)
         found += self.audits.findings(trace, rerun)
-        found += stale_uses(self._machine, self._stale, trace) + nulls
+        found += stale_uses(self._machine, self._stale, trace) + accesses
         found.sort(
             key=lambda finding: finding.call_site.event if finding.call_site else trace.event_count + 1
         )
@@ -242,7 +270,7 @@ def checked_kinds(
     is_rerun: bool,
     seeks_stale: bool,
 ) -> frozenset[Kind]:
-    """Return the kinds of findings that a check covers: "nothing found" says something about these only.
+    """Return the kinds of findings that a check covers, without those of accesses: "nothing found" says something about these only.
 
     Args:
         profile: The profile that was recorded.
@@ -252,7 +280,7 @@ def checked_kinds(
         is_rerun: Whether the kernel may be run once more.
         seeks_stale: Whether uses of stale translations were kept.
     """
-    kinds = set(Kind) - _OF_STRUCTURES
+    kinds = set(Kind) - _OF_STRUCTURES - set(OF_ACCESSES)
     if state is not None:
         kinds |= state.kinds
         if not audited:

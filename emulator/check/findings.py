@@ -39,6 +39,9 @@ class Kind(Enum):
     DIVERGENCE = "lockstep-divergence"
     WILD_ACCESS = "wild-access"  # to memory in which nothing is
     NULL_ACCESS = "null-access"
+    OUT_OF_BOUNDS = "out-of-bounds"
+    USE_AFTER_FREE = "use-after-free"
+    UNALLOCATED = "unallocated-access"  # of memory that an allocator has, and that is in no block
     STALE_TRANSLATION = "stale-translation"  # that the TLB holds, and page tables no longer say
     DIED = "kernel-died"  # a fault, or it hangs
     FAILED = "kernel-failed"  # it exited with a value other than 0, or reset the PC
@@ -53,6 +56,9 @@ class Kind(Enum):
         """What it means: one sentence."""
         return _TEXTS[self][1]
 
+
+OF_ACCESSES: Final = (Kind.OUT_OF_BOUNDS, Kind.USE_AFTER_FREE, Kind.UNALLOCATED)
+"""The kinds of which nothing is known unless each access is checked."""
 
 _TEXTS: Final = {
     Kind.DOUBLE_FREE: ("double free", "A block was freed that had been freed before."),
@@ -96,6 +102,15 @@ _TEXTS: Final = {
     Kind.NULL_ACCESS: (
         "null access",
         "Memory was accessed through a null pointer, or one that is an offset from it.",
+    ),
+    Kind.OUT_OF_BOUNDS: (
+        "out-of-bounds access",
+        "Memory before the start or after the end of a block was accessed.",
+    ),
+    Kind.USE_AFTER_FREE: ("use after free", "A block was accessed after it had been freed."),
+    Kind.UNALLOCATED: (
+        "unallocated access",
+        "Memory was accessed that belongs to an allocator, and that is in no block.",
     ),
     Kind.STALE_TRANSLATION: (
         "stale translation",

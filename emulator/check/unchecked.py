@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from emulator.check.findings import Kind
+from emulator.check.findings import OF_ACCESSES, Kind
 from emulator.profile.functions import Role
 from emulator.x86 import Cr0
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from emulator.trace.trace import Trace
 
 _OF_FREES: Final = (Kind.DOUBLE_FREE, Kind.INVALID_FREE)
-_OF_UNSEEN: Final = {True: _OF_FREES, False: (Kind.OVERLAP, Kind.LEAK)}
+_OF_UNSEEN: Final = {True: (*_OF_FREES, *OF_ACCESSES), False: (Kind.OVERLAP, Kind.LEAK)}
 _OF_EITHER: Final = (*_OF_UNSEEN[True], *_OF_UNSEEN[False])
 _OF_ALLOCATIONS: Final = (Kind.OVERLAP, Kind.BAD_RESULT, Kind.LEAK)
 _LENGTHS: Final = frozenset({"size", "pages", "order"})
@@ -49,8 +49,17 @@ def unchecked_kinds(report: CheckReport, trace: Trace, machine: Machine) -> dict
     reasons = {
         kind: _WHY.get(kind, "it could not be checked in this run") for kind in set(Kind) - report.checked
     }
+    reasons |= dict.fromkeys(reasons.keys() & set(OF_ACCESSES), _why_no_accesses(report, machine))
     unseen = dict(_unseen(report, trace, machine))
     return {kind: reasons.get(kind) or unseen[kind] for kind in Kind if kind in reasons or kind in unseen}
+
+
+def _why_no_accesses(report: CheckReport, machine: Machine) -> str:
+    if not report.sanitized:
+        return "accesses were not checked in this run"
+    if machine.mmu != "fast":
+        return "the reference MMU does not tell each access"
+    return "there were more bad accesses than are kept"
 
 
 def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tuple[Kind, str]]:
@@ -66,9 +75,9 @@ def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tup
                 for kind in kinds
             )
     if not any(each.role.makes_block for each in called):
-        yield from ((kind, "no call that allocates was seen") for kind in _OF_ALLOCATIONS)
+        yield from ((kind, "no call that allocates was seen") for kind in (*_OF_ALLOCATIONS, *OF_ACCESSES))
     elif not any(trace.blocks(area).size.any() for area in trace.areas):
-        yield Kind.OVERLAP, "the size of no block is known"
+        yield from ((kind, "the size of no block is known") for kind in (Kind.OVERLAP, *OF_ACCESSES))
     if not any(each.role.makes_block or each.role.names_block for each in called):
         yield Kind.WILD_ACCESS, "no call that allocates or frees was seen"
     elif any(lack.ram_end for lack in report.ending.lacks):
@@ -84,7 +93,8 @@ def _unseen(report: CheckReport, trace: Trace, machine: Machine) -> Iterator[tup
 def _unseen_of_frees(trace: Trace, frees: list[TracedFunction]) -> Iterator[tuple[Kind, str]]:
     if not frees:
         yield from (
-            (kind, "no call that frees was seen") for kind in (*_OF_FREES, Kind.WRONG_SIZE, Kind.WRONG_POOL)
+            (kind, "no call that frees was seen")
+            for kind in (*_OF_FREES, Kind.WRONG_SIZE, Kind.WRONG_POOL, Kind.USE_AFTER_FREE)
         )
         return
     sized = [each for each in frees if each.role is Role.FREE and not trace.profile.pages(each.area)]

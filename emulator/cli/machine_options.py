@@ -43,10 +43,19 @@ def add_kernel(
     )
 
 
-def add_profile(parser: ArgumentParser) -> None:
+def add_profile(parser: ArgumentParser | _ArgumentGroup) -> None:
     """Add the choice of a profile."""
     parser.add_argument(
         "--profile", metavar="FILE", help="which functions allocate (default: what is known of the kernel)"
+    )
+
+
+def add_sanitize(group: _ArgumentGroup) -> None:
+    """Add whether each access of the kernel is checked."""
+    group.add_argument(
+        "--sanitize",
+        action="store_true",
+        help="check each access: beyond the ends of a block, after its free, of memory in no block",
     )
 
 
@@ -245,6 +254,16 @@ def _board(options: Namespace) -> BoardSettings:
 
     settings = BoardSettings(serial_input=options.input, keys=options.keys)
     return settings if options.rtc is None else settings._replace(rtc_start_s=options.rtc)
+
+
+def check_sanitize(options: Namespace) -> None:
+    """Check that the machine can do what `add_sanitize` has asked for.
+
+    Raises:
+        CommandLineError: It cannot.
+    """
+    if options.sanitize and options.mmu == "reference":
+        raise CommandLineError("--sanitize needs the fast MMU: the reference does not tell each access")
 
 
 def chosen_profile(image: KernelImage, file: str | None) -> Profile:

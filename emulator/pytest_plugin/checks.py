@@ -63,7 +63,11 @@ class KernelChecks:
         self._kernel = kernel
         self._booted = booted
         self._expected = expected
-        self._mistakes = Mistakes(kernel, booted) if booted.settings.check or expected.mistakes else None
+        self._mistakes = (
+            Mistakes(kernel, booted)
+            if booted.settings.check or booted.settings.sanitize or expected.mistakes
+            else None
+        )
         self._first_event = 1
         self._allocations_before = 0
         for limit in expected.limits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from emulator.check.findings import Kind
+from emulator.check.findings import OF_ACCESSES, Kind
 from emulator.pytest_plugin.settings import BadConfiguration
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ _SIZE = re.compile(r"(\d{1,12}) ?(B|bytes|KiB|MiB|GiB|K|M|G)?")
 EXPECTABLE: Final = (
     *(Kind.DOUBLE_FREE, Kind.INVALID_FREE, Kind.WRONG_SIZE, Kind.WRONG_POOL),
     *(Kind.OVERLAP, Kind.BAD_RESULT, Kind.CORRUPTION, Kind.NULL_ACCESS),
+    *OF_ACCESSES,
 )
 _SHIFTS: Final = {"K": 10, "M": 20, "G": 30}
 

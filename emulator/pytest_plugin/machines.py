@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from drgn import Program
 
     from emulator.inject.policy import FaultInjector
+    from emulator.machine.core.checked_accesses import CheckedAccesses
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.trace.recording import CallLog
@@ -54,6 +55,7 @@ class BootedKernel:
         machine: The machine, which stands where the boot has ended.
         start: The snapshot of that state.
         log: The calls since the start, also those of the boot; None if they are not recorded.
+        accesses: Keeps bad accesses; None where they are not looked for.
         guard: Keeps accesses of page zero; None where the kernel lies there, or nobody looks.
         heap_audits: The audits of the kernel's heap, as far as it is wanted, known, and not damaged from the start.
         on_output: Called whenever the kernel has printed something.
@@ -80,6 +82,7 @@ class BootedKernel:
         )
         profile = self._profile(recorded=recorded)
         self.log: CallLog | None = None
+        self.accesses: CheckedAccesses | None = None
         self.guard = (
             self.machine.observers.guard_page_zero()
             if settings.check and can_guard(self.machine.image, profile)
@@ -159,7 +162,7 @@ class BootedKernel:
 
     def _profile(self, *, recorded: bool) -> Profile | None:
         """Return what to record; None: nothing."""
-        if not recorded and not self.settings.check:
+        if not recorded and not self.settings.check and not self.settings.sanitize:
             return None
         from emulator.profile.reader import read_profile
         from emulator.report.text.gaps import gap_lines
@@ -168,7 +171,7 @@ class BootedKernel:
         try:
             profile = match(read_profile(path), image) if path else matching_profile(image)
         except KernelMismatch:
-            if recorded or path:
+            if recorded or path or self.settings.sanitize:
                 raise
             return None
         for line in gap_lines(profile, image):
@@ -182,6 +185,10 @@ class BootedKernel:
                 from emulator.trace.recording import CallLog  # slow: numpy
 
                 self.log = CallLog(self.machine, profile)
+                if self.settings.sanitize:
+                    from emulator.trace.checking import check_accesses  # few sessions need it
+
+                    self.accesses = check_accesses(self.machine, profile)
             if instructions is not None:
                 with suppress(BudgetUsedUp):
                     self.machine.run(max_instructions=instructions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from emulator.check.accesses.bad_accesses import bad_accesses
 from emulator.check.later_mistakes import later_mistakes
 from emulator.check.null_accesses import came_up, finding_of, is_used_on_purpose, null_uses
 from emulator.guest.symbolizer import Frame
@@ -44,6 +45,7 @@ class Mistakes:
         self._booted = booted
         self._first_event = 1
         self._before: tuple[NullAccess, ...] = ()
+        self._accesses_before = 0
 
     def begin(self) -> None:
         """Count from now on."""
@@ -51,6 +53,8 @@ class Mistakes:
             self._first_event = self._booted.log.recording.event_count + 1
         if self._booted.guard is not None:
             self._before = self._booted.guard.seen().accesses
+        if self._booted.accesses is not None:
+            self._accesses_before = len(self._booted.accesses.seen().accesses)
 
     def findings(self) -> list[Finding]:
         """Return the mistakes so far, in order."""
@@ -61,7 +65,15 @@ class Mistakes:
             found += later_mistakes(
                 booted.machine, trace, self._first_event, has_mappings=booted.has_mappings
             )
+            found += self._bad_accesses(trace)
         return [self._for_people(each) for each in [*found, *self._null_accesses(trace)]]
+
+    def _bad_accesses(self, trace: Trace) -> list[Finding]:
+        checked = self._booted.accesses
+        if checked is None:
+            return []
+        later = checked.seen().accesses[self._accesses_before :]
+        return bad_accesses(self._booted.machine, later, trace) if later else []
 
     def _null_accesses(self, trace: Trace | None) -> list[Finding]:
         guard = self._booted.guard

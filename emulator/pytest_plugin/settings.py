@@ -44,6 +44,7 @@ class Settings:
         timeout: Seconds of the host that a boot, a call or a run may take.
         walk_heap: Audit for damage in a known kernel's heap after each test.
         check: Let a test fail whose calls of the kernel make a mistake that `kmemu check` finds.
+        sanitize: Let a test fail in which the kernel accesses memory beyond a block, after its free, or in no block.
     """
 
     kernel: str = ""
@@ -60,6 +61,7 @@ class Settings:
     timeout: float = DEFAULT_TIMEOUT_S
     walk_heap: bool = True
     check: bool = True
+    sanitize: bool = False
 
 
 NAMES: Final = tuple(field.name for field in fields(Settings))
@@ -170,4 +172,5 @@ _READERS: Final[Mapping[str, Callable[[object, Path], object]]] = {
     "timeout": _timeout,
     "walk_heap": _flag,
     "check": _flag,
+    "sanitize": _flag,
 }

@@ -19,6 +19,8 @@ from emulator.trace.recording import CallLog
 from emulator.trace.table import CallTable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emulator.guest.symbolizer import Frame
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
@@ -54,10 +56,14 @@ class Timeline(Replay):
         self.frames = cache(self._frames)
         self.keep()
 
-    def record(self, budget: Budget = NO_LIMIT) -> None:
+    def record(self, budget: Budget = NO_LIMIT, at_end: Callable[[CallLog], None] | None = None) -> None:
         """Run from the start to the end, note all calls, and return to the start.
 
         A run that is stopped by a budget, or by `cancel`, has the events so far.
+
+        Args:
+            budget: What the run may take.
+            at_end: Called with all calls while the machine stands at the end.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, or a signal that is handled so.
@@ -68,6 +74,8 @@ class Timeline(Replay):
             self.ending = Ending(How.INTERRUPTED, error=error)
         if isinstance(self.ending.error, KeyboardInterrupt):
             raise self.ending.error
+        if at_end is not None:
+            at_end(self._log)
         self.calls = self._log.finish()
         self.search = CallSearch(self.calls)
         self.event_count = self.calls.last_event

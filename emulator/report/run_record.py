@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from emulator.check.findings import Finding
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.guest.memory_map.regions import Span
     from emulator.hle.layers import LockstepCalls
@@ -28,6 +29,7 @@ class RunRecord(NamedTuple):
         memory_map: What memory is used for; None when there was no machine.
         lockstep: Counts of the calls that were made in lockstep; None where no layer ran so.
         graphics: Whether the VGA shows graphics instead of that text, if it was asked for.
+        findings: Bad accesses of the kernel, in order; None where they were not looked for.
         screenshot: Name of the file with a picture of the screen, if there is one.
     """
 
@@ -45,3 +47,4 @@ class RunRecord(NamedTuple):
     lockstep: LockstepCalls | None = None
     graphics: bool | None = None
     screenshot: str | None = None
+    findings: tuple[Finding, ...] | None = None

@@ -6,7 +6,17 @@ import time
 from typing import TYPE_CHECKING
 
 from emulator.cli import option_values
-from emulator.cli.machine_options import add_kernel, add_machine, add_until, new_machine, run_budget
+from emulator.cli.machine_options import (
+    add_kernel,
+    add_machine,
+    add_profile,
+    add_sanitize,
+    add_until,
+    check_sanitize,
+    chosen_profile,
+    new_machine,
+    run_budget,
+)
 from emulator.cli.status import CommandLineError, Status, judge_ending
 from emulator.cli.terminal.console import RAW_HELP, ConsoleWriter
 from emulator.cli.terminal.output import Output, complain
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable
 
+    from emulator.check.findings import Finding
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.hle.kernels import Kernel
     from emulator.hle.layers import LockstepCalls
@@ -37,6 +48,7 @@ examples:
   kmemu boot kernel.elf --module "initrd.img root=/dev/ram" --timeout 10
   kmemu boot -i kernel.elf                     type on its serial console
   kmemu boot kernel.elf --json >run.json
+  kmemu boot kernel.elf --sanitize --profile kernel.toml   each access is checked
 """
 
 _DEFECTS_HEADING = "With a defect each; NAME_ok is the same without it:"
@@ -47,6 +59,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add_kernel(parser)
     add("--list", action="store_true", help="name the built-in kernels and stop")
+    sanitize = parser.add_argument_group("bad accesses")
+    add_sanitize(sanitize)
+    add_profile(sanitize)
     add_machine(parser)
     add_until(parser)
     add(
@@ -150,6 +165,9 @@ def _check_files(options: Namespace, others: Iterable[str]) -> None:
 
 
 def _check_output(options: Namespace, output: Output) -> None:
+    check_sanitize(options)
+    if options.profile is not None and not options.sanitize:
+        raise CommandLineError("--profile goes with --sanitize")
     if options.map and options.no_summary:
         raise CommandLineError("--map is a part of the summary, which --no-summary leaves out")
     if not options.interactive:
@@ -183,6 +201,7 @@ def _run(machine: Machine, options: Namespace, output: Output) -> RunRecord:
     from emulator.machine.consoles import Console  # has been imported by now
     from emulator.run.to_end import run_to_end
 
+    accesses = _Accesses(machine, options) if options.sanitize else None
     started = time.perf_counter()
     if options.interactive:
         from emulator.cli.interactive.session import interaction  # only here
@@ -214,7 +233,40 @@ def _run(machine: Machine, options: Namespace, output: Output) -> RunRecord:
         screenshot=options.screenshot,
         memory_map=memory_map,
         profile=None if kernel is None else kernel.name,
+        findings=None if accesses is None else accesses.findings(),
     )
+
+
+class _Accesses:
+    """Checks the accesses of a run, and records its calls for that.
+
+    Args:
+        machine: Not run yet.
+        options: With the profile.
+
+    Raises:
+        EmulatorError: No profile fits, or no memory is left.
+    """
+
+    def __init__(self, machine: Machine, options: Namespace) -> None:
+        from emulator.trace.checking import check_accesses  # few runs need them
+        from emulator.trace.recording import CallLog
+
+        profile = chosen_profile(machine.image, options.profile)
+        self._machine = machine
+        self._log = CallLog(machine, profile)
+        self._checked = check_accesses(machine, profile)
+
+    def findings(self) -> tuple[Finding, ...]:
+        from emulator.check.accesses.bad_accesses import bad_accesses
+        from emulator.guest.symbolizer import Symbolizer
+        from emulator.trace.logged import LoggedTrace
+
+        seen = self._checked.seen()
+        if seen.missed:
+            complain("there were more bad accesses than are kept")
+        trace = LoggedTrace(self._log, Symbolizer(self._machine.image))
+        return tuple(bad_accesses(self._machine, seen.accesses, trace))
 
 
 def _write_screenshot(machine: Machine, path: str) -> None:
@@ -270,7 +322,7 @@ def _judge(record: RunRecord) -> tuple[Status, list[str]]:
         return status, complaint
     memory_map = record.memory_map
     if memory_map is None or not memory_map.defects:
-        return status, []
+        return Status.FINDINGS if record.findings else status, []
     from kernel_model.text import defect_text  # only damage needs it
 
     what = "memory management" if memory_map.heap is None else "the heap"
@@ -281,6 +333,12 @@ def _show(record: RunRecord, options: Namespace, output: Output) -> None:
     from emulator.report.text.run import GRAPHICS, screen_box, summary_lines  # not for --json
 
     style = output.style
+    if record.findings:
+        from emulator.report.text.findings import finding_lines, grouped  # only here
+
+        for same in grouped(record.findings):
+            output.end_line()
+            output.lines([*finding_lines(same, style), ""])
     if record.screen is not None:
         if record.graphics:
             output.lines([GRAPHICS])

@@ -28,6 +28,7 @@ from emulator.cli.machine_options import (
     add_kernel,
     add_machine,
     add_profile,
+    add_sanitize,
     add_until,
     chosen_profile,
     new_machine,
@@ -63,6 +64,7 @@ examples:
   kmemu check kernel.elf --profile kernel.toml   a kernel of yours
   kmemu check firmware:demo --ignore show_refusals
   kmemu check kernel.elf --suppressions known.supp   what is known already
+  kmemu check kernel.elf --sanitize              each access is checked
   kmemu check kernel.elf --walk-every 100        look at the heap on the way
   kmemu check kernel.elf --baseline base.json --max-leaked 0
   kmemu check kernel.elf --format sarif=check.sarif --format github
@@ -95,7 +97,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the command."""
     add_kernel(parser)
     add_profile(parser)
-    what = parser.add_argument_group("what to look for").add_argument
+    looked_for = parser.add_argument_group("what to look for")
+    add_sanitize(looked_for)
+    what = looked_for.add_argument
     what(
         "--walk-every",
         metavar="N",
@@ -263,6 +267,7 @@ def _check(
             profile,
             run_budget(options),
             walk_every=options.walk_every,
+            sanitize=options.sanitize,
             on_progress=so_far,
         )
         if policy is None:

@@ -23,6 +23,7 @@ _MOST = 2000
 _HINT = "give it more with --timeout or --max-instructions, or let the kernel halt or exit"
 _NOT_WITH_EXHAUST = (  # for one run, which has findings
     "walk_every",
+    "sanitize",
     "leaks",
     "ignore",
     "suppressions",

@@ -7,18 +7,30 @@ import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from emulator.cli.machine_options import add_kernel, add_machine, add_profile, chosen_profile, new_machine
+from emulator.cli.machine_options import (
+    add_kernel,
+    add_machine,
+    add_profile,
+    add_sanitize,
+    chosen_profile,
+    new_machine,
+)
 from emulator.cli.status import CommandLineError, Status
 from emulator.cli.terminal.output import Output
 from emulator.cli.terminal.signals import ENDING, Interrupted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator, Sequence
 
+    from emulator.check.findings import Finding
     from emulator.debug.step.step_app import StepApp
     from emulator.guest.memory_map.regions import Span
+    from emulator.machine.core.observed import BadAccesses
     from emulator.machine.machine import Machine
     from emulator.replay.timeline import Timeline
+    from emulator.report.text.style import Style
+    from emulator.trace.recording import CallLog
 
 USAGE = "kmemu step [KERNEL.elf | firmware:NAME] [options]"
 DESCRIPTION = """\
@@ -31,6 +43,7 @@ examples:
   kmemu step firmware:overflow --at 18                  opens after event 18
   kmemu step firmware:overflow --at 18 --print          prints instead
   kmemu step firmware:overflow --who memmap+8 --json    who wrote there last?
+  kmemu step firmware:overflow --sanitize               opens before the first bad access
 """
 
 
@@ -38,12 +51,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of the command."""
     add_kernel(parser)
     add_profile(parser)
-    add = parser.add_argument_group("where and what").add_argument
+    where = parser.add_argument_group("where and what")
+    add_sanitize(where)
+    add = where.add_argument
     add(
         "--at",
         metavar="EVENT",
         type=_event,
-        help="after this event (default: 0, or with --who the end)",
+        help="after this event (default: 0, or with --who the end, with --sanitize the last one before the first bad access)",
     )
     add("--print", action="store_true", dest="show", help="print what is to be seen after it, and stop")
     add("--who", metavar="ADDRESS", help="name the instruction that wrote this word last before it, and stop")
@@ -66,14 +81,62 @@ def run(options: Namespace) -> Status:
     profile = chosen_profile(machine.image, options.profile)
     modules = machine.modules
 
-    timeline = Timeline(machine, profile)
+    run = _Run(Timeline(machine, profile), options)
     if options.show or options.who is not None:
         address = None if options.who is None else _address(options.who, machine)
-        _record(timeline, options)
-        _answer(timeline, options, address, modules)
+        run.record()
+        _answer(run, options, address, modules)
     else:
-        _open(timeline, options, modules)
+        _open(run, modules)
     return Status.GOOD
+
+
+class _Run:
+    """The run that is gone through, with its bad accesses if they are looked for.
+
+    Args:
+        timeline: Not recorded yet.
+        options: Of the command.
+
+    Attributes:
+        timeline: As given.
+        findings: The bad accesses, in order; none before `record`.
+    """
+
+    def __init__(self, timeline: Timeline, options: Namespace) -> None:
+        self.timeline = timeline
+        self.findings: list[Finding] = []
+        self._options = options
+
+    def record(self) -> None:
+        """Run from the start to the end, and return to the start."""
+        from emulator.run.ending import Budget
+
+        budget = Budget(self._options.max_instructions, self._options.timeout)
+        if not self._options.sanitize:
+            self.timeline.record(budget)
+            return
+        from emulator.trace.checking import check_accesses  # few runs need it
+
+        with check_accesses(self.timeline.machine, self.timeline.profile) as checked:
+            self.timeline.record(budget, lambda log: self._find(log, checked.seen()))
+
+    @property
+    def first_event(self) -> int:
+        """The event to begin with."""
+        if self._options.at is not None:
+            return int(self._options.at)
+        sites = (finding.call_site for finding in self.findings)
+        return next((site.event for site in sites if site is not None), 0)
+
+    def _find(self, log: CallLog, seen: BadAccesses) -> None:
+        from emulator.check.accesses.bad_accesses import bad_accesses
+        from emulator.guest.symbolizer import Symbolizer
+        from emulator.trace.logged import LoggedTrace
+
+        machine = self.timeline.machine
+        trace = LoggedTrace(log, Symbolizer(machine.image))
+        self.findings = bad_accesses(machine, seen.accesses, trace)
 
 
 def _check(options: Namespace) -> None:
@@ -93,12 +156,6 @@ def _check(options: Namespace) -> None:
         raise CommandLineError("step needs a terminal; --print and --who do without")
 
 
-def _record(timeline: Timeline, options: Namespace) -> None:
-    from emulator.run.ending import Budget
-
-    timeline.record(Budget(options.max_instructions, options.timeout))
-
-
 def _address(text: str, machine: Machine) -> int:
     from emulator.debug.addresses import read_address
 
@@ -108,15 +165,16 @@ def _address(text: str, machine: Machine) -> int:
         raise CommandLineError(str(error)) from error
 
 
-def _answer(timeline: Timeline, options: Namespace, address: int | None, modules: tuple[Span, ...]) -> None:
+def _answer(run: _Run, options: Namespace, address: int | None, modules: tuple[Span, ...]) -> None:
     """Print what was asked for: who wrote to *address*, or all there is to see."""
+    timeline = run.timeline
     if options.at is not None and options.at > timeline.event_count:
         raise CommandLineError(
             f"there is no event {options.at}: the run has events 0 to {timeline.event_count}"
         )
     if address is None:
-        timeline.go_to(options.at or 0)
-        _print_view(timeline, options, modules)
+        timeline.go_to(run.first_event)
+        _print_view(run, options, modules)
         return
     if options.at is None:
         timeline.run_to_end()
@@ -125,20 +183,44 @@ def _answer(timeline: Timeline, options: Namespace, address: int | None, modules
     _print_writer(timeline, address, options)
 
 
-def _print_view(timeline: Timeline, options: Namespace, modules: tuple[Span, ...]) -> None:
+def _print_view(run: _Run, options: Namespace, modules: tuple[Span, ...]) -> None:
     from emulator.debug.step.view import read_view
     from emulator.debug.step.view_document import view_document
     from emulator.debug.step.view_text import view_lines
     from emulator.guest.locator import Locator
     from emulator.wording import printable
 
-    output = Output()
+    output, timeline = Output(), run.timeline
     view = read_view(timeline, Locator(timeline.machine), modules)
     if options.json:
-        output.json({"profile": timeline.profile.name, **view_document(view, timeline.profile.functions)})
+        document = view_document(view, timeline.profile.functions)
+        if options.sanitize:
+            from emulator.report.documents.check import finding_document  # few runs need it
+
+            document["findings"] = list(map(finding_document, run.findings))
+        output.json({"profile": timeline.profile.name, **document})
     else:
         output.lines(view_lines(view, output.style))
+        if options.sanitize:
+            output.lines(_access_lines(run.findings, timeline.position.event, output.style))
         output.lines(["", f"profile {printable(timeline.profile.title)}"])
+
+
+def _access_lines(findings: Sequence[Finding], event: int, style: Style) -> Iterator[str]:
+    """Yield the bad accesses of a run as a pane; those right after an event as a whole."""
+    from emulator.report.text.findings import finding_lines
+    from emulator.report.text.style import rule
+    from emulator.wording import printable
+
+    yield ""
+    yield rule("Bad accesses", style)
+    for each in findings:
+        if each.call_site is not None and each.call_site.event == event:
+            yield from finding_lines([each], style)
+        elif each.call_site is not None:
+            yield f"after event {each.call_site.event}: {printable(each.message)}"
+    if not findings:
+        yield "none"
 
 
 def _print_writer(timeline: Timeline, address: int, options: Namespace) -> None:
@@ -160,16 +242,16 @@ def _print_writer(timeline: Timeline, address: int, options: Namespace) -> None:
         output.lines(writer_lines(writer))
 
 
-def _open(timeline: Timeline, options: Namespace, modules: tuple[Span, ...]) -> None:
+def _open(run: _Run, modules: tuple[Span, ...]) -> None:
     """Open the program on the terminal."""
     import asyncio  # not for --help
 
     from emulator.debug.step.step_app import StepApp
 
     app = StepApp(
-        timeline,
-        lambda: _record(timeline, options),
-        start=options.at or 0,
+        run.timeline,
+        run.record,
+        start=lambda: run.first_event,
         style=Output().style,
         modules=modules,
     )

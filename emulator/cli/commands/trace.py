@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator.cli import option_values
 from emulator.cli.machine_options import (
@@ -15,7 +16,9 @@ from emulator.cli.machine_options import (
     add_kernel,
     add_machine,
     add_profile,
+    add_sanitize,
     add_until,
+    check_sanitize,
     chosen_profile,
     given_for_a_run,
     new_machine,
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
+    from emulator.machine.core.checked_accesses import CheckedAccesses
+    from emulator.machine.core.observed import BadAccesses
+    from emulator.machine.machine import Machine
+    from emulator.machine.recording import Recording
     from emulator.profile.model import Profile
     from emulator.trace.queries.selection import Selection
     from emulator.trace.table import Call
@@ -53,6 +60,7 @@ examples:
   kmemu trace run.kmt --address 0x10b008 --json  calls on one block, as JSON lines
   kmemu trace firmware:overflow --calls 3 --insn what happens inside a call
   kmemu trace kernel.elf --profile kernel.toml   a kernel of your own
+  kmemu trace kernel.elf --sanitize              with bad accesses, after the calls
 """
 _TRACE_SUFFIX = ".kmt"
 _TRACE_MAGIC = b"ARROW1"
@@ -68,6 +76,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add("-o", "--output", metavar="FILE", help="keep the trace in FILE, and show a summary instead of calls")
     add_profile(parser)
     _add_selection(parser)
+    add_sanitize(parser.add_argument_group("what to look for"))
     output = parser.add_argument_group("output")
     output.add_argument("--summary", action="store_true", help="show a summary instead of calls")
     add_console(output)
@@ -100,19 +109,21 @@ def run(options: Namespace) -> Status:
     output = Output()
     if _is_trace(options.kernel):
         return _show_trace(options, output)
+    check_sanitize(options)
     if options.output is not None:
         _check_output(options.output)
         options.summary = not options.insn
-        ending = _record_and_show(options.output, options, output)
+        ending, has_findings = _record_and_show(options.output, options, output)
     else:
         import tempfile  # only here
 
         with tempfile.TemporaryDirectory(prefix="kmemu-") as folder:
-            ending = _record_and_show(str(Path(folder) / f"run{_TRACE_SUFFIX}"), options, output)
+            path = str(Path(folder) / f"run{_TRACE_SUFFIX}")
+            ending, has_findings = _record_and_show(path, options, output)
     status, complaint = judge_ending(ending)
     if complaint:
         complain(complaint[0], complaint[1:])
-    return status
+    return Status.FINDINGS if has_findings and status is Status.GOOD else status
 
 
 def _is_trace(name: str) -> bool:
@@ -140,7 +151,12 @@ def _is_standard_output(path: Path) -> bool:
 
 
 def _show_trace(options: Namespace, output: Output) -> Status:
-    given = (("-o", options.output), ("--insn", options.insn), ("--profile", options.profile))
+    given = (
+        ("-o", options.output),
+        ("--insn", options.insn),
+        ("--profile", options.profile),
+        ("--sanitize", options.sanitize),
+    )
     option = next((option for option, value in given if value), given_for_a_run(options))
     if option:
         raise CommandLineError(f"{options.kernel} is a trace; {option} needs a kernel to run")
@@ -148,23 +164,41 @@ def _show_trace(options: Namespace, output: Output) -> Status:
     return Status.GOOD
 
 
-def _record_and_show(path: str, options: Namespace, output: Output) -> Ending:
-    """Return how the run ended; if it was run twice, and well the first time, how the second run did."""
-    ending, profile = _record(options, path)
+class _Recorded(NamedTuple):
+    """A run that was recorded.
+
+    Attributes:
+        ending: How it ended.
+        machine: As the run left it.
+        profile: What was recorded.
+        accesses: The bad accesses; None: they were not checked.
+    """
+
+    ending: Ending
+    machine: Machine
+    profile: Profile
+    accesses: BadAccesses | None
+
+
+def _record_and_show(path: str, options: Namespace, output: Output) -> tuple[Ending, bool]:
+    """Return how the run ended; if it was run twice, and well the first time, how the second run did. And whether accesses were bad."""
+    recorded = _record(options, path)
+    ending = recorded.ending
     if ending.how is How.INTERRUPTED:
         if ending.signal:  # not by Ctrl-C: nobody waits for it
-            return ending
+            return ending, False
         complain("interrupted; what was recorded until then follows (Ctrl-C once more ends that)")
+    has_findings = recorded.accesses is not None and bool(recorded.accesses.accesses)
     try:
-        _show(path, options.output, options, output, profile)
+        _show(path, options.output, options, output, recorded)
     except BudgetUsedUp as error:  # of the second run
         went_well = ending.is_whole or ending.how is How.INTERRUPTED
-        return Ending(How.BUDGET, error=error) if went_well else ending
-    return ending
+        return Ending(How.BUDGET, error=error) if went_well else ending, has_findings
+    return ending, has_findings
 
 
-def _record(options: Namespace, path: str) -> tuple[Ending, Profile]:
-    """Return how the run ended, and what was recorded."""
+def _record(options: Namespace, path: str) -> _Recorded:
+    """Run the kernel and write its trace."""
     from emulator import __version__  # slow
     from emulator.run.recorded import record_run  # not for --help
     from emulator.trace.file.recorder import trace_header
@@ -181,17 +215,28 @@ def _record(options: Namespace, path: str) -> tuple[Ending, Profile]:
         layers={name: mode.value for name, mode in options.layer},
     )
     budget = run_budget(options)
-    with activity("recording", "events") as so_far:
-        ending = record_run(machine, path, header, budget, on_progress=so_far, with_memory_map=True)
+    with activity("recording", "events") as so_far, ExitStack() as closing:
+        checks: list[CheckedAccesses] = []
+
+        def start(_recording: Recording) -> None:
+            if options.sanitize:
+                from emulator.trace.checking import check_accesses  # few runs need it
+
+                checks.append(closing.enter_context(check_accesses(machine, profile)))
+
+        ending = record_run(
+            machine, path, header, budget, on_start=start, on_progress=so_far, with_memory_map=True
+        )
+        accesses = checks[0].seen() if checks else None
     if console is not None:
         console.end()
-    return ending, profile
+    return _Recorded(ending, machine, profile, accesses)
 
 
 def _show(
-    path: str, name: str | None, options: Namespace, output: Output, profile: Profile | None = None
+    path: str, name: str | None, options: Namespace, output: Output, recorded: _Recorded | None = None
 ) -> None:
-    """Show the trace in a file, which has a name for people if it is kept; the profile is that of the run, if there was one."""
+    """Show the trace in a file, which has a name for people if it is kept, and of a run that was recorded now what was bad."""
     from emulator.report.text.findings import never_called_line
     from emulator.trace.trace import Trace  # has numpy
 
@@ -202,8 +247,10 @@ def _show(
         complain(never_called_line(trace.never_called))
     if options.summary:
         _show_summary(trace, name, output, as_json=options.json)
+        _show_accesses(trace, recorded, output, as_json=options.json)
         return
-    _show_calls(trace, options, output, profile)
+    _show_calls(trace, options, output, None if recorded is None else recorded.profile)
+    _show_accesses(trace, recorded, output, as_json=options.json)
     if trace.ending is not None and trace.ending.lacks:
         from emulator.report.text.lacks import lacks_line
 
@@ -220,6 +267,24 @@ def _show_summary(trace: Trace, name: str | None, output: Output, *, as_json: bo
         output.json(trace_document(trace, facts, name))
     else:
         output.lines(trace_lines(trace, facts, name or _LIVE, output.style))
+
+
+def _show_accesses(trace: Trace, recorded: _Recorded | None, output: Output, *, as_json: bool) -> None:
+    """Show bad accesses, if they were looked for: as in ``kmemu check``, or as an object a line."""
+    if recorded is None or recorded.accesses is None:
+        return
+    from emulator.check.accesses.bad_accesses import bad_accesses  # few runs need it
+    from emulator.report.documents.check import finding_document
+    from emulator.report.text.findings import finding_lines, grouped
+
+    if recorded.accesses.missed:
+        complain("there were more bad accesses than are kept")
+    found = bad_accesses(recorded.machine, recorded.accesses.accesses, trace)
+    if as_json:
+        output.lines(json.dumps({"finding": finding_document(each)}) for each in found)
+    else:
+        for same in grouped(found):
+            output.lines(["", *finding_lines(same, output.style)])
 
 
 def _show_calls(trace: Trace, options: Namespace, output: Output, profile: Profile | None) -> None:

@@ -50,7 +50,7 @@ class StepApp(PanesApp):
     Args:
         timeline: Not recorded yet.
         record: A function that records its run.
-        start: The event at which the program opens.
+        start: Returns, after the recording, the event at which the program opens.
         style: What the terminal can show.
         modules: Where boot modules lie.
     """
@@ -79,7 +79,7 @@ class StepApp(PanesApp):
         timeline: Timeline,
         record: Callable[[], None],
         *,
-        start: int,
+        start: Callable[[], int],
         style: Style,
         modules: tuple[Span, ...] = (),
     ) -> None:
@@ -96,7 +96,7 @@ class StepApp(PanesApp):
 
         def begin() -> View:
             self._record()
-            self.timeline.go_to(min(self._start, self.timeline.event_count))
+            self.timeline.go_to(min(self._start(), self.timeline.event_count))
             return self._read()
 
         self.work("recording the run", begin, self.show_view)

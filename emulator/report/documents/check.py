@@ -52,9 +52,9 @@ def check_document(verdict: Verdict, status: int) -> dict[str, Any]:
         "unchecked": {kind.value: printable(why) for kind, why in report.unchecked.items()},
         "areas": {name: _area(area) for name, area in report.measures.items()},
         "findings": [
-            {**_finding(finding), "accepted": verdict.accepts(finding)} for finding in report.findings
+            {**finding_document(finding), "accepted": verdict.accepts(finding)} for finding in report.findings
         ],
-        "reachable": [_finding(finding) for finding in report.reachable],
+        "reachable": [finding_document(finding) for finding in report.reachable],
         "differences": [_difference(each) for each in verdict.differences],
     }
 
@@ -78,7 +78,8 @@ def _area(area: AreaMeasures) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """Return a finding, as in a check."""
     return {
         "id": finding.id,
         "kind": finding.kind.value,

@@ -10,6 +10,9 @@ from emulator.run.ending import How
 from kernel_model.text import defect_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from emulator.check.findings import Finding
     from emulator.guest.memory_map.memory_map import BtronState
     from emulator.guest.memory_map.regions import Span
     from emulator.report.run_record import RunRecord
@@ -56,6 +59,7 @@ def run_document(record: RunRecord, status: int) -> dict[str, Any]:
         "graphics": record.graphics,
         "screenshot": record.screenshot,
         "profile": record.profile,
+        "findings": None if record.findings is None else _findings(record.findings),
         "layers": record.layers,
         "lockstep": None if record.lockstep is None else record.lockstep._asdict(),
         "ram": None if record.ram is None else _span(record.ram),
@@ -101,6 +105,12 @@ def _error(ending: Ending) -> dict[str, str] | None:
         return None
     by = "interrupted by " if ending.how is How.INTERRUPTED else ""
     return {"kind": type(ending.error).__name__, "message": f"{by}{ending.error}"}
+
+
+def _findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    from emulator.report.documents.check import finding_document  # few runs need it
+
+    return [finding_document(each) for each in findings]
 
 
 def _text(console: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.check.findings import Kind
+from emulator.check.findings import OF_ACCESSES, Kind
 from emulator.report.text.ending import ending_text
 from emulator.report.text.frames import UNKNOWN_CALLER, call_trace_text
 from emulator.report.text.lacks import lack_lines
@@ -141,10 +141,11 @@ def _live_lines(report: CheckReport, style: Style) -> Iterator[str]:
 
 
 def _unchecked_text(report: CheckReport) -> str:
-    """Return which kinds were not checked, by reason. Lockstep has to be asked for, so it goes without saying."""
+    """Return which kinds were not checked, by reason. What has to be asked for, lockstep and the check of accesses, goes without saying."""
     by_reason: dict[str, list[str]] = {}
     for kind, why in report.unchecked.items():
-        if kind is not Kind.DIVERGENCE or report.lockstep is not None:
+        was_asked = report.lockstep is not None if kind is Kind.DIVERGENCE else report.sanitized
+        if was_asked or kind not in (Kind.DIVERGENCE, *OF_ACCESSES):
             by_reason.setdefault(why, []).append(kind.title)
     return "not checked: " + "; ".join(f"{', '.join(kinds)} ({why})" for why, kinds in by_reason.items())
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from emulator import Mode, attach_layers, boot
 from emulator.check.check_report import CheckReport
 from emulator.check.checked_run import check_kernel
-from emulator.check.findings import Finding, Kind
+from emulator.check.findings import OF_ACCESSES, Finding, Kind
 from emulator.check.unchecked import unchecked_kinds
 from emulator.hle.layers import LockstepCalls
 from emulator.machine.unanswered import Lack
@@ -47,7 +47,7 @@ def unchecked(
 
 def test_without_a_call_nothing_of_calls_is_checked(tmp_path: Path, machine: Machine) -> None:
     found = unchecked(TraceBuilder(), tmp_path, machine)
-    assert set(found) == OF_FREES | OF_ALLOCATIONS | NOT_SHOWN | {Kind.WILD_ACCESS}
+    assert set(found) == OF_FREES | OF_ALLOCATIONS | NOT_SHOWN | {Kind.WILD_ACCESS, *OF_ACCESSES}
     assert found[Kind.DOUBLE_FREE] == "no call that frees was seen"
     assert found[Kind.LEAK] == "no call that allocates was seen"
     assert found[Kind.WILD_ACCESS] == "no call that allocates or frees was seen"
@@ -55,19 +55,21 @@ def test_without_a_call_nothing_of_calls_is_checked(tmp_path: Path, machine: Mac
 
 def test_who_never_frees_shows_no_wrong_free(tmp_path: Path, machine: Machine) -> None:
     found = unchecked(TraceBuilder().call("kmalloc", 24, result=BASE), tmp_path, machine)
-    assert set(found) == OF_FREES | NOT_SHOWN
+    assert set(found) == OF_FREES | NOT_SHOWN | {Kind.USE_AFTER_FREE}
+    assert found[Kind.USE_AFTER_FREE] == "no call that frees was seen"
 
 
 def test_who_never_allocates_shows_no_leak(tmp_path: Path, machine: Machine) -> None:
     found = unchecked(TraceBuilder().call("kfree", BASE), tmp_path, machine)
-    assert set(found) == OF_ALLOCATIONS | NOT_SHOWN
+    assert set(found) == OF_ALLOCATIONS | NOT_SHOWN | {*OF_ACCESSES}
+    assert found[Kind.OUT_OF_BOUNDS] == "no call that allocates was seen"
 
 
 def test_blocks_without_a_size_cannot_be_seen_to_overlap(tmp_path: Path, machine: Machine) -> None:
     calls = TraceBuilder().call("kmalloc", 0, result=BASE).call("kfree", BASE)
     found = unchecked(calls, tmp_path, machine)
-    assert set(found) == {Kind.OVERLAP, *NOT_SHOWN}
-    assert found[Kind.OVERLAP] == "the size of no block is known"
+    assert set(found) == {Kind.OVERLAP, *NOT_SHOWN, *OF_ACCESSES}
+    assert found[Kind.OVERLAP] == found[Kind.OUT_OF_BOUNDS] == "the size of no block is known"
 
 
 @pytest.mark.parametrize(
@@ -120,6 +122,26 @@ def test_what_profile_and_ending_do_not_allow_has_its_reason(tmp_path: Path, mac
     assert found[Kind.LEAK] == "the run has not come to its end"
     assert found[Kind.CORRUPTION] == "no such structure is known, or was whole"
     assert found[Kind.WRONG_SIZE] == "no free of the profile has a size"
+
+
+@pytest.mark.parametrize(
+    ("sanitized", "mmu", "why"),
+    [
+        (False, "fast", "accesses were not checked in this run"),
+        (True, "reference", "the reference MMU does not tell each access"),
+        (True, "fast", "there were more bad accesses than are kept"),
+    ],
+)
+def test_why_accesses_were_not_checked(
+    tmp_path: Path,
+    sanitized: bool,
+    mmu: Literal["fast", "reference"],
+    why: str,
+) -> None:
+    report = replace(REPORT, checked=frozenset(Kind) - set(OF_ACCESSES), sanitized=sanitized)
+    calls = TraceBuilder().call("kmalloc", 24, result=BASE).call("kfree", BASE)
+    found = unchecked(calls, tmp_path, boot("firmware:demo", mmu=mmu), report)
+    assert {found[kind] for kind in OF_ACCESSES} == {why}
 
 
 @pytest.mark.parametrize(

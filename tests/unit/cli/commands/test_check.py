@@ -65,6 +65,69 @@ def test_a_finding_reads_like_one_of_kasan(kmemu: Callable[..., Done]) -> None:
     assert done.err == ""
 
 
+OVERFLOW = """\
+BUG: out-of-bounds write of 1 byte to 0x0010b018, 0 bytes after a block of 16 bytes in copy_name
+id ff7cf730637d, area heap, event 12
+  by mov byte ptr [ebx + eax], cl at 0x00101014
+  block #5 is 0x0010b008-0x0010b018
+Call trace:
+  copy_name+0x14 (firmware/scenarios/bad_overflow.c:16)
+  kmain+0x5f (firmware/scenarios/bad_overflow.c:28)
+  _start+0x33 (firmware/common/entry.S:47)
+Allocated by call #5, kmalloc:
+  kmain+0x3e (firmware/scenarios/bad_overflow.c:26)
+  _start+0x33 (firmware/common/entry.S:47)
+Memory state around the buggy address:
+ 0x0010aff0: 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................
+ 0x0010b000: 10 00 00 00 01 00 00 00 73 69 78 74 65 65 6e 20  RRRRRRRR........
+>0x0010b010: 6c 65 74 74 65 72 73 21 28 00 00 00 01 00 00 00  ........RRRRRRRR
+                                     ^^
+ 0x0010b020: 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................
+ each byte: . accessible, R beside a block
+"""
+
+
+def test_each_access_is_checked(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("check", "firmware:bad_overflow", "--sanitize")
+    assert (done.status, done.err) == (1, "")
+    assert OVERFLOW in done.out
+    without = kmemu("check", "firmware:bad_overflow")
+    assert "out-of-bounds" not in without.out
+    assert "use after free" not in without.out
+
+
+def test_a_bad_access_is_at_its_line_in_each_format(kmemu: Callable[..., Done]) -> None:
+    words = ["check", "firmware:bad_overflow", "--sanitize", "--ignore", "nobody"]
+    document = json.loads(kmemu(*words, "--json").out)
+    [finding] = [each for each in document["findings"] if each["kind"] == "out-of-bounds"]
+    assert finding["place"]["stack"][0]["line"] == 16
+    assert finding["block"]["allocated"]["stack"][0]["line"] == 26
+    assert "out-of-bounds" in document["checked"]
+    sarif = json.loads(kmemu(*words, "--format", "sarif").out)
+    [result] = [each for each in sarif["runs"][0]["results"] if each["ruleId"] == "out-of-bounds"]
+    location = result["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"] == "firmware/scenarios/bad_overflow.c"
+    assert location["region"] == {"startLine": 16}
+    github = kmemu(*words, "--format", "github").out
+    assert (
+        "::error file=firmware/scenarios/bad_overflow.c,line=16,title=kmemu%3A out-of-bounds access::"
+        in github
+    )
+    assert (
+        'classname="kmemu.out-of-bounds"' in kmemu(*words, "--format", "junit").out
+        or "out-of-bounds" in kmemu(*words, "--format", "junit").out
+    )
+
+
+def test_the_reference_mmu_checks_no_access_and_says_so(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("check", "firmware:bad_overflow", "--sanitize", "--mmu", "reference")
+    assert "BUG: out-of-bounds" not in done.out
+    assert (
+        "out-of-bounds access, use after free, unallocated access (the reference MMU does not tell each access)"
+        in " ".join(done.out.split())
+    )
+
+
 def test_a_clean_kernel(kmemu: Callable[..., Done]) -> None:
     done = kmemu("check", "firmware:exhaust")
     assert done.status == 0

@@ -160,6 +160,7 @@ def test_it_says_how_far_such_a_kernel_got(kmemu: Callable[..., Done], tmp_path:
     [
         (["--baseline=b"], "--baseline does not go with --exhaust"),
         (["--max-heap=1"], "--max-heap does not go with --exhaust"),
+        (["--sanitize"], "--sanitize does not go with --exhaust"),
         (["--walk-every=1"], "--walk-every does not go with --exhaust"),
         (["--leaks=lost"], "--leaks does not go with --exhaust"),
         (["--ignore=a"], "--ignore does not go with --exhaust"),

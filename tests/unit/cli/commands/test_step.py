@@ -163,5 +163,5 @@ def test_a_terminal_without_colours_will_do(terminal: Terminal) -> None:
 
 
 def test_an_invalid_address_is_an_error_before_the_run(kmemu: Kmemu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("emulator.cli.commands.step._record")
+    monkeypatch.delattr("emulator.cli.commands.step._Run.record")
     assert kmemu("step", OVERFLOW, "--who", "nothing").status == 2

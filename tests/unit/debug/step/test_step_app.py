@@ -62,7 +62,9 @@ class Stage:
 def app_of(kernel: str, *, start: int = 0, command_line: str = "", unicode: bool = True) -> StepApp:
     """Return the program for a kernel whose run is not recorded yet."""
     timeline = timeline_of(kernel, command_line=command_line, record=False)
-    return StepApp(timeline, timeline.record, start=start, style=Style(80, colour=True, unicode=unicode))
+    return StepApp(
+        timeline, timeline.record, start=lambda: start, style=Style(80, colour=True, unicode=unicode)
+    )
 
 
 def play(

@@ -51,6 +51,7 @@ def test_a_run() -> None:
         "screen": ["screen"],
         "graphics": None,
         "screenshot": None,
+        "findings": None,
         "profile": "LiteCore",
         "layers": {"heap": "model"},
         "lockstep": None,

@@ -1,0 +1,232 @@
+"""Turns accesses that the core has kept into findings: one for each mistake.
+
+Theory. The core keeps one record for each instruction, call stack and reason. A mistake is seen in several of them where
+
+- a loop, or ``rep movs``, goes on over what lies after a block: a redzone, then what is in no block, then a freed one. Records of one
+  instruction with one stack and no recorded call in between are one *sweep*, of which the first says what happened;
+- one line of the source is called from several places, or is compiled into several instructions. Findings are told apart by the line
+  (in functions such as memset() by that of their caller), the kind, and the call stack that allocated the block.
+
+An access of memory that is in no block goes beyond the bounds of the nearest block if one is near; else nothing is known of it but that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from emulator.check.accesses.code_places import code_place
+from emulator.check.accesses.shadow_dumps import shadow_dump
+from emulator.check.area import Area
+from emulator.check.call_sites import CallSites
+from emulator.check.findings import BlockHistory, CallSite, Finding, Kind, with_rest
+from emulator.guest.disassembler import instruction_text
+from emulator.guest.symbolizer import Symbolizer
+from emulator.machine.core.core_types import Access
+from emulator.machine.core.observed import Poison
+from emulator.profile.functions import Role
+from emulator.wording import address_range, counted
+from emulator.x86 import LONGEST_INSTRUCTION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from emulator.guest.symbolizer import Frame
+    from emulator.machine.core.observed import BadAccess
+    from emulator.machine.machine import Machine
+    from emulator.trace.trace import Trace
+
+MOST_FINDINGS: Final = 64
+
+_NEAR: Final = 1024  # bytes
+_LONGEST_SWEEP: Final = 4096  # bytes
+_VERBS: Final = {
+    Access.READ: ("read", "from"),
+    Access.WRITE: ("write", "to"),
+    Access.FETCH: ("fetch", "from"),
+}
+
+
+class _Sweep(NamedTuple):
+    """Records of one instruction with one call stack that belong together.
+
+    Attributes:
+        first: The first of them.
+        times: How many accesses they are.
+    """
+
+    first: BadAccess
+    times: int
+
+
+def bad_accesses(machine: Machine, accesses: Iterable[BadAccess], trace: Trace) -> list[Finding]:
+    """Return a finding for each mistake, in order of the first accesses.
+
+    Args:
+        machine: The machine that ran; its memory still holds the code.
+        accesses: In order of the first ones.
+        trace: Of the run.
+    """
+    reader = _Reader(machine, trace)
+    certain = [reader.of_living(access) for access in accesses if not reader.may_be_in_block(access)]
+    groups: dict[tuple[object, ...], list[_Sweep]] = {}
+    for sweep in _sweeps(certain):
+        groups.setdefault(reader.mistake(sweep.first), []).append(sweep)
+    found = [reader.finding(group) for group in list(groups.values())[:MOST_FINDINGS]]
+    return with_rest(found, len(groups))
+
+
+def _sweeps(accesses: Iterable[BadAccess]) -> list[_Sweep]:
+    """Return accesses with those that an instruction made on and on together, in order of the first ones."""
+    together: dict[tuple[object, ...], list[list[BadAccess]]] = {}
+    for access in accesses:
+        key = access.registers.eip, access.callers, access.event, access.access
+        runs = together.setdefault(key, [])
+        if runs and abs(access.linear - runs[-1][0].linear) <= _LONGEST_SWEEP:
+            runs[-1].append(access)
+        else:
+            runs.append([access])
+    found = [_Sweep(run[0], sum(each.times for each in run)) for runs in together.values() for run in runs]
+    return sorted(found, key=lambda each: each.first.time_ns)
+
+
+class _Reader:
+    """Names what the accesses of one run concern.
+
+    Args:
+        machine: The machine that ran.
+        trace: Of the run.
+    """
+
+    def __init__(self, machine: Machine, trace: Trace) -> None:
+        self._machine = machine
+        self._trace = trace
+        self._areas = trace.profile.areas
+        self._calls = len(trace)
+        self._call_sites = CallSites(trace)
+        self._symbolizer = Symbolizer(machine.image)
+        self._unseen_from = cache(lambda area: Area(trace, area).unseen_from(Role.ALLOC, Role.REALLOC))
+
+    def may_be_in_block(self, access: BadAccess) -> bool:
+        """Return whether an access may lie in a block of which nothing is known: one that a copy of its allocator inside of another function has made."""
+        area = self._area(access)
+        return any(access.event >= self._unseen_from(each) for each in ([area] if area else self._areas))
+
+    def of_living(self, access: BadAccess) -> BadAccess:
+        """Return an access; one of what a block had before it was made smaller where it lies as one that is beyond the bounds of what it is now."""
+        block = access.block
+        if block is None or not block.death:
+            return access
+        blocks = self._trace.blocks(self._areas[block.area])
+        resized = np.flatnonzero((blocks.born_call == block.death) & (blocks.address == block.start))
+        if not len(resized) or access.event >= blocks.died[resized[0]]:
+            return access
+        size, born = int(blocks.size[resized[0]]), int(blocks.born[resized[0]])
+        now = replace(block, size=size, born=born, birth=block.death, died=None, death=None)
+        return replace(access, block=now, poison=Poison.REDZONE)
+
+    def mistake(self, access: BadAccess) -> tuple[object, ...]:
+        """Return what tells mistakes apart."""
+        place = code_place(self._symbolizer, access.registers.eip, access.callers, access.access)
+        if access.access is Access.FETCH:
+            lines = _lines(self._symbolizer.callers(place))
+        else:
+            of_callers = tuple(self._symbolizer.instruction(each).function for each in place[:-1])
+            caller = self._symbolizer.caller if of_callers else self._symbolizer.backtrace
+            lines = (*of_callers, *_lines(caller(place[-1])))
+        history = self._history(access)
+        born = None if history is None else _lines(history.allocated.backtrace)
+        return lines, _kind(access), self._area(access), born
+
+    def finding(self, group: Sequence[_Sweep]) -> Finding:
+        """Return the finding that a group of accesses is, which are one mistake; the first of them stands for all."""
+        access = group[0].first
+        eip, callers = access.registers.eip, access.callers
+        is_jump = access.access is Access.FETCH
+        frames = self._symbolizer.callers(callers) if is_jump else self._symbolizer.backtrace(eip, callers)
+        history = self._history(access)
+        return Finding(
+            _kind(access),
+            self._area(access),
+            _message(access),
+            CallSite(0, access.event, frames[0].function if frames else "", frames),
+            history,
+            hex_dump=shadow_dump(access),
+            details=tuple(self._details(group, history)),
+        )
+
+    def _area(self, access: BadAccess) -> str:
+        return "" if access.block is None else self._areas[access.block.area]
+
+    def _history(self, access: BadAccess) -> BlockHistory | None:
+        """Return the life of the block that an access concerns; None where none is known."""
+        block = access.block
+        if block is None or not 0 < block.birth <= self._calls:
+            return None
+        freed = self._call_sites.entry(block.death) if block.death else None
+        return BlockHistory(block.start, block.size, self._call_sites.exit(block.birth), freed)
+
+    def _details(self, group: Sequence[_Sweep], history: BlockHistory | None) -> Iterator[str]:
+        access = group[0].first
+        if access.access is not Access.FETCH:
+            code = self._machine.read_linear(access.registers.pc, LONGEST_INSTRUCTION)
+            yield f"by {instruction_text(code, access.registers.eip)} at 0x{access.registers.eip:08x}"
+        if history is not None:
+            block = address_range(history.address, history.address + history.size)
+            yield f"block #{history.allocated.call} is {block}"
+        times = sum(each.times for each in group)
+        if times > 1:
+            stacks = len({(each.first.registers.eip, each.first.callers) for each in group})
+            how = f", from {stacks} call stacks" if stacks > 1 else ""
+            yield f"{times} accesses like this{how}"
+
+
+def _lines(frames: Sequence[Frame]) -> tuple[object, ...]:
+    """Return frames as lines of source; where these are not known, as addresses."""
+    return tuple(
+        (each.function, each.file, each.line) if each.line else (each.function, each.address)
+        for each in frames
+    )
+
+
+def _kind(access: BadAccess) -> Kind:
+    if access.poison is Poison.FREED:
+        return Kind.USE_AFTER_FREE
+    block = access.block
+    if block is None:
+        return Kind.UNALLOCATED
+    if access.poison is Poison.GAP and not -_NEAR <= access.distance < block.size + _NEAR:
+        return Kind.UNALLOCATED
+    is_inside = 0 <= access.distance < block.size
+    return Kind.USE_AFTER_FREE if block.died is not None and is_inside else Kind.OUT_OF_BOUNDS
+
+
+def _message(access: BadAccess) -> str:
+    """Return what was done, to what: ``out-of-bounds write of 1 byte to 0x0010b020, 0 bytes after a block of 24 bytes``."""
+    kind = _kind(access)
+    verb, preposition = _VERBS[access.access]
+    done = f"{verb} of {counted(access.size, 'byte')} {preposition} 0x{access.linear:08x}"
+    block = access.block
+    where = "" if block is None else f", {_position(access, block.size)} a {{}}block{_of_size(block.size)}"
+    if kind is Kind.UNALLOCATED:
+        return f"{done}, which is in no block{where.format('')}"
+    if kind is Kind.USE_AFTER_FREE:
+        return f"use after free: {done}{where.format('freed ')}"
+    return f"out-of-bounds {done}{where.format('')}"
+
+
+def _of_size(size: int) -> str:
+    return f" of {counted(size, 'byte')}" if size else ""
+
+
+def _position(access: BadAccess, size: int) -> str:
+    """Return where an access lies in relation to a block: ``4 bytes before``, ``across the end of``, ``8 bytes inside``, ``0 bytes after``."""
+    first = access.distance - access.offset  # from the block's start to the first byte that was accessed
+    if first < 0:
+        return "across the start of" if first + access.size > 0 else f"{counted(-first, 'byte')} before"
+    if first >= size:
+        return f"{counted(first - size, 'byte')} after"
+    return f"{counted(first, 'byte')} inside" if first + access.size <= size else "across the end of"

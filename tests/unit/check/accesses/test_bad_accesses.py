@@ -1,0 +1,204 @@
+"""Bad accesses as findings: what is one mistake, and how it is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from emulator import boot
+from emulator.check.accesses.bad_accesses import MOST_FINDINGS, bad_accesses
+from emulator.check.findings import Kind
+from emulator.guest.symbolizer import Frame
+from emulator.machine.core.core_types import Access
+from emulator.machine.core.observed import AllocatedBlock, BadAccess, Poison
+from emulator.profile.functions import Result, Role, TracedFunction
+from tests.helpers.traces import PROFILE, WHO, TraceBuilder
+from tests.unit.check.accesses.examples import ACCESS, BLOCK, REGISTERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emulator.check.findings import Finding
+    from emulator.machine.machine import Machine
+
+OTHER = (Frame(0x101080, "other", 0x80, "other.c", 7),)
+DEAD = AllocatedBlock(0x200008, 24, 0, 2, 1, 3, 2)
+
+
+@pytest.fixture(scope="module")
+def machine() -> Machine:
+    return boot("firmware:demo")
+
+
+def calls() -> TraceBuilder:
+    return TraceBuilder().call("kmalloc", 24, result=0x200008).call("kfree", 0x200008, stack=OTHER)
+
+
+def at(machine: Machine, function: str, offset: int) -> int:
+    return machine.image.symbols[function].address + offset
+
+
+def by(
+    access: BadAccess, machine: Machine, function: str, offset: int, *callers: tuple[str, int]
+) -> BadAccess:
+    """Return an access that is made by an instruction of the demo, with these callers."""
+    eip = at(machine, function, offset)
+    return replace(
+        access, registers=REGISTERS._replace(eip=eip), callers=tuple(at(machine, *each) for each in callers)
+    )
+
+
+def found(
+    machine: Machine, folder: Path, *accesses: BadAccess, trace: TraceBuilder | None = None
+) -> list[Finding]:
+    return bad_accesses(machine, accesses, (trace or calls()).trace(folder / "t.kmt"))
+
+
+def test_what_is_known_of_a_bad_access(machine: Machine, tmp_path: Path) -> None:
+    access = by(replace(ACCESS, times=3), machine, "kmain", 16, ("_start", 0x33))
+    [finding] = found(machine, tmp_path, access)
+    assert (finding.kind, finding.area) == (Kind.OUT_OF_BOUNDS, "heap")
+    assert finding.message == "out-of-bounds write of 1 byte to 0x00200020, 0 bytes after a block of 24 bytes"
+    site, block = finding.call_site, finding.block
+    assert site is not None
+    assert (site.call, site.event, site.function) == (0, 2, "kmain")
+    assert [frame.function for frame in site.backtrace] == ["kmain", "_start"]
+    assert block is not None
+    assert (block.address, block.size, block.allocated.call, block.freed) == (0x200008, 24, 1, None)
+    assert block.allocated.backtrace == WHO
+    instruction, where, times = finding.details
+    assert instruction.startswith("by ")
+    assert instruction.endswith(f" at 0x{access.registers.eip:08x}")
+    assert (where, times) == ("block #1 is 0x00200008-0x00200020", "3 accesses like this")
+    assert len(finding.hex_dump) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"distance": -1, "linear": 0x200007}, Kind.OUT_OF_BOUNDS, "out-of-bounds write of 1 byte to 0x00200007, 1 byte before a block of 24 bytes"),
+        ({"distance": -2, "linear": 0x200006, "size": 4}, Kind.OUT_OF_BOUNDS, "out-of-bounds write of 4 bytes to 0x00200006, across the start of a block of 24 bytes"),
+        ({"distance": 24, "offset": 3, "linear": 0x20001D, "size": 4}, Kind.OUT_OF_BOUNDS, "out-of-bounds write of 4 bytes to 0x0020001d, across the end of a block of 24 bytes"),
+        ({"distance": 31, "access": Access.READ}, Kind.OUT_OF_BOUNDS, "out-of-bounds read of 1 byte from 0x00200020, 7 bytes after a block of 24 bytes"),
+        ({"poison": Poison.FREED, "block": DEAD, "distance": 8}, Kind.USE_AFTER_FREE, "use after free: write of 1 byte to 0x00200020, 8 bytes inside a freed block of 24 bytes"),
+        ({"poison": Poison.FREED, "block": DEAD, "distance": 22, "size": 4}, Kind.USE_AFTER_FREE, "use after free: write of 4 bytes to 0x00200020, across the end of a freed block of 24 bytes"),
+        ({"poison": Poison.GAP, "block": DEAD, "distance": 8}, Kind.USE_AFTER_FREE, "use after free: write of 1 byte to 0x00200020, 8 bytes inside a freed block of 24 bytes"),
+        ({"poison": Poison.GAP, "block": DEAD, "distance": 24}, Kind.OUT_OF_BOUNDS, "out-of-bounds write of 1 byte to 0x00200020, 0 bytes after a block of 24 bytes"),
+        ({"poison": Poison.FREED, "block": None}, Kind.USE_AFTER_FREE, "use after free: write of 1 byte to 0x00200020"),
+        ({"poison": Poison.GAP, "block": None}, Kind.UNALLOCATED, "write of 1 byte to 0x00200020, which is in no block"),
+        ({"poison": Poison.GAP, "distance": 1048}, Kind.UNALLOCATED, "write of 1 byte to 0x00200020, which is in no block, 1024 bytes after a block of 24 bytes"),
+        ({"poison": Poison.GAP, "distance": -1025}, Kind.UNALLOCATED, "write of 1 byte to 0x00200020, which is in no block, 1025 bytes before a block of 24 bytes"),
+        ({"poison": Poison.GAP, "distance": 1047}, Kind.OUT_OF_BOUNDS, "out-of-bounds write of 1 byte to 0x00200020, 1023 bytes after a block of 24 bytes"),
+        ({"poison": Poison.GAP}, Kind.OUT_OF_BOUNDS, "out-of-bounds write of 1 byte to 0x00200020, 0 bytes after a block of 24 bytes"),
+    ],
+)  # fmt: skip
+def test_kinds_and_words(
+    machine: Machine, tmp_path: Path, changes: dict[str, object], kind: Kind, message: str
+) -> None:
+    [finding] = found(machine, tmp_path, by(replace(ACCESS, **changes), machine, "kmain", 16))  # type: ignore[arg-type]
+    assert (finding.kind, finding.message) == (kind, message)
+
+
+def test_a_freed_block_has_both_backtraces(machine: Machine, tmp_path: Path) -> None:
+    freed = replace(ACCESS, poison=Poison.FREED, block=DEAD, distance=0, event=4)
+    [finding] = found(machine, tmp_path, by(freed, machine, "kmain", 16))
+    assert finding.block is not None
+    assert finding.block.freed is not None
+    assert (finding.block.freed.call, finding.block.freed.backtrace) == (2, OTHER)
+
+
+def test_a_jump_is_the_callers(machine: Machine, tmp_path: Path) -> None:
+    jump = replace(ACCESS, access=Access.FETCH, poison=Poison.FREED, block=DEAD, distance=0)
+    [finding] = found(machine, tmp_path, by(jump, machine, "kmain", 16, ("kmain", 0x40), ("_start", 0x33)))
+    assert finding.call_site is not None
+    assert [frame.function for frame in finding.call_site.backtrace] == ["kmain", "_start"]
+    assert finding.details == ("block #1 is 0x00200008-0x00200020",)
+
+
+def test_one_line_of_the_source_is_one_mistake(machine: Machine, tmp_path: Path) -> None:
+    lines: dict[int, list[int]] = {}
+    for offset in range(16, 200):
+        lines.setdefault(machine.image.location(at(machine, "kmain", offset)).line, []).append(offset)
+    (first, second, *_), (third, *_) = sorted(lines.values(), key=len)[-2:]
+    here = by(ACCESS, machine, "kmain", first)
+    there = by(replace(ACCESS, times=4, time_ns=200), machine, "kmain", second)
+    elsewhere = by(replace(ACCESS, time_ns=300), machine, "kmain", third)
+    one, other = found(machine, tmp_path, here, there, elsewhere)
+    assert one.details[-1] == "5 accesses like this, from 2 call stacks"
+    assert len(other.details) == 2
+
+
+def test_memset_belongs_to_its_caller(machine: Machine, tmp_path: Path) -> None:
+    first = by(ACCESS, machine, "memset", 0x20, ("kmain", 0x40))
+    last = by(replace(ACCESS, time_ns=200), machine, "memset", 0x30, ("kmain", 0x40))
+    other = by(replace(ACCESS, time_ns=300), machine, "memset", 0x20, ("_start", 0x33))
+    assert machine.image.location(first.registers.eip).line != machine.image.location(last.registers.eip).line
+    assert len(found(machine, tmp_path, first, last)) == 1
+    assert len(found(machine, tmp_path, first, last, other)) == 2
+
+
+def test_blocks_of_other_places_are_other_mistakes(machine: Machine, tmp_path: Path) -> None:
+    trace = calls().call("kmalloc", 24, result=0x200100).call("kmalloc", 24, result=0x200200, stack=OTHER)
+    here = by(ACCESS, machine, "kmain", 16)
+    same = replace(here, time_ns=200, event=6, block=replace(BLOCK, start=0x200100, birth=3))
+    other = replace(here, time_ns=300, event=8, block=replace(BLOCK, start=0x200200, birth=4))
+    assert len(found(machine, tmp_path, here, same, trace=trace)) == 1
+    assert len(found(machine, tmp_path, here, same, other, trace=trace)) == 2
+    assert len(found(machine, tmp_path, here, replace(same, poison=Poison.FREED), trace=trace)) == 2
+
+
+def test_a_sweep_is_one_mistake(machine: Machine, tmp_path: Path) -> None:
+    first = by(ACCESS, machine, "kmain", 16)
+    beyond = replace(
+        first, poison=Poison.FREED, block=replace(DEAD, start=0x200030), linear=0x200030, time_ns=200, times=5
+    )
+    [finding] = found(machine, tmp_path, first, beyond)
+    assert (finding.kind, finding.details[-1]) == (Kind.OUT_OF_BOUNDS, "6 accesses like this")
+    far = replace(beyond, linear=0x300000, time_ns=300)
+    later = replace(beyond, event=4, time_ns=400)
+    assert len(found(machine, tmp_path, first, far)) == 2
+    assert len(found(machine, tmp_path, first, later)) == 2
+
+
+def test_a_block_that_was_made_smaller_is_not_freed(machine: Machine, tmp_path: Path) -> None:
+    trace = TraceBuilder().call("kmalloc", 24, result=0x200008).call("krealloc", 0x200008, 8, result=0x200008)
+    cut = by(
+        replace(ACCESS, poison=Poison.FREED, block=DEAD, distance=10, linear=0x200012, event=4),
+        machine,
+        "kmain",
+        16,
+    )
+    [finding] = found(machine, tmp_path, cut, trace=trace)
+    assert finding.message == "out-of-bounds write of 1 byte to 0x00200012, 2 bytes after a block of 8 bytes"
+    assert finding.block is not None
+    assert (finding.block.allocated.call, finding.block.freed) == (2, None)
+    moved = TraceBuilder().call("kmalloc", 24, result=0x200008).call("krealloc", 0x200008, 8, result=0x200100)
+    assert [each.kind for each in found(machine, tmp_path, cut, trace=moved)] == [Kind.USE_AFTER_FREE]
+    freed = trace.call("kfree", 0x200008)
+    later = replace(cut, event=6)
+    assert [each.kind for each in found(machine, tmp_path, later, trace=freed)] == [Kind.USE_AFTER_FREE]
+
+
+def test_what_copies_of_an_allocator_have_handed_out_is_no_mistake(machine: Machine, tmp_path: Path) -> None:
+    copy = TracedFunction("kmalloc.inlined", "heap", Role.OTHER, (), Result.NONE, copies=Role.ALLOC)
+    profile = PROFILE.with_functions((*PROFILE.functions, copy))
+    trace = TraceBuilder(profile).call("kmalloc", 24, result=0x200008).call("kmalloc.inlined")
+    early, late = (by(replace(ACCESS, event=event), machine, "kmain", 16) for event in (2, 4))
+    assert len(found(machine, tmp_path, early, trace=trace)) == 1
+    assert found(machine, tmp_path, late, trace=trace) == []
+    frames = replace(late, block=replace(BLOCK, area=1))
+    assert len(found(machine, tmp_path, frames, trace=trace)) == 1
+    assert found(machine, tmp_path, replace(late, block=None), trace=trace) == []
+
+
+def test_there_is_an_end(machine: Machine, tmp_path: Path) -> None:
+    trace, many = TraceBuilder(), []
+    for n in range(MOST_FINDINGS + 6):
+        trace.call("kmalloc", 24, result=0x200000 + 64 * n, stack=[Frame(0x101000 + n, "f", n, "f.c", n + 1)])
+        block = replace(BLOCK, start=0x200000 + 64 * n, birth=n + 1)
+        many.append(by(replace(ACCESS, block=block, event=2 * n + 2, time_ns=n), machine, "kmain", 16))
+    findings = found(machine, tmp_path, *many, trace=trace)
+    assert len(findings) == MOST_FINDINGS
+    assert findings[0].details[-1] == f"the first {MOST_FINDINGS} of {MOST_FINDINGS + 6} like this are listed"
