@@ -174,7 +174,7 @@ class Check:
             checks: list[CheckedAccesses] = []
 
             def start(recording: Recording) -> None:
-                if self._sanitize and machine.mmu == "fast":
+                if self._sanitize and machine.mmu != "reference":
                     checks.append(closing.enter_context(check_accesses(machine, self._profile)))
                 on_start(recording)
 

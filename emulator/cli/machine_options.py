@@ -263,7 +263,9 @@ def check_sanitize(options: Namespace) -> None:
         CommandLineError: It cannot.
     """
     if options.sanitize and options.mmu == "reference":
-        raise CommandLineError("--sanitize needs the fast MMU: the reference does not tell each access")
+        raise CommandLineError(
+            "--sanitize needs kmemu's MMU: with --memory reference nobody tells each access"
+        )
 
 
 def chosen_profile(image: KernelImage, file: str | None) -> Profile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
 
@@ -37,10 +37,11 @@ class Kernel:
     Args:
         path: Its file.
         allocator: The allocator.
+        memory: How the machine accesses memory.
     """
 
-    def __init__(self, path: Path, allocator: str) -> None:
-        self._machine = boot(str(path))
+    def __init__(self, path: Path, allocator: str, memory: Literal["fast", "ordinary"]) -> None:
+        self._machine = boot(str(path), mmu=memory)
         image, text = self._machine.image, ALLOCATORS[allocator].profile
         profile = match(parse_profile(text, "cases.toml"), image) if text else matching_profile(image)
         self._log = CallLog(self._machine, profile)
@@ -75,12 +76,14 @@ def described(found: list[Finding], case: Case) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("compiler", "level"), COMPILERS)
+@pytest.mark.parametrize(
+    ("compiler", "level", "memory"), [*((*each, "fast") for each in COMPILERS), ("gcc", "-O2", "ordinary")]
+)
 @pytest.mark.parametrize("allocator", ALLOCATORS)
 def test_each_bad_access_is_found_once_and_no_right_one(
-    tmp_path: Path, allocator: str, compiler: str, level: str
+    tmp_path: Path, allocator: str, compiler: str, level: str, memory: Literal["fast", "ordinary"]
 ) -> None:
-    kernel = Kernel(build(tmp_path, allocator, compiler, level), allocator)
+    kernel = Kernel(build(tmp_path, allocator, compiler, level), allocator, memory)
     kinds = ALLOCATORS[allocator].kinds
     cases = cases_of(allocator)
     expected = {case.name: [kinds.get(case.name, case.kind)] for case in cases}

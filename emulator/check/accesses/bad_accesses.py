@@ -26,7 +26,7 @@ from emulator.check.findings import BlockHistory, CallSite, Finding, Kind, with_
 from emulator.guest.disassembler import instruction_text
 from emulator.guest.symbolizer import Symbolizer
 from emulator.machine.core.core_types import Access
-from emulator.machine.core.observed import Poison
+from emulator.machine.core.observed import AllocatedBlock, Poison
 from emulator.profile.functions import Role
 from emulator.wording import address_range, counted
 from emulator.x86 import LONGEST_INSTRUCTION
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 MOST_FINDINGS: Final = 64
 
 _NEAR: Final = 1024  # bytes
+_REDZONE: Final = 16  # bytes
 _LONGEST_SWEEP: Final = 4096  # bytes
 _VERBS: Final = {
     Access.READ: ("read", "from"),
@@ -116,17 +117,25 @@ class _Reader:
         return any(access.event >= self._unseen_from(each) for each in ([area] if area else self._areas))
 
     def of_living(self, access: BadAccess) -> BadAccess:
-        """Return an access; one of what a block had before it was made smaller where it lies as one that is beyond the bounds of what it is now."""
+        """Return an access; one of a freed block whose memory another block has now, beside that, as one beyond the bounds of the other.
+
+        That is what is left of the freed block where its memory was handed out again for a smaller one, or where it was made smaller in place.
+        """
         block = access.block
-        if block is None or not block.death:
+        if block is None or access.poison is not Poison.FREED:
             return access
-        blocks = self._trace.blocks(self._areas[block.area])
-        resized = np.flatnonzero((blocks.born_call == block.death) & (blocks.address == block.start))
-        if not len(resized) or access.event >= blocks.died[resized[0]]:
+        blocks = self._trace.live(access.event, self._areas[block.area])
+        bad = block.start + access.distance
+        start, size = blocks.address.astype(np.int64), blocks.size.astype(np.int64)
+        is_reused = (start < block.start + block.size) & (start + size > block.start)
+        is_beside = (start - _REDZONE <= bad) & (bad < start + size + _REDZONE)
+        rows = np.flatnonzero(is_reused & is_beside & (blocks.born_call != block.birth))
+        if not len(rows):
             return access
-        size, born = int(blocks.size[resized[0]]), int(blocks.born[resized[0]])
-        now = replace(block, size=size, born=born, birth=block.death, died=None, death=None)
-        return replace(access, block=now, poison=Poison.REDZONE)
+        row = rows[-1]
+        birth = int(blocks.born[row]), int(blocks.born_call[row])
+        now = AllocatedBlock(int(start[row]), int(size[row]), block.area, *birth, died=None, death=None)
+        return replace(access, block=now, poison=Poison.REDZONE, distance=bad - now.start)
 
     def mistake(self, access: BadAccess) -> tuple[object, ...]:
         """Return what tells mistakes apart."""

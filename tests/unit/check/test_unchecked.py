@@ -128,7 +128,7 @@ def test_what_profile_and_ending_do_not_allow_has_its_reason(tmp_path: Path, mac
     ("sanitized", "mmu", "why"),
     [
         (False, "fast", "accesses were not checked in this run"),
-        (True, "reference", "the reference MMU does not tell each access"),
+        (True, "reference", "with --memory reference nobody tells each access"),
         (True, "fast", "there were more bad accesses than are kept"),
     ],
 )

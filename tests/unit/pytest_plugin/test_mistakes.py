@@ -178,3 +178,54 @@ def test_what_is_not_seen_of_a_profile_is_a_warning(run: Run, tmp_path: Path) ->
     result.stdout.fnmatch_lines(
         ["*PytestWarning: take_inside is inlined in take_elsewhere (1 time): which blocks it makes*"]
     )
+
+
+ACCESSES = """
+def test_beyond(kernel):
+    block = kernel.call("kmalloc", 21)
+    kernel.call("memset", block, 0, 22)
+
+def test_freed(kernel):
+    block = kernel.call("kmalloc", 21)
+    kernel.call("kfree", block)
+    kernel.call("memset", block, 0, 1)
+
+def test_right(kernel):
+    kernel.call("memset", kernel.call("kmalloc", 21), 0, 21)
+
+def test_undone(kernel):
+    block = kernel.call("kmalloc", 21)
+    with kernel.snapshot():
+        kernel.call("memset", block, 0, 22)
+
+@pytest.mark.kmem_expect("out-of-bounds")
+def test_expected(kernel):
+    kernel.call("memset", kernel.call("kmalloc", 21), 0, 22)
+"""
+
+
+def test_bad_accesses_fail_where_they_are_looked_for(run: Run) -> None:
+    run(ACCESSES, kmemu_sanitize="true").assert_outcomes(passed=3, failed=2)
+
+
+def test_bad_accesses_are_not_looked_for_unasked(run: Run) -> None:
+    run(ACCESSES).assert_outcomes(passed=4, failed=1)
+
+
+def test_a_test_may_ask_for_it_alone(failure: Failure) -> None:
+    report = failure(
+        """
+        @pytest.mark.kmemu(sanitize=True)
+        def test_it(kernel):
+            block = kernel.call("kmalloc", 21)
+            kernel.call("memset", block, 0, 22)
+        """
+    )
+    assert (
+        report[0]
+        == "BUG: out-of-bounds write of 1 byte to 0x0010c01d, 0 bytes after a block of 21 bytes in memset"
+    )
+    assert (
+        "  the test (test_a_test_may_ask_for_it_alone.py:5)"
+        in report[report.index("Allocated by call #98, kmalloc:") :]
+    )

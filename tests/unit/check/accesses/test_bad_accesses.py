@@ -181,6 +181,36 @@ def test_a_block_that_was_made_smaller_is_not_freed(machine: Machine, tmp_path: 
     assert [each.kind for each in found(machine, tmp_path, later, trace=freed)] == [Kind.USE_AFTER_FREE]
 
 
+@pytest.mark.parametrize(
+    ("distance", "kind"), [(9, Kind.OUT_OF_BOUNDS), (24, Kind.OUT_OF_BOUNDS), (25, Kind.USE_AFTER_FREE)]
+)
+def test_the_rest_of_a_freed_block_is_beyond_the_one_that_has_its_memory(
+    machine: Machine, tmp_path: Path, distance: int, kind: Kind
+) -> None:
+    trace = TraceBuilder().call("kmalloc", 64, result=0x200008).call("kfree", 0x200008)
+    trace.call("kmalloc", 9, result=0x200008).call("kmalloc", 8, result=0x200108, stack=OTHER)
+    dead = replace(DEAD, size=64)
+    access = by(
+        replace(ACCESS, poison=Poison.FREED, block=dead, distance=distance, event=8), machine, "kmain", 16
+    )
+    [finding] = found(machine, tmp_path, access, trace=trace)
+    assert finding.kind is kind
+    if kind is Kind.OUT_OF_BOUNDS:
+        after = "byte" if distance == 10 else "bytes"
+        assert finding.message.endswith(f", {distance - 9} {after} after a block of 9 bytes")
+        assert finding.block is not None
+        assert finding.block.allocated.call == 3
+    early = replace(access, event=4)
+    assert [each.kind for each in found(machine, tmp_path, early, trace=trace)] == [Kind.USE_AFTER_FREE]
+
+
+def test_a_freed_neighbour_of_a_block_is_freed(machine: Machine, tmp_path: Path) -> None:
+    trace = TraceBuilder().call("kmalloc", 24, result=0x200008).call("kfree", 0x200008)
+    trace.call("kmalloc", 8, result=0x200020)
+    access = by(replace(ACCESS, poison=Poison.FREED, block=DEAD, distance=23, event=6), machine, "kmain", 16)
+    assert [each.kind for each in found(machine, tmp_path, access, trace=trace)] == [Kind.USE_AFTER_FREE]
+
+
 def test_what_copies_of_an_allocator_have_handed_out_is_no_mistake(machine: Machine, tmp_path: Path) -> None:
     copy = TracedFunction("kmalloc.inlined", "heap", Role.OTHER, (), Result.NONE, copies=Role.ALLOC)
     profile = PROFILE.with_functions((*PROFILE.functions, copy))

@@ -699,3 +699,35 @@ def test_a_run_that_is_not_kept_has_no_name(kmemu: Callable[..., Done]) -> None:
     out = kmemu("trace", "firmware:leak", "--summary").out
     assert out.startswith("-- a run that is not kept ---")
     assert json.loads(kmemu("trace", "firmware:leak", "--summary", "--json").out)["trace"] is None
+
+
+def test_bad_accesses_stand_before_the_summary(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("boot", "firmware:use_after_free", "--sanitize")
+    assert done.status == 1
+    said, bad = done.out.split("BUG: ", 1)
+    assert "use_after_free" in said
+    assert bad.startswith(
+        "use after free: write of 4 bytes to 0x0010b050, 0 bytes inside a freed block of 64 bytes in memcpy"
+    )
+    assert "-- firmware:use_after_free --" in bad
+    document = json.loads(kmemu("boot", "firmware:use_after_free", "--sanitize", "--json").out)
+    assert [each["kind"] for each in document["findings"]] == ["use-after-free", "use-after-free"]
+    assert json.loads(kmemu("boot", "firmware:use_after_free", "--json").out)["findings"] is None
+
+
+def test_a_kernel_without_bad_accesses_is_good(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("boot", "firmware:demo", "--sanitize", "--json")
+    assert done.status == 0
+    assert json.loads(done.out)["findings"] == []
+
+
+def test_what_a_boot_cannot_check_is_refused(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    assert kmemu("boot", "--profile", "k.toml") == (2, "", "kmemu: --profile goes with --sanitize\n")
+    done = kmemu("boot", "--sanitize", "--memory", "reference")
+    assert done == (
+        2,
+        "",
+        "kmemu: --sanitize needs kmemu's MMU: with --memory reference nobody tells each access\n",
+    )
+    path = kernels.write_kernel(tmp_path / "k.elf", kernels.HALT)
+    assert "no built-in profile fits" in kmemu("boot", path, "--sanitize").err

@@ -120,10 +120,10 @@ def test_a_bad_access_is_at_its_line_in_each_format(kmemu: Callable[..., Done]) 
 
 
 def test_the_reference_mmu_checks_no_access_and_says_so(kmemu: Callable[..., Done]) -> None:
-    done = kmemu("check", "firmware:bad_overflow", "--sanitize", "--mmu", "reference")
+    done = kmemu("check", "firmware:bad_overflow", "--sanitize", "--memory", "reference")
     assert "BUG: out-of-bounds" not in done.out
     assert (
-        "out-of-bounds access, use after free, unallocated access (the reference MMU does not tell each access)"
+        "out-of-bounds access, use after free, unallocated access (with --memory reference nobody tells each access)"
         in " ".join(done.out.split())
     )
 

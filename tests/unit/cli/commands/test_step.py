@@ -165,3 +165,31 @@ def test_a_terminal_without_colours_will_do(terminal: Terminal) -> None:
 def test_an_invalid_address_is_an_error_before_the_run(kmemu: Kmemu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("emulator.cli.commands.step._Run.record")
     assert kmemu("step", OVERFLOW, "--who", "nothing").status == 2
+
+
+def test_bad_accesses_of_the_run_are_listed(kmemu: Kmemu) -> None:
+    done = kmemu("step", "firmware:bad_late_write", "--sanitize", "--print")
+    assert done.status == 0
+    assert done.out.startswith("event 14 of 16: ")  # the last one before the access
+    pane = done.out.partition("-- Bad accesses --")[2]
+    assert "BUG: use after free: read of 4 bytes from 0x0010b008" in pane
+    earlier = kmemu("step", "firmware:bad_late_write", "--sanitize", "--print", "--at", "3").out
+    assert earlier.startswith("event 3 of 16: ")
+    assert "\nafter event 14: use after free: read of 4 bytes from 0x0010b008" in earlier
+    assert "BUG" not in earlier
+    document = json.loads(kmemu("step", "firmware:bad_late_write", "--sanitize", "--print", "--json").out)
+    assert [each["kind"] for each in document["findings"]] == ["use-after-free"]
+    assert "findings" not in json.loads(kmemu("step", "firmware:bad_late_write", "--print", "--json").out)
+
+
+def test_a_run_without_bad_accesses_begins_at_its_start(kmemu: Kmemu) -> None:
+    out = kmemu("step", "firmware:bad_late_write_ok", "--sanitize", "--print").out
+    assert out.startswith("before the first instruction; ")
+    assert "none" in out.partition("-- Bad accesses --")[2].splitlines()
+
+
+def test_the_program_opens_before_the_first_bad_access(terminal: Terminal) -> None:
+    terminal.start("step", "firmware:bad_late_write", "--sanitize")
+    terminal.wait_for("event 14 of 16: #7 kfree has returned")
+    terminal.keys("q")
+    terminal.wait_for("left with 0")

@@ -286,3 +286,37 @@ def test_a_trace_cannot_go_to_standard_output(tmp_path: Path) -> None:
 def test_a_selection_of_nothing_says_so(kmemu: Callable[..., Done]) -> None:
     done = kmemu("trace", "firmware:overflow", "--function", "kmallok")
     assert done == (0, "", "kmemu: none of the 12 calls is one of those that were asked for\n")
+
+
+def test_bad_accesses_stand_after_the_calls(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("trace", "firmware:bad_overflow", "--sanitize")
+    assert (done.status, done.err) == (1, "")
+    calls, bad = done.out.split("\n\n", 1)
+    assert len(calls.splitlines()) == 8
+    assert bad.startswith(
+        "BUG: out-of-bounds write of 1 byte to 0x0010b018, 0 bytes after a block of 16 bytes in copy_name"
+    )
+    document = json.loads(
+        kmemu("trace", "firmware:bad_overflow", "--sanitize", "--json").out.splitlines()[-1]
+    )
+    assert (document["finding"]["kind"], document["finding"]["place"]["function"]) == (
+        "out-of-bounds",
+        "copy_name",
+    )
+    assert "BUG: out-of-bounds" in kmemu("trace", "firmware:bad_overflow", "--sanitize", "--summary").out
+    assert kmemu("trace", "firmware:bad_overflow_ok", "--sanitize").status == 0
+
+
+def test_accesses_are_checked_in_runs_only(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    path = str(tmp_path / "run.kmt")
+    assert kmemu("trace", "firmware:leak", "-o", path).status == 0
+    assert (
+        kmemu("trace", path, "--sanitize").err
+        == f"kmemu: {path} is a trace; --sanitize needs a kernel to run\n"
+    )
+    done = kmemu("trace", "firmware:leak", "--sanitize", "--memory", "reference")
+    assert done == (
+        2,
+        "",
+        "kmemu: --sanitize needs kmemu's MMU: with --memory reference nobody tells each access\n",
+    )
