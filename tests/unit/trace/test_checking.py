@@ -180,15 +180,21 @@ def test_a_snapshot_that_is_discarded_leaves_what_the_outer_one_needs() -> None:
 
 def test_a_snapshot_from_before_knows_nothing() -> None:
     run = Run("use_after_free")
-    run.machine.run(stop_at_event=14)
+    start = run.machine.snapshot()
+    assert run.found()
     known = run.machine.snapshot()
     run.checks.close()
     with check_accesses(run.machine, run.profile) as checks:
         nothing = checks.shadow(0, len(run.machine.memory))
-        run.machine.run(timeout_s=60)
-        assert checks.seen().accesses == ()  # its block was not known
-        assert checks.dead_blocks() == []
         known.reset()
+        assert checks.seen().accesses == ()
+        assert (checks.live_blocks(), checks.dead_blocks()) == ([], [])
+        start.reset()
+        run.machine.run(timeout_s=60)
+        assert len(checks.seen().accesses) == 2
+        assert any(checks.shadow(0, len(run.machine.memory)))
+        start.reset()
+        assert checks.seen().accesses == ()
         assert (checks.live_blocks(), checks.dead_blocks()) == ([], [])
         assert checks.shadow(0, len(run.machine.memory)) == nothing
     assert not any(nothing)

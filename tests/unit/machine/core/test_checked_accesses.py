@@ -88,6 +88,7 @@ def seen(body: str, block: int = BLOCK) -> list[Seen]:
         assert each.block is not None
         assert (each.block.start, each.block.size, each.block.birth) == (block, SIZE, 1)
         assert each.registers.eip == symbol(machine, "bad")
+        assert each.times == 1  # also where the engine takes the access apart
         assert each.linear + each.offset == each.block.start + each.distance
         if all(other.access is Access.READ for other in found.accesses):
             assert each.memory == machine.memory.read(each.around, 64)
@@ -338,3 +339,83 @@ def test_functions_of_which_nothing_is_said_do_nothing_to_blocks() -> None:
         machine.run(timeout_s=60)
         assert [each.start for each in checked.live_blocks()] == [BLOCK]
         assert checked.seen().accesses == ()
+
+
+GIVEN = (
+    FUNCTION
+    + """
+        pushl   $21
+        call    make
+        call    seed
+        movb    0x300008, %al
+        exit    0
+        function make
+        movl    $0x300008, %eax
+        ret
+        ends    make
+        function seed
+        pushl   $0x300008
+        call    drop
+        popl    %eax
+        ret
+        ends    seed
+        function drop
+        ret
+        ends    drop
+"""
+)
+
+
+def test_what_is_freed_inside_of_a_seed_is_no_block() -> None:
+    machine = Machine(assemble(GIVEN))
+    record(machine, [RecordedFunction("make", 1), RecordedFunction("seed", 2), RecordedFunction("drop", 1)])
+    with machine.observers.check_accesses([ROLES[0], SEED, ROLES[1]]) as checked:
+        machine.run(timeout_s=60)
+        assert [each.start for each in checked.live_blocks()] == [BLOCK]
+
+
+def test_what_is_called_while_a_recorded_call_is_open_is_right_whatever_code_is_named() -> None:
+    machine = machine_of(DROPPED + "call look")
+    with machine.observers.check_accesses(ROLES) as checked:
+        machine.run(timeout_s=60)
+        assert checked.seen().accesses == ()
+
+
+FILLING = (
+    FUNCTION
+    + """
+        pushl   $32
+        call    small
+        call    small
+        exit    0
+        function big
+        movl    $0x300100, %eax
+        ret
+        ends    big
+        function small
+        xchgl   next, %eax
+        movl    $0x300140, next
+        cmpl    $0x300140, %eax
+        je      1f
+        pushl   $256
+        call    big
+        popl    %eax
+        movl    $0x300008, %eax
+1:      ret
+        ends    small
+        .data
+next:   .long   0
+        .text
+"""
+)
+
+
+def test_a_block_of_which_the_allocator_hands_out_parts_is_its_stock() -> None:
+    """The first call takes 256 bytes for later and answers with others; the second one answers with a part of them."""
+    machine = Machine(assemble(FILLING))
+    record(machine, [RecordedFunction("big", 1), RecordedFunction("small", 1)])
+    with machine.observers.check_accesses([ROLES[0], ROLES[0]]) as checked:
+        machine.run(stop_at_event=5)
+        assert [each.start for each in checked.live_blocks()] == [BLOCK, HEAP + 0x100]
+        machine.run(timeout_s=60)
+        assert [each.start for each in checked.live_blocks()] == [BLOCK, HEAP + 0x140]
