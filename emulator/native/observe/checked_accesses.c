@@ -29,6 +29,8 @@
 #include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
+enum { MOMENTS = 256 };
+
 /* An instruction on a stack, while no call and no interrupt begins or ends. */
 struct moment { uint32_t pc, esp, space, events; uint64_t interrupts; };
 
@@ -36,7 +38,7 @@ struct checked_accesses {
     bool open;
     kc_extent *allocator;
     uint32_t allocator_count, openings;
-    struct moment in_call; /* the last one inside of a recorded call */
+    struct moment in_call[MOMENTS]; /* the last ones inside of recorded calls, by instruction */
     struct seen {
         uint32_t opening, kept;
         bool missed;
@@ -66,6 +68,8 @@ static struct moment moment_here(kc *m)
     return (struct moment){kc_pc(m), kc_esp(m), kc_space(m), kc_events(m), kc_interrupt_frames_changes(m)};
 }
 
+static struct moment *kept_for(kc *m, uint32_t pc) { return &m->checked_accesses->in_call[pc % MOMENTS]; }
+
 static bool is_same(const struct moment *one, const struct moment *other)
 {
     return one->pc == other->pc && one->esp == other->esp && one->space == other->space && one->events == other->events &&
@@ -76,7 +80,8 @@ static bool is_same(const struct moment *one, const struct moment *other)
 static bool is_of_allocator(kc *m, const struct backtrace *backtrace)
 {
     if (kc_is_in_call(m, backtrace)) {
-        m->checked_accesses->in_call = moment_here(m);
+        const struct moment here = moment_here(m);
+        *kept_for(m, here.pc) = here;
         return true;
     }
     for (uint32_t i = 1; i < backtrace->count && !(backtrace->interrupts >> i & 1); i++)
@@ -164,7 +169,7 @@ void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uin
         return;
     kc_restore_eip(m, host_pc);
     const struct moment here = moment_here(m);
-    if (kc_is_exempt(m, here.pc) || is_same(&here, &m->checked_accesses->in_call))
+    if (kc_is_exempt(m, here.pc) || is_same(&here, kept_for(m, here.pc)))
         return;
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
     if (!is_of_allocator(m, backtrace))

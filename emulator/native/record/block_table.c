@@ -9,7 +9,7 @@
 
 #include "record/block_table.h"
 
-enum { DEAD_MAX = 16384, FIRST_BITS = 8, FIRST_CAPACITY = 64 };
+enum { DEAD_MAX = 4096, FIRST_BITS = 8, FIRST_CAPACITY = 64 };
 
 /* Make room for one more entry. */
 static void *grown(void *list, uint32_t count, uint32_t *capacity, size_t size)
