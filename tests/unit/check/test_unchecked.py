@@ -20,7 +20,7 @@ from emulator.profile.model import Profile
 from emulator.run.ending import Ending, How
 from tests.helpers.guest import FUNCTION, machine_of
 from tests.helpers.tiny_litecore import RIGHT, tiny_litecore
-from tests.helpers.traces import TraceBuilder
+from tests.helpers.traces import PROFILE, TraceBuilder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,6 +122,14 @@ def test_what_profile_and_ending_do_not_allow_has_its_reason(tmp_path: Path, mac
     assert found[Kind.LEAK] == "the run has not come to its end"
     assert found[Kind.CORRUPTION] == "no such structure is known, or was whole"
     assert found[Kind.WRONG_SIZE] == "no free of the profile has a size"
+
+
+def test_accesses_of_what_copies_hand_out_are_not_checked(tmp_path: Path, machine: Machine) -> None:
+    copy = TracedFunction("kmalloc.inlined", "heap", Role.OTHER, (), Result.NONE, copies=Role.ALLOC)
+    calls = TraceBuilder(PROFILE.with_functions((*PROFILE.functions, copy)))
+    calls.call("kmalloc", 24, result=BASE).call("kmalloc.inlined").call("kfree", BASE)
+    why = "kmalloc is inlined: which blocks it handles there is not known"
+    assert {unchecked(calls, tmp_path, machine)[kind] for kind in OF_ACCESSES} == {why}
 
 
 @pytest.mark.parametrize(

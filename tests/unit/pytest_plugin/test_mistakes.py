@@ -208,6 +208,20 @@ def test_bad_accesses_fail_where_they_are_looked_for(run: Run) -> None:
     run(ACCESSES, kmemu_sanitize="true").assert_outcomes(passed=3, failed=2)
 
 
+def test_what_fixtures_access_does_not_count(run: Run) -> None:
+    run(
+        """
+        @pytest.fixture
+        def ready(kernel):
+            kernel.call("memset", kernel.call("kmalloc", 21), 0, 22)
+
+        def test_it(kernel, ready):
+            kernel.call("kmalloc", 21)
+        """,
+        kmemu_sanitize="true",
+    ).assert_outcomes(passed=1)
+
+
 def test_bad_accesses_are_not_looked_for_unasked(run: Run) -> None:
     run(ACCESSES).assert_outcomes(passed=4, failed=1)
 

@@ -162,6 +162,17 @@ def test_a_sweep_is_one_mistake(machine: Machine, tmp_path: Path) -> None:
     assert len(found(machine, tmp_path, first, later)) == 2
 
 
+def test_mistakes_are_in_order_of_time(machine: Machine, tmp_path: Path) -> None:
+    first = by(ACCESS, machine, "kmain", 16)
+    between = by(replace(ACCESS, time_ns=200, event=3), machine, "memset", 0x20)
+    far = replace(first, poison=Poison.FREED, block=DEAD, distance=0, linear=0x300000, time_ns=300)
+    kinds = [
+        (each.kind, each.call_site and each.call_site.event)
+        for each in found(machine, tmp_path, first, between, far)
+    ]
+    assert kinds == [(Kind.OUT_OF_BOUNDS, 2), (Kind.OUT_OF_BOUNDS, 3), (Kind.USE_AFTER_FREE, 2)]
+
+
 def test_a_block_that_was_made_smaller_is_not_freed(machine: Machine, tmp_path: Path) -> None:
     trace = TraceBuilder().call("kmalloc", 24, result=0x200008).call("krealloc", 0x200008, 8, result=0x200008)
     cut = by(

@@ -16,6 +16,8 @@ from emulator.hle.differences import Difference
 from emulator.hle.lockstep import Divergence
 from emulator.loader import builtin
 from emulator.machine.machine import Machine
+from tests.helpers.bad_access_cases import ALLOCATORS, build
+from tests.helpers.c_kernel import compile_kernel
 from tests.unit.cli import kernels
 from tests.unit.loader import elf_builder as eb
 
@@ -713,6 +715,17 @@ def test_bad_accesses_stand_before_the_summary(kmemu: Callable[..., Done]) -> No
     document = json.loads(kmemu("boot", "firmware:use_after_free", "--sanitize", "--json").out)
     assert [each["kind"] for each in document["findings"]] == ["use-after-free", "use-after-free"]
     assert json.loads(kmemu("boot", "firmware:use_after_free", "--json").out)["findings"] is None
+
+
+def test_a_bad_access_alone_is_a_finding(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    source = build(tmp_path, "heap", "gcc", "-O2").with_name("kernel.c").read_text()
+    path = compile_kernel(tmp_path, source.replace("which, defect,", "which, defect = 1,"), ["-w"])
+    profile = tmp_path / "heap.toml"
+    profile.write_text(ALLOCATORS["heap"].profile)
+    done = kmemu("boot", str(path), "--sanitize", "--profile", str(profile))
+    assert (done.status, done.err) == (1, "")
+    assert "BUG: out-of-bounds read of 1 byte from " in done.out
+    assert kmemu("boot", str(path)).status == 0
 
 
 def test_a_kernel_without_bad_accesses_is_good(kmemu: Callable[..., Done]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from emulator.machine.core.checked_accesses import CheckedAccesses
 from tests.unit.cli import kernels
 from tests.unit.loader.elf_builder import BASE, FUNC, Sym
 
@@ -117,6 +119,16 @@ def test_a_bad_access_is_at_its_line_in_each_format(kmemu: Callable[..., Done]) 
         'classname="kmemu.out-of-bounds"' in kmemu(*words, "--format", "junit").out
         or "out-of-bounds" in kmemu(*words, "--format", "junit").out
     )
+
+
+def test_more_bad_accesses_than_are_kept_are_said(
+    kmemu: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = CheckedAccesses.seen
+    monkeypatch.setattr(CheckedAccesses, "seen", lambda self: replace(seen(self), missed=True))
+    done = kmemu("check", "firmware:bad_overflow", "--sanitize")
+    assert "BUG: out-of-bounds" in done.out
+    assert "unallocated access (there were more bad accesses than are kept)" in " ".join(done.out.split())
 
 
 def test_the_reference_mmu_checks_no_access_and_says_so(kmemu: Callable[..., Done]) -> None:
