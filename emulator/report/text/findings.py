@@ -222,7 +222,7 @@ def _halved(dump: Sequence[str]) -> Iterator[str]:
     indent = dump[0].index(":") + 2
     middle = indent + 3 * _HALF_ROW
     for row in rows:
-        if ":" not in row[0][:indent]:  # no bytes
+        if row[0][1:3] != "0x":  # no bytes
             yield row[0]
             continue
         yield from (line[:middle].rstrip() for line in row if line[:middle].strip())

@@ -162,6 +162,22 @@ def test_memory_is_sixty_columns_wide_and_halved_where_there_are_fewer() -> None
     ]
 
 
+def test_states_of_bytes_stand_beside_the_second_half() -> None:
+    dump = (
+        f">0x00001020: {bytes(range(16)).hex(' ')}  ........RRRRRRRR",
+        " " * 13 + " " * 24 + "^^",
+        " each byte: . accessible, R beside a block",
+    )
+    shown = replace(FINDING, block=None, hex_dump=dump)
+    assert finding_lines([shown], Style(room=80))[-3:] == list(dump)
+    assert finding_lines([shown], Style(room=59))[-4:] == [
+        ">0x00001020: 00 01 02 03 04 05 06 07",
+        "             08 09 0a 0b 0c 0d 0e 0f  ........RRRRRRRR",
+        "             ^^",
+        " each byte: . accessible, R beside a block",
+    ]
+
+
 def test_what_is_live_at_the_end_is_summed_up() -> None:
     nothing = AreaMeasures(64, 0, 0, 4, 0, 0.0, {})
     measures = {
