@@ -272,6 +272,11 @@ class KernelImage:
                     yield FrameSection(content, each.address, is_eh_frame=True)
                     return
 
+    @property
+    def unwind_ranges(self) -> list[range]:
+        """Linked addresses of its .eh_frame, which has the address of each function."""
+        return [range(each.address, each.address + len(each.data)) for each in self._unwind_sections()]
+
     @cached_property
     def units(self) -> Units:
         """The units of its debug information."""

@@ -569,10 +569,10 @@ const kc_null_access *kc_null_accesses(const kc *m, kc_page_zero *summary);
 
 /* Why a byte of RAM may not be accessed. */
 enum kc_poison {
-    KC_ACCESSIBLE, /* it may */
-    KC_FREED,      /* it lay in a block that was given back */
-    KC_GAP,        /* an allocator has it, and no block lies there */
-    KC_REDZONE     /* it lies next to a block, and in none */
+    KC_ACCESSIBLE = 0, /* it may; all others have bit 7 set, and bits 4 to 6 not: see unicorn/fast_accesses.c */
+    KC_FREED = 0x81,   /* it lay in a block that was given back */
+    KC_GAP = 0x82,     /* an allocator has it, and no block lies there */
+    KC_REDZONE = 0x83  /* it lies next to a block, and in none */
 };
 
 /* What a recorded function does to blocks, as a profile says it: roles, and what its result is. */

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from emulator.errors import UnsupportedFunction
 from emulator.loader.builtin import is_built_in
+from emulator.loader.functions.callers import private_functions
 from emulator.loader.functions.entries import Entry
 from emulator.loader.functions.inlined import inlined_copies
 from emulator.loader.functions.locations import InRegister, NotKnown, OnStack
@@ -178,7 +179,7 @@ def allocator_code(profile: Profile, image: KernelImage) -> tuple[range, ...]:
     """Return where the code of a kernel's allocators lies, which may access all of their memory, ascending.
 
     It is that of the profile's functions, and of those that it names as `Profile.allocator`; with what the compiler has moved out of them
-    because it seldom runs.
+    because it seldom runs, and with functions that nobody else calls.
 
     Args:
         profile: With the entries that its functions have in the kernel.
@@ -197,7 +198,7 @@ def allocator_code(profile: Profile, image: KernelImage) -> tuple[range, ...]:
         if cold is not None:
             starts[cold.address] = None
     extents = {image.function_extent(start) or range(start, start + 1) for start in starts}
-    return tuple(sorted(extents, key=lambda each: each.start))
+    return tuple(sorted(extents | private_functions(image, extents), key=lambda each: each.start))
 
 
 def _not_known(function: TracedFunction, parameter: str) -> NotKnown:

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 
 #include "core/host_faults.h"
+#include "core/windows.h"
+#include "unicorn/fast_accesses.h"
 
 /* A handler in another thread may look at them: `size` is written last, and cleared first. */
 enum { RANGES_MAX = 4096 };
@@ -41,7 +43,8 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 {
     int saved = errno;
 
-    if (info->si_code > 0 && is_dealt_with((uintptr_t)info->si_addr, context)) {
+    bool is_of_poison = info->si_code == SI_KERNEL || (uintptr_t)info->si_addr - KC_POISONED_AT < KC_POISONED_SIZE;
+    if (info->si_code > 0 && (is_of_poison ? kc_windows_on_poison(context) : is_dealt_with((uintptr_t)info->si_addr, context))) {
         errno = saved;
         return;
     }

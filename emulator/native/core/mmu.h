@@ -93,6 +93,13 @@ static inline bool kc_is_filled_writable(const kc *m, uint32_t linear)
     return fill->writable && fill->linear == (linear & ~PAGE_MASK) && !kc_was_fetched(m, fill->physical >> PAGE_SHIFT);
 }
 
+/* Where the page's newest fill has found it, if that allows such accesses; -1: it does not, or there was none lately. */
+static inline int64_t kc_filled_at(const kc *m, uint32_t page, bool write)
+{
+    const struct fill *fill = &m->mmu->fills[page >> PAGE_SHIFT & (FILLS - 1)];
+    return fill->linear == page && (fill->writable || !write) && fill->physical < m->memory_end ? (int64_t)fill->physical : -1;
+}
+
 /* Copy `count` words that lie at a linear address; words that are not mapped read as 0. */
 static inline void kc_words(kc *m, uint32_t linear, uint32_t *out, uint32_t count)
 {

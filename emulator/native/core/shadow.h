@@ -29,6 +29,8 @@ void kc_shadow_close(kc *m);
 
 static inline bool kc_has_shadow(const kc *m) { return m->shadow->bytes; }
 
+static inline int kc_shadow_file(const kc *m) { return m->shadow->file; }
+
 /* Set a part of RAM; what lies outside of it does not matter. */
 void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value);
 

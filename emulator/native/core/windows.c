@@ -16,6 +16,7 @@
  * goes that way for good.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,10 +25,12 @@
 #include "core/host_faults.h"
 #include "core/page_walk.h"
 #include "core/reports.h"
+#include "core/shadow.h"
 #include "core/video.h"
 #include "core/windows.h"
 #include "unicorn/delivery.h"
 #include "unicorn/fast_accesses.h"
+#include "unicorn/interpose.h"
 #include "unicorn/reports.h"
 
 #define WINDOW_SIZE (1ull << 32)
@@ -50,6 +53,7 @@ struct shown_page {
 struct windows {
     uint8_t *base; /* NULL: there is no window */
     bool is_near;
+    uint8_t *shadow; /* NULL: accesses are not checked here */
     uint32_t suspended;
     uint32_t *numbers; /* by linear page: its place in `pages`, from 1 */
     struct shown_page pages[PAGES_MAX];
@@ -85,7 +89,7 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
 
     if (!w->base || w->suspended || w->slow_count == SLOW_MAX || *slow_place(w, pc))
         return false;
-    *out = (struct fast_window){(uintptr_t)w->base, w->is_near};
+    *out = (struct fast_window){(uintptr_t)w->base, w->is_near, w->shadow && !kc_is_exempt(m, pc) ? (uintptr_t)w->shadow : 0};
     return true;
 }
 
@@ -99,9 +103,16 @@ static struct shown_page *page_of(struct windows *w, uint32_t linear_page)
     return number ? &w->pages[number - 1] : NULL;
 }
 
+enum { NOBODYS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
+
+/* What is not shown has a shadow of zeros. */
 static void hide(kc *m, uint32_t linear_page, uint64_t size)
 {
-    if (mmap(at(m->windows, linear_page), size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+    uint8_t *shadow = m->windows->shadow;
+
+    if (mmap(at(m->windows, linear_page), size, PROT_NONE, MAP_FIXED | NOBODYS, -1, 0) == MAP_FAILED)
+        kc_no_memory(m);
+    if (shadow && mmap(shadow + ((uint64_t)linear_page << PAGE_SHIFT), size, PROT_READ, MAP_FIXED | NOBODYS, -1, 0) == MAP_FAILED)
         kc_no_memory(m);
 }
 
@@ -205,6 +216,9 @@ static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
     if (!page && w->count == PAGES_MAX)
         kc_windows_forget(m);
     int rights = PROT_READ | (writable ? PROT_WRITE : 0);
+    if (w->shadow && !page &&
+        mmap(w->shadow + ((uint64_t)linear_page << PAGE_SHIFT), PAGE_SIZE, PROT_READ, MAP_FIXED | MAP_SHARED, kc_shadow_file(m), (off_t)physical) == MAP_FAILED)
+        return false;
     if (mmap(at(w, linear_page), PAGE_SIZE, rights, MAP_FIXED | MAP_SHARED | MAP_POPULATE, kc_ram_file(m), (off_t)physical) == MAP_FAILED)
         return false;
     if (!w->count) {
@@ -234,6 +248,22 @@ static bool is_plain(kc *m, uint32_t linear, bool write)
            kc_video_target(m, t.physical) == t.physical && !(write && kc_was_fetched(m, t.physical >> PAGE_SHIFT));
 }
 
+/* Where the engine's TLB has a page, which is filled into it if need be; -1: an access needs more than that. */
+static int64_t in_tlb(kc *m, uint32_t page, bool write)
+{
+    const uint8_t *host = kc_tlb_host(m, page, write);
+
+    if (!host && write && kc_is_filled_writable(m, page)) /* the engine looks for code at the first store */
+        host = kc_tlb_host(m, page, false);
+    if (host)
+        return host - kc_at(m, 0) < (int64_t)m->memory_end ? host - kc_at(m, 0) : -1;
+    if (!m->windows->shadow || kc_seeks_stale(m))
+        return -1;
+    kc_drop_page(m, page, false); /* accesses there are told, because it is poisoned: how was it filled? */
+    kc_tlb_host(m, page, write);
+    return kc_filled_at(m, page, write);
+}
+
 /* Show the page of a linear address for an access. False: the engine has to make it. */
 static bool fill(kc *m, uint32_t linear, bool write)
 {
@@ -241,16 +271,13 @@ static bool fill(kc *m, uint32_t linear, bool write)
 
     if ((page && (page->writable || !write)) || !kc_goes_on(m) || !is_plain(m, linear, write))
         return false;
-    const uint8_t *host = kc_tlb_host(m, linear & ~PAGE_MASK, write);
-    if (!host && write && kc_is_filled_writable(m, linear)) /* the engine looks for code at the first store */
-        host = kc_tlb_host(m, linear & ~PAGE_MASK, false);
-    uint64_t physical = (uint64_t)(host - kc_at(m, 0));
-    if (!host || physical >= m->memory_end)
+    int64_t physical = in_tlb(m, linear & ~PAGE_MASK, write);
+    if (physical < 0)
         return false;
     uint32_t frame = (uint32_t)(physical >> PAGE_SHIFT);
     if (write)
         kc_keep_page(m, frame);
-    return show(m, linear >> PAGE_SHIFT, physical, write || (kc_is_filled_writable(m, linear) && kc_may_be_written(m, frame)));
+    return show(m, linear >> PAGE_SHIFT, (uint64_t)physical, write || (kc_is_filled_writable(m, linear) && kc_may_be_written(m, frame)));
 }
 
 bool kc_windows_answer(kc *m, uint32_t linear, bool write, uc_tlb_entry *out)
@@ -274,16 +301,73 @@ void kc_windows_on_fill(kc *m, uint32_t linear, uint64_t physical)
 
 static bool on_fault(kc *m, uintptr_t address, void *context)
 {
+    uintptr_t base = (uintptr_t)m->windows->base;
     struct fast_access access;
 
     if (!kc_fast_access_at(m, context, &access))
         return false;
-    uint32_t linear = (uint32_t)(address - (uintptr_t)m->windows->base), pc = kc_fast_access_pc(m, &access);
-    if (address - (uintptr_t)m->windows->base < WINDOW_SIZE && fill(m, linear, access.is_store))
+    uint32_t pc = kc_fast_access_pc(m, &access);
+    if (address - base < WINDOW_SIZE && fill(m, (uint32_t)(address - base), access.is_store)) {
+        if (m->windows->shadow) /* what was loaded of it was nobody's */
+            kc_look_at_access(m, (uint32_t)(access.at - base), access.size, access.is_store, access.place);
         return true;
+    }
     slow_add(m->windows, pc);
-    kc_fast_access_make(m, context, &access, (uintptr_t)m->windows->base); /* may leave for good */
+    kc_fast_access_make(m, context, &access, base); /* may leave for good */
+    kc_fast_access_forget(m, &access);
     return true;
+}
+
+bool kc_windows_on_poison(void *context)
+{
+    struct fast_access access;
+    kc *m = kc_running();
+
+    if (!m || !m->windows->shadow || !kc_fast_access_at(m, context, &access))
+        return false;
+    kc_fast_access_make(m, context, &access, (uintptr_t)m->windows->base); /* the engine tells it */
+    return true;
+}
+
+/* -- checked accesses ------------------------------------------------------------------------------- */
+
+/* Addresses that a poisoned access leads to, once for the process. */
+static bool poison_is_reserved(void)
+{
+    static bool is_reserved;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+    pthread_mutex_lock(&lock);
+    if (!is_reserved) {
+        void *at = mmap((void *)KC_POISONED_AT, KC_POISONED_SIZE, PROT_NONE, NOBODYS | MAP_FIXED_NOREPLACE, -1, 0);
+        is_reserved = at == (void *)KC_POISONED_AT;
+        if (at != MAP_FAILED && !is_reserved)
+            munmap(at, KC_POISONED_SIZE);
+    }
+    pthread_mutex_unlock(&lock);
+    return is_reserved;
+}
+
+void kc_windows_check(kc *m, bool begins)
+{
+    struct windows *w = m->windows;
+    void *shadow = MAP_FAILED;
+
+    kc_windows_forget(m);
+    if (!begins && w->shadow) {
+        munmap(w->shadow, WINDOW_SIZE + WINDOW_GUARD);
+        w->shadow = NULL;
+        kc_flush_code(m);
+        return;
+    }
+    if (begins && w->base && w->is_near && poison_is_reserved())
+        shadow = mmap(NULL, WINDOW_SIZE + WINDOW_GUARD, PROT_READ, NOBODYS, -1, 0);
+    if (shadow == MAP_FAILED) {
+        kc_windows_suspend(m, begins);
+        return;
+    }
+    w->shadow = shadow;
+    kc_flush_code(m);
 }
 
 void kc_window_now(const kc *m, kc_window *out)
@@ -297,7 +381,7 @@ void kc_window_now(const kc *m, kc_window *out)
 static uint8_t *reserved(uintptr_t start)
 {
     int fixed = start ? MAP_FIXED_NOREPLACE : 0;
-    void *base = mmap((void *)start, WINDOW_SIZE + WINDOW_GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+    void *base = mmap((void *)start, WINDOW_SIZE + WINDOW_GUARD, PROT_NONE, NOBODYS | fixed, -1, 0);
 
     if (base == MAP_FAILED)
         return NULL;
@@ -336,6 +420,8 @@ void kc_windows_free(kc *m)
     kc_host_faults_drop(m);
     if (w->base)
         munmap(w->base, WINDOW_SIZE + WINDOW_GUARD);
+    if (w->shadow)
+        munmap(w->shadow, WINDOW_SIZE + WINDOW_GUARD);
     free(w->numbers);
     free(w);
 }

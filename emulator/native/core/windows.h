@@ -20,6 +20,10 @@ void kc_windows_forget(kc *m);
 void kc_windows_forget_page(kc *m, uint32_t linear);
 /* The TLB was emptied: only what page tables still say stays. */
 void kc_windows_on_flush(kc *m);
+/* From now on accesses are looked up in the shadow, which is there, or not any more. */
+void kc_windows_check(kc *m, bool begins);
+/* A fault at no address, or at that of a poisoned access. False: it is none. */
+bool kc_windows_on_poison(void *context);
 /* From now on every access of the guest goes the ordinary way, or need not any more. Calls nest. */
 void kc_windows_suspend(kc *m, bool begins);
 

@@ -211,7 +211,7 @@ int kc_sanitize_open(kc *m, const kc_checking *checks)
         return -UC_ERR_NOMEM;
     }
     c->open = true;
-    kc_windows_suspend(m, true);
+    kc_windows_check(m, true);
     return 0;
 }
 
@@ -220,7 +220,7 @@ void kc_sanitize_close(kc *m)
     struct checked_accesses *c = m->checked_accesses;
 
     if (c->open)
-        kc_windows_suspend(m, false);
+        kc_windows_check(m, false);
     c->open = false;
     kc_blocks_close(m);
     kc_shadow_close(m);

@@ -5,6 +5,10 @@
  * engine's own function makes the access, as the code that the translator emits otherwise would have called it: with the place in translated code, by
  * which the engine finds the guest's instruction, and by which it leaves the block if the guest has made a fault.
  *
+ * A checked access first loads its bytes' shadow (core/shadow.h), and adds that to the address, above the guest's 32 bits. Where none of the
+ * bytes is poisoned that changes nothing; else the host faults, for nothing is mapped there, and the guest's address is still in the sum.
+ * There is no branch, which the translator's variables would not survive.
+ *
  * At such a fault the guest's registers have to be in memory. The translator has a table that says of each operation whether it
  * has side effects, and keeps the registers exact in front of those that have some. The loads and stores of host memory are marked so.
  */
@@ -22,11 +26,12 @@
 
 enum { LD8U_I64 = 0x43, ST_I64 = 0x4d };               /* tcg-opc.h of QEMU 5.0 */
 enum { NAMES = 4, SIDE_EFFECTS = 8, FLAGS_AT = 12, DEFINITION = 32 }; /* struct TCGOpDef of tcg.h */
-enum { STATE_WORDS = 8192 };                            /* of struct TCGContext that are searched */
+enum { STATE_WORDS = 8192, OPERATIONS_MAX = 0x80 };     /* of struct TCGContext, and of the table, that are searched */
 
 static const struct { unsigned operation; const char *name; } names[NAMES] = {
     {0, "discard"}, {LD8U_I64, "ld8u_i64"}, {0x49, "ld_i64"}, {ST_I64, "st_i64"}};
 
+static unsigned or_operation;
 static bool all_found; /* the functions of the engine that are needed at a fault */
 
 /* A copy of memory that may not be there. */
@@ -35,17 +40,24 @@ static bool peek(int file, const void *from, void *to, size_t size)
     return pwrite(file, from, size, 0) == (ssize_t)size && pread(file, to, size, 0) == (ssize_t)size;
 }
 
+static bool is_named(int file, const uint8_t *table, unsigned operation, const char *name)
+{
+    const char *at;
+    char text[16];
+    size_t size = strlen(name) + 1;
+
+    return peek(file, table + operation * DEFINITION, &at, sizeof at) && peek(file, at, text, size) && memcmp(text, name, size) == 0;
+}
+
 static bool is_table(int file, const uint8_t *table)
 {
-    for (int i = 0; i < NAMES; i++) {
-        const char *name;
-        char text[16];
-        size_t size = strlen(names[i].name) + 1;
-        if (!peek(file, table + names[i].operation * DEFINITION, &name, sizeof name) || !peek(file, name, text, size) ||
-            memcmp(text, names[i].name, size))
+    for (int i = 0; i < NAMES; i++)
+        if (!is_named(file, table, names[i].operation, names[i].name))
             return false;
-    }
-    return true;
+    for (or_operation = ST_I64; or_operation < OPERATIONS_MAX; or_operation++)
+        if (is_named(file, table, or_operation, "or_i64"))
+            return true;
+    return false;
 }
 
 /* Where in the translator's state the table's address lies, in words; -1: nowhere. */
@@ -82,6 +94,8 @@ bool kc_fast_accesses_hold(kc *m, void *state)
         table[i * DEFINITION + FLAGS_AT] |= SIDE_EFFECTS;
     return table;
 }
+
+unsigned kc_or_operation(void) { return or_operation; }
 
 /* -- faults ---------------------------------------------------------------------------------------- */
 
@@ -251,7 +265,12 @@ void kc_fast_access_make(kc *m, void *context, const struct fast_access *access,
         r[registers[access->reg]] = (greg_t)loaded(kc_state_at(m), access, guest);
     }
     r[REG_RIP] = (greg_t)access->next;
-    void *block = tb_lookup(kc_translator(m), access->place); /* if it is still there; the engine had to find it */
+}
+
+void kc_fast_access_forget(kc *m, const struct fast_access *access)
+{
+    void *block = tb_lookup(kc_translator(m), access->place);
+
     if (block)
         tb_phys_invalidate_x86_64(kc_translator(m), block, UINT64_MAX);
 }

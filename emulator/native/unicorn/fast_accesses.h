@@ -7,7 +7,11 @@
 /* Where guest address 0 lies among the host's; is_near: it fits into an instruction. */
 enum { KC_SUPERVISOR = 2 }; /* MMU_KNOSMAP_IDX, target/i386/cpu.h */
 
-struct fast_window { uintptr_t base; bool is_near; };
+struct fast_window {
+    uintptr_t base;
+    bool is_near;
+    uintptr_t shadow; /* where the shadow of guest address 0 lies; 0: the access is not checked */
+};
 
 /* Such an instruction of the host, as a fault has found it. */
 struct fast_access {
@@ -26,11 +30,22 @@ void kc_fast_accesses_load(void *unicorn);
 /* Can accesses of this translation be made so? `state` is that of the translator. */
 bool kc_fast_accesses_hold(kc *m, void *state);
 
+/* The number of the operation "or" of 64 bits; where they can. */
+unsigned kc_or_operation(void);
+
 /* What a fault's context says. False: it is not in translated code of this machine, or no access of ours. */
 bool kc_fast_access_at(kc *m, const void *context, struct fast_access *out);
 /* The address of the guest's instruction; EIP is exact then. */
 uint32_t kc_fast_access_pc(kc *m, const struct fast_access *access);
-/* Let the engine make the access, then go on after it; its block is translated anew. An exception of the guest leaves for good. */
+/* Let the engine make the access, then go on after it. An exception of the guest leaves for good. */
 void kc_fast_access_make(kc *m, void *context, const struct fast_access *access, uintptr_t base);
+/* Its block is to be translated anew, if it is still there. */
+void kc_fast_access_forget(kc *m, const struct fast_access *access);
+
+/* What the sum of an address and its shadow has above the guest's 32 bits lies from here on, where the process has nothing, or is no
+ * address at all. */
+#define KC_POISONED_AT 0x8000000000ull
+#define KC_POISONED_SIZE (0x1000000000ull + (1ull << 33))
+enum { KC_POISON_SHIFT = 32 };
 
 #endif

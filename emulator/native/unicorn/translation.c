@@ -24,7 +24,7 @@
 #include "unicorn/jumps.h"
 #include "unicorn/reports.h"
 
-enum { MOVI_I64 = 0x40, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
+enum { MOVI_I64 = 0x40, LD32U_I64 = 0x47, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
 enum { TYPE_I64 = 1, ALWAYS = 1, EQUAL = 8, NOT_LESS_UNSIGNED = 5 };                                            /* tcg.h */
 enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22 };                                        /* struct TranslationBlock */
 enum { OPERATION_WORDS = 6 }; /* enough of struct TCGOp to hold the arguments of a constant */
@@ -268,6 +268,27 @@ void tcg_gen_lookup_and_goto_ptr_x86_64(tcg *state)
     }
 }
 
+/* The sum of an address and its shadow, as fast_accesses.c explains it; loaded by an operation of the access's size. */
+static var poisoned(tcg *state, uintptr_t address, unsigned load_shadow, uintptr_t shadow)
+{
+    var sum = T.tcg_temp_new_internal(state, TYPE_I64, false), at = T.tcg_temp_new_internal(state, TYPE_I64, false);
+
+    T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)shadow);
+    if (load_shadow == LD_I64) { /* its upper half would be lost above */
+        var half = T.tcg_temp_new_internal(state, TYPE_I64, false);
+        T.tcg_gen_op3(state, LD32U_I64, (uintptr_t)half, (uintptr_t)at, 4);
+        T.tcg_gen_op3(state, LD32U_I64, (uintptr_t)sum, (uintptr_t)at, 0);
+        T.tcg_gen_op3(state, kc_or_operation(), (uintptr_t)sum, (uintptr_t)sum, (uintptr_t)half);
+        forget(state, &half, 1);
+    } else {
+        T.tcg_gen_op3(state, load_shadow, (uintptr_t)sum, (uintptr_t)at, 0);
+    }
+    T.tcg_gen_shli_i64(state, arg(state, sum), arg(state, sum), KC_POISON_SHIFT);
+    T.tcg_gen_op3(state, ADD_I64, (uintptr_t)sum, (uintptr_t)sum, (uintptr_t)state + address);
+    forget(state, &at, 1);
+    return sum;
+}
+
 /* An access as one operation on the host's memory, see fast_accesses.c. False: it cannot be. */
 static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind)
 {
@@ -280,14 +301,14 @@ static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t addr
         !kc_fast_accesses_hold(m, state))
         return false;
     unsigned operation = is_store ? stores[kind] : loads[kind];
-    if (window.is_near) {
-        T.tcg_gen_op3(state, operation, (uintptr_t)state + value, (uintptr_t)state + address, window.base);
-    } else {
-        var at = T.tcg_temp_new_internal(state, TYPE_I64, false);
+    var at = window.shadow ? poisoned(state, address, loads[kind & 3], window.shadow) : NULL;
+    if (!at && !window.is_near) {
+        at = T.tcg_temp_new_internal(state, TYPE_I64, false);
         T.tcg_gen_addi_i64(state, arg(state, at), address, (int64_t)window.base);
-        T.tcg_gen_op3(state, operation, (uintptr_t)state + value, (uintptr_t)at, 0);
-        forget(state, &at, 1);
     }
+    T.tcg_gen_op3(state, operation, (uintptr_t)state + value, at ? (uintptr_t)at : (uintptr_t)state + address, window.is_near ? window.base : 0);
+    if (at)
+        forget(state, &at, 1);
     check_exit_request_x86_64(state);
     return true;
 }
