@@ -161,7 +161,8 @@ int kc_reset(kc *m, int depth);
 /* Forget a snapshot and those inside it; the state of the machine stays. Returns 0; -1: there is none of this depth. */
 int kc_discard(kc *m, int depth);
 
-/* Was this page of RAM written between a snapshot and the next one inside it? (Or before the machine went back to that snapshot.) */
+/* Was this page of RAM written between a snapshot and the next one inside it? (Or before the machine went back to that snapshot; or
+ * one near it, after a great many others.) */
 bool kc_page_written(const kc *m, int depth, uint32_t page);
 typedef struct { uint32_t page; const uint8_t *bytes; } kc_touched;
 /* All such pages, as they were at the snapshot. Valid until the next call of this, kc_reset() and kc_discard(). -1: no memory. */

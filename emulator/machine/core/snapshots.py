@@ -138,11 +138,11 @@ class Snapshot:
             part.restore(state)
 
     def page_written(self, physical: int) -> bool:
-        """Whether the page at *physical* was written between this snapshot and the next one inside it."""
+        """Whether the page at *physical* was written between this snapshot and the next one inside it, or may have been."""
         return self._core.page_written(self._number, physical)
 
     def pages_written(self) -> dict[int, bytes]:
-        """What was written from here to the next snapshot inside this one: address of a page -> its bytes here."""
+        """What was written from here to the next snapshot inside this one, or may have been: address of a page -> its bytes here."""
         return self._core.pages_written(self._number)
 
     def discard(self) -> None:

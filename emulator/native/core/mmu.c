@@ -332,7 +332,7 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
             out->perms &= ~(uint32_t)UC_PROT_WRITE;
     }
     m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)] =
-        (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr, out->perms & UC_PROT_WRITE};
+        (struct fill){(uint32_t)linear & ~PAGE_MASK, (uint32_t)out->paddr, (out->perms & UC_PROT_WRITE) && !m->mmu->miss.user};
     out->paddr = kc_video_target(m, out->paddr);
     return true;
 }

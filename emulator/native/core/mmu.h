@@ -86,7 +86,7 @@ static inline int64_t kc_translate_used(kc *m, uint32_t linear)
                                                   : kc_translate(m, linear);
 }
 
-/* Was the page's newest fill one that allows plain writes? */
+/* Was the page's newest fill one that allows a supervisor's plain writes? */
 static inline bool kc_is_filled_writable(const kc *m, uint32_t linear)
 {
     const struct fill *fill = &m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)];

@@ -120,6 +120,6 @@ bool kc_walk_is_same(kc *m, uint32_t cr3, uint32_t linear, uint64_t directory, u
 {
     struct walk w;
 
-    return kc_walk_tables(m, cr3, linear, &w) && w.present && w.directory == directory &&
+    return kc_walk_tables(m, cr3, linear, &w) && w.present && !w.reserved && w.directory == directory &&
            (w.table_at == KC_NO_ENTRY ? 0 : w.table) == table;
 }

@@ -176,9 +176,9 @@ void kc_windows_protect_code(kc *m, uint32_t frame)
             make_read_only(m, &w->pages[i]);
 }
 
-static bool modes_are_same(kc *m, const struct windows *w)
+static bool modes_are(const struct windows *w, uint32_t cr0, uint32_t cr4)
 {
-    return w->cr0 == (kc_reg(m, UC_X86_REG_CR0) & (uint32_t)CR0_PG_WP) && w->cr4 == (kc_reg(m, UC_X86_REG_CR4) & (uint32_t)CR4_PSE_PAE);
+    return w->cr0 == (cr0 & (uint32_t)CR0_PG_WP) && w->cr4 == (cr4 & (uint32_t)CR4_PSE_PAE);
 }
 
 void kc_windows_on_flush(kc *m)
@@ -187,7 +187,7 @@ void kc_windows_on_flush(kc *m)
 
     if (!w || !w->count)
         return;
-    if (!modes_are_same(m, w) || kc_seeks_stale(m)) { /* who seeks them sees each fill */
+    if (!modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4)) || kc_seeks_stale(m)) { /* who seeks them sees each fill */
         kc_windows_forget(m);
         return;
     }
@@ -197,7 +197,11 @@ void kc_windows_on_flush(kc *m)
             drop(m, &w->pages[i]);
 }
 
-void kc_on_modes_change(kc *m) { kc_windows_forget(m); }
+void kc_on_modes_change(kc *m, uint32_t cr0, uint32_t cr4)
+{
+    if (!modes_are(m->windows, cr0, cr4)) /* not where TS changes, at each switch of tasks */
+        kc_windows_forget(m);
+}
 
 void kc_windows_suspend(kc *m, bool begins)
 {
@@ -207,11 +211,24 @@ void kc_windows_suspend(kc *m, bool begins)
 
 /* -- fills ------------------------------------------------------------------------------------------ */
 
+/* The entries that a page comes from, if a walk would find it so and write nothing: else it is gone with the next load of CR3, as the TLB
+ * may have it from entries that were others. */
+static bool entries_of(kc *m, uint32_t linear_page, uint64_t physical, bool writable, uint64_t entries[2])
+{
+    struct kc_translation t;
+    bool is_there = kc_walk(m, linear_page << PAGE_SHIFT, writable ? UC_MEM_WRITE : UC_MEM_READ, false, &t);
+    bool is_large = t.entries_at[1] == KC_NO_ENTRY;
+    uint32_t last = (uint32_t)t.entries[is_large ? 0 : 1];
+
+    memcpy(entries, t.entries, sizeof t.entries);
+    return is_there && t.physical == physical && (t.entries[0] & PTE_A) && (last & PTE_A) && (!writable || (last & PTE_D));
+}
+
 static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
 {
     struct windows *w = m->windows;
     struct shown_page *page = page_of(w, linear_page);
-    struct kc_translation t = {.physical = physical};
+    uint64_t entries[2] = {0};
 
     if (!page && w->count == PAGES_MAX)
         kc_windows_forget(m);
@@ -225,15 +242,13 @@ static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
         w->cr0 = kc_reg(m, UC_X86_REG_CR0) & (uint32_t)CR0_PG_WP;
         w->cr4 = kc_reg(m, UC_X86_REG_CR4) & (uint32_t)CR4_PSE_PAE;
     }
-    if (kc_paging(m))
-        kc_walk(m, linear_page << PAGE_SHIFT, UC_MEM_READ, false, &t);
+    if (kc_paging(m) && !entries_of(m, linear_page, physical, writable, entries))
+        entries[0] = STALE;
     if (!page) {
         page = &w->pages[w->count++];
         w->numbers[linear_page] = w->count;
     }
-    if (t.physical != physical) /* the TLB still has it otherwise */
-        t.entries[0] = STALE;
-    *page = (struct shown_page){linear_page, (uint32_t)(physical >> PAGE_SHIFT), writable, t.entries[0], t.entries[1]};
+    *page = (struct shown_page){linear_page, (uint32_t)(physical >> PAGE_SHIFT), writable, entries[0], entries[1]};
     return true;
 }
 

@@ -139,18 +139,18 @@ void tlb_flush_page_x86_64(void *cpu, uint64_t address)
 }
 
 /* Both empty the TLB, if need be, before the register has its new value. */
-#define MODES(name) \
+#define MODES(name, cr0, cr4) \
     static void (*original_##name)(void *state, uint32_t value); \
     EXPORTED void cpu_x86_##name##_x86_64(void *state, uint32_t value); \
     void cpu_x86_##name##_x86_64(void *state, uint32_t value) \
     { \
         kc *m = kc_running_on(state); \
         if (m) \
-            kc_on_modes_change(m); \
+            kc_on_modes_change(m, cr0, cr4); \
         original_##name(state, value); \
     }
-MODES(update_cr0)
-MODES(update_cr4)
+MODES(update_cr0, value, kc_reg(m, UC_X86_REG_CR4))
+MODES(update_cr4, kc_reg(m, UC_X86_REG_CR0), value)
 
 bool kc_flush_page(kc *m, uint32_t address)
 {

@@ -4,6 +4,9 @@
  * interrupts are off.
  *
  * iret leaves an interrupt's handler, too: its frame is none on the stack any more.
+ *
+ * Far jumps and calls may switch tasks, which writes EFLAGS to memory. The translator does not say in front of them how the flags of
+ * arithmetic are to be had; what it keeps of each instruction does.
  */
 
 #include "unicorn/counting.h"
@@ -17,10 +20,11 @@ enum { FLAG_IF = 1 << 9 };
 #define LOADS_FLAGS(X) \
     X(sti, (void *state), (state), true) \
     X(write_eflags, (void *state, uint64_t flags, uint32_t mask), (state, flags, mask), flags & FLAG_IF) \
-    X(ljmp_protected, (void *state, int selector, uint64_t eip, uint64_t next), (state, selector, eip, next), true) \
-    X(lcall_protected, (void *state, int selector, uint64_t eip, int shift, uint64_t next), (state, selector, eip, shift, next), true) \
     X(rsm, (void *state), (state), true) \
     X(vmrun, (void *state, int size, int length), (state, size, length), true)
+#define MAY_SWITCH_TASKS(X) \
+    X(ljmp_protected, (void *state, int selector, uint64_t eip, uint64_t next), (state, selector, eip, next)) \
+    X(lcall_protected, (void *state, int selector, uint64_t eip, int shift, uint64_t next), (state, selector, eip, shift, next))
 #define LEAVES_HANDLER(X) \
     X(iret_real, (void *state, int shift), (state, shift)) \
     X(iret_protected, (void *state, int shift, int next), (state, shift, next))
@@ -43,6 +47,19 @@ static void loads_flags(kc *m)
         original_##name arguments; \
     }
 LOADS_FLAGS(LOAD)
+
+#define FAR(name, parameters, arguments) \
+    static void (*original_##name) parameters; \
+    EXPORTED void helper_##name##_x86_64 parameters; \
+    void helper_##name##_x86_64 parameters \
+    { \
+        kc *m = kc_running_on(state); \
+        if (m) \
+            kc_restore_eip(m, (uintptr_t)__builtin_return_address(0)); \
+        loads_flags(m); \
+        original_##name arguments; \
+    }
+MAY_SWITCH_TASKS(FAR)
 
 #define LEAVE(name, parameters, arguments) \
     static void (*original_##name) parameters; \
@@ -71,6 +88,7 @@ bool kc_flags_load(void *unicorn)
 #define FIND(name, ...) \
     all &= (original_##name = (__typeof__(original_##name))kc_find(unicorn, "helper_" #name "_x86_64")) != NULL;
     LOADS_FLAGS(FIND)
+    MAY_SWITCH_TASKS(FIND)
     LEAVES_HANDLER(FIND)
 #undef FIND
     return all;

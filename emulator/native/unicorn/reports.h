@@ -58,8 +58,8 @@ bool kc_may_fetch(kc *m, uint32_t linear);
 struct fast_window;
 /* May the accesses of the instruction at a linear address be made as in fast_accesses.c? */
 bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out);
-/* CR0 or CR4 is going to change. */
-void kc_on_modes_change(kc *m);
+/* CR0 and CR4 are going to be these. */
+void kc_on_modes_change(kc *m, uint32_t cr0, uint32_t cr4);
 
 /* -- observe/stale_translations.c -- */
 /* The guest is going to access a page that was filled as watched. It may lose other pages from the TLB. */

@@ -31,6 +31,10 @@ enum { OPERATION_WORDS = 6 }; /* enough of struct TCGOp to hold the arguments of
 enum { NEXT = 1, ARGUMENTS = 3 }; /* words of it; the operation itself is the first byte */
 enum { UNKNOWN = 0x3c0ffee5 };
 
+/* The translator ends a block when it has emitted 4,000 operations. How many of them an access, a count or a jump needs depends on what
+ * this process has done before, and how long blocks are must not: so blocks end earlier, after so many operations without these. */
+enum { OPERATIONS_MAX = 1200 };
+
 typedef void tcg;  /* the state of a translation */
 typedef char *var; /* a variable of the code that is translated */
 
@@ -76,6 +80,7 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint32_t cut;          /* where it is to end: after so many; 0: nowhere */
     tcg *state;
     unsigned operation; /* emitted last */
+    uint32_t operations; /* so far, an access as one */
     uint64_t *words;
     uint64_t *first;    /* operation of those that count */
     uint64_t *added, *last; /* constants that are known only at the block's end */
@@ -87,6 +92,7 @@ void *tcg_emit_op_x86_64(tcg *state, unsigned operation)
 {
     block.state = state;
     block.operation = operation;
+    block.operations++;
     return block.words = T.tcg_emit_op(state, operation);
 }
 
@@ -222,6 +228,7 @@ void tcg_gen_callN_x86_64(tcg *state, void *function, var result, int count, var
         block.starts = false;
         if (numbers_hold(state)) {
             emit_count(state, kc_running());
+            block.operations = 0;
             return;
         }
         kc_counting_by_hooks(kc_running());
@@ -315,8 +322,7 @@ static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t addr
 
 /* Accesses: of a memory operand that has to be aligned the first one, see alignment.c. */
 #define ACCESS(name, is_store) \
-    EXPORTED void tcg_gen_qemu_##name##_i64_x86_64(tcg *state, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind); \
-    void tcg_gen_qemu_##name##_i64_x86_64(tcg *state, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind) \
+    static void emit_##name(tcg *state, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind) \
     { \
         bool aligned = kc_needs_alignment(); \
         if (!aligned && emit_fast(state, is_store, value, address, mode, kind)) \
@@ -331,6 +337,13 @@ static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t addr
         T.tcg_gen_op3(state, ADD_I64, (uintptr_t)marked, (uintptr_t)marked, (uintptr_t)state + address); \
         T.tcg_gen_qemu_##name##_i64(state, value, arg(state, marked), mode, kind); \
         forget(state, &marked, 1); \
+    } \
+    EXPORTED void tcg_gen_qemu_##name##_i64_x86_64(tcg *state, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind); \
+    void tcg_gen_qemu_##name##_i64_x86_64(tcg *state, uintptr_t value, uintptr_t address, uintptr_t mode, unsigned kind) \
+    { \
+        uint32_t operations = block.operations + 1; \
+        emit_##name(state, value, address, mode, kind); \
+        block.operations = operations; \
     }
 ACCESS(ld, false)
 ACCESS(st, true)
@@ -430,7 +443,12 @@ bool kc_crosses_page(const uint8_t *tb)
 
 bool kc_translates_ours(void) { return block.is_ours; }
 
-uint32_t kc_next_instruction(void) { return block.instructions++; }
+uint32_t kc_next_instruction(void)
+{
+    if (block.is_ours && block.operations >= OPERATIONS_MAX && !block.cut)
+        block.cut = block.instructions;
+    return block.instructions++;
+}
 
 bool kc_cut_block(void)
 {
