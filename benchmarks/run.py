@@ -20,6 +20,7 @@ import packages
 import pages
 import plugin
 import polling
+import sanitizing
 import traces
 import tracing
 import virtual_memory
@@ -30,6 +31,9 @@ BENCHMARKS = (
     Benchmark("emulation", against_qemu.emulation_time),
     Benchmark("interrupted", against_qemu.interrupted),
     Benchmark("recording", in_process.recording),
+    Benchmark("recorded-vs-qemu", sanitizing.recorded),
+    Benchmark("sanitized", sanitizing.sanitized),
+    Benchmark("sanitized-btron", sanitizing.sanitized_tasks),
     Benchmark("trace-file", tracing.trace_file),
     Benchmark("trace-vs-gdb", tracing.trace_vs_gdb),
     Benchmark("trace-vs-unicorn", tracing.trace_vs_unicorn),

@@ -1,0 +1,74 @@
+"""Recorded and checked runs, against QEMU running the same kernel bare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from in_process import machine_of
+from measure import Row, at_most, cpu_seconds, least, qemu_command, seconds_of
+
+from emulator.loader.builtin import resolve
+from emulator.profile.known import matching_profile
+from emulator.trace.checking import check_accesses
+from emulator.trace.recording import CallLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RUNS = 5
+QEMU_EXIT, NOTHING = 1, "calls=0"
+
+
+def recorded_seconds(kernel: str, *, checked: bool) -> float:
+    """Return the CPU time of a run with all calls and call stacks kept in memory; *checked*: each access looked up in the shadow, too.
+
+    Raises:
+        RuntimeError: An access was found in a kernel that has no such mistake.
+    """
+    machine = machine_of(kernel)
+    profile = matching_profile(machine.image)
+    log = CallLog(machine, profile)
+    checks = check_accesses(machine, profile) if checked else None
+    elapsed = seconds_of(machine.run)
+    if checks is not None and checks.seen().accesses:
+        raise RuntimeError(f"{kernel}: {checks.seen().accesses[0]}")
+    log.calls()
+    return elapsed
+
+
+def qemu_seconds(kernel: str) -> Callable[[], float]:
+    """Return what measures QEMU's CPU time for a kernel, without what it takes to start and end."""
+    path = Path(resolve(f"firmware:{kernel}"))
+    return lambda: (
+        cpu_seconds(qemu_command(path), QEMU_EXIT) - cpu_seconds(qemu_command(path, NOTHING), QEMU_EXIT)
+    )
+
+
+def row(name: str, kernel: str, limit: float, *, checked: bool) -> Row:
+    """Compare one kernel."""
+    ours_s, qemu_s = least(RUNS, lambda: recorded_seconds(kernel, checked=checked), qemu_seconds(kernel))
+    ratio = ours_s / qemu_s
+    return Row(
+        name=name,
+        what=f"{kernel} with all calls and stacks in memory{', each access checked' if checked else ''}",
+        measured=f"{ours_s:.2f} s",
+        peer=f"QEMU TCG bare {qemu_s:.2f} s",
+        ratio=ratio,
+        target=at_most(ratio, limit, f"ratio <= {limit:.2f}"),
+    )
+
+
+def recorded() -> Row:
+    """Calls and stacks of stress in memory."""
+    return row("recorded-vs-qemu", "stress", 0.80, checked=False)
+
+
+def sanitized() -> Row:
+    """The same with each access checked."""
+    return row("sanitized", "stress", 1.00, checked=True)
+
+
+def sanitized_tasks() -> Row:
+    """Of a kernel with paging, ticks and tasks."""
+    return row("sanitized-btron", "btron_stress", 1.10, checked=True)
