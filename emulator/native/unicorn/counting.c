@@ -33,7 +33,7 @@ static bool is_right(kc *m, uint32_t pc, uint32_t count)
 void kc_block_starts(kc *m, uint32_t pc, uint32_t count)
 {
     /* The order matters to a stop from outside, which asks the engine first. */
-    __atomic_store_n(&m->counting->look_at, kc_next_look(m), __ATOMIC_RELAXED);
+    __atomic_store_n(&m->counting->counter->look_at, kc_next_look(m), __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (m->counting->starts_only)
         kc_engine_stop(m);
@@ -48,20 +48,20 @@ void kc_block_starts(kc *m, uint32_t pc, uint32_t count)
 void kc_count_up_to(kc *m, uint32_t pc, bool is_fetched)
 {
     struct counting *c = m->counting;
-    struct last last = c->last;
+    struct last last = c->counter->last;
 
-    if (is_fetched || !c->executed)
+    if (is_fetched || !c->counter->executed)
         return;
     if (c->one_by_one) { /* it was counted before it was executed */
-        c->executed -= pc == c->last_instruction;
+        c->counter->executed -= pc == c->last_instruction;
         return;
     }
     if (!last.count || pc - last.pc >= last.size)
         return;
     /* Where the state was exact anyway, the instruction ends its block. */
     bool is_known = c->restored.block == last.pc && c->restored.pc == pc;
-    c->executed -= is_known ? last.count - c->restored.before : 1;
-    c->last = (struct last){0};
+    c->counter->executed -= is_known ? last.count - c->restored.before : 1;
+    c->counter->last = (struct last){0};
 }
 
 uint64_t kc_count_here(const kc *m)
@@ -69,9 +69,9 @@ uint64_t kc_count_here(const kc *m)
     const struct counting *c = m->counting;
 
     if (c->one_by_one)
-        return c->executed - 1;
-    return c->restored.block == c->last.pc && c->restored.before < c->last.count
-               ? c->executed - c->last.count + c->restored.before : c->executed;
+        return c->counter->executed - 1;
+    return c->restored.block == c->counter->last.pc && c->restored.before < c->counter->last.count
+               ? c->counter->executed - c->counter->last.count + c->restored.before : c->counter->executed;
 }
 
 /* -- by hooks ------------------------------------------------------------------------------------- */
@@ -121,8 +121,8 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *data)
         kc_leave_if_asked(m, uc, list ? list : (uintptr_t)__builtin_return_address(0));
         return; /* the check at the start of the block comes after this hook: it is not executed */
     }
-    c->executed += c->blocks[slot].icount;
-    c->last = (struct last){(uint32_t)address, (uint16_t)c->blocks[slot].icount, (uint16_t)size};
+    c->counter->executed += c->blocks[slot].icount;
+    c->counter->last = (struct last){(uint32_t)address, (uint16_t)c->blocks[slot].icount, (uint16_t)size};
 }
 
 /* -- start ---------------------------------------------------------------------------------------- */
@@ -154,8 +154,8 @@ static void prepare(kc *m)
 
 void kc_counting_start(kc *m)
 {
-    m->counting->executed = 0;
-    m->counting->last.count = 0;
+    m->counting->counter->executed = 0;
+    m->counting->counter->last.count = 0;
     prepare(m);
 }
 
@@ -196,9 +196,9 @@ static void on_instruction(uc_engine *uc, uint64_t address, uint32_t size, void 
     struct counting *c = m->counting;
     (void)uc;
 
-    c->executed++;
+    c->counter->executed++;
     c->last_instruction = (uint32_t)address;
-    c->last = (struct last){(uint32_t)address, 0, (uint16_t)size};
+    c->counter->last = (struct last){(uint32_t)address, 0, (uint16_t)size};
     kc_on_instruction(m);
 }
 
@@ -212,7 +212,7 @@ int kc_run_exactly(kc *m, size_t count)
         return error;
     struct interposed before = kc_interpose(m, false);
     m->counting->one_by_one = true;
-    m->counting->last.count = 0;
+    m->counting->counter->last.count = 0;
     kc_flush_code(m);
     error = kc_engine_start(m, count);
     U.uc_hook_del(m->uc, counter);
@@ -224,7 +224,19 @@ int kc_run_exactly(kc *m, size_t count)
 
 /* -- life ----------------------------------------------------------------------------------------- */
 
-int kc_counting_init(kc *m) { return KC_NEW(m->counting); }
+int kc_counting_init(kc *m)
+{
+    if (KC_NEW(m->counting))
+        return -1;
+    m->counting->counter = &m->counting->own;
+    return 0;
+}
+
+void kc_counting_move(kc *m, void *place)
+{
+    m->counting->counter = place;
+    *m->counting->counter = m->counting->own;
+}
 
 void kc_counting_free(kc *m)
 {

@@ -16,10 +16,14 @@ enum { PLACES = 64 }; /* 2 ** 6 */
 /* The instruction at which the CPU's state was made exact last. */
 struct restored { uint32_t block, pc, before; };
 
-/* Code in translated blocks reads and writes the first three, see translation.c. */
-struct counting {
+/* What code in translated blocks reads and writes, see translation.c. */
+struct counter {
     uint64_t executed, look_at; /* instructions; a block that starts at look_at or later asks */
     struct last last __attribute__((aligned(8)));
+};
+
+struct counting {
+    struct counter *counter, own; /* where it is; `own`, where it cannot lie in the CPU's state */
     bool proved, recount;       /* blocks count themselves right; start again and count by hooks */
     bool starts_only;           /* the first block ends the run */
     bool one_by_one;            /* instructions are counted, not blocks */
@@ -32,11 +36,13 @@ struct counting {
 
 int kc_counting_init(kc *m);
 void kc_counting_free(kc *m);
+/* From now on the counter lies there. */
+void kc_counting_move(kc *m, void *place);
 
 /* Count from 0; may call kc_no_memory(). */
 void kc_counting_start(kc *m);
 /* Between runs the count is 0. */
-static inline void kc_counting_end(kc *m) { m->counting->executed = 0; }
+static inline void kc_counting_end(kc *m) { m->counting->counter->executed = 0; }
 /* Do blocks count themselves? If they cannot after all: end the run, it starts again with hooks. */
 bool kc_counts_itself(const kc *m);
 void kc_counting_by_hooks(kc *m);
@@ -48,9 +54,12 @@ int kc_run_fast(kc *m, bool exactly);
 /* Run at most `count` instructions, one by one. */
 int kc_run_exactly(kc *m, size_t count);
 
+static inline struct counter kc_counter(const kc *m) { return *m->counting->counter; }
+static inline void kc_put_counter(kc *m, struct counter counter) { *m->counting->counter = counter; }
+
 /* Instructions of this run. */
-static inline uint64_t kc_count(const kc *m) { return m->counting->executed; }
-static inline struct last kc_last_block(const kc *m) { return m->counting->last; }
+static inline uint64_t kc_count(const kc *m) { return m->counting->counter->executed; }
+static inline struct last kc_last_block(const kc *m) { return m->counting->counter->last; }
 static inline uint32_t kc_last_instruction(const kc *m) { return m->counting->last_instruction; }
 /* Has a block counted itself, and right? */
 static inline bool kc_has_counted_itself(const kc *m) { return m->counting->proved; }
@@ -91,10 +100,10 @@ void kc_count_up_to(kc *m, uint32_t pc, bool is_fetched);
 /* Instructions of this run before the one at which the state was made exact last. */
 uint64_t kc_count_here(const kc *m);
 /* Correct the count: of an instruction that was counted before it was executed, and of one that was not. */
-static inline void kc_count_more(kc *m, int instructions) { m->counting->executed += (uint64_t)(int64_t)instructions; }
-static inline void kc_put_last_block(kc *m, struct last last) { m->counting->last = last; }
+static inline void kc_count_more(kc *m, int instructions) { m->counting->counter->executed += (uint64_t)(int64_t)instructions; }
+static inline void kc_put_last_block(kc *m, struct last last) { m->counting->counter->last = last; }
 
 /* Let the next block ask. */
-static inline void kc_look_soon(kc *m) { __atomic_store_n(&m->counting->look_at, 0, __ATOMIC_SEQ_CST); }
+static inline void kc_look_soon(kc *m) { __atomic_store_n(&m->counting->counter->look_at, 0, __ATOMIC_SEQ_CST); }
 
 #endif

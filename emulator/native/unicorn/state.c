@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "unicorn/interpose.h"
+#include "unicorn/counting.h"
 #include "unicorn/state.h"
 
 enum { FLAG_IF = 1 << 9, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17 };
@@ -91,6 +92,29 @@ static void find_registers(kc *m)
     m->state->modes = at ? follower(m, at, UC_X86_REG_CR0, FPU_BITS, FPU_MODES) : NULL;
     m->state->control = at ? control_registers(m, at) : NULL;
     m->state->eflags = at ? follower(m, at, UC_X86_REG_EFLAGS, FLAG_IF, FLAG_IF) : NULL;
+}
+
+/* Eight registers of 64-bit code lie between the others and EIP. The guest has none, and the counter of instructions may lie there: next
+ * to what translated code uses all the time. */
+static void lend_registers(kc *m)
+{
+    enum { FIRST = 8, COUNT = 16 };
+    const uint64_t *eax = (const uint64_t *)m->state->eax, *eip = (const uint64_t *)m->state->eip;
+
+    _Static_assert(sizeof(struct counter) <= (COUNT - FIRST) * sizeof(uint64_t), "it has room there");
+    if (kc_registers_are_found(m) && (const uint64_t *)m->state->esp == eax + 4 && (const uint64_t *)m->state->ebp == eax + 5 && eip == eax + COUNT)
+        kc_counting_move(m, (void *)(eax + FIRST));
+}
+
+/* A context of the CPU that is made its present state has registers that are lent. */
+static int make_present(kc *m, uc_context *context)
+{
+    struct counter counter = kc_counter(m);
+    int error = U.uc_context_restore(m->uc, context);
+
+    kc_put_counter(m, counter);
+    kc_look_soon(m); /* somebody may have asked for that meanwhile */
+    return error;
 }
 
 /* -- segments ------------------------------------------------------------------------------------ */
@@ -210,7 +234,7 @@ void kc_forget_exception(kc *m, uint32_t vector)
             note_at = at;
     if (note_at) {
         memcpy(now + note_at, &none, 4);
-        U.uc_context_restore(m->uc, m->state->scratch);
+        make_present(m, m->state->scratch);
     }
 }
 
@@ -244,7 +268,7 @@ int kc_state_restore(kc *m, const void *data)
     const struct saved *saved = data;
 
     kc_breakpoints(m, 0);
-    if (U.uc_context_restore(m->uc, saved->cpu))
+    if (make_present(m, saved->cpu))
         return -1;
     kc_breakpoints(m, saved->dr7);
     return 0;
@@ -276,6 +300,7 @@ int kc_state_init(kc *m)
     if (U.uc_context_save(m->uc, m->state->pristine))
         return -1;
     find_registers(m);
+    lend_registers(m);
     return find_segments(m) && caches_hold(m) && m->state->eip && m->state->modes && m->state->eflags ? 0 : -1;
 }
 

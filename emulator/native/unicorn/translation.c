@@ -178,27 +178,30 @@ static bool numbers_hold(tcg *state)
 }
 
 _Static_assert(sizeof(struct last) == sizeof(uint64_t), "it is stored at once");
-#define AT(field) (offsetof(struct counting, field) - offsetof(struct counting, executed))
+#define AT(field) (offsetof(struct counter, field))
 
 /* executed += instructions; if (there were look_at before) goto looks; goes_on: last = block; */
 static void emit_count(tcg *state, kc *m)
 {
-    uintptr_t at = (uintptr_t)&m->counting->executed; /* as a constant: see PORTING.md, "Behaviour" */
-    var base = constant(state, at), executed = load(state, base, 0);
+    size_t offset;
+    var base = base_of(state, m, m->counting->counter, &offset), executed = load(state, base, offset);
     block.first = block.words;
-    var look_at = load(state, base, AT(look_at));
+    var look_at = load(state, base, offset + AT(look_at));
     var added = unknown(state, &block.added), sum = T.tcg_temp_new_internal(state, TYPE_I64, false);
 
     block.looks = T.gen_new_label(state);
     block.goes_on = T.gen_new_label(state);
     T.tcg_gen_op3(state, ADD_I64, (uintptr_t)sum, (uintptr_t)executed, (uintptr_t)added);
-    T.tcg_gen_op3(state, ST_I64, (uintptr_t)sum, (uintptr_t)base, 0);
+    T.tcg_gen_op3(state, ST_I64, (uintptr_t)sum, (uintptr_t)base, offset);
     T.tcg_gen_brcond_i64(state, NOT_LESS_UNSIGNED, arg(state, executed), arg(state, look_at), block.looks);
     T.tcg_gen_op1(state, SET_LABEL, (uintptr_t)block.goes_on);
-    forget(state, (var[]){base, executed, look_at, added, sum}, 5);
-    var after[] = {constant(state, at), unknown(state, &block.last)};
-    T.tcg_gen_op3(state, ST_I64, (uintptr_t)after[1], (uintptr_t)after[0], AT(last));
-    forget(state, after, 2);
+    forget(state, (var[]){executed, look_at, added, sum}, 4);
+    forget_base(state, base);
+    base = base_of(state, m, m->counting->counter, &offset);
+    var last = unknown(state, &block.last);
+    T.tcg_gen_op3(state, ST_I64, (uintptr_t)last, (uintptr_t)base, offset + AT(last));
+    forget(state, &last, 1);
+    forget_base(state, base);
 }
 
 /* looks: look(); goto goes_on; Behind the block, where it is not in the way. */
