@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/directories.h"
 #include "core/features.h"
+#include "core/forks.h"
 #include "core/interrupts.h"
 #include "core/limits.h"
 #include "core/mmu.h"
@@ -50,6 +51,7 @@ const struct part kc_parts[KC_PARTS] = {
     {kc_snapshots_init, kc_snapshots_free, NULL, NULL, NULL},
     {kc_shadow_init, kc_shadow_free, kc_shadow_save, kc_shadow_restore, kc_shadow_forget},
     {kc_windows_init, kc_windows_free, NULL, NULL, NULL},
+    {kc_forks_init, kc_forks_free, NULL, NULL, NULL},
     {kc_state_init, NULL, kc_state_save, kc_state_restore, kc_state_forget},
     {kc_video_init, kc_video_free, kc_video_save, kc_video_restore, free},
     {kc_bus_init, kc_bus_free, kc_bus_save, kc_bus_restore, free},

@@ -52,6 +52,7 @@ struct kc {
     struct features *features;
     struct bus *bus;
     struct shadow *shadow;
+    struct forks *forks;
     /* record */
     struct calls *calls;
     struct unwinding *unwinding;
@@ -78,7 +79,7 @@ struct part {
     int (*restore)(kc *m, const void *saved);
     void (*forget)(void *saved); /* NULL is nothing */
 };
-enum { KC_PARTS = 32 };
+enum { KC_PARTS = 33 };
 extern const struct part kc_parts[KC_PARTS];
 
 /* Make room for a part. -1: no memory. */

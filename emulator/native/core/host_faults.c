@@ -87,6 +87,14 @@ int kc_host_faults_add(kc *m, const void *start, uint64_t size, kc_on_host_fault
     return i < RANGES_MAX ? 0 : -1;
 }
 
+void kc_host_faults_hold(bool yes)
+{
+    if (yes)
+        pthread_mutex_lock(&changing);
+    else
+        pthread_mutex_unlock(&changing);
+}
+
 void kc_host_faults_drop(kc *m)
 {
     pthread_mutex_lock(&changing);

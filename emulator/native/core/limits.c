@@ -44,27 +44,37 @@ static void *watchdog_main(void *data)
     return NULL;
 }
 
-int kc_time_limit(kc *m, double seconds)
+/* Start the watchdog's thread. */
+static int watch(kc *m)
 {
-    struct watchdog *dog = m->limits->watchdog ? NULL : calloc(1, sizeof *dog);
+    struct watchdog *dog = m->limits->watchdog;
     pthread_condattr_t monotonic;
 
-    if (!dog)
-        return -1;
-    dog->machine = m;
-    dog->deadline_ns = kc_now_ns() + (uint64_t)(seconds * 1e9);
     pthread_mutex_init(&dog->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&dog->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    m->limits->watchdog = dog;
     if (pthread_create(&dog->thread, NULL, watchdog_main, dog) == 0)
         return 0;
     m->limits->watchdog = NULL;
     free(dog);
     return -1;
 }
+
+int kc_time_limit(kc *m, double seconds)
+{
+    struct watchdog *dog = m->limits->watchdog ? NULL : calloc(1, sizeof *dog);
+
+    if (!dog)
+        return -1;
+    dog->machine = m;
+    dog->deadline_ns = kc_now_ns() + (uint64_t)(seconds * 1e9);
+    m->limits->watchdog = dog;
+    return watch(m);
+}
+
+int kc_time_goes_on(kc *m) { return m->limits->watchdog ? watch(m) : 0; }
 
 void kc_time_unlimited(kc *m)
 {

@@ -17,6 +17,8 @@ int kc_limits_init(kc *m);
 void kc_limits_free(kc *m);
 
 uint64_t kc_now_ns(void);
+/* In the child of a fork: a limit that counts is watched by a thread of its own. -1: the host lacks something. */
+int kc_time_goes_on(kc *m);
 /* While machines run, SIGINT, SIGTERM and SIGHUP stop them before Python hears of it, as far as Python handles them. Returns
  * those that are now ours, a bit each; 0 also where it is done already. */
 unsigned kc_signals_take(void);

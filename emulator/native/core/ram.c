@@ -58,6 +58,58 @@ int kc_ram_init(kc *m)
     return m->ram->file < 0 ? -1 : piece_add(m, 0, m->memory_end);
 }
 
+/* Copy [at, end). False: the host lacks something. */
+static bool copy_part(int from, int to, off_t at, off_t end)
+{
+    uint8_t bytes[1 << 14];
+
+    while (at < end) {
+        ssize_t size = pread(from, bytes, (size_t)(end - at) < sizeof bytes ? (size_t)(end - at) : sizeof bytes, at);
+        if (size <= 0 || pwrite(to, bytes, (size_t)size, at) != size)
+            return false;
+        at += size;
+    }
+    return true;
+}
+
+int kc_copy_file(int file)
+{
+    int copy = memfd_create("kmemu-copy", MFD_CLOEXEC);
+    off_t size = lseek(file, 0, SEEK_END), at = 0;
+    bool goes_on = copy >= 0 && size >= 0 && !ftruncate(copy, size);
+
+    while (goes_on && (at = lseek(file, at, SEEK_DATA)) >= 0) {
+        off_t end = lseek(file, at, SEEK_HOLE);
+        goes_on = end >= 0 && copy_part(file, copy, at, end);
+        at = end;
+    }
+    if (goes_on || copy < 0)
+        return copy;
+    close(copy);
+    return -1;
+}
+
+int kc_ram_replace(kc *m, int copy)
+{
+    struct ram *ram = m->ram;
+    int kind = copy < 0 ? MAP_PRIVATE : MAP_SHARED, file = copy < 0 ? ram->file : copy;
+    uint64_t offset = 0;
+    bool is_there = copy >= 0;
+
+    for (int i = 0; i < ram->piece_count; i++) {
+        uint64_t size = ram->pieces[i].end - ram->pieces[i].start;
+        uint8_t *views[] = {ram->pieces[i].memory, ram->pieces[i].base};
+        for (int k = 0; k < 2; k++)
+            is_there &= mmap(views[k], size, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_NORESERVE | kind, file, (off_t)offset) != MAP_FAILED;
+        offset += size;
+    }
+    if (copy >= 0) {
+        close(ram->file);
+        ram->file = copy;
+    }
+    return !is_there || kc_on_pieces(m) ? -1 : 0;
+}
+
 void kc_ram_free(kc *m)
 {
     if (!m->ram)

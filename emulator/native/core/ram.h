@@ -25,10 +25,18 @@ int kc_ram_extend(kc *m, uint64_t start, uint64_t end, uint64_t engine_start);
 /* What has RAM from its start on. */
 static inline int kc_ram_file(const kc *m) { return m->ram->file; }
 
+/* An unnamed file with the same bytes, and holes where that has them; -1: the host lacks something. */
+int kc_copy_file(int file);
+/* The file's bytes are in this one from now on, which becomes the machine's; -1: there is none, and the file is not written any more. 0, or else the
+ * machine is of no more use. */
+int kc_ram_replace(kc *m, int copy);
+
 int kc_snapshots_init(kc *m);
 void kc_snapshots_free(kc *m);
 /* A piece of memory is there. -1: the host lacks something. */
 int kc_on_piece(kc *m, const struct piece *piece);
+/* All of memory is mapped anew. -1: the host lacks something. */
+int kc_on_pieces(kc *m);
 /* A page of memory is going to be written: the newest snapshot keeps what it holds. */
 void kc_keep_page(kc *m, uint32_t page);
 /* Is there nothing to keep of it any more? */

@@ -115,6 +115,22 @@ void kc_shadow_close(kc *m)
     *s = (struct shadow){.file = -1, .openings = s->openings}; /* what snapshots keep is of no more use */
 }
 
+static __attribute__((noinline)) bool map_anew(const kc *m, int file, int kind)
+{
+    return mmap(m->shadow->bytes, m->memory_end, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_NORESERVE | kind, file, 0) != MAP_FAILED;
+}
+
+int kc_shadow_replace(kc *m, int copy)
+{
+    if (copy < 0) {
+        map_anew(m, m->shadow->file, MAP_PRIVATE);
+        return -1;
+    }
+    close(m->shadow->file);
+    m->shadow->file = copy;
+    return map_anew(m, copy, MAP_SHARED) ? 0 : -1;
+}
+
 const uint8_t *kc_shadow_bytes(const kc *m) { return m->shadow->bytes; }
 
 /* -- life, snapshots ----------------------------------------------------------------------------- */

@@ -26,6 +26,8 @@ void kc_shadow_forget(void *saved);
 /* From now on there is a shadow, of zeros. -1: the host lacks something. */
 int kc_shadow_open(kc *m);
 void kc_shadow_close(kc *m);
+/* As kc_ram_replace(). */
+int kc_shadow_replace(kc *m, int copy);
 
 static inline bool kc_has_shadow(const kc *m) { return m->shadow->bytes; }
 

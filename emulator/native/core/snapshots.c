@@ -126,6 +126,8 @@ int kc_on_piece(kc *m, const struct piece *piece)
     return m->snapshots && m->snapshots->depth ? mprotect(piece->memory, size, PROT_READ) : 0;
 }
 
+int kc_on_pieces(kc *m) { return protect(m, m->snapshots->depth); }
+
 /* Whether pages are in the newest list is asked of another one from now on. */
 static void kept_clear(kc *m)
 {

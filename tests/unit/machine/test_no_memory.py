@@ -217,6 +217,24 @@ def scenario():
         outcomes.append(machine.memory.read(MIB, 3 * MIB))
     return outcomes
 """
+# The parent only waits: the child goes on with the program.
+FORKS_SCENARIO = """
+import os
+from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole
+
+ALLOC = BlockFunction(BlockRole.ALLOC, BlockResult.POINTER, 0, False, False, False, {{"size": 0}}, ((0, 0),))
+
+def scenario():
+    machine = Machine(IMAGE, ram=RamWindow(MIB, 4 * MIB))
+    record(machine, [RecordedFunction("make", 1)])
+    with machine.observers.check_accesses([ALLOC], [(MIB, MIB + 1)], [(MIB, MIB + 1)]):
+        with machine.snapshot():
+            child = os.fork()
+            if child:
+                os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            machine.run(timeout_s=60)
+            return machine.memory.read(MIB, 3 * MIB)
+"""
 
 
 @pytest.mark.parametrize("mmu", ["fast", "reference"])
@@ -242,7 +260,14 @@ def calls_of_the_core() -> set[int]:
     command = ["objdump", "-d", "--no-show-raw-insn", _core.__file__]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     unless_two_fail = "<give_up>:"
-    once = (unless_two_fail, "<kc_interpose_load>:", "<kc_fast_accesses_hold>:", "<peek>:", "<is_table>:")
+    once = (
+        unless_two_fail,
+        "<kc_interpose_load>:",
+        "<kc_fast_accesses_hold>:",
+        "<peek>:",
+        "<is_table>:",
+        "<is_named>:",
+    )
     of_machines = (part for part in text.split("\n\n") if not any(name in part for name in once))
     lines = "\n".join(of_machines).splitlines()
     request = re.compile(rf"\bcall\s.*<({'|'.join(REQUESTS)})@plt>")
@@ -258,6 +283,7 @@ def test_each_request_of_the_core_has_failed_once(tmp_path: Path) -> None:
         (with_scenario(OTHER_SCENARIO), GUEST, "fast"),
         (with_scenario(WINDOWS_SCENARIO), GUEST, "fast"),
         (with_scenario(CHECKED_SCENARIO), BLOCKS_GUEST, "fast"),
+        (with_scenario(FORKS_SCENARIO), BLOCKS_GUEST, "fast"),
     ):
         count, *messages, sites = run_without_memory(
             tmp_path, program.format(guest=guest, mmu=mmu)
