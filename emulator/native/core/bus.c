@@ -5,6 +5,7 @@
  * be reported; then the page is left open. On Unicorn's own MMU each window is a region, and the rest is not there.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/bus.h"
 #include "core/ram.h"
@@ -202,10 +203,17 @@ int kc_bus_save(kc *m, void **out)
     return 0;
 }
 
-/* Before the TLB is emptied, which may have pages that are not open any more. */
-int kc_bus_restore(kc *m, const void *saved)
+/* Pages are opened one after the other: as many are the same. The TLB may have those that are not open any more. */
+int kc_bus_restore(kc *m, const void *data)
 {
-    m->bus->kept = *(const struct kept *)saved;
+    struct kept *kept = &m->bus->kept;
+    const struct kept *saved = data;
+
+    if (kept->open.count != saved->open.count)
+        kc_flush_tlb(m);
+    memcpy(kept->open.pages, saved->open.pages, saved->open.count * sizeof *saved->open.pages);
+    kept->open.count = saved->open.count;
+    kept->words = saved->words;
     m->bus->last_read = (struct last_read){.where = KC_MEMORY};
     return 0;
 }

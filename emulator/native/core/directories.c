@@ -26,7 +26,7 @@ int kc_directories_save(kc *m, void **out)
     return 0;
 }
 
-/* The TLB is empty then. */
+/* Where one is in use, before or after, the TLB is emptied, too. */
 int kc_directories_restore(kc *m, const void *saved)
 {
     *m->directories = *(const struct directories *)saved;

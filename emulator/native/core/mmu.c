@@ -390,13 +390,17 @@ int kc_mmu_save(kc *m, void **out)
     return 0;
 }
 
-/* After the CPU's registers: CR3 may be another one, and D bits are clear again. */
+/* After the CPU's registers: CR3 may be another one, and D bits are clear again. Without paging, before and after, an address lies
+ * where it lay, and the TLB stays, with what is known from it. */
 int kc_mmu_restore(kc *m, const void *saved)
 {
-    if (m->mmu->a20_off != *(const bool *)saved)
+    bool is_moved = m->mmu->a20_off != *(const bool *)saved, was_paging = m->mmu->paging;
+
+    if (is_moved)
         kc_windows_forget(m);
     m->mmu->a20_off = *(const bool *)saved;
-    kc_flush_tlb(m);
     paging_read(m);
+    if (m->reference || was_paging || m->mmu->paging || is_moved)
+        kc_flush_tlb(m);
     return 0;
 }

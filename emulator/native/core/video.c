@@ -234,13 +234,14 @@ int kc_video_save(kc *m, void **out)
     return 0;
 }
 
-/* Before the TLB is emptied. */
 int kc_video_restore(kc *m, const void *saved)
 {
     const struct shown *shown = saved;
 
-    if (shown->kind != m->video->shown.kind || shown->offset != m->video->shown.offset)
+    if (shown->kind != m->video->shown.kind || shown->offset != m->video->shown.offset) {
         kc_windows_forget(m);
+        kc_flush_tlb(m);
+    }
     m->video->shown = *shown;
     return 0;
 }

@@ -339,6 +339,8 @@ int kc_written_pages_restore(kc *m, const void *data)
         m->written_pages->of_calls++;
         m->written_pages->paused += w->paused_at != 0;
     }
+    if (kc_watches_pages(m))
+        see_first_writes(m);
     return 0;
 }
 

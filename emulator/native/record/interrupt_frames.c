@@ -93,12 +93,14 @@ int kc_interrupt_frames_save(kc *m, void **out)
     return 0;
 }
 
-int kc_interrupt_frames_restore(kc *m, const void *saved)
+int kc_interrupt_frames_restore(kc *m, const void *data)
 {
-    uint64_t changes = m->interrupt_frames->changes;
+    struct interrupt_frames *f = m->interrupt_frames;
+    const struct interrupt_frames *saved = data;
 
-    *m->interrupt_frames = *(const struct interrupt_frames *)saved;
-    m->interrupt_frames->changes = changes + 1;
+    f->count = saved->count;
+    memcpy(f->list, saved->list, saved->count * sizeof *saved->list);
+    f->changes++;
     return 0;
 }
 
