@@ -1,8 +1,7 @@
 /* The shadow of RAM: see shadow.h.
  *
- * It lies in an unnamed file, so that it can be mapped at several addresses. Untouched parts are holes and cost nothing. A snapshot
- * keeps the pages that were set since it was taken, as they were, until another one is taken; going back copies them.
- * What a snapshot keeps that is not needed any more goes to the one that is next further out, if that one lacks it.
+ * It lies in an unnamed file, so that it can be mapped at several addresses. Untouched parts are holes and cost nothing. Snapshots
+ * bring its pages back (kept_arrays.c).
  *
  * A page that gets its first byte that may not be accessed leaves the TLB, with all others: it comes back as one in which accesses are
  * told. It stays so for good.
@@ -18,69 +17,56 @@
 #include "core/shadow.h"
 #include "unicorn/engine.h"
 
-struct kept_page { struct kept_page *next; uint32_t number; uint8_t bytes[PAGE_SIZE]; };
-
-struct kept_shadow {
-    struct shadow *of;
-    uint32_t opening;
-    struct kept_shadow *older;
-    struct kept_page *pages;
-};
-
 static bool has_bit(const uint8_t *bits, uint32_t page) { return bits[page >> 3] >> (page & 7) & 1; }
 static void set_bit(uint8_t *bits, uint32_t page) { bits[page >> 3] |= (uint8_t)(1u << (page & 7)); }
-static void clear_bit(uint8_t *bits, uint32_t page) { bits[page >> 3] &= (uint8_t)~(1u << (page & 7)); }
 
-static size_t bits_size(const kc *m) { return (m->memory_end >> PAGE_SHIFT) / 8 + 1; }
+static uint32_t page_count(const kc *m) { return (uint32_t)(m->memory_end >> PAGE_SHIFT); }
 
 /* -- bytes --------------------------------------------------------------------------------------- */
 
-static bool keep(kc *m, uint32_t page)
-{
-    struct shadow *s = m->shadow;
-    struct kept_page *kept;
-
-    if (!s->newest || has_bit(s->is_kept, page))
-        return true;
-    if (!(kept = malloc(sizeof *kept)))
-        return false;
-    kept->number = page;
-    memcpy(kept->bytes, s->bytes + (uint64_t)page * PAGE_SIZE, PAGE_SIZE);
-    kept->next = s->newest->pages;
-    s->newest->pages = kept;
-    set_bit(s->is_kept, page);
-    return true;
-}
-
-static bool set_in_page(kc *m, uint64_t physical, uint64_t size, enum kc_poison value)
+uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons)
 {
     struct shadow *s = m->shadow;
     uint32_t page = (uint32_t)(physical >> PAGE_SHIFT);
-    bool is_new = value != KC_ACCESSIBLE && !has_bit(s->watched, page);
+    bool is_watched = has_bit(s->watched, page);
 
-    if (value == KC_ACCESSIBLE && !has_bit(s->watched, page))
-        return false; /* it is all zeros */
-    if (!keep(m, page)) {
+    if (!poisons && !is_watched)
+        return NULL; /* it is all zeros */
+    if (!kc_array_keep(&s->pages, page)) {
         kc_no_memory(m);
-        return false;
+        return NULL;
     }
-    memset(s->bytes + physical, value, size);
-    if (is_new)
+    if (!is_watched) {
         set_bit(s->watched, page);
-    return is_new;
+        kc_fill_again(m);
+    }
+    return s->bytes + physical;
+}
+
+/* memset(), for what is mostly a few bytes. */
+static void set_bytes(uint8_t *bytes, uint64_t size, enum kc_poison value)
+{
+    uint64_t word = 0x0101010101010101u * value;
+
+    if (size < sizeof word || size > 16 * sizeof word) {
+        memset(bytes, value, size);
+        return;
+    }
+    for (uint64_t at = 0; at < size - sizeof word; at += sizeof word)
+        memcpy(bytes + at, &word, sizeof word);
+    memcpy(bytes + size - sizeof word, &word, sizeof word);
 }
 
 void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value)
 {
     uint64_t end = physical + size < m->memory_end ? physical + size : m->memory_end, next;
-    bool has_new = false;
 
     for (; physical < end; physical = next) {
         next = (physical | PAGE_MASK) + 1 < end ? (physical | PAGE_MASK) + 1 : end;
-        has_new |= set_in_page(m, physical, next - physical, value);
+        uint8_t *bytes = kc_shadow_change(m, physical, value != KC_ACCESSIBLE);
+        if (bytes)
+            set_bytes(bytes, next - physical, value);
     }
-    if (has_new)
-        kc_fill_again(m);
 }
 
 int kc_shadow_open(kc *m)
@@ -89,15 +75,14 @@ int kc_shadow_open(kc *m)
     void *bytes = MAP_FAILED;
 
     s->file = memfd_create("kmemu-shadow", MFD_CLOEXEC);
-    s->watched = calloc(1, bits_size(m));
-    s->is_kept = calloc(1, bits_size(m));
-    if (s->file >= 0 && s->watched && s->is_kept && !ftruncate(s->file, (off_t)m->memory_end))
+    s->watched = calloc(1, page_count(m) / 8 + 1);
+    if (s->file >= 0 && s->watched && !ftruncate(s->file, (off_t)m->memory_end))
         bytes = mmap(NULL, m->memory_end, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->file, 0);
-    if (bytes == MAP_FAILED) {
+    s->bytes = bytes == MAP_FAILED ? NULL : bytes;
+    if (!s->bytes || !kc_array_open(&s->pages, s->openings + 1, s->bytes, PAGE_SIZE, page_count(m))) {
         kc_shadow_close(m);
         return -1;
     }
-    s->bytes = bytes;
     s->openings++;
     return 0;
 }
@@ -111,7 +96,7 @@ void kc_shadow_close(kc *m)
     if (s->file >= 0)
         close(s->file);
     free(s->watched);
-    free(s->is_kept);
+    kc_array_close(&s->pages);
     *s = (struct shadow){.file = -1, .openings = s->openings}; /* what snapshots keep is of no more use */
 }
 
@@ -137,24 +122,13 @@ const uint8_t *kc_shadow_bytes(const kc *m) { return m->shadow->bytes; }
 
 int kc_shadow_save(kc *m, void **out)
 {
-    struct shadow *s = m->shadow;
-    struct kept_shadow *kept;
-
-    *out = NULL;
-    if (!s->bytes)
-        return 0;
-    if (!(kept = calloc(1, sizeof *kept)))
-        return -1;
-    *kept = (struct kept_shadow){.of = s, .opening = s->openings, .older = s->newest};
-    memset(s->is_kept, 0, bits_size(m));
-    s->newest = kept;
-    *out = kept;
-    return 0;
+    *out = m->shadow->bytes ? kc_array_save(&m->shadow->pages) : NULL;
+    return m->shadow->bytes && !*out ? -1 : 0;
 }
 
 static void clear(kc *m)
 {
-    for (uint32_t page = 0; page < m->memory_end >> PAGE_SHIFT; page++)
+    for (uint32_t page = 0; page < page_count(m); page++)
         if (has_bit(m->shadow->watched, page))
             memset(m->shadow->bytes + (uint64_t)page * PAGE_SIZE, KC_ACCESSIBLE, PAGE_SIZE);
 }
@@ -163,67 +137,15 @@ static void clear(kc *m)
 int kc_shadow_restore(kc *m, const void *saved)
 {
     struct shadow *s = m->shadow;
-    const struct kept_shadow *kept = saved;
-    struct kept_page *page, *next;
 
-    if (!s->bytes)
-        return 0;
-    if (!kept || kept->opening != s->openings) {
+    if (s->bytes && kc_array_has(&s->pages, saved))
+        kc_array_restore(&s->pages);
+    else if (s->bytes)
         clear(m);
-        return 0;
-    }
-    for (page = s->newest->pages; page; page = next) {
-        next = page->next;
-        memcpy(s->bytes + (uint64_t)page->number * PAGE_SIZE, page->bytes, PAGE_SIZE);
-        clear_bit(s->is_kept, page->number);
-        free(page);
-    }
-    s->newest->pages = NULL;
     return 0;
 }
 
-/* What this one keeps is what the older one needs, too, as far as that does not keep the same pages. */
-static void hand_over(struct shadow *s, struct kept_shadow *from, struct kept_shadow *to)
-{
-    struct kept_page **link = &from->pages;
-
-    for (struct kept_page *page = from->pages; page; page = page->next)
-        clear_bit(s->is_kept, page->number);
-    for (struct kept_page *page = to->pages; page; page = page->next)
-        set_bit(s->is_kept, page->number);
-    while (*link) {
-        struct kept_page *page = *link;
-        if (has_bit(s->is_kept, page->number)) {
-            link = &page->next;
-            continue;
-        }
-        *link = page->next;
-        page->next = to->pages;
-        to->pages = page;
-        set_bit(s->is_kept, page->number);
-    }
-}
-
-/* It is the newest one, or of a shadow that is closed. */
-void kc_shadow_forget(void *saved)
-{
-    struct kept_shadow *kept = saved;
-    struct kept_page *next;
-
-    if (!kept)
-        return;
-    struct shadow *s = kept->of;
-    if (s->bytes && kept->opening == s->openings) {
-        if (kept->older)
-            hand_over(s, kept, kept->older);
-        s->newest = kept->older;
-    }
-    for (; kept->pages; kept->pages = next) {
-        next = kept->pages->next;
-        free(kept->pages);
-    }
-    free(kept);
-}
+void kc_shadow_forget(void *saved) { kc_array_forget(saved); }
 
 int kc_shadow_init(kc *m)
 {

@@ -2,18 +2,15 @@
 #ifndef KMEMU_SHADOW_H
 #define KMEMU_SHADOW_H
 
+#include "core/kept_arrays.h"
 #include "core/ram.h"
-
-struct kept_page;
-struct kept_shadow;
 
 /* `bytes` is a shared mapping of `file`, [0, memory_end); NULL: nobody checks. */
 struct shadow {
     int file;
     uint8_t *bytes;
-    uint8_t *watched;            /* one bit a page: it has had a byte that may not be accessed */
-    uint8_t *is_kept;            /* one bit a page: the newest snapshot keeps it as it was */
-    struct kept_shadow *newest;  /* of the snapshots since the shadow was opened; NULL: none */
+    uint8_t *watched;        /* one bit a page: it has had a byte that may not be accessed */
+    struct kept_array pages;
     uint32_t openings;
 };
 
@@ -33,6 +30,12 @@ static inline bool kc_has_shadow(const kc *m) { return m->shadow->bytes; }
 
 static inline int kc_shadow_file(const kc *m) { return m->shadow->file; }
 
+/* The byte of a physical address in RAM, and those of its page that follow. */
+static inline const uint8_t *kc_shadow_at(const kc *m, uint64_t physical) { return m->shadow->bytes + physical; }
+
+/* The same, where they are going to be changed; `poisons`: to others than 0. NULL: there is
+ * nothing to change, as all are 0, or no memory. */
+uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons);
 /* Set a part of RAM; what lies outside of it does not matter. */
 void kc_shadow_set(kc *m, uint64_t physical, uint64_t size, enum kc_poison value);
 

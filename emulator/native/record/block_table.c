@@ -1,153 +1,344 @@
 /* The table of blocks: see block_table.h.
  *
- * A hash table leads from area and address to what was made there; it only grows. Chains lead from each page of RAM to the parts of
- * blocks in it, so that what lies at a physical address, or near it, is found among a page's blocks. The blocks that died last, DEAD_MAX
- * of them, stay in these chains. All are arrays that refer to each other by number, which a snapshot can copy.
+ * A hash table leads from area and address to what was made there; it only grows. Lists lead from each page of RAM to the parts of live
+ * blocks in it, and a count for each byte says whether it is in any. The blocks that died last, DEAD_MAX of them, are kept in the order
+ * of their deaths. What a birth or a death costs does not depend on how many others there are.
+ *
+ * All are arrays that refer to each other by number; snapshots bring them back (core/kept_arrays.h). The hash table follows from the
+ * array of places: going back takes the newest places out of it.
  */
+#define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "record/block_table.h"
 
-enum { DEAD_MAX = 4096, FIRST_BITS = 8, FIRST_CAPACITY = 64 };
+enum { DEAD_MAX = 4096, FIRST_BITS = 8, FIRST_CAPACITY = 64, PART = 32 }; /* PART: elements of an array that are kept together */
+enum { MOST = UINT8_MAX };
 
-/* Make room for one more entry. */
-static void *grown(void *list, uint32_t count, uint32_t *capacity, size_t size)
+struct kept_table { struct kept_point *arrays[5]; struct block_lists lists; uint32_t nested[]; };
+
+/* -- arrays -------------------------------------------------------------------------------------- */
+
+static void change(struct block_table *t, struct kept_array *a, uint64_t part) { t->is_torn |= !kc_array_keep(a, part); }
+
+struct block *kc_block_change(struct block_table *t, uint32_t number)
 {
-    uint32_t larger = *capacity ? 2 * *capacity : FIRST_CAPACITY;
-
-    if (count < *capacity)
-        return list;
-    list = realloc(list, larger * size);
-    if (list)
-        *capacity = larger;
-    return list;
+    change(t, &t->blocks, (number - 1) / PART);
+    return (struct block *)t->blocks.bytes + number - 1;
 }
+
+static struct block_piece *piece_change(struct block_table *t, uint32_t number)
+{
+    change(t, &t->pieces, (number - 1) / PART);
+    return (struct block_piece *)t->pieces.bytes + number - 1;
+}
+
+static struct page *page_change(struct block_table *t, uint64_t physical)
+{
+    change(t, &t->pages, (physical >> PAGE_SHIFT) / PART);
+    return (struct page *)t->pages.bytes + (physical >> PAGE_SHIFT);
+}
+
+static uint8_t *taken_change(struct block_table *t, uint64_t physical)
+{
+    change(t, &t->taken, physical >> PAGE_SHIFT);
+    return t->taken.bytes + physical;
+}
+
+static struct place *place_of(const struct block_table *t, uint32_t number) { return (struct place *)t->places.bytes + number - 1; }
+
+struct place *kc_place_change(struct block_table *t, const struct place *place)
+{
+    uint64_t index = (uint64_t)(place - place_of(t, 1));
+
+    change(t, &t->places, index / PART);
+    return place_of(t, (uint32_t)index + 1);
+}
+
+static bool has_room(struct kept_array *a, uint32_t count) { return count < a->parts * PART || kc_array_grow(a, count / PART + 1); }
 
 /* -- places -------------------------------------------------------------------------------------- */
 
-static struct place *slot_of(const struct block_table *t, uint32_t area, uint32_t address)
+static uint32_t *slot_of(const struct block_table *t, uint32_t area, uint32_t address)
 {
-    uint32_t mask = (1u << t->place_bits) - 1, at = (address ^ area << 24) * 2654435769u >> (32 - t->place_bits);
+    uint32_t mask = (1u << t->slot_bits) - 1, at = (address ^ area << 24) * 2654435769u >> (32 - t->slot_bits);
 
-    while (t->places[at].area && (t->places[at].address != address || t->places[at].area != area + 1))
-        at = (at + 1) & mask;
-    return &t->places[at];
+    for (; t->slots[at]; at = (at + 1) & mask) {
+        const struct place *place = place_of(t, t->slots[at]);
+        if (place->address == address && place->area == area)
+            break;
+    }
+    return &t->slots[at];
 }
 
-struct place *kc_place_find(const struct block_table *t, uint32_t area, uint32_t address)
+const struct place *kc_place_find(const struct block_table *t, uint32_t area, uint32_t address)
 {
-    struct place *place = slot_of(t, area, address);
-    return place->area ? place : NULL;
+    uint32_t number = *slot_of(t, area, address);
+    return number ? place_of(t, number) : NULL;
 }
 
-static bool grow_places(struct block_table *t)
+static bool grow_slots(struct block_table *t)
 {
-    struct block_table larger = {.place_bits = t->place_bits + 1, .places = calloc(2ull << t->place_bits, sizeof *larger.places)};
+    uint32_t *larger = calloc(2ull << t->slot_bits, sizeof *larger);
 
-    if (!larger.places)
+    if (!larger)
         return false;
-    for (uint64_t i = 0; i < 1ull << t->place_bits; i++)
-        if (t->places[i].area)
-            *slot_of(&larger, t->places[i].area - 1, t->places[i].address) = t->places[i];
-    free(t->places);
-    t->places = larger.places;
-    t->place_bits = larger.place_bits;
+    free(t->slots);
+    t->slots = larger;
+    t->slot_bits++;
+    for (uint32_t number = 1; number <= t->now.place_count; number++)
+        *slot_of(t, place_of(t, number)->area, place_of(t, number)->address) = number;
     return true;
 }
 
 struct place *kc_place_at(struct block_table *t, uint32_t area, uint32_t address)
 {
-    struct place *place = slot_of(t, area, address);
+    uint32_t number = *slot_of(t, area, address);
 
-    if (place->area)
-        return place;
-    if (t->place_count >= 1u << (t->place_bits - 1)) {
-        if (!grow_places(t))
-            return NULL;
-        place = slot_of(t, area, address);
-    }
-    t->place_count++;
-    *place = (struct place){.address = address, .area = area + 1};
+    if (number)
+        return kc_place_change(t, place_of(t, number));
+    if (!has_room(&t->places, t->now.place_count) || (t->now.place_count >= 1u << (t->slot_bits - 1) && !grow_slots(t)))
+        return NULL;
+    number = ++t->now.place_count;
+    *slot_of(t, area, address) = number;
+    struct place *place = kc_place_change(t, place_of(t, number));
+    *place = (struct place){.address = address, .area = area};
     return place;
+}
+
+/* The newest places are the last ones that were put into the table: no other one was put behind them. */
+static void forget_places(struct block_table *t, uint32_t count)
+{
+    for (; t->now.place_count > count; t->now.place_count--) {
+        const struct place *place = place_of(t, t->now.place_count);
+        *slot_of(t, place->area, place->address) = 0;
+    }
 }
 
 /* -- pieces -------------------------------------------------------------------------------------- */
 
+static const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+
+static void take(uint8_t *taken, uint32_t size)
+{
+    uint32_t at = 0;
+
+    for (uint64_t word; at + sizeof word <= size; at += sizeof word) {
+        memcpy(&word, taken + at, sizeof word);
+        if (word & tops)
+            break;
+        word += ones;
+        memcpy(taken + at, &word, sizeof word);
+    }
+    for (; at < size; at++)
+        taken[at] = (uint8_t)(taken[at] + (taken[at] < MOST));
+}
+
+/* false: some were in MOST pieces or more, so that it is not known in how many they are now. */
+static bool leave(uint8_t *taken, uint32_t size)
+{
+    bool is_known = true;
+    uint32_t at = 0;
+
+    for (uint64_t word; at + sizeof word <= size; at += sizeof word) {
+        memcpy(&word, taken + at, sizeof word);
+        if (word & tops)
+            break;
+        word -= ones;
+        memcpy(taken + at, &word, sizeof word);
+    }
+    for (; at < size; at++) {
+        is_known &= taken[at] < MOST;
+        taken[at]--;
+    }
+    return is_known;
+}
+
+static bool is_from_elsewhere(const struct block *block)
+{
+    uint64_t areas = 0;
+
+    for (uint32_t i = 0; i < KC_AREA_WORDS; i++)
+        areas |= block->inside[i];
+    return areas;
+}
+
+/* Count a part of a page anew. */
+static void count_taken(struct block_table *t, uint32_t physical, uint32_t size)
+{
+    memset(taken_change(t, physical), 0, size);
+    for (uint32_t number = kc_block_page(t, physical)->pieces; number; number = kc_block_piece(t, number)->next_in_page) {
+        const struct block_piece *each = kc_block_piece(t, number);
+        uint32_t first = each->physical > physical ? each->physical : physical, last = each->physical + each->size;
+        last = last < physical + size ? last : physical + size;
+        if (first < last && each->size < PAGE_SIZE && !kc_block_at(t, each->block)->is_held)
+            take(taken_change(t, first), last - first);
+    }
+}
+
+/* A piece that is in its page's list, of a block that is not held, is counted. */
+static void count_piece(struct block_table *t, const struct block_piece *piece)
+{
+    struct page *page = page_change(t, piece->physical);
+
+    page->from_elsewhere += is_from_elsewhere(kc_block_at(t, piece->block));
+    if (piece->size == PAGE_SIZE)
+        page->whole++;
+    else
+        take(taken_change(t, piece->physical), piece->size);
+}
+
+/* A piece of a block that is held by now, or that has left its page's list, is not counted any more. */
+static void uncount_piece(struct block_table *t, const struct block_piece *piece)
+{
+    struct page *page = page_change(t, piece->physical);
+
+    page->from_elsewhere -= is_from_elsewhere(kc_block_at(t, piece->block));
+    if (piece->size == PAGE_SIZE)
+        page->whole--;
+    else if (!leave(taken_change(t, piece->physical), piece->size))
+        count_taken(t, piece->physical, piece->size);
+}
+
+static void link_piece(struct block_table *t, uint32_t number)
+{
+    uint32_t physical = kc_block_piece(t, number)->physical;
+    struct page *page = page_change(t, physical);
+    uint32_t next = page->pieces;
+
+    piece_change(t, number)->next_in_page = next;
+    if (next)
+        piece_change(t, next)->previous_in_page = number;
+    page->pieces = number;
+}
+
+static void unlink_piece(struct block_table *t, const struct block_piece *piece)
+{
+    if (piece->next_in_page)
+        piece_change(t, piece->next_in_page)->previous_in_page = piece->previous_in_page;
+    if (piece->previous_in_page)
+        piece_change(t, piece->previous_in_page)->next_in_page = piece->next_in_page;
+    else
+        page_change(t, piece->physical)->pieces = piece->next_in_page;
+}
+
 bool kc_piece_add(struct block_table *t, uint32_t block, uint64_t physical, uint32_t size, uint32_t offset)
 {
-    uint32_t number = t->free_piece, page = (uint32_t)(physical >> PAGE_SHIFT);
+    uint32_t number = t->now.free_piece, born = kc_block_at(t, block)->as.born;
 
-    if (number) {
-        t->free_piece = kc_block_piece(t, number)->next_of_block;
-    } else {
-        void *pieces = grown(t->pieces, t->piece_count, &t->piece_capacity, sizeof *t->pieces);
-        if (!pieces)
-            return false;
-        t->pieces = pieces;
-        number = ++t->piece_count;
-    }
-    *kc_block_piece(t, number) = (struct block_piece){(uint32_t)physical, size, offset, block, kc_block_at(t, block)->pieces, t->pages[page]};
-    t->pages[page] = kc_block_at(t, block)->pieces = number;
+    if (!number && !has_room(&t->pieces, t->now.piece_count))
+        return false;
+    if (number)
+        t->now.free_piece = kc_block_piece(t, number)->next_of_block;
+    else
+        number = ++t->now.piece_count;
+    *piece_change(t, number) = (struct block_piece){(uint32_t)physical, size, offset, block, kc_block_at(t, block)->pieces, 0, 0};
+    kc_block_change(t, block)->pieces = number;
+    link_piece(t, number);
+    count_piece(t, kc_block_piece(t, number));
+    struct page *page = page_change(t, physical);
+    page->newest = born > page->newest ? born : page->newest;
     return true;
 }
 
-static void pieces_remove(struct block_table *t, struct block *block)
+void kc_block_hold(struct block_table *t, uint32_t block)
 {
-    uint32_t next;
+    kc_block_change(t, block)->is_held = true;
+    for (uint32_t number = kc_block_at(t, block)->pieces; number; number = kc_block_piece(t, number)->next_of_block)
+        uncount_piece(t, kc_block_piece(t, number));
+}
 
-    for (uint32_t number = block->pieces; number; number = next) {
-        struct block_piece *piece = kc_block_piece(t, number);
-        uint32_t *link = &t->pages[piece->physical >> PAGE_SHIFT];
-        while (*link != number)
-            link = &kc_block_piece(t, *link)->next_in_page;
-        *link = piece->next_in_page;
-        next = piece->next_of_block;
-        piece->next_of_block = t->free_piece;
-        t->free_piece = number;
+static void pieces_leave_pages(struct block_table *t, const struct block *block)
+{
+    for (uint32_t number = block->pieces; number; number = kc_block_piece(t, number)->next_of_block) {
+        unlink_piece(t, kc_block_piece(t, number));
+        if (!block->is_held)
+            uncount_piece(t, kc_block_piece(t, number));
     }
-    block->pieces = 0;
+}
+
+static void pieces_release(struct block_table *t, uint32_t first)
+{
+    for (uint32_t number = first, next; number; number = next) {
+        next = kc_block_piece(t, number)->next_of_block;
+        piece_change(t, number)->next_of_block = t->now.free_piece;
+        t->now.free_piece = number;
+    }
 }
 
 /* -- blocks -------------------------------------------------------------------------------------- */
 
 static void release(struct block_table *t, uint32_t number)
 {
-    struct block *block = kc_block_at(t, number);
+    struct block *block = kc_block_change(t, number);
 
-    pieces_remove(t, block);
-    block->next_dead = t->free_block;
-    t->free_block = number;
+    pieces_release(t, block->pieces);
+    block->pieces = 0;
+    block->next = t->now.free_block;
+    t->now.free_block = number;
 }
 
-static bool nested_add(struct block_table *t, uint32_t number)
+static bool nested_room(struct block_table *t)
 {
-    void *nested = grown(t->nested, t->nested_count, &t->nested_capacity, sizeof *t->nested);
+    uint32_t larger = t->nested_capacity ? 2 * t->nested_capacity : FIRST_CAPACITY;
 
+    if (t->now.nested_count < t->nested_capacity)
+        return true;
+    uint32_t *nested = realloc(t->nested, larger * sizeof *nested);
     if (!nested)
         return false;
     t->nested = nested;
-    t->nested[t->nested_count++] = number;
+    t->nested_capacity = larger;
     return true;
+}
+
+static void live_add(struct block_table *t, uint32_t number)
+{
+    struct block *block = kc_block_change(t, number);
+    struct live_list *list = &t->now.live[block->as.area];
+
+    block->next = 0;
+    block->previous = list->newest;
+    if (list->newest)
+        kc_block_change(t, list->newest)->next = number;
+    else
+        list->oldest = number;
+    list->newest = number;
+}
+
+static void live_remove(struct block_table *t, const struct block *block)
+{
+    struct live_list *list = &t->now.live[block->as.area];
+
+    if (block->next)
+        kc_block_change(t, block->next)->previous = block->previous;
+    else
+        list->newest = block->previous;
+    if (block->previous)
+        kc_block_change(t, block->previous)->next = block->next;
+    else
+        list->oldest = block->next;
 }
 
 uint32_t kc_block_add(struct block_table *t, const struct block *block)
 {
     struct place *place = kc_place_at(t, block->as.area, block->address);
-    void *blocks = t->free_block ? t->blocks : grown(t->blocks, t->block_count, &t->block_capacity, sizeof *t->blocks);
-    uint32_t number = t->free_block;
+    uint32_t number = t->now.free_block;
 
-    if (!blocks || !place)
-        return 0;
-    t->blocks = blocks;
-    if (block->is_nested && !nested_add(t, number ? number : t->block_count + 1))
+    if (!place || (!number && !has_room(&t->blocks, t->now.block_count)) || (block->is_nested && !nested_room(t)))
         return 0;
     if (number)
-        t->free_block = kc_block_at(t, number)->next_dead;
+        t->now.free_block = kc_block_at(t, number)->next;
     else
-        number = ++t->block_count;
-    *kc_block_at(t, number) = *block;
-    kc_block_at(t, number)->is_live = true;
+        number = ++t->now.block_count;
+    struct block *added = kc_block_change(t, number);
+    *added = *block;
+    added->is_live = true;
+    live_add(t, number);
+    if (block->is_nested)
+        t->nested[t->now.nested_count++] = number;
     place->block = number;
     place->owners = 1;
     place->deferred = 0;
@@ -156,35 +347,36 @@ uint32_t kc_block_add(struct block_table *t, const struct block *block)
 
 static void leave_place(struct block_table *t, uint32_t number)
 {
-    struct block *block = kc_block_at(t, number);
+    struct block *block = kc_block_change(t, number);
 
     block->is_live = false;
-    kc_place_find(t, block->as.area, block->address)->block = 0;
-    for (uint32_t i = 0; block->is_nested && i < t->nested_count; i++)
+    live_remove(t, block);
+    pieces_leave_pages(t, block);
+    kc_place_change(t, kc_place_find(t, block->as.area, block->address))->block = 0;
+    for (uint32_t i = 0; block->is_nested && i < t->now.nested_count; i++)
         if (t->nested[i] == number) {
-            t->nested[i] = t->nested[--t->nested_count];
+            t->nested[i] = t->nested[--t->now.nested_count];
             break;
         }
 }
 
 void kc_block_die(struct block_table *t, uint32_t number, uint32_t event, uint32_t call)
 {
-    struct block *block = kc_block_at(t, number);
-
     leave_place(t, number);
+    struct block *block = kc_block_change(t, number);
     block->as.died = event;
     block->as.death = call;
-    block->next_dead = 0;
-    if (t->newest_dead)
-        kc_block_at(t, t->newest_dead)->next_dead = number;
+    block->next = 0;
+    if (t->now.newest_dead)
+        kc_block_change(t, t->now.newest_dead)->next = number;
     else
-        t->oldest_dead = number;
-    t->newest_dead = number;
-    if (t->dead_count++ < DEAD_MAX)
+        t->now.oldest_dead = number;
+    t->now.newest_dead = number;
+    if (t->now.dead_count++ < DEAD_MAX)
         return;
-    uint32_t oldest = t->oldest_dead;
-    t->oldest_dead = kc_block_at(t, oldest)->next_dead;
-    t->dead_count--;
+    uint32_t oldest = t->now.oldest_dead;
+    t->now.oldest_dead = kc_block_at(t, oldest)->next;
+    t->now.dead_count--;
     release(t, oldest);
 }
 
@@ -194,48 +386,79 @@ void kc_block_drop(struct block_table *t, uint32_t number)
     release(t, number);
 }
 
-/* -- life ---------------------------------------------------------------------------------------- */
+/* -- life, snapshots ----------------------------------------------------------------------------- */
 
-bool kc_block_table_open(struct block_table *t, uint32_t page_count)
+bool kc_block_table_open(struct block_table *t, uint32_t opening, uint32_t page_count)
 {
-    *t = (struct block_table){.place_bits = FIRST_BITS, .page_count = page_count};
-    t->places = calloc(1u << FIRST_BITS, sizeof *t->places);
-    t->pages = calloc(page_count, sizeof *t->pages);
-    return t->places && t->pages;
+    uint64_t page_parts = page_count / PART + 1, size = (uint64_t)page_count * PAGE_SIZE;
+    void *taken = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct page *pages = calloc(page_parts * PART, sizeof *pages);
+
+    *t = (struct block_table){.slot_bits = FIRST_BITS, .page_count = page_count, .slots = calloc(1u << FIRST_BITS, sizeof *t->slots)};
+    bool good = kc_array_open(&t->places, opening, NULL, PART * sizeof(struct place), 0);
+    good &= kc_array_open(&t->blocks, opening, NULL, PART * sizeof(struct block), 0);
+    good &= kc_array_open(&t->pieces, opening, NULL, PART * sizeof(struct block_piece), 0);
+    good &= kc_array_open(&t->pages, opening, (uint8_t *)pages, PART * sizeof *pages, page_parts);
+    good &= kc_array_open(&t->taken, opening, taken == MAP_FAILED ? NULL : taken, PAGE_SIZE, page_count);
+    return good && t->slots && pages && taken != MAP_FAILED;
 }
 
-static bool copied(void *to, const void *from, uint64_t count, size_t size)
+void kc_block_table_close(struct block_table *t)
 {
-    void *list = count ? malloc(count * size) : NULL;
-
-    memcpy(to, &list, sizeof list);
-    if (count && !list)
-        return false;
-    if (count)
-        memcpy(list, from, count * size);
-    return true;
-}
-
-bool kc_block_table_copy(struct block_table *to, const struct block_table *from)
-{
-    *to = *from;
-    bool good = copied(&to->places, from->places, 1ull << from->place_bits, sizeof *to->places);
-    good &= copied(&to->blocks, from->blocks, from->block_count, sizeof *to->blocks);
-    good &= copied(&to->pieces, from->pieces, from->piece_count, sizeof *to->pieces);
-    good &= copied(&to->pages, from->pages, from->page_count, sizeof *to->pages);
-    good &= copied(&to->nested, from->nested, from->nested_count, sizeof *to->nested);
-    to->block_capacity = to->block_count;
-    to->piece_capacity = to->piece_count;
-    to->nested_capacity = to->nested_count;
-    return good;
-}
-
-void kc_block_table_free(struct block_table *t)
-{
-    free(t->places);
-    free(t->blocks);
-    free(t->pieces);
-    free(t->pages);
+    if (t->taken.bytes)
+        munmap(t->taken.bytes, (uint64_t)t->page_count * PAGE_SIZE);
+    free(t->places.bytes);
+    free(t->blocks.bytes);
+    free(t->pieces.bytes);
+    free(t->pages.bytes);
+    kc_array_close(&t->places);
+    kc_array_close(&t->blocks);
+    kc_array_close(&t->pieces);
+    kc_array_close(&t->pages);
+    kc_array_close(&t->taken);
     free(t->nested);
+    free(t->slots);
     *t = (struct block_table){0};
+}
+
+struct kept_table *kc_block_table_save(struct block_table *t)
+{
+    struct kept_array *arrays[] = {&t->places, &t->blocks, &t->pieces, &t->pages, &t->taken};
+    struct kept_table *kept = malloc(sizeof *kept + t->now.nested_count * sizeof *kept->nested);
+
+    if (!kept)
+        return NULL;
+    *kept = (struct kept_table){.lists = t->now};
+    if (t->now.nested_count)
+        memcpy(kept->nested, t->nested, t->now.nested_count * sizeof *t->nested);
+    for (int i = 0; i < 5; i++)
+        if (!(kept->arrays[i] = kc_array_save(arrays[i]))) {
+            kc_block_table_forget(kept);
+            return NULL;
+        }
+    return kept;
+}
+
+bool kc_block_table_has(const struct block_table *t, const struct kept_table *kept)
+{
+    return kept && kc_array_has(&t->places, kept->arrays[0]);
+}
+
+void kc_block_table_restore(struct block_table *t, const struct kept_table *kept)
+{
+    struct kept_array *arrays[] = {&t->places, &t->blocks, &t->pieces, &t->pages, &t->taken};
+
+    forget_places(t, kept->lists.place_count); /* while they are there */
+    for (int i = 0; i < 5; i++)
+        kc_array_restore(arrays[i]);
+    t->now = kept->lists;
+    if (t->now.nested_count)
+        memcpy(t->nested, kept->nested, t->now.nested_count * sizeof *t->nested);
+}
+
+void kc_block_table_forget(struct kept_table *kept)
+{
+    for (int i = 0; kept && i < 5; i++)
+        kc_array_forget(kept->arrays[i]);
+    free(kept);
 }

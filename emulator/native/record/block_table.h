@@ -2,32 +2,33 @@
 #ifndef KMEMU_BLOCK_TABLE_H
 #define KMEMU_BLOCK_TABLE_H
 
+#include "core/kept_arrays.h"
 #include "machine.h"
 
 enum { KC_AREA_WORDS = KC_AREAS / 64 };
 
-/* Of an area of pages each page is a block, which has the start and the size of the whole run. Numbers of blocks and pieces are from 1;
- * 0: none. */
+/* Of an area of pages each page is a block, which has the start and the size of the whole run. Numbers of blocks, pieces and places are
+ * from 1; 0: none. */
 struct block {
     kc_block as;
-    uint32_t address;      /* its own: of a page the page's */
+    uint32_t address;        /* its own: of a page the page's */
     uint32_t pieces;
     uint32_t pool;
-    uint32_t next_dead;    /* of those that died lately; of one that is not used, the next such */
+    uint32_t next, previous; /* of the live ones of its area, by their making; of those that died lately, and that are not used: next only */
     bool is_live, knows_pool, is_page, is_nested;
-    bool is_held;          /* an allocator has it, and hands out parts of it */
+    bool is_held;            /* an allocator has it, and hands out parts of it */
     uint64_t inside[KC_AREA_WORDS]; /* calls of which areas were open when it was made, bit by bit */
 };
 
-/* The part of a block that lies in a page of RAM. */
+/* The part of a block that lies in a page of RAM. In a page's list are those of live blocks, the newest first. */
 struct block_piece {
     uint32_t physical, size, offset; /* offset: in the block */
-    uint32_t block, next_of_block, next_in_page;
+    uint32_t block, next_of_block, next_in_page, previous_in_page;
 };
 
 /* What was ever made at an address. */
 struct place {
-    uint32_t address, area;  /* area: its number + 1; 0: the entry is free */
+    uint32_t address, area;
     uint32_t block;          /* the one that lives there */
     uint32_t displaced;      /* the one whose place was handed out again last; it may be forgotten by now */
     uint32_t run;            /* bytes of the latest run of pages that began here */
@@ -36,37 +37,76 @@ struct place {
     bool is_of_all;          /* the address stands for all blocks of no bytes */
 };
 
-struct block_table {
-    struct place *places;
-    struct block *blocks;
-    struct block_piece *pieces;
-    uint32_t *pages;         /* by page of RAM: the first piece in it */
-    uint32_t *nested;        /* blocks that live and were made inside other calls of their area */
-    uint32_t place_bits, place_count;
-    uint32_t block_count, block_capacity, free_block;
-    uint32_t piece_count, piece_capacity, free_piece;
-    uint32_t nested_count, nested_capacity;
-    uint32_t page_count;
-    uint32_t oldest_dead, newest_dead, dead_count;
+/* A page of RAM, and the blocks in it that live and are not held. */
+struct page {
+    uint32_t pieces;         /* the first piece, of held ones, too */
+    uint32_t whole;          /* pieces that are all of it */
+    uint32_t from_elsewhere; /* pieces of blocks that were made inside of calls of other areas */
+    uint32_t newest;         /* when the newest block was made that ever lay in it */
 };
 
-/* An empty table for so many pages of RAM. false: no memory. */
-bool kc_block_table_open(struct block_table *t, uint32_t page_count);
-bool kc_block_table_copy(struct block_table *to, const struct block_table *from);
-void kc_block_table_free(struct block_table *t);
+/* All of it but the arrays. */
+struct block_lists {
+    uint32_t place_count, block_count, piece_count, nested_count, dead_count;
+    uint32_t free_block, free_piece, oldest_dead, newest_dead;
+    struct live_list { uint32_t oldest, newest; } live[KC_AREAS];
+};
 
-static inline struct block *kc_block_at(const struct block_table *t, uint32_t number) { return &t->blocks[number - 1]; }
-static inline struct block_piece *kc_block_piece(const struct block_table *t, uint32_t number) { return &t->pieces[number - 1]; }
+struct block_table {
+    struct kept_array places, blocks, pieces, pages;
+    struct kept_array taken; /* a byte of RAM: how many pieces it is in, of those that `page` counts and that are not whole; 255: or more */
+    struct block_lists now;
+    uint32_t *nested;        /* blocks that live and were made inside other calls of their area */
+    uint32_t *slots;         /* a hash table, by area and address: numbers of places */
+    uint32_t nested_capacity, slot_bits, page_count;
+    bool is_torn;            /* there was no memory to keep what has changed */
+};
+
+/* What a snapshot keeps. */
+struct kept_table;
+
+/* An empty table for so many pages of RAM. false: no memory. */
+bool kc_block_table_open(struct block_table *t, uint32_t opening, uint32_t page_count);
+void kc_block_table_close(struct block_table *t);
+/* NULL: no memory. */
+struct kept_table *kc_block_table_save(struct block_table *t);
+bool kc_block_table_has(const struct block_table *t, const struct kept_table *kept);
+/* Bring back what it was at the newest snapshot. */
+void kc_block_table_restore(struct block_table *t, const struct kept_table *kept);
+void kc_block_table_forget(struct kept_table *kept);
+
+static inline const struct block *kc_block_at(const struct block_table *t, uint32_t number)
+{
+    return (const struct block *)t->blocks.bytes + number - 1;
+}
+
+static inline const struct block_piece *kc_block_piece(const struct block_table *t, uint32_t number)
+{
+    return (const struct block_piece *)t->pieces.bytes + number - 1;
+}
+
+static inline const struct page *kc_block_page(const struct block_table *t, uint64_t physical)
+{
+    return (const struct page *)t->pages.bytes + (physical >> PAGE_SHIFT);
+}
+
+static inline const uint8_t *kc_taken(const struct block_table *t, uint64_t physical) { return t->taken.bytes + physical; }
+
+/* The same, to be changed. */
+struct block *kc_block_change(struct block_table *t, uint32_t number);
+struct place *kc_place_change(struct block_table *t, const struct place *place);
 
 /* The place at an address; NULL: nothing was ever made there. */
-struct place *kc_place_find(const struct block_table *t, uint32_t area, uint32_t address);
-/* The same, made if need be. NULL: no memory. Places move when one is made. */
+const struct place *kc_place_find(const struct block_table *t, uint32_t area, uint32_t address);
+/* The same, to be changed, made if need be. NULL: no memory. Places move when one is made. */
 struct place *kc_place_at(struct block_table *t, uint32_t area, uint32_t address);
 
 /* Let a block live at its place, with one owner. 0: no memory. */
 uint32_t kc_block_add(struct block_table *t, const struct block *block);
 /* Say where a part of it lies, at most as much as a page has left. false: no memory. */
 bool kc_piece_add(struct block_table *t, uint32_t block, uint64_t physical, uint32_t size, uint32_t offset);
+/* It lives on, and an allocator has it. */
+void kc_block_hold(struct block_table *t, uint32_t block);
 /* It lives no more, and is kept for a while as one that died. */
 void kc_block_die(struct block_table *t, uint32_t block, uint32_t event, uint32_t call);
 /* It has never been one. */

@@ -43,21 +43,28 @@ struct active {
     uint8_t function, does;
 };
 
-/* What a snapshot keeps. */
 struct known {
     struct block_table table;
     struct active *calls; /* in order of their numbers */
     struct operation *operations;
     uint32_t call_count, call_capacity, operation_count, operation_capacity;
-    uint32_t opening;
+};
+
+/* What a snapshot keeps of it. */
+struct kept_blocks {
+    struct kept_table *table;
+    struct active *calls;
+    struct operation *operations;
+    uint32_t call_count, operation_count;
 };
 
 struct blocks {
     kc_block_function *functions; /* NULL: blocks are not followed */
     uint32_t *failures;
     struct objects objects;
-    uint32_t function_count, recording, openings, shown_capacity;
+    uint32_t function_count, recording, openings, shown_capacity, mine_capacity;
     kc_block *shown; /* for Python */
+    struct operation *mine; /* of the call that has ended */
     struct known now;
 };
 
@@ -321,7 +328,7 @@ static void die(kc *m, uint32_t number, uint32_t event, uint32_t call)
 static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size, uint32_t address, bool is_page)
 {
     struct block_table *t = &m->blocks->now.table;
-    struct place *place = kc_place_find(t, o->area, address);
+    const struct place *place = kc_place_find(t, o->area, address);
     struct block block = {
         .as = {.start = start, .size = size, .area = o->area, .born = o->event, .birth = o->call},
         .address = address, .pool = o->pool, .knows_pool = o->knows_pool, .is_page = is_page, .is_nested = o->is_nested,
@@ -329,7 +336,7 @@ static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size
     };
 
     if (place && place->block) {
-        place->displaced = place->block;
+        kc_place_change(t, place)->displaced = place->block;
         die(m, place->block, o->event, 0);
     }
     uint32_t number = kc_block_add(t, &block);
@@ -344,7 +351,7 @@ static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size
     }
     int64_t physical = physical_of(m, address, o->is_frame);
     if (!o->may_be_empty && physical >= 0)
-        kc_unpoison_unsized(m, t, number, (uint64_t)physical);
+        kc_unpoison_unsized(m, t, (uint64_t)physical);
 }
 
 struct page_run { uint64_t first, stop; }; /* addresses of pages */
@@ -372,7 +379,7 @@ static void find_stock(kc *m, const struct operation *o, bool pages)
     uint64_t start = pages ? o->address & ~PAGE_MASK : o->address, end = start + (o->size ? o->size : pages ? PAGE_SIZE : 1);
     uint32_t holder = 0;
 
-    for (uint32_t i = 0; i < t->nested_count; i++) {
+    for (uint32_t i = 0; i < t->now.nested_count; i++) {
         const struct block *each = kc_block_at(t, t->nested[i]);
         if (each->as.area == o->area && each->as.start <= start && (!holder || each->as.start >= kc_block_at(t, holder)->as.start))
             holder = t->nested[i];
@@ -396,7 +403,7 @@ static void give_birth(kc *m, const struct operation *o, bool pages)
 {
     struct block_table *t = &m->blocks->now.table;
 
-    if (t->nested_count)
+    if (t->now.nested_count)
         find_stock(m, o, pages);
     if (!pages) {
         make(m, o, o->address, o->size, o->address, false);
@@ -438,27 +445,30 @@ static bool is_of_all(kc *m, const struct operation *o)
 /* A block had been given back before its place was handed out again by another task: the call that did so has returned only now. */
 static void die_earlier(kc *m, const struct place *place, const struct operation *o)
 {
-    struct block *block = place->displaced ? kc_block_at(&m->blocks->now.table, place->displaced) : NULL;
+    struct block_table *t = &m->blocks->now.table;
+    const struct block *block = place->displaced ? kc_block_at(t, place->displaced) : NULL;
 
     if (!block || block->is_live || block->as.area != o->area || block->address != place->address || block->as.death ||
         block->as.born > o->event || block->as.died < o->event)
         return;
-    block->as.died = o->event;
-    block->as.death = o->call;
+    kc_block_change(t, place->displaced)->as.died = o->event;
+    kc_block_change(t, place->displaced)->as.death = o->call;
 }
 
 /* A block, or a page, gets an owner, or loses one. */
 static void change_owners(kc *m, const struct operation *o, uint32_t address)
 {
-    struct place *place = kc_place_find(&m->blocks->now.table, o->area, address);
+    struct block_table *t = &m->blocks->now.table;
+    const struct place *found = kc_place_find(t, o->area, address);
 
-    if (!place)
+    if (!found)
         return;
+    struct place *place = kc_place_change(t, found);
     if (o->kind == DEATH && place->deferred) {
         place->deferred--;
         return;
     }
-    if (!place->block || kc_block_at(&m->blocks->now.table, place->block)->as.born > o->event) {
+    if (!place->block || kc_block_at(t, place->block)->as.born > o->event) {
         if (o->kind == DEATH)
             die_earlier(m, place, o);
         return;
@@ -473,10 +483,10 @@ static void reset(kc *m, const struct operation *o)
 {
     struct block_table *t = &m->blocks->now.table;
 
-    for (uint32_t number = 1; number <= t->block_count; number++) {
+    for (uint32_t number = t->now.live[o->area].oldest, next; number; number = next) {
         const struct block *block = kc_block_at(t, number);
-        if (block->is_live && block->as.area == o->area && block->as.born < o->event &&
-            (!o->knows_pool || (block->knows_pool && block->pool == o->pool)))
+        next = block->next;
+        if (block->as.born < o->event && (!o->knows_pool || (block->knows_pool && block->pool == o->pool)))
             die(m, number, o->event, o->call);
     }
 }
@@ -529,12 +539,6 @@ static bool is_repeated(kc *m, const struct operation *inner, const struct opera
     return false;
 }
 
-static int by_event(const void *one, const void *other)
-{
-    const struct operation *a = one, *b = other;
-    return (a->event > b->event) - (a->event < b->event);
-}
-
 static bool is_inside(struct known *known, uint32_t call, uint32_t root)
 {
     const struct active *each = find_call(known, call);
@@ -544,30 +548,40 @@ static bool is_inside(struct known *known, uint32_t call, uint32_t root)
     return each;
 }
 
+/* Put an operation among others, by its event. */
+static void insert(struct operation *list, uint32_t count, const struct operation *operation)
+{
+    for (; count && list[count - 1].event > operation->event; count--)
+        list[count] = list[count - 1];
+    list[count] = *operation;
+}
+
 /* All that was done to an area inside of a call happens. */
 static void settle(kc *m, uint32_t root, uint32_t area, bool pages)
 {
-    struct known *known = &m->blocks->now;
+    struct blocks *b = m->blocks;
+    struct known *known = &b->now;
     uint32_t kept = 0, count = 0;
-    struct operation *mine = malloc((known->operation_count + 1) * sizeof *mine);
 
-    if (!mine) {
-        kc_no_memory(m);
-        return;
-    }
     for (uint32_t i = 0; i < known->operation_count; i++) {
         const struct operation *each = &known->operations[i];
-        if (each->area == area && is_inside(known, each->call, root))
-            mine[count++] = *each;
-        else if (find_call(known, each->call)) /* else its root was never seen to end */
+        if (each->area == area && is_inside(known, each->call, root)) {
+            struct operation *mine = grown(b->mine, count, &b->mine_capacity, sizeof *mine);
+            if (!mine) {
+                kc_no_memory(m);
+                return;
+            }
+            b->mine = mine;
+            insert(mine, count++, each);
+        } else if (find_call(known, each->call)) /* else its root was never seen to end */
             known->operations[kept++] = *each;
     }
     known->operation_count = kept;
-    qsort(mine, count, sizeof *mine, by_event);
     for (uint32_t i = 0; i < count; i++)
-        if (!mine[i].is_nested || !is_repeated(m, &mine[i], mine, count, pages))
-            happen(m, &mine[i], pages);
-    free(mine);
+        if (!b->mine[i].is_nested || !is_repeated(m, &b->mine[i], b->mine, count, pages))
+            happen(m, &b->mine[i], pages);
+    if (known->table.is_torn)
+        kc_no_memory(m);
 }
 
 /* Memory is given to an allocator at its start. */
@@ -632,35 +646,49 @@ static uint64_t distance_to(const struct block_table *t, const struct block_piec
     return physical >= end ? physical - end + 1 : block->is_live || poison == KC_FREED ? 0 : UINT64_MAX - 1;
 }
 
-/* Of two blocks as far from an address. */
-static bool is_better(const struct block *one, const struct block *other, enum kc_poison poison)
+/* Of two pieces as far from an address: is the first one better? */
+static bool is_better(const struct block_table *t, const struct block_piece *one, const struct block_piece *other, enum kc_poison poison)
 {
-    if (one->is_live != other->is_live)
-        return one->is_live == (poison != KC_FREED);
-    return one->as.died > other->as.died;
+    const struct block *a = kc_block_at(t, one->block), *b = kc_block_at(t, other->block);
+
+    if (a->is_live != b->is_live)
+        return a->is_live == (poison != KC_FREED);
+    if (a->as.died != b->as.died)
+        return a->as.died > b->as.died;
+    return !a->is_live && (one->physical ^ other->physical) < PAGE_SIZE && a->as.born > b->as.born;
+}
+
+/* The piece that is nearest to an address so far. */
+struct nearest { const struct block_piece *piece; uint64_t distance; };
+
+static void look_at(const struct block_table *t, const struct block_piece *piece, uint64_t physical, enum kc_poison poison, struct nearest *nearest)
+{
+    uint64_t distance = distance_to(t, piece, physical, poison);
+
+    if (!nearest->piece || distance < nearest->distance ||
+        (distance == nearest->distance && is_better(t, piece, nearest->piece, poison)))
+        *nearest = (struct nearest){piece, distance};
 }
 
 bool kc_block_near(const kc *m, uint64_t physical, kc_block *out, int32_t *distance)
 {
     const struct block_table *t = &m->blocks->now.table;
-    uint64_t page = physical >> PAGE_SHIFT, first = page < NEAR_PAGES ? 0 : page - NEAR_PAGES, least = 0;
+    uint64_t page = physical >> PAGE_SHIFT, first = page < NEAR_PAGES ? 0 : page - NEAR_PAGES;
     enum kc_poison poison = kc_poison_at(m, physical);
-    const struct block_piece *nearest = NULL;
+    struct nearest nearest = {0};
 
-    for (uint64_t each = first; each <= page + NEAR_PAGES && each < t->page_count; each++)
-        for (uint32_t number = t->pages[each]; number; number = kc_block_piece(t, number)->next_in_page) {
-            const struct block_piece *piece = kc_block_piece(t, number);
-            uint64_t far = distance_to(t, piece, physical, poison);
-            if (nearest && (far > least ||
-                            (far == least && !is_better(kc_block_at(t, piece->block), kc_block_at(t, nearest->block), poison))))
-                continue;
-            nearest = piece;
-            least = far;
-        }
-    if (!nearest)
+    for (uint64_t each = first; each <= page + NEAR_PAGES && each < t->page_count; each++) {
+        for (uint32_t number = kc_block_page(t, each << PAGE_SHIFT)->pieces; number; number = kc_block_piece(t, number)->next_in_page)
+            look_at(t, kc_block_piece(t, number), physical, poison, &nearest);
+        for (uint32_t dead = t->now.oldest_dead; dead; dead = kc_block_at(t, dead)->next)
+            for (uint32_t number = kc_block_at(t, dead)->pieces; number; number = kc_block_piece(t, number)->next_of_block)
+                if (kc_block_piece(t, number)->physical >> PAGE_SHIFT == each)
+                    look_at(t, kc_block_piece(t, number), physical, poison, &nearest);
+    }
+    if (!nearest.piece)
         return false;
-    *out = kc_block_at(t, nearest->block)->as;
-    *distance = (int32_t)(physical - nearest->physical + nearest->offset);
+    *out = kc_block_at(t, nearest.piece->block)->as;
+    *distance = (int32_t)(physical - nearest.piece->physical + nearest.piece->offset);
     return true;
 }
 
@@ -720,9 +748,9 @@ const kc_block *kc_live_blocks(kc *m, uint32_t *count)
     uint32_t found = 0;
 
     *count = 0;
-    if (!make_room(b, b->now.table.block_count))
+    if (!make_room(b, b->now.table.now.block_count))
         return NULL;
-    for (uint32_t number = 1; number <= b->now.table.block_count; number++)
+    for (uint32_t number = 1; number <= b->now.table.now.block_count; number++)
         if (kc_block_at(&b->now.table, number)->is_live)
             b->shown[found++] = part_of(kc_block_at(&b->now.table, number));
     qsort(b->shown, found, sizeof *b->shown, by_place);
@@ -736,9 +764,9 @@ const kc_block *kc_dead_blocks(kc *m, uint32_t *count)
     uint32_t found = 0;
 
     *count = 0;
-    if (!make_room(b, b->now.table.dead_count))
+    if (!make_room(b, b->now.table.now.dead_count))
         return NULL;
-    for (uint32_t number = b->now.table.oldest_dead; number; number = kc_block_at(&b->now.table, number)->next_dead)
+    for (uint32_t number = b->now.table.now.oldest_dead; number; number = kc_block_at(&b->now.table, number)->next)
         b->shown[found++] = part_of(kc_block_at(&b->now.table, number));
     *count = join_pages(b->shown, found);
     return b->shown;
@@ -746,35 +774,14 @@ const kc_block *kc_dead_blocks(kc *m, uint32_t *count)
 
 /* -- life, snapshots ------------------------------------------------------------------------------ */
 
-static void known_free(struct known *known)
-{
-    kc_block_table_free(&known->table);
-    free(known->calls);
-    free(known->operations);
-    *known = (struct known){.opening = known->opening};
-}
-
 static bool copied(void *to, const void *from, size_t size)
 {
     void *list = malloc(size + 1);
 
     memcpy(to, &list, sizeof list);
-    if (list)
+    if (list && size)
         memcpy(list, from, size);
     return list;
-}
-
-static bool known_copy(struct known *to, const struct known *from)
-{
-    *to = *from;
-    bool good = kc_block_table_copy(&to->table, &from->table);
-    to->calls = NULL;
-    to->operations = NULL;
-    good = good && copied(&to->calls, from->calls, from->call_count * sizeof *to->calls) &&
-           copied(&to->operations, from->operations, from->operation_count * sizeof *to->operations);
-    to->call_capacity = to->call_count;
-    to->operation_capacity = to->operation_count;
-    return good;
 }
 
 int kc_blocks_open(kc *m, const kc_checking *checks)
@@ -784,9 +791,8 @@ int kc_blocks_open(kc *m, const kc_checking *checks)
     b->functions = malloc(checks->function_count * sizeof *b->functions + 1);
     b->failures = malloc(checks->failure_count * 2 * sizeof *b->failures + 1);
     b->objects = (struct objects){malloc(checks->object_count * sizeof *b->objects.list + 1), checks->object_count};
-    b->now.opening = ++b->openings;
-    if (!b->functions || !b->failures || !b->objects.list ||
-        !kc_block_table_open(&b->now.table, (uint32_t)(m->memory_end >> PAGE_SHIFT))) {
+    if (!kc_block_table_open(&b->now.table, ++b->openings, (uint32_t)(m->memory_end >> PAGE_SHIFT)) || !b->functions || !b->failures ||
+        !b->objects.list) {
         kc_blocks_close(m);
         return -1;
     }
@@ -806,43 +812,65 @@ void kc_blocks_close(kc *m)
     free(b->failures);
     free(b->objects.list);
     free(b->shown);
-    known_free(&b->now);
+    free(b->mine);
+    free(b->now.calls);
+    free(b->now.operations);
+    kc_block_table_close(&b->now.table);
     *b = (struct blocks){.openings = b->openings};
 }
 
 int kc_blocks_save(kc *m, void **out)
 {
-    struct known *saved;
+    struct known *now = &m->blocks->now;
+    struct kept_blocks *kept;
 
     *out = NULL;
     if (!m->blocks->functions)
         return 0;
-    if (!(saved = calloc(1, sizeof *saved)))
+    if (!(kept = calloc(1, sizeof *kept)))
         return -1;
-    *out = saved;
-    return known_copy(saved, &m->blocks->now) ? 0 : -1;
+    *out = kept;
+    kept->call_count = now->call_count;
+    kept->operation_count = now->operation_count;
+    kept->table = kc_block_table_save(&now->table);
+    return kept->table && copied(&kept->calls, now->calls, now->call_count * sizeof *now->calls) &&
+                   copied(&kept->operations, now->operations, now->operation_count * sizeof *now->operations) ? 0 : -1;
 }
 
 int kc_blocks_restore(kc *m, const void *saved)
 {
     struct blocks *b = m->blocks;
-    const struct known *to = saved;
-    struct known now = {.opening = b->openings};
+    struct known *now = &b->now;
+    const struct kept_blocks *kept = saved;
 
     if (!b->functions)
         return 0;
-    bool good = to && to->opening == b->openings ? known_copy(&now, to) : kc_block_table_open(&now.table, b->now.table.page_count);
-    known_free(good ? &b->now : &now);
-    if (good)
-        b->now = now;
-    return good ? 0 : -1;
+    if (!kept || !kc_block_table_has(&now->table, kept->table)) { /* nothing was known then */
+        uint32_t page_count = now->table.page_count;
+        now->call_count = now->operation_count = 0;
+        kc_block_table_close(&now->table);
+        return kc_block_table_open(&now->table, b->openings, page_count) ? 0 : -1;
+    }
+    kc_block_table_restore(&now->table, kept->table);
+    now->call_count = kept->call_count;
+    now->operation_count = kept->operation_count;
+    if (kept->call_count)
+        memcpy(now->calls, kept->calls, kept->call_count * sizeof *now->calls);
+    if (kept->operation_count)
+        memcpy(now->operations, kept->operations, kept->operation_count * sizeof *now->operations);
+    return 0;
 }
 
 void kc_blocks_forget(void *saved)
 {
-    if (saved)
-        known_free(saved);
-    free(saved);
+    struct kept_blocks *kept = saved;
+
+    if (!kept)
+        return;
+    kc_block_table_forget(kept->table);
+    free(kept->calls);
+    free(kept->operations);
+    free(kept);
 }
 
 int kc_blocks_init(kc *m) { return KC_NEW(m->blocks); }

@@ -6,7 +6,7 @@
  * accessed, on its page: where nobody else is known to have them. Not around whole pages, whose neighbours may be anybody's, and not
  * beyond the kernel's variable that the block lies in.
  *
- * Page by page: what lies in a page is found in a chain.
+ * What is set are words of eight bytes, of which the table's counts and the shadow say which bytes are meant.
  */
 #include <string.h>
 
@@ -15,35 +15,43 @@
 
 enum { REDZONE = 16 };
 
-/* Which bytes of a part of a page belong to blocks. */
-struct page_map { bool is_taken[PAGE_SIZE]; };
-
-/* Those of blocks that live, and that no allocator has for itself; that were made after an event; of all but one. */
-static void map_part(const struct block_table *t, uint64_t physical, uint64_t size, uint32_t after, uint32_t except, struct page_map *map)
+static uint64_t word_at(const uint8_t *bytes, uint32_t size)
 {
-    memset(map->is_taken + (physical & PAGE_MASK), false, size);
-    for (uint32_t number = t->pages[physical >> PAGE_SHIFT]; number; number = kc_block_piece(t, number)->next_in_page) {
-        const struct block_piece *piece = kc_block_piece(t, number);
-        const struct block *block = kc_block_at(t, piece->block);
-        uint64_t first = piece->physical > physical ? piece->physical : physical, piece_end = (uint64_t)piece->physical + piece->size;
-        uint64_t last = piece_end < physical + size ? piece_end : physical + size;
-        if (first < last && block->is_live && !block->is_held && block->as.born >= after && piece->block != except)
-            memset(map->is_taken + (first & PAGE_MASK), true, last - first);
-    }
+    uint64_t word = 0;
+
+    if (size == sizeof word) /* one load */
+        memcpy(&word, bytes, sizeof word);
+    else
+        memcpy(&word, bytes, size);
+    return word;
 }
 
-/* Set bytes of one page that no block has; those that may be accessed so far, or all. */
-static void set_free_bytes(kc *m, const struct page_map *map, uint64_t physical, uint32_t size, enum kc_poison poison, bool all)
+/* The bytes of a word that are 0: 0xff. */
+static uint64_t zeros(uint64_t word)
 {
-    uint64_t start = physical;
+    const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
+    return (~(((word & low) + low) | word | low) >> 7) * UINT8_MAX;
+}
 
-    for (uint64_t at = physical; at <= physical + size; at++) {
-        bool is_set = at < physical + size && !map->is_taken[at & PAGE_MASK] && (all || !kc_poison_at(m, at));
-        if (is_set)
+/* A part of one page: the bytes that no block has and that may be accessed so far. */
+static void poison_free_bytes(kc *m, const struct block_table *t, uint64_t physical, uint64_t size, enum kc_poison poison)
+{
+    const uint64_t all = 0x0101010101010101u * poison;
+    uint8_t *shadow = NULL;
+
+    if (!size || kc_block_page(t, physical)->whole)
+        return;
+    for (uint64_t at = 0; at < size; at += sizeof all) {
+        uint32_t part = size - at < sizeof all ? (uint32_t)(size - at) : sizeof all;
+        uint64_t now = word_at(kc_shadow_at(m, physical + at), part);
+        uint64_t set = zeros(now) & zeros(word_at(kc_taken(t, physical + at), part)) & UINT64_MAX >> (64 - 8 * part);
+        if (!set)
             continue;
-        if (start < at)
-            kc_shadow_set(m, start, at - start, poison);
-        start = at + 1;
+        shadow = shadow ? shadow : kc_shadow_change(m, physical, true);
+        if (!shadow)
+            return;
+        now |= set & all;
+        memcpy(shadow + at, &now, part);
     }
 }
 
@@ -82,7 +90,6 @@ static void clip_to_object(const struct objects *objects, uint64_t at, uint64_t 
 static void set_redzones(kc *m, const struct block_table *t, const struct objects *objects, uint32_t number)
 {
     const struct block *block = kc_block_at(t, number);
-    struct page_map map;
 
     if (block->is_page || ((block->as.start | (block->as.start + block->as.size)) & PAGE_MASK) == 0)
         return;
@@ -95,8 +102,9 @@ static void set_redzones(kc *m, const struct block_table *t, const struct object
         if (start == first && end == last)
             continue;
         clip_to_object(objects, first, &start, &end);
-        map_part(t, start, end - start, 0, 0, &map);
-        set_free_bytes(m, &map, start, (uint32_t)(end - start), KC_REDZONE, false);
+        poison_free_bytes(m, t, start, first - start, KC_REDZONE);
+        if (end > last)
+            poison_free_bytes(m, t, last, end - last, KC_REDZONE);
     }
 }
 
@@ -104,13 +112,10 @@ static bool has_bit(const uint64_t *bits, uint32_t n) { return bits[n / 64] >> (
 
 static void hold(kc *m, struct block_table *t, uint32_t number)
 {
-    struct page_map map;
-
-    kc_block_at(t, number)->is_held = true;
+    kc_block_hold(t, number);
     for (uint32_t next = kc_block_at(t, number)->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
-        map_part(t, piece->physical, piece->size, 0, 0, &map);
-        set_free_bytes(m, &map, piece->physical, piece->size, KC_GAP, false);
+        poison_free_bytes(m, t, piece->physical, piece->size, KC_GAP);
     }
 }
 
@@ -131,11 +136,14 @@ static void hold_whole(kc *m, struct block_table *t, uint32_t number)
 static uint32_t find_stock(const struct block_table *t, const struct block_piece *part)
 {
     const struct block *block = kc_block_at(t, part->block);
+    const struct page *page = kc_block_page(t, part->physical);
 
-    for (uint32_t next = t->pages[part->physical >> PAGE_SHIFT]; next; next = kc_block_piece(t, next)->next_in_page) {
+    if (!page->from_elsewhere || page->whole + *kc_taken(t, part->physical) < 2) /* the part itself is one */
+        return 0;
+    for (uint32_t next = page->pieces; next; next = kc_block_piece(t, next)->next_in_page) {
         const struct block_piece *piece = kc_block_piece(t, next);
         const struct block *other = kc_block_at(t, piece->block);
-        if (other->is_live && !other->is_held && other->as.area != block->as.area && has_bit(other->inside, block->as.area) &&
+        if (!other->is_held && other->as.area != block->as.area && has_bit(other->inside, block->as.area) &&
             part->physical >= piece->physical && part->physical < piece->physical + piece->size)
             return piece->block;
     }
@@ -154,41 +162,59 @@ void kc_poison_around(kc *m, struct block_table *t, const struct objects *object
     set_redzones(m, t, objects, number);
 }
 
-void kc_unpoison_unsized(kc *m, const struct block_table *t, uint32_t number, uint64_t physical)
+/* It has no pieces. */
+void kc_unpoison_unsized(kc *m, const struct block_table *t, uint64_t physical)
 {
     uint64_t end = physical, page_end = (physical | PAGE_MASK) + 1;
-    struct page_map map;
 
-    map_part(t, physical, page_end - physical, 0, number, &map);
-    while (end < page_end && !map.is_taken[end & PAGE_MASK])
+    while (end < page_end && !kc_block_page(t, physical)->whole && !*kc_taken(t, end))
         end++;
     kc_shadow_set(m, physical, end - physical, KC_ACCESSIBLE);
+}
+
+/* A piece, but for the bytes of blocks that live and were made after an event. */
+static void poison_all_but(kc *m, const struct block_table *t, const struct block_piece *piece, uint32_t after)
+{
+    uint8_t is_taken[PAGE_SIZE] = {0};
+    uint32_t piece_end = piece->physical + piece->size;
+
+    for (uint32_t number = kc_block_page(t, piece->physical)->pieces; number; number = kc_block_piece(t, number)->next_in_page) {
+        const struct block_piece *each = kc_block_piece(t, number);
+        const struct block *block = kc_block_at(t, each->block);
+        uint32_t first = each->physical > piece->physical ? each->physical : piece->physical;
+        uint32_t last = each->physical + each->size < piece_end ? each->physical + each->size : piece_end;
+        if (first < last && !block->is_held && block->as.born >= after)
+            memset(is_taken + (first & PAGE_MASK), true, last - first);
+    }
+    for (uint32_t at = piece->physical; at < piece_end; at++)
+        if (!is_taken[at & PAGE_MASK])
+            kc_shadow_set(m, at, 1, KC_FREED);
 }
 
 /* What was made there after its death, by another task, lives. */
 void kc_poison_freed(kc *m, const struct block_table *t, uint32_t number)
 {
     const struct block *block = kc_block_at(t, number);
-    struct page_map map;
 
     for (uint32_t next = block->pieces; next; next = kc_block_piece(t, next)->next_of_block) {
         const struct block_piece *piece = kc_block_piece(t, next);
-        map_part(t, piece->physical, piece->size, block->as.died, 0, &map);
-        set_free_bytes(m, &map, piece->physical, piece->size, KC_FREED, true);
+        if (kc_block_page(t, piece->physical)->newest < block->as.died)
+            kc_shadow_set(m, piece->physical, piece->size, KC_FREED);
+        else
+            poison_all_but(m, t, piece, block->as.died);
     }
 }
 
 void kc_poison_given(kc *m, const struct block_table *t, const struct objects *objects, uint64_t physical, uint32_t size)
 {
-    struct page_map map;
+    uint64_t end = physical + size, done = physical;
 
-    map_part(t, physical, size, 0, 0, &map);
     for (uint32_t i = objects_below(objects, physical) ? objects_below(objects, physical) - 1 : 0;
-         i < objects->count && objects->list[i].start < physical + size; i++) {
-        uint64_t first = objects->list[i].start > physical ? objects->list[i].start : physical;
-        uint64_t last = objects->list[i].end < physical + size ? objects->list[i].end : physical + size;
-        if (first < last)
-            memset(map.is_taken + (first & PAGE_MASK), true, last - first);
+         i < objects->count && objects->list[i].start < end; i++) {
+        if (objects->list[i].start > done)
+            poison_free_bytes(m, t, done, objects->list[i].start - done, KC_GAP);
+        done = objects->list[i].end > done ? objects->list[i].end : done;
     }
-    set_free_bytes(m, &map, physical, size, KC_GAP, false);
+    if (done < end)
+        poison_free_bytes(m, t, done, end - done, KC_GAP);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -419,3 +420,60 @@ def test_a_block_of_which_the_allocator_hands_out_parts_is_its_stock() -> None:
         assert [each.start for each in checked.live_blocks()] == [BLOCK, HEAP + 0x100]
         machine.run(timeout_s=60)
         assert [each.start for each in checked.live_blocks()] == [BLOCK, HEAP + 0x140]
+
+
+OVERLAPPING = (
+    FUNCTION
+    + """
+        pushl   $600
+        movl    $300, %esi
+1:      call    make
+        decl    %esi
+        jnz     1b
+        movl    $0x300000, %edi
+        movl    $300, %esi
+2:      pushl   %edi
+        call    drop
+        popl    %ecx
+        incl    %edi
+        decl    %esi
+        jnz     2b
+        call    take
+        exit    0
+        function make
+        movl    next, %eax
+        incl    next
+        ret
+        ends    make
+        function drop
+        ret
+        ends    drop
+        function take
+        movl    $0x300000, %eax
+        ret
+        ends    take
+        .data
+next:   .long   0x300000
+        .text
+"""
+)
+
+
+@pytest.mark.parametrize("event", [100, 900])
+def test_memory_that_many_blocks_had_is_free_after_the_last_of_them(event: int) -> None:
+    """A block of no size that is known may be all that follows and that no other one has."""
+    machine = Machine(assemble(OVERLAPPING))
+    record(machine, [RecordedFunction("make", 1), RecordedFunction("drop", 1), RecordedFunction("take", 0)])
+    unsized = replace(ROLES[0], values={})
+    with machine.observers.check_accesses([ROLES[0], ROLES[1], unsized]) as checked:
+        machine.run(stop_at_event=event)
+        snapshot = machine.snapshot()
+        before = checked.live_blocks(), checked.dead_blocks(), checked.shadow(HEAP, 4096)
+        machine.run(stop_at_event=event + 150)
+        later = checked.live_blocks(), checked.dead_blocks(), checked.shadow(HEAP, 4096)
+        snapshot.reset()
+        assert (checked.live_blocks(), checked.dead_blocks(), checked.shadow(HEAP, 4096)) == before
+        machine.run(stop_at_event=event + 150)
+        assert (checked.live_blocks(), checked.dead_blocks(), checked.shadow(HEAP, 4096)) == later
+        machine.run(timeout_s=60)
+        assert checked.shadow(HEAP, 4096) == bytes(4096)
