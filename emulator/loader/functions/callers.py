@@ -68,13 +68,17 @@ def _sites(image: KernelImage) -> dict[int, list[int]]:
 
 
 def _branches(text: bytes, start: int) -> Iterator[tuple[int, int]]:
-    """Yield the linked address of each branch, and where it leads to."""
+    """Yield the linked address of each branch, and where it leads to.
+
+    One to what follows would be none; 76 00 ends the three bytes that assemblers put between functions (8d 76 00).
+    """
     for found in _BRANCH.finditer(text):
         at = found.start()
-        opcode, distance = (2, 4) if text[at] == _TWO_BYTES else (1, 4) if text[at] in _FAR else (1, 1)
-        end = at + opcode + distance
-        if end <= len(text):
-            yield start + at, start + end + int.from_bytes(text[end - distance : end], "little", signed=True)
+        opcode, size = (2, 4) if text[at] == _TWO_BYTES else (1, 4) if text[at] in _FAR else (1, 1)
+        end = at + opcode + size
+        distance = int.from_bytes(text[end - size : end], "little", signed=True)
+        if end <= len(text) and distance:
+            yield start + at, start + end + distance
 
 
 def _is_stored(image: KernelImage, function: int) -> bool:

@@ -28,6 +28,7 @@ SOURCE = """
         call    own
         ret
         finish  own
+        .byte   0x8d, 0x76, 0x00  # lea 0(%esi), %esi
         begin   deeper
         ret
         finish  deeper
