@@ -41,6 +41,7 @@ BENCHMARKS = (
     Benchmark("report", traces.report),
     Benchmark("counting", in_process.counting),
     Benchmark("reset", in_process.snapshot_reset),
+    Benchmark("resets", in_process.many_resets),
     Benchmark("check", checking.check),
     Benchmark("exhaust", in_process.exhausting),
     Benchmark("pytest", plugin.thousand_tests),

@@ -144,21 +144,55 @@ class Execution:
             if self._until is not None:
                 self._until.end()
 
-    def _run(self, budget: int | None, event: int, allocation: int) -> Outcome:
+    def run_call(self, return_to: int) -> Outcome | None:
+        """Run a called function until it returns, without a budget: as `run`, but where nothing has to be done on the way at less cost.
+
+        Accesses of memory in which nothing is are errors.
+
+        Args:
+            return_to: Address of the `hlt` that it returns to.
+
+        Returns:
+            How the run ended; None: in this `hlt`.
+        """
+        if self._pause is not None:
+            with self._unanswered.refused():
+                return self.run(None, None, 0, 0)
+        self._ended = self._until = None
+        self._stop_asked = False
+        self._calls.stop_at(0)
+        self._allocations.arm(0)
+        self._core.in_run = True
+        try:
+            executed, stop = self._cpu.run_call(return_to)
+            if stop is not None:
+                with self._unanswered.refused():
+                    return self._run(None, 0, 0, self._after_part(self._diagnosis.count_exactly(stop)))
+            self._interrupts.ran(executed)
+            self._core.raise_pending()
+        finally:
+            self._core.in_run = False
+        return None
+
+    def _run(self, budget: int | None, event: int, allocation: int, first: Stop | None = None) -> Outcome:
         """Run the CPU part by part.
 
         Args:
             budget: In instructions.
             event: Number of the one to stop at; 0: none.
             allocation: The same.
+            first: How the first part has ended; None: it has not begun.
         """
         executed = 0
         while True:
-            if self._allocations.settle() and self._calls.event_count == event:
-                return Outcome(Returned.EVENT, None, self._cpu.registers().eip, executed)
-            self._allocations.arm(allocation)
             left = None if budget is None else budget - executed
-            stop = self._run_part(left)
+            if first is not None:
+                stop, first = first, None
+            else:
+                if self._allocations.settle() and self._calls.event_count == event:
+                    return Outcome(Returned.EVENT, None, self._cpu.registers().eip, executed)
+                self._allocations.arm(allocation)
+                stop = self._run_part(left)
             executed += stop.instructions
             budget_left = left is None or stop.instructions < left
             whole = stop if stop.instructions == executed else stop._replace(instructions=executed)
@@ -177,13 +211,15 @@ class Execution:
 
     def _run_part(self, budget: int | None) -> Stop:
         """Let the CPU run until something has to be done between two of its runs."""
-        interrupts = self._interrupts
         limit = None if self._until is None else self._until.limit()
         most = budget if limit is None else limit if budget is None else min(limit, budget)
         stop = self._diagnosis.count_exactly(self._cpu.run(most, self._slice()))
         if stop.reason is Reason.INSTRUCTIONS and most != budget:
             stop = stop._replace(reason=Reason.SLICE)
-        interrupts.ran(stop.instructions)
+        return self._after_part(stop)
+
+    def _after_part(self, stop: Stop) -> Stop:
+        self._interrupts.ran(stop.instructions)
         self._core.raise_pending()
         self._pause_if_due(stop.instructions)
         return stop

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from emulator.machine.core.core_types import Registers
-    from emulator.machine.execution import Outcome
+    from emulator.machine.execution import Execution, Outcome
     from emulator.machine.faults.diagnosis import Diagnosis
     from emulator.machine.machine import Machine
 
@@ -29,34 +29,56 @@ _DID = {
 }
 
 
-def call_function(
-    machine: Machine,
-    diagnosis: Diagnosis,
-    function: str | int,
-    arguments: Sequence[int],
-    max_instructions: int | None,
-    timeout_s: float | None,
-) -> int:
-    """Call a function; see `Machine.call`.
+class FunctionCalls:
+    """Calls functions of one machine's guest; see `Machine.call`.
 
     Args:
-        machine: Whose guest.
+        machine: It.
+        execution: Runs it.
         diagnosis: Explains what goes wrong.
-        function: Its symbol or address.
-        arguments: 32-bit words.
-        max_instructions: Budget.
-        timeout_s: Budget in seconds of the host.
     """
-    machine.check_rests("call()")
-    before = machine.registers()
-    return_to = _enter(machine, before, machine.address_of(function), arguments)
-    with machine.unanswered.refused():
-        outcome = machine.run(max_instructions=max_instructions, timeout_s=timeout_s)
-    if outcome.eip != return_to + 1:
-        raise diagnosis.in_call(_not_returned(machine, function, outcome))
-    eax = machine.registers().eax
-    machine.cpu.set_registers(before)
-    return eax
+
+    def __init__(self, machine: Machine, execution: Execution, diagnosis: Diagnosis) -> None:
+        self._machine = machine
+        self._execution = execution
+        self._diagnosis = diagnosis
+
+    def call(
+        self,
+        function: str | int,
+        arguments: Sequence[int],
+        max_instructions: int | None,
+        timeout_s: float | None,
+    ) -> int:
+        """Call a function; see `Machine.call`.
+
+        Args:
+            function: Its symbol or address.
+            arguments: 32-bit words.
+            max_instructions: Budget.
+            timeout_s: Budget in seconds of the host.
+        """
+        machine = self._machine
+        machine.check_rests("call()")
+        address = machine.address_of(function)
+        if max_instructions is None and timeout_s is None:
+            end = machine.cpu.enter_call(address, [word & WORD_MAX for word in arguments], RETURN_TO)
+            if end is not None:
+                self._check(function, end, self._execution.run_call(end))
+                return machine.cpu.leave_call()
+        before = machine.registers()
+        return_to = _enter(machine, before, address, arguments)
+        with machine.unanswered.refused():
+            outcome = machine.run(max_instructions=max_instructions, timeout_s=timeout_s)
+        self._check(function, return_to, outcome)
+        eax = machine.registers().eax
+        machine.cpu.set_registers(before)
+        return eax
+
+    def _check(self, function: str | int, return_to: int, outcome: Outcome | None) -> None:
+        """Raise an error for a call that ended otherwise than in the `hlt` at *return_to*; None: it ended there."""
+        if outcome is not None and outcome.eip != return_to + 1:
+            raise self._diagnosis.in_call(_not_returned(self._machine, function, outcome))
 
 
 def _enter(machine: Machine, before: Registers, address: int, arguments: Sequence[int]) -> int:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from emulator.machine.core.observers import Observers
     from emulator.machine.core.snapshots import CoreSnapshots, Snapshot
     from emulator.machine.execution import Outcome
+    from emulator.machine.function_calls import FunctionCalls
     from emulator.machine.layer_state import LayerModes
     from emulator.machine.recording import Recording
     from emulator.machine.until import Until
@@ -267,9 +268,13 @@ class Machine:
             GuestStopped: The function did not return.
             ValueError: The machine runs: it was called from a callback.
         """
-        from emulator.machine.function_calls import call_function  # not for `boot`
+        return self._function_calls.call(function, arguments, max_instructions, timeout_s)
 
-        return call_function(self, self._diagnosis, function, arguments, max_instructions, timeout_s)
+    @cached_property
+    def _function_calls(self) -> FunctionCalls:
+        from emulator.machine.function_calls import FunctionCalls  # not for `boot`
+
+        return FunctionCalls(self, self._execution, self._diagnosis)
 
     def address_of(self, function: str | int) -> int:
         """Return the address of a function given by symbol or by name; an address is returned as it is.

@@ -111,6 +111,12 @@ const char *kc_engine_function(uint32_t i, bool *found);
 void kc_get_registers(kc *m, kc_registers *out);
 /* Write the general registers, EIP and EFLAGS. */
 void kc_set_registers(kc *m, const kc_registers *in);
+/* Let the machine stand at a function's first instruction, as if it had been called: its arguments, 16 at most, and where it returns to are pushed.
+ * `before` gets the general registers, EIP and EFLAGS. Returns where that is: the first of kc_halt_ends() that lies at `end`, physical;
+ * or -1, with nothing changed: none does, or what is pushed does not lie in one page of RAM. */
+int64_t kc_call_enter(kc *m, uint32_t function, const uint32_t *arguments, uint32_t count, uint64_t end, kc_registers *before);
+/* Put these registers back; return EAX as it was. */
+uint32_t kc_call_leave(kc *m, const kc_registers *before);
 /* Put the CPU into flat 32-bit protected mode with the descriptors that lie at gdt_base: code 0x08, data 0x10; CR4 is 0, the
  * IDT the interrupt vector table of real mode, the local table the first 64 KiB, as after a reset. Returns a Unicorn error or 0. */
 int kc_set_flat(kc *m, uint32_t gdt_base, uint32_t gdt_limit);

@@ -29,6 +29,7 @@ class DeviceStates:
         self._devices: list[Device] = []
         self._first: tuple[object, ...] = ()
         self._known: dict[object, object] = {}
+        self._all: tuple[object, ...] | None = None  # the states that all devices are known to be in
 
     def add(self, device: Device) -> None:
         """Take in a device."""
@@ -38,10 +39,12 @@ class DeviceStates:
 
     def touched(self, device: object) -> None:
         """A device is about to do something: its state will have to be asked for."""
+        self._all = None
         self._known.pop(device, None)
 
     def all_touched(self) -> None:
         """The same of all devices."""
+        self._all = None
         self._known.clear()
 
     def save(self) -> tuple[object, ...]:
@@ -53,11 +56,15 @@ class DeviceStates:
 
     def restore(self, states: tuple[object, ...]) -> Iterator[Device]:
         """Put all devices back into states that `save` returned; yield each that was in another one, when it is back."""
+        if states is self._all:
+            return
         for device, state in zip(self._devices, (*states, *self._first[len(states) :]), strict=True):
             if self._known.get(device, self) is not state:
                 device.restore(state)
                 yield device
                 self._known[device] = state
+        if len(self._known) == len(self._devices):  # else one has touched another
+            self._all = states
 
 
 class PortBus:

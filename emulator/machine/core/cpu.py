@@ -20,13 +20,14 @@ from emulator.machine.core.core_types import (
 from emulator.machine.core.handle import ffi, lib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from emulator.machine.core.handle import Core
 
 _REGISTER_WORDS = struct.Struct(f"<{len(Registers._fields)}I")  # kc_registers has the same order
 _STOP = struct.Struct("i4IQI2iQ3I")  # kc_stop has the order of `Stop`
 _REASON, _ACCESS, _PROBLEM = (Stop._fields.index(name) for name in ("reason", "access", "problem"))
+_HALTED = int(Reason.HALTED)
 _REASONS, _ACCESSES = {int(each): each for each in Reason}, tuple(Access)  # by their numbers
 
 
@@ -43,6 +44,7 @@ class Cpu:
         self._stop_bytes = memoryview(ffi.buffer(self._stop))
         self._registers = ffi.new("kc_registers *")
         self._register_bytes = memoryview(ffi.buffer(self._registers))
+        self._before_call = ffi.new("kc_registers *")
 
     # -- memory and registers ----------------------------------------------------------------------
 
@@ -76,6 +78,28 @@ class Cpu:
         self._core.check_rests("set_registers()")
         _REGISTER_WORDS.pack_into(self._register_bytes, 0, *registers)
         lib.kc_set_registers(self._core.raw, self._registers)
+
+    def enter_call(self, function: int, arguments: Sequence[int], end: int) -> int | None:
+        """Let the machine stand at a function's first instruction, as if it had been called.
+
+        Args:
+            function: Its address.
+            arguments: Unsigned words.
+            end: Physical address of the `hlt` that it returns to.
+
+        Returns:
+            Where it returns to. None: nothing has changed, because that is not mapped, or the arguments are many or do not lie in
+            one page of RAM.
+        """
+        core = self._core
+        core.check_rests("call()")
+        at: int = lib.kc_call_enter(core.raw, function, arguments, len(arguments), end, self._before_call)
+        return None if at < 0 else at
+
+    def leave_call(self) -> int:
+        """Return EAX, and put the registers back to what they were at the last `enter_call`."""
+        eax: int = lib.kc_call_leave(self._core.raw, self._before_call)
+        return eax
 
     def translate(self, linear: int) -> int | None:
         """Return the physical address of a linear one, without side effects; None where nothing is mapped."""
@@ -155,14 +179,35 @@ class Cpu:
 
         What callbacks raised meanwhile, and handlers of signals, waits for `Core.raise_pending`: the run counts all the same.
         """
-        core, stop = self._core, self._stop
+        self._run(max_instructions or 0, slice_instructions or 0)
+        return self._stopped()
+
+    def run_call(self, return_to: int) -> tuple[int, Stop | None]:
+        """Run without a budget.
+
+        Args:
+            return_to: Address of the `hlt` at which a call ends.
+
+        Returns:
+            How many instructions were executed, and how the run ended; None: in this `hlt`.
+        """
+        stop = self._stop
+        self._run(0, 0)
+        is_over = stop.reason == _HALTED and stop.eip == return_to + 1
+        return stop.instructions, None if is_over else self._stopped()
+
+    def _run(self, max_instructions: int, slice_instructions: int) -> None:
+        core = self._core
         core.check_rests("run()")
         core.is_running = True
         try:
-            lib.kc_run(core.raw, max_instructions or 0, slice_instructions or 0, stop)
+            lib.kc_run(core.raw, max_instructions, slice_instructions, self._stop)
         except BaseException as error:  # noqa: BLE001 - Python handles signals as soon as the core has returned
             error.__context__, core.pending = core.pending, error
         core.is_running = False
+
+    def _stopped(self) -> Stop:
+        stop = self._stop
         values = [*_STOP.unpack_from(self._stop_bytes)]
         values[_REASON] = reason = _REASONS[stop.reason]
         values[_ACCESS] = _ACCESSES[stop.access]

@@ -99,11 +99,12 @@ class CoreSnapshots:
         return pages_of(self._touched, count)
 
     def _depth(self, snapshot: int) -> int:
-        if snapshot not in self._numbers:
+        try:
+            return self._numbers.index(snapshot)
+        except ValueError:
             raise HostError(
                 f"snapshot {snapshot} is gone: an outer one was reset or discarded, or it was itself"
-            )
-        return self._numbers.index(snapshot)
+            ) from None
 
 
 class Snapshot:
@@ -116,13 +117,12 @@ class Snapshot:
         parts: The other parts of the machine, in the order in which they go back.
     """
 
-    __slots__ = ("_core", "_number", "_parts", "_states")
+    __slots__ = ("_core", "_number", "_restores")
 
     def __init__(self, core: CoreSnapshots, parts: Sequence[Stateful]) -> None:
         core.check_rests("snapshot()")
         self._core = core
-        self._parts = parts
-        self._states = [part.save() for part in parts]
+        self._restores = [(part.restore, part.save()) for part in parts]
         self._number = core.take()
 
     def reset(self) -> None:
@@ -134,8 +134,8 @@ class Snapshot:
         """
         self._core.check_rests("reset()")
         self._core.reset(self._number)
-        for part, state in zip(self._parts, self._states, strict=True):
-            part.restore(state)
+        for restore, state in self._restores:
+            restore(state)
 
     def page_written(self, physical: int) -> bool:
         """Whether the page at *physical* was written between this snapshot and the next one inside it, or may have been."""

@@ -262,6 +262,18 @@ int kc_on_halt(kc *m, uint32_t length)
     return (int)vector;
 }
 
+bool kc_halt_end_at(kc *m, uint64_t physical, uint32_t *eip)
+{
+    uint32_t base = kc_segment_base(m, CS);
+
+    for (uint32_t i = 0; i < m->interrupts->end_count; i++)
+        if (kc_translate(m, base + m->interrupts->ends[i]) == (int64_t)physical) {
+            *eip = m->interrupts->ends[i];
+            return true;
+        }
+    return false;
+}
+
 int kc_halt_ends(kc *m, const uint32_t *eips, uint32_t count)
 {
     if (count > ENDS_MAX)

@@ -28,5 +28,7 @@ bool kc_irq_possible(kc *m);
 void kc_irq_take(kc *m);
 /* Does a `hlt` at this EIP always end the run? Functions that are called from Python return to such a one. */
 bool kc_ends_at(const kc *m, uint32_t eip);
+/* The first such EIP that lies at a physical address now. False: there is none. */
+bool kc_halt_end_at(kc *m, uint64_t physical, uint32_t *eip);
 
 #endif

@@ -1,4 +1,7 @@
 /* The CPU's registers, for Python. */
+#include <string.h>
+
+#include "core/interrupts.h"
 #include "core/reports.h"
 #include "core/windows.h"
 #include "unicorn/counting.h"
@@ -47,6 +50,40 @@ void kc_set_registers(kc *m, const kc_registers *in)
     U.uc_reg_write_batch(m->uc, register_ids, pointers, GENERAL);
     kc_leave_event(m);
     kc_look_soon(m); /* a running engine goes on at the new EIP */
+}
+
+int64_t kc_call_enter(kc *m, uint32_t function, const uint32_t *arguments, uint32_t count, uint64_t end, kc_registers *before)
+{
+    enum { ARGUMENTS_MAX = 16 };
+    uint32_t *fields = &before->eax, words[1 + ARGUMENTS_MAX], size = 4 * (count + 1);
+    void *pointers[GENERAL];
+    kc_registers inside;
+
+    for (int i = 0; i < GENERAL; i++)
+        pointers[i] = &fields[i];
+    if (count > ARGUMENTS_MAX || !kc_halt_end_at(m, end, &words[0]))
+        return -1;
+    memset(before, 0, sizeof *before);
+    U.uc_reg_read_batch(m->uc, register_ids, pointers, GENERAL);
+    inside = *before;
+    inside.esp -= size;
+    inside.eip = function;
+    uint32_t linear = kc_segment_base(m, SS) + inside.esp;
+    int64_t at = kc_translate(m, linear);
+    if (at < 0 || (linear & PAGE_MASK) + size > PAGE_SIZE || (uint64_t)at + size > m->memory_end)
+        return -1;
+    memcpy(words + 1, arguments, count * sizeof *arguments);
+    memcpy(kc_at(m, (uint64_t)at), words, size);
+    kc_set_registers(m, &inside);
+    return words[0];
+}
+
+uint32_t kc_call_leave(kc *m, const kc_registers *before)
+{
+    uint32_t eax = kc_eax(m);
+
+    kc_set_registers(m, before);
+    return eax;
 }
 
 /* The engine stands at an exception, where registers are exact, and it goes on wherever EIP is. */

@@ -245,3 +245,18 @@ def test_the_newest_call_is_there_when_the_columns_are_full(number: int) -> None
     machine.run()
     assert [call.number for call in whole.calls()] == list(range(1, 100_001))
     assert whole.calls()[number - 1].result == 5
+
+
+def test_an_observer_answers_in_calls_from_python(machine: Machine) -> None:
+    record(machine, TAKING)
+
+    class Second:
+        def next_after(self, number: int) -> int:
+            return 2 if number < 2 else 0
+
+        def answer(self, number: int) -> int | None:
+            return 0xABC0 if number == 2 else None
+
+    with machine.allocations.observe(Second()):
+        assert machine.call("take", 8) == 0xABC8
+        assert machine.call("take", 8) == 0x1008

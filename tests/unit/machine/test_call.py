@@ -9,9 +9,12 @@ import pytest
 from emulator.errors import BudgetUsedUp, GuestException, GuestStopped, KernelMismatch, UnmappedAccess
 from emulator.loader.builtin import resolve
 from emulator.loader.image import KernelImage
+from emulator.machine.address_map import CALLS_END
+from emulator.machine.board.interrupts import INSTRUCTION_NS
 from emulator.machine.consoles import Console
 from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
+from kernel_model.memory import OutsideMemory
 from tests.helpers.guest import machine_of, results_of, symbol
 
 LIBRARY = """
@@ -123,6 +126,74 @@ def test_arguments_are_pushed_from_right_to_left_and_eax_is_the_result(machine: 
 
 def test_a_function_can_be_called_by_its_address(machine: Machine) -> None:
     assert machine.call(symbol(machine, "add_three"), 2, 3, 4) == 9
+
+
+@pytest.mark.parametrize("offset", [0, 4, 8, 12, 16, 20])
+def test_what_is_pushed_may_lie_in_two_pages(machine: Machine, offset: int) -> None:
+    machine.run()
+    before = machine.registers()._replace(esp=0x300000 + offset)
+    machine.cpu.set_registers(before)
+    machine.memory.store_words(0x300000 + offset, (0xAAAA, 0xBBBB))
+    assert machine.call("add_three", 1, 20, 300) == 321
+    assert machine.registers() == before
+    assert machine.memory.load_words(0x300000 + offset - 12, 5) == (1, 20, 300, 0xAAAA, 0xBBBB)
+
+
+@pytest.mark.parametrize("others", [0, 13, 14, 100])
+def test_there_may_be_many_arguments(machine: Machine, others: int) -> None:
+    machine.run()
+    esp = machine.registers().esp
+    arguments = (1, 20, 300, *range(1000, 1000 + others))
+    assert machine.call("add_three", *arguments) == 321
+    assert machine.memory.load_words(esp - 4 * len(arguments), len(arguments)) == arguments
+
+
+def test_a_stack_outside_of_memory_is_refused(machine: Machine) -> None:
+    machine.run()
+    machine.cpu.set_registers(machine.registers()._replace(esp=0x40000000))
+    with pytest.raises(OutsideMemory):
+        machine.call("add_three", 1, 2, 3)
+    assert machine.registers().esp == 0x40000000
+
+
+def test_a_call_may_pause_on_the_way(machine: Machine) -> None:
+    machine.run()
+    reached = []
+    machine.pause_after(50, lambda: reached.append(machine.registers().ecx))
+    assert machine.call("nested", 100) == 5050
+    assert len(reached) == 1
+    assert machine.call("nested", 100) == 5050
+    assert len(reached) == 1
+
+
+def test_a_stop_in_a_call_is_said(machine: Machine) -> None:
+    machine.run()
+
+    def stop(_kind: int, _esp: int, eax: int) -> int:
+        machine.stop()
+        return eax
+
+    with (
+        machine.observers.probe(symbol(machine, "add_three"), stop),
+        pytest.raises(GuestStopped, match=r"^add_three did not return: the kernel was stopped"),
+    ):
+        machine.call("add_three", 1, 2, 3)
+    assert machine.call("add_three", 1, 2, 3) == 6
+
+
+def test_an_error_that_came_between_two_runs_is_raised_by_the_call(machine: Machine) -> None:
+    machine.stop(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        machine.call("add_three", 1, 2, 3)
+    assert machine.registers().eip in {end + 1 for end in CALLS_END}
+    assert machine.call("add_three", 1, 2, 3) == 6
+
+
+@pytest.mark.parametrize("budget", [None, 1000])
+def test_a_call_takes_time(machine: Machine, budget: int | None) -> None:
+    before = machine.interrupts.now_ns()
+    assert machine.call("add_three", 1, 2, 3, max_instructions=budget) == 6
+    assert machine.interrupts.now_ns() - before == 5 * INSTRUCTION_NS
 
 
 def test_functions_of_the_guest_call_each_other(machine: Machine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -171,3 +172,16 @@ def test_an_apic_that_the_cpu_switched_off_is_on_again(machine: Machine) -> None
     assert machine.ports.save() != on
     snapshot.reset()
     assert machine.ports.save() == on
+
+
+def test_a_device_that_another_one_touches_while_it_goes_back_is_put_back_the_next_time() -> None:
+    states = DeviceStates()
+    first, second = Mock(), Mock()
+    second.restore.side_effect = lambda _state: states.touched(first)
+    states.add(first)
+    states.add(second)
+    saved = states.save()
+    states.touched(second)
+    assert list(states.restore(saved)) == [second]
+    assert list(states.restore(saved)) == [first]
+    assert list(states.restore(saved)) == []
