@@ -63,13 +63,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="bool",
         default=False,
     )
+    parser.addini(
+        "kmemu_halt_on_error",
+        "with kmemu_sanitize, stop the kernel before such an access",
+        type="bool",
+        default=False,
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Describe the markers; read the configuration if there is one."""
     config.addinivalue_line(
         "markers",
-        "kmemu(kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize): "
+        "kmemu(kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize, halt_on_error): "
         "what the fixture kernel boots",
     )
     for name, text in _MARKERS.items():

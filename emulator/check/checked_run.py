@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from emulator.check.accesses.bad_accesses import bad_accesses
+from emulator.check.accesses.halting import ends_at
 from emulator.check.bad_endings import bad_endings, deadlocks, wild_accesses
 from emulator.check.calls.checks import check_calls
 from emulator.check.calls.results import known_memory
@@ -33,7 +34,7 @@ from emulator.profile.functions import Role
 from emulator.profile.known import structures_of
 from emulator.replay.engine import Rerun
 from emulator.run.ending import Budget, How
-from emulator.run.recorded import record_run
+from emulator.run.recorded import record_run, trace_so_far
 from emulator.trace.checking import check_accesses
 from emulator.trace.file.recorder import trace_header
 from emulator.trace.trace import Trace
@@ -75,6 +76,7 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
     *,
     walk_every: int = 0,
     sanitize: bool = False,
+    halts_at: Callable[[Finding], bool] | None = None,
     new_machine: Callable[[], Machine] | None = None,
     on_start: Callable[[Recording], None] = _ignore,
     on_progress: Callable[[int], None] = _ignore,
@@ -87,6 +89,7 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
         budget: What the run may take.
         walk_every: Audit the kernel's structures at the entry of every so manieth recorded call; 0: only at the end.
         sanitize: Check each access of the kernel.
+        halts_at: With *sanitize*: whether the run ends before a bad access that is this finding; None: it never does.
         new_machine: Makes a machine as the first one was before its run. Without it, no finding has a hex dump or a faulting
             write, because nothing is run again.
         on_start: Called with the recording, before the first instruction.
@@ -96,7 +99,7 @@ def check_kernel(  # noqa: PLR0913 - the run, and who takes part in it
         TraceNotWritten: There is no room for the recording among the temporary files.
         HostError: No memory is left.
     """
-    check = Check(machine, profile, new_machine, sanitize=sanitize)
+    check = Check(machine, profile, new_machine, sanitize=sanitize, halts_at=halts_at)
     with tempfile.TemporaryDirectory(prefix="kmemu-check-") as folder:
         started = time.perf_counter()
         path = Path(folder) / "run.kmt"
@@ -127,6 +130,7 @@ class Check:
         profile: The profile to record.
         new_machine: Makes a machine as the first one was before its run; None: nothing is run again.
         sanitize: Check each access of the kernel, if the machine can do that.
+        halts_at: Whether the run ends before a bad access; see `check_kernel`.
 
     Attributes:
         checks: What is known of the kernel's structures; None: nothing.
@@ -140,6 +144,7 @@ class Check:
         new_machine: Callable[[], Machine] | None,
         *,
         sanitize: bool = False,
+        halts_at: Callable[[Finding], bool] | None = None,
     ) -> None:
         self._machine = machine
         self._profile = profile
@@ -150,6 +155,7 @@ class Check:
         self._stale: tuple[StaleUse, ...] = ()
         self._page_zero: PageZero | None = None
         self._sanitize = sanitize
+        self._halts_at = halts_at
         self._accesses: BadAccesses | None = None
 
     def record(
@@ -175,7 +181,8 @@ class Check:
 
             def start(recording: Recording) -> None:
                 if self._sanitize and machine.mmu != "reference":
-                    checks.append(closing.enter_context(check_accesses(machine, self._profile)))
+                    ends = None if self._halts_at is None else self._ends(recording, path, self._halts_at)
+                    checks.append(closing.enter_context(check_accesses(machine, self._profile, ends)))
                 on_start(recording)
 
             ending = record_run(machine, path, header, budget, on_start=start, on_progress=on_progress)
@@ -185,6 +192,11 @@ class Check:
         if isinstance(ending.error, HostError):
             raise ending.error
         return ending
+
+    def _ends(
+        self, recording: Recording, path: Path, halts_at: Callable[[Finding], bool]
+    ) -> Callable[[BadAccesses], bool]:
+        return ends_at(self._machine, lambda: trace_so_far(recording, path), halts_at)
 
     def report(self, trace: Trace, ending: Ending) -> CheckReport:
         """Make the checks of a run that has ended, and return all findings."""
@@ -256,7 +268,12 @@ class Check:
         """Return how to run the kernel once more, as far as it ran; None: not at all."""
         if self._new_machine is None:
             return None
-        goes_on = ending.how in (How.BUDGET, How.TEXT, How.IDLE)  # it would, unlike the first time
+        goes_on = ending.how in (
+            How.BUDGET,
+            How.TEXT,
+            How.IDLE,
+            How.BAD_ACCESS,
+        )  # it would, unlike the first time
         instructions = ending.instructions if goes_on else None
         return Rerun(self._new_machine, self._profile, instructions)
 

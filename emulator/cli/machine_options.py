@@ -57,6 +57,11 @@ def add_sanitize(group: _ArgumentGroup) -> None:
         action="store_true",
         help="check each access: beyond the ends of a block, after its free, of memory in no block",
     )
+    group.add_argument(
+        "--halt-on-error",
+        action="store_true",
+        help="with --sanitize: end the run before the first bad access",
+    )
 
 
 def add_console(output: _ArgumentGroup) -> None:
@@ -256,12 +261,23 @@ def _board(options: Namespace) -> BoardSettings:
     return settings if options.rtc is None else settings._replace(rtc_start_s=options.rtc)
 
 
+def check_halt_on_error(options: Namespace) -> None:
+    """Check that there are accesses before which a run may end.
+
+    Raises:
+        CommandLineError: Accesses are not checked.
+    """
+    if options.halt_on_error and not options.sanitize:
+        raise CommandLineError("--halt-on-error goes with --sanitize")
+
+
 def check_sanitize(options: Namespace) -> None:
     """Check that the machine can do what `add_sanitize` has asked for.
 
     Raises:
-        CommandLineError: It cannot.
+        CommandLineError: It cannot, or only a part was asked for.
     """
+    check_halt_on_error(options)
     if options.sanitize and options.mmu == "reference":
         raise CommandLineError(
             "--sanitize needs kmemu's MMU: with --memory reference nobody tells each access"

@@ -44,7 +44,7 @@ def judge_ending(ending: Ending) -> tuple[Status, list[str]]:  # noqa: PLR0911 -
             return Status.GOOD, []
         case How.TEXT | How.IDLE | How.LEFT:
             return Status.GOOD, []
-        case How.EXIT | How.HALTED | How.OFF | How.RESET:
+        case How.EXIT | How.HALTED | How.OFF | How.RESET | How.BAD_ACCESS:
             from emulator.report.text.ending import ending_text
 
             missed = f"{ending.missed!r} did not appear: " if ending.missed else ""

@@ -36,6 +36,7 @@ class Returned(Enum):
     SPINS = "spins"  # in a loop that nothing can end
     TEXT = "text"  # the text that `run` was to go on until has appeared
     IDLE = "idle"  # the guest only waits, and `run` was to go on until then
+    BAD_ACCESS = "bad access"  # in front of one at which who checks accesses has ended it
     EVENT = "event"  # at the event that `run` was asked to stop at
     ASKED = "asked"  # by `Machine.stop`
 
@@ -262,12 +263,9 @@ class Execution:
         match stop.reason:
             case Reason.ASKED if self._ended is not None:
                 return Outcome(*self._ended, stop.eip, stop.instructions)
-            case Reason.EVENT if self._calls.event_count < EVENTS_MAX:
-                return Outcome(Returned.EVENT, None, stop.eip, stop.instructions)
-            case Reason.HALTED | Reason.SPINS:
-                halted = Returned.HALTED if stop.reason is Reason.HALTED else Returned.SPINS
-                return Outcome(halted, None, stop.eip, stop.instructions)
-            case Reason.ASKED | Reason.SLICE:
+            case Reason.HALTED | Reason.SPINS | Reason.EVENT | Reason.BAD_ACCESS if self._is_end(stop.reason):
+                return Outcome(Returned[stop.reason.name], None, stop.eip, stop.instructions)
+            case Reason.ASKED | Reason.SLICE | Reason.BAD_ACCESS:
                 pass
             case Reason.EXCEPTION:
                 raise self._diagnosis.undelivered(stop)
@@ -283,3 +281,9 @@ class Execution:
         if self._stop_asked:
             return Outcome(Returned.ASKED, None, self._cpu.registers().eip, stop.instructions)
         return None
+
+    def _is_end(self, reason: Reason) -> bool:
+        """Return whether the run ends where the CPU has stopped in one of its own ways."""
+        if reason is Reason.BAD_ACCESS:
+            return self._core.ends_at_access is not None and self._core.ends_at_access()
+        return reason is not Reason.EVENT or self._calls.event_count < EVENTS_MAX

@@ -26,6 +26,7 @@ _DID = {
     Returned.HALTED: "halted",
     Returned.SPINS: "halted in an endless loop",
     Returned.ASKED: "was stopped",
+    Returned.BAD_ACCESS: "was stopped before a bad access",
 }
 
 

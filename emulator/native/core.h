@@ -26,6 +26,8 @@ enum kc_reason {
     KC_UNMAPPED,      /* access to physical memory that is not there: address, access */
     KC_SLICE,         /* the slice is over: at a block's start, no instruction of it was executed */
     KC_EVENT,         /* the event asked for with kc_stop_at_event(), or the last that has a number */
+    KC_BAD_ACCESS,    /* the first of its kind, see kc_sanitize_open(); EIP is at the instruction, which has done nothing yet or, as with
+                       * rep, not all */
     KC_FAILED,        /* Unicorn gave up for another reason: uc_error */
     KC_NO_MEMORY      /* the host has no memory for what is kept of the run: whatever else ended it, and from then on every run */
 };
@@ -612,6 +614,7 @@ typedef struct {
                                  * another: a block in one has no redzone outside of it */
     const kc_extent *allocator; /* code, linear, ascending, that may access all memory, besides that of the recorded functions */
     uint32_t function_count, failure_count, object_count, allocator_count;
+    bool ends_run; /* with KC_BAD_ACCESS, at each access that is kept as a new one: in front of its instruction */
 } kc_checking;
 
 /* Accesses of such memory by one instruction, with one call stack, for one reason. */

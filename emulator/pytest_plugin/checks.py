@@ -68,6 +68,7 @@ class KernelChecks:
             if booted.settings.check or booted.settings.sanitize or expected.mistakes
             else None
         )
+        booted.expected = expected.mistakes
         self._first_event = 1
         self._allocations_before = 0
         for limit in expected.limits:

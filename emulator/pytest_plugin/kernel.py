@@ -13,8 +13,10 @@ from emulator.machine.execution import Returned
 from emulator.pytest_plugin.guest_failure import last_lines
 from emulator.pytest_plugin.guest_memory import GuestMemory, NoObject
 from emulator.pytest_plugin.machines import add_facts, do_nothing
+from emulator.pytest_plugin.mistakes import Mistakes, lines_of
 from emulator.report.text.ending import ending_text
 from emulator.run.to_end import ending_of
+from emulator.wording import code_location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,12 +111,18 @@ class Kernel:
         __tracebackhide__ = True
         try:
             with self._booted.deadline(timeout_s):
-                return self._machine.run(
+                outcome = self._machine.run(
                     max_instructions=max_instructions, until=until, until_idle=until_idle
                 )
         except EmulatorError as error:
             self._explain(error)
             raise error.with_traceback(None) from None
+        if outcome.ending is Returned.BAD_ACCESS:
+            location = code_location(*self._machine.image.location(outcome.eip))
+            stopped = GuestStopped("the kernel was stopped before a bad access", outcome.eip, location)
+            self._explain(stopped)
+            raise stopped
+        return outcome
 
     def expect(
         self, text: str, *, max_instructions: int | None = None, timeout_s: float | None = None
@@ -241,3 +249,6 @@ class Kernel:
         if isinstance(error, GuestStopped):
             self.died = True
             add_facts(error, self._booted.machine, self.console)
+            if self._booted.halted_at:
+                mistakes = Mistakes(self, self._booted)
+                error.add_note("\n".join(lines_of(map(mistakes.for_people, self._booted.halted_at))))

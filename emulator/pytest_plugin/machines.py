@@ -28,12 +28,14 @@ from emulator.run.to_end import ending_of
 from emulator.wording import code_location
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from drgn import Program
 
+    from emulator.check.findings import Finding, Kind
     from emulator.inject.policy import FaultInjector
     from emulator.machine.core.checked_accesses import CheckedAccesses
+    from emulator.machine.core.observed import BadAccess, BadAccesses
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.trace.recording import CallLog
@@ -59,6 +61,8 @@ class BootedKernel:
         guard: Keeps accesses of page zero; None where the kernel lies there, or nobody looks.
         heap_audits: The audits of the kernel's heap, as far as it is wanted, known, and not damaged from the start.
         on_output: Called whenever the kernel has printed something.
+        expected: The kinds of mistakes that this test expects: bad accesses of these kinds do not stop the kernel.
+        halted_at: The bad access before which the last run was stopped; none in most runs.
         failures: The allocations that fail in this test; None: none does.
 
     Raises:
@@ -83,6 +87,8 @@ class BootedKernel:
         profile = self._profile(recorded=recorded)
         self.log: CallLog | None = None
         self.accesses: CheckedAccesses | None = None
+        self.expected: frozenset[Kind] = frozenset()
+        self.halted_at: list[Finding] = []
         self.guard = (
             self.machine.observers.guard_page_zero()
             if settings.check and can_guard(self.machine.image, profile)
@@ -101,6 +107,23 @@ class BootedKernel:
         """Go back to where the boot has ended, for another test."""
         self.start.reset()
         self.let_fail(None)
+        self.expected = frozenset()
+        self.halted_at = []
+
+    def bad_accesses(self, accesses: Iterable[BadAccess]) -> list[Finding]:
+        """Return the mistakes that some of the kept accesses are; calls have to be recorded."""
+        from emulator.check.accesses.bad_accesses import bad_accesses  # few sessions need them
+        from emulator.trace.logged import LoggedTrace
+
+        if self.log is None:
+            raise ValueError("no calls are recorded")
+        return bad_accesses(self.machine, accesses, LoggedTrace(self.log, self.symbolizer))
+
+    def _ends_at(self, seen: BadAccesses) -> bool:
+        """Return whether a run ends before the newest access."""
+        found = self.bad_accesses(seen.accesses)
+        self.halted_at = [each for each in found if each.kind not in self.expected]
+        return bool(self.halted_at)
 
     @cached_property
     def symbolizer(self) -> Symbolizer:
@@ -188,13 +211,14 @@ class BootedKernel:
                 if self.settings.sanitize:
                     from emulator.trace.checking import check_accesses  # few sessions need it
 
-                    self.accesses = check_accesses(self.machine, profile)
+                    ends = self._ends_at if self.settings.halt_on_error else None
+                    self.accesses = check_accesses(self.machine, profile, ends)
             if instructions is not None:
                 with suppress(BudgetUsedUp):
                     self.machine.run(max_instructions=instructions)
                 return
             outcome = self.machine.run()
-            if outcome.exit_value or outcome.ending is Returned.RESET:
+            if outcome.exit_value or outcome.ending in (Returned.RESET, Returned.BAD_ACCESS):
                 how = ending_text(ending_of(self.machine, outcome))
                 raise EmulatorError(f"{how} when it booted; boot_until can end its boot earlier")
 

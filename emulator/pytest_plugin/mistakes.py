@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from emulator.check.accesses.bad_accesses import bad_accesses
 from emulator.check.later_mistakes import later_mistakes
 from emulator.check.null_accesses import came_up, finding_of, is_used_on_purpose, null_uses
 from emulator.guest.symbolizer import Frame
@@ -65,15 +64,15 @@ class Mistakes:
             found += later_mistakes(
                 booted.machine, trace, self._first_event, has_mappings=booted.has_mappings
             )
-            found += self._bad_accesses(trace)
-        return [self._for_people(each) for each in [*found, *self._null_accesses(trace)]]
+            found += self._bad_accesses()
+        return [self.for_people(each) for each in [*found, *self._null_accesses(trace)]]
 
-    def _bad_accesses(self, trace: Trace) -> list[Finding]:
+    def _bad_accesses(self) -> list[Finding]:
         checked = self._booted.accesses
         if checked is None:
             return []
         later = checked.seen().accesses[self._accesses_before :]
-        return bad_accesses(self._booted.machine, later, trace) if later else []
+        return self._booted.bad_accesses(later) if later else []
 
     def _null_accesses(self, trace: Trace | None) -> list[Finding]:
         guard = self._booted.guard
@@ -89,7 +88,7 @@ class Mistakes:
             return []
         return [finding_of(use, trace) for use in null_uses(self._booted.machine, later, learned)]
 
-    def _for_people(self, finding: Finding) -> Finding:
+    def for_people(self, finding: Finding) -> Finding:
         """Return a finding with the line of the test in place of the address to which its calls return."""
         site, block = finding.call_site, finding.block
         if block is not None:

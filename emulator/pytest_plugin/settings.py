@@ -45,6 +45,7 @@ class Settings:
         walk_heap: Audit for damage in a known kernel's heap after each test.
         check: Let a test fail whose calls of the kernel make a mistake that `kmemu check` finds.
         sanitize: Let a test fail in which the kernel accesses memory beyond a block, after its free, or in no block.
+        halt_on_error: With *sanitize*: stop the kernel before such an access.
     """
 
     kernel: str = ""
@@ -62,6 +63,7 @@ class Settings:
     walk_heap: bool = True
     check: bool = True
     sanitize: bool = False
+    halt_on_error: bool = False
 
 
 NAMES: Final = tuple(field.name for field in fields(Settings))
@@ -173,4 +175,5 @@ _READERS: Final[Mapping[str, Callable[[object, Path], object]]] = {
     "walk_heap": _flag,
     "check": _flag,
     "sanitize": _flag,
+    "halt_on_error": _flag,
 }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
     from emulator.run.ending import Budget
+    from emulator.trace.logged import LoggedTrace
     from emulator.trace.table import Call
 
 
@@ -56,14 +57,14 @@ class Timeline(Replay):
         self.frames = cache(self._frames)
         self.keep()
 
-    def record(self, budget: Budget = NO_LIMIT, at_end: Callable[[CallLog], None] | None = None) -> None:
+    def record(self, budget: Budget = NO_LIMIT, at_end: Callable[[], None] | None = None) -> None:
         """Run from the start to the end, note all calls, and return to the start.
 
         A run that is stopped by a budget, or by `cancel`, has the events so far.
 
         Args:
             budget: What the run may take.
-            at_end: Called with all calls while the machine stands at the end.
+            at_end: Called while the machine stands at the end.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, or a signal that is handled so.
@@ -75,12 +76,18 @@ class Timeline(Replay):
         if isinstance(self.ending.error, KeyboardInterrupt):
             raise self.ending.error
         if at_end is not None:
-            at_end(self._log)
+            at_end()
         self.calls = self._log.finish()
         self.search = CallSearch(self.calls)
         self.event_count = self.calls.last_event
         self.spacing = max(1, -(-self.event_count // (CHECKPOINTS_MAX - 1)))
         self.back()
+
+    def trace(self) -> LoggedTrace:
+        """Return the trace of the run so far, while it is recorded."""
+        from emulator.trace.logged import LoggedTrace  # few runs need it
+
+        return LoggedTrace(self._log, self._symbolizer)
 
     def go_to(self, event: int) -> bool:
         """Go to where *event* has just happened.
@@ -103,7 +110,7 @@ class Timeline(Replay):
         if self.position.at_end:
             return
         self.go_to(self.event_count)
-        if self.ending.how not in (How.BUDGET, How.INTERRUPTED):
+        if self.ending.how not in (How.BUDGET, How.INTERRUPTED, How.BAD_ACCESS):
             super().run_to_end()
 
     # What is known of the calls.

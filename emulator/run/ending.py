@@ -24,6 +24,7 @@ class How(Enum):
     HALTED = "halted"  # for good
     TEXT = "text"  # the text that it was run for has appeared
     IDLE = "idle"  # the kernel only waits, and it was run until then
+    BAD_ACCESS = "bad access"  # it was to end in front of the first one
     BUDGET = "budget used up"
     STOPPED = "stopped"  # the guest could not go on
     NOT_EMULATED = "not emulated"  # it needs what kmemu lacks

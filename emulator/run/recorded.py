@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from emulator.profile.model import Profile
     from emulator.run.ending import Budget, Ending
     from emulator.trace.file.header import TraceHeader
+    from emulator.trace.trace import Trace
 
 
 def record_run(  # noqa: PLR0913 - the run, and who takes part in it
@@ -59,6 +60,19 @@ def record_run(  # noqa: PLR0913 - the run, and who takes part in it
     lockstep = _lockstep(machine) if header.layers else None
     _close(recorder, TraceEnding(how, ending.exit_value, 0, 0, memory_map, ending.lacks, lockstep))
     return ending
+
+
+def trace_so_far(recording: Recording, path: str | PathLike[str]) -> Trace:
+    """Return the trace of a run that goes on.
+
+    Args:
+        recording: As `record_run` has handed it over.
+        path: The trace's file.
+    """
+    from emulator.trace.trace import Trace  # has numpy
+
+    recording.flush()
+    return Trace.read(str(path))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from emulator.run.ending import Budget
 
 _AWAITED: Final = {Returned.TEXT: How.TEXT, Returned.IDLE: How.IDLE}
+_STANDS: Final = {**_AWAITED, Returned.BAD_ACCESS: How.BAD_ACCESS}  # where it would go on
 _ENDED_PC: Final = {Returned.RESET: How.RESET, Returned.OFF: How.OFF}
 _AFTER_LAST: Final = (
     How.HALTED,
@@ -84,7 +85,7 @@ def ending_of(machine: Machine, outcome: Outcome) -> Ending:
 
     Args:
         machine: As the run left it.
-        outcome: Why it came back: the kernel exited or halted, or what the run was to go on until has happened.
+        outcome: Why it came back: the kernel exited or halted, it was to end at a bad access, or what it was to go on until has happened.
 
     Raises:
         ValueError: The run goes on: it only came back because that was asked for.
@@ -92,11 +93,11 @@ def ending_of(machine: Machine, outcome: Outcome) -> Ending:
     eip, instructions = outcome.eip, outcome.instructions
     if outcome.ending is Returned.EXIT:
         return Ending(How.EXIT, outcome.exit_value, eip, instructions=instructions)
-    if outcome.ending in _AWAITED:
+    if outcome.ending in _STANDS:
         location = code_location(*machine.image.location(eip))
         open_calls = machine.calls.open_calls
         return Ending(
-            _AWAITED[outcome.ending],
+            _STANDS[outcome.ending],
             eip=eip,
             location=location,
             instructions=instructions,

@@ -9,10 +9,11 @@ from emulator.profile.binding import allocator_code
 from emulator.profile.functions import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from emulator.loader.image import KernelImage
     from emulator.machine.core.checked_accesses import CheckedAccesses
+    from emulator.machine.core.observed import BadAccesses
     from emulator.machine.machine import Machine
     from emulator.profile.functions import TracedFunction
     from emulator.profile.model import Profile
@@ -26,19 +27,24 @@ _LENGTHS: Final = {"size", "pages", "order"}
 _ALWAYS: Final = {"ptr", "frame", "when"}  # what they are counts, even where they are not known
 
 
-def check_accesses(machine: Machine, profile: Profile) -> CheckedAccesses:
+def check_accesses(
+    machine: Machine, profile: Profile, ends_run: Callable[[BadAccesses], bool] | None = None
+) -> CheckedAccesses:
     """Keep accesses of memory that no allocator of a profile has handed out, from now on.
 
     Args:
         machine: Whose calls are recorded by the profile.
         profile: With the entries that its functions have in this kernel.
+        ends_run: Asked at each access of a new kind, before it is made, whether the run of the machine ends there. None: no run does.
 
     Raises:
         HostError: No memory is left.
         ValueError: The machine has the reference MMU, its calls are not recorded, or its accesses are checked already.
     """
     code = [(each.start, each.stop) for each in allocator_code(profile, machine.image)]
-    return machine.observers.check_accesses(block_functions(profile), kernel_objects(machine.image), code)
+    return machine.observers.check_accesses(
+        block_functions(profile), kernel_objects(machine.image), code, ends_run
+    )
 
 
 def block_functions(profile: Profile) -> list[BlockFunction]:

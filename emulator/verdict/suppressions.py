@@ -57,20 +57,27 @@ def checked_suppression(suppression: Suppression) -> Suppression:
 def suppress(report: CheckReport, suppressions: Sequence[Suppression]) -> CheckReport:
     """Return a report without the findings that are suppressed; it says how many each suppression has left out.
 
-    A finding counts for the first one that matches its backtrace (of what showed only at the end, that of the allocation of its block), or
-    that of the write that caused it.
+    A finding counts for the first one that matches, see `suppression_of`.
     """
     used = Counter(dict.fromkeys(map(str, suppressions), 0))
     kept = []
     for finding in report.findings:
-        frames = list(_frames(finding))
-        matching = (each for each in suppressions if each.matches(finding.kind.value, frames))
-        found = next(matching, None)
+        found = suppression_of(finding, suppressions)
         if found is None:
             kept.append(finding)
         else:
             used[str(found)] += 1
     return replace(report, findings=tuple(kept), suppressed=dict(used))
+
+
+def suppression_of(finding: Finding, suppressions: Sequence[Suppression]) -> Suppression | None:
+    """Return the first suppression that matches a finding; None: none does.
+
+    It matches the finding's backtrace (of what showed only at the end, that of the allocation of its block), or that of the write that
+    caused it.
+    """
+    frames = list(_frames(finding))
+    return next((each for each in suppressions if each.matches(finding.kind.value, frames)), None)
 
 
 def _frames(finding: Finding) -> Iterator[Frame]:

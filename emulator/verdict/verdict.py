@@ -42,11 +42,12 @@ def select(report: CheckReport, leaks: WhichLeaks, ignored: Sequence[str]) -> tu
         findings = tuple(finding for finding in findings if finding.kind is not Kind.LEAK)
     elif leaks is WhichLeaks.ALL:
         findings += report.reachable
-    kept = tuple(finding for finding in findings if not _is_ignored(finding, ignored))
+    kept = tuple(finding for finding in findings if not is_ignored(finding, ignored))
     return replace(report, findings=kept), len(findings) - len(kept)
 
 
-def _is_ignored(finding: Finding, ignored: Sequence[str]) -> bool:
+def is_ignored(finding: Finding, ignored: Sequence[str]) -> bool:
+    """Return whether a finding is left out by patterns, as in `select`."""
     call_site = finding.call_site or (finding.block.allocated if finding.block else None)
     functions = [frame.function for frame in call_site.backtrace] if call_site else []
     return any(fnmatchcase(function, pattern) for function in functions for pattern in ignored)

@@ -26,13 +26,15 @@ from emulator.run.ending import Ending, How
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from emulator.check.findings import Finding
     from emulator.guest.memory_map.memory_map import MemoryMap
     from emulator.hle.kernels import Kernel
     from emulator.hle.layers import LockstepCalls
+    from emulator.machine.core.observed import BadAccesses
     from emulator.machine.machine import Machine
+    from emulator.trace.trace import Trace
 
 USAGE = "kmemu boot [KERNEL.elf | firmware:NAME] [options]"
 DESCRIPTION = """\
@@ -255,18 +257,26 @@ class _Accesses:
         profile = chosen_profile(machine.image, options.profile)
         self._machine = machine
         self._log = CallLog(machine, profile)
-        self._checked = check_accesses(machine, profile)
+        self._checked = check_accesses(machine, profile, self._ends() if options.halt_on_error else None)
+
+    def _ends(self) -> Callable[[BadAccesses], bool]:
+        from emulator.check.accesses.halting import ends_at
+
+        return ends_at(self._machine, self._trace)
+
+    def _trace(self) -> Trace:
+        from emulator.guest.symbolizer import Symbolizer
+        from emulator.trace.logged import LoggedTrace
+
+        return LoggedTrace(self._log, Symbolizer(self._machine.image))
 
     def findings(self) -> tuple[Finding, ...]:
         from emulator.check.accesses.bad_accesses import bad_accesses
-        from emulator.guest.symbolizer import Symbolizer
-        from emulator.trace.logged import LoggedTrace
 
         seen = self._checked.seen()
         if seen.missed:
             complain("there were more bad accesses than are kept")
-        trace = LoggedTrace(self._log, Symbolizer(self._machine.image))
-        return tuple(bad_accesses(self._machine, seen.accesses, trace))
+        return tuple(bad_accesses(self._machine, seen.accesses, self._trace()))
 
 
 def _write_screenshot(machine: Machine, path: str) -> None:

@@ -30,6 +30,7 @@ from emulator.cli.machine_options import (
     add_profile,
     add_sanitize,
     add_until,
+    check_halt_on_error,
     chosen_profile,
     new_machine,
     run_budget,
@@ -42,9 +43,10 @@ from emulator.errors import BadFile
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from emulator.check.check_report import CheckReport
+    from emulator.check.findings import Finding
     from emulator.inject.policy import FailedCall, InjectionPolicy
     from emulator.machine.machine import Machine
     from emulator.profile.model import Profile
@@ -139,6 +141,7 @@ def run(options: Namespace) -> Status:
     if options.json:
         options.formats.append(JSON)
     check_output_options(options)
+    check_halt_on_error(options)
     policy = chosen_policy(options)
     limits, baseline = limits_of(options), baseline_of_options(options)
     suppressions = _suppressions_of_file(options)
@@ -151,7 +154,8 @@ def run(options: Namespace) -> Status:
     suppressions += _suppressions_of_profile(profile)
     if options.exhaust:
         return run_exhaust(options, profile)
-    checked = _check(machine, profile, options, policy)
+    halts_at = _halts_at(options, suppressions, baseline) if options.halt_on_error else None
+    checked = _check(machine, profile, options, policy, halts_at)
     if console is not None:
         console.end()
     return _conclude(checked, profile, suppressions, options, limits, baseline)
@@ -177,6 +181,22 @@ def _suppressions_of_profile(profile: Profile) -> tuple[Suppression, ...]:
         return tuple(map(checked_suppression, profile.suppressions))
     except ValueError as error:
         raise CommandLineError(f"suppressions of profile {profile.name}: {error}") from None
+
+
+def _halts_at(
+    options: Namespace, suppressions: Sequence[Suppression], baseline: Baseline | None
+) -> Callable[[Finding], bool]:
+    """Return what says whether a finding ends the run: one that is not left out, and not known."""
+    from emulator.verdict.suppressions import suppression_of
+    from emulator.verdict.verdict import is_ignored
+
+    known = frozenset(() if baseline is None or options.update_baseline else baseline.findings)
+
+    def counts(finding: Finding) -> bool:
+        left_out = is_ignored(finding, options.ignore) or suppression_of(finding, suppressions) is not None
+        return not left_out and finding.id not in known
+
+    return counts
 
 
 def _conclude(
@@ -256,7 +276,11 @@ def _why_no_baseline(report: CheckReport) -> str:
 
 
 def _check(
-    machine: Machine, profile: Profile, options: Namespace, policy: InjectionPolicy | None
+    machine: Machine,
+    profile: Profile,
+    options: Namespace,
+    policy: InjectionPolicy | None,
+    halts_at: Callable[[Finding], bool] | None,
 ) -> _Checked:
     from emulator.check.checked_run import check_kernel
 
@@ -268,6 +292,7 @@ def _check(
             run_budget(options),
             walk_every=options.walk_every,
             sanitize=options.sanitize,
+            halts_at=halts_at,
             on_progress=so_far,
         )
         if policy is None:

@@ -24,6 +24,7 @@ _HINT = "give it more with --timeout or --max-instructions, or let the kernel ha
 _NOT_WITH_EXHAUST = (  # for one run, which has findings
     "walk_every",
     "sanitize",
+    "halt_on_error",
     "leaks",
     "ignore",
     "suppressions",

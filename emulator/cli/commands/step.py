@@ -12,6 +12,7 @@ from emulator.cli.machine_options import (
     add_machine,
     add_profile,
     add_sanitize,
+    check_halt_on_error,
     chosen_profile,
     new_machine,
 )
@@ -21,7 +22,7 @@ from emulator.cli.terminal.signals import ENDING, Interrupted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from emulator.check.findings import Finding
     from emulator.debug.step.step_app import StepApp
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from emulator.machine.machine import Machine
     from emulator.replay.timeline import Timeline
     from emulator.report.text.style import Style
-    from emulator.trace.recording import CallLog
 
 USAGE = "kmemu step [KERNEL.elf | firmware:NAME] [options]"
 DESCRIPTION = """\
@@ -118,8 +118,16 @@ class _Run:
             return
         from emulator.trace.checking import check_accesses  # few runs need it
 
-        with check_accesses(self.timeline.machine, self.timeline.profile) as checked:
-            self.timeline.record(budget, lambda log: self._find(log, checked.seen()))
+        machine, profile = self.timeline.machine, self.timeline.profile
+        with check_accesses(
+            machine, profile, self._ends() if self._options.halt_on_error else None
+        ) as checked:
+            self.timeline.record(budget, lambda: self._find(checked.seen()))
+
+    def _ends(self) -> Callable[[BadAccesses], bool]:
+        from emulator.check.accesses.halting import ends_at
+
+        return ends_at(self.timeline.machine, self.timeline.trace)
 
     @property
     def first_event(self) -> int:
@@ -129,17 +137,14 @@ class _Run:
         sites = (finding.call_site for finding in self.findings)
         return next((site.event for site in sites if site is not None), 0)
 
-    def _find(self, log: CallLog, seen: BadAccesses) -> None:
+    def _find(self, seen: BadAccesses) -> None:
         from emulator.check.accesses.bad_accesses import bad_accesses
-        from emulator.guest.symbolizer import Symbolizer
-        from emulator.trace.logged import LoggedTrace
 
-        machine = self.timeline.machine
-        trace = LoggedTrace(log, Symbolizer(machine.image))
-        self.findings = bad_accesses(machine, seen.accesses, trace)
+        self.findings = bad_accesses(self.timeline.machine, seen.accesses, self.timeline.trace())
 
 
 def _check(options: Namespace) -> None:
+    check_halt_on_error(options)
     if options.show and options.who is not None:
         raise CommandLineError("--print and --who cannot both be had")
     scripted = options.show or options.who is not None

@@ -33,7 +33,7 @@ from emulator.run.ending import Ending, How
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from emulator.machine.core.checked_accesses import CheckedAccesses
     from emulator.machine.core.observed import BadAccesses
@@ -156,6 +156,7 @@ def _show_trace(options: Namespace, output: Output) -> Status:
         ("--insn", options.insn),
         ("--profile", options.profile),
         ("--sanitize", options.sanitize),
+        ("--halt-on-error", options.halt_on_error),
     )
     option = next((option for option, value in given if value), given_for_a_run(options))
     if option:
@@ -218,11 +219,12 @@ def _record(options: Namespace, path: str) -> _Recorded:
     with activity("recording", "events") as so_far, ExitStack() as closing:
         checks: list[CheckedAccesses] = []
 
-        def start(_recording: Recording) -> None:
+        def start(recording: Recording) -> None:
             if options.sanitize:
                 from emulator.trace.checking import check_accesses  # few runs need it
 
-                checks.append(closing.enter_context(check_accesses(machine, profile)))
+                ends = _ends(machine, recording, path) if options.halt_on_error else None
+                checks.append(closing.enter_context(check_accesses(machine, profile, ends)))
 
         ending = record_run(
             machine, path, header, budget, on_start=start, on_progress=so_far, with_memory_map=True
@@ -231,6 +233,14 @@ def _record(options: Namespace, path: str) -> _Recorded:
     if console is not None:
         console.end()
     return _Recorded(ending, machine, profile, accesses)
+
+
+def _ends(machine: Machine, recording: Recording, path: str) -> Callable[[BadAccesses], bool]:
+    """Return what ends a run before its first bad access."""
+    from emulator.check.accesses.halting import ends_at  # few runs need it
+    from emulator.run.recorded import trace_so_far
+
+    return ends_at(machine, lambda: trace_so_far(recording, path))
 
 
 def _show(

@@ -12,7 +12,7 @@ from emulator.machine.core.observed import BLOCK_VALUES, AllocatedBlock, BadAcce
 from emulator.machine.core.observer import Observer, callers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from emulator.machine.core.handle import Core
     from emulator.machine.core.observed import BlockFunction
@@ -32,6 +32,7 @@ class CheckedAccesses(Observer):
         functions: Sequence[BlockFunction],
         objects: Sequence[tuple[int, int]],
         allocator: Sequence[tuple[int, int]],
+        ends_run: Callable[[BadAccesses], bool] | None,
     ) -> None:
         super().__init__(core, 0)
         self._stacks = stacks
@@ -51,10 +52,13 @@ class CheckedAccesses(Observer):
             _extents(allocator),
         )
         checks = ffi.new(
-            "kc_checking *", (*arrays, len(functions), len(failures), len(objects), len(arrays[3]))
+            "kc_checking *",
+            (*arrays, len(functions), len(failures), len(objects), len(arrays[3]), ends_run is not None),
         )
         if core.opened(lib.kc_sanitize_open(core.raw, checks)):
             raise ValueError("no calls are recorded, or accesses are checked already")
+        if ends_run is not None:
+            core.ends_at_access = lambda: ends_run(self.seen())
 
     def seen(self) -> BadAccesses:
         """Return what was found so far."""
@@ -89,6 +93,7 @@ class CheckedAccesses(Observer):
         if self._kept is None:
             self._core.check_rests("CheckedAccesses.close()")
             self._kept = self.seen()
+            self._core.ends_at_access = None
             lib.kc_sanitize_close(self._core.raw)
 
     def _blocks(self, ask: Any) -> list[AllocatedBlock]:

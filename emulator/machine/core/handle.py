@@ -81,6 +81,10 @@ class Core:
         apic_off: The local APIC is switched off: ().
         bios: The guest has come to an undefined instruction in ROM.
 
+    One is called by the run loop, and set by who checks accesses:
+
+        ends_at_access: Asked, when the CPU stands at a bad access of a new kind, whether the run ends there; None: nobody is asked.
+
     Raises:
         HostError: The host cannot give the memory, or libunicorn is missing.
     """
@@ -105,6 +109,7 @@ class Core:
         self.apic_line: Callable[[int], None]
         self.apic_off: Callable[[], None]
         self.bios: Callable[[], None]
+        self.ends_at_access: Callable[[], bool] | None = None
         self._handle = ffi.new_handle(self)
         raw = lib.kc_new(memory_end, _ACCESSES[mmu], self._handle)
         if raw == ffi.NULL:

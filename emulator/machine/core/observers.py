@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from emulator.machine.core.handle import Core
-    from emulator.machine.core.observed import BlockFunction
+    from emulator.machine.core.observed import BadAccesses, BlockFunction
     from emulator.machine.core.stacks import Stacks
 
     ProbeCallback = Callable[[int, int, int], int]
@@ -234,6 +234,7 @@ class Observers:
         functions: Sequence[BlockFunction],
         objects: Sequence[tuple[int, int]] = (),
         allocator: Sequence[tuple[int, int]] = (),
+        ends_run: Callable[[BadAccesses], bool] | None = None,
     ) -> CheckedAccesses:
         """Keep accesses of memory that no allocator has handed out. The run is as it is without.
 
@@ -242,13 +243,14 @@ class Observers:
             objects: Physical ranges [start, end) of the kernel's own variables and sections, none of which overlaps another. A block in
                 one of them has no redzone outside of it.
             allocator: Linear ranges of code that may access all memory, besides what it calls while a recorded call is open.
+            ends_run: Asked at each access of a new kind, before it is made, whether the run of the machine ends there. None: no run does.
 
         Raises:
             HostError: No memory is left.
             ValueError: The machine has the reference MMU, no calls are recorded, or accesses are checked already.
         """
         self._core.check_rests("check_accesses()")
-        return CheckedAccesses(self._core, self._stacks, functions, objects, allocator)
+        return CheckedAccesses(self._core, self._stacks, functions, objects, allocator, ends_run)
 
     def note_written(self, stack: range | None = None) -> WrittenPages:
         """Start to note the pages that the guest writes; up to 64 such notes may be open at a time. For callbacks, too.

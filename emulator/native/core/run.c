@@ -11,6 +11,7 @@
 #include "core/run.h"
 #include "core/spinning.h"
 #include "unicorn/counting.h"
+#include "unicorn/delivery.h"
 #include "unicorn/reports.h"
 #include "unicorn/state.h"
 
@@ -31,6 +32,20 @@ void kc_end(kc *m, enum kc_reason reason)
 {
     kc_ends(m, reason);
     kc_engine_stop(m);
+}
+
+void kc_end_before(kc *m, enum kc_reason reason, uintptr_t host_pc)
+{
+    uint32_t pc = kc_pc(m);
+
+    kc_ends(m, reason);
+    kc_engine_stop(m);
+    if (host_pc) {
+        kc_count_up_to(m, pc, false);
+        m->run->has_rest = true;
+        m->run->rest_at = pc;
+    }
+    kc_leave_block(m, host_pc);
 }
 
 void kc_end_at_event(kc *m, const struct reached *probe, bool is_exit)
@@ -261,14 +276,15 @@ static int run_guest(kc *m, uint64_t max_instructions)
 {
     struct run *run = m->run;
     struct reached last = run->at;
-    bool stepped = kc_stands_at_event(m);
+    bool stepped = kc_stands_at_event(m), has_rest = run->has_rest && run->rest_at == kc_pc(m);
     int error = 0;
 
+    run->has_rest = false;
     kc_leave_event(m);
     kc_on_run(m);
     if (stepped)
         error = finish_instruction(m, &last);
-    run->inside_block = stepped && kc_pc(m) == kc_last_block(m).pc + kc_last_block(m).size;
+    run->inside_block = (stepped && kc_pc(m) == kc_last_block(m).pc + kc_last_block(m).size) || has_rest;
     if (error || !kc_may_run(m) || !kc_run_goes_on(m) || (stepped && is_halted(m)))
         ; /* that instruction was the last one */
     else if (!max_instructions || max_instructions > 2 * TAIL)
@@ -331,6 +347,7 @@ int kc_run_save(kc *m, void **out)
 int kc_run_restore(kc *m, const void *data)
 {
     m->run->at = *(const struct reached *)data;
+    m->run->has_rest = false;
     return 0;
 }
 

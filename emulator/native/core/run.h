@@ -15,6 +15,8 @@ struct run {
     bool no_memory;        /* something could not be kept: what is known is not whole any more */
     bool in_out;           /* the run ended at an `out` */
     bool inside_block;     /* the next block is the rest of one */
+    bool has_rest;         /* the last run has left that rest at: */
+    uint32_t rest_at;
     bool exactly;          /* translated with checks in the middle of blocks */
     uint32_t observers;    /* who want that for as long as they are there */
     bool steps_over;       /* the probes of the next instruction were reached before */
@@ -35,6 +37,9 @@ int kc_run_restore(kc *m, const void *saved);
 kc_stop *kc_ends(kc *m, enum kc_reason reason);
 /* End the run at the next block, unless something else has ended it before. */
 void kc_end(kc *m, enum kc_reason reason);
+/* The same in front of the instruction at a place in translated code, where EIP is exact; 0: of the block that is being translated. It
+ * ends there, too, if something else has ended it before. Does not return, but where the engine's CPU is not known. */
+void kc_end_before(kc *m, enum kc_reason reason, uintptr_t host_pc);
 /* The same at an event, a recorded function's entry or exit, that happens at a probe. */
 void kc_end_at_event(kc *m, const struct reached *probe, bool is_exit);
 /* Something cannot be kept: end this run and all that follow. */

@@ -5,6 +5,8 @@
  * before they are made. What is told is looked up in the shadow, and then by instruction, reason and call stack: a new one is kept,
  * with the registers, the block that it concerns and the bytes around it.
  *
+ * A run that is to end at a new one ends in front of its instruction, as if that had raised a fault, and can go on with it.
+ *
  * An allocator may access all memory: code that Python names, and what that code calls, or a recorded call that is open. What the
  * handler of an interrupt does meanwhile is no part of the call.
  *
@@ -35,7 +37,7 @@ enum { MOMENTS = 256 };
 struct moment { uint32_t pc, esp, space, events; uint64_t interrupts; };
 
 struct checked_accesses {
-    bool open;
+    bool open, ends_run;
     kc_extent *allocator;
     uint32_t allocator_count, openings;
     struct moment in_call[MOMENTS]; /* the last ones inside of recorded calls, by instruction */
@@ -130,22 +132,24 @@ static void copy_around(const kc *m, uint64_t physical, kc_bad_access *access)
     }
 }
 
-static void keep(kc *m, const kc_bad_access *access, uint64_t bad)
+/* False: there is no room. */
+static bool keep(kc *m, const kc_bad_access *access, uint64_t bad)
 {
     struct seen *seen = &m->checked_accesses->seen;
 
     if (seen->kept == KC_BAD_ACCESSES) {
         seen->missed = true;
-        return;
+        return false;
     }
     kc_bad_access *kept = &seen->accesses[seen->kept++];
     *kept = *access;
     kc_get_registers(m, &kept->registers);
     kept->has_block = kc_block_near(m, bad, &kept->block, &kept->distance);
     copy_around(m, bad, kept);
+    return true;
 }
 
-static void note(kc *m, uint32_t linear, uint32_t size, uint32_t access, uint32_t offset, struct backtrace *backtrace)
+static void note(kc *m, uint32_t linear, uint32_t size, uint32_t access, uint32_t offset, struct backtrace *backtrace, uintptr_t host_pc)
 {
     uint64_t now = kc_clock_at(m, kc_count_here(m)), bad = (uint64_t)translated(m, linear + offset);
     kc_bad_access here = {
@@ -153,12 +157,16 @@ static void note(kc *m, uint32_t linear, uint32_t size, uint32_t access, uint32_
         .offset = offset, .event = kc_events(m), .stack = kc_stack_of_other(m, backtrace), .count = 1, .time_ns = now, .last_ns = now,
     };
     kc_bad_access *known = find(&m->checked_accesses->seen, kc_pc(m), &here);
+    bool ends_run = m->checked_accesses->ends_run;
 
+    if (!known && ends_run && !kc_run_goes_on(m)) /* it comes again in the next run, which can end here */
+        kc_end_before(m, KC_BAD_ACCESS, host_pc);
     if (known) {
         known->count += known->last_ns != now;
         known->last_ns = now;
-    } else
-        keep(m, &here, bad);
+    } else if (keep(m, &here, bad) && ends_run) {
+        kc_end_before(m, KC_BAD_ACCESS, host_pc);
+    }
 }
 
 void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
@@ -173,7 +181,7 @@ void kc_on_checked_access(kc *m, uint32_t linear, uint32_t size, bool write, uin
         return;
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
     if (!is_of_allocator(m, backtrace))
-        note(m, linear, size, write ? KC_WRITE : KC_READ, (uint32_t)offset, backtrace);
+        note(m, linear, size, write ? KC_WRITE : KC_READ, (uint32_t)offset, backtrace, host_pc);
 }
 
 void kc_look_at_access(kc *m, uint32_t linear, uint32_t size, bool write, uintptr_t host_pc)
@@ -188,7 +196,7 @@ void kc_look_at_code(kc *m, uint32_t linear)
         return;
     struct backtrace *backtrace = kc_stack_at(m, kc_reg(m, UC_X86_REG_EIP));
     if (!is_of_allocator(m, backtrace))
-        note(m, linear, 1, KC_FETCH, 0, backtrace);
+        note(m, linear, 1, KC_FETCH, 0, backtrace, 0);
 }
 
 /* -- for Python ---------------------------------------------------------------------------------- */
@@ -204,6 +212,7 @@ int kc_sanitize_open(kc *m, const kc_checking *checks)
         return -UC_ERR_NOMEM;
     memcpy(c->allocator, checks->allocator, checks->allocator_count * sizeof *c->allocator);
     c->allocator_count = checks->allocator_count;
+    c->ends_run = checks->ends_run;
     memset(&c->seen, 0, offsetof(struct seen, accesses));
     c->seen.opening = ++c->openings;
     if (kc_shadow_open(m) || kc_blocks_open(m, checks)) {

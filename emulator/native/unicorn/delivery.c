@@ -19,6 +19,7 @@ enum { READ_ACCESS = 1, WRITE_ACCESS = 2 };                   /* BP_MEM_READ, BP
 static void (*do_interrupt)(void *cpu);
 static void (*do_interrupt_of_device)(void *state, int vector, int is_hardware);
 static bool (*restore_state)(void *cpu, uintptr_t host_pc, bool will_exit);
+static void (*exit_loop)(void *cpu, uintptr_t host_pc);
 static void (*flush_page_of_modes)(void *cpu, uint64_t address, uint16_t modes);
 
 void kc_enter_handler(kc *m) { do_interrupt(kc_cpu(m)); }
@@ -89,6 +90,12 @@ void kc_restore_eip(kc *m, uintptr_t host_pc)
     kc_note_place_at(m, place, host_pc);
     restore_state(kc_cpu(m), host_pc, false);
     kc_note_place_at(m, NULL, 0);
+}
+
+void kc_leave_block(kc *m, uintptr_t host_pc)
+{
+    if (kc_cpu(m))
+        exit_loop(kc_cpu(m), host_pc);
 }
 
 /* -- the TLB: of fills the hook for them is told too little, of flushes nobody is ------------------ */
@@ -211,8 +218,10 @@ bool kc_delivery_load(void *unicorn)
     FIND(original_update_cr0, "cpu_x86_update_cr0_x86_64");
     FIND(original_update_cr4, "cpu_x86_update_cr4_x86_64");
     FIND(restore_state, "cpu_restore_state_x86_64");
+    FIND(exit_loop, "cpu_loop_exit_restore_x86_64");
     FIND(flush_page_of_modes, "tlb_flush_page_by_mmuidx_x86_64");
 #undef FIND
     return do_interrupt && do_interrupt_of_device && original_raise_interrupt && original_restore && original_fill && original_flush &&
-           original_flush_page && original_update_cr0 && original_update_cr4 && tlb_host && restore_state && flush_page_of_modes;
+           original_flush_page && original_update_cr0 && original_update_cr4 && tlb_host && restore_state && exit_loop &&
+           flush_page_of_modes;
 }

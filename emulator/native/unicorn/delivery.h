@@ -10,6 +10,9 @@ void kc_enter_handler(kc *m);
 void kc_enter_handler_of_device(kc *m, uint32_t vector);
 /* At a block's start: leave it, and let the guest take an interrupt. */
 void kc_leave_for_interrupt(kc *m);
+/* Leave the block that is executed at a place in translated code, whose instruction will be executed again; 0: the one that is being
+ * translated. Does not return, but where the CPU is not known yet. */
+void kc_leave_block(kc *m, uintptr_t host_pc);
 /* Drop the page of a linear address from the TLB. False: it cannot be dropped alone. */
 bool kc_flush_page(kc *m, uint32_t address);
 

@@ -22,6 +22,8 @@ def ending_text(ending: Ending) -> str:  # noqa: PLR0911 - one for each ending
             return f"the text it was run for appeared, at {ending.location}"
         case How.IDLE:
             return f"the kernel only waits, at {ending.location}"
+        case How.BAD_ACCESS:
+            return f"stopped before the bad access at {ending.location}"
         case How.LEFT:
             return "left by Ctrl-A x"
         case How.INTERRUPTED:

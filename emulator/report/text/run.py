@@ -159,7 +159,7 @@ def _ending_text(ending: Ending) -> str:  # noqa: PLR0911 - one for each ending
             return "interrupted by Ctrl-C"
         case How.HALTED | How.RESET | How.OFF:
             return last_act_text(ending)
-        case How.TEXT | How.IDLE | How.LEFT:
+        case How.TEXT | How.IDLE | How.LEFT | How.BAD_ACCESS:
             return ending_text(ending)
         case How.BUDGET:
             return budget_text(ending)

@@ -188,11 +188,11 @@ def test_a_test_that_failed_anyway_says_only_why(failure: Failure) -> None:
         ("kmem_fail_nth('1')", "@pytest.mark.kmem_fail_nth takes the number of an allocation, 1 or more"),
         (
             "kmemu('x')",
-            "@pytest.mark.kmemu takes no positional arguments, but kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize",
+            "@pytest.mark.kmemu takes no positional arguments, but kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize, halt_on_error",
         ),
         (
             "kmemu(colour=1)",
-            "@pytest.mark.kmemu has no 'colour'; there are: kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize",
+            "@pytest.mark.kmemu has no 'colour'; there are: kernel, profile, ram, cmdline, modules, load, entry, protocol, symbols, disk, boot_until, timeout, walk_heap, check, sanitize, halt_on_error",
         ),
         (
             "kmem_expect('leak')",

@@ -243,3 +243,55 @@ def test_a_test_may_ask_for_it_alone(failure: Failure) -> None:
         "  the test (test_a_test_may_ask_for_it_alone.py:5)"
         in report[report.index("Allocated by call #98, kmalloc:") :]
     )
+
+
+HALTED = """
+import pytest
+
+@pytest.mark.kmemu(sanitize=True, halt_on_error=True)
+def test_it(kernel):
+    block = kernel.call("kmalloc", 21)
+    kernel.call("memset", block, 0, 22)
+    assert False
+"""
+
+
+def test_a_kernel_that_halts_on_error_stops_the_test_before_the_access(run: Run) -> None:
+    done = run(HALTED)
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(
+        [
+            '>       kernel.call("memset", block, 0, 22)',
+            "E*memset did not return: the kernel was stopped before a bad access at memset+0x2a *",
+            "E*BUG: out-of-bounds write of 1 byte to 0x0010c01d, 0 bytes after a block of 21 bytes in memset",
+            "E*Allocated by call #98, kmalloc:",
+            "E*the test (test_a_kernel_that_halts_on_error_stops_the_test_before_the_access.py:7)",
+        ]
+    )
+
+
+def test_a_kernel_that_runs_on_stops_there_too(run: Run) -> None:
+    done = run(
+        """
+        import pytest
+
+        @pytest.mark.kmemu(kernel="firmware:bad_overflow", sanitize=True, halt_on_error=True, boot_until="kmain")
+        def test_it(kernel):
+            kernel.run()
+        """
+    )
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["E*the kernel was stopped before a bad access at copy_name+0x14 *"])
+
+
+def test_a_kernel_does_not_halt_before_accesses_that_are_expected(run: Run) -> None:
+    expected = '@pytest.mark.kmem_expect("out-of-bounds")\n@pytest.mark.kmemu('
+    body = HALTED.replace("@pytest.mark.kmemu(", expected).replace(
+        "assert False", "assert kernel.call('kmalloc', 8)"
+    )
+    run(body).assert_outcomes(passed=1)
+    run(
+        body.replace(
+            "0, 22)", "0, 0)\n    kernel.call('kfree', block)\n    kernel.call('memset', block, 0, 1)"
+        )
+    ).assert_outcomes(failed=1)

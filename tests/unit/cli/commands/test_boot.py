@@ -728,6 +728,17 @@ def test_a_bad_access_alone_is_a_finding(kmemu: Callable[..., Done], tmp_path: P
     assert kmemu("boot", str(path)).status == 0
 
 
+def test_a_boot_may_end_before_the_first_bad_access(kmemu: Callable[..., Done]) -> None:
+    words = ("boot", "firmware:use_after_free", "--sanitize", "--halt-on-error")
+    done = kmemu(*words)
+    stopped = "stopped before the bad access at memcpy+0x1f (firmware/common/string.c:33)"
+    assert (done.status, done.err) == (1, f"kmemu: {stopped}\n")
+    assert f"Ended     {stopped}" in done.out.replace("\n          (", " (")
+    document = json.loads(kmemu(*words, "--json").out)
+    assert (document["outcome"], document["status"], document["eip"]) == ("bad access", 1, 0x101C6F)
+    assert [each["kind"] for each in document["findings"]] == ["use-after-free"]
+
+
 def test_a_kernel_without_bad_accesses_is_good(kmemu: Callable[..., Done]) -> None:
     done = kmemu("boot", "firmware:demo", "--sanitize", "--json")
     assert done.status == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -119,6 +119,46 @@ def test_a_bad_access_is_at_its_line_in_each_format(kmemu: Callable[..., Done]) 
         'classname="kmemu.out-of-bounds"' in kmemu(*words, "--format", "junit").out
         or "out-of-bounds" in kmemu(*words, "--format", "junit").out
     )
+
+
+HALTING = ("check", "firmware:use_after_free", "--sanitize", "--halt-on-error")
+
+
+def accesses_of(document: dict[str, Any]) -> list[str]:
+    """Return the functions that have made bad accesses."""
+    return [each["place"]["function"] for each in document["findings"] if each["kind"] == "use-after-free"]
+
+
+def test_a_check_may_end_before_the_first_bad_access(kmemu: Callable[..., Done]) -> None:
+    done = kmemu(*HALTING)
+    assert done.status == 1
+    assert "\nstopped before the bad access at memcpy+0x1f (firmware/common/string.c:33) after " in done.out
+    document = json.loads(kmemu(*HALTING, "--json").out)
+    assert accesses_of(document) == ["memcpy"]
+    assert (document["status"], document["ending"]["how"]) == (1, "bad access")
+    assert document["unchecked"]["leak"] == "the run has not come to its end"
+    assert [each["function"] for each in document["findings"][0]["place"]["stack"]][:2] == ["memcpy", "kmain"]
+
+
+def test_a_bad_access_that_is_left_out_ends_no_check(kmemu: Callable[..., Done], tmp_path: Path) -> None:
+    suppressions, baseline = tmp_path / "known.supp", tmp_path / "base.json"
+    suppressions.write_text("use-after-free:memcpy\n")
+    document = json.loads(kmemu(*HALTING, "--json", "--suppressions", str(suppressions)).out)
+    assert (accesses_of(document), document["ending"]["how"]) == (["kmain"], "bad access")
+    document = json.loads(kmemu(*HALTING, "--json", "--ignore", "kmain").out)
+    assert (document["findings"], document["ending"]["how"]) == ([], "exit")
+    kmemu(*HALTING[:3], "--baseline", str(baseline), "--update-baseline")
+    document = json.loads(kmemu(*HALTING, "--json", "--baseline", str(baseline)).out)
+    assert (document["status"], document["ending"]["how"]) == (0, "exit")
+    assert kmemu(*HALTING, "--baseline", str(baseline), "--update-baseline").err.endswith(
+        "was not written: the kernel did not end the run by itself\n"
+    )
+
+
+def test_to_halt_needs_accesses_that_are_checked(kmemu: Callable[..., Done]) -> None:
+    for command in ("check", "trace", "boot", "step"):
+        done = kmemu(command, "firmware:demo", "--halt-on-error")
+        assert done == (2, "", "kmemu: --halt-on-error goes with --sanitize\n")
 
 
 def test_more_bad_accesses_than_are_kept_are_said(

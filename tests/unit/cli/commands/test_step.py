@@ -182,6 +182,13 @@ def test_bad_accesses_of_the_run_are_listed(kmemu: Kmemu) -> None:
     assert "findings" not in json.loads(kmemu("step", "firmware:bad_late_write", "--print", "--json").out)
 
 
+def test_a_run_that_is_stepped_through_may_end_before_the_first_bad_access(kmemu: Kmemu) -> None:
+    words = ("step", "firmware:use_after_free", "--sanitize", "--print")
+    done = kmemu(*words, "--halt-on-error")
+    assert done.out.startswith("event 18 of 18: ")
+    assert kmemu(*words).out.startswith("event 18 of 30: ")
+
+
 def test_a_run_without_bad_accesses_begins_at_its_start(kmemu: Kmemu) -> None:
     out = kmemu("step", "firmware:bad_late_write_ok", "--sanitize", "--print").out
     assert out.startswith("before the first instruction; ")

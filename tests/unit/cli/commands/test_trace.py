@@ -307,6 +307,15 @@ def test_bad_accesses_stand_after_the_calls(kmemu: Callable[..., Done]) -> None:
     assert kmemu("trace", "firmware:bad_overflow_ok", "--sanitize").status == 0
 
 
+def test_a_trace_may_end_before_the_first_bad_access(kmemu: Callable[..., Done]) -> None:
+    done = kmemu("trace", "firmware:use_after_free", "--sanitize", "--halt-on-error")
+    assert done.status == 1
+    assert done.err == "kmemu: stopped before the bad access at memcpy+0x1f (firmware/common/string.c:33)\n"
+    calls, *bad = done.out.split("\n\n")
+    assert len(calls.splitlines()) == 9
+    assert [each.partition(":")[0] for each in bad] == ["BUG"]
+
+
 def test_accesses_are_checked_in_runs_only(kmemu: Callable[..., Done], tmp_path: Path) -> None:
     path = str(tmp_path / "run.kmt")
     assert kmemu("trace", "firmware:leak", "-o", path).status == 0

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pytest
 
+from emulator.errors import BudgetUsedUp
 from emulator.machine.core.core_types import Access
 from emulator.machine.core.observed import BlockFunction, BlockResult, BlockRole, Poison
+from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import FUNCTION, assemble, symbol
+
+if TYPE_CHECKING:
+    from emulator.machine.core.observed import BadAccesses
 
 HEAP, BLOCK = 0x30_0000, 0x30_0008
 SIZE = 21
@@ -57,8 +62,8 @@ ROLES = [
 ]
 
 
-def machine_of(body: str, block: int = BLOCK) -> Machine:
-    machine = Machine(assemble(GUEST.format(body=body, block=block)))
+def machine_of(body: str, block: int = BLOCK, mmu: Literal["fast", "ordinary"] = "fast") -> Machine:
+    machine = Machine(assemble(GUEST.format(body=body, block=block)), mmu=mmu)
     record(machine, FUNCTIONS)
     return machine
 
@@ -205,6 +210,76 @@ def test_the_run_is_as_it_is_without() -> None:
         memory = machine.memory.read(0, len(machine.memory))
         ends.append((outcome, machine.registers(), memory, machine.calls.event_count))
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("mmu", ["fast", "ordinary"])
+@pytest.mark.parametrize("body", [body for body, _ in CASES.values()], ids=CASES)
+def test_a_run_may_end_in_front_of_the_instruction_and_goes_on(
+    body: str, mmu: Literal["fast", "ordinary"]
+) -> None:
+    whole = machine_of(body, mmu=mmu)
+    with whole.observers.check_accesses(ROLES) as checked:
+        at_end = whole.run(timeout_s=60)
+        found = checked.seen().accesses
+    machine = machine_of(body, mmu=mmu)
+    asked: list[int] = []
+
+    def ends(seen: BadAccesses) -> bool:
+        asked.append(len(seen.accesses))
+        return True
+
+    with machine.observers.check_accesses(ROLES, ends_run=ends) as checked:
+        executed = 0
+        for count, each in enumerate(found, 1):
+            outcome = machine.run(timeout_s=60)
+            executed += outcome.instructions
+            assert (outcome.ending, outcome.eip) == (Returned.BAD_ACCESS, symbol(machine, "bad"))
+            assert asked == list(range(1, count + 1))
+            assert machine.registers() == each.registers
+            if each.access is Access.WRITE:
+                assert machine.memory.read(each.around, 64) == each.memory  # nothing is written yet
+        last = machine.run(timeout_s=60)
+        assert checked.seen().accesses == found
+    assert last._replace(instructions=executed + last.instructions) == at_end
+    assert machine.memory.read(0, len(machine.memory)) == whole.memory.read(0, len(whole.memory))
+
+
+def test_a_run_ends_before_code_that_was_freed() -> None:
+    machine = machine_of("movb $0xc3, (%ebx); pushl %ebx; call drop; bad: call *%ebx")
+    with machine.observers.check_accesses(ROLES, ends_run=lambda _seen: True):
+        outcome = machine.run(timeout_s=60)
+        assert (outcome.ending, outcome.eip) == (Returned.BAD_ACCESS, BLOCK)
+        assert machine.run(timeout_s=60).ending is Returned.EXIT
+
+
+def test_a_run_that_is_not_ended_there_is_as_it_is_without() -> None:
+    ends = []
+    body = "; ".join(body.replace("bad: ", "") for body, _ in CASES.values())
+    for ends_run in (None, lambda _seen: False):
+        machine = machine_of(body)
+        with machine.observers.check_accesses(ROLES, ends_run=ends_run) as checked:
+            ends.append((machine.run(timeout_s=60), machine.registers(), checked.seen()))
+    assert ends[0] == ends[1]
+    assert len(ends[0][2].accesses) > len(CASES) // 2
+
+
+def test_a_budget_counts_over_accesses_at_which_the_run_goes_on() -> None:
+    machine = machine_of("bad: movb 21(%ebx), %al; 1: incl %eax; jmp 1b")
+    with (
+        machine.observers.check_accesses(ROLES, ends_run=lambda _seen: False),
+        pytest.raises(BudgetUsedUp) as raised,
+    ):
+        machine.run(max_instructions=2000)
+    assert raised.value.instructions == 2000
+
+
+def test_a_run_that_an_event_ends_leaves_the_access_to_the_next_one() -> None:
+    machine = machine_of(DROPPED + "bad: movb (%ebx), %al")
+    with machine.observers.check_accesses(ROLES, ends_run=lambda _seen: True) as checked:
+        assert machine.run(stop_at_event=4).ending is Returned.EVENT
+        assert not checked.seen().accesses
+        outcome = machine.run(timeout_s=60)
+        assert (outcome.ending, outcome.eip) == (Returned.BAD_ACCESS, symbol(machine, "bad"))
 
 
 INTERRUPTED = (
