@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from emulator.check.accesses.code_places import code_place
+from emulator.check.accesses.fields import Fields
 from emulator.check.accesses.shadow_dumps import shadow_dump
 from emulator.check.area import Area
 from emulator.check.call_sites import CallSites
@@ -109,6 +110,7 @@ class _Reader:
         self._calls = len(trace)
         self._call_sites = CallSites(trace)
         self._symbolizer = Symbolizer(machine.image)
+        self._fields = Fields(machine.image)
         self._unseen_from = cache(lambda area: Area(trace, area).unseen_from(Role.ALLOC, Role.REALLOC))
 
     def may_be_in_block(self, access: BadAccess) -> bool:
@@ -186,6 +188,9 @@ class _Reader:
         if history is not None:
             block = address_range(history.address, history.address + history.size)
             yield f"block #{history.allocated.call} is {block}"
+            field = self._fields.text(history, access.distance)
+            if field:
+                yield field
         times = sum(each.times for each in group)
         if times > 1:
             stacks = len({(each.first.registers.eip, each.first.callers) for each in group})
@@ -202,15 +207,21 @@ def _lines(frames: Sequence[Frame]) -> tuple[object, ...]:
 
 
 def _kind(access: BadAccess) -> Kind:
-    if access.poison is Poison.FREED:
-        return Kind.USE_AFTER_FREE
     block = access.block
+    if access.poison is Poison.FREED and not _is_beside_living(access):
+        return Kind.USE_AFTER_FREE
     if block is None:
         return Kind.UNALLOCATED
     if access.poison is Poison.GAP and not -_NEAR <= access.distance < block.size + _NEAR:
         return Kind.UNALLOCATED
     is_inside = 0 <= access.distance < block.size
     return Kind.USE_AFTER_FREE if block.died is not None and is_inside else Kind.OUT_OF_BOUNDS
+
+
+def _is_beside_living(access: BadAccess) -> bool:
+    """Return whether the byte lies right before or after a block that lives: nothing is known any more of what was freed there."""
+    block = access.block
+    return block is not None and block.died is None and -_REDZONE <= access.distance < block.size + _REDZONE
 
 
 def _message(access: BadAccess) -> str:
@@ -223,7 +234,7 @@ def _message(access: BadAccess) -> str:
     if kind is Kind.UNALLOCATED:
         return f"{done}, which is in no block{where.format('')}"
     if kind is Kind.USE_AFTER_FREE:
-        return f"use after free: {done}{where.format('freed ')}"
+        return f"use after free: {done}{where.format('freed ' if block and block.died else '')}"
     return f"out-of-bounds {done}{where.format('')}"
 
 

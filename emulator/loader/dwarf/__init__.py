@@ -3,6 +3,7 @@
 __all__ = [
     "c_types",
     "debug_info",
+    "declared_pointers",
     "entries",
     "frame_entries",
     "inlined",

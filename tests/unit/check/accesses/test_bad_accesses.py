@@ -146,7 +146,9 @@ def test_blocks_of_other_places_are_other_mistakes(machine: Machine, tmp_path: P
     other = replace(here, time_ns=300, event=8, block=replace(BLOCK, start=0x200200, birth=4))
     assert len(found(machine, tmp_path, here, same, trace=trace)) == 1
     assert len(found(machine, tmp_path, here, same, other, trace=trace)) == 2
-    assert len(found(machine, tmp_path, here, replace(same, poison=Poison.FREED), trace=trace)) == 2
+    dead = replace(BLOCK, start=0x200100, birth=3, died=5)
+    after_free = replace(same, poison=Poison.FREED, block=dead)
+    assert len(found(machine, tmp_path, here, after_free, trace=trace)) == 2
 
 
 def test_a_sweep_is_one_mistake(machine: Machine, tmp_path: Path) -> None:
@@ -243,3 +245,11 @@ def test_there_is_an_end(machine: Machine, tmp_path: Path) -> None:
     findings = found(machine, tmp_path, *many, trace=trace)
     assert len(findings) == MOST_FINDINGS
     assert findings[0].details[-1] == f"the first {MOST_FINDINGS} of {MOST_FINDINGS + 6} like this are listed"
+
+
+def test_freed_memory_of_which_no_block_is_known_any_more(machine: Machine, tmp_path: Path) -> None:
+    freed = by(replace(ACCESS, poison=Poison.FREED), machine, "kmain", 16)
+    beside, far = found(machine, tmp_path, freed, replace(freed, distance=5000, event=3))
+    assert (beside.kind, far.kind) == (Kind.OUT_OF_BOUNDS, Kind.USE_AFTER_FREE)
+    assert beside.message.endswith(", 0 bytes after a block of 24 bytes")
+    assert far.message.endswith(", 4976 bytes after a block of 24 bytes")
