@@ -30,7 +30,8 @@ class Case(NamedTuple):
         name: Of its function, after ``wrong_`` or ``right_``.
         kind: Of the finding.
         body: Of the function, in C.
-        needs: What the allocator has to have: ``sizes`` (blocks of any size), ``resize``, ``bytes`` (no whole pages), ``interrupts``.
+        needs: What the allocator has to have: ``sizes`` (blocks of any size), ``resize``, ``bytes`` (no whole pages), ``reuse`` (what was freed last is taken next),
+            ``interrupts``.
     """
 
     name: str
@@ -54,14 +55,53 @@ def _widths() -> Iterable[Case]:
         yield _case(f"write_left_{size}", OUT, f"{take} {at}(p - @{size}@0@) = 1;", "bytes")
         yield _case(f"read_freed_{size}", FREED, f"{take} @give(p, N);@@ sink = {at}(p + 8);")
         yield _case(f"write_freed_{size}", FREED, f"{take} @give(p, N);@@ {at}(p + 8) = 1;")
+        yield _case(f"read_far_left_{size}", OUT, f"{take} sink = {at}(p - @{size + 3}@-3@);", "bytes")
+        yield _case(
+            f"change_left_{size}", OUT, f"{take} ++*({at}(p - @{size}@0@));".replace("*(*(", "*(("), "bytes"
+        )
         if size > 1:
             yield _case(
                 f"across_the_end_{size}", OUT, f"{take} {at}(p + N - @{size - 1}@{size}@) = 1;", "bytes"
             )
+            yield _case(f"across_the_start_{size}", OUT, f"{take} sink = {at}(p - @{size - 1}@0@);", "bytes")
+
+
+def _strings() -> Iterable[Case]:
+    """Yield string instructions of each width that compare: they end where they find what they look for."""
+    take = "u8 *p = take(N); memset(p, 0, N);"
+    for size, letter in ((2, "w"), (4, "l")):
+        count = f"N / {size} @+ 1@@"
+        yield _case(f"rep_scas{letter}", OUT, f"{take} sink = scas{letter}(p, {count});", "bytes")
+        yield _case(f"rep_cmps{letter}", OUT, f"{take} sink = cmps{letter}(p, zeros, {count});", "bytes")
+        yield _case(
+            f"rep_cmps{letter}_second", OUT, f"{take} sink = cmps{letter}(zeros, p, {count});", "bytes"
+        )
+    yield _case("rep_scasb_down", OUT, f"{take} sink = scasb_down(p + N - 1, N @+ 1@@);", "bytes")
+    yield _case("rep_movsb_down", OUT, f"{take} movsb_down(buffer + 200, p + N - 1, N @+ 1@@);", "bytes")
+    yield _case("rep_cmpsb_ends", OUT, f"{take} p[N - 1] = @0@1@; sink = cmpsb(p, zeros, N + 1);", "bytes")
+
+
+def _at_the_end_of_a_page() -> Iterable[Case]:
+    """Yield accesses partly in a block that ends so many bytes before its page does, and partly on the next page."""
+    for left in (1, 2, 3):
+        yield _case(
+            f"across_the_end_of_a_page_{left}",
+            OUT,
+            f"""
+        u8 *first = take(8), *second = take(8);
+        u32 room = {4096 - left} - ((u32)(second + (second - first)) & 4095);
+        u8 *p = take(room);
+        if ((((u32)p + room) & 4095) != {4096 - left}) fail();
+        sink = *(volatile u32 *)(p + room - @{4 - left if left < 3 else 0}@4@);""",
+            "bytes",
+            "sizes",
+        )
 
 
 CASES: Final = (
     *_widths(),
+    *_strings(),
+    *_at_the_end_of_a_page(),
     _case("change_right", OUT, "u8 *p = take(N); ++*(volatile u8 *)(p + @N@0@);", "bytes"),
     _case("last_of_rounding", OUT, "u8 *p = take(N); p[N - @0@1@] = 1; p[N - 1] = 2; use(p);", "bytes"),
     _case("near_right", OUT, "u8 *p = take(N); sink = *(volatile u8 *)(p + N + @2@-2@);", "bytes"),
@@ -101,6 +141,20 @@ CASES: Final = (
             @give(one, N);@@
             sink = *(volatile u32 *)&one->value;
         }""",
+    ),
+    _case(
+        "freed_twice_over",
+        FREED,
+        "u8 *p = take(N); give(p, N); u8 *q = take(N); @give(q, N);@@ sink = *(volatile u8 *)p; keep(q);",
+        "reuse",
+    ),
+    _case(
+        "smaller_in_its_place",
+        OUT,
+        "u8 *p = take(N); give(p, N); u8 *q = take(N / 2); if (p != q) fail(); sink = *(volatile u8 *)(p + N / 2 - @0@1@); keep(q);",
+        "reuse",
+        "sizes",
+        "bytes",
     ),
     _case("pushed_by_call", OUT, "u8 *p = take(N); push_at(p @@+ 4@);", "bytes"),
     _case(
@@ -180,6 +234,12 @@ apart void stosl(void *to, u32 n) { __asm__ volatile("rep stosl" : "+D"(to), "+c
 apart void movsb(void *to, void *from, u32 n) { __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); }
 apart u32 scasb(void *at, u32 n) { __asm__ volatile("repne scasb" : "+D"(at), "+c"(n) : "a"(0xee) : "memory", "cc"); return n; }
 apart u32 cmpsb(void *a, void *b, u32 n) { __asm__ volatile("cmp %%eax, %%eax; repe cmpsb" : "+S"(a), "+D"(b), "+c"(n) : : "memory", "cc"); return n; }
+apart u32 scasw(void *at, u32 n) { __asm__ volatile("repne scasw" : "+D"(at), "+c"(n) : "a"(0xeeee) : "memory", "cc"); return n; }
+apart u32 scasl(void *at, u32 n) { __asm__ volatile("repne scasl" : "+D"(at), "+c"(n) : "a"(0xeeeeeeee) : "memory", "cc"); return n; }
+apart u32 cmpsw(void *a, void *b, u32 n) { __asm__ volatile("cmp %%eax, %%eax; repe cmpsw" : "+S"(a), "+D"(b), "+c"(n) : : "memory", "cc"); return n; }
+apart u32 cmpsl(void *a, void *b, u32 n) { __asm__ volatile("cmp %%eax, %%eax; repe cmpsl" : "+S"(a), "+D"(b), "+c"(n) : : "memory", "cc"); return n; }
+apart u32 scasb_down(void *at, u32 n) { __asm__ volatile("std; repne scasb; cld" : "+D"(at), "+c"(n) : "a"(0xee) : "memory", "cc"); return n; }
+apart void movsb_down(void *to, void *from, u32 n) { __asm__ volatile("std; rep movsb; cld" : "+D"(to), "+S"(from), "+c"(n) : : "memory", "cc"); }
 #define push_at(p) __asm__ volatile("mov %%esp, %%ecx; mov %0, %%esp; push %0; mov %%ecx, %%esp" : : "a"(p) : "ecx", "memory")
 """
 _INTERRUPTS: Final = r"""
@@ -194,6 +254,25 @@ static void interrupts_start(void)
     __asm__("mov %%cs, %0" : "=r"(selector));
     vectors[0x30].low = (u32)gate; vectors[0x30].selector = selector; vectors[0x30].kind = 0x8e00; vectors[0x30].high = (u32)gate >> 16;
     __asm__ volatile("lidt %0" : : "m"(table));
+}
+"""
+_IN_TASK: Final = r"""
+static void second(INT stacd, VP exinf)
+{
+    if (which < sizeof cases / sizeof *cases) cases[which][defect]();
+    for (;;) __asm__ volatile("cli; hlt");
+}
+static void first(INT stacd, VP exinf)
+{
+    keep(take(N));
+    start_task(2, 10, second, 0);
+}
+void kmain(uint32_t magic, const struct multiboot_info *info)
+{
+    btron_boot(magic, info);
+    allocator_start();
+    start_task(1, 30, first, 0);
+    tasks_run();
 }
 """
 _TYPES: Final = "typedef unsigned int u32; typedef unsigned short u16; typedef unsigned char u8;\n"
@@ -351,6 +430,12 @@ _ON_BTRON: Final = r"""
 #include "scenarios/btron.h"
 typedef uint32_t u32; typedef uint16_t u16; typedef uint8_t u8;
 """
+_POOL: Final = r"""
+static void *pool_take(u32 size) {{ VP p; return {get} == E_OK ? p : 0; }}
+static void allocator_start(void) {{ if ({create} != E_OK) check(false, "a pool is made"); }}
+#define take(size) pool_take(size)
+#define give(block, size) {give}
+"""
 _MAIN: Final = r"""
 void kmain(uint32_t magic, const struct multiboot_info *info)
 {
@@ -361,12 +446,37 @@ void kmain(uint32_t magic, const struct multiboot_info *info)
 }
 """
 ALLOCATORS: Final = {
-    "litecore": Allocator(_ON_LITECORE, "", 21, frozenset({"bytes", "sizes", "interrupts"}), {}),
+    "litecore": Allocator(_ON_LITECORE, "", 21, frozenset({"bytes", "sizes", "interrupts", "far"}), {}),
     "btron_kmem": Allocator(
         _ON_BTRON + "#define take(size) kmem_alloc(size)\n#define give(block, size) kmem_free(block, size)\n",
         "",
         21,
         frozenset({"bytes"}),
+        {},
+    ),
+    "btron_mpl": Allocator(
+        _ON_BTRON
+        + _POOL.format(
+            create="cre_mpl(1, &(T_CMPL){.mplsz = 16384})",
+            get="pget_blk(&p, 1, size)",
+            give="rel_blk(1, block)",
+        ),
+        "",
+        21,
+        frozenset({"bytes", "task"}),
+        {},
+    ),
+    "btron_mpf": Allocator(
+        _ON_BTRON
+        + _POOL.format(
+            create="cre_mpf(1, &(T_CMPF){.mpfcnt = 16, .blfsz = 21})",
+            get="pget_blf(&p, 1)",
+            give="rel_blf(1, block)",
+        ),
+        '[kmem]\nalloc = "kmem_alloc(size)"\nfree = "kmem_free(ptr, size) -> error"\n[mpf]\nalloc = "pget_blf(out, pool) -> error, size = 21"\n'
+        'free = "rel_blf(pool, ptr) -> error"\nother = "cre_mpf(pool, packet) -> error"\n',
+        21,
+        frozenset({"bytes", "task"}),
         {},
     ),
     "btron_pmem": Allocator(
@@ -380,21 +490,28 @@ ALLOCATORS: Final = {
         "#define ARENA 0x200000\n" + _HEAP,
         '[heap]\nalloc = "obtain(size)"\nfree = "release(ptr)"\nrealloc = "resize(ptr, size)"\nseed = "heap_start(start, end)"\n',
         21,
-        frozenset({"bytes", "sizes", "resize", "interrupts", "hook", "far"}),
+        frozenset({"bytes", "sizes", "resize", "reuse", "interrupts", "hook", "far"}),
+        {},
+    ),
+    "seeded_array": Allocator(
+        "static u8 arena[65536] __attribute__((aligned(16)));\n#define ARENA arena\n" + _HEAP,
+        '[heap]\nalloc = "obtain(size)"\nfree = "release(ptr)"\nrealloc = "resize(ptr, size)"\nseed = "heap_start(start, end)"\n',
+        21,
+        frozenset({"bytes", "sizes", "resize", "reuse", "interrupts", "hook", "far"}),
         {},
     ),
     "unseeded": Allocator(
         "static u8 arena[65536] __attribute__((aligned(16)));\n#define ARENA arena\n" + _HEAP,
         '[heap]\nalloc = "obtain(size)"\nfree = "release(ptr)"\nrealloc = "resize(ptr, size)"\n',
         21,
-        frozenset({"bytes", "sizes", "resize", "interrupts", "hook"}),
+        frozenset({"bytes", "sizes", "resize", "reuse", "interrupts", "hook"}),
         {},
     ),
     "slab": Allocator(
         _SLAB,
         '[pages]\npages = true\nalloc = "page_get()"\n[slab]\nalloc = "slab_get() -> ptr, size = 32"\nfree = "slab_put(ptr)"\n',
         32,
-        frozenset({"bytes", "interrupts"}),
+        frozenset({"bytes", "reuse", "interrupts"}),
         {},
     ),
     "pages": Allocator(
@@ -416,7 +533,7 @@ def cases_of(allocator: str) -> list[Case]:
 def build(folder: Path, allocator: str, compiler: str, level: str) -> Path:
     """Compile the kernel with all cases of an allocator, and return its file."""
     chosen = ALLOCATORS[allocator]
-    hosted = not chosen.profile
+    hosted = "scenarios/" in chosen.source
     interrupts = (
         _INTERRUPTS if "interrupts" in chosen.has else "" if hosted else "#define interrupts_start()\n"
     )
@@ -426,7 +543,8 @@ def build(folder: Path, allocator: str, compiler: str, level: str) -> Path:
     size = f"enum {{ N = {chosen.size} }};\n"
     if hosted:
         on_btron = "btron" in allocator
-        main = _MAIN.replace("BOOT", "btron_boot" if on_btron else "litecore_boot")
+        main = _IN_TASK if "task" in chosen.has else _MAIN
+        main = main.replace("BOOT", "btron_boot" if on_btron else "litecore_boot")
         main = main.replace("INTERRUPTS", "interrupts_start()" if interrupts else "")
         source = chosen.source + size + _PRELUDE + interrupts + body + main
         return _link(folder, source, compiler, level, "btron" if on_btron else "litecore")

@@ -584,20 +584,25 @@ static void settle(kc *m, uint32_t root, uint32_t area, bool pages)
         kc_no_memory(m);
 }
 
-/* Memory is given to an allocator at its start. */
+/* Memory is given to an allocator at its start, or anew when it forgets its blocks. If it lies in one variable, that was made for it. */
 static void seed(kc *m, const kc_block_function *f, const uint32_t *values)
 {
+    static const struct objects none;
     struct block_table *t = &m->blocks->now.table;
+    const struct objects *objects = &m->blocks->objects;
 
     if (f->start == KC_NO_VALUE || f->end == KC_NO_VALUE || values[f->end] <= values[f->start])
         return;
     uint32_t base = kc_segment_base(m, DS);
+    int64_t first = physical_of(m, values[f->start], false), last = physical_of(m, values[f->end] - 1, false);
+    if (first >= 0 && last >= 0 && kc_is_same_object(objects, (uint64_t)first, (uint64_t)last))
+        objects = &none;
     for (uint64_t at = values[f->start], next, pages = 0; at < values[f->end] && pages <= t->page_count; at = next, pages++) {
         int64_t physical = physical_of(m, (uint32_t)at, false);
         next = at + PAGE_SIZE - ((base + at) & PAGE_MASK);
         next = next < values[f->end] ? next : values[f->end];
         if (physical >= 0)
-            kc_poison_given(m, t, &m->blocks->objects, (uint64_t)physical, (uint32_t)(next - at));
+            kc_poison_given(m, t, objects, (uint64_t)physical, (uint32_t)(next - at));
     }
 }
 
@@ -615,7 +620,7 @@ static void end_call(kc *m, const struct open_call *open, struct ending end)
         if (note_operations(m, call, &around, open->values, end) && around.root == call->call)
             settle(m, call->call, f->area, f->pages);
     }
-    if (call->does & SEEDS && end.has_returned)
+    if ((call->does & SEEDS || (f->role == KC_ROLE_RESET && !f->pages)) && end.has_returned)
         seed(m, f, open->values);
     if (!top || top == call->call)
         forget_calls(known, call->call);
@@ -632,14 +637,14 @@ void kc_blocks_abandoned(kc *m, const struct open_call *call) { end_call(m, call
 
 /* -- looking at blocks --------------------------------------------------------------------------- */
 
-/* How far the piece of a block is from an address that may not be accessed. Far are stock, of which others are parts, and a block that has
- * died where the address is not one of freed memory: it lay there before. */
+/* How far the piece of a block is from an address that may not be accessed. Far are stock, of which others are parts, as long
+ * as it was not freed as a whole, and a block that has died where the address is not one of freed memory: it lay there before. */
 static uint64_t distance_to(const struct block_table *t, const struct block_piece *piece, uint64_t physical, enum kc_poison poison)
 {
     const struct block *block = kc_block_at(t, piece->block);
     uint64_t end = (uint64_t)piece->physical + piece->size;
 
-    if (block->is_held)
+    if (block->is_held && (block->is_live || poison != KC_FREED || physical < piece->physical || physical >= end))
         return UINT64_MAX;
     if (physical < piece->physical)
         return piece->physical - physical;
@@ -651,6 +656,8 @@ static bool is_better(const struct block_table *t, const struct block_piece *one
 {
     const struct block *a = kc_block_at(t, one->block), *b = kc_block_at(t, other->block);
 
+    if (a->is_held != b->is_held)
+        return b->is_held;
     if (a->is_live != b->is_live)
         return a->is_live == (poison != KC_FREED);
     if (a->as.died != b->as.died)

@@ -70,6 +70,13 @@ static uint32_t objects_below(const struct objects *objects, uint64_t at)
     return low;
 }
 
+bool kc_is_same_object(const struct objects *objects, uint64_t one, uint64_t other)
+{
+    uint32_t below = objects_below(objects, one);
+
+    return below && one < objects->list[below - 1].end && other >= objects->list[below - 1].start && other < objects->list[below - 1].end;
+}
+
 /* Leave the part of [start, end) that is in the same of the kernel's variables as an address, or in none of them, too. */
 static void clip_to_object(const struct objects *objects, uint64_t at, uint64_t *start, uint64_t *end)
 {

@@ -13,7 +13,9 @@ void kc_poison_around(kc *m, struct block_table *t, const struct objects *object
 void kc_unpoison_unsized(kc *m, const struct block_table *t, uint64_t physical);
 /* A block that has died. */
 void kc_poison_freed(kc *m, const struct block_table *t, uint32_t block);
-/* A part of a page of RAM is given to an allocator. */
+/* Are two physical addresses in the same of the kernel's variables, or of what lies between them? */
+bool kc_is_same_object(const struct objects *objects, uint64_t one, uint64_t other);
+/* A part of a page of RAM is given to an allocator, without the kernel's variables in it. */
 void kc_poison_given(kc *m, const struct block_table *t, const struct objects *objects, uint64_t physical, uint32_t size);
 
 #endif

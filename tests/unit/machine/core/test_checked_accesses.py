@@ -378,6 +378,38 @@ def test_memory_that_an_allocator_takes_is_its_own_but_for_its_blocks() -> None:
     assert (found.block.start, found.distance) == (HEAP + 64, 0x800 - 64)
 
 
+FREED_STOCK = STOCK.replace(
+    "exit    0",
+    """pushl   $0x300040
+        call    drop
+        pushl   $0x300000
+        call    back
+        movb    $1, 0x300800
+        movb    $1, 0x300041
+        exit    0
+        function drop
+        ret
+        ends    drop
+        function back
+        ret
+        ends    back""",
+)
+
+
+def test_memory_of_an_allocator_that_was_freed_as_a_whole_is_known_as_that() -> None:
+    machine = Machine(assemble(FREED_STOCK))
+    record(machine, [RecordedFunction(name, 1) for name in ("page", "small", "drop", "back")])
+    frees = [
+        BlockFunction(BlockRole.FREE, BlockResult.OTHER, area, area == 0, False, area == 0, {"ptr": 0})  # noqa: FBT003
+        for area in (1, 0)
+    ]
+    with machine.observers.check_accesses([PAGES, SMALL, *frees]) as checked:
+        machine.run(timeout_s=60)
+        found = [each for each in checked.seen().accesses if each.poison is Poison.FREED]
+    blocks = [(each.block.start, each.block.size, each.distance) for each in found if each.block]
+    assert blocks == [(HEAP, 4096, 0x800), (HEAP + 64, 40, 1)]
+
+
 SEEDED = (
     FUNCTION
     + """
@@ -407,6 +439,30 @@ def test_memory_that_is_given_to_an_allocator_is_its_own_but_for_variables() -> 
         gap = bytes([Poison.GAP])
         assert checked.shadow(HEAP, 0x60) == bytes(8) + gap * 24 + bytes(21) + gap * 11 + bytes(16) + gap * 16
         assert checked.shadow(HEAP + 0xFF8, 16) == gap * 12 + bytes(4)
+
+
+def test_memory_in_one_variable_that_is_given_to_an_allocator_is_its_own() -> None:
+    gap = bytes([Poison.GAP])
+    for objects, expected in (
+        ([(HEAP, HEAP + 0x1004)], gap * 11),
+        ([(HEAP, HEAP + 0x1003), (HEAP + 0x1003, HEAP + 0x2000)], bytes([Poison.REDZONE] * 11)),
+    ):
+        machine = Machine(assemble(SEEDED))
+        record(machine, [RecordedFunction("seed", 2), RecordedFunction("make", 1)])
+        with machine.observers.check_accesses([SEED, ROLES[0]], objects) as checked:
+            machine.run(timeout_s=60)
+            assert checked.shadow(HEAP + 0x20 + 21, 11) == expected
+            assert checked.shadow(HEAP + 0x1004, 1) == bytes(1)
+
+
+@pytest.mark.parametrize(("pages", "state"), [(False, Poison.GAP), (True, Poison.ACCESSIBLE)])
+def test_memory_is_given_anew_when_an_allocator_forgets_its_blocks(*, pages: bool, state: Poison) -> None:
+    machine = Machine(assemble(SEEDED))
+    record(machine, [RecordedFunction("seed", 2), RecordedFunction("make", 1)])
+    reset = replace(SEED, role=BlockRole.RESET, pages=pages)
+    with machine.observers.check_accesses([reset, ROLES[0]]) as checked:
+        machine.run(timeout_s=60)
+        assert checked.shadow(HEAP + 0x400, 1) == bytes([state])
 
 
 def test_functions_of_which_nothing_is_said_do_nothing_to_blocks() -> None:
