@@ -14,6 +14,7 @@ from emulator.machine.execution import Returned
 from emulator.machine.machine import Machine
 from emulator.machine.recording import RecordedFunction, record
 from tests.helpers.guest import FUNCTION, assemble, symbol
+from tests.unit.machine.board.test_interrupts import IDT, TIMER
 
 if TYPE_CHECKING:
     from emulator.machine.core.observed import BadAccesses
@@ -261,6 +262,50 @@ def test_a_run_that_is_not_ended_there_is_as_it_is_without() -> None:
             ends.append((machine.run(timeout_s=60), machine.registers(), checked.seen()))
     assert ends[0] == ends[1]
     assert len(ends[0][2].accesses) > len(CASES) // 2
+
+
+TICKED = (
+    "lidt idtr\n"
+    + TIMER.replace("0x40, 0xa9", "0x40, 2").replace("0x40, 0x04", "0x40, 0")
+    + """
+        sti
+        .rept   300
+        .rept   60
+        incl    %edx
+        .endr
+        movb    21(%ebx), %al
+        jmp     1f
+1:
+        .endr
+        cli
+        movl    where, %ecx
+"""
+)
+ON_TICK = """
+on_tick:
+        pushl   %eax
+        movl    4(%esp), %eax
+        roll    $3, where
+        addl    %eax, where
+        out8    0x20, 0x20
+        popl    %eax
+        iret
+        .data
+where:  .long   0
+        .text
+"""
+
+
+def test_interrupts_come_where_they_come_without_an_access_at_which_the_run_goes_on() -> None:
+    ends = []
+    for ends_run in (None, lambda _seen: False):
+        machine = Machine(assemble(IDT + GUEST.format(body=TICKED, block=BLOCK) + ON_TICK))
+        record(machine, FUNCTIONS)
+        with machine.observers.check_accesses(ROLES, ends_run=ends_run) as checked:
+            ends.append((machine.run(timeout_s=60), machine.registers(), checked.seen()))
+    assert ends[0] == ends[1]
+    assert ends[0][1].ecx
+    assert len(ends[0][2].accesses) == 300
 
 
 def test_a_budget_counts_over_accesses_at_which_the_run_goes_on() -> None:
