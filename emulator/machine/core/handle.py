@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import os.path
+from _thread import allocate_lock  # what threading would import takes time at each start
 from contextlib import contextmanager
 from functools import cache
 from importlib.machinery import PathFinder
@@ -29,7 +30,9 @@ RUNS = "{} while the machine runs: a callback may look at it, and end the run wi
 """What is said of a call that may not come from a callback."""
 
 
-@cache
+_loading = allocate_lock()
+
+
 def load_unicorn() -> str:
     """Let the core load libunicorn, once per process.
 
@@ -39,6 +42,12 @@ def load_unicorn() -> str:
     Raises:
         HostError: There is none, or one of a version that the core cannot work with.
     """
+    with _loading:  # the threads that come at once would replace what one of them uses already
+        return _load_unicorn()
+
+
+@cache
+def _load_unicorn() -> str:
     spec = PathFinder.find_spec("unicorn")  # importlib.util would look here, too, but is slow to import
     folders = spec.submodule_search_locations if spec else None
     bundled = os.path.join(folders[0], "lib", "libunicorn.so.2") if folders else None

@@ -7,7 +7,8 @@
  *
  * The handler runs on the stack of the thread that it interrupts: what it calls may need more than an alternate stack has.
  *
- * Shortcomings. Of a thread whose stack is full no handler is called, so that Python's faulthandler prints nothing then.
+ * Shortcomings. Of a thread whose stack is full no handler is called, so that Python's faulthandler prints nothing then. Who
+ * handles SIGSEGV from some moment on, as faulthandler.enable() does, gets the faults of memory too, until the next run, snapshot or reset.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,7 +30,13 @@ static struct guarded {
 } ranges[RANGES_MAX];
 static int used; /* no range from there on was ever given away */
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
-static struct sigaction before;
+
+/* Who handled SIGSEGV before, the last one last. The same may come again, with us in between: a handler may raise the signal for the one that it
+ * has found, and that are we. */
+enum { BEFORE_MAX = 8 };
+static struct sigaction before[BEFORE_MAX];
+static int before_count;
+static __thread __attribute__((tls_model("initial-exec"))) int passed; /* how many of them have the signal that is handled now */
 
 static bool is_dealt_with(uintptr_t address, void *context)
 {
@@ -37,6 +44,28 @@ static bool is_dealt_with(uintptr_t address, void *context)
         if (address - ranges[i].start < __atomic_load_n(&ranges[i].size, __ATOMIC_ACQUIRE))
             return ranges[i].on_fault(ranges[i].machine, address, context);
     return false;
+}
+
+/* It is not ours. */
+static void pass_on(int signal, siginfo_t *info, void *context)
+{
+    int i = before_count - 1 - passed;
+    bool is_sent = info->si_code <= 0, is_ignored = i >= 0 && !(before[i].sa_flags & SA_SIGINFO) && before[i].sa_handler == SIG_IGN;
+
+    if (is_sent && is_ignored)
+        return;
+    if (i < 0 || is_ignored) {
+        sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+        if (is_sent)
+            raise(signal); /* others come again */
+        return;
+    }
+    passed++;
+    if (before[i].sa_flags & SA_SIGINFO)
+        before[i].sa_sigaction(signal, info, context);
+    else
+        before[i].sa_handler(signal);
+    passed--;
 }
 
 static void on_fault(int signal, siginfo_t *info, void *context)
@@ -48,12 +77,25 @@ static void on_fault(int signal, siginfo_t *info, void *context)
         errno = saved;
         return;
     }
-    if (before.sa_flags & SA_SIGINFO)
-        before.sa_sigaction(signal, info, context);
-    else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
-        before.sa_handler(signal);
-    else
-        sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL); /* it comes again */
+    pass_on(signal, info, context);
+}
+
+static bool is_same(const struct sigaction *a, const struct sigaction *b)
+{
+    return (a->sa_flags & SA_SIGINFO) == (b->sa_flags & SA_SIGINFO) &&
+           (a->sa_flags & SA_SIGINFO ? a->sa_sigaction == b->sa_sigaction : a->sa_handler == b->sa_handler);
+}
+
+static void note_before(const struct sigaction *now)
+{
+    int i = 0;
+
+    while (i < before_count && !is_same(&before[i], now))
+        i++;
+    bool is_default = !(now->sa_flags & SA_SIGINFO) && now->sa_handler == SIG_DFL;
+    before_count = is_default ? 0 : i < BEFORE_MAX ? i : BEFORE_MAX - 1; /* those after it are gone */
+    if (!is_default)
+        before[before_count++] = *now;
 }
 
 void kc_host_faults_take(void)
@@ -63,7 +105,7 @@ void kc_host_faults_take(void)
     sigaction(SIGSEGV, NULL, &now);
     if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_fault)
         return;
-    before = now;
+    note_before(&now);
     sigaction(SIGSEGV, &ours, NULL);
 }
 
