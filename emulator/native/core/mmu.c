@@ -338,14 +338,19 @@ static bool on_tlb_fill(uc_engine *uc, uint64_t linear, uc_mem_type type, uc_tlb
 }
 
 /* Code cannot be forgotten while it runs: the next block ends the slice. */
+void kc_forget_code_soon(kc *m)
+{
+    m->mmu->code_is_old = true;
+    kc_look_soon(m);
+}
+
 void kc_code_written(kc *m, uint64_t start, uint64_t size)
 {
     if (m->mmu->code_is_old || !size)
         return;
     for (uint64_t page = start >> PAGE_SHIFT; page <= (start + size - 1) >> PAGE_SHIFT && page < PAGES_4GIB; page++)
         if (m->reference || kc_was_fetched(m, page)) {
-            m->mmu->code_is_old = true;
-            kc_look_soon(m);
+            kc_forget_code_soon(m);
             return;
         }
 }

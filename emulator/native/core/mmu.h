@@ -34,6 +34,8 @@ struct kc_translation {
 };
 
 int kc_mmu_init(kc *m);
+/* All translated code is to go as soon as that can be. */
+void kc_forget_code_soon(kc *m);
 /* Before a run: what was translated of pages that were written from outside is no more. */
 void kc_forget_old_code(kc *m);
 static inline bool kc_code_is_old(const kc *m) { return m->mmu->code_is_old; }

@@ -12,6 +12,11 @@
  * A base below 2 GiB is part of the host's instruction. There is room for one such window in a process; the windows of other machines lie
  * above, and cost an addition.
  *
+ * Calls of Linux and comparisons of entries cost time that the guest's instructions have to bring in. What they cost is counted as
+ * instructions; where the guest has not executed as many, the window rests, and all goes the ordinary way for a time in which what was lost is a
+ * twentieth. It may lose twice as much each time after that, for a window of many pages needs as long to be filled. Only what the guest does counts,
+ * and not the clock.
+ *
  * Shortcomings. Accesses of ring 3, of the CPU itself and of the FPU go the ordinary way. An instruction that once met such a page
  * goes that way for good.
  */
@@ -28,6 +33,7 @@
 #include "core/shadow.h"
 #include "core/video.h"
 #include "core/windows.h"
+#include "unicorn/counting.h"
 #include "unicorn/delivery.h"
 #include "unicorn/fast_accesses.h"
 #include "unicorn/interpose.h"
@@ -59,6 +65,9 @@ struct windows {
     struct shown_page pages[PAGES_MAX];
     uint32_t count;
     uint32_t cr0, cr4; /* what the pages depend on besides CR3 */
+    bool rests;
+    uint64_t lost, may_lose, rest; /* as instructions: more cost than were executed; when that is too much; the rest that is to come */
+    uint64_t seen;                 /* the count of instructions at the last look */
     uint32_t slow[2 * SLOW_MAX], slow_count; /* addresses of instructions, by hash; 0: free */
 };
 
@@ -87,10 +96,54 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
 {
     struct windows *w = m->windows;
 
-    if (!w->base || w->suspended || w->slow_count == SLOW_MAX || *slow_place(w, pc))
+    if (!w->base || w->suspended || w->rests || w->slow_count == SLOW_MAX || *slow_place(w, pc))
         return false;
     *out = (struct fast_window){(uintptr_t)w->base, w->is_near, w->shadow && !kc_is_exempt(m, pc) ? (uintptr_t)w->shadow : 0};
     return true;
+}
+
+/* -- when it rests ---------------------------------------------------------------------------------- */
+
+/* What each costs, as instructions of the guest. */
+enum { FILL_COST = 16000, CALL_COST = 4000, COMPARISON_COST = 30 };
+enum { MAY_LOSE_FIRST = 20 << 20, MAY_LOSE_MOST = 640 << 20, REST_FOR_LOSS = 20 };
+
+static uint64_t executed_since(kc *m)
+{
+    struct windows *w = m->windows;
+    uint64_t now = kc_count(m), since = now >= w->seen ? now - w->seen : now; /* each run counts from 0 */
+
+    w->seen = now;
+    return since;
+}
+
+static void spend(kc *m, uint64_t cost)
+{
+    struct windows *w = m->windows;
+    uint64_t executed = executed_since(m);
+
+    w->lost = (w->lost > executed ? w->lost - executed : 0) + cost;
+    if (w->rests || w->lost < w->may_lose || w->shadow) /* checks need the window more than it can cost */
+        return;
+    w->rests = true;
+    w->rest = REST_FOR_LOSS * w->may_lose;
+    if (w->may_lose < MAY_LOSE_MOST)
+        w->may_lose *= 2;
+    kc_forget_code_soon(m);
+}
+
+/* Is the rest over by now? */
+static void rest(kc *m)
+{
+    struct windows *w = m->windows;
+    uint64_t executed = executed_since(m);
+
+    w->rest -= w->rest < executed ? w->rest : executed;
+    if (w->rest)
+        return;
+    w->rests = false;
+    w->lost = 0;
+    kc_forget_code_soon(m);
 }
 
 /* -- pages ------------------------------------------------------------------------------------------ */
@@ -110,6 +163,7 @@ static void hide(kc *m, uint32_t linear_page, uint64_t size)
 {
     uint8_t *shadow = m->windows->shadow;
 
+    spend(m, CALL_COST);
     if (mmap(at(m->windows, linear_page), size, PROT_NONE, MAP_FIXED | NOBODYS, -1, 0) == MAP_FAILED)
         kc_no_memory(m);
     if (shadow && mmap(shadow + ((uint64_t)linear_page << PAGE_SHIFT), size, PROT_READ, MAP_FIXED | NOBODYS, -1, 0) == MAP_FAILED)
@@ -185,13 +239,16 @@ void kc_windows_on_flush(kc *m)
 {
     struct windows *w = m->windows;
 
+    if (w && w->rests)
+        rest(m);
     if (!w || !w->count)
         return;
-    if (!modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4)) || kc_seeks_stale(m)) { /* who seeks them sees each fill */
+    if (w->rests || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4)) || kc_seeks_stale(m)) { /* who seeks them sees each fill */
         kc_windows_forget(m);
         return;
     }
     uint32_t cr3 = kc_reg(m, UC_X86_REG_CR3);
+    spend(m, w->cr0 >> 31 ? (uint64_t)w->count * COMPARISON_COST : 0);
     for (uint32_t i = w->cr0 >> 31 ? w->count : 0; i-- > 0;)
         if (!kc_walk_is_same(m, cr3, w->pages[i].linear << PAGE_SHIFT, w->pages[i].directory, w->pages[i].table))
             drop(m, &w->pages[i]);
@@ -232,6 +289,7 @@ static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
 
     if (!page && w->count == PAGES_MAX)
         kc_windows_forget(m);
+    spend(m, FILL_COST);
     int rights = PROT_READ | (writable ? PROT_WRITE : 0);
     if (w->shadow && !page &&
         mmap(w->shadow + ((uint64_t)linear_page << PAGE_SHIFT), PAGE_SIZE, PROT_READ, MAP_FIXED | MAP_SHARED, kc_shadow_file(m), (off_t)physical) == MAP_FAILED)
@@ -310,6 +368,8 @@ void kc_windows_on_fill(kc *m, uint32_t linear, uint64_t physical)
 {
     struct shown_page *page = m->windows->count ? page_of(m->windows, linear >> PAGE_SHIFT) : NULL;
 
+    if (m->windows->rests)
+        rest(m);
     if (page && page->frame != physical >> PAGE_SHIFT)
         drop(m, page);
 }
@@ -388,7 +448,7 @@ void kc_windows_check(kc *m, bool begins)
 void kc_window_now(const kc *m, kc_window *out)
 {
     const struct windows *w = m->windows;
-    *out = (kc_window){w->base && !w->suspended, w->is_near, w->count, w->slow_count};
+    *out = (kc_window){w->base && !w->suspended && !w->rests, w->is_near, w->count, w->slow_count};
 }
 
 /* -- life ------------------------------------------------------------------------------------------- */
@@ -415,6 +475,7 @@ int kc_windows_init(kc *m)
     if (KC_NEW(m->windows))
         return -1;
     w = m->windows;
+    w->may_lose = MAY_LOSE_FIRST;
     if (!m->fast)
         return 0;
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates && !w->base; i++)
