@@ -31,12 +31,10 @@ static struct guarded {
 static int used; /* no range from there on was ever given away */
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
 
-/* Who handled SIGSEGV before, the last one last. The same may come again, with us in between: a handler may raise the signal for the one that it
- * has found, and that are we. */
-enum { BEFORE_MAX = 8 };
-static struct sigaction before[BEFORE_MAX];
-static int before_count;
-static __thread __attribute__((tls_model("initial-exec"))) int passed; /* how many of them have the signal that is handled now */
+/* Who handled SIGSEGV before is found again and again: others take it from us, and are taken it from. Each time that is a handler of our own,
+ * so that one that gives the signal back, or raises it for the one that it has found, comes to those before itself. */
+enum { LEVELS = 8 };
+static struct sigaction before[LEVELS];
 
 static bool is_dealt_with(uintptr_t address, void *context)
 {
@@ -47,28 +45,23 @@ static bool is_dealt_with(uintptr_t address, void *context)
 }
 
 /* It is not ours. */
-static void pass_on(int signal, siginfo_t *info, void *context)
+static void pass_on(int level, int signal, siginfo_t *info, void *context)
 {
-    int i = before_count - 1 - passed;
-    bool is_sent = info->si_code <= 0, is_ignored = i >= 0 && !(before[i].sa_flags & SA_SIGINFO) && before[i].sa_handler == SIG_IGN;
+    const struct sigaction *next = &before[level];
+    bool is_sent = info->si_code <= 0;
 
-    if (is_sent && is_ignored)
-        return;
-    if (i < 0 || is_ignored) {
+    if (next->sa_flags & SA_SIGINFO) {
+        next->sa_sigaction(signal, info, context);
+    } else if (next->sa_handler != SIG_DFL && next->sa_handler != SIG_IGN) {
+        next->sa_handler(signal);
+    } else if (!is_sent || next->sa_handler == SIG_DFL) {
         sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
         if (is_sent)
             raise(signal); /* others come again */
-        return;
     }
-    passed++;
-    if (before[i].sa_flags & SA_SIGINFO)
-        before[i].sa_sigaction(signal, info, context);
-    else
-        before[i].sa_handler(signal);
-    passed--;
 }
 
-static void on_fault(int signal, siginfo_t *info, void *context)
+static void on_fault(int level, int signal, siginfo_t *info, void *context)
 {
     int saved = errno;
 
@@ -77,8 +70,14 @@ static void on_fault(int signal, siginfo_t *info, void *context)
         errno = saved;
         return;
     }
-    pass_on(signal, info, context);
+    pass_on(level, signal, info, context);
 }
+
+#define LEVEL(number) \
+    static void on_fault_##number(int signal, siginfo_t *info, void *context) { on_fault(number, signal, info, context); }
+LEVEL(0) LEVEL(1) LEVEL(2) LEVEL(3) LEVEL(4) LEVEL(5) LEVEL(6) LEVEL(7)
+static void (*const handlers[LEVELS])(int, siginfo_t *, void *) = {on_fault_0, on_fault_1, on_fault_2, on_fault_3,
+                                                                   on_fault_4, on_fault_5, on_fault_6, on_fault_7};
 
 static bool is_same(const struct sigaction *a, const struct sigaction *b)
 {
@@ -86,26 +85,22 @@ static bool is_same(const struct sigaction *a, const struct sigaction *b)
            (a->sa_flags & SA_SIGINFO ? a->sa_sigaction == b->sa_sigaction : a->sa_handler == b->sa_handler);
 }
 
-static void note_before(const struct sigaction *now)
-{
-    int i = 0;
-
-    while (i < before_count && !is_same(&before[i], now))
-        i++;
-    bool is_default = !(now->sa_flags & SA_SIGINFO) && now->sa_handler == SIG_DFL;
-    before_count = is_default ? 0 : i < BEFORE_MAX ? i : BEFORE_MAX - 1; /* those after it are gone */
-    if (!is_default)
-        before[before_count++] = *now;
-}
-
 void kc_host_faults_take(void)
 {
-    struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER}, now;
+    static int top = -1; /* of the levels in use */
+    struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_NODEFER}, now;
+    int level = 0;
 
     sigaction(SIGSEGV, NULL, &now);
-    if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_fault)
-        return;
-    note_before(&now);
+    for (int i = 0; i < LEVELS; i++)
+        if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == handlers[i])
+            return;
+    while (level <= top && !is_same(&before[level], &now))
+        level++;
+    level = level < LEVELS ? level : LEVELS - 1;
+    top = level > top ? level : top;
+    before[level] = now;
+    ours.sa_sigaction = handlers[level];
     sigaction(SIGSEGV, &ours, NULL);
 }
 

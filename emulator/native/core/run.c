@@ -4,6 +4,7 @@
 
 #include "core/bus.h"
 #include "core/clock.h"
+#include "core/host_faults.h"
 #include "core/interrupts.h"
 #include "core/limits.h"
 #include "core/mmu.h"
@@ -309,6 +310,7 @@ void kc_run(kc *m, uint64_t max_instructions, uint64_t slice, kc_stop *out)
     run->in_out = false;
     run->budget = max_instructions ? max_instructions : UINT64_MAX;
     run->slice = slice ? slice : UINT64_MAX;
+    kc_host_faults_take();
     kc_forget_old_code(m);
     kc_counting_start(m);
     run->spin_look_ns = spin_look_ns(kc_clock_ns(m));
