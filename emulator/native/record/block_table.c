@@ -14,74 +14,65 @@
 
 #include "record/block_table.h"
 
-enum { DEAD_MAX = 4096, FIRST_BITS = 8, FIRST_CAPACITY = 64, PART = 32 }; /* PART: elements of an array that are kept together */
+enum { DEAD_MAX = 4096, FIRST_BITS = 8, FIRST_CAPACITY = 64 };
 enum { MOST = UINT8_MAX };
 
 struct kept_table { struct kept_point *arrays[5]; struct block_lists lists; uint32_t nested[]; };
 
 /* -- arrays -------------------------------------------------------------------------------------- */
 
-static void change(struct block_table *t, struct kept_array *a, uint64_t part) { t->is_torn |= !kc_array_keep(a, part); }
-
-struct block *kc_block_change(struct block_table *t, uint32_t number)
-{
-    change(t, &t->blocks, (number - 1) / PART);
-    return (struct block *)t->blocks.bytes + number - 1;
-}
-
 static struct block_piece *piece_change(struct block_table *t, uint32_t number)
 {
-    change(t, &t->pieces, (number - 1) / PART);
+    kc_table_change(t, &t->pieces, (number - 1) / KC_PART);
     return (struct block_piece *)t->pieces.bytes + number - 1;
 }
 
 static struct page *page_change(struct block_table *t, uint64_t physical)
 {
-    change(t, &t->pages, (physical >> PAGE_SHIFT) / PART);
+    kc_table_change(t, &t->pages, (physical >> PAGE_SHIFT) / KC_PART);
     return (struct page *)t->pages.bytes + (physical >> PAGE_SHIFT);
 }
 
 static uint8_t *taken_change(struct block_table *t, uint64_t physical)
 {
-    change(t, &t->taken, physical >> PAGE_SHIFT);
+    kc_table_change(t, &t->taken, physical >> PAGE_SHIFT);
     return t->taken.bytes + physical;
 }
 
 static struct place *place_of(const struct block_table *t, uint32_t number) { return (struct place *)t->places.bytes + number - 1; }
 
+uint32_t kc_place_number(const struct block_table *t, const struct place *place) { return (uint32_t)(place - place_of(t, 1)) + 1; }
+
 struct place *kc_place_change(struct block_table *t, const struct place *place)
 {
-    uint64_t index = (uint64_t)(place - place_of(t, 1));
+    uint32_t number = kc_place_number(t, place);
 
-    change(t, &t->places, index / PART);
-    return place_of(t, (uint32_t)index + 1);
+    kc_table_change(t, &t->places, (number - 1) / KC_PART);
+    return place_of(t, number);
 }
 
-static bool has_room(struct kept_array *a, uint32_t count) { return count < a->parts * PART || kc_array_grow(a, count / PART + 1); }
+static bool has_room(struct kept_array *a, uint32_t count) { return count < a->parts * KC_PART || kc_array_grow(a, count / KC_PART + 1); }
 
 /* -- places -------------------------------------------------------------------------------------- */
 
-static uint32_t *slot_of(const struct block_table *t, uint32_t area, uint32_t address)
+static struct place_slot *slot_of(const struct block_table *t, uint32_t area, uint32_t address)
 {
     uint32_t mask = (1u << t->slot_bits) - 1, at = (address ^ area << 24) * 2654435769u >> (32 - t->slot_bits);
 
-    for (; t->slots[at]; at = (at + 1) & mask) {
-        const struct place *place = place_of(t, t->slots[at]);
-        if (place->address == address && place->area == area)
-            break;
-    }
+    while (t->slots[at].number && (t->slots[at].address != address || place_of(t, t->slots[at].number)->area != area))
+        at = (at + 1) & mask;
     return &t->slots[at];
 }
 
 const struct place *kc_place_find(const struct block_table *t, uint32_t area, uint32_t address)
 {
-    uint32_t number = *slot_of(t, area, address);
+    uint32_t number = slot_of(t, area, address)->number;
     return number ? place_of(t, number) : NULL;
 }
 
 static bool grow_slots(struct block_table *t)
 {
-    uint32_t *larger = calloc(2ull << t->slot_bits, sizeof *larger);
+    struct place_slot *larger = calloc(2ull << t->slot_bits, sizeof *larger);
 
     if (!larger)
         return false;
@@ -89,20 +80,20 @@ static bool grow_slots(struct block_table *t)
     t->slots = larger;
     t->slot_bits++;
     for (uint32_t number = 1; number <= t->now.place_count; number++)
-        *slot_of(t, place_of(t, number)->area, place_of(t, number)->address) = number;
+        *slot_of(t, place_of(t, number)->area, place_of(t, number)->address) = (struct place_slot){number, place_of(t, number)->address};
     return true;
 }
 
 struct place *kc_place_at(struct block_table *t, uint32_t area, uint32_t address)
 {
-    uint32_t number = *slot_of(t, area, address);
+    uint32_t number = slot_of(t, area, address)->number;
 
     if (number)
         return kc_place_change(t, place_of(t, number));
     if (!has_room(&t->places, t->now.place_count) || (t->now.place_count >= 1u << (t->slot_bits - 1) && !grow_slots(t)))
         return NULL;
     number = ++t->now.place_count;
-    *slot_of(t, area, address) = number;
+    *slot_of(t, area, address) = (struct place_slot){number, address};
     struct place *place = kc_place_change(t, place_of(t, number));
     *place = (struct place){.address = address, .area = area};
     return place;
@@ -113,7 +104,7 @@ static void forget_places(struct block_table *t, uint32_t count)
 {
     for (; t->now.place_count > count; t->now.place_count--) {
         const struct place *place = place_of(t, t->now.place_count);
-        *slot_of(t, place->area, place->address) = 0;
+        *slot_of(t, place->area, place->address) = (struct place_slot){0};
     }
 }
 
@@ -324,10 +315,10 @@ static void live_remove(struct block_table *t, const struct block *block)
 
 uint32_t kc_block_add(struct block_table *t, const struct block *block)
 {
-    struct place *place = kc_place_at(t, block->as.area, block->address);
+    struct place *place = kc_place_change(t, place_of(t, block->place));
     uint32_t number = t->now.free_block;
 
-    if (!place || (!number && !has_room(&t->blocks, t->now.block_count)) || (block->is_nested && !nested_room(t)))
+    if ((!number && !has_room(&t->blocks, t->now.block_count)) || (block->is_nested && !nested_room(t)))
         return 0;
     if (number)
         t->now.free_block = kc_block_at(t, number)->next;
@@ -352,7 +343,7 @@ static void leave_place(struct block_table *t, uint32_t number)
     block->is_live = false;
     live_remove(t, block);
     pieces_leave_pages(t, block);
-    kc_place_change(t, kc_place_find(t, block->as.area, block->address))->block = 0;
+    kc_place_change(t, place_of(t, block->place))->block = 0;
     for (uint32_t i = 0; block->is_nested && i < t->now.nested_count; i++)
         if (t->nested[i] == number) {
             t->nested[i] = t->nested[--t->now.nested_count];
@@ -378,6 +369,7 @@ void kc_block_die(struct block_table *t, uint32_t number, uint32_t event, uint32
     t->now.oldest_dead = kc_block_at(t, oldest)->next;
     t->now.dead_count--;
     release(t, oldest);
+    __builtin_prefetch(kc_block_at(t, t->now.oldest_dead), 1); /* of the next death */
 }
 
 void kc_block_drop(struct block_table *t, uint32_t number)
@@ -390,15 +382,15 @@ void kc_block_drop(struct block_table *t, uint32_t number)
 
 bool kc_block_table_open(struct block_table *t, uint32_t opening, uint32_t page_count)
 {
-    uint64_t page_parts = page_count / PART + 1, size = (uint64_t)page_count * PAGE_SIZE;
+    uint64_t page_parts = page_count / KC_PART + 1, size = (uint64_t)page_count * PAGE_SIZE;
     void *taken = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    struct page *pages = calloc(page_parts * PART, sizeof *pages);
+    struct page *pages = calloc(page_parts * KC_PART, sizeof *pages);
 
     *t = (struct block_table){.slot_bits = FIRST_BITS, .page_count = page_count, .slots = calloc(1u << FIRST_BITS, sizeof *t->slots)};
-    bool good = kc_array_open(&t->places, opening, NULL, PART * sizeof(struct place), 0);
-    good &= kc_array_open(&t->blocks, opening, NULL, PART * sizeof(struct block), 0);
-    good &= kc_array_open(&t->pieces, opening, NULL, PART * sizeof(struct block_piece), 0);
-    good &= kc_array_open(&t->pages, opening, (uint8_t *)pages, PART * sizeof *pages, page_parts);
+    bool good = kc_array_open(&t->places, opening, NULL, KC_PART * sizeof(struct place), 0);
+    good &= kc_array_open(&t->blocks, opening, NULL, KC_PART * sizeof(struct block), 0);
+    good &= kc_array_open(&t->pieces, opening, NULL, KC_PART * sizeof(struct block_piece), 0);
+    good &= kc_array_open(&t->pages, opening, (uint8_t *)pages, KC_PART * sizeof *pages, page_parts);
     good &= kc_array_open(&t->taken, opening, taken == MAP_FAILED ? NULL : taken, PAGE_SIZE, page_count);
     return good && t->slots && pages && taken != MAP_FAILED;
 }

@@ -5,13 +5,14 @@
 #include "core/kept_arrays.h"
 #include "machine.h"
 
-enum { KC_AREA_WORDS = KC_AREAS / 64 };
+enum { KC_AREA_WORDS = KC_AREAS / 64, KC_PART = 32 }; /* KC_PART: elements of an array that are kept together */
 
 /* Of an area of pages each page is a block, which has the start and the size of the whole run. Numbers of blocks, pieces and places are
  * from 1; 0: none. */
 struct block {
     kc_block as;
     uint32_t address;        /* its own: of a page the page's */
+    uint32_t place;          /* the number of what is known of it */
     uint32_t pieces;
     uint32_t pool;
     uint32_t next, previous; /* of the live ones of its area, by their making; of those that died lately, and that are not used: next only */
@@ -57,7 +58,7 @@ struct block_table {
     struct kept_array taken; /* a byte of RAM: how many pieces it is in, of those that `page` counts and that are not whole; 255: or more */
     struct block_lists now;
     uint32_t *nested;        /* blocks that live and were made inside other calls of their area */
-    uint32_t *slots;         /* a hash table, by area and address: numbers of places */
+    struct place_slot { uint32_t number, address; } *slots; /* a hash table, by area and address: numbers of places */
     uint32_t nested_capacity, slot_bits, page_count;
     bool is_torn;            /* there was no memory to keep what has changed */
 };
@@ -92,14 +93,23 @@ static inline const struct page *kc_block_page(const struct block_table *t, uint
 
 static inline const uint8_t *kc_taken(const struct block_table *t, uint64_t physical) { return t->taken.bytes + physical; }
 
-/* The same, to be changed. */
-struct block *kc_block_change(struct block_table *t, uint32_t number);
+/* A part of an array is going to change. */
+static inline void kc_table_change(struct block_table *t, struct kept_array *a, uint64_t part) { t->is_torn |= !kc_array_keep(a, part); }
+
+/* The same as above, to be changed. */
+static inline struct block *kc_block_change(struct block_table *t, uint32_t number)
+{
+    kc_table_change(t, &t->blocks, (number - 1) / KC_PART);
+    return (struct block *)t->blocks.bytes + number - 1;
+}
+
 struct place *kc_place_change(struct block_table *t, const struct place *place);
 
 /* The place at an address; NULL: nothing was ever made there. */
 const struct place *kc_place_find(const struct block_table *t, uint32_t area, uint32_t address);
 /* The same, to be changed, made if need be. NULL: no memory. Places move when one is made. */
 struct place *kc_place_at(struct block_table *t, uint32_t area, uint32_t address);
+uint32_t kc_place_number(const struct block_table *t, const struct place *place);
 
 /* Let a block live at its place, with one owner. 0: no memory. */
 uint32_t kc_block_add(struct block_table *t, const struct block *block);

@@ -93,6 +93,8 @@ static struct active *find_call(struct known *known, uint32_t call)
 {
     uint32_t low = 0, high = known->call_count;
 
+    if (high && known->calls[high - 1].call == call) /* mostly it is the newest one */
+        return &known->calls[high - 1];
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (known->calls[middle].call < call)
@@ -328,7 +330,7 @@ static void die(kc *m, uint32_t number, uint32_t event, uint32_t call)
 static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size, uint32_t address, bool is_page)
 {
     struct block_table *t = &m->blocks->now.table;
-    const struct place *place = kc_place_find(t, o->area, address);
+    struct place *place = kc_place_at(t, o->area, address);
     struct block block = {
         .as = {.start = start, .size = size, .area = o->area, .born = o->event, .birth = o->call},
         .address = address, .pool = o->pool, .knows_pool = o->knows_pool, .is_page = is_page, .is_nested = o->is_nested,
@@ -336,10 +338,11 @@ static void make(kc *m, const struct operation *o, uint32_t start, uint32_t size
     };
 
     if (place && place->block) {
-        kc_place_change(t, place)->displaced = place->block;
+        place->displaced = place->block;
         die(m, place->block, o->event, 0);
     }
-    uint32_t number = kc_block_add(t, &block);
+    block.place = place ? kc_place_number(t, place) : 0;
+    uint32_t number = place ? kc_block_add(t, &block) : 0;
     if (!number) {
         kc_no_memory(m);
         return;
@@ -563,6 +566,10 @@ static void settle(kc *m, uint32_t root, uint32_t area, bool pages)
     struct known *known = &b->now;
     uint32_t kept = 0, count = 0;
 
+    if (known->operation_count == 1 && known->operations[0].call == root) { /* mostly */
+        known->operation_count = 0;
+        happen(m, &known->operations[0], pages);
+    }
     for (uint32_t i = 0; i < known->operation_count; i++) {
         const struct operation *each = &known->operations[i];
         if (each->area == area && is_inside(known, each->call, root)) {
