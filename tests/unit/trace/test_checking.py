@@ -122,7 +122,7 @@ def test_a_write_past_the_end_is_found_at_its_instruction() -> None:
     assert (found.access, found.size, found.poison, found.distance, found.times) == (
         Access.WRITE,
         1,
-        Poison.REDZONE,
+        Poison.GAP,
         16,
         1,
     )
@@ -131,7 +131,7 @@ def test_a_write_past_the_end_is_found_at_its_instruction() -> None:
     assert (found.block.died, found.block.death) == (None, None)
     assert [run.image.call_site(each).function for each in found.callers] == ["kmain", "_start"]
     at = found.linear - found.around
-    assert found.shadow[at - 16 : at + 1] == (*[Poison.ACCESSIBLE] * 16, Poison.REDZONE)
+    assert found.shadow[at - 16 : at + 1] == (*[Poison.ACCESSIBLE] * 16, Poison.GAP)
 
 
 def test_a_late_write_is_found_at_its_instruction() -> None:

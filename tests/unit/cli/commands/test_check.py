@@ -81,11 +81,11 @@ Allocated by call #5, kmalloc:
   _start+0x33 (firmware/common/entry.S:47)
 Memory state around the buggy address:
  0x0010aff0: 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................
- 0x0010b000: 10 00 00 00 01 00 00 00 73 69 78 74 65 65 6e 20  RRRRRRRR........
->0x0010b010: 6c 65 74 74 65 72 73 21 28 00 00 00 01 00 00 00  ........RRRRRRRR
+ 0x0010b000: 10 00 00 00 01 00 00 00 73 69 78 74 65 65 6e 20  --------........
+>0x0010b010: 6c 65 74 74 65 72 73 21 28 00 00 00 01 00 00 00  ........--------
                                      ^^
  0x0010b020: 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................
- each byte: . accessible, R beside a block
+ each byte: . accessible, - in no block
 """
 
 
