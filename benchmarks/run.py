@@ -34,6 +34,7 @@ BENCHMARKS = (
     Benchmark("recorded-vs-qemu", sanitizing.recorded),
     Benchmark("sanitized", sanitizing.sanitized),
     Benchmark("sanitized-btron", sanitizing.sanitized_tasks),
+    Benchmark("memcheck", sanitizing.memcheck),
     Benchmark("trace-file", tracing.trace_file),
     Benchmark("trace-vs-gdb", tracing.trace_vs_gdb),
     Benchmark("trace-vs-unicorn", tracing.trace_vs_unicorn),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from in_process import machine_of
-from measure import Row, at_most, cpu_seconds, least, qemu_command, seconds_of
+from measure import Row, at_most, cpu_seconds, least, need_tool, qemu_command, seconds_of
 
 from emulator.loader.builtin import resolve
 from emulator.profile.known import matching_profile
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 RUNS = 5
 QEMU_EXIT, NOTHING = 1, "calls=0"
+WORKLOAD, CALLS = Path(__file__).parent / "peers" / "heap_workload.c", "2500000"
 
 
 def recorded_seconds(kernel: str, *, checked: bool) -> float:
@@ -72,3 +75,30 @@ def sanitized() -> Row:
 def sanitized_tasks() -> Row:
     """Of a kernel with paging, ticks and tasks."""
     return row("sanitized-btron", "btron_stress", 1.10, checked=True)
+
+
+def memcheck() -> Row:
+    """What checking adds to stress, against what Valgrind's Memcheck adds to the same work with the host's malloc."""
+    need_tool("valgrind", "valgrind")
+    with tempfile.TemporaryDirectory(prefix="kmemu-") as folder:
+        program = str(Path(folder) / "workload")
+        subprocess.run(["gcc", "-O2", "-o", program, str(WORKLOAD)], check=True)  # noqa: S607 - the one that the path has
+        native = [program, CALLS]
+        checked = ["valgrind", "--quiet", "--error-exitcode=9", *native]
+        ours_s, plain_s, native_s, memcheck_s = least(
+            RUNS,
+            lambda: recorded_seconds("stress", checked=True),
+            lambda: seconds_of(machine_of("stress").run),
+            lambda: cpu_seconds(native, 0),
+            lambda: cpu_seconds(checked, 0),
+        )
+    ours, theirs = ours_s / plain_s, memcheck_s / native_s
+    return Row(
+        name="memcheck",
+        what="stress recorded and checked, against not",
+        measured=f"{ours:.2f} x",
+        peer=f"Memcheck {theirs:.0f} x",
+        ratio=ours / theirs,
+        target=at_most(ours / theirs, 0.2, "ratio <= 0.2"),
+        notes=("published: KASAN about 3 x (its Kconfig), for a kernel that is compiled for it",),
+    )
