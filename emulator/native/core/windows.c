@@ -407,7 +407,7 @@ bool kc_windows_on_poison(void *context)
 /* -- checked accesses ------------------------------------------------------------------------------- */
 
 /* Addresses that a poisoned access leads to, once for the process. */
-static bool poison_is_reserved(void)
+static __attribute__((noinline)) bool poison_is_reserved(void)
 {
     static bool is_reserved;
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

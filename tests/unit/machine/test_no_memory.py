@@ -262,6 +262,7 @@ def calls_of_the_core() -> set[int]:
     unless_two_fail = "<give_up>:"
     once = (
         unless_two_fail,
+        "<poison_is_reserved>:",
         "<kc_interpose_load>:",
         "<kc_fast_accesses_hold>:",
         "<peek>:",
