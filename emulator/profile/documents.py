@@ -24,7 +24,7 @@ _OPTIONAL_FIELDS: Final = ("copies", "other_failures")
 
 
 def to_document(profile: Profile) -> dict[str, object]:
-    """Return a profile as plain data for JSON."""
+    """Return a profile as plain data for JSON: what calls mean, without what is said of accesses and findings."""
     return {
         "name": profile.name,
         "areas": {area: asdict(profile.rules[area]) for area in sorted(profile.rules)},

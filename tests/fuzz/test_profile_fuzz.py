@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,8 @@ def outcome(path: Path, text: bytes) -> Profile | BadFile:
 def check_file(path: Path, text: bytes) -> None:
     found = outcome(path, text)
     if isinstance(found, Profile):
-        assert from_document(json.loads(json.dumps(to_document(found)))) == found
+        of_calls = replace(found, allocator=(), suppressions=())
+        assert from_document(json.loads(json.dumps(to_document(found)))) == of_calls
         return
     message = str(found)
     assert message.startswith(f"{path}: ")

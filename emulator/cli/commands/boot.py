@@ -50,7 +50,7 @@ examples:
   kmemu boot kernel.elf --module "initrd.img root=/dev/ram" --timeout 10
   kmemu boot -i kernel.elf                     type on its serial console
   kmemu boot kernel.elf --json >run.json
-  kmemu boot kernel.elf --sanitize --profile kernel.toml   each access is checked
+  kmemu boot kernel.elf --sanitize --profile kernel.toml  each access is checked
 """
 
 _DEFECTS_HEADING = "With a defect each; NAME_ok is the same without it:"

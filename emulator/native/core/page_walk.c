@@ -115,11 +115,3 @@ bool kc_walk_tables(kc *m, uint32_t cr3, uint32_t linear, struct walk *w)
     w->user = w->directory & w->table & PTE_U;
     return true;
 }
-
-bool kc_walk_is_same(kc *m, uint32_t cr3, uint32_t linear, uint64_t directory, uint64_t table)
-{
-    struct walk w;
-
-    return kc_walk_tables(m, cr3, linear, &w) && w.present && !w.reserved && w.directory == directory &&
-           (w.table_at == KC_NO_ENTRY ? 0 : w.table) == table;
-}

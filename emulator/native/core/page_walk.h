@@ -19,8 +19,6 @@ struct walk {
 
 /* Follow the tables at `cr3`. False: the CPU is in a mode that this machine does not have. */
 bool kc_walk_tables(kc *m, uint32_t cr3, uint32_t linear, struct walk *w);
-/* Does a walk still find these two entries? */
-bool kc_walk_is_same(kc *m, uint32_t cr3, uint32_t linear, uint64_t directory, uint64_t table);
 /* Set PTE_A and PTE_D of an entry, here and at its address. A ROM keeps what it has. */
 void kc_entry_set(kc *m, uint64_t at, uint64_t *entry, uint32_t bits);
 

@@ -6,13 +6,13 @@
  * mapped, or not writable: devices, ROM, nothing at all, the pages of planes, pages with code, those that somebody watches, pages that
  * are clean since a snapshot or in their page table entry. Such an access is made by the engine, and its instruction goes the ordinary way from then on.
  *
- * A load of CR3 empties a TLB. In the window those pages stay whose entries are what they were, which is what the walk would find
- * again; the others go. All other changes of how addresses are translated empty it.
+ * Whatever empties a TLB empties the window. To keep those pages whose entries are what they were would be faster, but wrong: an entry may be
+ * changed after a load of CR3 and before the next access, which a CPU's walk then finds.
  *
  * A base below 2 GiB is part of the host's instruction. There is room for one such window in a process; the windows of other machines lie
  * above, and cost an addition.
  *
- * Calls of Linux and comparisons of entries cost time that the guest's instructions have to bring in. What they cost is counted as
+ * Calls of Linux cost time that the guest's instructions have to bring in. What they cost is counted as
  * instructions; where the guest has not executed as many, the window rests, and all goes the ordinary way for a time in which what was lost is a
  * twentieth. It may lose twice as much each time after that, for a window of many pages needs as long to be filled. Only what the guest does counts,
  * and not the clock.
@@ -47,13 +47,10 @@ enum { SLOW_MAX = 1 << 14 };       /* instructions, in a table of twice the size
 enum { FORGOTTEN_TOGETHER = 256 }; /* pages: one call of Linux for all is less than one for each */
 enum { CR0_PG_WP = (int)(1u << 31 | 1u << 16), CR4_PSE_PAE = 1 << 4 | 1 << 5 };
 
-#define STALE UINT64_MAX /* no entry of two levels, nor one of three that is there */
-
 /* A page that the window shows. */
 struct shown_page {
     uint32_t linear, frame; /* numbers of pages */
     bool writable;
-    uint64_t directory, table; /* entries that it comes from, with paging */
 };
 
 struct windows {
@@ -105,7 +102,7 @@ bool kc_goes_fast(kc *m, uint32_t pc, struct fast_window *out)
 /* -- when it rests ---------------------------------------------------------------------------------- */
 
 /* What each costs, as instructions of the guest. */
-enum { FILL_COST = 16000, CALL_COST = 4000, COMPARISON_COST = 30 };
+enum { FILL_COST = 16000, CALL_COST = 4000 };
 enum { MAY_LOSE_FIRST = 20 << 20, MAY_LOSE_MOST = 640 << 20, REST_FOR_LOSS = 20 };
 
 static uint64_t executed_since(kc *m)
@@ -243,15 +240,8 @@ void kc_windows_on_flush(kc *m)
         rest(m);
     if (!w || !w->count)
         return;
-    if (w->rests || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4)) || kc_seeks_stale(m)) { /* who seeks them sees each fill */
+    if (w->rests || w->cr0 >> 31 || !modes_are(w, kc_reg(m, UC_X86_REG_CR0), kc_reg(m, UC_X86_REG_CR4)))
         kc_windows_forget(m);
-        return;
-    }
-    uint32_t cr3 = kc_reg(m, UC_X86_REG_CR3);
-    spend(m, w->cr0 >> 31 ? (uint64_t)w->count * COMPARISON_COST : 0);
-    for (uint32_t i = w->cr0 >> 31 ? w->count : 0; i-- > 0;)
-        if (!kc_walk_is_same(m, cr3, w->pages[i].linear << PAGE_SHIFT, w->pages[i].directory, w->pages[i].table))
-            drop(m, &w->pages[i]);
 }
 
 void kc_on_modes_change(kc *m, uint32_t cr0, uint32_t cr4)
@@ -268,24 +258,10 @@ void kc_windows_suspend(kc *m, bool begins)
 
 /* -- fills ------------------------------------------------------------------------------------------ */
 
-/* The entries that a page comes from, if a walk would find it so and write nothing: else it is gone with the next load of CR3, as the TLB
- * may have it from entries that were others. */
-static bool entries_of(kc *m, uint32_t linear_page, uint64_t physical, bool writable, uint64_t entries[2])
-{
-    struct kc_translation t;
-    bool is_there = kc_walk(m, linear_page << PAGE_SHIFT, writable ? UC_MEM_WRITE : UC_MEM_READ, false, &t);
-    bool is_large = t.entries_at[1] == KC_NO_ENTRY;
-    uint32_t last = (uint32_t)t.entries[is_large ? 0 : 1];
-
-    memcpy(entries, t.entries, sizeof t.entries);
-    return is_there && t.physical == physical && (t.entries[0] & PTE_A) && (last & PTE_A) && (!writable || (last & PTE_D));
-}
-
 static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
 {
     struct windows *w = m->windows;
     struct shown_page *page = page_of(w, linear_page);
-    uint64_t entries[2] = {0};
 
     if (!page && w->count == PAGES_MAX)
         kc_windows_forget(m);
@@ -300,13 +276,11 @@ static bool show(kc *m, uint32_t linear_page, uint64_t physical, bool writable)
         w->cr0 = kc_reg(m, UC_X86_REG_CR0) & (uint32_t)CR0_PG_WP;
         w->cr4 = kc_reg(m, UC_X86_REG_CR4) & (uint32_t)CR4_PSE_PAE;
     }
-    if (kc_paging(m) && !entries_of(m, linear_page, physical, writable, entries))
-        entries[0] = STALE;
     if (!page) {
         page = &w->pages[w->count++];
         w->numbers[linear_page] = w->count;
     }
-    *page = (struct shown_page){linear_page, (uint32_t)(physical >> PAGE_SHIFT), writable, entries[0], entries[1]};
+    *page = (struct shown_page){linear_page, (uint32_t)(physical >> PAGE_SHIFT), writable};
     return true;
 }
 

@@ -26,7 +26,8 @@
 
 enum { MOVI_I64 = 0x40, LD32U_I64 = 0x47, LD_I64 = 0x49, ST_I64 = 0x4d, ADD_I64 = 0x4e, SET_LABEL = 1, ADD_I32 = 0x11, EXTEND = 0x6d }; /* tcg-opc.h of QEMU 5.0 */
 enum { TYPE_I64 = 1, ALWAYS = 1, EQUAL = 8, NOT_LESS_UNSIGNED = 5 };                                            /* tcg.h */
-enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22 };                                        /* struct TranslationBlock */
+enum { BLOCK_BASE = 8, BLOCK_FLAGS = 16, BLOCK_SIZE = 20, BLOCK_ICOUNT = 22, BLOCK_KIND = 24 };                                        /* struct TranslationBlock */
+enum { FOR_ONCE = 1 << 16 }; /* CF_NOCACHE */
 enum { OPERATION_WORDS = 6 }; /* enough of struct TCGOp to hold the arguments of a constant */
 enum { NEXT = 1, ARGUMENTS = 3 }; /* words of it; the operation itself is the first byte */
 enum { UNKNOWN = 0x3c0ffee5 };
@@ -74,6 +75,7 @@ static __thread __attribute__((tls_model("initial-exec"))) struct {
     uint64_t pc;
     uint32_t flags;     /* of the CPU while it is executed, 0: they may change */
     bool is_ours;       /* a callback may run an engine that is not */
+    bool is_for_once;   /* its code lies in no RAM: the engine forgets it when it looks for the instruction at a place in it */
     bool jumps;         /* the call that looks up a jump is emitted */
     bool starts;        /* its first check is still to come */
     uint32_t instructions; /* so far */
@@ -307,7 +309,7 @@ static bool emit_fast(tcg *state, bool is_store, uintptr_t value, uintptr_t addr
     kc *m = kc_running();
     struct fast_window window;
 
-    if (!block.is_ours || mode != KC_SUPERVISOR || kind >= KINDS || !kc_goes_fast(m, kc_instruction_at(), &window) || !numbers_hold(state) ||
+    if (!block.is_ours || block.is_for_once || mode != KC_SUPERVISOR || kind >= KINDS || !kc_goes_fast(m, kc_instruction_at(), &window) || !numbers_hold(state) ||
         !kc_fast_accesses_hold(m, state))
         return false;
     unsigned operation = is_store ? stores[kind] : loads[kind];
@@ -377,6 +379,9 @@ static uint32_t lasting_flags(kc *m, const uint8_t *tb)
 static void translate(kc *m, void *cpu, uint8_t *tb, int longest)
 {
     memset(&block, 0, sizeof block);
+    uint32_t kind;
+    memcpy(&kind, tb + BLOCK_KIND, sizeof kind);
+    block.is_for_once = kind & FOR_ONCE;
     memcpy(&block.pc, tb, sizeof block.pc);
     if (m)
         kc_forget_places(m);

@@ -577,7 +577,7 @@ def test_a_guest(name: str) -> None:
     machine = compared(
         paged(GUESTS[name]), map_pages, memories=OF_THE_CORE if name in OF_THE_CORE_ONLY else MEMORIES
     )
-    assert window_of(machine)[0] > 1
+    assert window_of(machine)[0] > 0
     assert logged(machine)
 
 

