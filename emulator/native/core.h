@@ -583,6 +583,7 @@ enum kc_poison {
     KC_GAP = 0x82,     /* an allocator has it, and no block lies there */
     KC_REDZONE = 0x83  /* it lies next to a block, and in none */
 };
+enum { KC_REDZONE_SIZE = 16 }; /* bytes on each side of a block, at most */
 
 /* What a recorded function does to blocks, as a profile says it: roles, and what its result is. */
 enum kc_role { KC_ROLE_OTHER, KC_ROLE_ALLOC, KC_ROLE_FREE, KC_ROLE_REALLOC, KC_ROLE_SHARE, KC_ROLE_RESET, KC_ROLE_SEED, KC_ROLE_DEFER };

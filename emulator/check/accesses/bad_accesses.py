@@ -27,7 +27,7 @@ from emulator.check.findings import BlockHistory, CallSite, Finding, Kind, with_
 from emulator.guest.disassembler import instruction_text
 from emulator.guest.symbolizer import Symbolizer
 from emulator.machine.core.core_types import Access
-from emulator.machine.core.observed import AllocatedBlock, Poison
+from emulator.machine.core.observed import REDZONE_SIZE, AllocatedBlock, Poison
 from emulator.profile.functions import Role
 from emulator.wording import address_range, counted
 from emulator.x86 import LONGEST_INSTRUCTION
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 MOST_FINDINGS: Final = 64
 
 _NEAR: Final = 1024  # bytes
-_REDZONE: Final = 16  # bytes
 _LONGEST_SWEEP: Final = 4096  # bytes
 _VERBS: Final = {
     Access.READ: ("read", "from"),
@@ -130,7 +129,7 @@ class _Reader:
         bad = block.start + access.distance
         start, size = blocks.address.astype(np.int64), blocks.size.astype(np.int64)
         is_reused = (start < block.start + block.size) & (start + size > block.start)
-        is_beside = (start - _REDZONE <= bad) & (bad < start + size + _REDZONE)
+        is_beside = (start - REDZONE_SIZE <= bad) & (bad < start + size + REDZONE_SIZE)
         rows = np.flatnonzero(is_reused & is_beside & (blocks.born_call != block.birth))
         if not len(rows):
             return access
@@ -221,7 +220,11 @@ def _kind(access: BadAccess) -> Kind:
 def _is_beside_living(access: BadAccess) -> bool:
     """Return whether the byte lies right before or after a block that lives: nothing is known any more of what was freed there."""
     block = access.block
-    return block is not None and block.died is None and -_REDZONE <= access.distance < block.size + _REDZONE
+    return (
+        block is not None
+        and block.died is None
+        and -REDZONE_SIZE <= access.distance < block.size + REDZONE_SIZE
+    )
 
 
 def _message(access: BadAccess) -> str:

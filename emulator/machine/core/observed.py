@@ -146,6 +146,10 @@ class Poison(IntEnum):
     REDZONE = lib.KC_REDZONE
 
 
+REDZONE_SIZE: Final[int] = lib.KC_REDZONE_SIZE
+"""How many bytes on each side of a block belong to nobody, at most."""
+
+
 class BlockRole(IntEnum):
     """What a recorded function does to blocks; see `enum kc_role` in core.h."""
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bits.h"
 #include "core/kept_arrays.h"
 
 struct kept_part { struct kept_part *next; uint64_t number; uint8_t bytes[]; };
@@ -16,10 +17,6 @@ struct kept_point {
     struct kept_part *parts;
     uint32_t opening;
 };
-
-static bool has_bit(const uint8_t *bits, uint64_t part) { return bits[part >> 3] >> (part & 7) & 1; }
-static void set_bit(uint8_t *bits, uint64_t part) { bits[part >> 3] |= (uint8_t)(1u << (part & 7)); }
-static void clear_bit(uint8_t *bits, uint64_t part) { bits[part >> 3] &= (uint8_t)~(1u << (part & 7)); }
 
 static size_t bits_size(uint64_t parts) { return parts / 8 + 1; }
 
@@ -63,7 +60,7 @@ bool kc_array_keep_part(struct kept_array *a, uint64_t part)
     memcpy(kept->bytes, a->bytes + part * a->part_size, a->part_size);
     kept->next = a->newest->parts;
     a->newest->parts = kept;
-    set_bit(a->is_kept, part);
+    kc_bit_set(a->is_kept, part);
     return true;
 }
 
@@ -88,7 +85,7 @@ void kc_array_restore(struct kept_array *a)
     for (struct kept_part *part = a->newest->parts; part; part = next) {
         next = part->next;
         memcpy(a->bytes + part->number * a->part_size, part->bytes, a->part_size);
-        clear_bit(a->is_kept, part->number);
+        kc_bit_clear(a->is_kept, part->number);
         free(part);
     }
     a->newest->parts = NULL;
@@ -100,19 +97,19 @@ static void hand_over(struct kept_array *a, struct kept_point *from, struct kept
     struct kept_part **link = &from->parts;
 
     for (struct kept_part *part = from->parts; part; part = part->next)
-        clear_bit(a->is_kept, part->number);
+        kc_bit_clear(a->is_kept, part->number);
     for (struct kept_part *part = to->parts; part; part = part->next)
-        set_bit(a->is_kept, part->number);
+        kc_bit_set(a->is_kept, part->number);
     while (*link) {
         struct kept_part *part = *link;
-        if (has_bit(a->is_kept, part->number)) {
+        if (kc_bit(a->is_kept, part->number)) {
             link = &part->next;
             continue;
         }
         *link = part->next;
         part->next = to->parts;
         to->parts = part;
-        set_bit(a->is_kept, part->number);
+        kc_bit_set(a->is_kept, part->number);
     }
 }
 

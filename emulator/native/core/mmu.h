@@ -77,29 +77,34 @@ static inline uint32_t kc_space(kc *m) { return m->mmu->space_known ? m->mmu->sp
 /* Where an address of another space lies now, and whether its page may be written; -1: it is not mapped. */
 int64_t kc_translate_in(kc *m, uint32_t space, uint32_t linear, bool *writable);
 
+/* The newest TLB fill of the page of a linear address; NULL: there was none lately. */
+static inline const struct fill *kc_fill_of(const kc *m, uint32_t linear)
+{
+    const struct fill *fill = &m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)];
+    return fill->linear == (linear & ~PAGE_MASK) ? fill : NULL;
+}
+
 /* Where an address lies that the guest has just used: its page's TLB fill is remembered. */
 static inline int64_t kc_translate_used(kc *m, uint32_t linear)
 {
-    const struct fill *fill = &m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)];
-
     if (m->mmu->flat && !m->reference)
         return linear;
-    return fill->linear == (linear & ~PAGE_MASK) ? (int64_t)(fill->physical | (linear & PAGE_MASK))
-                                                  : kc_translate(m, linear);
+    const struct fill *fill = kc_fill_of(m, linear);
+    return fill ? (int64_t)(fill->physical | (linear & PAGE_MASK)) : kc_translate(m, linear);
 }
 
 /* Was the page's newest fill one that allows a supervisor's plain writes? */
 static inline bool kc_is_filled_writable(const kc *m, uint32_t linear)
 {
-    const struct fill *fill = &m->mmu->fills[linear >> PAGE_SHIFT & (FILLS - 1)];
-    return fill->writable && fill->linear == (linear & ~PAGE_MASK) && !kc_was_fetched(m, fill->physical >> PAGE_SHIFT);
+    const struct fill *fill = kc_fill_of(m, linear);
+    return fill && fill->writable && !kc_was_fetched(m, fill->physical >> PAGE_SHIFT);
 }
 
 /* Where the page's newest fill has found it, if that allows such accesses; -1: it does not, or there was none lately. */
 static inline int64_t kc_filled_at(const kc *m, uint32_t page, bool write)
 {
-    const struct fill *fill = &m->mmu->fills[page >> PAGE_SHIFT & (FILLS - 1)];
-    return fill->linear == page && (fill->writable || !write) && fill->physical < m->memory_end ? (int64_t)fill->physical : -1;
+    const struct fill *fill = kc_fill_of(m, page);
+    return fill && (fill->writable || !write) && fill->physical < m->memory_end ? (int64_t)fill->physical : -1;
 }
 
 /* Copy `count` words that lie at a linear address; words that are not mapped read as 0. */

@@ -13,12 +13,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/bits.h"
 #include "core/run.h"
 #include "core/shadow.h"
 #include "unicorn/engine.h"
-
-static bool has_bit(const uint8_t *bits, uint32_t page) { return bits[page >> 3] >> (page & 7) & 1; }
-static void set_bit(uint8_t *bits, uint32_t page) { bits[page >> 3] |= (uint8_t)(1u << (page & 7)); }
 
 static uint32_t page_count(const kc *m) { return (uint32_t)(m->memory_end >> PAGE_SHIFT); }
 
@@ -28,7 +26,7 @@ uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons)
 {
     struct shadow *s = m->shadow;
     uint32_t page = (uint32_t)(physical >> PAGE_SHIFT);
-    bool is_watched = has_bit(s->watched, page);
+    bool is_watched = kc_bit(s->watched, page);
 
     if (!poisons && !is_watched)
         return NULL; /* it is all zeros */
@@ -37,7 +35,7 @@ uint8_t *kc_shadow_change(kc *m, uint64_t physical, bool poisons)
         return NULL;
     }
     if (!is_watched) {
-        set_bit(s->watched, page);
+        kc_bit_set(s->watched, page);
         kc_fill_again(m);
     }
     return s->bytes + physical;
@@ -129,7 +127,7 @@ int kc_shadow_save(kc *m, void **out)
 static void clear(kc *m)
 {
     for (uint32_t page = 0; page < page_count(m); page++)
-        if (has_bit(m->shadow->watched, page))
+        if (kc_bit(m->shadow->watched, page))
             memset(m->shadow->bytes + (uint64_t)page * PAGE_SIZE, KC_ACCESSIBLE, PAGE_SIZE);
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/bits.h"
 #include "core/host_faults.h"
 #include "core/mmu.h"
 #include "core/page_list.h"
@@ -46,13 +47,7 @@ static uint8_t *page_at(const kc *m, uint32_t page)
     return kc_piece(m, at)->base + (at - kc_piece(m, at)->start);
 }
 
-static bool is_kept(const kc *m, uint32_t page) { return m->snapshots->kept[page >> 3] >> (page & 7) & 1; }
-
-static void kept_set(kc *m, uint32_t page, bool kept)
-{
-    uint8_t *byte = &m->snapshots->kept[page >> 3], bit = (uint8_t)(1u << (page & 7));
-    *byte = (uint8_t)(kept ? *byte | bit : *byte & ~bit);
-}
+static bool is_kept(const kc *m, uint32_t page) { return kc_bit(m->snapshots->kept, page); }
 
 /* NULL: there is no snapshot. */
 static struct page_list *undo_of_newest(kc *m)
@@ -68,7 +63,7 @@ void kc_keep_page(kc *m, uint32_t page)
     if (!undo || is_kept(m, page))
         return;
     if (kc_page_list_add(undo, page, page_at(m, page)))
-        kept_set(m, page, true);
+        kc_bit_set(m->snapshots->kept, page);
     else
         kc_no_memory(m);
 }
@@ -134,7 +129,7 @@ static void kept_clear(kc *m)
     const struct page_list *list = undo_of_newest(m);
 
     for (uint32_t i = 0; list && i < list->count; i++)
-        kept_set(m, list->pages[i].number, false);
+        kc_bit_clear(m->snapshots->kept, list->pages[i].number);
 }
 
 static void parts_forget(struct snapshot *s)
@@ -270,7 +265,7 @@ static int undo_join(kc *m, int depth)
 
     kept_clear(m);
     for (uint32_t i = 0; i < into->count; i++)
-        kept_set(m, into->pages[i].number, true);
+        kc_bit_set(m->snapshots->kept, into->pages[i].number);
     for (int k = depth; k < s->depth; k++) {
         const struct page_list *list = &s->stack[k].undo;
         for (uint32_t i = 0; i < list->count; i++) {
@@ -278,7 +273,7 @@ static int undo_join(kc *m, int depth)
                 continue;
             if (!kc_page_list_add(into, list->pages[i].number, list->pages[i].bytes))
                 return -1;
-            kept_set(m, list->pages[i].number, true);
+            kc_bit_set(m->snapshots->kept, list->pages[i].number);
         }
     }
     return 0;

@@ -23,12 +23,9 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
-#include "core/bus.h"
 #include "core/host_faults.h"
-#include "core/page_walk.h"
 #include "core/reports.h"
 #include "core/shadow.h"
 #include "core/video.h"
@@ -41,7 +38,6 @@
 
 #define WINDOW_SIZE (1ull << 32)
 #define WINDOW_GUARD (1ull << 20) /* behind it, for accesses that begin at the end of the address space */
-#define NEAR_LIMIT (1ull << 31)
 enum { PAGES_MAX = 16384 };        /* each may cost Linux a mapping */
 enum { SLOW_MAX = 1 << 14 };       /* instructions, in a table of twice the size */
 enum { FORGOTTEN_TOGETHER = 256 }; /* pages: one call of Linux for all is less than one for each */

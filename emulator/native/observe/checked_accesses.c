@@ -10,8 +10,9 @@
  * An allocator may access all memory: code that Python names, and what that code calls, or a recorded call that is open. What the
  * handler of an interrupt does meanwhile is no part of the call.
  *
- * Shortcomings. Code in such memory is noticed once for each block, when it is translated. What the CPU reads and writes by itself (descriptors, an interrupt's frame) is not checked, nor are devices. Of different
- * accesses the first KC_BAD_ACCESSES are kept; whether there were more is known.
+ * Shortcomings. Code in such memory is noticed once for each block, when it is translated. What the CPU reads and writes by itself
+ * (descriptors, an interrupt's frame) is not checked, nor are devices. Of different accesses the first KC_BAD_ACCESSES are kept; whether
+ * there were more is known.
  */
 #include <stddef.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #include "observe/checked_accesses.h"
 #include "record/blocks.h"
 #include "record/calls.h"
+#include "record/functions.h"
 #include "record/interrupt_frames.h"
 #include "record/stack_numbers.h"
 #include "unicorn/counting.h"
@@ -52,17 +54,7 @@ bool kc_checks(const kc *m) { return m->checked_accesses->open; }
 
 bool kc_is_exempt(const kc *m, uint32_t pc)
 {
-    const struct checked_accesses *c = m->checked_accesses;
-    uint32_t low = 0, high = c->allocator_count; /* the last one with start <= pc is in [low - 1, high - 1] */
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (c->allocator[middle].start <= pc)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low && pc < c->allocator[low - 1].end;
+    return kc_extent_at(m->checked_accesses->allocator, m->checked_accesses->allocator_count, pc);
 }
 
 static struct moment moment_here(kc *m)

@@ -46,19 +46,23 @@ struct functions {
     struct lead { uint32_t from, to; bool comes_back, yes; } leads[LEADS];
 };
 
-const kc_extent *kc_function_at(const kc *m, uint32_t address)
+const kc_extent *kc_extent_at(const kc_extent *extents, uint32_t count, uint32_t address)
 {
-    const struct functions *f = m->functions;
-    uint32_t low = 0, high = f->count; /* the last one with start <= address is in [low - 1, high - 1] */
+    uint32_t low = 0, high = count; /* the last one with start <= address is in [low - 1, high - 1] */
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (f->extents[middle].start <= address)
+        if (extents[middle].start <= address)
             low = middle + 1;
         else
             high = middle;
     }
-    return low && address < f->extents[low - 1].end ? &f->extents[low - 1] : NULL;
+    return low && address < extents[low - 1].end ? &extents[low - 1] : NULL;
+}
+
+const kc_extent *kc_function_at(const kc *m, uint32_t address)
+{
+    return kc_extent_at(m->functions->extents, m->functions->count, address);
 }
 
 uint32_t kc_function_start(const kc *m, uint32_t address)

@@ -9,6 +9,8 @@
 int kc_functions_init(kc *m);
 void kc_functions_free(kc *m);
 
+/* The one of some ascending extents that an address lies in; NULL: none. */
+const kc_extent *kc_extent_at(const kc_extent *extents, uint32_t count, uint32_t address);
 /* The function or label that an address lies in; NULL: not known. */
 const kc_extent *kc_function_at(const kc *m, uint32_t address);
 /* Where it begins; 0: not known. */

@@ -2,7 +2,7 @@
  *
  * Policy. A block's own bytes may be accessed while it lives, and not after it has died, until another block has them. Memory that an
  * allocator has, and hands out in parts, may be accessed only in these: what was given to it at the start, and a block of another area
- * that it took while one of its calls was open, from the first part on that it hands out. Around a block REDZONE bytes may not be
+ * that it took while one of its calls was open, from the first part on that it hands out. Around a block KC_REDZONE_SIZE bytes may not be
  * accessed, on its page: where nobody else is known to have them. Not around whole pages, whose neighbours may be anybody's, and not
  * beyond the kernel's variable that the block lies in.
  *
@@ -12,8 +12,6 @@
 
 #include "core/shadow.h"
 #include "record/poisoning.h"
-
-enum { REDZONE = 16 };
 
 static uint64_t word_at(const uint8_t *bytes, uint32_t size)
 {
@@ -104,8 +102,8 @@ static void set_redzones(kc *m, const struct block_table *t, const struct object
         const struct block_piece *piece = kc_block_piece(t, next);
         uint64_t first = piece->physical, last = first + piece->size, page = first & ~(uint64_t)PAGE_MASK;
         bool is_first = piece->offset == 0, is_last = piece->offset + piece->size == block->as.size;
-        uint64_t start = is_first && first - page > REDZONE ? first - REDZONE : is_first ? page : first;
-        uint64_t end = !is_last ? last : last + REDZONE < page + PAGE_SIZE ? last + REDZONE : page + PAGE_SIZE;
+        uint64_t start = is_first && first - page > KC_REDZONE_SIZE ? first - KC_REDZONE_SIZE : is_first ? page : first;
+        uint64_t end = !is_last ? last : last + KC_REDZONE_SIZE < page + PAGE_SIZE ? last + KC_REDZONE_SIZE : page + PAGE_SIZE;
         if (start == first && end == last)
             continue;
         clip_to_object(objects, first, &start, &end);
