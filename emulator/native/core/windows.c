@@ -300,11 +300,12 @@ static int64_t in_tlb(kc *m, uint32_t page, bool write)
         host = kc_tlb_host(m, page, false);
     if (host)
         return host - kc_at(m, 0) < (int64_t)m->memory_end ? host - kc_at(m, 0) : -1;
-    if (!m->windows->shadow || kc_seeks_stale(m))
+    if (!m->windows->shadow)
         return -1;
     kc_drop_page(m, page, false); /* accesses there are told, because it is poisoned: how was it filled? */
     kc_tlb_host(m, page, write);
-    return kc_filled_at(m, page, write);
+    int64_t at = kc_filled_at(m, page, write);
+    return at >= 0 && kc_seeks_stale(m) && kc_holds_entries(m, (uint64_t)at >> PAGE_SHIFT) ? -1 : at;
 }
 
 /* Show the page of a linear address for an access. False: the engine has to make it. */
