@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from emulator.trace.queries.distinct import distinct
 from emulator.x86 import PAGE_SIZE, WORD_MAX, WORD_SIZE
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ class Spans(NamedTuple):
     @classmethod
     def of(cls, start: I64, end: I64) -> Spans:
         """Return what some ranges cover together."""
-        order = np.argsort(start, kind="stable")
-        start, end = start[order], np.maximum.accumulate(end[order])
+        start, by_start = distinct(start)
+        furthest = np.zeros(len(start), np.int64)
+        np.maximum.at(furthest, by_start, end)
+        end = np.maximum.accumulate(furthest)
         first = np.ones(len(start), np.bool_)
         first[1:] = start[1:] > end[:-1]
         return cls(start[first], end[np.roll(first, -1)])

@@ -16,6 +16,7 @@ from emulator.check.area import MAKING
 from emulator.check.leaks.heap_memory import HeapMemory, Spans
 from emulator.profile.functions import Result, Role
 from emulator.trace.blocks.blocks import NEVER
+from emulator.trace.queries.distinct import distinct
 from emulator.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -285,10 +286,12 @@ def _are_heaps(located: Located, index: I64, others: Sequence[Located]) -> Flags
     start = located.address[index]
     end = start + np.maximum(blocks.size[index], 1)  # of unknown size: at least what begins where it does
     for other in others:
-        order = np.argsort(other.address, kind="stable")
-        addresses = other.address[order]
+        addresses, by_address = distinct(other.address)
+        newest = np.zeros(len(addresses), np.uint32)
+        np.maximum.at(newest, by_address, other.area.blocks.born)
         first, stop = np.searchsorted(addresses, start), np.searchsorted(addresses, end)
         for position in np.flatnonzero(first < stop).tolist():
-            inside = other.area.blocks.born[order[first[position] : stop[position]]]
-            result[position] |= bool((inside > blocks.born[index[position]]).any())
+            result[position] |= bool(
+                newest[first[position] : stop[position]].max() > blocks.born[index[position]]
+            )
     return result

@@ -22,6 +22,7 @@ import numpy as np
 
 from emulator.machine.core.lives import Lives, find_strides
 from emulator.trace.blocks.blocks import NEVER
+from emulator.trace.queries.distinct import distinct
 from emulator.x86 import PAGE_SIZE, WORD_MAX
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 _FAR: Final = 1 << 40
 """More bytes than there are between any two blocks."""
-
-_CLOSE: Final = 4  # a table of all numbers in between is quicker than to sort, up to so many for each
 
 
 class Gaps(NamedTuple):
@@ -80,14 +79,14 @@ class GapMeasure:
     """
 
     def __init__(self, ever: Blocks, rules: AreaRules) -> None:
-        known = _sized(ever)
-        self.taken = taken_sizes(known, rules)
-        self._starts, ends = self._extents(known)
+        known = _Sized.of(ever)
+        self.taken = _taken_sizes(known, rules)
+        self._starts, ends = known.extents(self.taken.taken)
         self._low = int(self._starts[0]) if len(ends) else 0
         self._high = int(ends.max()) if len(ends) else 0
         self._first_end = np.minimum.accumulate(ends[::-1])[::-1]  # of the blocks that begin here or later
         self._last_end = np.maximum.accumulate(ends)
-        self._stops, by_end = _distinct(ends)
+        self._stops, by_end = distinct(ends)
         self._longest = np.zeros(len(self._stops), np.int64)  # of the blocks that end there: what it takes
         np.maximum.at(self._longest, by_end, ends - self._starts)
         fresh = np.maximum(
@@ -100,18 +99,18 @@ class GapMeasure:
         """Return the gaps between some of the blocks that live at the same time."""
         if not len(self._starts):
             return Gaps(0, 0)
-        starts, ends = self._extents(_sized(live))
+        starts, ends = self._extents(live.where(live.size != 0))
         covered = np.concatenate(([self._low], np.maximum.accumulate(ends)))
         begin, end = covered, np.maximum(np.concatenate((starts, [self._high])), covered)
         sizes = self._used_below(end) - self._used_below(begin)
         sizes = sizes[self._held_a_block(begin, end) | (sizes >= self._taken_before(begin))]
         return Gaps(int(sizes.sum()), int(sizes.max(initial=0)))
 
-    def _extents(self, known: Blocks) -> tuple[I64, I64]:
+    def _extents(self, live: Blocks) -> tuple[I64, I64]:
         """Return where what blocks take begins and ends, ascending by start."""
-        starts = known.address.astype(np.int64)
+        starts = live.address.astype(np.int64)
         order = np.argsort(starts, kind="stable")
-        return starts[order], (starts + self.taken.of(known))[order]
+        return starts[order], (starts + self.taken.of(live))[order]
 
     def _held_a_block(self, begin: I64, end: I64) -> Flags:
         """Return in which gaps a block has lain."""
@@ -134,54 +133,82 @@ class GapMeasure:
         return np.where(there, self._covered[index] - beyond, 0)
 
 
+class _Sized(NamedTuple):
+    """The blocks of an area of which a size is known. Many have the same address, and many of these the same size.
+
+    Attributes:
+        blocks: All that ever lived.
+        addresses: Theirs, ascending.
+        by_address: For each block, the position of its address among them.
+        sizes: Theirs, ascending.
+        by_size: For each block, the position of its size among them.
+    """
+
+    blocks: Blocks
+    addresses: I64
+    by_address: I64
+    sizes: I64
+    by_size: I64
+
+    @classmethod
+    def of(cls, ever: Blocks) -> _Sized:
+        """Choose those of an area."""
+        blocks = ever.where(ever.size != 0)
+        return cls(
+            blocks, *distinct(blocks.address.astype(np.int64)), *distinct(blocks.size.astype(np.int64))
+        )
+
+    def extents(self, taken: I64) -> tuple[I64, I64]:
+        """Return where what blocks take begins and ends, ascending by start, then by size; once where several had the same.
+
+        Args:
+            taken: What the blocks of each of the sizes take.
+        """
+        address, size = np.divmod(
+            distinct(self.by_address * len(self.sizes) + self.by_size)[0], max(len(self.sizes), 1)
+        )
+        starts = self.addresses[address]
+        return starts, starts + taken[size]
+
+
 def taken_sizes(blocks: Blocks, rules: AreaRules) -> TakenSizes:
     """Measure how many bytes blocks take. Where no close neighbours say it, header and alignment of the profile do.
 
     Args:
-        blocks: All of an area that ever lived, with known sizes.
+        blocks: All of an area that ever lived. Those without a known size do not count.
         rules: What the profile says of them.
     """
-    sizes, by_size = _distinct(blocks.size.astype(np.int64))
+    return _taken_sizes(_Sized.of(blocks), rules)
+
+
+def _taken_sizes(known: _Sized, rules: AreaRules) -> TakenSizes:
+    sizes = known.sizes
     if not len(sizes):
         return TakenSizes(sizes, sizes)
     least = -(-(sizes + rules.header) // rules.alignment) * rules.alignment
-    strides = _strides(blocks)
-    closest = int((strides - blocks.size).min())  # header and rounding of the blocks that lie closest
+    strides = _strides(known)
+    closest = int((strides - known.blocks.size).min())  # header and rounding of the blocks that lie closest
     if closest >= PAGE_SIZE:
         return TakenSizes(sizes, least)  # no header is so large: no two were ever neighbours
     bound = np.full(len(sizes), _FAR, np.int64)
-    np.minimum.at(bound, by_size, strides)
+    np.minimum.at(bound, known.by_size, strides)
     bound = np.minimum.accumulate(bound[::-1])[::-1]
     believed = np.maximum(_next_power_of_two(sizes) + closest, bound[0])
     return TakenSizes(sizes, np.where(bound <= believed, bound, np.maximum(least, sizes + closest)))
 
 
-def _strides(blocks: Blocks) -> I64:
+def _strides(known: _Sized) -> I64:
     """Return the fewest bytes from the start of each block to that of the next live one; `_FAR` where there was none."""
+    blocks = known.blocks
     strides = np.zeros(len(blocks.born), np.uint32)
-    ranks = _distinct(blocks.address.astype(np.int64))[1].astype(np.uint32)
     last = np.minimum(blocks.address.astype(np.uint64) + blocks.size - np.uint64(1), WORD_MAX)
     lives = Lives(blocks.address.data, last.astype(np.uint32).data, blocks.born.data, blocks.died.data)
     dead = blocks.died[blocks.died != NEVER]
+    ranks = known.by_address.astype(np.uint32)
     find_strides(lives, ranks.data, int(max(blocks.born.max(), dead.max(initial=0))), strides.data)
     return np.where(strides, strides.astype(np.int64), _FAR)
-
-
-def _distinct(numbers: I64) -> tuple[I64, I64]:
-    """Return the different numbers, ascending, and for each number its position among them; without sorting if they lie close."""
-    low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
-    span = high - low + 1
-    if span > _CLOSE * len(numbers):
-        return np.unique(numbers, return_inverse=True)
-    there = np.zeros(span, np.bool_)
-    there[numbers - low] = True
-    return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[numbers - low]
 
 
 def _next_power_of_two(sizes: I64) -> I64:
     """Return for each size the least power of two that is not below it."""
     return np.int64(1) << np.ceil(np.log2(sizes)).astype(np.int64)  # exact: sizes are below 2^53
-
-
-def _sized(blocks: Blocks) -> Blocks:
-    return blocks.where(blocks.size != 0)

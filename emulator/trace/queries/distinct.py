@@ -1,0 +1,23 @@
+"""Tell the different ones among many numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from emulator.trace.table import I64
+
+_CLOSE: Final = 4  # a table of all numbers in between is quicker than to sort, up to so many for each
+
+
+def distinct(numbers: I64) -> tuple[I64, I64]:
+    """Return the different numbers, ascending, and for each number its position among them; without sorting if they lie close."""
+    low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
+    span = high - low + 1
+    if span > _CLOSE * len(numbers):
+        return np.unique(numbers, return_inverse=True)
+    there = np.zeros(span, np.bool_)
+    there[numbers - low] = True
+    return np.flatnonzero(there) + low, (np.cumsum(there) - 1)[numbers - low]
